@@ -17,7 +17,7 @@ class Example(NamedTuple):
     An unlabelled example has the same K, with `visible` and `keypoints` zero.
     """
 
-    image: jax.Array  # (H, W, 3) uint8 as loaded; floating point in [0, 1] once inside a method
+    image: jax.Array  # (H, W, 3) uint8, or floating point from 0 to 255; in [0, 1] within terms
     keypoints: jax.Array  # (K, 2) float32
     visible: jax.Array  # (K,) float32, 1 where the keypoint is labelled, also beyond the image; 0 elsewhere
     scale: jax.Array  # () float32, the dataset's reference length in pixels of `image`

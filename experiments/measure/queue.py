@@ -86,7 +86,8 @@ def numbers_of(room: Room, jobs: Mapping[Run, Sequence[Job]]) -> Iterator[Result
             if (job.folder / "results.json").exists():
                 run = read_run(job.folder)
                 for metric, value in run.metrics.items():
-                    yield Result(*room.stored(of), str(job.seed), metric, value, run.steps, run.wall_seconds)
+                    yield Result(*room.stored(of), str(job.seed), metric, value, run.steps, run.wall_seconds,
+                                 str(run.devices))
 
 
 def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]) -> str:

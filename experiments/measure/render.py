@@ -251,7 +251,7 @@ class Cell(NamedTuple):
         if not self.pairs():
             return "not run"
         found = self.gain()
-        return "open" if not found or found.low <= 0 <= found.high else "yes" if found.low > 0 else "no"
+        return "yes" if found and found.low > 0 else "no" if found and found.high < 0 else "open"  # nan: open
 
 
 def cell_of(room: Room, line: str, preset: str, metric: str) -> Cell:

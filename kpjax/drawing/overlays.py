@@ -103,8 +103,9 @@ def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndar
 
 
 def enlargement(height: int, width: int, minimum_side: int) -> int:
-    """Returns the smallest whole factor that gives an image's shorter side at least `minimum_side` pixels."""
-    return max(1, math.ceil(minimum_side / max(1, min(height, width))))
+    """Returns the smallest whole factor by which an image's shorter side has at least `minimum_side` pixels, as far as
+    the longer one keeps below 8,192."""
+    return max(1, min(math.ceil(minimum_side / max(1, min(height, width))), 8192 // max(1, height, width)))
 
 
 def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:

@@ -33,7 +33,7 @@ def middles_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, apart: np.ndarray | None = None
                     ) -> Matched:
-    """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances is least.
+    """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances over extents is least.
 
     A prediction is an animal's if it lies within `NEAR` of that animal's extent (A,) in px; nan is no animal. A further
     one within an animal that was found has found it twice.

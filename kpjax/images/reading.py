@@ -66,6 +66,10 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
             _refuse_size(image, path)
             if image.mode == "F":
                 raise InputError(f"{path}: floating-point values have no common scale; save it with 8 or 16 bits")
+            # Pillow reads planes of 16 bits as bytes, and does not turn deep white-is-zero around.
+            if image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8 and (
+                    image.tag_v2.get(262) == 0 or (image.mode.startswith("RGB") and not is_deep(image))):
+                raise InputError(f"{path}: 16 bits in planes, or with white as 0, cannot be read; save it otherwise")
             if is_deep(image):
                 values = _deep_values(image, path)
                 return eight_bits(values, depth or depth_of(int(values.max(initial=0))))
@@ -166,14 +170,14 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
         return values.astype(np.uint16)
     if raw.startswith("LA"):
         raise InputError(f"{path}: grey of 16 bits with transparency cannot be read; save it without transparency")
-    values = _bytes(path, raw).astype(np.uint16)
+    values = _halves(path, raw).astype(np.uint16)
     values <<= 8
     # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower one.
-    values |= _bytes(path, raw[:-1] + _OTHER_ORDER[raw[-1]])
+    values |= _halves(path, raw[:-1] + _OTHER_ORDER[raw[-1]])
     return values
 
 
-def _bytes(path: Path, raw: str) -> np.ndarray:
+def _halves(path: Path, raw: str) -> np.ndarray:
     """Returns (H, W, 3) uint8 of an image whose stored bytes have a name of Pillow's."""
     with Image.open(path, formats=PILLOW_FORMATS) as image:
         image.tile = [tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)

@@ -347,7 +347,10 @@ def _stretched(image: Image.Image, factor: int, region: tuple[float, ...], size:
     # Whole pixels that hold the region.
     corner = math.floor(left), math.floor(upper)
     edges = (*corner, math.ceil(left + width), math.ceil(upper + height))
-    held = image if edges == (0, 0, *image.size) else image.crop(edges)
+    try:
+        held = image if edges == (0, 0, *image.size) else image.crop(edges)
+    except Image.DecompressionBombError:
+        raise InputError("box", f"{width * factor:.0f}x{height * factor:.0f} px is too large; correct it") from None
     inside = left - corner[0], upper - corner[1]
     window = (*inside, min(inside[0] + width, held.width), min(inside[1] + height, held.height))
     return held.resize(size, Image.Resampling.BILINEAR, box=window)

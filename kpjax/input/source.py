@@ -101,7 +101,7 @@ def arrays(
 
     Args:
         images: (N, S, S, 3) uint8.
-        keypoints, visible: (N, K, 2) px and (N, K).
+        keypoints, visible: (N, K, 2) px and (N, K), above 0 where labelled.
         scale: (N,) px; the image's side if None.
         crop: (N, 3, 3); the identity if None.
     """
@@ -111,7 +111,7 @@ def arrays(
     count, side = images.shape[:2]
     scale = np.full(count, side, np.float32) if scale is None else scale
     crop = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)) if crop is None else crop
-    as_float = (np.asarray(field, np.float32) for field in (keypoints, visible, scale, crop))
+    as_float = (np.asarray(field, np.float32) for field in (keypoints, np.asarray(visible) > 0, scale, crop))
     return ArraySource(Example(images, *as_float, np.arange(count, dtype=np.int32)), skeleton, name)
 
 
@@ -235,10 +235,10 @@ def without_labels(source: Source) -> Source:
 def with_labels(source: Source, keypoints: np.ndarray, visible: np.ndarray, name: str | None = None) -> Source:
     """Returns the same images with other labels, for example pseudo-labels; the source's own are not read.
 
-    keypoints: (N, K, 2) in px of the source's images, in its order, finite where visible (N, K) is 1; 0 where it is 0.
+    keypoints: (N, K, 2) in px of the source's images, in its order, finite where visible (N, K) is above 0.
     """
     name = name or f"{source.name} under other labels"
-    keypoints, visible = np.asarray(keypoints, np.float32), np.asarray(visible, np.float32)
+    keypoints, visible = np.asarray(keypoints, np.float32), (np.asarray(visible) > 0).astype(np.float32)
     keypoints = np.where(visible[..., None] > 0, keypoints, np.float32(0))
 
     def labelled(example: Example, index: int) -> Example:

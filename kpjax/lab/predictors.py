@@ -226,11 +226,11 @@ def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
 
 def _check_finished(folder: Path) -> None:
     if not folder.is_dir():
-        raise InputError("run", f"{folder} does not exist; give .../<variant>/seed-<n> or an exported folder")
+        raise InputError("run", f"{folder} is no folder; give .../<variant>/seed-<n> or an exported folder")
     if not (folder / "results.json").is_file():
         below = [path.parent for depth in ("*", "*/*") for path in sorted(folder.glob(f"{depth}/results.json"))]
         if below:
-            raise InputError("run", f"{folder} holds several runs; give one of them, for example {below[0]}")
+            raise InputError("run", f"{folder} is no run, but holds runs; give one, such as {below[0]}")
         if (folder / "config.json").is_file():
             raise InputError("run", f"{folder} is not finished (no results.json); the command that began it resumes it")
         raise InputError("run", f"{folder} is not a run's folder (no results.json in it), and no exported predictor")

@@ -53,7 +53,7 @@ def with_seed(method: Method, number: int | jax.Array) -> Method:
 
 def trained_of(states, number: int) -> Trained:
     """Returns one seed of what `over_seeds` has trained, a State or a Trained, for the method's own `predict`."""
-    return jax.tree.map(lambda leaf: leaf[number], Trained(states.variables, states.frozen))
+    return jax.tree.map(lambda leaf: leaf[range(len(leaf))[number]], Trained(states.variables, states.frozen))
 
 
 def ensemble(method: Method, count: int) -> Method:
@@ -83,8 +83,8 @@ def joint_prediction(found: Sequence[Prediction]) -> Prediction:
 
 def members_of_ensemble(members: Sequence[Trained]) -> Trained:
     """Joins what several runs of one method have learnt, for the `predict` of `ensemble`."""
-    names = _member_names(len(members))
-    return Trained(*(dict(zip(names, trees, strict=True)) for trees in zip(*members, strict=True)))
+    names, parts = _member_names(len(members)), ((member.variables, member.frozen) for member in members)
+    return Trained(*(dict(zip(names, trees, strict=True)) for trees in zip(*parts, strict=True)))
 
 
 def _member_names(count: int) -> list[str]:

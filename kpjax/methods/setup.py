@@ -18,7 +18,9 @@ class Setup(NamedTuple):
     A comparison builds one, and changes a part by `_replace`. What only one method has is an argument of its own.
     """
 
-    model: nn.Module  # `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K)
+    # `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K); its BatchNorm is that of
+    # `kpjax.models.layers`, on whose momentum methods count.
+    model: nn.Module
     skeleton: Skeleton  # the K keypoints
     codec: Codec  # encodes labels, and decodes predictions
     optimizer: optax.GradientTransformation  # without its learning rate

@@ -327,12 +327,14 @@ def show_table(command: Command) -> epath.Path:
     printed = {name: system.paper(preset, config, name) for name in shown}
     # The paper's numbers stand beside ours only where both start alike.
     lines = reports.tabulate(command.folder, [
-        reports.Entry(name, variant.kind, variant.label, {} if without_weights else printed[name], variant.line)
+        reports.Entry(name, variant.kind, "" if system.own else variant.label,
+                      {} if without_weights else printed[name], variant.line)
         for name in shown for variant in [system.variants[name]]], columns, command.shared.first_seed in TUNING_SEEDS)
     typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
-    if system.own and (report := system.own.report(
+    if system.own and (found := system.own.report(
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed)):
-        print(f"\nreport: {report}")
+        report, shown_run = found
+        print(f"\nreport: {report}", *system.own.next_lines(command, shown_run), sep="\n")
         return epath.Path(report)
     print("\n" + reports.console_table(lines, columns, screen_width()))
     if without_weights:
@@ -346,7 +348,7 @@ def show_table(command: Command) -> epath.Path:
     report = reports.write_report(
         command.folder, lines, columns, title=f"{system.name} {preset}: {config.summary}",
         summary=". ".join([*notes, *compared]), commands=[typed])
-    print(f"\nreport: {report}")
+    print(f"\nreport: {report}", *(system.own.next_lines(command) if system.own else ()), sep="\n")
     return report
 
 
@@ -454,10 +456,7 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
         options = dataclasses.replace(jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it))
         in_turn([job._replace(options=options) for job in jobs], functools.partial(run_job, command.system),
                 together=together)
-    report = epath.Path(agreed(lambda: os.fspath(show_table(command))))  # process 0 writes it, of several
-    if system.own:
-        print(*system.own.next_lines(command), sep="\n")
-    return report
+    return epath.Path(agreed(lambda: os.fspath(show_table(command))))  # process 0 writes it, of several
 
 
 def _start_over(command: Command) -> None:

@@ -144,8 +144,8 @@ class OwnParts(NamedTuple):
     """What the command line asks of a system for people's own data."""
 
     check: Callable[[Any], None]  # (command): raises InputError where its folder has runs on another project
-    report: Callable[..., Any]  # writes the report of the runs and returns its path, None where nothing was held out
-    next_lines: Callable[[Any], Sequence[str]]  # (command) -> the runs' folders, and how they are used
+    report: Callable[..., Any]  # returns its path and the run that it shows, None where nothing was held out
+    next_lines: Callable[..., Sequence[str]]  # (command, run that is shown) -> the runs' folders, and how one is used
 
 
 def scaled(*counts: str) -> Callable[[Any, int], Any]:

@@ -5,7 +5,7 @@ import pytest
 from flax import linen as nn
 from tiny_parts import BATCH, KEYPOINTS, build, endless, one_device
 
-from kpjax.methods import over_seeds, supervised, trained_of, with_seed
+from kpjax.methods import members_of_ensemble, over_seeds, supervised, trained_of, with_seed
 from kpjax.models.layers import Convolution
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import FitOptions, fit
@@ -56,6 +56,9 @@ def test_seeds_differ_and_metrics_are_their_means(both):
     assert seeds[0] != seeds[1]
     np.testing.assert_allclose(losses(folder), np.mean(seeds, axis=0), rtol=1e-6)
     first, second = (jax.tree.leaves(trained_of(fitted.last, number)) for number in range(2))
+    with pytest.raises(IndexError):
+        trained_of(fitted.last, 2)
+    assert jax.tree.leaves(members_of_ensemble([fitted.last] * 2))
     assert not all(np.array_equal(*pair) for pair in zip(first, second, strict=True))
 
 

@@ -7,7 +7,8 @@ its radius with at least that probability, on average over held-out sets, and wi
 
 The scale is fitted to other images than the quantiles, since fitting both to the same ones would break that promise.
 A keypoint with enough labels has its own quantile (Vovk et al. 2005, Mondrian predictors), and the promise holds for
-that keypoint. The others share the quantile of all points, which keeps the promise for a random keypoint, not for each.
+that keypoint. The others share the quantile of their points, or of all where these are too few: it holds for a random
+one of them, not for each.
 
 Points of one image, and images of one recording, resemble each other and share the weight of one unit, as in
 hierarchical conformal prediction (Lee, Barber and Willett 2023). A unit is an image, or a recording where `recordings`
@@ -89,7 +90,9 @@ def radius_table(
     ratio = errors / _scale_at(knots, scale, scores)
     unit = np.broadcast_to(unit_of_row[:, None], errors.shape)
     shared, all_units = _quantiles(ratio[known], unit[known], wanted)
-    quantiles = np.tile(shared[:, None], (1, errors.shape[1]))
+    rare = known & (known.sum(0) < OWN)  # those with quantiles of their own would not make up for these
+    others, _ = _quantiles(ratio[rare], unit[rare], wanted)
+    quantiles = np.tile(np.where(np.isfinite(others), others, shared)[:, None], (1, errors.shape[1]))
     for keypoint, there in enumerate(known.T):
         if there.sum() >= OWN:
             found, _ = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)

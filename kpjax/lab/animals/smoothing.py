@@ -193,16 +193,13 @@ def known_median(values: np.ndarray, axis: int = 0) -> np.ndarray:
 def median_filtered(points: np.ndarray, width: int) -> np.ndarray:
     """Replaces each coordinate by the median of those known in `width` frames about it; gaps stay.
 
-    points: (T, ..., 2). width: odd; 1 changes nothing. At the ends fewer frames count, equally many on both sides.
+    points: (T, ..., 2). width: odd; 1 changes nothing. A frame counts if the one opposite is known, too: beside gaps
+    and at the ends, a median of one side would be that of another moment.
     """
     points = np.asarray(points, np.float64)
-    found, reach = points.copy(), width // 2
-    if reach and len(points) >= width:
-        found[reach:-reach] = known_median(np.lib.stride_tricks.sliding_window_view(points, width, axis=0), -1)
-    for side in range(1, reach):  # towards the ends of the video
-        for row in {side, len(points) - 1 - side}:
-            if side <= min(row, len(points) - 1 - row):
-                found[row] = known_median(points[row - side:row + side + 1])
+    beyond = np.full((width // 2, *points.shape[1:]), np.nan)
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([beyond, points, beyond]), width, axis=0)
+    found = known_median(np.where(np.isfinite(windows[..., ::-1]), windows, np.nan), -1)
     return np.where(np.isfinite(points), found, np.nan)
 
 

@@ -146,8 +146,8 @@ class Smooth:
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None  # where results go (default beside the first file)
     formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # points with a lower score are gaps
-    gap: Annotated[int, arg(metavar="N")] = 10  # frames of the longest gap that is filled
-    median: Annotated[int, arg(metavar="N")] = 5  # frames of the median filter, 1 for none
+    gap: Annotated[int, arg(metavar="N")] = 10  # frames of the file in the longest gap that is filled
+    median: Annotated[int, arg(metavar="N")] = 5  # frames of the file in the median filter, 1 for none
     kalman: bool = True  # leave the Kalman smoother out
     overwrite: bool = False  # replace earlier results
 

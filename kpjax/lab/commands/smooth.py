@@ -56,9 +56,10 @@ def smooth(asked: Smooth) -> list[Path]:
     keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
     table = first._replace(
         keypoints=keypoints, scores=np.where(known, scores.mean(0).reshape(shape), 0.0),
-        status=np.where(known.any(-1), OK, np.where(known.any((1, 2))[:, None], NO_BOX, UNREADABLE)),
+        status=np.where(known.any(-1) | (first.status == OK), OK,
+                        np.where(known.any((1, 2))[:, None], NO_BOX, UNREADABLE)),
         radii=np.full(shape, np.nan),  # these were of the points before
-        outside=known & (sizes > 0).all(-1) & ~on_frame(keypoints, sizes))
+        outside=known & np.where((sizes > 0).all(-1), ~on_frame(keypoints, sizes), first.outside))
     before = smoothing.ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
     svg = trajectory_plot(first.numbers, before, scores.mean(0), names_of(first), after=after, deviation=deviation,
                           cutoff=asked.cutoff, title=f"{first.names[0]}: points over time")

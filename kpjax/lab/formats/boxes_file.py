@@ -94,6 +94,8 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
     names = {image["id"]: forward(image["file_name"]) for image in content["images"]}
     if len(names) < len(content["images"]):
         raise InputError(f"{path}: two images have the same id; give every image its own")
+    if len({one.get("category_id") for one in content["annotations"] if "bbox" in one and not one.get("iscrowd")}) > 1:
+        raise InputError(f"{path}: it has boxes of several categories; keep those of the animals")
     found: dict[_Key, dict[str, np.ndarray]] = {}
     for at, annotation in enumerate(content["annotations"]):
         if not names.get(annotation.get("image_id")):

@@ -42,9 +42,11 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         numbers[file.path, image["id"]] = len(frames)
         size = tuple(int(image.get(side) or 0) for side in ("width", "height"))
         name = (image_path.relative_to(root) if image_path.is_relative_to(root) else image_path).as_posix()
-        split = naming.SPLITS.get(str(image.get("split", "")).lower(), file.split)
-        frames.append(Frame(name, image_path, None, size if all(size) else (0, 0), str(
-            image.get("session", image.get("video_id", ""))), split))
+        if (said := str(image.get("split") or "").lower()) not in ("", *naming.SPLITS):
+            faults.append(f"{file.path.name}, image {name}, split: {said!r} where train, validation or test belongs")
+        split = naming.SPLITS.get(said, file.split)
+        session = next((image[field] for field in ("session", "video_id") if image.get(field) is not None), "")
+        frames.append(Frame(name, image_path, None, size if all(size) else (0, 0), str(session), split))
     instances, more = _read_instances(files, category, skeleton.names, numbers, len(faults) == before, faults)
     return Project(root, "coco", skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more))
 

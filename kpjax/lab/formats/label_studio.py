@@ -40,8 +40,9 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         names = dict.fromkeys(_label(one) for of_image in points for found in of_image.values() for one in found)
         skeleton = read_skeleton(file.parent, list(names), notes, faults)
         # The stored name of an image: that of its upload's original, else its address.
-        stored = [next(name for name in ((task.get("meta") or {}).get("original_file"), *task["data"].values())
-                       if isinstance(name, str) and name.lower().endswith(IMAGE_SUFFIXES)) for task in tasks]
+        stored = [next(name for given in ((task.get("meta") or {}).get("original_file"), *task["data"].values())
+                       if isinstance(given, str) for name in (given, given.partition("?")[0])  # a signed address
+                       if name.lower().endswith(IMAGE_SUFFIXES)) for task in tasks]
         frames = [frame._replace(size=_size(result)) for frame, result in zip(
             image_frames(stored, file.parent, [file.parent, file.parent / "images"]), results, strict=True)]
         instances = []
@@ -51,6 +52,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             boxes = {one["id"]: one for one in result if one["type"] == "rectanglelabels"}
             instances += [_animal(number, found, boxes.get(owner), skeleton.names, f"{file.name}, {frame.name}", faults)
                           for owner, found in points[number].items()]
+    if max(Counter((one.frame, one.track) for one in instances).values(), default=0) > 1:  # labels name a kind
+        instances = [one._replace(track="") for one in instances]
     if alone:
         notes.append(f"{alone.total()} points ({', '.join(alone)}) belong to no rectangle, and to no animal: left out")
     if more := sum(len(task["annotations"]) > 1 for task in tasks):
@@ -96,8 +99,12 @@ def _animal(number: int, found: list[Mapping[str, Any]], box: Mapping[str, Any] 
         point = points[names.index(_label(one))]
         if np.isfinite(point).all():
             faults.append(f"{where}: {_label(one)!r} is there twice; tell animals apart by rectangles and relations")
-        point[:] = np.array([one["value"]["x"], one["value"]["y"]]) * _size([one]) / 100
+        point[:] = np.array([one["value"]["x"], one["value"]["y"]]) * _size([one]) / 100 - 0.5
     if box is None:
         return instance_of(number, points)
-    edges = np.array([box["value"][side] for side in ("x", "y", "width", "height")]) * np.tile(_size([box]), 2) / 100
+    corner, sides = (np.array([box["value"][side] for side in pair]) * _size([box]) / 100
+                     for pair in (("x", "y"), ("width", "height")))
+    turn = np.radians(box["value"].get("rotation") or 0)  # clockwise, about its top-left corner
+    corners = sides * [(0, 0), (1, 0), (1, 1), (0, 1)] @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+    edges = np.concatenate([corner + corners.min(0), np.ptp(corners, axis=0)])
     return instance_of(number, points, box=edges, track=_label(box))

@@ -56,6 +56,20 @@ def recording(session: str) -> str:
     return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
 
 
+def recordings(sessions: Iterable[str], titles: Sequence[str] = ()) -> dict[str, str]:
+    """Returns the `recording` of each session, with its folders where several have one name in different folders.
+
+    titles: of the projects with which sessions may begin.
+    """
+    bare = {one: next((one.removeprefix(f"{title}/") for title in titles if one.startswith(f"{title}/")), one)
+            for one in sessions}
+    homes = defaultdict(set)
+    for one in bare.values():
+        homes[recording(one)].add(PurePosixPath(forward(one)).parent)
+    return {one: short if len(homes[recording(short)] - {PurePosixPath()}) > 1 else recording(short)
+            for one, short in bare.items()}
+
+
 def finder() -> Callable[[Path, Sequence[str]], Path | None]:
     """Returns a function that finds the file below a folder of which parts of a path are stored, None without one.
 

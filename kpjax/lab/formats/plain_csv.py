@@ -127,7 +127,7 @@ def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[_Key, Row], 
         if (key := row.place()) is None:
             continue
         frames.setdefault(key, row)
-        instance = row.get("instance") or "0"
+        instance = row.get("instance") or row.get("track") or "0"
         for name in wide or [row.get("keypoint")]:
             point = _point(row, name, "" if is_long else f"{name}_")
             if not name:
@@ -182,11 +182,11 @@ def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> li
     beside = [root, *filter(None, [video_root])]
     videos = {name: naming.found_by_trailing_parts(name, beside) or root / name
               for name in dict.fromkeys(name for name, at in rows if at is not None)}
-    found = []
+    found, short = [], naming.recordings({row.get("video") for row in rows.values()})
     for (name, at), row in rows.items():
         frame = next(images) if at is None else Frame(f"{name}/{at}", videos[name], at, (0, 0), name)
         if (split := row.get("split").lower()) not in ("", *naming.SPLITS):
             row.fault(f"{split!r} where train, validation or test belongs; correct the cell", "split")
         found.append(frame._replace(split=naming.SPLITS.get(split, ""), session=row.get("session") or (
-            naming.recording(row.get("video")) if at is None else name)))
+            short.get(row.get("video"), "") if at is None else name)))
     return with_sessions(found)

@@ -40,8 +40,8 @@ class _Found(NamedTuple):
 def read_predictions(path: Path) -> PredictionTable:
     """Reads the predictions of one video, with a row for each frame from the first to the last.
 
-    The step between frames is the smallest in the file. Frames that it lacks have the status `unreadable` and no
-    points, as have points without coordinates; so has an animal that is not on a frame.
+    The step between frames is the largest that reaches all of the file. Frames that it lacks have the status
+    `unreadable` and no points, as have points without coordinates; so has an animal that is not on a frame.
     """
     path, faults = Path(path), []
     if not path.is_file():
@@ -80,6 +80,7 @@ def read_predictions(path: Path) -> PredictionTable:
             there = within[:, :2].all(1)
             table.keypoints[row, animals[animal]] = np.where(there[:, None], values[:, :2], np.nan)
             table.scores[row, animals[animal]] = np.where(there & within[:, 2], values[:, 2], 0)
+            table.outside[row, animals[animal]] = there & (values[:, 3:] == 1).any(1)
             table.status[row, animals[animal]] = OK if there.any() else UNREADABLE
     if found.sizes[0]:
         table.outside[:] = np.isfinite(table.keypoints).all(-1) & ~on_frame(table.keypoints, found.sizes)
@@ -105,15 +106,15 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
         of_animal = points.setdefault(frame, {}).setdefault(row.cells.get("instance", "0"), {})
         if keypoint in of_animal:
             row.fault(f"{keypoint} of frame {frame} is there already; delete one")
-        of_animal[keypoint] = tuple(map(row.number, ("x", "y", "score")))
+        of_animal[keypoint] = *map(row.number, ("x", "y", "score")), row.get("status") == "outside"
         if "time" in table.columns:
             times[frame] = row.number("time")
     if len(videos) > 1:
         faults.append(f"it has points of {len(videos)} videos; give a file for each")
     animals = sum(len(of_frame) for of_frame in points.values())
     check_room(str(path), 24 * animals * len(names), path.stat().st_size)
-    empty = (math.nan,) * 3
-    arrays = {frame: {animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 3)
+    empty = (math.nan,) * 4
+    arrays = {frame: {animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 4)
                       for animal, of_animal in of_frame.items()} for frame, of_frame in points.items()}
     name = forward(next(iter(videos), path.stem))
     return _Found(name, path.parent / PurePosixPath(name).name, Skeleton(tuple(names)), arrays, times)

@@ -154,6 +154,8 @@ def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
                      f"{frame.size[0]}x{frame.size[1]}; they train nothing")
     seen = [(one.keypoints[one.visible > 0], project.frames[one.frame].size) for one in project.instances]
     seen = [(points, size) for points, size in seen if all(size) and len(points)]
+    if seen and all((points >= 0).all() and (points <= 1).all() for points, _ in seen):
+        notes.append("all labelled points lie within the first pixel; give pixels, not shares of the image")
     if not pixels_from and any((points == size).any() for points, size in seen) and all(
             points.min() >= 1 for points, _ in seen):
         notes.append("`pixels_from`: some coordinates equal an image's side, none is below 1; do pixels count from 1?")

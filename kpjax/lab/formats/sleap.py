@@ -57,7 +57,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         if video.path is not None:
             frame = Frame(f"{video.name}/{number}", video.path, number, video.size, video.name)
         elif (path := video.images.get(number)) is not None:
-            session = video.name or path.parent.name
+            home = path.parent.relative_to(file.parent).as_posix() if path.is_relative_to(file.parent) else "."
+            session = video.name or (path.parent.name if home == "." else home)
             name = path.relative_to(file.parent) if path.is_relative_to(file.parent) else f"{session}/{path.name}"
             frame = Frame(PurePosixPath(name).as_posix(), path, None, (0, 0), session)
         else:

@@ -14,7 +14,7 @@ import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.files import sha256_of
-from kpjax.lab.formats.names import derived_flip, recording
+from kpjax.lab.formats.names import derived_flip, recordings
 from kpjax.lab.formats.project import Instance, Project
 from kpjax.structures import Skeleton
 
@@ -38,11 +38,11 @@ def united(projects: Sequence[Project]) -> Project:
     owners, notes = _owners(projects, skeleton.names, alike)
     frames, instances = [], []
     for number, (title, project) in enumerate(zip(titles, projects, strict=True)):
-        places = {}
+        places, named = {}, recordings({frame.session for frame in project.frames})
         for at, frame in enumerate(project.frames):
             if owners[number][at]:
                 places[at] = len(frames)
-                session = recording(frame.session) if alike else frame.session and f"{title}/{frame.session}"
+                session = named[frame.session] if alike else frame.session and f"{title}/{frame.session}"
                 frames.append(frame._replace(name=f"{title}/{frame.name}", session=session))
         instances += [in_names(one, project.skeleton.names, skeleton.names)._replace(frame=places[one.frame])
                       for one in project.instances if one.frame in places]
@@ -78,13 +78,16 @@ def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool) -> t
             of_frame.setdefault(one.frame, []).append(np.round(points, 6).tobytes())
         labels.append({at: sorted(found) for at, found in of_frame.items()})
     kept: dict[Any, tuple[int, int]] = {}
+    copies = set()  # of an image in the project that is kept
     same, other = [], []
     for number, project in enumerate(projects):
         for at, frame in enumerate(project.frames):
             first = kept.get(identities[number][at])
             if first is None:
                 kept[identities[number][at]] = number, at
-            elif at in labels[number] and first[0] != number:
+            elif first[0] == number:
+                copies.add((identities[number][at], number, at))
+            elif at in labels[number]:
                 kept[identities[number][at]] = number, at
                 if first[1] in labels[first[0]]:
                     (same if labels[first[0]][first[1]] == labels[number][at] else other).append(frame.name)
@@ -92,7 +95,7 @@ def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool) -> t
                         raise InputError("project", f"{frame.name} of {project.root} is labelled in "
                                          f"{projects[first[0]].root} too; where keypoints differ one project may label "
                                          "an image, so take it out of the other")
-    whole = set(kept.values())
+    whole = {*kept.values(), *((number, at) for one, number, at in copies if kept[one][0] == number)}
     notes = [f"{len(same)} images have the same labels in several projects: each is kept once"] if same else []
     notes += [f"{len(other)} images have other labels in another project: those of the project named last are taken: "
               f"{summarise(other, 3)}"] if other else []

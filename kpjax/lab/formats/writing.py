@@ -68,7 +68,8 @@ def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, lis
         parts, wanted = PurePosixPath(frame.name).parts, frame.name
         if WRITERS[format].by_video:
             wanted = f"{FOLDER}/{session}/{last}"
-        elif frame.number is not None or {"/", ".."} & {*parts} or parts[-1:] != (frame.path.name,):
+        elif frame.number is not None or {"/", ".."} & {*parts} or parts[-1:] != (frame.path.name,) or (
+                format == "sleap" and frame.session):  # whose recordings are folders
             wanted = f"{session}/{last}"
         # Parts that any system takes, and none of the writers' own files.
         first, *rest = (portable(part) for part in PurePosixPath(wanted).parts if part != "/")

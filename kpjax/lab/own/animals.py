@@ -247,7 +247,7 @@ def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Pa
 
     Returns the frame of each animal, and its box: x, y, width, height. Raises InputError for fewer than a batch.
     """
-    names = [frame_identity(frame, root) for frame in frames]
+    names = [f"{frame_identity(frame, root)} {frame.path.stat().st_size}" for frame in frames]
     path = job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"
     if jax.process_index() == 0:
         make_folder(path.parent)

@@ -20,9 +20,9 @@ from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TARGET, TRAINED, Part, counted, scores_of
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import opened
+from kpjax.lab.own.project import digest_of_given, opened
 from kpjax.systems.command_line import Command, typed_fields
-from kpjax.systems.configs import config_as_json, flat
+from kpjax.systems.configs import changed, config_as_json, flat
 from kpjax.systems.system import OWN, Job, Outcome, OwnParts, StoredRun, System
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
@@ -66,9 +66,14 @@ def made(own: OwnSystem) -> System:
     def report(*parts: Any, **more: Any) -> Any:  # its libraries are not waited for by help
         return importlib.import_module("kpjax.lab.own.report").own_report(*parts, **more)
 
+    def resolved(config: Any, typed: Collection[str]) -> Any:
+        config = own.resolved(config, typed)
+        words, *held = config.summary.partition("; held out")
+        return changed(config, summary=f"{words} ({digest_of_given(config)}){''.join(held)}")
+
     open_once = functools.lru_cache(maxsize=2)(own.open)
     system = own.paper._replace(
-        presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines), resolved=own.resolved,
+        presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines), resolved=resolved,
         open=lambda job: open_once(job._replace(variant="", seed=job.seed if own.seeded(job.config) else 0)),
         short_list=lambda preset, config: own.short_list(config),
         applicable=lambda preset, config: own.applicable(config), **own.differences)
@@ -127,11 +132,12 @@ def first_lines(command: Command) -> list[str]:
             f"up to {steps:,} steps each{done}"]
 
 
-def next_lines(command: Command) -> list[str]:
-    """Returns the folders of the runs, those of the last variant first, which others are compared with, and the command
+def next_lines(command: Command, shown: Path | None = None) -> list[str]:
+    """Returns the folders of the runs, that which the report shows and then the last variants first, and the command
     that uses one."""
     folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
-               for job in sorted(command.jobs(), key=lambda job: -command.variants.index(job.variant))]
+               for job in sorted(command.jobs(), key=lambda job: (
+                   Path(job.folder) != shown, -command.variants.index(job.variant)))]
     finds = (Path(command.jobs()[0].folder) / FOLDER).is_dir()
     boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
     return [*(f"run: {folder}" for folder in folders),

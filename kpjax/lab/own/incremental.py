@@ -105,7 +105,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         choices.rotation_choice(facts),
         choices.steps_choice("steps", labelled, config.batch_size, passes=60, least=300, most=600),
         *rates], typed, labelled, summary=(
-            f"{', '.join(new)} from {projects.title(config.data)}, {labelled} animals ({projects.digest_of(project)}), "
+            f"{', '.join(new)} from {projects.title(config.data)}, {labelled} animals, "
             f"for a model of {', '.join(names)}; held out: {held.words}"))
 
 

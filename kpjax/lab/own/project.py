@@ -13,16 +13,19 @@ import numpy as np
 
 from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
+from kpjax.files import read_json, sha256_of
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
-from kpjax.lab.formats.names import recording
+from kpjax.lab.formats.names import recording, recordings
 from kpjax.lab.formats.options import Options
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import box_of, frame_identity, frames_at, project_source
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.uniting import in_names, united
+from kpjax.lab.formats.video_labels import TABLE
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
+from kpjax.systems.configs import flat
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -104,10 +107,28 @@ def labelled_frames(project: Project) -> list[int]:
 
 
 def digest_of(project: Project) -> str:
-    """Returns a few letters that change with any label: a finished run is not that of corrected ones."""
-    labels = [(project.frames[one.frame].name, one.visible.tobytes(), one.keypoints.round(6).tobytes())
-              for one in project.instances]
+    """Returns a few letters that change with any label, and with the size of an image or video that has one."""
+    labels = [(frame.name, _size(frame.path), one.visible.tobytes(), one.keypoints.round(6).tobytes())
+              for one in project.instances for frame in [project.frames[one.frame]]]
     return hashlib.sha256(repr((project.skeleton.names, labels)).encode()).hexdigest()[:6]
+
+
+def digest_of_given(config: Any) -> str:
+    """Returns a few letters that change with what lies at the paths in a config: labels, images and videos by their
+    size, and the runs that it starts from."""
+    given = flat(config)
+    found = [digest_of(needed_project(config.data, name)) for name in ("project", "source", "target_project")
+             if given.get(name)]
+    files = [Path(path).expanduser() for name in ("unlabelled", "target", "images", "videos")
+             for path in given.get(name, ())]
+    found += [f"{_size(path)} {sha256_of(path / TABLE) if (path / TABLE).is_file() else ''}" for path in files]
+    found += [read_json(results).get("digest") for name in ("start", "old", "core") if given.get(name)
+              for results in sorted(Path(given[name]).expanduser().rglob("results.json"))]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:6]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
 
 
 def described(project: Project, held: Held) -> str:
@@ -230,7 +251,8 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
     held-out images. Copies of these stay; opening the data compares their content.
     """
     if paths:
-        frames = frames_at([Path(path) for path in paths])
+        images = {frame.path.resolve(): frame for frame in project.frames if frame.number is None}
+        frames = [images.get(frame.path.resolve(), frame) for frame in frames_at([Path(path) for path in paths])]
     else:
         labelled = set(labelled_frames(project))
         rest = [frame for number, frame in enumerate(project.frames) if number not in labelled]
@@ -241,19 +263,21 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
                        for part in (held.train, held.held_out))
     evaluated = {(frame.path.resolve(), frame.number) for frame in tested}
     splits = {frame.split for frame in tested} - {frame.split for frame in trained} - {""}  # held out as a whole
-    recordings, after = set(map(recording, held.recordings)), dict[str, int]()
+    named = recordings({frame.session for frame in project.frames}, [root.resolve().name for root in project.roots])
+    whole, after = {named[name] for name in held.recordings}, dict[str, int]()
     for name, first in held.after.items():  # of two projects one recording may have two
-        after[recording(name)] = min(first, after.get(recording(name), first))
+        after[named[name]] = min(first, after.get(named[name], first))
     called: dict[Path, set[str]] = {}  # videos have the names of their files, and those that the project gives them
     for frame in project.frames:
-        called.setdefault(frame.path.resolve(), set()).add(recording(frame.session))
+        called.setdefault(frame.path.resolve(), set()).add(named[frame.session])
 
     def is_left_out(frame: Frame) -> bool:
         path = frame.path.resolve()
-        if frame.split in splits or (path, frame.number) in evaluated or (paths and frame.number is None):
-            return frame.split in splits or (path, frame.number) in evaluated
-        sessions = {recording(frame.session), *called.get(path, ())} - {""}
-        return any(one in recordings or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions)
+        if frame.split in splits or (path, frame.number) in evaluated:
+            return True
+        sessions = called.get(path) or {recording(frame.session) or None, *(
+            one for one in named.values() if "/" in one and f"/{one}/" in f"{path.as_posix()}/")}
+        return any(one in whole or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions)
 
     return Unlabelled(tuple(frames), frozenset(
         frame_identity(frame, project.root) for frame in frames if is_left_out(frame)))

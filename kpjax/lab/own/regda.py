@@ -82,7 +82,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         choices.steps_choice("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
         choices.steps_choice("steps", labelled, batch, passes=60, least=500, most=1000),
         choices.Choice("coefficient_steps", 100, "the adversary's share grows in the first steps")], typed, labelled,
-        summary=f"{project.root.name}, {labelled} animals with labels ({projects.digest_of(project)}), to "
+        summary=f"{project.root.name}, {labelled} animals with labels, to "
         f"{len(frames)} frames of {summarise(list(config.data.target), 2)}; held out: {held.words}")
     layers = getattr(config.network, "head_layers", 0)
     return changed(config, pretraining_head_layers=layers) if layers and config.carry_head else config

@@ -52,8 +52,9 @@ class OwnRun(NamedTuple):
 
 
 def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Column], *, summary: str,
-               notes: Sequence[str], command: str) -> Path | None:
-    """Prints what a preset's runs have reached, in pixels and in words, and writes report.html, whose path it returns.
+               notes: Sequence[str], command: str) -> tuple[Path, Path] | None:
+    """Prints what a preset's runs have reached, in pixels and in words, and writes report.html. Returns its path and
+    the folder of the run that it shows.
 
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of each variant's lowest
     seed and of those that keep old keypoints; the last variant where no label tells. None if no run kept its errors, as
@@ -72,7 +73,8 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
     # Where no label tells, the last variant, which the others are compared with; never one that forgot old keypoints.
     shown = found[-1] if unknown else min(found, key=lambda run: (forgot(run), run.error))
     reached, better = [*verdict(shown.animals, shown.cutoff), *unknown], advice(shown.animals, shown.cutoff)
-    print("", *pixel_errors.table_lines(shown.animals, shown.cutoff), "", *textwrap.wrap(" ".join(reached), LINE),
+    print("", *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
+          *pixel_errors.table_lines(shown.animals, shown.cutoff), "", *textwrap.wrap(" ".join(reached), LINE),
           *["what would help most:"] * bool(better), sep="\n")
     for text in better:
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
@@ -83,7 +85,7 @@ def own_report(folder: epath.Path, lines: Sequence[Line], columns: Sequence[Colu
         print(animals)
     return write_text(folder / "report.html", _page(folder, shown, measured, columns, {
         "summary": summary, "verdict": reached, "advice": better, "notes": [*notes, *filter(None, [animals])],
-        "command": command}))
+        "command": command})), shown.folder
 
 
 def forgot(run: OwnRun) -> bool:

@@ -76,8 +76,8 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         choices.steps_choice("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
         choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled,
         unlabelled_pool=data.unlabelled_pool if kept else "none", summary=(
-            f"{projects.title(data)}, {labelled} animals with labels ({projects.digest_of(project)}), {kept or 'no'} "
-            f"frames without; held out: {held.words}"))
+            f"{projects.title(data)}, {labelled} animals with labels, {kept or 'no'} frames without; held out: "
+            f"{held.words}"))
     if not (kept or data.all_labelled or facts.several):
         print("no image or video without labels: training is on the labels alone; --unlabelled V names some")
     elif kept and config.backbone.weights and not data.unlabelled:

@@ -48,7 +48,7 @@ def identity_projections(core_params: paths.Params, rule: paths.Rule, grouped: I
     """
     grouped = frozenset(grouped)
     chosen = projected_leaves(core_params, rule, grouped)
-    return unflatten_dict({path: jnp.ones(leaf.shape[-1]) if path in grouped else jnp.eye(leaf.shape[-1])
+    return unflatten_dict({path: (jnp.ones if path in grouped else jnp.eye)(leaf.shape[-1], dtype=jnp.float32)
                            for path, leaf in chosen.items()})
 
 

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from kpjax.errors import InputError
 from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import augmented, checked_views, initial_variables, train_pass, unit_range
 from kpjax.methods.incremental_family import association_forward
@@ -83,7 +84,8 @@ def incremental(
 
     Raises:
         ValueError: a term reads an unknown output.
-        InputError: from `init`, if the start lacks a tree that a term reads.
+        InputError: from `init`, if the start lacks a tree that a term reads, and for a head with a hidden layer of K
+            channels, which cannot be told from keypoints.
     """
     read = checked_views(objective, OUTPUTS, "incremental")
     ka_net = association or AssociationNetwork()
@@ -97,6 +99,10 @@ def incremental(
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(model, named_key(key, "model"), images, {})
+        hidden = {name: part for name, part in fresh["params"].get("head", {}).items() if name.startswith("conv")}
+        if any(leaf.shape[-1] == keypoints for leaf in jax.tree.leaves(hidden)):
+            raise InputError("model", f"a hidden layer of its head has {keypoints} channels, as many as there are "
+                             "keypoints; choose another width")
         if "teacher" in start:
             copied = initial_variables(model, named_key(key, "model"), images, {"variables": start["teacher"]})
             variables = with_new_channels(named_key(key, "head"), copied, fresh, step.new)
@@ -104,7 +110,7 @@ def incremental(
             variables = initial_variables(model, named_key(key, "model"), images, start)
         frozen = {"increment": step} | given
         if needs_teacher:
-            frozen["teacher"] = {name: given["teacher"][name] for name in fresh}
+            frozen["teacher"] = {name: given["teacher"].get(name, {}) for name in fresh}
         if "association" in read:
             nets = association_forward.initial_association(
                 ka_net, named_key(key, "association"), model, images, fresh, step.triples.shape[0])

@@ -57,6 +57,8 @@ def adabn(setup: Setup) -> Method:
         setup: with the augmentation that the network was trained under; plain images have other statistics. Optimizer
             and learning rate are not used.
     """
+    if getattr(setup.model, "frozen_statistics", False):  # which would be normalised by those of zero, and stay zero
+        setup = setup._replace(model=setup.model.clone(frozen_statistics=False))
 
     def init(key: jax.Array, streams: Streams, start: Start) -> BatchStatisticsState:
         images = empty_images(setup.augment, streams, "target")

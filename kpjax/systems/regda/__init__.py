@@ -64,7 +64,7 @@ def train(job: Job, data: Data) -> Outcome:
         chosen_on = Select("validation/pck") if config.pretraining_selection == "validation" else None
         shared = job.stage(recipe.start, lambda folder: _fit(
             job, first, data, config.pretraining_steps, folder, recipe.start, {}, select=chosen_on,
-            config=of_pretraining(config)), config=of_pretraining(config))
+            config=of_pretraining(config)), config=of_pretraining(config) | {"source": data.source.train.digest})
         before = Outcome(None, shared.trained, config.pretraining_steps, 0.0, shared.wall_seconds, images=shared.images)
     elif recipe.start:
         before = system.result_of(_start_of(job, recipe.start))

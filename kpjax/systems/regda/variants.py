@@ -231,8 +231,7 @@ VARIANTS: dict[str, Variant] = {
         _in_random_colours(mse=True, rates_of="teacher", equal_cost=True)),
     "adabn_augmented": Variant(
         "control", "source_only_augmented with BatchNorm statistics of the target domain", "AdaBN, augmented",
-        Recipe(lambda config, setup: methods.adabn(setup._replace(
-            model=setup.model.clone(frozen_statistics=False))), "source_only_augmented", "statistics", STRONG_COLOURS)),
+        Recipe(lambda config, setup: methods.adabn(setup), "source_only_augmented", "statistics", STRONG_COLOURS)),
     "oracle": Variant("oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()),
     "oracle_mse": Variant("oracle", "the same with the squared errors and the rates of teacher_adaptation",
                           "oracle, MSE", _alone(mse=True, rates_of="teacher")),

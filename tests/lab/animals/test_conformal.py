@@ -54,6 +54,12 @@ def test_coverage_by_keypoint_with_a_scale_by_score():
             assert abs(mean - expected) < 4 * error
 
 
+def test_keypoints_with_few_labels_share_the_quantile_of_their_own_points():
+    errors, visible = np.arange(1.0, 41)[:, None] * [1, 1, 100], np.ones((40, 3))
+    visible[19:, 2] = 0
+    assert conformal.radius_table(errors, visible, visible, levels=[0.9]).quantiles.tolist() == [[37, 37, 1800]]
+
+
 def recorded(seed, recordings=14, images=12):
     """Errors (N, 2) of recordings that differ from each other by factors, and the recordings' names."""
     generator = np.random.default_rng(seed)

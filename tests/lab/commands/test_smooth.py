@@ -56,6 +56,9 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
     np.testing.assert_allclose(nose(tmp_path / "clip_smoothed.csv"), nose(path), atol=1e-3)
     main([str(path.rename(tmp_path / "2024.01.05 a.csv")), "--formats", "csv,coco"])
     assert (tmp_path / "2024.01.05 a_smoothed.csv").exists()
+    table.outside[0] = True  # which a csv file says, and not the size of the frame
+    main([str(write_predictions(table, ("csv",), tmp_path, "edge")[0])])
+    assert rows_of(tmp_path / "edge_smoothed.csv")[0]["status"] == "outside"
 
 
 def test_several_networks_are_an_ensemble(table, tmp_path):

@@ -39,6 +39,8 @@ def test_the_height_comes_first_in_lightning_pose_and_crowds_of_coco_are_none(tm
 
 
 @pytest.mark.parametrize(("name", "text", "words"), [
+    ("b.json", json.dumps({"images": [{"id": 5, "file_name": "a.png"}], "annotations": [
+        {"image_id": 5, "category_id": n, "bbox": [1, 2, 3, 4]} for n in (1, 2)]}), "boxes of several categories"),
     ("b.csv", "image,x,y,w\n", "lacks h"), ("b.json", "[{}]", "b.json: .*images"),
     ("b.csv", "image,x,y,w,h\na.png,1,2,0,4\nb.png,1,2,zero,4\nc.png,1\n", "3 faults: .*line 3, w: 'zero'"),
     ("b.csv", "image,x,y,w,h\na.png,1e308,2,3,4\n", "line 2"),

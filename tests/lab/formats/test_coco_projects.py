@@ -88,6 +88,13 @@ def test_splits_are_told_by_folders_or_files_and_equal_names_are_two_images(proj
     assert read.skeleton.flip == (0, 2, 1)
 
 
+def test_a_split_of_another_name_is_refused_and_no_video_is_no_recording(project):
+    image = {"id": 7, "file_name": "one.png", "width": 40, "height": 30, "video_id": None}
+    assert read_project(project(images=[image])).frames[0].session == ""
+    with pytest.raises(InputError, match=r"image one\.png, split: 'holdout' where train, validation or test"):
+        read_project(project(images=[image | {"split": "holdout"}]))
+
+
 @pytest.mark.parametrize("stored", [
     quote("images/jour 1 é.png"), "/data/local-files/?d=" + quote("souris/jour 1 é.png"),
     unicodedata.normalize("NFD", "images/jour 1 é.png")])

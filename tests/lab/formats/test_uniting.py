@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
+from kpjax.lab.formats.names import recordings
 from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.lab.formats.uniting import united, united_skeleton
 from kpjax.structures import Skeleton
@@ -80,3 +81,13 @@ def test_an_image_that_two_projects_label_is_there_once(tmp_path):
     assert sum(one.frame < 1 for one in found.instances) == 1
     assert len(found.frames) == 4
     assert len(found.notes) == 1
+    # A still camera: two frames of one project are alike, and the second has the label.
+    (tmp_path / "old" / "c.png").write_bytes(b"a")
+    found = united([old._replace(instances=old.instances[1:]), project(tmp_path / "elsewhere", BACK, session="cam")])
+    assert len(found.instances) == 4
+
+
+def test_recordings_of_one_name_in_several_folders_keep_them():
+    sessions = ["front/mouse1/cam.mp4", "D:/films/day.mp4", "mouse2/cam.mp4", "day"]
+    assert recordings(sessions, ["front"]) == dict(zip(
+        sessions, ("mouse1/cam.mp4", "day", "mouse2/cam.mp4", "day"), strict=True))

@@ -41,6 +41,10 @@ def test_labels_that_cannot_be_right_are_counted(tmp_path):
     found = read_project(tmp_path, drop_zeros=True)
     np.testing.assert_array_equal([one.visible for one in found.instances], [[1, 0], [1, 1]])
     assert len(found.doubts) == 2
+    (tmp_path / "labels.csv").write_text("image,track,keypoint,x,y\n0.jpg,Anna,nose,.4,.5\n0.jpg,Bob,nose,0.1,1\n")
+    found = read_project(tmp_path)
+    assert [one.track for one in found.instances] == ["Anna", "Bob"]
+    assert "within the first pixel; give pixels" in found.notes[-1]
 
 
 # What sleap-io reads
@@ -122,23 +126,24 @@ def test_pose_labels_of_ultralytics(tmp_path):
     assert len(read_project(tmp_path).frames) == 2
 
 
-def test_label_studio_tells_animals_apart_by_rectangles(tmp_path):
+@pytest.mark.parametrize(("turn", "box", "end"), [(0, [4, 2, 20, 10], ""), (90, [-6, 2, 10, 20], "?X-Amz-Date=1")])
+def test_label_studio_tells_animals_apart_by_rectangles(tmp_path, turn, box, end):
     def region(kind, identity, **value):
         return {"original_width": 40, "original_height": 20, "image_rotation": 0, "id": identity, "type": kind,
                 "value": value}
 
-    result = [region("rectanglelabels", "r", x=10, y=10, width=50, height=50, rectanglelabels=["ann"]),
+    result = [region("rectanglelabels", "r", x=10, y=10, width=50, height=50, rectanglelabels=["ann"], rotation=turn),
               region("keypointlabels", "a", x=25, y=50, keypointlabels=["nose"]),
               region("keypointlabels", "b", x=75, y=50, keypointlabels=["nest"]),
               {"from_id": "a", "to_id": "r", "type": "relation", "direction": "right"}]
     image(tmp_path / "images" / "day 1.png", (40, 20))
-    (tmp_path / "export.json").write_text(json.dumps([{"id": 1, "data": {"image": "/data/upload/4/day%201.png"},
+    (tmp_path / "export.json").write_text(json.dumps([{"id": 1, "data": {"image": f"/data/upload/4/day%201.png{end}"},
                                                        "annotations": [{"result": result}]}]))
     found = read_project(tmp_path)
     assert (found.format, found.frames[0].name) == ("label_studio", "images/day 1.png")
     (one,) = found.instances
-    np.testing.assert_allclose(one.keypoints, [[10, 10]])
-    np.testing.assert_allclose(one.box, [4, 2, 20, 10])
+    np.testing.assert_allclose(one.keypoints, [[9.5, 9.5]])  # shares of the image count from its edge
+    np.testing.assert_allclose(one.box, box, atol=1e-9)
     assert (found.skeleton.names, one.track) == (("nose",), "ann")
     assert any("1 points (nest) belong to no rectangle" in note for note in found.notes)
 

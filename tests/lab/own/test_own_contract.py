@@ -144,7 +144,7 @@ REFUSED = [
     ("regda", "--source P --target IMAGES --transform around_box", "--target: crops around boxes: frames without"),
     ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
     ("regda", "--start SAME --target IMAGES --validation 0.5", "--validation: without --source no label is held out"),
-    ("regda", "--start nowhere --target IMAGES", "--start: nowhere does not exist"),
+    ("regda", "--start nowhere --target IMAGES", "--start: nowhere is no folder"),
     ("regda", "--start OTHER --target IMAGES", "pose_statistics.json is of a, b, c, d, the run finds head, "),
     ("regda", "--start BOXES --target IMAGES", "reads crops around boxes, which target frames do not have"),
     ("regda", "--start SAME --target IMAGES --target-project tail", "other keypoints than --start: .*; name"),

@@ -151,7 +151,8 @@ def folder(tmp_path_factory):
 
 def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing_is_fetched(folder, capsys):
     lines = tabulate(folder, [Entry("ours", "method"), Entry("supervised_warped", "control")], COLUMNS)
-    page = own_report(folder, lines, COLUMNS, summary="<b>/mice", notes=["MobileNetV2"], command=COMMAND)
+    page, shown = own_report(folder, lines, COLUMNS, summary="<b>/mice", notes=["MobileNetV2"], command=COMMAND)
+    assert shown == folder / "supervised_warped" / "seed-0"
     text, said = page.read_text(), capsys.readouterr().out
     assert "of old keypoints" in text.partition("This page shows supervised_warped")[2].partition("Details")[0]
     for shown in (text, said):

@@ -10,13 +10,14 @@ from flax import linen as nn
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
 
 from kpjax.augment.augmentations import no_augmentation
+from kpjax.errors import InputError
 from kpjax.losses.objective import without
 from kpjax.methods.incremental_family import objectives as terms
 from kpjax.methods.incremental_family.association_forward import rerendered
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, increment
 from kpjax.methods.supervised_learning import supervised
-from kpjax.models import layers
+from kpjax.models import layers, small_unet
 from kpjax.models.layers import Convolution
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Trained
@@ -51,6 +52,13 @@ def state_of(step=FIRST):
 
 
 # Heads
+
+
+def test_hidden_layers_of_a_head_are_told_from_keypoints():
+    with pytest.raises(InputError, match=f"a hidden layer of its head has {KEYPOINTS} channels"):
+        build(incremental, objective=OBJECTIVE, model=small_unet(
+            KEYPOINTS, widths=(8, 8, 8), head_layers=2, head_width=KEYPOINTS), **OPTIONS).init(
+                KEY, STREAMS, start() | {"increment": FIRST})
 
 
 def test_a_step_begins_as_its_teacher_with_new_channels_in_the_head():

@@ -124,7 +124,7 @@ def test_matching_of_features_is_a_step_down_its_gradient_by_hand(factory, apart
 
 def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
     """The first norm sees the images themselves, so that its statistics are those of all of them, by hand."""
-    method = tiny_parts.build(adabn, augment=no_augmentation())
+    method = tiny_parts.build(adabn, augment=no_augmentation(), model=MODEL.clone(frozen_statistics=True))
     batches = [batch(f"target {number}") for number in range(3)]
     state = tiny_parts.drawn_state(method, streams={"target": batches[0]})
     before, update = state.variables, jax.jit(method.update)

@@ -56,9 +56,9 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
                          "their labels: there is no cutoff, and drawings show all points.")
     elif whole.hidden:
         most = sorted((name for name in animals.names if found[name].hidden), key=lambda name: -found[name].hidden)
-        sentences.append(f"Drawings leave out {whole.hidden} of the {whole.labels} held-out points, whose score is "
-                         f"below the cutoff ({cutoff:.3g}): "
-                         f"{summarise([f'{name} {found[name].hidden}' for name in most])}.")
+        kind = "target" if judged == TARGET else "held-out"
+        sentences.append(f"Drawings leave out {whole.hidden} of the {whole.labels} {kind} points, whose score is below "
+                         f"the cutoff ({cutoff:.3g}): {summarise([f'{name} {found[name].hidden}' for name in most])}.")
     return sentences
 
 
@@ -116,4 +116,4 @@ def _recordings(held: Animals) -> list[str]:
     alike = len({Path(name).name for name in means}) < len(means)
     shown = "/".join(Path(worst).parts[-2:] if alike else Path(worst).parts[-1:])
     return [f"More labels from recordings like {shown}: its error is {100 * means[worst]:.1f} % of the animal’s "
-            f"length, that of other held-out recordings {100 * usual:.1f} %."]
+            f"length, that of other recordings {100 * usual:.1f} %."]
