@@ -344,7 +344,7 @@ def _shown(frame: av.VideoFrame, depth: int = 0) -> np.ndarray:
     """Returns (H, W, 3) uint8 RGB at full size, rotated as a player shows it."""
     values = _deep_values(frame) if depth else None
     image = frame.to_ndarray(format="rgb24") if values is None else eight_bits(values, depth)
-    if matrix := frame.side_data.get("DISPLAYMATRIX"):
+    if (matrix := frame.side_data.get("DISPLAYMATRIX")) is not None:
         a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
         image = image[::-1] if a * d < b * c else image  # mirrored
     return np.ascontiguousarray(np.rot90(image, round(frame.rotation / 90) % 4))

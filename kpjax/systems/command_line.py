@@ -173,6 +173,8 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
             meant(preset, system.presets))
         raise InputError(f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}{own}")
     base, typed = system.presets[preset], spelled(system, preset)
+    if system.own:  # P/ and ./P are the project P
+        flags = [flag if not flag or flag[0] == "-" or "://" in flag else os.path.normpath(flag) for flag in flags]
     with flags_in_messages(_flags(base, *NETWORKS.values())):
         base, flags = _named_network(base, flags)
         flags = _several_projects(system, base, flags)

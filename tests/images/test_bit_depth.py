@@ -1,5 +1,6 @@
 """Images and videos of 10, 12 and 16 bits, scaled by what they hold."""
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -9,7 +10,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.images.inputs import find_inputs
 from kpjax.images.reading import common_depth, image_size, read_image
-from kpjax.images.video import open_video
+from kpjax.images.video import _shown, open_video
 from kpjax.lab.formats.project_source import frames_at, read_frame
 from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.export import standalone
@@ -39,6 +40,22 @@ def write_video_of(path, frames, pixels="gray16le"):
         for values in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(values, format="gray16le").reformat(format=pixels)))
         container.mux(stream.encode(None))
+
+
+def test_what_pillow_reads_wrongly_is_refused(tmp_path):
+    Image.fromarray(deep(16)).save(path := tmp_path / "grey.tif")
+    photometric = b"\x06\x01\x03\x00\x01\x00\x00\x00"  # the tag, a short, one of them; 0: white is zero
+    assert path.read_bytes().count(photometric + b"\1") == 1
+    path.write_bytes(path.read_bytes().replace(photometric + b"\1", photometric + b"\0"))
+    with pytest.raises(InputError, match="with white as 0, cannot be read"):
+        read_image(path)
+
+
+@pytest.mark.parametrize(("rotation", "a", "d"), [(180, -1, 1), (0, 1, -1)])
+def test_mirrored_videos_are_shown_as_players_do(rotation, a, d):
+    frame = SimpleNamespace(rotation=rotation, side_data={"DISPLAYMATRIX": np.int32([a, 0, 0, 0, d, 0, 0, 0, 1])},
+                            to_ndarray=lambda format: EIGHT)
+    np.testing.assert_array_equal(_shown(frame), EIGHT[::d, ::a])
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])

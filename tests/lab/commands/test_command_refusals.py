@@ -23,7 +23,7 @@ FILES = {
     "scoreless.csv": "video,frame,keypoint,x,y\nv.mp4,0,a,1,1\n"}
 REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict RUN nowhere", "does not exist"), ("predict RUN empty", "no image or video in"),
-    ("predict nowhere images", "does not exist"), ("predict empty images", "not a run's folder"),
+    ("predict nowhere images", "is no folder"), ("predict empty images", "not a run's folder"),
     ("predict runs/brightest/demo/spot images", "seed-0"), ("predict runs/unfinished images", "not finished"),
     ("predict runs/unknown images", "'os.path' is unknown"), ("predict RUN images --out earlier", "--overwrite"),
     ("predict RUN images --batch-size 0", "--batch-size: 0; must be at least 1"),

@@ -2,6 +2,7 @@
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,11 @@ def exported(run, tmp_path_factory):
     """Its exported folder."""
     out = tmp_path_factory.mktemp("exported") / "predictor"
     return export(Export(run=run, out=out))
+
+
+def test_no_name_of_the_script_is_there_twice(exported):
+    names = re.findall(r"^(?:def|class) (\w+)", (exported / "run.py").read_text(), re.M)
+    assert len(set(names)) == len(names)
 
 
 def noise(*shape):

@@ -19,7 +19,7 @@ from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
 from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import flat
+from kpjax.systems.configs import changed, flat
 from kpjax.systems.parsing import exit_code_of
 
 TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1", "--batch-size", "16", "--feature-width", "8",
@@ -75,11 +75,19 @@ def test_recordings_are_drawn_so_that_most_labels_and_all_keypoints_train():
         assert drawn(dict.fromkeys(order, 6), a=(True, False), b=(True, False), c=(False, True)) != ["c"]
 
 
-def test_a_corrected_label_is_another_project(project):
+def test_a_corrected_label_is_another_project(project, tmp_path):
     moved = project.instances[0]._replace(keypoints=project.instances[0].keypoints + 1)
     corrected = project._replace(instances=(moved, *project.instances[1:]))
     assert own_project.digest_of(project) == own_project.digest_of(project._replace(notes=())) != (
         own_project.digest_of(corrected))
+    # So are another video at the same path, and a start that was trained again.
+    config = changed(SYSTEM.presets["own"], project="P", unlabelled=(str(tmp_path / "a.mp4"),), start=str(tmp_path))
+    digests = set()
+    for size, run_digest in ((1, "a"), (2, "a"), (2, "b")):
+        (tmp_path / "a.mp4").write_bytes(bytes(size))
+        (tmp_path / "results.json").write_text(f'{{"digest": "{run_digest}"}}')
+        digests.add(own_project.digest_of_given(config))
+    assert len(digests) == 3
 
 
 def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
@@ -103,6 +111,17 @@ def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
         session="day 0", path=tmp_path / "day.mp4", number=n) for n, frame in enumerate(project.frames)))
     found = own_project.unlabelled_frames(named, hold_out(named, "day 0"), [str(tmp_path / "day.mp4")])
     assert not found.taken(1, project.root)
+    # Images of a held-out recording, whoever names them; and of two cameras of one name the one that is held out.
+    found = own_project.unlabelled_frames(project, hold_out(project, "two"), [str(project.root / "two")])
+    assert not found.taken(1, project.root)
+    cameras = project._replace(frames=tuple(frame._replace(session=f"mouse{n // 6}/cam.mp4")
+                                            for n, frame in enumerate(project.frames)))
+    for mouse in ("mouse0", "mouse1"):
+        (tmp_path / mouse).mkdir()
+        shutil.copy(tmp_path / "day.mp4", tmp_path / mouse / "cam.mp4")
+    found = own_project.unlabelled_frames(cameras, hold_out(cameras, "mouse1/cam.mp4"), [
+        str(tmp_path / mouse / "cam.mp4") for mouse in ("mouse0", "mouse1")])
+    assert {frame.path.parent.name for frame in found.taken(1, project.root)} == {"mouse0"}
     # By default frames without labels and the project's videos, and none of a recording that is held out.
     held = hold_out(project)
     shutil.move(tmp_path / "day.mp4", tmp_path / "videos" / "day.mp4")
