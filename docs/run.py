@@ -147,6 +147,7 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
     """
     if form and not (folder / "my_project").exists():
         make_inputs(folder, form)
+    first = set()  # outputs of this page: a later command of the same name is not shown
     for words in commands(page):
         shown, made = words, words if as_shown else made_smaller(words)
         if as_shown and name_of(words) == "train" and "--start" not in words:
@@ -161,7 +162,8 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
                               stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
         print(said, flush=True)
         kept = OUTPUTS / f"{page.rpartition('/')[2]}_{name_of(words)}.txt"
-        if outputs and kept.name in ALL_PAGES:
+        if outputs and kept.name in ALL_PAGES and kept not in first:
+            first.add(kept)
             kept.write_text(shortened(said, folder, *KEPT_OF.get(name_of(words), KEPT)), encoding="utf-8")
     for written, name in IMAGES.get(page, {}).items() if as_shown else ():
         keep_image(folder / written, ROOT / "docs" / "images" / name)
@@ -176,7 +178,8 @@ def shortened(said: str, folder: Path, first: int, last: int) -> str:
     said = said.replace(f"{folder}/", "").replace(str(folder), "/home/me/tutorial").replace(str(Path.home()), "~")
     whole, before = [], ""
     for line in said.rstrip().splitlines():
-        goes_on = re.match(r" {2,4}[^ -]|[a-z(]", line) and not line.startswith(("  kpjax", "worst.png", "errors/"))
+        goes_on = re.match(r" {2,4}[^ -]|[a-z(]", line) and not line.startswith((
+            "  kpjax", "can be", "worst.png", "errors/"))
         if len(before) > WIDTH + 10 and goes_on:  # a screen is wider than a box
             whole[-1] += " " + line.strip()
         elif not line.startswith(("python 3", "cpu: ")):

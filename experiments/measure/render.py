@@ -272,6 +272,8 @@ def table_text(room: Room, table: Table, *, fields: Callable[[Run], Mapping[str,
         known = {} if others else (fields or room.fields)(run)
         found = paper_numbers(room.name, **known | run._asdict()) if known else {}
         text = "" if not cell.shown() and any(other.shown() for other in cells[line]) else cell.text()
+        if isinstance(table.preset, str) and 0 < len(cell.shown()) < (seeds := len(cells[line][0].shown())):
+            text += f" ({len(cell.shown())} of {seeds})"
         return f"{text} (paper {found[metric]:.{max(cell.metric.decimals, 2)}f})" if metric in found else text
 
     columns = table.columns

@@ -8,7 +8,8 @@ TABLES = {
         "pretrained", "source_only", "source_only_augmented", "adabn_augmented", "source_only_augmented_mse",
         "source_only_augmented_mse_long", "dd", "regda", "teacher_adaptation", "oracle",
         "regda - source_only_augmented", "regda - source_only_augmented_mse",
-        "teacher_adaptation - source_only_augmented_mse_long", "source_only_augmented - source_only",
+        "regda - source_only_augmented_mse_long", "teacher_adaptation - source_only_augmented_mse_long",
+        "source_only_augmented - source_only",
         "demo_full/source_only_augmented_mse", "demo_full/source_only_augmented_mse_long", "demo_full/source_free",
         "demo_full/source_free - source_only_augmented_mse"), ("target/pck",)),
     "real": ("tongue_machines", (

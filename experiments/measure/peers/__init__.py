@@ -1,4 +1,4 @@
-"""DeepLabCut and Lightning Pose beside kpjax: the same images, split and labels, and the same seconds on one machine.
+"""DeepLabCut and Lightning Pose beside kpjax: the same images, split and labels, about the same seconds on one machine.
 
 The peers live in environments of their own and import nothing of kpjax; what they train and predict comes back as a
 file that `score` reads.

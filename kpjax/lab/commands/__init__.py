@@ -40,7 +40,7 @@ class _OfRun:
 class Check(_OfProject):
     """Reports the contents and all faults of an annotation project, and draws its labels with their names.
 
-    Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The last line says which
+    Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The last lines say which
     systems can be trained on the project. The exit code is 2 if anything is wrong.
     """
 

@@ -71,7 +71,7 @@ def format_of(path: Path) -> Format:
     for one in FORMATS:
         if one.recognises(path):
             return one
-    raise InputError(f"{path}: not a known annotation project ({_KNOWN}); without labels only pyramids learns")
+    raise InputError(f"{path}: not a known annotation project ({_KNOWN}); kpjax train pyramids needs no labels")
 
 
 def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project | None, list[str]]:
