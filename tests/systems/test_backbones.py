@@ -25,7 +25,6 @@ from kpjax.models.weights.pretrained import KnownWeights, write_safetensors
 from kpjax.systems.adaptation import variants as adapted
 from kpjax.systems.command_line import read_command, run, show_table
 from kpjax.systems.configs import Backbone, changed, network_of, optimizer_of, with_network, with_weights
-from kpjax.systems.regda.variants import VARIANTS as REGDA_VARIANTS
 from kpjax.training.trees import load_trained
 
 TINY = ["demo", "--network", "mobilenet_v2", "--width-multiplier", "0.1", "--decoder-width", "8", "--image-size", "32",
@@ -185,17 +184,11 @@ def test_images_are_compared_by_a_backbone_or_a_vgg(weights, known):
     assert [x.shape[1] for x in maps] == [16, 8, 4, 2, 1]
 
 
-def test_adaptation_keeps_frozen_layers_and_adabn_counts_anew(monkeypatch):
-    """Adaptation's decay moves no layer that is frozen, and frozen statistics would stay at the zeros of AdaBN."""
+def test_the_decay_of_adaptation_moves_no_frozen_layer(monkeypatch):
     caught = []
-    for name in ("adaptation", "adabn"):
-        monkeypatch.setattr(methods, name, lambda setup, **_: caught.append(setup))
+    monkeypatch.setattr(methods, "adaptation", lambda setup, **_: caught.append(setup))
     adapted.build(changed(ADAPTATION["demo"], frozen_stride=4), "finetuned")
-    setup = type("Setup", (), {"model": network_of(changed(REGDA["lspet_colours"], backbone_statistics="frozen"), 3),
-                               "_replace": lambda self, model: model})()
-    REGDA_VARIANTS["adabn_augmented"].recipe.build(None, setup)
-    (kept, counting) = caught
-    assert not counting.frozen_statistics
+    (kept,) = caught
     params = {"free": {"backbone": {name: {"kernel": jnp.ones((3, 3))} for name in (*frozen_layers(4), "last")}}}
     with jax.numpy_dtype_promotion("standard"):  # of optax
         updates, _ = kept.optimizer.update(jax.tree.map(jnp.zeros_like, params), kept.optimizer.init(params), params)
