@@ -15,6 +15,7 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import foreign
+from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
@@ -44,8 +45,8 @@ def read_predictions(path: Path) -> PredictionTable:
     `unreadable` and no points, as have points without coordinates; so has an animal that is not on a frame.
     """
     path, faults = Path(path), []
-    if not path.is_file():
-        raise InputError(f"{path}: there is no such file; name a file of predicted points")
+    if not path.is_file() or path.suffix.lower() in VIDEO_SUFFIXES:
+        raise InputError(f"{path}: no file of predicted points; name a .csv, .h5 or .slp that `predict` wrote")
     if sleap.kind_of(path):
         found = _of_sleap(path, faults)
     elif path.suffix.lower() == ".h5" or has_table_header(path):
