@@ -7,11 +7,11 @@ import platform
 import sys
 from contextlib import nullcontext
 
-from jaxtyping import install_import_hook
+import jaxtyping
 
 # Shapes and dtypes in the signatures of public functions are checked in tests, and cost nothing outside them.
 CHECKED = ["kpjax.heatmaps", "kpjax.geometry", "kpjax.evaluation.metrics", "kpjax.losses"]
-hook = install_import_hook(CHECKED, "beartype.beartype")
+hook = jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 hook.__enter__()
 
 import jax
@@ -109,6 +109,14 @@ def folders_in_one_form(request):
     with known_platform("any") if place.startswith(("methods", "models", "papers", "systems", "lab/own")) else (
             nullcontext()):
         yield
+
+
+@pytest.fixture(scope="module")
+def symbolic_shapes_pass():
+    """Shapes in signatures are checked against numbers only, and an exported function takes batches of any size."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="module")

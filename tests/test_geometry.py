@@ -40,8 +40,7 @@ def several_maps():
     return {
         "affine": geometry.affine(1.1, 0.2, -0.1, 0.9, shift=(1.5, -2.25), centre=(24, 24)),
         "similarity": geometry.similarity(angle=0.5, scale=0.9, shift=(2, 1), centre=(23.5, 23.5)),
-        "homography": geometry.homography(CORNERS, bent),
-    }
+        "homography": geometry.homography(CORNERS, bent)}
 
 
 @pytest.mark.parametrize("kind", ["affine", "similarity", "homography"])

@@ -55,8 +55,7 @@ def test_bumps_equal_a_plain_renderer(window):
 def test_targets_are_empty_and_weightless_where_nothing_is_labelled():
     keypoints = jnp.array([(20.0, 20.0), (jnp.nan, jnp.inf), (-30.0, 5.0), (500.0, 5.0)])
     visible = jnp.array([1.0, 0.0, 1.0, 1.0])
-    targets, weights = targets_of(
-        keypoints, visible, image_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
+    targets, weights = targets_of(keypoints, visible, image_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
     close(weights, [1, 0, 0, 0])
     assert not np.any(targets[..., 1:])
     assert targets[5, 5, 0] == 1
@@ -150,8 +149,7 @@ KEYPOINTS = np.random.default_rng(0).uniform(-0.5, 61.5, (40, 2))  # those that 
     (heatmaps.decode_argmax, False, 2.0),
     (heatmaps.decode_quarter_offset, False, 1.0),  # within half a cell, the quarter leaves a quarter
     (functools.partial(heatmaps.decode_dark, blur=False), False, 1e-2),
-    (functools.partial(heatmaps.decode_soft_argmax, temperature=0.02), False, 2.0),
-])
+    (functools.partial(heatmaps.decode_soft_argmax, temperature=0.02), False, 2.0)])
 def test_round_trip_within_the_theoretical_error(grid, decoder, rounded, bound):
     made = heatmaps.codec(image_size=64, heatmap_size=16, sigma=1.0, grid=grid, decoder=decoder, rounded=rounded)
 

@@ -103,8 +103,7 @@ def applied(layer):
     (applied(TransposedConvolution(4)), (1, 4, 4, 3), "lhs_dilate = [2, 2]", "dot_general"),
     (applied(DepthwiseConvolution()), (1, 4, 4, 3), "feature_group_count = 3", "dot_general"),
     (max_pool, (1, 4, 4, 3), "reduce_window", "concatenate"),
-    (lambda x: geometry.warp(x, geometry.translation(0.5, 1.5)), (1, 4, 4, 3), "dot_general", '"stablehlo.gather"'),
-])
+    (lambda x: geometry.warp(x, geometry.translation(0.5, 1.5)), (1, 4, 4, 3), "dot_general", '"stablehlo.gather"')])
 def test_a_tpu_gets_its_own_form_from_a_cpu_that_compiles_for_it(function, shape, plain, others):
     x = jax.ShapeDtypeStruct(shape, jnp.float32)
     tpu, cpu = (lowered(function, platform, x) for platform in ("tpu", "cpu"))

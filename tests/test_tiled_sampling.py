@@ -11,9 +11,7 @@ from kpjax.tiled_sampling import WHOLE, sample_by_products
 BATCH = 2
 DRAWS = {
     "affine": random_maps.draw_affine(degrees=180.0, scale=(0.4, 2.0), shift=0.2, shear_degrees=30.0),
-    "homography": random_maps.draw_homography(0.45),
-    "square crop": random_maps.draw_square_crop((0.1, 1.0)),
-}
+    "homography": random_maps.draw_homography(0.45), "square crop": random_maps.draw_square_crop((0.1, 1.0))}
 
 
 def by_gathers(images, x, y):

@@ -9,6 +9,7 @@ from kpjax.augment import Loaded, augmentations as augment, random_maps
 from kpjax.augment.occlusion import hide_boxes
 from kpjax.errors import InputError
 from kpjax.images.transforms import Stretch, enlarged
+from kpjax.input.source import arrays
 from kpjax.structures import Example, Skeleton
 
 BATCH, SIDE, POINTS = 16, 32, 3
@@ -19,14 +20,11 @@ MOVING = {
     "homography": augment.random_warp(random_maps.draw_homography()),
     "flip": augment.random_flip(SKELETON),
     "half": augment.on_half(augment.random_warp(random_maps.draw_homography())),
-    "scale and rotation": augment.random_scale_rotation(),
-}
+    "scale and rotation": augment.random_scale_rotation()}
 STAYING = {
-    "none": augment.no_augmentation(),
-    "jitter": augment.colour_jitter(0.25),
+    "none": augment.no_augmentation(), "jitter": augment.colour_jitter(0.25),
     "appearance": augment.compose_augmentations(
-        augment.random_colour_matrix(0.2), augment.random_noise(0.1), augment.random_blur((0.0, 0.8))),
-}
+        augment.random_colour_matrix(0.2), augment.random_noise(0.1), augment.random_blur((0.0, 0.8)))}
 jitted = {name: jax.jit(function) for name, function in (MOVING | STAYING).items()}
 
 
@@ -52,10 +50,8 @@ def key():
 
 def unlabelled(images):
     """Images with a keypoint of no label each."""
-    count = len(images)
-    return Example(images, np.zeros((count, 1, 2), np.float32), np.zeros((count, 1), np.float32),
-                   np.ones(count, np.float32), np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)),
-                   np.arange(count, dtype=np.int32))
+    points, pixels = np.zeros((len(images), 1, 2)), np.zeros(images.shape, np.uint8)
+    return arrays(pixels, points, points[..., 0], Skeleton(("point",)), "blank").examples._replace(image=images)
 
 
 def black(height):
@@ -133,8 +129,8 @@ def test_half_of_a_batch_is_changed_and_half_is_not(example, key):
     half, half_maps = jitted["half"](key, example)
     whole, whole_maps = jitted["homography"](key, example)
     odd = np.arange(BATCH) % 2 == 1
-    for mixed, changed, before in zip((*half, half_maps), (*whole, whole_maps),
-                                      (*example, np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1))), strict=True):
+    still = np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1))
+    for mixed, changed, before in zip((*half, half_maps), (*whole, whole_maps), (*example, still), strict=True):
         np.testing.assert_array_equal(mixed[~odd], before[~odd])
         np.testing.assert_allclose(mixed[odd], changed[odd], atol=1e-5)
     moved = np.abs(np.asarray(half_maps) - np.eye(3)).max((1, 2)) > 1e-3
@@ -255,8 +251,7 @@ def test_blur_is_a_gaussian(key):
 
 @pytest.mark.parametrize(("call", "words"), [
     (lambda: augment.random_flip(Skeleton(("a", "b"))), "no flip permutation"),
-    (lambda: augment.colour_jitter(1.5), "strength is 1.5"),
-    (lambda: augment.random_blur((-1.0, 0.5)), "deviation"),
+    (lambda: augment.colour_jitter(1.5), "strength is 1.5"), (lambda: augment.random_blur((-1.0, 0.5)), "deviation"),
     (lambda: random_maps.draw_rotation(float("nan")), "degrees is nan"),
     (lambda: random_maps.draw_square_crop((1.3, 0.6)), "smaller first"),
     (lambda: random_maps.draw_affine(scale=(0.0, 1.0)), "more than 0"),

@@ -4,25 +4,11 @@ import json
 import pickle
 import random
 
+import dataset_contract as contract
 import numpy as np
 import pytest
 import scipy.io
-from dataset_contract import (
-    WHITE,
-    Label,
-    Sample,
-    crop_of,
-    diagonal,
-    draw,
-    held_out,
-    ids,
-    keeps_the_contract,
-    placed,
-    struct_array,
-    tight,
-    without,
-    write_image,
-)
+from dataset_contract import WHITE, Label, Sample, diagonal, draw, placed, struct_array, tight, without, write_image
 
 from data import bbc_pose, freihand, h3d, human36m, human36m_videos, lsp, lspet, mpii, rhd, surreal
 from data.prepared import prepare
@@ -42,8 +28,8 @@ def write_surreal(folder):
                 write_image(folder / split / f"run{run}" / entry["name"], 48, 64)
                 points = np.array(entry["keypoint2d"])[[7, 4, 1, 2, 5, 8, 0, 9, 12, 15, 20, 18, 13, 14, 19, 21]]
                 found[split][f"run{run}/{entry['name']}"] = Label(points, scale=diagonal(points))
-    return {"train": held_out(found["train"])["train"], "validation": found["val"],
-            "test": held_out(found["test"])["test"]}
+    return {"train": contract.held_out(found["train"])["train"], "validation": found["val"],
+            "test": contract.held_out(found["test"])["test"]}
 
 
 ROTATION = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])  # the world's z is up, the camera looks along y
@@ -71,7 +57,7 @@ def write_human36m(folder):
             joints = draw(subject, 17, 3, low=-500, high=500)
             seen = seen_by_camera(joints)
             write_image(folder / "images" / name, 500, 480, {tuple(seen[10]): WHITE})
-            corner, side = crop_of(seen, 500, 480)
+            corner, side = contract.crop_of(seen, 500, 480)
             points = (seen - corner + 0.5) * 512 / side - 0.5
             frames = [{"file_name": name.replace("000001", f"{1 + number:06d}"), "width": 500, "height": 480,
                        "action_idx": 2, "subaction_idx": 1, "frame_idx": number, "cam_idx": 1} for number in range(5)]
@@ -93,8 +79,8 @@ WRIST = human36m_videos.SEVENTEEN.index("left_wrist")
 def write_toolbox(folder):
     """Frames of 640 x 600 px shrink to 512; of eleven every fifth is read."""
     found = {"train": {}, "test": {}}
-    for part, file, videos in (("train", "h36m_train.pkl", [(1, 2), (5, 14)]),
-                               ("test", "h36m_validation.pkl", [(9, 2)])):
+    for part, file, videos in (
+            ("train", "h36m_train.pkl", [(1, 2), (5, 14)]), ("test", "h36m_validation.pkl", [(9, 2)])):
         frames = []
         for subject, action in videos:
             video = f"s_{subject:02d}_act_{action:02d}_subact_01_ca_03"
@@ -269,14 +255,13 @@ HANDS = {
     7: (hand(1, 20, 20, 80), hand(2, 200, 190, 80)),  # both
     11: (hand(3, 80, 80, 120), hand(4, 90, 90, 100)),  # none: each covers the other
     12: (hand(5, 100, 100, 100, visible=16), TINY),  # none: 16 of 21 visible are too few
-    13: (TINY, hand(6, 215, 120, 100, visible=17)),  # right only, its square shifted inside
-}
+    13: (TINY, hand(6, 215, 120, 100, visible=17))}  # right only, its square shifted inside
 COLOURS = [(10 * k + 40, 255 - 10 * k, 200) for k in range(21)]
 
 
 def cut(points, mirrored, width, height):
     """Points in the crop, one pixel short of 1.5 times the hand; and the side."""
-    corner, side = crop_of(points, width, height)
+    corner, side = contract.crop_of(points, width, height)
     points = points - corner
     if mirrored:
         points[:, 0] = side - 2 - points[:, 0]
@@ -312,7 +297,7 @@ def write_h3d(folder, stored=None):
     for entry in entries:
         write_image(folder / "H3D_crop" / entry["name"], 60, 50)
     placed("H3D_crop/annotation.json", stored(entries) if stored else json.dumps(entries))(folder)
-    return held_out({entry["name"]: Label(points, scale=diagonal(points)) for entry in entries
+    return contract.held_out({entry["name"]: Label(points, scale=diagonal(points)) for entry in entries
                      if entry["without_object"] for points in [np.array(entry["keypoint2d"])]})
 
 
@@ -332,7 +317,7 @@ def write_freihand(folder):
             write_image(folder / "training" / "rgb" / f"{name}.jpg", 224, 224, {tuple(seen[0]): WHITE})
             points, size = cut(seen, True, 224, 224)
             found[name] = Label(points, scale=diagonal(points), size=size, dots={0: WHITE})
-    return held_out(found)
+    return contract.held_out(found)
 
 
 PICKLE = "RHD_published_v2/training/anno_training.pickle"
@@ -373,9 +358,9 @@ SAMPLES = [
         (with_heads_of_others, [f"{mpii.RELEASE}: no head box for 8 of 8 people", "gt_valid.mat: the joints differ"])])]
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=ids)
+@pytest.mark.parametrize("sample", SAMPLES, ids=contract.ids)
 def test_people_and_hands_are_prepared_as_their_files_say(sample, tmp_path, monkeypatch):
-    found = keeps_the_contract(sample, tmp_path, monkeypatch)
+    found = contract.keeps_the_contract(sample, tmp_path, monkeypatch)
     if sample.dataset is mpii.DATASET:
         images = {split: {name[0] for name in of} for split, of in found.items()}
         assert not images["train"] & images["validation"]

@@ -36,8 +36,7 @@ def test_points_decide_between_animals_that_lie_on_one_another():
     ([[0, 1], [1, 0], [0, 1]], 2, 0),  # and back
     ([[0, 1], [2, 1], [2, 1]], 0, 1),  # goes on with a new track
     ([[0, 1], [-1, 1], [0, 1]], 0, 0),  # not found, and found again
-    ([[0, 1], [-1, 0], [-1, 0]], 1, 0),  # one goes on with the other's
-])
+    ([[0, 1], [-1, 0], [-1, 0]], 1, 0)])  # one goes on with the other's
 def test_swaps_and_fragments(tracks, swaps, fragments):
     places = np.array([[0.0, 0.0], [100.0, 0.0]])
     true = np.stack([at(*places)] * 3)

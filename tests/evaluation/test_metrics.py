@@ -125,11 +125,7 @@ def test_errors_are_relative_over_labelled_points_and_mean_of_contours():
 
 NAN = np.nan
 INTRODUCED = np.array([0, 0, 0, 1, 2])
-MATRIX = np.array([
-    [80.0, 70, 60, NAN, NAN],
-    [85, 60, 60, 50, NAN],
-    [83, 64, 57, 54, 90],
-])
+MATRIX = np.array([[80.0, 70, 60, NAN, NAN], [85, 60, 60, 50, NAN], [83, 64, 57, 54, 90]])
 
 
 def measures(*arguments):
@@ -143,8 +139,8 @@ def test_by_hand():
 
 
 def test_errors_are_accuracies_of_the_other_sign():
-    of_accuracies, of_errors = incremental_summary(MATRIX, INTRODUCED), incremental_summary(
-        -MATRIX, INTRODUCED, errors=True)
+    of_accuracies = incremental_summary(MATRIX, INTRODUCED)
+    of_errors = incremental_summary(-MATRIX, INTRODUCED, errors=True)
     assert of_errors.average == -of_accuracies.average
     np.testing.assert_array_equal(of_errors[1:3], of_accuracies[1:3])
     np.testing.assert_array_equal(of_errors.transfer, of_accuracies.transfer)

@@ -6,17 +6,8 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.images import boxes
-from kpjax.images.transforms import (
-    AroundBox,
-    LandmarkCrop,
-    Letterbox,
-    PadToSquare,
-    PersonCrop,
-    ScaledByBox,
-    Stretch,
-    Turned,
-)
+from kpjax.images import boxes, transforms
+from kpjax.images.transforms import AroundBox, Letterbox, PadToSquare, PersonCrop, ScaledByBox, Stretch, Turned
 
 
 def image_with_blob(width, height, x, y, radius):
@@ -191,7 +182,7 @@ def test_tight_boxes_and_areas_of_inclusive_ones():
 
 POINTS = np.array([[61, 47], [183, 140]], np.float32)
 BOX = np.array([40, 30, 165, 130], np.float32)
-TRANSFORMS = [Letterbox, PadToSquare, Stretch, PersonCrop, AroundBox, LandmarkCrop]
+TRANSFORMS = [Letterbox, PadToSquare, Stretch, PersonCrop, AroundBox, transforms.LandmarkCrop]
 
 
 def photograph(width=251, height=187):

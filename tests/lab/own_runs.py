@@ -10,9 +10,10 @@ from untrained import drawn, shapes_of
 from experiments import system_of
 from experiments.semi_supervised import PRESETS
 from kpjax.files import write_json
+from kpjax.input.source import arrays
 from kpjax.models import movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
-from kpjax.structures import Example, Skeleton, Trained
+from kpjax.structures import Skeleton, Trained
 from kpjax.systems.configs import changed, config_as_json
 from kpjax.systems.semi_supervised.variants import build
 from kpjax.systems.system import Job
@@ -34,9 +35,8 @@ def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: A
                      head_layers=1, head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
     job = Job(system_of("semi_supervised"), config, "demo", "supervised", 0, workdir, None)
     method, count = build(config, skeleton, "supervised"), len(skeleton.names)
-    batch = Example(np.zeros((8, side, side, 3), np.uint8), np.zeros((8, count, 2), np.float32),
-                    np.zeros((8, count), np.float32), np.ones(8, np.float32), np.tile(np.eye(3, dtype=np.float32),
-                                                                                    (8, 1, 1)), np.arange(8))
+    points = np.zeros((8, count, 2))
+    batch = arrays(np.zeros((8, side, side, 3), np.uint8), points, points[..., 0], skeleton, "blank").examples
     state = jax.eval_shape(method.init, jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {})
     write_config(job.folder, job.identity())
     write_json(job.folder / "skeleton.json", asdict(skeleton))

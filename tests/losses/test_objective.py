@@ -12,8 +12,7 @@ OUTPUTS = {"source": jnp.array([1.0, 3.0]), "warped": jnp.array([4.0], jnp.bfloa
 def objective():
     return {
         "fit": Term(2.0, lambda outputs, streams: outputs["source"].mean(), reads=("source",)),
-        "equivariance": Term(0.5, lambda outputs, streams: outputs["warped"].sum(), reads=("source", "warped")),
-    }
+        "equivariance": Term(0.5, lambda outputs, streams: outputs["warped"].sum(), reads=("source", "warped"))}
 
 
 def test_total_weighs_the_sum_and_not_the_parts(objective):

@@ -3,13 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax.losses.reconstruction import (
-    balanced_distances,
-    feature_distances,
-    feature_sizes,
-    moved_averages,
-    pixel_mse,
-)
+from kpjax.losses import balanced_distances, feature_distances, feature_sizes, moved_averages, pixel_mse
 
 
 def drawn(number):

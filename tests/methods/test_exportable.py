@@ -1,6 +1,5 @@
 """Every method's `predict` can be exported: batches of any size, plain containers only."""
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 from jax import export
@@ -9,16 +8,9 @@ from tiny_parts import SIDE, build, factories, start, streams_of
 from kpjax.lab.out.export.writing import plain_predict, plain_weights
 from kpjax.structures import Trained
 
+pytestmark = pytest.mark.usefixtures("symbolic_shapes_pass")
 FACTORIES = factories()
 QUICK = {"supervised_learning.supervised"}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def symbolic_shapes_pass():
-    """Shapes in signatures are checked against numbers only."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="module", autouse=True)

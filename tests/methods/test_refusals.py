@@ -70,8 +70,7 @@ FEWER = {"unlabelled": jax.tree.map(lambda field: field[:4], batch("unlabelled")
 pyramid = functools.partial(begun, pyramids, network=tiny_pyramid())
 ROWS = [
     *[(functools.partial(begun, factory, objective=ODD), "of no view") for factory in (
-        adaptation, easy_hard, image_generation, regda, semi_supervised, source_free,
-        teacher_adaptation)],
+        adaptation, easy_hard, image_generation, regda, semi_supervised, source_free, teacher_adaptation)],
     *[(functools.partial(begun, factory, streams=FEWER), "8 of labelled, 4 of unlabelled") for factory in (
         easy_hard, image_generation, semi_supervised)],
     (lambda: over_seeds(build(supervised), 0), "count"),
@@ -122,8 +121,7 @@ ROWS = [
      "of 16 x 16"),
     (lambda: pyramid(streams={"reference": jax.tree.map(lambda leaf: leaf[:4], batch("reference"))}), "equal batch"),
     (lambda: pyramid({"network": {"params": {"generator": {}}}}), "has 'generator'"),
-    (lambda: pyramid({"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}), "has shape"),
-]
+    (lambda: pyramid({"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}), "has shape")]
 
 
 @pytest.mark.parametrize(("call", "word"), ROWS)

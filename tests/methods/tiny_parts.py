@@ -90,8 +90,7 @@ def tiny_pyramid(level_sizes=(2, 4), *, conditioned=True, decoder=4, normalizati
         conditioned=conditioned, normalization=normalization)
 
 
-MODEL = KeypointNetwork(
-    Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01)))
+MODEL = KeypointNetwork(Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01)))
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
 SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_flip(SKELETON), centred)
@@ -154,13 +153,9 @@ def objective_maker(factory) -> typing.Callable[..., Objective]:
 def batch(name: str) -> Example:
     """Makes a labelled batch, the same for the same stream name."""
     rng = np.random.default_rng(crc32(name.encode()))
-    return Example(
-        image=rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8),
-        keypoints=rng.uniform(3, SIDE - 4, (BATCH, KEYPOINTS, 2)).astype(np.float32),
-        visible=np.ones((BATCH, KEYPOINTS), np.float32),
-        scale=np.full(BATCH, SIDE, np.float32),
-        crop=np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1)),
-        index=np.arange(BATCH, dtype=np.int32))
+    images = rng.integers(0, 256, (BATCH, SIDE, SIDE, 3), np.uint8)
+    keypoints = rng.uniform(3, SIDE - 4, (BATCH, KEYPOINTS, 2))
+    return arrays(images, keypoints, np.ones((BATCH, KEYPOINTS)), SKELETON, name).examples
 
 
 def endless(name: str) -> BatchStream:

@@ -83,8 +83,7 @@ def test_hrnet_has_the_published_size(width, stages, transitions, for_points, mu
 
 
 @pytest.mark.parametrize(("network", "parameters", "multiply_add_count"), [
-    (rsn(17), 9_159_072, 2.047e9),
-    pytest.param(rsn(17, depth=50), 38_393_712, 6.762e9, marks=pytest.mark.slow),
+    (rsn(17), 9_159_072, 2.047e9), pytest.param(rsn(17, depth=50), 38_393_712, 6.762e9, marks=pytest.mark.slow),
     (rsn(17).clone(backbone=rsn(17).backbone.clone(measured_by="level")), 13_418_964, 2.514e9)],
     ids=["18", "50", "18, measured by the level"])
 def test_rsn_has_the_published_size(network, parameters, multiply_add_count):
@@ -158,23 +157,19 @@ def test_a_width_multiplier_of_mobilenet_keeps_multiples_of_eight():
 # The contract of all heatmap networks
 
 NETWORKS = {
-    "small_unet": SmallUNet(widths=(4, 8, 8), head_layers=2, head_width=8),
-    "pose_resnet": PoseResNet(depth=18),
+    "small_unet": SmallUNet(widths=(4, 8, 8), head_layers=2, head_width=8), "pose_resnet": PoseResNet(depth=18),
     "hrnet": HRNet(width=4, modules=(1, 1, 1), blocks=1, stem_width=4, head_width=4),
     "rsn": RSN(depth=18, stem_width=4, unit_width=4),
     "mobilenet_v2": MobileNetV2(width_multiplier=0.1, decoder_width=8, frozen_stride=16),
     "movenet": MoveNet(frozen_stride=16),
     "vit": ViT("tiny", layer_scale=True, registers=4),
-    "hourglass": HourglassNetwork(width=16, depth=1),
-}
+    "hourglass": HourglassNetwork(width=16, depth=1)}
 PINNED = {  # mean and deviation
     "small_unet": (1.52235, 2.36965), "pose_resnet": (0.835564, 0.501242), "hrnet": (-2.41207, 14.7999),
     "rsn": (3.53859, 5.9689), "mobilenet_v2": (3.65789, 7.38862), "movenet": (2.29921, 17.905),
     "vit": (1.05003, 0.327681), "hourglass": (15.7657, 26.2206)}
 # A few layers each; of the others programs take long to compile.
 QUICK = ("small_unet",)
-
-
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
 
 

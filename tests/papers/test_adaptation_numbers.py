@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from untrained import count
 
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
@@ -59,8 +60,7 @@ def peaks(*cells):
 
 SOFT_ARGMAX = [
     (np.array([[0, 0], [0, 0.1]], np.float32), (0.650245, 0.650245)),
-    (peaks(), (15.5, 15.5)),
-    (peaks((10, 20, 1)), (19.800082, 10.244344)),
+    (peaks(), (15.5, 15.5)), (peaks((10, 20, 1)), (19.800082, 10.244344)),
     (peaks((10, 20, 1), (4, 6, 0.9)), (16.210873, 8.620277)),
     (10 * peaks((10, 20, 1), (4, 6, 0.9)), (19.999364, 9.999728)),
     (peaks((10, 20, 1), (4, 6, 0.9)) - 7, (16.210873, 8.620277))]
@@ -178,8 +178,7 @@ def test_the_reconstruction_loss(close):
 
     def terms(**options):
         objective = adaptation.adaptation_objective(perceptual=True, **options)
-        return {name: term.weight * term.function({"reconstruction": found}, {})
-                for name, term in objective.items()}
+        return {name: term.weight * term.function({"reconstruction": found}, {}) for name, term in objective.items()}
 
     squared = terms()
     close((squared["pixels"], squared["features"]), (0.233897, 0.187735 + 0.501061))
@@ -188,10 +187,6 @@ def test_the_reconstruction_loss(close):
 
 
 # Sizes
-
-
-def count(tree):
-    return sum(leaf.size for leaf in jax.tree.leaves(tree))
 
 
 def test_sizes_of_the_landmark_network():

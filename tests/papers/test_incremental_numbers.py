@@ -174,8 +174,7 @@ def test_t16_gradient_beside_that_of_the_squared_error(close):
 
     squared = norm(mse_distillation)
     for reduction, ratio in (("line_sum", 0.986), ("element_mean", 0.01541)):
-        close(norm(functools.partial(spatial_distillation, reduction=reduction)) / squared, ratio,
-                                   rtol=0.02)
+        close(norm(functools.partial(spatial_distillation, reduction=reduction)) / squared, ratio, rtol=0.02)
     flat = jnp.zeros_like(teacher)
     close(spatial_distillation(flat, flat, reduction="line_sum"), 4.158883)
     close(spatial_distillation(flat, flat), 0.0649825)

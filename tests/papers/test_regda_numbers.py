@@ -81,8 +81,7 @@ def test_encoder(close):
     ([[0, 0], [0, 0]], [[1, 0], [0, 0]], 1e-7, 1.386289),
     ([[1, 2], [3, 4]], [[0.1, 0.2], [0.3, 0.4]], 0.0, 0.160335),
     ([[1, 2], [3, 4]], [[0.2, 0.4], [0.6, 0.8]], 0.0, 0.160335),
-    ([[1, 2], [3, 4]], [[0, 0], [0, 0]], 1e-7, 0.553895),
-])
+    ([[1, 2], [3, 4]], [[0, 0], [0, 0]], 1e-7, 0.553895)])
 def test_kl_of_four_cells(close, logits, target, epsilon, value):
     loss = kl(one_map(logits), one_map(target), jnp.ones((1, 1)), epsilon=epsilon)
     close(loss, value)
@@ -173,11 +172,8 @@ def test_ground_false_by_area(close):
 
 
 @pytest.mark.parametrize(("rows", "strict_positive", "point", "score"), [
-    ([[0, 3, 1], [3, 2, 0]], True, (1, 0), 3),
-    ([[0, 0], [0, -1]], True, (0, 0), 0),
-    ([[-3, -1], [-2, -5]], True, (0, 0), -1),
-    ([[-3, -1], [-2, -5]], False, (1, 0), -1),
-])
+    ([[0, 3, 1], [3, 2, 0]], True, (1, 0), 3), ([[0, 0], [0, -1]], True, (0, 0), 0),
+    ([[-3, -1], [-2, -5]], True, (0, 0), -1), ([[-3, -1], [-2, -5]], False, (1, 0), -1)])
 def test_decode(close, rows, strict_positive, point, score):
     points, scores = decode_argmax(one_map(rows), strict_positive=strict_positive)
     close(points[0, 0], point, **EXACT)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from untrained import count, shapes
 
 from kpjax import geometry, heatmaps
 from kpjax.evaluation.metrics import head_size, pckh
@@ -124,8 +125,7 @@ def test_n9_bilinear_warp(close):
 def test_n6_supervised(close):
     predicted = np.array([[[.1, .2, .3, .4], [0, .5, .5, 0]], [[.2, .2, .2, .2], [1, 0, 0, 0]]], np.float32)
     true = np.array([[[0, 0, 0, 1], [0, 1, 0, 0]], [[0, 0, 1, 0], [.5, 0, .5, 0]]], np.float32)
-    predicted, true = (
-        jnp.asarray(maps.transpose(0, 2, 1).reshape(2, 2, 2, 2)) for maps in (predicted, true))
+    predicted, true = (jnp.asarray(maps.transpose(0, 2, 1).reshape(2, 2, 2, 2)) for maps in (predicted, true))
     weights = jnp.array([[1.0, 1], [0, 1]])
     close(heatmap_mse(predicted, true, weights, half=False), 0.093750)
     close(heatmap_mse(predicted, true, weights), 0.046875)
@@ -139,8 +139,7 @@ def test_n6_supervised(close):
     (geometry.translation(2, 0), geometry.translation(1, 0), 0),
     (geometry.translation(1, 0), geometry.translation(0.5, 0), 0.028711),
     (np.array([[1.02, .05, .3], [-.03, .97, .4], [.004, -.003, 1]]),
-     np.array([[1.02, .05, .15], [-.03, .97, .2], [.008, -.006, 1]]), 0.00803293),
-])
+     np.array([[1.02, .05, .15], [-.03, .97, .2], [.008, -.006, 1]]), 0.00803293)])
 def test_n11_equivariance_of_pooling(close, maps, of_heatmaps, loss):
     image = one_map(((7 * np.arange(64)) % 11 / 10).reshape(8, 8))
 
@@ -203,10 +202,7 @@ def test_n21_counts():
     HRNet's own 28,536,080 in 878 tensors are counted in tests/models.
     """
     model = hrnet(16, width=32, modules=(1, 1, 1), blocks=1)
-    variables = jax.eval_shape(
-        lambda key: model.init(key, jnp.zeros((1, 32, 32, 3)), train=False), jax.random.key(0))
     beside = jax.eval_shape(lambda given: initial_semantic(
-        model, jax.random.key(0), given, jnp.zeros((1, 32, 32, 3)), 64), variables)
+        model, jax.random.key(0), given, jnp.zeros((1, 32, 32, 3)), 64), shapes(model))
     assert beside["features"]["kernel"].shape == (352, 64)
-    counts = {name: sum(leaf.size for leaf in jax.tree.leaves(tree)) for name, tree in beside.items()}
-    assert counts == {"features": 22_592, "classifier": 65 * 16}
+    assert {name: count(tree) for name, tree in beside.items()} == {"features": 22_592, "classifier": 65 * 16}

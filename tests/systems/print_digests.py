@@ -35,8 +35,7 @@ RUNS = {
                   "--test-videos", "4", "--action-training-videos", "6", "--action-steps", "3"]],
     "adaptation": [["demo", "--variants", "all", "--steps", "3", "--core-epochs", "5", "--core-epoch-steps", "1",
                     "--core-images", "64", "--core-test-images", "32", "--training-images", "64",
-                    "--test-images", "48", "--labelled-images", "10", "--repeats", "2"]],
-}
+                    "--test-images", "48", "--labelled-images", "10", "--repeats", "2"]]}
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:

@@ -30,8 +30,7 @@ def run(folder, method=METHOD, streams=STREAMS, steps=14, **options):
     """A run with everything on: evaluation every 3 steps, checkpoints every 5, rows every 4, a change every 6."""
     options = {"config": {"rate": 0.01, "model": {"width": 3}}, "evaluate": (3, error_of),
                "select": Select("val/error", "min"), "between": (6, add_one), "options": OPTIONS} | options
-    return fit(method, streams, steps=steps, key=jax.random.key(0),
-               stage="main", folder=folder, **options)
+    return fit(method, streams, steps=steps, key=jax.random.key(0), stage="main", folder=folder, **options)
 
 
 def rows(folder):
@@ -133,8 +132,7 @@ REFUSED = {
     "batch size": ({"streams": {"labelled": Batches(batch_size=16)}},
                    "streams.labelled.batch_size is 8 there and 16 here"),
     "model": ({"method": tiny(width=4)}, r"another model: model.*,3\] there and .*,4\] here"),
-    "fewer steps": ({"steps": 13}, "is at step 14 already and 13 steps are asked for"),
-}
+    "fewer steps": ({"steps": 13}, "is at step 14 already and 13 steps are asked for")}
 
 
 @pytest.mark.parametrize("name", REFUSED)

@@ -38,12 +38,8 @@ def images(tmp_path):
 
 
 CASES = [
-    ("a.png", (480, 640), 100, 300, "RGB"),
-    ("a.jpg", (30, 40), 20, 10, "RGB"),
-    ("below/grey image.png", (64, 64), 40, 50, "L"),
-    ("below/tall.png", (200, 50), 25, 150, "RGBA"),
-    ("wide.png", (64, 128), 64, 32, "P"),
-]
+    ("a.png", (480, 640), 100, 300, "RGB"), ("a.jpg", (30, 40), 20, 10, "RGB"), ("wide.png", (64, 128), 64, 32, "P"),
+    ("below/grey image.png", (64, 64), 40, 50, "L"), ("below/tall.png", (200, 50), 25, 150, "RGBA")]
 
 
 def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tmp_path):

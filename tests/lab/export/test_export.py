@@ -9,7 +9,6 @@ import sys
 from datetime import datetime
 
 import jax
-import jaxtyping
 import numpy as np
 import pytest
 from own_runs import untrained_run
@@ -26,17 +25,10 @@ from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.training.trees import load_trained, save_trained
 
+pytestmark = pytest.mark.usefixtures("symbolic_shapes_pass")
 SIDE = 32
 POINTS = Skeleton(("left", "middle", "right"), ((0, 1),), (2, 1, 0), {"ends": (0, 2)})
 FILES = ("predict.bin", "run/model/trained.safetensors", "run.py", "predictor.json")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def symbolic_shapes_pass():
-    """Shapes in signatures are checked against numbers only, and an exported function takes batches of any size."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(scope="module")

@@ -242,5 +242,4 @@ DAMAGES = (
     ("ultralytics", _text("data.yaml", "[2, 3]", "[2"), "data.yaml: cannot be read"),
     # Tools for faces
     ("pts", _text("1.pts", "n_points: 2", "n_points: 3"), "not of the form"),
-    ("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), "0.pts has 2"),
-)
+    ("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), "0.pts has 2"))

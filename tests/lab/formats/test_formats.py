@@ -33,8 +33,7 @@ SAMPLES = {
     "deeplabcut_several": ("deeplabcut", STAR, [5, 3, 3], [f"{WALK}0003.png", f"{WALK}0017.png"]),
     "lightning_pose": ("lightning_pose", (), [5, 3], [f"{WALK}00000003.png", f"{WALK}00000017.png"]),
     "sleap/labels.slp": ("sleap", STAR, [5, 3], ["walk.mp4/1", "walk.mp4/4"]),
-    "sleap/labels.pkg.slp": ("sleap", STAR, [5, 3], ["video0/000000.png", "video0/000001.png"]),
-}
+    "sleap/labels.pkg.slp": ("sleap", STAR, [5, 3], ["video0/000000.png", "video0/000001.png"])}
 NEEDS = {"sleap": ("sleap_io",), "deeplabcut": ("pandas", "tables", "h5py")}
 SKELETON = Skeleton(("nose", "left_ear", "right_ear"), edges=((0, 1), (0, 2)), flip=(0, 2, 1))
 

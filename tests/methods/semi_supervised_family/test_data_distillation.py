@@ -8,9 +8,10 @@ import pytest
 from flax import linen as nn
 
 from kpjax.heatmaps import codec
+from kpjax.input.source import arrays
 from kpjax.methods.forward import unit_range
 from kpjax.methods.semi_supervised_family import data_distillation
-from kpjax.structures import Example, Prediction, Skeleton, Trained
+from kpjax.structures import Prediction, Skeleton, Trained
 
 SIDE, STRIDE = 64, 4
 READS = Trained({"params": {"scale": np.ones((), np.float32)}}, {})
@@ -38,9 +39,7 @@ def image(keypoints=TRUE, deviation=8.0):
     squared = ((columns[..., None] - keypoints[:, None, None, :, 0]) ** 2
                + (rows[..., None] - keypoints[:, None, None, :, 1]) ** 2)
     images = np.round(255 * np.exp(-squared / (2 * deviation**2))).astype(np.uint8)
-    count = len(keypoints)
-    return Example(images, np.zeros_like(keypoints), np.zeros(keypoints.shape[:2], np.float32), np.ones(count),
-                   np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)), np.arange(count))
+    return arrays(images, np.zeros_like(keypoints), np.zeros(keypoints.shape[:2]), SKELETON, "bumps").examples
 
 
 @functools.cache
@@ -124,9 +123,8 @@ def test_views_agree_on_a_point_by_hand():
     first = weights / weights.sum()
     assert found[0].tolist() == [[1, 0], [5, 5]]
     second = np.array([0.6**4, 0.8**4, 0.1 * 0.5**3])
-    np.testing.assert_allclose(sure[0], [
-        (1 - 0.1 * first[0] - first[2]) * first @ [0.6, 0.8, 0.9],
-        second / second.sum() @ [0.6, 0.8, 0.1]], rtol=1e-5)
+    np.testing.assert_allclose(sure[0], [(1 - 0.1 * first[0] - first[2]) * first @ [0.6, 0.8, 0.9],
+                                         second / second.sum() @ [0.6, 0.8, 0.1]], rtol=1e-5)
 
 
 def test_a_single_view_is_its_own_answer_and_none_is_no_number():

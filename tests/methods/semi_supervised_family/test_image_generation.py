@@ -12,11 +12,8 @@ from tiny_parts import BATCH, CODEC, SIDE, Features, batch, forward
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import Term, without
-from kpjax.methods.semi_supervised_family.image_generation import (
-    Reconstruction,
-    image_generation,
-    image_generation_objective,
-)
+from kpjax.methods import image_generation, image_generation_objective
+from kpjax.methods.semi_supervised_family.image_generation import Reconstruction
 from kpjax.models.image_generation import image_generator
 
 WEIGHTS = {"supervised_weight": 1e3, "reconstruction": 1e-3}
@@ -28,10 +25,8 @@ close = np.testing.assert_allclose
 
 
 def build(objective=OBJECTIVE, **changes):
-    settings = {
-        "optimizer": optax.identity(), "learning_rate": lambda step: 1e-4,
-        "augment": no_augmentation(), "generator": image_generator((4, 8)),
-        "draw_map": lambda key, size: geometry.translation(SHIFT, 0)}
+    settings = {"optimizer": optax.identity(), "learning_rate": lambda step: 1e-4, "augment": no_augmentation(),
+                "generator": image_generator((4, 8)), "draw_map": lambda key, size: geometry.translation(SHIFT, 0)}
     return tiny_parts.build(image_generation, objective=objective, **settings | changes)
 
 
@@ -69,8 +64,8 @@ def test_images_are_painted_from_their_own_and_compared_with_the_moved_ones(firs
         return distance
 
     def moved_labels(outputs, streams):
-        return jnp.abs(streams["labelled/warped"].keypoints - streams["labelled"].keypoints - jnp.array(
-            [[[SHIFT, 0.0]]])).max()
+        moved = streams["labelled/warped"].keypoints - streams["labelled"].keypoints
+        return jnp.abs(moved - jnp.array([[[SHIFT, 0.0]]])).max()
 
     def moved_heatmaps(outputs, streams):
         return jnp.abs(outputs["labelled"] - outputs["labelled/warped"]).max()
@@ -120,8 +115,7 @@ def test_averages_start_at_the_first_distances_and_then_follow(first):
     jax.tree.map(np.testing.assert_array_equal, frozen, first.frozen)
     lower = first._replace(step=np.int32(1), averages=averages * np.float32([1, 0.5, 1]))
     metrics, _, _ = update(lower, STREAMS, key)
-    expected = 1000 * (2 + 1 / (0.99 * 0.5 + 0.01))
-    close(metrics["loss/reconstruction"], expected, rtol=1e-4)
+    close(metrics["loss/reconstruction"], 1000 * (2 + 1 / (0.99 * 0.5 + 0.01)), rtol=1e-4)
 
 
 def test_large_images_are_painted_small():

@@ -195,8 +195,7 @@ def test_weights_are_fetched_once_with_their_digest_written_down(served, weights
     ({"sha256": "0" * 64}, "its sha256 is .* that of resnet18.served is 000"),
     ({"licence": "CC-BY-NC-4.0"}, "has the licence CC-BY-NC-4.0, which restricts its use"),
     ({"folded": "some.tflite"}, "lacks BatchNorm, which training needs"),
-    ({"megabytes": 1.0}, "larger than the 1 MB that it should have"),
-])
+    ({"megabytes": 1.0}, "larger than the 1 MB that it should have")])
 def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {served.name: served._replace(**change)})
     with pytest.raises(InputError, match=words):

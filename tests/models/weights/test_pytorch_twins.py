@@ -235,12 +235,11 @@ TWINS = {  # network, twin, method
     "vit": (vit(3, **SMALL_VIT), vit_twin, None),
     "vit with registers": (vit(3, **SMALL_VIT, registers=4, layer_scale=True), vit_twin, None),
     "mobilenet_v2": (MobileNetV2Trunk(), mobilenet_v2_twin, None),
-    "vgg": (VGG(19, ALL_RELUS), vgg_twin, None),
-}
+    "vgg": (VGG(19, ALL_RELUS), vgg_twin, None)}
 PUBLISHED = [
     *((pose_resnet(depth, 16, head_layers=2), pose_resnet_twin) for depth in (18, 34, 50, 101, 152)),
-    *((hrnet(16, width=width), hrnet_twin) for width in (32, 48)), *((rsn(16, depth=depth), rsn_twin)
-                                                                     for depth in (18, 50)),
+    *((hrnet(16, width=width), hrnet_twin) for width in (32, 48)),
+    *((rsn(16, depth=depth), rsn_twin) for depth in (18, 50)),
     *((ViT(size).build(17), vit_twin) for size in ("tiny", "small", "base", "large"))]
 
 
