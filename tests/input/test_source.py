@@ -71,9 +71,8 @@ def test_prepared_records_are_placed_in_a_square():
     assert sources.identities(sources.in_memory(turned)) == ("image_1.jpg", "image_0.jpg")
     assert sources.identities(random_source()) is None
     # By its box, if it has one.
-    source = sources.TfdsSource([{**stored_record(0), "box": np.array([2, 7, 4, 5], np.float32)}, stored_record(1)],
-                                SKELETON,
-                                PersonCrop(10, margin=2.0), "set/train")
+    boxed = stored_record(0) | {"box": np.array([2, 7, 4, 5], np.float32)}
+    source = sources.TfdsSource([boxed, stored_record(1)], SKELETON, PersonCrop(10, margin=2.0), "set/train")
     np.testing.assert_allclose(source[0].keypoints[0], [5.5, 5])  # the middle of the box is (4, 9.5)
     with pytest.raises(InputError, match=r"set/train, image_1\.jpg: box: "):
         source[1]

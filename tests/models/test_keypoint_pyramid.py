@@ -63,8 +63,7 @@ def test_only_a_conditioned_level_reads_the_points_above():
     levels, conditioned = found(True)
     assert levels.sizes == (3, 6)
     assert conditioned.heatmaps[1].shape == (2, 4, 4, 3 + 3)
-    np.testing.assert_array_equal(
-        conditioned.heatmaps[1][..., :3], blobs_of_points(conditioned.points[0], (4, 4), 0.5))
+    np.testing.assert_array_equal(conditioned.heatmaps[1][..., :3], blobs_of_points(conditioned.points[0], (4, 4), 0.5))
     np.testing.assert_array_equal(conditioned.heatmaps[1][..., 3:], conditioned.features[1])
     np.testing.assert_array_equal(found(False)[1].heatmaps[1], conditioned.features[1])
     sharp = jax.jit(functools.partial(levels.clone(sharpness=3.0).apply, train=False))(

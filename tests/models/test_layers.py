@@ -45,10 +45,8 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
     *((layers.convolve_by_dot, *sizes) for sizes in ((1, 1), (1, 2), (3, 1), (3, 2), (7, 2))),
     *((layers.convolve_in_blocks, size, 1) for size in (3, 5, 7, 9))])
 def test_a_dot_of_patches_and_a_convolution_of_blocks_equal_the_convolution(form, size, stride):
-    assert_same_function(
-        lambda x, kernel: form(x, kernel, stride, size // 2), lambda x, kernel: layers.convolve(x, kernel, stride,
-                                                                                                size // 2),
-        draw(0, 2, 8, 10, 3), draw(1, size, size, 3, 5) / size)
+    ours, theirs = (lambda x, kernel, each=each: each(x, kernel, stride, size // 2) for each in (form, layers.convolve))
+    assert_same_function(ours, theirs, draw(0, 2, 8, 10, 3), draw(1, size, size, 3, 5) / size)
 
 
 def test_the_module_takes_every_form():
@@ -113,8 +111,7 @@ def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
     np.testing.assert_allclose(y, expected, atol=1e-5)
     count = images.size // 4
     np.testing.assert_allclose(mutated["batch_stats"]["mean"], 0.1 * mean, rtol=1e-5)
-    np.testing.assert_allclose(
-        mutated["batch_stats"]["var"], 0.9 + 0.1 * var * count / (count - 1), rtol=1e-5)
+    np.testing.assert_allclose(mutated["batch_stats"]["var"], 0.9 + 0.1 * var * count / (count - 1), rtol=1e-5)
     # In evaluation the running statistics are used and stay.
     still = jax.jit(lambda x: layer.apply(variables, x, False))(images)
     np.testing.assert_allclose(still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5)

@@ -144,8 +144,7 @@ def test_a_clipped_gradient_is_that_of_one_network(close):
     optimizer, params = adaptation.released_optimizer(decay=0.0), {"a": jnp.zeros(2), "b": jnp.zeros(1)}
     gradient = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([12.0])}
     _, state = descend(optimizer, gradient, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
-    second_moment = optax.tree.get(state, "nu")
-    seen = jax.tree.map(lambda nu: jnp.sqrt(nu / 0.1), second_moment)
+    seen = jax.tree.map(lambda nu: jnp.sqrt(nu / 0.1), optax.tree.get(state, "nu"))
     close(seen["a"], (0.230769, 0.307692))
     close(seen["b"], [0.923077])
     # Where weights decay to

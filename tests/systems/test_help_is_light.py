@@ -9,8 +9,7 @@ HEAVY = {"grain", "orbax.checkpoint", "scipy.ndimage", "scipy.optimize", "flax.t
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("module", "flags", "without"), [
-    ("kpjax", ["train", "--help"], HEAVY | {"jax"}),
-    ("kpjax", ["train", "regda", "--help"], HEAVY),
+    ("kpjax", ["train", "--help"], HEAVY | {"jax"}), ("kpjax", ["train", "regda", "--help"], HEAVY),
     ("experiments.regda", ["--help"], HEAVY),
     ("experiments.regda", ["demo", "--help"], HEAVY)], ids=lambda one: " ".join(one) if isinstance(one, list) else "")
 def test_a_help_text_imports_few_libraries(module, flags, without):

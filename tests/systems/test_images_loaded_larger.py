@@ -64,8 +64,7 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
     assert 2.3 * 32 < larger < 2.5 * 32  # 1.77 of the crop, 1.33 px for each of its
     assert sides(opened.unlabelled, opened.everything) == [larger] * 2
     assert sides(opened.validation, opened.test, opened.plain_unlabelled) == [32] * 3
-    run(job.system._replace(presets={"tiny": LEEDS}),
-        ["tiny", "--variants", "pl", "--workdir", str(tmp_path)])
+    run(job.system._replace(presets={"tiny": LEEDS}), ["tiny", "--variants", "pl", "--workdir", str(tmp_path)])
 
     # Pseudo-labels are found on plain crops, and lie in the larger images at the same places of the original.
     teacher = result_of(job._replace(variant="supervised")).trained

@@ -34,9 +34,8 @@ def write(folder, variant, seed, metrics, steps=100, **more):
     """One results.json."""
     path = folder / variant / f"seed-{seed}"
     path.mkdir(parents=True)
-    (path / "results.json").write_text(json.dumps({
-        "experiment": "regda", "preset": "demo", "variant": variant, "seed": seed, "steps": steps, "metrics": metrics,
-    } | more))
+    known = {"experiment": "regda", "preset": "demo", "variant": variant, "seed": seed, "steps": steps}
+    (path / "results.json").write_text(json.dumps(known | {"metrics": metrics} | more))
     return path
 
 

@@ -62,9 +62,8 @@ def test_a_stage_trains_once(tmp_path, capsys):
 def test_results_are_strict_json(tmp_path):
     folder = tmp_path / "seed-1"
     run_folder.write_results(
-        folder, experiment="regda", preset="demo", variant="source_only", seed=1, steps=3, images=0,
-        images_per_second=2.0, wall_seconds=1.0,
-        metrics={"target/pck": np.float32(0.5), "target/pck/hip": float("nan")},
+        folder, experiment="regda", preset="demo", variant="source_only", seed=1, steps=3, images=0, wall_seconds=1.0,
+        images_per_second=2.0, metrics={"target/pck": np.float32(0.5), "target/pck/hip": float("nan")},
         config={"folder": tmp_path, "sizes": (1, 2), "none": None})
 
     def refuse(constant):
@@ -130,7 +129,7 @@ def sums(state, batch, weights):
     return {"count": weights.sum(), "pixels": total, "scaled": total * state["by"]}
 
 
-def test_reduce_equals_a_mean_over_all(state):
+def test_reduce_equals_a_mean_over_all():
     source, factor = Images(11), {"by": jnp.float32(2)}
     total = reduce(sums, factor, source, batch_size=5)
     assert total["count"] == 11

@@ -121,8 +121,7 @@ def test_one_network_is_smoothed_as_far_as_it_shakes(step, noise):
     truth, seen = wandering(600, step, noise)
     found = smoothing.single_smoother(seen)
     best, variances = smoothing.smooth_random_walk(seen - seen.mean(0), np.full(seen.shape, noise ** 2),
-                                                   np.full((2, 2), 1e6),
-                                                   np.full((2, 1), step ** 2))
+                                                   np.full((2, 2), 1e6), np.full((2, 1), step ** 2))
     error, least = (np.sqrt(((one - truth) ** 2).mean()) for one in (found.points, best + seen.mean(0)))
     assert error < 1.05 * least + 0.02
     if noise >= step:  # else the noise hardly shows

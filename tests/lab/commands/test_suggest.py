@@ -188,8 +188,7 @@ def test_what_the_page_downloads_is_read_as_labels_and_says_what_each_image_is(p
     (tmp_path / "proposals.csv").unlink()
     (tmp_path / "corrected.csv").write_text(table)
     read = read_project(tmp_path / "corrected.csv")
-    np.testing.assert_allclose([one.keypoints[0] for one in read.instances],
-                               proposals.points.keypoints[:, 0, 0])
+    np.testing.assert_allclose([one.keypoints[0] for one in read.instances], proposals.points.keypoints[:, 0, 0])
     assert not [note for note in read.notes if "not read" in note]
     for frame, row, origin in zip(read.frames, rows_of(tmp_path / "corrected.csv")[::2], proposals.frames, strict=True):
         number = origin.number

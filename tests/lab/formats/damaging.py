@@ -15,6 +15,12 @@ from kpjax.images.video import write_video
 COUNT = 6  # labelled frames in each
 
 
+def black(path: Path, size: tuple[int, int] = (40, 30), **options: object) -> None:
+    """Writes a black image, and the folders that it is in."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", size).save(path, **options)
+
+
 # Whole projects
 
 def _images(folder: Path, stem: str = "") -> None:
@@ -103,8 +109,7 @@ def make_pts(root: Path) -> None:
 def make_ultralytics(root: Path) -> None:
     """Two splits, one animal with a hidden point, and a mirror image of each point."""
     for split, lines in (("train", "0 0.5 0.5 0.5 0.4 0.25 0.5 2 0.75 0.5 1\n"), ("val", "")):
-        (root / "images" / split).mkdir(parents=True)
-        Image.new("RGB", (40, 30)).save(root / "images" / split / "a.png")
+        black(root / "images" / split / "a.png")
         (root / "labels" / split).mkdir(parents=True)
         (root / "labels" / split / "a.txt").write_text(lines)
     (root / "data.yaml").write_text("path: ../elsewhere\ntrain: images/train\nval: images/val\nkpt_shape: [2, 3]\n"

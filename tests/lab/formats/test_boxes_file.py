@@ -28,8 +28,7 @@ def test_a_table_of_images_and_frames(tmp_path):
 
 def test_the_height_comes_first_in_lightning_pose_and_crowds_of_coco_are_none(tmp_path):
     (tmp_path / "bbox.csv").write_text(",x,y,h,w\nlabeled-data/v/img1.png,10,20,30,40\n")
-    np.testing.assert_array_equal(boxes_of(tmp_path / "bbox.csv", [("img1.png", None)])[1][0, 0],
-                                  [10, 20, 40, 30])
+    np.testing.assert_array_equal(boxes_of(tmp_path / "bbox.csv", [("img1.png", None)])[1][0, 0], [10, 20, 40, 30])
     (tmp_path / "boxes.json").write_text(json.dumps({"images": [{"id": 5, "file_name": "a.png"}], "annotations": [
         {"image_id": 5, "bbox": [1, 2, 3, 4]}, {"image_id": 5, "bbox": [0, 0, 9, 9], "iscrowd": 1},
         {"image_id": 5, "bbox": [5, 6, 7, 8]}]}))

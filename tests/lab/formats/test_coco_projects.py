@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from PIL import Image
+from damaging import black
 
 from kpjax.errors import InputError
 from kpjax.lab.formats.reading import format_of, read_project
@@ -16,9 +16,8 @@ def project(tmp_path):
     """Writes a COCO project with one image of 40x30, changed by `update`, and returns its file."""
     def write(*, path="labels.json", image="one.png", skeleton=(), keypoints=(10, 11, 2, 20, 21, 1, 0, 0, 0),
               names=("a", "b", "c"), **update):
-        for place in (path, image):
-            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40, 30)).save(tmp_path / image)
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        black(tmp_path / image)
         content = {
             "images": [{"id": 7, "file_name": image.rpartition("/")[2], "width": 40, "height": 30}],
             "annotations": [{"id": 31, "image_id": 7, "category_id": 3, "keypoints": list(keypoints), "iscrowd": 0,
@@ -54,10 +53,8 @@ def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_
     path = project(path="annotations/labels.json", images=images, annotations=[
         {"id": n, "image_id": n, "category_id": 3, "keypoints": [n, n, 2] * 3} for n in (0, 1)])
     for side, width in (("left", 8), ("right", 9)):
-        (tmp_path / "images" / side).mkdir(parents=True)
-        Image.new("RGB", (width, 5)).save(tmp_path / "images" / side / "eye.png")
-        (tmp_path / "drawn" / side).mkdir(parents=True)  # first by name, with labels in the pixels
-        Image.new("RGB", (7, 5)).save(tmp_path / "drawn" / side / "eye.png")
+        black(tmp_path / "images" / side / "eye.png", (width, 5))
+        black(tmp_path / "drawn" / side / "eye.png", (7, 5))  # first by name, with labels in the pixels
     read = read_project(path)
     assert [frame.size for frame in read.frames] == [(8, 5), (9, 5)]
     assert [frame.name for frame in read.frames] == ["images/left/eye.png", "images/right/eye.png"]

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
+from damaging import black
 
 from kpjax.lab.formats import deeplabcut
 from kpjax.lab.formats.reading import read_project
@@ -35,8 +35,7 @@ def project(root, config, tables, images=()):
         table.parent.mkdir(parents=True, exist_ok=True)
         table.write_text("\n".join(lines) + "\n", encoding="utf-8")
     for number, image in enumerate(images):
-        (root / "labeled-data" / image).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (40 + number, 30)).save(root / "labeled-data" / image)
+        black(root / "labeled-data" / image, (40 + number, 30))
     if config:
         (root / "config.yaml").write_text(config, encoding="utf-8")
     return root

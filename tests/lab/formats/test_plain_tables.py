@@ -3,7 +3,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from damaging import black
 
 from kpjax.errors import InputError
 from kpjax.images.video import write_video
@@ -15,9 +15,8 @@ from kpjax.structures import Skeleton
 def table(tmp_path):
     """Writes labels.csv beside two images, and returns its path."""
     def write(*lines):
-        (tmp_path / "below").mkdir(exist_ok=True)
         for name in ("one.png", "below/two.png"):
-            Image.new("RGB", (40, 30)).save(tmp_path / name)
+            black(tmp_path / name)
         path = tmp_path / "labels.csv"
         path.write_text("\n".join(lines) + "\n")
         return path
@@ -25,10 +24,8 @@ def table(tmp_path):
 
 
 LONG = ("image,instance,keypoint,x,y,visible,occluded,box_x,box_y,box_w,box_h,note",
-        "one.png,0,tail,1.5,2,1,0,0,0,10,10,by hand",
-        "one.png,0,nose,3,4,1,1,0,0,10,10,",
-        "one.png,Ann,nose,5,6,,,,,,,",
-        "one.png,Ann,tail,7,8,0,,,,,,",
+        "one.png,0,tail,1.5,2,1,0,0,0,10,10,by hand", "one.png,0,nose,3,4,1,1,0,0,10,10,",
+        "one.png,Ann,nose,5,6,,,,,,,", "one.png,Ann,tail,7,8,0,,,,,,",
         r"below\two.png,,,,,,,,,,,")
 
 
@@ -90,7 +87,7 @@ def test_frames_of_videos(tmp_path):
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
 def test_a_table_as_spreadsheets_save_unicode_text(tmp_path, encoding):
-    Image.new("RGB", (40, 30)).save(tmp_path / "souris é.png")
+    black(tmp_path / "souris é.png")
     (tmp_path / "labels.txt").write_text("image\tkeypoint\tx\ty\nsouris é.png\tnose\t1,5\t2\n", encoding=encoding)
     project = read_project(tmp_path / "labels.txt")
     assert project.frames[0].name == "souris é.png"

@@ -38,8 +38,7 @@ def test_people_train_and_predictions_do_not(tmp_path):
         (0, 4, sio.Instance, [[1, 2], [3, 4], [np.nan, np.nan]], "ann"),
         (0, 4, sio.PredictedInstance, [[1.5, 2], [3, 4], [5, 6]], ""),
         (0, 6, sio.PredictedInstance, [[1.5, 2], [3, 4], [5, 6]], ""),
-        (0, 8, sio.Instance, nothing, ""),
-    ], [closed_video("C:\\films\\a.mp4")], suggestions=[(0, 4), (0, 9)])
+        (0, 8, sio.Instance, nothing, "")], [closed_video("C:\\films\\a.mp4")], suggestions=[(0, 4), (0, 9)])
     found = sleap.read(file, faults := [])
     assert faults == []
     assert [(frame.name, frame.number) for frame in found.frames] == [(f"a.mp4/{n}", n) for n in (4, 6, 8, 9)]

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from damaging import make_pts, make_ultralytics
+from damaging import black, make_pts, make_ultralytics
 from PIL import Image
 
 from kpjax.errors import InputError
@@ -16,21 +16,14 @@ from kpjax.lab.formats.names import derived_flip, flip_note
 from kpjax.lab.formats.prediction_reading import read_predictions
 from kpjax.lab.formats.reading import read_project
 
-
-def image(path, size=(40, 30), **options):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size).save(path, **options)
-    return path
-
-
 # Labels that can hardly be right
 
 def test_labels_that_cannot_be_right_are_counted(tmp_path):
     """A point at (0, 0), both of an animal at one place, and an image that EXIF turns, whatever size is stated."""
     turned = Image.Exif()
     turned[0x0112] = 6
-    image(tmp_path / "0.jpg", (30, 30), exif=turned)
-    image(tmp_path / "1.jpg", (30, 30))
+    black(tmp_path / "0.jpg", (30, 30), exif=turned)
+    black(tmp_path / "1.jpg", (30, 30))
     (tmp_path / "labels.csv").write_text("image,nose_x,nose_y,tail_x,tail_y\n0.jpg,4,5,0,0\n1.jpg,6,7,6,7\n")
     found = read_project(tmp_path)
     for doubt, words in zip(found.doubts, ("1 points are labelled at exactly (0", "1 animals", "1 labelled images"),
@@ -136,7 +129,7 @@ def test_label_studio_tells_animals_apart_by_rectangles(tmp_path, turn, box, end
               region("keypointlabels", "a", x=25, y=50, keypointlabels=["nose"]),
               region("keypointlabels", "b", x=75, y=50, keypointlabels=["nest"]),
               {"from_id": "a", "to_id": "r", "type": "relation", "direction": "right"}]
-    image(tmp_path / "images" / "day 1.png", (40, 20))
+    black(tmp_path / "images" / "day 1.png", (40, 20))
     (tmp_path / "export.json").write_text(json.dumps([{"id": 1, "data": {"image": f"/data/upload/4/day%201.png{end}"},
                                                        "annotations": [{"result": result}]}]))
     found = read_project(tmp_path)

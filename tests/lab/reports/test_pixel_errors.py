@@ -78,8 +78,7 @@ LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
 
 
 @pytest.mark.parametrize(("held", "learnt", "words"), [
-    (made([[4.0, 4.0, 12.0]] * 12), LEARNT,
-     ["More frames on which tail (12.0 px)"]),
+    (made([[4.0, 4.0, 12.0]] * 12), LEARNT, ["More frames on which tail (12.0 px)"]),
     (made([[4.0, 4.0, 12.0]] * 12), LEARNT._replace(visible=LEARNT.visible * np.array([1, 1, 0.0])),
      ["More labels of tail (12.0 px, 0 labels)"]),
     (pixel_errors.joined([made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")]), LEARNT,

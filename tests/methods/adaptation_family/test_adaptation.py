@@ -91,8 +91,7 @@ def run(name, model, side):
 
 @pytest.mark.parametrize(("model", "side", "kernels"), NETWORKS)
 def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernels):
-    core, streams, (method, first, last, _, plain) = (
-        core_of(model, side), images(side, 2), run("adapted", model, side))
+    core, streams, (method, first, last, _, plain) = core_of(model, side), images(side, 2), run("adapted", model, side)
     assert len(jax.tree.leaves(first.frozen["core"])) == kernels
     params = plain(first)["params"]
     assert_identical(body(params), body(core["params"]))

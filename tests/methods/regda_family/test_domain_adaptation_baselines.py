@@ -100,8 +100,7 @@ def confusion(params, discriminator, source, target):
     return -0.5 * (jnp.log(probability[:BATCH]).mean() + jnp.log(1 - probability[BATCH:]).mean()), after
 
 
-@pytest.mark.parametrize(("factory", "apart", "term"), [
-    (dan, discrepancy, "discrepancy"), (dann, confusion, "domain")])
+@pytest.mark.parametrize(("factory", "apart", "term"), [(dan, discrepancy, "discrepancy"), (dann, confusion, "domain")])
 def test_matching_of_features_is_a_step_down_its_gradient_by_hand(factory, apart, term):
     method = tiny_parts.build(factory, **by_regda.SETTINGS | {"optimizer": optax.identity()})
     state = tiny_parts.drawn_state(method)._replace(step=jnp.int32(by_regda.FULL))

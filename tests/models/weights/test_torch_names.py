@@ -13,13 +13,10 @@ from kpjax.models.unet import small_unet
 from kpjax.models.vision_transformer import vit
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
 
-SMALL_HRNET = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
 SMALL = {
-    "pose_resnet": pose_resnet(18, 3, 2, upsampling_width=4),
-    "hrnet": hrnet(3, **SMALL_HRNET),
-    "rsn": small_rsn(3, 2),
-    "vit": vit(3, width=8, depth=2, heads=2, registers=4, layer_scale=True, upsampling_width=4, head_layers=2),
-}
+    "pose_resnet": pose_resnet(18, 3, 2, upsampling_width=4), "rsn": small_rsn(3, 2),
+    "hrnet": hrnet(3, width=4, modules=(1, 1, 2), blocks=1, stem_width=4),
+    "vit": vit(3, width=8, depth=2, heads=2, registers=4, layer_scale=True, upsampling_width=4, head_layers=2)}
 # The names of some leaves.
 OFFICIAL = {
     "pose_resnet": {
@@ -29,8 +26,7 @@ OFFICIAL = {
         "batch_stats/backbone/layer4_1/bn2/var": "backbone.layer4.1.bn2.running_var",
         "params/upsampling/transposed_conv3/kernel": "upsampling.6.weight",
         "batch_stats/upsampling/bn2/mean": "upsampling.4.running_mean",
-        "params/head/conv1/bias": "head.0.bias",
-        "params/head/bn1/scale": "head.1.weight",
+        "params/head/conv1/bias": "head.0.bias", "params/head/bn1/scale": "head.1.weight",
         "params/head/output/kernel": "head.3.weight"},
     "hrnet": {
         "params/backbone/conv2/kernel": "conv2.weight",
@@ -41,8 +37,7 @@ OFFICIAL = {
         "batch_stats/backbone/stage2_0/branches_1_0/bn2/var": "stage2.0.branches.1.0.bn2.running_var",
         "params/backbone/stage3_0/fuse_layers_0_2_0/kernel": "stage3.0.fuse_layers.0.2.0.weight",
         "params/backbone/stage4_0/fuse_layers_3_0_2_0/kernel": "stage4.0.fuse_layers.3.0.2.0.weight",
-        "params/head/output/kernel": "final_layer.weight",
-        "params/head/output/bias": "final_layer.bias"},
+        "params/head/output/kernel": "final_layer.weight", "params/head/output/bias": "final_layer.bias"},
     "rsn": {
         "params/backbone/top/conv/conv/kernel": "top.conv.conv.weight",
         "params/backbone/stage0/downsample/layer1_0/conv_bn_relu2_4_3/conv/kernel":
@@ -62,8 +57,7 @@ OFFICIAL = {
         "params/backbone/blocks_0/ls2/gamma": "backbone.blocks.0.ls2.gamma",
         "params/backbone/blocks_1/mlp/fc1/bias": "backbone.blocks.1.mlp.fc1.bias",
         "params/upsampling/transposed_conv2/kernel": "upsampling.3.weight",
-        "params/head/output/kernel": "head.3.weight"},
-}
+        "params/head/output/kernel": "head.3.weight"}}
 
 
 @functools.cache

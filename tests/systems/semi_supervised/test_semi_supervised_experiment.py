@@ -129,8 +129,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     """The column of 100 %: gen and easy_hard still read images without their labels, and PL has nothing to do."""
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
-    assert set(VARIANTS) - set(possible) == {
-        "pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", *ON_PEOPLE}
+    assert set(VARIANTS) - set(possible) == {"pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", *ON_PEOPLE}
     setup = setup_of(config, points)
     reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
     assert reads_both == {"gen", "easy_hard", "easy_hard_twice"}
