@@ -192,9 +192,8 @@ def test_videos_are_found_below_a_folder(tmp_path, clip):
     (tmp_path / "b" / "two.mp4").write_bytes(clip[0].read_bytes())
     (tmp_path / "one.MP4").write_bytes(clip[0].read_bytes())
     (tmp_path / "._one.MP4").write_bytes(b"what a Mac leaves on other discs")
-    (tmp_path / "c10").mkdir()
-    (tmp_path / "c2").mkdir()
     for name in ("c10", "c2"):
+        (tmp_path / name).mkdir()
         Image.fromarray(numbered_frame(0)).save(tmp_path / name / "0.jpg")
     Image.fromarray(numbered_frame(0)).save(tmp_path / "a still beside the videos.png")
     assert [video.name for video in find_videos(tmp_path)] == ["b/two.mp4", "c2", "c10", "one.MP4"]

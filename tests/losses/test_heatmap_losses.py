@@ -90,9 +90,8 @@ def test_targets_are_the_kernels_of_opencv():
     np.testing.assert_allclose([heatmap.kernel_sigma(kernel) for kernel in heatmap.KERNELS],
                                [2.6, 2.0, 1.7, 1.4, 1.1], rtol=1e-12)
     keypoints = np.array([[[80, 81], [500, 4]]], np.float32)
-    targets, weights = jax.jit(
-        lambda points: heatmap.coarse_to_fine_targets(
-            points, jnp.ones((1, 2)), image_size=(160, 160), heatmap_size=(40, 40)))(keypoints)
+    targets, weights = jax.jit(lambda points: heatmap.coarse_to_fine_targets(
+        points, jnp.ones((1, 2)), image_size=(160, 160), heatmap_size=(40, 40)))(keypoints)
     assert [map_.shape for map_ in targets] == 5 * [(1, 40, 40, 2)]
     np.testing.assert_array_equal(weights, [[1, 0]])
     for kernel, map_ in zip(heatmap.KERNELS, np.asarray(targets), strict=True):

@@ -81,15 +81,14 @@ def test_a_class_token_carries_its_position_along(trunk, file, grid):
     """DINOv2's files with registers have one, networks with registers have none, and the reverse without registers."""
     network = VisionTransformer(**FULL)
     own = np.arange(8, dtype=np.float32).reshape(1, 1, 8)
-    official = {name: tensor for name, tensor in file.items() if name != "reg_token"} | {
-        "register_tokens": file["reg_token"], "pos_embed": np.concatenate([own, file["pos_embed"]], 1),
-        "mask_token": np.zeros((1, 8))}
+    without = {name: tensor for name, tensor in file.items() if name != "reg_token"}
+    official = without | {"register_tokens": file["reg_token"], "mask_token": np.zeros((1, 8)),
+                          "pos_embed": np.concatenate([own, file["pos_embed"]], 1)}
     plain, _ = from_torch(file, zeros(network, 16 * grid))
     read, report = from_torch(official, zeros(network, 16 * grid))
     np.testing.assert_allclose(read["params"].pop("cls_token"), plain["params"].pop("cls_token") + own)
     assert_equal_trees(read, plain)
     assert "mask_token" in report.skipped
-    without = {name: tensor for name, tensor in file.items() if name != "reg_token"}
     to_place, _ = from_torch(without, zeros(VisionTransformer(**TRUNK, layer_scale=True), 16 * grid))
     np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, :1], 0)
     np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, 1:], plain["params"]["pos_embed"])

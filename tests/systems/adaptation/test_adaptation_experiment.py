@@ -86,16 +86,13 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
     for place, leaf in flatten_dict(load_trained(finished / "adapted" / "seed-0" / "model").frozen["core"]).items():
         np.testing.assert_array_equal(leaf, kernels[place])
 
-    def core_of(**changes):
-        job = job_of("adaptation", "adapted", finished.parents[1], **changes)
-        return adaptation.trained_core(job, open_core_images)
-
-    found = core_of(core_epoch=1)
+    job = functools.partial(job_of, "adaptation", "adapted", finished.parents[1])
+    found = core_of(job(core_epoch=1))
     jax.tree.map(np.testing.assert_array_equal, dict(found.variables), early)
     assert 0 <= found.accuracy <= 1
-    assert core_of(core_epoch=2).digest == core_of().digest
+    assert core_of(job(core_epoch=2)).digest == core_of(job()).digest
     with pytest.raises(InputError, match=r"of another configuration: config\.core_learning_rate is"):
-        core_of(core_learning_rate=1.0)
+        core_of(job(core_learning_rate=1.0))
 
 
 def test_published_weights_are_a_core_without_training(monkeypatch):
