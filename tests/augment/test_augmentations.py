@@ -50,7 +50,7 @@ def key():
 
 def unlabelled(images):
     """Images with a keypoint of no label each."""
-    points, pixels = np.zeros((len(images), 1, 2)), np.zeros(images.shape, np.uint8)
+    points, pixels = np.zeros((len(images), 1, 2)), np.zeros((len(images), 1, 1, 3), np.uint8)
     return arrays(pixels, points, points[..., 0], Skeleton(("point",)), "blank").examples._replace(image=images)
 
 

@@ -13,7 +13,7 @@ from kpjax.losses.continual import quadratic_penalty
 from kpjax.methods.incremental_family.importance import finished, fisher, memory_aware_synapses
 from kpjax.methods.incremental_family.objectives import new_keypoints_term
 from kpjax.methods.incremental_family.step_spec import increment
-from kpjax.structures import Skeleton, Trained
+from kpjax.structures import Example, Trained
 from kpjax.training.evaluation import reduce
 from kpjax.training.mesh import by_examples, data_mesh, replicated
 
@@ -34,7 +34,8 @@ def two_pixels():
     pixels[..., 0] = [[[1, 2]], [[0, 1]]]
     targets = jnp.array([[[1.0, 1.0]], [[1.0, 2.0]]])[..., None]
     encode = Codec(lambda example: (targets[example.index], jnp.ones((example.index.size, 1))), None, None)
-    example = arrays(pixels, np.zeros((2, 1, 2)), np.ones((2, 1)), Skeleton(("point",)), "two").examples
+    example = Example(pixels, np.zeros((2, 1, 2), np.float32), np.ones((2, 1), np.float32), np.ones(2, np.float32),
+                      np.tile(np.eye(3, dtype=np.float32), (2, 1, 1)), np.arange(2, dtype=np.int32))
     return example, encode, lambda images: images[..., :1] * 255
 
 
