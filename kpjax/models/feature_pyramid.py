@@ -118,7 +118,7 @@ class FeaturePyramid(nn.Module):
         for finer, coarser in pairwise(maps):
             if finer.shape[1:3] != tuple(2 * side for side in coarser.shape[1:3]):
                 raise InputError(
-                    f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not fit the scales of the "
+                    "image_size", f"images of {images.shape[1]} x {images.shape[2]} (height x width) do not fit the "
                     f"feature pyramid: a map of {finer.shape[1]} x {finer.shape[2]} is not twice the next coarser; "
                     f"choose sides that the coarsest stride of its {len(maps)} maps divides")
         return _top_down(maps, train, self.levels, self.width, self.normalization, self.dtype)

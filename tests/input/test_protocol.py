@@ -138,7 +138,8 @@ def test_triples_are_stated_or_chosen(protocol):
     by_image[3, 4:] = 0.2
     assert protocols.step_triples(bare._replace(triple="automatic"), 2, BODY,
                                   apart=by_image) == (protocols.Triple("right_hand", FEET),)
-    assert protocols.step_triples(bare._replace(triple="random", seed=0), 2, BODY)
+    ((old, new),) = protocols.step_triples(bare._replace(triple="random", seed=0), 2, BODY)
+    assert (old in BODY.names, new) == (True, FEET)
 
 
 def test_low_shot_draws_from_every_step_but_the_base(protocol):

@@ -179,10 +179,10 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_numbers(folder, clip):
     with pytest.raises(InputError, match="frames: frame 2 is 64x44, the first is 64x48"):
         read_videos([video], Letterbox(16))
     (frames / "img9.png").unlink()
-    video = open_video(frames)
-    with pytest.raises(InputError, match=r"videos of 2 sizes \(frames 64x48; odd.mp4 46x32\)"):
-        read_videos([video, open_video(folder / "odd.mp4")], Letterbox(16))
-    both = read_videos([video, open_video(folder / "odd.mp4")], Letterbox(16), mixed_sizes=True, every=2)
+    video, other = open_video(frames), write_video(folder / "other.mp4", [np.zeros((32, 46, 3), np.uint8)] * 3, rate=10)
+    with pytest.raises(InputError, match=r"videos of 2 sizes \(frames 64x48; other.mp4 46x32\)"):
+        read_videos([video, open_video(other)], Letterbox(16))
+    both = read_videos([video, open_video(other)], Letterbox(16), mixed_sizes=True, every=2)
     np.testing.assert_array_equal(both.frame, [0, 2, 0, 2])
     np.testing.assert_array_equal(both.video, [0, 0, 1, 1])
 
