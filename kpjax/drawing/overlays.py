@@ -117,11 +117,10 @@ def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize((width * factor, height * factor), Image.Resampling.BICUBIC))
 
 
-def draw_keypoints(
-    image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
-    true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
-    radius: float | None = None, edges: tuple[int, int, int] | None = None, rings: np.ndarray | None = None,
-) -> np.ndarray:
+def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
+                   true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
+                   radius: float | None = None, edges: tuple[int, int, int] | None = None,
+                   rings: np.ndarray | None = None) -> np.ndarray:
     """Draws points and skeleton on an image; returns (h, w, 3) uint8, h and w whole multiples of the image's.
 
     Args:
@@ -228,9 +227,8 @@ def _around(centre, radius: float) -> list[int]:
     return [round(float(centre[axis]) + side) for side in (-radius, radius) for axis in (0, 1)]
 
 
-def contact_sheet(
-    images: Sequence[np.ndarray], columns: int | None = None, *, captions: Sequence[str] = (), gap: int = 6,
-) -> np.ndarray:
+def contact_sheet(images: Sequence[np.ndarray], columns: int | None = None, *, captions: Sequence[str] = (),
+                  gap: int = 6) -> np.ndarray:
     """Lays out images (h, w, 3) uint8, at least one, in rows, each centred in a cell of the largest one's width.
 
     columns: about as many as rows if not given. captions: below each image, in whole. gap: pixels between cells.
@@ -281,11 +279,9 @@ def _fitted(text: str, font, width: int) -> str:
     return text + "…"
 
 
-def prediction_sheet(
-    images: Sequence[np.ndarray], keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton, *,
-    true: np.ndarray | None = None, visible: np.ndarray | None = None, captions: Sequence[str] = (),
-    columns: int | None = None, minimum_side: int = 192, legend: bool = False,
-) -> np.ndarray:
+def prediction_sheet(images: Sequence[np.ndarray], keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton,
+                     *, true: np.ndarray | None = None, visible: np.ndarray | None = None, captions: Sequence[str] = (),
+                     columns: int | None = None, minimum_side: int = 192, legend: bool = False) -> np.ndarray:
     """Draws a contact sheet of predictions.
 
     Args:
@@ -358,11 +354,9 @@ def write_png(path: Path, image: np.ndarray) -> None:
 FINER = 8  # how many times finer than a frame its points are rendered
 
 
-def draw_on_frame(
-    image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *, caption: str = "",
-    radius: float | None = None, animals: Sequence[str] = (), boxes: np.ndarray | None = None,
-    rings: np.ndarray | None = None,
-) -> np.ndarray:
+def draw_on_frame(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *,
+                  caption: str = "", radius: float | None = None, animals: Sequence[str] = (),
+                  boxes: np.ndarray | None = None, rings: np.ndarray | None = None) -> np.ndarray:
     """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3) uint8.
 
     Points land on whole pixels; `draw_keypoints` is finer and much slower.

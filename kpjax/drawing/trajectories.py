@@ -10,10 +10,9 @@ LEAST_SPAN = 8.0  # px from the lowest to the highest end of a panel of x or y
 STRETCHES = 500  # of a line; where there are more frames, each keeps its lowest and its highest value
 
 
-def trajectory_plot(
-    frames: np.ndarray, before: np.ndarray, scores: np.ndarray, names: Sequence[str], *, title: str,
-    after: np.ndarray | None = None, deviation: np.ndarray | None = None, cutoff: float | None = None,
-) -> str:
+def trajectory_plot(frames: np.ndarray, before: np.ndarray, scores: np.ndarray, names: Sequence[str], *, title: str,
+                    after: np.ndarray | None = None, deviation: np.ndarray | None = None, cutoff: float | None = None
+                    ) -> str:
     """Draws x, y and score of each keypoint over the frames of a video, y growing downwards as in the image.
 
     Args:

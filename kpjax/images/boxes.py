@@ -165,9 +165,8 @@ def turned_canvas(width: int, height: int, degrees: float) -> Turned:
     return Turned(np.block([[turn, shift[:, None]], [np.eye(3)[2:]]]), new_width, new_height)
 
 
-def landmark_box(
-    keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
-) -> np.ndarray:
+def landmark_box(keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
+                 ) -> np.ndarray:
     """Returns the box (4,) int64 of the visible keypoints (K, 2) with a margin, cut to the image.
 
     Edges are rounded, half to even, before the margin is added. The right column and lower row are excluded. tightness:

@@ -58,10 +58,8 @@ def _decoded(video: Video, number: int, image: np.ndarray | None) -> np.ndarray:
     return image
 
 
-def find_inputs(
-    inputs: Sequence[Path], *, out: Path | None = None, frames: slice = slice(None),
-    unreadable: list[str] | None = None,
-) -> tuple[ImageSequence, ...]:
+def find_inputs(inputs: Sequence[Path], *, out: Path | None = None, frames: slice = slice(None),
+                unreadable: list[str] | None = None) -> tuple[ImageSequence, ...]:
     """Finds all images in files and folders as one sequence, followed by one sequence for each video.
 
     Names are paths below the folder; with several inputs the folder's own name comes first.

@@ -22,16 +22,8 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import atomic
-from kpjax.images.reading import (
-    IMAGE_SUFFIXES,
-    VIDEO_SUFFIXES,
-    common_depth,
-    depth_of,
-    eight_bits,
-    image_size,
-    read_image,
-    spread,
-)
+from kpjax.images import reading
+from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, image_size, read_image
 
 FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
 OUT_OF_ORDER = 8  # frames held back for a missing one
@@ -343,7 +335,7 @@ def _decoded(container: av.container.InputContainer, stream: int) -> Iterator[av
 def _shown(frame: av.VideoFrame, depth: int = 0) -> np.ndarray:
     """Returns (H, W, 3) uint8 RGB at full size, rotated as a player shows it."""
     values = _deep_values(frame) if depth else None
-    image = frame.to_ndarray(format="rgb24") if values is None else eight_bits(values, depth)
+    image = frame.to_ndarray(format="rgb24") if values is None else reading.eight_bits(values, depth)
     if (matrix := frame.side_data.get("DISPLAYMATRIX")) is not None:
         a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
         image = image[::-1] if a * d < b * c else image  # mirrored
@@ -359,12 +351,12 @@ def _deep_values(frame: av.VideoFrame) -> np.ndarray | None:
 def _depth(video: VideoFile) -> int:
     """Returns the bits that a video of 16 bits uses, from the highest value of frames spread over it."""
     peak = 0
-    for number in spread(range(len(video)), LOOKED_AT):
+    for number in reading.spread(range(len(video)), LOOKED_AT):
         try:
             peak = max(peak, int(_deep_values(video._frame(number)).max()))
         except (InputError, av.FFmpegError):
             continue
-    return depth_of(peak)
+    return reading.depth_of(peak)
 
 
 def _first_size(path: Path, files: tuple[Path, ...]) -> tuple[int, int]:
@@ -400,9 +392,8 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of them
 
 
-def write_video(
-    path: Path, frames: Iterable[np.ndarray], *, rate: float = 25.0, times: Sequence[float] | np.ndarray | None = None,
-) -> Path:
+def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: float = 25.0,
+                times: Sequence[float] | np.ndarray | None = None) -> Path:
     """Writes a video as H.264 (yuv420p), whole or not at all, and returns its path.
 
     Args:

@@ -49,10 +49,8 @@ class PairStream:
         return strip_labels(stacked(rows))
 
 
-def frame_pairs(
-    source: VideoSource, *, window: int, batch_size: int, seed: int, crop: Crop = "own", repeats: bool = False,
-    process_index: int = 0, process_count: int = 1,
-) -> dict[str, PairStream]:
+def frame_pairs(source: VideoSource, *, window: int, batch_size: int, seed: int, crop: Crop = "own",
+                repeats: bool = False, process_index: int = 0, process_count: int = 1) -> dict[str, PairStream]:
     """Returns the unlabelled streams "frame" (each frame once per epoch) and "reference" (another frame of its video).
 
     The reference of frame i is uniform over the other frames of its video within `window` frames (Keypoint Pyramids,

@@ -24,10 +24,8 @@ class Triple(NamedTuple):
     new: tuple[str, ...]  # two, or one if a step has no more
 
 
-def mean_distances(
-    skeleton: Skeleton, new: Sequence[str], predicted: np.ndarray, labelled: np.ndarray, visible: np.ndarray,
-    size: np.ndarray,
-) -> np.ndarray:
+def mean_distances(skeleton: Skeleton, new: Sequence[str], predicted: np.ndarray, labelled: np.ndarray,
+                   visible: np.ndarray, size: np.ndarray) -> np.ndarray:
     """Computes mean distances of two keypoints in the images of a step: (K, K) float64, inf for pairs in no image.
 
     Args:
@@ -46,9 +44,8 @@ def mean_distances(
     return np.where(counts > 0, np.where(both, apart, 0).sum(0) / np.maximum(counts, 1), np.inf)
 
 
-def automatic_triples(
-    skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, apart: np.ndarray, count: int = 1
-) -> tuple[Triple, ...]:
+def automatic_triples(skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, apart: np.ndarray, count: int = 1
+                      ) -> tuple[Triple, ...]:
     """Returns the triples of closest neighbours, each with another old keypoint.
 
     Triples are ranked by the sum of distances from the old to the new keypoints, then by the distance between the new
@@ -72,9 +69,8 @@ def automatic_triples(
                  for known, chosen in taken.items())
 
 
-def random_triples(
-    skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, seed: int | Sequence[int], count: int = 1,
-) -> tuple[Triple, ...]:
+def random_triples(skeleton: Skeleton, old: Sequence[str], new: Sequence[str], *, seed: int | Sequence[int],
+                   count: int = 1) -> tuple[Triple, ...]:
     """Draws at most `count` triples, each with another old keypoint: an ablation of the paper.
 
     The order of the names does not matter. Raises InputError if old or new is empty.
@@ -160,9 +156,8 @@ def check(protocol: Protocol, skeleton: Skeleton, file: str | None = None) -> No
                          "must come in one step; move one, or set mirrored to false and train without mirroring")
 
 
-def _check_triple(
-    triple: Triple, keypoints: Sequence[str], step_of: Mapping[str, int], number: int, where: str
-) -> None:
+def _check_triple(triple: Triple, keypoints: Sequence[str], step_of: Mapping[str, int], number: int, where: str
+                  ) -> None:
     if not 1 <= len(triple.new) <= 2 or len(set(triple.new)) < len(triple.new):
         raise InputError(f"{where}: new is {list(triple.new)}; name one or two keypoints of the step")
     if outside := [name for name in triple.new if name not in keypoints]:
@@ -204,9 +199,8 @@ def step_source(protocol: Protocol, step: int, source: Source) -> Source:
     return labelled_only(subset(source, chosen.images, name), chosen.keypoints, name)
 
 
-def step_triples(
-    protocol: Protocol, step: int, skeleton: Skeleton, *, count: int = 1, apart: np.ndarray | None = None
-) -> tuple[Triple, ...]:
+def step_triples(protocol: Protocol, step: int, skeleton: Skeleton, *, count: int = 1, apart: np.ndarray | None = None
+                 ) -> tuple[Triple, ...]:
     """Returns at most `count` triples of a step: those that the protocol states, else those of its rule.
 
     There are none for step 0, and for steps without stated ones under the rule "given". apart: (K, K), see
@@ -317,9 +311,8 @@ def _triple(value: Any, where: str) -> Triple:
     return Triple(str(value["old"]), _names(value["new"], f"{where}: new"))
 
 
-def _images(
-    content: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], source: Source, where: str
-) -> tuple[list[tuple[int, ...]], int]:
+def _images(content: Mapping[str, Any], steps: Sequence[Mapping[str, Any]], source: Source, where: str
+            ) -> tuple[list[tuple[int, ...]], int]:
     """Returns the indices of the images of each step, and the seed."""
     drawn = content.get("images")
     own = [number for number, step in enumerate(steps) if "images" in step]

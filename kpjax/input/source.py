@@ -93,10 +93,8 @@ class ArraySource:
         return Example(*(field[index] for field in self.examples[:-1]), np.int32(index))
 
 
-def arrays(
-    images: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, skeleton: Skeleton, name: str, *,
-    scale: np.ndarray | None = None, crop: np.ndarray | None = None,
-) -> ArraySource:
+def arrays(images: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, skeleton: Skeleton, name: str, *,
+           scale: np.ndarray | None = None, crop: np.ndarray | None = None) -> ArraySource:
     """Builds a source from stacked arrays. Raises InputError if their shapes do not match, or images are not uint8.
 
     Args:
@@ -210,10 +208,8 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None
     return _View(source, indices, None, (indices,), name or f"{source.name}[{len(indices)}]", source.skeleton)
 
 
-def changed(
-    source: Source, change: Callable[[Example, int], Example], *facts: np.ndarray | str, name: str,
-    skeleton: Skeleton | None = None,
-) -> Source:
+def changed(source: Source, change: Callable[[Example, int], Example], *facts: np.ndarray | str, name: str,
+            skeleton: Skeleton | None = None) -> Source:
     """Returns a source whose examples are `change(example, index)`, called on every access, in the same order.
 
     *facts: Everything that the change depends on, for the digest. skeleton: Of the result, if it differs.
@@ -288,9 +284,8 @@ class LabelledSplit(NamedTuple):
     digest: str  # of the source and the labelled examples, in any order
 
 
-def labelled_subset(
-    source: Source, *, share: float | None = None, count: int | None = None, seed: int, need_unlabelled: bool = False,
-) -> LabelledSplit:
+def labelled_subset(source: Source, *, share: float | None = None, count: int | None = None, seed: int,
+                    need_unlabelled: bool = False) -> LabelledSplit:
     """Draws the labelled images of a semi-supervised run.
 
     The examples are sorted by identity, if they have one, and permuted by `np.random.default_rng(seed)`; the first are

@@ -70,10 +70,8 @@ def _rows(batch_size: int, process_index: int, process_count: int, name: str) ->
     return range(process_index * share, (process_index + 1) * share)
 
 
-def stream(
-    source: Source, *, batch_size: int, seed: int, shuffle: bool = True, labelled: bool = True,
-    repeats: bool = False, process_index: int = 0, process_count: int = 1,
-) -> SourceStream:
+def stream(source: Source, *, batch_size: int, seed: int, shuffle: bool = True, labelled: bool = True,
+           repeats: bool = False, process_index: int = 0, process_count: int = 1) -> SourceStream:
     """Returns the training batches of a source.
 
     Args:
@@ -110,9 +108,8 @@ class _AtStep:
         return {name: stream[int(step)] for name, stream in self.streams.items()}
 
 
-def read_by_processes(
-    streams: Mapping[str, BatchStream], steps: range, *, workers: int
-) -> Iterator[dict[str, Example]]:
+def read_by_processes(streams: Mapping[str, BatchStream], steps: range, *, workers: int
+                      ) -> Iterator[dict[str, Example]]:
     """Yields the batches of all streams by step, in order, read by `workers` processes that hand them over in shared
     memory.
 
@@ -156,9 +153,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def read_ahead(
-    read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2, depth: int = 4
-) -> Iterator[Result]:
+def read_ahead(read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2, depth: int = 4
+               ) -> Iterator[Result]:
     """Yields `read(item)` for every item, in order, computed by `threads` up to `depth` items ahead.
 
     Two threads are as fast as more while a network trains. An exception in `read` is raised where its result is due.

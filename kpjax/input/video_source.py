@@ -89,9 +89,8 @@ def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None =
                        {kind: tuple(one[kind] for one in known) for kind in (known[0] if known else ())})
 
 
-def numbered(
-    source: Source, lengths: Sequence[int], titles: Sequence[str], facts: Mapping[str, tuple[str, ...]] | None = None,
-) -> VideoSource:
+def numbered(source: Source, lengths: Sequence[int], titles: Sequence[str],
+             facts: Mapping[str, tuple[str, ...]] | None = None) -> VideoSource:
     """Groups examples, the frames of one video after another, by the videos' lengths. facts: see `VideoSource`."""
     video = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     frame = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
@@ -108,10 +107,8 @@ def of_videos(source: VideoSource, numbers: Sequence[int] | np.ndarray, name: st
         name or source.name, {kind: tuple(values[n] for n in numbers) for kind, values in source.facts.items()})
 
 
-def read_videos(
-    videos: Sequence[Video], transform: Transform, *, every: int = 1, on_bad_frame: str = "stop",
-    mixed_sizes: bool = False, name: str = "videos",
-) -> VideoSource:
+def read_videos(videos: Sequence[Video], transform: Transform, *, every: int = 1, on_bad_frame: str = "stop",
+                mixed_sizes: bool = False, name: str = "videos") -> VideoSource:
     """Reads videos into memory, made square, without labels; `scale` is the longer side of a frame.
 
     Args:

@@ -130,8 +130,7 @@ def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON, 
         method.skeleton, SIDE, BoxOrWhole(SIDE), as_function(method, published.load(path)), published.SCORE_KIND,
         published.CUTOFF_TURNED if turned else published.CUTOFF, "movenet_lightning",
         {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published" + ", turned" * turned,
-         "digest": sha256_of(path)},
-        follow=person_box)
+         "digest": sha256_of(path)}, follow=person_box)
 
 
 def open_run(folder: Path) -> OpenedRun:

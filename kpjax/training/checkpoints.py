@@ -230,9 +230,8 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
-def open_checkpoints(
-    folder: Path, identity: Mapping[str, Any], remake_frozen: Callable[[], Any] | None = None
-) -> Iterator[Checkpoints]:
+def open_checkpoints(folder: Path, identity: Mapping[str, Any], remake_frozen: Callable[[], Any] | None = None
+                     ) -> Iterator[Checkpoints]:
     """Opens the checkpoints below `folder`, for a `with` statement, whose end waits for pending writes.
 
     Half-written checkpoints of killed processes are ignored and removed. Call `wait` to learn of failures to write.

@@ -76,9 +76,8 @@ def in_batches(predict: Callable[[np.ndarray], tuple[np.ndarray, ...]], images: 
     return tuple(np.concatenate(arrays)[:len(images)] for arrays in zip(*found, strict=True))
 
 
-def predict_source(
-    method: Method, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None, labelled: bool = False,
-) -> Gathered:
+def predict_source(method: Method, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None,
+                   labelled: bool = False) -> Gathered:
     """Predicts every example of a source, on all devices if no mesh is given.
 
     Args:
@@ -129,9 +128,7 @@ def _compiled_predict(predict, mesh: Mesh, labelled: bool):
 Measure = Callable[[Any, Example, jax.Array], Any]  # (state, batch, weights (B,)) -> tree of sums
 
 
-def reduce(
-    measure: Measure, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None,
-) -> Any:
+def reduce(measure: Measure, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None) -> Any:
     """Returns the sum of `measure(state, batch, weights)` over all batches, a tree on the devices.
 
     Args:

@@ -178,11 +178,9 @@ class _Progress(NamedTuple):
     wall_seconds: float
 
 
-def fit(
-    method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str,
-    folder: epath.PathLike, config: Mapping[str, Any], start: Start | None = None, evaluate: Evaluate | None = None,
-    select: Select | None = None, between: Between | None = None, options: FitOptions = DEFAULT_OPTIONS,
-) -> Fitted:
+def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str,
+        folder: epath.PathLike, config: Mapping[str, Any], start: Start | None = None, evaluate: Evaluate | None = None,
+        select: Select | None = None, between: Between | None = None, options: FitOptions = DEFAULT_OPTIONS) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
 
     The same call on the same folder resumes from the last complete checkpoint, bit for bit on a CPU. On a finished
@@ -298,8 +296,7 @@ class _Loop:
         self.pending = Pending(names)
         compiled = False
         self.log.say(f"{self.log.shown}: compiling, once; up to a minute on a CPU")
-        with (contextlib.closing(batches),
-              traced_steps(self.checkpoints.folder, self.options.profile) as trace):
+        with contextlib.closing(batches), traced_steps(self.checkpoints.folder, self.options.profile) as trace:
             for batch in batches:
                 if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()

@@ -61,11 +61,9 @@ def write_config(folder: epath.Path, config: Mapping) -> None:
     write_json(folder / "config.json", config)
 
 
-def write_results(
-    folder: epath.Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int,
-    metrics: Mapping[str, float], images: int, images_per_second: float, wall_seconds: float, config: Mapping,
-    settings: str = "",
-) -> None:
+def write_results(folder: epath.Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int,
+                  metrics: Mapping[str, float], images: int, images_per_second: float, wall_seconds: float,
+                  config: Mapping, settings: str = "") -> None:
     """Writes `results.json`, whose presence says that the run is complete.
 
     settings: those that were asked for and differ from the preset's, in a line. The file has the digests of the

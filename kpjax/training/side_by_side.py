@@ -89,10 +89,8 @@ def separate(state: Any) -> Any:
     return _own(state.tree, state.mesh) if isinstance(state, JointState) else state
 
 
-def compiled_for(
-    function: Callable[..., Any], mesh: Mesh, *, split: Sequence[bool], stays_joint: bool = False,
-    **options: Any
-) -> Callable[..., Any]:
+def compiled_for(function: Callable[..., Any], mesh: Mesh, *, split: Sequence[bool], stays_joint: bool = False,
+                 **options: Any) -> Callable[..., Any]:
     """Compiles a function of trees for a mesh, which may be that of several runs.
 
     Args:

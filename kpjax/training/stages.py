@@ -30,10 +30,8 @@ class Stage(NamedTuple):
     images: int  # that it has read
 
 
-def stage(
-    folder: epath.PathLike, name: str, seed: int, run: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
-    parents: Mapping[str, str] | None = None,
-) -> Stage:
+def stage(folder: epath.PathLike, name: str, seed: int, run: Callable[[epath.Path], Fitted], *,
+          config: Mapping[str, Any], parents: Mapping[str, str] | None = None) -> Stage:
     """Returns the result of a stage: restored if it is finished, otherwise trained.
 
     Args:

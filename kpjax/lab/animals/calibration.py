@@ -28,9 +28,8 @@ class ScoreTable(NamedTuple):
     cutoff: float  # keypoints below it are better not shown
 
 
-def score_table(
-    scores: np.ndarray, distances_over_diagonal: np.ndarray, visible: np.ndarray, *, kind: str = "peak",
-) -> ScoreTable:
+def score_table(scores: np.ndarray, distances_over_diagonal: np.ndarray, visible: np.ndarray, *, kind: str = "peak"
+                ) -> ScoreTable:
     """Builds the table of labelled images, which should not be training images.
 
     The classes lie between the deciles of the scores. The cutoff is the lowest edge of a class in which at least half

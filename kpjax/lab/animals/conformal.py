@@ -47,10 +47,9 @@ class RadiusTable(NamedTuple):
     scale: np.ndarray  # (B,) float64 in pixels, not rising; linear between knots and constant beyond
 
 
-def radius_table(
-    errors: np.ndarray, scores: np.ndarray, visible: np.ndarray, *, recordings: Sequence | np.ndarray | None = None,
-    images: Sequence | np.ndarray | None = None, levels: Sequence[float] = LEVELS,
-) -> RadiusTable:
+def radius_table(errors: np.ndarray, scores: np.ndarray, visible: np.ndarray, *,
+                 recordings: Sequence | np.ndarray | None = None, images: Sequence | np.ndarray | None = None,
+                 levels: Sequence[float] = LEVELS) -> RadiusTable:
     """Builds the table of labelled images that were used neither for training nor for choosing the network.
 
     A quarter of the images (or recordings) goes to the scale, if it has 60 labels and the rest is enough for the

@@ -130,10 +130,7 @@ def filtered(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.nda
 
 def smooth_random_walk(y: np.ndarray, noise: np.ndarray, initial: np.ndarray, step: np.ndarray
                        ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns means and variances (T, ...) of random walks given all observations (Rauch, Tung and Striebel 1965).
-
-    Arguments as of `filtered`.
-    """
+    """Smooths random walks, given as to `filtered` (Rauch, Tung and Striebel 1965): means and variances (T, ...)."""
     means, variances = map(np.stack, list(zip(*filtered(y, noise, initial, step), strict=True))[2:])
     for frame in range(len(means) - 2, -1, -1):
         gain = variances[frame] / (variances[frame] + step)
@@ -182,7 +179,6 @@ def least(loss: Callable[[np.ndarray], np.ndarray], count: int) -> np.ndarray:
 # Before points are smoothed: medians of neighbouring frames, and gaps between sure points. A point without coordinates
 # is nan in both.
 
-
 def known_median(values: np.ndarray, axis: int = 0) -> np.ndarray:
     """Returns the median along an axis of the numbers that are known, nan where none is."""
     with warnings.catch_warnings():
@@ -217,10 +213,7 @@ def gap_lengths(known: np.ndarray) -> np.ndarray:
 
 
 def filled(points: np.ndarray, most: int) -> np.ndarray:
-    """Fills gaps of at most `most` frames along straight lines; longer ones, and those at the ends, stay nan.
-
-    points: (T, ..., 2).
-    """
+    """Fills gaps of points (T, ..., 2) of at most `most` frames along straight lines; longer ones and ends stay nan."""
     points = np.asarray(points, np.float64)
     flat = points.reshape(len(points), -1)
     found, frames = flat.copy(), np.arange(len(flat))

@@ -100,10 +100,7 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
         numbers[place] = kept[row].number
         after[row] = _corrected(expected[row], found, centres[place], place, frame)
     born, count = [], tracks.count
-    taken = {column for _, column in pairs}
-    for column, place in enumerate(places):
-        if column in taken:
-            continue
+    for place in [place for place in places if numbers[place] == UNTRACKED]:
         if animals is not None and count >= animals:
             nearest = min(kept, key=lambda track: np.linalg.norm(track.mean[:2] - centres[place]))
             doubts.append(Doubt(frame, nearest.number, UNTRACKED, "one animal more than there are, left out"))
@@ -177,8 +174,7 @@ def _once(found: Found, centres: np.ndarray) -> tuple[list[int], list[int]]:
 
 def _distances(expected: Sequence[Track], found: Found, centres: np.ndarray, places: Sequence[int]
                ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (T, D) whether an animal is near enough to be a track's, and how unlike it its points are, in deviations.
-    """
+    """Returns (T, D) whether an animal is near enough to a track, and how unlike it its points are, in deviations."""
     near, cost = np.zeros((len(expected), len(places)), bool), np.zeros((len(expected), len(places)))
     for row, track in enumerate(expected):
         spread = track.covariance[0, 0]

@@ -1,7 +1,4 @@
-"""Commands for people's own data as typed dataclasses.
-
-Nothing here imports JAX before a command runs, so that help is quick.
-"""
+"""Commands for people's own data as dataclasses. Nothing here imports JAX before a command runs: help is quick."""
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass

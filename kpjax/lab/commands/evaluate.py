@@ -55,9 +55,7 @@ def evaluate(asked: Evaluate) -> Path:
     predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
                  open_predictor(asked.run, turned=asked.turned))
     project = read_project(asked.project, asked)
-    if people:
-        project = renamed(project)
-    project = in_keypoints_of(predictor.skeleton, project)
+    project = in_keypoints_of(predictor.skeleton, renamed(project) if people else project)
     animals, growth = measure(project, predictor, asked)
     lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
@@ -162,12 +160,11 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
-    return Animals(
-        predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
-        tuple(frame.number for frame in frames),
-        pixel_errors.numbered([one.frame for one in instances], [one.track for one in instances]),
-        reference_lengths(project)[numbers][seen.index], true, visible,
-        np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
+    return Animals(predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
+                   tuple(frame.number for frame in frames),
+                   pixel_errors.numbered([one.frame for one in instances], [one.track for one in instances]),
+                   reference_lengths(project)[numbers][seen.index], true, visible,
+                   np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
 
 
 def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int) -> np.ndarray:
@@ -265,10 +262,7 @@ def over_time(project: Project, found: Project, points: np.ndarray, scores: np.n
 
 
 def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, asked: Evaluate) -> None:
-    """Prints what becomes of the labelled animals where a run finds them by itself.
-
-    theirs: the predictions in the labels' own boxes.
-    """
+    """Prints what becomes of labelled animals that a run finds by itself. theirs: predictions in the labels' boxes."""
     found, of, said = located(project, predictor, on_bad_frame=asked.on_bad_frame)
     if not len(of):
         print(said)

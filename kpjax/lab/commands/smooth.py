@@ -21,11 +21,10 @@ def smooth(asked: Smooth) -> list[Path]:
     Raises InputError for files that cannot be read or do not belong together, a single one where several are asked for,
     points that are never sure, and output that is there already.
     """
-    for name, wrong, mend in (("gap", asked.gap < 0, "must be 0 or more frames"),
-                              ("median", asked.median % 2 == 0 or asked.median < 1,
-                               "must be an odd number of frames, 1 for none")):
-        if wrong:
-            raise InputError(name, f"{getattr(asked, name)}; {mend}")
+    if asked.gap < 0:
+        raise InputError("gap", f"{asked.gap}; must be 0 or more frames")
+    if asked.median % 2 == 0 or asked.median < 1:
+        raise InputError("median", f"{asked.median}; must be an odd number of frames, 1 for none")
     if not asked.points:
         raise InputError("points", "name a file of predicted points")
     formats = predictions.check_formats(asked.formats.split(","))

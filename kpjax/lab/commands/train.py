@@ -1,7 +1,4 @@
-"""The command `train`: the preset `own` of a system, and without a system the labels of a project.
-
-Its help needs no JAX.
-"""
+"""The command `train`: the preset `own` of a system, or else the labels of a project. Its help needs no JAX."""
 from collections.abc import Sequence
 from pathlib import Path
 

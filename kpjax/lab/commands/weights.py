@@ -3,7 +3,6 @@ from pathlib import Path
 
 from kpjax.lab.commands import Weights
 from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, WEIGHTS_FOLDER
 
 
 def weights(asked: Weights) -> Path | None:
@@ -13,17 +12,17 @@ def weights(asked: Weights) -> Path | None:
         print("use it: kpjax predict movenet VIDEO --out points --overlay" if path.suffix == pretrained.TFLITE_FILE else
               f"use it: kpjax train --project P --weights {asked.name}")
         return path
-    width = max(map(len, KNOWN_WEIGHTS))
+    width, folder = max(map(len, pretrained.KNOWN_WEIGHTS)), pretrained.WEIGHTS_FOLDER
     print(f"{'name':{width}}  {'network':12}  {'licence':12}  {'MB':>6}")
-    for name, known in KNOWN_WEIGHTS.items():
+    for name, known in pretrained.KNOWN_WEIGHTS.items():
         state = "" if known.licence in pretrained.OPEN_LICENCES else "its licence restricts use"
-        if (WEIGHTS_FOLDER / f"{known.name}.safetensors").is_file():
+        if (folder / f"{known.name}.safetensors").is_file():
             state = "here"
         elif known.folded_sha256:
-            here = (WEIGHTS_FOLDER / known.folded).is_file()
+            here = (folder / known.folded).is_file()
             state = f"{'here' if here else 'published'} as .tflite, for predictions"
         elif known.folded:
             state = "published as .tflite only"
         print(f"{name:{width}}  {known.network:12}  {known.licence:12}  {known.megabytes:6g}  {state}".rstrip())
-    print(f"fetch one: kpjax weights NAME, into {WEIGHTS_FOLDER}")
+    print(f"fetch one: kpjax weights NAME, into {folder}")
     return None

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.files import strict, write_text
 from kpjax.lab.formats import names as naming
-from kpjax.lab.formats.names import derived_flip, forward, image_paths, json_of, shown_files, skeleton_of, with_sessions
+from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
-from kpjax.structures import Skeleton
 
 _FILE = "annotations.json"
 _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
@@ -48,7 +47,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         session = next((image[field] for field in ("session", "video_id") if image.get(field) is not None), "")
         frames.append(Frame(name, image_path, None, size if all(size) else (0, 0), str(session), split))
     instances, more = _read_instances(files, category, skeleton.names, numbers, len(faults) == before, faults)
-    return Project(root, "coco", skeleton, tuple(with_sessions(frames)), tuple(instances), (*notes, *more))
+    return Project(root, "coco", skeleton, tuple(naming.with_sessions(frames)), tuple(instances), (*notes, *more))
 
 
 class _File(NamedTuple):
@@ -60,7 +59,7 @@ class _File(NamedTuple):
 def files_of(path: Path) -> list[Path]:
     """Returns the files that look like annotations, two levels down; with some of the fields if none has all."""
     counts = {}
-    for file in shown_files(path, "*.json", "*/*.json", "*/*/*.json", "*.JSON"):
+    for file in naming.shown_files(path, "*.json", "*/*.json", "*/*/*.json", "*.JSON"):
         content = read_start(file)
         is_object = content.lstrip()[:1] == b"{"
         counts[file] = sum(word in content for word in _WORDS) if is_object else (
@@ -92,7 +91,7 @@ def _files(path: Path) -> list[_File]:
         raise InputError(f"{path.name}: {len(found)} annotation files ({names}), not one for each split; name one")
     files = []
     for file, split in zip(found, splits or ("",), strict=True):
-        content = json_of(file)
+        content = naming.json_of(file)
         if not isinstance(content, dict):
             what = "a list" if isinstance(content, list) else _shown(content)
             raise InputError(f"{file.name}: {what} where an object belongs; name the file with the labels")
@@ -135,9 +134,8 @@ def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
     return images
 
 
-def _image_paths(
-    path: Path, files: Sequence[_File], images: Sequence[tuple[_File, Mapping[str, Any]]]
-) -> tuple[Path, list[Path]]:
+def _image_paths(path: Path, files: Sequence[_File], images: Sequence[tuple[_File, Mapping[str, Any]]]
+                 ) -> tuple[Path, list[Path]]:
     """Returns the project's root and the path of each image, found by one rule for the images of each file.
 
     Searched are the folders of the project and its files, the parent of an annotations folder, and two levels of their
@@ -156,7 +154,7 @@ def _image_paths(
         own = [file.path.parent] if _split_of(file.path.parent.name)[0] == file.split != "" else []
         folders = dict.fromkeys((*own, *mine, *homes, *others) if file.split else (*homes, *mine))
         names = [image["file_name"] for owner, image in images if owner is file]
-        paths += image_paths(names, list(folders))[1] if names else []
+        paths += naming.image_paths(names, list(folders))[1] if names else []
     paths = [Path(os.path.normpath(one)) for one in paths]
     return next((home for home in homes if all(one.is_relative_to(home) for one in paths)), homes[0]), paths
 
@@ -191,10 +189,8 @@ def _read_category(files: Sequence[_File], wanted: str, faults: list[str]) -> tu
     return identity, skeleton, notes
 
 
-def _skeleton(
-    stored: Mapping[str, Any], name: str, annotations: Sequence[Mapping[str, Any]], where: str, notes: list[str],
-    faults: list[str],
-) -> Skeleton:
+def _skeleton(stored: Mapping[str, Any], name: str, annotations: Sequence[Mapping[str, Any]], where: str,
+              notes: list[str], faults: list[str]) -> Skeleton:
     names = stored.get("keypoints") or []
     if not isinstance(names, list):
         raise InputError(f"{where}, keypoints: {_shown(names)} where a list of names belongs; correct the list")
@@ -218,7 +214,7 @@ def _skeleton(
     places = {name: place for place, name in enumerate(names)}
     pairs = [tuple(map(places.get, pair)) for pair in stored["flip"].items()] if "flip" in stored else None
     known = pairs is not None and all(None not in pair for pair in pairs)  # as `write` stores it
-    return skeleton_of(names, edges, pairs if known else None, notes, where)
+    return naming.skeleton_of(names, edges, pairs if known else None, notes, where)
 
 
 def _read_instances(files: Sequence[_File], category: Any, names: Sequence[str], frames: Mapping[tuple[Path, Any], int],
@@ -287,9 +283,8 @@ def _triples(annotation: Mapping[str, Any]) -> np.ndarray | None:
     return found if found is not None and found.ndim == 2 and found.shape[1] == 3 else None
 
 
-def _checked_triples(
-    annotation: Mapping[str, Any], names: Sequence[str], where: str, faults: list[str]
-) -> np.ndarray | None:
+def _checked_triples(annotation: Mapping[str, Any], names: Sequence[str], where: str, faults: list[str]
+                     ) -> np.ndarray | None:
     """Returns (K, 3) float64 of x, y, v; None, with a fault, for a wrong number of values or a wrong value."""
     triples = _triples(annotation)
     if triples is None or len(triples) != len(names):
@@ -327,7 +322,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     skeleton, names = project.skeleton, project.skeleton.names
     category = {"id": 1, "name": "animal", "supercategory": "animal", "keypoints": list(names),
                 "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges]}
-    if skeleton.flip != (derived_flip(names) or ()):
+    if skeleton.flip != (naming.derived_flip(names) or ()):
         category["flip"] = {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b}
     content = {
         "info": {"description": "written by kpjax"}, "licenses": [],

@@ -49,8 +49,7 @@ class Config(NamedTuple):
 
 
 def projects_at(path: Path) -> list[Path]:
-    """Returns the projects' folders at a path: that folder, the one of its config.yaml or table, or those in a folder.
-    """
+    """Returns the folders of projects at a path: itself, the one of its config.yaml or table, or those in a folder."""
     folder = path.parent if path.name == _CONFIG else path
     if path.is_file() and path.parent.parent.name == FOLDER:
         folder = path.parent.parent.parent
@@ -116,17 +115,17 @@ def write(project: Project, folder: Path) -> list[Path]:
     are written as csv and, with the extra kpjax[dlc], as .h5. The config has each video in the folder `videos`.
     """
     config, owners = _config_for(project)
-    several = bool(config.individuals)
-    points = tuple((name, part) for name in config.individuals or ("",) for part in config.parts)
+    individuals = config.individuals or ("",)
+    points = tuple((name, part) for name in individuals for part in config.parts)
     of_frame: dict[int, dict[str, np.ndarray]] = {}
     for instance, individual in zip(project.instances, owners, strict=True):
-        of_frame.setdefault(instance.frame, {})[individual if several else ""] = instance.keypoints
+        of_frame.setdefault(instance.frame, {})[individual] = instance.keypoints
     rows, sizes, empty = {}, {}, np.full((len(config.parts), 2), np.nan)
     for number, frame in enumerate(project.frames):
         video = PurePosixPath(frame.name).parent.name
         sizes.setdefault(video, frame.size)
         if number in of_frame:
-            values = np.concatenate([of_frame[number].get(name, empty) for name in config.individuals or ("",)])
+            values = np.concatenate([of_frame[number].get(name, empty) for name in individuals])
             rows.setdefault(video, []).append((f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values))
     written = [write_text(folder / _CONFIG, config_text(config, project.root, {
         f"{project.root.as_posix()}/videos/{video}.mp4": size for video, size in sizes.items()}))]
@@ -146,10 +145,7 @@ def write_table(table: Table, path: Path) -> list[Path]:
 
 
 def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
-    """Formats config.yaml, with the settings beyond labels that DeepLabCut begins with.
-
-    videos: Width and height of each video, by its path.
-    """
+    """Formats config.yaml, with DeepLabCut's first settings beyond labels. videos: width and height of each by path."""
     several = bool(config.individuals)
     content = {"Task": root.name, "date": datetime.date.today().strftime("%b%d"), **_SETTINGS,
                "video_sets": {path: {"crop": f"0, {width}, 0, {height}"} for path, (width, height) in videos.items()},

@@ -44,8 +44,7 @@ def check_hdf5(path: Path, *, code: bool = False) -> None:
             room -= int(np.prod(node.shape, dtype=object)) * node.dtype.itemsize
             if room < 0:
                 raise InputError(f"{path.name}: its arrays ask for far more memory than it has bytes; save it again")
-        if isinstance(node, h5py.Group) and not all(
-                isinstance(node.get(name, getlink=True), links) for name in node):
+        if isinstance(node, h5py.Group) and not all(isinstance(node.get(name, getlink=True), links) for name in node):
             raise InputError(f"{path.name}: it links to another file or place; save it again")
         if code:
             _refuse_code(path, node)

@@ -76,8 +76,7 @@ def _label(one: Mapping[str, Any]) -> str:
 
 
 def _points(result: list[Mapping[str, Any]], several: bool) -> dict[str, list[Mapping[str, Any]]]:
-    """Returns the keypoints of each rectangle by its id, and under "" those of none; all of one animal if not several.
-    """
+    """Returns the keypoints of each rectangle by its id, those of none under ""; all of one animal if not several."""
     boxes = {one["id"] for one in result if one["type"] == "rectanglelabels"}
     owners = {one["id"]: one.get("parentID") for one in result if one["type"] == "keypointlabels"}
     for one in result:

@@ -10,11 +10,10 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote
 
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.files import foreign, read_content
 from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats.project import Frame
-from kpjax.structures import Skeleton
 
 SPLITS = {"train": "train", "training": "train", "val": "validation", "valid": "validation",
           "validation": "validation", "test": "test"}  # as files spell them

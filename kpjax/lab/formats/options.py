@@ -1,5 +1,4 @@
-"""Facts about an annotation project that its files do not state. Nothing here imports JAX: commands have them as flags.
-"""
+"""Facts about a project that its files do not state. Nothing here imports JAX: commands have them as flags."""
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal

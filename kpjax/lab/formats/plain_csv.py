@@ -17,7 +17,6 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.lab.formats import names as naming
-from kpjax.lab.formats.names import image_frames, shown_files, skeleton_text, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Project, by_frame, check_room, instance_of
 from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
@@ -79,13 +78,13 @@ def write(project: Project, folder: Path) -> list[Path]:
                if column in ("instance", *_POINT) or any(row.get(column, "") != "" for row in rows)]
     rows = [columns, *([row.get(column, "") for column in columns] for row in rows)]
     return [write_text(folder / _FILE, rows_text(rows)),
-            write_text(folder / naming.SKELETON, skeleton_text(project.skeleton))]
+            write_text(folder / naming.SKELETON, naming.skeleton_text(project.skeleton))]
 
 
 def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     found = []
-    for file in shown_files(path, "*.csv", "*.CSV"):
+    for file in naming.shown_files(path, "*.csv", "*.CSV"):
         header = first_line(file)
         columns = {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
         placed = "image" in columns or {"video", "frame"} <= columns
@@ -178,7 +177,7 @@ def _box(row: Row) -> np.ndarray:
 
 
 def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> list[Frame]:
-    images = iter(image_frames([name for name, at in rows if at is None], root, [root]))
+    images = iter(naming.image_frames([name for name, at in rows if at is None], root, [root]))
     beside = [root, *filter(None, [video_root])]
     videos = {name: naming.found_by_trailing_parts(name, beside) or root / name
               for name in dict.fromkeys(name for name, at in rows if at is not None)}
@@ -189,4 +188,4 @@ def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> li
             row.fault(f"{split!r} where train, validation or test belongs; correct the cell", "split")
         found.append(frame._replace(split=naming.SPLITS.get(split, ""), session=row.get("session") or (
             short.get(row.get("video"), "") if at is None else name)))
-    return with_sessions(found)
+    return naming.with_sessions(found)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.files import foreign
 from kpjax.images.reading import VIDEO_SUFFIXES
 from kpjax.lab.formats import sleap
@@ -21,7 +21,6 @@ from kpjax.lab.formats.names import forward
 from kpjax.lab.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
 from kpjax.lab.formats.project import LARGEST, check_room, on_frame, refuse
 from kpjax.lab.formats.tables import has_table_header, read_rows, read_table, whole_number
-from kpjax.structures import Skeleton
 
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
 _OF_POINT, _OF_ANIMAL = 41, 80  # bytes of a point and of an animal on a frame in a `PredictionTable`

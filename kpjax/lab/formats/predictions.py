@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.files import write_text
 from kpjax.lab.formats import sleap
 from kpjax.lab.formats.project import Frame, on_frame
 from kpjax.lab.formats.tables import Table, rows_text, table_text, write_h5
-from kpjax.structures import Skeleton
 
 OK, UNREADABLE, NO_BOX = "ok", "unreadable", "no_box"
 _COCO_CATEGORY = 1
@@ -44,11 +43,9 @@ class PredictionTable(NamedTuple):
     title: str  # of the run, in letters, digits and underscores
 
 
-def empty_table(
-    source: Path, names: Sequence[str], numbers: np.ndarray, skeleton: Skeleton, title: str, *,
-    files: Sequence[Path] = (), times: np.ndarray | None = None, instances: Sequence[str] = ("0",),
-    boxes: np.ndarray | None = None,
-) -> PredictionTable:
+def empty_table(source: Path, names: Sequence[str], numbers: np.ndarray, skeleton: Skeleton, title: str, *,
+                files: Sequence[Path] = (), times: np.ndarray | None = None, instances: Sequence[str] = ("0",),
+                boxes: np.ndarray | None = None) -> PredictionTable:
     """Returns a table whose frames are all `unreadable` until `fill` has their points.
 
     files: The image files; none for a video. boxes: (N, I, 4), nan where an animal is not on a frame; None for one
@@ -154,8 +151,7 @@ def _animals(table: PredictionTable, row: int) -> list[int]:
 
 
 def deeplabcut_table(table: PredictionTable, scorer: str = "") -> Table:
-    """Returns predictions in DeepLabCut's layout, to a thousandth of a pixel. scorer: its name; after the title of the
-    run if empty."""
+    """Returns predictions in DeepLabCut's layout, to 0.001 px. scorer: its name; after the run's title if empty."""
     keys = table.numbers.tolist() if table.is_video else table.names
     points = tuple((animal if len(table.instances) > 1 else "", name) for animal in table.instances
                    for name in table.skeleton.names)
@@ -198,8 +194,7 @@ FORMATS: dict[str, dict[str, Callable[[PredictionTable, Path], Path]]] = {
             f"{_SCORER}.h5": lambda table, path: write_h5(deeplabcut_table(table), path)},
     "slp": {".slp": _write_sleap},
     "coco": {".coco.json": lambda table, path: write_text(path, _json(coco_results(table))),
-             ".images.json": lambda table, path: write_text(path, _json(coco_images(table)))},
-}
+             ".images.json": lambda table, path: write_text(path, _json(coco_images(table)))}}
 _NEEDED = {"dlc": (("pandas", "tables"), "kpjax[dlc]"), "slp": (("sleap_io",), "kpjax[sleap]")}
 
 

@@ -49,10 +49,8 @@ class Project(NamedTuple):
     roots: tuple[Path, ...] = ()  # of the projects that it unites
 
 
-def instance_of(
-    frame: int, points: np.ndarray, *, occluded: np.ndarray | None = None, box: np.ndarray | None = None,
-    track: str = "",
-) -> Instance:
+def instance_of(frame: int, points: np.ndarray, *, occluded: np.ndarray | None = None, box: np.ndarray | None = None,
+                track: str = "") -> Instance:
     """Returns an animal whose labelled keypoints are those of (K, 2) points that are finite."""
     visible = np.isfinite(points).all(1)
     return Instance(frame, np.where(visible[:, None], points, np.nan), visible.astype(np.float32),
@@ -109,8 +107,7 @@ def without_zeros(project: Project) -> Project:
 
 
 def on_frame(keypoints: np.ndarray, size: ArrayLike) -> np.ndarray:
-    """Returns which points (..., 2) lie on a frame, or frames (..., 2), of a width and height; pixel 0 is -0.5 to 0.5.
-    """
+    """Returns which points (..., 2) lie on a frame, or frames (..., 2), of a size; pixel 0 spans -0.5 to 0.5."""
     return ((keypoints >= -0.5) & (keypoints < np.asarray(size) - 0.5)).all(-1)
 
 

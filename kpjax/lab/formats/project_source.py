@@ -3,6 +3,7 @@
 Both name examples by the path of the image or video below a common root, by which `check_disjoint` compares them.
 """
 import functools
+import itertools
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -61,10 +62,9 @@ def _opened_once(path: Path, whole: Path) -> Video:
     return open_video(path)
 
 
-def project_source(
-    project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
-    occluded: Literal["train", "drop"] = "train", name: str = "", on_bad_frame: str = "stop",
-) -> ArraySource:
+def project_source(project: Project, transform: Transform, *, instances: Sequence[int] | None = None,
+                   occluded: Literal["train", "drop"] = "train", name: str = "", on_bad_frame: str = "stop"
+                   ) -> ArraySource:
     """Reads the labelled animals of a project into memory as examples, named as `frame_identity` does.
 
     `scale` is that of `reference_lengths`. Transforms that need a box get the annotated one, or that of the labelled
@@ -72,10 +72,8 @@ def project_source(
 
     instances: Indices of the project's instances, in this order; all if None. occluded: "drop" treats keypoints that
     are marked as occluded as unlabelled. name: By default that of the project's folder. on_bad_frame: "stop" refuses
-    frames that cannot be read, "skip" leaves them out and reports them on stderr.
-
-    Raises:
-        InputError: If there is none, names all frames that cannot be read or transformed, and if they take over 4 GB.
+    frames that cannot be read, "skip" leaves them out and reports them on stderr. Raises InputError if there is none,
+    for all frames that cannot be read or transformed, by name, and if they take over 4 GB.
     """
     name = name or project.root.name
     numbers = range(len(project.instances)) if instances is None else [int(number) for number in instances]
@@ -147,11 +145,10 @@ def crowd_of(project: Project) -> Crowd:
             extents += [] if box is None else [max(box[2:])]
     counts = [len(of_frame) for of_frame in middles.values()]
     apart = []
-    for of_frame in middles.values():
+    for of_frame in (found for found in middles.values() if len(found) > 1):
         away = np.linalg.norm(np.array(of_frame)[:, None] - np.array(of_frame), axis=-1)
         np.fill_diagonal(away, np.inf)
         apart += away.min(1).tolist()
-    apart = [one for one in apart if np.isfinite(one)]
     most = max(counts, default=0)
     return Crowd(len(counts), most, sum(count < most for count in counts),
                  float(np.median(extents)) if extents else np.nan,
@@ -217,23 +214,21 @@ def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
     return tuple(frame._replace(depth=depth) if depth and frame.number is None else frame for frame in frames.values())
 
 
-def unlabelled_source(
-    frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, root: Path | None = None,
-    name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None, on_bad_frame: str = "stop",
-) -> ArraySource:
+def unlabelled_source(frames: Sequence[Frame], transform: Transform, skeleton: Skeleton, *, root: Path | None = None,
+                      name: str = "without labels", boxes: Sequence[Sequence[float]] | None = None,
+                      on_bad_frame: str = "stop") -> ArraySource:
     """Reads images and frames of videos into memory as examples without labels; `scale` is the frame's longer side.
 
     frames: As from `frames_at`. root: Names are paths below it; the root of a project whose names are compared. boxes:
     x, y, width, height of one animal for each of `frames`, the same one as often as it has animals. on_bad_frame: as of
     `project_source`, as are the errors.
     """
-    root = root or Path("/")
     of_animals = [None] * len(frames) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
     count = len(skeleton.names)
     keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
     entries = [_Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
                for frame, box in zip(frames, of_animals, strict=True)]
-    return _read(entries, skeleton, transform, root, name, on_bad_frame)
+    return _read(entries, skeleton, transform, root or Path("/"), name, on_bad_frame)
 
 
 def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform, root: Path, name: str,
@@ -274,8 +269,7 @@ def _read(entries: Sequence[_Labelled], skeleton: Skeleton, transform: Transform
 
 
 def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | InputError]]:
-    """Yields the number of each frame with its image, or why it cannot be read; each video in one pass, in its order.
-    """
+    """Yields each frame's number with its image, or why it cannot be read; each video in one pass, in its order."""
     of_video: dict[Path, dict[int, list[int]]] = {}
     for number, one in enumerate(frames):
         if one.number is not None:
@@ -291,13 +285,9 @@ def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | Input
         except InputError as error:
             yield from ((number, error) for numbers in wanted.values() for number in numbers)
             continue
-        last = max(wanted)
-        for frame, image in video:
-            if frame > last:
-                break
+        for frame, image in itertools.islice(video, max(wanted) + 1):  # no frame after the last one is decoded
             if image is None and frame in wanted:
                 image = InputError(f"{path}: frame {frame} does not decode")
             yield from ((number, image) for number in wanted.get(frame, ()))
-        beyond = [frame for frame in wanted if frame >= len(video)]
         yield from ((number, InputError(f"{path}: there is no frame {frame}, the video has {len(video)}"))
-                    for frame in beyond for number in wanted[frame])
+                    for frame, numbers in wanted.items() if frame >= len(video) for number in numbers)

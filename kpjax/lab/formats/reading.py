@@ -58,8 +58,7 @@ FORMATS = (
     Format("ultralytics", "a data.yaml with kpt_shape", ultralytics.files_of, ultralytics.read),
     Format("coco", "json with images, annotations and categories", coco.files_of, coco.read, coco.write, "coco",
            ("annotations.json",)),
-    Format("pts", "files .pts, one for each image", faces.pts_files, faces.read_pts),
-)
+    Format("pts", "files .pts, one for each image", faces.pts_files, faces.read_pts))
 _KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, .pts, or a csv table"
 
 

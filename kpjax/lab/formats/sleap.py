@@ -12,13 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.files import atomic, cache_folder, foreign
 from kpjax.lab.formats.hdf5 import check_hdf5, names_in
 from kpjax.lab.formats.names import forward, found_by_trailing_parts, only_file, shown_files, skeleton_of
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Project, by_frame, instance_of
-from kpjax.structures import Skeleton
 
 _LABELS = "labels.slp"
 _FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored path
@@ -71,11 +70,10 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         instances += (seen := [made for made in found if made.visible.any()])
         empty += len(found) - len(seen)
         frames.append(frame)
-    for count, words in (
-            (sum(len(one.predicted_instances) for one in labelled),
-             "predicted instances are left out: predictions train nothing"),
-            (empty, "instances without a labelled point are left out"),
-            (len(suggested), "suggested frames are kept as frames without labels")):
+    predicted = sum(len(one.predicted_instances) for one in labelled)
+    for count, words in ((predicted, "predicted instances are left out: predictions train nothing"),
+                         (empty, "instances without a labelled point are left out"),
+                         (len(suggested), "suggested frames are kept as frames without labels")):
         notes += [f"{count} {words}"] if count else []
     return Project(file.parent, "sleap", skeleton, tuple(frames), tuple(instances), tuple(notes))
 
@@ -87,8 +85,7 @@ def write(project: Project, folder: Path) -> list[Path]:
     frames. Raises InputError without the extra kpjax[sleap].
     """
     animals = [[Animal(one.keypoints, one.track) for one in found] for found in by_frame(project)]
-    return [save(folder / _LABELS, project.skeleton, project.frames, animals,
-                 name=project.root.name,
+    return [save(folder / _LABELS, project.skeleton, project.frames, animals, name=project.root.name,
                  suggested=[number for number, found in enumerate(animals) if not found])]
 
 
@@ -137,10 +134,8 @@ def points_of(instance: Any, names: Sequence[str]) -> np.ndarray:
     return found if own == list(names) else found[[own.index(name) for name in names]]
 
 
-def save(
-    path: Path, skeleton: Skeleton, frames: Sequence[Frame], animals: Sequence[Sequence[Animal]], *, name: str,
-    suggested: Collection[int] = (), lengths: Mapping[Path, int] | None = None, provenance: str = "",
-) -> Path:
+def save(path: Path, skeleton: Skeleton, frames: Sequence[Frame], animals: Sequence[Sequence[Animal]], *, name: str,
+         suggested: Collection[int] = (), lengths: Mapping[Path, int] | None = None, provenance: str = "") -> Path:
     """Writes a .slp file whole or not at all, and returns its path. Raises InputError without the extra kpjax[sleap].
 
     animals: Of each frame. A frame without any is written empty, unless it is only suggested. name: Of the skeleton.
@@ -176,9 +171,8 @@ def save(
     return path
 
 
-def _sio_videos(
-    sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int]
-) -> tuple[list[Any], list[tuple[Any, int]]]:
+def _sio_videos(sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int]
+                ) -> tuple[list[Any], list[tuple[Any, int]]]:
     """Returns the videos of frames, none of them opened, and each frame's video and number.
 
     Images of one session and size become one video, a list of images.
@@ -220,9 +214,8 @@ def files_of(path: Path) -> list[Path]:
     return [file for file in shown_files(path, "*.slp", "*.nwb") if kind_of(file)]
 
 
-def _videos(
-    file: Path, labels: Any, used: Sequence[Any], video_root: Path | None, notes: list[str], faults: list[str]
-) -> dict[int, _Video]:
+def _videos(file: Path, labels: Any, used: Sequence[Any], video_root: Path | None, notes: list[str], faults: list[str]
+            ) -> dict[int, _Video]:
     """Locates each video, by its id; the path of one that is not found does not exist."""
     videos, names = {}, {}
     for number, video in enumerate(labels.videos):
@@ -255,9 +248,8 @@ def _found(file: Path, stored: str, video_root: Path | None) -> Path:
     return found or file.parent / forward(stored).lstrip("/")
 
 
-def _embedded_images(
-    file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
-) -> dict[int, Path]:
+def _embedded_images(file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
+                     ) -> dict[int, Path]:
     """Copies frames of the video `number` to missing PNG files in the cache folder; a fault if one does not decode."""
     stat = file.stat()
     key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"

@@ -160,10 +160,7 @@ def _encoding_of(content: bytes) -> str:
 
 
 def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[str]]]:
-    """Returns the lines of a csv file that are not empty, with their numbers.
-
-    Raises InputError if it is no csv in UTF-8 or UTF-16.
-    """
+    """Returns the lines of a csv file that have cells, numbered. Raises InputError unless it is csv in UTF-8 or -16."""
     content, lines, before = read_content(path), [], 0
     try:
         text = content.decode(_encoding_of(content))
@@ -301,9 +298,8 @@ def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str
     return Table(scorer, tuple(points), kind, tuple(row[1] for row in rows), values, tuple(row[0] for row in rows))
 
 
-def _row(
-    cells: Sequence[str], points: Sequence[tuple[str, str]], kind: int, where: str, faults: list[str]
-) -> tuple[str, list[float]] | None:
+def _row(cells: Sequence[str], points: Sequence[tuple[str, str]], kind: int, where: str, faults: list[str]
+         ) -> tuple[str, list[float]] | None:
     """Returns the key and the numbers of a row; None, with a fault, if it is damaged."""
     key_cells = 3 if cells[0].strip() == FOLDER else 1
     width = key_cells + len(points) * kind

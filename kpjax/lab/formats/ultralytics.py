@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.files import foreign, read_content
 from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 from kpjax.lab.formats.names import found_by_trailing_parts, shown_files, skeleton_of, with_sessions
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Instance, Project, instance_of
 from kpjax.lab.formats.tables import number
-from kpjax.structures import Skeleton
 
 _FILE = "data.yaml"
 _SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}

@@ -61,9 +61,7 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
 def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> VideoSource:
     """Adds the labels of a table to frames in memory, as `kpjax.input.video_source.read_videos` returns them.
 
-    A point outside the transformed image is not visible.
-
-    source: The frames. table: The table of labels. videos: The videos of these frames.
+    A point outside the transformed image is not visible. videos: those of the frames.
     """
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples

@@ -22,10 +22,8 @@ def write_project(project: Project, format: str, folder: Path) -> list[Path]:
     Images are copied as they are. Frames of videos become images if the format cannot refer to them; else they stay in
     their video, which is not copied.
 
-    format: coco, csv, deeplabcut, lightning_pose or sleap. folder: A new or empty folder.
-
-    Raises:
-        InputError: If the folder is not empty, if images are missing, or if the format cannot hold the project.
+    format: coco, csv, deeplabcut, lightning_pose or sleap. folder: A new or empty folder. Raises InputError if it is
+    not empty, if images are missing, or if the format cannot hold the project.
     """
     folder = Path(folder).absolute()
     check_new(folder)
@@ -40,9 +38,8 @@ def write_project(project: Project, format: str, folder: Path) -> list[Path]:
 def placed_in(project: Project, format: str, folder: Path) -> tuple[Project, list[tuple[Frame, str]]]:
     """Returns the project as it will be in a folder, with sizes, and the images to write; InputError if unreadable.
 
-    An image to write is the frame that it comes from, and its path below the folder.
-
-    Parts of names that some system forbids are replaced, with a line in the project's notes.
+    An image to write is the frame that it comes from, and its path below the folder. Parts of names that some system
+    forbids are replaced, with a line in the project's notes.
     """
     videos: dict[Path, Video] = {}
     for frame in project.frames:

@@ -23,7 +23,6 @@ from kpjax.lab.own.systems import NEEDS
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.systems import adaptation
-from kpjax.systems.adaptation import Data, checked, with_turns
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.variants import plain_of
 from kpjax.systems.configs import Backbone, changed
@@ -112,7 +111,7 @@ def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
     return target, test, f"videos {summarise([one.name for one in drawn])}" if whole else f"the last {len(test)} frames"
 
 
-def open_data(job: Job) -> Data:
+def open_data(job: Job) -> adaptation.Data:
     """Opens a person's images without labels, and those that test: a project's labelled ones, or a held-out part."""
     config, (target, test, _) = job.config, own_split(job.config)
     root = projects.opened(config)[0].root if config.data.project else Path("/")
@@ -127,7 +126,7 @@ def open_data(job: Job) -> Data:
         check_disjoint(images, held_out)
     else:
         fit = held_out = without_labels(test, config.data.image_size, "own images, held out")
-    return checked(config, with_turns(images, fit, held_out, config.data.image_size))
+    return adaptation.checked(config, adaptation.with_turns(images, fit, held_out, config.data.image_size))
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:

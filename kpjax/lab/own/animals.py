@@ -11,7 +11,7 @@ import jax
 import numpy as np
 import optax
 
-from kpjax import InputError, Method
+from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
@@ -24,7 +24,6 @@ from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.project import Held, Own, every_th, open_animals, opened
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
-from kpjax.structures import Skeleton, Trained
 from kpjax.systems.configs import Augmentation, changed, config_from_json
 from kpjax.systems.system import IMAGES, Job, fit_sources
 from kpjax.training.evaluation import in_batches, padded_size
@@ -282,8 +281,7 @@ def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argume
     on, boxes = [], []
     found = finder.on(source.examples.image)
     for row, (crop, number) in enumerate(zip(source.examples.crop, source.examples.index, strict=True)):
-        sure = int((found.scores[row] >= FOUND).sum())
-        there, _ = finder.boxes(found, row, crop, min(sure, finder.most) if finder.always else sure)
+        there = finder.boxes(found, row, crop, None)[0][:finder.most if finder.always else None]
         on += [int(number)] * len(there)
         boxes += there.tolist()
     return {"frame": np.array(on, np.int64), "box": np.array(boxes, np.float64).reshape(-1, 4),

@@ -232,8 +232,7 @@ def usual_choices(facts: Facts, config: Any, typed: Collection[str], *, frozen_s
 
 
 def _at_hand(facts: Facts) -> str:
-    """Returns the first weights whose file is here, "" if none; of people those of human pose come first. Says what
-    could be had."""
+    """Returns the first weights that are here, "" if none; people's are of human pose first. Says what could be had."""
     people = person.is_person(facts.names)
     weights = first_at_hand((MOVENET, *WEIGHTS) if people else WEIGHTS)
     if weights == MOVENET:

@@ -133,8 +133,7 @@ def first_lines(command: Command) -> list[str]:
 
 
 def next_lines(command: Command, shown: Path | None = None) -> list[str]:
-    """Returns the folders of the runs, that which the report shows and then the last variants first, and the command
-    that uses one."""
+    """Returns the runs' folders, that of the report and then the last variants first, and the command that uses one."""
     folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
                for job in sorted(command.jobs(), key=lambda job: (
                    Path(job.folder) != shown, -command.variants.index(job.variant)))]

@@ -108,8 +108,7 @@ def renamed(project: Project, *, known: Sequence[str] = WITH_HEAD.names, needed:
                         (f"worked out, since MoveNet does not find it: {worked_out}", worked_out)):
         if found and not quiet:
             print(textwrap.fill(text, LINE, break_on_hyphens=False))
-    skeleton = project.skeleton
-    return project._replace(skeleton=Skeleton(changed, skeleton.edges, skeleton.flip, skeleton.groups))
+    return project._replace(skeleton=replace(project.skeleton, names=changed))
 
 
 @dataclass(frozen=True)

@@ -84,8 +84,7 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
 
 
 def resolved(config: Config, typed: Collection[str]) -> Config:
-    """Returns the config with what is not typed taken over from the old run or chosen from the project, with reasons.
-    """
+    """Returns the config with what is not typed taken from the old run or chosen from the project, with reasons."""
     old, project = old_run(config.data.old), project_of(config, quiet=False)
     names, network = old.skeleton.names, old.taken_over["network"]
     if refused := sorted(set(typed) - {"network", *flat(replace(config, network=network))} | {"weights"} & set(typed)):

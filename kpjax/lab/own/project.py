@@ -44,8 +44,7 @@ class Own(Options):
 
 
 def needed_project(data: Any, argument: str = "project") -> Project:
-    """Reads the project at the path of that name in the data of a config, as one with further ones if it is `project`.
-    """
+    """Reads the project at the path of that name in a config's data, as one with further ones if it is `project`."""
     path, own = getattr(data, argument), data.own
     if not path:
         raise InputError(argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv")

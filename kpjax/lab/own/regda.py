@@ -68,8 +68,7 @@ OWN = OwnConfig(**vars(changed(
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
-    """Returns the config with what is not typed chosen from the source's project, each choice printed with its reason.
-    """
+    """Returns the config with what is not typed chosen from the source's project, each printed with its reason."""
     project, held = projects.opened(config)
     frames, *_ = target_of(config)
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
@@ -108,8 +107,7 @@ def open_data(job: Job) -> regda.Data:
 
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
-    """Returns the paper's columns of domains with labels, and of a run without a source how it agrees with its start.
-    """
+    """Returns the paper's columns of domains with labels, and how a run without a source agrees with its start."""
     labelled = ["target/pck", "target/mae"] * bool(config.data.target_project) + ["source/pck"] * bool(
         config.data.source)
     agree = [Column("agreement/start", "sure points that stay", "%", 100.0, 1)] * without_source.is_asked(config)

@@ -40,8 +40,7 @@ NEEDS = {
                          labelled_frames=LEAST_LABELLED, beside="a finished run with other keypoints"),
     "pyramids": Needs("--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50),
     "adaptation": Needs("--core RUN --images FOLDER", "points of another category, from a finished run",
-                        images=50, beside="a finished run of another category", one_animal=True),
-}
+                        images=50, beside="a finished run of another category", one_animal=True)}
 
 
 def own_system(name: str) -> "System":

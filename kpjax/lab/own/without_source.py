@@ -12,7 +12,6 @@ import optax
 from kpjax import InputError, Method, Skeleton, Trained, augment, heatmaps
 from kpjax.errors import summarise
 from kpjax.evaluation import pose_statistics
-from kpjax.evaluation.pose_statistics import PoseStatistics
 from kpjax.files import write_json
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals import calibration, conformal
@@ -24,7 +23,6 @@ from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, with_st
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.systems import configs, source_free, system
-from kpjax.systems.configs import FINE_RATE
 from kpjax.systems.regda import Data
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant
 from kpjax.training.evaluation import Gathered, predict_source
@@ -37,7 +35,7 @@ VARIANTS = {
 
 
 @functools.lru_cache(maxsize=2)
-def known(start: str) -> tuple[EarlierRun, PoseStatistics | None, Learnt | None]:
+def known(start: str) -> tuple[EarlierRun, pose_statistics.PoseStatistics | None, Learnt | None]:
     """Reads the run at --start, the statistics of its labels, where enough had all keypoints, and what finds animals,
     where it sees crops. Raises InputError as `earlier_run` does, for one on crops that finds no animals, and
     for statistics of other keypoints."""
@@ -98,7 +96,7 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
         choices.steps_choice("steps", most * count, config.batch_size, passes=30, least=300, most=1000,
                              of="animals of the target")]
     if not isinstance(run.taken_over["network"], SmallUNet):
-        chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, FINE_RATE),
+        chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, configs.FINE_RATE),
                                      "published weights are changed slowly"))
     unknown = "" if config.data.target_project else ", whose errors are not known"
     return choices.chosen(config, chosen, typed, logits=run.opened.score["kind"] != "mse_peak", summary=(

@@ -285,13 +285,11 @@ def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) 
     counts = collections.Counter((table.status[read] == predictions.OK).sum(1).tolist())
     found = ", ".join(f"{number} on {counted(frames, 'frame' if work.sequence.video else 'image')}"
                       for number, frames in sorted(counts.items(), reverse=True))
-    names = f"; {len(table.instances)} told apart" if work.sequence.video else ""
-    lines = [f"animals: {found}{names}"]
-    if work.sequence.video:
-        first = ", ".join(f"{frame} ({why})" for frame, _, _, why in doubts[:3])
-        lines.append(f"{counted(len(doubts), 'moment')} of doubt{': frame ' + first if doubts else ''}"
-                     f"{', ...' if len(doubts) > 3 else ''}")
-    return lines
+    if not work.sequence.video:
+        return [f"animals: {found}"]
+    first = ", ".join(f"{frame} ({why})" for frame, _, _, why in doubts[:3])
+    return [f"animals: {found}; {len(table.instances)} told apart", f"{counted(len(doubts), 'moment')} of doubt"
+            f"{': frame ' + first if doubts else ''}{', ...' if len(doubts) > 3 else ''}"]
 
 
 def _counted(sequence: ImageSequence) -> str:

@@ -14,13 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from kpjax.errors import InputError
+from kpjax import Example, InputError, Method, Trained
 from kpjax.files import atomic, strict, write_json
 from kpjax.images import boxes, reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
 from kpjax.lab.out.export import standalone
 from kpjax.platforms import form_of
-from kpjax.structures import Example, Method, Trained
 from kpjax.training import run_folder
 from kpjax.training.trees import named_leaves, on_host, save_trained
 
@@ -73,10 +72,9 @@ def _tree(trained: Trained) -> dict:
     return {"variables": trained.variables, "frozen": trained.frozen}
 
 
-def write_predictor(
-    folder: Path, method: Method, trained: Trained, transform: Transform, *, run: Mapping[str, Any],
-    score: Mapping[str, Any], files: Mapping[str, Any], model: bytes | None = None, versions: Mapping[str, Any] = {},
-) -> dict[str, Any]:
+def write_predictor(folder: Path, method: Method, trained: Trained, transform: Transform, *, run: Mapping[str, Any],
+                    score: Mapping[str, Any], files: Mapping[str, Any], model: bytes | None = None,
+                    versions: Mapping[str, Any] = {}) -> dict[str, Any]:
     """Writes a predictor's folder, whole or not at all, and returns the content of its predictor.json.
 
     It holds predict.bin and the folder `run`, or predict.onnx, with run.py, predictor.json and SHA256SUMS.
@@ -84,10 +82,8 @@ def write_predictor(
     folder: a new or empty one. trained: trees of which `predict` reads nothing are left out. transform: brings images
     to the square that `predict` takes. run: experiment, preset, variant, seed and the digest of the weights. score:
     kind, cutoff and perhaps a table. files: the run's JSON files by name, from which its method is built again. model:
-    ONNX, in place of the function and the run. versions: of what made the model.
-
-    Raises:
-        InputError: for a folder that cannot be written, and a transform that `input_of` refuses.
+    ONNX, in place of the function and the run. versions: of what made the model. Raises InputError for a folder that
+    cannot be written, and a transform that `input_of` refuses.
     """
     given = input_of(transform)
     side, made = given["shape"][1], datetime.now(UTC)

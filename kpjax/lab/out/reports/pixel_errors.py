@@ -226,11 +226,10 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
             predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
             scores[at] = float(row["score"])
         parts, images, videos, frames, instances, lengths = zip(*animals, strict=True)
-        return Animals(
-            names, parts, tuple(Path(image or video) for image, video in zip(images, videos, strict=True)),
-            tuple(int(frame) if frame else None for frame in frames), instances,
-            np.array([float(length) for length in lengths]), true, np.isfinite(true).all(-1).astype(np.float32),
-            predicted, scores)
+        return Animals(names, parts, tuple(Path(image or video) for image, video in zip(images, videos, strict=True)),
+                       tuple(int(frame) if frame else None for frame in frames), instances,
+                       np.array([float(length) for length in lengths]), true,
+                       np.isfinite(true).all(-1).astype(np.float32), predicted, scores)
 
 
 class Part(NamedTuple):

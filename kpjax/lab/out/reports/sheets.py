@@ -10,7 +10,6 @@ from PIL import Image, ImageDraw
 
 from kpjax.drawing import overlays
 from kpjax.drawing.fonts import text_and_font
-from kpjax.drawing.overlays import contact_sheet, dot_radius, draw_keypoints, keypoint_colours
 from kpjax.lab.formats.project import Frame, Instance
 from kpjax.lab.formats.project_source import read_frame
 from kpjax.lab.out.reports.pixel_errors import Animals
@@ -37,7 +36,7 @@ def label_sheet(animals: Sequence[tuple[np.ndarray, Instance, str]], skeleton: S
     for frame, one, _ in animals:
         image, moved = part_of(frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR)
         shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
-    sheet = contact_sheet(shown, captions=[caption for *_, caption in animals])
+    sheet = overlays.contact_sheet(shown, captions=[caption for *_, caption in animals])
     numbered = replace(skeleton, names=tuple(f"{k} {name}" for k, name in enumerate(skeleton.names)))
     return np.concatenate([sheet, overlays.legend_strip(sheet.shape[1], numbered)])
 
@@ -45,8 +44,8 @@ def label_sheet(animals: Sequence[tuple[np.ndarray, Instance, str]], skeleton: S
 def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray:
     """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same size."""
     many = len(skeleton.names) > NAMED
-    colours = [tuple(int(c) for c in colour) for colour in keypoint_colours(len(skeleton.names))]
-    pil_image = Image.fromarray(draw_keypoints(
+    colours = [tuple(int(c) for c in colour) for colour in overlays.keypoint_colours(len(skeleton.names))]
+    pil_image = Image.fromarray(overlays.draw_keypoints(
         image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), replace(skeleton, edges=()) if many else
         skeleton, minimum_side=1, radius=2.5 if many else None))
     canvas = ImageDraw.Draw(pil_image)
@@ -145,5 +144,6 @@ def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cuto
     """
     labelled = np.asarray(one.visible) > 0
     opacity = np.where(labelled, np.where(one.scores >= cutoff, 1.0, faded), 0.0)
-    return draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
-                          minimum_side=1, radius=dot_radius(one.true[None], labelled[None], min(image.shape[:2])))
+    radius = overlays.dot_radius(one.true[None], labelled[None], min(image.shape[:2]))
+    return overlays.draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
+                                   minimum_side=1, radius=radius)

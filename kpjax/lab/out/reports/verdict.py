@@ -15,7 +15,6 @@ MANY_TIMES = 2.0  # the error on frames that were learnt from, from which more l
 ALIKE = 1.3  # times that error, up to which more of the same labels would change little
 LEAST_LABELS = 3  # held out, of a keypoint or a recording that is named
 
-
 ErrorsByName = Mapping[str, pixel_errors.Errors]
 
 

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from kpjax.errors import InputError
+from kpjax import InputError, Skeleton
 from kpjax.lab.formats.names import recording
 from kpjax.lab.formats.project import Frame, Project
 from kpjax.lab.formats.project_source import images_of
-from kpjax.structures import Skeleton
 
 THUMBNAIL = 16  # px
 

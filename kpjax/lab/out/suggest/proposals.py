@@ -17,7 +17,6 @@ import numpy as np
 from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
 from kpjax.files import sha256_of, write_json, write_text
 from kpjax.lab.formats import deeplabcut, predictions, sleap
-from kpjax.lab.formats.deeplabcut import Config, config_text
 from kpjax.lab.formats.names import skeleton_text
 from kpjax.lab.formats.predictions import OK, PredictionTable, deeplabcut_table
 from kpjax.lab.formats.project import Frame
@@ -74,10 +73,10 @@ def _deeplabcut(folder: Path, place: Path, frames: Sequence[Frame], points: Pred
     """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
     names, animals = points.skeleton.names, points.instances
     pairs = tuple((names[a], names[b]) for a, b in points.skeleton.edges)
-    config = Config(names, (), animals if len(animals) > 1 else (), pairs, points.title)
+    config = deeplabcut.Config(names, (), animals if len(animals) > 1 else (), pairs, points.title)
     videos = {str(frame.path.absolute()): tuple(size) for frame, size in zip(frames, points.sizes.tolist(), strict=True)
               if frame.number is not None}
-    written = [write_text(folder / "config.yaml", config_text(config, place, videos))]
+    written = [write_text(folder / "config.yaml", deeplabcut.config_text(config, place, videos))]
     table, homes = deeplabcut_table(points, points.title), [Path(name).parent for name in points.names]
     for home in dict.fromkeys(homes):
         rows = sorted((row for row, one in enumerate(homes) if one == home), key=lambda row: points.names[row])
@@ -120,8 +119,7 @@ def write_page(folder: Path, place: Path, found: Proposals, form: str, *, cutoff
         "colours": [HEX.format(*map(int, colour)) for colour in keypoint_colours(len(table.skeleton.names)).tolist()],
         "animals": list(table.instances), "columns": list(COLUMNS), "cutoff": cutoff,
         "animal_colours": [HEX.format(*map(int, colour)) for colour in animal_colours(len(table.instances))],
-        "frames": frames,
-        "how": f"Put corrected.csv beside this page, then: {train}"}
+        "frames": frames, "how": f"Put corrected.csv beside this page, then: {train}"}
     content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
     # No name may end the script or begin a tag.
     data = json.dumps(content, allow_nan=False).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
