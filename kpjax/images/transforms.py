@@ -169,8 +169,7 @@ class _AroundLandmarks(_Resampling):
         if not len(points):
             if box is None:
                 raise InputError("keypoints", "the crop needs a visible landmark or a box, and the example has "
-                                              "neither; "
-                                 "use a transform of the whole image, for example Letterbox")
+                                 "neither; use a transform of the whole image, for example Letterbox")
             left, upper, width, height = np.asarray(box, np.float64)
             points = np.array([[left, upper], [left + width, upper + height]])
         return _cut(image, self._window(points, *image.size), self.side)

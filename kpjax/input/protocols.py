@@ -150,8 +150,11 @@ def check(protocol: Protocol, skeleton: Skeleton, file: str | None = None) -> No
             image_of[image] = number
         for triple in step.triples:
             _check_triple(triple, step.keypoints, step_of, number, f"{where}: triples")
-    if protocol.mirrored and (pair := _split_pair(protocol, skeleton)):
-        a, b = pair
+    names = skeleton.names
+    split = [(names[k], names[other]) for k, other in enumerate(skeleton.flip)
+             if step_of.get(names[k]) != step_of.get(names[other])]
+    if protocol.mirrored and split:
+        a, b = split[0]
         raise InputError(f"{file} step {step_of.get(a, step_of.get(b))}: keypoints: {a} and {b} are mirror images and "
                          "must come in one step; move one, or set mirrored to false and train without mirroring")
 
@@ -167,13 +170,6 @@ def _check_triple(triple: Triple, keypoints: Sequence[str], step_of: Mapping[str
         raise InputError(f"{where}: the old keypoint {triple.old!r} is new in this step; name one of an earlier step")
     if triple.old not in step_of:
         raise InputError(f"{where}: the old keypoint {triple.old!r} is in no earlier step; name one that is")
-
-
-def _split_pair(protocol: Protocol, skeleton: Skeleton) -> tuple[str, str] | None:
-    """Returns the first mirror pair that is split between steps, None without one."""
-    introduced = introduced_in(protocol, skeleton)
-    return next(((skeleton.names[k], skeleton.names[other]) for k, other in enumerate(skeleton.flip)
-                 if introduced[k] != introduced[other]), None)
 
 
 def introduced_in(protocol: Protocol, skeleton: Skeleton) -> np.ndarray:
@@ -251,7 +247,8 @@ def resolve(file: Path | str, source: Source) -> Protocol:
     content = _read(file)
     _check_fields(content, ("name", "dataset", "steps"), _FIELDS, str(file))
     rule = content.get("triple", "given")
-    _check_choice(rule, _RULES, f"{file}: triple")
+    if rule not in _RULES:
+        raise InputError(f"{file}: triple is {rule!r}; choose {', '.join(_RULES)}")
     mirrored = content.get("mirrored", True)
     if not isinstance(mirrored, bool):
         raise InputError(f"{file}: mirrored is {mirrored!r}; write true or false")
@@ -287,11 +284,6 @@ def _check_fields(content: Any, needed: Sequence[str], known: Sequence[str], whe
         raise InputError(f"{where}: field {absent[0]} is missing; add it")
     if unknown := [field for field in content if field not in known]:
         raise InputError(f"{where}: field {unknown[0]} is unknown; choose {', '.join(known)}")
-
-
-def _check_choice(value: Any, choices: Sequence[str], where: str) -> None:
-    if value not in choices:
-        raise InputError(f"{where} is {value!r}; choose {', '.join(choices)}")
 
 
 def _listed(value: Any, where: str) -> list:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from kpjax.errors import InputError, summarise
 from kpjax.images import boxes
-from kpjax.images.transforms import Transform, Turned, warped
+from kpjax.images.transforms import Transform, Turned, growth_of, warped
 from kpjax.structures import Example, Skeleton
 
 
@@ -423,11 +423,10 @@ def turned(source: Source, maps: np.ndarray) -> Source:
     def turn(example: Example, index: int) -> Example:
         map_ = maps[index]
         moved = boxes.move_points(map_, example.keypoints)
-        growth = np.sqrt(abs(np.linalg.det(map_[:2, :2])))
         return example._replace(
             image=warped(example.image, map_, example.image.shape[:2]),
             keypoints=np.where(example.visible[:, None] > 0, moved, np.float32(0)),
-            scale=np.float32(example.scale * growth),
+            scale=np.float32(example.scale * growth_of(map_)),
             crop=(np.asarray(example.crop, np.float64) @ np.linalg.inv(map_)).astype(np.float32))
 
     return changed(source, turn, maps, name=f"{source.name}/turned")

@@ -134,10 +134,8 @@ def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON, 
 
 
 def open_run(folder: Path) -> OpenedRun:
-    """Opens a finished run, or the run that an exported folder comes from: its method and what it learnt.
-
-    Raises InputError for a folder that does not exist, is neither, or whose run is not finished.
-    """
+    """Opens a finished run, or the run that an exported folder comes from: its method and what it learnt. Raises
+    InputError for a folder that does not exist, is neither, or whose run is not finished."""
     if (Path(folder) / standalone.DESCRIPTION).is_file():
         folder = exported_run(Path(folder))
     _check_finished(folder)

@@ -32,10 +32,8 @@ LOOKED_AT = 1000  # frames of videos, unless `every` is given
 
 
 def suggest(asked: Suggest) -> Path:
-    """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first.
-
-    Raises InputError for input that cannot be used and for an output folder that is not empty.
-    """
+    """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first. Raises InputError
+    for input that cannot be used and for an output folder that is not empty."""
     for name in ("count", "batch_size", "apart", "every"):
         if (value := getattr(asked, name)) is not None and value < 1:
             raise InputError(name, f"{value}; must be at least 1")

@@ -161,10 +161,8 @@ def _checked(project: Project, path: Path, faults: list[str]) -> Project:
 
 
 def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Frame:
-    """Returns a frame whose path has no `..`; a fault for an image that its name leads out of the project.
-
-    Videos may lie anywhere, and SLEAP's images: their tools store whole paths. Links are followed, as a person's own.
-    """
+    """Returns a frame whose path has no `..`; a fault for an image that its name leads out of the project. Videos may
+    lie anywhere, and SLEAP's images: their tools store whole paths. Links are followed, as a person's own."""
     path, root = Path(os.path.normpath(frame.path)), Path(os.path.normpath(project.root))
     leads_out = ".." in PurePosixPath(frame.name).parts or (project.format == "coco" and not path.is_relative_to(root))
     if frame.number is not None or (".." not in frame.path.parts and not leads_out):

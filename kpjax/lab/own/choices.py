@@ -1,7 +1,5 @@
-"""Rules by which a preset `own` chooses settings from a project, each with its reason; a typed flag overrides it.
-
-The network is a real backbone where its weights can be had, else the small U-net.
-"""
+"""Rules by which a preset `own` chooses settings from a project, each with its reason; a typed flag overrides it. The
+network is a real backbone where its weights can be had, else the small U-net."""
 import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple

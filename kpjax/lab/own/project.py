@@ -189,9 +189,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
 
 def _drawn(sizes: Mapping[str, int], shown: Mapping[str, np.ndarray], share: float) -> list[str]:
     """Draws recordings by their order, until a share of all frames is held out; of each keypoint some labels train.
-
-    shown: (K,) bool of each recording, the keypoints that have a label there.
-    """
+    shown: (K,) bool of each recording, the keypoints that have a label there."""
     names = [list(sizes)[place] for place in np.random.default_rng(0).permutation(len(sizes))]
     wanted, drawn = share * sum(sizes.values()), []
 

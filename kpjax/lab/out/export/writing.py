@@ -130,10 +130,8 @@ def write_predictor(folder: Path, method: Method, trained: Trained, transform: T
 
 
 def onnx_model(method: Method, trained: Trained, side: int) -> bytes:
-    """Returns an ONNX model: images (1, S, S, 3) uint8 -> keypoints and scores, as `plain_predict` returns them.
-
-    Raises InputError if the converter is not installed, or does not know an operation.
-    """
+    """Returns an ONNX model: images (1, S, S, 3) uint8 -> keypoints and scores, as `plain_predict` returns them. Raises
+    InputError if the converter is not installed, or does not know an operation."""
     try:
         from jax2onnx import to_onnx
     except ImportError as error:
