@@ -18,7 +18,6 @@ from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of, steps_choice
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
-from kpjax.lab.own.project import Own, every_th
 from kpjax.lab.own.systems import NEEDS
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
@@ -49,7 +48,7 @@ class OwnImages:
     project: str = ""  # with labels by which the points are measured: they teach the points nothing
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 64  # px; as the core has it
     target_side: int = 64  # px of the images that views are drawn from
-    own: Own = Own()
+    own: projects.Own = projects.Own()
 
     def square(self) -> Letterbox:
         """Returns the transform of an image that tests to a square one."""
@@ -96,7 +95,7 @@ def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
     """Returns frames that are adapted to, those that test, and what is held out in words. Images that a project holds
     out are not adapted to, and it tests. Without one whole videos are held out where there are three or more, else the
     last fifth of the frames."""
-    frames = every_th(frames_at(config.data.images), config.data.own.every)
+    frames = projects.every_th(frames_at(config.data.images), config.data.own.every)
     if config.data.project:
         project, held = projects.opened(config)
         tested = {frame_identity(project.frames[project.instances[number].frame], project.root)

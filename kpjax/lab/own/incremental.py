@@ -17,7 +17,6 @@ from kpjax.lab.formats.project import Project
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_from, renamed
-from kpjax.lab.own.project import Own
 from kpjax.methods import published
 from kpjax.models import KeypointNetwork
 from kpjax.platforms import run_once
@@ -38,7 +37,7 @@ class OwnImages(StepImages):
     project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
-    own: Own = Own()
+    own: projects.Own = projects.Own()
 
 
 OWN = changed(

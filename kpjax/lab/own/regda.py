@@ -14,7 +14,6 @@ from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import Start, with_start
-from kpjax.lab.own.project import Own
 from kpjax.lab.own.without_source import known, target_of
 from kpjax.systems import regda
 from kpjax.systems.configs import ImageSet, Share, Splits, changed
@@ -36,7 +35,7 @@ class OwnDomains(Domains):
     transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
     crop_margin: float = 1.25  # side of that square over the longer side of the box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
-    own: Own = Own()
+    own: projects.Own = projects.Own()
     sprites = False  # whatever a project is called
 
     def loaded(self, reach: Reach | None) -> tuple[None, None]:

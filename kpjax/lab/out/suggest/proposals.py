@@ -18,7 +18,6 @@ from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
 from kpjax.files import sha256_of, write_json, write_text
 from kpjax.lab.formats import deeplabcut, predictions, sleap
 from kpjax.lab.formats.names import skeleton_text
-from kpjax.lab.formats.predictions import OK, PredictionTable, deeplabcut_table
 from kpjax.lab.formats.project import Frame
 from kpjax.lab.formats.reading import FORMATS as READ
 from kpjax.lab.formats.tables import FOLDER, table_text
@@ -34,7 +33,7 @@ class Proposals(NamedTuple):
     frames: tuple[Frame, ...]  # their origins
     images: tuple[np.ndarray, ...]  # (H, W, 3) uint8
     # Of these images. Their names are a folder, called as the video or as the original image's, and a file in it.
-    points: PredictionTable
+    points: predictions.PredictionTable
 
 
 def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> list[Path]:
@@ -56,7 +55,7 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
         return [sleap.save(folder / "proposals.slp", points.skeleton, frames, predictions.sleap_animals(points),
                            name="skeleton", suggested=range(len(frames)))]
     if form == "lp":
-        return [write_text(folder / "proposals.csv", table_text(deeplabcut_table(points, points.title)))]
+        return [write_text(folder / "proposals.csv", table_text(predictions.deeplabcut_table(points, points.title)))]
     if form == "coco":
         return [write_json(folder / "images.json", predictions.coco_images(points)),
                 write_json(folder / "proposals.json", predictions.coco_results(points))]
@@ -69,7 +68,7 @@ def images_below(form: str) -> str:
     return FOLDER if form in ("dlc", "lp") else "images"
 
 
-def _deeplabcut(folder: Path, place: Path, frames: Sequence[Frame], points: PredictionTable) -> list[Path]:
+def _deeplabcut(folder: Path, place: Path, frames: Sequence[Frame], points: predictions.PredictionTable) -> list[Path]:
     """Writes `labeled-data/<video>/machinelabels-iter0.csv` and .h5, as DeepLabCut's search for outliers does."""
     names, animals = points.skeleton.names, points.instances
     pairs = tuple((names[a], names[b]) for a, b in points.skeleton.edges)
@@ -77,7 +76,7 @@ def _deeplabcut(folder: Path, place: Path, frames: Sequence[Frame], points: Pred
     videos = {str(frame.path.absolute()): tuple(size) for frame, size in zip(frames, points.sizes.tolist(), strict=True)
               if frame.number is not None}
     written = [write_text(folder / "config.yaml", deeplabcut.config_text(config, place, videos))]
-    table, homes = deeplabcut_table(points, points.title), [Path(name).parent for name in points.names]
+    table, homes = predictions.deeplabcut_table(points, points.title), [Path(name).parent for name in points.names]
     for home in dict.fromkeys(homes):
         rows = sorted((row for row, one in enumerate(homes) if one == home), key=lambda row: points.names[row])
         own = table._replace(keys=tuple(table.keys[row] for row in rows), values=table.values[rows])
@@ -108,7 +107,7 @@ def write_page(folder: Path, place: Path, found: Proposals, form: str, *, cutoff
         file = f"{images_below(form)}/{name}"
         points = [[[round(float(value), 3) for value in (*point, score)]
                    for point, score in zip(table.keypoints[row, animal], table.scores[row, animal], strict=True)]
-                  if table.status[row, animal] == OK else [] for animal in range(len(table.instances))]
+                  if table.status[row, animal] == predictions.OK else [] for animal in range(len(table.instances))]
         video = ["", ""] if frame.number is None else [str(frame.path.absolute()), frame.number]
         frames.append({"file": quote(file), "in_table": [file, *video, sha256_of(folder / file)], "name": name,
                        "width": width, "height": height, "points": points})
