@@ -123,8 +123,7 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
     if alone.any():
         number = int(np.argmax(alone))
         raise InputError("window", f"{int(alone.sum())} frames of {source.name} have no other within {window}, the "
-                                   "first "
-                         f"is {source.identity(number)}; choose a wider window")
+                         f"first is {source.identity(number)}; choose a wider window")
     if crop == "own" and (source[0].crop != source[1].crop).any():
         raise InputError("crop", f"the transform of {source.name} crops each frame on its own, which leaks motion; "
                          "choose union or first, or a transform of whole frames")

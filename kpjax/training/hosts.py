@@ -89,8 +89,7 @@ def _check_slurm(environment: Mapping[str, str]) -> None:
     tasks, started = environment.get("SLURM_NTASKS", ""), environment.get("SLURM_STEP_NUM_TASKS", "1")
     if "SLURM_JOB_ID" in environment and tasks.isdecimal() and int(tasks) > 1 and started != tasks:
         raise InputError("num_processes", f"SLURM_NTASKS says {tasks} processes, and this step has {started}; start "
-                                          "all "
-                         "with srun, or give `num_processes` 1 to train with this one alone")
+                         "all with srun, or give `num_processes` 1 to train with this one alone")
 
 
 def _find(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
