@@ -3,7 +3,7 @@ import jax
 import numpy as np
 
 from experiments.regda import PRESETS
-from kpjax import Example, Method, Skeleton
+from kpjax import Example, Method, Skeleton, arrays
 from kpjax.systems.configs import changed, network_of
 from kpjax.systems.regda.config import Config
 from kpjax.systems.regda.variants import build_supervised, setup_of
@@ -22,12 +22,9 @@ def skeleton(count: int) -> Skeleton:
 def noise_batch(rows: int, side: int, keypoints: int) -> Example:
     """Makes a batch of noise on the device."""
     rng = np.random.default_rng(0)
-    return jax.device_put(Example(
-        image=rng.integers(0, 256, (rows, side, side, 3), np.uint8),
-        keypoints=rng.uniform(0, side - 1, (rows, keypoints, 2)).astype(np.float32),
-        visible=np.ones((rows, keypoints), np.float32),
-        scale=np.full(rows, side, np.float32), crop=np.tile(np.eye(3, dtype=np.float32), (rows, 1, 1)),
-        index=np.arange(rows, dtype=np.int32)))
+    images = rng.integers(0, 256, (rows, side, side, 3), np.uint8)
+    points = rng.uniform(0, side - 1, (rows, keypoints, 2))
+    return jax.device_put(arrays(images, points, np.ones((rows, keypoints)), skeleton(keypoints), "noise").examples)
 
 
 class Step:

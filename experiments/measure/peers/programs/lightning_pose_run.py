@@ -54,8 +54,7 @@ def settings(folder: Path, split: dict, epochs: int, asked: argparse.Namespace) 
         "model": {"losses_to_use": [], "backbone": GIVEN, "model_type": "heatmap", "heatmap_loss_type": "mse",
                   "model_name": "test", "checkpoint": None},
         "dali": {"general": {"seed": 123456}}, "losses": {},
-        "eval": {"predict_vids_after_training": False, "test_videos_directory": str(folder)},
-    }
+        "eval": {"predict_vids_after_training": False, "test_videos_directory": str(folder)}}
 
 
 def main():

@@ -212,7 +212,7 @@ def main(arguments: list[str]) -> None:
         for path, image, points, scores in zip(paths, images, *points_on(predictor, images, boxes), strict=True):
             height, width = image.shape[:2]
             for name, (x, y), score in zip(predictor.description["skeleton"]["names"], points, scores, strict=True):
-                inside = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+                inside = -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
                 rows.append((path, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "ok" if inside else "outside"))
     if flags.out:
         try:
