@@ -67,7 +67,7 @@ ONE_VARIANT = {  # where a page names none
 OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
 ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
 WIDTH, KEPT = 88, (12, 6)  # characters that a code box shows at 1280 px; first and last lines of an output that stay
-KEPT_OF = {"train": (17, 20), "evaluate": (13, 8), "check": (9, 15)}  # of a command
+KEPT_OF = {"train": (16, 20), "evaluate": (13, 8), "check": (9, 15)}  # of a command
 SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}  # of a page that says so, where images are made
 LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install

@@ -89,7 +89,7 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, *, told_ap
     reach = [radii(table, some.scores, level=level) for level in table.levels]
     within = [float(np.mean((distances <= radius)[known])) for radius in reach]
     medians = [float(np.median((radius * growth[new][:, None])[known])) for radius in reach]
-    whose = ("whose paths the run does not know (it may have learnt from those of a moved project)" if told_apart else
+    whose = ("whose paths the run does not know (if moved, it may have learnt from them)" if told_apart else
              "that the run may have learnt from: it kept no list of its own")
     print(f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
           f"{unit}s like those held out):")
