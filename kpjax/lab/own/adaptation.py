@@ -148,19 +148,18 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         if facts_of(project).several:
             raise InputError("project", f"{project.root} has several animals on an image; nothing finds animals of a "
                              "category without labels, so give images of one animal each, such as crops")
-        spans = [[np.ptp(project.instances[n].keypoints, 0) for n in part if (project.instances[n].visible > 0).all()]
-                 for part in (held.train, held.held_out)]
-        fit, test = map(len, spans)
+        fit, test = ([project.instances[n].keypoints for n in part if (project.instances[n].visible > 0).all()]
+                     for part in (held.train, held.held_out))
         if not (fit and test) or len(project.skeleton.names) < 2:
-            raise InputError("project", f"{fit} training and {test} held-out images have labels of all keypoints, two "
-                             "or more, which errors need; label the missing ones, or leave the project out")
-        if flat := sum(not span.all() for span in spans[1]):
+            raise InputError("project", f"{len(fit)} training and {len(test)} held-out images have labels of all "
+                             "keypoints, two or more, which errors need; label the missing ones, or leave it out")
+        if flat := sum(not np.ptp(points, 0).all() for points in test):
             raise InputError("project", f"on {flat} held-out images all keypoints lie on a line along an axis, whose "
                              "box has no area to measure errors in; label more keypoints, or leave the project out")
         choices += [
             Choice("lengths", "object", "errors are percent of the labelled extent"),
-            Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < fit),
-                   f"{fit} labelled images fit the regressors between points and labels, and teach the points nothing")]
+            Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < len(fit)),
+                   f"{len(fit)} labelled images fit the regressors to the labels, and teach the points nothing")]
     print(f"core: {config.core.core}, {network}; {len(target)} images without labels; held out: {words}")
     return chosen(config, choices, typed, network=network, summary=(
         f"{len(target)} images, the core of {config.core.core}; held out: {words}"))

@@ -262,6 +262,7 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
     splits = {frame.split for frame in tested} - {frame.split for frame in trained} - {""}  # held out as a whole
     named = recordings({frame.session for frame in project.frames}, [root.resolve().name for root in project.roots])
     whole, after = {named[name] for name in held.recordings}, dict[str, int]()
+    with_folders = {name for name in named.values() if "/" in name}
     for name, first in held.after.items():  # of two projects one recording may have two
         after[named[name]] = min(first, after.get(named[name], first))
     called: dict[Path, set[str]] = {}  # videos have the names of their files, and those that the project gives them
@@ -273,7 +274,7 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         if frame.split in splits or (path, frame.number) in evaluated:
             return True
         sessions = called.get(path) or {recording(frame.session) or None, *(
-            one for one in named.values() if "/" in one and f"/{one}/" in f"{path.as_posix()}/")}
+            one for one in with_folders if f"/{one}/" in f"{path.as_posix()}/")}
         return any(one in whole or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions)
 
     return Unlabelled(tuple(frames), frozenset(
