@@ -59,18 +59,9 @@ STRENGTH = (0.7, 1.0)  # factor of the reach
 
 
 def perform(action: str, generator: np.random.Generator, frames: int) -> np.ndarray:
-    """Draws the poses of a video of an action: its waves plus slow random swaying.
+    """Draws the poses of a video of an action, (frames, NUMBERS) in [0, 1]: its waves plus slow random swaying.
 
-    Args:
-        action: One of ACTIONS.
-        generator: Draws side, period, phase, strength and swaying.
-        frames: Number of frames.
-
-    Returns:
-        (frames, NUMBERS) in [0, 1].
-
-    Raises:
-        InputError: The action is unknown.
+    Raises InputError for an unknown action.
     """
     if action not in ACTIONS:
         raise InputError(f"action {action!r} is unknown; choose among {', '.join(ACTIONS)}")

@@ -16,22 +16,12 @@ BACKGROUNDS = (*OF_PEOPLE, "clutter", "patches")
 GREY = np.array([0.45, 0.42, 0.38])  # the mean colour of patches, close to that of photographs
 
 
-def backdrop(kind: str, generator: np.random.Generator, side: int, amplitude: float = 0.8) -> np.ndarray:
-    """Renders a background.
+def backdrop(kind: str, generator: np.random.Generator, side: int, amplitude: float) -> np.ndarray:
+    """Renders a background, (side, side, 3) float64 in [0, amplitude]. Raises InputError for an unknown kind.
 
-    Args:
-        kind: "plain", "smooth" or "photo-like", as behind the synthetic people; "clutter", uniformly coloured discs,
-            bars and triangles on one colour; or "patches", regions of noise, stripes and fibres with edges and shading,
-            as in patches of photographs.
-        generator: Draws the background.
-        side: Its side, px.
-        amplitude: Its largest brightness.
-
-    Returns:
-        (side, side, 3) float64 in [0, amplitude].
-
-    Raises:
-        InputError: The kind is unknown.
+    kind: "plain", "smooth" or "photo-like", as behind the synthetic people; "clutter", uniformly coloured discs, bars
+    and triangles on one colour; or "patches", regions of noise, stripes and fibres with edges and shading, as in
+    patches of photographs.
     """
     if kind in OF_PEOPLE:
         return background(Domain("backdrop", background=kind, background_amplitude=amplitude), generator, side)

@@ -4,7 +4,7 @@ They stand in for the target data of work that transfers a network from one cate
 and there is nothing to download. Image n of a category depends on the seed and n alone; its background can be chosen
 without changing the object.
 """
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -13,12 +13,12 @@ from PIL import Image, ImageDraw
 
 from data.figure_backgrounds import backdrop
 from data.figure_looks import FINER, Domain, finish, limb_colours, render_body
-from data.figure_poses import ALL_JOINTS, NUMBERS, TEN_POINTS, joints
-from data.figures import generator_of
-from data.prepared import Dataset, rendered
+from data.figure_poses import ALL_JOINTS, NUMBERS, TEN_POINTS, between, joints
+from data.figures import generator_of, many_rendered
+from data.prepared import Dataset
 from kpjax.errors import InputError
 from kpjax.input.source import ArraySource, arrays
-from kpjax.structures import Example, Skeleton
+from kpjax.structures import Skeleton
 
 AMPLITUDE = 0.8  # largest brightness of a background
 NOISE = 0.02  # standard deviation of each pixel, as a fraction of white
@@ -30,7 +30,7 @@ class Category(NamedTuple):
 
     name: str
     skeleton: Skeleton
-    render: Callable[[np.random.Generator, np.random.Generator, int], Rendered]  # (pose, look, side)
+    render: Callable[[np.random.Generator, np.random.Generator, int], Rendered]  # (pose, look, side of the image, px)
     ends: tuple[str, str]
 
 
@@ -39,21 +39,11 @@ def render_category(
 ) -> ArraySource:
     """Renders images of a category, numbers `first` to `first + count - 1`, into memory: 2 ms each at 64 px.
 
-    Object and points do not depend on background and noise. All points are visible and inside.
+    Object and points do not depend on background and noise. All points are visible and inside. `scale` is the distance
+    between the category's two end points, such as the eyes of a face.
 
-    Args:
-        category: The category.
-        count: Number of images.
-        seed: Selects the endless set.
-        side: Side of the images, px.
-        background: See `figure_backgrounds.backdrop`.
-        first: Number of the first image.
-
-    Returns:
-        The source; `scale` is the distance between the category's two end points, such as the eyes of a face.
-
-    Raises:
-        InputError: The background is unknown, or `count` is not positive.
+    seed: selects the endless set. side: of the images, px. background: as of `figure_backgrounds.backdrop`. Raises
+    InputError for an unknown background, and for a count that is not positive.
     """
     if count < 1:
         raise InputError(f"{category.name}: expected a positive count of images, found {count}")
@@ -112,42 +102,20 @@ class Pen:
             self.disc(point, radius, colour)
 
 
-def ellipse(centre: np.ndarray, radii: tuple[float, float], degrees: float = 0.0, *, corners: int = 28) -> np.ndarray:
-    """Returns an ellipse as a polygon.
-
-    Args:
-        centre: (2,).
-        radii: Its two radii.
-        degrees: Rotation of the first radius from the x axis towards y.
-        corners: Number of corners.
-
-    Returns:
-        (corners, 2).
-    """
-    around, turn = 2 * np.pi * np.arange(corners) / corners, np.deg2rad(degrees)
-    across, down = radii[0] * np.cos(around), radii[1] * np.sin(around)
-    turned = np.stack([across * np.cos(turn) - down * np.sin(turn), across * np.sin(turn) + down * np.cos(turn)], -1)
-    return np.asarray(centre) + turned
+def ellipse(centre: np.ndarray, radii: tuple[float, float]) -> np.ndarray:
+    """Returns an ellipse about a centre (2,) as a polygon (28, 2). radii: along x and y."""
+    around = 2 * np.pi * np.arange(28) / 28
+    return np.asarray(centre) + np.stack([radii[0] * np.cos(around), radii[1] * np.sin(around)], -1)
 
 
-def closed_curve(points: np.ndarray, steps: int = 6) -> np.ndarray:
-    """Returns a smooth closed line (P * steps, 2) through points (P, 2) in order (Catmull-Rom)."""
-    before, after, beyond = (np.roll(points, shift, axis=0)[:, None] for shift in (1, -1, -2))
-    here, t = points[:, None], (np.arange(steps) / steps)[None, :, None]
-    curve = here + 0.5 * t * (after - before + t * (2 * before - 5 * here + 4 * after - beyond + t * (
-        3 * (here - after) + beyond - before)))
-    return curve.reshape(-1, 2)
-
-
-def named(category: Category, background: str, numbers: range) -> Iterator[tuple[str, Example]]:
-    """Yields the name and the example of each image of a category, of 64 px."""
-    examples = render_category(category, len(numbers), 0, 64, background=background, first=numbers.start)
-    for number, example in zip(numbers, examples, strict=True):
-        yield f"{background}_{number:05d}", example
+def closed_curve(points: np.ndarray) -> np.ndarray:
+    """Returns a smooth closed line (6 P, 2) through points (P, 2) in order."""
+    places = (np.roll(points, shift, axis=0)[:, None] for shift in (1, 0, -1, -2))
+    return between(*places, np.arange(6)[:, None] / 6).reshape(-1, 2)
 
 
 def dataset_of(category: Category) -> Dataset:
-    """Returns the dataset of a category: 1,000 training and 200 test images for each of two backgrounds."""
-    return rendered(category.name, category.skeleton, {
-        f"{background}_{part}": partial(named, category, background, numbers) for background in ("clutter", "patches")
-        for part, numbers in (("train", range(1000)), ("test", range(1000, 1200)))})
+    """Returns the dataset of a category, for each of two backgrounds."""
+    return many_rendered(category.name, category.skeleton, {
+        background: partial(render_category, category, seed=0, side=64, background=background)
+        for background in ("clutter", "patches")})

@@ -24,15 +24,9 @@ HAIR = math.radians(20)  # above the horizontal, of the labelled points of its o
 
 
 def render_face(pose: np.random.Generator, look: np.random.Generator, side: int) -> Rendered:
-    """Renders a face 0.55 to 0.75 of the image's side high, all points inside.
+    """Renders a face 0.55 to 0.75 of the image's side high, all points inside: as of `Category`, with (14, 2) points.
 
-    Args:
-        pose: Draws pose and shape.
-        look: Draws the colours.
-        side: Side of the finished image, px.
-
-    Returns:
-        The face alone at FINER times the size, and its points (14, 2) px of the finished image.
+    pose: draws pose and shape. look: draws the colours.
     """
     height = side * pose.uniform(0.55, 0.75)
     roll = math.radians(ROLL) * pose.uniform(-1, 1)

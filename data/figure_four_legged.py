@@ -27,15 +27,9 @@ def _direction(degrees: float) -> np.ndarray:
 
 
 def render_animal(pose: np.random.Generator, look: np.random.Generator, side: int) -> Rendered:
-    """Renders an animal whose points span 0.7 to 0.9 of the image's side.
+    """Renders an animal whose points span 0.7 to 0.9 of the image's side: as of `Category`, with (10, 2) points.
 
-    Args:
-        pose: Draws pose and shape.
-        look: Draws the colours.
-        side: Side of the finished image, px.
-
-    Returns:
-        The animal alone at FINER times the size, and its points (10, 2) px of the finished image.
+    pose: draws pose and shape. look: draws the colours.
     """
     # In the animal's own frame the trunk has length 1, and y is down.
     thick, neck, leg = pose.uniform(0.17, 0.27), pose.uniform(0.3, 0.6), pose.uniform(0.3, 0.48)

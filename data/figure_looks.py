@@ -103,16 +103,7 @@ def _smooth(generator: np.random.Generator, points: int, side: int) -> np.ndarra
 
 
 def background(domain: Domain, generator: np.random.Generator, side: int) -> np.ndarray:
-    """Renders the background of a domain.
-
-    Args:
-        domain: The domain.
-        generator: Draws the background.
-        side: Its side, px.
-
-    Returns:
-        (side, side, 3) in [0, background_amplitude].
-    """
+    """Renders the background of a domain, (side, side, 3) in [0, background_amplitude]."""
     if domain.background == "plain":
         return np.full((side, side, 3), domain.background_amplitude * generator.random())
     if domain.background == "smooth":
@@ -175,11 +166,8 @@ def _bytes(colour: np.ndarray, brightness: float = 1.0) -> tuple[int, int, int, 
 def render_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int) -> Image.Image:
     """Renders the figure alone at FINER times the size: red, green, blue and coverage.
 
-    Args:
-        points: (15, 2) px, in the order of JOINTS.
-        colours: (LIMBS, 3) in [0, 1].
-        outline: Brightness of borders relative to the inside.
-        side: Side of the finished image, px.
+    points: (15, 2) px, in the order of JOINTS. colours: (LIMBS, 3) in [0, 1]. outline: brightness of borders relative
+    to the inside. side: of the finished image, px.
     """
     at = dict(zip(JOINTS, points, strict=True))
     # From the torso and the thighs, which are least foreshortened.
@@ -215,12 +203,9 @@ def render_body(points: np.ndarray, colours: np.ndarray, outline: float, side: i
 
 
 def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
-    """Removes discs from a rendered body, so that the background shows in place of joints.
+    """Removes discs from what `render_body` returned, in place, so that the background shows in place of joints.
 
-    Args:
-        body: The body as `render_body` returns it; it is changed in place.
-        points: (N, 2) px of the finished image.
-        radius: Of the discs, px of the finished image.
+    points, radius: (N, 2), and of the discs, px of the finished image.
     """
     pen = ImageDraw.Draw(body)
     reach = radius * FINER
@@ -229,16 +214,10 @@ def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
 
 
 def finish(body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
-    """Averages a body down to its final size, lays it over a background and adds noise.
+    """Averages a body of `render_body` down to its final size, lays it over a background and adds noise.
 
-    Args:
-        body: The body as `render_body` returns it.
-        behind: (side, side, 3) in [0, 1].
-        noise: Standard deviation of each pixel, as a fraction of white.
-        generator: Draws the noise.
-
-    Returns:
-        (side, side, 3) uint8.
+    Returns (side, side, 3) uint8. behind: (side, side, 3) in [0, 1]. noise: standard deviation of each pixel, as a
+    fraction of white.
     """
     averaged = np.asarray(body.reduce(FINER), np.float32) / np.float32(255)
     image = averaged[..., :3] + behind.astype(np.float32) * (1 - averaged[..., 3:])

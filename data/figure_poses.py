@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from kpjax.lab.formats.names import mirrored_name
 from kpjax.structures import Skeleton
 
 JOINTS = ("head", "neck", "pelvis", "right_shoulder", "right_elbow", "right_hand", "left_shoulder", "left_elbow",
@@ -26,14 +27,10 @@ def skeleton(names: tuple[str, ...]) -> Skeleton:
             joint = parent[joint]
         return parent.get(joint)
 
-    def mirrored(name):
-        side, _, joint = name.partition("_")
-        return {"left": f"right_{joint}", "right": f"left_{joint}"}.get(side, name)
-
     edges = tuple((names.index(above), k) for k, name in enumerate(names) if (above := nearest(name)))
     kinds = dict.fromkeys(name.partition("_")[2] or name for name in names)
     groups = {kind: tuple(k for k, name in enumerate(names) if name.endswith(kind)) for kind in kinds}
-    return Skeleton(names, edges, tuple(names.index(mirrored(name)) for name in names), groups)
+    return Skeleton(names, edges, tuple(names.index(mirrored_name(name)) for name in names), groups)
 
 
 ALL_JOINTS = skeleton(JOINTS)
@@ -75,18 +72,10 @@ def _direction(degrees: np.ndarray) -> np.ndarray:
 
 
 def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray:
-    """Computes the joints of poses.
+    """Computes the joints of poses, (N, 15, 2) float32 px in the order of JOINTS, all inside the image by MARGIN.
 
-    All joints are inside the image, by MARGIN.
-
-    Args:
-        pose: (N, NUMBERS) in [0, 1].
-        side: Side of the image, px.
-        together: Whether the poses are frames of one video: the figure then keeps its height, and moves across the
-            image as its extent in each frame allows.
-
-    Returns:
-        (N, 15, 2) float32 px, in the order of JOINTS.
+    pose: (N, NUMBERS) in [0, 1]. side: of the image, px. together: whether the poses are frames of one video: the
+    figure then keeps its height, and moves across the image as its extent in each frame allows.
     """
     value = {name: low + (high - low) * pose[:, n] for n, (name, (low, high)) in enumerate(RANGES.items())}
     place = {"pelvis": np.zeros((len(pose), 2))}
@@ -122,21 +111,18 @@ def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray
     return ((size[..., None] * body + corner[:, None]) * side - 0.5).astype(np.float32)
 
 
-def motion(generator: np.random.Generator, frames: int, *, frames_per_pose: float = 8.0) -> np.ndarray:
-    """Draws the poses of a video: smooth cubic paths through random poses.
+def motion(generator: np.random.Generator, frames: int, *, frames_per_pose: float) -> np.ndarray:
+    """Draws the poses of a video, (frames, NUMBERS) in [0, 1]: smooth cubic paths through random poses.
 
-    Args:
-        generator: Draws the random poses.
-        frames: Number of frames.
-        frames_per_pose: Frames from one random pose to the next.
-
-    Returns:
-        (frames, NUMBERS) in [0, 1].
+    frames_per_pose: frames from one random pose to the next.
     """
     time = np.arange(frames) / frames_per_pose
     keys = generator.random((int(time[-1]) + 4, NUMBERS))
     first, along = time.astype(int), (time % 1)[:, None]
-    before, start, end, after = (keys[first + n] for n in range(4))
-    path = start + 0.5 * along * (end - before + along * (
+    return np.clip(between(*(keys[first + n] for n in range(4)), along), 0, 1)
+
+
+def between(before: np.ndarray, start: np.ndarray, end: np.ndarray, after: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """Returns the point at `along`, 0 to 1, of the smooth cubic path from start to end (Catmull-Rom)."""
+    return start + 0.5 * along * (end - before + along * (
         2 * before - 5 * start + 4 * end - after + along * (3 * (start - end) + after - before)))
-    return np.clip(path, 0, 1)

@@ -21,21 +21,11 @@ def figure_videos(
 ) -> VideoSource:
     """Renders videos of people into memory, with 17 joints each: about 1 ms per frame at 64 px.
 
-    A figure has a fixed appearance and a still background; noise differs between frames.
+    A figure has a fixed appearance and a still background; noise differs between frames. `facts` has the "action" of
+    each video, and `scale` is the image's side, px.
 
-    Args:
-        count: Number of videos.
-        frames: Frames of each video.
-        side: Side of the frames, px.
-        domain: The appearance, None for `target(0)`.
-        seed: Selects the endless set.
-        first: Number of the first video.
-
-    Returns:
-        The source; `facts` has the "action" of each video, and `scale` is the image's side.
-
-    Raises:
-        InputError: There is no frame.
+    domain: the appearance, None for `target(0)`. seed: selects the endless set. first: number of the first video.
+    Raises InputError if there is no frame.
     """
     if count < 1 or frames < 1:
         raise InputError("figures", f"expected at least one video and one frame, found {count} videos of {frames} "

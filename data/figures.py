@@ -2,7 +2,7 @@
 
 Figure n of a domain depends on the seed and n alone, so any part of the endless set can be rendered on its own.
 """
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from zlib import crc32
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from data.figure_looks import DOMAINS, SOURCE, Domain, background, cover, finish, limb_colours, render_body, target
 from data.figure_poses import ALL_JOINTS, JOINTS, NUMBERS, TEN_POINTS, joints
-from data.prepared import rendered
+from data.prepared import Dataset, rendered
 from kpjax.input.source import ArraySource, arrays
 from kpjax.structures import Example, Skeleton
 
@@ -20,11 +20,7 @@ __all__ = ["ALL_JOINTS", "DATASET", "DOMAINS", "SOURCE", "TEN_POINTS", "Domain",
 def generator_of(seed: int, domain: Domain, index: int, purpose: str) -> np.random.Generator:
     """Returns a counter-based generator, with an independent stream for every combination of arguments.
 
-    Args:
-        seed: Selects the endless set.
-        domain: The domain, by its name.
-        index: Number of the figure or video.
-        purpose: What is drawn, such as "pose" or "look".
+    domain: counts by its name. index: of the figure or video. purpose: what is drawn, such as "pose" or "look".
     """
     key = np.array([seed, crc32(domain.name.encode())], np.uint64)
     counter = np.array([0, 0, index, crc32(purpose.encode())], np.uint64)
@@ -36,17 +32,8 @@ def figures(
 ) -> ArraySource:
     """Renders figures of a domain, numbers `first` to `first + count - 1`, into memory: 0.7 ms each at 64 px.
 
-    Args:
-        count: Number of figures.
-        domain: Their appearance.
-        seed: Selects the endless set.
-        side: Side of the images, px.
-        first: Number of the first figure.
-        skeleton: The labelled joints, TEN_POINTS or ALL_JOINTS or `figure_poses.skeleton(names)`; it does not change
-            the images.
-
-    Returns:
-        The source; `scale` is the image's side.
+    `scale` is the image's side, px. seed: selects the endless set. skeleton: of the labelled joints, TEN_POINTS or
+    ALL_JOINTS or `figure_poses.skeleton(names)`; it does not change the images.
     """
     numbers = range(first, first + count)
     pose = np.stack([generator_of(seed, domain, number, "pose").random(NUMBERS) for number in numbers])
@@ -66,12 +53,16 @@ def figures(
     return arrays(images, points[:, keep] * shown[..., None], shown, skeleton, f"figures/{domain.name}/{seed}")
 
 
-def named(domain: Domain, numbers: range) -> Iterator[tuple[str, Example]]:
-    """Yields the name and the example of each figure of a domain, of 64 px."""
-    for number, example in zip(numbers, figures(len(numbers), domain, 0, 64, first=numbers.start), strict=True):
-        yield f"{domain.name}_{number:05d}", example
+def many_rendered(name: str, skeleton: Skeleton, kinds: Mapping[str, Callable[..., ArraySource]]) -> Dataset:
+    """Declares a dataset of 1,000 training and 200 test images of each kind. kinds: take a count and the `first`."""
+    def named(kind: str, numbers: range) -> Iterator[tuple[str, Example]]:
+        for number, example in zip(numbers, kinds[kind](len(numbers), first=numbers.start), strict=True):
+            yield f"{kind}_{number:05d}", example
+
+    return rendered(name, skeleton, {
+        f"{kind}_{part}": partial(named, kind, numbers) for kind in kinds
+        for part, numbers in (("train", range(1000)), ("test", range(1000, 1200)))})
 
 
-DATASET = rendered("figures", TEN_POINTS, {
-    f"{name}_{part}": partial(named, domain, numbers) for name, domain in DOMAINS.items()
-    for part, numbers in (("train", range(1000)), ("test", range(1000, 1200)))})
+DATASET = many_rendered("figures", TEN_POINTS, {
+    name: partial(figures, domain=domain, seed=0, side=64) for name, domain in DOMAINS.items()})

@@ -7,12 +7,12 @@ depends on the seed and n alone.
 import math
 from collections.abc import Iterator
 from functools import partial
-from zlib import crc32
 
 import numpy as np
 from PIL import Image, ImageDraw
 
-from data.figure_looks import FINER, background, finish, target
+from data.figure_looks import FINER, Domain, background, finish, target
+from data.figures import generator_of
 from data.prepared import rendered
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
@@ -34,28 +34,18 @@ LOOK = target(0.0)  # smooth pattern of the table, and noise
 
 
 def tabletop_videos(count: int, frames: int, side: int, *, seed: int = 0, first: int = 0) -> VideoSource:
-    """Renders videos into memory, with 9 points each: about 3 ms per frame at 64 px.
+    """Renders `count` videos into memory, with 9 points each: about 3 ms per frame at 64 px. `scale` is the side, px.
 
-    Args:
-        count: Number of videos.
-        frames: Frames of each video.
-        side: Side of the frames, px.
-        seed: Selects the endless set.
-        first: Number of the first video.
-
-    Returns:
-        The source; `scale` is the image's side.
-
-    Raises:
-        InputError: There is no frame.
+    seed: selects the endless set. first: number of the first video. Raises InputError if there is no frame.
     """
     if count < 1 or frames < 1:
         raise InputError(f"tabletop: expected at least one video and one frame, found {count} videos of {frames} "
                          "frames")
     points, images = [], []
+    home = Domain("tabletop")
     for number in range(first, first + count):
-        moved = motion(_generator(seed, number, "motion"), frames)
-        look = _generator(seed, number, "look")
+        moved = motion(generator_of(seed, home, number, "motion"), frames)
+        look = generator_of(seed, home, number, "look")
         colours, behind = 0.3 + 0.7 * look.random((len(TOYS) + 2, 3)), background(LOOK, look, side)
         turns = 2 * math.pi * look.random(len(TOYS)) + np.cumsum(look.normal(0, 0.05, (frames, len(TOYS))), axis=0)
         images += [finish(_rendered(spots, turn, colours, side), behind, LOOK.noise, look)
@@ -149,11 +139,8 @@ def _pushed(toys: np.ndarray, gripper: np.ndarray) -> np.ndarray:
 def _rendered(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: int) -> Image.Image:
     """Renders the toys, and the arm over them, at FINER times the size: red, green, blue and coverage.
 
-    Args:
-        points: (9, 2) fractions of the side.
-        turns: (3,) rotations of the toys, radians.
-        colours: (5, 3) in [0, 1], of the three toys, the links and the joints.
-        side: Side of the finished image, px.
+    points: (9, 2) fractions of the side. turns: (3,) rotations of the toys, radians. colours: (5, 3) in [0, 1], of the
+    three toys, the links and the joints. side: of the finished image, px.
     """
     size = side * FINER
     canvas = Image.new("RGBX", (size, size))
@@ -190,17 +177,10 @@ def _rendered(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: 
     return canvas
 
 
-def _generator(seed: int, number: int, purpose: str) -> np.random.Generator:
-    """Returns a counter-based generator with a stream of its own for every (seed, number, purpose)."""
-    key = np.array([seed, crc32(b"tabletop")], np.uint64)
-    counter = np.array([0, 0, number, crc32(purpose.encode())], np.uint64)
-    return np.random.Generator(np.random.Philox(key=key, counter=counter))
-
-
-def named(numbers: range, side: int = 128) -> Iterator[tuple[str, Example]]:
-    """Yields the name and the example of each frame of videos of 30 frames."""
+def named(numbers: range) -> Iterator[tuple[str, Example]]:
+    """Yields the name and the example of each frame of videos of 30 frames, of 128 px."""
     for number in numbers:
-        video = tabletop_videos(1, 30, side, first=number)
+        video = tabletop_videos(1, 30, 128, first=number)
         for index in range(len(video)):
             yield video.identity(index), video[index]
 
