@@ -40,10 +40,8 @@ def stored(splits: Mapping[str, Sequence[Annotation]], reference: Reference = di
     empty box becomes that of the whole image. An image that does not decode is passed on unchanged, for the
     builder to report or skip.
 
-    Args:
-        splits: The annotations of each split.
-        reference: The reference length of annotations that do not state one. If it is not positive, as for a frame
-            without labels, the median of the split takes its place.
+    reference: the reference length of annotations that do not state one. If it is not positive, as for a frame without
+    labels, the median of the split takes its place.
     """
     return {split: _records(annotations, reference) for split, annotations in splits.items() if annotations}
 

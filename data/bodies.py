@@ -21,7 +21,8 @@ BODY = Skeleton(
     },
 )
 
-# Which of the 14 joints of Leeds Sports each point is. Pelvis and thorax are not labelled: their entries are
-# placeholders, which LEEDS_LABELLED masks.
+# Which of the 14 joints of Leeds Sports each point is. Two are not labelled: their entries are placeholders, which
+# LEEDS_LABELLED masks.
 LEEDS_JOINTS = (0, 1, 2, 3, 4, 5, 13, 13, 12, 13, 6, 7, 8, 9, 10, 11)
-LEEDS_LABELLED = np.array([name not in ("pelvis", "thorax") for name in BODY.names])
+NEVER_LABELLED = ("pelvis", "thorax")
+LEEDS_LABELLED = np.array([name not in NEVER_LABELLED for name in BODY.names])

@@ -32,16 +32,10 @@ def downloaded(
     name: str, read: Read, skeleton: Skeleton, where: str, *, parts: Callable[[Splits], Splits] = dict,
     reference: Reference = diagonal, encoding: str = "jpeg", boxed: bool = False, tune: str = "tune",
 ) -> Dataset:
-    """Declares a dataset of downloaded files.
+    """Declares a dataset of downloaded files; name, skeleton, where, encoding, boxed and tune are those of `Dataset`.
 
-    Args:
-        name: Its name.
-        read: Its reader. Whatever it appends to the faults stops the preparation.
-        skeleton: Its keypoints.
-        where: One line: where to download it, and under which terms.
-        parts: Makes the stored splits of those read, such as `data.parts.with_tune`.
-        reference: The reference length of annotations that do not state one.
-        encoding, boxed, tune: As in `Dataset`.
+    read: whatever it appends to the faults stops the preparation. parts: makes the stored splits of those read, such as
+    `data.parts.with_tune`. reference: the reference length of annotations that do not state one.
     """
     return Dataset(name, skeleton, where, lambda folder: stored(parts(read_whole(read, folder, name)), reference),
                    partial(all_faults, read), encoding, boxed, tune)
@@ -61,16 +55,7 @@ def all_faults(read: Read, folder: Path) -> list[str]:
 
 
 def read_whole(read: Callable[[Path, list[str]], Content], folder: Path, name: str) -> Content:
-    """Reads a dataset completely.
-
-    Args:
-        read: Its reader.
-        folder: The downloaded folder.
-        name: The dataset's name, for the message.
-
-    Raises:
-        InputError: The annotation files have any fault.
-    """
+    """Reads the dataset of that name completely. Raises InputError if the annotation files have any fault."""
     faults: list[str] = []
     splits = read(folder, faults)
     if faults:
@@ -152,16 +137,9 @@ def read_json(path: Path, faults: list[str]) -> Any:
 
 
 def read_matlab(path: Path, variables: Sequence[str], faults: list[str], **options) -> Mapping[str, Any] | None:
-    """Reads a MATLAB file.
+    """Reads variables of a MATLAB file by name, None (and a fault) if it is missing or damaged, or lacks one of them.
 
-    Args:
-        path: The file.
-        variables: The names of the variables to read.
-        faults: Receives a fault if the file is missing or damaged, or lacks a variable.
-        **options: Passed to scipy.io.loadmat.
-
-    Returns:
-        The variables by name, None if there is a fault.
+    options: of scipy.io.loadmat.
     """
     import scipy.io  # help texts of presets do not wait for it
 
@@ -200,16 +178,7 @@ def read_pickle(path: Path, faults: list[str]) -> Any:
 
 
 def exists(path: Path, faults: list[str], name: str | None = None) -> bool:
-    """Checks for a file.
-
-    Args:
-        path: The file.
-        faults: Receives a fault if it does not exist.
-        name: Its name in the message, by default that of `path`.
-
-    Returns:
-        Whether it exists.
-    """
+    """Returns whether a file exists; adds a fault if not. name: of it in the message, by default that of `path`."""
     if not path.is_file():
         faults.append(f"{name or path.name} is missing, expected at {path}")
         return False
@@ -217,31 +186,19 @@ def exists(path: Path, faults: list[str], name: str | None = None) -> bool:
 
 
 def first_of(folder: Path, subfolders: Sequence[str], name: str) -> Path:
-    """Finds a file or folder that may be in one of several subfolders.
+    """Returns the path of a file or folder in the first subfolder that has it, or in the first one if none does.
 
-    Args:
-        folder: The downloaded folder.
-        subfolders: Where to look, in this order; "" is the folder itself.
-        name: The name to look for.
-
-    Returns:
-        Its path in the first subfolder that has it, or in the first one if none does.
+    subfolders: "" is the folder itself.
     """
     paths = [folder / subfolder / name for subfolder in subfolders]
     return next((path for path in paths if path.exists()), paths[0])
 
 
 def entries(content: Any, fields: Sequence[str], where: str, faults: list[str]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Checks a list of mappings.
+    """Returns the number and the content of each mapping in a list that has all fields; adds a fault for every other.
 
-    Args:
-        content: The list; None, for a file that could not be read, has no entries.
-        fields: The keys that every entry needs.
-        where: File and list, for messages.
-        faults: Receives a fault for each entry without one of the fields, or if `content` is not a list.
-
-    Returns:
-        The number and content of each complete entry.
+    content: anything but a list is a fault; None, for a file that could not be read, has no entries. where: file and
+    list, for messages.
     """
     if content is None:
         return []
@@ -259,16 +216,9 @@ def entries(content: Any, fields: Sequence[str], where: str, faults: list[str]) 
 
 
 def numbers(value: Any, shape: tuple[int, ...], where: str, faults: list[str]) -> np.ndarray | None:
-    """Converts a value to an array of finite numbers.
+    """Converts a number, nested lists or an array to finite float64 of a shape, None (and a fault) for anything else.
 
-    Args:
-        value: A number, nested lists of numbers, or an array.
-        shape: The expected shape.
-        where: File, entry and field, for messages.
-        faults: Receives a fault if the value is anything else.
-
-    Returns:
-        The float64 array, None if there is a fault.
+    where: file, entry and field, for messages.
     """
     if not isinstance(value, np.ndarray) and (text := _first_text(value)) is not None:
         faults.append(f"{where}: expected a number, found {text!r}")
@@ -288,15 +238,9 @@ def numbers(value: Any, shape: tuple[int, ...], where: str, faults: list[str]) -
 
 
 def number(cell: str, where: str, faults: list[str]) -> float:
-    """Converts a table cell to a finite number.
+    """Converts a table cell to a finite number, NaN (and a fault) if it is anything else.
 
-    Args:
-        cell: Its text.
-        where: File, line and column, for messages.
-        faults: Receives a fault if it is anything else.
-
-    Returns:
-        The number, NaN if there is a fault.
+    where: file, line and column, for messages.
     """
     try:
         value = float(cell)

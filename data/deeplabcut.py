@@ -24,15 +24,7 @@ from kpjax.structures import Skeleton
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Reads the frames of a project in three parts: by whole videos, or of fewer than three each by time.
-
-    Args:
-        folder: The project's folder.
-        faults: Receives every fault.
-
-    Returns:
-        The annotations of "train", "tune" and "test".
-    """
+    """Reads the frames of a project in three parts: by whole videos, or of fewer than three each by time."""
     project = _project_of_one(folder, faults)
     frames = sorted(_annotations(project) if project else [], key=lambda frame: frame.name)
     videos = {video: list(of_video) for video, of_video in groupby(frames, video_of)}

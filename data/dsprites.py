@@ -20,7 +20,7 @@ from kpjax.structures import Example, Skeleton
 
 FACTORS = (3, 6, 40, 32, 32)  # shape (square, ellipse, heart), scale, orientation, x, y
 COUNT = int(np.prod(FACTORS))
-VARIANTS = {"colour": "C", "noisy": "N", "scream": "S"}
+VARIANTS = ("colour", "noisy", "scream")
 FILE = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 SKELETON = Skeleton(("centre",), flip=(0,))
 POSITIONS = 32 * 32
@@ -45,16 +45,7 @@ def noisy(mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def scream(mask: np.ndarray, patch: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """Renders a sprite that inverts its background.
-
-    Args:
-        mask: (H, W) bool.
-        patch: (H, W, 3) in [0, 1], of a painting.
-        tint: (3,) in [0, 1], mixed with the patch.
-
-    Returns:
-        (H, W, 3) in [0, 1].
-    """
+    """Renders a sprite that inverts its background, a patch (H, W, 3) of a painting mixed with a tint (3,)."""
     behind = (patch + tint) / 2
     return np.where(mask[..., None], 1 - behind, behind)
 
@@ -202,23 +193,16 @@ class Sprites:
 def dsprites(
     variant: str, split: str, *, side: int = 64, seed: int = 0, data_dir: Path | None = None
 ) -> Sprites:
-    """Returns the sprites of a variant and split.
+    """Returns the sprites of a variant and of "train" or "test". Raises InputError for another one of either, and for a
+    file that cannot be used.
 
-    Args:
-        variant: "colour", "noisy" or "scream".
-        split: "train" or "test".
-        side: Side of the images, px: 64 as published, or larger by bilinear resampling. The label then lands on the
-            same cell of a 64 x 64 heatmap, whichever grid convention relates cells and pixels.
-        seed: Selects colours, noise and patches.
-        data_dir: Where the published masks and a photograph of the painting, `scream.jpg`, may lie; what is not there
-            is rendered. The name is marked with * where the painting is. None renders both.
+    Their `scale` is the number of pixels that positions 0 to 1 span, so error / scale is in units of the published
+    positions.
 
-    Returns:
-        The source. Its `scale` is the number of pixels that positions 0 to 1 span, so error / scale is in units of the
-        published positions.
-
-    Raises:
-        InputError: The variant or split is unknown, or a file cannot be used.
+    side: of the images, px: 64 as published, or larger by bilinear resampling. The label then lands on the same cell of
+    a 64 x 64 heatmap, whichever grid convention relates cells and pixels. seed: selects colours, noise and patches.
+    data_dir: where the published masks and a photograph of the painting, `scream.jpg`, may lie; what is not there is
+    rendered. The name is marked with * where the painting is. None renders both.
     """
     if variant not in VARIANTS:
         raise InputError(f"dsprites: variant {variant!r} is unknown; choose among {', '.join(VARIANTS)}")

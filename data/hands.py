@@ -26,13 +26,8 @@ HAND = Skeleton(
 def cut_hand(image: Image.Image, keypoints: np.ndarray, *, mirror: bool) -> tuple[Image.Image, np.ndarray]:
     """Crops the square of 1.5 times the hand, one pixel short on the right and below as in RegDA's code.
 
-    Args:
-        image: The whole image.
-        keypoints: (21, 2) px; visible or not, all of them define the hand's box.
-        mirror: Turns the crop into one of the other hand, x -> width - 1 - x.
-
-    Returns:
-        The crop, and the keypoints in its pixels.
+    Returns the crop, and the keypoints in its pixels. keypoints: (21, 2) px; visible or not, all of them define the
+    hand's box. mirror: turns the crop into one of the other hand, x -> width - 1 - x.
     """
     left, upper, right, lower = square_box(tight_box(keypoints), *image.size)
     cut = image.crop((int(left), int(upper), int(right), int(lower)))

@@ -99,17 +99,9 @@ def body_of(joints: np.ndarray) -> np.ndarray:
 
 
 def project(points: np.ndarray, rotation, translation, focal, centre) -> np.ndarray:
-    """Projects points with a camera without distortion.
+    """Projects points (K, 3) of the world, mm, with a camera without distortion: (K, 2) px.
 
-    Args:
-        points: (K, 3) world coordinates, mm.
-        rotation: (3, 3), world to camera.
-        translation: (3,), mm.
-        focal: (2,) focal lengths, px.
-        centre: (2,) principal point, px.
-
-    Returns:
-        (K, 2) px.
+    rotation: (3, 3), world to camera. translation: (3,) mm. focal, centre: (2,) px, focal lengths and principal point.
     """
     seen = points @ rotation.T + translation
     return focal * seen[:, :2] / seen[:, 2:] + centre

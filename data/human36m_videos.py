@@ -9,7 +9,6 @@ run from edge to edge, which the files do not state.
 Every fifth frame is stored (10 per second) and keeps its number. Frames of the first layout are shrunk to 512 px. `box`
 is the toolbox's square around the person, two metres wide, or the whole simplified image. `scale` is its longer side.
 """
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -21,7 +20,7 @@ from PIL import Image
 from data.annotations import Annotation
 from data.checking import all_faults, entries, numbers, read_matlab, read_pickle, read_whole
 from data.parts import with_tune
-from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, open_source, record
+from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, jpeg, open_source, record
 from kpjax.images.transforms import Transform
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
 from kpjax.structures import Skeleton
@@ -114,9 +113,7 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
                 if size.max() > SIDE:
                     new = np.maximum(np.round(size * SIDE / size.max()), 1).astype(int)
                     small = pil_image.convert("RGB").resize(tuple(new.tolist()), Image.Resampling.BILINEAR)
-                    stored = io.BytesIO()
-                    small.save(stored, "JPEG", quality=95)
-                    image, growth = stored.getvalue(), new / size
+                    image, growth = jpeg(small), new / size
                     keypoints = (keypoints + 0.5) * growth - 0.5
                     box = np.concatenate([(box[:2] + 0.5) * growth - 0.5, box[2:] * growth])
         except OSError:
@@ -131,16 +128,10 @@ def recording(frame: Annotation) -> str:
 
 
 def human36m_videos(split: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR) -> VideoSource:
-    """Opens the prepared videos of a split, with "subject", "action" and "camera" of each in `facts`.
+    """Opens the prepared videos of "train", "tune" or "test", with "subject", "action" and "camera" of each in `facts`.
 
-    Args:
-        split: "train", "tune" or "test".
-        transform: For example `PersonCrop(128, 1.0)`, whose box can be shared by both frames of a pair (see
-            `kpjax.input.pairs`).
-        data_dir: The folder of prepared datasets.
-
-    Raises:
-        InputError: The set is not prepared.
+    transform: for example `PersonCrop(128, 1.0)`, whose box can be shared by both frames of a pair (see
+    `kpjax.input.pairs`). Raises InputError if the set is not prepared.
     """
     return in_videos(open_source(DATASET, split, data_dir=data_dir, transform=transform), facts)
 

@@ -25,12 +25,8 @@ HALF = 1000
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     """Reads all people, for train and test, and both halves. Flag 1 means hidden; in LSP Extended it means visible."""
     nobody = {"train": [], "test": [], "first_half": [], "second_half": []}
-    joints = read_joints(folder / "joints.mat", faults)
+    joints = read_joints(folder, (3, 14), "LSP Extended, use lspet", faults)
     if joints is None:
-        return nobody
-    if joints.shape[:2] != (3, 14):
-        faults.append(f"joints.mat: expected joints of shape (3, 14, images), found {joints.shape}"
-                      + ("; this is LSP Extended, use lspet" if joints.shape[:2] == (14, 3) else ""))
         return nobody
     if (joints[2] == 1).all():
         faults.append("joints.mat: no keypoint is visible in the whole set, since all flags are 1 (hidden); download "
@@ -46,19 +42,25 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     return {"train": people, "test": people, "first_half": whole[:HALF], "second_half": whole[HALF:]}
 
 
-def read_joints(path: Path, faults: list[str]) -> np.ndarray | None:
-    """Reads the variable `joints` of a MATLAB file, three axes of float64, None (and a fault) if it is invalid."""
-    content = read_matlab(path, ("joints",), faults)
+def read_joints(folder: Path, shape: tuple[int, int], other: str, faults: list[str]) -> np.ndarray | None:
+    """Reads `joints` of joints.mat, (*shape, images) float64, None (and a fault) if it is invalid.
+
+    other: what a file of the exchanged shape is, for the message.
+    """
+    content = read_matlab(folder / "joints.mat", ("joints",), faults)
     if content is None:
         return None
     joints = content["joints"]
     if not np.issubdtype(joints.dtype, np.number):
-        faults.append(f"{path.name}: expected joints to hold numbers, found {joints.dtype}")
-        return None
-    if joints.ndim != 3:
-        faults.append(f"{path.name}: expected joints of 3 axes, found {joints.ndim} axes")
-        return None
-    return joints.astype(np.float64)
+        faults.append(f"joints.mat: expected joints to hold numbers, found {joints.dtype}")
+    elif joints.ndim != 3:
+        faults.append(f"joints.mat: expected joints of 3 axes, found {joints.ndim} axes")
+    elif joints.shape[:2] != shape:
+        faults.append(f"joints.mat: expected joints of shape ({shape[0]}, {shape[1]}, images), found {joints.shape}"
+                      + (f"; this is {other}" if joints.shape[:2] == shape[::-1] else ""))
+    else:
+        return joints.astype(np.float64)
+    return None
 
 
 def described(
@@ -66,12 +68,7 @@ def described(
 ) -> Annotation | None:
     """Returns one person's annotation, None (and a fault) if its entry is invalid.
 
-    Args:
-        image: The image file.
-        joints: (14, 2) px.
-        flags: (14,), 0 or 1.
-        flag_of_visible: Whether flag 1 means visible.
-        faults: Receives the fault.
+    joints: (14, 2) px. flags: (14,), 0 or 1. flag_of_visible: whether flag 1 means visible.
     """
     where = f"joints.mat column of {image.name}"
     if strange := [flag for flag in flags if flag not in (0, 1)]:

@@ -15,18 +15,13 @@ from data.lsp import described, read_joints
 from data.parts import PARTS
 
 TRAINING, TUNING = 1800, 200
-NEVER_LABELLED = ("pelvis", "thorax")  # of the 16 points of the body
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     """Reads the people up to the last image found: the first columns train, the next tune, the others test."""
     nobody = {part: [] for part in PARTS}
-    joints = read_joints(folder / "joints.mat", faults)
+    joints = read_joints(folder, (14, 3), "the original LSP, use lsp", faults)
     if joints is None:
-        return nobody
-    if joints.shape[:2] != (14, 3):
-        faults.append(f"joints.mat: expected joints of shape (14, 3, images), found {joints.shape}"
-                      + ("; this is the original LSP, use lsp" if joints.shape[:2] == (3, 14) else ""))
         return nobody
     hidden = joints[:, 2] == 0
     if hidden.any() and (joints[:, :2] > 0).all(1)[hidden].mean() > 0.5:

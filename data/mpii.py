@@ -69,14 +69,7 @@ def draw(people: Sequence[Person], counts: Sequence[int]) -> list[list[Person]]:
     """Draws people for each split, no image in two of them.
 
     Images, sorted by name, are put in the order of `numpy.random.default_rng(2021).permutation`, with all their people.
-    Each split takes its count; the next one begins with the next image.
-
-    Args:
-        people: The people to draw from.
-        counts: The number of people of each split.
-
-    Returns:
-        The people of each split.
+    Each split takes its count of people; the next one begins with the next image.
     """
     of_image = defaultdict(list)
     for person in people:

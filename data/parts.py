@@ -9,7 +9,7 @@ from typing import TypeVar
 
 PARTS = ("train", "tune", "test")
 TUNE_SHARE = 0.05  # of the training units of a published split: as much as RegDA validates on
-TUNE, TEST = 0.15, 0.3  # of a set without one
+TUNE, TEST = 0.15, 0.3  # of a set without one; of a recording, of the frames that stay
 GAP = 0.05  # of a recording's frames, left out between two parts
 SEED = 42
 Item = TypeVar("Item")
@@ -32,15 +32,11 @@ def by_unit(items: Sequence[Item], unit: Callable[[Item], str], *, tune: float =
     return {part: [item for item in items if part_of[unit(item)] == part] for part in PARTS}
 
 
-def by_time(frames: Sequence[Item], *, tune: float = TUNE, test: float = TEST, gap: float = GAP
-            ) -> dict[str, list[Item]]:
-    """Cuts the frames of one recording, in their order, into three parts with a gap before the second and the third.
-
-    tune, test: shares of the frames that stay. gap: share of all frames that either gap leaves out.
-    """
-    left_out = round(gap * len(frames))
+def by_time(frames: Sequence[Item]) -> dict[str, list[Item]]:
+    """Cuts the frames of one recording, in their order, into three parts with a gap before the second and the third."""
+    left_out = round(GAP * len(frames))
     kept = len(frames) - 2 * left_out
-    train, tuned = round((1 - tune - test) * kept), round(tune * kept)
+    train, tuned = round((1 - TUNE - TEST) * kept), round(TUNE * kept)
     second, third = train + left_out, train + tuned + 2 * left_out
     return {"train": list(frames[:train]), "tune": list(frames[second:second + tuned]), "test": list(frames[third:])}
 

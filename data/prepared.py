@@ -70,13 +70,7 @@ def tensorflow_datasets() -> types.ModuleType:
 
 
 def features(keypoints: int | None, encoding: str, boxed: bool) -> tfds.features.FeaturesDict:
-    """Returns the schema of every prepared record.
-
-    Args:
-        keypoints: Their number, None if only the data determine it.
-        encoding: Of images given as pixels, "jpeg" or "png"; files keep their bytes.
-        boxed: Whether a record has a box.
-    """
+    """Returns the schema of the records of a `Dataset`. keypoints: their number, None if only the data determine it."""
     tfds = tensorflow_datasets()
     box = {"box": tfds.features.Tensor(shape=(4,), dtype=np.float32)} if boxed else {}
     return tfds.features.FeaturesDict({
@@ -90,19 +84,13 @@ def features(keypoints: int | None, encoding: str, boxed: bool) -> tfds.features
 
 
 def record(image: Path | bytes | np.ndarray, keypoints, visible, scale: float, name: str, box=None) -> Record:
-    """Builds one record to store.
+    """Builds one record to store. Raises InputError for a visible keypoint, a scale or a box that is not finite, and
+    for a scale or a box that is not positive.
 
-    Args:
-        image: A file, its bytes, or (H, W, 3) uint8 pixels, which are stored as PNG.
-        keypoints: (K, 2) (x, y) in pixels of the image, the centre of its top-left pixel at (0, 0); arbitrary, even
-            NaN, where not visible.
-        visible: (K,), true where labelled.
-        scale: The set's reference length in pixels of this image.
-        name: Unique within the split.
-        box: (4,) x, y, width, height in pixels of the labelled object, for builders that are `boxed`.
-
-    Raises:
-        InputError: A visible keypoint, the scale or the box is not finite, or the scale or the box is not positive.
+    image: a file, its bytes, or (H, W, 3) uint8 pixels, which are stored as PNG. keypoints: (K, 2) (x, y) in pixels of
+    the image, the centre of its top-left pixel at (0, 0); arbitrary, even NaN, where not visible. visible: (K,), true
+    where labelled. scale: the set's reference length in pixels of this image. name: unique within the split. box: (4,)
+    x, y, width, height in pixels of the labelled object, for builders that are `boxed`.
     """
     visible = np.asarray(visible, np.float32) > 0
     keypoints = np.where(visible[:, None], np.asarray(keypoints, np.float32), np.float32(0))
@@ -128,14 +116,17 @@ def png(image: np.ndarray) -> bytes:
     return stored.getvalue()
 
 
+def jpeg(image: Image.Image, **options: Any) -> bytes:
+    """Encodes an RGB image as a JPEG file of quality 95. options: of Pillow."""
+    stored = io.BytesIO()
+    image.save(stored, "JPEG", quality=95, **options)
+    return stored.getvalue()
+
+
 def encoded(image: Image.Image, lossless: bool) -> bytes:
-    """Encodes a changed image: a JPEG as JPEG (quality 95, no chroma subsampling), all else as PNG."""
+    """Encodes a changed image: a JPEG as JPEG without chroma subsampling, all else as PNG."""
     image = image.convert("RGB")
-    if lossless:
-        return png(np.asarray(image))
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=95, subsampling=0)
-    return file.getvalue()
+    return png(np.asarray(image)) if lossless else jpeg(image, subsampling=0)
 
 
 def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
@@ -259,6 +250,7 @@ def datasets() -> dict[str, Dataset]:
     found = [module.DATASET for module in modules if hasattr(module, "DATASET")]
     return {dataset.name: dataset for dataset in sorted(found, key=lambda dataset: dataset.name)}
 
+
 def dataset_named(name: str) -> Dataset:
     """Returns a dataset. Raises InputError for an unknown one."""
     known = datasets()
@@ -297,21 +289,15 @@ def prepare(
 ) -> tfds.core.GeneratorBasedBuilder:
     """Checks a downloaded folder and builds the dataset from it; on success it replaces an earlier build.
 
-    Args:
-        dataset: The dataset.
-        manual_dir: The downloaded folder, None for datasets that kpjax renders.
-        data_dir: The folder of prepared datasets.
-        on_bad_image: "stop" builds nothing and reports all images that cannot be read, "skip" leaves them out.
-        reduced_decoding: whether sources of the set are `reduced` (see `kpjax.input.source.TfdsSource`). It is stored
-            with the set: whoever opens it sees the same pixels, and no run can be resumed with others.
-        side: resizes images for crops of so many pixels (see `at_side`). Such a set lies in the folder `side-<side>`
-            of `data_dir`, which is then the `data_dir` to open it. Errors in pixels are those of the resized images.
+    Returns the builder: `builder.info.splits` has the counts, `builder.skipped` the skipped images. Raises InputError
+    as `check` does, and for images that cannot be read.
 
-    Returns:
-        The builder: `builder.info.splits` has the counts, `builder.skipped` the skipped images.
-
-    Raises:
-        InputError: As in `check`, or for images that cannot be read.
+    manual_dir: the downloaded folder, None for datasets that kpjax renders. data_dir: of prepared datasets.
+    on_bad_image: "stop" builds nothing and reports all images that cannot be read, "skip" leaves them out.
+    reduced_decoding: whether sources of the set are `reduced` (see `kpjax.input.source.TfdsSource`). It is stored with
+    the set: whoever opens it sees the same pixels, and no run can be resumed with others. side: resizes images for
+    crops of so many pixels (see `at_side`). Such a set lies in the folder `side-<side>` of `data_dir`, which is then
+    the `data_dir` to open it. Errors in pixels are those of the resized images.
     """
     if on_bad_image not in ("stop", "skip"):
         raise InputError(f"on_bad_image is {on_bad_image!r}; choose stop or skip")
@@ -379,16 +365,11 @@ def _local(folder: epath.Path) -> epath.Path:
 def open_source(
     dataset: Dataset | str, split: str, *, data_dir: Path = DEFAULT_DATA_DIR, transform: Transform
 ) -> TfdsSource:
-    """Opens a prepared dataset as a source of examples.
+    """Opens a prepared dataset, perhaps by its name. Raises InputError if it is unknown or not prepared, or has no such
+    split.
 
-    Args:
-        dataset: The dataset or its name.
-        split: In tfds's notation, for example "train", "train[:90%]" or "train+test".
-        data_dir: The folder of prepared datasets.
-        transform: Brings images of any size to a fixed one (see `kpjax.images.transforms`).
-
-    Raises:
-        InputError: The dataset is unknown or not prepared, or has no such split.
+    split: in tfds's notation, for example "train", "train[:90%]" or "train+test". data_dir: of prepared datasets.
+    transform: brings images of any size to a fixed one (see `kpjax.images.transforms`).
     """
     if isinstance(dataset, str):
         dataset = dataset_named(dataset)

@@ -67,13 +67,9 @@ def recording_of(image: Path, known: Mapping[str, Recording]) -> Recording | Non
 
 
 def read(project: str, names: Sequence[str], folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Reads the labelled frames of a project by part, without the labels that are known to be wrong.
+    """Reads the labelled frames of "tongue" or "lips" by part, without the labels that are known to be wrong.
 
-    Args:
-        project: "tongue" or "lips".
-        names: The keypoints in the order of the records.
-        folder: The project's folder, with config.yaml and labeled-data.
-        faults: Receives every fault.
+    names: the keypoints in the order of the records. folder: of the project, with config.yaml and labeled-data.
     """
     known, found = recordings(project), {part: [] for part in PARTS}
     try:
@@ -130,17 +126,11 @@ def by_hand(frame: Annotation) -> Annotation:
 
 def frames_of_videos(project: str, count: int, folder: Path, systems: Sequence[str] = (), *, tested: bool = False
                      ) -> Iterator[Record]:
-    """Yields every fifth frame of a project's videos as a record without labels.
+    """Yields every fifth frame of a project's videos as a record without labels. Raises InputError for a missing video.
 
-    Args:
-        count: The number of keypoints.
-        folder: The project's folder, with its `videos`.
-        systems: Whose videos are taken; () takes all.
-        tested: Whether the videos are of test speakers, other recordings than those that test, or of speakers in
-            neither test nor tuning.
-
-    Raises:
-        InputError: A video is missing.
+    count: of keypoints. folder: of the project, with its `videos`. systems: whose videos are taken; () takes all.
+    tested: whether the videos are of test speakers, other recordings than those that test, or of speakers in neither
+    test nor tuning.
     """
     known = recordings(project).values()
     speakers = {part: {one.speaker for one in known if one.part == part} for part in ("tune", "test")}

@@ -5,7 +5,6 @@ Labels are in `keypoints.csv`, with the columns `video`, `frame`, `keypoint`, `x
 pixels of the frame, with the centre of the first at (0, 0). Keypoints are in the order of their first row. `scale` is
 the longer side of a frame.
 """
-import io
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from data.checking import refusal_of
-from data.prepared import Dataset, Record, record
+from data.prepared import Dataset, Record, jpeg, record
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import NO_KEYPOINTS, frame_name
 from kpjax.lab.formats.video_labels import TABLE, Labels, read_labels
@@ -47,9 +46,7 @@ def _record(title: str, frame: int, image: np.ndarray, labels: Labels) -> Record
     keypoints, visible = labels.of(title, frame)
     height, width = image.shape[:2]
     visible &= ((keypoints > -0.5) & (keypoints < np.array([width, height]) - 0.5)).all(-1)
-    stored = io.BytesIO()
-    Image.fromarray(image).save(stored, "JPEG", quality=95)
-    return record(stored.getvalue(), keypoints, visible, float(max(width, height)), frame_name(title, frame))
+    return record(jpeg(Image.fromarray(image)), keypoints, visible, float(max(width, height)), frame_name(title, frame))
 
 
 def split(videos: Sequence[Video]) -> dict[str, list[tuple[Video, range]]]:

@@ -145,7 +145,7 @@ def open_domain(name: str, *, side: int, seed: int, data_dir: Path, train: int =
     test = validation if seed in TUNING_SEEDS else opened("test")
     if family == dataset:
         return Splits(train, validation, test)
-    from data.lspet import NEVER_LABELLED
+    from data.bodies import NEVER_LABELLED
     from data.other_colours import in_other_colours
 
     if people:

@@ -10,7 +10,7 @@ def skeleton_of(name: str) -> Skeleton:
     family, _, which = name.partition(":")
     dataset = family.partition("/")[0]
     if family in ("recoloured", "plain"):
-        from data.lspet import NEVER_LABELLED
+        from data.bodies import NEVER_LABELLED
 
         found, left_out = skeleton_of(which), NEVER_LABELLED if which == "lspet" else ()
         return chosen_keypoints(found, [k for k, one in enumerate(found.names) if one not in left_out])
