@@ -7,13 +7,6 @@ from data.prepared import AT_SIDE, DEFAULT_DATA_DIR, dataset_named, datasets, pr
 from kpjax.errors import InputError, summarise
 
 
-def listing() -> str:
-    """Returns one line per dataset: its name and where to download it."""
-    known = datasets()
-    width = max(len(name) for name in known)
-    return "\n".join(f"{name:{width}}  {dataset.where}" for name, dataset in known.items())
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command and returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m data", description=__doc__)
@@ -32,7 +25,8 @@ def main(arguments: list[str] | None = None) -> int:
                         "beside the others; open it with --data-dir DATA_DIR/side-PIXELS")
     options = parser.parse_args(arguments)
     if options.name is None:
-        print(listing())
+        known = datasets()
+        print(*(f"{name:{max(map(len, known))}}  {dataset.where}" for name, dataset in known.items()), sep="\n")
         return 0
     try:
         builder = prepare(dataset_named(options.name), options.manual_dir, options.data_dir,

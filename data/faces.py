@@ -26,10 +26,7 @@ def distance_of(first: int, second: int) -> Reference:
 
 
 between_eyes = distance_of(0, 1)
-
-
-OUTER_CORNERS = (36, 45)  # of the eyes, among the 68 points
-between_outer_corners = distance_of(*OUTER_CORNERS)
+between_outer_corners = distance_of(36, 45)  # of the eyes, among the 68 points
 
 
 def listed_names(path: Path, faults: list[str]) -> list[str]:

@@ -30,6 +30,7 @@ class Wave(NamedTuple):
     phase: float = 0.0
 
 
+# By the end of the parameter's name.
 REST = {"lean": 0.5, "bend": 0.5, "nod": 0.5, "arm": 0.08, "forearm": 0.42, "thigh": 0.1, "shin": 0.8, "length": 0.9,
         "height": 0.6, "x": 0.5, "y": 0.5}
 # `a_` is a random side of the body, `b_` the other one. Unnamed parameters rest.
@@ -69,7 +70,7 @@ def perform(action: str, generator: np.random.Generator, frames: int) -> np.ndar
     period = generator.uniform(*PERIOD)
     cycles = np.arange(frames) / period + generator.random()
     strength = generator.uniform(*STRENGTH)
-    pose = np.tile([_rest(parameter) for parameter in PARAMETERS], (frames, 1))
+    pose = np.tile([REST[parameter.rpartition("_")[2]] for parameter in PARAMETERS], (frames, 1))
     pose[:, -3:] += generator.uniform(-0.4, 0.4, 3)
     for name, wave in ACTIONS[action].items():
         column = PARAMETERS.index(name.replace("a_", f"{sides[0]}_", 1) if name.startswith("a_") else
@@ -79,10 +80,6 @@ def perform(action: str, generator: np.random.Generator, frames: int) -> np.ndar
     swaying = motion(generator, frames, frames_per_pose=period)
     swaying[:, -3] = 0.5  # a person's height is constant
     return np.clip(pose + SWAY * (2 * swaying - 1), 0, 1)
-
-
-def _rest(parameter: str) -> float:
-    return REST[parameter] if parameter in REST else REST[parameter.rpartition("_")[2]]
 
 
 def seventeen(points: np.ndarray) -> np.ndarray:

@@ -66,7 +66,8 @@ def motion(generator: np.random.Generator, frames: int) -> np.ndarray:
     toys = _apart(generator)
     gripper = aim = _reachable(generator.uniform(*TABLE, 2))
     bend = np.cumsum(generator.uniform(-0.6, 0.6, len(LINKS)))
-    arm = _bent(_chain(np.stack([np.sin(bend), np.cos(bend)], axis=-1)), gripper, rounds=30)
+    links = LINKS[:, None] * np.stack([np.sin(bend), np.cos(bend)], axis=-1)
+    arm = _bent(BASE + np.concatenate([np.zeros((1, 2)), np.cumsum(links, axis=0)]), gripper, rounds=30)
     path = []
     for _ in range(frames):
         if np.linalg.norm(aim - gripper) < 0.02:
@@ -90,11 +91,6 @@ def _apart(generator: np.random.Generator) -> np.ndarray:
 
 def _unit(vector: np.ndarray) -> np.ndarray:
     return vector / max(np.linalg.norm(vector), 1e-9)
-
-
-def _chain(directions: np.ndarray) -> np.ndarray:
-    """Returns the joints (6, 2) of links in the given directions (5, 2)."""
-    return BASE + np.concatenate([np.zeros((1, 2)), np.cumsum(LINKS[:, None] * directions, axis=0)])
 
 
 def _reachable(position: np.ndarray) -> np.ndarray:

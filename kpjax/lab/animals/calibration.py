@@ -56,9 +56,9 @@ def drawn_from(cutoff: float) -> float:
     return cutoff if cutoff != DEFAULT_CUTOFF else -math.inf
 
 
-def score_table_as_json(table: ScoreTable) -> dict[str, Any]:
-    """Returns the content of score_table.json in a run's folder."""
-    return table._asdict() | {"edges": table.edges.tolist(), "hit_fraction": table.hit_fraction.tolist()}
+def table_as_json(table: Any) -> dict[str, Any]:
+    """Returns what score_table.json or radius_table.json in a run's folder hold of such a table: arrays as lists."""
+    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in table._asdict().items()}
 
 
 def read_score_table(folder: Path) -> ScoreTable | None:

@@ -127,11 +127,6 @@ def missing(table: RadiusTable) -> np.ndarray:
     return np.array([max(needed(level) - table.all_units, 0) for level in table.levels])
 
 
-def radius_table_as_json(table: RadiusTable) -> dict[str, Any]:
-    """Returns the content of radius_table.json in a run's folder."""
-    return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in table._asdict().items()}
-
-
 def read_radius_table(folder: Path) -> RadiusTable | None:
     """Reads the table in a run's folder, None if there is none. Raises InputError for a file that is broken."""
     path = Path(folder) / FILE

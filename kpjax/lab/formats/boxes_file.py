@@ -20,15 +20,14 @@ from kpjax.errors import InputError
 from kpjax.files import foreign
 from kpjax.lab.formats.names import forward, json_of
 from kpjax.lab.formats.project import LARGEST, check_room, refuse
-from kpjax.lab.formats.tables import read_rows, whole_number
+from kpjax.lab.formats.tables import Key, read_rows, whole_number
 
 BOXES = "give a file with a box for each animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h"
 _SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
 _KEYS = ("image", "video", "frame", "instance")
-_Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
 
-def read_boxes(path: Path) -> Mapping[_Key, Mapping[str, np.ndarray]]:
+def read_boxes(path: Path) -> Mapping[Key, Mapping[str, np.ndarray]]:
     """Reads the boxes (4,) float64 of a file, by image or frame and name of the instance. Raises InputError that names
     all wrong rows, or if there is no box or known format."""
     path, faults = Path(path), []
@@ -42,7 +41,7 @@ def read_boxes(path: Path) -> Mapping[_Key, Mapping[str, np.ndarray]]:
     return found
 
 
-def boxes_of(file: Path, frames: Sequence[_Key]) -> tuple[tuple[str, ...], np.ndarray]:
+def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.ndarray]:
     """Reads the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where there is none, from a file.
 
     An image is found by the last parts of its path: the file may have more or fewer folders. A video is found by its
@@ -86,7 +85,7 @@ def _shared(path: str, other: str) -> int:
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
 
 
-def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+def _of_coco(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndarray]]:
     content = json_of(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(name), list) for name in
                                                 ("images", "annotations")):
@@ -96,7 +95,7 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
         raise InputError(f"{path}: two images have the same id; give every image its own")
     if len({one.get("category_id") for one in content["annotations"] if "bbox" in one and not one.get("iscrowd")}) > 1:
         raise InputError(f"{path}: it has boxes of several categories; keep those of the animals")
-    found: dict[_Key, dict[str, np.ndarray]] = {}
+    found: dict[Key, dict[str, np.ndarray]] = {}
     for at, annotation in enumerate(content["annotations"]):
         if not names.get(annotation.get("image_id")):
             faults.append(f"annotations[{at}]: its image_id is in no entry of images; correct or delete it")
@@ -108,7 +107,7 @@ def _of_coco(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]
     return found
 
 
-def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.ndarray]]:
+def boxes_of_table(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndarray]]:
     """Reads a table of boxes. faults: Receives all wrong rows. Raises InputError if its header says too little."""
     table = read_rows(path, faults, {*_KEYS, *(name for names in _SIDES for name in names)})
     columns = list(table.columns)
@@ -122,7 +121,7 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[_Key, dict[str, np.nda
         raise InputError(f"{first}: column video lacks a column frame; add the number of each frame from 0")
     if not keys and columns[0] in sides:
         raise InputError(f"{first}: no column says which image a box belongs to; add image, or video and frame")
-    found: dict[_Key, dict[str, np.ndarray]] = {}
+    found: dict[Key, dict[str, np.ndarray]] = {}
     column = "image" if {"image", "video"} & keys else columns[0]
     for row in table.rows:
         before, box = len(faults), [row.number(side) for side in sides]

@@ -237,24 +237,25 @@ def _read_instances(files: Sequence[_File], category: Any, names: Sequence[str],
         if triples is None:
             continue
         frame = frames.get((path, annotation.get("image_id")))
-        if frame is None and whole:
-            faults.append(f"{where}, image_id: no image has the id {_shown(annotation.get('image_id'))}; add the image "
-                          "or delete the annotation")
-        elif frame is not None and annotation.get("iscrowd"):
+        if frame is None:
+            if whole:
+                faults.append(f"{where}, image_id: no image has the id {_shown(annotation.get('image_id'))}; add the "
+                              "image or delete the annotation")
+        elif annotation.get("iscrowd"):
             skipped["of crowds, left out"] += 1
-        elif frame is not None and not triples[:, 2].any():
+        elif not triples[:, 2].any():
             skipped["without a labelled keypoint, left out"] += 1
-        elif frame is not None:
+        else:
             labelled, box = triples[:, 2] > 0, None
             if annotation.get("bbox") and not annotation.get("bbox_from_points"):
-                box = _numbers(annotation["bbox"])
-                if box is None or box.shape != (4,) or not np.isfinite(box).all():
+                stated = _numbers(annotation["bbox"])
+                if stated is None or stated.shape != (4,) or not np.isfinite(stated).all():
                     faults.append(f"{where}, bbox: {_shown(annotation['bbox'])} where x, y, width and height belong; "
                                   "correct or delete it")
-                    box = None
-                elif not (box[2:] > 0).all():
+                elif not (stated[2:] > 0).all():
                     skipped["with a box of no area, which is ignored"] += 1
-                    box = None
+                else:
+                    box = stated
             instances.append(instance_of(
                 frame, np.where(labelled[:, None], triples[:, :2], np.nan),
                 occluded=(triples[:, 2] == 1) & (not binary), box=box,

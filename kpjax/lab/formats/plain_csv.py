@@ -19,7 +19,7 @@ from kpjax.files import write_text
 from kpjax.lab.formats import names as naming
 from kpjax.lab.formats.options import STATED, Options
 from kpjax.lab.formats.project import Frame, Project, by_frame, check_room, instance_of
-from kpjax.lab.formats.tables import ONE_OF_TWO, Row, Rows, first_line, read_rows, rows_text, separator_of
+from kpjax.lab.formats.tables import ONE_OF_TWO, Key, Row, Rows, first_line, read_rows, rows_text, separator_of
 
 _FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")
@@ -95,19 +95,16 @@ def files_of(path: Path) -> list[Path]:
     return found
 
 
-_Key = tuple[str, int | None]  # image, or video and number of the frame
-
-
 class _Animal(NamedTuple):
     """Everything that a table says about one instance."""
 
-    frame: _Key
+    frame: Key
     track: str
     box: np.ndarray
     points: dict[str, tuple[float, float, str, str]]  # x, y, visible and occluded of each keypoint
 
 
-def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[_Key, Row], list[str], list[str]]:
+def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[Key, Row], list[str], list[str]]:
     """Returns instances, the first row of each frame, keypoints in order of appearance, and notes."""
     is_long = "keypoint" in rows.columns
     wide = [] if is_long else [column[:-2] for column in rows.columns if column.endswith("_x")
@@ -120,7 +117,7 @@ def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[_Key, Row], 
     missing += ["image (or video and frame)"] if rows.lacks("image") and rows.lacks("video", "frame") else []
     if missing:
         raise InputError(f"{label} line 1: no column {', '.join(missing)}; add it to the header and the rows")
-    animals: dict[tuple[_Key, str], _Animal] = {}
+    animals: dict[tuple[Key, str], _Animal] = {}
     frames, names, places = {}, dict.fromkeys(wide), {}
     for row in rows.rows:
         if (key := row.place()) is None:
@@ -176,7 +173,7 @@ def _box(row: Row) -> np.ndarray:
     return np.where(np.isnan(box).any(), np.nan, box)
 
 
-def _frames(root: Path, rows: Mapping[_Key, Row], video_root: Path | None) -> list[Frame]:
+def _frames(root: Path, rows: Mapping[Key, Row], video_root: Path | None) -> list[Frame]:
     images = iter(naming.image_frames([name for name, at in rows if at is None], root, [root]))
     beside = [root, *filter(None, [video_root])]
     videos = {name: naming.found_by_trailing_parts(name, beside) or root / name

@@ -25,6 +25,7 @@ _COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
 _H5_KEY = "df_with_missing"
 _ROWS, _ROW = 400_000, 20  # rows that a table may have in any case; of more, each has so many bytes: memory is theirs
 ONE_OF_TWO = "one of x and y is empty; give both or none"
+Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
 # Csv tables whose first line names their columns
 
@@ -54,11 +55,8 @@ class Row(NamedTuple):
             self.fault(f"{self.get('frame')!r:.60} where the number of a frame belongs, from 0; correct it", "frame")
         return found
 
-    def place(self, column: str = "image") -> tuple[str, int | None] | None:
-        """Returns an image's path and None, or a video's path and the number of a frame.
-
-        None, with a fault, for a row that names neither. column: of the images.
-        """
+    def place(self, column: str = "image") -> Key | None:
+        """Returns what a row is about; None, with a fault, if it names neither. column: of the images."""
         if image := self.get(column):
             return forward(image), None
         if not (video := self.get("video")):

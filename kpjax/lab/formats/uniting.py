@@ -15,7 +15,7 @@ import numpy as np
 from kpjax.errors import InputError, summarise
 from kpjax.files import sha256_of
 from kpjax.lab.formats.names import derived_flip, recordings
-from kpjax.lab.formats.project import Instance, Project
+from kpjax.lab.formats.project import Instance, Project, by_frame
 from kpjax.structures import Skeleton
 
 
@@ -72,11 +72,8 @@ def _owners(projects: Sequence[Project], names: Sequence[str], alike: bool) -> t
     """Returns which frames of each project are kept, so that each image is there once, and notes."""
     identities, labels = _identities(projects), []
     for project in projects:
-        of_frame: dict[int, list[bytes]] = {}
-        for one in project.instances:
-            points = in_names(one, project.skeleton.names, names).keypoints
-            of_frame.setdefault(one.frame, []).append(np.round(points, 6).tobytes())
-        labels.append({at: sorted(found) for at, found in of_frame.items()})
+        labels.append({at: sorted(in_names(one, project.skeleton.names, names).keypoints.round(6).tobytes()
+                                  for one in found) for at, found in enumerate(by_frame(project)) if found})
     kept: dict[Any, tuple[int, int]] = {}
     copies = set()  # of an image in the project that is kept
     same, other = [], []

@@ -5,7 +5,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.lab.animals import conformal
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table, score_table, score_table_as_json
+from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table, score_table, table_as_json
 
 
 def draws(seed, images=200, keypoints=4):
@@ -141,7 +141,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     for table in (conformal.radius_table(errors, scores, visible, levels=(0.9, 0.999)),
                   conformal.radius_table(errors[:5], scores[:5], visible[:5], recordings=list("aabbc"))):
         assert np.isinf(table.quantiles).any()
-        write_json(tmp_path / "radius_table.json", conformal.radius_table_as_json(table))
+        write_json(tmp_path / "radius_table.json", table_as_json(table))
         read = conformal.read_radius_table(tmp_path)
         for a, b in zip(read, table, strict=True):
             assert np.array_equal(a, b)
@@ -153,7 +153,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     ('"levels"', '"steps"'), ('"image"', '"frame"'), ("0.5", "0.85"), ("0.5,", ""), ("{", "["), ("0.5", '"nan"')])
 def test_a_broken_table_is_named(tmp_path, before, after):
     table = conformal.radius_table(*draws(11, 20))
-    path = write_json(tmp_path / "radius_table.json", conformal.radius_table_as_json(table))
+    path = write_json(tmp_path / "radius_table.json", table_as_json(table))
     path.write_text(path.read_text().replace(before, after, 1))
     with pytest.raises(InputError, match=r"radius_table\.json"):
         conformal.read_radius_table(tmp_path)
@@ -168,7 +168,7 @@ def test_ten_classes_between_deciles_and_the_lowest_edge_that_is_found_half_the_
     assert table.edges == pytest.approx(np.linspace(0, 99, 11))
     assert table.hit_fraction == pytest.approx([0.1] * 4 + [1.0] * 6)
     assert table.cutoff == pytest.approx(39.6)
-    write_json(tmp_path / "score_table.json", score_table_as_json(table))
+    write_json(tmp_path / "score_table.json", table_as_json(table))
     read = read_score_table(tmp_path)
     np.testing.assert_array_equal(read.edges, table.edges)
     assert read[2:] == table[2:]
@@ -179,7 +179,7 @@ def test_equal_scores_share_a_class_and_hidden_points_or_none_at_all_have_the_de
     assert score_table(scores, far, np.array([[1, 0], [1, 1]])).cutoff == DEFAULT_CUTOFF
     nothing = score_table(scores, far, np.zeros((2, 2)))
     assert np.isnan(nothing.edges).all()
-    write_json(tmp_path / "none" / "score_table.json", score_table_as_json(nothing))
+    write_json(tmp_path / "none" / "score_table.json", table_as_json(nothing))
     assert np.isnan(read_score_table(tmp_path / "none").hit_fraction).all()
     table = score_table(np.ones((4, 3)), np.zeros((4, 3)), np.ones((4, 3)))
     assert np.nansum(table.hit_fraction) == 1

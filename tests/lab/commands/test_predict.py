@@ -10,7 +10,8 @@ from predict_folder import predict_folder, rows_of
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
-from kpjax.lab.animals.conformal import radius_table, radius_table_as_json
+from kpjax.lab.animals.calibration import table_as_json
+from kpjax.lab.animals.conformal import radius_table
 from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
 from kpjax.lab.predictors import open_run
@@ -67,7 +68,7 @@ def with_radii(run, errors):
     """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that says nothing."""
     errors = np.asarray(errors, float)
     table = radius_table(errors, np.ones_like(errors), np.ones_like(errors))
-    write_json(run / "radius_table.json", radius_table_as_json(table))
+    write_json(run / "radius_table.json", table_as_json(table))
 
 
 def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path, capsys):

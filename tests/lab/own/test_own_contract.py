@@ -11,7 +11,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.images.video import find_videos, write_video
-from kpjax.lab.animals.calibration import ScoreTable, score_table_as_json
+from kpjax.lab.animals.calibration import ScoreTable, table_as_json
 from kpjax.lab.own import project as own_project, semi_supervised
 from kpjax.lab.own.declaration import first_lines
 from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
@@ -262,7 +262,7 @@ def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(given, tmp_pat
     """A start that has held images out on which its scores were as low as they are here."""
     start = Path(shutil.copytree(given["SAME"], tmp_path / "start"))
     table = ScoreTable(np.linspace(-1, -0.5, 11), np.full(10, 0.9), "mse_peak", 0.1)
-    write_json(start / "score_table.json", score_table_as_json(table))
+    write_json(start / "score_table.json", table_as_json(table))
     folder = run(own_system("regda"), ["own", "--target", given["ONE"], "--workdir", str(tmp_path), *STEPS.split(),
                                        "--start", str(start)]).parent / "adapted" / "seed-0"
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1

@@ -19,8 +19,8 @@ from kpjax import geometry
 from kpjax.files import foreign, read_content, write_text
 from kpjax.images.transforms import growth_of
 from kpjax.input.source import Source, identities
-from kpjax.lab.animals.calibration import FILE as SCORES, ScoreTable, score_table, score_table_as_json
-from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, needed, radius_table, radius_table_as_json
+from kpjax.lab.animals.calibration import FILE as SCORES, ScoreTable, score_table, table_as_json
+from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, needed, radius_table
 from kpjax.lab.formats.tables import rows_text
 from kpjax.training.evaluation import Gathered
 
@@ -251,8 +251,8 @@ def meaning_of_scores(found: Gathered, held: Animals | None, kind: str) -> dict[
     errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
     images = held and [f"{path} {number}" for path, number in zip(held.images, held.frames, strict=True)]
     recordings = held.recordings if held and len(set(held.recordings)) >= needed(max(LEVELS)) else None
-    return {SCORES: score_table_as_json(scores_of(found, kind)), RADII: radius_table_as_json(radius_table(
-        errors, found.scores, found.visible, recordings=recordings, images=images))}
+    radii = radius_table(errors, found.scores, found.visible, recordings=recordings, images=images)
+    return {SCORES: table_as_json(scores_of(found, kind)), RADII: table_as_json(radii)}
 
 
 def scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:

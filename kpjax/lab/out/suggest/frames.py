@@ -96,9 +96,9 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
         for frame in frames], bool)
 
 
-def thumbnail(image: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
-    """Returns (side * side,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare appearances."""
-    small = Image.fromarray(image).convert("L").resize((side, side), Image.Resampling.BOX)
+def thumbnail(image: np.ndarray) -> np.ndarray:
+    """Returns (THUMBNAIL**2,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare appearances."""
+    small = Image.fromarray(image).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
 
 
