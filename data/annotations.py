@@ -9,6 +9,7 @@ from PIL import Image
 
 from data.prepared import Record, encoded, record
 from kpjax.images.boxes import tight_box
+from kpjax.images.reading import BROKEN
 
 Cut = Callable[[Image.Image, np.ndarray], tuple[Image.Image, np.ndarray]]
 Reference = Callable[[np.ndarray, np.ndarray], float]  # (keypoints, visible) -> the set's reference length in pixels
@@ -62,7 +63,7 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
                     image, size = encoded(cut, lossless=pil_image.format != "JPEG"), cut.size
             if box is not None and not box[2:].any():
                 box = np.array([0, 0, *size])
-        except OSError:
+        except BROKEN:
             image, box = one.image, None  # the builder stops or skips before it applies its schema
         yield record(image, keypoints, one.visible, length(one, keypoints) or usual, one.name, box)
 

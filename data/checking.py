@@ -14,6 +14,7 @@ from PIL import Image
 from data.annotations import Annotation, Reference, diagonal, stored
 from data.prepared import Dataset
 from kpjax.errors import InputError, summarise
+from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
 
 Splits = Mapping[str, Sequence[Annotation]]
@@ -92,7 +93,7 @@ def _image_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
         try:
             with Image.open(image) as pil_image:
                 size = pil_image.size
-        except OSError:
+        except BROKEN:
             continue  # the builder decodes every image, and reports or skips broken ones
         for one in described:
             if one.size is not None and size != one.size:

@@ -16,6 +16,7 @@ from PIL import Image
 
 from data.annotations import Annotation
 from data.checking import downloaded, first_of, row
+from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
 
 LUNGS = Skeleton(
@@ -64,7 +65,7 @@ def _image(path: Path, image: Path, faults: list[str]) -> Annotation | None:
     except FileNotFoundError:
         faults.append(f"pngs/{image.name} is missing, but it has labels; download the Shenzhen set")
         return None
-    except OSError as error:
+    except BROKEN as error:
         faults.append(f"pngs/{image.name} cannot be read: {error}; download it again")
         return None
     return Annotation(path.stem, image, points * size, np.ones(count, bool),

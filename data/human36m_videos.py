@@ -21,6 +21,7 @@ from data.annotations import Annotation
 from data.checking import all_faults, entries, numbers, read_matlab, read_pickle, read_whole
 from data.parts import with_tune
 from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, jpeg, open_source, record
+from kpjax.images.reading import BROKEN
 from kpjax.images.transforms import Transform
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
 from kpjax.structures import Skeleton
@@ -116,7 +117,7 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
                     image, growth = jpeg(small), new / size
                     keypoints = (keypoints + 0.5) * growth - 0.5
                     box = np.concatenate([(box[:2] + 0.5) * growth - 0.5, box[2:] * growth])
-        except OSError:
+        except BROKEN:
             image = one.image  # the builder reports or skips it
         yield record(image, keypoints, one.visible, float(box[2:].max()), one.name, box)
 

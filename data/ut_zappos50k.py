@@ -16,6 +16,7 @@ from data.checking import refusal_of
 from data.parts import with_tune
 from data.prepared import Dataset, Record, encoded, record
 from kpjax.errors import InputError
+from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
 
 RELEASES = ("ut-zap50k-images-square", "ut-zap50k-images")
@@ -55,7 +56,7 @@ def _records(images: Sequence[Path]) -> Iterator[Record]:
             with Image.open(path) as pil_image:
                 side = max(pil_image.size)
                 image = path if pil_image.width == pil_image.height else _on_white(pil_image, side)
-        except OSError:
+        except BROKEN:
             image, side = path, 1  # the builder reports or skips it
         yield record(image, np.zeros((0, 2)), np.zeros(0), float(side), name)
 

@@ -16,6 +16,7 @@ from data.checking import refusal_of
 from data.prepared import Dataset, Record, jpeg, record
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import NO_KEYPOINTS, frame_name
+from kpjax.lab.formats.project import on_frame
 from kpjax.lab.formats.video_labels import TABLE, Labels, read_labels
 
 HELD_OUT = 0.2
@@ -44,9 +45,9 @@ def _records(chosen: Sequence[tuple[Video, range]], labels: Labels) -> Iterator[
 
 def _record(title: str, frame: int, image: np.ndarray, labels: Labels) -> Record:
     keypoints, visible = labels.of(title, frame)
-    height, width = image.shape[:2]
-    visible &= ((keypoints > -0.5) & (keypoints < np.array([width, height]) - 0.5)).all(-1)
-    return record(jpeg(Image.fromarray(image)), keypoints, visible, float(max(width, height)), frame_name(title, frame))
+    visible &= on_frame(keypoints, image.shape[1::-1])
+    return record(jpeg(Image.fromarray(image)), keypoints, visible, float(max(image.shape[:2])),
+                  frame_name(title, frame))
 
 
 def split(videos: Sequence[Video]) -> dict[str, list[tuple[Video, range]]]:

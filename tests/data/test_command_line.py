@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from data import __main__ as command, prepared
+from data import __main__ as command, human36m, human36m_videos, prepared, ut_zappos50k
+from data.annotations import Annotation, stored
 from data.prepared import Dataset, at_side, open_source, png, record
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox, Stretch
@@ -20,11 +21,8 @@ def splits_of_toys(folder):
                       for name in (folder / "list.txt").read_text().split())}
 
 
-def check_toys(folder):
-    return [f"{name} is missing" for name in ("list.txt", "licence.txt") if not (folder / name).exists()]
-
-
-TOYS = Dataset("toy_animals", SKELETON, "from the toy shop (free)", splits_of_toys, check_toys)
+TOYS = Dataset("toy_animals", SKELETON, "from the toy shop (free)", splits_of_toys, lambda folder: [
+    f"{name} is missing" for name in ("list.txt", "licence.txt") if not (folder / name).exists()])
 
 
 @pytest.fixture
@@ -79,6 +77,17 @@ def test_broken_images_stop_or_are_left_out(toys, tmp_path, capsys):
     assert source.skeleton == SKELETON
     assert sorted(source.identity(index) for index in range(3)) == ["a.jpg", "b.jpg", "c.jpg"]
     assert source[0].visible.tolist() == [1, 0]
+
+
+def test_a_png_that_is_damaged_within_is_left_to_the_builder(tmp_path):
+    """Pillow raises a SyntaxError for the second piece of its pixels."""
+    path, points = tmp_path / "broken.png", np.array([[9.0, 9], [99, 99]])
+    Image.effect_noise((600, 590), 99).convert("RGB").save(path)
+    head, mark, pixels = path.read_bytes().partition(b"IDAT")
+    path.write_bytes(head + mark + pixels.replace(b"IDAT", b"\xffDAT", 1))
+    one = Annotation("one", path, points, np.ones(2, bool), cut=human36m.cut_person, box=np.array([0, 0, 99, 99]))
+    for records in (stored({"train": [one]})["train"], human36m_videos._records([one]), ut_zappos50k._records([path])):
+        assert [found["image"] for found in records] == [path]
 
 
 def test_a_set_prepared_at_a_size_lies_beside_the_other(toys, tmp_path, capsys):

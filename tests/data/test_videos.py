@@ -13,7 +13,7 @@ from kpjax.input.video_source import in_videos, read_videos
 from kpjax.lab.formats.video_labels import TABLE, with_labels
 
 ROWS = ["video,frame,keypoint,x,y,visible", "a.mp4,0,nose,10,20,1", "a.mp4,0,tail,30,21.5,", "a.mp4,3,tail,1,2,0",
-        "a.mp4,3,nose,500,2,1", "sub/b.mp4,7,tail,5,6,1"]
+        "a.mp4,3,nose,500,2,1", "a.mp4,5,nose,-0.5,2,1", "sub/b.mp4,7,tail,5,6,1"]
 
 
 def moving(frames):
@@ -59,8 +59,9 @@ def test_labels_reach_records_and_sources(folder, tmp_path):
         np.testing.assert_allclose(one[0].keypoints, [[10, 36], [30, 37.5]], atol=1e-4)  # letterboxed by 16 rows
         assert one[0].visible.tolist() == [1, 1]
         assert one[3].visible.tolist() == [0, 0]  # one is marked so, one lies outside
+        assert one[5].visible.tolist() == [1, 0]  # on the near edge, which is inside
         assert one[17].visible.tolist() == [0, 1]
-        assert sum(float(one[row].visible.sum()) for row in range(len(one))) == 3
+        assert sum(float(one[row].visible.sum()) for row in range(len(one))) == 4
         bright = np.argwhere(one[2].image.min(-1) > 200)
         np.testing.assert_allclose(bright.mean(0), [31.5, 7.5], atol=0.5)
 
