@@ -189,10 +189,6 @@ def copied(folder):
     splits["test"][0].image.write_bytes(splits["train"][0].image.read_bytes())
 
 
-def respaced(folder):
-    (folder / TRUTH).write_text((folder / TRUTH).read_text().replace('"0.11"', '"0"', 1))
-
-
 SAMPLES = [
     Sample(atrw.DATASET, write_atrw, damages=[
         (placed("pose_tiger02_test.json", tigers((7, 8, 9), labelled=False)[0]), ["the one in ATRWEvalScript"]),
@@ -210,7 +206,8 @@ SAMPLES = [
         (without("AnnotationsByMD/400_junior/151.txt"), ["400_junior/151.txt is missing"])]),
     *(Sample(cephalometric_2023.DATASET, writer_of_stacks(packed),
              sizes={"train": 6, "validation": 1, "test": 1}, damages=[
-        (respaced, [f"{TRUTH} points entry 0 (landmark 1): expected a positive scale", "image 1 lacks 1 of 38"]),
+        (lambda folder: (folder / TRUTH).write_text((folder / TRUTH).read_text().replace('"0.11"', '"0"', 1)),
+         [f"{TRUTH} points entry 0 (landmark 1): expected a positive scale", "image 1 lacks 1 of 38"]),
         (lambda folder: (folder / STACK).write_bytes((folder / STACK).read_bytes()[:-50]), ["the file is cut off"]),
         (placed(STACK, bytes(300)), ["this is not a .mha file"])]) for packed in (False, True)),
     Sample(chest.DATASET, write_chests, constants={"chest.TRAINING": 2, "chest.VALIDATION": 1}, damages=[
@@ -237,9 +234,9 @@ def test_a_set_is_prepared_as_its_files_say(sample, tmp_path, monkeypatch):
             height, width = record["image"].shape[:2]
             np.testing.assert_array_equal(record["image"], stack_of()[int(title) - 1, :height, :width])
         monkeypatch.setattr(metaimage, "CHUNK", 100)  # small reads give the same images
-        stack = metaimage.read_stack(tmp_path / "downloaded" / STACK, [])
-        for number, image in metaimage.images(stack, {1, 5, 7}):
-            np.testing.assert_array_equal(image, stack_of()[number])
+        images = dict(metaimage.images(metaimage.read_stack(tmp_path / "downloaded" / STACK, []), {1, 5, 7}))
+        assert list(images) == [1, 5, 7]
+        np.testing.assert_array_equal(list(images.values()), stack_of()[[1, 5, 7]])
     elif name == "chest":
         source = open_source(sample.dataset, "train", data_dir=prepared, transform=Stretch(64))
         np.testing.assert_allclose([source[0].scale, source[1].scale], 64 / 512, rtol=1e-6)  # of any image

@@ -139,8 +139,8 @@ def write_lsp(folder, content=None):
         write_image(folder / "images" / f"{name}.jpg", 80, 90)
         found[name] = in_slots(points, 1 - joints[2, :, number], tight(points))
         whole[name] = in_slots(points, np.ones(14), tight(points))
-    halves = [dict(list(whole.items())[part]) for part in (slice(2), slice(2, 3))]
-    return {"train": found, "test": found, "first_half": halves[0], "second_half": halves[1]}
+    first, second = (dict(list(whole.items())[part]) for part in (slice(2), slice(2, 3)))
+    return {"train": found, "test": found, "first_half": first, "second_half": second}
 
 
 def joints_of_lspet():

@@ -120,7 +120,6 @@ def test_points_are_inside_and_on_the_object(category):
 
 # Tabletops
 
-
 def test_the_gripper_is_rendered_at_its_label():
     video = tabletop_videos(1, 6, 64, first=3)
     assert video.skeleton == ARM_AND_TOYS

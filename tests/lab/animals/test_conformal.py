@@ -83,12 +83,10 @@ def test_coverage_of_new_recordings():
 def test_points_of_a_recording_share_one_weight():
     """One recording of 30 images and three of one image: each of the four weighs a fifth."""
     errors = np.r_[np.arange(30), 100, 200, 300][:, None]
-    table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], recordings=["a"] * 30 + ["b", "c", "d"])
-    assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
-    assert (table.unit, table.all_units) == ("recording", 4)
-    table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], images=["a"] * 30 + ["b", "c", "d"])  # likewise animals of one
-    assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
-    assert (table.unit, table.all_units) == ("image", 4)
+    for unit in ("recording", "image"):  # likewise animals of one image
+        table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], **{f"{unit}s": ["a"] * 30 + ["b", "c", "d"]})
+        assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
+        assert (table.unit, table.all_units) == (unit, 4)
 
 
 def test_radii_grow_with_the_level_and_fall_with_the_score():

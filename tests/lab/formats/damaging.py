@@ -172,11 +172,6 @@ def _other_hdf5(name: str) -> Callable[[Path], None]:
     return harm
 
 
-def _emptied(root: Path) -> None:
-    shutil.rmtree(root)
-    root.mkdir()
-
-
 TABLE = "labeled-data/vid 1/CollectedData_Ann.csv"
 MULTI = ("scorer: Ann\nmultianimalproject: true\nbodyparts: MULTI!\nmultianimalbodyparts: [nose, tail]\n"
          "individuals: [anna, carl]\n")
@@ -186,7 +181,7 @@ RAT = '{"id": 2, "name": "rat", "keypoints": ["nose", "left_ear", "right_ear"]}'
 TWO_OF_EACH = "individuals,a,a,b,b\nbodyparts,nose,nose,nose,nose"
 # The kind of a project, what is wrong with it, and words of the error: where it is, or what was found.
 DAMAGES = (
-    ("coco", _emptied, "not a known annotation project"),
+    ("coco", lambda root: shutil.rmtree(root) or root.mkdir(), "not a known annotation project"),
     ("coco", lambda root: root / "labels", "no such file or folder"),
     # COCO
     ("coco", _half("labels.json"), "labels.json: cannot be read"),
