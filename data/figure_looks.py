@@ -25,27 +25,18 @@ LIMBS = 10  # with colours of their own: two halves of each arm and leg, the tor
 
 @dataclass(frozen=True)
 class Domain:
-    """A visual domain. Colours and amplitudes are fractions of white.
-
-    Attributes:
-        limb_colours: "one" for the whole figure, "per_limb" for one per limb, "clothed" for skin, shirt and trousers.
-        background: "plain" (one dark grey), "smooth" (a random 8 x 8 grid of colours, enlarged by cubic interpolation)
-            or "photo-like" (several such grids, and shapes with edges).
-        background_amplitude: Largest brightness of the background.
-        colour_low: Smallest value of a channel of a limb's colour.
-        noise: Standard deviation of each pixel.
-        outline: Brightness of a limb's border relative to its inside.
-        hidden: Fraction of joints that are covered and not labelled.
-    """
+    """A visual domain. Colours and amplitudes are fractions of white."""
 
     name: str
-    limb_colours: str = "one"
+    limb_colours: str = "one"  # for the whole figure, "per_limb", or "clothed" for skin, shirt and trousers
+    # One dark grey, "smooth" (a random 8 x 8 grid of colours, enlarged by cubic interpolation) or "photo-like" (several
+    # such grids, and shapes with edges).
     background: str = "plain"
-    background_amplitude: float = 0.12
-    colour_low: float = 0.5
-    noise: float = 0.0
-    outline: float = 0.6
-    hidden: float = 0.0
+    background_amplitude: float = 0.12  # its largest brightness
+    colour_low: float = 0.5  # smallest value of a channel of a limb's colour
+    noise: float = 0.0  # standard deviation of each pixel
+    outline: float = 0.6  # brightness of a limb's border relative to its inside
+    hidden: float = 0.0  # fraction of joints that are covered and not labelled
 
     def __post_init__(self):
         if self.limb_colours not in ("one", "per_limb", "clothed"):

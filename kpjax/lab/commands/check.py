@@ -14,7 +14,7 @@ from kpjax import InputError
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
 from kpjax.files import remove_partials
-from kpjax.images.reading import read_image
+from kpjax.images.reading import read_image, spread
 from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
 from kpjax.lab.formats.project import Project, outside
@@ -169,10 +169,8 @@ def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> Non
     if path.exists() and not overwrite:
         print(f"sheet: {path} was there before, perhaps of other labels, and stays; --overwrite draws it again")
         return
-    total = len(project.instances)
     shown = []
-    for number in np.unique(np.linspace(0, total - 1, min(count, total)).round()).astype(int).tolist():
-        one = project.instances[number]
+    for one in spread(project.instances, count):
         frame = project.frames[one.frame]
         with contextlib.suppress(InputError, OSError):  # it is among the faults
             shown.append((read_frame(frame), one, f"{frame.name} {one.track}".strip()))

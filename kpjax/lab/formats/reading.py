@@ -223,17 +223,17 @@ def _with_files(project: Project, faults: list[str], doubts: list[str], *, resca
 
 def _size(frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]) -> tuple[int, int] | None:
     """Returns width and height of a frame as shown; None, with a fault, if its file lacks it."""
-    video = videos.get(frame.path)
-    if frame.number is None:
-        if not os.path.isfile(frame.path):
-            faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
-            return None
+    if frame.number is not None:
+        video = videos.get(frame.path)
+        if video is None or 0 <= frame.number < len(video):
+            return video and video.size
+        faults.append(f"{frame.name}: {frame.path.name} has frames 0 to {len(video) - 1}; restore it, or delete the "
+                      "row")
+    elif not os.path.isfile(frame.path):
+        faults.append(f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels")
+    else:
         try:
             return image_size(frame.path)
         except InputError as error:
             faults.append(f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels")
-            return None
-    if video is None or 0 <= frame.number < len(video):
-        return video and video.size
-    faults.append(f"{frame.name}: {frame.path.name} has frames 0 to {len(video) - 1}; restore it, or delete the row")
     return None

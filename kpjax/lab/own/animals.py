@@ -16,6 +16,7 @@ from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
 from kpjax.files import foreign, make_folder, read_json, write_json
+from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
 from kpjax.lab.formats.project import Frame, Project
@@ -97,9 +98,8 @@ def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
         save_trained(job.folder / FOLDER, learnt.trained)
         write_json(job.folder / FOLDER / FILE, learnt.described)
         if found is not None and len(found):
-            numbers = np.unique(np.linspace(0, len(found) - 1, min(SHOWN, len(found))).round().astype(int))
             write_png(job.folder / IMAGES / "found_animals.png", contact_sheet(
-                [enlarged(found[int(number)].image, SHOWN_SIDE) for number in numbers]))
+                [enlarged(found[number].image, SHOWN_SIDE) for number in spread(range(len(found)), SHOWN)]))
 
 
 @functools.lru_cache(maxsize=2)

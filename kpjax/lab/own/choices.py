@@ -50,10 +50,9 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
     """Computes the statistics of a project's labelled animals, or of some by number."""
     numbers = list(range(len(project.instances)) if instances is None else instances)
     chosen = [project.instances[number] for number in numbers]
-    on_frame = [one.frame for one in project.instances if (one.visible > 0).any()]
     sides = [max(project.frames[one.frame].size) for one in chosen]
     boxes = [max(box[2:]) for box in map(box_of, chosen) if box is not None]
-    return Facts(len(project.skeleton.names), len(set(on_frame)) < len(on_frame), float(np.median(sides)),
+    return Facts(len(project.skeleton.names), crowd_of(project).most > 1, float(np.median(sides)),
                  float(np.median(reference_lengths(project)[numbers])), float(np.median(boxes)) if boxes else math.nan,
                  *_directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])),
                  project.skeleton.names)

@@ -19,6 +19,7 @@ from PIL import Image
 from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import in_bucket, read_json, write_text
+from kpjax.images.reading import spread
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
 from kpjax.lab.out.reports import pixel_errors
@@ -161,10 +162,8 @@ def _pictures(run: OwnRun) -> list[tuple[str, ...]]:
     if held is None:
         return []
     order = held.worst_first()
-    rest = order[WORST:]
-    others = [rest[n] for n in np.linspace(0, len(rest) - 1, min(OTHERS, len(rest))).round().astype(int)]
     try:
-        return [_picture(held, n, run.skeleton, run.cutoff) for n in (*order[:WORST], *others)]
+        return [_picture(held, n, run.skeleton, run.cutoff) for n in order[:WORST] + spread(order[WORST:], OTHERS)]
     except InputError as error:
         print(f"no pictures in the report: {error}")
         return []

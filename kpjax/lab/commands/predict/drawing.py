@@ -13,6 +13,7 @@ from kpjax.drawing import overlays
 from kpjax.drawing.moving import kept_on_the_way, moving_rows, write_moving
 from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
+from kpjax.images.reading import spread
 from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import LEVELS, RadiusTable, missing
@@ -193,7 +194,7 @@ def _drawn_frames(seen: Iterable[Seen], last: np.ndarray, sequence: ImageSequenc
 
 def sheet_rows(count: int) -> list[int]:
     """Returns a few rows, evenly spread."""
-    return sorted(set(np.linspace(0, count - 1, min(count, SHEET_IMAGES)).round().astype(int).tolist()))
+    return spread(range(count), SHEET_IMAGES)
 
 
 def with_sheet(seen: Iterable[Seen], sequence: ImageSequence, look: Look, skeleton: Skeleton,
