@@ -278,7 +278,7 @@ class _Loop:
         self.progress = _Progress({}, [], 0.0, 0, 0.0) if self.restored is None else _Progress(**self.restored.progress)
         self.saved = None if self.restored is None else self.step
         self.save_every = self.options.save_every or max(100, self.steps // 10)
-        self.window = Window(**self.progress.window)
+        self.window = Window(**self.progress.window | {"sums": _numbers(self.progress.window.get("sums", {}))})
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
         self.images_per_step = sum(stream.batch_size for stream in self.streams.values())
         self.first_step, self.next_look = self.step, self.step + 2

@@ -182,6 +182,7 @@ def test_not_finite(tmp_path, where, message):
     with pytest.raises(RunError, match=message):
         run(folder, spoiled(where), evaluate=None, select=None)
     assert _steps(folder) == [5]
+    run(folder, steps=6, evaluate=None, select=None)  # goes on within a window of the log, in which a metric is nan
     # Nothing but the state is wrong when step 8 is saved.
     shutil.rmtree(folder)
     if where == "gradient":
