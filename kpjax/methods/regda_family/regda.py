@@ -187,7 +187,10 @@ def regda(
 
             features, back_to_params, after = jax.vjp(target_features, params["features"], has_aux=True)
             logits, head_after = forward.train_pass(head, params["head"], head_statistics, features)
-            maps = pseudo_maps(logits)
+            if in_b and in_c:  # each has a pass of its own
+                after = forward.statistics_after_second_pass(statistics, after)
+                head_after = forward.statistics_after_second_pass(head_statistics, head_after)
+            maps, statistics, head_statistics = pseudo_maps(logits), after, head_after
             metrics |= {"nothing_positive/target": nothing_positive(logits)}
 
         # Step B: target, adversary only.
@@ -211,15 +214,11 @@ def regda(
                 truth, parts = total(in_c, {TARGET_TRUTH: Disparity(adversary_logits, maps, weights)}, views)
                 return truth, (parts, adversary_after)
 
-            statistics = forward.statistics_after_second_pass(statistics, after)
-            head_statistics = forward.statistics_after_second_pass(head_statistics, head_after)
             (_, (parts, adversary_statistics)), features_gradient = (
                 jax.value_and_grad(return_to_truth, has_aux=True)(features))
             (truth_gradient,) = back_to_params(features_gradient)
             step_down("features", truth_gradient)
             metrics |= parts | {"gradient_norm/features_target": optax.tree.norm(truth_gradient)}
-        elif in_b:
-            statistics, head_statistics = after, head_after
 
         head_part = {"head": head_statistics} if "head" in state.variables["batch_stats"] else {}
         variables = {"params": params["features"] | {"head": params["head"]}, "batch_stats": statistics | head_part}

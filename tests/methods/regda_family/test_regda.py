@@ -154,6 +154,14 @@ def test_an_iteration_equals_its_three_steps_by_hand(update, first, step, stream
     assert_near(found, expected, rtol=1e-5, atol=1e-5)
 
 
+def test_without_step_b_the_target_passes_once(first):
+    state, method = first._replace(step=jnp.int32(FULL)), build(
+        objective=without(regda_objective(margin=MARGIN), "target_false"))
+    expected = by_hand([(source, ("features", "head", "adversary")), (COME_BACK, ("features",))], state, STREAMS, SCALE)
+    found = found_in(*jax.jit(method.update)(state, STREAMS, jax.random.key(0)), ("total", "target_truth"))
+    assert_near(found, expected, rtol=1e-5, atol=1e-5)
+
+
 # What is read and what is run
 
 
