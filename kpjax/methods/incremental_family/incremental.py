@@ -11,6 +11,7 @@ which do not change. All three networks see the same augmented image, of which p
 
 Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep statistics.
 """
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,19 +19,14 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 
 from kpjax.errors import InputError
 from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import augmented, checked_views, initial_variables, train_pass, unit_range
 from kpjax.methods.incremental_family import association_forward
 from kpjax.methods.incremental_family.objectives import DISTILLATION
-from kpjax.methods.incremental_family.step_spec import (
-    Increment,
-    head_channels,
-    increment_of,
-    needed,
-    with_new_channels,
-)
+from kpjax.methods.incremental_family.step_spec import Increment, head_channels, increment_of, needed, with_new_channels
 from kpjax.methods.setup import Setup
 from kpjax.models.association import AssociationNetwork
 from kpjax.optimization import descend
@@ -99,8 +95,9 @@ def incremental(
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(model, named_key(key, "model"), images, {})
-        hidden = {name: part for name, part in fresh["params"].get("head", {}).items() if name.startswith("conv")}
-        if any(leaf.shape[-1] == keypoints for leaf in jax.tree.leaves(hidden)):
+        layers = flatten_dict(fresh["params"].get("head", {}), sep="/").items()
+        # Layers before the last: of HeatmapHead, of RSN's, of MoveNet's.
+        if any(re.search("^conv|conv1/|wise/", path) and leaf.shape[-1] == keypoints for path, leaf in layers):
             raise InputError("model", f"a hidden layer of its head has {keypoints} channels, as many as there are "
                              "keypoints; choose another width")
         if "teacher" in start:

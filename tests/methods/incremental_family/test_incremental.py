@@ -17,8 +17,9 @@ from kpjax.methods.incremental_family.association_forward import rerendered
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, increment
 from kpjax.methods.supervised_learning import supervised
-from kpjax.models import layers, small_unet
+from kpjax.models import layers, rsn, small_unet
 from kpjax.models.layers import Convolution
+from kpjax.models.movenet import MoveNetHeatmaps
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Trained
 
@@ -30,8 +31,6 @@ FIRST = increment(KEYPOINTS, old=[0], new=[1], triples=[(0, 1)], weights=WEIGHTS
 SECOND = increment(KEYPOINTS, old=[1, 0], new=[2], triples=[(1, 2)], weights=WEIGHTS)
 # It moves whatever it can: parameters without a gradient decay, and keep moving along old moments.
 RESTLESS = optax.chain(optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.1), optax.scale_by_adam())
-
-
 OPTIONS = {"optimizer": RESTLESS, "augment": no_augmentation()}
 
 
@@ -54,11 +53,13 @@ def state_of(step=FIRST):
 # Heads
 
 
-def test_hidden_layers_of_a_head_are_told_from_keypoints():
+@pytest.mark.parametrize("model", [
+    small_unet(KEYPOINTS, widths=(8, 8, 8), head_layers=2, head_width=KEYPOINTS),
+    small_unet(KEYPOINTS, widths=(8, 8, KEYPOINTS)).clone(head=MoveNetHeatmaps(KEYPOINTS)),
+    rsn(KEYPOINTS, width=3, unit_width=KEYPOINTS)], ids=["conv1", "depthwise", "res_conv1"])
+def test_hidden_layers_of_a_head_are_told_from_keypoints(model):
     with pytest.raises(InputError, match=f"a hidden layer of its head has {KEYPOINTS} channels"):
-        build(incremental, objective=OBJECTIVE, model=small_unet(
-            KEYPOINTS, widths=(8, 8, 8), head_layers=2, head_width=KEYPOINTS), **OPTIONS).init(
-                KEY, STREAMS, start() | {"increment": FIRST})
+        jax.eval_shape(method_of(model=model).init, KEY, STREAMS, start() | {"increment": FIRST})
 
 
 def test_a_step_begins_as_its_teacher_with_new_channels_in_the_head():
