@@ -136,7 +136,7 @@ def stop_if_collapsed(steps: int, *, baselines: Sequence[str] = BASELINES) -> Ca
     """
 
     def check(state: Any, step: int) -> Any:
-        for sign, count in sorted(jax.tree.map(np.asarray, dict(state.stuck)).items()):
+        for sign, count in sorted(jax.tree.map(np.min, dict(state.stuck)).items()):  # over all seeds of `over_seeds`
             painting, _, baseline = sign.partition("/")
             if count < steps or (sign != NO_LIVE_POINTS and baseline not in baselines):
                 continue
