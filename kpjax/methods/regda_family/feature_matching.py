@@ -49,9 +49,9 @@ def _each_norm(function, *trees):
 def adabn(setup: Setup) -> Method:
     """Replaces all running statistics by those of the unlabelled stream `target`, pooled over all batches seen.
 
-    After n updates they are the mean, and the mean of squares less the squared mean, over n batches. For one pass over
-    a set this is exact, up to the earlier layers, which see each batch's own statistics as they do in training. The
-    start has the `variables` of the trained network.
+    After n updates they are the mean, and the mean of the batches' unbiased variances, as BatchNorm keeps them, plus
+    the variance of their means. Earlier layers see each batch's own statistics, as they do in training. The start has
+    the `variables` of the trained network.
 
     Args:
         setup: with the augmentation that the network was trained under; plain images have other statistics. Optimizer
