@@ -1,12 +1,9 @@
 """The closed forms of transport against the loops that they stand for, and points that lie still."""
-
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kpjax.losses.pyramids import still_mass, transported, transporter_transported
-
-TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
 
 
 def random_row(keypoints, seed=0):
@@ -17,27 +14,21 @@ def random_row(keypoints, seed=0):
     return [array.astype(np.float32) for array in features + maps]
 
 
-def transporter_loop(reference, frame, maps_reference, maps):
+def loop(reference, frame, maps_reference, maps, *, transporter):
+    """Transporter's, or that of equation 2."""
     y, frame, maps_reference, maps = (np.float64(array) for array in (reference, frame, maps_reference, maps))
     for k in range(maps.shape[-1]):
         s, t = maps_reference[..., k:k + 1], maps[..., k:k + 1]
-        y = (1 - s) * (1 - t) * y + t * frame
-    return y
-
-
-def equation_2_loop(reference, frame, maps_reference, maps):
-    y, frame, maps_reference, maps = (np.float64(array) for array in (reference, frame, maps_reference, maps))
-    for k in range(maps.shape[-1]):
-        m = (1 - maps_reference[..., k:k + 1]) * (1 - maps[..., k:k + 1])
-        y = m * y + (1 - m) * frame
+        m = (1 - s) * (1 - t)
+        y = m * y + (t if transporter else 1 - m) * frame
     return y
 
 
 @pytest.mark.parametrize("keypoints", [1, 2, 7, 8])
 def test_closed_forms_are_the_loops(close, keypoints):
     row = random_row(keypoints)
-    close(transporter_transported(*map(jnp.asarray, row)), transporter_loop(*row))
-    close(transported(*map(jnp.asarray, row)), equation_2_loop(*row))
+    close(transporter_transported(*map(jnp.asarray, row)), loop(*row, transporter=True))
+    close(transported(*map(jnp.asarray, row)), loop(*row, transporter=False))
 
 
 def test_still_mass_is_the_probability_where_nothing_moves(close):

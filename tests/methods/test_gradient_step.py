@@ -48,11 +48,9 @@ def test_groups_move_at_rates_of_their_own_and_others_keep_their_state():
 
 
 def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
-    params = {"backbone": {"kernel": jnp.ones(2)}, "head": {"kernel": jnp.ones(2)},
-              "free": {"backbone": {"bias": jnp.ones(2)}}}
     gradient = {"backbone": {"kernel": jnp.array([1.0, -2.0])}, "head": {"kernel": jnp.array([1.0, -2.0])},
                 "free": {"backbone": {"bias": jnp.array([4.0, 0.0])}}}
-    optimizer = optax.chain(optax.trace(0.0), scale_backbone(0.25))
+    params, optimizer = jax.tree.map(jnp.ones_like, gradient), optax.chain(optax.trace(0.0), scale_backbone(0.25))
     moved, _ = descend(optimizer, gradient, optimizer.init(params), params, lambda step: 0.1, jnp.int32(0))
     np.testing.assert_allclose(moved["head"]["kernel"], [0.9, 1.2])
     np.testing.assert_allclose(moved["backbone"]["kernel"], [0.975, 1.05])
