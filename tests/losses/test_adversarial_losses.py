@@ -1,5 +1,4 @@
 """Ground false by area, permuted keypoints, gradient layers, and the baselines' losses. Others are in tests/papers."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

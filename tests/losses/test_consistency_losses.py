@@ -1,5 +1,4 @@
 """Consistency losses against the same written as they are defined, their gradients, and what they cost in memory."""
-
 import math
 
 import jax

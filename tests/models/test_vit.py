@@ -1,5 +1,4 @@
 """ViT: maps for images of any size, names of timm and DINOv2, files of other grids and patches, PyTorch's same maps."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

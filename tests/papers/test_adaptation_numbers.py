@@ -1,5 +1,4 @@
 """Numbers of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), computed elsewhere."""
-
 import functools
 
 import jax

@@ -2,7 +2,6 @@
 
 Maps are indexed [row, column], points are (x, y).
 """
-
 import functools
 
 import jax

@@ -2,7 +2,6 @@
 
 Maps are indexed [row, column], points are (x, y).
 """
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,4 @@
 """Parts of prepared sets that a run reads: a tuning seed no test image, and none twice; domains in other colours."""
-
 import numpy as np
 import pytest
 

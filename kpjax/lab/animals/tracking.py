@@ -102,7 +102,7 @@ def follow(tracks: Tracks, frame: int, found: Found, *, animals: int | None = No
     born, count = [], tracks.count
     for place in [place for place in places if numbers[place] == UNTRACKED]:
         if animals is not None and count >= animals:
-            nearest = min(kept, key=lambda track: np.linalg.norm(track.mean[:2] - centres[place]))
+            nearest = min((*kept, *born), key=lambda track: np.linalg.norm(track.mean[:2] - centres[place]))
             doubts.append(Doubt(frame, nearest.number, UNTRACKED, "one animal more than there are, left out"))
             continue
         numbers[place] = count

@@ -118,12 +118,18 @@ def _read_rows(rows: Rows, label: str) -> tuple[list[_Animal], dict[Key, Row], l
     if missing:
         raise InputError(f"{label} line 1: no column {', '.join(missing)}; add it to the header and the rows")
     animals: dict[tuple[Key, str], _Animal] = {}
-    frames, names, places = {}, dict.fromkeys(wide), {}
+    frames, names, places, firsts = {}, dict.fromkeys(wide), {}, {}
     for row in rows.rows:
         if (key := row.place()) is None:
             continue
         frames.setdefault(key, row)
         instance = row.get("instance") or row.get("track") or "0"
+        for owner, columns in ((key, ("video", "split", "session")), ((key, instance), ("track", *_BOX))):
+            first = firsts.setdefault(owner, row)
+            for column in columns:
+                if row.get(column) not in ("", first.get(column)):
+                    row.fault(f"{row.get(column)!r}, but {first.get(column)!r} in{first.where.removeprefix(label)}; "
+                              "make them equal", column)
         for name in wide or [row.get("keypoint")]:
             point = _point(row, name, "" if is_long else f"{name}_")
             if not name:

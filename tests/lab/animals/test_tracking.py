@@ -72,6 +72,7 @@ def test_a_known_number_bridges_any_gap_and_forbids_one_more():
     assert [sorted(of_frame.tolist()) for of_frame in (numbers[0], numbers[30], numbers[-1])] == [[0, 1], [0], [0, 1]]
     assert numbers[65].tolist() == [0, 1, UNTRACKED]
     assert [doubt.frame for doubt in doubts if "more than there are" in doubt.why] == [65]
+    assert tracked(seen[65:66], animals=2)[0][0].tolist() == [0, 1, UNTRACKED]  # on the first frame
 
 
 def test_an_animal_that_was_found_twice_has_one_track():

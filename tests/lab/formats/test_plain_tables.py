@@ -50,6 +50,14 @@ def test_splits_and_the_recordings_of_images(table):
         read_project(table("image,split,keypoint,x,y", "one.png,fold1,nose,1,2"))
 
 
+def test_rows_of_one_image_or_animal_agree_or_are_empty(table):
+    with pytest.raises(InputError, match=r"split: 'test', but 'train' in line 2.* track: .* box_x: '1'") as caught:
+        read_project(table("image,instance,split,track,box_x,box_y,box_w,box_h,keypoint,x,y",
+                           "one.png,0,train,a,0,0,9,9,nose,1,2", "one.png,0,test,b,1,0,9,9,tail,1,2",
+                           "one.png,0,,,,,,,ear,1,2"))
+    assert "line 4" not in str(caught.value)
+
+
 def test_wide_rows_and_semicolons(table):
     read = read_project(table("image;left_x;left_y;right_x;right_y", "one.png;1,5;2;;", "below/two.png;;;3;4"))
     assert read.skeleton.names == ("left", "right")

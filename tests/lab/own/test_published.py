@@ -1,5 +1,4 @@
 """MoveNet in the place of a run: names of keypoints, predictions, errors on projects, and what starts from it."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

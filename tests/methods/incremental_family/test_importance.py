@@ -1,5 +1,4 @@
 """Importances: the published numbers, a loop over images on eight devices, padding, and what is not shared."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,4 @@
 """Baselines that keep statistics while they train: the Riemannian walk and AFEC, by hand and inside the method."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,4 @@
 """What is painted from what, which term reaches which parameters, and the state of the perceptual loss."""
-
 import jax
 import jax.numpy as jnp
 import numpy as np

@@ -1,5 +1,4 @@
 """The experiment of Keypoint Pyramids: its videos, its variants, a few steps of some of them, bad input."""
-
 import jax
 import numpy as np
 import pytest

@@ -1,5 +1,4 @@
 """RegDA's experiment from the command line to the report, a few steps of everything."""
-
 import jax
 import numpy as np
 import pytest
