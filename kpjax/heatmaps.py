@@ -5,7 +5,7 @@ them to the image: "index" (heatmap = image / stride, as in the official HRNet a
 the same area). Heatmaps are (batch, height, width, keypoints).
 """
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -64,11 +64,13 @@ def gaussian_bumps(
 def image_to_heatmap(
     image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Float[Array, "3 3"]:
-    """Builds the map from image to heatmap pixels, sizes (height, width). Raises InputError for two strides."""
+    """Builds the map from image to heatmap pixels, sizes (height, width). Raises InputError where there is none."""
     strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
     if strides[0] != strides[1]:
         raise InputError("heatmap_size", f"{heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
                          f"{image_size}; divide height and width by the same number")
+    if grid not in get_args(Grid):
+        raise InputError("grid", f"{grid!r} is unknown; give index or half_pixel")
     return geometry.index_grid(strides[0]) if grid == "index" else geometry.half_pixel_grid(strides[0])
 
 
@@ -105,16 +107,15 @@ def gaussian_targets(
     Returns:
         (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its coordinates are, NaN included.
     """
-    height, width = heatmap_size
+    if keep not in ("centre", "window"):
+        raise InputError("keep", f"{keep!r} is unknown; give centre or window")
     keypoints = jnp.where(visible[..., None] > 0.5, keypoints.astype(jnp.float32), 0.0)
     cells = keypoint_cells(keypoints, image_size=image_size, heatmap_size=heatmap_size, grid=grid)
-    sides = jnp.broadcast_to(jnp.array([width, height], jnp.float32), cells.shape)
+    sides = jnp.broadcast_to(jnp.array(heatmap_size[::-1], jnp.float32), cells.shape)
     if keep == "centre":
         inside = (cells >= 0) & (cells < sides)
-    elif window is None:
-        inside = jnp.ones(cells.shape, bool)
     else:
-        reach = window * sigma
+        reach = np.inf if window is None else window * sigma
         inside = (cells + reach + 1 >= 0) & (cells - reach < sides)
     weights = jnp.where((visible > 0.5) & inside.all(-1), visible.astype(jnp.float32), 0.0)
     centres = cells if rounded else geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints)

@@ -53,6 +53,8 @@ class Skeleton:
 
     def __post_init__(self):
         count = len(self.names)
+        if isinstance(self.names, str):  # ("nose") is no tuple, and its letters would be keypoints
+            raise InputError("skeleton", f"names: {self.names!r} is one name; give a tuple, such as ({self.names!r},)")
         if wrong := [name for name in self.names if not isinstance(name, str) or not name]:
             raise InputError("skeleton", f"{wrong[0]!r} is not a name of a keypoint; give every keypoint a name")
         if repeated := sorted(name for name, times in Counter(self.names).items() if times > 1):

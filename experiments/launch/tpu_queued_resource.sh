@@ -1,7 +1,8 @@
 #!/bin/bash
-# One training on a Cloud TPU slice: ./tpu_queued_resource.sh NAME v5litepod-16 ZONE PROJECT regda demo --workdir gs://bucket/runs
+# One training on a Cloud TPU slice: tpu_queued_resource.sh NAME v5litepod-16 ZONE PROJECT regda demo --workdir gs://bucket/runs
 # Not run: no TPU was at hand. The flags are those of the manual.
 set -euo pipefail
+cd "$(dirname "$0")/../.."
 name=$1 type=$2 zone=$3 project=$4 system=$5; shift 5
 at=(--zone "$zone" --project "$project")
 
@@ -9,13 +10,16 @@ gcloud compute tpus queued-resources create "$name" --node-id "$name" --accelera
   --runtime-version v2-alpha-tpuv5-lite --spot "${at[@]}"
 # A preempted slice is gone: start this script again; the bucket has the checkpoints.
 trap 'gcloud compute tpus queued-resources delete "$name" --force --quiet "${at[@]}"' EXIT
-until [ "$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" --format 'value(state.state)')" = ACTIVE ]; do
+until state=$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" --format 'value(state.state)') \
+    && [ "$state" = ACTIVE ]; do
+  case $state in FAILED | SUSPENDED) echo "$name: $state" >&2; exit 1 ;; esac
   sleep 30
 done
 gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml README.md LICENSE "$name:" \
   --worker all "${at[@]}"
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
-  "python3 -m venv env && env/bin/pip install -q -e '.[tpu,gcs]'"
+  "python3 -m pip install -q uv && python3 -m uv venv --python 3.11 env \
+  && python3 -m uv pip install --python env -q -e '.[tpu,gcs]'"
 # The hosts find each other. All of them run the same command; the first speaks.
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   "env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"

@@ -68,8 +68,7 @@ class ArraySource:
     names: tuple[str, ...] = ()
 
     def __post_init__(self):
-        count, keypoints = len(self.examples.image), len(self.skeleton.names)
-        side = self.examples.image.shape[1]
+        (count, side), keypoints = self.examples.image.shape[:2], len(self.skeleton.names)
         wanted = {"image": (count, side, side, 3), "keypoints": (count, keypoints, 2), "visible": (count, keypoints),
                   "scale": (count,), "crop": (count, 3, 3)}
         for field, shape in wanted.items():
@@ -95,13 +94,12 @@ class ArraySource:
 
 def arrays(images: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, skeleton: Skeleton, name: str, *,
            scale: np.ndarray | None = None, crop: np.ndarray | None = None) -> ArraySource:
-    """Builds a source from stacked arrays. Raises InputError if their shapes do not match, or images are not uint8.
+    """Builds a source from stacked arrays. Raises InputError for arrays that are not as said here.
 
     Args:
         images: (N, S, S, 3) uint8.
-        keypoints, visible: (N, K, 2) px and (N, K), above 0 where labelled.
-        scale: (N,) px; the image's side if None.
-        crop: (N, 3, 3); the identity if None.
+        keypoints, visible: (N, K, 2) px, finite where labelled, and (N, K), above 0 where labelled.
+        scale, crop: (N,) px and (N, 3, 3); the image's side and the identity if None.
     """
     if images.dtype != np.uint8:
         raise InputError(f"{name}: images are {images.dtype}; give uint8 from 0 to 255, of floating point in [0, 1] as "
@@ -110,7 +108,10 @@ def arrays(images: np.ndarray, keypoints: np.ndarray, visible: np.ndarray, skele
     scale = np.full(count, side, np.float32) if scale is None else scale
     crop = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)) if crop is None else crop
     as_float = (np.asarray(field, np.float32) for field in (keypoints, np.asarray(visible) > 0, scale, crop))
-    return ArraySource(Example(images, *as_float, np.arange(count, dtype=np.int32)), skeleton, name)
+    source = ArraySource(Example(images, *as_float, np.arange(count, dtype=np.int32)), skeleton, name)
+    if not np.isfinite(source.examples.keypoints[source.examples.visible > 0]).all():
+        raise InputError(f"{name}: a labelled keypoint is not finite; correct it, or set its `visible` to 0")
+    return source
 
 
 @dataclass(frozen=True, eq=False)
@@ -344,19 +345,15 @@ def shared_images(train: Source, test: Source, *, by_name: bool = True, by_pixel
     train_names, test_names = identities(train), identities(test)
     compare_names = by_name and train_names is not None and test_names is not None
     by_test_name = {name: number for number, name in enumerate(test_names)} if compare_names else {}
-    by_test_pixels = {_pixels(test, number): number for number in range(len(test))} if by_pixels else {}
+    by_test_pixels = {digest_of(test[number].image): number for number in range(len(test))} if by_pixels else {}
     shared = {}
     for number in range(len(train)):
         twin = by_test_name.get(train_names[number]) if compare_names else None
         if twin is None and by_pixels:
-            twin = by_test_pixels.get(_pixels(train, number))
+            twin = by_test_pixels.get(digest_of(train[number].image))
         if twin is not None:
             shared[number] = twin
     return shared
-
-
-def _pixels(source: Source, number: int) -> str:
-    return digest_of(source[number].image)
 
 
 def _called(names: tuple[str, ...] | None, number: int) -> str:

@@ -33,8 +33,7 @@ def random_source(count=10, side=8, visible=1.0):
 def test_subset_renumbers_and_changes_the_digest():
     source = random_source()
     part = sources.subset(source, [7, 2])
-    assert len(part) == 2
-    assert part[0].index == 0
+    assert (len(part), part[0].index) == (2, 0)
     np.testing.assert_array_equal(part[0].image, source[7].image)
     digests = {source.digest, part.digest, sources.subset(source, [2, 7]).digest, sources.without_labels(source).digest}
     assert len(digests) == 4

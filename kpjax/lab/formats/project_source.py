@@ -184,15 +184,15 @@ def _outline(one: Instance) -> np.ndarray:
     return one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + np.stack([np.cos(angles), np.sin(angles)], -1))
 
 
-def frames_at(paths: Sequence[Path]) -> tuple[Frame, ...]:
-    """Returns all images and all frames of videos in files and folders, including subfolders.
+def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
+    """Returns all images and all frames of videos in files and folders, or one of them, including subfolders.
 
     Frames are sorted within each path; duplicates appear once. Videos are opened for their sizes, images are not. A
     file that is named is taken whatever its ending. Raises InputError for a path that is missing, holds neither, or is
     an unreadable video.
     """
     frames: dict[tuple[Path, int | None], Frame] = {}
-    for path in (Path(path).expanduser() for path in paths):
+    for path in (Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)):
         if not path.exists():
             raise InputError(f"{path}: there is no such file or folder; name images, videos or folders of them")
         before = len(frames)

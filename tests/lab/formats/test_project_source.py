@@ -71,7 +71,7 @@ def test_a_labelled_frame_among_the_unlabelled_is_seen(project, tmp_path):
 def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
     images = [np.full((16, 32, 3), 20 * number, np.uint8) for number in range(10)]
     write_video(tmp_path / "clip.mp4", iter(images), rate=10.0)
-    frames = frames_at([tmp_path])
+    frames = frames_at(str(tmp_path))
     assert [frame.number for frame in frames] == list(range(10))
     assert frames[0].size == (32, 16)
     sought = [module.read_frame(frame) for frame in frames[::3]]
