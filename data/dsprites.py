@@ -45,7 +45,7 @@ def noisy(mask: np.ndarray, noise: np.ndarray) -> np.ndarray:
 
 
 def scream(mask: np.ndarray, patch: np.ndarray, tint: np.ndarray) -> np.ndarray:
-    """Renders a sprite that inverts its background, a patch (H, W, 3) of a painting mixed with a tint (3,)."""
+    """Renders a sprite that inverts its background, a painting's patch (H, W, 3) mixed with a tint (3,), in [0, 1]."""
     behind = (patch + tint) / 2
     return np.where(mask[..., None], 1 - behind, behind)
 
