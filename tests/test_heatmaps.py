@@ -3,6 +3,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import numpy as np
 import pytest
 
@@ -175,6 +176,7 @@ def test_the_two_grids_differ_by_what_they_say():
     ({"image_size": 32, "heatmap_size": 8, "sigma": 0.0}, r"sigma: 0\.0; give a positive number"),
     ({"image_size": 32, "heatmap_size": 8, "grid": "half"}, "grid: 'half' is unknown; give index or half_pixel"),
     ({"image_size": 32, "heatmap_size": 8, "keep": "all"}, "keep: 'all' is unknown; give centre or window")])
-def test_impossible_sizes_and_unknown_names_are_refused(sizes, words):
+def test_impossible_sizes_and_unknown_names_are_refused(sizes, words, monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # refuses them before, in tests
     with pytest.raises(InputError, match=words):
         heatmaps.codec(**{"sigma": 1.0} | sizes).encode(examples(KEYPOINTS))

@@ -10,7 +10,7 @@ from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.losses.objective import Objective, views
 from kpjax.models.layers import MOMENTUM
-from kpjax.structures import Example, Streams, Variables, named_key
+from kpjax.structures import Example, Streams, named_key
 
 Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> the network's input
 
@@ -115,40 +115,3 @@ def statistics_after_second_pass(before, after):
     (after - before). This saves the second pass wherever two sub-steps see the same batch with equal weights.
     """
     return jax.tree.map(lambda old, new: new + jnp.float32(MOMENTUM) * (new - old), before, after)
-
-
-def initial_variables(
-    model: nn.Module, key: jax.Array, images: jax.Array, start: Mapping[str, Any],
-    carried: tuple[str, ...] | None = None
-) -> Variables:
-    """Initialises a model and takes over the parts that `start['variables']`, if given, provides.
-
-    Args:
-        model: the network.
-        key: of the fresh variables.
-        images: only their shape counts.
-        start: with `variables`, or without.
-        carried: the top-level names to take over, for example ('backbone', 'upsampling'); None takes all.
-
-    Raises:
-        ValueError: a part is missing or has another shape than the model's.
-    """
-    fresh = model.init(key, images, train=False)
-    fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
-    given = start.get("variables")
-    if given is None:
-        return fresh
-    merged = {}
-    for collection, parts in fresh.items():
-        merged[collection] = dict(parts)
-        for name in parts if carried is None else carried:
-            if name not in parts:
-                continue
-            if name not in given[collection]:
-                raise ValueError(f"the starting variables have no {collection}/{name}; "
-                                 f"they hold {sorted(given[collection])}")
-            shapes = [jax.tree.map(jnp.shape, tree) for tree in (parts[name], given[collection][name])]
-            if shapes[0] != shapes[1]:
-                raise ValueError(f"{collection}/{name} of the starting variables has another shape than the model's")
-            merged[collection][name] = given[collection][name]
-    return merged

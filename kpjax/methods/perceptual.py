@@ -1,14 +1,14 @@
 """Comparison of images by the features of a trained network, balanced by running averages (IMM, Jakab et al. 2018)."""
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from kpjax.errors import InputError
 from kpjax.losses.reconstruction import feature_distances, moved_averages
 from kpjax.methods.forward import NORMALISATIONS, Normalise
+from kpjax.methods.setup import needed
 from kpjax.models import FeatureMaps
 from kpjax.models.networks import NETWORKS
 from kpjax.platforms import run_once
@@ -23,29 +23,17 @@ def check_network(network: nn.Module | None, read: Collection[str], method: str)
         raise ValueError(f"{method}: perceptual is None, but the objective compares features; give the network")
 
 
-def trained_network(start: Start, method: str) -> Any:
-    """Returns the variables `start['perceptual']`. Raises InputError if they are missing."""
-    if PERCEPTUAL not in start:
-        raise InputError(f"{method}: start has no 'perceptual', the variables of the perceptual network; load them, or "
-                         "compare pixels")
-    return start[PERCEPTUAL]
-
-
 class PerceptualComparison(NamedTuple):
     """Distances of pixels and of each feature map, and their running averages, which belong to a method's state."""
 
     network: nn.Module  # `apply(variables, images)` -> feature maps, such as `kpjax.models.vgg.VGG`; never changes
     normalise: Normalise  # images in [0, 1] -> the network's input
-    first_averages: Sequence[float] | None  # pixels (in [0, 1]) first; None takes the distances of the first batch
 
-    def init(self, images: jax.Array, start: Start, method: str) -> tuple[jax.Array, Mapping[str, Any]]:
-        """Returns the first averages (layers,) float32, and the method's frozen trees."""
-        variables, given = trained_network(start, method), self.first_averages
+    def init(self, images: jax.Array, start: Start) -> tuple[jax.Array, Mapping[str, Any]]:
+        """Returns averages (layers,) float32 of zero, pixels first, and the method's frozen trees."""
+        variables = needed(start, PERCEPTUAL)
         layers = 1 + len(jax.eval_shape(self.network.apply, variables, images))
-        averages = jnp.zeros(layers, jnp.float32) if given is None else jnp.array(given, jnp.float32)
-        if averages.shape != (layers,):
-            raise ValueError(f"{method}: first_averages has {averages.size} values; give {layers}")
-        return averages, {PERCEPTUAL: variables}
+        return jnp.zeros(layers, jnp.float32), {PERCEPTUAL: variables}
 
     def run(self, state: Any, images: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Computes the distances (layers,) float32, and the state's averages with this batch in them."""
@@ -55,9 +43,7 @@ class PerceptualComparison(NamedTuple):
 
         distances = feature_distances(layers(images), jax.lax.stop_gradient(layers(targets)))
         averages = moved_averages(state.averages, distances)
-        if self.first_averages is None:
-            averages = jnp.where(state.step == 0, jax.lax.stop_gradient(distances), averages)
-        return distances, averages
+        return distances, jnp.where(state.step == 0, jax.lax.stop_gradient(distances), averages)
 
 
 # Published weights of that network

@@ -1,15 +1,20 @@
 """Parts that methods are built from, given once for all methods of a comparison."""
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 
 from kpjax.augment.augmentations import Augment
+from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
 from kpjax.methods.forward import Normalise, unit_range
 from kpjax.optimization import LearningRate
-from kpjax.structures import Example, Prediction, Skeleton, Trained
+from kpjax.structures import Example, Prediction, Skeleton, Start, Trained, Variables
 
 
 class Setup(NamedTuple):
@@ -39,3 +44,53 @@ def heatmap_predict(setup: Setup) -> Callable[[Trained, Example], Prediction]:
         return Prediction(keypoints, scores, (heatmaps,))
 
     return predict
+
+
+def initial_variables(
+    setup: Setup, key: jax.Array, images: jax.Array, start: Start, carried: tuple[str, ...] | None = None
+) -> Variables:
+    """Initialises the network and takes over the parts that `start['variables']`, if given, provides.
+
+    Args:
+        key: of the fresh variables.
+        images: only their shape counts.
+        start: with `variables`, or without.
+        carried: the top-level names to take over, for example ('backbone', 'upsampling'); None takes all.
+
+    Raises:
+        InputError: the network has not one heatmap for each keypoint, the codec another stride than they, or
+            `variables` a part that is missing or of another shape.
+    """
+    heatmaps, fresh = setup.model.init_with_output(key, images, train=False)
+    if heatmaps.shape[-1] != len(setup.skeleton.names):
+        raise InputError("skeleton", f"it has {len(setup.skeleton.names)} keypoints, and the network "
+                         f"{heatmaps.shape[-1]} heatmaps; give both the same number")
+    stride = round(1 / np.asarray(setup.codec.to_heatmap)[0, 0])
+    if images.shape[1:3] != tuple(stride * cells for cells in heatmaps.shape[1:3]):
+        raise InputError("codec", f"its stride is {stride}, and the network has heatmaps of {heatmaps.shape[1:3]} for "
+                         f"images of {images.shape[1:3]}; give it these sizes")
+    fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
+    given = start.get("variables", fresh)
+    for collection, parts in fresh.items():
+        wanted = {name: part for name, part in parts.items() if carried is None or name in carried}
+        found = {name: part for name, part in given.get(collection, {}).items() if name in wanted}
+        fresh[collection] = parts | of_same_shapes(wanted, found, "start", f"'variables' of {collection}")
+    return fresh
+
+
+def needed(start: Start, name: str) -> Any:
+    """Returns a tree of a start. Raises InputError that names a missing one."""
+    if name not in start:
+        raise InputError("start", f"{name!r} is missing; this method begins with it, and got {sorted(start)}")
+    return start[name]
+
+
+def of_same_shapes(wanted: Variables, given: Variables, argument: str, name: str) -> Variables:
+    """Returns given variables. Raises InputError with their first leaf of another place or shape than is wanted."""
+    here, there = ({path: f"{jnp.shape(leaf)}" for path, leaf in flatten_dict(tree, sep="/").items()}
+                   for tree in (wanted, given))
+    for path in sorted(here | there):
+        if here.get(path) != there.get(path):
+            raise InputError(argument, f"{path} is {there.get(path, 'absent')} in {name} and "
+                             f"{here.get(path, 'absent')} in the model; give those of its architecture")
+    return given

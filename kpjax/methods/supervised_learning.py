@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from kpjax.heatmaps import Codec
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import augmented, empty_images, initial_variables, train_pass
+from kpjax.methods.forward import augmented, empty_images, train_pass
 from kpjax.methods.gradient_step import State, gradient_step
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
 HeatmapLoss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (heatmaps, targets, weights) -> scalar
@@ -38,7 +38,7 @@ def supervised(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, stream: str = "l
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, stream)
-        variables = initial_variables(setup.model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:

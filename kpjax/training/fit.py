@@ -219,8 +219,10 @@ def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: 
         named_key(named_key(key, stage), "init"), shard(first, mesh), start)
     init = functools.partial(compiled, *drawn_from)
     with _shapes_in_errors(stage, first):
-        template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
-                                compiled.trace(*drawn_from).out_info)
+        traced = compiled.trace(*drawn_from)
+    _check_start(start, traced)
+    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+                            traced.out_info)
     identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
 
     with contextlib.ExitStack() as stack:
@@ -434,6 +436,15 @@ def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, 
         raise InputError("steps", f"{steps}; give at least 1")
     if select is not None and evaluate is None:
         raise InputError(f"the result is to be selected by {select.metric!r}, but there is no evaluation")
+
+
+def _check_start(start: Start, traced: jax.stages.Traced) -> None:
+    """Refuses a start of which a traced `init` reads nothing, such as one with a misspelt name."""
+    init = traced.jaxpr.jaxpr
+    read = {id(value) for step in init.eqns for value in step.invars} | {id(value) for value in init.outvars}
+    given = len(jax.tree.leaves(start))
+    if given and not any(id(value) in read for value in init.invars[-given:]):
+        raise InputError("start", f"this method reads none of {', '.join(start)}; give the names of its docstring")
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from tiny_parts import CODEC, Features, batch, build, start, streams_of, tiny_py
 
 from kpjax.augment.augmentations import random_affine
 from kpjax.errors import InputError
+from kpjax.heatmaps import codec
 from kpjax.images.boxes import landmark_box
 from kpjax.losses.objective import Term
 from kpjax.losses.pyramids import parent_of_child
@@ -73,14 +74,17 @@ ROWS = [
         adaptation, easy_hard, image_generation, regda, semi_supervised, source_free, teacher_adaptation)],
     *[(functools.partial(begun, factory, streams=FEWER), "8 of labelled, 4 of unlabelled") for factory in (
         easy_hard, image_generation, semi_supervised)],
+    (lambda: begun(supervised, model=small_unet(5)), "3 keypoints, and the network 5 heatmaps"),
+    (lambda: begun(supervised, codec=codec(image_size=32, heatmap_size=4, sigma=1.0)), "codec: its stride is 8, .*16"),
+    (lambda: begun(supervised, {"variables": {"params": {}}}), "is absent in 'variables' of params"),
     (lambda: over_seeds(build(supervised), 0), "count"),
     *[(functools.partial(normalise, jnp.zeros((1, 4, 4, 3), jnp.uint8)), "images are uint8; .* divide by 255")
       for normalise in (imagenet_normalise, symmetric_normalise)],
     # Adaptation
-    (lambda: begun(adaptation, {"core": None}), "no 'core'"),
-    (lambda: begun(adaptation, model=small_unet(3, widths=(4, 4, 8))), "is absent in the core"),
+    (lambda: begun(adaptation, {"core": None}), "'core' is missing"),
+    (lambda: begun(adaptation, model=small_unet(3, widths=(4, 4, 8))), "is absent in the core and"),
     (lambda: begun(adaptation, model=small_unet(5)), "5 heatmaps"),
-    (lambda: begun(adaptation, perceptual=Features(), **FEATURES), "no 'perceptual'"),
+    (lambda: begun(adaptation, perceptual=Features(), **FEATURES), "'perceptual' is missing"),
     (lambda: begun(adaptation, **FEATURES), "perceptual is None"),
     (lambda: identity_projections(KERNELS, convolutions(5)), "chooses none"),
     (lambda: merge({"conv": {"kernel": 1, "bias": 2}}, {"conv": {"kernel": 3}}), "is in two"),
@@ -103,7 +107,7 @@ ROWS = [
     (lambda: begun(incremental, {"association": None}), "'association' is missing"),
     (lambda: begun(incremental, {"anchor": trained_model()["params"]}, objective=incremental_objective(CODEC) | {
         "penalty": penalty_term()}), "'importance' is missing"),
-    (smaller_association, "another shape"),
+    (smaller_association, r"triple_0/kernel is \(1, 3\) in 'association' and \(2, 3\)"),
     (program_for_other_devices, "incompatible devices"),
     # Pyramids
     (lambda: pyramid(objective=pyramids_objective(transport=(0.1, 1.0, 1.0))), "reads 'transport_level3'"),
@@ -115,7 +119,7 @@ ROWS = [
     (lambda: parent_of_child(10, 5), "multiple of 10, for example 10$"),
     (lambda: parent_of_child(4, 0), "multiple of 4, for example 4$"),
     (lambda: pyramid(still=StillCamera(), augment=random_affine(degrees=40.0)), "not augmented"),
-    (lambda: pyramid(still=StillCamera(), augment=None), "no 'still'"),
+    (lambda: pyramid(still=StillCamera(), augment=None), "'still' is missing"),
     (lambda: pyramid(streams=images(16, 17)), "feature pyramid"),
     (lambda: begun(pyramids, network=tiny_pyramid().clone(transport_decoders=(tiny_pyramid().decoder,) * 2)),
      "of 16 x 16"),

@@ -158,7 +158,6 @@ def test_every_stage_of_every_variant_can_be_traced(name):
             if any(stage.alike(other) for other in traced):
                 continue
             traced.append(stage)
-            assert stage.steps > 0
             after, metrics = jax.eval_shape(stage.method.update, stage.state, dict(stage.streams), jax.random.key(1))
             assert jax.tree.structure(after) == jax.tree.structure(stage.state), (variant, stage.name)
             assert "loss/total" in metrics or stage.name == "statistics", (variant, stage.name)

@@ -53,7 +53,6 @@ def test_result_is_the_best_and_last_is_the_last(whole):
     assert fitted.step == min(errors, key=errors.get) != 14
     assert fitted.metrics["val/error"] == errors[fitted.step] == error_of(fitted.trained)["val/error"]
     assert error_of(fitted.last)["val/error"] == errors[14]
-    assert fitted.images_per_second > 0
     # Those that were the best when one of the newest two was written are kept too.
     assert {fitted.step, 14} <= set(_steps(folder))
     assert len(_steps(folder)) <= 4
@@ -96,7 +95,6 @@ def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
     assert (resumed.step, resumed.metrics) == (whole[1].step, whole[1].metrics)
     assert resumed.evaluations == whole[1].evaluations
     assert rows(tmp_path) == rows(whole[0])
-    assert resumed.wall_seconds > 0
 
 
 def test_a_finished_run_trains_nothing(whole):
@@ -121,6 +119,7 @@ REFUSED = {
                       "'labelled': batch size 12 .* 8 devices; use 8 or 16"),
     "larger than the set": ({"streams": {"labelled": Batches(Images(5))}}, "batch size 8 is larger than its set of 5"),
     "no evaluation": ({"evaluate": None}, "'val/error', but there is no evaluation"),
+    "unread start": ({"start": {"variabels": {"w": np.ones(3)}}}, "start: this method reads none of variabels"),
     "no steps": ({"steps": 0}, "steps: 0"),
     "shapes": ({"streams": {"labelled": Larger()}}, r"^main: network, codec and streams do not fit \(labelled: images "
                r"\(8, 8, 8, 3\) uint8, keypoints \(8, 2, 2\)\): dot_general requires"),
@@ -138,8 +137,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_with_one_line(whole, tmp_path, name):
     options, message = REFUSED[name]
-    fresh = name in ("missing stream", "not divisible", "larger than the set", "no evaluation", "another metric",
-                     "shapes")
+    fresh = [*REFUSED].index(name) < [*REFUSED].index("config")
     with pytest.raises(InputError, match=message) as refused:
         run(tmp_path if fresh else whole[0], **options)
     assert "\n" not in str(refused.value)

@@ -27,8 +27,8 @@ from kpjax.methods.adaptation_family.parametrisation import Parametrisation, ada
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
 from kpjax.methods.forward import Normalise, augmented, checked_views, train_pass, unit_range
 from kpjax.methods.gradient_step import gradient_steps
-from kpjax.methods.perceptual import PERCEPTUAL, check_network, trained_network
-from kpjax.methods.setup import Setup
+from kpjax.methods.perceptual import PERCEPTUAL, check_network
+from kpjax.methods.setup import Setup, needed, of_same_shapes
 from kpjax.models.residual_generator import residual_generator_for
 from kpjax.optimization import Schedule
 from kpjax.structures import (
@@ -203,7 +203,7 @@ def adaptation(
                              f"{generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide")
         frozen = {"core": core} if core else {}
         if PERCEPTUAL in read:
-            frozen[PERCEPTUAL] = trained_network(start, "adaptation")
+            frozen[PERCEPTUAL] = needed(start, PERCEPTUAL)
         groups = {"landmarks": params, "generator": {"generator": fresh_generator["params"]}}
         optimizer_state = {name: setup.optimizer.init(group) for name, group in groups.items()}
         return State(jnp.int32(0), {"params": params, "batch_stats": variables["batch_stats"]},
@@ -273,21 +273,10 @@ def plain_variables(trained: Trained, parametrisation: Parametrisation) -> Varia
 
 def _with_core(fresh: Variables, start: Start) -> Variables:
     """Returns fresh variables with all but the head taken from `start['core']`."""
-    if "core" not in start:
-        raise InputError("adaptation", "start has no 'core', the variables of a trained network; give them, or train "
-                         "from scratch")
-    taken = {}
-    for collection, tree in fresh.items():
-        wanted, given = (flatten_dict({name: part for name, part in parts.items() if name != HEAD})
-                         for parts in (tree, start["core"].get(collection, {})))
-        for path in sorted(set(wanted) | set(given)):
-            shapes = [str(leaves[path].shape) if path in leaves else "absent" for leaves in (given, wanted)]
-            if shapes[0] != shapes[1]:
-                raise InputError("core", f"{'/'.join(path)} is {shapes[0]} in the core and {shapes[1]} in the model; "
-                                 "give a core of the model's architecture")
-        core = {name: start["core"][collection][name] for name in tree if name != HEAD}
-        taken[collection] = dict(tree) | core
-    return taken
+    wanted, given = ({collection: {name: part for name, part in tree.get(collection, {}).items() if name != HEAD}
+                      for collection in fresh} for tree in (fresh, needed(start, "core")))
+    core = of_same_shapes(wanted, given, "core", "the core")
+    return {collection: fresh[collection] | core[collection] for collection in fresh}
 
 
 def _generate(generator: nn.Module, params, statistics, appearance: jax.Array, maps: jax.Array):

@@ -28,8 +28,8 @@ from kpjax.methods.incremental_family.association_forward import (
     labelled_triples,
     slot,
 )
-from kpjax.methods.incremental_family.step_spec import increment_of, needed
-from kpjax.methods.setup import Setup
+from kpjax.methods.incremental_family.step_spec import increment_of
+from kpjax.methods.setup import Setup, needed
 from kpjax.models.association import AssociationNetwork, input_windows
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, named_key

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax import geometry
-from kpjax.errors import InputError
 from kpjax.heatmaps import Codec
 from kpjax.methods.forward import train_pass
+from kpjax.methods.setup import of_same_shapes
 from kpjax.models.association import AssociationInputs
 from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Example, Variables, named_key
@@ -107,11 +107,7 @@ def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables
     """
     if not any(name.startswith("triple_") for name in given["params"]):
         return fresh
-    shapes = [jax.tree.map(jnp.shape, {name: tree[name] for name in fresh}) for tree in (fresh, given)]
-    if shapes[0] != shapes[1]:
-        raise InputError("start", f"'association' holds {', '.join(sorted(given['params']))} of another shape than the "
-                         f"{len(fresh['params'])} of this method; use the network and slots of the first stage")
-    return {name: given[name] for name in fresh}
+    return of_same_shapes(fresh, {name: given[name] for name in fresh}, "start", "'association'")
 
 
 def rerendered(codec: Codec, heatmaps: jax.Array) -> jax.Array:

@@ -23,11 +23,11 @@ from flax.traverse_util import flatten_dict
 
 from kpjax.errors import InputError
 from kpjax.losses.objective import Objective, total
-from kpjax.methods.forward import augmented, checked_views, initial_variables, train_pass, unit_range
+from kpjax.methods.forward import augmented, checked_views, train_pass, unit_range
 from kpjax.methods.incremental_family import association_forward
 from kpjax.methods.incremental_family.objectives import DISTILLATION
-from kpjax.methods.incremental_family.step_spec import Increment, head_channels, increment_of, needed, with_new_channels
-from kpjax.methods.setup import Setup
+from kpjax.methods.incremental_family.step_spec import Increment, head_channels, increment_of, with_new_channels
+from kpjax.methods.setup import Setup, initial_variables, needed
 from kpjax.models.association import AssociationNetwork
 from kpjax.optimization import descend
 from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, Variables, named_key
@@ -94,17 +94,17 @@ def incremental(
         given = {name: needed(start, name) for name, wanted in required.items() if wanted}
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
-        fresh = initial_variables(model, named_key(key, "model"), images, {})
+        fresh = initial_variables(setup, named_key(key, "model"), images, {})
         layers = flatten_dict(fresh["params"].get("head", {}), sep="/").items()
         # Layers before the last: of HeatmapHead, of RSN's, of MoveNet's.
         if any(re.search("^conv|conv1/|wise/", path) and leaf.shape[-1] == keypoints for path, leaf in layers):
             raise InputError("model", f"a hidden layer of its head has {keypoints} channels, as many as there are "
                              "keypoints; choose another width")
         if "teacher" in start:
-            copied = initial_variables(model, named_key(key, "model"), images, {"variables": start["teacher"]})
+            copied = initial_variables(setup, named_key(key, "model"), images, {"variables": start["teacher"]})
             variables = with_new_channels(named_key(key, "head"), copied, fresh, step.new)
         else:
-            variables = initial_variables(model, named_key(key, "model"), images, start)
+            variables = initial_variables(setup, named_key(key, "model"), images, start)
         frozen = {"increment": step} | given
         if needs_teacher:
             frozen["teacher"] = {name: given["teacher"].get(name, {}) for name in fresh}

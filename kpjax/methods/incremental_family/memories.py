@@ -18,7 +18,7 @@ import jax.numpy as jnp
 
 from kpjax.losses.continual import Walk, start_walk, walk_importance, walk_on
 from kpjax.methods.incremental_family.incremental import State, Tracker
-from kpjax.methods.incremental_family.step_spec import needed
+from kpjax.methods.setup import needed
 from kpjax.structures import Metrics, Start, Trained, Variables
 
 

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.structures import Start
 
 NEW_CHANNEL_DEVIATION = 1e-3  # of the weights that a new keypoint's channel starts with
 
@@ -83,13 +82,6 @@ def increment_of(tree: Mapping[str, Any], keypoints: int, slots: int = 1) -> Inc
     if found.old.shape != (keypoints,):
         raise InputError("increment", f"made for {found.old.shape[0]} keypoints, but the network has {keypoints}")
     return found
-
-
-def needed(start: Start, name: str) -> Any:
-    """Returns a tree of a start. Raises InputError that names a missing one."""
-    if name not in start:
-        raise InputError("start", f"{name!r} is missing; this method continues from it, and got {sorted(start)}")
-    return start[name]
 
 
 # The head

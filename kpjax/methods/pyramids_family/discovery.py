@@ -27,6 +27,7 @@ from kpjax.losses.pyramids import parent_of_child
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.forward import Normalise, check_equal_batches, deinterleave, interleave, unit_range
 from kpjax.methods.gradient_step import gradient_step
+from kpjax.methods.setup import needed
 from kpjax.models.pyramid import KeypointLevels
 from kpjax.optimization import LearningRate
 from kpjax.structures import Example, Metrics, Prediction, Skeleton, Start, Streams, Trained, Variables, named_key
@@ -188,9 +189,7 @@ def discovery_functions(
         variables = _grafted(fresh, start.get("network", {}), "start['network']")
         averages, frozen = ((), {}) if comparison is None else comparison.init(images, start)
         if still:
-            if STILL not in start:
-                raise InputError("start has no 'still', but frames are those of a still camera; give `still_videos`")
-            frozen = {**frozen, STILL: start[STILL]}
+            frozen = {**frozen, STILL: needed(start, STILL)}
         return State(jnp.int32(0), variables, averages, optimizer.init(variables["params"]), first_counts(paintings),
                      frozen)
 

@@ -60,7 +60,7 @@ def keynet(
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
     read = checked_views(objective, (discovery.POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
     check_network(perceptual, read, "keynet")
-    of_features = PerceptualComparison(perceptual, perceptual_normalise, None)
+    of_features = PerceptualComparison(perceptual, perceptual_normalise)
     comparison = _balanced(of_features) if PERCEPTUAL in read else None
 
     def forward(network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool) -> discovery.Outputs:
@@ -86,4 +86,4 @@ def _balanced(of_features: PerceptualComparison) -> discovery.Comparison:
         distances, averages = of_features.run(state, outputs[RECONSTRUCTION], streams[discovery.FRAME].image)
         return {**outputs, PERCEPTUAL: balanced_distances(distances, averages)}, averages
 
-    return discovery.Comparison(lambda images, start: of_features.init(images, start, "keynet"), run)
+    return discovery.Comparison(of_features.init, run)

@@ -17,9 +17,9 @@ from flax import linen as nn
 
 from kpjax.losses.adversarial import domain_confusion, multi_kernel_mmd, scale_gradient, warm_start
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import augmented, deinterleave, empty_images, initial_variables, interleave, train_pass
+from kpjax.methods.forward import augmented, deinterleave, empty_images, interleave, train_pass
 from kpjax.methods.gradient_step import gradient_steps
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.layers import MOMENTUM, BatchNorm
 from kpjax.optimization import Schedule
@@ -62,7 +62,7 @@ def adabn(setup: Setup) -> Method:
 
     def init(key: jax.Array, streams: Streams, start: Start) -> BatchStatisticsState:
         images = empty_images(setup.augment, streams, "target")
-        variables = initial_variables(setup.model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         zeros = _each_norm(lambda norm: jnp.zeros_like(norm["mean"]), variables["batch_stats"])
         return BatchStatisticsState(jnp.int32(0), variables, zeros, zeros, {})
 
@@ -126,7 +126,7 @@ def _feature_matching(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "source")
-        variables = initial_variables(model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         states = {"model": optimizer.init(variables["params"])}
         discriminator_variables = {}
         if discriminator is not None:

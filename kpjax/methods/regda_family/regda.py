@@ -23,7 +23,7 @@ from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total, views as views_read
 from kpjax.methods import forward
 from kpjax.methods.gradient_step import gradient_steps
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.optimization import Schedule, descend
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
@@ -134,7 +134,7 @@ def regda(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = forward.empty_images(setup.augment, streams, "source")
-        variables = forward.initial_variables(model, named_key(key, "model"), images, start, carried)
+        variables = initial_variables(setup, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
         fresh = head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
         adversary_variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}

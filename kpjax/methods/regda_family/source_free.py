@@ -36,10 +36,10 @@ from kpjax.heatmaps import Codec
 from kpjax.losses.consistency import surest
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import augmented, checked_views, empty_images, initial_variables, train_pass
+from kpjax.methods.forward import augmented, checked_views, empty_images, train_pass
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.regda_family.teacher_adaptation import State, hide_one_box, networks, target_view
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import HeatmapLoss
 from kpjax.optimization import ema
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
@@ -112,7 +112,7 @@ def source_free(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "target")
-        variables = initial_variables(model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         kept: dict[str, Any] = {"poses": dict(start["poses"])} if start.get("poses") else {}
         return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), kept)
 

@@ -31,9 +31,9 @@ from kpjax.heatmaps import Codec, decode_argmax, gaussian_bumps
 from kpjax.losses.consistency import surest, transformation_equivariance
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import augmented, checked_views, empty_images, initial_variables, train_pass
+from kpjax.methods.forward import augmented, checked_views, empty_images, train_pass
 from kpjax.methods.gradient_step import gradient_step
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.optimization import ema
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
@@ -125,7 +125,7 @@ def teacher_adaptation(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "source")
-        variables = initial_variables(model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), {})
 
     def restyle(key, content, style):

@@ -11,10 +11,10 @@ import optax
 
 from kpjax.losses import adversarial
 from kpjax.losses.heatmap import heatmap_kl
-from kpjax.methods.forward import augmented, empty_images, initial_variables, train_pass
+from kpjax.methods.forward import augmented, empty_images, train_pass
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints, nothing_positive
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import Schedule, descend
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
@@ -33,7 +33,7 @@ def _init(setup: Setup, carried: tuple[str, ...]):
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "source")
-        variables = initial_variables(model, named_key(key, "model"), images, start, carried)
+        variables = initial_variables(setup, named_key(key, "model"), images, start, carried)
         shape = jax.eval_shape(lambda: model.apply(variables, images, train=False, method="features"))
         fresh = model.head.init(named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False)
         adversary = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}

@@ -23,7 +23,7 @@ from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods import forward
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.semi_supervised_family.objectives import LABELLED, STREAMS, UNLABELLED
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
@@ -67,7 +67,7 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         forward.check_equal_batches({name: streams[name] for name in STREAMS})
         images = forward.empty_images(setup.augment, streams, LABELLED)
-        variables = forward.initial_variables(model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:

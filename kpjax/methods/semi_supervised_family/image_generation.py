@@ -26,14 +26,13 @@ from kpjax.methods.forward import (
     checked_views,
     empty_images,
     imagenet_normalise,
-    initial_variables,
     interleave,
     joint_pass,
 )
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
 from kpjax.methods.semi_supervised_family.objectives import SQUARES, STREAMS, warped
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.image_generation import image_generator_for, normalised_points
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
@@ -124,7 +123,7 @@ def image_generation(
     model = setup.model
     read = checked_views(objective, (*VIEWS, PERCEPTUAL), "image_generation")
     check_network(perceptual, read, "image_generation")
-    comparison = PerceptualComparison(perceptual, perceptual_normalise, None)
+    comparison = PerceptualComparison(perceptual, perceptual_normalise)
     passes = tuple(view for view in VIEWS if view in read)
     rebuilt = {view: stream for view, stream in MOVED.items() if view in read}
     needed = tuple(stream for stream in STREAMS if stream in {*passes, *rebuilt.values()})
@@ -135,13 +134,13 @@ def image_generation(
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({stream: streams[stream] for stream in needed})
         images = empty_images(setup.augment, streams, needed[0])
-        variables = initial_variables(model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         params, generator_variables, averages, frozen = variables["params"], {}, (), {}
         if rebuilt:
             generator_variables = initial_generator(named_key(key, "generator"), images)
             params = params | {"generator": generator_variables["params"]}
         if PERCEPTUAL in read:
-            averages, frozen = comparison.init(_shrunk(images, size), start, "image_generation")
+            averages, frozen = comparison.init(_shrunk(images, size), start)
         return State(jnp.int32(0), variables, generator_variables, averages, setup.optimizer.init(params), frozen)
 
     def initial_generator(key: jax.Array, images: jax.Array) -> Variables:

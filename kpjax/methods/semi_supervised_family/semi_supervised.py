@@ -43,7 +43,7 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     heatmaps_and_features,
     initial_semantic,
 )
-from kpjax.methods.setup import Setup, heatmap_predict
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 
@@ -85,7 +85,7 @@ def semi_supervised(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = forward.empty_images(setup.augment, streams, streams_read[0])
-        variables = forward.initial_variables(model, named_key(key, "model"), images, start)
+        variables = initial_variables(setup, named_key(key, "model"), images, start)
         if described:
             fresh = initial_semantic(model, named_key(key, "semantic"), variables, images, feature_width)
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}

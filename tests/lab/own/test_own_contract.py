@@ -198,7 +198,6 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     held = [project.instances[number] for number in own_project.hold_out(project).held_out]
     np.testing.assert_allclose(after.true_keypoints[:, 3], [one.keypoints[2] for one in held], atol=1e-4)
     assert not held_out[0].visible[2]
-    assert data.train[0].scale > 0
     # Without a line between old and new keypoints the nearest ones make the triple.
     (triple,) = triples_of(this, known, 1, data.train)
     assert triple[0] < 3 <= min(triple[1:])

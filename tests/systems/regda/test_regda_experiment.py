@@ -38,7 +38,6 @@ def test_results_are_complete(ran, variants):
             for choice in ("best_target", "best_validation"):
                 assert found[f"{choice}/step"] == own
                 assert found[f"{choice}/target/pck"] == pytest.approx(found["target/pck"])
-        assert results["images"] > 0
         for domain in ("source", "target"):
             each = [found[f"{domain}/pck/{name}"] for name in points.names]
             assert found[f"{domain}/pck"] == pytest.approx(np.mean(each), abs=1e-6)
