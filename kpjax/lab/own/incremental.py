@@ -18,6 +18,7 @@ from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_from, renamed
 from kpjax.methods import published
+from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
 from kpjax.platforms import run_once
 from kpjax.systems import incremental
@@ -71,13 +72,12 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
 
     def of_leaf(path, leaf):
         name = "/".join(str(key.key) for key in path)
-        given, channels = np.asarray(known.get(name, ())), path[1].key == "head" and leaf.shape[-1:] == (keypoints,)
-        if channels and given.shape == (*leaf.shape[:-1], count):
-            return np.concatenate([given, np.asarray(leaf)[..., count:]], -1)
-        if channels or given.shape != leaf.shape:
-            raise InputError("old", f"{name} of its network is {given.shape} where {leaf.shape} is needed; leave its "
-                             f"options as they are, and add a keypoint if its head has a layer of {keypoints} channels")
-        return given
+        given, channels = np.asarray(known.get(name, ())), has_channels(path, leaf, keypoints)
+        needed = (*leaf.shape[:-1], count) if channels else leaf.shape
+        if given.shape != needed:
+            raise InputError("old", f"{name} of its network is {given.shape} where {needed} is needed; leave its "
+                             "options as they are")
+        return np.concatenate([given, np.asarray(leaf)[..., count:]], -1) if channels else given
 
     return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 

@@ -11,7 +11,6 @@ which do not change. All three networks see the same augmented image, of which p
 
 Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep statistics.
 """
-import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -19,9 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
 
-from kpjax.errors import InputError
 from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import augmented, checked_views, train_pass, unit_range
 from kpjax.methods.incremental_family import association_forward
@@ -80,8 +77,7 @@ def incremental(
 
     Raises:
         ValueError: a term reads an unknown output.
-        InputError: from `init`, if the start lacks a tree that a term reads, and for a head with a hidden layer of K
-            channels, which cannot be told from keypoints.
+        InputError: from `init`, if the start lacks a tree that a term reads.
     """
     read = checked_views(objective, OUTPUTS, "incremental")
     ka_net = association or AssociationNetwork()
@@ -95,11 +91,6 @@ def incremental(
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(setup, named_key(key, "model"), images, {})
-        layers = flatten_dict(fresh["params"].get("head", {}), sep="/").items()
-        # Layers before the last: of HeatmapHead, of RSN's, of MoveNet's.
-        if any(re.search("^conv|conv1/|wise/", path) and leaf.shape[-1] == keypoints for path, leaf in layers):
-            raise InputError("model", f"a hidden layer of its head has {keypoints} channels, as many as there are "
-                             "keypoints; choose another width")
         if "teacher" in start:
             copied = initial_variables(setup, named_key(key, "model"), images, {"variables": start["teacher"]})
             variables = with_new_channels(named_key(key, "head"), copied, fresh, step.new)

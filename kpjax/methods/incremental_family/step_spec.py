@@ -3,6 +3,7 @@
 The network has a channel for each keypoint of the whole protocol from the start. Old, new and unknown keypoints of a
 step are masks over channels. A head grows by redrawing the channels of the new keypoints.
 """
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from kpjax.errors import InputError
 
+HIDDEN = re.compile(r"(conv|bn)\d+|res_conv1|depthwise|pointwise")  # layers of HeatmapHead, RSN's head and MoveNet's
 NEW_CHANNEL_DEVIATION = 1e-3  # of the weights that a new keypoint's channel starts with
 
 
@@ -90,19 +92,17 @@ def increment_of(tree: Mapping[str, Any], keypoints: int, slots: int = 1) -> Inc
 def head_channels(params: Mapping[str, Any], chosen: jax.Array) -> dict[str, Any]:
     """Marks parameters of the chosen keypoints' head channels, and shared parameters, in a tree of bools.
 
-    A leaf of `head` whose last axis has length K holds a channel for each keypoint along it, and is marked by channel.
-    Every other leaf is shared and marked True: the trunk, and the hidden layers of a head, whose width must therefore
-    not be K. params: of a KeypointNetwork. chosen: (K,), above 0 where chosen.
+    A leaf of `has_channels` is marked by channel, its last axis. Every other leaf is shared and marked True: the trunk,
+    and the hidden layers of a head. params: of a KeypointNetwork. chosen: (K,), above 0 where chosen.
     """
-    keypoints = chosen.shape[0]
+    return jax.tree.map_with_path(lambda path, leaf: jnp.broadcast_to(
+        chosen > 0 if has_channels(path, leaf, chosen.shape[0]) else True, leaf.shape), params)
 
-    def mark(leaf, of_head):
-        if of_head and leaf.ndim and leaf.shape[-1] == keypoints:
-            return jnp.broadcast_to((chosen > 0).reshape((1,) * (leaf.ndim - 1) + (-1,)), leaf.shape)
-        return jnp.ones(leaf.shape, bool)
 
-    return {name: jax.tree.map(lambda leaf, of_head=name == "head": mark(leaf, of_head), part)
-            for name, part in params.items()}
+def has_channels(path: Sequence[Any], leaf: jax.Array, keypoints: int) -> bool:
+    """Tells whether a leaf of a head has a channel for each keypoint: by its last axis, and no hidden layer's name."""
+    names = [entry.key for entry in path]
+    return "head" in names and leaf.shape[-1:] == (keypoints,) and not any(map(HIDDEN.fullmatch, names))
 
 
 def with_new_channels(key: jax.Array, variables: Mapping[str, Any], fresh: Mapping[str, Any], new: jax.Array):
