@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from kpjax.errors import InputError
+
 Schedule = Callable[[jax.Array], jax.Array]  # step as float32 -> learning rate
 LearningRate = Schedule | Mapping[str, Schedule]  # one for all parameters, or one per top-level name
 
@@ -19,7 +21,7 @@ def descend(
 
     Args:
         optimizer: without its learning rate, for example `optax.trace(0.9)` or `optax.scale_by_adam()`.
-        learning_rate: a schedule, or one for each top-level name of `params`; KeyError where one is missing.
+        learning_rate: a schedule, or one for each top-level name of `params`; see `schedule_of`.
     """
     with jax.numpy_dtype_promotion("standard"):
         direction, optimizer_state = optimizer.update(gradient, optimizer_state, params)
@@ -29,10 +31,19 @@ def descend(
         return lambda p, d: p - (jnp.float32(rate) * d.astype(jnp.float32)).astype(p.dtype)
 
     if isinstance(learning_rate, Mapping):
-        moved = {name: jax.tree.map(move(learning_rate[name](step)), params[name], direction[name]) for name in params}
+        moved = {name: jax.tree.map(move(schedule_of(learning_rate, name)(step)), params[name], direction[name])
+                 for name in params}
     else:
-        moved = jax.tree.map(move(learning_rate(step)), params, direction)
+        moved = jax.tree.map(move(schedule_of(learning_rate, "all parameters")(step)), params, direction)
     return moved, optimizer_state
+
+
+def schedule_of(learning_rate: LearningRate, group: str) -> LearningRate:
+    """Returns the learning rate of one group of parameters. Raises InputError where it has no schedule."""
+    found = learning_rate.get(group) if isinstance(learning_rate, Mapping) else learning_rate
+    if not callable(found) and not isinstance(found, Mapping):
+        raise InputError("learning_rate", f"{found} for {group!r}; give a schedule, such as optax.constant_schedule")
+    return found
 
 
 def scale_backbone(factor: float, frozen: Collection[str] = ()) -> optax.GradientTransformation:

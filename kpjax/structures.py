@@ -60,8 +60,8 @@ class Skeleton:
         if repeated := sorted(name for name, times in Counter(self.names).items() if times > 1):
             raise InputError("skeleton", f"keypoint name {repeated[0]!r} occurs twice; give every keypoint its own "
                                          "name")
-        if wrong := [edge for edge in self.edges if not all(0 <= end < count for end in edge)]:
-            raise InputError("skeleton", f"edge {wrong[0]} points outside the {count} keypoints; count from 0")
+        if wrong := [edge for edge in self.edges if not all(end in range(count) for end in edge)]:
+            raise InputError("skeleton", f"edge {wrong[0]} points outside the {count} keypoints; give indices, from 0")
         if self.flip:
             if sorted(self.flip) != list(range(count)):
                 raise InputError("skeleton", f"flip must name each of the {count} keypoints once, got {self.flip}")
@@ -71,7 +71,7 @@ class Skeleton:
                     "skeleton", f"flip is not its own inverse: {self.names[k]} -> {self.names[self.flip[k]]} -> "
                     f"{self.names[self.flip[self.flip[k]]]}; mirrored twice, every keypoint must come back to itself")
         for name, members in self.groups.items():
-            if not all(0 <= k < count for k in members):
+            if not all(k in range(count) for k in members):
                 raise InputError("skeleton", f"group {name!r} has an index outside the {count} keypoints: {members}")
 
     def index(self, name: str) -> int:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from kpjax.allocator import ACCELERATORS, CONVOLUTIONS, OPTIMISATION, keep_freed_memory, only_cpu, set_compiler_flags
+from kpjax.allocator import ACCELERATORS, CONVOLUTIONS, OPTIMISATION, only_cpu, set_compiler_flags
 
 COMMAND = """
 import resource
@@ -28,10 +28,6 @@ def main():
 
 raise SystemExit(exit_code_of(main))
 """
-
-
-def test_it_is_said_whether_memory_is_kept():
-    assert keep_freed_memory() == (sys.platform.startswith("linux") and platform.libc_ver()[0] == "glibc")
 
 
 @pytest.mark.slow

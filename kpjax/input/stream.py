@@ -84,12 +84,12 @@ def stream(source: Source, *, batch_size: int, seed: int, shuffle: bool = True, 
     Raises:
         InputError: For an empty source, a batch that is too large or too small, or one that cannot be divided equally.
     """
+    if not hasattr(source, "name"):
+        raise InputError("source", f"{type(source).__name__} is none; build one of images and labels by `arrays`")
     count = len(source)
     if count == 0:
         raise InputError(f"{source.name}: there is no example in it; choose another set")
-    if batch_size < 1:
-        raise InputError(f"{source.name}: the batch size is {batch_size}; give at least 1")
-    if batch_size > count and not repeats:
+    if batch_size < 1 or (batch_size > count and not repeats):
         raise InputError(f"{source.name}: the batch size is {batch_size}, but there are {count} examples; "
                          f"choose 1 to {count}")
     rows = _rows(batch_size, process_index, process_count, source.name)

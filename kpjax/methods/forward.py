@@ -50,7 +50,9 @@ def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: j
     """
     views = {}
     for name, example in streams.items():
-        change = augment[name] if isinstance(augment, Mapping) else augment
+        change = augment.get(name) if isinstance(augment, Mapping) else augment
+        if change is None:
+            raise InputError("augment", f"it has no function for {name!r}; give one, such as `no_augmentation`")
         views[name], _ = change(named_key(key, name), unit_range(example))
     return views
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from kpjax.optimization import LearningRate, descend
+from kpjax.optimization import LearningRate, descend, schedule_of
 from kpjax.structures import Metrics, Variables
 
 Loss = Callable[[Any], tuple[jax.Array, tuple[Metrics, Any]]]  # parameters -> (value, (parts, auxiliary))
@@ -44,7 +44,7 @@ def gradient_step(
 
 def gradient_steps(
     loss: Loss, params: Mapping[str, Any], state, optimizer: optax.GradientTransformation,
-    rates: Mapping[str, LearningRate]
+    rates: LearningRate
 ) -> Moved:
     """Takes one step of every group of `params`, each by an optimizer state and a learning rate of its own.
 
@@ -54,7 +54,7 @@ def gradient_steps(
     moved, states = {}, dict(state.optimizer_state)
     for group in params:
         moved[group], states[group] = descend(
-            optimizer, gradient[group], states[group], params[group], rates[group], state.step)
+            optimizer, gradient[group], states[group], params[group], schedule_of(rates, group), state.step)
     return Moved(moved, states, auxiliary, metrics)
 
 

@@ -77,6 +77,9 @@ ROWS = [
     (lambda: begun(supervised, model=small_unet(5)), "3 keypoints, and the network 5 heatmaps"),
     (lambda: begun(supervised, codec=codec(image_size=32, heatmap_size=4, sigma=1.0)), "codec: its stride is 8, .*16"),
     (lambda: begun(supervised, {"variables": {"params": {}}}), "is absent in 'variables' of params"),
+    (lambda: begun(supervised, learning_rate=1e-3), "learning_rate: 0.001 for 'all parameters'"),
+    (lambda: begun(regda, learning_rate={"features": jnp.float32}), "learning_rate: None for '(adversary|head)'"),
+    (lambda: begun(supervised, augment={"other": random_affine(degrees=4.0)}), "augment: it has no function for 'labe"),
     (lambda: over_seeds(build(supervised), 0), "count"),
     *[(functools.partial(normalise, jnp.zeros((1, 4, 4, 3), jnp.uint8)), "images are uint8; .* divide by 255")
       for normalise in (imagenet_normalise, symmetric_normalise)],

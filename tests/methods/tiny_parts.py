@@ -38,7 +38,7 @@ SKELETON = Skeleton(("left", "middle", "right"), edges=((0, 1), (1, 2)), flip=(2
 class ForEveryName(dict):
     """The same schedule for whatever group of parameters a method has."""
 
-    def __missing__(self, name):
+    def get(self, name):
         return optax.cosine_decay_schedule(1e-2, 100)
 
 

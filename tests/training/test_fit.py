@@ -137,9 +137,8 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_with_one_line(whole, tmp_path, name):
     options, message = REFUSED[name]
-    fresh = [*REFUSED].index(name) < [*REFUSED].index("config")
     with pytest.raises(InputError, match=message) as refused:
-        run(tmp_path if fresh else whole[0], **options)
+        run(tmp_path if [*REFUSED].index(name) < [*REFUSED].index("config") else whole[0], **options)
     assert "\n" not in str(refused.value)
     assert _steps(whole[0])[-1] == 14
 

@@ -234,7 +234,7 @@ def adaptation(
 
         params = {"landmarks": state.variables["params"], "generator": {"generator": state.generator["params"]}}
         params, optimizer_state, (statistics, generator_statistics, found), metrics = gradient_steps(
-            objective_of, params, state, setup.optimizer, dict.fromkeys(params, setup.learning_rate))
+            objective_of, params, state, setup.optimizer, setup.learning_rate)
         metrics = metrics | {"varying_points": varying_points(found, target.shape[1:3]),
                              "point_spread": point_spread(found)} | _mean_scales(params["landmarks"])
         return State(state.step + 1, {"params": params["landmarks"], "batch_stats": statistics},

@@ -22,7 +22,7 @@ from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.layers import MOMENTUM, BatchNorm
-from kpjax.optimization import Schedule
+from kpjax.optimization import Schedule, schedule_of
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 # AdaBN
@@ -165,9 +165,11 @@ def _feature_matching(
             return value, (parts, (after, discriminator_after))
 
         params = {"model": state.variables["params"]}
-        rates = {"model": {name: learning_rate["head" if name == "head" else "features"] for name in params["model"]}}
+        rates = {"model": {name: schedule_of(learning_rate, "head" if name == "head" else "features")
+                           for name in params["model"]}}
         if discriminator is not None:
-            params["discriminator"], rates["discriminator"] = state.discriminator["params"], learning_rate["adversary"]
+            params["discriminator"], rates["discriminator"] = state.discriminator["params"], schedule_of(
+                learning_rate, "adversary")
         params, states, (statistics, discriminator_after), metrics = gradient_steps(
             objective_of, params, state, optimizer, rates)
         variables = {"params": params["model"], "batch_stats": statistics}

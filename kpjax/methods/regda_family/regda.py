@@ -24,7 +24,7 @@ from kpjax.losses.objective import Objective, Term, total, views as views_read
 from kpjax.methods import forward
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
-from kpjax.optimization import Schedule, descend
+from kpjax.optimization import Schedule, descend, schedule_of
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 FEATURES = ("backbone", "upsampling")  # psi in the paper
@@ -163,7 +163,8 @@ def regda(
 
         def step_down(group, gradient):
             params[group], optimizer_state[group] = descend(
-                optimizer, gradient, optimizer_state[group], params[group], setup.learning_rate[group], state.step)
+                optimizer, gradient, optimizer_state[group], params[group], schedule_of(setup.learning_rate, group),
+                state.step)
 
         # Step A: source.
         def fit_source(params):

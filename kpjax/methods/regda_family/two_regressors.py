@@ -16,7 +16,7 @@ from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints, nothing_positive
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import Schedule, descend
+from kpjax.optimization import Schedule, descend, schedule_of
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
 
 
@@ -160,7 +160,8 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
                 lambda moving: loss(params._replace(**moving), statistics), has_aux=True)(moving)
             for name in groups:
                 moving[name], states[name] = descend(
-                    setup.optimizer, gradient[name], states[name], moving[name], setup.learning_rate[name], state.step)
+                    setup.optimizer, gradient[name], states[name], moving[name],
+                    schedule_of(setup.learning_rate, name), state.step)
             return value, optax.tree.norm(gradient), params._replace(**moving), after
 
         supervised, norm, params, statistics = minimise(fit_source, _Groups._fields, params, statistics)
