@@ -183,8 +183,8 @@ def copies_of_teacher(
         view = unit_range(batch)
         step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
         old, side = step.triples[:, 0], min(view.image.shape[1:3])
-        own, other = channels(heatmaps, old), view._replace(
-            keypoints=jnp.roll(view.keypoints, 1, 0), visible=jnp.roll(view.visible, 1, 0))
+        # Of the next image: a batch is padded by its first, which would be given itself as what stands before it.
+        other = view._replace(keypoints=jnp.roll(view.keypoints, -1, 0), visible=jnp.roll(view.visible, -1, 0))
         _, _, elsewhere = _answers(model, ka_net, codec, normalise, state, other)
         known = labelled_triples(codec, view, step.triples)
         both = known * labelled_triples(codec, other, step.triples) * channels(view.visible, old)
@@ -192,6 +192,7 @@ def copies_of_teacher(
         def apart(points, others):
             return jnp.linalg.norm(points - others, axis=-1) / side
 
+        own = channels(heatmaps, old)
         told, _ = codec.decode(own)
         wrong = both * (apart(told, jnp.take(view.keypoints, old, axis=1)) > FAR).astype(jnp.float32)
         same = [apart(told, codec.decode(found)[0]) <= SAME for found in (maps, elsewhere)]
