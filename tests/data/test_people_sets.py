@@ -21,7 +21,7 @@ def write_surreal(folder):
     for split, count in (("train", 2), ("val", 1), ("test", 2)):
         found[split] = {}
         for run in range(3):
-            entries = [{"name": f"clip/{number}.jpg", "keypoint2d": draw([len(split), run, number], 24, 2).tolist()}
+            entries = [{"name": f"{split}/{number}.jpg", "keypoint2d": draw([len(split), run, number], 24, 2).tolist()}
                        for number in range(count)]
             placed(f"{split}/run{run}.json", json.dumps(entries))(folder)
             for entry in entries:
@@ -334,7 +334,7 @@ SAMPLES = [
     Sample(freihand.DATASET, write_freihand, atol=1e-3, damages=[
         (placed("training_K.json", json.dumps([[[480.0, 0, 112], [0.0, 470.0]], CAMERA, CAMERA])),
          ["training_K.json entry 0: expected 3 x 3 numbers, found rows of unequal length"])]),
-    Sample(surreal.DATASET, write_surreal, unit=lambda name: object(), damages=[  # folders number their frames alike
+    Sample(surreal.DATASET, write_surreal, damages=[
         (placed("train/run0.json", '[{"name": "a.jpg"}]'), ["train/run0.json entry 0: field keypoint2d is missing"])]),
     Sample(human36m.DATASET, write_human36m, constants={"human36m.DRAWS": 4}, atol=2e-3, damages=[
         (placed("annotations/Human36M_subject5_joint_3d.json", '{"2": {"1": {}}}'), ["action 2, 1, frame 0 is"])]),
