@@ -48,8 +48,7 @@ def one_map(rows):
 def test_bumps_equal_a_plain_renderer(window):
     centres = np.array([(3.0, 4.0), (5.3, 2.6), (0.0, 9.0), (-2.0, 3.0), (40.0, 40.0)], np.float32)
     drawn = bumps(centres, (10, 12), 1.0, window=window)
-    assert drawn.shape == (10, 12, 5)
-    assert drawn.dtype == jnp.float32
+    assert (drawn.shape, drawn.dtype) == ((10, 12, 5), jnp.float32)
     close(drawn, rendered(centres, (10, 12), 1.0, np.inf if window is None else 3.0), atol=1e-6)
 
 

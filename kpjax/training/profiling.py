@@ -45,8 +45,7 @@ def device_metrics(teraflops: float | None, steps_per_second: float, mesh: Mesh)
 
 @contextlib.contextmanager
 def traced_steps(folder: epath.Path, steps: range | None) -> Iterator[Callable[[int, Callable[[], None]], None]]:
-    """Yields a function that is called before every step with its number, from 0, and a function that waits for all
-    steps so far.
+    """Yields a function to call before every step, with its number from 0 and a function that waits for those before.
 
     Steps in `steps` are traced into `profile/` of the folder, which TensorBoard and Perfetto show.
     """
@@ -54,7 +53,7 @@ def traced_steps(folder: epath.Path, steps: range | None) -> Iterator[Callable[[
 
     def before(step: int, wait: Callable[[], None]) -> None:
         nonlocal running
-        if steps and step == steps.start:
+        if steps and step in steps and not running:  # its first, or where a run goes on
             wait()
             jax.profiler.start_trace(os.fspath(folder / "profile"))
             running = True

@@ -75,8 +75,7 @@ def test_image_points_crop_and_map_agree(example, key, kind):
     # the crop always leads back to the same place in the original image
     np.testing.assert_allclose(homogeneous(moved.crop, moved.keypoints), homogeneous(example.crop, old), atol=2e-3)
     for field, before in zip(moved, example, strict=True):
-        assert field.shape == before.shape
-        assert field.dtype == before.dtype
+        assert (field.shape, field.dtype) == (before.shape, before.dtype)
     # the bump of a visible point lies where the point says
     rows, columns = np.mgrid[:SIDE, :SIDE]
     images, checked = np.asarray(moved.image, np.float64), 0

@@ -7,7 +7,6 @@ from data import flies
 from data.flies import DATASET, FLY
 from experiments.pyramids import PRESETS
 from experiments.pyramids.videos import open_videos
-from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.systems.configs import changed
 
@@ -82,4 +81,3 @@ def test_seeds_exchange_the_parts(clip, tmp_path):
     assert [[part.frame.min() for part in opened(seed)] for seed in (0, 1)] == [[4, 8], [8, 4]]
     assert opened(100)[1].frame.max() == 3
     assert opened(2)[0] is opened(4)[0]
-    assert isinstance(videos.square(), Letterbox)

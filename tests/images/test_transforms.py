@@ -32,8 +32,7 @@ def test_the_blob_stays_under_its_keypoint(transform, size):
     points = np.array([centre, centre - 12, centre + 12], np.float32)
     image = image_with_blob(width, height, *centre, radius=3)
     square, keypoints, visible, scale, crop = transform(image, points, np.ones(3, np.float32), np.float32(10))
-    assert square.shape == (64, 64, 3)
-    assert square.dtype == np.uint8
+    assert (square.shape, square.dtype) == ((64, 64, 3), np.uint8)
     assert visible.all()
     # The authors' padding ignores the half-pixel of a resampling and half an odd gap: up to a pixel.
     tolerance = 1.0 if transform == PadToSquare(64) else 0.02

@@ -41,8 +41,7 @@ def test_the_generator_paints_between_black_and_white():
     variables = drawn(shapes_of(generator, images, maps, False))
     painted = jax.jit(lambda maps: generator.apply(variables, images, maps, False))
     found, other, params = painted(maps), painted(-maps), variables["params"]
-    assert found.shape == images.shape
-    assert found.dtype == jnp.float32
+    assert (found.shape, found.dtype) == (images.shape, jnp.float32)
     assert 0 <= float(found.min()) < float(found.max()) <= 1
     assert float(jnp.abs(found - other).max()) > 0
     assert set(params["transposed_conv1"]) == set(params["output"]) == {"kernel"}

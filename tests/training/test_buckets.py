@@ -56,6 +56,5 @@ def test_whoever_comes_later_takes_a_run_over(bucket):
 def test_a_bucket_that_refuses_is_named_in_one_line(bucket, fault):
     """What is worth another try (429, 503) gcsfs tries again by itself."""
     bucket.fault = fault
-    with pytest.raises(InputError, match=r"^gs://box/runs/.*cannot be written: .*gcsfs") as raised:
+    with pytest.raises(InputError, match=r"^gs://box/runs/.*cannot be written: .*gcsfs.*\Z"):
         check_folder(absolute("gs://box/runs"))
-    assert "\n" not in str(raised.value)

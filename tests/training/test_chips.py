@@ -24,9 +24,8 @@ def test_slices_by_name(name, chips, topology, hosts):
 
 @pytest.mark.parametrize("name", ["v5e", "v5e-7", "v5p-7", "tpu-8", "h100-3", "", "v5e-16 "])
 def test_other_names_are_refused_in_one_line(name):
-    with pytest.raises(InputError, match=r"^chips: ") as error:
+    with pytest.raises(InputError, match=r"^chips: .*\Z"):
         slice_of(name)
-    assert "\n" not in str(error.value)
 
 
 def test_an_all_reduce_by_hand():

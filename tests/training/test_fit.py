@@ -15,6 +15,7 @@ from kpjax.errors import InputError, RunError
 from kpjax.training.fit import FitOptions, Select, fit
 from kpjax.training.loggers import read_rows
 from kpjax.training.process import Interrupted
+from kpjax.training.profiling import traced_steps
 
 STREAMS = {"labelled": Batches(), "unread": None}
 TIMES = ("steps_per_second", "images_per_second")
@@ -195,3 +196,13 @@ def test_one_process_at_a_time(tmp_path):
         return error_of(state)
 
     run(tmp_path, steps=1, evaluate=(0, inside), between=None)
+
+
+def test_a_run_that_goes_on_within_the_range_is_traced_from_there(tmp_path, monkeypatch):
+    calls = []
+    for name in ("start_trace", "stop_trace"):
+        monkeypatch.setattr(jax.profiler, name, lambda *_, name=name: calls.append(name))
+    with traced_steps(tmp_path, range(2, 5)) as before:
+        for step in range(3, 7):
+            calls.append(before(step, lambda: calls.append("waits")) or step)
+    assert calls == ["waits", "start_trace", 3, 4, "waits", "stop_trace", 5, 6]

@@ -69,7 +69,6 @@ def with_sleap(path):
     labels, found = sleap_io.load_slp(str(path), open_videos=False), np.full((3, 2, 3), [np.nan, np.nan, 0])
     for frame in labels:
         for one in frame.instances:
-            assert isinstance(one, sleap_io.PredictedInstance)
             assert one.score == pytest.approx(one.points["score"].mean())
             found[frame.frame_idx] = np.column_stack([one.numpy(), one.points["score"]])
     assert len(labels) == 3
