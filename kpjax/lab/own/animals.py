@@ -142,7 +142,7 @@ def finder_method(described: dict[str, Any], skeleton: Skeleton, changes: Augmen
     """Builds the method that learns centres and extents of the animals of whole frames under the run's changes."""
     side = described["image_size"]
     setup = Setup(
-        network_of(described), skeleton,
+        network_of(described), Skeleton(("centre", "extent")),
         centre_codec(image_size=side, heatmap_size=side // STRIDE, points=described["points"],
                      most=described["animals"] + MORE),
         optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4)),
