@@ -107,6 +107,7 @@ ROWS = [
     (lambda: increment(3, old=[0], new=[1], triples=[(1, 1)]), "is not an old keypoint"),
     (lambda: increment_of({"increment": increment(4, old=[0], new=[1])}, 3), "4 keypoints"),
     (lambda: begun(incremental, {"teacher": None}), "'teacher' is missing"),
+    (lambda: begun(incremental, {"teacher": {"params": {}}}), "is absent in 'teacher' and"),
     (lambda: begun(incremental, {"association": None}), "'association' is missing"),
     (lambda: begun(incremental, {"anchor": trained_model()["params"]}, objective=incremental_objective(CODEC) | {
         "penalty": penalty_term()}), "'importance' is missing"),

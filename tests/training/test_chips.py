@@ -10,6 +10,7 @@ from kpjax.training.chips import CHIPS, SHAPES, Slice, all_reduce_seconds, slice
 @pytest.mark.parametrize("name", CHIPS)
 def test_every_chip_has_what_a_plan_needs(name):
     chip = CHIPS[name]
+    assert min(chip.memory, chip.bandwidth, chip.peak, chip.link, chip.latency) > 0
     assert all(math.prod(shape) == count for count, shape in SHAPES[name].items())
     assert bool(chip.target) == (chip.platform == "cuda")
 

@@ -91,8 +91,7 @@ def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
         file.write(json.dumps({"step": 13, "stage": "main", "loss/total": 99.0}) + '\n{"step": 14, "sta')
     (tmp_path / "checkpoints" / "12.orbax-checkpoint-tmp").mkdir()
     resumed = run(tmp_path)
-    assert bits(resumed.last) == bits(whole[1].last)
-    assert bits(resumed.trained) == bits(whole[1].trained)
+    assert (bits(resumed.last), bits(resumed.trained)) == (bits(whole[1].last), bits(whole[1].trained))
     assert (resumed.step, resumed.metrics) == (whole[1].step, whole[1].metrics)
     assert resumed.evaluations == whole[1].evaluations
     assert rows(tmp_path) == rows(whole[0])
@@ -103,8 +102,7 @@ def test_a_finished_run_trains_nothing(whole):
         raise AssertionError("it trained again")
 
     again = run(whole[0], evaluate=(3, refuse), between=(1, refuse))
-    assert bits(again.last) == bits(whole[1].last)
-    assert bits(again.trained) == bits(whole[1].trained)
+    assert (bits(again.last), bits(again.trained)) == (bits(whole[1].last), bits(whole[1].trained))
     assert again.metrics == whole[1].metrics
     assert again.images_per_second == whole[1].images_per_second
 

@@ -24,7 +24,7 @@ from kpjax.methods.forward import augmented, checked_views, train_pass, unit_ran
 from kpjax.methods.incremental_family import association_forward
 from kpjax.methods.incremental_family.objectives import DISTILLATION
 from kpjax.methods.incremental_family.step_spec import Increment, head_channels, increment_of, with_new_channels
-from kpjax.methods.setup import Setup, initial_variables, needed
+from kpjax.methods.setup import Setup, initial_variables, needed, of_same_shapes
 from kpjax.models.association import AssociationNetwork
 from kpjax.optimization import descend
 from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, Variables, named_key
@@ -92,13 +92,13 @@ def incremental(
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(setup, named_key(key, "model"), images, {})
         if "teacher" in start:
-            copied = initial_variables(setup, named_key(key, "model"), images, {"variables": start["teacher"]})
-            variables = with_new_channels(named_key(key, "head"), copied, fresh, step.new)
+            teacher = of_same_shapes(fresh, {of: start["teacher"].get(of, {}) for of in fresh}, "start", "'teacher'")
+            variables = with_new_channels(named_key(key, "head"), teacher, fresh, step.new)
         else:
             variables = initial_variables(setup, named_key(key, "model"), images, start)
         frozen = {"increment": step} | given
         if needs_teacher:
-            frozen["teacher"] = {name: given["teacher"].get(name, {}) for name in fresh}
+            frozen["teacher"] = teacher
         if "association" in read:
             nets = association_forward.initial_association(
                 ka_net, named_key(key, "association"), model, images, fresh, step.triples.shape[0])

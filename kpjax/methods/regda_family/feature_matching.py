@@ -168,8 +168,8 @@ def _feature_matching(
         rates = {"model": {name: schedule_of(learning_rate, "head" if name == "head" else "features")
                            for name in params["model"]}}
         if discriminator is not None:
-            params["discriminator"], rates["discriminator"] = state.discriminator["params"], schedule_of(
-                learning_rate, "adversary")
+            params["discriminator"] = state.discriminator["params"]
+            rates["discriminator"] = schedule_of(learning_rate, "adversary")
         params, states, (statistics, discriminator_after), metrics = gradient_steps(
             objective_of, params, state, optimizer, rates)
         variables = {"params": params["model"], "batch_stats": statistics}
