@@ -37,7 +37,7 @@ PRESETS: dict[str, Config] = {
     "figures_faces": changed(
         FACES, summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores"),
     "lspet_faces": changed(
-        FACES, summary="68 points of faces in videos, from a core for people in sport; random features; 2 cores",
+        FACES, summary="68 points of faces in videos, from a core for people; random features; 2 cores",
         **LEEDS, core_epoch_steps=600),
     "faces_cores": changed(
         FACES, **PUBLISHED, summary="68 points of faces in videos, from published weights: --weights NAME; 2 cores",
@@ -47,7 +47,7 @@ PRESETS: dict[str, Config] = {
         weights="movenet_lightning.google"),
     "flies_imagenet": changed(
         FLIES, **PUBLISHED, summary="the same, from ImageNet's weights; 2 cores", weights="mobilenet_v2.google_in1k"),
-    "flies_learnt": changed(FLIES, **LEEDS, summary="the same, from a core that learns people in sport; 2 cores"),
+    "flies_learnt": changed(FLIES, **LEEDS, summary="the same, from a core trained on athletes; 2 cores"),
     "mpii_mafl": MAFL,
     "mpii_aflw": changed(
         ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",

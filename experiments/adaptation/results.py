@@ -16,6 +16,6 @@ TABLES = {
         ("forward/10", "forward/all", "backward/10", "backward/all", "consistency"))}
 CLAIMS = tuple(
     (f"{where} adapted core's {way} error is below that of {title}", (f"mpii_aflw/adapted - {name}", f"{way}/all"),
-     f"{preset}/adapted - {name}", f"{way}/all")
-    for preset, where in (("demo", "An"), ("flies_learnt", "On flies an"))
-    for name, title in (("scratch", "training anew"), ("finetuned", "fine-tuning")) for way in ("backward", "forward"))
+     f"{preset}/adapted - {name}", f"{way}/all") for preset, where in (("demo", "An"), ("flies_learnt", "On flies an"))
+    for name, title in (("scratch", "training from scratch"), ("finetuned", "fine-tuning"))
+    for way in ("backward", "forward"))

@@ -58,11 +58,11 @@ PRESETS: dict[str, Config] = {
         learning_rate=8e-3, base_learning_rate=8e-3, association_learning_rate=2e-3, base_steps=300, steps=750,
         ka_steps=150),
     "lspet_steps": _prepared(
-        SMALL_REAL, "lspet", "people in sport, 1,800 of LSP Extended, with the order of `limbs`; 2 cores",
+        SMALL_REAL, "lspet", "athletes, 1,800 of LSP Extended, with the order of `limbs`; 2 cores",
         protocol="lspet_steps", validation="lspet/tune", scale_is="the box's longer side", transform="person_crop",
         crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"), pck_threshold=0.1, triples=2),
     "lspet": _prepared(
-        PAPER, "lspet", "people in sport, LSP Extended, in five steps; one GPU", validation="lspet/tune",
+        PAPER, "lspet", "athletes, LSP Extended, in five steps; one GPU", validation="lspet/tune",
         scale_is="the box's longer side", crop_smallest=100.0, pck_over="box", unused_keypoints=("pelvis", "thorax"),
         pck_threshold=0.1),
     "mpii": MPII,

@@ -12,10 +12,10 @@ TABLES = {
         "kamp", "kamp_rerendered", "joint"), ("aaa", "a_mre"))}
 CLAIMS = tuple(
     (says, (f"mpii/{line}", "aaa"), f"{preset}/{line}", "aaa", "", "association/left_out") for preset, line, says in (
-        ("demo", "cpr - finetune", "A penalty is above training on"),
-        ("demo", "lwf - finetune", "Distillation across channels is above training on"),
+        ("demo", "cpr - finetune", "A penalty is above fine-tuning"),
+        ("demo", "lwf - finetune", "Distillation across channels is above fine-tuning"),
         ("demo", "ksd_only - cpr", "Spatial distillation is above the penalty"),
-        ("demo", "ksd_only - lwf", "It is above distillation across channels"),
+        ("demo", "ksd_only - lwf", "Spatial distillation is above that across channels"),
         ("demo", "kamp - ksd_only", "KAMP is above spatial distillation"),
-        ("faces", "kamp - ksd_only", "The same of faces"),
-        ("demo", "joint - kamp", "All labels at once are above KAMP")))
+        ("faces", "kamp - ksd_only", "The same on faces"),
+        ("demo", "joint - kamp", "Training on all labels at once is above KAMP")))

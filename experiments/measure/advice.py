@@ -30,7 +30,7 @@ ADVICE = (
            "demo/pl_warped - supervised_warped"),
     Advice(OTHER, "tongues: adults on one machine, children on another", "regda",
            "tongue_machines/teacher_adaptation - source_only_views_long", "target/pck"),
-    Advice(OTHER, "people in sport in other colours, a short training", "regda",
+    Advice(OTHER, "athletes in other colours, a short training", "regda",
            "lspet_colours/teacher_adaptation - source_only_augmented_mse_long", "target/pck"),
     Advice("the same, labels and old images gone", "tongues: another machine", "regda",
            "tongue_machines/source_free_views - source_only_views_long", "target/pck"),

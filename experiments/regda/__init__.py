@@ -42,7 +42,7 @@ PRESETS: dict[str, Config] = {
         pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
         pck_over="scale"),
     "lspet_colours": changed(
-        SMALL_BODIES, **PRETRAINED, summary="people in sport, 900 images in other colours to 900 plain ones; 128 px, "
+        SMALL_BODIES, **PRETRAINED, summary="athletes, 900 images in other colours to 900 plain ones; 128 px, "
         "2 cores", source="recoloured:lspet", target="plain:lspet", image_size=128, heatmap_size=32, batch_size=16,
         pretraining_steps=700, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
         pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,

@@ -47,20 +47,20 @@ PRESETS: dict[str, Config] = {
         train="lips/train", validation="lips/tune", test="lips/test", further="lips/videos",
         scale_is="the mouth's width", contours=("upper_lip", "lower_lip"), pck_threshold=0.05),
     "lspet_small": changed(
-        SMALL_REAL, summary="people in sport, 50 of 1,800 images of LSP Extended labelled, at 128 px; 2 cores",
+        SMALL_REAL, summary="athletes, 50 of 1,800 images of LSP Extended labelled, at 128 px; 2 cores",
         train="lspet/train", validation="lspet/tune", test="lspet/test", scale_is="the box's longer side",
         transform="person_crop", pck_over="box", crop_smallest=100.0, unused_keypoints=("pelvis", "thorax"),
         labelled=50, image_size=128, generator_size=64, generator_widths=(8, 16, 32)),
     "lspet": changed(
-        LEEDS, summary="people in sport, 5 % of 1,800 images of LSP Extended labelled; one GPU", train="lspet/train",
+        LEEDS, summary="athletes, 5 % of 1,800 images of LSP Extended labelled; one GPU", train="lspet/train",
         validation="lspet/tune", test="lspet/test"),
     **{name: changed(
-        LEEDS, **SHORT, **PRETRAINED, network=MOBILENET, labelled=count, summary=f"people in sport, {count} of 1,800 "
+        LEEDS, **SHORT, **PRETRAINED, network=MOBILENET, labelled=count, summary=f"athletes, {count} of 1,800 "
         "images of LSP Extended labelled, from ImageNet's weights, a short training; 2 cores")
        for name, count in (("athletes", 200), ("fifty_athletes", 50))},
     "ten_athletes": changed(
         LEEDS, **SHORT | {"sigma": 2.0, "steps": 1500, "warm_start_steps": 0},
-        summary="people in sport, 10 of 1,800 images labelled, from a published network of people; 2 cores",
+        summary="athletes, 10 of 1,800 images labelled, from a published network of people; 2 cores",
         labelled=10, network=MoveNet(frozen_stride=16, sigmoid=True), weights="movenet_lightning.google",
         normalisation="symmetric", backbone_statistics="frozen", relative_steps=True, image_size=192, heatmap_size=48,
         learning_rate=3e-3, rotation=45.0, evaluations=1),
@@ -69,7 +69,7 @@ PRESETS: dict[str, Config] = {
         scale_is="the head's size", validation="mpii/validation", pck_over="scale", pck_threshold=0.5,
         uncounted_keypoints=("pelvis", "thorax")),
     "lsp": changed(
-        LEEDS, summary="people in sport, LSP Extended to LSP, 5 % of 10,000 labelled; one GPU",
+        LEEDS, summary="athletes, LSP Extended to LSP, 5 % of 10,000 labelled; one GPU",
         train="lspet/train+tune+test", validation="lsp/first_half", test="lsp/second_half"),
     "cub": changed(
         PAPER, summary="birds of other species, CUB-200-2011, 5 % labelled; one GPU", train="cub200_2011/train",

@@ -26,11 +26,11 @@ TABLES = {
         "no_ti", "sc_only", "ti_only", "no_ground_truth", "all_labels"), ("test/pck",))}
 CLAIMS = tuple((says, (f"lsp/{line}", "test/pck"), f"{place}/{line}", "test/pck", why) for place, line, says, why in (
     ("demo", "ours - supervised", "The method is above the labels alone", ""),
-    (LEARNT, "ours - supervised", "The same of people in sport, labels learnt", ""),
-    ("demo", "ours - pl", "The method is above pseudo-labels", "as the next lines"),
-    ("demo", "supervised - pl", "Pseudo-labels are below the labels alone", "not for a better teacher: next line"),
-    ("demo labelled=5", "supervised - pl", "The same of a teacher that learnt from 5 images",
-     "a weaker teacher helps as well"),
+    (LEARNT, "ours - supervised", "The same on athletes, labels learnt", ""),
+    ("demo", "ours - pl", "The method is above pseudo-labels", "pseudo-labels help here: next lines"),
+    ("demo", "supervised - pl", "Pseudo-labels are below the labels alone", "not for its better teacher: next line"),
+    ("demo labelled=5", "supervised - pl", "The same with a teacher trained on 5 images",
+     "a weaker teacher helps, too"),
     ("demo", "sc_only - supervised", "Semantic consistency alone is above the labels alone", ""),
-    (LEARNT, "sc_only - supervised", "The same of people in sport, labels learnt", "it was as low at wrong points"),
-    ("demo", "ours - no_sc", "The method loses without semantic consistency", "learnt, at wrong points as well")))
+    (LEARNT, "sc_only - supervised", "The same on athletes, labels learnt", "it was as good at wrong points"),
+    ("demo", "ours - no_sc", "The method loses without semantic consistency", "it was learnt at wrong points, too")))
