@@ -38,22 +38,22 @@ from kpjax.training.run_folder import held, versions
 # has every flag.
 TO_KNOW = {
     "project": ("P", "labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, csv"),
-    "source": ("P", "labels, as a project, of the images that look different"),
-    "target": ("V ...", "images and videos without labels, for which it learns"),
+    "source": ("P", "a project with labels, of images that look different"),
+    "target": ("V ...", "images and videos without labels, to adapt to"),
     "old": ("RUN", "a finished run that has learnt other keypoints"),
     "videos": ("V ...", "videos, or folders of them"),
     "core": ("RUN", "a finished run of another category"),
     "images": ("FOLDER ...", "images without labels"),
-    "unlabelled": ("V ...", "images and videos without labels, if others than those of the project"),
-    "start": ("RUN", "goes on from a finished run of the same keypoints"),
+    "unlabelled": ("V ...", "images and videos without labels, other than the project's own"),
+    "start": ("RUN", "continues from a finished run of the same keypoints"),
     "labelled": ("N", "how many labels are used: a count, or a share up to 1"),
     "weights": ("NAME_OR_FILE", "of a pretrained backbone; kpjax weights lists them"),
     "image_size": ("PX", "side of the square images that the network reads"),
-    "steps": ("N", "length of training; few for a try"),
+    "steps": ("N", "length of training; few for a quick try"),
     "validation": ("WHAT", "labels that are held out: recordings (a,b), or a share such as 0.2"),
     "variants": ("NAME ...", "what is compared; all for everything"),
     "seeds": ("N", "runs of each variant"),
-    "workdir": ("FOLDER", "where runs go; the same command there goes on"),
+    "workdir": ("FOLDER", "where runs go; the same command there resumes"),
     "fresh": ("", "starts over")}
 
 FROM_STEP = configs.Rule(lambda asked: not asked or (asked[0] >= 0 < asked[1]), "give a step from 0 on, and a count")

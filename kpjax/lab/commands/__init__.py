@@ -1,4 +1,4 @@
-"""Commands for people's own data as dataclasses. Nothing here imports JAX before a command runs: help is quick."""
+"""Commands for users' own data as dataclasses. Nothing here imports JAX before a command runs: help is quick."""
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Check(_OfProject):
     out: Annotated[Path, arg(metavar="FOLDER")] = Path("runs")  # where the sheet goes, as <project>_labels.png
     sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
     quick: bool = False  # do not decode images and videos
-    overwrite: bool = False  # draw the sheet again where it is there already
+    overwrite: bool = False  # replace an existing sheet
 
 
 @command
@@ -52,17 +52,17 @@ class Check(_OfProject):
 class Predict(_OfRun):
     """Finds keypoints on images, folders of them and videos of any size, with a finished run or an exported predictor.
 
-    RUN may also be `movenet`, a published network that finds 17 keypoints of one person: on images wherever the person
-    is, on videos around where the last frame shows it. Writes points.csv for all images together and <video>.csv for
+    RUN may also be `movenet`, a published network that finds 17 keypoints of one person: anywhere in an image; in a
+    video, near where the last frame showed the person. Writes points.csv for all images together and <video>.csv for
     each video, with a row for every keypoint of every frame, and a sheet of a few frames; draws images in overlays/.
 
     Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). A point is ok,
-    outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. The score orders
-    points of one run and is no probability. Within the radius, in pixels, the truth lies in 9 of 10 cases (--level), as
-    far as new images are like those held out from the run's labels; it is there if enough were, and drawn as a ring.
+    outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. A score ranks the
+    points of one run; it is not a probability. The truth lies within the radius, in pixels, in 9 of 10 cases (--level),
+    if new images are like those held out. Radii exist if enough labels were held out, and are drawn as rings.
 
-    A run on crops of several animals finds them by itself, follows each through a video, and writes <video>_boxes.csv
-    and <video>_doubts.csv, the moments at which two may have been exchanged; --boxes has them from elsewhere.
+    A run on crops of several animals finds them by itself, tracks each through a video, and writes <video>_boxes.csv
+    and <video>_doubts.csv, the moments at which two may have been swapped; --boxes gives boxes from elsewhere.
     """
 
     # where results go (default RUN/predictions, or runs/predictions/NAME if RUN is not your own run)
@@ -75,7 +75,7 @@ class Predict(_OfRun):
     animals: Annotated[int | None, arg(metavar="N")] = None
     frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
-    level: float = 0.9  # of radii, the share of points whose truth lies within: 0.5, 0.8, 0.9 or 0.95
+    level: float = 0.9  # share of points whose truth lies within their radius: 0.5, 0.8, 0.9 or 0.95
     no_radii: bool = False  # draw no rings
     turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
     # whether images, or over 1 % of a video, that do not decode end in exit code 1; the rest is written either way
@@ -89,10 +89,10 @@ class Evaluate(Options):
     """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of scores, and the
-    share of points within their radii; frames that the run has learnt from, held out and others stand side by side.
+    share of points within their radii; frames that the run was trained on, held-out ones and others are listed apart.
     Writes errors.csv, a row for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the animals with the
-    largest errors for their size; rings are the labels. Keypoints are matched by their names. Animals are cropped by
-    their boxes (else those of their labels) if the run was trained so, or if a frame has several.
+    largest errors for their size; rings are the labels. Keypoints are matched by name. Animals are cropped by their
+    boxes (without one, by that of their labels) if the run was trained on crops, or if a frame has several.
     """
 
     # a finished run .../<variant>/seed-<n>, an exported one, or movenet
@@ -110,19 +110,19 @@ class Evaluate(Options):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Suggest(_OfRun):
-    """Chooses the frames of images and videos that are worth a label next.
+    """Chooses the images and frames of videos that are most worth labelling next.
 
-    These are frames that look least like those with labels and each other. Writes suggestions.csv (the chosen frames),
-    suggestions.png, and the frames as a project for a labelling tool. Its predictions are proposals that cannot be
-    taken for labels.
+    It takes frames that look least like labelled ones and like each other. Writes suggestions.csv (the chosen frames),
+    suggestions.png, and the frames as a project for a labelling tool. Predictions in it are proposals, which cannot be
+    mistaken for labels.
     """
 
-    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, which is written
+    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder for the result
     count: Annotated[int, arg(name="n")] = 20  # how many frames
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
-    labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the labels that there are already
+    labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the project with the labels so far
     every: Annotated[int | None, arg(metavar="N")] = None  # looks at every Nth frame (default about 1,000 in all)
-    apart: int = 10  # frames between two of one video
+    apart: int = 10  # least number of frames between two of one video
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
     page: bool = False  # a page to correct the proposals in a browser: label.html
 
@@ -132,11 +132,11 @@ class Suggest(_OfRun):
 class Smooth:
     """Fills gaps of predicted points and smooths them over time: files of `predict`, DeepLabCut, SLEAP, Lightning Pose.
 
-    Writes <name>_smoothed.csv (and other formats) and <name>_smoothed.svg, a plot of each keypoint's way and score
-    before and after; the files that were given stay as they are. Points below the cutoff count as gaps. Then come a
-    median filter, short gaps filled along straight lines, and a Kalman smoother, whose parameters are those of greatest
-    likelihood. Several files are one video's points from several networks: where these differ, their neighbouring
-    frames count more. Longer gaps stay empty.
+    Writes <name>_smoothed.csv (and other formats) and <name>_smoothed.svg, a plot of each keypoint's path and score
+    before and after; the input files do not change. Points below the cutoff count as gaps. Then come a median filter,
+    linear interpolation of short gaps, and a Kalman smoother with maximum-likelihood parameters. Longer gaps stay
+    empty. Several files are one video's points from several networks: where these differ, neighbouring frames count
+    more.
     """
 
     points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5 or .slp
@@ -145,7 +145,7 @@ class Smooth:
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # points with a lower score are gaps
     gap: Annotated[int, arg(metavar="N")] = 10  # frames of the file in the longest gap that is filled
     median: Annotated[int, arg(metavar="N")] = 5  # frames of the file in the median filter, 1 for none
-    kalman: bool = True  # leave the Kalman smoother out
+    kalman: bool = True  # skip the Kalman smoother
     overwrite: bool = False  # replace earlier results
 
 
@@ -154,12 +154,12 @@ class Smooth:
 class Convert(_OfProject):
     """Writes an annotation project in the format of another tool, with its images beside the labels.
 
-    Reads the result back and compares frames and animals. Names what the format has no place for. Refuses predictions,
+    Reads the result back and compares frames and animals. Lists what the format cannot hold. Refuses predictions,
     which must not become labels.
     """
 
     to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
-    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, which is written
+    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder for the result
 
 
 @command
@@ -169,10 +169,10 @@ class Export:
 
     The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/ (the run's settings
     and the weights that points depend on), predictor.json (keypoints, sizes, coordinates, scores, versions), run.py,
-    which needs jax, numpy, safetensors, flatbuffers and pillow, and SHA256SUMS. New releases of jax are promised to
-    load it for 180 days; then, or before, `export FOLDER --out NEW` makes it again from itself. The form that lasts is
-    ONNX: with --to onnx it holds predict.onnx in place of the first two, which ONNX Runtime runs without jax.
-    Converting needs the packages jax2onnx and onnxruntime. Points of either are compared with those of the run.
+    which needs jax, numpy, safetensors, flatbuffers and pillow, and SHA256SUMS. New releases of jax promise to load it
+    for 180 days; before or after that, `export FOLDER --out NEW` makes it again from itself. ONNX lasts longer: with
+    --to onnx, predict.onnx, which ONNX Runtime runs without jax, replaces the first two. Converting needs the packages
+    jax2onnx and onnxruntime. Either way, points are compared with those of the run.
     """
 
     # a finished run's folder .../seed-<n>, or a folder that was exported before
@@ -186,8 +186,8 @@ class Export:
 class Weights:
     """Lists pretrained backbones, or fetches one with an open licence to where training looks for it.
 
-    Checks the sha256 of the file, or writes it down with the first one. `kpjax train` takes a fetched MobileNetV2 by
-    itself, any other with --weights NAME.
+    Checks the sha256 of the file, or records it the first time. `kpjax train` uses a fetched MobileNetV2 by default,
+    and others with --weights NAME.
     """
 
     name: Annotated[Positional[str | None], arg(metavar="NAME")] = None  # what to fetch; without one all are listed
