@@ -210,7 +210,7 @@ def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: 
     """
     began = time.perf_counter()
     folder, mesh = absolute(folder), options.mesh or data_mesh()
-    _check_arguments(method, streams, mesh, steps, evaluate, select)
+    _check_arguments(method, streams, mesh, steps, evaluate, select, key)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)
     start = replicate(dict(start or {}), mesh)
@@ -251,9 +251,8 @@ def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: 
         if best := loop.best:
             chosen = state if best.step == steps else checkpoints.restore_step(best.step, template).state
             trained, (step, metrics) = Trained(chosen.variables, chosen.frozen), best
-    rate = loop.watch.steps_per_second() * loop.images_per_step
-    return Fitted(trained, last, step, metrics, rate, loop.wall_seconds(), steps, loop.evaluations,
-                  steps * loop.images_per_step)
+    return Fitted(trained, last, step, metrics, loop.watch.steps_per_second() * loop.images_per_step,
+                  loop.wall_seconds(), steps, loop.evaluations, steps * loop.images_per_step)
 
 
 @dataclass
@@ -421,19 +420,20 @@ class _Loop:
         return math.ceil(left * (self.step - self.first_step) / (now - self.entered)) if left > 0 else 0
 
 
-def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, select) -> None:
+def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, select, key) -> None:
     if missing := [name for name in method.streams if name not in streams]:
         raise InputError(f"stream {missing[0]!r} is missing: the method reads {', '.join(method.streams)}, "
                          f"given are {', '.join(streams) or 'none'}")
     check_divisible({name: streams[name].batch_size for name in method.streams}, mesh)
     for name in method.streams:
         source, batch_size = streams[name].source, streams[name].batch_size
-        repeats = getattr(streams[name], "repeats", False)
-        if hasattr(source, "__len__") and len(source) < batch_size and not repeats:
+        if hasattr(source, "__len__") and len(source) < batch_size and not getattr(streams[name], "repeats", False):
             raise InputError(f"stream {name!r}: batch size {batch_size} is larger than its set of {len(source)} "
                              f"examples ({source.name}); use at most {len(source)}, or a stream that repeats")
     if steps < 1:
         raise InputError("steps", f"{steps}; give at least 1")
+    if isinstance(key, int):
+        raise InputError("key", f"{key}; give jax.random.key({key})")
     if select is not None and evaluate is None:
         raise InputError(f"the result is to be selected by {select.metric!r}, but there is no evaluation")
 

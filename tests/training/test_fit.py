@@ -29,9 +29,9 @@ def add_one(state, step):
 
 def run(folder, method=METHOD, streams=STREAMS, steps=14, **options):
     """A run with everything on: evaluation every 3 steps, checkpoints every 5, rows every 4, a change every 6."""
-    options = {"config": {"rate": 0.01, "model": {"width": 3}}, "evaluate": (3, error_of),
+    options = {"config": {"rate": 0.01, "model": {"width": 3}}, "evaluate": (3, error_of), "key": jax.random.key(0),
                "select": Select("val/error", "min"), "between": (6, add_one), "options": OPTIONS} | options
-    return fit(method, streams, steps=steps, key=jax.random.key(0), stage="main", folder=folder, **options)
+    return fit(method, streams, steps=steps, stage="main", folder=folder, **options)
 
 
 def rows(folder):
@@ -119,7 +119,7 @@ REFUSED = {
     "larger than the set": ({"streams": {"labelled": Batches(Images(5))}}, "batch size 8 is larger than its set of 5"),
     "no evaluation": ({"evaluate": None}, "'val/error', but there is no evaluation"),
     "unread start": ({"start": {"variabels": {"w": np.ones(3)}}}, "start: this method reads none of variabels"),
-    "no steps": ({"steps": 0}, "steps: 0"),
+    "no steps": ({"steps": 0}, "steps: 0"), "key": ({"key": 0}, r"^key: 0; give jax.random.key\(0\)$"),
     "shapes": ({"streams": {"labelled": Larger()}}, r"^main: network, codec and streams do not fit \(labelled: images "
                r"\(8, 8, 8, 3\) uint8, keypoints \(8, 2, 2\)\): dot_general requires"),
     "another metric": ({"select": Select("val/pck"), "steps": 3}, "'val/pck', which the evaluation does not return"),
