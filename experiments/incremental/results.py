@@ -4,8 +4,8 @@ TABLES = {
     "headline": ("demo", (
         "finetune", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint", "kamp - ksd_only",
         "kamp_rerendered - ksd_only", "kamp_rerendered - self_training"), ("aaa", "at", "triples/pck")),
-    "others": ("limbs", (
-        *POINTS, "demo/kamp", "demo/kamp_rerendered", *(f"faces/{line}" for line in ("kamp", *POINTS))), (
+    "others": ("limbs", (*POINTS, "demo/kamp", "demo/kamp_rerendered", *(f"faces/{line}" for line in (
+        "kamp", *POINTS, "kamp_rerendered - kamp", "kamp_rerendered - self_training"))), (
         "aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher", "association/left_out")),
     "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
         "finetune", "lwf", "ewc", "mas", "rw", "afec", "cpr", "ksd_only", "self_training", "ka_only", "random_triples",
