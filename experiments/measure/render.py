@@ -244,7 +244,7 @@ class Cell(NamedTuple):
             return "not run"
         name, _, unit = self.metric.heading.partition(", ")
         gains = difference_text(self.gains(), len(self.pairs()), decimals=self.metric.decimals)
-        return f"{gains} points of {name}" if unit == "%" else f"{gains} {unit} ({name})".replace("  ", " ")
+        return f"{gains} points of {name}" if unit == "%" else " ".join(filter(None, (gains, unit, f"({name})")))
 
     def helps(self) -> str:
         """Returns "yes" where the gain's interval lies above zero, "no" below, else "open"; "not run" without runs."""
