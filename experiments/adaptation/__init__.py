@@ -5,7 +5,7 @@ Command   python -m experiments.adaptation demo               (2 CPU cores, rend
           kpjax train adaptation --core RUN --images FOLDER    (one's own run and images)
           python -m experiments study adaptation --seeds 5                                 (runs of the headline table)
           python -m experiments.adaptation mpii_mafl --perceptual vgg19.safetensors --seeds 3                (one GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+Expected  the tables in experiments/adaptation/results.md; the paper's numbers stand beside ours in every report
 """
 import functools
 from dataclasses import replace

@@ -5,7 +5,7 @@ Command   python -m experiments.incremental demo              (2 CPU cores, rend
           kpjax train incremental --old RUN --project P         (new keypoints for one's own run)
           python -m experiments study incremental --seeds 5                (differences between variants, by interval)
           python -m experiments.incremental mpii --imagenet hrnet_w32.pth --seeds 3                      (one GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+Expected  the tables in experiments/incremental/results.md; the paper's numbers stand beside ours in every report
 """
 from typing import Any
 

@@ -2,7 +2,6 @@
 
     <!-- table: regda/headline -->      the table "headline" of experiments/regda/results.py
     <!-- systems -->                    a row for every published system
-    <!-- headlines -->                  every system's headline table, and what its differences say
     <!-- claims -->                     what the papers claim, and whether it holds here
     <!-- advice -->                     the lines of experiments/measure/advice.py
     ... rendered ...
@@ -31,7 +30,7 @@ from kpjax.systems.reports.report import Column, Summary, cell_text, difference_
 from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent
-MARKED = re.compile(r"(<!-- (systems|claims|headlines|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
+MARKED = re.compile(r"(<!-- (systems|claims|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
 ABOUT = {  # of each system, in the order of pages: what a person has, and its publication in Markdown
     "regda": ("labels in one domain, images of another",
               "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)"),
@@ -369,21 +368,13 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
             cell = cell_of(room, claim.line, "", claim.metric)
             answers.append(answer(room, claim))
             intervals += cell.gain() is not None
-            lines.append([publication.partition(":")[0], claim.says, printed(room, *claim.paper),
-                          f"{cell.gain_text()}; {n} seed{'s' * (n > 1)}" if (n := len(cell.pairs())) else "",
+            lines.append(["" if claim != room.claims[0] else publication.partition(":")[0], claim.says,
+                          printed(room, *claim.paper), cell.gain_text(), str(len(cell.pairs())),
                           answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
     counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
-    text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "agrees"], lines)
+    text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "seeds", "agrees"], lines)
     return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} "
             "would leave out zero by chance.\n")
-
-
-def headlines_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns a section for every system: its headline table, and a link to the others."""
-    return "\n".join(
-        f"## {publication}\n\n{table_text(room, room.tables['headline'])}\n"
-        f"[All tables]({os.path.relpath(room.path / 'results.md', page.parent)}).\n"
-        for room, publication in ((found[name], about[1]) for name, about in ABOUT.items()))
 
 
 def pages() -> list[Path]:
@@ -399,7 +390,7 @@ def rendered(made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]]) -
     marker whose table does not exist.
     """
     found = rooms()
-    makers = {"systems": systems_text, "claims": claims_text, "headlines": headlines_text, **made_by}
+    makers = {"systems": systems_text, "claims": claims_text, **made_by}
     for path in pages():
         def replace(match: re.Match, path: Path = path) -> str:
             if make := makers.get(match[2]):

@@ -4,7 +4,7 @@ Command   python -m experiments.pyramids demo              (2 CPU cores, renders
           python -m experiments.pyramids demo --variants all --seeds 3
           kpjax train pyramids --videos clips other.mp4   (annotated videos, a table of coordinates)
           python -m experiments.pyramids h36m --variants all --seeds 3                                    (one GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in the report of h36m
+Expected  the tables in experiments/pyramids/results.md; the paper's numbers stand beside ours in the report of h36m
 """
 from experiments.keypoints import skeleton_of
 from experiments.pyramids.videos import open_videos

@@ -4,7 +4,7 @@ Command   python -m experiments.regda demo            (2 CPU cores, 3 minutes, r
           kpjax train regda --source P --target V ...    (labels on one's own images; 2 CPU cores)
           python -m experiments.regda rhd_h3d --imagenet resnet101.safetensors --seeds 3     (one GPU, about a day)
           python -m experiments study regda paper --seeds 3            (the paper's presets)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+Expected  the tables in experiments/regda/results.md; the paper's numbers stand beside ours in every report
 """
 import itertools
 

@@ -4,7 +4,7 @@ Command   python -m experiments.semi_supervised demo          (2 CPU cores, rend
           python -m experiments.semi_supervised openfield --labelled 10 --seeds 3      (2 CPU cores, a few minutes each)
           kpjax train semi_supervised --project P --unlabelled V ...     (one's own project: minutes)
           python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --seeds 3              (a GPU)
-Expected  the table in experiments/RESULTS.md; the paper's numbers stand beside ours in every report
+Expected  the tables in experiments/semi_supervised/results.md; the paper's numbers stand beside ours in every report
 """
 from dataclasses import replace
 

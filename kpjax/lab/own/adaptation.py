@@ -141,7 +141,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     choices = [
         *(Choice(name, value, "as the core has it") for name, value in fields.items()),
         Choice("target_side", fields["image_size"], "views are drawn from images as large as those of the core"),
-        every,  # fewer steps leave most points wandering, see experiments/RESULTS.md
+        every,  # fewer steps leave most points wandering, see experiments/adaptation/results.md
         steps_choice("steps", len(target), config.batch_size, of="images", passes=100, least=1000, most=2000)]
     if config.data.project:
         project, held = projects.opened(config)
