@@ -2,8 +2,9 @@
 POINTS = ("ksd_only", "self_training", "kamp_rerendered", "kamp_rerendered - ksd_only")
 TABLES = {
     "headline": ("demo", (
-        "finetune", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint", "kamp - ksd_only",
-        "kamp_rerendered - ksd_only", "kamp_rerendered - self_training"), ("aaa", "at", "triples/pck")),
+        "finetune", "ewc", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint",
+        "kamp - ksd_only", "kamp_rerendered - ksd_only", "kamp_rerendered - self_training"), (
+            "aaa", "at", "triples/pck")),
     "others": ("limbs", (*POINTS, "demo/kamp", "demo/kamp_rerendered", *(f"faces/{line}" for line in (
         "kamp", *POINTS, "kamp_rerendered - kamp", "kamp_rerendered - self_training"))), (
         "aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher", "association/left_out")),

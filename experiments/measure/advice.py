@@ -27,7 +27,7 @@ ADVICE = (
     Advice(FEW, "tongues in ultrasound, 50 labels, other speakers", "semi_supervised",
            "tongue/supervised_warped_averaged - supervised_warped"),
     Advice(FEW, "rendered people, 20 labels, random weights", "semi_supervised",
-           "demo/pl_warped - supervised_warped"),
+           "people/pl_warped - supervised_warped_twice"),
     Advice(OTHER, "tongues: adults on one machine, children on another", "regda",
            "tongue_machines/teacher_adaptation - source_only_views_long", "target/pck"),
     Advice(OTHER, "athletes in other colours, a short training", "regda",

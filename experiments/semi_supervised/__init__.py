@@ -30,7 +30,7 @@ SHORT = {"train": "lspet/train", "validation": "lspet/tune", "test": "lspet/test
 PRESETS: dict[str, Config] = {
     "demo": changed(SYNTHETIC, batch_size=16, warm_start_steps=200, steps=200, evaluations=2),
     "people": changed(  # of 1.6e-2, 1e-2 and 5e-3, the rate that was best for the labels alone on tuning seed 100
-        SYNTHETIC, summary="the demo's people at 128 px, on the paper's maps of 64 cells; 2 cores, 20 minutes",
+        SYNTHETIC, summary="the demo's people at 128 px, on the paper's maps of 64 cells; 2 cores, half an hour",
         image_size=128, heatmap_size=64, sigma=2.0, batch_size=16, warm_start_steps=600, steps=600, evaluations=1,
         learning_rate=1e-2, warm_start_learning_rate=1e-2),
     "openfield": changed(

@@ -38,7 +38,7 @@ def test_labels_and_images_without():
     typed = changed(semi_supervised.OWN, unlabelled=("V",))
     assert short(semi_supervised.OWN) == short(typed) == short(changed(typed, weights="mobilenet_v2.google_in1k"))
     control, method = short(typed)
-    for preset in ("demo", "fifty_athletes"):  # random weights, and a backbone with few labels
+    for preset in ("demo", "people", "fifty_athletes"):  # random weights twice, and a backbone with few labels
         found = means("semi_supervised", preset, "test/pck")
         others = [value for name, value in found.items() if name in semi_supervised.SYSTEM.applicable("own", typed)
                   and not any(more in name for more in ("twice", "averaged", "easy_hard"))]
