@@ -38,7 +38,7 @@ XRAY = changed(
 DEMO = changed(
     SYNTHETIC, summary="synthetic people with clutter, 400 images of six keypoints, then of the hands, then of the "
     "feet; 2 cores, minutes", training_examples=1200, batch_size=16, base_steps=300, steps=400, ka_steps=150,
-    input_sigma=0.0, association_learning_rate=8e-3, self_training=1.0, ewc=1e-2, cpr=1e-2)
+    input_sigma=0.0, association_learning_rate=8e-3, self_training=1.0, ewc=1e-2)
 PRESETS: dict[str, Config] = {
     "demo": DEMO,
     "demo_tuning": changed(
