@@ -5,8 +5,8 @@ TABLES = {
     "headline": ("demo", (
         "finetune", "ewc", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint",
         "kamp - ksd_only", *GAINS), ("aaa", "at", "triples/pck")),
-    "others": ("limbs", (*POINTS, "demo/kamp", "demo/kamp_rerendered", *(f"faces/{line}" for line in (
-        "kamp", *POINTS, "kamp_rerendered - kamp"))), (
+    "others": ("limbs", (*POINTS, "limbs ksd_only=0.3/ksd_only - limbs/self_training", "demo/kamp", *(
+        f"faces/{line}" for line in ("kamp", *POINTS, "kamp_rerendered - kamp"))), (
         "aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher", "association/left_out")),
     "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
         "finetune", "lwf", "ewc", "mas", "rw", "afec", "cpr", "ksd_only", "self_training", "ka_only", "random_triples",
