@@ -28,6 +28,8 @@ from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, i
 FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
+# PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse the whole file without it.
+_ANY_TEXT = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 # Pixels that a frame may have, in any case and for each byte of its file: a decoder holds up to 16 frames.
 _PIXELS, _GROWTH = 16_000_000, 0.5
 # Boxes of mp4 that hold others, and where tables of samples, and of edits, have the number of their rows.
@@ -163,7 +165,7 @@ def opened(path: Path) -> av.container.InputContainer:
 
     Raises InputError if its frames have more pixels than its bytes account for.
     """
-    container, size = av.open(path, metadata_errors="replace"), Path(path).stat().st_size
+    container, size = av.open(path, **_ANY_TEXT), Path(path).stat().st_size
     most = _PIXELS + int(_GROWTH * size)
     for codec in (stream.codec_context for stream in container.streams.video if stream.codec_context):
         if codec.width * codec.height > most:

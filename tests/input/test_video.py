@@ -51,6 +51,20 @@ def clip(folder):
     return write_video(folder / "clip.mp4", map(numbered_frame, range(60)), times=times), times
 
 
+def test_a_title_that_is_no_utf8_does_not_hide_a_video(tmp_path):
+    path = tmp_path / "title.mkv"
+    with av.open(path, "w") as container:
+        container.metadata["title"] = "TITLE"
+        stream = container.add_stream("libx264", rate=30)
+        stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(0), format="rgb24")))
+        container.mux(stream.encode())
+    written = path.read_bytes()
+    assert written.count(b"TITLE") == 1
+    path.write_bytes(written.replace(b"TITLE", b"\xe9t\xe9\xff."))
+    assert [number for number, _ in open_video(path)] == [0]
+
+
 def test_frames_have_their_numbers_and_times_at_a_variable_rate(clip):
     video = open_video(clip[0])
     assert (len(video), video.size, video.cut_off) == (60, (WIDTH, HEIGHT), 0)
