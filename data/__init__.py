@@ -1,11 +1,12 @@
 """Datasets: one module per dataset, each with a declaration and a check of the downloaded files.
 
-`python -m data` lists them; `python -m data NAME --manual-dir PATH` checks a downloaded folder and prepares it;
-`data.prepared.open_source` opens a prepared dataset. Modules named `figure*`, `tabletop` and `dsprites` render
-synthetic data in memory, with nothing to download.
+`python -m data` lists them; `python -m data NAME --manual-dir PATH` checks a downloaded folder and
+prepares it; `data.prepared.open_source` opens a prepared dataset. Modules named `figure*`,
+`tabletop` and `dsprites` render synthetic data in memory, with nothing to download.
 
-To add a dataset, add one module: a `read(folder, faults)` function that returns `annotations.Annotation`s with the
-readers and checks of `data.checking`, and `DATASET = downloaded(...)`, by which the command finds it. Every fault is
-one line with file, field and remedy. Sets of another kind declare a `prepared.Dataset`, whose `splits` returns the
-records of each split. Add a few images in the dataset's true format to the contract in tests/data.
+To add a dataset, add one module: a `read(folder, faults)` function that returns
+`annotations.Annotation`s with the readers and checks of `data.checking`, and `DATASET =
+downloaded(...)`, by which the command finds it. Every fault is one line with file, field and
+remedy. Sets of another kind declare a `prepared.Dataset`, whose `splits` returns the records of
+each split. Add a few images in the dataset's true format to the contract in tests/data.
 """

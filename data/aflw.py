@@ -1,9 +1,11 @@
 """AFLW with five points, in the release of cropped faces that accompanies IMM.
 
-Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., Unsupervised Learning of Object Landmarks
-through Conditional Image Generation, NeurIPS 2018. Points are listed as (row, column) and are stored as (x, y).
-Images vary in size and are stored unchanged. `scale` is the distance between the eyes in pixels.
+Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., Unsupervised Learning
+of Object Landmarks through Conditional Image Generation, NeurIPS 2018. Points are listed as (row,
+column) and are stored as (x, y). Images vary in size and are stored unchanged. `scale` is the
+distance between the eyes in pixels.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -27,16 +29,32 @@ def _faces(folder: Path, part: str, faults: list[str]) -> list[Annotation]:
     content = read_matlab(path, ("gt", "hw"), faults)
     if content is None or not names:
         return []
-    points = numbers(content["gt"], (len(names), 5, 2), f"{path.name} gt ({len(names)} listed images)", faults)
-    sizes = numbers(content["hw"], (len(names), 2), f"{path.name} hw ({len(names)} listed images)", faults)
+    points = numbers(
+        content["gt"], (len(names), 5, 2), f"{path.name} gt ({len(names)} listed images)", faults
+    )
+    sizes = numbers(
+        content["hw"], (len(names), 2), f"{path.name} hw ({len(names)} listed images)", faults
+    )
     if points is None or sizes is None:
         return []
-    return [Annotation(name, folder / "output" / name, rows[:, ::-1], np.ones(5, bool), (int(width), int(height)))
-            for name, rows, (height, width) in zip(names, points, sizes, strict=True)]
+    return [
+        Annotation(
+            name,
+            folder / "output" / name,
+            rows[:, ::-1],
+            np.ones(5, bool),
+            (int(width), int(height)),
+        )
+        for name, rows, (height, width) in zip(names, points, sizes, strict=True)
+    ]
 
 
 DATASET = downloaded(
-    "aflw", read, FIVE_POINTS,
+    "aflw",
+    read,
+    FIVE_POINTS,
     "the archive aflw_release-2 that tomasjakab/imm (GitHub) links to: output/ and the lists and .mat files "
     "beside it; AFLW's terms apply (research use)",
-    parts=with_tune, reference=between_eyes)
+    parts=with_tune,
+    reference=between_eyes,
+)

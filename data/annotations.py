@@ -1,4 +1,5 @@
 """The conversion of annotations to stored records, which all datasets of downloaded files share."""
+
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from kpjax.images.boxes import tight_box
 from kpjax.images.reading import BROKEN
 
 Cut = Callable[[Image.Image, np.ndarray], tuple[Image.Image, np.ndarray]]
-Reference = Callable[[np.ndarray, np.ndarray], float]  # (keypoints, visible) -> the set's reference length in pixels
+# (keypoints, visible) -> the set's reference length in pixels
+Reference = Callable[[np.ndarray, np.ndarray], float]
 
 
 class Annotation(NamedTuple):
@@ -23,8 +25,10 @@ class Annotation(NamedTuple):
     keypoints: np.ndarray  # (K, 2) float64, in pixels of the image on disk; finite where visible
     visible: np.ndarray  # (K,) bool
     size: tuple[int, int] | None = None  # width and height stated by the files
-    cut: Cut | None = None  # crops image and keypoints before they are stored; None: the file is stored byte for byte
-    box: np.ndarray | None = None  # (4,) x, y, width, height of the labelled object; for sets that store whole images
+    #: crops image and keypoints before they are stored; None: the file is stored byte for byte
+    cut: Cut | None = None
+    #: (4,) x, y, width, height of the labelled object; for sets that store whole images
+    box: np.ndarray | None = None
     scale: float | None = None  # the set's reference length in pixels, if the files state it
 
 
@@ -34,17 +38,23 @@ def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
     return float(np.linalg.norm(np.ptp(seen, axis=0))) if len(seen) > 1 else 0.0
 
 
-def stored(splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal) -> dict[str, Iterator[Record]]:
+def stored(
+    splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal
+) -> dict[str, Iterator[Record]]:
     """Returns the records of each split, made one by one.
 
-    Empty splits are left out, since tfds cannot write them. A point outside the stored image stays labelled, and an
-    empty box becomes that of the whole image. An image that does not decode is passed on unchanged, for the
-    builder to report or skip.
+    Empty splits are left out, since tfds cannot write them. A point outside the stored image stays
+    labelled, and an empty box becomes that of the whole image. An image that does not decode is
+    passed on unchanged, for the builder to report or skip.
 
-    reference: the reference length of annotations that do not state one. If it is not positive, as for a frame without
-    labels, the median of the split takes its place.
+    reference: the reference length of annotations that do not state one. If it is not positive, as
+    for a frame without labels, the median of the split takes its place.
     """
-    return {split: _records(annotations, reference) for split, annotations in splits.items() if annotations}
+    return {
+        split: _records(annotations, reference)
+        for split, annotations in splits.items()
+        if annotations
+    }
 
 
 def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterator[Record]:
@@ -69,7 +79,9 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
 
 
 def box_around(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
-    """Returns the tight box (4,) x, y, width, height around the visible points, empty with fewer than two."""
+    """Returns the tight box (4,) x, y, width, height around the visible points, empty with fewer
+    than two.
+    """
     if not visible.any():
         return np.zeros(4)
     left, upper, right, lower = tight_box(keypoints, visible)
@@ -79,8 +91,8 @@ def box_around(keypoints: np.ndarray, visible: np.ndarray) -> np.ndarray:
 def fifth_held_out(samples: Sequence) -> tuple[list, list]:
     """Splits a set without a published split as RegDA does: (train, test).
 
-    The samples are shuffled with seed 42; the first fifth, at most 3,200, are for testing. The authors seed the global
-    generator; a private one gives the same order.
+    The samples are shuffled with seed 42; the first fifth, at most 3,200, are for testing. The
+    authors seed the global generator; a private one gives the same order.
     """
     shuffled = list(samples)
     random.Random(42).shuffle(shuffled)

@@ -1,12 +1,15 @@
-"""CelebA, aligned and cropped faces with five points, and MAFL, its subset for evaluating landmarks.
+"""CelebA, aligned and cropped faces with five points, and MAFL, its subset for evaluating
+landmarks.
 
-Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., Facial Landmark Detection by Deep
-Multi-task Learning, ECCV 2014. MAFL is two lists of image names. Every image is in one split: `mafl_train`,
-`mafl_test`, or CelebA's own `train`, `validation` and `test` without both; a twentieth of the first is `mafl_tune`.
-Frozen-core adaptation trains on "train+validation+test+mafl_train", in the paper on all but `mafl_test`; IMM on "train"
-and most of "mafl_train". Coordinates and images are stored unchanged. `scale` is the distance between the eyes in
-pixels.
+Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., Facial Landmark
+Detection by Deep Multi-task Learning, ECCV 2014. MAFL is two lists of image names. Every image is
+in one split: `mafl_train`, `mafl_test`, or CelebA's own `train`, `validation` and `test` without
+both; a twentieth of the first is `mafl_tune`. Frozen-core adaptation trains on
+"train+validation+test+mafl_train", in the paper on all but `mafl_test`; IMM on "train" and most of
+"mafl_train". Coordinates and images are stored unchanged. `scale` is the distance between the eyes
+in pixels.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +29,10 @@ SIZE = (178, 218)  # width and height of every aligned image
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Reads the faces of each split. `folder` holds Anno, Eval, Img and MAFL, or has a folder `celeba` that does."""
+    """Reads the faces of each split.
+
+    `folder` holds Anno, Eval, Img and MAFL, or has a folder `celeba` that does.
+    """
     root = folder / "celeba" if (folder / "celeba").is_dir() else folder
     rows, parts = _landmarks(root, faults), _parts(root, faults)
     images = first_of(root / "Img", IMAGES, "")
@@ -34,20 +40,30 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     for split, path in MAFL.items():
         for name in listed_names(root / path, faults):
             if name in subset:
-                faults.append(f"{path}: {name} is already in {MAFL[subset[name]]}; delete one of the entries")
+                faults.append(
+                    f"{path}: {name} is already in {MAFL[subset[name]]}; delete one of the entries"
+                )
             elif rows and name not in rows:
-                faults.append(f"{path}: {name} has no row in {LANDMARKS}; download lists of one release")
+                faults.append(
+                    f"{path}: {name} has no row in {LANDMARKS}; download lists of one release"
+                )
             subset[name] = split
     if rows and (unnamed := sorted(_images(images) - rows.keys())):
-        faults.append(f"{LANDMARKS}: no row for {len(unnamed)} of the images in Img/{images.name} "
-                      f"({summarise(unnamed)}); download lists of the same release")
+        faults.append(
+            f"{LANDMARKS}: no row for {len(unnamed)} of the images in Img/{images.name} "
+            f"({summarise(unnamed)}); download lists of the same release"
+        )
     faces: dict[str, list[Annotation]] = {split: [] for split in (*PARTS.values(), *MAFL)}
     for name, points in rows.items():
         if parts and name not in parts:
-            faults.append(f"{PARTITION}: {name} is missing, but it has a row in {LANDMARKS}; download both again")
+            faults.append(
+                f"{PARTITION}: {name} is missing, but it has a row in {LANDMARKS}; download both again"
+            )
             continue
         split = subset.get(name) or parts.get(name, "train")
-        faces[split].append(Annotation(name.rpartition(".")[0], images / name, points, np.ones(5, bool), SIZE))
+        faces[split].append(
+            Annotation(name.rpartition(".")[0], images / name, points, np.ones(5, bool), SIZE)
+        )
     return faces
 
 
@@ -73,8 +89,10 @@ def _landmarks(root: Path, faults: list[str]) -> dict[str, np.ndarray]:
     promised = lines[0].strip() if lines else ""
     found = sum(bool(text.strip()) for text in lines[2:])
     if promised != str(found):
-        faults.append(f"{LANDMARKS}: the first line announces {promised or 'nothing'}, found {found} rows; "
-                      "download it again")
+        faults.append(
+            f"{LANDMARKS}: the first line announces {promised or 'nothing'}, found {found} rows; "
+            "download it again"
+        )
     return rows
 
 
@@ -84,14 +102,20 @@ def _parts(root: Path, faults: list[str]) -> dict[str, str]:
     for line, text in enumerate(listed_names(root / PARTITION, faults), start=1):
         name, _, part = text.partition(" ")
         if part.strip() not in PARTS:
-            faults.append(f"{PARTITION} line {line} ({name}): expected part 0, 1 or 2, found "
-                          f"{part.strip() or 'nothing'}")
+            faults.append(
+                f"{PARTITION} line {line} ({name}): expected part 0, 1 or 2, found "
+                f"{part.strip() or 'nothing'}"
+            )
         parts[name] = PARTS.get(part.strip(), "train")
     return parts
 
 
 def _images(folder: Path) -> set[str]:
-    return {file.name for file in folder.iterdir() if file.suffix == ".jpg"} if folder.is_dir() else set()
+    return (
+        {file.name for file in folder.iterdir() if file.suffix == ".jpg"}
+        if folder.is_dir()
+        else set()
+    )
 
 
 def with_tuning_of_mafl(splits: Splits) -> Splits:
@@ -101,7 +125,12 @@ def with_tuning_of_mafl(splits: Splits) -> Splits:
 
 
 DATASET = downloaded(
-    "celeba", read, FIVE_POINTS,
+    "celeba",
+    read,
+    FIVE_POINTS,
     "Anno, Eval and Img of the aligned release (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), MAFL/ from "
     "zhzhanp/TCDCN-face-alignment (GitHub); non-commercial research",
-    parts=with_tuning_of_mafl, reference=between_eyes, tune="mafl_tune")
+    parts=with_tuning_of_mafl,
+    reference=between_eyes,
+    tune="mafl_tune",
+)

@@ -1,4 +1,8 @@
-"""Readers and checks of annotation files. Faults are collected, so that all are reported at once."""
+"""Readers and checks of annotation files.
+
+Faults are collected, so that all are reported at once.
+"""
+
 import json
 import math
 import pickle
@@ -19,44 +23,80 @@ from kpjax.structures import Skeleton
 
 Splits = Mapping[str, Sequence[Annotation]]
 Content = TypeVar("Content")
-Read = Callable[[Path, list[str]], Splits]  # (folder, faults): appends every fault, and leaves out the faulty entry
+# (folder, faults): appends every fault, and leaves out the faulty entry
+Read = Callable[[Path, list[str]], Splits]
 
-# As a fraction of the image's longer side. No annotator slips this far: the labels are of an image of another size.
+# As a fraction of the image's longer side. No annotator slips this far: the labels are of an image
+# of another size.
 FAR_OUTSIDE = 0.5
 # The classes and functions that numpy's pickles call, by module.
-ARRAYS_ONLY = {"numpy": ("ndarray", "dtype"), "_codecs": ("encode",),
-               **{f"numpy.{core}.multiarray": ("_reconstruct", "scalar") for core in ("core", "_core")},
-               **{f"numpy.{core}.numeric": ("_frombuffer",) for core in ("core", "_core")}}
+ARRAYS_ONLY = {
+    "numpy": ("ndarray", "dtype"),
+    "_codecs": ("encode",),
+    **{f"numpy.{core}.multiarray": ("_reconstruct", "scalar") for core in ("core", "_core")},
+    **{f"numpy.{core}.numeric": ("_frombuffer",) for core in ("core", "_core")},
+}
 
 
 def downloaded(
-    name: str, read: Read, skeleton: Skeleton, where: str, *, parts: Callable[[Splits], Splits] = dict,
-    reference: Reference = diagonal, encoding: str = "jpeg", boxed: bool = False, tune: str = "tune",
+    name: str,
+    read: Read,
+    skeleton: Skeleton,
+    where: str,
+    *,
+    parts: Callable[[Splits], Splits] = dict,
+    reference: Reference = diagonal,
+    encoding: str = "jpeg",
+    boxed: bool = False,
+    tune: str = "tune",
 ) -> Dataset:
-    """Declares a dataset of downloaded files; name, skeleton, where, encoding, boxed and tune are those of `Dataset`.
+    """Declares a dataset of downloaded files; name, skeleton, where, encoding, boxed and tune are
+    those of `Dataset`.
 
-    read: whatever it appends to the faults stops the preparation. parts: makes the stored splits of those read, such as
-    `data.parts.with_tune`. reference: the reference length of annotations that do not state one.
+    read: whatever it appends to the faults stops the preparation. parts: makes the stored splits of
+    those read, such as `data.parts.with_tune`. reference: the reference length of annotations that
+    do not state one.
     """
-    return Dataset(name, skeleton, where, lambda folder: stored(parts(read_whole(read, folder, name)), reference),
-                   partial(all_faults, read), encoding, boxed, tune)
+    return Dataset(
+        name,
+        skeleton,
+        where,
+        lambda folder: stored(parts(read_whole(read, folder, name)), reference),
+        partial(all_faults, read),
+        encoding,
+        boxed,
+        tune,
+    )
 
 
 def all_faults(read: Read, folder: Path) -> list[str]:
-    """Returns every fault of a folder: of its annotation files, as found by `read`, and of the images they name."""
+    """Returns every fault of a folder: of its annotation files, as found by `read`, and of the
+    images they name.
+    """
     faults: list[str] = []
     splits = read(folder, faults)
     for split, annotations in splits.items():
-        repeated = [name for name, count in Counter(one.name for one in annotations).items() if count > 1]
-        faults += [f"{name} is listed twice in {split}; keep one of the entries" for name in repeated]
+        repeated = [
+            name for name, count in Counter(one.name for one in annotations).items() if count > 1
+        ]
+        faults += [
+            f"{name} is listed twice in {split}; keep one of the entries" for name in repeated
+        ]
     faults += _image_faults([one for annotations in splits.values() for one in annotations], folder)
-    if not faults and not any(one.visible.any() for annotations in splits.values() for one in annotations):
-        faults.append("no keypoint is visible in the whole set; label some, or check the visibility flags")
+    if not faults and not any(
+        one.visible.any() for annotations in splits.values() for one in annotations
+    ):
+        faults.append(
+            "no keypoint is visible in the whole set; label some, or check the visibility flags"
+        )
     return faults
 
 
 def read_whole(read: Callable[[Path, list[str]], Content], folder: Path, name: str) -> Content:
-    """Reads the dataset of that name completely. Raises InputError if the annotation files have any fault."""
+    """Reads the dataset of that name completely.
+
+    Raises InputError if the annotation files have any fault.
+    """
     faults: list[str] = []
     splits = read(folder, faults)
     if faults:
@@ -97,16 +137,20 @@ def _image_faults(annotations: Sequence[Annotation], folder: Path) -> list[str]:
             continue  # the builder decodes every image, and reports or skips broken ones
         for one in described:
             if one.size is not None and size != one.size:
-                faults.append(f"{path} is {size[0]}x{size[1]}, but was annotated at "
-                              f"{one.size[0]}x{one.size[1]}; restore the original")
+                faults.append(
+                    f"{path} is {size[0]}x{size[1]}, but was annotated at "
+                    f"{one.size[0]}x{one.size[1]}; restore the original"
+                )
                 break
             beyond = np.maximum(-one.keypoints, one.keypoints - (np.array(size) - 1)).max(1)
             beyond = np.where(one.visible, beyond, 0)
             if beyond.max() > FAR_OUTSIDE * max(size):
                 farthest = int(beyond.argmax())
                 x, y = one.keypoints[farthest]
-                faults.append(f"{path} is {size[0]}x{size[1]}, but keypoint {farthest} is at ({x:g}, {y:g}); it was "
-                              "annotated at another size, restore the original")
+                faults.append(
+                    f"{path} is {size[0]}x{size[1]}, but keypoint {farthest} is at ({x:g}, {y:g}); it was "
+                    "annotated at another size, restore the original"
+                )
                 break
     return faults
 
@@ -121,8 +165,10 @@ def copies_across(splits: Splits, folder: Path) -> list[str]:
                 continue
             first_split, first = seen.setdefault(hash(one.image.read_bytes()), (split, one.image))
             if first_split != split and first.read_bytes() == one.image.read_bytes():
-                faults.append(f"{one.image.relative_to(folder)} of {split} is the same image as "
-                              f"{first.relative_to(folder)} of {first_split}; delete one")
+                faults.append(
+                    f"{one.image.relative_to(folder)} of {split} is the same image as "
+                    f"{first.relative_to(folder)} of {first_split}; delete one"
+                )
     return faults
 
 
@@ -137,8 +183,11 @@ def read_json(path: Path, faults: list[str]) -> Any:
         return None
 
 
-def read_matlab(path: Path, variables: Sequence[str], faults: list[str], **options) -> Mapping[str, Any] | None:
-    """Reads variables of a MATLAB file by name, None (and a fault) if it is missing or damaged, or lacks one of them.
+def read_matlab(
+    path: Path, variables: Sequence[str], faults: list[str], **options
+) -> Mapping[str, Any] | None:
+    """Reads variables of a MATLAB file by name, None (and a fault) if it is missing or damaged, or
+    lacks one of them.
 
     options: of scipy.io.loadmat.
     """
@@ -158,7 +207,10 @@ def read_matlab(path: Path, variables: Sequence[str], faults: list[str], **optio
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """An unpickler of arrays, numbers, lists and mappings. It refuses everything else, since a pickle can run code."""
+    """An unpickler of arrays, numbers, lists and mappings.
+
+    It refuses everything else, since a pickle can run code.
+    """
 
     def find_class(self, module: str, name: str):
         if name in ARRAYS_ONLY.get(module, ()):
@@ -167,7 +219,9 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def read_pickle(path: Path, faults: list[str]) -> Any:
-    """Returns the content of a pickle of arrays, None (and a fault) if it is missing, damaged or of anything else."""
+    """Returns the content of a pickle of arrays, None (and a fault) if it is missing, damaged or of
+    anything else.
+    """
     if not exists(path, faults):
         return None
     try:
@@ -179,7 +233,10 @@ def read_pickle(path: Path, faults: list[str]) -> Any:
 
 
 def exists(path: Path, faults: list[str], name: str | None = None) -> bool:
-    """Returns whether a file exists; adds a fault if not. name: of it in the message, by default that of `path`."""
+    """Returns whether a file exists; adds a fault if not.
+
+    name: of it in the message, by default that of `path`.
+    """
     if not path.is_file():
         faults.append(f"{name or path.name} is missing, expected at {path}")
         return False
@@ -187,7 +244,8 @@ def exists(path: Path, faults: list[str], name: str | None = None) -> bool:
 
 
 def first_of(folder: Path, subfolders: Sequence[str], name: str) -> Path:
-    """Returns the path of a file or folder in the first subfolder that has it, or in the first one if none does.
+    """Returns the path of a file or folder in the first subfolder that has it, or in the first one
+    if none does.
 
     subfolders: "" is the folder itself.
     """
@@ -195,16 +253,21 @@ def first_of(folder: Path, subfolders: Sequence[str], name: str) -> Path:
     return next((path for path in paths if path.exists()), paths[0])
 
 
-def entries(content: Any, fields: Sequence[str], where: str, faults: list[str]) -> list[tuple[int, Mapping[str, Any]]]:
-    """Returns the number and the content of each mapping in a list that has all fields; adds a fault for every other.
+def entries(
+    content: Any, fields: Sequence[str], where: str, faults: list[str]
+) -> list[tuple[int, Mapping[str, Any]]]:
+    """Returns the number and the content of each mapping in a list that has all fields; adds a
+    fault for every other.
 
-    content: anything but a list is a fault; None, for a file that could not be read, has no entries. where: file and
-    list, for messages.
+    content: anything but a list is a fault; None, for a file that could not be read, has no
+    entries. where: file and list, for messages.
     """
     if content is None:
         return []
     if not isinstance(content, list):
-        faults.append(f"{where}: expected a list of entries, found a {type(content).__name__}; download it again")
+        faults.append(
+            f"{where}: expected a list of entries, found a {type(content).__name__}; download it again"
+        )
         return []
     whole = []
     for number, entry in enumerate(content):
@@ -217,7 +280,8 @@ def entries(content: Any, fields: Sequence[str], where: str, faults: list[str]) 
 
 
 def numbers(value: Any, shape: tuple[int, ...], where: str, faults: list[str]) -> np.ndarray | None:
-    """Converts a number, nested lists or an array to finite float64 of a shape, None (and a fault) for anything else.
+    """Converts a number, nested lists or an array to finite float64 of a shape, None (and a fault)
+    for anything else.
 
     where: file, entry and field, for messages.
     """
@@ -255,7 +319,10 @@ def number(cell: str, where: str, faults: list[str]) -> float:
 
 
 def row(cells: Iterable[str], where: str, faults: list[str]) -> np.ndarray | None:
-    """Converts table cells to finite numbers, None (and a fault for each that is anything else). See `number`."""
+    """Converts table cells to finite numbers, None (and a fault for each that is anything else).
+
+    See `number`.
+    """
     before = len(faults)
     values = np.array([number(cell, where, faults) for cell in cells])
     return values if len(faults) == before else None
@@ -265,7 +332,13 @@ def _first_text(value: Any) -> Any:
     """Returns the first leaf of nested lists that is not a number, None if all are numbers."""
     if isinstance(value, list | tuple):
         return next((text for item in value if (text := _first_text(item)) is not None), None)
-    return None if isinstance(value, int | float | np.number) else value if value is not None else "null"
+    return (
+        None
+        if isinstance(value, int | float | np.number)
+        else value
+        if value is not None
+        else "null"
+    )
 
 
 def _times(shape: Sequence[int]) -> str:

@@ -1,13 +1,16 @@
-"""Any single-animal DeepLabCut project: its `config.yaml` and the label tables under `labeled-data/<video>/`.
+"""Any single-animal DeepLabCut project: its `config.yaml` and the label tables under
+`labeled-data/<video>/`.
 
-Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning, Nature
-Neuroscience 2018. `kpjax.lab.formats.deeplabcut` reads the project: frames without labels stay, images may vary in
-size and are stored unchanged. `scale` is the diagonal of the labelled points' box in pixels, or the median of the split
-for frames with fewer than two.
+Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning,
+Nature Neuroscience 2018. `kpjax.lab.formats.deeplabcut` reads the project: frames without labels
+stay, images may vary in size and are stored unchanged. `scale` is the diagonal of the labelled
+points' box in pixels, or the median of the split for frames with fewer than two.
 
-A data directory holds one prepared project. There is no published split. Whole videos train, tune or test; with fewer
-than three, each is cut by the order of its frames, and frames between two parts are left out.
+A data directory holds one prepared project. There is no published split. Whole videos train, tune
+or test; with fewer than three, each is cut by the order of its frames, and frames between two parts
+are left out.
 """
+
 from itertools import groupby
 from pathlib import Path
 
@@ -24,7 +27,9 @@ from kpjax.structures import Skeleton
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Reads the frames of a project in three parts: by whole videos, or of fewer than three each by time."""
+    """Reads the frames of a project in three parts: by whole videos, or of fewer than three each by
+    time.
+    """
     project = _project_of_one(folder, faults)
     frames = sorted(_annotations(project) if project else [], key=lambda frame: frame.name)
     videos = {video: list(of_video) for video, of_video in groupby(frames, video_of)}
@@ -45,9 +50,14 @@ def check(folder: Path) -> list[str]:
 
 
 def skeleton(folder: Path | None) -> Skeleton:
-    """Returns a project's body parts and skeleton lines. Raises InputError if the project cannot be read."""
+    """Returns a project's body parts and skeleton lines.
+
+    Raises InputError if the project cannot be read.
+    """
     if folder is None:
-        raise InputError("deeplabcut: the skeleton is the project's own; give its folder with --manual-dir")
+        raise InputError(
+            "deeplabcut: the skeleton is the project's own; give its folder with --manual-dir"
+        )
     faults: list[str] = []
     project = _project_of_one(folder, faults)
     if project is None:
@@ -63,8 +73,10 @@ def _project_of_one(folder: Path, faults: list[str]) -> Project | None:
         faults.append(str(error))
         return None
     if individuals := sorted({one.track for one in project.instances} - {""}):
-        faults.append(f"config.yaml: this is a multi-animal project ({', '.join(individuals)}); only single-animal "
-                      "projects can be prepared")
+        faults.append(
+            f"config.yaml: this is a multi-animal project ({', '.join(individuals)}); only single-animal "
+            "projects can be prepared"
+        )
         return None
     return project
 
@@ -84,6 +96,10 @@ def _annotations(project: Project) -> list[Annotation]:
 
 
 DATASET = Dataset(
-    "deeplabcut", skeleton,
+    "deeplabcut",
+    skeleton,
     "a DeepLabCut project of your own, or examples/openfield-Pranav-2018-10-30 of its repository on GitHub",
-    lambda folder: stored(read_whole(read, folder, "deeplabcut")), check, "png")
+    lambda folder: stored(read_whole(read, folder, "deeplabcut")),
+    check,
+    "png",
+)

@@ -1,4 +1,5 @@
 """Face skeletons that several datasets share, with 5 and 68 points, and their reference lengths."""
+
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,15 @@ FIVE_POINTS = Skeleton(
 
 
 def distance_of(first: int, second: int) -> Reference:
-    """Returns a reference length: the distance between two points in pixels, 0 if one of them is not visible."""
+    """Returns a reference length: the distance between two points in pixels, 0 if one of them is
+    not visible.
+    """
+
     def reference(keypoints: np.ndarray, visible: np.ndarray) -> float:
         if not (visible[first] and visible[second]):
             return 0.0
         return float(np.linalg.norm(keypoints[first] - keypoints[second]))
+
     return reference
 
 
@@ -33,5 +38,7 @@ def listed_names(path: Path, faults: list[str]) -> list[str]:
     """Reads a list of names, one per line; empty (and a fault) if the file is missing."""
     if not exists(path, faults):
         return []
-    lines = (line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
+    lines = (
+        line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
     return [line for line in lines if line]

@@ -1,8 +1,9 @@
 """Backgrounds of synthetic objects: those of the synthetic people, and two busier ones.
 
-A network trained with one kind of background learns to separate objects from that kind, and must adapt to another one.
-So backgrounds are chosen independently of the object.
+A network trained with one kind of background learns to separate objects from that kind, and must
+adapt to another one. So backgrounds are chosen independently of the object.
 """
+
 from functools import cache
 
 import numpy as np
@@ -17,14 +18,17 @@ GREY = np.array([0.45, 0.42, 0.38])  # the mean colour of patches, close to that
 
 
 def backdrop(kind: str, generator: np.random.Generator, side: int, amplitude: float) -> np.ndarray:
-    """Renders a background, (side, side, 3) float64 in [0, amplitude]. Raises InputError for an unknown kind.
+    """Renders a background, (side, side, 3) float64 in [0, amplitude]. Raises InputError for an
+    unknown kind.
 
-    kind: "plain", "smooth" or "photo-like", as behind the synthetic people; "clutter", uniformly coloured discs, bars
-    and triangles on one colour; or "patches", regions of noise, stripes and fibres with edges and shading, as in
-    patches of photographs.
+    kind: "plain", "smooth" or "photo-like", as behind the synthetic people; "clutter", uniformly
+    coloured discs, bars and triangles on one colour; or "patches", regions of noise, stripes and
+    fibres with edges and shading, as in patches of photographs.
     """
     if kind in OF_PEOPLE:
-        return background(Domain("backdrop", background=kind, background_amplitude=amplitude), generator, side)
+        return background(
+            Domain("backdrop", background=kind, background_amplitude=amplitude), generator, side
+        )
     if kind not in BACKGROUNDS:
         raise InputError(f"background {kind!r} is unknown; choose among {', '.join(BACKGROUNDS)}")
     return amplitude * (_clutter if kind == "clutter" else _patches)(generator, side)
@@ -46,7 +50,10 @@ def _clutter(generator: np.random.Generator, side: int) -> np.ndarray:
             pen.line((x - dx, y - dy, x + dx, y + dy), fill=colour, width=max(int(0.4 * reach), 1))
         else:
             angles = turn + 2 * np.pi * np.arange(3) / 3
-            pen.polygon([(x + 1.3 * reach * np.cos(a), y + 1.3 * reach * np.sin(a)) for a in angles], fill=colour)
+            pen.polygon(
+                [(x + 1.3 * reach * np.cos(a), y + 1.3 * reach * np.sin(a)) for a in angles],
+                fill=colour,
+            )
     return np.asarray(image.reduce(FINER), np.float64) / 255
 
 
@@ -59,10 +66,16 @@ def _patches(generator: np.random.Generator, side: int) -> np.ndarray:
     y, x = np.mgrid[:side, :side] / side
     image = _texture(generator, x, y)
     for _ in range(generator.integers(1, 4)):
-        turn, bent, frequency = 2 * np.pi * generator.random(), 0.1 * generator.random(), 1 + 2 * generator.random()
+        turn, bent, frequency = (
+            2 * np.pi * generator.random(),
+            0.1 * generator.random(),
+            1 + 2 * generator.random(),
+        )
         across = (x - 0.5) * np.cos(turn) + (y - 0.5) * np.sin(turn)
         along = (y - 0.5) * np.cos(turn) - (x - 0.5) * np.sin(turn)
-        edge = across + bent * np.sin(2 * np.pi * frequency * along) - 0.35 * generator.uniform(-1, 1)
+        edge = (
+            across + bent * np.sin(2 * np.pi * frequency * along) - 0.35 * generator.uniform(-1, 1)
+        )
         beyond = np.clip(0.5 + edge * side, 0, 1)[..., None]  # one pixel wide
         image = beyond * _texture(generator, x, y) + (1 - beyond) * image
     turn = 2 * np.pi * generator.random()
@@ -75,7 +88,9 @@ def _texture(generator: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np
     side, turn = len(x), np.pi * generator.random()
     kind = generator.integers(3)
     if kind == 0:
-        mixed = sum(_enlarged(generator, points, points, side) / points for points in (4, 8, 16, 32))
+        mixed = sum(
+            _enlarged(generator, points, points, side) / points for points in (4, 8, 16, 32)
+        )
         mixed = mixed / sum(1 / points for points in (4, 8, 16, 32))
     elif kind == 1:
         wave = (x * np.cos(turn) + y * np.sin(turn)) * generator.uniform(3, 14)
@@ -89,11 +104,14 @@ def _texture(generator: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np
 
 
 def _enlarged(generator: np.random.Generator, down: int, across: int, side: int) -> np.ndarray:
-    """Draws a grid (down, across) and enlarges it by linear interpolation: (side, side) in [0, 1]."""
+    """Draws a grid (down, across) and enlarges it by linear interpolation: (side, side) in [0,
+    1]."""
     return _linear(down, side) @ generator.random((down, across)) @ _linear(across, side).T
 
 
 @cache
 def _linear(points: int, side: int) -> np.ndarray:
-    """Returns weights (side, points) of linear interpolation along one axis, the grid's ends at the image's ends."""
+    """Returns weights (side, points) of linear interpolation along one axis, the grid's ends at the
+    image's ends.
+    """
     return np.maximum(1 - np.abs(np.linspace(0, points - 1, side)[:, None] - np.arange(points)), 0)

@@ -1,9 +1,10 @@
 """Synthetic objects of several categories, with keypoints: people, faces and four-legged animals.
 
-They stand in for the target data of work that transfers a network from one category to another. Annotations are exact,
-and there is nothing to download. Image n of a category depends on the seed and n alone; its background can be chosen
-without changing the object.
+They stand in for the target data of work that transfers a network from one category to another.
+Annotations are exact, and there is nothing to download. Image n of a category depends on the seed
+and n alone; its background can be chosen without changing the object.
 """
+
 from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
@@ -22,43 +23,63 @@ from kpjax.structures import Skeleton
 
 AMPLITUDE = 0.8  # largest brightness of a background
 NOISE = 0.02  # standard deviation of each pixel, as a fraction of white
-Rendered = tuple[Image.Image, np.ndarray]  # the object alone at FINER times the size, its points (K, 2) px
+# the object alone at FINER times the size, its points (K, 2) px
+Rendered = tuple[Image.Image, np.ndarray]
 
 
 class Category(NamedTuple):
-    """A category: its skeleton, its renderer, and the two points whose distance is the reference length."""
+    """A category: its skeleton, its renderer, and the two points whose distance is the reference
+    length.
+    """
 
     name: str
     skeleton: Skeleton
-    render: Callable[[np.random.Generator, np.random.Generator, int], Rendered]  # (pose, look, side of the image, px)
+    #: (pose, look, side of the image, px)
+    render: Callable[[np.random.Generator, np.random.Generator, int], Rendered]
     ends: tuple[str, str]
 
 
 def render_category(
-    category: Category, count: int, seed: int, side: int, *, background: str = "clutter", first: int = 0
+    category: Category,
+    count: int,
+    seed: int,
+    side: int,
+    *,
+    background: str = "clutter",
+    first: int = 0,
 ) -> ArraySource:
-    """Renders images of a category, numbers `first` to `first + count - 1`, into memory: 2 ms each at 64 px.
+    """Renders images of a category, numbers `first` to `first + count - 1`, into memory: 2 ms each
+    at 64 px.
 
-    Object and points do not depend on background and noise. All points are visible and inside. `scale` is the distance
-    between the category's two end points, such as the eyes of a face.
+    Object and points do not depend on background and noise. All points are visible and inside.
+    `scale` is the distance between the category's two end points, such as the eyes of a face.
 
-    seed: selects the endless set. side: of the images, px. background: as of `figure_backgrounds.backdrop`. Raises
-    InputError for an unknown background, and for a count that is not positive.
+    seed: selects the endless set. side: of the images, px. background: as of
+    `figure_backgrounds.backdrop`. Raises InputError for an unknown background, and for a count that
+    is not positive.
     """
     if count < 1:
         raise InputError(f"{category.name}: expected a positive count of images, found {count}")
     home = Domain(f"category-{category.name}")
     images, points = np.empty((count, side, side, 3), np.uint8), []
     for index, number in enumerate(range(first, first + count)):
-        pose, look, behind = (generator_of(seed, home, number, purpose) for purpose in ("pose", "look", "behind"))
+        pose, look, behind = (
+            generator_of(seed, home, number, purpose) for purpose in ("pose", "look", "behind")
+        )
         canvas, spots = category.render(pose, look, side)
         images[index] = finish(canvas, backdrop(background, behind, side, AMPLITUDE), NOISE, look)
         points.append(spots)
     keypoints = np.stack(points)
     start, end = (category.skeleton.index(name) for name in category.ends)
     scale = np.linalg.norm(keypoints[:, start] - keypoints[:, end], axis=-1)
-    return arrays(images, keypoints, np.ones(keypoints.shape[:2]), category.skeleton,
-                  f"{category.name}/{background}/{seed}", scale=scale)
+    return arrays(
+        images,
+        keypoints,
+        np.ones(keypoints.shape[:2]),
+        category.skeleton,
+        f"{category.name}/{background}/{seed}",
+        scale=scale,
+    )
 
 
 def _render_person(pose: np.random.Generator, look: np.random.Generator, side: int) -> Rendered:
@@ -73,7 +94,8 @@ PEOPLE = Category("figure_people", TEN_POINTS, _render_person, ("head", "neck"))
 
 
 class Pen:
-    """A transparent canvas, FINER times the finished image, for filled shapes in pixels of the finished image.
+    """A transparent canvas, FINER times the finished image, for filled shapes in pixels of the
+    finished image.
 
     The fourth band is the covered fraction of a pixel, as `figure_looks.finish` expects.
     """
@@ -92,12 +114,23 @@ class Pen:
         self.shape(ellipse(centre, (radius, radius)), colour)
 
     def limb(self, points: np.ndarray, radii: np.ndarray, colour: np.ndarray) -> None:
-        """Adds a line through points (P, 2) with round ends and joints, and a radius (P,) at each point."""
+        """Adds a line through points (P, 2) with round ends and joints, and a radius (P,) at each
+        point.
+        """
         for start, end, narrow, wide in zip(points, points[1:], radii, radii[1:], strict=False):
             along = (end - start) / max(np.linalg.norm(end - start), 1e-9)
             across = np.array([-along[1], along[0]])
-            self.shape(np.stack([start + narrow * across, end + wide * across, end - wide * across,
-                                 start - narrow * across]), colour)
+            self.shape(
+                np.stack(
+                    [
+                        start + narrow * across,
+                        end + wide * across,
+                        end - wide * across,
+                        start - narrow * across,
+                    ]
+                ),
+                colour,
+            )
         for point, radius in zip(points, radii, strict=True):
             self.disc(point, radius, colour)
 
@@ -116,6 +149,11 @@ def closed_curve(points: np.ndarray) -> np.ndarray:
 
 def dataset_of(category: Category) -> Dataset:
     """Returns the dataset of a category, for each of two backgrounds."""
-    return many_rendered(category.name, category.skeleton, {
-        background: partial(render_category, category, seed=0, side=64, background=background)
-        for background in ("clutter", "patches")})
+    return many_rendered(
+        category.name,
+        category.skeleton,
+        {
+            background: partial(render_category, category, seed=0, side=64, background=background)
+            for background in ("clutter", "patches")
+        },
+    )

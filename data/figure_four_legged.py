@@ -1,8 +1,10 @@
-"""Synthetic four-legged animals from the side, with ten points: nose, eye, ear, shoulder, hip, tail and four paws.
+"""Synthetic four-legged animals from the side, with ten points: nose, eye, ear, shoulder, hip, tail
+and four paws.
 
-They face left, walk, move head and tail, and vary in build, length of neck and legs, and colours. The legs of the far
-side are darker and behind the body.
+They face left, walk, move head and tail, and vary in build, length of neck and legs, and colours.
+The legs of the far side are darker and behind the body.
 """
+
 import math
 
 import numpy as np
@@ -11,8 +13,18 @@ from data.figure_categories import Category, Pen, Rendered, dataset_of, ellipse
 from kpjax.structures import Skeleton
 
 TEN_OF_ANIMAL = Skeleton(
-    names=("nose", "eye", "ear", "shoulder", "hip", "tail_tip", "near_front_paw", "far_front_paw", "near_hind_paw",
-           "far_hind_paw"),
+    names=(
+        "nose",
+        "eye",
+        "ear",
+        "shoulder",
+        "hip",
+        "tail_tip",
+        "near_front_paw",
+        "far_front_paw",
+        "near_hind_paw",
+        "far_hind_paw",
+    ),
     edges=((0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (3, 6), (3, 7), (4, 8), (4, 9)),
     flip=tuple(range(10)),  # a mirrored animal faces the other way, but its points stay the same
     groups={"head": (0, 1, 2), "trunk": (3, 4), "tail": (5,), "paws": (6, 7, 8, 9)},
@@ -27,7 +39,8 @@ def _direction(degrees: float) -> np.ndarray:
 
 
 def render_animal(pose: np.random.Generator, look: np.random.Generator, side: int) -> Rendered:
-    """Renders an animal whose points span 0.7 to 0.9 of the image's side: as of `Category`, with (10, 2) points.
+    """Renders an animal whose points span 0.7 to 0.9 of the image's side: as of `Category`, with
+    (10, 2) points.
 
     pose: draws pose and shape. look: draws the colours.
     """
@@ -39,8 +52,13 @@ def render_animal(pose: np.random.Generator, look: np.random.Generator, side: in
     nose = head + 0.27 * _direction(gaze)
     eye, ear = head + 0.07 * _direction(gaze + 70), head + 0.21 * _direction(gaze + 125)
     rise = pose.uniform(110, 215)
-    tail = np.stack([hip, hip + 0.28 * _direction(rise), hip + 0.28 * _direction(rise) + 0.26 * _direction(
-        rise + pose.uniform(-40, 40))])
+    tail = np.stack(
+        [
+            hip,
+            hip + 0.28 * _direction(rise),
+            hip + 0.28 * _direction(rise) + 0.26 * _direction(rise + pose.uniform(-40, 40)),
+        ]
+    )
     legs = [_leg(root, leg, pose) for root in (shoulder, shoulder, hip, hip)]
     points = np.stack([nose, eye, ear, shoulder, hip, tail[-1], *(bones[-1] for bones in legs)])
 
@@ -65,9 +83,12 @@ def render_animal(pose: np.random.Generator, look: np.random.Generator, side: in
         if near:
             limb(tail, (0.05, 0.045, 0.03), coat)
             limb([shoulder, hip], (thick, 0.9 * thick), coat)
-            pen.shape(to_pixels(ellipse((shoulder + hip) / 2 + [0, 0.6 * thick], (0.4, 0.3 * thick))), belly)
+            pen.shape(
+                to_pixels(ellipse((shoulder + hip) / 2 + [0, 0.6 * thick], (0.4, 0.3 * thick))),
+                belly,
+            )
             limb([shoulder, head], (0.75 * thick, 0.1), coat)
-        for bones in legs[1 - near::2]:
+        for bones in legs[1 - near :: 2]:
             limb(bones, (0.5 * thick, 0.065, 0.05), coat if near else 0.6 * coat)
             limb(bones[-1:], (0.06,), (1.0 if near else 0.6) * belly)
     limb([head, nose], (0.14, 0.07), coat)

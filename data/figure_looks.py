@@ -1,4 +1,5 @@
 """The appearance of the figures: colours, backgrounds, noise, and the renderer."""
+
 import math
 from dataclasses import dataclass
 from functools import cache
@@ -28,9 +29,10 @@ class Domain:
     """A visual domain. Colours and amplitudes are fractions of white."""
 
     name: str
-    limb_colours: str = "one"  # for the whole figure, "per_limb", or "clothed" for skin, shirt and trousers
-    # One dark grey, "smooth" (a random 8 x 8 grid of colours, enlarged by cubic interpolation) or "photo-like" (several
-    # such grids, and shapes with edges).
+    #: for the whole figure, "per_limb", or "clothed" for skin, shirt and trousers
+    limb_colours: str = "one"
+    # One dark grey, "smooth" (a random 8 x 8 grid of colours, enlarged by cubic interpolation) or
+    # "photo-like" (several such grids, and shapes with edges).
     background: str = "plain"
     background_amplitude: float = 0.12  # its largest brightness
     colour_low: float = 0.5  # smallest value of a channel of a limb's colour
@@ -40,48 +42,69 @@ class Domain:
 
     def __post_init__(self):
         if self.limb_colours not in ("one", "per_limb", "clothed"):
-            raise InputError(f"domain {self.name}: limb_colours is {self.limb_colours!r}; "
-                             "choose one, per_limb or clothed")
+            raise InputError(
+                f"domain {self.name}: limb_colours is {self.limb_colours!r}; "
+                "choose one, per_limb or clothed"
+            )
         if self.background not in ("plain", "smooth", "photo-like"):
-            raise InputError(f"domain {self.name}: background is {self.background!r}; "
-                             "choose plain, smooth or photo-like")
+            raise InputError(
+                f"domain {self.name}: background is {self.background!r}; "
+                "choose plain, smooth or photo-like"
+            )
 
 
 SOURCE = Domain("source")
 
 
 def target(difficulty: float = 0.5) -> Domain:
-    """Returns the target domain of the adaptation demo: a colour per limb, a coloured background, noise.
+    """Returns the target domain of the adaptation demo: a colour per limb, a coloured background,
+    noise.
 
-    difficulty: From 0, where BatchNorm statistics of the target close most of the gap, to 1, which is out of reach.
-    Poses do not depend on it.
+    difficulty: From 0, where BatchNorm statistics of the target close most of the gap, to 1, which
+    is out of reach. Poses do not depend on it.
     """
-    return Domain("target", "per_limb", "smooth", background_amplitude=0.35 + 0.4 * difficulty,
-                  colour_low=0.45 - 0.25 * difficulty, noise=0.06 + 0.02 * difficulty)
+    return Domain(
+        "target",
+        "per_limb",
+        "smooth",
+        background_amplitude=0.35 + 0.4 * difficulty,
+        colour_low=0.45 - 0.25 * difficulty,
+        noise=0.06 + 0.02 * difficulty,
+    )
 
 
-PHOTO_LIKE = Domain("photo", "clothed", "photo-like", background_amplitude=0.7, colour_low=0.25, noise=0.03)
+PHOTO_LIKE = Domain(
+    "photo", "clothed", "photo-like", background_amplitude=0.7, colour_low=0.25, noise=0.03
+)
 DOMAINS = {domain.name: domain for domain in (SOURCE, target(), PHOTO_LIKE)}
 
 
 def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
-    """Draws colours (LIMBS, 3) in [0, 1]: right leg (2), left leg (2), torso, head, right arm (2), left arm (2)."""
+    """Draws colours (LIMBS, 3) in [0, 1]: right leg (2), left leg (2), torso, head, right arm (2),
+    left arm (2).
+    """
     drawn = domain.colour_low + (1 - domain.colour_low) * generator.random((LIMBS, 3))
     if domain.limb_colours == "one":
         return np.repeat(drawn[:1], LIMBS, axis=0)
     if domain.limb_colours == "clothed":
-        trousers, shirt, skin = drawn[0], drawn[1], np.array([0.95, 0.75, 0.6]) * (0.45 + 0.55 * generator.random())
+        trousers, shirt, skin = (
+            drawn[0],
+            drawn[1],
+            np.array([0.95, 0.75, 0.6]) * (0.45 + 0.55 * generator.random()),
+        )
         return np.stack([trousers] * 4 + [shirt, skin, shirt, skin, shirt, skin])
     return drawn
 
 
 @cache
 def _cubic(points: int, side: int) -> np.ndarray:
-    """Returns weights (side, points) that interpolate along one axis, the grid's ends at the image's ends."""
+    """Returns weights (side, points) that interpolate along one axis, the grid's ends at the
+    image's ends.
+    """
     at = np.linspace(0, points - 1, side)
     distance = np.abs(at[:, None] - np.arange(points))
-    near = 1.5 * distance ** 3 - 2.5 * distance ** 2 + 1
-    far = -0.5 * distance ** 3 + 2.5 * distance ** 2 - 4 * distance + 2
+    near = 1.5 * distance**3 - 2.5 * distance**2 + 1
+    far = -0.5 * distance**3 + 2.5 * distance**2 - 4 * distance + 2
     weight = np.where(distance < 1, near, np.where(distance < 2, far, 0))
     return weight / weight.sum(axis=1, keepdims=True)
 
@@ -100,11 +123,17 @@ def background(domain: Domain, generator: np.random.Generator, side: int) -> np.
     if domain.background == "smooth":
         return domain.background_amplitude * _smooth(generator, 8, side)
     layers = [(points, _smooth(generator, points, side)) for points in (4, 8, 16, 32)]
-    mixed = sum(layer / points for points, layer in layers) / sum(1 / points for points, _ in layers)
+    mixed = sum(layer / points for points, layer in layers) / sum(
+        1 / points for points, _ in layers
+    )
     image = Image.fromarray((255 * mixed).astype(np.uint8))
     pen = ImageDraw.Draw(image)
     for _ in range(generator.integers(4, 10)):
-        centre, size, turn = generator.random(2) * side, (0.05 + 0.3 * generator.random(2)) * side, generator.random()
+        centre, size, turn = (
+            generator.random(2) * side,
+            (0.05 + 0.3 * generator.random(2)) * side,
+            generator.random(),
+        )
         angles = 2 * np.pi * (np.arange(generator.integers(2, 7)) + turn) / 4
         corners = centre + size * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
         colour = tuple(int(255 * channel) for channel in generator.random(3))
@@ -118,7 +147,8 @@ def background(domain: Domain, generator: np.random.Generator, side: int) -> np.
 class _Pen:
     """A canvas for limbs and filled shapes in pixels of the finished image, on transparent black.
 
-    The fourth band is the covered fraction of a pixel. Pillow would divide by it if it were called alpha.
+    The fourth band is the covered fraction of a pixel. Pillow would divide by it if it were called
+    alpha.
     """
 
     def __init__(self, side: int):
@@ -137,15 +167,27 @@ class _Pen:
             length = math.hypot(to_x - x, to_y - y)
             if length > 0:
                 across, down = (y - to_y) * radius / length, (to_x - x) * radius / length
-                corners = (x + across, y + down, to_x + across, to_y + down,
-                           to_x - across, to_y - down, x - across, y - down)
-                self.draw.polygon([FINER * corner + (FINER - 1) / 2 for corner in corners], fill=colour)
+                corners = (
+                    x + across,
+                    y + down,
+                    to_x + across,
+                    to_y + down,
+                    to_x - across,
+                    to_y - down,
+                    x - across,
+                    y - down,
+                )
+                self.draw.polygon(
+                    [FINER * corner + (FINER - 1) / 2 for corner in corners], fill=colour
+                )
             self.disc((x, y), radius, colour)
             self.disc((to_x, to_y), radius, colour)
 
     def shape(self, points, radius: float, colour) -> None:
         """Adds a polygon with a rounded border of `radius`."""
-        self.draw.polygon((np.asarray(points) * FINER + (FINER - 1) / 2).ravel().tolist(), fill=colour)
+        self.draw.polygon(
+            (np.asarray(points) * FINER + (FINER - 1) / 2).ravel().tolist(), fill=colour
+        )
         self.limb([*points, points[0]], radius, [colour] * len(points))
 
 
@@ -157,8 +199,8 @@ def _bytes(colour: np.ndarray, brightness: float = 1.0) -> tuple[int, int, int, 
 def render_body(points: np.ndarray, colours: np.ndarray, outline: float, side: int) -> Image.Image:
     """Renders the figure alone at FINER times the size: red, green, blue and coverage.
 
-    points: (15, 2) px, in the order of JOINTS. colours: (LIMBS, 3) in [0, 1]. outline: brightness of borders relative
-    to the inside. side: of the finished image, px.
+    points: (15, 2) px, in the order of JOINTS. colours: (LIMBS, 3) in [0, 1]. outline: brightness
+    of borders relative to the inside. side: of the finished image, px.
     """
     at = dict(zip(JOINTS, points, strict=True))
     # From the torso and the thighs, which are least foreshortened.
@@ -185,7 +227,8 @@ def render_body(points: np.ndarray, colours: np.ndarray, outline: float, side: i
         else:
             halves = colours[[next(limbs), next(limbs)]]
             last = ENDS[joints[-1]] * height
-            # The whole limb's border first, so that its two halves join without a line between them.
+            # The whole limb's border first, so that its two halves join without a line between
+            # them.
             for grown, brightness in ((0.0, outline), (-border, 1.0)):
                 shades = [_bytes(colour, brightness) for colour in halves]
                 pen.limb(spots, radius + grown, shades)
@@ -194,7 +237,8 @@ def render_body(points: np.ndarray, colours: np.ndarray, outline: float, side: i
 
 
 def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
-    """Removes discs from what `render_body` returned, in place, so that the background shows in place of joints.
+    """Removes discs from what `render_body` returned, in place, so that the background shows in
+    place of joints.
 
     points, radius: (N, 2), and of the discs, px of the finished image.
     """
@@ -204,11 +248,14 @@ def cover(body: Image.Image, points: np.ndarray, radius: float) -> None:
         pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(0, 0, 0, 0))
 
 
-def finish(body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator) -> np.ndarray:
-    """Averages a body of `render_body` down to its final size, lays it over a background and adds noise.
+def finish(
+    body: Image.Image, behind: np.ndarray, noise: float, generator: np.random.Generator
+) -> np.ndarray:
+    """Averages a body of `render_body` down to its final size, lays it over a background and adds
+    noise.
 
-    Returns (side, side, 3) uint8. behind: (side, side, 3) in [0, 1]. noise: standard deviation of each pixel, as a
-    fraction of white.
+    Returns (side, side, 3) uint8. behind: (side, side, 3) in [0, 1]. noise: standard deviation of
+    each pixel, as a fraction of white.
     """
     averaged = np.asarray(body.reduce(FINER), np.float32) / np.float32(255)
     image = averaged[..., :3] + behind.astype(np.float32) * (1 - averaged[..., 3:])

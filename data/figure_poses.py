@@ -1,8 +1,9 @@
 """The body of the synthetic people: joints, ranges of motion, and smooth movement between poses.
 
-The figure faces the viewer, so its left side is on the right of the image. Nothing else distinguishes left from right;
-colours differ between domains.
+The figure faces the viewer, so its left side is on the right of the image. Nothing else
+distinguishes left from right; colours differ between domains.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -10,16 +11,44 @@ import numpy as np
 from kpjax.lab.formats.names import mirrored_name
 from kpjax.structures import Skeleton
 
-JOINTS = ("head", "neck", "pelvis", "right_shoulder", "right_elbow", "right_hand", "left_shoulder", "left_elbow",
-          "left_hand", "right_hip", "right_knee", "right_foot", "left_hip", "left_knee", "left_foot")
-BONES = (("head", "neck"), ("neck", "pelvis"), ("neck", "right_shoulder"), ("right_shoulder", "right_elbow"),
-         ("right_elbow", "right_hand"), ("neck", "left_shoulder"), ("left_shoulder", "left_elbow"),
-         ("left_elbow", "left_hand"), ("pelvis", "right_hip"), ("right_hip", "right_knee"),
-         ("right_knee", "right_foot"), ("pelvis", "left_hip"), ("left_hip", "left_knee"), ("left_knee", "left_foot"))
+JOINTS = (
+    "head",
+    "neck",
+    "pelvis",
+    "right_shoulder",
+    "right_elbow",
+    "right_hand",
+    "left_shoulder",
+    "left_elbow",
+    "left_hand",
+    "right_hip",
+    "right_knee",
+    "right_foot",
+    "left_hip",
+    "left_knee",
+    "left_foot",
+)
+BONES = (
+    ("head", "neck"),
+    ("neck", "pelvis"),
+    ("neck", "right_shoulder"),
+    ("right_shoulder", "right_elbow"),
+    ("right_elbow", "right_hand"),
+    ("neck", "left_shoulder"),
+    ("left_shoulder", "left_elbow"),
+    ("left_elbow", "left_hand"),
+    ("pelvis", "right_hip"),
+    ("right_hip", "right_knee"),
+    ("right_knee", "right_foot"),
+    ("pelvis", "left_hip"),
+    ("left_hip", "left_knee"),
+    ("left_knee", "left_foot"),
+)
 
 
 def skeleton(names: tuple[str, ...]) -> Skeleton:
-    """Returns the skeleton of some joints, with edges to the nearest of them further up the body."""
+    """Returns the skeleton of some joints, with edges to the nearest of them further up the
+    body."""
     parent = {child: joint for joint, child in BONES[1:]} | {"neck": "head"}
 
     def nearest(joint):
@@ -27,14 +56,20 @@ def skeleton(names: tuple[str, ...]) -> Skeleton:
             joint = parent[joint]
         return parent.get(joint)
 
-    edges = tuple((names.index(above), k) for k, name in enumerate(names) if (above := nearest(name)))
+    edges = tuple(
+        (names.index(above), k) for k, name in enumerate(names) if (above := nearest(name))
+    )
     kinds = dict.fromkeys(name.partition("_")[2] or name for name in names)
-    groups = {kind: tuple(k for k, name in enumerate(names) if name.endswith(kind)) for kind in kinds}
+    groups = {
+        kind: tuple(k for k, name in enumerate(names) if name.endswith(kind)) for kind in kinds
+    }
     return Skeleton(names, edges, tuple(names.index(mirrored_name(name)) for name in names), groups)
 
 
 ALL_JOINTS = skeleton(JOINTS)
-TEN_POINTS = skeleton(tuple(name for name in JOINTS if not name.endswith(("pelvis", "shoulder", "hip"))))
+TEN_POINTS = skeleton(
+    tuple(name for name in JOINTS if not name.endswith(("pelvis", "shoulder", "hip")))
+)
 
 # Lengths as fractions of the height of the body.
 TORSO, NECK_TO_HEAD, SHOULDER, HIP = 0.29, 0.135, 0.105, 0.07
@@ -49,16 +84,29 @@ class Range(NamedTuple):
     high: float
 
 
-# Arms and legs: 0 hangs down, positive is away from the body; the second angle is relative to the first.
+# Arms and legs: 0 hangs down, positive is away from the body; the second angle is relative to the
+# first.
 RANGES = {
-    "lean": Range(-16, 16), "bend": Range(-10, 10), "nod": Range(-22, 22),
-    "right_arm": Range(4, 155), "right_forearm": Range(-75, 105), "left_arm": Range(4, 155),
-    "left_forearm": Range(-75, 105), "right_thigh": Range(0, 48), "right_shin": Range(-50, 12),
-    "left_thigh": Range(0, 48), "left_shin": Range(-50, 12),
+    "lean": Range(-16, 16),
+    "bend": Range(-10, 10),
+    "nod": Range(-22, 22),
+    "right_arm": Range(4, 155),
+    "right_forearm": Range(-75, 105),
+    "left_arm": Range(4, 155),
+    "left_forearm": Range(-75, 105),
+    "right_thigh": Range(0, 48),
+    "right_shin": Range(-50, 12),
+    "left_thigh": Range(0, 48),
+    "left_shin": Range(-50, 12),
     # The visible fraction of a limb's length: it may point towards the viewer or away.
-    "right_arm_length": Range(0.8, 1), "right_forearm_length": Range(0.7, 1), "left_arm_length": Range(0.8, 1),
-    "left_forearm_length": Range(0.7, 1), "right_thigh_length": Range(0.8, 1), "right_shin_length": Range(0.8, 1),
-    "left_thigh_length": Range(0.8, 1), "left_shin_length": Range(0.8, 1),
+    "right_arm_length": Range(0.8, 1),
+    "right_forearm_length": Range(0.7, 1),
+    "left_arm_length": Range(0.8, 1),
+    "left_forearm_length": Range(0.7, 1),
+    "right_thigh_length": Range(0.8, 1),
+    "right_shin_length": Range(0.8, 1),
+    "left_thigh_length": Range(0.8, 1),
+    "left_shin_length": Range(0.8, 1),
 }
 HEIGHT = Range(0.66, 0.86)  # of the body, as a fraction of the image's side
 MARGIN = 0.04  # between border and joints or head, as a fraction of the image's side
@@ -66,18 +114,25 @@ NUMBERS = len(RANGES) + 3  # parameters of a pose: the ranges, the height, and t
 
 
 def _direction(degrees: np.ndarray) -> np.ndarray:
-    """Returns the unit vector (..., 2) at an angle from straight down, towards the right of the image."""
+    """Returns the unit vector (..., 2) at an angle from straight down, towards the right of the
+    image.
+    """
     radians = np.deg2rad(degrees)
     return np.stack([np.sin(radians), np.cos(radians)], axis=-1)
 
 
 def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray:
-    """Computes the joints of poses, (N, 15, 2) float32 px in the order of JOINTS, all inside the image by MARGIN.
+    """Computes the joints of poses, (N, 15, 2) float32 px in the order of JOINTS, all inside the
+    image by MARGIN.
 
-    pose: (N, NUMBERS) in [0, 1]. side: of the image, px. together: whether the poses are frames of one video: the
-    figure then keeps its height, and moves across the image as its extent in each frame allows.
+    pose: (N, NUMBERS) in [0, 1]. side: of the image, px. together: whether the poses are frames of
+    one video: the figure then keeps its height, and moves across the image as its extent in each
+    frame allows.
     """
-    value = {name: low + (high - low) * pose[:, n] for n, (name, (low, high)) in enumerate(RANGES.items())}
+    value = {
+        name: low + (high - low) * pose[:, n]
+        for n, (name, (low, high)) in enumerate(RANGES.items())
+    }
     place = {"pelvis": np.zeros((len(pose), 2))}
     lean = value["lean"]
     place["neck"] = -TORSO * _direction(-lean)
@@ -93,8 +148,12 @@ def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray
         knee = hip + THIGH * value[f"{name}_thigh_length"][:, None] * _direction(thigh)
         shin = thigh + sign * value[f"{name}_shin"]
         place |= {
-            f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_hip": hip, f"{name}_knee": knee,
-            f"{name}_hand": elbow + FOREARM * value[f"{name}_forearm_length"][:, None] * _direction(forearm),
+            f"{name}_shoulder": shoulder,
+            f"{name}_elbow": elbow,
+            f"{name}_hip": hip,
+            f"{name}_knee": knee,
+            f"{name}_hand": elbow
+            + FOREARM * value[f"{name}_forearm_length"][:, None] * _direction(forearm),
             f"{name}_foot": knee + SHIN * value[f"{name}_shin_length"][:, None] * _direction(shin),
         }
     body = np.stack([place[name] for name in JOINTS], axis=1)
@@ -112,7 +171,8 @@ def joints(pose: np.ndarray, side: int, *, together: bool = False) -> np.ndarray
 
 
 def motion(generator: np.random.Generator, frames: int, *, frames_per_pose: float) -> np.ndarray:
-    """Draws the poses of a video, (frames, NUMBERS) in [0, 1]: smooth cubic paths through random poses.
+    """Draws the poses of a video, (frames, NUMBERS) in [0, 1]: smooth cubic paths through random
+    poses.
 
     frames_per_pose: frames from one random pose to the next.
     """
@@ -122,7 +182,15 @@ def motion(generator: np.random.Generator, frames: int, *, frames_per_pose: floa
     return np.clip(between(*(keys[first + n] for n in range(4)), along), 0, 1)
 
 
-def between(before: np.ndarray, start: np.ndarray, end: np.ndarray, after: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """Returns the point at `along`, 0 to 1, of the smooth cubic path from start to end (Catmull-Rom)."""
-    return start + 0.5 * along * (end - before + along * (
-        2 * before - 5 * start + 4 * end - after + along * (3 * (start - end) + after - before)))
+def between(
+    before: np.ndarray, start: np.ndarray, end: np.ndarray, after: np.ndarray, along: np.ndarray
+) -> np.ndarray:
+    """Returns the point at `along`, 0 to 1, of the smooth cubic path from start to end
+    (Catmull-Rom).
+    """
+    return start + 0.5 * along * (
+        end
+        - before
+        + along
+        * (2 * before - 5 * start + 4 * end - after + along * (3 * (start - end) + after - before))
+    )

@@ -1,9 +1,12 @@
-"""Hand-3D-Studio (H3D): real hands recorded by many cameras, in RegDA's copy, cropped to 1.5 times the hand.
+"""Hand-3D-Studio (H3D): real hands recorded by many cameras, in RegDA's copy, cropped to 1.5 times
+the hand.
 
-Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction, ICASSP 2020. Only hands without an
-object are read. As in RegDA, the split is random over frames, so frames of one take are on both sides. Images are
-stored unchanged. Every point counts as visible. `scale` is the diagonal of the points' box in pixels.
+Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction, ICASSP 2020. Only
+hands without an object are read. As in RegDA, the split is random over frames, so frames of one
+take are on both sides. Images are stored unchanged. Every point counts as visible. `scale` is the
+diagonal of the points' box in pixels.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +24,26 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     root = folder / FOLDER if (folder / FOLDER).is_dir() else folder
     hands = []
     content = read_json(root / "annotation.json", faults)
-    for number, entry in entries(content, ("name", "keypoint2d", "without_object"), "annotation.json", faults):
+    for number, entry in entries(
+        content, ("name", "keypoint2d", "without_object"), "annotation.json", faults
+    ):
         where = f"annotation.json entry {number} ({entry['name']})"
         free = numbers(entry["without_object"], (), f"{where} without_object", faults)
         keypoints = numbers(entry["keypoint2d"], (21, 2), f"{where} keypoint2d", faults)
         if free is not None and keypoints is not None and free == 1:
-            hands.append(Annotation(str(entry["name"]), root / str(entry["name"]), keypoints, np.ones(21, bool)))
+            hands.append(
+                Annotation(
+                    str(entry["name"]), root / str(entry["name"]), keypoints, np.ones(21, bool)
+                )
+            )
     train, test = fifth_held_out(hands)
     return {"train": train, "test": test}
 
 
 DATASET = downloaded(
-    "h3d", read, HAND,
+    "h3d",
+    read,
+    HAND,
     "unpack H3D_crop.tar, which the thuml Transfer-Learning-Library (GitHub) links to; research use only",
-    parts=with_tune)
+    parts=with_tune,
+)

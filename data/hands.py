@@ -1,4 +1,5 @@
 """The hand skeleton of 21 points that RHD, Hand-3D-Studio and FreiHAND share, and their crop."""
+
 import numpy as np
 from PIL import Image
 
@@ -6,12 +7,16 @@ from kpjax.images.boxes import square_box, tight_box
 from kpjax.structures import Skeleton
 
 FINGERS = ("thumb", "index", "middle", "ring", "little")
-JOINTS = ("mcp", "pip", "dip", "tip")  # from the palm outward; the thumb's first point is its carpometacarpal joint
+# from the palm outward; the thumb's first point is its carpometacarpal joint
+JOINTS = ("mcp", "pip", "dip", "tip")
 
 HAND = Skeleton(
     names=("wrist", *(f"{finger}_{joint}" for finger in FINGERS for joint in JOINTS)),
-    edges=tuple((0 if joint == 0 else 4 * finger + joint, 4 * finger + joint + 1)
-                for finger in range(5) for joint in range(4)),
+    edges=tuple(
+        (0 if joint == 0 else 4 * finger + joint, 4 * finger + joint + 1)
+        for finger in range(5)
+        for joint in range(4)
+    ),
     flip=tuple(range(21)),  # a mirrored left hand is a right hand with the same points
     groups={
         "MCP": (1, 5, 9, 13, 17),
@@ -23,11 +28,15 @@ HAND = Skeleton(
 )
 
 
-def cut_hand(image: Image.Image, keypoints: np.ndarray, *, mirror: bool) -> tuple[Image.Image, np.ndarray]:
-    """Crops the square of 1.5 times the hand, one pixel short on the right and below as in RegDA's code.
+def cut_hand(
+    image: Image.Image, keypoints: np.ndarray, *, mirror: bool
+) -> tuple[Image.Image, np.ndarray]:
+    """Crops the square of 1.5 times the hand, one pixel short on the right and below as in RegDA's
+    code.
 
-    Returns the crop, and the keypoints in its pixels. keypoints: (21, 2) px; visible or not, all of them define the
-    hand's box. mirror: turns the crop into one of the other hand, x -> width - 1 - x.
+    Returns the crop, and the keypoints in its pixels. keypoints: (21, 2) px; visible or not, all of
+    them define the hand's box. mirror: turns the crop into one of the other hand, x -> width - 1 -
+    x.
     """
     left, upper, right, lower = square_box(tight_box(keypoints), *image.size)
     cut = image.crop((int(left), int(upper), int(right), int(lower)))

@@ -1,11 +1,14 @@
-"""Human3.6M: people in a studio with four cameras, every fifth frame, cropped to 1.5 times the person.
+"""Human3.6M: people in a studio with four cameras, every fifth frame, cropped to 1.5 times the
+person.
 
-Ionescu et al., Human3.6M, TPAMI 2014; selection and crop are RegDA's. Each subject comes in one of two forms:
-the JSON files of cameras, frames and world joints beside `images/`, or, if `annotations/keypoints2d_<subject>.json`
-exists, the crops that RegDA's code wrote to `crop_images/`. From the first form, crops 512 pixels wide are made here
-and stored as JPEG of quality 95. Every point counts as visible. `scale` is the diagonal of the points' box in pixels of
+Ionescu et al., Human3.6M, TPAMI 2014; selection and crop are RegDA's. Each subject comes in one of
+two forms: the JSON files of cameras, frames and world joints beside `images/`, or, if
+`annotations/keypoints2d_<subject>.json` exists, the crops that RegDA's code wrote to
+`crop_images/`. From the first form, crops 512 pixels wide are made here and stored as JPEG of
+quality 95. Every point counts as visible. `scale` is the diagonal of the points' box in pixels of
 the crop.
 """
+
 import random
 from functools import partial
 from pathlib import Path
@@ -34,7 +37,10 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     train = [frame for subject in TRAIN for frame in _subject(folder, subject, faults)]
     others = [frame for subject in TEST for frame in _subject(folder, subject, faults)]
     drawn = random.Random(42).choices(others, k=DRAWS) if others else []
-    return {"train": train, "test": [frame._replace(name=f"{frame.name}#{draw}") for draw, frame in enumerate(drawn)]}
+    return {
+        "train": train,
+        "test": [frame._replace(name=f"{frame.name}#{draw}") for draw, frame in enumerate(drawn)],
+    }
 
 
 def _subject(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
@@ -42,23 +48,45 @@ def _subject(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
     if not cropped.exists():
         return _frames(folder, subject, faults)
     frames = []
-    for number, entry in entries(read_json(cropped, faults), ("name", "keypoint2d"), cropped.name, faults):
-        keypoints = numbers(entry["keypoint2d"], (16, 2), f"{cropped.name} entry {number} keypoint2d", faults)
+    for number, entry in entries(
+        read_json(cropped, faults), ("name", "keypoint2d"), cropped.name, faults
+    ):
+        keypoints = numbers(
+            entry["keypoint2d"], (16, 2), f"{cropped.name} entry {number} keypoint2d", faults
+        )
         if keypoints is not None:
-            frames.append(Annotation(str(entry["name"]), folder / "crop_images" / str(entry["name"]), keypoints,
-                                     np.ones(16, bool), (SIDE, SIDE)))
+            frames.append(
+                Annotation(
+                    str(entry["name"]),
+                    folder / "crop_images" / str(entry["name"]),
+                    keypoints,
+                    np.ones(16, bool),
+                    (SIDE, SIDE),
+                )
+            )
     return frames
 
 
 def _frames(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
     prefix = f"Human36M_subject{subject}"
-    cameras, content, world = (read_json(folder / "annotations" / f"{prefix}_{what}.json", faults)
-                               for what in ("camera", "data", "joint_3d"))
-    if not isinstance(cameras, dict) or not isinstance(content, dict) or not isinstance(world, dict):
+    cameras, content, world = (
+        read_json(folder / "annotations" / f"{prefix}_{what}.json", faults)
+        for what in ("camera", "data", "joint_3d")
+    )
+    if (
+        not isinstance(cameras, dict)
+        or not isinstance(content, dict)
+        or not isinstance(world, dict)
+    ):
         return []
-    lenses = {key: _camera(camera, f"{prefix}_camera.json camera {key}", faults) for key, camera in cameras.items()}
+    lenses = {
+        key: _camera(camera, f"{prefix}_camera.json camera {key}", faults)
+        for key, camera in cameras.items()
+    }
     frames = []
-    for number, frame in entries(content.get("images", []), FRAME_FIELDS, f"{prefix}_data.json", faults):
+    for number, frame in entries(
+        content.get("images", []), FRAME_FIELDS, f"{prefix}_data.json", faults
+    ):
         if number % STRIDE:
             continue
         where = f"{prefix}_data.json entry {number} ({frame['file_name']})"
@@ -66,33 +94,53 @@ def _frames(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
         try:
             joints = world[action][part][moment]
         except (KeyError, TypeError):
-            faults.append(f"{where}: action {action}, {part}, frame {moment} is missing in {prefix}_joint_3d.json"
-                          "; download it again")
+            faults.append(
+                f"{where}: action {action}, {part}, frame {moment} is missing in {prefix}_joint_3d.json"
+                "; download it again"
+            )
             continue
         if eye not in lenses:
-            faults.append(f"{where}: camera {eye} is missing in {prefix}_camera.json; download it again")
+            faults.append(
+                f"{where}: camera {eye} is missing in {prefix}_camera.json; download it again"
+            )
             continue
-        joints = numbers(joints, (17, 3), f"{prefix}_joint_3d.json {action}/{part}/{moment}", faults)
+        joints = numbers(
+            joints, (17, 3), f"{prefix}_joint_3d.json {action}/{part}/{moment}", faults
+        )
         if joints is None or lenses[eye] is None:
             continue
         size = (frame["width"], frame["height"]) if "width" in frame and "height" in frame else None
-        frames.append(Annotation(str(frame["file_name"]), folder / "images" / str(frame["file_name"]),
-                                 project(body_of(joints), *lenses[eye]), np.ones(16, bool), size, cut_person))
+        frames.append(
+            Annotation(
+                str(frame["file_name"]),
+                folder / "images" / str(frame["file_name"]),
+                project(body_of(joints), *lenses[eye]),
+                np.ones(16, bool),
+                size,
+                cut_person,
+            )
+        )
     return frames
 
 
 def _camera(camera, where: str, faults: list[str]):
-    """Reads rotation, translation, focal lengths and centre, None (and a fault) if one of them is invalid."""
+    """Reads rotation, translation, focal lengths and centre, None (and a fault) if one of them is
+    invalid.
+    """
     fields = {"R": (3, 3), "t": (3,), "f": (2,), "c": (2,)}
     if absent := [field for field in fields if not isinstance(camera, dict) or field not in camera]:
         faults.append(f"{where}: field {absent[0]} is missing")
         return None
-    read = [numbers(camera[field], shape, f"{where} {field}", faults) for field, shape in fields.items()]
+    read = [
+        numbers(camera[field], shape, f"{where} {field}", faults) for field, shape in fields.items()
+    ]
     return None if any(value is None for value in read) else read
 
 
 def body_of(joints: np.ndarray) -> np.ndarray:
-    """Converts the 17 joints (17, 3) of Human3.6M to the 16 points, the thorax halfway between the shoulders."""
+    """Converts the 17 joints (17, 3) of Human3.6M to the 16 points, the thorax halfway between the
+    shoulders.
+    """
     body = joints[JOINTS]
     body[THORAX] = body[SHOULDERS].mean(0)
     return body
@@ -101,16 +149,19 @@ def body_of(joints: np.ndarray) -> np.ndarray:
 def project(points: np.ndarray, rotation, translation, focal, centre) -> np.ndarray:
     """Projects points (K, 3) of the world, mm, with a camera without distortion: (K, 2) px.
 
-    rotation: (3, 3), world to camera. translation: (3,) mm. focal, centre: (2,) px, focal lengths and principal point.
+    rotation: (3, 3), world to camera. translation: (3,) mm. focal, centre: (2,) px, focal lengths
+    and principal point.
     """
     seen = points @ rotation.T + translation
     return focal * seen[:, :2] / seen[:, 2:] + centre
 
 
 def cut_person(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
-    """Crops the square of 1.5 times the person to 512 pixels; returns it and the points (16, 2) in its pixels.
+    """Crops the square of 1.5 times the person to 512 pixels; returns it and the points (16, 2) in
+    its pixels.
 
-    Points move as Pillow resamples, edge to edge; RegDA's code leaves out the half-pixel offset (at most 0.5 px).
+    Points move as Pillow resamples, edge to edge; RegDA's code leaves out the half-pixel offset (at
+    most 0.5 px).
     """
     left, upper, right, lower = square_box(tight_box(keypoints), *image.size)
     width = right - left + 1
@@ -120,12 +171,17 @@ def cut_person(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, 
 
 
 def recording(frame: Annotation) -> str:
-    """Returns the recording of a frame, the same for all cameras: "s_01_act_02_subact_01", or its folder."""
+    """Returns the recording of a frame, the same for all cameras: "s_01_act_02_subact_01", or its
+    folder.
+    """
     video, camera, _ = frame.name.partition("_ca_")
     return video if camera else frame.name.rpartition("/")[0]
 
 
 DATASET = downloaded(
-    "human36m", read, BODY,
+    "human36m",
+    read,
+    BODY,
     "vision.imar.ro/human3.6m (an account is needed, academic use only); annotations/ as in the 3DMPPE release",
-    parts=partial(with_tune, unit=recording))
+    parts=partial(with_tune, unit=recording),
+)

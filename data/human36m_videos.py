@@ -1,14 +1,18 @@
-"""Human3.6M as videos: 17 joints of people in a studio, in either of the two common layouts of its frames.
+"""Human3.6M as videos: 17 joints of people in a studio, in either of the two common layouts of its
+frames.
 
 Ionescu et al., Human3.6M, TPAMI 2014. The layout of H36M-Toolbox has `h36m_train.pkl` and
-`h36m_validation.pkl` (lists of frames with `image`, `joints_2d` and `box`) and `images/<video>/<video>_000001.jpg`.
-The simplified set of Zhang et al. (2018) has, for every subject, `S1/WithBackground/<video>/<frame>.jpg` of 128 px and
-`S1/Landmarks/<video>/<frame>.mat`. Its `keypoints_2d` (32, 2) are (y, x) as fractions of the image. They are assumed to
-run from edge to edge, which the files do not state.
+`h36m_validation.pkl` (lists of frames with `image`, `joints_2d` and `box`) and
+`images/<video>/<video>_000001.jpg`. The simplified set of Zhang et al. (2018) has, for every
+subject, `S1/WithBackground/<video>/<frame>.jpg` of 128 px and `S1/Landmarks/<video>/<frame>.mat`.
+Its `keypoints_2d` (32, 2) are (y, x) as fractions of the image. They are assumed to run from edge
+to edge, which the files do not state.
 
-Every fifth frame is stored (10 per second) and keeps its number. Frames of the first layout are shrunk to 512 px. `box`
-is the toolbox's square around the person, two metres wide, or the whole simplified image. `scale` is its longer side.
+Every fifth frame is stored (10 per second) and keeps its number. Frames of the first layout are
+shrunk to 512 px. `box` is the toolbox's square around the person, two metres wide, or the whole
+simplified image. `scale` is its longer side.
 """
+
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -27,19 +31,79 @@ from kpjax.input.video_source import VideoSource, frame_name, in_videos
 from kpjax.structures import Skeleton
 
 SEVENTEEN = Skeleton(
-    names=("pelvis", "right_hip", "right_knee", "right_ankle", "left_hip", "left_knee", "left_ankle", "spine", "neck",
-           "nose", "head_top", "left_shoulder", "left_elbow", "left_wrist", "right_shoulder", "right_elbow",
-           "right_wrist"),
-    edges=((0, 1), (1, 2), (2, 3), (0, 4), (4, 5), (5, 6), (0, 7), (7, 8), (8, 9), (9, 10),
-           (8, 11), (11, 12), (12, 13), (8, 14), (14, 15), (15, 16)),
+    names=(
+        "pelvis",
+        "right_hip",
+        "right_knee",
+        "right_ankle",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "spine",
+        "neck",
+        "nose",
+        "head_top",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "right_shoulder",
+        "right_elbow",
+        "right_wrist",
+    ),
+    edges=(
+        (0, 1),
+        (1, 2),
+        (2, 3),
+        (0, 4),
+        (4, 5),
+        (5, 6),
+        (0, 7),
+        (7, 8),
+        (8, 9),
+        (9, 10),
+        (8, 11),
+        (11, 12),
+        (12, 13),
+        (8, 14),
+        (14, 15),
+        (15, 16),
+    ),
     flip=(0, 4, 5, 6, 1, 2, 3, 7, 8, 9, 10, 14, 15, 16, 11, 12, 13),
-    groups={"trunk": (0, 7, 8, 9, 10), "shoulder": (11, 14), "elbow": (12, 15), "wrist": (13, 16), "hip": (1, 4),
-            "knee": (2, 5), "ankle": (3, 6)})
-OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 16, 14, 15, 17, 18, 19, 25, 26, 27]  # the 17 joints among the 32 of the files
-ACTIONS = ("Directions", "Discussion", "Eating", "Greeting", "Phoning", "Posing", "Purchases", "Sitting", "SittingDown",
-           "Smoking", "TakingPhoto", "Waiting", "Walking", "WalkingDog", "WalkingTogether")  # numbers 2 to 16
-# Keypoint Pyramids drops five mainly seated actions of 16, unnamed. Here they are these four and Miscellaneous.
-ELEVEN_ACTIONS = tuple(name for name in ACTIONS if name not in ("Eating", "Sitting", "SittingDown", "Smoking"))
+    groups={
+        "trunk": (0, 7, 8, 9, 10),
+        "shoulder": (11, 14),
+        "elbow": (12, 15),
+        "wrist": (13, 16),
+        "hip": (1, 4),
+        "knee": (2, 5),
+        "ankle": (3, 6),
+    },
+)
+# the 17 joints among the 32 of the files
+OF_32 = [0, 1, 2, 3, 6, 7, 8, 12, 16, 14, 15, 17, 18, 19, 25, 26, 27]
+ACTIONS = (
+    "Directions",
+    "Discussion",
+    "Eating",
+    "Greeting",
+    "Phoning",
+    "Posing",
+    "Purchases",
+    "Sitting",
+    "SittingDown",
+    # numbers 2 to 16
+    "Smoking",
+    "TakingPhoto",
+    "Waiting",
+    "Walking",
+    "WalkingDog",
+    "WalkingTogether",
+)
+# Keypoint Pyramids drops five mainly seated actions of 16, unnamed. Here they are these four and
+# Miscellaneous.
+ELEVEN_ACTIONS = tuple(
+    name for name in ACTIONS if name not in ("Eating", "Sitting", "SittingDown", "Smoking")
+)
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)
 STRIDE, SIDE = 5, 512
 PARTS = {"train": "h36m_train.pkl", "test": "h36m_validation.pkl"}
@@ -48,14 +112,19 @@ IMAGE_NAME = re.compile(r"(s_\d\d_act_\d\d_subact_\d\d_ca_\d\d)_(\d{6})\.jpg")
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Reads every fifth frame of both splits from either layout; subjects 9 and 11 are for testing."""
+    """Reads every fifth frame of both splits from either layout; subjects 9 and 11 are for
+    testing."""
     if any((folder / file).exists() for file in PARTS.values()):
         return {part: _toolbox(folder, folder / file, faults) for part, file in PARTS.items()}
-    splits = {part: [frame for subject in subjects for frame in _simplified(folder, subject, faults)]
-              for part, subjects in (("train", TRAIN), ("test", TEST))}
+    splits = {
+        part: [frame for subject in subjects for frame in _simplified(folder, subject, faults)]
+        for part, subjects in (("train", TRAIN), ("test", TEST))
+    }
     if not any(splits.values()) and not faults:
-        faults.append(f"neither {PARTS['train']} (layout of H36M-Toolbox) nor S1/WithBackground (simplified set) "
-                      f"found in {folder}")
+        faults.append(
+            f"neither {PARTS['train']} (layout of H36M-Toolbox) nor S1/WithBackground (simplified set) "
+            f"found in {folder}"
+        )
     return splits
 
 
@@ -66,7 +135,9 @@ def _toolbox(folder: Path, file: Path, faults: list[str]) -> list[Annotation]:
         named = IMAGE_NAME.fullmatch(Path(image).name)
         where = f"{file.name} entry {number} ({image})"
         if named is None:
-            faults.append(f"{where}: expected an image name such as s_01_act_02_subact_01_ca_01_000001.jpg")
+            faults.append(
+                f"{where}: expected an image name such as s_01_act_02_subact_01_ca_01_000001.jpg"
+            )
             continue
         if (int(named[2]) - 1) % STRIDE:
             continue
@@ -74,9 +145,15 @@ def _toolbox(folder: Path, file: Path, faults: list[str]) -> list[Annotation]:
         box = numbers(entry["box"], (4,), f"{where} box", faults)
         if keypoints is not None and box is not None:
             left, upper, right, lower = box
-            frames.append(Annotation(
-                frame_name(named[1], int(named[2])), folder / "images" / image, keypoints, np.ones(17, bool),
-                box=np.array([left, upper, right - left, lower - upper])))
+            frames.append(
+                Annotation(
+                    frame_name(named[1], int(named[2])),
+                    folder / "images" / image,
+                    keypoints,
+                    np.ones(17, bool),
+                    box=np.array([left, upper, right - left, lower - upper]),
+                )
+            )
     return frames
 
 
@@ -96,11 +173,23 @@ def _simplified(folder: Path, subject: int, faults: list[str]) -> list[Annotatio
             labels = home / "Landmarks" / video.name / f"{number}.mat"
             content = read_matlab(labels, ["keypoints_2d"], faults)
             where = f"S{subject}/Landmarks/{video.name}/{number}.mat keypoints_2d"
-            keypoints = None if content is None else numbers(content["keypoints_2d"], (32, 2), where, faults)
+            keypoints = (
+                None
+                if content is None
+                else numbers(content["keypoints_2d"], (32, 2), where, faults)
+            )
             if keypoints is not None:
                 keypoints = keypoints[OF_32, ::-1] * 128 - 0.5
-                frames.append(Annotation(frame_name(f"S{subject}/{video.name}", number), files[number], keypoints,
-                                         np.ones(17, bool), (128, 128), box=np.array([0, 0, 128, 128])))
+                frames.append(
+                    Annotation(
+                        frame_name(f"S{subject}/{video.name}", number),
+                        files[number],
+                        keypoints,
+                        np.ones(17, bool),
+                        (128, 128),
+                        box=np.array([0, 0, 128, 128]),
+                    )
+                )
     return frames
 
 
@@ -113,7 +202,9 @@ def _records(frames: Sequence[Annotation]) -> Iterator[Record]:
                 size = np.array(pil_image.size)
                 if size.max() > SIDE:
                     new = np.maximum(np.round(size * SIDE / size.max()), 1).astype(int)
-                    small = pil_image.convert("RGB").resize(tuple(new.tolist()), Image.Resampling.BILINEAR)
+                    small = pil_image.convert("RGB").resize(
+                        tuple(new.tolist()), Image.Resampling.BILINEAR
+                    )
                     image, growth = jpeg(small), new / size
                     keypoints = (keypoints + 0.5) * growth - 0.5
                     box = np.concatenate([(box[:2] + 0.5) * growth - 0.5, box[2:] * growth])
@@ -128,17 +219,22 @@ def recording(frame: Annotation) -> str:
     return video.rpartition("_ca_")[0] or video.rpartition(".")[0]
 
 
-def human36m_videos(split: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR) -> VideoSource:
-    """Opens the prepared videos of "train", "tune" or "test", with "subject", "action" and "camera" of each in `facts`.
+def human36m_videos(
+    split: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR
+) -> VideoSource:
+    """Opens the prepared videos of "train", "tune" or "test", with "subject", "action" and "camera"
+    of each in `facts`.
 
-    transform: for example `PersonCrop(128, 1.0)`, whose box can be shared by both frames of a pair (see
-    `kpjax.input.pairs`). Raises InputError if the set is not prepared.
+    transform: for example `PersonCrop(128, 1.0)`, whose box can be shared by both frames of a pair
+    (see `kpjax.input.pairs`). Raises InputError if the set is not prepared.
     """
     return in_videos(open_source(DATASET, split, data_dir=data_dir, transform=transform), facts)
 
 
 def facts(title: str) -> Mapping[str, str]:
-    """Reads subject, action and camera from the name of a video in either layout, "" for a missing one."""
+    """Reads subject, action and camera from the name of a video in either layout, "" for a missing
+    one.
+    """
     if found := re.fullmatch(r"s_(\d\d)_act_(\d\d)_subact_\d\d_ca_(\d\d)", title):
         subject, action, camera = (int(number) for number in found.groups())
         named = ACTIONS[action - 2] if 2 <= action < 2 + len(ACTIONS) else ""
@@ -155,7 +251,11 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
 
 
 DATASET = Dataset(
-    "human36m_videos", SEVENTEEN,
+    "human36m_videos",
+    SEVENTEEN,
     "vision.imar.ro/human3.6m (an account is needed, academic use only), laid out by H36M-Toolbox or as the simplified "
     "set of Zhang et al. 2018",
-    splits, partial(all_faults, read), boxed=True)
+    splits,
+    partial(all_faults, read),
+    boxed=True,
+)

@@ -1,9 +1,10 @@
 """The inner border of the lips, in front of a camera: 8 points, two of them the corners.
 
-See `data.speech`. One studio and camera; parts have other speakers. `videos` are frames without labels of speakers
-in neither test nor tuning, `videos_of_test_speakers` of those who test. `scale` is the width of the mouth, corner to
-corner, in pixels.
+See `data.speech`. One studio and camera; parts have other speakers. `videos` are frames without
+labels of speakers in neither test nor tuning, `videos_of_test_speakers` of those who test. `scale`
+is the width of the mouth, corner to corner, in pixels.
 """
+
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,20 @@ from data.prepared import Dataset, Record
 from kpjax.structures import Skeleton
 
 LIPS = Skeleton(
-    names=("leftLip", "rightLip", "topleftinner", "bottomleftinner", "topmidinner", "bottommidinner", "toprightinner",
-           "bottomrightinner"),
+    names=(
+        "leftLip",
+        "rightLip",
+        "topleftinner",
+        "bottomleftinner",
+        "topmidinner",
+        "bottommidinner",
+        "toprightinner",
+        "bottomrightinner",
+    ),
     edges=((0, 2), (2, 4), (4, 6), (6, 1), (0, 3), (3, 5), (5, 7), (7, 1)),
     flip=(1, 0, 6, 7, 4, 5, 2, 3),
-    groups={"upper_lip": (0, 2, 4, 6, 1), "lower_lip": (0, 3, 5, 7, 1), "all": tuple(range(8))})
+    groups={"upper_lip": (0, 2, 4, 6, 1), "lower_lip": (0, 3, 5, 7, 1), "all": tuple(range(8))},
+)
 
 read = partial(speech.read, "lips", LIPS.names)
 
@@ -29,11 +39,17 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
     """Returns the labelled frames of each part, and frames of videos without labels."""
     frames = partial(speech.frames_of_videos, "lips", len(LIPS.names), folder)
     return stored(read_whole(read, folder, "lips"), distance_of(0, 1)) | {
-        "videos": frames(), "videos_of_test_speakers": frames(tested=True)}
+        "videos": frames(),
+        "videos_of_test_speakers": frames(tested=True),
+    }
 
 
 DATASET = Dataset(
-    "lips", LIPS,
+    "lips",
+    LIPS,
     "the lips project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; recordings of the "
     "TaL corpus, CC BY-NC 4.0)",
-    splits, partial(all_faults, read), "png")
+    splits,
+    partial(all_faults, read),
+    "png",
+)

@@ -1,9 +1,11 @@
 """LS3D-W balanced: faces in all poses with 68 points, projections of 3D points. For testing only.
 
-Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment Problem?, ICCV 2017. Each image has a
-file of the same name with its points as a Torch7 tensor. Images and coordinates are stored unchanged. `scale` is the
-distance between the outer corners of the eyes in pixels; it is very small for faces in profile.
+Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment Problem?, ICCV 2017.
+Each image has a file of the same name with its points as a Torch7 tensor. Images and coordinates
+are stored unchanged. `scale` is the distance between the outer corners of the eyes in pixels; it is
+very small for faces in profile.
 """
+
 from pathlib import Path
 
 import numpy as np
@@ -28,8 +30,11 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
         if points is not None:
             faces.append(Annotation(name, image, points, np.ones(68, bool)))
     known = {image.with_suffix(".t7") for image in images}
-    faults += [f"{tensor.relative_to(folder)} has no image of the same name; download the images again"
-               for tensor in tensors if tensor not in known]
+    faults += [
+        f"{tensor.relative_to(folder)} has no image of the same name; download the images again"
+        for tensor in tensors
+        if tensor not in known
+    ]
     return {"test": faces}
 
 
@@ -46,6 +51,9 @@ def _points(path: Path, where: str, faults: list[str]) -> np.ndarray | None:
 
 
 DATASET = downloaded(
-    "ls3d", read, FACE,
+    "ls3d",
+    read,
+    FACE,
     "LS3D-W balanced, on request from adrianbulat.com/face-alignment; research use",
-    reference=between_outer_corners)
+    reference=between_outer_corners,
+)

@@ -1,4 +1,7 @@
-"""A reader of image stacks in MetaImage files (.mha): a text header, then the pixels, raw or zlib-compressed."""
+"""A reader of image stacks in MetaImage files (.mha): a text header, then the pixels, raw or
+zlib-compressed.
+"""
+
 import zlib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
@@ -30,32 +33,53 @@ class Stack(NamedTuple):
 
 
 def read_stack(path: Path, faults: list[str]) -> Stack | None:
-    """Reads the header of a stack of bytes, None (and a fault) if it is anything else or the file is truncated."""
+    """Reads the header of a stack of bytes, None (and a fault) if it is anything else or the file
+    is truncated.
+    """
     if not exists(path, faults):
         return None
     with path.open("rb") as file:
         header = file.read(LONGEST_HEADER)
     fields, offset = _fields(header)
     if fields.get("ElementDataFile") != "LOCAL":
-        faults.append(f"{path.name}: expected ElementDataFile LOCAL (pixels in the same file), found "
-                      f"{fields.get('ElementDataFile')!r}; this is not a .mha file, or its header is damaged")
+        faults.append(
+            f"{path.name}: expected ElementDataFile LOCAL (pixels in the same file), found "
+            f"{fields.get('ElementDataFile')!r}; this is not a .mha file, or its header is damaged"
+        )
         return None
     size, channels = fields.get("DimSize", "").split(), fields.get("ElementNumberOfChannels", "1")
     if len(size) != 3 or not all(one.isdecimal() and int(one) for one in (*size, channels)):
-        faults.append(f"{path.name}: expected DimSize with width, height and count, found {fields.get('DimSize')!r} "
-                      f"with {channels} channels; download the stack again")
+        faults.append(
+            f"{path.name}: expected DimSize with width, height and count, found {fields.get('DimSize')!r} "
+            f"with {channels} channels; download the stack again"
+        )
         return None
     if fields.get("ElementType") not in ("MET_UCHAR", "MET_UCHAR_ARRAY"):
-        faults.append(f"{path.name}: expected ElementType MET_UCHAR (bytes), found {fields.get('ElementType')!r}")
+        faults.append(
+            f"{path.name}: expected ElementType MET_UCHAR (bytes), found {fields.get('ElementType')!r}"
+        )
         return None
     width, height, count = map(int, size)
-    stack = Stack(path, offset, fields.get("CompressedData", "False").lower() in ("true", "1"), count, height, width,
-                  int(channels))
+    stack = Stack(
+        path,
+        offset,
+        fields.get("CompressedData", "False").lower() in ("true", "1"),
+        count,
+        height,
+        width,
+        int(channels),
+    )
     stated = fields.get("CompressedDataSize", "")
-    needed = (int(stated) if stated.isdecimal() else 1) if stack.compressed else count * stack.image_bytes
+    needed = (
+        (int(stated) if stated.isdecimal() else 1)
+        if stack.compressed
+        else count * stack.image_bytes
+    )
     if (there := path.stat().st_size - offset) < needed:
-        faults.append(f"{path.name}: expected {needed:,} bytes of pixels, found {there:,}; the file is cut off, "
-                      "download it again")
+        faults.append(
+            f"{path.name}: expected {needed:,} bytes of pixels, found {there:,}; the file is cut off, "
+            "download it again"
+        )
         return None
     return stack
 
@@ -74,7 +98,8 @@ def _fields(header: bytes) -> tuple[Mapping[str, str], int]:
 
 
 def images(stack: Stack, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray]]:
-    """Yields the wanted images (H, W, C) uint8 in the order of the stack, each after its number, from 0.
+    """Yields the wanted images (H, W, C) uint8 in the order of the stack, each after its number,
+    from 0.
 
     One image at a time is in memory. Raises InputError if the pixels are damaged.
     """
@@ -90,7 +115,9 @@ def images(stack: Stack, wanted: Collection[int]) -> Iterator[tuple[int, np.ndar
         for number in range(stack.count):  # to the end even if fewer are wanted, for the checksum
             pixels = next(unpacked, None)
             if pixels is None:
-                raise InputError(f"{stack.path.name}: the pixels end within image {number + 1}; download it again")
+                raise InputError(
+                    f"{stack.path.name}: the pixels end within image {number + 1}; download it again"
+                )
             if number in wanted:
                 yield number, np.frombuffer(pixels, np.uint8).reshape(shape)
         next(unpacked, None)
@@ -104,7 +131,9 @@ def _unpacked(file: BinaryIO, size: int, name: str) -> Iterator[bytes]:
         try:
             got = engine.decompress(packed, size - len(part))
         except zlib.error as error:
-            raise InputError(f"{name}: the pixels are damaged: {error}; download it again") from error
+            raise InputError(
+                f"{name}: the pixels are damaged: {error}; download it again"
+            ) from error
         part += got
         if len(part) == size:
             yield bytes(part)

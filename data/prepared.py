@@ -1,8 +1,11 @@
-"""The common part of all datasets: their stored records, and functions that check, build and open them.
+"""The common part of all datasets: their stored records, and functions that check, build and open
+them.
 
-tensorflow-datasets stores and reads prepared sets. It is imported when one is prepared or opened: synthetic data and
-people's own images need none of it, and an installed wheel has it as the extra `datasets`.
+tensorflow-datasets stores and reads prepared sets. It is imported when one is prepared or opened:
+synthetic data and people's own images need none of it, and an installed wheel has it as the extra
+`datasets`.
 """
+
 from __future__ import annotations
 
 import io
@@ -25,7 +28,16 @@ from PIL import Image
 
 import data
 from kpjax.errors import InputError, summarise
-from kpjax.files import absolute, atomic, cache_folder, in_bucket, make_folder, read_json, remove, writing
+from kpjax.files import (
+    absolute,
+    atomic,
+    cache_folder,
+    in_bucket,
+    make_folder,
+    read_json,
+    remove,
+    writing,
+)
 from kpjax.images.reading import BROKEN
 from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource, digest_of, labels_digest
@@ -37,7 +49,10 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 DEFAULT_DATA_DIR = Path("~/kpjax_data")
 VERSION = "1.2.0"
-RELEASE_NOTES = {"1.1.0": "Keypoints outside the image stay labelled.", "1.2.0": "Every set has images for tuning."}
+RELEASE_NOTES = {
+    "1.1.0": "Keypoints outside the image stay labelled.",
+    "1.2.0": "Every set has images for tuning.",
+}
 AT_SIDE = "side-"  # folder of sets that were prepared at a size, below that of the others
 
 
@@ -45,14 +60,18 @@ class Dataset(NamedTuple):
     """A dataset as listed and prepared by `python -m data`."""
 
     name: str  # also the name of its folder under the data directory
-    points: Skeleton | Callable[[Path | None], Skeleton]  # a function if they are the downloaded folder's own
+    #: a function if they are the downloaded folder's own
+    points: Skeleton | Callable[[Path | None], Skeleton]
     where: str  # one line: where to download it, and under which terms
-    # The records of each split, read one by one. A text in place of a record is a fault of one that cannot be read.
+    # The records of each split, read one by one. A text in place of a record is a fault of one that
+    # cannot be read.
     splits: Callable[[Path | None], Mapping[str, Iterator[Record | str]]]
-    check: Callable[[Path], list[str]] | None  # all faults of that folder; None: rendered by kpjax, nothing to download
+    #: all faults of that folder; None: rendered by kpjax, nothing to download
+    check: Callable[[Path], list[str]] | None
     encoding: str = "jpeg"  # of images given as pixels, "jpeg" or "png"; files keep their bytes
     boxed: bool = False  # whether a record has a box
-    tune: str = "tune"  # the split on which settings are chosen; "" where training and test images are the same
+    #: the split on which settings are chosen; "" where training and test images are the same
+    tune: str = "tune"
 
     def skeleton(self, folder: Path | None) -> Skeleton:
         """Returns the skeleton of a downloaded folder. Raises InputError if it cannot be read."""
@@ -60,52 +79,73 @@ class Dataset(NamedTuple):
 
 
 def tensorflow_datasets() -> types.ModuleType:
-    """Imports tensorflow-datasets. Raises InputError, which names the extra, where it is not installed."""
+    """Imports tensorflow-datasets.
+
+    Raises InputError, which names the extra, where it is not installed.
+    """
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise InputError(f"prepared datasets need tensorflow-datasets ({error}); pip install 'kpjax[datasets]'"
-                         ) from error
+        raise InputError(
+            f"prepared datasets need tensorflow-datasets ({error}); pip install 'kpjax[datasets]'"
+        ) from error
     return tfds
 
 
 def features(keypoints: int | None, encoding: str, boxed: bool) -> tfds.features.FeaturesDict:
-    """Returns the schema of the records of a `Dataset`. keypoints: their number, None if only the data determine it."""
+    """Returns the schema of the records of a `Dataset`.
+
+    keypoints: their number, None if only the data determine it.
+    """
     tfds = tensorflow_datasets()
     box = {"box": tfds.features.Tensor(shape=(4,), dtype=np.float32)} if boxed else {}
-    return tfds.features.FeaturesDict({
-        "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
-        "keypoints": tfds.features.Tensor(shape=(keypoints, 2), dtype=np.float32),
-        "visible": tfds.features.Tensor(shape=(keypoints,), dtype=np.float32),
-        "scale": tfds.features.Scalar(dtype=np.float32),
-        "id": tfds.features.Text(),
-        **box,
-    })
+    return tfds.features.FeaturesDict(
+        {
+            "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
+            "keypoints": tfds.features.Tensor(shape=(keypoints, 2), dtype=np.float32),
+            "visible": tfds.features.Tensor(shape=(keypoints,), dtype=np.float32),
+            "scale": tfds.features.Scalar(dtype=np.float32),
+            "id": tfds.features.Text(),
+            **box,
+        }
+    )
 
 
-def record(image: Path | bytes | np.ndarray, keypoints, visible, scale: float, name: str, box=None) -> Record:
-    """Builds one record to store. Raises InputError for a visible keypoint, a scale or a box that is not finite, and
-    for a scale or a box that is not positive.
+def record(
+    image: Path | bytes | np.ndarray, keypoints, visible, scale: float, name: str, box=None
+) -> Record:
+    """Builds one record to store. Raises InputError for a visible keypoint, a scale or a box that
+    is not finite, and for a scale or a box that is not positive.
 
-    image: a file, its bytes, or (H, W, 3) uint8 pixels, which are stored as PNG. keypoints: (K, 2) (x, y) in pixels of
-    the image, the centre of its top-left pixel at (0, 0); arbitrary, even NaN, where not visible. visible: (K,), true
-    where labelled. scale: the set's reference length in pixels of this image. name: unique within the split. box: (4,)
-    x, y, width, height in pixels of the labelled object, for builders that are `boxed`.
+    image: a file, its bytes, or (H, W, 3) uint8 pixels, which are stored as PNG. keypoints: (K, 2)
+    (x, y) in pixels of the image, the centre of its top-left pixel at (0, 0); arbitrary, even NaN,
+    where not visible. visible: (K,), true where labelled. scale: the set's reference length in
+    pixels of this image. name: unique within the split. box: (4,) x, y, width, height in pixels of
+    the labelled object, for builders that are `boxed`.
     """
     visible = np.asarray(visible, np.float32) > 0
     keypoints = np.where(visible[:, None], np.asarray(keypoints, np.float32), np.float32(0))
     if not np.isfinite(keypoints).all():
-        raise InputError(f"{name}: keypoint {int(np.argmin(np.isfinite(keypoints).all(1)))} is labelled, but its "
-                         "coordinates are not finite; correct them, or mark it as not labelled")
+        raise InputError(
+            f"{name}: keypoint {int(np.argmin(np.isfinite(keypoints).all(1)))} is labelled, but its "
+            "coordinates are not finite; correct them, or mark it as not labelled"
+        )
     if not (math.isfinite(scale) and scale > 0):
         raise InputError(f"{name}: expected a positive reference length in pixels, found {scale}")
-    described = {"image": image, "keypoints": keypoints, "visible": visible.astype(np.float32),
-                 "scale": np.float32(scale), "id": name}
+    described = {
+        "image": image,
+        "keypoints": keypoints,
+        "visible": visible.astype(np.float32),
+        "scale": np.float32(scale),
+        "id": name,
+    }
     if box is None:
         return described
     box = np.asarray(box, np.float32)
     if not (np.isfinite(box).all() and (box[2:] >= 0).all() and box[2:].any()):
-        raise InputError(f"{name}: expected a box of finite x, y and positive width, height, found {box.tolist()}")
+        raise InputError(
+            f"{name}: expected a box of finite x, y and positive width, height, found {box.tolist()}"
+        )
     return {**described, "box": box}
 
 
@@ -130,7 +170,10 @@ def encoded(image: Image.Image, lossless: bool) -> bytes:
 
 
 def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
-    """Returns the bytes of an image file of three channels. Raises OSError if it does not decode."""
+    """Returns the bytes of an image file of three channels.
+
+    Raises OSError if it does not decode.
+    """
     if isinstance(image, np.ndarray):
         return png(image)
     stored = image if isinstance(image, bytes) else Path(image).read_bytes()
@@ -142,9 +185,10 @@ def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
 def at_side(stored: Record, side: int) -> Record:
     """Returns a record whose image is resized for crops of `side` pixels; it is never enlarged.
 
-    What a crop shows is at least as long as the image's shorter side, its box's longer side or that of the labelled
-    keypoints' box, whichever is the shortest: that becomes `side` pixels. Keypoints, box and scale are moved with the
-    image, edge to edge. A JPEG file stays one, all others become PNG files.
+    What a crop shows is at least as long as the image's shorter side, its box's longer side or that
+    of the labelled keypoints' box, whichever is the shortest: that becomes `side` pixels.
+    Keypoints, box and scale are moved with the image, edge to edge. A JPEG file stays one, all
+    others become PNG files.
 
     stored: image as the bytes of its file.
     """
@@ -153,21 +197,30 @@ def at_side(stored: Record, side: int) -> Record:
         lengths = [width, height, *([max(stored["box"][2:])] if "box" in stored else [])]
         if (labelled := stored["visible"] > 0).any():
             lengths.append(max(np.ptp(stored["keypoints"][labelled], axis=0)))
-        factor = side / min(length for length in lengths if length > 0)  # a single point is in no crop of its own
+        # a single point is in no crop of its own
+        factor = side / min(length for length in lengths if length > 0)
         if factor >= 1:
             return stored
         size = math.ceil(factor * width), math.ceil(factor * height)
-        small = encoded(image.convert("RGB").resize(size, Image.Resampling.LANCZOS), image.format != "JPEG")
+        small = encoded(
+            image.convert("RGB").resize(size, Image.Resampling.LANCZOS), image.format != "JPEG"
+        )
     growth = np.array(size) / (width, height)
 
     def moved(points: np.ndarray) -> np.ndarray:
         return (points + 0.5) * growth - 0.5
 
-    numbers = {"keypoints": np.where(labelled[:, None], moved(stored["keypoints"]), 0),
-               "scale": stored["scale"] * np.sqrt(growth.prod())}
+    numbers = {
+        "keypoints": np.where(labelled[:, None], moved(stored["keypoints"]), 0),
+        "scale": stored["scale"] * np.sqrt(growth.prod()),
+    }
     if "box" in stored:
         numbers["box"] = np.concatenate([moved(stored["box"][:2]), stored["box"][2:] * growth])
-    return {**stored, "image": small, **{name: np.float32(number) for name, number in numbers.items()}}
+    return {
+        **stored,
+        "image": small,
+        **{name: np.float32(number) for name, number in numbers.items()},
+    }
 
 
 def rendered(
@@ -175,23 +228,32 @@ def rendered(
 ) -> Dataset:
     """Declares a dataset that is rendered by kpjax, with nothing to download.
 
-    It is for programs that only read prepared datasets; all others render any number at any size in memory.
+    It is for programs that only read prepared datasets; all others render any number at any size in
+    memory.
 
     parts: for each split a function that yields the name and the example of each image.
     """
+
     def records(examples: Callable[[], Iterable[tuple[str, Example]]]) -> Iterator[Record]:
         for title, one in examples():
             yield record(one.image, one.keypoints, one.visible, float(one.scale), title)
 
-    return Dataset(name, skeleton, "rendered by kpjax, nothing to download",
-                   lambda folder: {part: records(examples) for part, examples in parts.items()}, None, "png")
+    return Dataset(
+        name,
+        skeleton,
+        "rendered by kpjax, nothing to download",
+        lambda folder: {part: records(examples) for part, examples in parts.items()},
+        None,
+        "png",
+    )
 
 
 def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuilder:
     """Makes the tfds builder of a dataset, which writes array_record files without TensorFlow.
 
-    Images that do not decode are reported together in one InputError; with `on_bad_image = "skip"` they are left out
-    and listed in `skipped`. With `resized_for`, a side of crops in pixels, records are stored `at_side`.
+    Images that do not decode are reported together in one InputError; with `on_bad_image = "skip"`
+    they are left out and listed in `skipped`. With `resized_for`, a side of crops in pixels,
+    records are stored `at_side`.
 
     options: as for any builder of tfds, such as `data_dir`.
     """
@@ -204,17 +266,23 @@ def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuil
         name = dataset.name
         VERSION = tfds.core.Version(VERSION)
         RELEASE_NOTES = RELEASE_NOTES
-        MANUAL_DOWNLOAD_INSTRUCTIONS = dataset.check and "`python -m data` lists where to download this dataset."
+        MANUAL_DOWNLOAD_INSTRUCTIONS = (
+            dataset.check and "`python -m data` lists where to download this dataset."
+        )
         on_bad_image = "stop"
         resized_for: int | None = None
 
         def _info(self):
             return tfds.core.DatasetInfo(
-                builder=self, features=features(keypoints, dataset.encoding, dataset.boxed))
+                builder=self, features=features(keypoints, dataset.encoding, dataset.boxed)
+            )
 
         def _split_generators(self, dl_manager):
             folder = Path(dl_manager.manual_dir) if dataset.check else None
-            return {name: self._generate_examples(name, records) for name, records in dataset.splits(folder).items()}
+            return {
+                name: self._generate_examples(name, records)
+                for name, records in dataset.splits(folder).items()
+            }
 
         def _generate_examples(self, split, records):
             bad, seen, count = [], set(), 0
@@ -224,7 +292,9 @@ def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuil
                     bad.append(example)
                     continue
                 if example["id"] in seen:
-                    raise InputError(f"{self.name}, split {split}: {example['id']} occurs twice; list each image once")
+                    raise InputError(
+                        f"{self.name}, split {split}: {example['id']} occurs twice; list each image once"
+                    )
                 seen.add(example["id"])
                 try:
                     image = _as_rgb(example["image"])
@@ -232,11 +302,16 @@ def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuil
                     bad.append(f"{example['id']}: {error}")
                     continue
                 whole = {**example, "image": image}
-                yield example["id"], whole if self.resized_for is None else at_side(whole, self.resized_for)
+                yield (
+                    example["id"],
+                    whole if self.resized_for is None else at_side(whole, self.resized_for),
+                )
             self.skipped += bad
             if bad and self.on_bad_image == "stop":
-                raise InputError(f"{self.name}, split {split}: {len(bad)} of {count} images cannot be read: "
-                                 f"{summarise(bad)}; replace them, or skip them with --on-bad-image skip")
+                raise InputError(
+                    f"{self.name}, split {split}: {len(bad)} of {count} images cannot be read: "
+                    f"{summarise(bad)}; replace them, or skip them with --on-bad-image skip"
+                )
 
     builder = Builder(file_format="array_record", **options)  # the default format needs TensorFlow
     builder.skipped = []
@@ -245,8 +320,11 @@ def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuil
 
 def datasets() -> dict[str, Dataset]:
     """Returns every dataset of this package, by name."""
-    modules = (import_module(f"data.{module.name}") for module in pkgutil.iter_modules(data.__path__)
-               if not module.name.startswith("_"))
+    modules = (
+        import_module(f"data.{module.name}")
+        for module in pkgutil.iter_modules(data.__path__)
+        if not module.name.startswith("_")
+    )
     found = [module.DATASET for module in modules if hasattr(module, "DATASET")]
     return {dataset.name: dataset for dataset in sorted(found, key=lambda dataset: dataset.name)}
 
@@ -260,7 +338,8 @@ def dataset_named(name: str) -> Dataset:
 
 
 def tuning_split(name: str) -> str:
-    """Returns the split of a set on which settings are chosen, "<dataset>/<split>"; "" of a set without one.
+    """Returns the split of a set on which settings are chosen, "<dataset>/<split>"; "" of a set
+    without one.
 
     name: of the set, or of any split of it. Raises InputError for an unknown set.
     """
@@ -269,35 +348,55 @@ def tuning_split(name: str) -> str:
 
 
 def check(dataset: Dataset, folder: Path | None) -> None:
-    """Checks a downloaded folder against its format. Raises InputError with all faults in one line."""
+    """Checks a downloaded folder against its format.
+
+    Raises InputError with all faults in one line.
+    """
     if dataset.check is None:
         return
     if folder is None:
-        raise InputError(f"{dataset.name}: --manual-dir is missing; give the folder of the dataset ({dataset.where})")
+        raise InputError(
+            f"{dataset.name}: --manual-dir is missing; give the folder of the dataset ({dataset.where})"
+        )
     if not folder.is_dir():
-        raise InputError(f"{dataset.name}: {folder} is not a folder; download the dataset first ({dataset.where})")
+        raise InputError(
+            f"{dataset.name}: {folder} is not a folder; download the dataset first ({dataset.where})"
+        )
     if not any(folder.iterdir()):
-        raise InputError(f"{dataset.name}: {folder} is empty; download the dataset first ({dataset.where})")
+        raise InputError(
+            f"{dataset.name}: {folder} is empty; download the dataset first ({dataset.where})"
+        )
     if faults := dataset.check(folder):
-        raise InputError(f"{dataset.name}: {folder} has {len(faults)} fault{'s' * (len(faults) > 1)}: "
-                         f"{summarise(faults)} ({dataset.where})")
+        raise InputError(
+            f"{dataset.name}: {folder} has {len(faults)} fault{'s' * (len(faults) > 1)}: "
+            f"{summarise(faults)} ({dataset.where})"
+        )
 
 
 def prepare(
-    dataset: Dataset, manual_dir: Path | None = None, data_dir: Path = DEFAULT_DATA_DIR, *, on_bad_image: str = "stop",
-    reduced_decoding: bool = False, side: int | None = None,
+    dataset: Dataset,
+    manual_dir: Path | None = None,
+    data_dir: Path = DEFAULT_DATA_DIR,
+    *,
+    on_bad_image: str = "stop",
+    reduced_decoding: bool = False,
+    side: int | None = None,
 ) -> tfds.core.GeneratorBasedBuilder:
-    """Checks a downloaded folder and builds the dataset from it; on success it replaces an earlier build.
+    """Checks a downloaded folder and builds the dataset from it; on success it replaces an earlier
+    build.
 
-    Returns the builder: `builder.info.splits` has the counts, `builder.skipped` the skipped images. Raises InputError
-    as `check` does, and for images that cannot be read.
+    Returns the builder: `builder.info.splits` has the counts, `builder.skipped` the skipped images.
+    Raises InputError as `check` does, and for images that cannot be read.
 
-    manual_dir: the downloaded folder, None for datasets that kpjax renders. data_dir: of prepared datasets.
-    on_bad_image: "stop" builds nothing and reports all images that cannot be read, "skip" leaves them out.
-    reduced_decoding: whether sources of the set are `reduced` (see `kpjax.input.source.TfdsSource`). It is stored with
-    the set: whoever opens it sees the same pixels, and no run can be resumed with others. side: resizes images for
-    crops of so many pixels (see `at_side`). Such a set lies in the folder `side-<side>` of `data_dir`, which is then
-    the `data_dir` to open it. Errors in pixels are those of the resized images.
+    manual_dir: the downloaded folder, None for datasets that kpjax renders. data_dir: of prepared
+    datasets.
+    on_bad_image: "stop" builds nothing and reports all images that cannot be read, "skip" leaves
+    them out.
+    reduced_decoding: whether sources of the set are `reduced` (see
+    `kpjax.input.source.TfdsSource`). It is stored with the set: whoever opens it sees the same
+    pixels, and no run can be resumed with others. side: resizes images for crops of so many pixels
+    (see `at_side`). Such a set lies in the folder `side-<side>` of `data_dir`, which is then the
+    `data_dir` to open it. Errors in pixels are those of the resized images.
     """
     if on_bad_image not in ("stop", "skip"):
         raise InputError(f"on_bad_image is {on_bad_image!r}; choose stop or skip")
@@ -313,16 +412,30 @@ def prepare(
     with tempfile.TemporaryDirectory(dir=beside, prefix=f".{dataset.name}-") as building:
         builder = builder_of(dataset, data_dir=building)
         builder.on_bad_image, builder.resized_for = on_bad_image, side
-        config = tfds.download.DownloadConfig(**({} if folder is None else {"manual_dir": str(folder)}))
+        config = tfds.download.DownloadConfig(
+            **({} if folder is None else {"manual_dir": str(folder)})
+        )
         with redirect_stdout(io.StringIO()):  # tfds prints the temporary folder
             builder.download_and_prepare(download_config=config)
-        built, final = Path(builder.data_dir), data_dir / Path(builder.data_dir).relative_to(building)
+        built, final = (
+            Path(builder.data_dir),
+            data_dir / Path(builder.data_dir).relative_to(building),
+        )
         skeleton = dataset.skeleton(folder)
-        described = {"names": skeleton.names, "edges": skeleton.edges, "flip": skeleton.flip, "groups": skeleton.groups}
-        described["labels"] = {split: labels_digest(_records(builder, split)) for split in builder.info.splits}
+        described = {
+            "names": skeleton.names,
+            "edges": skeleton.edges,
+            "flip": skeleton.flip,
+            "groups": skeleton.groups,
+        }
+        described["labels"] = {
+            split: labels_digest(_records(builder, split)) for split in builder.info.splits
+        }
         if side is not None:  # other pixels, also where nothing is labelled
-            described["labels"] = {split: digest_of(known, f"side {side}")
-                                   for split, known in described["labels"].items()}
+            described["labels"] = {
+                split: digest_of(known, f"side {side}")
+                for split, known in described["labels"].items()
+            }
         if reduced_decoding:
             described["decoding"] = "reduced"
         (built / "skeleton.json").write_text(json.dumps(described, indent=1))
@@ -344,11 +457,16 @@ def prepare(
 
 def _records(builder: Any, split: str) -> Any:
     """Returns the records of a split, images as the bytes of their files."""
-    return builder.as_data_source(split=split, decoders={"image": tensorflow_datasets().decode.SkipDecoding()})
+    return builder.as_data_source(
+        split=split, decoders={"image": tensorflow_datasets().decode.SkipDecoding()}
+    )
 
 
 def _local(folder: epath.Path) -> epath.Path:
-    """Returns a folder of this machine with a prepared set. One in a bucket is copied: records are read at random."""
+    """Returns a folder of this machine with a prepared set.
+
+    One in a bucket is copied: records are read at random.
+    """
     if not in_bucket(folder):
         return folder
     described = [(folder / name).read_bytes() for name in ("dataset_info.json", "skeleton.json")]
@@ -365,33 +483,52 @@ def _local(folder: epath.Path) -> epath.Path:
 def open_source(
     dataset: Dataset | str, split: str, *, data_dir: Path = DEFAULT_DATA_DIR, transform: Transform
 ) -> TfdsSource:
-    """Opens a prepared dataset, perhaps by its name. Raises InputError if it is unknown or not prepared, or has no such
-    split.
+    """Opens a prepared dataset, perhaps by its name. Raises InputError if it is unknown or not
+    prepared, or has no such split.
 
-    split: in tfds's notation, for example "train", "train[:90%]" or "train+test". data_dir: of prepared datasets.
+    split: in tfds's notation, for example "train", "train[:90%]" or "train+test". data_dir: of
+    prepared datasets.
     transform: brings images of any size to a fixed one (see `kpjax.images.transforms`).
     """
     if isinstance(dataset, str):
         dataset = dataset_named(dataset)
     folder = epath.Path(builder_of(dataset, data_dir=os.fspath(absolute(data_dir))).data_dir)
     parent, _, side = os.fspath(data_dir).rpartition(f"/{AT_SIDE}")
-    where = f"--data-dir {parent} --side {side}" if parent and side.isdecimal() else f"--data-dir {data_dir}"
-    command = f"python -m data {dataset.name} {where}" + " --manual-dir PATH" * (dataset.check is not None)
+    where = (
+        f"--data-dir {parent} --side {side}"
+        if parent and side.isdecimal()
+        else f"--data-dir {data_dir}"
+    )
+    command = f"python -m data {dataset.name} {where}" + " --manual-dir PATH" * (
+        dataset.check is not None
+    )
     if not (folder / "skeleton.json").exists():
-        raise InputError(f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})")
+        raise InputError(
+            f"{dataset.name}: nothing prepared at {folder}; run {command} ({dataset.where})"
+        )
     folder = _local(folder)
     try:
         prepared = tensorflow_datasets().builder_from_directory(str(folder))
     except Exception as error:  # tfds and protobuf raise many kinds for damaged descriptions
-        raise InputError(f"{folder}: dataset_info.json and features.json cannot be read "
-                         f"({' '.join(str(error).split())[:200]}); prepare the set again: {command}") from None
+        raise InputError(
+            f"{folder}: dataset_info.json and features.json cannot be read "
+            f"({' '.join(str(error).split())[:200]}); prepare the set again: {command}"
+        ) from None
     try:
         records = _records(prepared, split)
     except ValueError as error:
-        raise InputError(f"{dataset.name}: split {split!r} is unknown; choose among "
-                         f"{', '.join(prepared.info.splits)}") from error
+        raise InputError(
+            f"{dataset.name}: split {split!r} is unknown; choose among "
+            f"{', '.join(prepared.info.splits)}"
+        ) from error
     stored = read_json(folder / "skeleton.json")
     # A part of a split has the digest of its set and its own description.
     known = digest_of(json.dumps(stored["labels"]), split) if "labels" in stored else ""
-    return TfdsSource(records, skeleton_from_json(stored, str(folder / "skeleton.json")), transform,
-                      f"{dataset.name}/{split}", known, reduced=stored.get("decoding") == "reduced")
+    return TfdsSource(
+        records,
+        skeleton_from_json(stored, str(folder / "skeleton.json")),
+        transform,
+        f"{dataset.name}/{split}",
+        known,
+        reduced=stored.get("decoding") == "reduced",
+    )

@@ -1,9 +1,11 @@
 """SURREAL: synthetic people, in RegDA's copy, cropped to 1.5 times the person.
 
-Varol et al., Learning from Synthetic Humans, CVPR 2017. The 16 points are RegDA's selection of the 24 joints of SMPL:
-its right side is SMPL's left, and its shoulders are SMPL's collars. Images are stored unchanged. Every point counts as
-visible. `scale` is the diagonal of the points' box in pixels.
+Varol et al., Learning from Synthetic Humans, CVPR 2017. The 16 points are RegDA's selection of the
+24 joints of SMPL: its right side is SMPL's left, and its shoulders are SMPL's collars. Images are
+stored unchanged. Every point counts as visible. `scale` is the diagonal of the points' box in
+pixels.
 """
+
 import random
 from pathlib import Path
 
@@ -20,7 +22,8 @@ RUNS = (0, 1, 2)
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     """Reads three splits from three folders.
 
-    As in RegDA, train is the first folder without its held-out part, and test is the held-out part of the last.
+    As in RegDA, train is the first folder without its held-out part, and test is the held-out part
+    of the last.
     """
     train, _ = fifth_held_out(_people(folder / "train", faults))
     _, test = fifth_held_out(_people(folder / "test", faults))
@@ -38,13 +41,22 @@ def _people(folder: Path, faults: list[str]) -> list[Annotation]:
             where = f"{file} entry {number} ({entry['name']}) keypoint2d"
             keypoints = numbers(entry["keypoint2d"], (24, 2), where, faults)
             if keypoints is not None:
-                people.append(Annotation(f"run{run}/{entry['name']}", folder / f"run{run}" / str(entry["name"]),
-                                         keypoints[SMPL_JOINTS], np.ones(16, bool)))
+                people.append(
+                    Annotation(
+                        f"run{run}/{entry['name']}",
+                        folder / f"run{run}" / str(entry["name"]),
+                        keypoints[SMPL_JOINTS],
+                        np.ones(16, bool),
+                    )
+                )
     return people
 
 
 DATASET = downloaded(
-    "surreal", read, BODY,
+    "surreal",
+    read,
+    BODY,
     "unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links to; SURREAL's terms "
     "(di.ens.fr/willow/research/surreal) apply",
-    tune="validation")
+    tune="validation",
+)

@@ -1,10 +1,12 @@
 """UT Zappos50K: 50,025 catalogue images of shoes on white, without keypoints.
 
-Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks holds out 500 images
-but does not list them. Here they are the last 500 of the sorted paths in a random order (seed 1000), whose shoes do not
-train; of the others a twentieth of the shoes is for tuning. Images of the square release are stored unchanged; those of
-the other one are centred on a white square. `scale` is the image's side.
+Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks
+holds out 500 images but does not list them. Here they are the last 500 of the sorted paths in a
+random order (seed 1000), whose shoes do not train; of the others a twentieth of the shoes is for
+tuning. Images of the square release are stored unchanged; those of the other one are centred on a
+white square. `scale` is the image's side.
 """
+
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -25,22 +27,29 @@ WHITE = (255, 255, 255)
 
 
 def shoes(folder: Path) -> dict[str, list[Path]]:
-    """Lists the images of the first release found, by split. `folder` may be that of the release itself.
+    """Lists the images of the first release found, by split. `folder` may be that of the release
+    itself.
 
     Raises InputError if there is none, or if none would be left for training.
     """
     root = next((folder / name for name in RELEASES if (folder / name).is_dir()), folder)
     images = sorted(root.rglob("*.jpg"), key=lambda path: path.relative_to(root).as_posix())
     if not images:
-        raise InputError(f"ut_zappos50k: {folder} has no .jpg in any subfolder; unpack {RELEASES[0]}.zip or "
-                         f"{RELEASES[1]}.zip there")
+        raise InputError(
+            f"ut_zappos50k: {folder} has no .jpg in any subfolder; unpack {RELEASES[0]}.zip or "
+            f"{RELEASES[1]}.zip there"
+        )
     if len(images) <= TESTING:
-        raise InputError(f"ut_zappos50k: {root} has {len(images)} images, but {TESTING} are held out for testing; "
-                         "unpack the whole archive")
+        raise InputError(
+            f"ut_zappos50k: {root} has {len(images)} images, but {TESTING} are held out for testing; "
+            "unpack the whole archive"
+        )
     order = np.random.default_rng(SEED).permutation(len(images))
     test = [images[number] for number in sorted(order[-TESTING:])]
     shown = {_shoe(path) for path in test}
-    train = [images[number] for number in sorted(order[:-TESTING]) if _shoe(images[number]) not in shown]
+    train = [
+        images[number] for number in sorted(order[:-TESTING]) if _shoe(images[number]) not in shown
+    ]
     return {"train": train, "test": test}
 
 
@@ -74,6 +83,9 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
 
 
 DATASET = Dataset(
-    "ut_zappos50k", Skeleton(()),
+    "ut_zappos50k",
+    Skeleton(()),
     "ut-zap50k-images-square.zip, vision.cs.utexas.edu/projects/finegrained/utzap50k; non-commercial research",
-    splits, partial(refusal_of, shoes))
+    splits,
+    partial(refusal_of, shoes),
+)

@@ -2,9 +2,10 @@
 
 sphinx-build -W --keep-going -n -b html docs site       (strict: a broken link or an unknown name fails)
 
-Two sets of pages are written at the start of a build, into docs/reference: what the commands say of themselves, and the
-reference, from docstrings and types, grouped by the modules of each package.
+Two sets of pages are written at the start of a build, into docs/reference: what the commands say of
+themselves, and the reference, from docstrings and types, grouped by the modules of each package.
 """
+
 import ast
 import functools
 import importlib
@@ -19,25 +20,38 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path[:0] = [str(HERE.parent)]
 
-PACKAGES = ("kpjax", "kpjax.augment", "kpjax.losses", "kpjax.methods", "kpjax.models")  # with lazy names, in stubs
+# with lazy names, in stubs
+PACKAGES = ("kpjax", "kpjax.augment", "kpjax.losses", "kpjax.methods", "kpjax.models")
 
-REPOSITORY = (HERE / "repository.txt").read_text(encoding="utf-8").strip()  # its address, or words until it has one
+# its address, or words until it has one
+REPOSITORY = (HERE / "repository.txt").read_text(encoding="utf-8").strip()
 IS_ADDRESS = REPOSITORY.startswith("https://")
 
 project = "kpjax"
 copyright = "the kpjax maintainers, Apache-2.0"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode", "sphinx_copybutton"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "sphinx_copybutton",
+]
 html_theme = "furo"
 html_title = "kpjax"
 html_static_path = ["static"]
 html_css_files = ["code.css"]
-html_theme_options = {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": "docs/"
-                      } if IS_ADDRESS else {}
+html_theme_options = (
+    {"source_repository": REPOSITORY, "source_branch": "main", "source_directory": "docs/"}
+    if IS_ADDRESS
+    else {}
+)
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist", "substitution"]
 myst_substitutions = {"repository": f"[the repository]({REPOSITORY})" if IS_ADDRESS else REPOSITORY}
 myst_heading_anchors = 3
-copybutton_selector = "div.highlight-sh pre, div.highlight-bash pre, div.highlight-python pre, div.highlight-json pre"
+copybutton_selector = (
+    "div.highlight-sh pre, div.highlight-bash pre, div.highlight-python pre, div.highlight-json pre"
+)
 
 autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
@@ -49,26 +63,51 @@ default_role = "code"
 nitpick_ignore_regex = [("py:.*", r"(?!kpjax\.).*"), ("py:.*", r".*\._.*"), ("py:.*", r"kpjax\..*")]
 
 COMMAND_WIDTH = 84  # characters of help; a code box shows 88 in a window of 1280 px
-MODULES = {  # what is used under the name of its module: a page -> its modules and their names, () for all
+# what is used under the name of its module: a page -> its modules and their names, () for all
+MODULES = {
     "Projects, images and videos": {
         "kpjax.lab.formats.reading": ("read_project", "format_of"),
         "kpjax.lab.formats.writing": ("write_project",),
         "kpjax.lab.formats.project": ("Project", "Frame", "Instance"),
         "kpjax.lab.formats.project_source": ("project_source", "unlabelled_source", "frames_at"),
         "kpjax.images.reading": ("read_image", "image_size", "common_depth"),
-        "kpjax.images.video": ("open_video", "find_videos", "write_video", "VideoFile", "FrameFolder"),
-        "kpjax.images.transforms": ()},
-    "Evaluation": {f"kpjax.{name}": () for name in (
-        "evaluation.metrics", "evaluation.motion", "lab.animals.calibration", "lab.animals.conformal",
-        "lab.animals.smoothing")},
+        "kpjax.images.video": (
+            "open_video",
+            "find_videos",
+            "write_video",
+            "VideoFile",
+            "FrameFolder",
+        ),
+        "kpjax.images.transforms": (),
+    },
+    "Evaluation": {
+        f"kpjax.{name}": ()
+        for name in (
+            "evaluation.metrics",
+            "evaluation.motion",
+            "lab.animals.calibration",
+            "lab.animals.conformal",
+            "lab.animals.smoothing",
+        )
+    },
     "Drawing and export": {
-        "kpjax.drawing.overlays": (), "kpjax.lab.out.reports.sheets": (), "kpjax.lab.out.export.standalone": (
-            "open_predictor", "points_on", "read_image", "common_depth")},
+        "kpjax.drawing.overlays": (),
+        "kpjax.lab.out.reports.sheets": (),
+        "kpjax.lab.out.export.standalone": (
+            "open_predictor",
+            "points_on",
+            "read_image",
+            "common_depth",
+        ),
+    },
 }
 
 
 def as_markup(app, what, name, obj, options, lines):
-    """Changes docstrings, which are plain text with `names`, so that reStructuredText shows them as they are."""
+    """Changes docstrings, which are plain text with `names`, so that reStructuredText shows them as
+    they are.
+    """
+
     def escaped(text: str) -> str:
         return re.sub(r"([*|])|(?<=\w)(_)(?!\w)", r"\\\1\2", text)
 
@@ -80,8 +119,11 @@ def as_markup(app, what, name, obj, options, lines):
         text = re.sub(r"\n(?=[a-z_]+(?:, [a-z_]+)*: |[A-Z]\. )", "\n\n", text)
     parts = text.split("`")
     lines[:] = "".join(
-        escaped(part) if number % 2 == 0 else f"``{part}``" + "\\ " * parts[number + 1][:1].isalnum()
-        for number, part in enumerate(parts)).split("\n")
+        escaped(part)
+        if number % 2 == 0
+        else f"``{part}``" + "\\ " * parts[number + 1][:1].isalnum()
+        for number, part in enumerate(parts)
+    ).split("\n")
 
 
 def skipped(app, what, name, obj, skip, options):
@@ -91,6 +133,7 @@ def skipped(app, what, name, obj, skip, options):
 
 # Pages that are written at the start of a build
 
+
 def write_pages(app):
     """Writes the pages of the reference and that of the commands."""
     folder = HERE / "reference"
@@ -98,8 +141,10 @@ def write_pages(app):
     for old in folder.iterdir():
         old.unlink()
     pages = {package: _package_page(package) for package in PACKAGES}
-    pages |= {title.lower().replace(",", "").replace(" ", "_"): _modules_page(title, modules)
-              for title, modules in MODULES.items()}
+    pages |= {
+        title.lower().replace(",", "").replace(" ", "_"): _modules_page(title, modules)
+        for title, modules in MODULES.items()
+    }
     pages["index"] = _index(pages)
     pages["commands"] = _commands_page()
     for name, lines in pages.items():
@@ -110,17 +155,30 @@ def write_pages(app):
 def _table(package: str) -> dict[str, str]:
     """Returns the module, below a package, of each of its public names, as its stub lists them."""
     stub = Path(importlib.import_module(package).__file__).with_suffix(".pyi")
-    return {one.name: node.module for node in ast.parse(stub.read_text(encoding="utf-8")).body
-            if isinstance(node, ast.ImportFrom) and node.module for one in node.names}
+    return {
+        one.name: node.module
+        for node in ast.parse(stub.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ImportFrom) and node.module
+        for one in node.names
+    }
 
 
 def _index(pages) -> list[str]:
-    return [*_heading("Reference", "="), "Names stand where they are imported from, with their types and a link to "
-            "their source.", "", ".. toctree::", "   :maxdepth: 2", "", *(f"   {name}" for name in pages)]
+    return [
+        *_heading("Reference", "="),
+        "Names stand where they are imported from, with their types and a link to their source.",
+        "",
+        ".. toctree::",
+        "   :maxdepth: 2",
+        "",
+        *(f"   {name}" for name in pages),
+    ]
 
 
 def _package_page(package: str) -> list[str]:
-    """Returns the page of a package with lazy names: a section for each module, in the order of the package."""
+    """Returns the page of a package with lazy names: a section for each module, in the order of the
+    package.
+    """
     whole = importlib.import_module(package)
     sections: dict[str, list[str]] = {}
     for name, module in _table(package).items():
@@ -152,11 +210,23 @@ def _modules_page(title: str, modules) -> list[str]:
     lines = _heading(title, "=")
     for module, names in modules.items():
         whole = importlib.import_module(module)
-        names = names or [name for name, value in vars(whole).items() if not name.startswith("_")
-                          and getattr(value, "__module__", "") == module
-                          and (inspect.isclass(value) or inspect.isfunction(value))]
-        lines += [*_heading(module, "-"), f".. currentmodule:: {module}", "", _first_line(whole), ""]
-        lines += [line for name in names for line in _entry(f"{module}.{name}", getattr(whole, name))]
+        names = names or [
+            name
+            for name, value in vars(whole).items()
+            if not name.startswith("_")
+            and getattr(value, "__module__", "") == module
+            and (inspect.isclass(value) or inspect.isfunction(value))
+        ]
+        lines += [
+            *_heading(module, "-"),
+            f".. currentmodule:: {module}",
+            "",
+            _first_line(whole),
+            "",
+        ]
+        lines += [
+            line for name in names for line in _entry(f"{module}.{name}", getattr(whole, name))
+        ]
     return lines
 
 
@@ -182,20 +252,39 @@ def _commands_page() -> list[str]:
     """Returns the page of the command line: what every command says of itself."""
     from kpjax.lab.commands import COMMANDS
 
-    lines = [*_heading("Command line", "="), "What ``--help`` says, word for word; this page is made of it.", ""]
+    lines = [
+        *_heading("Command line", "="),
+        "What ``--help`` says, word for word; this page is made of it.",
+        "",
+    ]
     for words in ([], ["train"], *([name] for name in COMMANDS)):
         said = subprocess.run(
-            [sys.executable, "-m", "kpjax", *words, "--help"], capture_output=True, text=True, check=True,
-            env=os.environ | {"COLUMNS": str(COMMAND_WIDTH), "PYTHONPATH": os.pathsep.join(
-                [str(HERE.parent), *sys.path[1:]]), "NO_COLOR": "1"}).stdout
+            [sys.executable, "-m", "kpjax", *words, "--help"],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=os.environ
+            | {
+                "COLUMNS": str(COMMAND_WIDTH),
+                "PYTHONPATH": os.pathsep.join([str(HERE.parent), *sys.path[1:]]),
+                "NO_COLOR": "1",
+            },
+        ).stdout
         title = " ".join(["kpjax", *words])
-        lines += [*_heading(title, "-"), ".. code-block:: text", "", *(
-            f"   {line}".rstrip() for line in _narrowed(re.sub(r"\x1b\[[0-9;]*m", "", said))), ""]
+        lines += [
+            *_heading(title, "-"),
+            ".. code-block:: text",
+            "",
+            *(f"   {line}".rstrip() for line in _narrowed(re.sub(r"\x1b\[[0-9;]*m", "", said))),
+            "",
+        ]
     return lines
 
 
 def _narrowed(said: str) -> list[str]:
-    """Returns the lines of a help, wrapped anew below what they explain; boxes are as wide as asked for."""
+    """Returns the lines of a help, wrapped anew below what they explain; boxes are as wide as asked
+    for.
+    """
     whole: list[str] = []
     for line in said.splitlines():
         if whole and whole[-1].strip() and re.match(r" {10,}[^ │]", line):
@@ -205,20 +294,25 @@ def _narrowed(said: str) -> list[str]:
     lines = []
     for line in whole:
         hanging = len(re.match(r" *(?:\S+ {2,})?", line)[0]) if "│" not in line else 0
-        lines += textwrap.wrap(line, COMMAND_WIDTH, subsequent_indent=" " * hanging, replace_whitespace=False) or [""]
+        lines += textwrap.wrap(
+            line, COMMAND_WIDTH, subsequent_indent=" " * hanging, replace_whitespace=False
+        ) or [""]
     return lines
 
 
 def public_name(app, env, node, content):
-    """Resolves a type by the public name of what it is: `kpjax.structures.Example` is documented as `kpjax.Example`."""
+    """Resolves a type by the public name of what it is: `kpjax.structures.Example` is documented as
+    `kpjax.Example`.
+    """
     target = node.get("reftarget", "")
     module, _, name = target.rpartition(".")
     if not module.startswith("kpjax."):
         return None
     for package in PACKAGES:
         if name in _table(package):
-            found = env.domains["py"].resolve_any_xref(env, node["refdoc"], app.builder, f"{package}.{name}", node,
-                                                       content)
+            found = env.domains["py"].resolve_any_xref(
+                env, node["refdoc"], app.builder, f"{package}.{name}", node, content
+            )
             if found:
                 return found[0][1]
     return None

@@ -1,10 +1,12 @@
-"""Executes the notebooks and stores them with what they print and draw, small enough for a repository.
+"""Executes the notebooks and stores them with what they print and draw, small enough for a
+repository.
 
 python docs/execute.py [NAME...]        (needs the dependency group `notebooks`; minutes on two cores)
 
-Each runs in a folder of its own. Paths of this machine and versions are left out of what is stored, and pictures have
-at most 780 px.
+Each runs in a folder of its own. Paths of this machine and versions are left out of what is stored,
+and pictures have at most 780 px.
 """
+
 import base64
 import io
 import re
@@ -17,8 +19,10 @@ from PIL import Image
 
 NOTEBOOKS = Path(__file__).resolve().parent / "notebooks"
 SIDE, QUALITY = 780, 80
-METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
-            "language_info": {"name": "python"}}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
 
 
 def execute(path: Path) -> None:
@@ -44,8 +48,10 @@ def tidy(notebook: Any, folder: str) -> None:
             if "text" in output:
                 output["text"] = plain(output["text"], folder)
             if "image/png" in output.get("data", {}):
-                output["data"] = {"image/jpeg": smaller(output["data"]["image/png"]),
-                                  "text/plain": output["data"]["text/plain"]}
+                output["data"] = {
+                    "image/jpeg": smaller(output["data"]["image/png"]),
+                    "text/plain": output["data"]["text/plain"],
+                }
 
 
 def joined(outputs: list[Any]) -> list[Any]:
@@ -65,7 +71,11 @@ def plain(text: str, folder: str) -> str:
     """Returns printed text without the paths of this machine, versions and speeds."""
     text = text.replace(f"{folder}/", "").replace(folder, ".").replace(str(Path.home()), "~")
     text = re.sub(r"python 3\.[^\n]*\n(?: {4}[^\n]*\n)*", "", text)
-    return re.sub(r" in [\d.]+ s \([\d.]+ a second\)|: [\d.]+ steps/s, [\d,.]+ images/s, [\d:]+ left", "", text)
+    return re.sub(
+        r" in [\d.]+ s \([\d.]+ a second\)|: [\d.]+ steps/s, [\d,.]+ images/s, [\d:]+ left",
+        "",
+        text,
+    )
 
 
 def smaller(stored: str | list[str]) -> str:

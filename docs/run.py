@@ -6,10 +6,12 @@ python docs/run.py --outputs [PAGE...]             the same, and keeps what the 
 python docs/run.py --images [PAGE...]            as they are shown, and keeps the images of the pages
 python docs/run.py --images --folder F PAGE      in a folder that stays: finished runs are not trained again
 
-Lines in blocks `sh` run in their order. Commands that train get few steps of a tiny network, by flags in place of those
-that are shown, unless images are made. Pages on tools have synthetic people in the format of their tool, tutorials
-what `python -m experiments render` makes. Needs the extras dlc and sleap.
+Lines in blocks `sh` run in their order. Commands that train get few steps of a tiny network, by
+flags in place of those that are shown, unless images are made. Pages on tools have synthetic people
+in the format of their tool, tutorials what `python -m experiments render` makes. Needs the extras
+dlc and sleap.
 """
+
 import argparse
 import contextlib
 import os
@@ -39,20 +41,33 @@ from kpjax.lab.formats.project import Project
 from kpjax.lab.formats.writing import write_project
 
 PAIRS = "pairs"  # a project of SLEAP with two people in every image
-PAGES = {"start": "csv", "own/deeplabcut": "deeplabcut", "own/sleap": "sleap", "own/lightning_pose": "lightning_pose",
-         "own/coco": "coco", "own/csv": "csv", "own/faces": "csv",
-         "own/two_flies": PAIRS,
-         **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), "")}
+PAGES = {
+    "start": "csv",
+    "own/deeplabcut": "deeplabcut",
+    "own/sleap": "sleap",
+    "own/lightning_pose": "lightning_pose",
+    "own/coco": "coco",
+    "own/csv": "csv",
+    "own/faces": "csv",
+    "own/two_flies": PAIRS,
+    **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), ""),
+}
 # with the format of its project; tutorials have their own
 IMAGES = {  # of a page: what a command wrote, and its name in docs/images
-    "start": {"runs/my_project_labels.png": "labels.png", "errors/worst.png": "worst.jpg",
-              "points/session_sheet.jpg": "start_sheet.jpg"},
+    "start": {
+        "runs/my_project_labels.png": "labels.png",
+        "errors/worst.png": "worst.jpg",
+        "points/session_sheet.jpg": "start_sheet.jpg",
+    },
     "tutorials/regda": {"domains.jpg": "regda.jpg"},
     "tutorials/semi_supervised": {"errors/worst.png": "semi_supervised.jpg"},
-    "tutorials/incremental": {"forgotten/points_sheet.jpg": "incremental_finetune.jpg",
-                              "points/points_sheet.jpg": "incremental_kamp.jpg"},
+    "tutorials/incremental": {
+        "forgotten/points_sheet.jpg": "incremental_finetune.jpg",
+        "points/points_sheet.jpg": "incremental_kamp.jpg",
+    },
     "tutorials/pyramids": {"points/athlete_0_overlay.gif": "pyramids.gif"},
-    "tutorials/adaptation": {"points/points_sheet.jpg": "adaptation.jpg"}}
+    "tutorials/adaptation": {"points/points_sheet.jpg": "adaptation.jpg"},
+}
 SIDE = 128
 NETWORK = "--size 32 --widths 4 4 8 --head-width 4"
 SMALL = {  # flags in place of those of a page, by system
@@ -60,16 +75,25 @@ SMALL = {  # flags in place of those of a page, by system
     "regda": "--batch-size 8 --augmentation none --evaluations 1 --steps 1 --pretraining-steps 1",
     "incremental": "--batch-size 8 --steps 2 --augmentation none",
     "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
-    "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --repeats 1"}
+    "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --repeats 1",
+}
 ONE_VARIANT = {  # where a page names none
-    "semi_supervised": "supervised_warped", "regda": "adapted", "incremental": "ksd_only", "pyramids": "pyramids",
-    "adaptation": "adapted"}
-OUTPUTS = ROOT / "docs" / "outputs"  # a file for each command whose words a page shows: PAGE_COMMAND.txt
+    "semi_supervised": "supervised_warped",
+    "regda": "adapted",
+    "incremental": "ksd_only",
+    "pyramids": "pyramids",
+    "adaptation": "adapted",
+}
+# a file for each command whose words a page shows: PAGE_COMMAND.txt
+OUTPUTS = ROOT / "docs" / "outputs"
 ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
-WIDTH, KEPT = 88, (12, 6)  # characters that a code box shows at 1280 px; first and last lines of an output that stay
+# characters that a code box shows at 1280 px; first and last lines of an output that stay
+WIDTH, KEPT = 88, (12, 6)
 KEPT_OF = {"train": (16, 20), "evaluate": (13, 8), "check": (9, 15)}  # of a command
-SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}  # of a page that says so, where images are made
-LARGEST, LEAST_SHARE = 150_000, 0.1  # bytes of an image; of a tutorial's images, where commands run small
+# of a page that says so, where images are made
+SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}
+# bytes of an image; of a tutorial's images, where commands run small
+LARGEST, LEAST_SHARE = 150_000, 0.1
 PROGRAMS = ("kpjax", "python")  # what a line begins with; others install
 
 
@@ -81,12 +105,20 @@ def name_of(words: list[str]) -> str:
 def commands(page: str) -> list[list[str]]:
     """Returns the command lines in the blocks `sh` of a page, without those that install."""
     blocks = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8").split("```sh\n")[1:]
-    lines = [line for block in blocks for line in block.split("```")[0].replace("\\\n", " ").splitlines()]
-    return [words for line in lines if (words := shlex.split(line, comments=True)) and words[0] in PROGRAMS]
+    lines = [
+        line for block in blocks for line in block.split("```")[0].replace("\\\n", " ").splitlines()
+    ]
+    return [
+        words
+        for line in lines
+        if (words := shlex.split(line, comments=True)) and words[0] in PROGRAMS
+    ]
 
 
 def made_smaller(words: list[str]) -> list[str]:
-    """Returns a command with few steps, if it trains; a run that it goes on from decides the network."""
+    """Returns a command with few steps, if it trains; a run that it goes on from decides the
+    network.
+    """
     if words[0] == "python":
         return words if words[3] != "render" else [*words, "--share", str(LEAST_SHARE)]
     if words[:2] != ["kpjax", "train"]:
@@ -111,19 +143,33 @@ def without_flags(words: list[str], flags: list[str]) -> list[str]:
 def make_inputs(folder: Path, form: str) -> None:
     """Writes my_project, another_project and session.mp4."""
     for number, name in enumerate(("my_project", "another_project")):
-        made = synthetic_project(folder / "rendered" / name, labelled=4, unlabelled=2, side=SIDE, keypoints=10,
-                                 first=100 * number)
+        made = synthetic_project(
+            folder / "rendered" / name,
+            labelled=4,
+            unlabelled=2,
+            side=SIDE,
+            keypoints=10,
+            first=100 * number,
+        )
         if form == PAIRS:
             made = in_pairs(made)
         write_project(made, "sleap" if form == PAIRS else form, folder / name)
     people = figures(12, first=300, domain=DOMAINS["source"], seed=0, side=SIDE)
     frames = (np.asarray(people[n].image) for n in range(12))
-    write_video(folder / "session.mp4", (np.concatenate([frame, frame[:, ::-1]], 1) if form == PAIRS else frame
-                                         for frame in frames), rate=10.0)
+    write_video(
+        folder / "session.mp4",
+        (
+            np.concatenate([frame, frame[:, ::-1]], 1) if form == PAIRS else frame
+            for frame in frames
+        ),
+        rate=10.0,
+    )
 
 
 def in_pairs(project: Project) -> Project:
-    """Puts each image of a project beside the one before it, with the labels of both, as two animals with tracks."""
+    """Puts each image of a project beside the one before it, with the labels of both, as two
+    animals with tracks.
+    """
     images = [np.asarray(Image.open(frame.path)) for frame in project.frames]
     labels = {one.frame: one for one in project.instances}
     frames, instances = [], []
@@ -133,7 +179,9 @@ def in_pairs(project: Project) -> Project:
         if number in labels and number - 1 in labels:
             for of, shift, name in ((number, 0, "ann"), (number - 1, width, "bob")):
                 points = labels[of].keypoints + [shift, 0]
-                instances.append(labels[of]._replace(frame=len(frames), keypoints=points, track=name))
+                instances.append(
+                    labels[of]._replace(frame=len(frames), keypoints=points, track=name)
+                )
         frames.append(frame._replace(size=(2 * width, images[number].shape[0])))
     return project._replace(frames=tuple(frames), instances=tuple(instances))
 
@@ -158,48 +206,83 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
             continue
         print("$", *shown, flush=True)
         program = [sys.executable] if made[0] == "python" else [sys.executable, "-m", "kpjax"]
-        said = subprocess.run([*program, *made[1:]], cwd=folder, check=True, text=True, encoding="utf-8",
-                              stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": str(ROOT)}).stdout
+        said = subprocess.run(
+            [*program, *made[1:]],
+            cwd=folder,
+            check=True,
+            text=True,
+            encoding="utf-8",
+            stdout=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        ).stdout
         print(said, flush=True)
         kept = OUTPUTS / f"{page.rpartition('/')[2]}_{name_of(words)}.txt"
         if outputs and kept.name in ALL_PAGES and kept not in first:
             first.add(kept)
-            kept.write_text(shortened(said, folder, *KEPT_OF.get(name_of(words), KEPT)), encoding="utf-8")
+            kept.write_text(
+                shortened(said, folder, *KEPT_OF.get(name_of(words), KEPT)), encoding="utf-8"
+            )
     for written, name in IMAGES.get(page, {}).items() if as_shown else ():
         keep_image(folder / written, ROOT / "docs" / "images" / name)
 
 
 def shortened(said: str, folder: Path, first: int, last: int) -> str:
-    """Returns the first and the last lines of an output, no wider than a code box, with paths below the folder.
+    """Returns the first and the last lines of an output, no wider than a code box, with paths below
+    the folder.
 
     Versions and speeds, which are those of one machine, are left out.
     """
     said = re.sub(r" in [\d.]+ s \([\d.]+ a second\)", " in ... s", said)
-    said = said.replace(f"{folder}/", "").replace(str(folder), "/home/me/tutorial").replace(str(Path.home()), "~")
+    said = (
+        said.replace(f"{folder}/", "")
+        .replace(str(folder), "/home/me/tutorial")
+        .replace(str(Path.home()), "~")
+    )
     whole, before = [], ""
     for line in said.rstrip().splitlines():
-        goes_on = re.match(r" {2,4}[^ -]|[a-z(]", line) and not line.startswith((
-            "  kpjax", "can be", "worst.png", "errors/"))
+        goes_on = re.match(r" {2,4}[^ -]|[a-z(]", line) and not line.startswith(
+            ("  kpjax", "can be", "worst.png", "errors/")
+        )
         if len(before) > WIDTH + 10 and goes_on:  # a screen is wider than a box
             whole[-1] += " " + line.strip()
         elif not line.startswith(("python 3", "cpu: ")):
             whole.append(line)
         before = line
-    lines = [part for line in whole for part in textwrap.wrap(
-        line, WIDTH, subsequent_indent="  " if line.startswith("- ") else "    ", replace_whitespace=False) or [""]]
+    lines = [
+        part
+        for line in whole
+        for part in textwrap.wrap(
+            line,
+            WIDTH,
+            subsequent_indent="  " if line.startswith("- ") else "    ",
+            replace_whitespace=False,
+        )
+        or [""]
+    ]
     if len(lines) > first + last + 1:
         lines = [*lines[:first], "...", *lines[-last:]]
     return "\n".join(lines) + "\n"
 
 
 def keep_image(path: Path, kept: Path) -> None:
-    """Writes an image into the folder of the pages, below 150 kB: less fine, and a moving one with fewer frames."""
+    """Writes an image into the folder of the pages, below 150 kB: less fine, and a moving one with
+    fewer frames.
+    """
     kept.parent.mkdir(exist_ok=True)
     with Image.open(path) as image:
         if kept.suffix == ".gif":
-            frames, duration = [frame.copy() for frame in ImageSequence.Iterator(image)], image.info["duration"]
+            frames, duration = (
+                [frame.copy() for frame in ImageSequence.Iterator(image)],
+                image.info["duration"],
+            )
             for step in range(1, len(frames)):
-                frames[0].save(kept, save_all=True, append_images=frames[step::step], duration=step * duration, loop=0)
+                frames[0].save(
+                    kept,
+                    save_all=True,
+                    append_images=frames[step::step],
+                    duration=step * duration,
+                    loop=0,
+                )
                 if kept.stat().st_size < LARGEST:
                     return
         image.thumbnail((1000, 1000))
@@ -225,11 +308,19 @@ def working_folder(folder: Path | None) -> Iterator[Path]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)} (default: all)")
+    parser.add_argument(
+        "pages", nargs="*", metavar="PAGE", help=f"of {', '.join(PAGES)} (default: all)"
+    )
     parser.add_argument("--list", action="store_true", help="say what would run, and run nothing")
-    parser.add_argument("--images", action="store_true", help="run commands as they are shown, and keep the images")
-    parser.add_argument("--outputs", action="store_true", help="keep what the commands print, where pages show it")
-    parser.add_argument("--folder", type=Path, help="where they run (default: a folder that is removed)")
+    parser.add_argument(
+        "--images", action="store_true", help="run commands as they are shown, and keep the images"
+    )
+    parser.add_argument(
+        "--outputs", action="store_true", help="keep what the commands print, where pages show it"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where they run (default: a folder that is removed)"
+    )
     asked = parser.parse_args()
     for page in asked.pages or PAGES:
         if asked.list:

@@ -1,4 +1,7 @@
-"""Run cards: the presets of the papers' data sets and of the demos, and what was measured with them."""
+"""Run cards: the presets of the papers' data sets and of the demos, and what was measured with
+them.
+"""
+
 import importlib
 from pathlib import Path
 
@@ -8,8 +11,11 @@ from kpjax.systems.system import System
 
 def systems() -> list[str]:
     """Returns the names of all systems with presets."""
-    return sorted(path.parent.name for path in Path(__file__).parent.glob("*/__main__.py")
-                  if path.parent.name != "measure")
+    return sorted(
+        path.parent.name
+        for path in Path(__file__).parent.glob("*/__main__.py")
+        if path.parent.name != "measure"
+    )
 
 
 def system_of(name: str) -> System:

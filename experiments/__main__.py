@@ -1,4 +1,7 @@
-"""`python -m experiments`: all systems and presets with a line each, and commands on them and on what was measured."""
+"""`python -m experiments`: all systems and presets with a line each, and commands on them and on
+what was measured.
+"""
+
 import importlib
 import sys
 
@@ -7,16 +10,24 @@ from kpjax.errors import InputError, meant
 from kpjax.systems.command_line import preset_lines
 from kpjax.systems.parsing import exit_code_of, screen_width
 
-COMMANDS = {"study": "runs what a table of the pages lacks", "results": "gathers numbers of runs, renders the pages",
-            "plan": "says what a preset will need on chips", "side_by_side": "draws images under several variants",
-            "render": "renders what the tutorials learn from"}
+COMMANDS = {
+    "study": "runs what a table of the pages lacks",
+    "results": "gathers numbers of runs, renders the pages",
+    "plan": "says what a preset will need on chips",
+    "side_by_side": "draws images under several variants",
+    "render": "renders what the tutorials learn from",
+}
 
 
 def print_systems() -> None:
     """Imports every system and prints a line for each of its presets, and one for each command."""
     for name in systems():
         system = system_of(name)
-        print(f"{name}: {system.summary}", *preset_lines(system, f"python -m experiments.{name} "), sep="\n")
+        print(
+            f"{name}: {system.summary}",
+            *preset_lines(system, f"python -m experiments.{name} "),
+            sep="\n",
+        )
     print(*(f"python -m experiments {name}: {words}" for name, words in COMMANDS.items()), sep="\n")
 
 
@@ -31,8 +42,10 @@ def _run(name: str, *arguments: str) -> None:
     elif name in ("-h", "--help"):
         print_systems()
     else:
-        raise InputError(f"{name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m "
-                         f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *systems()])}")
+        raise InputError(
+            f"{name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m "
+            f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *systems()])}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """Systems on blank images in place of their sets: what a plan runs, and a benchmark.
 
-Blank images have the sides of the config and the skeletons of `System.keypoints`; no set needs to be there.
+Blank images have the sides of the config and the skeletons of `System.keypoints`; no set needs to
+be there.
 """
+
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -20,27 +22,47 @@ VIDEOS, FRAMES = 10, 1000  # of blank data; no plan depends on how many there ar
 
 
 def without_data(system: System) -> System:
-    """Returns a system that opens blank data. Its runs raise InputError for a set whose keypoints only its data know.
+    """Returns a system that opens blank data. Its runs raise InputError for a set whose keypoints
+    only its data know.
     """
     system = system._replace(open=OPEN[system.name])
     if system.name == "pyramids":  # a pair is cropped alike
-        return system._replace(train=lambda job, data: pyramids.train(
-            job._replace(config=changed(job.config, pair_crop="own")), data))
+        return system._replace(
+            train=lambda job, data: pyramids.train(
+                job._replace(config=changed(job.config, pair_crop="own")), data
+            )
+        )
     if system.name == "adaptation":
-        return system._replace(train=functools.partial(adaptation.train, core_of=functools.partial(
-            adaptation.trained_core, open_images=functools.partial(_core_images, system))))
+        return system._replace(
+            train=functools.partial(
+                adaptation.train,
+                core_of=functools.partial(
+                    adaptation.trained_core, open_images=functools.partial(_core_images, system)
+                ),
+            )
+        )
     return system
 
 
 def blank(skeleton: Skeleton, side: int) -> Source:
     """Returns black images of `side` px, each of which shows all keypoints."""
+
     def array(dtype: Any, *shape: int) -> np.ndarray:
         return np.broadcast_to(np.ones((), dtype), (VIDEOS * FRAMES, *shape))
 
     count = len(skeleton.names)
-    return ArraySource(Example(
-        array(np.uint8, side, side, 3), array(np.float32, count, 2), array(np.float32, count), array(np.float32),
-        array(np.float32, 3, 3), array(np.int32)), skeleton, "blank images")
+    return ArraySource(
+        Example(
+            array(np.uint8, side, side, 3),
+            array(np.float32, count, 2),
+            array(np.float32, count),
+            array(np.float32),
+            array(np.float32, 3, 3),
+            array(np.int32),
+        ),
+        skeleton,
+        "blank images",
+    )
 
 
 def _of_set(job: Job, reach: Any = None) -> Source:
@@ -52,21 +74,32 @@ def _of_set(job: Job, reach: Any = None) -> Source:
 
 def _domains(job: Job) -> regda.Data:
     data, domains = job.config.data, []
-    for name, loaded in zip((data.source, data.target), data.loaded(job.config.augment.reach), strict=True):
-        domains.append(Splits(*3 * [blank(job.system.keypoints(name), loaded.side if loaded else data.image_size)]))
+    for name, loaded in zip(
+        (data.source, data.target), data.loaded(job.config.augment.reach), strict=True
+    ):
+        domains.append(
+            Splits(
+                *3 * [blank(job.system.keypoints(name), loaded.side if loaded else data.image_size)]
+            )
+        )
     return regda.Data(*domains)
 
 
 def _steps(job: Job) -> incremental.Data:
     images = _of_set(job)
-    return incremental.Data(images, images, protocols.resolve(job.config.data.protocol_path(), images))
+    return incremental.Data(
+        images, images, protocols.resolve(job.config.data.protocol_path(), images)
+    )
 
 
 def _videos(job: Job) -> pyramids.Data:
     data = job.config.data
     name = {"figures": "videos_of_figures"}.get(data.data, data.data)
-    videos = numbered(blank(job.system.keypoints(name), data.image_size), VIDEOS * [FRAMES],
-                      [str(number) for number in range(VIDEOS)])
+    videos = numbered(
+        blank(job.system.keypoints(name), data.image_size),
+        VIDEOS * [FRAMES],
+        [str(number) for number in range(VIDEOS)],
+    )
     return pyramids.Data(videos, videos)
 
 
@@ -78,10 +111,18 @@ def _core_images(system: System, config: Any, *of: Any) -> tuple[Source, None]:
 
 def _category(job: Job) -> adaptation.Data:
     skeleton = job.system.keypoints(job.config.data.target)
-    target, test = (blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size))
+    target, test = (
+        blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size)
+    )
     return adaptation.Data(target, *4 * [test])
 
 
 OPEN: dict[str, Callable[[Job], Any]] = {
-    "regda": _domains, "incremental": _steps, "pyramids": _videos, "adaptation": _category,
-    "semi_supervised": lambda job: semi_supervised.Data(*5 * [_of_set(job, job.config.augment.reach)], {})}
+    "regda": _domains,
+    "incremental": _steps,
+    "pyramids": _videos,
+    "adaptation": _category,
+    "semi_supervised": lambda job: semi_supervised.Data(
+        *5 * [_of_set(job, job.config.augment.reach)], {}
+    ),
+}

@@ -1,4 +1,5 @@
 """The keypoints of the sets that presets name, without their images: what a plan needs of them."""
+
 import importlib
 
 from kpjax import InputError, Skeleton
@@ -6,14 +7,19 @@ from kpjax.input.source import chosen_keypoints
 
 
 def skeleton_of(name: str) -> Skeleton:
-    """Returns the skeleton of a set by the name that a config gives it. Raises InputError for an unknown one."""
+    """Returns the skeleton of a set by the name that a config gives it.
+
+    Raises InputError for an unknown one.
+    """
     family, _, which = name.partition(":")
     dataset = family.partition("/")[0]
     if family in ("recoloured", "plain"):
         from data.bodies import NEVER_LABELLED
 
         found, left_out = skeleton_of(which), NEVER_LABELLED if which == "lspet" else ()
-        return chosen_keypoints(found, [k for k, one in enumerate(found.names) if one not in left_out])
+        return chosen_keypoints(
+            found, [k for k, one in enumerate(found.names) if one not in left_out]
+        )
     if family == "bodies":
         from data.bodies import BODY
 
@@ -33,5 +39,6 @@ def skeleton_of(name: str) -> Skeleton:
     try:
         return importlib.import_module(f"data.{dataset}").DATASET.skeleton(None)
     except (ImportError, AttributeError, TypeError, InputError) as error:
-        raise InputError(f"{name}: its keypoints are only known from its data ({error}); plan a preset of another set"
-                         ) from None
+        raise InputError(
+            f"{name}: its keypoints are only known from its data ({error}); plan a preset of another set"
+        ) from None

@@ -1,4 +1,5 @@
 """Plans a run of a preset on chips that are not there, see `kpjax.systems.plan`."""
+
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +12,12 @@ from kpjax.systems.parsing import exit_code_of
 
 def main(arguments: Sequence[str]) -> Any:
     """Plans a preset, as `kpjax.systems.plan.main` does."""
-    return plan.main(arguments, system_of=lambda name: without_data(system_of(name)),
-                     program="python -m experiments plan", module="experiments.plan")
+    return plan.main(
+        arguments,
+        system_of=lambda name: without_data(system_of(name)),
+        program="python -m experiments plan",
+        module="experiments.plan",
+    )
 
 
 if __name__ == "__main__":

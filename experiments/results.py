@@ -4,6 +4,7 @@ Command   python -m experiments results gather --workdir runs     what tables sh
           python -m experiments results render                    tables of all pages, and plots, from these files
           python -m experiments results check                     says which pages do not show what the files hold
 """
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,8 +31,11 @@ class Results:
 
 def stale() -> list[Path]:
     """Returns the pages and plots that do not show what the files hold."""
-    return [path for path, content in rendered({"advice": advice_text})
-            if not path.exists() or path.read_text(encoding="utf-8") != content]
+    return [
+        path
+        for path, content in rendered({"advice": advice_text})
+        if not path.exists() or path.read_text(encoding="utf-8") != content
+    ]
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -39,7 +43,9 @@ def main(arguments: Sequence[str]) -> None:
     asked = parse(Results, arguments, prog="python -m experiments results", description=__doc__)
     if asked.action == "gather":
         if not asked.workdir.is_dir():
-            raise InputError("workdir", f"{asked.workdir} does not exist; name the folder of the runs")
+            raise InputError(
+                "workdir", f"{asked.workdir} does not exist; name the folder of the runs"
+            )
         for name in ABOUT:
             room = room_of(EXPERIMENTS / name)
             print(f"{name}: {gathered(room.system, asked.workdir, room.shown())} numbers")
@@ -48,8 +54,10 @@ def main(arguments: Sequence[str]) -> None:
             remove_partials(path.parent)
             write_text(path, content)
     elif found := stale():
-        raise InputError(f"{', '.join(str(path.relative_to(ROOT)) for path in found)}: not what the files hold; "
-                         "run `python -m experiments results render`")
+        raise InputError(
+            f"{', '.join(str(path.relative_to(ROOT)) for path in found)}: not what the files hold; "
+            "run `python -m experiments results render`"
+        )
 
 
 if __name__ == "__main__":

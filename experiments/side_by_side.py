@@ -1,8 +1,10 @@
-"""Draws the same test images under the predictions of several finished variants, a row each; true positions are rings.
+"""Draws the same test images under the predictions of several finished variants, a row each; true
+positions are rings.
 
 Command   python -m experiments side_by_side regda demo --variants pretrained regda --out sheet.jpg
           python -m experiments side_by_side regda own --variants source_only regda --out sheet.jpg    (of kpjax train)
 """
+
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,18 +44,31 @@ class SideBySide(Checked):
 
     def __call__(self) -> None:
         if Path(self.out).exists() and not self.overwrite:
-            raise InputError("out", f"{self.out} is there already; give another file, or --overwrite")
+            raise InputError(
+                "out", f"{self.out} is there already; give another file, or --overwrite"
+            )
         system, rows = own_system(self.system) if self.preset == OWN else system_of(self.system), []
         for name in self.variants:
             if name not in system.variants:
                 raise InputError("variants", f"{name}; choose among {', '.join(system.variants)}")
-            job = Job(system, None, self.preset, name, self.seed, epath.Path(self.workdir),
-                      epath.Path(self.data_dir).expanduser())
+            job = Job(
+                system,
+                None,
+                self.preset,
+                name,
+                self.seed,
+                epath.Path(self.workdir),
+                epath.Path(self.data_dir).expanduser(),
+            )
             if not (job.folder / "results.json").exists():
                 raise InputError(f"{job.folder}: is not finished; run it first")
-            rows.append(self.row(system, job._replace(config=stored_run(system, job.folder).config)))
+            rows.append(
+                self.row(system, job._replace(config=stored_run(system, job.folder).config))
+            )
         with atomic(Path(self.out)) as file:
-            Image.fromarray(np.concatenate(rows)).save(file, "PNG" if self.out.endswith("png") else "JPEG", quality=88)
+            Image.fromarray(np.concatenate(rows)).save(
+                file, "PNG" if self.out.endswith("png") else "JPEG", quality=88
+            )
         print(self.out)
 
     def row(self, system, job: Job) -> np.ndarray:
@@ -63,18 +78,30 @@ class SideBySide(Checked):
             raise InputError("of", f"{self.of}; {job.folder} has predictions of {', '.join(sets)}")
         name = self.of or next(iter(sets))
         if not set(self.images) <= set(range(len(sets[name]))):
-            raise InputError("images", f"{self.images}; {name} has {len(sets[name])}, counted from 0")
+            raise InputError(
+                "images", f"{self.images}; {name} has {len(sets[name])}, counted from 0"
+            )
         found = read_predictions(job.folder)[name]
         places = [int(np.flatnonzero(found.index == number)[0]) for number in self.images]
         return prediction_sheet(
-            [sets[name][number].image for number in self.images], found.keypoints[places], None, sets[name].skeleton,
-            true=found.true_keypoints[places], visible=found.visible[places],
-            captions=[job.variant.replace("_", " ")] * len(places), columns=len(places), minimum_side=192)
+            [sets[name][number].image for number in self.images],
+            found.keypoints[places],
+            None,
+            sets[name].skeleton,
+            true=found.true_keypoints[places],
+            visible=found.visible[places],
+            captions=[job.variant.replace("_", " ")] * len(places),
+            columns=len(places),
+            minimum_side=192,
+        )
 
 
 @flags_in_messages(flags_of(SideBySide))
 def main(arguments: Sequence[str]) -> None:
-    """Draws the sheet. Raises InputError for flags that cannot be used, and for a variant that is not finished."""
+    """Draws the sheet.
+
+    Raises InputError for flags that cannot be used, and for a variant that is not finished.
+    """
     parse(SideBySide, arguments, prog="python -m experiments side_by_side", description=__doc__)()
 
 

@@ -1,12 +1,15 @@
 """Runs what a table of a page lacks, and shows it.
 
 Command   python -m experiments study regda --seeds 5                               the headline table
-          python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --weights hrnet_w32.pth
-          python -m experiments study regda paper --preset dsprites_colour_noisy --variants source_only regda
+          python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --weights
+          hrnet_w32.pth python -m experiments study regda paper --preset dsprites_colour_noisy
+          --variants source_only regda
 
-Tables stand in `experiments/<system>/results.py`. All other flags are those of the presets, and hold for all runs.
-Several processes may work on one table; the same command resumes. The table is printed, and written beside the runs.
+Tables stand in `experiments/<system>/results.py`. All other flags are those of the presets, and
+hold for all runs. Several processes may work on one table; the same command resumes. The table is
+printed, and written beside the runs.
 """
+
 import dataclasses
 import sys
 from collections.abc import Sequence
@@ -37,23 +40,36 @@ class Study:
 def main(arguments: Sequence[str], *, room: Room | None = None) -> epath.Path:
     """Runs the missing runs of a table, prints and writes it, and returns the path of the page.
 
-    room: in place of that of the system which is typed. Raises InputError for an unknown system, table or flag, and
-    RunError at the end if a run has failed.
+    room: in place of that of the system which is typed. Raises InputError for an unknown system,
+    table or flag, and RunError at the end if a run has failed.
     """
     if len(arguments) == 1 or (arguments[1:2] and arguments[1].startswith("-")):
         arguments = [arguments[0], "headline", *arguments[1:]]
-    asked, flags = parse(Study, arguments, prog="python -m experiments study", description=__doc__,
-                         return_unknown_args=True)
+    asked, flags = parse(
+        Study,
+        arguments,
+        prog="python -m experiments study",
+        description=__doc__,
+        return_unknown_args=True,
+    )
     if asked.system not in ABOUT:
         raise InputError("system", f"{asked.system!r} has no tables; there are {', '.join(ABOUT)}")
     room = room or room_of(EXPERIMENTS / asked.system)
     if asked.table not in room.tables:
         raise InputError("table", f"{asked.table!r} is unknown; there are {', '.join(room.tables)}")
     table = chosen(room.tables[asked.table], asked.variants, asked.preset)
-    commands = {preset: read_command(room.system, [preset, *flags])
-                for preset in dict.fromkeys(run.preset for run in table.runs())}
+    commands = {
+        preset: read_command(room.system, [preset, *flags])
+        for preset in dict.fromkeys(run.preset for run in table.runs())
+    }
     first = next(iter(commands.values()))
-    return run_table(f"{room.name}, {asked.table}", room, table, commands, first.folder.parent / f"{asked.table}.md")
+    return run_table(
+        f"{room.name}, {asked.table}",
+        room,
+        table,
+        commands,
+        first.folder.parent / f"{asked.table}.md",
+    )
 
 
 if __name__ == "__main__":

@@ -1,16 +1,18 @@
 """Keypoints from few labels or none, in JAX: the names that a user composes with.
 
-A `Method` is three pure functions. Factories such as `regda` build one from a `Setup`: a network, a `codec`, an
-augmentation (`kpjax.augment`) and an optimizer. `fit` trains it on streams, and `predict_source` runs it over a data
-source.
+A `Method` is three pure functions. Factories such as `regda` build one from a `Setup`: a network, a
+`codec`, an augmentation (`kpjax.augment`) and an optimizer. `fit` trains it on streams, and
+`predict_source` runs it over a data source.
 """
+
 import os
 
 import lazy_loader
 
 from kpjax.errors import meant
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before XLA is loaded, which calls a slow compilation an error
+# before XLA is loaded, which calls a slow compilation an error
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 _attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 

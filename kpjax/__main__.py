@@ -1,4 +1,5 @@
 """`python -m kpjax`: the program `kpjax`."""
+
 from kpjax.lab.program import main
 
 if __name__ == "__main__":

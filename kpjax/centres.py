@@ -1,13 +1,16 @@
 """Several animals in a frame as two maps: where their centres are, and how large they are.
 
-An example has A animals of P points each as A P keypoints, one animal after the other; an animal of which no point is
-visible is not there. Its centre is the middle of the box about its visible points, and its extent the longer side, so
-that both move with every warp of the image. The first map is the logit of how near a cell is to a centre, the second
-the binary logarithm of the extent over the image's side (after Zhou et al. 2019, "Objects as points", whose maps of
-offsets and of two sides are left out: centres lie between cells, and a crop is square).
+An example has A animals of P points each as A P keypoints, one animal after the other; an animal of
+which no point is visible is not there. Its centre is the middle of the box about its visible
+points, and its extent the longer side, so that both move with every warp of the image. The first
+map is the logit of how near a cell is to a centre, the second the binary logarithm of the extent
+over the image's side (after Zhou et al. 2019, "Objects as points", whose maps of offsets and of two
+sides are left out: centres lie between cells, and a crop is square).
 
-A network with two heatmaps learns them by `kpjax.methods.supervised` with `centre_codec` and `centre_loss`.
+A network with two heatmaps learns them by `kpjax.methods.supervised` with `centre_codec` and
+`centre_loss`.
 """
+
 from typing import NamedTuple
 
 import jax
@@ -24,20 +27,29 @@ APART = 1  # cells within which there is one centre, as of Zhou et al. 2019
 class Animals(NamedTuple):
     """Animals that were found, the most certain first."""
 
-    centres: Float[Array, "batch animals 2"]  # (x, y) in image pixels, the middle of the top-left pixel at (0, 0)
+    #: (x, y) in image pixels, the middle of the top-left pixel at (0, 0)
+    centres: Float[Array, "batch animals 2"]
     extents: Float[Array, "batch animals"]  # px, the longer side of their boxes
     scores: Float[Array, "batch animals"]  # from 0 to 1; 0 where there is no further one
 
 
 def centre_codec(
-    *, image_size: int, heatmap_size: int, points: int, most: int, sigma: float = 1.5, grid: Grid = "half_pixel",
+    *,
+    image_size: int,
+    heatmap_size: int,
+    points: int,
+    most: int,
+    sigma: float = 1.5,
+    grid: Grid = "half_pixel",
 ) -> Codec:
     """Returns the codec of both maps.
 
-    `encode` makes targets (B, h, w, 2) of examples, the first in [0, 1] with a Gaussian about each centre on the image,
-    and weights (B, h, w) of the second. `decode` returns centres and scores as `find_centres` does.
+    `encode` makes targets (B, h, w, 2) of examples, the first in [0, 1] with a Gaussian about each
+    centre on the image, and weights (B, h, w) of the second. `decode` returns centres and scores as
+    `find_centres` does.
 
-    points: P, of each animal. most: animals that are decoded. sigma: of the Gaussians, in heatmap pixels.
+    points: P, of each animal. most: animals that are decoded. sigma: of the Gaussians, in heatmap
+    pixels.
     """
     to_heatmap = image_to_heatmap((image_size,) * 2, (heatmap_size,) * 2, grid)
 
@@ -51,12 +63,16 @@ def centre_codec(
         middle = jnp.where(there[..., None], (low + high) / 2, -1.0)
         extent = jnp.where(there, (high - low).max(-1), 0.0)
         shown = there & geometry.in_frame(middle, (image_size, image_size))
-        bumps = gaussian_bumps(geometry.move_points(to_heatmap, middle), (heatmap_size,) * 2, sigma, window=None)
+        bumps = gaussian_bumps(
+            geometry.move_points(to_heatmap, middle), (heatmap_size,) * 2, sigma, window=None
+        )
         bumps = jnp.where(shown[:, None, None], bumps, 0.0)
         # One labelled point shows no extent.
         sized = jnp.where((extent > 0)[:, None, None], bumps, 0.0)
         sizes = jnp.log2(jnp.where(extent > 0, extent, image_size) / image_size)[:, None, None]
-        nearest = jnp.take_along_axis(jnp.broadcast_to(sizes, sized.shape), sized.argmax(-1)[..., None], -1)
+        nearest = jnp.take_along_axis(
+            jnp.broadcast_to(sizes, sized.shape), sized.argmax(-1)[..., None], -1
+        )
         return jnp.concatenate([bumps.max(-1, keepdims=True), nearest], -1), sized.max(-1)
 
     def decode(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -67,39 +83,54 @@ def centre_codec(
 
 
 def centre_loss(
-    maps: Float[Array, "batch height width 2"], targets: Float[Array, "batch height width 2"],
+    maps: Float[Array, "batch height width 2"],
+    targets: Float[Array, "batch height width 2"],
     weights: Float[Array, "batch height width"],
 ) -> Float[Array, ""]:
-    """Computes the cross-entropy of the centres less its least value, plus the absolute error of the logarithms.
+    """Computes the cross-entropy of the centres less its least value, plus the absolute error of
+    the logarithms.
 
-    The first is summed over cells and divided by the sum of all targets, the second is a mean by weights. Both are
-    finite without any animal.
+    The first is summed over cells and divided by the sum of all targets, the second is a mean by
+    weights. Both are finite without any animal.
     """
     logits, near = maps[..., 0].astype(jnp.float32), targets[..., 0]
     entropy = -jax.scipy.special.xlogy(near, near) - jax.scipy.special.xlogy(1 - near, 1 - near)
     divergence = jax.nn.softplus(logits) - near * logits - entropy
     sizes = jnp.abs(maps[..., 1].astype(jnp.float32) - targets[..., 1])
-    return divergence.sum() / jnp.maximum(near.sum(), 1.0) + (weights * sizes).sum() / jnp.maximum(weights.sum(), 1.0)
+    return divergence.sum() / jnp.maximum(near.sum(), 1.0) + (weights * sizes).sum() / jnp.maximum(
+        weights.sum(), 1.0
+    )
 
 
 def find_centres(
-    maps: Float[Array, "batch height width 2"], *, image_size: int, most: int, grid: Grid = "half_pixel",
+    maps: Float[Array, "batch height width 2"],
+    *,
+    image_size: int,
+    most: int,
+    grid: Grid = "half_pixel",
 ) -> Animals:
-    """Returns the `most` highest peaks of the map of centres, each refined by a parabola along both axes.
+    """Returns the `most` highest peaks of the map of centres, each refined by a parabola along both
+    axes.
 
-    A peak is a cell that none of its neighbours exceeds. Of equal neighbours, the first in reading order is one.
+    A peak is a cell that none of its neighbours exceeds. Of equal neighbours, the first in reading
+    order is one.
     """
     batch, height, width, _ = maps.shape
     logits = maps[..., 0].astype(jnp.float32)
     side = 2 * APART + 1
-    highest = jax.lax.reduce_window(logits, -jnp.inf, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
+    highest = jax.lax.reduce_window(
+        logits, -jnp.inf, jax.lax.max, (1, side, side), (1, 1, 1), "SAME"
+    )
     # Equal cells: the place in reading order decides.
-    order = jnp.broadcast_to(jnp.arange(height * width, 0, -1, dtype=jnp.float32).reshape(1, height, width),
-                             logits.shape)
+    order = jnp.broadcast_to(
+        jnp.arange(height * width, 0, -1, dtype=jnp.float32).reshape(1, height, width), logits.shape
+    )
     tied = jnp.where(logits == highest, order, 0.0)
     first = jax.lax.reduce_window(tied, -jnp.inf, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
     peak = (logits == highest) & (tied == first)
-    scores, cells = jax.lax.top_k(jnp.where(peak, jax.nn.sigmoid(logits), 0.0).reshape(batch, -1), most)
+    scores, cells = jax.lax.top_k(
+        jnp.where(peak, jax.nn.sigmoid(logits), 0.0).reshape(batch, -1), most
+    )
     rows, columns = cells // width, cells % width
 
     around = extended(jax.nn.log_sigmoid(maps[..., :1].astype(jnp.float32)))
@@ -108,13 +139,20 @@ def find_centres(
         place = (row + MARGIN) * (width + 2 * MARGIN) + column + MARGIN
         return jnp.take_along_axis(around.reshape(batch, -1), place, 1)
 
-    def refined(before, here, after):  # the top of a parabola, at most half a cell from the middle one
+    # the top of a parabola, at most half a cell from the middle one
+    def refined(before, here, after):
         bend = before - 2 * here + after
-        return jnp.where(bend < 0, jnp.clip((before - after) / jnp.where(bend < 0, 2 * bend, 1.0), -0.5, 0.5), 0.0)
+        return jnp.where(
+            bend < 0,
+            jnp.clip((before - after) / jnp.where(bend < 0, 2 * bend, 1.0), -0.5, 0.5),
+            0.0,
+        )
 
     here = at(rows, columns)
     x = columns.astype(jnp.float32) + refined(at(rows, columns - 1), here, at(rows, columns + 1))
     y = rows.astype(jnp.float32) + refined(at(rows - 1, columns), here, at(rows + 1, columns))
     to_image = geometry.invert(image_to_heatmap((image_size,) * 2, (height, width), grid))
     sizes = jnp.take_along_axis(maps[..., 1].astype(jnp.float32).reshape(batch, -1), cells, 1)
-    return Animals(geometry.move_points(to_image, jnp.stack([x, y], -1)), image_size * jnp.exp2(sizes), scores)
+    return Animals(
+        geometry.move_points(to_image, jnp.stack([x, y], -1)), image_size * jnp.exp2(sizes), scores
+    )

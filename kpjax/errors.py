@@ -1,13 +1,16 @@
 """Errors that a user can mend. Everything else is a defect of kpjax and keeps its traceback."""
+
 import difflib
 from collections.abc import Iterable, Sequence
 
 
 class InputError(Exception):
-    """An unusable input: `InputError(message)`, or `InputError(argument, message)` where an argument is at fault.
+    """An unusable input: `InputError(message)`, or `InputError(argument, message)` where an
+    argument is at fault.
 
-    The message names the file, the field, what was found and what to do, in one line. Other arguments stand in
-    backticks in it, so that a command line can spell them as flags; it prints the line and exits with 2.
+    The message names the file, the field, what was found and what to do, in one line. Other
+    arguments stand in backticks in it, so that a command line can spell them as flags; it prints
+    the line and exits with 2.
     """
 
     def __init__(self, *words: str):
@@ -19,34 +22,56 @@ class InputError(Exception):
 
 
 class RunError(Exception):
-    """A run that cannot go on: a loss that is not finite, a checkpoint that does not restore. Exit code 1."""
+    """A run that cannot go on: a loss that is not finite, a checkpoint that does not restore.
+
+    Exit code 1.
+    """
 
 
 def summarise(faults: Sequence[str], shown: int = 5) -> str:
-    """Returns all faults of one kind in one line: the first few, of at most 800 letters, and how many are left out."""
-    listed = "; ".join(fault if len(fault) <= 800 else f"{fault[:600]} ... {fault[-150:]}" for fault in faults[:shown])
+    """Returns all faults of one kind in one line: the first few, of at most 800 letters, and how
+    many are left out.
+    """
+    listed = "; ".join(
+        fault if len(fault) <= 800 else f"{fault[:600]} ... {fault[-150:]}"
+        for fault in faults[:shown]
+    )
     left_out = len(faults) - shown
     return listed + (f"; and {left_out} more" if left_out > 0 else "")
 
 
 def meant(name: str, known: Iterable[str]) -> str:
-    """Returns "; did you mean regda?" for the known name that is nearest to one, "" where none is near."""
+    """Returns "; did you mean regda?" for the known name that is nearest to one, "" where none is
+    near.
+    """
     near = difflib.get_close_matches(name, [*known], 1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def printable(text: str, keep: str = "") -> str:
-    """Returns text that a terminal shows as it is: control characters and lone surrogates as Python escapes them.
+    """Returns text that a terminal shows as it is: control characters and lone surrogates as Python
+    escapes them.
 
     So are characters that reorder text. keep: characters to leave, such as the end of a line.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(letter if letter in keep or letter == " " or letter.isprintable() or not _controls(letter) else
-                   letter.encode("unicode_escape").decode() for letter in text)
+    return "".join(
+        letter
+        if letter in keep or letter == " " or letter.isprintable() or not _controls(letter)
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )
 
 
 def _controls(letter: str) -> bool:
     code = ord(letter)
-    return (code < 0x20 or 0x7f <= code < 0xa0 or 0xd800 <= code < 0xe000 or code in (0x2028, 0x2029, 0xfeff)
-            or 0x200b <= code <= 0x200f or 0x202a <= code <= 0x202e or 0x2066 <= code <= 0x2069)
+    return (
+        code < 0x20
+        or 0x7F <= code < 0xA0
+        or 0xD800 <= code < 0xE000
+        or code in (0x2028, 0x2029, 0xFEFF)
+        or 0x200B <= code <= 0x200F
+        or 0x202A <= code <= 0x202E
+        or 0x2066 <= code <= 0x2069
+    )

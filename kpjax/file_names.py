@@ -1,4 +1,7 @@
-"""Names of files that come from a file: none leads out of the folder that it belongs to, and any system takes it."""
+"""Names of files that come from a file: none leads out of the folder that it belongs to, and any
+system takes it.
+"""
+
 import hashlib
 import re
 from pathlib import Path, PurePosixPath
@@ -6,33 +9,46 @@ from typing import Any
 
 from kpjax.errors import InputError
 
-LONGEST = 120  # bytes of one part of a name that is written; most systems take 255, and suffixes are added
-_UNFIT = re.compile("[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\\\\/:*?\"<>|]")
+# bytes of one part of a name that is written; most systems take 255, and suffixes are added
+LONGEST = 120
+_UNFIT = re.compile('[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\\\\/:*?"<>|]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\.|$)", re.IGNORECASE)
 
 
 def inside(folder: Path, name: Any, what: str) -> Path:
     """Returns `folder / name`, a path below the folder wherever links lead.
 
-    what: where the name stands, for the message. Raises InputError for anything else than text that names a file or
-    folder below: absolute paths, a way out by `..`, a link to elsewhere, an empty name, a NUL.
+    what: where the name stands, for the message. Raises InputError for anything else than text that
+    names a file or folder below: absolute paths, a way out by `..`, a link to elsewhere, an empty
+    name, a NUL.
     """
     if not isinstance(name, str) or not leads_inside(name):
-        raise InputError(f"{what}: {name!r:.200} is not a name below {folder}; correct or delete it")
+        raise InputError(
+            f"{what}: {name!r:.200} is not a name below {folder}; correct or delete it"
+        )
     path = Path(folder, name)
     try:
         within = path.resolve().is_relative_to(Path(folder).resolve())
     except (OSError, RuntimeError, ValueError) as error:  # a ring of links, half a surrogate
         raise InputError(f"{what}: {name!r:.200} cannot be followed ({error}); rename it") from None
     if not within:
-        raise InputError(f"{what}: {name!r:.200} is a link out of {folder}; name a folder of your own")
+        raise InputError(
+            f"{what}: {name!r:.200} is a link out of {folder}; name a folder of your own"
+        )
     return path
 
 
 def leads_inside(name: str) -> bool:
-    """Returns whether a name with / or \\ between its parts stays below its folder, on any system."""
+    """Returns whether a name with / or \\ between its parts stays below its folder, on any
+    system."""
     parts = name.replace("\\", "/").split("/")
-    if not parts[0] or parts[0].endswith(":") or "\0" in name or max(map(len, parts)) > 255 or len(name) > 4000:
+    if (
+        not parts[0]
+        or parts[0].endswith(":")
+        or "\0" in name
+        or max(map(len, parts)) > 255
+        or len(name) > 4000
+    ):
         return False
     depth = 0
     for part in parts:
@@ -43,15 +59,19 @@ def leads_inside(name: str) -> bool:
 
 
 def portable(part: str) -> str:
-    """Returns one part of a name as any system takes it: the same for most, else with `_` for what Windows forbids.
+    """Returns one part of a name as any system takes it: the same for most, else with `_` for what
+    Windows forbids.
 
     A long one is cut and ends in a digest of the whole, before its suffix.
     """
     found = _UNFIT.sub("_", part).rstrip(". ") or "_"
     found = f"_{found}" if _DEVICES.match(found) else found
     if len(found.encode()) > LONGEST:
-        digest, suffix = hashlib.sha256(part.encode(errors="replace")).hexdigest()[:12], PurePosixPath(found).suffix
+        digest, suffix = (
+            hashlib.sha256(part.encode(errors="replace")).hexdigest()[:12],
+            PurePosixPath(found).suffix,
+        )
         suffix = suffix if len(suffix.encode()) <= 12 else ""
-        cut = found.encode()[:LONGEST - len(suffix.encode()) - 13].decode(errors="ignore")
+        cut = found.encode()[: LONGEST - len(suffix.encode()) - 13].decode(errors="ignore")
         found = f"{cut}-{digest}{suffix}"
     return found

@@ -1,4 +1,7 @@
-"""Files and folders, local (`pathlib.Path`) or in a bucket (`etils.epath.Path`), written whole or not at all."""
+"""Files and folders, local (`pathlib.Path`) or in a bucket (`etils.epath.Path`), written whole or
+not at all.
+"""
+
 import contextlib
 import ctypes
 import functools
@@ -21,30 +24,41 @@ from kpjax.errors import InputError, RunError
 
 
 def in_bucket(path: epath.PathLike) -> bool:
-    """Returns whether a path names an object of a bucket, such as gs://box/runs, and no file of this machine."""
+    """Returns whether a path names an object of a bucket, such as gs://box/runs, and no file of
+    this machine.
+    """
     return "://" in os.fspath(path)
 
 
 def cache_folder() -> Path:
-    """Returns the folder of what can be made or fetched again: kpjax/ below XDG_CACHE_HOME or ~/.cache, absolute."""
+    """Returns the folder of what can be made or fetched again: kpjax/ below XDG_CACHE_HOME or
+    ~/.cache, absolute.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser().absolute() / "kpjax"
 
 
 def absolute(path: epath.PathLike) -> epath.Path:
-    """Returns an absolute path, local or in a bucket gs://. Raises InputError for buckets of any other kind."""
+    """Returns an absolute path, local or in a bucket gs://.
+
+    Raises InputError for buckets of any other kind.
+    """
     text = os.path.expanduser(os.fspath(path))
     scheme, separator, _ = text.partition("://")
     if separator and scheme != "gs":
-        raise InputError(f"{text}: {scheme}:// is not supported, since checkpoints cannot be written there; give a "
-                         "folder, local or on NFS, or a bucket gs://")
+        raise InputError(
+            f"{text}: {scheme}:// is not supported, since checkpoints cannot be written there; give a "
+            "folder, local or on NFS, or a bucket gs://"
+        )
     return epath.Path(text if separator else os.path.abspath(text))
 
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError (disc full, read-only, no permission) into one InputError that names the path.
+    """Turns an OSError (disc full, read-only, no permission) into one InputError that names the
+    path.
 
-    Of a bucket any error: a refusal (403, 404), or one that many tries have not overcome (429, 503).
+    Of a bucket any error: a refusal (403, 404), or one that many tries have not overcome (429,
+    503).
     """
     try:
         yield
@@ -53,28 +67,39 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:
         if in_bucket(path):
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(f"{path}: cannot be written: {reason}; buckets need gcsfs (pip install 'kpjax[gcs]') and "
-                             "an account that may write there; what was complete before is still good") from error
+            raise InputError(
+                f"{path}: cannot be written: {reason}; buckets need gcsfs (pip install 'kpjax[gcs]') and "
+                "an account that may write there; what was complete before is still good"
+            ) from error
         if not isinstance(error, OSError):
             raise
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}; free some space or choose another "
-                         "folder; what was complete before is still good") from error
+        raise InputError(
+            f"{path}: cannot be written: {error.strerror or error}; free some space or choose another "
+            "folder; what was complete before is still good"
+        ) from error
 
 
 @contextlib.contextmanager
 def foreign(path: epath.PathLike, mend: str = "save or fetch it again") -> Iterator[None]:
-    """Turns any error of what reads a file that another program wrote into one InputError: file, kind, words, mend.
+    """Turns any error of what reads a file that another program wrote into one InputError: file,
+    kind, words, mend.
 
-    Errors of kpjax and memory that ran out pass. With KPJAX_DEBUG in the environment every error keeps its traceback.
+    Errors of kpjax and memory that ran out pass. With KPJAX_DEBUG in the environment every error
+    keeps its traceback.
     """
     try:
         yield
     except Exception as error:
-        if isinstance(error, InputError | RunError) or type(error) is MemoryError or os.environ.get("KPJAX_DEBUG"):
+        if (
+            isinstance(error, InputError | RunError)
+            or type(error) is MemoryError
+            or os.environ.get("KPJAX_DEBUG")
+        ):
             raise
         words = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
-        raise InputError(f"{path}: cannot be read ({type(error).__name__}{f': {words}' * bool(words)}); {mend}"
-                         ) from error
+        raise InputError(
+            f"{path}: cannot be read ({type(error).__name__}{f': {words}' * bool(words)}); {mend}"
+        ) from error
 
 
 def make_folder(folder: Path) -> None:
@@ -84,7 +109,10 @@ def make_folder(folder: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder with all that it holds, if it is there. Raises InputError if the disc refuses."""
+    """Removes a file or a folder with all that it holds, if it is there.
+
+    Raises InputError if the disc refuses.
+    """
     with writing(path):
         if not path.is_dir():
             path.unlink(missing_ok=True)
@@ -94,7 +122,8 @@ def remove(path: Path) -> None:
             path.rmtree()
 
 
-HOST = f"{zlib.crc32(platform.node().encode()):08x}"  # of this machine, in names: others may write into one folder
+# of this machine, in names: others may write into one folder
+HOST = f"{zlib.crc32(platform.node().encode()):08x}"
 _PARTIAL = re.compile(r"\.(.+)\.(\d+)-([0-9a-f]{8})\.(partial|before)(\..+)?")
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, and RENAME_SWAP of macOS
 
@@ -105,7 +134,8 @@ def partial_path(path: Path, kind: str = "partial") -> Path:
 
 
 def remove_partials(folder: Path) -> None:
-    """Removes what processes of this machine that have ended left half-written in a folder, if it is there.
+    """Removes what processes of this machine that have ended left half-written in a folder, if it
+    is there.
 
     A folder that one of them had put aside for a new one (`atomic`), which never came, is put back.
     """
@@ -121,7 +151,9 @@ def remove_partials(folder: Path) -> None:
 
 
 def _runs(process: int) -> bool:
-    """Returns whether a process of this machine runs; of Windows, where asking would end it, always True."""
+    """Returns whether a process of this machine runs; of Windows, where asking would end it, always
+    True.
+    """
     try:
         return os.name == "nt" or os.kill(process, 0) is None
     except ProcessLookupError:
@@ -131,7 +163,9 @@ def _runs(process: int) -> bool:
 
 
 def check_new(folder: Path) -> None:
-    """Raises InputError for a folder that holds anything, and for one in whose place no other can be put."""
+    """Raises InputError for a folder that holds anything, and for one in whose place no other can
+    be put.
+    """
     remove_partials(folder.absolute().parent)
     if Path.cwd().is_relative_to(folder.resolve()):
         raise InputError("out", f"{folder} is the folder that you are in; give a new one")
@@ -143,11 +177,14 @@ def check_new(folder: Path) -> None:
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yields a path to write a file or a folder at, and puts it in place of `path` once the block ends.
+    """Yields a path to write a file or a folder at, and puts it in place of `path` once the block
+    ends.
 
-    A reader, or a crash at any moment, finds the old or the new content whole. If the block raises, nothing is left
-    behind. Parents are created. For a bucket the yielded path is local, and each file of it becomes one object at the
-    end: an object appears whole, and cannot be renamed. Raises InputError if the disc or the bucket refuses.
+    A reader, or a crash at any moment, finds the old or the new content whole. If the block raises,
+    nothing is left behind. Parents are created. For a bucket the yielded path is local, and each
+    file of it becomes one object at the
+    end: an object appears whole, and cannot be renamed. Raises InputError if the disc or the bucket
+    refuses.
     """
     if in_bucket(path):
         with tempfile.TemporaryDirectory() as place:
@@ -183,7 +220,8 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def together(folder: Path) -> Iterator[Path]:
-    """Yields a hidden folder; files that the block writes there, whole, are moved into `folder` once it ends.
+    """Yields a hidden folder; files that the block writes there, whole, are moved into `folder`
+    once it ends.
 
     If the block raises, nothing of `folder` is changed. What ended processes left there is removed.
     """
@@ -205,11 +243,15 @@ def together(folder: Path) -> Iterator[Path]:
 
 
 def _exchange(new: Path, old: Path) -> None:
-    """Exchanges two folders at one moment, where system and disc can; elsewhere there is none in between."""
+    """Exchanges two folders at one moment, where system and disc can; elsewhere there is none in
+    between.
+    """
     library = ctypes.CDLL(None) if os.name == "posix" else None
     first, second = os.fsencode(new), os.fsencode(old)
     here = -100  # AT_FDCWD
-    if hasattr(library, "renameat2") and not library.renameat2(here, first, here, second, _EXCHANGE):
+    if hasattr(library, "renameat2") and not library.renameat2(
+        here, first, here, second, _EXCHANGE
+    ):
         return
     if hasattr(library, "renamex_np") and not library.renamex_np(first, second, _EXCHANGE):
         return
@@ -230,7 +272,9 @@ def _flush(path: Path) -> None:
 
 @contextlib.contextmanager
 def local_copy(path: epath.PathLike) -> Iterator[epath.PathLike]:
-    """Yields a file of this machine with the same content: the file itself, or a passing copy of an object."""
+    """Yields a file of this machine with the same content: the file itself, or a passing copy of an
+    object.
+    """
     if not in_bucket(path):
         yield path
         return
@@ -241,7 +285,8 @@ def local_copy(path: epath.PathLike) -> Iterator[epath.PathLike]:
 
 
 class GrowingFile:
-    """A binary file that is added to. What is added is in a file at once, and in a bucket after `keep` or `close`.
+    """A binary file that is added to. What is added is in a file at once, and in a bucket after
+    `keep` or `close`.
 
     An object cannot grow: it is written again as a whole, by `write` once a minute at most.
     """
@@ -289,7 +334,9 @@ def write_json(path: Path, value) -> Path:
 
 
 def strict(value):
-    """Converts a value to strict JSON: tuples to lists, other objects (paths, enums) to text, nan to a string."""
+    """Converts a value to strict JSON: tuples to lists, other objects (paths, enums) to text, nan
+    to a string.
+    """
     if isinstance(value, Mapping):
         return {str(key): strict(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -304,19 +351,25 @@ def strict(value):
 
 
 def read_content(path: epath.PathLike) -> bytes:
-    """Reads a file. Raises InputError that names it if it is missing, cannot be read, or is a pipe or a device."""
+    """Reads a file.
+
+    Raises InputError that names it if it is missing, cannot be read, or is a pipe or a device.
+    """
     try:
         check_file(path)
         return path.read_bytes() if isinstance(path, epath.Path) else Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
     except (OSError, ValueError) as error:  # the latter of a NUL in its name
-        raise InputError(f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check its permissions"
-                         ) from None
+        raise InputError(
+            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check its permissions"
+        ) from None
 
 
 def check_file(path: epath.PathLike) -> None:
-    """Raises InputError for what is there and no file: a pipe would be waited for, and /dev/zero never ends."""
+    """Raises InputError for what is there and no file: a pipe would be waited for, and /dev/zero
+    never ends.
+    """
     if not in_bucket(path) and Path(path).exists() and not Path(path).is_file():
         raise InputError(f"{path}: is not a file; name a file")
 
@@ -328,18 +381,25 @@ def sha256_of(path: epath.PathLike) -> str:
         status = Path(path).stat()
         return _sha256(Path(path), status.st_size, status.st_mtime_ns)
     except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+        raise InputError(
+            f"{path}: cannot be read ({error.strerror}); check its permissions"
+        ) from error
 
 
 @functools.lru_cache
 def _sha256(path: Path, size: int, modified: int) -> str:
-    """Computes a digest that is asked for several times in a command, once while size and time do not change."""
+    """Computes a digest that is asked for several times in a command, once while size and time do
+    not change.
+    """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json(path: Path) -> dict:
-    """Reads a JSON file that holds an object. Raises InputError that names it if it is missing, broken or another."""
+    """Reads a JSON file that holds an object.
+
+    Raises InputError that names it if it is missing, broken or another.
+    """
     content = read_content(path)
     with foreign(path, "start over with `fresh`"):
         found = json.loads(content.decode())

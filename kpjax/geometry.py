@@ -1,10 +1,12 @@
 """Affine and projective maps of the plane, and points, images and heatmaps moved by them.
 
-A map is a homogeneous (3, 3) float32 matrix from old pixels to new ones; a batch of maps has leading axes. Points are
-(x, y) in pixels of the array that they belong to, the centre of the top-left pixel at (0, 0), the y axis downwards. A
-map is scaled so that the third homogeneous coordinate is positive wherever it applies; every constructor here returns
-it so, and composing and inverting keep it. Points where it is not positive lie behind the horizon.
+A map is a homogeneous (3, 3) float32 matrix from old pixels to new ones; a batch of maps has
+leading axes. Points are (x, y) in pixels of the array that they belong to, the centre of the
+top-left pixel at (0, 0), the y axis downwards. A map is scaled so that the third homogeneous
+coordinate is positive wherever it applies; every constructor here returns it so, and composing and
+inverting keep it. Points where it is not positive lie behind the horizon.
 """
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +17,8 @@ from kpjax.platforms import by_platform
 from kpjax.tiled_sampling import sample_by_products
 
 HIGHEST = jax.lax.Precision.HIGHEST
-HORIZON = 1e-6  # smallest third coordinate: points behind the horizon are sent far away and stay finite
+# smallest third coordinate: points behind the horizon are sent far away and stay finite
+HORIZON = 1e-6
 
 Numbers = Array | np.ndarray
 Scalars = float | int | Inexact[Numbers, "..."]  # one number, or one for each map of a batch
@@ -31,7 +34,9 @@ def _rows(*entries) -> Array:
     """Builds a (..., 3, 3) matrix from nine scalars or equally batched arrays, row by row."""
     entries = [_float32(entry) for entry in entries]
     shape = jnp.broadcast_shapes(*(entry.shape for entry in entries))
-    return jnp.stack([jnp.broadcast_to(entry, shape) for entry in entries], axis=-1).reshape(*shape, 3, 3)
+    return jnp.stack([jnp.broadcast_to(entry, shape) for entry in entries], axis=-1).reshape(
+        *shape, 3, 3
+    )
 
 
 def identity() -> Float[Array, "3 3"]:
@@ -45,45 +50,69 @@ def translation(x: Scalars, y: Scalars) -> Maps:
 
 
 def scaling(x: Scalars, y: Scalars | None = None) -> Maps:
-    """Builds the map that multiplies coordinates by x and y (by x both, if y is None); (0, 0) stays fixed."""
+    """Builds the map that multiplies coordinates by x and y (by x both, if y is None); (0, 0) stays
+    fixed.
+    """
     return _rows(x, 0, 0, 0, x if y is None else y, 0, 0, 0, 1)
 
 
 def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
     """Builds the map that turns by `angle` radians about `centre` (x, y).
 
-    A positive angle takes the x axis towards the y axis; as y points down, that looks clockwise on a screen.
+    A positive angle takes the x axis towards the y axis; as y points down, that looks clockwise on
+    a screen.
     """
     return similarity(angle=angle, centre=centre)
 
 
-def similarity(*, angle: Scalars = 0.0, scale: Scalars = 1.0, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """Builds p -> scale R(angle) (p - centre) + centre + shift, R as in `rotation`. Arguments may have batch axes."""
-    cosine, sine = _float32(scale) * jnp.cos(_float32(angle)), _float32(scale) * jnp.sin(_float32(angle))
+def similarity(
+    *, angle: Scalars = 0.0, scale: Scalars = 1.0, shift=(0.0, 0.0), centre=(0.0, 0.0)
+) -> Maps:
+    """Builds p -> scale R(angle) (p - centre) + centre + shift, R as in `rotation`.
+
+    Arguments may have batch axes.
+    """
+    cosine, sine = (
+        _float32(scale) * jnp.cos(_float32(angle)),
+        _float32(scale) * jnp.sin(_float32(angle)),
+    )
     return affine(cosine, -sine, sine, cosine, shift=shift, centre=centre)
 
 
-def affine(xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.0), centre=(0.0, 0.0)) -> Maps:
-    """Builds p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift. All arguments may carry the same batch axes."""
+def affine(
+    xx: Scalars, xy: Scalars, yx: Scalars, yy: Scalars, *, shift=(0.0, 0.0), centre=(0.0, 0.0)
+) -> Maps:
+    """Builds p -> [[xx, xy], [yx, yy]] (p - centre) + centre + shift.
+
+    All arguments may carry the same batch axes.
+    """
     centre_x, centre_y = _float32(centre[0]), _float32(centre[1])
     linear = _rows(xx, xy, 0, yx, yy, 0, 0, 0, 1)
-    return compose(translation(centre_x + _float32(shift[0]), centre_y + _float32(shift[1])), linear,
-                   translation(-centre_x, -centre_y))
+    return compose(
+        translation(centre_x + _float32(shift[0]), centre_y + _float32(shift[1])),
+        linear,
+        translation(-centre_x, -centre_y),
+    )
 
 
-def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, "*lead 4 2"]) -> Maps:
-    """Builds the projective map that takes four points to four others, exactly; its last entry is 1 or, if needed, -1.
+def homography(
+    source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, "*lead 4 2"]
+) -> Maps:
+    """Builds the projective map that takes four points to four others, exactly; its last entry is 1
+    or, if needed, -1.
 
-    No three points of either four may lie on a line; the result is not finite then. Both fours are written in the
-    projective frame of the first three points, in which three weights represent the fourth. The closed form keeps
-    batched solvers out of the training step.
+    No three points of either four may lie on a line; the result is not finite then. Both fours are
+    written in the projective frame of the first three points, in which three weights represent the
+    fourth. The closed form keeps batched solvers out of the training step.
     """
     source, destination = _float32(source), _float32(destination)
 
     def frame(points):
         middle = points.mean(-2, keepdims=True)
         size = jnp.abs(points - middle).max((-2, -1))
-        shrink = _rows(1 / size, 0, -middle[..., 0, 0] / size, 0, 1 / size, -middle[..., 0, 1] / size, 0, 0, 1)
+        shrink = _rows(
+            1 / size, 0, -middle[..., 0, 0] / size, 0, 1 / size, -middle[..., 0, 1] / size, 0, 0, 1
+        )
         unit = (points - middle) / size[..., None, None]
         columns = jnp.concatenate([unit, jnp.ones_like(unit[..., :1])], -1).swapaxes(-1, -2)
         weights = jnp.matmul(invert(columns[..., :3]), columns[..., 3:], precision=HIGHEST)
@@ -91,7 +120,9 @@ def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, 
 
     source_shrink, source_frame = frame(source)
     destination_shrink, destination_frame = frame(destination)
-    found = compose(invert(destination_shrink), destination_frame, invert(source_frame), source_shrink)
+    found = compose(
+        invert(destination_shrink), destination_frame, invert(source_frame), source_shrink
+    )
     found = found / found[..., 2:, 2:]
     middle = source.mean(-2)
     third = (found[..., 2, :2] * middle).sum(-1) + found[..., 2, 2]
@@ -99,7 +130,9 @@ def homography(source: Float[Numbers, "*lead 4 2"], destination: Float[Numbers, 
 
 
 def compose(first: AnyMaps, *others: AnyMaps) -> Maps:
-    """Returns the map that applies the rightmost argument first: move_points(compose(a, b), p) is a of b of p."""
+    """Returns the map that applies the rightmost argument first: move_points(compose(a, b), p) is a
+    of b of p.
+    """
     result = _float32(first)
     for other in others:
         result = jnp.matmul(result, _float32(other), precision=HIGHEST)
@@ -107,7 +140,10 @@ def compose(first: AnyMaps, *others: AnyMaps) -> Maps:
 
 
 def invert(maps: AnyMaps) -> Maps:
-    """Inverts maps, new pixels -> old, by cofactors. The result is not finite where a map is singular."""
+    """Inverts maps, new pixels -> old, by cofactors.
+
+    The result is not finite where a map is singular.
+    """
     maps = _float32(maps)
     a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
     cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], axis=-1)
@@ -115,23 +151,34 @@ def invert(maps: AnyMaps) -> Maps:
 
 
 def index_grid(stride: float | int) -> Float[Array, "3 3"]:
-    """Builds the map from image to heatmap pixels as index / stride, as in the official HRNet and RegDA code."""
+    """Builds the map from image to heatmap pixels as index / stride, as in the official HRNet and
+    RegDA code.
+    """
     return scaling(1 / stride)
 
 
 def half_pixel_grid(stride: float | int) -> Float[Array, "3 3"]:
-    """Builds (index + 0.5) / stride - 0.5, image to heatmap pixels: both arrays cover the same area of the image."""
+    """Builds (index + 0.5) / stride - 0.5, image to heatmap pixels: both arrays cover the same area
+    of the image.
+    """
     offset = 0.5 / stride - 0.5
     return compose(translation(offset, offset), scaling(1 / stride))
 
 
 def conjugate(maps: AnyMaps, grid: Float[Numbers, "3 3"]) -> Maps:
-    """Returns a map of image pixels as a map of heatmap pixels. grid: image -> heatmap, one of the two named grids."""
+    """Returns a map of image pixels as a map of heatmap pixels.
+
+    grid: image -> heatmap, one of the two named grids.
+    """
     return compose(grid, maps, invert(grid))
 
 
-def local_scale(maps: Float[Numbers, "*lead 3 3"], points: Float[Numbers, "*lead 2"]) -> Float[Array, "*lead"]:
-    """Computes how much a map stretches lengths about a point: the root of the determinant of its derivative there."""
+def local_scale(
+    maps: Float[Numbers, "*lead 3 3"], points: Float[Numbers, "*lead 2"]
+) -> Float[Array, "*lead"]:
+    """Computes how much a map stretches lengths about a point: the root of the determinant of its
+    derivative there.
+    """
     maps, points = _float32(maps), _float32(points)
     third = maps[..., 2, 0] * points[..., 0] + maps[..., 2, 1] * points[..., 1] + maps[..., 2, 2]
     a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
@@ -139,12 +186,16 @@ def local_scale(maps: Float[Numbers, "*lead 3 3"], points: Float[Numbers, "*lead
 
 
 def _project(maps: Array, points: Array) -> Array:
-    """Moves points (..., N, 2) by maps with the same or no leading axes, without a dot: exact on every accelerator."""
+    """Moves points (..., N, 2) by maps with the same or no leading axes, without a dot: exact on
+    every accelerator.
+    """
     lead = jnp.broadcast_shapes(maps.shape[:-2], points.shape[:-2])
     maps = jnp.broadcast_to(maps, (*lead, 3, 3))[..., None, :, :]
     points = jnp.broadcast_to(points, (*lead, *points.shape[-2:]))
-    x, y, z = (maps[..., row, 0] * points[..., 0] + maps[..., row, 1] * points[..., 1] + maps[..., row, 2]
-               for row in range(3))
+    x, y, z = (
+        maps[..., row, 0] * points[..., 0] + maps[..., row, 1] * points[..., 1] + maps[..., row, 2]
+        for row in range(3)
+    )
     return jnp.stack([x, y], -1) / jnp.maximum(z, HORIZON)[..., None]
 
 
@@ -161,18 +212,24 @@ def move_points(
 def in_frame(points: Float[Numbers, "*lead 2"], size: tuple[int, int]) -> Bool[Array, "*lead"]:
     """Returns which points lie on an image of (height, width); pixel 0 spans -0.5 to 0.5."""
     points = _float32(points)
-    beyond = jnp.array([size[1] - 0.5, size[0] - 0.5], jnp.float32).reshape((1,) * (points.ndim - 1) + (2,))
+    beyond = jnp.array([size[1] - 0.5, size[0] - 0.5], jnp.float32).reshape(
+        (1,) * (points.ndim - 1) + (2,)
+    )
     return ((points >= -0.5) & (points < beyond)).all(-1)
 
 
 def warp(
-    images: Float[Array, "batch height width channels"], maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"], *,
-    size: tuple[int, int] | None = None, fill: float | int | None = 0.0,
+    images: Float[Array, "batch height width channels"],
+    maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"],
+    *,
+    size: tuple[int, int] | None = None,
+    fill: float | int | None = 0.0,
 ) -> Float[Array, "batch new_height new_width channels"]:
-    """Moves images by maps (one, or one for each) from old pixels to new: the value at p goes to maps(p).
+    """Moves images by maps (one, or one for each) from old pixels to new: the value at p goes to
+    maps(p).
 
-    Differentiable with respect to images and (bilinear) maps. Shrinking does not smooth the image first. size: (height,
-    width) of the result, by default that of the images. fill: see `sample`.
+    Differentiable with respect to images and (bilinear) maps. Shrinking does not smooth the image
+    first. size: (height, width) of the result, by default that of the images. fill: see `sample`.
     """
     batch, height, width, _ = images.shape
     new_height, new_width = size or (height, width)
@@ -188,19 +245,23 @@ def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
 
 
 def sample(
-    images: Float[Array, "batch height width channels"], points: Float[Array, "batch *places 2"], *,
+    images: Float[Array, "batch height width channels"],
+    points: Float[Array, "batch *places 2"],
+    *,
     fill: float | int | None = 0.0,
 ) -> Float[Array, "batch *places channels"]:
     """Samples images at points (x, y) in pixels, a list or a grid of points for each image.
 
-    On TPUs a grid (B, h, w, 2) whose neighbours are near each other in the image is sampled by products of matrices
-    (`kpjax.tiled_sampling`), and a list pixel by pixel, which takes many times as long.
-    Bilinear, and differentiable with respect to images and points; interpolates in float32 and returns the dtype of the
-    images. fill: the value of everything outside, or None to repeat the border.
+    On TPUs a grid (B, h, w, 2) whose neighbours are near each other in the image is sampled by
+    products of matrices (`kpjax.tiled_sampling`), and a list pixel by pixel, which takes many times
+    as long. Bilinear, and differentiable with respect to images and points; interpolates in float32
+    and returns the dtype of the images. fill: the value of everything outside, or None to repeat
+    the border.
     """
     batch, height, width, channels = images.shape
 
-    # A frame of one pixel makes the outside an ordinary pixel: no masks, and the border blends into it.
+    # A frame of one pixel makes the outside an ordinary pixel: no masks, and the border blends into
+    # it.
     outside = {"mode": "edge"} if fill is None else {"constant_values": fill}
     framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), **outside)
     x = jnp.clip(points[..., 0] + 1, 0, width + 1)
@@ -210,7 +271,9 @@ def sample(
         # One flattened axis and all channels at once: a gather of contiguous pixels.
         flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
         at = row * (width + 2) + column
-        return jax.vmap(lambda image, index: image.at[index].get(mode="promise_in_bounds"))(flat, at)
+        return jax.vmap(lambda image, index: image.at[index].get(mode="promise_in_bounds"))(
+            flat, at
+        )
 
     def by_gathers(framed, x, y):
         # The clip of the integers keeps a map that is not finite from reading outside the array.
@@ -222,8 +285,9 @@ def sample(
         def tap(down, across):
             return taken(framed, column + across, row + down).astype(jnp.float32)
 
-        return ((1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1))
-                + lower * ((1 - right) * tap(1, 0) + right * tap(1, 1)))
+        return (1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1)) + lower * (
+            (1 - right) * tap(1, 0) + right * tap(1, 1)
+        )
 
     def by_products(framed, x, y):
         return sample_by_products(framed.astype(jnp.float32), x, y)
@@ -234,7 +298,11 @@ def sample(
 
 def warp_heatmaps(
     heatmaps: Float[Array, "batch height width keypoints"],
-    image_maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"], grid: Float[Numbers, "3 3"],
+    image_maps: Float[Numbers, "batch 3 3"] | Float[Numbers, "3 3"],
+    grid: Float[Numbers, "3 3"],
 ) -> Float[Array, "batch height width keypoints"]:
-    """Moves heatmaps as maps of image pixels move their images. grid: from image to heatmap pixels."""
+    """Moves heatmaps as maps of image pixels move their images.
+
+    grid: from image to heatmap pixels.
+    """
     return warp(heatmaps, conjugate(image_maps, grid))

@@ -1,9 +1,11 @@
 """Keypoints to heatmaps, and heatmaps to keypoints.
 
-Points are (x, y). Heatmap pixels have the centre of the top-left cell at (0, 0). A grid of `kpjax.geometry` relates
-them to the image: "index" (heatmap = image / stride, as in the official HRNet and RegDA) or "half_pixel" (both cover
-the same area). Heatmaps are (batch, height, width, keypoints).
+Points are (x, y). Heatmap pixels have the centre of the top-left cell at (0, 0). A grid of
+`kpjax.geometry` relates them to the image: "index" (heatmap = image / stride, as in the official
+HRNet and RegDA) or "half_pixel" (both cover the same area). Heatmaps are (batch, height, width,
+keypoints).
 """
+
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
@@ -22,16 +24,22 @@ Decoder = Callable[[jax.Array], tuple[jax.Array, jax.Array]]
 
 # Rendering
 
+
 def gaussian_profile(
-    centres: Float[Array, "*batch keypoints"], cells: int, sigma: float, *, window: float | None = 3.0
+    centres: Float[Array, "*batch keypoints"],
+    cells: int,
+    sigma: float,
+    *,
+    window: float | None = 3.0,
 ) -> Float[Array, "*batch {cells} keypoints"]:
-    """Computes Gaussians along one axis, peak 1: exp(-(i - centre)^2 / (2 sigma^2)) for i = 0 ... cells - 1, float32.
+    """Computes Gaussians along one axis, peak 1: exp(-(i - centre)^2 / (2 sigma^2)) for i = 0 ...
+    cells - 1, float32.
 
     Args:
         centres: in cells.
         sigma: in cells.
-        window: zero further than window * sigma from the cell nearest to the centre, so that every centre has a support
-            of the same number of cells; None keeps the tails.
+        window: zero further than window * sigma from the cell nearest to the centre, so that every
+            centre has a support of the same number of cells; None keeps the tails.
     """
     centres = centres.astype(jnp.float32)[..., None, :]
     shape = (*centres.shape[:-2], cells, centres.shape[-1])
@@ -43,15 +51,22 @@ def gaussian_profile(
 
 
 def gaussian_bumps(
-    centres: Float[Array, "*batch keypoints 2"], size: tuple[int, int], sigma: float, *, window: float | None = 3.0,
+    centres: Float[Array, "*batch keypoints 2"],
+    size: tuple[int, int],
+    sigma: float,
+    *,
+    window: float | None = 3.0,
     cutoff: float = 0.0,
 ) -> Float[Array, "*batch height width keypoints"]:
-    """Renders a Gaussian of peak 1 at each centre, not normalised, as the outer product of two profiles. Float32.
+    """Renders a Gaussian of peak 1 at each centre, not normalised, as the outer product of two
+    profiles. Float32.
 
     Args:
-        centres: (x, y) in heatmap pixels, anywhere; parts outside the map are cut off without compensation.
+        centres: (x, y) in heatmap pixels, anywhere; parts outside the map are cut off without
+            compensation.
         sigma: in heatmap pixels.
-        window: half the side of the square support in sigmas (official HRNet: 3); None for no window.
+        window: half the side of the square support in sigmas (official HRNet: 3); None for no
+            window.
         cutoff: values <= cutoff become 0 (0.01 in the fast generator of the official RegDA).
     """
     height, width = size
@@ -64,33 +79,57 @@ def gaussian_bumps(
 def image_to_heatmap(
     image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Float[Array, "3 3"]:
-    """Builds the map from image to heatmap pixels, sizes (height, width). Raises InputError where there is none."""
-    strides = tuple(image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True))
+    """Builds the map from image to heatmap pixels, sizes (height, width).
+
+    Raises InputError where there is none.
+    """
+    strides = tuple(
+        image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True)
+    )
     if strides[0] != strides[1]:
-        raise InputError("heatmap_size", f"{heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
-                         f"{image_size}; divide height and width by the same number")
+        raise InputError(
+            "heatmap_size",
+            f"{heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
+            f"{image_size}; divide height and width by the same number",
+        )
     if grid not in get_args(Grid):
         raise InputError("grid", f"{grid!r} is unknown; give index or half_pixel")
-    return geometry.index_grid(strides[0]) if grid == "index" else geometry.half_pixel_grid(strides[0])
+    return (
+        geometry.index_grid(strides[0]) if grid == "index" else geometry.half_pixel_grid(strides[0])
+    )
 
 
 def keypoint_cells(
-    keypoints: Float[Array, "*batch keypoints 2"], *, image_size: tuple[int, int], heatmap_size: tuple[int, int],
+    keypoints: Float[Array, "*batch keypoints 2"],
+    *,
+    image_size: tuple[int, int],
+    heatmap_size: tuple[int, int],
     grid: Grid = "index",
 ) -> Float[Array, "*batch keypoints 2"]:
-    """Returns the heatmap cell of each keypoint, float32 whole numbers, also for keypoints outside the map.
+    """Returns the heatmap cell of each keypoint, float32 whole numbers, also for keypoints outside
+    the map.
 
-    On the index grid the half-way rule is the official one, truncation of u / stride + 0.5 toward zero (so u in (-1.5,
+    On the index grid the half-way rule is the official one, truncation of u / stride + 0.5 toward
+    zero (so u in (-1.5,
     -0.5) strides still falls into cell 0); on the half-pixel grid it is the nearest cell.
     """
-    moved = geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints.astype(jnp.float32))
+    moved = geometry.move_points(
+        image_to_heatmap(image_size, heatmap_size, grid), keypoints.astype(jnp.float32)
+    )
     return jnp.trunc(moved + 0.5) if grid == "index" else jnp.floor(moved + 0.5)
 
 
 def gaussian_targets(
-    keypoints: Float[Array, "*batch keypoints 2"], visible: Float[Array, "*batch keypoints"], *,
-    image_size: tuple[int, int], heatmap_size: tuple[int, int], sigma: float, grid: Grid = "index",
-    rounded: bool = True, window: float | None = 3.0, keep: Literal["centre", "window"] = "centre",
+    keypoints: Float[Array, "*batch keypoints 2"],
+    visible: Float[Array, "*batch keypoints"],
+    *,
+    image_size: tuple[int, int],
+    heatmap_size: tuple[int, int],
+    sigma: float,
+    grid: Grid = "index",
+    rounded: bool = True,
+    window: float | None = 3.0,
+    keep: Literal["centre", "window"] = "centre",
 ) -> tuple[Float[Array, "*batch height width keypoints"], Float[Array, "*batch keypoints"]]:
     """Renders target heatmaps of labelled keypoints, and returns the weight of each keypoint.
 
@@ -98,14 +137,17 @@ def gaussian_targets(
 
     Args:
         visible: weights in {0, 1}.
-        rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its sub-pixel position.
+        rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its
+            sub-pixel position.
         window: see `gaussian_bumps`.
-        keep: the weight is 0 if the cell lies outside the map ("centre", the official RegDA) or only if the whole
-            window does ("window", the official HRNet). The latter is asymmetric by one cell: a window that ends right
-            before cell 0 keeps its weight with an empty map. With `window=None` it drops no keypoint.
+        keep: the weight is 0 if the cell lies outside the map ("centre", the official RegDA) or
+            only if the whole window does ("window", the official HRNet). The latter is asymmetric
+            by one cell: a window that ends right before cell 0 keeps its weight with an empty map.
+            With `window=None` it drops no keypoint.
 
     Returns:
-        (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its coordinates are, NaN included.
+        (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its
+        coordinates are, NaN included.
     """
     if keep not in ("centre", "window"):
         raise InputError("keep", f"{keep!r} is unknown; give centre or window")
@@ -118,12 +160,17 @@ def gaussian_targets(
         reach = np.inf if window is None else window * sigma
         inside = (cells + reach + 1 >= 0) & (cells - reach < sides)
     weights = jnp.where((visible > 0.5) & inside.all(-1), visible.astype(jnp.float32), 0.0)
-    centres = cells if rounded else geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints)
+    centres = (
+        cells
+        if rounded
+        else geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints)
+    )
     bumps = gaussian_bumps(centres, heatmap_size, sigma, window=window)
     return jnp.where(weights[..., None, None, :] > 0, bumps, 0.0), weights
 
 
 # Decoding
+
 
 def spatial_softmax(
     logits: Float[Array, "batch height width keypoints"],
@@ -134,8 +181,12 @@ def spatial_softmax(
 
 def _peaks(
     heatmaps: Float[Array, "batch height width keypoints"],
-) -> tuple[Int[Array, "batch keypoints"], Int[Array, "batch keypoints"], Float[Array, "batch keypoints"]]:
-    """Returns column, row and value of each map's maximum; of equal maxima the first in reading order."""
+) -> tuple[
+    Int[Array, "batch keypoints"], Int[Array, "batch keypoints"], Float[Array, "batch keypoints"]
+]:
+    """Returns column, row and value of each map's maximum; of equal maxima the first in reading
+    order.
+    """
     batch, height, width, keypoints = heatmaps.shape
     flat = heatmaps.reshape(batch, height * width, keypoints)
     index = jnp.argmax(flat, axis=1)
@@ -145,11 +196,16 @@ def _peaks(
 MARGIN = 2  # cells beyond the border that finite differences reach
 
 
-def extended(maps: Float[Array, "batch height width keypoints"]) -> Float[Array, "batch height+4 width+4 keypoints"]:
-    """Adds two cells on every side: those of the parabola through the three outermost, along each axis.
+def extended(
+    maps: Float[Array, "batch height width keypoints"],
+) -> Float[Array, "batch height+4 width+4 keypoints"]:
+    """Adds two cells on every side: those of the parabola through the three outermost, along each
+    axis.
 
-    The logarithm of a Gaussian goes on as it is, so that finite differences at the border are those within.
+    The logarithm of a Gaussian goes on as it is, so that finite differences at the border are those
+    within.
     """
+
     def rows(cells: int):
         matrix = np.eye(cells + 2 * MARGIN, cells, -MARGIN, dtype=np.float32)
         if cells >= 3:
@@ -168,10 +224,13 @@ def _along_both(rows, columns, maps):
 
 
 def _reader(
-    margined: Float[Array, "batch height width keypoints"], columns: Int[Array, "batch keypoints"],
+    margined: Float[Array, "batch height width keypoints"],
+    columns: Int[Array, "batch keypoints"],
     rows: Int[Array, "batch keypoints"],
 ) -> Callable[[int, int], jax.Array]:
-    """Returns a function (dx, dy) -> values (batch, keypoints) at that offset; maps have MARGIN more cells around."""
+    """Returns a function (dx, dy) -> values (batch, keypoints) at that offset; maps have MARGIN
+    more cells around.
+    """
     batch, height, width, keypoints = margined.shape
     flat = margined.reshape(batch, height * width, keypoints)
 
@@ -189,10 +248,11 @@ def _points(columns, rows) -> Float[Array, "batch keypoints 2"]:
 def decode_argmax(
     heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
-    """Returns the cell of each map's maximum, of equal maxima the first in reading order, and the maximum.
+    """Returns the cell of each map's maximum, of equal maxima the first in reading order, and the
+    maximum.
 
-    strict_positive: a map whose maximum is not positive gives (0, 0), as in the official HRNet and RegDA. Maps that are
-        read through a softmax have no zero level, and the rule then misfires.
+    strict_positive: a map whose maximum is not positive gives (0, 0), as in the official HRNet and
+        RegDA. Maps that are read through a softmax have no zero level, and the rule then misfires.
 
     Returns points (x, y) in heatmap pixels and scores, float32.
     """
@@ -203,24 +263,32 @@ def decode_argmax(
 
 
 def decode_quarter_offset(
-    heatmaps: Float[Array, "batch height width keypoints"], *, strict_positive: bool = False, official: bool = False
+    heatmaps: Float[Array, "batch height width keypoints"],
+    *,
+    strict_positive: bool = False,
+    official: bool = False,
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
     """Refines `decode_argmax` by a quarter of a pixel toward the larger neighbour in x and in y.
 
-    Source: Newell et al. 2016 and the official HRNet. A neighbour beyond the border is `extended` of the logarithm.
+    Source: Newell et al. 2016 and the official HRNet. A neighbour beyond the border is `extended`
+    of the logarithm.
 
     Args:
         heatmaps: non-negative up to noise; values below 1e-10 are raised to it, but for `official`.
         strict_positive: see `decode_argmax`.
-        official: no shift in x nor y if the cell is 0, 1 or the last of an axis, as in the official code.
+        official: no shift in x nor y if the cell is 0, 1 or the last of an axis, as in the official
+            code.
     """
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
     maps = heatmaps
-    if not official:  # the shares of the maximum: a flat map is flat beyond its border, too, without rounding
+    # the shares of the maximum: a flat map is flat beyond its border, too, without rounding
+    if not official:
         maps = jnp.log(jnp.maximum(heatmaps, 1e-10) / jnp.maximum(scores, 1e-10)[:, None, None])
     read = _reader(extended(maps), columns, rows)
-    shift = 0.25 * jnp.stack([jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1)
+    shift = 0.25 * jnp.stack(
+        [jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1
+    )
     if official:
         _, height, width, _ = heatmaps.shape
         inside = (columns > 1) & (columns < width - 1) & (rows > 1) & (rows < height - 1)
@@ -229,13 +297,20 @@ def decode_quarter_offset(
     return (jnp.where(scores[..., None] > 0, points, 0.0) if strict_positive else points), scores
 
 
-def _bend(profile: Float[Array, "batch cells keypoints"], peaks: Int[Array, "batch keypoints"], sigma: float):
-    """Returns 1 / variance of a Gaussian along a line through its peak (batch, keypoints), at most that of sigma / 2.
+def _bend(
+    profile: Float[Array, "batch cells keypoints"],
+    peaks: Int[Array, "batch keypoints"],
+    sigma: float,
+):
+    """Returns 1 / variance of a Gaussian along a line through its peak (batch, keypoints), at most
+    that of sigma / 2.
 
-    The logarithm is fitted by a parabola within three cells of the peak, weighted by the squares of values. Source: Guo
-    2011.
+    The logarithm is fitted by a parabola within three cells of the peak, weighted by the squares of
+    values. Source: Guo 2011.
     """
-    away = jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1) - peaks[:, None].astype(jnp.float32)
+    away = jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1) - peaks[:, None].astype(
+        jnp.float32
+    )
     values = jnp.maximum(profile, 1e-10)
     weights = jnp.where(jnp.abs(away) <= 3, jnp.square(values), 0.0)
 
@@ -250,14 +325,17 @@ def _bend(profile: Float[Array, "batch cells keypoints"], peaks: Int[Array, "bat
 
 
 def _blur(
-    heatmaps: Float[Array, "batch height width keypoints"], columns: Int[Array, "batch keypoints"],
-    rows: Int[Array, "batch keypoints"], sigma: float,
+    heatmaps: Float[Array, "batch height width keypoints"],
+    columns: Int[Array, "batch keypoints"],
+    rows: Int[Array, "batch keypoints"],
+    sigma: float,
 ) -> Float[Array, "batch height+4 width+4 keypoints"]:
-    """Blurs maps, their peaks at columns and rows, with OpenCV's Gaussian kernel for sigma (11 cells for 2, 17 for 3).
+    """Blurs maps, their peaks at columns and rows, with OpenCV's Gaussian kernel for sigma (11
+    cells for 2, 17 for 3).
 
-    Beyond the border a map goes on as a Gaussian through the two outermost cells that is as wide as at the peak, and
-    whose centre lies at most a cell beyond. Zeros there, as in the official code, would draw points inward. The blurred
-    maps have MARGIN more cells on every side.
+    Beyond the border a map goes on as a Gaussian through the two outermost cells that is as wide as
+    at the peak, and whose centre lies at most a cell beyond. Zeros there, as in the official code,
+    would draw points inward. The blurred maps have MARGIN more cells on every side.
     """
     radius = max(1, round((sigma - 0.8) / 0.3 + 1))
     width = 0.3 * (radius - 1) + 0.8
@@ -265,17 +343,25 @@ def _blur(
     steps = np.arange(1, radius + MARGIN + 1, dtype=np.float32)[None, :, None, None]
 
     def band(cells: int):
-        distance = np.arange(cells + 2 * MARGIN)[:, None] - np.arange(cells + 2 * (MARGIN + radius))[None] + radius
+        distance = (
+            np.arange(cells + 2 * MARGIN)[:, None]
+            - np.arange(cells + 2 * (MARGIN + radius))[None]
+            + radius
+        )
         inside = weights[np.clip(distance + radius, 0, 2 * radius)] / weights.sum()
         return np.where(abs(distance) <= radius, inside, 0.0).astype(np.float32)
 
     def continued(logs, bend):
         """Adds rows of cells before and after."""
+
         def beyond(outer, inner, away):
             slope = jnp.minimum(outer - inner, 1.5 * bend)
             return outer[:, None] + away * slope[:, None] - (away**2 + away) / 2 * bend[:, None]
 
-        before, after = beyond(logs[:, 0], logs[:, 1], steps[:, ::-1]), beyond(logs[:, -1], logs[:, -2], steps)
+        before, after = (
+            beyond(logs[:, 0], logs[:, 1], steps[:, ::-1]),
+            beyond(logs[:, -1], logs[:, -2], steps),
+        )
         return jnp.concatenate([before, logs, after], 1)
 
     # Sums and no gathers, which converters of the exported program know in few forms.
@@ -290,15 +376,18 @@ def _blur(
 def decode_dark(
     heatmaps: Float[Array, "batch height width keypoints"], *, sigma: float = 2.0, blur: bool = True
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
-    """Refines the arg-max by one Newton step on the logarithm of the blurred map, exact for a Gaussian.
+    """Refines the arg-max by one Newton step on the logarithm of the blurred map, exact for a
+    Gaussian.
 
-    At the border and beyond the outermost cells, too, where the official code takes no step: there maps are continued
-    (`extended`). No step is taken where the logarithm is not strictly concave: it would lead away from the maximum. The
-    step is at most a heatmap pixel along each axis; the official code allows any, which is far on a nearly flat map.
+    At the border and beyond the outermost cells, too, where the official code takes no step: there
+    maps are continued (`extended`). No step is taken where the logarithm is not strictly concave:
+    it would lead away from the maximum. The step is at most a heatmap pixel along each axis; the
+    official code allows any, which is far on a nearly flat map.
     Source: Zhang et al. 2020 (DARK), with the finite differences of its code.
 
     Args:
-        heatmaps: non-negative up to noise; values below 1e-10 are raised to it. Logits need `spatial_softmax` first.
+        heatmaps: non-negative up to noise; values below 1e-10 are raised to it. Logits need
+            `spatial_softmax` first.
         sigma: of the targets in heatmap pixels; it sets the blur.
         blur: False for maps that are already smooth.
 
@@ -323,7 +412,9 @@ def decode_dark(
     steady = (dxx < 0) & (determinant > 0)
     divisor = jnp.where(steady, determinant, 1.0)
     step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / divisor[..., None]
-    return _points(columns, rows) + jnp.where(steady[..., None], jnp.clip(step, -1.0, 1.0), 0.0), scores
+    return _points(columns, rows) + jnp.where(
+        steady[..., None], jnp.clip(step, -1.0, 1.0), 0.0
+    ), scores
 
 
 def decode_soft_argmax(
@@ -346,11 +437,15 @@ def decode_soft_argmax(
 DecoderName = Literal["dark", "quarter", "argmax"]
 
 
-def named_decoder(name: DecoderName, *, sigma: float, logits: bool = False, official: bool = False) -> Decoder:
-    """Builds a decoder of heatmaps. Logits of a KL loss go through their softmax first, but for the arg-max.
+def named_decoder(
+    name: DecoderName, *, sigma: float, logits: bool = False, official: bool = False
+) -> Decoder:
+    """Builds a decoder of heatmaps. Logits of a KL loss go through their softmax first, but for the
+    arg-max.
 
-    On validation data a mouse's mean error was 5.5 px by DARK, 6.4 by quarter offset and 6.8 by arg-max, with one
-    network; on faces the order is the same. official: see `decode_quarter_offset`.
+    On validation data a mouse's mean error was 5.5 px by DARK, 6.4 by quarter offset and 6.8 by
+    arg-max, with one network; on faces the order is the same. official: see
+    `decode_quarter_offset`.
     """
     if name == "argmax":
         return decode_argmax
@@ -365,9 +460,11 @@ def named_decoder(name: DecoderName, *, sigma: float, logits: bool = False, offi
 
 
 def score_kind(name: DecoderName, *, logits: bool) -> str:
-    """Returns the kind of the scores of `named_decoder(name, logits=logits)`; scores of two kinds do not compare.
+    """Returns the kind of the scores of `named_decoder(name, logits=logits)`; scores of two kinds
+    do not compare.
 
-    `mse_peak`: heights of maps whose Gaussians have height 1; `softmax_peak`: probabilities; `logit_peak`: neither.
+    `mse_peak`: heights of maps whose Gaussians have height 1; `softmax_peak`: probabilities;
+    `logit_peak`: neither.
     """
     if not logits:
         return "mse_peak"
@@ -376,37 +473,60 @@ def score_kind(name: DecoderName, *, logits: bool) -> str:
 
 # Both directions
 
+
 class Codec(NamedTuple):
     """The encoder of keypoints as heatmaps and their decoder, on one grid and with one sigma."""
 
-    encode: Callable[[Example], tuple[jax.Array, jax.Array]]  # a batch -> targets (B, h, w, K), weights (B, K)
+    #: a batch -> targets (B, h, w, K), weights (B, K)
+    encode: Callable[[Example], tuple[jax.Array, jax.Array]]
     decode: Decoder  # heatmaps -> keypoints (B, K, 2) in image pixels, scores (B, K)
     to_heatmap: jax.Array  # (3, 3) float32, image pixels -> heatmap pixels
 
 
 def codec(
-    *, image_size: int | tuple[int, int], heatmap_size: int | tuple[int, int], sigma: float, grid: Grid = "index",
-    decoder: Decoder = decode_argmax, rounded: bool = True, window: float | None = 3.0,
+    *,
+    image_size: int | tuple[int, int],
+    heatmap_size: int | tuple[int, int],
+    sigma: float,
+    grid: Grid = "index",
+    decoder: Decoder = decode_argmax,
+    rounded: bool = True,
+    window: float | None = 3.0,
     keep: Literal["centre", "window"] = "centre",
 ) -> Codec:
-    """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the same signature.
+    """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the
+    same signature.
 
-    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more than one stride, one
-    that is no whole number, and a sigma that is not positive.
+    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more
+    than one stride, one that is no whole number, and a sigma that is not positive.
     """
     image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
     heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size
-    if any(cells < 1 or pixels % cells for pixels, cells in zip(image_size, heatmap_size, strict=True)):
-        raise InputError("heatmap_size", f"{heatmap_size} does not divide an image of {image_size}; give the image's "
-                         "height and width over one whole number")
+    if any(
+        cells < 1 or pixels % cells for pixels, cells in zip(image_size, heatmap_size, strict=True)
+    ):
+        raise InputError(
+            "heatmap_size",
+            f"{heatmap_size} does not divide an image of {image_size}; give the image's "
+            "height and width over one whole number",
+        )
     if not sigma > 0:
         raise InputError("sigma", f"{sigma}; give a positive number of heatmap pixels")
     to_heatmap = image_to_heatmap(image_size, heatmap_size, grid)
     to_image = geometry.invert(to_heatmap)
 
     def encode(example: Example):
-        return gaussian_targets(example.keypoints, example.visible, image_size=image_size, heatmap_size=heatmap_size,
-                                sigma=sigma, grid=grid, rounded=rounded, window=window, keep=keep)
+        return gaussian_targets(
+            example.keypoints,
+            example.visible,
+            image_size=image_size,
+            heatmap_size=heatmap_size,
+            sigma=sigma,
+            grid=grid,
+            rounded=rounded,
+            window=window,
+            keep=keep,
+        )
 
     def decode(heatmaps):
         points, scores = decoder(heatmaps)

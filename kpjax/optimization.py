@@ -1,4 +1,5 @@
 """One step of gradient descent, schedules, and moving averages, as functions of trees."""
+
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -9,18 +10,26 @@ import optax
 from kpjax.errors import InputError
 
 Schedule = Callable[[jax.Array], jax.Array]  # step as float32 -> learning rate
-LearningRate = Schedule | Mapping[str, Schedule]  # one for all parameters, or one per top-level name
+# one for all parameters, or one per top-level name
+LearningRate = Schedule | Mapping[str, Schedule]
 
 
 def descend(
-    optimizer: optax.GradientTransformation, gradient, optimizer_state, params, learning_rate: LearningRate, step
+    optimizer: optax.GradientTransformation,
+    gradient,
+    optimizer_state,
+    params,
+    learning_rate: LearningRate,
+    step,
 ) -> tuple[Any, Any]:
     """Takes one step against `gradient`: (new parameters, new optimizer state).
 
-    Strict dtype promotion is relaxed in here only: optax counts in int32 and multiplies with floats.
+    Strict dtype promotion is relaxed in here only: optax counts in int32 and multiplies with
+    floats.
 
     Args:
-        optimizer: without its learning rate, for example `optax.trace(0.9)` or `optax.scale_by_adam()`.
+        optimizer: without its learning rate, for example `optax.trace(0.9)` or
+            `optax.scale_by_adam()`.
         learning_rate: a schedule, or one for each top-level name of `params`; see `schedule_of`.
     """
     with jax.numpy_dtype_promotion("standard"):
@@ -31,36 +40,54 @@ def descend(
         return lambda p, d: p - (jnp.float32(rate) * d.astype(jnp.float32)).astype(p.dtype)
 
     if isinstance(learning_rate, Mapping):
-        moved = {name: jax.tree.map(move(schedule_of(learning_rate, name)(step)), params[name], direction[name])
-                 for name in params}
+        moved = {
+            name: jax.tree.map(
+                move(schedule_of(learning_rate, name)(step)), params[name], direction[name]
+            )
+            for name in params
+        }
     else:
-        moved = jax.tree.map(move(schedule_of(learning_rate, "all parameters")(step)), params, direction)
+        moved = jax.tree.map(
+            move(schedule_of(learning_rate, "all parameters")(step)), params, direction
+        )
     return moved, optimizer_state
 
 
 def schedule_of(learning_rate: LearningRate, group: str) -> LearningRate:
-    """Returns the learning rate of one group of parameters. Raises InputError where it has no schedule."""
+    """Returns the learning rate of one group of parameters.
+
+    Raises InputError where it has no schedule.
+    """
     found = learning_rate.get(group) if isinstance(learning_rate, Mapping) else learning_rate
     if not callable(found) and not isinstance(found, Mapping):
-        raise InputError("learning_rate", f"{found} for {group!r}; give a schedule, such as optax.constant_schedule")
+        raise InputError(
+            "learning_rate",
+            f"{found} for {group!r}; give a schedule, such as optax.constant_schedule",
+        )
     return found
 
 
 def scale_backbone(factor: float, frozen: Collection[str] = ()) -> optax.GradientTransformation:
-    """Builds the last part of a chain: updates of parameters below a `backbone` are multiplied by `factor`.
+    """Builds the last part of a chain: updates of parameters below a `backbone` are multiplied by
+    `factor`.
 
     frozen: names of its layers whose updates are zero, also by weight decay.
     """
+
     def scaled(path, update: jax.Array) -> jax.Array:
         names = [getattr(entry, "key", None) for entry in path]
         if "backbone" not in names:
             return update
-        below = names[names.index("backbone") + 1:]
+        below = names[names.index("backbone") + 1 :]
         return jnp.zeros_like(update) if below and below[0] in frozen else factor * update
 
-    return optax.stateless(lambda updates, params: jax.tree_util.tree_map_with_path(scaled, updates))
+    return optax.stateless(
+        lambda updates, params: jax.tree_util.tree_map_with_path(scaled, updates)
+    )
 
 
 def ema(average, current, decay: float):
-    """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) * current."""
+    """Computes the exponential moving average of two equal trees: decay * average + (1 - decay) *
+    current.
+    """
     return optax.incremental_update(current, average, step_size=1 - decay)

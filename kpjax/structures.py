@@ -1,4 +1,5 @@
 """The nouns of the library: examples, skeletons, predictions and methods."""
+
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -11,7 +12,8 @@ from kpjax.errors import InputError, printable
 
 
 class Example(NamedTuple):
-    """One image with its keypoints. A batch is the same type with one more leading axis on every field.
+    """One image with its keypoints. A batch is the same type with one more leading axis on every
+    field.
 
     Coordinates are (x, y) in pixels of `image`, the centre of the top-left pixel at (0, 0).
     An unlabelled example has the same K, with `visible` and `keypoints` zero.
@@ -19,7 +21,8 @@ class Example(NamedTuple):
 
     image: jax.Array  # (H, W, 3) uint8, or floating point from 0 to 255; in [0, 1] within terms
     keypoints: jax.Array  # (K, 2) float32
-    visible: jax.Array  # (K,) float32, 1 where the keypoint is labelled, also beyond the image; 0 elsewhere
+    #: (K,) float32, 1 where the keypoint is labelled, also beyond the image; 0 elsewhere
+    visible: jax.Array
     scale: jax.Array  # () float32, the dataset's reference length in pixels of `image`
     crop: jax.Array  # (3, 3) float32, pixels of `image` -> pixels of the original image
     # () int32, number in its source; -1 for padding
@@ -31,7 +34,8 @@ class Prediction(NamedTuple):
 
     keypoints: jax.Array  # (B, K, 2) float32, in pixels of the given images
     scores: jax.Array  # (B, K) float32, higher is more certain; the scale depends on the method
-    heatmaps: tuple[jax.Array, ...]  # one (B, h, w, k) per group of keypoints; () if the method has none
+    #: one (B, h, w, k) per group of keypoints; () if the method has none
+    heatmaps: tuple[jax.Array, ...]
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,12 @@ class Skeleton:
 
     names: one per keypoint.
     edges: pairs of indices to draw.
-    flip: the index of each keypoint's mirror image, its own inverse; empty if horizontal flips are invalid.
+    flip: the index of each keypoint's mirror image, its own inverse; empty if horizontal flips are
+    invalid.
     groups: named sets of indices to report together.
 
-    Raises InputError for a name that occurs twice, an index out of range, or a flip that is not its own inverse.
+    Raises InputError for a name that occurs twice, an index out of range, or a flip that is not its
+    own inverse.
     """
 
     names: tuple[str, ...]
@@ -54,37 +60,61 @@ class Skeleton:
     def __post_init__(self):
         count = len(self.names)
         if isinstance(self.names, str):  # ("nose") is no tuple, and its letters would be keypoints
-            raise InputError("skeleton", f"names: {self.names!r} is one name; give a tuple, such as ({self.names!r},)")
+            raise InputError(
+                "skeleton",
+                f"names: {self.names!r} is one name; give a tuple, such as ({self.names!r},)",
+            )
         if wrong := [name for name in self.names if not isinstance(name, str) or not name]:
-            raise InputError("skeleton", f"{wrong[0]!r} is not a name of a keypoint; give every keypoint a name")
+            raise InputError(
+                "skeleton", f"{wrong[0]!r} is not a name of a keypoint; give every keypoint a name"
+            )
         if repeated := sorted(name for name, times in Counter(self.names).items() if times > 1):
-            raise InputError("skeleton", f"keypoint name {repeated[0]!r} occurs twice; give every keypoint its own "
-                                         "name")
+            raise InputError(
+                "skeleton",
+                f"keypoint name {repeated[0]!r} occurs twice; give every keypoint its own name",
+            )
         if wrong := [edge for edge in self.edges if not all(end in range(count) for end in edge)]:
-            raise InputError("skeleton", f"edge {wrong[0]} points outside the {count} keypoints; give indices, from 0")
+            raise InputError(
+                "skeleton",
+                f"edge {wrong[0]} points outside the {count} keypoints; give indices, from 0",
+            )
         if self.flip:
             if sorted(self.flip) != list(range(count)):
-                raise InputError("skeleton", f"flip must name each of the {count} keypoints once, got {self.flip}")
+                raise InputError(
+                    "skeleton",
+                    f"flip must name each of the {count} keypoints once, got {self.flip}",
+                )
             if wrong := [k for k in range(count) if self.flip[self.flip[k]] != k]:
                 k = wrong[0]
                 raise InputError(
-                    "skeleton", f"flip is not its own inverse: {self.names[k]} -> {self.names[self.flip[k]]} -> "
-                    f"{self.names[self.flip[self.flip[k]]]}; mirrored twice, every keypoint must come back to itself")
+                    "skeleton",
+                    f"flip is not its own inverse: {self.names[k]} -> {self.names[self.flip[k]]} -> "
+                    f"{self.names[self.flip[self.flip[k]]]}; mirrored twice, every keypoint must come back to itself",
+                )
         for name, members in self.groups.items():
             if not all(k in range(count) for k in members):
-                raise InputError("skeleton", f"group {name!r} has an index outside the {count} keypoints: {members}")
+                raise InputError(
+                    "skeleton",
+                    f"group {name!r} has an index outside the {count} keypoints: {members}",
+                )
 
     def index(self, name: str) -> int:
-        """Returns the number of the keypoint called `name`. Raises InputError that lists the known names."""
+        """Returns the number of the keypoint called `name`.
+
+        Raises InputError that lists the known names.
+        """
         if name not in self.names:
-            raise InputError(f"keypoint {name!r} is unknown; the skeleton has {', '.join(self.names)}")
+            raise InputError(
+                f"keypoint {name!r} is unknown; the skeleton has {', '.join(self.names)}"
+            )
         return self.names.index(name)
 
 
 Streams = Mapping[str, Example]  # a batch for each name
 Variables = Mapping[str, Any]  # Flax linen's {'params': ..., 'batch_stats': ...}
 Start = Mapping[str, Any]  # trees that earlier stages or files provide, by name; {} if none
-Metrics = Mapping[str, jax.Array]  # float32 scalars: loss/total, loss/<term> unweighted, gradient_norm/<group>
+# float32 scalars: loss/total, loss/<term> unweighted, gradient_norm/<group>
+Metrics = Mapping[str, jax.Array]
 
 
 class Trained(NamedTuple):
@@ -102,15 +132,20 @@ class Trained(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A way of learning keypoints, as three pure functions and two facts that a training loop needs.
+    """A way of learning keypoints, as three pure functions and two facts that a training loop
+    needs.
 
-    `State` is the method's own NamedTuple. It has `step` (int32), `variables`, `frozen` (trees that never change, by
-    the paper's name) and live trees under the paper's names. Every array that `update` reads comes through it.
+    `State` is the method's own NamedTuple. It has `step` (int32), `variables`, `frozen` (trees that
+    never change, by the paper's name) and live trees under the paper's names. Every array that
+    `update` reads comes through it.
     """
 
-    init: Callable[[jax.Array, Streams, Start], Any]  # (key, streams, start) -> State; call it under jit
-    update: Callable[[Any, Streams, jax.Array], tuple[Any, Metrics]]  # (state, streams, key) -> one step on
-    predict: Callable[[Any, Example], Prediction]  # reads `variables` and `frozen` of a State or a Trained
+    #: (key, streams, start) -> State; call it under jit
+    init: Callable[[jax.Array, Streams, Start], Any]
+    #: (state, streams, key) -> one step on
+    update: Callable[[Any, Streams, jax.Array], tuple[Any, Metrics]]
+    #: reads `variables` and `frozen` of a State or a Trained
+    predict: Callable[[Any, Example], Prediction]
     streams: tuple[str, ...]  # what `update` reads
     skeleton: Skeleton  # what `predict` returns
 
@@ -128,23 +163,39 @@ def skeleton_from_json(stored: Any, where: str = "skeleton.json") -> Skeleton:
 
     where: the file, for messages. Raises InputError that names the field for anything else.
     """
+
     def numbers(value: Any) -> bool:
         return isinstance(value, list) and all(type(one) is int for one in value)
 
     known = stored if isinstance(stored, Mapping) else {}
     names, edges, flip, groups = (known.get(name) for name in ("names", "edges", "flip", "groups"))
     for field_name, valid, wanted in (
-            ("names", isinstance(names, list) and all(isinstance(name, str) and printable(name) == name
-                                                      for name in names), "a list of names"),
-            ("edges", isinstance(edges, list) and all(numbers(edge) and len(edge) == 2 for edge in edges),
-             "a list of pairs of numbers"),
-            ("flip", numbers(flip), "a list of numbers"),
-            ("groups", isinstance(groups, Mapping) and all(map(numbers, groups.values())),
-             "an object of lists of numbers")):
+        (
+            "names",
+            isinstance(names, list)
+            and all(isinstance(name, str) and printable(name) == name for name in names),
+            "a list of names",
+        ),
+        (
+            "edges",
+            isinstance(edges, list) and all(numbers(edge) and len(edge) == 2 for edge in edges),
+            "a list of pairs of numbers",
+        ),
+        ("flip", numbers(flip), "a list of numbers"),
+        (
+            "groups",
+            isinstance(groups, Mapping) and all(map(numbers, groups.values())),
+            "an object of lists of numbers",
+        ),
+    ):
         if not valid:
             raise InputError(f"{where}: {field_name}: {wanted} belongs there; copy the file again")
     try:
-        return Skeleton(tuple(names), tuple((a, b) for a, b in edges), tuple(flip),
-                        {name: tuple(members) for name, members in groups.items()})
+        return Skeleton(
+            tuple(names),
+            tuple((a, b) for a, b in edges),
+            tuple(flip),
+            {name: tuple(members) for name, members in groups.items()},
+        )
     except InputError as error:
         raise InputError(f"{where}: {error}") from None

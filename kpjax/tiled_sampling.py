@@ -1,13 +1,16 @@
-"""Bilinear sampling as TPUs do best: products of weights with the part of an image that a tile of the result needs.
+"""Bilinear sampling as TPUs do best: products of weights with the part of an image that a tile of
+the result needs.
 
-A TPU gathers pixels one after another, and multiplies matrices fast. A pixel of the result is a sum over all pixels of
-the source, each times a weight along x and a weight along y, of which two each are not 0. The pixels of a tile of the
-result lie close together in the source. So each tile takes one slice of the source, and multiplies it with the weights
-along x and then along y. Where a map shrinks the source so much that a tile does not fit into a slice, as many slices
-as needed are added up: every map is exact. Slices begin where the 8 x 128 numbers of a TPU's registers do, in windows
-that overlap; anywhere else it would fetch them in a loop, one tile after another. All channels of a block lie together,
-so that a slice is in the order that its product takes.
+A TPU gathers pixels one after another, and multiplies matrices fast. A pixel of the result is a sum
+over all pixels of the source, each times a weight along x and a weight along y, of which two each
+are not 0. The pixels of a tile of the result lie close together in the source. So each tile takes
+one slice of the source, and multiplies it with the weights along x and then along y. Where a map
+shrinks the source so much that a tile does not fit into a slice, as many slices as needed are added
+up: every map is exact. Slices begin where the 8 x 128 numbers of a TPU's registers do, in windows
+that overlap; anywhere else it would fetch them in a loop, one tile after another. All channels of a
+block lie together, so that a slice is in the order that its product takes.
 """
+
 from collections.abc import Callable
 from typing import Any
 
@@ -15,8 +18,8 @@ import jax
 import jax.numpy as jnp
 
 TILE = 16, 32  # px of the result, down and across
-# px of the source. A tile that spans 64 px across and 49 px down at any place fits into a region: maps that turn it may
-# shrink the source 1.3-fold.
+# px of the source. A tile that spans 64 px across and 49 px down at any place fits into a region:
+# maps that turn it may shrink the source 1.3-fold.
 WIDTH, ACROSS = 128, 64  # of regions along x, and between them
 BLOCKS, DOWN = 7, 8  # blocks of a region along y, and the height of one
 WHOLE = 80  # px: a source up to this side is one region for all tiles
@@ -25,14 +28,18 @@ Places = tuple[jax.Array, jax.Array]  # x and y
 
 
 def sample_by_products(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Samples images (B, H, W, C) float32 at places x, y (B, h, w), 0 to W - 1 and H - 1: (B, h, w, C) float32.
+    """Samples images (B, H, W, C) float32 at places x, y (B, h, w), 0 to W - 1 and H - 1: (B, h, w,
+    C) float32.
 
-    Differentiable with respect to all three; at a whole pixel the derivative is that towards the next. NaN where a
-    place is.
+    Differentiable with respect to all three; at a whole pixel the derivative is that towards the
+    next. NaN where a place is.
     """
     batch, height, width, channels = images.shape
     rows, columns = x.shape[1:]
-    source, places = images.transpose(0, 3, 1, 2), [jnp.where(jnp.isnan(at), 0, at) for at in (x, y)]
+    source, places = (
+        images.transpose(0, 3, 1, 2),
+        [jnp.where(jnp.isnan(at), 0, at) for at in (x, y)],
+    )
     if max(height, width) <= WHOLE:
         found = _interpolated(source[:, None, None], *(at.reshape(batch, 1, -1) for at in places))
         found = found.reshape(batch, channels, rows, columns).transpose(0, 2, 3, 1)
@@ -45,7 +52,9 @@ def sample_by_products(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Arr
 
 
 def _tiles(places: jax.Array) -> jax.Array:
-    """Cuts (B, h, w) into tiles (B, T, pixels of one); beyond the last row and column these are repeated."""
+    """Cuts (B, h, w) into tiles (B, T, pixels of one); beyond the last row and column these are
+    repeated.
+    """
     batch, rows, columns = places.shape
     places = jnp.pad(places, [(0, 0), (0, -rows % TILE[0]), (0, -columns % TILE[1])], mode="edge")
     places = places.reshape(batch, -(-rows // TILE[0]), TILE[0], -(-columns // TILE[1]), TILE[1])
@@ -53,17 +62,24 @@ def _tiles(places: jax.Array) -> jax.Array:
 
 
 def _interpolated(regions: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
-    """Samples regions (B, T, N, C, H, W) of N blocks at places x, y (B, T, P) in them; around them lies nothing.
+    """Samples regions (B, T, N, C, H, W) of N blocks at places x, y (B, T, P) in them; around them
+    lies nothing.
 
     Returns (B, T, C, P).
     """
     batch, tiles, blocks, _, height, width = regions.shape
-    rows = jnp.einsum("btncyx,btxp->btncyp", regions, _weights(x, width), precision=jax.lax.Precision.HIGHEST)
-    return (rows * _weights(y, blocks * height).reshape(batch, tiles, blocks, 1, height, -1)).sum((2, 4))
+    rows = jnp.einsum(
+        "btncyx,btxp->btncyp", regions, _weights(x, width), precision=jax.lax.Precision.HIGHEST
+    )
+    return (rows * _weights(y, blocks * height).reshape(batch, tiles, blocks, 1, height, -1)).sum(
+        (2, 4)
+    )
 
 
 def _weights(places: jax.Array, size: int) -> jax.Array:
-    """Computes the shares of pixels 0 to `size` - 1 in interpolation at places (B, T, P): (B, T, size, P)."""
+    """Computes the shares of pixels 0 to `size` - 1 in interpolation at places (B, T, P): (B, T,
+    size, P).
+    """
     pixel = jnp.floor(jax.lax.stop_gradient(places))
     after = (places - pixel)[:, :, None]
     beyond = jnp.arange(size, dtype=jnp.float32)[None, None, :, None] - pixel[:, :, None]
@@ -100,29 +116,42 @@ _sampled.defvjp(lambda source, x, y: (_sampled(source, x, y), (source, x, y)), _
 
 
 def _windows(source: jax.Array) -> jax.Array:
-    """Cuts (B, C, H, W) into overlapping columns of blocks, and zeros after the last: (B, M, N, C, DOWN, WIDTH)."""
+    """Cuts (B, C, H, W) into overlapping columns of blocks, and zeros after the last: (B, M, N, C,
+    DOWN, WIDTH).
+    """
     batch, channels, height, width = source.shape
     columns, blocks = -(-width // ACROSS) + 1, -(-height // DOWN) + BLOCKS
-    padded = jnp.pad(source, [(0, 0), (0, 0), (0, blocks * DOWN - height), (0, (columns + 1) * ACROSS - width)])
+    padded = jnp.pad(
+        source, [(0, 0), (0, 0), (0, blocks * DOWN - height), (0, (columns + 1) * ACROSS - width)]
+    )
     padded = padded.reshape(batch, channels, blocks, DOWN, -1).swapaxes(1, 2)
-    return jnp.stack([padded[..., ACROSS * n:ACROSS * n + WIDTH] for n in range(columns)], 1)
+    return jnp.stack([padded[..., ACROSS * n : ACROSS * n + WIDTH] for n in range(columns)], 1)
 
 
-def _sum_over_regions(part: Callable[[Places], Any], windows: jax.Array, x: jax.Array, y: jax.Array) -> Any:
+def _sum_over_regions(
+    part: Callable[[Places], Any], windows: jax.Array, x: jax.Array, y: jax.Array
+) -> Any:
     """Returns the sum of `part(corners)` over all regions that the tile which spreads most needs.
 
-    The first region stands before the loop: in most maps it is the only one, and nothing has to be added to it.
+    The first region stands before the loop: in most maps it is the only one, and nothing has to be
+    added to it.
     corners: (B, T) int32 each, the column and the first block of one region of each tile.
     """
     sizes = ((ACROSS, WIDTH), (DOWN, BLOCKS * DOWN))
-    first = [jnp.floor(places.min(2)).astype(jnp.int32) // stride
-             for places, (stride, _) in zip((x, y), sizes, strict=True)]
-    across, down = (-(-(jnp.floor(places.max(2)).astype(jnp.int32) + 2 - stride * corner).max() // length)
-                    for places, corner, (stride, length) in zip((x, y), first, sizes, strict=True))
+    first = [
+        jnp.floor(places.min(2)).astype(jnp.int32) // stride
+        for places, (stride, _) in zip((x, y), sizes, strict=True)
+    ]
+    across, down = (
+        -(-(jnp.floor(places.max(2)).astype(jnp.int32) + 2 - stride * corner).max() // length)
+        for places, corner, (stride, length) in zip((x, y), first, sizes, strict=True)
+    )
 
     def step(number, total):  # a region beyond the source is the one of zeros
-        corners = (jnp.minimum(first[0] + WIDTH // ACROSS * (number % across), windows.shape[1] - 1),
-                   jnp.minimum(first[1] + BLOCKS * (number // across), windows.shape[2] - BLOCKS))
+        corners = (
+            jnp.minimum(first[0] + WIDTH // ACROSS * (number % across), windows.shape[1] - 1),
+            jnp.minimum(first[1] + BLOCKS * (number // across), windows.shape[2] - BLOCKS),
+        )
         return jax.tree.map(jnp.add, total, part(corners))
 
     return jax.lax.fori_loop(1, across * down, step, part(tuple(first)))
@@ -133,12 +162,16 @@ def _regions(windows: jax.Array, corners: Places) -> jax.Array:
     channels = windows.shape[3]
 
     def one(windows, column, block):
-        return jax.lax.dynamic_slice(windows, (column, block, 0, 0, 0), (1, BLOCKS, channels, DOWN, WIDTH))[0]
+        return jax.lax.dynamic_slice(
+            windows, (column, block, 0, 0, 0), (1, BLOCKS, channels, DOWN, WIDTH)
+        )[0]
 
     return jax.vmap(jax.vmap(one, (None, 0, 0)))(windows, *corners)
 
 
 def _inside(corners: Places, x: jax.Array, y: jax.Array) -> list[jax.Array]:
     """Returns places in a tile's region."""
-    return [places - (stride * corner[..., None]).astype(jnp.float32)
-            for places, corner, stride in zip((x, y), corners, (ACROSS, DOWN), strict=True)]
+    return [
+        places - (stride * corner[..., None]).astype(jnp.float32)
+        for places, corner, stride in zip((x, y), corners, (ACROSS, DOWN), strict=True)
+    ]

@@ -1,4 +1,7 @@
-"""What holds for every process of the tests, before JAX is there: 8 host devices, and how tests are shared out."""
+"""What holds for every process of the tests, before JAX is there: 8 host devices, and how tests are
+shared out.
+"""
+
 import gc
 import importlib.metadata
 import importlib.util
@@ -8,33 +11,40 @@ import sys
 
 from xdist.scheduler import LoadFileScheduling
 
-# Nearly all time goes into compiling programs that then run a few times: they are not optimised. By the environment, so
-# that processes which tests start do the same, and each flag once, so that they read the same compile cache.
+# Nearly all time goes into compiling programs that then run a few times: they are not optimised. By
+# the environment, so that processes which tests start do the same, and each flag once, so that they
+# read the same compile cache.
 FLAGS = ["--xla_force_host_platform_device_count=8"]
 if importlib.metadata.version("jaxlib").startswith("0.10."):  # an unknown flag ends a process
-    # Quick fusions, and programs in one piece: to split them for more threads than there are cores takes longer.
+    # Quick fusions, and programs in one piece: to split them for more threads than there are cores
+    # takes longer.
     FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
-os.environ["XLA_FLAGS"] = " ".join(dict.fromkeys([*FLAGS, *os.environ.get("XLA_FLAGS", "").split()]))
+os.environ["XLA_FLAGS"] = " ".join(
+    dict.fromkeys([*FLAGS, *os.environ.get("XLA_FLAGS", "").split()])
+)
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# Tracing makes many objects that live on: collecting the youngest 700 again and again took a fifteenth of all time.
+# Tracing makes many objects that live on: collecting the youngest 700 again and again took a
+# fifteenth of all time.
 gc.set_threshold(200_000, 20, 20)
 
 # No weights of whoever runs the tests, and none from a hub.
 os.environ["XDG_CACHE_HOME"] = str(pathlib.Path(__file__).parents[1] / ".cache")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-# Where each operation was called, and in which module, is written into every program; a sixth of the time of tracing.
+# Where each operation was called, and in which module, is written into every program; a sixth of
+# the time of tracing.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 os.environ.setdefault("FLAX_PROFILE", "false")
 
-# Where an environment forbids to write bytecode, each process that a test starts would compile jax's modules anew.
+# Where an environment forbids to write bytecode, each process that a test starts would compile
+# jax's modules anew.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Large packages that tests import last. The second worker begins with them, so that a new environment is compiled to
-# bytecode from both ends: side by side, both would compile the same.
+# Large packages that tests import last. The second worker begins with them, so that a new
+# environment is compiled to bytecode from both ends: side by side, both would compile the same.
 LAST = ("pandas", "scipy.optimize", "hypothesis", "tensorflow_datasets")
 
 
@@ -49,12 +59,18 @@ def pytest_configure(config):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Keeps the default tests of all systems in one process, which makes the runs that they look at once."""
+    """Keeps the default tests of all systems in one process, which makes the runs that they look at
+    once.
+    """
     if config.option.markexpr != "not slow":
         return None
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "tests/systems" if nodeid.startswith("tests/systems/") else super()._split_scope(nodeid)
+            return (
+                "tests/systems"
+                if nodeid.startswith("tests/systems/")
+                else super()._split_scope(nodeid)
+            )
 
     return Scheduling(config, log)

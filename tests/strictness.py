@@ -1,4 +1,7 @@
-"""Strictness for every test: shapes are checked, no silent promotion of ranks or dtypes; fixtures of all files."""
+"""Strictness for every test: shapes are checked, no silent promotion of ranks or dtypes; fixtures
+of all files.
+"""
+
 import ctypes
 import gc
 import os
@@ -9,7 +12,8 @@ from contextlib import nullcontext
 
 import jaxtyping
 
-# Shapes and dtypes in the signatures of public functions are checked in tests, and cost nothing outside them.
+# Shapes and dtypes in the signatures of public functions are checked in tests, and cost nothing
+# outside them.
 CHECKED = ["kpjax.heatmaps", "kpjax.geometry", "kpjax.evaluation.metrics", "kpjax.losses"]
 hook = jaxtyping.install_import_hook(CHECKED, "beartype.beartype")
 hook.__enter__()
@@ -25,9 +29,11 @@ from kpjax.training.process import forget_programs
 
 keep_freed_memory()
 SECONDS = 15.0  # of processors for a default test in CI: 5 on a fast and quiet computer
-MEMORY = 5 * 2**28  # bytes that a worker may hold when a file of tests begins; without programs it holds up to 2**30
+# bytes that a worker may hold when a file of tests begins; without programs it holds up to 2**30
+MEMORY = 5 * 2**28
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
-jax.config.update("jax_compilation_cache_dir", str(CACHE))  # to write programs of less than a second takes longer
+# to write programs of less than a second takes longer
+jax.config.update("jax_compilation_cache_dir", str(CACHE))
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
@@ -46,7 +52,9 @@ def resident_bytes():
 
 @pytest.fixture(scope="module", autouse=True)
 def room_for_programs():
-    """A worker compiles and traces more programs than a process can hold: a file of tests begins with few."""
+    """A worker compiles and traces more programs than a process can hold: a file of tests begins
+    with few.
+    """
     if not forget_programs() and resident_bytes() > MEMORY:
         jax.clear_caches()
         gc.collect()
@@ -56,24 +64,33 @@ def room_for_programs():
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
-    """In CI, a default test that computes for long fails, so that the default stays a matter of minutes."""
-    began = sum(os.times()[:4])  # with processes that have ended; no clock on the wall, which others can stop
+    """In CI, a default test that computes for long fails, so that the default stays a matter of
+    minutes.
+    """
+    # with processes that have ended; no clock on the wall, which others can stop
+    began = sum(os.times()[:4])
     result = yield
     used = sum(os.times()[:4]) - began
     if os.environ.get("CI") and used > SECONDS and item.get_closest_marker("slow") is None:
-        pytest.fail(f"it computed for {used:.1f} s, and a default test may for {SECONDS:g}: "
-                    "mark it slow or make it cheaper", pytrace=False)
+        pytest.fail(
+            f"it computed for {used:.1f} s, and a default test may for {SECONDS:g}: "
+            "mark it slow or make it cheaper",
+            pytrace=False,
+        )
     return result
 
 
 @pytest.fixture
 def close(request):
-    """close(found, expected, rtol=..., atol=...): a test that takes it is traced as one program and compared when that
-    has run, so that its many small operations are compiled at once. A module may have a TOLERANCE."""
+    """close(found, expected, rtol=..., atol=...): a test that takes it is traced as one program and
+    compared when that has run, so that its many small operations are compiled at once. A module may
+    have a TOLERANCE."""
     usual = getattr(request.module, "TOLERANCE", {"rtol": 1e-5, "atol": 1e-6})
 
     def close(found, expected, **tolerance):
-        close.comparisons.append(((found, expected), usual | tolerance, f"line {sys._getframe(1).f_lineno}"))
+        close.comparisons.append(
+            ((found, expected), usual | tolerance, f"line {sys._getframe(1).f_lineno}")
+        )
 
     close.comparisons = []
     return close
@@ -87,7 +104,9 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
 
     def traced():
-        pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames})
+        pyfuncitem.obj(
+            **{name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+        )
         return [pair for pair, _, _ in close.comparisons if has_tracers(pair)]
 
     def has_tracers(pair):
@@ -95,7 +114,9 @@ def pytest_pyfunc_call(pyfuncitem):
 
     computed = iter(jax.jit(traced)())
     for pair, tolerance, place in close.comparisons:
-        np.testing.assert_allclose(*(next(computed) if has_tracers(pair) else pair), **tolerance, err_msg=place)
+        np.testing.assert_allclose(
+            *(next(computed) if has_tracers(pair) else pair), **tolerance, err_msg=place
+        )
     return True
 
 
@@ -103,17 +124,23 @@ def pytest_pyfunc_call(pyfuncitem):
 def folders_in_one_form(request):
     """Programs of networks are traced in the plain form alone, which is the shortest.
 
-    Tests of layers compare it with those of CPUs and TPUs, and programs for a mesh take that of its devices.
+    Tests of layers compare it with those of CPUs and TPUs, and programs for a mesh take that of its
+    devices.
     """
     place = request.path.relative_to(pathlib.Path(__file__).parent).as_posix()
-    with known_platform("any") if place.startswith(("methods", "models", "papers", "systems", "lab/own")) else (
-            nullcontext()):
+    with (
+        known_platform("any")
+        if place.startswith(("methods", "models", "papers", "systems", "lab/own"))
+        else (nullcontext())
+    ):
         yield
 
 
 @pytest.fixture(scope="module")
 def symbolic_shapes_pass():
-    """Shapes in signatures are checked against numbers only, and an exported function takes batches of any size."""
+    """Shapes in signatures are checked against numbers only, and an exported function takes batches
+    of any size.
+    """
     jaxtyping.config.update("jaxtyping_disable", True)
     yield
     jaxtyping.config.update("jaxtyping_disable", False)
@@ -121,11 +148,15 @@ def symbolic_shapes_pass():
 
 @pytest.fixture(scope="module")
 def shallow_mobilenet():
-    """MobileNetV2 with 8 blocks in place of 17: one of every kind, and one that is added to its input."""
+    """MobileNetV2 with 8 blocks in place of 17: one of every kind, and one that is added to its
+    input.
+    """
     from kpjax.models import inverted_residuals  # most tests need no network
 
-    stages = tuple((*kind, 1 + (number == 1), stride)
-                   for number, (*kind, _, stride) in enumerate(inverted_residuals.STAGES))
+    stages = tuple(
+        (*kind, 1 + (number == 1), stride)
+        for number, (*kind, _, stride) in enumerate(inverted_residuals.STAGES)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(inverted_residuals, "STAGES", stages)
         yield
@@ -133,10 +164,12 @@ def shallow_mobilenet():
 
 
 def below(variable):
-    """Returns a function of a name: the file or folder below the folder that an environment variable names.
+    """Returns a function of a name: the file or folder below the folder that an environment
+    variable names.
 
     Without the variable the test is skipped.
     """
+
     def path(name):
         folder = os.environ.get(variable)
         if not folder:
@@ -147,6 +180,7 @@ def below(variable):
         if not found.exists():
             pytest.skip(f"the folder that {variable} names has no {name}")
         return found
+
     return path
 
 

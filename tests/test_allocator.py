@@ -1,4 +1,5 @@
 """The allocator keeps freed memory, in a process of its own."""
+
 import os
 import platform
 import subprocess
@@ -38,7 +39,9 @@ def test_a_command_keeps_the_memory_of_its_steps_whenever_jax_was_started():
 
 def test_an_accelerators_package_is_seen_without_starting_jax(monkeypatch):
     monkeypatch.setenv("JAX_PLATFORMS", "")
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name if name == ACCELERATORS[0] else None)
+    monkeypatch.setattr(
+        "importlib.util.find_spec", lambda name: name if name == ACCELERATORS[0] else None
+    )
     assert not only_cpu()
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert only_cpu()
@@ -47,10 +50,15 @@ def test_an_accelerators_package_is_seen_without_starting_jax(monkeypatch):
     assert only_cpu()
 
 
-@pytest.mark.parametrize(("flags", "version", "new"), [
-    ("", "0.10.2", [OPTIMISATION, CONVOLUTIONS]), ("", "0.9.0", [OPTIMISATION]),
-    ("--xla_cpu_experimental_ynn_fusion_type=", "0.10.2", [OPTIMISATION]),
-    ("--xla_backend_optimization_level=3", "0.10.2", [CONVOLUTIONS])])
+@pytest.mark.parametrize(
+    ("flags", "version", "new"),
+    [
+        ("", "0.10.2", [OPTIMISATION, CONVOLUTIONS]),
+        ("", "0.9.0", [OPTIMISATION]),
+        ("--xla_cpu_experimental_ynn_fusion_type=", "0.10.2", [OPTIMISATION]),
+        ("--xla_backend_optimization_level=3", "0.10.2", [CONVOLUTIONS]),
+    ],
+)
 def test_compiler_flags_are_set_unless_the_user_says_otherwise(monkeypatch, flags, version, new):
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
     monkeypatch.setenv("XLA_FLAGS", flags)

@@ -1,4 +1,7 @@
-"""Maps of centres and extents: encoding and decoding are each other's inverse, and a network learns them."""
+"""Maps of centres and extents: encoding and decoding are each other's inverse, and a network learns
+them.
+"""
+
 from functools import partial
 
 import jax
@@ -21,11 +24,18 @@ def examples(*animals, side=SIDE):
     """One frame with up to four animals, each (middle, extent) or None for none."""
     animals = (*animals, None, None, None, None)[:4]
     body = np.array([[-0.5, -0.2], [0.5, 0.1], [0.0, 0.2]])
-    points = [np.zeros((3, 2)) if one is None else np.array(one[0]) + one[1] * body for one in animals]
+    points = [
+        np.zeros((3, 2)) if one is None else np.array(one[0]) + one[1] * body for one in animals
+    ]
     visible = [np.full(3, one is not None) for one in animals]
     skeleton = Skeleton(tuple(f"{a} {p}" for a in range(len(animals)) for p in range(3)))
-    return arrays(np.zeros((1, side, side, 3), np.uint8), np.concatenate(points)[None], np.concatenate(visible)[None],
-                  skeleton, "frames")
+    return arrays(
+        np.zeros((1, side, side, 3), np.uint8),
+        np.concatenate(points)[None],
+        np.concatenate(visible)[None],
+        skeleton,
+        "frames",
+    )
 
 
 def perfect(targets):
@@ -39,8 +49,11 @@ def test_what_is_encoded_is_decoded():
     targets, _ = encode(examples(*wanted).examples)
     found = find(perfect(targets))
     order = np.argsort(found.extents[0, :3])
-    np.testing.assert_allclose(found.centres[0, :3][order], [one[0] for one in sorted(wanted, key=lambda a: a[1])],
-                               atol=0.15)
+    np.testing.assert_allclose(
+        found.centres[0, :3][order],
+        [one[0] for one in sorted(wanted, key=lambda a: a[1])],
+        atol=0.15,
+    )
     np.testing.assert_allclose(found.extents[0, :3][order], [5, 10, 24], rtol=1e-3)
     assert found.scores[0, 2] > 0.6
     assert found.scores[0, 3] < 0.01
@@ -57,8 +70,12 @@ def test_a_warp_moves_centres_and_extents():
     boxes = np.concatenate([points.min(1), points.max(1)], 1)
     order = np.argsort(-found.extents[0, :2])
     by_size = np.argsort(-np.ptp(points, axis=1).max(1))
-    np.testing.assert_allclose(found.centres[0, :2][order], ((boxes[:, :2] + boxes[:, 2:]) / 2)[by_size], atol=0.2)
-    np.testing.assert_allclose(found.extents[0, :2][order], np.ptp(points, axis=1).max(1)[by_size], rtol=1e-2)
+    np.testing.assert_allclose(
+        found.centres[0, :2][order], ((boxes[:, :2] + boxes[:, 2:]) / 2)[by_size], atol=0.2
+    )
+    np.testing.assert_allclose(
+        found.extents[0, :2][order], np.ptp(points, axis=1).max(1)[by_size], rtol=1e-2
+    )
 
 
 def test_animals_outside_the_image_and_single_points_say_little():

@@ -1,4 +1,5 @@
 """The documentation's commands parse, its pages exist, and every public name is documented."""
+
 import ast
 import importlib
 import pathlib
@@ -23,7 +24,8 @@ from kpjax.systems.system import OWN
 pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "reference" not in page.parts]
-DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")  # also finds the helpers of tests/lab
+# also finds the helpers of tests/lab
+DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")
 untrained_run = importlib.import_module("own_runs").untrained_run
 
 
@@ -32,11 +34,14 @@ def test_commands_of_the_pages_parse(page):
     found = DOCS["commands"](page)
     assert found
     for words in found:
-        command, arguments = DOCS["name_of"](words), words[4 if words[0] == "python" else 2:]
+        command, arguments = DOCS["name_of"](words), words[4 if words[0] == "python" else 2 :]
         if command == "train":
             system, _ = system_and_flags(arguments)
             assert system in NEEDS
-            assert {*typed_flags(arguments)} <= {*flat(own_system(system).presets[OWN]), *Shared.__dataclass_fields__}
+            assert {*typed_flags(arguments)} <= {
+                *flat(own_system(system).presets[OWN]),
+                *Shared.__dataclass_fields__,
+            }
         elif command == "side_by_side":
             parse(SideBySide, arguments, prog="python")
         elif command == "render":
@@ -47,20 +52,24 @@ def test_commands_of_the_pages_parse(page):
 
 @pytest.mark.parametrize("name", DOCS["TUTORIALS"])
 def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch, capsys):
-    """All that comes before the first step: settings are chosen from the stand-ins, flags and variants are known.
+    """All that comes before the first step: settings are chosen from the stand-ins, flags and
+    variants are known.
 
     Networks of earlier commands are untrained. docs/run.py runs the commands themselves.
     """
     monkeypatch.chdir(tmp_path)
     DOCS["TUTORIALS"][name](tmp_path, 0)
     trained = set()
-    for program, command, *arguments in DOCS["commands"](f"tutorials/{name}"):  # python, -m, ... for a clone's
+    # python, -m, ... for a clone's
+    for program, command, *arguments in DOCS["commands"](f"tutorials/{name}"):
         runs = [word for word in arguments if word.startswith("runs/")]
         assert {str(tmp_path / pathlib.Path(run).parent) for run in runs} <= trained
         if (program, command) != ("kpjax", "train"):
             continue
         for run in runs:
-            taught = read_project(tmp_path / {"incremental": "old_labels", "adaptation": "people"}[name])
+            taught = read_project(
+                tmp_path / {"incremental": "old_labels", "adaptation": "people"}[name]
+            )
             shutil.copytree(untrained_run(tmp_path / "untrained", taught.skeleton, 64), run)
         read = read_command(own_system(arguments[0]), [OWN, *arguments[1:]])
         trained |= {str(read.folder / variant) for variant in read.variants}
@@ -73,11 +82,20 @@ def test_every_public_name_is_documented():
     silent = []
     for path in (ROOT / "kpjax").rglob("*.py"):
         module = ast.parse(path.read_text(encoding="utf-8"))
-        known = [*([] if path.name == "__init__.py" else [module]), *(
-            node for node in module.body if isinstance(node, ast.FunctionDef | ast.ClassDef)
-            and not node.name.startswith("_"))]
-        silent += [f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'module')}" for node in known
-                   if not ast.get_docstring(node)]
+        known = [
+            *([] if path.name == "__init__.py" else [module]),
+            *(
+                node
+                for node in module.body
+                if isinstance(node, ast.FunctionDef | ast.ClassDef)
+                and not node.name.startswith("_")
+            ),
+        ]
+        silent += [
+            f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'module')}"
+            for node in known
+            if not ast.get_docstring(node)
+        ]
     assert not silent
 
 
@@ -87,7 +105,12 @@ def slug(heading):
 
 
 def test_links_between_pages_lead_somewhere():
-    documents = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "experiments").glob("**/*.md"), *PAGES]
+    documents = [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *(ROOT / "experiments").glob("**/*.md"),
+        *PAGES,
+    ]
     for page in documents:
         for link in re.findall(r"(?<!!)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
             path, _, anchor = link.partition("#")
@@ -103,7 +126,7 @@ def test_links_between_pages_lead_somewhere():
 
 def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
     text = (ROOT / "docs" / "own" / "csv.md").read_text(encoding="utf-8")
-    skeleton, = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
+    (skeleton,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)
     for number, table in enumerate(re.findall(r"```text\n(image.*?)```", text, re.DOTALL)):
         folder = tmp_path / str(number)
         folder.mkdir()

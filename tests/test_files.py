@@ -1,4 +1,5 @@
 """Files and folders are written whole or not at all, by either kind of path."""
+
 import os
 import pathlib
 
@@ -56,7 +57,11 @@ def test_what_fails_leaves_the_old_content_and_nothing_else(folder, monkeypatch)
     path = write_json(folder / "a.json", {"value": 1})
     with pytest.raises(UnicodeEncodeError):
         write_text(path, "half \ud800")
-    monkeypatch.setattr(os, "fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    monkeypatch.setattr(
+        os,
+        "fsync",
+        lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")),
+    )
     with pytest.raises(InputError, match=r"a\.json: cannot be written: No space left on device; "):
         write_json(path, {"value": 2})
     assert read_json(path) == {"value": 1}
@@ -66,7 +71,9 @@ def test_what_fails_leaves_the_old_content_and_nothing_else(folder, monkeypatch)
 def test_what_the_disc_refuses_is_one_line_that_names_the_path(folder):
     (folder / "file").write_text("")
     for act in (write_json, lambda path, _: make_folder(path)):
-        with pytest.raises(InputError, match=r"file/a/b: cannot be written: Not a directory; free some space"):
+        with pytest.raises(
+            InputError, match=r"file/a/b: cannot be written: Not a directory; free some space"
+        ):
             act(folder / "file" / "a" / "b", {})
     (folder / "taken" / "inside").mkdir(parents=True)
     with pytest.raises(InputError, match="taken: cannot be written: Is a directory"):
@@ -83,11 +90,25 @@ def test_json_is_strict_and_broken_json_is_named(folder):
         read_json(folder / "b.json")
 
 
-@pytest.mark.parametrize("error", [KeyError("images"), RecursionError("deep"), OverflowError("10**400"), EOFError(),
-                                   OSError(13, "Permission denied"), Exception("two\nlines"), ImportError("no tables")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        KeyError("images"),
+        RecursionError("deep"),
+        OverflowError("10**400"),
+        EOFError(),
+        OSError(13, "Permission denied"),
+        Exception("two\nlines"),
+        ImportError("no tables"),
+    ],
+)
 def test_whatever_a_parser_raises_is_one_line_that_names_the_file(error, monkeypatch):
-    with pytest.raises(InputError, match=rf"^a\.h5: cannot be read \({type(error).__name__}.*\); mend$"
-                       ), foreign("a.h5", "mend"):
+    with (
+        pytest.raises(
+            InputError, match=rf"^a\.h5: cannot be read \({type(error).__name__}.*\); mend$"
+        ),
+        foreign("a.h5", "mend"),
+    ):
         raise error
     for ours in (InputError("a line"), RunError("a line"), MemoryError()):
         with pytest.raises(type(ours)), foreign("a.h5"):

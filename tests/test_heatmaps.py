@@ -1,4 +1,7 @@
-"""Heatmaps: rendering against a plain numpy renderer, decoders against their theory, codecs against themselves."""
+"""Heatmaps: rendering against a plain numpy renderer, decoders against their theory, codecs against
+themselves.
+"""
+
 import functools
 
 import jax
@@ -14,11 +17,15 @@ from kpjax.structures import Example
 close = np.testing.assert_allclose
 dark = jax.jit(heatmaps.decode_dark, static_argnames="blur")
 bumps = jax.jit(heatmaps.gaussian_bumps, static_argnums=(1, 2), static_argnames="window")
-targets_of = jax.jit(heatmaps.gaussian_targets, static_argnames=("image_size", "heatmap_size", "sigma", "keep"))
+targets_of = jax.jit(
+    heatmaps.gaussian_targets, static_argnames=("image_size", "heatmap_size", "sigma", "keep")
+)
 
 
 def rendered(centres, size, sigma, reach):
-    """A renderer with loops: exp(-r^2 / 2 sigma^2) where both distances to the nearest cell are within reach."""
+    """A renderer with loops: exp(-r^2 / 2 sigma^2) where both distances to the nearest cell are
+    within reach.
+    """
     height, width = size
     out = np.zeros((height, width, len(centres)))
     for k, (x, y) in enumerate(centres):
@@ -33,8 +40,19 @@ def rendered(centres, size, sigma, reach):
 def examples(keypoints, visible=None, side=64):
     """A batch of one."""
     keypoints = jnp.asarray(keypoints, jnp.float32)[None]
-    visible = jnp.ones(keypoints.shape[:-1]) if visible is None else jnp.asarray(visible, jnp.float32)[None]
-    return Example(jnp.zeros((1, side, side, 3)), keypoints, visible, jnp.ones(1), jnp.eye(3)[None], jnp.zeros(1, int))
+    visible = (
+        jnp.ones(keypoints.shape[:-1])
+        if visible is None
+        else jnp.asarray(visible, jnp.float32)[None]
+    )
+    return Example(
+        jnp.zeros((1, side, side, 3)),
+        keypoints,
+        visible,
+        jnp.ones(1),
+        jnp.eye(3)[None],
+        jnp.zeros(1, int),
+    )
 
 
 def one_map(rows):
@@ -55,7 +73,9 @@ def test_bumps_equal_a_plain_renderer(window):
 def test_targets_are_empty_and_weightless_where_nothing_is_labelled():
     keypoints = jnp.array([(20.0, 20.0), (jnp.nan, jnp.inf), (-30.0, 5.0), (500.0, 5.0)])
     visible = jnp.array([1.0, 0.0, 1.0, 1.0])
-    targets, weights = targets_of(keypoints, visible, image_size=(64, 64), heatmap_size=(16, 16), sigma=1.0)
+    targets, weights = targets_of(
+        keypoints, visible, image_size=(64, 64), heatmap_size=(16, 16), sigma=1.0
+    )
     close(weights, [1, 0, 0, 0])
     assert not np.any(targets[..., 1:])
     assert targets[5, 5, 0] == 1
@@ -64,13 +84,20 @@ def test_targets_are_empty_and_weightless_where_nothing_is_labelled():
 # Decoding
 
 
-PLACES = np.stack(np.meshgrid(*[np.arange(-0.5, 12.51, 0.25)] * 2), -1).reshape(1, -1, 2)  # of a frame of 13 cells
+# of a frame of 13 cells
+PLACES = np.stack(np.meshgrid(*[np.arange(-0.5, 12.51, 0.25)] * 2), -1).reshape(1, -1, 2)
 
 
-@pytest.mark.parametrize(("decode", "largest"), [
-    (heatmaps.decode_dark, 0.01), (functools.partial(heatmaps.decode_dark, blur=False), 1e-3),
-    (functools.partial(heatmaps.decode_dark, sigma=1.0), 0.02),
-    (functools.partial(heatmaps.decode_dark, sigma=2.5), 0.02), (heatmaps.decode_quarter_offset, 0.251)])
+@pytest.mark.parametrize(
+    ("decode", "largest"),
+    [
+        (heatmaps.decode_dark, 0.01),
+        (functools.partial(heatmaps.decode_dark, blur=False), 1e-3),
+        (functools.partial(heatmaps.decode_dark, sigma=1.0), 0.02),
+        (functools.partial(heatmaps.decode_dark, sigma=2.5), 0.02),
+        (heatmaps.decode_quarter_offset, 0.251),
+    ],
+)
 def test_every_place_of_the_frame_is_found(decode, largest):
     """Also within half a cell of the border, and for maps of another sigma than DARK is told."""
     drawn = bumps(jnp.asarray(PLACES, jnp.float32), (13, 13), 1.5, window=None)
@@ -78,10 +105,13 @@ def test_every_place_of_the_frame_is_found(decode, largest):
 
 
 def test_the_official_quarter_offset_takes_no_step_at_the_border():
-    drawn = bumps(jnp.array([[[1.2, 5.3], [2.2, 5.3], [5.3, 11.8], [5.3, 12.1]]]), (13, 13), 1.5, window=None)
+    drawn = bumps(
+        jnp.array([[[1.2, 5.3], [2.2, 5.3], [5.3, 11.8], [5.3, 12.1]]]), (13, 13), 1.5, window=None
+    )
     found, _ = heatmaps.decode_quarter_offset(drawn, official=True)
     close(found[0], [(1, 5), (2.25, 5.25), (5, 12), (5, 12)])
-    close(heatmaps.decode_quarter_offset(drawn - 2, official=True)[0], found)  # values are compared as they are
+    # values are compared as they are
+    close(heatmaps.decode_quarter_offset(drawn - 2, official=True)[0], found)
 
 
 def test_decoders_stay_at_the_maximum_where_a_step_has_no_meaning():
@@ -94,7 +124,9 @@ def test_decoders_stay_at_the_maximum_where_a_step_has_no_meaning():
 
 
 def test_the_step_of_dark_is_bounded():
-    """A slope across the maximum with hardly a curvature: the step of the official code leaves the map."""
+    """A slope across the maximum with hardly a curvature: the step of the official code leaves the
+    map.
+    """
     along = np.full(20, 0.5)
     along[7:12] = 0.9995, 0.9, 1.0, 0.999, 0.9995
     across = np.exp(-np.square(np.arange(20) - 9.0) / 8)
@@ -105,8 +137,10 @@ def test_the_step_of_dark_is_bounded():
 def test_dark_blurs_as_opencv():
     """The kernel of 11 cells for sigma 2 that OpenCV derives, on a map that is no Gaussian."""
     rows, columns = np.mgrid[:16, :16]
-    map_ = np.exp(-((columns - 8.0) ** 2 + 0.5 * (rows - 8.0) ** 2) / 9) + 0.02 * np.cos(rows * columns)
-    kernel = np.exp(-np.arange(-5, 6) ** 2 / 8)
+    map_ = np.exp(-((columns - 8.0) ** 2 + 0.5 * (rows - 8.0) ** 2) / 9) + 0.02 * np.cos(
+        rows * columns
+    )
+    kernel = np.exp(-(np.arange(-5, 6) ** 2) / 8)
     kernel /= kernel.sum()
     blurred = map_
     for axis in (0, 1):
@@ -119,7 +153,12 @@ def test_dark_blurs_as_opencv():
     assert np.abs(found - dark(one_map(map_), blur=False)[0]).max() > 0.01
 
 
-DECODERS = [heatmaps.decode_argmax, heatmaps.decode_quarter_offset, heatmaps.decode_dark, heatmaps.decode_soft_argmax]
+DECODERS = [
+    heatmaps.decode_argmax,
+    heatmaps.decode_quarter_offset,
+    heatmaps.decode_dark,
+    heatmaps.decode_soft_argmax,
+]
 
 
 @pytest.mark.parametrize("decode", DECODERS)
@@ -141,14 +180,21 @@ KEYPOINTS = np.random.default_rng(0).uniform(-0.5, 61.5, (40, 2))  # those that 
 
 
 @pytest.mark.parametrize("grid", ["index", "half_pixel"])
-@pytest.mark.parametrize(("decoder", "rounded", "bound"), [
-    (heatmaps.decode_argmax, True, 2.0),  # half a cell of 4 pixels
-    (heatmaps.decode_argmax, False, 2.0),
-    (heatmaps.decode_quarter_offset, False, 1.0),  # within half a cell, the quarter leaves a quarter
-    (functools.partial(heatmaps.decode_dark, blur=False), False, 1e-2),
-    (functools.partial(heatmaps.decode_soft_argmax, temperature=0.02), False, 2.0)])
+@pytest.mark.parametrize(
+    ("decoder", "rounded", "bound"),
+    [
+        (heatmaps.decode_argmax, True, 2.0),  # half a cell of 4 pixels
+        (heatmaps.decode_argmax, False, 2.0),
+        # within half a cell, the quarter leaves a quarter
+        (heatmaps.decode_quarter_offset, False, 1.0),
+        (functools.partial(heatmaps.decode_dark, blur=False), False, 1e-2),
+        (functools.partial(heatmaps.decode_soft_argmax, temperature=0.02), False, 2.0),
+    ],
+)
 def test_round_trip_within_the_theoretical_error(grid, decoder, rounded, bound):
-    made = heatmaps.codec(image_size=64, heatmap_size=16, sigma=1.0, grid=grid, decoder=decoder, rounded=rounded)
+    made = heatmaps.codec(
+        image_size=64, heatmap_size=16, sigma=1.0, grid=grid, decoder=decoder, rounded=rounded
+    )
 
     @jax.jit
     def round_trip(example):
@@ -168,14 +214,31 @@ def test_the_two_grids_differ_by_what_they_say():
     close(half_pixel.decode(cell)[0][0, 0], (13.5, 21.5), rtol=1e-6)
 
 
-@pytest.mark.parametrize(("sizes", "words"), [
-    ({"image_size": 32, "heatmap_size": 5}, r"heatmap_size: \(5, 5\) does not divide an image of \(32, 32\)"),
-    ({"image_size": 16, "heatmap_size": 0}, "heatmap_size"),
-    ({"image_size": (32, 32), "heatmap_size": (8, 16)}, "strides 4 and 2"),
-    ({"image_size": 32, "heatmap_size": 8, "sigma": 0.0}, r"sigma: 0\.0; give a positive number"),
-    ({"image_size": 32, "heatmap_size": 8, "grid": "half"}, "grid: 'half' is unknown; give index or half_pixel"),
-    ({"image_size": 32, "heatmap_size": 8, "keep": "all"}, "keep: 'all' is unknown; give centre or window")])
+@pytest.mark.parametrize(
+    ("sizes", "words"),
+    [
+        (
+            {"image_size": 32, "heatmap_size": 5},
+            r"heatmap_size: \(5, 5\) does not divide an image of \(32, 32\)",
+        ),
+        ({"image_size": 16, "heatmap_size": 0}, "heatmap_size"),
+        ({"image_size": (32, 32), "heatmap_size": (8, 16)}, "strides 4 and 2"),
+        (
+            {"image_size": 32, "heatmap_size": 8, "sigma": 0.0},
+            r"sigma: 0\.0; give a positive number",
+        ),
+        (
+            {"image_size": 32, "heatmap_size": 8, "grid": "half"},
+            "grid: 'half' is unknown; give index or half_pixel",
+        ),
+        (
+            {"image_size": 32, "heatmap_size": 8, "keep": "all"},
+            "keep: 'all' is unknown; give centre or window",
+        ),
+    ],
+)
 def test_impossible_sizes_and_unknown_names_are_refused(sizes, words, monkeypatch):
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)  # refuses them before, in tests
+    # refuses them before, in tests
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InputError, match=words):
         heatmaps.codec(**{"sigma": 1.0} | sizes).encode(examples(KEYPOINTS))

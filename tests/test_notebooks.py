@@ -1,4 +1,5 @@
 """The notebooks: cell by cell as they stand, in this process, with few steps."""
+
 import json
 import os
 import pathlib
@@ -8,11 +9,28 @@ import pytest
 from kpjax.lab.program import main
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "docs" / "notebooks"
-TINY = ["--size", "32", "--widths", "4", "4", "8", "--head-width", "4", "--batch-size", "16", "--feature-width", "8",
-        "--evaluations", "1", "--warm-start-steps", "1"]
+TINY = [
+    "--size",
+    "32",
+    "--widths",
+    "4",
+    "4",
+    "8",
+    "--head-width",
+    "4",
+    "--batch-size",
+    "16",
+    "--feature-width",
+    "8",
+    "--evaluations",
+    "1",
+    "--warm-start-steps",
+    "1",
+]
 SMALL = {  # what replaces a notebook's own values, where a cell sets them
     "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": [*TINY[2:], "--variants", "supervised_warped"]},
-    "ablation": {"STEPS": 2, "BATCH": 8}}
+    "ablation": {"STEPS": 2, "BATCH": 8},
+}
 
 
 def cells(name):
@@ -23,7 +41,10 @@ def cells(name):
 
 @pytest.fixture
 def executed(tmp_path, monkeypatch):
-    """Executes a notebook and returns its names. Commands run in this process, which has compiled their programs."""
+    """Executes a notebook and returns its names.
+
+    Commands run in this process, which has compiled their programs.
+    """
     monkeypatch.chdir(tmp_path)
 
     def command(*words):
@@ -57,15 +78,23 @@ def test_own_data(executed, capsys):
 @pytest.mark.slow
 def test_ablation(executed):
     names = executed("ablation")
-    assert {*names["OBJECTIVES"], "source only", "source only, random colours"} == set(names["results"])
+    assert {*names["OBJECTIVES"], "source only", "source only, random colours"} == set(
+        names["results"]
+    )
     assert all(0 <= share <= 1 for shares in names["results"].values() for share in shares)
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_notebook_is_stored_with_its_outputs(name):
-    """All cells were executed in order, without an error, and a picture is there; the file stays small."""
+    """All cells were executed in order, without an error, and a picture is there; the file stays
+    small.
+    """
     path = NOTEBOOKS / f"{name}.ipynb"
-    code = [cell for cell in json.loads(path.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    code = [
+        cell
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if cell["cell_type"] == "code"
+    ]
     assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell["outputs"]]
     assert not [output for output in outputs if output["output_type"] == "error"]

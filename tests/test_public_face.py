@@ -1,4 +1,7 @@
-"""The public face: every exported name is there and costs nothing before it is used, and README's example runs."""
+"""The public face: every exported name is there and costs nothing before it is used, and README's
+example runs.
+"""
+
 import importlib
 import os
 import pathlib
@@ -28,28 +31,36 @@ def test_importing_the_packages_imports_no_jax():
     code = f"import sys, {', '.join(PACKAGES)}; print(sorted({{'jax', 'flax', 'optax', 'numpy'}} & set(sys.modules)))"
     code += "; import os; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     without = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=without)
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=without
+    )
     assert answer.stdout.split() == ["[]", "3"]  # XLA's banner about slow compiling is off
 
 
 @pytest.mark.slow
 def test_nothing_that_only_published_data_need_is_imported():
     """Extras and groups of a clone: tfds brings pyarrow, and with it a sixth of an environment."""
-    code = ("import importlib, pkgutil, sys, kpjax.lab.commands.train, data.figures, data.dsprites\n"
-            "for entry in pkgutil.iter_modules(kpjax.lab.commands.__path__, 'kpjax.lab.commands.'):\n"
-            "    importlib.import_module(entry.name)\n"
-            "for system in kpjax.lab.commands.train.NEEDS:\n"
-            "    importlib.import_module(f'kpjax.lab.own.{system}')\n"
-            "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
-            "set(sys.modules)))")
-    answer = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        "import importlib, pkgutil, sys, kpjax.lab.commands.train, data.figures, data.dsprites\n"
+        "for entry in pkgutil.iter_modules(kpjax.lab.commands.__path__, 'kpjax.lab.commands.'):\n"
+        "    importlib.import_module(entry.name)\n"
+        "for system in kpjax.lab.commands.train.NEEDS:\n"
+        "    importlib.import_module(f'kpjax.lab.own.{system}')\n"
+        "print(sorted({'tensorflow_datasets', 'pyarrow', 'chex', 'pandas', 'sleap_io', 'sklearn'} & "
+        "set(sys.modules)))"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert answer.stdout.strip() == "[]"
 
 
 # README's example
 
 ROOT = pathlib.Path(__file__).parents[1]
-(EXAMPLE,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+(EXAMPLE,) = re.findall(
+    r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S
+)
 
 
 def test_the_example_has_five_imports_at_most():
@@ -61,7 +72,9 @@ def test_the_example_runs():
     names = {}
     exec(compile(EXAMPLE, "README.md", "exec"), names)
     assert names["state"].step == 1
-    assert {"loss/total", "loss/supervised", "loss/target_false", "loss/target_truth"} <= set(names["metrics"])
+    assert {"loss/total", "loss/supervised", "loss/target_false", "loss/target_truth"} <= set(
+        names["metrics"]
+    )
     keypoints = names["prediction"].keypoints
     assert keypoints.shape == (4, 3, 2)
     assert np.isfinite(keypoints).all()
@@ -69,7 +82,9 @@ def test_the_example_runs():
 
 @pytest.mark.slow
 def test_regda_runs_on_two_folders(tmp_path, monkeypatch):
-    example, = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs/composing.md").read_text("utf-8"), re.M | re.S)
+    (example,) = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs/composing.md").read_text("utf-8"), re.M | re.S
+    )
     monkeypatch.chdir(tmp_path)
     rows = ["image,keypoint,x,y"]
     for folder in ("labelled", "unlabelled"):
@@ -77,7 +92,9 @@ def test_regda_runs_on_two_folders(tmp_path, monkeypatch):
         for number in range(8):
             noise = np.random.default_rng(number).integers(0, 255, (40, 60, 3), np.uint8)
             Image.fromarray(noise).save(f"{folder}/{number}.png")
-            rows += [f"{number}.png,{point},{10 + number},20" for point in ("nose", "tail")] * (folder == "labelled")
+            rows += [f"{number}.png,{point},{10 + number},20" for point in ("nose", "tail")] * (
+                folder == "labelled"
+            )
     pathlib.Path("labelled/labels.csv").write_text("\n".join(rows) + "\n")
     names = {}
     exec(compile(example, "composing.md", "exec"), names)

@@ -1,4 +1,5 @@
 """Sampling by products equals sampling by gathers, in value and gradient."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,25 +11,39 @@ from kpjax.tiled_sampling import WHOLE, sample_by_products
 
 BATCH = 2
 DRAWS = {
-    "affine": random_maps.draw_affine(degrees=180.0, scale=(0.4, 2.0), shift=0.2, shear_degrees=30.0),
-    "homography": random_maps.draw_homography(0.45), "square crop": random_maps.draw_square_crop((0.1, 1.0))}
+    "affine": random_maps.draw_affine(
+        degrees=180.0, scale=(0.4, 2.0), shift=0.2, shear_degrees=30.0
+    ),
+    "homography": random_maps.draw_homography(0.45),
+    "square crop": random_maps.draw_square_crop((0.1, 1.0)),
+}
 
 
 def by_gathers(images, x, y):
     """The four pixels around each place, as `geometry.sample` takes them on other platforms."""
-    column, row = (jnp.clip(jnp.floor(jax.lax.stop_gradient(place)).astype(jnp.int32), 0, side - 2)
-                   for place, side in ((x, images.shape[2]), (y, images.shape[1])))
-    right, lower = (x - column.astype(jnp.float32))[..., None], (y - row.astype(jnp.float32))[..., None]
+    column, row = (
+        jnp.clip(jnp.floor(jax.lax.stop_gradient(place)).astype(jnp.int32), 0, side - 2)
+        for place, side in ((x, images.shape[2]), (y, images.shape[1]))
+    )
+    right, lower = (
+        (x - column.astype(jnp.float32))[..., None],
+        (y - row.astype(jnp.float32))[..., None],
+    )
 
     def tap(down, across):
-        return jax.vmap(lambda image, row, column: image[row, column])(images, row + down, column + across)
+        return jax.vmap(lambda image, row, column: image[row, column])(
+            images, row + down, column + across
+        )
 
-    return ((1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1))
-            + lower * ((1 - right) * tap(1, 0) + right * tap(1, 1)))
+    return (1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1)) + lower * (
+        (1 - right) * tap(1, 0) + right * tap(1, 1)
+    )
 
 
 def drawn(draw, key, source, size):
-    """Origins in a source of some size of the pixels of a result, clipped to it: x and y (BATCH, *size)."""
+    """Origins in a source of some size of the pixels of a result, clipped to it: x and y (BATCH,
+    *size).
+    """
     maps = jax.vmap(lambda key: draw(key, source))(jax.random.split(key, BATCH))
     grid = geometry.pixel_grid(*size) * (jnp.float32(source[1]) / size[1])
     places = geometry.move_points(geometry.invert(maps), grid).reshape(BATCH, *size, 2)
@@ -47,20 +62,28 @@ def normal(*shape):
 @pytest.mark.parametrize("kind", sorted(DRAWS))
 @pytest.mark.parametrize(("source", "size"), [((100, 100), (40, 33)), ((20, 20), (24, 17))])
 def test_every_map_of_a_family_samples_the_same(kind, source, size):
-    assert (max(source) > WHOLE) == (source[0] == 100)  # both forms of the source: cut into regions, and whole
+    # both forms of the source: cut into regions, and whole
+    assert (max(source) > WHOLE) == (source[0] == 100)
     images = normal(*source, 2)
     places = jax.jit(lambda key: drawn(DRAWS[kind], key, source, size))
-    assert max(difference(images, *places(key)) for key in jax.random.split(jax.random.key(1), 4)) < 1e-5
+    assert (
+        max(difference(images, *places(key)) for key in jax.random.split(jax.random.key(1), 4))
+        < 1e-5
+    )
 
 
 @pytest.mark.parametrize("source", [(90, 110), (30, 20)])
 def test_gradients_are_the_same(source):
     images, pull = normal(*source, 3), normal(35, 40, 3)
     places = jax.jit(lambda key: drawn(DRAWS["affine"], key, source, (35, 40)))(jax.random.key(2))
-    ours, theirs = (jax.jit(lambda *given, form=form: jax.vjp(form, *given)[1](pull))(images, *places)
-                    for form in (sample_by_products, by_gathers))
-    inside = [(place > 0) & (place < side - 1) for place, side in zip(map(np.asarray, places), source[::-1],
-                                                                      strict=True)]
+    ours, theirs = (
+        jax.jit(lambda *given, form=form: jax.vjp(form, *given)[1](pull))(images, *places)
+        for form in (sample_by_products, by_gathers)
+    )
+    inside = [
+        (place > 0) & (place < side - 1)
+        for place, side in zip(map(np.asarray, places), source[::-1], strict=True)
+    ]
     for one, other, counts in zip(ours, theirs, (True, *inside), strict=True):
         np.testing.assert_allclose(np.where(counts, one, 0), np.where(counts, other, 0), atol=2e-5)
 

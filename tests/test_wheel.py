@@ -1,4 +1,5 @@
 """An installed wheel: it holds the library, the systems and the laboratory, and needs no clone."""
+
 import os
 import re
 import subprocess
@@ -27,8 +28,14 @@ def installed(tmp_path_factory):
 def run(installed, folder, program, *arguments):
     """Runs a program in another folder, with the wheel alone beside the installed dependencies."""
     environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONSAFEPATH": "1"}
-    return subprocess.run([sys.executable, *program, *arguments], cwd=folder, env=environment, text=True,
-                          capture_output=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, *program, *arguments],
+        cwd=folder,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=300,
+    )
 
 
 def script(installed):
@@ -39,9 +46,17 @@ def script(installed):
 
 
 def test_a_wheel_owns_one_top_level_package(installed):
-    assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {"kpjax"}
-    for path in ("py.typed", "methods/__init__.pyi", "systems/regda/paper.txt", "systems/reports/report.css",
-                 "systems/incremental/protocols/figures.json", "lab/out/suggest/page.html"):
+    assert {path.name for path in installed.iterdir() if not path.name.endswith(".dist-info")} == {
+        "kpjax"
+    }
+    for path in (
+        "py.typed",
+        "methods/__init__.pyi",
+        "systems/regda/paper.txt",
+        "systems/reports/report.css",
+        "systems/incremental/protocols/figures.json",
+        "lab/out/suggest/page.html",
+    ):
         assert (installed / "kpjax" / path).is_file()
     assert not list(installed.rglob("experiments"))
 

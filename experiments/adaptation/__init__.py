@@ -1,4 +1,5 @@
-"""Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category, without labels.
+"""Frozen-core adaptation (Sanchez and Tzimiropoulos, NeurIPS 2019): landmarks of a new category,
+without labels.
 
 Command   python -m experiments.adaptation demo               (2 CPU cores, renders its own data)
           python -m experiments.adaptation demo --core-background patches --workdir elsewhere     (another core)
@@ -7,6 +8,7 @@ Command   python -m experiments.adaptation demo               (2 CPU cores, rend
           python -m experiments.adaptation mpii_mafl --perceptual vgg19.safetensors --seeds 3                (one GPU)
 Expected  the tables in experiments/adaptation/results.md; the paper's numbers stand beside ours in every report
 """
+
 import functools
 from dataclasses import replace
 
@@ -18,59 +20,144 @@ from kpjax.systems.adaptation import checked
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.configs import changed
 
-MAFL = changed(Config("faces, CelebA and MAFL; one GPU"), core_uncounted_keypoints=("pelvis", "thorax"),
-               fit="celeba/mafl_train", test="celeba/mafl_test", extra=1)
+MAFL = changed(
+    Config("faces, CelebA and MAFL; one GPU"),
+    core_uncounted_keypoints=("pelvis", "thorax"),
+    fit="celeba/mafl_train",
+    test="celeba/mafl_test",
+    extra=1,
+)
 ALIKE = replace(MAFL, core_kept_by="mpii_mafl")
 FACES = changed(
-    SYNTHETIC, target="youtube_faces/train", test="youtube_faces/test", target_transform="landmark_crop",
-    target_side=80, target_tightness=40, test_transform="landmark_crop", test_tightness=25, shown=0.83,
-    core_background="patches", median_length=True, labelled_images=(10, 50))
-LEEDS = {"core": "lspet/train", "core_test": "lspet/test", "core_transform": "person_crop",
-         "core_crop_smallest": 100.0, "core_unused_keypoints": ("pelvis", "thorax"), "core_pck_threshold": 0.2,
-         "core_pck_over": "box"}
+    SYNTHETIC,
+    target="youtube_faces/train",
+    test="youtube_faces/test",
+    target_transform="landmark_crop",
+    target_side=80,
+    target_tightness=40,
+    test_transform="landmark_crop",
+    test_tightness=25,
+    shown=0.83,
+    core_background="patches",
+    median_length=True,
+    labelled_images=(10, 50),
+)
+LEEDS = {
+    "core": "lspet/train",
+    "core_test": "lspet/test",
+    "core_transform": "person_crop",
+    "core_crop_smallest": 100.0,
+    "core_unused_keypoints": ("pelvis", "thorax"),
+    "core_pck_threshold": 0.2,
+    "core_pck_over": "box",
+}
 PUBLISHED = {"core": "", "core_test": "", "core_epochs": 0}
 FLIES = changed(
-    SYNTHETIC, network=MobileNetV2(padding="tensorflow"), normalisation="symmetric", core_kept=(), target="flies/first",
-    test="flies/second", lengths="object", median_length=True, decay_to="start", steps=1000, labelled_images=(10, 50))
+    SYNTHETIC,
+    network=MobileNetV2(padding="tensorflow"),
+    normalisation="symmetric",
+    core_kept=(),
+    target="flies/first",
+    test="flies/second",
+    lengths="object",
+    median_length=True,
+    decay_to="start",
+    steps=1000,
+    labelled_images=(10, 50),
+)
 PRESETS: dict[str, Config] = {
     "demo": changed(SYNTHETIC, network=MobileNetV2(), steps=500, core_epoch_steps=25),
     "figures_faces": changed(
-        FACES, summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores"),
+        FACES,
+        summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores",
+    ),
     "lspet_faces": changed(
-        FACES, summary="68 points of faces in videos, from a core for people; random features; 2 cores",
-        **LEEDS, core_epoch_steps=600),
+        FACES,
+        summary="68 points of faces in videos, from a core for people; random features; 2 cores",
+        **LEEDS,
+        core_epoch_steps=600,
+    ),
     "faces_cores": changed(
-        FACES, **PUBLISHED, summary="68 points of faces in videos, from published weights: --weights NAME; 2 cores",
-        core_kept=(), network=MobileNetV2(), steps=500, core_epoch_steps=25),
+        FACES,
+        **PUBLISHED,
+        summary="68 points of faces in videos, from published weights: --weights NAME; 2 cores",
+        core_kept=(),
+        network=MobileNetV2(),
+        steps=500,
+        core_epoch_steps=25,
+    ),
     "flies_pose": changed(
-        FLIES, **PUBLISHED, summary="13 points of flies in a clip, from a published network of human pose; 2 cores",
-        weights="movenet_lightning.google"),
+        FLIES,
+        **PUBLISHED,
+        summary="13 points of flies in a clip, from a published network of human pose; 2 cores",
+        weights="movenet_lightning.google",
+    ),
     "flies_imagenet": changed(
-        FLIES, **PUBLISHED, summary="the same, from ImageNet's weights; 2 cores", weights="mobilenet_v2.google_in1k"),
-    "flies_learnt": changed(FLIES, **LEEDS, summary="the same, from a core trained on athletes; 2 cores"),
+        FLIES,
+        **PUBLISHED,
+        summary="the same, from ImageNet's weights; 2 cores",
+        weights="mobilenet_v2.google_in1k",
+    ),
+    "flies_learnt": changed(
+        FLIES, **LEEDS, summary="the same, from a core trained on athletes; 2 cores"
+    ),
     "mpii_mafl": MAFL,
     "mpii_aflw": changed(
-        ALIKE, summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU", fit="aflw/train",
-        test="aflw/test", training_kept_by="mpii_mafl"),
+        ALIKE,
+        summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU",
+        fit="aflw/train",
+        test="aflw/test",
+        training_kept_by="mpii_mafl",
+    ),
     "mpii_ls3d": changed(
-        ALIKE, summary="68 points of faces in all poses, LS3D-W, by what was trained on CelebA; one GPU",
-        fit="w300_lp/train", test="ls3d/test", training_kept_by="mpii_mafl"),
+        ALIKE,
+        summary="68 points of faces in all poses, LS3D-W, by what was trained on CelebA; one GPU",
+        fit="w300_lp/train",
+        test="ls3d/test",
+        training_kept_by="mpii_mafl",
+    ),
     "mpii_zappos": changed(
-        ALIKE, summary="shoes, UT Zappos50K, without annotation; one GPU", target="ut_zappos50k/train", fit="",
-        test="ut_zappos50k/test", target_transform="letterbox", test_transform="letterbox", target_side=128, shown=1.0,
-        lengths="none"),
+        ALIKE,
+        summary="shoes, UT Zappos50K, without annotation; one GPU",
+        target="ut_zappos50k/train",
+        fit="",
+        test="ut_zappos50k/test",
+        target_transform="letterbox",
+        test_transform="letterbox",
+        target_side=128,
+        shown=1.0,
+        lengths="none",
+    ),
     "mpii_cats": changed(
-        ALIKE, summary="heads of cats, the CAT dataset; one GPU", target="cats/train", fit="cats/train",
-        test="cats/test", labelled_images=(1, 5, 10, 100, 500, 1000)),
+        ALIKE,
+        summary="heads of cats, the CAT dataset; one GPU",
+        target="cats/train",
+        fit="cats/train",
+        test="cats/test",
+        labelled_images=(1, 5, 10, 100, 500, 1000),
+    ),
     "mpii_bbc": changed(
-        ALIKE, summary="signers, BBC-Pose; the paper's core knows faces: --core w300_lp/train --core-test '' "
-        "--core-transform landmark_crop; one GPU", target="bbc_pose/train", fit="bbc_pose/train", test="bbc_pose/test",
-        target_transform="margin_crop", test_transform="window_crop", target_side=128, shown=0.9, lengths="object",
-        labelled_images=(1, 5, 10, 100, 500, 1000)),
+        ALIKE,
+        summary="signers, BBC-Pose; the paper's core knows faces: --core w300_lp/train --core-test '' "
+        "--core-transform landmark_crop; one GPU",
+        target="bbc_pose/train",
+        fit="bbc_pose/train",
+        test="bbc_pose/test",
+        target_transform="margin_crop",
+        test_transform="window_crop",
+        target_side=128,
+        shown=0.9,
+        lengths="object",
+        labelled_images=(1, 5, 10, 100, 500, 1000),
+    ),
 }
 
 SYSTEM = adaptation.SYSTEM._replace(
-    presets=PRESETS, keypoints=skeleton_of,
+    presets=PRESETS,
+    keypoints=skeleton_of,
     open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)),
-    train=functools.partial(adaptation.train, core_of=functools.partial(
-        adaptation.trained_core, open_images=open_core_images)))
+    train=functools.partial(
+        adaptation.train,
+        core_of=functools.partial(adaptation.trained_core, open_images=open_core_images),
+    ),
+)

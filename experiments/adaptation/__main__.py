@@ -1,4 +1,5 @@
 """`python -m experiments.adaptation PRESET`."""
+
 from experiments.adaptation import SYSTEM
 from kpjax.systems.command_line import main
 

@@ -1,4 +1,7 @@
-"""Opens the images that presets of frozen-core adaptation name: rendered ones, and sets of `python -m data`."""
+"""Opens the images that presets of frozen-core adaptation name: rendered ones, and sets of `python
+-m data`.
+"""
+
 import functools
 from pathlib import Path
 
@@ -21,11 +24,14 @@ RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)
 
 
 def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
-    """Opens the images of one seed, kept for the next run on the same; rendered ones and `target_images` depend on it.
+    """Opens the images of one seed, kept for the next run on the same; rendered ones and
+    `target_images` depend on it.
 
-    A tuning seed is tested on the images for tuning of the set whose labels the regressors are fitted on.
+    A tuning seed is tested on the images for tuning of the set whose labels the regressors are
+    fitted on.
 
-    Raises InputError for an unknown set, for more images than there are, and for an image both adapted to and tested.
+    Raises InputError for an unknown set, for more images than there are, and for an image both
+    adapted to and tested.
     """
     if not (data.rendered or data.target_images):
         seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else 0
@@ -42,7 +48,9 @@ def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
         test = render(side, data.test_images, first=data.training_images)
     else:
         prepared = functools.partial(_prepared, data_dir=data_dir)
-        target = prepared(data.target, transform(data.target_transform, data.target_side, data.target_tightness))
+        target = prepared(
+            data.target, transform(data.target_transform, data.target_side, data.target_tightness)
+        )
         square = transform(data.test_transform, side, data.test_tightness)
         fit, tested = data.fit or data.target, _tested(data.test, data.fit or data.target, seed)
         fit, test = (prepared(name, square) for name in (fit, tested))
@@ -56,41 +64,61 @@ def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
         numbers = sources.labelled_subset(target, count=data.target_images, seed=seed).labelled
         target = sources.subset(target, numbers, f"{target.name}, {len(numbers)} images")
         chosen = sources.identities(target) or tuple(map(str, numbers))
-    return with_turns(sources.without_labels(target), fit, test, side, once=once)._replace(chosen=chosen)
+    return with_turns(sources.without_labels(target), fit, test, side, once=once)._replace(
+        chosen=chosen
+    )
 
 
 def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source, Source | None]:
-    """Opens the images that the core is trained and, if the config names any, tested on; raises as `open_images`."""
+    """Opens the images that the core is trained and, if the config names any, tested on; raises as
+    `open_images`.
+    """
     core, data = config.core, config.data
     if core.core.startswith(RENDERED):
-        render = functools.partial(_rendered, core.core, seed, core.core_background, data.image_size)
-        return (render(core.core_images),
-                render(core.core_test_images, first=core.core_images) if core.core_test else None)
+        render = functools.partial(
+            _rendered, core.core, seed, core.core_background, data.image_size
+        )
+        return (
+            render(core.core_images),
+            render(core.core_test_images, first=core.core_images) if core.core_test else None,
+        )
     square = core.square(data.image_size, data.test_tightness)
     larger = core.larger(data.image_size)
     tested = core.core_test and _tested(core.core_test, core.core, seed)
     learnt = without_split(core.core, tested)
-    train, test = (name and decoded_once(_prepared(name, square, data_dir=data_dir))
-                   for name, square in ((learnt, larger[0] if larger else square), (tested, square)))
-    return tuple(sources.without_keypoints(source, core.core_unused_keypoints) if source else None
-                 for source in (train, test))
+    train, test = (
+        name and decoded_once(_prepared(name, square, data_dir=data_dir))
+        for name, square in ((learnt, larger[0] if larger else square), (tested, square))
+    )
+    return tuple(
+        sources.without_keypoints(source, core.core_unused_keypoints) if source else None
+        for source in (train, test)
+    )
 
 
 def _tested(test: str, learnt: str, seed: int) -> str:
-    """Returns the split that a seed is tested on: for a tuning seed that for tuning of the set with labels."""
+    """Returns the split that a seed is tested on: for a tuning seed that for tuning of the set with
+    labels.
+    """
     return tuning_split(learnt) if seed in TUNING_SEEDS else test
 
 
-def _rendered(name: str, seed: int, background: str, side: int, count: int, first: int = 0) -> Source:
+def _rendered(
+    name: str, seed: int, background: str, side: int, count: int, first: int = 0
+) -> Source:
     category = name.removeprefix(RENDERED)
     if category not in CATEGORIES:
         raise InputError(name, f"there are {RENDERED_SETS}")
-    return render_category(CATEGORIES[category], count, seed, side, background=background, first=first)
+    return render_category(
+        CATEGORIES[category], count, seed, side, background=background, first=first
+    )
 
 
 def _prepared(name: str, square: Transform, *, data_dir: Path) -> TfdsSource:
     dataset, _, split = name.partition("/")
     if not split:
-        raise InputError(f"{name or 'no data'}: name a prepared set and its split, such as youtube_faces/train, or one "
-                         f"of {RENDERED_SETS}")
+        raise InputError(
+            f"{name or 'no data'}: name a prepared set and its split, such as youtube_faces/train, or one "
+            f"of {RENDERED_SETS}"
+        )
     return open_source(dataset, split, data_dir=data_dir, transform=square)

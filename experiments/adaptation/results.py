@@ -1,21 +1,53 @@
-"""What pages show of frozen-core adaptation's measured numbers: `experiments.measure.render` says how to read it."""
-PAIRS = (*(f"flies_pose/adapted - flies_imagenet/{other}" for other in ("random_core", "adapted")),
-         *(f"flies_learnt/adapted - {other}" for other in ("flies_imagenet/random_core", "finetuned", "scratch")))
-FLIES = ("flies_pose/adapted", "flies_imagenet/adapted", "flies_imagenet/random_core",
-         *(f"flies_learnt/{variant}" for variant in ("adapted", "finetuned", "scratch")))
+"""What pages show of frozen-core adaptation's measured numbers: `experiments.measure.render` says
+how to read it.
+"""
+
+PAIRS = (
+    *(f"flies_pose/adapted - flies_imagenet/{other}" for other in ("random_core", "adapted")),
+    *(
+        f"flies_learnt/adapted - {other}"
+        for other in ("flies_imagenet/random_core", "finetuned", "scratch")
+    ),
+)
+FLIES = (
+    "flies_pose/adapted",
+    "flies_imagenet/adapted",
+    "flies_imagenet/random_core",
+    *(f"flies_learnt/{variant}" for variant in ("adapted", "finetuned", "scratch")),
+)
 TABLES = {
-    "headline": ("", (*FLIES, *PAIRS, "demo/adapted - random_core", "demo/adapted - scratch"),
-                 ("forward/50", "backward/all")),
-    "others": ("demo", ("adapted", "random_core", "scratch", *FLIES), (
-        "forward/10", "mean_landmarks/10", "forward/all", "mean_landmarks/all", "void")),
-    "paper": ("", (
-        *(f"{preset}/{variant}" for preset in ("mpii_mafl", "mpii_aflw", "mpii_ls3d", "mpii_zappos", "mpii_cats")
-          for variant in ("scratch", "finetuned", "random_core", "adapted")),
-        *(f"mpii_aflw core_epoch={epoch}/adapted" for epoch in (1, 5, 10)),
-        *(f"mpii_aflw target_images={count}/adapted" for count in (10, 100, 1000))),
-        ("forward/10", "forward/all", "backward/10", "backward/all", "consistency"))}
+    "headline": (
+        "",
+        (*FLIES, *PAIRS, "demo/adapted - random_core", "demo/adapted - scratch"),
+        ("forward/50", "backward/all"),
+    ),
+    "others": (
+        "demo",
+        ("adapted", "random_core", "scratch", *FLIES),
+        ("forward/10", "mean_landmarks/10", "forward/all", "mean_landmarks/all", "void"),
+    ),
+    "paper": (
+        "",
+        (
+            *(
+                f"{preset}/{variant}"
+                for preset in ("mpii_mafl", "mpii_aflw", "mpii_ls3d", "mpii_zappos", "mpii_cats")
+                for variant in ("scratch", "finetuned", "random_core", "adapted")
+            ),
+            *(f"mpii_aflw core_epoch={epoch}/adapted" for epoch in (1, 5, 10)),
+            *(f"mpii_aflw target_images={count}/adapted" for count in (10, 100, 1000)),
+        ),
+        ("forward/10", "forward/all", "backward/10", "backward/all", "consistency"),
+    ),
+}
 CLAIMS = tuple(
-    (f"{where} adapted core's {way} error is below that of {title}", (f"mpii_aflw/adapted - {name}", f"{way}/all"),
-     f"{preset}/adapted - {name}", f"{way}/all") for preset, where in (("demo", "An"), ("flies_learnt", "On flies an"))
+    (
+        f"{where} adapted core's {way} error is below that of {title}",
+        (f"mpii_aflw/adapted - {name}", f"{way}/all"),
+        f"{preset}/adapted - {name}",
+        f"{way}/all",
+    )
+    for preset, where in (("demo", "An"), ("flies_learnt", "On flies an"))
     for name, title in (("scratch", "training from scratch"), ("finetuned", "fine-tuning"))
-    for way in ("backward", "forward"))
+    for way in ("backward", "forward")
+)

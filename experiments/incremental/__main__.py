@@ -1,4 +1,5 @@
 """`python -m experiments.incremental PRESET`."""
+
 from experiments.incremental import SYSTEM
 from kpjax.systems.command_line import main
 

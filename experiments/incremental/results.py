@@ -1,22 +1,75 @@
-"""What pages show of incremental learning's measured numbers: `experiments.measure.render` says how to read it."""
+"""What pages show of incremental learning's measured numbers: `experiments.measure.render` says how
+to read it.
+"""
+
 GAINS = ("kamp_rerendered - ksd_only", "kamp_rerendered - self_training")
 POINTS = ("ksd_only", "self_training", "kamp_rerendered", *GAINS)
 TABLES = {
-    "headline": ("demo", (
-        "finetune", "ewc", "cpr", "lwf", "ksd_only", "self_training", "kamp", "kamp_rerendered", "joint",
-        "kamp - ksd_only", *GAINS), ("aaa", "at", "triples/pck")),
-    "others": ("limbs", (*POINTS, "limbs ksd_only=0.3/ksd_only - limbs/self_training", "demo/kamp", *(
-        f"faces/{line}" for line in ("kamp", *POINTS, "kamp_rerendered - kamp"))), (
-        "aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher", "association/left_out")),
-    "paper": (("mpii", "atrw", "cephalometric_2023", "chest"), (
-        "finetune", "lwf", "ewc", "mas", "rw", "afec", "cpr", "ksd_only", "self_training", "ka_only", "random_triples",
-        "kamp", "kamp_rerendered", "joint"), ("aaa", "a_mre"))}
+    "headline": (
+        "demo",
+        (
+            "finetune",
+            "ewc",
+            "cpr",
+            "lwf",
+            "ksd_only",
+            "self_training",
+            "kamp",
+            "kamp_rerendered",
+            "joint",
+            "kamp - ksd_only",
+            *GAINS,
+        ),
+        ("aaa", "at", "triples/pck"),
+    ),
+    "others": (
+        "limbs",
+        (
+            *POINTS,
+            "limbs ksd_only=0.3/ksd_only - limbs/self_training",
+            "demo/kamp",
+            *(f"faces/{line}" for line in ("kamp", *POINTS, "kamp_rerendered - kamp")),
+        ),
+        (
+            "aaa",
+            "at",
+            "triples/pck",
+            "a_mre",
+            "association/ka_net",
+            "association/teacher",
+            "association/left_out",
+        ),
+    ),
+    "paper": (
+        ("mpii", "atrw", "cephalometric_2023", "chest"),
+        (
+            "finetune",
+            "lwf",
+            "ewc",
+            "mas",
+            "rw",
+            "afec",
+            "cpr",
+            "ksd_only",
+            "self_training",
+            "ka_only",
+            "random_triples",
+            "kamp",
+            "kamp_rerendered",
+            "joint",
+        ),
+        ("aaa", "a_mre"),
+    ),
+}
 CLAIMS = tuple(
-    (says, (f"mpii/{line}", "aaa"), f"{preset}/{line}", "aaa", "", "association/left_out") for preset, line, says in (
+    (says, (f"mpii/{line}", "aaa"), f"{preset}/{line}", "aaa", "", "association/left_out")
+    for preset, line, says in (
         ("demo", "cpr - finetune", "A penalty is above fine-tuning"),
         ("demo", "lwf - finetune", "Distillation across channels is above fine-tuning"),
         ("demo", "ksd_only - cpr", "Spatial distillation is above the penalty"),
         ("demo", "ksd_only - lwf", "Spatial distillation is above that across channels"),
         ("demo", "kamp - ksd_only", "KAMP is above spatial distillation"),
         ("faces", "kamp - ksd_only", "The same on faces"),
-        ("demo", "joint - kamp", "Training on all labels at once is above KAMP")))
+        ("demo", "joint - kamp", "Training on all labels at once is above KAMP"),
+    )
+)

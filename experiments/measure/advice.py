@@ -1,8 +1,10 @@
 """What we would run, by what a person has: pages show it between `<!-- advice -->` markers.
 
-A line is a measured gain of a method over a control in a table of a room. What we would run follows from it: the method
-where the interval lies above zero, else the control, which is the cheaper explanation.
+A line is a measured gain of a method over a control in a table of a room. What we would run follows
+from it: the method where the interval lies above zero, else the control, which is the cheaper
+explanation.
 """
+
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -24,24 +26,59 @@ class Advice(NamedTuple):
 
 FEW, OTHER = "a handful of labels", "labels of one kind of images"
 ADVICE = (
-    Advice(FEW, "tongues in ultrasound, 50 labels, other speakers", "semi_supervised",
-           "tongue/supervised_warped_averaged - supervised_warped"),
-    Advice(FEW, "rendered people, 20 labels, random weights", "semi_supervised",
-           "people/pl_warped - supervised_warped_twice"),
-    Advice(OTHER, "tongues: adults on one machine, children on another", "regda",
-           "tongue_machines/teacher_adaptation - source_only_views_long", "target/pck"),
-    Advice(OTHER, "athletes in other colours, a short training", "regda",
-           "lspet_colours/teacher_adaptation - source_only_augmented_mse_long", "target/pck"),
-    Advice("the same, labels and old images gone", "tongues: another machine", "regda",
-           "tongue_machines/source_free_views - source_only_views_long", "target/pck"),
-    Advice("videos without labels", "two flies, halves of a clip", "pyramids", "flies_part/pyramids - image_moments",
-           "rmse/flat"),
-    Advice("a network for another category", "two flies, points read by fifty labels", "adaptation",
-           "flies_pose/adapted - flies_imagenet/random_core", "forward/50"))
+    Advice(
+        FEW,
+        "tongues in ultrasound, 50 labels, other speakers",
+        "semi_supervised",
+        "tongue/supervised_warped_averaged - supervised_warped",
+    ),
+    Advice(
+        FEW,
+        "rendered people, 20 labels, random weights",
+        "semi_supervised",
+        "people/pl_warped - supervised_warped_twice",
+    ),
+    Advice(
+        OTHER,
+        "tongues: adults on one machine, children on another",
+        "regda",
+        "tongue_machines/teacher_adaptation - source_only_views_long",
+        "target/pck",
+    ),
+    Advice(
+        OTHER,
+        "athletes in other colours, a short training",
+        "regda",
+        "lspet_colours/teacher_adaptation - source_only_augmented_mse_long",
+        "target/pck",
+    ),
+    Advice(
+        "the same, labels and old images gone",
+        "tongues: another machine",
+        "regda",
+        "tongue_machines/source_free_views - source_only_views_long",
+        "target/pck",
+    ),
+    Advice(
+        "videos without labels",
+        "two flies, halves of a clip",
+        "pyramids",
+        "flies_part/pyramids - image_moments",
+        "rmse/flat",
+    ),
+    Advice(
+        "a network for another category",
+        "two flies, points read by fifty labels",
+        "adaptation",
+        "flies_pose/adapted - flies_imagenet/random_core",
+        "forward/50",
+    ),
+)
 
 
 def advice_text(page: Path, rooms: Mapping[str, Room]) -> str:
-    """Returns a line for each piece of advice: the gain of a method over its control, positive where it helps.
+    """Returns a line for each piece of advice: the gain of a method over its control, positive
+    where it helps.
 
     page: any; the lines have no links. Raises InputError where a line was not run.
     """
@@ -51,9 +88,31 @@ def advice_text(page: Path, rooms: Mapping[str, Room]) -> str:
         if not cell.pairs():
             raise InputError(f"advice on {one.images}: {one.line} of {one.room} was not run")
         method, control = one.line.rpartition(" - ")[::2]
-        seconds = [[number.seconds for number in side if number.seconds] for side in (cell.values, cell.others)]
-        lines.append([one.problem, one.images, f"`{method}` over `{control}`", cell.gain_text(),
-                      " / ".join(f"{sum(known) / len(known):,.0f}" for known in seconds if known),
-                      f"`{(method if cell.helps() == 'yes' else control).rpartition('/')[2]}`"])
-    return markdown(["what you have", "measured on", "method over its control", "gain [95 % interval]",
-                     "training of either, s", "what we would run"], lines) + "\n"
+        seconds = [
+            [number.seconds for number in side if number.seconds]
+            for side in (cell.values, cell.others)
+        ]
+        lines.append(
+            [
+                one.problem,
+                one.images,
+                f"`{method}` over `{control}`",
+                cell.gain_text(),
+                " / ".join(f"{sum(known) / len(known):,.0f}" for known in seconds if known),
+                f"`{(method if cell.helps() == 'yes' else control).rpartition('/')[2]}`",
+            ]
+        )
+    return (
+        markdown(
+            [
+                "what you have",
+                "measured on",
+                "method over its control",
+                "gain [95 % interval]",
+                "training of either, s",
+                "what we would run",
+            ],
+            lines,
+        )
+        + "\n"
+    )

@@ -7,9 +7,10 @@
     ... rendered ...
     <!-- end -->
 
-A cell is the mean over seeds with its deviation, or a difference over pairs of equal seeds with its 95 % interval; what
-the paper prints stands behind it.
+A cell is the mean over seeds with its deviation, or a difference over pairs of equal seeds with its
+95 % interval; what the paper prints stands behind it.
 """
+
 import ast
 import importlib
 import os
@@ -31,16 +32,30 @@ from kpjax.systems.system import System
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|claims|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
-ABOUT = {  # of each system, in the order of pages: what a person has, and its publication in Markdown
-    "regda": ("labels in one domain, images of another",
-              "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)"),
-    "semi_supervised": ("a handful of labels, many images", "*Semi-supervised Keypoint Localization* (ICLR 2021)"),
-    "incremental": ("an old model, and new keypoints without the old data",
-                    "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)"),
-    "pyramids": ("videos without labels",
-                 "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)"),
-    "adaptation": ("a network for another category", "Frozen-core adaptation: *Object Landmark Discovery through "
-                   "Unsupervised Adaptation* (NeurIPS 2019)")}
+# of each system, in the order of pages: what a person has, and its publication in Markdown
+ABOUT = {
+    "regda": (
+        "labels in one domain, images of another",
+        "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)",
+    ),
+    "semi_supervised": (
+        "a handful of labels, many images",
+        "*Semi-supervised Keypoint Localization* (ICLR 2021)",
+    ),
+    "incremental": (
+        "an old model, and new keypoints without the old data",
+        "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)",
+    ),
+    "pyramids": (
+        "videos without labels",
+        "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)",
+    ),
+    "adaptation": (
+        "a network for another category",
+        "Frozen-core adaptation: *Object Landmark Discovery through "
+        "Unsupervised Adaptation* (NeurIPS 2019)",
+    ),
+}
 ANSWERS = ("yes", "no", "open", "not tested", "not run")  # whether a method helps, or a claim holds
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}
 
@@ -55,25 +70,47 @@ class Metric(NamedTuple):
 
 
 METRICS = {
-    "target/pck": Metric("target PCK, %", 100), "target/mae": Metric("target error", decimals=3, lower=True),
+    "target/pck": Metric("target PCK, %", 100),
+    "target/mae": Metric("target error", decimals=3, lower=True),
     "target/pck_batchwise/all": Metric("target PCK as the authors count, %", 100),
-    "test/pck": Metric("PCK, %", 100), "test/nme": Metric("mean error, % of the reference length", 100, 2, True),
+    "test/pck": Metric("PCK, %", 100),
+    "test/nme": Metric("mean error, % of the reference length", 100, 2, True),
     "test/contour": Metric("distance of contours, % of the reference length", 100, 2, True),
-    "labelled/left_to_learn": Metric("error left on labelled images, % of empty maps", 100, lower=True),
+    "labelled/left_to_learn": Metric(
+        "error left on labelled images, % of empty maps", 100, lower=True
+    ),
     "test/sc_over_ln_k": Metric("semantic consistency, % of chance", 100, lower=True),
-    "aaa": Metric("AAA, %", 100), "at": Metric("AT, %", 100),
-    "a_mre": Metric("A-MRE", decimals=2, lower=True), "triples/pck": Metric("old points of triples, %", 100),
+    "aaa": Metric("AAA, %", 100),
+    "at": Metric("AT, %", 100),
+    "a_mre": Metric("A-MRE", decimals=2, lower=True),
+    "triples/pck": Metric("old points of triples, %", 100),
     "rmse/flat": Metric("error, px", decimals=2, lower=True),
     "rmse/level1": Metric("first level, px", decimals=2, lower=True),
-    "rmse/level2": Metric("second level, px", decimals=2, lower=True), "action/accuracy": Metric("actions, %", 100),
-    **{f"units/pixels_per_image/{level}": Metric(heading, decimals=2, lower=True) for level, heading in (
-        ("flat", "error, px of an image's joints together"), ("level1", "first level"), ("level2", "second level"))},
-    **{f"{way}/{count}": Metric(f"{name} at {count} labels, %", lower=True)
-       for way, name in (("forward", "forward error"), ("backward", "backward error"),
-                         ("mean_landmarks", "error of the mean")) for count in (10, 50, "all")},
-    "association/ka_net": Metric("KA-Net, %", 100), "association/teacher": Metric("its teacher, %", 100),
+    "rmse/level2": Metric("second level, px", decimals=2, lower=True),
+    "action/accuracy": Metric("actions, %", 100),
+    **{
+        f"units/pixels_per_image/{level}": Metric(heading, decimals=2, lower=True)
+        for level, heading in (
+            ("flat", "error, px of an image's joints together"),
+            ("level1", "first level"),
+            ("level2", "second level"),
+        )
+    },
+    **{
+        f"{way}/{count}": Metric(f"{name} at {count} labels, %", lower=True)
+        for way, name in (
+            ("forward", "forward error"),
+            ("backward", "backward error"),
+            ("mean_landmarks", "error of the mean"),
+        )
+        for count in (10, 50, "all")
+    },
+    "association/ka_net": Metric("KA-Net, %", 100),
+    "association/teacher": Metric("its teacher, %", 100),
     "association/left_out": Metric("triples left out, %", 100, 0, True),
-    "consistency": Metric("consistency, px", decimals=2, lower=True), "void": Metric("collapsed, %", 100, 0, True)}
+    "consistency": Metric("consistency, px", decimals=2, lower=True),
+    "void": Metric("collapsed, %", 100, 0, True),
+}
 
 
 class Run(NamedTuple):
@@ -87,8 +124,9 @@ class Run(NamedTuple):
 class Table(NamedTuple):
     """What a page shows.
 
-    A line is a variant, or "one - other" for a difference over pairs of equal seeds. "preset/variant" names another
-    preset than the table's, "preset field=value/variant" its settings, too; what is subtracted inherits them.
+    A line is a variant, or "one - other" for a difference over pairs of equal seeds.
+    "preset/variant" names another preset than the table's, "preset field=value/variant" its
+    settings, too; what is subtracted inherits them.
     """
 
     preset: str | tuple[str, ...]  # of all lines that name no other; several have columns each
@@ -103,19 +141,28 @@ class Table(NamedTuple):
 
     def runs(self) -> list[Run]:
         """Returns all that is shown, each once."""
-        return list(dict.fromkeys(run for preset, _ in self.columns for line in self.lines
-                                  for run in runs_of(line, preset)))
+        return list(
+            dict.fromkeys(
+                run
+                for preset, _ in self.columns
+                for line in self.lines
+                for run in runs_of(line, preset)
+            )
+        )
 
 
 class Claim(NamedTuple):
-    """What a paper says of two of its rows, and the difference that tests it here: it holds where that is a gain."""
+    """What a paper says of two of its rows, and the difference that tests it here: it holds where
+    that is a gain.
+    """
 
     says: str
     paper: tuple[str, str]  # its line, "preset/one - other", and its metric
     line: str  # ours, likewise
     metric: str
     reason: str = ""  # what was tested where it does not hold
-    left_out: str = ""  # a metric of the first row: where it is 1 for all seeds, the tested part taught nothing
+    #: a metric of the first row: where it is 1 for all seeds, the tested part taught nothing
+    left_out: str = ""
 
 
 def runs_of(line: str, preset: str) -> list[Run]:
@@ -130,13 +177,16 @@ def runs_of(line: str, preset: str) -> list[Run]:
 
 def settings_of(run: Run) -> dict[str, Any]:
     """Returns the settings of a run by name, as values."""
+
     def value(text: str) -> Any:
         try:
             return ast.literal_eval(text)
         except (SyntaxError, ValueError):
             return text
 
-    return {name: value(text) for name, _, text in (one.partition("=") for one in run.settings.split())}
+    return {
+        name: value(text) for name, _, text in (one.partition("=") for one in run.settings.split())
+    }
 
 
 class Room(NamedTuple):
@@ -161,24 +211,48 @@ class Room(NamedTuple):
 
     def shown(self) -> set[tuple[str, ...]]:
         """Returns preset, settings, variant and metric of all that its tables show."""
-        return {(*self.stored(run), metric) for table in self.tables.values() for run in table.runs()
-                for metric in table.metrics}
+        return {
+            (*self.stored(run), metric)
+            for table in self.tables.values()
+            for run in table.runs()
+            for metric in table.metrics
+        }
 
     def stored(self, run: Run) -> Run:
         """Returns a run as `results.csv` names it: without settings that are the preset's own."""
-        own = flat(self.system.presets[run.preset]) if self.system and run.preset in self.system.presets else {}
-        return run._replace(settings=settings_text({
-            name: value for name, value in settings_of(run).items() if name not in own or own[name] != value}))
+        own = (
+            flat(self.system.presets[run.preset])
+            if self.system and run.preset in self.system.presets
+            else {}
+        )
+        return run._replace(
+            settings=settings_text(
+                {
+                    name: value
+                    for name, value in settings_of(run).items()
+                    if name not in own or own[name] != value
+                }
+            )
+        )
 
     def fields(self, run: Run) -> dict[str, Any]:
-        """Returns the fields of a run's config by name, as a paper's numbers are looked up; {} without a system."""
+        """Returns the fields of a run's config by name, as a paper's numbers are looked up; {}
+        without a system.
+        """
         presets = self.system.presets if self.system else {}
         return flat(presets[run.preset]) | settings_of(run) if run.preset in presets else {}
 
     def title(self, line: str) -> str:
-        """Returns a line as a table shows it: methods in bold, controls and upper bounds named as such."""
+        """Returns a line as a table shows it: methods in bold, controls and upper bounds named as
+        such.
+        """
         place, _, name = line.rpartition("/")
-        if line in self.titles or not self.system or " - " in line or name not in self.system.variants:
+        if (
+            line in self.titles
+            or not self.system
+            or " - " in line
+            or name not in self.system.variants
+        ):
             return self.titles.get(line, line)
         kind = self.system.variants[name].kind
         shown = f"**{name}**" if kind == "method" else name + KINDS.get(kind, "")
@@ -187,13 +261,24 @@ class Room(NamedTuple):
 
 def room_of(path: Path) -> Room:
     """Reads the tables and the numbers of a room."""
-    module = importlib.import_module(".".join(("experiments", *path.relative_to(EXPERIMENTS).parts, "results")))
+    module = importlib.import_module(
+        ".".join(("experiments", *path.relative_to(EXPERIMENTS).parts, "results"))
+    )
     named = {name: Metric(*metric) for name, metric in getattr(module, "METRICS", {}).items()}
     claims = [Claim(*claim) for claim in getattr(module, "CLAIMS", ())]
     tables = {name: Table(*table) for name, table in module.TABLES.items()}
     if claims:
-        tables["claims"] = Table("", [one.line for one in claims], list(dict.fromkeys(one.metric for one in claims)))
-    return Room(path, tables, claims, METRICS | named, getattr(module, "TITLES", {}), by_run(read_results(path)))
+        tables["claims"] = Table(
+            "", [one.line for one in claims], list(dict.fromkeys(one.metric for one in claims))
+        )
+    return Room(
+        path,
+        tables,
+        claims,
+        METRICS | named,
+        getattr(module, "TITLES", {}),
+        by_run(read_results(path)),
+    )
 
 
 def rooms() -> dict[str, Room]:
@@ -219,18 +304,29 @@ class Cell(NamedTuple):
     def pairs(self) -> list[float]:
         """Returns differences over equal seeds on computers of one kind."""
         other = {(one.seed, one.device): one.value for one in self.others or ()}
-        return [one.value - other[one.seed, one.device] for one in self.values if (one.seed, one.device) in other]
+        return [
+            one.value - other[one.seed, one.device]
+            for one in self.values
+            if (one.seed, one.device) in other
+        ]
 
     def text(self) -> str:
         """Returns what a table shows, or "not run"."""
-        values, decimals = [self.metric.factor * value for value in self.shown()], self.metric.decimals
+        values, decimals = (
+            [self.metric.factor * value for value in self.shown()],
+            self.metric.decimals,
+        )
         if self.others is not None or not values:
             return difference_text(values, len(values), decimals=decimals)
         return cell_text(Summary(tuple(values)), Column("", decimals=decimals))
 
     def gains(self) -> list[float]:
-        """Returns differences over equal seeds in the table's unit, above zero where they are for the better."""
-        return [(-1 if self.metric.lower else 1) * self.metric.factor * value for value in self.pairs()]
+        """Returns differences over equal seeds in the table's unit, above zero where they are for
+        the better.
+        """
+        return [
+            (-1 if self.metric.lower else 1) * self.metric.factor * value for value in self.pairs()
+        ]
 
     def gain(self) -> Difference | None:
         """Returns the mean of the gains with its interval; None for fewer than two seeds."""
@@ -243,51 +339,99 @@ class Cell(NamedTuple):
             return "not run"
         name, _, unit = self.metric.heading.partition(", ")
         gains = difference_text(self.gains(), len(self.pairs()), decimals=self.metric.decimals)
-        return f"{gains} points of {name}" if unit == "%" else " ".join(filter(None, (gains, unit, f"({name})")))
+        return (
+            f"{gains} points of {name}"
+            if unit == "%"
+            else " ".join(filter(None, (gains, unit, f"({name})")))
+        )
 
     def helps(self) -> str:
-        """Returns "yes" where the gain's interval lies above zero, "no" below, else "open"; "not run" without runs."""
+        """Returns "yes" where the gain's interval lies above zero, "no" below, else "open"; "not
+        run" without runs.
+        """
         if not self.pairs():
             return "not run"
         found = self.gain()
-        return "yes" if found and found.low > 0 else "no" if found and found.high < 0 else "open"  # nan: open
+        # nan: open
+        return "yes" if found and found.low > 0 else "no" if found and found.high < 0 else "open"
 
 
 def cell_of(room: Room, line: str, preset: str, metric: str) -> Cell:
-    """Returns the numbers in a place of a table. Raises KeyError for a metric that no table describes."""
-    one, *other = (room.numbers.get((*room.stored(run), metric), ()) for run in runs_of(line, preset))
+    """Returns the numbers in a place of a table.
+
+    Raises KeyError for a metric that no table describes.
+    """
+    one, *other = (
+        room.numbers.get((*room.stored(run), metric), ()) for run in runs_of(line, preset)
+    )
     return Cell(room.metrics[metric], one, other[0] if other else None)
 
 
-def table_text(room: Room, table: Table, *, fields: Callable[[Run], Mapping[str, Any]] | None = None,
-               source: bool = True) -> str:
+def table_text(
+    room: Room,
+    table: Table,
+    *,
+    fields: Callable[[Run], Mapping[str, Any]] | None = None,
+    source: bool = True,
+) -> str:
     """Returns a table in Markdown.
 
-    fields: of a run's config, by which the paper's numbers are looked up; the presets' if None. source: whether a line
-    below says where the numbers are from.
+    fields: of a run's config, by which the paper's numbers are looked up; the presets' if None.
+    source: whether a line below says where the numbers are from.
     """
+
     def shown(line: str, preset: str, metric: str, cell: Cell) -> str:
         run, *others = runs_of(line, preset)
         known = {} if others else (fields or room.fields)(run)
         found = paper_numbers(room.name, **known | run._asdict()) if known else {}
-        text = "" if not cell.shown() and any(other.shown() for other in cells[line]) else cell.text()
-        if isinstance(table.preset, str) and 0 < len(cell.shown()) < (seeds := len(cells[line][0].shown())):
+        text = (
+            "" if not cell.shown() and any(other.shown() for other in cells[line]) else cell.text()
+        )
+        if isinstance(table.preset, str) and 0 < len(cell.shown()) < (
+            seeds := len(cells[line][0].shown())
+        ):
             text += f" ({len(cell.shown())} of {seeds})"
-        return f"{text} (paper {found[metric]:.{max(cell.metric.decimals, 2)}f})" if metric in found else text
+        return (
+            f"{text} (paper {found[metric]:.{max(cell.metric.decimals, 2)}f})"
+            if metric in found
+            else text
+        )
 
     columns = table.columns
     cells = {line: [cell_of(room, line, *column) for column in columns] for line in table.lines}
-    seconds = {line: [one.seconds for one in row[0].values if one.seconds] for line, row in cells.items()}
+    seconds = {
+        line: [one.seconds for one in row[0].values if one.seconds] for line, row in cells.items()
+    }
     timed = any(seconds.values())
     first = table.preset if isinstance(table.preset, str) and table.preset else "variant"
-    headings = [(f"{preset}: " if isinstance(table.preset, tuple) else "") + room.metrics[metric].heading
-                for preset, metric in columns]
-    lines = [[room.title(line), *(shown(line, *column, cell) for column, cell in zip(columns, row, strict=True)),
-              *([str(len(row[0].shown()) or ""),
-                 f"{sum(seconds[line]) / len(seconds[line]):,.0f}" if seconds[line] and row[0].others is None else ""]
-                if timed else [])] for line, row in cells.items()]
+    headings = [
+        (f"{preset}: " if isinstance(table.preset, tuple) else "") + room.metrics[metric].heading
+        for preset, metric in columns
+    ]
+    lines = [
+        [
+            room.title(line),
+            *(shown(line, *column, cell) for column, cell in zip(columns, row, strict=True)),
+            *(
+                [
+                    str(len(row[0].shown()) or ""),
+                    f"{sum(seconds[line]) / len(seconds[line]):,.0f}"
+                    if seconds[line] and row[0].others is None
+                    else "",
+                ]
+                if timed
+                else []
+            ),
+        ]
+        for line, row in cells.items()
+    ]
     text = markdown([first, *headings, *(["seeds", "training, s"] if timed else [])], lines) + "\n"
-    used = [one for row in cells.values() for cell in row for one in (*cell.values, *(cell.others or ()))]
+    used = [
+        one
+        for row in cells.values()
+        for cell in row
+        for one in (*cell.values, *(cell.others or ()))
+    ]
     return f"{text}\n{_source(used)}\n" if source else text
 
 
@@ -308,11 +452,16 @@ def differences(room: Room) -> list[tuple[str, Cell]]:
 
 
 def forest_of(room: Room) -> str:
-    """Returns the gains in a room's headline table as a plot; lines without an interval are left out."""
+    """Returns the gains in a room's headline table as a plot; lines without an interval are left
+    out.
+    """
     found = [(line, cell.gain()) for line, cell in differences(room)]
     metric = room.metrics[room.tables["headline"].metrics[0]]
-    return forest_plot([one._replace(label=line) for line, one in found if one], title=room.name,
-                       axis=f"{metric.heading}: gain over the control")
+    return forest_plot(
+        [one._replace(label=line) for line, one in found if one],
+        title=room.name,
+        axis=f"{metric.heading}: gain over the control",
+    )
 
 
 def chart_of(room: Room) -> str:
@@ -330,37 +479,69 @@ def chart_of(room: Room) -> str:
 
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns a row for every system: problem, command, its first headline difference, and how many claims hold."""
+    """Returns a row for every system: problem, command, its first headline difference, and how many
+    claims hold.
+    """
     docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
     for name, (problem, publication) in ABOUT.items():
         room = found[name]
         _, cell = differences(room)[0]
         answers = [answer(room, claim) for claim in room.claims]
-        lines.append([problem, f"`kpjax train {name} {NEEDS[name].takes}`",
-                      f"[{publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}",
-                      ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)])
-    return markdown(["what you have", "run this", "gain over the cheapest explanation [95 % interval]",
-                     "do the paper's orderings hold?"], lines) + "\n"
+        lines.append(
+            [
+                problem,
+                f"`kpjax train {name} {NEEDS[name].takes}`",
+                f"[{publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}",
+                ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers),
+            ]
+        )
+    return (
+        markdown(
+            [
+                "what you have",
+                "run this",
+                "gain over the cheapest explanation [95 % interval]",
+                "do the paper's orderings hold?",
+            ],
+            lines,
+        )
+        + "\n"
+    )
 
 
 def answer(room: Room, claim: Claim) -> str:
-    """Returns whether a claim holds, as `Cell.helps`; "not tested" where the tested part taught nothing."""
+    """Returns whether a claim holds, as `Cell.helps`; "not tested" where the tested part taught
+    nothing.
+    """
     run, _ = runs_of(claim.line, "")
     taught = [one.value < 1 for one in room.numbers.get((*room.stored(run), claim.left_out), ())]
-    return cell_of(room, claim.line, "", claim.metric).helps() if any(taught) or not taught else "not tested"
+    return (
+        cell_of(room, claim.line, "", claim.metric).helps()
+        if any(taught) or not taught
+        else "not tested"
+    )
 
 
 def printed(room: Room, line: str, metric: str) -> str:
-    """Returns the two numbers that a paper prints for a line in one table, "66.98 / 40.19 (lsp)"."""
+    """Returns the two numbers that a paper prints for a line in one table, "66.98 / 40.19
+    (lsp)"."""
     runs = runs_of(line, "")
-    one, other = ({found.table: found.numbers[metric] for found in lines_at(
-        room.name, **room.fields(run) | settings_of(run) | run._asdict()) if metric in found.numbers} for run in runs)
+    one, other = (
+        {
+            found.table: found.numbers[metric]
+            for found in lines_at(room.name, **room.fields(run) | settings_of(run) | run._asdict())
+            if metric in found.numbers
+        }
+        for run in runs
+    )
     table = next(table for table in one if table in other)
     return f"{one[table]:g} / {other[table]:g} ({runs[0].preset})"
 
 
 def claims_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns the claims of all papers with their numbers, the differences here, and whether they agree."""
+    """Returns the claims of all papers with their numbers, the differences here, and whether they
+    agree.
+    """
     lines, answers, intervals = [], [], 0
     for name, (_, publication) in ABOUT.items():
         room = found[name]
@@ -368,36 +549,58 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
             cell = cell_of(room, claim.line, "", claim.metric)
             answers.append(answer(room, claim))
             intervals += cell.gain() is not None
-            lines.append(["" if claim != room.claims[0] else publication.partition(":")[0], claim.says,
-                          printed(room, *claim.paper), cell.gain_text(), str(len(cell.pairs())),
-                          answers[-1] + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else "")])
+            lines.append(
+                [
+                    "" if claim != room.claims[0] else publication.partition(":")[0],
+                    claim.says,
+                    printed(room, *claim.paper),
+                    cell.gain_text(),
+                    str(len(cell.pairs())),
+                    answers[-1]
+                    + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else ""),
+                ]
+            )
     counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
-    text = markdown(["paper", "it claims", "its numbers", "the gain here [95 % interval]", "seeds", "agrees"], lines)
-    return (f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} "
-            "would leave out zero by chance.\n")
+    text = markdown(
+        ["paper", "it claims", "its numbers", "the gain here [95 % interval]", "seeds", "agrees"],
+        lines,
+    )
+    return (
+        f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} "
+        "would leave out zero by chance.\n"
+    )
 
 
 def pages() -> list[Path]:
     """Returns all pages with markers."""
     candidates = [ROOT / "README.md", *EXPERIMENTS.rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
-    return sorted(path for path in candidates if path.exists() and MARKED.search(path.read_text(encoding="utf-8")))
+    return sorted(
+        path
+        for path in candidates
+        if path.exists() and MARKED.search(path.read_text(encoding="utf-8"))
+    )
 
 
-def rendered(made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]]) -> Iterator[tuple[Path, str]]:
+def rendered(
+    made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]],
+) -> Iterator[tuple[Path, str]]:
     """Yields every page and plot with its content.
 
-    made_by: functions of a page and of all rooms, by marker, besides those of this module. Raises InputError for a
-    marker whose table does not exist.
+    made_by: functions of a page and of all rooms, by marker, besides those of this module. Raises
+    InputError for a marker whose table does not exist.
     """
     found = rooms()
     makers = {"systems": systems_text, "claims": claims_text, **made_by}
     for path in pages():
+
         def replace(match: re.Match, path: Path = path) -> str:
             if make := makers.get(match[2]):
                 return f"{match[1]}\n{make(path, found)}\n{match[3]}"
             room, _, name = match[2].removeprefix("table: ").rpartition("/")
             if room not in found or name not in found[room].tables:
-                raise InputError(f"{path}: there is no table {room}/{name}; add it to experiments/{room}/results.py")
+                raise InputError(
+                    f"{path}: there is no table {room}/{name}; add it to experiments/{room}/results.py"
+                )
             return f"{match[1]}\n{table_text(found[room], found[room].tables[name])}\n{match[3]}"
 
         yield path, MARKED.sub(replace, path.read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 A value has the unit that its run measured it in; tables scale it.
 """
+
 import csv
 from collections.abc import Collection, Iterable, Iterator
 from datetime import UTC, datetime
@@ -43,7 +44,10 @@ NUMBERS = {"value": float, "steps": int, "seconds": float}
 
 
 def read_results(room: Path) -> list[Result]:
-    """Reads the numbers of a room, none where it has no file. Raises InputError for a row that is none."""
+    """Reads the numbers of a room, none where it has no file.
+
+    Raises InputError for a row that is none.
+    """
     path = room / FILE
     if not path.exists():
         return []
@@ -54,19 +58,44 @@ def read_results(room: Path) -> list[Result]:
         found = []
         for number, row in enumerate(reader, 2):
             try:
-                found.append(Result(**row | {name: kind(row[name]) if row[name] else None
-                                             for name, kind in NUMBERS.items()}))
+                found.append(
+                    Result(
+                        **row
+                        | {
+                            name: kind(row[name]) if row[name] else None
+                            for name, kind in NUMBERS.items()
+                        }
+                    )
+                )
             except (TypeError, ValueError) as error:
                 raise InputError(f"{path}, line {number}: {error}; gather its run again") from None
     return found
 
 
 def write_results(room: Path, results: Iterable[Result]) -> None:
-    """Writes the numbers of a room in the order of their keys, so that a difference shows what was measured."""
+    """Writes the numbers of a room in the order of their keys, so that a difference shows what was
+    measured.
+    """
     remove_partials(room)
-    write_text(room / FILE, rows_text([Result._fields, *(
-        ["" if value is None else format(value, ".6g") if isinstance(value, float) else value for value in result]
-        for result in sorted(results, key=lambda one: one.key))]))
+    write_text(
+        room / FILE,
+        rows_text(
+            [
+                Result._fields,
+                *(
+                    [
+                        ""
+                        if value is None
+                        else format(value, ".6g")
+                        if isinstance(value, float)
+                        else value
+                        for value in result
+                    ]
+                    for result in sorted(results, key=lambda one: one.key)
+                ),
+            ]
+        ),
+    )
 
 
 def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
@@ -77,9 +106,17 @@ def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
 def run_results(system: System, workdir: Path) -> Iterator[Result]:
     """Yields all numbers of all finished runs of a system below a folder of runs."""
     for folder in sorted(path for path in (workdir / system.name).glob("*") if path.is_dir()):
-        # "<preset>-<field>-<value>", or "<preset>_<field>_<value>" of a field that a shared base depends on.
-        preset = max((name for name in system.presets if folder.name.startswith((f"{name}-", f"{name}_"))
-                      or folder.name == name), key=len, default=None)
+        # "<preset>-<field>-<value>", or "<preset>_<field>_<value>" of a field that a shared base
+        # depends on.
+        preset = max(
+            (
+                name
+                for name in system.presets
+                if folder.name.startswith((f"{name}-", f"{name}_")) or folder.name == name
+            ),
+            key=len,
+            default=None,
+        )
         if preset is None:
             continue
         for seeds in variant_folders(folder).values():
@@ -88,15 +125,23 @@ def run_results(system: System, workdir: Path) -> Iterator[Result]:
                 devices = kept.get("devices") or {}
                 for metric, value in sorted(run.metrics.items()):
                     yield Result(
-                        preset, kept["settings"], run.variant, str(run.seed), metric, value, steps=run.steps,
+                        preset,
+                        kept["settings"],
+                        run.variant,
+                        str(run.seed),
+                        metric,
+                        value,
+                        steps=run.steps,
                         seconds=run.wall_seconds and round(run.wall_seconds, 1),
                         device=f"{devices.get('count', 1)} {devices.get('kind', '')}".strip(),
                         date=datetime.fromtimestamp(path.stat().st_mtime, UTC).date().isoformat(),
-                        commit=kept.get("commit") or "unknown")
+                        commit=kept.get("commit") or "unknown",
+                    )
 
 
 def gathered(system: System, workdir: Path, shown: Collection[tuple[str, ...]]) -> int:
-    """Writes the numbers of finished runs that tables show into the system's file, and returns how many were read.
+    """Writes the numbers of finished runs that tables show into the system's file, and returns how
+    many were read.
 
     shown: preset, settings, variant and metric of what tables show.
     """
@@ -106,8 +151,13 @@ def gathered(system: System, workdir: Path, shown: Collection[tuple[str, ...]]) 
     return len(new)
 
 
-def by_run(results: Iterable[Result], *, tuning: bool = False) -> dict[tuple[str, ...], list[Result]]:
-    """Returns numbers by preset, settings, variant and metric. tuning: whether with tuning seeds, from 100 on."""
+def by_run(
+    results: Iterable[Result], *, tuning: bool = False
+) -> dict[tuple[str, ...], list[Result]]:
+    """Returns numbers by preset, settings, variant and metric.
+
+    tuning: whether with tuning seeds, from 100 on.
+    """
     found: dict[tuple[str, ...], list[Result]] = {}
     for one in results:
         if tuning or not (one.seed.isdecimal() and int(one.seed) >= 100):

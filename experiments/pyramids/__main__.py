@@ -1,4 +1,5 @@
 """`python -m experiments.pyramids PRESET`."""
+
 from experiments.pyramids import SYSTEM
 from kpjax.systems.command_line import main
 

@@ -1,34 +1,145 @@
-"""What pages show of Keypoint Pyramids' measured numbers: `experiments.measure.render` says how to read it."""
+"""What pages show of Keypoint Pyramids' measured numbers: `experiments.measure.render` says how to
+read it.
+"""
+
 LEFT_OUT = ("no_reconstruction", "no_transport", "no_spring", "unconditioned")
 CONTROLS = ("untrained", "image_moments")
 STEPS = "demo_equal_steps"
 TABLES = {
-    "headline": ("demo", (
-        "pyramids", *CONTROLS, "pyramids - image_moments", "pyramids - untrained",
-        *(f"flies_part/pyramids - {one}" for one in ("image_moments", "untrained", "keynet"))), ("rmse/flat",)),
-    "others": ("", (
-        *(f"flies_part/{line}" for line in ("pyramids", "keynet", *CONTROLS, "mean_pose")),
-        *(f"demo/{line}" for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT))),
-        *(f"{STEPS}/{line}" for line in (
-            "pyramids", "keynet", "transporter", "pyramids - keynet", "pyramids - transporter"))),
-        ("rmse/flat", "rmse/level1", "rmse/level2")),
-    "paper": ("h36m", ("pyramids", "keynet", "transporter", *CONTROLS, "mean_pose", *LEFT_OUT,
-                       "all_transport", "all_reconstruction", "supervised_bound"),
-              ("units/pixels_per_image/flat", "units/pixels_per_image/level1", "units/pixels_per_image/level2",
-               "action/accuracy"))}
+    "headline": (
+        "demo",
+        (
+            "pyramids",
+            *CONTROLS,
+            "pyramids - image_moments",
+            "pyramids - untrained",
+            *(f"flies_part/pyramids - {one}" for one in ("image_moments", "untrained", "keynet")),
+        ),
+        ("rmse/flat",),
+    ),
+    "others": (
+        "",
+        (
+            *(f"flies_part/{line}" for line in ("pyramids", "keynet", *CONTROLS, "mean_pose")),
+            *(
+                f"demo/{line}"
+                for line in ("pyramids", *LEFT_OUT, *(f"{one} - pyramids" for one in LEFT_OUT))
+            ),
+            *(
+                f"{STEPS}/{line}"
+                for line in (
+                    "pyramids",
+                    "keynet",
+                    "transporter",
+                    "pyramids - keynet",
+                    "pyramids - transporter",
+                )
+            ),
+        ),
+        ("rmse/flat", "rmse/level1", "rmse/level2"),
+    ),
+    "paper": (
+        "h36m",
+        (
+            "pyramids",
+            "keynet",
+            "transporter",
+            *CONTROLS,
+            "mean_pose",
+            *LEFT_OUT,
+            "all_transport",
+            "all_reconstruction",
+            "supervised_bound",
+        ),
+        (
+            "units/pixels_per_image/flat",
+            "units/pixels_per_image/level1",
+            "units/pixels_per_image/level2",
+            "action/accuracy",
+        ),
+    ),
+}
 CLAIMS = tuple(
-    (says, (f"h36m/{line}", f"units/pixels_per_image/{level}"), f"{preset}/{line}", f"rmse/{level}", *why)
+    (
+        says,
+        (f"h36m/{line}", f"units/pixels_per_image/{level}"),
+        f"{preset}/{line}",
+        f"rmse/{level}",
+        *why,
+    )
     for preset, line, level, says, *why in (
-        ("demo", "pyramids - no_reconstruction", "flat", "The error from all points rises without reconstruction"),
-        ("demo", "pyramids - no_transport", "flat", "The error from all points rises without transport"),
-        ("demo", "pyramids - no_spring", "flat", "The error from all points rises without the spring"),
-        ("demo", "unconditioned - pyramids", "level1", "The first level's error falls without conditioning"),
-        ("demo", "no_reconstruction - pyramids", "level1", "The first level's error falls without reconstruction"),
-        (STEPS, "pyramids - keynet", "flat", "At equal steps all points are ahead of KeyNet's thirty"),
-        (STEPS, "pyramids - transporter", "flat", "At equal steps all points are ahead of Transporter's thirty"),
-        (STEPS, "pyramids - keynet", "level1", "At equal steps the first level is ahead of KeyNet's ten",
-         "conditioning does not explain it (above)"),
-        (STEPS, "transporter - pyramids", "level1", "At equal steps Transporter's ten are ahead of the first level"),
-        (STEPS, "pyramids - keynet", "level2", "At equal steps the second level is ahead of KeyNet's twenty"),
-        (STEPS, "pyramids - transporter", "level2", "At equal steps the second level is ahead of Transporter's twenty"),
-        ("flies_part", "pyramids - keynet", "flat", "On flies all points are ahead of KeyNet's, at equal compute")))
+        (
+            "demo",
+            "pyramids - no_reconstruction",
+            "flat",
+            "The error from all points rises without reconstruction",
+        ),
+        (
+            "demo",
+            "pyramids - no_transport",
+            "flat",
+            "The error from all points rises without transport",
+        ),
+        (
+            "demo",
+            "pyramids - no_spring",
+            "flat",
+            "The error from all points rises without the spring",
+        ),
+        (
+            "demo",
+            "unconditioned - pyramids",
+            "level1",
+            "The first level's error falls without conditioning",
+        ),
+        (
+            "demo",
+            "no_reconstruction - pyramids",
+            "level1",
+            "The first level's error falls without reconstruction",
+        ),
+        (
+            STEPS,
+            "pyramids - keynet",
+            "flat",
+            "At equal steps all points are ahead of KeyNet's thirty",
+        ),
+        (
+            STEPS,
+            "pyramids - transporter",
+            "flat",
+            "At equal steps all points are ahead of Transporter's thirty",
+        ),
+        (
+            STEPS,
+            "pyramids - keynet",
+            "level1",
+            "At equal steps the first level is ahead of KeyNet's ten",
+            "conditioning does not explain it (above)",
+        ),
+        (
+            STEPS,
+            "transporter - pyramids",
+            "level1",
+            "At equal steps Transporter's ten are ahead of the first level",
+        ),
+        (
+            STEPS,
+            "pyramids - keynet",
+            "level2",
+            "At equal steps the second level is ahead of KeyNet's twenty",
+        ),
+        (
+            STEPS,
+            "pyramids - transporter",
+            "level2",
+            "At equal steps the second level is ahead of Transporter's twenty",
+        ),
+        (
+            "flies_part",
+            "pyramids - keynet",
+            "flat",
+            "On flies all points are ahead of KeyNet's, at equal compute",
+        ),
+    )
+)

@@ -1,4 +1,5 @@
 """Opens the videos that presets of Keypoint Pyramids name."""
+
 import functools
 from pathlib import Path
 
@@ -12,10 +13,12 @@ from kpjax.systems.pyramids.config import VideoSet
 
 
 def open_videos(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
-    """Opens training and test videos, kept for the next run of the same settings; the seed renders its own.
+    """Opens training and test videos, kept for the next run of the same settings; the seed renders
+    its own.
 
-    Of Human3.6M a tuning seed is tested on recordings of the training subjects that do not train, and of the flies
-    on calmer frames. Odd seeds train on the flies' second part and test on the first.
+    Of Human3.6M a tuning seed is tested on recordings of the training subjects that do not train,
+    and of the flies on calmer frames. Odd seeds train on the flies' second part and test on the
+    first.
     """
     if videos.data == "human36m_videos":
         seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else 0
@@ -27,18 +30,36 @@ def open_videos(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSourc
 @functools.lru_cache(maxsize=2)
 def _open(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
     if videos.data == "human36m_videos":
-        train, test = (of_eleven_actions(human36m_videos(split, videos.square(), data_dir=data_dir))
-                       for split in ("train", "tune" if seed in TUNING_SEEDS else "test"))
+        train, test = (
+            of_eleven_actions(human36m_videos(split, videos.square(), data_dir=data_dir))
+            for split in ("train", "tune" if seed in TUNING_SEEDS else "test")
+        )
         return train, test
     if videos.data == "flies":
-        parts = ("first", "tune") if seed in TUNING_SEEDS else ("first", "second")[::-1 if seed else 1]
+        parts = (
+            ("first", "tune") if seed in TUNING_SEEDS else ("first", "second")[:: -1 if seed else 1]
+        )
         return tuple(flies(part, videos.square(), data_dir=data_dir) for part in parts)
-    render = functools.partial(tabletop_videos if videos.data == "tabletop" else figure_videos,
-                               frames=videos.video_frames, side=videos.image_size, seed=seed)
-    return render(videos.training_videos, first=0), render(videos.test_videos, first=videos.training_videos)
+    render = functools.partial(
+        tabletop_videos if videos.data == "tabletop" else figure_videos,
+        frames=videos.video_frames,
+        side=videos.image_size,
+        seed=seed,
+    )
+    return render(videos.training_videos, first=0), render(
+        videos.test_videos, first=videos.training_videos
+    )
 
 
 def of_eleven_actions(source: VideoSource) -> VideoSource:
-    """Returns the videos of Human3.6M of eleven actions: the paper keeps so many and does not list them."""
-    return of_videos(source, [
-        number for number, action in enumerate(source.facts["action"]) if action in ELEVEN_ACTIONS])
+    """Returns the videos of Human3.6M of eleven actions: the paper keeps so many and does not list
+    them.
+    """
+    return of_videos(
+        source,
+        [
+            number
+            for number, action in enumerate(source.facts["action"])
+            if action in ELEVEN_ACTIONS
+        ],
+    )

@@ -1,4 +1,5 @@
-"""RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look different.
+"""RegDA (Jiang et al., CVPR 2021): keypoints for unlabelled images from labelled ones that look
+different.
 
 Command   python -m experiments.regda demo            (2 CPU cores, 3 minutes, renders its own data)
           kpjax train regda --source P --target V ...    (labels on one's own images; 2 CPU cores)
@@ -6,6 +7,7 @@ Command   python -m experiments.regda demo            (2 CPU cores, 3 minutes, r
           python -m experiments study regda paper --seeds 3            (the paper's presets)
 Expected  the tables in experiments/regda/results.md; the paper's numbers stand beside ours in every report
 """
+
 import itertools
 
 from experiments.images import open_domain
@@ -19,69 +21,187 @@ from kpjax.systems.regda.config import SMALL_BODIES, Config, DomainAugmentation,
 from kpjax.systems.system import Job
 
 HANDS = {"view_degrees": 180.0}
-PRETRAINED = {"network": MobileNetV2(padding="tensorflow", head_layers=2), "weights": "mobilenet_v2.google_in1k",
-              "normalisation": "symmetric", "evaluations": 1}
+PRETRAINED = {
+    "network": MobileNetV2(padding="tensorflow", head_layers=2),
+    "weights": "mobilenet_v2.google_in1k",
+    "normalisation": "symmetric",
+    "evaluations": 1,
+}
 PRESETS: dict[str, Config] = {
-    # Both rates were, on tuning seed 100, the best of half as much, this and twice as much for each variant with one.
+    # Both rates were, on tuning seed 100, the best of half as much, this and twice as much for each
+    # variant with one.
     "demo": changed(
-        SMALL_BODIES, summary="synthetic people, plain to colourful and noisy; 2 cores, 3 minutes", batch_size=16,
-        widths=(16, 32, 32, 64), training_examples=2000, test_examples=300, pretraining_steps=100, steps=120,
-        evaluations=2, pretraining_selection="last", learning_rate=8e-3, teacher_learning_rate=8e-3),
-    # On tuning seed 100 the best of the rates for squared errors on the source alone, where `source_free` starts.
+        SMALL_BODIES,
+        summary="synthetic people, plain to colourful and noisy; 2 cores, 3 minutes",
+        batch_size=16,
+        widths=(16, 32, 32, 64),
+        training_examples=2000,
+        test_examples=300,
+        pretraining_steps=100,
+        steps=120,
+        evaluations=2,
+        pretraining_selection="last",
+        learning_rate=8e-3,
+        teacher_learning_rate=8e-3,
+    ),
+    # On tuning seed 100 the best of the rates for squared errors on the source alone, where
+    # `source_free` starts.
     "demo_full": changed(
-        SMALL_BODIES, summary="as demo, a larger network, 3,000 images and 1,400 steps; 2 cores", learning_rate=4e-3,
-        teacher_learning_rate=4e-3),
+        SMALL_BODIES,
+        summary="as demo, a larger network, 3,000 images and 1,400 steps; 2 cores",
+        learning_rate=4e-3,
+        teacher_learning_rate=4e-3,
+    ),
     "figures_lspet": changed(
-        SMALL_BODIES, summary="synthetic people to photographs of sport, LSP Extended; 128 px", source="bodies:photo",
-        target="lspet", image_size=128, heatmap_size=32, widths=(16, 32, 64, 64, 128), batch_size=16, steps=800,
-        coefficient_steps=100, augmentation="regda", rotation=30.0, keypoints_never_in_target=(6, 7)),
+        SMALL_BODIES,
+        summary="synthetic people to photographs of sport, LSP Extended; 128 px",
+        source="bodies:photo",
+        target="lspet",
+        image_size=128,
+        heatmap_size=32,
+        widths=(16, 32, 64, 64, 128),
+        batch_size=16,
+        steps=800,
+        coefficient_steps=100,
+        augmentation="regda",
+        rotation=30.0,
+        keypoints_never_in_target=(6, 7),
+    ),
     "openfield": changed(
-        SMALL_BODIES, summary="frames of a mouse in other colours to plain ones, or any DeepLabCut project; 128 px, "
-        "2 cores", source="recoloured:deeplabcut", target="plain:deeplabcut", image_size=128, heatmap_size=32,
-        batch_size=16, pretraining_steps=200, steps=400, coefficient_steps=100, augmentation="regda", rotation=180.0,
-        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
-        pck_over="scale"),
+        SMALL_BODIES,
+        summary="frames of a mouse in other colours to plain ones, or any DeepLabCut project; 128 px, "
+        "2 cores",
+        source="recoloured:deeplabcut",
+        target="plain:deeplabcut",
+        image_size=128,
+        heatmap_size=32,
+        batch_size=16,
+        pretraining_steps=200,
+        steps=400,
+        coefficient_steps=100,
+        augmentation="regda",
+        rotation=180.0,
+        pretraining_selection="last",
+        grid="half_pixel",
+        targets="sub_pixel",
+        decoder="dark",
+        pck_threshold=0.1,
+        pck_over="scale",
+    ),
     "lspet_colours": changed(
-        SMALL_BODIES, **PRETRAINED, summary="athletes, 900 images in other colours to 900 plain ones; 128 px, "
-        "2 cores", source="recoloured:lspet", target="plain:lspet", image_size=128, heatmap_size=32, batch_size=16,
-        pretraining_steps=700, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
-        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.1,
-        pck_over="scale"),
+        SMALL_BODIES,
+        **PRETRAINED,
+        summary="athletes, 900 images in other colours to 900 plain ones; 128 px, 2 cores",
+        source="recoloured:lspet",
+        target="plain:lspet",
+        image_size=128,
+        heatmap_size=32,
+        batch_size=16,
+        pretraining_steps=700,
+        steps=300,
+        coefficient_steps=100,
+        augmentation="regda",
+        rotation=30.0,
+        pretraining_selection="last",
+        grid="half_pixel",
+        targets="sub_pixel",
+        decoder="dark",
+        pck_threshold=0.1,
+        pck_over="scale",
+    ),
     "tongue_machines": changed(
-        SMALL_BODIES, **PRETRAINED, frozen_stride=4, adapted_rate=1e-3, source_free_share=1.0,
+        SMALL_BODIES,
+        **PRETRAINED,
+        frozen_stride=4,
+        adapted_rate=1e-3,
+        source_free_share=1.0,
         summary="the tongue in ultrasound, adults on one machine to children on another; 128 px, 2 cores",
-        source="tongue:micro", target="tongue:ultrasonix+videos", image_size=128, heatmap_size=32, batch_size=16,
-        pretraining_steps=200, steps=300, coefficient_steps=100, augmentation="regda", rotation=30.0,
-        pretraining_selection="last", grid="half_pixel", targets="sub_pixel", decoder="dark", pck_threshold=0.5,
-        pck_over="scale", contours=("surface",)),
-    "rhd_h3d": changed(Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")), **HANDS),
+        source="tongue:micro",
+        target="tongue:ultrasonix+videos",
+        image_size=128,
+        heatmap_size=32,
+        batch_size=16,
+        pretraining_steps=200,
+        steps=300,
+        coefficient_steps=100,
+        augmentation="regda",
+        rotation=30.0,
+        pretraining_selection="last",
+        grid="half_pixel",
+        targets="sub_pixel",
+        decoder="dark",
+        pck_threshold=0.5,
+        pck_over="scale",
+        contours=("surface",),
+    ),
+    "rhd_h3d": changed(
+        Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")), **HANDS
+    ),
     "rhd_freihand": changed(
-        Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")), **HANDS),
+        Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")), **HANDS
+    ),
     "freihand_rhd": changed(
-        Config("real to rendered hands, FreiHAND to RHD", Domains("freihand", "rhd")), **HANDS),
+        Config("real to rendered hands, FreiHAND to RHD", Domains("freihand", "rhd")), **HANDS
+    ),
     "surreal_h36m": changed(
-        Config("rendered to real people, SURREAL to Human3.6M", Domains("surreal", "human36m")), rotation=30.0,
-        steps=5_000),
+        Config("rendered to real people, SURREAL to Human3.6M", Domains("surreal", "human36m")),
+        rotation=30.0,
+        steps=5_000,
+    ),
     "surreal_lsp": changed(
-        Config("rendered people to photographs of sport, SURREAL to LSP", Domains("surreal", "lsp")), rotation=30.0,
-        augment_target=False, keypoints_never_in_target=(6, 7)),
+        Config(
+            "rendered people to photographs of sport, SURREAL to LSP", Domains("surreal", "lsp")
+        ),
+        rotation=30.0,
+        augment_target=False,
+        keypoints_never_in_target=(6, 7),
+    ),
 }
 
 
 def _sprites(source: str, target: str, small: bool) -> Config:
-    # The source is learnt in no time and chooses no step; random colours would leave nothing to adapt. A cell is a
-    # block of pixels. dd: on seed 100 of colour to noisy the best of 0.003, 0.01, 0.03 and 0.1; at 0.25 it diverged.
-    shared = {"summary": f"sprites, {source} to {target}, " + ("64 px, a small GPU" if small else "the paper's size"),
-              "source": f"sprites:{source}", "target": f"sprites:{target}", "ground_false": "area",
-              "pck_threshold": 4 / 64, "pretraining_selection": "last", "grid": "half_pixel"}
+    # The source is learnt in no time and chooses no step; random colours would leave nothing to
+    # adapt. A cell is a block of pixels. dd: on seed 100 of colour to noisy the best of 0.003,
+    # 0.01, 0.03 and 0.1; at 0.25 it diverged.
+    shared = {
+        "summary": f"sprites, {source} to {target}, "
+        + ("64 px, a small GPU" if small else "the paper's size"),
+        "source": f"sprites:{source}",
+        "target": f"sprites:{target}",
+        "ground_false": "area",
+        "pck_threshold": 4 / 64,
+        "pretraining_selection": "last",
+        "grid": "half_pixel",
+    }
     if small:
         return changed(
-            SMALL_BODIES, **shared, widths=(16, 16, 32, 32, 64), heatmap_size=32, batch_size=16, evaluations=4,
-            pretraining_steps=2000, steps=2000, coefficient_steps=17, training_examples=20_000, mae_unit=31.0,
-            augment=DomainAugmentation("none", colour_pivot=(0.0, 1.0)), mcd_trade_off=0.3, dd_coefficient=0.01)
+            SMALL_BODIES,
+            **shared,
+            widths=(16, 16, 32, 32, 64),
+            heatmap_size=32,
+            batch_size=16,
+            evaluations=4,
+            pretraining_steps=2000,
+            steps=2000,
+            coefficient_steps=17,
+            training_examples=20_000,
+            mae_unit=31.0,
+            augment=DomainAugmentation("none", colour_pivot=(0.0, 1.0)),
+            mcd_trade_off=0.3,
+            dd_coefficient=0.01,
+        )
     return changed(
-        Config("", Domains()), **shared, depth=18, batch_size=36, pretraining_steps=20_000, steps=20_000,
-        augmentation="none", mae_unit=124.0, training_examples=100_000, test_examples=2000)
+        Config("", Domains()),
+        **shared,
+        depth=18,
+        batch_size=36,
+        pretraining_steps=20_000,
+        steps=20_000,
+        augmentation="none",
+        mae_unit=124.0,
+        training_examples=100_000,
+        test_examples=2000,
+    )
 
 
 for _one, _other in itertools.permutations(("colour", "noisy", "scream"), 2):
@@ -92,17 +212,34 @@ for _one, _other in itertools.permutations(("colour", "noisy", "scream"), 2):
 def open_data(job: Job) -> Data:
     """Opens both domains. Raises InputError if their keypoints differ."""
     data = job.config.data
-    source, target = (open_domain(
-        name, side=data.image_size, seed=job.seed, data_dir=job.data_dir, train=data.training_examples,
-        test=data.test_examples, reach=job.config.augment.reach)
-        for name in (data.source, data.target))
+    source, target = (
+        open_domain(
+            name,
+            side=data.image_size,
+            seed=job.seed,
+            data_dir=job.data_dir,
+            train=data.training_examples,
+            test=data.test_examples,
+            reach=job.config.augment.reach,
+        )
+        for name in (data.source, data.target)
+    )
     if source.train.skeleton.names != target.train.skeleton.names:
-        raise InputError("target", f"{data.target} has other keypoints than {data.source}; choose sets of one skeleton")
+        raise InputError(
+            "target",
+            f"{data.target} has other keypoints than {data.source}; choose sets of one skeleton",
+        )
     return Data(source, target)
 
 
 SYSTEM = regda.SYSTEM._replace(
-    presets=PRESETS, keypoints=skeleton_of, open=open_data, short_list=lambda preset, config: (
+    presets=PRESETS,
+    keypoints=skeleton_of,
+    open=open_data,
+    short_list=lambda preset, config: (
         # in the demo, those that a few steps tell apart
-        ("pretrained", "source_only_augmented", "regda", "teacher_adaptation", "oracle") if preset == "demo" else
-        regda.SYSTEM.short_list(preset, config)))
+        ("pretrained", "source_only_augmented", "regda", "teacher_adaptation", "oracle")
+        if preset == "demo"
+        else regda.SYSTEM.short_list(preset, config)
+    ),
+)

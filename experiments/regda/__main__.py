@@ -1,4 +1,5 @@
 """`python -m experiments.regda PRESET`."""
+
 from experiments.regda import SYSTEM
 from kpjax.systems.command_line import main
 

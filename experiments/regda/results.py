@@ -1,35 +1,99 @@
 """What pages show of RegDA's measured numbers: `experiments.measure.render` says how to read it."""
+
 from itertools import permutations
 
 PAPER = ("source_only_mse", "dan", "dann", "mcd", "dd", "regda", "oracle_mse")
 SPRITES = ("source_only", "dd", "regda", "oracle")
 TABLES = {
-    "headline": ("demo", (
-        "pretrained", "source_only", "source_only_augmented", "adabn_augmented", "source_only_augmented_mse",
-        "source_only_augmented_mse_long", "dd", "regda", "teacher_adaptation", "oracle",
-        "regda - source_only_augmented", "regda - source_only_augmented_mse",
-        "regda - source_only_augmented_mse_long", "teacher_adaptation - source_only_augmented_mse_long",
-        "source_only_augmented - source_only",
-        "demo_full/source_only_augmented_mse", "demo_full/source_only_augmented_mse_long", "demo_full/source_free",
-        "demo_full/source_free - source_only_augmented_mse"), ("target/pck",)),
-    "real": ("tongue_machines", (
-        "source_only", "source_only_augmented_mse_long", "source_only_views_long", "source_only_restyled_long",
-        "teacher_adaptation", "source_free_views", "teacher_adaptation - source_only_views_long",
-        "teacher_adaptation - source_only_restyled_long", "source_free_views - source_only_views_long",
-        "lspet_colours/source_only_augmented_mse_long", "lspet_colours/source_only_restyled_long",
-        "lspet_colours/teacher_adaptation", "lspet_colours/teacher_adaptation - source_only_augmented_mse_long",
-        "lspet_colours/teacher_adaptation - source_only_restyled_long"), ("target/pck",)),
-    "paper": ("", (
-        *(f"{preset}/{variant}" for preset in ("rhd_h3d", "surreal_h36m", "surreal_lsp") for variant in PAPER),
-        *(f"dsprites_{pair}/{variant}" for pair in (*map("_".join, permutations(("colour", "noisy", "scream"), 2)),
-          "small_colour_noisy") for variant in SPRITES)), ("target/pck_batchwise/all", "target/mae"))}
+    "headline": (
+        "demo",
+        (
+            "pretrained",
+            "source_only",
+            "source_only_augmented",
+            "adabn_augmented",
+            "source_only_augmented_mse",
+            "source_only_augmented_mse_long",
+            "dd",
+            "regda",
+            "teacher_adaptation",
+            "oracle",
+            "regda - source_only_augmented",
+            "regda - source_only_augmented_mse",
+            "regda - source_only_augmented_mse_long",
+            "teacher_adaptation - source_only_augmented_mse_long",
+            "source_only_augmented - source_only",
+            "demo_full/source_only_augmented_mse",
+            "demo_full/source_only_augmented_mse_long",
+            "demo_full/source_free",
+            "demo_full/source_free - source_only_augmented_mse",
+        ),
+        ("target/pck",),
+    ),
+    "real": (
+        "tongue_machines",
+        (
+            "source_only",
+            "source_only_augmented_mse_long",
+            "source_only_views_long",
+            "source_only_restyled_long",
+            "teacher_adaptation",
+            "source_free_views",
+            "teacher_adaptation - source_only_views_long",
+            "teacher_adaptation - source_only_restyled_long",
+            "source_free_views - source_only_views_long",
+            "lspet_colours/source_only_augmented_mse_long",
+            "lspet_colours/source_only_restyled_long",
+            "lspet_colours/teacher_adaptation",
+            "lspet_colours/teacher_adaptation - source_only_augmented_mse_long",
+            "lspet_colours/teacher_adaptation - source_only_restyled_long",
+        ),
+        ("target/pck",),
+    ),
+    "paper": (
+        "",
+        (
+            *(
+                f"{preset}/{variant}"
+                for preset in ("rhd_h3d", "surreal_h36m", "surreal_lsp")
+                for variant in PAPER
+            ),
+            *(
+                f"dsprites_{pair}/{variant}"
+                for pair in (
+                    *map("_".join, permutations(("colour", "noisy", "scream"), 2)),
+                    "small_colour_noisy",
+                )
+                for variant in SPRITES
+            ),
+        ),
+        ("target/pck_batchwise/all", "target/mae"),
+    ),
+}
 CLAIMS = (
-    ("RegDA is above the source alone", ("surreal_lsp/regda - source_only_mse", "target/pck_batchwise/all"),
-     "demo/regda - source_only", "target/pck"),
-    ("Disparity discrepancy is above the source alone", ("rhd_h3d/dd - source_only_mse", "target/pck_batchwise/all"),
-     "demo/dd - source_only", "target/pck"),
-    *((f"On sprites {claim}", (f"dsprites_colour_noisy/{lines}", "target/mae"), f"dsprites_small_colour_noisy/{lines}",
-       "target/mae") for claim, lines in (
-           ("RegDA's error is below that of the source alone", "regda - source_only"),
-           ("disparity discrepancy's error is below that of the source alone", "dd - source_only"),
-           ("RegDA's error is below that of disparity discrepancy", "regda - dd"))))
+    (
+        "RegDA is above the source alone",
+        ("surreal_lsp/regda - source_only_mse", "target/pck_batchwise/all"),
+        "demo/regda - source_only",
+        "target/pck",
+    ),
+    (
+        "Disparity discrepancy is above the source alone",
+        ("rhd_h3d/dd - source_only_mse", "target/pck_batchwise/all"),
+        "demo/dd - source_only",
+        "target/pck",
+    ),
+    *(
+        (
+            f"On sprites {claim}",
+            (f"dsprites_colour_noisy/{lines}", "target/mae"),
+            f"dsprites_small_colour_noisy/{lines}",
+            "target/mae",
+        )
+        for claim, lines in (
+            ("RegDA's error is below that of the source alone", "regda - source_only"),
+            ("disparity discrepancy's error is below that of the source alone", "dd - source_only"),
+            ("RegDA's error is below that of disparity discrepancy", "regda - dd"),
+        )
+    ),
+)

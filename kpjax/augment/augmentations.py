@@ -1,12 +1,15 @@
 """Random augmentation of a batch of examples, on the device and inside the training step.
 
-An augmentation is `(key, example) -> (example, maps)`: a batched Example whose image is floating point in [0, 1], and
-maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with the image; `visible` stays, also of
-points that leave it. Each image has a key of its own, so that the result does not depend on the number of devices.
+An augmentation is `(key, example) -> (example, maps)`: a batched Example whose image is floating
+point in [0, 1], and maps (B, 3, 3) from old pixels to new. Keypoints, `scale` and `crop` move with
+the image; `visible` stays, also of points that leave it. Each image has a key of its own, so that
+the result does not depend on the number of devices.
 
-The functions of `random_maps` draw the geometry; `random_warp` composes any number of them and samples once. With
-`Loaded` images the crop is composed as well: the device makes crop, turn and zoom one resampling of a larger image.
+The functions of `random_maps` draw the geometry; `random_warp` composes any number of them and
+samples once. With `Loaded` images the crop is composed as well: the device makes crop, turn and
+zoom one resampling of a larger image.
 """
+
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -35,6 +38,7 @@ LUMA = (0.299, 0.587, 0.114)  # ITU-R 601, Pillow's grey
 
 # Composition
 
+
 def no_augmentation() -> Augment:
     """Builds the augmentation that changes nothing; its maps are identities."""
 
@@ -46,7 +50,8 @@ def no_augmentation() -> Augment:
 
 
 def compose_augmentations(*augments: Augment) -> Augment:
-    """Chains augmentations, each with a key of its own; every `random_warp` samples the image anew."""
+    """Chains augmentations, each with a key of its own; every `random_warp` samples the image
+    anew."""
 
     def augment(key, example):
         maps = _identities(example)
@@ -59,16 +64,17 @@ def compose_augmentations(*augments: Augment) -> Augment:
 
 
 def on_half(augment: Augment) -> Augment:
-    """Restricts an augmentation to every other image of a batch, those of odd position; the others get identity maps.
+    """Restricts an augmentation to every other image of a batch, those of odd position; the others
+    get identity maps.
 
-    Each image keeps its draw from `augment`. Exactly half of an even batch changes, on any number of devices, at the
-    cost of changing all of them.
+    Each image keeps its draw from `augment`. Exactly half of an even batch changes, on any number
+    of devices, at the cost of changing all of them.
     """
 
     def half(key, example):
         changed, maps = augment(key, example)
-        # All images are changed and half of the results dropped: picking odd examples out of a sharded batch needs
-        # communication when a device holds a single one.
+        # All images are changed and half of the results dropped: picking odd examples out of a
+        # sharded batch needs communication when a device holds a single one.
         odd = jnp.arange(example.image.shape[0]) % 2 == 1
 
         def choose(new, old):
@@ -80,41 +86,58 @@ def on_half(augment: Augment) -> Augment:
 
 
 def regda_augmentation(
-    degrees: float, *, area: tuple[float, float] = (0.6, 1.3), jitter: float = 0.25,
-    blur: tuple[float, float] = (0.0, 0.8), loaded: Loaded | None = None,
+    degrees: float,
+    *,
+    area: tuple[float, float] = (0.6, 1.3),
+    jitter: float = 0.25,
+    blur: tuple[float, float] = (0.0, 0.8),
+    loaded: Loaded | None = None,
 ) -> Augment:
-    """Builds RegDA's training pipeline (Jiang et al. 2021, official code): rotation, square crop, colour jitter, blur.
+    """Builds RegDA's training pipeline (Jiang et al. 2021, official code): rotation, square crop,
+    colour jitter, blur.
 
-    Rotation and crop are one bilinear sampling here; the official code samples twice, the first time the nearest pixel.
-    See `draw_rotation`, `draw_square_crop`, `colour_jitter`, `random_blur` and `random_warp` for the settings.
+    Rotation and crop are one bilinear sampling here; the official code samples twice, the first
+    time the nearest pixel. See `draw_rotation`, `draw_square_crop`, `colour_jitter`, `random_blur`
+    and `random_warp` for the settings.
     """
-    moved = random_warp(random_maps.draw_rotation(degrees), random_maps.draw_square_crop(area), loaded=loaded)
+    moved = random_warp(
+        random_maps.draw_rotation(degrees), random_maps.draw_square_crop(area), loaded=loaded
+    )
     return compose_augmentations(moved, colour_jitter(jitter), random_blur(blur))
 
 
 # Geometry
 
-def random_warp(*draws: random_maps.DrawMap, fill: float = 0.0, loaded: Loaded | None = None) -> Augment:
-    """Builds the augmentation that moves every image by drawn maps, composed in this order, in one bilinear sampling.
+
+def random_warp(
+    *draws: random_maps.DrawMap, fill: float = 0.0, loaded: Loaded | None = None
+) -> Augment:
+    """Builds the augmentation that moves every image by drawn maps, composed in this order, in one
+    bilinear sampling.
 
     Each image draws maps of its own. Without any draw, loaded images become their plain crops.
 
     Args:
         fill: the value outside the old image.
-        loaded: of images that were loaded larger; None for images of the network's size. Maps are drawn for the plain
-            crop, and the result has its size. Where they turn or shrink it, its borders show what was loaded there.
+        loaded: of images that were loaded larger; None for images of the network's size. Maps are
+            drawn for the plain crop, and the result has its size. Where they turn or shrink it, its
+            borders show what was loaded there.
     """
 
     def augment(key, example):
         image = _checked(example.image)
         size = image.shape[1:3]
         if loaded is not None and size != (loaded.side, loaded.side):
-            raise InputError(f"images are {size[1]} x {size[0]}, where the augmentation takes images loaded at "
-                             f"{loaded.side} px; load them with the enlarged transform")
+            raise InputError(
+                f"images are {size[1]} x {size[0]}, where the augmentation takes images loaded at "
+                f"{loaded.side} px; load them with the enlarged transform"
+            )
         size = size if loaded is None else (loaded.plain_side, loaded.plain_side)
 
         def drawn(key):
-            maps = geometry.identity() if loaded is None else jnp.asarray(loaded.to_plain, jnp.float32)
+            maps = (
+                geometry.identity() if loaded is None else jnp.asarray(loaded.to_plain, jnp.float32)
+            )
             for number, draw in enumerate(draws):
                 maps = geometry.compose(draw(jax.random.fold_in(key, number), size), maps)
             return maps
@@ -126,25 +149,37 @@ def random_warp(*draws: random_maps.DrawMap, fill: float = 0.0, loaded: Loaded |
 
 
 def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example:
-    """Returns a batched example moved by maps (B, 3, 3), from old pixels to new, with the moved image (B, h, w, 3).
+    """Returns a batched example moved by maps (B, 3, 3), from old pixels to new, with the moved
+    image (B, h, w, 3).
 
-    A point that leaves the image stays labelled, and its coordinates finite: targets decide what they can show of it,
-    and `geometry.in_frame` tells which points the image shows. `scale` is stretched as the map stretches lengths at the
-    middle of the old image.
+    A point that leaves the image stays labelled, and its coordinates finite: targets decide what
+    they can show of it, and `geometry.in_frame` tells which points the image shows. `scale` is
+    stretched as the map stretches lengths at the middle of the old image.
     """
     height, width = example.image.shape[1:3]
     keypoints = geometry.move_points(maps, example.keypoints)
-    middle = jnp.broadcast_to(jnp.array([(width - 1) / 2, (height - 1) / 2], jnp.float32), (maps.shape[0], 2))
+    middle = jnp.broadcast_to(
+        jnp.array([(width - 1) / 2, (height - 1) / 2], jnp.float32), (maps.shape[0], 2)
+    )
     return example._replace(
-        image=image, keypoints=keypoints, scale=example.scale * geometry.local_scale(maps, middle),
-        crop=geometry.compose(example.crop, geometry.invert(maps)))
+        image=image,
+        keypoints=keypoints,
+        scale=example.scale * geometry.local_scale(maps, middle),
+        crop=geometry.compose(example.crop, geometry.invert(maps)),
+    )
 
 
 def random_scale_rotation(
-    scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6, loaded: Loaded | None = None
+    scale: float = 0.25,
+    degrees: float = 30.0,
+    *,
+    rotated: float = 0.6,
+    loaded: Loaded | None = None,
 ) -> Augment:
     """Builds `draw_scale_rotation` as an augmentation."""
-    return random_warp(random_maps.draw_scale_rotation(scale, degrees, rotated=rotated), loaded=loaded)
+    return random_warp(
+        random_maps.draw_scale_rotation(scale, degrees, rotated=rotated), loaded=loaded
+    )
 
 
 def random_affine(**options) -> Augment:
@@ -153,10 +188,15 @@ def random_affine(**options) -> Augment:
 
 
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
-    """Builds the augmentation that mirrors images and keypoints. Raises InputError without a flip permutation."""
+    """Builds the augmentation that mirrors images and keypoints.
+
+    Raises InputError without a flip permutation.
+    """
     if not skeleton.flip:
-        raise InputError("random flip: the skeleton has no flip permutation, so a mirrored image has no valid "
-                         "labels; name each keypoint's mirror image in Skeleton.flip or leave the flip out")
+        raise InputError(
+            "random flip: the skeleton has no flip permutation, so a mirrored image has no valid "
+            "labels; name each keypoint's mirror image in Skeleton.flip or leave the flip out"
+        )
     if not 0 <= probability <= 1:
         raise InputError(f"random flip: probability is {probability}; it must be between 0 and 1")
     mirror = np.array(skeleton.flip)
@@ -166,30 +206,38 @@ def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
         width = image.shape[2]
         flipped = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(_keys(key, image))
         sign = jnp.where(flipped, -1, 1).astype(jnp.float32)
-        maps = geometry.affine(sign, 0, 0, 1, shift=(jnp.where(flipped, jnp.float32(width - 1), jnp.float32(0)), 0))
-        keypoints = jnp.where(flipped[:, None, None], example.keypoints[:, mirror], example.keypoints)
+        maps = geometry.affine(
+            sign, 0, 0, 1, shift=(jnp.where(flipped, jnp.float32(width - 1), jnp.float32(0)), 0)
+        )
+        keypoints = jnp.where(
+            flipped[:, None, None], example.keypoints[:, mirror], example.keypoints
+        )
         visible = jnp.where(flipped[:, None], example.visible[:, mirror], example.visible)
         image = jnp.where(flipped[:, None, None, None], image[:, :, ::-1], image)
-        return move_example(example._replace(keypoints=keypoints, visible=visible), maps, image), maps
+        return move_example(
+            example._replace(keypoints=keypoints, visible=visible), maps, image
+        ), maps
 
     return augment
 
 
 # Appearance
 
+
 def colour_jitter(strength: float = 0.25) -> Augment:
     """Builds the augmentation that changes brightness, contrast and saturation in random order.
 
-    Each changes by a factor U(1 - strength, 1 + strength), and is clipped to [0, 1] before the next. All three blend
-    the image with a reference: black, its mean grey, its own grey. So each position in the order is one blend whose
-    reference is chosen for each image.
+    Each changes by a factor U(1 - strength, 1 + strength), and is clipped to [0, 1] before the
+    next. All three blend the image with a reference: black, its mean grey, its own grey. So each
+    position in the order is one blend whose reference is chosen for each image.
     """
     _unit_strength("colour jitter", strength)
 
     def draw(key):
         order_key, factor_key = jax.random.split(key)
-        return jax.random.permutation(order_key, 3), jax.random.uniform(factor_key, (3,), jnp.float32, 1 - strength,
-                                                                        1 + strength)
+        return jax.random.permutation(order_key, 3), jax.random.uniform(
+            factor_key, (3,), jnp.float32, 1 - strength, 1 + strength
+        )
 
     def change(keys, images):
         orders, factors = jax.vmap(draw)(keys)
@@ -205,8 +253,9 @@ def colour_jitter(strength: float = 0.25) -> Augment:
 def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 0.0)) -> Augment:
     """Builds the augmentation that mixes the channels of each image and clips it to [0, 1].
 
-    The mixing matrix is the identity plus strength * N(0, 1) everywhere. about: the range of the grey that stays
-    unchanged, drawn for each image; about 0 black stays black, about 0.5 a strong mixture turns bright into dark.
+    The mixing matrix is the identity plus strength * N(0, 1) everywhere. about: the range of the
+    grey that stays unchanged, drawn for each image; about 0 black stays black, about 0.5 a strong
+    mixture turns bright into dark.
     """
     strength = random_maps.at_least_zero("random colour matrix", "strength", strength)
     low, high = random_maps.interval("random colour matrix", "about", about)
@@ -214,7 +263,9 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
     def change(keys, images):
         def mixing(key):
             matrix_key, grey_key = jax.random.split(key)
-            matrix = jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(matrix_key, (3, 3))
+            matrix = jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(
+                matrix_key, (3, 3)
+            )
             return matrix, jax.random.uniform(grey_key, (), jnp.float32, low, high)
 
         matrices, greys = jax.vmap(mixing)(keys)
@@ -226,7 +277,9 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
 
 
 def random_noise(strength: float) -> Augment:
-    """Builds the augmentation that adds noise N(0, d²), d ~ U(0, strength) for each image, and clips to [0, 1]."""
+    """Builds the augmentation that adds noise N(0, d²), d ~ U(0, strength) for each image, and
+    clips to [0, 1].
+    """
     strength = random_maps.at_least_zero("random noise", "strength", strength)
 
     def change(keys, images):
@@ -241,7 +294,8 @@ def random_noise(strength: float) -> Augment:
 
 
 def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
-    """Builds the augmentation that blurs each image with a Gaussian of standard deviation U(*deviation) pixels.
+    """Builds the augmentation that blurs each image with a Gaussian of standard deviation
+    U(*deviation) pixels.
 
     At the borders the kernel is cut off and its sum is made one again.
     """
@@ -256,14 +310,20 @@ def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
             weights = jnp.exp(-jnp.asarray((place[:, None] - place) ** 2)[None] / spread)
             return weights / weights.sum(-1, keepdims=True)
 
-        # One product along each axis: a convolution with a kernel for each image is fifty times slower on a CPU.
-        rows = jnp.einsum("bcyx,bux->bcyu", images, kernels(images.shape[3]), precision=geometry.HIGHEST)
-        return jnp.einsum("bcyu,bvy->bcvu", rows, kernels(images.shape[2]), precision=geometry.HIGHEST)
+        # One product along each axis: a convolution with a kernel for each image is fifty times
+        # slower on a CPU.
+        rows = jnp.einsum(
+            "bcyx,bux->bcyu", images, kernels(images.shape[3]), precision=geometry.HIGHEST
+        )
+        return jnp.einsum(
+            "bcyu,bvy->bcvu", rows, kernels(images.shape[2]), precision=geometry.HIGHEST
+        )
 
     return _appearance(change)
 
 
 # Parts
+
 
 def _keys(key: jax.Array, image: jax.Array) -> jax.Array:
     """Splits a key into one for each image of a batch."""
@@ -276,13 +336,16 @@ def _identities(example: Example) -> jax.Array:
 
 def _checked(image: jax.Array) -> jax.Array:
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
-        raise TypeError(f"augmentations take batches of floating point images in [0, 1], got {image.dtype} of shape "
-                        f"{image.shape}")
+        raise TypeError(
+            f"augmentations take batches of floating point images in [0, 1], got {image.dtype} of shape "
+            f"{image.shape}"
+        )
     return image
 
 
 def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
-    """Builds an augmentation that moves nothing, from `(keys (B,), images (B, 3, H, W) float32) -> images`.
+    """Builds an augmentation that moves nothing, from `(keys (B,), images (B, 3, H, W) float32) ->
+    images`.
 
     Channels come first in here: with the three of them innermost nothing is vectorised on a CPU.
     """
@@ -290,14 +353,16 @@ def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
     def augment(key, example):
         image = _checked(example.image)
         changed = change(_keys(key, image), image.astype(jnp.float32).transpose(0, 3, 1, 2))
-        return example._replace(image=changed.transpose(0, 2, 3, 1).astype(image.dtype)), _identities(example)
+        return example._replace(
+            image=changed.transpose(0, 2, 3, 1).astype(image.dtype)
+        ), _identities(example)
 
     return augment
 
 
 def _grey(images: jax.Array) -> jax.Array:
     """Computes the grey image, (B, 1, H, W)."""
-    return sum(weight * images[:, c:c + 1] for c, weight in enumerate(LUMA))
+    return sum(weight * images[:, c : c + 1] for c, weight in enumerate(LUMA))
 
 
 def _blend(images: jax.Array, reference: jax.Array, factors: jax.Array) -> jax.Array:

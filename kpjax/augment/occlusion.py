@@ -1,8 +1,9 @@
 """Boxes of images that are hidden: blank, or covered by what lies elsewhere.
 
-A `Hide` is `(key, images (B, H, W, 3), points (B, K, 2) px, weights (B, K)) -> images`. It may cover keypoints of
-weight 1. Each image has a key of its own.
+A `Hide` is `(key, images (B, H, W, 3), points (B, K, 2) px, weights (B, K)) -> images`. It may
+cover keypoints of weight 1. Each image has a key of its own.
 """
+
 import functools
 from collections.abc import Callable
 from typing import Literal
@@ -19,12 +20,17 @@ Hide = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def blank_boxes(
-    images: jax.Array, centres: jax.Array, half_sides: jax.Array, source: jax.Array, origins: jax.Array | None = None
+    images: jax.Array,
+    centres: jax.Array,
+    half_sides: jax.Array,
+    source: jax.Array,
+    origins: jax.Array | None = None,
 ) -> jax.Array:
-    """Overwrites boxes of images, one after another, by what a source shows at the same place or around `origins`.
+    """Overwrites boxes of images, one after another, by what a source shows at the same place or
+    around `origins`.
 
-    A box covers the pixels p with floor(centre - half side) <= p < floor(centre + half side) along both axes. Where the
-    source ends, its border is repeated.
+    A box covers the pixels p with floor(centre - half side) <= p < floor(centre + half side) along
+    both axes. Where the source ends, its border is repeated.
 
     Args:
         images: (B, H, W, 3), floating point.
@@ -34,18 +40,24 @@ def blank_boxes(
         origins: (B, N, 2), px of the source; moved by whole pixels.
     """
     height, width = images.shape[1:3]
-    first, beyond = (jnp.floor(edge)[:, :, None] for edge in (centres - half_sides, centres + half_sides))
+    first, beyond = (
+        jnp.floor(edge)[:, :, None] for edge in (centres - half_sides, centres + half_sides)
+    )
     columns, rows = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
-    across, down = ((first[..., axis] <= at[None, None]) & (at[None, None] < beyond[..., axis])
-                    for axis, at in enumerate((columns, rows)))
+    across, down = (
+        (first[..., axis] <= at[None, None]) & (at[None, None] < beyond[..., axis])
+        for axis, at in enumerate((columns, rows))
+    )
     boxes = down[..., None] & across[:, :, None]  # (B, N, H, W)
     if origins is None:
         return jnp.where(boxes.any(1)[..., None], source, images)
 
     shifts = jnp.round(origins - centres)
     for number in range(centres.shape[1]):
-        seen = (jnp.clip(line[None] + shifts[:, number, axis, None], 0, line[-1]).astype(jnp.int32)
-                for axis, line in ((1, rows), (0, columns)))
+        seen = (
+            jnp.clip(line[None] + shifts[:, number, axis, None], 0, line[-1]).astype(jnp.int32)
+            for axis, line in ((1, rows), (0, columns))
+        )
         shown = by_platform(source, *seen, tpu=_lines_by_products, default=_lines)
         images = jnp.where(boxes[:, number, ..., None], shown, images)
     return images
@@ -58,39 +70,54 @@ def _lines(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
 
 def _lines_by_products(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
     """Computes `_lines` as products with ones at these lines: TPUs fetch columns slowly."""
-    by_row, by_column = (jax.nn.one_hot(lines, side, dtype=images.dtype)
-                         for lines, side in zip((rows, columns), images.shape[1:3], strict=True))
+    by_row, by_column = (
+        jax.nn.one_hot(lines, side, dtype=images.dtype)
+        for lines, side in zip((rows, columns), images.shape[1:3], strict=True)
+    )
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
     return product("nxw,nywc->nyxc", by_column, product("nyh,nhwc->nywc", by_row, images))
 
 
 def hide_boxes(
-    count: int = 5, *, at: Literal["keypoints", "anywhere"] = "keypoints",
-    shows: Literal["colour", "elsewhere"] = "colour", noise: float = 10.0,
-    half_sides: tuple[float, float] = (10.0, 20.0), probability: float = 1.0, unit: float = 1.0
+    count: int = 5,
+    *,
+    at: Literal["keypoints", "anywhere"] = "keypoints",
+    shows: Literal["colour", "elsewhere"] = "colour",
+    noise: float = 10.0,
+    half_sides: tuple[float, float] = (10.0, 20.0),
+    probability: float = 1.0,
+    unit: float = 1.0,
 ) -> Hide:
     """Builds the hiding of some boxes of every image.
 
-    The defaults are the joint cutout of Xie et al. 2021 at 256 x 192 px, whose half sides are whole numbers.
+    The defaults are the joint cutout of Xie et al. 2021 at 256 x 192 px, whose half sides are whole
+    numbers.
 
     Args:
         count: boxes of an image.
-        at: "keypoints" centres each box at a keypoint of weight 1, drawn with replacement; an image without one stays
-            as it is. "anywhere" draws centres uniformly.
-        shows: "colour" is the image's mean colour, "elsewhere" the image itself around a uniform point.
+        at: "keypoints" centres each box at a keypoint of weight 1, drawn with replacement; an image
+            without one stays as it is. "anywhere" draws centres uniformly.
+        shows: "colour" is the image's mean colour, "elsewhere" the image itself around a uniform
+            point.
         noise: deviation of a centre from its keypoint along each axis.
         half_sides: bounds of each box's half sides, uniform and independent along both axes.
         probability: of an image to be changed at all.
-        unit: multiplies `noise` and `half_sides`; the image's side over 256 makes them those of the papers.
+        unit: multiplies `noise` and `half_sides`; the image's side over 256 makes them those of the
+            papers.
 
     Raises:
         InputError: fewer than one box, bounds in the wrong order, or a probability outside [0, 1].
     """
     low, high = interval("hide boxes", "half_sides", half_sides)
-    noise, unit = at_least_zero("hide boxes", "noise", noise) * unit, at_least_zero("hide boxes", "unit", unit)
+    noise, unit = (
+        at_least_zero("hide boxes", "noise", noise) * unit,
+        at_least_zero("hide boxes", "unit", unit),
+    )
     if count < 1 or not 0 <= probability <= 1:
-        raise InputError(f"hide boxes: count is {count} and probability {probability}; give 1 box or more, and a "
-                         "probability from 0 to 1")
+        raise InputError(
+            f"hide boxes: count is {count} and probability {probability}; give 1 box or more, and a "
+            "probability from 0 to 1"
+        )
 
     def hide(key, images, points, weights):
         size = jnp.array([images.shape[2], images.shape[1]], jnp.float32)[None]
@@ -98,7 +125,9 @@ def hide_boxes(
 
         def near(key, points, weights):
             choice_key, noise_key = jax.random.split(key)
-            chosen = jax.random.categorical(choice_key, jnp.where(weights > 0, 0.0, -1e9), shape=(count,))
+            chosen = jax.random.categorical(
+                choice_key, jnp.where(weights > 0, 0.0, -1e9), shape=(count,)
+            )
             return points[chosen] + noise * jax.random.normal(noise_key, (count, 2), jnp.float32)
 
         def anywhere(key):
@@ -109,7 +138,9 @@ def hide_boxes(
             sides = unit * jax.random.uniform(side_key, (count, 2), jnp.float32, low, high)
             changed = jax.random.bernoulli(whether_key, probability)
             changed &= (weights > 0).any() | (at == "anywhere")
-            centres = near(centre_key, points, weights) if at == "keypoints" else anywhere(centre_key)
+            centres = (
+                near(centre_key, points, weights) if at == "keypoints" else anywhere(centre_key)
+            )
             return centres, jnp.where(changed, sides, 0.0), anywhere(origin_key)
 
         keys = jax.random.split(key, images.shape[0])

@@ -1,8 +1,9 @@
 """Random maps of one image, for augmentations and for losses that compare two views.
 
-Each function here checks its settings and returns `(key, (height, width)) -> map (3, 3)`, from old pixels to new.
-`jax.vmap` over keys draws one for each image of a batch.
+Each function here checks its settings and returns `(key, (height, width)) -> map (3, 3)`, from old
+pixels to new. `jax.vmap` over keys draws one for each image of a batch.
 """
+
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -17,9 +18,11 @@ DrawMap = Callable[[jax.Array, tuple[int, int]], jax.Array]
 
 
 def draw_rotation(degrees: float) -> DrawMap:
-    """Builds a rotation about (width / 2, height / 2) by U(-degrees, degrees), positive counter-clockwise on a screen.
+    """Builds a rotation about (width / 2, height / 2) by U(-degrees, degrees), positive
+    counter-clockwise on a screen.
 
-    The official RegDA code turns the keypoints about that centre, and the image about one half a pixel away.
+    The official RegDA code turns the keypoints about that centre, and the image about one half a
+    pixel away.
     """
     degrees = at_least_zero("random rotation", "degrees", degrees)
 
@@ -33,55 +36,78 @@ def draw_rotation(degrees: float) -> DrawMap:
 def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
     """Builds a crop of a square of U(*area) times the image's area, stretched to the image's size.
 
-    Its position is uniform over whole pixels. A square that does not fit is drawn again, and after ten tries the whole
-    image is kept (torchvision's rule, as in RegDA). In closed form: the first fitting draw is uniform over the areas
-    that fit, and none fits with probability (1 - p)^10. Points move as index, (p - corner) * size / side, and so does
-    the image. Images must be square.
+    Its position is uniform over whole pixels. A square that does not fit is drawn again, and after
+    ten tries the whole image is kept (torchvision's rule, as in RegDA). In closed form: the first
+    fitting draw is uniform over the areas that fit, and none fits with probability (1 - p)^10.
+    Points move as index, (p - corner) * size / side, and so does the image. Images must be square.
     """
     low, high = interval("random square crop", "area", area)
     if low <= 0:
-        raise InputError(f"random square crop: area starts at {low}; it is a share of the image, so more than 0")
+        raise InputError(
+            f"random square crop: area starts at {low}; it is a share of the image, so more than 0"
+        )
 
     def draw(key, size):
         if size[0] != size[1]:
-            raise InputError(f"random square crop: images are {size[1]} x {size[0]}; crop them to a square first")
+            raise InputError(
+                f"random square crop: images are {size[1]} x {size[0]}; crop them to a square first"
+            )
         length = size[0]
-        most = min(high, (length + 0.5) ** 2 / length**2)  # the side is rounded, so a little above 1 still fits
+        # the side is rounded, so a little above 1 still fits
+        most = min(high, (length + 0.5) ** 2 / length**2)
         fits = max((most - low) / (high - low), 0.0) if high > low else float(low <= most)
         share_key, fallback_key, corner_key = jax.random.split(key, 3)
         share = jax.random.uniform(share_key, (), jnp.float32, low, max(most, low))
         side = jnp.clip(jnp.round(jnp.sqrt(share) * length), 1, length)
-        side = jnp.where(jax.random.uniform(fallback_key) < (1 - fits) ** 10, jnp.float32(length), side)
+        side = jnp.where(
+            jax.random.uniform(fallback_key) < (1 - fits) ** 10, jnp.float32(length), side
+        )
         places = length - side + 1
         corner = jnp.minimum(jnp.floor(jax.random.uniform(corner_key, (2,)) * places), places - 1)
         zoom = length / side
-        return geometry.compose(geometry.scaling(zoom), geometry.translation(-corner[0], -corner[1]))
+        return geometry.compose(
+            geometry.scaling(zoom), geometry.translation(-corner[0], -corner[1])
+        )
 
     return draw
 
 
 def draw_affine(
-    *, degrees: float = 0.0, scale: tuple[float, float] = (1.0, 1.0), shift: float = 0.0, shear_degrees: float = 0.0
+    *,
+    degrees: float = 0.0,
+    scale: tuple[float, float] = (1.0, 1.0),
+    shift: float = 0.0,
+    shear_degrees: float = 0.0,
 ) -> DrawMap:
-    """Builds a rotation, zoom and shear about the middle of the image, then a shift; each uniform and independent.
+    """Builds a rotation, zoom and shear about the middle of the image, then a shift; each uniform
+    and independent.
 
-    Angles lie between minus and plus the given one, the zoom in `scale`. shift: at most this share of each side.
+    Angles lie between minus and plus the given one, the zoom in `scale`. shift: at most this share
+    of each side.
     """
     degrees = at_least_zero("random affine", "degrees", degrees)
     shift = at_least_zero("random affine", "shift", shift)
     shear_degrees = at_least_zero("random affine", "shear_degrees", shear_degrees)
     low, high = interval("random affine", "scale", scale)
     if low <= 0 or shear_degrees >= 90:
-        raise InputError(f"random affine: scale {scale} must be more than 0 and shear_degrees {shear_degrees} below 90")
+        raise InputError(
+            f"random affine: scale {scale} must be more than 0 and shear_degrees {shear_degrees} below 90"
+        )
 
     def draw(key, size):
         height, width = size
         turn, lean, across, down, zoom = jax.random.uniform(key, (5,), jnp.float32, -1, 1)
         zoom = low + (high - low) * (zoom + 1) / 2
         centre = (width - 1) / 2, (height - 1) / 2
-        sheared = geometry.affine(1, jnp.tan(lean * math.radians(shear_degrees)), 0, 1, centre=centre)
-        turned = geometry.similarity(angle=turn * math.radians(degrees), scale=zoom, centre=centre,
-                                     shift=(across * (shift * width), down * (shift * height)))
+        sheared = geometry.affine(
+            1, jnp.tan(lean * math.radians(shear_degrees)), 0, 1, centre=centre
+        )
+        turned = geometry.similarity(
+            angle=turn * math.radians(degrees),
+            scale=zoom,
+            centre=centre,
+            shift=(across * (shift * width), down * (shift * height)),
+        )
         return geometry.compose(turned, sheared)
 
     return draw
@@ -90,19 +116,25 @@ def draw_affine(
 def draw_scale_rotation(
     scale: float = 0.25, degrees: float = 30.0, *, rotated: float = 0.6, middle: bool = False
 ) -> DrawMap:
-    """Builds a zoom and rotation about (width / 2, height / 2), as the official HRNet (Sun et al. 2019).
+    """Builds a zoom and rotation about (width / 2, height / 2), as the official HRNet (Sun et al.
+    2019).
 
-    With n a standard normal of its own, the visible box grows by clip(1 + scale * n, 1 - scale, 1 + scale), so the
-    image shrinks by as much. The rotation, of probability `rotated`, is by clip(degrees * n, -2 degrees, 2 degrees),
-    counter-clockwise on a screen if positive. The centre is that of the official crop: the middle of a box, at half of
-    the side. With `middle` it is the middle of the image, at half of the side less one.
+    With n a standard normal of its own, the visible box grows by clip(1 + scale * n, 1 - scale, 1 +
+    scale), so the image shrinks by as much. The rotation, of probability `rotated`, is by
+    clip(degrees * n, -2 degrees, 2 degrees), counter-clockwise on a screen if positive. The centre
+    is that of the official crop: the middle of a box, at half of the side. With `middle` it is the
+    middle of the image, at half of the side less one.
     """
     scale = at_least_zero("random scale and rotation", "scale", scale)
     degrees = at_least_zero("random scale and rotation", "degrees", degrees)
     if scale >= 1:
-        raise InputError(f"random scale and rotation: scale is {scale}; give less than 1, or the box may vanish")
+        raise InputError(
+            f"random scale and rotation: scale is {scale}; give less than 1, or the box may vanish"
+        )
     if not 0 <= rotated <= 1:
-        raise InputError(f"random scale and rotation: rotated is {rotated}; it is a probability, from 0 to 1")
+        raise InputError(
+            f"random scale and rotation: rotated is {rotated}; it is a probability, from 0 to 1"
+        )
 
     def draw(key, size):
         normal_key, rotated_key = jax.random.split(key)
@@ -117,9 +149,12 @@ def draw_scale_rotation(
 
 
 class Reach(NamedTuple):
-    """What random maps of a crop can show of the image around it: how large and how fine to load it."""
+    """What random maps of a crop can show of the image around it: how large and how fine to load
+    it.
+    """
 
-    field: float  # side of a square about the crop that holds all that they show, over the side of the crop
+    #: side of a square about the crop that holds all that they show, over the side of the crop
+    field: float
     detail: float  # how much the strongest zoom enlarges
 
 
@@ -130,19 +165,24 @@ def scale_rotation_reach(scale: float = 0.25, degrees: float = 30.0) -> Reach:
 
 
 def square_crop_reach(area: tuple[float, float] = (0.6, 1.3)) -> Reach:
-    """Computes the reach of `draw_square_crop`, after a rotation too: beyond the image both are black as published."""
+    """Computes the reach of `draw_square_crop`, after a rotation too: beyond the image both are
+    black as published.
+    """
     return Reach(1.0, 1 / math.sqrt(area[0]))
 
 
 def draw_homography(variation: float = 0.15) -> DrawMap:
-    """Builds a perspective map that moves each corner of the image inwards by (a, b), outwards where negative.
+    """Builds a perspective map that moves each corner of the image inwards by (a, b), outwards
+    where negative.
 
-    Each is U(-d / 2, d) with d = variation * min(height, width). The warp of Moskvyak et al. 2021 ("Semi-supervised
-    keypoint localization"), as in the first author's public sampler.
+    Each is U(-d / 2, d) with d = variation * min(height, width). The warp of Moskvyak et al. 2021
+    ("Semi-supervised keypoint localization"), as in the first author's public sampler.
     """
     if not 0 <= variation < 0.5:
-        raise InputError(f"random homography: variation is {variation}; it must be at least 0 and below 0.5, where "
-                         "corners begin to meet")
+        raise InputError(
+            f"random homography: variation is {variation}; it must be at least 0 and below 0.5, where "
+            "corners begin to meet"
+        )
 
     def draw(key, size):
         height, width = size
@@ -150,25 +190,35 @@ def draw_homography(variation: float = 0.15) -> DrawMap:
         corners = jnp.array([[0, 0], [0, height], [width, height], [width, 0]], jnp.float32)
         inwards = jnp.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], jnp.float32)
         corner_key, _ = jax.random.split(key)
-        moved = corners + inwards * jax.random.uniform(corner_key, (4, 2), jnp.float32, -reach / 2, reach)
+        moved = corners + inwards * jax.random.uniform(
+            corner_key, (4, 2), jnp.float32, -reach / 2, reach
+        )
         return geometry.homography(corners, moved)
 
     return draw
 
 
 def at_least_zero(what: str, name: str, value: float) -> float:
-    """Returns a finite value >= 0, or raises InputError. what, name: the function and its argument, for messages."""
+    """Returns a finite value >= 0, or raises InputError.
+
+    what, name: the function and its argument, for messages.
+    """
     if not (math.isfinite(value) and value >= 0):
         raise InputError(f"{what}: {name} is {value}; give a finite number of at least 0")
     return float(value)
 
 
 def interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Returns two finite numbers >= 0, the smaller first, or raises InputError. what, name: see `at_least_zero`."""
+    """Returns two finite numbers >= 0, the smaller first, or raises InputError.
+
+    what, name: see `at_least_zero`.
+    """
     low, high = bounds
     if not (math.isfinite(high) and 0 <= low <= high):
-        raise InputError(f"{what}: {name} is {tuple(bounds)}; give two finite numbers of at least 0, the smaller "
-                         "first")
+        raise InputError(
+            f"{what}: {name} is {tuple(bounds)}; give two finite numbers of at least 0, the smaller "
+            "first"
+        )
     return float(low), float(high)
 
 

@@ -1,8 +1,9 @@
 """The font of names on images: DejaVu, which matplotlib brings, or the one that KPJAX_FONT names.
 
-DejaVu has the alphabets of Europe and several others, and none of Chinese, Japanese or Korean. A letter that the font
-lacks becomes Python's escape, so that names which differ look different.
+DejaVu has the alphabets of Europe and several others, and none of Chinese, Japanese or Korean. A
+letter that the font lacks becomes Python's escape, so that names which differ look different.
 """
+
 import functools
 import os
 import unicodedata
@@ -23,15 +24,25 @@ def text_and_font(text: str, size: int) -> tuple[str, ImageFont.FreeTypeFont]:
     """
     name = os.environ.get(VARIABLE, "")
     text = unicodedata.normalize("NFC", " ".join(text.split()))
-    return "".join(letter if has_letter(name, letter) else letter.encode("unicode_escape").decode()
-                   for letter in text), font(name, size)
+    return "".join(
+        letter if has_letter(name, letter) else letter.encode("unicode_escape").decode()
+        for letter in text
+    ), font(name, size)
 
 
 def lacking(texts: Iterable[str]) -> str:
     """Returns the letters of some texts that the font does not have, sorted."""
     name = os.environ.get(VARIABLE, "")
-    return "".join(sorted({letter for text in texts for letter in unicodedata.normalize("NFC", text)
-                           if not has_letter(name, letter)}))
+    return "".join(
+        sorted(
+            {
+                letter
+                for text in texts
+                for letter in unicodedata.normalize("NFC", text)
+                if not has_letter(name, letter)
+            }
+        )
+    )
 
 
 @functools.cache
@@ -40,9 +51,13 @@ def font(name: str, size: int) -> ImageFont.FreeTypeFont:
     import matplotlib
 
     try:
-        return ImageFont.truetype(name or f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size)
+        return ImageFont.truetype(
+            name or f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", size
+        )
     except OSError:
-        raise InputError(f"{VARIABLE}: {name} is no font file; name one that ends in .ttf, .otf or .ttc") from None
+        raise InputError(
+            f"{VARIABLE}: {name} is no font file; name one that ends in .ttf, .otf or .ttc"
+        ) from None
 
 
 @functools.cache

@@ -1,9 +1,11 @@
 """Keypoints drawn on images and frames, with Pillow, and contact sheets of many.
 
-`draw_keypoints` draws on a transparent layer up to four times as fine and averages it down, so that points land where
-they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the given image, the centre of its top-left
-pixel at (0, 0), however much the image is enlarged for showing.
+`draw_keypoints` draws on a transparent layer up to four times as fine and averages it down, so that
+points land where they belong to a fraction of a pixel. Coordinates are (x, y) in pixels of the
+given image, the centre of its top-left pixel at (0, 0), however much the image is enlarged for
+showing.
 """
+
 import functools
 import math
 from collections.abc import Sequence
@@ -26,17 +28,36 @@ INK = (236, 238, 240)
 OUTLINE = (10, 12, 16)
 
 # Okabe and Ito's colours, distinct with any common colour vision, lightened to stand out on images.
-FEW_COLOURS = ((86, 180, 233), (230, 159, 0), (0, 190, 140), (240, 228, 66), (224, 100, 20), (214, 130, 180),
-               (60, 130, 220), (235, 235, 235))
+FEW_COLOURS = (
+    (86, 180, 233),
+    (230, 159, 0),
+    (0, 190, 140),
+    (240, 228, 66),
+    (224, 100, 20),
+    (214, 130, 180),
+    (60, 130, 220),
+    (235, 235, 235),
+)
 # Of animals, where there are several: none is among those of few keypoints.
-ANIMAL_COLOURS = ((255, 64, 160), (80, 255, 80), (70, 220, 255), (255, 140, 40), (175, 110, 255), (255, 250, 150),
-                  (255, 80, 80), (120, 160, 255))
-DOT = 0.25  # the radius of a point over its distance to the nearest one of the same animal, where that is small
+ANIMAL_COLOURS = (
+    (255, 64, 160),
+    (80, 255, 80),
+    (70, 220, 255),
+    (255, 140, 40),
+    (175, 110, 255),
+    (255, 250, 150),
+    (255, 80, 80),
+    (120, 160, 255),
+)
+# the radius of a point over its distance to the nearest one of the same animal, where that is small
+DOT = 0.25
 LEAST_DOT = 1.5  # px, the smallest radius that still shows a colour
 
 
 def keypoint_colours(count: int) -> np.ndarray:
-    """Returns one colour per keypoint, (count, 3) uint8: eight hand-picked ones, or a wheel of hues."""
+    """Returns one colour per keypoint, (count, 3) uint8: eight hand-picked ones, or a wheel of
+    hues.
+    """
     if count <= len(FEW_COLOURS):
         return np.asarray(FEW_COLOURS[:count], np.uint8).reshape(count, 3)
     angle = 2 * np.pi * np.arange(count) / count
@@ -50,11 +71,13 @@ def animal_colours(count: int) -> list[tuple[int, int, int]]:
 
 
 def dot_radius(keypoints: np.ndarray, shown: np.ndarray, side: float) -> float:
-    """Returns a radius of points that hides neither an animal nor its neighbouring points, in pixels.
+    """Returns a radius of points that hides neither an animal nor its neighbouring points, in
+    pixels.
 
-    A quarter of the median distance between a point and the nearest one of its animal, so that both many points and
-    small animals get small ones. At least a twentieth of the animal's diagonal over the square root of the number of
-    points, since those of an unsure network coincide; at most what is legible on the whole image, at least 1.5.
+    A quarter of the median distance between a point and the nearest one of its animal, so that both
+    many points and small animals get small ones. At least a twentieth of the animal's diagonal over
+    the square root of the number of points, since those of an unsure network coincide; at most what
+    is legible on the whole image, at least 1.5.
 
     Args:
         keypoints: (A, K, 2) of A animals in pixels.
@@ -63,35 +86,62 @@ def dot_radius(keypoints: np.ndarray, shown: np.ndarray, side: float) -> float:
     """
     largest = max(2 * LEAST_DOT, side / 80)
     typical = []
-    for points, those in zip(np.asarray(keypoints, np.float64), np.asarray(shown, bool), strict=True):
+    for points, those in zip(
+        np.asarray(keypoints, np.float64), np.asarray(shown, bool), strict=True
+    ):
         points = points[those & (np.abs(points) < FARTHEST).all(-1)]
         if len(points) > 1:
             apart = np.linalg.norm(points[:, None] - points, axis=-1)
             nearest = np.median((apart + np.where(np.eye(len(points)), np.inf, 0)).min(-1))
-            typical.append(max(DOT * nearest, np.linalg.norm(np.ptp(points, axis=0)) / (20 * len(points) ** 0.5)))
+            typical.append(
+                max(
+                    DOT * nearest,
+                    np.linalg.norm(np.ptp(points, axis=0)) / (20 * len(points) ** 0.5),
+                )
+            )
     return float(np.clip(np.median(typical), LEAST_DOT, largest)) if typical else largest
 
 
-def _oklab_to_rgb(lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.ndarray) -> np.ndarray:
-    """Converts Oklab (Ottosson 2020) to 8-bit sRGB: equal steps of the arguments look like equal steps of colour."""
-    cones = np.stack([
-        lightness + 0.3963377774 * green_red + 0.2158037573 * blue_yellow,
-        lightness - 0.1055613458 * green_red - 0.0638541728 * blue_yellow,
-        lightness - 0.0894841775 * green_red - 1.2914855480 * blue_yellow], -1) ** 3
-    linear = np.clip(cones @ np.asarray([
-        [4.0767416621, -1.2684380046, -0.0041960863],
-        [-3.3077115913, 2.6097574011, -0.7034186147],
-        [0.2309699292, -0.3413193965, 1.7076147010]]), 0, 1)
+def _oklab_to_rgb(
+    lightness: np.ndarray, green_red: np.ndarray, blue_yellow: np.ndarray
+) -> np.ndarray:
+    """Converts Oklab (Ottosson 2020) to 8-bit sRGB: equal steps of the arguments look like equal
+    steps of colour.
+    """
+    cones = (
+        np.stack(
+            [
+                lightness + 0.3963377774 * green_red + 0.2158037573 * blue_yellow,
+                lightness - 0.1055613458 * green_red - 0.0638541728 * blue_yellow,
+                lightness - 0.0894841775 * green_red - 1.2914855480 * blue_yellow,
+            ],
+            -1,
+        )
+        ** 3
+    )
+    linear = np.clip(
+        cones
+        @ np.asarray(
+            [
+                [4.0767416621, -1.2684380046, -0.0041960863],
+                [-3.3077115913, 2.6097574011, -0.7034186147],
+                [0.2309699292, -0.3413193965, 1.7076147010],
+            ]
+        ),
+        0,
+        1,
+    )
     gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.round(255 * gamma).astype(np.uint8)
 
 
 def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndarray:
-    """Returns the opacity of points: 1 from half the usual score upwards, falling to 0.25 at a score of zero.
+    """Returns the opacity of points: 1 from half the usual score upwards, falling to 0.25 at a
+    score of zero.
 
-    scores: any shape, any positive scale. usual: the median of all scores that are shown together, so that an uncertain
-    image does not set its own standard; the median of `scores` if not given. If it is not positive, the scores carry
-    no scale, and all points are opaque.
+    scores: any shape, any positive scale. usual: the median of all scores that are shown together,
+    so that an uncertain image does not set its own standard; the median of `scores` if not given.
+    If it is not positive, the scores carry no scale, and all points are opaque.
     """
     scores = np.asarray(scores, np.float64)
     known = scores[np.isfinite(scores)]
@@ -103,9 +153,11 @@ def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndar
 
 
 def enlargement(height: int, width: int, minimum_side: int) -> int:
-    """Returns the smallest whole factor by which an image's shorter side has at least `minimum_side` pixels, as far as
-    the longer one keeps below 8,192."""
-    return max(1, min(math.ceil(minimum_side / max(1, min(height, width))), 8192 // max(1, height, width)))
+    """Returns the smallest whole factor by which an image's shorter side has at least
+    `minimum_side` pixels, as far as the longer one keeps below 8,192."""
+    return max(
+        1, min(math.ceil(minimum_side / max(1, min(height, width))), 8192 // max(1, height, width))
+    )
 
 
 def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
@@ -114,25 +166,40 @@ def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
     factor = enlargement(height, width, minimum_side)
     if factor == 1:
         return np.array(image)
-    return np.asarray(Image.fromarray(image).resize((width * factor, height * factor), Image.Resampling.BICUBIC))
+    return np.asarray(
+        Image.fromarray(image).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
+    )
 
 
-def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray | None, skeleton: Skeleton, *,
-                   true: np.ndarray | None = None, true_visible: np.ndarray | None = None, minimum_side: int = 192,
-                   radius: float | None = None, edges: tuple[int, int, int] | None = None,
-                   rings: np.ndarray | None = None) -> np.ndarray:
-    """Draws points and skeleton on an image; returns (h, w, 3) uint8, h and w whole multiples of the image's.
+def draw_keypoints(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    opacity: np.ndarray | None,
+    skeleton: Skeleton,
+    *,
+    true: np.ndarray | None = None,
+    true_visible: np.ndarray | None = None,
+    minimum_side: int = 192,
+    radius: float | None = None,
+    edges: tuple[int, int, int] | None = None,
+    rings: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draws points and skeleton on an image; returns (h, w, 3) uint8, h and w whole multiples of
+    the image's.
 
     Args:
         image: (H, W, 3) uint8.
         keypoints: (K, 2) in pixels of the image; points that are not finite are left out.
-        opacity: (K,) in [0, 1], such as `visible` or `opacity_of_scores(scores)`; 0 leaves a point out, None draws all.
-        true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin line.
+        opacity: (K,) in [0, 1], such as `visible` or `opacity_of_scores(scores)`; 0 leaves a point
+            out, None draws all.
+        true: (K, 2) true positions, drawn as hollow rings joined to their predictions by a thin
+            line.
         true_visible: (K,); true positions where it is zero are left out.
         minimum_side: smaller images are enlarged to it.
         radius: of a point in pixels of the image that is returned; None chooses it (`dot_radius`).
         edges: the colour of all edges; None gives each half that of its end.
-        rings: (K,) radii in pixels of the image, drawn as thin circles around the points; nan draws none.
+        rings: (K,) radii in pixels of the image, drawn as thin circles around the points; nan draws
+            none.
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     pil_image = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
@@ -140,7 +207,9 @@ def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray
     scale = factor * finer
     # In pixels of the layer: a pixel's centre is half a pixel from its edge.
     points, near = _in_layer(keypoints, scale)
-    opacity = np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
+    opacity = (
+        np.ones(len(points)) if opacity is None else np.clip(np.asarray(opacity, np.float64), 0, 1)
+    )
     shown = near & (opacity > 0)
     if radius is None:
         radius = dot_radius(points[None] / finer, shown[None], min(pil_image.size))
@@ -156,7 +225,9 @@ def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray
                 middle = (points[first] + points[second]) / 2
                 for end in (first, second):
                     colour = OUTLINE if darken else edges or tuple(colours[end])
-                    _line(canvas, points[end], middle, colour, faint * (0.6 if darken else 1), width)
+                    _line(
+                        canvas, points[end], middle, colour, faint * (0.6 if darken else 1), width
+                    )
     if true is not None:
         places, known = _in_layer(true, scale)
         if true_visible is not None:
@@ -175,19 +246,36 @@ def draw_keypoints(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray
     return np.asarray(pil_image.convert("RGB"))
 
 
-def draw_animals(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *,
-                 radius: float | None = None, rings: np.ndarray | None = None) -> np.ndarray:
-    """Draws I animals finely on an image, enlarged if it is small; edges of several have the colours of the animals.
+def draw_animals(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    opacity: np.ndarray,
+    skeleton: Skeleton,
+    *,
+    radius: float | None = None,
+    rings: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draws I animals finely on an image, enlarged if it is small; edges of several have the
+    colours of the animals.
 
-    keypoints, opacity: (I, K, 2) and (I, K). radius, rings: (I, K), as of `draw_keypoints`, in pixels of the image.
+    keypoints, opacity: (I, K, 2) and (I, K). radius, rings: (I, K), as of `draw_keypoints`, in
+    pixels of the image.
     """
     factor = enlargement(*image.shape[:2], 192)
     image, points = enlarged(image), (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5
     radius = radius * factor if radius else dot_radius(points, opacity > 0, min(image.shape[:2]))
     colours = animal_colours(len(points)) if len(points) > 1 else [None]
     for animal in np.flatnonzero((opacity > 0).any(1)):
-        image = draw_keypoints(image, points[animal], opacity[animal], skeleton, minimum_side=1, radius=radius,
-                               edges=colours[animal], rings=None if rings is None else rings[animal] * factor)
+        image = draw_keypoints(
+            image,
+            points[animal],
+            opacity[animal],
+            skeleton,
+            minimum_side=1,
+            radius=radius,
+            edges=colours[animal],
+            rings=None if rings is None else rings[animal] * factor,
+        )
     return image
 
 
@@ -203,7 +291,9 @@ def _in_layer(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]
 
 def _drawable(rings: np.ndarray | None, like: np.ndarray) -> np.ndarray:
     """Returns which radii can be drawn, with the shape of `like`: none if there are none."""
-    return np.zeros(like.shape, bool) if rings is None else np.nan_to_num(rings, nan=np.inf) < FARTHEST
+    return (
+        np.zeros(like.shape, bool) if rings is None else np.nan_to_num(rings, nan=np.inf) < FARTHEST
+    )
 
 
 def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
@@ -211,7 +301,11 @@ def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
 
 
 def _line(canvas, start, end, colour, opacity, width) -> None:
-    canvas.line([*map(round, map(float, (*start, *end)))], fill=_rgba(colour, opacity), width=max(1, round(width)))
+    canvas.line(
+        [*map(round, map(float, (*start, *end)))],
+        fill=_rgba(colour, opacity),
+        width=max(1, round(width)),
+    )
 
 
 def _disc(canvas, centre, radius, colour, opacity) -> None:
@@ -219,44 +313,77 @@ def _disc(canvas, centre, radius, colour, opacity) -> None:
 
 
 def _ring(canvas, centre, radius, colour, opacity, width) -> None:
-    canvas.ellipse(_around(centre, radius), outline=_rgba(colour, opacity), width=max(1, round(width)))
+    canvas.ellipse(
+        _around(centre, radius), outline=_rgba(colour, opacity), width=max(1, round(width))
+    )
 
 
 def _around(centre, radius: float) -> list[int]:
-    """Returns the box of a circle in whole pixels: Pillow cuts off fractions, which moves circles up and left."""
+    """Returns the box of a circle in whole pixels: Pillow cuts off fractions, which moves circles
+    up and left.
+    """
     return [round(float(centre[axis]) + side) for side in (-radius, radius) for axis in (0, 1)]
 
 
-def contact_sheet(images: Sequence[np.ndarray], columns: int | None = None, *, captions: Sequence[str] = (),
-                  gap: int = 6) -> np.ndarray:
-    """Lays out images (h, w, 3) uint8, at least one, in rows, each centred in a cell of the largest one's width.
+def contact_sheet(
+    images: Sequence[np.ndarray],
+    columns: int | None = None,
+    *,
+    captions: Sequence[str] = (),
+    gap: int = 6,
+) -> np.ndarray:
+    """Lays out images (h, w, 3) uint8, at least one, in rows, each centred in a cell of the largest
+    one's width.
 
-    columns: about as many as rows if not given. captions: below each image, in whole. gap: pixels between cells.
+    columns: about as many as rows if not given. captions: below each image, in whole. gap: pixels
+    between cells.
     """
     columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
-    rows = [range(first, min(first + columns, len(images))) for first in range(0, len(images), columns)]
+    rows = [
+        range(first, min(first + columns, len(images))) for first in range(0, len(images), columns)
+    ]
     width = max(image.shape[1] for image in images)
     size = max(11, min(16, width // 15))
-    lines = [[part for line in caption.splitlines() for part in wrapped_text(*text_and_font(line, size), width)]
-             for caption in captions] or [[]] * len(images)
-    heights = [(max(images[n].shape[0] for n in row), max(len(lines[n]) for n in row) * (size + 4)) for row in rows]
+    lines = [
+        [
+            part
+            for line in caption.splitlines()
+            for part in wrapped_text(*text_and_font(line, size), width)
+        ]
+        for caption in captions
+    ] or [[]] * len(images)
+    heights = [
+        (max(images[n].shape[0] for n in row), max(len(lines[n]) for n in row) * (size + 4))
+        for row in rows
+    ]
     whole = columns * (width + gap) + gap, sum(map(sum, heights)) + gap * (len(rows) + 1)
     sheet = Image.new("RGB", whole, BACKGROUND)
     canvas, top = ImageDraw.Draw(sheet), gap
     for row, (height, below) in zip(rows, heights, strict=True):
         for place, n in enumerate(row):
             left = gap + place * (width + gap)
-            sheet.paste(Image.fromarray(images[n]), (left + (width - images[n].shape[1]) // 2,
-                                                     top + (height - images[n].shape[0]) // 2))
+            sheet.paste(
+                Image.fromarray(images[n]),
+                (
+                    left + (width - images[n].shape[1]) // 2,
+                    top + (height - images[n].shape[0]) // 2,
+                ),
+            )
             for line, text in enumerate(lines[n]):
-                canvas.text((left + 1, top + height + 2 + line * (size + 4)), text, fill=INK,
-                            font=text_and_font(text, size)[1])
+                canvas.text(
+                    (left + 1, top + height + 2 + line * (size + 4)),
+                    text,
+                    fill=INK,
+                    font=text_and_font(text, size)[1],
+                )
         top += height + below + gap
     return np.asarray(sheet)
 
 
 def wrapped_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
-    """Breaks a line into some at most `width` pixels wide, after spaces, slashes and underscores where it can."""
+    """Breaks a line into some at most `width` pixels wide, after spaces, slashes and underscores
+    where it can.
+    """
     lines = []
     while text:
         end = len(text)
@@ -271,7 +398,9 @@ def wrapped_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[st
 
 
 def _fitted(text: str, font, width: int) -> str:
-    """Returns the text if it is at most `width` pixels wide, else as much of it as fits, and an ellipsis."""
+    """Returns the text if it is at most `width` pixels wide, else as much of it as fits, and an
+    ellipsis.
+    """
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + "…") > width:
@@ -279,9 +408,19 @@ def _fitted(text: str, font, width: int) -> str:
     return text + "…"
 
 
-def prediction_sheet(images: Sequence[np.ndarray], keypoints: np.ndarray, scores: np.ndarray | None, skeleton: Skeleton,
-                     *, true: np.ndarray | None = None, visible: np.ndarray | None = None, captions: Sequence[str] = (),
-                     columns: int | None = None, minimum_side: int = 192, legend: bool = False) -> np.ndarray:
+def prediction_sheet(
+    images: Sequence[np.ndarray],
+    keypoints: np.ndarray,
+    scores: np.ndarray | None,
+    skeleton: Skeleton,
+    *,
+    true: np.ndarray | None = None,
+    visible: np.ndarray | None = None,
+    captions: Sequence[str] = (),
+    columns: int | None = None,
+    minimum_side: int = 192,
+    legend: bool = False,
+) -> np.ndarray:
     """Draws a contact sheet of predictions.
 
     Args:
@@ -293,26 +432,50 @@ def prediction_sheet(images: Sequence[np.ndarray], keypoints: np.ndarray, scores
         legend: names the keypoints below.
     """
     opacity = None if scores is None else opacity_of_scores(scores)
-    drawn = [draw_keypoints(
-        image, keypoints[n], None if opacity is None else opacity[n], skeleton, minimum_side=minimum_side,
-        true=None if true is None else true[n], true_visible=None if visible is None else visible[n])
-        for n, image in enumerate(images)]
+    drawn = [
+        draw_keypoints(
+            image,
+            keypoints[n],
+            None if opacity is None else opacity[n],
+            skeleton,
+            minimum_side=minimum_side,
+            true=None if true is None else true[n],
+            true_visible=None if visible is None else visible[n],
+        )
+        for n, image in enumerate(images)
+    ]
     sheet = contact_sheet(drawn, columns, captions=captions)
     return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton)]) if legend else sheet
 
 
-def legend_strip(width: int, skeleton: Skeleton, *, animals: Sequence[str] = (), note: str = "",
-                 most: int | None = None) -> np.ndarray:
-    """Draws the colours and names of keypoints, of animals if there are several, and a note: (h, width, 3) uint8.
+def legend_strip(
+    width: int,
+    skeleton: Skeleton,
+    *,
+    animals: Sequence[str] = (),
+    note: str = "",
+    most: int | None = None,
+) -> np.ndarray:
+    """Draws the colours and names of keypoints, of animals if there are several, and a note: (h,
+    width, 3) uint8.
 
-    most: the greatest height in pixels; where the names need more, their number stands in their place.
+    most: the greatest height in pixels; where the names need more, their number stands in their
+    place.
     """
     size = max(11, min(16, width // 50))
     line, gap = size + 6, 8
-    dots = [("dot", tuple(map(int, colour)), name) for colour, name in
-            zip(keypoint_colours(len(skeleton.names)), skeleton.names, strict=True)]
-    marks = [("line", colour, name) for colour, name in zip(animal_colours(len(animals)), animals, strict=True)
-             ] if len(animals) > 1 else []
+    dots = [
+        ("dot", tuple(map(int, colour)), name)
+        for colour, name in zip(keypoint_colours(len(skeleton.names)), skeleton.names, strict=True)
+    ]
+    marks = (
+        [
+            ("line", colour, name)
+            for colour, name in zip(animal_colours(len(animals)), animals, strict=True)
+        ]
+        if len(animals) > 1
+        else []
+    )
     notes = [("", INK, note)] if note else []
     count = [("", INK, f"{len(dots)} keypoints")]
     for entries in ([*dots, *marks, *notes], [*count, *marks, *notes], [*count, *notes]):
@@ -354,10 +517,20 @@ def write_png(path: Path, image: np.ndarray) -> None:
 FINER = 8  # how many times finer than a frame its points are rendered
 
 
-def draw_on_frame(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray, skeleton: Skeleton, *,
-                  caption: str = "", radius: float | None = None, animals: Sequence[str] = (),
-                  boxes: np.ndarray | None = None, rings: np.ndarray | None = None) -> np.ndarray:
-    """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3) uint8.
+def draw_on_frame(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    opacity: np.ndarray,
+    skeleton: Skeleton,
+    *,
+    caption: str = "",
+    radius: float | None = None,
+    animals: Sequence[str] = (),
+    boxes: np.ndarray | None = None,
+    rings: np.ndarray | None = None,
+) -> np.ndarray:
+    """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3)
+    uint8.
 
     Points land on whole pixels; `draw_keypoints` is finer and much slower.
 
@@ -366,7 +539,8 @@ def draw_on_frame(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray,
         opacity: (I, K) in [0, 1]; 0 leaves a point out.
         radius: of a point in pixels; None chooses it (`dot_radius`).
         animals: (I,) names; several are told apart by the colours of their edges, boxes and names.
-        boxes: (I, 4) x, y, width, height of the animals, nan where one is not there, drawn where there are several.
+        boxes: (I, 4) x, y, width, height of the animals, nan where one is not there, drawn where
+            there are several.
         rings: (I, K) radii in pixels, drawn as thin circles around the points; nan draws none.
     """
     pil_image = Image.fromarray(image)
@@ -384,7 +558,11 @@ def draw_on_frame(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray,
                 ends = [tuple(map(float, points[end])) for end in (first, second)]
                 if radius >= 3:  # a thin line would drown in its outline
                     canvas.line(ends, fill=OUTLINE, width=round(radius))
-                canvas.line(ends, fill=several[animal] if several else colours[first], width=max(1, int(radius / 2)))
+                canvas.line(
+                    ends,
+                    fill=several[animal] if several else colours[first],
+                    width=max(1, int(radius / 2)),
+                )
         for k in np.flatnonzero(shown[animal] & drawable[animal]):
             canvas.ellipse(_around(points[k], float(rings[animal][k])), outline=colours[k])
         for k in np.flatnonzero(shown[animal]):
@@ -399,15 +577,29 @@ def draw_on_frame(image: np.ndarray, keypoints: np.ndarray, opacity: np.ndarray,
             box = np.array([*low, *(keypoints[animal, shown[animal]].max(0) + 2 * radius - low)])
         if (np.abs(box) < FARTHEST).all():
             x, y, width, height = box.tolist()
-            canvas.rectangle((x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5), outline=several[animal])
+            canvas.rectangle(
+                (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5), outline=several[animal]
+            )
             small = max(10, size // 2)
             text, font = text_and_font(name, small)
-            canvas.text((max(x, 1), y - 1.4 * small if y > 1.4 * small else y + height), text, fill=several[animal],
-                        font=font, stroke_width=1, stroke_fill=OUTLINE)
+            canvas.text(
+                (max(x, 1), y - 1.4 * small if y > 1.4 * small else y + height),
+                text,
+                fill=several[animal],
+                font=font,
+                stroke_width=1,
+                stroke_fill=OUTLINE,
+            )
     if caption:
         text, font = text_and_font(caption, size)
-        canvas.text((size // 2, pil_image.height - 1.5 * size), text, fill=INK, font=font,
-                    stroke_width=max(1, size // 10), stroke_fill=OUTLINE)
+        canvas.text(
+            (size // 2, pil_image.height - 1.5 * size),
+            text,
+            fill=INK,
+            font=font,
+            stroke_width=max(1, size // 10),
+            stroke_fill=OUTLINE,
+        )
     return np.asarray(pil_image)
 
 
@@ -420,5 +612,8 @@ def _dot(colour: tuple[int, int, int], radius: float, firmness: int) -> Image.Im
     canvas = ImageDraw.Draw(dot)
     for reach, fill in ((radius + 1, OUTLINE), (radius, colour)):
         edge = reach * FINER
-        canvas.ellipse((middle - edge, middle - edge, middle + edge, middle + edge), fill=(*fill, 255 * firmness // 16))
+        canvas.ellipse(
+            (middle - edge, middle - edge, middle + edge, middle + edge),
+            fill=(*fill, 255 * firmness // 16),
+        )
     return dot.resize((side, side), Image.Resampling.BOX)

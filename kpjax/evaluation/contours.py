@@ -1,7 +1,9 @@
 """The distance between contours that keypoints sample: sliding along a contour costs nothing.
 
-What is measured of tongues in ultrasound is the surface, and where along it a point lies is a matter of taste.
+What is measured of tongues in ultrasound is the surface, and where along it a point lies is a
+matter of taste.
 """
+
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +15,9 @@ Line = Float[Numbers, "points 2"]
 
 
 def along(points: Line, samples: int) -> np.ndarray:
-    """Returns points (samples, 2) at equal distances on the straight lines that join some points in their order."""
+    """Returns points (samples, 2) at equal distances on the straight lines that join some points in
+    their order.
+    """
     points = np.asarray(points, np.float64)
     passed = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     at = np.linspace(0.0, passed[-1], samples)
@@ -21,23 +25,32 @@ def along(points: Line, samples: int) -> np.ndarray:
 
 
 def contour_distance(first: Line, second: Line, *, samples: int = 100) -> float:
-    """Computes the mean sum of distances: of points of either contour to the nearest point of the other, both ways.
+    """Computes the mean sum of distances: of points of either contour to the nearest point of the
+    other, both ways.
 
-    first, second: points of two contours in their order, which need not have the same number, in the same pixels.
-    Source: what is usual for tongues in ultrasound, and what Wrench and Balch-Tomes (Sensors 2022) report; how they
-    interpolate is not known.
+    first, second: points of two contours in their order, which need not have the same number, in
+    the same pixels.
+    Source: what is usual for tongues in ultrasound, and what Wrench and Balch-Tomes (Sensors 2022)
+    report; how they interpolate is not known.
     """
     one, other = along(first, samples), along(second, samples)
     distance = np.linalg.norm(one[:, None] - other[None], axis=-1)
     return float((distance.min(1).sum() + distance.min(0).sum()) / (2 * samples))
 
 
-def contour_errors(predicted: Points, true: Points, visible: Visible, normaliser: Lengths,
-                   contours: Sequence[Sequence[int]], *, samples: int = 100) -> np.ndarray:
+def contour_errors(
+    predicted: Points,
+    true: Points,
+    visible: Visible,
+    normaliser: Lengths,
+    contours: Sequence[Sequence[int]],
+    *,
+    samples: int = 100,
+) -> np.ndarray:
     """Computes `contour_distance` / normaliser (N,) of each image, the mean over its contours.
 
-    A contour's points are the labelled ones, in the predicted contour, too; with fewer than two it does not count, and
-    an image without any is NaN.
+    A contour's points are the labelled ones, in the predicted contour, too; with fewer than two it
+    does not count, and an image without any is NaN.
 
     Args:
         normaliser: (N,) reference length of each image, in the points' pixels.
@@ -49,7 +62,9 @@ def contour_errors(predicted: Points, true: Points, visible: Visible, normaliser
         for number, members in enumerate(contours):
             there = [k for k in members if labelled[k]]
             if len(there) > 1:
-                found[image, number] = contour_distance(predicted[image, there], true[image, there], samples=samples)
+                found[image, number] = contour_distance(
+                    predicted[image, there], true[image, there], samples=samples
+                )
     count = np.isfinite(found).sum(1)
     mean = np.where(count > 0, np.nansum(found, axis=1) / np.maximum(count, 1), np.nan)
     return mean / np.asarray(normaliser, np.float64)

@@ -1,8 +1,10 @@
 """Signs that discovered keypoints are degenerate, and the end of a run whose keypoints stay so.
 
-Keypoints may rest, sit on the border or lie in a heap, and low errors of regressors do not show it. A generator may
-reconstruct images no better than without keypoints. Errors of images are mean squared differences in [0, 1].
+Keypoints may rest, sit on the border or lie in a heap, and low errors of regressors do not show it.
+A generator may reconstruct images no better than without keypoints. Errors of images are mean
+squared differences in [0, 1].
 """
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +15,10 @@ import numpy as np
 from kpjax.errors import RunError
 from kpjax.losses.reconstruction import pixel_mse
 
-BORDER = 0.95  # the mean of a keypoint's larger coordinate, normalised, beyond which it is on the border
-MOVEMENT = 0.02  # a keypoint's least root mean squared distance from its mean position: 0.6 pixels of an image of 64
+# the mean of a keypoint's larger coordinate, normalised, beyond which it is on the border
+BORDER = 0.95
+# a keypoint's least root mean squared distance from its mean position: 0.6 pixels of an image of 64
+MOVEMENT = 0.02
 STILL = 1 / 64  # a point's standard deviation over images, of an image's longer side
 BASELINES = ("constant_colour", "mean_image", "copied_reference")
 NO_BETTER = 0.98  # of a baseline's error: an error above is no better than the baseline
@@ -27,6 +31,7 @@ PAINTS_LIKE = {
 
 
 # Keypoints
+
 
 def live_keypoints(points: jax.Array) -> jax.Array:
     """Returns which keypoints are live, (K,) bool: neither on the border nor in one place.
@@ -41,9 +46,9 @@ def live_keypoints(points: jax.Array) -> jax.Array:
 def varying_points(points: jax.Array, size: tuple[int, int], *, still: float = STILL) -> jax.Array:
     """Counts the K points that differ from image to image: () float32.
 
-    These have a standard deviation over the images, both coordinates together, of at least `still` times the longer
-    side. A point that jumps about without a reason counts too; only the consistency of points reveals it. points: (N,
-    K, 2) of N images, in pixels.
+    These have a standard deviation over the images, both coordinates together, of at least `still`
+    times the longer side. A point that jumps about without a reason counts too; only the
+    consistency of points reveals it. points: (N, K, 2) of N images, in pixels.
     """
     deviation = jnp.sqrt(jnp.var(points.astype(jnp.float32), axis=0).sum(-1))
     return (deviation >= still * max(size)).sum().astype(jnp.float32)
@@ -52,8 +57,8 @@ def varying_points(points: jax.Array, size: tuple[int, int], *, still: float = S
 def spread_of(points: jax.Array) -> dict[str, jax.Array]:
     """Computes two spreads of points (N, K, 2) of N images, in normalised units, float32 scalars.
 
-    `coordinates` is the standard deviation of a coordinate over the images, averaged over all coordinates. `points` is
-    the mean distance between two points of one image.
+    `coordinates` is the standard deviation of a coordinate over the images, averaged over all
+    coordinates. `points` is the mean distance between two points of one image.
     """
     apart = points[:, :, None, :] - points[:, None, :, :]
     count = points.shape[1]
@@ -62,9 +67,11 @@ def spread_of(points: jax.Array) -> dict[str, jax.Array]:
 
 
 def point_spread(points: jax.Array) -> jax.Array:
-    """Computes the mean distance between two different points of an image, over all pairs and images: () float32.
+    """Computes the mean distance between two different points of an image, over all pairs and
+    images: () float32.
 
-    points: (N, K, 2) in any unit, also the result's; 0 for K = 1. Its gradient is finite at equal points.
+    points: (N, K, 2) in any unit, also the result's; 0 for K = 1. Its gradient is finite at equal
+    points.
     """
     count = points.shape[1]
     differences = points[:, :, None].astype(jnp.float32) - points[:, None].astype(jnp.float32)
@@ -74,24 +81,29 @@ def point_spread(points: jax.Array) -> jax.Array:
 
 
 def median_spread(points: jax.Array) -> jax.Array:
-    """Computes the median distance between two different points of an image, over all pairs and images.
+    """Computes the median distance between two different points of an image, over all pairs and
+    images.
 
-    points: (N, K, 2) in any unit. Returns () float32 in that unit; 0 for K = 1. Unlike `point_spread`, it does not rise
-    with a few points that wander far from a heap.
+    points: (N, K, 2) in any unit. Returns () float32 in that unit; 0 for K = 1. Unlike
+    `point_spread`, it does not rise with a few points that wander far from a heap.
     """
     first, second = np.triu_indices(points.shape[1], 1)
     if not len(first):
         return jnp.float32(0)
-    return jnp.median(jnp.linalg.norm(points[:, first].astype(jnp.float32) - points[:, second], axis=-1))
+    return jnp.median(
+        jnp.linalg.norm(points[:, first].astype(jnp.float32) - points[:, second], axis=-1)
+    )
 
 
 # Reconstructed images
 
-def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.Array]:
-    """Computes the error of reconstructing images without knowledge of keypoints, for each name of BASELINES.
 
-    `constant_colour` is the mean colour of the batch, `mean_image` the mean image of the batch, and `copied_reference`
-    each image's reference frame.
+def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.Array]:
+    """Computes the error of reconstructing images without knowledge of keypoints, for each name of
+    BASELINES.
+
+    `constant_colour` is the mean colour of the batch, `mean_image` the mean image of the batch, and
+    `copied_reference` each image's reference frame.
 
     images, references: (B, H, W, 3).
     """
@@ -100,51 +112,76 @@ def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.A
         "mean_image": images.mean(0, keepdims=True),
         "copied_reference": references,
     }
-    return {name: pixel_mse(jnp.broadcast_to(painting, images.shape), images) for name, painting in painted.items()}
+    return {
+        name: pixel_mse(jnp.broadcast_to(painting, images.shape), images)
+        for name, painting in painted.items()
+    }
 
 
 # Stopping a run that discovers nothing
 
+
 def first_counts(paintings: Sequence[str]) -> dict[str, jax.Array]:
-    """Returns int32 zeros by sign: `live_points`, and `<image>/<baseline>` for every painted image and baseline."""
-    signs = (NO_LIVE_POINTS, *(f"{painting}/{baseline}" for painting in paintings for baseline in BASELINES))
+    """Returns int32 zeros by sign: `live_points`, and `<image>/<baseline>` for every painted image
+    and baseline.
+    """
+    signs = (
+        NO_LIVE_POINTS,
+        *(f"{painting}/{baseline}" for painting in paintings for baseline in BASELINES),
+    )
     return dict.fromkeys(signs, jnp.int32(0))
 
 
 def counted(
-    counts: Mapping[str, jax.Array], errors: Mapping[str, jax.Array], baselines: Mapping[str, jax.Array],
+    counts: Mapping[str, jax.Array],
+    errors: Mapping[str, jax.Array],
+    baselines: Mapping[str, jax.Array],
     live: jax.Array,
 ) -> dict[str, jax.Array]:
-    """Returns the counts after one more batch: one more where a sign is present, zero where it is absent.
+    """Returns the counts after one more batch: one more where a sign is present, zero where it is
+    absent.
 
-    counts: see `first_counts`. errors: of each painted image. baselines: of each name of BASELINES, in the same unit.
+    counts: see `first_counts`. errors: of each painted image. baselines: of each name of BASELINES,
+    in the same unit.
     live: number of live keypoints.
     """
     signs = {NO_LIVE_POINTS: live == 0}
-    signs |= {f"{painting}/{baseline}": error > NO_BETTER * baselines[baseline]
-              for painting, error in errors.items() for baseline in BASELINES}
+    signs |= {
+        f"{painting}/{baseline}": error > NO_BETTER * baselines[baseline]
+        for painting, error in errors.items()
+        for baseline in BASELINES
+    }
     return {sign: jnp.where(signs[sign], count + 1, 0) for sign, count in counts.items()}
 
 
-def stop_if_collapsed(steps: int, *, baselines: Sequence[str] = BASELINES) -> Callable[[Any, int], Any]:
+def stop_if_collapsed(
+    steps: int, *, baselines: Sequence[str] = BASELINES
+) -> Callable[[Any, int], Any]:
     """Builds a check for `fit`'s `between=(every, check)`: it returns the state or raises RunError.
 
     Args:
         steps: for how many steps in a row a sign must have been present.
-        baselines: those that a painted image has to beat. Leave out "copied_reference" for videos in which little moves
-            before a detailed background: no decoder repeats the background as well as a copy does.
+        baselines: those that a painted image has to beat. Leave out "copied_reference" for videos
+            in which little moves before a detailed background: no decoder repeats the background as
+            well as a copy does.
     """
 
     def check(state: Any, step: int) -> Any:
-        for sign, count in sorted(jax.tree.map(np.min, dict(state.stuck)).items()):  # over all seeds of `over_seeds`
+        # over all seeds of `over_seeds`
+        for sign, count in sorted(jax.tree.map(np.min, dict(state.stuck)).items()):
             painting, _, baseline = sign.partition("/")
             if count < steps or (sign != NO_LIVE_POINTS and baseline not in baselines):
                 continue
-            what = ("no keypoint was alive: all were on the border or stood still" if sign == NO_LIVE_POINTS else
-                    f"{painting!r} was painted no better than by {PAINTS_LIKE[baseline]}")
-            raise RunError(f"nothing is being discovered: in the last {count} steps up to {step} {what}; look at the "
-                           "logged error/, baseline/, spread/ and live_points, then change the blob widths, the weight "
-                           "of the spring, the normalisation or the learning rate")
+            what = (
+                "no keypoint was alive: all were on the border or stood still"
+                if sign == NO_LIVE_POINTS
+                else f"{painting!r} was painted no better than by {PAINTS_LIKE[baseline]}"
+            )
+            raise RunError(
+                f"nothing is being discovered: in the last {count} steps up to {step} {what}; look at the "
+                "logged error/, baseline/, spread/ and live_points, then change the blob widths, the weight "
+                "of the spring, the normalisation or the learning rate"
+            )
         return state
 
     return check

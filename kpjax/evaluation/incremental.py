@@ -1,10 +1,12 @@
-"""Measures of incremental learning: accuracy on all keypoints, and the effect of later steps on earlier keypoints.
+"""Measures of incremental learning: accuracy on all keypoints, and the effect of later steps on
+earlier keypoints.
 
-They read one matrix: row t holds the accuracy (or the error) of every keypoint on the whole test set after step t.
-Plain functions on the host, in float64, in the unit of the matrix.
+They read one matrix: row t holds the accuracy (or the error) of every keypoint on the whole test
+set after step t. Plain functions on the host, in float64, in the unit of the matrix.
 
 Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), which names the measures.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -12,22 +14,29 @@ from numpy.typing import ArrayLike
 
 
 class IncrementalSummary(NamedTuple):
-    """The measures after one step. NaN where nothing counts, such as transfer before any keypoint is old."""
+    """The measures after one step.
+
+    NaN where nothing counts, such as transfer before any keypoint is old.
+    """
 
     average: float  # AAA of accuracies, A-MRE of errors: the mean over all keypoints known by then
-    average_transfer: float  # AT: the mean gain of old keypoints since their introduction; above 0 they improved
+    #: AT: the mean gain of old keypoints since their introduction; above 0 they improved
+    average_transfer: float
     maximal_transfer: float  # MT: the largest gain
     transfer: np.ndarray  # (K,) float64, the gain of each old keypoint, NaN for the others
 
 
-def incremental_summary(matrix: ArrayLike, introduced: ArrayLike, *, errors: bool = False) -> IncrementalSummary:
-    """Computes AAA, AT and MT after the last step, or A-MRE and the like if the matrix holds errors.
+def incremental_summary(
+    matrix: ArrayLike, introduced: ArrayLike, *, errors: bool = False
+) -> IncrementalSummary:
+    """Computes AAA, AT and MT after the last step, or A-MRE and the like if the matrix holds
+    errors.
 
     Args:
-        matrix: (T + 1, K), row t after step t, NaN where a keypoint was not known yet or never counts, and left out
-            there.
-        introduced: (K,), the step that introduced each keypoint, after which its gains start; beyond the last row for
-            one that never came.
+        matrix: (T + 1, K), row t after step t, NaN where a keypoint was not known yet or never
+            counts, and left out there.
+        introduced: (K,), the step that introduced each keypoint, after which its gains start;
+            beyond the last row for one that never came.
         errors: smaller is better; gains change their sign, so that above 0 is still better.
     """
     matrix, introduced = np.asarray(matrix, np.float64), np.asarray(introduced)
@@ -35,7 +44,9 @@ def incremental_summary(matrix: ArrayLike, introduced: ArrayLike, *, errors: boo
     gain, old = np.full(len(introduced), np.nan), np.flatnonzero(introduced < step)
     gain[old] = (-1.0 if errors else 1.0) * (matrix[step, old] - matrix[introduced[old], old])
     values, gains = (found[~np.isnan(found)] for found in (matrix[step, introduced <= step], gain))
-    return IncrementalSummary(_mean(values), _mean(gains), float(gains.max()) if gains.size else float("nan"), gain)
+    return IncrementalSummary(
+        _mean(values), _mean(gains), float(gains.max()) if gains.size else float("nan"), gain
+    )
 
 
 def _mean(values: np.ndarray) -> float:

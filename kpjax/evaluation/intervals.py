@@ -1,4 +1,5 @@
 """How far a mean over seeds may lie from that of all seeds."""
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,12 +17,18 @@ class Interval(NamedTuple):
 def interval_over_seeds(values: Sequence[float]) -> Interval | None:
     """Returns the mean of one value per seed with its 95 % interval by Student's t.
 
-    None for fewer than two, and where all are equal but for rounding: counts that agree by chance are no certainty.
+    None for fewer than two, and where all are equal but for rounding: counts that agree by chance
+    are no certainty.
     """
-    if len(values) < 2 or np.ptp(values) <= 2e-4:  # rows have six digits, here of percents or pixels
+    # rows have six digits, here of percents or pixels
+    if len(values) < 2 or np.ptp(values) <= 2e-4:
         return None
     from scipy import stats  # half a second, which most commands need not wait
 
     mean = float(np.mean(values))
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / len(values) ** 0.5
+    half = (
+        float(stats.t.ppf(0.975, len(values) - 1))
+        * float(np.std(values, ddof=1))
+        / len(values) ** 0.5
+    )
     return Interval(mean, mean - half, mean + half)

@@ -1,4 +1,5 @@
 """Several animals in a frame: which of them were found, found twice, and kept their tracks."""
+
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ NEAR = 0.5  # of an animal's extent, the farthest centre that is that animal's
 class Matched(NamedTuple):
     """The animals of one frame, by their centres."""
 
-    predicted: np.ndarray  # (A,) int, the number of each true animal's prediction; -1 if it was not found
+    #: (A,) int, the number of each true animal's prediction; -1 if it was not found
+    predicted: np.ndarray
     twice: int  # further predictions of animals that were found
     others: int  # predictions of no animal
 
@@ -24,31 +26,44 @@ class AnimalsOverTime(NamedTuple):
 
 
 def middles_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the middle (..., 2) and the longer side (...) of the box of known points (..., K, 2); nan without any."""
+    """Returns the middle (..., 2) and the longer side (...) of the box of known points (..., K, 2);
+    nan without any.
+    """
     known = np.isfinite(points).all(-1, keepdims=True)
     low, high = np.where(known, points, np.inf).min(-2), np.where(known, points, -np.inf).max(-2)
     low, high = (np.where(known.any(-2), edge, np.nan) for edge in (low, high))
     return (low + high) / 2, (high - low).max(-1)
 
 
-def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, apart: np.ndarray | None = None
-                    ) -> Matched:
-    """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances over extents is least.
+def match_by_centre(
+    true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, apart: np.ndarray | None = None
+) -> Matched:
+    """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances over
+    extents is least.
 
-    A prediction is an animal's if it lies within `NEAR` of that animal's extent (A,) in px; nan is no animal. A further
-    one within an animal that was found has found it twice.
+    A prediction is an animal's if it lies within `NEAR` of that animal's extent (A,) in px; nan is
+    no animal. A further one within an animal that was found has found it twice.
 
-    apart: (A, D) px, distances that decide between animals that lie so near; those of the centres if None.
+    apart: (A, D) px, distances that decide between animals that lie so near; those of the centres
+    if None.
     """
-    from scipy.optimize import linear_sum_assignment  # a third of a second, which help need not wait
+    # a third of a second, which help need not wait
+    from scipy.optimize import linear_sum_assignment
 
-    away = np.linalg.norm(true[:, None] - predicted[None], axis=-1) / np.maximum(extents, 1e-9)[:, None]
+    away = (
+        np.linalg.norm(true[:, None] - predicted[None], axis=-1)
+        / np.maximum(extents, 1e-9)[:, None]
+    )
     away = np.where(np.isfinite(away), away, np.inf)
     within = away <= NEAR
     if apart is not None:
         away = np.where(np.isfinite(apart), apart / np.maximum(extents, 1e-9)[:, None], away)
     # An impossible pair costs more than all possible ones together.
-    cost = np.where(within, away, np.where(within, away, 0).max(initial=0) * (1 + min(away.shape, default=0)) + 1.0)
+    cost = np.where(
+        within,
+        away,
+        np.where(within, away, 0).max(initial=0) * (1 + min(away.shape, default=0)) + 1.0,
+    )
     found = np.full(len(true), -1)
     for a, b in zip(*linear_sum_assignment(cost), strict=True):
         if within[a, b]:
@@ -61,10 +76,11 @@ def match_by_centre(true: np.ndarray, extents: np.ndarray, predicted: np.ndarray
 def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTime:
     """Counts what became of the animals of a video.
 
-    An animal's track is that of its prediction; frames on which it was not found change nothing. Where centres lie
-    close, the mean distance of the points decides whose prediction it is.
+    An animal's track is that of its prediction; frames on which it was not found change nothing.
+    Where centres lie close, the mean distance of the points decides whose prediction it is.
 
-    true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan where unknown.
+    true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan
+    where unknown.
     predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
     """
     count = true.shape[1]
@@ -76,7 +92,9 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
         away = np.linalg.norm(true[row][:, None] - predicted[row][None], axis=-1)
         known = np.isfinite(away)
         apart = np.where(known, away, 0).sum(-1) / np.where(known.any(-1), known.sum(-1), np.nan)
-        matched[row] = match_by_centre(middles[row], extents[row], guesses[row], apart=apart).predicted
+        matched[row] = match_by_centre(
+            middles[row], extents[row], guesses[row], apart=apart
+        ).predicted
         swapped = False
         for animal in np.flatnonzero(matched[row] >= 0):
             track = matched[row, animal]

@@ -1,9 +1,11 @@
-"""Errors and accuracies of predicted keypoints: plain functions of gathered arrays, computed on the host.
+"""Errors and accuracies of predicted keypoints: plain functions of gathered arrays, computed on the
+host.
 
-Points are (images, keypoints, 2), (x, y), predicted and true in the same pixels; those with `visible` (images,
-keypoints) above 0.5 count. Coordinates of the others are never read. Accuracies are fractions in [0, 1]. Arithmetic is
-in float64. Where nothing counts a value is NaN.
+Points are (images, keypoints, 2), (x, y), predicted and true in the same pixels; those with
+`visible` (images, keypoints) above 0.5 count. Coordinates of the others are never read. Accuracies
+are fractions in [0, 1]. Arithmetic is in float64. Where nothing counts a value is NaN.
 """
+
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +17,11 @@ from kpjax.structures import Skeleton
 
 Numbers = Array | np.ndarray
 Points = Float[Numbers, "images keypoints 2"]
-Visible = Float[Numbers, "images keypoints"] | Bool[Numbers, "images keypoints"] | Int[Numbers, "images keypoints"]
+Visible = (
+    Float[Numbers, "images keypoints"]
+    | Bool[Numbers, "images keypoints"]
+    | Int[Numbers, "images keypoints"]
+)
 Lengths = Float[Numbers, "images"]
 ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative, of products of float32 numbers
 
@@ -23,7 +29,8 @@ ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative, of products of float
 class PerKeypoint(NamedTuple):
     """A mean, taken in two orders, and its parts."""
 
-    overall: float  # the mean of `per_keypoint` over the keypoints that occur: each keypoint weighs the same
+    #: the mean of `per_keypoint` over the keypoints that occur: each keypoint weighs the same
+    overall: float
     per_keypoint: np.ndarray  # (K,) float64, NaN for a keypoint that never counts
     count: np.ndarray  # (K,) int64, the number of points behind each mean
     pooled: float  # the mean over all points at once: each point weighs the same
@@ -34,7 +41,8 @@ def _mean(values: np.ndarray) -> float:
 
 
 def _per_keypoint(values, counted) -> PerKeypoint:
-    """Computes the means of values (N, K) where counted (N, K); values elsewhere may be anything."""
+    """Computes the means of values (N, K) where counted (N, K); values elsewhere may be
+    anything."""
     sums, count = np.where(counted, values, 0.0).sum(0), counted.sum(0)
     means = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
     pooled = float(sums.sum() / count.sum()) if count.sum() else float("nan")
@@ -42,58 +50,83 @@ def _per_keypoint(values, counted) -> PerKeypoint:
 
 
 def _differences(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
-    """Returns predicted - true (N, K, 2) in float64, 0 where not counted, and the counted points (N, K) bool."""
+    """Returns predicted - true (N, K, 2) in float64, 0 where not counted, and the counted points
+    (N, K) bool.
+    """
     counted = np.asarray(visible) > 0.5
     difference = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
     return np.where(counted[..., None], difference, 0.0), counted
 
 
 def _checked_lengths(name: str, lengths, counted) -> np.ndarray:
-    """Returns reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count; checks them."""
+    """Returns reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count;
+    checks them.
+    """
     lengths, used = np.asarray(lengths, np.float64), counted.any(1)
     wrong = np.flatnonzero(used & ~(np.isfinite(lengths) & (lengths > 0)))
     if wrong.size:
         faults = [f"image {n} has {lengths[n]:g}" for n in wrong]
-        raise InputError(f"{name}: {wrong.size} of {len(lengths)} are not a positive length in pixels "
-                         f"({summarise(faults)}); give each image its reference length or leave the image out")
+        raise InputError(
+            f"{name}: {wrong.size} of {len(lengths)} are not a positive length in pixels "
+            f"({summarise(faults)}); give each image its reference length or leave the image out"
+        )
     return np.where(used, lengths, 1.0)[:, None]
 
 
 def pck(
-    predicted: Points, true: Points, visible: Visible, normaliser: Lengths, *, threshold: float = 0.05,
+    predicted: Points,
+    true: Points,
+    visible: Visible,
+    normaliser: Lengths,
+    *,
+    threshold: float = 0.05,
     strict: bool = True,
 ) -> PerKeypoint:
-    """Computes the percentage of correct keypoints: the fraction whose distance is below threshold * normaliser.
+    """Computes the percentage of correct keypoints: the fraction whose distance is below threshold
+    * normaliser.
 
     Args:
-        normaliser: (N,) reference length of each image, in the points' pixels: image or map side, box side, torso.
-        strict: distance < limit (official RegDA); otherwise <= (Yang and Ramanan 2013 as commonly coded, MPII).
+        normaliser: (N,) reference length of each image, in the points' pixels: image or map side,
+            box side, torso.
+        strict: distance < limit (official RegDA); otherwise <= (Yang and Ramanan 2013 as commonly
+            coded, MPII).
 
     Raises:
         InputError: for a reference length that is not positive.
     """
     difference, counted = _differences(predicted, true, visible)
-    relative = np.linalg.norm(difference, axis=-1) / _checked_lengths("normaliser", normaliser, counted)
+    relative = np.linalg.norm(difference, axis=-1) / _checked_lengths(
+        "normaliser", normaliser, counted
+    )
     return _per_keypoint(relative < threshold if strict else relative <= threshold, counted)
 
 
 def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
-    """Computes MPII's reference length (N,): 0.6 times the diagonal of the head box (x1, y1, x2, y2)."""
+    """Computes MPII's reference length (N,): 0.6 times the diagonal of the head box (x1, y1, x2,
+    y2).
+    """
     boxes = np.asarray(boxes, np.float64)
     return 0.6 * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
 
 
-def pckh(predicted: Points, true: Points, visible: Visible, head: Lengths, *, threshold: float = 0.5) -> PerKeypoint:
-    """Computes PCK relative to the head (`head_size`): the fraction with distance / head <= threshold.
+def pckh(
+    predicted: Points, true: Points, visible: Visible, head: Lengths, *, threshold: float = 0.5
+) -> PerKeypoint:
+    """Computes PCK relative to the head (`head_size`): the fraction with distance / head <=
+    threshold.
 
-    The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et al. 2014).
+    The official MPII mean is `pooled` with pelvis and thorax left out of `visible` (Andriluka et
+    al. 2014).
     """
     return pck(predicted, true, visible, head, threshold=threshold, strict=False)
 
 
 # PCK on heatmap cells, as the official RegDA counts it
 
-def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> tuple[np.ndarray, np.ndarray]:
+
+def _cell_hits(
+    predicted_cells, true_cells, map_size: int, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns hits and counted points, (N, K) bool, by the rules of `pck_batchwise`."""
     true_cells = np.asarray(true_cells, np.float64)
     inside = (true_cells > 1).all(-1) & (true_cells < map_size).all(-1)
@@ -101,49 +134,68 @@ def _cell_hits(predicted_cells, true_cells, map_size: int, threshold: float) -> 
     return np.linalg.norm(difference, axis=-1) / (map_size / 10) < threshold, counted
 
 
-def cell_accuracy(predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5) -> np.ndarray:
-    """Computes the accuracy (K,) of one batch as `pck_batchwise` does: hits / valid, -1 where nothing is valid."""
+def cell_accuracy(
+    predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
+) -> np.ndarray:
+    """Computes the accuracy (K,) of one batch as `pck_batchwise` does: hits / valid, -1 where
+    nothing is valid.
+    """
     hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
     count = counted.sum(0)
     return np.where(count > 0, (hits & counted).sum(0) / np.maximum(count, 1), -1.0)
 
 
 def pck_batchwise(
-    predicted_cells: Points, true_cells: Points, *, map_size: int, groups: Mapping[str, Sequence[int]],
-    batch_size: int = 32, threshold: float = 0.5,
+    predicted_cells: Points,
+    true_cells: Points,
+    *,
+    map_size: int,
+    groups: Mapping[str, Sequence[int]],
+    batch_size: int = 32,
+    threshold: float = 0.5,
 ) -> dict[str, float]:
-    """Computes PCK of named groups of keypoints exactly as the official RegDA code, for comparison with its tables.
+    """Computes PCK of named groups of keypoints exactly as the official RegDA code, for comparison
+    with its tables.
 
-    A hit is a distance below `threshold` * map_size / 10, 5 % of the side at 0.5. A true cell at 0 or 1 in either axis,
-    or beyond the map, counts as missing; missing keypoints are decoded to (0, 0) and so drop out. In each batch, a
-    group scores the plain mean over its keypoints of hits / valid, in which a keypoint with nothing valid enters as -1.
-    The result is the mean over batches weighted by their sizes. Hence it depends on the order and the batch size:
-    report `pck_global`.
+    A hit is a distance below `threshold` * map_size / 10, 5 % of the side at 0.5. A true cell at 0
+    or 1 in either axis, or beyond the map, counts as missing; missing keypoints are decoded to (0,
+    0) and so drop out. In each batch, a group scores the plain mean over its keypoints of hits /
+    valid, in which a keypoint with nothing valid enters as -1. The result is the mean over batches
+    weighted by their sizes. Hence it depends on the order and the batch size: report `pck_global`.
 
-    Cells are (x, y), whole numbers, of a square map of side `map_size`. groups: indices of keypoints by name.
+    Cells are (x, y), whole numbers, of a square map of side `map_size`. groups: indices of
+    keypoints by name.
     """
     count = len(predicted_cells)
     sums = dict.fromkeys(groups, 0.0)
     for start in range(0, count, batch_size):
         batch = slice(start, start + batch_size)
-        accuracy = cell_accuracy(predicted_cells[batch], true_cells[batch], map_size=map_size, threshold=threshold)
+        accuracy = cell_accuracy(
+            predicted_cells[batch], true_cells[batch], map_size=map_size, threshold=threshold
+        )
         for name, members in groups.items():
             sums[name] += float(accuracy[list(members)].mean()) * min(batch_size, count - start)
     return {name: value / count if count else float("nan") for name, value in sums.items()}
 
 
-def pck_global(predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5) -> PerKeypoint:
-    """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed over all images."""
+def pck_global(
+    predicted_cells: Points, true_cells: Points, *, map_size: int, threshold: float = 0.5
+) -> PerKeypoint:
+    """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed
+    over all images.
+    """
     return _per_keypoint(*_cell_hits(predicted_cells, true_cells, map_size, threshold))
 
 
 # Errors
 
+
 def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) -> PerKeypoint:
     """Computes the normalised mean error: the mean of distance / normaliser.
 
-    `pooled` equals the usual mean over images of each image's mean when every point is visible. normaliser: (N,) in the
-    points' pixels, for faces the inter-ocular distance (`distance_between`) or the box's root of area. Raises as `pck`.
+    `pooled` equals the usual mean over images of each image's mean when every point is visible.
+    normaliser: (N,) in the points' pixels, for faces the inter-ocular distance (`distance_between`)
+    or the box's root of area. Raises as `pck`.
     """
     difference, counted = _differences(predicted, true, visible)
     lengths = _checked_lengths("normaliser", normaliser, counted)
@@ -151,7 +203,9 @@ def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) 
 
 
 def distance_between(points: Points, first: int, second: int) -> np.ndarray:
-    """Computes the distance (N,) between two keypoints of each image, for example the outer corners of the eyes."""
+    """Computes the distance (N,) between two keypoints of each image, for example the outer corners
+    of the eyes.
+    """
     points = np.asarray(points, np.float64)
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
 
@@ -165,13 +219,17 @@ class RadialErrors(NamedTuple):
 
 
 def mre_sdr(
-    predicted: Points, true: Points, visible: Visible, mm_per_px: float | int | Lengths | Float[Numbers, "images 2"],
+    predicted: Points,
+    true: Points,
+    visible: Visible,
+    mm_per_px: float | int | Lengths | Float[Numbers, "images 2"],
     thresholds: Sequence[float] = (2.0, 2.5, 3.0, 4.0),
 ) -> RadialErrors:
-    """Computes mean radial error and successful detection rates of cephalometric and other medical landmarks.
+    """Computes mean radial error and successful detection rates of cephalometric and other medical
+    landmarks.
 
-    mm_per_px: one number, one per image, or one per image for x and for y. thresholds: in millimetres, inclusive; a
-    spacing that float32 has rounded up takes no hit away.
+    mm_per_px: one number, one per image, or one per image for x and for y. thresholds: in
+    millimetres, inclusive; a spacing that float32 has rounded up takes no hit away.
     Source: Wang et al. 2016 (the ISBI cephalometric challenge).
     """
     difference, counted = _differences(predicted, true, visible)
@@ -179,9 +237,14 @@ def mre_sdr(
     spacing = spacing.reshape(spacing.shape + (1,) * (2 - spacing.ndim))
     distance = np.linalg.norm(difference * spacing[:, None, :], axis=-1)
     deviation = float(distance[counted].std()) if counted.any() else float("nan")
-    return RadialErrors(_per_keypoint(distance, counted), deviation,
-                        {threshold: _per_keypoint(distance <= threshold * (1 + ROUNDING), counted)
-                         for threshold in thresholds})
+    return RadialErrors(
+        _per_keypoint(distance, counted),
+        deviation,
+        {
+            threshold: _per_keypoint(distance <= threshold * (1 + ROUNDING), counted)
+            for threshold in thresholds
+        },
+    )
 
 
 class AbsoluteErrors(NamedTuple):
@@ -205,7 +268,13 @@ def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> Absol
 
 # Reporting
 
-def by_keypoint(prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton) -> dict[str, float]:
+
+def by_keypoint(
+    prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton
+) -> dict[str, float]:
     """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out."""
-    return {f"{prefix}/{name}": float(value) for name, value in zip(skeleton.names, values, strict=True)
-            if not np.isnan(value)}
+    return {
+        f"{prefix}/{name}": float(value)
+        for name, value in zip(skeleton.names, values, strict=True)
+        if not np.isnan(value)
+    }

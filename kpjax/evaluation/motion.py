@@ -1,13 +1,15 @@
 """What moves before a still camera, and whether keypoints lie on it.
 
-Images are (N, H, W, 3) uint8, frames of one video from one place. Backgrounds, differences and variances are of images
-in [0, 1]. Points are (N, K, 2), (x, y) in pixels, and arrays are NumPy's.
+Images are (N, H, W, 3) uint8, frames of one video from one place. Backgrounds, differences and
+variances are of images in [0, 1]. Points are (N, K, 2), (x, y) in pixels, and arrays are NumPy's.
 """
+
 import numpy as np
 
 from kpjax.input.video_source import VideoSource
 
-DIFFERENT = 0.1  # of the full range: a pixel whose largest channel differs more from the background moves
+# of the full range: a pixel whose largest channel differs more from the background moves
+DIFFERENT = 0.1
 FRAMES_SEEN = 400  # of all videos together, about
 STIRRED = 1e-3  # share of moving pixels below which nothing moves in a frame
 
@@ -19,14 +21,20 @@ def median_background(images: np.ndarray) -> np.ndarray:
 
 def temporal_variance(images: np.ndarray) -> np.ndarray:
     """Returns the variance over time of each pixel, the mean of its channels: (H, W) float32."""
-    return np.stack([(channel / 255).var(0) for channel in np.moveaxis(images, -1, 0)]).mean(0).astype(np.float32)
+    return (
+        np.stack([(channel / 255).var(0) for channel in np.moveaxis(images, -1, 0)])
+        .mean(0)
+        .astype(np.float32)
+    )
 
 
 def motion_weight(variance: np.ndarray, share: float = 1.0) -> np.ndarray:
-    """Returns weights of pixels of mean 1: `share` of them proportional to the variance, the rest alike everywhere.
+    """Returns weights of pixels of mean 1: `share` of them proportional to the variance, the rest
+    alike everywhere.
 
-    A squared difference so weighted is about what moves, as is BKinD's reconstruction of the difference of two frames
-    (Sun et al. 2022). variance: (..., H, W). A video in which nothing moves has the weight 1 everywhere.
+    A squared difference so weighted is about what moves, as is BKinD's reconstruction of the
+    difference of two frames (Sun et al. 2022). variance: (..., H, W). A video in which nothing
+    moves has the weight 1 everywhere.
     """
     mean = variance.mean((-2, -1), keepdims=True)
     moving = np.where(mean > 0, variance / np.where(mean > 0, mean, 1), 1)
@@ -34,7 +42,8 @@ def motion_weight(variance: np.ndarray, share: float = 1.0) -> np.ndarray:
 
 
 def motion_box(variance: np.ndarray, *, share: float = 0.98) -> np.ndarray:
-    """Returns the box x, y, width, height (4,) float64 in pixels that holds most of what moves, in edges (0 to W).
+    """Returns the box x, y, width, height (4,) float64 in pixels that holds most of what moves, in
+    edges (0 to W).
 
     Along each axis it leaves out (1 - share) / 2 of the variance on either side.
     """
@@ -42,41 +51,62 @@ def motion_box(variance: np.ndarray, *, share: float = 0.98) -> np.ndarray:
     for profile in (variance.sum(0), variance.sum(1)):
         total = np.concatenate([[0.0], np.cumsum(profile, dtype=np.float64)])
         cut = np.array([1 - share, 1 + share]) / 2 * total[-1]
-        edges.append(np.interp(cut, total, np.arange(len(total))) if total[-1] > 0 else [0, len(profile)])
+        edges.append(
+            np.interp(cut, total, np.arange(len(total))) if total[-1] > 0 else [0, len(profile)]
+        )
     (left, right), (upper, lower) = edges
     return np.array([left, upper, right - left, lower - upper])
 
 
 def moving_pixels(images: np.ndarray, background: np.ndarray) -> np.ndarray:
-    """Returns which pixels differ from the background by more than `DIFFERENT` in some channel: (N, H, W) bool."""
+    """Returns which pixels differ from the background by more than `DIFFERENT` in some channel: (N,
+    H, W) bool.
+    """
     return np.abs(images / np.float32(255) - background).max(-1) > DIFFERENT
 
 
 def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -> float:
     """Computes the share of points that have a moving pixel's centre within `radius` px.
 
-    Frames with a smaller share of moving pixels than `STIRRED` are left out; NaN if all are. moving: (N, H, W) bool.
+    Frames with a smaller share of moving pixels than `STIRRED` are left out; NaN if all are.
+    moving: (N, H, W) bool.
     """
     chosen = np.flatnonzero(moving.mean((1, 2)) >= STIRRED)
-    return float(np.mean([(_near(points[row], moving.shape[1:], radius) & moving[row]).any((1, 2))
-                          for row in chosen])) if len(chosen) else float("nan")
+    return (
+        float(
+            np.mean(
+                [
+                    (_near(points[row], moving.shape[1:], radius) & moving[row]).any((1, 2))
+                    for row in chosen
+                ]
+            )
+        )
+        if len(chosen)
+        else float("nan")
+    )
 
 
 def motion_coverage(points: np.ndarray, energy: np.ndarray, *, radius: float) -> float:
     """Computes the share of motion that is within `radius` px of some point.
 
-    energy: (N, H, W), of each pixel, for example its squared difference from the background; frames count by theirs.
-    Returns NaN if there is none.
+    energy: (N, H, W), of each pixel, for example its squared difference from the background; frames
+    count by theirs. Returns NaN if there is none.
     """
-    covered = sum(float(energy[row][_near(points[row], energy.shape[1:], radius).any(0)].sum())
-                  for row in range(len(points)))
+    covered = sum(
+        float(energy[row][_near(points[row], energy.shape[1:], radius).any(0)].sum())
+        for row in range(len(points))
+    )
     return covered / float(energy.sum()) if energy.any() else float("nan")
 
 
 def coincident_points(points: np.ndarray, *, near: float) -> float:
-    """Computes the mean number of pairs of points of a frame that are nearer to each other than `near` px."""
+    """Computes the mean number of pairs of points of a frame that are nearer to each other than
+    `near` px.
+    """
     first, second = np.triu_indices(points.shape[1], 1)
-    return float((np.linalg.norm(points[:, first] - points[:, second], axis=-1) < near).sum(1).mean())
+    return float(
+        (np.linalg.norm(points[:, first] - points[:, second], axis=-1) < near).sum(1).mean()
+    )
 
 
 def _near(points: np.ndarray, size: tuple[int, int], radius: float) -> np.ndarray:
@@ -87,12 +117,14 @@ def _near(points: np.ndarray, size: tuple[int, int], radius: float) -> np.ndarra
 
 
 def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, float]:
-    """Computes whether keypoints (N, K, 2) lie on what moves before a still camera; {} if each frame is cropped anew.
+    """Computes whether keypoints (N, K, 2) lie on what moves before a still camera; {} if each
+    frame is cropped anew.
 
-    What moves differs from the median of its video. `points_on_motion` is the share of points with a moving pixel
-    within 1/32 of the image's side, in frames in which something moves; `motion_coverage` the share of the squared
-    difference that is so near to some point; `coincident_points` the number of pairs nearer than 1/64 of the side.
-    About 400 frames are looked at.
+    What moves differs from the median of its video. `points_on_motion` is the share of points with
+    a moving pixel within 1/32 of the image's side, in frames in which something moves;
+    `motion_coverage` the share of the squared difference that is so near to some point;
+    `coincident_points` the number of pairs nearer than 1/64 of the side. About 400 frames are
+    looked at.
     """
     first, end = source.bounds[0]
     if end - first > 1 and (source[first].crop != source[first + 1].crop).any():
@@ -107,7 +139,9 @@ def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, fl
         energy.append(np.square(images / np.float32(255) - background).mean(-1))
         rows.append(chosen)
     points = keypoints[np.concatenate(rows)]
-    found = {"points_on_motion": points_on_motion(points, np.concatenate(moving), radius=side / 32),
-             "motion_coverage": motion_coverage(points, np.concatenate(energy), radius=side / 32),
-             "coincident_points": coincident_points(points, near=side / 64)}
+    found = {
+        "points_on_motion": points_on_motion(points, np.concatenate(moving), radius=side / 32),
+        "motion_coverage": motion_coverage(points, np.concatenate(energy), radius=side / 32),
+        "coincident_points": coincident_points(points, near=side / 64),
+    }
     return {name: value for name, value in found.items() if np.isfinite(value)}

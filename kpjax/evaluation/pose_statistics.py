@@ -1,10 +1,13 @@
-"""What poses look like, without an image or a label: a mean, a subspace, and how far labels lie from it.
+"""What poses look like, without an image or a label: a mean, a subspace, and how far labels lie
+from it.
 
-A pose is first moved to the mean of its keypoints and divided by its size, the root mean square distance from there, so
-that another camera, nearer or further away, sees the same poses. The subspace is that of principal components
-(`fit_pose_subspace`). With the two shifts and the mean it spans all poses that are plausible anywhere, at any size:
-a linear space, from which the distance of a pose is a closed form.
+A pose is first moved to the mean of its keypoints and divided by its size, the root mean square
+distance from there, so that another camera, nearer or further away, sees the same poses. The
+subspace is that of principal components (`fit_pose_subspace`). With the two shifts and the mean it
+spans all poses that are plausible anywhere, at any size: a linear space, from which the distance of
+a pose is a closed form.
 """
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,7 +35,9 @@ class PoseStatistics(NamedTuple):
     epsilon: float  # 99 of 100 labelled points lie within this distance of their pose's projection
 
     def span(self) -> np.ndarray:
-        """Returns orthonormal columns (2 K, C + up to 3), float32, that span the basis, the mean and both shifts."""
+        """Returns orthonormal columns (2 K, C + up to 3), float32, that span the basis, the mean
+        and both shifts.
+        """
         shifts = np.tile(np.eye(2), (len(self.names), 1))
         columns = np.concatenate([shifts, self.mean[:, None], self.basis], 1).astype(np.float64)
         left, values, _ = np.linalg.svd(columns, full_matrices=False)
@@ -63,11 +68,11 @@ def pose_statistics(
 def plausible_poses(
     points: jax.Array, weights: jax.Array, span: jax.Array | np.ndarray
 ) -> tuple[jax.Array, jax.Array]:
-    """Computes the poses of a span that are nearest to points, and each point's distance from there over the pose's
-    size, or that of the points if it is larger.
+    """Computes the poses of a span that are nearest to points, and each point's distance from there
+    over the pose's size, or that of the points if it is larger.
 
-    The nearest pose has the smallest sum of squared distances times weights, by the normal equations. Points of weight
-    0 therefore do not count, and lie where the others say.
+    The nearest pose has the smallest sum of squared distances times weights, by the normal
+    equations. Points of weight 0 therefore do not count, and lie where the others say.
 
     Args:
         points: (B, K, 2) px; finite, also where the weight is 0.
@@ -78,7 +83,8 @@ def plausible_poses(
         Poses (B, K, 2) and distances (B, K), float32; a distance of 0 where a pose has no size.
     """
     batch, keypoints, _ = points.shape
-    # About the middle of the image's points, so that large coordinates cost no digits; shifts are in the span.
+    # About the middle of the image's points, so that large coordinates cost no digits; shifts are
+    # in the span.
     middle = points.astype(jnp.float32).mean(1, keepdims=True)
     rows = (points.astype(jnp.float32) - middle).reshape(batch, 2 * keypoints)
     weighted = jnp.repeat(weights.astype(jnp.float32), 2, axis=1)
@@ -86,35 +92,63 @@ def plausible_poses(
     each = each + RIDGE * jnp.eye(span.shape[1])[None]
     right = jnp.matmul(weighted * rows, span, precision="highest")
     coefficients = jnp.linalg.solve(each, right[..., None])[..., 0]
-    poses = jnp.matmul(coefficients, span.T, precision="highest").reshape(batch, keypoints, 2) + middle
-    # A pose that no plausible one resembles has a nearest one of no size, so that of the points counts, too.
+    poses = (
+        jnp.matmul(coefficients, span.T, precision="highest").reshape(batch, keypoints, 2) + middle
+    )
+    # A pose that no plausible one resembles has a nearest one of no size, so that of the points
+    # counts, too.
     shares = weights.astype(jnp.float32) / jnp.maximum(weights.sum(1, keepdims=True), RIDGE)
-    sizes = jnp.maximum(_sizes(poses, jnp.ones_like(shares) / keypoints), _sizes(points.astype(jnp.float32), shares))
+    sizes = jnp.maximum(
+        _sizes(poses, jnp.ones_like(shares) / keypoints), _sizes(points.astype(jnp.float32), shares)
+    )
     distances = jnp.linalg.norm(points.astype(jnp.float32) - poses, axis=-1)
-    return poses, jnp.where(sizes[:, None] > NO_SIZE, distances / jnp.maximum(sizes, NO_SIZE)[:, None], 0.0)
+    return poses, jnp.where(
+        sizes[:, None] > NO_SIZE, distances / jnp.maximum(sizes, NO_SIZE)[:, None], 0.0
+    )
 
 
 def _sizes(points: jax.Array, shares: jax.Array) -> jax.Array:
-    """Returns the root mean square distances (B,) of points from their mean, both weighted by shares of 1."""
+    """Returns the root mean square distances (B,) of points from their mean, both weighted by
+    shares of 1.
+    """
     mean = (shares[..., None] * points).sum(1, keepdims=True)
     return jnp.sqrt((shares * jnp.square(points - mean).sum(-1)).sum(1))
 
 
 def write_pose_statistics(folder: Path, found: PoseStatistics) -> Path:
     """Writes pose_statistics.json into a run's folder and returns its path."""
-    return write_json(Path(folder) / FILE, {
-        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in found._asdict().items()})
+    return write_json(
+        Path(folder) / FILE,
+        {
+            name: value.tolist() if isinstance(value, np.ndarray) else value
+            for name, value in found._asdict().items()
+        },
+    )
 
 
 def pose_statistics_from(found: Mapping[str, Any], path: str) -> PoseStatistics:
-    """Returns the statistics that `write_pose_statistics` wrote. Raises InputError, which names `path`, for a broken
-    file."""
+    """Returns the statistics that `write_pose_statistics` wrote. Raises InputError, which names
+    `path`, for a broken file."""
     with foreign(path, "copy the file again"):
-        stored = PoseStatistics(tuple(map(str, found["names"])), int(found["poses"]),
-                                np.array(found["mean"], np.float32), np.array(found["basis"], np.float32),
-                                float(found["epsilon"]))
+        stored = PoseStatistics(
+            tuple(map(str, found["names"])),
+            int(found["poses"]),
+            np.array(found["mean"], np.float32),
+            np.array(found["basis"], np.float32),
+            float(found["epsilon"]),
+        )
     rows = 2 * len(stored.names)
-    if stored.mean.shape != (rows,) or stored.basis.ndim != 2 or len(stored.basis) != rows or not (
-            np.isfinite(stored.mean).all() and np.isfinite(stored.basis).all() and 0 <= stored.epsilon < np.inf):
-        raise InputError(f"{path}: its numbers do not belong to {len(stored.names)} keypoints; copy the file again")
+    if (
+        stored.mean.shape != (rows,)
+        or stored.basis.ndim != 2
+        or len(stored.basis) != rows
+        or not (
+            np.isfinite(stored.mean).all()
+            and np.isfinite(stored.basis).all()
+            and 0 <= stored.epsilon < np.inf
+        )
+    ):
+        raise InputError(
+            f"{path}: its numbers do not belong to {len(stored.names)} keypoints; copy the file again"
+        )
     return stored

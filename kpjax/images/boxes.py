@@ -1,8 +1,9 @@
 """Boxes around keypoints, and the maps from images of any size to squares. Host side, numpy.
 
-A box is (left, upper, right, lower) in pixels. Maps are (3, 3) float32 from the image's pixels to the square's, the
-centre of the top-left pixel at (0, 0).
+A box is (left, upper, right, lower) in pixels. Maps are (3, 3) float32 from the image's pixels to
+the square's, the centre of the top-left pixel at (0, 0).
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -11,20 +12,26 @@ from kpjax.errors import InputError
 
 
 def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
-    """Returns the smallest box (4,) float64 of keypoints (K, 2), or those with visible (K,) > 0; at least one."""
+    """Returns the smallest box (4,) float64 of keypoints (K, 2), or those with visible (K,) > 0; at
+    least one.
+    """
     points = np.asarray(keypoints, np.float64)
     if visible is not None:
         points = points[np.asarray(visible) > 0]
     if not len(points):
-        raise InputError("keypoints", "none is visible, so they have no box; leave the example out or give it a box")
+        raise InputError(
+            "keypoints",
+            "none is visible, so they have no box; leave the example out or give it a box",
+        )
     return np.concatenate([points.min(0), points.max(0)])
 
 
 def square_box(box: np.ndarray, width: int, height: int, factor: float = 1.5) -> np.ndarray:
-    """Returns a square of `factor` times the box's longer side about its centre, shifted and cut to fit the image.
+    """Returns a square of `factor` times the box's longer side about its centre, shifted and cut to
+    fit the image.
 
-    (4,) int64; the last column and row belong to the box, so that its side is right - left + 1. Halves are rounded to
-    even, as in the code of RegDA (Jiang et al. 2021).
+    (4,) int64; the last column and row belong to the box, so that its side is right - left + 1.
+    Halves are rounded to even, as in the code of RegDA (Jiang et al. 2021).
     """
     left, upper, right, lower = (float(edge) for edge in box)
     side = min(round(factor * max(right - left, lower - upper)), min(width, height))
@@ -37,7 +44,9 @@ def square_box(box: np.ndarray, width: int, height: int, factor: float = 1.5) ->
 
 
 def box_area(box: np.ndarray) -> float:
-    """Returns the number of pixels in a box that includes its last column and row; 0 if it is inside out."""
+    """Returns the number of pixels in a box that includes its last column and row; 0 if it is
+    inside out.
+    """
     left, upper, right, lower = box
     return float(max(right - left + 1, 0) * max(lower - upper + 1, 0))
 
@@ -49,7 +58,8 @@ def box_intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 class Fit(NamedTuple):
-    """An image resized to (width, height) and pasted with its corner at (left, upper) of a square."""
+    """An image resized to (width, height) and pasted with its corner at (left, upper) of a
+    square."""
 
     width: int
     height: int
@@ -58,7 +68,9 @@ class Fit(NamedTuple):
 
 
 def letterbox_fit(width: int, height: int, side: int) -> Fit:
-    """Fits the largest copy of the same aspect, its sides rounded, into the middle of a square (one off if odd)."""
+    """Fits the largest copy of the same aspect, its sides rounded, into the middle of a square (one
+    off if odd).
+    """
     scale = min(side / width, side / height)
     new_width, new_height = max(round(scale * width), 1), max(round(scale * height), 1)
     return Fit(new_width, new_height, (side - new_width) // 2, (side - new_height) // 2)
@@ -79,9 +91,10 @@ def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndar
     """Returns the map of a box stretched over a square.
 
     Args:
-        box: left, upper, right, lower; columns left to right - 1 and rows alike are kept, as in Pillow's crop.
-        grid: "half_pixel", edge to edge, as images are resized, or "index", (x - left) * side / width, as the official
-            RegDA code moves keypoints.
+        box: left, upper, right, lower; columns left to right - 1 and rows alike are kept, as in
+            Pillow's crop.
+        grid: "half_pixel", edge to edge, as images are resized, or "index", (x - left) * side /
+            width, as the official RegDA code moves keypoints.
     """
     left, upper, right, lower = (float(edge) for edge in box)
     across, down = side / (right - left), side / (lower - upper)
@@ -91,36 +104,50 @@ def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndar
 
 
 def pad_to_square_fit(width: int, height: int, side: int) -> Fit:
-    """Fits a copy into the middle of a square, its longer side at `side` and its shorter one truncated."""
+    """Fits a copy into the middle of a square, its longer side at `side` and its shorter one
+    truncated.
+    """
     longer = max(width, height)
     new_width, new_height = max(side * width // longer, 1), max(side * height // longer, 1)
     return Fit(new_width, new_height, (side - new_width) // 2, (side - new_height) // 2)
 
 
 def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
-    """Returns the official RegDA code's map of LSP keypoints: index times side / longer side, plus half the padding.
+    """Returns the official RegDA code's map of LSP keypoints: index times side / longer side, plus
+    half the padding.
 
-    Half an odd padding is a real number here, while the image itself is pasted at its floor (`pad_to_square_fit`).
+    Half an odd padding is a real number here, while the image itself is pasted at its floor
+    (`pad_to_square_fit`).
     """
     fit, scale = pad_to_square_fit(width, height, side), side / max(width, height)
     return _matrix(scale, scale, (side - fit.width) / 2, (side - fit.height) / 2)
 
 
-def person_map(centre: tuple[float, float], length: float, side: int, *, degrees: float = 0.0) -> np.ndarray:
-    """Returns the map of the official HRNet code (Sun et al. 2019) from a square of the image to one of `side`.
+def person_map(
+    centre: tuple[float, float], length: float, side: int, *, degrees: float = 0.0
+) -> np.ndarray:
+    """Returns the map of the official HRNet code (Sun et al. 2019) from a square of the image to
+    one of `side`.
 
-    The centre (x, y) of the square, `length` pixels wide, lands on (side / 2, side / 2) and one pixel becomes side /
-    length, without the half pixel of a resampling. That code calls length / 200 the scale. degrees: the rotation of the
-    square in the image, x towards y.
+    The centre (x, y) of the square, `length` pixels wide, lands on (side / 2, side / 2) and one
+    pixel becomes side / length, without the half pixel of a resampling. That code calls length /
+    200 the scale. degrees: the rotation of the square in the image, x towards y.
     """
-    along, across = side / length * np.cos(np.deg2rad(degrees)), side / length * np.sin(np.deg2rad(degrees))
+    along, across = (
+        side / length * np.cos(np.deg2rad(degrees)),
+        side / length * np.sin(np.deg2rad(degrees)),
+    )
     turned = np.array([[along, across], [-across, along]])
-    return np.block([[turned, side / 2 - turned @ np.reshape(centre, (2, 1))], [np.eye(3)[2:]]]).astype(np.float32)
+    return np.block(
+        [[turned, side / 2 - turned @ np.reshape(centre, (2, 1))], [np.eye(3)[2:]]]
+    ).astype(np.float32)
 
 
 def move_points(map_: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Moves points (N, 2) by a map (3, 3), computed in float64 and returned as float32."""
-    homogeneous = np.asarray(points, np.float64) @ np.asarray(map_, np.float64)[:, :2].T + map_[:, 2]
+    homogeneous = (
+        np.asarray(points, np.float64) @ np.asarray(map_, np.float64)[:, :2].T + map_[:, 2]
+    )
     return (homogeneous[:, :2] / homogeneous[:, 2:]).astype(np.float32)
 
 
@@ -138,14 +165,17 @@ def _stretch(across: float, down: float, left: float, upper: float) -> np.ndarra
     return _matrix(across, down, 0.5 * across - 0.5 + left, 0.5 * down - 0.5 + upper)
 
 
-# Crops around annotated landmarks, as in the code of "Object landmark discovery through unsupervised adaptation"
+# Crops around annotated landmarks, as in the code of "Object landmark discovery through
+# unsupervised adaptation"
 
 SMALLEST = 20  # pixels of a box below which its margin stays constant
 LEAST_MARGIN = 8
 
 
 class Turned(NamedTuple):
-    """A map (3, 3) float64 from pixels of an image to a canvas that holds it rotated, and the canvas's size."""
+    """A map (3, 3) float64 from pixels of an image to a canvas that holds it rotated, and the
+    canvas's size.
+    """
 
     map_: np.ndarray
     width: int
@@ -153,7 +183,8 @@ class Turned(NamedTuple):
 
 
 def turned_canvas(width: int, height: int, degrees: float) -> Turned:
-    """Rotates a whole image about (width // 2, height // 2), which moves to half of the canvas's sides.
+    """Rotates a whole image about (width // 2, height // 2), which moves to half of the canvas's
+    sides.
 
     A positive angle turns the x axis towards the y axis. The sides of the canvas are truncated.
     """
@@ -165,21 +196,37 @@ def turned_canvas(width: int, height: int, degrees: float) -> Turned:
     return Turned(np.block([[turn, shift[:, None]], [np.eye(3)[2:]]]), new_width, new_height)
 
 
-def landmark_box(keypoints: np.ndarray, tightness: int, width: int, height: int, visible: np.ndarray | None = None
-                 ) -> np.ndarray:
+def landmark_box(
+    keypoints: np.ndarray,
+    tightness: int,
+    width: int,
+    height: int,
+    visible: np.ndarray | None = None,
+) -> np.ndarray:
     """Returns the box (4,) int64 of the visible keypoints (K, 2) with a margin, cut to the image.
 
-    Edges are rounded, half to even, before the margin is added. The right column and lower row are excluded. tightness:
-    the margin in percent of the mean of the box's sides, truncated to pixels; 8 pixels for boxes below 20. The
-    published training draws int(70 + 4 N(0, 1)) for each view; evaluation uses 64 or 16. visible: (K,), counted above
+    Edges are rounded, half to even, before the margin is added. The right column and lower row are
+    excluded. tightness: the margin in percent of the mean of the box's sides, truncated to pixels;
+    8 pixels for boxes below 20. The published training draws int(70 + 4 N(0, 1)) for each view;
+    evaluation uses 64 or 16. visible: (K,), counted above
     0. Raises InputError if no keypoint is visible or the box lies outside.
     """
     left, upper, right, lower = tight_box(keypoints, visible)
     extent = ((right - left) + (lower - upper)) / 2
     margin = LEAST_MARGIN if extent < SMALLEST else int(tightness * extent / 100)
-    box = np.array([max(round(left) - margin, 0), max(round(upper) - margin, 0),
-                    min(round(right) + margin, width - 1), min(round(lower) + margin, height - 1)], np.int64)
+    box = np.array(
+        [
+            max(round(left) - margin, 0),
+            max(round(upper) - margin, 0),
+            min(round(right) + margin, width - 1),
+            min(round(lower) + margin, height - 1),
+        ],
+        np.int64,
+    )
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError("keypoints", f"their box with its margin, {box.tolist()}, has no area inside an image of "
-                         f"{width} x {height}; check that they are in pixels of this image")
+        raise InputError(
+            "keypoints",
+            f"their box with its margin, {box.tolist()}, has no area inside an image of "
+            f"{width} x {height}; check that they are in pixels of this image",
+        )
     return box

@@ -1,4 +1,5 @@
 """Image and video inputs for prediction, in the order given."""
+
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ IMAGES = "points"  # the stem of results on images; those on a video have the vi
 class ImageSequence:
     """The frames of one video, or images whose results go into one table.
 
-    Iterating yields one function per image, in order, that returns it (H, W, 3) uint8 as a viewer shows it, or raises
-    InputError if it does not decode. Functions of image files do the reading, so that several threads can; those of a
-    video hand out frames decoded on the way.
+    Iterating yields one function per image, in order, that returns it (H, W, 3) uint8 as a viewer
+    shows it, or raises InputError if it does not decode. Functions of image files do the reading,
+    so that several threads can; those of a video hand out frames decoded on the way.
     """
 
     stem: str  # of the names of results, perhaps with folders
@@ -38,7 +39,11 @@ class ImageSequence:
     @property
     def times(self) -> np.ndarray | None:
         """(N,) float64: the time of each frame in seconds; None for images."""
-        return None if self.video is None or self.video.times is None else self.video.times[self.numbers]
+        return (
+            None
+            if self.video is None or self.video.times is None
+            else self.video.times[self.numbers]
+        )
 
     def __iter__(self) -> Iterator[Callable[[], np.ndarray]]:
         if self.video is None:
@@ -58,21 +63,28 @@ def _decoded(video: Video, number: int, image: np.ndarray | None) -> np.ndarray:
     return image
 
 
-def find_inputs(inputs: Sequence[Path], *, out: Path | None = None, frames: slice = slice(None),
-                unreadable: list[str] | None = None) -> tuple[ImageSequence, ...]:
-    """Finds all images in files and folders as one sequence, followed by one sequence for each video.
+def find_inputs(
+    inputs: Sequence[Path],
+    *,
+    out: Path | None = None,
+    frames: slice = slice(None),
+    unreadable: list[str] | None = None,
+) -> tuple[ImageSequence, ...]:
+    """Finds all images in files and folders as one sequence, followed by one sequence for each
+    video.
 
     Names are paths below the folder; with several inputs the folder's own name comes first.
 
     Args:
-        inputs: images, videos, and folders, which are searched with all below them except names that begin with a dot.
+        inputs: images, videos, and folders, which are searched with all below them except names
+            that begin with a dot.
         out: a folder that is not searched.
         frames: which frames of each video.
         unreadable: takes what is wrong with videos that cannot be read, which are then left out.
 
     Raises:
-        InputError: for a missing path, one without images and videos, an unreadable video, one without the `frames`,
-            and two images or videos of one name.
+        InputError: for a missing path, one without images and videos, an unreadable video, one
+            without the `frames`, and two images or videos of one name.
     """
     inputs = [Path(path) for path in inputs]
     images: dict[str, Path] = {}
@@ -80,22 +92,42 @@ def find_inputs(inputs: Sequence[Path], *, out: Path | None = None, frames: slic
     for root in inputs:
         files = _files(root, out)
         if not files:
-            raise InputError("inputs", f"no image or video in {root}; names must end in "
-                             f"{', '.join((*ENDINGS, *VIDEO_SUFFIXES))}")
+            raise InputError(
+                "inputs",
+                f"no image or video in {root}; names must end in "
+                f"{', '.join((*ENDINGS, *VIDEO_SUFFIXES))}",
+            )
         folder = None if root.is_file() else root.parent if len(inputs) > 1 else root
         for file in files:
             name = file.name if folder is None else file.relative_to(folder).as_posix()
             known = images if file.suffix.lower() in ENDINGS else videos
             if name in known:
-                raise InputError("inputs", f"{file} and {known[name]} are both called {name}; give a folder that holds "
-                                 "both")
+                raise InputError(
+                    "inputs",
+                    f"{file} and {known[name]} are both called {name}; give a folder that holds "
+                    "both",
+                )
             check_name(file)
             known[name] = file
     if not videos and frames != slice(None):
-        raise InputError("frames", "selects frames of videos, and the inputs are images only; leave it out")
+        raise InputError(
+            "frames", "selects frames of videos, and the inputs are images only; leave it out"
+        )
     files = tuple(images.values())
-    found = [ImageSequence(IMAGES, inputs[0], tuple(images), np.arange(len(images)), files, depth=common_depth(files))
-             ] if images else []
+    found = (
+        [
+            ImageSequence(
+                IMAGES,
+                inputs[0],
+                tuple(images),
+                np.arange(len(images)),
+                files,
+                depth=common_depth(files),
+            )
+        ]
+        if images
+        else []
+    )
     for stem, (name, file) in zip(stems(list(videos)), videos.items(), strict=True):
         try:
             video = open_video(file, name)
@@ -112,8 +144,13 @@ def from_video(video: Video, stem: str, frames: slice = slice(None)) -> ImageSeq
     """Returns some frames of a video. Raises InputError if it has none of them."""
     numbers = np.arange(len(video))[frames]
     if not len(numbers):
-        raise InputError("frames", f"{video.path} has frames 0 to {len(video) - 1}, none of them selected; select some")
-    return ImageSequence(stem, video.path, (video.name,) * len(numbers), numbers, video=video, depth=video.depth)
+        raise InputError(
+            "frames",
+            f"{video.path} has frames 0 to {len(video) - 1}, none of them selected; select some",
+        )
+    return ImageSequence(
+        stem, video.path, (video.name,) * len(numbers), numbers, video=video, depth=video.depth
+    )
 
 
 def check_name(file: Path) -> None:
@@ -122,7 +159,9 @@ def check_name(file: Path) -> None:
         try:
             str(file).encode()
         except UnicodeEncodeError:
-            raise InputError("inputs", f"{str(file)!r}: its name is not UTF-8; rename the file") from None
+            raise InputError(
+                "inputs", f"{str(file)!r}: its name is not UTF-8; rename the file"
+            ) from None
 
 
 def stems(names: Sequence[str]) -> list[str]:
@@ -133,15 +172,30 @@ def stems(names: Sequence[str]) -> list[str]:
 
 
 def _files(root: Path, out: Path | None) -> list[Path]:
-    """Returns the images and videos at a path, sorted. A file given by itself may have any ending."""
+    """Returns the images and videos at a path, sorted.
+
+    A file given by itself may have any ending.
+    """
     if not root.exists():
-        alike = [path.name for path in sorted(root.parent.glob("*")) if path.name.casefold() == root.name.casefold()]
-        near = f"there is {alike[0]}, spelt otherwise" if alike else "give images, videos, or folders of them"
+        alike = [
+            path.name
+            for path in sorted(root.parent.glob("*"))
+            if path.name.casefold() == root.name.casefold()
+        ]
+        near = (
+            f"there is {alike[0]}, spelt otherwise"
+            if alike
+            else "give images, videos, or folders of them"
+        )
         raise InputError("inputs", f"{root} does not exist; {near}")
     if root.is_file():
         return [root]
     inside = None if out is None else out.resolve()
-    return sorted(path for path in root.rglob("*")
-                  if path.suffix.lower() in (*ENDINGS, *VIDEO_SUFFIXES) and path.is_file()
-                  and not any(part.startswith(".") for part in path.relative_to(root).parts)
-                  and inside not in path.resolve().parents)
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.suffix.lower() in (*ENDINGS, *VIDEO_SUFFIXES)
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and inside not in path.resolve().parents
+    )

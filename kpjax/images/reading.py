@@ -1,13 +1,14 @@
 """Image files as a viewer shows them.
 
-A file holds one image: stacks and animations are refused. Grey, palettes, black and white, and other colours become
-RGB; transparency is ignored. Whole numbers of 9 to 16 bits become 8. Wider and negative ones and floating point have no
-scale that all files agree on, and are refused.
+A file holds one image: stacks and animations are refused. Grey, palettes, black and white, and
+other colours become RGB; transparency is ignored. Whole numbers of 9 to 16 bits become 8. Wider and
+negative ones and floating point have no scale that all files agree on, and are refused.
 
-Cameras of 10, 12 and 14 bits store their values in 16. Shown by its upper 8 bits, such an image is nearly black. Here
-the highest value decides how many bits are in use, once for all images that belong together (`common_depth`), so that
-their brightness does not flicker.
+Cameras of 10, 12 and 14 bits store their values in 16. Shown by its upper 8 bits, such an image is
+nearly black. Here the highest value decides how many bits are in use, once for all images that
+belong together (`common_depth`), so that their brightness does not flicker.
 """
+
 import re
 import struct
 import zlib
@@ -21,55 +22,94 @@ from kpjax.errors import InputError
 
 VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
-# Not those of Pillow's formats that start a program (EPS) or that no camera and no tool for labels writes.
+# Not those of Pillow's formats that start a program (EPS) or that no camera and no tool for labels
+# writes.
 PILLOW_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
-# Pillow raises SyntaxError for a broken PNG, ValueError or its own error for sizes that make no sense, and others for
-# damage within a file.
-BROKEN = (OSError, SyntaxError, ValueError, TypeError, OverflowError, EOFError, KeyError, IndexError, MemoryError,
-          AttributeError, Image.DecompressionBombError, struct.error, zlib.error)
+# Pillow raises SyntaxError for a broken PNG, ValueError or its own error for sizes that make no
+# sense, and others for damage within a file.
+BROKEN = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    OverflowError,
+    EOFError,
+    KeyError,
+    IndexError,
+    MemoryError,
+    AttributeError,
+    Image.DecompressionBombError,
+    struct.error,
+    zlib.error,
+)
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _LOOKED_AT = 48  # images of a set, to find its depth
-_OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}  # of the two bytes of a 16-bit value; N is this machine's
-# Pixels that an image may have, in any case and for each byte of its file: each takes a dozen bytes while it is read,
-# and twice that in colours of 16 bits.
+# of the two bytes of a 16-bit value; N is this machine's
+_OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}
+# Pixels that an image may have, in any case and for each byte of its file: each takes a dozen bytes
+# while it is read, and twice that in colours of 16 bits.
 _PIXELS, _GROWTH = 50_000_000, 3
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
-_EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)  # the tag, and its values that exchange width and height
+# the tag, and its values that exchange width and height
+_EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Returns width and height of an image as shown, from its header. Raises InputError if the file is not an image."""
+    """Returns width and height of an image as shown, from its header.
+
+    Raises InputError if the file is not an image.
+    """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as opened:
             _refuse_pages(opened, path)
             width, height = opened.size
-            return (height, width) if opened.getexif().get(_EXIF_ORIENTATION) in _TURNED else (width, height)
+            return (
+                (height, width)
+                if opened.getexif().get(_EXIF_ORIENTATION) in _TURNED
+                else (width, height)
+            )
     except BROKEN as error:
         raise InputError(f"{path}: {_reason(error)}") from None
 
 
 def is_turned(path: Path, stated: tuple[int, int] = (0, 0)) -> bool:
-    """Returns whether viewers turn or mirror a readable image by its EXIF tag, and a stated size allows it."""
+    """Returns whether viewers turn or mirror a readable image by its EXIF tag, and a stated size
+    allows it.
+    """
     with Image.open(path, formats=PILLOW_FORMATS) as opened:
-        return opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9) and stated in ((0, 0), opened.size)
+        return opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9) and stated in (
+            (0, 0),
+            opened.size,
+        )
 
 
 def read_image(path: Path, depth: int = 0) -> np.ndarray:
-    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, more than 8 bits as 8.
+    """Reads an image (H, W, 3) uint8 as viewers show it: turned by its EXIF, grey as RGB, more than
+    8 bits as 8.
 
-    depth: Bits in use where values have 16 (`common_depth`); 0 takes those that this image's own highest value needs.
-    Raises InputError if it does not decode, or only in part.
+    depth: Bits in use where values have 16 (`common_depth`); 0 takes those that this image's own
+    highest value needs. Raises InputError if it does not decode, or only in part.
     """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
             _refuse_pages(image, path)
             _refuse_size(image, path)
             if image.mode == "F":
-                raise InputError(f"{path}: floating-point values have no common scale; save it with 8 or 16 bits")
+                raise InputError(
+                    f"{path}: floating-point values have no common scale; save it with 8 or 16 bits"
+                )
             # Pillow reads planes of 16 bits as bytes, and does not turn deep white-is-zero around.
-            if image.format == "TIFF" and max(image.tag_v2.get(258, (1,))) > 8 and (
-                    image.tag_v2.get(262) == 0 or (image.mode.startswith("RGB") and not is_deep(image))):
-                raise InputError(f"{path}: 16 bits in planes, or with white as 0, cannot be read; save it otherwise")
+            if (
+                image.format == "TIFF"
+                and max(image.tag_v2.get(258, (1,))) > 8
+                and (
+                    image.tag_v2.get(262) == 0
+                    or (image.mode.startswith("RGB") and not is_deep(image))
+                )
+            ):
+                raise InputError(
+                    f"{path}: 16 bits in planes, or with white as 0, cannot be read; save it otherwise"
+                )
             if is_deep(image):
                 values = _deep_values(image, path)
                 return eight_bits(values, depth or depth_of(int(values.max(initial=0))))
@@ -80,6 +120,7 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
 
 
 # More than 8 bits
+
 
 def depth_of(peak: int) -> int:
     """Returns the bits of the smallest camera depth that holds a value, at most 16."""
@@ -111,7 +152,9 @@ def depth_note(depth: int) -> str:
 
 
 def eight_bits(values: np.ndarray, depth: int) -> np.ndarray:
-    """Returns values (H, W) or (H, W, 3) of a depth as (H, W, 3) uint8: the upper 8 bits, higher values at 255."""
+    """Returns values (H, W) or (H, W, 3) of a depth as (H, W, 3) uint8: the upper 8 bits, higher
+    values at 255.
+    """
     image = (np.clip(values, 0, (1 << depth) - 1) >> depth - 8).astype(np.uint8)
     return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
 
@@ -123,8 +166,12 @@ def is_deep(image: Image.Image) -> bool:
 
 def spread(things: Sequence, count: int) -> list:
     """Returns at most `count` things, evenly spread over all, the first and the last among them."""
-    return [things[number] for number in
-            np.unique(np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)).tolist()]
+    return [
+        things[number]
+        for number in np.unique(
+            np.linspace(0, len(things) - 1, min(count, len(things))).round().astype(int)
+        ).tolist()
+    ]
 
 
 def _refuse_pages(image: Image.Image, path: Path) -> None:
@@ -140,15 +187,19 @@ def _refuse_pages(image: Image.Image, path: Path) -> None:
         image.seek(0)
         pages = sum(not kind & 1 for kind in subfile_types)
     if pages > 1:
-        raise InputError(f"{path}: {pages} images in one file; save them as a video, or as a folder of one file each")
+        raise InputError(
+            f"{path}: {pages} images in one file; save them as a video, or as a folder of one file each"
+        )
 
 
 def _refuse_size(image: Image.Image, path: Path) -> None:
     """Raises InputError for more pixels than the bytes of their file account for."""
     pixels, size = image.width * image.height, path.stat().st_size
     if pixels * (2 if _raw_mode(image) else 1) > _PIXELS + _GROWTH * size:
-        raise InputError(f"{path}: {image.width}x{image.height} pixels in a file of {size:,} bytes would fill the "
-                         "memory; save it again, or in parts")
+        raise InputError(
+            f"{path}: {image.width}x{image.height} pixels in a file of {size:,} bytes would fill the "
+            "memory; save it again, or in parts"
+        )
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -165,14 +216,19 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
         ImageOps.exif_transpose(image, in_place=True)
         values = np.asarray(image)
         if values.min(initial=0) < 0 or int(values.max(initial=0)) >> DEPTHS[-1]:
-            raise InputError(f"{path}: values from {values.min()} to {values.max()}, and 0 to 65535 are read; save it "
-                             "with 8 or 16 bits")
+            raise InputError(
+                f"{path}: values from {values.min()} to {values.max()}, and 0 to 65535 are read; save it "
+                "with 8 or 16 bits"
+            )
         return values.astype(np.uint16)
     if raw.startswith("LA"):
-        raise InputError(f"{path}: grey of 16 bits with transparency cannot be read; save it without transparency")
+        raise InputError(
+            f"{path}: grey of 16 bits with transparency cannot be read; save it without transparency"
+        )
     values = _halves(path, raw).astype(np.uint16)
     values <<= 8
-    # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower one.
+    # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower
+    # one.
     values |= _halves(path, raw[:-1] + _OTHER_ORDER[raw[-1]])
     return values
 
@@ -180,15 +236,21 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
 def _halves(path: Path, raw: str) -> np.ndarray:
     """Returns (H, W, 3) uint8 of an image whose stored bytes have a name of Pillow's."""
     with Image.open(path, formats=PILLOW_FORMATS) as image:
-        image.tile = [tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
-                      for tile in image.tile]
+        image.tile = [
+            tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
+            for tile in image.tile
+        ]
         ImageOps.exif_transpose(image, in_place=True)
         return np.asarray(image)[..., :3]
 
 
 def _reason(error: BaseException) -> str:
-    if isinstance(error, Image.DecompressionBombError) and (pixels := re.search(r"\d+", str(error))):
+    if isinstance(error, Image.DecompressionBombError) and (
+        pixels := re.search(r"\d+", str(error))
+    ):
         # Pillow's own words speak of an attack, and its limit guards against one.
-        return (f"{int(pixels[0]) / 1e6:.3g} megapixels, and at most {2 * Image.MAX_IMAGE_PIXELS / 1e6:.3g} are read; "
-                "save a smaller copy")
+        return (
+            f"{int(pixels[0]) / 1e6:.3g} megapixels, and at most {2 * Image.MAX_IMAGE_PIXELS / 1e6:.3g} are read; "
+            "save a smaller copy"
+        )
     return " ".join(str(error).split()) or type(error).__name__

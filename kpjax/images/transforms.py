@@ -1,12 +1,16 @@
-"""Resize and crop transforms: images of any size brought to a square on the host, together with their keypoints.
+"""Resize and crop transforms: images of any size brought to a square on the host, together with
+their keypoints.
 
-A transform is a frozen dataclass called with an image (h, w, 3) uint8, keypoints (K, 2), visible (K,), the set's
-reference length in pixels and perhaps the annotated box (x, y, width, height) in pixels; see `Transform`.
+A transform is a frozen dataclass called with an image (h, w, 3) uint8, keypoints (K, 2), visible
+(K,), the set's reference length in pixels and perhaps the annotated box (x, y, width, height) in
+pixels; see `Transform`.
 
-The image may also be Pillow's, in mode RGB. A JPEG file that was opened and is not decoded yet is then decoded at 1/2,
-1/4 or 1/8 of its size where the square still shows fewer pixels (see `_drafted`): fewer to decode and to resample, and
-slightly other pixels. Coordinates, `scale` and `crop` are those of the image at full size.
+The image may also be Pillow's, in mode RGB. A JPEG file that was opened and is not decoded yet is
+then decoded at 1/2, 1/4 or 1/8 of its size where the square still shows fewer pixels (see
+`_drafted`): fewer to decode and to resample, and slightly other pixels. Coordinates, `scale` and
+`crop` are those of the image at full size.
 """
+
 import math
 from dataclasses import dataclass
 
@@ -17,7 +21,8 @@ from kpjax.errors import InputError
 from kpjax.images import boxes
 
 Transformed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
-# (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): its pixels -> those of the given image)
+# (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): its pixels -> those of the given
+# image)
 Resampled = tuple[Image.Image, np.ndarray]
 
 
@@ -30,10 +35,12 @@ def growth_of(maps: np.ndarray) -> np.ndarray:
 
 
 class _Resampling:
-    """A transform by one map: `_resample` returns the square, and the map from the image's pixels to the square's.
+    """A transform by one map: `_resample` returns the square, and the map from the image's pixels
+    to the square's.
 
-    A labelled point stays so where it lands outside: targets and metrics decide what becomes of it. The reference
-    length grows with the square root of the map's determinant, which is exact for maps that keep angles.
+    A labelled point stays so where it lands outside: targets and metrics decide what becomes of it.
+    The reference length grows with the square root of the map's determinant, which is exact for
+    maps that keep angles.
     """
 
     def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
@@ -42,8 +49,13 @@ class _Resampling:
         moved = boxes.move_points(map_, keypoints)
         visible = (np.asarray(visible) > 0).astype(np.float32)
         growth = growth_of(map_)
-        return (np.asarray(square), np.where(visible[:, None] > 0, moved, np.float32(0)), visible,
-                np.float32(scale * growth), boxes.invert(map_))
+        return (
+            np.asarray(square),
+            np.where(visible[:, None] > 0, moved, np.float32(0)),
+            visible,
+            np.float32(scale * growth),
+            boxes.invert(map_),
+        )
 
 
 @dataclass(frozen=True)
@@ -61,15 +73,17 @@ class Letterbox(_Resampling):
 class PadToSquare(_Resampling):
     """The whole image as the RegDA authors pad Leeds Sports images (see `boxes.pad_to_square_map`).
 
-    It differs from `Letterbox` in rounding: sizes are truncated, and coordinates move by half the gap as a real
-    number, without the half-pixel of a resampling.
+    It differs from `Letterbox` in rounding: sizes are truncated, and coordinates move by half the
+    gap as a real number, without the half-pixel of a resampling.
     """
 
     side: int
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         size = *image.size, self.side
-        return _pasted(image, boxes.pad_to_square_fit(*size), self.side), boxes.pad_to_square_map(*size)
+        return _pasted(image, boxes.pad_to_square_fit(*size), self.side), boxes.pad_to_square_map(
+            *size
+        )
 
 
 @dataclass(frozen=True)
@@ -85,12 +99,13 @@ class Stretch(_Resampling):
 
 @dataclass(frozen=True)
 class PersonCrop(_Resampling):
-    """A square of `margin` times the longer side of the annotated box, about its middle, black beyond the image.
+    """A square of `margin` times the longer side of the annotated box, about its middle, black
+    beyond the image.
 
-    smallest: the least side of the square in pixels. Sampling and coordinates are those of the official HRNet code
-    (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at any reduction, its margin 1.25. Of an
-    image that is decoded at a reduced size, pixels are averaged as by all other transforms. Raises InputError for an
-    example without a box.
+    smallest: the least side of the square in pixels. Sampling and coordinates are those of the
+    official HRNet code (Sun et al. 2019; see `boxes.person_map`): bilinear between four pixels at
+    any reduction, its margin 1.25. Of an image that is decoded at a reduced size, pixels are
+    averaged as by all other transforms. Raises InputError for an example without a box.
     """
 
     side: int
@@ -106,17 +121,22 @@ class PersonCrop(_Resampling):
         corner = 0.5 - 0.5 * step
         size, left, upper = (self.side, self.side), left + corner, upper + corner
         if (factor := _drafted(image, step)) > 1:
-            return _stretched(image, factor, (left, upper, self.side * step, self.side * step), size), map_
-        return image.transform(size, Image.Transform.AFFINE, (step, 0, left, 0, step, upper),
-                               Image.Resampling.BILINEAR), map_
+            return _stretched(
+                image, factor, (left, upper, self.side * step, self.side * step), size
+            ), map_
+        return image.transform(
+            size, Image.Transform.AFFINE, (step, 0, left, 0, step, upper), Image.Resampling.BILINEAR
+        ), map_
 
 
 @dataclass(frozen=True)
 class AroundBox(_Resampling):
-    """A square of `margin` times the longer side of the given box, about its middle, black beyond the image.
+    """A square of `margin` times the longer side of the given box, about its middle, black beyond
+    the image.
 
-    The box counts edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as `Letterbox` does. Nothing is
-    rounded to whole pixels. Raises InputError for an example without a box.
+    The box counts edges (pixel 0 spans 0 to 1), and the square is resized edge to edge as
+    `Letterbox` does. Nothing is rounded to whole pixels. Raises InputError for an example without a
+    box.
     """
 
     side: int
@@ -127,14 +147,22 @@ class AroundBox(_Resampling):
         length = self.margin * max(width, height)
         left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
         step = self.side / length
-        map_ = np.array([[step, 0, (0.5 - left) * step - 0.5], [0, step, (0.5 - upper) * step - 0.5], [0, 0, 1]],
-                        np.float32)
+        map_ = np.array(
+            [
+                [step, 0, (0.5 - left) * step - 0.5],
+                [0, step, (0.5 - upper) * step - 0.5],
+                [0, 0, 1],
+            ],
+            np.float32,
+        )
         return _resized(image, (left, upper, length, length), (self.side, self.side)), map_
 
 
 @dataclass(frozen=True)
 class SamePlace(_Resampling):
-    """A square about one box x, y, width, height of every image, as `AroundBox` without a margin: of a still camera."""
+    """A square about one box x, y, width, height of every image, as `AroundBox` without a margin:
+    of a still camera.
+    """
 
     side: int
     place: tuple[float, float, float, float]
@@ -145,7 +173,9 @@ class SamePlace(_Resampling):
 
 @dataclass(frozen=True)
 class BoxOrWhole:
-    """`AroundBox` where a box is given, else `Letterbox`: for predictions by networks trained on whole images."""
+    """`AroundBox` where a box is given, else `Letterbox`: for predictions by networks trained on
+    whole images.
+    """
 
     side: int
     margin: float = 1.25
@@ -157,19 +187,24 @@ class BoxOrWhole:
 
 # Crops around annotated landmarks, as papers on unsupervised landmarks evaluate
 
-class _AroundLandmarks(_Resampling):
-    """A window about the visible landmarks, or the corners of the box if none is visible, stretched to a square.
 
-    Coordinates move as in the published code (`boxes.crop_map` with grid "index"). Raises InputError for an image with
-    neither landmarks nor a box, and for a window outside the image.
+class _AroundLandmarks(_Resampling):
+    """A window about the visible landmarks, or the corners of the box if none is visible, stretched
+    to a square.
+
+    Coordinates move as in the published code (`boxes.crop_map` with grid "index"). Raises
+    InputError for an image with neither landmarks nor a box, and for a window outside the image.
     """
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         points = np.asarray(keypoints, np.float64)[np.asarray(visible) > 0]
         if not len(points):
             if box is None:
-                raise InputError("keypoints", "the crop needs a visible landmark or a box, and the example has "
-                                 "neither; use a transform of the whole image, for example Letterbox")
+                raise InputError(
+                    "keypoints",
+                    "the crop needs a visible landmark or a box, and the example has "
+                    "neither; use a transform of the whole image, for example Letterbox",
+                )
             left, upper, width, height = np.asarray(box, np.float64)
             points = np.array([[left, upper], [left + width, upper + height]])
         return _cut(image, self._window(points, *image.size), self.side)
@@ -177,7 +212,8 @@ class _AroundLandmarks(_Resampling):
 
 @dataclass(frozen=True)
 class LandmarkCrop(_AroundLandmarks):
-    """The landmarks' box with a margin of `tightness` percent of its mean side (see `boxes.landmark_box`).
+    """The landmarks' box with a margin of `tightness` percent of its mean side (see
+    `boxes.landmark_box`).
 
     16 is the default of the published code, 64 what its notes use.
     Source: "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), its code.
@@ -198,12 +234,16 @@ class MarginCrop(_AroundLandmarks):
     pixels: float = 60.0
 
     def _window(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
-        return _inside(boxes.tight_box(points) + self.pixels * np.array([-1, -1, 1, 1]), width, height)
+        return _inside(
+            boxes.tight_box(points) + self.pixels * np.array([-1, -1, 1, 1]), width, height
+        )
 
 
 @dataclass(frozen=True)
 class WindowCrop(_AroundLandmarks):
-    """A window of `extent` pixels about the middle of the landmarks' box, cut to the image: BBC-Pose for evaluation."""
+    """A window of `extent` pixels about the middle of the landmarks' box, cut to the image:
+    BBC-Pose for evaluation.
+    """
 
     side: int
     extent: float = 300.0
@@ -211,17 +251,20 @@ class WindowCrop(_AroundLandmarks):
     def _window(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
         tight = boxes.tight_box(points)
         middle = (tight[:2] + tight[2:]) / 2
-        return _inside(np.concatenate([middle - self.extent / 2, middle + self.extent / 2]), width, height)
+        return _inside(
+            np.concatenate([middle - self.extent / 2, middle + self.extent / 2]), width, height
+        )
 
 
 # Transforms of transforms
+
 
 @dataclass(frozen=True)
 class ScaledByBox:
     """The same transform, with the longer side of the annotated box as the reference length.
 
-    For PCK as defined for Leeds Sports, CUB and ATRW (Moskvyak et al. 2021), whatever length a set stores.
-    Raises InputError for an example without a box.
+    For PCK as defined for Leeds Sports, CUB and ATRW (Moskvyak et al. 2021), whatever length a set
+    stores. Raises InputError for an example without a box.
     """
 
     transform: "Transform"
@@ -235,7 +278,8 @@ class ScaledByBox:
 class Turned:
     """The same transform of an image turned by `degrees`, x towards y, with its border repeated.
 
-    The canvas holds the whole image (see `boxes.turned_canvas`). A box becomes the box of its turned corners.
+    The canvas holds the whole image (see `boxes.turned_canvas`). A box becomes the box of its
+    turned corners.
     """
 
     transform: "Transform"
@@ -246,16 +290,35 @@ class Turned:
         map_, width, height = boxes.turned_canvas(image.shape[1], image.shape[0], self.degrees)
         if box is not None:
             left, upper, wide, high = np.asarray(box, np.float64)
-            corners = boxes.move_points(map_, np.array([(left + x * wide, upper + y * high)
-                                                        for x in (0, 1) for y in (0, 1)]))
+            corners = boxes.move_points(
+                map_,
+                np.array([(left + x * wide, upper + y * high) for x in (0, 1) for y in (0, 1)]),
+            )
             box = np.concatenate([corners.min(0), np.ptp(corners, axis=0)])
-        *moved, crop = self.transform(warped(image, map_, (height, width)), boxes.move_points(map_, keypoints), visible,
-                                      scale, box)
+        *moved, crop = self.transform(
+            warped(image, map_, (height, width)),
+            boxes.move_points(map_, keypoints),
+            visible,
+            scale,
+            box,
+        )
         return *moved, (np.linalg.inv(map_) @ np.asarray(crop, np.float64)).astype(np.float32)
 
 
-Transform = (Letterbox | PadToSquare | Stretch | PersonCrop | AroundBox | SamePlace | BoxOrWhole
-             | LandmarkCrop | MarginCrop | WindowCrop | ScaledByBox | Turned)
+Transform = (
+    Letterbox
+    | PadToSquare
+    | Stretch
+    | PersonCrop
+    | AroundBox
+    | SamePlace
+    | BoxOrWhole
+    | LandmarkCrop
+    | MarginCrop
+    | WindowCrop
+    | ScaledByBox
+    | Turned
+)
 
 
 def warped(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -269,17 +332,28 @@ def warped(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.nda
     shift = back[:2, 2] + border + 0.5 - back[:2, :2] @ [0.5, 0.5]
     rows = np.column_stack([back[:2, :2], shift])
     padded = Image.fromarray(np.pad(image, ((border, border), (border, border), (0, 0)), "edge"))
-    return np.asarray(padded.transform(size[::-1], Image.Transform.AFFINE, tuple(rows.ravel().tolist()),
-                                       Image.Resampling.BILINEAR))
+    return np.asarray(
+        padded.transform(
+            size[::-1],
+            Image.Transform.AFFINE,
+            tuple(rows.ravel().tolist()),
+            Image.Resampling.BILINEAR,
+        )
+    )
 
 
-def enlarged(transform: Transform, *, field: float = 1.0, detail: float = 1.0) -> tuple[Transform, int, np.ndarray]:
-    """Returns a transform to a larger square, its side, and the map (3, 3) from its pixels to those of the given one.
+def enlarged(
+    transform: Transform, *, field: float = 1.0, detail: float = 1.0
+) -> tuple[Transform, int, np.ndarray]:
+    """Returns a transform to a larger square, its side, and the map (3, 3) from its pixels to those
+    of the given one.
 
-    It shows the same crop, and what random maps of it need (`kpjax.augment.Reach`). The side is rounded up to even.
+    It shows the same crop, and what random maps of it need (`kpjax.augment.Reach`). The side is
+    rounded up to even.
 
     Args:
-        field: side of the crop that it shows over the side of the given crop, about the same middle.
+        field: side of the crop that it shows over the side of the given crop, about the same
+            middle.
         detail: its pixels for each pixel of the given transform, along each axis.
 
     Raises:
@@ -293,12 +367,17 @@ def enlarged(transform: Transform, *, field: float = 1.0, detail: float = 1.0) -
             longer = _even(side * field * detail)
             grown = longer / (side * detail)
             # The official map takes the middle of the box to half of the side.
-            return (PersonCrop(longer, margin * grown, smallest * grown), longer,
-                    boxes.person_map((longer / 2, longer / 2), side * detail, side))
+            return (
+                PersonCrop(longer, margin * grown, smallest * grown),
+                longer,
+                boxes.person_map((longer / 2, longer / 2), side * detail, side),
+            )
         case Stretch(side) if field == 1:
             longer = _even(side * detail)
             return Stretch(longer), longer, boxes.stretch_map(longer, longer, side)
-    raise InputError(f"{transform} cannot be enlarged by {field:g}; use a crop around a box, or Stretch by 1")
+    raise InputError(
+        f"{transform} cannot be enlarged by {field:g}; use a crop around a box, or Stretch by 1"
+    )
 
 
 def _even(length: float) -> int:
@@ -306,7 +385,9 @@ def _even(length: float) -> int:
 
 
 def accepting_boxes(transform: Transform) -> Transform:
-    """Returns the transform for predictions: a letterbox that crops around a box where one is given."""
+    """Returns the transform for predictions: a letterbox that crops around a box where one is
+    given.
+    """
     return BoxOrWhole(transform.side) if isinstance(transform, Letterbox) else transform
 
 
@@ -316,14 +397,16 @@ def needs_box(transform: Transform) -> bool:
 
 
 REDUCTIONS = (8, 4, 2)  # of a JPEG file's blocks of 8 x 8 pixels, when it is decoded
-SPARE = 1.1  # pixels of what was decoded at a reduced size for each of the square, along each axis, at least
+# pixels of what was decoded at a reduced size for each of the square, along each axis, at least
+SPARE = 1.1
 
 
 def _drafted(image: Image.Image, shrink: float) -> int:
-    """Has a JPEG file that is not decoded yet decoded at a reduced size, if it can be, and returns 8, 4, 2 or else 1.
+    """Has a JPEG file that is not decoded yet decoded at a reduced size, if it can be, and returns
+    8, 4, 2 or else 1.
 
-    The image changes its size with it: pixel edges at x are at x / factor then. shrink: pixels of the image at full
-    size for each of the square.
+    The image changes its size with it: pixel edges at x are at x / factor then. shrink: pixels of
+    the image at full size for each of the square.
     """
     factor = next((factor for factor in REDUCTIONS if shrink >= SPARE * factor), 1)
     wanted = max(image.width // factor, 1), max(image.height // factor, 1)
@@ -332,15 +415,22 @@ def _drafted(image: Image.Image, shrink: float) -> int:
 
 
 def _resized(image: Image.Image, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
-    """Stretches a region x, y, width, height over a size, edge to edge; a JPEG file is decoded as far as that shows."""
-    return _stretched(image, _drafted(image, min(region[2] / size[0], region[3] / size[1])), region, size)
+    """Stretches a region x, y, width, height over a size, edge to edge; a JPEG file is decoded as
+    far as that shows.
+    """
+    return _stretched(
+        image, _drafted(image, min(region[2] / size[0], region[3] / size[1])), region, size
+    )
 
 
-def _stretched(image: Image.Image, factor: int, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
-    """Stretches a region, in pixels of the image at full size, of one that is `factor` times smaller.
+def _stretched(
+    image: Image.Image, factor: int, region: tuple[float, ...], size: tuple[int, int]
+) -> Image.Image:
+    """Stretches a region, in pixels of the image at full size, of one that is `factor` times
+    smaller.
 
-    What lies beyond the image comes out black, and what lies beside the region on the image has no influence: but for
-    the rest of a pixel on an edge, of those that were decoded.
+    What lies beyond the image comes out black, and what lies beside the region on the image has no
+    influence: but for the rest of a pixel on an edge, of those that were decoded.
     """
     left, upper, width, height = (length / factor for length in region)
     # Whole pixels that hold the region.
@@ -349,7 +439,9 @@ def _stretched(image: Image.Image, factor: int, region: tuple[float, ...], size:
     try:
         held = image if edges == (0, 0, *image.size) else image.crop(edges)
     except Image.DecompressionBombError:
-        raise InputError("box", f"{width * factor:.0f}x{height * factor:.0f} px is too large; correct it") from None
+        raise InputError(
+            "box", f"{width * factor:.0f}x{height * factor:.0f} px is too large; correct it"
+        ) from None
     inside = left - corner[0], upper - corner[1]
     window = (*inside, min(inside[0] + width, held.width), min(inside[1] + height, held.height))
     return held.resize(size, Image.Resampling.BILINEAR, box=window)
@@ -358,12 +450,16 @@ def _stretched(image: Image.Image, factor: int, region: tuple[float, ...], size:
 def _pasted(image: Image.Image, fit: boxes.Fit, side: int) -> Image.Image:
     """Pastes the resized image on black."""
     canvas = Image.new("RGB", (side, side))
-    canvas.paste(_resized(image, (0, 0, *image.size), (fit.width, fit.height)), (fit.left, fit.upper))
+    canvas.paste(
+        _resized(image, (0, 0, *image.size), (fit.width, fit.height)), (fit.left, fit.upper)
+    )
     return canvas
 
 
 def _cut(image: Image.Image, box: np.ndarray, side: int) -> Resampled:
-    """Stretches the inside of a box in whole pixels over a square, with the coordinates of the published code."""
+    """Stretches the inside of a box in whole pixels over a square, with the coordinates of the
+    published code.
+    """
     left, upper, right, lower = (int(edge) for edge in box)
     map_ = boxes.crop_map(box, side, grid="index")
     return _resized(image, (left, upper, right - left, lower - upper), (side, side)), map_
@@ -374,17 +470,25 @@ def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:
     left, upper, right, lower = np.rint(window).astype(int)
     box = np.array([max(left, 0), max(upper, 0), min(right, width), min(lower, height)])
     if box[0] >= box[2] or box[1] >= box[3]:
-        raise InputError("keypoints", f"the window {box.tolist()} around them has no area inside an image of "
-                         f"{width} x {height}; check that they are in pixels of this image")
+        raise InputError(
+            "keypoints",
+            f"the window {box.tolist()} around them has no area inside an image of "
+            f"{width} x {height}; check that they are in pixels of this image",
+        )
     return box
 
 
 def _checked(box: np.ndarray | None) -> tuple[float, ...]:
     """Returns x, y, width and height of a box that has an extent along one axis at least."""
     if box is None:
-        raise InputError("box", "the transform crops around the annotated box, and the example has none; choose a set "
-                         "with boxes, and prepare it again if it was prepared without them")
+        raise InputError(
+            "box",
+            "the transform crops around the annotated box, and the example has none; choose a set "
+            "with boxes, and prepare it again if it was prepared without them",
+        )
     x, y, width, height = (float(number) for number in box)
     if not max(width, height) > 0:
-        raise InputError("box", f"width {width:g} and height {height:g}; one of them must be positive")
+        raise InputError(
+            "box", f"width {width:g} and height {height:g}; one of them must be positive"
+        )
     return x, y, width, height

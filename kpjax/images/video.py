@@ -1,10 +1,13 @@
-"""Videos as numbered images: files that FFmpeg reads, folders with an image for each frame, and writing.
+"""Videos as numbered images: files that FFmpeg reads, folders with an image for each frame, and
+writing.
 
-The number of a frame is its place among those that a player shows, from 0: everywhere, in labels and results alike.
-It is found by the sorted presentation times of packets, without those that an edit list hides, so that a frame that
-does not decode shifts no other. Where times are missing, shared or wrong, frames are counted as they are decoded. The
-rate and frame count in a header are never used: both are wrong for videos of variable rate and cut ones.
+The number of a frame is its place among those that a player shows, from 0: everywhere, in labels
+and results alike. It is found by the sorted presentation times of packets, without those that an
+edit list hides, so that a frame that does not decode shifts no other. Where times are missing,
+shared or wrong, frames are counted as they are decoded. The rate and frame count in a header are
+never used: both are wrong for videos of variable rate and cut ones.
 """
+
 import re
 import struct
 from array import array
@@ -23,25 +26,45 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import atomic
 from kpjax.images import reading
-from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, common_depth, image_size, read_image
+from kpjax.images.reading import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    common_depth,
+    image_size,
+    read_image,
+)
 
 FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
-# PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse the whole file without it.
+# PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse the
+# whole file without it.
 _ANY_TEXT = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
-# Pixels that a frame may have, in any case and for each byte of its file: a decoder holds up to 16 frames.
+# Pixels that a frame may have, in any case and for each byte of its file: a decoder holds up to 16
+# frames.
 _PIXELS, _GROWTH = 16_000_000, 0.5
-# Boxes of mp4 that hold others, and where tables of samples, and of edits, have the number of their rows.
+# Boxes of mp4 that hold others, and where tables of samples, and of edits, have the number of their
+# rows.
 _BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf"}
 _TABLES, _CLAIMED = {b"stsz": 16, b"stz2": 16, b"trun": 12, b"elst": 12}, 1_000_000
-_DEEP = {"gray16": "gray16le", "rgb48": "rgb48le", "bgr48": "rgb48le", "rgba64": "rgb48le", "bgra64": "rgb48le",
-         "gbrp16": "rgb48le", "gbrap16": "rgb48le"}  # pixel formats whose values may use fewer bits than they have
+_DEEP = {
+    "gray16": "gray16le",
+    "rgb48": "rgb48le",
+    "bgr48": "rgb48le",
+    "rgba64": "rgb48le",
+    "bgra64": "rgb48le",
+    # pixel formats whose values may use fewer bits than they have
+    "gbrp16": "rgb48le",
+    "gbrap16": "rgb48le",
+}
 
 
 @dataclass(frozen=True, eq=False)
 class VideoFile:
-    """A video file: `video[n]` is frame n, `for number, image in video` reads all in one pass. See `open_video`."""
+    """A video file: `video[n]` is frame n, `for number, image in video` reads all in one pass.
+
+    See `open_video`.
+    """
 
     path: Path
     name: str
@@ -51,7 +74,8 @@ class VideoFile:
     cut_off: int  # frames announced by the header and missing from the file
     stream: int = 0  # its number in the file
     rotation: int = 0  # degrees by which a player turns it, counter-clockwise
-    stamps: Literal["apart", "shared", "none"] = "apart"  # whether times tell frames apart; otherwise they are counted
+    #: whether times tell frames apart; otherwise they are counted
+    stamps: Literal["apart", "shared", "none"] = "apart"
     depth: int = 0  # bits in use where values have 16
 
     def __len__(self) -> int:
@@ -59,18 +83,29 @@ class VideoFile:
 
     @property
     def times(self) -> np.ndarray:
-        """(N,) float64: the time of each frame in seconds. Frames that share one are spread until the next, evenly."""
+        """(N,) float64: the time of each frame in seconds.
+
+        Frames that share one are spread until the next, evenly.
+        """
         stamps, first = np.unique(self.pts, return_index=True)
         last = stamps[-1] + (np.median(np.diff(stamps)) if len(stamps) > 1 else 1)
-        return np.interp(np.arange(len(self)), [*first, len(self)], [*stamps, last]) * float(self.time_base)
+        return np.interp(np.arange(len(self)), [*first, len(self)], [*stamps, last]) * float(
+            self.time_base
+        )
 
     @property
     def note(self) -> str:
         """A line about how frames are numbered, where it is unusual; otherwise empty."""
-        return "" if self.stamps == "apart" else "time stamps do not tell frames apart: numbered by order of decoding"
+        return (
+            ""
+            if self.stamps == "apart"
+            else "time stamps do not tell frames apart: numbered by order of decoding"
+        )
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
-        """Yields (number, image (H, W, 3) uint8) of every frame in order, None for one that does not decode."""
+        """Yields (number, image (H, W, 3) uint8) of every frame in order, None for one that does
+        not decode.
+        """
         due, waiting = 0, {}
         with opened(self.path) as container:
             for place, frame in enumerate(_decoded(container, self.stream)):
@@ -81,7 +116,9 @@ class VideoFile:
                 while due in waiting or len(waiting) > OUT_OF_ORDER:
                     yield due, self._image(waiting.pop(due, None))
                     due += 1
-        yield from ((number, self._image(waiting.pop(number, None))) for number in range(due, len(self)))
+        yield from (
+            (number, self._image(waiting.pop(number, None))) for number in range(due, len(self))
+        )
 
     def _image(self, frame: av.VideoFrame | None) -> np.ndarray | None:
         return None if frame is None else _shown(frame, self.depth)
@@ -127,7 +164,9 @@ class VideoFile:
 
 @dataclass(frozen=True, eq=False)
 class FrameFolder:
-    """A folder with an image for each frame, ordered by the numbers in their names; read as a `VideoFile`."""
+    """A folder with an image for each frame, ordered by the numbers in their names; read as a
+    `VideoFile`.
+    """
 
     path: Path
     name: str
@@ -167,20 +206,25 @@ def opened(path: Path) -> av.container.InputContainer:
     """
     container, size = av.open(path, **_ANY_TEXT), Path(path).stat().st_size
     most = _PIXELS + int(_GROWTH * size)
-    for codec in (stream.codec_context for stream in container.streams.video if stream.codec_context):
+    for codec in (
+        stream.codec_context for stream in container.streams.video if stream.codec_context
+    ):
         if codec.width * codec.height > most:
             container.close()
-            raise InputError(f"{path}: frames of {codec.width}x{codec.height} pixels in a file of {size:,} bytes "
-                             "would fill the memory; save it with smaller ones")
+            raise InputError(
+                f"{path}: frames of {codec.width}x{codec.height} pixels in a file of {size:,} bytes "
+                "would fill the memory; save it with smaller ones"
+            )
         codec.options = {"max_pixels": str(most)}  # a later frame may be larger
     return container
 
 
 def _check_tables(path: Path) -> None:
-    """Raises InputError for an mp4 file whose tables claim more samples than it has bytes, counted once an edit.
+    """Raises InputError for an mp4 file whose tables claim more samples than it has bytes, counted
+    once an edit.
 
-    FFmpeg keeps 64 bytes of each before it reads any, and each edit looks through those before. What is no mp4 has
-    none of these tables.
+    FFmpeg keeps 64 bytes of each before it reads any, and each edit looks through those before.
+    What is no mp4 has none of these tables.
     """
     size, at, tracks = path.stat().st_size, 0, [Counter()]
     ends = [size]  # of the boxes that hold this one
@@ -202,22 +246,27 @@ def _check_tables(path: Path) -> None:
                 at = min(at + length, ends[-1])
     claimed = sum(max(track[False], track[True]) * max(track[True], 1) for track in tracks)
     if claimed > max(size, _CLAIMED):
-        raise InputError(f"{path}: its tables claim {claimed:,} samples in a file of {size:,} bytes, which would fill "
-                         "the memory; save it again without edits")
+        raise InputError(
+            f"{path}: its tables claim {claimed:,} samples in a file of {size:,} bytes, which would fill "
+            "the memory; save it again without edits"
+        )
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
     """Opens a video file or a folder of images; files take one pass over their packets.
 
-    name: in messages and results, by default that of the file. Of several streams, covers and previews are no video.
-    Raises InputError for a path that is no video, or has no frame that decodes.
+    name: in messages and results, by default that of the file. Of several streams, covers and
+    previews are no video. Raises InputError for a path that is no video, or has no frame that
+    decodes.
     """
     path = Path(path)
     name = name or path.name
     if path.is_dir():
         files = tuple(sorted(_images(path), key=lambda file: _natural(file.name)))
         if not files:
-            raise InputError(f"{path}: there is no image in this folder; give a video file or a folder of frames")
+            raise InputError(
+                f"{path}: there is no image in this folder; give a video file or a folder of frames"
+            )
         return FrameFolder(path, name, files, _first_size(path, files), depth=common_depth(files))
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; give a video file or a folder of frames")
@@ -229,7 +278,12 @@ def open_video(path: Path, name: str | None = None) -> Video:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")
             stream, pts, stored = _times(container)
-            index, time_base, announced, rate = stream.index, stream.time_base, stream.frames, stream.average_rate
+            index, time_base, announced, rate = (
+                stream.index,
+                stream.time_base,
+                stream.frames,
+                stream.average_rate,
+            )
         with opened(path) as container:
             tried = FRAMES_TRIED if container.format.name == "avi" else 1
             first, order = None, []
@@ -245,33 +299,50 @@ def open_video(path: Path, name: str | None = None) -> Video:
                 shown, time_base = list(range(len(shown))), 1 / (rate or Fraction(25))
             pts = np.array(shown, np.int64)
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
-        raise InputError(f"{path}: this is not a video that can be read ({getattr(error, 'strerror', error)}); leave "
-                         "it out or fetch it again") from error
+        raise InputError(
+            f"{path}: this is not a video that can be read ({getattr(error, 'strerror', error)}); leave "
+            "it out or fetch it again"
+        ) from error
     if not len(pts) or first is None:
-        raise InputError(f"{path}: no frame of this video can be decoded; leave it out or fetch it again")
+        raise InputError(
+            f"{path}: no frame of this video can be decoded; leave it out or fetch it again"
+        )
     height, width = _shown(first).shape[:2]
-    video = VideoFile(path, name, pts, time_base, (width, height), max(announced - stored, 0), index,
-                      round(first.rotation) % 360, stamps)
+    video = VideoFile(
+        path,
+        name,
+        pts,
+        time_base,
+        (width, height),
+        max(announced - stored, 0),
+        index,
+        round(first.rotation) % 360,
+        stamps,
+    )
     return video if _deep_values(first) is None else replace(video, depth=_depth(video))
 
 
 def find_videos(*paths: Path) -> tuple[Video, ...]:
     """Opens all videos in files and folders, sorted.
 
-    A folder stands for the video files and folders of images in and below it; a folder with images and no video file
-    is a video itself. Names are paths below the folder. Raises InputError for a path without a video, and two videos
-    of one name.
+    A folder stands for the video files and folders of images in and below it; a folder with images
+    and no video file is a video itself. Names are paths below the folder. Raises InputError for a
+    path without a video, and two videos of one name.
     """
     found: dict[str, Video] = {}
     for root in (Path(path) for path in paths):
         files = _below(root) if root.is_dir() else [root]
         if not files:
-            raise InputError(f"{root}: there is no video in this folder ({', '.join(VIDEO_SUFFIXES)}, or a folder of "
-                             "images); give another one")
+            raise InputError(
+                f"{root}: there is no video in this folder ({', '.join(VIDEO_SUFFIXES)}, or a folder of "
+                "images); give another one"
+            )
         for file in files:
             name = root.name if file == root else file.relative_to(root).as_posix()
             if name in found:
-                raise InputError(f"{file}: {found[name].path} has the same name; rename one of the two")
+                raise InputError(
+                    f"{file}: {found[name].path} has the same name; rename one of the two"
+                )
             found[name] = open_video(file, name)
     if not found:
         raise InputError("videos", "none is given; give files or folders of videos")
@@ -282,21 +353,30 @@ def frames_of_one_size(video: Video) -> Iterator[tuple[int, np.ndarray | None]]:
     """Yields the frames of a video. Raises InputError for one of another size than the first."""
     for number, image in video:
         if image is not None and image.shape[1::-1] != video.size:
-            raise InputError(f"{video.path}: frame {number} is {image.shape[1]}x{image.shape[0]}, the first is "
-                             f"{video.size[0]}x{video.size[1]}; bring the frames of a video to one size")
+            raise InputError(
+                f"{video.path}: frame {number} is {image.shape[1]}x{image.shape[0]}, the first is "
+                f"{video.size[0]}x{video.size[1]}; bring the frames of a video to one size"
+            )
         yield number, image
 
 
-def unreadable(video: Video, numbers: list[int], option: str = "`on_bad_frame`='skip'") -> InputError:
-    """Returns the error that lists the frames of a video that do not decode, and the option that leaves them out."""
+def unreadable(
+    video: Video, numbers: list[int], option: str = "`on_bad_frame`='skip'"
+) -> InputError:
+    """Returns the error that lists the frames of a video that do not decode, and the option that
+    leaves them out.
+    """
     shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
     which = f"frame {shown} does" if len(numbers) == 1 else f"frames {shown} do"
-    return InputError(f"{video.path}: {which} not decode ({len(numbers)} of {len(video)}); fetch the video again, or "
-                      f"leave such frames out with {option}")
+    return InputError(
+        f"{video.path}: {which} not decode ({len(numbers)} of {len(video)}); fetch the video again, or "
+        f"leave such frames out with {option}"
+    )
 
 
 def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.ndarray | None, int]:
-    """Returns the stream that is the video, the sorted presentation times of the frames shown, and its packets' number.
+    """Returns the stream that is the video, the sorted presentation times of the frames shown, and
+    its packets' number.
 
     The times are None where one is missing or two frames share one.
     """
@@ -311,8 +391,15 @@ def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.n
             else:
                 times[packet.stream_index].append(packet.pts)
     best = container.streams.best("video")
-    stream = max(container.streams.video, key=lambda one: (
-        not one.disposition & av.stream.Disposition.attached_pic, stored[one.index] > 1, one is best, -one.index))
+    stream = max(
+        container.streams.video,
+        key=lambda one: (
+            not one.disposition & av.stream.Disposition.attached_pic,
+            stored[one.index] > 1,
+            one is best,
+            -one.index,
+        ),
+    )
     found = np.sort(np.array(times[stream.index], np.int64))
     counted = stream.index in untimed or not np.diff(found).all()
     return stream, None if counted else found, stored[stream.index]
@@ -337,7 +424,9 @@ def _decoded(container: av.container.InputContainer, stream: int) -> Iterator[av
 def _shown(frame: av.VideoFrame, depth: int = 0) -> np.ndarray:
     """Returns (H, W, 3) uint8 RGB at full size, rotated as a player shows it."""
     values = _deep_values(frame) if depth else None
-    image = frame.to_ndarray(format="rgb24") if values is None else reading.eight_bits(values, depth)
+    image = (
+        frame.to_ndarray(format="rgb24") if values is None else reading.eight_bits(values, depth)
+    )
     if (matrix := frame.side_data.get("DISPLAYMATRIX")) is not None:
         a, b, _, c, d = np.frombuffer(matrix, np.int32)[:5].astype(float)
         image = image[::-1] if a * d < b * c else image  # mirrored
@@ -345,13 +434,17 @@ def _shown(frame: av.VideoFrame, depth: int = 0) -> np.ndarray:
 
 
 def _deep_values(frame: av.VideoFrame) -> np.ndarray | None:
-    """Returns (H, W) or (H, W, 3) uint16; None for formats of 8 bits, and those that state how many they use."""
+    """Returns (H, W) or (H, W, 3) uint16; None for formats of 8 bits, and those that state how many
+    they use.
+    """
     form = _DEEP.get(frame.format.name.removesuffix("le").removesuffix("be"))
     return None if form is None else frame.to_ndarray(format=form)
 
 
 def _depth(video: VideoFile) -> int:
-    """Returns the bits that a video of 16 bits uses, from the highest value of frames spread over it."""
+    """Returns the bits that a video of 16 bits uses, from the highest value of frames spread over
+    it.
+    """
     peak = 0
     for number in reading.spread(range(len(video)), LOOKED_AT):
         try:
@@ -367,20 +460,33 @@ def _first_size(path: Path, files: tuple[Path, ...]) -> tuple[int, int]:
             return image_size(file)
         except InputError:
             continue
-    raise InputError(f"{path}: none of its {len(files)} images can be read; leave it out or fetch it again")
+    raise InputError(
+        f"{path}: none of its {len(files)} images can be read; leave it out or fetch it again"
+    )
 
 
 def _images(folder: Path) -> list[Path]:
-    return [file for file in folder.glob("[!.]*") if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()]
+    return [
+        file
+        for file in folder.glob("[!.]*")
+        if file.suffix.lower() in IMAGE_SUFFIXES and file.is_file()
+    ]
 
 
 def _below(root: Path) -> list[Path]:
     """Returns video files, and folders that hold images and no video file."""
-    shown = [path for path in root.rglob("*") if not any(part[0] == "." for part in path.relative_to(root).parts)]
+    shown = [
+        path
+        for path in root.rglob("*")
+        if not any(part[0] == "." for part in path.relative_to(root).parts)
+    ]
     files = [file for file in shown if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
     with_videos = {file.parent for file in files}
-    folders = [folder for folder in (root, *(path for path in shown if path.is_dir()))
-               if folder not in with_videos and _images(folder)]
+    folders = [
+        folder
+        for folder in (root, *(path for path in shown if path.is_dir()))
+        if folder not in with_videos and _images(folder)
+    ]
     return sorted([*files, *folders], key=lambda path: _natural(path.as_posix()))
 
 
@@ -394,51 +500,73 @@ def _natural(name: str) -> list[tuple[int, int | str]]:
 CLOCK = 90_000  # time stamps a second; every usual rate is a whole number of them
 
 
-def write_video(path: Path, frames: Iterable[np.ndarray], *, rate: float = 25.0,
-                times: Sequence[float] | np.ndarray | None = None) -> Path:
+def write_video(
+    path: Path,
+    frames: Iterable[np.ndarray],
+    *,
+    rate: float = 25.0,
+    times: Sequence[float] | np.ndarray | None = None,
+) -> Path:
     """Writes a video as H.264 (yuv420p), whole or not at all, and returns its path.
 
     Args:
-        frames: (H, W, 3) uint8. An odd side is padded by one black column or row, since H.264 has none.
+        frames: (H, W, 3) uint8. An odd side is padded by one black column or row, since H.264 has
+            none.
         rate: frames a second.
         times: rising, one for each frame, in seconds; replaces `rate` for videos of variable rate.
 
     Raises:
-        InputError: without frames, for frames of several sizes, and for times that do not rise or match the frames.
+        InputError: without frames, for frames of several sizes, and for times that do not rise or
+            match the frames.
     """
     path = Path(path)
     clock = Fraction(1, CLOCK)
     last = None
-    with atomic(path) as partial, av.open(partial, "w", format=None if path.suffix else "mp4") as container:
+    with (
+        atomic(path) as partial,
+        av.open(partial, "w", format=None if path.suffix else "mp4") as container,
+    ):
         stream = None
         for number, image in enumerate(frames):
             if stream is None:
                 size = image.shape
-                stream = container.add_stream("libx264", rate=Fraction(rate).limit_denominator(1001))
+                stream = container.add_stream(
+                    "libx264", rate=Fraction(rate).limit_denominator(1001)
+                )
                 stream.width, stream.height = (length + length % 2 for length in (size[1], size[0]))
                 stream.pix_fmt, stream.codec_context.time_base = "yuv420p", clock
                 stream.options = {"crf": "18", "preset": "veryfast"}
             if image.shape != size:
-                raise InputError(f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, those before are "
-                                 f"{size[1]}x{size[0]}; a video has one size")
+                raise InputError(
+                    f"{path}: frame {number} is {image.shape[1]}x{image.shape[0]}, those before are "
+                    f"{size[1]}x{size[0]}; a video has one size"
+                )
             last = _stamp(path, number, rate, times, last)
-            padded = np.pad(image, [(0, stream.height - size[0]), (0, stream.width - size[1]), (0, 0)])
+            padded = np.pad(
+                image, [(0, stream.height - size[0]), (0, stream.width - size[1]), (0, 0)]
+            )
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
             frame.pts, frame.time_base = last, clock
             container.mux(stream.encode(frame))
         if stream is None:
             raise InputError(f"{path}: there is no frame to write; give at least one")
         if times is not None and number + 1 != len(times):
-            raise InputError(f"{path}: {number + 1} frames and {len(times)} times; give each frame its time")
+            raise InputError(
+                f"{path}: {number + 1} frames and {len(times)} times; give each frame its time"
+            )
         container.mux(stream.encode())
     return path
 
 
 def _stamp(path: Path, number: int, rate: float, times, last: int | None) -> int:
     if times is not None and number >= len(times):
-        raise InputError(f"{path}: more frames than the {len(times)} times; give each frame its time")
+        raise InputError(
+            f"{path}: more frames than the {len(times)} times; give each frame its time"
+        )
     stamp = round((number / rate if times is None else float(times[number])) * CLOCK)
     if last is not None and stamp <= last:
-        raise InputError(f"{path}: frame {number} is shown at {stamp / CLOCK:g} s, the one before at {last / CLOCK:g} "
-                         "s; times must rise")
+        raise InputError(
+            f"{path}: frame {number} is shown at {stamp / CLOCK:g} s, the one before at {last / CLOCK:g} "
+            "s; times must rise"
+        )
     return stamp

@@ -1,4 +1,5 @@
 """Pairs of frames of one video, for methods that learn from motion."""
+
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -18,13 +19,15 @@ _REFERENCE = 0x726566  # separates these random numbers from others of a seed
 
 @dataclass(frozen=True, eq=False)
 class PairStream:
-    """One half of an endless stream of pairs: `stream[step]` has this process's examples of global batch `step`.
+    """One half of an endless stream of pairs: `stream[step]` has this process's examples of global
+    batch `step`.
 
     A pair depends on the seed and its position in the stream only.
     """
 
     frames: SourceStream
-    pairs: Callable[[int], tuple[tuple[int, int], ...]]  # step -> (frame, reference) in the source for each example
+    #: step -> (frame, reference) in the source for each example
+    pairs: Callable[[int], tuple[tuple[int, int], ...]]
     crop: Crop
     half: Literal[0, 1]  # 0: frames, 1: their references
 
@@ -49,29 +52,51 @@ class PairStream:
         return strip_labels(stacked(rows))
 
 
-def frame_pairs(source: VideoSource, *, window: int, batch_size: int, seed: int, crop: Crop = "own",
-                repeats: bool = False, process_index: int = 0, process_count: int = 1) -> dict[str, PairStream]:
-    """Returns the unlabelled streams "frame" (each frame once per epoch) and "reference" (another frame of its video).
+def frame_pairs(
+    source: VideoSource,
+    *,
+    window: int,
+    batch_size: int,
+    seed: int,
+    crop: Crop = "own",
+    repeats: bool = False,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> dict[str, PairStream]:
+    """Returns the unlabelled streams "frame" (each frame once per epoch) and "reference" (another
+    frame of its video).
 
-    The reference of frame i is uniform over the other frames of its video within `window` frames (Keypoint Pyramids,
-    Qian et al. 2022: 250). Frames count as numbered in the video, even if some were left out. Example r of both streams
-    is a pair, for any number of processes.
+    The reference of frame i is uniform over the other frames of its video within `window` frames
+    (Keypoint Pyramids, Qian et al. 2022: 250). Frames count as numbered in the video, even if some
+    were left out. Example r of both streams is a pair, for any number of processes.
 
     Args:
         window: The largest distance of a pair, in frames.
-        crop: "own" keeps the source's crops, if they are the same for all frames of a video. "union" and "first" crop
-            both frames by one box, around both annotated boxes (Jakab et al. 2018) or that of the first frame: a crop
-            that follows the person would leak its motion into the pair.
+        crop: "own" keeps the source's crops, if they are the same for all frames of a video.
+            "union" and "first" crop both frames by one box, around both annotated boxes (Jakab et
+            al. 2018) or that of the first frame: a crop that follows the person would leak its
+            motion into the pair.
 
     Raises:
-        InputError: For a video of one frame, a window longer than every video, a frame without another in its window,
-            "union" or "first" without boxes, and "own" if frames of a video are cropped differently.
+        InputError: For a video of one frame, a window longer than every video, a frame without
+            another in its window, "union" or "first" without boxes, and "own" if frames of a video
+            are cropped differently.
     """
     _check(source, window, crop)
-    frames = stream(source, batch_size=batch_size, seed=seed, labelled=False, repeats=repeats,
-                    process_index=process_index, process_count=process_count)
+    frames = stream(
+        source,
+        batch_size=batch_size,
+        seed=seed,
+        labelled=False,
+        repeats=repeats,
+        process_index=process_index,
+        process_count=process_count,
+    )
     pairs = partial(_drawn, frames, window, seed)
-    return {"frame": PairStream(frames, pairs, crop, 0), "reference": PairStream(frames, pairs, crop, 1)}
+    return {
+        "frame": PairStream(frames, pairs, crop, 0),
+        "reference": PairStream(frames, pairs, crop, 1),
+    }
 
 
 def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarray:
@@ -84,7 +109,8 @@ def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarra
     return near[near != number]
 
 
-@lru_cache(maxsize=8)  # both halves of a step are read one after the other, so the second reuses the draw
+# both halves of a step are read one after the other, so the second reuses the draw
+@lru_cache(maxsize=8)
 def _drawn(frames: SourceStream, window: int, seed: int, step: int) -> tuple[tuple[int, int], ...]:
     """Draws (frame, reference) in the source for each of this process's examples of a batch."""
     pairs = []
@@ -92,7 +118,10 @@ def _drawn(frames: SourceStream, window: int, seed: int, step: int) -> tuple[tup
         position = step * frames.batch_size + row
         number = frames.number(position)
         choices = reference_frames(frames.source, number, window)
-        key, counter = np.array([seed, _REFERENCE], np.uint64), np.array([0, 0, 0, position], np.uint64)
+        key, counter = (
+            np.array([seed, _REFERENCE], np.uint64),
+            np.array([0, 0, 0, position], np.uint64),
+        )
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
         pairs.append((number, int(choices[generator.integers(len(choices))])))
     return tuple(pairs)
@@ -100,7 +129,9 @@ def _drawn(frames: SourceStream, window: int, seed: int, step: int) -> tuple[tup
 
 def _common_box(source: VideoSource, pair: tuple[int, int], crop: Crop) -> np.ndarray:
     """Returns one box (4,) x, y, width, height for both frames of a pair."""
-    boxes = np.stack([source.box(number) for number in (pair if crop == "union" else pair[:1])]).astype(np.float64)
+    boxes = np.stack(
+        [source.box(number) for number in (pair if crop == "union" else pair[:1])]
+    ).astype(np.float64)
     low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
     return np.concatenate([low, high - low])
 
@@ -110,22 +141,35 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
         raise InputError("window", f"{window} frames; give at least 1")
     lengths = np.diff(source.bounds, axis=1)[:, 0]
     if short := [source.titles[number] for number in np.flatnonzero(lengths < 2)]:
-        raise InputError(f"{source.name}: {len(short)} of {len(lengths)} videos have a single frame: "
-                         f"{summarise(short)}; leave them out")
+        raise InputError(
+            f"{source.name}: {len(short)} of {len(lengths)} videos have a single frame: "
+            f"{summarise(short)}; leave them out"
+        )
     spans = source.frame[source.bounds[:, 1] - 1] - source.frame[source.bounds[:, 0]]
     if window > spans.max() + 1:
-        raise InputError("window", f"{window} frames, but the longest video of {source.name} spans {spans.max() + 1}; "
-                         f"give at most {spans.max()}")
+        raise InputError(
+            "window",
+            f"{window} frames, but the longest video of {source.name} spans {spans.max() + 1}; "
+            f"give at most {spans.max()}",
+        )
     steps = np.diff(source.frame)
     within = np.diff(source.video) == 0
     near = within & (steps <= window)
     alone = ~(np.append(near, False) | np.append(False, near))
     if alone.any():
         number = int(np.argmax(alone))
-        raise InputError("window", f"{int(alone.sum())} frames of {source.name} have no other within {window}, the "
-                         f"first is {source.identity(number)}; choose a wider window")
+        raise InputError(
+            "window",
+            f"{int(alone.sum())} frames of {source.name} have no other within {window}, the "
+            f"first is {source.identity(number)}; choose a wider window",
+        )
     if crop == "own" and (source[0].crop != source[1].crop).any():
-        raise InputError("crop", f"the transform of {source.name} crops each frame on its own, which leaks motion; "
-                         "choose union or first, or a transform of whole frames")
+        raise InputError(
+            "crop",
+            f"the transform of {source.name} crops each frame on its own, which leaks motion; "
+            "choose union or first, or a transform of whole frames",
+        )
     if crop != "own" and source.box(0) is None:
-        raise InputError("crop", f"{crop} needs annotated boxes, which {source.name} lacks; choose own")
+        raise InputError(
+            "crop", f"{crop} needs annotated boxes, which {source.name} lacks; choose own"
+        )

@@ -1,4 +1,5 @@
 """Batches as a function of the step, so that resuming needs no other position in the data."""
+
 import contextlib
 import functools
 import itertools
@@ -20,7 +21,8 @@ _SHUFFLING = 0x73687566  # separates these random numbers from others of a seed
 
 
 class BatchStream(Protocol):
-    """Batches by the number of the step that reads them: numpy, the examples of this process only."""
+    """Batches by the number of the step that reads them: numpy, the examples of this process
+    only."""
 
     @property
     def batch_size(self) -> int: ...  # of the global batch
@@ -33,11 +35,12 @@ class BatchStream(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class SourceStream:
-    """An endless stream of batches: `stream[step]` has this process's examples of global batch `step`.
+    """An endless stream of batches: `stream[step]` has this process's examples of global batch
+    `step`.
 
-    Consecutive global batches run through one permutation of the source after another: every epoch shows every example
-    once. Concatenated over the processes, a batch is the same for any number of them. In a batch larger than the
-    source, the counts of examples differ by at most one.
+    Consecutive global batches run through one permutation of the source after another: every epoch
+    shows every example once. Concatenated over the processes, a batch is the same for any number of
+    them. In a batch larger than the source, the counts of examples differ by at most one.
     """
 
     source: Source
@@ -50,10 +53,16 @@ class SourceStream:
     def number(self, position: int) -> int:
         """Returns which example of the source stands at a position of the endless sequence."""
         epoch, place = divmod(position, len(self.source))
-        return place if self.seed is None else int(_shuffled(len(self.source), self.seed, epoch)[place])
+        return (
+            place
+            if self.seed is None
+            else int(_shuffled(len(self.source), self.seed, epoch)[place])
+        )
 
     def __getitem__(self, step: int) -> Example:
-        batch = stacked([self.source[self.number(step * self.batch_size + row)] for row in self.rows])
+        batch = stacked(
+            [self.source[self.number(step * self.batch_size + row)] for row in self.rows]
+        )
         return batch if self.labelled else strip_labels(batch)
 
 
@@ -64,14 +73,25 @@ def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
 
 def _rows(batch_size: int, process_index: int, process_count: int, name: str) -> range:
     if batch_size % process_count:
-        raise InputError(f"{name}: a batch of {batch_size} cannot be divided among {process_count} processes; "
-                         f"give a multiple of {process_count}")
+        raise InputError(
+            f"{name}: a batch of {batch_size} cannot be divided among {process_count} processes; "
+            f"give a multiple of {process_count}"
+        )
     share = batch_size // process_count
     return range(process_index * share, (process_index + 1) * share)
 
 
-def stream(source: Source, *, batch_size: int, seed: int, shuffle: bool = True, labelled: bool = True,
-           repeats: bool = False, process_index: int = 0, process_count: int = 1) -> SourceStream:
+def stream(
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    shuffle: bool = True,
+    labelled: bool = True,
+    repeats: bool = False,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> SourceStream:
     """Returns the training batches of a source.
 
     Args:
@@ -79,24 +99,31 @@ def stream(source: Source, *, batch_size: int, seed: int, shuffle: bool = True, 
         seed: Of the shuffling, 0 <= seed < 2**32.
         shuffle: Whether epochs are permuted.
         labelled: False strips the labels, so that no method can read them.
-        repeats: Allows a batch larger than the source, for a few labelled images beside many others.
+        repeats: Allows a batch larger than the source, for a few labelled images beside many
+            others.
 
     Raises:
-        InputError: For an empty source, a batch that is too large or too small, or one that cannot be divided equally.
+        InputError: For an empty source, a batch that is too large or too small, or one that cannot
+            be divided equally.
     """
     if not hasattr(source, "name"):
-        raise InputError("source", f"{type(source).__name__} is none; build one of images and labels by `arrays`")
+        raise InputError(
+            "source", f"{type(source).__name__} is none; build one of images and labels by `arrays`"
+        )
     count = len(source)
     if count == 0:
         raise InputError(f"{source.name}: there is no example in it; choose another set")
     if batch_size < 1 or (batch_size > count and not repeats):
-        raise InputError(f"{source.name}: the batch size is {batch_size}, but there are {count} examples; "
-                         f"choose 1 to {count}")
+        raise InputError(
+            f"{source.name}: the batch size is {batch_size}, but there are {count} examples; "
+            f"choose 1 to {count}"
+        )
     rows = _rows(batch_size, process_index, process_count, source.name)
     return SourceStream(source, batch_size, labelled, rows, repeats, seed if shuffle else None)
 
 
 # Batches read by other processes
+
 
 class _AtStep:
     """The batches of several streams by step; sent to other processes, so no closure."""
@@ -108,22 +135,30 @@ class _AtStep:
         return {name: stream[int(step)] for name, stream in self.streams.items()}
 
 
-def read_by_processes(streams: Mapping[str, BatchStream], steps: range, *, workers: int
-                      ) -> Iterator[dict[str, Example]]:
-    """Yields the batches of all streams by step, in order, read by `workers` processes that hand them over in shared
-    memory.
+def read_by_processes(
+    streams: Mapping[str, BatchStream], steps: range, *, workers: int
+) -> Iterator[dict[str, Example]]:
+    """Yields the batches of all streams by step, in order, read by `workers` processes that hand
+    them over in shared memory.
 
-    Reading by Python's threads ends where their lock does, at about two cores. Streams are sent to every process: let
-    them read files, not arrays in memory. An exception is raised where its batch is due. Close the iterator to end the
-    processes. The script that calls this must be importable (`if __name__ == "__main__"`).
+    Reading by Python's threads ends where their lock does, at about two cores. Streams are sent to
+    every process: let them read files, not arrays in memory. An exception is raised where its batch
+    is due. Close the iterator to end the processes. The script that calls this must be importable
+    (`if __name__ == "__main__"`).
     """
     import absl.flags
     import grain
 
-    absl.flags.FLAGS.mark_as_parsed()  # grain's processes look for flags of absl, which programs here do not have
-    batches = grain.MapDataset.range(steps.start, steps.stop).map(_AtStep(streams)).to_iter_dataset(
-        grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
-    iterator = iter(batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_deaf))
+    # grain's processes look for flags of absl, which programs here do not have
+    absl.flags.FLAGS.mark_as_parsed()
+    batches = (
+        grain.MapDataset.range(steps.start, steps.stop)
+        .map(_AtStep(streams))
+        .to_iter_dataset(grain.ReadOptions(num_threads=1, prefetch_buffer_size=1))
+    )
+    iterator = iter(
+        batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers), worker_init_fn=_deaf)
+    )
     try:
         yield from iterator
     finally:
@@ -136,7 +171,9 @@ def _deaf(*_: Any) -> None:
 
 
 def workers_for(sources: Iterable[Source]) -> int:
-    """Returns how many processes should read: none where images lie in memory, or where cores are needed to train."""
+    """Returns how many processes should read: none where images lie in memory, or where cores are
+    needed to train.
+    """
     cores = os.cpu_count() or 1
     return min(cores - 2, 32) if cores > 4 and any(map(_decodes_files, sources)) else 0
 
@@ -153,12 +190,14 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def read_ahead(read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2, depth: int = 4
-               ) -> Iterator[Result]:
-    """Yields `read(item)` for every item, in order, computed by `threads` up to `depth` items ahead.
+def read_ahead(
+    read: Callable[[Item], Result], items: Iterable[Item], *, threads: int = 2, depth: int = 4
+) -> Iterator[Result]:
+    """Yields `read(item)` for every item, in order, computed by `threads` up to `depth` items
+    ahead.
 
-    Two threads are as fast as more while a network trains. An exception in `read` is raised where its result is due.
-    Close the iterator to drop what was read ahead.
+    Two threads are as fast as more while a network trains. An exception in `read` is raised where
+    its result is due. Close the iterator to drop what was read ahead.
     """
     pending: deque = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
@@ -176,11 +215,13 @@ def read_ahead(read: Callable[[Item], Result], items: Iterable[Item], *, threads
 def in_background(items: Iterable[Item], depth: int) -> Iterator[Item]:
     """Yields the same items, produced by one other thread up to `depth` ahead.
 
-    An exception is raised where its item is due. Close the iterator to end the thread and `items`, if it is a
-    generator.
+    An exception is raised where its item is due. Close the iterator to end the thread and `items`,
+    if it is a generator.
     """
     iterator, end = iter(items), object()
-    ahead = read_ahead(lambda _: next(iterator, end), itertools.repeat(None), threads=1, depth=depth)
+    ahead = read_ahead(
+        lambda _: next(iterator, end), itertools.repeat(None), threads=1, depth=depth
+    )
     try:
         with contextlib.closing(ahead):
             yield from itertools.takewhile(lambda item: item is not end, ahead)

@@ -1,4 +1,8 @@
-"""Sources whose examples are frames of videos. The name of a prepared record is `<video>#<frame>`, see `frame_name`."""
+"""Sources whose examples are frames of videos.
+
+The name of a prepared record is `<video>#<frame>`, see `frame_name`.
+"""
+
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,7 +30,8 @@ class VideoSource:
     frame: np.ndarray  # (N,) int32, its number within the video, with gaps for omitted frames
     titles: tuple[str, ...]  # name of each video
     name: str
-    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # such as {"action": ("waving", ...)}, per video
+    #: such as {"action": ("waving", ...)}, per video
+    facts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def skeleton(self) -> Skeleton:
@@ -47,20 +52,30 @@ class VideoSource:
         return frame_name(self.titles[self.video[index]], int(self.frame[index]))
 
     def box(self, index: int) -> np.ndarray | None:
-        """Returns the annotated box (4,) x, y, width, height in pixels of the stored image, None without one."""
+        """Returns the annotated box (4,) x, y, width, height in pixels of the stored image, None
+        without one.
+        """
         stored = self.source
-        return stored.records[int(self.order[index])].get("box") if isinstance(stored, TfdsSource) else None
+        return (
+            stored.records[int(self.order[index])].get("box")
+            if isinstance(stored, TfdsSource)
+            else None
+        )
 
     def within(self, index: int, box: np.ndarray) -> Example:
         """Returns an example cropped by the source's transform with another box than its own."""
         record = self.source.records[int(self.order[index])]
-        return replace(self.source, records=[{**record, "box": box}])[0]._replace(index=np.int32(index))
+        return replace(self.source, records=[{**record, "box": box}])[0]._replace(
+            index=np.int32(index)
+        )
 
     @cached_property
     def bounds(self) -> np.ndarray:
         """(V, 2) int64: the first example of each video, and one past its last."""
         numbers = np.arange(len(self.titles))
-        return np.stack([np.searchsorted(self.video, numbers, side) for side in ("left", "right")], axis=1)
+        return np.stack(
+            [np.searchsorted(self.video, numbers, side) for side in ("left", "right")], axis=1
+        )
 
 
 def frame_name(title: str, frame: int) -> str:
@@ -68,72 +83,116 @@ def frame_name(title: str, frame: int) -> str:
     return f"{title}#{frame:06d}"
 
 
-def in_videos(source: Source, facts: Callable[[str], Mapping[str, str]] | None = None) -> VideoSource:
+def in_videos(
+    source: Source, facts: Callable[[str], Mapping[str, str]] | None = None
+) -> VideoSource:
     """Groups the examples of a prepared source into videos by their names.
 
-    facts: returns facts of a video from its title, with the same keys for all. Raises InputError for an example whose
-    name is not that of a frame.
+    facts: returns facts of a video from its title, with the same keys for all. Raises InputError
+    for an example whose name is not that of a frame.
     """
     names = identities(source)
     parsed = [] if names is None else [name.rpartition("#") for name in names]
     if names is None or not all(title and frame.isdecimal() for title, _, frame in parsed):
-        raise InputError(f"{source.name}: its examples are not frames of videos, called <video>#<number>; choose a "
-                         "set of videos")
+        raise InputError(
+            f"{source.name}: its examples are not frames of videos, called <video>#<number>; choose a "
+            "set of videos"
+        )
     titles = sorted({title for title, _, _ in parsed})
     number = {title: at for at, title in enumerate(titles)}
     video = np.array([number[title] for title, _, _ in parsed], np.int32)
     frame = np.array([int(frame) for _, _, frame in parsed], np.int32)
     order = np.lexsort((frame, video))
     known = [facts(title) if facts else {} for title in titles]
-    return VideoSource(source, order, video[order], frame[order], tuple(titles), source.name,
-                       {kind: tuple(one[kind] for one in known) for kind in (known[0] if known else ())})
+    return VideoSource(
+        source,
+        order,
+        video[order],
+        frame[order],
+        tuple(titles),
+        source.name,
+        {kind: tuple(one[kind] for one in known) for kind in (known[0] if known else ())},
+    )
 
 
-def numbered(source: Source, lengths: Sequence[int], titles: Sequence[str],
-             facts: Mapping[str, tuple[str, ...]] | None = None) -> VideoSource:
-    """Groups examples, the frames of one video after another, by the videos' lengths. facts: see `VideoSource`."""
+def numbered(
+    source: Source,
+    lengths: Sequence[int],
+    titles: Sequence[str],
+    facts: Mapping[str, tuple[str, ...]] | None = None,
+) -> VideoSource:
+    """Groups examples, the frames of one video after another, by the videos' lengths.
+
+    facts: see `VideoSource`.
+    """
     video = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
     frame = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
-    return VideoSource(source, np.arange(len(source)), video, frame, tuple(titles), source.name, facts or {})
+    return VideoSource(
+        source, np.arange(len(source)), video, frame, tuple(titles), source.name, facts or {}
+    )
 
 
-def of_videos(source: VideoSource, numbers: Sequence[int] | np.ndarray, name: str | None = None) -> VideoSource:
+def of_videos(
+    source: VideoSource, numbers: Sequence[int] | np.ndarray, name: str | None = None
+) -> VideoSource:
     """Returns some videos of a source, in the given order."""
     numbers = [int(number) for number in numbers]
     rows = np.concatenate([np.arange(*source.bounds[number]) for number in numbers])
-    video = np.repeat(np.arange(len(numbers), dtype=np.int32), [np.ptp(source.bounds[number]) for number in numbers])
+    video = np.repeat(
+        np.arange(len(numbers), dtype=np.int32),
+        [np.ptp(source.bounds[number]) for number in numbers],
+    )
     return VideoSource(
-        source.source, source.order[rows], video, source.frame[rows], tuple(source.titles[n] for n in numbers),
-        name or source.name, {kind: tuple(values[n] for n in numbers) for kind, values in source.facts.items()})
+        source.source,
+        source.order[rows],
+        video,
+        source.frame[rows],
+        tuple(source.titles[n] for n in numbers),
+        name or source.name,
+        {kind: tuple(values[n] for n in numbers) for kind, values in source.facts.items()},
+    )
 
 
-def read_videos(videos: Sequence[Video], transform: Transform, *, every: int = 1, on_bad_frame: str = "stop",
-                mixed_sizes: bool = False, name: str = "videos") -> VideoSource:
+def read_videos(
+    videos: Sequence[Video],
+    transform: Transform,
+    *,
+    every: int = 1,
+    on_bad_frame: str = "stop",
+    mixed_sizes: bool = False,
+    name: str = "videos",
+) -> VideoSource:
     """Reads videos into memory, made square, without labels; `scale` is the longer side of a frame.
 
     Args:
         every: Keeps frames 0, every, 2 every ...; their numbers stay those of the video.
-        on_bad_frame: "stop" raises for undecodable frames and truncated files, "skip" leaves frames out and reports how
-            many on stderr.
+        on_bad_frame: "stop" raises for undecodable frames and truncated files, "skip" leaves frames
+            out and reports how many on stderr.
         mixed_sizes: Whether videos may differ in size.
 
     Raises:
-        InputError: For these, for frames of several sizes within one video, if no frame is left, and for more than
-            `LIMIT` bytes.
+        InputError: For these, for frames of several sizes within one video, if no frame is left,
+            and for more than `LIMIT` bytes.
     """
     if every < 1:
         raise InputError("every", f"{every}; give at least 1")
     sizes = {video.size: video for video in videos}
     if len(sizes) > 1 and not mixed_sizes:
-        listed = summarise([f"{video.name} {width}x{height}" for (width, height), video in sizes.items()])
-        raise InputError(f"{name}: videos of {len(sizes)} sizes ({listed}); choose their `image_size`, or leave some "
-                         "out")
+        listed = summarise(
+            [f"{video.name} {width}x{height}" for (width, height), video in sizes.items()]
+        )
+        raise InputError(
+            f"{name}: videos of {len(sizes)} sizes ({listed}); choose their `image_size`, or leave some "
+            "out"
+        )
     squares, frames, left_out = [], [], []
     for video in videos:
         images, numbers, bad = _read(video, transform, every)
         if video.cut_off and on_bad_frame == "stop":
-            raise InputError(f"{video.path}: the file ends {video.cut_off} frames early; fetch it again, or use what "
-                             "is there with `on_bad_frame`='skip'")
+            raise InputError(
+                f"{video.path}: the file ends {video.cut_off} frames early; fetch it again, or use what "
+                "is there with `on_bad_frame`='skip'"
+            )
         if bad and on_bad_frame == "stop":
             raise unreadable(video, bad)
         if bad or video.cut_off:
@@ -143,10 +202,15 @@ def read_videos(videos: Sequence[Video], transform: Transform, *, every: int = 1
         squares += images
         frames.append(np.array(numbers, np.int32))
         if len(squares) * images[0][0].nbytes > LIMIT:
-            raise InputError(f"{name}: more than {LIMIT / 1e9:g} GB of frames; keep fewer with every={2 * every}, "
-                             "make them smaller with `image_size`, or prepare the videos with python -m data videos")
+            raise InputError(
+                f"{name}: more than {LIMIT / 1e9:g} GB of frames; keep fewer with every={2 * every}, "
+                "make them smaller with `image_size`, or prepare the videos with python -m data videos"
+            )
     if left_out:
-        print(f"{name}: left out frames of {len(left_out)} videos: {summarise(left_out)}", file=sys.stderr)
+        print(
+            f"{name}: left out frames of {len(left_out)} videos: {summarise(left_out)}",
+            file=sys.stderr,
+        )
     images, keypoints, visible, scale, crop = map(np.stack, zip(*squares, strict=True))
     source = arrays(images, keypoints, visible, NO_KEYPOINTS, name, scale=scale, crop=crop)
     kept = numbered(source, [len(numbers) for numbers in frames], [video.name for video in videos])
@@ -154,7 +218,9 @@ def read_videos(videos: Sequence[Video], transform: Transform, *, every: int = 1
 
 
 def _read(video: Video, transform: Transform, every: int) -> tuple[list, list[int], list[int]]:
-    """Returns the transformed frames that are kept, their numbers, and those of frames that do not decode."""
+    """Returns the transformed frames that are kept, their numbers, and those of frames that do not
+    decode.
+    """
     squares, numbers, bad = [], [], []
     for number, image in frames_of_one_size(video):
         if number % every:
@@ -162,14 +228,22 @@ def _read(video: Video, transform: Transform, every: int) -> tuple[list, list[in
         if image is None:
             bad.append(number)
             continue
-        squares.append(transform(
-            image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32), np.float32(max(video.size))))
+        squares.append(
+            transform(
+                image,
+                np.zeros((0, 2), np.float32),
+                np.zeros(0, np.float32),
+                np.float32(max(video.size)),
+            )
+        )
         numbers.append(number)
     return squares, numbers, bad
 
 
 def actions_of(source: VideoSource) -> np.ndarray | None:
-    """Returns the action of each frame's video, (N,); None if actions are unknown or there is only one."""
+    """Returns the action of each frame's video, (N,); None if actions are unknown or there is only
+    one.
+    """
     actions = source.facts.get("action", ())
     return None if len(set(actions)) < 2 or "" in actions else np.asarray(actions)[source.video]
 

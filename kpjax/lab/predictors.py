@@ -1,4 +1,7 @@
-"""Finished runs, predictors exported from them and published networks, as functions from images to keypoints."""
+"""Finished runs, predictors exported from them and published networks, as functions from images to
+keypoints.
+"""
+
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,8 +33,14 @@ from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 
 # of a run's folder: its method is built from these, and they say what its scores mean
-RUN_FILES = ("results.json", "config.json", "skeleton.json", "score_table.json", "radius_table.json",
-             "pose_statistics.json")
+RUN_FILES = (
+    "results.json",
+    "config.json",
+    "skeleton.json",
+    "score_table.json",
+    "radius_table.json",
+    "pose_statistics.json",
+)
 LARGEST_SIDE = 8192  # px, of the square images
 
 
@@ -42,15 +51,18 @@ class Predictor(NamedTuple):
     side: int  # S, of the square images that `predict` takes
     transform: Transform  # an image of any size, or the given box of it -> a square one
     predict: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-    # (B, S, S, 3) uint8 -> (keypoints (B, K, 2), scores (B, K)), both float32; (x, y) in pixels of the square images,
-    # the centre of the top-left pixel at (0, 0). Compiled once for every B that it is given.
+    # (B, S, S, 3) uint8 -> (keypoints (B, K, 2), scores (B, K)), both float32; (x, y) in pixels of
+    # the square images, the centre of the top-left pixel at (0, 0). Compiled once for every B that
+    # it is given.
     score_kind: str  # such as mse_peak or softmax_peak: scores of two kinds do not compare
     cutoff: float  # the score from which a point is shown
     title: str  # such as supervised_warped_0, for file names and names of scorers
-    result: Mapping[str, Any]  # experiment, preset, variant, seed, and the digest of what was learnt
+    #: experiment, preset, variant, seed, and the digest of what was learnt
+    result: Mapping[str, Any]
     radii: RadiusTable | None = None  # from held-out labels, in pixels of the square images
-    # (keypoints (K, 2) on a video's frame, scores (K,), its width and height) -> the square x, y, width, height of the
-    # next frame that is looked at, None for all of it; None where every frame is seen as a whole
+    # (keypoints (K, 2) on a video's frame, scores (K,), its width and height) -> the square x, y,
+    # width, height of the next frame that is looked at, None for all of it; None where every frame
+    # is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
     finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
 
@@ -70,7 +82,8 @@ class OpenedRun(NamedTuple):
     transform: Transform
     score: Mapping[str, Any]  # kind, cutoff, and the rest of score_table.json
     result: Mapping[str, Any]  # as in `Predictor`
-    files: Mapping[str, Any]  # the JSON files of the run's folder by name, from which all but `trained` is made
+    #: the JSON files of the run's folder by name, from which all but `trained` is made
+    files: Mapping[str, Any]
 
     @property
     def side(self) -> int:
@@ -79,27 +92,36 @@ class OpenedRun(NamedTuple):
 
 
 def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor:
-    """Opens a finished run, a variant's folder with several seeds, an exported folder, or a published network
-    (`published.is_published`), as a predictor.
+    """Opens a finished run, a variant's folder with several seeds, an exported folder, or a
+    published network (`published.is_published`), as a predictor.
 
     turned: whether a published network sees images turned and mirrored, too.
 
-    Raises InputError for weights that are absent or damaged, for a folder that does not exist, is neither, or whose run
-    is not finished, for an exported one that is damaged or made by a jax too far from this one, and for a run that is
-    to see turned images; RunError for a run's file that is damaged.
+    Raises InputError for weights that are absent or damaged, for a folder that does not exist, is
+    neither, or whose run is not finished, for an exported one that is damaged or made by a jax too
+    far from this one, and for a run that is to see turned images; RunError for a run's file that is
+    damaged.
     """
     if published.is_published(folder):
         return open_people(folder, turned=turned)
     if turned:
-        raise InputError("turned", f"{folder} is no published network, which alone sees turned images; leave it out")
+        raise InputError(
+            "turned",
+            f"{folder} is no published network, which alone sees turned images; leave it out",
+        )
     folder = absolute(folder)
     if (Path(folder) / standalone.DESCRIPTION).is_file():
         path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN / RADII
         with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
             given, predict = standalone.open_predictor(Path(folder))
-            score, result, square = checked_score(given["score"], path), given["run"], given["input"]
-            if not (1 <= square["shape"][1] <= LARGEST_SIDE and 0 < square["box_margin"] < 1000) or any(
-                    printable(str(result[name])) != str(result[name]) for name in result):
+            score, result, square = (
+                checked_score(given["score"], path),
+                given["run"],
+                given["input"],
+            )
+            if not (
+                1 <= square["shape"][1] <= LARGEST_SIDE and 0 < square["box_margin"] < 1000
+            ) or any(printable(str(result[name])) != str(result[name]) for name in result):
                 raise ValueError("a name or a size means nothing")
             skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
             function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
@@ -107,93 +129,166 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     else:
         opened = open_runs(folder)
         score, result, files = opened.score, opened.result, opened.files
-        function = (opened.method.skeleton, opened.side, opened.transform, as_function(opened.method, opened.trained))
+        function = (
+            opened.method.skeleton,
+            opened.side,
+            opened.transform,
+            as_function(opened.method, opened.trained),
+        )
     title = "_".join(str(result[name]) for name in ("variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
     if radii and radii.quantiles.shape[1] != len(function[0].names):
-        raise InputError(f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
-                         f"{len(function[0].names)}; delete it")
-    learnt = kept_finder(next(iter(seeds_below(folder)), folder))  # of an ensemble that of the first
-    return Predictor(*function, score["kind"], float(score["cutoff"]), re.sub("[^A-Za-z0-9]", "_", title), result,
-                     radii, finder=learnt and finder_of(*learnt))
+        raise InputError(
+            f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
+            f"{len(function[0].names)}; delete it"
+        )
+    # of an ensemble that of the first
+    learnt = kept_finder(next(iter(seeds_below(folder)), folder))
+    return Predictor(
+        *function,
+        score["kind"],
+        float(score["cutoff"]),
+        re.sub("[^A-Za-z0-9]", "_", title),
+        result,
+        radii,
+        finder=learnt and finder_of(*learnt),
+    )
 
 
-def open_people(weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False) -> Predictor:
-    """Opens MoveNet Lightning as a predictor of those keypoints of a skeleton that it finds, or that are worked out.
+def open_people(
+    weights: epath.PathLike, skeleton: Skeleton = published.PERSON, *, turned: bool = False
+) -> Predictor:
+    """Opens MoveNet Lightning as a predictor of those keypoints of a skeleton that it finds, or
+    that are worked out.
 
-    weights: its name, or a file. turned: whether images are seen turned and mirrored, too (`published.people`). Raises
-    InputError for a file that is absent, damaged or another model.
+    weights: its name, or a file. turned: whether images are seen turned and mirrored, too
+    (`published.people`). Raises InputError for a file that is absent, damaged or another model.
     """
     path = find_movenet(Path(weights) if Path(weights).suffix in published.FILES else str(weights))
     method = published.people(skeleton, turned=turned)
     return Predictor(
-        method.skeleton, SIDE, BoxOrWhole(SIDE), as_function(method, published.load(path)), published.SCORE_KIND,
-        published.CUTOFF_TURNED if turned else published.CUTOFF, "movenet_lightning",
-        {"experiment": "MoveNet", "preset": "Lightning", "variant": "as published" + ", turned" * turned,
-         "digest": sha256_of(path)}, follow=person_box)
+        method.skeleton,
+        SIDE,
+        BoxOrWhole(SIDE),
+        as_function(method, published.load(path)),
+        published.SCORE_KIND,
+        published.CUTOFF_TURNED if turned else published.CUTOFF,
+        "movenet_lightning",
+        {
+            "experiment": "MoveNet",
+            "preset": "Lightning",
+            "variant": "as published" + ", turned" * turned,
+            "digest": sha256_of(path),
+        },
+        follow=person_box,
+    )
 
 
 def open_run(folder: Path) -> OpenedRun:
-    """Opens a finished run, or the run that an exported folder comes from: its method and what it learnt. Raises
-    InputError for a folder that does not exist, is neither, or whose run is not finished."""
+    """Opens a finished run, or the run that an exported folder comes from: its method and what it
+    learnt. Raises InputError for a folder that does not exist, is neither, or whose run is not
+    finished."""
     if (Path(folder) / standalone.DESCRIPTION).is_file():
         folder = exported_run(Path(folder))
     _check_finished(folder)
     run, trained = read_run(folder), load_trained(folder / "model")
     if (system := system_of_run(run.experiment, run.preset)) is None:
-        raise InputError(f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all")
+        raise InputError(
+            f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all"
+        )
     found = system.predicting(stored_run(system, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
-    score = checked_score({"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
-                          folder / SCORE_TABLE)
-    result = {"experiment": run.experiment, "preset": run.preset, "variant": run.variant, "seed": run.seed,
-              "digest": read_json(folder / "model" / "trained.json")["digest"]}
-    opened = OpenedRun(run, found.method, trained, accepting_boxes(found.transform), score, result, files)
+    score = checked_score(
+        {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
+        folder / SCORE_TABLE,
+    )
+    result = {
+        "experiment": run.experiment,
+        "preset": run.preset,
+        "variant": run.variant,
+        "seed": run.seed,
+        "digest": read_json(folder / "model" / "trained.json")["digest"],
+    }
+    opened = OpenedRun(
+        run, found.method, trained, accepting_boxes(found.transform), score, result, files
+    )
     check_fits(opened, folder)
     return opened
 
 
 def exported_run(folder: Path) -> Path:
-    """Returns the folder of the run that an exported folder holds. Raises InputError for damage, and without a run."""
+    """Returns the folder of the run that an exported folder holds.
+
+    Raises InputError for damage, and without a run.
+    """
     standalone.checked_description(folder)
     run = folder / standalone.RUN
     if (run / "results.json").is_file():
         return run
-    what = (f"an ONNX model ({standalone.ONNX}), which predicts and nothing else; name the run" if not run.exists() else
-            "an ensemble of several runs, which predicts and nothing else; name one of the runs")
+    what = (
+        f"an ONNX model ({standalone.ONNX}), which predicts and nothing else; name the run"
+        if not run.exists()
+        else "an ensemble of several runs, which predicts and nothing else; name one of the runs"
+    )
     raise InputError("run", f"the predictor is {what} that it was exported from")
 
 
 def open_runs(folder: Path) -> OpenedRun:
-    """Opens what `open_run` does, and the folder of a variant with several finished seeds, as an ensemble of these.
+    """Opens what `open_run` does, and the folder of a variant with several finished seeds, as an
+    ensemble of these.
 
-    An ensemble has no file of a run but the tables of its scores, so that its method cannot be built again from them.
+    An ensemble has no file of a run but the tables of its scores, so that its method cannot be
+    built again from them.
     """
     seeds = seeds_below(Path(folder))
     if len(seeds) < 2:
         return open_run(folder)
     members = [open_run(seed) for seed in seeds]
     first = members[0]
-    if any(one.method.skeleton != first.method.skeleton or one.side != first.side for one in members):
-        raise InputError("run", f"{folder}: its seeds find other keypoints or take images of other sizes; name one")
+    if any(
+        one.method.skeleton != first.method.skeleton or one.side != first.side for one in members
+    ):
+        raise InputError(
+            "run",
+            f"{folder}: its seeds find other keypoints or take images of other sizes; name one",
+        )
     method = methods.ensemble(first.method, len(members))
     trained = methods.members_of_ensemble([one.trained for one in members])
     kind = first.score["kind"]
     files = meaning_of_all(seeds, kind)
-    result = {**first.result, "variant": f"{len(members)} seeds of {first.result['variant']}",
-              "digest": digest_of(*(one.result["digest"] for one in members))}
-    return OpenedRun(first.run, method, trained, first.transform,
-                     {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}), result, files)
+    result = {
+        **first.result,
+        "variant": f"{len(members)} seeds of {first.result['variant']}",
+        "digest": digest_of(*(one.result["digest"] for one in members)),
+    }
+    return OpenedRun(
+        first.run,
+        method,
+        trained,
+        first.transform,
+        {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
+        result,
+        files,
+    )
 
 
 def seeds_below(folder: Path) -> list[Path]:
     """Returns the finished seeds of a variant's folder, by number; none if it is not one."""
-    found = [path.parent for path in folder.glob("seed-*/results.json") if path.parent.name[5:].isdecimal()]
-    return [] if (folder / "config.json").exists() else sorted(found, key=lambda path: int(path.name[5:]))
+    found = [
+        path.parent
+        for path in folder.glob("seed-*/results.json")
+        if path.parent.name[5:].isdecimal()
+    ]
+    return (
+        []
+        if (folder / "config.json").exists()
+        else sorted(found, key=lambda path: int(path.name[5:]))
+    )
 
 
 def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
-    """Returns score_table.json and radius_table.json of an ensemble, from what its members said of held-out animals.
+    """Returns score_table.json and radius_table.json of an ensemble, from what its members said of
+    held-out animals.
 
     Nothing if a member kept none of that, or if other animals were held out from another one.
     """
@@ -201,10 +296,14 @@ def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
         return {}
     found = [read_predictions(folder).get(OF_PART + HELD_OUT) for folder in folders]
     first = found[0]
-    if any(one is None or not np.array_equal(one.true_keypoints, first.true_keypoints) for one in found):
+    if any(
+        one is None or not np.array_equal(one.true_keypoints, first.true_keypoints) for one in found
+    ):
         return {}
-    joint = first._replace(keypoints=np.median([one.keypoints for one in found], axis=0),
-                           scores=np.mean([one.scores for one in found], axis=0))
+    joint = first._replace(
+        keypoints=np.median([one.keypoints for one in found], axis=0),
+        scores=np.mean([one.scores for one in found], axis=0),
+    )
     animals = read_errors(folders[0])
     held = None if animals is None else animals.by_part().get(HELD_OUT)
     # Animals without a label have no row in errors.csv.
@@ -213,26 +312,49 @@ def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
 
 
 def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """Returns what a file says of scores. Raises InputError for a kind or a cutoff that means nothing."""
+    """Returns what a file says of scores.
+
+    Raises InputError for a kind or a cutoff that means nothing.
+    """
     kind, cutoff = score["kind"], score["cutoff"]
-    if not isinstance(kind, str) or printable(kind) != kind or type(cutoff) not in (int, float) or (
-            not abs(cutoff) < 1e30):
+    if (
+        not isinstance(kind, str)
+        or printable(kind) != kind
+        or type(cutoff) not in (int, float)
+        or (not abs(cutoff) < 1e30)
+    ):
         raise InputError(f"{path}: kind or cutoff of scores means nothing; copy the file again")
     return score
 
 
 def _check_finished(folder: Path) -> None:
     if not folder.is_dir():
-        raise InputError("run", f"{folder} is no folder; give .../<variant>/seed-<n> or an exported folder")
+        raise InputError(
+            "run", f"{folder} is no folder; give .../<variant>/seed-<n> or an exported folder"
+        )
     if not (folder / "results.json").is_file():
-        below = [path.parent for depth in ("*", "*/*") for path in sorted(folder.glob(f"{depth}/results.json"))]
+        below = [
+            path.parent
+            for depth in ("*", "*/*")
+            for path in sorted(folder.glob(f"{depth}/results.json"))
+        ]
         if below:
-            raise InputError("run", f"{folder} is no run, but holds runs; give one, such as {below[0]}")
+            raise InputError(
+                "run", f"{folder} is no run, but holds runs; give one, such as {below[0]}"
+            )
         if (folder / "config.json").is_file():
-            raise InputError("run", f"{folder} is not finished (no results.json); the command that began it resumes it")
-        raise InputError("run", f"{folder} is not a run's folder (no results.json in it), and no exported predictor")
+            raise InputError(
+                "run",
+                f"{folder} is not finished (no results.json); the command that began it resumes it",
+            )
+        raise InputError(
+            "run",
+            f"{folder} is not a run's folder (no results.json in it), and no exported predictor",
+        )
     if not (folder / "model").is_dir():
-        raise InputError("run", f"{folder} has no model/; the variant trains nothing, or not all was copied")
+        raise InputError(
+            "run", f"{folder} has no model/; the variant trains nothing, or not all was copied"
+        )
 
 
 def check_fits(opened: OpenedRun, folder: Path) -> None:
@@ -241,18 +363,31 @@ def check_fits(opened: OpenedRun, folder: Path) -> None:
     if not 1 <= side <= LARGEST_SIDE:
         raise InputError(f"{folder}: images of {side} px; at most {LARGEST_SIDE} are read")
     try:
-        found = jax.eval_shape(plain_predict(opened.method, opened.trained), plain_weights(opened.trained),
-                               jax.ShapeDtypeStruct((1, side, side, 3), np.uint8))
-    except Exception as error:  # Flax and jax raise many kinds for arrays that are missing or of other shapes
-        raise InputError(f"{folder}: the weights do not fit the network of config.json "
-                         f"({' '.join(str(error).split())[:200]}); copy both from one run") from None
+        found = jax.eval_shape(
+            plain_predict(opened.method, opened.trained),
+            plain_weights(opened.trained),
+            jax.ShapeDtypeStruct((1, side, side, 3), np.uint8),
+        )
+    # Flax and jax raise many kinds for arrays that are missing or of other shapes
+    except Exception as error:
+        raise InputError(
+            f"{folder}: the weights do not fit the network of config.json "
+            f"({' '.join(str(error).split())[:200]}); copy both from one run"
+        ) from None
     if found["keypoints"].shape[1] != len(opened.method.skeleton.names):
-        raise InputError(f"{folder}: the network finds other points than skeleton.json has; copy both from one run")
+        raise InputError(
+            f"{folder}: the network finds other points than skeleton.json has; copy both from one run"
+        )
 
 
-def as_function(method: Method, trained: Trained) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+def as_function(
+    method: Method, trained: Trained
+) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
     """Returns `Predictor.predict` of a method and what it learnt."""
-    compiled, weights = jax.jit(plain_predict(method, trained)), jax.device_put(plain_weights(trained))
+    compiled, weights = (
+        jax.jit(plain_predict(method, trained)),
+        jax.device_put(plain_weights(trained)),
+    )
 
     def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = compiled(weights, images)

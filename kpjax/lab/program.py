@@ -1,4 +1,8 @@
-"""The program `kpjax`: commands for people's own images and videos. Nothing here imports JAX before a command runs."""
+"""The program `kpjax`: commands for people's own images and videos.
+
+Nothing here imports JAX before a command runs.
+"""
+
 import importlib
 import sys
 from importlib import metadata
@@ -7,19 +11,32 @@ from kpjax.errors import InputError, meant
 from kpjax.lab.commands import COMMANDS, run_command
 from kpjax.systems.parsing import exit_code_of, screen_width
 
-OTHERS = {"train": "Trains a network on your own labels, images or videos.",
-          "plan": "Says what a run will need on TPUs or GPUs: memory, and floors of a step's time and of hours."}
+OTHERS = {
+    "train": "Trains a network on your own labels, images or videos.",
+    "plan": "Says what a run will need on TPUs or GPUs: memory, and floors of a step's time and of hours.",
+}
 HELP = ("", "-h", "--help")
 
 
 def usage() -> str:
     """Returns a line for each command, and how to begin."""
     lines = {name: kind.__doc__.splitlines()[0] for name, kind in COMMANDS.items()} | OTHERS
-    return "\n".join([
-        "usage: kpjax COMMAND ...", "", "Keypoints in your own images and videos, from a few labels:", "",
-        *(f"  {name:{max(map(len, lines))}}  {lines[name]}" for name in dict.fromkeys(["check", "train", *lines])), "",
-        "begin:  kpjax check MY_PROJECT,  then  kpjax train --project MY_PROJECT", "help:   kpjax COMMAND --help",
-        "also:   kpjax --version;  in a clone, python -m experiments lists the published systems and their presets"])
+    return "\n".join(
+        [
+            "usage: kpjax COMMAND ...",
+            "",
+            "Keypoints in your own images and videos, from a few labels:",
+            "",
+            *(
+                f"  {name:{max(map(len, lines))}}  {lines[name]}"
+                for name in dict.fromkeys(["check", "train", *lines])
+            ),
+            "",
+            "begin:  kpjax check MY_PROJECT,  then  kpjax train --project MY_PROJECT",
+            "help:   kpjax COMMAND --help",
+            "also:   kpjax --version;  in a clone, python -m experiments lists the published systems and their presets",
+        ]
+    )
 
 
 def version() -> str:
@@ -46,4 +63,6 @@ def _run(name: str, arguments: list[str]) -> None:
     elif name in HELP or name == "--version":
         print(f"kpjax {version()}" if name == "--version" else usage())
     else:
-        raise InputError(f"{name!r} is not a command; there are {', '.join(known)}{meant(name, known)}")
+        raise InputError(
+            f"{name!r} is not a command; there are {', '.join(known)}{meant(name, known)}"
+        )

@@ -1,4 +1,7 @@
-"""Losses of adversarial domain adaptation (RegDA, disparity discrepancy, MCD, DAN, DANN) and their gradient layer."""
+"""Losses of adversarial domain adaptation (RegDA, disparity discrepancy, MCD, DAN, DANN) and their
+gradient layer.
+"""
+
 from typing import NamedTuple
 
 import jax
@@ -16,7 +19,10 @@ EPSILON = 1e-7  # added to every cell of a pseudo map before it is normalised
 
 
 class PseudoMaps(NamedTuple):
-    """Targets for the adversary, rendered where the main regressor predicts. Float32, constants to every gradient."""
+    """Targets for the adversary, rendered where the main regressor predicts.
+
+    Float32, constants to every gradient.
+    """
 
     truth: jax.Array  # (B, h, w, K) the prediction itself
     false: jax.Array  # (B, h, w, K) where a wrong prediction would be
@@ -37,8 +43,8 @@ def ground_false_by_others(
 ) -> PseudoMaps:
     """Builds pseudo maps whose ground false is the union of the other keypoints' Gaussians.
 
-    With a single keypoint the ground false is empty, and `maximum_disparity` asks for a uniform map. Source: Jiang et
-    al. 2021 (RegDA), with the clip of the official code.
+    With a single keypoint the ground false is empty, and `maximum_disparity` asks for a uniform
+    map. Source: Jiang et al. 2021 (RegDA), with the clip of the official code.
 
     Args:
         main_logits: of the main regressor.
@@ -47,7 +53,8 @@ def ground_false_by_others(
         clip: the union; without it, the sum.
     """
     truth = _truth(main_logits, sigma, strict_positive)
-    # The sum less the own bump costs K maps; sums over the others would cost K². Rounding may leave -1e-7.
+    # The sum less the own bump costs K maps; sums over the others would cost K². Rounding may leave
+    # -1e-7.
     others = truth.sum(-1, keepdims=True) - truth
     return PseudoMaps(truth, jnp.clip(others, 0.0, 1.0 if clip else None))
 
@@ -55,10 +62,12 @@ def ground_false_by_others(
 def ground_false_by_area(
     main_logits: Maps, *, sigma: float, low: int, high: int, strict_positive: bool = True
 ) -> PseudoMaps:
-    """Builds pseudo maps for a keypoint in a known area: the ground false is every cell of it but the predicted one.
+    """Builds pseudo maps for a keypoint in a known area: the ground false is every cell of it but
+    the predicted one.
 
-    It is the sum of the Gaussians at all cells of the area, less the Gaussian at the prediction if that lies inside,
-    and is not clipped. Source: Jiang et al. 2021 (RegDA), the dSprites experiment.
+    It is the sum of the Gaussians at all cells of the area, less the Gaussian at the prediction if
+    that lies inside, and is not clipped. Source: Jiang et al. 2021 (RegDA), the dSprites
+    experiment.
 
     Args:
         low, high: first and last cell of the square area, in both axes.
@@ -76,12 +85,15 @@ def ground_false_by_area(
 
 
 def minimum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights) -> Scalar:
-    """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo truth (RegDA)."""
+    """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo
+    truth (RegDA).
+    """
     return heatmap_kl(adversary_logits, maps.truth, weights, epsilon=EPSILON)
 
 
 def maximum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights) -> Scalar:
-    """Computes the adversary's distance from disagreeing with the main regressor: `heatmap_kl` to the ground false.
+    """Computes the adversary's distance from disagreeing with the main regressor: `heatmap_kl` to
+    the ground false.
 
     It is minimised, like `minimum_disparity` (RegDA).
     """
@@ -92,10 +104,11 @@ def maximum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights
 
 
 def warm_start(step: Scalar, *, high: float = 0.1, steps: int = 1000) -> Scalar:
-    """Computes the coefficient of a gradient layer, which grows from 0 at step 0 to `high` along a sigmoid.
+    """Computes the coefficient of a gradient layer, which grows from 0 at step 0 to `high` along a
+    sigmoid.
 
-    2 high / (1 + exp(-step / steps)) - high, with the step as a float. It is written as a hyperbolic tangent, which
-    loses no digits at the first steps.
+    2 high / (1 + exp(-step / steps)) - high, with the step as a float. It is written as a
+    hyperbolic tangent, which loses no digits at the first steps.
     """
     return high * jnp.tanh(step.astype(jnp.float32) * (1 / (2 * steps)))
 
@@ -119,8 +132,8 @@ _scale_gradient.defvjp(_scale_gradient_forward, _scale_gradient_backward)
 def scale_gradient(tree, factor):
     """Returns the tree unchanged and multiplies its gradient by `factor` on the way back.
 
-    tree: any tree of floating-point arrays. factor: a scalar, traced or not, negative for gradient reversal
-    (Ganin et al. 2016). The factor itself gets no gradient.
+    tree: any tree of floating-point arrays. factor: a scalar, traced or not, negative for gradient
+    reversal (Ganin et al. 2016). The factor itself gets no gradient.
     """
     return _scale_gradient(tree, jnp.asarray(factor, jnp.float32))
 
@@ -129,10 +142,11 @@ def scale_gradient(tree, factor):
 
 
 def softmax_discrepancy(logits_a: Maps, logits_b: Maps) -> Scalar:
-    """Computes the mean over all entries of |softmax(a) - softmax(b)|, the softmax over the cells of each map.
+    """Computes the mean over all entries of |softmax(a) - softmax(b)|, the softmax over the cells
+    of each map.
 
-    It shrinks as 1 / (height * width); multiply by height * width to compare map sizes. Source: Saito et al. 2018
-    (MCD), on heatmaps.
+    It shrinks as 1 / (height * width); multiply by height * width to compare map sizes. Source:
+    Saito et al. 2018 (MCD), on heatmaps.
     """
     return jnp.abs(spatial_softmax(logits_a) - spatial_softmax(logits_b)).mean()
 
@@ -140,7 +154,8 @@ def softmax_discrepancy(logits_a: Maps, logits_b: Maps) -> Scalar:
 def domain_confusion(
     source_probability: Float[Array, "*source"], target_probability: Float[Array, "*target"]
 ) -> Scalar:
-    """Computes half the sum of the discriminator's two cross-entropies, source as 1 and target as 0, each a batch mean.
+    """Computes half the sum of the discriminator's two cross-entropies, source as 1 and target as
+    0, each a batch mean.
 
     Probabilities are kept at 1e-37 or more inside the logarithms. Source: Ganin et al. 2016 (DANN).
     """
@@ -148,19 +163,23 @@ def domain_confusion(
     def cost(probability):
         return -jnp.log(jnp.maximum(probability, 1e-37)).mean()
 
-    return 0.5 * (cost(source_probability.astype(jnp.float32)) + cost(1.0 - target_probability.astype(jnp.float32)))
+    return 0.5 * (
+        cost(source_probability.astype(jnp.float32))
+        + cost(1.0 - target_probability.astype(jnp.float32))
+    )
 
 
 def multi_kernel_mmd(
     source_features: Float[Array, "batch channels"], target_features: Float[Array, "batch channels"]
 ) -> Scalar:
-    """Computes the maximum mean discrepancy under a sum of Gaussian kernels, by the estimator linear in the batch size.
+    """Computes the maximum mean discrepancy under a sum of Gaussian kernels, by the estimator
+    linear in the batch size.
 
-    Each kernel is exp(-d² / (2 alpha m)), with alpha of 1/8, 1/4, 1/2, 1 and 2, and m the mean of d² over all ordered
-    pairs of the joint batch. Pairs of a sample with itself are included, and m is constant to the gradient.
-    Neighbouring samples of the batch, cyclically, form the quadruples k(s, s') + k(t, t') - k(s, t') - k(s', t). The
-    result is their mean, which may be negative. Source: Long et al. 2015 (DAN), with the kernels of the official RegDA
-    library.
+    Each kernel is exp(-d² / (2 alpha m)), with alpha of 1/8, 1/4, 1/2, 1 and 2, and m the mean of
+    d² over all ordered pairs of the joint batch. Pairs of a sample with itself are included, and m
+    is constant to the gradient. Neighbouring samples of the batch, cyclically, form the quadruples
+    k(s, s') + k(t, t') - k(s, t') - k(s', t). The result is their mean, which may be negative.
+    Source: Long et al. 2015 (DAN), with the kernels of the official RegDA library.
     """
     source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)
     joint = jax.lax.stop_gradient(jnp.concatenate([source, target]))
@@ -172,5 +191,9 @@ def multi_kernel_mmd(
         return jnp.exp(-jnp.square(a - b).sum(1)[:, None] / (2 * bandwidths[None])).sum(1)
 
     next_source, next_target = jnp.roll(source, -1, axis=0), jnp.roll(target, -1, axis=0)
-    return (kernels(source, next_source) + kernels(target, next_target)
-            - kernels(source, next_target) - kernels(next_source, target)).mean()
+    return (
+        kernels(source, next_source)
+        + kernels(target, next_target)
+        - kernels(source, next_target)
+        - kernels(next_source, target)
+    ).mean()

@@ -1,8 +1,10 @@
-"""Consistency losses on images without labels: between two views of an image, and between images of a keypoint.
+"""Consistency losses on images without labels: between two views of an image, and between images of
+a keypoint.
 
-Source: Moskvyak et al. 2021 (Semi-supervised Keypoint Localization), equations 1 to 4, Honari et al. 2018 (ELT), and
-Kim et al. 2022 (UDAPE).
+Source: Moskvyak et al. 2021 (Semi-supervised Keypoint Localization), equations 1 to 4, Honari et
+al. 2018 (ELT), and Kim et al. 2022 (UDAPE).
 """
+
 import functools
 import math
 from typing import Literal
@@ -23,9 +25,9 @@ def semantic_representation(
 ) -> Float[Array, "batch keypoints channels"]:
     """Computes z[b, k, c], the maximum over pixels of features[b, y, x, c] * masks[b, y, x, k].
 
-    masks: heatmaps, predicted or rendered from labels, used as they are, also where negative; a mask of zeros gives
-    zeros. The result is float32. The gradient of a maximum goes to the pixel that attained it; among equal ones, to the
-    first in reading order.
+    masks: heatmaps, predicted or rendered from labels, used as they are, also where negative; a
+    mask of zeros gives zeros. The result is float32. The gradient of a maximum goes to the pixel
+    that attained it; among equal ones, to the first in reading order.
 
     The product over all five axes is never held in memory, neither here nor in the gradient.
     """
@@ -33,18 +35,23 @@ def semantic_representation(
 
 
 def _row_maxima(features, masks):
-    """Computes the maximum along each row, (B, h, K, C), a reduction into which XLA fuses the product.
+    """Computes the maximum along each row, (B, h, K, C), a reduction into which XLA fuses the
+    product.
 
-    Without the barrier, XLA would merge this maximum with the following one over rows, compute the product for both,
-    and keep it in memory.
+    Without the barrier, XLA would merge this maximum with the following one over rows, compute the
+    product for both, and keep it in memory.
     """
     return jax.lax.optimization_barrier((features[:, :, :, None, :] * masks[..., None]).max(2))
 
 
 @jax.custom_vjp
 def _masked_maximum(features, masks):
-    return by_platform(features, masks, tpu=lambda features, masks: _largest_pixels(features, masks)[0],
-                       default=lambda features, masks: _row_maxima(features, masks).max(1))
+    return by_platform(
+        features,
+        masks,
+        tpu=lambda features, masks: _largest_pixels(features, masks)[0],
+        default=lambda features, masks: _row_maxima(features, masks).max(1),
+    )
 
 
 def _masked_maximum_forward(features, masks):
@@ -62,7 +69,9 @@ def _masked_maximum_backward(kept, slope):
 
 
 def _pulled_by_places(features, masks, rows, slope):
-    """Searches each maximum in its row only; a comparison with all pixels would cost many times the rest."""
+    """Searches each maximum in its row only; a comparison with all pixels would cost many times the
+    rest.
+    """
     _, keypoints, channels = slope.shape
     of_keypoint = jnp.broadcast_to(jnp.arange(keypoints)[:, None], (keypoints, channels))
     of_channel = jnp.broadcast_to(jnp.arange(channels)[None], (keypoints, channels))
@@ -71,45 +80,72 @@ def _pulled_by_places(features, masks, rows, slope):
         def taken(array, *index):
             return array.at[index].get(mode="promise_in_bounds")
 
-        along_row = (taken(features.swapaxes(1, 2), row, of_channel), taken(masks.swapaxes(1, 2), row, of_keypoint))
+        along_row = (
+            taken(features.swapaxes(1, 2), row, of_channel),
+            taken(masks.swapaxes(1, 2), row, of_keypoint),
+        )
         column = (along_row[0] * along_row[1]).argmax(-1)
         of_feature, of_mask = (row, column, of_channel), (row, column, of_keypoint)
-        to_features = jnp.zeros_like(features).at[of_feature].add(
-            slope * taken(masks, *of_mask), mode="promise_in_bounds")
-        to_masks = jnp.zeros_like(masks).at[of_mask].add(slope * taken(features, *of_feature), mode="promise_in_bounds")
+        to_features = (
+            jnp.zeros_like(features)
+            .at[of_feature]
+            .add(slope * taken(masks, *of_mask), mode="promise_in_bounds")
+        )
+        to_masks = (
+            jnp.zeros_like(masks)
+            .at[of_mask]
+            .add(slope * taken(features, *of_feature), mode="promise_in_bounds")
+        )
         return to_features, to_masks
 
     return jax.vmap(of_image)(features, masks, rows, slope)
 
 
 def _largest_pixels(features, masks):
-    """Finds each maximum and its pixel at once, (B, K, C), with pixels along the last axis, as TPUs do best."""
-    features, masks = jax.lax.optimization_barrier(tuple(
-        array.reshape(array.shape[0], -1, array.shape[3]).swapaxes(1, 2) for array in (features, masks)))
+    """Finds each maximum and its pixel at once, (B, K, C), with pixels along the last axis, as TPUs
+    do best.
+    """
+    features, masks = jax.lax.optimization_barrier(
+        tuple(
+            array.reshape(array.shape[0], -1, array.shape[3]).swapaxes(1, 2)
+            for array in (features, masks)
+        )
+    )
     products = features[:, None] * masks[:, :, None]
     return products.max(3), products.argmax(3)
 
 
 def _pulled_by_products(features, masks, pixels, slope):
-    """Reads and adds by products with ones at the maxima: TPUs fetch and store numbers one by one slowly."""
+    """Reads and adds by products with ones at the maxima: TPUs fetch and store numbers one by one
+    slowly.
+    """
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
     width = features.shape[2]
-    row, column = ((places[..., None] == jnp.arange(side)[None, None, None]).astype(jnp.float32)
-                   for places, side in zip((pixels // width, pixels % width), features.shape[1:3], strict=True))
-    of_features, of_masks = ((product(f"bkcy,byx{last}->bkcx", row, array) * column).sum(3)
-                             for array, last in ((features, "c"), (masks, "k")))
-    return tuple(product(f"bkcy,bkcx->byx{last}", row * (slope * others)[..., None], column)
-                 for others, last in ((of_masks, "c"), (of_features, "k")))
+    row, column = (
+        (places[..., None] == jnp.arange(side)[None, None, None]).astype(jnp.float32)
+        for places, side in zip((pixels // width, pixels % width), features.shape[1:3], strict=True)
+    )
+    of_features, of_masks = (
+        (product(f"bkcy,byx{last}->bkcx", row, array) * column).sum(3)
+        for array, last in ((features, "c"), (masks, "k"))
+    )
+    return tuple(
+        product(f"bkcy,bkcx->byx{last}", row * (slope * others)[..., None], column)
+        for others, last in ((of_masks, "c"), (of_features, "k"))
+    )
 
 
 _masked_maximum.defvjp(_masked_maximum_forward, _masked_maximum_backward)
 
 
-def semantic_consistency(logits: Float[Array, "batch keypoints classes"], weights: Weights) -> Scalar:
-    """Computes the cross-entropy of classifying each representation as its keypoint (equation 1); ln K at chance.
+def semantic_consistency(
+    logits: Float[Array, "batch keypoints classes"], weights: Weights
+) -> Scalar:
+    """Computes the cross-entropy of classifying each representation as its keypoint (equation 1);
+    ln K at chance.
 
-    logits: of the classifier, one class for each keypoint; the true class of representation k is k. weights: 0 or 1 for
-    each keypoint. The mean is over the sum of the weights; 0 if that is 0.
+    logits: of the classifier, one class for each keypoint; the true class of representation k is k.
+    weights: 0 or 1 for each keypoint. The mean is over the sum of the weights; 0 if that is 0.
     """
     log_softmax = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     of_truth = jnp.diagonal(log_softmax, axis1=1, axis2=2)
@@ -117,23 +153,30 @@ def semantic_consistency(logits: Float[Array, "batch keypoints classes"], weight
     return -(weights * of_truth).sum() / jnp.maximum(weights.sum(), 1e-6)
 
 
-def transformation_equivariance(warped_heatmaps: Maps, moved_heatmaps: Maps, weights: Weights) -> Scalar:
-    """Computes the distance between the heatmaps of a warped image and the warped heatmaps of the image (equation 2).
+def transformation_equivariance(
+    warped_heatmaps: Maps, moved_heatmaps: Maps, weights: Weights
+) -> Scalar:
+    """Computes the distance between the heatmaps of a warped image and the warped heatmaps of the
+    image (equation 2).
 
     Args:
         warped_heatmaps: f(g(x)).
         moved_heatmaps: g(f(x)), or g of the true heatmaps. Neither is held constant.
-        weights: multiply the squares of each keypoint. The mean is over batch * height * width * keypoints, keypoints
-            of weight 0 included. No factor 1/2.
+        weights: multiply the squares of each keypoint. The mean is over batch * height * width *
+            keypoints, keypoints of weight 0 included. No factor 1/2.
     """
-    squares = jnp.square(warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)).mean((1, 2))
+    squares = jnp.square(
+        warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)
+    ).mean((1, 2))
     return (weights.astype(jnp.float32) * squares).mean()
 
 
 def surest(scores: Weights, left_out: float) -> Weights:
-    """Returns 1 for scores above the n-th smallest of the batch, 0 for the others (UDAPE, Kim et al. 2022).
+    """Returns 1 for scores above the n-th smallest of the batch, 0 for the others (UDAPE, Kim et
+    al. 2022).
 
-    n is the share `left_out` of all scores, rounded down. Of equal scores at the limit none is kept; n of 0 keeps all.
+    n is the share `left_out` of all scores, rounded down. Of equal scores at the limit none is
+    kept; n of 0 keeps all.
     """
     scores = scores.astype(jnp.float32)
     number = math.floor(left_out * scores.size)
@@ -143,12 +186,12 @@ def surest(scores: Weights, left_out: float) -> Weights:
 
 
 def unit_representation(
-    representations: Float[Array, "batch keypoints channels"]
+    representations: Float[Array, "batch keypoints channels"],
 ) -> Float[Array, "batch keypoints channels"]:
     """Scales representations to length 1, smoothly to 0 where they are shorter than 0.01. float32.
 
-    Invariance of z itself is bought by making all of z small, which also takes the classifier's evidence away. Between
-    unit vectors it can only be learnt.
+    Invariance of z itself is bought by making all of z small, which also takes the classifier's
+    evidence away. Between unit vectors it can only be learnt.
     """
     z = representations.astype(jnp.float32)
     return z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-4)
@@ -156,15 +199,20 @@ def unit_representation(
 
 def transformation_invariance(
     representations: Float[Array, "batch keypoints channels"],
-    warped_representations: Float[Array, "batch keypoints channels"], weights: Weights, *,
-    reduction: Literal["mean", "sum"] = "mean"
+    warped_representations: Float[Array, "batch keypoints channels"],
+    weights: Weights,
+    *,
+    reduction: Literal["mean", "sum"] = "mean",
 ) -> Scalar:
-    """Computes the distance between the representations of an image and of its warped copy (equations 3 and 4).
+    """Computes the distance between the representations of an image and of its warped copy
+    (equations 3 and 4).
 
-    weights: multiply the squares of each keypoint. `reduction` is that of the weighted squares over keypoints and
-    channels, those of weight 0 included. The paper's norm is the "sum"; the "mean" matches the reduction of the other
-    terms.
+    weights: multiply the squares of each keypoint. `reduction` is that of the weighted squares over
+    keypoints and channels, those of weight 0 included. The paper's norm is the "sum"; the "mean"
+    matches the reduction of the other terms.
     """
-    squares = jnp.square(representations.astype(jnp.float32) - warped_representations.astype(jnp.float32))
+    squares = jnp.square(
+        representations.astype(jnp.float32) - warped_representations.astype(jnp.float32)
+    )
     squares = weights.astype(jnp.float32)[..., None] * squares
     return squares.mean() if reduction == "mean" else squares.sum((1, 2)).mean()

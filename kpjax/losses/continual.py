@@ -1,8 +1,10 @@
 """Penalties that hold parameters near those of earlier steps, and the importances that weight them.
 
-Parameters, anchors and importances are trees of one structure. An importance is float32 and not negative, 0 where a
-parameter is free. Everything is a pure function of trees, for use under jit or on the host.
+Parameters, anchors and importances are trees of one structure. An importance is float32 and not
+negative, 0 where a parameter is free. Everything is a pure function of trees, for use under jit or
+on the host.
 """
+
 import math
 from typing import Any, Literal, NamedTuple
 
@@ -13,11 +15,14 @@ from jaxtyping import Array, Float
 Tree = Any  # a tree of arrays
 
 
-def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: bool = True) -> Float[Array, ""]:
-    """Computes 1/2 sum_i F_i (theta_i - anchor_i)² over all parameters theta, with the importance F.
+def quadratic_penalty(
+    params: Tree, anchor: Tree, importance: Tree, *, half: bool = True
+) -> Float[Array, ""]:
+    """Computes 1/2 sum_i F_i (theta_i - anchor_i)² over all parameters theta, with the importance
+    F.
 
-    half: whether to include the factor 1/2. Source: Kirkpatrick et al. 2017 (EWC); without 1/2 Chaudhry et al. 2018
-    (Riemannian walk).
+    half: whether to include the factor 1/2. Source: Kirkpatrick et al. 2017 (EWC); without 1/2
+    Chaudhry et al. 2018 (Riemannian walk).
     """
 
     def of_leaf(value, held, weight):
@@ -31,13 +36,18 @@ def quadratic_penalty(params: Tree, anchor: Tree, importance: Tree, *, half: boo
 
 
 def fused_importance(
-    old: Tree, new: Tree, *, rule: Literal["running_mean", "sum"] = "running_mean", step: int | Array = 1
+    old: Tree,
+    new: Tree,
+    *,
+    rule: Literal["running_mean", "sum"] = "running_mean",
+    step: int | Array = 1,
 ) -> Tree:
     """Combines the importance of all steps before with that of the step just ended.
 
     Args:
         old, new: importances of the steps before, and of the step just ended.
-        rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step` steps; "sum" old + new.
+        rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step`
+            steps; "sum" old + new.
         step: number of steps behind `old`.
     """
     if rule == "sum":
@@ -47,12 +57,15 @@ def fused_importance(
 
 
 def normalised_importance(importance: Tree) -> Tree:
-    """Divides an importance by its mean over all parameters, so that a penalty's weight means the same everywhere.
+    """Divides an importance by its mean over all parameters, so that a penalty's weight means the
+    same everywhere.
 
     An importance of zeros stays as it is.
     """
     leaves = jax.tree.leaves(importance)
-    mean = sum((leaf.sum() for leaf in leaves), jnp.float32(0)) / sum(math.prod(leaf.shape) for leaf in leaves)
+    mean = sum((leaf.sum() for leaf in leaves), jnp.float32(0)) / sum(
+        math.prod(leaf.shape) for leaf in leaves
+    )
     return jax.tree.map(lambda leaf: leaf / jnp.where(mean > 0, mean, 1.0), importance)
 
 
@@ -66,7 +79,8 @@ class Walk(NamedTuple):
     """Statistics of the walk, for every parameter."""
 
     fisher: Tree  # moving average of squared gradients
-    score: Tree  # decrease of the loss along the path, over the decrease that the Fisher metric predicts
+    #: decrease of the loss along the path, over the decrease that the Fisher metric predicts
+    score: Tree
 
 
 def start_walk(params: Tree) -> Walk:
@@ -78,8 +92,8 @@ def start_walk(params: Tree) -> Walk:
 def walk_on(walk: Walk, gradient: Tree, before: Tree, after: Tree) -> Walk:
     """Extends the walk by one update with movement d = after - before.
 
-    F <- 0.9 g² + 0.1 F, then S <- S - g d / (1/2 F d² + 0.01). Source: Chaudhry et al. 2018, in the form that Cha et
-    al. 2021 (CPR) compare with.
+    F <- 0.9 g² + 0.1 F, then S <- S - g d / (1/2 F d² + 0.01). Source: Chaudhry et al. 2018, in the
+    form that Cha et al. 2021 (CPR) compare with.
 
     Args:
         walk: before the update.
@@ -87,7 +101,10 @@ def walk_on(walk: Walk, gradient: Tree, before: Tree, after: Tree) -> Walk:
         before, after: parameters before and after the update.
     """
     fisher = jax.tree.map(
-        lambda held, slope: WALK_DECAY * jnp.square(slope) + (1 - WALK_DECAY) * held, walk.fisher, gradient)
+        lambda held, slope: WALK_DECAY * jnp.square(slope) + (1 - WALK_DECAY) * held,
+        walk.fisher,
+        gradient,
+    )
 
     def longer(score, slope, metric, start, end):
         moved = end - start
@@ -99,10 +116,12 @@ def walk_on(walk: Walk, gradient: Tree, before: Tree, after: Tree) -> Walk:
 def walk_importance(walk: Walk) -> tuple[Walk, Tree]:
     """Ends a step: halves the walk's score and computes the importance F + S of the next penalty.
 
-    The penalty is `quadratic_penalty(..., half=False)`. Scores below 0, of parameters along which the loss rose, count
-    as 0 in the importance; they stay in the walk. Returns the walk to continue with, and the importance.
+    The penalty is `quadratic_penalty(..., half=False)`. Scores below 0, of parameters along which
+    the loss rose, count as 0 in the importance; they stay in the walk. Returns the walk to continue
+    with, and the importance.
     """
     walk = walk._replace(score=jax.tree.map(lambda score: 0.5 * score, walk.score))
     importance = jax.tree.map(
-        lambda fisher, score: fisher + jnp.maximum(score, 0.0), walk.fisher, walk.score)
+        lambda fisher, score: fisher + jnp.maximum(score, 0.0), walk.fisher, walk.score
+    )
     return walk, importance

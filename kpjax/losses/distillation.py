@@ -1,11 +1,14 @@
-"""Losses that keep a student's heatmaps where a frozen teacher had them, and entropies of a student's heatmaps.
+"""Losses that keep a student's heatmaps where a frozen teacher had them, and entropies of a
+student's heatmaps.
 
-A heatmap is read as distributions over positions: a softmax along each column and along each row. Maps are raw
-heatmaps. All results are float32 scalars, the teacher is a constant to the gradient, and the values of a map of weight
-0 are never read.
+A heatmap is read as distributions over positions: a softmax along each column and along each row.
+Maps are raw heatmaps. All results are float32 scalars, the teacher is a constant to the gradient,
+and the values of a map of weight 0 are never read.
 
-Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), equation 5, and the baselines it names.
+Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), equation 5, and the baselines
+it names.
 """
+
 from typing import Literal
 
 import jax
@@ -19,7 +22,8 @@ Scalar = Float[Array, ""]  # float32
 ChannelWeights = Float[Array, "keypoints"] | None
 SampleWeights = Float[Array, "batch"] | Float[Array, "batch keypoints"] | None
 
-EXCLUDED = -1e30  # a logit whose softmax is exactly 0 and whose difference from another is still finite
+# a logit whose softmax is exactly 0 and whose difference from another is still finite
+EXCLUDED = -1e30
 
 
 def _map_weights(maps, channel_weights, sample_weights):
@@ -35,18 +39,24 @@ def _map_weights(maps, channel_weights, sample_weights):
 
 
 def _weighted_mean(values, weights):
-    """Computes sum(values * weights) / sum(weights) of two arrays of one shape; 0 if the weights are 0."""
+    """Computes sum(values * weights) / sum(weights) of two arrays of one shape; 0 if the weights
+    are 0.
+    """
     total = weights.sum()
     return jnp.where(total > 0, (values * weights).sum() / jnp.where(total > 0, total, 1.0), 0.0)
 
 
 def _readable(maps, weights):
-    """Returns the maps in float32, zeros where the weight is 0, so that those reach neither value nor gradient."""
+    """Returns the maps in float32, zeros where the weight is 0, so that those reach neither value
+    nor gradient.
+    """
     return jnp.where(weights[:, None, None] > 0, maps.astype(jnp.float32), 0.0)
 
 
 def _families(maps, mode: Mode) -> list[tuple[jax.Array, tuple[int, ...]]]:
-    """Returns the families of logits that a mode reads in maps (B, h, w, K), each with the axes of its softmax."""
+    """Returns the families of logits that a mode reads in maps (B, h, w, K), each with the axes of
+    its softmax.
+    """
     if mode == "lines":
         return [(maps, (1,)), (maps, (2,))]
     if mode == "joint":
@@ -63,43 +73,63 @@ def _positions(logits, axes) -> int:
 
 
 def _per_map(costs, axes, reduction: Reduction):
-    """Reduces costs to (B, K): for each map, the mean over positions, or the mean over lines of the sum along each."""
+    """Reduces costs to (B, K): for each map, the mean over positions, or the mean over lines of the
+    sum along each.
+    """
     mean = costs.mean(tuple(range(1, costs.ndim - 1)))
     return mean * _positions(costs, axes) if reduction == "line_sum" else mean
 
 
 def spatial_distillation(
-    teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
-    reduction: Reduction = "element_mean", mode: Mode = "lines", temperature: float = 1.0
+    teacher: Maps,
+    student: Maps,
+    channel_weights: ChannelWeights = None,
+    sample_weights: SampleWeights = None,
+    *,
+    reduction: Reduction = "element_mean",
+    mode: Mode = "lines",
+    temperature: float = 1.0,
 ) -> Scalar:
-    """Computes the cross-entropy between lines of teacher's and student's heatmaps (KAMP, equation 5), in nats.
+    """Computes the cross-entropy between lines of teacher's and student's heatmaps (KAMP, equation
+    5), in nats.
 
-    Every column and every row of a map is a distribution of its own, softmax(map / temperature) along it. The result is
-    the mean of the two axes. At student = teacher it is the teacher's own entropy, not 0.
+    Every column and every row of a map is a distribution of its own, softmax(map / temperature)
+    along it. The result is the mean of the two axes. At student = teacher it is the teacher's own
+    entropy, not 0.
 
     Args:
-        channel_weights: (K,). The result is the mean over maps (b, k), each weighted by the product of its two weights;
-            0 if all are 0.
+        channel_weights: (K,). The result is the mean over maps (b, k), each weighted by the product
+            of its two weights; 0 if all are 0.
         sample_weights: (B,) or (B, K).
-        reduction: "element_mean" averages over all cells of a map. "line_sum" sums along each line and averages over
-            lines: `side` times as much on square maps, with about the gradient of `mse_distillation`.
-        mode: "lines" as above; "joint", one distribution over all cells; "marginal", distributions of the sums of
-            columns and of rows.
+        reduction: "element_mean" averages over all cells of a map. "line_sum" sums along each line
+            and averages over
+            lines: `side` times as much on square maps, with about the gradient of
+                `mse_distillation`.
+        mode: "lines" as above; "joint", one distribution over all cells; "marginal", distributions
+            of the sums of columns and of rows.
         temperature: divides the maps; nothing is multiplied by its square.
     """
     weights = _map_weights(student, channel_weights, sample_weights)
     teacher = jax.lax.stop_gradient(_readable(teacher, weights)) / temperature
     student = _readable(student, weights) / temperature
     families = []
-    for (of_teacher, axes), (of_student, _) in zip(_families(teacher, mode), _families(student, mode), strict=True):
-        log_truth, log_answer = (jax.nn.log_softmax(logits, axis=axes) for logits in (of_teacher, of_student))
+    for (of_teacher, axes), (of_student, _) in zip(
+        _families(teacher, mode), _families(student, mode), strict=True
+    ):
+        log_truth, log_answer = (
+            jax.nn.log_softmax(logits, axis=axes) for logits in (of_teacher, of_student)
+        )
         families.append(_per_map(jnp.exp(log_truth) * -log_answer, axes, reduction))
     return _weighted_mean(sum(families) / len(families), weights)
 
 
 def _across_channels(maps, readable):
-    """Computes the log softmax over the last axis among readable channels (B, K) bool; other values are finite."""
-    return jax.nn.log_softmax(jnp.where(readable[:, None, None], maps.astype(jnp.float32), EXCLUDED), axis=-1)
+    """Computes the log softmax over the last axis among readable channels (B, K) bool; other values
+    are finite.
+    """
+    return jax.nn.log_softmax(
+        jnp.where(readable[:, None, None], maps.astype(jnp.float32), EXCLUDED), axis=-1
+    )
 
 
 def _per_sample(costs, readable):
@@ -109,19 +139,29 @@ def _per_sample(costs, readable):
 
 def _samples(maps, sample_weights):
     """Returns the weights of samples, (B,) float32, 1 by default."""
-    return jnp.ones(maps.shape[0], jnp.float32) if sample_weights is None else sample_weights.astype(jnp.float32)
+    return (
+        jnp.ones(maps.shape[0], jnp.float32)
+        if sample_weights is None
+        else sample_weights.astype(jnp.float32)
+    )
 
 
 def channel_distillation(
-    teacher: Maps, student: Maps, channels: Float[Array, "keypoints"],
-    sample_weights: Float[Array, "batch"] | None = None, *, temperature: float = 2.0
+    teacher: Maps,
+    student: Maps,
+    channels: Float[Array, "keypoints"],
+    sample_weights: Float[Array, "batch"] | None = None,
+    *,
+    temperature: float = 2.0,
 ) -> Scalar:
-    """Computes the cross-entropy between teacher and student across channels at every cell, in nats.
+    """Computes the cross-entropy between teacher and student across channels at every cell, in
+    nats.
 
-    The result is the mean over cells and samples of the sum over channels of softmax(map / temperature), without the
-    factor temperature². `channels` (K,) are above 0 where a channel takes part in the softmax. With one channel the
-    loss is the constant 0, which teaches nothing; with none it is 0. Source: Li and Hoiem 2016 (Learning without
-    Forgetting), for heatmaps as in KAMP's comparison.
+    The result is the mean over cells and samples of the sum over channels of softmax(map /
+    temperature), without the factor temperature². `channels` (K,) are above 0 where a channel takes
+    part in the softmax. With one channel the loss is the constant 0, which teaches nothing; with
+    none it is 0. Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as in KAMP's
+    comparison.
     """
     weights = _samples(student, sample_weights)
     readable = _map_weights(student, channels, weights) > 0
@@ -131,13 +171,18 @@ def channel_distillation(
 
 
 def mse_distillation(
-    teacher: Maps, student: Maps, channel_weights: ChannelWeights = None, sample_weights: SampleWeights = None, *,
-    half: bool = True
+    teacher: Maps,
+    student: Maps,
+    channel_weights: ChannelWeights = None,
+    sample_weights: SampleWeights = None,
+    *,
+    half: bool = True,
 ) -> Scalar:
-    """Computes the mean squared difference of the raw heatmaps, with the weights of `spatial_distillation`.
+    """Computes the mean squared difference of the raw heatmaps, with the weights of
+    `spatial_distillation`.
 
-    half: whether to include the factor 1/2. "line_sum" of `spatial_distillation` has nearly this gradient on maps with
-    values in [0, 1].
+    half: whether to include the factor 1/2. "line_sum" of `spatial_distillation` has nearly this
+    gradient on maps with values in [0, 1].
     """
     weights = _map_weights(student, channel_weights, sample_weights)
     difference = _readable(student, weights) - jax.lax.stop_gradient(_readable(teacher, weights))
@@ -145,8 +190,12 @@ def mse_distillation(
 
 
 def line_entropy(
-    student: Maps, channels: ChannelWeights = None, sample_weights: SampleWeights = None, *,
-    mode: Literal["lines", "joint"] = "lines", normalised: bool = True
+    student: Maps,
+    channels: ChannelWeights = None,
+    sample_weights: SampleWeights = None,
+    *,
+    mode: Literal["lines", "joint"] = "lines",
+    normalised: bool = True,
 ) -> Scalar:
     """Computes the mean entropy of heatmaps as distributions, in nats; CPR maximises it.
 
@@ -154,8 +203,8 @@ def line_entropy(
 
     Args:
         student: raw heatmaps.
-        channels: (K,). The weight of a map is the product of both weights, and the result the mean over maps; 0 if all
-            are 0.
+        channels: (K,). The weight of a map is the product of both weights, and the result the mean
+            over maps; 0 if all are 0.
         sample_weights: (B,) or (B, K).
         mode: "lines", the mean over columns and rows; "joint", over all cells.
         normalised: whether to divide by the logarithm of the number of positions, to lie in [0, 1].

@@ -1,4 +1,5 @@
 """Objectives: weighted sums of named terms, and the functions that make ablations of them."""
+
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -10,7 +11,10 @@ from kpjax.structures import Streams
 
 
 class Term(NamedTuple):
-    """One term of a loss. `reads` names the forward passes whose outputs it needs; a method runs no others."""
+    """One term of a loss.
+
+    `reads` names the forward passes whose outputs it needs; a method runs no others.
+    """
 
     weight: float
     function: Callable[[Mapping[str, Any], Streams], jax.Array]  # (outputs, streams) -> scalar
@@ -33,8 +37,10 @@ def constant(step: jax.Array) -> Mapping[str, jax.Array]:
 
 
 def total(
-    objective: Objective, outputs: Mapping[str, Any], streams: Streams,
-    scales: Mapping[str, jax.Array] = MappingProxyType({})
+    objective: Objective,
+    outputs: Mapping[str, Any],
+    streams: Streams,
+    scales: Mapping[str, jax.Array] = MappingProxyType({}),
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Computes the weighted sum of all terms.
 
@@ -42,16 +48,21 @@ def total(
         objective: terms by name.
         outputs: what the terms read, by name.
         streams: the batches of the step, by name.
-        scales: () float32 by name of term; multiplies the term's weight. As arrays, they may change without a new
-            compilation. At 0 the term still runs. A name without a term is ignored, so that one mapping suits every
-            ablation.
+        scales: () float32 by name of term; multiplies the term's weight. As arrays, they may change
+            without a new compilation. At 0 the term still runs. A name without a term is ignored,
+            so that one mapping suits every ablation.
 
     Returns:
         The sum, a float32 scalar, and every term unweighted under `loss/<name>`.
     """
-    parts = {name: term.function(outputs, streams).astype(jnp.float32) for name, term in objective.items()}
-    weights = {name: term.weight * scales[name].astype(jnp.float32) if name in scales else term.weight
-               for name, term in objective.items()}
+    parts = {
+        name: term.function(outputs, streams).astype(jnp.float32)
+        for name, term in objective.items()
+    }
+    weights = {
+        name: term.weight * scales[name].astype(jnp.float32) if name in scales else term.weight
+        for name, term in objective.items()
+    }
     summed = sum((weights[name] * part for name, part in parts.items()), jnp.float32(0))
     return summed, {f"loss/{name}": part for name, part in parts.items()}
 
@@ -62,20 +73,39 @@ def views(objective: Objective) -> frozenset[str]:
 
 
 def without(objective: Objective, *names: str) -> Objective:
-    """Returns the objective less some terms, whose passes are then not run. Raises KeyError for an unknown name."""
+    """Returns the objective less some terms, whose passes are then not run.
+
+    Raises KeyError for an unknown name.
+    """
     _check_known(objective, names)
     return {name: term for name, term in objective.items() if name not in names}
 
 
 def reweighted(objective: Objective, **weights: float) -> Objective:
-    """Returns the objective with other weights. Raises KeyError for an unknown name, ValueError for a weight of 0."""
+    """Returns the objective with other weights.
+
+    Raises KeyError for an unknown name, ValueError for a weight of 0.
+    """
     _check_known(objective, weights)
     if zero := [name for name, weight in weights.items() if weight == 0]:
-        raise ValueError(f"weight 0 for {zero[0]!r} still runs the term, and 0 x NaN is NaN: use without()")
-    return {name: term._replace(weight=weights.get(name, term.weight)) for name, term in objective.items()}
+        raise ValueError(
+            f"weight 0 for {zero[0]!r} still runs the term, and 0 x NaN is NaN: use without()"
+        )
+    return {
+        name: term._replace(weight=weights.get(name, term.weight))
+        for name, term in objective.items()
+    }
 
 
-def replaced(objective: Objective, **functions: Callable[[Mapping[str, Any], Streams], jax.Array]) -> Objective:
-    """Returns the objective with other functions under the same weights. Raises KeyError for an unknown name."""
+def replaced(
+    objective: Objective, **functions: Callable[[Mapping[str, Any], Streams], jax.Array]
+) -> Objective:
+    """Returns the objective with other functions under the same weights.
+
+    Raises KeyError for an unknown name.
+    """
     _check_known(objective, functions)
-    return {name: term._replace(function=functions.get(name, term.function)) for name, term in objective.items()}
+    return {
+        name: term._replace(function=functions.get(name, term.function))
+        for name, term in objective.items()
+    }

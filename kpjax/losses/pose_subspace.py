@@ -2,6 +2,7 @@
 
 A row is a pose, (x_1, y_1, ..., x_K, y_K), in pixels of the original images.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -18,31 +19,42 @@ class PoseSubspace(NamedTuple):
 
 
 def fit_pose_subspace(
-    rows: np.ndarray, *, share: float = 0.99, components: int | None = None, percentile: float = 99.0
+    rows: np.ndarray,
+    *,
+    share: float = 0.99,
+    components: int | None = None,
+    percentile: float = 99.0,
 ) -> PoseSubspace:
     """Fits the subspace to labels, without augmentation.
 
-    Means and covariances leave out missing coordinates: those of two coordinates are over rows that have both.
+    Means and covariances leave out missing coordinates: those of two coordinates are over rows that
+    have both.
 
     Args:
         rows: (N, D), NaN where a keypoint has no label.
         share: of the variance that the components reach; as few as do.
         components: their number, instead.
-        percentile: epsilon is this percentile of the distances of all labelled points of whole rows.
+        percentile: epsilon is this percentile of the distances of all labelled points of whole
+            rows.
 
     Raises:
-        InputError: there are fewer rows than coordinates, fewer than two for some pair of coordinates, or no whole row.
+        InputError: there are fewer rows than coordinates, fewer than two for some pair of
+            coordinates, or no whole row.
     """
     rows = np.asarray(rows, np.float64)
     if len(rows) < rows.shape[1]:
-        raise InputError(f"pose subspace: {len(rows)} labelled poses of {rows.shape[1]} coordinates; label at least as "
-                         "many")
+        raise InputError(
+            f"pose subspace: {len(rows)} labelled poses of {rows.shape[1]} coordinates; label at least as "
+            "many"
+        )
     known = ~np.isnan(rows)
     together = known.T.astype(np.float64) @ known
     whole = rows[known.all(1)]
     if together.min() < 2 or not len(whole):
-        raise InputError(f"pose subspace: {len(whole)} poses have all keypoints, and some two keypoints are labelled "
-                         f"together in {int(together.min())}; label whole poses")
+        raise InputError(
+            f"pose subspace: {len(whole)} poses have all keypoints, and some two keypoints are labelled "
+            f"together in {int(together.min())}; label whole poses"
+        )
     mean = np.nanmean(rows, 0)
     centred = np.where(known, rows - mean, 0.0)
     variances, directions = np.linalg.eigh(centred.T @ centred / (together - 1))
@@ -50,7 +62,9 @@ def fit_pose_subspace(
     if components is None:
         reached = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
         components = min(int(np.searchsorted(reached, share)) + 1, rows.shape[1])
-    found = PoseSubspace(*(np.asarray(part, np.float32) for part in (mean, directions[:, :components], 0.0)))
+    found = PoseSubspace(
+        *(np.asarray(part, np.float32) for part in (mean, directions[:, :components], 0.0))
+    )
     difference = whole - mean
     difference -= difference @ directions[:, :components] @ directions[:, :components].T
     distances = np.linalg.norm(difference.reshape(len(whole), -1, 2), axis=-1)

@@ -10,9 +10,18 @@ from .adaptation_family.parametrisation import (
     scratch as scratch,
 )
 from .adaptation_family.view_pairs import similarity_views as similarity_views
-from .forward import imagenet_normalise as imagenet_normalise, symmetric_normalise as symmetric_normalise
-from .incremental_family.association import association as association, association_predict as association_predict
-from .incremental_family.importance import fisher as fisher, memory_aware_synapses as memory_aware_synapses
+from .forward import (
+    imagenet_normalise as imagenet_normalise,
+    symmetric_normalise as symmetric_normalise,
+)
+from .incremental_family.association import (
+    association as association,
+    association_predict as association_predict,
+)
+from .incremental_family.importance import (
+    fisher as fisher,
+    memory_aware_synapses as memory_aware_synapses,
+)
 from .incremental_family.incremental import Tracker as Tracker, incremental as incremental
 from .incremental_family.memories import (
     adaptive_consolidation as adaptive_consolidation,
@@ -40,10 +49,16 @@ from .pyramids_family.objectives import (
     pyramids_objective as pyramids_objective,
 )
 from .pyramids_family.pyramids import pyramids as pyramids
-from .pyramids_family.transporter import transporter as transporter, transporter_objective as transporter_objective
+from .pyramids_family.transporter import (
+    transporter as transporter,
+    transporter_objective as transporter_objective,
+)
 from .regda_family.feature_matching import adabn as adabn, dan as dan, dann as dann
 from .regda_family.regda import regda as regda, regda_objective as regda_objective
-from .regda_family.source_free import source_free as source_free, source_free_objective as source_free_objective
+from .regda_family.source_free import (
+    source_free as source_free,
+    source_free_objective as source_free_objective,
+)
 from .regda_family.teacher_adaptation import (
     teacher_adaptation as teacher_adaptation,
     teacher_adaptation_objective as teacher_adaptation_objective,
@@ -62,7 +77,10 @@ from .semi_supervised_family.data_distillation import (
     distilled_predict as distilled_predict,
     pseudo_labels as pseudo_labels,
 )
-from .semi_supervised_family.easy_hard import easy_hard as easy_hard, easy_hard_objective as easy_hard_objective
+from .semi_supervised_family.easy_hard import (
+    easy_hard as easy_hard,
+    easy_hard_objective as easy_hard_objective,
+)
 from .semi_supervised_family.image_generation import (
     image_generation as image_generation,
     image_generation_objective as image_generation_objective,
@@ -78,4 +96,7 @@ from .semi_supervised_family.objectives import (
 )
 from .semi_supervised_family.semi_supervised import semi_supervised as semi_supervised
 from .setup import Setup as Setup
-from .supervised_learning import supervised as supervised, supervised_objective as supervised_objective
+from .supervised_learning import (
+    supervised as supervised,
+    supervised_objective as supervised_objective,
+)

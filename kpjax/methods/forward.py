@@ -1,4 +1,7 @@
-"""Forward passes shared by methods: preparing batches, and threading BatchNorm statistics through passes."""
+"""Forward passes shared by methods: preparing batches, and threading BatchNorm statistics through
+passes.
+"""
+
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -16,7 +19,9 @@ Normalise = Callable[[jax.Array], jax.Array]  # images in [0, 1] -> the network'
 
 
 def imagenet_normalise(images: jax.Array) -> jax.Array:
-    """Subtracts ImageNet's mean from RGB in [0, 1] and divides by its standard deviation, per channel."""
+    """Subtracts ImageNet's mean from RGB in [0, 1] and divides by its standard deviation, per
+    channel.
+    """
     _check_floating(images)
     mean = jnp.array([0.485, 0.456, 0.406], images.dtype)
     deviation = jnp.array([0.229, 0.224, 0.225], images.dtype)
@@ -24,18 +29,25 @@ def imagenet_normalise(images: jax.Array) -> jax.Array:
 
 
 def symmetric_normalise(images: jax.Array) -> jax.Array:
-    """Maps RGB in [0, 1] to [-1, 1], as TensorFlow's networks and many vision transformers were trained."""
+    """Maps RGB in [0, 1] to [-1, 1], as TensorFlow's networks and many vision transformers were
+    trained.
+    """
     _check_floating(images)
     return 2 * images - 1
 
 
 NORMALISATIONS: dict[str, Normalise] = {
-    "imagenet": imagenet_normalise, "symmetric": symmetric_normalise, "none": lambda images: images}
+    "imagenet": imagenet_normalise,
+    "symmetric": symmetric_normalise,
+    "none": lambda images: images,
+}
 
 
 def _check_floating(images: jax.Array) -> None:
     if not jnp.issubdtype(images.dtype, jnp.floating):
-        raise InputError(f"images are {images.dtype}; a network reads floating point in [0, 1]: divide by 255 first")
+        raise InputError(
+            f"images are {images.dtype}; a network reads floating point in [0, 1]: divide by 255 first"
+        )
 
 
 def unit_range(example: Example) -> Example:
@@ -43,7 +55,9 @@ def unit_range(example: Example) -> Example:
     return example._replace(image=example.image.astype(jnp.float32) / 255)
 
 
-def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: jax.Array) -> dict[str, Example]:
+def augmented(
+    augment: Augment | Mapping[str, Augment], streams: Streams, key: jax.Array
+) -> dict[str, Example]:
     """Prepares every stream: in [0, 1], and augmented under a key of its own.
 
     augment: one for all streams, or one for each by name.
@@ -52,19 +66,30 @@ def augmented(augment: Augment | Mapping[str, Augment], streams: Streams, key: j
     for name, example in streams.items():
         change = augment.get(name) if isinstance(augment, Mapping) else augment
         if change is None:
-            raise InputError("augment", f"it has no function for {name!r}; give one, such as `no_augmentation`")
+            raise InputError(
+                "augment", f"it has no function for {name!r}; give one, such as `no_augmentation`"
+            )
         views[name], _ = change(named_key(key, name), unit_range(example))
     return views
 
 
-def empty_images(augment: Augment | Mapping[str, Augment], streams: Streams, name: str) -> jax.Array:
-    """Returns zeros (1, H, W, 3), as large as a stream's images are once augmented; only shapes are computed."""
-    view = jax.eval_shape(lambda stream: augmented(augment, {name: stream}, jax.random.key(0))[name], streams[name])
+def empty_images(
+    augment: Augment | Mapping[str, Augment], streams: Streams, name: str
+) -> jax.Array:
+    """Returns zeros (1, H, W, 3), as large as a stream's images are once augmented; only shapes are
+    computed.
+    """
+    view = jax.eval_shape(
+        lambda stream: augmented(augment, {name: stream}, jax.random.key(0))[name], streams[name]
+    )
     return jnp.zeros((1, *view.image.shape[1:]), jnp.float32)
 
 
 def checked_views(objective: Objective, known: Collection[str], method: str) -> frozenset[str]:
-    """Returns the views that terms read. Raises ValueError for one that is not `known`; `method` is for the message."""
+    """Returns the views that terms read.
+
+    Raises ValueError for one that is not `known`; `method` is for the message.
+    """
     read = views(objective)
     if unknown := sorted(read - set(known)):
         raise ValueError(f"{method}: a term reads {unknown[0]!r}; choose from {', '.join(known)}")
@@ -72,15 +97,21 @@ def checked_views(objective: Objective, known: Collection[str], method: str) -> 
 
 
 def check_equal_batches(streams: Streams) -> None:
-    """Raises InputError, with all sizes, if streams to be interleaved have batches of different sizes."""
+    """Raises InputError, with all sizes, if streams to be interleaved have batches of different
+    sizes.
+    """
     sizes = {name: example.image.shape[0] for name, example in streams.items()}
     if len(set(sizes.values())) > 1:
-        raise InputError("streams that share a pass of the network need equal batch sizes; got "
-                         + ", ".join(f"{size} of {name}" for name, size in sizes.items()))
+        raise InputError(
+            "streams that share a pass of the network need equal batch sizes; got "
+            + ", ".join(f"{size} of {name}" for name, size in sizes.items())
+        )
 
 
 def interleave(*arrays: jax.Array) -> jax.Array:
-    """Joins n arrays (B, ...) into (n B, ...), taking examples in turn: sharded batches join without communication."""
+    """Joins n arrays (B, ...) into (n B, ...), taking examples in turn: sharded batches join
+    without communication.
+    """
     return jnp.stack(arrays, axis=1).reshape(-1, *arrays[0].shape[1:])
 
 
@@ -89,13 +120,20 @@ def deinterleave(array: jax.Array, count: int) -> tuple[jax.Array, ...]:
     return tuple(jnp.moveaxis(array.reshape(-1, count, *array.shape[1:]), 1, 0))
 
 
-def train_pass(module: nn.Module, params, statistics, inputs, method: str | None = None) -> tuple[Any, Any]:
+def train_pass(
+    module: nn.Module, params, statistics, inputs, method: str | None = None
+) -> tuple[Any, Any]:
     """Runs one pass in training mode, of `method` instead of `__call__` if given.
 
     Returns the output, and the BatchNorm statistics afterwards.
     """
     output, mutated = module.apply(
-        {"params": params, "batch_stats": statistics}, inputs, train=True, mutable=["batch_stats"], method=method)
+        {"params": params, "batch_stats": statistics},
+        inputs,
+        train=True,
+        mutable=["batch_stats"],
+        method=method,
+    )
     return output, mutated.get("batch_stats", statistics)
 
 
@@ -111,9 +149,11 @@ def joint_pass(
 
 
 def statistics_after_second_pass(before, after):
-    """Computes the running statistics after a batch has passed twice, from those before and after its first pass.
+    """Computes the running statistics after a batch has passed twice, from those before and after
+    its first pass.
 
-    A pass makes m * old + (1 - m) * batch of them, with m the momentum of every BatchNorm; the second adds m *
-    (after - before). This saves the second pass wherever two sub-steps see the same batch with equal weights.
+    A pass makes m * old + (1 - m) * batch of them, with m the momentum of every BatchNorm; the
+    second adds m * (after - before). This saves the second pass wherever two sub-steps see the same
+    batch with equal weights.
     """
     return jax.tree.map(lambda old, new: new + jnp.float32(MOMENTUM) * (new - old), before, after)

@@ -1,4 +1,7 @@
-"""One step of gradient descent on an objective, and the state of methods that take nothing but such steps."""
+"""One step of gradient descent on an objective, and the state of methods that take nothing but such
+steps.
+"""
+
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,7 +11,8 @@ import optax
 from kpjax.optimization import LearningRate, descend, schedule_of
 from kpjax.structures import Metrics, Variables
 
-Loss = Callable[[Any], tuple[jax.Array, tuple[Metrics, Any]]]  # parameters -> (value, (parts, auxiliary))
+# parameters -> (value, (parts, auxiliary))
+Loss = Callable[[Any], tuple[jax.Array, tuple[Metrics, Any]]]
 
 
 class State(NamedTuple):
@@ -30,35 +34,57 @@ class Moved(NamedTuple):
 
 
 def gradient_step(
-    loss: Loss, params, state, optimizer: optax.GradientTransformation, learning_rate: LearningRate, *,
-    norms: Callable[[Any], Mapping[str, Any]] = lambda gradient: {"model": gradient}
+    loss: Loss,
+    params,
+    state,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    *,
+    norms: Callable[[Any], Mapping[str, Any]] = lambda gradient: {"model": gradient},
 ) -> Moved:
-    """Takes one step of `params` against the gradient of a loss, by `state.optimizer_state` and `state.step`.
+    """Takes one step of `params` against the gradient of a loss, by `state.optimizer_state` and
+    `state.step`.
 
-    optimizer, learning_rate: as in `descend`. norms: the gradient -> the trees whose norms are logged, by name.
+    optimizer, learning_rate: as in `descend`. norms: the gradient -> the trees whose norms are
+    logged, by name.
     """
     gradient, auxiliary, metrics = _differentiated(loss, params, norms)
-    moved, optimizer_state = descend(optimizer, gradient, state.optimizer_state, params, learning_rate, state.step)
+    moved, optimizer_state = descend(
+        optimizer, gradient, state.optimizer_state, params, learning_rate, state.step
+    )
     return Moved(moved, optimizer_state, auxiliary, metrics)
 
 
 def gradient_steps(
-    loss: Loss, params: Mapping[str, Any], state, optimizer: optax.GradientTransformation,
-    rates: LearningRate
+    loss: Loss,
+    params: Mapping[str, Any],
+    state,
+    optimizer: optax.GradientTransformation,
+    rates: LearningRate,
 ) -> Moved:
-    """Takes one step of every group of `params`, each by an optimizer state and a learning rate of its own.
+    """Takes one step of every group of `params`, each by an optimizer state and a learning rate of
+    its own.
 
-    Groups that are not in `params` keep their optimizer state. The others are as in `gradient_step`.
+    Groups that are not in `params` keep their optimizer state. The others are as in
+    `gradient_step`.
     """
     gradient, auxiliary, metrics = _differentiated(loss, params, dict)
     moved, states = {}, dict(state.optimizer_state)
     for group in params:
         moved[group], states[group] = descend(
-            optimizer, gradient[group], states[group], params[group], schedule_of(rates, group), state.step)
+            optimizer,
+            gradient[group],
+            states[group],
+            params[group],
+            schedule_of(rates, group),
+            state.step,
+        )
     return Moved(moved, states, auxiliary, metrics)
 
 
 def _differentiated(loss: Loss, params, norms) -> tuple[Any, Any, Metrics]:
     (value, (parts, auxiliary)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-    lengths = {f"gradient_norm/{name}": optax.tree.norm(tree) for name, tree in norms(gradient).items()}
+    lengths = {
+        f"gradient_norm/{name}": optax.tree.norm(tree) for name, tree in norms(gradient).items()
+    }
     return gradient, auxiliary, {**parts, "loss/total": value, **lengths}

@@ -1,4 +1,7 @@
-"""Comparison of images by the features of a trained network, balanced by running averages (IMM, Jakab et al. 2018)."""
+"""Comparison of images by the features of a trained network, balanced by running averages (IMM,
+Jakab et al. 2018).
+"""
+
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
@@ -14,29 +17,40 @@ from kpjax.models.networks import NETWORKS
 from kpjax.platforms import run_once
 from kpjax.structures import Start
 
-PERCEPTUAL = "perceptual"  # read by terms that compare features; also the name of the trained network in the start
+# read by terms that compare features; also the name of the trained network in the start
+PERCEPTUAL = "perceptual"
 
 
 def check_network(network: nn.Module | None, read: Collection[str], method: str) -> None:
-    """Raises ValueError if terms read features and there is no network; `method` is named in the message."""
+    """Raises ValueError if terms read features and there is no network; `method` is named in the
+    message.
+    """
     if PERCEPTUAL in read and network is None:
-        raise ValueError(f"{method}: perceptual is None, but the objective compares features; give the network")
+        raise ValueError(
+            f"{method}: perceptual is None, but the objective compares features; give the network"
+        )
 
 
 class PerceptualComparison(NamedTuple):
-    """Distances of pixels and of each feature map, and their running averages, which belong to a method's state."""
+    """Distances of pixels and of each feature map, and their running averages, which belong to a
+    method's state.
+    """
 
-    network: nn.Module  # `apply(variables, images)` -> feature maps, such as `kpjax.models.vgg.VGG`; never changes
+    #: `apply(variables, images)` -> feature maps, such as `kpjax.models.vgg.VGG`; never changes
+    network: nn.Module
     normalise: Normalise  # images in [0, 1] -> the network's input
 
     def init(self, images: jax.Array, start: Start) -> tuple[jax.Array, Mapping[str, Any]]:
-        """Returns averages (layers,) float32 of zero, pixels first, and the method's frozen trees."""
+        """Returns averages (layers,) float32 of zero, pixels first, and the method's frozen
+        trees."""
         variables = needed(start, PERCEPTUAL)
         layers = 1 + len(jax.eval_shape(self.network.apply, variables, images))
         return jnp.zeros(layers, jnp.float32), {PERCEPTUAL: variables}
 
     def run(self, state: Any, images: jax.Array, targets: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Computes the distances (layers,) float32, and the state's averages with this batch in them."""
+        """Computes the distances (layers,) float32, and the state's averages with this batch in
+        them.
+        """
 
         def layers(batch):
             return (batch, *self.network.apply(state.frozen[PERCEPTUAL], self.normalise(batch)))
@@ -62,11 +76,16 @@ def perceptual_options(weights: str, vgg: nn.Module) -> dict[str, Any]:
     if known is None or known.network == "vgg":
         return {"perceptual": vgg}
     backbone = NETWORKS[known.network](**known.options).build(1).backbone
-    return {"perceptual": FeatureMaps(backbone), "perceptual_normalise": NORMALISATIONS[known.normalisation]}
+    return {
+        "perceptual": FeatureMaps(backbone),
+        "perceptual_normalise": NORMALISATIONS[known.normalisation],
+    }
 
 
 def perceptual_start(weights: str, vgg: nn.Module, *, image_size: int) -> dict[str, Any]:
-    """Returns the weights of that network, for images of so many px, as a part of the start; {} without weights."""
+    """Returns the weights of that network, for images of so many px, as a part of the start; {}
+    without weights.
+    """
     if not weights:
         return {}
     from kpjax.models.weights.pretrained import load_backbone, load_vgg

@@ -1,4 +1,5 @@
 """Parts that methods are built from, given once for all methods of a comparison."""
+
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,28 +19,36 @@ from kpjax.structures import Example, Prediction, Skeleton, Start, Trained, Vari
 
 
 class Setup(NamedTuple):
-    """Network, keypoints and training: the first argument of every method that is given its keypoints.
+    """Network, keypoints and training: the first argument of every method that is given its
+    keypoints.
 
-    A comparison builds one, and changes a part by `_replace`. What only one method has is an argument of its own.
+    A comparison builds one, and changes a part by `_replace`. What only one method has is an
+    argument of its own.
     """
 
-    # `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K); its BatchNorm is that of
-    # `kpjax.models.layers`, on whose momentum methods count.
+    # `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K); its BatchNorm is
+    # that of `kpjax.models.layers`, on whose momentum methods count.
     model: nn.Module
     skeleton: Skeleton  # the K keypoints
     codec: Codec  # encodes labels, and decodes predictions
     optimizer: optax.GradientTransformation  # without its learning rate
-    learning_rate: LearningRate  # of the step: one for all parameters, or one for each group that a method names
-    # On the device: one function for all streams, or one for each stream by name; names that are not read may be there.
+    #: of the step: one for all parameters, or one for each group that a method names
+    learning_rate: LearningRate
+    # On the device: one function for all streams, or one for each stream by name; names that are
+    # not read may be there.
     augment: Augment | Mapping[str, Augment]
     normalise: Normalise  # images in [0, 1] -> the model's input
 
 
 def heatmap_predict(setup: Setup) -> Callable[[Trained, Example], Prediction]:
-    """Builds the `predict` of every method that results in one heatmap network, which runs in evaluation mode."""
+    """Builds the `predict` of every method that results in one heatmap network, which runs in
+    evaluation mode.
+    """
 
     def predict(state: Trained, example: Example) -> Prediction:
-        heatmaps = setup.model.apply(state.variables, setup.normalise(unit_range(example).image), train=False)
+        heatmaps = setup.model.apply(
+            state.variables, setup.normalise(unit_range(example).image), train=False
+        )
         keypoints, scores = setup.codec.decode(heatmaps)
         return Prediction(keypoints, scores, (heatmaps,))
 
@@ -47,50 +56,74 @@ def heatmap_predict(setup: Setup) -> Callable[[Trained, Example], Prediction]:
 
 
 def initial_variables(
-    setup: Setup, key: jax.Array, images: jax.Array, start: Start, carried: tuple[str, ...] | None = None
+    setup: Setup,
+    key: jax.Array,
+    images: jax.Array,
+    start: Start,
+    carried: tuple[str, ...] | None = None,
 ) -> Variables:
-    """Initialises the network and takes over the parts that `start['variables']`, if given, provides.
+    """Initialises the network and takes over the parts that `start['variables']`, if given,
+    provides.
 
     Args:
         key: of the fresh variables.
         images: only their shape counts.
         start: with `variables`, or without.
-        carried: the top-level names to take over, for example ('backbone', 'upsampling'); None takes all.
+        carried: the top-level names to take over, for example ('backbone', 'upsampling'); None
+            takes all.
 
     Raises:
-        InputError: the network has not one heatmap for each keypoint, the codec another stride than they, or
-            `variables` a part that is missing or of another shape.
+        InputError: the network has not one heatmap for each keypoint, the codec another stride than
+            they, or `variables` a part that is missing or of another shape.
     """
     heatmaps, fresh = setup.model.init_with_output(key, images, train=False)
     if heatmaps.shape[-1] != len(setup.skeleton.names):
-        raise InputError("skeleton", f"it has {len(setup.skeleton.names)} keypoints, and the network "
-                         f"{heatmaps.shape[-1]} heatmaps; give both the same number")
+        raise InputError(
+            "skeleton",
+            f"it has {len(setup.skeleton.names)} keypoints, and the network "
+            f"{heatmaps.shape[-1]} heatmaps; give both the same number",
+        )
     stride = round(1 / np.asarray(setup.codec.to_heatmap)[0, 0])
     if images.shape[1:3] != tuple(stride * cells for cells in heatmaps.shape[1:3]):
-        raise InputError("codec", f"its stride is {stride}, and the network has heatmaps of {heatmaps.shape[1:3]} for "
-                         f"images of {images.shape[1:3]}; give it these sizes")
+        raise InputError(
+            "codec",
+            f"its stride is {stride}, and the network has heatmaps of {heatmaps.shape[1:3]} for "
+            f"images of {images.shape[1:3]}; give it these sizes",
+        )
     fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
     given = start.get("variables", fresh)
     for collection, parts in fresh.items():
         wanted = {name: part for name, part in parts.items() if carried is None or name in carried}
         found = {name: part for name, part in given.get(collection, {}).items() if name in wanted}
-        fresh[collection] = parts | of_same_shapes(wanted, found, "start", f"'variables' of {collection}")
+        fresh[collection] = parts | of_same_shapes(
+            wanted, found, "start", f"'variables' of {collection}"
+        )
     return fresh
 
 
 def needed(start: Start, name: str) -> Any:
     """Returns a tree of a start. Raises InputError that names a missing one."""
     if name not in start:
-        raise InputError("start", f"{name!r} is missing; this method begins with it, and got {sorted(start)}")
+        raise InputError(
+            "start", f"{name!r} is missing; this method begins with it, and got {sorted(start)}"
+        )
     return start[name]
 
 
 def of_same_shapes(wanted: Variables, given: Variables, argument: str, name: str) -> Variables:
-    """Returns given variables. Raises InputError with their first leaf of another place or shape than is wanted."""
-    here, there = ({path: f"{jnp.shape(leaf)}" for path, leaf in flatten_dict(tree, sep="/").items()}
-                   for tree in (wanted, given))
+    """Returns given variables.
+
+    Raises InputError with their first leaf of another place or shape than is wanted.
+    """
+    here, there = (
+        {path: f"{jnp.shape(leaf)}" for path, leaf in flatten_dict(tree, sep="/").items()}
+        for tree in (wanted, given)
+    )
     for path in sorted(here | there):
         if here.get(path) != there.get(path):
-            raise InputError(argument, f"{path} is {there.get(path, 'absent')} in {name} and "
-                             f"{here.get(path, 'absent')} in the model; give those of its architecture")
+            raise InputError(
+                argument,
+                f"{path} is {there.get(path, 'absent')} in {name} and "
+                f"{here.get(path, 'absent')} in the model; give those of its architecture",
+            )
     return given

@@ -1,4 +1,5 @@
 """Supervised learning: the reference of every comparison, and the first stage of most systems."""
+
 from collections.abc import Callable
 
 import jax
@@ -12,13 +13,16 @@ from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
-HeatmapLoss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # (heatmaps, targets, weights) -> scalar
+# (heatmaps, targets, weights) -> scalar
+HeatmapLoss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def supervised_objective(
     codec: Codec, loss: HeatmapLoss = heatmap_kl, stream: str = "labelled", weight: float = 1.0
 ) -> Objective:
-    """Builds one term, `supervised`: the loss between a stream's heatmaps and those rendered from its labels."""
+    """Builds one term, `supervised`: the loss between a stream's heatmaps and those rendered from
+    its labels.
+    """
 
     def fit_labels(outputs, streams):
         return loss(outputs[stream], *codec.encode(streams[stream]))
@@ -31,7 +35,8 @@ def supervised(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, stream: str = "l
 
     Args:
         setup: learning rates, if there are several, are by top-level name of the parameters.
-        loss: `heatmap_kl` (RegDA's first stage) or `heatmap_mse` (Xiao et al. 2018, Simple Baselines).
+        loss: `heatmap_kl` (RegDA's first stage) or `heatmap_mse` (Xiao et al. 2018, Simple
+            Baselines).
         stream: the name of the labelled stream.
     """
     objective = supervised_objective(setup.codec, loss, stream)
@@ -46,12 +51,17 @@ def supervised(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, stream: str = "l
 
         def objective_of(params):
             heatmaps, statistics = train_pass(
-                setup.model, params, state.variables["batch_stats"], setup.normalise(views[stream].image))
+                setup.model,
+                params,
+                state.variables["batch_stats"],
+                setup.normalise(views[stream].image),
+            )
             value, parts = total(objective, {stream: heatmaps}, views)
             return value, (parts, statistics)
 
         params, optimizer_state, statistics, metrics = gradient_step(
-            objective_of, state.variables["params"], state, setup.optimizer, setup.learning_rate)
+            objective_of, state.variables["params"], state, setup.optimizer, setup.learning_rate
+        )
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 

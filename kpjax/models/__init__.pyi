@@ -37,7 +37,10 @@ from .inverted_residuals import (
     MobileNetV2Trunk as MobileNetV2Trunk,
     mobilenet_v2 as mobilenet_v2,
 )
-from .keypoint_classification import KeypointClassifier as KeypointClassifier, KeypointFeatures as KeypointFeatures
+from .keypoint_classification import (
+    KeypointClassifier as KeypointClassifier,
+    KeypointFeatures as KeypointFeatures,
+)
 from .movenet import (
     MoveNet as MoveNet,
     MoveNetMaps as MoveNetMaps,
@@ -45,7 +48,11 @@ from .movenet import (
     movenet_lightning as movenet_lightning,
     person_box as person_box,
 )
-from .network import FeatureMaps as FeatureMaps, HeatmapHead as HeatmapHead, KeypointNetwork as KeypointNetwork
+from .network import (
+    FeatureMaps as FeatureMaps,
+    HeatmapHead as HeatmapHead,
+    KeypointNetwork as KeypointNetwork,
+)
 from .pyramid import (
     KeypointEncoder as KeypointEncoder,
     KeypointLevels as KeypointLevels,
@@ -62,8 +69,16 @@ from .pyramid_baselines import (
     as_keynet as as_keynet,
     as_transporter as as_transporter,
 )
-from .residual_generator import ResidualGenerator as ResidualGenerator, residual_generator_for as residual_generator_for
-from .residual_steps import RSN as RSN, ResidualStepsNetwork as ResidualStepsNetwork, UnitHeads as UnitHeads, rsn as rsn
+from .residual_generator import (
+    ResidualGenerator as ResidualGenerator,
+    residual_generator_for as residual_generator_for,
+)
+from .residual_steps import (
+    RSN as RSN,
+    ResidualStepsNetwork as ResidualStepsNetwork,
+    UnitHeads as UnitHeads,
+    rsn as rsn,
+)
 from .resnet import (
     Deconvolutions as Deconvolutions,
     PoseResNet as PoseResNet,
@@ -80,4 +95,7 @@ from .vgg import VGG as VGG, RandomFeatures as RandomFeatures, random_features a
 from .vision_transformer import VisionTransformer as VisionTransformer, ViT as ViT, vit as vit
 from .weights.pretrained import load_backbone as load_backbone, load_vgg as load_vgg
 from .weights.torch_names import from_torch as from_torch, to_torch as to_torch
-from .weights.whole_movenet import load_movenet as load_movenet, load_movenet_heatmaps as load_movenet_heatmaps
+from .weights.whole_movenet import (
+    load_movenet as load_movenet,
+    load_movenet_heatmaps as load_movenet_heatmaps,
+)

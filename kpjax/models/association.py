@@ -1,4 +1,5 @@
 """KA-Net: an old keypoint from new ones, by the features around the new ones (KAMP, stage I)."""
+
 import math
 import warnings
 from typing import Literal, NamedTuple
@@ -20,22 +21,26 @@ class AssociationInputs(NamedTuple):
     """Inputs of KA-Net: one triple in a batch."""
 
     features: jax.Array  # (B, h, w, C), of the frozen extractor
-    maps: jax.Array  # (B, h, w, 2) float32, a Gaussian of peak 1 at each of the two new keypoints, or an empty map
+    #: (B, h, w, 2) float32, a Gaussian of peak 1 at each of the two new keypoints, or an empty map
+    maps: jax.Array
     points: jax.Array  # (B, 2, 2) float32, the same keypoints as (x, y) in heatmap pixels
 
 
 def products(features: jax.Array, maps: jax.Array) -> jax.Array:
-    """Computes F ⊙ h, concatenated: (B, h, w, C), (B, h, w, n) to (B, h, w, n C), zero outside the Gaussians."""
+    """Computes F ⊙ h, concatenated: (B, h, w, C), (B, h, w, n) to (B, h, w, n C), zero outside the
+    Gaussians.
+    """
     maps = maps.astype(features.dtype)
     return (maps[..., :, None] * features[..., None, :]).reshape(*features.shape[:-1], -1)
 
 
 def input_windows(inputs: AssociationInputs, sigma: float | None) -> jax.Array:
-    """Returns the maps (B, h, w, 2) through which KA-Net sees the features; those of empty maps stay empty.
+    """Returns the maps (B, h, w, 2) through which KA-Net sees the features; those of empty maps
+    stay empty.
 
-    sigma: of Gaussians of its own, in heatmap pixels, cut off at 3 sigma; None takes the maps as they are. On small
-        maps a target's Gaussian covers the old keypoint beside it: KA-Net then sees the features from which its
-        teacher has read the target, and copies it.
+    sigma: of Gaussians of its own, in heatmap pixels, cut off at 3 sigma; None takes the maps as
+        they are. On small maps a target's Gaussian covers the old keypoint beside it: KA-Net then
+        sees the features from which its teacher has read the target, and copies it.
     """
     if sigma is None:
         return inputs.maps
@@ -44,11 +49,12 @@ def input_windows(inputs: AssociationInputs, sigma: float | None) -> jax.Array:
 
 
 class AssociationNetwork(nn.Module):
-    """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, by a few 3x3 convolutions.
+    """The heatmap of an old keypoint (B, h, w, 1) float32 from `AssociationInputs`, by a few 3x3
+    convolutions.
 
-    variant: "paper", two convolutions with BatchNorm and ReLU and one to the map. "wide", three dilated ones, so that a
-        more distant old keypoint is within `reach`, and a 1x1 convolution to the map. "with_features", "paper" with the
-        features themselves beside the products.
+    variant: "paper", two convolutions with BatchNorm and ReLU and one to the map. "wide", three
+        dilated ones, so that a more distant old keypoint is within `reach`, and a 1x1 convolution
+        to the map. "with_features", "paper" with the features themselves beside the products.
     inputs: 2, or 1 where steps introduce a single new keypoint: only the first map is read then.
     input_sigma: of the Gaussians that let features through, see `input_windows`.
 
@@ -64,7 +70,7 @@ class AssociationNetwork(nn.Module):
     def __call__(self, inputs: AssociationInputs, train: bool) -> jax.Array:
         features = inputs.features.astype(self.dtype)
         width, side = features.shape[-1], min(features.shape[1:3])
-        x = products(features, input_windows(inputs, self.input_sigma)[..., :self.inputs])
+        x = products(features, input_windows(inputs, self.input_sigma)[..., : self.inputs])
         if self.variant == "with_features":
             x = jnp.concatenate([x, features], axis=-1)
         for number, dilation in enumerate(_dilations(self.variant, side), start=1):
@@ -72,11 +78,15 @@ class AssociationNetwork(nn.Module):
             x = nn.relu(BatchNorm(name=f"bn{number}")(x, train))
         kernel_size = 1 if self.variant == "wide" else 3
         return Convolution(1, kernel_size, use_bias=True, kernel_init=small_normal, name="output")(
-            x.astype(jnp.float32))
+            x.astype(jnp.float32)
+        )
 
 
 class DilatedConvolution(nn.Module):
-    """A 3x3 convolution whose taps are `dilation` pixels apart; the size stays. Parameter `kernel` (3, 3, in, out)."""
+    """A 3x3 convolution whose taps are `dilation` pixels apart; the size stays.
+
+    Parameter `kernel` (3, 3, in, out).
+    """
 
     width: int
     dilation: int = 1
@@ -86,30 +96,43 @@ class DilatedConvolution(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         kernel = self.param("kernel", he_normal, (3, 3, x.shape[-1], self.width), jnp.float32)
         return jax.lax.conv_general_dilated(
-            x.astype(self.dtype), kernel.astype(self.dtype), (1, 1), [(self.dilation, self.dilation)] * 2,
-            rhs_dilation=(self.dilation, self.dilation), dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            x.astype(self.dtype),
+            kernel.astype(self.dtype),
+            (1, 1),
+            [(self.dilation, self.dilation)] * 2,
+            rhs_dilation=(self.dilation, self.dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
 
 
 def association_network(
-    variant: Variant = "paper", *, inputs: int = 2, dtype: jnp.dtype = jnp.float32, input_sigma: float | None = None
+    variant: Variant = "paper",
+    *,
+    inputs: int = 2,
+    dtype: jnp.dtype = jnp.float32,
+    input_sigma: float | None = None,
 ) -> nn.Module:
     """Builds the KA-Net of a variant.
 
-    "with_features" warns: the old model's map is a 1x1 convolution of its features, so that a network which sees them
-    learns to copy it and associates nothing.
+    "with_features" warns: the old model's map is a 1x1 convolution of its features, so that a
+    network which sees them learns to copy it and associates nothing.
     """
     if variant == "with_features":
-        warnings.warn("association network: with_features sees the features of its teacher's map and will copy it; "
-                      "use it for comparison only", stacklevel=2)
+        warnings.warn(
+            "association network: with_features sees the features of its teacher's map and will copy it; "
+            "use it for comparison only",
+            stacklevel=2,
+        )
     return AssociationNetwork(variant, inputs, dtype, input_sigma)
 
 
 def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
-    """Returns how far from a new keypoint KA-Net can distinguish cells, along each axis, in heatmap pixels.
+    """Returns how far from a new keypoint KA-Net can distinguish cells, along each axis, in heatmap
+    pixels.
 
-    Further away the products are zero under the whole receptive field, and the answer is one constant. It is infinite
-    for the variant that sees the whole image. map_side: the shorter side of the maps. support: half the side of the
-    square of KA-Net's Gaussians, 3 sigma of 2 px.
+    Further away the products are zero under the whole receptive field, and the answer is one
+    constant. It is infinite for the variant that sees the whole image. map_side: the shorter side
+    of the maps. support: half the side of the square of KA-Net's Gaussians, 3 sigma of 2 px.
     """
     if variant == "with_features":
         return math.inf
@@ -118,7 +141,12 @@ def reach(variant: Variant, map_side: int, support: float = 6.0) -> float:
 
 
 def _dilations(variant: Variant, side: int) -> tuple[int, ...]:
-    """Returns the dilations of the 3x3 convolutions before BatchNorm. "wide" reaches the same share of any map."""
+    """Returns the dilations of the 3x3 convolutions before BatchNorm.
+
+    "wide" reaches the same share of any map.
+    """
     if variant != "wide":
         return (1, 1)
-    return tuple(max(1, math.floor(dilation * side / REFERENCE_SIDE + 0.5)) for dilation in WIDE_DILATIONS)
+    return tuple(
+        max(1, math.floor(dilation * side / REFERENCE_SIDE + 0.5)) for dilation in WIDE_DILATIONS
+    )

@@ -1,9 +1,12 @@
-"""One hourglass of a Face Alignment Network: features at ever coarser scales and back, joined by skip connections.
+"""One hourglass of a Face Alignment Network: features at ever coarser scales and back, joined by
+skip connections.
 
-Bulat and Tzimiropoulos 2017 (FAN), with the blocks of their "Binarized convolutional landmark localizers"; the core of
-"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). Layers have FAN's names (`conv2`, `m0/b1_4`,
-`top_m_0`, `bn_end0`; `l0` is `head/output`), with `downsample_0` for `downsample.0`.
+Bulat and Tzimiropoulos 2017 (FAN), with the blocks of their "Binarized convolutional landmark
+localizers"; the core of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019).
+Layers have FAN's names (`conv2`, `m0/b1_4`, `top_m_0`, `bn_end0`; `l0` is `head/output`), with
+`downsample_0` for `downsample.0`.
 """
+
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -12,8 +15,20 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax.errors import InputError
-from kpjax.models.layers import BatchNorm, Convolution, rematerialised, uniform_fan_in, upsample_nearest
-from kpjax.models.network import HeatmapHead, KeypointNetwork, check_options, check_sizes, check_stride
+from kpjax.models.layers import (
+    BatchNorm,
+    Convolution,
+    rematerialised,
+    uniform_fan_in,
+    upsample_nearest,
+)
+from kpjax.models.network import (
+    HeatmapHead,
+    KeypointNetwork,
+    check_options,
+    check_sizes,
+    check_stride,
+)
 
 STRIDE = 4  # of the heatmaps
 
@@ -21,8 +36,9 @@ STRIDE = 4  # of the heatmaps
 class HierarchicalBlock(nn.Module):
     """Three successive 3x3 convolutions, whose concatenated results are added to the input.
 
-    They have a half, a quarter and a quarter of `width` channels; normalisation and ReLU precede each, and none has a
-    bias. Where the number of channels changes, the input passes normalisation, ReLU and a 1x1 convolution.
+    They have a half, a quarter and a quarter of `width` channels; normalisation and ReLU precede
+    each, and none has a bias. Where the number of channels changes, the input passes normalisation,
+    ReLU and a 1x1 convolution.
     """
 
     width: int
@@ -33,20 +49,32 @@ class HierarchicalBlock(nn.Module):
         y, parts = x, []
         for number, share in enumerate((2, 4, 4), start=1):
             y = nn.relu(BatchNorm(name=f"bn{number}")(y, train))
-            y = Convolution(self.width // share, kernel_init=uniform_fan_in, dtype=self.dtype, name=f"conv{number}")(y)
+            y = Convolution(
+                self.width // share,
+                kernel_init=uniform_fan_in,
+                dtype=self.dtype,
+                name=f"conv{number}",
+            )(y)
             parts.append(y)
         if x.shape[-1] != self.width:
             x = nn.relu(BatchNorm(name="downsample_0")(x, train))
             x = Convolution(
-                self.width, kernel_size=1, kernel_init=uniform_fan_in, dtype=self.dtype, name="downsample_2")(x)
+                self.width,
+                kernel_size=1,
+                kernel_init=uniform_fan_in,
+                dtype=self.dtype,
+                name="downsample_2",
+            )(x)
         return jnp.concatenate(parts, axis=-1) + x.astype(y.dtype)
 
 
 class Hourglass(nn.Module):
-    """Features (B, h, w, C) to features of the same shape with a receptive field 2 ** depth times as large.
+    """Features (B, h, w, C) to features of the same shape with a receptive field 2 ** depth times
+    as large.
 
-    At each of `depth` scales one block keeps the resolution. Beside it the map is halved, passes a block, the next
-    coarser scale (at the last a block instead) and another block, is doubled by repeating pixels, and is added.
+    At each of `depth` scales one block keeps the resolution. Beside it the map is halved, passes a
+    block, the next coarser scale (at the last a block instead) and another block, is doubled by
+    repeating pixels, and is added.
     """
 
     depth: int
@@ -71,10 +99,11 @@ class Hourglass(nn.Module):
 
 
 class HourglassTrunk(nn.Module):
-    """Normalised images (B, H, W, 3) to one feature map (B, H / 4, W / 4, width): the stem and the hourglass.
+    """Normalised images (B, H, W, 3) to one feature map (B, H / 4, W / 4, width): the stem and the
+    hourglass.
 
-    H and W are multiples of 4 * 2 ** depth. rematerialise: each block keeps its input only and is computed again in the
-    backward pass.
+    H and W are multiples of 4 * 2 ** depth. rematerialise: each block keeps its input only and is
+    computed again in the backward pass.
     """
 
     width: int = 256
@@ -84,8 +113,15 @@ class HourglassTrunk(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array]:
-        x = Convolution(self.width // 4, 7, 2, use_bias=True, kernel_init=uniform_fan_in, dtype=self.dtype,
-                        name="conv1")(images)
+        x = Convolution(
+            self.width // 4,
+            7,
+            2,
+            use_bias=True,
+            kernel_init=uniform_fan_in,
+            dtype=self.dtype,
+            name="conv1",
+        )(images)
         x = nn.relu(BatchNorm(name="bn1")(x, train))
         block = rematerialised(HierarchicalBlock, self.rematerialise)
         x = block(self.width // 2, self.dtype, name="conv2")(x, train)
@@ -96,7 +132,9 @@ class HourglassTrunk(nn.Module):
 
 
 class HourglassTop(nn.Module):
-    """The layers between the hourglass and the heatmaps: a block, a 1x1 convolution with bias, BatchNorm, ReLU."""
+    """The layers between the hourglass and the heatmaps: a block, a 1x1 convolution with bias,
+    BatchNorm, ReLU.
+    """
 
     dtype: jnp.dtype = jnp.float32
 
@@ -104,23 +142,37 @@ class HourglassTop(nn.Module):
     def __call__(self, features: tuple[jax.Array, ...], train: bool) -> jax.Array:
         width = features[-1].shape[-1]
         x = HierarchicalBlock(width, self.dtype, name="top_m_0")(features[-1], train)
-        x = Convolution(width, kernel_size=1, use_bias=True, kernel_init=uniform_fan_in, dtype=self.dtype,
-                        name="conv_last0")(x)
+        x = Convolution(
+            width,
+            kernel_size=1,
+            use_bias=True,
+            kernel_init=uniform_fan_in,
+            dtype=self.dtype,
+            name="conv_last0",
+        )(x)
         return nn.relu(BatchNorm(name="bn_end0")(x, train))
 
 
-def hourglass(keypoints: int, *, width: int = 256, depth: int = 4, dtype: jnp.dtype = jnp.float32,
-              rematerialise: bool = False) -> KeypointNetwork:
+def hourglass(
+    keypoints: int,
+    *,
+    width: int = 256,
+    depth: int = 4,
+    dtype: jnp.dtype = jnp.float32,
+    rematerialise: bool = False,
+) -> KeypointNetwork:
     """Builds one hourglass: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
 
-    H and W are multiples of 4 * 2 ** depth. The head starts at PyTorch's default, with which the points of a sharp
-    soft-argmax differ; with a much smaller start, all of them lie in the middle. Published: width 256 and depth 4,
-    6,234,762 parameters for 10 keypoints; a laptop trains width 64 and depth 3. `width` is a multiple of 16.
+    H and W are multiples of 4 * 2 ** depth. The head starts at PyTorch's default, with which the
+    points of a sharp soft-argmax differ; with a much smaller start, all of them lie in the middle.
+    Published: width 256 and depth 4, 6,234,762 parameters for 10 keypoints; a laptop trains width
+    64 and depth 3. `width` is a multiple of 16.
     """
     return KeypointNetwork(
         backbone=HourglassTrunk(width, depth, dtype, rematerialise),
         upsampling=HourglassTop(dtype),
-        head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
+        head=HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype),
+    )
 
 
 @dataclass(frozen=True)
@@ -132,27 +184,38 @@ class HourglassNetwork:
     width: int = 256  # channels
     depth: int = 4  # halvings
     dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
-    rematerialise: bool = False  # computes activations again in the backward pass: slower, with less memory
+    #: computes activations again in the backward pass: slower, with less memory
+    rematerialise: bool = False
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
         check_options(self, "width", "depth")
         if self.width % 16:
-            raise InputError("width", f"{self.width}; the width of an hourglass is a multiple of 16")
+            raise InputError(
+                "width", f"{self.width}; the width of an hourglass is a multiple of 16"
+            )
 
     def check(self, image_size: int, heatmap_size: int) -> None:
         """Raises InputError for sides, in pixels, that the network cannot have."""
-        check_sizes(self.name, image_size, heatmap_size, strides=(STRIDE,), multiple=STRIDE * 2 ** self.depth)
+        check_sizes(
+            self.name, image_size, heatmap_size, strides=(STRIDE,), multiple=STRIDE * 2**self.depth
+        )
 
     def build(self, keypoints: int, *, stride: int = STRIDE) -> KeypointNetwork:
         """Builds the network. stride: of the heatmaps, always 4."""
         check_stride(self.name, stride)
-        return hourglass(keypoints, width=self.width, depth=self.depth, dtype=jnp.dtype(self.dtype),
-                         rematerialise=self.rematerialise)
+        return hourglass(
+            keypoints,
+            width=self.width,
+            depth=self.depth,
+            dtype=jnp.dtype(self.dtype),
+            rematerialise=self.rematerialise,
+        )
 
 
 def average_pool_pairs(x: jax.Array) -> jax.Array:
-    """Averages 2x2 windows: (B, H, W, C) -> (B, H / 2, W / 2, C) in the same dtype, H and W even."""
+    """Averages 2x2 windows: (B, H, W, C) -> (B, H / 2, W / 2, C) in the same dtype, H and W
+    even."""
     batch, height, width, channels = x.shape
     windows = x.reshape(batch, height // 2, 2, width // 2, 2, channels)
     return windows.astype(jnp.float32).mean((2, 4)).astype(x.dtype)

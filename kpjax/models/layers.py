@@ -1,8 +1,11 @@
-"""Layers of all networks: normalisation in float32, and convolutions in the forms that every backend runs well.
+"""Layers of all networks: normalisation in float32, and convolutions in the forms that every
+backend runs well.
 
-Flax's own normalisation raises for bfloat16 under strict dtype promotion. Batch statistics follow PyTorch's rule, with
-which published keypoint networks were trained. Parameters of convolutions have Flax's layout (kh, kw, in, out).
+Flax's own normalisation raises for bfloat16 under strict dtype promotion. Batch statistics follow
+PyTorch's rule, with which published keypoint networks were trained. Parameters of convolutions have
+Flax's layout (kh, kw, in, out).
 """
+
 import functools
 import math
 import operator
@@ -23,16 +26,19 @@ EPSILON = 1e-5
 class BatchNorm(nn.Module):
     """Batch normalisation over all axes but the last (Ioffe and Szegedy 2015).
 
-    A batch is normalised by its own biased variance; the running variance moves towards the unbiased one, as in
-    PyTorch. Parameters `scale`, `bias` and statistics `mean`, `var`, all (C,) float32. The result has the dtype of the
-    input. Under `jax.jit` with a batch that is sharded over devices the statistics are those of the global batch.
+    A batch is normalised by its own biased variance; the running variance moves towards the
+    unbiased one, as in PyTorch. Parameters `scale`, `bias` and statistics `mean`, `var`, all (C,)
+    float32. The result has the dtype of the input. Under `jax.jit` with a batch that is sharded
+    over devices the statistics are those of the global batch.
     """
 
     scale_init: nn.initializers.Initializer = nn.initializers.ones
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        """Normalises x (..., C) by the batch if `train`, moving the statistics; otherwise by the statistics."""
+        """Normalises x (..., C) by the batch if `train`, moving the statistics; otherwise by the
+        statistics.
+        """
         width = x.shape[-1]
         mean = self.variable("batch_stats", "mean", jnp.zeros, (width,), jnp.float32)
         var = self.variable("batch_stats", "var", jnp.ones, (width,), jnp.float32)
@@ -56,10 +62,11 @@ class BatchNorm(nn.Module):
 
 
 class GroupNorm(nn.Module):
-    """Group normalisation (Wu and He 2018): per image, over space and the channels of a group, without statistics.
+    """Group normalisation (Wu and He 2018): per image, over space and the channels of a group,
+    without statistics.
 
-    Parameters `scale`, `bias`, (C,) float32. The result has the dtype of the input. C must be a multiple of `groups`.
-    `train` changes nothing; it lets the layer replace BatchNorm.
+    Parameters `scale`, `bias`, (C,) float32. The result has the dtype of the input. C must be a
+    multiple of `groups`. `train` changes nothing; it lets the layer replace BatchNorm.
     """
 
     groups: int = 8
@@ -84,20 +91,25 @@ def _affine(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
 
 # Convolution
 
-# Weights with the variance that keeps a ReLU network's activations steady (He et al. 2015), by fan-out as torchvision.
+# Weights with the variance that keeps a ReLU network's activations steady (He et al. 2015), by
+# fan-out as torchvision.
 he_normal_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-# PyTorch's default: U(-b, b) with b = 1 / sqrt(fan_in); its transposed layers use the fan-out instead.
+# PyTorch's default: U(-b, b) with b = 1 / sqrt(fan_in); its transposed layers use the fan-out
+# instead.
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 uniform_fan_out = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
-LARGE, NARROW = 7, 16  # a kernel of this size works on blocks of pixels up to this number of channels
+# a kernel of this size works on blocks of pixels up to this number of channels
+LARGE, NARROW = 7, 16
 
 
 class Convolution(nn.Module):
-    """A square two-dimensional convolution with PyTorch's padding: the same number of zeros on every side.
+    """A square two-dimensional convolution with PyTorch's padding: the same number of zeros on
+    every side.
 
-    Parameters `kernel` (k, k, in, out) and, if `use_bias`, `bias` (out,), float32. Input (B, H, W, in), result (B, H',
-    W', out) in `dtype`. `padding` defaults to k // 2, so that stride 1 keeps the size and stride 2 halves it.
+    Parameters `kernel` (k, k, in, out) and, if `use_bias`, `bias` (out,), float32. Input (B, H, W,
+    in), result (B, H', W', out) in `dtype`. `padding` defaults to k // 2, so that stride 1 keeps
+    the size and stride 2 halves it.
     """
 
     width: int
@@ -113,10 +125,14 @@ class Convolution(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         k, stride = self.kernel_size, self.stride
         padding = k // 2 if self.padding is None else self.padding
-        kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1], self.width), jnp.float32)
+        kernel = self.param(
+            "kernel", self.kernel_init, (k, k, x.shape[-1], self.width), jnp.float32
+        )
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
         on_cpu = _fastest_on_cpu(kernel, x.shape[1:3], stride, padding)
-        form, plain = (functools.partial(one, stride=stride, padding=padding) for one in (on_cpu, convolve))
+        form, plain = (
+            functools.partial(one, stride=stride, padding=padding) for one in (on_cpu, convolve)
+        )
         y = by_platform(x, kernel, cpu=None if on_cpu is convolve else form, default=plain)
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.width,), jnp.float32)
@@ -125,10 +141,12 @@ class Convolution(nn.Module):
 
 
 class TransposedConvolution(nn.Module):
-    """A transposed convolution that doubles the resolution exactly: (B, H, W, in) -> (B, 2H, 2W, out), no bias.
+    """A transposed convolution that doubles the resolution exactly: (B, H, W, in) -> (B, 2H, 2W,
+    out), no bias.
 
-    kernel_size is 4, 3 or 2: PyTorch's (padding, output padding) (1, 0), (1, 1) and (0, 0). The parameter `kernel` (k,
-        k, in, out) float32 is that of `flax.linen.ConvTranspose`; PyTorch's is mirrored in both axes.
+    kernel_size is 4, 3 or 2: PyTorch's (padding, output padding) (1, 0), (1, 1) and (0, 0). The
+        parameter `kernel` (k, k, in, out) float32 is that of `flax.linen.ConvTranspose`; PyTorch's
+        is mirrored in both axes.
     """
 
     width: int
@@ -139,30 +157,45 @@ class TransposedConvolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         k = self.kernel_size
-        kernel = self.param("kernel", self.kernel_init, (k, k, x.shape[-1], self.width), jnp.float32)
+        kernel = self.param(
+            "kernel", self.kernel_init, (k, k, x.shape[-1], self.width), jnp.float32
+        )
         return transposed_convolution(x.astype(self.dtype), kernel.astype(self.dtype))
 
 
 def rematerialised(layer: type[nn.Module], again: bool) -> Any:
-    """Returns a layer `(x, train)` that keeps its input only and is computed again in the backward pass, if `again`."""
+    """Returns a layer `(x, train)` that keeps its input only and is computed again in the backward
+    pass, if `again`.
+    """
     return nn.remat(layer, static_argnums=(2,)) if again else layer
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """Computes the cross-correlation of images (B, H, W, in) with a kernel (k, k, in, out), zeros on every side."""
+    """Computes the cross-correlation of images (B, H, W, in) with a kernel (k, k, in, out), zeros
+    on every side.
+    """
     return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), [(padding, padding)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        x,
+        kernel,
+        (stride, stride),
+        [(padding, padding)] * 2,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
-def _fastest_on_cpu(kernel: jax.Array, size: tuple[int, int], stride: int, padding: int) -> Callable[..., jax.Array]:
-    """Returns the form of a convolution that is the fastest on CPUs; `convolve` is on accelerators."""
+def _fastest_on_cpu(
+    kernel: jax.Array, size: tuple[int, int], stride: int, padding: int
+) -> Callable[..., jax.Array]:
+    """Returns the form of a convolution that is the fastest on CPUs; `convolve` is on
+    accelerators."""
     k = kernel.shape[0]
-    # A dot is about three times as fast as the equal 1x1 convolution. A convolution of a map that is smaller than the
-    # kernel is about a hundred times as slow as the dot of its patches, and the gradient of one to such a map eighteen
-    # times.
+    # A dot is about three times as fast as the equal 1x1 convolution. A convolution of a map that
+    # is smaller than the kernel is about a hundred times as slow as the dot of its patches, and the
+    # gradient of one to such a map eighteen times.
     if k == 1 or min(size) // stride < k:
         return convolve_by_dot
-    # The gradient of many pixels of few channels under a large kernel takes 2.5 to 5 times as long as that of blocks.
+    # The gradient of many pixels of few channels under a large kernel takes 2.5 to 5 times as long
+    # as that of blocks.
     if k >= LARGE and max(kernel.shape[2:]) <= NARROW and _fits_blocks(k, size, stride, padding):
         return convolve_in_blocks
     return convolve
@@ -179,26 +212,37 @@ def convolve_by_dot(x: jax.Array, kernel: jax.Array, stride: int, padding: int) 
     x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
     height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
     patches = [
-        x[:, row:row + (height - 1) * stride + 1:stride, column:column + (width - 1) * stride + 1:stride]
-        for row in range(k) for column in range(k)]
+        x[
+            :,
+            row : row + (height - 1) * stride + 1 : stride,
+            column : column + (width - 1) * stride + 1 : stride,
+        ]
+        for row in range(k)
+        for column in range(k)
+    ]
     joined = jnp.concatenate(patches, axis=-1) if k > 1 else patches[0]
-    # As matrices: of arrays with more axes XLA computes the kernel's gradient up to six times as slowly on CPUs.
+    # As matrices: of arrays with more axes XLA computes the kernel's gradient up to six times as
+    # slowly on CPUs.
     y = joined.reshape(-1, k * k * channels_in) @ kernel.reshape(k * k * channels_in, channels_out)
     return y.reshape(*joined.shape[:-1], channels_out)
 
 
 def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
-    """Computes `convolve` on blocks of 2 x 2 pixels, with stride 1, padding k // 2, odd k and even sides.
+    """Computes `convolve` on blocks of 2 x 2 pixels, with stride 1, padding k // 2, odd k and even
+    sides.
 
-    Space-to-depth, a convolution with a kernel about half as large from 4 * in to 4 * out channels, depth-to-space. The
-    sums are the same; the smaller kernel has zeros at its edges.
+    Space-to-depth, a convolution with a kernel about half as large from 4 * in to 4 * out channels,
+    depth-to-space. The sums are the same; the smaller kernel has zeros at its edges.
     """
     k, _, channels_in, channels_out = kernel.shape
     reach = padding
     near = (reach + 1) // 2  # blocks that a block's pixels see on each side
-    # A block's pixel `out` reads pixel `into` of the block that is `blocks` further through one tap.
-    blocks, into, out = np.ogrid[-near:near + 1, :2, :2]
-    chosen = jnp.asarray(2 * blocks + into - out + reach == np.arange(k).reshape(k, 1, 1, 1), kernel.dtype)
+    # A block's pixel `out` reads pixel `into` of the block that is `blocks` further through one
+    # tap.
+    blocks, into, out = np.ogrid[-near : near + 1, :2, :2]
+    chosen = jnp.asarray(
+        2 * blocks + into - out + reach == np.arange(k).reshape(k, 1, 1, 1), kernel.dtype
+    )
     small = jnp.einsum("uyip,vxjq,uvcd->yxijcpqd", chosen, chosen, kernel, precision="highest")
     small = small.reshape(2 * near + 1, 2 * near + 1, 4 * channels_in, 4 * channels_out)
     batch, height, width, _ = x.shape
@@ -209,7 +253,8 @@ def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: in
 
 
 def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Computes a transposed convolution of stride 2, (B, H, W, in) -> (B, 2H, 2W, out), for kernels (k, k, in, out).
+    """Computes a transposed convolution of stride 2, (B, H, W, in) -> (B, 2H, 2W, out), for kernels
+    (k, k, in, out).
 
     k is 4, 3 or 2.
     """
@@ -218,45 +263,61 @@ def transposed_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def transposed_by_dilation(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Computes `transposed_convolution` as accelerators do best: images with zeros between pixels are convolved.
+    """Computes `transposed_convolution` as accelerators do best: images with zeros between pixels
+    are convolved.
 
-    The kernel's gradient is that of the strided convolution whose transpose this is. In its own form XLA mirrors what
-    it pulls, the largest maps of a network, in memory.
+    The kernel's gradient is that of the strided convolution whose transpose this is. In its own
+    form XLA mirrors what it pulls, the largest maps of a network, in memory.
     """
     return _dilated(x, kernel)
 
 
 def _dilated(x: jax.Array, kernel: jax.Array) -> jax.Array:
     k = kernel.shape[0]
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), [(k // 2, (k + 1) // 2)] * 2, lhs_dilation=(2, 2),
-                                        dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    return jax.lax.conv_general_dilated(
+        x,
+        kernel,
+        (1, 1),
+        [(k // 2, (k + 1) // 2)] * 2,
+        lhs_dilation=(2, 2),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
 
 
-def _dilated_gradients(inputs: tuple[jax.Array, jax.Array], pull: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _dilated_gradients(
+    inputs: tuple[jax.Array, jax.Array], pull: jax.Array
+) -> tuple[jax.Array, jax.Array]:
     """Returns the gradients of `transposed_by_dilation` with respect to images and kernel."""
     x, kernel = inputs
     k, _, channels_in, channels_out = kernel.shape
     (of_images,) = jax.linear_transpose(lambda x: _dilated(x, kernel), x)(pull)
 
     def strided(mirrored: jax.Array) -> jax.Array:
-        return jax.lax.conv_general_dilated(pull, mirrored, (2, 2), [(k - 1 - k // 2, k // 2 - 1)] * 2,
-                                            dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.lax.conv_general_dilated(
+            pull,
+            mirrored,
+            (2, 2),
+            [(k - 1 - k // 2, k // 2 - 1)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
 
     mirrored = jax.ShapeDtypeStruct((k, k, channels_out, channels_in), kernel.dtype)
     (of_mirrored,) = jax.linear_transpose(strided, mirrored)(x)
     return of_images, of_mirrored[::-1, ::-1].swapaxes(2, 3)
 
 
-transposed_by_dilation.defvjp(lambda x, kernel: (_dilated(x, kernel), (x, kernel)), _dilated_gradients)
+transposed_by_dilation.defvjp(
+    lambda x, kernel: (_dilated(x, kernel), (x, kernel)), _dilated_gradients
+)
 
 
 def transposed_in_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Computes `transposed_convolution` without multiplying zeros.
 
-    An output pixel of one parity reads only the taps of one parity. So the kernel is cut into 2 x 2 phases, one
-    ordinary convolution computes the four phases as channels, and depth-to-space interleaves them. The sums are the
-    same. On CPUs XLA needs ten times as long for the gradient of the built-in form, and likewise for a convolution with
-    an even kernel: hence the dot.
+    An output pixel of one parity reads only the taps of one parity. So the kernel is cut into 2 x 2
+    phases, one ordinary convolution computes the four phases as channels, and depth-to-space
+    interleaves them. The sums are the same. On CPUs XLA needs ten times as long for the gradient of
+    the built-in form, and likewise for a convolution with an even kernel: hence the dot.
     """
     k = kernel.shape[0]
     if k == 3:  # the kernel of size 4 whose first tap is zero
@@ -270,10 +331,11 @@ def transposed_in_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
     batch, height, width, _ = x.shape
     y = convolve_by_dot(x, phases, stride=1, padding=taps - 1)
     y = y.reshape(*y.shape[:3], 2, 2, channels_out)
-    # With two taps, output pixel 2i reads inputs i - 1 and i, and 2i + 1 reads i and i + 1: a window further.
+    # With two taps, output pixel 2i reads inputs i - 1 and i, and 2i + 1 reads i and i + 1: a
+    # window further.
     shift = taps - 1
-    y = jnp.stack([y[:, :height, :, 0], y[:, shift:height + shift, :, 1]], axis=2)
-    y = jnp.stack([y[:, :, :, :width, 0], y[:, :, :, shift:width + shift, 1]], axis=4)
+    y = jnp.stack([y[:, :height, :, 0], y[:, shift : height + shift, :, 1]], axis=2)
+    y = jnp.stack([y[:, :, :, :width, 0], y[:, :, :, shift : width + shift, 1]], axis=4)
     return y.reshape(batch, 2 * height, 2 * width, channels_out)
 
 
@@ -281,7 +343,8 @@ Padding = Literal["torch", "tensorflow"]
 
 
 class DepthwiseConvolution(nn.Module):
-    """A square convolution of each channel by itself, without bias: (B, H, W, C) -> (B, H', W', C) in `dtype`.
+    """A square convolution of each channel by itself, without bias: (B, H, W, C) -> (B, H', W', C)
+    in `dtype`.
 
     Parameter `kernel` (k, k, 1, C) float32, k odd. `padding` is that of `spatial_padding`.
     """
@@ -297,29 +360,41 @@ class DepthwiseConvolution(nn.Module):
         k = self.kernel_size
         kernel = self.param("kernel", self.kernel_init, (k, k, 1, x.shape[-1]), jnp.float32)
         x = jnp.pad(x.astype(self.dtype), spatial_padding(x.shape, k, self.stride, self.padding))
-        return by_platform(x, kernel.astype(self.dtype),
-                           cpu=lambda x, kernel: depthwise_by_shifts(x, kernel, self.stride),  # takes no names
-                           default=functools.partial(depthwise_by_groups, stride=self.stride))
+        return by_platform(
+            x,
+            kernel.astype(self.dtype),
+            # takes no names
+            cpu=lambda x, kernel: depthwise_by_shifts(x, kernel, self.stride),
+            default=functools.partial(depthwise_by_groups, stride=self.stride),
+        )
 
 
-def spatial_padding(shape: Sequence[int], kernel_size: int, stride: int, padding: Padding) -> list[tuple[int, int]]:
-    """Returns the zeros before and after each axis of images of a shape (B, H, W, C), for a convolution with odd k.
+def spatial_padding(
+    shape: Sequence[int], kernel_size: int, stride: int, padding: Padding
+) -> list[tuple[int, int]]:
+    """Returns the zeros before and after each axis of images of a shape (B, H, W, C), for a
+    convolution with odd k.
 
-    "torch" has k // 2 on every side; "tensorflow" is SAME: of an even side under stride 2, all of its one or more zeros
-    that are left over stand after the image. The results are of equal size and differ by a shift of half a stride.
+    "torch" has k // 2 on every side; "tensorflow" is SAME: of an even side under stride 2, all of
+    its one or more zeros that are left over stand after the image. The results are of equal size
+    and differ by a shift of half a stride.
     """
     if padding == "torch":
         return [(0, 0), *[(kernel_size // 2,) * 2] * 2, (0, 0)]
-    totals = [max((math.ceil(side / stride) - 1) * stride + kernel_size - side, 0) for side in shape[1:3]]
+    totals = [
+        max((math.ceil(side / stride) - 1) * stride + kernel_size - side, 0) for side in shape[1:3]
+    ]
     return [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
 def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Computes a depthwise convolution of padded images (B, H, W, C) as a sum of shifted images, one for each tap.
+    """Computes a depthwise convolution of padded images (B, H, W, C) as a sum of shifted images,
+    one for each tap.
 
-    XLA fuses the sum into one loop. On CPUs its grouped convolution is many times slower, and so is its gradient. The
-    gradient of the kernel is summed row by row: sums over whole images, one a tap, take up to three times as long.
+    XLA fuses the sum into one loop. On CPUs its grouped convolution is many times slower, and so is
+    its gradient. The gradient of the kernel is summed row by row: sums over whole images, one a
+    tap, take up to three times as long.
     """
     return _shifted_sum(x, kernel, stride)
 
@@ -327,10 +402,19 @@ def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Arr
 def _shifted_sum(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
     k = kernel.shape[0]
     height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
-    return functools.reduce(operator.add, (
-        x[:, row:row + (height - 1) * stride + 1:stride, column:column + (width - 1) * stride + 1:stride]
-        * kernel[row, column].reshape(1, 1, 1, -1)
-        for row in range(k) for column in range(k)))
+    return functools.reduce(
+        operator.add,
+        (
+            x[
+                :,
+                row : row + (height - 1) * stride + 1 : stride,
+                column : column + (width - 1) * stride + 1 : stride,
+            ]
+            * kernel[row, column].reshape(1, 1, 1, -1)
+            for row in range(k)
+            for column in range(k)
+        ),
+    )
 
 
 def _depthwise_gradients(stride: int, inputs: tuple[jax.Array, jax.Array], pull: jax.Array):
@@ -342,8 +426,11 @@ def _depthwise_gradients(stride: int, inputs: tuple[jax.Array, jax.Array], pull:
     def add_row(total: jax.Array, row: jax.Array) -> tuple[jax.Array, None]:
         pulled = jax.lax.dynamic_index_in_dim(pull, row, 1, keepdims=False).astype(jnp.float32)
         seen = jax.lax.dynamic_slice_in_dim(x, row * stride, k, 1).astype(jnp.float32)
-        taps = [(seen[:, tap, column:column + (width - 1) * stride + 1:stride] * pulled).sum(1)
-                for tap in range(k) for column in range(k)]
+        taps = [
+            (seen[:, tap, column : column + (width - 1) * stride + 1 : stride] * pulled).sum(1)
+            for tap in range(k)
+            for column in range(k)
+        ]
         return total + jnp.stack(taps, axis=1), None
 
     # Sums stay apart by image until the end, so that devices with parts of a batch add up once.
@@ -352,15 +439,23 @@ def _depthwise_gradients(stride: int, inputs: tuple[jax.Array, jax.Array], pull:
     return of_images, total.sum(0).reshape(kernel.shape).astype(kernel.dtype)
 
 
-depthwise_by_shifts.defvjp(lambda x, kernel, stride: (_shifted_sum(x, kernel, stride), (x, kernel)),
-                           _depthwise_gradients)
+depthwise_by_shifts.defvjp(
+    lambda x, kernel, stride: (_shifted_sum(x, kernel, stride), (x, kernel)), _depthwise_gradients
+)
 
 
 def depthwise_by_groups(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    """Computes the same as `depthwise_by_shifts` by one grouped convolution, as accelerators do best."""
+    """Computes the same as `depthwise_by_shifts` by one grouped convolution, as accelerators do
+    best.
+    """
     return jax.lax.conv_general_dilated(
-        x, kernel, (stride, stride), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        feature_group_count=x.shape[-1])
+        x,
+        kernel,
+        (stride, stride),
+        "VALID",
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        feature_group_count=x.shape[-1],
+    )
 
 
 def upsample_nearest(x: jax.Array) -> jax.Array:
@@ -371,9 +466,11 @@ def upsample_nearest(x: jax.Array) -> jax.Array:
 
 
 def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
-    """Resizes bilinearly, with corner pixels in the corners: (B, H, W, C) -> (B, *size, C) in the same dtype.
+    """Resizes bilinearly, with corner pixels in the corners: (B, H, W, C) -> (B, *size, C) in the
+    same dtype.
 
-    It is PyTorch's `interpolate` with `align_corners=True`, as two constant matrices: a gather has a slow gradient.
+    It is PyTorch's `interpolate` with `align_corners=True`, as two constant matrices: a gather has
+    a slow gradient.
     """
     for axis, length in enumerate(size, start=1):
         if x.shape[axis] != length:

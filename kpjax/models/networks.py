@@ -1,7 +1,17 @@
 """All networks that find keypoints: a new one is its file and its name in this union."""
+
 from typing import get_args
 
-from kpjax.models import RSN, HourglassNetwork, HRNet, MobileNetV2, MoveNet, PoseResNet, SmallUNet, ViT
+from kpjax.models import (
+    RSN,
+    HourglassNetwork,
+    HRNet,
+    MobileNetV2,
+    MoveNet,
+    PoseResNet,
+    SmallUNet,
+    ViT,
+)
 
 Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | ViT | HourglassNetwork
 NETWORKS: dict[str, type] = {network.name: network for network in get_args(Network)}

@@ -1,4 +1,7 @@
-"""Parts of configs that systems share, and a flat view of nested ones: a flag is a field's name, wherever it stands."""
+"""Parts of configs that systems share, and a flat view of nested ones: a flag is a field's name,
+wherever it stands.
+"""
+
 import functools
 import inspect
 import math
@@ -17,7 +20,15 @@ from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment, Loaded, Reach
 from kpjax.errors import meant
 from kpjax.files import strict
-from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Stretch, Transform, enlarged
+from kpjax.images.transforms import (
+    AroundBox,
+    Letterbox,
+    PersonCrop,
+    ScaledByBox,
+    Stretch,
+    Transform,
+    enlarged,
+)
 from kpjax.input.source import Source, in_memory
 from kpjax.methods.forward import NORMALISATIONS, Normalise
 from kpjax.models import KeypointNetwork, person
@@ -29,16 +40,24 @@ from kpjax.platforms import run_once
 
 def network_of(config: Any, keypoints: int) -> KeypointNetwork:
     """Builds the network of a config for heatmaps of its size."""
-    network = config.network.build(keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size)
+    network = config.network.build(
+        keypoints, stride=config.data.image_size // config.heatmaps.heatmap_size
+    )
     return config.backbone.applied_to(network)
 
 
-def optimizer_of(config: Any, optimizer: optax.GradientTransformation) -> optax.GradientTransformation:
-    """Returns an optimizer with the backbone's share of every step, and none for layers that the config freezes."""
+def optimizer_of(
+    config: Any, optimizer: optax.GradientTransformation
+) -> optax.GradientTransformation:
+    """Returns an optimizer with the backbone's share of every step, and none for layers that the
+    config freezes.
+    """
     if config.backbone.relative_steps:
         optimizer = optax.chain(optimizer, optax.scale_by_param_block_rms())
     rate, frozen = config.backbone.backbone_rate, getattr(config.network, "frozen_layers", ())
-    return optax.chain(optimizer, scale_backbone(rate, frozen)) if frozen or rate != 1 else optimizer
+    return (
+        optax.chain(optimizer, scale_backbone(rate, frozen)) if frozen or rate != 1 else optimizer
+    )
 
 
 # Nested and flat
@@ -61,16 +80,25 @@ def flat(config: Any) -> dict[str, Any]:
 def changed(config: Any, **values: Any) -> Any:
     """Returns a nested config with some fields replaced, named as on the command line.
 
-    A part itself (`network=PoseResNet(101)`) is replaced whole, before its fields. Raises TypeError for a name that no
-    part has.
+    A part itself (`network=PoseResNet(101)`) is replaced whole, before its fields. Raises TypeError
+    for a name that no part has.
     """
     # A leaf may have the name of the part that it lies in, as `optimizer` has.
     own = {field.name: is_dataclass(getattr(config, field.name)) for field in fields(config)}
-    replaced = {name: value for name, value in values.items() if name in own and is_dataclass(value) >= own[name]}
-    rest, known = {name: value for name, value in values.items() if name not in replaced}, set(replaced)
+    replaced = {
+        name: value
+        for name, value in values.items()
+        if name in own and is_dataclass(value) >= own[name]
+    }
+    rest, known = (
+        {name: value for name, value in values.items() if name not in replaced},
+        set(replaced),
+    )
     for field in fields(config):
         part = replaced.get(field.name, getattr(config, field.name))
-        if is_dataclass(part) and (inside := {name: value for name, value in rest.items() if name in flat(part)}):
+        if is_dataclass(part) and (
+            inside := {name: value for name, value in rest.items() if name in flat(part)}
+        ):
             replaced[field.name] = changed(part, **inside)
             known |= set(inside)
     if unknown := sorted(set(values) - known):
@@ -79,18 +107,27 @@ def changed(config: Any, **values: Any) -> Any:
 
 
 def with_network(config: Any, name: str) -> Any:
-    """Returns a config with another network, which keeps those fields of the head and the dtype that it has.
+    """Returns a config with another network, which keeps those fields of the head and the dtype
+    that it has.
 
     Raises InputError for a name that is not in `NETWORKS`.
     """
     if name not in NETWORKS:
-        raise InputError("network", f"{name!r} is unknown; there are {', '.join(NETWORKS)}{meant(name, NETWORKS)}")
+        raise InputError(
+            "network",
+            f"{name!r} is unknown; there are {', '.join(NETWORKS)}{meant(name, NETWORKS)}",
+        )
     if config.network.name == name:
         return config
     # Widths and depths mean something else in another architecture.
-    kept = {"head_layers", "head_width", "dtype"} & set(vars(config.network)) & {
-        field.name for field in fields(NETWORKS[name])}
-    return replace(config, network=NETWORKS[name](**{field: getattr(config.network, field) for field in kept}))
+    kept = (
+        {"head_layers", "head_width", "dtype"}
+        & set(vars(config.network))
+        & {field.name for field in fields(NETWORKS[name])}
+    )
+    return replace(
+        config, network=NETWORKS[name](**{field: getattr(config.network, field) for field in kept})
+    )
 
 
 def settings_text(settings: Mapping[str, Any]) -> str:
@@ -123,7 +160,9 @@ Count = Annotated[int, Rule(lambda value: value >= 1, "must be at least 1")]
 CountOrZero = Annotated[int, NOT_NEGATIVE]
 NotNegative = Annotated[float, NOT_NEGATIVE]
 Positive = Annotated[float, Rule(lambda value: 0 < value < math.inf, "must be finite and above 0")]
-Share = Annotated[float, Rule(lambda value: 0 < value <= 1, "must be a share above 0 and at most 1")]
+Share = Annotated[
+    float, Rule(lambda value: 0 < value <= 1, "must be a share above 0 and at most 1")
+]
 
 
 @dataclass(frozen=True)
@@ -132,7 +171,9 @@ class Checked:
 
     def __post_init__(self):
         # A subclass that gives a field another type or default keeps the rule.
-        types = [item for part in type(self).__mro__ for item in inspect.get_annotations(part).items()]
+        types = [
+            item for part in type(self).__mro__ for item in inspect.get_annotations(part).items()
+        ]
         for name, field_type in types:
             for rule in getattr(field_type, "__metadata__", ()):
                 if isinstance(rule, Rule) and not rule.accepts(value := getattr(self, name)):
@@ -140,12 +181,14 @@ class Checked:
                     raise InputError(name, f"{shown}; {rule.asks}")
 
 
-# Labelled image sets by name, which who runs a system opens. A prepared set has three parts: images that train, others
-# on which settings are chosen, and those that test. A run with a tuning seed is evaluated on the second part and never
-# reads the third. Rendered images are other ones for every seed.
+# Labelled image sets by name, which who runs a system opens. A prepared set has three parts: images
+# that train, others on which settings are chosen, and those that test. A run with a tuning seed is
+# evaluated on the second part and never reads the third. Rendered images are other ones for every
+# seed.
 
 KEPT_IN_MEMORY = 2**30
-TUNING_SEEDS = range(100, 2**31)  # seeds on which settings are chosen, which never enter a mean with others
+# seeds on which settings are chosen, which never enter a mean with others
+TUNING_SEEDS = range(100, 2**31)
 RENDERED = ("figures:", "bodies:")
 
 # Sets of crops that the official RegDA code turns and crops before it resizes them.
@@ -158,7 +201,8 @@ class Splits(NamedTuple):
     train: Source
     validation: Source
     test: Source
-    plain_train: Source | None = None  # training images as evaluation sees them, if they are loaded larger
+    #: training images as evaluation sees them, if they are loaded larger
+    plain_train: Source | None = None
     labelled: Source | None = None  # those of `train` with labels, if others have none
 
 
@@ -169,16 +213,20 @@ class ImageSet(Checked):
     train: str = ""  # "<dataset>/<split>" of `python -m data`, or "figures:<domain>"
     scale_is: str = ""  # what distances are compared with, in words
     test: str = ""  # "<dataset>/<split>"; "" for rendered people
-    # "<dataset>/<split>", on which tuning seeds are tested, too; "" holds out a share of the training images
+    # "<dataset>/<split>", on which tuning seeds are tested, too; "" holds out a share of the
+    # training images
     validation: str = ""
     validation_share: Share = 0.05  # of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
-    contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
-    transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"  # to a square image
+    #: groups of keypoints that sample a contour, whose distance is measured, too
+    contours: tuple[str, ...] = ()
+    #: to a square image
+    transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"
     crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     crop_smallest: float = 0.0  # px of the original image, the least side of the crop
     image_size: Count = 256  # px
-    pck_over: Literal["box", "scale"] = "box"  # the longer side of the annotated box, or the dataset's own length
+    #: the longer side of the annotated box, or the dataset's own length
+    pck_over: Literal["box", "scale"] = "box"
     training_examples: Count = 2000  # of rendered people
     test_examples: Count = 500
     difficulty: float = 0.5  # of the domain figures:target
@@ -196,32 +244,42 @@ class ImageSet(Checked):
         return ScaledByBox(square) if self.pck_over == "box" else square
 
     def square_of_new(self) -> Transform:
-        """Returns the transform of a new image: letterboxed, or cropped by boxes if the set's are."""
+        """Returns the transform of a new image: letterboxed, or cropped by boxes if the set's
+        are."""
         by_box = self.transform == "around_box"
-        return AroundBox(self.image_size, self.crop_margin) if by_box else Letterbox(self.image_size)
+        return (
+            AroundBox(self.image_size, self.crop_margin) if by_box else Letterbox(self.image_size)
+        )
 
     def loaded(self, reach: Reach | None) -> Loaded | None:
-        """Returns how training images are loaded larger, for an augmentation that moves the original; None if not."""
+        """Returns how training images are loaded larger, for an augmentation that moves the
+        original; None if not.
+        """
         larger = self.larger(reach)
         return larger and larger[1]
 
     def larger(self, reach: Reach | None) -> tuple[Transform, Loaded] | None:
-        """Returns the transform of training images that are loaded larger, and how they are loaded."""
+        """Returns the transform of training images that are loaded larger, and how they are
+        loaded."""
         cropped = self.transform == "person_crop" and not self.rendered
         return loaded_larger(self.square(), self.image_size, reach if cropped else None)
 
 
 def decoded_once(source: Source) -> Source:
-    """Returns a source in memory if its images fit into KEPT_IN_MEMORY bytes, otherwise the source itself."""
+    """Returns a source in memory if its images fit into KEPT_IN_MEMORY bytes, otherwise the source
+    itself.
+    """
     return in_memory(source) if len(source) * source[0].image.nbytes <= KEPT_IN_MEMORY else source
 
 
-def loaded_larger(square: Transform, side: int, reach: Reach | None) -> tuple[Transform, Loaded] | None:
-    """Returns the transform to images that show what an augmentation of this reach moves into one of `side` px, and
-    how they are loaded; None without a reach.
+def loaded_larger(
+    square: Transform, side: int, reach: Reach | None
+) -> tuple[Transform, Loaded] | None:
+    """Returns the transform to images that show what an augmentation of this reach moves into one
+    of `side` px, and how they are loaded; None without a reach.
 
-    At 256 px the official HRNet augmentation takes 604 px, 1.1 MB an image. The strongest zoom then reads one loaded
-    pixel for each of its own; fewer would blur it, more would not show.
+    At 256 px the official HRNet augmentation takes 604 px, 1.1 MB an image. The strongest zoom then
+    reads one loaded pixel for each of its own; fewer would blur it, more would not show.
     """
     if reach is None:
         return None
@@ -230,7 +288,9 @@ def loaded_larger(square: Transform, side: int, reach: Reach | None) -> tuple[Tr
 
 
 def larger_domain(name: str, side: int, reach: Reach | None) -> tuple[Transform, Loaded] | None:
-    """Returns the transform of a domain's training images that are loaded larger, and how they are loaded."""
+    """Returns the transform of a domain's training images that are loaded larger, and how they are
+    loaded.
+    """
     return loaded_larger(Stretch(side), side, reach if name in MOVED_AT_FULL_SIZE else None)
 
 
@@ -244,16 +304,29 @@ class Heatmaps(Checked):
     heatmap_size: CountOrZero = 64  # px; 0: chosen from the data
     sigma: Positive = 2.0  # of a keypoint's Gaussian, heatmap px
     grid: Literal["index", "half_pixel"] = "index"  # how heatmaps lie in the image
-    targets: Literal["official", "sub_pixel"] = "official"  # Gaussians at whole cells and cut off, or at the keypoints
+    #: Gaussians at whole cells and cut off, or at the keypoints
+    targets: Literal["official", "sub_pixel"] = "official"
     decoder: heatmaps.DecoderName = "argmax"
 
     def codec(self, image_size: int, *, logits: bool = False) -> heatmaps.Codec:
         """Builds the codec. logits: whether the network's maps go through a softmax first."""
         official = self.targets == "official"
-        cut = {"rounded": True, "window": 3.0, "keep": "window"} if official else {"rounded": False, "window": None}
-        find = heatmaps.named_decoder(self.decoder, sigma=self.sigma, logits=logits, official=official)
-        return heatmaps.codec(image_size=image_size, heatmap_size=self.heatmap_size, sigma=self.sigma, grid=self.grid,
-                              decoder=find, **cut)
+        cut = (
+            {"rounded": True, "window": 3.0, "keep": "window"}
+            if official
+            else {"rounded": False, "window": None}
+        )
+        find = heatmaps.named_decoder(
+            self.decoder, sigma=self.sigma, logits=logits, official=official
+        )
+        return heatmaps.codec(
+            image_size=image_size,
+            heatmap_size=self.heatmap_size,
+            sigma=self.sigma,
+            grid=self.grid,
+            decoder=find,
+            **cut,
+        )
 
 
 # Augmentation
@@ -263,30 +336,46 @@ class Heatmaps(Checked):
 class Augmentation:
     """Random changes of every training image."""
 
-    augmentation: Literal["official", "strong", "xray", "none"] = "official"  # "official": HRNet's; not stated
+    #: "official": HRNet's; not stated
+    augmentation: Literal["official", "strong", "xray", "none"] = "official"
     flip: bool = True  # mirrored images, where the skeleton has a flip permutation
     rotation: float = 30.0  # degrees either way, of the augmentation "strong"
 
     @property
     def reach(self) -> Reach | None:
-        """How much larger images are loaded where the published code moves the original ones; None elsewhere."""
+        """How much larger images are loaded where the published code moves the original ones; None
+        elsewhere.
+        """
         return augment.scale_rotation_reach() if self.augmentation == "official" else None
 
-    def build(self, skeleton: Skeleton, *, flip: bool = True, loaded: Loaded | None = None) -> Augment:
+    def build(
+        self, skeleton: Skeleton, *, flip: bool = True, loaded: Loaded | None = None
+    ) -> Augment:
         """Builds the augmentation.
 
-        flip: False where mirrored images are no valid examples. loaded: of images loaded larger for the official one.
+        flip: False where mirrored images are no valid examples. loaded: of images loaded larger for
+            the official one.
         """
         mirrored = (augment.random_flip(skeleton),) if flip and self.flip and skeleton.flip else ()
         if self.augmentation == "official":
-            return augment.compose_augmentations(augment.random_scale_rotation(loaded=loaded), *mirrored)
-        if self.augmentation == "strong":
-            moved = augment.random_warp(augment.draw_affine(degrees=self.rotation, scale=(0.75, 1.4), shift=0.15))
             return augment.compose_augmentations(
-                moved, *mirrored, augment.colour_jitter(0.4), augment.random_blur((0.0, 1.0)),
-                augment.random_noise(0.05))
+                augment.random_scale_rotation(loaded=loaded), *mirrored
+            )
+        if self.augmentation == "strong":
+            moved = augment.random_warp(
+                augment.draw_affine(degrees=self.rotation, scale=(0.75, 1.4), shift=0.15)
+            )
+            return augment.compose_augmentations(
+                moved,
+                *mirrored,
+                augment.colour_jitter(0.4),
+                augment.random_blur((0.0, 1.0)),
+                augment.random_noise(0.05),
+            )
         if self.augmentation == "xray":
-            return augment.random_warp(augment.draw_affine(degrees=10.0, scale=(1.0, 1.0), shift=0.02))
+            return augment.random_warp(
+                augment.draw_affine(degrees=10.0, scale=(1.0, 1.0), shift=0.02)
+            )
         return augment.no_augmentation()
 
 
@@ -305,20 +394,25 @@ class Optimizer(Checked):
     def adam(self) -> optax.GradientTransformation:
         """Builds Adam on clipped gradients, with weight decay, without its learning rate."""
         return optax.chain(
-            *([optax.clip_by_global_norm(self.clip)] if self.clip else []), optax.scale_by_adam(),
-            *([optax.add_decayed_weights(self.weight_decay)] if self.weight_decay else []))
+            *([optax.clip_by_global_norm(self.clip)] if self.clip else []),
+            optax.scale_by_adam(),
+            *([optax.add_decayed_weights(self.weight_decay)] if self.weight_decay else []),
+        )
 
     def rate(self, steps: int) -> optax.Schedule:
         """Builds the learning rate of so many steps."""
-        return (optax.cosine_decay_schedule(self.learning_rate, steps) if self.schedule == "cosine" else
-                optax.constant_schedule(self.learning_rate))
+        return (
+            optax.cosine_decay_schedule(self.learning_rate, steps)
+            if self.schedule == "cosine"
+            else optax.constant_schedule(self.learning_rate)
+        )
 
 
 # Published weights that a backbone starts from
 
-# Adam's, of networks that start from published weights. On a tuning subset of the mouse, 10 labels, MobileNetV2 had a
-# PCK of 91.0 % at it. At the preset's rates, 3e-3 in the warm start and then 2e-3, which suit random weights, it had
-# 88.9, with 1, 0.3 or 0.1 of them for the backbone.
+# Adam's, of networks that start from published weights. On a tuning subset of the mouse, 10 labels,
+# MobileNetV2 had a PCK of 91.0 % at it. At the preset's rates, 3e-3 in the warm start and then
+# 2e-3, which suit random weights, it had 88.9, with 1, 0.3 or 0.1 of them for the backbone.
 FINE_RATE = 1e-3
 
 
@@ -326,13 +420,16 @@ FINE_RATE = 1e-3
 class Backbone(Checked):
     """The weights that the backbone starts from, and how it is trained."""
 
-    # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" for random weights.
+    # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" for random
+    # weights.
     weights: Annotated[str, tyro.conf.arg(aliases=("--imagenet",))] = ""
-    normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"  # of images, as the weights were trained
+    #: of images, as the weights were trained
+    normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"
     backbone_rate: Positive = 1.0  # of the learning rate, for the backbone
-    backbone_statistics: Literal["batch", "frozen"] = "batch"  # that its BatchNorm normalises training images by
-    # whether a step of an array, of all layers, is a share of its root mean square: Adam's is as large for all of them,
-    # and a norm that was folded into a kernel may have left that small
+    #: that its BatchNorm normalises training images by
+    backbone_statistics: Literal["batch", "frozen"] = "batch"
+    # whether a step of an array, of all layers, is a share of its root mean square: Adam's is as
+    # large for all of them, and a norm that was folded into a kernel may have left that small
     relative_steps: bool = False
 
     @property
@@ -342,15 +439,21 @@ class Backbone(Checked):
 
     def applied_to(self, network: KeypointNetwork) -> KeypointNetwork:
         """Returns the network with its backbone's statistics frozen, if so asked."""
-        return network.clone(frozen_statistics=True) if self.backbone_statistics == "frozen" else network
+        return (
+            network.clone(frozen_statistics=True)
+            if self.backbone_statistics == "frozen"
+            else network
+        )
 
-    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
-                  ) -> dict[str, Any]:
-        """Returns fresh variables with the backbone's weights, as the `start` of a method; {} for random weights.
+    def variables(
+        self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Returns fresh variables with the backbone's weights, as the `start` of a method; {} for
+        random weights.
 
-        image_size: px. seed: of all other variables. names: of the keypoints; a `MoveNet` with `sigmoid` has the
-        published heatmaps of those that it knows. Raises InputError for weights that cannot be found or do not belong
-        to the network.
+        image_size: px. seed: of all other variables. names: of the keypoints; a `MoveNet` with
+        `sigmoid` has the published heatmaps of those that it knows. Raises InputError for weights
+        that cannot be found or do not belong to the network.
         """
         if not self.weights:
             return {}
@@ -363,7 +466,8 @@ class Backbone(Checked):
         if isinstance(network.upsampling, MoveNetPyramid):
             known = person.channels(names) if getattr(network.head, "sigmoid", False) else ()
             imported = load_movenet_heatmaps(
-                fresh, self.weights, channels=known, frozen_statistics=network.frozen_statistics)
+                fresh, self.weights, channels=known, frozen_statistics=network.frozen_statistics
+            )
         else:
             imported = load_backbone(fresh, self.weights)
         print(f"{self.weights}: {describe(imported.report)}")
@@ -371,11 +475,12 @@ class Backbone(Checked):
 
 
 def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
-    """Returns the config as its weights want it, but for `typed` fields; one without weights as it is.
+    """Returns the config as its weights want it, but for `typed` fields; one without weights as it
+    is.
 
-    Known weights bring their normalisation and their network's options: depth, width, `vit_size`, `layer_scale`,
-    padding. A typed network, in place of the preset's own, is trained at Adam's learning rates of at most `FINE_RATE`:
-    those of the preset suit its network.
+    Known weights bring their normalisation and their network's options: depth, width, `vit_size`,
+    `layer_scale`, padding. A typed network, in place of the preset's own, is trained at Adam's
+    learning rates of at most `FINE_RATE`: those of the preset suit its network.
     Raises InputError for weights that cannot be found, or are of another network.
     """
     if not hasattr(config, "backbone") or not config.backbone.weights:
@@ -384,20 +489,30 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
 
     leaves = flat(config)
     if "network" in typed and leaves.get("optimizer") != "sgd":
-        config = changed(config, **{name: min(rate, FINE_RATE) for name, rate in leaves.items()
-                                    if name.endswith("learning_rate") and name not in typed})
+        config = changed(
+            config,
+            **{
+                name: min(rate, FINE_RATE)
+                for name, rate in leaves.items()
+                if name.endswith("learning_rate") and name not in typed
+            },
+        )
     if not (known := known_weights(config.backbone.weights)):
         return config
     if config.network.name not in (known.network, known.whole):
-        raise InputError("network", f"{config.network.name}, but {known.name} are weights of {known.network}; choose "
-                         f"{known.network}, or other weights")
+        raise InputError(
+            "network",
+            f"{config.network.name}, but {known.name} are weights of {known.network}; choose "
+            f"{known.network}, or other weights",
+        )
     options = known.options if config.network.name == known.network else {}
     wanted = {"normalisation": known.normalisation, **options}
     return changed(config, **{name: value for name, value in wanted.items() if name not in typed})
 
 
 def backbone_lines(config: Any) -> list[str]:
-    """Returns a line that says what the backbone of a config starts from; none for random weights."""
+    """Returns a line that says what the backbone of a config starts from; none for random
+    weights."""
     backbone = getattr(config, "backbone", Backbone())
     if not backbone.weights:
         return []
@@ -405,56 +520,79 @@ def backbone_lines(config: Any) -> list[str]:
 
     known = known_weights(backbone.weights)
     named = f"{known.name}, {known.licence}" if known else "not in the table of known weights"
-    options = "".join(f"{name} {getattr(config.network, name)}, " for name in (known.options if known else ())
-                      if hasattr(config.network, name))
-    return [f"backbone: {config.network.name} from {backbone.weights} ({named}); {options}"
-            f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}, "
-            f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"
-            + (f"; layers up to stride {stride} keep their weights" if (stride := getattr(
-                config.network, "frozen_stride", 0)) else "")]
+    options = "".join(
+        f"{name} {getattr(config.network, name)}, "
+        for name in (known.options if known else ())
+        if hasattr(config.network, name)
+    )
+    return [
+        f"backbone: {config.network.name} from {backbone.weights} ({named}); {options}"
+        f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}, "
+        f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"
+        + (
+            f"; layers up to stride {stride} keep their weights"
+            if (stride := getattr(config.network, "frozen_stride", 0))
+            else ""
+        )
+    ]
 
 
 def config_as_json(config: Any) -> dict[str, Any]:
     """Returns a nested config as JSON can hold it; a network has its `name` beside its fields."""
     named = {"name": config.name} if type(config) in NETWORKS.values() else {}
-    return named | {field.name: config_as_json(value) if is_dataclass(value) else strict(value)
-                    for field in fields(config) for value in [getattr(config, field.name)]}
+    return named | {
+        field.name: config_as_json(value) if is_dataclass(value) else strict(value)
+        for field in fields(config)
+        for value in [getattr(config, field.name)]
+    }
 
 
 def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns all parts and leaves of a config that a config.json stores, by name; outer ones win."""
+    """Returns all parts and leaves of a config that a config.json stores, by name; outer ones
+    win."""
     inner = [stored_fields(value) for value in stored.values() if isinstance(value, Mapping)]
     return functools.reduce(operator.or_, inner, {}) | stored
 
 
 def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
-    """Returns a config of the class of `template` with the fields that a config.json stores, lists as tuples.
+    """Returns a config of the class of `template` with the fields that a config.json stores, lists
+    as tuples.
 
-    The network is of the class that the stored fields name. Raises InputError for a field that is missing or unknown,
-    and for a value that its type or rule does not accept.
+    The network is of the class that the stored fields name. Raises InputError for a field that is
+    missing or unknown, and for a value that its type or rule does not accept.
     """
     values, hints = {}, get_type_hints(type(template), include_extras=True)
     if unknown := sorted(set(stored) - {field.name for field in fields(template)} - {"name"}):
-        raise InputError(f"config.json: {unknown[0]} is an option that this version does not have; use the version "
-                         "that made the run")
+        raise InputError(
+            f"config.json: {unknown[0]} is an option that this version does not have; use the version "
+            "that made the run"
+        )
     for field in fields(template):
         if field.name not in stored:
-            raise InputError(f"config.json: {field.name} is missing; the run was made by another version")
+            raise InputError(
+                f"config.json: {field.name} is missing; the run was made by another version"
+            )
         part, value = getattr(template, field.name), stored[field.name]
         if is_dataclass(part):
             if not isinstance(value, Mapping):
-                raise InputError(f"config.json: {field.name} must be an object, found {value!r:.60}")
+                raise InputError(
+                    f"config.json: {field.name} must be an object, found {value!r:.60}"
+                )
             if "name" in value and (name := value["name"]) != getattr(part, "name", None):
                 if not isinstance(name, str) or name not in NETWORKS:
-                    raise InputError(f"config.json: {field.name}: {name!r:.60} is not a network; there are "
-                                     f"{', '.join(NETWORKS)}")
+                    raise InputError(
+                        f"config.json: {field.name}: {name!r:.60} is not a network; there are "
+                        f"{', '.join(NETWORKS)}"
+                    )
                 part = NETWORKS[name]()
             values[field.name] = config_from_json(part, value)
             continue
         value = tuple(value) if isinstance(value, list) else value
         if not _is_of(value, hints[field.name]):
-            raise InputError(f"config.json: {field.name}: {value!r:.60} is not a value of this field; copy the file "
-                             "again")
+            raise InputError(
+                f"config.json: {field.name}: {value!r:.60} is not a value of this field; copy the file "
+                "again"
+            )
         values[field.name] = value
     try:
         return replace(template, **values)
@@ -463,15 +601,25 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
 
 
 def _is_of(value: Any, hint: Any) -> bool:
-    """Returns whether a stored value is of a leaf's type: a number, text, one of some words, or a tuple of these."""
+    """Returns whether a stored value is of a leaf's type: a number, text, one of some words, or a
+    tuple of these.
+    """
     origin, inside = get_origin(hint), get_args(hint)
     if origin is Annotated:
         return _is_of(value, inside[0])
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in inside)
     if origin:
-        inside = inside[:1] * len(value) if inside[-1] is Ellipsis and isinstance(value, tuple) else inside
-        return isinstance(value, tuple) and len(value) == len(inside) and all(map(_is_of, value, inside))
+        inside = (
+            inside[:1] * len(value)
+            if inside[-1] is Ellipsis and isinstance(value, tuple)
+            else inside
+        )
+        return (
+            isinstance(value, tuple)
+            and len(value) == len(inside)
+            and all(map(_is_of, value, inside))
+        )
     if type(value) is int and hint in (int, float):
-        return abs(value) < 2 ** 63
+        return abs(value) < 2**63
     return type(value) is hint and hint is not int and (hint is not float or math.isfinite(value))

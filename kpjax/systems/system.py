@@ -1,10 +1,12 @@
 """The skeleton of every experiment: what a system is, and the one way in which a variant is run.
 
-    finished? -> open the data -> begin the record -> train -> predict -> measure -> draw -> save -> record
+    finished? -> open the data -> begin the record -> train -> predict -> measure -> draw -> save ->
+    record
 
-A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep over seeds or a
-preempted run needs stands here, and no system knows of it.
+A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep
+over seeds or a preempted run needs stands here, and no system knows of it.
 """
+
 import functools
 import time
 import traceback
@@ -70,7 +72,8 @@ class Job(NamedTuple):
     data_dir: epath.Path
     options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
-    plan: Any = None  # a `kpjax.systems.plan.Plan`, which notes what would be fitted; nothing is kept then
+    #: a `kpjax.systems.plan.Plan`, which notes what would be fitted; nothing is kept then
+    plan: Any = None
 
     @property
     def preset_folder(self) -> epath.Path:
@@ -93,28 +96,55 @@ class Job(NamedTuple):
         return f"{self.variant}, seed {self.seed}"
 
     def identity(self, **more: Any) -> dict[str, Any]:
-        """Returns all that must stay the same for a run to be resumed. more: such as digests of the data."""
-        return {"format": FORMAT, "variant": self.variant, "seed": self.seed, "config": config_as_json(self.config),
-                **strict(more)}
+        """Returns all that must stay the same for a run to be resumed.
 
-    def stage(self, name: str, train: Callable[[epath.Path], Fitted], *, config: Mapping[str, Any],
-              parents: Mapping[str, str] | None = None, preset: str = "") -> Stage:
-        """Returns a stage that variants of a seed share, trained or resumed by `train(folder)` if it is not finished.
+        more: such as digests of the data.
+        """
+        return {
+            "format": FORMAT,
+            "variant": self.variant,
+            "seed": self.seed,
+            "config": config_as_json(self.config),
+            **strict(more),
+        }
 
-        config: all that its result depends on. parents: digests of the stages that it starts from. preset: whose
-        folder keeps it; this job's if empty.
+    def stage(
+        self,
+        name: str,
+        train: Callable[[epath.Path], Fitted],
+        *,
+        config: Mapping[str, Any],
+        parents: Mapping[str, str] | None = None,
+        preset: str = "",
+    ) -> Stage:
+        """Returns a stage that variants of a seed share, trained or resumed by `train(folder)` if
+        it is not finished.
+
+        config: all that its result depends on. parents: digests of the stages that it starts from.
+        preset: whose folder keeps it; this job's if empty.
         """
         if self.plan:
-            home = preset_folder(self.workdir, self.system.name, preset or self.preset) / "stages" / name
+            home = (
+                preset_folder(self.workdir, self.system.name, preset or self.preset)
+                / "stages"
+                / name
+            )
             return Stage(train(home).trained, "", 0, {}, 0.0, 0.0, 0)
-        return stage(preset_folder(self.workdir, self.system.name, preset or self.preset), name, self.seed, train,
-                     config=strict(config), parents=parents)
+        return stage(
+            preset_folder(self.workdir, self.system.name, preset or self.preset),
+            name,
+            self.seed,
+            train,
+            config=strict(config),
+            parents=parents,
+        )
 
 
 class Outcome(NamedTuple):
     """A trained variant."""
 
-    method: Method | None  # predicts; None of a variant without a network, which keeps neither model nor skeleton
+    #: predicts; None of a variant without a network, which keeps neither model nor skeleton
+    method: Method | None
     trained: Trained | None
     steps: int  # that a table compares: of all stages that the variant has seen
     images_per_second: float = 0.0
@@ -143,51 +173,70 @@ class StoredRun(NamedTuple):
 class OwnParts(NamedTuple):
     """What the command line asks of a system for people's own data."""
 
-    check: Callable[[Any], None]  # (command): raises InputError where its folder has runs on another project
-    report: Callable[..., Any]  # returns its path and the run that it shows, None where nothing was held out
-    next_lines: Callable[..., Sequence[str]]  # (command, run that is shown) -> the runs' folders, and how one is used
+    #: (command): raises InputError where its folder has runs on another project
+    check: Callable[[Any], None]
+    #: returns its path and the run that it shows, None where nothing was held out
+    report: Callable[..., Any]
+    #: (command, run that is shown) -> the runs' folders, and how one is used
+    next_lines: Callable[..., Sequence[str]]
 
 
 def scaled(*counts: str) -> Callable[[Any, int], Any]:
-    """Returns a function (config, steps of the last stage) -> the config with these counts of steps scaled alike."""
+    """Returns a function (config, steps of the last stage) -> the config with these counts of steps
+    scaled alike.
+    """
+
     def shortened(config: Any, steps: int) -> Any:
-        others = {name: value and max(1, round(value * steps / config.steps))
-                  for name, value in flat(config).items() if name in counts}
+        others = {
+            name: value and max(1, round(value * steps / config.steps))
+            for name, value in flat(config).items()
+            if name in counts
+        }
         return changed(config, steps=steps, **others)
 
     return shortened
 
 
 class System(NamedTuple):
-    """One paper: variants, and the parts of a run that are its own. Who runs it adds presets, and opens their data."""
+    """One paper: variants, and the parts of a run that are its own.
+
+    Who runs it adds presets, and opens their data.
+    """
 
     name: str
     summary: str  # one line
     template: Any  # a config: stored ones are of its class
     variants: Mapping[str, Variant]
     train: Callable[[Job, Any], Outcome]  # the paper's stages
-    evaluated: Callable[[Job, Any], Mapping[str, Source]]  # the sets on which the result is predicted and measured
+    #: the sets on which the result is predicted and measured
+    evaluated: Callable[[Job, Any], Mapping[str, Source]]
     measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
     columns: Callable[[Any], Sequence[Column]]  # of the table, by config
     predicting: Callable[[StoredRun], Predicting]
     # (preset, config) -> the variants to run without --variants, as far as they suit
     short_list: Callable[[str, Any], Sequence[str]]
     applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
-    shortened: Callable[[Any, int], Any] = scaled()  # (config, steps of the last stage) -> config, all stages scaled
-    # (config, variant) -> how long its stages are, in steps of the first; those that variants share by the same names
-    lengths: Callable[[Any, str], Mapping[str, float]] = lambda config, variant: {variant: config.steps}
+    #: (config, steps of the last stage) -> config, all stages scaled
+    shortened: Callable[[Any, int], Any] = scaled()
+    # (config, variant) -> how long its stages are, in steps of the first; those that variants share
+    # by the same names
+    lengths: Callable[[Any, str], Mapping[str, float]] = lambda config, variant: {
+        variant: config.steps
+    }
     batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
     parts_of_a_batch: int = 1  # equal ones, each a stream of its own
-    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None  # images, and files of its own
-    poses: Callable[[Any], Source | None] = lambda data: None  # data -> the labelled images whose poses a run keeps
+    #: images, and files of its own
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None
+    #: data -> the labelled images whose poses a run keeps
+    poses: Callable[[Any], Source | None] = lambda data: None
     presets: Mapping[str, Any] = MappingProxyType({})  # configs by name
-    # -> the data of one seed, with `summary`, sizes for the first line of a run, and `identity`, digests that a resumed
-    # run must find again
+    # -> the data of one seed, with `summary`, sizes for the first line of a run, and `identity`,
+    # digests that a resumed run must find again
     open: Callable[[Job], Any] | None = None
     keypoints: Callable[[str], Skeleton] | None = None  # of a set by its name, without its data
-    # (config, the flags that were typed) -> the config with all others chosen from the data, each reported with its
-    # reason; the same for the same command, so that it resumes. Typed steps are chosen, too: other counts scale with
-    # them.
+    # (config, the flags that were typed) -> the config with all others chosen from the data, each
+    # reported with its reason; the same for the same command, so that it resumes. Typed steps are
+    # chosen, too: other counts scale with them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
     own: OwnParts | None = None  # of a system for people's own data
 
@@ -208,17 +257,25 @@ def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Pa
 
 
 def result_of(job: Job) -> Outcome:
-    """Returns the outcome of a job that another one starts from, trained now if it is not there yet."""
+    """Returns the outcome of a job that another one starts from, trained now if it is not there
+    yet.
+    """
     if job.plan:
         return job.system.train(job, job.plan.data)
     run(job.system, job)
     stored = read_json(job.folder / "results.json")
-    return Outcome(None, load_trained(job.folder / "model"), stored["steps"], wall_seconds=stored["wall_seconds"],
-                   images=stored["images"])
+    return Outcome(
+        None,
+        load_trained(job.folder / "model"),
+        stored["steps"],
+        wall_seconds=stored["wall_seconds"],
+        images=stored["images"],
+    )
 
 
 def run(system: System, job: Job) -> None:
-    """Trains and evaluates one variant of one seed and writes its results; a finished run is left as it is.
+    """Trains and evaluates one variant of one seed and writes its results; a finished run is left
+    as it is.
 
     Raises InputError for a finished run of another configuration, and whatever its parts raise.
     """
@@ -235,12 +292,19 @@ def run(system: System, job: Job) -> None:
     print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
     if job.base_preset != OWN:  # whose summary says what is held out
         sources = system.evaluated(job, data) or {"test": data.test}
-        named = " and ".join(f"{len(source)} images of {source.name}" for source in sources.values())
-        print(f"{job.title}: {'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}")
+        named = " and ".join(
+            f"{len(source)} images of {source.name}" for source in sources.values()
+        )
+        print(
+            f"{job.title}: {'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}"
+        )
     outcome = system.train(job, data)
     predictions = dict(outcome.predictions) | {
-        name: predict_source(outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config))
-        for name, source in system.evaluated(job, data).items()}
+        name: predict_source(
+            outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config)
+        )
+        for name, source in system.evaluated(job, data).items()
+    }
     if jax.process_index() == 0:
         write_predictions(job.folder, predictions)
     values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
@@ -251,67 +315,107 @@ def run(system: System, job: Job) -> None:
             save_trained(job.folder / "model", outcome.trained)
             if (labelled := system.poses(data)) and (poses := poses_of(labelled)):
                 write_pose_statistics(job.folder, poses)
-        write_results(job.folder, experiment=system.name, preset=job.preset, variant=job.variant, seed=job.seed,
-                      steps=outcome.steps, metrics=values, images=outcome.images,
-                      images_per_second=outcome.images_per_second, wall_seconds=outcome.wall_seconds,
-                      config=config_as_json(job.config), settings=job.settings)
+        write_results(
+            job.folder,
+            experiment=system.name,
+            preset=job.preset,
+            variant=job.variant,
+            seed=job.seed,
+            steps=outcome.steps,
+            metrics=values,
+            images=outcome.images,
+            images_per_second=outcome.images_per_second,
+            wall_seconds=outcome.wall_seconds,
+            config=config_as_json(job.config),
+            settings=job.settings,
+        )
     shown = [column.metric for column in system.columns(job.config) if column.metric in values]
-    print(f"{job.title}: " + (", ".join(f"{name} {values[name]:.3f}" for name in shown) or "nothing measures it"))
+    print(
+        f"{job.title}: "
+        + (", ".join(f"{name} {values[name]:.3f}" for name in shown) or "nothing measures it")
+    )
     agreed(lambda: None)  # what others start from lies there now
 
 
 def finished(job: Job) -> bool:
-    """Returns whether a run has its results already. Raises InputError if they are of another configuration."""
+    """Returns whether a run has its results already.
+
+    Raises InputError if they are of another configuration.
+    """
     if not agreed(lambda: (job.folder / "results.json").exists()):
         return False
     stored = _stored_config(job.folder)
-    read_run(job.folder)  # says where it was edited, and refuses other files than were written with it
+    # says where it was edited, and refuses other files than were written with it
+    read_run(job.folder)
     check_identity(stored, job.identity(), job.folder / "config.json")
-    if (job.folder / "skeleton.json").exists() and not (job.folder / "model" / "trained.json").exists():
-        raise InputError(f"{job.folder / 'model'}: not there, though the run is finished; restore it, or start over "
-                         "with `fresh`")
+    if (job.folder / "skeleton.json").exists() and not (
+        job.folder / "model" / "trained.json"
+    ).exists():
+        raise InputError(
+            f"{job.folder / 'model'}: not there, though the run is finished; restore it, or start over "
+            "with `fresh`"
+        )
     return True
 
 
 def _stored_config(folder: epath.Path) -> dict[str, Any]:
     stored = read_json(folder / "config.json")
     if stored.get("format") != FORMAT:
-        raise InputError(f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
-                         "use the version that wrote it, choose another `workdir`, or start over with `fresh`")
+        raise InputError(
+            f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
+            "use the version that wrote it, choose another `workdir`, or start over with `fresh`"
+        )
     return stored
 
 
 def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
-    """Reads the config, variant and skeleton of a run. Raises InputError for a run of another format."""
+    """Reads the config, variant and skeleton of a run.
+
+    Raises InputError for a run of another format.
+    """
     folder = epath.Path(folder)
     path, stored, run = folder / "config.json", _stored_config(folder), read_run(folder)
     if stored.get("variant") != run.variant or run.variant not in system.variants:
-        raise InputError(f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
-                         "from one run")
+        raise InputError(
+            f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
+            "from one run"
+        )
     if not isinstance(stored.get("config"), Mapping):
         raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
     try:
         config = config_from_json(system.template, stored["config"])
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
-    return StoredRun(config, run.variant, skeleton_from_json(read_json(folder / "skeleton.json"),
-                                                             str(folder / "skeleton.json")))
+    return StoredRun(
+        config,
+        run.variant,
+        skeleton_from_json(read_json(folder / "skeleton.json"), str(folder / "skeleton.json")),
+    )
 
 
-# A queue of many runs that resumes. A job is done if it has a results.json, so there is no list of jobs to keep in step
-# with the folders. Several processes may work through the same list in the same folder.
+# A queue of many runs that resumes. A job is done if it has a results.json, so there is no list of
+# jobs to keep in step with the folders. Several processes may work through the same list in the
+# same folder.
 
 
-def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, together: bool = False, pause: float = 10.0,
-            failed: dict[Job, str] | None = None) -> None:
+def in_turn(
+    jobs: Sequence[Job],
+    work: Callable[[Job], None],
+    *,
+    together: bool = False,
+    pause: float = 10.0,
+    failed: dict[Job, str] | None = None,
+) -> None:
     """Works on every job once.
 
-    A job that another process has in work, or one that needs a stage which another trains, is left to the end, until
-    that is done: when nothing else is left it looks again every `pause` seconds. The first job that fails stops it,
-    unless there is a `failed`, which then holds the errors in one line each. Interruptions (SIGTERM, Ctrl-C) pass.
+    A job that another process has in work, or one that needs a stage which another trains, is left
+    to the end, until that is done: when nothing else is left it looks again every `pause` seconds.
+    The first job that fails stops it, unless there is a `failed`, which then holds the errors in
+    one line each. Interruptions (SIGTERM, Ctrl-C) pass.
 
-    together: on as many seeds of one kind at the same time as there are devices, see `side_by_side`. Each has as many
-    devices as where all seeds of its kind are worked on. Those beside one that fails, or is left to the end, go on.
+    together: on as many seeds of one kind at the same time as there are devices, see
+    `side_by_side`. Each has as many devices as where all seeds of its kind are worked on. Those
+    beside one that fails, or is left to the end, go on.
     """
     waiting, put_off = list(dict.fromkeys(jobs)), set()
     seeds = Counter(job._replace(seed=0) for job in waiting)
@@ -327,29 +431,51 @@ def in_turn(jobs: Sequence[Job], work: Callable[[Job], None], *, together: bool 
         waiting = [job for job in waiting if job in put_off]
 
 
-def _seeds_together(jobs: Sequence[Job], seeds: Mapping[Job, int], attempt: Callable[..., None]) -> None:
-    """Works on jobs once, seeds of one kind at the same time. seeds: how many there are of each kind in all."""
+def _seeds_together(
+    jobs: Sequence[Job], seeds: Mapping[Job, int], attempt: Callable[..., None]
+) -> None:
+    """Works on jobs once, seeds of one kind at the same time.
+
+    seeds: how many there are of each kind in all.
+    """
     devices, kinds = jax.local_devices(), {}
     for job in jobs:
         kinds.setdefault(job._replace(seed=0), []).append(job)
     for kind, alike in kinds.items():
         each = max(len(devices) // seeds[kind], 1)
         count = len(devices) // each
-        for some in (alike[first:first + count] for first in range(0, len(alike), count)):
-            works = [functools.partial(attempt, job, quiet=place > 0)
-                     for place, job in enumerate(some)]  # what one says of its steps is enough
-            found = side_by_side(works, devices[:each * len(some)])
+        for some in (alike[first : first + count] for first in range(0, len(alike), count)):
+            works = [
+                functools.partial(attempt, job, quiet=place > 0) for place, job in enumerate(some)
+            ]  # what one says of its steps is enough
+            found = side_by_side(works, devices[: each * len(some)])
             if error := next(filter(None, found), None):
                 raise error
 
 
-def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, put_off: set[Job], *,
-         quiet: bool = False) -> None:
-    """Works on a job, and notes where it failed or must wait for another process, which has claimed it."""
+def _try(
+    job: Job,
+    work: Callable[[Job], None],
+    failed: dict[Job, str] | None,
+    put_off: set[Job],
+    *,
+    quiet: bool = False,
+) -> None:
+    """Works on a job, and notes where it failed or must wait for another process, which has claimed
+    it.
+    """
     try:
         with ExitStack() as claimed:
-            agreed(lambda: bool(claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))))
-            work(job._replace(options=replace(job.options, quiet=True, profile=None)) if quiet else job)
+            agreed(
+                lambda: bool(
+                    claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))
+                )
+            )
+            work(
+                job._replace(options=replace(job.options, quiet=True, profile=None))
+                if quiet
+                else job
+            )
     except InUse as reason:
         if job not in put_off:
             print(f"{job.title}: put off: {reason}", flush=True)
@@ -357,7 +483,8 @@ def _try(job: Job, work: Callable[[Job], None], failed: dict[Job, str] | None, p
         return
     except Interrupted:
         raise
-    except Exception as error:  # a defect, or memory that ran out, must not stop the rest of a table
+    # a defect, or memory that ran out, must not stop the rest of a table
+    except Exception as error:
         if failed is None:
             raise
         expected = isinstance(error, InputError | RunError)
@@ -378,45 +505,104 @@ def raise_for_failures(failed: dict[Job, str]) -> None:
 # Pieces that the systems' stages are made of
 
 
-def fit_sources(job: Job, method: Method, sources: Mapping[str, Source], *, batch_size: int, steps: int, stage: str,
-                folder: epath.Path, unlabelled: Collection[str] = (), repeats: bool = True,
-                config: Mapping[str, Any], **more: Any) -> Fitted:
-    """Fits a method on batches of those sources that it names as its streams, this process's share of each.
+def fit_sources(
+    job: Job,
+    method: Method,
+    sources: Mapping[str, Source],
+    *,
+    batch_size: int,
+    steps: int,
+    stage: str,
+    folder: epath.Path,
+    unlabelled: Collection[str] = (),
+    repeats: bool = True,
+    config: Mapping[str, Any],
+    **more: Any,
+) -> Fitted:
+    """Fits a method on batches of those sources that it names as its streams, this process's share
+    of each.
 
-    batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs. unlabelled: streams
-    whose labels are stripped. repeats: whether a batch may be larger than its source. config: all that must stay the
-    same for the stage to be resumed. more: arguments of `fit`.
+    batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs.
+    unlabelled: streams whose labels are stripped. repeats: whether a batch may be larger than its
+    source. config: all that must stay the same for the stage to be resumed. more: arguments of
+    `fit`.
     """
-    share = {"seed": job.seed, "process_index": jax.process_index(), "process_count": jax.process_count()}
-    streams = {name: stream(sources[name], batch_size=batch_size, labelled=name not in unlabelled, repeats=repeats,
-                            **share) for name in method.streams}
-    return fit_streams(job, method, streams, steps=steps, stage=stage, folder=folder, config=config, **more)
+    share = {
+        "seed": job.seed,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    streams = {
+        name: stream(
+            sources[name],
+            batch_size=batch_size,
+            labelled=name not in unlabelled,
+            repeats=repeats,
+            **share,
+        )
+        for name in method.streams
+    }
+    return fit_streams(
+        job, method, streams, steps=steps, stage=stage, folder=folder, config=config, **more
+    )
 
 
-def fit_streams(job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any) -> Fitted:
+def fit_streams(
+    job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any
+) -> Fitted:
     """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`."""
     if job.plan:
         return job.plan.fit(method, streams, **more)
     return fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
 
 
-def draw_predictions(outcome: Outcome, source: Source, path: epath.Path, made: Gathered | None = None, *,
-                     minimum_side: int = 192) -> None:
-    """Draws predictions on the first examples of a source, true keypoints as rings; smaller images are enlarged.
+def draw_predictions(
+    outcome: Outcome,
+    source: Source,
+    path: epath.Path,
+    made: Gathered | None = None,
+    *,
+    minimum_side: int = 192,
+) -> None:
+    """Draws predictions on the first examples of a source, true keypoints as rings; smaller images
+    are enlarged.
 
-    made: of the whole source, if they were made already. Of several processes all must call it, and the first writes.
+    made: of the whole source, if they were made already. Of several processes all must call it, and
+    the first writes.
     """
     some = subset(source, np.arange(min(SHOWN, len(source))))
-    found = Gathered(*(field[:SHOWN] for field in made)) if made else predict_source(
-        outcome.method, outcome.trained, some, batch_size=len(some))
+    found = (
+        Gathered(*(field[:SHOWN] for field in made))
+        if made
+        else predict_source(outcome.method, outcome.trained, some, batch_size=len(some))
+    )
     if jax.process_index() == 0:
         images = [some[number].image for number in range(len(some))]
-        write_png(path, prediction_sheet(
-            images, found.keypoints, found.scores, outcome.method.skeleton, true=found.true_keypoints,
-            visible=found.visible, columns=4, minimum_side=minimum_side))
+        write_png(
+            path,
+            prediction_sheet(
+                images,
+                found.keypoints,
+                found.scores,
+                outcome.method.skeleton,
+                true=found.true_keypoints,
+                visible=found.visible,
+                columns=4,
+                minimum_side=minimum_side,
+            ),
+        )
 
 
-def first_variables(job: Job, network: KeypointNetwork, names: Sequence[str] = ()) -> dict[str, Any]:
-    """Returns what a network starts from by the backbone's weights, as `Backbone.variables` does; a plan needs none."""
-    return {} if job.plan else job.config.backbone.variables(
-        network, image_size=job.config.data.image_size, seed=job.seed, names=names)
+def first_variables(
+    job: Job, network: KeypointNetwork, names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Returns what a network starts from by the backbone's weights, as `Backbone.variables` does; a
+    plan needs none.
+    """
+    return (
+        {}
+        if job.plan
+        else job.config.backbone.variables(
+            network, image_size=job.config.data.image_size, seed=job.seed, names=names
+        )
+    )

@@ -1,8 +1,11 @@
-"""Checkpoints of a stage: asynchronous, verified when read, with the identity that a resumed run must share.
+"""Checkpoints of a stage: asynchronous, verified when read, with the identity that a resumed run
+must share.
 
-Only this module imports orbax. A stage's folder holds `checkpoints/<step>/` (the live part of the state and a record)
-and `frozen.safetensors` (the frozen trees, once). After a fault, `damaged/` holds the checkpoints that did not verify.
+Only this module imports orbax. A stage's folder holds `checkpoints/<step>/` (the live part of the
+state and a record) and `frozen.safetensors` (the frozen trees, once). After a fault, `damaged/`
+holds the checkpoints that did not verify.
 """
+
 import contextlib
 import logging
 import os
@@ -27,24 +30,32 @@ KEPT = 2  # the newest ones, besides those that were the best
 
 
 def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
-    """Raises InputError that names the first field of two identities that differs, with both values."""
+    """Raises InputError that names the first field of two identities that differs, with both
+    values.
+    """
     before, now = flat_identity(found), flat_identity(wanted)
     names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
     names.sort(key=lambda name: name.endswith(".summary"))  # words about the others
     for name in names:
         if before.get(name, "absent") != now.get(name, "absent"):
-            kind = {"model": "another model", "streams": "other data"}.get(name.split(".")[0], "another configuration")
+            kind = {"model": "another model", "streams": "other data"}.get(
+                name.split(".")[0], "another configuration"
+            )
             there, here = before.get(name, "absent"), now.get(name, "absent")
             raise InputError(
                 f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another `workdir`, "
-                "or start over with `fresh`")
+                "or start over with `fresh`"
+            )
 
 
 def flat_identity(value, name: str = "") -> dict[str, Any]:
     """Returns the leaves of nested mappings by path, such as `config.optimizer.momentum`."""
     if isinstance(value, Mapping) and value:
-        return {path: leaf for key, item in value.items()
-                for path, leaf in flat_identity(item, f"{name}.{key}" if name else key).items()}
+        return {
+            path: leaf
+            for key, item in value.items()
+            for path, leaf in flat_identity(item, f"{name}.{key}" if name else key).items()
+        }
     return {name: value}
 
 
@@ -58,9 +69,12 @@ class Restored(NamedTuple):
 
 @dataclass
 class _NewestAndBest:
-    """A policy that keeps the newest checkpoints, and the best ones of their pasts, for a run that resumes from any."""
+    """A policy that keeps the newest checkpoints, and the best ones of their pasts, for a run that
+    resumes from any.
+    """
 
-    best: dict[int, int | None] = field(default_factory=dict)  # step of a checkpoint -> step of the best by then
+    #: step of a checkpoint -> step of the best by then
+    best: dict[int, int | None] = field(default_factory=dict)
 
     def should_preserve(self, checkpoints, *, context):
         newest = [info.step for info in checkpoints][-KEPT:]
@@ -81,31 +95,43 @@ class Checkpoints:
     frozen_digest: str | None = None
 
     def save(self, step: int, state, progress: Mapping[str, Any], best: int | None) -> None:
-        """Begins to write a checkpoint. The arrays are copied before this returns, so that they may be donated.
+        """Begins to write a checkpoint. The arrays are copied before this returns, so that they may
+        be donated.
 
-        progress: JSON, returned by `restore`. best: the step of the best checkpoint so far, to be kept. Raises
-        InputError if the disc refused this checkpoint, or an earlier one in the background.
+        progress: JSON, returned by `restore`. best: the step of the best checkpoint so far, to be
+        kept. Raises InputError if the disc refused this checkpoint, or an earlier one in the
+        background.
         """
         with self._disc(step):
             if self.frozen_digest is None and jax.tree.leaves(state.frozen):
                 self.frozen_digest = self._write_frozen(state.frozen)
             live = state._replace(frozen={})
             record = dict(self.identity) | {
-                "step": step, "progress": strict(progress), "best": best, "frozen": self.frozen_digest,
-                "digests": leaf_digests(live)}
+                "step": step,
+                "progress": strict(progress),
+                "best": best,
+                "frozen": self.frozen_digest,
+                "digests": leaf_digests(live),
+            }
             self.policy.best[step] = best
             self.manager.check_for_errors()
-            saved = self.manager.save(step, force=True, args=self.args.Composite(
-                state=self.args.StandardSave(_one_copy(live)),
-                record=self.args.JsonSave({"digest": json_digest(record), "record": record})))
+            saved = self.manager.save(
+                step,
+                force=True,
+                args=self.args.Composite(
+                    state=self.args.StandardSave(_one_copy(live)),
+                    record=self.args.JsonSave({"digest": json_digest(record), "record": record}),
+                ),
+            )
         if not saved:
             raise RunError(f"{self._path(step)}: is in the way; start over with `fresh`")
 
     def restore(self, template) -> Restored | None:
         """Returns the newest checkpoint that verifies, or None if there is no checkpoint.
 
-        template: the State as shapes, dtypes and shardings. Damaged checkpoints are moved to `damaged/` with one line
-        on stderr. Raises InputError if a field of the identity differs, and RunError if all checkpoints are damaged.
+        template: the State as shapes, dtypes and shardings. Damaged checkpoints are moved to
+        `damaged/` with one line on stderr. Raises InputError if a field of the identity differs,
+        and RunError if all checkpoints are damaged.
         """
         steps, faults = sorted(self.manager.all_steps(), reverse=True), []
         for step in steps:
@@ -116,12 +142,16 @@ class Checkpoints:
                 continue
             if faults:
                 self._put_aside([damaged for damaged in steps if damaged > step])
-                place = "removed" if in_bucket(self.folder) else f"moved to {self.folder / 'damaged'}"
+                place = (
+                    "removed" if in_bucket(self.folder) else f"moved to {self.folder / 'damaged'}"
+                )
                 _report(f"{_listed(faults)}: {place}; going on from step {step}")
             return restored
         if faults:
-            raise RunError(f"{_listed(faults)}: no checkpoint of {self.folder} is left to go on from; "
-                           "start over with `fresh`")
+            raise RunError(
+                f"{_listed(faults)}: no checkpoint of {self.folder} is left to go on from; "
+                "start over with `fresh`"
+            )
         return None
 
     def restore_step(self, step: int, template) -> Restored:
@@ -130,8 +160,10 @@ class Checkpoints:
         try:
             return self._read(step, template)
         except RunError as error:
-            raise RunError(f"{error}; it was the best so far and nothing else holds it; start over with "
-                           "`fresh`") from error
+            raise RunError(
+                f"{error}; it was the best so far and nothing else holds it; start over with "
+                "`fresh`"
+            ) from error
 
     def wait(self) -> None:
         """Waits until everything is on the disc. Raises InputError if the disc refused."""
@@ -142,7 +174,11 @@ class Checkpoints:
         """Returns the place of the newest complete checkpoint, in words."""
         with contextlib.suppress(Exception):
             self.manager.wait_until_finished()
-        steps = [int(path.name) for path in (self.folder / "checkpoints").glob("*") if path.name.isdecimal()]
+        steps = [
+            int(path.name)
+            for path in (self.folder / "checkpoints").glob("*")
+            if path.name.isdecimal()
+        ]
         if not steps:
             return "there is no checkpoint"
         return f"the last good checkpoint is of step {max(steps)} in {self.folder}"
@@ -156,30 +192,46 @@ class Checkpoints:
         check_identity(record, self.identity, self._path(step))
         try:
             # Orbax reports damage with many kinds of exceptions, bare `Exception` among them.
-            state = self.manager.restore(step, args=self.args.Composite(state=self.args.StandardRestore(live)))["state"]
+            state = self.manager.restore(
+                step, args=self.args.Composite(state=self.args.StandardRestore(live))
+            )["state"]
         except Exception as error:
-            raise RunError(f"checkpoint {self._path(step)} is damaged ({_first_line(error)})") from error
+            raise RunError(
+                f"checkpoint {self._path(step)} is damaged ({_first_line(error)})"
+            ) from error
         found = leaf_digests(state)
         # Orbax restores a flipped byte, and casts to the dtype of the template, without a word.
         written = record["digests"]
-        if wrong := sorted(path for path in found | written if found.get(path) != written.get(path)):
-            raise RunError(f"checkpoint {self._path(step)} is damaged ({wrong[0]} is not what was written)")
+        if wrong := sorted(
+            path for path in found | written if found.get(path) != written.get(path)
+        ):
+            raise RunError(
+                f"checkpoint {self._path(step)} is damaged ({wrong[0]} is not what was written)"
+            )
         frozen = template.frozen
         if record["frozen"] is not None:
             frozen = self._read_frozen(template.frozen, record["frozen"])
-            frozen = jax.tree.map(lambda leaf, like: put(leaf, like.sharding), frozen, template.frozen)
+            frozen = jax.tree.map(
+                lambda leaf, like: put(leaf, like.sharding), frozen, template.frozen
+            )
         self.frozen_digest = record["frozen"]
         self.policy.best[step] = record["best"]
         return Restored(state._replace(frozen=frozen), step, record["progress"])
 
     def _record(self, step: int) -> dict:
         try:
-            found = self.manager.restore(step, args=self.args.Composite(record=self.args.JsonRestore()))["record"]
+            found = self.manager.restore(
+                step, args=self.args.Composite(record=self.args.JsonRestore())
+            )["record"]
             record, whole = found["record"], found["digest"] == json_digest(found["record"])
         except Exception as error:
-            raise RunError(f"checkpoint {self._path(step)} is damaged ({_first_line(error)})") from error
+            raise RunError(
+                f"checkpoint {self._path(step)} is damaged ({_first_line(error)})"
+            ) from error
         if not whole or record.get("step") != step:  # a folder that was renamed
-            raise RunError(f"checkpoint {self._path(step)} is damaged (its record is not what was written)")
+            raise RunError(
+                f"checkpoint {self._path(step)} is damaged (its record is not what was written)"
+            )
         return record
 
     def _read_frozen(self, template, digest: str):
@@ -209,14 +261,18 @@ class Checkpoints:
                     if in_bucket(damaged):  # nothing can be renamed there
                         remove(self._path(step))
                     else:
-                        self._path(step).rename(damaged / f"{len(list(damaged.iterdir()))}-step-{step}")
+                        self._path(step).rename(
+                            damaged / f"{len(list(damaged.iterdir()))}-step-{step}"
+                        )
             if jax.process_count() > 1:
                 multihost_utils.sync_global_devices("damaged checkpoints put aside")
             self.manager.reload()
 
     @contextlib.contextmanager
     def _disc(self, step: int | None):
-        """Turns the errors of orbax after a refusal of the disc, often late and from a thread, into one InputError."""
+        """Turns the errors of orbax after a refusal of the disc, often late and from a thread, into
+        one InputError.
+        """
         try:
             yield
         except (InputError, RunError):
@@ -224,20 +280,31 @@ class Checkpoints:
         except Exception as error:
             if (reason := _refusal(error)) is None:
                 raise
-            what = "a checkpoint" if step is None else f"the checkpoint of step {step}, or the one before it,"
-            raise InputError(f"{self.folder}: {what} cannot be written: {reason}; {self.last_good()}; free some space "
-                             "or make the folder writable, and the same command goes on from there") from error
+            what = (
+                "a checkpoint"
+                if step is None
+                else f"the checkpoint of step {step}, or the one before it,"
+            )
+            raise InputError(
+                f"{self.folder}: {what} cannot be written: {reason}; {self.last_good()}; free some space "
+                "or make the folder writable, and the same command goes on from there"
+            ) from error
 
 
 @contextlib.contextmanager
-def open_checkpoints(folder: Path, identity: Mapping[str, Any], remake_frozen: Callable[[], Any] | None = None
-                     ) -> Iterator[Checkpoints]:
-    """Opens the checkpoints below `folder`, for a `with` statement, whose end waits for pending writes.
+def open_checkpoints(
+    folder: Path, identity: Mapping[str, Any], remake_frozen: Callable[[], Any] | None = None
+) -> Iterator[Checkpoints]:
+    """Opens the checkpoints below `folder`, for a `with` statement, whose end waits for pending
+    writes.
 
-    Half-written checkpoints of killed processes are ignored and removed. Call `wait` to learn of failures to write.
+    Half-written checkpoints of killed processes are ignored and removed. Call `wait` to learn of
+    failures to write.
 
-    identity: JSON that must be equal for a run to resume: the stage, its config, the data, the State's arrays.
-    remake_frozen: makes the frozen trees again if their file is damaged. InputError if the folder cannot be created.
+    identity: JSON that must be equal for a run to resume: the stage, its config, the data, the
+    State's arrays.
+    remake_frozen: makes the frozen trees again if their file is damaged. InputError if the folder
+    cannot be created.
     """
     import orbax.checkpoint as ocp  # 0.4 s, which help need not wait
 
@@ -247,13 +314,22 @@ def open_checkpoints(folder: Path, identity: Mapping[str, Any], remake_frozen: C
     with _few_words():
         manager = ocp.CheckpointManager(
             absolute(folder / "checkpoints"),
-            options=ocp.CheckpointManagerOptions(preservation_policy=policy, enable_async_checkpointing=alone))
-        # It would tell JAX's preemption service its steps, too, and the service goes by the last number that it was
-        # told: a notice during a save would be lost.
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policy, enable_async_checkpointing=alone
+            ),
+        )
+        # It would tell JAX's preemption service its steps, too, and the service goes by the last
+        # number that it was told: a notice during a save would be lost.
         manager.reached_preemption = lambda step: False
         try:
-            checkpoints = Checkpoints(folder, strict({"format": FORMAT, **identity}), manager, ocp.args, policy,
-                                      remake_frozen)
+            checkpoints = Checkpoints(
+                folder,
+                strict({"format": FORMAT, **identity}),
+                manager,
+                ocp.args,
+                policy,
+                remake_frozen,
+            )
             for step in manager.all_steps():
                 with contextlib.suppress(RunError):
                     policy.best[step] = checkpoints._record(step)["best"]
@@ -265,7 +341,10 @@ def open_checkpoints(folder: Path, identity: Mapping[str, Any], remake_frozen: C
 
 @contextlib.contextmanager
 def _few_words():
-    """Silences orbax, which logs every item, and tracebacks that follow a failure of the disc; it is raised itself."""
+    """Silences orbax, which logs every item, and tracebacks that follow a failure of the disc; it
+    is raised itself.
+    """
+
     def from_elsewhere(record) -> bool:
         return "orbax" not in record.pathname
 
@@ -283,18 +362,22 @@ def _few_words():
 
 
 def _one_copy(state):
-    """Returns a state as its copies on the first device. Over several processes it stays whole, as orbax needs it.
+    """Returns a state as its copies on the first device. Over several processes it stays whole, as
+    orbax needs it.
 
-    Orbax cuts an array into a part for each device that holds it. With eight devices these are slices of some bytes,
-    and a save of a small network takes two to three times as long.
+    Orbax cuts an array into a part for each device that holds it. With eight devices these are
+    slices of some bytes, and a save of a small network takes two to three times as long.
     """
     if jax.process_count() > 1:
         return state
-    return jax.tree.map(lambda leaf: leaf.addressable_shards[0].data if leaf.is_fully_replicated else leaf, state)
+    return jax.tree.map(
+        lambda leaf: leaf.addressable_shards[0].data if leaf.is_fully_replicated else leaf, state
+    )
 
 
 def _refusal(error: BaseException) -> str | None:
-    """Returns the disc's reason in an exception or its causes, or None if the disc is not to blame."""
+    """Returns the disc's reason in an exception or its causes, or None if the disc is not to
+    blame."""
     while error is not None:
         if isinstance(error, OSError):
             return error.strerror or str(error)

@@ -1,8 +1,9 @@
 """Chips and slices of them that a run can be planned for, as data: nothing here imports JAX.
 
-Numbers are those that manufacturers publish, for bfloat16 without sparsity; peaks are those of `kpjax.training.peaks`.
-Latencies are assumed, as nobody publishes them.
+Numbers are those that manufacturers publish, for bfloat16 without sparsity; peaks are those of
+`kpjax.training.peaks`. Latencies are assumed, as nobody publishes them.
 """
+
 import math
 import re
 from dataclasses import dataclass
@@ -27,7 +28,9 @@ class Chip:
     latency: float  # s of one hop, or of one collective between graphics processors; assumed
     host_chips: int
     counted: int = 1  # the number in a slice's name over its chips: of v5p, TensorCores are counted
-    wrap: int = 0  # chips along an axis from which it is a ring; 0 for graphics processors, which a switch connects
+    #: chips along an axis from which it is a ring; 0 for graphics processors, which a switch
+    #: connects
+    wrap: int = 0
     usable: float = 1.0  # share of the memory that JAX takes by default
     network: float = 0.0  # bytes/s of one chip between hosts, for graphics processors
     target: str = ""  # what the compiler of a graphics processor is told of it
@@ -38,40 +41,109 @@ class Chip:
         return PEAK_TERAFLOPS[self.kind] * TERA
 
 
-def _processor(cores: int, bandwidth: float, memory: float, cache: int, clock: float, shared: int, major: int) -> str:
+def _processor(
+    cores: int, bandwidth: float, memory: float, cache: int, clock: float, shared: int, major: int
+) -> str:
     """Returns a graphics processor as XLA's `GpuTargetConfigProto` in text."""
-    return (f"gpu_device_info {{ threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 "
-            f"shared_memory_per_core: {shared + 1024} shared_memory_per_block_optin: {shared} threads_per_core_limit: "
-            f"2048 core_count: {cores} fpus_per_core: {128 if major == 9 else 64} block_dim_limit_x: 2147483647 "
-            f"block_dim_limit_y: 65535 block_dim_limit_z: 65535 memory_bandwidth: {bandwidth:.0f} l2_cache_size: "
-            f"{cache} clock_rate_ghz: {clock} device_memory_size: {memory:.0f} registers_per_core_limit: 65536 "
-            f"registers_per_block_limit: 65536 cuda_compute_capability {{ major: {major} minor: 0 }} }} "
-            'platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 patch: 0 }')
+    return (
+        f"gpu_device_info {{ threads_per_block_limit: 1024 threads_per_warp: 32 shared_memory_per_block: 49152 "
+        f"shared_memory_per_core: {shared + 1024} shared_memory_per_block_optin: {shared} threads_per_core_limit: "
+        f"2048 core_count: {cores} fpus_per_core: {128 if major == 9 else 64} block_dim_limit_x: 2147483647 "
+        f"block_dim_limit_y: 65535 block_dim_limit_z: 65535 memory_bandwidth: {bandwidth:.0f} l2_cache_size: "
+        f"{cache} clock_rate_ghz: {clock} device_memory_size: {memory:.0f} registers_per_core_limit: 65536 "
+        f"registers_per_block_limit: 65536 cuda_compute_capability {{ major: {major} minor: 0 }} }} "
+        'platform_name: "CUDA" dnn_version_info { major: 9 minor: 8 patch: 0 }'
+    )
 
 
-# TPUs: https://cloud.google.com/tpu/docs/ and the chip's name, of memory, bandwidth, peak, links and machine; a hop of
-# 1 us is assumed, as https://jax-ml.github.io/scaling-book/sharding does. Graphics processors:
-# https://www.nvidia.com/en-us/data-center/ and the name, SXM of 80 GB, and https://cloud.google.com/compute/docs/gpus;
-# 10 us a collective within a host, 20 us more between hosts, are assumed.
-CHIPS: dict[str, Chip] = {chip.name: chip for chip in (
-    # ct5lp-hightpu-8t, 1,600 Gbit/s over four links; memory: what its compiler leaves to programs, of 16 GiB
-    Chip("v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 45 * GB, 1e-6, host_chips=8, wrap=16),
-    # ct5p-hightpu-4t, 4,800 Gbit/s over six links
-    Chip("v5p", "tpu", "TPU v5", 95 * GB, 2765 * GB, 90 * GB, 1e-6, host_chips=4, counted=2, wrap=4),
-    # ct6e-standard-8t, 3,200 Gbit/s over four links
-    Chip("v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 90 * GB, 1e-6, host_chips=8, wrap=16),
-    # a3-highgpu-8g, 900 GB/s in both directions, 400 Gbit/s for each chip between hosts
-    Chip("h100", "cuda", "NVIDIA H100", 80 * GB, 3352 * GB, 450 * GB, 1e-5, host_chips=8,
-         usable=0.75, network=50 * GB, target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9)),
-    # a2-ultragpu-8g, 600 GB/s in both directions, 100 Gbit/s for each chip between hosts
-    Chip("a100", "cuda", "NVIDIA A100", 80 * GB, 2039 * GB, 300 * GB, 1e-5, host_chips=8,
-         usable=0.75, network=12.5 * GB, target=_processor(108, 2039e9, 80 * GB, 41943040, 1.41, 166912, 8)))}
+# TPUs: https://cloud.google.com/tpu/docs/ and the chip's name, of memory, bandwidth, peak, links
+# and machine; a hop of 1 us is assumed, as https://jax-ml.github.io/scaling-book/sharding does.
+# Graphics processors:
+# https://www.nvidia.com/en-us/data-center/ and the name, SXM of 80 GB, and
+# https://cloud.google.com/compute/docs/gpus; 10 us a collective within a host, 20 us more between
+# hosts, are assumed.
+CHIPS: dict[str, Chip] = {
+    chip.name: chip
+    for chip in (
+        # ct5lp-hightpu-8t, 1,600 Gbit/s over four links; memory: what its compiler leaves to
+        # programs, of 16 GiB
+        Chip(
+            "v5e", "tpu", "TPU v5 lite", 15.75 * GIB, 819 * GB, 45 * GB, 1e-6, host_chips=8, wrap=16
+        ),
+        # ct5p-hightpu-4t, 4,800 Gbit/s over six links
+        Chip(
+            "v5p",
+            "tpu",
+            "TPU v5",
+            95 * GB,
+            2765 * GB,
+            90 * GB,
+            1e-6,
+            host_chips=4,
+            counted=2,
+            wrap=4,
+        ),
+        # ct6e-standard-8t, 3,200 Gbit/s over four links
+        Chip(
+            "v6e", "tpu", "TPU v6 lite", 32 * GIB, 1600 * GB, 90 * GB, 1e-6, host_chips=8, wrap=16
+        ),
+        # a3-highgpu-8g, 900 GB/s in both directions, 400 Gbit/s for each chip between hosts
+        Chip(
+            "h100",
+            "cuda",
+            "NVIDIA H100",
+            80 * GB,
+            3352 * GB,
+            450 * GB,
+            1e-5,
+            host_chips=8,
+            usable=0.75,
+            network=50 * GB,
+            target=_processor(132, 3352.32e9, 80 * GB, 52428800, 1.98, 232448, 9),
+        ),
+        # a2-ultragpu-8g, 600 GB/s in both directions, 100 Gbit/s for each chip between hosts
+        Chip(
+            "a100",
+            "cuda",
+            "NVIDIA A100",
+            80 * GB,
+            2039 * GB,
+            300 * GB,
+            1e-5,
+            host_chips=8,
+            usable=0.75,
+            network=12.5 * GB,
+            target=_processor(108, 2039e9, 80 * GB, 41943040, 1.41, 166912, 8),
+        ),
+    )
+}
 
 # The shapes in which slices are sold, by chips.
-_FLAT = {1: (1, 1), 4: (2, 2), 8: (2, 4), 16: (4, 4), 32: (4, 8), 64: (8, 8), 128: (8, 16), 256: (16, 16)}
-_CUBIC = {1: (1, 1, 1), 4: (2, 2, 1), 8: (2, 2, 2), 16: (2, 2, 4), 32: (2, 4, 4), 64: (4, 4, 4), 128: (4, 4, 8),
-          256: (4, 8, 8), 512: (8, 8, 8), 1024: (8, 8, 16)}
-_BOXES = {count: (1, 1, count) for count in (1, 2, 4, 8)} | {8 * hosts: (1, hosts, 8) for hosts in (2, 4, 8, 16, 32)}
+_FLAT = {
+    1: (1, 1),
+    4: (2, 2),
+    8: (2, 4),
+    16: (4, 4),
+    32: (4, 8),
+    64: (8, 8),
+    128: (8, 16),
+    256: (16, 16),
+}
+_CUBIC = {
+    1: (1, 1, 1),
+    4: (2, 2, 1),
+    8: (2, 2, 2),
+    16: (2, 2, 4),
+    32: (2, 4, 4),
+    64: (4, 4, 4),
+    128: (4, 4, 8),
+    256: (4, 8, 8),
+    512: (8, 8, 8),
+    1024: (8, 8, 16),
+}
+_BOXES = {count: (1, 1, count) for count in (1, 2, 4, 8)} | {
+    8 * hosts: (1, hosts, 8) for hosts in (2, 4, 8, 16, 32)
+}
 SHAPES = {"v5e": _FLAT, "v6e": _FLAT, "v5p": _CUBIC, "h100": _BOXES, "a100": _BOXES}
 
 
@@ -100,24 +172,34 @@ class Slice(NamedTuple):
 
 
 def slice_of(name: str) -> Slice:
-    """Returns a slice by its name, such as v5e-16. Raises InputError in one line for another name."""
+    """Returns a slice by its name, such as v5e-16.
+
+    Raises InputError in one line for another name.
+    """
     found = re.fullmatch(r"([a-z]\w*)-(\d+)", name)
     if not found or found[1] not in CHIPS:
-        raise InputError("chips", f"{name!r} is unknown; give {', '.join(f'{chip}-N' for chip in CHIPS)}, such as "
-                                  "v5e-16")
+        raise InputError(
+            "chips",
+            f"{name!r} is unknown; give {', '.join(f'{chip}-N' for chip in CHIPS)}, such as v5e-16",
+        )
     chip, shapes = CHIPS[found[1]], SHAPES[found[1]]
     count, rest = divmod(int(found[2]), chip.counted)
     if rest or count not in shapes:
-        raise InputError("chips", f"{name!r}: there are {', '.join(f'{chip.name}-{n * chip.counted}' for n in shapes)}")
+        raise InputError(
+            "chips",
+            f"{name!r}: there are {', '.join(f'{chip.name}-{n * chip.counted}' for n in shapes)}",
+        )
     return Slice(chip, shapes[count])
 
 
 def all_reduce_seconds(slice_: Slice, size: float, count: int = 1) -> float:
-    """Computes the time of `count` all-reduces of `size` bytes together, of which nothing overlaps with other work.
+    """Computes the time of `count` all-reduces of `size` bytes together, of which nothing overlaps
+    with other work.
 
-    On a torus all axes work at once, each in both directions where it is a ring: a reduce-scatter and an all-gather
-    send 2 (n - 1) / n of the bytes. The farthest chip is half an axis away in a ring and a whole one in a line, and
-    every collective goes there and back. Between graphics processors a switch leaves each its own link.
+    On a torus all axes work at once, each in both directions where it is a ring: a reduce-scatter
+    and an all-gather send 2 (n - 1) / n of the bytes. The farthest chip is half an axis away in a
+    ring and a whole one in a line, and every collective goes there and back. Between graphics
+    processors a switch leaves each its own link.
     """
     chip, chips = slice_.chip, slice_.chips
     if chips == 1 or not count:
@@ -130,5 +212,7 @@ def all_reduce_seconds(slice_: Slice, size: float, count: int = 1) -> float:
     axes = [length for length in slice_.shape if length > 1]
     rings = [length >= chip.wrap for length in axes]
     speed = sum(chip.link * (2 if ring else 1) for ring in rings)
-    hops = sum(length // 2 if ring else length - 1 for length, ring in zip(axes, rings, strict=True))
+    hops = sum(
+        length // 2 if ring else length - 1 for length, ring in zip(axes, rings, strict=True)
+    )
     return sent / speed + count * 2 * hops * chip.latency

@@ -1,4 +1,7 @@
-"""Predictions for a whole source and sums over it, exact on any number of devices: padding never counts."""
+"""Predictions for a whole source and sums over it, exact on any number of devices: padding never
+counts.
+"""
+
 import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -37,12 +40,24 @@ def _of_shapes(tree: Any) -> bool:
 
 
 def labels_of(source: Source) -> Gathered:
-    """Returns the labels of a source as predictions of themselves, with scores of 1. Reads every example."""
+    """Returns the labels of a source as predictions of themselves, with scores of 1.
+
+    Reads every example.
+    """
     examples = [source[number] for number in range(len(source))]
-    keypoints, visible, scale, crop = (np.stack([np.asarray(getattr(one, field)) for one in examples])
-                                       for field in ("keypoints", "visible", "scale", "crop"))
-    return Gathered(keypoints, np.ones_like(visible), np.arange(len(examples), dtype=np.int32), keypoints, visible,
-                    scale, crop)
+    keypoints, visible, scale, crop = (
+        np.stack([np.asarray(getattr(one, field)) for one in examples])
+        for field in ("keypoints", "visible", "scale", "crop")
+    )
+    return Gathered(
+        keypoints,
+        np.ones_like(visible),
+        np.arange(len(examples), dtype=np.int32),
+        keypoints,
+        visible,
+        scale,
+        crop,
+    )
 
 
 def padded_size(batch_size: int, mesh: Mesh) -> int:
@@ -51,7 +66,10 @@ def padded_size(batch_size: int, mesh: Mesh) -> int:
 
 
 def padded_batches(source: Source, batch_size: int, mesh: Mesh) -> Iterator[Example]:
-    """Yields a source once, in order, as batches on the devices. The last is padded by its first example, index -1."""
+    """Yields a source once, in order, as batches on the devices.
+
+    The last is padded by its first example, index -1.
+    """
     if len(source) == 0:
         raise InputError(f"{source.name}: the set is empty; there is nothing to evaluate")
     size = padded_size(batch_size, mesh)
@@ -67,31 +85,55 @@ def padded_batches(source: Source, batch_size: int, mesh: Mesh) -> Iterator[Exam
     return read_ahead(read, range(0, len(source), size))
 
 
-def in_batches(predict: Callable[[np.ndarray], tuple[np.ndarray, ...]], images: np.ndarray, size: int
-               ) -> tuple[np.ndarray, ...]:
-    """Calls a function on N images, `size` at a time; the first is repeated to fill the last batch, so that one program
-    is compiled. Returns each of its results with N rows."""
-    found = [predict(np.concatenate([part, np.repeat(images[:1], size - len(part), 0)]))
-             for first in range(0, len(images), size) if len(part := images[first:first + size])]
-    return tuple(np.concatenate(arrays)[:len(images)] for arrays in zip(*found, strict=True))
+def in_batches(
+    predict: Callable[[np.ndarray], tuple[np.ndarray, ...]], images: np.ndarray, size: int
+) -> tuple[np.ndarray, ...]:
+    """Calls a function on N images, `size` at a time; the first is repeated to fill the last batch,
+    so that one program is compiled. Returns each of its results with N rows."""
+    found = [
+        predict(np.concatenate([part, np.repeat(images[:1], size - len(part), 0)]))
+        for first in range(0, len(images), size)
+        if len(part := images[first : first + size])
+    ]
+    return tuple(np.concatenate(arrays)[: len(images)] for arrays in zip(*found, strict=True))
 
 
-def predict_source(method: Method, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None,
-                   labelled: bool = False) -> Gathered:
+def predict_source(
+    method: Method,
+    state: Any,
+    source: Source,
+    *,
+    batch_size: int,
+    mesh: Mesh | None = None,
+    labelled: bool = False,
+) -> Gathered:
     """Predicts every example of a source, on all devices if no mesh is given.
 
     Args:
         state: a State or a Trained.
         batch_size: rounded up to a multiple of the number of devices.
-        labelled: whether `predict` sees the keypoints, as some methods need by their docstring; others get zeros.
+        labelled: whether `predict` sees the keypoints, as some methods need by their docstring;
+            others get zeros.
 
     A state of shapes, as plans of runs have it, predicts ones.
     """
     if _of_shapes((state.variables, state.frozen)):
         batch = stacked([source[0]])
         found = jax.eval_shape(method.predict, Trained(state.variables, state.frozen), batch)
-        return Gathered(*(np.ones((len(source), *leaf.shape[1:]), leaf.dtype) for leaf in (
-            found.keypoints, found.scores, batch.index, found.keypoints, found.scores, batch.scale, batch.crop)))
+        return Gathered(
+            *(
+                np.ones((len(source), *leaf.shape[1:]), leaf.dtype)
+                for leaf in (
+                    found.keypoints,
+                    found.scores,
+                    batch.index,
+                    found.keypoints,
+                    found.scores,
+                    batch.scale,
+                    batch.crop,
+                )
+            )
+        )
     mesh = mesh or data_mesh()
     predict = _compiled_predict(method.predict, joint_mesh(mesh), labelled)
     trained = replicate(Trained(state.variables, state.frozen), mesh)
@@ -112,12 +154,25 @@ def _compiled_predict(predict, mesh: Mesh, labelled: bool):
     in_one_form = traced_for(mesh, predict)
 
     def run(trained: Trained, batch: Example) -> Gathered:
-        seen = batch if labelled else batch._replace(
-            keypoints=jax.numpy.zeros_like(batch.keypoints), visible=jax.numpy.zeros_like(batch.visible))
+        seen = (
+            batch
+            if labelled
+            else batch._replace(
+                keypoints=jax.numpy.zeros_like(batch.keypoints),
+                visible=jax.numpy.zeros_like(batch.visible),
+            )
+        )
         found = in_one_form(trained, seen)
         # Heatmaps stay on the devices, and are not even computed where nothing needs them.
-        return Gathered(found.keypoints, found.scores, batch.index, batch.keypoints, batch.visible, batch.scale,
-                        batch.crop)
+        return Gathered(
+            found.keypoints,
+            found.scores,
+            batch.index,
+            batch.keypoints,
+            batch.visible,
+            batch.scale,
+            batch.crop,
+        )
 
     # Replicated results can be read by every process.
     return compiled_for(run, mesh, split=(False, True))
@@ -128,12 +183,15 @@ def _compiled_predict(predict, mesh: Mesh, labelled: bool):
 Measure = Callable[[Any, Example, jax.Array], Any]  # (state, batch, weights (B,)) -> tree of sums
 
 
-def reduce(measure: Measure, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None) -> Any:
+def reduce(
+    measure: Measure, state: Any, source: Source, *, batch_size: int, mesh: Mesh | None = None
+) -> Any:
     """Returns the sum of `measure(state, batch, weights)` over all batches, a tree on the devices.
 
     Args:
-        measure: a pure function. Its sums must weight every example by weights (B,) float32: 0 for padding, else 1.
-            They are added in their own dtype, and may be anything: statistics, importances, a histogram.
+        measure: a pure function. Its sums must weight every example by weights (B,) float32: 0 for
+            padding, else 1. They are added in their own dtype, and may be anything: statistics,
+            importances, a histogram.
         source: read once, in batches.
         batch_size: rounded up to a multiple of the number of devices.
 
@@ -162,8 +220,10 @@ def _compiled(measure: Measure, mesh: Mesh):
         return jax.tree.map(jnp.add, sums, first(state, batch))
 
     whole, split = replicated(mesh), by_examples(mesh)
-    return (jax.jit(first, in_shardings=(whole, split), out_shardings=whole),
-            jax.jit(add, in_shardings=(whole, whole, split), out_shardings=whole, donate_argnums=0))
+    return (
+        jax.jit(first, in_shardings=(whole, split), out_shardings=whole),
+        jax.jit(add, in_shardings=(whole, whole, split), out_shardings=whole, donate_argnums=0),
+    )
 
 
 # Predictions in a run's folder
@@ -172,8 +232,14 @@ def _compiled(measure: Measure, mesh: Mesh):
 def write_predictions(folder: epath.Path, predictions: Mapping[str, Gathered]) -> None:
     """Writes all predictions into a run's folder, so that a changed measure needs no training."""
     with atomic(folder / PREDICTIONS) as path, path.open("wb") as file:
-        np.savez_compressed(file, **{f"{name}/{field}": array for name, found in predictions.items()
-                                     for field, array in found._asdict().items()})
+        np.savez_compressed(
+            file,
+            **{
+                f"{name}/{field}": array
+                for name, found in predictions.items()
+                for field, array in found._asdict().items()
+            },
+        )
 
 
 def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
@@ -181,8 +247,18 @@ def read_predictions(folder: epath.PathLike) -> dict[str, Gathered]:
     path = epath.Path(folder) / PREDICTIONS
     if not path.exists():
         raise InputError(f"{path}: not found; copy the whole folder, or train again")
-    with foreign(path, "train it again"), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-        if sum(one.file_size for one in stored.zip.infolist()) > 600_000_000 + 16 * path.stat().length:
+    with (
+        foreign(path, "train it again"),
+        path.open("rb") as file,
+        np.load(file, allow_pickle=False) as stored,
+    ):
+        if (
+            sum(one.file_size for one in stored.zip.infolist())
+            > 600_000_000 + 16 * path.stat().length
+        ):
             raise ValueError("it would fill the memory")
         names = dict.fromkeys(name.rpartition("/")[0] for name in stored.files)
-        return {name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields)) for name in names}
+        return {
+            name: Gathered(*(stored[f"{name}/{field}"] for field in Gathered._fields))
+            for name in names
+        }

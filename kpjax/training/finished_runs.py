@@ -1,4 +1,7 @@
-"""Readers of finished runs: results.json and metrics.jsonl of every variant and seed below a preset's folder."""
+"""Readers of finished runs: results.json and metrics.jsonl of every variant and seed below a
+preset's folder.
+"""
+
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +12,7 @@ from kpjax.errors import InputError, printable
 from kpjax.files import read_json
 from kpjax.training.run_folder import check_small_files
 
-LARGEST_COUNT = 2 ** 53  # of steps and seeds
+LARGEST_COUNT = 2**53  # of steps and seeds
 NEEDED = ("experiment", "preset", "variant", "seed", "steps", "metrics")
 
 
@@ -32,36 +35,58 @@ class FinishedRun(NamedTuple):
 
 
 class VariantRuns(NamedTuple):
-    """All runs of one variant, in the order of their seeds, and the seeds whose folders hold no result yet."""
+    """All runs of one variant, in the order of their seeds, and the seeds whose folders hold no
+    result yet.
+    """
 
     finished: tuple[FinishedRun, ...]
     unfinished: tuple[str, ...]
 
 
 def read_run(folder: Path) -> FinishedRun:
-    """Reads the result in a run's folder. Raises InputError if results.json is missing, broken, or lacks a field."""
+    """Reads the result in a run's folder.
+
+    Raises InputError if results.json is missing, broken, or lacks a field.
+    """
     path = folder / "results.json"
     if not path.exists():
-        raise InputError(f"{folder}: not a finished run (no results.json); its own command resumes it")
+        raise InputError(
+            f"{folder}: not a finished run (no results.json); its own command resumes it"
+        )
     found = read_json(path)
     if missing := [name for name in NEEDED if name not in found]:
         raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with `fresh`")
     metrics, config = found["metrics"], found.get("config") or {}
     timing = {name: found.get(name) for name in ("images_per_second", "wall_seconds", "images")}
-    right = {name: isinstance(found[name], str) and found[name] and printable(found[name]) == found[name]
-             for name in ("experiment", "preset", "variant")}
-    right |= {name: type(found[name]) is int and abs(found[name]) <= LARGEST_COUNT for name in ("seed", "steps")}
+    right = {
+        name: isinstance(found[name], str) and found[name] and printable(found[name]) == found[name]
+        for name in ("experiment", "preset", "variant")
+    }
+    right |= {
+        name: type(found[name]) is int and abs(found[name]) <= LARGEST_COUNT
+        for name in ("seed", "steps")
+    }
     right |= {"metrics": isinstance(metrics, dict), "config": isinstance(config, dict)}
     right |= {name: value is None or _number(value) is not None for name, value in timing.items()}
-    right |= {name: _number(value) is not None for name, value in metrics.items()} if right["metrics"] else {}
+    right |= (
+        {name: _number(value) is not None for name, value in metrics.items()}
+        if right["metrics"]
+        else {}
+    )
     if wrong := [name for name, holds in right.items() if not holds]:
-        raise InputError(f"{path}: {printable(wrong[0])} is not what a run writes; run it again with `fresh`")
+        raise InputError(
+            f"{path}: {printable(wrong[0])} is not what a run writes; run it again with `fresh`"
+        )
     check_small_files(folder, found)
     return FinishedRun(
-        folder=folder, metrics={name: _number(value) for name, value in metrics.items()},
+        folder=folder,
+        metrics={name: _number(value) for name, value in metrics.items()},
         **{name: found[name] for name in NEEDED if name != "metrics"},
         **{name: None if value is None else _number(value) for name, value in timing.items()},
-        devices=found.get("devices"), versions=found.get("versions"), config=config)
+        devices=found.get("devices"),
+        versions=found.get("versions"),
+        config=config,
+    )
 
 
 def runs_in(folders: Sequence[Path]) -> list[FinishedRun | None]:
@@ -70,7 +95,9 @@ def runs_in(folders: Sequence[Path]) -> list[FinishedRun | None]:
 
 
 def _number(value) -> float | None:
-    """Returns a number as float, also one that strict JSON writes as text (nan, inf, -inf), or None for all else."""
+    """Returns a number as float, also one that strict JSON writes as text (nan, inf, -inf), or None
+    for all else.
+    """
     if isinstance(value, str) and value in ("nan", "inf", "-inf"):
         return float(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e308:
@@ -89,7 +116,9 @@ def read_variants(preset_folder: Path) -> dict[str, VariantRuns]:
     for name, seeds in variant_folders(preset_folder).items():
         done = [seed for seed in seeds if (seed / "results.json").is_file()]
         variants[name] = VariantRuns(
-            tuple(read_run(seed) for seed in done), tuple(seed.name for seed in seeds if seed not in done))
+            tuple(read_run(seed) for seed in done),
+            tuple(seed.name for seed in seeds if seed not in done),
+        )
     return variants
 
 
@@ -97,18 +126,21 @@ def variant_folders(preset_folder: Path) -> dict[str, list[Path]]:
     """Returns the folders of all seeds, in order, of each variant with a run."""
     folders = {}
     for folder in sorted(preset_folder.iterdir()) if preset_folder.is_dir() else ():
-        seeds = sorted((seed for seed in folder.glob("seed-*") if seed.is_dir()),
-                       key=lambda seed: (len(seed.name), seed.name))
+        seeds = sorted(
+            (seed for seed in folder.glob("seed-*") if seed.is_dir()),
+            key=lambda seed: (len(seed.name), seed.name),
+        )
         if seeds and folder.name != "stages":
             folders[folder.name] = seeds
     return folders
 
 
 def read_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
-    """Reads every metric over the steps of a run from metrics.jsonl: (step, value) by name, the last value of a step.
+    """Reads every metric over the steps of a run from metrics.jsonl: (step, value) by name, the
+    last value of a step.
 
-    Only rows of the last row's stage are read, since every stage counts its own steps. Values that are not finite are
-    left out, as are rows that a killed run broke.
+    Only rows of the last row's stage are read, since every stage counts its own steps. Values that
+    are not finite are left out, as are rows that a killed run broke.
     """
     path = folder / "metrics.jsonl"
     if not path.is_file():

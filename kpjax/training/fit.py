@@ -1,4 +1,5 @@
 """One training loop for all methods."""
+
 import contextlib
 import functools
 import math
@@ -17,7 +18,13 @@ from jax.sharding import Mesh
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute
-from kpjax.input.stream import BatchStream, in_background, read_ahead, read_by_processes, workers_for
+from kpjax.input.stream import (
+    BatchStream,
+    in_background,
+    read_ahead,
+    read_by_processes,
+    workers_for,
+)
 from kpjax.platforms import run_once
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
@@ -34,10 +41,13 @@ from kpjax.training.trees import describe, named_leaves, on_host
 
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
-def compiled_update(update, mesh: Mesh):
-    """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which tracing fills.
 
-    The step is a function of (state, streams, stage's key) that returns the state and a vector of metrics.
+def compiled_update(update, mesh: Mesh):
+    """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which
+    tracing fills.
+
+    The step is a function of (state, streams, stage's key) that returns the state and a vector of
+    metrics.
     """
     return _compiled_update(update, joint_mesh(mesh))
 
@@ -53,17 +63,26 @@ def _compiled_update(update, mesh: Mesh):
         # One vector: one transfer per step, however many metrics there are.
         return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
 
-    return compiled_for(step, mesh, split=(False, True, False), stays_joint=True, donate_argnums=0), names
+    return compiled_for(
+        step, mesh, split=(False, True, False), stays_joint=True, donate_argnums=0
+    ), names
 
 
 @functools.lru_cache(maxsize=16)
 def compiled_init(init, mesh: Mesh):
-    """Returns the first state of a method on a mesh, a function like `init` that is compiled once."""
-    return run_once(traced_for(mesh, init), platform=mesh.devices.flat[0].platform, out_shardings=replicated(mesh))
+    """Returns the first state of a method on a mesh, a function like `init` that is compiled
+    once."""
+    return run_once(
+        traced_for(mesh, init),
+        platform=mesh.devices.flat[0].platform,
+        out_shardings=replicated(mesh),
+    )
 
 
 def not_finite(state) -> str | None:
-    """Returns the path of the first leaf with a number that is not finite; on the host, where a save copies all to."""
+    """Returns the path of the first leaf with a number that is not finite; on the host, where a
+    save copies all to.
+    """
     for path, leaf in named_leaves(state).items():
         array = on_host(leaf)
         if jnp.issubdtype(array.dtype, jnp.inexact) and not np.isfinite(array).all():
@@ -72,14 +91,19 @@ def not_finite(state) -> str | None:
 
 
 def replaced(state, new, mesh: Mesh):
-    """Returns the state that `between` returned, in buffers of its own: shared ones would be donated twice."""
+    """Returns the state that `between` returned, in buffers of its own: shared ones would be
+    donated twice.
+    """
     if describe(state) != describe(new):
         different = sorted(set(describe(state).items()) ^ set(describe(new).items()))[0]
-        raise ValueError(f"between: the state that it returns has other arrays: {different[0]} {different[1]}")
+        raise ValueError(
+            f"between: the state that it returns has other arrays: {different[0]} {different[1]}"
+        )
     return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(new)
 
 
-# (every, state -> metrics): after each step that `every` divides and after the last; every 0: after the last only.
+# (every, state -> metrics): after each step that `every` divides and after the last; every 0: after
+# the last only.
 # The function reads `variables` and `frozen` of a State or a Trained.
 Evaluate = tuple[int, Callable[[Any], Mapping[str, float]]]
 Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> state)
@@ -89,14 +113,15 @@ Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> stat
 class FitOptions:
     """Options of `fit` that change no number of a run, but for rounding on another mesh.
 
-    save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a tenth of the run,
-        and at least 100.
+    save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a
+        tenth of the run, and at least 100.
     save_minutes: minutes after which a checkpoint is written, too; 0 for none.
     log_every: steps that a row of metrics.jsonl averages.
     quiet: prints nothing.
     loggers: open further places for the rows of metrics.jsonl.
     profile: steps, from 0, that are traced into `profile/` of the folder.
-    workers: processes that read batches; 0 for two threads of this one, None for what the cores allow.
+    workers: processes that read batches; 0 for two threads of this one, None for what the cores
+    allow.
     mesh: of devices; `data_mesh()` if not given.
     """
 
@@ -130,7 +155,9 @@ class Select(NamedTuple):
         """Returns the evaluation that it picks; None if no value is a number."""
         sign = 1 if self.mode == "max" else -1
         numbers = [seen for seen in evaluations if not math.isnan(seen.metrics[self.metric])]
-        return max(numbers, key=lambda seen: (sign * seen.metrics[self.metric], seen.step), default=None)
+        return max(
+            numbers, key=lambda seen: (sign * seen.metrics[self.metric], seen.step), default=None
+        )
 
 
 class Fitted(NamedTuple):
@@ -156,15 +183,25 @@ def no_training(trained: Trained) -> Fitted:
     return Fitted(trained, trained, 0, {}, 0.0, 0.0, 0)
 
 
-def other_choices(evaluations: Sequence[Evaluation], rules: Mapping[str, Select]) -> dict[str, float]:
-    """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and `<rule>/<metric>`.
+def other_choices(
+    evaluations: Sequence[Evaluation], rules: Mapping[str, Select]
+) -> dict[str, float]:
+    """Returns the evaluations of the steps that other rules would choose: `<rule>/step` and
+    `<rule>/<metric>`.
 
     A rule whose metric was not measured is left out.
     """
     found = {}
     for name, rule in rules.items():
-        if evaluations and rule.metric in evaluations[-1].metrics and (best := rule.best(evaluations)):
-            found |= {f"{name}/{key}": float(value) for key, value in {"step": best.step, **best.metrics}.items()}
+        if (
+            evaluations
+            and rule.metric in evaluations[-1].metrics
+            and (best := rule.best(evaluations))
+        ):
+            found |= {
+                f"{name}/{key}": float(value)
+                for key, value in {"step": best.step, **best.metrics}.items()
+            }
     return found
 
 
@@ -178,13 +215,26 @@ class _Progress(NamedTuple):
     wall_seconds: float
 
 
-def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: jax.Array, stage: str,
-        folder: epath.PathLike, config: Mapping[str, Any], start: Start | None = None, evaluate: Evaluate | None = None,
-        select: Select | None = None, between: Between | None = None, options: FitOptions = DEFAULT_OPTIONS) -> Fitted:
+def fit(
+    method: Method,
+    streams: Mapping[str, BatchStream],
+    *,
+    steps: int,
+    key: jax.Array,
+    stage: str,
+    folder: epath.PathLike,
+    config: Mapping[str, Any],
+    start: Start | None = None,
+    evaluate: Evaluate | None = None,
+    select: Select | None = None,
+    between: Between | None = None,
+    options: FitOptions = DEFAULT_OPTIONS,
+) -> Fitted:
     """Trains a method for `steps` steps, or those that are left, and returns its result.
 
-    The same call on the same folder resumes from the last complete checkpoint, bit for bit on a CPU. On a finished
-    folder it trains nothing. The key of step n is `fold_in(named_key(key, stage), n)`.
+    The same call on the same folder resumes from the last complete checkpoint, bit for bit on a
+    CPU. On a finished folder it trains nothing. The key of step n is `fold_in(named_key(key,
+    stage), n)`.
 
     Args:
         streams: batches by name; only those in `method.streams` are read.
@@ -193,19 +243,20 @@ def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: 
         folder: of checkpoints, metrics.jsonl and TensorBoard events.
         config: all that must stay the same for the run to resume (JSON).
         start: trees of earlier stages, given to `method.init`.
-        evaluate: `(every, function)`; `function(state) -> metrics` is called after each step that `every` divides, and
-            after the last. The next step consumes the state.
+        evaluate: `(every, function)`; `function(state) -> metrics` is called after each step that
+            `every` divides, and after the last. The next step consumes the state.
         select: picks the result among the evaluated states; the last one if not given.
-        between: `(every, function)`; `function(state, step) -> state` runs before each step that `every` divides, 0
-            included. A resumed run repeats it, so it must be a function of its arguments.
+        between: `(every, function)`; `function(state, step) -> state` runs before each step that
+            `every` divides, 0 included. A resumed run repeats it, so it must be a function of its
+            arguments.
         options: all that changes no number.
 
     Raises:
-        InputError: before compiling, a missing stream, a batch that does not divide over the devices or is larger than
-            its set, shapes that the method cannot take; a checkpoint of another model, config or data; a disc that
-            refuses.
-        RunError: a loss, a gradient norm or an array of the state that is not finite; it is never saved. Too little
-            memory.
+        InputError: before compiling, a missing stream, a batch that does not divide over the
+            devices or is larger than its set, shapes that the method cannot take; a checkpoint of
+            another model, config or data; a disc that refuses.
+        RunError: a loss, a gradient norm or an array of the state that is not finite; it is never
+            saved. Too little memory.
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
@@ -215,15 +266,24 @@ def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: 
     stage_key = replicate(named_key(key, stage), mesh)
     start = replicate(dict(start or {}), mesh)
     first = {name: stream[0] for name, stream in streams.items()}
-    compiled, drawn_from = compiled_init(method.init, mesh), (
-        named_key(named_key(key, stage), "init"), shard(first, mesh), start)
+    compiled, drawn_from = (
+        compiled_init(method.init, mesh),
+        (named_key(named_key(key, stage), "init"), shard(first, mesh), start),
+    )
     init = functools.partial(compiled, *drawn_from)
     with _shapes_in_errors(stage, first):
         traced = compiled.trace(*drawn_from)
     _check_start(start, traced)
-    template = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
-                            traced.out_info)
-    identity = {"stage": stage, "config": config, "streams": _streams_identity(streams), "model": describe(template)}
+    template = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+        traced.out_info,
+    )
+    identity = {
+        "stage": stage,
+        "config": config,
+        "streams": _streams_identity(streams),
+        "model": describe(template),
+    }
 
     with contextlib.ExitStack() as stack:
         locks = []  # of process 0
@@ -232,27 +292,64 @@ def fit(method: Method, streams: Mapping[str, BatchStream], *, steps: int, key: 
         stack.enter_context(_memory_in_errors(stage, checkpoints))
         restored = checkpoints.restore(template)
         if restored is not None and restored.step > steps:
-            raise InputError(f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
-                             "ask for more, choose another `workdir`, or start over with `fresh`")
+            raise InputError(
+                f"{folder} is at step {restored.step} already and {steps} steps are asked for; "
+                "ask for more, choose another `workdir`, or start over with `fresh`"
+            )
         if restored is None or restored.step < steps:
             with _shapes_in_errors(stage, first):  # seconds, and compiling takes minutes
                 compiled_update(method.update, mesh)[0].trace(template, drawn_from[1], stage_key)
         first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
-        log = stack.enter_context(Log(folder, stage, first_step, steps, options.quiet, options.loggers))
-        log.say(*stage_lines(stage, {name: stream.source for name, stream in streams.items()}, first, state))
+        log = stack.enter_context(
+            Log(folder, stage, first_step, steps, options.quiet, options.loggers)
+        )
+        log.say(
+            *stage_lines(
+                stage, {name: stream.source for name, stream in streams.items()}, first, state
+            )
+        )
         if restored is not None:
             log.say(f"{stage}: going on from step {first_step} of {steps}")
-        loop = _Loop(method, streams, steps, evaluate, select, between, options, stage_key, mesh, checkpoints,
-                     restored, log, began, lambda: agreed(lambda: [still_held() for still_held in locks]))
+        loop = _Loop(
+            method,
+            streams,
+            steps,
+            evaluate,
+            select,
+            between,
+            options,
+            stage_key,
+            mesh,
+            checkpoints,
+            restored,
+            log,
+            began,
+            lambda: agreed(lambda: [still_held() for still_held in locks]),
+        )
         state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
-        trained, step, metrics = last, steps, loop.evaluations[-1].metrics if loop.evaluations else {}
+        trained, step, metrics = (
+            last,
+            steps,
+            loop.evaluations[-1].metrics if loop.evaluations else {},
+        )
         if best := loop.best:
-            chosen = state if best.step == steps else checkpoints.restore_step(best.step, template).state
+            chosen = (
+                state if best.step == steps else checkpoints.restore_step(best.step, template).state
+            )
             trained, (step, metrics) = Trained(chosen.variables, chosen.frozen), best
-    return Fitted(trained, last, step, metrics, loop.watch.steps_per_second() * loop.images_per_step,
-                  loop.wall_seconds(), steps, loop.evaluations, steps * loop.images_per_step)
+    return Fitted(
+        trained,
+        last,
+        step,
+        metrics,
+        loop.watch.steps_per_second() * loop.images_per_step,
+        loop.wall_seconds(),
+        steps,
+        loop.evaluations,
+        steps * loop.images_per_step,
+    )
 
 
 @dataclass
@@ -276,10 +373,16 @@ class _Loop:
 
     def __post_init__(self):
         self.step = 0 if self.restored is None else self.restored.step
-        self.progress = _Progress({}, [], 0.0, 0, 0.0) if self.restored is None else _Progress(**self.restored.progress)
+        self.progress = (
+            _Progress({}, [], 0.0, 0, 0.0)
+            if self.restored is None
+            else _Progress(**self.restored.progress)
+        )
         self.saved = None if self.restored is None else self.step
         self.save_every = self.options.save_every or max(100, self.steps // 10)
-        self.window = Window(**self.progress.window | {"sums": _numbers(self.progress.window.get("sums", {}))})
+        self.window = Window(
+            **self.progress.window | {"sums": _numbers(self.progress.window.get("sums", {}))}
+        )
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
         self.images_per_step = sum(stream.batch_size for stream in self.streams.values())
         self.first_step, self.next_look = self.step, self.step + 2
@@ -290,14 +393,19 @@ class _Loop:
         if self.step == self.steps:
             return state
         if stop():  # before minutes of compiling
-            raise Interrupted(f"stopped by SIGTERM before step {self.step + 1} of {self.steps}; "
-                              f"{self.checkpoints.last_good()}; the same command goes on from there")
+            raise Interrupted(
+                f"stopped by SIGTERM before step {self.step + 1} of {self.steps}; "
+                f"{self.checkpoints.last_good()}; the same command goes on from there"
+            )
         update, names = compiled_update(self.method.update, self.mesh)
         batches = self._batches(range(self.step, self.steps))
         self.pending = Pending(names)
         compiled = False
         self.log.say(f"{self.log.shown}: compiling, once; up to a minute on a CPU")
-        with contextlib.closing(batches), traced_steps(self.checkpoints.folder, self.options.profile) as trace:
+        with (
+            contextlib.closing(batches),
+            traced_steps(self.checkpoints.folder, self.options.profile) as trace,
+        ):
             for batch in batches:
                 if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()
@@ -323,14 +431,22 @@ class _Loop:
                     self._wait()
                     state = separate(state)
                     improved = self._evaluate(state)
-                if last or stopped or improved or _divides(self.save_every, self.step) or self._minutes_passed():
+                if (
+                    last
+                    or stopped
+                    or improved
+                    or _divides(self.save_every, self.step)
+                    or self._minutes_passed()
+                ):
                     self._wait()
                     state = separate(state)
                     self._save(state)
                 if stopped:
                     self.checkpoints.wait()
-                    raise Interrupted(f"stopped by SIGTERM: step {self.step} of {self.steps} is saved in "
-                                      f"{self.checkpoints.folder}; the same command goes on from there")
+                    raise Interrupted(
+                        f"stopped by SIGTERM: step {self.step} of {self.steps} is saved in "
+                        f"{self.checkpoints.folder}; the same command goes on from there"
+                    )
         return state
 
     def wall_seconds(self) -> float:
@@ -338,6 +454,7 @@ class _Loop:
 
     def _batches(self, steps: range) -> Iterator:
         """Yields the batches of steps, on the devices, read ahead."""
+
         def at(step: int):
             return shard({name: stream[step] for name, stream in self.streams.items()}, self.mesh)
 
@@ -358,14 +475,24 @@ class _Loop:
                 whole = step % self.options.log_every == 0
                 if whole or step == self.steps:
                     rate = self.watch.steps_per_second()
-                    speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
-                    self.log.row(step, self.window.means() | speed | device_metrics(self.teraflops, rate, self.mesh))
+                    speed = {
+                        "steps_per_second": rate,
+                        "images_per_second": rate * self.images_per_step,
+                    }
+                    self.log.row(
+                        step,
+                        self.window.means()
+                        | speed
+                        | device_metrics(self.teraflops, rate, self.mesh),
+                    )
                     self.log.progress(step, rate, self.images_per_step, self.window.means())
                     if whole:
                         self.window = Window()
         except NotFinite as error:
-            raise RunError(f"{error}; {self.checkpoints.last_good()}; lower the learning rate or look at the data of "
-                           "that step") from None
+            raise RunError(
+                f"{error}; {self.checkpoints.last_good()}; lower the learning rate or look at the data of "
+                "that step"
+            ) from None
 
     def _wait(self) -> None:
         """Waits for all steps so far, and stops the clock."""
@@ -377,14 +504,20 @@ class _Loop:
         metrics = _numbers(self.evaluate[1](state))
         self.log.row(self.step, metrics)
         if self.select is not None and self.select.metric not in metrics:
-            raise InputError(f"the result is to be selected by {self.select.metric!r}, which the evaluation does not "
-                             f"return; it has {', '.join(metrics)}")
-        self.progress = self.progress._replace(evaluations=[*self.progress.evaluations, (self.step, metrics)])
+            raise InputError(
+                f"the result is to be selected by {self.select.metric!r}, which the evaluation does not "
+                f"return; it has {', '.join(metrics)}"
+            )
+        self.progress = self.progress._replace(
+            evaluations=[*self.progress.evaluations, (self.step, metrics)]
+        )
         return self.best is not None and self.best.step == self.step
 
     @property
     def evaluations(self) -> tuple[Evaluation, ...]:
-        return tuple(Evaluation(step, _numbers(metrics)) for step, metrics in self.progress.evaluations)
+        return tuple(
+            Evaluation(step, _numbers(metrics)) for step, metrics in self.progress.evaluations
+        )
 
     @property
     def best(self) -> Evaluation | None:
@@ -395,11 +528,16 @@ class _Loop:
         if self.saved == self.step:
             return
         if name := not_finite(state._replace(frozen={})):
-            raise RunError(f"step {self.step}: {name} is not finite, though every loss was; nothing is saved; "
-                           f"{self.checkpoints.last_good()}")
+            raise RunError(
+                f"step {self.step}: {name} is not finite, though every loss was; nothing is saved; "
+                f"{self.checkpoints.last_good()}"
+            )
         progress = self.progress._replace(
-            window={"count": self.window.count, "sums": self.window.sums}, train_seconds=self.watch.seconds,
-            train_steps=self.watch.steps, wall_seconds=self.wall_seconds())
+            window={"count": self.window.count, "sums": self.window.sums},
+            train_seconds=self.watch.seconds,
+            train_steps=self.watch.steps,
+            wall_seconds=self.wall_seconds(),
+        )
         self.check_lock()
         self.log.keep()
         self.checkpoints.save(self.step, state, progress._asdict(), self.best and self.best.step)
@@ -414,54 +552,84 @@ class _Loop:
         return left == 0
 
     def _steps_to_save(self) -> int:
-        """Returns how many steps fit into the time that is left, at the speed so far; 0 if none is left."""
+        """Returns how many steps fit into the time that is left, at the speed so far; 0 if none is
+        left.
+        """
         now = time.monotonic()
         left = self.saved_at + 60 * self.options.save_minutes - now
-        return math.ceil(left * (self.step - self.first_step) / (now - self.entered)) if left > 0 else 0
+        return (
+            math.ceil(left * (self.step - self.first_step) / (now - self.entered))
+            if left > 0
+            else 0
+        )
 
 
-def _check_arguments(method: Method, streams, mesh: Mesh, steps: int, evaluate, select, key) -> None:
+def _check_arguments(
+    method: Method, streams, mesh: Mesh, steps: int, evaluate, select, key
+) -> None:
     if missing := [name for name in method.streams if name not in streams]:
-        raise InputError(f"stream {missing[0]!r} is missing: the method reads {', '.join(method.streams)}, "
-                         f"given are {', '.join(streams) or 'none'}")
+        raise InputError(
+            f"stream {missing[0]!r} is missing: the method reads {', '.join(method.streams)}, "
+            f"given are {', '.join(streams) or 'none'}"
+        )
     check_divisible({name: streams[name].batch_size for name in method.streams}, mesh)
     for name in method.streams:
         source, batch_size = streams[name].source, streams[name].batch_size
-        if hasattr(source, "__len__") and len(source) < batch_size and not getattr(streams[name], "repeats", False):
-            raise InputError(f"stream {name!r}: batch size {batch_size} is larger than its set of {len(source)} "
-                             f"examples ({source.name}); use at most {len(source)}, or a stream that repeats")
+        if (
+            hasattr(source, "__len__")
+            and len(source) < batch_size
+            and not getattr(streams[name], "repeats", False)
+        ):
+            raise InputError(
+                f"stream {name!r}: batch size {batch_size} is larger than its set of {len(source)} "
+                f"examples ({source.name}); use at most {len(source)}, or a stream that repeats"
+            )
     if steps < 1:
         raise InputError("steps", f"{steps}; give at least 1")
     if isinstance(key, int):
         raise InputError("key", f"{key}; give jax.random.key({key})")
     if select is not None and evaluate is None:
-        raise InputError(f"the result is to be selected by {select.metric!r}, but there is no evaluation")
+        raise InputError(
+            f"the result is to be selected by {select.metric!r}, but there is no evaluation"
+        )
 
 
 def _check_start(start: Start, traced: jax.stages.Traced) -> None:
     """Refuses a start of which a traced `init` reads nothing, such as one with a misspelt name."""
     init = traced.jaxpr.jaxpr
-    read = {id(value) for step in init.eqns for value in step.invars} | {id(value) for value in init.outvars}
+    read = {id(value) for step in init.eqns for value in step.invars} | {
+        id(value) for value in init.outvars
+    }
     given = len(jax.tree.leaves(start))
     if given and not any(id(value) in read for value in init.invars[-given:]):
-        raise InputError("start", f"this method reads none of {', '.join(start)}; give the names of its docstring")
+        raise InputError(
+            "start",
+            f"this method reads none of {', '.join(start)}; give the names of its docstring",
+        )
 
 
 @contextlib.contextmanager
 def _shapes_in_errors(stage: str, batches: Mapping[str, Example]) -> Iterator[None]:
-    """Turns what tracing a method says of shapes and fields into one InputError, with the shapes of its streams.
+    """Turns what tracing a method says of shapes and fields into one InputError, with the shapes of
+    its streams.
 
-    With KPJAX_DEBUG in the environment the error keeps its traceback, for it may be a defect of the method.
+    With KPJAX_DEBUG in the environment the error keeps its traceback, for it may be a defect of the
+    method.
     """
     try:
         yield
     except (TypeError, ValueError, KeyError, FlaxError) as error:
         if os.environ.get("KPJAX_DEBUG"):
             raise
-        given = "; ".join(f"{name}: images {example.image.shape} {example.image.dtype}, keypoints "
-                          f"{example.keypoints.shape}" for name, example in batches.items())
-        raise InputError(f"{stage}: network, codec and streams do not fit ({given}): "
-                         f"{' '.join(str(error).split())[:300]}") from error
+        given = "; ".join(
+            f"{name}: images {example.image.shape} {example.image.dtype}, keypoints "
+            f"{example.keypoints.shape}"
+            for name, example in batches.items()
+        )
+        raise InputError(
+            f"{stage}: network, codec and streams do not fit ({given}): "
+            f"{' '.join(str(error).split())[:300]}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -473,13 +641,21 @@ def _memory_in_errors(stage: str, checkpoints: Checkpoints) -> Iterator[None]:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         checkpoints.wait()
-        raise RunError(f"{stage}: out of memory; {checkpoints.last_good()}; go on with a smaller `batch_size`, with "
-                       "`rematerialise`, or with `dtype` bfloat16") from error
+        raise RunError(
+            f"{stage}: out of memory; {checkpoints.last_good()}; go on with a smaller `batch_size`, with "
+            "`rematerialise`, or with `dtype` bfloat16"
+        ) from error
 
 
 def _streams_identity(streams: Mapping[str, BatchStream]) -> dict[str, Any]:
-    return {name: {"source": stream.source.name, "digest": stream.source.digest, "batch_size": stream.batch_size}
-            for name, stream in streams.items()}
+    return {
+        name: {
+            "source": stream.source.name,
+            "digest": stream.source.digest,
+            "batch_size": stream.batch_size,
+        }
+        for name, stream in streams.items()
+    }
 
 
 def _divides(every: int, step: int) -> bool:

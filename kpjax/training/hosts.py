@@ -1,4 +1,7 @@
-"""Several processes as one run: how they find each other, decide alike and compare what must be alike on all."""
+"""Several processes as one run: how they find each other, decide alike and compare what must be
+alike on all.
+"""
+
 import os
 import pickle
 import socket
@@ -19,21 +22,30 @@ from kpjax.files import in_bucket, make_folder, remove, strict, write_text
 from kpjax.training.mesh import data_mesh, replicated, shard
 
 PATIENCE = 300  # seconds in which all processes must have started
-HEARTBEAT = 20  # seconds without a sign of life after which a process counts as dead; all others end, then
+# seconds without a sign of life after which a process counts as dead; all others end, then
+HEARTBEAT = 20
 
 
-def join(coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None) -> None:
-    """Makes this process one of a run on several hosts; does nothing on a single machine. Call it before JAX computes.
+def join(
+    coordinator: str | None = None, num_processes: int | None = None, process_id: int | None = None
+) -> None:
+    """Makes this process one of a run on several hosts; does nothing on a single machine. Call it
+    before JAX computes.
 
-    JAX finds the others by itself on TPU slices, SLURM, Open MPI and Kubernetes; the arguments are for all else.
-    `num_processes` of 1 keeps this process to itself. From here on only process 0 prints to stdout.
+    JAX finds the others by itself on TPU slices, SLURM, Open MPI and Kubernetes; the arguments are
+    for all else. `num_processes` of 1 keeps this process to itself. From here on only process 0
+    prints to stdout.
 
-    coordinator: HOST:PORT of process 0, reached by all. Raises InputError for arguments that make no sense, and where
-    nothing answers at `coordinator`.
+    coordinator: HOST:PORT of process 0, reached by all. Raises InputError for arguments that make
+    no sense, and where nothing answers at `coordinator`.
     """
     _check_arguments(coordinator, num_processes, process_id)
-    # One task of SLURM or Open MPI is a single machine, where JAX would use the first of its GPUs alone.
-    alone = num_processes == 1 or "1" in (os.environ.get("SLURM_NTASKS"), os.environ.get("OMPI_COMM_WORLD_SIZE"))
+    # One task of SLURM or Open MPI is a single machine, where JAX would use the first of its GPUs
+    # alone.
+    alone = num_processes == 1 or "1" in (
+        os.environ.get("SLURM_NTASKS"),
+        os.environ.get("OMPI_COMM_WORLD_SIZE"),
+    )
     if jax.distributed.is_initialized() or (coordinator is None and alone):
         return
     if coordinator is not None:
@@ -41,12 +53,19 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
     elif num_processes is None:
         _check_slurm(os.environ)
     try:
-        jax.distributed.initialize(coordinator, num_processes, process_id, initialization_timeout=PATIENCE,
-                                   heartbeat_timeout_seconds=HEARTBEAT)
+        jax.distributed.initialize(
+            coordinator,
+            num_processes,
+            process_id,
+            initialization_timeout=PATIENCE,
+            heartbeat_timeout_seconds=HEARTBEAT,
+        )
     except ValueError as error:
         if coordinator is not None or num_processes is not None:
-            raise InputError("coordinator", f"{error} Give `coordinator`, `num_processes` and `process_id` "
-                                            "together") from error
+            raise InputError(
+                "coordinator",
+                f"{error} Give `coordinator`, `num_processes` and `process_id` together",
+            ) from error
         return  # no cluster
     except RuntimeError as error:
         # The backend is up: in a notebook, or a program that calls this function late.
@@ -61,20 +80,24 @@ def join(coordinator: str | None = None, num_processes: int | None = None, proce
 def _connect() -> None:
     """Computes one sum over all devices.
 
-    The first such sum sets up their connections, for which JAX allows CPUs half a minute: now, while the processes are
-    together, and not after a long compilation.
+    The first such sum sets up their connections, for which JAX allows CPUs half a minute: now,
+    while the processes are together, and not after a long compilation.
     """
     mesh = data_mesh()
     ones = shard(np.ones(jax.local_device_count(), np.float32), mesh)
     jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones).block_until_ready()
 
 
-def _check_arguments(coordinator: str | None, num_processes: int | None, process_id: int | None) -> None:
+def _check_arguments(
+    coordinator: str | None, num_processes: int | None, process_id: int | None
+) -> None:
     if num_processes is not None and num_processes < 1:
         raise InputError("num_processes", f"{num_processes}; must be at least 1")
     if process_id is not None and not 0 <= process_id < (num_processes or process_id + 1):
-        raise InputError("process_id", f"{process_id}; give 0 to {(num_processes or 2) - 1}, another one to each "
-                                       "process")
+        raise InputError(
+            "process_id",
+            f"{process_id}; give 0 to {(num_processes or 2) - 1}, another one to each process",
+        )
     if coordinator is None:
         if process_id is not None:
             raise InputError("coordinator", "give it with `process_id`, as HOST:PORT of process 0")
@@ -85,18 +108,35 @@ def _check_arguments(coordinator: str | None, num_processes: int | None, process
 
 
 def _check_slurm(environment: Mapping[str, str]) -> None:
-    """Raises InputError in a shell within SLURM's job of several tasks, where the others would be waited for."""
-    tasks, started = environment.get("SLURM_NTASKS", ""), environment.get("SLURM_STEP_NUM_TASKS", "1")
+    """Raises InputError in a shell within SLURM's job of several tasks, where the others would be
+    waited for.
+    """
+    tasks, started = (
+        environment.get("SLURM_NTASKS", ""),
+        environment.get("SLURM_STEP_NUM_TASKS", "1"),
+    )
     if "SLURM_JOB_ID" in environment and tasks.isdecimal() and int(tasks) > 1 and started != tasks:
-        raise InputError("num_processes", f"SLURM_NTASKS says {tasks} processes, and this step has {started}; start "
-                         "all with srun, or give `num_processes` 1 to train with this one alone")
+        raise InputError(
+            "num_processes",
+            f"SLURM_NTASKS says {tasks} processes, and this step has {started}; start "
+            "all with srun, or give `num_processes` 1 to train with this one alone",
+        )
 
 
 def _find(coordinator: str, num_processes: int | None, process_id: int | None) -> None:
-    """Returns once process 0 answers. JAX itself would abort without a word that a user understands."""
-    of, others = f" of {num_processes}" if num_processes else "", "process 0" if process_id else "the others"
-    print(f"process {process_id or 0}{of}: waiting for {others} at {coordinator}, for {PATIENCE} s at most",
-          file=sys.stderr, flush=True)
+    """Returns once process 0 answers.
+
+    JAX itself would abort without a word that a user understands.
+    """
+    of, others = (
+        f" of {num_processes}" if num_processes else "",
+        "process 0" if process_id else "the others",
+    )
+    print(
+        f"process {process_id or 0}{of}: waiting for {others} at {coordinator}, for {PATIENCE} s at most",
+        file=sys.stderr,
+        flush=True,
+    )
     if not process_id:  # process 0, or one that a cluster numbers
         return
     host, _, port = coordinator.rpartition(":")
@@ -108,18 +148,23 @@ def _find(coordinator: str, num_processes: int | None, process_id: int | None) -
         except (OSError, OverflowError) as error:
             reason = error
             time.sleep(0.2)
-    raise InputError("coordinator", f"nothing answers at {coordinator} for {PATIENCE} s ({reason}); start process 0 "
-                     "there, and let its port through the firewall")
+    raise InputError(
+        "coordinator",
+        f"nothing answers at {coordinator} for {PATIENCE} s ({reason}); start process 0 "
+        "there, and let its port through the firewall",
+    )
 
 
 # Decisions and comparisons
 
 
 def agreed(decide: Callable[[], Any]) -> Any:
-    """Returns one decision for all processes, such as one that depends on the disc: process 0 calls `decide`.
+    """Returns one decision for all processes, such as one that depends on the disc: process 0 calls
+    `decide`.
 
-    All processes must call this at the same point, and go on together. An InputError or RunError of process 0 is
-    raised on all of them, so that they take the same way; the others raise RunError for any other exception.
+    All processes must call this at the same point, and go on together. An InputError or RunError of
+    process 0 is raised on all of them, so that they take the same way; the others raise RunError
+    for any other exception.
     """
     if jax.process_count() == 1:
         return decide()
@@ -129,8 +174,11 @@ def agreed(decide: Callable[[], Any]) -> Any:
             value = decide()
         except Exception as error:
             failure = error
-    known = failure if isinstance(failure, InputError | RunError) else failure and RunError(
-        "process 0 failed; its message says why")
+    known = (
+        failure
+        if isinstance(failure, InputError | RunError)
+        else failure and RunError("process 0 failed; its message says why")
+    )
     value, known = pickle.loads(of_all(pickle.dumps((value, known)))[0])
     if failure or known:
         raise failure or known
@@ -143,12 +191,16 @@ def of_all(content: bytes) -> list[bytes]:
     sizes = multihost_utils.process_allgather(np.array([own.size], np.int32)).ravel()
     # Few sizes are few programs to compile.
     room = max(256, 1 << int(sizes.max() - 1).bit_length())
-    rows = multihost_utils.process_allgather(np.pad(own, (0, room - own.size))).reshape(len(sizes), room)
+    rows = multihost_utils.process_allgather(np.pad(own, (0, room - own.size))).reshape(
+        len(sizes), room
+    )
     return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
 
 
 def check_alike(facts: Mapping[str, Any]) -> None:
-    """Raises InputError on all processes for the first fact that is another one on process 0, naming both."""
+    """Raises InputError on all processes for the first fact that is another one on process 0,
+    naming both.
+    """
     if jax.process_count() == 1:
         return
     first, *others = (pickle.loads(found) for found in of_all(pickle.dumps(strict(facts))))
@@ -156,12 +208,15 @@ def check_alike(facts: Mapping[str, Any]) -> None:
         for name in {**first, **found}:
             there, here = (side.get(name, "absent") for side in (found, first))
             if there != here:
-                raise InputError(f"process {process} differs from process 0: {name} is {there} there and {here} here; "
-                                 "install and prepare the same everywhere")
+                raise InputError(
+                    f"process {process} differs from process 0: {name} is {there} there and {here} here; "
+                    "install and prepare the same everywhere"
+                )
 
 
 def check_folder(folder: epath.Path) -> None:
-    """Raises InputError on all processes unless all of them see what process 0 writes into a folder or a bucket.
+    """Raises InputError on all processes unless all of them see what process 0 writes into a folder
+    or a bucket.
 
     A single machine is asked about buckets only: what its disc refuses is said where it is written.
     """
@@ -177,5 +232,8 @@ def check_folder(folder: epath.Path) -> None:
     if jax.process_index() == 0:
         remove(mark)
     if b"\0" in seen:
-        raise InputError("workdir", f"process {seen.index(bytes(1))} does not see what process 0 writes to {folder}; "
-                         "give a folder that all hosts share (NFS), or a bucket (gs://)")
+        raise InputError(
+            "workdir",
+            f"process {seen.index(bytes(1))} does not see what process 0 writes to {folder}; "
+            "give a folder that all hosts share (NFS), or a bucket (gs://)",
+        )

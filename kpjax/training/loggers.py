@@ -1,4 +1,7 @@
-"""Where the numbers of a run go: lines of JSON, TensorBoard's events, Weights & Biases, or anything like a `Logger`."""
+"""Where the numbers of a run go: lines of JSON, TensorBoard's events, Weights & Biases, or anything
+like a `Logger`.
+"""
+
 import json
 import os
 import struct
@@ -17,23 +20,28 @@ class Logger(Protocol):
     """A place for the numbers of one stage. Process 0 alone opens one."""
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Adds named numbers of a step. A resumed stage may write steps again that came after its checkpoint."""
+        """Adds named numbers of a step.
+
+        A resumed stage may write steps again that came after its checkpoint.
+        """
 
     def keep(self) -> None:
-        """Returns once all numbers so far would outlast this process; called with every checkpoint."""
+        """Returns once all numbers so far would outlast this process; called with every
+        checkpoint."""
 
     def close(self) -> None:
         """Ends the log, also after a fault."""
 
 
-OpenLogger = Callable[[epath.Path, str, int], Logger]  # (folder of the run, stage, the last step that counts)
+# (folder of the run, stage, the last step that counts)
+OpenLogger = Callable[[epath.Path, str, int], Logger]
 
 
 class JsonLines:
     """Rows of `metrics.jsonl`: `step`, `stage` and numbers.
 
-    Rows of other stages stay. Rows of this stage past `start` are dropped: a killed run wrote them after its last
-    checkpoint, and they will be written again.
+    Rows of other stages stay. Rows of this stage past `start` are dropped: a killed run wrote them
+    after its last checkpoint, and they will be written again.
     """
 
     def __init__(self, folder: epath.Path, stage: str, start: int):
@@ -54,7 +62,9 @@ class JsonLines:
 
 
 class TensorBoard:
-    """A new file of TensorBoard's events in `tensorboard/<stage>`; values of older files past `start` do not count."""
+    """A new file of TensorBoard's events in `tensorboard/<stage>`; values of older files past
+    `start` do not count.
+    """
 
     def __init__(self, folder: epath.Path, stage: str, start: int):
         from tensorboardX.proto.event_pb2 import Event, SessionLog  # takes a second
@@ -63,7 +73,9 @@ class TensorBoard:
         name = f"events.out.tfevents.{now:017.6f}.{os.getpid()}.kpjax"
         self.file = GrowingFile(folder / "tensorboard" / stage / name)
         self._add(Event(wall_time=now, file_version="brain.Event:2"))
-        self._add(Event(wall_time=now, step=start + 1, session_log=SessionLog(status=SessionLog.START)))
+        self._add(
+            Event(wall_time=now, step=start + 1, session_log=SessionLog(status=SessionLog.START))
+        )
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         values = [{"tag": name, "simple_value": value} for name, value in metrics.items()]
@@ -80,28 +92,48 @@ class TensorBoard:
 
         content = event.SerializeToString()
         length = struct.pack("<Q", len(content))
-        with writing(self.file.path):  # in its own records: a writer of the library's cannot write into a bucket
-            self.file.write(b"".join((length, struct.pack("<I", masked_crc32c(length)),
-                                      content, struct.pack("<I", masked_crc32c(content)))))
+        # in its own records: a writer of the library's cannot write into a bucket
+        with writing(self.file.path):
+            self.file.write(
+                b"".join(
+                    (
+                        length,
+                        struct.pack("<I", masked_crc32c(length)),
+                        content,
+                        struct.pack("<I", masked_crc32c(content)),
+                    )
+                )
+            )
 
 
 def weights_and_biases(project: str) -> OpenLogger:
-    """Returns what opens a run of Weights & Biases for each stage; a resumed stage goes on in the same run.
+    """Returns what opens a run of Weights & Biases for each stage; a resumed stage goes on in the
+    same run.
 
     Raises InputError without the package, which the extra `wandb` brings.
     """
     try:
         import wandb
     except ImportError:
-        raise InputError("wandb", "the package wandb is not installed; install kpjax[wandb]") from None
+        raise InputError(
+            "wandb", "the package wandb is not installed; install kpjax[wandb]"
+        ) from None
 
     def open_run(folder: epath.Path, stage: str, start: int) -> Logger:
-        kept = folder / f"wandb-{stage.replace(' ', '_')}.txt"  # a run's id: that of its folder alone has others, too
+        # a run's id: that of its folder alone has others, too
+        kept = folder / f"wandb-{stage.replace(' ', '_')}.txt"
         identity = kept.read_text() if kept.exists() else uuid4().hex
         write_text(kept, identity)
-        return _WandbRun(wandb.init(project=project, name="-".join([*folder.parts[-5:], stage]), id=identity,
-                                    resume="allow", reinit="create_new",
-                                    dir=None if "://" in os.fspath(folder) else os.fspath(folder)))
+        return _WandbRun(
+            wandb.init(
+                project=project,
+                name="-".join([*folder.parts[-5:], stage]),
+                id=identity,
+                resume="allow",
+                reinit="create_new",
+                dir=None if "://" in os.fspath(folder) else os.fspath(folder),
+            )
+        )
 
     return open_run
 
@@ -109,7 +141,8 @@ def weights_and_biases(project: str) -> OpenLogger:
 class _WandbRun:
     def __init__(self, run: Any):
         self.run = run
-        run.define_metric("*", step_metric="step")  # its own count of steps could not go back after a resume
+        # its own count of steps could not go back after a resume
+        run.define_metric("*", step_metric="step")
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
         self.run.log({"step": step, **metrics})
@@ -122,7 +155,8 @@ class _WandbRun:
 
 
 def keep_rows(path: epath.Path, stage: str, last_step: int) -> None:
-    """Drops the rows of a stage past a step, and a last line that a killed process left unfinished."""
+    """Drops the rows of a stage past a step, and a last line that a killed process left
+    unfinished."""
     if not path.exists():
         return
     text = path.read_bytes().decode(errors="replace")

@@ -1,4 +1,5 @@
 """What a run says: its first lines, a progress bar, and rows of numbers for its loggers."""
+
 import contextlib
 import sys
 import textwrap
@@ -17,34 +18,49 @@ from kpjax.training.loggers import JsonLines, Logger, OpenLogger, TensorBoard
 from kpjax.training.run_folder import versions
 
 LINE = 110  # letters of a line on a screen
-SHOWN = {"warm start": "labels first"}  # stages by their names, which enter random keys, and how they are called
+# stages by their names, which enter random keys, and how they are called
+SHOWN = {"warm start": "labels first"}
 PLAIN_INTERVAL = 10.0  # seconds between progress lines where there is no terminal to draw a bar on
 
 
 def require_accelerator() -> None:
     """Raises InputError if JAX found no accelerator and would fall back to the CPU."""
     if jax.default_backend() == "cpu":
-        raise InputError("require_accelerator", "JAX found only the CPU; install kpjax[cuda] or kpjax[tpu], and check "
-                         "that the driver sees the device")
+        raise InputError(
+            "require_accelerator",
+            "JAX found only the CPU; install kpjax[cuda] or kpjax[tpu], and check "
+            "that the driver sees the device",
+        )
 
 
 def environment_lines() -> list[str]:
-    """Returns two lines: backend, number and kind of devices; versions of the packages that decide the result."""
+    """Returns two lines: backend, number and kind of devices; versions of the packages that decide
+    the result.
+    """
     kinds = sorted({device.device_kind for device in jax.devices()})
     processes = f", {jax.process_count()} processes" if jax.process_count() > 1 else ""
-    return [f"{jax.default_backend()}: {jax.device_count()} x {', '.join(kinds)}{processes}",
-            ", ".join(f"{name} {version}" for name, version in versions().items())]
+    return [
+        f"{jax.default_backend()}: {jax.device_count()} x {', '.join(kinds)}{processes}",
+        ", ".join(f"{name} {version}" for name, version in versions().items()),
+    ]
 
 
-def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state) -> list[str]:
-    """Returns the size of each stream's data, the visible share of its first batch, and the number of parameters.
+def stage_lines(
+    stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state
+) -> list[str]:
+    """Returns the size of each stream's data, the visible share of its first batch, and the number
+    of parameters.
 
     Each is a line that fits the screen, or several.
     """
     stage, lines = SHOWN.get(stage, stage), []
     for name, example in batch.items():
         source = sources[name]
-        size = f"{len(source):,} example{'' if len(source) == 1 else 's'}" if hasattr(source, "__len__") else "examples"
+        size = (
+            f"{len(source):,} example{'' if len(source) == 1 else 's'}"
+            if hasattr(source, "__len__")
+            else "examples"
+        )
         visible = np.asarray(example.visible)
         labels = f"{visible.mean():.0%} of keypoints labelled" if visible.any() else "no labels"
         lines.append(f"{stage}: {name} = {getattr(source, 'name', '?')}, {size}, {labels}")
@@ -52,8 +68,11 @@ def stage_lines(stage: str, sources: Mapping[str, object], batch: Mapping[str, E
     params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
     of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
     lines.append(f"{stage}: {params + fixed:,} parameters{of_fixed}")
-    return [part for line in lines for part in textwrap.wrap(
-        line, LINE, subsequent_indent="    ", break_on_hyphens=False)]
+    return [
+        part
+        for line in lines
+        for part in textwrap.wrap(line, LINE, subsequent_indent="    ", break_on_hyphens=False)
+    ]
 
 
 def _count(tree) -> int:
@@ -61,22 +80,37 @@ def _count(tree) -> int:
 
 
 class Log:
-    """The log of one stage; a context manager. Only process 0 writes: `metrics.jsonl`, TensorBoard's events, and what
-    `more` opens."""
+    """The log of one stage; a context manager. Only process 0 writes: `metrics.jsonl`,
+    TensorBoard's events, and what `more` opens."""
 
-    def __init__(self, folder: Path, stage: str, start: int, steps: int, quiet: bool, more: Sequence[OpenLogger] = ()):
+    def __init__(
+        self,
+        folder: Path,
+        stage: str,
+        start: int,
+        steps: int,
+        quiet: bool,
+        more: Sequence[OpenLogger] = (),
+    ):
         self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
         self.shown = SHOWN.get(stage, stage)
         self.opened = (JsonLines, TensorBoard, *more)
         self.loggers: list[Logger] = []
         self.writes = jax.process_index() == 0
         self.shows = self.writes and not quiet
-        self.plain = not sys.stderr.isatty() and notebook_tqdm is std_tqdm  # the two differ in a notebook alone
+        # the two differ in a notebook alone
+        self.plain = not sys.stderr.isatty() and notebook_tqdm is std_tqdm
 
     def __enter__(self):
         self.reported = time.monotonic()
-        self.bar = tqdm(total=self.steps, initial=self.start, desc=self.shown, disable=not self.shows or self.plain,
-                        dynamic_ncols=True, bar_format="{desc} {n_fmt}/{total_fmt} {bar} {postfix}")
+        self.bar = tqdm(
+            total=self.steps,
+            initial=self.start,
+            desc=self.shown,
+            disable=not self.shows or self.plain,
+            dynamic_ncols=True,
+            bar_format="{desc} {n_fmt}/{total_fmt} {bar} {postfix}",
+        )
         if self.writes:
             with writing(self.folder / "metrics.jsonl"):
                 for open_logger in self.opened:
@@ -101,15 +135,23 @@ class Log:
         for logger in self.loggers:
             logger.keep()
 
-    def progress(self, step: int, steps_per_second: float, images_per_step: int, metrics: Mapping[str, float]) -> None:
+    def progress(
+        self, step: int, steps_per_second: float, images_per_step: int, metrics: Mapping[str, float]
+    ) -> None:
         """Moves the bar; without a terminal, prints a line every few seconds."""
         left = (self.steps - step) / steps_per_second if steps_per_second > 0 else 0.0
         loss = f", loss {metrics['loss/total']:.4g}" if "loss/total" in metrics else ""
-        text = (f"{steps_per_second:.1f} steps/s, {steps_per_second * images_per_step:.0f} images/s, "
-                f"{tqdm.format_interval(left)} left{loss}")
+        text = (
+            f"{steps_per_second:.1f} steps/s, {steps_per_second * images_per_step:.0f} images/s, "
+            f"{tqdm.format_interval(left)} left{loss}"
+        )
         self.bar.n = step
         self.bar.set_postfix_str(text)
-        if self.shows and self.plain and (time.monotonic() - self.reported > PLAIN_INTERVAL or step == self.steps):
+        if (
+            self.shows
+            and self.plain
+            and (time.monotonic() - self.reported > PLAIN_INTERVAL or step == self.steps)
+        ):
             self.reported = time.monotonic()
             self.say(f"{self.shown} {step}/{self.steps}: {text}")
 
@@ -117,4 +159,6 @@ class Log:
         """Prints lines above the bar."""
         if self.shows:
             for line in lines:
-                self.bar.write(line, file=sys.stderr) if not self.plain else print(line, file=sys.stderr, flush=True)
+                self.bar.write(line, file=sys.stderr) if not self.plain else print(
+                    line, file=sys.stderr, flush=True
+                )

@@ -1,4 +1,7 @@
-"""Data parallelism: one mesh over all devices of all processes, state replicated, batches split by examples."""
+"""Data parallelism: one mesh over all devices of all processes, state replicated, batches split by
+examples.
+"""
+
 import contextvars
 import functools
 from collections.abc import Callable, Mapping
@@ -17,11 +20,14 @@ own_mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar("own_mesh
 
 
 def data_mesh() -> Mesh:
-    """Returns a mesh of all devices of all processes along one axis called `data`; of a run among others, of its own.
+    """Returns a mesh of all devices of all processes along one axis called `data`; of a run among
+    others, of its own.
 
     Its type is Auto: with explicit axes, gathers and reshapes over the batch are refused.
     """
-    return own_mesh.get() or jax.make_mesh((jax.device_count(),), (DATA,), axis_types=(AxisType.Auto,))
+    return own_mesh.get() or jax.make_mesh(
+        (jax.device_count(),), (DATA,), axis_types=(AxisType.Auto,)
+    )
 
 
 def mesh_of(devices: np.ndarray, *names: str) -> Mesh:
@@ -31,6 +37,7 @@ def mesh_of(devices: np.ndarray, *names: str) -> Mesh:
 
 def traced_for(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns the function as programs of a mesh are traced: in the forms of its platform alone."""
+
     @functools.wraps(function)
     def traced(*arguments: Any) -> Any:
         with known_platform(mesh.devices.flat[0].platform):
@@ -50,7 +57,10 @@ def by_examples(mesh: Mesh) -> NamedSharding:
 
 
 def replicate(tree, mesh: Mesh):
-    """Returns the tree, whole on every device. Arrays that are there already are shared: donate none of it."""
+    """Returns the tree, whole on every device.
+
+    Arrays that are there already are shared: donate none of it.
+    """
     sharding = replicated(mesh)
     return jax.tree.map(lambda leaf: put(leaf, sharding), tree)
 
@@ -62,22 +72,32 @@ def put(leaf, sharding: NamedSharding) -> jax.Array:
         return jax.device_put(leaf, sharding)
     # Across processes, device_put takes neither local arrays nor keys.
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf))
+        return jax.random.wrap_key_data(
+            put(jax.random.key_data(leaf), sharding), impl=jax.random.key_impl(leaf)
+        )
     array = np.asarray(leaf)
     return jax.make_array_from_callback(array.shape, sharding, lambda part: array[part])
 
 
 def shard(batch, mesh: Mesh):
-    """Returns the global batch, split over the devices, from the examples (numpy) that this process holds."""
+    """Returns the global batch, split over the devices, from the examples (numpy) that this process
+    holds.
+    """
     sharding = by_examples(mesh)
-    return jax.tree.map(lambda local: jax.make_array_from_process_local_data(sharding, np.asarray(local)), batch)
+    return jax.tree.map(
+        lambda local: jax.make_array_from_process_local_data(sharding, np.asarray(local)), batch
+    )
 
 
 def check_divisible(batch_sizes: Mapping[str, int], mesh: Mesh) -> None:
-    """Raises InputError, naming the stream, unless every global batch size is a multiple of the number of devices."""
+    """Raises InputError, naming the stream, unless every global batch size is a multiple of the
+    number of devices.
+    """
     for name, batch_size in batch_sizes.items():
         if batch_size % mesh.size:
             below = batch_size - batch_size % mesh.size
             near = f"{below} or {below + mesh.size}" if below else f"{mesh.size}"
-            raise InputError(f"stream {name!r}: batch size {batch_size} does not divide over {mesh.size} devices; "
-                             f"use {near}")
+            raise InputError(
+                f"stream {name!r}: batch size {batch_size} does not divide over {mesh.size} devices; "
+                f"use {near}"
+            )

@@ -1,11 +1,14 @@
 """Steps of methods compiled for a slice of chips that are not there, and what follows from that.
 
-Memory is what the compiler says. The time of a step is a roofline: the longer of its arithmetic at the peak and its
-bytes at the memory's bandwidth, then its collectives as if nothing ran beside them. A real step takes longer.
+Memory is what the compiler says. The time of a step is a roofline: the longer of its arithmetic at
+the peak and its bytes at the memory's bandwidth, then its collectives as if nothing ran beside
+them. A real step takes longer.
 
-Compilers come with JAX's packages and read environment variables before JAX is imported, so a command that compiles
-runs in a process of its own, see `environment`. Nothing can be executed there, and tracing happens on the CPU.
+Compilers come with JAX's packages and read environment variables before JAX is imported, so a
+command that compiles runs in a process of its own, see `environment`. Nothing can be executed
+there, and tracing happens on the CPU.
 """
+
 import importlib.util
 import math
 import os
@@ -30,12 +33,18 @@ READ_AHEAD = 2  # batches that wait on the devices while a step runs
 
 
 def compiler_of(platform: str) -> str:
-    """Returns the name of the package that compiles for a platform. Raises InputError, which names the extra."""
+    """Returns the name of the package that compiles for a platform.
+
+    Raises InputError, which names the extra.
+    """
     for name in PACKAGES[platform]:
         if importlib.util.find_spec(name) is not None:
             return name
-    raise InputError("chips", f"the compiler for them, {PACKAGES[platform][0]}, is not installed; it needs no such "
-                              f"chip: pip install 'kpjax[{platform}]', or uv sync --extra {platform}")
+    raise InputError(
+        "chips",
+        f"the compiler for them, {PACKAGES[platform][0]}, is not installed; it needs no such "
+        f"chip: pip install 'kpjax[{platform}]', or uv sync --extra {platform}",
+    )
 
 
 def environment(platform: str) -> dict[str, str]:
@@ -44,8 +53,12 @@ def environment(platform: str) -> dict[str, str]:
     if platform == "cuda":  # without a device there is nothing to try variants on
         flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0"
         return common | {"XLA_FLAGS": flags.strip()}
-    return common | {"TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE":
-                     "v5litepod-8", "ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
+    return common | {
+        "TPU_SKIP_MDS_QUERY": "1",
+        "TPU_WORKER_HOSTNAMES": "localhost",
+        "TPU_ACCELERATOR_TYPE": "v5litepod-8",
+        "ALLOW_MULTIPLE_LIBTPU_LOAD": "1",
+    }
 
 
 def mesh_of(slice_: Slice) -> Mesh:
@@ -55,11 +68,17 @@ def mesh_of(slice_: Slice) -> Mesh:
     chip = slice_.chip
     if chip.platform == "tpu":
         alone = {"chips_per_host_bounds": (1, 1, 1)} if slice_.chips == 1 else {}
-        found = topologies.get_topology_desc(platform="tpu", topology_name=f"{chip.name}:{slice_.topology}", **alone)
+        found = topologies.get_topology_desc(
+            platform="tpu", topology_name=f"{chip.name}:{slice_.topology}", **alone
+        )
     else:
         __import__(compiler_of("cuda"))
-        found = topologies.get_topology_desc(platform="cuda", topology_name=chip.name, target_config=chip.target,
-                                             topology=slice_.topology)
+        found = topologies.get_topology_desc(
+            platform="cuda",
+            topology_name=chip.name,
+            target_config=chip.target,
+            topology=slice_.topology,
+        )
     return Mesh(np.array(found.devices), ("data",), axis_types=(AxisType.Auto,))
 
 
@@ -83,8 +102,11 @@ class Planned(NamedTuple):
 
     def alike(self, other: "Planned") -> bool:
         """Returns whether both compile to one program: later steps of a protocol do."""
+
         def shapes(planned: Planned) -> Any:
-            return jax.tree.map(lambda leaf: (leaf.shape, str(leaf.dtype)), (dict(planned.streams), planned.state))
+            return jax.tree.map(
+                lambda leaf: (leaf.shape, str(leaf.dtype)), (dict(planned.streams), planned.state)
+            )
 
         return self.method.update is other.method.update and shapes(self) == shapes(other)
 
@@ -96,38 +118,61 @@ def key_shape() -> jax.ShapeDtypeStruct:
 
 def compiled(planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
     """Compiles a stage's step for a mesh, as `compile_stage` does, and says which."""
-    sizes = (f"{example.image.shape[0]} images of {name} at {example.image.shape[1]} px"
-             for name, example in planned.streams.items())
+    sizes = (
+        f"{example.image.shape[0]} images of {name} at {example.image.shape[1]} px"
+        for name, example in planned.streams.items()
+    )
     print(f"{planned.name}: {', '.join(sizes)}", flush=True)
     update, _ = compiled_update(planned.method.update, mesh)
-    return compile_stage(update.lower(planned.state, dict(planned.streams), key_shape()), planned, slice_)
+    return compile_stage(
+        update.lower(planned.state, dict(planned.streams), key_shape()), planned, slice_
+    )
 
 
 def compile_stage(lowered: Any, planned: Planned, slice_: Slice) -> dict[str, Any]:
-    """Compiles a stage's step and returns its numbers of one chip as JSON: bytes of memory, operations, bytes moved."""
+    """Compiles a stage's step and returns its numbers of one chip as JSON: bytes of memory,
+    operations, bytes moved.
+    """
     record = {"stage": planned.name, "chips": slice_.name, "images": planned.images}
     try:
         compiled = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return record | {"fits": False, "memory": {"available": slice_.chip.memory * slice_.chip.usable},
-                         "reason": " ".join(str(error).split())[:300]}
+        return record | {
+            "fits": False,
+            "memory": {"available": slice_.chip.memory * slice_.chip.usable},
+            "reason": " ".join(str(error).split())[:300],
+        }
     found = compiled.memory_analysis()
-    batch = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(dict(planned.streams)))
-    memory = {"state": found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes,
-              "temporaries": found.temp_size_in_bytes, "waiting": READ_AHEAD * batch / slice_.chips}
+    batch = sum(
+        math.prod(leaf.shape) * leaf.dtype.itemsize
+        for leaf in jax.tree.leaves(dict(planned.streams))
+    )
+    memory = {
+        "state": found.argument_size_in_bytes
+        + found.output_size_in_bytes
+        - found.alias_size_in_bytes,
+        "temporaries": found.temp_size_in_bytes,
+        "waiting": READ_AHEAD * batch / slice_.chips,
+    }
     memory["total"] = sum(memory.values()) + found.generated_code_size_in_bytes
     memory["available"] = slice_.chip.memory * slice_.chip.usable
     flops, moved = costs_of(compiled)
-    return record | {"fits": memory["total"] <= memory["available"], "memory": memory,
-                     "flops": flops or counted_flops(planned, slice_.chip.platform) / slice_.chips,
-                     # All of its memory is written or read once, at the least.
-                     "bytes": moved or memory["state"] + memory["temporaries"], **collectives_of(planned)}
+    return record | {
+        "fits": memory["total"] <= memory["available"],
+        "memory": memory,
+        "flops": flops or counted_flops(planned, slice_.chip.platform) / slice_.chips,
+        # All of its memory is written or read once, at the least.
+        "bytes": moved or memory["state"] + memory["temporaries"],
+        **collectives_of(planned),
+    }
 
 
 def costs_of(compiled: Any) -> tuple[float, float]:
-    """Returns the operations and bytes of a compiled step on one chip; 0 where its compiler counts none."""
+    """Returns the operations and bytes of a compiled step on one chip; 0 where its compiler counts
+    none.
+    """
     try:
         costs = compiled.cost_analysis() or {}
     except NotImplementedError:
@@ -136,26 +181,47 @@ def costs_of(compiled: Any) -> tuple[float, float]:
 
 
 def counted_flops(planned: Planned, platform: str) -> float:
-    """Counts the operations of a step on all chips, in the forms of a platform, before any compiler's changes."""
+    """Counts the operations of a step on all chips, in the forms of a platform, before any
+    compiler's changes.
+    """
     with known_platform(platform):
-        lowered = jax.jit(planned.method.update).lower(planned.state, dict(planned.streams), key_shape())
+        lowered = jax.jit(planned.method.update).lower(
+            planned.state, dict(planned.streams), key_shape()
+        )
     return max(lowered.cost_analysis()["flops"], 0.0)
 
 
 def collectives_of(planned: Planned) -> dict[str, float]:
-    """Returns how many collectives a step has at least, and their bytes: its gradients, and two of each BatchNorm."""
+    """Returns how many collectives a step has at least, and their bytes: its gradients, and two of
+    each BatchNorm.
+    """
     state = planned.state.variables
-    gradients = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.get("params", {})))
+    gradients = sum(
+        leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.get("params", {}))
+    )
     statistics = jax.tree.leaves(state.get("batch_stats", {}))  # a mean and a variance of each
-    return {"collectives": 1 + len(statistics),
-            "collective_bytes": gradients + sum(leaf.size * leaf.dtype.itemsize for leaf in statistics)}
+    return {
+        "collectives": 1 + len(statistics),
+        "collective_bytes": gradients + sum(leaf.size * leaf.dtype.itemsize for leaf in statistics),
+    }
 
 
 def times_of(record: Mapping[str, Any], slice_: Slice, steps: int) -> dict[str, float]:
-    """Returns floors in seconds of a step, and what follows: hours, chip-hours, images a second and chip at most."""
-    arithmetic, bandwidth = record["flops"] / slice_.chip.peak, record["bytes"] / slice_.chip.bandwidth
+    """Returns floors in seconds of a step, and what follows: hours, chip-hours, images a second and
+    chip at most.
+    """
+    arithmetic, bandwidth = (
+        record["flops"] / slice_.chip.peak,
+        record["bytes"] / slice_.chip.bandwidth,
+    )
     waiting = all_reduce_seconds(slice_, record["collective_bytes"], record["collectives"])
     step = max(arithmetic, bandwidth) + waiting
-    return {"arithmetic": arithmetic, "bandwidth": bandwidth, "waiting": waiting, "step": step,
-            "images": record["images"] / slice_.chips / step, "hours": steps * step / 3600,
-            "chip_hours": steps * step / 3600 * slice_.chips}
+    return {
+        "arithmetic": arithmetic,
+        "bandwidth": bandwidth,
+        "waiting": waiting,
+        "step": step,
+        "images": record["images"] / slice_.chips / step,
+        "hours": steps * step / 3600,
+        "chip_hours": steps * step / 3600 * slice_.chips,
+    }

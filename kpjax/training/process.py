@@ -2,6 +2,7 @@
 
 On SIGTERM a run finishes its step, saves, and raises Interrupted.
 """
+
 import contextlib
 import contextvars
 import gc
@@ -16,12 +17,15 @@ from jax.experimental import multihost_utils
 
 from kpjax.errors import RunError
 
-# All steps of this process, over stages, variants and seeds. JAX tells processes to stop at the number behind the
-# highest that any of them has reached, so that a count which began anew with a stage would miss it.
+# All steps of this process, over stages, variants and seeds. JAX tells processes to stop at the
+# number behind the highest that any of them has reached, so that a count which began anew with a
+# stage would miss it.
 STEPS = itertools.count(1)
 
 # Of a run among others, in a thread: whether the process was asked to stop.
-stopped: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar("stopped", default=lambda: False)
+stopped: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar(
+    "stopped", default=lambda: False
+)
 
 
 class Interrupted(RunError):
@@ -35,10 +39,11 @@ class Interrupted(RunError):
 
 @contextlib.contextmanager
 def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yields a function that returns whether SIGTERM has come, to be asked before the first step and after each.
+    """Yields a function that returns whether SIGTERM has come, to be asked before the first step
+    and after each.
 
-    Several processes ask JAX's preemption service, since they must agree on the step. A notice that comes between two
-    stages is answered by the next one.
+    Several processes ask JAX's preemption service, since they must agree on the step. A notice that
+    comes between two stages is answered by the next one.
     """
     if jax.process_count() > 1:
         yield lambda: multihost_utils.reached_preemption_sync_point(next(STEPS))
@@ -51,17 +56,21 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
     try:
         yield lambda: bool(requests)
         if requests:
-            raise Interrupted("stopped by SIGTERM after the last step of this stage, which is saved")
+            raise Interrupted(
+                "stopped by SIGTERM after the last step of this stage, which is saved"
+            )
     finally:
         signal.signal(signal.SIGTERM, before)
 
 
 def forget_programs(share: float = 0.5) -> bool:
-    """Drops compiled programs where they hold more than a share of the memory maps that Linux allows a process.
+    """Drops compiled programs where they hold more than a share of the memory maps that Linux
+    allows a process.
 
-    A program of a CPU holds hundreds of maps, and a small run with its stages and predictions 2,000. A process that
-    reaches the limit, by default 65,530, is aborted by XLA's compiler, or ends with a segmentation fault. A program
-    that is called again is compiled again, or read from the compile cache.
+    A program of a CPU holds hundreds of maps, and a small run with its stages and predictions
+    2,000. A process that reaches the limit, by default 65,530, is aborted by XLA's compiler, or
+    ends with a segmentation fault. A program that is called again is compiled again, or read from
+    the compile cache.
 
     Returns whether it dropped them. On other systems than Linux it does nothing.
     """

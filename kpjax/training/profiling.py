@@ -1,4 +1,7 @@
-"""How well a training step uses its devices: arithmetic per second, memory, and traces of chosen steps."""
+"""How well a training step uses its devices: arithmetic per second, memory, and traces of chosen
+steps.
+"""
+
 import contextlib
 import os
 from collections.abc import Callable, Iterator
@@ -12,15 +15,19 @@ from kpjax.training.peaks import PEAK_TERAFLOPS
 
 
 def peak_teraflops(device_kind: str) -> float | None:
-    """Returns what a kind of device can compute at most, in 1e12 operations per second; None of an unknown one."""
+    """Returns what a kind of device can compute at most, in 1e12 operations per second; None of an
+    unknown one.
+    """
     known = [name for name in PEAK_TERAFLOPS if device_kind.lower().startswith(name.lower())]
     return PEAK_TERAFLOPS[max(known, key=len)] if known else None
 
 
 def step_teraflops(update: Any, *arguments: Any) -> float | None:
-    """Counts the operations of one step on all devices, in 1e12, before the compiler's changes; None if unknown.
+    """Counts the operations of one step on all devices, in 1e12, before the compiler's changes;
+    None if unknown.
 
-    update: compiled by `jax.jit`. Only devices of a known kind are asked, since the count takes another lowering.
+    update: compiled by `jax.jit`. Only devices of a known kind are asked, since the count takes
+    another lowering.
     """
     if peak_teraflops(jax.devices()[0].device_kind) is None:
         return None
@@ -28,8 +35,11 @@ def step_teraflops(update: Any, *arguments: Any) -> float | None:
     return cost["flops"] / 1e12 if cost.get("flops", 0) > 0 else None
 
 
-def device_metrics(teraflops: float | None, steps_per_second: float, mesh: Mesh) -> dict[str, float]:
-    """Returns what is known of: the share of the devices' arithmetic that steps use, and memory at its peak, in GiB.
+def device_metrics(
+    teraflops: float | None, steps_per_second: float, mesh: Mesh
+) -> dict[str, float]:
+    """Returns what is known of: the share of the devices' arithmetic that steps use, and memory at
+    its peak, in GiB.
 
     teraflops: of a step, of `step_teraflops`.
     """
@@ -44,8 +54,11 @@ def device_metrics(teraflops: float | None, steps_per_second: float, mesh: Mesh)
 
 
 @contextlib.contextmanager
-def traced_steps(folder: epath.Path, steps: range | None) -> Iterator[Callable[[int, Callable[[], None]], None]]:
-    """Yields a function to call before every step, with its number from 0 and a function that waits for those before.
+def traced_steps(
+    folder: epath.Path, steps: range | None
+) -> Iterator[Callable[[int, Callable[[], None]], None]]:
+    """Yields a function to call before every step, with its number from 0 and a function that waits
+    for those before.
 
     Steps in `steps` are traced into `profile/` of the folder, which TensorBoard and Perfetto show.
     """

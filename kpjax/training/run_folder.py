@@ -3,6 +3,7 @@
 runs/<experiment>/<preset>/<variant>/seed-<n>/   config.json, metrics.jsonl, tensorboard/, checkpoints/, results.json
 runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that variants share, and stage.json
 """
+
 import contextlib
 import functools
 import platform
@@ -19,7 +20,16 @@ import numpy as np
 from etils import epath
 
 from kpjax.errors import InputError, RunError, printable
-from kpjax.files import atomic, in_bucket, make_folder, read_json, strict, write_json, write_text, writing
+from kpjax.files import (
+    atomic,
+    in_bucket,
+    make_folder,
+    read_json,
+    strict,
+    write_json,
+    write_text,
+    writing,
+)
 from kpjax.training.hosts import agreed
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import json_digest
@@ -44,13 +54,19 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Returns the short name of this clone's commit, followed by "+" if files differ from it; "" outside a clone."""
+    """Returns the short name of this clone's commit, followed by "+" if files differ from it; ""
+    outside a clone.
+    """
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # installed, perhaps below another repository
         return ""
     try:
-        answer = subprocess.run(["git", "-C", str(root), "describe", "--always", "--exclude=*",
-                                 "--dirty=+"], capture_output=True, text=True, check=True)
+        answer = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError):
         return ""
     return answer.stdout.strip()
@@ -61,37 +77,78 @@ def write_config(folder: epath.Path, config: Mapping) -> None:
     write_json(folder / "config.json", config)
 
 
-def write_results(folder: epath.Path, *, experiment: str, preset: str, variant: str, seed: int, steps: int,
-                  metrics: Mapping[str, float], images: int, images_per_second: float, wall_seconds: float,
-                  config: Mapping, settings: str = "") -> None:
+def write_results(
+    folder: epath.Path,
+    *,
+    experiment: str,
+    preset: str,
+    variant: str,
+    seed: int,
+    steps: int,
+    metrics: Mapping[str, float],
+    images: int,
+    images_per_second: float,
+    wall_seconds: float,
+    config: Mapping,
+    settings: str = "",
+) -> None:
     """Writes `results.json`, whose presence says that the run is complete.
 
-    settings: those that were asked for and differ from the preset's, in a line. The file has the digests of the
-    folder's small files, from which the run is read again, and one of itself.
+    settings: those that were asked for and differ from the preset's, in a line. The file has the
+    digests of the folder's small files, from which the run is read again, and one of itself.
     """
-    devices = {"backend": jax.default_backend(), "kind": jax.devices()[0].device_kind, "count": data_mesh().size}
-    results = strict({
-        "experiment": experiment, "preset": preset, "variant": variant, "seed": seed, "steps": steps,
-        "metrics": {name: float(value) for name, value in metrics.items()},
-        "images": images, "images_per_second": images_per_second, "wall_seconds": wall_seconds, "devices": devices,
-        "versions": versions(), "commit": commit(), "settings": settings, "config": config,
-        "files": {name: json_digest(read_json(folder / name)) for name in SMALL_FILES if (folder / name).exists()}})
+    devices = {
+        "backend": jax.default_backend(),
+        "kind": jax.devices()[0].device_kind,
+        "count": data_mesh().size,
+    }
+    results = strict(
+        {
+            "experiment": experiment,
+            "preset": preset,
+            "variant": variant,
+            "seed": seed,
+            "steps": steps,
+            "metrics": {name: float(value) for name, value in metrics.items()},
+            "images": images,
+            "images_per_second": images_per_second,
+            "wall_seconds": wall_seconds,
+            "devices": devices,
+            "versions": versions(),
+            "commit": commit(),
+            "settings": settings,
+            "config": config,
+            "files": {
+                name: json_digest(read_json(folder / name))
+                for name in SMALL_FILES
+                if (folder / name).exists()
+            },
+        }
+    )
     write_json(folder / "results.json", results | {"digest": json_digest(results)})
 
 
 def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:
     """Raises InputError if a small file of a finished run is not what was written with it.
 
-    results: of results.json. Says in a line on stderr where it was edited; results without digests are believed.
+    results: of results.json. Says in a line on stderr where it was edited; results without digests
+    are believed.
     """
     if "digest" not in results:
         return
     files = results.get("files", {})
     for name in SMALL_FILES:
-        if name in files and (not (folder / name).exists() or json_digest(read_json(folder / name)) != files[name]):
-            raise InputError(f"{folder / name}: not what was written with the run; restore the file, or train again "
-                             "with `fresh`")
-    if json_digest({name: value for name, value in results.items() if name != "digest"}) != results["digest"]:
+        if name in files and (
+            not (folder / name).exists() or json_digest(read_json(folder / name)) != files[name]
+        ):
+            raise InputError(
+                f"{folder / name}: not what was written with the run; restore the file, or train again "
+                "with `fresh`"
+            )
+    if (
+        json_digest({name: value for name, value in results.items() if name != "digest"})
+        != results["digest"]
+    ):
         _say(f"{folder / 'results.json'}: edited since the run wrote it")
 
 
@@ -107,11 +164,13 @@ class InUse(InputError):
 
 @contextlib.contextmanager
 def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
-    """Locks a folder against other processes while a run writes to it; the lock ends with the process, even by kill -9.
+    """Locks a folder against other processes while a run writes to it; the lock ends with the
+    process, even by kill -9.
 
-    A bucket has no locks: there the run leaves its own id, and whoever comes later takes the folder over. Yields a
-    function to be called before each checkpoint, which raises RunError if that has happened.
-    Raises InUse if another process holds it. On file systems without locks nothing is locked.
+    A bucket has no locks: there the run leaves its own id, and whoever comes later takes the folder
+    over. Yields a function to be called before each checkpoint, which raises RunError if that has
+    happened. Raises InUse if another process holds it. On file systems without locks nothing is
+    locked.
     """
     make_folder(folder)
     if in_bucket(folder):
@@ -120,27 +179,37 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
 
         def check() -> None:
             if (folder / ".run").read_text() != own:
-                raise RunError(f"{folder}: another process has taken this run over, and goes on from its checkpoints")
+                raise RunError(
+                    f"{folder}: another process has taken this run over, and goes on from its checkpoints"
+                )
 
         yield check
         return
     if fcntl is None:
-        raise InputError("kpjax trains on Linux and macOS; on Windows run it in WSL, the Windows Subsystem for Linux")
+        raise InputError(
+            "kpjax trains on Linux and macOS; on Windows run it in WSL, the Windows Subsystem for Linux"
+        )
     with writing(folder / ".lock"):
         file = (folder / ".lock").open("a")
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise InUse(f"{folder}: another process is training here; wait for it, or choose another "
-                        "`workdir`") from None
+            raise InUse(
+                f"{folder}: another process is training here; wait for it, or choose another "
+                "`workdir`"
+            ) from None
         except OSError:
             pass
         yield lambda: None
 
 
-def kept_arrays(path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """Returns named arrays, made once and kept in a file, so that a resumed run reads the same ones."""
+def kept_arrays(
+    path: epath.Path, make: Callable[[], Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Returns named arrays, made once and kept in a file, so that a resumed run reads the same
+    ones.
+    """
     if not agreed(path.exists):
         made = make()
         if jax.process_index() == 0:

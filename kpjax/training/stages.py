@@ -1,4 +1,5 @@
 """Stages that several variants share, trained once and kept."""
+
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -19,7 +20,10 @@ FORMAT = 1
 
 
 class Stage(NamedTuple):
-    """A finished stage. `digest` identifies its result; stages that start from it name it as a parent."""
+    """A finished stage.
+
+    `digest` identifies its result; stages that start from it name it as a parent.
+    """
 
     trained: Trained
     digest: str
@@ -30,8 +34,15 @@ class Stage(NamedTuple):
     images: int  # that it has read
 
 
-def stage(folder: epath.PathLike, name: str, seed: int, run: Callable[[epath.Path], Fitted], *,
-          config: Mapping[str, Any], parents: Mapping[str, str] | None = None) -> Stage:
+def stage(
+    folder: epath.PathLike,
+    name: str,
+    seed: int,
+    run: Callable[[epath.Path], Fitted],
+    *,
+    config: Mapping[str, Any],
+    parents: Mapping[str, str] | None = None,
+) -> Stage:
     """Returns the result of a stage: restored if it is finished, otherwise trained.
 
     Args:
@@ -41,10 +52,19 @@ def stage(folder: epath.PathLike, name: str, seed: int, run: Callable[[epath.Pat
         parents: digests of the stages that it starts from.
 
     Raises:
-        InputError: a finished stage has another config or other parents; names the first field that differs.
+        InputError: a finished stage has another config or other parents; names the first field that
+            differs.
     """
     home = absolute(folder) / "stages" / name / f"seed-{seed}"
-    identity = strict({"format": FORMAT, "name": name, "seed": seed, "config": config, "parents": dict(parents or {})})
+    identity = strict(
+        {
+            "format": FORMAT,
+            "name": name,
+            "seed": seed,
+            "config": config,
+            "parents": dict(parents or {}),
+        }
+    )
     if agreed((home / "stage.json").exists):
         record = read_json(home / "stage.json")
         check_identity(record, identity, home / "stage.json")
@@ -58,23 +78,44 @@ def stage(folder: epath.PathLike, name: str, seed: int, run: Callable[[epath.Pat
                 raise fault
             return _finished(record, trained)
         if jax.process_index() == 0:
-            print(f"{fault}; the result of stage {name} is taken from its checkpoints again", file=sys.stderr)
+            print(
+                f"{fault}; the result of stage {name} is taken from its checkpoints again",
+                file=sys.stderr,
+            )
     make_folder(home)
     if jax.process_index() == 0:
         write_config(home, config)
     fitted = run(home)
-    result = {"kind": "last" if fitted.step == fitted.steps else "best", "step": fitted.step, "steps": fitted.steps}
-    record = identity | {"metrics": dict(fitted.metrics), "images_per_second": fitted.images_per_second,
-                         "wall_seconds": fitted.wall_seconds, "images": fitted.images, "result": result}
+    result = {
+        "kind": "last" if fitted.step == fitted.steps else "best",
+        "step": fitted.step,
+        "steps": fitted.steps,
+    }
+    record = identity | {
+        "metrics": dict(fitted.metrics),
+        "images_per_second": fitted.images_per_second,
+        "wall_seconds": fitted.wall_seconds,
+        "images": fitted.images,
+        "result": result,
+    }
     if jax.process_index() == 0:
         result["digest"] = save_trained(home / "result", fitted.trained)
         write_json(home / "stage.json", record)
     else:
-        result["digest"] = tree_digest({"variables": fitted.trained.variables, "frozen": fitted.trained.frozen})
+        result["digest"] = tree_digest(
+            {"variables": fitted.trained.variables, "frozen": fitted.trained.frozen}
+        )
     return _finished(record, fitted.trained)
 
 
 def _finished(record: Mapping[str, Any], trained: Trained) -> Stage:
     metrics = {name: float(value) for name, value in record["metrics"].items()}
-    return Stage(trained, record["result"]["digest"], record["result"]["step"], metrics,
-                 record["images_per_second"], record["wall_seconds"], record["images"])
+    return Stage(
+        trained,
+        record["result"]["digest"],
+        record["result"]["step"],
+        metrics,
+        record["images_per_second"],
+        record["wall_seconds"],
+        record["images"],
+    )

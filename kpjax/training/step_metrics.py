@@ -1,4 +1,5 @@
 """Metrics of training steps, fetched with a lag, summed and checked, and the time of steps."""
+
 import math
 import time
 from collections import deque
@@ -27,7 +28,10 @@ class NotFinite(Exception):
 
 @dataclass
 class Window:
-    """Sums of metrics since the last line of the log. Part of a checkpoint, so that a resumed log is the same."""
+    """Sums of metrics since the last line of the log.
+
+    Part of a checkpoint, so that a resumed log is the same.
+    """
 
     count: int = 0
     sums: dict[str, float] = field(default_factory=dict)
@@ -43,7 +47,9 @@ class Window:
 
 @dataclass
 class Pending:
-    """Metrics on their way to the host, each a vector, so that a step costs one small transfer and no wait."""
+    """Metrics on their way to the host, each a vector, so that a step costs one small transfer and
+    no wait.
+    """
 
     names: tuple[str, ...]
     queue: deque = field(default_factory=deque)
@@ -53,13 +59,19 @@ class Pending:
         self.queue.append((step, values))
 
     def pop(self, keep: int) -> list[tuple[int, dict[str, float]]]:
-        """Returns all but the newest `keep`, oldest first. Raises NotFinite for the first step with such a value."""
+        """Returns all but the newest `keep`, oldest first.
+
+        Raises NotFinite for the first step with such a value.
+        """
         arrived = []
         while len(self.queue) > keep:
             step, values = self.queue.popleft()
             metrics = dict(zip(self.names, map(float, np.asarray(values)), strict=True))
-            wrong = {name: value for name, value in metrics.items()
-                     if name.startswith(("loss/", "gradient_norm/")) and not math.isfinite(value)}
+            wrong = {
+                name: value
+                for name, value in metrics.items()
+                if name.startswith(("loss/", "gradient_norm/")) and not math.isfinite(value)
+            }
             if wrong:
                 raise NotFinite(step, wrong)
             arrived.append((step, metrics))
@@ -83,5 +95,7 @@ class Stopwatch:
         self.since = None
 
     def steps_per_second(self) -> float:
-        seconds = self.seconds + (time.perf_counter() - self.since if self.since is not None else 0.0)
+        seconds = self.seconds + (
+            time.perf_counter() - self.since if self.since is not None else 0.0
+        )
         return self.steps / seconds if seconds > 0 else 0.0

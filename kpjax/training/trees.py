@@ -1,4 +1,6 @@
-"""Trees of arrays: their leaves by path, sha256 digests, and files of whole trees and of results."""
+"""Trees of arrays: their leaves by path, sha256 digests, and files of whole trees and of
+results."""
+
 import hashlib
 import json
 from collections.abc import Callable, Mapping
@@ -16,8 +18,12 @@ from kpjax.structures import Trained
 
 # Leaves and digests
 
+
 def named_leaves(tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[str, Any]:
-    """Returns all leaves by path, such as `variables/params/conv1/kernel`. In a key, / becomes ~1 and ~ becomes ~0."""
+    """Returns all leaves by path, such as `variables/params/conv1/kernel`.
+
+    In a key, / becomes ~1 and ~ becomes ~0.
+    """
     return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf)}
 
 
@@ -49,8 +55,14 @@ def on_host(leaf) -> np.ndarray:
 
 
 def describe(tree) -> dict[str, str]:
-    """Returns dtype and shape of every leaf by path, such as `float32[3,3,64,64]`. Leaves may be abstract."""
-    return {path: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]" for path, leaf in named_leaves(tree).items()}
+    """Returns dtype and shape of every leaf by path, such as `float32[3,3,64,64]`.
+
+    Leaves may be abstract.
+    """
+    return {
+        path: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
+        for path, leaf in named_leaves(tree).items()
+    }
 
 
 def leaf_digests(tree) -> dict[str, str]:
@@ -65,7 +77,9 @@ def _array_digest(array: np.ndarray) -> str:
 
 
 def tree_digest(tree) -> str:
-    """Returns one sha256 for a whole tree: equal if and only if paths, dtypes, shapes and bytes are."""
+    """Returns one sha256 for a whole tree: equal if and only if paths, dtypes, shapes and bytes
+    are.
+    """
     return json_digest(leaf_digests(tree))
 
 
@@ -76,9 +90,12 @@ def json_digest(value: Mapping) -> str:
 
 # A tree in one safetensors file, verified against its digest when it is read
 
+
 def write_tree(path: Path, tree) -> str:
-    """Writes all leaves to a safetensors file, whole or not at all, and returns the tree's digest."""
-    # safetensors writes the buffer as it lies: an array that is not contiguous would come out permuted.
+    """Writes all leaves to a safetensors file, whole or not at all, and returns the tree's
+    digest."""
+    # safetensors writes the buffer as it lies: an array that is not contiguous would come out
+    # permuted.
     arrays = {name: np.array(on_host(leaf), order="C") for name, leaf in named_leaves(tree).items()}
     with atomic(path) as partial:
         partial.write_bytes(save(arrays))
@@ -86,7 +103,10 @@ def write_tree(path: Path, tree) -> str:
 
 
 def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
-    """Reads all leaves by path. Raises RunError if the file is missing or its content differs from `digest`."""
+    """Reads all leaves by path.
+
+    Raises RunError if the file is missing or its content differs from `digest`.
+    """
     try:
         with local_copy(path) as local:
             arrays = load_file(local)
@@ -98,7 +118,9 @@ def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
 
 
 def read_tree_like(path: Path, template, digest: str):
-    """Reads the tree that `write_tree` wrote, in the containers of `template`, as numpy (random keys typed again)."""
+    """Reads the tree that `write_tree` wrote, in the containers of `template`, as numpy (random
+    keys typed again).
+    """
     arrays = read_leaves(path, digest)
     wanted = named_leaves(template)
     if different := sorted(set(wanted) ^ set(arrays)):
@@ -116,7 +138,9 @@ RESULT_FORMAT = 1
 
 
 def save_trained(folder: Path, trained: Trained) -> str:
-    """Writes a self-contained `trained.safetensors`, then `trained.json`, of a State or Trained; returns its digest."""
+    """Writes a self-contained `trained.safetensors`, then `trained.json`, of a State or Trained;
+    returns its digest.
+    """
     remove(folder / "trained.json")
     tree = {"variables": trained.variables, "frozen": trained.frozen}
     # A mapping without arrays, such as the statistics of a network that has none, is no leaf.
@@ -129,22 +153,29 @@ def save_trained(folder: Path, trained: Trained) -> str:
 
 
 def load_trained(folder: Path, digest: str | None = None) -> Trained:
-    """Reads what `save_trained` wrote: numpy arrays in nested dictionaries (a tuple has its indices as keys).
+    """Reads what `save_trained` wrote: numpy arrays in nested dictionaries (a tuple has its indices
+    as keys).
 
-    digest: the expected one, if the caller knows it. Raises InputError if there is no result, or one of another
-    format, and RunError if a file is damaged.
+    digest: the expected one, if the caller knows it. Raises InputError if there is no result, or
+    one of another format, and RunError if a file is damaged.
     """
     found = read_json(folder / "trained.json")
     body = {name: value for name, value in found.items() if name != "checksum"}
-    if json_digest(body) != found.get("checksum") or (digest is not None and digest != found.get("digest")):
+    if json_digest(body) != found.get("checksum") or (
+        digest is not None and digest != found.get("digest")
+    ):
         raise RunError(f"{folder / 'trained.json'}: damaged: its content is not what was written")
     if found.get("format") != RESULT_FORMAT:
-        raise InputError(f"{folder / 'trained.json'}: format {found.get('format')}, this version reads "
-                         f"{RESULT_FORMAT}; train again with `fresh`")
+        raise InputError(
+            f"{folder / 'trained.json'}: format {found.get('format')}, this version reads "
+            f"{RESULT_FORMAT}; train again with `fresh`"
+        )
     tree = arrays_by_path(read_leaves(folder / "trained.safetensors", found["digest"]))
     try:
         for path in found["empty"]:
             _put(tree, path, {})
         return Trained(tree["variables"], tree["frozen"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise RunError(f"{folder}: trained.json and trained.safetensors do not belong together ({error})") from None
+        raise RunError(
+            f"{folder}: trained.json and trained.safetensors do not belong together ({error})"
+        ) from None

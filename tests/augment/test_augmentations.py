@@ -20,27 +20,44 @@ MOVING = {
     "homography": augment.random_warp(random_maps.draw_homography()),
     "flip": augment.random_flip(SKELETON),
     "half": augment.on_half(augment.random_warp(random_maps.draw_homography())),
-    "scale and rotation": augment.random_scale_rotation()}
+    "scale and rotation": augment.random_scale_rotation(),
+}
 STAYING = {
-    "none": augment.no_augmentation(), "jitter": augment.colour_jitter(0.25),
+    "none": augment.no_augmentation(),
+    "jitter": augment.colour_jitter(0.25),
     "appearance": augment.compose_augmentations(
-        augment.random_colour_matrix(0.2), augment.random_noise(0.1), augment.random_blur((0.0, 0.8)))}
+        augment.random_colour_matrix(0.2),
+        augment.random_noise(0.1),
+        augment.random_blur((0.0, 0.8)),
+    ),
+}
 jitted = {name: jax.jit(function) for name, function in (MOVING | STAYING).items()}
 
 
 @pytest.fixture(scope="module")
 def example():
-    """A bump at every keypoint, one in each colour channel; each example has a crop and a scale of its own."""
+    """A bump at every keypoint, one in each colour channel; each example has a crop and a scale of
+    its own.
+    """
     rng = np.random.default_rng(0)
     keypoints = rng.uniform(5, 26, (BATCH, POINTS, 2)).astype(np.float32)
     rows, columns = np.mgrid[:SIDE, :SIDE]
-    squared = ((columns[..., None] - keypoints[:, None, None, :, 0]) ** 2
-               + (rows[..., None] - keypoints[:, None, None, :, 1]) ** 2)
+    squared = (columns[..., None] - keypoints[:, None, None, :, 0]) ** 2 + (
+        rows[..., None] - keypoints[:, None, None, :, 1]
+    ) ** 2
     crop = np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1))
     crop[:, :2, 2] = rng.uniform(-9, 9, (BATCH, 2))
-    return jax.tree.map(jnp.asarray, Example(
-        np.exp(-squared / (2 * 1.2**2)).astype(np.float32), keypoints, np.ones((BATCH, POINTS), np.float32),
-        np.linspace(10, 20, BATCH, dtype=np.float32), crop, np.arange(BATCH, dtype=np.int32)))
+    return jax.tree.map(
+        jnp.asarray,
+        Example(
+            np.exp(-squared / (2 * 1.2**2)).astype(np.float32),
+            keypoints,
+            np.ones((BATCH, POINTS), np.float32),
+            np.linspace(10, 20, BATCH, dtype=np.float32),
+            crop,
+            np.arange(BATCH, dtype=np.int32),
+        ),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +68,9 @@ def key():
 def unlabelled(images):
     """Images with a keypoint of no label each."""
     points, pixels = np.zeros((len(images), 1, 2)), np.zeros((len(images), 1, 1, 3), np.uint8)
-    return arrays(pixels, points, points[..., 0], Skeleton(("point",)), "blank").examples._replace(image=images)
+    return arrays(pixels, points, points[..., 0], Skeleton(("point",)), "blank").examples._replace(
+        image=images
+    )
 
 
 def black(height):
@@ -59,8 +78,11 @@ def black(height):
 
 
 def homogeneous(maps, points):
-    moved = np.einsum("bij,bkj->bki", np.asarray(maps, np.float64),
-                      np.concatenate([points, np.ones_like(points[..., :1])], -1))
+    moved = np.einsum(
+        "bij,bkj->bki",
+        np.asarray(maps, np.float64),
+        np.concatenate([points, np.ones_like(points[..., :1])], -1),
+    )
     return moved[..., :2] / moved[..., 2:]
 
 
@@ -69,11 +91,16 @@ def test_image_points_crop_and_map_agree(example, key, kind):
     moved, maps = jitted[kind](key, example)
     order = np.array([SKELETON.flip] * BATCH)
     mirrored = (np.asarray(maps)[:, 0, 0] < 0) & (kind == "flip")
-    old = np.where(mirrored[:, None, None], np.take_along_axis(np.asarray(example.keypoints), order[..., None], 1),
-                   example.keypoints)
+    old = np.where(
+        mirrored[:, None, None],
+        np.take_along_axis(np.asarray(example.keypoints), order[..., None], 1),
+        example.keypoints,
+    )
     np.testing.assert_allclose(moved.keypoints, homogeneous(maps, old), atol=2e-4)
     # the crop always leads back to the same place in the original image
-    np.testing.assert_allclose(homogeneous(moved.crop, moved.keypoints), homogeneous(example.crop, old), atol=2e-3)
+    np.testing.assert_allclose(
+        homogeneous(moved.crop, moved.keypoints), homogeneous(example.crop, old), atol=2e-3
+    )
     for field, before in zip(moved, example, strict=True):
         assert (field.shape, field.dtype) == (before.shape, before.dtype)
     # the bump of a visible point lies where the point says
@@ -112,16 +139,26 @@ def test_appearance_moves_nothing_and_stays_in_range(example, key, kind):
     assert (kind == "none") == bool((changed.image == example.image).all())
 
 
-@pytest.mark.parametrize("kind", ["half", pytest.param("regda", marks=pytest.mark.slow),
-                                  pytest.param("appearance", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "half",
+        pytest.param("regda", marks=pytest.mark.slow),
+        pytest.param("appearance", marks=pytest.mark.slow),
+    ],
+)
 def test_sharded_over_eight_devices_is_the_same(example, key, kind):
     shards = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
     compiled = jitted[kind].lower(key, jax.device_put(example, shards)).compile()
     sharded, whole = compiled(key, jax.device_put(example, shards)), jitted[kind](key, example)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-5), sharded, whole)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-5), sharded, whole
+    )
     assert sharded[0].image.sharding.is_equivalent_to(shards, 4)
     text = compiled.as_text()
-    assert not [name for name in ("all-gather(", "all-to-all(", "collective-permute(") if name in text]
+    assert not [
+        name for name in ("all-gather(", "all-to-all(", "collective-permute(") if name in text
+    ]
 
 
 def test_half_of_a_batch_is_changed_and_half_is_not(example, key):
@@ -129,7 +166,9 @@ def test_half_of_a_batch_is_changed_and_half_is_not(example, key):
     whole, whole_maps = jitted["homography"](key, example)
     odd = np.arange(BATCH) % 2 == 1
     still = np.tile(np.eye(3, dtype=np.float32), (BATCH, 1, 1))
-    for mixed, changed, before in zip((*half, half_maps), (*whole, whole_maps), (*example, still), strict=True):
+    for mixed, changed, before in zip(
+        (*half, half_maps), (*whole, whole_maps), (*example, still), strict=True
+    ):
         np.testing.assert_array_equal(mixed[~odd], before[~odd])
         np.testing.assert_allclose(mixed[odd], changed[odd], atol=1e-5)
     moved = np.abs(np.asarray(half_maps) - np.eye(3)).max((1, 2)) > 1e-3
@@ -152,7 +191,9 @@ def test_scale_follows_a_zoom(example, key):
 
 
 def draws(draw, count=4000, size=(64, 64)):
-    return np.asarray(jax.jit(jax.vmap(lambda key: draw(key, size)))(jax.random.split(jax.random.key(0), count)))
+    return np.asarray(
+        jax.jit(jax.vmap(lambda key: draw(key, size)))(jax.random.split(jax.random.key(0), count))
+    )
 
 
 def test_square_crop_keeps_the_ten_try_rule():
@@ -197,12 +238,20 @@ def test_draws_have_the_stated_ranges():
 
 
 def test_scale_and_rotation_are_the_official_ones():
-    """Box scale clip(1 + 0.25 n, 0.75, 1.25), and in 0.6 of the draws a turn of clip(30 n, -60, 60) degrees."""
+    """Box scale clip(1 + 0.25 n, 0.75, 1.25), and in 0.6 of the draws a turn of clip(30 n, -60, 60)
+    degrees.
+    """
     maps = draws(random_maps.draw_scale_rotation())
     boxes = 1 / np.sqrt(np.linalg.det(maps[:, :2, :2]))
     normal = np.random.default_rng(0).normal(size=100_000)
     for share in (0.1, 0.25, 0.5, 0.75, 0.9):
-        assert abs(np.quantile(boxes, share) - np.quantile(np.clip(1 + 0.25 * normal, 0.75, 1.25), share)) < 0.02
+        assert (
+            abs(
+                np.quantile(boxes, share)
+                - np.quantile(np.clip(1 + 0.25 * normal, 0.75, 1.25), share)
+            )
+            < 0.02
+        )
     assert 0.75 - 1e-4 <= boxes.min() < 0.751
     assert 1.249 < boxes.max() <= 1.25 + 1e-4
     angles = np.degrees(np.arctan2(-maps[:, 1, 0], maps[:, 0, 0]))
@@ -222,7 +271,8 @@ def test_jitter_follows_its_three_steps(key):
     batch = unlabelled(np.tile(image, (64, 1, 1, 1)))
     out = np.asarray(jax.jit(augment.colour_jitter(0.2))(key, batch)[0].image, np.float64)
     luma = np.array([0.299, 0.587, 0.114])
-    # Without clipping brightness b scales the mean grey by b, whatever the order, and the other two keep it.
+    # Without clipping brightness b scales the mean grey by b, whatever the order, and the other two
+    # keep it.
     brightness = (out @ luma).mean((1, 2)) / (image[0] @ luma).mean()
     grey = out @ luma - (out @ luma).mean((1, 2), keepdims=True)
     base = image[0] @ luma - (image[0] @ luma).mean()
@@ -233,8 +283,12 @@ def test_jitter_follows_its_three_steps(key):
     for factor in (brightness, contrast, saturation):
         assert 0.8 <= factor.min() < 0.84
         assert 1.16 < factor.max() <= 1.2 + 1e-6
-    brightness, contrast, saturation = (f[:, None, None, None] for f in (brightness, contrast, saturation))
-    rebuilt = brightness * ((image[0] @ luma).mean() + contrast * (base[..., None] + saturation * chroma))
+    brightness, contrast, saturation = (
+        f[:, None, None, None] for f in (brightness, contrast, saturation)
+    )
+    rebuilt = brightness * (
+        (image[0] @ luma).mean() + contrast * (base[..., None] + saturation * chroma)
+    )
     np.testing.assert_allclose(out, rebuilt, atol=1e-5)
 
 
@@ -242,23 +296,41 @@ def test_blur_is_a_gaussian(key):
     image = np.zeros((4, 15, 15, 3), np.float32)
     image[:, 7, 7] = 1
     out = np.asarray(jax.jit(augment.random_blur((1.0, 1.0)))(key, unlabelled(image))[0].image)
-    line = np.exp(-np.arange(-7, 8) ** 2 / 2) / np.exp(-np.arange(-7, 8) ** 2 / 2).sum()
-    np.testing.assert_allclose(out, np.tile(np.outer(line, line)[None, ..., None], (4, 1, 1, 3)), atol=1e-5)
+    line = np.exp(-(np.arange(-7, 8) ** 2) / 2) / np.exp(-(np.arange(-7, 8) ** 2) / 2).sum()
+    np.testing.assert_allclose(
+        out, np.tile(np.outer(line, line)[None, ..., None], (4, 1, 1, 3)), atol=1e-5
+    )
     same = jax.jit(augment.random_blur((0.0, 0.0)))(key, unlabelled(np.full_like(image, 0.3)))
     np.testing.assert_allclose(same[0].image, 0.3, atol=1e-6)
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda: augment.random_flip(Skeleton(("a", "b"))), "no flip permutation"),
-    (lambda: augment.colour_jitter(1.5), "strength is 1.5"), (lambda: augment.random_blur((-1.0, 0.5)), "deviation"),
-    (lambda: random_maps.draw_rotation(float("nan")), "degrees is nan"),
-    (lambda: random_maps.draw_square_crop((1.3, 0.6)), "smaller first"),
-    (lambda: random_maps.draw_affine(scale=(0.0, 1.0)), "more than 0"),
-    (lambda: random_maps.draw_homography(0.5), "variation is 0.5"),
-    (lambda: hide_boxes(0), "count is 0"), (lambda: hide_boxes(half_sides=(3.0, 2.0)), "half_sides"),
-    (lambda: enlarged(Stretch(64), field=1.5), "cannot be enlarged"),
-    (lambda: augment.random_warp(random_maps.draw_square_crop())(jax.random.key(0), black(16)), "32 x 16"),
-    (lambda: augment.random_warp(loaded=Loaded(96, np.eye(3), 64))(jax.random.key(0), black(32)), "loaded at 96 px")])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: augment.random_flip(Skeleton(("a", "b"))), "no flip permutation"),
+        (lambda: augment.colour_jitter(1.5), "strength is 1.5"),
+        (lambda: augment.random_blur((-1.0, 0.5)), "deviation"),
+        (lambda: random_maps.draw_rotation(float("nan")), "degrees is nan"),
+        (lambda: random_maps.draw_square_crop((1.3, 0.6)), "smaller first"),
+        (lambda: random_maps.draw_affine(scale=(0.0, 1.0)), "more than 0"),
+        (lambda: random_maps.draw_homography(0.5), "variation is 0.5"),
+        (lambda: hide_boxes(0), "count is 0"),
+        (lambda: hide_boxes(half_sides=(3.0, 2.0)), "half_sides"),
+        (lambda: enlarged(Stretch(64), field=1.5), "cannot be enlarged"),
+        (
+            lambda: augment.random_warp(random_maps.draw_square_crop())(
+                jax.random.key(0), black(16)
+            ),
+            "32 x 16",
+        ),
+        (
+            lambda: augment.random_warp(loaded=Loaded(96, np.eye(3), 64))(
+                jax.random.key(0), black(32)
+            ),
+            "loaded at 96 px",
+        ),
+    ],
+)
 def test_refused(call, words):
     with pytest.raises(InputError, match=words):
         call()

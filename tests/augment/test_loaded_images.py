@@ -1,4 +1,7 @@
-"""Images loaded larger than the network reads them: crop, turn and zoom are one resampling of what was loaded."""
+"""Images loaded larger than the network reads them: crop, turn and zoom are one resampling of what
+was loaded.
+"""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,11 +18,20 @@ WIDTH, HEIGHT = 320, 240
 BOX = np.array([110, 60, 70, 88], np.float32)
 POINTS = np.array([(140, 100), (120, 130), (165, 85)], np.float32)
 WAVES = np.random.default_rng(0).uniform(-1, 1, (5, 3)) * [0.22, 0.22, np.pi]  # at least 20 px long
-MOVED = {"scale and rotation": (PersonCrop(SIDE), random_maps.scale_rotation_reach(),
-                                augmentations.random_scale_rotation),
-         "rotation and crop": (Stretch(SIDE), random_maps.square_crop_reach(),
-                               lambda loaded=None: augmentations.random_warp(
-                                   random_maps.draw_rotation(180.0), random_maps.draw_square_crop(), loaded=loaded))}
+MOVED = {
+    "scale and rotation": (
+        PersonCrop(SIDE),
+        random_maps.scale_rotation_reach(),
+        augmentations.random_scale_rotation,
+    ),
+    "rotation and crop": (
+        Stretch(SIDE),
+        random_maps.square_crop_reach(),
+        lambda loaded=None: augmentations.random_warp(
+            random_maps.draw_rotation(180.0), random_maps.draw_square_crop(), loaded=loaded
+        ),
+    ),
+}
 
 
 def scene(points):
@@ -42,8 +54,11 @@ def batch_of(transform, image, points=POINTS) -> Example:
 def exact(image, moved: Example):
     """What each pixel of the moved images shows of the photograph, and whether it lies on it."""
     columns, rows = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
-    places = np.einsum("bij,hwj->bhwi", np.asarray(moved.crop)[:, :2],  # crops are affine
-                       np.stack([columns, rows, np.ones_like(rows)], -1))
+    places = np.einsum(
+        "bij,hwj->bhwi",
+        np.asarray(moved.crop)[:, :2],  # crops are affine
+        np.stack([columns, rows, np.ones_like(rows)], -1),
+    )
     height, width = image.shape[:2]
     # A few pixels within the border: images fade there.
     inside = ((places > 4) & (places < np.array([width - 5, height - 5]))).all(-1)
@@ -52,7 +67,8 @@ def exact(image, moved: Example):
 
 @pytest.mark.parametrize("kind", MOVED)
 def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
-    """Turn and zoom of the original image, then the crop; closer to it than moving the plain crop."""
+    """Turn and zoom of the original image, then the crop; closer to it than moving the plain
+    crop."""
     transform, reach, build = MOVED[kind]
     image = original() if isinstance(transform, PersonCrop) else original(200, 200)
     larger, *frame = enlarged(transform, **reach._asdict())
@@ -64,12 +80,17 @@ def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
     np.testing.assert_allclose(np.asarray(maps) @ np.linalg.inv(frame[1]), today_maps, atol=1e-3)
     np.testing.assert_allclose(composed.keypoints, today.keypoints, atol=2e-2)
     np.testing.assert_allclose(composed.scale, today.scale, rtol=1e-4)
-    back = np.einsum("bij,bkj->bki", composed.crop[:, :2, :2], composed.keypoints) + composed.crop[:, None, :2, 2]
+    back = (
+        np.einsum("bij,bkj->bki", composed.crop[:, :2, :2], composed.keypoints)
+        + composed.crop[:, None, :2, 2]
+    )
     np.testing.assert_allclose(back, np.broadcast_to(POINTS, back.shape), atol=1e-2)
     assert composed.image.shape == today.image.shape == (BATCH, SIDE, SIDE, 3)
 
     truth, on_image = exact(image, composed)
-    error, error_today = (np.abs(np.asarray(one.image[..., 0]) - truth) for one in (composed, today))
+    error, error_today = (
+        np.abs(np.asarray(one.image[..., 0]) - truth) for one in (composed, today)
+    )
     shown_today = on_image & (np.asarray(today.image[..., 0]) > 0.25)
     assert error[on_image].mean() < 0.006  # interpolation of 8-bit pixels
     assert error[shown_today].mean() < 0.75 * error_today[shown_today].mean()
@@ -79,18 +100,29 @@ def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
         assert black.mean() > 0.05  # where the plain crop has nothing to show
 
 
-@pytest.mark.parametrize("transform", [PersonCrop(SIDE), PersonCrop(SIDE, 1.0, smallest=200.0), Stretch(SIDE),
-                                       ScaledByBox(PersonCrop(SIDE))], ids=repr)
+@pytest.mark.parametrize(
+    "transform",
+    [
+        PersonCrop(SIDE),
+        PersonCrop(SIDE, 1.0, smallest=200.0),
+        Stretch(SIDE),
+        ScaledByBox(PersonCrop(SIDE)),
+    ],
+    ids=repr,
+)
 def test_without_a_draw_a_larger_image_becomes_the_plain_crop(transform):
     image, whole = original(), isinstance(transform, Stretch)
     larger, *frame = enlarged(transform, field=1.0 if whole else 1.7, detail=1.4)
     plain = batch_of(transform, image)
     assert frame[0] % 2 == 0
     found, maps = jax.jit(augmentations.random_warp(loaded=Loaded(*frame, SIDE)))(
-        jax.random.key(0), batch_of(larger, image))
+        jax.random.key(0), batch_of(larger, image)
+    )
     np.testing.assert_allclose(maps, np.broadcast_to(frame[1], maps.shape), atol=1e-6)
     for field in ("keypoints", "crop"):
-        np.testing.assert_allclose(getattr(found, field), getattr(plain, field), atol=2e-2, rtol=1e-4)
+        np.testing.assert_allclose(
+            getattr(found, field), getattr(plain, field), atol=2e-2, rtol=1e-4
+        )
     np.testing.assert_array_equal(found.visible, plain.visible)
     np.testing.assert_allclose(found.scale, plain.scale, rtol=1e-4)
     inner = np.s_[:, 2:-2, 2:-2]
@@ -98,9 +130,14 @@ def test_without_a_draw_a_larger_image_becomes_the_plain_crop(transform):
 
 
 def test_the_reach_holds_all_that_the_maps_show():
-    corners = jnp.array([(-0.5, -0.5), (SIDE - 0.5, -0.5), (-0.5, SIDE - 0.5), (SIDE - 0.5, SIDE - 0.5)])
-    for draw, reach in ((random_maps.draw_scale_rotation(), random_maps.scale_rotation_reach()),
-                        (random_maps.draw_square_crop(), random_maps.square_crop_reach())):
+    corners = jnp.array(
+        [(-0.5, -0.5), (SIDE - 0.5, -0.5), (-0.5, SIDE - 0.5), (SIDE - 0.5, SIDE - 0.5)]
+    )
+    for draw, reach in (
+        (random_maps.draw_scale_rotation(), random_maps.scale_rotation_reach()),
+        (random_maps.draw_square_crop(), random_maps.square_crop_reach()),
+    ):
+
         @jax.jit
         @jax.vmap
         def drawn(key, draw=draw):

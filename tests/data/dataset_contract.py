@@ -1,4 +1,7 @@
-"""What every set of downloaded files keeps: prepared as its files say, no unit in two splits, each fault named."""
+"""What every set of downloaded files keeps: prepared as its files say, no unit in two splits, each
+fault named.
+"""
+
 import random
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -29,10 +32,13 @@ class Sample(NamedTuple):
     """A few images in a set's true format, and what is prepared of them."""
 
     dataset: Dataset
-    write: Callable[[Path], Mapping[str, Mapping[str, Label]]]  # returns the records of each split; "" is any split
+    #: returns the records of each split; "" is any split
+    write: Callable[[Path], Mapping[str, Mapping[str, Label]]]
     unit: Callable[[str], str] = str  # the person, recording or photograph of a record's name
-    constants: Mapping[str, object] = {}  # "module.NAME": sizes of the published set, which the sample has not
-    damages: Sequence[tuple[Callable[[Path], object], Sequence[str]]] = ()  # what is spoilt, and the faults
+    #: "module.NAME": sizes of the published set, which the sample has not
+    constants: Mapping[str, object] = {}
+    #: what is spoilt, and the faults
+    damages: Sequence[tuple[Callable[[Path], object], Sequence[str]]] = ()
     sizes: Mapping[str, int] | None = None  # of the splits, where `write` leaves them open
     atol: float = 1e-5  # px
 
@@ -53,15 +59,17 @@ def write_image(path, width, height, dots=None, file_format=None, mode="RGB"):
     around = 1 if path.suffix == ".jpg" and file_format is None else 0
     for (x, y), colour in (dots or {}).items():
         x, y = round(float(x)), round(float(y))
-        pixels[max(y - around, 0):y + around + 1, max(x - around, 0):x + around + 1] = colour
+        pixels[max(y - around, 0) : y + around + 1, max(x - around, 0) : x + around + 1] = colour
     Image.fromarray(pixels).convert(mode).save(path, file_format)
 
 
 def placed(path, text):
     """Returns a function of a folder that writes a file there."""
+
     def write(folder):
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(text if isinstance(text, bytes) else text.encode())
+
     return write
 
 
@@ -89,7 +97,9 @@ def crop_of(points, width, height):
 
 
 def struct_array(rows):
-    """Returns a MATLAB struct array (1, n); every element has every field, empty if its row lacks it."""
+    """Returns a MATLAB struct array (1, n); every element has every field, empty if its row lacks
+    it.
+    """
     fields = list(dict.fromkeys(field for row in rows for field in row))
     array = np.empty((1, len(rows)), [(field, object) for field in fields])
     for number, row in enumerate(rows):
@@ -103,16 +113,20 @@ def held_out(labels):
     random.seed(42)
     random.shuffle(names)
     count = len(names) // 5
-    return {"train": {name: labels[name] for name in names[count:]},
-            "test": {name: labels[name] for name in names[:count]}}
+    return {
+        "train": {name: labels[name] for name in names[count:]},
+        "test": {name: labels[name] for name in names[:count]},
+    }
 
 
 def records(dataset, folder, data_dir, **options):
     """Prepares a set and returns {split: {name: record}}."""
     prepare(dataset, folder, data_dir, **options)
     builder = tfds.builder_from_directory(data_dir / dataset.name / VERSION)
-    return {split: {record["id"].decode(): record for record in builder.as_data_source(split=split)}
-            for split in builder.info.splits}
+    return {
+        split: {record["id"].decode(): record for record in builder.as_data_source(split=split)}
+        for split in builder.info.splits
+    }
 
 
 def keeps_the_contract(sample, tmp_path, monkeypatch):
@@ -124,7 +138,8 @@ def keeps_the_contract(sample, tmp_path, monkeypatch):
     found = records(sample.dataset, folder, tmp_path / "prepared")
     if sample.sizes is None:
         assert {split: sorted(of) for split, of in found.items()} == {
-            split: sorted(of) for split, of in expected.items()}
+            split: sorted(of) for split, of in expected.items()
+        }
     else:
         assert {split: len(of) for split, of in found.items()} == sample.sizes
     skeleton = sample.dataset.skeleton(folder)
@@ -141,7 +156,9 @@ def keeps_the_contract(sample, tmp_path, monkeypatch):
         units = [unit for of in found.values() for unit in {sample.unit(name) for name in of}]
         assert len(units) == len(set(units))
     split = next(iter(found))
-    source = open_source(sample.dataset, split, data_dir=tmp_path / "prepared", transform=Letterbox(32))
+    source = open_source(
+        sample.dataset, split, data_dir=tmp_path / "prepared", transform=Letterbox(32)
+    )
     assert source.skeleton == skeleton
     assert {source.identity(index) for index in range(len(source))} == set(found[split])
     assert source[0].image.shape == (32, 32, 3)
@@ -152,7 +169,9 @@ def check_record(record, label, atol, blur):
     """blur: how far a JPEG may change a colour."""
     visible = np.ones(len(label.keypoints)) if label.visible is None else np.asarray(label.visible)
     np.testing.assert_array_equal(record["visible"], visible)
-    np.testing.assert_allclose(record["keypoints"], np.where(visible[:, None], label.keypoints, 0), 1e-6, atol)
+    np.testing.assert_allclose(
+        record["keypoints"], np.where(visible[:, None], label.keypoints, 0), 1e-6, atol
+    )
     if label.scale is not None:
         np.testing.assert_allclose(record["scale"], label.scale, rtol=1e-5)
     if label.box is not None:

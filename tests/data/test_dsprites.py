@@ -1,4 +1,7 @@
-"""dSprites: numbers, variants and labels, for rendered masks and for the format of the published file."""
+"""dSprites: numbers, variants and labels, for rendered masks and for the format of the published
+file.
+"""
+
 import zipfile
 
 import numpy as np
@@ -24,9 +27,13 @@ def test_the_variants_have_the_published_arithmetic():
     mask = np.array([[True, False]])
     np.testing.assert_allclose(module.noisy(mask, np.array([[[0.3], [0.7]]])), [[[1], [0.7]]])
     patch = np.broadcast_to([0.2, 0.6, 0.4], (1, 2, 3))
-    np.testing.assert_allclose(module.scream(mask, patch, np.array([0.5, 0.1, 0.9])),
-                               [[[0.65, 0.65, 0.35], [0.35, 0.35, 0.65]]])
-    np.testing.assert_allclose(module.colour(mask, np.array([0.5, 0.6, 1])), [[[0.5, 0.6, 1], [0, 0, 0]]])
+    np.testing.assert_allclose(
+        module.scream(mask, patch, np.array([0.5, 0.1, 0.9])),
+        [[[0.65, 0.65, 0.35], [0.35, 0.35, 0.65]]],
+    )
+    np.testing.assert_allclose(
+        module.colour(mask, np.array([0.5, 0.6, 1])), [[[0.5, 0.6, 1], [0, 0, 0]]]
+    )
 
 
 @pytest.mark.parametrize("shape", range(3))
@@ -77,8 +84,10 @@ def test_the_label_lands_on_its_cell(side):
         assert example.image.shape == (side, side, 3)
         *_, x, y = module.factors_of(int(source.numbers[index]))
         cell = np.array([16 + x, 16 + y])
-        np.testing.assert_allclose((example.keypoints[0] + 0.5) / stretch - 0.5, cell, atol=1e-5)  # half-pixel grid
-        np.testing.assert_array_equal(np.trunc(example.keypoints[0] / stretch + 0.5), cell)  # index grid, as RegDA
+        # half-pixel grid
+        np.testing.assert_allclose((example.keypoints[0] + 0.5) / stretch - 0.5, cell, atol=1e-5)
+        # index grid, as RegDA
+        np.testing.assert_array_equal(np.trunc(example.keypoints[0] / stretch + 0.5), cell)
         np.testing.assert_allclose(example.crop @ [*example.keypoints[0], 1], [*cell, 1], atol=1e-5)
         assert example.scale == 31 * stretch
         weight = example.image.sum(axis=-1).astype(np.float64)
@@ -93,39 +102,56 @@ def test_a_painting_is_used_where_one_is_given(tmp_path):
     assert given.shape == (274, 137, 3)
     np.testing.assert_allclose(given[5, 5] * 255, [30, 60, 90], atol=3)
     assert module.dsprites("scream", "test", data_dir=tmp_path).name == "dsprites/scream/test"
-    assert module.dsprites("scream", "test", data_dir=tmp_path / "empty").name == "dsprites/scream*/test"
+    assert (
+        module.dsprites("scream", "test", data_dir=tmp_path / "empty").name
+        == "dsprites/scream*/test"
+    )
     assert module.painting().shape == (274, 217, 3)
-    for call, said in ((lambda: module.painting(tmp_path / "none.jpg"), r"none\.jpg: the painting cannot be read"),
-                       (lambda: module.dsprites("sepia", "train"), "variant 'sepia' is unknown")):
+    for call, said in (
+        (lambda: module.painting(tmp_path / "none.jpg"), r"none\.jpg: the painting cannot be read"),
+        (lambda: module.dsprites("sepia", "train"), "variant 'sepia' is unknown"),
+    ):
         with pytest.raises(InputError, match=said):
             call()
 
 
 def publish(folder, masks, member="imgs.npy"):
-    """Writes a small file in the published format: uint8 masks as the member imgs of a compressed npz."""
-    with (zipfile.ZipFile(folder / module.FILE, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
-          archive.open(member, "w") as stored):
+    """Writes a small file in the published format: uint8 masks as the member imgs of a compressed
+    npz.
+    """
+    with (
+        zipfile.ZipFile(
+            folder / module.FILE, "w", zipfile.ZIP_DEFLATED, compresslevel=1
+        ) as archive,
+        archive.open(member, "w") as stored,
+    ):
         np.lib.format.write_array(stored, masks)
 
 
-def test_published_masks_are_read_where_the_file_lies_and_another_file_is_named(tmp_path, monkeypatch):
-    """One scale and one orientation of each shape, at every position; each sprite lacks a pixel of the rendered one."""
+def test_published_masks_are_read_where_the_file_lies_and_another_file_is_named(
+    tmp_path, monkeypatch
+):
+    """One scale and one orientation of each shape, at every position; each sprite lacks a pixel of
+    the rendered one.
+    """
     monkeypatch.setattr(module, "FACTORS", (3, 1, 1, 32, 32))
     monkeypatch.setattr(module, "COUNT", 3 * 1024)
     masks = np.zeros((3 * 1024, 64, 64), np.uint8)
     for number in range(len(masks)):
         _, x, y = number // 1024, number // 32 % 32, number % 32
-        masks[number, y + 13:y + 20, x + 11:x + 22] = 1
+        masks[number, y + 13 : y + 20, x + 11 : x + 22] = 1
         masks[number, y + 16, x + 16] = 0
     assert module.dsprites("colour", "test", data_dir=tmp_path).mask is module.rendered_mask
     publish(tmp_path, masks)
     mask = module.dsprites("colour", "test", data_dir=tmp_path).mask
     for number in (0, 1, 33, 2_000, 3_071):
         np.testing.assert_array_equal(mask(number), masks[number].astype(bool))
-    for wrong, member, said in ((masks[:, :32], "imgs.npy", r"\(3072, 64, 64\) uint8"),
-                                (masks * 2 + 1, "imgs.npy", "imgs of 0 and 1, found 3"),
-                                (masks * 0 + 1, "imgs.npy", r"position \(0, 0\) is not there"),
-                                (masks, "latents.npy", "cannot be used")):
+    for wrong, member, said in (
+        (masks[:, :32], "imgs.npy", r"\(3072, 64, 64\) uint8"),
+        (masks * 2 + 1, "imgs.npy", "imgs of 0 and 1, found 3"),
+        (masks * 0 + 1, "imgs.npy", r"position \(0, 0\) is not there"),
+        (masks, "latents.npy", "cannot be used"),
+    ):
         (tmp_path / said[:9]).mkdir()
         publish(tmp_path / said[:9], wrong, member)
         with pytest.raises(InputError, match=f"{module.FILE}: .*{said}"):

@@ -1,4 +1,7 @@
-"""Crops of two flies: labels and images move together, the draw is fixed, and parts do not share a frame."""
+"""Crops of two flies: labels and images move together, the draw is fixed, and parts do not share a
+frame.
+"""
+
 import numpy as np
 import pytest
 from dataset_contract import records
@@ -10,15 +13,24 @@ from experiments.pyramids.videos import open_videos
 from kpjax.images.video import write_video
 from kpjax.systems.configs import changed
 
-sleap_io = pytest.importorskip("sleap_io", reason="sleap-io reads the clip; install the extra kpjax[sleap]")
+sleap_io = pytest.importorskip(
+    "sleap_io", reason="sleap-io reads the clip; install the extra kpjax[sleap]"
+)
 WIDTH, HEIGHT, COUNT = 96, 80, 12
 RANGES = {"first": range(4, 8), "second": range(8, 12), "tune": range(0, 4)}
 
 
 def points_of(track, number):
     """The thorax, at a bright pixel of the frame, and the other points about it."""
-    thorax = np.array([20.0 + 3 * number, 16.0]) if track == "female" else np.array([70.0 - 2 * number, 60.0])
-    return thorax + np.array([[k % 4 - 2, k // 4 - 1] for k in range(13)]) * (np.arange(13) != 1)[:, None]
+    thorax = (
+        np.array([20.0 + 3 * number, 16.0])
+        if track == "female"
+        else np.array([70.0 - 2 * number, 60.0])
+    )
+    return (
+        thorax
+        + np.array([[k % 4 - 2, k // 4 - 1] for k in range(13)]) * (np.arange(13) != 1)[:, None]
+    )
 
 
 def write(folder):
@@ -27,7 +39,7 @@ def write(folder):
     for number in range(COUNT):
         for track in ("female", "male"):
             x, y = points_of(track, number)[1].astype(int)
-            frames[number, y - 1:y + 2, x - 1:x + 2] = 220
+            frames[number, y - 1 : y + 2, x - 1 : x + 2] = 220
     write_video(folder / "clip.mp4", frames)
     skeleton = sleap_io.Skeleton(list(FLY.names))
     video = sleap_io.Video(filename=str(folder / "clip.mp4"), open_backend=False)
@@ -41,8 +53,10 @@ def write(folder):
                 points[5] = np.nan
             instances.append(sleap_io.Instance.from_numpy(points, skeleton=skeleton, track=track))
         labelled.append(sleap_io.LabeledFrame(video, number, instances))
-    sleap_io.save_slp(sleap_io.Labels(labelled, videos=[video], skeletons=[skeleton], tracks=tracks),
-                      str(folder / "clip.slp"))
+    sleap_io.save_slp(
+        sleap_io.Labels(labelled, videos=[video], skeletons=[skeleton], tracks=tracks),
+        str(folder / "clip.slp"),
+    )
 
 
 @pytest.fixture
@@ -62,11 +76,18 @@ def test_labels_lie_on_their_fly_and_crops_move(clip, tmp_path):
         x, y = np.round(one["keypoints"][1]).astype(int)
         assert one["image"].shape == (24, 24, 3)
         assert one["image"][y, x].min() > 150  # the bright pixel of the thorax
-        assert one["visible"].tolist() == [1.0] * 5 + [0.0 if name.endswith("#000006") else 1.0] + [1.0] * 7
+        assert (
+            one["visible"].tolist()
+            == [1.0] * 5 + [0.0 if name.endswith("#000006") else 1.0] + [1.0] * 7
+        )
         places.append((x, y))
     assert len(set(places)) > 4  # off the middle by another draw in every frame
     assert sorted({name.rpartition("#")[0] for name in found["first"]}) == [
-        "female/00", "female/01", "male/00", "male/01"]
+        "female/00",
+        "female/01",
+        "male/00",
+        "male/01",
+    ]
     for name, one in found["first"].items():
         np.testing.assert_array_equal(again["first"][name]["keypoints"], one["keypoints"])
 

@@ -1,4 +1,7 @@
-"""Skeletons of sets, and their parts: whole units, gaps in time, published splits, and sets of too few units."""
+"""Skeletons of sets, and their parts: whole units, gaps in time, published splits, and sets of too
+few units.
+"""
+
 from types import SimpleNamespace
 
 import pytest
@@ -28,7 +31,9 @@ def test_no_unit_is_in_two_parts_and_no_item_is_lost():
     assert by_unit(items[::-1], lambda item: item.rpartition("_")[0])["test"] == parts["test"][::-1]
 
 
-@pytest.mark.parametrize(("count", "sizes"), [(116, [57, 16, 31]), (4, [2, 1, 1]), (1, [1, 0, 0]), (0, [0, 0, 0])])
+@pytest.mark.parametrize(
+    ("count", "sizes"), [(116, [57, 16, 31]), (4, [2, 1, 1]), (1, [1, 0, 0]), (0, [0, 0, 0])]
+)
 def test_parts_of_a_recording_follow_each_other_with_gaps(count, sizes):
     train, tune, test = by_time(list(range(count))).values()
     assert [len(train), len(tune), len(test)] == sizes
@@ -39,30 +44,56 @@ def test_parts_of_a_recording_follow_each_other_with_gaps(count, sizes):
 
 
 def test_a_published_split_keeps_its_test_images_and_gives_a_twentieth_of_its_units():
-    hands = [SimpleNamespace(name=f"{number}-{side}") for number in range(100) for side in ("left", "right")]
-    splits = with_tune({"train": hands, "test": hands[:3]}, lambda hand: hand.name.partition("-")[0])
+    hands = [
+        SimpleNamespace(name=f"{number}-{side}")
+        for number in range(100)
+        for side in ("left", "right")
+    ]
+    splits = with_tune(
+        {"train": hands, "test": hands[:3]}, lambda hand: hand.name.partition("-")[0]
+    )
     assert splits["test"] == hands[:3]
     assert [len(splits[part]) for part in ("train", "tune")] == [190, 10]
-    pictures = [{hand.name.partition("-")[0] for hand in splits[part]} for part in ("train", "tune")]
+    pictures = [
+        {hand.name.partition("-")[0] for hand in splits[part]} for part in ("train", "tune")
+    ]
     assert not pictures[0] & pictures[1]
     assert with_tune({"train": hands[:6], "test": []})["tune"] == []
 
 
 def test_a_recording_is_the_same_for_all_its_cameras():
-    frames = [SimpleNamespace(name=f"s_01_act_02_subact_01_ca_0{camera}/s_01_act_02_subact_01_ca_0{camera}_000001.jpg")
-              for camera in (1, 4)]
+    frames = [
+        SimpleNamespace(
+            name=f"s_01_act_02_subact_01_ca_0{camera}/s_01_act_02_subact_01_ca_0{camera}_000001.jpg"
+        )
+        for camera in (1, 4)
+    ]
     assert {recording(frame) for frame in frames} == {"s_01_act_02_subact_01"}
     assert recording(SimpleNamespace(name="s_01/s_01_000001.jpg")) == "s_01"
-    videos = ["s_05_act_03_subact_02_ca_01#6", "s_05_act_03_subact_02_ca_04#11", "S1/Walking 1.54138969#1",
-              "S1/Walking 1.60457274#6", "S1/Walking.54138969#1"]
+    videos = [
+        "s_05_act_03_subact_02_ca_01#6",
+        "s_05_act_03_subact_02_ca_04#11",
+        "S1/Walking 1.54138969#1",
+        "S1/Walking 1.60457274#6",
+        "S1/Walking.54138969#1",
+    ]
     assert [recording_of_video(SimpleNamespace(name=name)) for name in videos] == [
-        "s_05_act_03_subact_02", "s_05_act_03_subact_02", "S1/Walking 1", "S1/Walking 1", "S1/Walking"]
+        "s_05_act_03_subact_02",
+        "s_05_act_03_subact_02",
+        "S1/Walking 1",
+        "S1/Walking 1",
+        "S1/Walking",
+    ]
 
 
-@pytest.mark.parametrize("skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, FACE, FOURTEEN_OF_FACE])
+@pytest.mark.parametrize(
+    "skeleton", [BODY, PERSON, BIRD, TIGER, FIVE_POINTS, CAT, SIGNER, FACE, FOURTEEN_OF_FACE]
+)
 def test_a_mirror_swaps_sides_and_keeps_the_edges_which_connect_all_points(skeleton):
     kinds = [name.rstrip("0123456789") for name in skeleton.names]
-    swapped = [kind.replace("left", "@").replace("right", "left").replace("@", "right") for kind in kinds]
+    swapped = [
+        kind.replace("left", "@").replace("right", "left").replace("@", "right") for kind in kinds
+    ]
     assert [kinds[k] for k in skeleton.flip] == swapped
     edges = {frozenset(edge) for edge in skeleton.edges}
     assert {frozenset(skeleton.flip[k] for k in edge) for edge in edges} == edges

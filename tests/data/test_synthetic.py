@@ -1,4 +1,7 @@
-"""Rendered people, faces, animals and tabletops: repeatable, labelled on the body, moving as they should."""
+"""Rendered people, faces, animals and tabletops: repeatable, labelled on the body, moving as they
+should.
+"""
+
 import numpy as np
 import pytest
 
@@ -14,11 +17,21 @@ from kpjax.errors import InputError
 
 CATEGORIES = {category.name: category for category in (PEOPLE, FACES, FOUR_LEGGED)}
 MADE = {  # (count, first, seed) -> images, and how many of them are one item
-    "figures": (lambda count, **given: figures(count, SOURCE, given.pop("seed", 0), 32, **given), 1),
+    "figures": (
+        lambda count, **given: figures(count, SOURCE, given.pop("seed", 0), 32, **given),
+        1,
+    ),
     "figure videos": (lambda count, **given: figure_videos(count, 4, 32, **given), 4),
-    "tabletop videos": (lambda count, **given: tabletop_videos(count, 5, 32, **given), 5)} | {
-    name: (lambda count, made=made, **given: render_category(made, count, given.pop("seed", 0), 32, **given), 1)
-    for name, made in CATEGORIES.items()}
+    "tabletop videos": (lambda count, **given: tabletop_videos(count, 5, 32, **given), 5),
+} | {
+    name: (
+        lambda count, made=made, **given: render_category(
+            made, count, given.pop("seed", 0), 32, **given
+        ),
+        1,
+    )
+    for name, made in CATEGORIES.items()
+}
 
 
 @pytest.mark.parametrize("kind", MADE)
@@ -46,21 +59,29 @@ def test_domains_show_the_same_figures_and_labels_lie_on_the_body():
 
 # Images of people
 
+
 def on_the_body(example, points):
     """Whether the pixels of points are brighter than the corner."""
     cells = np.rint(points).astype(int)
-    return (example.image[cells[:, 1], cells[:, 0]].max(axis=-1) > int(example.image[:3, :3].max()) + 30).all()
+    return (
+        example.image[cells[:, 1], cells[:, 0]].max(axis=-1) > int(example.image[:3, :3].max()) + 30
+    ).all()
 
 
 def test_hidden_joints_are_covered_and_not_labelled():
-    shown, hidden = (figures(40, domain, 0, 64, skeleton=ALL_JOINTS).examples
-                     for domain in (SOURCE, Domain("source", hidden=0.2)))
+    shown, hidden = (
+        figures(40, domain, 0, 64, skeleton=ALL_JOINTS).examples
+        for domain in (SOURCE, Domain("source", hidden=0.2))
+    )
     assert 0.1 < 1 - hidden.visible.mean() < 0.3
     assert not hidden.keypoints[hidden.visible == 0].any()
-    np.testing.assert_array_equal(hidden.keypoints[hidden.visible > 0], shown.keypoints[hidden.visible > 0])
+    np.testing.assert_array_equal(
+        hidden.keypoints[hidden.visible > 0], shown.keypoints[hidden.visible > 0]
+    )
 
 
 # Videos of people
+
 
 def test_seventeen_joints_lie_on_the_body():
     videos = figure_videos(len(ACTIONS), 6, 64, domain=SOURCE)
@@ -74,6 +95,7 @@ def test_seventeen_joints_lie_on_the_body():
 
 
 # Categories
+
 
 @pytest.fixture
 def noiseless(monkeypatch):
@@ -90,7 +112,9 @@ def bare(category, count, side=64):
 @pytest.mark.parametrize("category", CATEGORIES.values(), ids=CATEGORIES)
 @pytest.mark.usefixtures("noiseless")
 def test_backgrounds_change_neither_object_nor_points(category):
-    plain, *others = (render_category(category, 4, 0, 64, background=kind).examples for kind in BACKGROUNDS)
+    plain, *others = (
+        render_category(category, 4, 0, 64, background=kind).examples for kind in BACKGROUNDS
+    )
     alone = bare(category, 4).image.astype(int)
     for other in others:
         np.testing.assert_array_equal(other.keypoints, plain.keypoints)
@@ -112,13 +136,18 @@ def test_points_are_inside_and_on_the_object(category):
     on_object = rendered.image[np.arange(30)[:, None], cells[..., 1], cells[..., 0]].max(-1) > 10
     assert on_object.mean() > 0.95  # a few lie on an outline whose pixel they share
     first, last = (category.skeleton.index(name) for name in category.ends)
-    np.testing.assert_allclose(rendered.scale, np.linalg.norm(points[:, first] - points[:, last], axis=-1), rtol=1e-5)
+    np.testing.assert_allclose(
+        rendered.scale, np.linalg.norm(points[:, first] - points[:, last], axis=-1), rtol=1e-5
+    )
     assert rendered.scale.min() > 2
     # Larger images are the same ones.
-    np.testing.assert_allclose((bare(category, 3, 128).keypoints + 0.5) / 2, points[:3] + 0.5, atol=1e-3)
+    np.testing.assert_allclose(
+        (bare(category, 3, 128).keypoints + 0.5) / 2, points[:3] + 0.5, atol=1e-3
+    )
 
 
 # Tabletops
+
 
 def test_the_gripper_is_rendered_at_its_label():
     video = tabletop_videos(1, 6, 64, first=3)
@@ -127,7 +156,7 @@ def test_the_gripper_is_rendered_at_its_label():
     for index in range(6):
         assert video[index].visible.all()
         x, y = video[index].keypoints[ARM_AND_TOYS.index("gripper")].round().astype(int)
-        colours.append(video[index].image[y - 1:y + 2, x - 1:x + 2].astype(float).mean((0, 1)))
+        colours.append(video[index].image[y - 1 : y + 2, x - 1 : x + 2].astype(float).mean((0, 1)))
     assert np.ptp(colours, axis=0).max() < 40  # of one colour, but for noise
     with pytest.raises(InputError, match="found 3 videos of 0 frames"):
         tabletop_videos(3, 0, 32)

@@ -1,4 +1,5 @@
 """Any folder of videos as a dataset and as a source, with and without a table of labels."""
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,15 +13,22 @@ from kpjax.input.pairs import frame_pairs
 from kpjax.input.video_source import in_videos, read_videos
 from kpjax.lab.formats.video_labels import TABLE, with_labels
 
-ROWS = ["video,frame,keypoint,x,y,visible", "a.mp4,0,nose,10,20,1", "a.mp4,0,tail,30,21.5,", "a.mp4,3,tail,1,2,0",
-        "a.mp4,3,nose,500,2,1", "a.mp4,5,nose,-0.5,2,1", "sub/b.mp4,7,tail,5,6,1"]
+ROWS = [
+    "video,frame,keypoint,x,y,visible",
+    "a.mp4,0,nose,10,20,1",
+    "a.mp4,0,tail,30,21.5,",
+    "a.mp4,3,tail,1,2,0",
+    "a.mp4,3,nose,500,2,1",
+    "a.mp4,5,nose,-0.5,2,1",
+    "sub/b.mp4,7,tail,5,6,1",
+]
 
 
 def moving(frames):
     """Returns frames of a white square on grey that moves to the right by 2 px per frame."""
     images = np.full((frames, 32, 64, 3), 70, np.uint8)
     for number, image in enumerate(images):
-        image[12:20, 2 * number:2 * number + 8] = 250
+        image[12:20, 2 * number : 2 * number + 8] = 250
     return images
 
 
@@ -37,26 +45,36 @@ def folder(tmp_path):
 
 def test_a_folder_without_labels_is_prepared_and_split_by_video(folder, tmp_path):
     prepare(DATASET, folder, tmp_path / "prepared")
-    train, test = (in_videos(open_source("videos", part, data_dir=tmp_path / "prepared", transform=Letterbox(32)))
-                   for part in ("train", "test"))
+    train, test = (
+        in_videos(
+            open_source("videos", part, data_dir=tmp_path / "prepared", transform=Letterbox(32))
+        )
+        for part in ("train", "test")
+    )
     assert sorted([*train.titles, *test.titles]) == ["a.mp4", "sub/b.mp4", "sub/frames"]
     assert len(train) + len(test) == 24
     assert train.skeleton.names == ()
     assert train[3].keypoints.shape == (0, 2)
     assert train[3].scale == 32
-    assert frame_pairs(train, window=4, batch_size=4, seed=0)["reference"][0].visible.shape == (4, 0)
+    assert frame_pairs(train, window=4, batch_size=4, seed=0)["reference"][0].visible.shape == (
+        4,
+        0,
+    )
 
 
 def test_labels_reach_records_and_sources(folder, tmp_path):
     (folder / TABLE).write_text("\n".join(ROWS))
     prepare(DATASET, folder, tmp_path / "prepared")
-    source = in_videos(open_source("videos", "train+test", data_dir=tmp_path / "prepared", transform=Letterbox(64)))
+    source = in_videos(
+        open_source("videos", "train+test", data_dir=tmp_path / "prepared", transform=Letterbox(64))
+    )
     videos = find_videos(folder)
     read = with_labels(read_videos(videos, Letterbox(64)), folder / TABLE, videos)
     for one in (source, read):
         assert one.skeleton.names == ("nose", "tail")
         assert one.titles == ("a.mp4", "sub/b.mp4", "sub/frames")
-        np.testing.assert_allclose(one[0].keypoints, [[10, 36], [30, 37.5]], atol=1e-4)  # letterboxed by 16 rows
+        # letterboxed by 16 rows
+        np.testing.assert_allclose(one[0].keypoints, [[10, 36], [30, 37.5]], atol=1e-4)
         assert one[0].visible.tolist() == [1, 1]
         assert one[3].visible.tolist() == [0, 0]  # one is marked so, one lies outside
         assert one[5].visible.tolist() == [1, 0]  # on the near edge, which is inside

@@ -1,4 +1,7 @@
-"""Where points land, what is left out, the sheets, and names in alphabets that the font has or lacks."""
+"""Where points land, what is left out, the sheets, and names in alphabets that the font has or
+lacks.
+"""
+
 import numpy as np
 import pytest
 
@@ -15,7 +18,7 @@ BLACK = np.zeros((64, 80, 3), np.uint8)
 def centre_of(image):
     """Centre of the drawn light, in pixels of `image`."""
     light = image.astype(float).sum(-1)
-    y, x = np.mgrid[:light.shape[0], :light.shape[1]]
+    y, x = np.mgrid[: light.shape[0], : light.shape[1]]
     return np.asarray([(x * light).sum(), (y * light).sum()]) / light.sum()
 
 
@@ -51,9 +54,16 @@ def test_europes_alphabets_are_drawn_and_other_letters_become_escapes():
     assert (one != other).any()
 
 
-@pytest.mark.parametrize(("times", "count", "rate", "rows", "milliseconds"), [
-    (None, 5, 10.0, [0, 1, 2, 3, 4], 100), (None, 100, 30.0, [*range(0, 88, 3)], 100), (None, 1, 25.0, [0], 80),
-    ([0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12], 7, 25.0, [0, 5], 100), ([3.0, 3.0], 2, 5.0, [0, 1], 200)])
+@pytest.mark.parametrize(
+    ("times", "count", "rate", "rows", "milliseconds"),
+    [
+        (None, 5, 10.0, [0, 1, 2, 3, 4], 100),
+        (None, 100, 30.0, [*range(0, 88, 3)], 100),
+        (None, 1, 25.0, [0], 80),
+        ([0.0, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12], 7, 25.0, [0, 5], 100),
+        ([3.0, 3.0], 2, 5.0, [0, 1], 200),
+    ],
+)
 def test_the_first_seconds_at_about_ten_frames_a_second(times, count, rate, rows, milliseconds):
     assert moving_rows(times, count, rate) == (rows, milliseconds)
     assert len(rows) <= FRAMES

@@ -1,4 +1,5 @@
 """Windows of videos, and a recurrent network that classifies actions by motion."""
+
 import jax
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ LENGTH = 8
 
 @pytest.fixture(scope="module")
 def motions():
-    """Points (N, 2, 2) on a circle of 5 pixels, either way from any phase; the position alone is uninformative."""
+    """Points (N, 2, 2) on a circle of 5 pixels, either way from any phase; the position alone is
+    uninformative.
+    """
     generator = np.random.default_rng(0)
     sequences, actions = [], []
     for number in range(64):
@@ -30,7 +33,8 @@ def test_windows_stay_within_runs():
     found = windows(video, length=4, every=2)
     assert found.rows.tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [10, 11, 12, 13]]
     assert found.video.tolist() == [0, 0, 2]
-    frame = np.array([0, 5, 10, 20, 25, 30, 35, 0, 5, 10, 100, 105, 110, 115, 120])  # one is missing in video 0
+    # one is missing in video 0
+    frame = np.array([0, 5, 10, 20, 25, 30, 35, 0, 5, 10, 100, 105, 110, 115, 120])
     assert windows(video, frame=frame, length=4, every=1).rows[:, 0].tolist() == [3, 10, 11]
 
 
@@ -43,7 +47,8 @@ def test_motion_is_recognised_where_single_frames_tell_nothing(motions):
     assert moving.accuracy > 0.95
     assert moving.majority == 0.5
     assert moving.confusion.sum() == len(split.test)
-    still = np.repeat(features[found.rows[:, :1]], LENGTH, axis=1).reshape(-1, 4)  # the first frame, held
+    # the first frame, held
+    still = np.repeat(features[found.rows[:, :1]], LENGTH, axis=1).reshape(-1, 4)
     held = np.arange(len(still)).reshape(found.rows.shape)
     assert action_probe(still, held, actions, split, seed=1, **options).accuracy < 0.8
 

@@ -1,9 +1,14 @@
 """Linear probes, the splits they are fitted on, and the units of their errors."""
+
 import numpy as np
 import pytest
 
 from kpjax.evaluation.probes.linear import best_ridge, fit_linear, linear_probe, mean_pose
-from kpjax.evaluation.probes.regression_errors import errors_in_units, normalised_from_pixels, regression_errors
+from kpjax.evaluation.probes.regression_errors import (
+    errors_in_units,
+    normalised_from_pixels,
+    regression_errors,
+)
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 
 EVERYTHING = Split(np.arange(40), np.arange(40))
@@ -11,10 +16,13 @@ EVERYTHING = Split(np.arange(40), np.arange(40))
 
 @pytest.fixture(scope="module")
 def poses():
-    """Discovered points (40, 3, 2) float32 in pixels and joints (40, 4, 2) that are linear in them."""
+    """Discovered points (40, 3, 2) float32 in pixels and joints (40, 4, 2) that are linear in
+    them."""
     generator = np.random.default_rng(0)
     points = generator.uniform(0, 63, (40, 3, 2)).astype(np.float32)
-    joints = (points.reshape(40, 6).astype(np.float64) @ generator.normal(size=(6, 8)) + 7).reshape(40, 4, 2)
+    joints = (points.reshape(40, 6).astype(np.float64) @ generator.normal(size=(6, 8)) + 7).reshape(
+        40, 4, 2
+    )
     return points, joints
 
 
@@ -26,8 +34,10 @@ def test_joints_that_are_linear_in_the_points_are_found_exactly(poses):
     # An intercept makes the origin and the unit of the points irrelevant; without one they decide.
     noisy = joints + np.random.default_rng(1).normal(size=joints.shape)
     for intercept in (True, False):
-        pixels, normalised = (linear_probe(given, noisy, np.ones((40, 4)), split, intercept=intercept)
-                              for given in (points, normalised_from_pixels(points, (64, 64))))
+        pixels, normalised = (
+            linear_probe(given, noisy, np.ones((40, 4)), split, intercept=intercept)
+            for given in (points, normalised_from_pixels(points, (64, 64)))
+        )
         assert np.allclose(pixels, normalised, atol=1e-6) == intercept
 
 
@@ -37,8 +47,11 @@ def test_it_is_the_regression_of_scikit_learn(poses, intercept, ridge):
     linear_model = pytest.importorskip("sklearn.linear_model")
     points, joints = poses
     x, y = points.reshape(40, 6).astype(np.float64), np.square(joints.reshape(40, 8))
-    theirs = (linear_model.Ridge(ridge, fit_intercept=intercept) if ridge
-              else linear_model.LinearRegression(fit_intercept=intercept)).fit(x, y)
+    theirs = (
+        linear_model.Ridge(ridge, fit_intercept=intercept)
+        if ridge
+        else linear_model.LinearRegression(fit_intercept=intercept)
+    ).fit(x, y)
     ours = fit_linear(x, y, intercept=intercept, ridge=ridge)
     np.testing.assert_allclose(ours(x), theirs.predict(x), rtol=1e-8, atol=1e-6)
 
@@ -50,12 +63,17 @@ def test_points_that_do_not_move_get_no_slope(poses):
     dead = (20 + 1e-6 * generator.normal(size=(40, 2, 2))).astype(np.float32)
     noisy = joints + generator.normal(size=joints.shape)
     alone = linear_probe(points, noisy, np.ones((40, 4)), random_halves(40, 0))
-    beside = linear_probe(np.concatenate([points, dead], 1), noisy, np.ones((40, 4)), random_halves(40, 0))
+    beside = linear_probe(
+        np.concatenate([points, dead], 1), noisy, np.ones((40, 4)), random_halves(40, 0)
+    )
     np.testing.assert_allclose(beside, alone, atol=1e-3)
 
 
 def test_the_ridge_is_chosen_by_groups_left_out():
-    """Many features of few groups: least squares follow each group's own noise. The tested side is not read."""
+    """Many features of few groups: least squares follow each group's own noise.
+
+    The tested side is not read.
+    """
     generator = np.random.default_rng(0)
     groups = np.repeat(np.arange(8), 5)
     own = generator.normal(size=(8, 20))[groups]  # tells the group, and nothing of others
@@ -66,9 +84,21 @@ def test_the_ridge_is_chosen_by_groups_left_out():
     chosen = best_ridge(features, true, np.ones((40, 1)), fit, groups, ridges)
 
     def missed(ridge):
-        return sum(np.square((linear_probe(features, true, np.ones((40, 1)), Split(
-            fit[groups[fit] != name], fit[groups[fit] == name]), ridge=ridge) - true)[fit[groups[fit] == name]]).sum()
-            for name in range(4))
+        return sum(
+            np.square(
+                (
+                    linear_probe(
+                        features,
+                        true,
+                        np.ones((40, 1)),
+                        Split(fit[groups[fit] != name], fit[groups[fit] == name]),
+                        ridge=ridge,
+                    )
+                    - true
+                )[fit[groups[fit] == name]]
+            ).sum()
+            for name in range(4)
+        )
 
     assert chosen == min(ridges, key=missed) > 0
     spoilt = np.where(np.arange(40)[:, None, None] < 20, true, np.nan)
@@ -117,7 +147,11 @@ def test_halves_keep_groups_together_and_deal_out_kinds():
     assert sorted([*split.fit, *split.test]) == list(range(60))
     assert not set(video[split.fit]) & set(video[split.test])
     for side in split:
-        assert {name: int((action[side] == name).sum()) for name in set(action)} == {"wave": 10, "walk": 10, "jump": 10}
+        assert {name: int((action[side] == name).sum()) for name in set(action)} == {
+            "wave": 10,
+            "walk": 10,
+            "jump": 10,
+        }
     assert not np.array_equal(halves_by(video, 2).fit, halves_by(video, 3).fit)
     odd = random_halves(7, 0)
     assert (len(odd.fit), len(odd.test)) == (4, 3)

@@ -1,4 +1,5 @@
 """Animals found, found twice and swapped, against counts by hand."""
+
 import numpy as np
 import pytest
 
@@ -9,7 +10,9 @@ BODY = np.array([[-10.0, 0.0], [10.0, 0.0], [0.0, 4.0]])
 
 def at(*places):
     """Animals (A, 3, 2) about places; None is one that is not there."""
-    return np.stack([np.full_like(BODY, np.nan) if place is None else BODY + place for place in places])
+    return np.stack(
+        [np.full_like(BODY, np.nan) if place is None else BODY + place for place in places]
+    )
 
 
 def test_a_frame_counts_found_twice_and_others():
@@ -30,13 +33,17 @@ def test_points_decide_between_animals_that_lie_on_one_another():
     assert measured.swaps == 0
 
 
-@pytest.mark.parametrize(("tracks", "swaps", "fragments"), [
-    ([[0, 1], [0, 1], [0, 1]], 0, 0),
-    ([[0, 1], [1, 0], [1, 0]], 1, 0),  # exchanged once
-    ([[0, 1], [1, 0], [0, 1]], 2, 0),  # and back
-    ([[0, 1], [2, 1], [2, 1]], 0, 1),  # goes on with a new track
-    ([[0, 1], [-1, 1], [0, 1]], 0, 0),  # not found, and found again
-    ([[0, 1], [-1, 0], [-1, 0]], 1, 0)])  # one goes on with the other's
+@pytest.mark.parametrize(
+    ("tracks", "swaps", "fragments"),
+    [
+        ([[0, 1], [0, 1], [0, 1]], 0, 0),
+        ([[0, 1], [1, 0], [1, 0]], 1, 0),  # exchanged once
+        ([[0, 1], [1, 0], [0, 1]], 2, 0),  # and back
+        ([[0, 1], [2, 1], [2, 1]], 0, 1),  # goes on with a new track
+        ([[0, 1], [-1, 1], [0, 1]], 0, 0),  # not found, and found again
+        ([[0, 1], [-1, 0], [-1, 0]], 1, 0),
+    ],
+)  # one goes on with the other's
 def test_swaps_and_fragments(tracks, swaps, fragments):
     places = np.array([[0.0, 0.0], [100.0, 0.0]])
     true = np.stack([at(*places)] * 3)

@@ -1,4 +1,7 @@
-"""Metrics of gathered points and of contours: published numbers, closed forms, masks, and what is refused."""
+"""Metrics of gathered points and of contours: published numbers, closed forms, masks, and what is
+refused.
+"""
+
 import numpy as np
 import pytest
 
@@ -31,7 +34,9 @@ VISIBLE = np.array([[1, 1, 1], [1, 1, 0]], np.float32)
 def test_pck_counts_the_limit_only_if_not_strict():
     points = on_a_line([[5.0, 4.99]])
     strict = metrics.pck(*points, np.ones((1, 2)), np.array([100.0]), threshold=0.05)
-    inclusive = metrics.pck(*points, np.ones((1, 2)), np.array([100.0]), threshold=0.05, strict=False)
+    inclusive = metrics.pck(
+        *points, np.ones((1, 2)), np.array([100.0]), threshold=0.05, strict=False
+    )
     close(strict.per_keypoint, [0, 1])
     close(inclusive.per_keypoint, [1, 1])
 
@@ -51,9 +56,13 @@ def test_points_that_do_not_count_are_never_read():
 
 def test_where_nothing_counts_every_value_is_nan():
     points, nothing, lengths = on_a_line(ERRORS), np.zeros((2, 3)), np.ones(2)
-    for found in (metrics.pck(*points, nothing, lengths), metrics.nme(*points, nothing, lengths),
-                  *metrics.mae(*points, nothing, 1.0), metrics.mre_sdr(*points, nothing, 0.1).mre,
-                  metrics.pck_global(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), map_size=64)):
+    for found in (
+        metrics.pck(*points, nothing, lengths),
+        metrics.nme(*points, nothing, lengths),
+        *metrics.mae(*points, nothing, 1.0),
+        metrics.mre_sdr(*points, nothing, 0.1).mre,
+        metrics.pck_global(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), map_size=64),
+    ):
         assert np.isnan([found.overall, found.pooled, *found.per_keypoint]).all()
         close(found.count, 0)
     assert np.isnan(metrics.mre_sdr(*points, nothing, 0.1).deviation)
@@ -76,7 +85,8 @@ def test_radial_errors_and_detection_rates():
     millimetres = np.array([2.0, 2.5, 1.0, 3.0, 4.0])
     close([found.mre.pooled, found.deviation], [millimetres.mean(), millimetres.std()])
     close(found.mre.per_keypoint, [2.5, 3.25, 1.0])
-    close([found.sdr[limit].pooled for limit in (2.0, 2.5, 3.0, 4.0)], [0.4, 0.6, 0.8, 1.0])  # inclusive
+    # inclusive
+    close([found.sdr[limit].pooled for limit in (2.0, 2.5, 3.0, 4.0)], [0.4, 0.6, 0.8, 1.0])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -88,14 +98,23 @@ def test_a_distance_equal_to_its_limit_is_a_hit_whatever_the_spacings_dtype(dtyp
         close(found.sdr[2.5].per_keypoint, [1, 0])
 
 
-@pytest.mark.parametrize(("spacing", "distances"), [
-    (0.5, (2.5, 5)), (np.array([0.5, 1.0]), (2.5, 10)), (np.array([[1.0, 0.0], [0.0, 1.0]]), (3, 8))])
+@pytest.mark.parametrize(
+    ("spacing", "distances"),
+    [
+        (0.5, (2.5, 5)),
+        (np.array([0.5, 1.0]), (2.5, 10)),
+        (np.array([[1.0, 0.0], [0.0, 1.0]]), (3, 8)),
+    ],
+)
 def test_radial_errors_under_any_spacing(spacing, distances):
     predicted, true = np.array([[(3.0, 4.0)], [(6.0, 8.0)]]), np.zeros((2, 1, 2))
-    close(metrics.mre_sdr(predicted, true, np.ones((2, 1)), spacing).mre.overall, np.mean(distances))
+    close(
+        metrics.mre_sdr(predicted, true, np.ones((2, 1)), spacing).mre.overall, np.mean(distances)
+    )
 
 
 # Contours
+
 
 def test_points_lie_at_equal_distances_on_the_line():
     found = along([[0, 0], [3, 0], [3, 1]], 9)
@@ -103,10 +122,16 @@ def test_points_lie_at_equal_distances_on_the_line():
     np.testing.assert_allclose(found[[0, 6, 8]], [[0, 0], [3, 0], [3, 1]])
 
 
-@pytest.mark.parametrize(("one", "other", "distance"), [
-    ([[0, 0], [4, 0], [10, 0]], [[0, 2.5], [4, 2.5], [10, 2.5]], 2.5),
-    ([[0, 0], [10, 5]], [[0, 0], [2, 1], [3, 1.5], [10, 5]], 0),  # where points lie along it costs nothing
-    ([[0, 0], [1, 0]], [[0, 0], [2, 0]], 0.125)])  # points beyond an early end are 1 / 2 away on average, the others 0
+@pytest.mark.parametrize(
+    ("one", "other", "distance"),
+    [
+        ([[0, 0], [4, 0], [10, 0]], [[0, 2.5], [4, 2.5], [10, 2.5]], 2.5),
+        # where points lie along it costs nothing
+        ([[0, 0], [10, 5]], [[0, 0], [2, 1], [3, 1.5], [10, 5]], 0),
+        # points beyond an early end are 1 / 2 away on average, the others 0
+        ([[0, 0], [1, 0]], [[0, 0], [2, 0]], 0.125),
+    ],
+)
 def test_distances_of_contours(one, other, distance):
     assert contour_distance(one, other, samples=501) == pytest.approx(distance, rel=1e-2, abs=1e-12)
 
@@ -134,7 +159,9 @@ def measures(*arguments):
 
 def test_by_hand():
     np.testing.assert_allclose(measures(MATRIX, INTRODUCED), [348 / 5, (3 - 6 - 3 + 4) / 4, 4])
-    np.testing.assert_allclose(incremental_summary(MATRIX, INTRODUCED).transfer, [3, -6, -3, 4, NAN])
+    np.testing.assert_allclose(
+        incremental_summary(MATRIX, INTRODUCED).transfer, [3, -6, -3, 4, NAN]
+    )
     np.testing.assert_allclose(measures(MATRIX[:2], INTRODUCED), [255 / 4, (5 - 10 + 0) / 3, 5])
 
 
@@ -166,7 +193,9 @@ def test_pck_batchwise_is_pck_global_when_everything_is_valid_in_equal_batches()
     generator = np.random.default_rng(1)
     true = generator.integers(2, 64, (64, 3, 2)).astype(np.float32)
     predicted = true + generator.integers(-4, 5, true.shape).astype(np.float32)
-    batchwise = metrics.pck_batchwise(predicted, true, map_size=64, groups={"all": range(3), "some": [0, 2]})
+    batchwise = metrics.pck_batchwise(
+        predicted, true, map_size=64, groups={"all": range(3), "some": [0, 2]}
+    )
     together = metrics.pck_global(predicted, true, map_size=64)
     close(batchwise["all"], together.overall)
     close(batchwise["some"], together.per_keypoint[[0, 2]].mean())
@@ -176,4 +205,7 @@ def test_pck_batchwise_is_pck_global_when_everything_is_valid_in_equal_batches()
 def test_reports_by_keypoint():
     skeleton = Skeleton(("nose", "tail", "paw"))
     values = np.array([0.5, 1.0, np.nan])
-    assert metrics.by_keypoint("target/pck", values, skeleton) == {"target/pck/nose": 0.5, "target/pck/tail": 1.0}
+    assert metrics.by_keypoint("target/pck", values, skeleton) == {
+        "target/pck/nose": 0.5,
+        "target/pck/tail": 1.0,
+    }

@@ -1,4 +1,5 @@
 """What moves before a still camera, which points lie on it, and moments of it: closed forms."""
+
 import numpy as np
 import pytest
 
@@ -66,15 +67,18 @@ def test_pairs_that_coincide():
 
 # Moments
 
+
 def test_moments_of_four_pixels():
-    """5 x 5 pixels at -1, -0.5, 0, 0.5, 1; weights 1 at x = -1, 1 at 0 and 2 at 1, all in the row y = 0.5."""
+    """5 x 5 pixels at -1, -0.5, 0, 0.5, 1; weights 1 at x = -1, 1 at 0 and 2 at 1, all in the row y
+    = 0.5.
+    """
     mask = np.zeros((2, 5, 5))
     mask[0, 3, [0, 2, 4]] = 1, 1, 2
     found = dict(zip(NAMES, mask_moments(mask)[0], strict=True))
     assert found["x"] == pytest.approx(0.25)
     assert found["y"] == pytest.approx(0.5)
-    assert found["xx"] == pytest.approx((1.25 ** 2 + 0.25 ** 2 + 2 * 0.75 ** 2) / 4)
-    assert found["xxx"] == pytest.approx((-(1.25 ** 3) - 0.25 ** 3 + 2 * 0.75 ** 3) / 4)
+    assert found["xx"] == pytest.approx((1.25**2 + 0.25**2 + 2 * 0.75**2) / 4)
+    assert found["xxx"] == pytest.approx((-(1.25**3) - 0.25**3 + 2 * 0.75**3) / 4)
     assert all(found[name] == pytest.approx(0) for name in ("xy", "yy", "xxy", "xyy", "yyy"))
     np.testing.assert_array_equal(mask_moments(mask)[1], np.zeros(9))
 
@@ -97,15 +101,17 @@ def square_video(frames=9, side=24, noise=0):
     video = np.full((frames, side, side, 3), 60, np.uint8)
     video[:, :, ::3] = 90
     for number in range(frames):
-        video[number, 2 * number:2 * number + 4, 2 * number:2 * number + 4] = 255
-    return np.clip(video + generator.integers(-noise, noise + 1, video.shape), 0, 255).astype(np.uint8)
+        video[number, 2 * number : 2 * number + 4, 2 * number : 2 * number + 4] = 255
+    return np.clip(video + generator.integers(-noise, noise + 1, video.shape), 0, 255).astype(
+        np.uint8
+    )
 
 
 def test_the_mask_is_what_moved():
     clean = (moving_masks(square_video()) > 0).astype(np.float32)
     for number, mask in enumerate(clean):
         truth = np.zeros((24, 24))
-        truth[2 * number:2 * number + 4, 2 * number:2 * number + 4] = 1
+        truth[2 * number : 2 * number + 4, 2 * number : 2 * number + 4] = 1
         np.testing.assert_array_equal(mask, truth)
     soft = moving_masks(square_video(noise=10))
     assert soft.dtype == np.float32

@@ -1,4 +1,7 @@
-"""Statistics of poses: closed forms of the nearest plausible pose, whatever the camera, and the file of them."""
+"""Statistics of poses: closed forms of the nearest plausible pose, whatever the camera, and the
+file of them.
+"""
+
 import jax
 import numpy as np
 import pytest
@@ -17,7 +20,9 @@ def poses(count, seed=1, scale=1.0):
     """Poses of two degrees of freedom, at any place and of any size."""
     random = np.random.default_rng(seed)
     shapes = MEAN + 0.2 * np.einsum("na,akx->nkx", random.normal(size=(count, 2)), ACROSS)
-    return scale * random.uniform(5, 40, (count, 1, 1)) * shapes + random.uniform(-300, 300, (count, 1, 2))
+    return scale * random.uniform(5, 40, (count, 1, 1)) * shapes + random.uniform(
+        -300, 300, (count, 1, 2)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -30,29 +35,47 @@ def test_poses_of_another_camera_are_plausible_and_others_are_not(statistics):
     nearest, distances = nearest_poses(points.astype(np.float32), ones, statistics.span())
     assert np.max(distances) < 0.02
     np.testing.assert_allclose(nearest, points, atol=1.0)
-    _, distances = nearest_poses(RANDOM.normal(size=(20, 5, 2)).astype(np.float32), ones, statistics.span())
+    _, distances = nearest_poses(
+        RANDOM.normal(size=(20, 5, 2)).astype(np.float32), ones, statistics.span()
+    )
     assert np.min(distances.max(1)) > 0.05
 
 
 def test_the_nearest_pose_is_that_of_weighted_least_squares(statistics):
     points, weights = RANDOM.uniform(0, 60, (4, 5, 2)), RANDOM.uniform(0.5, 2, (4, 5))
     span = statistics.span().astype(np.float64)
-    found, distances = nearest_poses(points.astype(np.float32), weights.astype(np.float32), statistics.span())
+    found, distances = nearest_poses(
+        points.astype(np.float32), weights.astype(np.float32), statistics.span()
+    )
     for one, by, nearest, apart in zip(points, weights, found, distances, strict=True):
         roots = np.sqrt(np.repeat(by, 2))
-        expected = (span @ np.linalg.lstsq(roots[:, None] * span, roots * one.ravel(), rcond=None)[0]).reshape(5, 2)
+        expected = (
+            span @ np.linalg.lstsq(roots[:, None] * span, roots * one.ravel(), rcond=None)[0]
+        ).reshape(5, 2)
         np.testing.assert_allclose(nearest, expected, atol=0.05)
         centre = np.average(one, 0, by)
-        size = np.sqrt(max(np.square(expected - expected.mean(0)).sum(1).mean(),
-                           np.average(np.square(one - centre).sum(1), 0, by)))
-        np.testing.assert_allclose(apart, np.linalg.norm(one - expected, axis=1) / size, rtol=0.01, atol=0.01)
+        size = np.sqrt(
+            max(
+                np.square(expected - expected.mean(0)).sum(1).mean(),
+                np.average(np.square(one - centre).sum(1), 0, by),
+            )
+        )
+        np.testing.assert_allclose(
+            apart, np.linalg.norm(one - expected, axis=1) / size, rtol=0.01, atol=0.01
+        )
 
 
 def test_the_statistics_are_kept_in_a_file(statistics, tmp_path):
     path = pose_statistics.write_pose_statistics(tmp_path, statistics)
     again = pose_statistics.pose_statistics_from(read_json(path), "a.json")
-    assert (again.names, again.poses, again.epsilon) == (NAMES, 200, pytest.approx(statistics.epsilon))
-    np.testing.assert_allclose(again.span() @ again.span().T, statistics.span() @ statistics.span().T, atol=1e-5)
+    assert (again.names, again.poses, again.epsilon) == (
+        NAMES,
+        200,
+        pytest.approx(statistics.epsilon),
+    )
+    np.testing.assert_allclose(
+        again.span() @ again.span().T, statistics.span() @ statistics.span().T, atol=1e-5
+    )
     assert again.basis.shape == (10, 3)  # of poses of one size they would be two
 
 

@@ -1,24 +1,87 @@
-"""What hypothesis puts into files: values of json, cells of csv, bytes; it finds the smallest that does harm."""
+"""What hypothesis puts into files: values of json, cells of csv, bytes; it finds the smallest that
+does harm.
+"""
+
 import json
 from pathlib import Path
 
 from hypothesis import strategies as some
 
-NAMES = ("../../../img.png", "a/../../victim.png", "..", ".", "../p/victim.png", "/etc/hostname", "C:\\victim.png",
-         "a\\..\\..\\victim.png", "//host/share/x.png", "con", "nul.png", "a:b.png", 'a"b.png', "trailing.",
-         "trailing ", "", "a\x00b.png", "a\nb.png", "\x1b[31mred.png", "\u202egnp.png", "\ud800.png", "x" * 300,
-         "x/" * 200 + "y.png", "converted.json", "link/out.png", "=cmd|x.png")
-CELLS = ("", "nan", "inf", "1e308", "-1e308", "1e19", "²", "9" * 5000, "-1", "x", "\x1b[2J", '"', ",", "\n", "0x1f",
-         "1_000", "٣", "1,5", *NAMES)
-LEAVES = (some.none() | some.booleans() | some.integers(-2**70, 2**70) | some.floats() | some.text(max_size=20)
-          | some.sampled_from((*CELLS, 10 ** 400)))
-VALUES = some.recursive(LEAVES, lambda inner: some.lists(inner, max_size=4)
-                        | some.dictionaries(some.text(max_size=8), inner, max_size=3), max_leaves=8)
+NAMES = (
+    "../../../img.png",
+    "a/../../victim.png",
+    "..",
+    ".",
+    "../p/victim.png",
+    "/etc/hostname",
+    "C:\\victim.png",
+    "a\\..\\..\\victim.png",
+    "//host/share/x.png",
+    "con",
+    "nul.png",
+    "a:b.png",
+    'a"b.png',
+    "trailing.",
+    "trailing ",
+    "",
+    "a\x00b.png",
+    "a\nb.png",
+    "\x1b[31mred.png",
+    "\u202egnp.png",
+    "\ud800.png",
+    "x" * 300,
+    "x/" * 200 + "y.png",
+    "converted.json",
+    "link/out.png",
+    "=cmd|x.png",
+)
+CELLS = (
+    "",
+    "nan",
+    "inf",
+    "1e308",
+    "-1e308",
+    "1e19",
+    "²",
+    "9" * 5000,
+    "-1",
+    "x",
+    "\x1b[2J",
+    '"',
+    ",",
+    "\n",
+    "0x1f",
+    "1_000",
+    "٣",
+    "1,5",
+    *NAMES,
+)
+LEAVES = (
+    some.none()
+    | some.booleans()
+    | some.integers(-(2**70), 2**70)
+    | some.floats()
+    | some.text(max_size=20)
+    | some.sampled_from((*CELLS, 10**400))
+)
+VALUES = some.recursive(
+    LEAVES,
+    lambda inner: (
+        some.lists(inner, max_size=4) | some.dictionaries(some.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
 
 
 def places(content, way=()):
     """Returns the ways to all nodes of json."""
-    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    items = (
+        content.items()
+        if isinstance(content, dict)
+        else enumerate(content)
+        if isinstance(content, list)
+        else ()
+    )
     return [place for key, value in items for place in ((*way, key), *places(value, (*way, key)))]
 
 
@@ -43,5 +106,7 @@ def damaged(draw, path: Path):
             row[draw(some.integers(0, len(row) - 1))] = draw(some.sampled_from(CELLS))
         return ("\n".join(map(",".join, rows)) + "\n").encode("utf-8", "surrogatepass")
     at, length = draw(some.integers(0, len(content) - 1)), draw(some.integers(1, 64))
-    new = draw(some.binary(max_size=64) | some.just(content[at:at + length] * 3) | some.just(b"9" * 5000))
-    return content[:at] + new + content[at + length:]
+    new = draw(
+        some.binary(max_size=64) | some.just(content[at : at + length] * 3) | some.just(b"9" * 5000)
+    )
+    return content[:at] + new + content[at + length :]

@@ -1,10 +1,12 @@
 """What every command that reads people's files keeps to, with damage that hypothesis draws.
 
-A refusal changes nothing, and is one line. What was there and was not asked for stays, byte for byte. Each run draws
-from a new seed; this takes 20 minutes of a core, of which each try takes a sixteenth of a second:
+A refusal changes nothing, and is one line. What was there and was not asked for stays, byte for
+byte. Each run draws from a new seed; this takes 20 minutes of a core, of which each try takes a
+sixteenth of a second:
 
     KPJAX_TRIES=10000 pytest -n0 -m slow tests/faults/test_campaign.py
 """
+
 import os
 import shutil
 from pathlib import Path
@@ -20,29 +22,53 @@ from kpjax.systems.parsing import exit_code_of
 
 pytestmark = pytest.mark.slow
 TRIES = int(os.environ.get("KPJAX_TRIES", "60"))
-FILES = (("coco", "labels.json"), ("table", "labels.csv"), ("table", "skeleton.json"), ("video table", "labels.csv"),
-         ("deeplabcut", "config.yaml"), ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
-         ("lightning pose", "CollectedData.csv"), ("lightning pose", "bbox.csv"), ("video table", "a day.mp4"),
-         ("coco", "images/0.png"), ("predictions", "v.csv"), ("pts", "1.pts"))
-# What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results `out`.
-COMMANDS = (("check", "p", "--sheet", "2", "--out", "out"), *(
-    ("convert", "p", "--to", form, "--out", "out") for form in ("coco", "csv", "dlc", "lp")),
-    ("smooth", "predicted/v.csv", "--out", "smoothed", "--overwrite"))
-MANY = settings(deadline=None, database=None, derandomize=False, max_examples=TRIES,
-                suppress_health_check=list(HealthCheck))
+FILES = (
+    ("coco", "labels.json"),
+    ("table", "labels.csv"),
+    ("table", "skeleton.json"),
+    ("video table", "labels.csv"),
+    ("deeplabcut", "config.yaml"),
+    ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv"),
+    ("lightning pose", "CollectedData.csv"),
+    ("lightning pose", "bbox.csv"),
+    ("video table", "a day.mp4"),
+    ("coco", "images/0.png"),
+    ("predictions", "v.csv"),
+    ("pts", "1.pts"),
+)
+# What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results
+# `out`.
+COMMANDS = (
+    ("check", "p", "--sheet", "2", "--out", "out"),
+    *(("convert", "p", "--to", form, "--out", "out") for form in ("coco", "csv", "dlc", "lp")),
+    ("smooth", "predicted/v.csv", "--out", "smoothed", "--overwrite"),
+)
+MANY = settings(
+    deadline=None,
+    database=None,
+    derandomize=False,
+    max_examples=TRIES,
+    suppress_health_check=list(HealthCheck),
+)
 
 
 def make_predictions(folder: Path) -> None:
     """A track of twelve frames, with a gap."""
     folder.mkdir(parents=True)
     rows = ["video,frame,time,instance,keypoint,x,y,score,status"]
-    rows += [f"v.mp4,{n},{n / 10},0,nose,{10 + np.sin(n):.3f},{9 + n:.3f},0.9,ok" for n in range(12) if n != 5]
+    rows += [
+        f"v.mp4,{n},{n / 10},0,nose,{10 + np.sin(n):.3f},{9 + n:.3f},0.9,ok"
+        for n in range(12)
+        if n != 5
+    ]
     (folder / "v.csv").write_text("\n".join(rows) + "\n")
 
 
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory):
-    """A function that makes a new folder with a project of a kind, predictions, earlier results and files of others."""
+    """A function that makes a new folder with a project of a kind, predictions, earlier results and
+    files of others.
+    """
     root, count = tmp_path_factory.mktemp("laboratory"), iter(range(10**6))
     for kind in {kind for kind, _ in FILES}:
         (make_predictions if kind == "predictions" else ALL[kind])(root / kind)
@@ -55,13 +81,18 @@ def laboratory(tmp_path_factory):
         (place / "thesis").mkdir()
         (place / "thesis" / "labels.csv").write_text("mine, too")
         return place
+
     return new
 
 
 def contents(folder: Path) -> dict[str, bytes]:
     """What lies below a folder, by path; hidden files of an ended process are no one's."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*"))
-            if path.is_file() and not any(part.startswith(".") for part in path.relative_to(folder).parts)}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    }
 
 
 def run(command: tuple[str, ...], place: Path, capsys) -> tuple[int, str]:
@@ -82,14 +113,19 @@ def test_a_refusal_is_one_line_and_changes_nothing(laboratory, capsys, data):
     place = laboratory(kind)
     file = place / ("predicted" if kind == "predictions" else "p") / name
     file.write_bytes(data.draw(damaged(file)))
-    command = data.draw(some.sampled_from([one for one in COMMANDS if (one[0] == "smooth") == (kind == "predictions")]))
+    command = data.draw(
+        some.sampled_from(
+            [one for one in COMMANDS if (one[0] == "smooth") == (kind == "predictions")]
+        )
+    )
     before = contents(place)
     code, said = run(command, place, capsys)
     after = contents(place)
     assert {path: after.get(path) for path in before} == before, "what was there is changed"
     assert code in (0, 2), said
     if code:
-        sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}  # of what can be read
+        # of what can be read
+        sheet = {path for path in after if command[0] == "check" and path.startswith("out/")}
         assert set(after) - sheet == set(before), "a refusal wrote something"
         errors = [line for line in said.splitlines() if line.startswith("error: ")]
         assert len(errors) == 1

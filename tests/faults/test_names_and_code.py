@@ -1,4 +1,7 @@
-"""Names that come from files stay in their folders for every reader and writer, and nothing of a file is run."""
+"""Names that come from files stay in their folders for every reader and writer, and nothing of a
+file is run.
+"""
+
 import json
 import os
 import pickle
@@ -19,12 +22,26 @@ from kpjax.lab.out.export.standalone import checked_description
 from kpjax.structures import Skeleton
 
 OUT_OF_IT = (*NAMES[:9], "..\\victim.png", "", "a\x00b.png", "link/out.png", "\ud800.png")
-FINE = ("a.png", "a/b.png", "./a.png", "a/../b.png", "con/../nul.png", "sub/", "é.png", "..a.png", "-rf")
+FINE = (
+    "a.png",
+    "a/b.png",
+    "./a.png",
+    "a/../b.png",
+    "con/../nul.png",
+    "sub/",
+    "é.png",
+    "..a.png",
+    "-rf",
+)
 
 
 def everything(folder):
     """The paths and the content of all files below a folder."""
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink()}
+    return {
+        path: path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
 
 
 @pytest.fixture
@@ -44,7 +61,9 @@ def test_a_name_that_leads_out_is_refused_and_one_below_taken(victims, name):
     before = everything(victims)
     with pytest.raises(InputError, match="files"):
         inside(victims / "out", name, "files")
-    (victims / "out" / "SHA256SUMS").write_bytes(f"{'0' * 64}  {name}\n".encode(errors="surrogatepass"))
+    (victims / "out" / "SHA256SUMS").write_bytes(
+        f"{'0' * 64}  {name}\n".encode(errors="surrogatepass")
+    )
     with pytest.raises(InputError, match="SHA256SUMS: damaged"):
         checked_description(victims / "out")
     (victims / "out" / "SHA256SUMS").unlink()
@@ -64,32 +83,55 @@ def test_what_is_written_any_system_takes(part):
 @pytest.mark.parametrize("format", WRITERS)
 def test_every_writer_keeps_every_name_in_its_folder(victims, format):
     if format == "sleap":
-        pytest.importorskip("sleap_io", reason="sleap-io writes .slp files; install the extra kpjax[sleap]")
+        pytest.importorskip(
+            "sleap_io", reason="sleap-io writes .slp files; install the extra kpjax[sleap]"
+        )
     image = victims / "p" / "real.png"
     Image.new("RGB", (20, 16)).save(image)
-    frames = tuple(Frame(name, image, None, (20, 16), portable(NAMES[-1 - number])) for number, name in
-                   enumerate(NAMES))
-    project = Project(victims / "p", "csv", Skeleton(("nose",)), frames, tuple(
-        instance_of(number, np.array([[1.0, 2.0]])) for number in range(len(frames))))
+    frames = tuple(
+        Frame(name, image, None, (20, 16), portable(NAMES[-1 - number]))
+        for number, name in enumerate(NAMES)
+    )
+    project = Project(
+        victims / "p",
+        "csv",
+        Skeleton(("nose",)),
+        frames,
+        tuple(instance_of(number, np.array([[1.0, 2.0]])) for number in range(len(frames))),
+    )
     before = everything(victims)
     (victims / "out" / "link").unlink()
     write_project(project, format, victims / "out")
     after = everything(victims)
-    assert {path: content for path, content in after.items() if not path.is_relative_to(victims / "out")} == before
-    assert len([path for path in after if path.read_bytes() == image.read_bytes()]) == len(NAMES) + 1
+    assert {
+        path: content for path, content in after.items() if not path.is_relative_to(victims / "out")
+    } == before
+    assert (
+        len([path for path in after if path.read_bytes() == image.read_bytes()]) == len(NAMES) + 1
+    )
 
 
-@pytest.mark.parametrize(("kind", "file", "place"), [
-    ("coco", "labels.json", '"0.png"'), ("table", "labels.csv", "images/0.png"),
-    ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv", "vid 1/img0.png"),
-    ("lightning pose", "CollectedData.csv", "labeled-data/vid/img0.png")])
+@pytest.mark.parametrize(
+    ("kind", "file", "place"),
+    [
+        ("coco", "labels.json", '"0.png"'),
+        ("table", "labels.csv", "images/0.png"),
+        ("deeplabcut", "labeled-data/vid 1/CollectedData_Ann.csv", "vid 1/img0.png"),
+        ("lightning pose", "CollectedData.csv", "labeled-data/vid/img0.png"),
+    ],
+)
 def test_every_reader_refuses_an_image_elsewhere(tmp_path, kind, file, place):
     PROJECTS[kind](tmp_path / "a" / "p")
     path = tmp_path / "a" / "p" / file
     Image.new("RGB", (40, 30)).save(tmp_path / "a" / "victim.png")
     Image.new("RGB", (40, 30)).save(tmp_path / "victim.png")
     whole = path.read_text()
-    for name in ("../victim.png", "a/../../victim.png", "../../victim.png", "../../../../victim.png"):
+    for name in (
+        "../victim.png",
+        "a/../../victim.png",
+        "../../victim.png",
+        "../../../../victim.png",
+    ):
         path.write_text(whole.replace(place, json.dumps(name) if kind == "coco" else name, 1))
         with pytest.raises(InputError, match=r"outside|missing|names no image"):
             read_project(tmp_path / "a" / "p")
@@ -106,8 +148,16 @@ class Code:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(("layout", "place"), [("fixed", "attribute"), ("table", "attribute"), ("fixed", "row"),
-                                               ("table", "bytes"), ("fixed", "link")])
+@pytest.mark.parametrize(
+    ("layout", "place"),
+    [
+        ("fixed", "attribute"),
+        ("table", "attribute"),
+        ("fixed", "row"),
+        ("table", "bytes"),
+        ("fixed", "link"),
+    ],
+)
 def test_a_table_of_deeplabcut_runs_nothing_and_leads_nowhere(tmp_path, layout, place):
     pandas, tables = pytest.importorskip("pandas"), pytest.importorskip("tables")
     PROJECTS["deeplabcut"](tmp_path / "p")
@@ -120,12 +170,18 @@ def test_a_table_of_deeplabcut_runs_nothing_and_leads_nowhere(tmp_path, layout, 
         if place == "attribute":
             file.root.df_with_missing._v_attrs["x"] = Code(tmp_path / "ran")
         elif place == "row":
-            file.create_vlarray(file.root.df_with_missing, "x", tables.ObjectAtom()).append(Code(tmp_path / "ran"))
+            file.create_vlarray(file.root.df_with_missing, "x", tables.ObjectAtom()).append(
+                Code(tmp_path / "ran")
+            )
         elif place == "link":
             file.create_soft_link("/", "elsewhere", "/df_with_missing")
-        else:  # loaded by a second try of PyTables alone: the first stops at the byte, which is no ASCII
-            file.root.df_with_missing._v_attrs["x"] = np.bytes_(b"U\x01\xff0" + pickle.dumps(
-                Code(tmp_path / "ran"), protocol=0))
-    with pytest.raises(InputError, match="it links to another" if place == "link" else "could run code"):
+        # loaded by a second try of PyTables alone: the first stops at the byte, which is no ASCII
+        else:
+            file.root.df_with_missing._v_attrs["x"] = np.bytes_(
+                b"U\x01\xff0" + pickle.dumps(Code(tmp_path / "ran"), protocol=0)
+            )
+    with pytest.raises(
+        InputError, match="it links to another" if place == "link" else "could run code"
+    ):
         read_project(tmp_path / "p")
     assert not (tmp_path / "ran").exists()

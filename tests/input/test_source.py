@@ -1,4 +1,5 @@
 """Sources: arrays, subsets, stripped labels, prepared records; and the draw of labelled images."""
+
 import io
 from dataclasses import replace
 
@@ -15,19 +16,31 @@ SKELETON = Skeleton(("nose", "tail"))
 
 
 def stored_record(number: int, bytes_kept: float = 1.0):
-    """A record as tfds returns it: an image of one grey level, perhaps cut off in the middle of its file."""
+    """A record as tfds returns it: an image of one grey level, perhaps cut off in the middle of its
+    file.
+    """
     file = io.BytesIO()
     noise = np.random.default_rng(number).integers(0, 256, (20, 10, 3), np.uint8)
     Image.fromarray(noise).save(file, "JPEG")
     image = file.getvalue()
-    return {"image": image[:int(len(image) * bytes_kept)], "keypoints": np.array([[4.5, 9.5], [0, 0]], np.float32),
-            "visible": np.array([1, 0], np.float32), "scale": np.float32(7), "id": f"image_{number}.jpg".encode()}
+    return {
+        "image": image[: int(len(image) * bytes_kept)],
+        "keypoints": np.array([[4.5, 9.5], [0, 0]], np.float32),
+        "visible": np.array([1, 0], np.float32),
+        "scale": np.float32(7),
+        "id": f"image_{number}.jpg".encode(),
+    }
 
 
 def random_source(count=10, side=8, visible=1.0):
     generator = np.random.default_rng(0)
-    return sources.arrays(generator.integers(0, 256, (count, side, side, 3), np.uint8),
-                          generator.uniform(0, side - 1, (count, 2, 2)), np.full((count, 2), visible), SKELETON, "toy")
+    return sources.arrays(
+        generator.integers(0, 256, (count, side, side, 3), np.uint8),
+        generator.uniform(0, side - 1, (count, 2, 2)),
+        np.full((count, 2), visible),
+        SKELETON,
+        "toy",
+    )
 
 
 def test_subset_renumbers_and_changes_the_digest():
@@ -35,7 +48,12 @@ def test_subset_renumbers_and_changes_the_digest():
     part = sources.subset(source, [7, 2])
     assert (len(part), part[0].index) == (2, 0)
     np.testing.assert_array_equal(part[0].image, source[7].image)
-    digests = {source.digest, part.digest, sources.subset(source, [2, 7]).digest, sources.without_labels(source).digest}
+    digests = {
+        source.digest,
+        part.digest,
+        sources.subset(source, [2, 7]).digest,
+        sources.without_labels(source).digest,
+    }
     assert len(digests) == 4
     assert random_source().digest == source.digest
 
@@ -50,13 +68,19 @@ def test_other_labels_over_the_same_images():
     np.testing.assert_array_equal(example.image, source[4].image)
     np.testing.assert_array_equal(example.keypoints, [[3, 3], [0, 0]])
     np.testing.assert_array_equal(example.visible, [1, 0])
-    assert [np.asarray(field).dtype.name for field in example] == ["uint8", *["float32"] * 4, "int32"]
+    assert [np.asarray(field).dtype.name for field in example] == [
+        "uint8",
+        *["float32"] * 4,
+        "int32",
+    ]
     other = sources.with_labels(sources.without_labels(source), points, kept * 0, "pseudo")
     assert len({source.digest, relabelled.digest, other.digest}) == 3
 
 
 def test_prepared_records_are_placed_in_a_square():
-    source = sources.TfdsSource([stored_record(0), stored_record(1)], SKELETON, Stretch(10), "set/train")
+    source = sources.TfdsSource(
+        [stored_record(0), stored_record(1)], SKELETON, Stretch(10), "set/train"
+    )
     example = source[1]
     assert example.image.shape == (10, 10, 3)
     np.testing.assert_allclose(example.keypoints, [[4.5, 4.5], [0, 0]])
@@ -71,17 +95,30 @@ def test_prepared_records_are_placed_in_a_square():
     assert sources.identities(random_source()) is None
     # By its box, if it has one.
     boxed = stored_record(0) | {"box": np.array([2, 7, 4, 5], np.float32)}
-    source = sources.TfdsSource([boxed, stored_record(1)], SKELETON, PersonCrop(10, margin=2.0), "set/train")
-    np.testing.assert_allclose(source[0].keypoints[0], [5.5, 5])  # the middle of the box is (4, 9.5)
+    source = sources.TfdsSource(
+        [boxed, stored_record(1)], SKELETON, PersonCrop(10, margin=2.0), "set/train"
+    )
+    # the middle of the box is (4, 9.5)
+    np.testing.assert_allclose(source[0].keypoints[0], [5.5, 5])
     with pytest.raises(InputError, match=r"set/train, image_1\.jpg: box: "):
         source[1]
 
 
 def test_joined_sources_keep_their_names_and_skeleton():
     points = Skeleton(("a", "b"))
-    one, other = (replace(
-        sources.arrays(np.full((count, 4, 4, 3), count, np.uint8), np.zeros((count, 2, 2)), np.ones((count, 2)), points,
-                       str(count)), names=tuple(f"{count}.{n}" for n in range(count))) for count in (2, 3))
+    one, other = (
+        replace(
+            sources.arrays(
+                np.full((count, 4, 4, 3), count, np.uint8),
+                np.zeros((count, 2, 2)),
+                np.ones((count, 2)),
+                points,
+                str(count),
+            ),
+            names=tuple(f"{count}.{n}" for n in range(count)),
+        )
+        for count in (2, 3)
+    )
     both = sources.joined([one, other], "both")
     assert [both.identity(number) for number in range(5)] == ["2.0", "2.1", "3.0", "3.1", "3.2"]
     assert [int(both[number].image[0, 0, 0]) for number in range(5)] == [2, 2, 3, 3, 3]
@@ -90,12 +127,23 @@ def test_joined_sources_keep_their_names_and_skeleton():
 
 def test_a_source_with_some_keypoints_only():
     """Points, edges, mirror images and groups follow."""
-    body = Skeleton(("left", "pelvis", "right", "head"), edges=((0, 1), (1, 2), (2, 3)), flip=(2, 1, 0, 3),
-                    groups={"hips": (0, 1, 2), "middle": (1,)})
-    source = sources.arrays(np.zeros((2, 8, 8, 3), np.uint8), np.arange(16).reshape(2, 4, 2), np.full((2, 4), 2), body,
-                            "made up")
+    body = Skeleton(
+        ("left", "pelvis", "right", "head"),
+        edges=((0, 1), (1, 2), (2, 3)),
+        flip=(2, 1, 0, 3),
+        groups={"hips": (0, 1, 2), "middle": (1,)},
+    )
+    source = sources.arrays(
+        np.zeros((2, 8, 8, 3), np.uint8),
+        np.arange(16).reshape(2, 4, 2),
+        np.full((2, 4), 2),
+        body,
+        "made up",
+    )
     chosen = sources.without_keypoints(source, ["pelvis"])
-    assert chosen.skeleton == Skeleton(("left", "right", "head"), ((1, 2),), (1, 0, 2), {"hips": (0, 1)})
+    assert chosen.skeleton == Skeleton(
+        ("left", "right", "head"), ((1, 2),), (1, 0, 2), {"hips": (0, 1)}
+    )
     np.testing.assert_array_equal(chosen[1].keypoints, source[1].keypoints[[0, 2, 3]])
     np.testing.assert_array_equal(chosen[1].visible, np.float32([1, 1, 1]))  # 2 is COCO's
     assert chosen.digest != source.digest
@@ -103,11 +151,19 @@ def test_a_source_with_some_keypoints_only():
 
 # The draw of labelled images: the published rule, nested, the same for any order of storage
 
+
 def named(numbers):
     """Four by four images of random pixels whose names are padded numbers."""
-    images = np.stack([np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8) for number in numbers])
-    source = sources.arrays(images, np.ones((len(numbers), 1, 2)), np.ones((len(numbers), 1)), Skeleton(("centre",)),
-                            "set")
+    images = np.stack(
+        [np.random.default_rng(number).integers(0, 256, (4, 4, 3), np.uint8) for number in numbers]
+    )
+    source = sources.arrays(
+        images,
+        np.ones((len(numbers), 1, 2)),
+        np.ones((len(numbers), 1)),
+        Skeleton(("centre",)),
+        "set",
+    )
     return replace(source, names=tuple(f"image_{number:03d}" for number in numbers))
 
 
@@ -120,20 +176,36 @@ def test_subsets_are_nested_and_do_not_depend_on_the_order_of_storage():
     shuffled = named([*range(7, 20), *range(7)])
     again = sources.labelled_subset(shuffled, count=3, seed=3)
     assert [shuffled.names[n] for n in again.labelled] == [source.names[n] for n in small.labelled]
-    digests = {sources.labelled_subset(one, count=count, seed=seed).digest for one, count, seed in (
-        (source, 3, 3), (source, 3, 1), (source, 4, 3), (replace(source, names=()), 3, 3), (named(range(1, 21)), 3, 3))}
+    digests = {
+        sources.labelled_subset(one, count=count, seed=seed).digest
+        for one, count, seed in (
+            (source, 3, 3),
+            (source, 3, 1),
+            (source, 4, 3),
+            (replace(source, names=()), 3, 3),
+            (named(range(1, 21)), 3, 3),
+        )
+    }
     assert len(digests) == 5  # it says which images are labelled
     assert sources.labelled_subset(named(range(20)), count=3, seed=3).digest == small.digest
 
 
 def test_a_image_of_the_test_split_among_the_training_images_is_named():
     whole = named(range(20))
-    train, test = sources.subset(whole, range(12), "train"), sources.subset(whole, range(12, 20), "test")
+    train, test = (
+        sources.subset(whole, range(12), "train"),
+        sources.subset(whole, range(12, 20), "test"),
+    )
     unnamed = replace(whole, names=())
     sources.check_disjoint(train, test)
     sources.check_disjoint(train, sources.subset(unnamed, range(12, 20), "test"))
-    with pytest.raises(InputError, match="train: 2 of 14 images are in the test split: image_012 is image_012 of test"):
+    with pytest.raises(
+        InputError,
+        match="train: 2 of 14 images are in the test split: image_012 is image_012 of test",
+    ):
         sources.check_disjoint(sources.subset(whole, range(14), "train"), test)
     with pytest.raises(InputError, match=r"2 of 14 .*number 12 is number 0 of test"):
-        sources.check_disjoint(sources.subset(unnamed, range(14), "train"),
-                               sources.subset(unnamed, range(12, 20), "test"))
+        sources.check_disjoint(
+            sources.subset(unnamed, range(14), "train"),
+            sources.subset(unnamed, range(12, 20), "test"),
+        )

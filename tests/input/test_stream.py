@@ -1,4 +1,7 @@
-"""Batches and pairs as a function of the step: repeatable, complete, and the same for any number of processes."""
+"""Batches and pairs as a function of the step: repeatable, complete, and the same for any number of
+processes.
+"""
+
 import contextlib
 import io
 import pickle
@@ -48,7 +51,7 @@ def test_batches_are_a_function_of_seed_and_step(source):
 def test_every_epoch_is_a_permutation_of_its_own(source):
     batches = stream(source, batch_size=4, seed=0)
     seen = numbers(batches[step] for step in range(10))
-    epochs = [seen[first:first + 10] for first in range(0, 40, 10)]
+    epochs = [seen[first : first + 10] for first in range(0, 40, 10)]
     assert all(sorted(one) == list(range(10)) for one in epochs)
     assert len({tuple(one) for one in epochs}) == 4
     in_order = stream(source, batch_size=4, seed=0, shuffle=False)
@@ -58,8 +61,10 @@ def test_every_epoch_is_a_permutation_of_its_own(source):
 @pytest.mark.parametrize("processes", [2, 4])
 def test_the_global_batch_does_not_depend_on_the_number_of_processes(source, processes):
     whole = stream(source, batch_size=4, seed=3)
-    parts = [stream(source, batch_size=4, seed=3, process_index=index, process_count=processes)
-             for index in range(processes)]
+    parts = [
+        stream(source, batch_size=4, seed=3, process_index=index, process_count=processes)
+        for index in range(processes)
+    ]
     for step in range(6):
         joined = jax.tree.map(lambda *rows: np.concatenate(rows), *(part[step] for part in parts))
         assert_equal(joined, whole[step])
@@ -68,21 +73,30 @@ def test_the_global_batch_does_not_depend_on_the_number_of_processes(source, pro
 def test_a_batch_may_be_larger_than_a_handful_of_labelled_images(source):
     batches = stream(source, batch_size=16, seed=0, repeats=True)
     seen = numbers(batches[step] for step in range(5))
-    assert [sorted(seen[first:first + 10]) for first in range(0, 80, 10)] == [list(range(10))] * 8
+    assert [sorted(seen[first : first + 10]) for first in range(0, 80, 10)] == [list(range(10))] * 8
     counts = np.bincount(numbers([batches[3]]), minlength=10)
     assert counts.sum() == 16
     assert counts.min() >= 1
-    parts = [stream(source, batch_size=16, seed=0, repeats=True, process_index=n, process_count=2) for n in (0, 1)]
+    parts = [
+        stream(source, batch_size=16, seed=0, repeats=True, process_index=n, process_count=2)
+        for n in (0, 1)
+    ]
     assert numbers(part[1] for part in parts) == numbers([batches[1]])
 
 
 @pytest.mark.slow  # a process that imports jax
 def test_processes_read_the_same_batches_and_raise_where_it_is_due():
     """Each record is the bytes of an image file; the last one is cut off."""
-    source = TfdsSource([stored_record(number) for number in range(5)] + [stored_record(5, 0.5)],
-                        Skeleton(("left", "right")), Stretch(8), "set/train")
+    source = TfdsSource(
+        [stored_record(number) for number in range(5)] + [stored_record(5, 0.5)],
+        Skeleton(("left", "right")),
+        Stretch(8),
+        "set/train",
+    )
     batches = stream(source, batch_size=2, seed=0, shuffle=False)
-    with contextlib.closing(read_by_processes({"labelled": batches}, range(1, 3), workers=1)) as read:
+    with contextlib.closing(
+        read_by_processes({"labelled": batches}, range(1, 3), workers=1)
+    ) as read:
         assert_equal(next(read)["labelled"], batches[1])
         with pytest.raises(InputError, match=r"set/train, image_5\.jpg: .*prepare the set again"):
             next(read)
@@ -95,17 +109,33 @@ SKELETON = Skeleton(("nose",))
 
 def videos(*lengths):
     """Frames of 2 x 2 px: red says the video, green and blue its frame."""
-    images = np.concatenate([
-        np.stack([np.full((2, 2, 3), (video, frame // 256, frame % 256), np.uint8) for frame in range(length)])
-        for video, length in enumerate(lengths)])
+    images = np.concatenate(
+        [
+            np.stack(
+                [
+                    np.full((2, 2, 3), (video, frame // 256, frame % 256), np.uint8)
+                    for frame in range(length)
+                ]
+            )
+            for video, length in enumerate(lengths)
+        ]
+    )
     count = len(images)
-    return numbered(arrays(images, np.ones((count, 1, 2)), np.ones((count, 1)), SKELETON, "toys"), lengths,
-                    [f"toy{video}" for video in range(len(lengths))])
+    return numbered(
+        arrays(images, np.ones((count, 1, 2)), np.ones((count, 1)), SKELETON, "toys"),
+        lengths,
+        [f"toy{video}" for video in range(len(lengths))],
+    )
 
 
-@pytest.mark.parametrize(("length", "frame", "expected"), [
-    (30, 0, range(1, 30)), (1000, 500, [*range(250, 500), *range(501, 751)]),
-    (1000, 10, [*range(10), *range(11, 261)])])
+@pytest.mark.parametrize(
+    ("length", "frame", "expected"),
+    [
+        (30, 0, range(1, 30)),
+        (1000, 500, [*range(250, 500), *range(501, 751)]),
+        (1000, 10, [*range(10), *range(11, 261)]),
+    ],
+)
 def test_references_are_the_other_frames_within_the_window(length, frame, expected):
     source = videos(5, length, 5)
     np.testing.assert_array_equal(reference_frames(source, 5 + frame, 250) - 5, list(expected))
@@ -136,16 +166,24 @@ def test_pairs_are_of_one_video_and_uniform_over_the_window():
     np.testing.assert_array_equal(again.index, pairs["reference"][7].index)
     other = frame_pairs(source, window=3, batch_size=29, seed=6)["reference"][7]
     assert (other.index != pairs["reference"][7].index).any()
-    whole, *parts = (frame_pairs(source, window=3, batch_size=8, seed=1, **share) for share in (
-        {}, {"process_index": 0, "process_count": 2}, {"process_index": 1, "process_count": 2}))
+    whole, *parts = (
+        frame_pairs(source, window=3, batch_size=8, seed=1, **share)
+        for share in (
+            {},
+            {"process_index": 0, "process_count": 2},
+            {"process_index": 1, "process_count": 2},
+        )
+    )
     for name in whole:  # processes share the rows
-        np.testing.assert_array_equal(np.concatenate([part[name][3].index for part in parts]), whole[name][3].index)
+        np.testing.assert_array_equal(
+            np.concatenate([part[name][3].index for part in parts]), whole[name][3].index
+        )
 
 
 def png(shift):
     """A bright square whose upper left corner is at (10 + shift, 20), on a slope of grey."""
     image = np.tile(np.linspace(0, 99, 100, dtype=np.uint8)[:, None], (80, 1, 3))
-    image[20:40, 10 + shift:30 + shift] = 255
+    image[20:40, 10 + shift : 30 + shift] = 255
     file = io.BytesIO()
     Image.fromarray(image).save(file, "PNG")
     return file.getvalue()
@@ -153,15 +191,25 @@ def png(shift):
 
 def boxed(transform):
     """Two videos of four frames, in a mixed order, as prepared records."""
-    records = [{"image": png(9 * frame), "id": frame_name(f"walk {video}", 10 * frame).encode(),
-                "keypoints": np.array([[20 + 9 * frame, 30]], np.float32), "visible": np.ones(1, np.float32),
-                "scale": np.float32(20), "box": np.array([10 + 9 * frame, 20, 20, 20], np.float32)}
-               for frame in (2, 0, 3, 1) for video in (1, 0)]
+    records = [
+        {
+            "image": png(9 * frame),
+            "id": frame_name(f"walk {video}", 10 * frame).encode(),
+            "keypoints": np.array([[20 + 9 * frame, 30]], np.float32),
+            "visible": np.ones(1, np.float32),
+            "scale": np.float32(20),
+            "box": np.array([10 + 9 * frame, 20, 20, 20], np.float32),
+        }
+        for frame in (2, 0, 3, 1)
+        for video in (1, 0)
+    ]
     return TfdsSource(records, SKELETON, transform, "walks")
 
 
 def test_prepared_frames_are_put_in_order():
-    source = in_videos(boxed(Letterbox(32)), lambda title: {"action": {"0": "slow", "1": "fast"}[title[-1]]})
+    source = in_videos(
+        boxed(Letterbox(32)), lambda title: {"action": {"0": "slow", "1": "fast"}[title[-1]]}
+    )
     assert source.titles == ("walk 0", "walk 1")
     assert source.facts == {"action": ("slow", "fast")}
     np.testing.assert_array_equal(source.frame, [0, 10, 20, 30] * 2)
@@ -177,11 +225,17 @@ def test_one_crop_for_both_frames(crop):
     np.testing.assert_array_equal(frame.crop, reference.crop)
     for row, (own, other) in enumerate(pairs["frame"].pairs(0)):
         shifts = 0.9 * source.frame[[own, other]]
-        left, right = (10 + shifts.min(), 30 + shifts.max()) if crop == "union" else (10 + shifts[0], 30 + shifts[0])
+        left, right = (
+            (10 + shifts.min(), 30 + shifts.max())
+            if crop == "union"
+            else (10 + shifts[0], 30 + shifts[0])
+        )
         assert frame.crop[row, 0, 0] * 40 == pytest.approx(1.25 * (right - left), rel=1e-5)
         middle = frame.crop[row] @ np.array([20, 20, 1], np.float32)
         np.testing.assert_allclose(middle[:2], [(left + right) / 2, 30], atol=1e-4)
         if crop == "union":
-            assert all((image[row] == 255).all(-1).sum() > 100 for image in (frame.image, reference.image))
+            assert all(
+                (image[row] == 255).all(-1).sum() > 100 for image in (frame.image, reference.image)
+            )
     with pytest.raises(InputError, match="leaks motion"):
         frame_pairs(source, window=30, batch_size=8, seed=0)

@@ -1,4 +1,7 @@
-"""Videos are numbered by their time stamps; what does not decode is named, counted, and shifts nothing."""
+"""Videos are numbered by their time stamps; what does not decode is named, counted, and shifts
+nothing.
+"""
+
 import av
 import numpy as np
 import pytest
@@ -18,7 +21,9 @@ def numbered_frame(number):
     image = 40 + NOISE[number % len(NOISE)]
     for bit in range(8):
         row, column = divmod(bit, 4)
-        image[row * BLOCK:(row + 1) * BLOCK, column * BLOCK:(column + 1) * BLOCK] = 255 * (number >> bit & 1)
+        image[row * BLOCK : (row + 1) * BLOCK, column * BLOCK : (column + 1) * BLOCK] = 255 * (
+            number >> bit & 1
+        )
     return image
 
 
@@ -28,14 +33,16 @@ def encoded(path, suffix_options=None, codec="libx264", rate=30, pixels="yuv420p
         stream = container.add_stream(codec, rate=rate)
         stream.width, stream.height, stream.pix_fmt, stream.options = WIDTH, HEIGHT, pixels, options
         for number in range(60):
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24")))
+            container.mux(
+                stream.encode(av.VideoFrame.from_ndarray(numbered_frame(number), format="rgb24"))
+            )
         container.mux(stream.encode())
     return path
 
 
 def said(image):
     """The number that an image says."""
-    middle = image[BLOCK // 2:2 * BLOCK:BLOCK, BLOCK // 2::BLOCK].mean(-1).ravel() > 128
+    middle = image[BLOCK // 2 : 2 * BLOCK : BLOCK, BLOCK // 2 :: BLOCK].mean(-1).ravel() > 128
     return sum(int(white) << bit for bit, white in enumerate(middle))
 
 
@@ -84,24 +91,27 @@ def broken(folder):
     path = encoded(folder / "broken.mp4", g="12")
     content = bytearray(path.read_bytes())
     begin = content.index(b"mdat") + len(content) // 3
-    content[begin:begin + 800] = bytes(800)
+    content[begin : begin + 800] = bytes(800)
     path.write_bytes(content)
     return path
 
 
-def test_broken_frames_are_gaps_or_left_out_and_the_others_keep_their_numbers(folder, clip, broken, capsys):
+def test_broken_frames_are_gaps_or_left_out_and_the_others_keep_their_numbers(
+    folder, clip, broken, capsys
+):
     video = open_video(broken)
     assert len(video) == 60
     read = list(video)
     bad = [number for number, image in read if image is None]
     assert 0 < len(bad) < 40
     assert 0 not in bad
-    whole = (max(bad) // 12 + 1) * 12  # until the next key frame, damage may also show without being noticed
+    # until the next key frame, damage may also show without being noticed
+    whole = (max(bad) // 12 + 1) * 12
     assert whole < 60
     assert [said(image) for number, image in read if number >= whole] == list(range(whole, 60))
     assert said(video[59]) == 59
     whole = encoded(folder / "index_first.mp4", {"movflags": "faststart"}).read_bytes()
-    (folder / "cut.mp4").write_bytes(whole[:len(whole) // 2])
+    (folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     cut = open_video(folder / "cut.mp4")
     assert 0 < cut.cut_off == 60 - len(cut) < 60
     with pytest.raises(InputError, match=f"cut.mp4: the file ends {cut.cut_off} frames early"):
@@ -119,8 +129,13 @@ def test_broken_frames_are_gaps_or_left_out_and_the_others_keep_their_numbers(fo
 
 
 def copied(source, path, shift=0, cover=False):
-    """The packets of a file in another one, `shift` frames earlier (an edit list hides those before 0)."""
-    with av.open(source) as old, av.open(path, "w", options={"avoid_negative_ts": "disabled"}) as new:
+    """The packets of a file in another one, `shift` frames earlier (an edit list hides those before
+    0).
+    """
+    with (
+        av.open(source) as old,
+        av.open(path, "w", options={"avoid_negative_ts": "disabled"}) as new,
+    ):
         if cover:
             picture = new.add_stream("mjpeg", rate=1)
             picture.width, picture.height, picture.pix_fmt = 32, 32, "yuvj420p"
@@ -131,21 +146,51 @@ def copied(source, path, shift=0, cover=False):
         for packet in old.demux(video=0):
             if packet.size:
                 offset = round(shift / 30 / packet.time_base)
-                packet.pts, packet.dts, packet.stream = packet.pts - offset, packet.dts - offset, stream
+                packet.pts, packet.dts, packet.stream = (
+                    packet.pts - offset,
+                    packet.dts - offset,
+                    stream,
+                )
                 new.mux(packet)
     return path
 
 
-@pytest.mark.parametrize(("name", "write", "first", "stamps"), [
-    ("plain.avi", lambda path: encoded(path, codec="mpeg4"), 0, "apart"),
-    ("b_frames.mp4", lambda path: encoded(path, bf="3"), 0, "apart"),
-    ("b_frames.avi", lambda path: encoded(path, bf="2"), 0, "none"),  # AVI's times are those of decoding
-    ("hidden_frames.webm", lambda path: encoded(path, codec="libvpx", **{"auto-alt-ref": "1"}), 0, "apart"),
-    ("programme.mpg", lambda path: encoded(path, codec="mpeg2video", bf="2"), 0, "apart"),
-    ("no_times.264", lambda path: encoded(path, {}, bf="2"), 0, "none"),
-    ("fast.mkv", lambda path: encoded(path, codec="mjpeg", rate=2400, pixels="yuvj420p"), 0, "shared"),  # its clock: ms
-    ("edit_list.mp4", lambda path: copied(encoded(path.with_name("all.mp4"), bf="0"), path, shift=10), 10, "apart"),
-    ("cover.mkv", lambda path: copied(encoded(path.with_name("film.mp4")), path, cover=True), 0, "apart")])
+@pytest.mark.parametrize(
+    ("name", "write", "first", "stamps"),
+    [
+        ("plain.avi", lambda path: encoded(path, codec="mpeg4"), 0, "apart"),
+        ("b_frames.mp4", lambda path: encoded(path, bf="3"), 0, "apart"),
+        # AVI's times are those of decoding
+        ("b_frames.avi", lambda path: encoded(path, bf="2"), 0, "none"),
+        (
+            "hidden_frames.webm",
+            lambda path: encoded(path, codec="libvpx", **{"auto-alt-ref": "1"}),
+            0,
+            "apart",
+        ),
+        ("programme.mpg", lambda path: encoded(path, codec="mpeg2video", bf="2"), 0, "apart"),
+        ("no_times.264", lambda path: encoded(path, {}, bf="2"), 0, "none"),
+        # its clock: ms
+        (
+            "fast.mkv",
+            lambda path: encoded(path, codec="mjpeg", rate=2400, pixels="yuvj420p"),
+            0,
+            "shared",
+        ),
+        (
+            "edit_list.mp4",
+            lambda path: copied(encoded(path.with_name("all.mp4"), bf="0"), path, shift=10),
+            10,
+            "apart",
+        ),
+        (
+            "cover.mkv",
+            lambda path: copied(encoded(path.with_name("film.mp4")), path, cover=True),
+            0,
+            "apart",
+        ),
+    ],
+)
 def test_a_number_is_the_place_among_the_frames_shown(tmp_path, name, write, first, stamps):
     video = open_video(write(tmp_path / name))
     shown = list(range(first, 60))
@@ -165,16 +210,21 @@ def test_odd_sizes_are_padded_and_rotation_is_applied(folder):
     np.testing.assert_allclose(video.times, [0, 0.1, 0.2], atol=1e-4)
     turned = folder / "turned.mp4"
     content = path.read_bytes()
-    upright = b"".join(value.to_bytes(4, "big") for value in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30))
-    quarter = b"".join((value % (1 << 32)).to_bytes(4, "big")
-                       for value in (0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30))
+    upright = b"".join(
+        value.to_bytes(4, "big") for value in (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    )
+    quarter = b"".join(
+        (value % (1 << 32)).to_bytes(4, "big")
+        for value in (0, 1 << 16, 0, -1 << 16, 0, 0, 32 << 16, 0, 1 << 30)
+    )
     place = content.rindex(upright)  # the matrix of the track comes after that of the film
-    turned.write_bytes(content[:place] + quarter + content[place + len(upright):])
+    turned.write_bytes(content[:place] + quarter + content[place + len(upright) :])
     video = open_video(turned)
     assert video.size == (32, 46)
     shown = video[1]
     assert shown.shape == (46, 32, 3)
-    assert shown[:6, -6:].min() > 200  # a quarter turn clockwise takes the upper left corner to the upper right
+    # a quarter turn clockwise takes the upper left corner to the upper right
+    assert shown[:6, -6:].min() > 200
     assert shown[:6, :6].max() < 150
 
 
@@ -186,13 +236,16 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_numbers(folder, clip):
     video = open_video(frames)
     assert [said(image) for _, image in video] == [0, 2, 9, 10]
     content = (frames / "img9.png").read_bytes()
-    (frames / "img9.png").write_bytes(content[:len(content) // 2])
+    (frames / "img9.png").write_bytes(content[: len(content) // 2])
     assert [image is None for _, image in video] == [False, False, True, False]
     Image.fromarray(numbered_frame(9)[:-4]).save(frames / "img9.png")
     with pytest.raises(InputError, match="frames: frame 2 is 64x44, the first is 64x48"):
         read_videos([video], Letterbox(16))
     (frames / "img9.png").unlink()
-    video, other = open_video(frames), write_video(folder / "other.mp4", [np.zeros((32, 46, 3), np.uint8)] * 3, rate=10)
+    video, other = (
+        open_video(frames),
+        write_video(folder / "other.mp4", [np.zeros((32, 46, 3), np.uint8)] * 3, rate=10),
+    )
     with pytest.raises(InputError, match=r"videos of 2 sizes \(frames 64x48; other.mp4 46x32\)"):
         read_videos([video, open_video(other)], Letterbox(16))
     both = read_videos([video, open_video(other)], Letterbox(16), mixed_sizes=True, every=2)
@@ -217,21 +270,39 @@ def test_videos_are_found_below_a_folder(tmp_path, clip):
 
 def mixed(path, *sides, **options):
     """Writes frames of some widths."""
-    write_video(path / "mixed.mp4", [numbered_frame(number)[:, :side] for number, side in enumerate(sides)], **options)
+    write_video(
+        path / "mixed.mp4",
+        [numbered_frame(number)[:, :side] for number, side in enumerate(sides)],
+        **options,
+    )
 
 
-@pytest.mark.parametrize(("call", "words"), [
-    (lambda path: open_video(path / "text.mp4"), r"text.mp4: this is not a video that can be read \(.*\)"),
-    (lambda path: open_video(path / "codec.mp4"), "codec.mp4: no frame of this video can be decoded"),
-    (lambda path: open_video(write_video(path / "large.mp4", [np.zeros((4400, 4400, 3), np.uint8)])),
-     r"frames of 4400x4400 pixels in a file of [\d,]+ bytes would fill"),
-    (lambda path: find_videos(path / "empty"), "there is no video in this folder"),
-    (lambda path: open_video(path / "empty"), "there is no image in this folder"),
-    (lambda path: open_video(path / "gone.mp4"), "there is no such file"),
-    (lambda path: mixed(path, 64, 60), "frame 1 is 60x48, those before are 64x48"),
-    (lambda path: mixed(path, 64, 64, times=[0.5, 0.5]), "times must rise"),
-    (lambda path: mixed(path, 64, 64, times=[0.5]), "more frames than the 1 times"),
-    (lambda path: mixed(path), "no frame to write")])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (
+            lambda path: open_video(path / "text.mp4"),
+            r"text.mp4: this is not a video that can be read \(.*\)",
+        ),
+        (
+            lambda path: open_video(path / "codec.mp4"),
+            "codec.mp4: no frame of this video can be decoded",
+        ),
+        (
+            lambda path: open_video(
+                write_video(path / "large.mp4", [np.zeros((4400, 4400, 3), np.uint8)])
+            ),
+            r"frames of 4400x4400 pixels in a file of [\d,]+ bytes would fill",
+        ),
+        (lambda path: find_videos(path / "empty"), "there is no video in this folder"),
+        (lambda path: open_video(path / "empty"), "there is no image in this folder"),
+        (lambda path: open_video(path / "gone.mp4"), "there is no such file"),
+        (lambda path: mixed(path, 64, 60), "frame 1 is 60x48, those before are 64x48"),
+        (lambda path: mixed(path, 64, 64, times=[0.5, 0.5]), "times must rise"),
+        (lambda path: mixed(path, 64, 64, times=[0.5]), "more frames than the 1 times"),
+        (lambda path: mixed(path), "no frame to write"),
+    ],
+)
 def test_what_is_no_video_is_one_line(tmp_path, call, words):
     (tmp_path / "text.mp4").write_text("no video")
     whole = write_video(tmp_path / "codec.mp4", [numbered_frame(0)]).read_bytes()

@@ -1,7 +1,10 @@
-"""A made system that finds the brightest pixel, and a second keypoint at a distance that is its only parameter.
+"""A made system that finds the brightest pixel, and a second keypoint at a distance that is its
+only parameter.
 
-Its folder is put into `kpjax.systems.__path__`, so that `kpjax.systems.brightest` is a system like others.
+Its folder is put into `kpjax.systems.__path__`, so that `kpjax.systems.brightest` is a system like
+others.
 """
+
 import dataclasses
 import json
 import sys
@@ -41,8 +44,15 @@ def predict(trained, example):
 
 
 SYSTEM = SimpleNamespace(
-    name="brightest", summary="", template=Config(), presets={"demo": Config()}, variants={"spot": None},
-    predicting=lambda run: Predicting(Method(None, None, predict, (), run.skeleton), Letterbox(SIDE), "peak"))
+    name="brightest",
+    summary="",
+    template=Config(),
+    presets={"demo": Config()},
+    variants={"spot": None},
+    predicting=lambda run: Predicting(
+        Method(None, None, predict, (), run.skeleton), Letterbox(SIDE), "peak"
+    ),
+)
 
 
 def write_run(folder: Path, offset: tuple[float, float], *, seed: int = 0) -> Path:
@@ -50,10 +60,21 @@ def write_run(folder: Path, offset: tuple[float, float], *, seed: int = 0) -> Pa
     run = folder / "brightest" / "demo" / "spot" / f"seed-{seed}"
     run.mkdir(parents=True)
     files = {
-        "config.json": {"format": FORMAT, "variant": "spot", "config": dataclasses.asdict(Config())},
+        "config.json": {
+            "format": FORMAT,
+            "variant": "spot",
+            "config": dataclasses.asdict(Config()),
+        },
         "skeleton.json": dataclasses.asdict(Skeleton(("spot", "beside"), ((0, 1),))),
-        "results.json": {"experiment": "brightest", "preset": "demo", "variant": "spot", "seed": seed, "steps": 1,
-                         "metrics": {}}}
+        "results.json": {
+            "experiment": "brightest",
+            "preset": "demo",
+            "variant": "spot",
+            "seed": seed,
+            "steps": 1,
+            "metrics": {},
+        },
+    }
     for name, content in files.items():
         (run / name).write_text(json.dumps(content))
     save_trained(run / "model", Trained({"params": {"offset": np.float32(offset)}}, {}))

@@ -1,4 +1,5 @@
 """Fixtures of tests of the laboratory."""
+
 import pytest
 
 from kpjax.lab.own import project

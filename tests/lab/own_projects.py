@@ -1,4 +1,5 @@
 """A project on the disk, as a person would bring it: synthetic people in several recordings."""
+
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,19 @@ from kpjax.lab.formats.project import Frame, Project, instance_of
 from kpjax.structures import Skeleton
 
 
-def synthetic_project(root: Path, *, recordings=("one", "two", "three"), labelled=4, unlabelled=2, side=32, keypoints=4,
-                  first=0) -> Project:
-    """Images are written below `root`; each recording has `labelled` frames with and then some without labels."""
+def synthetic_project(
+    root: Path,
+    *,
+    recordings=("one", "two", "three"),
+    labelled=4,
+    unlabelled=2,
+    side=32,
+    keypoints=4,
+    first=0,
+) -> Project:
+    """Images are written below `root`; each recording has `labelled` frames with and then some
+    without labels.
+    """
     count = len(recordings) * (labelled + unlabelled)
     people = figures(count, first=first, domain=DOMAINS["source"], seed=0, side=side)
     frames, instances = [], []

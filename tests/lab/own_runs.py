@@ -1,4 +1,5 @@
 """Finished runs of networks that nothing has learnt yet, for what starts from a run."""
+
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,19 +30,44 @@ def made_movenet(path: Path) -> Path:
 
 
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:
-    """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder. values: further ones of its
-    config."""
-    config = changed(PRESETS["demo"], image_size=side, heatmap_size=side // 4, sigma=1.0, widths=(4, 4, 4),
-                     head_layers=1, head_width=4, batch_size=8, steps=1, warm_start_steps=0, **values)
+    """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder. values:
+    further ones of its config."""
+    config = changed(
+        PRESETS["demo"],
+        image_size=side,
+        heatmap_size=side // 4,
+        sigma=1.0,
+        widths=(4, 4, 4),
+        head_layers=1,
+        head_width=4,
+        batch_size=8,
+        steps=1,
+        warm_start_steps=0,
+        **values,
+    )
     job = Job(system_of("semi_supervised"), config, "demo", "supervised", 0, workdir, None)
     method, count = build(config, skeleton, "supervised"), len(skeleton.names)
     points = np.zeros((8, count, 2))
-    batch = arrays(np.zeros((8, side, side, 3), np.uint8), points, points[..., 0], skeleton, "blank").examples
-    state = jax.eval_shape(method.init, jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {})
+    batch = arrays(
+        np.zeros((8, side, side, 3), np.uint8), points, points[..., 0], skeleton, "blank"
+    ).examples
+    state = jax.eval_shape(
+        method.init, jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {}
+    )
     write_config(job.folder, job.identity())
     write_json(job.folder / "skeleton.json", asdict(skeleton))
     save_trained(job.folder / "model", Trained(drawn(state.variables), drawn(state.frozen)))
-    write_results(job.folder, experiment="semi_supervised", preset="demo", variant="supervised", seed=0, steps=1,
-                  metrics={"test/pck": 0.5}, images=0, images_per_second=1.0, wall_seconds=1.0,
-                  config=config_as_json(config))
+    write_results(
+        job.folder,
+        experiment="semi_supervised",
+        preset="demo",
+        variant="supervised",
+        seed=0,
+        steps=1,
+        metrics={"test/pck": 0.5},
+        images=0,
+        images_per_second=1.0,
+        wall_seconds=1.0,
+        config=config_as_json(config),
+    )
     return Path(job.folder)

@@ -1,4 +1,7 @@
-"""Prediction of a folder of images, as the command line asks for it, and tables as they are read back."""
+"""Prediction of a folder of images, as the command line asks for it, and tables as they are read
+back.
+"""
+
 import csv
 from pathlib import Path
 

@@ -1,4 +1,8 @@
-"""Ground false by area, permuted keypoints, gradient layers, and the baselines' losses. Others are in tests/papers."""
+"""Ground false by area, permuted keypoints, gradient layers, and the baselines' losses.
+
+Others are in tests/papers.
+"""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +16,9 @@ close = np.testing.assert_allclose
 
 @pytest.fixture(scope="module")
 def logits():
-    return tuple(np.random.default_rng(seed).normal(size=(2, 8, 9, 4)).astype(np.float32) for seed in (0, 1))
+    return tuple(
+        np.random.default_rng(seed).normal(size=(2, 8, 9, 4)).astype(np.float32) for seed in (0, 1)
+    )
 
 
 by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip"))
@@ -27,7 +33,8 @@ def test_ground_false_by_area_equals_the_sum_over_its_cells():
     bumps = np.asarray(jax.jit(lambda cells: gaussian_bumps(cells, (10, 11), 1.0))(cells))
     predicted = [k for k, cell in enumerate(cells) if tuple(cell) == (5, 4)]
     close(maps.false[0, :, :, 0], np.delete(bumps, predicted, axis=-1).sum(-1), atol=1e-5)
-    close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)  # a prediction outside the area takes nothing away
+    # a prediction outside the area takes nothing away
+    close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)
 
 
 @pytest.mark.parametrize("factor", [0.25, -1.0, 0.0])
@@ -73,14 +80,18 @@ def test_mmd_equals_a_plain_one():
 
 
 def test_mmd_of_constant_features_has_a_finite_gradient():
-    value, gradient = jax.jit(jax.value_and_grad(adversarial.multi_kernel_mmd))(jnp.ones((4, 3)), jnp.ones((4, 3)))
+    value, gradient = jax.jit(jax.value_and_grad(adversarial.multi_kernel_mmd))(
+        jnp.ones((4, 3)), jnp.ones((4, 3))
+    )
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
 
 
 def test_domain_confusion_stays_finite_when_the_discriminator_is_certain():
     probabilities = np.float32([0.0, 1.0])
-    value, gradients = jax.jit(jax.value_and_grad(adversarial.domain_confusion, argnums=(0, 1)))(*2 * [probabilities])
+    value, gradients = jax.jit(jax.value_and_grad(adversarial.domain_confusion, argnums=(0, 1)))(
+        *2 * [probabilities]
+    )
     assert np.isfinite(value)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 

@@ -1,4 +1,5 @@
 """Penalties and importances of continual learning, against their definitions written out."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,11 +26,18 @@ def test_the_penalty_is_half_the_weighted_squares_and_pulls_to_the_anchor(close)
 
 def test_fusing_and_normalising(close):
     first, second, third = (tree(seed, positive=True) for seed in range(3))
-    mean = continual.fused_importance(continual.fused_importance(first, second, step=1), third, step=jnp.int32(2))
+    mean = continual.fused_importance(
+        continual.fused_importance(first, second, step=1), third, step=jnp.int32(2)
+    )
     close(mean["head"], (first["head"] + second["head"] + third["head"]) / 3, rtol=1e-6)
-    close(continual.fused_importance(first, second, rule="sum")["head"], first["head"] + second["head"])
+    close(
+        continual.fused_importance(first, second, rule="sum")["head"],
+        first["head"] + second["head"],
+    )
     normalised = continual.normalised_importance(first)
-    close(jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(normalised)]).mean(), 1, rtol=1e-6)
+    close(
+        jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(normalised)]).mean(), 1, rtol=1e-6
+    )
     close(continual.normalised_importance(jax.tree.map(jnp.zeros_like, first))["head"], 0, atol=0)
 
 
@@ -37,8 +45,9 @@ def test_a_score_below_zero_counts_as_zero_in_the_importance_only(close):
     params = {"fell": jnp.ones(1), "rose": jnp.ones(1), "stayed": jnp.ones(1)}
     gradient = {"fell": jnp.ones(1), "rose": -jnp.ones(1), "stayed": jnp.ones(1)}
     after = {"fell": jnp.zeros(1), "rose": jnp.zeros(1), "stayed": jnp.ones(1)}
-    walk, importance = continual.walk_importance(continual.walk_on(continual.start_walk(params), gradient, params,
-                                                                   after))
+    walk, importance = continual.walk_importance(
+        continual.walk_on(continual.start_walk(params), gradient, params, after)
+    )
     score = 0.5 / (0.5 * 0.9 + 0.01)
     close([walk.score[name][0] for name in params], [score, -score, 0], rtol=1e-6)
     close([importance[name][0] for name in params], [0.9 + score, 0.9, 0.9], rtol=1e-6)

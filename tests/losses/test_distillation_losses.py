@@ -1,4 +1,7 @@
-"""Distillation of heatmaps and their entropies: a plain float64 oracle, weights, and what gets a gradient."""
+"""Distillation of heatmaps and their entropies: a plain float64 oracle, weights, and what gets a
+gradient.
+"""
+
 import functools
 import itertools
 
@@ -10,13 +13,22 @@ import pytest
 from kpjax.losses import distillation
 
 close = np.testing.assert_allclose
-channel_distillation, mse_distillation, spatial_distillation = map(jax.jit, (
-    distillation.channel_distillation, distillation.mse_distillation, distillation.spatial_distillation))
+channel_distillation, mse_distillation, spatial_distillation = map(
+    jax.jit,
+    (
+        distillation.channel_distillation,
+        distillation.mse_distillation,
+        distillation.spatial_distillation,
+    ),
+)
 line_entropy = jax.jit(distillation.line_entropy, static_argnames=("mode", "normalised"))
 SHAPE = 3, 4, 5, 6  # batch, height, width, keypoints
-OPTIONS = [{"mode": mode, "reduction": reduction, "temperature": temperature}
-           for mode, reduction, temperature in itertools.product(
-               ("lines", "joint", "marginal"), ("element_mean", "line_sum"), (1.0, 0.5))]
+OPTIONS = [
+    {"mode": mode, "reduction": reduction, "temperature": temperature}
+    for mode, reduction, temperature in itertools.product(
+        ("lines", "joint", "marginal"), ("element_mean", "line_sum"), (1.0, 0.5)
+    )
+]
 CHANNELS = np.float32([1, 1, 0, 1, 0, 1])
 OF_MAP = np.float32([[1, 0.5, 1, 0, 1, 2], [1, 1, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0]])
 TOGETHER, FIRST_TWO = OF_MAP * CHANNELS, np.float32([1, 1, 0])
@@ -51,10 +63,16 @@ def plain(teacher, student, weights, mode="lines", reduction="element_mean", tem
     """Map by map and line by line, in float64."""
     found = np.zeros(np.shape(weights))
     for b, k in np.ndindex(found.shape):
-        pair = (np.asarray(array[b, :, :, k], np.float64) / temperature for array in (teacher, student))
-        axes = [[-softmax(t) * np.log(softmax(s)) for t, s in zip(*lines, strict=True)]
-                for lines in zip(*(lines_of(image, mode) for image in pair), strict=True)]
-        found[b, k] = np.mean([np.mean(np.sum(lines, 1) if reduction == "line_sum" else lines) for lines in axes])
+        pair = (
+            np.asarray(array[b, :, :, k], np.float64) / temperature for array in (teacher, student)
+        )
+        axes = [
+            [-softmax(t) * np.log(softmax(s)) for t, s in zip(*lines, strict=True)]
+            for lines in zip(*(lines_of(image, mode) for image in pair), strict=True)
+        ]
+        found[b, k] = np.mean(
+            [np.mean(np.sum(lines, 1) if reduction == "line_sum" else lines) for lines in axes]
+        )
     return (found * weights).sum() / np.sum(weights)
 
 
@@ -62,11 +80,17 @@ def plain(teacher, student, weights, mode="lines", reduction="element_mean", tem
 def distilled(teacher, student, mode, reduction, temperature):
     """Of all maps and of weighted ones, in one program."""
     options = {"mode": mode, "reduction": reduction, "temperature": temperature}
-    return (distillation.spatial_distillation(teacher, student, **options),
-            distillation.spatial_distillation(teacher, student, jnp.asarray(CHANNELS), jnp.asarray(OF_MAP), **options))
+    return (
+        distillation.spatial_distillation(teacher, student, **options),
+        distillation.spatial_distillation(
+            teacher, student, jnp.asarray(CHANNELS), jnp.asarray(OF_MAP), **options
+        ),
+    )
 
 
-@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(map(str, options.values())))
+@pytest.mark.parametrize(
+    "options", OPTIONS, ids=lambda options: "-".join(map(str, options.values()))
+)
 def test_spatial_distillation_equals_a_plain_one(options):
     teacher, student = maps()
     everywhere, weighted = distilled(teacher, student, **options)
@@ -86,7 +110,9 @@ def test_means_are_over_the_weighted_maps_only(loss):
 @pytest.mark.parametrize("loss", [spatial_distillation, mse_distillation])
 def test_a_map_of_weight_zero_is_not_read_and_the_teacher_gets_no_gradient(loss):
     teacher, student = (poisoned(array, np.inf) for array in maps())
-    value, (by_teacher, by_student) = jax.jit(jax.value_and_grad(loss, (0, 1)))(teacher, student, CHANNELS, OF_MAP)
+    value, (by_teacher, by_student) = jax.jit(jax.value_and_grad(loss, (0, 1)))(
+        teacher, student, CHANNELS, OF_MAP
+    )
     assert np.isfinite(value)
     np.testing.assert_array_equal(by_teacher, 0)
     moved = np.asarray(by_student).any((1, 2))
@@ -98,16 +124,20 @@ def test_channel_distillation_is_that_of_the_chosen_channels():
     teacher, student = maps()
     chosen = [0, 1, 3, 5]
     loss = jax.jit(jax.value_and_grad(distillation.channel_distillation, (0, 1)))
-    expected = channel_distillation(teacher[..., chosen], student[..., chosen], np.ones(4, np.float32))
+    expected = channel_distillation(
+        teacher[..., chosen], student[..., chosen], np.ones(4, np.float32)
+    )
     value, (by_teacher, by_student) = loss(teacher, student, CHANNELS)
     close(value, expected, rtol=1e-6)
     np.testing.assert_array_equal(by_teacher, 0)
     np.testing.assert_array_equal(np.asarray(by_student).any((0, 1, 2)), CHANNELS > 0)
     some, (_, by_student) = jax.jit(jax.value_and_grad(distillation.channel_distillation, (0, 1)))(
-        teacher, poisoned(student), CHANNELS, FIRST_TWO)
+        teacher, poisoned(student), CHANNELS, FIRST_TWO
+    )
     close(some, channel_distillation(teacher[:2], student[:2], CHANNELS), rtol=1e-6)
     assert np.isfinite(by_student).all()
-    for channels in (np.eye(6, dtype=np.float32)[4], 0 * CHANNELS):  # one has nothing to distil, and none neither
+    # one has nothing to distil, and none neither
+    for channels in (np.eye(6, dtype=np.float32)[4], 0 * CHANNELS):
         value, gradients = loss(teacher, student, channels)
         assert value == 0
         np.testing.assert_array_equal(gradients, 0)

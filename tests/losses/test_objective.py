@@ -1,4 +1,5 @@
 """Objectives: sums of named terms, and ablations as functions of them."""
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -12,14 +13,20 @@ OUTPUTS = {"source": jnp.array([1.0, 3.0]), "warped": jnp.array([4.0], jnp.bfloa
 def objective():
     return {
         "fit": Term(2.0, lambda outputs, streams: outputs["source"].mean(), reads=("source",)),
-        "equivariance": Term(0.5, lambda outputs, streams: outputs["warped"].sum(), reads=("source", "warped"))}
+        "equivariance": Term(
+            0.5, lambda outputs, streams: outputs["warped"].sum(), reads=("source", "warped")
+        ),
+    }
 
 
 def test_total_weighs_the_sum_and_not_the_parts(objective):
     value, parts = jax.jit(lambda outputs: total(objective, outputs, {}))(OUTPUTS)
     assert value.dtype == jnp.float32
     assert value == 2.0 * 2 + 0.5 * 4
-    assert {name: float(part) for name, part in parts.items()} == {"loss/fit": 2, "loss/equivariance": 4}
+    assert {name: float(part) for name, part in parts.items()} == {
+        "loss/fit": 2,
+        "loss/equivariance": 4,
+    }
     assert all(part.dtype == jnp.float32 for part in parts.values())
 
 
@@ -43,11 +50,21 @@ def test_without_drops_a_term_and_its_pass(objective):
     assert set(objective) == {"fit", "equivariance"}  # the original is as it was
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda objective: without(objective, "equivarience"), "equivarience.*fit, equivariance"),
-    (lambda objective: reweighted(objective, equivarience=1.0), "equivarience.*fit, equivariance"),
-    (lambda objective: replaced(objective, equivarience=lambda outputs, streams: 0.0), "equivarience.*fit"),
-    (lambda objective: reweighted(objective, fit=0.0), "use without")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda objective: without(objective, "equivarience"), "equivarience.*fit, equivariance"),
+        (
+            lambda objective: reweighted(objective, equivarience=1.0),
+            "equivarience.*fit, equivariance",
+        ),
+        (
+            lambda objective: replaced(objective, equivarience=lambda outputs, streams: 0.0),
+            "equivarience.*fit",
+        ),
+        (lambda objective: reweighted(objective, fit=0.0), "use without"),
+    ],
+)
 def test_an_unknown_term_or_one_of_no_weight_is_refused(objective, change, words):
     with pytest.raises((KeyError, ValueError), match=words):
         change(objective)

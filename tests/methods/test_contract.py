@@ -1,8 +1,10 @@
 """The contract of every method. New methods are found without an edit.
 
-All of them are traced. Two run by default, and all with the slow tests, on one device and on eight; tests of families
-compare a step of each with the same by hand. The slow tests resume all; those of training resume a smaller one.
+All of them are traced. Two run by default, and all with the slow tests, on one device and on eight;
+tests of families compare a step of each with the same by hand. The slow tests resume all; those of
+training resume a smaller one.
 """
+
 import functools
 import inspect
 import json
@@ -28,14 +30,19 @@ from kpjax.training.mesh import data_mesh, replicate, shard
 
 FACTORIES = tiny.factories()
 QUICK = "regda.regda"  # does by default what others do with the slow tests
-BY_VALUE = [pytest.param(name, marks=() if name in (QUICK, "supervised_learning.supervised") else pytest.mark.slow)
-            for name in sorted(FACTORIES)]
+BY_VALUE = [
+    pytest.param(
+        name, marks=() if name in (QUICK, "supervised_learning.supervised") else pytest.mark.slow
+    )
+    for name in sorted(FACTORIES)
+]
 STEPS = 2
 CUT, WHOLE = 2, 4  # steps before and after a run is resumed
 
 
 def traced_once(function):
     """The function as it was traced at its first call, whatever mesh later calls are for."""
+
     @functools.cache
     def traced(structure, *shapes):
         return jax.make_jaxpr(function, return_shape=True)(*jax.tree.unflatten(structure, shapes))
@@ -53,7 +60,9 @@ def traced_once(function):
 def method_of(name):
     """The method, which is traced once for all tests and meshes."""
     method = tiny.build(FACTORIES[name])
-    return method._replace(**{part: traced_once(getattr(method, part)) for part in ("init", "update", "predict")})
+    return method._replace(
+        **{part: traced_once(getattr(method, part)) for part in ("init", "update", "predict")}
+    )
 
 
 # By shape
@@ -62,7 +71,10 @@ def method_of(name):
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_states_metrics_and_predictions_have_their_shapes(name):
     """A prediction reads no labels: they need not even be there."""
-    method, example = tiny.build(FACTORIES[name]), tiny.batch("labelled")._replace(keypoints=None, visible=None)
+    method, example = (
+        tiny.build(FACTORIES[name]),
+        tiny.batch("labelled")._replace(keypoints=None, visible=None),
+    )
     key, streams = jax.random.key(0), tiny.streams_of(method)
     first = jax.eval_shape(method.init, key, streams, tiny.start())
     after, metrics = jax.eval_shape(method.update, first, streams, key)
@@ -74,7 +86,10 @@ def test_states_metrics_and_predictions_have_their_shapes(name):
     assert {(value.shape, value.dtype) for value in metrics.values()} == {((), np.dtype("float32"))}
     prediction = jax.eval_shape(method.predict, Trained(after.variables, after.frozen), example)
     count = len(method.skeleton.names)
-    assert (prediction.keypoints.shape, prediction.scores.shape) == ((tiny.BATCH, count, 2), (tiny.BATCH, count))
+    assert (prediction.keypoints.shape, prediction.scores.shape) == (
+        (tiny.BATCH, count, 2),
+        (tiny.BATCH, count),
+    )
     assert prediction.keypoints.dtype == prediction.scores.dtype == jnp.float32
 
 
@@ -82,10 +97,15 @@ CONTRIBUTING = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text("utf-8"
 VIEW_OF = dict(re.findall(r"^\| `(\w+)` \| `(\w+)` \|", CONTRIBUTING, re.M))
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
-                                  for name in sorted(tiny.OF_FAMILIES - {"supervised_learning.supervised"})])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
+        for name in sorted(tiny.OF_FAMILIES - {"supervised_learning.supervised"})
+    ],
+)
 def test_the_term_of_contributing_runs_in_every_system(name):
-    written, = re.findall(r"^def sparsity_term.*?(?=^```)", CONTRIBUTING, re.M | re.S)
+    (written,) = re.findall(r"^def sparsity_term.*?(?=^```)", CONTRIBUTING, re.M | re.S)
     names = {"Term": Term, "jnp": jnp, "jax": jax}
     exec(written, names)
     plain = tiny.objective_maker(FACTORIES[name])
@@ -98,22 +118,36 @@ def test_the_term_of_contributing_runs_in_every_system(name):
 
 
 NETWORKS = {
-    "mobilenet_v2": mobilenet_v2(tiny.KEYPOINTS, width_multiplier=0.1, decoder_width=8).clone(frozen_statistics=True),
-    "vit": vit(tiny.KEYPOINTS, width=8, depth=1, heads=2, upsampling_width=8)}
+    "mobilenet_v2": mobilenet_v2(tiny.KEYPOINTS, width_multiplier=0.1, decoder_width=8).clone(
+        frozen_statistics=True
+    ),
+    "vit": vit(tiny.KEYPOINTS, width=8, depth=1, heads=2, upsampling_width=8),
+}
 
 
 @functools.cache
 def shapes_of(model, side):
-    return jax.eval_shape(lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False), jax.random.key(0))
+    return jax.eval_shape(
+        lambda key: model.init(key, jnp.zeros((1, side, side, 3)), train=False), jax.random.key(0)
+    )
 
 
-@pytest.mark.parametrize(("network", "name"), [
-    pytest.param(network, name, marks=() if (network, name) == ("vit", QUICK) else pytest.mark.slow)
-    for network in NETWORKS for name in sorted(tiny.OF_FAMILIES - {"pyramids.pyramids"})])
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        pytest.param(
+            network, name, marks=() if (network, name) == ("vit", QUICK) else pytest.mark.slow
+        )
+        for network in NETWORKS
+        for name in sorted(tiny.OF_FAMILIES - {"pyramids.pyramids"})
+    ],
+)
 def test_a_method_takes_a_published_backbone_with_no_further_line(network, name, shallow_mobilenet):
     """Shapes, statistics and optimizer states fit."""
     model, side = NETWORKS[network], 32
-    method = tiny.build(FACTORIES[name], model=model, codec=codec(image_size=side, heatmap_size=8, sigma=1.0))
+    method = tiny.build(
+        FACTORIES[name], model=model, codec=codec(image_size=side, heatmap_size=8, sigma=1.0)
+    )
     example = tiny.batch("labelled")._replace(image=np.zeros((tiny.BATCH, side, side, 3), np.uint8))
     streams = dict.fromkeys(method.streams, example)
 
@@ -130,12 +164,17 @@ def test_a_method_takes_a_published_backbone_with_no_further_line(network, name,
 # For TPUs, on which pixels that are fetched one by one take most of the time of a step
 
 
-PIXEL = 32  # numbers that one pixel of an image or of heatmaps has at most; longer rows are pieces of lines
-GATHER = re.compile(r"stablehlo\.gather.*slice_sizes = array<i64: ([\d, ]+)>.* -> tensor<([\dx]+)x[a-z]")
+# numbers that one pixel of an image or of heatmaps has at most; longer rows are pieces of lines
+PIXEL = 32
+GATHER = re.compile(
+    r"stablehlo\.gather.*slice_sizes = array<i64: ([\d, ]+)>.* -> tensor<([\dx]+)x[a-z]"
+)
 
 
 def fetched_alone(function, pixels, *arguments):
-    """A line for each gather of a program for TPUs that fetches `pixels` or more short rows, each alone."""
+    """A line for each gather of a program for TPUs that fetches `pixels` or more short rows, each
+    alone.
+    """
     with known_platform("tpu"):
         text = jax.jit(function).trace(*arguments).lower(lowering_platforms=("tpu",)).as_text()
     found = []
@@ -153,13 +192,17 @@ def test_no_map_is_fetched_pixel_by_pixel(name):
     method, key = tiny.build(FACTORIES[name]), jax.random.key(0)
     streams = tiny.streams_of(method)
     state = jax.eval_shape(method.init, key, streams, tiny.start())
-    pixels = min(example.image.shape[0] * (example.image.shape[1] // 4) ** 2 for example in streams.values())
+    pixels = min(
+        example.image.shape[0] * (example.image.shape[1] // 4) ** 2 for example in streams.values()
+    )
     assert not fetched_alone(method.update, pixels, state, streams, key)
 
 
 def test_pixels_that_are_fetched_alone_are_found():
     def found(channels, pixels):
-        shapes = [jax.ShapeDtypeStruct((64, 64, channels), np.float32)] + 2 * [jax.ShapeDtypeStruct((32, 32), np.int32)]
+        shapes = [jax.ShapeDtypeStruct((64, 64, channels), np.float32)] + 2 * [
+            jax.ShapeDtypeStruct((32, 32), np.int32)
+        ]
         return fetched_alone(lambda image, y, x: image[y, x], pixels, *shapes)
 
     assert found(3, 1024) == ["gather of 1,024 rows of 3 numbers"]
@@ -171,7 +214,9 @@ def test_pixels_that_are_fetched_alone_are_found():
 
 @functools.cache
 def run(name, seed=0, steps=STEPS, devices=1):
-    """(first state, last state, all metrics); on several devices the state is replicated, batches are sharded."""
+    """(first state, last state, all metrics); on several devices the state is replicated, batches
+    are sharded.
+    """
     method = method_of(name)
     mesh = tiny.one_device() if devices == 1 else data_mesh()
     update, names = compiled_update(method.update, mesh)
@@ -184,11 +229,16 @@ def run(name, seed=0, steps=STEPS, devices=1):
 
 @functools.cache
 def started(name):
-    """A drawn first state in numpy, with the frozen trees of a real one: to compile what draws all of it takes long."""
+    """A drawn first state in numpy, with the frozen trees of a real one: to compile what draws all
+    of it takes long.
+    """
     method = method_of(name)
-    frozen = jax.jit(lambda *given: method.init(*given).frozen)(jax.random.key(0), tiny.streams_of(method),
-                                                                tiny.start())
-    return tiny.drawn_state(method, tiny.start())._replace(step=np.int32(0), frozen=jax.tree.map(np.array, frozen))
+    frozen = jax.jit(lambda *given: method.init(*given).frozen)(
+        jax.random.key(0), tiny.streams_of(method), tiny.start()
+    )
+    return tiny.drawn_state(method, tiny.start())._replace(
+        step=np.int32(0), frozen=jax.tree.map(np.array, frozen)
+    )
 
 
 @pytest.fixture(params=BY_VALUE, scope="module")
@@ -203,8 +253,12 @@ def test_steps_count_stay_finite_and_move_all_but_what_is_frozen(name):
     assert (first.step, last.step) == (0, STEPS)
     chex.assert_tree_all_finite(last)
     assert all(np.isfinite(list(metrics.values())).all() for metrics in history)
-    assert not all(np.array_equal(a, b) for a, b in zip(
-        jax.tree.leaves(first.variables), jax.tree.leaves(last.variables), strict=True))
+    assert not all(
+        np.array_equal(a, b)
+        for a, b in zip(
+            jax.tree.leaves(first.variables), jax.tree.leaves(last.variables), strict=True
+        )
+    )
     chex.assert_trees_all_equal(first.frozen, last.frozen)
     update, _ = compiled_update(method_of(name).update, tiny.one_device())
     before = update._cache_size()
@@ -215,14 +269,22 @@ def test_steps_count_stay_finite_and_move_all_but_what_is_frozen(name):
 
 def test_eight_devices_equal_one(name):
     one, eight = (run(name, devices=devices)[1].variables for devices in (1, 8))
-    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(eight), strict=True):
-        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)  # squares of thresholds overflow float32
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(one), jax.tree.leaves(eight), strict=True
+    ):
+        # squares of thresholds overflow float32
+        a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
         limit = 1e-4 * np.linalg.norm(a) + 1e-6
         assert np.linalg.norm(np.subtract(a, b)) <= limit, jax.tree_util.keystr(path)
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
-                                  for name in sorted(FACTORIES)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == QUICK else pytest.mark.slow)
+        for name in sorted(FACTORIES)
+    ],
+)
 def test_inputs_of_init_stay_readable_after_an_update(name):
     method = method_of(name)
     mesh, key = tiny.one_device(), jax.random.key(0)
@@ -235,15 +297,28 @@ def test_inputs_of_init_stay_readable_after_an_update(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(FACTORIES))
 def test_a_run_that_is_resumed_ends_bit_identical(name, tmp_path):
-    """By a method that was built anew, whose programs are compiled anew; other tests change the process, too."""
+    """By a method that was built anew, whose programs are compiled anew; other tests change the
+    process, too.
+    """
+
     def train(folder, steps):
         method = tiny.build(FACTORIES[name])
-        fit(method, {stream: tiny.endless(stream) for stream in method.streams}, steps=steps, key=jax.random.key(4),
-            stage="contract", folder=folder, start={} if "frame" in method.streams else tiny.start(), config={},
-            options=FitOptions(mesh=tiny.one_device(), save_every=WHOLE, quiet=True))
+        fit(
+            method,
+            {stream: tiny.endless(stream) for stream in method.streams},
+            steps=steps,
+            key=jax.random.key(4),
+            stage="contract",
+            folder=folder,
+            start={} if "frame" in method.streams else tiny.start(),
+            config={},
+            options=FitOptions(mesh=tiny.one_device(), save_every=WHOLE, quiet=True),
+        )
 
     def digests(folder, step):
-        return json.loads((folder / "checkpoints" / str(step) / "record" / "metadata").read_text())["record"]["digests"]
+        return json.loads((folder / "checkpoints" / str(step) / "record" / "metadata").read_text())[
+            "record"
+        ]["digests"]
 
     resumed, whole = tmp_path / "resumed", tmp_path / "whole"
     for folder, steps in ((resumed, CUT), (resumed, WHOLE), (whole, WHOLE)):

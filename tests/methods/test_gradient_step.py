@@ -1,4 +1,5 @@
 """One step of descent, of a tree and of groups, against the step by hand."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -15,7 +16,10 @@ PARAMS = {"a": jnp.float32([1.0, 2.0]), "b": jnp.float32([3.0])}
 def loss(params):
     """Half the squares, whose gradient is the parameters; the auxiliary value is twice `b`."""
     halves = {name: 0.5 * jnp.square(leaf).sum() for name, leaf in params.items()}
-    return sum(halves.values()), ({f"loss/{name}": half for name, half in halves.items()}, 2 * params.get("b"))
+    return sum(halves.values()), (
+        {f"loss/{name}": half for name, half in halves.items()},
+        2 * params.get("b"),
+    )
 
 
 def state_of(optimizer_state, step=4):
@@ -25,13 +29,16 @@ def state_of(optimizer_state, step=4):
 def test_a_step_is_down_the_gradient_at_the_rate_of_its_number():
     optimizer = optax.trace(0.5)
     moved, state, auxiliary, metrics = jax.jit(
-        lambda params: gradient_step(loss, params, state_of(optimizer.init(params)), optimizer, lambda step: step / 8)
+        lambda params: gradient_step(
+            loss, params, state_of(optimizer.init(params)), optimizer, lambda step: step / 8
+        )
     )(PARAMS)
     jax.tree.map(lambda new, old: np.testing.assert_allclose(new, 0.5 * old), moved, PARAMS)
     jax.tree.map(np.testing.assert_array_equal, state.trace, PARAMS)
     assert auxiliary == 6
-    assert {name: float(value) for name, value in metrics.items()} == pytest.approx({
-        "loss/a": 2.5, "loss/b": 4.5, "loss/total": 7.0, "gradient_norm/model": 14 ** 0.5})
+    assert {name: float(value) for name, value in metrics.items()} == pytest.approx(
+        {"loss/a": 2.5, "loss/b": 4.5, "loss/total": 7.0, "gradient_norm/model": 14**0.5}
+    )
 
 
 def test_groups_move_at_rates_of_their_own_and_others_keep_their_state():
@@ -44,14 +51,24 @@ def test_groups_move_at_rates_of_their_own_and_others_keep_their_state():
     np.testing.assert_array_equal(after["a"].trace, PARAMS["a"])
     assert after["c"] is states["c"]
     assert states["a"].trace.sum() == 0
-    assert (float(metrics["gradient_norm/a"]), float(metrics["gradient_norm/b"])) == pytest.approx((5 ** 0.5, 3.0))
+    assert (float(metrics["gradient_norm/a"]), float(metrics["gradient_norm/b"])) == pytest.approx(
+        (5**0.5, 3.0)
+    )
 
 
 def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
-    gradient = {"backbone": {"kernel": jnp.array([1.0, -2.0])}, "head": {"kernel": jnp.array([1.0, -2.0])},
-                "free": {"backbone": {"bias": jnp.array([4.0, 0.0])}}}
-    params, optimizer = jax.tree.map(jnp.ones_like, gradient), optax.chain(optax.trace(0.0), scale_backbone(0.25))
-    moved, _ = descend(optimizer, gradient, optimizer.init(params), params, lambda step: 0.1, jnp.int32(0))
+    gradient = {
+        "backbone": {"kernel": jnp.array([1.0, -2.0])},
+        "head": {"kernel": jnp.array([1.0, -2.0])},
+        "free": {"backbone": {"bias": jnp.array([4.0, 0.0])}},
+    }
+    params, optimizer = (
+        jax.tree.map(jnp.ones_like, gradient),
+        optax.chain(optax.trace(0.0), scale_backbone(0.25)),
+    )
+    moved, _ = descend(
+        optimizer, gradient, optimizer.init(params), params, lambda step: 0.1, jnp.int32(0)
+    )
     np.testing.assert_allclose(moved["head"]["kernel"], [0.9, 1.2])
     np.testing.assert_allclose(moved["backbone"]["kernel"], [0.975, 1.05])
     np.testing.assert_allclose(moved["free"]["backbone"]["bias"], [0.9, 1.0])

@@ -1,4 +1,5 @@
 """What methods and their parts refuse: the call, and a key word of the message."""
+
 import functools
 
 import jax
@@ -13,7 +14,14 @@ from kpjax.heatmaps import codec
 from kpjax.images.boxes import landmark_box
 from kpjax.losses.objective import Term
 from kpjax.losses.pyramids import parent_of_child
-from kpjax.methods import adaptation, imagenet_normalise, over_seeds, regda, supervised, symmetric_normalise
+from kpjax.methods import (
+    adaptation,
+    imagenet_normalise,
+    over_seeds,
+    regda,
+    supervised,
+    symmetric_normalise,
+)
 from kpjax.methods.adaptation_family.adaptation import adaptation_objective
 from kpjax.methods.adaptation_family.parameter_paths import convolutions, merge
 from kpjax.methods.adaptation_family.parametrisation import identity_projections, project
@@ -42,16 +50,25 @@ ODD = {"odd": Term(1.0, lambda outputs, streams: outputs["of no view"].mean(), (
 
 
 def begun(factory, given=None, streams=None, **changes):
-    """Traces a method's first state and update from a start; what is given as None is missing there."""
+    """Traces a method's first state and update from a start; what is given as None is missing
+    there.
+    """
     method = build(factory, **changes)
     streams = streams_of(method) | ({} if streams is None else streams)
-    trees = {name: tree for name, tree in (start() | ({} if given is None else given)).items() if tree is not None}
+    trees = {
+        name: tree
+        for name, tree in (start() | ({} if given is None else given)).items()
+        if tree is not None
+    }
     state = jax.eval_shape(method.init, jax.random.key(0), streams, trees)
     jax.eval_shape(method.update, state, streams, jax.random.key(0))
 
 
 def images(*sides):
-    return {name: batch(name)._replace(image=np.zeros((8, *sides, 3), np.uint8)) for name in ("frame", "reference")}
+    return {
+        name: batch(name)._replace(image=np.zeros((8, *sides, 3), np.uint8))
+        for name in ("frame", "reference")
+    }
 
 
 def smaller_association():
@@ -61,8 +78,12 @@ def smaller_association():
 
 def program_for_other_devices():
     examples = {"image": np.ones((16, 2), np.float32)}
-    summed = functools.partial(sum_over_samples, jnp.square, lambda params, one: (params[None] * one["image"]).sum())
-    jax.jit(summed)(*jax.device_put((jnp.ones(2), examples, np.ones(16, np.float32)), jax.devices()[0]))
+    summed = functools.partial(
+        sum_over_samples, jnp.square, lambda params, one: (params[None] * one["image"]).sum()
+    )
+    jax.jit(summed)(
+        *jax.device_put((jnp.ones(2), examples, np.ones(16, np.float32)), jax.devices()[0])
+    )
 
 
 KERNELS = {"plain": {"kernel": jnp.zeros((3, 3, 2, 8))}}
@@ -70,19 +91,48 @@ FEATURES = {"objective": adaptation_objective(perceptual=True)}
 FEWER = {"unlabelled": jax.tree.map(lambda field: field[:4], batch("unlabelled"))}
 pyramid = functools.partial(begun, pyramids, network=tiny_pyramid())
 ROWS = [
-    *[(functools.partial(begun, factory, objective=ODD), "of no view") for factory in (
-        adaptation, easy_hard, image_generation, regda, semi_supervised, source_free, teacher_adaptation)],
-    *[(functools.partial(begun, factory, streams=FEWER), "8 of labelled, 4 of unlabelled") for factory in (
-        easy_hard, image_generation, semi_supervised)],
+    *[
+        (functools.partial(begun, factory, objective=ODD), "of no view")
+        for factory in (
+            adaptation,
+            easy_hard,
+            image_generation,
+            regda,
+            semi_supervised,
+            source_free,
+            teacher_adaptation,
+        )
+    ],
+    *[
+        (functools.partial(begun, factory, streams=FEWER), "8 of labelled, 4 of unlabelled")
+        for factory in (easy_hard, image_generation, semi_supervised)
+    ],
     (lambda: begun(supervised, model=small_unet(5)), "3 keypoints, and the network 5 heatmaps"),
-    (lambda: begun(supervised, codec=codec(image_size=32, heatmap_size=4, sigma=1.0)), "codec: its stride is 8, .*16"),
-    (lambda: begun(supervised, {"variables": {"params": {}}}), "is absent in 'variables' of params"),
+    (
+        lambda: begun(supervised, codec=codec(image_size=32, heatmap_size=4, sigma=1.0)),
+        "codec: its stride is 8, .*16",
+    ),
+    (
+        lambda: begun(supervised, {"variables": {"params": {}}}),
+        "is absent in 'variables' of params",
+    ),
     (lambda: begun(supervised, learning_rate=1e-3), "learning_rate: 0.001 for 'all parameters'"),
-    (lambda: begun(regda, learning_rate={"features": jnp.float32}), "learning_rate: None for '(adversary|head)'"),
-    (lambda: begun(supervised, augment={"other": random_affine(degrees=4.0)}), "augment: it has no function for 'labe"),
+    (
+        lambda: begun(regda, learning_rate={"features": jnp.float32}),
+        "learning_rate: None for '(adversary|head)'",
+    ),
+    (
+        lambda: begun(supervised, augment={"other": random_affine(degrees=4.0)}),
+        "augment: it has no function for 'labe",
+    ),
     (lambda: over_seeds(build(supervised), 0), "count"),
-    *[(functools.partial(normalise, jnp.zeros((1, 4, 4, 3), jnp.uint8)), "images are uint8; .* divide by 255")
-      for normalise in (imagenet_normalise, symmetric_normalise)],
+    *[
+        (
+            functools.partial(normalise, jnp.zeros((1, 4, 4, 3), jnp.uint8)),
+            "images are uint8; .* divide by 255",
+        )
+        for normalise in (imagenet_normalise, symmetric_normalise)
+    ],
     # Adaptation
     (lambda: begun(adaptation, {"core": None}), "'core' is missing"),
     (lambda: begun(adaptation, model=small_unet(3, widths=(4, 4, 8))), "is absent in the core and"),
@@ -109,15 +159,28 @@ ROWS = [
     (lambda: begun(incremental, {"teacher": None}), "'teacher' is missing"),
     (lambda: begun(incremental, {"teacher": {"params": {}}}), "is absent in 'teacher' and"),
     (lambda: begun(incremental, {"association": None}), "'association' is missing"),
-    (lambda: begun(incremental, {"anchor": trained_model()["params"]}, objective=incremental_objective(CODEC) | {
-        "penalty": penalty_term()}), "'importance' is missing"),
+    (
+        lambda: begun(
+            incremental,
+            {"anchor": trained_model()["params"]},
+            objective=incremental_objective(CODEC) | {"penalty": penalty_term()},
+        ),
+        "'importance' is missing",
+    ),
     (smaller_association, r"triple_0/kernel is \(1, 3\) in 'association' and \(2, 3\)"),
     (program_for_other_devices, "incompatible devices"),
     # Pyramids
-    (lambda: pyramid(objective=pyramids_objective(transport=(0.1, 1.0, 1.0))), "reads 'transport_level3'"),
+    (
+        lambda: pyramid(objective=pyramids_objective(transport=(0.1, 1.0, 1.0))),
+        "reads 'transport_level3'",
+    ),
     (lambda: pyramid(transport_widths=(0.1,)), "has 1 values"),
-    (lambda: begun(transporter, objective=keynet_objective(), network=as_transporter(tiny_pyramid((6,)))),
-     "reads 'reconstruction'"),
+    (
+        lambda: begun(
+            transporter, objective=keynet_objective(), network=as_transporter(tiny_pyramid((6,)))
+        ),
+        "reads 'reconstruction'",
+    ),
     (lambda: begun(pyramids, network=tiny_pyramid((2, 7))), "shared out evenly"),
     (lambda: parent_of_child(10, 25), "multiple of 10, for example 20$"),
     (lambda: parent_of_child(10, 5), "multiple of 10, for example 10$"),
@@ -125,11 +188,24 @@ ROWS = [
     (lambda: pyramid(still=StillCamera(), augment=random_affine(degrees=40.0)), "not augmented"),
     (lambda: pyramid(still=StillCamera(), augment=None), "'still' is missing"),
     (lambda: pyramid(streams=images(16, 17)), "feature pyramid"),
-    (lambda: begun(pyramids, network=tiny_pyramid().clone(transport_decoders=(tiny_pyramid().decoder,) * 2)),
-     "of 16 x 16"),
-    (lambda: pyramid(streams={"reference": jax.tree.map(lambda leaf: leaf[:4], batch("reference"))}), "equal batch"),
+    (
+        lambda: begun(
+            pyramids, network=tiny_pyramid().clone(transport_decoders=(tiny_pyramid().decoder,) * 2)
+        ),
+        "of 16 x 16",
+    ),
+    (
+        lambda: pyramid(
+            streams={"reference": jax.tree.map(lambda leaf: leaf[:4], batch("reference"))}
+        ),
+        "equal batch",
+    ),
     (lambda: pyramid({"network": {"params": {"generator": {}}}}), "has 'generator'"),
-    (lambda: pyramid({"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}), "has shape")]
+    (
+        lambda: pyramid({"network": {"params": {"decoder": {"output": {"bias": jnp.zeros(4)}}}}}),
+        "has shape",
+    ),
+]
 
 
 @pytest.mark.parametrize(("call", "word"), ROWS)

@@ -1,4 +1,5 @@
 """Seeds that train in one program: each is the run that it would be alone."""
+
 import jax
 import numpy as np
 import pytest
@@ -26,8 +27,16 @@ OPTIONS = FitOptions(mesh=one_device(), save_every=2, log_every=1, quiet=True)
 
 
 def train(method, folder, steps=4):
-    return fit(method, {"labelled": endless("labelled")}, steps=steps, key=jax.random.key(3), stage="seeds",
-               folder=folder, config={}, options=OPTIONS)
+    return fit(
+        method,
+        {"labelled": endless("labelled")},
+        steps=steps,
+        key=jax.random.key(3),
+        stage="seeds",
+        folder=folder,
+        config={},
+        options=OPTIONS,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +53,13 @@ def losses(folder, name="loss/total"):
 def test_a_seed_is_the_run_that_it_is_alone(both, tmp_path):
     (folder, fitted), number = both, 1
     alone = train(with_seed(METHOD, number), tmp_path)
-    for found, expected in zip(jax.tree.leaves(trained_of(fitted.last, number)), jax.tree.leaves(alone.last),
-                               strict=True):
+    for found, expected in zip(
+        jax.tree.leaves(trained_of(fitted.last, number)), jax.tree.leaves(alone.last), strict=True
+    ):
         np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(losses(folder, f"loss/total/seed_{number}"), losses(tmp_path), rtol=1e-5)
+    np.testing.assert_allclose(
+        losses(folder, f"loss/total/seed_{number}"), losses(tmp_path), rtol=1e-5
+    )
 
 
 def test_seeds_differ_and_metrics_are_their_means(both):
@@ -67,6 +79,8 @@ def test_all_seeds_predict_every_image(both):
     found = predict_source(BOTH, trained, source, batch_size=BATCH, mesh=one_device())
     assert found.keypoints.shape == (len(source), 2, KEYPOINTS, 2)
     for number in range(2):
-        alone = predict_source(METHOD, trained_of(trained, number), source, batch_size=BATCH, mesh=one_device())
+        alone = predict_source(
+            METHOD, trained_of(trained, number), source, batch_size=BATCH, mesh=one_device()
+        )
         np.testing.assert_allclose(found.keypoints[:, number], alone.keypoints, atol=1e-4)
         np.testing.assert_allclose(found.scores[:, number], alone.scores, atol=1e-6)

@@ -1,8 +1,10 @@
-"""The smallest parts that every method can be built from: one model, one shape, momentum as optimizer.
+"""The smallest parts that every method can be built from: one model, one shape, momentum as
+optimizer.
 
-`build` gives a factory the setup, or fills its arguments by their names, so that a new method that keeps to those names
-meets the contract with no edit here.
+`build` gives a factory the setup, or fills its arguments by their names, so that a new method that
+keeps to those names meets the contract with no edit here.
 """
+
 import functools
 import importlib
 import inspect
@@ -32,7 +34,9 @@ from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.structures import Example, Method, Skeleton
 
 KEYPOINTS, BATCH, SIDE = 3, 8, 16
-SKELETON = Skeleton(("left", "middle", "right"), edges=((0, 1), (1, 2)), flip=(2, 1, 0), groups={"all": (0, 1, 2)})
+SKELETON = Skeleton(
+    ("left", "middle", "right"), edges=((0, 1), (1, 2)), flip=(2, 1, 0), groups={"all": (0, 1, 2)}
+)
 
 
 class ForEveryName(dict):
@@ -83,25 +87,48 @@ def tiny_pyramid(level_sizes=(2, 4), *, conditioned=True, decoder=4, normalizati
     """Builds a network of Keypoint Pyramids of one or two levels."""
     levels = len(level_sizes)
     return keypoint_pyramid(
-        level_sizes, backbone=SmallTrunk((), (4, 4), normalization=normalization), pyramid_width=4,
-        pyramid_normalization=normalization, encoder_widths=(),
-        appearance=ConvolutionStack((4,), normalization=normalization), decoder_widths=(decoder,), decoder_depth=1,
-        transport_widths=((4,), (4,))[-levels:], transport_decoder_widths=((decoder, decoder), (decoder,))[-levels:],
-        conditioned=conditioned, normalization=normalization)
+        level_sizes,
+        backbone=SmallTrunk((), (4, 4), normalization=normalization),
+        pyramid_width=4,
+        pyramid_normalization=normalization,
+        encoder_widths=(),
+        appearance=ConvolutionStack((4,), normalization=normalization),
+        decoder_widths=(decoder,),
+        decoder_depth=1,
+        transport_widths=((4,), (4,))[-levels:],
+        transport_decoder_widths=((decoder, decoder), (decoder,))[-levels:],
+        conditioned=conditioned,
+        normalization=normalization,
+    )
 
 
-MODEL = KeypointNetwork(Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01)))
+MODEL = KeypointNetwork(
+    Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01))
+)
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
-# Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in theory.
-SETUP = Setup(MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_flip(SKELETON), centred)
+# Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in
+# theory.
+SETUP = Setup(
+    MODEL, SKELETON, CODEC, optax.trace(0.9), ForEveryName(), random_flip(SKELETON), centred
+)
 PARTS = SETUP._asdict()
 # Of methods that bring networks of their own, in place of those.
-SMALLER = {"adaptation": {"generator": ResidualGenerator(2, blocks=1)}, "pyramids": {"network": tiny_pyramid()},
-           "keynet": {"network": as_keynet(tiny_pyramid((6,)))},
-           "transporter": {"network": as_transporter(tiny_pyramid((6,)))}}
+SMALLER = {
+    "adaptation": {"generator": ResidualGenerator(2, blocks=1)},
+    "pyramids": {"network": tiny_pyramid()},
+    "keynet": {"network": as_keynet(tiny_pyramid((6,)))},
+    "transporter": {"network": as_transporter(tiny_pyramid((6,)))},
+}
 
-OF_FAMILIES = {"adaptation.adaptation", "incremental.incremental", "pyramids.pyramids", "regda.regda",
-               "semi_supervised.semi_supervised", "supervised_learning.supervised"}  # one of each family
+OF_FAMILIES = {
+    "adaptation.adaptation",
+    "incremental.incremental",
+    "pyramids.pyramids",
+    "regda.regda",
+    # one of each family
+    "semi_supervised.semi_supervised",
+    "supervised_learning.supervised",
+}
 
 
 def factories() -> dict[str, typing.Callable[..., Method]]:
@@ -115,7 +142,11 @@ def factories() -> dict[str, typing.Callable[..., Method]]:
         for name, function in inspect.getmembers(module, inspect.isfunction):
             public = function.__module__ == module.__name__ and not name.startswith("_")
             signature = inspect.signature(function)
-            if public and signature.return_annotation is Method and "method" not in signature.parameters:
+            if (
+                public
+                and signature.return_annotation is Method
+                and "method" not in signature.parameters
+            ):
                 found[f"{entry.name.rpartition('.')[2]}.{name}"] = function
     return found
 
@@ -123,10 +154,12 @@ def factories() -> dict[str, typing.Callable[..., Method]]:
 def build(factory, **changes) -> Method:
     """Builds a method from the parts.
 
-    changes: other parts, of the setup and of those that a factory takes itself. A required argument of type Objective
-    comes from `<method>_objective`, in the module or in its shelf's `objectives`.
+    changes: other parts, of the setup and of those that a factory takes itself. A required argument
+    of type Objective comes from `<method>_objective`, in the module or in its shelf's `objectives`.
     """
-    setup = SETUP._replace(**{name: part for name, part in changes.items() if name in Setup._fields})
+    setup = SETUP._replace(
+        **{name: part for name, part in changes.items() if name in Setup._fields}
+    )
     arguments = dict(SMALLER.get(factory.__name__, {}))
     parameters = inspect.signature(factory).parameters
     for name, parameter in parameters.items():
@@ -139,15 +172,21 @@ def build(factory, **changes) -> Method:
         elif name in PARTS:
             arguments[name] = PARTS[name]
         elif parameter.default is inspect.Parameter.empty:
-            raise TypeError(f"{factory.__name__} needs {name!r}: give it a default, or a part of that name")
-    return factory(**arguments | {name: part for name, part in changes.items() if name in parameters})
+            raise TypeError(
+                f"{factory.__name__} needs {name!r}: give it a default, or a part of that name"
+            )
+    return factory(
+        **arguments | {name: part for name, part in changes.items() if name in parameters}
+    )
 
 
 def objective_maker(factory) -> typing.Callable[..., Objective]:
     """Finds the function that makes a method's objective, by its name."""
     name = f"{factory.__name__}_objective"
     own = inspect.getmodule(factory)
-    return getattr(own, name, None) or getattr(importlib.import_module(f"{own.__package__}.objectives"), name)
+    return getattr(own, name, None) or getattr(
+        importlib.import_module(f"{own.__package__}.objectives"), name
+    )
 
 
 def batch(name: str) -> Example:
@@ -160,14 +199,18 @@ def batch(name: str) -> Example:
 
 def endless(name: str) -> BatchStream:
     """Makes the batches of a stream by step, from two batches' worth of examples."""
-    examples = Example(*(np.concatenate(parts) for parts in zip(batch(name), batch(f"more {name}"), strict=True)))
+    examples = Example(
+        *(np.concatenate(parts) for parts in zip(batch(name), batch(f"more {name}"), strict=True))
+    )
     source = arrays(examples.image, examples.keypoints, examples.visible, SKELETON, name)
     return stream(source, batch_size=BATCH, seed=0)
 
 
 def one_device():
     """The first device alone."""
-    return jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1])
+    return jax.make_mesh(
+        (1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,), devices=jax.devices()[:1]
+    )
 
 
 def streams_of(method: Method) -> dict[str, Example]:
@@ -175,8 +218,9 @@ def streams_of(method: Method) -> dict[str, Example]:
 
 
 def drawn(shapes, seed=7):
-    """Returns arrays of these shapes in numpy, quicker than to compile what would make them: kernels as He et al. draw
-    them, scales and variances around 1, other floats around 0, and zeros of other dtypes."""
+    """Returns arrays of these shapes in numpy, quicker than to compile what would make them:
+    kernels as He et al. draw them, scales and variances around 1, other floats around 0, and zeros
+    of other dtypes."""
     random = np.random.default_rng(seed)
 
     def leaf(path, shape):
@@ -193,20 +237,28 @@ def drawn(shapes, seed=7):
 
 
 def drawn_state(method: Method, given=None, seed=7, streams=None):
-    """Returns a first state in numpy whose networks are drawn and whose sums and moments are zero; given: the start, of
-    which only shapes matter."""
+    """Returns a first state in numpy whose networks are drawn and whose sums and moments are zero;
+    given: the start, of which only shapes matter."""
     streams = streams_of(method) if streams is None else streams
     shapes = jax.eval_shape(method.init, jax.random.key(0), streams, {} if given is None else given)
-    empty = {name: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), getattr(shapes, name))
-             for name in ("optimizer_state", "mean_sum", "square_sum") if hasattr(shapes, name)}
+    empty = {
+        name: jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), getattr(shapes, name))
+        for name in ("optimizer_state", "mean_sum", "square_sum")
+        if hasattr(shapes, name)
+    }
     return drawn(shapes, seed)._replace(**empty)
 
 
 def forward(method: Method):
-    """Compiles an update without its gradients: (state, streams, key) -> (other metrics, averages, frozen)."""
+    """Compiles an update without its gradients: (state, streams, key) -> (other metrics, averages,
+    frozen).
+    """
+
     def read(*arguments):
         state, metrics = method.update(*arguments)
-        found = {name: value for name, value in metrics.items() if not name.startswith("gradient_norm")}
+        found = {
+            name: value for name, value in metrics.items() if not name.startswith("gradient_norm")
+        }
         return found, getattr(state, "averages", ()), state.frozen
 
     return jax.jit(read)
@@ -228,12 +280,24 @@ def assert_near(tree, other, rtol=1e-7, atol=1e-6):
 @functools.cache
 def trained_model() -> typing.Any:
     """Returns variables in numpy, so that no test can consume them."""
-    return drawn(jax.eval_shape(lambda: MODEL.init(jax.random.key(7), jnp.zeros((1, SIDE, SIDE, 3)), train=False)))
+    return drawn(
+        jax.eval_shape(
+            lambda: MODEL.init(jax.random.key(7), jnp.zeros((1, SIDE, SIDE, 3)), train=False)
+        )
+    )
 
 
 def start() -> dict[str, typing.Any]:
-    """Returns a trained model, under every name by which a method may ask for one, and what runs keep of labels."""
-    kept = {"poses": {"span": np.eye(2 * KEYPOINTS, 4, dtype=np.float32), "epsilon": np.float32(0.1)}}
+    """Returns a trained model, under every name by which a method may ask for one, and what runs
+    keep of labels.
+    """
+    kept = {
+        "poses": {"span": np.eye(2 * KEYPOINTS, 4, dtype=np.float32), "epsilon": np.float32(0.1)}
+    }
     model = trained_model()
-    return jax.tree.map(jnp.array, dict.fromkeys(("variables", "teacher", "core", "association"), model) | kept | {
-        "teachers": dict.fromkeys(("project_0", "project_1"), model)})
+    return jax.tree.map(
+        jnp.array,
+        dict.fromkeys(("variables", "teacher", "core", "association"), model)
+        | kept
+        | {"teachers": dict.fromkeys(("project_0", "project_1"), model)},
+    )

@@ -1,4 +1,7 @@
-"""Layers: rewritten convolutions equal the built-in ones, with gradients; normalisations follow PyTorch's rule."""
+"""Layers: rewritten convolutions equal the built-in ones, with gradients; normalisations follow
+PyTorch's rule.
+"""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +21,13 @@ def draw(seed, *shape):
 
 def assert_same_function(ours, theirs, *arguments):
     """Equal results, and equal gradients of one weighted sum with respect to every argument."""
+
     def both(function):
         def run(arguments):
             result, pull = jax.vjp(function, *arguments)
             weights = jnp.arange(result.size, dtype=jnp.float32).reshape(result.shape) / result.size
             return result, pull(weights)
+
         return jax.jit(run)(arguments)
 
     for one, other in zip(jax.tree.leaves(both(ours)), jax.tree.leaves(both(theirs)), strict=True):
@@ -35,24 +40,37 @@ def test_transposed_convolution_equals_the_built_in_one(size, padding, output_pa
     sides = [(before, before + output_padding)] * 2
 
     def built_in(x, kernel):
-        return jax.lax.conv_transpose(x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return jax.lax.conv_transpose(
+            x, kernel, (2, 2), sides, dimension_numbers=("NHWC", "HWIO", "NHWC")
+        )
 
-    for form in (layers.transposed_in_phases, layers.transposed_by_dilation):  # of CPUs and of accelerators
+    # of CPUs and of accelerators
+    for form in (layers.transposed_in_phases, layers.transposed_by_dilation):
         assert_same_function(form, built_in, draw(0, 2, 3, 5, 4), draw(1, size, size, 4, 6))
 
 
-@pytest.mark.parametrize(("form", "size", "stride"), [
-    *((layers.convolve_by_dot, *sizes) for sizes in ((1, 1), (1, 2), (3, 1), (3, 2), (7, 2))),
-    *((layers.convolve_in_blocks, size, 1) for size in (3, 5, 7, 9))])
+@pytest.mark.parametrize(
+    ("form", "size", "stride"),
+    [
+        *((layers.convolve_by_dot, *sizes) for sizes in ((1, 1), (1, 2), (3, 1), (3, 2), (7, 2))),
+        *((layers.convolve_in_blocks, size, 1) for size in (3, 5, 7, 9)),
+    ],
+)
 def test_a_dot_of_patches_and_a_convolution_of_blocks_equal_the_convolution(form, size, stride):
-    ours, theirs = (lambda x, kernel, each=each: each(x, kernel, stride, size // 2) for each in (form, layers.convolve))
+    ours, theirs = (
+        lambda x, kernel, each=each: each(x, kernel, stride, size // 2)
+        for each in (form, layers.convolve)
+    )
     assert_same_function(ours, theirs, draw(0, 2, 8, 10, 3), draw(1, size, size, 3, 5) / size)
 
 
 def test_the_module_takes_every_form():
-    """By blocks for narrow maps under a large kernel, by a dot for 1x1 kernels, plainly for a map of odd size."""
+    """By blocks for narrow maps under a large kernel, by a dot for 1x1 kernels, plainly for a map
+    of odd size.
+    """
     for size, side in ((7, 8), (7, 9), (1, 8), (9, 8)):
         x, module = draw(0, 2, side, side, 3), layers.Convolution(4, size)
+
         @jax.jit
         def both(key, x, module=module, size=size):
             found, variables = module.init_with_output(key, x)
@@ -66,26 +84,51 @@ def test_the_module_takes_every_form():
 @pytest.mark.parametrize("stride", [1, 2])
 def test_both_forms_of_a_depthwise_convolution_agree_with_their_gradients(stride, padding):
     generator = np.random.default_rng(0)
-    x, kernel = (generator.normal(size=shape).astype(np.float32) for shape in ((2, 8, 6, 5), (3, 3, 1, 5)))
+    x, kernel = (
+        generator.normal(size=shape).astype(np.float32) for shape in ((2, 8, 6, 5), (3, 3, 1, 5))
+    )
 
     def of(form):
-        return lambda x, kernel: form(jnp.pad(x, layers.spatial_padding(x.shape, 3, stride, padding)), kernel, stride)
+        return lambda x, kernel: form(
+            jnp.pad(x, layers.spatial_padding(x.shape, 3, stride, padding)), kernel, stride
+        )
 
-    assert jax.eval_shape(of(layers.depthwise_by_shifts), x, kernel).shape == (2, 8 // stride, 6 // stride, 5)
+    assert jax.eval_shape(of(layers.depthwise_by_shifts), x, kernel).shape == (
+        2,
+        8 // stride,
+        6 // stride,
+        5,
+    )
     assert_same_function(of(layers.depthwise_by_shifts), of(layers.depthwise_by_groups), x, kernel)
 
 
-@pytest.mark.parametrize(("side", "stride", "torch", "tensorflow"), [
-    (8, 1, (1, 1), (1, 1)), (8, 2, (1, 1), (0, 1)), (7, 2, (1, 1), (1, 1)), (7, 1, (1, 1), (1, 1))])
+@pytest.mark.parametrize(
+    ("side", "stride", "torch", "tensorflow"),
+    [
+        (8, 1, (1, 1), (1, 1)),
+        (8, 2, (1, 1), (0, 1)),
+        (7, 2, (1, 1), (1, 1)),
+        (7, 1, (1, 1), (1, 1)),
+    ],
+)
 def test_padding_of_both_kinds(side, stride, torch, tensorflow):
     for padding, expected in (("torch", torch), ("tensorflow", tensorflow)):
-        assert layers.spatial_padding((1, side, side, 4), 3, stride, padding) == [(0, 0), expected, expected, (0, 0)]
+        assert layers.spatial_padding((1, side, side, 4), 3, stride, padding) == [
+            (0, 0),
+            expected,
+            expected,
+            (0, 0),
+        ]
 
 
 def test_max_pool_equals_the_windowed_maximum():
     shape = (2, 8, 6, 3)
-    distinct = np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape).astype(np.float32)
-    assert_same_function(max_pool, lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), distinct - 100)
+    distinct = (
+        np.random.default_rng(0).permutation(np.prod(shape)).reshape(shape).astype(np.float32)
+    )
+    assert_same_function(
+        max_pool, lambda x: nn.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1))), distinct - 100
+    )
 
 
 def test_upsample_nearest_repeats_every_pixel():
@@ -94,6 +137,7 @@ def test_upsample_nearest_repeats_every_pixel():
 
 
 # Normalisation
+
 
 @pytest.fixture(scope="module")
 def images():
@@ -111,10 +155,14 @@ def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
     np.testing.assert_allclose(y, expected, atol=1e-5)
     count = images.size // 4
     np.testing.assert_allclose(mutated["batch_stats"]["mean"], 0.1 * mean, rtol=1e-5)
-    np.testing.assert_allclose(mutated["batch_stats"]["var"], 0.9 + 0.1 * var * count / (count - 1), rtol=1e-5)
+    np.testing.assert_allclose(
+        mutated["batch_stats"]["var"], 0.9 + 0.1 * var * count / (count - 1), rtol=1e-5
+    )
     # In evaluation the running statistics are used and stay.
     still = jax.jit(lambda x: layer.apply(variables, x, False))(images)
-    np.testing.assert_allclose(still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5)
+    np.testing.assert_allclose(
+        still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5
+    )
 
 
 def test_group_norm_normalises_each_image_by_groups(images):

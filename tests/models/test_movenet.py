@@ -1,4 +1,5 @@
 """MoveNet Lightning: its decoding, and fresh heatmaps."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,8 +12,17 @@ def decoded_by_hand(maps):
     height, width = maps.centre.shape
 
     def best(logits, expected):
-        values = np.array([[1 / (1 + np.exp(-logits[y, x])) / (np.hypot(y - expected[0], x - expected[1]) + 1.8)
-                            for x in range(width)] for y in range(height)])
+        values = np.array(
+            [
+                [
+                    1
+                    / (1 + np.exp(-logits[y, x]))
+                    / (np.hypot(y - expected[0], x - expected[1]) + 1.8)
+                    for x in range(width)
+                ]
+                for y in range(height)
+            ]
+        )
         return np.unravel_index(values.argmax(), values.shape)
 
     middle = best(maps.centre, (height / 2, width / 2))
@@ -26,8 +36,12 @@ def decoded_by_hand(maps):
 
 def test_points_are_those_of_the_published_rules():
     generator, cells = np.random.default_rng(0), (3, 8, 16)
-    maps = MoveNetMaps(*(scale * generator.normal(size=(*cells, *rest)).astype(np.float32) for scale, rest in (
-        (2, ()), (2, (17,)), (0.3, (17, 2)), (4, (17, 2)))))
+    maps = MoveNetMaps(
+        *(
+            scale * generator.normal(size=(*cells, *rest)).astype(np.float32)
+            for scale, rest in ((2, ()), (2, (17,)), (0.3, (17, 2)), (4, (17, 2)))
+        )
+    )
     keypoints, scores = jax.jit(decode_movenet)(maps)
     assert (keypoints.shape, scores.shape) == ((3, 17, 2), (3, 17))
     for number in range(3):
@@ -38,6 +52,8 @@ def test_points_are_those_of_the_published_rules():
 
 def test_heatmaps_of_new_keypoints_are_faint_at_first():
     head = MoveNet(sigmoid=True).build(2).head
-    maps, _ = jax.jit(lambda key: head.init_with_output(key, jnp.ones((1, 8, 8, 24)), False))(jax.random.key(0))
+    maps, _ = jax.jit(lambda key: head.init_with_output(key, jnp.ones((1, 8, 8, 24)), False))(
+        jax.random.key(0)
+    )
     assert maps.shape == (1, 8, 8, 2)
     np.testing.assert_allclose(maps, jax.nn.sigmoid(-4.0), rtol=0.1)

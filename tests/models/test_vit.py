@@ -1,4 +1,7 @@
-"""ViT: maps for images of any size, names of timm and DINOv2, files of other grids and patches, PyTorch's same maps."""
+"""ViT: maps for images of any size, names of timm and DINOv2, files of other grids and patches,
+PyTorch's same maps.
+"""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,14 +17,18 @@ FULL = TRUNK | {"registers": 4, "layer_scale": True}
 
 
 def test_position_embeddings_are_resized_inside():
-    """Of square images, embeddings that were resized before give what the network resizes itself."""
+    """Of square images, embeddings that were resized before give what the network resizes
+    itself."""
     network = vit(3, upsampling_width=4, **FULL)
     variables = drawn(shapes(network))
     images = np.random.default_rng(1).normal(size=(2, 32, 64, 3)).astype(np.float32)
     square = np.concatenate([images, images], axis=1)
     larger = jax.tree.map(lambda leaf: leaf, variables)
-    larger["params"]["backbone"]["pos_embed"] = np.asarray(resize_positions(
-        jnp.asarray(variables["params"]["backbone"]["pos_embed"]), (4, 4), before=0))
+    larger["params"]["backbone"]["pos_embed"] = np.asarray(
+        resize_positions(
+            jnp.asarray(variables["params"]["backbone"]["pos_embed"]), (4, 4), before=0
+        )
+    )
 
     @jax.jit
     def run(variables, larger):
@@ -37,12 +44,18 @@ def test_position_embeddings_are_resized_inside():
 
 
 def test_it_starts_near_zero():
-    """A fresh network's heatmaps are small, and its blocks nearly pass their input on. It has no statistics."""
+    """A fresh network's heatmaps are small, and its blocks nearly pass their input on.
+
+    It has no statistics.
+    """
     network = vit(3, upsampling_width=4, **FULL)
     heatmaps, _ = jax.jit(
-        lambda key: network.head.init_with_output(key, jnp.ones((2, 8, 8, 4)), False))(jax.random.key(0))
+        lambda key: network.head.init_with_output(key, jnp.ones((2, 8, 8, 4)), False)
+    )(jax.random.key(0))
     assert np.abs(heatmaps).max() < 1e-2
-    assert LayerScale().init(jax.random.key(0), jnp.ones((1, 1, 2)))["params"]["gamma"][0] == pytest.approx(1e-5)
+    assert LayerScale().init(jax.random.key(0), jnp.ones((1, 1, 2)))["params"]["gamma"][
+        0
+    ] == pytest.approx(1e-5)
     assert "batch_stats" not in shapes(network.backbone)
 
 
@@ -71,27 +84,47 @@ def trunk():
 @pytest.fixture(scope="module")
 def file(trunk):
     """As timm publishes it: the trunk, a classifier, and parts of other heads."""
-    return to_torch(trunk) | {name: np.zeros(3, np.float32) for name in (
-        "head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias")}
+    return to_torch(trunk) | {
+        name: np.zeros(3, np.float32)
+        for name in (
+            "head.weight",
+            "head.bias",
+            "fc_norm.weight",
+            "attn_pool.q.weight",
+            "pre_logits.fc.bias",
+        )
+    }
 
 
 @pytest.mark.parametrize("grid", [2, 3])
 def test_a_class_token_carries_its_position_along(trunk, file, grid):
-    """DINOv2's files with registers have one, networks with registers have none, and the reverse without registers."""
+    """DINOv2's files with registers have one, networks with registers have none, and the reverse
+    without registers.
+    """
     network = VisionTransformer(**FULL)
     own = np.arange(8, dtype=np.float32).reshape(1, 1, 8)
     without = {name: tensor for name, tensor in file.items() if name != "reg_token"}
-    official = without | {"register_tokens": file["reg_token"], "mask_token": np.zeros((1, 8)),
-                          "pos_embed": np.concatenate([own, file["pos_embed"]], 1)}
+    official = without | {
+        "register_tokens": file["reg_token"],
+        "mask_token": np.zeros((1, 8)),
+        "pos_embed": np.concatenate([own, file["pos_embed"]], 1),
+    }
     plain, _ = from_torch(file, zeros(network, 16 * grid))
     read, report = from_torch(official, zeros(network, 16 * grid))
-    np.testing.assert_allclose(read["params"].pop("cls_token"), plain["params"].pop("cls_token") + own)
+    np.testing.assert_allclose(
+        read["params"].pop("cls_token"), plain["params"].pop("cls_token") + own
+    )
     assert_equal_trees(read, plain)
     assert "mask_token" in report.skipped
-    to_place, _ = from_torch(without, zeros(VisionTransformer(**TRUNK, layer_scale=True), 16 * grid))
+    to_place, _ = from_torch(
+        without, zeros(VisionTransformer(**TRUNK, layer_scale=True), 16 * grid)
+    )
     np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, :1], 0)
-    np.testing.assert_array_equal(to_place["params"]["pos_embed"][:, 1:], plain["params"]["pos_embed"])
-    assert plain["params"]["pos_embed"].shape == (1, grid * grid, 8)  # also for images of another size
+    np.testing.assert_array_equal(
+        to_place["params"]["pos_embed"][:, 1:], plain["params"]["pos_embed"]
+    )
+    # also for images of another size
+    assert plain["params"]["pos_embed"].shape == (1, grid * grid, 8)
 
 
 @pytest.mark.parametrize("size", [(16, 16), (15, 20)])
@@ -101,12 +134,18 @@ def test_larger_patches_are_embedded_as_the_smaller_ones(size):
     larger = jax.image.resize(jnp.asarray(patches, jnp.float32), (5, 3, *size), "bicubic")
     np.testing.assert_allclose(
         np.einsum("oihw,bihw->bo", resize_patches(kernel, size), larger),
-        np.einsum("oihw,bihw->bo", kernel, patches), atol=1e-3)
+        np.einsum("oihw,bihw->bo", kernel, patches),
+        atol=1e-3,
+    )
     assert resize_patches(kernel, (14, 14)) is kernel
 
 
 def test_files_of_smaller_patches_are_read(trunk, file):
     kernel = np.random.default_rng(0).normal(size=(8, 3, 14, 14)).astype(np.float32)
-    read, _ = from_torch(file | {"patch_embed.proj.weight": kernel}, zeros(VisionTransformer(**FULL)))
-    np.testing.assert_array_equal(read["params"]["patch_embed"]["proj"]["kernel"],
-                                  resize_patches(kernel, (16, 16)).transpose(2, 3, 1, 0))
+    read, _ = from_torch(
+        file | {"patch_embed.proj.weight": kernel}, zeros(VisionTransformer(**FULL))
+    )
+    np.testing.assert_array_equal(
+        read["params"]["patch_embed"]["proj"]["kernel"],
+        resize_patches(kernel, (16, 16)).transpose(2, 3, 1, 0),
+    )

@@ -1,4 +1,7 @@
-"""Variables of networks without compiling their `init`, which takes most of the time of a small test."""
+"""Variables of networks without compiling their `init`, which takes most of the time of a small
+test.
+"""
+
 import functools
 
 import jax
@@ -22,17 +25,27 @@ def shapes(network, side=32):
 
 
 def drawn(tree, seed=0):
-    """Values for a tree of shapes: He's normal for kernels, a normal for tokens, near one for all else."""
+    """Values for a tree of shapes: He's normal for kernels, a normal for tokens, near one for all
+    else.
+    """
     generator = np.random.default_rng(seed)
     return jax.tree.map(
-        lambda leaf: (generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1])) if leaf.ndim in (2, 4)
-                      else generator.normal(size=leaf.shape) if leaf.ndim == 3
-                      else generator.uniform(0.8, 1.2, leaf.shape)).astype(np.float32), tree)
+        lambda leaf: (
+            generator.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
+            if leaf.ndim in (2, 4)
+            else generator.normal(size=leaf.shape)
+            if leaf.ndim == 3
+            else generator.uniform(0.8, 1.2, leaf.shape)
+        ).astype(np.float32),
+        tree,
+    )
 
 
 def zeros(network, side=32):
     """Variables that own no memory."""
-    return jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(network, side))
+    return jax.tree.map(
+        lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes(network, side)
+    )
 
 
 def count(tree):

@@ -1,4 +1,7 @@
-"""Numbers of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), computed elsewhere."""
+"""Numbers of "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), computed
+elsewhere.
+"""
+
 import functools
 
 import jax
@@ -31,7 +34,10 @@ def test_the_projection_of_a_kernel(close):
     kernel = theta.transpose(2, 3, 1, 0).astype(np.float32)
     matrix = np.array([[1, 0.5, 0], [-0.25, 2, 1], [0, 0, 0.5]], np.float32)
     close((kernel[0, 0, 0, 0], kernel[2, 2, 1, 2]), (0.841471, -0.905578))
-    core, projections = {"conv": {"kernel": jnp.asarray(kernel)}}, {"conv": {"kernel": jnp.asarray(matrix)}}
+    core, projections = (
+        {"conv": {"kernel": jnp.asarray(kernel)}},
+        {"conv": {"kernel": jnp.asarray(matrix)}},
+    )
     projected = project(core, projections)["conv"]["kernel"]
     close(projected[0, 0, 0], (1.336150, 2.418637, 0.325144))
     close(projected[2, 2, 1, 1], -2.692368)
@@ -59,10 +65,12 @@ def peaks(*cells):
 
 SOFT_ARGMAX = [
     (np.array([[0, 0], [0, 0.1]], np.float32), (0.650245, 0.650245)),
-    (peaks(), (15.5, 15.5)), (peaks((10, 20, 1)), (19.800082, 10.244344)),
+    (peaks(), (15.5, 15.5)),
+    (peaks((10, 20, 1)), (19.800082, 10.244344)),
     (peaks((10, 20, 1), (4, 6, 0.9)), (16.210873, 8.620277)),
     (10 * peaks((10, 20, 1), (4, 6, 0.9)), (19.999364, 9.999728)),
-    (peaks((10, 20, 1), (4, 6, 0.9)) - 7, (16.210873, 8.620277))]
+    (peaks((10, 20, 1), (4, 6, 0.9)) - 7, (16.210873, 8.620277)),
+]
 
 
 def test_soft_argmax(close):
@@ -83,7 +91,9 @@ def test_drawn_points(close):
     close((rendered(20, 10).sum(), rendered(20, 10).max()), (1.616309, 1))
     close((rendered(20.3, 9.6).sum(), rendered(20.3, 9.6).max()), (1.545617, 0.606531))
     # Drawing and finding are not inverse to each other
-    found, _ = decode_soft_argmax(jnp.asarray(peaks((10, 20, 1), (4, 6, 0.9)))[None, :, :, None], temperature=0.1)
+    found, _ = decode_soft_argmax(
+        jnp.asarray(peaks((10, 20, 1), (4, 6, 0.9)))[None, :, :, None], temperature=0.1
+    )
     blob = rendered(*found[0, 0])
     close(blob.max(), 0.685701)
     close(blob.argmax(), 9 * 32 + 16)
@@ -98,16 +108,26 @@ def test_a_turn_on_a_canvas_that_holds_it(close):
     turned = turned_canvas(178, 218, 30)
     assert (turned.width, turned.height) == (263, 277)
     close(turned.map_[:2], [[0.866025, -0.5, 108.923739], [0.5, 0.866025, -0.396769]])
-    close(boxes.move_points(turned.map_, np.array([[89, 109], [69, 111]])), [(131.5, 138.5), (113.179492, 130.232051)])
+    close(
+        boxes.move_points(turned.map_, np.array([[89, 109], [69, 111]])),
+        [(131.5, 138.5), (113.179492, 130.232051)],
+    )
     turned = turned_canvas(128, 128, 15)
     assert (turned.width, turned.height) == (156, 156)
-    close(turned.map_[:2] * (128 / 156), [[0.792555, -0.212364, 26.867829], [0.212364, 0.792555, -0.314808]])
+    close(
+        turned.map_[:2] * (128 / 156),
+        [[0.792555, -0.212364, 26.867829], [0.212364, 0.792555, -0.314808]],
+    )
 
 
-@pytest.mark.parametrize(("tightness", "box", "first", "last"), [
-    (70, (40, 80, 137, 183), (38.268041, 36.038835), (89.731959, 91.961165)),
-    (16, (63, 103, 114, 160), (15.058824, 13.473684), (112.941176, 114.526316)),
-    (200, (0, 25, 177, 217), (49.898305, 56.0), (78.101695, 86.0))])
+@pytest.mark.parametrize(
+    ("tightness", "box", "first", "last"),
+    [
+        (70, (40, 80, 137, 183), (38.268041, 36.038835), (89.731959, 91.961165)),
+        (16, (63, 103, 114, 160), (15.058824, 13.473684), (112.941176, 114.526316)),
+        (200, (0, 25, 177, 217), (49.898305, 56.0), (78.101695, 86.0)),
+    ],
+)
 def test_a_crop_by_landmarks(close, tightness, box, first, last):
     points = np.array([(69, 109), (106, 113), (77, 142), (73, 152), (108, 154)])
     found = landmark_box(points, tightness, 178, 218)
@@ -123,40 +143,79 @@ def descended(gradients, optimizer, weight=1.0):
     params = {"w": jnp.float32(weight)}
     state, path = optimizer.init(params), []
     for step, gradient in enumerate(gradients):
-        params, state = descend(optimizer, {"w": jnp.float32(gradient)}, state, params, lambda step: 1e-3,
-                                jnp.int32(step))
+        params, state = descend(
+            optimizer,
+            {"w": jnp.float32(gradient)},
+            state,
+            params,
+            lambda step: 1e-3,
+            jnp.int32(step),
+        )
         path.append(params["w"])
     return path
 
 
 def test_the_optimizer(close):
-    with_both_moments = optax.chain(optax.clip_by_global_norm(1.0), optax.add_decayed_weights(5e-4),
-                                    optax.scale_by_adam(b1=0.0, b2=0.9, eps=1e-8))
+    with_both_moments = optax.chain(
+        optax.clip_by_global_norm(1.0),
+        optax.add_decayed_weights(5e-4),
+        optax.scale_by_adam(b1=0.0, b2=0.9, eps=1e-8),
+    )
     for optimizer in (adaptation.released_optimizer(), with_both_moments):
         one, several = ([0.2], [-0.0004]), [0.2, 0.1, -0.3]
-        close([descended(gradients, optimizer)[0] for gradients in one], [0.9990000000, 0.9990000999900],
-              rtol=1e-7, atol=1.2e-7)
-        close(descended(several, optimizer), [0.999, 0.998356065, 0.999716452], rtol=1e-7, atol=2e-7)
+        close(
+            [descended(gradients, optimizer)[0] for gradients in one],
+            [0.9990000000, 0.9990000999900],
+            rtol=1e-7,
+            atol=1.2e-7,
+        )
+        close(
+            descended(several, optimizer), [0.999, 0.998356065, 0.999716452], rtol=1e-7, atol=2e-7
+        )
 
 
 def test_a_clipped_gradient_is_that_of_one_network(close):
-    optimizer, params = adaptation.released_optimizer(decay=0.0), {"a": jnp.zeros(2), "b": jnp.zeros(1)}
+    optimizer, params = (
+        adaptation.released_optimizer(decay=0.0),
+        {"a": jnp.zeros(2), "b": jnp.zeros(1)},
+    )
     gradient = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([12.0])}
-    _, state = descend(optimizer, gradient, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
+    _, state = descend(
+        optimizer, gradient, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0)
+    )
     seen = jax.tree.map(lambda nu: jnp.sqrt(nu / 0.1), optax.tree.get(state, "nu"))
     close(seen["a"], (0.230769, 0.307692))
     close(seen["b"], [0.923077])
     # Where weights decay to
-    params = {"projections": {"kernel": jnp.array([[1.0, 0.5], [0.0, 0.0]]), "depthwise": jnp.array([1.0, 2.0])},
-              "free": {"bn": {"scale": jnp.full(2, 3.0)}, "conv": jnp.full((1, 2), 3.0)}}
+    params = {
+        "projections": {
+            "kernel": jnp.array([[1.0, 0.5], [0.0, 0.0]]),
+            "depthwise": jnp.array([1.0, 2.0]),
+        },
+        "free": {"bn": {"scale": jnp.full(2, 3.0)}, "conv": jnp.full((1, 2), 3.0)},
+    }
     still = jax.tree.map(jnp.zeros_like, params)
-    for decay_to, wanted in (("zero", params), ("start", {
-            "projections": {"kernel": jnp.array([[0.0, 0.5], [0.0, -1.0]]), "depthwise": jnp.array([0.0, 1.0])},
-            "free": {"bn": {"scale": jnp.zeros(2)}, "conv": jnp.full((1, 2), 3.0)}})):
+    for decay_to, wanted in (
+        ("zero", params),
+        (
+            "start",
+            {
+                "projections": {
+                    "kernel": jnp.array([[0.0, 0.5], [0.0, -1.0]]),
+                    "depthwise": jnp.array([0.0, 1.0]),
+                },
+                "free": {"bn": {"scale": jnp.zeros(2)}, "conv": jnp.full((1, 2), 3.0)},
+            },
+        ),
+    ):
         optimizer = adaptation.released_optimizer(decay=0.1, decay_to=decay_to)
-        _, state = descend(optimizer, still, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0))
+        _, state = descend(
+            optimizer, still, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0)
+        )
         squares = jax.tree.map(lambda leaf: 0.1 * (0.1 * leaf) ** 2, wanted)
-        jax.tree.map(functools.partial(close, rtol=1e-5, atol=0), optax.tree.get(state, "nu"), squares)
+        jax.tree.map(
+            functools.partial(close, rtol=1e-5, atol=0), optax.tree.get(state, "nu"), squares
+        )
     # The learning rate of epochs
     rate = adaptation.released_learning_rate()
     rates = [rate(jnp.float32(2500 * epoch)) for epoch in (0, 29, 30, 59, 60, 79)]
@@ -172,11 +231,16 @@ def test_the_reconstruction_loss(close):
         brightness = 2 * np.maximum(images.mean(-1, keepdims=True) - np.float32(0.3), 0)
         return tuple(jnp.asarray(layer) for layer in (np.maximum(images @ mixing, 0), brightness))
 
-    found = adaptation.Reconstruction(jnp.asarray(painted), jnp.asarray(target), features(painted), features(target))
+    found = adaptation.Reconstruction(
+        jnp.asarray(painted), jnp.asarray(target), features(painted), features(target)
+    )
 
     def terms(**options):
         objective = adaptation.adaptation_objective(perceptual=True, **options)
-        return {name: term.weight * term.function({"reconstruction": found}, {}) for name, term in objective.items()}
+        return {
+            name: term.weight * term.function({"reconstruction": found}, {})
+            for name, term in objective.items()
+        }
 
     squared = terms()
     close((squared["pixels"], squared["features"]), (0.233897, 0.187735 + 0.501061))
@@ -188,7 +252,9 @@ def test_the_reconstruction_loss(close):
 
 
 def test_sizes_of_the_landmark_network():
-    params = jax.eval_shape(lambda: hourglass(10).init(jax.random.key(0), jnp.zeros((1, 128, 128, 3)), False))["params"]
+    params = jax.eval_shape(
+        lambda: hourglass(10).init(jax.random.key(0), jnp.zeros((1, 128, 128, 3)), False)
+    )["params"]
     head, body = count(params.pop("head")), params
     assert head == 2_570
 
@@ -196,8 +262,11 @@ def test_sizes_of_the_landmark_network():
         return jax.eval_shape(lambda params: parametrisation.init(params, frozenset()), body)[1]
 
     for keypoints, parameters in ((10, 6_234_762), (16, 6_236_304), (68, 6_249_668)):
-        output = jax.eval_shape(lambda n=keypoints: hourglass(n).head.init(
-            jax.random.key(0), jnp.zeros((1, 32, 32, 256)), False))["params"]
+        output = jax.eval_shape(
+            lambda n=keypoints: hourglass(n).head.init(
+                jax.random.key(0), jnp.zeros((1, 32, 32, 256)), False
+            )
+        )["params"]
         assert count(body) + count(output) == parameters
     of_adapted = trained(adapted())
     assert count(of_adapted["projections"]) == 380_928
@@ -212,7 +281,8 @@ def test_the_size_of_the_generator(width, parameters):
     images, maps = jnp.zeros((1, 128, 128, 3)), jnp.zeros((1, 32, 32, 10))
     generator = ResidualGenerator(width)
     painted, variables = jax.eval_shape(
-        lambda key: generator.init_with_output(key, images, maps, False), jax.random.key(0))
+        lambda key: generator.init_with_output(key, images, maps, False), jax.random.key(0)
+    )
     assert count(variables["params"]) == parameters
     assert painted.shape == images.shape
     assert residual_generator_for(128) == ResidualGenerator(32)
@@ -220,4 +290,7 @@ def test_the_size_of_the_generator(width, parameters):
 
 def test_sizes_of_the_networks_of_features():
     for depth, parameters in ((19, 8_225_344), (16, 7_635_264)):
-        assert count(jax.eval_shape(VGG(depth).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))) == parameters
+        assert (
+            count(jax.eval_shape(VGG(depth).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
+            == parameters
+        )

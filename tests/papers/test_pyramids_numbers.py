@@ -2,6 +2,7 @@
 
 Maps are indexed [row, column], points are normalised (x, y).
 """
+
 import functools
 
 import jax
@@ -16,7 +17,11 @@ from kpjax.losses.pyramids import parent_of_child, spring, transported, transpor
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.pyramids import painting_pass
-from kpjax.models.image_generation import draw_normalised_points, normalised_points, upsample_bilinear
+from kpjax.models.image_generation import (
+    draw_normalised_points,
+    normalised_points,
+    upsample_bilinear,
+)
 from kpjax.models.pyramid import keypoint_pyramid
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter
 
@@ -37,7 +42,8 @@ POINTS = [  # s1, s3, s4 and s5
     (one_map(3, r0c2=np.log(9)), (8 / 17, -8 / 17)),
     (one_map(16, r3c12=1000), (0.6, -0.6)),
     (one_map(16), (0, 0)),
-    (one_map(16, r3c12=5), (0.219249, -0.219249))]
+    (one_map(16, r3c12=5), (0.219249, -0.219249)),
+]
 
 
 def test_s_points(close):
@@ -51,8 +57,11 @@ def test_g1_a_blob_has_no_factor_one_half(close):
     close(blob.sum(), 3.109123)
     # G2 blobs between cells
     for cells, width, highest, summed in (
-            (16, 0.1, 0.411112, 1.739819), (32, 0.1, 0.812112, 7.547676), (16, 0.2, 0.800737, 7.068583),
-            (32, 0.2, 0.949301, 30.190705)):
+        (16, 0.1, 0.411112, 1.739819),
+        (32, 0.1, 0.812112, 7.547676),
+        (16, 0.2, 0.800737, 7.068583),
+        (32, 0.2, 0.949301, 30.190705),
+    ):
         blob = draw_normalised_points(jnp.zeros((1, 2)), (cells, cells), width)
         close([blob.max(), blob.sum()], [highest, summed])
     # G3 a blob at a cell
@@ -62,7 +71,9 @@ def test_g1_a_blob_has_no_factor_one_half(close):
     points = normalised_points(one_map(4, r0c0=2, r2c2=1))
     close(points[0, 0], [-0.241267, -0.241267])
     blob = draw_normalised_points(points, (4, 4), 0.5)[0, ..., 0]
-    close([blob[1, 1], blob[0, 1], blob[1, 0], blob[2, 2]], [0.934438, 0.096655, 0.096655, 0.071267])
+    close(
+        [blob[1, 1], blob[0, 1], blob[1, 0], blob[2, 2]], [0.934438, 0.096655, 0.096655, 0.071267]
+    )
 
 
 # Transport: one row of three cells, one channel, two keypoints
@@ -75,9 +86,13 @@ ROW = (FEATURES_REFERENCE, FEATURES, MAPS_REFERENCE, MAPS)
 
 
 def gradients(rule, **options):
-    """Of the sum over all cells: by cell of both features, and by keypoint and cell of both maps."""
+    """Of the sum over all cells: by cell of both features, and by keypoint and cell of both
+    maps."""
     found = jax.grad(lambda *row: rule(*row, **options).sum(), argnums=(0, 1, 2, 3))(*ROW)
-    return [*(array.reshape(3) for array in found[:2]), *(array.reshape(3, 2).T for array in found[2:])]
+    return [
+        *(array.reshape(3) for array in found[:2]),
+        *(array.reshape(3, 2).T for array in found[2:]),
+    ]
 
 
 def test_t1_what_is_transported(close):
@@ -102,13 +117,19 @@ def test_t1_what_is_transported(close):
     close(stopped[2], 0, atol=0)
     # T3 properties
     random = np.random.default_rng(0)
-    features_reference, features = (jnp.asarray(random.normal(size=(2, 3, 4, 5)), jnp.float32) for _ in range(2))
-    maps_reference, maps = (jnp.asarray(random.uniform(size=(2, 3, 4, 7)), jnp.float32) for _ in range(2))
+    features_reference, features = (
+        jnp.asarray(random.normal(size=(2, 3, 4, 5)), jnp.float32) for _ in range(2)
+    )
+    maps_reference, maps = (
+        jnp.asarray(random.uniform(size=(2, 3, 4, 7)), jnp.float32) for _ in range(2)
+    )
     close(transported(features_reference, features, 0 * maps, 0 * maps), features_reference)
     close(transported(features, features, maps_reference, maps), features)
     order = np.array([3, 6, 0, 2, 1, 5, 4])
-    close(transported(features_reference, features, maps_reference[..., order], maps[..., order]),
-          transported(features_reference, features, maps_reference, maps))
+    close(
+        transported(features_reference, features, maps_reference[..., order], maps[..., order]),
+        transported(features_reference, features, maps_reference, maps),
+    )
 
 
 # Springs
@@ -145,21 +166,42 @@ def test_l1_totals_of_the_ablations(close):
     def constant(value):
         return lambda outputs, streams: jnp.float32(value)
 
-    full = replaced(objectives.pyramids_objective(spring=1.0), reconstruction=constant(2), transport_level1=constant(3),
-                    transport_level2=constant(5), spring=constant(0.3))
-    for change, expected in [(lambda objective: objective, 7.6), (objectives.no_reconstruction, 5.6),
-                             (objectives.no_transport, 2.3), (objectives.no_spring, 7.3)]:
+    full = replaced(
+        objectives.pyramids_objective(spring=1.0),
+        reconstruction=constant(2),
+        transport_level1=constant(3),
+        transport_level2=constant(5),
+        spring=constant(0.3),
+    )
+    for change, expected in [
+        (lambda objective: objective, 7.6),
+        (objectives.no_reconstruction, 5.6),
+        (objectives.no_transport, 2.3),
+        (objectives.no_spring, 7.3),
+    ]:
         close(total(change(full), {}, {})[0], expected)
 
 
 def test_terms_and_weights_of_the_other_ablations():
     weights = {
-        change: {name: term.weight for name, term in change(objectives.pyramids_objective(spring=1.0)).items()}
-        for change in (objectives.all_reconstruction, objectives.all_transport)}
+        change: {
+            name: term.weight
+            for name, term in change(objectives.pyramids_objective(spring=1.0)).items()
+        }
+        for change in (objectives.all_reconstruction, objectives.all_transport)
+    }
     assert weights[objectives.all_reconstruction] == {
-        "reconstruction": 1.0, "reconstruction_level1": 0.1, "reconstruction_level2": 1.0, "spring": 1.0}
+        "reconstruction": 1.0,
+        "reconstruction_level1": 0.1,
+        "reconstruction_level2": 1.0,
+        "spring": 1.0,
+    }
     assert weights[objectives.all_transport] == {
-        "transport_flat": 1.0, "transport_level1": 0.1, "transport_level2": 1.0, "spring": 1.0}
+        "transport_flat": 1.0,
+        "transport_level1": 0.1,
+        "transport_level2": 1.0,
+        "spring": 1.0,
+    }
 
 
 def test_l2_sums_and_means(close):
@@ -168,9 +210,12 @@ def test_l2_sums_and_means(close):
     close(pixel_mse(images, images + 0.1), 0.01)
     large = jnp.full((1, 128, 128, 3), 0.1)
     close(pixel_mse(large, 0 * large, reduction="sum") / pixel_mse(large, 0 * large), 49152)
-    # 20 children 0.15 away from their parents, normalised: 1.8e3 in pixels of 128 x 128, 0.45 without a unit
+    # 20 children 0.15 away from their parents, normalised: 1.8e3 in pixels of 128 x 128, 0.45
+    # without a unit
     children = jnp.tile(jnp.array([0.15, 0.0]), (1, 20, 1))
-    in_pixels = spring(jnp.zeros((1, 10, 2)), children, reduction="sum", unit="pixels", size=(128, 128))
+    in_pixels = spring(
+        jnp.zeros((1, 10, 2)), children, reduction="sum", unit="pixels", size=(128, 128)
+    )
     close(in_pixels, 0.45 * 64**2, rtol=1e-4)
     close(spring(jnp.zeros((1, 10, 2)), children), 0.0225)
     # U1 twice the resolution has half pixel centres
@@ -181,14 +226,23 @@ def test_l2_sums_and_means(close):
 # D1: shapes for images of 128 x 128
 
 IMAGES = jax.ShapeDtypeStruct((2, 128, 128, 3), jnp.float32)
-EVERYTHING = ("reconstruction", "transport_level1", "transport_level2", "reconstruction_level1",
-              "reconstruction_level2", "transport_flat")
+EVERYTHING = (
+    "reconstruction",
+    "transport_level1",
+    "transport_level2",
+    "reconstruction_level1",
+    "reconstruction_level2",
+    "transport_flat",
+)
 
 
 def shapes_of(network, forward):
     """(what forward returns, parameters), as shapes."""
     outputs, variables = jax.eval_shape(
-        lambda x, r: network.init_with_output(jax.random.key(0), x, r, train=False, method=forward), IMAGES, IMAGES)
+        lambda x, r: network.init_with_output(jax.random.key(0), x, r, train=False, method=forward),
+        IMAGES,
+        IMAGES,
+    )
     return jax.tree.map(lambda leaf: leaf.shape, (outputs, variables["params"]))
 
 
@@ -197,8 +251,10 @@ def test_d1_shapes():
     forward = painting_pass(EVERYTHING, 2)
 
     def with_levels(network, frame, reference, train):
-        return forward(network, frame, reference, train) | {"levels": network.keypoints(frame, train),
-                                                            "appearance": network.appearance(reference, train)}
+        return forward(network, frame, reference, train) | {
+            "levels": network.keypoints(frame, train),
+            "appearance": network.appearance(reference, train),
+        }
 
     outputs, params = shapes_of(pyramid, with_levels)
     assert all(outputs[image] == (2, 128, 128, 3) for image in EVERYTHING)
@@ -212,10 +268,14 @@ def test_d1_shapes():
     of_levels = [params[f"level_decoders_{level}"]["scale1"] for level in (0, 1)]
     assert [scale["conv1"]["kernel"][2] for scale in of_levels] == [128 + 10, 128 + 20]
     assert params["flat_decoder"]["scale1"]["conv1"]["kernel"][2] == 64
-    encoders = [params["keypoints"][f"encoders_{level}"]["trunk"]["conv1"]["kernel"] for level in (0, 1)]
+    encoders = [
+        params["keypoints"][f"encoders_{level}"]["trunk"]["conv1"]["kernel"] for level in (0, 1)
+    ]
     assert encoders == [(3, 3, 256, 128), (3, 3, 256 + 10, 128)]
     assert params["keypoints"]["encoders_1"]["output"]["kernel"] == (1, 1, 128, 20)
-    assert params["keypoints"]["features"]["backbone"]["encoder"]["layer4_1"]["conv2"]["kernel"] == (3, 3, 512, 512)
+    assert params["keypoints"]["features"]["backbone"]["encoder"]["layer4_1"]["conv2"][
+        "kernel"
+    ] == (3, 3, 512, 512)
     _, params = shapes_of(keypoint_pyramid(conditioned=False), painting_pass((), 2))
     assert set(params) == {"keypoints"}
     assert params["keypoints"]["encoders_1"]["trunk"]["conv1"]["kernel"] == (3, 3, 256, 128)
@@ -234,7 +294,11 @@ def test_d1_shapes_of_the_baselines():
 
     image = (2, 128, 128, 3)
     assert shapes_of(as_keynet(flat), of_keynet)[0] == (((2, 32, 32, 30),), image)
-    assert shapes_of(as_transporter(flat), of_transporter)[0] == (((2, 32, 32, 30),), (2, 32, 32, 128), image)
+    assert shapes_of(as_transporter(flat), of_transporter)[0] == (
+        ((2, 32, 32, 30),),
+        (2, 32, 32, 128),
+        image,
+    )
 
 
 # The regression of keypoints, by hand

@@ -1,7 +1,9 @@
-"""Semi-supervised keypoint localization (Moskvyak et al. 2021): numbers of an independent float64 program.
+"""Semi-supervised keypoint localization (Moskvyak et al. 2021): numbers of an independent float64
+program.
 
 Maps are indexed [row, column], points are (x, y).
 """
+
 import functools
 
 import jax
@@ -14,7 +16,11 @@ from kpjax import geometry, heatmaps
 from kpjax.evaluation.metrics import head_size, pckh
 from kpjax.images import boxes
 from kpjax.input.source import arrays, labelled_subset
-from kpjax.losses.consistency import semantic_representation, transformation_equivariance, transformation_invariance
+from kpjax.losses.consistency import (
+    semantic_representation,
+    transformation_equivariance,
+    transformation_invariance,
+)
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import replaced, total
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5, semi_supervised_objective
@@ -29,8 +35,13 @@ OFFICIAL = heatmaps.codec(image_size=256, heatmap_size=64, sigma=2.0, keep="wind
 def target(*points):
     """(maps (64, 64, K), weights (K,)) of joints in a 256 px image."""
     maps, weights = heatmaps.gaussian_targets(
-        jnp.array([points], jnp.float32), jnp.ones((1, len(points))), image_size=(256, 256), heatmap_size=(64, 64),
-        sigma=2.0, keep="window")
+        jnp.array([points], jnp.float32),
+        jnp.ones((1, len(points))),
+        image_size=(256, 256),
+        heatmap_size=(64, 64),
+        sigma=2.0,
+        keep="window",
+    )
     return maps[0], weights[0]
 
 
@@ -45,16 +56,23 @@ def test_n1_target(close):
     maps, weights = target((101.3, 57.8))
     close(weights, [1])
     maps = maps[..., 0]
-    close([maps[14, 25], maps[14, 26], maps[20, 31], maps[20, 25], maps[14, 32]],
-          [1, 0.882497, 0.000123410, 0.011109, 0])
+    close(
+        [maps[14, 25], maps[14, 26], maps[20, 31], maps[20, 25], maps[14, 32]],
+        [1, 0.882497, 0.000123410, 0.011109, 0],
+    )
     close([maps.sum(), (maps**2).sum()], [25.081291, 12.566301])
-    close(heatmap_mse(jnp.zeros((1, 64, 64, 1)), one_map(maps), jnp.ones((1, 1)), half=False), 0.00306794)
+    close(
+        heatmap_mse(jnp.zeros((1, 64, 64, 1)), one_map(maps), jnp.ones((1, 1)), half=False),
+        0.00306794,
+    )
     # N2 target at the border
     maps, weights = target((2, 255))
     maps = maps[..., 0]
     close(weights, [1])
     close(jnp.count_nonzero(maps), 48)
-    close([maps.sum(), maps[63, 1], maps[63, 0], maps.max()], [7.788901, 0.882497, 0.778801, 0.882497])
+    close(
+        [maps.sum(), maps[63, 1], maps[63, 0], maps.max()], [7.788901, 0.882497, 0.778801, 0.882497]
+    )
     # N3 joints outside
     maps, weights = target(*((x, 100) for x in (-26, -30, -34, 277.9, 278)))
     close(weights, [1, 1, 0, 1, 0])
@@ -73,7 +91,10 @@ def decoded(decoder, *cells, size=8, background=0.0):
 
 
 def test_n4_decoding(close):
-    plain, quarter = heatmaps.decode_argmax, functools.partial(heatmaps.decode_quarter_offset, official=True)
+    plain, quarter = (
+        heatmaps.decode_argmax,
+        functools.partial(heatmaps.decode_quarter_offset, official=True),
+    )
     first = [(3, 4, 0.9), (3, 5, 0.5), (3, 3, 0.2), (2, 4, 0.6), (4, 4, 0.1)]
     close(decoded(plain, *first), [4, 3, 0.9])
     close(decoded(quarter, *first), [4.25, 2.75, 0.9])
@@ -105,16 +126,27 @@ def test_n5_crop_of_a_person(close):
 def test_n9_bilinear_warp(close):
     images = one_map(np.arange(16).reshape(4, 4))
     moved = jax.jit(geometry.warp)(images, geometry.translation(0.5, -1))
-    close(moved[0, ..., 0], [[2, 4.5, 5.5, 6.5], [4, 8.5, 9.5, 10.5], [6, 12.5, 13.5, 14.5], [0, 0, 0, 0]])
+    close(
+        moved[0, ..., 0],
+        [[2, 4.5, 5.5, 6.5], [4, 8.5, 9.5, 10.5], [6, 12.5, 13.5, 14.5], [0, 0, 0, 0]],
+    )
     # N12 homography
     side = 256
     corners = np.array([(0, 0), (0, side), (side, side), (side, 0)], np.float32)
     moved = np.array([(10, 20), (-5, side - 15), (side - 30, side + 8), (side - 12, 4)], np.float32)
     maps = geometry.homography(corners, moved)
-    close(maps, [[0.770985, -0.058619, 10], [-0.064846, 0.864495, 20], [-0.000586, 0.000005, 1]], atol=2e-5)
+    close(
+        maps,
+        [[0.770985, -0.058619, 10], [-0.064846, 0.864495, 20], [-0.000586, 0.000005, 1]],
+        atol=2e-5,
+    )
     close(geometry.move_points(maps, jnp.array([[101.3, 57.8]]))[0], [90.034491, 67.381890])
     small = geometry.conjugate(maps, OFFICIAL.to_heatmap)
-    close(small, [[0.770985, -0.058619, 2.5], [-0.064846, 0.864495, 5], [-0.002346, 0.000020, 1]], atol=2e-5)
+    close(
+        small,
+        [[0.770985, -0.058619, 2.5], [-0.064846, 0.864495, 5], [-0.002346, 0.000020, 1]],
+        atol=2e-5,
+    )
     close(geometry.move_points(small, jnp.array([[25.325, 14.45]]))[0], [22.508623, 16.845472])
 
 
@@ -122,23 +154,39 @@ def test_n9_bilinear_warp(close):
 
 
 def test_n6_supervised(close):
-    predicted = np.array([[[.1, .2, .3, .4], [0, .5, .5, 0]], [[.2, .2, .2, .2], [1, 0, 0, 0]]], np.float32)
-    true = np.array([[[0, 0, 0, 1], [0, 1, 0, 0]], [[0, 0, 1, 0], [.5, 0, .5, 0]]], np.float32)
-    predicted, true = (jnp.asarray(maps.transpose(0, 2, 1).reshape(2, 2, 2, 2)) for maps in (predicted, true))
+    predicted = np.array(
+        [[[0.1, 0.2, 0.3, 0.4], [0, 0.5, 0.5, 0]], [[0.2, 0.2, 0.2, 0.2], [1, 0, 0, 0]]], np.float32
+    )
+    true = np.array([[[0, 0, 0, 1], [0, 1, 0, 0]], [[0, 0, 1, 0], [0.5, 0, 0.5, 0]]], np.float32)
+    predicted, true = (
+        jnp.asarray(maps.transpose(0, 2, 1).reshape(2, 2, 2, 2)) for maps in (predicted, true)
+    )
     weights = jnp.array([[1.0, 1], [0, 1]])
     close(heatmap_mse(predicted, true, weights, half=False), 0.093750)
     close(heatmap_mse(predicted, true, weights), 0.046875)
     # N7 representation
-    features = np.array([[1, -2, 3, .5], [-1, -4, -.5, -2], [.2, .4, .6, .8]], np.float32).T.reshape(1, 2, 2, 3)
-    masks = np.array([[.1, .9, 0, .2], [.5, .25, 1, 0]], np.float32).T.reshape(1, 2, 2, 2)
-    close(semantic_representation(jnp.asarray(features), jnp.asarray(masks))[0], [[.1, 0, .36], [3, 0, .6]])
+    features = np.array(
+        [[1, -2, 3, 0.5], [-1, -4, -0.5, -2], [0.2, 0.4, 0.6, 0.8]], np.float32
+    ).T.reshape(1, 2, 2, 3)
+    masks = np.array([[0.1, 0.9, 0, 0.2], [0.5, 0.25, 1, 0]], np.float32).T.reshape(1, 2, 2, 2)
+    close(
+        semantic_representation(jnp.asarray(features), jnp.asarray(masks))[0],
+        [[0.1, 0, 0.36], [3, 0, 0.6]],
+    )
 
 
-@pytest.mark.parametrize(("maps", "of_heatmaps", "loss"), [
-    (geometry.translation(2, 0), geometry.translation(1, 0), 0),
-    (geometry.translation(1, 0), geometry.translation(0.5, 0), 0.028711),
-    (np.array([[1.02, .05, .3], [-.03, .97, .4], [.004, -.003, 1]]),
-     np.array([[1.02, .05, .15], [-.03, .97, .2], [.008, -.006, 1]]), 0.00803293)])
+@pytest.mark.parametrize(
+    ("maps", "of_heatmaps", "loss"),
+    [
+        (geometry.translation(2, 0), geometry.translation(1, 0), 0),
+        (geometry.translation(1, 0), geometry.translation(0.5, 0), 0.028711),
+        (
+            np.array([[1.02, 0.05, 0.3], [-0.03, 0.97, 0.4], [0.004, -0.003, 1]]),
+            np.array([[1.02, 0.05, 0.15], [-0.03, 0.97, 0.2], [0.008, -0.006, 1]]),
+            0.00803293,
+        ),
+    ],
+)
 def test_n11_equivariance_of_pooling(close, maps, of_heatmaps, loss):
     image = one_map(((7 * np.arange(64)) % 11 / 10).reshape(8, 8))
 
@@ -151,19 +199,29 @@ def test_n11_equivariance_of_pooling(close, maps, of_heatmaps, loss):
     @jax.jit
     def equivariance(image, maps):
         moved = geometry.warp_heatmaps(pooled(image), maps, grid)
-        return transformation_equivariance(pooled(geometry.warp(image, maps)), moved, jnp.ones((1, 1)))
+        return transformation_equivariance(
+            pooled(geometry.warp(image, maps)), moved, jnp.ones((1, 1))
+        )
 
     close(equivariance(image, maps), loss)
     # N13 invariance
-    z, moved = jnp.array([[[.9, 0, .18], [3, 0, .6]]]), jnp.array([[[.7, .1, .18], [2.5, 0, .5]]])
+    z, moved = (
+        jnp.array([[[0.9, 0, 0.18], [3, 0, 0.6]]]),
+        jnp.array([[[0.7, 0.1, 0.18], [2.5, 0, 0.5]]]),
+    )
     close(transformation_invariance(z, moved, jnp.ones((1, 2))), 0.0516667)
     close(transformation_invariance(z, moved, jnp.ones((1, 2)), reduction="sum"), 0.31)
 
 
 def test_n16_total(close):
-    values = {"supervised": .002, "semantic": 2.5, "equivariance": .001, "invariance": .01}
-    fixed = {name: lambda outputs, examples, value=value: jnp.float32(value) for name, value in values.items()}
-    close(total(replaced(semi_supervised_objective(OFFICIAL, **EQUATION_5), **fixed), {}, {})[0], 4.35)
+    values = {"supervised": 0.002, "semantic": 2.5, "equivariance": 0.001, "invariance": 0.01}
+    fixed = {
+        name: lambda outputs, examples, value=value: jnp.float32(value)
+        for name, value in values.items()
+    }
+    close(
+        total(replaced(semi_supervised_objective(OFFICIAL, **EQUATION_5), **fixed), {}, {})[0], 4.35
+    )
 
 
 # Measures and subsets
@@ -179,14 +237,24 @@ def test_n15_pckh(close):
 
 
 def test_n17_spread(close):
-    """Tables divide by n - 1; the paper's deviations are smaller by sqrt(2 / 3) if they divide by n."""
+    """Tables divide by n - 1; the paper's deviations are smaller by sqrt(2 / 3) if they divide by
+    n.
+    """
     summary = Summary((66.0, 67.5, 68.1))
-    close([summary.mean, summary.deviation, summary.deviation * (2 / 3) ** 0.5], [67.2, 1.081665, 0.883176])
+    close(
+        [summary.mean, summary.deviation, summary.deviation * (2 / 3) ** 0.5],
+        [67.2, 1.081665, 0.883176],
+    )
 
 
 def test_n20_labelled_subset():
-    source = arrays(np.zeros((20, 4, 4, 3), np.uint8), np.zeros((20, 1, 2), np.float32), np.ones((20, 1), np.float32),
-                    Skeleton(("point",)), "twenty")
+    source = arrays(
+        np.zeros((20, 4, 4, 3), np.uint8),
+        np.zeros((20, 1, 2), np.float32),
+        np.ones((20, 1), np.float32),
+        Skeleton(("point",)),
+        "twenty",
+    )
     chosen = [list(labelled_subset(source, count=4, seed=seed).labelled) for seed in range(3)]
     assert chosen == [[4, 19, 6, 2], [1, 10, 18, 16], [6, 18, 7, 10]]
     assert list(labelled_subset(source, share=0.2, seed=0).labelled) == chosen[0]
@@ -201,7 +269,14 @@ def test_n21_counts():
     HRNet's own 28,536,080 in 878 tensors are counted in tests/models.
     """
     model = hrnet(16, width=32, modules=(1, 1, 1), blocks=1)
-    beside = jax.eval_shape(lambda given: initial_semantic(
-        model, jax.random.key(0), given, jnp.zeros((1, 32, 32, 3)), 64), shapes(model))
+    beside = jax.eval_shape(
+        lambda given: initial_semantic(
+            model, jax.random.key(0), given, jnp.zeros((1, 32, 32, 3)), 64
+        ),
+        shapes(model),
+    )
     assert beside["features"]["kernel"].shape == (352, 64)
-    assert {name: count(tree) for name, tree in beside.items()} == {"features": 22_592, "classifier": 65 * 16}
+    assert {name: count(tree) for name, tree in beside.items()} == {
+        "features": 22_592,
+        "classifier": 65 * 16,
+    }

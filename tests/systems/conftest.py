@@ -1,4 +1,5 @@
 """Fixtures of tests that run whole experiments."""
+
 import functools
 from pathlib import Path
 
@@ -14,25 +15,34 @@ from kpjax.systems.reports import report
 
 @pytest.fixture(autouse=True, scope="session")
 def features_of_one_program():
-    """Draws random features at once: their operations one by one take longer to compile than a step of training."""
+    """Draws random features at once: their operations one by one take longer to compile than a step
+    of training.
+    """
     drawn = jax.jit(lambda key, widths: random_features(key, widths)[1], static_argnums=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(adaptation.models, "random_features", lambda key, widths: (None, drawn(key, widths)))
+        patch.setattr(
+            adaptation.models, "random_features", lambda key, widths: (None, drawn(key, widths))
+        )
         yield
 
 
 @pytest.fixture(scope="session")
 def ran(tmp_path_factory):
-    """Runs the variants of a system's contract, and others that are named, once; returns the folder of the preset."""
+    """Runs the variants of a system's contract, and others that are named, once; returns the folder
+    of the preset.
+    """
     workdir = tmp_path_factory.mktemp("work folder")
 
     @functools.cache
     def folder_of(name, *more):
         preset = next(iter(SYSTEMS[name].presets))
         variants = dict.fromkeys((*VARIANTS[name], *more))
-        with pytest.MonkeyPatch.context() as patch:  # to draw a curve of each loss takes longer than to learn
+        # to draw a curve of each loss takes longer than to learn
+        with pytest.MonkeyPatch.context() as patch:
             patch.setattr(report, "line_plot", lambda curves, **options: "")
-            return Path(run(SYSTEMS[name], [preset, "--variants", *variants, "--workdir", str(workdir)])).parent
+            return Path(
+                run(SYSTEMS[name], [preset, "--variants", *variants, "--workdir", str(workdir)])
+            ).parent
 
     return folder_of
 

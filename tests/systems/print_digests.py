@@ -2,11 +2,13 @@
 
 Command   python tests/systems/print_digests.py WORKDIR [SYSTEM ...] > digests.txt
 
-Run it on checkouts of before and after a change of structure, on the same machine, each from its own root, and compare
-the two files: where no number moves, they are equal. Every stage of a run has three optimizer steps (a few more where a
-stage is a share of another) at the sizes of the demo, seed 0. A line gives the run, the digest of its parameters, the
-digest of its predictions on eight fixed images, and the digest of its metrics.
+Run it on checkouts of before and after a change of structure, on the same machine, each from its
+own root, and compare the two files: where no number moves, they are equal. Every stage of a run has
+three optimizer steps (a few more where a stage is a share of another) at the sizes of the demo,
+seed 0. A line gives the run, the digest of its parameters, the digest of its predictions on eight
+fixed images, and the digest of its metrics.
 """
+
 import contextlib
 import hashlib
 import io
@@ -24,18 +26,90 @@ from experiments import system_of
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems.command_line import run
 
-SMALL = ["--steps", "3", "--evaluations", "1", "--training-examples", "200", "--test-examples", "32"]
+SMALL = [
+    "--steps",
+    "3",
+    "--evaluations",
+    "1",
+    "--training-examples",
+    "200",
+    "--test-examples",
+    "32",
+]
 RUNS = {
-    "regda": [["demo", "--variants", "all", *SMALL, "--pretraining-steps", "3"],
-              ["dsprites_small_colour_noisy", "--variants", "dd", "regda", *SMALL, "--pretraining-steps", "3"]],
+    "regda": [
+        ["demo", "--variants", "all", *SMALL, "--pretraining-steps", "3"],
+        [
+            "dsprites_small_colour_noisy",
+            "--variants",
+            "dd",
+            "regda",
+            *SMALL,
+            "--pretraining-steps",
+            "3",
+        ],
+    ],
     "semi_supervised": [["demo", "--variants", "all", *SMALL, "--warm-start-steps", "3"]],
-    "incremental": [["demo", "--variants", "all", "--steps", "15", "--base-steps", "3", "--test-examples", "32",
-                     "--afec-images", "8"]],
-    "pyramids": [["demo", "--variants", "all", "--steps", "3", "--evaluations", "1", "--training-videos", "8",
-                  "--test-videos", "4", "--action-training-videos", "6", "--action-steps", "3"]],
-    "adaptation": [["demo", "--variants", "all", "--steps", "3", "--core-epochs", "5", "--core-epoch-steps", "1",
-                    "--core-images", "64", "--core-test-images", "32", "--training-images", "64",
-                    "--test-images", "48", "--labelled-images", "10", "--repeats", "2"]]}
+    "incremental": [
+        [
+            "demo",
+            "--variants",
+            "all",
+            "--steps",
+            "15",
+            "--base-steps",
+            "3",
+            "--test-examples",
+            "32",
+            "--afec-images",
+            "8",
+        ]
+    ],
+    "pyramids": [
+        [
+            "demo",
+            "--variants",
+            "all",
+            "--steps",
+            "3",
+            "--evaluations",
+            "1",
+            "--training-videos",
+            "8",
+            "--test-videos",
+            "4",
+            "--action-training-videos",
+            "6",
+            "--action-steps",
+            "3",
+        ]
+    ],
+    "adaptation": [
+        [
+            "demo",
+            "--variants",
+            "all",
+            "--steps",
+            "3",
+            "--core-epochs",
+            "5",
+            "--core-epoch-steps",
+            "1",
+            "--core-images",
+            "64",
+            "--core-test-images",
+            "32",
+            "--training-images",
+            "64",
+            "--test-images",
+            "48",
+            "--labelled-images",
+            "10",
+            "--repeats",
+            "2",
+        ]
+    ],
+}
 
 
 def digest(arrays: dict[str, np.ndarray]) -> str:
@@ -56,12 +130,16 @@ def line_of(folder: Path, workdir: Path) -> str:
         shown.append(f"parameters {digest(arrays) if arrays else '-'}")
         try:
             predictor = open_predictor(folder)
-            images = np.random.default_rng(0).integers(0, 256, (8, predictor.side, predictor.side, 3), dtype=np.uint8)
+            images = np.random.default_rng(0).integers(
+                0, 256, (8, predictor.side, predictor.side, 3), dtype=np.uint8
+            )
             keypoints, scores = predictor.predict(images)
             shown.append(f"predictions {digest({'keypoints': keypoints, 'scores': scores})}")
         except Exception as error:
             shown.append(f"predictions {type(error).__name__}")
-    numbers = json.dumps(json.loads((folder / "results.json").read_text())["metrics"], sort_keys=True)
+    numbers = json.dumps(
+        json.loads((folder / "results.json").read_text())["metrics"], sort_keys=True
+    )
     return "  ".join([*shown, f"metrics {hashlib.sha256(numbers.encode()).hexdigest()[:16]}"])
 
 

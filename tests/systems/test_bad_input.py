@@ -1,4 +1,7 @@
-"""Commands that cannot be carried out: exit code 2, one line that names what to mend, and nothing lost."""
+"""Commands that cannot be carried out: exit code 2, one line that names what to mend, and nothing
+lost.
+"""
+
 import os
 import subprocess
 import sys
@@ -17,9 +20,12 @@ from kpjax.systems.parsing import exit_code_of
 @pytest.fixture
 def refused(tmp_path, capsys):
     """Runs a command that must be refused and returns its line."""
+
     def command(*arguments, experiment=TINY_REGDA, workdir=tmp_path / "runs"):
         given = [str(argument) for argument in arguments]
-        code = exit_code_of(lambda: run(experiment, [*given, "--workdir", str(workdir)] if given else []))
+        code = exit_code_of(
+            lambda: run(experiment, [*given, "--workdir", str(workdir)] if given else [])
+        )
         lines = capsys.readouterr().err.splitlines()
         assert code == 2, lines
         assert len(lines) == 1, lines
@@ -34,7 +40,12 @@ CASES = {  # what is typed behind the name of a system, and words of the line
     "regda": ["name a preset", "people", "sprites"],
     "regda peeple": ["'peeple'", "sprites", "; did you mean people?"],
     "regda people --variants regdaa": ["--variants", "'regdaa'", "oracle", "; did you mean regda?"],
-    "semi_supervised tiny --variants zero_shot": ["--variants", "'zero_shot'", "tiny", "all_labels"],
+    "semi_supervised tiny --variants zero_shot": [
+        "--variants",
+        "'zero_shot'",
+        "tiny",
+        "all_labels",
+    ],
     "regda people --marginn 3": ["--marginn", "3. Perhaps you meant --margin; see --help"],
     "regda people --margin wide": ["--margin", "wide"],
     "regda people --network vgg": ["--network", "vgg", "pose_resnet"],
@@ -46,15 +57,24 @@ CASES = {  # what is typed behind the name of a system, and words of the line
     "regda people --image-size 30": ["--heatmap-size: 8 for images of 30 px"],
     "regda people --widths 4 4": ["--widths", "2 given"],
     "regda people --network pose_resnet --depth 20": ["--depth", "'20'", "101"],
-    "regda people --variants dd --keypoints-never-in-target 77": ["--keypoints-never-in-target", "77"],
+    "regda people --variants dd --keypoints-never-in-target 77": [
+        "--keypoints-never-in-target",
+        "77",
+    ],
     "regda people --variants source_only --batch-size 24": ["24", "16"],
     "regda people --variants source_only --batch-size 12": ["12", "8 devices", "8 or 16"],
     "regda people --source figures:moon": ["figures:moon", "source, target and photo"],
     "regda people --source nowhere": ["'nowhere'", "lspet"],
-    "regda people --variants source_only --target sprites:colour": ["figures:source", "sprites:colour", "keypoints"],
+    "regda people --variants source_only --target sprites:colour": [
+        "figures:source",
+        "sprites:colour",
+        "keypoints",
+    ],
     "semi_supervised tiny --labelled 2.5": ["--labelled: 2.5"],
     "semi_supervised tiny --labelled 0.01": ["0 labelled images", "give 1 to 23"],
-    "semi_supervised tiny --unlabelled-share 0.01": ["--unlabelled-share: 0.01 of 18 images is none"],
+    "semi_supervised tiny --unlabelled-share 0.01": [
+        "--unlabelled-share: 0.01 of 18 images is none"
+    ],
     "semi_supervised tiny --batch-size 7": ["--batch-size: 7"],
     "semi_supervised tiny --network hrnet --image-size 48 --heatmap-size 12": ["--image-size: 48"],
     "semi_supervised tiny --generator-size 0": ["--generator-size: 0"],
@@ -73,11 +93,17 @@ CASES = {  # what is typed behind the name of a system, and words of the line
     "adaptation tiny --labelled-images 0": ["--labelled-images: 0"],
     "adaptation tiny --test youtube_faces/test": ["leave fit and test empty"],
     "adaptation tiny --labelled-images 2 13": ["13 labelled images are asked for, there are 12"],
-    "adaptation tiny --target rendered:four_legged": ["distances between eyes, and the landmarks are nose"],
+    "adaptation tiny --target rendered:four_legged": [
+        "distances between eyes, and the landmarks are nose"
+    ],
     "adaptation tiny --target rendered:shoes": ["rendered:shoes: there are rendered:people"],
     "adaptation tiny --target youtube_faces --test youtube_faces/test": [
-        "youtube_faces: name a prepared set and its split"],
-    "adaptation tiny --variants random_core --perceptual nowhere.safetensors": ["nowhere.safetensors"]}
+        "youtube_faces: name a prepared set and its split"
+    ],
+    "adaptation tiny --variants random_core --perceptual nowhere.safetensors": [
+        "nowhere.safetensors"
+    ],
+}
 
 
 @pytest.mark.parametrize("typed", CASES)
@@ -103,7 +129,9 @@ def test_weights_of_another_architecture(refused, tmp_path):
     assert str(tmp_path / "absent.safetensors") in refused(*chosen, tmp_path / "absent.safetensors")
 
 
-@pytest.mark.parametrize("fault", ["OSError('Forbidden: box')", "FileNotFoundError('box')", "RuntimeError('503')"])
+@pytest.mark.parametrize(
+    "fault", ["OSError('Forbidden: box')", "FileNotFoundError('box')", "RuntimeError('503')"]
+)
 def test_a_bucket_that_stops_answering_is_named_in_one_line(fault, capsys):
     """Wherever it is read: while training too, where nothing is being written."""
     client = {"__name__": "gcsfs.core"}
@@ -121,7 +149,9 @@ def test_a_reader_that_leaves_early_is_no_fault():
     """As `kpjax --help | head -1` does."""
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run([sys.executable, "-m", "kpjax", "--help"], stdout=write, stderr=subprocess.PIPE)
+    done = subprocess.run(
+        [sys.executable, "-m", "kpjax", "--help"], stdout=write, stderr=subprocess.PIPE
+    )
     os.close(write)
     assert (done.returncode, done.stderr) == (141, b"")
     with pytest.raises(BrokenPipeError):  # of another pipe

@@ -1,4 +1,5 @@
 """The queue behind every command of several runs."""
+
 import os
 import signal
 import subprocess
@@ -33,8 +34,12 @@ def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
     in_turn(jobs, work, failed=failed)
     assert done == ["one", "broken", "defect", "two"]  # the same job twice is run once
     assert {job.variant: error for job, error in failed.items()} == {
-        "broken": "step 3: loss/total is nan", "defect": "ZeroDivisionError: division by zero"}
-    with pytest.raises(RunError, match=r"2 runs failed: people broken, seed 0, people defect, seed 0"):
+        "broken": "step 3: loss/total is nan",
+        "defect": "ZeroDivisionError: division by zero",
+    }
+    with pytest.raises(
+        RunError, match=r"2 runs failed: people broken, seed 0, people defect, seed 0"
+    ):
         raise_for_failures(failed)
     said = capsys.readouterr()
     assert "people broken, seed 0 failed: step 3: loss/total is nan" in said.out
@@ -49,12 +54,20 @@ def test_a_job_in_work_elsewhere_is_left_to_the_end(tmp_path, monkeypatch):
     """Another process holds one job, until it is killed: that leaves nothing to be cleared away."""
     jobs, done = jobs_in(tmp_path, "theirs", "ours"), []
     place = jobs[0].folder
-    script = (f"import pathlib, sys\nfrom kpjax.training.run_folder import held\n"
-              f"with held(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
-              f"    print('held', flush=True)\n    sys.stdin.read()")
+    script = (
+        f"import pathlib, sys\nfrom kpjax.training.run_folder import held\n"
+        f"with held(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
+        f"    print('held', flush=True)\n    sys.stdin.read()"
+    )
     root = str(Path(__file__).parents[3])
-    other = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                             cwd=root, env=os.environ | {"PYTHONPATH": root})
+    other = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": root},
+    )
 
     def end(seconds):
         assert done == ["ours"]
@@ -100,21 +113,41 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     command = read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", str(tmp_path)])
     in_processes(command)
     assert [seen[1:] for seen in started] == [("4", "0"), ("6", "1")]
-    in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "3", "--workdir", str(tmp_path)]))
+    in_processes(
+        read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "3", "--workdir", str(tmp_path)])
+    )
     assert [seen[1] for seen in started[2:]] == ["4", "6", "4"]  # none that it was not given
-    assert started[0][0][1:] == ["-m", "experiments.pyramids", "tiny", "--workdir", str(tmp_path), "--no-fresh"]
+    assert started[0][0][1:] == [
+        "-m",
+        "experiments.pyramids",
+        "tiny",
+        "--workdir",
+        str(tmp_path),
+        "--no-fresh",
+    ]
     assert read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared.jobs == 1
     with pytest.raises(RunError, match="of 2 processes failed"):
-        in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"]))
+        in_processes(
+            read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"])
+        )
     with pytest.raises(Interrupted):
-        in_processes(read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "stopped"]))
+        in_processes(
+            read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "stopped"])
+        )
     assert len(ended) == 2
 
 
 def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_starts_from(tmp_path):
-    """Otherwise their numbers would stand for the preset's, and a run would start from one of other settings."""
-    command = over_devices(read_command(SYSTEMS["semi_supervised"], [
-        "tiny", "--variants", "pl_warped", "--fresh", "--workdir", str(tmp_path)]), 3)
+    """Otherwise their numbers would stand for the preset's, and a run would start from one of other
+    settings.
+    """
+    command = over_devices(
+        read_command(
+            SYSTEMS["semi_supervised"],
+            ["tiny", "--variants", "pl_warped", "--fresh", "--workdir", str(tmp_path)],
+        ),
+        3,
+    )
     assert command.settings == {"batch_size": 18}
     teacher = command.folder / "supervised_warped" / "seed-0"
     teacher.mkdir(parents=True)
@@ -124,6 +157,7 @@ def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_sta
 
 def test_a_run_side_by_side_waits_for_another_process_alone(tmp_path, monkeypatch):
     """Those beside it end, and then it has as many devices as it had with them."""
+
     def work(job):
         calls.append((job.seed, data_mesh().size))
         if job.seed == 1 and len(calls) < 3:

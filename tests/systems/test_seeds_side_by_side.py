@@ -1,4 +1,7 @@
-"""Seeds at the same time, each on a device of its own: the runs that they are alone, resumed as well."""
+"""Seeds at the same time, each on a device of its own: the runs that they are alone, resumed as
+well.
+"""
+
 import functools
 import json
 from dataclasses import replace
@@ -20,9 +23,10 @@ SEEDS = 2
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "variant"), [("regda", "regda"), ("incremental", "kamp")])
 def test_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
-    # Programs for one device and for several round differently. Adam divides a gradient by its size, and so makes whole
-    # steps of those that are zero but for rounding, as that of a bias below a softmax. Optimizers are kept by their
-    # settings: a rate that no other test has, so that none meets this one.
+    # Programs for one device and for several round differently. Adam divides a gradient by its
+    # size, and so makes whole steps of those that are zero but for rounding, as that of a bias
+    # below a softmax. Optimizers are kept by their settings: a rate that no other test has, so that
+    # none meets this one.
     monkeypatch.setattr(optax, "scale_by_adam", functools.partial(optax.scale_by_adam, eps=0.1))
     devices = jax.devices()[:SEEDS]
     monkeypatch.setattr(jax, "local_devices", lambda: devices)
@@ -30,8 +34,18 @@ def test_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
     preset = next(iter(system.presets))
 
     def command(workdir, *flags):
-        return [preset, "--variants", variant, "--learning-rate", "0.0021", "--seeds", str(SEEDS), "--workdir",
-                str(tmp_path / workdir), *flags]
+        return [
+            preset,
+            "--variants",
+            variant,
+            "--learning-rate",
+            "0.0021",
+            "--seeds",
+            str(SEEDS),
+            "--workdir",
+            str(tmp_path / workdir),
+            *flags,
+        ]
 
     token = own_mesh.set(mesh_of(np.array(devices[:1]), DATA))
     run(system, command("alone"))
@@ -39,8 +53,17 @@ def test_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
 
     def cut_off(method, streams, **options):
         if options["steps"] > 2:
-            fit(method, streams, **options | {"steps": 2, "evaluate": None, "select": None,
-                                              "options": replace(options["options"], save_every=1)})
+            fit(
+                method,
+                streams,
+                **options
+                | {
+                    "steps": 2,
+                    "evaluate": None,
+                    "select": None,
+                    "options": replace(options["options"], save_every=1),
+                },
+            )
             raise KeyboardInterrupt
         return fit(method, streams, **options)
 
@@ -51,14 +74,22 @@ def test_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
             run(system, together)
     run(system, together)
     for seed in range(SEEDS):
-        alone, beside = (tmp_path / workdir / name / preset / variant / f"seed-{seed}"
-                         for workdir in ("alone", "together"))
+        alone, beside = (
+            tmp_path / workdir / name / preset / variant / f"seed-{seed}"
+            for workdir in ("alone", "together")
+        )
         models = load_trained(alone / "model"), load_trained(beside / "model")
         jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-6, atol=1e-6), *models)
         results = [json.loads((folder / "results.json").read_text()) for folder in (alone, beside)]
         for field in ("devices", "steps", "images"):
             assert results[0][field] == results[1][field]
         assert results[0]["devices"]["count"] == 1
-        names = [{path.relative_to(folder) for path in folder.rglob("*") if "tfevents" not in path.name
-                  and "checkpoints" not in path.parts} for folder in (alone, beside)]
+        names = [
+            {
+                path.relative_to(folder)
+                for path in folder.rglob("*")
+                if "tfevents" not in path.name and "checkpoints" not in path.parts
+            }
+            for folder in (alone, beside)
+        ]
         assert names[0] == names[1]

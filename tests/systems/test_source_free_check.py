@@ -1,4 +1,7 @@
-"""The check of adaptation without the source: what counts as agreement, and what is kept where it fails."""
+"""The check of adaptation without the source: what counts as agreement, and what is kept where it
+fails.
+"""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +14,8 @@ from kpjax.systems.source_free import Disagreement, adapted_or_start, check_of, 
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Evaluation, Fitted
 
-POINTS = np.tile(np.float32([[10, 10], [10, 50], [50, 10]]), (4, 1, 1))  # diagonals of 56.6 px: 5.7 px are near
+# diagonals of 56.6 px: 5.7 px are near
+POINTS = np.tile(np.float32([[10, 10], [10, 50], [50, 10]]), (4, 1, 1))
 SCORES = np.float32([[0, 9, 9], [1, 8, 8], [2, 7, 7], [3, 6, 6]])
 
 
@@ -28,8 +32,11 @@ def moved(*places, by):
 
 def checked(monkeypatch, teacher, student, least=0.8):
     answers = {"start": POINTS, "teacher": teacher, "student": student}
-    monkeypatch.setattr(source_free, "predict_source", lambda method, state, *rest, **more: found(
-        answers[state.variables]))
+    monkeypatch.setattr(
+        source_free,
+        "predict_source",
+        lambda method, state, *rest, **more: found(answers[state.variables]),
+    )
     check = check_of(None, Trained("start", {}), range(4), batch_size=8, least=least)
     return check(SimpleNamespace(variables="teacher", other="student", frozen={}, step=7))
 
@@ -40,13 +47,17 @@ def test_only_sure_points_of_the_start_must_stay(monkeypatch):
     near = moved((2, 0), (3, 0), by=5)
     assert checked(monkeypatch, near, near)["agreement/start"] == 1
     sure = moved((2, 0), (3, 0), by=6)
-    with pytest.raises(Disagreement, match=r"step 7: 67 of 100 sure points of the start stay .* fewer than 80"):
+    with pytest.raises(
+        Disagreement, match=r"step 7: 67 of 100 sure points of the start stay .* fewer than 80"
+    ):
         checked(monkeypatch, sure, sure)
     assert checked(monkeypatch, sure, sure, least=0.6)["agreement/start"] == pytest.approx(4 / 6)
 
 
 def test_teacher_and_student_must_agree_on_all_points(monkeypatch):
-    with pytest.raises(Disagreement, match="67 of 100 points of teacher and student are the same on 4"):
+    with pytest.raises(
+        Disagreement, match="67 of 100 points of teacher and student are the same on 4"
+    ):
         checked(monkeypatch, POINTS, moved((0, 0), (1, 0), (2, 1), (3, 2), by=30))
 
 
@@ -67,8 +78,13 @@ def test_the_start_is_kept_where_the_check_fails(capsys):
 
 
 def test_the_check_sees_the_last_tenth_which_nothing_learns_from():
-    source = arrays(np.arange(40, dtype=np.uint8).repeat(12).reshape(40, 2, 2, 3), np.zeros((40, 1, 2)),
-                    np.zeros((40, 1)), Skeleton(("nose",)), "target")
+    source = arrays(
+        np.arange(40, dtype=np.uint8).repeat(12).reshape(40, 2, 2, 3),
+        np.zeros((40, 1, 2)),
+        np.zeros((40, 1)),
+        Skeleton(("nose",)),
+        "target",
+    )
     learnt, held = parted(source)
     assert (len(learnt), len(held)) == (36, 4)
     assert [int(held[number].image[0, 0, 0]) for number in range(4)] == [36, 37, 38, 39]

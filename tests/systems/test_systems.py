@@ -1,4 +1,6 @@
-"""The contract of systems: from a command line to runs, table and report; again, resumed, planned."""
+"""The contract of systems: from a command line to runs, table and report; again, resumed,
+planned."""
+
 import json
 
 import jax
@@ -25,14 +27,22 @@ EVERY = pytest.mark.parametrize("name", SYSTEMS)
 
 def by_default(chosen):
     """All systems, of which one is tested by default."""
-    return pytest.mark.parametrize("name", [
-        name if name == chosen else pytest.param(name, marks=pytest.mark.slow) for name in SYSTEMS])
+    return pytest.mark.parametrize(
+        "name",
+        [
+            name if name == chosen else pytest.param(name, marks=pytest.mark.slow)
+            for name in SYSTEMS
+        ],
+    )
 
 
 def files_below(folder):
     """Every file but the report, with its time and its bytes."""
-    return {path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
-            for path in folder.rglob("*") if path.is_file() and path.name != "report.html"}
+    return {
+        path.relative_to(folder).as_posix(): (path.stat().st_mtime_ns, path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "report.html"
+    }
 
 
 @EVERY
@@ -40,7 +50,12 @@ def test_what_runs_unless_variants_are_named_suits_the_preset(name):
     system = system_of(name)
     for preset, config in system.presets.items():
         suitable = set(system.applicable(preset, config))
-        assert set() < set(chosen_variants(system, preset, config, ())) <= suitable <= set(system.variants)
+        assert (
+            set()
+            < set(chosen_variants(system, preset, config, ()))
+            <= suitable
+            <= set(system.variants)
+        )
 
 
 @EVERY
@@ -49,13 +64,22 @@ def test_a_run_leaves_results_a_model_images_and_a_report(ran, name):
     for variant in VARIANTS[name]:
         results, home = results_of(folder, variant), folder / variant / "seed-0"
         assert (results["experiment"], results["preset"], results["variant"], results["seed"]) == (
-            name, folder.name, variant, 0)
+            name,
+            folder.name,
+            variant,
+            0,
+        )
         assert results["devices"]["count"] == jax.device_count()
         assert results["versions"]["jax"] == jax.__version__
         assert results["wall_seconds"] >= 0
-        assert np.isfinite(float(results["metrics"][system.columns(system.presets[folder.name])[0].metric]))
-        columns |= {column.metric: column for column in system.columns(system.presets[folder.name])
-                    if column.metric in results["metrics"]}
+        assert np.isfinite(
+            float(results["metrics"][system.columns(system.presets[folder.name])[0].metric])
+        )
+        columns |= {
+            column.metric: column
+            for column in system.columns(system.presets[folder.name])
+            if column.metric in results["metrics"]
+        }
         assert load_trained(home / "model").variables
         assert json.loads((home / "skeleton.json").read_text())["names"]
         with Image.open(next((home / "images").glob("*.png"))) as sheet:
@@ -71,7 +95,10 @@ def test_a_second_call_trains_nothing_and_changes_no_file(ran, monkeypatch, caps
     folder = ran(name)
     before = files_below(folder)
     monkeypatch.setattr("kpjax.systems.system.fit", None)
-    report = run(SYSTEMS[name], [folder.name, "--variants", *VARIANTS[name], "--workdir", str(folder.parents[1])])
+    report = run(
+        SYSTEMS[name],
+        [folder.name, "--variants", *VARIANTS[name], "--workdir", str(folder.parents[1])],
+    )
     said = capsys.readouterr().out
     assert said.count("finished before") == len(VARIANTS[name])
     assert files_below(folder) == before
@@ -90,18 +117,50 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
         finished(job._replace(config=SYSTEMS[name].shortened(job.config, job.config.steps + 1)))
 
 
-@pytest.mark.parametrize(("identity", "name", "alike", "others"), [
-    (of_pretraining, "regda", {"mcd_trade_off": 0.3, "margin": 2.0, "coefficient": 1.0, "ground_false": "area"},
-     {"learning_rate": 0.01, "pretraining_steps": 9, "batch_size": 3, "teacher_learning_rate": 0.01}),
-    (IncrementalConfig.of_base, "incremental", {
-        "kamp": 7.0, "ka_variant": "wide", "reduction": "element_mean", "steps": 9, "learning_rate": 1.0,
-        "evaluated_on": "validation", "input_sigma": 1.0}, {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0}),
-    (IncrementalConfig.of_association, "incremental", {"kamp": 7.0, "self_training": 2.0, "pck_threshold": 0.1},
-     {"input_sigma": 2.0, "ka_variant": "wide", "base_steps": 3})], ids=["pretraining", "base", "association"])
+@pytest.mark.parametrize(
+    ("identity", "name", "alike", "others"),
+    [
+        (
+            of_pretraining,
+            "regda",
+            {"mcd_trade_off": 0.3, "margin": 2.0, "coefficient": 1.0, "ground_false": "area"},
+            {
+                "learning_rate": 0.01,
+                "pretraining_steps": 9,
+                "batch_size": 3,
+                "teacher_learning_rate": 0.01,
+            },
+        ),
+        (
+            IncrementalConfig.of_base,
+            "incremental",
+            {
+                "kamp": 7.0,
+                "ka_variant": "wide",
+                "reduction": "element_mean",
+                "steps": 9,
+                "learning_rate": 1.0,
+                "evaluated_on": "validation",
+                "input_sigma": 1.0,
+            },
+            {"base_steps": 3, "base_learning_rate": 1.0, "sigma": 2.0},
+        ),
+        (
+            IncrementalConfig.of_association,
+            "incremental",
+            {"kamp": 7.0, "self_training": 2.0, "pck_threshold": 0.1},
+            {"input_sigma": 2.0, "ka_variant": "wide", "base_steps": 3},
+        ),
+    ],
+    ids=["pretraining", "base", "association"],
+)
 def test_a_shared_stage_depends_on_nothing_that_it_does_not_read(identity, name, alike, others):
     config = job_of(name, "").config
     assert identity(changed(config, **alike)) == identity(config)
-    assert all(identity(changed(config, **{field: value})) != identity(config) for field, value in others.items())
+    assert all(
+        identity(changed(config, **{field: value})) != identity(config)
+        for field, value in others.items()
+    )
 
 
 @by_default("pyramids")
@@ -117,7 +176,9 @@ def test_a_run_finds_keypoints_on_other_images(ran, name, tmp_path):
 @pytest.mark.slow
 @EVERY
 def test_a_resumed_run_is_the_same(ran, monkeypatch, tmp_path, name):
-    """Stopped one step before the end of a stage and called again; what is finished is not trained again."""
+    """Stopped one step before the end of a stage and called again; what is finished is not trained
+    again.
+    """
     variant, stage = STOPPED[name]
     whole, job = ran(name, variant), job_of(name, variant, tmp_path)
 
@@ -125,7 +186,8 @@ def test_a_resumed_run_is_the_same(ran, monkeypatch, tmp_path, name):
         if options["stage"] != stage:
             return training.fit(method, streams, **options)
         shorter = {"steps": options["steps"] - 1, "options": training.FitOptions(save_every=1)}
-        if (options.get("evaluate") or (0,))[0]:  # no evaluation at another step than those of the whole run
+        # no evaluation at another step than those of the whole run
+        if (options.get("evaluate") or (0,))[0]:
             shorter |= {"evaluate": None, "select": None}
         training.fit(method, streams, **options | shorter)
         raise KeyboardInterrupt
@@ -137,9 +199,13 @@ def test_a_resumed_run_is_the_same(ran, monkeypatch, tmp_path, name):
             run(SYSTEMS[name], arguments)
     assert not (job.folder / "results.json").exists()
     run(SYSTEMS[name], arguments)
-    ours, theirs = (load_trained(folder / "model") for folder in (whole / variant / "seed-0", job.folder))
+    ours, theirs = (
+        load_trained(folder / "model") for folder in (whole / variant / "seed-0", job.folder)
+    )
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
-    assert results_of(job.preset_folder, variant)["metrics"] == results_of(whole, variant)["metrics"]
+    assert (
+        results_of(job.preset_folder, variant)["metrics"] == results_of(whole, variant)["metrics"]
+    )
 
 
 @pytest.mark.slow
@@ -153,11 +219,17 @@ def test_every_stage_of_every_variant_can_be_traced(name):
         stages = planned_stages(job_of(name, variant)._replace(system=without_data(system)))
         if name != "regda":  # whose steps are not equally dear
             assert sum(system.lengths(config, variant).values()) == sum(
-                {stage.name: stage.steps for stage in stages}.values()), variant
+                {stage.name: stage.steps for stage in stages}.values()
+            ), variant
         for stage in stages:
             if any(stage.alike(other) for other in traced):
                 continue
             traced.append(stage)
-            after, metrics = jax.eval_shape(stage.method.update, stage.state, dict(stage.streams), jax.random.key(1))
-            assert jax.tree.structure(after) == jax.tree.structure(stage.state), (variant, stage.name)
+            after, metrics = jax.eval_shape(
+                stage.method.update, stage.state, dict(stage.streams), jax.random.key(1)
+            )
+            assert jax.tree.structure(after) == jax.tree.structure(stage.state), (
+                variant,
+                stage.name,
+            )
             assert "loss/total" in metrics or stage.name == "statistics", (variant, stage.name)

@@ -1,4 +1,5 @@
 """All systems with a preset that trains for seconds, and the variants that the contract runs."""
+
 import json
 import tempfile
 from pathlib import Path
@@ -9,12 +10,21 @@ from tiny_regda import TINY as REGDA
 from experiments.adaptation import PRESETS as ADAPTATION_PRESETS, SYSTEM as ADAPTATION
 from experiments.incremental import PRESETS as INCREMENTAL_PRESETS, SYSTEM as INCREMENTAL
 from experiments.pyramids import PRESETS as PYRAMIDS_PRESETS, SYSTEM as PYRAMIDS
-from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED_PRESETS, SYSTEM as SEMI_SUPERVISED
+from experiments.semi_supervised import (
+    PRESETS as SEMI_SUPERVISED_PRESETS,
+    SYSTEM as SEMI_SUPERVISED,
+)
 from kpjax.models.unet import SmallUNet
 from kpjax.systems.configs import changed
 from kpjax.systems.system import Job
 
-SMALL = {"image_size": 32, "heatmap_size": 8, "widths": (4, 4, 4), "head_layers": 1, "evaluations": 1}
+SMALL = {
+    "image_size": 32,
+    "heatmap_size": 8,
+    "widths": (4, 4, 4),
+    "head_layers": 1,
+    "evaluations": 1,
+}
 
 
 def protocol() -> str:
@@ -33,34 +43,105 @@ def results_of(folder: Path, variant: str) -> dict:
 
 CONFIGS = {
     "semi_supervised": changed(
-        SEMI_SUPERVISED_PRESETS["demo"], **SMALL, sigma=1.0, batch_size=16, warm_start_steps=2, steps=3,
-        training_examples=24, test_examples=8, labelled=6, feature_width=8, augmentation="none"),
+        SEMI_SUPERVISED_PRESETS["demo"],
+        **SMALL,
+        sigma=1.0,
+        batch_size=16,
+        warm_start_steps=2,
+        steps=3,
+        training_examples=24,
+        test_examples=8,
+        labelled=6,
+        feature_width=8,
+        augmentation="none",
+    ),
     "incremental": changed(
-        INCREMENTAL_PRESETS["demo"], **{name: SMALL[name] for name in SMALL if name != "evaluations"}, sigma=1.0,
-        augmentation="none", batch_size=8, base_steps=2, steps=5, ka_steps=4, training_examples=32, test_examples=8,
-        afec_images=8, input_sigma=1.5, protocol=protocol()),  # the paper's KA-Net reaches far enough in both steps
+        INCREMENTAL_PRESETS["demo"],
+        **{name: SMALL[name] for name in SMALL if name != "evaluations"},
+        sigma=1.0,
+        augmentation="none",
+        batch_size=8,
+        base_steps=2,
+        steps=5,
+        ka_steps=4,
+        training_examples=32,
+        test_examples=8,
+        # the paper's KA-Net reaches far enough in both steps
+        afec_images=8,
+        input_sigma=1.5,
+        protocol=protocol(),
+    ),
     "pyramids": changed(
-        PYRAMIDS_PRESETS["demo"], image_size=16, level_sizes=(2, 2), batch_size=8, steps=3, transporter_steps=1.0,
-        oracle_steps=1.0, evaluations=1, training_videos=8, test_videos=18, video_frames=6, window=5,
-        action_window=6, action_every=6, action_steps=3, action_per_level=True, action_training_videos=0),
+        PYRAMIDS_PRESETS["demo"],
+        image_size=16,
+        level_sizes=(2, 2),
+        batch_size=8,
+        steps=3,
+        transporter_steps=1.0,
+        oracle_steps=1.0,
+        evaluations=1,
+        training_videos=8,
+        test_videos=18,
+        video_frames=6,
+        window=5,
+        action_window=6,
+        action_every=6,
+        action_steps=3,
+        action_per_level=True,
+        action_training_videos=0,
+    ),
     "adaptation": changed(
-        ADAPTATION_PRESETS["demo"], image_size=32, target_side=40, network=SmallUNet((4, 4, 4, 4), head_layers=1),
-        landmarks=4, core_epochs=2, core_epoch_steps=2, core_kept=(1,), core_images=8, core_test_images=4,
-        training_images=12, test_images=6, batch_size=8, steps=3, generator_width=4, generator_blocks=1,
-        stand_in_widths=(4,), labelled_images=(2, 5), repeats=2)}
+        ADAPTATION_PRESETS["demo"],
+        image_size=32,
+        target_side=40,
+        network=SmallUNet((4, 4, 4, 4), head_layers=1),
+        landmarks=4,
+        core_epochs=2,
+        core_epoch_steps=2,
+        core_kept=(1,),
+        core_images=8,
+        core_test_images=4,
+        training_images=12,
+        test_images=6,
+        batch_size=8,
+        steps=3,
+        generator_width=4,
+        generator_blocks=1,
+        stand_in_widths=(4,),
+        labelled_images=(2, 5),
+        repeats=2,
+    ),
+}
 SYSTEMS = {"regda": REGDA} | {
     system.name: system._replace(presets={"tiny": CONFIGS[system.name]})
-    for system in (SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)}
-VARIANTS = {"regda": ("regda",), "semi_supervised": ("ours",), "incremental": ("kamp",),
-            "pyramids": ("pyramids",), "adaptation": ("adapted",)}  # run by default
+    for system in (SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)
+}
+VARIANTS = {
+    "regda": ("regda",),
+    "semi_supervised": ("ours",),
+    "incremental": ("kamp",),
+    "pyramids": ("pyramids",),
+    "adaptation": ("adapted",),
+}  # run by default
 # A variant with the stage in which it is stopped.
-STOPPED = {"regda": ("regda", "regda"), "semi_supervised": ("ours", "ours"),
-           "incremental": ("rw", "step 2"), "pyramids": ("pyramids", "pyramids"),
-           "adaptation": ("adapted", "adaptation")}
+STOPPED = {
+    "regda": ("regda", "regda"),
+    "semi_supervised": ("ours", "ours"),
+    "incremental": ("rw", "step 2"),
+    "pyramids": ("pyramids", "pyramids"),
+    "adaptation": ("adapted", "adaptation"),
+}
 
 
 def job_of(name, variant, workdir="nowhere", preset="", **changes):
     """Returns the job of a variant in the tiny preset of a system, with other values of fields."""
     own, config = next(iter(SYSTEMS[name].presets.items()))
-    return Job(SYSTEMS[name], changed(config, **changes), preset or own, variant, 0, epath.Path(workdir),
-               epath.Path("none"))
+    return Job(
+        SYSTEMS[name],
+        changed(config, **changes),
+        preset or own,
+        variant,
+        0,
+        epath.Path(workdir),
+        epath.Path("none"),
+    )

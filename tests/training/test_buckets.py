@@ -1,4 +1,7 @@
-"""Folders in buckets: objects written whole, nothing renamed or added to, a run's own id instead of a lock."""
+"""Folders in buckets: objects written whole, nothing renamed or added to, a run's own id instead of
+a lock.
+"""
+
 import pytest
 
 from kpjax.errors import InputError, RunError
@@ -50,9 +53,16 @@ def test_whoever_comes_later_takes_a_run_over(bucket):
             second_still_held()
 
 
-@pytest.mark.parametrize("fault", [OSError("Forbidden: box\nno permission"), FileNotFoundError("box"),
-                                   RuntimeError("429"), RuntimeError("503, Service Unavailable"),
-                                   ImportError("Please install gcsfs")])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError("Forbidden: box\nno permission"),
+        FileNotFoundError("box"),
+        RuntimeError("429"),
+        RuntimeError("503, Service Unavailable"),
+        ImportError("Please install gcsfs"),
+    ],
+)
 def test_a_bucket_that_refuses_is_named_in_one_line(bucket, fault):
     """What is worth another try (429, 503) gcsfs tries again by itself."""
     bucket.fault = fault

@@ -1,4 +1,5 @@
 """Checkpoints that are damaged, half-written or refused by the disc."""
+
 import os
 import pathlib
 import re
@@ -27,12 +28,17 @@ def state_of(step):
     return state._replace(step=jnp.int32(step), frozen=jax.tree.map(jnp.array, FROZEN))
 
 
-FROZEN = {"core": {"scale": np.arange(3, dtype=np.float32), "half": np.ones((2, 2), jnp.bfloat16)}, "empty": {}}
+FROZEN = {
+    "core": {"scale": np.arange(3, dtype=np.float32), "half": np.ones((2, 2), jnp.bfloat16)},
+    "empty": {},
+}
 
 
 def template():
     whole = replicated(data_mesh())
-    return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), state_of(0))
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), state_of(0)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,14 +69,20 @@ def test_newest_and_best_are_kept_and_come_back(folder):
     with open_checkpoints(folder, IDENTITY) as checkpoints:
         assert bits(checkpoints.restore_step(2, template()).state) == bits(state_of(2))
     # Frozen trees are stored once.
-    assert not [path for path in folder.rglob("*") if path.is_file() and b"frozen/core" in path.read_bytes()]
+    assert not [
+        path for path in folder.rglob("*") if path.is_file() and b"frozen/core" in path.read_bytes()
+    ]
     assert (folder / "frozen.safetensors").is_file()
 
 
 def test_a_save_leaves_the_preemption_service_alone(copied, monkeypatch):
-    """It goes by the last number that it was told, which is the count of the loop: a notice would be lost."""
+    """It goes by the last number that it was told, which is the count of the loop: a notice would
+    be lost.
+    """
     told = []
-    monkeypatch.setattr("jax.experimental.multihost_utils.reached_preemption_sync_point", told.append)
+    monkeypatch.setattr(
+        "jax.experimental.multihost_utils.reached_preemption_sync_point", told.append
+    )
     with open_checkpoints(copied, IDENTITY) as checkpoints:
         checkpoints.save(6, state_of(6), {}, None)
         checkpoints.wait()
@@ -89,11 +101,19 @@ def truncated(path):
 
 @pytest.mark.parametrize("harm", [flipped, truncated, pathlib.Path.unlink])
 def test_damage_to_any_file_is_detected_or_harmless(folder, tmp_path, capsys, harm):
-    """Each file in turn: what comes back is step 5 bit for bit, or step 4 with one line that says so."""
-    files = sorted(path.relative_to(folder) for path in (folder / "checkpoints" / "5").rglob("*") if path.is_file())
+    """Each file in turn: what comes back is step 5 bit for bit, or step 4 with one line that says
+    so.
+    """
+    files = sorted(
+        path.relative_to(folder)
+        for path in (folder / "checkpoints" / "5").rglob("*")
+        if path.is_file()
+    )
     assert len(files) > 8
     detected = 0
-    for number, name in enumerate(files if harm is flipped else [name for name in files if name.parent.name == "d"]):
+    for number, name in enumerate(
+        files if harm is flipped else [name for name in files if name.parent.name == "d"]
+    ):
         copy = tmp_path / str(number)
         shutil.copytree(folder, copy)
         if not (copy / name).stat().st_size:
@@ -120,14 +140,18 @@ def copied(folder, tmp_path):
 def test_all_damaged(copied):
     for step in (2, 4, 5):
         shutil.rmtree(copied / "checkpoints" / str(step) / "record")
-    with pytest.raises(RunError, match=r"5 is damaged .*4 is damaged .*2 is damaged .*start over with .fresh"):
+    with pytest.raises(
+        RunError, match=r"5 is damaged .*4 is damaged .*2 is damaged .*start over with .fresh"
+    ):
         restore(copied)
 
 
 def test_a_damaged_best(copied):
     shutil.rmtree(copied / "checkpoints" / "2" / "state")
-    with (open_checkpoints(copied, IDENTITY) as checkpoints,
-          pytest.raises(RunError, match=r"2 is damaged .* was the best .* .fresh")):
+    with (
+        open_checkpoints(copied, IDENTITY) as checkpoints,
+        pytest.raises(RunError, match=r"2 is damaged .* was the best .* .fresh"),
+    ):
         checkpoints.restore_step(2, template())
 
 
@@ -150,13 +174,16 @@ def still_at_step_five(folder):
 
 def test_refused_at_once(copied, monkeypatch):
     """One line, and the checkpoint before is still good."""
+
     def refuse(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     with open_checkpoints(copied, IDENTITY) as checkpoints:
         assert checkpoints.restore(template()).step == 5
         monkeypatch.setattr(checkpoints.manager, "save", refuse)
-        with pytest.raises(InputError, match=r"step 6.*: No space left on device; .* step 5 in") as said:
+        with pytest.raises(
+            InputError, match=r"step 6.*: No space left on device; .* step 5 in"
+        ) as said:
             checkpoints.save(6, state_of(6), {}, 5)
     assert "\n" not in str(said.value)
     still_at_step_five(copied)
@@ -182,19 +209,29 @@ with open_checkpoints(pathlib.Path(sys.argv[1]), IDENTITY) as checkpoints:
 
 @pytest.mark.slow
 def test_full_disc_in_the_background(copied):
-    """The same of a write in flight, in a process of its own: what a file limit does reaches all of a process."""
+    """The same of a write in flight, in a process of its own: what a file limit does reaches all of
+    a process.
+    """
     here = pathlib.Path(__file__).parent
-    found = subprocess.run([sys.executable, "-c", FULL_DISC, str(copied)], capture_output=True, text=True, check=False,
-                           env=dict(os.environ, PYTHONPATH=f"{here.parents[1]}{os.pathsep}{here}"), timeout=300)
+    found = subprocess.run(
+        [sys.executable, "-c", FULL_DISC, str(copied)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ, PYTHONPATH=f"{here.parents[1]}{os.pathsep}{here}"),
+        timeout=300,
+    )
     assert found.returncode == 0, found.stderr
-    line, = found.stdout.splitlines()
+    (line,) = found.stdout.splitlines()
     assert re.search(r"run: .* cannot be written: File too large; .* step 5 in .*", line), line
     still_at_step_five(copied)
 
 
 PERMUTED = np.arange(6, dtype=np.float32).reshape(2, 3).T
-TRAINED = Trained({"params": {"a/b": {"kernel": PERMUTED}, "~": np.ones(2, jnp.bfloat16)}, "batch_stats": {}},
-                  {"teacher": {"scale": np.float32(3)}, "nothing": {}})
+TRAINED = Trained(
+    {"params": {"a/b": {"kernel": PERMUTED}, "~": np.ones(2, jnp.bfloat16)}, "batch_stats": {}},
+    {"teacher": {"scale": np.float32(3)}, "nothing": {}},
+)
 
 
 def test_results_come_back_without_a_template(tmp_path):
@@ -214,7 +251,9 @@ def test_every_flipped_byte_of_a_result_is_detected_or_harmless(tmp_path):
     for name in ("trained.safetensors", "trained.json"):
         whole = (tmp_path / name).read_bytes()
         for place in range(len(whole)):
-            (tmp_path / name).write_bytes(whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1:])
+            (tmp_path / name).write_bytes(
+                whole[:place] + bytes([whole[place] ^ 0x10]) + whole[place + 1 :]
+            )
             try:
                 loaded = load_trained(tmp_path, digest)
             except (RunError, InputError):

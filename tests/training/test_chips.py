@@ -1,4 +1,5 @@
 """The table of chips and the time of collectives, by closed forms."""
+
 import math
 
 import pytest
@@ -15,12 +16,25 @@ def test_every_chip_has_what_a_plan_needs(name):
     assert bool(chip.target) == (chip.platform == "cuda")
 
 
-@pytest.mark.parametrize(("name", "chips", "topology", "hosts"), [
-    ("v5e-16", 16, "4x4", 2), ("v5e-256", 256, "16x16", 32), ("v5p-8", 4, "2x2x1", 1), ("h100-8", 8, "1x1x8", 1),
-    ("a100-16", 16, "1x2x8", 2), ("v6e-1", 1, "1x1", 1)])
+@pytest.mark.parametrize(
+    ("name", "chips", "topology", "hosts"),
+    [
+        ("v5e-16", 16, "4x4", 2),
+        ("v5e-256", 256, "16x16", 32),
+        ("v5p-8", 4, "2x2x1", 1),
+        ("h100-8", 8, "1x1x8", 1),
+        ("a100-16", 16, "1x2x8", 2),
+        ("v6e-1", 1, "1x1", 1),
+    ],
+)
 def test_slices_by_name(name, chips, topology, hosts):
     slice_ = slice_of(name)
-    assert (slice_.chips, slice_.topology, slice_.hosts, slice_.name) == (chips, topology, hosts, name)
+    assert (slice_.chips, slice_.topology, slice_.hosts, slice_.name) == (
+        chips,
+        topology,
+        hosts,
+        name,
+    )
 
 
 @pytest.mark.parametrize("name", ["v5e", "v5e-7", "v5p-7", "tpu-8", "h100-3", "", "v5e-16 "])
@@ -33,8 +47,11 @@ def test_an_all_reduce_by_hand():
     chip, size = CHIPS["v5e"], 1e6
     # Both axes are rings of two directions; half of each is the farthest way, there and back.
     assert all_reduce_seconds(Slice(chip, (16, 16)), size) == pytest.approx(
-        2 * 255 / 256 * size / (4 * chip.link) + 2 * 16 * 1e-6)
-    assert all_reduce_seconds(Slice(chip, (2, 4)), 0.0, 10) == pytest.approx(10 * 2 * (1 + 3) * 1e-6)
+        2 * 255 / 256 * size / (4 * chip.link) + 2 * 16 * 1e-6
+    )
+    assert all_reduce_seconds(Slice(chip, (2, 4)), 0.0, 10) == pytest.approx(
+        10 * 2 * (1 + 3) * 1e-6
+    )
     assert all_reduce_seconds(Slice(chip, (1, 1)), size, 5) == 0.0
     box = slice_of("h100-8")
     assert all_reduce_seconds(box, size) == pytest.approx(2 * 7 / 8 * size / box.chip.link + 1e-5)

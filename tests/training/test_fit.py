@@ -1,4 +1,6 @@
-"""The loop: a run that is interrupted equals one that is not, and nothing poisoned is ever saved."""
+"""The loop: a run that is interrupted equals one that is not, and nothing poisoned is ever
+saved."""
+
 import json
 import os
 import shutil
@@ -24,13 +26,23 @@ OPTIONS = FitOptions(save_every=5, log_every=4, quiet=True)
 
 def add_one(state, step):
     """Something in the middle of a stage that depends on the step only."""
-    return state._replace(velocity=jax.tree.map(lambda leaf: leaf + jnp.float32(0.01 * step), state.velocity))
+    return state._replace(
+        velocity=jax.tree.map(lambda leaf: leaf + jnp.float32(0.01 * step), state.velocity)
+    )
 
 
 def run(folder, method=METHOD, streams=STREAMS, steps=14, **options):
-    """A run with everything on: evaluation every 3 steps, checkpoints every 5, rows every 4, a change every 6."""
-    options = {"config": {"rate": 0.01, "model": {"width": 3}}, "evaluate": (3, error_of), "key": jax.random.key(0),
-               "select": Select("val/error", "min"), "between": (6, add_one), "options": OPTIONS} | options
+    """A run with everything on: evaluation every 3 steps, checkpoints every 5, rows every 4, a
+    change every 6.
+    """
+    options = {
+        "config": {"rate": 0.01, "model": {"width": 3}},
+        "evaluate": (3, error_of),
+        "key": jax.random.key(0),
+        "select": Select("val/error", "min"),
+        "between": (6, add_one),
+        "options": OPTIONS,
+    } | options
     return fit(method, streams, steps=steps, stage="main", folder=folder, **options)
 
 
@@ -52,7 +64,9 @@ def test_result_is_the_best_and_last_is_the_last(whole):
     assert list(errors) == [3, 6, 9, 12, 14]
     assert {seen.step: seen.metrics["val/error"] for seen in fitted.evaluations} == errors
     assert fitted.step == min(errors, key=errors.get) != 14
-    assert fitted.metrics["val/error"] == errors[fitted.step] == error_of(fitted.trained)["val/error"]
+    assert (
+        fitted.metrics["val/error"] == errors[fitted.step] == error_of(fitted.trained)["val/error"]
+    )
     assert error_of(fitted.last)["val/error"] == errors[14]
     # Those that were the best when one of the newest two was written are kept too.
     assert {fitted.step, 14} <= set(_steps(folder))
@@ -71,7 +85,10 @@ def test_rows_are_means_of_their_window(whole):
 
 
 def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
-    """SIGTERM in the middle of a window of the log, with a best behind it and a `between` before it."""
+    """SIGTERM in the middle of a window of the log, with a best behind it and a `between` before
+    it.
+    """
+
     class Terminated(Batches):
         def __getitem__(self, step):
             if step == 10:
@@ -88,10 +105,15 @@ def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
     assert _steps(tmp_path)[-1] == step
     # A killed run leaves rows past its checkpoint, and half a line.
     with (tmp_path / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps({"step": 13, "stage": "main", "loss/total": 99.0}) + '\n{"step": 14, "sta')
+        file.write(
+            json.dumps({"step": 13, "stage": "main", "loss/total": 99.0}) + '\n{"step": 14, "sta'
+        )
     (tmp_path / "checkpoints" / "12.orbax-checkpoint-tmp").mkdir()
     resumed = run(tmp_path)
-    assert (bits(resumed.last), bits(resumed.trained)) == (bits(whole[1].last), bits(whole[1].trained))
+    assert (bits(resumed.last), bits(resumed.trained)) == (
+        bits(whole[1].last),
+        bits(whole[1].trained),
+    )
     assert (resumed.step, resumed.metrics) == (whole[1].step, whole[1].metrics)
     assert resumed.evaluations == whole[1].evaluations
     assert rows(tmp_path) == rows(whole[0])
@@ -114,30 +136,55 @@ class Larger(Batches):
 
 REFUSED = {
     "missing stream": ({"streams": {}}, "stream 'labelled' is missing"),
-    "not divisible": ({"streams": {"labelled": Batches(batch_size=12)}},
-                      "'labelled': batch size 12 .* 8 devices; use 8 or 16"),
-    "larger than the set": ({"streams": {"labelled": Batches(Images(5))}}, "batch size 8 is larger than its set of 5"),
+    "not divisible": (
+        {"streams": {"labelled": Batches(batch_size=12)}},
+        "'labelled': batch size 12 .* 8 devices; use 8 or 16",
+    ),
+    "larger than the set": (
+        {"streams": {"labelled": Batches(Images(5))}},
+        "batch size 8 is larger than its set of 5",
+    ),
     "no evaluation": ({"evaluate": None}, "'val/error', but there is no evaluation"),
-    "unread start": ({"start": {"variabels": {"w": np.ones(3)}}}, "start: this method reads none of variabels"),
-    "no steps": ({"steps": 0}, "steps: 0"), "key": ({"key": 0}, r"^key: 0; give jax.random.key\(0\)$"),
-    "shapes": ({"streams": {"labelled": Larger()}}, r"^main: network, codec and streams do not fit \(labelled: images "
-               r"\(8, 8, 8, 3\) uint8, keypoints \(8, 2, 2\)\): dot_general requires"),
-    "another metric": ({"select": Select("val/pck"), "steps": 3}, "'val/pck', which the evaluation does not return"),
-    "config": ({"config": {"rate": 0.01, "model": {"width": 4}}}, r"config.model.width is 3 there and 4 here"),
+    "unread start": (
+        {"start": {"variabels": {"w": np.ones(3)}}},
+        "start: this method reads none of variabels",
+    ),
+    "no steps": ({"steps": 0}, "steps: 0"),
+    "key": ({"key": 0}, r"^key: 0; give jax.random.key\(0\)$"),
+    "shapes": (
+        {"streams": {"labelled": Larger()}},
+        r"^main: network, codec and streams do not fit \(labelled: images "
+        r"\(8, 8, 8, 3\) uint8, keypoints \(8, 2, 2\)\): dot_general requires",
+    ),
+    "another metric": (
+        {"select": Select("val/pck"), "steps": 3},
+        "'val/pck', which the evaluation does not return",
+    ),
+    "config": (
+        {"config": {"rate": 0.01, "model": {"width": 4}}},
+        r"config.model.width is 3 there and 4 here",
+    ),
     "less config": ({"config": {"rate": 0.01}}, r"config.model.* absent"),
-    "data": ({"streams": {"labelled": Batches(Images(digest="tiny-2"))}},
-             "other data: streams.labelled.digest is tiny-1"),
-    "batch size": ({"streams": {"labelled": Batches(batch_size=16)}},
-                   "streams.labelled.batch_size is 8 there and 16 here"),
+    "data": (
+        {"streams": {"labelled": Batches(Images(digest="tiny-2"))}},
+        "other data: streams.labelled.digest is tiny-1",
+    ),
+    "batch size": (
+        {"streams": {"labelled": Batches(batch_size=16)}},
+        "streams.labelled.batch_size is 8 there and 16 here",
+    ),
     "model": ({"method": tiny(width=4)}, r"another model: model.*,3\] there and .*,4\] here"),
-    "fewer steps": ({"steps": 13}, "is at step 14 already and 13 steps are asked for")}
+    "fewer steps": ({"steps": 13}, "is at step 14 already and 13 steps are asked for"),
+}
 
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_with_one_line(whole, tmp_path, name):
     options, message = REFUSED[name]
     with pytest.raises(InputError, match=message) as refused:
-        run(tmp_path if [*REFUSED].index(name) < [*REFUSED].index("config") else whole[0], **options)
+        run(
+            tmp_path if [*REFUSED].index(name) < [*REFUSED].index("config") else whole[0], **options
+        )
     assert "\n" not in str(refused.value)
     assert _steps(whole[0])[-1] == 14
 
@@ -151,39 +198,65 @@ def test_a_defect_of_a_method_keeps_its_traceback_for_those_who_ask(tmp_path, mo
 def test_too_little_memory_is_one_line_and_loses_no_checkpoint(tmp_path):
     def full(state, step):
         if step == 6:
-            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9663676416 bytes.")
+            raise jax.errors.JaxRuntimeError(
+                "RESOURCE_EXHAUSTED: Out of memory allocating 9663676416 bytes."
+            )
         return state
 
-    with pytest.raises(RunError, match=r"^main: out of memory; the last good checkpoint is of step 6 in .*; go on with "
-                       "a smaller `batch_size`, with `rematerialise`, or with `dtype` bfloat16$"):
+    with pytest.raises(
+        RunError,
+        match=r"^main: out of memory; the last good checkpoint is of step 6 in .*; go on with "
+        "a smaller `batch_size`, with `rematerialise`, or with `dtype` bfloat16$",
+    ):
         run(tmp_path, between=(6, full))
     assert _steps(tmp_path)[-1] == 6
 
 
 def spoiled(where):
     """A method that goes wrong in its step 8, in its loss or in its gradient only."""
+
     def spoil(step, loss, gradient):
         bad = jnp.where(step == 7, jnp.float32(jnp.nan), jnp.float32(0))
-        return (loss + bad, gradient) if where == "loss" else (loss, jax.tree.map(lambda leaf: leaf + bad, gradient))
+        return (
+            (loss + bad, gradient)
+            if where == "loss"
+            else (loss, jax.tree.map(lambda leaf: leaf + bad, gradient))
+        )
 
     return tiny(spoil=spoil)
 
 
-@pytest.mark.parametrize(("where", "message"), [
-    ("loss", r"^step 8: loss/fit is nan, loss/total is nan; the last good checkpoint is of step 5 in .*main"),
-    # The state is wrong after step 8, and so is the loss of step 9, which needs it.
-    ("gradient", r"^step 9: loss/fit is nan, .* checkpoint is of step 5 in .*main")])
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        (
+            "loss",
+            r"^step 8: loss/fit is nan, loss/total is nan; the last good checkpoint is of step 5 in .*main",
+        ),
+        # The state is wrong after step 8, and so is the loss of step 9, which needs it.
+        ("gradient", r"^step 9: loss/fit is nan, .* checkpoint is of step 5 in .*main"),
+    ],
+)
 def test_not_finite(tmp_path, where, message):
     folder = tmp_path / "main"
     with pytest.raises(RunError, match=message):
         run(folder, spoiled(where), evaluate=None, select=None)
     assert _steps(folder) == [5]
-    run(folder, steps=6, evaluate=None, select=None)  # goes on within a window of the log, in which a metric is nan
+    # goes on within a window of the log, in which a metric is nan
+    run(folder, steps=6, evaluate=None, select=None)
     # Nothing but the state is wrong when step 8 is saved.
     shutil.rmtree(folder)
     if where == "gradient":
-        with pytest.raises(RunError, match=r"step 8: (teacher|variables).* is not finite.*checkpoint is of step 4"):
-            run(folder, spoiled(where), evaluate=None, select=None, options=replace(OPTIONS, save_every=4))
+        with pytest.raises(
+            RunError, match=r"step 8: (teacher|variables).* is not finite.*checkpoint is of step 4"
+        ):
+            run(
+                folder,
+                spoiled(where),
+                evaluate=None,
+                select=None,
+                options=replace(OPTIONS, save_every=4),
+            )
         assert _steps(folder) == [4]
 
 

@@ -1,4 +1,5 @@
 """Two processes with four devices each are one with eight, and what they compare."""
+
 import os
 import pathlib
 import pickle
@@ -36,14 +37,23 @@ assert program(1.0) == 2
 
 
 def start(folder, process, port):
-    environment = os.environ | {"XLA_FLAGS": os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"}
-    return subprocess.Popen([sys.executable, one_of_many.__file__, str(folder), str(process), "2", str(port)],
-                            env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = os.environ | {
+        "XLA_FLAGS": os.environ["XLA_FLAGS"] + " --xla_force_host_platform_device_count=4"
+    }
+    return subprocess.Popen(
+        [sys.executable, one_of_many.__file__, str(folder), str(process), "2", str(port)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
 
 
 @pytest.mark.slow
 def test_two_processes_equal_one(tmp_path):
-    """Training, a checkpoint, going on from it, an evaluation whose last batch is padded, and a stop by SIGTERM."""
+    """Training, a checkpoint, going on from it, an evaluation whose last batch is padded, and a
+    stop by SIGTERM.
+    """
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -58,7 +68,9 @@ def test_two_processes_equal_one(tmp_path):
         for child in children:
             child.kill()
             child.communicate()
-    one, two = (load_file(tmp_path / name / "result" / "trained.safetensors") for name in ("one", "two"))
+    one, two = (
+        load_file(tmp_path / name / "result" / "trained.safetensors") for name in ("one", "two")
+    )
     assert set(one) == set(two)
     for name in one:
         a, b = np.asarray(one[name], np.float64), np.asarray(two[name], np.float64)
@@ -69,7 +81,9 @@ def test_two_processes_equal_one(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not pathlib.Path("/proc/self/maps").exists(), reason="only Linux counts the maps of a process")
+@pytest.mark.skipif(
+    not pathlib.Path("/proc/self/maps").exists(), reason="only Linux counts the maps of a process"
+)
 def test_programs_are_dropped_above_a_share_of_the_maps():
     """In a process of its own, since those of other tests would be dropped, too."""
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=120)
@@ -77,13 +91,23 @@ def test_programs_are_dropped_above_a_share_of_the_maps():
 
 # How they find each other and what they compare, without a second one
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    ({"coordinator": "node"}, "coordinator: 'node' is no HOST:PORT"),
-    ({"num_processes": 0}, "num_processes: 0; must be at least 1"),
-    ({"coordinator": "node:1", "num_processes": 2, "process_id": 2}, "process_id: 2; give 0 to 1"),
-    ({"process_id": 0}, "coordinator: give it with .process_id"),
-    ({"coordinator": "localhost:1", "num_processes": 2, "process_id": 1},
-     "coordinator: nothing answers at localhost:1 for 0.3 s .*refused.*; start process 0")])
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"coordinator": "node"}, "coordinator: 'node' is no HOST:PORT"),
+        ({"num_processes": 0}, "num_processes: 0; must be at least 1"),
+        (
+            {"coordinator": "node:1", "num_processes": 2, "process_id": 2},
+            "process_id: 2; give 0 to 1",
+        ),
+        ({"process_id": 0}, "coordinator: give it with .process_id"),
+        (
+            {"coordinator": "localhost:1", "num_processes": 2, "process_id": 1},
+            "coordinator: nothing answers at localhost:1 for 0.3 s .*refused.*; start process 0",
+        ),
+    ],
+)
 def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypatch, capsys):
     monkeypatch.setattr(hosts, "PATIENCE", 0.3)
     with pytest.raises(InputError, match=message):
@@ -101,7 +125,9 @@ def of_two(monkeypatch):
 
 def test_a_difference_between_hosts_is_named(of_two):
     of_two(pickle.dumps({"version.jax": "0.10.1", "data": "a"}))
-    with pytest.raises(InputError, match=r"process 1 differs .*version.jax is 0.10.1 there and 0.10.2 here"):
+    with pytest.raises(
+        InputError, match=r"process 1 differs .*version.jax is 0.10.1 there and 0.10.2 here"
+    ):
         hosts.check_alike({"version.jax": "0.10.2", "data": "a"})
     hosts.check_alike({"version.jax": "0.10.1", "data": "a"})
 

@@ -1,4 +1,5 @@
 """Runs side by side: each has the numbers that it has alone, resumes, and ends alone."""
+
 import os
 import re
 import signal
@@ -18,13 +19,24 @@ RUNS = 2
 
 
 def train(folder, seed, steps, streams=None, method=METHOD, evaluate=(3, error_of)):
-    return fit(method, streams or {"labelled": Batches()}, steps=steps, key=jax.random.key(seed), stage="main",
-               folder=folder / f"seed-{seed}", config={}, evaluate=evaluate,
-               select=evaluate and Select("val/error", "min"), options=FitOptions(save_every=4, quiet=True))
+    return fit(
+        method,
+        streams or {"labelled": Batches()},
+        steps=steps,
+        key=jax.random.key(seed),
+        stage="main",
+        folder=folder / f"seed-{seed}",
+        config={},
+        evaluate=evaluate,
+        select=evaluate and Select("val/error", "min"),
+        options=FitOptions(save_every=4, quiet=True),
+    )
 
 
 def together(folder, steps, devices=None):
-    return side_by_side([lambda seed=seed: train(folder, seed, steps) for seed in range(RUNS)], devices)
+    return side_by_side(
+        [lambda seed=seed: train(folder, seed, steps) for seed in range(RUNS)], devices
+    )
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +62,11 @@ def test_runs_are_equal_to_those_alone_and_resume(alone, tmp_path, devices):
         if devices == RUNS:
             assert_equal(one, other)
         else:  # sums over two devices round differently
-            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), one.last, other.last)
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+                one.last,
+                other.last,
+            )
 
 
 class Changed(Batches):
@@ -68,14 +84,21 @@ class Changed(Batches):
 @pytest.mark.slow
 def test_a_run_that_fails_ends_alone(alone, tmp_path):
     broken = Changed(3, lambda batch: batch._replace(keypoints=batch.keypoints * np.nan))
-    found = side_by_side([lambda seed=seed: train(tmp_path, seed, 7, {"labelled": broken} if seed == 1 else None)
-                          for seed in range(RUNS)], jax.devices()[:RUNS])
+    found = side_by_side(
+        [
+            lambda seed=seed: train(tmp_path, seed, 7, {"labelled": broken} if seed == 1 else None)
+            for seed in range(RUNS)
+        ],
+        jax.devices()[:RUNS],
+    )
     assert isinstance(found[1], RunError)
     assert str(found[1]).startswith("step 4: loss/fit is nan")
     assert_equal(found[0], alone[0])
 
 
-@pytest.mark.parametrize(("number", "raised"), [(signal.SIGTERM, Interrupted), (signal.SIGINT, KeyboardInterrupt)])
+@pytest.mark.parametrize(
+    ("number", "raised"), [(signal.SIGTERM, Interrupted), (signal.SIGINT, KeyboardInterrupt)]
+)
 def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, request, number, raised):
     def stop(batch):
         os.kill(os.getpid(), number)
@@ -87,9 +110,12 @@ def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, request, nu
         try:
             train(tmp_path, seed, 300, {"labelled": stopping} if seed == 1 else None, evaluate=None)
         finally:
-            saved.append(max(int(path.name) for path in tmp_path.glob(f"seed-{seed}/checkpoints/*")))
+            saved.append(
+                max(int(path.name) for path in tmp_path.glob(f"seed-{seed}/checkpoints/*"))
+            )
 
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background ignores it
+    # a process in the background ignores it
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
     with pytest.raises(raised):
         side_by_side([lambda seed=seed: work(seed) for seed in range(RUNS)], jax.devices()[:RUNS])
@@ -99,12 +125,16 @@ def test_all_runs_save_the_same_step_when_they_are_stopped(tmp_path, request, nu
 @pytest.mark.slow
 def test_runs_of_programs_of_their_own_go_on(alone, tmp_path):
     """Such as those whose methods were built apart."""
+
     def work(seed):
         return train(tmp_path, seed, 7, method=METHOD if seed % 2 else apart)
 
     apart = tiny()
-    for one, other in zip(side_by_side([lambda seed=seed: work(seed) for seed in range(RUNS)], jax.devices()[:RUNS]),
-                          alone, strict=True):
+    for one, other in zip(
+        side_by_side([lambda seed=seed: work(seed) for seed in range(RUNS)], jax.devices()[:RUNS]),
+        alone,
+        strict=True,
+    ):
         assert_equal(one, other)
 
 

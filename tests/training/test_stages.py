@@ -1,4 +1,5 @@
 """Stages that are shared, folders, and the small print."""
+
 import json
 
 import jax
@@ -23,10 +24,19 @@ ONE_DEVICE = mesh_of(np.array(jax.devices()[:1]), DATA)
 
 def trained_in(calls):
     """A stage's run that counts how often it is called."""
+
     def run(folder):
         calls.append(folder)
-        return fit(METHOD, {"labelled": Batches()}, steps=2, key=jax.random.key(0), stage="source", folder=folder,
-                   config={}, options=FitOptions(quiet=True))
+        return fit(
+            METHOD,
+            {"labelled": Batches()},
+            steps=2,
+            key=jax.random.key(0),
+            stage="source",
+            folder=folder,
+            config={},
+            options=FitOptions(quiet=True),
+        )
 
     return run
 
@@ -35,7 +45,9 @@ def test_a_stage_trains_once(tmp_path, capsys):
     calls = []
 
     def train(rate=0.1, core="abc"):
-        return stage(tmp_path, "source", 3, trained_in(calls), config={"rate": rate}, parents={"core": core})
+        return stage(
+            tmp_path, "source", 3, trained_in(calls), config={"rate": rate}, parents={"core": core}
+        )
 
     first = train()
     place = tmp_path / "stages" / "source" / "seed-3"
@@ -49,7 +61,10 @@ def test_a_stage_trains_once(tmp_path, capsys):
     assert again.digest == first.digest
     assert again.step == 2
     assert leaf_digests(again.trained) == leaf_digests(first.trained)
-    with pytest.raises(InputError, match=r"stage.json is of another configuration: config.rate is 0.1 there and 0.2"):
+    with pytest.raises(
+        InputError,
+        match=r"stage.json is of another configuration: config.rate is 0.1 there and 0.2",
+    ):
         train(rate=0.2)
     with pytest.raises(InputError, match=r"parents.core is abc there and abd here"):
         train(core="abd")
@@ -62,16 +77,41 @@ def test_a_stage_trains_once(tmp_path, capsys):
 def test_results_are_strict_json(tmp_path):
     folder = tmp_path / "seed-1"
     run_folder.write_results(
-        folder, experiment="regda", preset="demo", variant="source_only", seed=1, steps=3, images=0, wall_seconds=1.0,
-        images_per_second=2.0, metrics={"target/pck": np.float32(0.5), "target/pck/hip": float("nan")},
-        config={"folder": tmp_path, "sizes": (1, 2), "none": None})
+        folder,
+        experiment="regda",
+        preset="demo",
+        variant="source_only",
+        seed=1,
+        steps=3,
+        images=0,
+        wall_seconds=1.0,
+        images_per_second=2.0,
+        metrics={"target/pck": np.float32(0.5), "target/pck/hip": float("nan")},
+        config={"folder": tmp_path, "sizes": (1, 2), "none": None},
+    )
 
     def refuse(constant):
         raise AssertionError(constant)
 
     found = json.loads((folder / "results.json").read_text(), parse_constant=refuse)
-    assert set(found) == {"experiment", "preset", "variant", "seed", "steps", "metrics", "images", "images_per_second",
-                          "wall_seconds", "devices", "versions", "commit", "settings", "config", "files", "digest"}
+    assert set(found) == {
+        "experiment",
+        "preset",
+        "variant",
+        "seed",
+        "steps",
+        "metrics",
+        "images",
+        "images_per_second",
+        "wall_seconds",
+        "devices",
+        "versions",
+        "commit",
+        "settings",
+        "config",
+        "files",
+        "digest",
+    }
     assert found["metrics"] == {"target/pck": 0.5, "target/pck/hip": "nan"}
     assert found["config"] == {"folder": str(tmp_path), "sizes": [1, 2], "none": None}
     assert found["devices"] == {"backend": "cpu", "kind": "cpu", "count": 8}
@@ -80,7 +120,12 @@ def test_results_are_strict_json(tmp_path):
 
 def test_rows_of_other_stages_stay(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    lines = ['{"step": 9, "stage": "a"}', '{"step": 2, "stage": "b"}', '{"step": 3, "stage": "b"}', '{"step"']
+    lines = [
+        '{"step": 9, "stage": "a"}',
+        '{"step": 2, "stage": "b"}',
+        '{"step": 3, "stage": "b"}',
+        '{"step"',
+    ]
     path.write_text("\n".join(lines))
     keep_rows(path, "b", 2)
     assert path.read_text().splitlines() == lines[:2]
@@ -135,16 +180,27 @@ def test_reduce_equals_a_mean_over_all():
     assert total["count"] == 11
     np.testing.assert_allclose(total["pixels"] / 11, source.image.mean(), rtol=1e-6)
     np.testing.assert_allclose(total["scaled"], 2 * total["pixels"], rtol=1e-6)
-    np.testing.assert_allclose(reduce(sums, factor, source, batch_size=4, mesh=ONE_DEVICE)["pixels"],
-                               total["pixels"], rtol=1e-6)
+    np.testing.assert_allclose(
+        reduce(sums, factor, source, batch_size=4, mesh=ONE_DEVICE)["pixels"],
+        total["pixels"],
+        rtol=1e-6,
+    )
 
 
 # What a run tells of itself
 
 
 def train(folder, steps=4, **options):
-    return fit(tiny(), {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
-               config={}, options=FitOptions(quiet=True, log_every=2, **options))
+    return fit(
+        tiny(),
+        {"labelled": Batches()},
+        steps=steps,
+        key=jax.random.key(0),
+        stage="main",
+        folder=folder,
+        config={},
+        options=FitOptions(quiet=True, log_every=2, **options),
+    )
 
 
 class Written:
@@ -181,8 +237,13 @@ def test_a_record_is_that_of_another_writer_of_the_format(tmp_path, monkeypatch)
     log.write(301, {"huge": 1e300, "nan": float("nan")})
     log.close()
     (path,) = (tmp_path / "tensorboard" / "main").iterdir()
-    assert bytes.fromhex("2100000000000000017becf609000000000000f83f10ac022a130a110a0a6c6f73732f746f74616c15"
-                         "0000803e4342b85f") in path.read_bytes()
+    assert (
+        bytes.fromhex(
+            "2100000000000000017becf609000000000000f83f10ac022a130a110a0a6c6f73732f746f74616c15"
+            "0000803e4342b85f"
+        )
+        in path.read_bytes()
+    )
 
 
 def test_the_use_of_a_known_device(tmp_path, monkeypatch):
@@ -193,7 +254,9 @@ def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     assert step_teraflops(None) is None  # an unknown device is not asked
     monkeypatch.setattr(profiling, "PEAK_TERAFLOPS", {"cpu": 1e-3})
     product = jax.jit(jnp.dot)
-    counted = step_teraflops(product, np.zeros((100, 50), np.float32), np.zeros((50, 10), np.float32))
+    counted = step_teraflops(
+        product, np.zeros((100, 50), np.float32), np.zeros((50, 10), np.float32)
+    )
     assert counted == pytest.approx(2 * 100 * 50 * 10 / 1e12)
     used = device_metrics(counted, 1000.0, data_mesh())["flops_utilisation"]
     assert used == pytest.approx(1e5 * 1000 / (1e9 * jax.device_count()))

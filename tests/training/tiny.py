@@ -1,4 +1,6 @@
-"""A whole method and a set of images that are as small as they can be, for everything that trains."""
+"""A whole method and a set of images that are as small as they can be, for everything that
+trains."""
+
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +16,9 @@ SKELETON = Skeleton(("left", "right"))
 
 
 class Images:
-    """Random images; a keypoint is a fixed linear function of the pixels, so that there is something to learn."""
+    """Random images; a keypoint is a fixed linear function of the pixels, so that there is
+    something to learn.
+    """
 
     skeleton, name = SKELETON, "tiny"
 
@@ -30,8 +34,14 @@ class Images:
         return len(self.image)
 
     def __getitem__(self, number):
-        return Example(self.image[number], self.keypoints[number], np.ones(KEYPOINTS, np.float32),
-                       np.float32(SIDE), np.eye(3, dtype=np.float32), np.int32(number))
+        return Example(
+            self.image[number],
+            self.keypoints[number],
+            np.ones(KEYPOINTS, np.float32),
+            np.float32(SIDE),
+            np.eye(3, dtype=np.float32),
+            np.int32(number),
+        )
 
 
 class Batches:
@@ -43,8 +53,10 @@ class Batches:
     def __getitem__(self, step):
         numbers = np.random.default_rng(step).integers(0, len(self.source), self.batch_size)
         local = self.batch_size // jax.process_count()
-        mine = numbers[jax.process_index() * local:][:local]
-        return Example(*(np.stack(field) for field in zip(*(self.source[n] for n in mine), strict=True)))
+        mine = numbers[jax.process_index() * local :][:local]
+        return Example(
+            *(np.stack(field) for field in zip(*(self.source[n] for n in mine), strict=True))
+        )
 
 
 class State(NamedTuple):
@@ -58,7 +70,8 @@ class State(NamedTuple):
 
 
 def tiny(*, width=3, rate=0.01, spoil=lambda step, loss, gradient: (loss, gradient)):
-    """A linear regression with a noisy input, momentum, an average in bfloat16, a frozen scale, and a metric of nan.
+    """A linear regression with a noisy input, momentum, an average in bfloat16, a frozen scale, and
+    a metric of nan.
 
     spoil: (step, loss, gradient) -> (loss, gradient), where a test makes a step go wrong.
     """
@@ -74,18 +87,31 @@ def tiny(*, width=3, rate=0.01, spoil=lambda step, loss, gradient: (loss, gradie
         else:
             first = jax.random.normal(named_key(key, "first"), (SIDE * SIDE * 3, width)) / 7
             second = jax.random.normal(named_key(key, "second"), (width, KEYPOINTS * 2))
-            variables = {"params": {"first": first, "second": second}, "batch_stats": {"mean": jnp.zeros(())}}
+            variables = {
+                "params": {"first": first, "second": second},
+                "batch_stats": {"mean": jnp.zeros(())},
+            }
         core = {"scale": jnp.full((width,), 2.0), "half": jnp.ones((2, 2), jnp.bfloat16)}
         teacher = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), variables["params"])
-        return State(jnp.int32(0), variables, jax.tree.map(jnp.zeros_like, variables["params"]), teacher,
-                     (jnp.int32(0), {}, None), key, {"core": core, "empty": {}})
+        return State(
+            jnp.int32(0),
+            variables,
+            jax.tree.map(jnp.zeros_like, variables["params"]),
+            teacher,
+            (jnp.int32(0), {}, None),
+            key,
+            {"core": core, "empty": {}},
+        )
 
     def update(state, streams, key):
         batch = streams["labelled"]
         noise = jax.random.uniform(named_key(key, "labelled"), batch.image.shape) * 8
 
         def loss(params):
-            error = points(params, state.frozen, batch.image.astype(jnp.float32) + noise) - batch.keypoints
+            error = (
+                points(params, state.frozen, batch.image.astype(jnp.float32) + noise)
+                - batch.keypoints
+            )
             return jnp.square(error).mean()
 
         value, gradient = jax.value_and_grad(loss)(state.variables["params"])
@@ -93,11 +119,23 @@ def tiny(*, width=3, rate=0.01, spoil=lambda step, loss, gradient: (loss, gradie
         velocity = jax.tree.map(lambda v, g: 0.9 * v + g, state.velocity, gradient)
         params = jax.tree.map(lambda p, v: p - rate * v, state.variables["params"], velocity)
         mean = 0.9 * state.variables["batch_stats"]["mean"] + 0.1 * noise.mean()
-        teacher = jax.tree.map(lambda t, p: jnp.bfloat16(0.9) * t + (0.1 * p).astype(jnp.bfloat16), state.teacher,
-                               params)
-        state = state._replace(step=state.step + 1, variables={"params": params, "batch_stats": {"mean": mean}},
-                               velocity=velocity, teacher=teacher, counts=(state.counts[0] + 2, {}, None))
-        return state, {"loss/total": value, "loss/fit": value, "share/of_none": jnp.float32(jnp.nan)}
+        teacher = jax.tree.map(
+            lambda t, p: jnp.bfloat16(0.9) * t + (0.1 * p).astype(jnp.bfloat16),
+            state.teacher,
+            params,
+        )
+        state = state._replace(
+            step=state.step + 1,
+            variables={"params": params, "batch_stats": {"mean": mean}},
+            velocity=velocity,
+            teacher=teacher,
+            counts=(state.counts[0] + 2, {}, None),
+        )
+        return state, {
+            "loss/total": value,
+            "loss/fit": value,
+            "share/of_none": jnp.float32(jnp.nan),
+        }
 
     def predict(state, example):
         found = points(state.variables["params"], state.frozen, example.image)

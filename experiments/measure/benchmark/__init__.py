@@ -1,8 +1,10 @@
-"""Costs, as ratios of things timed in turns on the same machine: a step beside PyTorch's, reading, predicting.
+"""Costs, as ratios of things timed in turns on the same machine: a step beside PyTorch's, reading,
+predicting.
 
 Command   python -m experiments.measure.benchmark                    (all rows; 2 CPU cores, about 3 minutes)
           python -m experiments.measure.benchmark pytorch --json ratios.json
 """
+
 import importlib
 import os
 from collections.abc import Sequence
@@ -23,10 +25,16 @@ ROWS = {  # a module of this folder, and what it measures
     "input": "how fast batches are read over how fast steps take them; JPEG files read in several ways",
     "papers": "a step of each paper's preset in milliseconds, beside what a plan says",
 }
-DESCRIPTION = "\n".join((
-    "Measures costs, as ratios of things timed in turns on the same machine.", "",
-    "A figure is the median over rounds, with minimum and maximum. On a machine that does other work, read the ratios "
-    "of processor time beside them, where they stand.", "", *(f"- {name}: {line}" for name, line in ROWS.items())))
+DESCRIPTION = "\n".join(
+    (
+        "Measures costs, as ratios of things timed in turns on the same machine.",
+        "",
+        "A figure is the median over rounds, with minimum and maximum. On a machine that does "
+        "other work, read the ratios of processor time beside them, where they stand.",
+        "",
+        *(f"- {name}: {line}" for name, line in ROWS.items()),
+    )
+)
 
 
 @command
@@ -34,7 +42,8 @@ DESCRIPTION = "\n".join((
 class Benchmark:
     """The command line."""
 
-    rows: Annotated[Positional[tuple[Literal[tuple(ROWS)], ...]], arg(metavar="ROWS")] = ()  # all, if none is named
+    #: all, if none is named
+    rows: Annotated[Positional[tuple[Literal[tuple(ROWS)], ...]], arg(metavar="ROWS")] = ()
     rounds: int = Effort.rounds  # turns of each candidate
     seconds: float = Effort.seconds  # of one turn
     json: Path | None = None  # a file for the rows
@@ -48,14 +57,22 @@ def line(row: Row) -> str:
     """Returns a row as text, in columns."""
     median, low_high = "-", ""
     if row.figure is not None:
-        median, low_high = f"{row.figure.median:.3g}", f"{row.figure.low:.4g} .. {row.figure.high:.4g} {row.unit}"
+        median, low_high = (
+            f"{row.figure.median:.3g}",
+            f"{row.figure.low:.4g} .. {row.figure.high:.4g} {row.unit}",
+        )
     return f"{row.name:56} {median:>8} {low_high:>24}  {row.note}".rstrip()
 
 
 def run(arguments: Sequence[str]) -> list[Row]:
     """Measures what a command line asks for, and prints each row as soon as it is there."""
     with flags_in_messages(flags_of(Benchmark)):
-        asked = parse(Benchmark, arguments, prog="python -m experiments.measure.benchmark", description=DESCRIPTION)
+        asked = parse(
+            Benchmark,
+            arguments,
+            prog="python -m experiments.measure.benchmark",
+            description=DESCRIPTION,
+        )
     # PyTorch needs room on the same accelerator.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     from kpjax.allocator import keep_freed_memory
@@ -63,12 +80,19 @@ def run(arguments: Sequence[str]) -> list[Row]:
 
     keep_freed_memory()
     print(*environment_lines(), sep="\n")
-    print(f"{asked.rounds} rounds of {asked.seconds:g} s each\n\n{'row':56} {'median':>8} {'min .. max':>24}  note")
+    print(
+        f"{asked.rounds} rounds of {asked.seconds:g} s each\n\n{'row':56} {'median':>8} {'min .. max':>24}  note"
+    )
     rows = []
     for name in asked.rows or ROWS:
-        for row in importlib.import_module(f"{__name__}.{name}").rows(Effort(asked.rounds, asked.seconds)):
+        for row in importlib.import_module(f"{__name__}.{name}").rows(
+            Effort(asked.rounds, asked.seconds)
+        ):
             print(line(row), flush=True)
             rows.append(row)
     if asked.json:
-        write_json(asked.json, [row._asdict() | {"figure": row.figure and row.figure._asdict()} for row in rows])
+        write_json(
+            asked.json,
+            [row._asdict() | {"figure": row.figure and row.figure._asdict()} for row in rows],
+        )
     return rows

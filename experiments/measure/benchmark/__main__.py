@@ -1,4 +1,5 @@
 """`python -m experiments.measure.benchmark [ROWS]`."""
+
 import sys
 
 from experiments.measure.benchmark import run

@@ -1,4 +1,7 @@
-"""Rows of the papers' presets on this device: a step on noise, beside the floor that a plan gives, and the memory."""
+"""Rows of the papers' presets on this device: a step on noise, beside the floor that a plan gives,
+and the memory.
+"""
+
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,16 +22,25 @@ from kpjax.training.fit import compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard
 from kpjax.training.planning import Planned, costs_of
 
-PRESETS = {"regda": ("rhd_h3d", "regda"), "semi_supervised": ("lsp", "ours"), "incremental": ("mpii", "kamp"),
-           "pyramids": ("h36m", "pyramids"), "adaptation": ("mpii_aflw", "adapted")}  # with a variant of each
+PRESETS = {
+    "regda": ("rhd_h3d", "regda"),
+    "semi_supervised": ("lsp", "ours"),
+    "incremental": ("mpii", "kamp"),
+    # with a variant of each
+    "pyramids": ("h36m", "pyramids"),
+    "adaptation": ("mpii_aflw", "adapted"),
+}
 
 
 def rows(effort: Effort) -> Iterator[Row]:
     """Yields seconds of the last stage's step of each system's paper preset, in bfloat16, on noise.
 
-    The note has the floor by the chip's peak and bandwidth, where the chip is known, and the memory at its peak.
+    The note has the floor by the chip's peak and bandwidth, where the chip is known, and the memory
+    at its peak.
     """
-    chip = next((one for one in CHIPS.values() if jax.devices()[0].device_kind.startswith(one.kind)), None)
+    chip = next(
+        (one for one in CHIPS.values() if jax.devices()[0].device_kind.startswith(one.kind)), None
+    )
     for name, (preset, variant) in PRESETS.items():
         title = f"{name} {preset}, {variant}, bfloat16"
         system = without_data(system_of(name))
@@ -42,8 +54,13 @@ def rows(effort: Effort) -> Iterator[Row]:
 
 def _row(title: str, stage: Planned, effort: Effort, chip: Chip | None) -> Row:
     mesh = data_mesh()
-    batch = shard({name: jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), example)
-                   for name, example in stage.streams.items()}, mesh)
+    batch = shard(
+        {
+            name: jax.tree.map(lambda leaf: jnp.ones(leaf.shape, leaf.dtype), example)
+            for name, example in stage.streams.items()
+        },
+        mesh,
+    )
     key = replicate(jax.random.key(0), mesh)
     state = run_once(lambda: _filled(stage.state))()
     update, _ = compiled_update(stage.method.update, mesh)
@@ -68,9 +85,12 @@ def _row(title: str, stage: Planned, effort: Effort, chip: Chip | None) -> Row:
 
 def _filled(shapes: Any) -> Any:
     """Returns arrays of given shapes: small numbers, whose steps take as long as any."""
+
     def leaf(shape: jax.ShapeDtypeStruct) -> jax.Array:
         if jax.dtypes.issubdtype(shape.dtype, jax.dtypes.prng_key):
             return jax.random.key(0)
-        return jnp.full(shape.shape, 0.01 if jnp.issubdtype(shape.dtype, jnp.inexact) else 0, shape.dtype)
+        return jnp.full(
+            shape.shape, 0.01 if jnp.issubdtype(shape.dtype, jnp.inexact) else 0, shape.dtype
+        )
 
     return jax.tree.map(leaf, shapes)

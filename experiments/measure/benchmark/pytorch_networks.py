@@ -1,7 +1,9 @@
-"""Our networks in PyTorch, on blocks of torchvision, with a training step. Importing this needs both.
+"""Our networks in PyTorch, on blocks of torchvision, with a training step. Importing this needs
+both.
 
 PoseResNet has the official names, so the tests of imported weights compare with it, too.
 """
+
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -14,17 +16,28 @@ from torchvision.models.resnet import BasicBlock
 RELU = nn.ReLU(inplace=True)
 
 
-def convolution(channels: int, width: int, kernel: int, stride: int = 1, *after: nn.Module) -> nn.Sequential:
+def convolution(
+    channels: int, width: int, kernel: int, stride: int = 1, *after: nn.Module
+) -> nn.Sequential:
     """Builds a convolution and BatchNorm, then what else is given."""
     return nn.Sequential(
-        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False), nn.BatchNorm2d(width), *after)
+        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
+        nn.BatchNorm2d(width),
+        *after,
+    )
 
 
-def block(channels: int, width: int, stride: int = 1, kind: type[nn.Module] = BasicBlock) -> nn.Module:
+def block(
+    channels: int, width: int, stride: int = 1, kind: type[nn.Module] = BasicBlock
+) -> nn.Module:
     """Builds a block with a shortcut that fits."""
     out = width * kind.expansion
-    return kind(channels, width, stride, None if (stride, channels) == (1, out) else convolution(
-        channels, out, 1, stride))
+    return kind(
+        channels,
+        width,
+        stride,
+        None if (stride, channels) == (1, out) else convolution(channels, out, 1, stride),
+    )
 
 
 def head(channels: int, width: int, keypoints: int, layers: int) -> nn.Module:
@@ -44,7 +57,11 @@ class PoseResNet(nn.Module):
         super().__init__()
         self.backbone, layers = models.get_model(f"resnet{depth}", weights=None), []
         for channels in (self.backbone.fc.in_features, 256, 256):
-            layers += [nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False), nn.BatchNorm2d(256), RELU]
+            layers += [
+                nn.ConvTranspose2d(channels, 256, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(256),
+                RELU,
+            ]
         del self.backbone.fc
         self.upsampling = nn.Sequential(*layers)
         self.head = head(256, 256, keypoints, head_layers)
@@ -61,10 +78,16 @@ class SmallUnet(nn.Module):
     def __init__(self, keypoints: int, widths: tuple[int, ...], head_layers: int, head_width: int):
         super().__init__()
         first, second, *rest = widths
-        self.stem = nn.Sequential(convolution(3, first, 3, 2, RELU), convolution(first, second, 3, 2, RELU))
+        self.stem = nn.Sequential(
+            convolution(3, first, 3, 2, RELU), convolution(first, second, 3, 2, RELU)
+        )
         self.blocks = nn.ModuleList(
-            block(channels, width, 2 if number else 1) for number, (channels, width) in enumerate(pairwise(widths[1:])))
-        self.project = nn.ModuleList(nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(rest[::-1]))
+            block(channels, width, 2 if number else 1)
+            for number, (channels, width) in enumerate(pairwise(widths[1:]))
+        )
+        self.project = nn.ModuleList(
+            nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(rest[::-1])
+        )
         self.smooth = nn.ModuleList(convolution(width, width, 3, 1, RELU) for width in rest[-2::-1])
         self.head = head(rest[0], head_width, keypoints, head_layers)
 
@@ -79,7 +102,10 @@ class SmallUnet(nn.Module):
 
 
 def forward_pass(network: nn.Module, images: torch.Tensor) -> Callable[..., None]:
-    """Returns one evaluation of images (B, 3, H, W), normalised, as a call that may be given a number of threads."""
+    """Returns one evaluation of images (B, 3, H, W), normalised, as a call that may be given a
+    number of threads.
+    """
+
     def run(threads: int = 0):
         if threads:
             torch.set_num_threads(threads)
@@ -93,7 +119,9 @@ def forward_pass(network: nn.Module, images: torch.Tensor) -> Callable[..., None
     return run
 
 
-def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tensor) -> Callable[..., None]:
+def training_step(
+    network: nn.Module, images: torch.Tensor, targets: torch.Tensor
+) -> Callable[..., None]:
     """Returns one step of heatmap KL and of SGD as ours, as a call that returns when it is done.
 
     On a GPU it has automatic mixed precision in bfloat16, and channels last.
@@ -102,8 +130,13 @@ def training_step(network: nn.Module, images: torch.Tensor, targets: torch.Tenso
     """
     device = images.device.type
     layout = torch.contiguous_format if device == "cpu" else torch.channels_last
-    network, images = network.to(device, memory_format=layout).train(), images.contiguous(memory_format=layout)
-    optimizer = torch.optim.SGD(network.parameters(), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=1e-4)
+    network, images = (
+        network.to(device, memory_format=layout).train(),
+        images.contiguous(memory_format=layout),
+    )
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=1e-3, momentum=0.9, nesterov=True, weight_decay=1e-4
+    )
     flat = targets.flatten(2)
     probability = flat / flat.sum(2, keepdim=True)
 

@@ -1,4 +1,5 @@
 """Training steps for the benchmark, on noise: their time does not depend on their images."""
+
 import jax
 import numpy as np
 
@@ -9,9 +10,17 @@ from kpjax.systems.regda.config import Config
 from kpjax.systems.regda.variants import build_supervised, setup_of
 
 DEMO = PRESETS["demo_full"]
-LAPTOP = changed(PRESETS["rhd_h3d"], depth=18, image_size=64, heatmap_size=16, sigma=1.0, batch_size=8,
-                 augmentation="none")
-LARGE = changed(PRESETS["rhd_h3d"], augmentation="none", dtype="bfloat16", head_layers=2)  # for an accelerator
+LAPTOP = changed(
+    PRESETS["rhd_h3d"],
+    depth=18,
+    image_size=64,
+    heatmap_size=16,
+    sigma=1.0,
+    batch_size=8,
+    augmentation="none",
+)
+# for an accelerator
+LARGE = changed(PRESETS["rhd_h3d"], augmentation="none", dtype="bfloat16", head_layers=2)
 
 
 def skeleton(count: int) -> Skeleton:
@@ -24,17 +33,27 @@ def noise_batch(rows: int, side: int, keypoints: int) -> Example:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (rows, side, side, 3), np.uint8)
     points = rng.uniform(0, side - 1, (rows, keypoints, 2))
-    return jax.device_put(arrays(images, points, np.ones((rows, keypoints)), skeleton(keypoints), "noise").examples)
+    return jax.device_put(
+        arrays(images, points, np.ones((rows, keypoints)), skeleton(keypoints), "noise").examples
+    )
 
 
 class Step:
-    """A compiled training step of a method on noise of so many images a stream; a call returns when it is done."""
+    """A compiled training step of a method on noise of so many images a stream; a call returns when
+    it is done.
+    """
 
     def __init__(self, method: Method, rows: int, side: int):
-        self.streams = dict.fromkeys(method.streams, noise_batch(rows, side, len(method.skeleton.names)))
+        self.streams = dict.fromkeys(
+            method.streams, noise_batch(rows, side, len(method.skeleton.names))
+        )
         self.key = jax.random.key(0)
         self.state = jax.jit(method.init)(self.key, self.streams, {})
-        self.update = jax.jit(method.update, donate_argnums=0).lower(self.state, self.streams, self.key).compile()
+        self.update = (
+            jax.jit(method.update, donate_argnums=0)
+            .lower(self.state, self.streams, self.key)
+            .compile()
+        )
 
     def __call__(self) -> None:
         self.state, metrics = self.update(self.state, self.streams, self.key)

@@ -1,4 +1,7 @@
-"""Timing of candidates in turns, so that other work on the machine falls on all of them alike, and lines of a table."""
+"""Timing of candidates in turns, so that other work on the machine falls on all of them alike, and
+lines of a table.
+"""
+
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +41,8 @@ class Effort:
     seconds: float = 0.5  # roughly, of one candidate's turn
 
     def times(self, candidates: Mapping[str, Callable[[], object]]) -> dict[str, Samples]:
-        """Times every candidate, a call that returns when its work is done, once per round, in turns: A B A B.
+        """Times every candidate, a call that returns when its work is done, once per round, in
+        turns: A B A B.
 
         Of two first calls, which are not counted, the second decides how many calls make a turn.
         """
@@ -55,8 +59,12 @@ class Effort:
                 began, began_processor = time.perf_counter(), time.process_time()
                 for _ in range(calls[name]):
                     run()
-                times[name].append(((time.perf_counter() - began) / calls[name],
-                                    (time.process_time() - began_processor) / calls[name]))
+                times[name].append(
+                    (
+                        (time.perf_counter() - began) / calls[name],
+                        (time.process_time() - began_processor) / calls[name],
+                    )
+                )
         return {name: Samples(*zip(*pairs, strict=True)) for name, pairs in times.items()}
 
 
@@ -72,10 +80,23 @@ def milliseconds(samples: Samples) -> str:
 
 
 def compared(name: str, over: Samples, under: Samples, note: str = "") -> Row:
-    """Returns the time of one candidate over that of another, round by round, with both and the processor's ratio.
+    """Returns the time of one candidate over that of another, round by round, with both and the
+    processor's ratio.
 
     A busy machine disturbs processor time least.
     """
     processor = statistics.median(over.processor) / statistics.median(under.processor)
-    return Row(name, spread(a / b for a, b in zip(over.wall, under.wall, strict=True)), note="; ".join(filter(None, (
-        f"{milliseconds(over)} and {milliseconds(under)}", f"processor time {processor:.2f}", note))))
+    return Row(
+        name,
+        spread(a / b for a, b in zip(over.wall, under.wall, strict=True)),
+        note="; ".join(
+            filter(
+                None,
+                (
+                    f"{milliseconds(over)} and {milliseconds(under)}",
+                    f"processor time {processor:.2f}",
+                    note,
+                ),
+            )
+        ),
+    )

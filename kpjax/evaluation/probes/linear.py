@@ -1,8 +1,9 @@
 """Linear probes: the part of the annotated pose that is a linear function of discovered keypoints.
 
-A linear probe flatters: any few dozen numbers that move with the image fit joints to some degree. Compare its error
-with those of an untrained network, of `mean_pose` and of `image_moments`.
+A linear probe flatters: any few dozen numbers that move with the image fit joints to some degree.
+Compare its error with those of an untrained network, of `mean_pose` and of `image_moments`.
 """
+
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from numpy.typing import ArrayLike
 from kpjax.errors import InputError, summarise
 from kpjax.evaluation.probes.splits import Split
 
-# Directions in which features vary less than this share of their strongest are rounding noise of float32 coordinates,
-# for example of points that do not move. They get no slope.
+# Directions in which features vary less than this share of their strongest are rounding noise of
+# float32 coordinates, for example of points that do not move. They get no slope.
 RESOLUTION = 1e-6
 
 
@@ -29,16 +30,18 @@ class LinearMap(NamedTuple):
         return np.asarray(features, np.float64) @ self.slope + self.offset
 
 
-def fit_linear(features: ArrayLike, targets: ArrayLike, *, intercept: bool = True, ridge: float = 0.0) -> LinearMap:
+def fit_linear(
+    features: ArrayLike, targets: ArrayLike, *, intercept: bool = True, ridge: float = 0.0
+) -> LinearMap:
     """Fits least squares in float64: features (N, F) to targets (N, T).
 
     Where the solution is not unique it is the one of least norm.
 
     Args:
-        intercept: without one the result depends on the origin of coordinates (IMM's code fits without one in pixels,
-            BKinD's in [-1, 1]).
-        ridge: weight of the squared slopes beside the sum of squared errors (scikit-learn's `alpha`); an intercept is
-            not penalised.
+        intercept: without one the result depends on the origin of coordinates (IMM's code fits
+            without one in pixels, BKinD's in [-1, 1]).
+        ridge: weight of the squared slopes beside the sum of squared errors (scikit-learn's
+            `alpha`); an intercept is not penalised.
 
     Raises:
         InputError: for no example, and for a negative ridge.
@@ -48,7 +51,9 @@ def fit_linear(features: ArrayLike, targets: ArrayLike, *, intercept: bool = Tru
         raise InputError("linear probe: there is no example to fit; give it some")
     if not ridge >= 0:
         raise InputError(f"linear probe: ridge is {ridge:g}; must be at least 0")
-    centre, level = (x.mean(0), y.mean(0)) if intercept else (np.zeros(x.shape[1]), np.zeros(y.shape[1]))
+    centre, level = (
+        (x.mean(0), y.mean(0)) if intercept else (np.zeros(x.shape[1]), np.zeros(y.shape[1]))
+    )
     if x.shape[1] == 0:
         return LinearMap(np.zeros((0, y.shape[1])), level)
     rows, goals = x - centre, y - level
@@ -60,18 +65,24 @@ def fit_linear(features: ArrayLike, targets: ArrayLike, *, intercept: bool = Tru
 
 
 def linear_probe(
-    features: ArrayLike, true: ArrayLike, visible: ArrayLike, split: Split, *, intercept: bool = True,
+    features: ArrayLike,
+    true: ArrayLike,
+    visible: ArrayLike,
+    split: Split,
+    *,
+    intercept: bool = True,
     ridge: float = 0.0,
 ) -> np.ndarray:
-    """Predicts joints (N, J, 2) float64 of all examples, linear in the features, fitted on one side of the split.
+    """Predicts joints (N, J, 2) float64 of all examples, linear in the features, fitted on one side
+    of the split.
 
     Source: Keypoint Pyramids (Qian et al. 2022), section 4, after Thewlis et al. 2017.
 
     Args:
         features: (N, F), or discovered points (N, K, 2), in any unit.
         true: (N, J, 2), (x, y); the result is in its unit.
-        visible: (N, J), above 0.5 where a joint is labelled; others are not read, and each joint is fitted on the
-            examples that show it.
+        visible: (N, J), above 0.5 where a joint is labelled; others are not read, and each joint is
+            fitted on the examples that show it.
         intercept, ridge: see `fit_linear`.
 
     Raises:
@@ -81,27 +92,41 @@ def linear_probe(
     features = features.reshape(len(features), -1)
     true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
     if wrong := [f"example {number}" for number in np.flatnonzero(~np.isfinite(features).all(1))]:
-        raise InputError(f"linear probe: the features of {len(wrong)} examples are not finite ({summarise(wrong)}); "
-                         "leave them out")
+        raise InputError(
+            f"linear probe: the features of {len(wrong)} examples are not finite ({summarise(wrong)}); "
+            "leave them out"
+        )
     if hidden := [f"joint {joint}" for joint in np.flatnonzero(~shown[split.fit].any(0))]:
-        raise InputError(f"linear probe: no fitted example shows {summarise(hidden)}; choose another split or leave "
-                         "these joints out")
+        raise InputError(
+            f"linear probe: no fitted example shows {summarise(hidden)}; choose another split or leave "
+            "these joints out"
+        )
     predicted = np.empty_like(true)
-    # Joints that the same examples show are fitted together: all of them at once where every joint is labelled.
+    # Joints that the same examples show are fitted together: all of them at once where every joint
+    # is labelled.
     patterns, kind = np.unique(shown[split.fit], axis=1, return_inverse=True)
     for number, pattern in enumerate(patterns.T):
         joints, rows = np.flatnonzero(kind == number), split.fit[pattern]
-        fitted = fit_linear(features[rows], true[rows][:, joints].reshape(len(rows), -1),
-                            intercept=intercept, ridge=ridge)
+        fitted = fit_linear(
+            features[rows],
+            true[rows][:, joints].reshape(len(rows), -1),
+            intercept=intercept,
+            ridge=ridge,
+        )
         predicted[:, joints] = fitted(features).reshape(len(true), len(joints), 2)
     return predicted
 
 
 def best_ridge(
-    features: ArrayLike, true: ArrayLike, visible: ArrayLike, fit: np.ndarray, groups: ArrayLike,
-    ridges: Sequence[float]
+    features: ArrayLike,
+    true: ArrayLike,
+    visible: ArrayLike,
+    fit: np.ndarray,
+    groups: ArrayLike,
+    ridges: Sequence[float],
 ) -> float:
-    """Chooses the ridge with which `linear_probe` misses groups least that it was not fitted on; of equals the first.
+    """Chooses the ridge with which `linear_probe` misses groups least that it was not fitted on; of
+    equals the first.
 
     Each group of the fitted side is left out once, so that no example of the tested side is read.
 
@@ -117,15 +142,19 @@ def best_ridge(
     groups = np.asarray(groups)
     names = np.unique(groups[fit])
     if not ridges or len(names) < 2:
-        raise InputError(f"linear probe: {len(ridges)} ridges and {len(names)} groups to choose by; give at least one "
-                         "and two")
+        raise InputError(
+            f"linear probe: {len(ridges)} ridges and {len(names)} groups to choose by; give at least one "
+            "and two"
+        )
     true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
 
     def missed(ridge: float) -> float:
         squares = 0.0
         for name in names:
             left_out = fit[groups[fit] == name]
-            guess = linear_probe(features, true, visible, Split(fit[groups[fit] != name], left_out), ridge=ridge)
+            guess = linear_probe(
+                features, true, visible, Split(fit[groups[fit] != name], left_out), ridge=ridge
+            )
             squares += float(np.square(guess - true)[left_out][shown[left_out]].sum())
         return squares
 
@@ -133,7 +162,8 @@ def best_ridge(
 
 
 def mean_pose(true: ArrayLike, visible: ArrayLike, split: Split) -> np.ndarray:
-    """Returns the mean position of every joint on the fitted side, for all examples: (N, J, 2) float64.
+    """Returns the mean position of every joint on the fitted side, for all examples: (N, J, 2)
+    float64.
 
     It is `linear_probe` without features, so its error shows the spread of the poses alone.
     """

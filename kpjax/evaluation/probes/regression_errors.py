@@ -1,10 +1,11 @@
 """Root mean squared errors of joints in the units in which papers report them.
 
-Papers on discovered keypoints report an RMSE and seldom its unit. It may be of a coordinate, of a point, or of all
-coordinates of an image as one vector. It may be in normalised coordinates, in pixels of the crop or of the original
-image. For one set of errors these differ by factors of up to a few hundred, so only ratios between methods compare
-across papers.
+Papers on discovered keypoints report an RMSE and seldom its unit. It may be of a coordinate, of a
+point, or of all coordinates of an image as one vector. It may be in normalised coordinates, in
+pixels of the crop or of the original image. For one set of errors these differ by factors of up to
+a few hundred, so only ratios between methods compare across papers.
 """
+
 from typing import NamedTuple
 
 import numpy as np
@@ -16,15 +17,19 @@ class RegressionErrors(NamedTuple):
 
     per_coordinate: float  # the root of the mean square of a coordinate's error
     per_point: float  # the same of a point's distance: sqrt(2) times `per_coordinate`
-    per_image: float  # the same of the norm over all J points of an image: sqrt(2 J) times `per_coordinate`
+    #: the same of the norm over all J points of an image: sqrt(2 J) times `per_coordinate`
+    per_image: float
     mean_distance: float  # the plain mean of distances
     per_joint: np.ndarray  # (J,) float64, `per_coordinate` of each joint
 
 
-def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike) -> RegressionErrors:
+def regression_errors(
+    predicted: ArrayLike, true: ArrayLike, visible: ArrayLike
+) -> RegressionErrors:
     """Computes errors of joints (N, J, 2) in float64; those with visible (N, J) above 0.5 count.
 
-    Where some joints are hidden, `per_image` assumes J joints with errors like those of the visible ones.
+    Where some joints are hidden, `per_image` assumes J joints with errors like those of the visible
+    ones.
     """
     squares, shown = _squared_distances(predicted, true, visible)
     count, sums = shown.sum(0), squares.sum(0)
@@ -32,12 +37,22 @@ def regression_errors(predicted: ArrayLike, true: ArrayLike, visible: ArrayLike)
     mean_square = float(sums.sum() / points) if points else float("nan")
     per_joint = np.where(count > 0, np.sqrt(sums / (2 * np.maximum(count, 1))), np.nan)
     distance = float(np.sqrt(squares).sum() / points) if points else float("nan")
-    return RegressionErrors(float(np.sqrt(mean_square / 2)), float(np.sqrt(mean_square)),
-                            float(np.sqrt(mean_square * shown.shape[1])), distance, per_joint)
+    return RegressionErrors(
+        float(np.sqrt(mean_square / 2)),
+        float(np.sqrt(mean_square)),
+        float(np.sqrt(mean_square * shown.shape[1])),
+        distance,
+        per_joint,
+    )
 
 
 def errors_in_units(
-    predicted: ArrayLike, true: ArrayLike, visible: ArrayLike, *, size: tuple[int, int], crop: ArrayLike
+    predicted: ArrayLike,
+    true: ArrayLike,
+    visible: ArrayLike,
+    *,
+    size: tuple[int, int],
+    crop: ArrayLike,
 ) -> dict[str, RegressionErrors]:
     """Computes the errors of points in pixels of the network's images, in three units.
 
@@ -52,13 +67,17 @@ def errors_in_units(
     points = [np.asarray(points, np.float64) for points in (predicted, true)]
     normalised = [normalised_from_pixels(part, size) for part in points]
     original = [_moved(np.asarray(crop, np.float64), part) for part in points]
-    return {"normalised": regression_errors(*normalised, visible),
-            "pixels": regression_errors(*points, visible),
-            "original": regression_errors(*original, visible)}
+    return {
+        "normalised": regression_errors(*normalised, visible),
+        "pixels": regression_errors(*points, visible),
+        "original": regression_errors(*original, visible),
+    }
 
 
 def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarray:
-    """Converts pixels (..., 2) of an image (height, width) to normalised ones, the outer edges at +-1."""
+    """Converts pixels (..., 2) of an image (height, width) to normalised ones, the outer edges at
+    +-1.
+    """
     height, width = size
     return (np.asarray(points, np.float64) + 0.5) * (2 / np.array([width, height])) - 1
 
@@ -72,5 +91,7 @@ def _squared_distances(predicted, true, visible) -> tuple[np.ndarray, np.ndarray
 
 def _moved(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Moves points (N, J, 2) by maps (N, 3, 3)."""
-    moved = np.einsum("nij,nkj->nki", maps, np.concatenate([points, np.ones((*points.shape[:2], 1))], -1))
+    moved = np.einsum(
+        "nij,nkj->nki", maps, np.concatenate([points, np.ones((*points.shape[:2], 1))], -1)
+    )
     return moved[..., :2] / moved[..., 2:]

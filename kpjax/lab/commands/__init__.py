@@ -1,4 +1,8 @@
-"""Commands for users' own data as dataclasses. Nothing here imports JAX before a command runs: help is quick."""
+"""Commands for users' own data as dataclasses.
+
+Nothing here imports JAX before a command runs: help is quick.
+"""
+
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +23,8 @@ FormatName = Literal["coco", "dlc", "lp", "slp", "csv"]
 class _OfProject(Options):
     """Arguments of commands that read an annotation project."""
 
-    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+    #: a project's folder or file, in any known format
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +33,24 @@ class _OfRun:
 
     # a finished run .../<variant>/seed-<n>, an exported one, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
-    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]  # images, videos, folders of them
+    #: images, videos, folders of them
+    inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]
     batch_size: int = 16  # images at a time
 
 
 @command
 @dataclass(frozen=True, kw_only=True)
 class Check(_OfProject):
-    """Reports the contents and all faults of an annotation project, and draws its labels with their names.
+    """Reports the contents and all faults of an annotation project, and draws its labels with their
+    names.
 
-    Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The last lines say which
-    systems can be trained on the project. The exit code is 2 if anything is wrong.
+    Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The
+    last lines say which systems can be trained on the project. The exit code is 2 if anything is
+    wrong.
     """
 
-    out: Annotated[Path, arg(metavar="FOLDER")] = Path("runs")  # where the sheet goes, as <project>_labels.png
+    #: where the sheet goes, as <project>_labels.png
+    out: Annotated[Path, arg(metavar="FOLDER")] = Path("runs")
     sheet: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet, 0 for no sheet
     quick: bool = False  # do not decode images and videos
     overwrite: bool = False  # replace an existing sheet
@@ -50,35 +59,48 @@ class Check(_OfProject):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Predict(_OfRun):
-    """Finds keypoints on images, folders of them and videos of any size, with a finished run or an exported predictor.
+    """Finds keypoints on images, folders of them and videos of any size, with a finished run or an
+    exported predictor.
 
-    RUN may also be `movenet`, a published network that finds 17 keypoints of one person: anywhere in an image; in a
-    video, near where the last frame showed the person. Writes points.csv for all images together and <video>.csv for
-    each video, with a row for every keypoint of every frame, and a sheet of a few frames; draws images in overlays/.
+    RUN may also be `movenet`, a published network that finds 17 keypoints of one person: anywhere
+    in an image; in a video, near where the last frame showed the person. Writes points.csv for all
+    images together and <video>.csv for each video, with a row for every keypoint of every frame,
+    and a sheet of a few frames; draws images in overlays/.
 
-    Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0). A point is ok,
-    outside (beyond the edge), unreadable (the frame does not decode: x and y nan, score 0) or no_box. A score ranks the
-    points of one run; it is not a probability. The truth lies within the radius, in pixels, in 9 of 10 cases (--level),
-    if new images are like those held out. Radii exist if enough labels were held out, and are drawn as rings.
+    Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0).
+    A point is ok, outside (beyond the edge), unreadable (the frame does not decode: x and y nan,
+    score 0) or no_box. A score ranks the points of one run; it is not a probability. The truth lies
+    within the radius, in pixels, in 9 of 10 cases (--level), if new images are like those held out.
+    Radii exist if enough labels were held out, and are drawn as rings.
 
-    A run on crops of several animals finds them by itself, tracks each through a video, and writes <video>_boxes.csv
-    and <video>_doubts.csv, the moments at which two may have been swapped; --boxes gives boxes from elsewhere.
+    A run on crops of several animals finds them by itself, tracks each through a video, and writes
+    <video>_boxes.csv and <video>_doubts.csv, the moments at which two may have been swapped;
+    --boxes gives boxes from elsewhere.
     """
 
-    # where results go (default RUN/predictions, or runs/predictions/NAME if RUN is not your own run)
+    # where results go (default RUN/predictions, or runs/predictions/NAME if RUN is not your own
+    # run)
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
-    overlay: Annotated[bool, arg(aliases=("--overlays",))] = False  # draw videos too: <video>_overlay.mp4, .gif
+    #: beside csv, with commas between: dlc, slp, coco
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"
+    #: draw videos too: <video>_overlay.mp4, .gif
+    overlay: Annotated[bool, arg(aliases=("--overlays",))] = False
     no_overlay: Annotated[bool, arg(aliases=("--no-overlays",))] = False  # draw nothing
-    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
-    # how many animals there are, if several; 0: they come and go (default as on the labelled frames)
+    #: boxes of the animals (COCO json, or csv), if several
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None
+    # how many animals there are, if several; 0: they come and go (default as on the labelled
+    # frames)
     animals: Annotated[int | None, arg(metavar="N")] = None
-    frames: Annotated[str, arg(metavar="A:B")] = ""  # frames A to B - 1 of each video; A:B:N for every Nth
+    #: frames A to B - 1 of each video; A:B:N for every Nth
+    frames: Annotated[str, arg(metavar="A:B")] = ""
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
-    level: float = 0.9  # share of points whose truth lies within their radius: 0.5, 0.8, 0.9 or 0.95
+    #: share of points whose truth lies within their radius: 0.5, 0.8, 0.9 or 0.95
+    level: float = 0.9
     no_radii: bool = False  # draw no rings
-    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
-    # whether images, or over 1 % of a video, that do not decode end in exit code 1; the rest is written either way
+    #: movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
+    turned: bool = False
+    # whether images, or over 1 % of a video, that do not decode end in exit code 1; the rest is
+    # written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
     overwrite: bool = False  # replace earlier results in FOLDER
 
@@ -86,21 +108,25 @@ class Predict(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Options):
-    """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled project.
+    """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled
+    project.
 
-    Prints errors in pixels of the original images, with and without the points below the cutoff of scores, and the
-    share of points within their radii; frames that the run was trained on, held-out ones and others are listed apart.
-    Writes errors.csv, a row for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the animals with the
-    largest errors for their size; rings are the labels. Keypoints are matched by name. Animals are cropped by their
-    boxes (without one, by that of their labels) if the run was trained on crops, or if a frame has several.
+    Prints errors in pixels of the original images, with and without the points below the cutoff of
+    scores, and the share of points within their radii; frames that the run was trained on, held-out
+    ones and others are listed apart. Writes errors.csv, a row for every labelled keypoint,
+    errors_by_keypoint.csv, and worst.png, the animals with the largest errors for their size; rings
+    are the labels. Keypoints are matched by name. Animals are cropped by their boxes (without one,
+    by that of their labels) if the run was trained on crops, or if a frame has several.
     """
 
     # a finished run .../<variant>/seed-<n>, an exported one, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
-    project: Annotated[Positional[Path], arg(metavar="PROJECT")]  # a project's folder or file, in any known format
+    #: a project's folder or file, in any known format
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
     threshold: float = 0.1  # of PCK, as a share of the animal's length
-    turned: bool = False  # movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
+    #: movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
+    turned: bool = False
     worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
     batch_size: int = 16  # images at a time
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
@@ -112,39 +138,48 @@ class Evaluate(Options):
 class Suggest(_OfRun):
     """Chooses the images and frames of videos that are most worth labelling next.
 
-    It takes frames that look least like labelled ones and like each other. Writes suggestions.csv (the chosen frames),
-    suggestions.png, and the frames as a project for a labelling tool. Predictions in it are proposals, which cannot be
-    mistaken for labels.
+    It takes frames that look least like labelled ones and like each other. Writes suggestions.csv
+    (the chosen frames), suggestions.png, and the frames as a project for a labelling tool.
+    Predictions in it are proposals, which cannot be mistaken for labels.
     """
 
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder for the result
     count: Annotated[int, arg(name="n")] = 20  # how many frames
     to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
-    labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None  # the project with the labels so far
-    every: Annotated[int | None, arg(metavar="N")] = None  # looks at every Nth frame (default about 1,000 in all)
+    #: the project with the labels so far
+    labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None
+    #: looks at every Nth frame (default about 1,000 in all)
+    every: Annotated[int | None, arg(metavar="N")] = None
     apart: int = 10  # least number of frames between two of one video
-    boxes: Annotated[Path | None, arg(metavar="FILE")] = None  # boxes of the animals (COCO json, or csv), if several
+    #: boxes of the animals (COCO json, or csv), if several
+    boxes: Annotated[Path | None, arg(metavar="FILE")] = None
     page: bool = False  # a page to correct the proposals in a browser: label.html
 
 
 @command
 @dataclass(frozen=True, kw_only=True)
 class Smooth:
-    """Fills gaps of predicted points and smooths them over time: files of `predict`, DeepLabCut, SLEAP, Lightning Pose.
+    """Fills gaps of predicted points and smooths them over time: files of `predict`, DeepLabCut,
+    SLEAP, Lightning Pose.
 
-    Writes <name>_smoothed.csv (and other formats) and <name>_smoothed.svg, a plot of each keypoint's path and score
-    before and after; the input files do not change. Points below the cutoff count as gaps. Then come a median filter,
-    linear interpolation of short gaps, and a Kalman smoother with maximum-likelihood parameters. Longer gaps stay
-    empty. Several files are one video's points from several networks: where these differ, neighbouring frames count
-    more.
+    Writes <name>_smoothed.csv (and other formats) and <name>_smoothed.svg, a plot of each
+    keypoint's path and score before and after; the input files do not change. Points below the
+    cutoff count as gaps. Then come a median filter, linear interpolation of short gaps, and a
+    Kalman smoother with maximum-likelihood parameters. Longer gaps stay empty. Several files are
+    one video's points from several networks: where these differ, neighbouring frames count more.
     """
 
     points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5 or .slp
-    out: Annotated[Path | None, arg(metavar="FOLDER")] = None  # where results go (default beside the first file)
-    formats: Annotated[str, arg(metavar="LIST")] = "csv"  # beside csv, with commas between: dlc, slp, coco
-    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # points with a lower score are gaps
-    gap: Annotated[int, arg(metavar="N")] = 10  # frames of the file in the longest gap that is filled
-    median: Annotated[int, arg(metavar="N")] = 5  # frames of the file in the median filter, 1 for none
+    #: where results go (default beside the first file)
+    out: Annotated[Path | None, arg(metavar="FOLDER")] = None
+    #: beside csv, with commas between: dlc, slp, coco
+    formats: Annotated[str, arg(metavar="LIST")] = "csv"
+    #: points with a lower score are gaps
+    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None
+    #: frames of the file in the longest gap that is filled
+    gap: Annotated[int, arg(metavar="N")] = 10
+    #: frames of the file in the median filter, 1 for none
+    median: Annotated[int, arg(metavar="N")] = 5
     kalman: bool = True  # skip the Kalman smoother
     overwrite: bool = False  # replace earlier results
 
@@ -152,10 +187,11 @@ class Smooth:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Convert(_OfProject):
-    """Writes an annotation project in the format of another tool, with its images beside the labels.
+    """Writes an annotation project in the format of another tool, with its images beside the
+    labels.
 
-    Reads the result back and compares frames and animals. Lists what the format cannot hold. Refuses predictions,
-    which must not become labels.
+    Reads the result back and compares frames and animals. Lists what the format cannot hold.
+    Refuses predictions, which must not become labels.
     """
 
     to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
@@ -167,12 +203,14 @@ class Convert(_OfProject):
 class Export:
     """Writes a finished run as a folder that finds keypoints without this library.
 
-    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/ (the run's settings
-    and the weights that points depend on), predictor.json (keypoints, sizes, coordinates, scores, versions), run.py,
-    which needs jax, numpy, safetensors, flatbuffers and pillow, and SHA256SUMS. New releases of jax promise to load it
-    for 180 days; before or after that, `export FOLDER --out NEW` makes it again from itself. ONNX lasts longer: with
-    --to onnx, predict.onnx, which ONNX Runtime runs without jax, replaces the first two. Converting needs the packages
-    jax2onnx and onnxruntime. Either way, points are compared with those of the run.
+    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/
+    (the run's settings and the weights that points depend on), predictor.json (keypoints, sizes,
+    coordinates, scores, versions), run.py, which needs jax, numpy, safetensors, flatbuffers and
+    pillow, and SHA256SUMS. New releases of jax promise to load it for 180 days; before or after
+    that, `export FOLDER --out NEW` makes it again from itself. ONNX lasts longer: with
+    --to onnx, predict.onnx, which ONNX Runtime runs without jax, replaces the first two. Converting
+    needs the packages jax2onnx and onnxruntime. Either way, points are compared with those of the
+    run.
     """
 
     # a finished run's folder .../seed-<n>, or a folder that was exported before
@@ -184,22 +222,34 @@ class Export:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Lists pretrained backbones, or fetches one with an open licence to where training looks for it.
+    """Lists pretrained backbones, or fetches one with an open licence to where training looks for
+    it.
 
-    Checks the sha256 of the file, or records it the first time. `kpjax train` uses a fetched MobileNetV2 by default,
-    and others with --weights NAME.
+    Checks the sha256 of the file, or records it the first time. `kpjax train` uses a fetched
+    MobileNetV2 by default, and others with --weights NAME.
     """
 
-    name: Annotated[Positional[str | None], arg(metavar="NAME")] = None  # what to fetch; without one all are listed
+    #: what to fetch; without one all are listed
+    name: Annotated[Positional[str | None], arg(metavar="NAME")] = None
 
 
 COMMANDS: dict[str, type] = {
-    "check": Check, "predict": Predict, "evaluate": Evaluate, "suggest": Suggest, "smooth": Smooth,
-    "convert": Convert, "export": Export, "weights": Weights}
+    "check": Check,
+    "predict": Predict,
+    "evaluate": Evaluate,
+    "suggest": Suggest,
+    "smooth": Smooth,
+    "convert": Convert,
+    "export": Export,
+    "weights": Weights,
+}
 
 
 def run_command(name: str, arguments: Sequence[str]) -> Any:
-    """Parses and runs one of COMMANDS, and returns its result. Raises InputError that names flags, and RunError."""
+    """Parses and runs one of COMMANDS, and returns its result.
+
+    Raises InputError that names flags, and RunError.
+    """
     asked = parse(COMMANDS[name], arguments, prog=f"kpjax {name}")
     # Imported now: each command needs other libraries, and help none of them.
     run = getattr(importlib.import_module(f"kpjax.lab.commands.{name}"), name)

@@ -1,4 +1,7 @@
-"""Report of the command `check`: the contents and faults of an annotation project, and a sheet of its labels."""
+"""Report of the command `check`: the contents and faults of an annotation project, and a sheet of
+its labels.
+"""
+
 import contextlib
 import hashlib
 import os
@@ -30,7 +33,10 @@ LISTED = 40  # faults, each in a line of its own
 
 
 def check(asked: Check) -> Project:
-    """Prints the report, draws the sheet and returns the project. Raises InputError if anything is wrong."""
+    """Prints the report, draws the sheet and returns the project.
+
+    Raises InputError if anything is wrong.
+    """
     project, faults = project_and_faults(asked.project, asked)
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
@@ -42,21 +48,32 @@ def check(asked: Check) -> Project:
             title = place.name if place.is_dir() else place.stem
             draw_sheet(project, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
         known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
-        for path in dict.fromkeys([*known, *videos_of(project)]):  # those without labels are looked at, not decoded
+        # those without labels are looked at, not decoded
+        for path in dict.fromkeys([*known, *videos_of(project)]):
             with contextlib.suppress(InputError):  # it is among the faults
                 videos.append(open_video(path))
                 print(video_line(videos[-1], project, decode=path in known and not asked.quick))
         if not asked.quick:
-            images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
+            images = list(
+                dict.fromkeys(frame.path for frame in project.frames if frame.number is None)
+            )
             broken, copies = image_faults(images)
-            faults += [fault for fault in broken if not any(fault.split(";")[0] in known for known in faults)]
+            faults += [
+                fault
+                for fault in broken
+                if not any(fault.split(";")[0] in known for known in faults)
+            ]
         for line in (*project.notes, *slips(project, copies)):
             print(f"note: {line}")
     if faults:
-        print(*[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n")
+        print(
+            *[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n"
+        )
         if len(faults) > LISTED:
             print(f"and {len(faults) - LISTED} more")
-        raise InputError(f"{asked.project}: {counted(len(faults), 'fault')}, listed above; mend them first")
+        raise InputError(
+            f"{asked.project}: {counted(len(faults), 'fault')}, listed above; mend them first"
+        )
     print(*systems_lines(project, [len(one) for one in videos]), sep="\n")
     return project
 
@@ -66,9 +83,17 @@ def frame_lines(project: Project) -> list[str]:
     frames = [project.frames[one.frame] for one in project.instances]
     on_frame = Counter(one.frame for one in project.instances)
     several = sum(count > 1 for count in on_frame.values())
-    sizes = Counter("{}x{}".format(*frame.size) if frame.size[0] else "unknown" for frame in project.frames)
-    lines = [f"frames: {len(project.frames)}, of these {len(on_frame)} labelled; sizes: {_most(sizes)}"]
-    animals = f"animals: {len(frames)}, {several} frames have several" if several else "one animal a frame"
+    sizes = Counter(
+        "{}x{}".format(*frame.size) if frame.size[0] else "unknown" for frame in project.frames
+    )
+    lines = [
+        f"frames: {len(project.frames)}, of these {len(on_frame)} labelled; sizes: {_most(sizes)}"
+    ]
+    animals = (
+        f"animals: {len(frames)}, {several} frames have several"
+        if several
+        else "one animal a frame"
+    )
     if frames:
         boxed = sum(bool(np.isfinite(one.box).all()) for one in project.instances)
         lengths, sides = reference_lengths(project), np.array([max(frame.size) for frame in frames])
@@ -86,23 +111,39 @@ def frame_lines(project: Project) -> list[str]:
 
 
 def keypoint_lines(project: Project) -> list[str]:
-    """Returns a table: how often each keypoint is labelled, occluded, outside its image and empty."""
+    """Returns a table: how often each keypoint is labelled, occluded, outside its image and
+    empty."""
     names = project.skeleton.names
-    visible, occluded = (np.array(found, bool).reshape(len(project.instances), len(names)) for found in (
-        [one.visible > 0 for one in project.instances], [one.occluded for one in project.instances]))
+    visible, occluded = (
+        np.array(found, bool).reshape(len(project.instances), len(names))
+        for found in (
+            [one.visible > 0 for one in project.instances],
+            [one.occluded for one in project.instances],
+        )
+    )
     counts = visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0)
     width = max([len("keypoint"), *map(len, names)])
     lines = [f"{'keypoint':{width}}  labelled  occluded   outside     empty"]
-    lines += [f"{name:{width}}  {labelled:8d}  {occluded:8d}  {beyond:8d}  {empty:8d}"
-              for name, labelled, occluded, beyond, empty in zip(names, *counts, strict=True)]
+    lines += [
+        f"{name:{width}}  {labelled:8d}  {occluded:8d}  {beyond:8d}  {empty:8d}"
+        for name, labelled, occluded, beyond, empty in zip(names, *counts, strict=True)
+    ]
     if never := [name for name, labelled in zip(names, counts[0], strict=True) if not labelled]:
         lines.append(f"never labelled: {', '.join(never)}")
     return [*lines, f"edges: {len(project.skeleton.edges)}"]
 
 
 def video_line(video: Video, project: Project, *, decode: bool) -> str:
-    """Describes a video in a line. decode: whether to look at all of it, for frames that do not decode."""
-    labelled, rate = len({one.frame for one in project.instances if project.frames[one.frame].path == video.path}), ""
+    """Describes a video in a line.
+
+    decode: whether to look at all of it, for frames that do not decode.
+    """
+    labelled, rate = (
+        len(
+            {one.frame for one in project.instances if project.frames[one.frame].path == video.path}
+        ),
+        "",
+    )
     if video.times is not None and len(steps := np.diff(video.times)):
         median = float(np.median(steps))
         rate = f", {1 / median:.4g} frames/s{' (variable)' if np.ptp(steps) > median / 20 else ''}"
@@ -110,12 +151,15 @@ def video_line(video: Video, project: Project, *, decode: bool) -> str:
     frames = tqdm(video, desc=video.path.name, disable=None, leave=False) if decode else ()
     bad = f", {sum(image is None for _, image in frames)} unreadable" * decode
     cut = f", {video.cut_off} cut off" if video.cut_off else ""
-    return (f"video {video.path.name}: {len(video)} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
-            f"{labelled} labelled{f'; {video.note}' if video.note else ''}")
+    return (
+        f"video {video.path.name}: {len(video)} frames, {video.size[0]}x{video.size[1]}{rate}{turned}{bad}{cut}, "
+        f"{labelled} labelled{f'; {video.note}' if video.note else ''}"
+    )
 
 
 def image_faults(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
     """Returns a line for each image that does not decode, and each copy of another."""
+
     def read(path: Path) -> tuple[bytes, str]:
         try:
             read_image(path)
@@ -123,21 +167,29 @@ def image_faults(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
         except (InputError, OSError) as error:
             return b"", str(error)
 
-    there = [path for path in paths if os.path.isfile(path)]  # False for a name that the system refuses
+    # False for a name that the system refuses
+    there = [path for path in paths if os.path.isfile(path)]
     seen: dict[bytes, Path] = {}
     faults, copies = [], []
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
-        found = tqdm(readers.map(read, there), desc="images", total=len(there), disable=None, leave=False)
+        found = tqdm(
+            readers.map(read, there), desc="images", total=len(there), disable=None, leave=False
+        )
         for path, (digest, fault) in zip(there, found, strict=True):
             if fault:
                 faults.append(f"{fault}; replace the image or delete its labels")
             elif (first := seen.setdefault(digest, path)) != path:
-                copies.append(f"{path.name} is {first.name}" if path.name != first.name else f"{path} is {first}")
+                copies.append(
+                    f"{path.name} is {first.name}"
+                    if path.name != first.name
+                    else f"{path} is {first}"
+                )
     return faults, copies
 
 
 def slips(project: Project, copies: Sequence[str]) -> list[str]:
-    """Returns lines about animals with exactly the labels of another one, and recordings on both sides of a split.
+    """Returns lines about animals with exactly the labels of another one, and recordings on both
+    sides of a split.
 
     copies: images that are copies of another, as `image_faults` names them.
     """
@@ -155,19 +207,31 @@ def slips(project: Project, copies: Sequence[str]) -> list[str]:
     for frame in project.frames:
         if frame.session and frame.split:
             splits[frame.session].add(frame.split)
-    both = [f"{session} ({' and '.join(sorted(found))})" for session, found in splits.items() if len(found) > 1]
-    said = [f"the same labels {what}: {len(found)} frames, such as {summarise([*found][:2])}"
-             for what, found in (("twice on one frame", here), ("on two frames", elsewhere)) if found]
+    both = [
+        f"{session} ({' and '.join(sorted(found))})"
+        for session, found in splits.items()
+        if len(found) > 1
+    ]
+    said = [
+        f"the same labels {what}: {len(found)} frames, such as {summarise([*found][:2])}"
+        for what, found in (("twice on one frame", here), ("on two frames", elsewhere))
+        if found
+    ]
     said += [f"{len(copies)} images are copies of another: {summarise(copies, 3)}"] * bool(copies)
-    return said + ["recordings on both sides of a split, where test frames have neighbours that train: "
-                   f"{summarise(both)}"] * bool(both)
+    return said + [
+        "recordings on both sides of a split, where test frames have neighbours that train: "
+        f"{summarise(both)}"
+    ] * bool(both)
 
 
 def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> None:
-    """Draws the labels of animals spread evenly over the project, those on frames that can be read."""
+    """Draws the labels of animals spread evenly over the project, those on frames that can be
+    read."""
     remove_partials(path.parent)
     if path.exists() and not overwrite:
-        print(f"sheet: {path} was there before, perhaps of other labels, and stays; --overwrite draws it again")
+        print(
+            f"sheet: {path} was there before, perhaps of other labels, and stays; --overwrite draws it again"
+        )
         return
     shown = []
     for one in spread(project.instances, count):
@@ -176,7 +240,9 @@ def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> Non
             shown.append((read_frame(frame), one, f"{frame.name} {one.track}".strip()))
     if shown:
         write_png(path, label_sheet(shown, project.skeleton))
-        print(f"sheet: {path} shows the labels of {len(shown)} animals; look for swapped and shifted ones")
+        print(
+            f"sheet: {path} shows the labels of {len(shown)} animals; look for swapped and shifted ones"
+        )
 
 
 def _most(counts: Counter, shown: int = 6) -> str:

@@ -1,4 +1,7 @@
-"""The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its worst animals."""
+"""The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its
+worst animals.
+"""
+
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,8 +40,8 @@ LEAST_FRAMES = 10  # of a video, from which on tracks are counted
 def evaluate(asked: Evaluate) -> Path:
     """Writes errors.csv, errors_by_keypoint.csv and worst.png, and returns the path of the first.
 
-    Raises InputError for a run or a project that cannot be opened, that have no keypoint in common, and for output that
-    is there already.
+    Raises InputError for a run or a project that cannot be opened, that have no keypoint in common,
+    and for output that is there already.
     """
     for name in ("batch_size", "worst"):
         if getattr(asked, name) < 1:
@@ -48,12 +51,17 @@ def evaluate(asked: Evaluate) -> Path:
     people = published.is_published(asked.run)
     runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
     if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
-        raise InputError("out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another")
+        raise InputError(
+            "out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another"
+        )
     written = [asked.out / name for name in (FILE, pixel_errors.BY_KEYPOINT_FILE, WORST)]
     if (there := [path for path in written if path.exists()]) and not asked.overwrite:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
-    predictor = (open_people(asked.run, published.WITH_HEAD, turned=asked.turned) if people else
-                 open_predictor(asked.run, turned=asked.turned))
+    predictor = (
+        open_people(asked.run, published.WITH_HEAD, turned=asked.turned)
+        if people
+        else open_predictor(asked.run, turned=asked.turned)
+    )
     project = read_project(asked.project, asked)
     project = in_keypoints_of(predictor.skeleton, renamed(project) if people else project)
     animals, growth = measure(project, predictor, asked)
@@ -75,34 +83,49 @@ def evaluate(asked: Evaluate) -> Path:
 def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, *, told_apart: bool) -> None:
     """Tells which share of points lies within the radii of a run.
 
-    Frames that the run has learnt from, or whose labels the radii come from, say nothing about them and are left out.
+    Frames that the run has learnt from, or whose labels the radii come from, say nothing about them
+    and are left out.
 
-    growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run kept a list of them.
+    growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run
+    kept a list of them.
     """
     new = ~np.isin(np.array(animals.parts), (TRAINED, pixel_errors.HELD_OUT, pixel_errors.TARGET))
     some, unit = animals.only(np.flatnonzero(new)), table.unit
     known = (some.visible > 0) & np.isfinite(some.scores)
     if not known.any():
-        print("radii: not measured, since their labels are those of held out frames; evaluate on another project")
+        print(
+            "radii: not measured, since their labels are those of held out frames; evaluate on another project"
+        )
         return
     distances = np.nan_to_num(some.distances) / growth[new][:, None]
     reach = [radii(table, some.scores, level=level) for level in table.levels]
     within = [float(np.mean((distances <= radius)[known])) for radius in reach]
     medians = [float(np.median((radius * growth[new][:, None])[known])) for radius in reach]
-    whose = ("whose paths the run does not know (if moved, it may have learnt from them)" if told_apart else
-             "that the run may have learnt from: it kept no list of its own")
-    print(f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
-          f"{unit}s like those held out):")
+    whose = (
+        "whose paths the run does not know (if moved, it may have learnt from them)"
+        if told_apart
+        else "that the run may have learnt from: it kept no list of its own"
+    )
+    print(
+        f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
+        f"{unit}s like those held out):"
+    )
     print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
     print("    within, %       " + "".join(f"{100 * share:8.1f}" for share in within))
-    print("    median radius, px" + "".join(f"{pixels(value) if math.isfinite(value) else 'none':>7} "
-                                           for value in medians).rstrip())
+    print(
+        "    median radius, px"
+        + "".join(
+            f"{pixels(value) if math.isfinite(value) else 'none':>7} " for value in medians
+        ).rstrip()
+    )
 
 
 def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ...]:
-    """Returns what each animal's frame is for a run: learnt from, held out, or neither, as far as the run knows.
+    """Returns what each animal's frame is for a run: learnt from, held out, or neither, as far as
+    the run knows.
 
-    For an ensemble, what one of its runs has learnt from is learnt from. lists: those that the runs kept.
+    For an ensemble, what one of its runs has learnt from is learnt from. lists: those that the runs
+    kept.
     """
     if None in lists:
         return ("labelled",) * len(animals.parts)
@@ -111,44 +134,70 @@ def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ..
         for path, number, part in zip(kept.images, kept.frames, kept.parts, strict=True):
             frame = path.resolve(), number
             known[frame] = TRAINED if known.get(frame) == TRAINED else part
-    found = [known.get((path.resolve(), number)) for path, number in zip(animals.images, animals.frames, strict=True)]
-    return tuple(part or pixel_errors.OTHER for part in found) if any(found) else ("labelled",) * len(found)
+    found = [
+        known.get((path.resolve(), number))
+        for path, number in zip(animals.images, animals.frames, strict=True)
+    ]
+    return (
+        tuple(part or pixel_errors.OTHER for part in found)
+        if any(found)
+        else ("labelled",) * len(found)
+    )
 
 
 def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
-    """Returns a project with a run's keypoints, matched by name; what it does not label is not visible.
+    """Returns a project with a run's keypoints, matched by name; what it does not label is not
+    visible.
 
-    Boxes become those of all labelled points, so that they stay. Animals without a common keypoint are left out, and so
-    are labels beyond their image, as in training.
+    Boxes become those of all labelled points, so that they stay. Animals without a common keypoint
+    are left out, and so are labels beyond their image, as in training.
     """
     names = project.skeleton.names
     if not set(names) & set(skeleton.names):
-        raise InputError("project", f"{project.root} labels {summarise(list(names))}, the run finds "
-                         f"{summarise(list(skeleton.names))}; none is the same, so name them alike")
-    for words, rest in (("not labelled", [name for name in skeleton.names if name not in names]),
-                        ("not known to the run", [name for name in names if name not in skeleton.names])):
+        raise InputError(
+            "project",
+            f"{project.root} labels {summarise(list(names))}, the run finds "
+            f"{summarise(list(skeleton.names))}; none is the same, so name them alike",
+        )
+    for words, rest in (
+        ("not labelled", [name for name in skeleton.names if name not in names]),
+        ("not known to the run", [name for name in names if name not in skeleton.names]),
+    ):
         if rest:
             print(f"{words}, and not measured: {summarise(rest)}")
     kept = []
     for whole, one in zip(project.instances, renamed_to(project, skeleton).instances, strict=True):
-        of_whole, visible = (each.visible * on_frame(each.keypoints, project.frames[one.frame].size)
-                             for each in (whole, one))
-        box = np.full(4, np.nan) if (found := box_of(whole._replace(visible=of_whole))) is None else found
+        of_whole, visible = (
+            each.visible * on_frame(each.keypoints, project.frames[one.frame].size)
+            for each in (whole, one)
+        )
+        box = (
+            np.full(4, np.nan)
+            if (found := box_of(whole._replace(visible=of_whole))) is None
+            else found
+        )
         kept += [one._replace(visible=visible, box=box)] if visible.any() else []
     return project._replace(skeleton=skeleton, instances=tuple(kept))
 
 
 def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[Animals, np.ndarray]:
-    """Predicts all labelled animals of a project; also returns (N,) how many of its pixels one of the network's covers.
+    """Predicts all labelled animals of a project; also returns (N,) how many of its pixels one of
+    the network's covers.
 
-    Animals are cropped by their boxes where the run needs that, or where a frame has several; whole frames are seen
-    otherwise.
+    Animals are cropped by their boxes where the run needs that, or where a frame has several; whole
+    frames are seen otherwise.
     """
     frames_of = [one.frame for one in project.instances]
     cropped = needs_box(predictor.transform) or len(set(frames_of)) < len(frames_of)
-    numbers = [number for number, one in enumerate(project.instances) if not cropped or np.isfinite(one.box).all()]
+    numbers = [
+        number
+        for number, one in enumerate(project.instances)
+        if not cropped or np.isfinite(one.box).all()
+    ]
     if len(numbers) < len(frames_of):
-        print(f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints")
+        print(
+            f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints"
+        )
 
     def transform(image, keypoints, visible, scale, box=None):
         return predictor.transform(image, keypoints, visible, scale, box if cropped else None)
@@ -160,15 +209,23 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
-    return Animals(predictor.skeleton.names, ("labelled",) * len(frames), tuple(frame.path for frame in frames),
-                   tuple(frame.number for frame in frames),
-                   pixel_errors.numbered([one.frame for one in instances], [one.track for one in instances]),
-                   reference_lengths(project)[numbers][seen.index], true, visible,
-                   np.asarray(move_points(seen.crop, points), np.float64), scores), growth_of(seen.crop)
+    return Animals(
+        predictor.skeleton.names,
+        ("labelled",) * len(frames),
+        tuple(frame.path for frame in frames),
+        tuple(frame.number for frame in frames),
+        pixel_errors.numbered([one.frame for one in instances], [one.track for one in instances]),
+        reference_lengths(project)[numbers][seen.index],
+        true,
+        visible,
+        np.asarray(move_points(seen.crop, points), np.float64),
+        scores,
+    ), growth_of(seen.crop)
 
 
 def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int) -> np.ndarray:
-    """Draws the animals with the largest mean error over their length, the worst first, from their original frames.
+    """Draws the animals with the largest mean error over their length, the worst first, from their
+    original frames.
 
     Animals that the run has learnt from are left out if there are others.
     """
@@ -176,23 +233,38 @@ def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int)
     some = animals.only(others) if len(others) else animals
     order, means = some.worst_first()[:count], np.nanmean(some.distances, axis=1)
     hidden = ((some.scores < cutoff) & (some.visible > 0))[order].sum()
-    print(f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
-          f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)")
+    print(
+        f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
+        f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)"
+    )
     crops = [predictions_drawn(*cropped(*opened(some, n), cutoff), skeleton, cutoff) for n in order]
-    sheet = contact_sheet(crops, 3, gap=10, captions=[
-        f"{100 * means[n] / some.lengths[n]:.1f} % of its length, {pixels(float(means[n]))} px\n"
-        f"{some.title(n)} ({some.parts[n]})" for n in order])
+    sheet = contact_sheet(
+        crops,
+        3,
+        gap=10,
+        captions=[
+            f"{100 * means[n] / some.lengths[n]:.1f} % of its length, {pixels(float(means[n]))} px\n"
+            f"{some.title(n)} ({some.parts[n]})"
+            for n in order
+        ],
+    )
     return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton)])
 
 
-# Several animals in a frame: how a run does that finds them by itself, beside crops from the labels' own boxes
+# Several animals in a frame: how a run does that finds them by itself, beside crops from the
+# labels' own boxes
 
-def located(project: Project, predictor: Predictor, *, on_bad_frame: str) -> tuple[Project, np.ndarray, str]:
-    """Finds the animals of all labelled frames, and matches them to the labelled ones by their centres.
 
-    Their number is that of the labelled frames that the run has learnt from, if it was the same on all. Returns the
-    project with an instance for each box that was found, those of no animal without a label, and (N,) int, the number
-    of the labelled instance that each is, -1 if it is none; and words about how many there are.
+def located(
+    project: Project, predictor: Predictor, *, on_bad_frame: str
+) -> tuple[Project, np.ndarray, str]:
+    """Finds the animals of all labelled frames, and matches them to the labelled ones by their
+    centres.
+
+    Their number is that of the labelled frames that the run has learnt from, if it was the same on
+    all. Returns the project with an instance for each box that was found, those of no animal
+    without a label, and (N,) int, the number of the labelled instance that each is, -1 if it is
+    none; and words about how many there are.
     """
     finder = predictor.finder
     whole, _ = whole_frames(project)
@@ -204,33 +276,56 @@ def located(project: Project, predictor: Predictor, *, on_bad_frame: str) -> tup
     instances, of, twice, others, animals = [], [], 0, 0, 0
     empty = np.full((len(project.skeleton.names), 2), np.nan)
     seen = finder.on(source.examples.image)
-    for row, (crop, whose) in enumerate(zip(source.examples.crop, source.examples.index, strict=True)):
+    for row, (crop, whose) in enumerate(
+        zip(source.examples.crop, source.examples.index, strict=True)
+    ):
         frame = whole.instances[int(whose)].frame
-        numbers = [number for number in of_frame[frame] if box_of(project.instances[number]) is not None]
+        numbers = [
+            number for number in of_frame[frame] if box_of(project.instances[number]) is not None
+        ]
         true = np.array([box_of(project.instances[number]) for number in numbers]).reshape(-1, 4)
         boxes, _ = finder.boxes(seen, row, crop, known)
-        matched = match_by_centre(true[:, :2] + true[:, 2:] / 2, true[:, 2:].max(1, initial=0),
-                                  boxes[:, :2] + boxes[:, 2:] / 2)
+        matched = match_by_centre(
+            true[:, :2] + true[:, 2:] / 2,
+            true[:, 2:].max(1, initial=0),
+            boxes[:, :2] + boxes[:, 2:] / 2,
+        )
         animals += len(numbers)
         twice, others = twice + (matched.twice > 0), others + matched.others
-        animal_of = {int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0}
+        animal_of = {
+            int(box): numbers[animal] for animal, box in enumerate(matched.predicted) if box >= 0
+        }
         for number, box in enumerate(boxes):
             of.append(animal_of.get(number, -1))
-            instances.append(project.instances[of[-1]]._replace(box=box) if of[-1] >= 0 else
-                             instance_of(frame, empty, box=box))
+            instances.append(
+                project.instances[of[-1]]._replace(box=box)
+                if of[-1] >= 0
+                else instance_of(frame, empty, box=box)
+            )
     there = sum(number >= 0 for number in of)
-    said = (f"{there:,} of {counted(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), twice on {twice} of "
-            f"them,\nand {counted(others, 'place')} where none is labelled" if of else "no animal")
+    said = (
+        f"{there:,} of {counted(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), twice on {twice} of "
+        f"them,\nand {counted(others, 'place')} where none is labelled"
+        if of
+        else "no animal"
+    )
     said = f"found by the run itself on {counted(len(source), 'frame')}: {said}"
     return project._replace(instances=tuple(instances)), np.array(of, int), said
 
 
-def over_time(project: Project, found: Project, points: np.ndarray, scores: np.ndarray, reach: np.ndarray,
-              animals: int | None) -> tuple[AnimalsOverTime, list[Doubt]] | None:
-    """Follows the animals of the longest labelled video and counts swaps; None where labels have no tracks there.
+def over_time(
+    project: Project,
+    found: Project,
+    points: np.ndarray,
+    scores: np.ndarray,
+    reach: np.ndarray,
+    animals: int | None,
+) -> tuple[AnimalsOverTime, list[Doubt]] | None:
+    """Follows the animals of the longest labelled video and counts swaps; None where labels have no
+    tracks there.
 
-    points, scores, reach: (N, K, 2), (N, K) and (N, K) px of the instances in `found`; radii that are not finite are
-    unknown.
+    points, scores, reach: (N, K, 2), (N, K) and (N, K) px of the instances in `found`; radii that
+    are not finite are unknown.
     """
     tracks = sorted({one.track for one in project.instances if one.track})
     videos: dict[str, list[int]] = {}
@@ -245,24 +340,42 @@ def over_time(project: Project, found: Project, points: np.ndarray, scores: np.n
     true = np.full((len(order), len(tracks), len(project.skeleton.names), 2), np.nan)
     for one in project.instances:
         if one.track and one.frame in row_of:
-            true[row_of[one.frame], tracks.index(one.track)] = np.where(one.visible[:, None] > 0, one.keypoints, np.nan)
+            true[row_of[one.frame], tracks.index(one.track)] = np.where(
+                one.visible[:, None] > 0, one.keypoints, np.nan
+            )
     on = [[] for _ in order]
     for number, one in enumerate(found.instances):
         if one.frame in row_of:
             on[row_of[one.frame]].append(number)
     boxes, doubts = np.array([one.box for one in found.instances]), []
-    seen = (Seen(project.frames[frame].number, project.frames[frame].size, points[here], scores[here],
-                 np.ones(len(here), bool), None, None, np.where(np.isfinite(reach[here]), reach[here], np.nan),
-                 boxes[here]) for frame, here in zip(order, on, strict=True))
+    seen = (
+        Seen(
+            project.frames[frame].number,
+            project.frames[frame].size,
+            points[here],
+            scores[here],
+            np.ones(len(here), bool),
+            None,
+            None,
+            np.where(np.isfinite(reach[here]), reach[here], np.nan),
+            boxes[here],
+        )
+        for frame, here in zip(order, on, strict=True)
+    )
     placed = [one.keypoints for one in tracked(seen, doubts, animals=animals)]
     slots = np.full((len(order), max(1, *map(len, placed)), *points.shape[1:]), np.nan)
     for row, keypoints in enumerate(placed):
-        slots[row, :len(keypoints)] = keypoints
+        slots[row, : len(keypoints)] = keypoints
     return animals_over_time(true, slots), merged(doubts)
 
 
-def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, asked: Evaluate) -> None:
-    """Prints what becomes of labelled animals that a run finds by itself. theirs: predictions in the labels' boxes."""
+def evaluate_animals(
+    project: Project, predictor: Predictor, theirs: Animals, asked: Evaluate
+) -> None:
+    """Prints what becomes of labelled animals that a run finds by itself.
+
+    theirs: predictions in the labels' boxes.
+    """
     found, of, said = located(project, predictor, on_bad_frame=asked.on_bad_frame)
     if not len(of):
         print(said)
@@ -270,14 +383,24 @@ def evaluate_animals(project: Project, predictor: Predictor, theirs: Animals, as
     all_found, growth = measure(found, predictor, asked)
     labelled = np.flatnonzero(of >= 0)
     ours = all_found.only(labelled)._replace(lengths=reference_lengths(project)[of[labelled]])
-    within = [int((animals.distances < asked.threshold * animals.lengths[:, None]).sum()) for animals in (ours, theirs)]
+    within = [
+        int((animals.distances < asked.threshold * animals.lengths[:, None]).sum())
+        for animals in (ours, theirs)
+    ]
     here, there = (100 * count / max(int((theirs.visible > 0).sum()), 1) for count in within)
-    print(f"{said}; PCK {here:.1f} % in its own boxes (not found is missed), {there:.1f} % in those of the labels")
-    reach = np.full(all_found.scores.shape, np.nan) if predictor.radii is None else (
-        radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
+    print(
+        f"{said}; PCK {here:.1f} % in its own boxes (not found is missed), {there:.1f} % in those of the labels"
+    )
+    reach = (
+        np.full(all_found.scores.shape, np.nan)
+        if predictor.radii is None
+        else (radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
+    )
     known = predictor.finder.most if predictor.finder.always else None
     followed = over_time(project, found, all_found.predicted, all_found.scores, reach, known)
     if followed is not None:
         counts, doubts = followed
-        print(f"followed over {counted(counts.frames, 'frame')} of a video: {counted(counts.swaps, 'swap')}, "
-              f"{counted(counts.fragments, 'fragment')}, {counted(len(doubts), 'moment')} of doubt")
+        print(
+            f"followed over {counted(counts.frames, 'frame')} of a video: {counted(counts.swaps, 'swap')}, "
+            f"{counted(counts.fragments, 'fragment')}, {counted(len(doubts), 'moment')} of doubt"
+        )

@@ -1,4 +1,5 @@
 """The command `export`: a finished run as a folder that finds keypoints without this library."""
+
 from importlib.metadata import version
 from pathlib import Path
 
@@ -18,8 +19,9 @@ TOLERANCE = 1e-3  # pixels between the run and what was exported, on the same ma
 def export(asked: Export) -> Path:
     """Exports a finished run, or a folder exported before, and returns the new folder.
 
-    Raises InputError for a source that `open_run` refuses or whose transform run.py does not know, for an `out` that is
-    not empty, and for ONNX without its converter; RunError if the result does not find the same points.
+    Raises InputError for a source that `open_run` refuses or whose transform run.py does not know,
+    for an `out` that is not empty, and for ONNX without its converter; RunError if the result does
+    not find the same points.
     """
     source, out = absolute(asked.run), asked.out
     check_new(out)
@@ -29,22 +31,39 @@ def export(asked: Export) -> Path:
     if asked.to == "onnx":
         model = onnx_model(opened.method, opened.trained, opened.side)
         versions = {"jax2onnx": version("jax2onnx"), "opset": OPSET}
-    description = write_predictor(out, opened.method, opened.trained, opened.transform, run=opened.result,
-                                  score=opened.score, files=opened.files, model=model, versions=versions)
+    description = write_predictor(
+        out,
+        opened.method,
+        opened.trained,
+        opened.transform,
+        run=opened.result,
+        score=opened.score,
+        files=opened.files,
+        model=model,
+        versions=versions,
+    )
     for name in standalone.FILES:
         if (out / name).is_file():
             print(f"{(out / name).stat().st_size:>12,} B  {name}")
     left_out = description.get("left_out")
-    print(f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, "
-          f"for {', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
-          + (f"; {left_out} arrays that points do not depend on are left out" if left_out else ""))
+    print(
+        f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, "
+        f"for {', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
+        + (f"; {left_out} arrays that points do not depend on are left out" if left_out else "")
+    )
     if until := description.get("loads_until"):
-        print(f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)")
+        print(
+            f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)"
+        )
     if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):
-        print("the network that finds several animals stays with the run: what is exported needs their boxes")
+        print(
+            "the network that finds several animals stays with the run: what is exported needs their boxes"
+        )
     with jax.default_device(a_cpu()):
         difference = standalone.self_test(standalone.open_predictor(out))
     if not difference <= TOLERANCE:
-        raise RunError(f"{out}: points lie up to {difference:.3g} px from the run's; at most {TOLERANCE:g} is right")
+        raise RunError(
+            f"{out}: points lie up to {difference:.3g} px from the run's; at most {TOLERANCE:g} is right"
+        )
     print(f"{out}: python {out / standalone.RUNNER} IMAGE...")
     return out

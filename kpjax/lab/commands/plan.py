@@ -1,4 +1,5 @@
 """Plans a run on a person's own project on chips that are not there, see `kpjax.systems.plan`."""
+
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +12,13 @@ from kpjax.systems.system import OWN
 
 def main(arguments: Sequence[str]) -> Any:
     """Plans a run, as `kpjax.systems.plan.main` does."""
-    return plan.main(arguments, system_of=own_system, program="kpjax plan", module="kpjax.lab.commands.plan",
-                     preset=OWN)
+    return plan.main(
+        arguments,
+        system_of=own_system,
+        program="kpjax plan",
+        module="kpjax.lab.commands.plan",
+        preset=OWN,
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 """The command `suggest`: frames that are worth a label, and the files that it writes."""
+
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +8,13 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from kpjax import InputError
-from kpjax.drawing.overlays import contact_sheet, draw_animals, legend_strip, opacity_of_scores, write_png
+from kpjax.drawing.overlays import (
+    contact_sheet,
+    draw_animals,
+    legend_strip,
+    opacity_of_scores,
+    write_png,
+)
 from kpjax.errors import summarise
 from kpjax.files import atomic, check_new, write_text
 from kpjax.images.transforms import needs_box
@@ -22,18 +29,23 @@ from kpjax.lab.formats.reading import read_project
 from kpjax.lab.formats.tables import rows_text
 from kpjax.lab.formats.writing import unused
 from kpjax.lab.out.suggest import frames as looks
-from kpjax.lab.out.suggest.proposals import FORMAT_OF_PROJECT, Proposals, write_page, write_proposals
+from kpjax.lab.out.suggest.proposals import (
+    FORMAT_OF_PROJECT,
+    Proposals,
+    write_page,
+    write_proposals,
+)
 from kpjax.lab.predictors import Predictor, open_predictor
 from kpjax.training.evaluation import in_batches
 
-# Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two networks or unusual
-# poses chose better in our measurements.
+# Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two
+# networks or unusual poses chose better in our measurements.
 LOOKED_AT = 1000  # frames of videos, unless `every` is given
 
 
 def suggest(asked: Suggest) -> Path:
-    """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first. Raises InputError
-    for input that cannot be used and for an output folder that is not empty."""
+    """Writes suggestions.csv, suggestions.png and the proposals, and returns the path of the first.
+    Raises InputError for input that cannot be used and for an output folder that is not empty."""
     for name in ("count", "batch_size", "apart", "every"):
         if (value := getattr(asked, name)) is not None and value < 1:
             raise InputError(name, f"{value}; must be at least 1")
@@ -42,7 +54,10 @@ def suggest(asked: Suggest) -> Path:
     check_new(asked.out)
     predictor = open_predictor(asked.run)
     if asked.boxes is None and needs_box(predictor.transform):
-        raise InputError("boxes", f"the run was trained on crops around boxes; {BOXES}, as kpjax predict writes it")
+        raise InputError(
+            "boxes",
+            f"the run was trained on crops around boxes; {BOXES}, as kpjax predict writes it",
+        )
     known, to = looks.LabelledFrames(), asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled)
@@ -51,20 +66,33 @@ def suggest(asked: Suggest) -> Path:
     frames = frames_at(asked.inputs)
     animals, boxes = ("0",), None
     if asked.boxes is not None:
-        animals, boxes = boxes_of(asked.boxes, [(frame.path.absolute().as_posix(), frame.number) for frame in frames])
+        animals, boxes = boxes_of(
+            asked.boxes, [(frame.path.absolute().as_posix(), frame.number) for frame in frames]
+        )
     if to == "lp" and len(animals) > 1:
-        raise InputError("to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv")
-    every = asked.every or max(1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT))
+        raise InputError(
+            "to", "Lightning Pose holds one animal on an image; choose dlc, slp, coco or csv"
+        )
+    every = asked.every or max(
+        1, math.ceil(sum(frame.number is not None for frame in frames) / LOOKED_AT)
+    )
     if every > 1 and asked.every is None:
-        print(f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all")
+        print(
+            f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all"
+        )
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
         seen = looks.look_at(frames, every=every, boxes=boxes, tick=bar.update)
-    free = np.flatnonzero(~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart))
+    free = np.flatnonzero(
+        ~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart)
+    )
     free = free[looks.apart_in_time([frames[row] for row in seen.rows[free]], asked.apart)]
     chosen = seen.rows[free[looks.k_centre(seen.features[free], asked.count, taken=known.features)]]
     if not len(chosen):
-        raise InputError("inputs", f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
-                         "frames of one that has; name other videos, or a smaller --apart")
+        raise InputError(
+            "inputs",
+            f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
+            "frames of one that has; name other videos, or a smaller --apart",
+        )
     proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
     with atomic(asked.out) as folder:
         folder.mkdir()
@@ -72,44 +100,81 @@ def suggest(asked: Suggest) -> Path:
         points, there = proposals.points, proposals.points.status == OK
         usual = float(np.median(points.scores[there]))
         opacity = np.where(there[..., None], opacity_of_scores(points.scores, usual), 0)
-        drawn = [draw_animals(image, points.keypoints[row], opacity[row], predictor.skeleton)
-                 for row, image in enumerate(proposals.images)]
-        sheet = contact_sheet(drawn, captions=[f"{rank}: {name}" for rank, name in enumerate(points.names, 1)])
-        write_png(folder / "suggestions.png", np.concatenate([sheet, legend_strip(
-            sheet.shape[1], predictor.skeleton, animals=animals)]))
+        drawn = [
+            draw_animals(image, points.keypoints[row], opacity[row], predictor.skeleton)
+            for row, image in enumerate(proposals.images)
+        ]
+        sheet = contact_sheet(
+            drawn, captions=[f"{rank}: {name}" for rank, name in enumerate(points.names, 1)]
+        )
+        write_png(
+            folder / "suggestions.png",
+            np.concatenate(
+                [sheet, legend_strip(sheet.shape[1], predictor.skeleton, animals=animals)]
+            ),
+        )
         if asked.page:
             cutoff = max(drawn_from(predictor.cutoff), -1e9)  # JSON has no infinity
-            written.append(write_page(folder, asked.out, proposals, to, cutoff=cutoff, project=asked.labelled))
+            written.append(
+                write_page(folder, asked.out, proposals, to, cutoff=cutoff, project=asked.labelled)
+            )
         rows = [["image", "video", "frame", "score", "rank", "file"]]
         for row, frame in enumerate(proposals.frames):
             where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]
-            rows.append([*where, f"{points.scores[row][there[row]].mean():.6g}", row + 1, points.names[row]])
+            rows.append(
+                [*where, f"{points.scores[row][there[row]].mean():.6g}", row + 1, points.names[row]]
+            )
         write_text(folder / "suggestions.csv", rows_text(rows))
-    lines = [f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"]
-    lines += [f"{asked.count} were asked for; no more are so far from each other and from labelled ones"] * (
-        len(chosen) < asked.count)
+    lines = [
+        f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"
+    ]
+    lines += [
+        f"{asked.count} were asked for; no more are so far from each other and from labelled ones"
+    ] * (len(chosen) < asked.count)
     lines += [f"{len(known.frames)} labelled frames are kept away from"] * bool(known.frames)
-    lines += [f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}"] * bool(known.notes)
+    lines += [
+        f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}"
+    ] * bool(known.notes)
     lines += [f"{seen.without_box} frames have no box and are left out"] * bool(seen.without_box)
-    lines += [f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"] * bool(
-        seen.unreadable)
+    lines += [
+        f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"
+    ] * bool(seen.unreadable)
     print(*lines, sep="\n")
-    print(f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
-          + ", ".join(path.relative_to(folder).as_posix() for path in written))
+    print(
+        f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
+        + ", ".join(path.relative_to(folder).as_posix() for path in written)
+    )
     return asked.out / "suggestions.csv"
 
 
-def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str, ...], boxes: np.ndarray | None,
-                 predictor: Predictor, batch_size: int) -> Proposals:
+def proposals_of(
+    chosen: np.ndarray,
+    frames: Sequence[Frame],
+    animals: tuple[str, ...],
+    boxes: np.ndarray | None,
+    predictor: Predictor,
+    batch_size: int,
+) -> Proposals:
     """Reads and predicts the chosen frames, of which every image has a name of its own."""
     images = {row: read_frame(frames[row]) for row in chosen.tolist()}
-    there = [(row, animal) for row in images for animal in range(len(animals))
-             if boxes is None or np.isfinite(boxes[row, animal]).all()]
-    squares, maps = zip(*(square_of(images[one[0]], predictor.transform, None if boxes is None else boxes[one])
-                          for one in there), strict=True)
+    there = [
+        (row, animal)
+        for row in images
+        for animal in range(len(animals))
+        if boxes is None or np.isfinite(boxes[row, animal]).all()
+    ]
+    squares, maps = zip(
+        *(
+            square_of(images[one[0]], predictor.transform, None if boxes is None else boxes[one])
+            for one in there
+        ),
+        strict=True,
+    )
     points, scores = in_batches(predictor.predict, np.stack(squares), batch_size)
     placed = {row: np.full((len(animals), points.shape[1], 3), np.nan) for row in images}
-    for (row, animal), crop, found, certain in zip(there, maps, points.astype(np.float64), scores, strict=True):
+    for (row, animal), crop, found, certain in zip(
+        there, maps, points.astype(np.float64), scores, strict=True
+    ):
         placed[row][animal] = np.column_stack([in_original_pixels(crop, found), certain])
     last = max((frame.number for frame in frames if frame.number is not None), default=0)
     folders: dict[Path, str] = {}  # of a video, and of a folder of images
@@ -121,8 +186,15 @@ def proposals_of(chosen: np.ndarray, frames: Sequence[Frame], animals: tuple[str
             folders[source] = unused(source.name if number is None else source.stem, used)
         name = path.stem if number is None else f"img{number:0{max(4, len(str(last)))}d}"
         names.append(unused(f"{folders[source]}/{name}.png", used))
-    table = empty_table(Path(), names, np.zeros(len(names)), predictor.skeleton, f"kpjax_{predictor.title}",
-                        files=tuple(map(Path, names)), instances=animals)
+    table = empty_table(
+        Path(),
+        names,
+        np.zeros(len(names)),
+        predictor.skeleton,
+        f"kpjax_{predictor.title}",
+        files=tuple(map(Path, names)),
+        instances=animals,
+    )
     for place, (row, image) in enumerate(images.items()):
         found, certain = placed[row][..., :2], placed[row][..., 2]
         fill(table, place, image.shape[1::-1], found, certain, np.isfinite(certain).all(1))

@@ -1,4 +1,8 @@
-"""The command `train`: the preset `own` of a system, or else the labels of a project. Its help needs no JAX."""
+"""The command `train`: the preset `own` of a system, or else the labels of a project.
+
+Its help needs no JAX.
+"""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -6,14 +10,17 @@ from kpjax.errors import InputError, meant
 from kpjax.lab.own.systems import NEEDS, ways
 
 PLAIN = "semi_supervised"  # trains where no system is named
-LABELS = "supervised"  # its variant of the labels alone has the report, the held-out part and --start of the others
+# its variant of the labels alone has the report, the held-out part and --start of the others
+LABELS = "supervised"
 LABELS_ALONE = ("--variants", "supervised_warped")
 
 
 def main(arguments: Sequence[str]) -> Path | None:
-    """Trains the system that is named first, or what suits the project if none is; returns the path of its report.
+    """Trains the system that is named first, or what suits the project if none is; returns the path
+    of its report.
 
-    Prints help without arguments. Raises InputError for an unknown system, and whatever its preset raises.
+    Prints help without arguments. Raises InputError for an unknown system, and whatever its preset
+    raises.
     """
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
@@ -21,8 +28,10 @@ def main(arguments: Sequence[str]) -> Path | None:
     name, flags = system_and_flags(arguments)
     if name not in NEEDS:
         known = [LABELS, *NEEDS]
-        raise InputError(f"kpjax train: {name!r} is not a system; there are {', '.join(known)}, and without one "
-                         f"kpjax train --project P trains on all labels of P{meant(name, known)}")
+        raise InputError(
+            f"kpjax train: {name!r} is not a system; there are {', '.join(known)}, and without one "
+            f"kpjax train --project P trains on all labels of P{meant(name, known)}"
+        )
     if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
         raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either")
     from kpjax.lab.own.systems import own_system
@@ -39,17 +48,27 @@ def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:
         return PLAIN, [name, *flags]
     if name != LABELS:
         return name, flags
-    named = {"--variants", "-h", "--help", "--help-all"} & {flag.partition("=")[0] for flag in flags}
+    named = {"--variants", "-h", "--help", "--help-all"} & {
+        flag.partition("=")[0] for flag in flags
+    }
     return PLAIN, flags if named else [*flags, *LABELS_ALONE]
 
 
 def usage() -> str:
     """Returns the plain way, and a line for each system with what it must be given."""
-    lines = {"--project P": "all labels of a project; the rest is chosen from it",
-             f"{LABELS} --project P": "the same, and nothing but the labels",
-             "--project A --project B": "several projects as one; they may name different keypoints",
-             **{f"{name} {needs.takes}": needs.gives for name, needs in ways()}}
-    return "\n".join(["usage: kpjax train [SYSTEM] [flags]", "",
-                      *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()), "",
-                      "Flags that are not typed are chosen from the data, and printed with the reason.",
-                      "kpjax train SYSTEM --help lists the flags to know of a system, --help-all lists all."])
+    lines = {
+        "--project P": "all labels of a project; the rest is chosen from it",
+        f"{LABELS} --project P": "the same, and nothing but the labels",
+        "--project A --project B": "several projects as one; they may name different keypoints",
+        **{f"{name} {needs.takes}": needs.gives for name, needs in ways()},
+    }
+    return "\n".join(
+        [
+            "usage: kpjax train [SYSTEM] [flags]",
+            "",
+            *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()),
+            "",
+            "Flags that are not typed are chosen from the data, and printed with the reason.",
+            "kpjax train SYSTEM --help lists the flags to know of a system, --help-all lists all.",
+        ]
+    )

@@ -1,4 +1,7 @@
-"""What an HDF5 file of another tool may not hold: pickles that name code, links, arrays far beyond its size."""
+"""What an HDF5 file of another tool may not hold: pickles that name code, links, arrays far beyond
+its size.
+"""
+
 import io
 import pickle
 from pathlib import Path
@@ -9,11 +12,14 @@ import numpy as np
 from kpjax.errors import InputError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_ROOM, _GROWTH = 2 ** 25, 16  # bytes that a file may ask for: as many in any case, and for each of its own
+# bytes that a file may ask for: as many in any case, and for each of its own
+_ROOM, _GROWTH = 2**25, 16
 
 
 def names_in(path: Path) -> set[str]:
-    """Returns the names at the top of an HDF5 file; none of another, a damaged one, or without h5py."""
+    """Returns the names at the top of an HDF5 file; none of another, a damaged one, or without
+    h5py.
+    """
     try:
         with path.open("rb") as file:
             if file.read(8) != _SIGNATURE:
@@ -29,9 +35,9 @@ def names_in(path: Path) -> set[str]:
 def check_hdf5(path: Path, *, code: bool = False) -> None:
     """Raises InputError if a file asks for far more memory than its size, or links to another file.
 
-    code: also if it links within itself, as NWB does, or if a pickle in it names a class or function. PyTables loads
-    each pickle that it meets: texts in attributes, and rows of bytes. They are loaded here before, where no name leads
-    to anything.
+    code: also if it links within itself, as NWB does, or if a pickle in it names a class or
+    function. PyTables loads each pickle that it meets: texts in attributes, and rows of bytes. They
+    are loaded here before, where no name leads to anything.
     """
     import h5py
 
@@ -43,8 +49,12 @@ def check_hdf5(path: Path, *, code: bool = False) -> None:
         if isinstance(node, h5py.Dataset) and node.shape is not None:
             room -= int(np.prod(node.shape, dtype=object)) * node.dtype.itemsize
             if room < 0:
-                raise InputError(f"{path.name}: its arrays ask for far more memory than it has bytes; save it again")
-        if isinstance(node, h5py.Group) and not all(isinstance(node.get(name, getlink=True), links) for name in node):
+                raise InputError(
+                    f"{path.name}: its arrays ask for far more memory than it has bytes; save it again"
+                )
+        if isinstance(node, h5py.Group) and not all(
+            isinstance(node.get(name, getlink=True), links) for name in node
+        ):
             raise InputError(f"{path.name}: it links to another file or place; save it again")
         if code:
             _refuse_code(path, node)
@@ -58,17 +68,26 @@ class _Plain(pickle.Unpickler):
     """Loads lists, numbers and texts."""
 
     def find_class(self, module: str, name: str) -> None:
-        raise InputError(f"it holds a pickle that names {module}.{name}, which could run code; nothing of it was run")
+        raise InputError(
+            f"it holds a pickle that names {module}.{name}, which could run code; nothing of it was run"
+        )
 
 
 def _refuse_code(path: Path, node: Any) -> None:
     import h5py
 
-    rows = node[()].ravel() if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None else ()
+    rows = (
+        node[()].ravel()
+        if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None
+        else ()
+    )
     texts = [("", np.asarray(row).tobytes()) for row in rows]
-    texts += [(name, one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
-              for name, value in node.attrs.items() for one in np.ravel(np.asarray(value, object))
-              if isinstance(one, str | bytes)]
+    texts += [
+        (name, one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
+        for name, value in node.attrs.items()
+        for one in np.ravel(np.asarray(value, object))
+        if isinstance(one, str | bytes)
+    ]
     for name, content in texts:
         for encoding in ("ASCII", "latin1", "bytes"):  # in turn, as PyTables does
             try:

@@ -1,4 +1,8 @@
-"""Facts about a project that its files do not state. Nothing here imports JAX: commands have them as flags."""
+"""Facts about a project that its files do not state.
+
+Nothing here imports JAX: commands have them as flags.
+"""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -11,7 +15,8 @@ class Options:
     """How an annotation project is read."""
 
     category: str = ""  # the category of a COCO file with several
-    video_root: Annotated[str, arg(metavar="FOLDER")] = ""  # of videos that are not where the project says
+    #: of videos that are not where the project says
+    video_root: Annotated[str, arg(metavar="FOLDER")] = ""
     pixels_from: Literal[0, 1] = 0  # 1 if the top-left pixel is (1, 1)
     rescale_labels: bool = False  # scale the labels of images that were resized after labelling
     drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them

@@ -1,4 +1,7 @@
-"""Annotation projects independent of the tool that wrote them: frames, and the labelled animals on them."""
+"""Annotation projects independent of the tool that wrote them: frames, and the labelled animals on
+them.
+"""
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -13,13 +16,18 @@ from kpjax.structures import Skeleton
 class Frame(NamedTuple):
     """An image, or one frame of a video."""
 
-    name: str  # unique in its project: an image's path below the root with forward slashes, or "<video>/<number>"
+    #: unique in its project: an image's path below the root with forward slashes, or
+    #: "<video>/<number>"
+    name: str
     path: Path  # the image, or the video file (or folder of frames) that it is taken from
-    number: int | None  # of the frame in its video, counted from 0 as `kpjax.images.video` does; None for an image
+    #: of the frame in its video, counted from 0 as `kpjax.images.video` does; None for an image
+    number: int | None
     size: tuple[int, int]  # width and height in pixels; (0, 0) if unknown
-    session: str  # the video or recording it belongs to, "" if unknown; frames of one are never split
+    #: the video or recording it belongs to, "" if unknown; frames of one are never split
+    session: str
     split: str = ""  # train, validation or test where the project says so
-    depth: int = 0  # bits in use where values have 16, see `kpjax.images.reading`; 0 asks the image itself
+    #: bits in use where values have 16, see `kpjax.images.reading`; 0 asks the image itself
+    depth: int = 0
 
 
 class Instance(NamedTuple):
@@ -32,7 +40,8 @@ class Instance(NamedTuple):
     keypoints: np.ndarray  # (K, 2) float64, nan exactly where `visible` is 0
     visible: np.ndarray  # (K,) float32, 1 where a keypoint is labelled
     occluded: np.ndarray  # (K,) bool, labelled, but hidden behind something
-    box: np.ndarray  # (4,) float64: x, y, width, height of its edges, pixel 0 spanning 0 to 1; nan without one
+    #: (4,) float64: x, y, width, height of its edges, pixel 0 spanning 0 to 1; nan without one
+    box: np.ndarray
     track: str = ""  # the name of the individual, "" if there is but one
 
 
@@ -49,13 +58,24 @@ class Project(NamedTuple):
     roots: tuple[Path, ...] = ()  # of the projects that it unites
 
 
-def instance_of(frame: int, points: np.ndarray, *, occluded: np.ndarray | None = None, box: np.ndarray | None = None,
-                track: str = "") -> Instance:
+def instance_of(
+    frame: int,
+    points: np.ndarray,
+    *,
+    occluded: np.ndarray | None = None,
+    box: np.ndarray | None = None,
+    track: str = "",
+) -> Instance:
     """Returns an animal whose labelled keypoints are those of (K, 2) points that are finite."""
     visible = np.isfinite(points).all(1)
-    return Instance(frame, np.where(visible[:, None], points, np.nan), visible.astype(np.float32),
-                    np.zeros(len(points), bool) if occluded is None else occluded,
-                    np.full(4, np.nan) if box is None else box, track)
+    return Instance(
+        frame,
+        np.where(visible[:, None], points, np.nan),
+        visible.astype(np.float32),
+        np.zeros(len(points), bool) if occluded is None else occluded,
+        np.full(4, np.nan) if box is None else box,
+        track,
+    )
 
 
 def by_frame(project: Project) -> list[list[Instance]]:
@@ -67,20 +87,28 @@ def by_frame(project: Project) -> list[list[Instance]]:
 
 
 LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
-_ROOM, _GROWTH = 600_000_000, 16  # bytes of memory that a file may ask for: in any case, and for each byte of it
+# bytes of memory that a file may ask for: in any case, and for each byte of it
+_ROOM, _GROWTH = 600_000_000, 16
 
 
 def check_room(where: str, wanted: int, size: int) -> None:
-    """Raises InputError if what a file says asks for far more memory than its size. wanted, size: bytes."""
+    """Raises InputError if what a file says asks for far more memory than its size.
+
+    wanted, size: bytes.
+    """
     if wanted > _ROOM + _GROWTH * size:
-        raise InputError(f"{where}: its points would take {wanted / 1e9:.1f} GB of memory, far more than the file has; "
-                         "correct its names and numbers, or give it in parts")
+        raise InputError(
+            f"{where}: its points would take {wanted / 1e9:.1f} GB of memory, far more than the file has; "
+            "correct its names and numbers, or give it in parts"
+        )
 
 
 def refuse(path: Path, faults: Sequence[str]) -> None:
     """Raises InputError with all faults of a file or a project in one line, if there are any."""
     if faults:
-        raise InputError(f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}: {summarise(faults)}")
+        raise InputError(
+            f"{path}: {len(faults)} fault{'s' * (len(faults) > 1)}: {summarise(faults)}"
+        )
 
 
 # Labels as they are written, and whether they can be right; no image is needed
@@ -93,26 +121,46 @@ def counted_from(project: Project, first: int) -> Project:
     if not first:
         return project
     by = np.array([first, first, 0.0, 0.0])
-    return project._replace(instances=tuple(
-        one._replace(keypoints=one.keypoints - first, box=one.box - by) for one in project.instances))
+    return project._replace(
+        instances=tuple(
+            one._replace(keypoints=one.keypoints - first, box=one.box - by)
+            for one in project.instances
+        )
+    )
 
 
 def without_zeros(project: Project) -> Project:
-    """Returns the project without labels at exactly (0, 0), and without animals that have no other label."""
-    instances = [instance_of(one.frame, np.where((one.keypoints == 0).all(1)[:, None], np.nan, one.keypoints),
-                             occluded=one.occluded, box=one.box, track=one.track) for one in project.instances]
+    """Returns the project without labels at exactly (0, 0), and without animals that have no other
+    label.
+    """
+    instances = [
+        instance_of(
+            one.frame,
+            np.where((one.keypoints == 0).all(1)[:, None], np.nan, one.keypoints),
+            occluded=one.occluded,
+            box=one.box,
+            track=one.track,
+        )
+        for one in project.instances
+    ]
     points = sum(int((one.keypoints == 0).all(1).sum()) for one in project.instances)
     notes = (f"{points} points at exactly (0, 0) are left out, as asked",) * bool(points)
-    return project._replace(instances=tuple(one for one in instances if one.visible.any()), notes=project.notes + notes)
+    return project._replace(
+        instances=tuple(one for one in instances if one.visible.any()), notes=project.notes + notes
+    )
 
 
 def on_frame(keypoints: np.ndarray, size: ArrayLike) -> np.ndarray:
-    """Returns which points (..., 2) lie on a frame, or frames (..., 2), of a size; pixel 0 spans -0.5 to 0.5."""
+    """Returns which points (..., 2) lie on a frame, or frames (..., 2), of a size; pixel 0 spans
+    -0.5 to 0.5.
+    """
     return ((keypoints >= -0.5) & (keypoints < np.asarray(size) - 0.5)).all(-1)
 
 
 def outside(project: Project) -> np.ndarray:
-    """Returns (N, K) bool: labelled points of N instances more than a pixel outside a frame of known size."""
+    """Returns (N, K) bool: labelled points of N instances more than a pixel outside a frame of
+    known size.
+    """
     found = np.zeros((len(project.instances), len(project.skeleton.names)), bool)
     for number, one in enumerate(project.instances):
         size = np.array(project.frames[one.frame].size, np.float64)
@@ -123,7 +171,9 @@ def outside(project: Project) -> np.ndarray:
 
 
 def label_doubts(project: Project) -> list[str]:
-    """Returns lines about labels that can hardly be right, as the file has them: at (0, 0), or several at one place."""
+    """Returns lines about labels that can hardly be right, as the file has them: at (0, 0), or
+    several at one place.
+    """
     zeros, together, first = 0, 0, ""
     for one in project.instances:
         points = one.keypoints[one.visible > 0]
@@ -132,28 +182,50 @@ def label_doubts(project: Project) -> list[str]:
         others = points[~at_zero]
         if len(np.unique(others, axis=0)) < len(others):
             together, first = together + 1, first or project.frames[one.frame].name
-    lines = [f"{zeros} points are labelled at exactly (0, 0), as tools write points that nobody labelled; --drop-zeros "
-             "leaves them out"] if zeros else []
-    return lines + [f"{together} animals have several keypoints at one identical place, the first on {first}; look at "
-                    "them"] * bool(together)
+    lines = (
+        [
+            f"{zeros} points are labelled at exactly (0, 0), as tools write points that nobody labelled; --drop-zeros "
+            "leaves them out"
+        ]
+        if zeros
+        else []
+    )
+    return lines + [
+        f"{together} animals have several keypoints at one identical place, the first on {first}; look at "
+        "them"
+    ] * bool(together)
 
 
 def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
-    """Returns lines about points outside their frames, and about coordinates that seem to count from 1."""
+    """Returns lines about points outside their frames, and about coordinates that seem to count
+    from 1.
+    """
     notes, beyond = [], outside(project)
     if beyond.any():
         number = int(beyond.any(1).argmax())
         keypoint = int(beyond[number].argmax())
         x, y = project.instances[number].keypoints[keypoint]
         frame = project.frames[project.instances[number].frame]
-        notes.append(f"{beyond.sum()} labelled points are more than {_SLACK:g} px outside their images, the first is "
-                     f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
-                     f"{frame.size[0]}x{frame.size[1]}; they train nothing")
-    seen = [(one.keypoints[one.visible > 0], project.frames[one.frame].size) for one in project.instances]
+        notes.append(
+            f"{beyond.sum()} labelled points are more than {_SLACK:g} px outside their images, the first is "
+            f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
+            f"{frame.size[0]}x{frame.size[1]}; they train nothing"
+        )
+    seen = [
+        (one.keypoints[one.visible > 0], project.frames[one.frame].size)
+        for one in project.instances
+    ]
     seen = [(points, size) for points, size in seen if all(size) and len(points)]
     if seen and all((points >= 0).all() and (points <= 1).all() for points, _ in seen):
-        notes.append("all labelled points lie within the first pixel; give pixels, not shares of the image")
-    if not pixels_from and any((points == size).any() for points, size in seen) and all(
-            points.min() >= 1 for points, _ in seen):
-        notes.append("`pixels_from`: some coordinates equal an image's side, none is below 1; do pixels count from 1?")
+        notes.append(
+            "all labelled points lie within the first pixel; give pixels, not shares of the image"
+        )
+    if (
+        not pixels_from
+        and any((points == size).any() for points, size in seen)
+        and all(points.min() >= 1 for points, _ in seen)
+    ):
+        notes.append(
+            "`pixels_from`: some coordinates equal an image's side, none is below 1; do pixels count from 1?"
+        )
     return notes

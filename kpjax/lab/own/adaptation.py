@@ -1,4 +1,7 @@
-"""Frozen-core adaptation on people's own data: a finished run of one category as the core, and images of another."""
+"""Frozen-core adaptation on people's own data: a finished run of one category as the core, and
+images of another.
+"""
+
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -64,60 +67,106 @@ class OwnConfig(Config):
     backbone: tyro.conf.Suppress[Backbone] = Backbone()  # the core's
 
 
-OWN = OwnConfig(**vars(SYNTHETIC) | {
-    "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
-    "core": OwnCore(), "data": OwnImages(), "backbone": Backbone(),
-    "network": HourglassNetwork(16, 1),  # the core's, when its run has been read
-    "optimizer": replace(SYNTHETIC.optimizer, decay_to="start"),  # as it was measured
-    "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=())})
+OWN = OwnConfig(
+    **vars(SYNTHETIC)
+    | {
+        "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
+        "core": OwnCore(),
+        "data": OwnImages(),
+        "backbone": Backbone(),
+        "network": HourglassNetwork(16, 1),  # the core's, when its run has been read
+        "optimizer": replace(SYNTHETIC.optimizer, decay_to="start"),  # as it was measured
+        "evaluation": replace(SYNTHETIC.evaluation, lengths="none", labelled_images=()),
+    }
+)
 
 
 @functools.lru_cache(maxsize=2)
 def own_core(folder: str) -> tuple[adaptation.Core, Any, Mapping[str, Any]]:
-    """Reads the network of a finished run, of an exported one, or trunk and pyramid of a published network of human
-    pose. Raises InputError for another folder, and for a network of a kind that this system cannot build."""
+    """Reads the network of a finished run, of an exported one, or trunk and pyramid of a published
+    network of human pose. Raises InputError for another folder, and for a network of a kind that
+    this system cannot build."""
     run = earlier_run(folder, "core", needed=("network", "image_size"))
-    found, network, variables, parts = run.taken_over, run.taken_over["network"], run.opened.trained.variables, PARTS
+    found, network, variables, parts = (
+        run.taken_over,
+        run.taken_over["network"],
+        run.opened.trained.variables,
+        PARTS,
+    )
     if not run.opened.run:  # the head is a person's
         network, parts = replace(network, sigmoid=False), PARTS[:2]
     elif run.opened.run.experiment == "adaptation":
         variables = plain_of(run.opened.trained, run.opened.run.variant)
     elif found["image_size"] != STRIDE * found.get("heatmap_size", 0):
-        raise InputError("core", f"the heatmaps of {folder} are {found.get('heatmap_size')} px for images of "
-                         f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller")
+        raise InputError(
+            "core",
+            f"the heatmaps of {folder} are {found.get('heatmap_size')} px for images of "
+            f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller",
+        )
     kept = parts_of(variables, parts)
-    return adaptation.Core(kept, tree_digest(kept)), network, {
-        "image_size": found["image_size"], "dtype": network.dtype,
-        "normalisation": found["normalisation"], "backbone_statistics": found["backbone_statistics"]}
+    return (
+        adaptation.Core(kept, tree_digest(kept)),
+        network,
+        {
+            "image_size": found["image_size"],
+            "dtype": network.dtype,
+            "normalisation": found["normalisation"],
+            "backbone_statistics": found["backbone_statistics"],
+        },
+    )
 
 
 def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
-    """Returns frames that are adapted to, those that test, and what is held out in words. Images that a project holds
-    out are not adapted to, and it tests. Without one whole videos are held out where there are three or more, else the
-    last fifth of the frames."""
+    """Returns frames that are adapted to, those that test, and what is held out in words. Images
+    that a project holds out are not adapted to, and it tests. Without one whole videos are held out
+    where there are three or more, else the last fifth of the frames."""
     frames = projects.every_th(frames_at(config.data.images), config.data.own.every)
     if config.data.project:
         project, held = projects.opened(config)
-        tested = {frame_identity(project.frames[project.instances[number].frame], project.root)
-                  for number in held.held_out}
-        return [frame for frame in frames if frame_identity(frame, project.root) not in tested], [], held.words
+        tested = {
+            frame_identity(project.frames[project.instances[number].frame], project.root)
+            for number in held.held_out
+        }
+        return (
+            [frame for frame in frames if frame_identity(frame, project.root) not in tested],
+            [],
+            held.words,
+        )
     videos = sorted({frame.path for frame in frames if frame.number is not None})
-    whole = len(videos) >= projects.ENOUGH_RECORDINGS and all(frame.number is not None for frame in frames)
+    whole = len(videos) >= projects.ENOUGH_RECORDINGS and all(
+        frame.number is not None for frame in frames
+    )
     parts = videos if whole else frames
-    drawn = dict.fromkeys(parts[-max(round(0.2 * len(parts)), 1):])
-    target, test = ([frame for frame in frames if ((frame.path if whole else frame) in drawn) == out]
-                    for out in (False, True))
-    return target, test, f"videos {summarise([one.name for one in drawn])}" if whole else f"the last {len(test)} frames"
+    drawn = dict.fromkeys(parts[-max(round(0.2 * len(parts)), 1) :])
+    target, test = (
+        [frame for frame in frames if ((frame.path if whole else frame) in drawn) == out]
+        for out in (False, True)
+    )
+    return (
+        target,
+        test,
+        f"videos {summarise([one.name for one in drawn])}"
+        if whole
+        else f"the last {len(test)} frames",
+    )
 
 
 def open_data(job: Job) -> adaptation.Data:
-    """Opens a person's images without labels, and those that test: a project's labelled ones, or a held-out part."""
+    """Opens a person's images without labels, and those that test: a project's labelled ones, or a
+    held-out part.
+    """
     config, (target, test, _) = job.config, own_split(job.config)
     root = projects.opened(config)[0].root if config.data.project else Path("/")
 
     def without_labels(frames: Sequence[Frame], side: int, name: str) -> ArraySource:
-        return unlabelled_source(frames, Letterbox(side), NO_KEYPOINTS, root=root, name=name,
-                                 on_bad_frame=config.data.own.on_bad_frame)
+        return unlabelled_source(
+            frames,
+            Letterbox(side),
+            NO_KEYPOINTS,
+            root=root,
+            name=name,
+            on_bad_frame=config.data.own.on_bad_frame,
+        )
 
     images = without_labels(target, config.data.target_side, "own images")
     if config.data.project:
@@ -125,50 +174,98 @@ def open_data(job: Job) -> adaptation.Data:
         check_disjoint(images, held_out)
     else:
         fit = held_out = without_labels(test, config.data.image_size, "own images, held out")
-    return adaptation.checked(config, adaptation.with_turns(images, fit, held_out, config.data.image_size))
+    return adaptation.checked(
+        config, adaptation.with_turns(images, fit, held_out, config.data.image_size)
+    )
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
-    """Returns the config with what is not typed taken over from the core's run or chosen from the images, with reasons.
-    Raises InputError for a missing core, fewer than fifty images, and a project with several animals on an image."""
+    """Returns the config with what is not typed taken over from the core's run or chosen from the
+    images, with reasons. Raises InputError for a missing core, fewer than fifty images, and a
+    project with several animals on an image."""
     _, network, fields = own_core(config.core.core)
     if decided := {"network", "width", "depth"} & set(typed):
         raise InputError(min(decided), "the core decides it; leave it out")
     every, used = every_choice(frames_at(config.data.images), config.data.own, typed)
     target, test, words = own_split(changed(config, every=used))
     if (count := len(target) + len(test)) < LEAST_IMAGES:
-        raise InputError("images", f"{count} images; name images, videos and folders with {LEAST_IMAGES} or more")
+        raise InputError(
+            "images", f"{count} images; name images, videos and folders with {LEAST_IMAGES} or more"
+        )
     choices = [
         *(Choice(name, value, "as the core has it") for name, value in fields.items()),
-        Choice("target_side", fields["image_size"], "views are drawn from images as large as those of the core"),
+        Choice(
+            "target_side",
+            fields["image_size"],
+            "views are drawn from images as large as those of the core",
+        ),
         every,  # fewer steps leave most points wandering, see experiments/adaptation/results.md
-        steps_choice("steps", len(target), config.batch_size, of="images", passes=100, least=1000, most=2000)]
+        steps_choice(
+            "steps", len(target), config.batch_size, of="images", passes=100, least=1000, most=2000
+        ),
+    ]
     if config.data.project:
         project, held = projects.opened(config)
         if facts_of(project).several:
-            raise InputError("project", f"{project.root} has several animals on an image; nothing finds animals of a "
-                             "category without labels, so give images of one animal each, such as crops")
-        fit, test = ([project.instances[n].keypoints for n in part if (project.instances[n].visible > 0).all()]
-                     for part in (held.train, held.held_out))
+            raise InputError(
+                "project",
+                f"{project.root} has several animals on an image; nothing finds animals of a "
+                "category without labels, so give images of one animal each, such as crops",
+            )
+        fit, test = (
+            [
+                project.instances[n].keypoints
+                for n in part
+                if (project.instances[n].visible > 0).all()
+            ]
+            for part in (held.train, held.held_out)
+        )
         if not (fit and test) or len(project.skeleton.names) < 2:
-            raise InputError("project", f"{len(fit)} training and {len(test)} held-out images have labels of all "
-                             "keypoints, two or more, which errors need; label the missing ones, or leave it out")
+            raise InputError(
+                "project",
+                f"{len(fit)} training and {len(test)} held-out images have labels of all "
+                "keypoints, two or more, which errors need; label the missing ones, or leave it out",
+            )
         if flat := sum(not np.ptp(points, 0).all() for points in test):
-            raise InputError("project", f"on {flat} held-out images all keypoints lie on a line along an axis, whose "
-                             "box has no area to measure errors in; label more keypoints, or leave the project out")
+            raise InputError(
+                "project",
+                f"on {flat} held-out images all keypoints lie on a line along an axis, whose "
+                "box has no area to measure errors in; label more keypoints, or leave the project out",
+            )
         choices += [
             Choice("lengths", "object", "errors are percent of the labelled extent"),
-            Choice("labelled_images", tuple(count for count in (10, 50, 100) if count < len(fit)),
-                   f"{len(fit)} labelled images fit the regressors to the labels, and teach the points nothing")]
-    print(f"core: {config.core.core}, {network}; {len(target)} images without labels; held out: {words}")
-    return chosen(config, choices, typed, network=network, summary=(
-        f"{len(target)} images, the core of {config.core.core}; held out: {words}"))
+            Choice(
+                "labelled_images",
+                tuple(count for count in (10, 50, 100) if count < len(fit)),
+                f"{len(fit)} labelled images fit the regressors to the labels, and teach the points nothing",
+            ),
+        ]
+    print(
+        f"core: {config.core.core}, {network}; {len(target)} images without labels; held out: {words}"
+    )
+    return chosen(
+        config,
+        choices,
+        typed,
+        network=network,
+        summary=(f"{len(target)} images, the core of {config.core.core}; held out: {words}"),
+    )
 
 
-SYSTEM = made(OwnSystem(
-    adaptation.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: ("random_core", "adapted"),
-    applicable=lambda config: tuple(adaptation.VARIANTS),
-    differences={
-        "train": functools.partial(adaptation.train, core_of=lambda job: own_core(job.config.core.core)[0]),
-        "shortened": scaled(), "lengths": lambda config, variant: {variant: config.steps}}))
+SYSTEM = made(
+    OwnSystem(
+        adaptation.SYSTEM,
+        OWN,
+        resolved,
+        open_data,
+        short_list=lambda config: ("random_core", "adapted"),
+        applicable=lambda config: tuple(adaptation.VARIANTS),
+        differences={
+            "train": functools.partial(
+                adaptation.train, core_of=lambda job: own_core(job.config.core.core)[0]
+            ),
+            "shortened": scaled(),
+            "lengths": lambda config, variant: {variant: config.steps},
+        },
+    )
+)

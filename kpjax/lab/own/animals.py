@@ -1,5 +1,6 @@
-"""Several animals in a frame: a small network that finds them on whole frames, trained from the labels of a run that
-sees crops of them, and kept in the run's folder for `kpjax predict`."""
+"""Several animals in a frame: a small network that finds them on whole frames, trained from the
+labels of a run that sees crops of them, and kept in the run's folder for `kpjax predict`."""
+
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +21,13 @@ from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
 from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import Crowd, crowd_of, frame_identity, unlabelled_source, whole_frames
+from kpjax.lab.formats.project_source import (
+    Crowd,
+    crowd_of,
+    frame_identity,
+    unlabelled_source,
+    whole_frames,
+)
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.project import Held, Own, every_th, open_animals, opened
 from kpjax.methods import Setup, supervised
@@ -40,9 +47,11 @@ NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
 STRIDE = 4  # px of a frame for a cell of the maps
 STEPS, BATCH, RATE = 600, 8, 3e-3
 MORE = 4  # animals that are looked for beyond the most on a labelled frame
-FOUND, FAINT = 0.3, 0.1  # the score from which an animal is there; where their number is known, it is lower
+# the score from which an animal is there; where their number is known, it is lower
+FOUND, FAINT = 0.3, 0.1
 SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
-NEARLY_NONE = 0.05  # of the frames have an animal, below which they look like none that the finder knows
+# of the frames have an animal, below which they look like none that the finder knows
+NEARLY_NONE = 0.05
 KNOWN = 0.5  # of the animals on held-out frames are found, below which crops are of little use
 
 
@@ -52,17 +61,21 @@ class Finder(NamedTuple):
     side: int  # S, of the letterboxed frames that `find` takes
     most: int  # animals on a labelled frame
     always: bool  # as many on every labelled frame
-    find: Callable[[np.ndarray], Animals]  # (B, S, S, 3) uint8 -> animals in pixels of the squares, numpy
+    #: (B, S, S, 3) uint8 -> animals in pixels of the squares, numpy
+    find: Callable[[np.ndarray], Animals]
 
     def on(self, squares: np.ndarray) -> Animals:
         """Finds the animals of frames (N, S, S, 3) uint8, a few at a time."""
         return Animals(*in_batches(self.find, squares, BATCH))
 
-    def boxes(self, found: Animals, row: int, crop: np.ndarray, animals: int | None) -> tuple[np.ndarray, int]:
-        """Returns the boxes (I, 4) x, y, width, height of row `row` in pixels of its frame, and how many there are.
+    def boxes(
+        self, found: Animals, row: int, crop: np.ndarray, animals: int | None
+    ) -> tuple[np.ndarray, int]:
+        """Returns the boxes (I, 4) x, y, width, height of row `row` in pixels of its frame, and how
+        many there are.
 
-        crop: (3, 3), from the square to the frame. animals: their number, where it is known; then the most certain
-        ones, and no more than that.
+        crop: (3, 3), from the square to the frame. animals: their number, where it is known; then
+        the most certain ones, and no more than that.
         """
         scores = found.scores[row]
         there = int((scores >= FOUND).sum())
@@ -81,56 +94,118 @@ class Learnt(NamedTuple):
     @property
     def digest(self) -> str:
         """The sha256 of both, but for what was counted on held-out frames."""
-        described = json.dumps({name: value for name, value in self.described.items() if name != "held_out"},
-                               sort_keys=True)
-        return digest_of(described, tree_digest({"variables": self.trained.variables, "frozen": self.trained.frozen}))
+        described = json.dumps(
+            {name: value for name, value in self.described.items() if name != "held_out"},
+            sort_keys=True,
+        )
+        return digest_of(
+            described,
+            tree_digest({"variables": self.trained.variables, "frozen": self.trained.frozen}),
+        )
 
 
 def frame_size(crowd: Crowd, longer_side: float) -> int:
-    """Returns the side of frames on which animals are found, px: the least at which they are large and far enough."""
-    return next((side for side in SIZES if not crowd.extent * (side / longer_side) < LEAST_EXTENT
-                 and not crowd.apart * (side / longer_side) < LEAST_APART), SIZES[-1])
+    """Returns the side of frames on which animals are found, px: the least at which they are large
+    and far enough.
+    """
+    return next(
+        (
+            side
+            for side in SIZES
+            if not crowd.extent * (side / longer_side) < LEAST_EXTENT
+            and not crowd.apart * (side / longer_side) < LEAST_APART
+        ),
+        SIZES[-1],
+    )
 
 
 def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
-    """Writes a network that finds animals into a run's folder, and an image of some that it found."""
+    """Writes a network that finds animals into a run's folder, and an image of some that it
+    found."""
     if jax.process_index() == 0:
         save_trained(job.folder / FOLDER, learnt.trained)
         write_json(job.folder / FOLDER / FILE, learnt.described)
         if found is not None and len(found):
-            write_png(job.folder / IMAGES / "found_animals.png", contact_sheet(
-                [enlarged(found[number].image, SHOWN_SIDE) for number in spread(range(len(found)), SHOWN)]))
+            write_png(
+                job.folder / IMAGES / "found_animals.png",
+                contact_sheet(
+                    [
+                        enlarged(found[number].image, SHOWN_SIDE)
+                        for number in spread(range(len(found)), SHOWN)
+                    ]
+                ),
+            )
 
 
 @functools.lru_cache(maxsize=2)
 def learnt_finder(job: Job) -> Learnt:
-    """Trains the network that finds animals, or reads it: a stage of a job that all variants of a seed share."""
+    """Trains the network that finds animals, or reads it: a stage of a job that all variants of a
+    seed share.
+    """
     project, held = opened(job.config)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
     side = frame_size(crowd, max(max(frame.size) for frame in project.frames))
-    parts = [frames_of(project, whole, numbers, job.config.data.own, side, name)
-             for numbers, name in ((held.train, "frames"), (held.held_out, "frames held out"))]
-    steps, batch = min(STEPS, 2 * job.config.steps), padded_size(BATCH, job.options.mesh or data_mesh())
-    described = {"format": FORMAT, "image_size": side, "animals": crowd.most, "always": not crowd.fewer,
-                 "points": points, "network": asdict(NETWORK)}
+    parts = [
+        frames_of(project, whole, numbers, job.config.data.own, side, name)
+        for numbers, name in ((held.train, "frames"), (held.held_out, "frames held out"))
+    ]
+    steps, batch = (
+        min(STEPS, 2 * job.config.steps),
+        padded_size(BATCH, job.options.mesh or data_mesh()),
+    )
+    described = {
+        "format": FORMAT,
+        "image_size": side,
+        "animals": crowd.most,
+        "always": not crowd.fewer,
+        "points": points,
+        "network": asdict(NETWORK),
+    }
     own = job.config.augment
-    changes = changed(own if isinstance(own, Augmentation) else Augmentation(), augmentation="strong", flip=True)
+    changes = changed(
+        own if isinstance(own, Augmentation) else Augmentation(), augmentation="strong", flip=True
+    )
     method = finder_method(described, whole.skeleton, changes, steps)
-    config = described | {"steps": steps, "batch": batch, "augment": asdict(changes), "digest": parts[0].digest}
-    stage = job.stage(FOLDER, lambda folder: fit_sources(
-        job, method, {"labelled": parts[0]}, batch_size=batch, steps=steps, stage=FOLDER, folder=folder, config=config),
-        config=config)
+    config = described | {
+        "steps": steps,
+        "batch": batch,
+        "augment": asdict(changes),
+        "digest": parts[0].digest,
+    }
+    stage = job.stage(
+        FOLDER,
+        lambda folder: fit_sources(
+            job,
+            method,
+            {"labelled": parts[0]},
+            batch_size=batch,
+            steps=steps,
+            stage=FOLDER,
+            folder=folder,
+            config=config,
+        ),
+        config=config,
+    )
     described["enlarged"] = found_too_small(finder_of(described, stage.trained), parts[0], points)
     described["held_out"] = measured(finder_of(described, stage.trained), parts[1], points)
     return Learnt(described, stage.trained)
 
 
-def frames_of(project: Project, whole: Project, numbers: Sequence[int], own: Own, side: int, name: str) -> ArraySource:
-    """Reads the frames of some labelled animals, letterboxed, with the points of all animals on them."""
+def frames_of(
+    project: Project, whole: Project, numbers: Sequence[int], own: Own, side: int, name: str
+) -> ArraySource:
+    """Reads the frames of some labelled animals, letterboxed, with the points of all animals on
+    them.
+    """
     wanted = {project.instances[number].frame for number in numbers}
-    return open_animals(own, Letterbox(side), whole,
-                        [number for number, one in enumerate(whole.instances) if one.frame in wanted], name)
+    return open_animals(
+        own,
+        Letterbox(side),
+        whole,
+        [number for number, one in enumerate(whole.instances) if one.frame in wanted],
+        name,
+    )
 
 
 def network_of(described: dict[str, Any]) -> KeypointNetwork:
@@ -138,16 +213,27 @@ def network_of(described: dict[str, Any]) -> KeypointNetwork:
     return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
 
 
-def finder_method(described: dict[str, Any], skeleton: Skeleton, changes: Augmentation, steps: int) -> Method:
-    """Builds the method that learns centres and extents of the animals of whole frames under the run's changes."""
+def finder_method(
+    described: dict[str, Any], skeleton: Skeleton, changes: Augmentation, steps: int
+) -> Method:
+    """Builds the method that learns centres and extents of the animals of whole frames under the
+    run's changes.
+    """
     side = described["image_size"]
     setup = Setup(
-        network_of(described), Skeleton(("centre", "extent")),
-        centre_codec(image_size=side, heatmap_size=side // STRIDE, points=described["points"],
-                     most=described["animals"] + MORE),
+        network_of(described),
+        Skeleton(("centre", "extent")),
+        centre_codec(
+            image_size=side,
+            heatmap_size=side // STRIDE,
+            points=described["points"],
+            most=described["animals"] + MORE,
+        ),
         optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4)),
         optax.warmup_cosine_decay_schedule(0.0, RATE, min(50, steps // 2), steps),
-        changes.build(skeleton), normalised)
+        changes.build(skeleton),
+        normalised,
+    )
     return supervised(setup, loss=centre_loss)
 
 
@@ -168,22 +254,38 @@ def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
         return found._replace(extents=enlarged * found.extents)
 
     variables = jax.device_put(trained.variables)
-    return Finder(side, described["animals"], described["always"],
-                  lambda images: jax.tree.map(np.asarray, find(variables, images)))
+    return Finder(
+        side,
+        described["animals"],
+        described["always"],
+        lambda images: jax.tree.map(np.asarray, find(variables, images)),
+    )
 
 
-def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
-    """Yields the extents of the labelled animals of each frame, of those that were found there, and whose they are."""
+def matches(
+    finder: Finder, source: ArraySource, points: int
+) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
+    """Yields the extents of the labelled animals of each frame, of those that were found there, and
+    whose they are.
+    """
     found = finder.on(source.examples.image)
-    for row, (keypoints, visible) in enumerate(zip(source.examples.keypoints, source.examples.visible, strict=True)):
+    for row, (keypoints, visible) in enumerate(
+        zip(source.examples.keypoints, source.examples.visible, strict=True)
+    ):
         true = np.where(visible[:, None] > 0, keypoints, np.nan).reshape(-1, points, 2)
         true = true[np.isfinite(true).any((1, 2))]
         there, (middles, extents) = found.scores[row] >= FOUND, middles_of(true)
-        yield extents, found.extents[row][there], match_by_centre(middles, extents, found.centres[row][there])
+        yield (
+            extents,
+            found.extents[row][there],
+            match_by_centre(middles, extents, found.centres[row][there]),
+        )
 
 
 def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
-    """Counts the animals of labelled frames that are found, found twice, and found where none is labelled."""
+    """Counts the animals of labelled frames that are found, found twice, and found where none is
+    labelled.
+    """
     counts = {"frames": len(source), "animals": 0, "found": 0, "twice": 0, "others": 0}
     for extents, _, matched in matches(finder, source, points):
         counts["animals"] += len(extents)
@@ -194,29 +296,40 @@ def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]
 
 
 def found_too_small(finder: Finder, source: ArraySource, points: int) -> float:
-    """Returns the median of true over found extents on frames that train: what absolute errors of the logarithm leave
-    too small would cut points off. It is 1 where nothing is found."""
-    ratios = [extents[animal] / found[place] for extents, found, matched in matches(finder, source, points)
-              for animal, place in enumerate(matched.predicted) if place >= 0 and extents[animal] > 0]
+    """Returns the median of true over found extents on frames that train: what absolute errors of
+    the logarithm leave too small would cut points off. It is 1 where nothing is found."""
+    ratios = [
+        extents[animal] / found[place]
+        for extents, found, matched in matches(finder, source, points)
+        for animal, place in enumerate(matched.predicted)
+        if place >= 0 and extents[animal] > 0
+    ]
     return float(np.median(ratios)) if ratios else 1.0
 
 
 def found_text(counts: dict[str, int]) -> str:
     """Says what `measured` counted."""
     frames = counted(counts["frames"], "held-out frame")
-    return (f"animals found on {frames}: {counts['found']} of {counts['animals']}, {counts['twice']} twice, "
-            f"{counts['others']} where none is labelled")
+    return (
+        f"animals found on {frames}: {counts['found']} of {counts['animals']}, {counts['twice']} twice, "
+        f"{counts['others']} where none is labelled"
+    )
 
 
 def kept_finder(folder: Path) -> Learnt | None:
-    """Reads what `keep_finder` wrote, None if nothing. Raises InputError for a damaged description."""
+    """Reads what `keep_finder` wrote, None if nothing.
+
+    Raises InputError for a damaged description.
+    """
     path = Path(folder) / FOLDER / FILE
     if not path.is_file():
         return None
     described = read_json(path)
     with foreign(path, "copy the folder again, or predict with --boxes"):
         if described["format"] != FORMAT:
-            raise InputError(f"{path}: format {described['format']!r:.40}, this version reads {FORMAT}; train again")
+            raise InputError(
+                f"{path}: format {described['format']!r:.40}, this version reads {FORMAT}; train again"
+            )
         wanted = described["image_size"], described["animals"], described["points"]
         if not all(type(value) is int and 0 < value < 10_000 for value in wanted):
             raise ValueError(wanted)
@@ -225,64 +338,136 @@ def kept_finder(folder: Path) -> Learnt | None:
         return learnt
 
 
-def open_frames(job: Job, frames: Sequence[Frame], skeleton: Skeleton, learnt: Learnt | None = None, *, root: Path,
-                argument: str, held_out: tuple[Project, Held] | None = None) -> ArraySource:
-    """Reads frames without labels once, or crops of the animals that are found on them where a run sees crops.
+def open_frames(
+    job: Job,
+    frames: Sequence[Frame],
+    skeleton: Skeleton,
+    learnt: Learnt | None = None,
+    *,
+    root: Path,
+    argument: str,
+    held_out: tuple[Project, Held] | None = None,
+) -> ArraySource:
+    """Reads frames without labels once, or crops of the animals that are found on them where a run
+    sees crops.
 
-    learnt: the network that finds them; None for that of the run's own labels. argument: names the frames. held_out: a
-    project, and the part of it from which nothing may be learnt. Raises InputError as `found_animals` does.
+    learnt: the network that finds them; None for that of the run's own labels. argument: names the
+    frames. held_out: a project, and the part of it from which nothing may be learnt. Raises
+    InputError as `found_animals` does.
     """
     frames, boxes = every_th(frames, job.config.data.own.every), None
     if job.config.data.transform == "around_box":
         learnt = learnt or learnt_finder(job)
-        frames, boxes = found_animals(job, learnt, frames, root=root, argument=argument, held_out=held_out)
-    return unlabelled_source(frames, job.config.data.square(), skeleton, root=root, name=argument, boxes=boxes,
-                             on_bad_frame=job.config.data.own.on_bad_frame)
+        frames, boxes = found_animals(
+            job, learnt, frames, root=root, argument=argument, held_out=held_out
+        )
+    return unlabelled_source(
+        frames,
+        job.config.data.square(),
+        skeleton,
+        root=root,
+        name=argument,
+        boxes=boxes,
+        on_bad_frame=job.config.data.own.on_bad_frame,
+    )
 
 
-def found_animals(job: Job, learnt: Learnt, frames: Sequence[Frame], *, root: Path, argument: str,
-                  held_out: tuple[Project, Held] | None = None) -> tuple[list[Frame], list[tuple[float, ...]]]:
-    """Finds the animals of frames without labels, or reads those that the same network found on them before.
+def found_animals(
+    job: Job,
+    learnt: Learnt,
+    frames: Sequence[Frame],
+    *,
+    root: Path,
+    argument: str,
+    held_out: tuple[Project, Held] | None = None,
+) -> tuple[list[Frame], list[tuple[float, ...]]]:
+    """Finds the animals of frames without labels, or reads those that the same network found on
+    them before.
 
-    Returns the frame of each animal, and its box: x, y, width, height. Raises InputError for fewer than a batch.
+    Returns the frame of each animal, and its box: x, y, width, height. Raises InputError for fewer
+    than a batch.
     """
     names = [f"{frame_identity(frame, root)} {frame.path.stat().st_size}" for frame in frames]
-    path = job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"
+    path = (
+        job.preset_folder / "stages" / FOLDER / f"found-{digest_of(learnt.digest, *names)[:16]}.npz"
+    )
     if jax.process_index() == 0:
         make_folder(path.parent)
-    kept = kept_arrays(path, lambda: _found(learnt, frames, job.config.data.own, root, argument, held_out))
+    kept = kept_arrays(
+        path, lambda: _found(learnt, frames, job.config.data.own, root, argument, held_out)
+    )
     count, there, least = len(kept["frame"]), len(np.unique(kept["frame"])), job.config.batch_size
     where = f"{counted(int(kept['frames']), 'frame')} without labels"
     if there <= NEARLY_NONE * kept["frames"]:
-        few = f"animals were found on {there} of {where}" if count else f"no animal was found on {where}"
-        raise InputError(argument, f"{few}; the finder learns from labelled frames, so label some, or leave them out")
+        few = (
+            f"animals were found on {there} of {where}"
+            if count
+            else f"no animal was found on {where}"
+        )
+        raise InputError(
+            argument,
+            f"{few}; the finder learns from labelled frames, so label some, or leave them out",
+        )
     if count < least:
-        raise InputError(argument, f"{counted(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
-                         "more frames, or a smaller --batch-size")
+        raise InputError(
+            argument,
+            f"{counted(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
+            "more frames, or a smaller --batch-size",
+        )
     known = learnt.described.get("held_out")
     if known and known["found"] < KNOWN * known["animals"]:
-        print(f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
-              "show none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png")
+        print(
+            f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
+            "show none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png"
+        )
     print(f"{where}: {counted(count, 'animal')} found on {there} of them, each is cropped")
-    return [frames[number] for number in kept["frame"]], [tuple(box) for box in kept["box"].tolist()]
+    return [frames[number] for number in kept["frame"]], [
+        tuple(box) for box in kept["box"].tolist()
+    ]
 
 
-def _found(learnt: Learnt, frames: Sequence[Frame], own: Own, root: Path, argument: str,
-           held_out: tuple[Project, Held] | None) -> Mapping[str, np.ndarray]:
-    """Finds animals on whole frames: those that are there for sure, and no more than are on every labelled frame, where
-    these have equally many."""
+def _found(
+    learnt: Learnt,
+    frames: Sequence[Frame],
+    own: Own,
+    root: Path,
+    argument: str,
+    held_out: tuple[Project, Held] | None,
+) -> Mapping[str, np.ndarray]:
+    """Finds animals on whole frames: those that are there for sure, and no more than are on every
+    labelled frame, where these have equally many."""
     finder = finder_of(learnt.described, learnt.trained)
-    source = unlabelled_source(frames, Letterbox(finder.side), Skeleton(()), root=root, name=argument,
-                               on_bad_frame=own.on_bad_frame)
+    source = unlabelled_source(
+        frames,
+        Letterbox(finder.side),
+        Skeleton(()),
+        root=root,
+        name=argument,
+        on_bad_frame=own.on_bad_frame,
+    )
     if held_out:  # whole frames: crops of one by two boxes would differ
         project, held = held_out
-        check_disjoint(source, frames_of(project, whole_frames(project)[0], held.held_out, own, finder.side,
-                                         f"{project.root.name}, held out"))
+        check_disjoint(
+            source,
+            frames_of(
+                project,
+                whole_frames(project)[0],
+                held.held_out,
+                own,
+                finder.side,
+                f"{project.root.name}, held out",
+            ),
+        )
     on, boxes = [], []
     found = finder.on(source.examples.image)
-    for row, (crop, number) in enumerate(zip(source.examples.crop, source.examples.index, strict=True)):
-        there = finder.boxes(found, row, crop, None)[0][:finder.most if finder.always else None]
+    for row, (crop, number) in enumerate(
+        zip(source.examples.crop, source.examples.index, strict=True)
+    ):
+        there = finder.boxes(found, row, crop, None)[0][: finder.most if finder.always else None]
         on += [int(number)] * len(there)
         boxes += there.tolist()
-    return {"frame": np.array(on, np.int64), "box": np.array(boxes, np.float64).reshape(-1, 4),
-            "frames": np.array(len(source))}
+    return {
+        "frame": np.array(on, np.int64),
+        "box": np.array(boxes, np.float64).reshape(-1, 4),
+        "frames": np.array(len(source)),
+    }

@@ -1,5 +1,6 @@
-"""Rules by which a preset `own` chooses settings from a project, each with its reason; a typed flag overrides it. The
-network is a real backbone where its weights can be had, else the small U-net."""
+"""Rules by which a preset `own` chooses settings from a project, each with its reason; a typed flag
+overrides it. The network is a real backbone where its weights can be had, else the small U-net."""
+
 import math
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
@@ -12,15 +13,23 @@ from kpjax.lab.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.lab.own.project import Held, Own
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
-from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, MOVENET, WEIGHTS_FOLDER, first_at_hand, known_weights
+from kpjax.models.weights.pretrained import (
+    KNOWN_WEIGHTS,
+    MOVENET,
+    WEIGHTS_FOLDER,
+    first_at_hand,
+    known_weights,
+)
 from kpjax.systems.configs import FINE_RATE, changed, flat
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128
-# px of a body's diagonal in them, also with finer heatmaps: with twenty labelled frames of a mouse, whose ears lie four
-# pixels apart at 128 px, MobileNetV2's PCK is 82.6 there with heatmaps of 64 cells and 94.6 at 192 px with 48.
+# px of a body's diagonal in them, also with finer heatmaps: with twenty labelled frames of a mouse,
+# whose ears lie four pixels apart at 128 px, MobileNetV2's PCK is 82.6 there with heatmaps of 64
+# cells and 94.6 at 192 px with 48.
 LEAST_DIAGONAL = 32
-UPRIGHT = 0.8  # mean resultant length of directions from which on images are turned by 30 degrees only
+# mean resultant length of directions from which on images are turned by 30 degrees only
+UPRIGHT = 0.8
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
@@ -33,7 +42,9 @@ class Facts(NamedTuple):
     longer_side: float  # px, of a frame; median
     diagonal: float  # px, of an animal's labelled extent or box; median
     box_side: float  # px, the longer one; median
-    direction: float  # mean resultant length of the direction of its longest pair of keypoints, 0 to 1; nan if unknown
+    #: mean resultant length of the direction of its longest pair of keypoints, 0 to 1; nan if
+    #: unknown
+    direction: float
     axis: float  # the same of the axis: left and right are one
     names: tuple[str, ...] = ()  # of the keypoints
 
@@ -52,18 +63,28 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
     chosen = [project.instances[number] for number in numbers]
     sides = [max(project.frames[one.frame].size) for one in chosen]
     boxes = [max(box[2:]) for box in map(box_of, chosen) if box is not None]
-    return Facts(len(project.skeleton.names), crowd_of(project).most > 1, float(np.median(sides)),
-                 float(np.median(reference_lengths(project)[numbers])), float(np.median(boxes)) if boxes else math.nan,
-                 *_directions(np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])),
-                 project.skeleton.names)
+    return Facts(
+        len(project.skeleton.names),
+        crowd_of(project).most > 1,
+        float(np.median(sides)),
+        float(np.median(reference_lengths(project)[numbers])),
+        float(np.median(boxes)) if boxes else math.nan,
+        *_directions(
+            np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])
+        ),
+        project.skeleton.names,
+    )
 
 
-def facts_of_training(project: Project, held: Held, data: Any, typed: Collection[str], without: str = "") -> Facts:
-    """Computes the statistics of what trains, and says what a run on several animals does with them, and whether labels
-    seem to lack some of them.
+def facts_of_training(
+    project: Project, held: Held, data: Any, typed: Collection[str], without: str = ""
+) -> Facts:
+    """Computes the statistics of what trains, and says what a run on several animals does with
+    them, and whether labels seem to lack some of them.
 
-    data: the images of a config, of which a typed `transform` decides whether animals are cropped. without: the flag of
-    frames without labels, if a run needs these. Raises InputError where no frame shows how to find animals on them.
+    data: the images of a config, of which a typed `transform` decides whether animals are cropped.
+    without: the flag of frames without labels, if a run needs these. Raises InputError where no
+    frame shows how to find animals on them.
     """
     facts = facts_of(project, held.train)
     if "transform" in typed:
@@ -71,23 +92,34 @@ def facts_of_training(project: Project, held: Held, data: Any, typed: Collection
     if facts.several:
         crowd = crowd_of(project)
         if without and crowd.most < 2:
-            raise InputError(without, "crops around boxes: frames without labels have none, and no frame shows two "
-                             "animals from which finding them could be learnt; leave out --transform around_box")
-        some = f"up to {crowd.most} animals on a" if crowd.fewer else f"{crowd.most} animals on every"
-        print(f"{some} labelled frame: each is cropped, and a small network learns to find them on new frames")
+            raise InputError(
+                without,
+                "crops around boxes: frames without labels have none, and no frame shows two "
+                "animals from which finding them could be learnt; leave out --transform around_box",
+            )
+        some = (
+            f"up to {crowd.most} animals on a" if crowd.fewer else f"{crowd.most} animals on every"
+        )
+        print(
+            f"{some} labelled frame: each is cropped, and a small network learns to find them on new frames"
+        )
         if crowd.fewer:
-            print(f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
-                  "labels there is taught as\nbackground; label it, or take the frame out of the project")
+            print(
+                f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
+                "labels there is taught as\nbackground; label it, or take the frame out of the project"
+            )
     return facts
 
 
 def _directions(points: np.ndarray) -> tuple[float, float]:
-    """Computes the mean resultant lengths of directions and of axes, of the longest pair of keypoints among those that
-    are labelled on half of the animals; nan where there is none."""
+    """Computes the mean resultant lengths of directions and of axes, of the longest pair of
+    keypoints among those that are labelled on half of the animals; nan where there is none."""
     between = points[:, None] - points[:, :, None]  # (I, K, K, 2): [i, a, b] from a to b
     lengths = np.linalg.norm(between, axis=-1)
     seen = np.isfinite(lengths)
-    mean = np.where(seen.mean(0) >= 0.5, np.where(seen, lengths, 0).sum(0) / np.maximum(seen.sum(0), 1), 0)
+    mean = np.where(
+        seen.mean(0) >= 0.5, np.where(seen, lengths, 0).sum(0) / np.maximum(seen.sum(0), 1), 0
+    )
     if not mean.max() > 0:
         return math.nan, math.nan
     a, b = np.unravel_index(np.argmax(mean), mean.shape)
@@ -99,14 +131,23 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
 def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Choice]:
     """Chooses the transform of frames to square images, and the sizes of images and heatmaps.
 
-    size: of images, as typed. fine_side: px of images up to which heatmaps have half of their side, not a quarter.
+    size: of images, as typed. fine_side: px of images up to which heatmaps have half of their side,
+    not a quarter.
     """
+
     def stride(side: int) -> int:
         return 2 if side <= fine_side else 4
 
-    transform = ("around_box", "several animals on a frame: each is cropped by its box") if facts.several else (
-        "letterbox", "one animal on a frame: the whole frame is seen")
-    whole = facts.box_side * 1.25 if facts.several and math.isfinite(facts.box_side) else facts.longer_side
+    transform = (
+        ("around_box", "several animals on a frame: each is cropped by its box")
+        if facts.several
+        else ("letterbox", "one animal on a frame: the whole frame is seen")
+    )
+    whole = (
+        facts.box_side * 1.25
+        if facts.several and math.isfinite(facts.box_side)
+        else facts.longer_side
+    )
     at = {side: facts.diagonal * side / whole for side in SIZES}
     found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
     why = f"the animal's diagonal is {at[found]:.0f} px there"
@@ -118,8 +159,15 @@ def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Ch
         why += "; larger is finer, and slower with the square"
     used = size or found
     share = "half" if stride(used) == 2 else "a quarter"
-    return [Choice("transform", *transform), Choice("image_size", found, why),
-            Choice("heatmap_size", used // stride(used), f"{share} of {used} px, with keypoints between its cells")]
+    return [
+        Choice("transform", *transform),
+        Choice("image_size", found, why),
+        Choice(
+            "heatmap_size",
+            used // stride(used),
+            f"{share} of {used} px, with keypoints between its cells",
+        ),
+    ]
 
 
 def rotation_choice(facts: Facts) -> Choice:
@@ -127,122 +175,221 @@ def rotation_choice(facts: Facts) -> Choice:
     if not math.isfinite(facts.direction):
         return Choice("rotation", 30.0, "no pair of keypoints shows how the animals lie")
     alike = facts.direction >= UPRIGHT or facts.axis >= UPRIGHT
-    return Choice("rotation", 30.0 if alike else 180.0, "the labelled animals lie "
-                  f"{'much the same way' if alike else 'in all directions'}, degrees either way")
+    return Choice(
+        "rotation",
+        30.0 if alike else 180.0,
+        "the labelled animals lie "
+        f"{'much the same way' if alike else 'in all directions'}, degrees either way",
+    )
 
 
-def steps_choice(name: str, count: int, batch: int, *, of: str = "labelled animals", passes: int, least: int, most: int
-                 ) -> Choice:
+def steps_choice(
+    name: str,
+    count: int,
+    batch: int,
+    *,
+    of: str = "labelled animals",
+    passes: int,
+    least: int,
+    most: int,
+) -> Choice:
     """Chooses a number of steps: passes over what is learnt from, within limits."""
     wanted = math.ceil(passes * count / batch)
     steps = min(max(wanted, least), most)
-    bound = f", but at least {least}" if wanted < least else f", but at most {most}" if wanted > most else ""
-    return Choice(name, steps, f"{passes} passes over {count} {of} in batches of {batch} are {wanted}{bound}")
+    bound = (
+        f", but at least {least}"
+        if wanted < least
+        else f", but at most {most}"
+        if wanted > most
+        else ""
+    )
+    return Choice(
+        name, steps, f"{passes} passes over {count} {of} in batches of {batch} are {wanted}{bound}"
+    )
 
 
 def rate_choices(config: Any, reason: str, most: float = math.inf) -> list[Choice]:
     """Chooses learning rates: the preset's, but at most `most`."""
     rates = {name: rate for name, rate in flat(config).items() if name.endswith("learning_rate")}
-    return [Choice(name, min(rate, most), reason) for name, rate in rates.items()
-            if name == "learning_rate" or rate > most]
+    return [
+        Choice(name, min(rate, most), reason)
+        for name, rate in rates.items()
+        if name == "learning_rate" or rate > most
+    ]
 
 
 def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> tuple[Choice, int]:
-    """Chooses which frames of videos without labels are used, and returns what counts: this, or what was typed."""
+    """Chooses which frames of videos without labels are used, and returns what counts: this, or
+    what was typed.
+    """
     of_videos = sum(frame.number is not None for frame in frames)
     every = math.ceil(of_videos / FRAMES_WITHOUT_LABELS)
-    why = "all of them" if every == 1 else f"about {of_videos // max(every, 1)}, since neighbours are nearly identical"
-    choice = Choice("every", every, f"{of_videos} frames of videos without labels: {why}") if of_videos else Choice(
-        "every", 1, "there are no videos without labels")
+    why = (
+        "all of them"
+        if every == 1
+        else f"about {of_videos // max(every, 1)}, since neighbours are nearly identical"
+    )
+    choice = (
+        Choice("every", every, f"{of_videos} frames of videos without labels: {why}")
+        if of_videos
+        else Choice("every", 1, "there are no videos without labels")
+    )
     return choice, own.every if "every" in typed else choice.value
 
 
-def chosen(config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any) -> Any:
-    """Returns the config with all choices but those of typed fields, and prints each with its reason.
+def chosen(
+    config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any
+) -> Any:
+    """Returns the config with all choices but those of typed fields, and prints each with its
+    reason.
 
-    `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled: animals that a batch is
-    drawn from, where it is. unsaid: other fields, which are not printed.
+    `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled:
+    animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
     """
     given, width = flat(config), max(len(choice.field) for choice in choices)
     for field, value, reason in choices:
         if field in UNSAID and field not in typed:
             continue
-        shown = " ".join(map(str, value)) if isinstance(value, tuple) else getattr(value, "name", value)
+        shown = (
+            " ".join(map(str, value)) if isinstance(value, tuple) else getattr(value, "name", value)
+        )
         said = f"{shown}  ({reason})"
         if field in typed:
-            said = (f"as typed, in place of {shown}" if field == "steps" else f"{given[field]}  (as typed)")
+            said = (
+                f"as typed, in place of {shown}"
+                if field == "steps"
+                else f"{given[field]}  (as typed)"
+            )
         print(f"  --{field.replace('_', '-'):{width}}  {said}")
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:
-        print(f"--batch-size {batch} is more than the {labelled} labelled animals: a step sees each about "
-              f"{batch / labelled:.0f} times, and takes as much longer; {max(labelled // 2 * 2, 2)} would do")
-    return changed(config, **{field: value for field, value, _ in choices if field not in typed - {"steps"}}, **unsaid)
+        print(
+            f"--batch-size {batch} is more than the {labelled} labelled animals: a step sees each about "
+            f"{batch / labelled:.0f} times, and takes as much longer; {max(labelled // 2 * 2, 2)} would do"
+        )
+    return changed(
+        config,
+        **{field: value for field, value, _ in choices if field not in typed - {"steps"}},
+        **unsaid,
+    )
 
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
 WORTH = "it finds more points where labels are few, and takes several times as long"
-# px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was 97.9 in place of 91.0,
-# where that of the small U-net fell.
+# px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was
+# 97.9 in place of 91.0, where that of the small U-net fell.
 FINE_SIDE = 128
-# Over 300 steps heatmaps stayed at it and at 1e-3, and faded at 4e-3 over 200; runs here have 500 steps or more.
+# Over 300 steps heatmaps stayed at it and at 1e-3, and faded at 4e-3 over 200; runs here have 500
+# steps or more.
 RELATIVE_RATE = 3e-4
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
 
-def usual_choices(facts: Facts, config: Any, typed: Collection[str], *, frozen_stride: int = 0) -> list[Choice]:
-    """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its learning rates.
+def usual_choices(
+    facts: Facts, config: Any, typed: Collection[str], *, frozen_stride: int = 0
+) -> list[Choice]:
+    """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its
+    learning rates.
 
-    The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or weights are typed, no
-    option of the small U-net, and no run to start from. frozen_stride: up to which it keeps its weights. Of a project
-    whose keypoints are a person's by their names, its weights are those of a network of human pose.
+    The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or
+    weights are typed, no option of the small U-net, and no run to start from. frozen_stride: up to
+    which it keeps its weights. Of a project whose keypoints are a person's by their names, its
+    weights are those of a network of human pose.
     """
     network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
     if small and not config.backbone.start and not typed & {"network", *vars(network)}:
         weights = config.backbone.weights if "weights" in typed else _at_hand(facts)
         known = known_weights(weights) if weights else None
         if weights and not known:
-            raise InputError("weights", f"{weights} is not among the known weights; name its network, too: --network "
-                             f"and one of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}")
+            raise InputError(
+                "weights",
+                f"{weights} is not among the known weights; name its network, too: --network "
+                f"and one of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}",
+            )
         network = NETWORKS[known.network](**known.options) if known else network
     size = config.data.image_size if "image_size" in typed else None
-    images = [*image_choices(facts, size, FINE_SIDE if isinstance(network, MobileNetV2) else 0), rotation_choice(facts)]
+    images = [
+        *image_choices(facts, size, FINE_SIDE if isinstance(network, MobileNetV2) else 0),
+        rotation_choice(facts),
+    ]
     if weights:
-        why = (f"{_people(facts)}: a network that has learnt poses of people; --weights {WEIGHTS[0]} compares"
-               if weights == MOVENET else "--network small_unet does without")
-        frozen = [Choice("frozen_stride", frozen_stride, "the first layers keep their weights, which saves time")] * (
-            frozen_stride > 0 and isinstance(network, MobileNetV2))
-        return [*images, Choice("network", network, WORTH), Choice("weights", weights, why), *frozen, *rate_choices(
-            config, "published weights are changed slowly, falling to zero along a cosine", most=FINE_RATE)]
+        why = (
+            f"{_people(facts)}: a network that has learnt poses of people; --weights {WEIGHTS[0]} compares"
+            if weights == MOVENET
+            else "--network small_unet does without"
+        )
+        frozen = [
+            Choice(
+                "frozen_stride",
+                frozen_stride,
+                "the first layers keep their weights, which saves time",
+            )
+        ] * (frozen_stride > 0 and isinstance(network, MobileNetV2))
+        return [
+            *images,
+            Choice("network", network, WORTH),
+            Choice("weights", weights, why),
+            *frozen,
+            *rate_choices(
+                config,
+                "published weights are changed slowly, falling to zero along a cosine",
+                most=FINE_RATE,
+            ),
+        ]
     if isinstance(network, MoveNet):
-        # Steps of Adam's own size are up to a quarter of such a kernel each: the published heatmaps fade.
-        return [*images, Choice("relative_steps", True, "norms are folded into its kernels, some of which are a "
-                                "thousandth: steps are shares of each"),
-                *rate_choices(config, "larger relative steps over as many let its heatmaps fade", RELATIVE_RATE)]
+        # Steps of Adam's own size are up to a quarter of such a kernel each: the published heatmaps
+        # fade.
+        return [
+            *images,
+            Choice(
+                "relative_steps",
+                True,
+                "norms are folded into its kernels, some of which are a "
+                "thousandth: steps are shares of each",
+            ),
+            *rate_choices(
+                config, "larger relative steps over as many let its heatmaps fade", RELATIVE_RATE
+            ),
+        ]
     if not small:
         return [*images, *rate_choices(config, "the preset's")]
     many = facts.keypoints > MANY_KEYPOINTS
-    why = f"{facts.keypoints} keypoints, " + (f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer")
-    return [*images, Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
-            Choice("head_width", 64 if many else 32, why),
-            *rate_choices(config, "the small U-net's, falling to zero along a cosine")]
+    why = f"{facts.keypoints} keypoints, " + (
+        f"more than {MANY_KEYPOINTS}" if many else f"{MANY_KEYPOINTS} or fewer"
+    )
+    return [
+        *images,
+        Choice("widths", (16, 32, 64, 64, 128) if many else (16, 32, 32, 64, 64), why),
+        Choice("head_width", 64 if many else 32, why),
+        *rate_choices(config, "the small U-net's, falling to zero along a cosine"),
+    ]
 
 
 def _at_hand(facts: Facts) -> str:
-    """Returns the first weights that are here, "" if none; people's are of human pose first. Says what could be had."""
+    """Returns the first weights that are here, "" if none; people's are of human pose first.
+
+    Says what could be had.
+    """
     people = person.is_person(facts.names)
     weights = first_at_hand((MOVENET, *WEIGHTS) if people else WEIGHTS)
     if weights == MOVENET:
-        print("kpjax evaluate movenet PROJECT measures the published network as it is: with 50 labelled athletes no "
-              "network\ntrained here was better")
+        print(
+            "kpjax evaluate movenet PROJECT measures the published network as it is: with 50 labelled athletes no "
+            "network\ntrained here was better"
+        )
     elif people:
-        print(f"{_people(facts)}: a network that has learnt poses of people, {MOVENET}, would be taken if its file "
-              f"were at {WEIGHTS_FOLDER / MOVENET}.safetensors")
+        print(
+            f"{_people(facts)}: a network that has learnt poses of people, {MOVENET}, would be taken if its file "
+            f"were at {WEIGHTS_FOLDER / MOVENET}.safetensors"
+        )
     if not weights:
         known = KNOWN_WEIGHTS[WEIGHTS[-1]]
-        print(f"no pretrained backbone at hand: a small U-net learns from random weights. Better ({WORTH}): "
-              f"kpjax weights {known.name} fetches one ({known.megabytes:g} MB, {known.licence}), or put "
-              f"{known.address} at {WEIGHTS_FOLDER / known.name}.safetensors")
+        print(
+            f"no pretrained backbone at hand: a small U-net learns from random weights. Better ({WORTH}): "
+            f"kpjax weights {known.name} fetches one ({known.megabytes:g} MB, {known.licence}), or put "
+            f"{known.address} at {WEIGHTS_FOLDER / known.name}.safetensors"
+        )
     return weights or ""
 
 

@@ -1,5 +1,6 @@
-"""A system on people's own data as one declaration, and the `System` that is made from it: with the check of the
-project, the first lines of a training, errors in pixels, and the report."""
+"""A system on people's own data as one declaration, and the `System` that is made from it: with the
+check of the project, the first lines of a training, errors in pixels, and the report."""
+
 import functools
 import importlib
 import itertools
@@ -18,7 +19,15 @@ from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TARGET, TRAINED, Part, counted, scores_of
+from kpjax.lab.out.reports.pixel_errors import (
+    HELD_OUT,
+    OF_PART,
+    TARGET,
+    TRAINED,
+    Part,
+    counted,
+    scores_of,
+)
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.project import digest_of_given, opened
 from kpjax.systems.command_line import Command, typed_fields
@@ -27,36 +36,45 @@ from kpjax.systems.system import OWN, Job, Outcome, OwnParts, StoredRun, System
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
 
-COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")  # of stages, as far as a system has them
+# of stages, as far as a system has them
+COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")
 
 
 class OwnSystem(NamedTuple):
-    """What a system asks of a person, what it chooses from that, and where it differs from the paper's system."""
+    """What a system asks of a person, what it chooses from that, and where it differs from the
+    paper's system.
+    """
 
     paper: System
     config: Any  # what a person gives, and settings: the preset `own`
-    # (config, what was typed) -> the config with the rest chosen, each choice printed with its reason. Raises
-    # InputError for what does not suit.
+    # (config, what was typed) -> the config with the rest chosen, each choice printed with its
+    # reason. Raises InputError for what does not suit.
     resolved: Callable[[Any, Collection[str]], Any]
     open: Callable[[Job], Any]  # called once for all variants of a seed
-    short_list: Callable[[Any], Sequence[str]]  # config -> the variants that run unless some are named, the best last
+    #: config -> the variants that run unless some are named, the best last
+    short_list: Callable[[Any], Sequence[str]]
     applicable: Callable[[Any], Sequence[str]]
-    # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or TARGET, whose `scale` is
-    # the diagonal of the labelled body. Runs keep their errors in pixels, what scores mean, and radii; none without.
+    # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or
+    # TARGET, whose `scale` is the diagonal of the labelled body. Runs keep their errors in pixels,
+    # what scores mean, and radii; none without.
     parts: Callable[[Job, Any], Mapping[str, Part]] = lambda job, data: {}
-    found: Callable[[Any], Source | None] = lambda data: None  # of a run's data, crops of animals that it found itself
-    check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None  # raises InputError
-    seeded: Callable[[Any], bool] = lambda config: False  # whether what is opened differs between seeds
+    #: of a run's data, crops of animals that it found itself
+    found: Callable[[Any], Source | None] = lambda data: None
+    #: raises InputError
+    check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None
+    #: whether what is opened differs between seeds
+    seeded: Callable[[Any], bool] = lambda config: False
     differences: Mapping[str, Any] = MappingProxyType({})  # other fields of the System
 
 
 def made(own: OwnSystem) -> System:
     """Makes the system with the one preset `own`.
 
-    Beside what the paper's system writes, runs keep errors.csv, errors_by_keypoint.csv, score_table.json with the
-    cutoff, radius_table.json with radii within which the truth lies, metrics such as `held_out/px`, and the network
-    that finds animals.
+    Beside what the paper's system writes, runs keep errors.csv, errors_by_keypoint.csv,
+    score_table.json with the cutoff, radius_table.json with radii within which the truth lies,
+    metrics such as `held_out/px`, and the network that finds animals.
     """
+
     def check(command: Command) -> None:
         own.check_variants(command.config, command.variants)
         if not command.shared.fresh:
@@ -73,10 +91,17 @@ def made(own: OwnSystem) -> System:
 
     open_once = functools.lru_cache(maxsize=2)(own.open)
     system = own.paper._replace(
-        presets={OWN: own.config}, template=own.config, own=OwnParts(check, report, next_lines), resolved=resolved,
-        open=lambda job: open_once(job._replace(variant="", seed=job.seed if own.seeded(job.config) else 0)),
+        presets={OWN: own.config},
+        template=own.config,
+        own=OwnParts(check, report, next_lines),
+        resolved=resolved,
+        open=lambda job: open_once(
+            job._replace(variant="", seed=job.seed if own.seeded(job.config) else 0)
+        ),
         short_list=lambda preset, config: own.short_list(config),
-        applicable=lambda preset, config: own.applicable(config), **own.differences)
+        applicable=lambda preset, config: own.applicable(config),
+        **own.differences,
+    )
 
     def train(job: Job, data: Any) -> Outcome:
         crowded = getattr(job.config.data, "transform", "") == "around_box" and not job.plan
@@ -88,22 +113,34 @@ def made(own: OwnSystem) -> System:
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
         return dict(system.evaluated(job, data)) | {
-            OF_PART + name: part.source for name, part in own.parts(job, data).items()}
+            OF_PART + name: part.source for name, part in own.parts(job, data).items()
+        }
 
-    def measure(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+    def measure(
+        job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]
+    ) -> dict[str, float]:
         values = dict(system.measure(job, data, outcome, _of_paper(predictions)))
         if not (part := _known_by(predictions)):
             return values
         animals = pixel_errors.animals_of(own.parts(job, data), predictions)
-        return values | pixel_errors.metrics_of(animals, drawn_from(scores_of(predictions[OF_PART + part]).cutoff))
+        return values | pixel_errors.metrics_of(
+            animals, drawn_from(scores_of(predictions[OF_PART + part]).cutoff)
+        )
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
         system.draw(job, data, outcome, _of_paper(predictions))
         if jax.process_index() == 0 and (part := _known_by(predictions)):
-            kind = system.predicting(StoredRun(job.config, job.variant, outcome.method.skeleton)).score_kind
+            kind = system.predicting(
+                StoredRun(job.config, job.variant, outcome.method.skeleton)
+            ).score_kind
             make_folder(job.folder)
-            animals, found = pixel_errors.animals_of(own.parts(job, data), predictions), predictions[OF_PART + part]
-            for name, content in pixel_errors.meaning_of_scores(found, animals.by_part()[part], kind).items():
+            animals, found = (
+                pixel_errors.animals_of(own.parts(job, data), predictions),
+                predictions[OF_PART + part],
+            )
+            for name, content in pixel_errors.meaning_of_scores(
+                found, animals.by_part()[part], kind
+            ).items():
                 write_json(job.folder / name, content)
             pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(found).cutoff))
 
@@ -124,38 +161,75 @@ def first_lines(command: Command) -> list[str]:
     jobs = command.jobs()
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
-    done = f"; {len(jobs) - len(trained)} of them are there already" if len(trained) < len(jobs) else ""
+    done = (
+        f"; {len(jobs) - len(trained)} of them are there already"
+        if len(trained) < len(jobs)
+        else ""
+    )
     given = flat(command.config)  # a run in the place of a source has had its first stage
-    steps = sum(given.get(name, 0) for name in COUNTS_OF_STEPS if name != "pretraining_steps" or given.get("source"))
+    steps = sum(
+        given.get(name, 0)
+        for name in COUNTS_OF_STEPS
+        if name != "pretraining_steps" or given.get("source")
+    )
     order = ", one after the other" * (len(jobs) > 1)
-    return [f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
-            f"up to {steps:,} steps each{done}"]
+    return [
+        f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
+        f"up to {steps:,} steps each{done}"
+    ]
 
 
 def next_lines(command: Command, shown: Path | None = None) -> list[str]:
-    """Returns the runs' folders, that of the report and then the last variants first, and the command that uses one."""
-    folders = [os.path.relpath(job.folder) if Path(job.folder).is_relative_to(Path.cwd()) else str(job.folder)
-               for job in sorted(command.jobs(), key=lambda job: (
-                   Path(job.folder) != shown, -command.variants.index(job.variant)))]
+    """Returns the runs' folders, that of the report and then the last variants first, and the
+    command that uses one.
+    """
+    folders = [
+        os.path.relpath(job.folder)
+        if Path(job.folder).is_relative_to(Path.cwd())
+        else str(job.folder)
+        for job in sorted(
+            command.jobs(),
+            key=lambda job: (Path(job.folder) != shown, -command.variants.index(job.variant)),
+        )
+    ]
     finds = (Path(command.jobs()[0].folder) / FOLDER).is_dir()
     boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
-    return [*(f"run: {folder}" for folder in folders),
-            f"next: kpjax predict {shlex.quote(folders[0])} VIDEO{boxes} --out points --overlay"]
+    return [
+        *(f"run: {folder}" for folder in folders),
+        f"next: kpjax predict {shlex.quote(folders[0])} VIDEO{boxes} --out points --overlay",
+    ]
 
 
 def check_project(command: Command) -> None:
-    """Raises InputError if runs in the folder learnt from another state of the project and nothing else was asked for:
-    settings that are chosen from the data differ then, and would be named in place of the cause."""
+    """Raises InputError if runs in the folder learnt from another state of the project and nothing
+    else was asked for: settings that are chosen from the data differ then, and would be named in
+    place of the cause."""
     now, workdir = flat_identity(config_as_json(command.config)), command.shared.workdir
-    other = next(name for n in itertools.count(2) if not absolute(name := f"{workdir}-{n}").exists())
+    other = next(
+        name for n in itertools.count(2) if not absolute(name := f"{workdir}-{n}").exists()
+    )
     elsewhere = shlex.join(["--workdir", other])
     for path in sorted(command.folder.glob("*/seed-*/config.json")):
         there = flat_identity(read_json(path).get("config", {}))
-        differ = {name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]}
-        if "summary" not in differ or differ & {"project", "more_projects", "unlabelled", "labelled", "validation",
-                                                "weights", "start", *typed_fields(command.config, command.arguments)}:
+        differ = {
+            name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]
+        }
+        if "summary" not in differ or differ & {
+            "project",
+            "more_projects",
+            "unlabelled",
+            "labelled",
+            "validation",
+            "weights",
+            "start",
+            *typed_fields(command.config, command.arguments),
+        }:
             continue
         before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
-        goes_on = f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, " * (
-            "start" in flat(command.config) and (path.parent / "results.json").exists())
-        raise InputError("project", f"{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over")
+        goes_on = (
+            f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, "
+            * ("start" in flat(command.config) and (path.parent / "results.json").exists())
+        )
+        raise InputError(
+            "project", f"{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over"
+        )

@@ -1,4 +1,7 @@
-"""Finished runs that a preset `own` takes a network from, and the flag `--start`, which goes on from one."""
+"""Finished runs that a preset `own` takes a network from, and the flag `--start`, which goes on
+from one.
+"""
+
 import functools
 import textwrap
 from collections.abc import Collection, Mapping, Sequence
@@ -30,7 +33,8 @@ PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
 OTHERWISE = {
     "mse_peak": ("no Gaussians of height 1 but for a softmax", "semi_supervised or incremental"),
-    "softmax_peak": ("Gaussians of height 1 and not for a softmax", "regda")}
+    "softmax_peak": ("Gaussians of height 1 and not for a softmax", "regda"),
+}
 
 
 class EarlierRun(NamedTuple):
@@ -43,13 +47,18 @@ class EarlierRun(NamedTuple):
 
 
 @functools.lru_cache(maxsize=4)
-def earlier_run(folder: str, argument: str, kind: str = "", needed: Sequence[str] = NEEDED) -> EarlierRun:
-    """Opens a run's folder, one that was exported, or a published network but for the `start`; `argument` names it.
+def earlier_run(
+    folder: str, argument: str, kind: str = "", needed: Sequence[str] = NEEDED
+) -> EarlierRun:
+    """Opens a run's folder, one that was exported, or a published network but for the `start`;
+    `argument` names it.
 
     kind: of the scores that it must have; any if empty. needed: fields that its config must have.
     """
     if not folder:
-        raise InputError(argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one")
+        raise InputError(
+            argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one"
+        )
     if argument != "start" and published.is_published(folder):
         return _published_run(folder)
     with flags_in_messages({"run": argument}):
@@ -57,55 +66,88 @@ def earlier_run(folder: str, argument: str, kind: str = "", needed: Sequence[str
     stored = opened.files["config.json"]["config"]
     found = stored_fields(stored)
     if missing := [name for name in needed if name not in found]:
-        raise InputError(argument, f"{folder} ({opened.run.experiment}) has a network of another kind (its config "
-                         f"has no {missing[0]}); give a run that learnt named keypoints from labels")
+        raise InputError(
+            argument,
+            f"{folder} ({opened.run.experiment}) has a network of another kind (its config "
+            f"has no {missing[0]}); give a run that learnt named keypoints from labels",
+        )
     if kind and opened.score["kind"] != kind:
         is_instead, others = OTHERWISE[kind]
         raise InputError(argument, f"heatmaps of {folder} are {is_instead}; give a run of {others}")
     network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     head = opened.trained.variables.get("params", {}).get("head", {})
-    if hasattr(network, "head_layers") and "output" in head:  # RegDA's first stage has a head of its own
+    # RegDA's first stage has a head of its own
+    if hasattr(network, "head_layers") and "output" in head:
         network = replace(network, head_layers=1 + sum(name.startswith("conv") for name in head))
     cropped = ("transform", "crop_margin") if found.get("transform") == "around_box" else ()
-    taken = {name: found[name] for name in (*TAKEN_OVER, *cropped) if name in found} | {"network": network}
+    taken = {name: found[name] for name in (*TAKEN_OVER, *cropped) if name in found} | {
+        "network": network
+    }
     held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
     return EarlierRun(opened, opened.method.skeleton, taken, held_out)
 
 
 def parts_of(variables: Mapping[str, Any], parts: Sequence[str] = PARTS) -> dict[str, Any]:
     """Returns those parts of a network's variables that another one can start from."""
-    return {collection: {part: tree for part, tree in variables[collection].items() if part in parts}
-            for collection in ("params", "batch_stats") if collection in variables}
+    return {
+        collection: {part: tree for part, tree in variables[collection].items() if part in parts}
+        for collection in ("params", "batch_stats")
+        if collection in variables
+    }
 
 
 def _published_run(weights: str) -> EarlierRun:
     """Opens a published network, by its name or a file, as a run whose network can be taken over.
 
-    Its predictions are the published ones. As a network it has the trunk, the pyramid and the heatmaps: those have no
-    offsets, and are read without the person's middle. Raises InputError as `published.load` does.
+    Its predictions are the published ones. As a network it has the trunk, the pyramid and the
+    heatmaps: those have no offsets, and are read without the person's middle. Raises InputError as
+    `published.load` does.
     """
     method, trained = published.people(), published.load(weights)
     score = {"kind": published.SCORE_KIND, "cutoff": DEFAULT_CUTOFF}
     opened = OpenedRun(None, method, trained, BoxOrWhole(published.SIDE), score, {}, {})
-    taken = {"network": MoveNet(sigmoid=True), "image_size": published.SIDE, "heatmap_size": published.SIDE // STRIDE,
-             "sigma": PUBLISHED_SIGMA, "grid": "half_pixel", "decoder": "dark", "normalisation": "symmetric",
-             "backbone_statistics": "frozen"}
+    taken = {
+        "network": MoveNet(sigmoid=True),
+        "image_size": published.SIDE,
+        "heatmap_size": published.SIDE // STRIDE,
+        "sigma": PUBLISHED_SIGMA,
+        "grid": "half_pixel",
+        "decoder": "dark",
+        "normalisation": "symmetric",
+        "backbone_statistics": "frozen",
+    }
     return EarlierRun(opened, method.skeleton, taken, "")
 
 
-def renamed(project: Project, *, known: Sequence[str] = WITH_HEAD.names, needed: bool = True, quiet: bool = False
-            ) -> Project:
-    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and prints which."""
+def renamed(
+    project: Project,
+    *,
+    known: Sequence[str] = WITH_HEAD.names,
+    needed: bool = True,
+    quiet: bool = False,
+) -> Project:
+    """Returns a project whose keypoints have MoveNet's names where they are among `known`, and
+    prints which.
+    """
     names = project.skeleton.names
-    changed = tuple(new if new in known else old for old, new in zip(names, names_of_person(names), strict=True))
+    changed = tuple(
+        new if new in known else old for old, new in zip(names, names_of_person(names), strict=True)
+    )
     same = {new: old for old, new in zip(names, changed, strict=True) if new in known}
     if not same and needed:
-        raise InputError("project", f"{project.root} labels {summarise(list(names))}; none is a person's by its name, "
-                         f"such as {', '.join(KEYPOINTS[:1] + KEYPOINTS[5:9])}")
-    pairs = ", ".join(name if name == theirs else f"{name} = {theirs}" for name, theirs in same.items())
+        raise InputError(
+            "project",
+            f"{project.root} labels {summarise(list(names))}; none is a person's by its name, "
+            f"such as {', '.join(KEYPOINTS[:1] + KEYPOINTS[5:9])}",
+        )
+    pairs = ", ".join(
+        name if name == theirs else f"{name} = {theirs}" for name, theirs in same.items()
+    )
     worked_out = "; ".join(f"{name}, {how}" for name, how in WORKED_OUT.items() if name in same)
-    for text, found in ((f"the same by their names: {pairs}", pairs),
-                        (f"worked out, since MoveNet does not find it: {worked_out}", worked_out)):
+    for text, found in (
+        (f"the same by their names: {pairs}", pairs),
+        (f"worked out, since MoveNet does not find it: {worked_out}", worked_out),
+    ):
         if found and not quiet:
             print(textwrap.fill(text, LINE, break_on_hyphens=False))
     return project._replace(skeleton=replace(project.skeleton, names=changed))
@@ -113,47 +155,76 @@ def renamed(project: Project, *, known: Sequence[str] = WITH_HEAD.names, needed:
 
 @dataclass(frozen=True)
 class Start(Backbone):
-    """The weights that the backbone starts from, or a finished run that the whole network goes on from."""
+    """The weights that the backbone starts from, or a finished run that the whole network goes on
+    from.
+    """
 
-    start: str = ""  # a finished run of the same keypoints, .../<variant>/seed-<n>, or an exported one
+    #: a finished run of the same keypoints, .../<variant>/seed-<n>, or an exported one
+    start: str = ""
 
-    def variables(self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
-                  ) -> dict[str, Any]:
-        """Returns the run's variables as the `start` of a method, or those of `Backbone` without a run."""
+    def variables(
+        self, network: KeypointNetwork, *, image_size: int, seed: int, names: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        """Returns the run's variables as the `start` of a method, or those of `Backbone` without a
+        run.
+        """
         if not self.start:
             return super().variables(network, image_size=image_size, seed=seed, names=names)
         return {"variables": parts_of(earlier_run(self.start, "start").opened.trained.variables)}
 
 
-def with_start(made: Sequence[Choice], config: Any, skeleton: Skeleton, typed: Collection[str], kind: str,
-               held_out: str = "") -> list[Choice]:
-    """Returns choices, in which the run at `--start` decides about the network and its images, if there is one.
+def with_start(
+    made: Sequence[Choice],
+    config: Any,
+    skeleton: Skeleton,
+    typed: Collection[str],
+    kind: str,
+    held_out: str = "",
+) -> list[Choice]:
+    """Returns choices, in which the run at `--start` decides about the network and its images, if
+    there is one.
 
-    kind: as for `earlier_run`. held_out: in words; that of the run is said if it differs. Raises InputError for a run
-    of other keypoints, and for what it decides if it is typed.
+    kind: as for `earlier_run`. held_out: in words; that of the run is said if it differs. Raises
+    InputError for a run of other keypoints, and for what it decides if it is typed.
     """
     if not config.backbone.start:
         return list(made)
     run = earlier_run(config.backbone.start, "start", kind)
     if run.skeleton.names != skeleton.names:
-        raise InputError("start", f"{config.backbone.start} finds {', '.join(run.skeleton.names)}, the project labels "
-                         f"{', '.join(skeleton.names)}; list the same ones in the same order, or learn new ones with "
-                         "the system incremental")
+        raise InputError(
+            "start",
+            f"{config.backbone.start} finds {', '.join(run.skeleton.names)}, the project labels "
+            f"{', '.join(skeleton.names)}; list the same ones in the same order, or learn new ones with "
+            "the system incremental",
+        )
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
     if given := sorted(decided & set(typed)):
         raise InputError(given[0], "the run at --start decides it; leave it out")
     if held_out and run.held_out and run.held_out != held_out:
-        print(f"the run at --start had held out {run.held_out}: what it learnt flatters errors; --validation names it")
+        print(
+            f"the run at --start had held out {run.held_out}: what it learnt flatters errors; --validation names it"
+        )
     rates = rates_from(run, config) if made else []
     decided |= run.taken_over.keys() | {choice.field for choice in rates}
-    return [*(choice for choice in made if choice.field not in decided), *rates,
-            *(Choice(name, value, "as the run at --start has it") for name, value in run.taken_over.items())]
+    return [
+        *(choice for choice in made if choice.field not in decided),
+        *rates,
+        *(
+            Choice(name, value, "as the run at --start has it")
+            for name, value in run.taken_over.items()
+        ),
+    ]
 
 
 def rates_from(run: EarlierRun, config: Any) -> list[Choice]:
-    """Chooses the learning rates of training on from a run: of all but the small U-net those of published weights."""
+    """Chooses the learning rates of training on from a run: of all but the small U-net those of
+    published weights.
+    """
     network = run.taken_over["network"]
     if isinstance(network, SmallUNet):
         return rate_choices(config, "the preset's")
-    return rate_choices(config, "weights of a larger network are changed slowly", RELATIVE_RATE if isinstance(
-        network, MoveNet) else FINE_RATE)
+    return rate_choices(
+        config,
+        "weights of a larger network are changed slowly",
+        RELATIVE_RATE if isinstance(network, MoveNet) else FINE_RATE,
+    )

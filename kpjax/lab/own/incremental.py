@@ -1,4 +1,7 @@
-"""Incremental learning on people's own data: a finished run, and a project that labels further keypoints."""
+"""Incremental learning on people's own data: a finished run, and a project that labels further
+keypoints.
+"""
+
 import functools
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -35,16 +38,29 @@ class OwnImages(StepImages):
     """A finished run, and a project with labels of new keypoints."""
 
     old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, an exported one, or movenet
-    project: str = ""  # with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
-    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    #: with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    project: str = ""
+    #: whole frames, or a square around each animal's box
+    transform: Literal["letterbox", "around_box"] = "letterbox"
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: projects.Own = projects.Own()
 
 
 OWN = changed(
-    SMALL_REAL, summary="new keypoints for a run of one's own: --old RUN --project P; 2 cores", heatmap_size=0,
-    data=OwnImages("own", "the diagonal of all keypoints", protocol="own", image_size=128, validation_share=0.1,
-                   difficulty=1.0), base_steps=1, pck_threshold=0.1)
+    SMALL_REAL,
+    summary="new keypoints for a run of one's own: --old RUN --project P; 2 cores",
+    heatmap_size=0,
+    data=OwnImages(
+        "own",
+        "the diagonal of all keypoints",
+        protocol="own",
+        image_size=128,
+        validation_share=0.1,
+        difficulty=1.0,
+    ),
+    base_steps=1,
+    pck_threshold=0.1,
+)
 
 
 def old_run(folder: str) -> EarlierRun:
@@ -53,8 +69,8 @@ def old_run(folder: str) -> EarlierRun:
 
 
 def project_of(config: Config, *, quiet: bool = True) -> Project:
-    """Reads the project; where the old model is a published one, keypoints that it knows have its names. Raises
-    InputError as `needed_project` does."""
+    """Reads the project; where the old model is a published one, keypoints that it knows have its
+    names. Raises InputError as `needed_project` does."""
     project = projects.needed_project(config.data)
     if not published.is_published(config.data.old):
         return project
@@ -62,9 +78,11 @@ def project_of(config: Config, *, quiet: bool = True) -> Project:
 
 
 def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
-    """Returns the old variables, whose channels come first, with untrained channels up to so many keypoints.
+    """Returns the old variables, whose channels come first, with untrained channels up to so many
+    keypoints.
 
-    network: has a channel for each. Raises InputError where its layers are not those of the old one.
+    network: has a channel for each. Raises InputError where its layers are not those of the old
+    one.
     """
     images = jnp.zeros((1, image_size, image_size, 3))
     fresh = run_once(functools.partial(network.init, train=False))(jax.random.key(0), images)
@@ -75,53 +93,105 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
         given, channels = np.asarray(known.get(name, ())), has_channels(path, leaf, keypoints)
         needed = (*leaf.shape[:-1], count) if channels else leaf.shape
         if given.shape != needed:
-            raise InputError("old", f"{name} of its network is {given.shape} where {needed} is needed; leave its "
-                             "options as they are")
+            raise InputError(
+                "old",
+                f"{name} of its network is {given.shape} where {needed} is needed; leave its "
+                "options as they are",
+            )
         return np.concatenate([given, np.asarray(leaf)[..., count:]], -1) if channels else given
 
     return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 
 
 def resolved(config: Config, typed: Collection[str]) -> Config:
-    """Returns the config with what is not typed taken from the old run or chosen from the project, with reasons."""
+    """Returns the config with what is not typed taken from the old run or chosen from the project,
+    with reasons.
+    """
     old, project = old_run(config.data.old), project_of(config, quiet=False)
     names, network = old.skeleton.names, old.taken_over["network"]
-    if refused := sorted(set(typed) - {"network", *flat(replace(config, network=network))} | {"weights"} & set(typed)):
-        raise InputError(refused[0], f"the old run decides about {network.name} and its weights; leave it out")
+    if refused := sorted(
+        set(typed) - {"network", *flat(replace(config, network=network))} | {"weights"} & set(typed)
+    ):
+        raise InputError(
+            refused[0], f"the old run decides about {network.name} and its weights; leave it out"
+        )
     new = new_names(names, project)
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.data.own.validation)
-    print(f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}")
+    print(
+        f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}"
+    )
     if shared:
-        print(f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing")
+        print(
+            f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing"
+        )
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
-    rates = choices.rate_choices(config, "published weights are changed slowly", FINE_RATE) if published.is_published(
-        config.data.old) else rates_from(old, config)
-    return choices.chosen(config, [
-        *(choice for choice in choices.image_choices(facts, None)[:1] if choice.field not in old.taken_over),
-        *(choices.Choice(name, value, "as the old run has it") for name, value in old.taken_over.items()),
-        choices.rotation_choice(facts),
-        choices.steps_choice("steps", labelled, config.batch_size, passes=60, least=300, most=600),
-        *rates], typed, labelled, summary=(
+    rates = (
+        choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
+        if published.is_published(config.data.old)
+        else rates_from(old, config)
+    )
+    return choices.chosen(
+        config,
+        [
+            *(
+                choice
+                for choice in choices.image_choices(facts, None)[:1]
+                if choice.field not in old.taken_over
+            ),
+            *(
+                choices.Choice(name, value, "as the old run has it")
+                for name, value in old.taken_over.items()
+            ),
+            choices.rotation_choice(facts),
+            choices.steps_choice(
+                "steps", labelled, config.batch_size, passes=60, least=300, most=600
+            ),
+            *rates,
+        ],
+        typed,
+        labelled,
+        summary=(
             f"{', '.join(new)} from {projects.title(config.data)}, {labelled} animals, "
-            f"for a model of {', '.join(names)}; held out: {held.words}"))
+            f"for a model of {', '.join(names)}; held out: {held.words}"
+        ),
+    )
 
 
 def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
-    """Returns the keypoints of a project that the old model does not know. Raises InputError if none has a label."""
-    labelled = np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
-    new = tuple(name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen and name not in old)
+    """Returns the keypoints of a project that the old model does not know.
+
+    Raises InputError if none has a label.
+    """
+    labelled = (
+        np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
+    )
+    new = tuple(
+        name
+        for name, seen in zip(project.skeleton.names, labelled, strict=False)
+        if seen and name not in old
+    )
     if not new:
-        raise InputError("project", f"{project.root} labels nothing but {', '.join(old)}; label new keypoints")
+        raise InputError(
+            "project", f"{project.root} labels nothing but {', '.join(old)}; label new keypoints"
+        )
     return new
 
 
 def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
-    """Returns the old keypoints, then the project's new ones, with the edges of both, and a flip where all have one."""
+    """Returns the old keypoints, then the project's new ones, with the edges of both, and a flip
+    where all have one.
+    """
     names = (*old.names, *new_names(old.names, project))
     ends = [(one.names[a], one.names[b]) for one in (old, project.skeleton) for a, b in one.edges]
-    edges = dict.fromkeys((names.index(a), names.index(b)) for a, b in ends if a in names and b in names)
-    mirror = {one.names[k]: one.names[other] for one in (project.skeleton, old) for k, other in enumerate(one.flip)}
+    edges = dict.fromkeys(
+        (names.index(a), names.index(b)) for a, b in ends if a in names and b in names
+    )
+    mirror = {
+        one.names[k]: one.names[other]
+        for one in (project.skeleton, old)
+        for k, other in enumerate(one.flip)
+    }
     flip = tuple(names.index(mirror[name]) for name in names if mirror.get(name) in names)
     whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
     return Skeleton(names, tuple(edges), flip if whole else ())
@@ -131,57 +201,99 @@ def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
 def open_project(config: Config) -> tuple[Data, source.Source]:
     """Opens a project in two steps, and its evaluation images with the person's labels alone.
 
-    Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An old keypoint
-    without a label there lies where the old model finds it: its accuracy is then the agreement of the new model with
-    the old one. `scale` is the diagonal of all keypoints.
+    Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An
+    old keypoint without a label there lies where the old model finds it: its accuracy is then the
+    agreement of the new model with the old one. `scale` is the diagonal of all keypoints.
     """
     old, own = old_run(config.data.old), config.data.own
     project = project_of(config)
     held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
     skeleton = joint_skeleton(old.skeleton, project)
     project = projects.renamed_to(project, skeleton)
-    train, held_out = (projects.open_animals(own, config.data.square(), project, numbers, part)
-                       for numbers, part in ((held.train, "training"), (held.held_out, "held out")))
-    steps = (ProtocolStep(skeleton.names[:known], ()), ProtocolStep(skeleton.names[known:], tuple(range(len(train)))))
+    train, held_out = (
+        projects.open_animals(own, config.data.square(), project, numbers, part)
+        for numbers, part in ((held.train, "training"), (held.held_out, "held out"))
+    )
+    steps = (
+        ProtocolStep(skeleton.names[:known], ()),
+        ProtocolStep(skeleton.names[known:], tuple(range(len(train)))),
+    )
     mirrored = all((k < known) == (other < known) for k, other in enumerate(skeleton.flip))
-    protocol = Protocol("own", project.root.name, steps, train.digest, triple="automatic", mirrored=mirrored)
-    found = predict_source(old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size)
+    protocol = Protocol(
+        "own", project.root.name, steps, train.digest, triple="automatic", mirrored=mirrored
+    )
+    found = predict_source(
+        old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size
+    )
     keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
     fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
     keypoints[fill], visible[fill] = found.keypoints[fill[:, :known]], 1
     evaluation = source.changed(
-        source.with_labels(held_out, keypoints, visible, held_out.name), lambda example, index: example._replace(
-            scale=np.float32(max(np.hypot(*np.ptp(example.keypoints[example.visible > 0], axis=0)), 1.0))),
-        "diagonal of all points", name=held_out.name)
+        source.with_labels(held_out, keypoints, visible, held_out.name),
+        lambda example, index: example._replace(
+            scale=np.float32(
+                max(np.hypot(*np.ptp(example.keypoints[example.visible > 0], axis=0)), 1.0)
+            )
+        ),
+        "diagonal of all points",
+        name=held_out.name,
+    )
     network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, base=variables), held_out
 
 
-def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
-    """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after."""
+def measure(
+    job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]
+) -> dict[str, float]:
+    """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and
+    after."""
     before, *_, after = incremental.matrices_of(job, data, predictions).accuracy
-    values = {"new/pck": after[data.introduced == 1], "old/pck": after[data.introduced == 0],
-              "old/pck_before": before[data.introduced == 0]}
+    values = {
+        "new/pck": after[data.introduced == 1],
+        "old/pck": after[data.introduced == 0],
+        "old/pck_before": before[data.introduced == 0],
+    }
     return incremental.measure(job, data, outcome, predictions) | {
-        name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()}
+        name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()
+    }
 
 
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns the accuracy of new and of old keypoints."""
     threshold = f"{100 * config.pck_threshold:g} %"
-    return (Column("new/pck", f"PCK of new keypoints, {threshold} of {config.data.scale_is}", "%", 100.0, 1),
-            Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
-            Column("old/pck_before", "before", "%", 100.0, 1), Column("at", "AT", "%", 100.0, 2),
-            Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"))
+    return (
+        Column(
+            "new/pck", f"PCK of new keypoints, {threshold} of {config.data.scale_is}", "%", 100.0, 1
+        ),
+        Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
+        Column("old/pck_before", "before", "%", 100.0, 1),
+        Column("at", "AT", "%", 100.0, 2),
+        Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"),
+    )
 
 
-SYSTEM = made(OwnSystem(
-    incremental.SYSTEM, OWN, resolved, lambda job: open_project(job.config)[0],
-    short_list=lambda config: ("finetune", "ksd_only"),
-    # Without those that need images of the old model.
-    applicable=lambda config: tuple(name for name, variant in incremental.VARIANTS.items()
-                                    if not variant.recipe.memory and variant.recipe.base != "joint"),
-    parts=lambda job, data: projects.parts_of(job.config, data.train, open_project(job.config)[1]),
-    differences={"measure": measure, "columns": columns, "poses": lambda data: data.train,
-                 "lengths": lambda config, variant: {variant: config.steps}}))
+SYSTEM = made(
+    OwnSystem(
+        incremental.SYSTEM,
+        OWN,
+        resolved,
+        lambda job: open_project(job.config)[0],
+        short_list=lambda config: ("finetune", "ksd_only"),
+        # Without those that need images of the old model.
+        applicable=lambda config: tuple(
+            name
+            for name, variant in incremental.VARIANTS.items()
+            if not variant.recipe.memory and variant.recipe.base != "joint"
+        ),
+        parts=lambda job, data: projects.parts_of(
+            job.config, data.train, open_project(job.config)[1]
+        ),
+        differences={
+            "measure": measure,
+            "columns": columns,
+            "poses": lambda data: data.train,
+            "lengths": lambda config, variant: {variant: config.steps},
+        },
+    )
+)

@@ -1,4 +1,7 @@
-"""A person's annotation project in an experiment: its flags, the held-out part, and the frames without labels."""
+"""A person's annotation project in an experiment: its flags, the held-out part, and the frames
+without labels.
+"""
+
 import functools
 import hashlib
 import math
@@ -29,25 +32,33 @@ from kpjax.systems.configs import flat
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
-DRAWN = ("_labeled", "_overlay")  # how the names of videos end on which DeepLabCut, or this program, drew points
+# how the names of videos end on which DeepLabCut, or this program, drew points
+DRAWN = ("_labeled", "_overlay")
 
 
 @dataclass(frozen=True)
 class Own(Options):
     """Flags of every preset `own`: how a person's data are read, and what is held out."""
 
-    more_projects: tuple[str, ...] = ()  # further projects, which are learnt as one with the first: --project again
-    occluded: Literal["train", "drop"] = "train"  # whether keypoints that are marked as occluded are learnt
-    validation: str = ""  # what is held out: names of recordings (a,b) or a share of the frames; chosen if empty
+    #: further projects, which are learnt as one with the first: --project again
+    more_projects: tuple[str, ...] = ()
+    #: whether keypoints that are marked as occluded are learnt
+    occluded: Literal["train", "drop"] = "train"
+    #: what is held out: names of recordings (a,b) or a share of the frames; chosen if empty
+    validation: str = ""
     every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that cannot be read
 
 
 def needed_project(data: Any, argument: str = "project") -> Project:
-    """Reads the project at the path of that name in a config's data, as one with further ones if it is `project`."""
+    """Reads the project at the path of that name in a config's data, as one with further ones if it
+    is `project`.
+    """
     path, own = getattr(data, argument), data.own
     if not path:
-        raise InputError(argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv")
+        raise InputError(
+            argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv"
+        )
     options = Options(**{field.name: getattr(own, field.name) for field in fields(Options)})
     if argument == "project" and own.more_projects:
         return _united((path, *own.more_projects), options)
@@ -65,7 +76,9 @@ def _united(paths: tuple[str, ...], options: Options) -> Project:
 
 def title(data: Any) -> str:
     """Returns the name of a project, or of several."""
-    return " and ".join(Path(path).expanduser().resolve().name for path in (data.project, *data.own.more_projects))
+    return " and ".join(
+        Path(path).expanduser().resolve().name for path in (data.project, *data.own.more_projects)
+    )
 
 
 @functools.lru_cache(maxsize=4)
@@ -77,13 +90,19 @@ def _read(path: str, options: Options) -> Project:
 
 
 def renamed_to(project: Project, skeleton: Skeleton) -> Project:
-    """Returns the project with the keypoints of a skeleton; those that it does not have are not labelled."""
-    instances = tuple(in_names(one, project.skeleton.names, skeleton.names) for one in project.instances)
+    """Returns the project with the keypoints of a skeleton; those that it does not have are not
+    labelled.
+    """
+    instances = tuple(
+        in_names(one, project.skeleton.names, skeleton.names) for one in project.instances
+    )
     return project._replace(skeleton=skeleton, instances=instances)
 
 
 class Held(NamedTuple):
-    """Labelled animals of a project in two parts that share no frame and, if possible, no recording."""
+    """Labelled animals of a project in two parts that share no frame and, if possible, no
+    recording.
+    """
 
     train: tuple[int, ...]  # numbers of instances
     held_out: tuple[int, ...]
@@ -93,36 +112,57 @@ class Held(NamedTuple):
 
 
 def opened(config: Any) -> tuple[Project, Held]:
-    """Reads the project whose labels a run learns from, the `source` or `project` of its data, and says what of it is
-    held out. Raises InputError as both parts do."""
+    """Reads the project whose labels a run learns from, the `source` or `project` of its data, and
+    says what of it is held out. Raises InputError as both parts do."""
     project = needed_project(config.data, "source" if hasattr(config.data, "source") else "project")
     return project, hold_out(project, config.data.own.validation)
 
 
 def labelled_frames(project: Project) -> list[int]:
-    """Returns the numbers of frames with a labelled animal, in the order of recordings and of time."""
+    """Returns the numbers of frames with a labelled animal, in the order of recordings and of
+    time."""
     numbers = {one.frame for one in project.instances if (one.visible > 0).any()}
-    return sorted(numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number])))
+    return sorted(
+        numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number]))
+    )
 
 
 def digest_of(project: Project) -> str:
-    """Returns a few letters that change with any label, and with the size of an image or video that has one."""
-    labels = [(frame.name, _size(frame.path), one.visible.tobytes(), one.keypoints.round(6).tobytes())
-              for one in project.instances for frame in [project.frames[one.frame]]]
+    """Returns a few letters that change with any label, and with the size of an image or video that
+    has one.
+    """
+    labels = [
+        (frame.name, _size(frame.path), one.visible.tobytes(), one.keypoints.round(6).tobytes())
+        for one in project.instances
+        for frame in [project.frames[one.frame]]
+    ]
     return hashlib.sha256(repr((project.skeleton.names, labels)).encode()).hexdigest()[:6]
 
 
 def digest_of_given(config: Any) -> str:
-    """Returns a few letters that change with what lies at the paths in a config: labels, images and videos by their
-    size, and the runs that it starts from."""
+    """Returns a few letters that change with what lies at the paths in a config: labels, images and
+    videos by their size, and the runs that it starts from."""
     given = flat(config)
-    found = [digest_of(needed_project(config.data, name)) for name in ("project", "source", "target_project")
-             if given.get(name)]
-    files = [Path(path).expanduser() for name in ("unlabelled", "target", "images", "videos")
-             for path in given.get(name, ())]
-    found += [f"{_size(path)} {sha256_of(path / TABLE) if (path / TABLE).is_file() else ''}" for path in files]
-    found += [read_json(results).get("digest") for name in ("start", "old", "core") if given.get(name)
-              for results in sorted(Path(given[name]).expanduser().rglob("results.json"))]
+    found = [
+        digest_of(needed_project(config.data, name))
+        for name in ("project", "source", "target_project")
+        if given.get(name)
+    ]
+    files = [
+        Path(path).expanduser()
+        for name in ("unlabelled", "target", "images", "videos")
+        for path in given.get(name, ())
+    ]
+    found += [
+        f"{_size(path)} {sha256_of(path / TABLE) if (path / TABLE).is_file() else ''}"
+        for path in files
+    ]
+    found += [
+        read_json(results).get("digest")
+        for name in ("start", "old", "core")
+        if given.get(name)
+        for results in sorted(Path(given[name]).expanduser().rglob("results.json"))
+    ]
     return hashlib.sha256(repr(found).encode()).hexdigest()[:6]
 
 
@@ -132,42 +172,69 @@ def _size(path: Path) -> int:
 
 def described(project: Project, held: Held) -> str:
     """Describes a project and what is held out in a line."""
-    return (f"{project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
-            f"labelled, {len(project.skeleton.names)} keypoints; held out: {held.words}")
+    return (
+        f"{project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
+        f"labelled, {len(project.skeleton.names)} keypoints; held out: {held.words}"
+    )
 
 
 def hold_out(project: Project, asked: str = "") -> Held:
     """Chooses the labelled frames that a run is evaluated on and does not train on.
 
-    asked: names of recordings, or a share of the labelled frames. "" takes what the project itself says, or else a
-    fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the last part of each,
-    since neighbouring frames are nearly identical.
+    asked: names of recordings, or a share of the labelled frames. "" takes what the project itself
+    says, or else a
+    fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the
+    last part of each, since neighbouring frames are nearly identical.
     """
     frames = labelled_frames(project)
     if len(frames) < 2:
-        raise InputError(f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; label at least two")
+        raise InputError(
+            f"{project.root}: {len(frames)} labelled frame{'s' * (not frames)}; label at least two"
+        )
     of_session: dict[str, list[int]] = {}  # in the order of time
     for number in frames:
         of_session.setdefault(project.frames[number].session, []).append(number)
     marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
     recordings, after, held, how = [], {}, [], ""
     # Recordings of several projects begin with the project's name; some are called by a number.
-    share = None if any(f"/{session}".endswith(f"/{asked}") for session in of_session) else _share(asked)
+    share = (
+        None
+        if any(f"/{session}".endswith(f"/{asked}") for session in of_session)
+        else _share(asked)
+    )
     if asked and share is None:
-        named_by = {name.strip(): [session for session in of_session if f"/{session}".endswith(f"/{name.strip()}")]
-                    for name in asked.split(",") if name.strip()}
+        named_by = {
+            name.strip(): [
+                session for session in of_session if f"/{session}".endswith(f"/{name.strip()}")
+            ]
+            for name in asked.split(",")
+            if name.strip()
+        }
         recordings = [session for sessions in named_by.values() for session in sessions]
         if unknown := [name for name, sessions in named_by.items() if not sessions]:
             named = [*filter(None, of_session)]
-            there = f"there are {summarise(named)}; name some of them, or" if named else "the project names none; give"
-            raise InputError("validation", f"{unknown[0]!r} is not a labelled recording; {there} a share such as 0.2")
+            there = (
+                f"there are {summarise(named)}; name some of them, or"
+                if named
+                else "the project names none; give"
+            )
+            raise InputError(
+                "validation",
+                f"{unknown[0]!r} is not a labelled recording; {there} a share such as 0.2",
+            )
     elif not asked and 0 < len(marked) < len(frames):
         held, how = marked, "as the project says"
     elif len(of_session) >= ENOUGH_RECORDINGS:
         shown = np.stack([one.visible > 0 for one in project.instances])
         frame_of = np.array([one.frame for one in project.instances])
-        recordings = _drawn({name: len(numbers) for name, numbers in of_session.items()}, {
-            name: shown[np.isin(frame_of, numbers)].any(0) for name, numbers in of_session.items()}, share or SHARE)
+        recordings = _drawn(
+            {name: len(numbers) for name, numbers in of_session.items()},
+            {
+                name: shown[np.isin(frame_of, numbers)].any(0)
+                for name, numbers in of_session.items()
+            },
+            share or SHARE,
+        )
     else:
         for session, numbers in of_session.items():
             if count := min(max(round((share or SHARE) * len(numbers)), 1), len(numbers) - 1):
@@ -177,29 +244,49 @@ def hold_out(project: Project, asked: str = "") -> Held:
         if set(of_session) == {""}:
             how = "the last by name; recordings are not known"
     if recordings:
-        held, how = [n for name in recordings for n in of_session[name]], f"recordings {summarise(recordings)}"
+        held, how = (
+            [n for name in recordings for n in of_session[name]],
+            f"recordings {summarise(recordings)}",
+        )
     if not 0 < len(held) < len(frames):
-        raise InputError("validation", f"{len(held)} of {len(frames)} labelled frames would be held out; keep some")
+        raise InputError(
+            "validation",
+            f"{len(held)} of {len(frames)} labelled frames would be held out; keep some",
+        )
     frames_out = set(held)
-    train, held_out = (tuple(number for number, one in enumerate(project.instances)
-                             if (one.visible > 0).any() and (one.frame in frames_out) == out) for out in (False, True))
-    whole = tuple(session for session, numbers in of_session.items() if frames_out.issuperset(numbers))
-    return Held(train, held_out, whole, after, f"{len(held)} of {len(frames)} labelled frames, {how}")
+    train, held_out = (
+        tuple(
+            number
+            for number, one in enumerate(project.instances)
+            if (one.visible > 0).any() and (one.frame in frames_out) == out
+        )
+        for out in (False, True)
+    )
+    whole = tuple(
+        session for session, numbers in of_session.items() if frames_out.issuperset(numbers)
+    )
+    return Held(
+        train, held_out, whole, after, f"{len(held)} of {len(frames)} labelled frames, {how}"
+    )
 
 
 def _drawn(sizes: Mapping[str, int], shown: Mapping[str, np.ndarray], share: float) -> list[str]:
-    """Draws recordings by their order, until a share of all frames is held out; of each keypoint some labels train.
+    """Draws recordings by their order, until a share of all frames is held out; of each keypoint
+    some labels train.
     shown: (K,) bool of each recording, the keypoints that have a label there."""
     names = [list(sizes)[place] for place in np.random.default_rng(0).permutation(len(sizes))]
     wanted, drawn = share * sum(sizes.values()), []
 
     def teaches_all(held: Sequence[str]) -> bool:
         rest = [shown[name] for name in names if name not in held]
-        return bool(rest) and bool((np.any(rest, axis=0) == np.any(list(shown.values()), axis=0)).all())
+        return bool(rest) and bool(
+            (np.any(rest, axis=0) == np.any(list(shown.values()), axis=0)).all()
+        )
 
     for name in names:
         size = sum(sizes[one] for one in (*drawn, name))
-        if size <= 1.5 * wanted and teaches_all([*drawn, name]):  # rather one less than far more than asked for
+        # rather one less than far more than asked for
+        if size <= 1.5 * wanted and teaches_all([*drawn, name]):
             drawn.append(name)
         if sum(sizes[one] for one in drawn) >= wanted:
             break
@@ -212,12 +299,16 @@ def _share(asked: str) -> float | None:
     except ValueError:
         return None
     if not 0 < share < 1:
-        raise InputError("validation", f"{asked}; a share of the labelled frames lies between 0 and 1")
+        raise InputError(
+            "validation", f"{asked}; a share of the labelled frames lies between 0 and 1"
+        )
     return share
 
 
 def _time(frame: Frame) -> tuple[str, int]:
-    """Returns a frame's place in its recording: its number, or the one at the end of its image's name."""
+    """Returns a frame's place in its recording: its number, or the one at the end of its image's
+    name.
+    """
     if frame.number is not None:
         return "", frame.number
     found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
@@ -232,8 +323,11 @@ class Unlabelled(NamedTuple):
 
     def taken(self, every: int, root: Path) -> list[Frame]:
         """Returns the frames that are used: of videos only frames 0, every, 2 every ..."""
-        return [frame for frame in every_th(self.frames, every)
-                if not (self.left_out and frame_identity(frame, root) in self.left_out)]
+        return [
+            frame
+            for frame in every_th(self.frames, every)
+            if not (self.left_out and frame_identity(frame, root) in self.left_out)
+        ]
 
 
 def every_th(frames: Sequence[Frame], every: int) -> list[Frame]:
@@ -242,30 +336,47 @@ def every_th(frames: Sequence[Frame], every: int) -> list[Frame]:
 
 
 def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unlabelled:
-    """Returns the frames at `paths`, or if none is named the project's unlabelled frames and all others of its videos.
+    """Returns the frames at `paths`, or if none is named the project's unlabelled frames and all
+    others of its videos.
 
-    Videos are those of `videos_of`. Held-out recordings and parts of them are left out, and so are the files of
-    held-out images. Copies of these stay; opening the data compares their content.
+    Videos are those of `videos_of`. Held-out recordings and parts of them are left out, and so are
+    the files of held-out images. Copies of these stay; opening the data compares their content.
     """
     if paths:
         images = {frame.path.resolve(): frame for frame in project.frames if frame.number is None}
-        frames = [images.get(frame.path.resolve(), frame) for frame in frames_at([Path(path) for path in paths])]
+        frames = [
+            images.get(frame.path.resolve(), frame)
+            for frame in frames_at([Path(path) for path in paths])
+        ]
     else:
         labelled = set(labelled_frames(project))
         rest = [frame for number, frame in enumerate(project.frames) if number not in labelled]
         known = {(frame.path.resolve(), frame.number) for frame in rest}
-        frames = (*rest, *(frame for path in videos_of(project) for frame in _frames_of(path)
-                           if (frame.path.resolve(), frame.number) not in known))
-    trained, tested = ({project.frames[project.instances[number].frame] for number in part}
-                       for part in (held.train, held.held_out))
+        frames = (
+            *rest,
+            *(
+                frame
+                for path in videos_of(project)
+                for frame in _frames_of(path)
+                if (frame.path.resolve(), frame.number) not in known
+            ),
+        )
+    trained, tested = (
+        {project.frames[project.instances[number].frame] for number in part}
+        for part in (held.train, held.held_out)
+    )
     evaluated = {(frame.path.resolve(), frame.number) for frame in tested}
-    splits = {frame.split for frame in tested} - {frame.split for frame in trained} - {""}  # held out as a whole
-    named = recordings({frame.session for frame in project.frames}, [root.resolve().name for root in project.roots])
+    # held out as a whole
+    splits = {frame.split for frame in tested} - {frame.split for frame in trained} - {""}
+    named = recordings(
+        {frame.session for frame in project.frames}, [root.resolve().name for root in project.roots]
+    )
     whole, after = {named[name] for name in held.recordings}, dict[str, int]()
     with_folders = {name for name in named.values() if "/" in name}
     for name, first in held.after.items():  # of two projects one recording may have two
         after[named[name]] = min(first, after.get(named[name], first))
-    called: dict[Path, set[str]] = {}  # videos have the names of their files, and those that the project gives them
+    # videos have the names of their files, and those that the project gives them
+    called: dict[Path, set[str]] = {}
     for frame in project.frames:
         called.setdefault(frame.path.resolve(), set()).add(named[frame.session])
 
@@ -273,17 +384,25 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
         path = frame.path.resolve()
         if frame.split in splits or (path, frame.number) in evaluated:
             return True
-        sessions = called.get(path) or {recording(frame.session) or None, *(
-            one for one in with_folders if f"/{one}/" in f"{path.as_posix()}/")}
-        return any(one in whole or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions)
+        sessions = called.get(path) or {
+            recording(frame.session) or None,
+            *(one for one in with_folders if f"/{one}/" in f"{path.as_posix()}/"),
+        }
+        return any(
+            one in whole or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions
+        )
 
-    return Unlabelled(tuple(frames), frozenset(
-        frame_identity(frame, project.root) for frame in frames if is_left_out(frame)))
+    return Unlabelled(
+        tuple(frames),
+        frozenset(frame_identity(frame, project.root) for frame in frames if is_left_out(frame)),
+    )
 
 
 @functools.lru_cache(maxsize=64)
 def _frames_of(video: Path) -> tuple[Frame, ...]:
-    """Returns the frames of a video; none of one that cannot be read, with a note, since nobody named it."""
+    """Returns the frames of a video; none of one that cannot be read, with a note, since nobody
+    named it.
+    """
     try:
         return frames_at([video])
     except InputError as error:
@@ -292,25 +411,37 @@ def _frames_of(video: Path) -> tuple[Frame, ...]:
 
 
 def videos_of(project: Project) -> list[Path]:
-    """Returns the video files that frames were taken from, and those in the project's folder `videos`, whether any of
-    their frames has labels or not; without those that a program drew points on, by their names."""
-    beside = [path for root in project.roots or (project.root,) for path in sorted((root / "videos").glob("[!.]*"))
-              if not path.stem.endswith(DRAWN)]
+    """Returns the video files that frames were taken from, and those in the project's folder
+    `videos`, whether any of their frames has labels or not; without those that a program drew
+    points on, by their names."""
+    beside = [
+        path
+        for root in project.roots or (project.root,)
+        for path in sorted((root / "videos").glob("[!.]*"))
+        if not path.stem.endswith(DRAWN)
+    ]
     paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
-    return [path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path)]
+    return [
+        path for path in paths if path.suffix.lower() in VIDEO_SUFFIXES and os.path.isfile(path)
+    ]
 
 
 @functools.lru_cache(maxsize=4)
 def open_labelled(config: Any) -> tuple[ArraySource, ArraySource]:
     """Returns the (training, held-out) animals of the project that `opened` reads, read once."""
     project, held = opened(config)
-    return (open_animals(config.data.own, config.data.square(), project, held.train, "training"),
-            open_animals(config.data.own, config.data.square(), project, held.held_out, "held out"))
+    return (
+        open_animals(config.data.own, config.data.square(), project, held.train, "training"),
+        open_animals(config.data.own, config.data.square(), project, held.held_out, "held out"),
+    )
 
 
-def parts_of(config: Any, trained: Source | None, held_out: Source | None, target: Source | None = None
-             ) -> dict[str, Part]:
-    """Returns the labelled animals that train, those held out, and those of the target, as far as there are any."""
+def parts_of(
+    config: Any, trained: Source | None, held_out: Source | None, target: Source | None = None
+) -> dict[str, Part]:
+    """Returns the labelled animals that train, those held out, and those of the target, as far as
+    there are any.
+    """
     found = {}
     if trained is not None:
         root = opened(config)[0].root
@@ -320,13 +451,23 @@ def parts_of(config: Any, trained: Source | None, held_out: Source | None, targe
     return found
 
 
-def open_animals(own: Own, transform: Transform, project: Project, numbers: Sequence[int], part: str) -> ArraySource:
+def open_animals(
+    own: Own, transform: Transform, project: Project, numbers: Sequence[int], part: str
+) -> ArraySource:
     """Reads some labelled animals of a project once, as square images. part: their name."""
     if isinstance(transform, AroundBox):
         kept = [number for number in numbers if box_of(project.instances[number]) is not None]
         if len(kept) < len(numbers):
-            print(f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a "
-                  "box nor two labelled keypoints")
+            print(
+                f"{project.root.name}: left out {len(numbers) - len(kept)} of {len(numbers)} animals with neither a "
+                "box nor two labelled keypoints"
+            )
         numbers = kept
-    return project_source(project, transform, instances=numbers, occluded=own.occluded,
-                          name=f"{project.root.name}, {part}", on_bad_frame=own.on_bad_frame)
+    return project_source(
+        project,
+        transform,
+        instances=numbers,
+        occluded=own.occluded,
+        name=f"{project.root.name}, {part}",
+        on_bad_frame=own.on_bad_frame,
+    )

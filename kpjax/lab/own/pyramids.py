@@ -1,4 +1,5 @@
 """Keypoint Pyramids on people's own videos."""
+
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,14 @@ from kpjax.systems.configs import Count, Rule, changed
 from kpjax.systems.pyramids.config import SMALL, Config, VideoSet
 from kpjax.systems.system import Job
 
-PLACE = Rule(lambda place: not place or (len(place) == 4 and min(place[2:]) > 0), "give left, upper, width and height")
-SMALLER = 0.8  # of a frame's longer side: the part in which things move is cropped only if it is smaller
-PLACE_FRAMES, PLACE_SIDE = 100, 128  # frames of each video in which motion is looked for, and their longer side in px
+PLACE = Rule(
+    lambda place: not place or (len(place) == 4 and min(place[2:]) > 0),
+    "give left, upper, width and height",
+)
+# of a frame's longer side: the part in which things move is cropped only if it is smaller
+SMALLER = 0.8
+# frames of each video in which motion is looked for, and their longer side in px
+PLACE_FRAMES, PLACE_SIDE = 100, 128
 MARGIN = 1.2  # of the cropped part over what moves
 FRAMES = 4000  # of all videos together that are learnt from, about
 
@@ -35,12 +41,15 @@ class OwnVideos(VideoSet):
     """A person's videos."""
 
     data: Literal["own"] = "own"
-    videos: tuple[str, ...] = ()  # files and folders; a folder may have a table of labels, keypoints.csv
+    #: files and folders; a folder may have a table of labels, keypoints.csv
+    videos: tuple[str, ...] = ()
     every: Count = 1  # keeps frames 0, every, 2 every ...
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
-    image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 128  # px; videos of several sizes need it typed
+    #: px; videos of several sizes need it typed
+    image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 128
     pair_crop: Literal["own"] = "own"  # nobody annotated boxes of whole videos
-    place: Annotated[tuple[float, ...], PLACE] = ()  # left, upper, width and height of the part to look at, px; (): all
+    #: left, upper, width and height of the part to look at, px; (): all
+    place: Annotated[tuple[float, ...], PLACE] = ()
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
@@ -52,17 +61,29 @@ class OwnVideos(VideoSet):
 
 
 OWN = changed(
-    SMALL, summary="keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
-    data=OwnVideos(window=80), steps=2000, evaluations=0, sharpness=4.0, residual=True, motion_weight=0.9,
-    learning_rate=4e-3, reconstruction_width=0.1, motion=0.02,  # as they were measured, rendered people and flies
+    SMALL,
+    summary="keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
+    data=OwnVideos(window=80),
+    steps=2000,
+    evaluations=0,
+    sharpness=4.0,
+    residual=True,
+    motion_weight=0.9,
+    # as they were measured, rendered people and flies
+    learning_rate=4e-3,
+    reconstruction_width=0.1,
+    motion=0.02,
     keynet_steps=2.1,  # for as much computing
     collapse_steps=1500,
     # Where nothing moves a copy of the reference is right down to the noise.
-    collapse_baselines=("constant_colour", "mean_image"))
+    collapse_baselines=("constant_colour", "mean_image"),
+)
 
 
 def resolved(config: Config, typed: Collection[str]) -> Config:
-    """Returns the config with what is not typed chosen from the videos, each choice printed with its reason."""
+    """Returns the config with what is not typed chosen from the videos, each choice printed with
+    its reason.
+    """
     data, files = config.data, config.data.files()
     total = sum(map(len, files))
     fitting = max(math.ceil(total / FRAMES), 1)
@@ -70,25 +91,54 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     longest = max(-(-len(video) // every) for video in files)
     window = data.window if "window" in typed else max(min(data.window, longest // 2), 1)
     if window > longest // 2:
-        raise InputError("videos", f"the longest video has {longest} frames{f' (every {every}th)' * (every > 1)}, and "
-                         f"a window of {window} needs {2 * window}; give longer videos, or a smaller --window")
+        raise InputError(
+            "videos",
+            f"the longest video has {longest} frames{f' (every {every}th)' * (every > 1)}, and "
+            f"a window of {window} needs {2 * window}; give longer videos, or a smaller --window",
+        )
     sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
     if len(sizes) > 1 and "image_size" not in typed:
-        raise InputError("videos", f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
-                         f"to which they are brought with --size {data.image_size}, or leave some out")
-    return chosen(config, [
-        Choice("place", (), "as typed") if "place" in typed else place_choice(files, every),
-        Choice("every", fitting, f"{total} frames in {len(files)} videos"
-               + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them")),
-        Choice("window", window, f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
-               f"most {data.window} frames"),
-        Choice("image_size", data.image_size, "what moves is often small; half as large is four times faster"),
-        Choice("batch_size", config.batch_size, "pairs, the small network's"),
-        Choice("steps", config.steps, "half of them made keypoints come alive on a clip of little motion")], typed)
+        raise InputError(
+            "videos",
+            f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
+            f"to which they are brought with --size {data.image_size}, or leave some out",
+        )
+    return chosen(
+        config,
+        [
+            Choice("place", (), "as typed") if "place" in typed else place_choice(files, every),
+            Choice(
+                "every",
+                fitting,
+                f"{total} frames in {len(files)} videos"
+                + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them"),
+            ),
+            Choice(
+                "window",
+                window,
+                f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
+                f"most {data.window} frames",
+            ),
+            Choice(
+                "image_size",
+                data.image_size,
+                "what moves is often small; half as large is four times faster",
+            ),
+            Choice("batch_size", config.batch_size, "pairs, the small network's"),
+            Choice(
+                "steps",
+                config.steps,
+                "half of them made keypoints come alive on a clip of little motion",
+            ),
+        ],
+        typed,
+    )
 
 
 def place_choice(files: Sequence[Video], every: int) -> Choice:
-    """Chooses the square part of the frames in which things move, with a margin; all of them where it is no smaller."""
+    """Chooses the square part of the frames in which things move, with a margin; all of them where
+    it is no smaller.
+    """
     if len({video.size for video in files}) > 1:
         return Choice("place", (), "whole frames: the videos differ in size")
     width, height = files[0].size
@@ -97,8 +147,11 @@ def place_choice(files: Sequence[Video], every: int) -> Choice:
     motion = 0.0
     for video in files:
         step = max(-(-len(video) // PLACE_FRAMES), every)
-        shown = [np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX))
-                 for number, image in frames_of_one_size(video) if image is not None and number % step == 0]
+        shown = [
+            np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX))
+            for number, image in frames_of_one_size(video)
+            if image is not None and number % step == 0
+        ]
         motion = motion + (temporal_variance(np.stack(shown)) if shown else 0.0)
     if not np.any(motion):
         return Choice("place", (), "whole frames: nothing moves")
@@ -107,23 +160,37 @@ def place_choice(files: Sequence[Video], every: int) -> Choice:
     if side > SMALLER * longer:
         return Choice("place", (), "whole frames: things move nearly everywhere")
     place = x + (across - side) / 2, y + (down - side) / 2, side, side
-    return Choice("place", tuple(round(float(number), 1) for number in place),
-                  f"98 % of the motion is within {across:.0f} x {down:.0f} px of {width} x {height}")
+    return Choice(
+        "place",
+        tuple(round(float(number), 1) for number in place),
+        f"98 % of the motion is within {across:.0f} x {down:.0f} px of {width} x {height}",
+    )
 
 
 def tables_of(data: OwnVideos) -> list[Path]:
-    """Returns the tables of labels beside the videos, at most one. Raises InputError for several."""
+    """Returns the tables of labels beside the videos, at most one.
+
+    Raises InputError for several.
+    """
     tables = [table for path in data.videos if (table := Path(path).expanduser() / TABLE).is_file()]
     if len(tables) > 1:
-        raise InputError("videos", f"{len(tables)} tables of labels ({summarise([*map(str, tables)])}); keep one")
+        raise InputError(
+            "videos", f"{len(tables)} tables of labels ({summarise([*map(str, tables)])}); keep one"
+        )
     return tables
 
 
 def open_data(job: Job) -> pyramids.Data:
     """Opens the videos, which train and test: labels are what no discovery has seen."""
     data, files = job.config.data, job.config.data.files()
-    source = read_videos(files, data.square(), every=data.every, on_bad_frame=data.on_bad_frame, mixed_sizes=True,
-                         name="own videos")
+    source = read_videos(
+        files,
+        data.square(),
+        every=data.every,
+        on_bad_frame=data.on_bad_frame,
+        mixed_sizes=True,
+        name="own videos",
+    )
     for table in tables_of(data):
         source = with_labels(source, table, files)
     return pyramids.Data(source, source)
@@ -131,12 +198,26 @@ def open_data(job: Job) -> pyramids.Data:
 
 # They stand first in the table: own videos seldom have labels.
 SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
-SYSTEM = made(OwnSystem(
-    pyramids.SYSTEM, OWN, resolved, open_data,
-    short_list=lambda config: ("untrained", "pyramids"),
-    applicable=lambda config: tuple(  # labels evaluate those without a network
-        name for name in pyramids.VARIANTS if name != pyramids.ORACLE and (
-            name not in pyramids.WITHOUT_NETWORK or tables_of(config.data))),
-    differences={
-        "predicting": lambda run: pyramids.SYSTEM.predicting(run)._replace(transform=run.config.data.square()),
-        "columns": lambda config: sorted(pyramids.columns(config), key=lambda column: column.metric not in SIGNS)}))
+SYSTEM = made(
+    OwnSystem(
+        pyramids.SYSTEM,
+        OWN,
+        resolved,
+        open_data,
+        short_list=lambda config: ("untrained", "pyramids"),
+        applicable=lambda config: tuple(  # labels evaluate those without a network
+            name
+            for name in pyramids.VARIANTS
+            if name != pyramids.ORACLE
+            and (name not in pyramids.WITHOUT_NETWORK or tables_of(config.data))
+        ),
+        differences={
+            "predicting": lambda run: pyramids.SYSTEM.predicting(run)._replace(
+                transform=run.config.data.square()
+            ),
+            "columns": lambda config: sorted(
+                pyramids.columns(config), key=lambda column: column.metric not in SIGNS
+            ),
+        },
+    )
+)

@@ -1,5 +1,6 @@
-"""RegDA on people's own data: a project on one kind of images, or a finished run without its labels and images, and
-unlabelled images of another kind."""
+"""RegDA on people's own data: a project on one kind of images, or a finished run without its labels
+and images, and unlabelled images of another kind."""
+
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,8 @@ from kpjax.systems.regda.config import SMALL_BODIES, Config, Domains
 from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, scaled
 
-# The control that was strongest at equal steps takes about a fifth more time than the others together.
+# The control that was strongest at equal steps takes about a fifth more time than the others
+# together.
 VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adaptation")
 
 
@@ -29,10 +31,14 @@ VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adapta
 class OwnDomains(Domains):
     """A project or a finished run, and images that look different."""
 
-    source: str = ""  # a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
-    target: tuple[str, ...] = ()  # images, videos and folders of them, that look different and have no labels
-    target_project: str = ""  # labels of the target domain, with the same keypoints: they test and teach nothing
-    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    #: a project with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    source: str = ""
+    #: images, videos and folders of them, that look different and have no labels
+    target: tuple[str, ...] = ()
+    #: labels of the target domain, with the same keypoints: they test and teach nothing
+    target_project: str = ""
+    #: whole frames, or a square around each animal's box
+    transform: Literal["letterbox", "around_box"] = "letterbox"
     crop_margin: float = 1.25  # side of that square over the longer side of the box
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
     own: projects.Own = projects.Own()
@@ -44,77 +50,136 @@ class OwnDomains(Domains):
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
-        return ImageSet(transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
-                        ).square_of_new()
+        return ImageSet(
+            transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
+        ).square_of_new()
 
 
 @dataclass(frozen=True)
 class OwnConfig(Config):
     """All that a run between two kinds of people's own images depends on."""
 
-    pretraining_head_layers: tyro.conf.Suppress[int] = 2  # `head_layers`, where both stages have one head
-    # Of runs without a source, as is the next: quantile of the start's held-out scores; a target whose median reaches
-    # it is left alone
+    #: `head_layers`, where both stages have one head
+    pretraining_head_layers: tyro.conf.Suppress[int] = 2
+    # Of runs without a source, as is the next: quantile of the start's held-out scores; a target
+    # whose median reaches it is left alone
     familiar: Share = 0.3
-    logits: tyro.conf.Suppress[bool] = False  # whether the network's maps go through a softmax, as the start's do
+    #: whether the network's maps go through a softmax, as the start's do
+    logits: tyro.conf.Suppress[bool] = False
 
 
-OWN = OwnConfig(**vars(changed(
-    SMALL_BODIES, summary="labels P, or a run without them, for images that look different: --source P (or --start "
-    "RUN) --target V ...; 2 cores", heatmap_size=0, grid="half_pixel", targets="sub_pixel", decoder="dark",
-    widths=(16, 32, 64, 64, 128), batch_size=16, steps=800, coefficient_steps=100, augmentation="regda", rotation=30.0,
-    pretraining_selection="last", pck_threshold=0.1, pck_over="scale", data=OwnDomains(), backbone=Start())))
+OWN = OwnConfig(
+    **vars(
+        changed(
+            SMALL_BODIES,
+            summary="labels P, or a run without them, for images that look different: --source P (or --start "
+            "RUN) --target V ...; 2 cores",
+            heatmap_size=0,
+            grid="half_pixel",
+            targets="sub_pixel",
+            decoder="dark",
+            widths=(16, 32, 64, 64, 128),
+            batch_size=16,
+            steps=800,
+            coefficient_steps=100,
+            augmentation="regda",
+            rotation=30.0,
+            pretraining_selection="last",
+            pck_threshold=0.1,
+            pck_over="scale",
+            data=OwnDomains(),
+            backbone=Start(),
+        )
+    )
+)
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
-    """Returns the config with what is not typed chosen from the source's project, each printed with its reason."""
+    """Returns the config with what is not typed chosen from the source's project, each printed with
+    its reason.
+    """
     project, held = projects.opened(config)
     frames, *_ = target_of(config)
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
     facts = choices.facts_of_training(project, held, config.data, typed, "target")
     batch, labelled = config.batch_size, len(held.train)
-    config = choices.chosen(config, [
-        *with_start(choices.usual_choices(facts, config, typed), config, project.skeleton, typed, "softmax_peak",
-                    held.words),
-        choices.every_choice(frames, config.data.own, typed)[0],
-        choices.steps_choice("pretraining_steps", labelled, batch, passes=60, least=300, most=800),
-        choices.steps_choice("steps", labelled, batch, passes=60, least=500, most=1000),
-        choices.Choice("coefficient_steps", 100, "the adversary's share grows in the first steps")], typed, labelled,
+    config = choices.chosen(
+        config,
+        [
+            *with_start(
+                choices.usual_choices(facts, config, typed),
+                config,
+                project.skeleton,
+                typed,
+                "softmax_peak",
+                held.words,
+            ),
+            choices.every_choice(frames, config.data.own, typed)[0],
+            choices.steps_choice(
+                "pretraining_steps", labelled, batch, passes=60, least=300, most=800
+            ),
+            choices.steps_choice("steps", labelled, batch, passes=60, least=500, most=1000),
+            choices.Choice(
+                "coefficient_steps", 100, "the adversary's share grows in the first steps"
+            ),
+        ],
+        typed,
+        labelled,
         summary=f"{project.root.name}, {labelled} animals with labels, to "
-        f"{len(frames)} frames of {summarise(list(config.data.target), 2)}; held out: {held.words}")
+        f"{len(frames)} frames of {summarise(list(config.data.target), 2)}; held out: {held.words}",
+    )
     layers = getattr(config.network, "head_layers", 0)
-    return changed(config, pretraining_head_layers=layers) if layers and config.carry_head else config
+    return (
+        changed(config, pretraining_head_layers=layers) if layers and config.carry_head else config
+    )
 
 
 def open_data(job: Job) -> regda.Data:
-    """Opens both domains. The held-out part of the source validates and tests; an unlabelled target has no test."""
+    """Opens both domains.
+
+    The held-out part of the source validates and tests; an unlabelled target has no test.
+    """
     config, alone = job.config, without_source.is_asked(job.config)
     frames, labels, skeleton = target_of(config)
     first = labels or (None if alone else projects.opened(config)[0])
     root = first.root if first else Path("/")
     run, _, finder = known(config.backbone.start) if alone else (None, None, None)
     target = open_frames(job, frames, skeleton, finder, root=root, argument="target")
-    test = labels and projects.open_animals(config.data.own, config.data.square(), labels, range(len(labels.instances)),
-                                            "labelled")
+    test = labels and projects.open_animals(
+        config.data.own, config.data.square(), labels, range(len(labels.instances)), "labelled"
+    )
     if test and (shared := len(set(test.names) & set(target.names))):
-        print(f"{shared} of the {len(test)} test images are among the target's {len(target)}, seen without labels")
+        print(
+            f"{shared} of the {len(test)} test images are among the target's {len(target)}, seen without labels"
+        )
     if alone:
-        return regda.Data(Splits(None, None, None), Splits(target, None, test),
-                          identity={"start_digest": run.opened.result["digest"]})
+        return regda.Data(
+            Splits(None, None, None),
+            Splits(target, None, test),
+            identity={"start_digest": run.opened.result["digest"]},
+        )
     train, held_out = projects.open_labelled(config)
     return regda.Data(Splits(train, held_out, held_out), Splits(target, None, test), repeats=True)
 
 
 def columns(config: OwnConfig) -> tuple[Column, ...]:
-    """Returns the paper's columns of domains with labels, and how a run without a source agrees with its start."""
-    labelled = ["target/pck", "target/mae"] * bool(config.data.target_project) + ["source/pck"] * bool(
-        config.data.source)
-    agree = [Column("agreement/start", "sure points that stay", "%", 100.0, 1)] * without_source.is_asked(config)
+    """Returns the paper's columns of domains with labels, and how a run without a source agrees
+    with its start.
+    """
+    labelled = ["target/pck", "target/mae"] * bool(config.data.target_project) + [
+        "source/pck"
+    ] * bool(config.data.source)
+    agree = [
+        Column("agreement/start", "sure points that stay", "%", 100.0, 1)
+    ] * without_source.is_asked(config)
     return (*(column for column in regda.columns(config) if column.metric in labelled), *agree)
 
 
 def picked(with_source: Callable[..., Any], without: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of a config, or first of what has one, that is the second where a run replaces the source."""
+    """Returns a function of a config, or first of what has one, that is the second where a run
+    replaces the source.
+    """
+
     def pick(given: Any, *more: Any) -> Any:
         alone = without_source.is_asked(getattr(given, "config", given))
         return (without if alone else with_source)(given, *more)
@@ -122,23 +187,45 @@ def picked(with_source: Callable[..., Any], without: Callable[..., Any]) -> Call
     return pick
 
 
-SYSTEM = made(OwnSystem(
-    regda.SYSTEM, OWN, picked(resolved, without_source.resolved), open_data,
-    short_list=picked(lambda config: VARIANTS, lambda config: (
-        "start", "adapted") if config.data.target_project else ("adapted",)),
-    applicable=picked(lambda config: tuple(  # an oracle needs labels of the target domain
-        name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle"), lambda config: tuple(
-            without_source.VARIANTS)),
-    parts=lambda job, data: projects.parts_of(job.config, data.source.train, data.source.test, data.target.test),
-    found=lambda data: data.target.train,
-    seeded=lambda config: config.data.transform == "around_box",  # a network of the seed finds animals
-    differences={
-        "variants": {**regda.VARIANTS, **without_source.VARIANTS}, "columns": columns,
-        "train": picked(regda.SYSTEM.train, without_source.train),
-        "draw": picked(regda.SYSTEM.draw, without_source.draw),
-        # Letterboxed or cropped as the images were that it learnt from
-        "predicting": picked(lambda run: regda.SYSTEM.predicting(run)._replace(transform=run.config.data.square()),
-                             without_source.predicting),
-        "shortened": picked(regda.SYSTEM.shortened, scaled()),
-        "lengths": picked(regda.SYSTEM.lengths, lambda config, variant: {
-            variant: config.steps * (variant != "start")})}))
+SYSTEM = made(
+    OwnSystem(
+        regda.SYSTEM,
+        OWN,
+        picked(resolved, without_source.resolved),
+        open_data,
+        short_list=picked(
+            lambda config: VARIANTS,
+            lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
+        ),
+        applicable=picked(
+            lambda config: tuple(  # an oracle needs labels of the target domain
+                name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle"
+            ),
+            lambda config: tuple(without_source.VARIANTS),
+        ),
+        parts=lambda job, data: projects.parts_of(
+            job.config, data.source.train, data.source.test, data.target.test
+        ),
+        found=lambda data: data.target.train,
+        # a network of the seed finds animals
+        seeded=lambda config: config.data.transform == "around_box",
+        differences={
+            "variants": {**regda.VARIANTS, **without_source.VARIANTS},
+            "columns": columns,
+            "train": picked(regda.SYSTEM.train, without_source.train),
+            "draw": picked(regda.SYSTEM.draw, without_source.draw),
+            # Letterboxed or cropped as the images were that it learnt from
+            "predicting": picked(
+                lambda run: regda.SYSTEM.predicting(run)._replace(
+                    transform=run.config.data.square()
+                ),
+                without_source.predicting,
+            ),
+            "shortened": picked(regda.SYSTEM.shortened, scaled()),
+            "lengths": picked(
+                regda.SYSTEM.lengths,
+                lambda config, variant: {variant: config.steps * (variant != "start")},
+            ),
+        },
+    )
+)

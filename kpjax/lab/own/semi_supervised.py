@@ -1,4 +1,5 @@
 """Semi-supervised localization on people's own data: a project, and frames without labels."""
+
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -18,21 +19,25 @@ from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
 from kpjax.systems.system import Job
 
-# On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten labelled frames of a
-# mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other systems adapt to images that differ in
-# what the first layers see.
+# On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten
+# labelled frames of a mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other
+# systems adapt to images that differ in what the first layers see.
 FROZEN_STRIDE = 4
-LABELS_ALONE, BOTH = "supervised_warped", "pl_warped"  # by measurement the best of their kind at equal steps
+# by measurement the best of their kind at equal steps
+LABELS_ALONE, BOTH = "supervised_warped", "pl_warped"
 
 
 @dataclass(frozen=True)
 class OwnSubset(LabelledSubset):
     """A project of which some animals keep their labels, and frames without labels."""
 
-    project: str = ""  # with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    #: with labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
+    project: str = ""
     unlabelled: tuple[str, ...] = ()  # images, videos, folders of them; none: those of the project
-    unlabelled_pool: Literal["rest", "none"] = "rest"  # "none": the labels alone, as where no frame is without labels
-    transform: Literal["letterbox", "around_box"] = "letterbox"  # whole frames, or a square around each animal's box
+    #: "none": the labels alone, as where no frame is without labels
+    unlabelled_pool: Literal["rest", "none"] = "rest"
+    #: whole frames, or a square around each animal's box
+    transform: Literal["letterbox", "around_box"] = "letterbox"
     image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: Own = Own()
@@ -44,80 +49,160 @@ class OwnSubset(LabelledSubset):
 
 
 OWN = changed(
-    SMALL_REAL, summary="one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 "
-    "cores", data=OwnSubset("own", "the labelled body's diagonal", validation_share=0.15, pck_over="scale",
-                            labelled=1.0),
-    backbone=Start(), selection="last", heatmap_size=0, generator_size=64, generator_widths=(8, 16, 32))
+    SMALL_REAL,
+    summary="one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 "
+    "cores",
+    data=OwnSubset(
+        "own", "the labelled body's diagonal", validation_share=0.15, pck_over="scale", labelled=1.0
+    ),
+    backbone=Start(),
+    selection="last",
+    heatmap_size=0,
+    generator_size=64,
+    generator_widths=(8, 16, 32),
+)
 
 
 def resolved(config: Config, typed: Collection[str]) -> Config:
-    """Returns the config with what is not typed chosen from the project, each choice printed with its reason."""
+    """Returns the config with what is not typed chosen from the project, each choice printed with
+    its reason.
+    """
     data, batch, (project, held) = config.data, config.batch_size, projects.opened(config)
-    facts = choices.facts_of_training(project, held, data, typed, "unlabelled" * bool(data.unlabelled))
+    facts = choices.facts_of_training(
+        project, held, data, typed, "unlabelled" * bool(data.unlabelled)
+    )
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
-        raise InputError("labelled", f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer")
+        raise InputError(
+            "labelled",
+            f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer",
+        )
     alone = data.all_labelled or (facts.several and not data.unlabelled)
-    found = Unlabelled((), frozenset()) if alone else projects.unlabelled_frames(project, held, data.unlabelled)
+    found = (
+        Unlabelled((), frozenset())
+        if alone
+        else projects.unlabelled_frames(project, held, data.unlabelled)
+    )
     every, used = choices.every_choice(found.frames, data.own, typed)
-    kept = 0 if data.all_labelled else len(held.train) - labelled + len(found.taken(used, project.root))
+    kept = (
+        0
+        if data.all_labelled
+        else len(held.train) - labelled + len(found.taken(used, project.root))
+    )
     if data.unlabelled and not kept:
-        raise InputError("unlabelled", "`unlabelled_pool` none reads none; leave out either" if data.all_labelled else
-                         "all of them are held out; name others")
+        raise InputError(
+            "unlabelled",
+            "`unlabelled_pool` none reads none; leave out either"
+            if data.all_labelled
+            else "all of them are held out; name others",
+        )
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
-    finding = f"; what finds animals learns from all {len(held.train)}" * (facts.several and labelled < len(held.train))
-    print(f"labelled animals that train: {labelled}{finding}; those held out give the errors of the report, {choosing}")
-    config = choices.chosen(config, [
-        *with_start(choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE), config, project.skeleton,
-                    typed, semi_supervised.SCORE_KIND, held.words),
-        choices.Choice("labelled", data.labelled, f"all {labelled} animals that are not held out"), every,
-        choices.steps_choice("warm_start_steps", labelled, batch, passes=40, least=200, most=600),
-        choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900)], typed, labelled,
-        unlabelled_pool=data.unlabelled_pool if kept else "none", summary=(
+    finding = f"; what finds animals learns from all {len(held.train)}" * (
+        facts.several and labelled < len(held.train)
+    )
+    print(
+        f"labelled animals that train: {labelled}{finding}; those held out give the errors of the report, {choosing}"
+    )
+    config = choices.chosen(
+        config,
+        [
+            *with_start(
+                choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
+                config,
+                project.skeleton,
+                typed,
+                semi_supervised.SCORE_KIND,
+                held.words,
+            ),
+            choices.Choice(
+                "labelled", data.labelled, f"all {labelled} animals that are not held out"
+            ),
+            every,
+            choices.steps_choice(
+                "warm_start_steps", labelled, batch, passes=40, least=200, most=600
+            ),
+            choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900),
+        ],
+        typed,
+        labelled,
+        unlabelled_pool=data.unlabelled_pool if kept else "none",
+        summary=(
             f"{projects.title(data)}, {labelled} animals with labels, {kept or 'no'} frames without; held out: "
-            f"{held.words}"))
+            f"{held.words}"
+        ),
+    )
     if not (kept or data.all_labelled or facts.several):
-        print("no image or video without labels: training is on the labels alone; --unlabelled V names some")
+        print(
+            "no image or video without labels: training is on the labels alone; --unlabelled V names some"
+        )
     elif kept and config.backbone.weights and not data.unlabelled:
-        print("from a pretrained backbone images without labels are read where they are named (--unlabelled V) or "
-              f"asked for (--variants {BOTH}), worth it where labels are very few")
+        print(
+            "from a pretrained backbone images without labels are read where they are named (--unlabelled V) or "
+            f"asked for (--variants {BOTH}), worth it where labels are very few"
+        )
     return config
 
 
 def open_data(job: Job) -> semi_supervised.Data:
-    """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses nothing.
+    """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses
+    nothing.
 
     Frames without labels that nobody named are left out if they are copies of held-out ones.
     """
     data, (project, held) = job.config.data, projects.opened(job.config)
     train, held_out = projects.open_labelled(job.config)
     drawn, alone = source.labelled_subset(train, **data.amount, seed=job.seed), data.all_labelled
-    pools = [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))] if len(drawn.rest) else []
+    pools = (
+        [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))]
+        if len(drawn.rest)
+        else []
+    )
     if not alone and (data.transform == "letterbox" or data.unlabelled):
         found = projects.unlabelled_frames(project, held, data.unlabelled)
         if frames := found.taken(data.own.every, project.root):
-            pools.append(open_frames(job, frames, train.skeleton, root=project.root, argument="unlabelled",
-                                     held_out=(project, held)))
+            pools.append(
+                open_frames(
+                    job,
+                    frames,
+                    train.skeleton,
+                    root=project.root,
+                    argument="unlabelled",
+                    held_out=(project, held),
+                )
+            )
     # Of the labels alone it is empty, and no variant reads it.
-    pool = source.subset(train, (), "without labels") if alone or not pools else source.joined(pools, "without labels")
+    pool = (
+        source.subset(train, (), "without labels")
+        if alone or not pools
+        else source.joined(pools, "without labels")
+    )
     if data.unlabelled:
         source.check_disjoint(pool, held_out)
-    elif copies := source.shared_images(pool, held_out):  # nobody named them, and a still video repeats its frames
-        print(f"left out: {counted(len(copies), 'frame')} without labels, exactly like a held-out one")
+    # nobody named them, and a still video repeats its frames
+    elif copies := source.shared_images(pool, held_out):
+        print(
+            f"left out: {counted(len(copies), 'frame')} without labels, exactly like a held-out one"
+        )
         pool = source.subset(pool, sorted(set(range(len(pool))) - set(copies)), pool.name)
     if not (alone or len(pool)):
-        raise InputError("unlabelled", "no frame without labels but copies of held-out ones; name images or videos, or "
-                         "give --unlabelled-pool none")
+        raise InputError(
+            "unlabelled",
+            "no frame without labels but copies of held-out ones; name images or videos, or "
+            "give --unlabelled-pool none",
+        )
     labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
     digest = source.digest_of(drawn.digest, pool.digest, held_out.digest)
-    return semi_supervised.Data(labelled, pool, train, held_out, held_out, {"labelled_digest": digest})
+    return semi_supervised.Data(
+        labelled, pool, train, held_out, held_out, {"labelled_digest": digest}
+    )
 
 
 def short_list(config: Config) -> tuple[str, ...]:
-    """Returns the labels alone, and beside them what reads images without labels where it was measured to help: on a
-    pretrained backbone with few labels, so where such images were named, and else always."""
+    """Returns the labels alone, and beside them what reads images without labels where it was
+    measured to help: on a pretrained backbone with few labels, so where such images were named, and
+    else always."""
     if config.data.all_labelled or (config.backbone.weights and not config.data.unlabelled):
         return (LABELS_ALONE,)
     return LABELS_ALONE, BOTH
@@ -125,18 +210,37 @@ def short_list(config: Config) -> tuple[str, ...]:
 
 def check_variants(config: Config, variants: Sequence[str]) -> None:
     """Raises InputError where images without labels are named and no variant would read them."""
+
     def reads(variant: str) -> bool:
         recipe = semi_supervised.VARIANTS[variant].recipe
-        return reads(recipe.of) if recipe.of else "unlabelled" in semi_supervised.build(
-            config, projects.opened(config)[0].skeleton, variant).streams
+        return (
+            reads(recipe.of)
+            if recipe.of
+            else "unlabelled"
+            in semi_supervised.build(config, projects.opened(config)[0].skeleton, variant).streams
+        )
 
     if config.data.unlabelled and not any(map(reads, variants)):
-        raise InputError("unlabelled", f"{' and '.join(variants)} would not read them: labels alone teach it; leave "
-                         f"them out, or add --variants {BOTH}")
+        raise InputError(
+            "unlabelled",
+            f"{' and '.join(variants)} would not read them: labels alone teach it; leave "
+            f"them out, or add --variants {BOTH}",
+        )
 
 
-SYSTEM = made(OwnSystem(
-    semi_supervised.SYSTEM, OWN, resolved, open_data, short_list,
-    applicable=lambda config: tuple(name for name in semi_supervised.applicable("own", config) if name != "all_labels"),
-    parts=lambda job, data: projects.parts_of(job.config, data.labelled, data.validation),
-    found=lambda data: data.unlabelled, check_variants=check_variants, seeded=lambda config: True))
+SYSTEM = made(
+    OwnSystem(
+        semi_supervised.SYSTEM,
+        OWN,
+        resolved,
+        open_data,
+        short_list,
+        applicable=lambda config: tuple(
+            name for name in semi_supervised.applicable("own", config) if name != "all_labels"
+        ),
+        parts=lambda job, data: projects.parts_of(job.config, data.labelled, data.validation),
+        found=lambda data: data.unlabelled,
+        check_variants=check_variants,
+        seeded=lambda config: True,
+    )
+)

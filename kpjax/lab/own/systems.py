@@ -1,4 +1,7 @@
-"""Systems on people's own data, what each needs of a person's project, and the system of any finished run."""
+"""Systems on people's own data, what each needs of a person's project, and the system of any
+finished run.
+"""
+
 import importlib
 import importlib.util
 from collections import Counter
@@ -30,45 +33,81 @@ CROPS = "several animals on a frame: training reads a crop of each, and a small 
 LEAST_LABELLED = 2  # frames: one trains, and one is held out
 PLAIN = ("  kpjax train --project P  (all labels)",)
 NEEDS = {
-    "semi_supervised": Needs("--project P --unlabelled FOLDER_OR_VIDEO", "labels, and images or videos without",
-                             labelled_frames=LEAST_LABELLED, beside=UNLABELLED),
-    "regda": Needs("--source P --target FOLDER_OR_VIDEO", "labels of one kind of images, for images of another",
-                   labelled_frames=LEAST_LABELLED, beside="images of the other domain", otherwise=Needs(
-                       "--target FOLDER_OR_VIDEO --start RUN", "a finished run for images that look different, without "
-                       "its labels", beside="a finished run of the same keypoints")),
-    "incremental": Needs("--old RUN --project P", "new keypoints for a finished run, without its images",
-                         labelled_frames=LEAST_LABELLED, beside="a finished run with other keypoints"),
-    "pyramids": Needs("--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50),
-    "adaptation": Needs("--core RUN --images FOLDER", "points of another category, from a finished run",
-                        images=50, beside="a finished run of another category", one_animal=True)}
+    "semi_supervised": Needs(
+        "--project P --unlabelled FOLDER_OR_VIDEO",
+        "labels, and images or videos without",
+        labelled_frames=LEAST_LABELLED,
+        beside=UNLABELLED,
+    ),
+    "regda": Needs(
+        "--source P --target FOLDER_OR_VIDEO",
+        "labels of one kind of images, for images of another",
+        labelled_frames=LEAST_LABELLED,
+        beside="images of the other domain",
+        otherwise=Needs(
+            "--target FOLDER_OR_VIDEO --start RUN",
+            "a finished run for images that look different, without its labels",
+            beside="a finished run of the same keypoints",
+        ),
+    ),
+    "incremental": Needs(
+        "--old RUN --project P",
+        "new keypoints for a finished run, without its images",
+        labelled_frames=LEAST_LABELLED,
+        beside="a finished run with other keypoints",
+    ),
+    "pyramids": Needs(
+        "--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50
+    ),
+    "adaptation": Needs(
+        "--core RUN --images FOLDER",
+        "points of another category, from a finished run",
+        images=50,
+        beside="a finished run of another category",
+        one_animal=True,
+    ),
+}
 
 
 def own_system(name: str) -> "System":
-    """Returns a system whose one preset, `own`, is for people's own data. Raises InputError for an unknown name."""
+    """Returns a system whose one preset, `own`, is for people's own data.
+
+    Raises InputError for an unknown name.
+    """
     if name not in NEEDS:
-        raise InputError("system", f"{name!r} does not train on one's own data; kpjax train lists those that do")
+        raise InputError(
+            "system", f"{name!r} does not train on one's own data; kpjax train lists those that do"
+        )
     return importlib.import_module(f"kpjax.lab.own.{name}").SYSTEM
 
 
 def system_of_run(experiment: str, preset: str) -> "System | None":
-    """Returns the system that made a run, without its other presets and their data; None for an unknown one."""
+    """Returns the system that made a run, without its other presets and their data; None for an
+    unknown one.
+    """
     from kpjax.systems.system import OWN
 
     if preset.partition("-")[0] == OWN:
         return own_system(experiment) if experiment in NEEDS else None
-    if not experiment.isidentifier() or importlib.util.find_spec(f"kpjax.systems.{experiment}") is None:
+    if (
+        not experiment.isidentifier()
+        or importlib.util.find_spec(f"kpjax.systems.{experiment}") is None
+    ):
         return None
     return getattr(importlib.import_module(f"kpjax.systems.{experiment}"), "SYSTEM", None)
 
 
 def ways() -> list[tuple[str, Needs]]:
     """Returns each system with what it needs, once for every way to use it."""
-    return [(system, way) for system, needs in NEEDS.items() for way in (needs, needs.otherwise) if way]
+    return [
+        (system, way) for system, needs in NEEDS.items() for way in (needs, needs.otherwise) if way
+    ]
 
 
 def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]:
-    """Returns which systems can be trained on a project, a line each with what they need beside it, and a line that
-    says why the others cannot. video_lengths: of those of its videos that can be opened."""
+    """Returns which systems can be trained on a project, a line each with what they need beside it,
+    and a line that says why the others cannot. video_lengths: of those of its videos that can be
+    opened."""
     from kpjax.lab.formats.project_source import box_of
 
     several = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
@@ -80,10 +119,15 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
     found = f"the longest video has {longest} frames" if longest else "no video"
     able, unable = [], []
     for system, needs in ways():
-        reasons = ((several and needs.one_animal, "several animals on a frame"),
-                   (labelled < needs.labelled_frames, f"{labelled} labelled frames, it needs {needs.labelled_frames}"),
-                   (images < needs.images, f"{images} images, it needs {needs.images}"),
-                   (longest < needs.video_frames, f"{found}, it needs one of {needs.video_frames}"))
+        reasons = (
+            (several and needs.one_animal, "several animals on a frame"),
+            (
+                labelled < needs.labelled_frames,
+                f"{labelled} labelled frames, it needs {needs.labelled_frames}",
+            ),
+            (images < needs.images, f"{images} images, it needs {needs.images}"),
+            (longest < needs.video_frames, f"{found}, it needs one of {needs.video_frames}"),
+        )
         if why := [words for lacking, words in reasons if lacking]:
             unable.append(f"{system} ({why[0]})")
             continue
@@ -93,4 +137,9 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
     able = [*PLAIN * (labelled >= LEAST_LABELLED), *able]
     lines = ["can be trained:", *able] if able else ["nothing can be trained"]
     note = f"{lost} of these animals have neither a box nor two keypoints apart, and train nothing"
-    return [CROPS] * several + [note] * (lost > 0) + lines + ([f"cannot: {'; '.join(unable)}"] if unable else [])
+    return (
+        [CROPS] * several
+        + [note] * (lost > 0)
+        + lines
+        + ([f"cannot: {'; '.join(unable)}"] if unable else [])
+    )

@@ -1,5 +1,7 @@
-"""RegDA's target, images that look different: frames without labels, and perhaps others that test. And RegDA without
-its source: a finished run in place of labels and images, which a mean teacher adapts, and a check stops."""
+"""RegDA's target, images that look different: frames without labels, and perhaps others that test.
+And RegDA without its source: a finished run in place of labels and images, which a mean teacher
+adapts, and a check stops."""
+
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -28,27 +30,41 @@ from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant
 from kpjax.training.evaluation import Gathered, predict_source
 
 LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
-LOOKED_AT = 200  # frames of the target, on which the start's scores are compared with those that it knows
+# frames of the target, on which the start's scores are compared with those that it knows
+LOOKED_AT = 200
 VARIANTS = {
-    "adapted": Variant("method", "a mean teacher on target images, from the start's network and poses"),
-    "start": Variant("control", "the start as it is")}
+    "adapted": Variant(
+        "method", "a mean teacher on target images, from the start's network and poses"
+    ),
+    "start": Variant("control", "the start as it is"),
+}
 
 
 @functools.lru_cache(maxsize=2)
 def known(start: str) -> tuple[EarlierRun, pose_statistics.PoseStatistics | None, Learnt | None]:
-    """Reads the run at --start, the statistics of its labels, where enough had all keypoints, and what finds animals,
-    where it sees crops. Raises InputError as `earlier_run` does, for one on crops that finds no animals, and
-    for statistics of other keypoints."""
-    run, finder, file = earlier_run(start, "start"), kept_finder(Path(start).expanduser()), pose_statistics.FILE
+    """Reads the run at --start, the statistics of its labels, where enough had all keypoints, and
+    what finds animals, where it sees crops. Raises InputError as `earlier_run` does, for one on
+    crops that finds no animals, and for statistics of other keypoints."""
+    run, finder, file = (
+        earlier_run(start, "start"),
+        kept_finder(Path(start).expanduser()),
+        pose_statistics.FILE,
+    )
     if needs_box(run.opened.transform) and finder is None:
-        raise InputError("start", f"{start} reads crops around boxes, which target frames do not have, and keeps no "
-                         "network that finds animals; give a run's own folder, trained on several animals")
+        raise InputError(
+            "start",
+            f"{start} reads crops around boxes, which target frames do not have, and keeps no "
+            "network that finds animals; give a run's own folder, trained on several animals",
+        )
     if file not in run.opened.files:
         return run, None, finder
     poses = pose_statistics.pose_statistics_from(run.opened.files[file], f"{start}/{file}")
     if poses.names != run.skeleton.names:
-        raise InputError("start", f"{start}/{file} is of {', '.join(poses.names)}, the run finds "
-                         f"{', '.join(run.skeleton.names)}; copy both from one run")
+        raise InputError(
+            "start",
+            f"{start}/{file} is of {', '.join(poses.names)}, the run finds "
+            f"{', '.join(run.skeleton.names)}; copy both from one run",
+        )
     return run, poses, finder
 
 
@@ -58,10 +74,14 @@ def is_asked(config: Any) -> bool:
 
 
 def target_of(config: Any) -> tuple[Sequence[Frame], Project | None, Skeleton]:
-    """Finds the target's frames, and reads the project that tests, None where nothing does, with its keypoints in the
-    order of the third: those that the source labels, or the run at --start finds."""
-    known_by, skeleton = ("--start", known(config.backbone.start)[0].skeleton) if is_asked(config) else (
-        "--source", projects.opened(config)[0].skeleton)
+    """Finds the target's frames, and reads the project that tests, None where nothing does, with
+    its keypoints in the order of the third: those that the source labels, or the run at --start
+    finds."""
+    known_by, skeleton = (
+        ("--start", known(config.backbone.start)[0].skeleton)
+        if is_asked(config)
+        else ("--source", projects.opened(config)[0].skeleton)
+    )
     if not config.data.target:
         raise InputError("target", "name images or videos that look different and have no labels")
     frames = frames_at(config.data.target)
@@ -69,15 +89,22 @@ def target_of(config: Any) -> tuple[Sequence[Frame], Project | None, Skeleton]:
         return frames, None, skeleton
     project = projects.needed_project(config.data, "target_project")
     wanted, names = skeleton.names, project.skeleton.names
-    only = {known_by: [name for name in wanted if name not in names],
-            "--target-project": [name for name in names if name not in wanted]}
+    only = {
+        known_by: [name for name in wanted if name not in names],
+        "--target-project": [name for name in names if name not in wanted],
+    }
     if found := [f"{summarise(some)} only in {flag}" for flag, some in only.items() if some]:
-        raise InputError("target_project", f"other keypoints than {known_by}: {', '.join(found)}; name them alike")
+        raise InputError(
+            "target_project",
+            f"other keypoints than {known_by}: {', '.join(found)}; name them alike",
+        )
     return frames, projects.renamed_to(project, skeleton), skeleton
 
 
 def resolved(config: Any, typed: Collection[str]) -> Any:
-    """Returns the config with what is not typed taken over from the start or chosen from the target, with reasons."""
+    """Returns the config with what is not typed taken over from the start or chosen from the
+    target, with reasons.
+    """
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
     run, poses, finder = known(config.backbone.start)
@@ -86,76 +113,148 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
     if (count := len(projects.every_th(frames, used))) < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
     kept = f"{poses.poses} poses" if poses else "no poses, so that none is found unlikely,"
-    print(f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames")
+    print(
+        f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames"
+    )
     stored = configs.stored_fields(run.opened.files["config.json"]["config"])
     most = finder.described["animals"] if needs_box(run.opened.transform) else 1
     chosen = [
-        *with_start([], config, run.skeleton, typed, ""), every,
-        choices.Choice("view_degrees", float(stored.get("rotation", config.teacher.view_degrees)),
-                       "degrees, as the images were turned that the start learnt from"),
-        choices.steps_choice("steps", most * count, config.batch_size, passes=30, least=300, most=1000,
-                             of="animals of the target")]
+        *with_start([], config, run.skeleton, typed, ""),
+        every,
+        choices.Choice(
+            "view_degrees",
+            float(stored.get("rotation", config.teacher.view_degrees)),
+            "degrees, as the images were turned that the start learnt from",
+        ),
+        choices.steps_choice(
+            "steps",
+            most * count,
+            config.batch_size,
+            passes=30,
+            least=300,
+            most=1000,
+            of="animals of the target",
+        ),
+    ]
     if not isinstance(run.taken_over["network"], SmallUNet):
-        chosen.append(choices.Choice("adapted_rate", min(config.source_free.adapted_rate, configs.FINE_RATE),
-                                     "published weights are changed slowly"))
+        chosen.append(
+            choices.Choice(
+                "adapted_rate",
+                min(config.source_free.adapted_rate, configs.FINE_RATE),
+                "published weights are changed slowly",
+            )
+        )
     unknown = "" if config.data.target_project else ", whose errors are not known"
-    return choices.chosen(config, chosen, typed, logits=run.opened.score["kind"] != "mse_peak", summary=(
-        f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without labels{unknown}"))
+    return choices.chosen(
+        config,
+        chosen,
+        typed,
+        logits=run.opened.score["kind"] != "mse_peak",
+        summary=(
+            f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without labels{unknown}"
+        ),
+    )
 
 
 @functools.lru_cache(maxsize=2)
 def build(config: Any, skeleton: Skeleton) -> Method:
     """Builds the method once, so that all seeds share what is compiled."""
-    setup = Setup(configs.network_of(config, len(skeleton.names)), skeleton,
-                  config.heatmaps.codec(config.data.image_size, logits=config.logits),
-                  configs.optimizer_of(config, optax.scale_by_adam()), optax.constant_schedule(0.0),
-                  augment.no_augmentation(), config.backbone.normalise)
-    return config.source_free.build(setup, config.steps, view=config.teacher.view(), logits=config.logits)
+    setup = Setup(
+        configs.network_of(config, len(skeleton.names)),
+        skeleton,
+        config.heatmaps.codec(config.data.image_size, logits=config.logits),
+        configs.optimizer_of(config, optax.scale_by_adam()),
+        optax.constant_schedule(0.0),
+        augment.no_augmentation(),
+        config.backbone.normalise,
+    )
+    return config.source_free.build(
+        setup, config.steps, view=config.teacher.view(), logits=config.logits
+    )
 
 
 def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
-    config, target, (run, poses, _) = job.config, data.target.train, known(job.config.backbone.start)
+    config, target, (run, poses, _) = (
+        job.config,
+        data.target.train,
+        known(job.config.backbone.start),
+    )
     method = build(config, target.skeleton)
     start, batch = Trained(parts_of(run.opened.trained.variables), {}), 2 * config.batch_size
     kept = Outcome(method, start, 0, metrics={"kept_start": 1.0})
     if job.variant == "start":
         return kept
-    scores = predict_source(method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch).scores
+    scores = predict_source(
+        method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch
+    ).scores
     # Quantiles of the start's scores on held-out labelled images; none where nothing was held out.
     edges = np.array(run.opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
     if why := source_free.familiar(scores, edges, config.familiar):
-        print(f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same")
+        print(
+            f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same"
+        )
         return kept
     learnt, held = source_free.parted(target)
-    check = source_free.check_of(method, start, held, batch_size=batch, least=config.source_free.least_agreement)
-    fitted, checked = source_free.adapted_or_start(lambda: system.fit_sources(
-        job, method, {"target": learnt}, batch_size=config.batch_size, steps=config.steps, stage=job.variant,
-        folder=job.folder, unlabelled=("target",), start=source_free.start_of(start.variables, poses),
-        evaluate=(max(1, config.steps // config.evaluations), check), config=job.identity(**data.identity)),
-        start, job.title)
-    return Outcome(method, fitted.trained, fitted.steps, fitted.images_per_second, fitted.wall_seconds, checked,
-                   images=fitted.images)
+    check = source_free.check_of(
+        method, start, held, batch_size=batch, least=config.source_free.least_agreement
+    )
+    fitted, checked = source_free.adapted_or_start(
+        lambda: system.fit_sources(
+            job,
+            method,
+            {"target": learnt},
+            batch_size=config.batch_size,
+            steps=config.steps,
+            stage=job.variant,
+            folder=job.folder,
+            unlabelled=("target",),
+            start=source_free.start_of(start.variables, poses),
+            evaluate=(max(1, config.steps // config.evaluations), check),
+            config=job.identity(**data.identity),
+        ),
+        start,
+        job.title,
+    )
+    return Outcome(
+        method,
+        fitted.trained,
+        fitted.steps,
+        fitted.images_per_second,
+        fitted.wall_seconds,
+        checked,
+        images=fitted.images,
+    )
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on target images, and keeps the start's statistics of poses, and the finder of its animals.
+    """Draws predictions on target images, and keeps the start's statistics of poses, and the finder
+    of its animals.
 
-    Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known without labels.
+    Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known
+    without labels.
     """
-    system.draw_predictions(outcome, data.target.train, job.folder / system.IMAGES / "target.png", minimum_side=320)
+    system.draw_predictions(
+        outcome, data.target.train, job.folder / system.IMAGES / "target.png", minimum_side=320
+    )
     run, _, finder = known(job.config.backbone.start)
     kept = (calibration.FILE, conformal.FILE) if outcome.metrics["kept_start"] else ()
     if jax.process_index() == 0:
         for name in {pose_statistics.FILE, *kept} & set(run.opened.files):
             write_json(job.folder / name, run.opened.files[name])
     if finder:
-        described = {name: value for name, value in finder.described.items() if name != "held_out"}  # the start's
+        # the start's
+        described = {name: value for name, value in finder.described.items() if name != "held_out"}
         keep_finder(job, finder._replace(described=described), data.target.train)
 
 
 def predicting(stored: StoredRun) -> Predicting:
-    """Returns a finished run as a function of new images, letterboxed or cropped as the start has it."""
+    """Returns a finished run as a function of new images, letterboxed or cropped as the start has
+    it.
+    """
     config, _, skeleton = stored
-    return Predicting(build(config, skeleton), config.data.square(),
-                      heatmaps.score_kind(config.heatmaps.decoder, logits=config.logits))
+    return Predicting(
+        build(config, skeleton),
+        config.data.square(),
+        heatmaps.score_kind(config.heatmaps.decoder, logits=config.logits),
+    )

@@ -1,11 +1,13 @@
-"""Landmarks of a new category without labels, by adapting a network trained on another category (the core).
+"""Landmarks of a new category without labels, by adapting a network trained on another category
+(the core).
 
-"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). A landmark network Psi reads points from a
-target view y by a soft-argmax of its heatmaps. Rendered as small Gaussians, they are a generator's only information
-about the geometry of y, which it reconstructs from another view y'. A `Parametrisation` says which weights of Psi are
-trained and how they depend on the core: in the paper's proposal a matrix for each frozen kernel, in its baselines all
-weights.
+"Object landmark discovery through unsupervised adaptation" (NeurIPS 2019). A landmark network Psi
+reads points from a target view y by a soft-argmax of its heatmaps. Rendered as small Gaussians,
+they are a generator's only information about the geometry of y, which it reconstructs from another
+view y'. A `Parametrisation` says which weights of Psi are trained and how they depend on the core:
+in the paper's proposal a matrix for each frozen kernel, in its baselines all weights.
 """
+
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, Literal, NamedTuple
@@ -21,7 +23,12 @@ from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import point_spread, varying_points
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps, image_to_heatmap
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.losses.reconstruction import balanced_distances, feature_distances, feature_sizes, pixel_mse
+from kpjax.losses.reconstruction import (
+    balanced_distances,
+    feature_distances,
+    feature_sizes,
+    pixel_mse,
+)
 from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
@@ -46,7 +53,8 @@ from kpjax.structures import (
 STREAM = "target"
 RECONSTRUCTION = "reconstruction"  # read by terms
 HEAD = "head"  # the part of the network that is always new
-RELEASED_SIGMA = 0.5  # of the rendered points in heatmap pixels: exp(-d² / 0.5); in the paper exp(-d² / 0.5²)
+# of the rendered points in heatmap pixels: exp(-d² / 0.5); in the paper exp(-d² / 0.5²)
+RELEASED_SIGMA = 0.5
 TEMPERATURE = 0.1  # of the soft-argmax
 
 
@@ -70,18 +78,25 @@ class Reconstruction(NamedTuple):
 
 
 def adaptation_objective(
-    *, perceptual: bool = False, form: Literal["squared", "absolute"] = "squared", features: float = 1.0,
-    balanced: bool = False
+    *,
+    perceptual: bool = False,
+    form: Literal["squared", "absolute"] = "squared",
+    features: float = 1.0,
+    balanced: bool = False,
 ) -> Objective:
-    """Builds `pixels`, the mean squared difference of pixels, and `features`, the sum of feature maps' differences.
+    """Builds `pixels`, the mean squared difference of pixels, and `features`, the sum of feature
+    maps' differences.
 
     Args:
         perceptual: whether there is the term `features`.
-        form: of the differences of features, squared in the released code and absolute in the paper.
+        form: of the differences of features, squared in the released code and absolute in the
+            paper.
         features: weight of `features`. All weights are 1 in both.
-        balanced: whether each layer's difference is divided by the size of its target features, see `feature_sizes`.
-            Layers of VGG differ little in scale, those of other backbones a thousandfold.
+        balanced: whether each layer's difference is divided by the size of its target features, see
+            `feature_sizes`. Layers of VGG differ little in scale, those of other backbones a
+            thousandfold.
     """
+
     def compare_pixels(outputs, streams):
         del streams
         found = outputs[RECONSTRUCTION]
@@ -106,22 +121,31 @@ def released_optimizer(
 ) -> optax.GradientTransformation:
     """Builds the released code's optimizer of each of the two networks, without its learning rate.
 
-    The gradient is clipped to norm `clip`, weight decay is added, and Adam has beta1 = 0 and beta2 = 0.9. Adam without
-    a first moment stores none.
+    The gradient is clipped to norm `clip`, weight decay is added, and Adam has beta1 = 0 and beta2
+    = 0.9. Adam without a first moment stores none.
 
     Args:
-        decay: added to the gradient times the distance from where weights decay to. The gradient is divided by its size
-            only afterwards: where it is weaker than the decay, a weight falls by the learning rate at every step.
+        decay: added to the gradient times the distance from where weights decay to. The gradient is
+            divided by its size only afterwards: where it is weaker than the decay, a weight falls
+            by the learning rate at every step.
         clip: of the gradient's norm.
-        decay_to: "zero" for all weights, as in the released code; with "start" projections decay to the identity,
-            kernels to zero, and the scales and biases of normalisation not at all.
+        decay_to: "zero" for all weights, as in the released code; with "start" projections decay to
+            the identity, kernels to zero, and the scales and biases of normalisation not at all.
     """
-    added = optax.add_decayed_weights(decay) if decay_to == "zero" else optax.stateless(
-        lambda gradient, params: jax.tree_util.tree_map_with_path(
-            lambda path, leaf, weight: leaf + decay * _distance(path, weight), gradient, params))
+    added = (
+        optax.add_decayed_weights(decay)
+        if decay_to == "zero"
+        else optax.stateless(
+            lambda gradient, params: jax.tree_util.tree_map_with_path(
+                lambda path, leaf, weight: leaf + decay * _distance(path, weight), gradient, params
+            )
+        )
+    )
     return optax.chain(
-        optax.clip_by_global_norm(clip), added,
-        optax.scale_by_rms(0.9, eps=1e-8, eps_in_sqrt=False, bias_correction=True))
+        optax.clip_by_global_norm(clip),
+        added,
+        optax.scale_by_rms(0.9, eps=1e-8, eps_in_sqrt=False, bias_correction=True),
+    )
 
 
 def _distance(path: tuple, weight: jax.Array) -> jax.Array | float:
@@ -132,41 +156,52 @@ def _distance(path: tuple, weight: jax.Array) -> jax.Array | float:
 
 
 def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule:
-    """Builds a schedule: a tenth after 3/8 of the steps, again after 6/8 (epochs 30 and 60 of 80, 2,500 steps each)."""
+    """Builds a schedule: a tenth after 3/8 of the steps, again after 6/8 (epochs 30 and 60 of 80,
+    2,500 steps each).
+    """
     return optax.piecewise_constant_schedule(rate, {steps * 3 // 8: 0.1, steps * 6 // 8: 0.1})
 
 
 def adaptation(
-    setup: Setup, *, objective: Objective, trained: Parametrisation | None = None, generator: nn.Module | None = None,
-    perceptual: nn.Module | None = None, perceptual_normalise: Normalise = lambda images: images,
-    view_pair: ViewPair | None = None
+    setup: Setup,
+    *,
+    objective: Objective,
+    trained: Parametrisation | None = None,
+    generator: nn.Module | None = None,
+    perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = lambda images: images,
+    view_pair: ViewPair | None = None,
 ) -> Method:
     """Builds the method; it reads the stream `target`, images without labels.
 
-    Terms find a `Reconstruction` under `reconstruction`; the view `perceptual` asks for the features. Its start has
-    `core`, variables of the same architecture but for the number of keypoints, unless `trained` needs none;
-    `perceptual`, if the objective reads it. A random core is a fresh network's variables.
+    Terms find a `Reconstruction` under `reconstruction`; the view `perceptual` asks for the
+    features. Its start has `core`, variables of the same architecture but for the number of
+    keypoints, unless `trained` needs none; `perceptual`, if the objective reads it. A random core
+    is a fresh network's variables.
 
     Args:
-        setup: its skeleton has the keypoints to discover; the codec is not used. Images are augmented before the views
-            are made, and normalised for the core; the generator sees [0, 1]. Each of the two networks has an optimizer
-            state of its own, so that a clipped norm is that of one network. Learning rates, if there are several, are
-            those of `projections` (if `trained` has any), `free`, `head` and `generator`.
+        setup: its skeleton has the keypoints to discover; the codec is not used. Images are
+            augmented before the views are made, and normalised for the core; the generator sees [0,
+            1]. Each of the two networks has an optimizer state of its own, so that a clipped norm
+            is that of one network. Learning rates, if there are several, are those of `projections`
+            (if `trained` has any), `free`, `head` and `generator`.
         objective: of `adaptation_objective`.
         trained: by default `parametrisation.adapted()`. The head is new, and always trained.
-        generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` -> images (B, h, w, 3)
-            in [0, 1], with s the stride of the model; by default `residual_generator_for` the views.
-        perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`; its variables are
-            `start['perceptual']`.
-        perceptual_normalise: images in [0, 1] -> the input of `perceptual`: unchanged, as in the released code, or
-            `imagenet_normalise`.
+        generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` ->
+            images (B, h, w, 3) in [0, 1], with s the stride of the model; by default
+            `residual_generator_for` the views.
+        perceptual: `apply(variables, images)` -> feature maps, for example `kpjax.models.vgg.VGG`;
+            its variables are `start['perceptual']`.
+        perceptual_normalise: images in [0, 1] -> the input of `perceptual`: unchanged, as in the
+            released code, or `imagenet_normalise`.
         view_pair: makes the `Views` of images, by default `similarity_views()`.
 
     Raises:
-        ValueError: a term reads an unknown output, or features without `perceptual`; from `init`, if model and skeleton
-            differ in the number of keypoints.
-        InputError: from `init`, if a tree of the start is missing, the core has another architecture, a kernel cannot
-            be projected, or the generator's strides do not divide the views.
+        ValueError: a term reads an unknown output, or features without `perceptual`; from `init`,
+            if model and skeleton differ in the number of keypoints.
+        InputError: from `init`, if a tree of the start is missing, the core has another
+            architecture, a kernel cannot be projected, or the generator's strides do not divide the
+            views.
     """
     model, skeleton, normalise = setup.model, setup.skeleton, setup.normalise
     read = checked_views(objective, (RECONSTRUCTION, PERCEPTUAL), "adaptation")
@@ -187,8 +222,10 @@ def adaptation(
         images = jnp.zeros((1, *view.shape[1:]), jnp.float32)
         heatmaps, fresh = model.init_with_output(named_key(key, "model"), images, train=False)
         if heatmaps.shape[-1] != len(skeleton.names):
-            raise ValueError(f"adaptation: the model has {heatmaps.shape[-1]} heatmaps, but the skeleton has "
-                             f"{len(skeleton.names)} keypoints")
+            raise ValueError(
+                f"adaptation: the model has {heatmaps.shape[-1]} heatmaps, but the skeleton has "
+                f"{len(skeleton.names)} keypoints"
+            )
         variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         if parametrisation.starts_from_core:
             variables = _with_core(variables, start)
@@ -197,18 +234,29 @@ def adaptation(
         core, params = parametrisation.init(body, grouped)
         params = params | {HEAD: variables["params"][HEAD]}
         generated, fresh_generator = generator_of(images).init_with_output(
-            named_key(key, "generator"), images, heatmaps, train=False)
+            named_key(key, "generator"), images, heatmaps, train=False
+        )
         if generated.shape != images.shape:
-            raise InputError("adaptation", f"the generator turns views of {images.shape[1]} x {images.shape[2]} into "
-                             f"{generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide")
+            raise InputError(
+                "adaptation",
+                f"the generator turns views of {images.shape[1]} x {images.shape[2]} into "
+                f"{generated.shape[1]} x {generated.shape[2]}; choose a size that its strides divide",
+            )
         frozen = {"core": core} if core else {}
         if PERCEPTUAL in read:
             frozen[PERCEPTUAL] = needed(start, PERCEPTUAL)
         groups = {"landmarks": params, "generator": {"generator": fresh_generator["params"]}}
         optimizer_state = {name: setup.optimizer.init(group) for name, group in groups.items()}
-        return State(jnp.int32(0), {"params": params, "batch_stats": variables["batch_stats"]},
-                     {"params": fresh_generator["params"], "batch_stats": fresh_generator.get("batch_stats", {})},
-                     optimizer_state, frozen)
+        return State(
+            jnp.int32(0),
+            {"params": params, "batch_stats": variables["batch_stats"]},
+            {
+                "params": fresh_generator["params"],
+                "batch_stats": fresh_generator.get("batch_stats", {}),
+            },
+            optimizer_state,
+            frozen,
+        )
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         examples = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
@@ -219,32 +267,64 @@ def adaptation(
 
         def objective_of(params):
             heatmaps, statistics = train_pass(
-                model, network(params["landmarks"], state.frozen), state.variables["batch_stats"], normalise(target))
+                model,
+                network(params["landmarks"], state.frozen),
+                state.variables["batch_stats"],
+                normalise(target),
+            )
             found, _ = find(heatmaps)
             maps = gaussian_bumps(found, heatmaps.shape[1:3], RELEASED_SIGMA, window=None)
             images, generator_statistics = _generate(
-                generator_of(appearance), params["generator"]["generator"], state.generator["batch_stats"], appearance,
-                maps)
+                generator_of(appearance),
+                params["generator"]["generator"],
+                state.generator["batch_stats"],
+                appearance,
+                maps,
+            )
             reconstruction = Reconstruction(images, target, (), ())
             if PERCEPTUAL in read:
                 reconstruction = reconstruction._replace(
-                    features=features(images), target_features=jax.lax.stop_gradient(features(target)))
+                    features=features(images),
+                    target_features=jax.lax.stop_gradient(features(target)),
+                )
             value, parts = total(objective, {RECONSTRUCTION: reconstruction}, examples)
-            return value, (parts, (statistics, generator_statistics, _in_image(found, target, heatmaps)))
+            return value, (
+                parts,
+                (statistics, generator_statistics, _in_image(found, target, heatmaps)),
+            )
 
-        params = {"landmarks": state.variables["params"], "generator": {"generator": state.generator["params"]}}
-        params, optimizer_state, (statistics, generator_statistics, found), metrics = gradient_steps(
-            objective_of, params, state, setup.optimizer, setup.learning_rate)
-        metrics = metrics | {"varying_points": varying_points(found, target.shape[1:3]),
-                             "point_spread": point_spread(found)} | _mean_scales(params["landmarks"])
-        return State(state.step + 1, {"params": params["landmarks"], "batch_stats": statistics},
-                     {"params": params["generator"]["generator"], "batch_stats": generator_statistics},
-                     optimizer_state, state.frozen), metrics
+        params = {
+            "landmarks": state.variables["params"],
+            "generator": {"generator": state.generator["params"]},
+        }
+        params, optimizer_state, (statistics, generator_statistics, found), metrics = (
+            gradient_steps(objective_of, params, state, setup.optimizer, setup.learning_rate)
+        )
+        metrics = (
+            metrics
+            | {
+                "varying_points": varying_points(found, target.shape[1:3]),
+                "point_spread": point_spread(found),
+            }
+            | _mean_scales(params["landmarks"])
+        )
+        return State(
+            state.step + 1,
+            {"params": params["landmarks"], "batch_stats": statistics},
+            {"params": params["generator"]["generator"], "batch_stats": generator_statistics},
+            optimizer_state,
+            state.frozen,
+        ), metrics
 
     def predict(state: Trained, example: Example) -> Prediction:
         images = unit_range(example).image
-        params, stored = network(state.variables["params"], state.frozen), state.variables["batch_stats"]
-        heatmaps = model.apply({"params": params, "batch_stats": stored}, normalise(images), train=False)
+        params, stored = (
+            network(state.variables["params"], state.frozen),
+            state.variables["batch_stats"],
+        )
+        heatmaps = model.apply(
+            {"params": params, "batch_stats": stored}, normalise(images), train=False
+        )
         found, scores = find(heatmaps)
         return Prediction(_in_image(found, images, heatmaps), scores, (heatmaps,))
 
@@ -252,29 +332,53 @@ def adaptation(
 
 
 def _mean_scales(params: Mapping[str, Any]) -> Metrics:
-    """Returns the means of what starts at 1: diagonals of projections, and scales of normalisation that are trained."""
-    diagonals = [jnp.diagonal(leaf) if leaf.ndim == 2 else leaf for leaf in jax.tree.leaves(params.get("projections"))]
-    scales = [leaf for path, leaf in flatten_dict(params.get("free", {})).items() if path[-1] == "scale"]
+    """Returns the means of what starts at 1: diagonals of projections, and scales of normalisation
+    that are trained.
+    """
+    diagonals = [
+        jnp.diagonal(leaf) if leaf.ndim == 2 else leaf
+        for leaf in jax.tree.leaves(params.get("projections"))
+    ]
+    scales = [
+        leaf for path, leaf in flatten_dict(params.get("free", {})).items() if path[-1] == "scale"
+    ]
     starting_at_1 = {"mean/projection_diagonal": diagonals, "mean/normalisation_scale": scales}
-    return {name: jnp.concatenate(leaves).mean() for name, leaves in starting_at_1.items() if leaves}
+    return {
+        name: jnp.concatenate(leaves).mean() for name, leaves in starting_at_1.items() if leaves
+    }
 
 
-def network_params(parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]) -> dict:
-    """Assembles the whole network's parameters from `variables['params']` and `frozen['core']`, or {}, of a `State`."""
+def network_params(
+    parametrisation: Parametrisation, params: Mapping[str, Any], core: Mapping[str, Any]
+) -> dict:
+    """Assembles the whole network's parameters from `variables['params']` and `frozen['core']`, or
+    {}, of a `State`.
+    """
     body = {name: tree for name, tree in params.items() if name != HEAD}
     return parametrisation.assemble(core, body) | {HEAD: params[HEAD]}
 
 
 def plain_variables(trained: Trained, parametrisation: Parametrisation) -> Variables:
-    """Returns a finished run as a plain network, to be exported, evaluated or started from without its core."""
-    params = network_params(parametrisation, trained.variables["params"], trained.frozen.get("core", {}))
+    """Returns a finished run as a plain network, to be exported, evaluated or started from without
+    its core.
+    """
+    params = network_params(
+        parametrisation, trained.variables["params"], trained.frozen.get("core", {})
+    )
     return {"params": params, "batch_stats": trained.variables["batch_stats"]}
 
 
 def _with_core(fresh: Variables, start: Start) -> Variables:
     """Returns fresh variables with all but the head taken from `start['core']`."""
-    wanted, given = ({collection: {name: part for name, part in tree.get(collection, {}).items() if name != HEAD}
-                      for collection in fresh} for tree in (fresh, needed(start, "core")))
+    wanted, given = (
+        {
+            collection: {
+                name: part for name, part in tree.get(collection, {}).items() if name != HEAD
+            }
+            for collection in fresh
+        }
+        for tree in (fresh, needed(start, "core"))
+    )
     core = of_same_shapes(wanted, given, "core", "the core")
     return {collection: fresh[collection] | core[collection] for collection in fresh}
 
@@ -282,11 +386,17 @@ def _with_core(fresh: Variables, start: Start) -> Variables:
 def _generate(generator: nn.Module, params, statistics, appearance: jax.Array, maps: jax.Array):
     """Returns the generator's images, and its BatchNorm statistics afterwards."""
     images, mutated = generator.apply(
-        {"params": params, "batch_stats": statistics}, appearance, maps, train=True, mutable=["batch_stats"])
+        {"params": params, "batch_stats": statistics},
+        appearance,
+        maps,
+        train=True,
+        mutable=["batch_stats"],
+    )
     return images, mutated.get("batch_stats", statistics)
 
 
 def _in_image(found: jax.Array, images: jax.Array, heatmaps: jax.Array) -> jax.Array:
-    """Maps points (B, K, 2) of heatmaps to pixels of the images: times the stride, as in the paper."""
+    """Maps points (B, K, 2) of heatmaps to pixels of the images: times the stride, as in the
+    paper."""
     to_heatmap = image_to_heatmap(images.shape[1:3], heatmaps.shape[1:3], "index")
     return geometry.move_points(geometry.invert(to_heatmap), found)

@@ -1,9 +1,12 @@
-"""Parametrisations of a network by a frozen core: the weights that are trained, and the network that they make.
+"""Parametrisations of a network by a frozen core: the weights that are trained, and the network
+that they make.
 
-These are the variants of the tables in "Object landmark discovery through unsupervised adaptation" (NeurIPS 2019), and
-their building block: projections of kernels. A parametrisation concerns all of a network but its head, which is always
-new and trained. Frozen weights are never differentiated and have no optimizer state.
+These are the variants of the tables in "Object landmark discovery through unsupervised adaptation"
+(NeurIPS 2019), and their building block: projections of kernels. A parametrisation concerns all of
+a network but its head, which is always new and trained. Frozen weights are never differentiated and
+have no optimizer state.
 """
+
 from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any, NamedTuple
@@ -19,10 +22,11 @@ from kpjax.methods.adaptation_family import parameter_paths as paths
 
 
 def constrains(shape: tuple[int, ...]) -> bool:
-    """Returns whether products of a kernel (..., in, out) with matrices (out, out) are fewer than all kernels.
+    """Returns whether products of a kernel (..., in, out) with matrices (out, out) are fewer than
+    all kernels.
 
-    They are all kernels where a kernel has no more inputs, over all taps, than outputs: a matrix would then free what
-    is to be frozen.
+    They are all kernels where a kernel has no more inputs, over all taps, than outputs: a matrix
+    would then free what is to be frozen.
     """
     return prod(shape[:-1]) > shape[-1]
 
@@ -30,38 +34,55 @@ def constrains(shape: tuple[int, ...]) -> bool:
 def projected_leaves(
     core_params: paths.Params, rule: paths.Rule, grouped: Iterable[paths.Path] = ()
 ) -> dict[paths.Path, Any]:
-    """Selects the kernels that are frozen and projected: of those that a rule chooses, all that a matrix constrains.
+    """Selects the kernels that are frozen and projected: of those that a rule chooses, all that a
+    matrix constrains.
 
-    The others are frozen as they are; BatchNorm after them is trained. Raises InputError as `chosen_leaves` does.
+    The others are frozen as they are; BatchNorm after them is trained. Raises InputError as
+    `chosen_leaves` does.
     """
     grouped = frozenset(grouped)
-    return {path: leaf for path, leaf in paths.chosen_leaves(core_params, rule, grouped).items()
-            if path in grouped or constrains(leaf.shape)}
+    return {
+        path: leaf
+        for path, leaf in paths.chosen_leaves(core_params, rule, grouped).items()
+        if path in grouped or constrains(leaf.shape)
+    }
 
 
-def identity_projections(core_params: paths.Params, rule: paths.Rule, grouped: Iterable[paths.Path] = ()) -> dict:
-    """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) of `projected_leaves`, by path.
+def identity_projections(
+    core_params: paths.Params, rule: paths.Rule, grouped: Iterable[paths.Path] = ()
+) -> dict:
+    """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) of
+    `projected_leaves`, by path.
 
-    A depthwise kernel has ones (out,): a full matrix would mix its channels, which is what a depthwise layer never
-    does. grouped: paths of the kernels of grouped convolutions, from `parameter_paths.grouped_kernels`; their shape
-    does not show it. Raises InputError if the rule chooses nothing, or one of `grouped` that is not depthwise.
+    A depthwise kernel has ones (out,): a full matrix would mix its channels, which is what a
+    depthwise layer never does. grouped: paths of the kernels of grouped convolutions, from
+    `parameter_paths.grouped_kernels`; their shape does not show it. Raises InputError if the rule
+    chooses nothing, or one of `grouped` that is not depthwise.
     """
     grouped = frozenset(grouped)
     chosen = projected_leaves(core_params, rule, grouped)
-    return unflatten_dict({path: (jnp.ones if path in grouped else jnp.eye)(leaf.shape[-1], dtype=jnp.float32)
-                           for path, leaf in chosen.items()})
+    return unflatten_dict(
+        {
+            path: (jnp.ones if path in grouped else jnp.eye)(leaf.shape[-1], dtype=jnp.float32)
+            for path, leaf in chosen.items()
+        }
+    )
 
 
 def project(core_params: paths.Params, projections: paths.Params) -> dict:
-    """Projects every kernel that has a matrix W (out, out), `kernel @ W.T` on its last axis, or a scale (out,).
+    """Projects every kernel that has a matrix W (out, out), `kernel @ W.T` on its last axis, or a
+    scale (out,).
 
-    kernel_Y[..., i, o] = sum over p of kernel_X[..., i, p] W[o, p], for kernels (..., in, out) of convolutions,
-    transposed convolutions and dense layers. All other leaves are unchanged. With identities the result equals the core
-    exactly on a CPU. Raises InputError for a path that the core does not have, or a matrix of another width.
+    kernel_Y[..., i, o] = sum over p of kernel_X[..., i, p] W[o, p], for kernels (..., in, out) of
+    convolutions, transposed convolutions and dense layers. All other leaves are unchanged. With
+    identities the result equals the core exactly on a CPU. Raises InputError for a path that the
+    core does not have, or a matrix of another width.
     """
     core, matrices = flatten_dict(core_params), flatten_dict(projections)
     _check_projections(core, matrices)
-    return unflatten_dict(core | {path: _projected(core[path], matrix) for path, matrix in matrices.items()})
+    return unflatten_dict(
+        core | {path: _projected(core[path], matrix) for path, matrix in matrices.items()}
+    )
 
 
 def _projected(kernel: jax.Array, matrix: jax.Array) -> jax.Array:
@@ -74,11 +95,15 @@ def _check_projections(core: dict[paths.Path, Any], matrices: dict[paths.Path, A
     for path, matrix in matrices.items():
         name = "/".join(path)
         if path not in core:
-            raise InputError(f"projection of {name}: the core has no such kernel; give the core that it was made for")
+            raise InputError(
+                f"projection of {name}: the core has no such kernel; give the core that it was made for"
+            )
         width = core[path].shape[-1]
         if matrix.shape not in ((width, width), (width,)):
-            raise InputError(f"projection of {name}: the matrix has shape {matrix.shape} and the kernel {width} "
-                             "outputs; give the core that it was made for")
+            raise InputError(
+                f"projection of {name}: the matrix has shape {matrix.shape} and the kernel {width} "
+                "outputs; give the core that it was made for"
+            )
 
 
 # Parametrisations
@@ -87,24 +112,26 @@ def _check_projections(core: dict[paths.Path, Any], matrices: dict[paths.Path, A
 class Parametrisation(NamedTuple):
     """Two pure functions: one splits a core's parameters, the other assembles a network's.
 
-    `init` gets the paths of kernels of grouped convolutions too: depthwise ones are scaled, others not projected.
-    `frozen` may be {}. `trained` has `free`, and `projections` where there are some.
+    `init` gets the paths of kernels of grouped convolutions too: depthwise ones are scaled, others
+    not projected. `frozen` may be {}. `trained` has `free`, and `projections` where there are some.
     """
 
     # (params without the head, grouped) -> (frozen, trained)
     init: Callable[[paths.Params, frozenset[paths.Path]], tuple[dict, dict[str, Any]]]
-    assemble: Callable[[paths.Params, paths.Params], dict]  # (frozen, trained) -> params without the head
+    #: (frozen, trained) -> params without the head
+    assemble: Callable[[paths.Params, paths.Params], dict]
     starts_from_core: bool = True
 
 
 def adapted() -> Parametrisation:
-    """Builds the paper's proposal: chosen kernels are frozen, and projected where that constrains them (see
-    `projected_leaves`); all else is trained freely.
+    """Builds the paper's proposal: chosen kernels are frozen, and projected where that constrains
+    them (see `projected_leaves`); all else is trained freely.
 
-    The kernels are those of `parameter_paths.channel_kernels`: in the paper's hourglass the 51 convolutions of all
-    blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the paper's code; by its text every convolution
-    is projected.
+    The kernels are those of `parameter_paths.channel_kernels`: in the paper's hourglass the 51
+    convolutions of all blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the
+    paper's code; by its text every convolution is projected.
     """
+
     def init(params, grouped):
         chosen = paths.channel_kernels(params, grouped)
         kernels, free = paths.split(params, chosen)
@@ -118,7 +145,9 @@ def adapted() -> Parametrisation:
 
 def finetuned() -> Parametrisation:
     """Builds full finetuning: everything starts at the core and is trained."""
-    return Parametrisation(lambda params, grouped: ({}, {"free": params}), lambda frozen, trained: trained["free"])
+    return Parametrisation(
+        lambda params, grouped: ({}, {"free": params}), lambda frozen, trained: trained["free"]
+    )
 
 
 def scratch() -> Parametrisation:

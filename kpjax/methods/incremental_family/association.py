@@ -1,12 +1,15 @@
-"""KAMP's first stage (arXiv 2503.20248): KA-Nets learn the place of an old keypoint from labelled new ones.
+"""KAMP's first stage (arXiv 2503.20248): KA-Nets learn the place of an old keypoint from labelled
+new ones.
 
-Each triple has one old keypoint o and two new ones. The Gaussians h of the new ones mask the frozen old extractor's
-features, F ⊙ h. From these a small network phi predicts a heatmap of o. Its target is the old model's own map of o,
-since no label of an old keypoint exists. Where the old model is right on most images, phi learns the relation
-between the new keypoints and o. It may then be right where the old model is not.
+Each triple has one old keypoint o and two new ones. The Gaussians h of the new ones mask the frozen
+old extractor's features, F ⊙ h. From these a small network phi predicts a heatmap of o. Its target
+is the old model's own map of o, since no label of an old keypoint exists. Where the old model is
+right on most images, phi learns the relation between the new keypoints and o. It may then be right
+where the old model is not.
 
 Only the KA-Nets are trained. The second stage is `incremental`.
 """
+
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,19 +35,30 @@ from kpjax.methods.incremental_family.step_spec import increment_of
 from kpjax.methods.setup import Setup, needed
 from kpjax.models.association import AssociationNetwork, input_windows
 from kpjax.models.network import KeypointNetwork
-from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, named_key
+from kpjax.structures import (
+    Example,
+    Method,
+    Metrics,
+    Prediction,
+    Start,
+    Streams,
+    Trained,
+    named_key,
+)
 
 STREAM = "labelled"
-Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]  # (state, batch, weights (B,)) -> sums
+# (state, batch, weights (B,)) -> sums
+Measure = Callable[[Any, Example, jax.Array], dict[str, jax.Array]]
 
 
 def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 1) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
-    The loss is, summed over triples, 1/2 the mean squared difference from the target over cells and images. Images
-    without both new keypoints are left out of the mean. `predict` returns the old model's
-    predictions, for it sees no labels; `association_predict` reads those of the new keypoints. The start has `teacher`,
-    the old model's variables, and `increment`, see `increment_of`. KA-Nets start at random.
+    The loss is, summed over triples, 1/2 the mean squared difference from the target over cells and
+    images. Images without both new keypoints are left out of the mean. `predict` returns the old
+    model's predictions, for it sees no labels; `association_predict` reads those of the new
+    keypoints. The start has `teacher`, the old model's variables, and `increment`, see
+    `increment_of`. KA-Nets start at random.
 
     Args:
         setup: learning rates, if there are several, are those of each KA-Net, `triple_0` and on.
@@ -62,7 +76,8 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
         teacher = needed(start, "teacher")
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints, slots))
         variables = initial_association(
-            ka_net, named_key(key, "association"), model, images, teacher, step.triples.shape[0])
+            ka_net, named_key(key, "association"), model, images, teacher, step.triples.shape[0]
+        )
         frozen = {"teacher": teacher, "increment": step}
         return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), frozen)
 
@@ -76,14 +91,29 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
 
         def loss_of(params):
             variables = {"params": params, "batch_stats": state.variables["batch_stats"]}
-            maps, statistics = association_pass(ka_net, variables, codec, features, view, step.triples, train=True)
-            losses = [used[t] * mse_distillation(truth[..., t:t + 1], maps[..., t:t + 1], None, believed[:, t])
-                      for t in range(len(used))]
-            return sum(losses), ({f"loss/{slot(t)}": loss for t, loss in enumerate(losses)}, statistics)
+            maps, statistics = association_pass(
+                ka_net, variables, codec, features, view, step.triples, train=True
+            )
+            losses = [
+                used[t]
+                * mse_distillation(
+                    truth[..., t : t + 1], maps[..., t : t + 1], None, believed[:, t]
+                )
+                for t in range(len(used))
+            ]
+            return sum(losses), (
+                {f"loss/{slot(t)}": loss for t, loss in enumerate(losses)},
+                statistics,
+            )
 
         params, optimizer_state, statistics, metrics = gradient_step(
-            loss_of, state.variables["params"], state, setup.optimizer, setup.learning_rate,
-            norms=lambda gradient: {"association": gradient})
+            loss_of,
+            state.variables["params"],
+            state,
+            setup.optimizer,
+            setup.learning_rate,
+            norms=lambda gradient: {"association": gradient},
+        )
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
@@ -100,46 +130,56 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
 def association_predict(
     model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
 ) -> Callable[[Trained, Example], Prediction]:
-    """Builds a `predict` that READS THE LABELS of the new keypoints: a diagnostic of `association`, not a detector.
+    """Builds a `predict` that READS THE LABELS of the new keypoints: a diagnostic of `association`,
+    not a detector.
 
-    Wherever both new keypoints of an image are labelled, the KA-Net's map replaces the channel of the triple's old
-    keypoint. All other channels are the old model's; keypoints that are not old have empty maps. Of two triples with
-    the same old keypoint, the later one counts. The arguments are those of `association`.
+    Wherever both new keypoints of an image are labelled, the KA-Net's map replaces the channel of
+    the triple's old keypoint. All other channels are the old model's; keypoints that are not old
+    have empty maps. Of two triples with the same old keypoint, the later one counts. The arguments
+    are those of `association`.
     """
     ka_net = network or AssociationNetwork()
 
     def predict(state: Trained, example: Example) -> Prediction:
         view = unit_range(example)
         step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
-        known = labelled_triples(codec, view, step.triples) * (step.triple_weights > 0).astype(jnp.float32)[None]
+        known = (
+            labelled_triples(codec, view, step.triples)
+            * (step.triple_weights > 0).astype(jnp.float32)[None]
+        )
         heatmaps = jnp.where(step.old[None, None, None] > 0, heatmaps, 0.0)
         for number in range(step.triples.shape[0]):
             of_old = jax.nn.one_hot(step.triples[number, 0], heatmaps.shape[-1])
-            replaced = (known[:, number:number + 1] * of_old[None])[:, None, None] > 0
-            heatmaps = jnp.where(replaced, maps[..., number:number + 1], heatmaps)
+            replaced = (known[:, number : number + 1] * of_old[None])[:, None, None] > 0
+            heatmaps = jnp.where(replaced, maps[..., number : number + 1], heatmaps)
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
     return predict
 
 
-# Diagnostics, measures for `kpjax.training.evaluation.reduce`. A fraction is a sum over `count`, both (T,) float32 by
-# triple, of images on which both new keypoints are labelled.
+# Diagnostics, measures for `kpjax.training.evaluation.reduce`. A fraction is a sum over `count`,
+# both (T,) float32 by triple, of images on which both new keypoints are labelled.
 
 
 def ka_reach(
-    model: KeypointNetwork, codec: Codec, normalise: Normalise, reach: float, input_sigma: float | None = None
+    model: KeypointNetwork,
+    codec: Codec,
+    normalise: Normalise,
+    reach: float,
+    input_sigma: float | None = None,
 ) -> Measure:
     """Builds a measure of what KA-Net can see of the old keypoint, where the old model finds it.
 
-    It returns {"within", "input", "count"}. "within" counts images whose old keypoint lies within KA-Net's reach; below
-    a fraction of 0.8, choose a network with a longer reach. "input" sums the larger of KA-Net's two input maps at the
-    old keypoint's own cell; above a mean of 0.1 KA-Net sees the features that its teacher has answered from, and can
-    copy the answer: choose a smaller `input_sigma`, or larger maps.
+    It returns {"within", "input", "count"}. "within" counts images whose old keypoint lies within
+    KA-Net's reach; below a fraction of 0.8, choose a network with a longer reach. "input" sums the
+    larger of KA-Net's two input maps at the old keypoint's own cell; above a mean of 0.1 KA-Net
+    sees the features that its teacher has answered from, and can copy the answer: choose a smaller
+    `input_sigma`, or larger maps.
 
     The state's `frozen` has `teacher` and `increment`; KA-Nets need not exist. `reach` is that of
-    `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the two new keypoints.
-    `input_sigma` is KA-Net's. The others are as in `association`.
+    `kpjax.models.association.reach`, in heatmap pixels along each axis, from at least one of the
+    two new keypoints. `input_sigma` is KA-Net's. The others are as in `association`.
     """
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
@@ -148,13 +188,27 @@ def ka_reach(
         _, height, width, _ = heatmaps.shape
         old, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
         new = geometry.move_points(codec.to_heatmap, batch.keypoints)
-        apart = [jnp.abs(jnp.take(new, step.triples[:, which], axis=1) - old).max(-1) for which in (1, 2)]
-        columns, rows = (jax.nn.one_hot(old[..., axis].astype(jnp.int32), cells)
-                         for axis, cells in ((0, width), (1, height)))
-        windows = [input_windows(association_inputs(codec, features, view, triple), input_sigma)
-                   for triple in step.triples]
-        seen = [jnp.einsum("bhwn,bh,bw->bn", maps, rows[:, number], columns[:, number],
-                           precision=jax.lax.Precision.HIGHEST).max(-1) for number, maps in enumerate(windows)]
+        apart = [
+            jnp.abs(jnp.take(new, step.triples[:, which], axis=1) - old).max(-1) for which in (1, 2)
+        ]
+        columns, rows = (
+            jax.nn.one_hot(old[..., axis].astype(jnp.int32), cells)
+            for axis, cells in ((0, width), (1, height))
+        )
+        windows = [
+            input_windows(association_inputs(codec, features, view, triple), input_sigma)
+            for triple in step.triples
+        ]
+        seen = [
+            jnp.einsum(
+                "bhwn,bh,bw->bn",
+                maps,
+                rows[:, number],
+                columns[:, number],
+                precision=jax.lax.Precision.HIGHEST,
+            ).max(-1)
+            for number, maps in enumerate(windows)
+        ]
         sums = {"within": jnp.minimum(*apart) <= reach, "input": jnp.stack(seen, -1)}
         return _summed(sums, labelled_triples(codec, batch, step.triples) * weights[:, None])
 
@@ -167,13 +221,15 @@ FAR, SAME = 0.1, 0.02
 def copies_of_teacher(
     model: KeypointNetwork, codec: Codec, normalise: Normalise, network: nn.Module | None = None
 ) -> Measure:
-    """Builds a measure of how much KA-Net copies from the old model: it READS THE LABELS of old keypoints.
+    """Builds a measure of how much KA-Net copies from the old model: it READS THE LABELS of old
+    keypoints.
 
-    It returns {"copied", "count", "wrong", "wrong_copied", "wrong_copied_by_chance"}. "copied" counts images where the
-    arg-max of both is the same; above a fraction of 0.95 nothing has been associated. "wrong" counts images with a
-    label of the old keypoint from which the old model is further than FAR; "wrong_copied" those among them where
-    KA-Net's point lies within SAME of the old model's; "wrong_copied_by_chance" those where it does so although
-    KA-Net is given the new keypoints of another image of the batch. FAR and SAME are shares of the image's side.
+    It returns {"copied", "count", "wrong", "wrong_copied", "wrong_copied_by_chance"}. "copied"
+    counts images where the arg-max of both is the same; above a fraction of 0.95 nothing has been
+    associated. "wrong" counts images with a label of the old keypoint from which the old model is
+    further than FAR; "wrong_copied" those among them where KA-Net's point lies within SAME of the
+    old model's; "wrong_copied_by_chance" those where it does so although KA-Net is given the new
+    keypoints of another image of the batch. FAR and SAME are shares of the image's side.
 
     The measure reads a state of `association`, whose arguments it has.
     """
@@ -183,8 +239,11 @@ def copies_of_teacher(
         view = unit_range(batch)
         step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
         old, side = step.triples[:, 0], min(view.image.shape[1:3])
-        # Of the next image: a batch is padded by its first, which would be given itself as what stands before it.
-        other = view._replace(keypoints=jnp.roll(view.keypoints, -1, 0), visible=jnp.roll(view.visible, -1, 0))
+        # Of the next image: a batch is padded by its first, which would be given itself as what
+        # stands before it.
+        other = view._replace(
+            keypoints=jnp.roll(view.keypoints, -1, 0), visible=jnp.roll(view.visible, -1, 0)
+        )
         _, _, elsewhere = _answers(model, ka_net, codec, normalise, state, other)
         known = labelled_triples(codec, view, step.triples)
         both = known * labelled_triples(codec, other, step.triples) * channels(view.visible, old)
@@ -194,26 +253,37 @@ def copies_of_teacher(
 
         own = channels(heatmaps, old)
         told, _ = codec.decode(own)
-        wrong = both * (apart(told, jnp.take(view.keypoints, old, axis=1)) > FAR).astype(jnp.float32)
+        wrong = both * (apart(told, jnp.take(view.keypoints, old, axis=1)) > FAR).astype(
+            jnp.float32
+        )
         same = [apart(told, codec.decode(found)[0]) <= SAME for found in (maps, elsewhere)]
         whole_cells = [decode_argmax(found)[0] for found in (own, maps)]
-        counts = _summed({"copied": (whole_cells[0] == whole_cells[1]).all(-1)}, known * weights[:, None])
-        of_wrong = _summed(dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
-                           wrong * weights[:, None], count="wrong")
+        counts = _summed(
+            {"copied": (whole_cells[0] == whole_cells[1]).all(-1)}, known * weights[:, None]
+        )
+        of_wrong = _summed(
+            dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
+            wrong * weights[:, None],
+            count="wrong",
+        )
         return counts | of_wrong
 
     return measure
 
 
 def _answers(model, network, codec, normalise, state: Trained, view: Example):
-    """Returns (increment, the old model's heatmaps (B, h, w, K), the KA-Nets' maps (B, h, w, T)) for evaluation."""
+    """Returns (increment, the old model's heatmaps (B, h, w, K), the KA-Nets' maps (B, h, w, T))
+    for evaluation.
+    """
     step = increment_of(state.frozen, view.keypoints.shape[1])
     features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
     maps, _ = association_pass(network, state.variables, codec, features, view, step.triples)
     return step, heatmaps, maps
 
 
-def _summed(values: Mapping[str, jax.Array], weights: jax.Array, count: str = "count") -> dict[str, jax.Array]:
+def _summed(
+    values: Mapping[str, jax.Array], weights: jax.Array, count: str = "count"
+) -> dict[str, jax.Array]:
     """Sums (B, T) values of triples over the batch, each with its weight (B, T)."""
     sums = {name: (weights * value.astype(jnp.float32)).sum(0) for name, value in values.items()}
     return sums | {count: weights.sum(0)}

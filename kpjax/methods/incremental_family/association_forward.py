@@ -1,4 +1,7 @@
-"""Forward passes of KA-Nets for both stages of KAMP: conditioning on labelled new keypoints, and reading their maps."""
+"""Forward passes of KA-Nets for both stages of KAMP: conditioning on labelled new keypoints, and
+reading their maps.
+"""
+
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,32 +18,48 @@ from kpjax.models.network import KeypointNetwork
 from kpjax.structures import Example, Variables, named_key
 
 
-def features_and_heatmaps(network: KeypointNetwork, images: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-    """Computes features (B, h, w, C) and heatmaps (B, h, w, K); used like `KeypointNetwork`'s methods."""
+def features_and_heatmaps(
+    network: KeypointNetwork, images: jax.Array, train: bool
+) -> tuple[jax.Array, jax.Array]:
+    """Computes features (B, h, w, C) and heatmaps (B, h, w, K); used like `KeypointNetwork`'s
+    methods.
+    """
     features = network.features(images, train)
     return features, network.regress(features, train)
 
 
-def answered(model: KeypointNetwork, variables: Variables, images: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Computes features (B, h, w, C) and heatmaps (B, h, w, K) of a frozen network, without a gradient.
+def answered(
+    model: KeypointNetwork, variables: Variables, images: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Computes features (B, h, w, C) and heatmaps (B, h, w, K) of a frozen network, without a
+    gradient.
 
     It runs on its stored statistics. Images are normalised.
     """
-    return jax.lax.stop_gradient(model.apply(variables, images, train=False, method=features_and_heatmaps))
+    return jax.lax.stop_gradient(
+        model.apply(variables, images, train=False, method=features_and_heatmaps)
+    )
 
 
 def channels(maps: jax.Array, numbers: jax.Array) -> jax.Array:
-    """Selects the maps (..., K) or weights (B, K) of some keypoints, numbers (n,) int32: (..., n)."""
+    """Selects the maps (..., K) or weights (B, K) of some keypoints, numbers (n,) int32: (...,
+    n)."""
     return jnp.take(maps, numbers, axis=-1)
 
 
 def labelled_triples(codec: Codec, example: Example, triples: jax.Array) -> jax.Array:
-    """Computes the mask (B, T) float32 of triples (T, 3) whose new keypoints both have a heatmap by the codec."""
+    """Computes the mask (B, T) float32 of triples (T, 3) whose new keypoints both have a heatmap by
+    the codec.
+    """
     _, weights = codec.encode(example)
-    return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(jnp.float32)
+    return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(
+        jnp.float32
+    )
 
 
-def association_inputs(codec: Codec, features: jax.Array, example: Example, triple: jax.Array) -> AssociationInputs:
+def association_inputs(
+    codec: Codec, features: jax.Array, example: Example, triple: jax.Array
+) -> AssociationInputs:
     """Builds KA-Net's inputs for one triple (3,), from the labels of its two new keypoints.
 
     features: (B, h, w, C) of the frozen extractor. Where a keypoint has no label its map is empty.
@@ -58,10 +77,17 @@ def slot(number: int) -> str:
 
 
 def association_pass(
-    network: nn.Module, variables: Variables, codec: Codec, features: jax.Array, example: Example, triples: jax.Array,
-    *, train: bool = False
+    network: nn.Module,
+    variables: Variables,
+    codec: Codec,
+    features: jax.Array,
+    example: Example,
+    triples: jax.Array,
+    *,
+    train: bool = False,
 ) -> tuple[jax.Array, Any]:
-    """Runs all KA-Nets. Returns the maps (B, h, w, T) float32, and the BatchNorm statistics afterwards.
+    """Runs all KA-Nets. Returns the maps (B, h, w, T) float32, and the BatchNorm statistics
+    afterwards.
 
     Args:
         variables: {'params': {'triple_0': ...}, 'batch_stats': {'triple_0': ...}}.
@@ -78,13 +104,21 @@ def association_pass(
         if train:
             answer, statistics[name] = train_pass(network, params, before, inputs)
         else:
-            answer, statistics[name] = network.apply({"params": params, "batch_stats": before}, inputs, False), before
+            answer, statistics[name] = (
+                network.apply({"params": params, "batch_stats": before}, inputs, False),
+                before,
+            )
         maps.append(answer)
     return jnp.concatenate(maps, axis=-1), statistics
 
 
 def initial_association(
-    network: nn.Module, key: jax.Array, model: KeypointNetwork, images: jax.Array, teacher: Variables, slots: int
+    network: nn.Module,
+    key: jax.Array,
+    model: KeypointNetwork,
+    images: jax.Array,
+    teacher: Variables,
+    slots: int,
 ) -> Variables:
     """Initialises one KA-Net for each slot, on features of `model`, whose variables are `teacher`.
 
@@ -93,17 +127,25 @@ def initial_association(
     features = jax.eval_shape(lambda: model.apply(teacher, images, train=False, method="features"))
     size = features.shape[:3]
     inputs = AssociationInputs(
-        jnp.zeros(features.shape, features.dtype), jnp.zeros((*size, 2), jnp.float32), jnp.zeros((1, 2, 2)))
-    fresh = {slot(number): network.init(named_key(key, slot(number)), inputs, train=False) for number in range(slots)}
-    return {"params": {name: tree["params"] for name, tree in fresh.items()},
-            "batch_stats": {name: tree.get("batch_stats", {}) for name, tree in fresh.items()}}
+        jnp.zeros(features.shape, features.dtype),
+        jnp.zeros((*size, 2), jnp.float32),
+        jnp.zeros((1, 2, 2)),
+    )
+    fresh = {
+        slot(number): network.init(named_key(key, slot(number)), inputs, train=False)
+        for number in range(slots)
+    }
+    return {
+        "params": {name: tree["params"] for name, tree in fresh.items()},
+        "batch_stats": {name: tree.get("batch_stats", {}) for name, tree in fresh.items()},
+    }
 
 
 def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables:
     """Replaces fresh KA-Nets by trained ones of the same shapes.
 
-    A tree without any `triple_<n>` holds no KA-Net, and the fresh ones are used: a method can thus be tried without a
-    first stage. Raises InputError for KA-Nets of another number or shape.
+    A tree without any `triple_<n>` holds no KA-Net, and the fresh ones are used: a method can thus
+    be tried without a first stage. Raises InputError for KA-Nets of another number or shape.
     """
     if not any(name.startswith("triple_") for name in given["params"]):
         return fresh
@@ -111,7 +153,9 @@ def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables
 
 
 def rerendered(codec: Codec, heatmaps: jax.Array) -> jax.Array:
-    """Renders the codec's Gaussians where it decodes heatmaps (B, h, w, n): the same places at full contrast."""
+    """Renders the codec's Gaussians where it decodes heatmaps (B, h, w, n): the same places at full
+    contrast.
+    """
     points, _ = codec.decode(heatmaps)
     # A decoder that refines a peak at the border may leave the map, where a codec draws nothing.
     _, height, width, _ = heatmaps.shape
@@ -119,5 +163,7 @@ def rerendered(codec: Codec, heatmaps: jax.Array) -> jax.Array:
     cells = jnp.clip(geometry.move_points(codec.to_heatmap, points), 0.0, last)
     points = geometry.move_points(geometry.invert(codec.to_heatmap), cells)
     # The codec reads keypoints and visibility only; the other fields are placeholders.
-    rendered, _ = codec.encode(Example(heatmaps, points, jnp.ones(points.shape[:2], jnp.float32), *[points] * 3))
+    rendered, _ = codec.encode(
+        Example(heatmaps, points, jnp.ones(points.shape[:2], jnp.float32), *[points] * 3)
+    )
     return rendered

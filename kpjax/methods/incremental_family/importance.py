@@ -1,13 +1,16 @@
-"""Importances of parameters, measured in a pass over a step's images, and the per-sample gradients behind them.
+"""Importances of parameters, measured in a pass over a step's images, and the per-sample gradients
+behind them.
 
-Elastic weight consolidation (Kirkpatrick et al. 2017) squares the gradient of every image's loss. Memory aware synapses
-(Aljundi et al. 2018) take the magnitude of the gradient of every image's prediction. Both were written for classifiers;
-here loss and prediction are those of heatmaps. The network runs on its stored BatchNorm statistics, on images without
-augmentation.
+Elastic weight consolidation (Kirkpatrick et al. 2017) squares the gradient of every image's loss.
+Memory aware synapses (Aljundi et al. 2018) take the magnitude of the gradient of every image's
+prediction. Both were written for classifiers; here loss and prediction are those of heatmaps. The
+network runs on its stored BatchNorm statistics, on images without augmentation.
 
-`fisher` and `memory_aware_synapses` return a measure for `kpjax.training.evaluation.reduce`, whose result `finished`
-turns into importances. Build a measure once and keep it: each new function is compiled anew.
+`fisher` and `memory_aware_synapses` return a measure for `kpjax.training.evaluation.reduce`, whose
+result `finished` turns into importances. Build a measure once and keep it: each new function is
+compiled anew.
 """
+
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
@@ -28,17 +31,23 @@ SampleLoss = Callable[[Any, Any], jax.Array]  # (params, a batch of one example)
 
 
 def sum_over_samples(
-    function: Callable[[jax.Array], jax.Array], loss: SampleLoss, params: Any, examples: Any, weights: jax.Array
+    function: Callable[[jax.Array], jax.Array],
+    loss: SampleLoss,
+    params: Any,
+    examples: Any,
+    weights: jax.Array,
 ) -> Any:
-    """Sums weight * function(gradient of the example's loss) over examples: a tree like the parameters.
+    """Sums weight * function(gradient of the example's loss) over examples: a tree like the
+    parameters.
 
-    It runs on the mesh of `jax.set_mesh`, without one on all devices of all processes along one axis. JAX refuses a
-    program that runs on other devices when it is called. Memory: B / devices copies of the parameters.
+    It runs on the mesh of `jax.set_mesh`, without one on all devices of all processes along one
+    axis. JAX refuses a program that runs on other devices when it is called. Memory: B / devices
+    copies of the parameters.
 
     Args:
         function: elementwise, for example `jnp.square`.
-        loss: of parameters and a batch of one example. No example may depend on another, so a network runs in
-            evaluation mode. It may close over whatever else it reads.
+        loss: of parameters and a batch of one example. No example may depend on another, so a
+            network runs in evaluation mode. It may close over whatever else it reads.
         params: a tree of arrays.
         examples: a tree of arrays with a leading axis B, a multiple of the number of devices.
         weights: (B,) float32, 0 for padding. Examples of weight 0 still need a finite gradient.
@@ -51,10 +60,13 @@ def sum_over_samples(
         def weighted(gradient):
             return (weights.reshape(-1, *[1] * (gradient.ndim - 1)) * function(gradient)).sum(0)
 
-        return jax.lax.psum(jax.tree.map(weighted, _gradients(loss, _own(params, mesh), examples)), mesh.axis_names)
+        return jax.lax.psum(
+            jax.tree.map(weighted, _gradients(loss, _own(params, mesh), examples)), mesh.axis_names
+        )
 
-    return jax.shard_map(summed, mesh=mesh, in_specs=(whole, by_example, by_example), out_specs=whole)(
-        params, examples, weights)
+    return jax.shard_map(
+        summed, mesh=mesh, in_specs=(whole, by_example, by_example), out_specs=whole
+    )(params, examples, weights)
 
 
 def _gradients(loss: SampleLoss, params, examples):
@@ -65,7 +77,10 @@ def _gradients(loss: SampleLoss, params, examples):
 
 
 def _own(params, mesh: Mesh | AbstractMesh):
-    """Gives each device its own copy. The gradient of a copy that all share would be summed over the devices."""
+    """Gives each device its own copy.
+
+    The gradient of a copy that all share would be summed over the devices.
+    """
     return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, mesh.axis_names, to="varying"), params)
 
 
@@ -86,7 +101,8 @@ class Sums(NamedTuple):
     count: jax.Array  # () float32, examples
 
 
-Measure = Callable[[Trained, Example, jax.Array], Sums]  # (state, batch, weights (B,)) -> sums over the batch
+# (state, batch, weights (B,)) -> sums over the batch
+Measure = Callable[[Trained, Example, jax.Array], Sums]
 
 
 def finished(sums: Sums) -> Any:
@@ -97,20 +113,23 @@ def finished(sums: Sums) -> Any:
 def fisher(
     model: nn.Module, codec: Codec, normalise: Normalise, *, batch_approximation: bool = False
 ) -> Measure:
-    """Builds a measure of the Fisher matrix's diagonal: the mean over images of (d loss / d parameter)².
+    """Builds a measure of the Fisher matrix's diagonal: the mean over images of (d loss / d
+    parameter)².
 
-    The loss of an image is that of its step: for each new keypoint, 1/2 the mean over pixels of the squared difference
-    to its Gaussian, 0 where it is not labelled; then the mean over new keypoints. The measure reads `variables` and
-    `frozen['increment']` of a State or a Trained; without an increment all keypoints are new. Its sums, divided by
-    `finished`, have the shapes and dtypes of the parameters; those of head channels are 0. Source: Kirkpatrick et al.
-    2017, equation 3 with the empirical Fisher matrix.
+    The loss of an image is that of its step: for each new keypoint, 1/2 the mean over pixels of the
+    squared difference to its Gaussian, 0 where it is not labelled; then the mean over new
+    keypoints. The measure reads `variables` and `frozen['increment']` of a State or a Trained;
+    without an increment all keypoints are new. Its sums, divided by `finished`, have the shapes and
+    dtypes of the parameters; those of head channels are 0. Source: Kirkpatrick et al. 2017,
+    equation 3 with the empirical Fisher matrix.
 
     Args:
         model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
         codec: renders the targets.
         normalise: images in [0, 1] -> the model's input.
-        batch_approximation: whether to take B times the square of the mean gradient of a batch of B images, as some
-            published implementations do. It is another quantity, and needs no gradient per image.
+        batch_approximation: whether to take B times the square of the mean gradient of a batch of B
+            images, as some published implementations do. It is another quantity, and needs no
+            gradient per image.
     """
 
     def losses(params, variables: Variables, new: jax.Array, examples: Example) -> jax.Array:
@@ -123,14 +142,23 @@ def fisher(
         variables, (_, new) = state.variables, _old_and_new(state, batch)
         count = weights.sum()
         if batch_approximation:
-            def mean_loss(params):
-                return (losses(params, variables, new, batch) * weights).sum() / jnp.maximum(count, 1)
 
-            sums = jax.tree.map(lambda leaf: count * jnp.square(leaf), jax.grad(mean_loss)(variables["params"]))
+            def mean_loss(params):
+                return (losses(params, variables, new, batch) * weights).sum() / jnp.maximum(
+                    count, 1
+                )
+
+            sums = jax.tree.map(
+                lambda leaf: count * jnp.square(leaf), jax.grad(mean_loss)(variables["params"])
+            )
         else:
             sums = sum_over_samples(
-                jnp.square, lambda params, example: losses(params, variables, new, example).sum(),
-                variables["params"], batch, weights)
+                jnp.square,
+                lambda params, example: losses(params, variables, new, example).sum(),
+                variables["params"],
+                batch,
+                weights,
+            )
         return Sums(of_shared_parameters(sums, new.shape[0]), count)
 
     return measure
@@ -139,11 +167,12 @@ def fisher(
 def memory_aware_synapses(
     model: nn.Module, normalise: Normalise, *, norm: Literal["l2", "l2sq"] = "l2"
 ) -> Measure:
-    """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known keypoints' heatmaps.
+    """Builds a measure of the mean over images of |d norm / d parameter|, the norm of all known
+    keypoints' heatmaps.
 
-    The heatmaps count as one vector. Labels are not read. `norm` is Euclidean ("l2", which published implementations
-    differentiate) or its square ("l2sq", as in the paper). The others are as in `fisher`. Source: Aljundi et al. 2018,
-    equation 5.
+    The heatmaps count as one vector. Labels are not read. `norm` is Euclidean ("l2", which
+    published implementations differentiate) or its square ("l2sq", as in the paper). The others are
+    as in `fisher`. Source: Aljundi et al. 2018, equation 5.
     """
     if norm not in ("l2", "l2sq"):
         raise ValueError(f"memory_aware_synapses: norm is {norm!r}; choose l2 or l2sq")
@@ -157,7 +186,8 @@ def memory_aware_synapses(
             square = (jnp.square(heatmaps).sum((0, 1, 2)) * known).sum()
             if norm == "l2sq":
                 return square
-            # The norm has no gradient at zero; a prediction that is zero everywhere is sensitive to nothing.
+            # The norm has no gradient at zero; a prediction that is zero everywhere is sensitive to
+            # nothing.
             return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
 
         sums = sum_over_samples(jnp.abs, magnitude, variables["params"], batch, weights)
@@ -166,14 +196,18 @@ def memory_aware_synapses(
     return measure
 
 
-def _heatmaps(model: nn.Module, params, variables: Variables, normalise: Normalise, examples: Example) -> jax.Array:
+def _heatmaps(
+    model: nn.Module, params, variables: Variables, normalise: Normalise, examples: Example
+) -> jax.Array:
     """Computes (B, h, w, K) float32 in evaluation mode."""
     images = normalise(unit_range(examples).image)
     return model.apply({**variables, "params": params}, images, train=False).astype(jnp.float32)
 
 
 def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
-    """Returns masks (K,) float32 of the increment that a state was trained on; without one, all keypoints are new."""
+    """Returns masks (K,) float32 of the increment that a state was trained on; without one, all
+    keypoints are new.
+    """
     keypoints = batch.keypoints.shape[1]
     if "increment" not in state.frozen:
         return jnp.zeros(keypoints, jnp.float32), jnp.ones(keypoints, jnp.float32)
@@ -182,6 +216,10 @@ def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
 
 
 def of_shared_parameters(importance: Mapping[str, Any], keypoints: int) -> Mapping[str, Any]:
-    """Sets importances to 0 for parameters that no later step shares: the head channels of all K keypoints."""
+    """Sets importances to 0 for parameters that no later step shares: the head channels of all K
+    keypoints.
+    """
     shared = head_channels(importance, jnp.zeros(keypoints))
-    return jax.tree.map(lambda leaf, kept: jnp.where(kept, leaf, jnp.zeros_like(leaf)), importance, shared)
+    return jax.tree.map(
+        lambda leaf, kept: jnp.where(kept, leaf, jnp.zeros_like(leaf)), importance, shared
+    )

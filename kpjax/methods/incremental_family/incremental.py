@@ -1,16 +1,21 @@
-"""KAMP's second stage (arXiv 2503.20248): new keypoints for a trained network whose data are gone, and its baselines.
+"""KAMP's second stage (arXiv 2503.20248): new keypoints for a trained network whose data are gone,
+and its baselines.
 
-The old model is the teacher: frozen, in evaluation mode, like the KA-Nets of the first stage (`association`). Old
-keypoints have no labels. The student starts as a copy of the teacher with new channels in its head, and minimises
+The old model is the teacher: frozen, in evaluation mode, like the KA-Nets of the first stage
+(`association`). Old keypoints have no labels. The student starts as a copy of the teacher with new
+channels in its head, and minimises
 
     l_MP = l_GT + alpha (l_KSD + l_KA)                                                             (equation 4)
 
-from the labels of the new keypoints, the teacher's maps of the old ones, and KA-Net's map of one old keypoint of each
-triple. Its trunk and the new channels of its head are trained. Gradients reach the trunk through the old channels,
-which do not change. All three networks see the same augmented image, of which parts may be hidden from the student.
+from the labels of the new keypoints, the teacher's maps of the old ones, and KA-Net's map of one
+old keypoint of each triple. Its trunk and the new channels of its head are trained. Gradients reach
+the trunk through the old channels, which do not change. All three networks see the same augmented
+image, of which parts may be hidden from the student.
 
-Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep statistics.
+Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep
+statistics.
 """
+
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -23,11 +28,26 @@ from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import augmented, checked_views, train_pass, unit_range
 from kpjax.methods.incremental_family import association_forward
 from kpjax.methods.incremental_family.objectives import DISTILLATION
-from kpjax.methods.incremental_family.step_spec import Increment, head_channels, increment_of, with_new_channels
+from kpjax.methods.incremental_family.step_spec import (
+    Increment,
+    head_channels,
+    increment_of,
+    with_new_channels,
+)
 from kpjax.methods.setup import Setup, initial_variables, needed, of_same_shapes
 from kpjax.models.association import AssociationNetwork
 from kpjax.optimization import descend
-from kpjax.structures import Example, Method, Metrics, Prediction, Start, Streams, Trained, Variables, named_key
+from kpjax.structures import (
+    Example,
+    Method,
+    Metrics,
+    Prediction,
+    Start,
+    Streams,
+    Trained,
+    Variables,
+    named_key,
+)
 
 STREAM = "labelled"
 KEPT = ("anchor", "importance")  # trees of the start that terms read unchanged
@@ -48,28 +68,35 @@ class State(NamedTuple):
     variables: Variables
     optimizer_state: optax.OptState
     tracked: Any  # a Tracker's; {} without one
-    frozen: Mapping[str, Any]  # increment; teacher, association, anchor and importance, if a term reads them
+    #: increment; teacher, association, anchor and importance, if a term reads them
+    frozen: Mapping[str, Any]
 
 
 def incremental(
-    setup: Setup, *, objective: Objective, association: nn.Module | None = None, rerender: bool = False,
-    track: Tracker | None = None
+    setup: Setup,
+    *,
+    objective: Objective,
+    association: nn.Module | None = None,
+    rerender: bool = False,
+    track: Tracker | None = None,
 ) -> Method:
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
-    Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment", "parameters"
-    (those in training), "tracked" and "labelled_triples" (B, T). The others are computed only if a term reads them:
-    "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w, K); "association" (B, h, w, T);
-    "anchor" and "importance" (trees like the parameters); "coarse" (the student's maps at every depth of a network that
-    has several, the last being "heatmaps").
+    Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment",
+    "parameters" (those in training), "tracked" and "labelled_triples" (B, T). The others are
+    computed only if a term reads them: "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w,
+    K); "association" (B, h, w, T); "anchor" and "importance" (trees like the parameters); "coarse"
+    (the student's maps at every depth of a network that has several, the last being "heatmaps").
 
-    `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores. The start has `teacher`,
-    the old model's variables, from which the student is copied, with new channels of the head at random; without it
-    `variables`, or a fresh network. It has `increment`, by default as in `increment_of`; `association`, the first
-    stage's variables, see `checked_association`; `anchor` and `importance`.
+    `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores. The
+    start has `teacher`, the old model's variables, from which the student is copied, with new
+    channels of the head at random; without it `variables`, or a fresh network. It has `increment`,
+    by default as in `increment_of`; `association`, the first stage's variables, see
+    `checked_association`; `anchor` and `importance`.
 
     Args:
-        setup: its skeleton has the keypoints of the whole protocol, K, and its model a channel for each.
+        setup: its skeleton has the keypoints of the whole protocol, K, and its model a channel for
+            each.
         objective: as of `incremental_objective`. `Increment.weights` multiplies its terms by name.
         association: KA-Net, the same as in the first stage; None is `AssociationNetwork()`.
         rerender: whether the codec's Gaussian, where it decodes KA-Net's map, replaces it.
@@ -86,13 +113,17 @@ def incremental(
     keypoints = len(setup.skeleton.names)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        required = {"teacher": needs_teacher} | {name: name in read for name in ("association", *KEPT)}
+        required = {"teacher": needs_teacher} | {
+            name: name in read for name in ("association", *KEPT)
+        }
         given = {name: needed(start, name) for name, wanted in required.items() if wanted}
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(setup, named_key(key, "model"), images, {})
         if "teacher" in start:
-            teacher = of_same_shapes(fresh, {of: start["teacher"].get(of, {}) for of in fresh}, "start", "'teacher'")
+            teacher = of_same_shapes(
+                fresh, {of: start["teacher"].get(of, {}) for of in fresh}, "start", "'teacher'"
+            )
             variables = with_new_channels(named_key(key, "head"), teacher, fresh, step.new)
         else:
             variables = initial_variables(setup, named_key(key, "model"), images, start)
@@ -101,8 +132,11 @@ def incremental(
             frozen["teacher"] = teacher
         if "association" in read:
             nets = association_forward.initial_association(
-                ka_net, named_key(key, "association"), model, images, fresh, step.triples.shape[0])
-            frozen["association"] = association_forward.checked_association(nets, given["association"])
+                ka_net, named_key(key, "association"), model, images, fresh, step.triples.shape[0]
+            )
+            frozen["association"] = association_forward.checked_association(
+                nets, given["association"]
+            )
         params = variables["params"]
         tracked = track.init(params, start) if track is not None else {}
         return State(jnp.int32(0), variables, setup.optimizer.init(params), tracked, frozen)
@@ -111,15 +145,22 @@ def incremental(
         """Returns all outputs that do not depend on the parameters in training."""
         step = increment_of(state.frozen, keypoints)
         outputs = {name: state.frozen[name] for name in KEPT if name in read} | {
-            "increment": step, "tracked": state.tracked,
-            "labelled_triples": association_forward.labelled_triples(codec, view, step.triples)}
+            "increment": step,
+            "tracked": state.tracked,
+            "labelled_triples": association_forward.labelled_triples(codec, view, step.triples),
+        }
         images = normalise(view.image)
         if needs_teacher:
-            features, outputs["teacher"] = association_forward.answered(model, state.frozen["teacher"], images)
+            features, outputs["teacher"] = association_forward.answered(
+                model, state.frozen["teacher"], images
+            )
         if "association" in read:
-            maps, _ = association_forward.association_pass(ka_net, state.frozen["association"], codec, features, view,
-                                                           step.triples)
-            outputs["association"] = association_forward.rerendered(codec, maps) if rerender else maps
+            maps, _ = association_forward.association_pass(
+                ka_net, state.frozen["association"], codec, features, view, step.triples
+            )
+            outputs["association"] = (
+                association_forward.rerendered(codec, maps) if rerender else maps
+            )
         return jax.lax.stop_gradient(outputs)
 
     def student(params, statistics, images):
@@ -128,7 +169,9 @@ def incremental(
             return {}, statistics
         method = "all_heatmaps" if "coarse" in read else None
         answer, statistics = train_pass(model, params, statistics, images, method=method)
-        return ({"heatmaps": answer[-1], "coarse": answer} if "coarse" in read else {"heatmaps": answer}), statistics
+        return (
+            {"heatmaps": answer[-1], "coarse": answer} if "coarse" in read else {"heatmaps": answer}
+        ), statistics
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         seen = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
@@ -137,24 +180,35 @@ def incremental(
         trainable = head_channels(state.variables["params"], step.new)
 
         def objective_of(params):
-            answers, statistics = student(params, state.variables["batch_stats"], normalise(seen[STREAM].image))
+            answers, statistics = student(
+                params, state.variables["batch_stats"], normalise(seen[STREAM].image)
+            )
             outputs = given | answers | {"parameters": params}
             value, metrics = total(objective, outputs, seen, step.weights)
             if DISTILLATION in objective and "teacher" in outputs:
-                own = objective[DISTILLATION].function(outputs | {"heatmaps": outputs["teacher"]}, seen)
+                own = objective[DISTILLATION].function(
+                    outputs | {"heatmaps": outputs["teacher"]}, seen
+                )
                 metrics["loss/centred_distillation"] = metrics[f"loss/{DISTILLATION}"] - own
             return value, (metrics, statistics)
 
         old = state.variables["params"]
-        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(old)
+        (value, (metrics, statistics)), gradient = jax.value_and_grad(objective_of, has_aux=True)(
+            old
+        )
         gradient = jax.tree.map(
-            lambda chosen, leaf: jnp.where(chosen, leaf, jnp.zeros_like(leaf)), trainable, gradient)
+            lambda chosen, leaf: jnp.where(chosen, leaf, jnp.zeros_like(leaf)), trainable, gradient
+        )
         moved, optimizer_state = descend(
-            setup.optimizer, gradient, state.optimizer_state, old, setup.learning_rate, state.step)
+            setup.optimizer, gradient, state.optimizer_state, old, setup.learning_rate, state.step
+        )
         # Weight decay and old moments move parameters that have no gradient.
         new = jax.tree.map(jnp.where, trainable, moved, old)
-        tracked = state.tracked if track is None else track.after_update(
-            state.tracked, gradient=gradient, old=old, new=new)
+        tracked = (
+            state.tracked
+            if track is None
+            else track.after_update(state.tracked, gradient=gradient, old=old, new=new)
+        )
         metrics |= {"loss/total": value, "gradient_norm/model": optax.tree.norm(gradient)}
         variables = {"params": new, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, tracked, state.frozen), metrics

@@ -1,13 +1,16 @@
-"""Terms and objectives of `incremental`: KAMP's (arXiv 2503.20248, equation 4), its baselines' and its controls'.
+"""Terms and objectives of `incremental`: KAMP's (arXiv 2503.20248, equation 4), its baselines' and
+its controls'.
 
-A variant is a mapping of a few of these terms. Each is named after its symbol in the formulas. Weights are 1 here and
-stand in `Increment.weights` by name, so that one compiled program serves all weights:
+A variant is a mapping of a few of these terms. Each is named after its symbol in the formulas.
+Weights are 1 here and stand in `Increment.weights` by name, so that one compiled program serves all
+weights:
 
     KAMP               new_keypoints + alpha (distillation + association)
     LWF                new_keypoints + lambda distillation         (across channels)
     EWC, MAS, RW       new_keypoints + lambda penalty
     CPR                new_keypoints + lambda penalty + beta entropy
 """
+
 import jax
 import jax.numpy as jnp
 
@@ -28,17 +31,22 @@ DISTILLATION = "distillation"  # the term that holds old keypoints where the tea
 
 
 def incremental_objective(codec: Codec, *, reduction: Reduction = "element_mean") -> Objective:
-    """Builds KAMP: `new_keypoints`, `distillation`, `association`. Its ablations are `without` one of the last two.
+    """Builds KAMP: `new_keypoints`, `distillation`, `association`. Its ablations are `without` one
+    of the last two.
 
     reduction: see `spatial_distillation`.
     """
-    return {NEW_KEYPOINTS: new_keypoints_term(codec),
-            DISTILLATION: spatial_distillation_term(reduction=reduction),
-            "association": association_term(reduction=reduction)}
+    return {
+        NEW_KEYPOINTS: new_keypoints_term(codec),
+        DISTILLATION: spatial_distillation_term(reduction=reduction),
+        "association": association_term(reduction=reduction),
+    }
 
 
 def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
-    """Builds l_GT: the mean over new keypoints, images and cells of (1/2) (w (y - t))², unlabelled ones included."""
+    """Builds l_GT: the mean over new keypoints, images and cells of (1/2) (w (y - t))², unlabelled
+    ones included.
+    """
 
     def loss(outputs, streams):
         targets, weights = codec.encode(streams["labelled"])
@@ -52,16 +60,23 @@ def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
 def coarse_term(
     *, image_size: tuple[int, int], heatmap_size: tuple[int, int], grid: Grid = "index"
 ) -> Term:
-    """Builds l_GT of every level of a network that predicts several (RSN), in the place of `new_keypoints_term`.
+    """Builds l_GT of every level of a network that predicts several (RSN), in the place of
+    `new_keypoints_term`.
 
-    Squared errors of levels add up as in `coarse_to_fine`, over new keypoints only and without `hardest`. Coarse levels
-    of old keypoints have no teacher. The arguments are those of `coarse_to_fine_targets`.
+    Squared errors of levels add up as in `coarse_to_fine`, over new keypoints only and without
+    `hardest`. Coarse levels of old keypoints have no teacher. The arguments are those of
+    `coarse_to_fine_targets`.
     """
 
     def loss(outputs, streams):
         seen, new = streams["labelled"], outputs["increment"].new
         targets, weights = coarse_to_fine_targets(
-            seen.keypoints, seen.visible, image_size=image_size, heatmap_size=heatmap_size, grid=grid)
+            seen.keypoints,
+            seen.visible,
+            image_size=image_size,
+            heatmap_size=heatmap_size,
+            grid=grid,
+        )
         of_all = coarse_to_fine(outputs["coarse"], targets, weights * new[None], hardest=None)
         return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
 
@@ -73,18 +88,24 @@ def spatial_distillation_term(*, reduction: Reduction = "element_mean") -> Term:
 
     def loss(outputs, streams):
         del streams
-        return spatial_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old,
-                                    reduction=reduction)
+        return spatial_distillation(
+            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old, reduction=reduction
+        )
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
 
 def channel_distillation_term() -> Term:
-    """Builds l_LWF: across the old channels at every cell. With a single old keypoint it teaches nothing."""
+    """Builds l_LWF: across the old channels at every cell.
+
+    With a single old keypoint it teaches nothing.
+    """
 
     def loss(outputs, streams):
         del streams
-        return channel_distillation(outputs["teacher"], outputs["heatmaps"], outputs["increment"].old)
+        return channel_distillation(
+            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old
+        )
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
@@ -104,7 +125,8 @@ def association_term(*, reduction: Reduction = "element_mean") -> Term:
 
 
 def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean") -> Term:
-    """Builds the control of l_KA: the same term with Gaussians at the teacher's own point in place of KA-Net's maps.
+    """Builds the control of l_KA: the same term with Gaussians at the teacher's own point in place
+    of KA-Net's maps.
 
     codec: renders the Gaussians. The others are as in `association_term`.
     """
@@ -121,26 +143,37 @@ def _distance(outputs, maps: jax.Array, reduction: Reduction) -> jax.Array:
     """Computes the distance of the triples' old channels from maps (B, h, w, T)."""
     step = outputs["increment"]
     student = channels(outputs["heatmaps"], step.triples[:, 0])
-    return spatial_distillation(maps, student, step.triple_weights, outputs["labelled_triples"], reduction=reduction)
+    return spatial_distillation(
+        maps, student, step.triple_weights, outputs["labelled_triples"], reduction=reduction
+    )
 
 
 def penalty_term(half: bool = True, tracked: bool = False) -> Term:
-    """Builds (1/2) sum F (theta - theta*)²: parameters stay near those of an earlier network, weighted by importance.
+    """Builds (1/2) sum F (theta - theta*)²: parameters stay near those of an earlier network,
+    weighted by importance.
 
-    half: False leaves the factor out (Riemannian walk). theta* and F are `anchor` and `importance` of the start. With
-    `tracked` they are entries of those names in the Tracker's tree, which change during the step (AFEC).
+    half: False leaves the factor out (Riemannian walk). theta* and F are `anchor` and `importance`
+    of the start. With `tracked` they are entries of those names in the Tracker's tree, which change
+    during the step (AFEC).
     """
 
     def loss(outputs, streams):
         del streams
         pair = outputs["tracked"] if tracked else outputs
-        return quadratic_penalty(outputs["parameters"], pair["anchor"], pair["importance"], half=half)
+        return quadratic_penalty(
+            outputs["parameters"], pair["anchor"], pair["importance"], half=half
+        )
 
-    return Term(1.0, loss, reads=("parameters", *(("tracked",) if tracked else ("anchor", "importance"))))
+    return Term(
+        1.0, loss, reads=("parameters", *(("tracked",) if tracked else ("anchor", "importance")))
+    )
 
 
 def entropy_term() -> Term:
-    """Builds -H of the new channels, in [-1, 0]: predictions stay broad (CPR, Cha et al. 2021). beta is its weight."""
+    """Builds -H of the new channels, in [-1, 0]: predictions stay broad (CPR, Cha et al.
+
+    2021). beta is its weight.
+    """
 
     def loss(outputs, streams):
         del streams

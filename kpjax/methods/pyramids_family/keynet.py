@@ -1,7 +1,10 @@
-"""KeyNet, or IMM (Jakab et al. 2018): keypoints as an image generator's only information about geometry.
+"""KeyNet, or IMM (Jakab et al. 2018): keypoints as an image generator's only information about
+geometry.
 
-x is a frame and r another of the same video. A generator renders x from features of r and from x's keypoints.
+x is a frame and r another of the same video. A generator renders x from features of r and from x's
+keypoints.
 """
+
 import jax
 import optax
 from flax import linen as nn
@@ -22,10 +25,11 @@ RECONSTRUCTION_WIDTH = 0.2  # of the small network's blobs
 
 
 def keynet_objective(*, perceptual: bool = False) -> Objective:
-    """Builds an objective of one term, `reconstruction`, which compares the rendered image with the frame.
+    """Builds an objective of one term, `reconstruction`, which compares the rendered image with the
+    frame.
 
-    perceptual: whether to compare features as published, by 1000 times their `balanced_distances`; else squared
-    differences of pixels, equation 1 of Keypoint Pyramids.
+    perceptual: whether to compare features as published, by 1000 times their `balanced_distances`;
+    else squared differences of pixels, equation 1 of Keypoint Pyramids.
     """
     if not perceptual:
         return {RECONSTRUCTION: discovery.painting_term(RECONSTRUCTION, 1.0)}
@@ -38,14 +42,22 @@ def keynet_objective(*, perceptual: bool = False) -> Objective:
 
 
 def keynet(
-    *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
-    augment: Augment | None = None, network: KeyNet | None = None, perceptual: nn.Module | None = None,
-    perceptual_normalise: Normalise = imagenet_normalise, still: discovery.StillCamera | None = None
+    *,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    normalise: Normalise,
+    augment: Augment | None = None,
+    network: KeyNet | None = None,
+    perceptual: nn.Module | None = None,
+    perceptual_normalise: Normalise = imagenet_normalise,
+    still: discovery.StillCamera | None = None,
 ) -> Method:
-    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
+    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one
+    video, unlabelled.
 
-    Start and metrics are as in `pyramids`; the start has `perceptual` too, if the objective reads it.
-    `error/reconstruction` is of pixels also where the loss compares features.
+    Start and metrics are as in `pyramids`; the start has `perceptual` too, if the objective reads
+    it. `error/reconstruction` is of pixels also where the loss compares features.
 
     Args:
         network: `as_keynet` of a feature pyramid, as in Keypoint Pyramids. None is a small one
@@ -63,19 +75,34 @@ def keynet(
     of_features = PerceptualComparison(perceptual, perceptual_normalise)
     comparison = _balanced(of_features) if PERCEPTUAL in read else None
 
-    def forward(network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool) -> discovery.Outputs:
+    def forward(
+        network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool
+    ) -> discovery.Outputs:
         found = network.keypoints(frame, train)
-        return {discovery.POINTS: found.points, RECONSTRUCTION: network.generator(reference, found.points[0], train)}
+        return {
+            discovery.POINTS: found.points,
+            RECONSTRUCTION: network.generator(reference, found.points[0], train),
+        }
 
     def network_for(side: int) -> KeyNet:
         if network is not None:
             return network
-        return as_keynet(small_keypoint_pyramid((FLAT_SIZE,), side=side), blob_width=RECONSTRUCTION_WIDTH)
+        return as_keynet(
+            small_keypoint_pyramid((FLAT_SIZE,), side=side), blob_width=RECONSTRUCTION_WIDTH
+        )
 
     functions = discovery.discovery_functions(
-        network_for, forward, tuple(name for name in (RECONSTRUCTION,) if name in read), objective=objective,
-        optimizer=optimizer, learning_rate=learning_rate, augment=augment, normalise=normalise, comparison=comparison,
-        still=still)
+        network_for,
+        forward,
+        tuple(name for name in (RECONSTRUCTION,) if name in read),
+        objective=objective,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        augment=augment,
+        normalise=normalise,
+        comparison=comparison,
+        still=still,
+    )
     return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))
 
 
@@ -83,7 +110,9 @@ def _balanced(of_features: PerceptualComparison) -> discovery.Comparison:
     """Builds the comparison that stores the balanced sum of distances under `perceptual`."""
 
     def run(state: discovery.State, outputs: discovery.Outputs, streams: Streams):
-        distances, averages = of_features.run(state, outputs[RECONSTRUCTION], streams[discovery.FRAME].image)
+        distances, averages = of_features.run(
+            state, outputs[RECONSTRUCTION], streams[discovery.FRAME].image
+        )
         return {**outputs, PERCEPTUAL: balanced_distances(distances, averages)}, averages
 
     return discovery.Comparison(of_features.init, run)

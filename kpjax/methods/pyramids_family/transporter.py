@@ -1,8 +1,11 @@
-"""Transporter (Kulkarni et al. 2019): keypoints as the places where features of a video may be replaced.
+"""Transporter (Kulkarni et al. 2019): keypoints as the places where features of a video may be
+replaced.
 
-x is a frame and r another of the same video. A decoder renders x from features of r, in which the surroundings of r's
-keypoints are blanked and those of x's keypoints are inserted. r gets no gradient.
+x is a frame and r another of the same video. A decoder renders x from features of r, in which the
+surroundings of r's keypoints are blanked and those of x's keypoints are inserted. r gets no
+gradient.
 """
+
 import jax
 import optax
 
@@ -20,16 +23,26 @@ TRANSPORT = "transport"
 
 
 def transporter_objective() -> Objective:
-    """Builds an objective of one term, `transport`: the squared difference of image and frame, a mean as published."""
+    """Builds an objective of one term, `transport`: the squared difference of image and frame, a
+    mean as published.
+    """
     return {TRANSPORT: discovery.painting_term(TRANSPORT, 1.0)}
 
 
 def transporter(
-    *, objective: Objective, optimizer: optax.GradientTransformation, learning_rate: LearningRate, normalise: Normalise,
-    augment: Augment | None = None, network: Transporter | None = None, blob_width: float = 0.1,
-    reference_pass: discovery.ReferencePass = "joint", still: discovery.StillCamera | None = None
+    *,
+    objective: Objective,
+    optimizer: optax.GradientTransformation,
+    learning_rate: LearningRate,
+    normalise: Normalise,
+    augment: Augment | None = None,
+    network: Transporter | None = None,
+    blob_width: float = 0.1,
+    reference_pass: discovery.ReferencePass = "joint",
+    still: discovery.StillCamera | None = None,
 ) -> Method:
-    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one video, unlabelled.
+    """Builds the method; it reads the streams `frame` and `reference`, example i of both from one
+    video, unlabelled.
 
     Start, metrics and errors are as in `pyramids`.
 
@@ -37,25 +50,45 @@ def transporter(
         network: `as_transporter` of a feature pyramid, as in Keypoint Pyramids. None is a
             small one of these with 30 keypoints. All its keypoints are predicted, without groups.
         blob_width: normalised, as published.
-        reference_pass: see `pyramids`. The official code is "separate": each frame has statistics of its own.
-        The others are as in `pyramids`.
+        reference_pass: see `pyramids`. The official code is "separate": each frame has statistics
+        of its own. The others are as in `pyramids`.
     """
     sizes = (FLAT_SIZE,) if network is None else network.keypoints.sizes
     read = checked_views(objective, (discovery.POINTS, TRANSPORT), "transporter")
     paintings = tuple(name for name in (TRANSPORT,) if name in read)
 
-    def forward(network: Transporter, frame: jax.Array, reference: jax.Array, train: bool) -> discovery.Outputs:
-        found, of_reference = discovery.both_frames(network.keypoints, frame, reference, train, reference_pass)
-        features, reference_features = discovery.both_frames(network.features, frame, reference, train, reference_pass)
-        maps, reference_maps = (blobs_of_points(levels.points[0], features.shape[1:3], blob_width)
-                                for levels in (found, of_reference))
+    def forward(
+        network: Transporter, frame: jax.Array, reference: jax.Array, train: bool
+    ) -> discovery.Outputs:
+        found, of_reference = discovery.both_frames(
+            network.keypoints, frame, reference, train, reference_pass
+        )
+        features, reference_features = discovery.both_frames(
+            network.features, frame, reference, train, reference_pass
+        )
+        maps, reference_maps = (
+            blobs_of_points(levels.points[0], features.shape[1:3], blob_width)
+            for levels in (found, of_reference)
+        )
         mixed = transporter_transported(reference_features, features, reference_maps, maps)
         return {discovery.POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
 
     def network_for(side: int) -> Transporter:
-        return as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side)) if network is None else network
+        return (
+            as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side))
+            if network is None
+            else network
+        )
 
     functions = discovery.discovery_functions(
-        network_for, forward, paintings, objective=objective, optimizer=optimizer, learning_rate=learning_rate,
-        augment=augment, normalise=normalise, still=still)
+        network_for,
+        forward,
+        paintings,
+        objective=objective,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        augment=augment,
+        normalise=normalise,
+        still=still,
+    )
     return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))

@@ -1,12 +1,14 @@
-"""Domain adaptation by matching features: AdaBN (Li et al. 2016), DAN (Long et al. 2015) and DANN (Ganin et al. 2016).
+"""Domain adaptation by matching features: AdaBN (Li et al. 2016), DAN (Long et al. 2015) and DANN
+(Ganin et al. 2016).
 
-AdaBN replaces the BatchNorm statistics of a trained network by those of the target domain, and nothing else. It is the
-cheap control of domain adaptation: it learns no parameter, and takes most of the gain wherever the domains differ in
-colour and contrast.
+AdaBN replaces the BatchNorm statistics of a trained network by those of the target domain, and
+nothing else. It is the cheap control of domain adaptation: it learns no parameter, and takes most
+of the gain wherever the domains differ in colour and contrast.
 
-DAN and DANN add one term on the pooled features of the backbone to the supervised heatmap loss on the source. They were
-made for classification and are baselines of RegDA here.
+DAN and DANN add one term on the pooled features of the backbone to the supervised heatmap loss on
+the source. They were made for classification and are baselines of RegDA here.
 """
+
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -47,17 +49,19 @@ def _each_norm(function, *trees):
 
 
 def adabn(setup: Setup) -> Method:
-    """Replaces all running statistics by those of the unlabelled stream `target`, pooled over all batches seen.
+    """Replaces all running statistics by those of the unlabelled stream `target`, pooled over all
+    batches seen.
 
-    After n updates they are the mean, and the mean of the batches' unbiased variances, as BatchNorm keeps them, plus
-    the variance of their means. Earlier layers see each batch's own statistics, as they do in training. The start has
-    the `variables` of the trained network.
+    After n updates they are the mean, and the mean of the batches' unbiased variances, as BatchNorm
+    keeps them, plus the variance of their means. Earlier layers see each batch's own statistics, as
+    they do in training. The start has the `variables` of the trained network.
 
     Args:
-        setup: with the augmentation that the network was trained under; plain images have other statistics. Optimizer
-            and learning rate are not used.
+        setup: with the augmentation that the network was trained under; plain images have other
+            statistics. Optimizer and learning rate are not used.
     """
-    if getattr(setup.model, "frozen_statistics", False):  # which would be normalised by those of zero, and stay zero
+    # which would be normalised by those of zero, and stay zero
+    if getattr(setup.model, "frozen_statistics", False):
         setup = setup._replace(model=setup.model.clone(frozen_statistics=False))
 
     def init(key: jax.Array, streams: Streams, start: Start) -> BatchStatisticsState:
@@ -66,14 +70,20 @@ def adabn(setup: Setup) -> Method:
         zeros = _each_norm(lambda norm: jnp.zeros_like(norm["mean"]), variables["batch_stats"])
         return BatchStatisticsState(jnp.int32(0), variables, zeros, zeros, {})
 
-    def update(state: BatchStatisticsState, streams: Streams, key: jax.Array) -> tuple[BatchStatisticsState, Metrics]:
+    def update(
+        state: BatchStatisticsState, streams: Streams, key: jax.Array
+    ) -> tuple[BatchStatisticsState, Metrics]:
         view = augmented(setup.augment, {"target": streams["target"]}, key)["target"]
         # Running statistics that start at zero become (1 - momentum) times the batch's own.
         zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
-        _, scaled = train_pass(setup.model, state.variables["params"], zeros, setup.normalise(view.image))
+        _, scaled = train_pass(
+            setup.model, state.variables["params"], zeros, setup.normalise(view.image)
+        )
         batch = jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), scaled)
         mean_sum = _each_norm(lambda norm, s: s + norm["mean"], batch, state.mean_sum)
-        square_sum = _each_norm(lambda norm, s: s + norm["var"] + jnp.square(norm["mean"]), batch, state.square_sum)
+        square_sum = _each_norm(
+            lambda norm, s: s + norm["var"] + jnp.square(norm["mean"]), batch, state.square_sum
+        )
         count = (state.step + 1).astype(jnp.float32)
 
         def pooled(norm, means, squares):
@@ -81,11 +91,22 @@ def adabn(setup: Setup) -> Method:
             return {"mean": mean, "var": jnp.maximum(squares / count - jnp.square(mean), 0)}
 
         statistics = _each_norm(pooled, state.variables["batch_stats"], mean_sum, square_sum)
-        moved = sum(jnp.abs(new - old).mean() for new, old in zip(
-            jax.tree.leaves(statistics), jax.tree.leaves(state.variables["batch_stats"]), strict=True))
+        moved = sum(
+            jnp.abs(new - old).mean()
+            for new, old in zip(
+                jax.tree.leaves(statistics),
+                jax.tree.leaves(state.variables["batch_stats"]),
+                strict=True,
+            )
+        )
         variables = {"params": state.variables["params"], "batch_stats": statistics}
-        metrics = {"loss/total": jnp.float32(0), "statistics/moved": jnp.asarray(moved, jnp.float32)}
-        return BatchStatisticsState(state.step + 1, variables, mean_sum, square_sum, state.frozen), metrics
+        metrics = {
+            "loss/total": jnp.float32(0),
+            "statistics/moved": jnp.asarray(moved, jnp.float32),
+        }
+        return BatchStatisticsState(
+            state.step + 1, variables, mean_sum, square_sum, state.frozen
+        ), metrics
 
     return Method(init, update, heatmap_predict(setup), ("target",), setup.skeleton)
 
@@ -101,7 +122,9 @@ class State(NamedTuple):
 
 
 class DomainDiscriminator(nn.Module):
-    """Pooled features (B, C) -> probability (B,) of the source domain: two hidden layers with BatchNorm."""
+    """Pooled features (B, C) -> probability (B,) of the source domain: two hidden layers with
+    BatchNorm.
+    """
 
     width: int = 1024
 
@@ -131,64 +154,107 @@ def _feature_matching(
         discriminator_variables = {}
         if discriminator is not None:
             features = jax.eval_shape(
-                lambda: _pooled(model.apply(variables, images, train=False, method="backbone_features")))
+                lambda: _pooled(
+                    model.apply(variables, images, train=False, method="backbone_features")
+                )
+            )
             fresh = discriminator.init(
-                named_key(key, "discriminator"), jnp.zeros(features.shape, features.dtype), train=False)
-            discriminator_variables = {"params": fresh["params"], "batch_stats": fresh["batch_stats"]}
+                named_key(key, "discriminator"),
+                jnp.zeros(features.shape, features.dtype),
+                train=False,
+            )
+            discriminator_variables = {
+                "params": fresh["params"],
+                "batch_stats": fresh["batch_stats"],
+            }
             states["discriminator"] = optimizer.init(fresh["params"])
         return State(jnp.int32(0), variables, discriminator_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(setup.augment, {name: streams[name] for name in ("source", "target")}, key)
+        views = augmented(
+            setup.augment, {name: streams[name] for name in ("source", "target")}, key
+        )
         source, target = (setup.normalise(views[name].image) for name in ("source", "target"))
         scale = coefficient(state.step.astype(jnp.float32))
 
         def objective_of(params):
             source_maps, after = train_pass(
-                model, params["model"], state.variables["batch_stats"], source, method="backbone_features")
-            features, after = train_pass(model, params["model"], after, source_maps, method="upsample")
+                model,
+                params["model"],
+                state.variables["batch_stats"],
+                source,
+                method="backbone_features",
+            )
+            features, after = train_pass(
+                model, params["model"], after, source_maps, method="upsample"
+            )
             heatmaps, after = train_pass(model, params["model"], after, features, method="regress")
-            target_maps, after = train_pass(model, params["model"], after, target, method="backbone_features")
-            # The target passes through the rest, too: without it BatchNorm there would know the source alone.
-            target_features, after = train_pass(model, params["model"], after, target_maps, method="upsample")
+            target_maps, after = train_pass(
+                model, params["model"], after, target, method="backbone_features"
+            )
+            # The target passes through the rest, too: without it BatchNorm there would know the
+            # source alone.
+            target_features, after = train_pass(
+                model, params["model"], after, target_maps, method="upsample"
+            )
             _, after = train_pass(model, params["model"], after, target_features, method="regress")
-            outputs = {"source": heatmaps, "source_features": _pooled(source_maps),
-                       "target_features": _pooled(target_maps)}
+            outputs = {
+                "source": heatmaps,
+                "source_features": _pooled(source_maps),
+                "target_features": _pooled(target_maps),
+            }
             discriminator_after = {}
             if discriminator is not None:
                 # The reversed gradient makes the features indistinguishable to the discriminator.
-                both = scale_gradient(interleave(outputs["source_features"], outputs["target_features"]), -scale)
+                both = scale_gradient(
+                    interleave(outputs["source_features"], outputs["target_features"]), -scale
+                )
                 probabilities, discriminator_after = train_pass(
-                    discriminator, params["discriminator"], state.discriminator["batch_stats"], both)
-                outputs["source_probability"], outputs["target_probability"] = deinterleave(probabilities, 2)
+                    discriminator, params["discriminator"], state.discriminator["batch_stats"], both
+                )
+                outputs["source_probability"], outputs["target_probability"] = deinterleave(
+                    probabilities, 2
+                )
             value, parts = total(objective, outputs, views)
             return value, (parts, (after, discriminator_after))
 
         params = {"model": state.variables["params"]}
-        rates = {"model": {name: schedule_of(learning_rate, "head" if name == "head" else "features")
-                           for name in params["model"]}}
+        rates = {
+            "model": {
+                name: schedule_of(learning_rate, "head" if name == "head" else "features")
+                for name in params["model"]
+            }
+        }
         if discriminator is not None:
             params["discriminator"] = state.discriminator["params"]
             rates["discriminator"] = schedule_of(learning_rate, "adversary")
         params, states, (statistics, discriminator_after), metrics = gradient_steps(
-            objective_of, params, state, optimizer, rates)
+            objective_of, params, state, optimizer, rates
+        )
         variables = {"params": params["model"], "batch_stats": statistics}
-        discriminator_variables = {} if discriminator is None else {
-            "params": params["discriminator"], "batch_stats": discriminator_after}
-        return State(state.step + 1, variables, discriminator_variables, states, state.frozen), metrics
+        discriminator_variables = (
+            {}
+            if discriminator is None
+            else {"params": params["discriminator"], "batch_stats": discriminator_after}
+        )
+        return State(
+            state.step + 1, variables, discriminator_variables, states, state.frozen
+        ), metrics
 
     return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
 
 
 def dan(setup: Setup) -> Method:
-    """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled features (DAN).
+    """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled
+    features (DAN).
 
-    It reads the streams `source` and `target`. The batch size is even (linear-time estimator). The start may have
-    `variables`.
+    It reads the streams `source` and `target`. The batch size is even (linear-time estimator). The
+    start may have `variables`.
 
     Args:
         setup: with learning rates for `features` and `head`.
     """
+
     def discrepancy(outputs, streams):
         return multi_kernel_mmd(outputs["source_features"], outputs["target_features"])
 
@@ -203,7 +269,8 @@ def reversal(step: jax.Array) -> jax.Array:
 
 
 def dann(setup: Setup, *, coefficient: Schedule = reversal) -> Method:
-    """Trains with the supervised loss plus a discriminator of pooled features behind a reversed gradient (DANN).
+    """Trains with the supervised loss plus a discriminator of pooled features behind a reversed
+    gradient (DANN).
 
     It reads the streams `source` and `target`. The start may have `variables`.
 
@@ -211,6 +278,7 @@ def dann(setup: Setup, *, coefficient: Schedule = reversal) -> Method:
         setup: with learning rates for `features`, `head` and `adversary` (the discriminator).
         coefficient: of the reversed gradient, a function of the step.
     """
+
     def confusion(outputs, streams):
         return domain_confusion(outputs["source_probability"], outputs["target_probability"])
 

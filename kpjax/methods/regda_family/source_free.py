@@ -1,28 +1,33 @@
-"""Adaptation to images without labels, and without the data of the source: a mean teacher on the target alone.
+"""Adaptation to images without labels, and without the data of the source: a mean teacher on the
+target alone.
 
-Student and teacher begin as a trained network. The teacher, a moving average of the student's parameters, sees one
-random view of a target image, the student another. The teacher's sure and plausible points are the student's labels:
+Student and teacher begin as a trained network. The teacher, a moving average of the student's
+parameters, sees one random view of a target image, the student another. The teacher's sure and
+plausible points are the student's labels:
 
     p, s = A_teacher⁻¹ points(teacher(x_teacher)) and their scores
-    m = 1 for the surer part of a keypoint's points in the batch, where they lie near the nearest of the source's poses
-    L = loss(student(x_student), targets of A_student p with weights m)
+    m = 1 for the surer part of a keypoint's points in the batch, where they lie near the nearest of
+    the source's poses L = loss(student(x_student), targets of A_student p with weights m)
 
-p, s, m and the targets are constants. Views change colours, too, those of the student more, and a keypoint that teaches
-is hidden from the student now and then.
+p, s, m and the targets are constants. Views change colours, too, those of the student more, and a
+keypoint that teaches is hidden from the student now and then.
 
-A pose of the source is a point of a subspace, at any place and of any size (`kpjax.evaluation.pose_statistics`): the
-numbers that a run keeps of its labels. Surer is of the higher score. The calibrated radius of a point
-(`kpjax.lab.animals.conformal`) never grows with the score, so it would order a keypoint's points alike. But it is one
-value for all scores below those of the source's held-out images, which is where a shift may put the whole target.
+A pose of the source is a point of a subspace, at any place and of any size
+(`kpjax.evaluation.pose_statistics`): the numbers that a run keeps of its labels. Surer is of the
+higher score. The calibrated radius of a point (`kpjax.lab.animals.conformal`) never grows with the
+score, so it would order a keypoint's points alike. But it is one value for all scores below those
+of the source's held-out images, which is where a shift may put the whole target.
 
-From where. A mean teacher between two views, the surer part of its answers and hidden keypoints are UDAPE's (Kim et
-al., ECCV 2022), which POST (Raychaudhuri et al., ICCV 2023) follows on the target alone. POST adds a prior of poses,
-the distance field of a network that learnt the directions of bones, as a term of the loss, and decorrelated features;
-it keeps the head's weights. SFDAHPE (Peng et al., ICCV 2023) has a third network between source and target, contrast
-between keypoints and information maximisation; none of these terms is used. Ours are: the surer part of each keypoint;
-the prior as a subspace with a closed form, which takes labels away and adds no gradient; labels that the codec renders
-from coordinates, so that both kinds of heatmaps learn from them.
+From where. A mean teacher between two views, the surer part of its answers and hidden keypoints are
+UDAPE's (Kim et al., ECCV 2022), which POST (Raychaudhuri et al., ICCV 2023) follows on the target
+alone. POST adds a prior of poses, the distance field of a network that learnt the directions of
+bones, as a term of the loss, and decorrelated features; it keeps the head's weights. SFDAHPE (Peng
+et al., ICCV 2023) has a third network between source and target, contrast between keypoints and
+information maximisation; none of these terms is used. Ours are: the surer part of each keypoint;
+the prior as a subspace with a closed form, which takes labels away and adds no gradient; labels
+that the codec renders from coordinates, so that both kinds of heatmaps learn from them.
 """
+
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -57,10 +62,12 @@ class Answer(NamedTuple):
 
 
 def source_free_objective(codec: Codec, *, loss: HeatmapLoss = heatmap_mse) -> Objective:
-    """Builds one term, `pseudo_labels`: between the student's heatmaps and those of the teacher's points.
+    """Builds one term, `pseudo_labels`: between the student's heatmaps and those of the teacher's
+    points.
 
     loss: `heatmap_mse`, or `heatmap_kl` for a network whose heatmaps go through a softmax.
     """
+
     def follow(outputs, streams):
         del streams
         return loss(outputs[STUDENT], *codec.encode(outputs[ANSWER].labels))
@@ -69,7 +76,12 @@ def source_free_objective(codec: Codec, *, loss: HeatmapLoss = heatmap_mse) -> O
 
 
 def sure_and_plausible(
-    points: jax.Array, scores: jax.Array, poses: Mapping[str, jax.Array], *, left_out: float, slack: float
+    points: jax.Array,
+    scores: jax.Array,
+    poses: Mapping[str, jax.Array],
+    *,
+    left_out: float,
+    slack: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns 1 for points that may teach, and the share of sure points that no plausible pose has.
 
@@ -77,8 +89,8 @@ def sure_and_plausible(
         points: (B, K, 2).
         scores: (B, K), higher where surer.
         poses: {} or the `span` and `epsilon` of `PoseStatistics`.
-        left_out: share of each keypoint's points in the batch, the least sure ones. By keypoint, since no label of a
-            source teaches those that are unsure on all images.
+        left_out: share of each keypoint's points in the batch, the least sure ones. By keypoint,
+            since no label of a source teaches those that are unsure on all images.
         slack: sizes of a pose by which a point may lie further from it than labels do.
     """
     sure = jax.vmap(lambda of_keypoint: surest(of_keypoint[:, None], left_out)[:, 0], 1, 1)(scores)
@@ -90,17 +102,25 @@ def sure_and_plausible(
 
 
 def source_free(
-    setup: Setup, *, objective: Objective, view: Augment | None = None, decay: float = 0.999,
-    left_out: float = 0.5, slack: float = 0.1
+    setup: Setup,
+    *,
+    objective: Objective,
+    view: Augment | None = None,
+    decay: float = 0.999,
+    left_out: float = 0.5,
+    slack: float = 0.1,
 ) -> Method:
-    """Builds the method; it reads the stream `target`, whose labels it does not read, and results in the teacher.
+    """Builds the method; it reads the stream `target`, whose labels it does not read, and results
+    in the teacher.
 
     The start has `variables`, of the trained network that both begin as. It may have `poses`, as in
     `sure_and_plausible`. `hide_one_box` hides keypoints that teach from the student.
 
     Args:
-        objective: of `source_free_objective`. Terms read STUDENT, the student's heatmaps of its view, and ANSWER.
-        view: applied after the setup's augmentation, once for each network; None is `target_view()`.
+        objective: of `source_free_objective`. Terms read STUDENT, the student's heatmaps of its
+            view, and ANSWER.
+        view: applied after the setup's augmentation, once for each network; None is
+            `target_view()`.
         decay: of the average of parameters.
         left_out, slack: as in `sure_and_plausible`.
 
@@ -114,7 +134,9 @@ def source_free(
         images = empty_images(setup.augment, streams, "target")
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         kept: dict[str, Any] = {"poses": dict(start["poses"])} if start.get("poses") else {}
-        return State(jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), kept)
+        return State(
+            jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), kept
+        )
 
     def passed(params, statistics, images):
         return train_pass(model, params, statistics, normalise(images))
@@ -124,7 +146,8 @@ def source_free(
         points, scores = codec.decode(heatmaps)
         points = geometry.move_points(geometry.invert(maps), points)
         weights, implausible = sure_and_plausible(
-            points, scores, state.frozen.get("poses", {}), left_out=left_out, slack=slack)
+            points, scores, state.frozen.get("poses", {}), left_out=left_out, slack=slack
+        )
         labels = plain._replace(keypoints=geometry.move_points(to_student, points), visible=weights)
         return Answer(points, scores, weights, labels), implausible, statistics
 
@@ -133,7 +156,9 @@ def source_free(
         plain = augmented(setup.augment, {"target": streams["target"]}, key)["target"]
         seen, to_student = change(named_key(key, "student view"), plain)
         shown, to_teacher = change(named_key(key, "teacher view"), plain)
-        answer, implausible, teacher_statistics = answered(state, teacher, plain, shown, to_teacher, to_student)
+        answer, implausible, teacher_statistics = answered(
+            state, teacher, plain, shown, to_teacher, to_student
+        )
         boxes = hide_one_box(plain.image.shape[1])
         image = boxes(named_key(key, "hidden"), seen.image, answer.labels.keypoints, answer.weights)
 
@@ -143,12 +168,23 @@ def source_free(
             return value, (parts, statistics)
 
         params, optimizer_state, statistics, metrics = gradient_step(
-            objective_of, student["params"], state, setup.optimizer, setup.learning_rate,
-            norms=lambda gradient: {"student": gradient})
-        metrics |= {"teacher/mean_score": answer.scores.mean(), "teacher/taught": answer.weights.mean(),
-                    "teacher/implausible": implausible}
+            objective_of,
+            student["params"],
+            state,
+            setup.optimizer,
+            setup.learning_rate,
+            norms=lambda gradient: {"student": gradient},
+        )
+        metrics |= {
+            "teacher/mean_score": answer.scores.mean(),
+            "teacher/taught": answer.weights.mean(),
+            "teacher/implausible": implausible,
+        }
         student = {"params": params, "batch_stats": statistics}
-        teacher = {"params": ema(teacher["params"], params, decay), "batch_stats": teacher_statistics}
+        teacher = {
+            "params": ema(teacher["params"], params, decay),
+            "batch_stats": teacher_statistics,
+        }
         return State(state.step + 1, teacher, student, optimizer_state, state.frozen), metrics
 
     return Method(init, update, heatmap_predict(setup), ("target",), setup.skeleton)

@@ -1,12 +1,14 @@
-"""Data distillation (Radosavovic et al. 2018): pseudo-labels from one network's predictions under several transforms.
+"""Data distillation (Radosavovic et al. 2018): pseudo-labels from one network's predictions under
+several transforms.
 
-1. A network trained on the labelled images predicts every unlabelled one under flips and zooms. The heatmaps are
-transformed back and averaged.
+1. A network trained on the labelled images predicts every unlabelled one under flips and zooms. The
+heatmaps are transformed back and averaged.
 2. A threshold on their peaks decides which keypoints become labels.
 3. A new network is trained on both sets.
 
 The first two are here; the third is supervised training on a source of other labels.
 """
+
 import itertools
 import math
 from collections.abc import Callable
@@ -24,18 +26,20 @@ from kpjax.methods.forward import Normalise, unit_range
 from kpjax.structures import Example, Prediction, Skeleton, Trained
 
 SCALES = (0.75, 1.0, 1.25)  # zooms about the centre of the image, of `distilled_predict`
-TURNS, ZOOMS = 6, (0.8, 1.0, 1.25)  # the views of `agreed_predict`; a zoom above 1 enlarges the image
+# the views of `agreed_predict`; a zoom above 1 enlarges the image
+TURNS, ZOOMS = 6, (0.8, 1.0, 1.25)
 NEAR = 0.08  # of the image's side: the distance from which two answers count as different
 
 
 def distilled_predict(
     model: nn.Module, codec: Codec, normalise: Normalise, skeleton: Skeleton, *, flip: bool = True
 ) -> Callable[[Trained, Example], Prediction]:
-    """Builds a `predict` that averages the heatmaps of every image under all SCALES, each plain and mirrored.
+    """Builds a `predict` that averages the heatmaps of every image under all SCALES, each plain and
+    mirrored.
 
-    Every transform is undone on the heatmaps by the map that moved the image, whatever the grid of the codec. A cell
-    that a transform pushed out of the frame is averaged over the others. Each transform costs one pass of the network
-    in evaluation mode, one after the other.
+    Every transform is undone on the heatmaps by the map that moved the image, whatever the grid of
+    the codec. A cell that a transform pushed out of the frame is averaged over the others. Each
+    transform costs one pass of the network in evaluation mode, one after the other.
 
     Args:
         model: `apply(variables, images (B, H, W, 3), train=...)` -> heatmaps (B, h, w, K).
@@ -55,7 +59,9 @@ def distilled_predict(
         for scale, mirrored in itertools.product(SCALES, mirrors):
             there = geometry.affine(-scale if mirrored else scale, 0, 0, scale, centre=middle)
             back = geometry.invert(there)
-            heatmaps = model.apply(state.variables, normalise(geometry.warp(images, there)), train=False)
+            heatmaps = model.apply(
+                state.variables, normalise(geometry.warp(images, there)), train=False
+            )
             if mirrored:
                 heatmaps = heatmaps[..., partners]
             frame = jnp.ones((1, *heatmaps.shape[1:3], 1), jnp.float32)
@@ -70,16 +76,18 @@ def distilled_predict(
 
 
 def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.Array, jax.Array]:
-    """Chooses of several answers to one image, keypoint by keypoint, the one that most of the others are close to.
+    """Chooses of several answers to one image, keypoint by keypoint, the one that most of the
+    others are close to.
 
-    An answer (of a transform that is undone, or of a network) weighs its score times the cube of its image's mean
-    score, so that a view in which the whole object is recognised counts most:
+    An answer (of a transform that is undone, or of a network) weighs its score times the cube of
+    its image's mean score, so that a view in which the whole object is recognised counts most:
 
         w_v = s_v mean_k(s_v)³ / sum over views,    c_v = sum_u w_u min(|p_v - p_u| / reach, 1)
 
     The result is p_v with the least c_v, of equals the first; its score is (1 - c_v) sum_u w_u s_u.
 
-    Unlike a mean it never lies between two answers, and unlike the surest answer alone it needs others beside it.
+    Unlike a mean it never lies between two answers, and unlike the surest answer alone it needs
+    others beside it.
 
     Args:
         keypoints: (V, B, K, 2) float, one frame for all views, px.
@@ -92,7 +100,9 @@ def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.A
     weights = weights / jnp.maximum(weights.sum(0, keepdims=True), 1e-12)
 
     def cost(one: jax.Array) -> jax.Array:
-        return (weights * jnp.minimum(jnp.linalg.norm(keypoints - one[None], axis=-1) / reach, 1)).sum(0)
+        return (
+            weights * jnp.minimum(jnp.linalg.norm(keypoints - one[None], axis=-1) / reach, 1)
+        ).sum(0)
 
     costs = jax.lax.map(cost, keypoints)
     chosen = jnp.take_along_axis(keypoints, costs.argmin(0)[None, ..., None], 0)[0]
@@ -102,17 +112,21 @@ def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.A
 def agreed_predict(
     predict: Callable[[Trained, Example], Prediction], skeleton: Skeleton
 ) -> Callable[[Trained, Example], Prediction]:
-    """Builds a `predict` that takes of each keypoint the answer on which most views of the image agree.
+    """Builds a `predict` that takes of each keypoint the answer on which most views of the image
+    agree.
 
-    The image is seen in TURNS equal turns about its middle, each at all ZOOMS, plain and, where the skeleton has mirror
-    images, mirrored; points are moved back, and `agreed` chooses. Heatmaps are those of the image as it is. One
-    pass of the network a view, one view after the other.
+    The image is seen in TURNS equal turns about its middle, each at all ZOOMS, plain and, where the
+    skeleton has mirror images, mirrored; points are moved back, and `agreed` chooses. Heatmaps are
+    those of the image as it is. One pass of the network a view, one view after the other.
 
     Args:
         predict: finds these keypoints in images of numbers in [0, 255].
         skeleton: its `flip` exchanges left and right keypoints of mirrored images.
     """
-    mirrors, partners = (1.0, -1.0) if skeleton.flip else (1.0,), np.array(skeleton.flip or range(len(skeleton.names)))
+    mirrors, partners = (
+        (1.0, -1.0) if skeleton.flip else (1.0,),
+        np.array(skeleton.flip or range(len(skeleton.names))),
+    )
     views = itertools.product(2 * np.pi / TURNS * np.arange(TURNS), mirrors, ZOOMS)
     turn_mirror_zoom = tuple(np.float32(values) for values in zip(*views, strict=True))
 
@@ -123,30 +137,40 @@ def agreed_predict(
 
         def of_view(view: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
             angle, mirror, zoom = view
-            there = geometry.compose(geometry.rotation(angle, centre=middle),
-                                     geometry.affine(mirror * zoom, 0, 0, zoom, centre=middle))
+            there = geometry.compose(
+                geometry.rotation(angle, centre=middle),
+                geometry.affine(mirror * zoom, 0, 0, zoom, centre=middle),
+            )
             found = predict(state, example._replace(image=geometry.warp(pixels, there)))
             keypoints = geometry.move_points(geometry.invert(there), found.keypoints)
-            return (jnp.where(mirror < 0, keypoints[:, partners], keypoints),
-                    jnp.where(mirror < 0, found.scores[:, partners], found.scores))
+            return (
+                jnp.where(mirror < 0, keypoints[:, partners], keypoints),
+                jnp.where(mirror < 0, found.scores[:, partners], found.scores),
+            )
 
         answers = jax.lax.map(of_view, jax.tree.map(jnp.asarray, turn_mirror_zoom))
-        return Prediction(*agreed(*answers, NEAR * max(height, width)), predict(state, example).heatmaps)
+        return Prediction(
+            *agreed(*answers, NEAR * max(height, width)), predict(state, example).heatmaps
+        )
 
     return of_all
 
 
 def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float:
-    """Computes the threshold at which an unlabelled image keeps, on average, as many keypoints as a labelled one has.
+    """Computes the threshold at which an unlabelled image keeps, on average, as many keypoints as a
+    labelled one has.
 
-    peaks: (U, K), the height of each keypoint's averaged heatmap. labelled_visible: (N, K) in {0, 1}. The threshold is
-    the n-th largest of all peaks, with n = U times the mean number of visible keypoints per labelled image, rounded. A
-    peak is kept if it is at least that. Infinite if n is 0. Raises InputError if either is empty.
+    peaks: (U, K), the height of each keypoint's averaged heatmap. labelled_visible: (N, K) in {0,
+    1}. The threshold is the n-th largest of all peaks, with n = U times the mean number of visible
+    keypoints per labelled image, rounded. A peak is kept if it is at least that. Infinite if n is
+    0. Raises InputError if either is empty.
     """
     peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible, np.float64)
     if not peaks.size or not labelled_visible.size:
-        raise InputError(f"pseudo-labels: there are {len(peaks)} unlabelled and {len(labelled_visible)} labelled "
-                         "images; both are needed")
+        raise InputError(
+            f"pseudo-labels: there are {len(peaks)} unlabelled and {len(labelled_visible)} labelled "
+            "images; both are needed"
+        )
     kept = math.floor(len(peaks) * labelled_visible.sum() / len(labelled_visible) + 0.5)
     return float(np.sort(peaks, axis=None)[-kept]) if kept else math.inf
 
@@ -159,11 +183,16 @@ class PseudoLabels(NamedTuple):
     threshold: float
 
 
-def pseudo_labels(keypoints: np.ndarray, peaks: np.ndarray, labelled_visible: np.ndarray) -> PseudoLabels:
-    """Selects hard labels: predictions whose peaks reach `matching_threshold`, which has the same arguments.
+def pseudo_labels(
+    keypoints: np.ndarray, peaks: np.ndarray, labelled_visible: np.ndarray
+) -> PseudoLabels:
+    """Selects hard labels: predictions whose peaks reach `matching_threshold`, which has the same
+    arguments.
 
     keypoints: (U, K, 2), predicted.
     """
     threshold = matching_threshold(peaks, labelled_visible)
     visible = (np.asarray(peaks) >= threshold).astype(np.float32)
-    return PseudoLabels(np.where(visible[..., None] > 0, keypoints, 0).astype(np.float32), visible, threshold)
+    return PseudoLabels(
+        np.where(visible[..., None] > 0, keypoints, 0).astype(np.float32), visible, threshold
+    )

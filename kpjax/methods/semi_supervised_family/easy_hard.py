@@ -1,15 +1,20 @@
-"""Easy and hard views (Xie et al. 2021, the single form): a network's answer teaches it on harder views.
+"""Easy and hard views (Xie et al. 2021, the single form): a network's answer teaches it on harder
+views.
 
-e is an unlabelled image as its base augmentation left it, g a random map, c a hiding of boxes around the answer's
-points, f the network, x_l and t labelled images and their heatmaps, sg a constant:
+e is an unlabelled image as its base augmentation left it, g a random map, c a hiding of boxes
+around the answer's points, f the network, x_l and t labelled images and their heatmaps, sg a
+constant:
 
     M(f(x_l), t) + M(f(g c(e)), sg g f(e))
 
-M is the half mean squared error of heatmaps. There is no threshold, no ramp and no average of parameters.
+M is the half mean squared error of heatmaps. There is no threshold, no ramp and no average of
+parameters.
 
-Labelled images and hard views share a pass, interleaved. The easy view has a pass of its own on the statistics of its
-batch, which leaves the running ones as they are; in the official code all passes move them.
+Labelled images and hard views share a pass, interleaved. The easy view has a pass of its own on the
+statistics of its batch, which leaves the running ones as they are; in the official code all passes
+move them.
 """
+
 import jax
 import jax.numpy as jnp
 
@@ -31,16 +36,23 @@ HARD, ANSWER = "hard", "answer"  # heatmaps of the hard view, and of the easy on
 HARDER = draw_scale_rotation(rotated=0.8, middle=True)  # g of Xie et al. 2021
 
 
-def easy_hard_objective(codec: Codec, *, supervised_weight: float = 1.0, consistency: float = 1.0) -> Objective:
-    """Builds `supervised` and `consistency`, half mean squared errors of heatmaps, with these weights."""
+def easy_hard_objective(
+    codec: Codec, *, supervised_weight: float = 1.0, consistency: float = 1.0
+) -> Objective:
+    """Builds `supervised` and `consistency`, half mean squared errors of heatmaps, with these
+    weights.
+    """
+
     def follow(outputs, streams):
         del streams
         answer = outputs[ANSWER]
         everything = jnp.ones((answer.shape[0], answer.shape[-1]), jnp.float32)
         return heatmap_mse(outputs[HARD], jax.lax.stop_gradient(answer), everything)
 
-    return {**supervised_objective(codec, heatmap_mse, weight=supervised_weight),
-            "consistency": Term(consistency, follow, (HARD, ANSWER))}
+    return {
+        **supervised_objective(codec, heatmap_mse, weight=supervised_weight),
+        "consistency": Term(consistency, follow, (HARD, ANSWER)),
+    }
 
 
 def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -> Method:
@@ -50,10 +62,10 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
 
     Args:
         setup: its augmentation is that of x_l and e.
-        objective: of `easy_hard_objective`. Terms read the heatmaps `labelled`, HARD and ANSWER; a hard view that no
-            term reads is not made.
-        hide: c; the points that it hides are the cells of the answer's maxima, in px of the image. None is
-            `hide_boxes()`.
+        objective: of `easy_hard_objective`. Terms read the heatmaps `labelled`, HARD and ANSWER; a
+            hard view that no term reads is not made.
+        hide: c; the points that it hides are the cells of the answer's maxima, in px of the image.
+            None is `hide_boxes()`.
 
     Raises:
         ValueError: a term reads an unknown output.
@@ -80,7 +92,9 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
         images = {LABELLED: examples[LABELLED].image}
         if HARD in read:
             points = geometry.move_points(to_image, decode_argmax(answer)[0])
-            holed = boxes(named_key(key, "hard/0/0"), easy.image, points, jnp.ones_like(easy.visible))
+            holed = boxes(
+                named_key(key, "hard/0/0"), easy.image, points, jnp.ones_like(easy.visible)
+            )
             images[HARD] = geometry.warp(holed, maps)
 
         def objective_of(params):
@@ -91,8 +105,13 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
             return value, (parts, after)
 
         params, optimizer_state, statistics, metrics = gradient_step(
-            objective_of, params, state, setup.optimizer, setup.learning_rate)
-        return State(state.step + 1, {"params": params, "batch_stats": statistics}, optimizer_state,
-                     state.frozen), metrics
+            objective_of, params, state, setup.optimizer, setup.learning_rate
+        )
+        return State(
+            state.step + 1,
+            {"params": params, "batch_stats": statistics},
+            optimizer_state,
+            state.frozen,
+        ), metrics
 
     return Method(init, update, heatmap_predict(setup), STREAMS, setup.skeleton)

@@ -1,4 +1,5 @@
 """Semantic representations: a network's features at its keypoints (Moskvyak et al. 2021)."""
+
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,8 +20,11 @@ class Semantic(NamedTuple):
     logits: jax.Array  # phi(z) before its softmax, (B, K, K) float32
 
 
-def feature_inputs(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -> Sequence[jax.Array]:
-    """Selects all feature maps of a network, each once (an HRNet's upsampling returns one of its backbone's).
+def feature_inputs(
+    backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array
+) -> Sequence[jax.Array]:
+    """Selects all feature maps of a network, each once (an HRNet's upsampling returns one of its
+    backbone's).
 
     Maps finer than the heatmaps are left out: the paper enlarges maps and shrinks none.
     """
@@ -29,22 +33,29 @@ def feature_inputs(backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array) -
 
 
 def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bool):
-    """Computes (heatmaps, (feature maps of the backbone, their upsampling)); used like `KeypointNetwork`'s methods."""
+    """Computes (heatmaps, (feature maps of the backbone, their upsampling)); used like
+    `KeypointNetwork`'s methods.
+    """
     backbone_maps = network.backbone_features(images, train)
     upsampled = network.upsample(backbone_maps, train)
     return network.regress(upsampled, train), (backbone_maps, upsampled)
 
 
 def classified(
-    parameters: Mapping[str, Any], feature_maps: Sequence[jax.Array], masks: jax.Array, one_scale: bool
+    parameters: Mapping[str, Any],
+    feature_maps: Sequence[jax.Array],
+    masks: jax.Array,
+    one_scale: bool,
 ) -> Semantic:
-    """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z), by those of `initial_semantic`.
+    """Computes F of some feature maps, z under masks (B, h, w, K), and phi(z), by those of
+    `initial_semantic`.
 
     one_scale: see `KeypointFeatures`.
     """
     width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
     features = KeypointFeatures(width, one_scale).apply(
-        {"params": parameters["features"]}, feature_maps, masks.shape[1:3])
+        {"params": parameters["features"]}, feature_maps, masks.shape[1:3]
+    )
     z = semantic_representation(features, masks)
     return Semantic(z, KeypointClassifier(keypoints).apply({"params": parameters["classifier"]}, z))
 
@@ -54,30 +65,44 @@ def initial_semantic(
 ) -> dict[str, Any]:
     """Initialises F, of `width` channels, and phi for a model and images of some shape.
 
-    Returns parameters, of F under `features` and of phi under `classifier`. Of `images` only the shape counts.
+    Returns parameters, of F under `features` and of phi under `classifier`. Of `images` only the
+    shape counts.
     """
 
     def inputs():
-        heatmaps, feature_maps = model.apply(variables, images, train=False, method=heatmaps_and_features)
+        heatmaps, feature_maps = model.apply(
+            variables, images, train=False, method=heatmaps_and_features
+        )
         return heatmaps, feature_inputs(*feature_maps)
 
-    heatmaps, feature_maps = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(inputs))
+    heatmaps, feature_maps = jax.tree.map(
+        lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(inputs)
+    )
     keypoints = heatmaps.shape[-1]
-    features = KeypointFeatures(width).init(named_key(key, "features"), feature_maps, heatmaps.shape[1:3])
+    features = KeypointFeatures(width).init(
+        named_key(key, "features"), feature_maps, heatmaps.shape[1:3]
+    )
     classifier = KeypointClassifier(keypoints).init(
-        named_key(key, "classifier"), jnp.zeros((1, keypoints, width), jnp.float32))
+        named_key(key, "classifier"), jnp.zeros((1, keypoints, width), jnp.float32)
+    )
     return {"features": features["params"], "classifier": classifier["params"]}
 
 
 def representations(
-    model: KeypointNetwork, normalise: Normalise, variables: Variables, example: Example, *,
-    one_scale: bool = False
+    model: KeypointNetwork,
+    normalise: Normalise,
+    variables: Variables,
+    example: Example,
+    *,
+    one_scale: bool = False,
 ) -> Semantic:
     """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 
-    variables: of `semi_supervised` with a semantic term. The masks are the network's own heatmaps, which need no label.
+    variables: of `semi_supervised` with a semantic term. The masks are the network's own heatmaps,
+    which need no label.
     one_scale: see `KeypointFeatures`.
     """
     heatmaps, feature_maps = model.apply(
-        variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features)
+        variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features
+    )
     return classified(variables["semantic"], feature_inputs(*feature_maps), heatmaps, one_scale)

@@ -1,6 +1,8 @@
-"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): few labelled images beside many without labels.
+"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): few labelled images beside
+many without labels.
 
-A network f predicts heatmaps. g is a random perspective map, a new one for each image and step. Four terms:
+A network f predicts heatmaps. g is a random perspective map, a new one for each image and step.
+Four terms:
 
     L_sup  f(x) = t                     on labelled images, whose true heatmaps are t
     L_sc   phi(z_k(x)) = k              z_k = max over pixels of F * m_k: features identify the keypoint (equation 1)
@@ -9,13 +11,15 @@ A network f predicts heatmaps. g is a random perspective map, a new one for each
 
     L = 1e3 L_sup + 0.5 L_sc + 1e2 L_te + 1e2 L_ti                                              (equation 5)
 
-F is one map of 64 channels made of all of f's feature maps, phi one dense layer; prediction needs neither. The masks
-m_k are f's heatmaps. On labelled images the true heatmaps replace f's in the last three terms, and g(t) replaces
-g(f(x)). Half of every batch is thus right from the first step on, and no term needs a ramp.
+F is one map of 64 channels made of all of f's feature maps, phi one dense layer; prediction needs
+neither. The masks m_k are f's heatmaps. On labelled images the true heatmaps replace f's in the
+last three terms, and g(t) replaces g(f(x)). Half of every batch is thus right from the first step
+on, and no term needs a ramp.
 
-Baselines that compare heatmaps of the same images are this method with another objective: ELT (Honari et al. 2018) and
-training on pseudo-labels.
+Baselines that compare heatmaps of the same images are this method with another objective: ELT
+(Honari et al. 2018) and training on pseudo-labels.
 """
+
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -48,26 +52,35 @@ from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables
 
 
 def semi_supervised(
-    setup: Setup, *, objective: Objective, draw_map: DrawMap = PERSPECTIVE, feature_width: int = 64,
-    one_scale: bool = False, warped_pass: Literal["joint", "separate"] = "joint",
-    scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant
+    setup: Setup,
+    *,
+    objective: Objective,
+    draw_map: DrawMap = PERSPECTIVE,
+    feature_width: int = 64,
+    one_scale: bool = False,
+    warped_pass: Literal["joint", "separate"] = "joint",
+    scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant,
 ) -> Method:
-    """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term reads.
+    """Builds the method; it reads those of the streams `labelled` and `unlabelled` that a term
+    reads.
 
-    The start may have `variables` (a warm start, ImageNet weights). The parameters of F and phi, if a term reads them,
-    are `semantic` in the state's variables, and are carried over too.
+    The start may have `variables` (a warm start, ImageNet weights). The parameters of F and phi, if
+    a term reads them, are `semantic` in the state's variables, and are carried over too.
 
     Args:
-        setup: learning rates, if there are several, are by top-level name of the model's parameters and for `semantic`.
-        objective: its terms get (outputs, examples). Outputs are computed only if a term reads them: heatmaps
-            (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and "unlabelled/warped", and the `Semantic` of
-            `semantic_of(view, ground_truth)`. Besides, "maps/labelled" and "maps/unlabelled" are g in image pixels,
-            (B, 3, 3). Examples are the augmented images of all views.
+        setup: learning rates, if there are several, are by top-level name of the model's parameters
+            and for `semantic`.
+        objective: its terms get (outputs, examples). Outputs are computed only if a term reads
+            them: heatmaps (B, h, w, K) of "labelled", "unlabelled", "labelled/warped" and
+            "unlabelled/warped", and the `Semantic` of `semantic_of(view, ground_truth)`. Besides,
+            "maps/labelled" and "maps/unlabelled" are g in image pixels, (B, 3, 3). Examples are the
+            augmented images of all views.
         draw_map: g, applied after the augmentation.
         feature_width: the channels of F.
         one_scale: whether feature maps are brought to one scale before F, see `KeypointFeatures`.
-        warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm statistics. In "separate"
-            the warped ones have a pass and statistics of their own, and the running statistics follow the first.
+        warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm
+            statistics. In "separate" the warped ones have a pass and statistics of their own, and
+            the running statistics follow the first.
         scales: step (float32) -> factors of terms' weights, as in `total`.
 
     Raises:
@@ -78,8 +91,11 @@ def semi_supervised(
     read = forward.checked_views(objective, (*IMAGES, *SEMANTIC), "semi_supervised")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
-    passes = [run] if warped_pass == "joint" else [
-        [view for view in run if (view in STREAMS) == unmoved] for unmoved in (True, False)]
+    passes = (
+        [run]
+        if warped_pass == "joint"
+        else [[view for view in run if (view in STREAMS) == unmoved] for unmoved in (True, False)]
+    )
     passes = [images for images in passes if images]
     streams_read = tuple(stream for stream in STREAMS if stream in run or warped(stream) in run)
 
@@ -87,14 +103,23 @@ def semi_supervised(
         images = forward.empty_images(setup.augment, streams, streams_read[0])
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         if described:
-            fresh = initial_semantic(model, named_key(key, "semantic"), variables, images, feature_width)
+            fresh = initial_semantic(
+                model, named_key(key, "semantic"), variables, images, feature_width
+            )
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
         return State(jnp.int32(0), variables, setup.optimizer.init(_trained(variables)), {})
 
-    def view_examples(streams: Streams, key: jax.Array) -> tuple[dict[str, Example], dict[str, jax.Array]]:
+    def view_examples(
+        streams: Streams, key: jax.Array
+    ) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """Returns x and g(x) with their labels, and g."""
         forward.check_equal_batches({stream: streams[stream] for stream in streams_read})
-        examples, maps = forward.augmented(setup.augment, {stream: streams[stream] for stream in streams_read}, key), {}
+        examples, maps = (
+            forward.augmented(
+                setup.augment, {stream: streams[stream] for stream in streams_read}, key
+            ),
+            {},
+        )
         for stream in streams_read:
             if (view := warped(stream)) in run:
                 moved = random_warp(draw_map)(named_key(key, view), examples[stream])
@@ -102,30 +127,44 @@ def semi_supervised(
         return examples, maps
 
     def masks_of(name: str, outputs, examples) -> jax.Array:
-        """Returns f's heatmaps, or the true ones: t, and g(t) moved by the operator that moves predictions."""
+        """Returns f's heatmaps, or the true ones: t, and g(t) moved by the operator that moves
+        predictions.
+        """
         view = described[name]
         if name == semantic_of(view, ground_truth=False):
             return outputs[view]
         targets, _ = codec.encode(examples[LABELLED])
-        return targets if view == LABELLED else geometry.warp_heatmaps(
-            targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
+        return (
+            targets
+            if view == LABELLED
+            else geometry.warp_heatmaps(targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
+        )
 
     def outputs_of(params, statistics, examples, given):
-        """Returns the outputs that the terms read, with those given, and the running statistics afterwards."""
+        """Returns the outputs that the terms read, with those given, and the running statistics
+        afterwards.
+        """
         outputs, afterwards = dict(given), []
         for images in passes:
             together = normalise(forward.interleave(*(examples[view].image for view in images)))
             (heatmaps, feature_maps), after = forward.train_pass(
-                model, _of_model(params), statistics, together, method=heatmaps_and_features)
+                model, _of_model(params), statistics, together, method=heatmaps_and_features
+            )
             afterwards.append(after)
             outputs |= dict(zip(images, forward.deinterleave(heatmaps, len(images)), strict=True))
             if names := [name for name, view in described.items() if view in images]:
                 chosen = [images.index(described[name]) for name in names]
-                inputs = [_some_of(each, len(images), chosen) for each in feature_inputs(*feature_maps)]
+                inputs = [
+                    _some_of(each, len(images), chosen) for each in feature_inputs(*feature_maps)
+                ]
                 masks = forward.interleave(*(masks_of(name, outputs, examples) for name in names))
-                z, logits = (forward.deinterleave(each, len(names)) for each in classified(
-                    params["semantic"], inputs, masks, one_scale))
-                outputs |= {name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)}
+                z, logits = (
+                    forward.deinterleave(each, len(names))
+                    for each in classified(params["semantic"], inputs, masks, one_scale)
+                )
+                outputs |= {
+                    name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)
+                }
         return outputs, afterwards[0]
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
@@ -133,12 +172,19 @@ def semi_supervised(
 
         def objective_of(params):
             outputs, statistics = outputs_of(params, state.variables["batch_stats"], examples, maps)
-            value, parts = total(objective, outputs, examples, scales(state.step.astype(jnp.float32)))
+            value, parts = total(
+                objective, outputs, examples, scales(state.step.astype(jnp.float32))
+            )
             return value, (parts, statistics)
 
         params, optimizer_state, statistics, metrics = gradient_step(
-            objective_of, _trained(state.variables), state, setup.optimizer, setup.learning_rate,
-            norms=lambda gradient: {"model": _of_model(gradient), **_of_semantic(gradient)})
+            objective_of,
+            _trained(state.variables),
+            state,
+            setup.optimizer,
+            setup.learning_rate,
+            norms=lambda gradient: {"model": _of_model(gradient), **_of_semantic(gradient)},
+        )
         variables = {"params": _of_model(params), "batch_stats": statistics} | _of_semantic(params)
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
@@ -146,7 +192,9 @@ def semi_supervised(
 
 
 def _trained(variables: Variables) -> dict[str, Any]:
-    """Returns the optimizer's tree: the model's parameters by part, and those of F and phi as one more part."""
+    """Returns the optimizer's tree: the model's parameters by part, and those of F and phi as one
+    more part.
+    """
     return {**variables["params"], **_of_semantic(variables)}
 
 

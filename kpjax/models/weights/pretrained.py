@@ -1,4 +1,7 @@
-"""Published weights of backbones and VGG: a table of them, and files in the layout of timm or PyTorch."""
+"""Published weights of backbones and VGG: a table of them, and files in the layout of timm or
+PyTorch.
+"""
+
 import contextlib
 import http.client
 import itertools
@@ -19,24 +22,42 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError
-from kpjax.files import atomic, cache_folder, check_file, foreign, read_content, remove_partials, sha256_of, write_text
+from kpjax.files import (
+    atomic,
+    cache_folder,
+    check_file,
+    foreign,
+    read_content,
+    remove_partials,
+    sha256_of,
+    write_text,
+)
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
-_OPERATIONS = 1_000_000  # of pickles: a tensor takes about 25; an empty set is one, and 200 bytes of memory
+# of pickles: a tensor takes about 25; an empty set is one, and 200 bytes of memory
+_OPERATIONS = 1_000_000
 TFLITE_FILE = ".tflite"
 PUBLISHED_MEGABYTES = 2.9  # of MoveNet's .tflite file
 SECONDS = 10  # that a host has to answer
 SLOWEST = 0.05  # MB in a second, of a file that is fetched
-VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")  # torchvision's name, then timm's two
-# timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The first block has no
-# expansion.
+# torchvision's name, then timm's two
+VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")
+# timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The
+# first block has no expansion.
 MOBILENET_STAGES = (1, 2, 3, 4, 3, 3, 1)
 MOBILENET_STEM = {"conv_stem": "0.0", "bn1": "0.1", "conv_head": "18.0", "bn2": "18.1"}
 MOBILENET_FIRST = {"conv_dw": "0.0", "bn1": "0.1", "conv_pw": "1", "bn2": "2"}
-MOBILENET_LAYERS = {"conv_pw": "0.0", "bn1": "0.1", "conv_dw": "1.0", "bn2": "1.1", "conv_pwl": "2", "bn3": "3"}
+MOBILENET_LAYERS = {
+    "conv_pw": "0.0",
+    "bn1": "0.1",
+    "conv_dw": "1.0",
+    "bn2": "1.1",
+    "conv_pwl": "2",
+    "bn3": "3",
+}
 
 
 # Known weights
@@ -59,7 +80,8 @@ class KnownWeights(NamedTuple):
     network: str  # the name of its options, as of `kpjax.models.PoseResNet`; "vgg" for a VGG
     licence: str
     megabytes: float
-    normalisation: Literal["imagenet", "symmetric"] = "imagenet"  # see `imagenet_normalise`, `symmetric_normalise`
+    #: see `imagenet_normalise`, `symmetric_normalise`
+    normalisation: Literal["imagenet", "symmetric"] = "imagenet"
     options: Mapping[str, Any] = MappingProxyType({})  # of the network
     sha256: str = ""  # of the safetensors file, where it is known
     folded: str = ""  # the published file, where that is a .tflite without BatchNorm, and on no hub
@@ -72,61 +94,196 @@ class KnownWeights(NamedTuple):
         return f"{CORAL}/{self.folded}" if self.folded else hub_address(self.name)
 
 
-KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType({weights.name: weights for weights in (
-    KnownWeights("mobilenetv2_100.ra_in1k", "mobilenet_v2", "Apache-2.0", 14.2,
-                 sha256="55ea4fb3a96010b933710ebf44fc965b070d5cd054d3f35e44f2d1320b4a714e"),
-    KnownWeights("mobilenetv2_050.lamb_in1k", "mobilenet_v2", "Apache-2.0", 7.9, options={"width_multiplier": 0.5}),
-    KnownWeights("mobilenetv2_140.ra_in1k", "mobilenet_v2", "Apache-2.0", 24.6, options={"width_multiplier": 1.4}),
-    KnownWeights(
-        "mobilenet_v2.google_in1k", "mobilenet_v2", "Apache-2.0", 14.2, "symmetric", {"padding": "tensorflow"},
-        "0254d3ac6b0a8f64135207f31bd0a188918c604a2549904fbea529d3547f2cbb",
-        "tf2_mobilenet_v2_1.0_224_ptq.tflite"),
-    # Birds and insects of iNaturalist.
-    *(KnownWeights(
-        f"mobilenet_v2.google_inat_{kind}", "mobilenet_v2", "Apache-2.0", 9.0, "symmetric", {"padding": "tensorflow"},
-        sha256, f"mobilenet_v2_1.0_224_inat_{kind}_quant.tflite")
-      for kind, sha256 in (("bird", "8327a47075d7027e312250e024181e1dedf378ee6daf5f1db7ef4e95badf98d1"),
-                           ("insect", "ace5588ec76ccb27095023102eb6b154d05d34ab3ed3a7b0af90639e1de8cec5"))),
-    # The trunk, as the start of a network; `load_movenet` reads all layers.
-    KnownWeights(
-        MOVENET, "mobilenet_v2", "Apache-2.0", 9.5, "symmetric", {"padding": "tensorflow"},
-        "1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
-        "movenet_single_pose_lightning_ptq.tflite",
-        "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105", "movenet"),
-    *(KnownWeights(f"resnet{depth}.tv_in1k", "pose_resnet", "BSD-3-Clause", megabytes, options={"depth": depth},
-                   sha256=sha256)
-      for depth, megabytes, sha256 in (
-          (18, 46.8, "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"),
-          (34, 87.3, "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235"),
-          (50, 102.4, "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"),
-          (101, 178.6, ""), (152, 241.4, ""))),
-    *(KnownWeights(f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width})
-      for width, megabytes in ((32, 165.2), (48, 310.3))),
-    *(KnownWeights(f"vit_{size}_patch16_224.augreg_in21k_ft_in1k", "vit", "Apache-2.0", megabytes, "symmetric",
-                   {"vit_size": size}, sha256)
-      for size, megabytes, sha256 in (
-          ("tiny", 22.9, "fecf81b492bd13ee7a5297cb74d1d417aac8bf7e1b7d96aed89c4691984587ed"),
-          ("small", 88.2, "79c03c635cdfd798a364a9d8c4e5c0b7255b975ea2c9616046d4f77ab01435aa"),
-          ("base", 346.3, "c401d219603ac3e20b6373c7b198c78d3a733f80b755d148bda3bc320ae69800"))),
-    *(KnownWeights(f"vit_{size}_patch16_224.dino", "vit", "Apache-2.0", megabytes, options={"vit_size": size},
-                   sha256=sha256)
-      for size, megabytes, sha256 in (
-          ("small", 86.7, "8d4795b8e4e327c6d841e15a2e3e6d88c45346256a43f8cdae8c26d92c806f7a"), ("base", 343.2, ""))),
-    KnownWeights("vit_base_patch16_224.mae", "vit", "CC-BY-NC-4.0", 343.2, options={"vit_size": "base"}),
-    *(KnownWeights(f"vit_{size}_patch14_dinov2.lvd142m", "vit", "Apache-2.0", megabytes,
-                   options={"vit_size": size, "layer_scale": True}, sha256=sha256)
-      for size, megabytes, sha256 in (
-          ("small", 88.2, "04d27f3400d059fc0cfd7d17dd1909a75bf3ea8fb3eeb48b97cb99e57ee20081"),
-          ("base", 346.3, "55cbb5d887b336d430e649c277b85a1429e724871f9d02ac16203235886d8c7b"),
-          ("large", 1217.5, "0424a5d1b515278cba3c6640ccbeaacc41de59d3a93df0dd5e494285eea2b355"))),
-    *(KnownWeights(f"vgg{depth}.tv_in1k", "vgg", "BSD-3-Clause", megabytes, options={"depth": depth}, sha256=sha256)
-      for depth, megabytes, sha256 in (
-          (16, 553.4, "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8"), (19, 574.7, ""))),
-)})
+KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType(
+    {
+        weights.name: weights
+        for weights in (
+            KnownWeights(
+                "mobilenetv2_100.ra_in1k",
+                "mobilenet_v2",
+                "Apache-2.0",
+                14.2,
+                sha256="55ea4fb3a96010b933710ebf44fc965b070d5cd054d3f35e44f2d1320b4a714e",
+            ),
+            KnownWeights(
+                "mobilenetv2_050.lamb_in1k",
+                "mobilenet_v2",
+                "Apache-2.0",
+                7.9,
+                options={"width_multiplier": 0.5},
+            ),
+            KnownWeights(
+                "mobilenetv2_140.ra_in1k",
+                "mobilenet_v2",
+                "Apache-2.0",
+                24.6,
+                options={"width_multiplier": 1.4},
+            ),
+            KnownWeights(
+                "mobilenet_v2.google_in1k",
+                "mobilenet_v2",
+                "Apache-2.0",
+                14.2,
+                "symmetric",
+                {"padding": "tensorflow"},
+                "0254d3ac6b0a8f64135207f31bd0a188918c604a2549904fbea529d3547f2cbb",
+                "tf2_mobilenet_v2_1.0_224_ptq.tflite",
+            ),
+            # Birds and insects of iNaturalist.
+            *(
+                KnownWeights(
+                    f"mobilenet_v2.google_inat_{kind}",
+                    "mobilenet_v2",
+                    "Apache-2.0",
+                    9.0,
+                    "symmetric",
+                    {"padding": "tensorflow"},
+                    sha256,
+                    f"mobilenet_v2_1.0_224_inat_{kind}_quant.tflite",
+                )
+                for kind, sha256 in (
+                    ("bird", "8327a47075d7027e312250e024181e1dedf378ee6daf5f1db7ef4e95badf98d1"),
+                    ("insect", "ace5588ec76ccb27095023102eb6b154d05d34ab3ed3a7b0af90639e1de8cec5"),
+                )
+            ),
+            # The trunk, as the start of a network; `load_movenet` reads all layers.
+            KnownWeights(
+                MOVENET,
+                "mobilenet_v2",
+                "Apache-2.0",
+                9.5,
+                "symmetric",
+                {"padding": "tensorflow"},
+                "1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
+                "movenet_single_pose_lightning_ptq.tflite",
+                "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105",
+                "movenet",
+            ),
+            *(
+                KnownWeights(
+                    f"resnet{depth}.tv_in1k",
+                    "pose_resnet",
+                    "BSD-3-Clause",
+                    megabytes,
+                    options={"depth": depth},
+                    sha256=sha256,
+                )
+                for depth, megabytes, sha256 in (
+                    (18, 46.8, "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"),
+                    (34, 87.3, "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235"),
+                    (50, 102.4, "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"),
+                    (101, 178.6, ""),
+                    (152, 241.4, ""),
+                )
+            ),
+            *(
+                KnownWeights(
+                    f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width}
+                )
+                for width, megabytes in ((32, 165.2), (48, 310.3))
+            ),
+            *(
+                KnownWeights(
+                    f"vit_{size}_patch16_224.augreg_in21k_ft_in1k",
+                    "vit",
+                    "Apache-2.0",
+                    megabytes,
+                    "symmetric",
+                    {"vit_size": size},
+                    sha256,
+                )
+                for size, megabytes, sha256 in (
+                    (
+                        "tiny",
+                        22.9,
+                        "fecf81b492bd13ee7a5297cb74d1d417aac8bf7e1b7d96aed89c4691984587ed",
+                    ),
+                    (
+                        "small",
+                        88.2,
+                        "79c03c635cdfd798a364a9d8c4e5c0b7255b975ea2c9616046d4f77ab01435aa",
+                    ),
+                    (
+                        "base",
+                        346.3,
+                        "c401d219603ac3e20b6373c7b198c78d3a733f80b755d148bda3bc320ae69800",
+                    ),
+                )
+            ),
+            *(
+                KnownWeights(
+                    f"vit_{size}_patch16_224.dino",
+                    "vit",
+                    "Apache-2.0",
+                    megabytes,
+                    options={"vit_size": size},
+                    sha256=sha256,
+                )
+                for size, megabytes, sha256 in (
+                    (
+                        "small",
+                        86.7,
+                        "8d4795b8e4e327c6d841e15a2e3e6d88c45346256a43f8cdae8c26d92c806f7a",
+                    ),
+                    ("base", 343.2, ""),
+                )
+            ),
+            KnownWeights(
+                "vit_base_patch16_224.mae",
+                "vit",
+                "CC-BY-NC-4.0",
+                343.2,
+                options={"vit_size": "base"},
+            ),
+            *(
+                KnownWeights(
+                    f"vit_{size}_patch14_dinov2.lvd142m",
+                    "vit",
+                    "Apache-2.0",
+                    megabytes,
+                    options={"vit_size": size, "layer_scale": True},
+                    sha256=sha256,
+                )
+                for size, megabytes, sha256 in (
+                    (
+                        "small",
+                        88.2,
+                        "04d27f3400d059fc0cfd7d17dd1909a75bf3ea8fb3eeb48b97cb99e57ee20081",
+                    ),
+                    (
+                        "base",
+                        346.3,
+                        "55cbb5d887b336d430e649c277b85a1429e724871f9d02ac16203235886d8c7b",
+                    ),
+                    (
+                        "large",
+                        1217.5,
+                        "0424a5d1b515278cba3c6640ccbeaacc41de59d3a93df0dd5e494285eea2b355",
+                    ),
+                )
+            ),
+            *(
+                KnownWeights(
+                    f"vgg{depth}.tv_in1k",
+                    "vgg",
+                    "BSD-3-Clause",
+                    megabytes,
+                    options={"depth": depth},
+                    sha256=sha256,
+                )
+                for depth, megabytes, sha256 in (
+                    (16, 553.4, "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8"),
+                    (19, 574.7, ""),
+                )
+            ),
+        )
+    }
+)
 
 
 def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWeights | None:
-    """Returns what is known of weights by their name, or of a file by its sha256; None of any other.
+    """Returns what is known of weights by their name, or of a file by its sha256; None of any
+    other.
 
     Raises InputError for a name without a file, see `find_weights`.
     """
@@ -138,50 +295,68 @@ def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWe
 
 # Networks
 
-def load_backbone(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
+
+def load_backbone(
+    variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER
+) -> Imported:
     """Fills the trunk of a heatmap network, or a bare trunk, and reports the tensors read.
 
-    In the report `missing` lists upsampling and head, which keep their values. A ViT's position embeddings and patch
-    embedding are resized to the network's image and patch sizes.
+    In the report `missing` lists upsampling and head, which keep their values. A ViT's position
+    embeddings and patch embedding are resized to the network's image and patch sizes.
 
     Args:
-        weights: a file or a name. A file has the names of timm and of the official HRNet (`conv1.weight`,
-            `layer1.0.bn1.running_mean`, ...; tensors of a classifier are skipped). It is safetensors or, if PyTorch is
-            installed, a `.pth` such as the official `hrnet_w32-36af842e.pth` or the result of pose training. A name
-            belongs to a model in timm's collection, such as `resnet101.tv_in1k` or `hrnet_w32.ms_in1k`. It is looked up
-            as `<name>.safetensors` in `folder`, then on the Hugging Face hub if `huggingface_hub` is installed.
+        weights: a file or a name. A file has the names of timm and of the official HRNet
+            (`conv1.weight`, `layer1.0.bn1.running_mean`, ...; tensors of a classifier are skipped).
+            It is safetensors or, if PyTorch is installed, a `.pth` such as the official
+            `hrnet_w32-36af842e.pth` or the result of pose training. A name belongs to a model in
+            timm's collection, such as `resnet101.tv_in1k` or `hrnet_w32.ms_in1k`. It is looked up
+            as `<name>.safetensors` in `folder`, then on the Hugging Face hub if `huggingface_hub`
+            is installed.
         folder: of files by name.
 
     Raises:
-        InputError: if there is no such file, it is damaged, or it holds another architecture or width, or a classifier
-            alone.
+        InputError: if there is no such file, it is damaged, or it holds another architecture or
+            width, or a classifier alone.
     """
     path = find_weights(weights, folder)
     tensors = _from_timm(read_weights(path))
     has_parts = "backbone" in variables["params"]
     # A ViT has no statistics.
-    trunk = {name: tree["backbone"] for name, tree in variables.items() if "backbone" in tree} if has_parts else (
-        variables)
+    trunk = (
+        {name: tree["backbone"] for name, tree in variables.items() if "backbone" in tree}
+        if has_parts
+        else (variables)
+    )
     read, report = from_torch(tensors, trunk, source=str(path))
     if not report.matched:
-        raise InputError(f"{path}: holds no tensor of a backbone; give the weights of a whole network")
+        raise InputError(
+            f"{path}: holds no tensor of a backbone; give the weights of a whole network"
+        )
     if not has_parts:
         return Imported(read, report)
-    merged = {collection: {**tree, "backbone": read[collection]} if collection in read else tree
-              for collection, tree in variables.items()}
+    merged = {
+        collection: {**tree, "backbone": read[collection]} if collection in read else tree
+        for collection, tree in variables.items()
+    }
     others, _ = jax.tree_util.tree_flatten_with_path(
-        {collection: {part: leaves for part, leaves in tree.items() if part != "backbone"}
-         for collection, tree in variables.items()})
+        {
+            collection: {part: leaves for part, leaves in tree.items() if part != "backbone"}
+            for collection, tree in variables.items()
+        }
+    )
     missing = tuple(jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in others)
     return Imported(merged, report._replace(missing=missing))
 
 
-def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER) -> Imported:
+def load_vgg(
+    variables: Variables, weights: str | Path, *, folder: Path = WEIGHTS_FOLDER
+) -> Imported:
     """Fills the variables of a `kpjax.models.vgg.VGG` from a file, and reports the tensors read.
 
-    Layers behind the last tap and the classifier are skipped and listed in the report. weights: the path of a
-    safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in timm's collection such as
-    `vgg19.tv_in1k`, looked up as in `load_backbone`, with the same errors.
+    Layers behind the last tap and the classifier are skipped and listed in the report. weights: the
+    path of a safetensors file or, if PyTorch is installed, of a `.pth`; or the name of a model in
+    timm's collection such as `vgg19.tv_in1k`, looked up as in `load_backbone`, with the same
+    errors.
     """
     path = find_weights(weights, folder)
     tensors = read_weights(path)
@@ -200,13 +375,17 @@ def load_vgg(variables: Variables, weights: str | Path, *, folder: Path = WEIGHT
 def checked(file: Path, name: str, digest: str) -> Path:
     """Returns a file of known weights. Raises InputError if it has another sha256."""
     if sha256_of(file) != digest:
-        raise InputError(f"{file}: its sha256 is not that of {name}, {digest[:12]}...; the file is damaged or another "
-                         f"one, so delete it and fetch it again: kpjax weights {name}")
+        raise InputError(
+            f"{file}: its sha256 is not that of {name}, {digest[:12]}...; the file is damaged or another "
+            f"one, so delete it and fetch it again: kpjax weights {name}"
+        )
     return file
 
 
 def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Returns the tensors of timm's MobileNetV2 under torchvision's names; those of any other network as they are."""
+    """Returns the tensors of timm's MobileNetV2 under torchvision's names; those of any other
+    network as they are.
+    """
     if "conv_stem.weight" not in tensors:
         return tensors
 
@@ -218,7 +397,7 @@ def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
         names = MOBILENET_LAYERS if block and block[1] != "0" else MOBILENET_FIRST
         if not block or block[3] not in names:
             return name  # of another network that begins alike; it is refused as having no place
-        number = 1 + sum(MOBILENET_STAGES[:int(block[1])]) + int(block[2])
+        number = 1 + sum(MOBILENET_STAGES[: int(block[1])]) + int(block[2])
         return f"features.{number}.conv.{names[block[3]]}.{leaf}"
 
     return {renamed(name): tensor for name, tensor in tensors.items()}
@@ -226,14 +405,18 @@ def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 
 # Files
 
+
 def read_weights(path: str | Path) -> dict[str, Any]:
-    """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to its suffix.
+    """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to
+    its suffix.
 
     Raises InputError as they do, and for a .tflite file, which has no BatchNorm to train.
     """
     if Path(path).suffix == TFLITE_FILE:
-        raise InputError(f"{path}: BatchNorm is folded into its convolutions, so that it cannot be trained; give "
-                         "safetensors with BatchNorm")
+        raise InputError(
+            f"{path}: BatchNorm is folded into its convolutions, so that it cannot be trained; give "
+            "safetensors with BatchNorm"
+        )
     check_file(path)
     return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
 
@@ -242,12 +425,21 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
     """Reads all tensors of a safetensors file. Raises InputError if it is absent or damaged."""
     with foreign(path, "give a whole safetensors file of float32 weights"):
         tensors = load_file(path)
-    _check_finite(path, {name: tensor.astype(np.float32) if tensor.dtype.kind == "V" else tensor
-                         for name, tensor in tensors.items() if tensor.dtype.kind not in "biu"}, np.isfinite)
+    _check_finite(
+        path,
+        {
+            name: tensor.astype(np.float32) if tensor.dtype.kind == "V" else tensor
+            for name, tensor in tensors.items()
+            if tensor.dtype.kind not in "biu"
+        },
+        np.isfinite,
+    )
     return tensors
 
 
-def _check_finite(path: str | Path, tensors: Mapping[str, Any], isfinite: Callable[[Any], Any]) -> None:
+def _check_finite(
+    path: str | Path, tensors: Mapping[str, Any], isfinite: Callable[[Any], Any]
+) -> None:
     if wrong := [name for name, tensor in tensors.items() if not bool(isfinite(tensor).all())]:
         raise InputError(f"{path}: {wrong[0]} has numbers that are not finite; fetch it again")
 
@@ -255,14 +447,16 @@ def _check_finite(path: str | Path, tensors: Mapping[str, Any], isfinite: Callab
 def read_pytorch(path: str | Path) -> dict[str, Any]:
     """Reads all tensors of a file written by `torch.save`.
 
-    The file holds a state dict, or a checkpoint with one under `state_dict` or, as from RSN's training, under `model`.
-    Nothing but tensors and plain containers is unpickled. Raises InputError if the file is absent, damaged or of
-    another content, or PyTorch is not installed.
+    The file holds a state dict, or a checkpoint with one under `state_dict` or, as from RSN's
+    training, under `model`. Nothing but tensors and plain containers is unpickled. Raises
+    InputError if the file is absent, damaged or of another content, or PyTorch is not installed.
     """
     try:
         import torch
     except ImportError as error:
-        raise InputError(f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file") from error
+        raise InputError(
+            f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file"
+        ) from error
     size = os.path.getsize(path) if os.path.exists(path) else 0
     with foreign(path, "give a whole file of PyTorch weights"):
         _check_pickles(path, size)
@@ -273,15 +467,26 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
     tensors = stored if isinstance(stored, Mapping) else {}
     tensors = {name: tensor for name, tensor in tensors.items() if isinstance(tensor, torch.Tensor)}
     if not tensors:
-        raise InputError(f"{path}: holds no named tensors; give a state dict, or a checkpoint with a 'state_dict'")
-    if sum(tensor.numel() for tensor in tensors.values()) > size:  # views that repeat what is stored
-        raise InputError(f"{path}: its tensors have more numbers than it has bytes; give a whole file of weights")
-    _check_finite(path, {name: one for name, one in tensors.items() if one.is_floating_point()}, torch.isfinite)
+        raise InputError(
+            f"{path}: holds no named tensors; give a state dict, or a checkpoint with a 'state_dict'"
+        )
+    # views that repeat what is stored
+    if sum(tensor.numel() for tensor in tensors.values()) > size:
+        raise InputError(
+            f"{path}: its tensors have more numbers than it has bytes; give a whole file of weights"
+        )
+    _check_finite(
+        path,
+        {name: one for name, one in tensors.items() if one.is_floating_point()},
+        torch.isfinite,
+    )
     return tensors
 
 
 def _check_pickles(path: str | Path, size: int) -> None:
-    """Raises ValueError for a file that fills the memory as PyTorch unpickles it, which compresses nothing."""
+    """Raises ValueError for a file that fills the memory as PyTorch unpickles it, which compresses
+    nothing.
+    """
     with open(path, "rb") as file:
         pickles = [file] * 5  # of the older form: three about the file, the tensors, their keys
         if file.peek(4).startswith(b"PK"):
@@ -289,25 +494,32 @@ def _check_pickles(path: str | Path, size: int) -> None:
             if sum(one.file_size for one in archive.infolist()) > size:
                 raise ValueError("it is compressed")
             pickles = [archive.open(name) for name in archive.namelist() if name.endswith(".pkl")]
-        for number, (_, value, _) in enumerate(itertools.chain.from_iterable(map(pickletools.genops, pickles))):
+        for number, (_, value, _) in enumerate(
+            itertools.chain.from_iterable(map(pickletools.genops, pickles))
+        ):
             if number == _OPERATIONS or "bytearray" in str(value)[:100]:
                 raise ValueError("it makes more than tensors")
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors under their names, each made contiguous first: the format's writer silently permutes others."""
+    """Writes tensors under their names, each made contiguous first: the format's writer silently
+    permutes others.
+    """
     save_file({name: np.array(tensor, order="C") for name, tensor in tensors.items()}, path)
 
 
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     """Returns the file of weights by a path or a name, see `load_backbone`.
 
-    Raises InputError if there is none, or a file found by name has another sha256 than is known, or than it had when
-    it was fetched.
+    Raises InputError if there is none, or a file found by name has another sha256 than is known, or
+    than it had when it was fetched.
     """
     path = Path(weights).expanduser()
-    if isinstance(weights, Path) or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES) or (
-            path.exists() and weights not in SHORT_NAMES):  # a folder may have a short name
+    if (
+        isinstance(weights, Path)
+        or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES)
+        or (path.exists() and weights not in SHORT_NAMES)
+    ):  # a folder may have a short name
         return path
     name = plain_name(weights)
     placed = folder.expanduser() / f"{name}.safetensors"
@@ -317,12 +529,15 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
 
 
 def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | None:
-    """Returns the first of known weights whose file lies in `folder`, else the first that the hub gives.
+    """Returns the first of known weights whose file lies in `folder`, else the first that the hub
+    gives.
 
-    None if there is none, the hub cannot be reached, or `huggingface_hub` is not installed. Raises InputError for a
-    file in `folder` that is damaged.
+    None if there is none, the hub cannot be reached, or `huggingface_hub` is not installed. Raises
+    InputError for a file in `folder` that is damaged.
     """
-    if placed := [name for name in names if (folder.expanduser() / f"{name}.safetensors").is_file()]:
+    if placed := [
+        name for name in names if (folder.expanduser() / f"{name}.safetensors").is_file()
+    ]:
         find_weights(placed[0], folder)
         return placed[0]
     for name in names:
@@ -333,13 +548,17 @@ def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | 
 
 
 def plain_name(weights: str | Path) -> str:
-    """Returns the whole name of weights, which may be a short one or have the hub's prefix; of a path its text."""
+    """Returns the whole name of weights, which may be a short one or have the hub's prefix; of a
+    path its text.
+    """
     name = str(weights).removeprefix("timm/")
     return SHORT_NAMES.get(name, name)
 
 
 def _expected_digest(name: str, placed: Path) -> str:
-    """Returns the known sha256 of weights, else the one that was written down when they were fetched, else ""."""
+    """Returns the known sha256 of weights, else the one that was written down when they were
+    fetched, else "".
+    """
     known, written = KNOWN_WEIGHTS.get(name), _digest_file(placed)
     if known and known.sha256:
         return known.sha256
@@ -347,7 +566,9 @@ def _expected_digest(name: str, placed: Path) -> str:
         return ""
     found = re.match(r"[0-9a-f]{64}\b", read_content(written).decode(errors="replace"))
     if not found:
-        raise InputError(f"{written}: holds no sha256; delete it and {placed.name}, and fetch them again")
+        raise InputError(
+            f"{written}: holds no sha256; delete it and {placed.name}, and fetch them again"
+        )
     return found[0]
 
 
@@ -356,15 +577,25 @@ def _digest_file(placed: Path) -> Path:
 
 
 def _fetch(name: str, placed: Path) -> Path:
-    """Returns the file of the hub's cache, or the one that the hub gives now, if `huggingface_hub` is installed."""
+    """Returns the file of the hub's cache, or the one that the hub gives now, if `huggingface_hub`
+    is installed.
+    """
     known = KNOWN_WEIGHTS.get(name)
     if known and known.folded:
-        raise InputError("weights", f"no file {name!r} at {placed}, and what is published, {known.address}, lacks "
-                         "BatchNorm, which training needs; put safetensors with it there, or take weights that can be "
-                         "fetched: kpjax weights lists them")
-    size = f"{known.megabytes:g} MB, {known.licence}" if known else "of timm's collection, licence unknown"
+        raise InputError(
+            "weights",
+            f"no file {name!r} at {placed}, and what is published, {known.address}, lacks "
+            "BatchNorm, which training needs; put safetensors with it there, or take weights that can be "
+            "fetched: kpjax weights lists them",
+        )
+    size = (
+        f"{known.megabytes:g} MB, {known.licence}"
+        if known
+        else "of timm's collection, licence unknown"
+    )
     mend = f"put {hub_address(name)} ({size}) at {placed}" + (
-        f", as kpjax weights {name} does" if known and known.licence in OPEN_LICENCES else "")
+        f", as kpjax weights {name} does" if known and known.licence in OPEN_LICENCES else ""
+    )
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
@@ -375,9 +606,13 @@ def _fetch(name: str, placed: Path) -> Path:
         raise InputError("weights", f"no file {name!r}, and no network ({reason}); {mend}")
     try:
         return Path(hf_hub_download(f"timm/{name}", "model.safetensors"))
-    except Exception as error:  # the hub's client raises its own, its HTTP library's and the system's errors
-        raise InputError("weights", f"no file {name!r}, and the hub gave {type(error).__name__}; check name and "
-                         f"network, or {mend}") from error
+    # the hub's client raises its own, its HTTP library's and the system's errors
+    except Exception as error:
+        raise InputError(
+            "weights",
+            f"no file {name!r}, and the hub gave {type(error).__name__}; check name and "
+            f"network, or {mend}",
+        ) from error
 
 
 def _unreachable(address: str) -> str:
@@ -385,7 +620,9 @@ def _unreachable(address: str) -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         return "HF_HUB_OFFLINE is set"
     try:
-        with urllib.request.urlopen(urllib.request.Request(address, method="HEAD"), timeout=SECONDS):
+        with urllib.request.urlopen(
+            urllib.request.Request(address, method="HEAD"), timeout=SECONDS
+        ):
             return ""
     except urllib.error.HTTPError:  # an answer
         return ""
@@ -397,20 +634,26 @@ def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "reason", error)).split())[:100] or type(error).__name__
 
 
-def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[str], None] = print) -> Path:
+def fetch_weights(
+    name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[str], None] = print
+) -> Path:
     """Fetches known weights into `folder`, once, and returns their file.
 
-    The file's sha256 must be the known one; where none is known, the first is written down beside the file, and later
-    files must have it. say: is told what is fetched, and from where.
+    The file's sha256 must be the known one; where none is known, the first is written down beside
+    the file, and later files must have it. say: is told what is fetched, and from where.
 
-    Raises InputError for a name that is not known, weights of a licence that is not open, or that are published in
-    another form, a host that does not answer, and a file that is damaged or another one.
+    Raises InputError for a name that is not known, weights of a licence that is not open, or that
+    are published in another form, a host that does not answer, and a file that is damaged or
+    another one.
     """
     name, folder = plain_name(name), folder.expanduser()
     placed = folder / f"{name}.safetensors"
     if not (known := KNOWN_WEIGHTS.get(name)):
-        raise InputError("name", f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
-                         f"timm's collection can be put at {placed}, from {hub_address(name)}")
+        raise InputError(
+            "name",
+            f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
+            f"timm's collection can be put at {placed}, from {hub_address(name)}",
+        )
     # What is published without BatchNorm makes predictions.
     folded = known.folded_sha256 != "" and not placed.is_file()
     if folded:
@@ -420,21 +663,32 @@ def fetch_weights(name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[st
     elif placed.is_file() or known.folded:
         return find_weights(name, folder)
     if known.licence not in OPEN_LICENCES:
-        raise InputError("name", f"{name} has the licence {known.licence}, which restricts its use; if yours is within "
-                         f"it, put {known.address} at {placed}")
+        raise InputError(
+            "name",
+            f"{name} has the licence {known.licence}, which restricts its use; if yours is within "
+            f"it, put {known.address} at {placed}",
+        )
     megabytes = PUBLISHED_MEGABYTES if folded else known.megabytes
     say(f"{name}: {megabytes:g} MB, {known.licence}, from {known.address}")
     with _fetched(known.address, placed, megabytes) as partial:
-        expected, digest = known.folded_sha256 if folded else _expected_digest(name, placed), sha256_of(partial)
+        expected, digest = (
+            known.folded_sha256 if folded else _expected_digest(name, placed),
+            sha256_of(partial),
+        )
         if not folded:
             read_safetensors(partial)  # a page in place of a file is none
         if expected and digest != expected:
-            raise InputError(f"{known.address}: its sha256 is {digest}, that of {name} is {expected}; it was damaged "
-                             "on its way, or is another file")
+            raise InputError(
+                f"{known.address}: its sha256 is {digest}, that of {name} is {expected}; it was damaged "
+                "on its way, or is another file"
+            )
         if not expected:
             write_text(_digest_file(placed), f"{digest}  {placed.name}\n")
-    say(f"{placed}: for predictions; to train from these layers, BatchNorm is needed: {name}.safetensors" if folded else
-        f"{placed}: sha256 {digest}")
+    say(
+        f"{placed}: for predictions; to train from these layers, BatchNorm is needed: {name}.safetensors"
+        if folded
+        else f"{placed}: sha256 {digest}"
+    )
     return placed
 
 
@@ -452,15 +706,18 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 def _fetched(address: str, placed: Path, megabytes: float) -> Iterator[Path]:
     """Yields a path with the content at an address, and puts it at `placed` once the block ends.
 
-    Raises InputError, with where the file belongs, if it cannot be fetched, is larger than it should be, or comes far
-    too slowly.
+    Raises InputError, with where the file belongs, if it cannot be fetched, is larger than it
+    should be, or comes far too slowly.
     """
     remove_partials(placed.parent)
     end, size = time.monotonic() + SECONDS + megabytes / SLOWEST, 0
     with atomic(placed) as partial:
         try:
             opener = urllib.request.build_opener(_OnlyHttps)
-            with partial.open("wb") as file, contextlib.closing(opener.open(address, timeout=SECONDS)) as answer:
+            with (
+                partial.open("wb") as file,
+                contextlib.closing(opener.open(address, timeout=SECONDS)) as answer,
+            ):
                 while piece := answer.read1(2**20):
                     size += len(piece)
                     if size > 1.1e6 * (megabytes + 1):
@@ -469,6 +726,8 @@ def _fetched(address: str, placed: Path, megabytes: float) -> Iterator[Path]:
                         raise ValueError(f"slower than {SLOWEST:g} MB in a second")
                     file.write(piece)
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise InputError(f"{address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, and "
-                             f"put it at {placed}") from error
+            raise InputError(
+                f"{address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, and "
+                f"put it at {placed}"
+            ) from error
         yield partial

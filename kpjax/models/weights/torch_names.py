@@ -1,4 +1,5 @@
-"""Variables of PoseResNet, HRNet, RSN, MoveNet and ViT under the names and in the layouts of PyTorch, and back.
+"""Variables of PoseResNet, HRNet, RSN, MoveNet and ViT under the names and in the layouts of
+PyTorch, and back.
 
 The name of every tensor follows from its path:
 
@@ -12,14 +13,16 @@ The name of every tensor follows from its path:
 | `kernel`, `scale`, `bias`                | `weight`, `weight`, `bias`                                               |
 | statistics `mean`, `var`                 | `running_mean`, `running_var`                                            |
 
-These are the names of the Transfer-Learning-Library, RegDA's official code. Its second head is `head_adv`: put the
-parameters of an adversary into the variables under that name. HRNet's official code writes no prefix before the trunk:
+These are the names of the Transfer-Learning-Library, RegDA's official code. Its second head is
+`head_adv`: put the parameters of an adversary into the variables under that name. HRNet's official
+code writes no prefix before the trunk:
 
 | `backbone/stage2_0/branches_1_3/conv1`   | `stage2.0.branches.1.3.conv1`                                            |
 | `backbone/stage3_1/fuse_layers_2_0_1_0`  | `stage3.1.fuse_layers.2.0.1.0`                                           |
 | `head/output` of a head of one layer     | `final_layer`                                                            |
 
-Nor does RSN's. Its predictions belong to the units that they read, and underscores in names of layers stay:
+Nor does RSN's. Its predictions belong to the units that they read, and underscores in names of
+layers stay:
 
 | `backbone/stage0/downsample/layer1_0/conv_bn_relu2_1_1/conv` | `stage0.downsample.layer1.0.conv_bn_relu2_1_1.conv`  |
 | `backbone/stage0/upsample/up4/u_skip/bn`                     | `stage0.upsample.up4.u_skip.bn`                      |
@@ -31,15 +34,17 @@ MoveNet's trunk has torchvision's names without a prefix, and the rest stands be
 | `upsampling/smooth16/depthwise`                              | `final_layer.smooth16.depthwise`                     |
 | `head/centre/output`                                         | `final_layer.centre.output`                          |
 
-ViT has timm's names behind the prefix of its trunk. Files of other grids, patches and names are fitted to the network
-(`kpjax.models.weights.vision_transformer`):
+ViT has timm's names behind the prefix of its trunk. Files of other grids, patches and names are
+fitted to the network (`kpjax.models.weights.vision_transformer`):
 
 | `backbone/blocks_0/attn/qkv`, `.../ls1/gamma`                | `backbone.blocks.0.attn.qkv`, `....ls1.gamma`        |
 | `backbone/pos_embed`, `cls_token`, `reg_token`               | `backbone.pos_embed`, ...                            |
 
-Convolution kernels are (kh, kw, in, out) here and (out, in, kh, kw) there; those of transposed convolutions are
-(in, out, kh, kw) there, mirrored in both axes. Dense kernels are (in, out) here and (out, in) there.
+Convolution kernels are (kh, kw, in, out) here and (out, in, kh, kw) there; those of transposed
+convolutions are (in, out, kh, kw) there, mirrored in both axes. Dense kernels are (in, out) here
+and (out, in) there.
 """
+
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -53,14 +58,23 @@ from kpjax.errors import InputError
 from kpjax.models.weights import vision_transformer
 from kpjax.structures import Variables
 
-LEAF_NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
-COUNTER = "num_batches_tracked"  # PyTorch's BatchNorm counts its updates; nothing here reads the count
-# Tensors that a keypoint network lacks: counters, the classifiers of ImageNet, the output for other keypoints, and the
-# coarse branches' part of the last exchange in an HRNet that classifies.
+LEAF_NAMES = {
+    "kernel": "weight",
+    "scale": "weight",
+    "bias": "bias",
+    "mean": "running_mean",
+    "var": "running_var",
+}
+# PyTorch's BatchNorm counts its updates; nothing here reads the count
+COUNTER = "num_batches_tracked"
+# Tensors that a keypoint network lacks: counters, the classifiers of ImageNet, the output for other
+# keypoints, and the coarse branches' part of the last exchange in an HRNet that classifies.
 UNUSED = re.compile(
     rf"(.*\.)?(fc\.(weight|bias)|{COUNTER})|(incre_modules|downsamp_modules|final_layer|classifier)\..*"
-    r"|features\.18\..*|stage4\.\d+\.fuse_layers\.[123]\..*|stage\d+\.upsample\.up\d\.res_conv[12]\..*")
-WIDTH_OF_HRNET = "transition1.0.0.weight"  # the tensor whose first axis is the width of the finest branch
+    r"|features\.18\..*|stage4\.\d+\.fuse_layers\.[123]\..*|stage\d+\.upsample\.up\d\.res_conv[12]\..*"
+)
+# the tensor whose first axis is the width of the finest branch
+WIDTH_OF_HRNET = "transition1.0.0.weight"
 
 
 class Report(NamedTuple):
@@ -72,13 +86,19 @@ class Report(NamedTuple):
 
 
 def describe(report: Report) -> str:
-    """Summarises a report in one line: tensors matched, and those skipped and missing by the part they belong to."""
-    skipped = Counter(name.split(".")[-1 if name.endswith(COUNTER) else 0] for name in report.skipped)
+    """Summarises a report in one line: tensors matched, and those skipped and missing by the part
+    they belong to.
+    """
+    skipped = Counter(
+        name.split(".")[-1 if name.endswith(COUNTER) else 0] for name in report.skipped
+    )
     missing = Counter("/".join(path.split("/")[:2]) for path in report.missing)
     counted = [f"{len(report.matched)} tensors matched"]
     for kind, parts in (("skipped", skipped), ("missing", missing)):
         if parts:
-            counted.append(f"{parts.total()} {kind} ({', '.join(f'{part} {n}' for part, n in parts.items())})")
+            counted.append(
+                f"{parts.total()} {kind} ({', '.join(f'{part} {n}' for part, n in parts.items())})"
+            )
     return ", ".join(counted)
 
 
@@ -90,7 +110,10 @@ class Imported(NamedTuple):
 
 
 def torch_names(variables: Variables) -> dict[str, str]:
-    """Returns each leaf's name in PyTorch, by its path. Raises ValueError without an official PyTorch twin."""
+    """Returns each leaf's name in PyTorch, by its path.
+
+    Raises ValueError without an official PyTorch twin.
+    """
     names = {}
     for path in _leaves(variables):
         _, *modules, leaf = path.split("/")
@@ -100,9 +123,11 @@ def torch_names(variables: Variables) -> dict[str, str]:
 
 
 def to_torch(variables: Variables) -> dict[str, np.ndarray]:
-    """Returns a state dict as numpy arrays, contiguous and complete: BatchNorm's counters are included, as 0.
+    """Returns a state dict as numpy arrays, contiguous and complete: BatchNorm's counters are
+    included, as 0.
 
-    `module.load_state_dict({name: torch.from_numpy(array) for name, array in to_torch(variables).items()})`.
+    `module.load_state_dict({name: torch.from_numpy(array) for name, array in
+    to_torch(variables).items()})`.
     """
     leaves, tensors = _leaves(variables), {}
     for path, name in torch_names(variables).items():
@@ -112,19 +137,21 @@ def to_torch(variables: Variables) -> dict[str, np.ndarray]:
     return tensors
 
 
-def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str = "state dict") -> Imported:
+def from_torch(
+    tensors: Mapping[str, Any], variables: Variables, *, source: str = "state dict"
+) -> Imported:
     """Fills `variables` with the values of a state dict, and reports the tensors read.
 
-    A part (backbone, upsampling, a head) that the state dict lacks keeps its values and is reported as missing. A
-    prefix `module.`, which data-parallel training in PyTorch leaves, is dropped.
+    A part (backbone, upsampling, a head) that the state dict lacks keeps its values and is reported
+    as missing. A prefix `module.`, which data-parallel training in PyTorch leaves, is dropped.
 
     Args:
         tensors: torch tensors on the CPU or numpy arrays, by name.
         source: of the tensors, for messages.
 
     Raises:
-        InputError: names `source` and the first tensor that is absent from a part, unexpected or of another shape, and
-            for an HRNet or a ViT of another width both widths.
+        InputError: names `source` and the first tensor that is absent from a part, unexpected or of
+            another shape, and for an HRNet or a ViT of another width both widths.
     """
     leaves, names = _leaves(variables), torch_names(variables)
     paths = {name: path for path, name in names.items()}
@@ -152,27 +179,38 @@ def from_torch(tensors: Mapping[str, Any], variables: Variables, *, source: str 
         if name not in given:
             raise InputError(
                 f"{source}: tensor {name} of shape {_torch_shape(paths[name], leaves[paths[name]])} is absent; "
-                f"give the weights of the same architecture")
+                f"give the weights of the same architecture"
+            )
         if name not in wanted:
-            raise InputError(f"{source}: the network has no place for tensor {name} of shape "
-                             f"{tuple(given[name].shape)}; give the weights of the same architecture")
+            raise InputError(
+                f"{source}: the network has no place for tensor {name} of shape "
+                f"{tuple(given[name].shape)}; give the weights of the same architecture"
+            )
         path = paths[name]
         expected, found = _torch_shape(path, leaves[path]), tuple(given[name].shape)
         if found != expected:
-            raise InputError(f"{source}: tensor {name} has shape {found}, the network expects {expected}; "
-                             f"give the weights of the same architecture")
+            raise InputError(
+                f"{source}: tensor {name} has shape {found}, the network expects {expected}; "
+                f"give the weights of the same architecture"
+            )
         read[path] = jnp.asarray(_flax_layout(path, np.asarray(given[name])), leaves[path].dtype)
     filled = jax.tree.unflatten(jax.tree.structure(variables), [read[path] for path in leaves])
     missing = tuple(path for path, name in names.items() if name not in wanted)
-    return Imported(filled, Report(tuple(sorted(wanted, key=_natural_order)), tuple(skipped), missing))
+    return Imported(
+        filled, Report(tuple(sorted(wanted, key=_natural_order)), tuple(skipped), missing)
+    )
 
 
-def _refuse_another_width(given: Mapping[str, Any], paths: dict[str, str], leaves: dict[str, Any], source: str) -> None:
+def _refuse_another_width(
+    given: Mapping[str, Any], paths: dict[str, str], leaves: dict[str, Any], source: str
+) -> None:
     if WIDTH_OF_HRNET in given and WIDTH_OF_HRNET in paths:
         found, width = given[WIDTH_OF_HRNET].shape[0], leaves[paths[WIDTH_OF_HRNET]].shape[-1]
         if found != width:
-            raise InputError(f"{source}: tensor {WIDTH_OF_HRNET} belongs to an HRNet of width {found}, the network has "
-                             f"width {width}; give weights of that width, or build the network with width {found}")
+            raise InputError(
+                f"{source}: tensor {WIDTH_OF_HRNET} belongs to an HRNet of width {found}, the network has "
+                f"width {width}; give weights of that width, or build the network with width {found}"
+            )
 
 
 def _leaves(variables: Variables) -> dict[str, Any]:
@@ -186,7 +224,11 @@ def _module_name(modules: list[str], params: Mapping[str, Any]) -> str:
     if "top" in params.get("backbone", params):  # RSN
         return _module_name_of_rsn(modules)
     if "lateral32" in params.get("upsampling", {}):  # MoveNet
-        modules = inner if part == "backbone" or inner[0].startswith("features") else ["final_layer", *inner]
+        modules = (
+            inner
+            if part == "backbone" or inner[0].startswith("features")
+            else ["final_layer", *inner]
+        )
         return re.sub(r"_(\d+)", r".\1", ".".join(modules))
     if "stage2_0" in params.get("backbone", {}):  # HRNet
         if part == "backbone":
@@ -214,15 +256,22 @@ def _module_name_of_rsn(modules: list[str]) -> str:
 
 
 def _place_in_sequence(layer: str) -> int:
-    """Returns the index of a layer in a sequence of (convolution, norm, ReLU) triples: conv1 0, bn1 1, conv2 3."""
+    """Returns the index of a layer in a sequence of (convolution, norm, ReLU) triples: conv1 0, bn1
+    1, conv2 3.
+    """
     match = re.fullmatch(r"(conv|transposed_conv|bn)(\d+)", layer)
     if not match:
-        raise ValueError(f"layer {layer!r} has no name in PyTorch; only the layers of PoseResNet have official ones")
+        raise ValueError(
+            f"layer {layer!r} has no name in PyTorch; only the layers of PoseResNet have official ones"
+        )
     return 3 * (int(match[2]) - 1) + (match[1] == "bn")
 
 
 def _natural_order(name: str) -> list[tuple[int, int | str]]:
-    return [(0, int(word)) if word.isdecimal() and len(word) < 10 else (1, word) for word in name.split(".")]
+    return [
+        (0, int(word)) if word.isdecimal() and len(word) < 10 else (1, word)
+        for word in name.split(".")
+    ]
 
 
 def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
@@ -232,8 +281,8 @@ def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array.transpose(3, 2, 0, 1)
     elif array.ndim == 2:
         array = array.T
-    # A copy in plain order: safetensors ignores the order of a transposed array's memory, PyTorch refuses mirrored
-    # arrays and warns about JAX's read-only ones.
+    # A copy in plain order: safetensors ignores the order of a transposed array's memory, PyTorch
+    # refuses mirrored arrays and warns about JAX's read-only ones.
     return np.array(array, order="C")
 
 

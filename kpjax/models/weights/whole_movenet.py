@@ -1,4 +1,5 @@
 """Published weights of all layers of MoveNet Lightning, and networks that start from them."""
+
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,66 +14,101 @@ from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
 
-def load_movenet(variables: Variables, weights: str | Path, *, folder: Path = pretrained.WEIGHTS_FOLDER) -> Imported:
-    """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the tensors read.
+def load_movenet(
+    variables: Variables, weights: str | Path, *, folder: Path = pretrained.WEIGHTS_FOLDER
+) -> Imported:
+    """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the
+    tensors read.
 
-    weights: the path of a safetensors file, or of Google's own `movenet_single_pose_lightning_ptq.tflite`, which gives
-    the same function in evaluation mode (`kpjax.models.weights.tflite.read_movenet`); or a name, see `find_movenet`,
-    whose errors it raises beside those of `load_backbone`. A file without all layers is refused, too.
+    weights: the path of a safetensors file, or of Google's own
+    `movenet_single_pose_lightning_ptq.tflite`, which gives the same function in evaluation mode
+    (`kpjax.models.weights.tflite.read_movenet`); or a name, see `find_movenet`, whose errors it
+    raises beside those of `load_backbone`. A file without all layers is refused, too.
     """
     path = find_movenet(weights, folder)
-    tensors = tflite.read_movenet(path) if path.suffix == pretrained.TFLITE_FILE else pretrained.read_weights(path)
+    tensors = (
+        tflite.read_movenet(path)
+        if path.suffix == pretrained.TFLITE_FILE
+        else pretrained.read_weights(path)
+    )
     read, report = from_torch(tensors, variables, source=str(path))
     if report.missing:
-        raise InputError(f"{path}: holds no whole MoveNet, since {report.missing[0]} is absent; give the weights of "
-                         "MoveNet Lightning")
+        raise InputError(
+            f"{path}: holds no whole MoveNet, since {report.missing[0]} is absent; give the weights of "
+            "MoveNet Lightning"
+        )
     return Imported(read, report)
 
 
-def load_movenet_heatmaps(variables: Variables, weights: str | Path, *, channels: Sequence[int] = (),
-                          frozen_statistics: bool = False, folder: Path = pretrained.WEIGHTS_FOLDER) -> Imported:
-    """Fills a network of `kpjax.models.MoveNet` from a file of all layers; heatmaps of new keypoints stay as they are.
+def load_movenet_heatmaps(
+    variables: Variables,
+    weights: str | Path,
+    *,
+    channels: Sequence[int] = (),
+    frozen_statistics: bool = False,
+    folder: Path = pretrained.WEIGHTS_FOLDER,
+) -> Imported:
+    """Fills a network of `kpjax.models.MoveNet` from a file of all layers; heatmaps of new
+    keypoints stay as they are.
 
     Another head than that network's keeps its variables.
 
     Args:
         weights: as for `load_movenet`, with the same errors.
-        channels: of each keypoint the number of MoveNet's own, -1 for a new one. All are new without it.
-        frozen_statistics: whether BatchNorm keeps its statistics in training. Without that the published .tflite file
-            is refused, since it has none.
+        channels: of each keypoint the number of MoveNet's own, -1 for a new one. All are new
+            without it.
+        frozen_statistics: whether BatchNorm keeps its statistics in training. Without that the
+            published .tflite file is refused, since it has none.
     """
     path = find_movenet(weights, folder)
     if path.suffix == pretrained.TFLITE_FILE and not frozen_statistics:
-        raise InputError(f"{path}: its BatchNorm is folded into its convolutions; keep its statistics, with "
-                         "--backbone-statistics frozen, or give safetensors with BatchNorm")
+        raise InputError(
+            f"{path}: its BatchNorm is folded into its convolutions; keep its statistics, with "
+            "--backbone-statistics frozen, or give safetensors with BatchNorm"
+        )
     network = movenet_lightning()
-    fresh = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), False))
+    fresh = jax.eval_shape(
+        lambda: network.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), False)
+    )
     (whole, report), head = load_movenet(fresh, path), variables["params"]["head"]
     if "heatmaps" not in head:
         missing = tuple(f"params/head/{name}" for name in head)
-        return Imported({**variables, **whole, "params": {**whole["params"], "head": head}},
-                        report._replace(missing=missing))
+        return Imported(
+            {**variables, **whole, "params": {**whole["params"], "head": head}},
+            report._replace(missing=missing),
+        )
     own, theirs = head["heatmaps"]["output"], whole["params"]["head"]["heatmaps"]
     known = np.array([*channels, *[-1] * (own["bias"].shape[0] - len(channels))])
-    output = {name: np.where(known >= 0, np.asarray(theirs["output"][name])[..., known], leaf)
-              for name, leaf in own.items()}
+    output = {
+        name: np.where(known >= 0, np.asarray(theirs["output"][name])[..., known], leaf)
+        for name, leaf in own.items()
+    }
     params = {**whole["params"], "head": {"heatmaps": {**theirs, "output": output}}}
-    missing = tuple(f"params/head/heatmaps/output/{name}" for name in own) if (known < 0).any() else ()
+    missing = (
+        tuple(f"params/head/heatmaps/output/{name}" for name in own) if (known < 0).any() else ()
+    )
     return Imported({**whole, "params": params}, report._replace(missing=missing))
 
 
-def find_movenet(weights: str | Path = pretrained.MOVENET, folder: Path = pretrained.WEIGHTS_FOLDER) -> Path:
-    """Returns a file of all layers of MoveNet Lightning, by a path, or by the name "movenet" or its whole name.
+def find_movenet(
+    weights: str | Path = pretrained.MOVENET, folder: Path = pretrained.WEIGHTS_FOLDER
+) -> Path:
+    """Returns a file of all layers of MoveNet Lightning, by a path, or by the name "movenet" or its
+    whole name.
 
-    By name it is `movenet_lightning.google.safetensors` in `folder`, else the published .tflite file there. Raises
-    InputError if there is neither, or the file is another one.
+    By name it is `movenet_lightning.google.safetensors` in `folder`, else the published .tflite
+    file there. Raises InputError if there is neither, or the file is another one.
     """
     if pretrained.plain_name(weights) != pretrained.MOVENET:
         return pretrained.find_weights(weights, folder)
     known, folder = pretrained.KNOWN_WEIGHTS[pretrained.MOVENET], folder.expanduser()
-    for placed, digest in ((folder / f"{pretrained.MOVENET}.safetensors", known.sha256),
-                           (folder / known.folded, known.folded_sha256)):
+    for placed, digest in (
+        (folder / f"{pretrained.MOVENET}.safetensors", known.sha256),
+        (folder / known.folded, known.folded_sha256),
+    ):
         if placed.is_file():
             return pretrained.checked(placed, pretrained.MOVENET, digest)
-    raise InputError(f"movenet: its weights are not here; put {known.address} ({pretrained.PUBLISHED_MEGABYTES} MB, "
-                     f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does")
+    raise InputError(
+        f"movenet: its weights are not here; put {known.address} ({pretrained.PUBLISHED_MEGABYTES} MB, "
+        f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does"
+    )

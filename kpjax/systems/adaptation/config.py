@@ -1,4 +1,5 @@
 """Settings of frozen-core adaptation: what a run depends on, and presets."""
+
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -18,36 +19,48 @@ from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, Rule, S
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random features"  # in place of VGG
 TransformName = Literal["landmark_crop", "margin_crop", "window_crop", "letterbox"]
-Counts = Annotated[tuple[int, ...], Rule(lambda counts: min(counts, default=1) >= 1, "give numbers of 1 or more")]
+Counts = Annotated[
+    tuple[int, ...], Rule(lambda counts: min(counts, default=1) >= 1, "give numbers of 1 or more")
+]
 Background = Literal["plain", "smooth", "photo-like", "clutter", "patches"]
 
 
 @dataclass(frozen=True)
 class CoreTraining(Checked):
-    """Labelled images of the core, and its training, of which only loss, epochs and accuracy are stated."""
+    """Labelled images of the core, and its training, of which only loss, epochs and accuracy are
+    stated.
+    """
 
-    core: str = "mpii/train+validation+rest"  # "<dataset>/<split>", "rendered:people", "rendered:faces", ...
+    #: "<dataset>/<split>", "rendered:people", "rendered:faces", ...
+    core: str = "mpii/train+validation+rest"
     core_test: str = "mpii/test"  # on which its accuracy is measured; "" for nothing
-    core_transform: Literal["person_crop", "landmark_crop", "letterbox"] = "person_crop"  # to a square image
+    #: to a square image
+    core_transform: Literal["person_crop", "landmark_crop", "letterbox"] = "person_crop"
     core_crop_smallest: float = 0.0  # px of the original image, the least side of that crop
     core_background: Background = "clutter"  # of rendered people
     core_images: Count = 2000  # rendered
     core_test_images: Count = 300
-    core_epochs: CountOrZero = 110  # 0: nothing is trained, and the backbone's published weights are the core
+    #: 0: nothing is trained, and the backbone's published weights are the core
+    core_epochs: CountOrZero = 110
     core_epoch_steps: Count = 695  # one pass over 22,246 people
     core_kept: tuple[int, ...] = (1, 5, 10)  # epochs after which the core is kept besides the last
     core_epoch: CountOrZero = 0  # which of them is adapted; 0 for the last
-    core_learning_rate: Positive = 2.5e-4  # Adam's; a tenth after 6/11 of the steps and again after 9/11
+    #: Adam's; a tenth after 6/11 of the steps and again after 9/11
+    core_learning_rate: Positive = 2.5e-4
     core_unused_keypoints: tuple[str, ...] = ()  # keypoints that the set never labels
     core_uncounted_keypoints: tuple[str, ...] = ()  # left out of the accuracy
     core_pck_threshold: Positive = 0.5  # of the reference length
-    core_pck_over: Literal["scale", "box"] = "scale"  # the set's own reference length, or the longer side of the box
+    #: the set's own reference length, or the longer side of the box
+    core_pck_over: Literal["scale", "box"] = "scale"
 
     def __post_init__(self):
         super().__post_init__()
         if self.core_epoch not in (0, *self.core_kept, self.core_epochs):
-            raise InputError("core_epoch", f"{self.core_epoch}; kept are {' '.join(map(str, self.core_kept))} and the "
-                             f"last, {self.core_epochs}")
+            raise InputError(
+                "core_epoch",
+                f"{self.core_epoch}; kept are {' '.join(map(str, self.core_kept))} and the "
+                f"last, {self.core_epochs}",
+            )
 
     steps = property(lambda self: self.core_epochs * self.core_epoch_steps)
 
@@ -59,15 +72,21 @@ class CoreTraining(Checked):
 
     def square(self, side: int, tightness: int) -> Transform:
         """Returns the transform to a square image of `side` px. tightness: of a landmark crop."""
-        square = transform(self.core_transform, side, tightness) if self.core_transform != "person_crop" else (
-            transforms.PersonCrop(side, smallest=self.core_crop_smallest))
+        square = (
+            transform(self.core_transform, side, tightness)
+            if self.core_transform != "person_crop"
+            else (transforms.PersonCrop(side, smallest=self.core_crop_smallest))
+        )
         return transforms.ScaledByBox(square) if self.core_pck_over == "box" else square
 
     def larger(self, side: int) -> tuple[Transform, augment.Loaded] | None:
-        """Returns the transform of training images that are loaded larger, so that turned and shrunk crops show what
-        lies beside them, and how these lie in a batch; None for crops that are not of a person."""
+        """Returns the transform of training images that are loaded larger, so that turned and
+        shrunk crops show what lies beside them, and how these lie in a batch; None for crops that
+        are not of a person."""
         cropped = self.core_transform == "person_crop"
-        return configs.loaded_larger(self.square(side, 0), side, augment.scale_rotation_reach() if cropped else None)
+        return configs.loaded_larger(
+            self.square(side, 0), side, augment.scale_rotation_reach() if cropped else None
+        )
 
 
 @dataclass(frozen=True)
@@ -75,12 +94,15 @@ class TargetImages(Checked):
     """Images of the new category. No label of `target` is read."""
 
     target: str = "celeba/train+validation+test+mafl_train"  # adapted to: named as `core` is
-    fit: str = ""  # whose labels the regressors of the evaluation are fitted on; "" for those of the target's images
+    #: whose labels the regressors of the evaluation are fitted on; "" for those of the target's
+    #: images
+    fit: str = ""
     test: str = ""  # evaluated
     target_images: CountOrZero = 0  # so many of the target's images, drawn by the seed; 0 takes all
     image_size: Count = 128  # px; heatmaps are four times smaller
     target_transform: TransformName = "landmark_crop"
-    target_tightness: int = 130  # margin of that crop, percent of the landmarks' box; views show 70 of it
+    #: margin of that crop, percent of the landmarks' box; views show 70 of it
+    target_tightness: int = 130
     target_side: Count = 192  # px of the images that views are drawn from
     test_transform: TransformName = "landmark_crop"
     test_tightness: int = 64  # the released code's default is 16
@@ -90,18 +112,27 @@ class TargetImages(Checked):
     def __post_init__(self):
         super().__post_init__()
         if self.rendered and (self.fit or self.test):
-            raise InputError("test", f"{self.test or self.fit}; adaptation to rendered objects is evaluated on "
-                             "rendered ones, so leave fit and test empty, or name a prepared set as target")
+            raise InputError(
+                "test",
+                f"{self.test or self.fit}; adaptation to rendered objects is evaluated on "
+                "rendered ones, so leave fit and test empty, or name a prepared set as target",
+            )
 
     rendered = property(lambda self: self.target.startswith(RENDERED))  # by the seed
 
 
 def transform(name: TransformName, side: int, tightness: int = 0) -> Transform:
-    """Returns the transform of an image to a square one of `side` px. tightness: of a landmark crop."""
+    """Returns the transform of an image to a square one of `side` px.
+
+    tightness: of a landmark crop.
+    """
     if name == "landmark_crop":
         return transforms.LandmarkCrop(side, tightness)
-    return {"margin_crop": transforms.MarginCrop, "window_crop": transforms.WindowCrop,
-            "letterbox": transforms.Letterbox}[name](side)
+    return {
+        "margin_crop": transforms.MarginCrop,
+        "window_crop": transforms.WindowCrop,
+        "letterbox": transforms.Letterbox,
+    }[name](side)
 
 
 @dataclass(frozen=True)
@@ -109,8 +140,10 @@ class ReleasedOptimizer(Checked):
     """Optimizer of the released code, for each of the two networks."""
 
     learning_rate: Positive = 1e-3
-    schedule: Literal["steps", "cosine"] = "steps"  # "steps": a tenth after 3/8 of the steps and again after 6/8
-    decay_to: Literal["zero", "start"] = "zero"  # "start": matrices decay to the identity, normalisation not at all
+    #: "steps": a tenth after 3/8 of the steps and again after 6/8
+    schedule: Literal["steps", "cosine"] = "steps"
+    #: "start": matrices decay to the identity, normalisation not at all
+    decay_to: Literal["zero", "start"] = "zero"
 
     def rates(self, steps: int) -> optax.Schedule:
         """Builds the schedule: falling to zero along a cosine, or in two drops."""
@@ -121,40 +154,48 @@ class ReleasedOptimizer(Checked):
 
 @dataclass(frozen=True)
 class Comparison(Checked):
-    """Reconstruction of one view from another, and its comparison with the image, by pixels and by features."""
+    """Reconstruction of one view from another, and its comparison with the image, by pixels and by
+    features.
+    """
 
     generator_width: Count = 32  # 64 by the paper's text
     generator_blocks: Count = 6
-    perceptual: str = STAND_IN  # weights of VGG or a known backbone; "random features" stand in for it
+    #: weights of VGG or a known backbone; "random features" stand in for it
+    perceptual: str = STAND_IN
     stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
 
 
 @dataclass(frozen=True)
 class Evaluation(Checked):
-    """Regressors between discovered points and annotation, and lengths that errors are stated in."""
+    """Regressors between discovered points and annotation, and lengths that errors are stated
+    in."""
 
-    lengths: Literal["eyes", "object", "none"] = "eyes"  # what errors are percent of; none where nothing is annotated
+    #: what errors are percent of; none where nothing is annotated
+    lengths: Literal["eyes", "object", "none"] = "eyes"
     median_length: bool = False  # whether all test images have the median of these lengths
     labelled_images: Counts = (1, 5, 10, 100, 500, 1000, 5000)  # for the regressors, besides all
     repeats: Count = 10  # draws of so many
     extra: CountOrZero = 0  # 1 for the released code, which takes one more than it says
     penalty: Positive = 1e-4  # of the ridge regression
 
-    annotated = property(lambda self: self.lengths != "none")  # whether there are landmarks to regress
+    # whether there are landmarks to regress
+    annotated = property(lambda self: self.lengths != "none")
 
 
 @dataclass(frozen=True)
 class Config(Checked):
-    """All that a run depends on besides its seed. The defaults are the paper's and its code's; a field that says "not
-    stated" has a value that both leave open."""
+    """All that a run depends on besides its seed. The defaults are the paper's and its code's; a
+    field that says "not stated" has a value that both leave open."""
 
     summary: str  # one line
     core: CoreTraining = CoreTraining()
     core_kept_by: str = ""  # the preset whose folder keeps the core; "" for its own
-    training_kept_by: str = ""  # the preset with the same training in whose folder it is kept; "" for its own
+    #: the preset with the same training in whose folder it is kept; "" for its own
+    training_kept_by: str = ""
     data: TargetImages = TargetImages()
     network: Network = HourglassNetwork()  # of the core and of all variants
-    backbone: configs.Backbone = configs.Backbone(normalisation="none")  # the core's; released code has none
+    #: the core's; released code has none
+    backbone: configs.Backbone = configs.Backbone(normalisation="none")
     landmarks: Count = 10  # to discover
     batch_size: Count = 48
     steps: Count = 200_000
@@ -170,32 +211,77 @@ class Config(Checked):
 
 
 def of_core(config: Config) -> dict[str, Any]:
-    """Returns the fields that decide the trained core, whose stage is used again where they are the same."""
-    core = {name: value for name, value in configs.config_as_json(config.core).items() if name != "core_epoch"}
-    return core | {"image_size": config.data.image_size, "network": configs.config_as_json(config.network),
-                   "backbone": configs.config_as_json(config.backbone), "tightness": config.data.test_tightness}
+    """Returns the fields that decide the trained core, whose stage is used again where they are the
+    same.
+    """
+    core = {
+        name: value
+        for name, value in configs.config_as_json(config.core).items()
+        if name != "core_epoch"
+    }
+    return core | {
+        "image_size": config.data.image_size,
+        "network": configs.config_as_json(config.network),
+        "backbone": configs.config_as_json(config.backbone),
+        "tightness": config.data.test_tightness,
+    }
 
 
 def of_training(config: Config) -> dict[str, Any]:
     """Returns the fields that adaptation depends on; the others are of the evaluation."""
     of_evaluation = ("summary", "core_kept_by", "training_kept_by", "evaluation")
     of_test = ("fit", "test", "test_transform", "test_tightness", "test_images")
-    seen = {name: value for name, value in configs.config_as_json(config).items() if name not in of_evaluation}
-    return seen | {"data": {name: value for name, value in seen["data"].items() if name not in of_test}}
+    seen = {
+        name: value
+        for name, value in configs.config_as_json(config).items()
+        if name not in of_evaluation
+    }
+    return seen | {
+        "data": {name: value for name, value in seen["data"].items() if name not in of_test}
+    }
 
 
 def of_method(config: Config) -> Config:
-    """Returns the config without what methods do not depend on: configs that agree in it share what is compiled."""
+    """Returns the config without what methods do not depend on: configs that agree in it share what
+    is compiled.
+    """
     side = config.data.image_size
-    return replace(config, summary="", core=CoreTraining(), core_kept_by="", training_kept_by="",
-                   data=TargetImages(image_size=side, target_side=side),
-                   evaluation=Evaluation())
+    return replace(
+        config,
+        summary="",
+        core=CoreTraining(),
+        core_kept_by="",
+        training_kept_by="",
+        data=TargetImages(image_size=side, target_side=side),
+        evaluation=Evaluation(),
+    )
 
 
-SYNTHETIC = changed(Config(
-    "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "
-    "minutes"), core="rendered:people", core_test="rendered:people", core_transform="letterbox", core_epochs=10,
-    core_epoch_steps=100, core_kept=(1, 2, 5), core_learning_rate=2e-3, target="rendered:faces", image_size=64,
-    target_transform="letterbox", test_transform="letterbox", target_side=64, width=64, depth=3, batch_size=16,
-    steps=2000, schedule="cosine", shown=0.9, generator_width=8, generator_blocks=1, stand_in_widths=(8, 16),
-    labelled_images=(10, 50, 100))
+SYNTHETIC = changed(
+    Config(
+        "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "
+        "minutes"
+    ),
+    core="rendered:people",
+    core_test="rendered:people",
+    core_transform="letterbox",
+    core_epochs=10,
+    core_epoch_steps=100,
+    core_kept=(1, 2, 5),
+    core_learning_rate=2e-3,
+    target="rendered:faces",
+    image_size=64,
+    target_transform="letterbox",
+    test_transform="letterbox",
+    target_side=64,
+    width=64,
+    depth=3,
+    batch_size=16,
+    steps=2000,
+    schedule="cosine",
+    shown=0.9,
+    generator_width=8,
+    generator_blocks=1,
+    stand_in_widths=(8, 16),
+    labelled_images=(10, 50, 100),
+)

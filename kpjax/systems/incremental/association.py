@@ -1,4 +1,6 @@
-"""KA-Net's stage of a later step: its triples, its training, and the comparison with its teacher."""
+"""KA-Net's stage of a later step: its triples, its training, and the comparison with its
+teacher."""
+
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +15,13 @@ from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.models import reach
 from kpjax.systems.incremental.steps import Prepared, Run, accuracies, increment_at
-from kpjax.systems.incremental.variants import KaNet, Setting, build_association, build_step, ka_net_of
+from kpjax.systems.incremental.variants import (
+    KaNet,
+    Setting,
+    build_association,
+    build_step,
+    ka_net_of,
+)
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
 from kpjax.training.stages import Stage
@@ -25,8 +33,9 @@ COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by hear
 def associate(run: Run, known: Stage, step: int, before: Gathered) -> Prepared:
     """Chooses the triples of a step and trains their KA-Nets.
 
-    Prints how each KA-Net compares with its teacher. Warns of one whose reach is too short or that copies its teacher.
-    A triple whose KA-Net is worse than its teacher on the validation images teaches nothing.
+    Prints how each KA-Net compares with its teacher. Warns of one whose reach is too short or that
+    copies its teacher. A triple whose KA-Net is worse than its teacher on the validation images
+    teaches nothing.
     before: the old model's predictions of the evaluation images.
     """
     setting, config, recipe = run.setting, run.config, run.recipe
@@ -40,23 +49,45 @@ def associate(run: Run, known: Stage, step: int, before: Gathered) -> Prepared:
     ka_net, seen = choose_network(setting, Trained({}, frozen), training)
 
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
-        return run.fit(build_association(setting, ka_net, inputs), training, config.association_steps, folder, identity,
-                       f"association {step}", frozen)
+        return run.fit(
+            build_association(setting, ka_net, inputs),
+            training,
+            config.association_steps,
+            folder,
+            identity,
+            f"association {step}",
+            frozen,
+        )
 
     # Of step 1 the teacher is the base, so variants that begin alike share it.
     shared = step == 1 and recipe.triples == "protocol"
-    found = run.stage(f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}", train,
-                      {"before": known.digest}, reads=config.of_association())
+    found = run.stage(
+        f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}",
+        train,
+        {"before": known.digest},
+        reads=config.of_association(),
+    )
     variables = found.trained.variables
     trained = Trained(variables, frozen)
     planned = without_useless(run, known, triples, planned, ka_net, inputs, trained)
-    metrics = diagnoses(run, ka_net, inputs, trained, step, triples, seen, before, planned.triple_weights)
-    return Prepared(planned, build_step(setting, recipe, ka_net, inputs), {"association": variables},
-                    {"association": found.digest}, metrics, found.wall_seconds, found.images)
+    metrics = diagnoses(
+        run, ka_net, inputs, trained, step, triples, seen, before, planned.triple_weights
+    )
+    return Prepared(
+        planned,
+        build_step(setting, recipe, ka_net, inputs),
+        {"association": variables},
+        {"association": found.digest},
+        metrics,
+        found.wall_seconds,
+        found.images,
+    )
 
 
 def triples_of(run: Run, known: Stage, step: int, source: Source) -> list[tuple[int, ...]]:
-    """Returns (old, new, new) numbers of keypoints, or (old, new); [] for variants without an auxiliary task."""
+    """Returns (old, new, new) numbers of keypoints, or (old, new); [] for variants without an
+    auxiliary task.
+    """
     skeleton, protocol, count = run.data.skeleton, run.data.protocol, run.config.association.triples
     if not run.recipe.triples:
         return []
@@ -68,26 +99,41 @@ def triples_of(run: Run, known: Stage, step: int, source: Source) -> list[tuple[
         if protocol.triple == "automatic":
             seen = run.predicted(known, source)
             apart = protocols.mean_distances(
-                skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale)
+                skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale
+            )
         found = protocols.step_triples(protocol, step, skeleton, count=count, apart=apart)
     if not found:
-        raise InputError("triple", f"step {step} of the protocol {protocol.name} states none; state one "
-                         "there, or \"triple\": \"automatic\"")
+        raise InputError(
+            "triple",
+            f"step {step} of the protocol {protocol.name} states none; state one "
+            'there, or "triple": "automatic"',
+        )
     return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
 
 
-def choose_network(setting: Setting, teacher: Trained, source: Source) -> tuple[KaNet, Mapping[str, np.ndarray]]:
-    """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one that sees further.
+def choose_network(
+    setting: Setting, teacher: Trained, source: Source
+) -> tuple[KaNet, Mapping[str, np.ndarray]]:
+    """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one
+    that sees further.
 
-    Returns its name, and (T,) of triples: `within`, the share of a step's images on which the old keypoint is within
-    reach, and `input`, KA-Net's mean input there.
+    Returns its name, and (T,) of triples: `within`, the share of a step's images on which the old
+    keypoint is within reach, and `input`, KA-Net's mean input there.
     """
     asked = setting.config.association.ka_variant
     sigma = setting.config.association.input_sigma or None
     for name in ("paper", "wide") if asked == "auto" else (asked,):
-        far = reach(name, setting.config.heatmaps.heatmap_size, support=3 * (sigma or setting.config.heatmaps.sigma))
-        sums = reduce(_of_networks(library.ka_reach, setting, far, sigma), teacher, source,
-                      batch_size=2 * setting.config.batch_size)
+        far = reach(
+            name,
+            setting.config.heatmaps.heatmap_size,
+            support=3 * (sigma or setting.config.heatmaps.sigma),
+        )
+        sums = reduce(
+            _of_networks(library.ka_reach, setting, far, sigma),
+            teacher,
+            source,
+            batch_size=2 * setting.config.batch_size,
+        )
         seen = {kind: _share(sums, kind) for kind in ("within", "input")}
         if (seen["within"][np.isfinite(seen["within"])] >= ENOUGH_REACH).all():
             break
@@ -95,7 +141,9 @@ def choose_network(setting: Setting, teacher: Trained, source: Source) -> tuple[
 
 
 def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.ndarray:
-    """Returns (T,) of triples, a sum over a count, NaN where it is 0; slots without a triple repeat the first."""
+    """Returns (T,) of triples, a sum over a count, NaN where it is 0; slots without a triple repeat
+    the first.
+    """
     total, count = np.asarray(sums[name]), np.asarray(sums[of])
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
@@ -104,79 +152,134 @@ def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Sour
     """Predicts the old keypoints of triples by KA-Net, which reads the labels of new ones."""
     network = ka_net_of(run.setting, ka_net, inputs)
     reading_labels = build_association(run.setting, ka_net, inputs)._replace(
-        predict=_of_networks(library.association_predict, run.setting, network))
-    return predict_source(reading_labels, trained, source, batch_size=2 * run.config.batch_size, labelled=True)
+        predict=_of_networks(library.association_predict, run.setting, network)
+    )
+    return predict_source(
+        reading_labels, trained, source, batch_size=2 * run.config.batch_size, labelled=True
+    )
 
 
-def without_useless(run: Run, known: Stage, triples: Sequence[Sequence[int]], planned: Increment, ka_net: KaNet,
-                    inputs: int, trained: Trained) -> Increment:
-    """Returns the increment without the triples whose KA-Net finds the old keypoint less often than its teacher.
+def without_useless(
+    run: Run,
+    known: Stage,
+    triples: Sequence[Sequence[int]],
+    planned: Increment,
+    ka_net: KaNet,
+    inputs: int,
+    trained: Trained,
+) -> Increment:
+    """Returns the increment without the triples whose KA-Net finds the old keypoint less often than
+    its teacher.
 
-    Both are measured on the validation images, which have labels of all keypoints. Without such images all triples
-    stay.
+    Both are measured on the validation images, which have labels of all keypoints. Without such
+    images all triples stay.
     """
     if run.data.validation is None:
-        print("no validation image has labels of old keypoints, so no KA-Net is compared with its teacher beforehand")
+        print(
+            "no validation image has labels of old keypoints, so no KA-Net is compared with its teacher beforehand"
+        )
         return planned
-    both = (answers(run, ka_net, inputs, trained, run.data.validation), run.predicted(known, run.data.validation))
+    both = (
+        answers(run, ka_net, inputs, trained, run.data.validation),
+        run.predicted(known, run.data.validation),
+    )
     accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in both)
     weights = planned.triple_weights.copy()
     for slot, (old, *_) in enumerate(triples):
         if not accuracy[old] >= of_teacher[old]:
             weights[slot] = 0.0
-            print(f"{run.data.skeleton.names[old]} is left out: on validation images its KA-Net finds "
-                  f"{accuracy[old]:.1%}, its teacher {of_teacher[old]:.1%}")
+            print(
+                f"{run.data.skeleton.names[old]} is left out: on validation images its KA-Net finds "
+                f"{accuracy[old]:.1%}, its teacher {of_teacher[old]:.1%}"
+            )
     return planned._replace(triple_weights=weights)
 
 
-def diagnoses(run: Run, ka_net: KaNet, inputs: int, trained: Trained, step: int, triples: Sequence[Sequence[int]],
-              seen: Mapping[str, np.ndarray], before: Gathered, used: np.ndarray) -> dict[str, float]:
-    """Measures how well KA-Net and the old model find the old keypoint of each triple on the evaluation images.
+def diagnoses(
+    run: Run,
+    ka_net: KaNet,
+    inputs: int,
+    trained: Trained,
+    step: int,
+    triples: Sequence[Sequence[int]],
+    seen: Mapping[str, np.ndarray],
+    before: Gathered,
+    used: np.ndarray,
+) -> dict[str, float]:
+    """Measures how well KA-Net and the old model find the old keypoint of each triple on the
+    evaluation images.
 
-    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK; reach, the share of the step's images within
-    KA-Net's reach; input, its mean input at the old model's point; copies, the share on which its arg-max is the old
-    model's; copy_rate, how often its point is the old model's where that errs far, and beside it copy_rate_by_chance,
-    of a KA-Net that is given another image's points; wrong, the number of images of both; used, 0 or 1, whether the
-    triple teaches.
+    Under association/step_<t>/<old keypoint>/: ka_net and teacher, PCK; reach, the share of the
+    step's images within KA-Net's reach; input, its mean input at the old model's point; copies, the
+    share on which its arg-max is the old model's; copy_rate, how often its point is the old model's
+    where that errs far, and beside it copy_rate_by_chance, of a KA-Net that is given another
+    image's points; wrong, the number of images of both; used, 0 or 1, whether the triple teaches.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
     network = ka_net_of(setting, ka_net, inputs)
     found = answers(run, ka_net, inputs, trained, evaluation)
     accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in (found, before))
-    copied = reduce(_of_networks(library.copies_of_teacher, setting, network), trained, evaluation,
-                    batch_size=2 * setting.config.batch_size)
-    rates = {"copies": _share(copied, "copied"), "copy_rate": _share(copied, "wrong_copied", "wrong"),
-             "copy_rate_by_chance": _share(copied, "wrong_copied_by_chance", "wrong"), "wrong": copied["wrong"],
-             "reach": seen["within"], "input": seen["input"]}
+    copied = reduce(
+        _of_networks(library.copies_of_teacher, setting, network),
+        trained,
+        evaluation,
+        batch_size=2 * setting.config.batch_size,
+    )
+    rates = {
+        "copies": _share(copied, "copied"),
+        "copy_rate": _share(copied, "wrong_copied", "wrong"),
+        "copy_rate_by_chance": _share(copied, "wrong_copied_by_chance", "wrong"),
+        "wrong": copied["wrong"],
+        "reach": seen["within"],
+        "input": seen["input"],
+    }
     metrics = {}
     for slot, (old, *new) in enumerate(triples):
-        values = {"ka_net": accuracy[old], "teacher": of_teacher[old], "used": used[slot],
-                  **{name: of_triples[slot] for name, of_triples in rates.items()}}
-        metrics |= {f"association/step_{step}/{names[old]}/{name}": float(value) for name, value in values.items()
-                    if np.isfinite(value)}
-        print(f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: KA-Net {values['ka_net']:.3f}, "
-              f"the old model {values['teacher']:.3f}; {values['reach']:.0%} within the reach of {ka_net!r}, "
-              f"{values['copies']:.0%} copies; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are "
-              f"copied, {values['copy_rate_by_chance']:.0%} by chance")
+        values = {
+            "ka_net": accuracy[old],
+            "teacher": of_teacher[old],
+            "used": used[slot],
+            **{name: of_triples[slot] for name, of_triples in rates.items()},
+        }
+        metrics |= {
+            f"association/step_{step}/{names[old]}/{name}": float(value)
+            for name, value in values.items()
+            if np.isfinite(value)
+        }
+        print(
+            f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: KA-Net {values['ka_net']:.3f}, "
+            f"the old model {values['teacher']:.3f}; {values['reach']:.0%} within the reach of {ka_net!r}, "
+            f"{values['copies']:.0%} copies; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are "
+            f"copied, {values['copy_rate_by_chance']:.0%} by chance"
+        )
         if values["reach"] < ENOUGH_REACH:
-            print(f"warning: {names[old]}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
-                  "triple or --ka-variant wide")
+            print(
+                f"warning: {names[old]}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
+                "triple or --ka-variant wide"
+            )
         if values["copies"] > COPIES:
-            print(f"warning: {names[old]}: KA-Net answers as its teacher on {values['copies']:.0%} of the images; it "
-                  "has associated nothing")
+            print(
+                f"warning: {names[old]}: KA-Net answers as its teacher on {values['copies']:.0%} of the images; it "
+                "has associated nothing"
+            )
     return metrics
 
 
 def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
     """Returns means over the triples of all steps.
 
-    association/ka_net and association/teacher are PCK, association/left_out is the share of triples that teach nothing.
-    association/copy_rate and that by chance are over all large errors of the old models.
+    association/ka_net and association/teacher are PCK, association/left_out is the share of triples
+    that teach nothing. association/copy_rate and that by chance are over all large errors of the
+    old models.
     """
     found = {}
     for name in ("ka_net", "teacher", "used", "copy_rate", "copy_rate_by_chance"):
         values = {key: value for key, value in metrics.items() if key.endswith(f"/{name}")}
-        weights = [metrics[key.removesuffix(name) + "wrong"] for key in values] if name.startswith("copy") else None
+        weights = (
+            [metrics[key.removesuffix(name) + "wrong"] for key in values]
+            if name.startswith("copy")
+            else None
+        )
         if values:
             found[f"association/{name}"] = float(np.average(list(values.values()), weights=weights))
     if "association/used" in found:

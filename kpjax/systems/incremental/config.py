@@ -1,4 +1,5 @@
 """Settings of incremental learning: what a run depends on, and presets."""
+
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -9,7 +10,16 @@ from kpjax import HRNet, InputError, SmallUNet
 from kpjax.images.transforms import Stretch, Transform
 from kpjax.models.networks import Network
 from kpjax.systems import configs
-from kpjax.systems.configs import Checked, Count, CountOrZero, ImageSet, NotNegative, Positive, changed, flat
+from kpjax.systems.configs import (
+    Checked,
+    Count,
+    CountOrZero,
+    ImageSet,
+    NotNegative,
+    Positive,
+    changed,
+    flat,
+)
 
 PROTOCOLS = Path(__file__).with_name("protocols")
 
@@ -18,11 +28,15 @@ PROTOCOLS = Path(__file__).with_name("protocols")
 class StepImages(ImageSet):
     """Labelled images, and the protocol that deals them and their keypoints out to steps."""
 
-    transform: Literal["person_crop", "letterbox", "around_box", "stretch"] = "person_crop"  # to a square image
-    protocol: str = "mpii"  # name of a file in experiments/incremental/protocols/, or the path of one
-    evaluated_on: Literal["test", "validation"] = "test"  # the images that results are about; tuning validates
+    #: to a square image
+    transform: Literal["person_crop", "letterbox", "around_box", "stretch"] = "person_crop"
+    #: name of a file in experiments/incremental/protocols/, or the path of one
+    protocol: str = "mpii"
+    #: the images that results are about; tuning validates
+    evaluated_on: Literal["test", "validation"] = "test"
     low_shot: CountOrZero = 0  # images of every step after the base; 0 takes all of the protocol's
-    pck_over: Literal["box", "scale"] = "scale"  # the longer side of the annotated box, or the dataset's own length
+    #: the longer side of the annotated box, or the dataset's own length
+    pck_over: Literal["box", "scale"] = "scale"
     training_examples: int = 3200  # of rendered people, of all steps together
 
     def square_of_new(self) -> Transform:
@@ -30,12 +44,22 @@ class StepImages(ImageSet):
         return Stretch(self.image_size) if self.transform == "stretch" else super().square_of_new()
 
     def protocol_path(self) -> Path:
-        """Returns the file of the protocol. Raises InputError, which lists the known ones, if there is none."""
-        path = Path(self.protocol) if self.protocol.endswith(".json") else PROTOCOLS / f"{self.protocol}.json"
+        """Returns the file of the protocol.
+
+        Raises InputError, which lists the known ones, if there is none.
+        """
+        path = (
+            Path(self.protocol)
+            if self.protocol.endswith(".json")
+            else PROTOCOLS / f"{self.protocol}.json"
+        )
         if not path.exists():
             known = ", ".join(sorted(file.stem for file in PROTOCOLS.glob("*.json")))
-            raise InputError("protocol", f"{self.protocol!r} is not found; there are {known}, or give the path of a "
-                             ".json file")
+            raise InputError(
+                "protocol",
+                f"{self.protocol!r} is not found; there are {known}, or give the path of a "
+                ".json file",
+            )
         return path
 
 
@@ -55,26 +79,40 @@ class StepOptimizer(configs.Optimizer):
         """Builds a linear rise to `rate`, then the schedule over the rest of `steps`."""
         rise = min(self.warmup_steps, steps // 5)
         drops = {round(0.7 * steps) - rise: 0.1, round(0.9 * steps) - rise: 0.1}
-        after = optax.cosine_decay_schedule(rate, steps - rise) if self.schedule == "cosine" else (
-            optax.piecewise_constant_schedule(rate, drops))
-        return optax.join_schedules([optax.linear_schedule(rate / 10, rate, rise), after], [rise]) if rise else after
+        after = (
+            optax.cosine_decay_schedule(rate, steps - rise)
+            if self.schedule == "cosine"
+            else (optax.piecewise_constant_schedule(rate, drops))
+        )
+        return (
+            optax.join_schedules([optax.linear_schedule(rate / 10, rate, rise), after], [rise])
+            if rise
+            else after
+        )
 
 
 @dataclass(frozen=True)
 class Association(Checked):
     """KA-Net, its triples, and the student's use of its maps."""
 
-    ka_variant: Literal["auto", "paper", "wide", "with_features"] = "auto"  # "auto": "paper" where its reach suffices
-    input_sigma: NotNegative = 0.0  # heatmap px, of the Gaussians that KA-Net sees features through; 0: the targets'
-    ka_steps: CountOrZero = 0  # optimizer steps of KA-Net in a later step, out of the step's; 0: a fifth of them
+    #: "auto": "paper" where its reach suffices
+    ka_variant: Literal["auto", "paper", "wide", "with_features"] = "auto"
+    #: heatmap px, of the Gaussians that KA-Net sees features through; 0: the targets'
+    input_sigma: NotNegative = 0.0
+    #: optimizer steps of KA-Net in a later step, out of the step's; 0: a fifth of them
+    ka_steps: CountOrZero = 0
     triples: Count = 1  # of a step, where the protocol gives that many
 
 
 @dataclass(frozen=True)
 class Weights(Checked):
-    """Weights of terms, by variant. They are arrays in a step's data and change nothing that is compiled."""
+    """Weights of terms, by variant.
 
-    kamp: Positive = 100.0  # alpha of kamp and its ablations, in the unit of `reduction`, as are the next three
+    They are arrays in a step's data and change nothing that is compiled.
+    """
+
+    #: alpha of kamp and its ablations, in the unit of `reduction`, as are the next three
+    kamp: Positive = 100.0
     kamp_rerendered: Positive = 100.0
     ksd_only: Positive = 100.0
     self_training: Positive = 100.0
@@ -89,16 +127,25 @@ class Weights(Checked):
 
 
 MEASURES = ("summary", "evaluated_on", "pck_threshold", "error_in")
-# Leaves that neither step 0 nor the importances after it read, beside those of weights and association.
-LATER = ("steps", "reduction", "learning_rate", "association_learning_rate", "afec_images", "normalise_importance",
-         *MEASURES)
+# Leaves that neither step 0 nor the importances after it read, beside those of weights and
+# association.
+LATER = (
+    "steps",
+    "reduction",
+    "learning_rate",
+    "association_learning_rate",
+    "afec_images",
+    "normalise_importance",
+    *MEASURES,
+)
 ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
 
 
 @dataclass(frozen=True)
 class Config(Checked):
-    """All that a run depends on besides its seed. The defaults are the paper's for MPII; a field that says "not stated"
-    has a value that the paper leaves open. The augmentation is not stated."""
+    """All that a run depends on besides its seed. The defaults are the paper's for MPII; a field
+    that says "not stated" has a value that the paper leaves open. The augmentation is not
+    stated."""
 
     summary: str  # one line
     data: StepImages = StepImages()
@@ -109,33 +156,49 @@ class Config(Checked):
     backbone: configs.Backbone = configs.Backbone()
     batch_size: Count = 32
     base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
-    steps: int = 13_900  # of every later step, with KA-Net's; without KA-Net the method trains for all of them
-    # of the spatial distillation and of KA-Net's maps; line_sum is element_mean times the map's side
+    #: of every later step, with KA-Net's; without KA-Net the method trains for all of them
+    steps: int = 13_900
+    # of the spatial distillation and of KA-Net's maps; line_sum is element_mean times the map's
+    # side
     reduction: Literal["element_mean", "line_sum"] = "element_mean"
     association: Association = Association()
     weights: Weights = Weights()
-    afec_images: Count = 256  # of the Fisher information of the network that learnt the new keypoints alone
-    normalise_importance: bool = False  # divides importances by their mean: weights carry over between networks
+    #: of the Fisher information of the network that learnt the new keypoints alone
+    afec_images: Count = 256
+    #: divides importances by their mean: weights carry over between networks
+    normalise_importance: bool = False
     pck_threshold: Positive = 0.5  # of the reference length
-    error_in: Literal["pixels", "scale"] = "scale"  # of A-MRE: pixels of the images, or the reference length
+    #: of A-MRE: pixels of the images, or the reference length
+    error_in: Literal["pixels", "scale"] = "scale"
 
     def __post_init__(self):
         super().__post_init__()
         if self.steps < 2:
-            raise InputError("steps", f"{self.steps}; must be at least 2: KA-Net and the network share those of a step")
+            raise InputError(
+                "steps",
+                f"{self.steps}; must be at least 2: KA-Net and the network share those of a step",
+            )
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
 
     @property
     def association_steps(self) -> int:
-        """KA-Net's optimizer steps in a later step. Raises InputError where they leave none for the network."""
+        """KA-Net's optimizer steps in a later step.
+
+        Raises InputError where they leave none for the network.
+        """
         steps = self.association.ka_steps or max(round(ASSOCIATION_SHARE * self.steps), 1)
         if steps >= self.steps:
-            raise InputError("ka_steps", f"{steps} of the {self.steps} of a later step leave none for the network")
+            raise InputError(
+                "ka_steps",
+                f"{steps} of the {self.steps} of a later step leave none for the network",
+            )
         return steps
 
     def of_base(self) -> dict[str, Any]:
-        """Returns all that step 0 and its importances depend on: runs that differ in nothing else share them."""
+        """Returns all that step 0 and its importances depend on: runs that differ in nothing else
+        share them.
+        """
         later = {*flat(self.weights), *flat(self.association), *LATER}
         return {name: value for name, value in flat(self).items() if name not in later}
 
@@ -147,19 +210,62 @@ class Config(Checked):
 
 SYNTHETIC = Config(
     "synthetic people with clutter, 200 images, then 1,500 for the hands and 1,500 for the feet; 2 cores, minutes",
-    StepImages("figures:target", "the image's side", protocol="figures", transform="letterbox", image_size=64,
-               difficulty=1.0),
+    StepImages(
+        "figures:target",
+        "the image's side",
+        protocol="figures",
+        transform="letterbox",
+        image_size=64,
+        difficulty=1.0,
+    ),
     configs.Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"),
-    # On tuning seed 100 all but self-training are better at 3.2e-2; tables were measured at this rate.
-    configs.Augmentation("none", flip=False), SmallUNet((16, 32, 32, 64, 64)), StepOptimizer(
-        1.6e-2, "cosine", weight_decay=0.0, base_learning_rate=1.6e-2, association_learning_rate=1.6e-2,
-        warmup_steps=20),
-    base_steps=800, steps=400, reduction="line_sum", association=Association(input_sigma=0.5),
+    # On tuning seed 100 all but self-training are better at 3.2e-2; tables were measured at this
+    # rate.
+    configs.Augmentation("none", flip=False),
+    SmallUNet((16, 32, 32, 64, 64)),
+    StepOptimizer(
+        1.6e-2,
+        "cosine",
+        weight_decay=0.0,
+        base_learning_rate=1.6e-2,
+        association_learning_rate=1.6e-2,
+        warmup_steps=20,
+    ),
+    base_steps=800,
+    steps=400,
+    reduction="line_sum",
+    association=Association(input_sigma=0.5),
     weights=Weights(
-        kamp=1.0, kamp_rerendered=1.0, ksd_only=1.0, self_training=0.3, lwf=4.0, ewc=3e-3, mas=1e-3, rw=1e-3, afec=3e-3,
-        afec_expanded=1e-3, cpr=3e-3, cpr_entropy=0.01),
-    normalise_importance=True, pck_threshold=0.05, error_in="pixels")
+        kamp=1.0,
+        kamp_rerendered=1.0,
+        ksd_only=1.0,
+        self_training=0.3,
+        lwf=4.0,
+        ewc=3e-3,
+        mas=1e-3,
+        rw=1e-3,
+        afec=3e-3,
+        afec_expanded=1e-3,
+        cpr=3e-3,
+        cpr_entropy=0.01,
+    ),
+    normalise_importance=True,
+    pck_threshold=0.05,
+    error_in="pixels",
+)
 SMALL_REAL = changed(
-    SYNTHETIC, augmentation="strong", flip=True, heatmap_size=32, sigma=1.0, image_size=128, batch_size=16,
-    base_steps=600, steps=500, learning_rate=2e-3, base_learning_rate=3e-3, association_learning_rate=3e-3,
-    input_sigma=0.0, validation_share=0.1)
+    SYNTHETIC,
+    augmentation="strong",
+    flip=True,
+    heatmap_size=32,
+    sigma=1.0,
+    image_size=128,
+    batch_size=16,
+    base_steps=600,
+    steps=500,
+    learning_rate=2e-3,
+    base_learning_rate=3e-3,
+    association_learning_rate=3e-3,
+    input_sigma=0.0,
+    validation_share=0.1,
+)

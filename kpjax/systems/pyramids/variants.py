@@ -1,4 +1,5 @@
 """Variants: what is compared, and how each is built."""
+
 import functools
 from collections.abc import Callable
 from dataclasses import asdict
@@ -30,11 +31,20 @@ ORACLE = "supervised_bound"
 # Variants
 
 
-def network_of(config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool = True) -> KeypointPyramid:
-    """Builds the network with levels of these sizes, else the config's. conditioned: whether level 2 reads level 1."""
+def network_of(
+    config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool = True
+) -> KeypointPyramid:
+    """Builds the network with levels of these sizes, else the config's.
+
+    conditioned: whether level 2 reads level 1.
+    """
     chosen, sizes = config.pyramid, sizes or config.pyramid.level_sizes
-    shared = {"conditioned": conditioned, "conditioning_width": chosen.conditioning_width,
-              "sharpness": chosen.sharpness, "dtype": jnp.dtype(chosen.dtype)}
+    shared = {
+        "conditioned": conditioned,
+        "conditioning_width": chosen.conditioning_width,
+        "sharpness": chosen.sharpness,
+        "dtype": jnp.dtype(chosen.dtype),
+    }
     if chosen.network == "small":
         return models.small_keypoint_pyramid(sizes, side=config.data.image_size, **shared)
     return models.keypoint_pyramid(sizes, **shared)
@@ -42,14 +52,20 @@ def network_of(config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool
 
 def steps_of(config: Config, variant: str) -> int:
     """Returns the number of steps of a variant."""
-    factors = {"keynet": config.baselines.keynet_steps, "transporter": config.baselines.transporter_steps,
-               ORACLE: config.baselines.oracle_steps}
+    factors = {
+        "keynet": config.baselines.keynet_steps,
+        "transporter": config.baselines.transporter_steps,
+        ORACLE: config.baselines.oracle_steps,
+    }
     return max(round(config.steps * factors.get(variant, 1.0)), 1)
 
 
 def _shared(config: Config, variant: str = "pyramids") -> dict[str, Any]:
-    return {"optimizer": config.optimizer.adam(), "learning_rate": config.optimizer.rate(steps_of(config, variant)),
-            "normalise": methods.imagenet_normalise}
+    return {
+        "optimizer": config.optimizer.adam(),
+        "learning_rate": config.optimizer.rate(steps_of(config, variant)),
+        "normalise": methods.imagenet_normalise,
+    }
 
 
 def still_of(config: Config) -> dict[str, StillCamera]:
@@ -59,11 +75,18 @@ def still_of(config: Config) -> dict[str, StillCamera]:
 
 
 def still_start(config: Config, source: VideoSource) -> dict[str, Any]:
-    """Returns the part of the start that a still camera needs, of the training videos; {} without one."""
+    """Returns the part of the start that a still camera needs, of the training videos; {} without
+    one.
+    """
     if not still_of(config):
         return {}
-    return {STILL: still_videos((images[::-(-len(images) // BACKGROUND_FRAMES)] for images in frames_of(source)),
-                                source.video, share=config.still.motion_weight)}
+    return {
+        STILL: still_videos(
+            (images[:: -(-len(images) // BACKGROUND_FRAMES)] for images in frames_of(source)),
+            source.video,
+            share=config.still.motion_weight,
+        )
+    }
 
 
 def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
@@ -72,15 +95,22 @@ def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
     return methods.keynet(
         objective=methods.keynet_objective(perceptual=bool(perceptual)),
         network=models.as_keynet(network_of(config, (size,)), blob_width=BLOB_WIDTH),
-        **perceptual_options(perceptual, PERCEPTUAL), **still_of(config), **_shared(config, "keynet"))
+        **perceptual_options(perceptual, PERCEPTUAL),
+        **still_of(config),
+        **_shared(config, "keynet"),
+    )
 
 
 def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
     """Transporter (Kulkarni et al. 2019) with `size` keypoints."""
     return methods.transporter(
-        objective=methods.transporter_objective(), network=models.as_transporter(network_of(config, (size,))),
-        blob_width=BLOB_WIDTH, reference_pass=config.rendering.reference_pass,
-        **still_of(config), **_shared(config, "transporter"))
+        objective=methods.transporter_objective(),
+        network=models.as_transporter(network_of(config, (size,))),
+        blob_width=BLOB_WIDTH,
+        reference_pass=config.rendering.reference_pass,
+        **still_of(config),
+        **_shared(config, "transporter"),
+    )
 
 
 class FinestHeatmaps(nn.Module):
@@ -93,14 +123,18 @@ class FinestHeatmaps(nn.Module):
 
 
 def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
-    """The pyramid's finest keypoint encoder, trained on the joints by the mean squared error of their coordinates.
+    """The pyramid's finest keypoint encoder, trained on the joints by the mean squared error of
+    their coordinates.
 
     Coordinates lie between -1 and 1, the image's edges; scores are the highest probabilities.
     """
     model = FinestHeatmaps(network_of(config, (len(joints.names),)).keypoints)
     side = config.data.image_size
-    maps = jax.eval_shape(functools.partial(model.init_with_output, train=False), jax.random.key(0),
-                          jnp.zeros((1, side, side, 3)))[0]
+    maps = jax.eval_shape(
+        functools.partial(model.init_with_output, train=False),
+        jax.random.key(0),
+        jnp.zeros((1, side, side, 3)),
+    )[0]
 
     def encode(example: Example) -> tuple[jax.Array, jax.Array]:
         # A mean over the map cannot lie beyond it.
@@ -108,15 +142,19 @@ def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
         return (example.keypoints + 0.5) * (2 / side) - 1, jnp.where(shown, example.visible, 0.0)
 
     def decode(heatmaps: jax.Array) -> tuple[jax.Array, jax.Array]:
-        return (points_of_maps(heatmaps) + 1) * (side / 2) - 0.5, spatial_softmax(heatmaps).max((1, 2))
+        return (points_of_maps(heatmaps) + 1) * (side / 2) - 0.5, spatial_softmax(heatmaps).max(
+            (1, 2)
+        )
 
     def point_mse(heatmaps: jax.Array, points: jax.Array, visible: jax.Array) -> jax.Array:
         squared = jnp.square(points_of_maps(heatmaps) - points).sum(-1)
         return (squared * visible).sum() / (2 * jnp.maximum(visible.sum(), 1))
 
     codec = Codec(encode, decode, geometry.half_pixel_grid(side / maps.shape[1]))
-    return methods.supervised(methods.Setup(
-        model, joints, codec, augment=no_augmentation(), **_shared(config, ORACLE)), loss=point_mse)
+    return methods.supervised(
+        methods.Setup(model, joints, codec, augment=no_augmentation(), **_shared(config, ORACLE)),
+        loss=point_mse,
+    )
 
 
 class Recipe(NamedTuple):
@@ -125,37 +163,79 @@ class Recipe(NamedTuple):
     change: Callable[..., Objective] = lambda terms: terms  # the ablated objective
     repaints: bool = False  # whether `change` compares images of its own, by the config's reduction
     conditioned: bool = True  # whether the second level reads the first
-    build: Callable[[Config, Skeleton, int], Method] | None = None  # (config, joints, number of keypoints) -> method
-    features: Callable[[VideoSource], np.ndarray] | None = None  # probed in place of keypoints: there is no network
+    #: (config, joints, number of keypoints) -> method
+    build: Callable[[Config, Skeleton, int], Method] | None = None
+    #: probed in place of keypoints: there is no network
+    features: Callable[[VideoSource], np.ndarray] | None = None
 
 
 VARIANTS: dict[str, Variant] = {
-    "pyramids": Variant("method", "two levels by reconstruction, transport and a spring", "Keypoint Pyramids",
-                        Recipe()),
-    "keynet": Variant("baseline", "keypoints of one level, by reconstruction", "KeyNet", Recipe(build=build_keynet)),
-    "transporter": Variant("baseline", "keypoints of one level, by transport", "Transporter",
-                           Recipe(build=build_transporter)),
-    "untrained": Variant("control", "the network that Keypoint Pyramids starts from", recipe=Recipe()),
-    "mean_pose": Variant("control", "the mean position of every joint",  # a linear function of no feature
-                         recipe=Recipe(features=lambda source: np.zeros((len(source), 0)))),
-    "image_moments": Variant("control", "nine moments of what differs from the background",
-                             recipe=Recipe(features=lambda source: image_moments(frames_of(source)))),
-    "no_reconstruction": Variant("ablation", "without the reconstruction from all keypoints", "No-Reconstruction",
-                                 Recipe(methods.no_reconstruction)),
-    "no_transport": Variant("ablation", "without transport", "No-Transport",
-                            Recipe(methods.no_transport)),
-    "no_spring": Variant("ablation", "without the spring", "No-Spring",
-                         Recipe(methods.no_spring)),
+    "pyramids": Variant(
+        "method",
+        "two levels by reconstruction, transport and a spring",
+        "Keypoint Pyramids",
+        Recipe(),
+    ),
+    "keynet": Variant(
+        "baseline",
+        "keypoints of one level, by reconstruction",
+        "KeyNet",
+        Recipe(build=build_keynet),
+    ),
+    "transporter": Variant(
+        "baseline",
+        "keypoints of one level, by transport",
+        "Transporter",
+        Recipe(build=build_transporter),
+    ),
+    "untrained": Variant(
+        "control", "the network that Keypoint Pyramids starts from", recipe=Recipe()
+    ),
+    # a linear function of no feature
+    "mean_pose": Variant(
+        "control",
+        "the mean position of every joint",
+        recipe=Recipe(features=lambda source: np.zeros((len(source), 0))),
+    ),
+    "image_moments": Variant(
+        "control",
+        "nine moments of what differs from the background",
+        recipe=Recipe(features=lambda source: image_moments(frames_of(source))),
+    ),
+    "no_reconstruction": Variant(
+        "ablation",
+        "without the reconstruction from all keypoints",
+        "No-Reconstruction",
+        Recipe(methods.no_reconstruction),
+    ),
+    "no_transport": Variant(
+        "ablation", "without transport", "No-Transport", Recipe(methods.no_transport)
+    ),
+    "no_spring": Variant("ablation", "without the spring", "No-Spring", Recipe(methods.no_spring)),
     "all_transport": Variant(
-        "ablation", "transport by all keypoints in place of the reconstruction", "All-Transport",
-        Recipe(methods.all_transport, repaints=True)),
+        "ablation",
+        "transport by all keypoints in place of the reconstruction",
+        "All-Transport",
+        Recipe(methods.all_transport, repaints=True),
+    ),
     "all_reconstruction": Variant(
-        "ablation", "a reconstruction for each level in place of its transport", "All-Reconstruction",
-        Recipe(methods.all_reconstruction, repaints=True)),
-    "unconditioned": Variant("ablation", "the second level does not read the first", "Unconditioned",
-                             Recipe(conditioned=False)),
-    "supervised_bound": Variant("oracle", "the keypoint encoder trained on the joints", "supervised",
-                                Recipe(build=build_oracle)),
+        "ablation",
+        "a reconstruction for each level in place of its transport",
+        "All-Reconstruction",
+        Recipe(methods.all_reconstruction, repaints=True),
+    ),
+    "unconditioned": Variant(
+        "ablation",
+        "the second level does not read the first",
+        "Unconditioned",
+        Recipe(conditioned=False),
+    ),
+    "supervised_bound": Variant(
+        "oracle",
+        "the keypoint encoder trained on the joints",
+        "supervised",
+        Recipe(build=build_oracle),
+    ),
 }
 WITHOUT_NETWORK = tuple(name for name, variant in VARIANTS.items() if variant.recipe.features)
 
@@ -163,7 +243,8 @@ WITHOUT_NETWORK = tuple(name for name, variant in VARIANTS.items() if variant.re
 def build(config: Config, joints: Skeleton, variant: str, size: int = 0) -> Method:
     """Builds the method of a variant with a network once, so that all seeds share what is compiled.
 
-    joints: labelled keypoints, which the oracle learns. size: number of keypoints of a baseline; 0 for all levels'.
+    joints: labelled keypoints, which the oracle learns. size: number of keypoints of a baseline; 0
+    for all levels'.
     """
     return _built(config, joints, VARIANTS[variant].recipe, size or sum(config.pyramid.level_sizes))
 
@@ -174,5 +255,10 @@ def _built(config: Config, joints: Skeleton, recipe: Recipe, size: int) -> Metho
         return recipe.build(config, joints, size)
     reduction = {"reduction": config.weights.reduction} if recipe.repaints else {}
     objective = recipe.change(methods.pyramids_objective(**asdict(config.weights)), **reduction)
-    return methods.pyramids(objective=objective, network=network_of(
-        config, conditioned=recipe.conditioned), **asdict(config.rendering), **still_of(config), **_shared(config))
+    return methods.pyramids(
+        objective=objective,
+        network=network_of(config, conditioned=recipe.conditioned),
+        **asdict(config.rendering),
+        **still_of(config),
+        **_shared(config),
+    )

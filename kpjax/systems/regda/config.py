@@ -1,4 +1,5 @@
 """Settings of RegDA: what a run depends on, and presets."""
+
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +19,9 @@ from kpjax.systems.source_free import SourceFree
 class Domains(Checked):
     """Two domains with one skeleton."""
 
-    source: str = ""  # "figures:<domain>", "bodies:<domain>" (people with 16 keypoints), "sprites:<variant>", a dataset
+    #: "figures:<domain>", "bodies:<domain>" (people with 16 keypoints), "sprites:<variant>", a
+    #: dataset
+    source: str = ""
     target: str = ""
     image_size: Count = 256  # px
     training_examples: Count = 4000  # of each domain; rendered people and sprites
@@ -29,9 +32,16 @@ class Domains(Checked):
         """Whether the images have one keypoint, in a known area."""
         return self.source.startswith("sprites")
 
-    def loaded(self, reach: augment.Reach | None) -> tuple[augment.Loaded | None, augment.Loaded | None]:
-        """Returns how training images of source and target are loaded larger, for an augmentation of this reach."""
-        source, target = (configs.larger_domain(name, self.image_size, reach) for name in (self.source, self.target))
+    def loaded(
+        self, reach: augment.Reach | None
+    ) -> tuple[augment.Loaded | None, augment.Loaded | None]:
+        """Returns how training images of source and target are loaded larger, for an augmentation
+        of this reach.
+        """
+        source, target = (
+            configs.larger_domain(name, self.image_size, reach)
+            for name in (self.source, self.target)
+        )
         return source and source[1], target and target[1]
 
 
@@ -42,12 +52,15 @@ class DomainAugmentation:
     augmentation: Literal["regda", "colour", "regda_colour", "none"] = "regda"
     rotation: float = 180.0  # degrees either way, of the published augmentation, "regda"
     colour_matrix: float = 0.5  # of random colours, as is the next
-    colour_pivot: tuple[float, float] = (0.0, 0.0)  # bounds of the grey about which colours are mixed
+    #: bounds of the grey about which colours are mixed
+    colour_pivot: tuple[float, float] = (0.0, 0.0)
     augment_target: bool = True  # False: RegDA and DD only resize images of the target domain
 
     @property
     def reach(self) -> augment.Reach | None:
-        """How much larger images are loaded where the published code moves the original ones; None elsewhere."""
+        """How much larger images are loaded where the published code moves the original ones; None
+        elsewhere.
+        """
         return augment.square_crop_reach() if self.published else None
 
     @property
@@ -55,21 +68,36 @@ class DomainAugmentation:
         """Whether images are turned, cropped and changed as in the published code."""
         return self.augmentation.startswith("regda")
 
-    def build(self, source: augment.Loaded | None = None, target: augment.Loaded | None = None) -> dict[str, Augment]:
-        """Builds the augmentation of each stream. source, target: of domains whose images are loaded larger."""
-        none, colour = augment.no_augmentation(), augment.compose_augmentations(
-            augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
-            augment.random_blur((0.0, 0.8)), augment.random_noise(0.15))
+    def build(
+        self, source: augment.Loaded | None = None, target: augment.Loaded | None = None
+    ) -> dict[str, Augment]:
+        """Builds the augmentation of each stream.
+
+        source, target: of domains whose images are loaded larger.
+        """
+        none, colour = (
+            augment.no_augmentation(),
+            augment.compose_augmentations(
+                augment.random_colour_matrix(self.colour_matrix, about=self.colour_pivot),
+                augment.random_blur((0.0, 0.8)),
+                augment.random_noise(0.15),
+            ),
+        )
 
         def change(loaded: augment.Loaded | None) -> Augment:
-            published = augment.regda_augmentation(self.rotation, loaded=loaded) if self.published else none
+            published = (
+                augment.regda_augmentation(self.rotation, loaded=loaded) if self.published else none
+            )
             if not self.augmentation.endswith("colour"):
                 return published
             return augment.compose_augmentations(published, colour) if self.published else colour
 
         plain = augment.random_warp(loaded=target) if target else none
-        return {"source": change(source), "labelled": change(target),
-                "target": change(target) if self.augment_target else plain}
+        return {
+            "source": change(source),
+            "labelled": change(target),
+            "target": change(target) if self.augment_target else plain,
+        }
 
 
 @dataclass(frozen=True)
@@ -81,29 +109,42 @@ class DomainOptimizer(Checked):
     feature_factor: float = 0.1  # of the features' learning rate
 
     def build(self) -> optax.GradientTransformation:
-        """Builds the optimizer without its learning rate. SGD decays all weights and looks ahead, as the authors'."""
+        """Builds the optimizer without its learning rate.
+
+        SGD decays all weights and looks ahead, as the authors'.
+        """
         if self.optimizer == "adam":
             return optax.scale_by_adam()
         return optax.chain(optax.add_decayed_weights(1e-4), optax.trace(0.9, nesterov=True))
 
     def supervised_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Builds the rates: SGD's drop tenfold at 44/70 and 59/70 of the steps, slower for the backbone."""
+        """Builds the rates: SGD's drop tenfold at 44/70 and 59/70 of the steps, slower for the
+        backbone.
+        """
         if self.optimizer == "adam":
             rate = optax.cosine_decay_schedule(self.learning_rate, steps)
             return dict.fromkeys(("backbone", "upsampling", "head"), rate)
-        fast, slow = (optax.piecewise_constant_schedule(rate, drops_of(steps))
-                      for rate in (self.learning_rate, self.learning_rate * self.feature_factor))
+        fast, slow = (
+            optax.piecewise_constant_schedule(rate, drops_of(steps))
+            for rate in (self.learning_rate, self.learning_rate * self.feature_factor)
+        )
         return {"backbone": slow, "upsampling": fast, "head": fast}
 
     def adaptation_rates(self, steps: int) -> dict[str, optax.Schedule]:
-        """Builds the rates: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for all features."""
+        """Builds the rates: SGD's are 0.1 (1 + 1e-4 i)^-0.75 for the heads, a tenth for all
+        features.
+        """
         if self.optimizer == "adam":
             rate = optax.cosine_decay_schedule(self.learning_rate, steps)
             return dict.fromkeys(("features", "head", "adversary"), rate)
 
         factors = {"features": self.feature_factor, "head": 1.0, "adversary": 1.0}
-        return {name: lambda step, factor=factor: factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
-                for name, factor in factors.items()}
+        return {
+            name: lambda step, factor=factor: (
+                factor * self.learning_rate * (1 + 1e-4 * step) ** -0.75
+            )
+            for name, factor in factors.items()
+        }
 
 
 def drops_of(steps: int) -> dict[int, float]:
@@ -119,7 +160,8 @@ class TeacherAdaptation(Checked):
     """Settings of teacher_adaptation (UDAPE, Kim et al. 2022)."""
 
     teacher_learning_rate: Positive = 1e-4  # Adam's
-    teacher_schedule: Literal["steps", "cosine"] = "steps"  # of the adaptation: two drops tenfold, or down to zero
+    #: of the adaptation: two drops tenfold, or down to zero
+    teacher_schedule: Literal["steps", "cosine"] = "steps"
     teacher_decay: Share = 0.999
     view_degrees: NotNegative = 60.0  # either way, of each view, as are the next two
     view_shear: NotNegative = 30.0  # degrees
@@ -130,11 +172,14 @@ class TeacherAdaptation(Checked):
         return target_view(self.view_degrees, shear_degrees=self.view_shear, zoom=self.view_zoom)
 
     def adaptation_rate(self, steps: int) -> optax.Schedule:
-        """Builds the learning rate of so many steps: the official drops come after 5 and 20 of 30 epochs."""
+        """Builds the learning rate of so many steps: the official drops come after 5 and 20 of 30
+        epochs.
+        """
         if self.teacher_schedule == "cosine":
             return optax.cosine_decay_schedule(self.teacher_learning_rate, steps)
         return optax.piecewise_constant_schedule(
-            self.teacher_learning_rate, {int(steps * 5 / 30): 0.1, int(steps * 20 / 30): 0.1})
+            self.teacher_learning_rate, {int(steps * 5 / 30): 0.1, int(steps * 20 / 30): 0.1}
+        )
 
 
 @dataclass(frozen=True)
@@ -145,7 +190,8 @@ class Config(Checked):
     data: Domains
     heatmaps: configs.Heatmaps = configs.Heatmaps()
     augment: DomainAugmentation = DomainAugmentation()
-    network: Network = PoseResNet(101, head_layers=2)  # head_layers: of both regressors of regda, mcd and dd
+    #: head_layers: of both regressors of regda, mcd and dd
+    network: Network = PoseResNet(101, head_layers=2)
     optimizer: DomainOptimizer = DomainOptimizer()
     pretraining_head_layers: Count = 1  # of source_only, the oracle, and baselines with one head
     carry_head: bool = False  # whether f starts from the pretrained head; the paper starts it fresh
@@ -160,15 +206,18 @@ class Config(Checked):
     dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
     teacher: TeacherAdaptation = TeacherAdaptation()
     source_free: SourceFree = SourceFree()
-    source_free_share: Share = 0.1  # of the steps of adaptation, after those of the network that it starts from
+    #: of the steps of adaptation, after those of the network that it starts from
+    source_free_share: Share = 0.1
     ground_false: Literal["others", "area"] = "others"
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
-    pretraining_selection: Literal["validation", "last"] = "validation"  # the step that a method starts from
+    #: the step that a method starts from
+    pretraining_selection: Literal["validation", "last"] = "validation"
     evaluations: Count = 10
     pck_threshold: Positive = 0.05  # of what pck_over names
     pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
-    contours: tuple[str, ...] = ()  # groups of keypoints that sample a contour, whose distance is measured, too
+    #: groups of keypoints that sample a contour, whose distance is measured, too
+    contours: tuple[str, ...] = ()
 
     def __post_init__(self):
         super().__post_init__()
@@ -177,7 +226,8 @@ class Config(Checked):
 
     @property
     def steps_of_both_stages(self) -> int:
-        """Steps of `source_only` and `oracle`: as many as a method has seen in both of its stages."""
+        """Steps of `source_only` and `oracle`: as many as a method has seen in both of its
+        stages."""
         return self.pretraining_steps + self.steps
 
     @property
@@ -191,23 +241,49 @@ class Config(Checked):
         return self.pretraining_steps + round(TEACHER_COST * self.steps)
 
 
-OF_ADAPTATION = ("summary", "margin", "coefficient", "coefficient_steps", "mcd_trade_off", "dd_coefficient",
-                 "source_free", "source_free_share", "ground_false")
+OF_ADAPTATION = (
+    "summary",
+    "margin",
+    "coefficient",
+    "coefficient_steps",
+    "mcd_trade_off",
+    "dd_coefficient",
+    "source_free",
+    "source_free_share",
+    "ground_false",
+)
 
 
 def of_pretraining(config: Config) -> dict[str, Any]:
     """Returns the fields that decide the first stage: methods of other weights share it."""
-    return {name: value for name, value in configs.config_as_json(config).items() if name not in OF_ADAPTATION}
+    return {
+        name: value
+        for name, value in configs.config_as_json(config).items()
+        if name not in OF_ADAPTATION
+    }
 
 
 SMALL_BODIES = Config(
     "synthetic people, plain to colourful and noisy; 2 cores, minutes",
     Domains("figures:source", "figures:target", image_size=64, training_examples=3000),
-    configs.Heatmaps(16, sigma=1.0), DomainAugmentation("none", rotation=0.0),
+    configs.Heatmaps(16, sigma=1.0),
+    DomainAugmentation("none", rotation=0.0),
     SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
-    DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0), pretraining_head_layers=2, carry_head=True,
-    pretraining_steps=400, steps=1000, coefficient=0.5, coefficient_steps=50,
-    mcd_trade_off=0.1, dd_coefficient=0.5,
+    DomainOptimizer("adam", learning_rate=1e-3, feature_factor=1.0),
+    pretraining_head_layers=2,
+    carry_head=True,
+    pretraining_steps=400,
+    steps=1000,
+    coefficient=0.5,
+    coefficient_steps=50,
+    mcd_trade_off=0.1,
+    dd_coefficient=0.5,
     teacher=TeacherAdaptation(
-        teacher_learning_rate=1e-3, teacher_schedule="cosine", teacher_decay=0.99, view_degrees=30.0, view_shear=10.0,
-        view_zoom=(0.8, 1.2)))
+        teacher_learning_rate=1e-3,
+        teacher_schedule="cosine",
+        teacher_decay=0.99,
+        view_degrees=30.0,
+        view_shear=10.0,
+        view_zoom=(0.8, 1.2),
+    ),
+)

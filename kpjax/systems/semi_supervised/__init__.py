@@ -1,17 +1,21 @@
-"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): a few labelled images and many without labels.
+"""Semi-supervised keypoint localization (Moskvyak et al., ICLR 2021): a few labelled images and
+many without labels.
 
-`--labelled` up to 1 is a share of the training images, above it a count; seed n draws subset n, and smaller subsets lie
-in larger ones. All variants of a seed start from one warm start, supervised on the labelled images. It stands in for
-ImageNet weights where there are none; the paper's presets have no warm start. Test images are evaluated once, at the
-end.
+`--labelled` up to 1 is a share of the training images, above it a count; seed n draws subset n, and
+smaller subsets lie in larger ones. All variants of a seed start from one warm start, supervised on
+the labelled images. It stands in for ImageNet weights where there are none; the paper's presets
+have no warm start. Test images are evaluated once, at the end.
 
-The paper stops when the validation accuracy rises no more. Here the steps are given, and its presets take the step that
-is best on validation images. Those are labelled, too: 500 in the demo, beside 20 that train. So `demo`, `openfield`,
-`faces` and `own` take the last step, which needs no label; `--selection validation` is the paper's rule. Every run
-stores which step the validation images choose.
+The paper stops when the validation accuracy rises no more. Here the steps are given, and its
+presets take the step that is best on validation images. Those are labelled, too: 500 in the demo,
+beside 20 that train. So `demo`, `openfield`, `faces` and `own` take the last step, which needs no
+label; `--selection validation` is the paper's rule. Every run stores which step the validation
+images choose.
 
-`supervised_warped` is the control: the labels alone, with the method's own warp on half of each labelled batch.
+`supervised_warped` is the control: the labels alone, with the method's own warp on half of each
+labelled batch.
 """
+
 import functools
 import math
 from collections.abc import Callable, Mapping
@@ -45,7 +49,8 @@ CHOOSING = Select("validation/pck")
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
 FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
 OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
-ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned")  # variants of that network
+# variants of that network
+ON_PEOPLE = ("zero_shot", "zero_shot_turned", "pl_zero_shot", "pl_zero_shot_turned")
 
 # Data and stages
 
@@ -72,65 +77,146 @@ class Data(NamedTuple):
 
 
 def train(job: Job, data: Data) -> Outcome:
-    """Trains a variant from the warm start that all of a seed share; pseudo-labels come from a finished teacher."""
+    """Trains a variant from the warm start that all of a seed share; pseudo-labels come from a
+    finished teacher.
+    """
     recipe = VARIANTS[job.variant].recipe
     if recipe.untrained:
         trained = Trained({}, {}) if job.plan else published.load(MOVENET)
         return Outcome(build(job.config, data.skeleton, job.variant), trained, 0)
     if recipe.of:  # another variant's result, read in another way
         return system.result_of(job._replace(variant=recipe.of))._replace(
-            method=build(job.config, data.skeleton, job.variant))
+            method=build(job.config, data.skeleton, job.variant)
+        )
     config, baselines = recipe.config(job.config), job.config.baselines
     start, seconds, images = {}, 0.0, 0
     if config.warm_start_steps and not recipe.everything:
-        first, warming = job._replace(variant="supervised"), variants.build_warm_start(job.config, data.skeleton)
-        warm = job.stage("warm_start", lambda folder: _fit(
-            first, warming, {"labelled": data.labelled}, data, config.warm_start_steps, folder, "warm start", {}),
-            config=config_as_json(job.config) | dict(data.identity))
-        start, seconds, images = {"variables": warm.trained.variables}, warm.wall_seconds, warm.images
+        first, warming = (
+            job._replace(variant="supervised"),
+            variants.build_warm_start(job.config, data.skeleton),
+        )
+        warm = job.stage(
+            "warm_start",
+            lambda folder: _fit(
+                first,
+                warming,
+                {"labelled": data.labelled},
+                data,
+                config.warm_start_steps,
+                folder,
+                "warm start",
+                {},
+            ),
+            config=config_as_json(job.config) | dict(data.identity),
+        )
+        start, seconds, images = (
+            {"variables": warm.trained.variables},
+            warm.wall_seconds,
+            warm.images,
+        )
     if job.variant == "gen":
-        start |= perceptual_start(baselines.perceptual, variants.PERCEPTUAL, image_size=baselines.generator_size)
-    sources = {"labelled": data.everything if recipe.everything else data.labelled,
-               "unlabelled": _pseudo_labelled(job, data, recipe.teacher) if recipe.teacher else data.unlabelled}
+        start |= perceptual_start(
+            baselines.perceptual, variants.PERCEPTUAL, image_size=baselines.generator_size
+        )
+    sources = {
+        "labelled": data.everything if recipe.everything else data.labelled,
+        "unlabelled": _pseudo_labelled(job, data, recipe.teacher)
+        if recipe.teacher
+        else data.unlabelled,
+    }
     method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
-    fitted = _fit(job, method, sources, data, steps if recipe.everything else config.steps, job.folder, job.variant,
-                  start)
-    # A table compares variants of equal training: every one has seen the steps of the warm start, too.
-    return Outcome(method, fitted.trained, steps, fitted.images_per_second, fitted.wall_seconds + seconds,
-                   other_choices(fitted.evaluations, {"best_validation": CHOOSING}), images=fitted.images + images)
+    fitted = _fit(
+        job,
+        method,
+        sources,
+        data,
+        steps if recipe.everything else config.steps,
+        job.folder,
+        job.variant,
+        start,
+    )
+    # A table compares variants of equal training: every one has seen the steps of the warm start,
+    # too.
+    return Outcome(
+        method,
+        fitted.trained,
+        steps,
+        fitted.images_per_second,
+        fitted.wall_seconds + seconds,
+        other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
+        images=fitted.images + images,
+    )
 
 
-def _fit(job: Job, method: Method, sources: Mapping[str, Source], data: Data, steps: int, folder, stage: str,
-         start: Mapping[str, Any]) -> Fitted:
-    """`fit` with half of a batch for each stream, and the choice of the result on validation images.
+def _fit(
+    job: Job,
+    method: Method,
+    sources: Mapping[str, Source],
+    data: Data,
+    steps: int,
+    folder,
+    stage: str,
+    start: Mapping[str, Any],
+) -> Fitted:
+    """`fit` with half of a batch for each stream, and the choice of the result on validation
+    images.
 
     Where no warm start comes before, the backbone starts from its weights.
     """
     config = job.config
     if "variables" not in start:
-        start = {**system.first_variables(job, setup_of(config, data.skeleton).model, data.skeleton.names), **start}
+        start = {
+            **system.first_variables(
+                job, setup_of(config, data.skeleton).model, data.skeleton.names
+            ),
+            **start,
+        }
     return system.fit_sources(
-        job, method, sources, batch_size=config.batch_size // len(method.streams), steps=steps, stage=stage,
-        folder=folder, start=start, unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
-        evaluate=(max(1, steps // config.evaluations), lambda state: errors(predict_source(
-            method, state, data.validation, batch_size=2 * config.batch_size), method.skeleton, config, "validation")),
+        job,
+        method,
+        sources,
+        batch_size=config.batch_size // len(method.streams),
+        steps=steps,
+        stage=stage,
+        folder=folder,
+        start=start,
+        unlabelled=() if VARIANTS[job.variant].recipe.teacher else ("unlabelled",),
+        evaluate=(
+            max(1, steps // config.evaluations),
+            lambda state: errors(
+                predict_source(method, state, data.validation, batch_size=2 * config.batch_size),
+                method.skeleton,
+                config,
+                "validation",
+            ),
+        ),
         select=CHOOSING if config.selection == "validation" else None,
-        config=job.identity(**data.identity))
+        config=job.identity(**data.identity),
+    )
 
 
 def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
-    """Returns the unlabelled images under the labels that the finished teacher gives them; made once and kept."""
+    """Returns the unlabelled images under the labels that the finished teacher gives them; made
+    once and kept.
+    """
+
     def make() -> dict[str, np.ndarray]:
         trained = system.result_of(job._replace(variant=teacher)).trained
-        found = predict_source(distilled(job.config, data.skeleton, teacher), trained,
-                               data.plain_unlabelled or data.unlabelled, batch_size=2 * job.config.batch_size)
+        found = predict_source(
+            distilled(job.config, data.skeleton, teacher),
+            trained,
+            data.plain_unlabelled or data.unlabelled,
+            batch_size=2 * job.config.batch_size,
+        )
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
         labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
         if loaded := job.config.data.loaded(job.config.augment.reach):
             moved = geometry.move_points(geometry.invert(loaded.to_plain), labels.keypoints)
             labels = labels._replace(keypoints=np.asarray(moved))
-        print(f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
-              f"kept, peaks from {labels.threshold:.3f}")
+        print(
+            f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on unlabelled images are "
+            f"kept, peaks from {labels.threshold:.3f}"
+        )
         return {"keypoints": labels.keypoints, "visible": labels.visible}
 
     name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
@@ -144,14 +230,27 @@ def _pseudo_labelled(job: Job, data: Data, teacher: str) -> Source:
 # Measures
 
 
-def errors(found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
-           ) -> dict[str, float]:
-    """Computes PCK (a distance of exactly the threshold is a hit, each point weighs the same) and errors."""
-    return keypoint_errors(found, skeleton, name, threshold=config.pck_threshold, pooled=True,
-                           uncounted=config.uncounted_keypoints, contours=config.data.contours, details=details)
+def errors(
+    found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
+) -> dict[str, float]:
+    """Computes PCK (a distance of exactly the threshold is a hit, each point weighs the same) and
+    errors.
+    """
+    return keypoint_errors(
+        found,
+        skeleton,
+        name,
+        threshold=config.pck_threshold,
+        pooled=True,
+        uncounted=config.uncounted_keypoints,
+        contours=config.data.contours,
+        details=details,
+    )
 
 
-def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> dict[str, float]:
+def measure(
+    job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]
+) -> dict[str, float]:
     """Measures errors and, where they were learnt, semantic features on test images.
 
     Also whether the labelled images themselves were learnt, without which variants compare little.
@@ -161,24 +260,36 @@ def measure(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Ga
     batch_size = 2 * config.batch_size
     if not variant.recipe.untrained:
         found["labelled/left_to_learn"] = left = left_to_learn(
-            outcome.method, setup_of(config, data.skeleton).codec, trained, data.plain_labelled or data.labelled,
-            batch_size=batch_size)
+            outcome.method,
+            setup_of(config, data.skeleton).codec,
+            trained,
+            data.plain_labelled or data.labelled,
+            batch_size=batch_size,
+        )
         if left > FITTED:
-            print(f"{job.title}: the labelled images themselves are not learnt, their heatmaps keep {left:.0%} of the "
-                  "error of empty maps; train longer before you compare variants")
+            print(
+                f"{job.title}: the labelled images themselves are not learnt, their heatmaps keep {left:.0%} of the "
+                "error of empty maps; train longer before you compare variants"
+            )
     if "semantic" in trained.variables:
         found["test/sc_over_ln_k"] = over_chance = consistency_over_chance(
-            variants.read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size)
+            variants.read_semantic(config, data.skeleton), trained, data.test, batch_size=batch_size
+        )
         if over_chance > NOTHING_LEARNT and variant.kind != "ablation":
-            print(f"{job.title}: semantic consistency ended at {over_chance:.2f} of chance, so this term taught "
-                  "nothing; train longer, or lower --invariance")
+            print(
+                f"{job.title}: semantic consistency ended at {over_chance:.2f} of chance, so this term taught "
+                "nothing; train longer, or lower --invariance"
+            )
     return found
 
 
-def left_to_learn(method: Method, codec: Codec, state, labelled: Source, *, batch_size: int) -> float:
+def left_to_learn(
+    method: Method, codec: Codec, state, labelled: Source, *, batch_size: int
+) -> float:
     """Measures the squared error of heatmaps on labelled images over that of empty maps.
 
-    1 says that nothing was learnt. labelled: images as evaluation sees them. NaN where no keypoint is visible.
+    1 says that nothing was learnt. labelled: images as evaluation sees them. NaN where no keypoint
+    is visible.
     """
     sums = reduce(_left_sums(method.predict, codec.encode), state, labelled, batch_size=batch_size)
     error, empty = float(sums["error"]), float(sums["empty"])
@@ -191,19 +302,27 @@ def _left_sums(predict: Callable, encode: Callable):
         targets, counted = encode(batch)
         counted = (counted * weights[:, None])[:, None, None]
         maps = jnp.concatenate(predict(state, batch).heatmaps, -1).astype(jnp.float32)
-        return {"error": (jnp.square(maps - targets) * counted).sum(), "empty": (jnp.square(targets) * counted).sum()}
+        return {
+            "error": (jnp.square(maps - targets) * counted).sum(),
+            "empty": (jnp.square(targets) * counted).sum(),
+        }
 
     return measure
 
 
-def consistency_over_chance(read: variants.ReadSemantic, state, source: Source, *, batch_size: int) -> float:
-    """Measures the semantic consistency loss of labelled keypoints over ln K: 1 is chance. Heatmaps are the masks.
+def consistency_over_chance(
+    read: variants.ReadSemantic, state, source: Source, *, batch_size: int
+) -> float:
+    """Measures the semantic consistency loss of labelled keypoints over ln K: 1 is chance. Heatmaps
+    are the masks.
 
     read: one function for each network, since it is compiled with the measure.
     """
     sums = reduce(_semantic_sums(read), state, source, batch_size=batch_size)
     count, keypoints = float(sums["count"]), len(source.skeleton.names)
-    return float(sums["loss"]) / count / math.log(keypoints) if count and keypoints > 1 else math.nan
+    return (
+        float(sums["loss"]) / count / math.log(keypoints) if count and keypoints > 1 else math.nan
+    )
 
 
 @functools.lru_cache(maxsize=16)
@@ -222,45 +341,99 @@ def _semantic_sums(read: variants.ReadSemantic):
 
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset."""
-    taught = tuple(name for name, variant in VARIANTS.items() if VARIANTS[variant.recipe.of or name].recipe.teacher)
+    taught = tuple(
+        name
+        for name, variant in VARIANTS.items()
+        if VARIANTS[variant.recipe.of or name].recipe.teacher
+    )
     unsuited = taught if config.data.all_labelled else ()
     unsuited += () if config.data.test.startswith(OF_PEOPLE) else ON_PEOPLE
     return tuple(name for name in VARIANTS if name not in unsuited)
 
 
 def lengths(config: Config, variant: str) -> dict[str, float]:
-    """Returns the steps of the stages of a variant, with those of the variant that it starts from."""
+    """Returns the steps of the stages of a variant, with those of the variant that it starts
+    from."""
     recipe = VARIANTS[variant].recipe
     before, config = recipe.of or recipe.teacher, recipe.config(config)
     found = lengths(config, before) if before else {}
     if recipe.of or recipe.untrained:
         return found | {variant: 0}
-    own = {variant: config.steps_of_both_stages} if recipe.everything else {
-        "warm start": config.warm_start_steps, variant: config.steps}
+    own = (
+        {variant: config.steps_of_both_stages}
+        if recipe.everything
+        else {"warm start": config.warm_start_steps, variant: config.steps}
+    )
     return found | own
 
 
 def columns(config: Config) -> tuple[Column, ...]:
-    """Returns PCK and how its step was chosen, then measures of whether the terms of the method were learnt."""
+    """Returns PCK and how its step was chosen, then measures of whether the terms of the method
+    were learnt.
+    """
     step = {"last": "last step", "validation": "step best on validation images"}[config.selection]
-    return (Column("test/pck", f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}, {step}", "%", 100.0,
-                   1),
-            Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
-            *([Column("test/contour", f"distance of contours in {config.data.scale_is}", "%", 100.0, 2, "lower")]
-              if config.data.contours else []),
-            Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
-            Column("labelled/left_to_learn", "error left on the labelled images' heatmaps", "% of empty maps", 100.0, 0,
-                   "lower"))
+    return (
+        Column(
+            "test/pck",
+            f"PCK at {100 * config.pck_threshold:g} % of {config.data.scale_is}, {step}",
+            "%",
+            100.0,
+            1,
+        ),
+        Column("test/nme", f"mean error in {config.data.scale_is}", "%", 100.0, 2, "lower"),
+        *(
+            [
+                Column(
+                    "test/contour",
+                    f"distance of contours in {config.data.scale_is}",
+                    "%",
+                    100.0,
+                    2,
+                    "lower",
+                )
+            ]
+            if config.data.contours
+            else []
+        ),
+        Column("test/sc_over_ln_k", "semantic consistency over ln K", "", 1.0, 2, "lower"),
+        Column(
+            "labelled/left_to_learn",
+            "error left on the labelled images' heatmaps",
+            "% of empty maps",
+            100.0,
+            0,
+            "lower",
+        ),
+    )
 
 
 SYSTEM = System(
-    "semi_supervised", "keypoints from a few labelled images and many without labels", SYNTHETIC, VARIANTS,
-    train, lambda job, data: {"test": data.test}, measure, columns,
+    "semi_supervised",
+    "keypoints from a few labelled images and many without labels",
+    SYNTHETIC,
+    VARIANTS,
+    train,
+    lambda job, data: {"test": data.test},
+    measure,
+    columns,
     predicting=lambda stored: Predicting(
-        build(stored.config, stored.skeleton, stored.variant), stored.config.data.square_of_new(),
-        published.SCORE_KIND if VARIANTS[stored.variant].recipe.untrained else SCORE_KIND),
-    short_list=lambda preset, config: ("supervised", "supervised_warped", "pl_warped", "ours", "all_labels"),
-    applicable=applicable, shortened=system.scaled("warm_start_steps"), lengths=lengths,
+        build(stored.config, stored.skeleton, stored.variant),
+        stored.config.data.square_of_new(),
+        published.SCORE_KIND if VARIANTS[stored.variant].recipe.untrained else SCORE_KIND,
+    ),
+    short_list=lambda preset, config: (
+        "supervised",
+        "supervised_warped",
+        "pl_warped",
+        "ours",
+        "all_labels",
+    ),
+    applicable=applicable,
+    shortened=system.scaled("warm_start_steps"),
+    lengths=lengths,
     draw=lambda job, data, outcome, predictions: system.draw_predictions(
-        outcome, data.test, job.folder / system.IMAGES / "test.png", predictions["test"]),
-    parts_of_a_batch=2, poses=lambda data: data.labelled)
+        outcome, data.test, job.folder / system.IMAGES / "test.png", predictions["test"]
+    ),
+    parts_of_a_batch=2,
+    poses=lambda data: data.labelled,
+)

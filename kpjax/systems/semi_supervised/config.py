@@ -1,4 +1,5 @@
 """Settings of semi-supervised localization: what a run depends on, and presets."""
+
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,24 +10,40 @@ from kpjax.methods import balanced_weights
 from kpjax.models import HRNet, SmallUNet
 from kpjax.models.networks import Network
 from kpjax.systems import configs
-from kpjax.systems.configs import Augmentation, Backbone, Count, Heatmaps, ImageSet, Optimizer, Positive, changed
+from kpjax.systems.configs import (
+    Augmentation,
+    Backbone,
+    Count,
+    Heatmaps,
+    ImageSet,
+    Optimizer,
+    Positive,
+    changed,
+)
 
 
 @dataclass(frozen=True)
 class LabelledSubset(ImageSet):
     """Images of which a few are labelled."""
 
-    labelled: Positive = 0.05  # of the training images: at most 1 a share, above it a count; drawn by the seed
-    unlabelled_share: configs.Share = 1.0  # share of the training images without labels that is used
+    #: of the training images: at most 1 a share, above it a count; drawn by the seed
+    labelled: Positive = 0.05
+    #: share of the training images without labels that is used
+    unlabelled_share: configs.Share = 1.0
     further: str = ""  # "<dataset>/<split>" of more images without labels, such as frames of videos
 
     def __post_init__(self):
         super().__post_init__()
         if self.labelled > 1 and self.labelled != round(self.labelled):
-            raise InputError("labelled", f"{self.labelled:g}; it is a share up to 1, above it a number of images")
+            raise InputError(
+                "labelled", f"{self.labelled:g}; it is a share up to 1, above it a number of images"
+            )
         if self.further and (self.rendered or self.transform == "person_crop"):
-            raise InputError("further", f"{self.further!r}; images without labels have no box to crop by and no seed "
-                                        "to be rendered by; letterbox the images of a prepared set")
+            raise InputError(
+                "further",
+                f"{self.further!r}; images without labels have no box to crop by and no seed "
+                "to be rendered by; letterbox the images of a prepared set",
+            )
 
     @property
     def all_labelled(self) -> bool:
@@ -46,7 +63,8 @@ class LabelledSubset(ImageSet):
 
 @dataclass(frozen=True)
 class Weights(configs.Checked):
-    """Weights of the method's terms beside that of the labels, 1e3, at the paper's size of maps, and its passes.
+    """Weights of the method's terms beside that of the labels, 1e3, at the paper's size of maps,
+    and its passes.
 
     They are brought to the heatmaps of a run, so that their shares stay.
     """
@@ -55,14 +73,21 @@ class Weights(configs.Checked):
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
     feature_width: Count = 64
-    warped_pass: Literal["joint", "separate"] = "joint"  # BatchNorm sees both views at once, or one at a time
+    #: BatchNorm sees both views at once, or one at a time
+    warped_pass: Literal["joint", "separate"] = "joint"
 
     def of_terms(self, heatmaps: Heatmaps, keypoints: int) -> dict[str, float]:
         """Returns the weights of `semi_supervised_objective`."""
         return balanced_weights(
-            heatmap_size=heatmaps.heatmap_size, sigma=heatmaps.sigma, keypoints=keypoints,
-            feature_width=self.feature_width, semantic=self.semantic, equivariance=self.equivariance,
-            invariance=self.invariance)
+            heatmap_size=heatmaps.heatmap_size,
+            sigma=heatmaps.sigma,
+            keypoints=keypoints,
+            feature_width=self.feature_width,
+            semantic=self.semantic,
+            equivariance=self.equivariance,
+            invariance=self.invariance,
+        )
+
 
 @dataclass(frozen=True)
 class Baselines(configs.Checked):
@@ -72,13 +97,15 @@ class Baselines(configs.Checked):
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
     generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
-    warp_labelled: bool = False  # whether easy_hard moves half of the labelled images by the method's warp, as controls
+    #: whether easy_hard moves half of the labelled images by the method's warp, as controls
+    warp_labelled: bool = False
 
 
 @dataclass(frozen=True)
 class Config(configs.Checked):
-    """All that a run depends on besides its seed. The defaults are the paper's; a field that says "not stated" has a
-    value that the paper leaves open. The augmentation is not stated; the authors' code for birds has none."""
+    """All that a run depends on besides its seed. The defaults are the paper's; a field that says
+    "not stated" has a value that the paper leaves open. The augmentation is not stated; the
+    authors' code for birds has none."""
 
     summary: str  # one line
     data: LabelledSubset = LabelledSubset()
@@ -88,11 +115,13 @@ class Config(configs.Checked):
     optimizer: Optimizer = Optimizer(1e-4)
     backbone: Backbone = Backbone()
     batch_size: Count = 32  # half labelled and half unlabelled where both are read
-    warm_start_steps: configs.CountOrZero = 0  # on the labelled images; all variants of a seed share them
+    #: on the labelled images; all variants of a seed share them
+    warm_start_steps: configs.CountOrZero = 0
     warm_start_learning_rate: Positive = 1e-4
     steps: Count = 30_000
     evaluations: Count = 50  # of the validation images
-    selection: Literal["validation", "last"] = "validation"  # which step is the result: the best there, or the last
+    #: which step is the result: the best there, or the last
+    selection: Literal["validation", "last"] = "validation"
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
     pck_threshold: Positive = 0.1  # of the reference length
@@ -103,7 +132,9 @@ class Config(configs.Checked):
         if self.heatmaps.heatmap_size:
             self.network.check(self.data.image_size, self.heatmaps.heatmap_size)
         if self.batch_size % 2:
-            raise InputError("batch_size", f"{self.batch_size}; half of it is labelled, so it must be even")
+            raise InputError(
+                "batch_size", f"{self.batch_size}; half of it is labelled, so it must be even"
+            )
 
     @property
     def steps_of_both_stages(self) -> int:
@@ -111,23 +142,52 @@ class Config(configs.Checked):
         return self.warm_start_steps + self.steps
 
     def rate(self, stage: Literal["warm start", "method", "both"]) -> optax.Schedule:
-        """Builds the schedule: constant, or falling to zero along a cosine from the warm start's end."""
-        warm, method = optax.constant_schedule(self.warm_start_learning_rate), self.optimizer.rate(self.steps)
+        """Builds the schedule: constant, or falling to zero along a cosine from the warm start's
+        end.
+        """
+        warm, method = (
+            optax.constant_schedule(self.warm_start_learning_rate),
+            self.optimizer.rate(self.steps),
+        )
         joined = optax.join_schedules([warm, method], [self.warm_start_steps])
         return {"warm start": warm, "method": method, "both": joined}[stage]
 
 
 SYNTHETIC = Config(
     "synthetic people with clutter, 20 of 2,000 labelled; 2 cores, minutes",
-    LabelledSubset("figures:target", "the image's side", labelled=20, transform="letterbox", image_size=64,
-                   pck_over="scale"),
-    Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"), Augmentation("none"),
-    # On tuning seed 100 the best of the rates tried, up to twice as much, for pseudo-labels, easy and hard views and
-    # the method, and within 0.3 points of it for the labels alone.
-    SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), Optimizer(1.6e-2, "cosine"), warm_start_steps=400,
-    warm_start_learning_rate=1.6e-2, steps=400, evaluations=4, selection="last",
+    LabelledSubset(
+        "figures:target",
+        "the image's side",
+        labelled=20,
+        transform="letterbox",
+        image_size=64,
+        pck_over="scale",
+    ),
+    Heatmaps(16, sigma=1.25, grid="half_pixel", targets="sub_pixel", decoder="dark"),
+    Augmentation("none"),
+    # On tuning seed 100 the best of the rates tried, up to twice as much, for pseudo-labels, easy
+    # and hard views and the method, and within 0.3 points of it for the labels alone.
+    SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32),
+    Optimizer(1.6e-2, "cosine"),
+    warm_start_steps=400,
+    warm_start_learning_rate=1.6e-2,
+    steps=400,
+    evaluations=4,
+    selection="last",
     weights=Weights(feature_width=32, warped_pass="separate"),
-    baselines=Baselines(elt=1e3, generator_size=32, generator_widths=(8, 16), warp_labelled=True))
+    baselines=Baselines(elt=1e3, generator_size=32, generator_widths=(8, 16), warp_labelled=True),
+)
 SMALL_REAL = changed(
-    SYNTHETIC, warped_pass="joint", augmentation="strong", heatmap_size=32, sigma=1.0, batch_size=16, image_size=64,
-    warm_start_steps=200, steps=300, learning_rate=2e-3, warm_start_learning_rate=3e-3, validation_share=0.15)
+    SYNTHETIC,
+    warped_pass="joint",
+    augmentation="strong",
+    heatmap_size=32,
+    sigma=1.0,
+    batch_size=16,
+    image_size=64,
+    warm_start_steps=200,
+    steps=300,
+    learning_rate=2e-3,
+    warm_start_learning_rate=3e-3,
+    validation_share=0.15,
+)

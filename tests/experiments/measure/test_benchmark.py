@@ -1,4 +1,5 @@
 """The benchmark times and prints what it says. Times of tiny networks mean nothing."""
+
 import importlib.util
 import json
 
@@ -22,8 +23,12 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsy
 def test_rows_run_on_tiny_networks(monkeypatch):
     """A twin with another number of parameters is refused."""
     crop = input.CROPS["whole images"]
-    assert len(list(input.ways_rows(ONCE, "whole images", *crop, input.photographs(1, 64, 48)))) == 3
-    tiny = changed(input.DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2)
+    assert (
+        len(list(input.ways_rows(ONCE, "whole images", *crop, input.photographs(1, 64, 48)))) == 3
+    )
+    tiny = changed(
+        input.DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2
+    )
     monkeypatch.setattr(input, "DEMO", tiny)
     assert input.step_row(ONCE).figure.low > 0
     pytest.importorskip("torchvision", reason="compares with PyTorch")

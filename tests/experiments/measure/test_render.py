@@ -1,4 +1,7 @@
-"""Tables, plots and pages from files, the advice that follows from them, and the numbers in the files."""
+"""Tables, plots and pages from files, the advice that follows from them, and the numbers in the
+files.
+"""
+
 import functools
 import json
 
@@ -8,21 +11,47 @@ from tiny_regda import TINY
 from experiments.measure import render, rows
 from experiments.measure.advice import ADVICE
 from experiments.measure.render import Metric, Room, Run, Table, cell_of, rendered, rooms, runs_of
-from experiments.measure.rows import EXPERIMENTS, Result, by_run, merged, read_results, write_results
+from experiments.measure.rows import (
+    EXPERIMENTS,
+    Result,
+    by_run,
+    merged,
+    read_results,
+    write_results,
+)
 from experiments.results import stale
 from kpjax import InputError
 
 
 def measured(variant, *values, preset="demo", metric="pck", commit="abc", settings=""):
-    return [Result(preset, settings, variant, str(seed), metric, value, seconds=10.0, device="1 cpu",
-                   date="2026-01-02", commit=commit) for seed, value in enumerate(values)]
+    return [
+        Result(
+            preset,
+            settings,
+            variant,
+            str(seed),
+            metric,
+            value,
+            seconds=10.0,
+            device="1 cpu",
+            date="2026-01-02",
+            commit=commit,
+        )
+        for seed, value in enumerate(values)
+    ]
 
 
 of_people = functools.partial(measured, preset="people", metric="target/pck")
-FOUND = [*measured("ours", 0.9, 0.8, 0.85), *measured("control", 0.8, 0.75, 0.7),
-         *measured("ours", 0.5, preset="other"), *measured("ours", 0.3, 0.2, 0.1, metric="error"),
-         Result("demo", "", "ours", "100", "pck", 0.0)]  # a tuning seed
-TABLE = Table("demo", ("ours", "control", "later", "other/ours", "ours - control"), ("pck", "error"))
+FOUND = [
+    *measured("ours", 0.9, 0.8, 0.85),
+    *measured("control", 0.8, 0.75, 0.7),
+    *measured("ours", 0.5, preset="other"),
+    *measured("ours", 0.3, 0.2, 0.1, metric="error"),
+    Result("demo", "", "ours", "100", "pck", 0.0),
+]  # a tuning seed
+TABLE = Table(
+    "demo", ("ours", "control", "later", "other/ours", "ours - control"), ("pck", "error")
+)
 
 
 def room(table=TABLE, found=FOUND, path=EXPERIMENTS / "peers", **metrics):
@@ -32,13 +61,23 @@ def room(table=TABLE, found=FOUND, path=EXPERIMENTS / "peers", **metrics):
 
 def test_a_line_names_its_preset_and_settings_and_the_subtracted_inherits_them():
     assert runs_of("ours", "demo") == [Run("demo", "", "ours")]
-    assert runs_of("other/ours - control", "demo") == [Run("other", "", "ours"), Run("other", "", "control")]
-    assert runs_of("ours - other/control", "demo") == [Run("demo", "", "ours"), Run("other", "", "control")]
+    assert runs_of("other/ours - control", "demo") == [
+        Run("other", "", "ours"),
+        Run("other", "", "control"),
+    ]
+    assert runs_of("ours - other/control", "demo") == [
+        Run("demo", "", "ours"),
+        Run("other", "", "control"),
+    ]
     (run,) = runs_of("lsp labelled=0.1 warp=affine/ours", "demo")
     assert run == Run("lsp", "labelled=0.1 warp=affine", "ours")
     assert render.settings_of(run) == {"labelled": 0.1, "warp": "affine"}
     assert Table(("a", "b"), ("ours",), ("pck", "error")).columns == [
-        ("a", "pck"), ("a", "error"), ("b", "pck"), ("b", "error")]
+        ("a", "pck"),
+        ("a", "error"),
+        ("b", "pck"),
+        ("b", "error"),
+    ]
 
 
 def test_cells_are_means_and_differences_over_equal_seeds():
@@ -53,15 +92,23 @@ def test_cells_are_means_and_differences_over_equal_seeds():
     assert lines[-1] == "*2026-01-02, 1 cpu, commit abc.*"
     assert render.table_text(room(found=[]), TABLE).splitlines()[-1] == "*Not run.*"
     elsewhere = room(found=[*FOUND[:2], *(one._replace(device="1 gpu") for one in FOUND[3:6])])
-    assert cell_of(elsewhere, "ours - control", "demo", "pck").text() == "not run"  # computers do not mix
+    # computers do not mix
+    assert cell_of(elsewhere, "ours - control", "demo", "pck").text() == "not run"
 
 
-@pytest.mark.parametrize(("values", "answer"), [
-    ((0.9, 0.8, 0.85), "open"), ((0.9, 0.86, 0.8), "yes"), ((0.7, 0.66, 0.6), "no"), ((0.9,), "open")])
+@pytest.mark.parametrize(
+    ("values", "answer"),
+    [
+        ((0.9, 0.8, 0.85), "open"),
+        ((0.9, 0.86, 0.8), "yes"),
+        ((0.7, 0.66, 0.6), "no"),
+        ((0.9,), "open"),
+    ],
+)
 def test_whether_a_method_helps_follows_from_the_interval(values, answer):
     found = [*measured("ours", *values), *measured("control", 0.8, 0.75, 0.7)]
     table = Table("demo", ("ours - control",), ("pck",))
-    (line, cell), = render.differences(room(table, found))
+    ((line, cell),) = render.differences(room(table, found))
     assert (line, cell.helps()) == ("ours - control", answer)
     errors = [one._replace(metric="error", value=-one.value) for one in found]
     turned = cell_of(room(found=errors), "ours - control", "demo", "error")
@@ -76,8 +123,12 @@ def test_whether_a_method_helps_follows_from_the_interval(values, answer):
 def test_a_room_has_few_tables_of_what_can_be_run_and_no_other_rows(name):
     found = rooms()[name]
     assert len(found.tables.keys() - {"claims"}) <= 3
-    assert all(metric in found.metrics for table in found.tables.values() for metric in table.metrics)
-    for run in {run for table in found.tables.values() for run in table.runs()} if found.system else ():
+    assert all(
+        metric in found.metrics for table in found.tables.values() for metric in table.metrics
+    )
+    for run in (
+        {run for table in found.tables.values() for run in table.runs()} if found.system else ()
+    ):
         assert run.variant in found.system.variants, run
         assert render.settings_of(run).keys() <= found.fields(run).keys()
         assert run.preset in found.system.presets, run
@@ -91,7 +142,10 @@ def test_claims_are_of_lines_that_the_paper_prints(name):
     for claim in room.claims:
         one, other = map(float, render.printed(room, *claim.paper).partition(" (")[0].split(" / "))
         assert one < other if room.metrics[claim.metric].lower else one > other, claim
-    assert render.printed(rooms()["semi_supervised"], "lsp/ours - no_sc", "test/pck") == "66.32 / 46.76 (lsp)"
+    assert (
+        render.printed(rooms()["semi_supervised"], "lsp/ours - no_sc", "test/pck")
+        == "66.32 / 46.76 (lsp)"
+    )
 
 
 def test_a_claim_whose_part_taught_nothing_is_not_tested_and_equal_seeds_are_no_certainty():
@@ -129,12 +183,26 @@ def test_pages_show_what_the_files_hold(tmp_path, monkeypatch):
 
 # Numbers in files: read as written, replaced when measured again, gathered from finished runs
 
+
 def write_run(workdir, preset="people", settings="", **metrics):
     folder = workdir / "regda" / preset / "regda" / "seed-3"
     folder.mkdir(parents=True)
-    (folder / "results.json").write_text(json.dumps({
-        "experiment": "regda", "preset": preset, "variant": "regda", "seed": 3, "steps": 5, "metrics": metrics,
-        "wall_seconds": 2.0, "commit": "abc", "settings": settings, "devices": {"kind": "cpu", "count": 2}}))
+    (folder / "results.json").write_text(
+        json.dumps(
+            {
+                "experiment": "regda",
+                "preset": preset,
+                "variant": "regda",
+                "seed": 3,
+                "steps": 5,
+                "metrics": metrics,
+                "wall_seconds": 2.0,
+                "commit": "abc",
+                "settings": settings,
+                "devices": {"kind": "cpu", "count": 2},
+            }
+        )
+    )
 
 
 def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
@@ -153,7 +221,10 @@ def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
 def test_measured_numbers_replace_equal_keys():
     found = merged(of_people("regda", 0.1, 0.2), [*of_people("regda", 0.5), *of_people("dd", 0.6)])
     assert sorted((one.variant, one.seed, one.value) for one in found) == [
-        ("dd", "0", 0.6), ("regda", "0", 0.5), ("regda", "1", 0.2)]
+        ("dd", "0", 0.6),
+        ("regda", "0", 0.5),
+        ("regda", "1", 0.2),
+    ]
 
 
 def test_only_what_a_table_shows_is_gathered(tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 """Tables that are run by one command: what they need, what they show, and how they go on."""
+
 import pytest
 import tiny_regda
 
@@ -12,8 +13,11 @@ from kpjax.files import write_json
 from kpjax.systems.command_line import Command, Shared
 from kpjax.systems.configs import changed
 
-TABLE = Table("people", ("regda", "people mcd_trade_off=3/regda", "adabn_augmented", "regda - adabn_augmented"),
-              ("target/pck",))
+TABLE = Table(
+    "people",
+    ("regda", "people mcd_trade_off=3/regda", "adabn_augmented", "regda - adabn_augmented"),
+    ("target/pck",),
+)
 
 
 def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
@@ -24,13 +28,25 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
         ran.append(job)
         if (job.variant, job.seed) == ("adabn_augmented", 1):
             raise InputError("made up")
-        write_json(job.folder / "results.json", {
-            "experiment": job.system.name, "preset": job.preset, "variant": job.variant, "seed": job.seed, "steps": 800,
-            "metrics": {"target/pck": 0.5 + 0.1 * job.seed}})
+        write_json(
+            job.folder / "results.json",
+            {
+                "experiment": job.system.name,
+                "preset": job.preset,
+                "variant": job.variant,
+                "seed": job.seed,
+                "steps": 800,
+                "metrics": {"target/pck": 0.5 + 0.1 * job.seed},
+            },
+        )
 
     monkeypatch.setattr(queue, "run_job", run)
-    odd = tiny_regda.TINY._replace(presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)})
-    room = type("TinyRoom", (Room,), {"system": odd})(EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {})
+    odd = tiny_regda.TINY._replace(
+        presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)}
+    )
+    room = type("TinyRoom", (Room,), {"system": odd})(
+        EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {}
+    )
     for _ in range(2):
         with pytest.raises(RunError, match="1 runs failed: people adabn_augmented, seed 1"):
             study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room)
@@ -46,7 +62,11 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
 
 def test_variants_and_a_preset_choose_lines():
     assert chosen(TABLE, ["regda"]).lines == ["regda", "people mcd_trade_off=3/regda"]
-    assert chosen(TABLE, (), "people").lines == ["regda", "adabn_augmented", "regda - adabn_augmented"]
+    assert chosen(TABLE, (), "people").lines == [
+        "regda",
+        "adabn_augmented",
+        "regda - adabn_augmented",
+    ]
     assert chosen(TABLE, (), "people mcd_trade_off=3").lines == ["people mcd_trade_off=3/regda"]
     apart = chosen(TABLE._replace(lines=TABLE.lines[-1:]), ["regda"])
     assert apart.lines == ["people/regda"]  # it stands in differences only
@@ -54,23 +74,37 @@ def test_variants_and_a_preset_choose_lines():
     assert chosen(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
 
 
-@pytest.mark.parametrize("name", ["regda", "semi_supervised", "incremental", "pyramids", "adaptation"])
+@pytest.mark.parametrize(
+    "name", ["regda", "semi_supervised", "incremental", "pyramids", "adaptation"]
+)
 def test_every_table_names_runs_that_exist_and_a_folder_holds_one_config(name):
     found = rooms()[name]
     for table in found.tables.values():
-        commands = {run.preset: Command(found.system, run.preset, found.system.presets[run.preset], (), Shared(), ())
-                    for run in table.runs()}
+        commands = {
+            run.preset: Command(
+                found.system, run.preset, found.system.presets[run.preset], (), Shared(), ()
+            )
+            for run in table.runs()
+        }
         jobs = [job for of_seeds in jobs_of(table, commands).values() for job in of_seeds]
         assert len({job.folder for job in jobs}) == len(set(jobs)) > 1
-        assert {job.settings for job in jobs} <= {run[1] for run in found.shown()}  # so that they are gathered
+        # so that they are gathered
+        assert {job.settings for job in jobs} <= {run[1] for run in found.shown()}
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["nothing"], "SYSTEM: 'nothing' .*semi_supervised"), (["benchmark"], "SYSTEM: 'benchmark'"),
-    (["regda", "table9"], "TABLE: 'table9' .*headline"), (["regda", "real", "--no-such", "1"], "no-such"),
-    (["regda", "paper", "--preset", "nowhere"], "--preset: .*nowhere"),
-    (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"), (["regda", "--fresh"], "--fresh, "),
-    (["regda", "--jobs", "2"], "--jobs: ")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nothing"], "SYSTEM: 'nothing' .*semi_supervised"),
+        (["benchmark"], "SYSTEM: 'benchmark'"),
+        (["regda", "table9"], "TABLE: 'table9' .*headline"),
+        (["regda", "real", "--no-such", "1"], "no-such"),
+        (["regda", "paper", "--preset", "nowhere"], "--preset: .*nowhere"),
+        (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"),
+        (["regda", "--fresh"], "--fresh, "),
+        (["regda", "--jobs", "2"], "--jobs: "),
+    ],
+)
 def test_bad_arguments_are_refused_before_anything_runs(arguments, words, monkeypatch, tmp_path):
     monkeypatch.setattr(queue, "run_job", None)
     with pytest.raises(InputError, match=words):

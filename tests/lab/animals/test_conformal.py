@@ -1,29 +1,47 @@
-"""Conformal radii: coverage on exchangeable draws, and small cases counted by hand; calibrated scores."""
+"""Conformal radii: coverage on exchangeable draws, and small cases counted by hand; calibrated
+scores.
+"""
+
 import numpy as np
 import pytest
 
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.lab.animals import conformal
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table, score_table, table_as_json
+from kpjax.lab.animals.calibration import (
+    DEFAULT_CUTOFF,
+    read_score_table,
+    score_table,
+    table_as_json,
+)
 
 
 def draws(seed, images=200, keypoints=4):
-    """Errors that grow as the score falls, with heavy tails; keypoint k errs by k + 1 times as much."""
+    """Errors that grow as the score falls, with heavy tails; keypoint k errs by k + 1 times as
+    much.
+    """
     generator = np.random.default_rng(seed)
     scores = generator.random((images, keypoints))
-    errors = generator.gamma(1.5, size=scores.shape) * (1 + 20 * (1 - scores) ** 3) * np.arange(1, keypoints + 1)
+    errors = (
+        generator.gamma(1.5, size=scores.shape)
+        * (1 + 20 * (1 - scores) ** 3)
+        * np.arange(1, keypoints + 1)
+    )
     return errors, scores, np.ones(scores.shape)
 
 
 def table_of(errors, levels=conformal.LEVELS, **choices):
     errors = np.asarray(errors, float)
-    return conformal.radius_table(errors, np.ones(errors.shape), np.ones(errors.shape), levels=levels, **choices)
+    return conformal.radius_table(
+        errors, np.ones(errors.shape), np.ones(errors.shape), levels=levels, **choices
+    )
 
 
 def coverage(table, errors, scores, visible):
     """The share of each keypoint's points within their radii, (L, K)."""
-    return np.stack([(errors <= conformal.radii(table, scores, level=level)).mean(0) for level in table.levels])
+    return np.stack(
+        [(errors <= conformal.radii(table, scores, level=level)).mean(0) for level in table.levels]
+    )
 
 
 def mean_and_error(shares):
@@ -32,19 +50,28 @@ def mean_and_error(shares):
 
 @pytest.mark.parametrize(("count", "level"), [(9, 0.9), (12, 0.8), (35, 0.5), (39, 0.95)])
 def test_coverage_is_that_of_the_order_statistic(count, level):
-    """Of n + 1 exchangeable errors, the last is among the ceil((n + 1) level) smallest with just that share."""
+    """Of n + 1 exchangeable errors, the last is among the ceil((n + 1) level) smallest with just
+    that share.
+    """
     generator = np.random.default_rng(0)
     inside = []
     for _ in range(500):
         errors = generator.exponential(size=(count + 1, 1))
-        inside.append(errors[-1, 0] <= conformal.radii(table_of(errors[:-1], [level]), np.ones(1), level=level)[0])
+        inside.append(
+            errors[-1, 0]
+            <= conformal.radii(table_of(errors[:-1], [level]), np.ones(1), level=level)[0]
+        )
     expected = np.ceil((count + 1) * level - 1e-9) / (count + 1)
     assert abs(np.mean(inside) - expected) < 4 * np.sqrt(expected * (1 - expected) / 500)
 
 
 def test_coverage_by_keypoint_with_a_scale_by_score():
-    shares = np.array([coverage(conformal.radius_table(*draws(seed, 80)), *draws(1000 + seed, 100))
-                       for seed in range(80)])
+    shares = np.array(
+        [
+            coverage(conformal.radius_table(*draws(seed, 80)), *draws(1000 + seed, 100))
+            for seed in range(80)
+        ]
+    )
     assert conformal.radius_table(*draws(0, 80)).scores.size
     count = 80 - 20
     for row, level in enumerate(conformal.LEVELS):
@@ -57,14 +84,20 @@ def test_coverage_by_keypoint_with_a_scale_by_score():
 def test_keypoints_with_few_labels_share_the_quantile_of_their_own_points():
     errors, visible = np.arange(1.0, 41)[:, None] * [1, 1, 100], np.ones((40, 3))
     visible[19:, 2] = 0
-    assert conformal.radius_table(errors, visible, visible, levels=[0.9]).quantiles.tolist() == [[37, 37, 1800]]
+    assert conformal.radius_table(errors, visible, visible, levels=[0.9]).quantiles.tolist() == [
+        [37, 37, 1800]
+    ]
 
 
 def recorded(seed, recordings=14, images=12):
-    """Errors (N, 2) of recordings that differ from each other by factors, and the recordings' names."""
+    """Errors (N, 2) of recordings that differ from each other by factors, and the recordings'
+    names.
+    """
     generator = np.random.default_rng(seed)
     factors = np.repeat(np.exp(generator.normal(size=recordings)), images)
-    return generator.exponential(size=(len(factors), 2)) * factors[:, None], np.repeat(np.arange(recordings), images)
+    return generator.exponential(size=(len(factors), 2)) * factors[:, None], np.repeat(
+        np.arange(recordings), images
+    )
 
 
 def test_coverage_of_new_recordings():
@@ -84,7 +117,9 @@ def test_points_of_a_recording_share_one_weight():
     """One recording of 30 images and three of one image: each of the four weighs a fifth."""
     errors = np.r_[np.arange(30), 100, 200, 300][:, None]
     for unit in ("recording", "image"):  # likewise animals of one image
-        table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], **{f"{unit}s": ["a"] * 30 + ["b", "c", "d"]})
+        table = table_of(
+            errors, [0.1, 0.2, 0.5, 0.8, 0.9], **{f"{unit}s": ["a"] * 30 + ["b", "c", "d"]}
+        )
         assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
         assert (table.unit, table.all_units) == (unit, 4)
 
@@ -136,8 +171,10 @@ def test_too_few_labels_give_an_infinite_radius_and_their_number():
 def test_a_table_is_read_as_it_was_written(tmp_path):
     assert conformal.read_radius_table(tmp_path) is None
     errors, scores, visible = draws(10, 150)
-    for table in (conformal.radius_table(errors, scores, visible, levels=(0.9, 0.999)),
-                  conformal.radius_table(errors[:5], scores[:5], visible[:5], recordings=list("aabbc"))):
+    for table in (
+        conformal.radius_table(errors, scores, visible, levels=(0.9, 0.999)),
+        conformal.radius_table(errors[:5], scores[:5], visible[:5], recordings=list("aabbc")),
+    ):
         assert np.isinf(table.quantiles).any()
         write_json(tmp_path / "radius_table.json", table_as_json(table))
         read = conformal.read_radius_table(tmp_path)
@@ -147,8 +184,17 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
         assert np.array_equal(conformal.radii(read, scores), conformal.radii(table, scores))
 
 
-@pytest.mark.parametrize(("before", "after"), [
-    ('"levels"', '"steps"'), ('"image"', '"frame"'), ("0.5", "0.85"), ("0.5,", ""), ("{", "["), ("0.5", '"nan"')])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('"levels"', '"steps"'),
+        ('"image"', '"frame"'),
+        ("0.5", "0.85"),
+        ("0.5,", ""),
+        ("{", "["),
+        ("0.5", '"nan"'),
+    ],
+)
 def test_a_broken_table_is_named(tmp_path, before, after):
     table = conformal.radius_table(*draws(11, 20))
     path = write_json(tmp_path / "radius_table.json", table_as_json(table))
@@ -158,6 +204,7 @@ def test_a_broken_table_is_named(tmp_path, before, after):
 
 
 # Scores whose calibration is known
+
 
 def test_ten_classes_between_deciles_and_the_lowest_edge_that_is_found_half_the_time(tmp_path):
     scores = np.arange(100.0).reshape(20, 5)

@@ -1,4 +1,7 @@
-"""The ensemble Kalman smoother against recursions of one number, and where its answer is known; medians and gaps."""
+"""The ensemble Kalman smoother against recursions of one number, and where its answer is known;
+medians and gaps.
+"""
+
 import numpy as np
 import pytest
 
@@ -6,7 +9,9 @@ from kpjax.lab.animals import smoothing
 
 
 def sequential(y, noise, initial, step):
-    """The Kalman filter and the Rauch-Tung-Striebel smoother of one sequence, frame by frame in float64."""
+    """The Kalman filter and the Rauch-Tung-Striebel smoother of one sequence, frame by frame in
+    float64.
+    """
     forward, loss, mean, variance = [], 0.0, 0.0, initial
     for t, (seen, r) in enumerate(zip(y, noise, strict=True)):
         variance = variance + step * (t > 0)
@@ -19,15 +24,21 @@ def sequential(y, noise, initial, step):
     for mean, variance in forward[-2::-1]:
         gain = variance / (variance + step)
         later, later_variance = smoothed[-1]
-        smoothed.append((mean + gain * (later - mean), variance + gain ** 2 * (later_variance - variance - step)))
+        smoothed.append(
+            (mean + gain * (later - mean), variance + gain**2 * (later_variance - variance - step))
+        )
     return np.array(forward), np.array(smoothed[::-1]), loss
 
 
 def walks(seed, frames=150, count=6, gaps=0.2, spread=20.0):
-    """Returns y, noise (T, N), initial and step (N,), some frames without an observation, one of them the first."""
+    """Returns y, noise (T, N), initial and step (N,), some frames without an observation, one of
+    them the first.
+    """
     generator = np.random.default_rng(seed)
-    step, initial = np.exp(generator.uniform(-6, 4, count)), np.full(count, spread ** 2)
-    y = generator.normal(size=count) * spread + np.cumsum(generator.normal(size=(frames, count)) * np.sqrt(step), 0)
+    step, initial = np.exp(generator.uniform(-6, 4, count)), np.full(count, spread**2)
+    y = generator.normal(size=count) * spread + np.cumsum(
+        generator.normal(size=(frames, count)) * np.sqrt(step), 0
+    )
     noise = np.exp(generator.uniform(-8, 4, (frames, count)))
     y = y + generator.normal(size=y.shape) * np.sqrt(noise)
     y[generator.random(y.shape) < gaps] = np.nan
@@ -50,7 +61,9 @@ def test_many_walks_at_once_are_each_filtered_and_smoothed(seed):
 
 
 def ensemble(seed=0, members=5, frames=120, keypoints=3):
-    """Points (M, T, K, 2) in an image of 300 pixels: random walks seen with noise that differs between frames."""
+    """Points (M, T, K, 2) in an image of 300 pixels: random walks seen with noise that differs
+    between frames.
+    """
     generator = np.random.default_rng(seed)
     truth = 150 + np.cumsum(generator.normal(size=(frames, keypoints, 2)), 0)
     noise = np.exp(generator.normal(size=(frames, keypoints, 1)))
@@ -71,8 +84,12 @@ def test_the_ensemble_is_smoothed_as_the_model_says():
             noise = np.nanvar(bridged, 0)
             middle, spread = np.nanmean(y), np.nanvar(y)
             _, expected, _ = sequential(y - middle, noise, spread, step)
-            np.testing.assert_allclose(found.points[:, keypoint, axis], middle + expected[:, 0], atol=1e-9)
-            np.testing.assert_allclose(found.variances[:, keypoint, axis], expected[:, 1], rtol=1e-9)
+            np.testing.assert_allclose(
+                found.points[:, keypoint, axis], middle + expected[:, 0], atol=1e-9
+            )
+            np.testing.assert_allclose(
+                found.variances[:, keypoint, axis], expected[:, 1], rtol=1e-9
+            )
     gap = found.variances[30:40, 1, 0]
     assert gap[[0, -1]].max() < gap[5]  # grows towards the middle
 
@@ -108,6 +125,7 @@ def test_far_from_the_ends_variances_are_in_balance():
 
 # One network
 
+
 def wandering(frames, step, noise, seed=0):
     """A random walk of two keypoints and its noisy observations, (T, 2, 2) each."""
     random = np.random.default_rng(seed)
@@ -117,12 +135,20 @@ def wandering(frames, step, noise, seed=0):
 
 @pytest.mark.parametrize(("step", "noise"), [(0.5, 3.0), (2.0, 2.0), (3.0, 0.1)])
 def test_one_network_is_smoothed_as_far_as_it_shakes(step, noise):
-    """The optimal smoother knows both variances; the fitted one is nearly as good, and its bands hold the truth."""
+    """The optimal smoother knows both variances; the fitted one is nearly as good, and its bands
+    hold the truth.
+    """
     truth, seen = wandering(600, step, noise)
     found = smoothing.single_smoother(seen)
-    best, variances = smoothing.smooth_random_walk(seen - seen.mean(0), np.full(seen.shape, noise ** 2),
-                                                   np.full((2, 2), 1e6), np.full((2, 1), step ** 2))
-    error, least = (np.sqrt(((one - truth) ** 2).mean()) for one in (found.points, best + seen.mean(0)))
+    best, variances = smoothing.smooth_random_walk(
+        seen - seen.mean(0),
+        np.full(seen.shape, noise**2),
+        np.full((2, 2), 1e6),
+        np.full((2, 1), step**2),
+    )
+    error, least = (
+        np.sqrt(((one - truth) ** 2).mean()) for one in (found.points, best + seen.mean(0))
+    )
     assert error < 1.05 * least + 0.02
     if noise >= step:  # else the noise hardly shows
         assert found.variances[5:-5].mean() == pytest.approx(variances[5:-5].mean(), rel=0.4)
@@ -141,27 +167,183 @@ def test_one_network_with_gaps_a_still_point_and_one_never_seen():
     assert np.isnan(found.s[2])
 
 
-# Three networks, eight frames, two keypoints, and what version 4.6.2 of the authors' package makes of them.
-OF_NETWORKS = np.array([
-    49.95, 51.74, 48.83, 49.59, 50.3, 48.95, 49.01, 49.93, 51.17, 52.41, 48.99, 51.67, 49.45, 50.42, 48.49,
-    51.6, 50.26, 49.14, 46.89, 51.68, 50.19, 52.43, 45.76, 51.57, 48.81, 51.88, 44.78, 49.32, 50.26, 51.52,
-    44.86, 49.19, 50.74, 51.53, 50.95, 49.75, 47.84, 49.61, 46.95, 52.28, 47.73, 51.18, 49.3, 51.09, 49.17,
-    49.55, 48.74, 50.91, 48.3, 50.35, 44.72, 52.5, 50.33, 51.51, 45.45, 50.7, 48.9, 51.06, 44.81, 50.1, 49.69,
-    51.47, 46.86, 50.81, 50.11, 51.53, 50.14, 49.06, 50.25, 49.8, 49.28, 51.59, 49.16, 50.34, 47.67, 52.22,
-    48.99, 46.99, 45.93, 51.38, 49.54, 48.16, 47.09, 51.97, 47.36, 53.13, 46.2, 49.55, 50.84, 52.36, 46.26,
-    50.43, 50.81, 50.59, 46.77, 52.22]).reshape(3, 8, 2, 2)
+# Three networks, eight frames, two keypoints, and what version 4.6.2 of the authors' package makes
+# of them.
+OF_NETWORKS = np.array(
+    [
+        49.95,
+        51.74,
+        48.83,
+        49.59,
+        50.3,
+        48.95,
+        49.01,
+        49.93,
+        51.17,
+        52.41,
+        48.99,
+        51.67,
+        49.45,
+        50.42,
+        48.49,
+        51.6,
+        50.26,
+        49.14,
+        46.89,
+        51.68,
+        50.19,
+        52.43,
+        45.76,
+        51.57,
+        48.81,
+        51.88,
+        44.78,
+        49.32,
+        50.26,
+        51.52,
+        44.86,
+        49.19,
+        50.74,
+        51.53,
+        50.95,
+        49.75,
+        47.84,
+        49.61,
+        46.95,
+        52.28,
+        47.73,
+        51.18,
+        49.3,
+        51.09,
+        49.17,
+        49.55,
+        48.74,
+        50.91,
+        48.3,
+        50.35,
+        44.72,
+        52.5,
+        50.33,
+        51.51,
+        45.45,
+        50.7,
+        48.9,
+        51.06,
+        44.81,
+        50.1,
+        49.69,
+        51.47,
+        46.86,
+        50.81,
+        50.11,
+        51.53,
+        50.14,
+        49.06,
+        50.25,
+        49.8,
+        49.28,
+        51.59,
+        49.16,
+        50.34,
+        47.67,
+        52.22,
+        48.99,
+        46.99,
+        45.93,
+        51.38,
+        49.54,
+        48.16,
+        47.09,
+        51.97,
+        47.36,
+        53.13,
+        46.2,
+        49.55,
+        50.84,
+        52.36,
+        46.26,
+        50.43,
+        50.81,
+        50.59,
+        46.77,
+        52.22,
+    ]
+).reshape(3, 8, 2, 2)
 PUBLISHED = {
     # the smoothing parameters: given, and fitted by the package; its points
-    (1.0330093, 0.4047741): np.array([
-        49.98070, 51.50985, 49.16770, 49.93221, 49.86660, 49.89835, 48.86661, 50.82112, 49.45201, 50.53170,
-        48.51192, 51.39007, 49.18894, 50.23826, 47.76982, 51.42674, 49.47196, 50.28026, 46.84692, 51.69185,
-        49.64772, 51.79044, 45.90888, 50.98017, 49.52426, 51.79942, 45.60730, 50.43418, 50.13615, 51.51944,
-        45.98217, 50.51270]),
-    (0.8206899, 0.8593075): np.array([
-        49.97644, 51.50659, 49.37911, 49.86275, 49.84336, 49.95132, 49.03980, 50.96407, 49.45709, 50.50713,
-        48.72413, 51.51243, 49.19328, 50.29873, 47.95107, 51.42471, 49.46286, 50.38024, 46.89081, 51.80081,
-        49.63583, 51.73044, 45.83115, 50.91558, 49.56587, 51.77608, 45.41723, 50.30100, 50.11906, 51.52566,
-        46.09703, 50.48386])}
+    (1.0330093, 0.4047741): np.array(
+        [
+            49.98070,
+            51.50985,
+            49.16770,
+            49.93221,
+            49.86660,
+            49.89835,
+            48.86661,
+            50.82112,
+            49.45201,
+            50.53170,
+            48.51192,
+            51.39007,
+            49.18894,
+            50.23826,
+            47.76982,
+            51.42674,
+            49.47196,
+            50.28026,
+            46.84692,
+            51.69185,
+            49.64772,
+            51.79044,
+            45.90888,
+            50.98017,
+            49.52426,
+            51.79942,
+            45.60730,
+            50.43418,
+            50.13615,
+            51.51944,
+            45.98217,
+            50.51270,
+        ]
+    ),
+    (0.8206899, 0.8593075): np.array(
+        [
+            49.97644,
+            51.50659,
+            49.37911,
+            49.86275,
+            49.84336,
+            49.95132,
+            49.03980,
+            50.96407,
+            49.45709,
+            50.50713,
+            48.72413,
+            51.51243,
+            49.19328,
+            50.29873,
+            47.95107,
+            51.42471,
+            49.46286,
+            50.38024,
+            46.89081,
+            51.80081,
+            49.63583,
+            51.73044,
+            45.83115,
+            50.91558,
+            49.56587,
+            51.77608,
+            45.41723,
+            50.30100,
+            50.11906,
+            51.52566,
+            46.09703,
+            50.48386,
+        ]
+    ),
+}
 
 
 @pytest.mark.parametrize("s", PUBLISHED)
@@ -174,6 +356,7 @@ def test_points_are_those_of_the_authors_package(s):
 
 # Medians over frames and gaps between sure points
 
+
 def track(*values):
     """Points that move along x, with y = 2 x."""
     return np.array([[value, 2 * value] for value in values], float)
@@ -184,18 +367,32 @@ def test_an_outlier_goes_and_a_gap_stays():
     np.testing.assert_array_equal(found[:, 0], [1, 2, 4, 5, 5, np.nan, 7])
     np.testing.assert_array_equal(found[:, 1], 2 * found[:, 0])
     np.testing.assert_array_equal(smoothing.median_filtered(track(3, 1, 2), 1), track(3, 1, 2))
-    np.testing.assert_array_equal(smoothing.median_filtered(track(0, 9, 1, 9, 2), 5)[:, 0], [0, 1, 2, 2, 2])
-    np.testing.assert_array_equal(smoothing.median_filtered(track(5, 1, 3, 9), 7)[:, 0],
-                                  [5, 3, 3, 9])  # shorter than the window
+    np.testing.assert_array_equal(
+        smoothing.median_filtered(track(0, 9, 1, 9, 2), 5)[:, 0], [0, 1, 2, 2, 2]
+    )
+    np.testing.assert_array_equal(
+        smoothing.median_filtered(track(5, 1, 3, 9), 7)[:, 0], [5, 3, 3, 9]
+    )  # shorter than the window
 
 
 def test_short_gaps_are_filled_and_long_ones_and_ends_are_not():
     points = track(np.nan, 1, np.nan, np.nan, 4, np.nan, np.nan, np.nan, 8, np.nan)
-    np.testing.assert_array_equal(smoothing.filled(points, 2)[:, 0], [np.nan, 1, 2, 3, 4, np.nan, np.nan, np.nan, 8,
-                                                                      np.nan])
+    np.testing.assert_array_equal(
+        smoothing.filled(points, 2)[:, 0], [np.nan, 1, 2, 3, 4, np.nan, np.nan, np.nan, 8, np.nan]
+    )
     np.testing.assert_array_equal(smoothing.filled(points, 3), track(np.nan, *range(1, 9), np.nan))
     np.testing.assert_array_equal(smoothing.filled(points, 0), points)
     np.testing.assert_array_equal(smoothing.filled(track(np.nan, np.nan), 5), track(np.nan, np.nan))
-    assert smoothing.gap_lengths(np.isfinite(points[:, 0])).tolist() == [smoothing.ENDLESS, 0, 2, 2, 0, 3, 3, 3, 0,
-                                                                         smoothing.ENDLESS]
+    assert smoothing.gap_lengths(np.isfinite(points[:, 0])).tolist() == [
+        smoothing.ENDLESS,
+        0,
+        2,
+        2,
+        0,
+        3,
+        3,
+        3,
+        0,
+        smoothing.ENDLESS,
+    ]
     assert smoothing.filled(np.stack([points, points + 1], 1), 3).shape == (10, 2, 2)

@@ -1,16 +1,20 @@
-"""The tracker: properties, and synthetic scenes of crossing animals whose swaps are counted against the truth."""
+"""The tracker: properties, and synthetic scenes of crossing animals whose swaps are counted against
+the truth.
+"""
+
 import numpy as np
 import pytest
 
 from kpjax.evaluation.matching import animals_over_time
 from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
 
-BODY = np.array([[20.0, 0.0], [0.0, 0.0], [-20.0, 0.0], [0.0, 8.0], [0.0, -8.0]])  # px, of an animal that looks along x
+# px, of an animal that looks along x
+BODY = np.array([[20.0, 0.0], [0.0, 0.0], [-20.0, 0.0], [0.0, 8.0], [0.0, -8.0]])
 
 
 def scene(animals, frames=70, *, seed=0, noise=1.0):
-    """Truth (T, A, 5, 2): animals that walk through one place from all sides, each turned as it walks, at times of
-    their own that lie close together."""
+    """Truth (T, A, 5, 2): animals that walk through one place from all sides, each turned as it
+    walks, at times of their own that lie close together."""
     random = np.random.default_rng(seed)
     angles = 2 * np.pi * (np.arange(animals) + 0.3 * random.uniform(size=animals)) / animals
     delays = random.uniform(-12, 12, animals)
@@ -25,8 +29,16 @@ def scene(animals, frames=70, *, seed=0, noise=1.0):
 def found(points, **more):
     points = np.asarray(points, np.float64)
     shape = points.shape[:2]
-    return Found(points, **{"scores": np.ones(shape), "radii": np.full(shape, np.nan),
-                            "extents": np.full(shape[0], 40.0), "centres": np.nanmedian(points, 1)} | more)
+    return Found(
+        points,
+        **{
+            "scores": np.ones(shape),
+            "radii": np.full(shape, np.nan),
+            "extents": np.full(shape[0], 40.0),
+            "centres": np.nanmedian(points, 1),
+        }
+        | more,
+    )
 
 
 def tracked(seen, **rules):
@@ -45,12 +57,18 @@ def test_crossing_animals_keep_their_tracks(animals, seed):
     true, seen = scene(animals, seed=seed, noise=2.0)
     random = np.random.default_rng(seed)
     orders = [random.permutation(np.flatnonzero(random.uniform(size=animals) > 0.05)) for _ in seen]
-    numbers, _ = tracked([points[order] for points, order in zip(seen, orders, strict=True)], animals=animals)
+    numbers, _ = tracked(
+        [points[order] for points, order in zip(seen, orders, strict=True)], animals=animals
+    )
     slots = np.full((len(seen), animals, 5, 2), np.nan)
     for row, (of_frame, order) in enumerate(zip(numbers, orders, strict=True)):
         slots[row, of_frame] = seen[row][order]
     measured = animals_over_time(true, slots)
-    assert (measured.swaps, measured.fragments, (measured.matched >= 0).sum()) == (0, 0, sum(map(len, orders)))
+    assert (measured.swaps, measured.fragments, (measured.matched >= 0).sum()) == (
+        0,
+        0,
+        sum(map(len, orders)),
+    )
 
 
 @pytest.mark.parametrize(("gone", "same"), [(1, True), (5, True), (6, False), (20, False)])
@@ -61,7 +79,7 @@ def test_a_gap_is_bridged_up_to_its_length(gone, same):
     numbers, _ = tracked(seen, gap=5)
     assert numbers[0].tolist() == [0, 1]
     assert numbers[-1].tolist() == ([0, 1] if same else [0, 2])
-    assert all(of_frame.tolist() == [0] for of_frame in numbers[10:10 + gone])
+    assert all(of_frame.tolist() == [0] for of_frame in numbers[10 : 10 + gone])
 
 
 def test_a_known_number_bridges_any_gap_and_forbids_one_more():
@@ -69,7 +87,11 @@ def test_a_known_number_bridges_any_gap_and_forbids_one_more():
     seen = [still if frame < 5 or frame > 60 else still[:1] for frame in range(70)]
     seen[65] = np.stack([BODY + 100, BODY + 300, BODY + 500])
     numbers, doubts = tracked(seen, animals=2)
-    assert [sorted(of_frame.tolist()) for of_frame in (numbers[0], numbers[30], numbers[-1])] == [[0, 1], [0], [0, 1]]
+    assert [sorted(of_frame.tolist()) for of_frame in (numbers[0], numbers[30], numbers[-1])] == [
+        [0, 1],
+        [0],
+        [0, 1],
+    ]
     assert numbers[65].tolist() == [0, 1, UNTRACKED]
     assert [doubt.frame for doubt in doubts if "more than there are" in doubt.why] == [65]
     assert tracked(seen[65:66], animals=2)[0][0].tolist() == [0, 1, UNTRACKED]  # on the first frame
@@ -86,7 +108,9 @@ def test_an_animal_that_was_found_twice_has_one_track():
 def test_one_of_two_that_are_alike_is_a_doubt_where_the_other_is_missing():
     both = np.stack([BODY + 100, BODY + 104])
     _, doubts = tracked([both, both[:1]], animals=2)
-    assert [doubt.why for doubt in doubts if doubt.frame == 1] == ["one is missing, either could be the other"]
+    assert [doubt.why for doubt in doubts if doubt.frame == 1] == [
+        "one is missing, either could be the other"
+    ]
 
 
 def test_doubts_of_neighbouring_frames_are_one():

@@ -1,4 +1,5 @@
 """The command `check`: what it says of a project, its sheet, and its exit code."""
+
 import functools
 
 import numpy as np
@@ -12,35 +13,58 @@ main = functools.partial(run_command, "check")
 
 
 def test_everything_is_said_at_once(tmp_path, capsys):
-    """Of a table with six images and a video of 60 frames; left_ear is often missing, one image is a copy."""
+    """Of a table with six images and a video of 60 frames; left_ear is often missing, one image is
+    a copy.
+    """
     rows = ["image,video,frame,split,instance,keypoint,x,y,occluded"]
     for n in range(6):
         shade = np.full((30, 40, 3), 40 * min(n, 4), np.uint8)
         (tmp_path / "day").mkdir(exist_ok=True)
         Image.fromarray(shade).save(tmp_path / "day" / f"{n}.png")
-        rows += [f"day/{n}.png,,,{'test' if n == 5 else 'train'},0,{name},{x},{10 + n},{occluded}"
-                 for name, x, occluded in (("nose", 20, 0), ("right_ear", 9, 1), ("left_ear", 45 if n == 0 else 30, 0))
-                 if name != "left_ear" or n < 2]
+        rows += [
+            f"day/{n}.png,,,{'test' if n == 5 else 'train'},0,{name},{x},{10 + n},{occluded}"
+            for name, x, occluded in (
+                ("nose", 20, 0),
+                ("right_ear", 9, 1),
+                ("left_ear", 45 if n == 0 else 30, 0),
+            )
+            if name != "left_ear" or n < 2
+        ]
     write_video(tmp_path / "a.mp4", [np.full((32, 48, 3), n, np.uint8) for n in range(60)], rate=30)
     rows.append(",a.mp4,59,train,0,nose,1,2,0")
     project = tmp_path / "labels.csv"
     project.write_text("\n".join(rows) + "\n")
     main([str(project), "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
-    for words in ("frames: 7, of these 7 labelled; sizes: 40x30 (6), 48x32 (1)", "splits: train (6), test (1)",
-                  "right_ear = left_ear", "a.mp4: 60 frames, 48x32, 30 frames/s, 0 unreadable, 1 labelled",
-                  "1 labelled points are more than 1 px outside", "5.png is 4.png"):
+    for words in (
+        "frames: 7, of these 7 labelled; sizes: 40x30 (6), 48x32 (1)",
+        "splits: train (6), test (1)",
+        "right_ear = left_ear",
+        "a.mp4: 60 frames, 48x32, 30 frames/s, 0 unreadable, 1 labelled",
+        "1 labelled points are more than 1 px outside",
+        "5.png is 4.png",
+    ):
         assert words in out
-    table = {line.split()[0]: [int(cell) for cell in line.split()[1:]] for line in out.splitlines()
-             if line.split()[0] in ("nose", "right_ear", "left_ear")}
+    table = {
+        line.split()[0]: [int(cell) for cell in line.split()[1:]]
+        for line in out.splitlines()
+        if line.split()[0] in ("nose", "right_ear", "left_ear")
+    }
     # labelled, occluded, outside, empty
     assert table == {"nose": [7, 0, 0, 0], "right_ear": [6, 6, 0, 1], "left_ear": [2, 0, 1, 5]}
     assert "cannot: adaptation (6 images, it needs 50)" in out
     with Image.open(tmp_path / "out" / "labels_labels.png") as sheet:
         assert min(sheet.size) > SIDE
     # Labels that were copied from one frame to the next, or from one animal to another.
-    project.write_text(project.read_text() + "".join(f"day/{n}.png,,,train,{animal},{name},7,7,0\n" for n in range(5)
-                                                     for animal in (1, 2) for name in ("nose", "right_ear")))
+    project.write_text(
+        project.read_text()
+        + "".join(
+            f"day/{n}.png,,,train,{animal},{name},7,7,0\n"
+            for n in range(5)
+            for animal in (1, 2)
+            for name in ("nose", "right_ear")
+        )
+    )
     main([str(project), "--sheet", "0"])
     out = capsys.readouterr().out
     assert "the same labels twice on one frame: 1 frames" in out

@@ -1,4 +1,6 @@
-"""What the commands refuse, each in one line that names the flag or the file; nothing is written."""
+"""What the commands refuse, each in one line that names the flag or the file; nothing is
+written."""
+
 import shlex
 import shutil
 
@@ -13,19 +15,28 @@ from kpjax.lab.commands import run_command
 
 POINTS = "video,frame,instance,keypoint,x,y,score,status\n"
 FILES = {
-    "earlier/points.csv": POINTS, "boxes.csv": "image,x,y,w,h\nother.png,1,1,5,5\n", "text.mp4": "text",
-    "pair.csv": "video,frame,instance,x,y,w,h\n" + "".join(f"clip.mp4,{n},{a},1,1,9,9\n" for n in (0, 1) for a in "ab"),
+    "earlier/points.csv": POINTS,
+    "boxes.csv": "image,x,y,w,h\nother.png,1,1,5,5\n",
+    "text.mp4": "text",
+    "pair.csv": "video,frame,instance,x,y,w,h\n"
+    + "".join(f"clip.mp4,{n},{a},1,1,9,9\n" for n in (0, 1) for a in "ab"),
     "images/labels.csv": "image,keypoint,x,y\na.png,tail,5,5\n",
     "turned.csv": f"{POINTS}v.mp4,1,0,a,1,1,1,ok\nv.mp4,0,0,a,1,1,1,ok\n",
     "twice.csv": f"{POINTS}v.mp4,0,0,a,1,1,1,ok\nv.mp4,0,0,a,1,1,1,ok\n",
-    "unsure.csv": f"{POINTS}v.mp4,0,0,a,1,1,.2,ok\n", "bare.csv": f"{POINTS}v.mp4,0,0,a,nan,nan,0,unreadable\n",
+    "unsure.csv": f"{POINTS}v.mp4,0,0,a,1,1,.2,ok\n",
+    "bare.csv": f"{POINTS}v.mp4,0,0,a,nan,nan,0,unreadable\n",
     "two.csv": f"{POINTS}v.mp4,0,0,a,1,1,1,ok\nw.mp4,1,0,a,1,1,1,ok\n",
-    "scoreless.csv": "video,frame,keypoint,x,y\nv.mp4,0,a,1,1\n"}
+    "scoreless.csv": "video,frame,keypoint,x,y\nv.mp4,0,a,1,1\n",
+}
 REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
-    ("predict RUN nowhere", "does not exist"), ("predict RUN empty", "no image or video in"),
-    ("predict nowhere images", "is no folder"), ("predict empty images", "not a run's folder"),
-    ("predict runs/brightest/demo/spot images", "seed-0"), ("predict runs/unfinished images", "not finished"),
-    ("predict runs/unknown images", "'os.path' is unknown"), ("predict RUN images --out earlier", "--overwrite"),
+    ("predict RUN nowhere", "does not exist"),
+    ("predict RUN empty", "no image or video in"),
+    ("predict nowhere images", "is no folder"),
+    ("predict empty images", "not a run's folder"),
+    ("predict runs/brightest/demo/spot images", "seed-0"),
+    ("predict runs/unfinished images", "not finished"),
+    ("predict runs/unknown images", "'os.path' is unknown"),
+    ("predict RUN images --out earlier", "--overwrite"),
     ("predict RUN images --batch-size 0", "--batch-size: 0; must be at least 1"),
     ("predict RUN images --frames 0:2", "selects frames of videos, and the inputs are images only"),
     ("predict RUN images/a.png points.mp4", "points.csv would be of two inputs"),
@@ -33,7 +44,10 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict RUN clip.mp4 --formats xls", "'xls' is unknown"),
     ("predict RUN clip.mp4 --cutoff nan", "--cutoff: nan; must be a score"),
     ("predict RUN images --boxes boxes.csv", "no box belongs to one of the 1 frames"),
-    *((f"predict RUN clip.mp4 --frames={text}", "is not a range") for text in ("5", "a:b", "0:9:0", "-3:")),
+    *(
+        (f"predict RUN clip.mp4 --frames={text}", "is not a range")
+        for text in ("5", "a:b", "0:9:0", "-3:")
+    ),
     ("predict RUN clip.mp4 --level 0.99", "--level: 0.99; choose 0.5, 0.8, 0.9, 0.95"),
     ("predict RUN clip.mp4 --overlay --no-overlay", "--no-overlay is given too"),
     ("predict RUN clip.mp4 --animals 2", "sees one animal in a frame"),
@@ -45,10 +59,14 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("suggest RUN clip.mp4 --boxes pair.csv --to lp", "Lightning Pose holds one animal"),
     ("suggest RUN clip.mp4 --labelled images", "labels tail, the run predicts spot, beside"),
     ("export RUN --out RUN", "is not empty"),
-    ("smooth turned.csv", "frame 0 comes after frame 1; sort"), ("smooth twice.csv", "a of frame 0 is there already"),
+    ("smooth turned.csv", "frame 0 comes after frame 1; sort"),
+    ("smooth twice.csv", "a of frame 0 is there already"),
     ("smooth unsure.csv --cutoff 0.5", "--cutoff: 0.5: no point has such a score, at most 0.2"),
-    ("smooth bare.csv", "no frame has a point"), ("smooth two.csv", "points of 2 videos"),
-    ("smooth scoreless.csv", "no column score"), ("smooth unsure.csv --median 4", "--median: 4; must be an odd"))
+    ("smooth bare.csv", "no frame has a point"),
+    ("smooth two.csv", "points of 2 videos"),
+    ("smooth scoreless.csv", "no column score"),
+    ("smooth unsure.csv --median 4", "--median: 4; must be an odd"),
+)
 
 
 @pytest.mark.parametrize(("typed", "words"), REFUSED, ids=[typed for typed, _ in REFUSED])
@@ -56,9 +74,13 @@ def test_what_is_refused_is_one_line_and_writes_nothing(tmp_path, monkeypatch, t
     as_system(monkeypatch)
     monkeypatch.chdir(tmp_path)
     run = write_run(tmp_path / "runs", (10, 0))
-    unfinished, unknown = (shutil.copytree(run, tmp_path / "runs" / name) for name in ("unfinished", "unknown"))
+    unfinished, unknown = (
+        shutil.copytree(run, tmp_path / "runs" / name) for name in ("unfinished", "unknown")
+    )
     (unfinished / "results.json").unlink()
-    (unknown / "results.json").write_text((run / "results.json").read_text().replace('"brightest"', '"os.path"'))
+    (unknown / "results.json").write_text(
+        (run / "results.json").read_text().replace('"brightest"', '"os.path"')
+    )
     for folder in ("images", "empty", "earlier"):
         (tmp_path / folder).mkdir()
     Image.fromarray(np.full((32, 48, 3), 20, np.uint8)).save(tmp_path / "images" / "a.png")

@@ -1,8 +1,10 @@
-"""Every command that writes, ended at its n-th file operation by a kill, or by a disc that is full and stays so.
+"""Every command that writes, ended at its n-th file operation by a kill, or by a disc that is full
+and stays so.
 
-A reader then finds the old result or the new one, nothing lies beside it that another command would trip over, and the
-same command once more ends as if nothing had been.
+A reader then finds the old result or the new one, nothing lies beside it that another command would
+trip over, and the same command once more ends as if nothing had been.
 """
+
 import shutil
 
 import numpy as np
@@ -21,14 +23,16 @@ from kpjax.lab.out.export import standalone
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with a run of the system `brightest`, images, a project of them, and predicted points."""
+    """A folder with a run of the system `brightest`, images, a project of them, and predicted
+    points.
+    """
     as_system(monkeypatch)
     write_run(tmp_path / "runs", (10, 0))
     rows = ["image,keypoint,x,y"]
     (tmp_path / "images").mkdir()
     for number, (x, y) in enumerate([(40, 20), (20, 30), (30, 32)]):
         pixels = np.full((48, 64, 3), 20 + number, np.uint8)
-        pixels[y - 2:y + 3, x - 2:x + 3] = 250
+        pixels[y - 2 : y + 3, x - 2 : x + 3] = 250
         Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
         rows += [f"{number}.png,spot,{x},{y}", f"{number}.png,beside,{x + 10},{y}"]
     (tmp_path / "images" / "labels.csv").write_text("\n".join(rows) + "\n")
@@ -40,23 +44,40 @@ def place(tmp_path, monkeypatch):
 
 
 def typed(place, command, new):
-    """The words of a command whose second result differs from its first, where it may replace that."""
-    run, images, out = place / "runs/brightest/demo/spot/seed-0", place / "images", place / "results" / "out"
-    return [command, *map(str, {
-        "check": (images, "--out", out, "--sheet", 3 if new else 1),
-        "convert": (images, "--to", "coco", "--out", out),
-        "evaluate": (run, images, "--out", out, "--worst", 3 if new else 1),
-        "export": (run, "--out", out),
-        "predict": (run, images, "--out", out, *([] if new else ["--cutoff", 9])),
-        "smooth": (place / "v.csv", "--out", out, "--median", 5 if new else 1),
-        "suggest": (run, images, "--out", out, "--page", "--n", 1)}[command])]
+    """The words of a command whose second result differs from its first, where it may replace
+    that."""
+    run, images, out = (
+        place / "runs/brightest/demo/spot/seed-0",
+        place / "images",
+        place / "results" / "out",
+    )
+    return [
+        command,
+        *map(
+            str,
+            {
+                "check": (images, "--out", out, "--sheet", 3 if new else 1),
+                "convert": (images, "--to", "coco", "--out", out),
+                "evaluate": (run, images, "--out", out, "--worst", 3 if new else 1),
+                "export": (run, "--out", out),
+                "predict": (run, images, "--out", out, *([] if new else ["--cutoff", 9])),
+                "smooth": (place / "v.csv", "--out", out, "--median", 5 if new else 1),
+                "suggest": (run, images, "--out", out, "--page", "--n", 1),
+            }[command],
+        ),
+    ]
 
 
 def content(out):
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in sorted(out.rglob("*")) if path.is_file()}
+    return {
+        path.relative_to(out).as_posix(): path.read_bytes()
+        for path in sorted(out.rglob("*"))
+        if path.is_file()
+    }
 
 
-WHOLE = {"convert", "export", "suggest"}  # whose new folder appears at one moment; others exchange file by file
+# whose new folder appears at one moment; others exchange file by file
+WHOLE = {"convert", "export", "suggest"}
 
 
 def again(place, command):
@@ -65,7 +86,9 @@ def again(place, command):
 
 
 def ends_well(place, command, kind, number, old, new, monkeypatch):
-    """Ends the second run of a command, and looks at what is left and at what one more run makes of it."""
+    """Ends the second run of a command, and looks at what is left and at what one more run makes of
+    it.
+    """
     out = place / "results" / "out"
     shutil.rmtree(place / "results")
     (place / "results").mkdir()
@@ -73,7 +96,11 @@ def ends_well(place, command, kind, number, old, new, monkeypatch):
         shutil.copytree(place / "old", out)
     words = again(place, command)
     assert ended(lambda: run_command(words[0], words[1:]), place, kind, number, monkeypatch)
-    left = [name for name in [*content(place / "results")] if any(part.startswith(".") for part in name.split("/"))]
+    left = [
+        name
+        for name in [*content(place / "results")]
+        if any(part.startswith(".") for part in name.split("/"))
+    ]
     assert kind == "kill" or not left
     found = {name: whole for name, whole in content(out).items() if not name.startswith(".")}
     if command == "export":  # it says when it was made
@@ -81,7 +108,9 @@ def ends_well(place, command, kind, number, old, new, monkeypatch):
     elif command in WHOLE:
         assert found in ({}, new)
     assert found.keys() <= old.keys() | new.keys()
-    assert command == "export" or all(whole in (old.get(name), new.get(name)) for name, whole in found.items())
+    assert command == "export" or all(
+        whole in (old.get(name), new.get(name)) for name, whole in found.items()
+    )
     assert {path.name for path in place.iterdir()} == {"images", "old", "results", "runs", "v.csv"}
     if command in WHOLE and out.exists():  # ended after it appeared
         return
@@ -92,13 +121,25 @@ def ends_well(place, command, kind, number, old, new, monkeypatch):
 
 
 COMMANDS = ("check", "convert", "evaluate", "export", "predict", "smooth", "suggest")
-SOME = {("check", "kill"): lambda count: count - 1, ("convert", "kill"): lambda count: count - 1,
-        ("predict", "full"): lambda count: count // 2 + 1, ("suggest", "full"): lambda count: count // 2 + 1}
+SOME = {
+    ("check", "kill"): lambda count: count - 1,
+    ("convert", "kill"): lambda count: count - 1,
+    ("predict", "full"): lambda count: count // 2 + 1,
+    ("suggest", "full"): lambda count: count // 2 + 1,
+}
 
 
-@pytest.mark.parametrize(("command", "kind", "moment"), [
-    *((*of, moment) for of, moment in SOME.items()),
-    *(pytest.param(name, kind, None, marks=pytest.mark.slow) for name in COMMANDS for kind in ("kill", "full"))])
+@pytest.mark.parametrize(
+    ("command", "kind", "moment"),
+    [
+        *((*of, moment) for of, moment in SOME.items()),
+        *(
+            pytest.param(name, kind, None, marks=pytest.mark.slow)
+            for name in COMMANDS
+            for kind in ("kill", "full")
+        ),
+    ],
+)
 def test_ended_at_some_moment_or_at_every_one(command, kind, moment, place, monkeypatch, capsys):
     out, old = place / "results" / "out", {}
     if command not in WHOLE:
@@ -147,7 +188,9 @@ def test_numbers_that_are_gathered_are_the_old_or_the_new(kind, tmp_path, monkey
     old, new = ([Result("demo", "", "a", "0", "pck", value)] for value in (1.0, 2.0))
     number = 0
     write_results(tmp_path, old)
-    while ended(lambda: write_results(tmp_path, new), tmp_path, kind, number := number + 1, monkeypatch):
+    while ended(
+        lambda: write_results(tmp_path, new), tmp_path, kind, number := number + 1, monkeypatch
+    ):
         assert read_results(tmp_path) in (old, new)
         write_results(tmp_path, old)
         assert [path.name for path in tmp_path.iterdir()] == ["results.csv"]
@@ -172,7 +215,9 @@ def test_what_a_tutorial_renders_is_whole(kind, tmp_path, monkeypatch):
     assert content(tmp_path) == old
     number = 0
     while ended(lambda: rendered("0.25"), tmp_path, kind, number := number + 1, monkeypatch):
-        found = {name: whole for name, whole in content(tmp_path).items() if not name.startswith(".")}
+        found = {
+            name: whole for name, whole in content(tmp_path).items() if not name.startswith(".")
+        }
         assert found.keys() == old.keys()
         assert all(whole in (b"mine", b"0.5", b"0.25") for whole in found.values())
         rendered("0.5")

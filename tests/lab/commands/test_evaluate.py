@@ -1,4 +1,7 @@
-"""The command `evaluate`: errors of a made run, whose method finds the brightest pixel, on labelled images."""
+"""The command `evaluate`: errors of a made run, whose method finds the brightest pixel, on labelled
+images.
+"""
+
 import functools
 from pathlib import Path
 
@@ -21,7 +24,9 @@ SPOTS = {"a": (100, 40), "b": (20, 90), "c": (64, 64)}
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A finished run of the system `brightest`, whose second keypoint `beside` lies 10 px to the right of 64."""
+    """A finished run of the system `brightest`, whose second keypoint `beside` lies 10 px to the
+    right of 64.
+    """
     as_system(monkeypatch)
     return str(write_run(tmp_path / "runs", (10, 0)))
 
@@ -31,7 +36,7 @@ def project(folder, rows):
     folder.mkdir()
     for name, (x, y) in SPOTS.items():
         pixels = np.full((128, 128, 3), 20, np.uint8)
-        pixels[y - 2:y + 3, x - 2:x + 3] = 250
+        pixels[y - 2 : y + 3, x - 2 : x + 3] = 250
         Image.fromarray(pixels).save(folder / f"{name}.png")
     path = folder / "labels.csv"
     path.write_text("\n".join(["image,instance,keypoint,x,y", *rows]) + "\n")
@@ -39,21 +44,39 @@ def project(folder, rows):
 
 
 def test_errors_are_in_pixels_of_the_frames_and_the_worst_come_first(run, tmp_path, capsys):
-    # Of "b" the label is 30 px off; that of "beside" of "c" is beyond its image, and "tail" is no keypoint of the run.
-    labels = project(tmp_path / "labelled", [
-        "a.png,0,spot,100,40", "a.png,0,beside,120,40", "a.png,0,tail,100,80", "b.png,0,spot,20,60",
-        "b.png,0,beside,40,90", "b.png,0,tail,20,90", "c.png,0,spot,64,64", "c.png,0,tail,64,104",
-        "c.png,0,beside,900,64"])
+    # Of "b" the label is 30 px off; that of "beside" of "c" is beyond its image, and "tail" is no
+    # keypoint of the run.
+    labels = project(
+        tmp_path / "labelled",
+        [
+            "a.png,0,spot,100,40",
+            "a.png,0,beside,120,40",
+            "a.png,0,tail,100,80",
+            "b.png,0,spot,20,60",
+            "b.png,0,beside,40,90",
+            "b.png,0,tail,20,90",
+            "c.png,0,spot,64,64",
+            "c.png,0,tail,64,104",
+            "c.png,0,beside,900,64",
+        ],
+    )
     main([run, labels, "--out", str(tmp_path / "out"), "--batch-size", "2"])
     out = capsys.readouterr().out
     assert "not measured: tail" in out
     rows = rows_of(tmp_path / "out" / "errors.csv")
     found = {(row["image"].rpartition("/")[2], row["keypoint"]): row for row in rows}
-    assert found.keys() == {(f"{name}.png", keypoint) for name in "abc" for keypoint in ("spot", "beside")} - {
-        ("c.png", "beside")}
+    assert found.keys() == {
+        (f"{name}.png", keypoint) for name in "abc" for keypoint in ("spot", "beside")
+    } - {("c.png", "beside")}
     for (name, keypoint), row in found.items():  # a pixel of the run is two of the frames
-        assert float(row["error"]) == pytest.approx(30 if (name, keypoint) == ("b.png", "spot") else 0, abs=3)
-    table = {line.split()[0]: line.split()[1:] for line in out.splitlines() if line.startswith(("spot", "beside "))}
+        assert float(row["error"]) == pytest.approx(
+            30 if (name, keypoint) == ("b.png", "spot") else 0, abs=3
+        )
+    table = {
+        line.split()[0]: line.split()[1:]
+        for line in out.splitlines()
+        if line.startswith(("spot", "beside "))
+    }
     assert [table[name][0] for name in ("spot", "beside")] == ["3", "2"]
     assert [table[name][-1] for name in ("spot", "beside")] == ["66.7", "100.0"]
     assert (tmp_path / "out" / "worst.png").exists()
@@ -63,35 +86,69 @@ def test_errors_are_in_pixels_of_the_frames_and_the_worst_come_first(run, tmp_pa
 
 def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path):
     # The score of "beside" is half of that of "spot".
-    labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "a.png,0,beside,100,40", "b.png,0,beside,40,90"])
-    (tmp_path / "runs/brightest/demo/spot/seed-0/score_table.json").write_text('{"kind": "peak", "cutoff": 0.55}')
+    labels = project(
+        tmp_path / "labelled",
+        ["a.png,0,spot,100,40", "a.png,0,beside,100,40", "b.png,0,beside,40,90"],
+    )
+    (tmp_path / "runs/brightest/demo/spot/seed-0/score_table.json").write_text(
+        '{"kind": "peak", "cutoff": 0.55}'
+    )
     main([run, labels, "--out", str(tmp_path / "out")])
     found = {row["keypoint"]: row for row in rows_of(tmp_path / "out" / "errors_by_keypoint.csv")}
-    assert [found[name]["hidden_by_cutoff"] for name in ("spot", "beside", "all keypoints")] == ["0", "2", "2"]
+    assert [found[name]["hidden_by_cutoff"] for name in ("spot", "beside", "all keypoints")] == [
+        "0",
+        "2",
+        "2",
+    ]
     assert found["beside"]["mean_px_from_cutoff"] == "nan"
-    assert float(found["all keypoints"]["mean_px_from_cutoff"]) == float(found["spot"]["mean_px"]) < 4
+    assert (
+        float(found["all keypoints"]["mean_px_from_cutoff"]) == float(found["spot"]["mean_px"]) < 4
+    )
     assert float(found["beside"]["mean_px"]) == pytest.approx(10, abs=3)
 
 
 def test_the_share_of_points_within_their_radii_is_told(run, tmp_path, capsys):
     # A pixel of the run is two of the frames; of "b" the label is 30 px off.
-    labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "b.png,0,spot,20,60", "c.png,0,spot,64,64"])
+    labels = project(
+        tmp_path / "labelled", ["a.png,0,spot,100,40", "b.png,0,spot,20,60", "c.png,0,spot,64,64"]
+    )
     with_radii(Path(run), np.tile(np.linspace(2, 12, 41)[:, None], (1, 2)))
     main([run, labels, "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
-    lines = {line.split(",")[0].strip(): line.split()[2:] for line in out.splitlines() if line.startswith("    ")}
+    lines = {
+        line.split(",")[0].strip(): line.split()[2:]
+        for line in out.splitlines()
+        if line.startswith("    ")
+    }
     assert lines["within"] == ["66.7"] * 4
     assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
 
 
 def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, tmp_path):
-    labels = project(tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()])
+    labels = project(
+        tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()]
+    )
     one = np.ones((2, 1))
-    for seed, parts in ((Path(run), (TRAINED, HELD_OUT)), (write_run(tmp_path / "runs", (10, 0), seed=1),
-                                                           (HELD_OUT, HELD_OUT))):
-        write_errors(seed, Animals(
-            ("spot",), parts, (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"), (None, None),
-            ("", ""), np.full(2, 50.0), np.zeros((2, 1, 2)), one, np.zeros((2, 1, 2)), one), 0.5)
+    for seed, parts in (
+        (Path(run), (TRAINED, HELD_OUT)),
+        (write_run(tmp_path / "runs", (10, 0), seed=1), (HELD_OUT, HELD_OUT)),
+    ):
+        write_errors(
+            seed,
+            Animals(
+                ("spot",),
+                parts,
+                (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"),
+                (None, None),
+                ("", ""),
+                np.full(2, 50.0),
+                np.zeros((2, 1, 2)),
+                one,
+                np.zeros((2, 1, 2)),
+                one,
+            ),
+            0.5,
+        )
     main([str(Path(run).parent), labels, "--out", str(tmp_path / "out")])
     parts = [row["part"] for row in rows_of(tmp_path / "out" / "errors.csv")]
     assert parts == ["trained on", "held out", "other labels"]
@@ -102,31 +159,54 @@ def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, 
 FRAMES = 28
 
 
-def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_missed_ones_count(monkeypatch, tmp_path,
-                                                                                               capsys):
-    write_video(tmp_path / "clip.mp4", (frame(*passing(number)) for number in range(FRAMES)), rate=25)
+def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_missed_ones_count(
+    monkeypatch, tmp_path, capsys
+):
+    write_video(
+        tmp_path / "clip.mp4", (frame(*passing(number)) for number in range(FRAMES)), rate=25
+    )
     rows = ["video,frame,instance,track,keypoint,x,y,box_x,box_y,box_w,box_h"]
-    rows += [f"clip.mp4,{number},{animal},{name},{keypoint},{x + dx},{y + 1.5},{x},{y},4,4"
-             for number in range(FRAMES)
-             for animal, (name, (x, y)) in enumerate(zip(("ann", "bob"), passing(number), strict=True))
-             for keypoint, dx in (("spot", 1.5), ("beside", 2.5))]
+    rows += [
+        f"clip.mp4,{number},{animal},{name},{keypoint},{x + dx},{y + 1.5},{x},{y},4,4"
+        for number in range(FRAMES)
+        for animal, (name, (x, y)) in enumerate(zip(("ann", "bob"), passing(number), strict=True))
+        for keypoint, dx in (("spot", 1.5), ("beside", 2.5))
+    ]
     (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
 
     def evaluated(predictor):
         monkeypatch.setattr(command, "open_predictor", lambda folder, **_: predictor)
-        command.evaluate(Evaluate(run=str(tmp_path / "run"), project=tmp_path / "labels.csv", out=tmp_path / "out",
-                                  threshold=0.4, overwrite=True))
+        command.evaluate(
+            Evaluate(
+                run=str(tmp_path / "run"),
+                project=tmp_path / "labels.csv",
+                out=tmp_path / "out",
+                threshold=0.4,
+                overwrite=True,
+            )
+        )
         return " ".join(capsys.readouterr().out.split())
 
     printed = evaluated(with_finder())
-    assert "56 of 56 animals (100.0 %), twice on 0 of them, and 0 places where none is labelled" in printed
+    assert (
+        "56 of 56 animals (100.0 %), twice on 0 of them, and 0 places where none is labelled"
+        in printed
+    )
     assert "0 swaps, 0 fragments, " in printed
     # Without names animals are numbered, so that errors.csv tells them apart.
-    (tmp_path / "labels.csv").write_text("\n".join(rows).replace(",ann,", ",,").replace(",1,bob,", ",1,,") + "\n")
+    (tmp_path / "labels.csv").write_text(
+        "\n".join(rows).replace(",ann,", ",,").replace(",1,bob,", ",1,,") + "\n"
+    )
     evaluated(with_finder())
-    assert {row["instance"] for row in rows_of(tmp_path / "out" / "errors.csv")} == {"animal 0", "animal 1"}
-    half = with_finder().finder._replace(find=lambda images: (found := find(images))._replace(
-        scores=found.scores * np.array([1, 0, 1, 1])))  # without the second animal
+    assert {row["instance"] for row in rows_of(tmp_path / "out" / "errors.csv")} == {
+        "animal 0",
+        "animal 1",
+    }
+    half = with_finder().finder._replace(
+        find=lambda images: (found := find(images))._replace(
+            scores=found.scores * np.array([1, 0, 1, 1])
+        )
+    )  # without the second animal
     printed = evaluated(with_finder()._replace(finder=half))
     assert "28 of 56 animals (50.0 %), twice on 0 of them," in printed
     words = printed.partition("PCK ")[2].replace(",", "").split()

@@ -1,4 +1,6 @@
-"""A made run, whose method finds the brightest pixel, on images of several sizes, kinds and faults."""
+"""A made run, whose method finds the brightest pixel, on images of several sizes, kinds and
+faults."""
+
 import json
 import sys
 
@@ -33,14 +35,18 @@ def images(tmp_path):
     for name, (height, width), x, y, mode in CASES:
         pixels = np.full((height, width, 3), 20, np.uint8)
         half = max(1, max(height, width) // 40)
-        pixels[y - half:y + half + 1, x - half:x + half + 1] = 250
+        pixels[y - half : y + half + 1, x - half : x + half + 1] = 250
         Image.fromarray(pixels).convert(mode).save(folder / name)
     return folder
 
 
 CASES = [
-    ("a.png", (480, 640), 100, 300, "RGB"), ("a.jpg", (30, 40), 20, 10, "RGB"), ("wide.png", (64, 128), 64, 32, "P"),
-    ("below/grey image.png", (64, 64), 40, 50, "L"), ("below/tall.png", (200, 50), 25, 150, "RGBA")]
+    ("a.png", (480, 640), 100, 300, "RGB"),
+    ("a.jpg", (30, 40), 20, 10, "RGB"),
+    ("wide.png", (64, 128), 64, 32, "P"),
+    ("below/grey image.png", (64, 64), 40, 50, "L"),
+    ("below/tall.png", (200, 50), 25, 150, "RGBA"),
+]
 
 
 def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tmp_path):
@@ -48,10 +54,14 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
     rows = rows_of(table)
     assert list(rows[0]) == ["image", "instance", "keypoint", "x", "y", "score", "status"]
     assert [(row["image"], row["keypoint"]) for row in rows] == [
-        (name, keypoint) for name in sorted(case[0] for case in CASES) for keypoint in ("spot", "beside")]
+        (name, keypoint)
+        for name in sorted(case[0] for case in CASES)
+        for keypoint in ("spot", "beside")
+    ]
     for name, size, x, y, _ in CASES:
         spot, beside = (row for row in rows if row["image"] == name)
-        # A pixel of the 64 that the method sees is max(size) / 64 pixels of the image; the square is about 3 of them.
+        # A pixel of the 64 that the method sees is max(size) / 64 pixels of the image; the square
+        # is about 3 of them.
         tolerance = 2 * max(size) / 64
         assert abs(float(spot["x"]) - x) <= tolerance
         assert abs(float(spot["y"]) - y) <= tolerance
@@ -65,13 +75,17 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
 
 
 def with_radii(run, errors):
-    """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that says nothing."""
+    """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that
+    says nothing.
+    """
     errors = np.asarray(errors, float)
     table = radius_table(errors, np.ones_like(errors), np.ones_like(errors))
     write_json(run / "radius_table.json", table_as_json(table))
 
 
-def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, images, tmp_path, capsys):
+def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(
+    run, images, tmp_path, capsys
+):
     with_radii(run, np.tile([1.5, 4.0], (40, 1)))
     table = predict_folder(run, images, tmp_path / "out", formats="coco")
     found = {(row["image"], row["keypoint"]): float(row["radius"]) for row in rows_of(table)}
@@ -85,8 +99,11 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(run, 
 
 
 def test_radii_of_few_labels_are_drawn_nearer_to_those_of_all_keypoints():
-    table = radius_table(np.tile([1.0, 9.0, 1.0], (100, 1)), np.ones((100, 3)), np.repeat([[1, 1, 1]], 100, 0) * (
-        np.arange(100)[:, None] < np.array([100, 25, 100])))
+    table = radius_table(
+        np.tile([1.0, 9.0, 1.0], (100, 1)),
+        np.ones((100, 3)),
+        np.repeat([[1, 1, 1]], 100, 0) * (np.arange(100)[:, None] < np.array([100, 25, 100])),
+    )
     times = towards_the_mean(table, 0.9)
     labels, radii = table.labels, table.quantiles[2]
     assert times[1] < times[0] * 0.9
@@ -98,9 +115,13 @@ def test_no_ring_is_drawn_above_a_tenth_of_the_animal():
     points = np.array([[[0.0, 0], [60, 80]], [[0, 0], [6, 8]]])  # animals of 100 and 10 px
     radii, boxes = np.array([[9.0, 11], [0.9, 9]]), np.array([[np.nan] * 4, [0, 0, 60, 80.0]])
     for found, expected in ((None, [[9, np.nan], [0.9, np.nan]]), (boxes, [[9, np.nan], [0.9, 9]])):
-        np.testing.assert_array_equal(rings_of(radii, points, found, (396, 406), np.ones(2)), expected)
-    np.testing.assert_array_equal(rings_of(np.array([[49.0], [51]]), points[:, :1], None, (300, 400), np.ones(1)),
-                                  [[49], [np.nan]])  # a single point has the frame's size
+        np.testing.assert_array_equal(
+            rings_of(radii, points, found, (396, 406), np.ones(2)), expected
+        )
+    np.testing.assert_array_equal(
+        rings_of(np.array([[49.0], [51]]), points[:, :1], None, (300, 400), np.ones(1)),
+        [[49], [np.nan]],
+    )  # a single point has the frame's size
 
 
 def test_too_few_held_out_labels_give_no_radius(run, images, tmp_path):
@@ -112,14 +133,21 @@ def test_too_few_held_out_labels_give_no_radius(run, images, tmp_path):
         predict_folder(run, images, tmp_path / "other")
 
 
-def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, images, tmp_path, capsys):
+def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(
+    run, images, tmp_path, capsys
+):
     for seed, offset in ((3, (30, 8)), (12, (50, 4))):
         write_run(tmp_path / "runs", offset, seed=seed)
-    tables = [predict_folder(one, images, tmp_path / f"out {number}", no_overlay=True)
-              for number, one in enumerate((run.parent, run))]
+    tables = [
+        predict_folder(one, images, tmp_path / f"out {number}", no_overlay=True)
+        for number, one in enumerate((run.parent, run))
+    ]
     assert capsys.readouterr().out.startswith("brightest demo 3 seeds of spot")
-    found, first = ([row for row in rows_of(table) if row["keypoint"] == "beside"] for table in tables)
-    for ours, alone, (_, size, *_) in zip(found, first, sorted(CASES), strict=True):  # of 60, 30 and 50; of 0, 8 and 4
+    found, first = (
+        [row for row in rows_of(table) if row["keypoint"] == "beside"] for table in tables
+    )
+    # of 60, 30 and 50; of 0, 8 and 4
+    for ours, alone, (_, size, *_) in zip(found, first, sorted(CASES), strict=True):
         growth = max(size) / 64
         assert float(ours["x"]) - float(alone["x"]) == pytest.approx(-10 * growth, abs=2e-3)
         assert float(ours["y"]) - float(alone["y"]) == pytest.approx(4 * growth, abs=2e-3)
@@ -129,22 +157,29 @@ def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(run, i
 def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, tmp_path):
     write_run(tmp_path / "runs", (20, 6), seed=1)
     run_command("export", [str(run.parent), "--out", str(tmp_path / "exported")])
-    found, expected = (rows_of(predict_folder(one, images, tmp_path / name, no_overlay=True))
-                       for one, name in ((tmp_path / "exported", "a"), (run.parent, "b")))
+    found, expected = (
+        rows_of(predict_folder(one, images, tmp_path / name, no_overlay=True))
+        for one, name in ((tmp_path / "exported", "a"), (run.parent, "b"))
+    )
     assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
     with pytest.raises(InputError, match="an ensemble of several runs"):
         open_run(tmp_path / "exported")
 
 
-def test_unreadable_images_are_named_and_counted_and_the_others_written(run, images, tmp_path, capsys):
+def test_unreadable_images_are_named_and_counted_and_the_others_written(
+    run, images, tmp_path, capsys
+):
     whole = (images / "a.png").read_bytes()
-    (images / "cut.png").write_bytes(whole[:len(whole) // 2])
+    (images / "cut.png").write_bytes(whole[: len(whole) // 2])
     (images / "empty.jpg").write_bytes(b"")
     with pytest.raises(RunError, match=r"2 of 7 images cannot be read \(cut.png; empty.jpg\)"):
         predict_folder(run, images, tmp_path / "out", batch_size=3)
     rows = rows_of(tmp_path / "out" / "points.csv")
     bad = [row for row in rows if row["image"] in ("cut.png", "empty.jpg")]
-    assert [(row["x"], row["y"], row["score"], row["status"]) for row in bad] == [("nan", "nan", "0", "unreadable")] * 4
+    assert [(row["x"], row["y"], row["score"], row["status"]) for row in bad] == [
+        ("nan", "nan", "0", "unreadable")
+    ] * 4
     assert all(row["status"] != "unreadable" for row in rows if row not in bad)
     predict_folder(run, images / "empty.jpg", tmp_path / "none", on_bad_frame="skip")
-    assert capsys.readouterr().out.endswith(f"\n{tmp_path / 'none' / 'points.csv'}\n")  # nothing could be drawn
+    # nothing could be drawn
+    assert capsys.readouterr().out.endswith(f"\n{tmp_path / 'none' / 'points.csv'}\n")

@@ -1,4 +1,7 @@
-"""Points on videos and on several animals, by a predictor that finds the brightest pixel, and how work is shared."""
+"""Points on videos and on several animals, by a predictor that finds the brightest pixel, and how
+work is shared.
+"""
+
 import contextlib
 import io
 import threading
@@ -33,30 +36,44 @@ def brightest(images):
     grey = images.sum(-1, dtype=np.int64).reshape(len(images), -1)
     best = grey.argmax(-1)
     points = np.stack([best % SIDE, best // SIDE], -1).astype(np.float32)
-    return np.stack([points, points + np.float32([1, 0])], 1), np.stack([grey.max(-1)] * 2, 1).astype(np.float32) / 765
+    return np.stack([points, points + np.float32([1, 0])], 1), np.stack(
+        [grey.max(-1)] * 2, 1
+    ).astype(np.float32) / 765
 
 
 PREDICTOR = Predictor(
-    Skeleton(("spot", "beside"), ((0, 1),)), SIDE, BoxOrWhole(SIDE), brightest, "peak", 0.6, "made_run_0", RESULT)
+    Skeleton(("spot", "beside"), ((0, 1),)),
+    SIDE,
+    BoxOrWhole(SIDE),
+    brightest,
+    "peak",
+    0.6,
+    "made_run_0",
+    RESULT,
+)
 
 
 @pytest.fixture
 def predict(monkeypatch, tmp_path):
     """Predicts and returns (rows of the csv of the first input, what was printed, the folder)."""
+
     def run(*inputs, predictor=PREDICTOR, **options):
         monkeypatch.setattr(predict_command, "open_predictor", lambda folder, **_: predictor)
         asked = Predict(run=tmp_path, inputs=inputs, out=tmp_path / "out", **options)
         with contextlib.redirect_stdout(io.StringIO()) as said:
             written = predict_command.predict(asked)
         return rows_of(written[0]), said.getvalue().splitlines(), tmp_path / "out"
+
     return run
 
 
 def moving(number):
-    """A frame whose bright square of four pixels says where it is: it moves with the number of the frame."""
+    """A frame whose bright square of four pixels says where it is: it moves with the number of the
+    frame.
+    """
     image = np.full((HEIGHT, WIDTH, 3), 30 + number % 7, np.uint8)
     x, y = spot(number)
-    image[y:y + 4, x:x + 4] = 255
+    image[y : y + 4, x : x + 4] = 255
     return image
 
 
@@ -66,9 +83,15 @@ def spot(number):
 
 def found(rows):
     """How far each `spot` is from where its frame has it, in pixels."""
-    points = {int(row["frame"]): (float(row["x"]), float(row["y"])) for row in rows if row["keypoint"] == "spot"}
-    return {number: max(abs(x - spot(number)[0] - 1.5), abs(y - spot(number)[1] - 1.5))
-            for number, (x, y) in points.items()}
+    points = {
+        int(row["frame"]): (float(row["x"]), float(row["y"]))
+        for row in rows
+        if row["keypoint"] == "spot"
+    }
+    return {
+        number: max(abs(x - spot(number)[0] - 1.5), abs(y - spot(number)[1] - 1.5))
+        for number, (x, y) in points.items()
+    }
 
 
 def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(predict, tmp_path):
@@ -81,7 +104,8 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(predict,
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(12)), rate=25)
     errors = found(predict(clip, predictor=PREDICTOR._replace(follow=around))[0])
     assert looked_at == 12 * [(WIDTH, HEIGHT)]
-    # A pixel of the network is one of the frame, but of the first frame and the sixth, which it sees as a whole, two.
+    # A pixel of the network is one of the frame, but of the first frame and the sixth, which it
+    # sees as a whole, two.
     assert max(error for number, error in errors.items() if number not in (0, 5)) < 2
     assert max(errors.values()) <= 2
 
@@ -105,11 +129,13 @@ def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
 def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, tmp_path):
     """150 frames with zeros written over the middle of the file."""
     noise = np.random.default_rng(0).integers(0, 60, (HEIGHT, WIDTH, 3), np.uint8)
-    broken = write_video(tmp_path / "broken.mp4", (
-        np.maximum(moving(number), np.roll(noise, number, 1)) for number in range(150)))
+    broken = write_video(
+        tmp_path / "broken.mp4",
+        (np.maximum(moving(number), np.roll(noise, number, 1)) for number in range(150)),
+    )
     content = bytearray(broken.read_bytes())
     begin = content.index(b"mdat") + (len(content) - content.index(b"mdat")) // 3
-    content[begin:begin + 3000] = bytes(3000)
+    content[begin : begin + 3000] = bytes(3000)
     broken.write_bytes(content)
     with pytest.raises(RunError, match=r"broken.mp4: \d+ of 150 frames do not decode"):
         predict(broken, no_overlay=True)
@@ -118,8 +144,12 @@ def test_frames_that_do_not_decode_are_rows_and_shift_nothing(predict, tmp_path)
     bad = [number for number, image in video if image is None]
     assert 0 < len(bad) < 100
     assert len(rows) == 2 * len(video) == 300
-    assert [int(row["frame"]) for row in rows if row["status"] == "unreadable"] == [n for n in bad for _ in range(2)]
-    assert {(row["x"], row["score"]) for row in rows if row["status"] == "unreadable"} == {("nan", "0")}
+    assert [int(row["frame"]) for row in rows if row["status"] == "unreadable"] == [
+        n for n in bad for _ in range(2)
+    ]
+    assert {(row["x"], row["score"]) for row in rows if row["status"] == "unreadable"} == {
+        ("nan", "0")
+    }
     before = {number: distance for number, distance in found(rows).items() if number < bad[0]}
     assert len(before) > 10
     assert max(before.values()) <= 2
@@ -130,7 +160,8 @@ def test_broken_videos_are_listed_and_the_others_written(predict, tmp_path, caps
     for name in ("a", "b", "d"):
         write_video(tmp_path / "in" / f"{name}.mp4", map(moving, range(4)))
     whole = (tmp_path / "in" / "b.mp4").read_bytes()
-    (tmp_path / "in" / "b.mp4").write_bytes(whole[:whole.rfind(b"moov") - 4])  # its recording was cut off
+    # its recording was cut off
+    (tmp_path / "in" / "b.mp4").write_bytes(whole[: whole.rfind(b"moov") - 4])
     (tmp_path / "in" / "c.mp4").write_bytes(b"")
     (tmp_path / "in" / "._a.mp4").write_bytes(b"what a Mac leaves on other discs")
     out = tmp_path / "out"
@@ -145,7 +176,9 @@ def test_broken_videos_are_listed_and_the_others_written(predict, tmp_path, caps
 
 
 def test_boxes_tell_several_animals_apart(predict, tmp_path):
-    """The square around a box is 1.25 of its longer side; the point is found in it and nowhere else."""
+    """The square around a box is 1.25 of its longer side; the point is found in it and nowhere
+    else.
+    """
     clip = write_video(tmp_path / "clip.mp4", [moving(0) // 2 + moving(100) // 2] * 3)
     table = "video,frame,instance,x,y,w,h\nclip,0,left,0,0,8,8\nclip,0,right,{0},{1},8,8\nclip,2,right,{0},{1},8,8\n"
     (tmp_path / "boxes.csv").write_text(table.format(*(edge - 2 for edge in spot(100))))
@@ -155,7 +188,9 @@ def test_boxes_tell_several_animals_apart(predict, tmp_path):
     for key, number in ((("0", "left"), 0), (("0", "right"), 100), (("2", "right"), 100)):
         assert float(at[key]["x"]) == pytest.approx(spot(number)[0] + 1.5, abs=2)
         assert float(at[key]["y"]) == pytest.approx(spot(number)[1] + 1.5, abs=2)
-    assert {at[key]["status"] for key in (("1", "left"), ("1", "right"), ("2", "left"))} == {"no_box"}
+    assert {at[key]["status"] for key in (("1", "left"), ("1", "right"), ("2", "left"))} == {
+        "no_box"
+    }
 
 
 def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
@@ -164,8 +199,15 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
     write_video(tmp_path / "in" / "deep" / "clip.avi", map(moving, range(3)))
     Image.fromarray(moving(7)).save(tmp_path / "in" / "seven.png")
     rows, _, out = predict(tmp_path / "in", frames="2:20:5", batch_size=3)
-    assert [(row["image"], row["keypoint"]) for row in rows] == [("seven.png", "spot"), ("seven.png", "beside")]
-    assert {path.name for path in out.rglob("*.csv")} == {"points.csv", "clip.avi.csv", "clip.mp4.csv"}
+    assert [(row["image"], row["keypoint"]) for row in rows] == [
+        ("seven.png", "spot"),
+        ("seven.png", "beside"),
+    ]
+    assert {path.name for path in out.rglob("*.csv")} == {
+        "points.csv",
+        "clip.avi.csv",
+        "clip.mp4.csv",
+    }
     rows = rows_of(out / "deep" / "clip.mp4.csv")
     assert [row["frame"] for row in rows[::2]] == ["2", "7", "12", "17"]
     assert max(found(rows).values()) <= 2
@@ -180,7 +222,11 @@ def test_points_that_are_not_finite_and_missing_boxes_are_refused(predict, tmp_p
     with pytest.raises(InputError, match=r"cannot find animals"):
         predict(clip, predictor=PREDICTOR._replace(transform=AroundBox(SIDE)))
     lost = PREDICTOR._replace(
-        predict=lambda images: (np.full((len(images), 2, 2), np.nan, np.float32), np.ones((len(images), 2))))
+        predict=lambda images: (
+            np.full((len(images), 2, 2), np.nan, np.float32),
+            np.ones((len(images), 2)),
+        )
+    )
     with pytest.raises(RunError, match=r"points.mp4, frame 0: .*not finite"):
         predict(clip, predictor=lost)
 
@@ -196,15 +242,20 @@ def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path, monkeypatch):
 
     sequence, read = from_video(open_video(clip), "clip"), []
     decoded = type(sequence.video).__iter__
-    monkeypatch.setattr(type(sequence.video), "__iter__", lambda video: (
-        read.append(number) or (number, image) for number, image in decoded(video)))
+    monkeypatch.setattr(
+        type(sequence.video),
+        "__iter__",
+        lambda video: (read.append(number) or (number, image) for number, image in decoded(video)),
+    )
     seen = predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=4)
     for number in range(3):
         assert next(seen).row == number
     assert len(read) < 50
     seen.close()
     assert threading.active_count() == threads
-    rows = [one.row for one in predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=7)]
+    rows = [
+        one.row for one in predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=7)
+    ]
     assert rows == list(range(120))
     assert set(shapes) == {(4, SIDE, SIDE, 3), (7, SIDE, SIDE, 3)}
     with pytest.raises(ZeroDivisionError):  # what goes wrong in the background is told
@@ -218,26 +269,34 @@ LOOKED_AT, MOST = 64, 4
 
 def find(images):
     """The centres of bright spots; the larger, the surer."""
-    centres, extents, scores = np.zeros((len(images), MOST, 2)), np.ones((len(images), MOST)), np.zeros(
-        (len(images), MOST))
+    centres, extents, scores = (
+        np.zeros((len(images), MOST, 2)),
+        np.ones((len(images), MOST)),
+        np.zeros((len(images), MOST)),
+    )
     for row, image in enumerate(images):
         marked, count = ndimage.label(image[..., 0] > 150)
         for spot in range(min(count, MOST)):
             y, x = np.nonzero(marked == spot + 1)
-            centres[row, spot], extents[row, spot] = (x.mean(), y.mean()), max(np.ptp(x), np.ptp(y)) + 1
+            centres[row, spot], extents[row, spot] = (
+                (x.mean(), y.mean()),
+                max(np.ptp(x), np.ptp(y)) + 1,
+            )
             scores[row, spot] = 0.5 + len(x) / 1000
     return Animals(centres, extents, scores)
 
 
 def with_finder(most=2, always=True):
-    return PREDICTOR._replace(transform=AroundBox(PREDICTOR.side), finder=Finder(LOOKED_AT, most, always, find))
+    return PREDICTOR._replace(
+        transform=AroundBox(PREDICTOR.side), finder=Finder(LOOKED_AT, most, always, find)
+    )
 
 
 def frame(*spots):
     """A frame with a bright square of four pixels at each place x, y."""
     image = np.full((HEIGHT, WIDTH, 3), 20, np.uint8)
     for x, y in spots:
-        image[y:y + 4, x:x + 4] = 255
+        image[y : y + 4, x : x + 4] = 255
     return image
 
 
@@ -274,14 +333,20 @@ def test_two_animals_are_found_cropped_and_followed(predict, tmp_path):
 
 
 def test_one_animal_more_than_there_are_is_left_out_and_told(predict, tmp_path):
-    clip = clip_of(tmp_path, *(frame((10, 10), (40, 10)) for _ in range(4)), frame((10, 10), (40, 10), (25, 35)))
+    clip = clip_of(
+        tmp_path,
+        *(frame((10, 10), (40, 10)) for _ in range(4)),
+        frame((10, 10), (40, 10), (25, 35)),
+    )
     rows, _, out = predict(clip, predictor=with_finder())
     assert {row["instance"] for row in rows} == {"animal1", "animal2"}
-    assert "4,,,\"1 more than there are, left out\"" in (out / "clip_doubts.csv").read_text()
+    assert '4,,,"1 more than there are, left out"' in (out / "clip_doubts.csv").read_text()
 
 
 def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):
-    clip = clip_of(tmp_path, *(frame((10, 10)) for _ in range(3)), frame(), frame((10, 10), (40, 30)))
+    clip = clip_of(
+        tmp_path, *(frame((10, 10)) for _ in range(3)), frame(), frame((10, 10), (40, 30))
+    )
     rows, printed, _ = predict(clip, predictor=with_finder(), animals=0, overlay=True)
     found = ways(rows)
     assert np.isnan(found["animal1"]).tolist() == [False] * 3 + [True, False]
@@ -296,6 +361,13 @@ def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):
     for name, spots in (("a", [(40, 10), (10, 10)]), ("b", [(30, 30)])):
         Image.fromarray(frame(*spots)).save(tmp_path / f"{name}.png")
     rows, _, _ = predict(tmp_path / "a.png", tmp_path / "b.png", predictor=with_finder())
-    spots = [(row["image"], row["instance"], row["status"], round(float(row["x"]) / 10))
-             for row in rows if row["keypoint"] == "spot" and row["status"] == "ok"]
-    assert spots == [("a.png", "animal1", "ok", 1), ("a.png", "animal2", "ok", 4), ("b.png", "animal1", "ok", 3)]
+    spots = [
+        (row["image"], row["instance"], row["status"], round(float(row["x"]) / 10))
+        for row in rows
+        if row["keypoint"] == "spot" and row["status"] == "ok"
+    ]
+    assert spots == [
+        ("a.png", "animal1", "ok", 1),
+        ("a.png", "animal2", "ok", 4),
+        ("b.png", "animal1", "ok", 3),
+    ]

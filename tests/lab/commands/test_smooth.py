@@ -1,4 +1,5 @@
 """Points over time: gaps, outliers, jitter, and several networks as an ensemble."""
+
 import functools
 
 import numpy as np
@@ -16,9 +17,17 @@ FRAMES, GAP, LONG = 60, slice(20, 24), slice(40, 55)
 
 @pytest.fixture
 def table(tmp_path):
-    """Two keypoints of a video that move along lines; one jumps once, and is unsure in a short and in a long gap."""
-    made = empty_table(tmp_path / "clip.mp4", ["clip.mp4"] * FRAMES, np.arange(FRAMES), Skeleton(("nose", "tail")),
-                       "made", times=np.arange(FRAMES) / 25)
+    """Two keypoints of a video that move along lines; one jumps once, and is unsure in a short and
+    in a long gap.
+    """
+    made = empty_table(
+        tmp_path / "clip.mp4",
+        ["clip.mp4"] * FRAMES,
+        np.arange(FRAMES),
+        Skeleton(("nose", "tail")),
+        "made",
+        times=np.arange(FRAMES) / 25,
+    )
     random = np.random.default_rng(0)
     for row in range(FRAMES):
         points = np.array([[[10.0 + row, 20], [80 - row, 40]]]) + random.normal(0, 0.1, (1, 2, 2))
@@ -32,21 +41,28 @@ def table(tmp_path):
 
 
 def nose(path):
-    return np.array([(float(row["x"]), float(row["y"])) for row in rows_of(path) if row["keypoint"] == "nose"])
+    return np.array(
+        [(float(row["x"]), float(row["y"])) for row in rows_of(path) if row["keypoint"] == "nose"]
+    )
 
 
 def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
-    path, = write_predictions(table, ("csv",), tmp_path, "clip")
+    (path,) = write_predictions(table, ("csv",), tmp_path, "clip")
     before = path.read_bytes()
     main([str(path), "--cutoff", "0.3", "--gap", "5"])
     found = nose(tmp_path / "clip_smoothed.csv")
     expected = np.column_stack([10.0 + np.arange(FRAMES), np.full(FRAMES, 20.0)])
     assert np.isnan(found[LONG]).all()
-    rows = [row["status"] for row in rows_of(tmp_path / "clip_smoothed.csv") if row["keypoint"] == "nose"]
+    rows = [
+        row["status"]
+        for row in rows_of(tmp_path / "clip_smoothed.csv")
+        if row["keypoint"] == "nose"
+    ]
     assert set(rows[LONG]) == {"empty"}
     there = np.isfinite(found).all(1)
     assert there.sum() == FRAMES - 15
-    assert np.abs(found - expected)[there].max() < 2  # the jump of 30 px and the points at 0 are gone
+    # the jump of 30 px and the points at 0 are gone
+    assert np.abs(found - expected)[there].max() < 2
     assert path.read_bytes() == before
     assert (tmp_path / "clip_smoothed.svg").exists()
     assert "19 of 120 points were missing or below 0.3: 4 are filled" in capsys.readouterr().out
@@ -64,12 +80,16 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
 def test_several_networks_are_an_ensemble(table, tmp_path):
     random, paths = np.random.default_rng(1), []
     for number in range(3):
-        other = table._replace(keypoints=table.keypoints + random.normal(0, 1, table.keypoints.shape))
+        other = table._replace(
+            keypoints=table.keypoints + random.normal(0, 1, table.keypoints.shape)
+        )
         paths += write_predictions(other, ("csv",), tmp_path, f"seed{number}")
     main([*map(str, paths), "--cutoff", "0.3", "--out", str(tmp_path / "out")])
     found = nose(tmp_path / "out" / "seed0_smoothed.csv")
     expected = np.column_stack([10.0 + np.arange(FRAMES), np.full(FRAMES, 20.0)])
     assert np.abs(found - expected)[np.isfinite(found).all(1)].max() < 2.5
-    write_predictions(table._replace(skeleton=Skeleton(("nose", "paw"))), ("csv",), tmp_path, "paws")
+    write_predictions(
+        table._replace(skeleton=Skeleton(("nose", "paw"))), ("csv",), tmp_path, "paws"
+    )
     with pytest.raises(InputError, match="has other keypoints than"):
         main([str(paths[0]), str(tmp_path / "paws.csv")])

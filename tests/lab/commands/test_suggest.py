@@ -1,4 +1,7 @@
-"""Frames to label next, by a made run whose method finds the brightest pixel, on videos and images made here."""
+"""Frames to label next, by a made run whose method finds the brightest pixel, on videos and images
+made here.
+"""
+
 import contextlib
 import functools
 import hashlib
@@ -48,8 +51,17 @@ def image_of(number):
 
 def suggested(made, out, *flags, inputs=("mouse.mp4",)):
     """The rows of suggestions.csv, by one command."""
-    main([str(made / "runs/brightest/demo/spot/seed-0"), *(str(made / name) for name in inputs), "--out", str(out),
-          "--batch-size", "8", *map(str, flags)])
+    main(
+        [
+            str(made / "runs/brightest/demo/spot/seed-0"),
+            *(str(made / name) for name in inputs),
+            "--out",
+            str(out),
+            "--batch-size",
+            "8",
+            *map(str, flags),
+        ]
+    )
     return rows_of(out / "suggestions.csv")
 
 
@@ -65,13 +77,17 @@ def test_frames_that_look_unlike_are_found_whole_and_apart(made, tmp_path):
 
 
 def test_labels_are_kept_away_from(made, tmp_path):
-    """A project of two labelled frames: they and their neighbours are not suggestions, whatever their values."""
+    """A project of two labelled frames: they and their neighbours are not suggestions, whatever
+    their values.
+    """
     project = tmp_path / "labels"
     project.mkdir()
     table = ["video,frame,keypoint,x,y"]
     for frame, (x, y) in ((JUMP, (25, 8)), (0, (10, 24))):
-        table += [f"{made / 'mouse.mp4'},{frame},{name},{x + shift},{y}"
-                  for name, shift in (("spot", 0), ("beside", 6))]
+        table += [
+            f"{made / 'mouse.mp4'},{frame},{name},{x + shift},{y}"
+            for name, shift in (("spot", 0), ("beside", 6))
+        ]
     (project / "labels.csv").write_text("\n".join(table) + "\n")
     rows = suggested(made, tmp_path / "out", "--n", 9, "--labelled", project, "--to", "csv")
     taken = [int(row["frame"]) for row in rows]
@@ -86,37 +102,69 @@ SKELETON = Skeleton(("spot", "beside"), ((0, 1),))
 def proposals(made):
     """Two frames of the video and an image."""
     video, still = Frame("v", made / "mouse.mp4", 5, (64, 48), "mouse"), made / "still3.png"
-    placed = ((video, "mouse", "img0005.png"), (video._replace(number=20), "mouse", "img0020.png"),
-              (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"))
+    placed = (
+        (video, "mouse", "img0005.png"),
+        (video._replace(number=20), "mouse", "img0020.png"),
+        (Frame("s", still, None, (64, 48), ""), "stills", "still3.png"),
+    )
     names = [f"{folder}/{name}" for _, folder, name in placed]
     table = empty_table(pathlib.Path(), names, np.zeros(3), SKELETON, "kpjax", files=names)
     for row in range(3):
-        fill(table, row, (64, 48), np.array([[[10.25, 20], [16, 20]]]) + row, np.array([[0.5, 0.25]]), np.ones(1, bool))
+        fill(
+            table,
+            row,
+            (64, 48),
+            np.array([[[10.25, 20], [16, 20]]]) + row,
+            np.array([[0.5, 0.25]]),
+            np.ones(1, bool),
+        )
     return Proposals(tuple(frame for frame, *_ in placed), (image_of(0),) * len(placed), table)
 
 
 def with_pandas(folder):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("tables")
-    return pandas.read_hdf(next(folder.rglob("machinelabels-iter0.h5")), "df_with_missing").to_numpy()[1]
+    return pandas.read_hdf(
+        next(folder.rglob("machinelabels-iter0.h5")), "df_with_missing"
+    ).to_numpy()[1]
 
 
 def with_sleap(folder):
-    instance, = pytest.importorskip("sleap_io").load_slp(str(folder / "proposals.slp"))[1].instances
+    (instance,) = (
+        pytest.importorskip("sleap_io").load_slp(str(folder / "proposals.slp"))[1].instances
+    )
     return np.column_stack([instance.numpy(), instance.points["score"]])
 
 
 @pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")  # sleap-io asks the system what it is
-@pytest.mark.parametrize(("form", "points_of_second"), [
-    ("csv", lambda folder: [[row[cell] for cell in ("x", "y", "score")]
-                            for row in rows_of(folder / "proposals.csv")[2:4]]),
-    ("coco", lambda folder: json.loads((folder / "proposals.json").read_text())[1]["keypoints"]),
-    ("lp", lambda folder: (folder / "proposals.csv").read_text().splitlines()[4].split(",")[1:]),
-    ("dlc", with_pandas), ("slp", with_sleap)])
+@pytest.mark.parametrize(
+    ("form", "points_of_second"),
+    [
+        (
+            "csv",
+            lambda folder: [
+                [row[cell] for cell in ("x", "y", "score")]
+                for row in rows_of(folder / "proposals.csv")[2:4]
+            ],
+        ),
+        (
+            "coco",
+            lambda folder: json.loads((folder / "proposals.json").read_text())[1]["keypoints"],
+        ),
+        (
+            "lp",
+            lambda folder: (folder / "proposals.csv").read_text().splitlines()[4].split(",")[1:],
+        ),
+        ("dlc", with_pandas),
+        ("slp", with_sleap),
+    ],
+)
 def test_tools_find_proposals_and_no_label(form, points_of_second, proposals, tmp_path):
     write_proposals(form, tmp_path, tmp_path, proposals)
-    np.testing.assert_allclose(np.reshape(points_of_second(tmp_path), (2, 3)).astype(float),
-                               [[11.25, 21, 0.5], [17, 21, 0.25]])
+    np.testing.assert_allclose(
+        np.reshape(points_of_second(tmp_path), (2, 3)).astype(float),
+        [[11.25, 21, 0.5], [17, 21, 0.25]],
+    )
     assert len(list(tmp_path.rglob("*.png"))) == 3
     with contextlib.suppress(InputError):  # of a folder that is no project
         assert not read_project(tmp_path).instances
@@ -128,11 +176,23 @@ def test_several_animals_are_suggested_by_their_boxes(made, tmp_path, capsys):
     spots = frame_with(*((x - 2, y - 2) for x, y in place.values()))
     write_video(tmp_path / "pair.mp4", [spots // 20 * (20 - number) for number in range(6)])
     table = ["video,frame,instance,x,y,w,h"]
-    table += [f"pair.mp4,{number},{name},{x - 8},{y - 8},16,16" for number in range(5)
-              for name, (x, y) in place.items()]
+    table += [
+        f"pair.mp4,{number},{name},{x - 8},{y - 8},16,16"
+        for number in range(5)
+        for name, (x, y) in place.items()
+    ]
     (tmp_path / "boxes.csv").write_text("\n".join(table) + "\n")
-    suggested(made, tmp_path / "out", "--boxes", tmp_path / "boxes.csv", "--apart", 1, "--n", 3,
-              inputs=(tmp_path / "pair.mp4",))
+    suggested(
+        made,
+        tmp_path / "out",
+        "--boxes",
+        tmp_path / "boxes.csv",
+        "--apart",
+        1,
+        "--n",
+        3,
+        inputs=(tmp_path / "pair.mp4",),
+    )
     assert "1 frames have no box and are left out" in capsys.readouterr().out
     rows = rows_of(tmp_path / "out" / "proposals.csv")
     assert len(rows) == 3 * 2 * 2
@@ -153,12 +213,18 @@ def page_of(proposals, folder, **options):
 
 def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals, tmp_path):
     proposals.points.scores[0, 0, 1] = 0.01
-    points = proposals.points._replace(skeleton=Skeleton(("spot", HOSTILE), ((0, 1),)), names=tuple(
-        f"a#b 100%/{name.partition('/')[2]}" for name in proposals.points.names))
-    text, data = page_of(proposals._replace(points=points), tmp_path, project=tmp_path / "my project")
+    points = proposals.points._replace(
+        skeleton=Skeleton(("spot", HOSTILE), ((0, 1),)),
+        names=tuple(f"a#b 100%/{name.partition('/')[2]}" for name in proposals.points.names),
+    )
+    text, data = page_of(
+        proposals._replace(points=points), tmp_path, project=tmp_path / "my project"
+    )
     assert text.count("</script>") == text.count("<script") == 2
     assert "<b onclick" not in text
-    assert not re.search(r"""(src|href)=["']|https?://(?!www\.w3\.org/2000/svg)|import\s*\(|fetch\(""", text)
+    assert not re.search(
+        r"""(src|href)=["']|https?://(?!www\.w3\.org/2000/svg)|import\s*\(|fetch\(""", text
+    )
     data = json.loads(data)
     assert data["keypoints"] == ["spot", HOSTILE]
     assert data["frames"][0]["points"] == [[[10.25, 20, 0.5], [16, 20, 0.01]]]
@@ -166,42 +232,66 @@ def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals,
 
 
 def downloaded(proposals, folder):
-    """What the page's own code makes of its points: the proposed ones, and the table when all frames are accepted."""
+    """What the page's own code makes of its points: the proposed ones, and the table when all
+    frames are accepted.
+    """
     text, data = page_of(proposals, folder)
     code = text.partition("const within = ")[2].partition("\nlet work")[0]
     table = text.partition("function quoted(")[2].partition("function save(")[0]
-    done = subprocess.run(["node", "-e", f"const data = {data};\nconst within = {code}\nlet work = proposed();\n"
-                           "work.forEach(one => one.accepted = true);\n"
-                           "const each = act => work.forEach(one => one.points.flat().forEach(act));\n"
-                           f"function quoted({table}\nconsole.log(JSON.stringify([proposed(), corrected()]))"],
-                          capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [
+            "node",
+            "-e",
+            f"const data = {data};\nconst within = {code}\nlet work = proposed();\n"
+            "work.forEach(one => one.accepted = true);\n"
+            "const each = act => work.forEach(one => one.points.flat().forEach(act));\n"
+            f"function quoted({table}\nconsole.log(JSON.stringify([proposed(), corrected()]))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     return json.loads(done.stdout)
 
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
-def test_what_the_page_downloads_is_read_as_labels_and_says_what_each_image_is(proposals, made, tmp_path):
+def test_what_the_page_downloads_is_read_as_labels_and_says_what_each_image_is(
+    proposals, made, tmp_path
+):
     _, table = downloaded(proposals, tmp_path)
-    beyond = proposals._replace(points=proposals.points._replace(keypoints=proposals.points.keypoints.copy()))
-    beyond.points.keypoints[0, 0] = [[-60.5, 20], [16, 51]]  # they begin at the edge of the image, as not visible
+    beyond = proposals._replace(
+        points=proposals.points._replace(keypoints=proposals.points.keypoints.copy())
+    )
+    # they begin at the edge of the image, as not visible
+    beyond.points.keypoints[0, 0] = [[-60.5, 20], [16, 51]]
     assert downloaded(beyond, tmp_path / "beyond")[0][0]["points"] == [
-        [{"x": 0, "y": 20, "visible": False}, {"x": 16, "y": 47, "visible": False}]]
+        [{"x": 0, "y": 20, "visible": False}, {"x": 16, "y": 47, "visible": False}]
+    ]
     (tmp_path / "proposals.csv").unlink()
     (tmp_path / "corrected.csv").write_text(table)
     read = read_project(tmp_path / "corrected.csv")
-    np.testing.assert_allclose([one.keypoints[0] for one in read.instances], proposals.points.keypoints[:, 0, 0])
+    np.testing.assert_allclose(
+        [one.keypoints[0] for one in read.instances], proposals.points.keypoints[:, 0, 0]
+    )
     assert not [note for note in read.notes if "not read" in note]
-    for frame, row, origin in zip(read.frames, rows_of(tmp_path / "corrected.csv")[::2], proposals.frames, strict=True):
+    for frame, row, origin in zip(
+        read.frames, rows_of(tmp_path / "corrected.csv")[::2], proposals.frames, strict=True
+    ):
         number = origin.number
-        assert (row["video"], row["frame"]) == (("", "") if number is None else (str(made / "mouse.mp4"), str(number)))
+        assert (row["video"], row["frame"]) == (
+            ("", "") if number is None else (str(made / "mouse.mp4"), str(number))
+        )
         assert row["sha256"] == hashlib.sha256(frame.path.read_bytes()).hexdigest()
 
 
 # The choice
 
+
 def test_k_centre_takes_the_farthest_and_keeps_away_from_what_has_labels():
     features = np.array([(0, 0), (10, 0), (5, 5)], float)
     assert k_centre(features, 3, taken=np.array([[9.0, 0.0]])).tolist() == [0, 2, 1]
-    assert k_centre(np.array([(0, 0), (4, 0), (5, 0), (20, 0)], float), 2).tolist() == [2, 3]  # from the middle
+    # from the middle
+    assert k_centre(np.array([(0, 0), (4, 0), (5, 0), (20, 0)], float), 2).tolist() == [2, 3]
     assert k_centre(features, 9).tolist() == [2, 0, 1]
     assert k_centre(np.ones((4, 2)), 3).tolist() == [0, 1, 2]  # no image twice
     assert k_centre(np.zeros((0, 2)), 3).tolist() == []

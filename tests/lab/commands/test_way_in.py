@@ -1,4 +1,7 @@
-"""What a person meets first: the list of commands, helps that fit the screen, near names, and what `train` takes."""
+"""What a person meets first: the list of commands, helps that fit the screen, near names, and what
+`train` takes.
+"""
+
 import sys
 
 import pytest
@@ -22,6 +25,7 @@ def said(capsys, monkeypatch):
         told = "".join(capsys.readouterr())
         assert max(map(len, told.splitlines())) <= WIDTH
         return stop.value.code or 0, told
+
     return run
 
 
@@ -43,13 +47,21 @@ def test_helps_fit_the_screen(typed, said):
         assert ("--weights" in shown) == (typed in ("train semi_supervised", "train regda"))
 
 
-@pytest.mark.parametrize(("program", "typed", "code", "words"), [
-    (main, "train", 0, "kpjax train --project P"), (main, "train people", 2, "'people' is not a system"),
-    (main, "train supervised --project nowhere", 2, "nowhere: there is no such file or folder"),
-    (main, "train regda --help-all", 0, "--require-accelerator"), (main, "train regda --sources P", 2, "train regda: "),
-    (main, "train regda", 2, "--source: name an annotation project"), (main, "chek P", 2, "did you mean check?"),
-    (main, "train regdaa", 2, "did you mean regda?"), (experiments_main, "regdaa", 2, "did you mean regda?"),
-    (main, "weights", 0, "its licence restricts use")])
+@pytest.mark.parametrize(
+    ("program", "typed", "code", "words"),
+    [
+        (main, "train", 0, "kpjax train --project P"),
+        (main, "train people", 2, "'people' is not a system"),
+        (main, "train supervised --project nowhere", 2, "nowhere: there is no such file or folder"),
+        (main, "train regda --help-all", 0, "--require-accelerator"),
+        (main, "train regda --sources P", 2, "train regda: "),
+        (main, "train regda", 2, "--source: name an annotation project"),
+        (main, "chek P", 2, "did you mean check?"),
+        (main, "train regdaa", 2, "did you mean regda?"),
+        (experiments_main, "regdaa", 2, "did you mean regda?"),
+        (main, "weights", 0, "its licence restricts use"),
+    ],
+)
 def test_what_is_typed_and_what_is_said(program, typed, code, words, said):
     found, shown = said(*typed.split(), program=program)
     assert found == code

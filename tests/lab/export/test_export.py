@@ -1,4 +1,5 @@
 """A run that was never trained: exported, moved, damaged, and made again from itself."""
+
 import importlib.util
 import json
 import os
@@ -16,7 +17,14 @@ from PIL import Image
 from predict_folder import rows_of
 
 from kpjax.errors import InputError
-from kpjax.images.transforms import AroundBox, Letterbox, PersonCrop, ScaledByBox, Stretch, accepting_boxes
+from kpjax.images.transforms import (
+    AroundBox,
+    Letterbox,
+    PersonCrop,
+    ScaledByBox,
+    Stretch,
+    accepting_boxes,
+)
 from kpjax.lab.commands import Export
 from kpjax.lab.commands.export import export
 from kpjax.lab.out.export import standalone
@@ -37,8 +45,10 @@ def run(tmp_path_factory):
     folder = untrained_run(tmp_path_factory.mktemp("runs"), POINTS, transform="letterbox")
     learnt = load_trained(folder / "model")
     shutil.rmtree(folder / "model")
-    save_trained(folder / "model", learnt._replace(
-        frozen={"teacher": {"kernel": np.ones((2, 5), np.float32)}, "none": {}}))
+    save_trained(
+        folder / "model",
+        learnt._replace(frozen={"teacher": {"kernel": np.ones((2, 5), np.float32)}, "none": {}}),
+    )
     return folder
 
 
@@ -61,15 +71,24 @@ def noise(*shape):
 def test_the_folder_says_what_it_is(run, exported):
     description = json.loads((exported / "predictor.json").read_text())
     assert skeleton_from_json(description["skeleton"]) == POINTS
-    assert description["input"] == {"shape": ["batch", 32, 32, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
-                                    "whole_images": True, "box_margin": 1.25}
+    assert description["input"] == {
+        "shape": ["batch", 32, 32, 3],
+        "dtype": "uint8",
+        "layout": "NHWC, RGB, 0 to 255",
+        "whole_images": True,
+        "box_margin": 1.25,
+    }
     assert description["platforms"] == ["cpu", "cuda", "tpu"]
-    made, until = (datetime.fromisoformat(description[name][:10]) for name in ("made", "loads_until"))
+    made, until = (
+        datetime.fromisoformat(description[name][:10]) for name in ("made", "loads_until")
+    )
     assert (until - made).days == 180
     assert description["left_out"] == 1
     again = open_run(exported)
     assert again.trained.frozen == {"none": {}}
-    assert jax.tree.all(jax.tree.map(np.array_equal, again.trained.variables, open_run(run).trained.variables))
+    assert jax.tree.all(
+        jax.tree.map(np.array_equal, again.trained.variables, open_run(run).trained.variables)
+    )
     ours, theirs = open_predictor(run), open_predictor(exported)
     for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):
         assert getattr(ours, name) == getattr(theirs, name), name
@@ -79,18 +98,33 @@ def test_twenty_images_of_all_sizes_lie_where_the_run_puts_them(run, exported):
     ours, runner = open_predictor(run), loaded(exported / "run.py")
     theirs = runner.open_predictor(exported)
     for size in (1, 20):  # bit for bit
-        for one, other in zip(theirs.predict(noise(size, SIDE, SIDE, 3)), ours.predict(noise(size, SIDE, SIDE, 3)),
-                              strict=True):
+        for one, other in zip(
+            theirs.predict(noise(size, SIDE, SIDE, 3)),
+            ours.predict(noise(size, SIDE, SIDE, 3)),
+            strict=True,
+        ):
             np.testing.assert_array_equal(one, other)
     images = [noise(7 + 23 * number % 211, 9 + 31 * number % 197, 3) for number in range(20)]
     boxes = np.array([(number - 4.5, 3.0, 20.0 + number, 31.5) for number in range(20)])
     for given in (None, boxes):
-        squares = [ours.transform(image, np.zeros((3, 2), np.float32), np.zeros(3, np.float32), np.float32(1),
-                             None if given is None else given[number]) for number, image in enumerate(images)]
+        squares = [
+            ours.transform(
+                image,
+                np.zeros((3, 2), np.float32),
+                np.zeros(3, np.float32),
+                np.float32(1),
+                None if given is None else given[number],
+            )
+            for number, image in enumerate(images)
+        ]
         keypoints, scores = ours.predict(np.stack([example[0] for example in squares]))
         homogeneous = np.concatenate([keypoints, np.ones((20, 3, 1))], -1)
-        wanted = np.stack([points @ crop.astype(np.float64).T for points, (*_, crop) in
-                           zip(homogeneous, squares, strict=True)])[..., :2]
+        wanted = np.stack(
+            [
+                points @ crop.astype(np.float64).T
+                for points, (*_, crop) in zip(homogeneous, squares, strict=True)
+            ]
+        )[..., :2]
         found, certain = runner.points_on(theirs, images, given)
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
         np.testing.assert_allclose(certain, scores, rtol=0, atol=1e-6)
@@ -106,7 +140,8 @@ def loaded(path):
 
 @pytest.mark.parametrize("side", [37, 64])
 def test_run_py_transforms_images_as_in_training_pixel_by_pixel(exported, side):
-    """Of odd sides, of images narrower than a pixel of the square, and of boxes beyond the image."""
+    """Of odd sides, of images narrower than a pixel of the square, and of boxes beyond the
+    image."""
     runner, nothing = loaded(exported / "run.py"), (np.zeros((0, 2)), np.zeros(0), np.float32(1))
     for transform in (Letterbox(side), AroundBox(side), AroundBox(side, 1.5)):
         given = json.loads(json.dumps(input_of(transform)))
@@ -157,9 +192,16 @@ runpy.run_path(sys.argv[0], run_name='__main__')
 
 @pytest.mark.slow
 def test_run_py_as_a_program(exported, tmp_path):
-    """Keypoints of images in a table, and the self-test in a fresh process, which fails where the points differ."""
-    done = subprocess.run([sys.executable, "-I", "-c", FRESH, str(exported / "run.py"), "--self-test", "1e-3"],
-                          capture_output=True, text=True, env=os.environ | {"JAX_PLATFORMS": "cpu"}, check=False)
+    """Keypoints of images in a table, and the self-test in a fresh process, which fails where the
+    points differ.
+    """
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", FRESH, str(exported / "run.py"), "--self-test", "1e-3"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"JAX_PLATFORMS": "cpu"},
+        check=False,
+    )
     assert done.stdout.startswith("self-test: at most 0 px"), done.stderr
     runner = loaded(exported / "run.py")
     with pytest.raises(runner.InputError, match=r"points lie up to 0 px from those at export"):
@@ -170,7 +212,8 @@ def test_run_py_as_a_program(exported, tmp_path):
     runner.main([*map(str, paths), "--out", str(tmp_path / "points.csv"), "--batch-size", "1"])
     rows = rows_of(tmp_path / "points.csv")
     assert [(row["image"], row["keypoint"]) for row in rows] == [
-        (str(path), name) for path in paths for name in POINTS.names]
+        (str(path), name) for path in paths for name in POINTS.names
+    ]
     wanted, _ = runner.points_on(runner.open_predictor(exported), [noise(50, 90, 3)])
     assert [float(row["x"]) for row in rows[:3]] == pytest.approx(wanted[0, :, 0], abs=1e-3)
     with pytest.raises(runner.InputError, match=r"points.csv: cannot be written: File exists"):
@@ -179,8 +222,10 @@ def test_run_py_as_a_program(exported, tmp_path):
 
 # ONNX models, where the converter is installed
 
-REFUSE_JAX = ("import runpy, sys; sys.modules['jax'] = None; sys.argv = sys.argv[1:]; "
-              "runpy.run_path(sys.argv[0], run_name='__main__')")
+REFUSE_JAX = (
+    "import runpy, sys; sys.modules['jax'] = None; sys.argv = sys.argv[1:]; "
+    "runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 
 
 @pytest.mark.filterwarnings("ignore")  # those of the converter
@@ -189,11 +234,17 @@ def test_an_onnx_model_predicts_without_jax_and_is_no_run(run, tmp_path):
     pytest.importorskip("onnxruntime")
     folder = export(Export(run=run, out=tmp_path / "predictor", to="onnx"))
     images = noise(20, SIDE, SIDE, 3)
-    # Where two cells of a map are equally high, the order of sums decides which point is taken: scores are compared.
-    np.testing.assert_allclose(open_predictor(folder).predict(images)[1], open_predictor(run).predict(images)[1],
-                               atol=1e-4)
-    done = subprocess.run([sys.executable, "-c", REFUSE_JAX, str(folder / "run.py"), "--self-test", "0.05"],
-                          capture_output=True, text=True, check=False)
+    # Where two cells of a map are equally high, the order of sums decides which point is taken:
+    # scores are compared.
+    np.testing.assert_allclose(
+        open_predictor(folder).predict(images)[1], open_predictor(run).predict(images)[1], atol=1e-4
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSE_JAX, str(folder / "run.py"), "--self-test", "0.05"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stdout.startswith("self-test: at most"), done.stderr
     with pytest.raises(InputError, match="is an ONNX model"):
         open_run(folder)

@@ -1,4 +1,5 @@
 """Projects as people have them: doubtful labels, points of no animal, files of other tools."""
+
 import gc
 import json
 
@@ -18,23 +19,33 @@ from kpjax.lab.formats.reading import read_project
 
 # Labels that can hardly be right
 
+
 def test_labels_that_cannot_be_right_are_counted(tmp_path):
-    """A point at (0, 0), both of an animal at one place, and an image that EXIF turns, whatever size is stated."""
+    """A point at (0, 0), both of an animal at one place, and an image that EXIF turns, whatever
+    size is stated.
+    """
     turned = Image.Exif()
     turned[0x0112] = 6
     black(tmp_path / "0.jpg", (30, 30), exif=turned)
     black(tmp_path / "1.jpg", (30, 30))
-    (tmp_path / "labels.csv").write_text("image,nose_x,nose_y,tail_x,tail_y\n0.jpg,4,5,0,0\n1.jpg,6,7,6,7\n")
+    (tmp_path / "labels.csv").write_text(
+        "image,nose_x,nose_y,tail_x,tail_y\n0.jpg,4,5,0,0\n1.jpg,6,7,6,7\n"
+    )
     found = read_project(tmp_path)
-    for doubt, words in zip(found.doubts, ("1 points are labelled at exactly (0", "1 animals", "1 labelled images"),
-                            strict=True):
+    for doubt, words in zip(
+        found.doubts,
+        ("1 points are labelled at exactly (0", "1 animals", "1 labelled images"),
+        strict=True,
+    ):
         assert doubt.startswith(words)
     assert set(found.doubts) <= set(found.notes)
     assert [is_turned(tmp_path / "0.jpg", size) for size in ((30, 30), (30, 20))] == [True, False]
     found = read_project(tmp_path, drop_zeros=True)
     np.testing.assert_array_equal([one.visible for one in found.instances], [[1, 0], [1, 1]])
     assert len(found.doubts) == 2
-    (tmp_path / "labels.csv").write_text("image,track,keypoint,x,y\n0.jpg,Anna,nose,.4,.5\n0.jpg,Bob,nose,0.1,1\n")
+    (tmp_path / "labels.csv").write_text(
+        "image,track,keypoint,x,y\n0.jpg,Anna,nose,.4,.5\n0.jpg,Bob,nose,0.1,1\n"
+    )
     found = read_project(tmp_path)
     assert [one.track for one in found.instances] == ["Anna", "Bob"]
     assert "within the first pixel; give pixels" in found.notes[-1]
@@ -42,14 +53,31 @@ def test_labels_that_cannot_be_right_are_counted(tmp_path):
 
 # What sleap-io reads
 
+
 def test_skeletons_of_the_same_names_are_one(tmp_path):
     sio = pytest.importorskip("sleap_io")
     video = sio.Video(filename="a.mp4", open_backend=False)
     first, second = sio.Skeleton(["nose", "tail"]), sio.Skeleton(["tail", "nose"])
-    sio.save_slp(sio.Labels([
-        sio.LabeledFrame(video, 0, [sio.Instance.from_numpy(np.array([[1.0, 2], [3, 4]]), skeleton=first)]),
-        sio.LabeledFrame(video, 1, [sio.Instance.from_numpy(np.array([[5.0, 6], [7, 8]]), skeleton=second)])],
-        videos=[video], skeletons=[first, second]), str(tmp_path / "a.slp"), verbose=False)
+    sio.save_slp(
+        sio.Labels(
+            [
+                sio.LabeledFrame(
+                    video,
+                    0,
+                    [sio.Instance.from_numpy(np.array([[1.0, 2], [3, 4]]), skeleton=first)],
+                ),
+                sio.LabeledFrame(
+                    video,
+                    1,
+                    [sio.Instance.from_numpy(np.array([[5.0, 6], [7, 8]]), skeleton=second)],
+                ),
+            ],
+            videos=[video],
+            skeletons=[first, second],
+        ),
+        str(tmp_path / "a.slp"),
+        verbose=False,
+    )
     found = sleap.read(tmp_path, [])
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
@@ -62,8 +90,14 @@ def test_analysis_files_of_sleap_and_poses_of_jabs_are_predictions(tmp_path, tra
     points[..., 1, 3] = np.nan
     with h5py.File(tmp_path / "a.analysis.h5", "w") as file:
         file["tracks"], file["track_names"] = points, np.array(tracks, "S3")
-        file["node_names"], file["track_occupancy"] = np.array([b"nose", b"tail"]), np.ones((10, 1), np.uint8)
-        file["point_scores"], file["instance_scores"] = np.full((1, 2, 10), 0.5), np.full((1, 10), 0.5)
+        file["node_names"], file["track_occupancy"] = (
+            np.array([b"nose", b"tail"]),
+            np.ones((10, 1), np.uint8),
+        )
+        file["point_scores"], file["instance_scores"] = (
+            np.full((1, 2, 10), 0.5),
+            np.full((1, 10), 0.5),
+        )
         file["tracking_scores"], file["video_path"] = np.zeros((1, 10)), "D:/films/a.mp4"
     found = read_predictions(tmp_path / "a.analysis.h5")
     assert (found.source, found.instances) == (tmp_path / "a.mp4", tuple(tracks or ["0"]))
@@ -72,38 +106,63 @@ def test_analysis_files_of_sleap_and_poses_of_jabs_are_predictions(tmp_path, tra
     assert np.isnan(found.keypoints[3, 0, 1]).all()
     points = np.arange(48, dtype=np.uint16).reshape(2, 12, 2)  # frames, keypoints, y and x
     with h5py.File(tmp_path / "a_pose_est_v2.h5", "w") as file:
-        file["poseest/points"], file["poseest/confidence"] = points, np.full((2, 12), 0.5, np.float32)
+        file["poseest/points"], file["poseest/confidence"] = (
+            points,
+            np.full((2, 12), 0.5, np.float32),
+        )
         file["poseest"].attrs["version"] = [2, 0]
-    np.testing.assert_array_equal(read_predictions(tmp_path / "a_pose_est_v2.h5").keypoints[:, 0], points[..., ::-1])
+    np.testing.assert_array_equal(
+        read_predictions(tmp_path / "a_pose_est_v2.h5").keypoints[:, 0], points[..., ::-1]
+    )
 
 
 @pytest.mark.slow  # to import pynwb takes seconds
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 def test_nwb_has_labels_or_predictions(tmp_path):
     sio = pytest.importorskip("sleap_io")
     pytest.importorskip("pynwb")
     write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2, rate=10)
     points, skeleton = np.array([[1.0, 2], [3, 4]]), sio.Skeleton(["nose", "tail"], name="mouse")
-    for name, kind, scores in (("labels.nwb", sio.Instance, {}),
-                               ("found.nwb", sio.PredictedInstance, {"point_scores": np.ones(2), "score": 1.0})):
+    for name, kind, scores in (
+        ("labels.nwb", sio.Instance, {}),
+        ("found.nwb", sio.PredictedInstance, {"point_scores": np.ones(2), "score": 1.0}),
+    ):
         video = sio.Video.from_filename(str(tmp_path / "a.mp4"))
-        sio.save_nwb(sio.Labels([sio.LabeledFrame(video, n, [kind.from_numpy(points + n, skeleton=skeleton, **scores)])
-                                 for n in range(2)], videos=[video], skeletons=[skeleton]), str(tmp_path / name))
+        sio.save_nwb(
+            sio.Labels(
+                [
+                    sio.LabeledFrame(
+                        video, n, [kind.from_numpy(points + n, skeleton=skeleton, **scores)]
+                    )
+                    for n in range(2)
+                ],
+                videos=[video],
+                skeletons=[skeleton],
+            ),
+            str(tmp_path / name),
+        )
     found = read_project(tmp_path / "labels.nwb")
     np.testing.assert_array_equal([one.keypoints for one in found.instances], [points, points + 1])
     assert [frame.path for frame in found.frames] == [tmp_path / "a.mp4"] * 2
-    np.testing.assert_array_equal(read_predictions(tmp_path / "found.nwb").keypoints[:, 0], [points, points + 1])
+    np.testing.assert_array_equal(
+        read_predictions(tmp_path / "found.nwb").keypoints[:, 0], [points, points + 1]
+    )
     gc.collect()  # the library leaves its video open
 
 
 # Ultralytics and Label Studio
 
+
 def test_pose_labels_of_ultralytics(tmp_path):
     make_ultralytics(tmp_path)
     found = read_project(tmp_path)
     assert found.format == "ultralytics"
-    assert [(frame.name, frame.split) for frame in found.frames] == [("images/train/a.png", "train"),
-                                                                    ("images/val/a.png", "validation")]
+    assert [(frame.name, frame.split) for frame in found.frames] == [
+        ("images/train/a.png", "train"),
+        ("images/val/a.png", "validation"),
+    ]
     (one,) = found.instances
     np.testing.assert_allclose(one.keypoints, [[10, 15], [30, 15]])
     np.testing.assert_allclose(one.box, [10, 9, 20, 12])
@@ -119,23 +178,52 @@ def test_pose_labels_of_ultralytics(tmp_path):
     assert len(read_project(tmp_path).frames) == 2
 
 
-@pytest.mark.parametrize(("turn", "box", "end"), [(0, [4, 2, 20, 10], ""), (90, [-6, 2, 10, 20], "?X-Amz-Date=1")])
+@pytest.mark.parametrize(
+    ("turn", "box", "end"), [(0, [4, 2, 20, 10], ""), (90, [-6, 2, 10, 20], "?X-Amz-Date=1")]
+)
 def test_label_studio_tells_animals_apart_by_rectangles(tmp_path, turn, box, end):
     def region(kind, identity, **value):
-        return {"original_width": 40, "original_height": 20, "image_rotation": 0, "id": identity, "type": kind,
-                "value": value}
+        return {
+            "original_width": 40,
+            "original_height": 20,
+            "image_rotation": 0,
+            "id": identity,
+            "type": kind,
+            "value": value,
+        }
 
-    result = [region("rectanglelabels", "r", x=10, y=10, width=50, height=50, rectanglelabels=["ann"], rotation=turn),
-              region("keypointlabels", "a", x=25, y=50, keypointlabels=["nose"]),
-              region("keypointlabels", "b", x=75, y=50, keypointlabels=["nest"]),
-              {"from_id": "a", "to_id": "r", "type": "relation", "direction": "right"}]
+    result = [
+        region(
+            "rectanglelabels",
+            "r",
+            x=10,
+            y=10,
+            width=50,
+            height=50,
+            rectanglelabels=["ann"],
+            rotation=turn,
+        ),
+        region("keypointlabels", "a", x=25, y=50, keypointlabels=["nose"]),
+        region("keypointlabels", "b", x=75, y=50, keypointlabels=["nest"]),
+        {"from_id": "a", "to_id": "r", "type": "relation", "direction": "right"},
+    ]
     black(tmp_path / "images" / "day 1.png", (40, 20))
-    (tmp_path / "export.json").write_text(json.dumps([{"id": 1, "data": {"image": f"/data/upload/4/day%201.png{end}"},
-                                                       "annotations": [{"result": result}]}]))
+    (tmp_path / "export.json").write_text(
+        json.dumps(
+            [
+                {
+                    "id": 1,
+                    "data": {"image": f"/data/upload/4/day%201.png{end}"},
+                    "annotations": [{"result": result}],
+                }
+            ]
+        )
+    )
     found = read_project(tmp_path)
     assert (found.format, found.frames[0].name) == ("label_studio", "images/day 1.png")
     (one,) = found.instances
-    np.testing.assert_allclose(one.keypoints, [[9.5, 9.5]])  # shares of the image count from its edge
+    # shares of the image count from its edge
+    np.testing.assert_allclose(one.keypoints, [[9.5, 9.5]])
     np.testing.assert_allclose(one.box, box, atol=1e-9)
     assert (found.skeleton.names, one.track) == (("nose",), "ann")
     assert any("1 points (nest) belong to no rectangle" in note for note in found.notes)
@@ -143,10 +231,27 @@ def test_label_studio_tells_animals_apart_by_rectangles(tmp_path, turn, box, end
 
 # Keypoints that mirror each other
 
+
 def test_flips():
-    assert derived_flip(("nose", "L_Eye", "R_Eye", "hip", "earleft", "earright", "LeftEar", "RightEar", "e.r", "e.l",
-                         "eyeL", "eyeR", "midlegR3", "midlegL3", "Elbow")) == (
-        0, 2, 1, 3, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 14)
+    assert derived_flip(
+        (
+            "nose",
+            "L_Eye",
+            "R_Eye",
+            "hip",
+            "earleft",
+            "earright",
+            "LeftEar",
+            "RightEar",
+            "e.r",
+            "e.l",
+            "eyeL",
+            "eyeR",
+            "midlegR3",
+            "midlegL3",
+            "Elbow",
+        )
+    ) == (0, 2, 1, 3, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 14)
     assert derived_flip(("nose", "tail")) is None
     lone = ("left_ear", "right_ear", "left_paw")
     assert derived_flip(lone) is None  # mirrored, the paw would be a right one
@@ -159,10 +264,20 @@ def test_flips():
 
 # Files of menpo (.pts)
 
+
 def test_points_beside_images(tmp_path):
     def write(number, *points):
-        (tmp_path / "faces" / f"{number}.pts").write_text("\n".join(
-            ["version: 1", f"n_points:  {len(points)}", "{", *(f"{x} {y}" for x, y in points), "}\n"]))
+        (tmp_path / "faces" / f"{number}.pts").write_text(
+            "\n".join(
+                [
+                    "version: 1",
+                    f"n_points:  {len(points)}",
+                    "{",
+                    *(f"{x} {y}" for x, y in points),
+                    "}\n",
+                ]
+            )
+        )
 
     make_pts(tmp_path / "faces")
     write(1, ("nan", "nan"), (2, 3))

@@ -1,4 +1,5 @@
 """What a person has, for tests over several systems."""
+
 import shutil
 from pathlib import Path
 
@@ -21,32 +22,59 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("given")
     project = synthetic_project(folder / "P", recordings=("a", "b"), labelled=10, unlabelled=20)
     names = project.skeleton.names
-    files = {"IMAGES": project.root, "ONE": project.root / "a", "FEW": project.frames[0].path,
-             "SAME": untrained_run(folder / "same", project.skeleton),
-             "OLD": untrained_run(folder / "old", Skeleton((*names[:2], "tail"), ((0, 1), (1, 2))),
-                                  normalisation="symmetric", backbone_statistics="frozen"),
-             "BOXES": untrained_run(folder / "boxes", project.skeleton, transform="around_box"),
-             "CLIP": folder / "clip.mp4"}
-    files |= {name: Path(shutil.copytree(files["SAME"], folder / name)) for name in ("OTHER", "LOGITS")}
+    files = {
+        "IMAGES": project.root,
+        "ONE": project.root / "a",
+        "FEW": project.frames[0].path,
+        "SAME": untrained_run(folder / "same", project.skeleton),
+        "OLD": untrained_run(
+            folder / "old",
+            Skeleton((*names[:2], "tail"), ((0, 1), (1, 2))),
+            normalisation="symmetric",
+            backbone_statistics="frozen",
+        ),
+        "BOXES": untrained_run(folder / "boxes", project.skeleton, transform="around_box"),
+        "CLIP": folder / "clip.mp4",
+    }
+    files |= {
+        name: Path(shutil.copytree(files["SAME"], folder / name)) for name in ("OTHER", "LOGITS")
+    }
     write_json(files["LOGITS"] / "score_table.json", {"kind": "logit_peak"})
     shapes = np.random.default_rng(0).normal(size=(40, 4, 2))
-    write_pose_statistics(files["SAME"], pose_statistics(shapes, np.ones((40, 4)), names, share=0.5))
-    write_pose_statistics(files["OTHER"], pose_statistics(shapes, np.ones((40, 4)), ("a", "b", "c", "d")))
+    write_pose_statistics(
+        files["SAME"], pose_statistics(shapes, np.ones((40, 4)), names, share=0.5)
+    )
+    write_pose_statistics(
+        files["OTHER"], pose_statistics(shapes, np.ones((40, 4)), ("a", "b", "c", "d"))
+    )
     shutil.copy(files["SAME"] / FILE, files["BOXES"])
     rendered = figure_videos(1, 9, 48)
     write_video(files["CLIP"], [rendered[row].image for row in range(9)], times=np.arange(9) / 10)
-    turned = project._replace(skeleton=Skeleton(names[::-1]), instances=tuple(
-        one._replace(keypoints=one.keypoints[::-1]) for one in project.instances))
-    flat = project._replace(skeleton=Skeleton(names[:2]), instances=tuple(
-        one._replace(keypoints=one.keypoints[:2] * [1, 0], visible=one.visible[:2]) for one in project.instances))
+    turned = project._replace(
+        skeleton=Skeleton(names[::-1]),
+        instances=tuple(one._replace(keypoints=one.keypoints[::-1]) for one in project.instances),
+    )
+    flat = project._replace(
+        skeleton=Skeleton(names[:2]),
+        instances=tuple(
+            one._replace(keypoints=one.keypoints[:2] * [1, 0], visible=one.visible[:2])
+            for one in project.instances
+        ),
+    )
     tail = project._replace(skeleton=Skeleton((*names[:-1], "tail")))
     return {name: str(path) for name, path in files.items()}, {
-        "P": project, "tail": tail, "turned": turned, "flat": flat}
+        "P": project,
+        "tail": tail,
+        "turned": turned,
+        "flat": flat,
+    }
 
 
 @pytest.fixture(scope="module")
 def given(made):
-    """What a person may name: sixty images, of which twenty have labels, runs, a video, and what is wrong with some."""
+    """What a person may name: sixty images, of which twenty have labels, runs, a video, and what is
+    wrong with some.
+    """
     files, projects = made
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda path, *rest: projects[path])

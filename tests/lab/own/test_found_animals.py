@@ -1,4 +1,7 @@
-"""Several animals: the network that finds them, and frames without labels on which they are found, kept and cropped."""
+"""Several animals: the network that finds them, and frames without labels on which they are found,
+kept and cropped.
+"""
+
 from types import SimpleNamespace
 
 import numpy as np
@@ -20,16 +23,36 @@ from kpjax.structures import Skeleton
 from kpjax.systems.command_line import read_command
 from kpjax.systems.system import run
 
-TINY = ["--widths", "4", "4", "8", "--head-width", "4", "--size", "32", "--heatmap-size", "8", "--batch-size", "16",
-        "--evaluations", "1", "--steps", "2"]
+TINY = [
+    "--widths",
+    "4",
+    "4",
+    "8",
+    "--head-width",
+    "4",
+    "--size",
+    "32",
+    "--heatmap-size",
+    "8",
+    "--batch-size",
+    "16",
+    "--evaluations",
+    "1",
+    "--steps",
+    "2",
+]
 
 
 def test_animals_are_found_once_and_kept(monkeypatch, tmp_path, capsys):
-    """Of ten frames of 64 x 32 px, half as large to the finder, the first four are white, and have two animals."""
+    """Of ten frames of 64 x 32 px, half as large to the finder, the first four are white, and have
+    two animals.
+    """
     asked, folder = [], tmp_path / "frames"
     folder.mkdir()
     for number in range(10):
-        Image.fromarray(np.full((32, 64, 3), 255 * (number < 4), np.uint8)).save(folder / f"{number}.png")
+        Image.fromarray(np.full((32, 64, 3), 255 * (number < 4), np.uint8)).save(
+            folder / f"{number}.png"
+        )
     frames = frames_at([folder])
 
     def of_white(images):
@@ -62,8 +85,10 @@ def test_animals_are_found_once_and_kept(monkeypatch, tmp_path, capsys):
     assert crops.examples.image.min() == 255
     assert not crops.examples.visible.any()
     assert crops.names[:3] == ("frames/0.png", "frames/0.png", "frames/1.png")
-    for which, least, words in ((frames[4:], 1, "no animal was found on 6 frames"),
-                                (frames[3:], 4, "2 animals found on 7 frames")):
+    for which, least, words in (
+        (frames[4:], 1, "no animal was found on 6 frames"),
+        (frames[3:], 4, "2 animals found on 7 frames"),
+    ):
         with pytest.raises(InputError, match=words):
             find(which, least=least)
 
@@ -71,15 +96,36 @@ def test_animals_are_found_once_and_kept(monkeypatch, tmp_path, capsys):
 @pytest.mark.slow
 def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
     project = synthetic_project(tmp_path / "crowd", unlabelled=0)
-    crowd = project._replace(instances=(*project.instances, *(
-        one._replace(keypoints=one.keypoints * 0.5 + 2) for one in project.instances)))
-    elsewhere = synthetic_project(tmp_path / "elsewhere", recordings=("day",), labelled=9, unlabelled=0, first=50)
+    crowd = project._replace(
+        instances=(
+            *project.instances,
+            *(one._replace(keypoints=one.keypoints * 0.5 + 2) for one in project.instances),
+        )
+    )
+    elsewhere = synthetic_project(
+        tmp_path / "elsewhere", recordings=("day",), labelled=9, unlabelled=0, first=50
+    )
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
-    for name, value in (("NETWORK", animals.SmallUNet((4, 4, 8), head_width=4)), ("SIZES", (32,)), ("FOUND", 0.0)):
-        monkeypatch.setattr(animals, name, value)  # tiny, and sure of what it finds: it has hardly learnt
-    flags = ["own", "--project", "crowd", "--unlabelled", str(elsewhere.root), "--workdir", str(tmp_path / "runs"),
-             "--variants", "ours", *TINY]
-    job, = read_command(SYSTEM, flags).jobs()
+    for name, value in (
+        ("NETWORK", animals.SmallUNet((4, 4, 8), head_width=4)),
+        ("SIZES", (32,)),
+        ("FOUND", 0.0),
+    ):
+        # tiny, and sure of what it finds: it has hardly learnt
+        monkeypatch.setattr(animals, name, value)
+    flags = [
+        "own",
+        "--project",
+        "crowd",
+        "--unlabelled",
+        str(elsewhere.root),
+        "--workdir",
+        str(tmp_path / "runs"),
+        "--variants",
+        "ours",
+        *TINY,
+    ]
+    (job,) = read_command(SYSTEM, flags).jobs()
     assert not job.config.data.all_labelled
     run(SYSTEM, job)
     assert "18 animals found on 9 of them" in capsys.readouterr().out
@@ -98,11 +144,14 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
 
 # The network that finds them
 
+
 def test_a_frame_has_the_points_of_all_its_animals(tmp_path):
     """Two, of which the second has a box; on one frame only one has labels."""
     project = synthetic_project(tmp_path, unlabelled=0)
-    beside = [one._replace(keypoints=one.keypoints * 0.5 + 2, box=np.array([2, 3, 10, 20.0]))
-              for one in project.instances[1:]]
+    beside = [
+        one._replace(keypoints=one.keypoints * 0.5 + 2, box=np.array([2, 3, 10, 20.0]))
+        for one in project.instances[1:]
+    ]
     whole, points = whole_frames(project._replace(instances=(*project.instances, *beside)))
     assert points == 8  # of the ellipse in a box, of which four keypoints are fewer
     assert len(whole.instances) == 12
@@ -111,28 +160,48 @@ def test_a_frame_has_the_points_of_all_its_animals(tmp_path):
     assert second.visible.reshape(2, 8).sum(1).tolist() == [4, 8]
     np.testing.assert_array_equal(first.keypoints[:4], project.instances[0].keypoints)
     ellipse = second.keypoints[8:]
-    np.testing.assert_allclose(np.concatenate([ellipse.min(0) + 0.5, np.ptp(ellipse, axis=0)]), [2, 3, 10, 20])
+    np.testing.assert_allclose(
+        np.concatenate([ellipse.min(0) + 0.5, np.ptp(ellipse, axis=0)]), [2, 3, 10, 20]
+    )
 
 
-@pytest.mark.parametrize(("extent", "apart", "side"), [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256),
-                                                      (np.nan, np.inf, 128), (1, 1, 512)])
+@pytest.mark.parametrize(
+    ("extent", "apart", "side"),
+    [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256), (np.nan, np.inf, 128), (1, 1, 512)],
+)
 def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
     assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024) == side
 
 
 def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
-    """Three frames of two animals of three points; half and four fifths of an extent are found, and nothing on one."""
-    corners = np.array([[0.0, 0], [8, 4], [3, 2], [0, 0], [20, 5], [9, 9]]) + np.repeat([[2, 2], [8, 20]], 3, 0)
-    source = arrays(np.zeros((3, 32, 32, 3), np.uint8), np.stack([corners] * 3), np.ones((3, 6)), Skeleton(
-        tuple("abcdef")), "frames")
+    """Three frames of two animals of three points; half and four fifths of an extent are found, and
+    nothing on one.
+    """
+    corners = np.array([[0.0, 0], [8, 4], [3, 2], [0, 0], [20, 5], [9, 9]]) + np.repeat(
+        [[2, 2], [8, 20]], 3, 0
+    )
+    source = arrays(
+        np.zeros((3, 32, 32, 3), np.uint8),
+        np.stack([corners] * 3),
+        np.ones((3, 6)),
+        Skeleton(tuple("abcdef")),
+        "frames",
+    )
     centres = np.array([[6.0, 4.0], [18.0, 24.5]])
 
     def finder_of(shares, scores):
         def find(images):
             extents = np.array(shares) * [8, 20]
-            return Animals(*(np.stack([one] * len(images)) for one in (centres, extents, np.array(scores))))
+            return Animals(
+                *(np.stack([one] * len(images)) for one in (centres, extents, np.array(scores)))
+            )
+
         return animals.Finder(32, 2, True, find)
 
-    assert animals.found_too_small(finder_of([0.8, 0.8], [0.9, 0.9]), source, 3) == pytest.approx(1.25)
-    assert animals.found_too_small(finder_of([0.5, 0.8], [0.9, 0.1]), source, 3) == pytest.approx(2.0)
+    assert animals.found_too_small(finder_of([0.8, 0.8], [0.9, 0.9]), source, 3) == pytest.approx(
+        1.25
+    )
+    assert animals.found_too_small(finder_of([0.5, 0.8], [0.9, 0.1]), source, 3) == pytest.approx(
+        2.0
+    )
     assert animals.found_too_small(finder_of([0.5, 0.8], [0.1, 0.1]), source, 3) == 1.0

@@ -1,4 +1,7 @@
-"""What every system on people's own data does: choices, training, errors, prediction, and refusals in a line."""
+"""What every system on people's own data does: choices, training, errors, prediction, and refusals
+in a line.
+"""
+
 import json
 import re
 import shutil
@@ -33,24 +36,62 @@ U_NET = "--size 32 --widths 4 4 4 --head-layers 1"
 STEPS = "--batch-size 8 --evaluations 1 --steps 2"
 SHORT = "--batch-size 8 --steps 2"
 SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
-    ("semi_supervised", f"--project P --feature-width 8 --warm-start-steps 1 {U_NET} {STEPS}", "ours",
-     {"test/pck", "held_out/px", "best_validation/step"}, 4),
-    ("regda", f"--source P --target IMAGES --target-project P --pretraining-steps 1 --augmentation none {U_NET} "
-              f"{STEPS}", "regda", {"target/pck", "source/pck", "held_out/px"}, 4),
-    ("regda", f"--start SAME --target IMAGES --target-project P --least-agreement 1e-9 {STEPS}", "adapted",
-     {"target/pck", "agreement/start", "agreement/networks", "target/px"}, 4),
-    ("incremental", f"--old OLD --project P --augmentation none {SHORT}", "ksd_only",
-     {"new/pck", "old/pck", "old/pck_before", "at", "held_out/px"}, 5),
-    ("pyramids", f"--videos CLIP --size 32 --level-sizes 2 4 --window 4 {SHORT}", "untrained", {"live_points"}, 6),
-    ("adaptation", "--core OLD --images IMAGES --project P --labelled-images 5 --batch-size 8 --steps 1 --landmarks 3 "
-                   "--generator-width 4 --stand-in-widths 4 --repeats 1", "adapted",
-     {"forward/5", "backward/all", "consistency", "varying_points"}, 3)]
+    (
+        "semi_supervised",
+        f"--project P --feature-width 8 --warm-start-steps 1 {U_NET} {STEPS}",
+        "ours",
+        {"test/pck", "held_out/px", "best_validation/step"},
+        4,
+    ),
+    (
+        "regda",
+        f"--source P --target IMAGES --target-project P --pretraining-steps 1 --augmentation none {U_NET} "
+        f"{STEPS}",
+        "regda",
+        {"target/pck", "source/pck", "held_out/px"},
+        4,
+    ),
+    (
+        "regda",
+        f"--start SAME --target IMAGES --target-project P --least-agreement 1e-9 {STEPS}",
+        "adapted",
+        {"target/pck", "agreement/start", "agreement/networks", "target/px"},
+        4,
+    ),
+    (
+        "incremental",
+        f"--old OLD --project P --augmentation none {SHORT}",
+        "ksd_only",
+        {"new/pck", "old/pck", "old/pck_before", "at", "held_out/px"},
+        5,
+    ),
+    (
+        "pyramids",
+        f"--videos CLIP --size 32 --level-sizes 2 4 --window 4 {SHORT}",
+        "untrained",
+        {"live_points"},
+        6,
+    ),
+    (
+        "adaptation",
+        "--core OLD --images IMAGES --project P --labelled-images 5 --batch-size 8 --steps 1 --landmarks 3 "
+        "--generator-width 4 --stand-in-widths 4 --repeats 1",
+        "adapted",
+        {"forward/5", "backward/all", "consistency", "varying_points"},
+        3,
+    ),
+]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "flags", "variant", "metrics", "keypoints"), SYSTEMS, ids=[
-    f"{name} {flags.split()[0][2:]}" for name, flags, *_ in SYSTEMS])
-def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metrics, keypoints, given, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("name", "flags", "variant", "metrics", "keypoints"),
+    SYSTEMS,
+    ids=[f"{name} {flags.split()[0][2:]}" for name, flags, *_ in SYSTEMS],
+)
+def test_from_what_a_person_has_to_points_and_errors(
+    name, flags, variant, metrics, keypoints, given, tmp_path, capsys
+):
     chosen = [given.get(flag, flag) for flag in flags.split()]
     typed = ["own", *chosen, "--variants", variant, "--workdir", str(tmp_path)]
     report = run(own_system(name), typed)
@@ -60,9 +101,13 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
     assert metrics <= set(results["metrics"])
     assert (results["images"] > 0) == (variant != "untrained")
     kept = ("errors.csv", "errors_by_keypoint.csv", "score_table.json", "radius_table.json")
-    assert [(folder / file).is_file() for file in kept] == [bool(metrics & {"held_out/px", "target/px"})] * 4
+    assert [(folder / file).is_file() for file in kept] == [
+        bool(metrics & {"held_out/px", "target/px"})
+    ] * 4
     if metrics & {"held_out/px"}:
-        assert report.read_text().count("data:image/jpeg") == 2 * (12 if "--target-project" in flags else 4)
+        assert report.read_text().count("data:image/jpeg") == 2 * (
+            12 if "--target-project" in flags else 4
+        )
     predictor = open_predictor(folder)
     points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
     assert np.isfinite(points).all()
@@ -72,24 +117,69 @@ def test_from_what_a_person_has_to_points_and_errors(name, flags, variant, metri
 
 
 READ = [  # name, flags, variants, some chosen settings, and lengths of what is opened
-    ("semi_supervised", f"--project P --network small_unet --size 32 --unlabelled IMAGES {SHORT}",
-     ["supervised_warped", "pl_warped"], {"transform": "letterbox", "heatmap_size": 8, "every": 1},
-     {"labelled": 16, "test": 4}),
-    ("regda", f"--source P --target ONE --network small_unet --size 32 {SHORT}",
-     ["source_only", "source_only_augmented_mse", "regda", "teacher_adaptation"],
-     {"coefficient_steps": 1, "pretraining_head_layers": 2}, {"source": 16, "target": 30}),
-    ("regda", f"--start SAME --target IMAGES --target-project P {SHORT}", ["start", "adapted"],
-     {"widths": (4, 4, 4), "image_size": 32, "logits": False}, {"target": 60}),
-    ("incremental", f"--old OLD --project P {SHORT}", ["finetune", "ksd_only"],
-     {"widths": (4, 4, 4), "head_layers": 1, "image_size": 32, "heatmap_size": 8, "steps": 2,
-      "normalisation": "symmetric", "backbone_statistics": "frozen"}, {"train": 16}),
-    ("pyramids", f"--videos CLIP --size 32 --level-sizes 2 4 {SHORT}", ["untrained", "pyramids"],
-     {"window": 4, "every": 1}, {"test": 9}),
-    ("adaptation", f"--core OLD --images IMAGES {SHORT}", ["random_core", "adapted"],
-     {"image_size": 32, "normalisation": "symmetric", "widths": (4, 4, 4), "labelled_images": ()},
-     {"target": 48, "test": 12}),
-    ("adaptation", f"--core OLD --images IMAGES --project P --dtype bfloat16 {SHORT}", ["random_core", "adapted"],
-     {"dtype": "bfloat16", "labelled_images": (10,)}, {"target": 56, "fit": 16, "test": 4})]
+    (
+        "semi_supervised",
+        f"--project P --network small_unet --size 32 --unlabelled IMAGES {SHORT}",
+        ["supervised_warped", "pl_warped"],
+        {"transform": "letterbox", "heatmap_size": 8, "every": 1},
+        {"labelled": 16, "test": 4},
+    ),
+    (
+        "regda",
+        f"--source P --target ONE --network small_unet --size 32 {SHORT}",
+        ["source_only", "source_only_augmented_mse", "regda", "teacher_adaptation"],
+        {"coefficient_steps": 1, "pretraining_head_layers": 2},
+        {"source": 16, "target": 30},
+    ),
+    (
+        "regda",
+        f"--start SAME --target IMAGES --target-project P {SHORT}",
+        ["start", "adapted"],
+        {"widths": (4, 4, 4), "image_size": 32, "logits": False},
+        {"target": 60},
+    ),
+    (
+        "incremental",
+        f"--old OLD --project P {SHORT}",
+        ["finetune", "ksd_only"],
+        {
+            "widths": (4, 4, 4),
+            "head_layers": 1,
+            "image_size": 32,
+            "heatmap_size": 8,
+            "steps": 2,
+            "normalisation": "symmetric",
+            "backbone_statistics": "frozen",
+        },
+        {"train": 16},
+    ),
+    (
+        "pyramids",
+        f"--videos CLIP --size 32 --level-sizes 2 4 {SHORT}",
+        ["untrained", "pyramids"],
+        {"window": 4, "every": 1},
+        {"test": 9},
+    ),
+    (
+        "adaptation",
+        f"--core OLD --images IMAGES {SHORT}",
+        ["random_core", "adapted"],
+        {
+            "image_size": 32,
+            "normalisation": "symmetric",
+            "widths": (4, 4, 4),
+            "labelled_images": (),
+        },
+        {"target": 48, "test": 12},
+    ),
+    (
+        "adaptation",
+        f"--core OLD --images IMAGES --project P --dtype bfloat16 {SHORT}",
+        ["random_core", "adapted"],
+        {"dtype": "bfloat16", "labelled_images": (10,)},
+        {"target": 56, "fit": 16, "test": 4},
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "flags", "variants", "settings", "lengths"), READ)
@@ -97,9 +187,14 @@ def test_what_is_chosen_and_opened(name, flags, variants, settings, lengths, giv
     system, typed = own_system(name), [given.get(flag, flag) for flag in flags.split()]
     asked = read_command(system, ["own", *typed, "--workdir", str(tmp_path)])
     assert list(asked.variants) == variants
-    assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(system.applicable("own", asked.config))
+    assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(
+        system.applicable("own", asked.config)
+    )
     assert settings.items() <= flat(asked.config).items()
-    assert f"up to {2 + ('--source' in flags or '--unlabelled' in flags)} steps each" in first_lines(asked)[0]
+    assert (
+        f"up to {2 + ('--source' in flags or '--unlabelled' in flags)} steps each"
+        in first_lines(asked)[0]
+    )
     data = system.open(asked.jobs()[0])
     found = {part: getattr(one, "train", one) for part in lengths for one in [getattr(data, part)]}
     assert {part: len(one) for part, one in found.items()} == lengths
@@ -109,18 +204,37 @@ def test_what_is_chosen_and_opened(name, flags, variants, settings, lengths, giv
 def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tmp_path):
     """They are listed in the other order."""
     system = own_system("regda")
-    data = system.open(read_command(system, [
-        "own", "--source", "P", "--target", given["IMAGES"], "--target-project", "turned", "--workdir", str(tmp_path),
-        *U_NET.split(), *STEPS.split()]).jobs()[0])
-    np.testing.assert_allclose(data.target.test[0].keypoints, own_project._read("P").instances[0].keypoints, atol=1e-4)
+    data = system.open(
+        read_command(
+            system,
+            [
+                "own",
+                "--source",
+                "P",
+                "--target",
+                given["IMAGES"],
+                "--target-project",
+                "turned",
+                "--workdir",
+                str(tmp_path),
+                *U_NET.split(),
+                *STEPS.split(),
+            ],
+        ).jobs()[0]
+    )
+    np.testing.assert_allclose(
+        data.target.test[0].keypoints, own_project._read("P").instances[0].keypoints, atol=1e-4
+    )
     assert not data.target.train[0].visible.any()
 
 
 @pytest.mark.slow
 def test_a_project_of_ones_own_is_planned(given, monkeypatch):
     monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
-    typed = ("semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7 --warm-start-steps 0 "
-             "--network small_unet --augmentation none")
+    typed = (
+        "semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7 --warm-start-steps 0 "
+        "--network small_unet --augmentation none"
+    )
     _, asked = plan.read(typed.split(), own_system, "own")
     last = planned_stages(asked.job("supervised_warped", 0))[-1]
     assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
@@ -131,51 +245,129 @@ def test_a_project_of_ones_own_is_planned(given, monkeypatch):
 REFUSED = [
     ("semi_supervised", "", "--project: name an annotation project"),
     ("semi_supervised", "--project P --labelled 17", "--labelled: 17 of 16 animals"),
-    ("semi_supervised", "--project P --validation four", "--validation: 'four' is not a labelled recording"),
-    ("semi_supervised", "--project P --heatmap-size 7 --size 32", "--heatmap-size: 7 for images of 32 px"),
+    (
+        "semi_supervised",
+        "--project P --validation four",
+        "--validation: 'four' is not a labelled recording",
+    ),
+    (
+        "semi_supervised",
+        "--project P --heatmap-size 7 --size 32",
+        "--heatmap-size: 7 for images of 32 px",
+    ),
     ("semi_supervised", "--project P --image-size 32 --size 64", "--image-size: is there twice"),
-    ("semi_supervised", "--project P --unlabelled ONE --unlabelled-pool none", "unlabelled-pool none reads none"),
+    (
+        "semi_supervised",
+        "--project P --unlabelled ONE --unlabelled-pool none",
+        "unlabelled-pool none reads none",
+    ),
     ("semi_supervised", "--project P --start OLD", "finds .*, tail, the project labels"),
-    ("semi_supervised", "--project P --start SAME --widths 8 8 8", "--widths: the run at --start decides it"),
+    (
+        "semi_supervised",
+        "--project P --start SAME --widths 8 8 8",
+        "--widths: the run at --start decides it",
+    ),
     ("regda", "--source P", "--target: name images or videos"),
-    ("regda", "--source P --target IMAGES --target ONE", "--target: is there twice; several values stand behind one"),
-    ("regda", "--source P --target IMAGES --more-projects tail", "--more-projects: source is one project; leave the"),
-    ("regda", "--source P --target IMAGES --target-project tail", "right_hand only in --source, tail only in"),
-    ("regda", "--source P --target IMAGES --transform around_box", "--target: crops around boxes: frames without"),
+    (
+        "regda",
+        "--source P --target IMAGES --target ONE",
+        "--target: is there twice; several values stand behind one",
+    ),
+    (
+        "regda",
+        "--source P --target IMAGES --more-projects tail",
+        "--more-projects: source is one project; leave the",
+    ),
+    (
+        "regda",
+        "--source P --target IMAGES --target-project tail",
+        "right_hand only in --source, tail only in",
+    ),
+    (
+        "regda",
+        "--source P --target IMAGES --transform around_box",
+        "--target: crops around boxes: frames without",
+    ),
     ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
-    ("regda", "--start SAME --target IMAGES --validation 0.5", "--validation: without --source no label is held out"),
+    (
+        "regda",
+        "--start SAME --target IMAGES --validation 0.5",
+        "--validation: without --source no label is held out",
+    ),
     ("regda", "--start nowhere --target IMAGES", "--start: nowhere is no folder"),
-    ("regda", "--start OTHER --target IMAGES", "pose_statistics.json is of a, b, c, d, the run finds head, "),
-    ("regda", "--start BOXES --target IMAGES", "reads crops around boxes, which target frames do not have"),
-    ("regda", "--start SAME --target IMAGES --target-project tail", "other keypoints than --start: .*; name"),
-    ("incremental", "--old OLD --project P --network hrnet --modules 1 1 1", "--modules: the old run decides"),
-    ("incremental", "--old OLD --project P --weights vit.safetensors", "--weights: the old run decides"),
+    (
+        "regda",
+        "--start OTHER --target IMAGES",
+        "pose_statistics.json is of a, b, c, d, the run finds head, ",
+    ),
+    (
+        "regda",
+        "--start BOXES --target IMAGES",
+        "reads crops around boxes, which target frames do not have",
+    ),
+    (
+        "regda",
+        "--start SAME --target IMAGES --target-project tail",
+        "other keypoints than --start: .*; name",
+    ),
+    (
+        "incremental",
+        "--old OLD --project P --network hrnet --modules 1 1 1",
+        "--modules: the old run decides",
+    ),
+    (
+        "incremental",
+        "--old OLD --project P --weights vit.safetensors",
+        "--weights: the old run decides",
+    ),
     ("incremental", "--old SAME --project P", "labels nothing but head"),
-    ("incremental", "--old LOGITS --project P", "--old: heatmaps of .* are no Gaussians of height 1"),
+    (
+        "incremental",
+        "--old LOGITS --project P",
+        "--old: heatmaps of .* are no Gaussians of height 1",
+    ),
     ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
     ("pyramids", "--videos CLIP --pair-crop union", "--pair-crop"),
     ("pyramids", "--videos CLIP --variants supervised_bound", "does not suit preset 'own'"),
     ("adaptation", "", "--core: name a finished run's folder"),
-    ("adaptation", "--core OLD --images IMAGES --project flat", "all keypoints lie on a line along an axis"),
-    ("adaptation", "--core OLD --images ONE", "--images: 30 images; name images, videos and folders with 50 or more")]
+    (
+        "adaptation",
+        "--core OLD --images IMAGES --project flat",
+        "all keypoints lie on a line along an axis",
+    ),
+    (
+        "adaptation",
+        "--core OLD --images ONE",
+        "--images: 30 images; name images, videos and folders with 50 or more",
+    ),
+]
 
 
 @pytest.mark.parametrize(("name", "flags", "line"), REFUSED)
 def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
     typed = [given.get(flag, flag) for flag in flags.split()]
-    assert exit_code_of(lambda: read_command(own_system(name), ["own", *typed, "--workdir", str(tmp_path)])) == 2
+    assert (
+        exit_code_of(
+            lambda: read_command(own_system(name), ["own", *typed, "--workdir", str(tmp_path)])
+        )
+        == 2
+    )
     (error,) = capsys.readouterr().err.splitlines()
     assert re.search(line, error), error
 
 
 def test_named_images_that_no_variant_reads_are_refused(given):
-    config = changed(read_command(own_system("semi_supervised"), ["own", "--project", "P"]).config, unlabelled=("V",))
+    config = changed(
+        read_command(own_system("semi_supervised"), ["own", "--project", "P"]).config,
+        unlabelled=("V",),
+    )
     with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
         semi_supervised.check_variants(config, ["supervised", "supervised_warped_averaged"])
     semi_supervised.check_variants(config, ["supervised", "pl_warped"])
 
 
 # A run of another system learns the new keypoints of a project
+
 
 @pytest.mark.slow
 def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given, tmp_path):
@@ -184,19 +376,36 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     skeleton = joint_skeleton(model.method.skeleton, project)
     assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
     assert {(0, 1), (1, 2)} <= set(skeleton.edges)
-    (job,) = read_command(own_system("incremental"), ["own", "--old", given["OLD"], "--project", "P", *SHORT.split(),
-                                                      "--augmentation", "none", "--variants", "kamp", "--workdir",
-                                                      str(tmp_path)]).jobs()
+    (job,) = read_command(
+        own_system("incremental"),
+        [
+            "own",
+            "--old",
+            given["OLD"],
+            "--project",
+            "P",
+            *SHORT.split(),
+            "--augmentation",
+            "none",
+            "--variants",
+            "kamp",
+            "--workdir",
+            str(tmp_path),
+        ],
+    ).jobs()
     data, held_out = open_project(job.config)
     this = run_of(job, data)
     known, _ = learn_first(this)
     before = predict_source(model.method, model.trained, held_out, batch_size=8)
     after = this.predicted(known, data.evaluation)
     np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)
-    # The tail has no label: it lies where the old model finds it. The others lie where the person marked them.
+    # The tail has no label: it lies where the old model finds it. The others lie where the person
+    # marked them.
     np.testing.assert_allclose(after.true_keypoints[:, 2], before.keypoints[:, 2], atol=1e-4)
     held = [project.instances[number] for number in own_project.hold_out(project).held_out]
-    np.testing.assert_allclose(after.true_keypoints[:, 3], [one.keypoints[2] for one in held], atol=1e-4)
+    np.testing.assert_allclose(
+        after.true_keypoints[:, 3], [one.keypoints[2] for one in held], atol=1e-4
+    )
     assert not held_out[0].visible[2]
     # Without a line between old and new keypoints the nearest ones make the triple.
     (triple,) = triples_of(this, known, 1, data.train)
@@ -206,14 +415,20 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
 
 # Keypoint Pyramids: the part that is looked at, and labels, which only measure
 
+
 @pytest.mark.parametrize(("width", "height", "side"), [(96, 80, 0), (240, 160, 85)])
 def test_the_part_is_looked_at_in_which_something_moves(tmp_path, width, height, side):
-    """A dot that moves over a dark video: of the larger one a square around its way, of the smaller one all of it."""
+    """A dot that moves over a dark video: of the larger one a square around its way, of the smaller
+    one all of it.
+    """
     places = np.array([[24 + 6 * number, 50 - 3 * number] for number in range(9)])
     y, x = np.mgrid[:height, :width]
     dots = [200 * np.clip(1 - ((x - a) ** 2 + (y - b) ** 2) / 400, 0, 1) for a, b in places]
-    write_video(tmp_path / "dot.mp4", [np.repeat(dot.astype(np.uint8)[..., None], 3, -1) for dot in dots],
-                times=np.arange(9) / 10)
+    write_video(
+        tmp_path / "dot.mp4",
+        [np.repeat(dot.astype(np.uint8)[..., None], 3, -1) for dot in dots],
+        times=np.arange(9) / 10,
+    )
     place = place_choice(find_videos(tmp_path), 1).value
     assert bool(place) == bool(side)
     if place:
@@ -227,33 +442,75 @@ def test_own_labels_reach_the_probe_only(given, tmp_path):
     videos = Path(shutil.copy(given["CLIP"], tmp_path / "videos")).parent
 
     def own():
-        return exit_code_of(lambda: run(own_system("pyramids"), [
-            "own", "--videos", str(videos), "--workdir", str(tmp_path), "--variants", "untrained", "image_moments",
-            "--size", "32", "--level-sizes", "2", "4", "--window", "4", *SHORT.split()]))
+        return exit_code_of(
+            lambda: run(
+                own_system("pyramids"),
+                [
+                    "own",
+                    "--videos",
+                    str(videos),
+                    "--workdir",
+                    str(tmp_path),
+                    "--variants",
+                    "untrained",
+                    "image_moments",
+                    "--size",
+                    "32",
+                    "--level-sizes",
+                    "2",
+                    "4",
+                    "--window",
+                    "4",
+                    *SHORT.split(),
+                ],
+            )
+        )
 
     assert own() == 2  # `image_moments` is measured by labels alone
-    (videos / "keypoints.csv").write_text("\n".join(["video,frame,keypoint,x,y", *(
-        f"clip.mp4,{frame},nose,{10 + frame},20" for frame in range(9))]))
+    (videos / "keypoints.csv").write_text(
+        "\n".join(
+            [
+                "video,frame,keypoint,x,y",
+                *(f"clip.mp4,{frame},nose,{10 + frame},20" for frame in range(9)),
+            ]
+        )
+    )
     assert own() == 0
-    results = json.loads((tmp_path / "pyramids" / "own" / "untrained" / "seed-0" / "results.json").read_text())
+    results = json.loads(
+        (tmp_path / "pyramids" / "own" / "untrained" / "seed-0" / "results.json").read_text()
+    )
     assert {"rmse/flat", "rmse/flat/nose"} <= set(results["metrics"])
 
 
 # A finished run is adapted to images without its source, or kept
 
+
 @pytest.mark.slow
 def test_the_control_is_the_start_and_the_result_can_be_adapted_again(given, tmp_path):
     typed = ["own", "--target", given["ONE"], "--workdir", str(tmp_path), *STEPS.split(), "--start"]
-    report = run(own_system("regda"), [*typed, given["SAME"], "--target-project", "P", "--least-agreement", "1e-9"])
+    report = run(
+        own_system("regda"),
+        [*typed, given["SAME"], "--target-project", "P", "--least-agreement", "1e-9"],
+    )
     folder = report.parent / "adapted" / "seed-0"
-    before, after, start = (load_trained(Path(one) / "model").variables for one in (
-        given["SAME"], folder, report.parent / "start" / "seed-0"))
+    before, after, start = (
+        load_trained(Path(one) / "model").variables
+        for one in (given["SAME"], folder, report.parent / "start" / "seed-0")
+    )
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 0
     assert json.loads((folder / "pose_statistics.json").read_text())["poses"] == 40
-    assert any(not np.array_equal(a, b) for a, b in zip(
-        jax.tree.leaves(before["params"]), jax.tree.leaves(after["params"]), strict=True))
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(
+            jax.tree.leaves(before["params"]), jax.tree.leaves(after["params"]), strict=True
+        )
+    )
     jax.tree.map(np.testing.assert_array_equal, start, before)
-    assert read_command(own_system("regda"), [*typed, str(folder)]).config.network.widths == (4, 4, 4)
+    assert read_command(own_system("regda"), [*typed, str(folder)]).config.network.widths == (
+        4,
+        4,
+        4,
+    )
 
 
 @pytest.mark.slow
@@ -262,7 +519,25 @@ def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(given, tmp_pat
     start = Path(shutil.copytree(given["SAME"], tmp_path / "start"))
     table = ScoreTable(np.linspace(-1, -0.5, 11), np.full(10, 0.9), "mse_peak", 0.1)
     write_json(start / "score_table.json", table_as_json(table))
-    folder = run(own_system("regda"), ["own", "--target", given["ONE"], "--workdir", str(tmp_path), *STEPS.split(),
-                                       "--start", str(start)]).parent / "adapted" / "seed-0"
+    folder = (
+        run(
+            own_system("regda"),
+            [
+                "own",
+                "--target",
+                given["ONE"],
+                "--workdir",
+                str(tmp_path),
+                *STEPS.split(),
+                "--start",
+                str(start),
+            ],
+        ).parent
+        / "adapted"
+        / "seed-0"
+    )
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1
-    jax.tree.map(np.testing.assert_array_equal, *(load_trained(one / "model").variables for one in (folder, start)))
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        *(load_trained(one / "model").variables for one in (folder, start)),
+    )

@@ -1,4 +1,6 @@
-"""What `kpjax train` does by default is what was measured to be best, by the rows of results.csv."""
+"""What `kpjax train` does by default is what was measured to be best, by the rows of
+results.csv."""
+
 import csv
 from collections import defaultdict
 from pathlib import Path
@@ -23,25 +25,39 @@ def means(system: str, preset: str, metric: str) -> dict[str, float]:
     found = defaultdict(list)
     with (ROOT / system / "results.csv").open() as file:
         for row in csv.DictReader(file):
-            if (row["preset"], row["settings"], row["metric"]) == (preset, "", metric) and row["seconds"]:
+            if (row["preset"], row["settings"], row["metric"]) == (preset, "", metric) and row[
+                "seconds"
+            ]:
                 found[row["variant"]].append((float(row["value"]), float(row["seconds"] or 0)))
     return {name: fmean(value for value, _ in rows) for name, rows in found.items()} | {
-        f"{name}, s": fmean(seconds for _, seconds in rows) for name, rows in found.items()}
+        f"{name}, s": fmean(seconds for _, seconds in rows) for name, rows in found.items()
+    }
 
 
 def test_labels_and_images_without():
-    """With images without labels, what reads them best at equal steps and cost of the rows; it must beat the labels.
+    """With images without labels, what reads them best at equal steps and cost of the rows; it must
+    beat the labels.
 
-    Easy and hard views have rows of rendered people alone: on real images nothing is known of them yet.
+    Easy and hard views have rows of rendered people alone: on real images nothing is known of them
+    yet.
     """
     short = semi_supervised.short_list
     typed = changed(semi_supervised.OWN, unlabelled=("V",))
-    assert short(semi_supervised.OWN) == short(typed) == short(changed(typed, weights="mobilenet_v2.google_in1k"))
+    assert (
+        short(semi_supervised.OWN)
+        == short(typed)
+        == short(changed(typed, weights="mobilenet_v2.google_in1k"))
+    )
     control, method = short(typed)
-    for preset in ("demo", "people", "fifty_athletes"):  # random weights twice, and a backbone with few labels
+    # random weights twice, and a backbone with few labels
+    for preset in ("demo", "people", "fifty_athletes"):
         found = means("semi_supervised", preset, "test/pck")
-        others = [value for name, value in found.items() if name in semi_supervised.SYSTEM.applicable("own", typed)
-                  and not any(more in name for more in ("twice", "averaged", "easy_hard"))]
+        others = [
+            value
+            for name, value in found.items()
+            if name in semi_supervised.SYSTEM.applicable("own", typed)
+            and not any(more in name for more in ("twice", "averaged", "easy_hard"))
+        ]
         assert found[method] == max(others)
         assert found[method] > found[control]
     # With enough labels on a backbone the labels alone were as good.
@@ -54,9 +70,13 @@ def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
     found = means("regda", "demo_full", "target/pck")
     control = "source_only_augmented_mse"
     assert control in regda.SYSTEM.short_list("own", regda.OWN)
-    assert found[control] == max(value for name, value in found.items() if name.startswith("source_only")
-                                 and not name.endswith(("_long", ", s")))
-    # At most a third more time: equal steps of labels alone, beside those of source_only and of teacher_adaptation.
+    assert found[control] == max(
+        value
+        for name, value in found.items()
+        if name.startswith("source_only") and not name.endswith(("_long", ", s"))
+    )
+    # At most a third more time: equal steps of labels alone, beside those of source_only and of
+    # teacher_adaptation.
     cost = means("regda", "tongue_machines", "target/pck")
     assert cost["source_only, s"] <= (cost["source_only, s"] + cost["teacher_adaptation, s"]) / 3
 
@@ -65,17 +85,34 @@ def test_new_keypoints():
     """KA-Net takes time of its own, so it would have to be above distillation over all seeds."""
     assert incremental.SYSTEM.short_list("own", incremental.OWN) == ("finetune", "ksd_only")
     with (ROOT / "incremental" / "results.csv").open() as file:
-        values = {(row["variant"], row["seed"]): float(row["value"]) for row in csv.DictReader(file)
-                  if (row["preset"], row["settings"], row["metric"]) == ("limbs", "", "aaa")}
-    gains = [value - values["ksd_only", seed] for (name, seed), value in values.items() if name == "kamp_rerendered"]
+        values = {
+            (row["variant"], row["seed"]): float(row["value"])
+            for row in csv.DictReader(file)
+            if (row["preset"], row["settings"], row["metric"]) == ("limbs", "", "aaa")
+        }
+    gains = [
+        value - values["ksd_only", seed]
+        for (name, seed), value in values.items()
+        if name == "kamp_rerendered"
+    ]
     assert len(gains) == 5
     assert interval_over_seeds(gains).low <= 0
 
 
-@pytest.mark.parametrize(("config", "corner"), [
-    (REGDA["demo"], True), (REGDA["surreal_lsp"], True), (REGDA["tongue_machines"], False),
-    (REGDA["lspet_colours"], False), (REGDA["openfield"], False), (regda.OWN, False)])
-def test_a_map_without_a_positive_logit_is_at_the_corner_beside_official_targets_alone(config, corner):
+@pytest.mark.parametrize(
+    ("config", "corner"),
+    [
+        (REGDA["demo"], True),
+        (REGDA["surreal_lsp"], True),
+        (REGDA["tongue_machines"], False),
+        (REGDA["lspet_colours"], False),
+        (REGDA["openfield"], False),
+        (regda.OWN, False),
+    ],
+)
+def test_a_map_without_a_positive_logit_is_at_the_corner_beside_official_targets_alone(
+    config, corner
+):
     logits = np.full((1, 8, 8, 2), -1.0, np.float32)
     logits[0, 5, 3] = -0.5
     truth = np.asarray(pseudo_maps(config)(jnp.asarray(logits)).truth)

@@ -1,4 +1,7 @@
-"""Every flag of every system on people's own data, changed: what is read trains, by steps that are traced, not run."""
+"""Every flag of every system on people's own data, changed: what is read trains, by steps that are
+traced, not run.
+"""
+
 import re
 from collections import defaultdict
 from tempfile import mkdtemp
@@ -17,18 +20,41 @@ from kpjax.systems.configs import flat
 from kpjax.training.fit import Evaluation, no_training
 
 TINY = {
-    "semi_supervised": ("ours", "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2"),
-    "regda": ("regda", "--source P --target IMAGES --size 32 --widths 4 4 4 --batch-size 8 --steps 2"),
+    "semi_supervised": (
+        "ours",
+        "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2",
+    ),
+    "regda": (
+        "regda",
+        "--source P --target IMAGES --size 32 --widths 4 4 4 --batch-size 8 --steps 2",
+    ),
     "incremental": ("ksd_only", "--old OLD --project P --batch-size 8 --steps 2"),
-    "pyramids": ("pyramids", "--videos CLIP --size 32 --level-sizes 2 4 --batch-size 8 --steps 2 --window 4"),
-    "adaptation": ("adapted", "--core OLD --images IMAGES --batch-size 8 --steps 2 --landmarks 3")}
-# Other things decide about these: paths, the shape of the project, and what TINY types. Numbers with a point change no
-# shape, and have their rules.
-LEFT = {"image_size", "heatmap_size", "batch_size", "steps", "level_sizes", "window", "landmarks", "place", "every"}
+    "pyramids": (
+        "pyramids",
+        "--videos CLIP --size 32 --level-sizes 2 4 --batch-size 8 --steps 2 --window 4",
+    ),
+    "adaptation": ("adapted", "--core OLD --images IMAGES --batch-size 8 --steps 2 --landmarks 3"),
+}
+# Other things decide about these: paths, the shape of the project, and what TINY types. Numbers
+# with a point change no shape, and have their rules.
+LEFT = {
+    "image_size",
+    "heatmap_size",
+    "batch_size",
+    "steps",
+    "level_sizes",
+    "window",
+    "landmarks",
+    "place",
+    "every",
+}
 
 
 def flags_of(config: dict[str, Any], shown: str) -> list[tuple[int, tuple[str, ...]]]:
-    """Returns each flag with other values, as they are typed, and their numbers. shown: the help with all flags."""
+    """Returns each flag with other values, as they are typed, and their numbers.
+
+    shown: the help with all flags.
+    """
     found = []
     for name, value in config.items():
         flag = f"--{name.replace('_', '-')}"
@@ -55,8 +81,12 @@ def traced(method, streams, *, key, start=None, **options):
     batch = {name: one[0] for name, one in streams.items()}
     state = jax.eval_shape(method.init, key, batch, start or {})
     after, _ = jax.eval_shape(method.update, state, batch, key)
-    assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(lambda leaf: leaf.shape, state)
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (state.variables, state.frozen))
+    assert jax.tree.map(lambda leaf: leaf.shape, after) == jax.tree.map(
+        lambda leaf: leaf.shape, state
+    )
+    zeros = jax.tree.map(
+        lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (state.variables, state.frozen)
+    )
     chosen = Evaluation(2, defaultdict(float))
     return no_training(Trained(*zeros))._replace(evaluations=(chosen,))
 
@@ -64,7 +94,9 @@ def traced(method, streams, *, key, start=None, **options):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TINY)
 def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
-    """All at once, each with its first other value, then with its second; what is refused is tried by halves."""
+    """All at once, each with its first other value, then with its second; what is refused is tried
+    by halves.
+    """
     monkeypatch.setattr(skeleton_of_systems, "fit", traced)
     variant, typed = TINY[name]
     system = own_system(name)
@@ -75,7 +107,9 @@ def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
         words = [word for flag in flags for word in flag]
         print(*words)
         try:
-            (job,) = read_command(system, [*base, *words, "--workdir", mkdtemp(dir=tmp_path)]).jobs()
+            (job,) = read_command(
+                system, [*base, *words, "--workdir", mkdtemp(dir=tmp_path)]
+            ).jobs()
             changed = {name for name, value in flat(job.config).items() if value != config[name]}
             assert {flag[2:].removeprefix("no-").replace("-", "_") for flag, *_ in flags} <= changed
             system.train(job, system.open(job))
@@ -87,6 +121,9 @@ def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         read_command(system, [*base, "--help-all"])
     flags = flags_of(config, capsys.readouterr().out)
-    alone = [flag for place in {place for place, _ in flags} for flag in refused(
-        [flag for at, flag in flags if at == place])]
+    alone = [
+        flag
+        for place in {place for place, _ in flags}
+        for flag in refused([flag for at, flag in flags if at == place])
+    ]
     assert len(alone) < 0.2 * len(flags), alone

@@ -1,4 +1,5 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
+
 import itertools
 import shutil
 
@@ -22,8 +23,26 @@ from kpjax.systems.command_line import read_command, run
 from kpjax.systems.configs import changed, flat
 from kpjax.systems.parsing import exit_code_of
 
-TINY = ("--size", "32", "--widths", "4", "4", "4", "--head-layers", "1", "--batch-size", "16", "--feature-width", "8",
-        "--evaluations", "1", "--steps", "2", "--warm-start-steps", "1")
+TINY = (
+    "--size",
+    "32",
+    "--widths",
+    "4",
+    "4",
+    "4",
+    "--head-layers",
+    "1",
+    "--batch-size",
+    "16",
+    "--feature-width",
+    "8",
+    "--evaluations",
+    "1",
+    "--steps",
+    "2",
+    "--warm-start-steps",
+    "1",
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,30 +56,54 @@ def project(tmp_path_factory):
 def test_what_is_held_out(project):
     held = hold_out(project)
     assert len(held.recordings) == 1
-    assert {project.frames[project.instances[n].frame].session for n in held.train} == {"one", "two", "three"} - set(
-        held.recordings)
+    assert {project.frames[project.instances[n].frame].session for n in held.train} == {
+        "one",
+        "two",
+        "three",
+    } - set(held.recordings)
     assert hold_out(project, "two, one").recordings == ("one", "two")
-    numbered = project._replace(frames=tuple(frame._replace(session={"one": "01"}.get(frame.session, frame.session))
-                                             for frame in project.frames))
+    numbered = project._replace(
+        frames=tuple(
+            frame._replace(session={"one": "01"}.get(frame.session, frame.session))
+            for frame in project.frames
+        )
+    )
     assert hold_out(numbered, "01").recordings == ("01",)  # no share
-    together = project._replace(frames=tuple(frame._replace(session="day") for frame in project.frames))
+    together = project._replace(
+        frames=tuple(frame._replace(session="day") for frame in project.frames)
+    )
     blocks = hold_out(together, "0.25")
     assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
     assert blocks.after == {"day": 13}
     alone = project._replace(frames=tuple(frame._replace(session="") for frame in project.frames))
     assert hold_out(alone, "0.25").words.startswith("3 of 12 labelled frames, the last by name")
-    said = tuple(frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames))
+    said = tuple(
+        frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames)
+    )
     assert hold_out(project._replace(frames=said)).held_out == (0, 1)
-    # Of a split that is held out images without labels are left out, and a recording that lies in it as a whole.
-    unseen = project.frames[0]._replace(path=project.root / "unseen.png", name="unseen.png", split="test", session="")
-    said = project._replace(frames=(*(frame._replace(split="test" if frame.session == "one" else "train")
-                                      for frame in project.frames), unseen))
+    # Of a split that is held out images without labels are left out, and a recording that lies in
+    # it as a whole.
+    unseen = project.frames[0]._replace(
+        path=project.root / "unseen.png", name="unseen.png", split="test", session=""
+    )
+    said = project._replace(
+        frames=(
+            *(
+                frame._replace(split="test" if frame.session == "one" else "train")
+                for frame in project.frames
+            ),
+            unseen,
+        )
+    )
     assert hold_out(said).recordings == ("one",)
     taken = own_project.unlabelled_frames(said, hold_out(said), ()).taken(1, said.root)
     assert taken
     assert {frame.split for frame in taken} == {"train"}
-    for asked, line in [("four", "'four' is not a labelled recording"), ("1.5", "lies between 0 and 1"),
-                        ("one,two,three", "12 of 12 labelled frames")]:
+    for asked, line in [
+        ("four", "'four' is not a labelled recording"),
+        ("1.5", "lies between 0 and 1"),
+        ("one,two,three", "12 of 12 labelled frames"),
+    ]:
         with pytest.raises(InputError, match=line):
             hold_out(project, asked)
 
@@ -72,16 +115,26 @@ def test_recordings_are_drawn_so_that_most_labels_and_all_keypoints_train():
 
     for order in itertools.permutations("abc"):
         assert drawn(dict(zip(order, (5, 5, 200), strict=True))) != [order[2]]
-        assert drawn(dict.fromkeys(order, 6), a=(True, False), b=(True, False), c=(False, True)) != ["c"]
+        assert drawn(
+            dict.fromkeys(order, 6), a=(True, False), b=(True, False), c=(False, True)
+        ) != ["c"]
 
 
 def test_a_corrected_label_is_another_project(project, tmp_path):
     moved = project.instances[0]._replace(keypoints=project.instances[0].keypoints + 1)
     corrected = project._replace(instances=(moved, *project.instances[1:]))
-    assert own_project.digest_of(project) == own_project.digest_of(project._replace(notes=())) != (
-        own_project.digest_of(corrected))
+    assert (
+        own_project.digest_of(project)
+        == own_project.digest_of(project._replace(notes=()))
+        != (own_project.digest_of(corrected))
+    )
     # So are another video at the same path, and a start that was trained again.
-    config = changed(SYSTEM.presets["own"], project="P", unlabelled=(str(tmp_path / "a.mp4"),), start=str(tmp_path))
+    config = changed(
+        SYSTEM.presets["own"],
+        project="P",
+        unlabelled=(str(tmp_path / "a.mp4"),),
+        start=str(tmp_path),
+    )
     digests = set()
     for size, run_digest in ((1, "a"), (2, "a"), (2, "b")):
         (tmp_path / "a.mp4").write_bytes(bytes(size))
@@ -92,52 +145,92 @@ def test_a_corrected_label_is_another_project(project, tmp_path):
 
 def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
     (tmp_path / "videos").mkdir()
-    write_video(tmp_path / "day.mp4", iter([np.full((32, 32, 3), n, np.uint8) for n in range(20)]), rate=10.0)
-    together = project._replace(frames=tuple(frame._replace(session="day.mp4") for frame in project.frames))
+    write_video(
+        tmp_path / "day.mp4",
+        iter([np.full((32, 32, 3), n, np.uint8) for n in range(20)]),
+        rate=10.0,
+    )
+    together = project._replace(
+        frames=tuple(frame._replace(session="day.mp4") for frame in project.frames)
+    )
     held = hold_out(together, "0.25")  # from frame 13 on
     found = own_project.unlabelled_frames(together, held, [str(tmp_path / "day.mp4")])
     assert [frame.number for frame in found.taken(1, project.root)] == list(range(13))
     assert [frame.number for frame in found.taken(5, project.root)] == [0, 5, 10]
     # Of a split within a video the frames that are held out.
-    split = project._replace(frames=tuple(frame._replace(
-        session="day.mp4", path=tmp_path / "day.mp4", number=n, split="validation" if n > 9 else "train")
-        for n, frame in enumerate(project.frames)))
+    split = project._replace(
+        frames=tuple(
+            frame._replace(
+                session="day.mp4",
+                path=tmp_path / "day.mp4",
+                number=n,
+                split="validation" if n > 9 else "train",
+            )
+            for n, frame in enumerate(project.frames)
+        )
+    )
     held = hold_out(split)
     found = own_project.unlabelled_frames(split, held, [str(tmp_path / "day.mp4")])
     tested = {split.frames[split.instances[n].frame].number for n in held.held_out}
     assert {frame.number for frame in found.taken(1, project.root)} == {*range(20)} - tested
     # A project may call its videos otherwise than their files are.
-    named = project._replace(frames=tuple(frame._replace(session=f"day {n % 3}") if n % 3 else frame._replace(
-        session="day 0", path=tmp_path / "day.mp4", number=n) for n, frame in enumerate(project.frames)))
-    found = own_project.unlabelled_frames(named, hold_out(named, "day 0"), [str(tmp_path / "day.mp4")])
+    named = project._replace(
+        frames=tuple(
+            frame._replace(session=f"day {n % 3}")
+            if n % 3
+            else frame._replace(session="day 0", path=tmp_path / "day.mp4", number=n)
+            for n, frame in enumerate(project.frames)
+        )
+    )
+    found = own_project.unlabelled_frames(
+        named, hold_out(named, "day 0"), [str(tmp_path / "day.mp4")]
+    )
     assert not found.taken(1, project.root)
-    # Images of a held-out recording, whoever names them; and of two cameras of one name the one that is held out.
-    found = own_project.unlabelled_frames(project, hold_out(project, "two"), [str(project.root / "two")])
+    # Images of a held-out recording, whoever names them; and of two cameras of one name the one
+    # that is held out.
+    found = own_project.unlabelled_frames(
+        project, hold_out(project, "two"), [str(project.root / "two")]
+    )
     assert not found.taken(1, project.root)
-    cameras = project._replace(frames=tuple(frame._replace(session=f"mouse{n // 6}/cam.mp4")
-                                            for n, frame in enumerate(project.frames)))
+    cameras = project._replace(
+        frames=tuple(
+            frame._replace(session=f"mouse{n // 6}/cam.mp4")
+            for n, frame in enumerate(project.frames)
+        )
+    )
     for mouse in ("mouse0", "mouse1"):
         (tmp_path / mouse).mkdir()
         shutil.copy(tmp_path / "day.mp4", tmp_path / mouse / "cam.mp4")
-    found = own_project.unlabelled_frames(cameras, hold_out(cameras, "mouse1/cam.mp4"), [
-        str(tmp_path / mouse / "cam.mp4") for mouse in ("mouse0", "mouse1")])
+    found = own_project.unlabelled_frames(
+        cameras,
+        hold_out(cameras, "mouse1/cam.mp4"),
+        [str(tmp_path / mouse / "cam.mp4") for mouse in ("mouse0", "mouse1")],
+    )
     assert {frame.path.parent.name for frame in found.taken(1, project.root)} == {"mouse0"}
-    # By default frames without labels and the project's videos, and none of a recording that is held out.
+    # By default frames without labels and the project's videos, and none of a recording that is
+    # held out.
     held = hold_out(project)
     shutil.move(tmp_path / "day.mp4", tmp_path / "videos" / "day.mp4")
     for name in (held.recordings[0], "other_labeled"):
         shutil.copy(tmp_path / "videos" / "day.mp4", tmp_path / "videos" / f"{name}.mp4")
     (tmp_path / "videos" / "torn.mp4").write_bytes(b"no video")
-    taken = own_project.unlabelled_frames(project._replace(root=tmp_path), held, ()).taken(1, tmp_path)
+    taken = own_project.unlabelled_frames(project._replace(root=tmp_path), held, ()).taken(
+        1, tmp_path
+    )
     assert [frame.number for frame in taken if frame.number is not None] == list(range(20))
-    assert {frame.session for frame in taken if frame.number is None} == {"one", "two", "three"} - set(held.recordings)
+    assert {frame.session for frame in taken if frame.number is None} == {
+        "one",
+        "two",
+        "three",
+    } - set(held.recordings)
 
 
 def test_rules(project):
     facts = facts_of(project)
     assert (facts.several, facts.longer_side) == (False, 32)
     assert rotation_choice(facts._replace(direction=0.1, axis=0.2)).value == 180
-    assert rotation_choice(facts._replace(direction=0.1, axis=0.9)).value == 30  # seen from its side, left or right
+    # seen from its side, left or right
+    assert rotation_choice(facts._replace(direction=0.1, axis=0.9)).value == 30
     large = facts._replace(longer_side=640.0, diagonal=90.0)
     for diagonal, size in [(170.0, 128), (110.0, 192), (60.0, 256), (20.0, 256)]:
         assert image_choices(large._replace(diagonal=diagonal), None)[1].value == size
@@ -152,42 +245,81 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, 
     test = project.frames[project.instances[held.held_out[0]].frame].path
     shutil.copy(test, tmp_path / "copy.png")
     with pytest.raises(InputError, match=rf"copy.png is .*{test.name}"):
-        run(SYSTEM, ["own", "--project", "P", "--unlabelled", str(tmp_path), "--workdir", str(tmp_path / "runs"),
-                     *TINY])
-    other = next(frame for n, frame in enumerate(project.frames) if n % 6 == 4 and frame.session not in held.recordings)
-    copied = project._replace(frames=tuple(frame._replace(path=tmp_path / "copy.png") if frame is other else frame
-                                           for frame in project.frames))
+        run(
+            SYSTEM,
+            [
+                "own",
+                "--project",
+                "P",
+                "--unlabelled",
+                str(tmp_path),
+                "--workdir",
+                str(tmp_path / "runs"),
+                *TINY,
+            ],
+        )
+    other = next(
+        frame
+        for n, frame in enumerate(project.frames)
+        if n % 6 == 4 and frame.session not in held.recordings
+    )
+    copied = project._replace(
+        frames=tuple(
+            frame._replace(path=tmp_path / "copy.png") if frame is other else frame
+            for frame in project.frames
+        )
+    )
     monkeypatch.setattr(own_project, "_read", lambda *arguments: copied)
     found = open_data(read_command(SYSTEM, ["own", "--project", "still", *TINY]).jobs()[0])
     assert len(found.unlabelled) == 3
-    assert "left out: 1 frame without labels, exactly like a held-out one" in capsys.readouterr().out
+    assert (
+        "left out: 1 frame without labels, exactly like a held-out one" in capsys.readouterr().out
+    )
 
 
 @pytest.mark.slow
-def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it_has_grown(project, tmp_path,
-                                                                                           monkeypatch, capsys):
-    """Without a system, with the one of the labels, and with the one that needs images without: all are one run."""
-    made = project._replace(frames=tuple(frame for n, frame in enumerate(project.frames) if n % 6 < 4), instances=tuple(
-        one._replace(frame=n) for n, one in enumerate(project.instances)))
-    monkeypatch.setattr(own_project, "_read", lambda *arguments: made._replace(instances=made.instances[:8]))
+def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it_has_grown(
+    project, tmp_path, monkeypatch, capsys
+):
+    """Without a system, with the one of the labels, and with the one that needs images without: all
+    are one run.
+    """
+    made = project._replace(
+        frames=tuple(frame for n, frame in enumerate(project.frames) if n % 6 < 4),
+        instances=tuple(one._replace(frame=n) for n, one in enumerate(project.instances)),
+    )
+    monkeypatch.setattr(
+        own_project, "_read", lambda *arguments: made._replace(instances=made.instances[:8])
+    )
     workdir = tmp_path / "my runs"
     command = ["--project", "grown", "--unlabelled-pool", "none", "--workdir", str(workdir), *TINY]
     for typed in ((), ("supervised",), ("semi_supervised",)):
         last = train([*typed, *command]).parent / "supervised_warped" / "seed-0"
         assert ("finished before" in capsys.readouterr().out) == bool(typed)
-        assert {path.name for path in last.parents[1].iterdir() if path.is_dir()} <= {"supervised_warped", "stages"}
+        assert {path.name for path in last.parents[1].iterdir() if path.is_dir()} <= {
+            "supervised_warped",
+            "stages",
+        }
     monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
     assert exit_code_of(lambda: train(command)) == 2
     assert f"--start '{last}' --workdir '{workdir}-2' goes on" in capsys.readouterr().err
-    read_command(SYSTEM, ["own", *command[:4], "--start", str(last), "--workdir", f"{workdir}-2"])  # it runs
-    # Without the folder, a run of its own is refused where the last one lies; so is one on another project.
-    for typed in ([*command[:-len(TINY)], "--start", str(last)], ["--project", "my mice", *command[2:]]):
+    # it runs
+    read_command(SYSTEM, ["own", *command[:4], "--start", str(last), "--workdir", f"{workdir}-2"])
+    # Without the folder, a run of its own is refused where the last one lies; so is one on another
+    # project.
+    for typed in (
+        [*command[: -len(TINY)], "--start", str(last)],
+        ["--project", "my mice", *command[2:]],
+    ):
         assert exit_code_of(lambda typed=typed: train(typed)) == 2
         assert "config." in capsys.readouterr().err
 
 
 def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):
-    beside = [one._replace(keypoints=one.keypoints + 2, box=np.array([4, 4, 20, 16.0])) for one in project.instances]
+    beside = [
+        one._replace(keypoints=one.keypoints + 2, box=np.array([4, 4, 20, 16.0]))
+        for one in project.instances
+    ]
     single = beside[0]._replace(visible=np.array([1, 0, 0, 0], np.float32), box=np.full(4, np.nan))
     crowd = project._replace(instances=(*project.instances, *beside, single))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
@@ -201,8 +333,13 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     assert len(found.labelled) == 6
     assert len(found.unlabelled) + len(found.validation) == 18
     assert "left out 1 of" in capsys.readouterr().out
-    assert job.config.data.square()(np.zeros((20, 40, 3), np.uint8), np.zeros((4, 2)), np.zeros(4), np.float32(1),
-                                       np.array([0, 0, 8, 16]))[0].shape == (32, 32, 3)
+    assert job.config.data.square()(
+        np.zeros((20, 40, 3), np.uint8),
+        np.zeros((4, 2)),
+        np.zeros(4),
+        np.float32(1),
+        np.array([0, 0, 8, 16]),
+    )[0].shape == (32, 32, 3)
 
 
 # Several projects as one
@@ -214,8 +351,10 @@ ALIKE = ("--project", "old", "--project", "new")
 def projects(tmp_path_factory):
     """By path: `old` and `new`, on other recordings."""
     root = tmp_path_factory.mktemp("several")
-    made = {name: synthetic_project(root / name, recordings=recordings, first=first) for name, recordings, first in (
-        ("old", ("one", "two"), 50), ("new", ("three", "four"), 80))}
+    made = {
+        name: synthetic_project(root / name, recordings=recordings, first=first)
+        for name, recordings, first in (("old", ("one", "two"), 50), ("new", ("three", "four"), 80))
+    }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda path, *rest: made[path])
         own_project._united.cache_clear()
@@ -230,26 +369,62 @@ def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
     assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (12, 6, 4)
     assert {name.partition("/")[0] for name in identities(data.labelled)} == {"old", "new"}
     # A recording of one name is one, whichever project labels it.
-    assert "recordings two" in read_command(SYSTEM, ["own", *ALIKE, "--validation", "two"]).config.summary
+    assert (
+        "recordings two"
+        in read_command(SYSTEM, ["own", *ALIKE, "--validation", "two"]).config.summary
+    )
 
 
 # Which network is chosen, and the weights that it starts from
 
 PEOPLE = ("LeftShoulder", "r_shoulder", "left_hip", "RightHip")
 SMALL = {"network": SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), "weights": ""}
-OF_POSES = {"network": MobileNetV2(padding="tensorflow", frozen_stride=4), "normalisation": "symmetric"}
+OF_POSES = {
+    "network": MobileNetV2(padding="tensorflow", frozen_stride=4),
+    "normalisation": "symmetric",
+}
 CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and what is chosen
-    (None, -1, "", {"network": MobileNetV2(frozen_stride=4), "weights": "mobilenetv2_100.ra_in1k", "image_size": 128,
-                    "heatmap_size": 64, "learning_rate": 1e-3, "warm_start_learning_rate": 1e-3}),
+    (
+        None,
+        -1,
+        "",
+        {
+            "network": MobileNetV2(frozen_stride=4),
+            "weights": "mobilenetv2_100.ra_in1k",
+            "image_size": 128,
+            "heatmap_size": 64,
+            "learning_rate": 1e-3,
+            "warm_start_learning_rate": 1e-3,
+        },
+    ),
     (PEOPLE, 0, "", OF_POSES | {"weights": "movenet_lightning.google"}),
     (PEOPLE, 0, "--weights movenet", OF_POSES | {"weights": "movenet"}),
-    (None, -1, "--network movenet --sigmoid", {"relative_steps": True, "learning_rate": 3e-4,
-                                               "warm_start_learning_rate": 3e-4}),
+    (
+        None,
+        -1,
+        "--network movenet --sigmoid",
+        {"relative_steps": True, "learning_rate": 3e-4, "warm_start_learning_rate": 3e-4},
+    ),
     (None, -1, "--network movenet --no-relative-steps", {"relative_steps": False}),
-    (None, -1, "--network mobilenet_v2 --decoder-width 32",
-     {"network": MobileNetV2(decoder_width=32, head_layers=2), "relative_steps": False, "weights": ""}),
-    (None, -1, "--network small_unet", SMALL), (None, -1, "--weights=", SMALL),
-    (None, -1, "--widths 8 8 16", SMALL | {"network": SmallUNet((8, 8, 16), head_layers=2, head_width=32)})]
+    (
+        None,
+        -1,
+        "--network mobilenet_v2 --decoder-width 32",
+        {
+            "network": MobileNetV2(decoder_width=32, head_layers=2),
+            "relative_steps": False,
+            "weights": "",
+        },
+    ),
+    (None, -1, "--network small_unet", SMALL),
+    (None, -1, "--weights=", SMALL),
+    (
+        None,
+        -1,
+        "--widths 8 8 16",
+        SMALL | {"network": SmallUNet((8, 8, 16), head_layers=2, head_width=32)},
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +433,9 @@ def large(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("names", "place", "flags", "settings"), CHOSEN)
-def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(names, place, flags, settings, large, monkeypatch):
+def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
+    names, place, flags, settings, large, monkeypatch
+):
     named = large._replace(skeleton=Skeleton(names)) if names else large
     monkeypatch.setattr(own_project, "_read", lambda *arguments: named)
     monkeypatch.setattr(choices, "first_at_hand", lambda known: known[place])

@@ -1,4 +1,5 @@
 """What runs on a person's own labels keep of their errors, by a made system that trains nothing."""
+
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,11 +19,15 @@ from kpjax.training.evaluation import labels_of, write_predictions
 PAIR = Skeleton(("nose", "tail"))
 OUTCOME = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
 # Frame 7 of a video has two animals; an image may have a "#" in its name.
-NAMES = {TRAINED: ("day 1/a#1.png", "day 1/b.png"), HELD_OUT: ("clip.mp4#000007", "clip.mp4#000007", "day 2/c.png")}
+NAMES = {
+    TRAINED: ("day 1/a#1.png", "day 1/b.png"),
+    HELD_OUT: ("clip.mp4#000007", "clip.mp4#000007", "day 2/c.png"),
+}
 
 
 def source_of(part: str) -> ArraySource:
-    """Images that show the original ones at half of their size: 3 px to the right and 1 px below."""
+    """Images that show the original ones at half of their size: 3 px to the right and 1 px
+    below."""
     count = len(NAMES[part])
     crop = np.tile(np.array([[2, 0, 3], [0, 2, 1], [0, 0, 1]], np.float32), (count, 1, 1))
     points = np.tile(np.array([[5.0, 6.0], [15.0, 6.0]]), (count, 1, 1))
@@ -44,17 +49,36 @@ def system(parts):
         assert list(predictions) == ["test"]  # a system sees its own predictions and no others
         return {"test/pck": 0.5}
 
-    bare = System("made", "", {}, {}, None, lambda job, data: {"test": "the test set"}, given, None,
-                  lambda run: Predicting(None, None, "made_peak"), None, None, draw=given)
-    return made(OwnSystem(bare, None, None, lambda job: None, None, None, parts=lambda job, data: parts))
+    bare = System(
+        "made",
+        "",
+        {},
+        {},
+        None,
+        lambda job, data: {"test": "the test set"},
+        given,
+        None,
+        lambda run: Predicting(None, None, "made_peak"),
+        None,
+        None,
+        draw=given,
+    )
+    return made(
+        OwnSystem(bare, None, None, lambda job: None, None, None, parts=lambda job, data: parts)
+    )
 
 
 def predictions_of(parts, errors=0.0, scores=1.0):
-    """Predictions that lie `errors` (in pixels of the small images) to the right of their labels."""
+    """Predictions that lie `errors` (in pixels of the small images) to the right of their
+    labels."""
     found = {OF_PART + name: labels_of(part.source) for name, part in parts.items()}
-    return {"test": None} | {name: one._replace(
-        keypoints=one.keypoints + np.array([errors, 0], np.float32), scores=np.full_like(one.scores, scores))
-        for name, one in found.items()}
+    return {"test": None} | {
+        name: one._replace(
+            keypoints=one.keypoints + np.array([errors, 0], np.float32),
+            scores=np.full_like(one.scores, scores),
+        )
+        for name, one in found.items()
+    }
 
 
 def test_errors_are_in_pixels_of_the_original_images(system, parts, tmp_path):
@@ -68,17 +92,24 @@ def test_errors_are_in_pixels_of_the_original_images(system, parts, tmp_path):
     system.draw(job, None, OUTCOME, predictions)
     animals = read_errors(tmp_path, PAIR.names)
     assert [animals.title(n) for n in range(5)] == [
-        "day 1/a#1.png", "day 1/b.png", "clip.mp4 frame 7 animal 0", "clip.mp4 frame 7 animal 1", "day 2/c.png"]
+        "day 1/a#1.png",
+        "day 1/b.png",
+        "clip.mp4 frame 7 animal 0",
+        "clip.mp4 frame 7 animal 1",
+        "day 2/c.png",
+    ]
     assert animals.images[2] == Path("/data/mice/clip.mp4")
     np.testing.assert_allclose(animals.true[0], [[13, 13], [33, 13]])
     np.testing.assert_allclose(animals.predicted[0], [[13.5, 13], [33.5, 13]])
     np.testing.assert_allclose(animals.lengths, 20)
     assert read_score_table(tmp_path).kind == "made_peak"
-    radii = read_radius_table(tmp_path)  # of two recordings, which are too few, so of an image and a frame
+    # of two recordings, which are too few, so of an image and a frame
+    radii = read_radius_table(tmp_path)
     assert (radii.unit, radii.all_units) == ("image", 2)
     np.testing.assert_allclose(radii.quantiles[0], 0.25)  # the levels above a half need more images
     assert missing(radii).tolist() == [0, 2, 7, 17]
-    predictions = predictions_of(parts, errors=5.0, scores=0.1)  # half of the animal's length: no cutoff from labels
+    # half of the animal's length: no cutoff from labels
+    predictions = predictions_of(parts, errors=5.0, scores=0.1)
     found = system.measure(job, None, OUTCOME, predictions)
     system.draw(job, None, OUTCOME, predictions)
     assert read_score_table(tmp_path).cutoff == DEFAULT_CUTOFF > 0.1
@@ -89,13 +120,19 @@ def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(syste
     folders = [tmp_path / f"seed-{number}" for number in range(3)]
     for folder, (error, score) in zip(folders, ((1.0, 0.2), (5.0, 0.9), (2.0, 0.4)), strict=True):
         found = predictions_of(parts, errors=error, scores=score)
-        system.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, OUTCOME, found)
+        system.draw(
+            SimpleNamespace(folder=folder, config=None, variant="made"), None, OUTCOME, found
+        )
         write_predictions(folder, {name: one for name, one in found.items() if one is not None})
     tables = meaning_of_all(folders, "made_peak")
     radii = radius_table_from(tables["radius_table.json"], "")
     np.testing.assert_allclose(radii.quantiles[0], 2.0)
     assert tables["score_table.json"]["kind"] == "made_peak"
     np.testing.assert_allclose(tables["score_table.json"]["edges"], 0.5)
-    other = {name: one._replace(true_keypoints=one.true_keypoints + 1) for name, one in found.items() if one}
+    other = {
+        name: one._replace(true_keypoints=one.true_keypoints + 1)
+        for name, one in found.items()
+        if one
+    }
     write_predictions(folders[1], other)
     assert meaning_of_all(folders, "made_peak") == {}

@@ -1,4 +1,5 @@
 """Errors in pixels with and without the cutoff, as numbers, as a table, as files, and in words."""
+
 import json
 import shlex
 from pathlib import Path
@@ -18,15 +19,27 @@ NAMES = ("snout", "left ear", "tail")
 
 
 def made(errors, *, part=pixel_errors.HELD_OUT, scores=None, length=100.0, folder="day 1", first=0):
-    """Animals whose predictions lie to the right of their labels by `errors` (N, K); nan is not labelled."""
+    """Animals whose predictions lie to the right of their labels by `errors` (N, K); nan is not
+    labelled.
+    """
     errors = np.asarray(errors, np.float64)
     count, keypoints = errors.shape
-    true = np.stack(np.broadcast_arrays(np.arange(keypoints) * 10.0, np.full(errors.shape, 7.5)), -1)
+    true = np.stack(
+        np.broadcast_arrays(np.arange(keypoints) * 10.0, np.full(errors.shape, 7.5)), -1
+    )
     predicted = true + np.stack([np.nan_to_num(errors), np.zeros_like(errors)], -1)
-    return pixel_errors.Animals(NAMES[:keypoints], (part,) * count,
-                   tuple(Path(f"/data/{folder}/img{n:03d}.png") for n in range(first, first + count)), (None,) * count,
-                   ("",) * count, np.full(count, length), true, np.isfinite(errors).astype(np.float32), predicted,
-                   np.ones(errors.shape) if scores is None else np.asarray(scores, np.float64))
+    return pixel_errors.Animals(
+        NAMES[:keypoints],
+        (part,) * count,
+        tuple(Path(f"/data/{folder}/img{n:03d}.png") for n in range(first, first + count)),
+        (None,) * count,
+        ("",) * count,
+        np.full(count, length),
+        true,
+        np.isfinite(errors).astype(np.float32),
+        predicted,
+        np.ones(errors.shape) if scores is None else np.asarray(scores, np.float64),
+    )
 
 
 def test_errors_with_and_without_the_cutoff():
@@ -56,7 +69,10 @@ def test_what_is_written_is_read_again(tmp_path):
     np.testing.assert_allclose(found.distances, animals.distances)
     np.testing.assert_array_equal(found.visible, animals.visible)
     assert pixel_errors.read_errors(tmp_path / "nothing") is None
-    assert "trained on,snout,2,1,1,1,0,0.25,100" in (tmp_path / "errors_by_keypoint.csv").read_text().splitlines()
+    assert (
+        "trained on,snout,2,1,1,1,0,0.25,100"
+        in (tmp_path / "errors_by_keypoint.csv").read_text().splitlines()
+    )
     for content in ((tmp_path / "errors.csv").read_text().replace("4.5", "far"), "x,y\n1,2\n"):
         (tmp_path / "errors.csv").write_text(content)
         with pytest.raises(InputError, match=r"errors\.csv: cannot be read"):
@@ -70,26 +86,49 @@ def test_the_verdict_has_the_numbers_and_labels_of_the_target_come_first():
     assert "the mean error is 9.0 px" in said[0]
     assert "is choosing on test images" in said[2]
     assert "the mean error is 4.0 px" in said[3]
-    alone = " ".join(verdict(pixel_errors.joined([held, made([[3.0] * 3] * 3, part=pixel_errors.TRAINED)]), 0.3))
+    alone = " ".join(
+        verdict(pixel_errors.joined([held, made([[3.0] * 3] * 3, part=pixel_errors.TRAINED)]), 0.3)
+    )
     assert "leave out 12 of the 36 held-out points" in alone
 
 
 LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
 
 
-@pytest.mark.parametrize(("held", "learnt", "words"), [
-    (made([[4.0, 4.0, 12.0]] * 12), LEARNT, ["More frames on which tail (12.0 px)"]),
-    (made([[4.0, 4.0, 12.0]] * 12), LEARNT._replace(visible=LEARNT.visible * np.array([1, 1, 0.0])),
-     ["More labels of tail (12.0 px, 0 labels)"]),
-    (pixel_errors.joined([made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")]), LEARNT,
-     ["More labels from recordings like night: its error is 10.0 %"]),
-    (pixel_errors.joined([made([[4.0] * 3] * 6, folder="day/images"), made([[10.0] * 3] * 6, folder="night/images")]),
-     LEARNT, ["More labels from recordings like night/images: its error is 10.0 %"]),
-    (made([[12.0] * 3] * 12), LEARNT,
-     ["More labelled frames, of other moments and animals: the held-out error is 3.0 times"]),
-    (made([[4.0] * 3] * 12), LEARNT, ["Longer training (--steps)"]),
-    (made([[6.0] * 3] * 3), LEARNT, ["More labels that are held out: with 3 frames"]),
-    (made([[6.0] * 3] * 12), LEARNT, [])])
+@pytest.mark.parametrize(
+    ("held", "learnt", "words"),
+    [
+        (made([[4.0, 4.0, 12.0]] * 12), LEARNT, ["More frames on which tail (12.0 px)"]),
+        (
+            made([[4.0, 4.0, 12.0]] * 12),
+            LEARNT._replace(visible=LEARNT.visible * np.array([1, 1, 0.0])),
+            ["More labels of tail (12.0 px, 0 labels)"],
+        ),
+        (
+            pixel_errors.joined([made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")]),
+            LEARNT,
+            ["More labels from recordings like night: its error is 10.0 %"],
+        ),
+        (
+            pixel_errors.joined(
+                [
+                    made([[4.0] * 3] * 6, folder="day/images"),
+                    made([[10.0] * 3] * 6, folder="night/images"),
+                ]
+            ),
+            LEARNT,
+            ["More labels from recordings like night/images: its error is 10.0 %"],
+        ),
+        (
+            made([[12.0] * 3] * 12),
+            LEARNT,
+            ["More labelled frames, of other moments and animals: the held-out error is 3.0 times"],
+        ),
+        (made([[4.0] * 3] * 12), LEARNT, ["Longer training (--steps)"]),
+        (made([[6.0] * 3] * 3), LEARNT, ["More labels that are held out: with 3 frames"]),
+        (made([[6.0] * 3] * 12), LEARNT, []),
+    ],
+)
 def test_advice_by_plain_rules(held, learnt, words):
     found = advice(pixel_errors.joined([held, learnt]), 0.3)
     assert len(found) == len(words), found
@@ -132,27 +171,63 @@ def folder(tmp_path_factory):
     for variant, error in (("supervised_warped", 4.0), ("ours", 5.0)):
         run = folder / variant / "seed-0"
         run.mkdir(parents=True)
-        (run / "results.json").write_text(json.dumps({
-            "experiment": "semi_supervised", "preset": "own", "variant": variant, "seed": 0, "steps": 300,
-            "config": {}, "metrics": {"test/pck": 0.864, "old/pck": 0.5, "held_out/px": error}}))
+        (run / "results.json").write_text(
+            json.dumps(
+                {
+                    "experiment": "semi_supervised",
+                    "preset": "own",
+                    "variant": variant,
+                    "seed": 0,
+                    "steps": 300,
+                    "config": {},
+                    "metrics": {"test/pck": 0.864, "old/pck": 0.5, "held_out/px": error},
+                }
+            )
+        )
         (run / "config.json").write_text(json.dumps({"config": {}}))
-        (run / "skeleton.json").write_text(json.dumps({"names": NAMES, "edges": [], "flip": [], "groups": {}}))
-        write_errors(run, joined([made(np.full((12, 3), error), folder="<b>"), made(
-            np.full((20, 3), 3.5), part=TRAINED, first=50)]), 0.25)
-        rows = [{"step": step, "loss/total": 1 / step, "validation/distance": 9 - step / 100, "validation/pck": 0.5}
-                for step in (100, 200, 300)]
+        (run / "skeleton.json").write_text(
+            json.dumps({"names": NAMES, "edges": [], "flip": [], "groups": {}})
+        )
+        write_errors(
+            run,
+            joined(
+                [
+                    made(np.full((12, 3), error), folder="<b>"),
+                    made(np.full((20, 3), 3.5), part=TRAINED, first=50),
+                ]
+            ),
+            0.25,
+        )
+        rows = [
+            {
+                "step": step,
+                "loss/total": 1 / step,
+                "validation/distance": 9 - step / 100,
+                "validation/pck": 0.5,
+            }
+            for step in (100, 200, 300)
+        ]
         (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "points").mkdir()
     (folder / "points" / "a video_overlay.mp4").touch()
     return folder
 
 
-def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing_is_fetched(folder, capsys):
-    lines = tabulate(folder, [Entry("ours", "method"), Entry("supervised_warped", "control")], COLUMNS)
-    page, shown = own_report(folder, lines, COLUMNS, summary="<b>/mice", notes=["MobileNetV2"], command=COMMAND)
+def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing_is_fetched(
+    folder, capsys
+):
+    lines = tabulate(
+        folder, [Entry("ours", "method"), Entry("supervised_warped", "control")], COLUMNS
+    )
+    page, shown = own_report(
+        folder, lines, COLUMNS, summary="<b>/mice", notes=["MobileNetV2"], command=COMMAND
+    )
     assert shown == folder / "supervised_warped" / "seed-0"
     text, said = page.read_text(), capsys.readouterr().out
-    assert "of old keypoints" in text.partition("This page shows supervised_warped")[2].partition("Details")[0]
+    assert (
+        "of old keypoints"
+        in text.partition("This page shows supervised_warped")[2].partition("Details")[0]
+    )
     for shown in (text, said):
         assert "the mean error is 4.0 px" in shown
         assert "cannot be known" not in shown
@@ -163,8 +238,14 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
     assert own_report(folder, [], COLUMNS, summary="", notes=[], command=COMMAND) is None
 
 
-@pytest.mark.parametrize(("data", "known"), [({"target": "V", "source": "P"}, False),
-                                             ({"target": "V", "target_project": "Q"}, True), ({}, True)])
+@pytest.mark.parametrize(
+    ("data", "known"),
+    [
+        ({"target": "V", "source": "P"}, False),
+        ({"target": "V", "target_project": "Q"}, True),
+        ({}, True),
+    ],
+)
 def test_without_labels_of_the_target_errors_are_of_the_source(folder, data, known):
     (folder / "ours" / "seed-0" / "config.json").write_text(json.dumps({"config": {"data": data}}))
     assert (not unknown_of(folder / "ours" / "seed-0")) == known

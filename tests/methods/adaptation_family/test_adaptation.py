@@ -1,4 +1,7 @@
-"""What is trained, what is frozen and what reaches what, on networks that know nothing of projections."""
+"""What is trained, what is frozen and what reaches what, on networks that know nothing of
+projections.
+"""
+
 import functools
 
 import jax
@@ -30,37 +33,67 @@ UNET = small_unet(KEYPOINTS, widths=(4, 4, 8))
 # Each with the side of its images, and the number of kernels that are frozen.
 NETWORKS = [
     pytest.param(UNET, 8, 4, id="unet"),
-    pytest.param(hourglass(KEYPOINTS, width=16, depth=1), 8, 24, id="hourglass", marks=pytest.mark.slow),
-    pytest.param(pose_resnet(18, KEYPOINTS, upsampling_width=8), 32, 16, id="pose_resnet", marks=pytest.mark.slow),
-    pytest.param(hrnet(KEYPOINTS, width=4, modules=(1, 1, 1), blocks=1, stem_width=4), 32, 33, id="hrnet",
-                 marks=pytest.mark.slow)]
+    pytest.param(
+        hourglass(KEYPOINTS, width=16, depth=1), 8, 24, id="hourglass", marks=pytest.mark.slow
+    ),
+    pytest.param(
+        pose_resnet(18, KEYPOINTS, upsampling_width=8),
+        32,
+        16,
+        id="pose_resnet",
+        marks=pytest.mark.slow,
+    ),
+    pytest.param(
+        hrnet(KEYPOINTS, width=4, modules=(1, 1, 1), blocks=1, stem_width=4),
+        32,
+        33,
+        id="hrnet",
+        marks=pytest.mark.slow,
+    ),
+]
 
 PARAMETRISATIONS = {
     "adapted": (adapted(), {"projections", "free", "head"}, {"backbone"}),
-    "finetuned": (finetuned(), {"free", "head"}, set()), "scratch": (scratch(), {"free", "head"}, set())}
+    "finetuned": (finetuned(), {"free", "head"}, set()),
+    "scratch": (scratch(), {"free", "head"}, set()),
+}
 
 
 def build(model=MODEL, objective=None, **changes):
-    settings = {"optimizer": optax.trace(0.9), "learning_rate": lambda step: 0.05, "augment": no_augmentation(),
-                "generator": ResidualGenerator(2, blocks=1)}
+    settings = {
+        "optimizer": optax.trace(0.9),
+        "learning_rate": lambda step: 0.05,
+        "augment": no_augmentation(),
+        "generator": ResidualGenerator(2, blocks=1),
+    }
     objective = adaptation.adaptation_objective() if objective is None else objective
-    return tiny_parts.build(adaptation.adaptation, model=model, objective=objective, **settings | changes)
+    return tiny_parts.build(
+        adaptation.adaptation, model=model, objective=objective, **settings | changes
+    )
 
 
 @functools.cache
 def core_of(model=MODEL, side=SIDE):
     """A network that stands for a trained one, its BatchNorm moved away from its start."""
-    return tiny_parts.drawn(jax.eval_shape(
-        lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3)), train=False)))
+    return tiny_parts.drawn(
+        jax.eval_shape(
+            lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3)), train=False)
+        )
+    )
 
 
 def images(side=SIDE, count=4):
-    return {"target": jax.tree.map(lambda leaf: leaf[:count], batch("target"))._replace(
-        image=np.random.default_rng(1).integers(0, 256, (count, side, side, 3), np.uint8))}
+    return {
+        "target": jax.tree.map(lambda leaf: leaf[:count], batch("target"))._replace(
+            image=np.random.default_rng(1).integers(0, 256, (count, side, side, 3), np.uint8)
+        )
+    }
 
 
 def init(method, start, streams=None):
-    """A first state with the landmark network that the method makes of the core, and a drawn generator."""
+    """A first state with the landmark network that the method makes of the core, and a drawn
+    generator.
+    """
     streams = images() if streams is None else streams
 
     @jax.jit
@@ -74,14 +107,16 @@ def init(method, start, streams=None):
 def after(method, state, steps=2, streams=None):
     update = jax.jit(method.update)
     for step in range(steps):
-        state, metrics = update(state, images() if streams is None else streams, jax.random.key(step))
+        state, metrics = update(
+            state, images() if streams is None else streams, jax.random.key(step)
+        )
     return state, metrics
 
 
 @functools.cache
 def run(name, model, side):
-    """The method of a parametrisation, its first state, what two steps make of it, the metrics of the last, and
-    `plain_variables` in one program."""
+    """The method of a parametrisation, its first state, what two steps make of it, the metrics of
+    the last, and `plain_variables` in one program."""
     trained, streams = PARAMETRISATIONS[name][0], images(side, 2)
     method = build(model, trained=trained)
     first = init(method, {"core": core_of(model, side)}, streams)
@@ -91,26 +126,40 @@ def run(name, model, side):
 
 @pytest.mark.parametrize(("model", "side", "kernels"), NETWORKS)
 def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernels):
-    core, streams, (method, first, last, _, plain) = core_of(model, side), images(side, 2), run("adapted", model, side)
+    core, streams, (method, first, last, _, plain) = (
+        core_of(model, side),
+        images(side, 2),
+        run("adapted", model, side),
+    )
     assert len(jax.tree.leaves(first.frozen["core"])) == kernels
     params = plain(first)["params"]
     assert_identical(body(params), body(core["params"]))
     assert_identical(first.variables["batch_stats"], core["batch_stats"])
-    assert not np.array_equal(*(tree["head"]["output"]["kernel"] for tree in (params, core["params"])))
+    assert not np.array_equal(
+        *(tree["head"]["output"]["kernel"] for tree in (params, core["params"]))
+    )
     assert_identical(first.frozen, last.frozen)
     frozen = flatten_dict(last.frozen["core"])
     assert_identical(frozen, {path: flatten_dict(core["params"])[path] for path in frozen})
     assert not set(frozen) & set(flatten_dict(last.variables["params"]["free"]))
     for part in ("projections", "batch_stats"):
-        moved = zip(*(jax.tree.leaves((state.variables | state.variables["params"])[part]) for state in (first, last)),
-                    strict=True)
+        moved = zip(
+            *(
+                jax.tree.leaves((state.variables | state.variables["params"])[part])
+                for state in (first, last)
+            ),
+            strict=True,
+        )
         assert all(not np.array_equal(old, new) for old, new in moved)
 
     # A plain network, its kernels projected once and for all, predicts the same.
     found = jax.jit(method.predict)(last, streams["target"])
     heatmaps = jax.jit(lambda variables, x: model.apply(variables, centred(x), train=False))(
-        plain(last), streams["target"].image.astype(np.float32) / 255)
-    np.testing.assert_allclose(found.heatmaps[0], heatmaps, rtol=1e-5, atol=1e-5 * np.abs(heatmaps).max())
+        plain(last), streams["target"].image.astype(np.float32) / 255
+    )
+    np.testing.assert_allclose(
+        found.heatmaps[0], heatmaps, rtol=1e-5, atol=1e-5 * np.abs(heatmaps).max()
+    )
 
 
 # Parametrisations
@@ -121,7 +170,9 @@ def test_parametrisations_have_their_parts(name):
     """From scratch no core is read."""
     trained, moves, frozen_parts = PARAMETRISATIONS[name]
     start = {"core": None if name == "scratch" else core_of()}
-    first = jax.eval_shape(lambda key: build(trained=trained).init(key, images(), start), jax.random.key(0))
+    first = jax.eval_shape(
+        lambda key: build(trained=trained).init(key, images(), start), jax.random.key(0)
+    )
     assert set(first.variables["params"]) == moves
     assert set(first.frozen.get("core", {})) == frozen_parts
 
@@ -133,17 +184,28 @@ def test_parametrisations_train_what_they_say(name):
     assert jax.tree.structure(params) == jax.tree.structure(core)
     assert_identical(body(params), body(core))
     assert_identical(first.frozen, last.frozen)
-    still = [path for path, leaf in flatten_dict(first.variables["params"]).items()
-             if np.array_equal(leaf, flatten_dict(last.variables["params"])[path])]
+    still = [
+        path
+        for path, leaf in flatten_dict(first.variables["params"]).items()
+        if np.array_equal(leaf, flatten_dict(last.variables["params"])[path])
+    ]
     # A bias of the head moves all cells of a map alike, which no softmax sees.
     assert set(still) <= {("head", "output", "bias")}
-    assert set(metrics) == {"loss/pixels", "loss/total", "varying_points", "point_spread", "gradient_norm/landmarks",
-                            "gradient_norm/generator", "mean/normalisation_scale", *(
-                                {"mean/projection_diagonal"} if name == "adapted" else ())}
+    assert set(metrics) == {
+        "loss/pixels",
+        "loss/total",
+        "varying_points",
+        "point_spread",
+        "gradient_norm/landmarks",
+        "gradient_norm/generator",
+        "mean/normalisation_scale",
+        *({"mean/projection_diagonal"} if name == "adapted" else ()),
+    }
 
 
 def test_no_optimizer_state_belongs_to_a_frozen_kernel():
-    """The state of the published optimizer is one number for each trained weight, and two counters."""
+    """The state of the published optimizer is one number for each trained weight, and two
+    counters."""
     method = build(optimizer=adaptation.released_optimizer())
     state = jax.eval_shape(method.init, jax.random.key(0), images(), {"core": core_of()})
     assert count(state.optimizer_state["landmarks"]) == count(state.variables["params"]) + 1
@@ -155,19 +217,29 @@ def test_no_optimizer_state_belongs_to_a_frozen_kernel():
 
 def test_terms_reach_what_they_should():
     """Of features, nothing but their differences; without the term no features are computed."""
-    start = {"core": core_of(), "perceptual": tiny_parts.drawn(jax.eval_shape(
-        PERCEPTUAL.init, jax.random.key(1), jnp.zeros((1, 8, 8, 3))))}
-    method = build(objective=adaptation.adaptation_objective(perceptual=True, features=2.0), perceptual=PERCEPTUAL)
+    start = {
+        "core": core_of(),
+        "perceptual": tiny_parts.drawn(
+            jax.eval_shape(PERCEPTUAL.init, jax.random.key(1), jnp.zeros((1, 8, 8, 3)))
+        ),
+    }
+    method = build(
+        objective=adaptation.adaptation_objective(perceptual=True, features=2.0),
+        perceptual=PERCEPTUAL,
+    )
     first = tiny_parts.drawn_state(method, start, streams=images())
     metrics, _, frozen = forward(method)(first, images(), jax.random.key(0))
     assert_identical(frozen["perceptual"], first.frozen["perceptual"])
-    np.testing.assert_allclose(metrics["loss/total"], metrics["loss/pixels"] + 2 * metrics["loss/features"], rtol=1e-6)
+    np.testing.assert_allclose(
+        metrics["loss/total"], metrics["loss/pixels"] + 2 * metrics["loss/features"], rtol=1e-6
+    )
     plain = jax.eval_shape(build(perceptual=PERCEPTUAL).init, jax.random.key(0), images(), start)
     assert set(plain.frozen) == {"core"}
 
 
 def test_points_and_generator_see_only_their_own_view():
     """The landmark network reads the target, and the generator the appearance and the points."""
+
     def pair(key, batch):
         return Views(batch, jnp.full_like(batch, 0.5))
 
@@ -182,14 +254,17 @@ def test_points_and_generator_see_only_their_own_view():
 
     method = build(generator=Painter(), view_pair=pair)
     first = tiny_parts.drawn_state(method, {"core": core_of()}, streams=images())
-    first = first._replace(generator={"params": {"colour": np.zeros(3, np.float32)}} | {
-        name: tree for name, tree in first.generator.items() if name != "params"})
+    first = first._replace(
+        generator={"params": {"colour": np.zeros(3, np.float32)}}
+        | {name: tree for name, tree in first.generator.items() if name != "params"}
+    )
     last, metrics = after(method, first, 1)
     assert seen == {"batch": (4, SIDE, SIDE, 3), "maps": (4, SIDE // 4, SIDE // 4, KEYPOINTS)}
     target = images()["target"].image / np.float32(255)
     np.testing.assert_allclose(metrics["loss/pixels"], np.square(target - 0.5).mean(), rtol=1e-5)
-    np.testing.assert_allclose(last.generator["params"]["colour"],
-                               0.05 * 2 / 3 * (target - 0.5).mean((0, 1, 2)), atol=1e-6)
+    np.testing.assert_allclose(
+        last.generator["params"]["colour"], 0.05 * 2 / 3 * (target - 0.5).mean((0, 1, 2)), atol=1e-6
+    )
     np.testing.assert_allclose(metrics["gradient_norm/landmarks"], 0, atol=1e-8)
 
 
@@ -197,13 +272,19 @@ def test_diagnostics_of_points():
     points = np.zeros((4, 3, 2), np.float32)
     points[:, 1] = 3, 4
     points[:, 2, 0] = [0, 2, 0, 2]
-    distances = [5, (5 + np.hypot(1, 4)) / 2, 1]  # of the pairs 0-1, 1-2 and 0-2, over images of two kinds
-    heap_and_wanderer = np.concatenate([np.zeros((2, 4, 2)), np.full((2, 1, 2), 30.0)], axis=1).astype(np.float32)
+    # of the pairs 0-1, 1-2 and 0-2, over images of two kinds
+    distances = [5, (5 + np.hypot(1, 4)) / 2, 1]
+    heap_and_wanderer = np.concatenate(
+        [np.zeros((2, 4, 2)), np.full((2, 1, 2), 30.0)], axis=1
+    ).astype(np.float32)
     triangle, single = np.float32([[[0, 0], [3, 4], [0, 10]]]), np.ones((2, 1, 2), np.float32)
-    spreads, varying, medians = jax.jit(lambda *sets: (
-        [point_spread(each) for each in (sets[0], sets[1], sets[3])],
-        [varying_points(sets[0], size) for size in ((32, 64), (32, 65))],
-        [median_spread(each) for each in sets[1:]]))(points, heap_and_wanderer, triangle, single)
+    spreads, varying, medians = jax.jit(
+        lambda *sets: (
+            [point_spread(each) for each in (sets[0], sets[1], sets[3])],
+            [varying_points(sets[0], size) for size in ((32, 64), (32, 65))],
+            [median_spread(each) for each in sets[1:]],
+        )
+    )(points, heap_and_wanderer, triangle, single)
     np.testing.assert_allclose(spreads[::2], [np.mean(distances), 0], rtol=1e-6)
     assert spreads[1] > 15
     assert varying == [1, 0]

@@ -1,4 +1,5 @@
 """Choosing kernels and projecting them, for modules that know nothing of it."""
+
 from math import prod
 
 import jax
@@ -8,8 +9,18 @@ import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
-from kpjax.methods.adaptation_family.parameter_paths import channel_kernels, convolutions, grouped_kernels, merge, split
-from kpjax.methods.adaptation_family.parametrisation import constrains, identity_projections, project
+from kpjax.methods.adaptation_family.parameter_paths import (
+    channel_kernels,
+    convolutions,
+    grouped_kernels,
+    merge,
+    split,
+)
+from kpjax.methods.adaptation_family.parametrisation import (
+    constrains,
+    identity_projections,
+    project,
+)
 from kpjax.models.layers import Convolution, TransposedConvolution
 
 IMAGES = jnp.zeros((1, 8, 8, 3))
@@ -34,7 +45,9 @@ class Mixed(nn.Module):
 def params():
     shapes = jax.eval_shape(Mixed().init, jax.random.key(0), IMAGES)["params"]
     random = np.random.default_rng(0)
-    return jax.tree.map(lambda leaf: jnp.asarray(random.normal(size=leaf.shape), jnp.float32), shapes)
+    return jax.tree.map(
+        lambda leaf: jnp.asarray(random.normal(size=leaf.shape), jnp.float32), shapes
+    )
 
 
 def names(tree):
@@ -60,7 +73,10 @@ def test_a_depthwise_kernel_is_scaled_and_stays_depthwise(params, close):
         return path[0] in ("depthwise", "plain") and path[-1] == "kernel"
 
     projections = identity_projections(params, rule, grouped)
-    assert {name: leaf["kernel"].shape for name, leaf in projections.items()} == {"plain": (8, 8), "depthwise": (8,)}
+    assert {name: leaf["kernel"].shape for name, leaf in projections.items()} == {
+        "plain": (8, 8),
+        "depthwise": (8,),
+    }
     scales = jnp.arange(8.0)
     kernel = project(params, {"depthwise": {"kernel": scales}})["depthwise"]["kernel"]
     close(kernel, params["depthwise"]["kernel"] * scales.reshape(1, 1, 1, 8), rtol=1e-6)
@@ -70,24 +86,37 @@ def test_kernels_that_mix_channels_are_chosen_in_any_network(params):
     def chosen(params, grouped=()):
         return names(split(params, channel_kernels(params, grouped))[0])
 
-    plain = {name: tree for name, tree in params.items() if name in ("stem", "plain", "ours", "oblong")}
+    plain = {
+        name: tree for name, tree in params.items() if name in ("stem", "plain", "ours", "oblong")
+    }
     plain["pointwise"] = {"kernel": jnp.zeros((1, 1, 4, 4))}
     assert chosen(plain) == {"plain/kernel", "ours/kernel"}
     depthwise = {"depthwise": params["depthwise"], "pointwise": plain["pointwise"]}
     assert chosen(depthwise, {("depthwise", "kernel")}) == {"depthwise/kernel", "pointwise/kernel"}
-    assert chosen({"dense": params["dense"], "pointwise": plain["pointwise"]}) == {"dense/kernel", "pointwise/kernel"}
+    assert chosen({"dense": params["dense"], "pointwise": plain["pointwise"]}) == {
+        "dense/kernel",
+        "pointwise/kernel",
+    }
 
 
 def test_a_matrix_constrains_its_kernel():
-    """Where a kernel has no more inputs than outputs, products with a matrix reach every kernel: it is frozen."""
+    """Where a kernel has no more inputs than outputs, products with a matrix reach every kernel: it
+    is frozen.
+    """
     random, narrow, wide = np.random.default_rng(0), (1, 1, 4, 6), (1, 1, 6, 4)
-    core = {name: {"kernel": random.normal(size=shape).astype(np.float32)}
-            for name, shape in (("narrow", narrow), ("wide", wide))}
+    core = {
+        name: {"kernel": random.normal(size=shape).astype(np.float32)}
+        for name, shape in (("narrow", narrow), ("wide", wide))
+    }
     for name, dimensions in (("narrow", prod(narrow)), ("wide", wide[-1] ** 2)):
         kernel = core[name]["kernel"]
-        reached = np.asarray(jax.jit(jax.jacobian(
-            lambda matrix, kernel=kernel: jnp.einsum("...p,op->...o", kernel, matrix)))(
-                np.eye(kernel.shape[-1], dtype=np.float32)))
+        reached = np.asarray(
+            jax.jit(
+                jax.jacobian(
+                    lambda matrix, kernel=kernel: jnp.einsum("...p,op->...o", kernel, matrix)
+                )
+            )(np.eye(kernel.shape[-1], dtype=np.float32))
+        )
         assert np.linalg.matrix_rank(reached.reshape(kernel.size, -1)) == dimensions
         assert constrains(kernel.shape) == (dimensions < kernel.size)
     assert names(identity_projections(core, convolutions(1))) == {"wide/kernel"}
@@ -97,7 +126,15 @@ def test_a_projected_layer_is_the_layer_and_a_matrix(close):
     """Also a transposed convolution, whose kernel has the same last axis."""
     x = jax.random.normal(jax.random.key(1), (2, 6, 6, 3))
     matrix = jax.random.normal(jax.random.key(2), (4, 4))
-    for layer in (Convolution(4, 3, 2), TransposedConvolution(4, 4), nn.Conv(4, (3, 3), use_bias=False)):
+    for layer in (
+        Convolution(4, 3, 2),
+        TransposedConvolution(4, 4),
+        nn.Conv(4, (3, 3), use_bias=False),
+    ):
         params = layer.init(jax.random.key(0), x)["params"]
         projected = project(params, {"kernel": matrix})
-        close(layer.apply({"params": projected}, x), layer.apply({"params": params}, x) @ matrix.T, atol=1e-5)
+        close(
+            layer.apply({"params": projected}, x),
+            layer.apply({"params": params}, x) @ matrix.T,
+            atol=1e-5,
+        )

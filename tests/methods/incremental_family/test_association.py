@@ -1,4 +1,6 @@
-"""Stage I of KAMP: KA-Nets learn from labelled new keypoints only, and how well they could and did."""
+"""Stage I of KAMP: KA-Nets learn from labelled new keypoints only, and how well they could and
+did."""
+
 import functools
 
 import jax
@@ -12,8 +14,17 @@ from kpjax.augment.augmentations import no_augmentation
 from kpjax.geometry import move_points
 from kpjax.heatmaps import codec, decode_argmax, decode_dark, gaussian_bumps
 from kpjax.methods.forward import unit_range
-from kpjax.methods.incremental_family.association import association, association_predict, copies_of_teacher, ka_reach
-from kpjax.methods.incremental_family.association_forward import answered, association_pass, rerendered
+from kpjax.methods.incremental_family.association import (
+    association,
+    association_predict,
+    copies_of_teacher,
+    ka_reach,
+)
+from kpjax.methods.incremental_family.association_forward import (
+    answered,
+    association_pass,
+    rerendered,
+)
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.models.association import AssociationNetwork
 from kpjax.structures import Trained
@@ -35,7 +46,9 @@ def method():
 @pytest.fixture(scope="module")
 def trained(method):
     """The first state, the one after 30 updates, and the loss of each update."""
-    first = jax.jit(method.init)(KEY, {"labelled": SPARSE}, {"increment": STEP, "teacher": start()["teacher"]})
+    first = jax.jit(method.init)(
+        KEY, {"labelled": SPARSE}, {"increment": STEP, "teacher": start()["teacher"]}
+    )
     update, state, losses = jax.jit(method.update), first, []
     for _ in range(30):
         state, metrics = update(state, {"labelled": SPARSE}, KEY)
@@ -52,7 +65,9 @@ def answers(trained):
     @jax.jit
     def answer(variables, teacher, triples):
         features, heatmaps = answered(MODEL, teacher, centred(view.image))
-        return heatmaps, association_pass(AssociationNetwork(), variables, CODEC, features, view, triples)[0]
+        return heatmaps, association_pass(
+            AssociationNetwork(), variables, CODEC, features, view, triples
+        )[0]
 
     return answer(state.variables, state.frozen["teacher"], state.frozen["increment"].triples)
 
@@ -84,7 +99,8 @@ def test_predict_is_the_old_model_until_labels_are_given(method, trained, answer
 
 
 def test_sums_over_images_are_those_by_hand(trained, answers):
-    """Reach with two limits and two inputs, and copies; row 0 lacks the new keypoint, and the last may not count.
+    """Reach with two limits and two inputs, and copies; row 0 lacks the new keypoint, and the last
+    may not count.
 
     Rows 0 and 1 lack a label that errors need, and so does the last, whose next image is row 0.
     """
@@ -100,19 +116,30 @@ def test_sums_over_images_are_those_by_hand(trained, answers):
             return ka_reach(MODEL, CODEC, centred, *options)(Trained({}, frozen), SPARSE, weights)
 
         bumps = gaussian_bumps(jnp.asarray(new)[:, None], answers[0].shape[1:3], SIGMAS[1])
-        return ([of_reach(ones.at[BATCH - 1].set(0), limit) for limit in limits],
-                [of_reach(ones, 1.0, sigma) for sigma in SIGMAS], [CODEC.encode(SPARSE)[0][..., 2:], bumps],
-                copies_of_teacher(MODEL, CODEC, centred)(Trained(variables, frozen), SPARSE, ones))
+        return (
+            [of_reach(ones.at[BATCH - 1].set(0), limit) for limit in limits],
+            [of_reach(ones, 1.0, sigma) for sigma in SIGMAS],
+            [CODEC.encode(SPARSE)[0][..., 2:], bumps],
+            copies_of_teacher(MODEL, CODEC, centred)(Trained(variables, frozen), SPARSE, ones),
+        )
 
-    by_limit, by_input, maps, copies = jax.tree.map(np.asarray, measure(trained[1].variables, trained[1].frozen))
+    by_limit, by_input, maps, copies = jax.tree.map(
+        np.asarray, measure(trained[1].variables, trained[1].frozen)
+    )
     for limit, sums in zip(limits, by_limit, strict=True):
         assert (sums["within"][0], sums["count"][0]) == ((apart[1:-1] <= limit).sum(), BATCH - 2)
     for sums, inputs in zip(by_input, maps, strict=True):
         expected = np.asarray(inputs)[np.arange(BATCH), own[:, 1], own[:, 0], 0][1:].sum()
         np.testing.assert_allclose(sums["input"][0], expected, rtol=1e-5, atol=1e-7)
-    assert (copies["copied"][0], copies["count"][0]) == ((own == found).all(-1)[1:].sum(), BATCH - 1)
+    assert (copies["copied"][0], copies["count"][0]) == (
+        (own == found).all(-1)[1:].sum(),
+        BATCH - 1,
+    )
 
-    told, answered = (np.asarray(CODEC.decode(maps)[0])[:, 0] for maps in (answers[0][..., 1:2], answers[1][..., :1]))
+    told, answered = (
+        np.asarray(CODEC.decode(maps)[0])[:, 0]
+        for maps in (answers[0][..., 1:2], answers[1][..., :1])
+    )
     wrong = np.linalg.norm(told - np.asarray(SPARSE.keypoints)[:, 1], axis=-1) > 0.1 * SIDE
     wrong[[0, 1, -1]] = False
     copied = wrong & (np.linalg.norm(told - answered, axis=-1) <= 0.02 * SIDE)
@@ -122,9 +149,19 @@ def test_sums_over_images_are_those_by_hand(trained, answers):
 
 
 def test_peaks_between_cells_are_kept_when_they_are_drawn_again():
-    """In heatmap pixels, away from the border. Arg-max is off by up to half a cell along each axis."""
-    fine = codec(image_size=64, heatmap_size=16, sigma=1.25, grid="half_pixel", rounded=False, window=None,
-                 decoder=functools.partial(decode_dark, sigma=1.25))
+    """In heatmap pixels, away from the border.
+
+    Arg-max is off by up to half a cell along each axis.
+    """
+    fine = codec(
+        image_size=64,
+        heatmap_size=16,
+        sigma=1.25,
+        grid="half_pixel",
+        rounded=False,
+        window=None,
+        decoder=functools.partial(decode_dark, sigma=1.25),
+    )
     points = np.float32([[[5.3, 4.8]], [[9.0, 6.9]], [[5.45, 8.55]]])
 
     @jax.jit

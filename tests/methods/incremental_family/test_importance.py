@@ -1,4 +1,7 @@
-"""Importances: the published numbers, a loop over images on eight devices, padding, and what is not shared."""
+"""Importances: the published numbers, a loop over images on eight devices, padding, and what is not
+shared.
+"""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,9 +35,17 @@ def two_pixels():
     pixels = np.zeros((2, 1, 2, 3), np.uint8)
     pixels[..., 0] = [[[1, 2]], [[0, 1]]]
     targets = jnp.array([[[1.0, 1.0]], [[1.0, 2.0]]])[..., None]
-    encode = Codec(lambda example: (targets[example.index], jnp.ones((example.index.size, 1))), None, None)
-    example = Example(pixels, np.zeros((2, 1, 2), np.float32), np.ones((2, 1), np.float32), np.ones(2, np.float32),
-                      np.tile(np.eye(3, dtype=np.float32), (2, 1, 1)), np.arange(2, dtype=np.int32))
+    encode = Codec(
+        lambda example: (targets[example.index], jnp.ones((example.index.size, 1))), None, None
+    )
+    example = Example(
+        pixels,
+        np.zeros((2, 1, 2), np.float32),
+        np.ones((2, 1), np.float32),
+        np.ones(2, np.float32),
+        np.tile(np.eye(3, dtype=np.float32), (2, 1, 1)),
+        np.arange(2, dtype=np.int32),
+    )
     return example, encode, lambda images: images[..., :1] * 255
 
 
@@ -46,7 +57,9 @@ def number(measure, example) -> float:
 
 def test_fisher_of_two_images_by_hand():
     example, codec, normalise = two_pixels()
-    assert number(fisher(Proportional(), codec, normalise), example) == pytest.approx(0.3125, abs=1e-6)
+    assert number(fisher(Proportional(), codec, normalise), example) == pytest.approx(
+        0.3125, abs=1e-6
+    )
     approximation = fisher(Proportional(), codec, normalise, batch_approximation=True)
     # The squared mean gradient is 0.25; times two images, over two images.
     assert number(approximation, example) == pytest.approx(0.25, abs=1e-6)
@@ -54,7 +67,9 @@ def test_fisher_of_two_images_by_hand():
 
 def test_memory_aware_synapses_of_two_images_by_hand():
     example, _, normalise = two_pixels()
-    assert number(memory_aware_synapses(Proportional(), normalise), example) == pytest.approx(1.618034)
+    assert number(memory_aware_synapses(Proportional(), normalise), example) == pytest.approx(
+        1.618034
+    )
     squared = number(memory_aware_synapses(Proportional(), normalise, norm="l2sq"), example)
     assert squared == pytest.approx(3.0, abs=1e-5)
     penalty = quadratic_penalty(jnp.float32(0.7), jnp.float32(0.5), jnp.float32(squared))
@@ -71,13 +86,17 @@ def state_with(old, new) -> Trained:
     """The tiny network with statistics that are not those of the batch, and an increment."""
     variables = start()["variables"]
     statistics = jax.tree.map(lambda leaf: leaf + 0.1, variables["batch_stats"])
-    return Trained({"params": variables["params"], "batch_stats": statistics},
-                   {"increment": increment(KEYPOINTS, old=old, new=new)})
+    return Trained(
+        {"params": variables["params"], "batch_stats": statistics},
+        {"increment": increment(KEYPOINTS, old=old, new=new)},
+    )
 
 
 def source():
     labelled, more = batch("labelled"), batch("more labelled")
-    image, keypoints, visible = (np.concatenate([a, b])[:IMAGES] for a, b in zip(labelled[:3], more[:3], strict=True))
+    image, keypoints, visible = (
+        np.concatenate([a, b])[:IMAGES] for a, b in zip(labelled[:3], more[:3], strict=True)
+    )
     visible[2:5, 1:] = 0
     return arrays(image, keypoints, visible, SKELETON, "tiny")
 
@@ -88,20 +107,26 @@ def loop(state, of_image, function):
     images, total = source(), None
     for n in range(IMAGES):
         example = jax.tree.map(lambda leaf: np.asarray(leaf)[None], images[n])
-        value = jax.tree.map(lambda leaf: function(np.asarray(leaf, np.float64)),
-                             gradient(state.variables["params"], example))
+        value = jax.tree.map(
+            lambda leaf: function(np.asarray(leaf, np.float64)),
+            gradient(state.variables["params"], example),
+        )
         total = value if total is None else jax.tree.map(np.add, total, value)
     return jax.tree.map(lambda leaf: leaf / IMAGES, total)
 
 
 def heatmaps_of(state, params, example):
     images = centred(example.image.astype(jnp.float32) / 255)
-    return MODEL.apply({"params": params, "batch_stats": state.variables["batch_stats"]}, images, train=False)
+    return MODEL.apply(
+        {"params": params, "batch_stats": state.variables["batch_stats"]}, images, train=False
+    )
 
 
 def without_heads(tree):
     """No later step shares the channels of a head."""
-    return tree | {"head": tree["head"] | {"output": jax.tree.map(np.zeros_like, tree["head"]["output"])}}
+    return tree | {
+        "head": tree["head"] | {"output": jax.tree.map(np.zeros_like, tree["head"]["output"])}
+    }
 
 
 def assert_equal_trees(found, expected):
@@ -125,22 +150,45 @@ def test_fisher_on_eight_devices_equals_a_loop_over_images():
 
 def test_synapses_equal_a_loop_and_see_known_keypoints_only():
     state = state_with(old=[0], new=[1])
-    found = finished(reduce(memory_aware_synapses(MODEL, centred), state, source(), batch_size=8, mesh=one_device()))
-    assert_equal_trees(found, without_heads(loop(state, lambda params, example: jnp.linalg.norm(
-        heatmaps_of(state, params, example)[..., :2].ravel()), np.abs)))
+    found = finished(
+        reduce(
+            memory_aware_synapses(MODEL, centred), state, source(), batch_size=8, mesh=one_device()
+        )
+    )
+    assert_equal_trees(
+        found,
+        without_heads(
+            loop(
+                state,
+                lambda params, example: jnp.linalg.norm(
+                    heatmaps_of(state, params, example)[..., :2].ravel()
+                ),
+                np.abs,
+            )
+        ),
+    )
 
 
 def test_the_approximation_by_batches_on_eight_devices_leaves_padding_out():
     state, mesh, example = state_with(old=[], new=[0, 1, 2]), data_mesh(), batch("labelled")
-    measure = jax.jit(fisher(MODEL, CODEC, centred, batch_approximation=True),
-                      in_shardings=(replicated(mesh), by_examples(mesh), by_examples(mesh)))
+    measure = jax.jit(
+        fisher(MODEL, CODEC, centred, batch_approximation=True),
+        in_shardings=(replicated(mesh), by_examples(mesh), by_examples(mesh)),
+    )
     sums = measure(state, example, np.float32([1, 1, 1, 1, 1, 1, 0, 0]))
 
     def mean_loss(params, kept):
         targets, visible = CODEC.encode(kept)
-        return 0.5 * (jnp.square(heatmaps_of(state, params, kept) - targets).mean((1, 2)) * visible).mean()
+        return (
+            0.5
+            * (jnp.square(heatmaps_of(state, params, kept) - targets).mean((1, 2)) * visible).mean()
+        )
 
-    gradient = jax.jit(jax.grad(mean_loss))(state.variables["params"], jax.tree.map(lambda leaf: leaf[:6], example))
-    assert_equal_trees(sums.importance, without_heads(jax.tree.map(lambda leaf: 6 * np.square(leaf), gradient)))
+    gradient = jax.jit(jax.grad(mean_loss))(
+        state.variables["params"], jax.tree.map(lambda leaf: leaf[:6], example)
+    )
+    assert_equal_trees(
+        sums.importance, without_heads(jax.tree.map(lambda leaf: 6 * np.square(leaf), gradient))
+    )
     assert np.linalg.norm(sums.importance["backbone"]["conv1"]["kernel"]) > 0
     assert float(sums.count) == 6

@@ -1,4 +1,7 @@
-"""Stage II of KAMP: what is trained, what is read, what is computed, and that one program serves all steps."""
+"""Stage II of KAMP: what is trained, what is read, what is computed, and that one program serves
+all steps.
+"""
+
 import functools
 
 import jax
@@ -15,7 +18,11 @@ from kpjax.losses.objective import without
 from kpjax.methods.incremental_family import objectives as terms
 from kpjax.methods.incremental_family.association_forward import rerendered
 from kpjax.methods.incremental_family.incremental import incremental
-from kpjax.methods.incremental_family.step_spec import NEW_CHANNEL_DEVIATION, head_channels, increment
+from kpjax.methods.incremental_family.step_spec import (
+    NEW_CHANNEL_DEVIATION,
+    head_channels,
+    increment,
+)
 from kpjax.methods.supervised_learning import supervised
 from kpjax.models import layers, rsn, small_unet
 from kpjax.models.layers import Convolution
@@ -27,10 +34,13 @@ KEY = jax.random.key(0)
 STREAMS = {"labelled": jax.tree.map(jnp.asarray, batch("labelled"))}
 OBJECTIVE = terms.incremental_objective(CODEC)
 WEIGHTS = {"distillation": 1.0}
-FIRST = increment(KEYPOINTS, old=[0], new=[1], triples=[(0, 1)], weights=WEIGHTS)  # keypoint 2 is not known yet
+# keypoint 2 is not known yet
+FIRST = increment(KEYPOINTS, old=[0], new=[1], triples=[(0, 1)], weights=WEIGHTS)
 SECOND = increment(KEYPOINTS, old=[1, 0], new=[2], triples=[(1, 2)], weights=WEIGHTS)
 # It moves whatever it can: parameters without a gradient decay, and keep moving along old moments.
-RESTLESS = optax.chain(optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.1), optax.scale_by_adam())
+RESTLESS = optax.chain(
+    optax.clip_by_global_norm(1.0), optax.add_decayed_weights(0.1), optax.scale_by_adam()
+)
 OPTIONS = {"optimizer": RESTLESS, "augment": no_augmentation()}
 
 
@@ -53,21 +63,44 @@ def state_of(step=FIRST):
 # Heads
 
 
-@pytest.mark.parametrize(("model", "last", "leaves"), [
-    (small_unet(KEYPOINTS, widths=(8, 8, 8), head_layers=2, head_width=KEYPOINTS), "head/output/", 2),
-    (small_unet(KEYPOINTS, widths=(8, 8, 3)).clone(head=MoveNetHeatmaps(KEYPOINTS)), "head/heatmaps/output/", 2),
-    (rsn(KEYPOINTS, width=3, unit_width=KEYPOINTS), "head/stage0_up4/res_conv2/", 4)], ids=["unet", "movenet", "rsn"])
+@pytest.mark.parametrize(
+    ("model", "last", "leaves"),
+    [
+        (
+            small_unet(KEYPOINTS, widths=(8, 8, 8), head_layers=2, head_width=KEYPOINTS),
+            "head/output/",
+            2,
+        ),
+        (
+            small_unet(KEYPOINTS, widths=(8, 8, 3)).clone(head=MoveNetHeatmaps(KEYPOINTS)),
+            "head/heatmaps/output/",
+            2,
+        ),
+        (rsn(KEYPOINTS, width=3, unit_width=KEYPOINTS), "head/stage0_up4/res_conv2/", 4),
+    ],
+    ids=["unet", "movenet", "rsn"],
+)
 def test_hidden_layers_of_a_head_as_wide_as_there_are_keypoints_are_shared(model, last, leaves):
-    params = jax.eval_shape(functools.partial(model.init, train=False), KEY, jnp.zeros((1, 32, 32, 3)))["params"]
+    params = jax.eval_shape(
+        functools.partial(model.init, train=False), KEY, jnp.zeros((1, 32, 32, 3))
+    )["params"]
     kept = flatten_dict(head_channels(params, jnp.zeros(KEYPOINTS)), sep="/")
-    assert [bool(leaf.any()) for path, leaf in kept.items() if path.startswith(last)] == [False] * leaves
-    assert all(leaf.all() for path, leaf in kept.items() if "output/" not in path and "res_conv2/" not in path)
+    assert [bool(leaf.any()) for path, leaf in kept.items() if path.startswith(last)] == [
+        False
+    ] * leaves
+    assert all(
+        leaf.all()
+        for path, leaf in kept.items()
+        if "output/" not in path and "res_conv2/" not in path
+    )
 
 
 def test_a_step_begins_as_its_teacher_with_new_channels_in_the_head():
     variables, teacher = state_of(SECOND).variables, start()["teacher"]
     for part in ("backbone", "upsampling"):
-        jax.tree.map(np.testing.assert_array_equal, variables["params"][part], teacher["params"][part])
+        jax.tree.map(
+            np.testing.assert_array_equal, variables["params"][part], teacher["params"][part]
+        )
     jax.tree.map(np.testing.assert_array_equal, variables["batch_stats"], teacher["batch_stats"])
     output, old = variables["params"]["head"]["output"], teacher["params"]["head"]["output"]
     np.testing.assert_array_equal(output["kernel"][..., :2], old["kernel"][..., :2])
@@ -81,9 +114,17 @@ def test_channels_that_are_not_trained_stay_bit_identical():
     first = last = state_of()
     for _ in range(2):
         last, _ = kamp()[2](last, STREAMS, KEY)
-    kernels = [np.asarray(each.variables["params"]["head"]["output"]["kernel"]) for each in (first, last)]
-    assert [np.array_equal(kernels[0][..., k], kernels[1][..., k]) for k in range(KEYPOINTS)] == [True, False, True]
-    assert not np.array_equal(*(each.variables["params"]["backbone"]["conv1"]["kernel"] for each in (first, last)))
+    kernels = [
+        np.asarray(each.variables["params"]["head"]["output"]["kernel"]) for each in (first, last)
+    ]
+    assert [np.array_equal(kernels[0][..., k], kernels[1][..., k]) for k in range(KEYPOINTS)] == [
+        True,
+        False,
+        True,
+    ]
+    assert not np.array_equal(
+        *(each.variables["params"]["backbone"]["conv1"]["kernel"] for each in (first, last))
+    )
 
 
 def test_unknown_keypoints_have_empty_maps():
@@ -100,26 +141,42 @@ def test_unknown_keypoints_have_empty_maps():
 
 def outputs(**more):
     rng = np.random.default_rng(0)
-    maps = {name: jnp.asarray(rng.normal(size=(BATCH, 4, 4, KEYPOINTS)).astype(np.float32))
-            for name in ("heatmaps", "teacher")}
-    return maps | {
-        "increment": jax.tree.map(jnp.asarray, SECOND), "labelled_triples": jnp.ones((BATCH, 1)),
-        "association": jnp.asarray(rng.normal(size=(BATCH, 4, 4, 1)).astype(np.float32))} | more
+    maps = {
+        name: jnp.asarray(rng.normal(size=(BATCH, 4, 4, KEYPOINTS)).astype(np.float32))
+        for name in ("heatmaps", "teacher")
+    }
+    return (
+        maps
+        | {
+            "increment": jax.tree.map(jnp.asarray, SECOND),
+            "labelled_triples": jnp.ones((BATCH, 1)),
+            "association": jnp.asarray(rng.normal(size=(BATCH, 4, 4, 1)).astype(np.float32)),
+        }
+        | more
+    )
 
 
 def test_images_without_both_new_keypoints_are_left_out():
     given, term = outputs(), jax.jit(lambda outputs: terms.association_term().function(outputs, {}))
     half = jnp.concatenate([jnp.ones((BATCH // 2, 1)), jnp.zeros((BATCH // 2, 1))])
-    first = {name: given[name][:BATCH // 2] for name in ("heatmaps", "association", "labelled_triples")}
-    np.testing.assert_allclose(term(given | {"labelled_triples": half}), term(given | first), rtol=1e-6)
+    first = {
+        name: given[name][: BATCH // 2] for name in ("heatmaps", "association", "labelled_triples")
+    }
+    np.testing.assert_allclose(
+        term(given | {"labelled_triples": half}), term(given | first), rtol=1e-6
+    )
     assert term(given | {"labelled_triples": 0 * half}) == 0
 
 
 def test_self_training_follows_the_teachers_own_arg_max():
     given, draw = outputs(), jax.jit(functools.partial(rerendered, CODEC))
     own = given | {"association": draw(given["teacher"][..., 1:2])}
-    found, expected = jax.jit(lambda given, own: (
-        terms.self_training_term(CODEC).function(given, {}), terms.association_term().function(own, {})))(given, own)
+    found, expected = jax.jit(
+        lambda given, own: (
+            terms.self_training_term(CODEC).function(given, {}),
+            terms.association_term().function(own, {}),
+        )
+    )(given, own)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
     again = draw(own["association"])
     np.testing.assert_array_equal(own["association"], again)
@@ -138,8 +195,10 @@ def test_passes_that_no_term_reads_are_not_run(monkeypatch):
     # Forms for CPUs spend more on maps of a few pixels.
     monkeypatch.setattr(layers, "by_platform", lambda *arrays, default, **forms: default(*arrays))
     whole = flops(kamp()[0], state_of())
-    ksd_only, finetune = (method_of(without(OBJECTIVE, *names)) for names in (
-        ["association"], ["association", "distillation"]))
+    ksd_only, finetune = (
+        method_of(without(OBJECTIVE, *names))
+        for names in (["association"], ["association", "distillation"])
+    )
     assert flops(ksd_only, state_of()) < 0.99 * whole
     plain = build(supervised, **OPTIONS)
     reference = flops(plain, jax.eval_shape(plain.init, KEY, STREAMS, start()))
@@ -152,12 +211,27 @@ def test_two_steps_of_a_protocol_share_one_program_and_weights_are_arrays():
     for step in (FIRST, SECOND):
         update(state_of(step), STREAMS, KEY)
     state = state_of()
-    metrics = [update(state._replace(frozen=state.frozen | {"increment": jax.tree.map(
-        jnp.asarray, FIRST._replace(weights={"distillation": np.float32(weight)}))}), STREAMS, KEY)[1]
-        for weight in (1.0, 3.0)]
+    metrics = [
+        update(
+            state._replace(
+                frozen=state.frozen
+                | {
+                    "increment": jax.tree.map(
+                        jnp.asarray, FIRST._replace(weights={"distillation": np.float32(weight)})
+                    )
+                }
+            ),
+            STREAMS,
+            KEY,
+        )[1]
+        for weight in (1.0, 3.0)
+    ]
     assert update._cache_size() == 1
-    np.testing.assert_allclose(metrics[1]["loss/total"] - metrics[0]["loss/total"],
-                               2 * metrics[0]["loss/distillation"], rtol=1e-5)
+    np.testing.assert_allclose(
+        metrics[1]["loss/total"] - metrics[0]["loss/total"],
+        2 * metrics[0]["loss/distillation"],
+        rtol=1e-5,
+    )
     assert 0 <= metrics[0]["loss/centred_distillation"] < metrics[0]["loss/distillation"]
 
 
@@ -178,14 +252,27 @@ class FourLevels(nn.Module):
 def test_all_levels_of_a_network_learn_the_new_keypoints():
     model = KeypointNetwork(MODEL.backbone, MODEL.upsampling, FourLevels())
     size = {"image_size": (SIDE, SIDE), "heatmap_size": (SIDE // 4, SIDE // 4)}
-    method = method_of({"new_keypoints": terms.coarse_term(**size),
-                        "distillation": terms.spatial_distillation_term()}, model=model)
+    method = method_of(
+        {
+            "new_keypoints": terms.coarse_term(**size),
+            "distillation": terms.spatial_distillation_term(),
+        },
+        model=model,
+    )
     rng = np.random.default_rng(0)
     shapes = jax.eval_shape(lambda: model.init(KEY, jnp.zeros((1, SIDE, SIDE, 3)), train=False))
-    drawn = jax.tree.map(lambda leaf: jnp.asarray(rng.uniform(0.1, 0.5, leaf.shape), jnp.float32), shapes)
+    drawn = jax.tree.map(
+        lambda leaf: jnp.asarray(rng.uniform(0.1, 0.5, leaf.shape), jnp.float32), shapes
+    )
     first = state_of()._replace(variables=drawn, optimizer_state=RESTLESS.init(drawn["params"]))
     first = first._replace(frozen=first.frozen | {"teacher": drawn})
     last, _ = jax.jit(method.update)(first, STREAMS, KEY)
     for level in ("early_0", "early_2", "output"):
-        kernels = [np.asarray(each.variables["params"]["head"][level]["kernel"]) for each in (first, last)]
-        assert [np.array_equal(kernels[0][..., k], kernels[1][..., k]) for k in range(3)] == [True, False, True]
+        kernels = [
+            np.asarray(each.variables["params"]["head"][level]["kernel"]) for each in (first, last)
+        ]
+        assert [np.array_equal(kernels[0][..., k], kernels[1][..., k]) for k in range(3)] == [
+            True,
+            False,
+            True,
+        ]

@@ -1,4 +1,7 @@
-"""Baselines that keep statistics while they train: the Riemannian walk and AFEC, by hand and inside the method."""
+"""Baselines that keep statistics while they train: the Riemannian walk and AFEC, by hand and inside
+the method.
+"""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,7 +29,9 @@ def starting(**trees):
 
 def test_the_next_step_of_a_walk_goes_on_from_the_last_also_from_the_plain_mapping_of_a_file():
     walk, first, moved = memories.walk_by_updates(), jnp.float32(1.0), jnp.float32(0.9)
-    walked = walk.tracker.after_update(walk.tracker.init(first, {}), gradient=jnp.float32(0.4), old=first, new=moved)
+    walked = walk.tracker.after_update(
+        walk.tracker.init(first, {}), gradient=jnp.float32(0.4), old=first, new=moved
+    )
     assert float(walked.score) == pytest.approx(3.731343, abs=2e-5)  # and so on, see tests/papers
     carried, _ = walk.end_of_step(walked)
     again = walk.tracker.init(first, {"tracked": carried._asdict()})
@@ -39,8 +44,10 @@ def test_a_walk_inside_the_method_sees_the_applied_gradient():
     anchor = jax.tree.map(lambda leaf: leaf + 0.01, start()["teacher"]["params"])
     importance = jax.tree.map(jnp.ones_like, anchor)
     walk = memories.walk_by_updates().tracker
-    tracker = Tracker(lambda params, start: {"walk": walk.init(params, start)}, lambda tree, **step: {
-        "walk": walk.after_update(tree["walk"], **step), "step": step})
+    tracker = Tracker(
+        lambda params, start: {"walk": walk.init(params, start)},
+        lambda tree, **step: {"walk": walk.after_update(tree["walk"], **step), "step": step},
+    )
     method = method_of(NEW | {"penalty": penalty_term(half=False)}, tracker)
     streams, given = {"labelled": batch("labelled")}, starting(anchor=anchor, importance=importance)
     before = jax.jit(method.init)(KEY, streams, given)
@@ -49,19 +56,32 @@ def test_a_walk_inside_the_method_sees_the_applied_gradient():
     jax.tree.map(np.testing.assert_array_equal, step["old"], before.variables["params"])
     jax.tree.map(np.testing.assert_array_equal, step["new"], state.variables["params"])
     pulled = jax.tree.map(np.subtract, step["old"]["backbone"], step["new"]["backbone"])
-    jax.tree.map(lambda gradient, moved: np.testing.assert_allclose(moved, rate * gradient, rtol=2e-3, atol=1e-6),
-                 step["gradient"]["backbone"], pulled)
+    jax.tree.map(
+        lambda gradient, moved: np.testing.assert_allclose(
+            moved, rate * gradient, rtol=2e-3, atol=1e-6
+        ),
+        step["gradient"]["backbone"],
+        pulled,
+    )
 
     # F = 0.9 g² with g the applied gradient, which is the movement over the rate
     walked = state.tracked["walk"]
-    jax.tree.map(lambda leaf, moved: np.testing.assert_allclose(leaf, 0.9 * np.square(moved / rate), rtol=2e-3,
-                                                                atol=1e-6), walked.fisher["backbone"], pulled)
+    jax.tree.map(
+        lambda leaf, moved: np.testing.assert_allclose(
+            leaf, 0.9 * np.square(moved / rate), rtol=2e-3, atol=1e-6
+        ),
+        walked.fisher["backbone"],
+        pulled,
+    )
     for tree in walked:
         assert not jax.tree.leaves(tree["head"]["output"]["kernel"])[0][..., 0].any()
 
 
 def test_the_expanded_copy_trains_by_epochs_and_only_there():
-    """A copy that adds the numbers of its updates, two an epoch; its importance is measured now and then."""
+    """A copy that adds the numbers of its updates, two an epoch; its importance is measured now and
+    then.
+    """
+
     def copy_of(weight):
         variables = {"params": {"w": jnp.float32(weight)}, "batch_stats": {}}
         return State(jnp.int32(0), variables, {}, {}, {})
@@ -84,13 +104,19 @@ def test_the_expanded_copy_trains_by_epochs_and_only_there():
     assert memories.expanded_variables(trained.tracked) == copy_of(1 + 0 + 1).variables
     assert (trained.tracked["copy"].step, trained.tracked["importance"]) == (2, {"w": 4})
     later = function(trained, 2)
-    assert (later.tracked["anchor"], later.tracked["importance"], len(measured)) == ({"w": 2 + 2 + 3}, {"w": 4}, 1)
+    assert (later.tracked["anchor"], later.tracked["importance"], len(measured)) == (
+        {"w": 2 + 2 + 3},
+        {"w": 4},
+        1,
+    )
     function(later, 2 * memories.FISHER_EVERY)
     assert measured == [2, 7 + 10 + 11]
 
 
 def test_a_term_reads_what_is_tracked():
-    method = method_of(NEW | {"expanded": penalty_term(tracked=True)}, memories.adaptive_consolidation())
+    method = method_of(
+        NEW | {"expanded": penalty_term(tracked=True)}, memories.adaptive_consolidation()
+    )
     params, streams = start()["teacher"]["params"], {"labelled": batch("labelled")}
     given = starting(expanded={"anchor": params, "importance": params})
     state = jax.eval_shape(method.init, KEY, streams, given)

@@ -1,4 +1,5 @@
 """Keypoint Pyramids and its baselines: terms, predictions, and the end of a run by a collapse."""
+
 import functools
 
 import jax
@@ -6,14 +7,31 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from tiny_parts import BATCH, SIDE, Features, batch, centred, drawn, endless, forward, one_device, tiny_pyramid
+from tiny_parts import (
+    BATCH,
+    SIDE,
+    Features,
+    batch,
+    centred,
+    drawn,
+    endless,
+    forward,
+    one_device,
+    tiny_pyramid,
+)
 
 from kpjax.augment.augmentations import colour_jitter
 from kpjax.errors import RunError
 from kpjax.evaluation import degeneracy
 from kpjax.losses.objective import Term
 from kpjax.methods.pyramids_family import objectives
-from kpjax.methods.pyramids_family.discovery import State, StillCamera, level_skeleton, moving_places, still_videos
+from kpjax.methods.pyramids_family.discovery import (
+    State,
+    StillCamera,
+    level_skeleton,
+    moving_places,
+    still_videos,
+)
 from kpjax.methods.pyramids_family.keynet import keynet, keynet_objective
 from kpjax.methods.pyramids_family.pyramids import painting_pass, pyramids
 from kpjax.models.pyramid_baselines import as_keynet
@@ -26,8 +44,16 @@ KEY, STREAMS = jax.random.key(0), {"frame": batch("frame"), "reference": batch("
 
 
 def built(objective=OBJECTIVE, factory=pyramids, network=None, **changes):
-    settings = {"optimizer": optax.trace(0.9), "learning_rate": lambda step: 1e-2, "normalise": centred}
-    return factory(objective=objective, network=tiny_pyramid() if network is None else network, **settings | changes)
+    settings = {
+        "optimizer": optax.trace(0.9),
+        "learning_rate": lambda step: 1e-2,
+        "normalise": centred,
+    }
+    return factory(
+        objective=objective,
+        network=tiny_pyramid() if network is None else network,
+        **settings | changes,
+    )
 
 
 def shapes(method, start=None):
@@ -38,13 +64,20 @@ def shapes(method, start=None):
 
 
 REPAINTS = {"appearance", "decoder"}
-TRANSPORTS = {f"{part}_{level}" for part in ("transports", "transport_decoders") for level in (0, 1)}
+TRANSPORTS = {
+    f"{part}_{level}" for part in ("transports", "transport_decoders") for level in (0, 1)
+}
 PAINTERS = {
     "full": (lambda objective: objective, REPAINTS | TRANSPORTS),
     "no_reconstruction": (objectives.no_reconstruction, TRANSPORTS),
-    "no_transport": (objectives.no_transport, REPAINTS), "no_spring": (objectives.no_spring, REPAINTS | TRANSPORTS),
-    "all_reconstruction": (objectives.all_reconstruction, REPAINTS | {"level_decoders_0", "level_decoders_1"}),
-    "all_transport": (objectives.all_transport, TRANSPORTS | {"flat_transport", "flat_decoder"})}
+    "no_transport": (objectives.no_transport, REPAINTS),
+    "no_spring": (objectives.no_spring, REPAINTS | TRANSPORTS),
+    "all_reconstruction": (
+        objectives.all_reconstruction,
+        REPAINTS | {"level_decoders_0", "level_decoders_1"},
+    ),
+    "all_transport": (objectives.all_transport, TRANSPORTS | {"flat_transport", "flat_decoder"}),
+}
 
 
 @pytest.mark.parametrize("ablation", PAINTERS)
@@ -72,8 +105,14 @@ def variables():
     return drawn(shapes(built(every)).variables)
 
 
-EVERY_IMAGE = ("reconstruction", "transport_level1", "transport_level2", "transport_flat", "reconstruction_level1",
-                 "reconstruction_level2")
+EVERY_IMAGE = (
+    "reconstruction",
+    "transport_level1",
+    "transport_level2",
+    "transport_flat",
+    "reconstruction_level1",
+    "reconstruction_level2",
+)
 
 
 def painted(variables, frame, reference, *, conditioned=True, paintings=EVERY_IMAGE, **options):
@@ -81,11 +120,20 @@ def painted(variables, frame, reference, *, conditioned=True, paintings=EVERY_IM
     params = variables["params"]
     if not conditioned:
         keypoints = params["keypoints"]
-        output = {"output": keypoints["encoders_1"]["output"] | {
-            "kernel": keypoints["encoders_1"]["output"]["kernel"][:, :, 2:]}}
-        params = params | {"keypoints": keypoints | {"encoders_1": keypoints["encoders_1"] | output}}
-    return tiny_pyramid(conditioned=conditioned).apply({"params": params}, frame, reference, train=True,
-                                               method=painting_pass(paintings, 2, **widths | options))
+        output = {
+            "output": keypoints["encoders_1"]["output"]
+            | {"kernel": keypoints["encoders_1"]["output"]["kernel"][:, :, 2:]}
+        }
+        params = params | {
+            "keypoints": keypoints | {"encoders_1": keypoints["encoders_1"] | output}
+        }
+    return tiny_pyramid(conditioned=conditioned).apply(
+        {"params": params},
+        frame,
+        reference,
+        train=True,
+        method=painting_pass(paintings, 2, **widths | options),
+    )
 
 
 def images():
@@ -93,13 +141,17 @@ def images():
     return [jnp.asarray(random.normal(size=(2, 8, 8, 3)), jnp.float32) for _ in range(2)]
 
 
-def test_a_reference_reaches_transport_as_a_constant_and_conditioning_carries_the_gradient_of_level_2(variables):
+def test_a_reference_is_a_constant_and_conditioning_carries_the_gradient_of_level_2(
+    variables,
+):
     paintings = ("reconstruction", "transport_level2")
 
     @functools.partial(jax.jit, static_argnames=("conditioned", "paintings"))
     @functools.partial(jax.jacrev, argnums=(0, 1, 2))
     def gradients(params, frame, reference, conditioned, paintings):
-        outputs = painted({"params": params}, frame, reference, conditioned=conditioned, paintings=paintings)
+        outputs = painted(
+            {"params": params}, frame, reference, conditioned=conditioned, paintings=paintings
+        )
         return jnp.stack([jnp.square(outputs[painting]).sum() for painting in paintings])
 
     def norms(tree, painting):
@@ -116,9 +168,17 @@ def test_a_reference_reaches_transport_as_a_constant_and_conditioning_carries_th
 
 
 def test_one_pass_or_two_are_the_same_with_group_normalisation(variables):
-    joint, separate = jax.jit(lambda *given: [painted(
-        variables, *given, paintings=("reconstruction", "transport_level2"), reference_pass=order)
-        for order in ("joint", "separate")])(*images())
+    joint, separate = jax.jit(
+        lambda *given: [
+            painted(
+                variables,
+                *given,
+                paintings=("reconstruction", "transport_level2"),
+                reference_pass=order,
+            )
+            for order in ("joint", "separate")
+        ]
+    )(*images())
     jax.tree.map(close, joint, separate)
 
 
@@ -127,9 +187,16 @@ def test_a_step_moves_all_parts_and_a_start_is_taken_over():
     fresh = shapes(method)
     state = drawn(fresh)._replace(step=jnp.int32(0))
     _, metrics = jax.jit(method.update)(state, STREAMS, jax.random.key(0))
-    norms = {name: float(value) for name, value in metrics.items() if name.startswith("gradient_norm/")}
-    assert {"baseline/constant_colour", "baseline/mean_image", "baseline/copied_reference", "spread/coordinates",
-            "live_points"} <= set(metrics)
+    norms = {
+        name: float(value) for name, value in metrics.items() if name.startswith("gradient_norm/")
+    }
+    assert {
+        "baseline/constant_colour",
+        "baseline/mean_image",
+        "baseline/copied_reference",
+        "spread/coordinates",
+        "live_points",
+    } <= set(metrics)
     assert len(norms) == 7
     assert min(norms.values()) > 0
 
@@ -137,20 +204,26 @@ def test_a_step_moves_all_parts_and_a_start_is_taken_over():
         return variables["params"]["keypoints"]["encoders_0"]
 
     given = {"network": {"params": {"keypoints": {"encoders_0": encoder(state.variables)}}}}
-    taken = jax.jit(lambda start: encoder(method.init(jax.random.key(1), STREAMS, start).variables))(given)
+    taken = jax.jit(
+        lambda start: encoder(method.init(jax.random.key(1), STREAMS, start).variables)
+    )(given)
     jax.tree.map(np.testing.assert_array_equal, taken, encoder(given["network"]))
 
 
 def test_both_frames_are_augmented_alike():
     """A frame that is its own reference still is, once it has been augmented."""
-    method = built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), augment=colour_jitter(0.4))
+    method = built(
+        keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), augment=colour_jitter(0.4)
+    )
     state = drawn(shapes(method))
     same = {"frame": STREAMS["frame"], "reference": STREAMS["frame"]}
     update = forward(method)
     assert update(state, same, KEY)[0]["baseline/copied_reference"] == 0
     frame, reference = (STREAMS[name].image / np.float32(255) for name in ("frame", "reference"))
     found = update(state, STREAMS, KEY)[0]["baseline/constant_colour"]
-    assert abs(found - jax.jit(degeneracy.baseline_errors)(frame, reference)["constant_colour"]) > 1e-4
+    assert (
+        abs(found - jax.jit(degeneracy.baseline_errors)(frame, reference)["constant_colour"]) > 1e-4
+    )
 
 
 # Predictions
@@ -158,16 +231,28 @@ def test_both_frames_are_augmented_alike():
 
 def test_predictions_have_levels_in_pixels_of_the_image():
     method = built()
-    example = STREAMS["frame"]._replace(image=batch("wide").image.reshape(BATCH, SIDE // 2, SIDE * 2, 3))
+    example = STREAMS["frame"]._replace(
+        image=batch("wide").image.reshape(BATCH, SIDE // 2, SIDE * 2, 3)
+    )
     state = drawn(shapes(method))
     keypoints = {"params": state.variables["params"]["keypoints"]}
-    prediction, levels = jax.jit(lambda images: (
-        method.predict(state, example), tiny_pyramid().keypoints.apply(keypoints, images, train=False)))(
-            example.image.astype(np.float32) / 255 - 0.5)
+    prediction, levels = jax.jit(
+        lambda images: (
+            method.predict(state, example),
+            tiny_pyramid().keypoints.apply(keypoints, images, train=False),
+        )
+    )(example.image.astype(np.float32) / 255 - 0.5)
     points = np.concatenate(levels.points, axis=1)
-    close(prediction.keypoints, (points + 1) / 2 * [2 * SIDE, SIDE // 2] - 0.5, rtol=1e-4, atol=1e-4)
-    assert [heatmaps.shape for heatmaps in prediction.heatmaps] == [(BATCH, 4, 16, 2), (BATCH, 8, 32, 4)]
-    for heatmaps, (name, members) in zip(prediction.heatmaps, method.skeleton.groups.items(), strict=True):
+    close(
+        prediction.keypoints, (points + 1) / 2 * [2 * SIDE, SIDE // 2] - 0.5, rtol=1e-4, atol=1e-4
+    )
+    assert [heatmaps.shape for heatmaps in prediction.heatmaps] == [
+        (BATCH, 4, 16, 2),
+        (BATCH, 8, 32, 4),
+    ]
+    for heatmaps, (name, members) in zip(
+        prediction.heatmaps, method.skeleton.groups.items(), strict=True
+    ):
         close(heatmaps.sum((1, 2)), 1, rtol=1e-4)
         close(prediction.scores[:, list(members)], heatmaps.max((1, 2)))
         assert {method.skeleton.names[k].split("_")[0] for k in members} == {name}
@@ -187,13 +272,19 @@ def test_points_of_levels_are_joined_to_their_parents():
 
 
 def test_keynet_compares_features_balanced_by_their_averages():
-    method = built(keynet_objective(perceptual=True), keynet, as_keynet(tiny_pyramid((6,))), perceptual=Features())
+    method = built(
+        keynet_objective(perceptual=True),
+        keynet,
+        as_keynet(tiny_pyramid((6,))),
+        perceptual=Features(),
+    )
     weights = drawn(jax.eval_shape(Features().init, jax.random.key(0), jnp.zeros((1, 8, 8, 3))))
     given = {"perceptual": weights}
     state = drawn(shapes(method, given))._replace(averages=jnp.zeros(3), frozen=given)
     update = forward(method)
     metrics, averages, frozen = update(state, STREAMS, KEY)
-    close(metrics["loss/reconstruction"], 3000, rtol=1e-5)  # each distance is its own average at first
+    # each distance is its own average at first
+    close(metrics["loss/reconstruction"], 3000, rtol=1e-5)
     close(averages[0], metrics["error/reconstruction"])
     jax.tree.map(np.testing.assert_array_equal, frozen, state.frozen)
     again, _, _ = update(state._replace(step=jnp.int32(1), averages=2 * averages), STREAMS, KEY)
@@ -207,18 +298,27 @@ def still_start():
     """Two videos; the examples of a batch are of one and the other in turn."""
     random = np.random.default_rng(5)
     video = np.arange(max(int(STREAMS["frame"].index.max()) + 1, BATCH)) % 2
-    return still_videos((random.integers(0, 256, (3, SIDE, SIDE, 3), np.uint8) for _ in range(2)), video, share=0.5)
+    return still_videos(
+        (random.integers(0, 256, (3, SIDE, SIDE, 3), np.uint8) for _ in range(2)), video, share=0.5
+    )
 
 
 @pytest.mark.parametrize("residual", [True, False])
 def test_before_a_still_camera_backgrounds_are_given_and_motion_is_weighted(residual):
-    """A decoder that renders 1 everywhere: background and deviation of each example's own video, or white."""
+    """A decoder that renders 1 everywhere: background and deviation of each example's own video, or
+    white.
+    """
     still = still_start()
-    method = built(keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), still=StillCamera(residual, True))
+    method = built(
+        keynet_objective(), keynet, as_keynet(tiny_pyramid((6,))), still=StillCamera(residual, True)
+    )
     state = drawn(shapes(method, {"still": still}))
     state = state._replace(frozen={"still": still})
     output = state.variables["params"]["generator"]["renderer"]["output"]
-    output["kernel"], output["bias"] = jnp.zeros_like(output["kernel"]), jnp.ones_like(output["bias"])
+    output["kernel"], output["bias"] = (
+        jnp.zeros_like(output["kernel"]),
+        jnp.ones_like(output["bias"]),
+    )
     metrics, _, _ = forward(method)(state, STREAMS, KEY)
     video = still["video"][STREAMS["frame"].index]
     rendered = still["background"][video] + still["deviation"][video] if residual else 1
@@ -232,7 +332,10 @@ def test_what_moves_is_seen_in_the_image_or_known_from_others():
     background = jnp.full((1, 2, 2, 3), 0.5)
     deviation = jnp.zeros((1, 2, 2, 1)).at[0, 0, 0].set(0.2).at[0, 0, 1].set(0.1)
     image = background.at[0, 0, 0].add(0.4).at[0, 1, 1].add(-0.2)
-    close(moving_places(image, background, deviation)[0, ..., 0], [[0.4 - 0.06, 0.05 * 0.1], [0, 0.2 - 0.06]])
+    close(
+        moving_places(image, background, deviation)[0, ..., 0],
+        [[0.4 - 0.06, 0.05 * 0.1], [0, 0.2 - 0.06]],
+    )
 
 
 # Diagnostics and collapse
@@ -253,19 +356,30 @@ def test_baselines_are_what_painting_without_keypoints_costs():
     images = jnp.stack([jnp.zeros((2, 2, 3)), jnp.full((2, 2, 3), 0.4).at[0].set(0.8)])
     errors = degeneracy.baseline_errors(images, images + 0.1)
     mean = (4 * 0 + 2 * 0.4 + 2 * 0.8) / 8
-    constant = (4 * mean**2 + 2 * (0.4 - mean)**2 + 2 * (0.8 - mean)**2) / 8
-    close([errors["constant_colour"], errors["mean_image"], errors["copied_reference"]],
-          [constant, (0.2**2 + 0.4**2) / 2, 0.01])
+    constant = (4 * mean**2 + 2 * (0.4 - mean) ** 2 + 2 * (0.8 - mean) ** 2) / 8
+    close(
+        [errors["constant_colour"], errors["mean_image"], errors["copied_reference"]],
+        [constant, (0.2**2 + 0.4**2) / 2, 0.01],
+    )
 
 
 def test_signs_count_steps_in_a_row():
-    baselines = {"constant_colour": jnp.float32(0.5), "mean_image": jnp.float32(0.3),
-                 "copied_reference": jnp.float32(0.1)}
+    baselines = {
+        "constant_colour": jnp.float32(0.5),
+        "mean_image": jnp.float32(0.3),
+        "copied_reference": jnp.float32(0.1),
+    }
     counts = degeneracy.first_counts(("painted",))
     for error, alive in [(0.6, 0), (0.4, 3), (0.4, 0)]:
-        counts = degeneracy.counted(counts, {"painted": jnp.float32(error)}, baselines, jnp.float32(alive))
-    assert jax.tree.map(int, counts) == {"live_points": 1, "painted/constant_colour": 0, "painted/mean_image": 3,
-                                         "painted/copied_reference": 3}
+        counts = degeneracy.counted(
+            counts, {"painted": jnp.float32(error)}, baselines, jnp.float32(alive)
+        )
+    assert jax.tree.map(int, counts) == {
+        "live_points": 1,
+        "painted/constant_colour": 0,
+        "painted/mean_image": 3,
+        "painted/copied_reference": 3,
+    }
 
 
 def stuck(**counts):
@@ -275,31 +389,53 @@ def stuck(**counts):
 
 def test_only_what_lasts_stops_a_run():
     check = degeneracy.stop_if_collapsed(100)
-    fine = stuck(live_points=(99, 500), painted__mean_image=99)  # of two seeds, one of which goes on
+    # of two seeds, one of which goes on
+    fine = stuck(live_points=(99, 500), painted__mean_image=99)
     assert check(fine, 5000) is fine
     with pytest.raises(RunError, match=r"in the last 100 steps up to 300 no keypoint was alive"):
         check(stuck(live_points=100), 300)
     copied = stuck(painted__copied_reference=500)
-    with pytest.raises(RunError, match=r"last 500 steps up to 800 'painted' was painted no better than by the copied"):
+    with pytest.raises(
+        RunError,
+        match=r"last 500 steps up to 800 'painted' was painted no better than by the copied",
+    ):
         check(copied, 800)
-    assert degeneracy.stop_if_collapsed(100, baselines=("constant_colour", "mean_image"))(copied, 800) is copied
+    assert (
+        degeneracy.stop_if_collapsed(100, baselines=("constant_colour", "mean_image"))(copied, 800)
+        is copied
+    )
 
 
 def test_a_run_that_discovers_nothing_is_stopped_and_stays_stopped(tmp_path):
     """The counts are in the checkpoint: a second call goes no further."""
+
     def init(key, streams, start):
         counts = degeneracy.first_counts(("painted",))
         return State(jnp.int32(0), {"params": {"scale": jnp.ones(2)}}, (), (), counts, {})
 
     def update(state, streams, key):
-        baselines = dict.fromkeys(("constant_colour", "mean_image", "copied_reference"), jnp.float32(0.1))
-        stuck = degeneracy.counted(state.stuck, {"painted": jnp.float32(0.2)}, baselines, jnp.float32(1))
+        baselines = dict.fromkeys(
+            ("constant_colour", "mean_image", "copied_reference"), jnp.float32(0.1)
+        )
+        stuck = degeneracy.counted(
+            state.stuck, {"painted": jnp.float32(0.2)}, baselines, jnp.float32(1)
+        )
         return state._replace(step=state.step + 1, stuck=stuck), {"loss/total": jnp.float32(0)}
 
     method = Method(init, update, None, ("frame",), level_skeleton((2,)))
     for _ in range(2):
-        with pytest.raises(RunError, match=r"in the last 6 steps up to 6 'painted' was painted no better") as caught:
-            fit(method, {"frame": endless("frame")}, steps=20, key=KEY, stage="discovery", folder=tmp_path, config={},
+        with pytest.raises(
+            RunError, match=r"in the last 6 steps up to 6 'painted' was painted no better"
+        ) as caught:
+            fit(
+                method,
+                {"frame": endless("frame")},
+                steps=20,
+                key=KEY,
+                stage="discovery",
+                folder=tmp_path,
+                config={},
                 between=(3, degeneracy.stop_if_collapsed(5)),
-                options=FitOptions(mesh=one_device(), save_every=4, quiet=True))
+                options=FitOptions(mesh=one_device(), save_every=4, quiet=True),
+            )
         assert "\n" not in str(caught.value)

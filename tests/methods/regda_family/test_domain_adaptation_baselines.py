@@ -1,4 +1,7 @@
-"""The baselines of RegDA against their games by hand, every pass computed anew; and the pooled statistics of AdaBN."""
+"""The baselines of RegDA against their games by hand, every pass computed anew; and the pooled
+statistics of AdaBN.
+"""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,16 +29,22 @@ def disparity_discrepancy(params, statistics, streams, scale):
     images, labels, weights, _ = by_regda.example_of(streams)
     main, other, after = by_regda.both_heads(params, statistics, images["source"], -scale)
     target, target_other, after = by_regda.both_heads(params, after, images["target"], -scale)
-    value = by_regda.kl(main, labels, weights, 0.0) + 2 * by_regda.kl(other, by_regda.rendered(main)[0], weights,
-                                                                      by_regda.EPSILON)
-    return value - by_regda.kl(target_other, by_regda.rendered(target)[0], jnp.ones_like(weights),
-                               by_regda.EPSILON), after
+    value = by_regda.kl(main, labels, weights, 0.0) + 2 * by_regda.kl(
+        other, by_regda.rendered(main)[0], weights, by_regda.EPSILON
+    )
+    return value - by_regda.kl(
+        target_other, by_regda.rendered(target)[0], jnp.ones_like(weights), by_regda.EPSILON
+    ), after
 
 
 def softmaxes_apart(params, statistics, streams):
     """The mean difference of the heads' softmaxes on the target, times the number of cells."""
-    *maps, after = by_regda.both_heads(params, statistics, by_regda.example_of(streams)[0]["target"])
-    first, second = (jax.nn.softmax(each.reshape(BATCH, -1, each.shape[-1]), axis=1) for each in maps)
+    *maps, after = by_regda.both_heads(
+        params, statistics, by_regda.example_of(streams)[0]["target"]
+    )
+    first, second = (
+        jax.nn.softmax(each.reshape(BATCH, -1, each.shape[-1]), axis=1) for each in maps
+    )
     return first.shape[1] * jnp.abs(first - second).mean(), after
 
 
@@ -57,32 +66,52 @@ def brought_together(params, statistics, streams, scale):
     return softmaxes_apart(params, statistics, streams)
 
 
-@pytest.mark.parametrize(("factory", "options", "steps", "losses"), [
-    (dd, {"margin": 2.0}, [(disparity_discrepancy, ALL)], ["total"]),
-    (mcd, {}, [(by_regda.differentiated(both_fitted), ALL), (driven_apart, ("head", "adversary")),
-               *2 * [(brought_together, ("features",))]], ["supervised", "drive_apart", "bring_together"])])
+@pytest.mark.parametrize(
+    ("factory", "options", "steps", "losses"),
+    [
+        (dd, {"margin": 2.0}, [(disparity_discrepancy, ALL)], ["total"]),
+        (
+            mcd,
+            {},
+            [
+                (by_regda.differentiated(both_fitted), ALL),
+                (driven_apart, ("head", "adversary")),
+                *2 * [(brought_together, ("features",))],
+            ],
+            ["supervised", "drive_apart", "bring_together"],
+        ),
+    ],
+)
 def test_a_game_of_two_regressors_is_the_one_by_hand(factory, options, steps, losses, monkeypatch):
     assert two_regressors.FEATURE_STEPS == 4
     monkeypatch.setattr(two_regressors, "FEATURE_STEPS", 2)
     method = tiny_parts.build(factory, **by_regda.SETTINGS | options)
     state = tiny_parts.drawn_state(method)._replace(step=jnp.int32(by_regda.FULL))
     *expected, values = by_regda.by_hand(steps, state, by_regda.STREAMS, by_regda.SCALE)
-    *found, seen = by_regda.found_in(*jax.jit(method.update)(state, by_regda.STREAMS, jax.random.key(0)), losses)
+    *found, seen = by_regda.found_in(
+        *jax.jit(method.update)(state, by_regda.STREAMS, jax.random.key(0)), losses
+    )
     assert_near(found, expected, rtol=1e-4, atol=1e-5)
-    np.testing.assert_allclose(seen, [*values[:2], *values[-1:]][:len(losses)], rtol=1e-4)
+    np.testing.assert_allclose(seen, [*values[:2], *values[-1:]][: len(losses)], rtol=1e-4)
 
 
 # Matched features
 
 
 def matched(params, statistics, discriminator, apart):
-    """The supervised loss, and how far apart pooled features of both streams are; statistics after both passes."""
+    """The supervised loss, and how far apart pooled features of both streams are; statistics after
+    both passes.
+    """
     images, labels, weights, _ = by_regda.example_of(by_regda.STREAMS)
     pooled, heatmaps, after = {}, {}, statistics
     for name in ("source", "target"):
         variables = {"params": params["model"], "batch_stats": after}
-        maps, _ = MODEL.apply(variables, images[name], train=True, mutable=["batch_stats"], method="backbone_features")
-        heatmaps[name], mutated = MODEL.apply(variables, images[name], train=True, mutable=["batch_stats"])
+        maps, _ = MODEL.apply(
+            variables, images[name], train=True, mutable=["batch_stats"], method="backbone_features"
+        )
+        heatmaps[name], mutated = MODEL.apply(
+            variables, images[name], train=True, mutable=["batch_stats"]
+        )
         pooled[name], after = maps[-1].mean((1, 2)), mutated["batch_stats"]
     supervised = by_regda.kl(heatmaps["source"], labels, weights, 0.0)
     distance, discriminator_after = apart(params, discriminator, pooled["source"], pooled["target"])
@@ -95,35 +124,71 @@ def discrepancy(params, discriminator, source, target):
 
 def confusion(params, discriminator, source, target):
     """Behind a reversed gradient, which the discriminator's own parameters do not see."""
-    probability, after = train_pass(DomainDiscriminator(), params["discriminator"], discriminator,
-                                    by_regda.seen_by(-by_regda.SCALE, jnp.concatenate([source, target])))
-    return -0.5 * (jnp.log(probability[:BATCH]).mean() + jnp.log(1 - probability[BATCH:]).mean()), after
+    probability, after = train_pass(
+        DomainDiscriminator(),
+        params["discriminator"],
+        discriminator,
+        by_regda.seen_by(-by_regda.SCALE, jnp.concatenate([source, target])),
+    )
+    return -0.5 * (
+        jnp.log(probability[:BATCH]).mean() + jnp.log(1 - probability[BATCH:]).mean()
+    ), after
 
 
-@pytest.mark.parametrize(("factory", "apart", "term"), [(dan, discrepancy, "discrepancy"), (dann, confusion, "domain")])
+@pytest.mark.parametrize(
+    ("factory", "apart", "term"), [(dan, discrepancy, "discrepancy"), (dann, confusion, "domain")]
+)
 def test_matching_of_features_is_a_step_down_its_gradient_by_hand(factory, apart, term):
     method = tiny_parts.build(factory, **by_regda.SETTINGS | {"optimizer": optax.identity()})
     state = tiny_parts.drawn_state(method)._replace(step=jnp.int32(by_regda.FULL))
     params = {"model": state.variables["params"]} | (
-        {"discriminator": state.discriminator["params"]} if state.discriminator else {})
-    gradient, (supervised, distance, *after) = jax.jit(jax.grad(lambda params: matched(
-        params, state.variables["batch_stats"], state.discriminator.get("batch_stats"), apart), has_aux=True))(params)
+        {"discriminator": state.discriminator["params"]} if state.discriminator else {}
+    )
+    gradient, (supervised, distance, *after) = jax.jit(
+        jax.grad(
+            lambda params: matched(
+                params,
+                state.variables["batch_stats"],
+                state.discriminator.get("batch_stats"),
+                apart,
+            ),
+            has_aux=True,
+        )
+    )(params)
     moved, metrics = jax.jit(method.update)(state, by_regda.STREAMS, jax.random.key(0))
-    np.testing.assert_allclose([metrics["loss/supervised"], metrics[f"loss/{term}"]], [supervised, distance], rtol=1e-4,
-                               atol=1e-6)
+    np.testing.assert_allclose(
+        [metrics["loss/supervised"], metrics[f"loss/{term}"]],
+        [supervised, distance],
+        rtol=1e-4,
+        atol=1e-6,
+    )
     found = {"model": moved.variables["params"]} | (
-        {"discriminator": moved.discriminator["params"]} if state.discriminator else {})
-    assert_near(found, jax.tree.map(lambda p, g: p - by_regda.RATE * g, params, gradient), rtol=1e-4, atol=1e-5)
-    assert_near([moved.variables["batch_stats"], moved.discriminator.get("batch_stats", {})], after, rtol=1e-4,
-                atol=1e-5)
+        {"discriminator": moved.discriminator["params"]} if state.discriminator else {}
+    )
+    assert_near(
+        found,
+        jax.tree.map(lambda p, g: p - by_regda.RATE * g, params, gradient),
+        rtol=1e-4,
+        atol=1e-5,
+    )
+    assert_near(
+        [moved.variables["batch_stats"], moved.discriminator.get("batch_stats", {})],
+        after,
+        rtol=1e-4,
+        atol=1e-5,
+    )
 
 
 # AdaBN
 
 
 def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
-    """The first norm sees the images themselves, so that its statistics are those of all of them, by hand."""
-    method = tiny_parts.build(adabn, augment=no_augmentation(), model=MODEL.clone(frozen_statistics=True))
+    """The first norm sees the images themselves, so that its statistics are those of all of them,
+    by hand.
+    """
+    method = tiny_parts.build(
+        adabn, augment=no_augmentation(), model=MODEL.clone(frozen_statistics=True)
+    )
     batches = [batch(f"target {number}") for number in range(3)]
     state = tiny_parts.drawn_state(method, streams={"target": batches[0]})
     before, update = state.variables, jax.jit(method.update)
@@ -133,8 +198,9 @@ def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
 
     kernel = before["params"]["backbone"]["conv1"]["kernel"]
     images = np.concatenate([example.image for example in batches]).astype(np.float32) / 255 - 0.5
-    values = jax.lax.conv_general_dilated(images, kernel, (4, 4), [(1, 1)] * 2,
-                                          dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    values = jax.lax.conv_general_dilated(
+        images, kernel, (4, 4), [(1, 1)] * 2, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
     flat = np.asarray(values, np.float64).reshape(len(batches), -1, values.shape[-1])
     mean = flat.mean((0, 1))
     # The unbiased variance within each batch, and the variance between their means.
@@ -146,11 +212,15 @@ def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
     # Every deeper norm: the mean over batches of what a training pass measures.
     zeros = jax.tree.map(np.zeros_like, before["batch_stats"])
     scaled = jax.jit(lambda images: train_pass(MODEL, before["params"], zeros, centred(images))[1])
-    measured = [jax.tree.map(lambda leaf: np.asarray(leaf) / 0.1, scaled(example.image / np.float32(255)))
-                for example in batches]
+    measured = [
+        jax.tree.map(lambda leaf: np.asarray(leaf) / 0.1, scaled(example.image / np.float32(255)))
+        for example in batches
+    ]
     for part, norm in (("backbone", "bn2"), ("upsampling", "bn"), ("head", "bn1")):
         means = [tree[part][norm]["mean"] for tree in measured]
         squares = [tree[part][norm]["var"] + tree[part][norm]["mean"] ** 2 for tree in measured]
         found = state.variables["batch_stats"][part][norm]
         np.testing.assert_allclose(found["mean"], np.mean(means, 0), rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(found["var"], np.mean(squares, 0) - np.mean(means, 0) ** 2, rtol=2e-3, atol=1e-5)
+        np.testing.assert_allclose(
+            found["var"], np.mean(squares, 0) - np.mean(means, 0) ** 2, rtol=2e-3, atol=1e-5
+        )

@@ -1,4 +1,5 @@
 """Easy and hard views: a step against the same written out."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,21 +18,31 @@ SHIFT = geometry.translation(4.0, 0.0)  # one cell to the right
 
 
 def darken_left(key, images, points, weights):
-    """A hiding that shows which points it was given: their mean x is written into the first pixel."""
+    """A hiding that shows which points it was given: their mean x is written into the first
+    pixel."""
     del key
     return images.at[:, :, :2].set(0.0).at[:, 0, 0, 0].set((points[..., 0] * weights).mean(1))
 
 
 def test_a_step_goes_down_half_squared_errors_on_the_statistics_of_all_images(monkeypatch):
-    """The easy view's answer, moved with the image, is a constant; its points are hidden in the hard view."""
+    """The easy view's answer, moved with the image, is a constant; its points are hidden in the
+    hard view.
+    """
     monkeypatch.setattr(module, "HARDER", lambda key, size: SHIFT)
     method = tiny_parts.build(
-        easy_hard, objective=easy_hard_objective(CODEC), optimizer=optax.trace(0.0), learning_rate=lambda step: 0.5,
-        augment=no_augmentation(), hide=darken_left)
+        easy_hard,
+        objective=easy_hard_objective(CODEC),
+        optimizer=optax.trace(0.0),
+        learning_rate=lambda step: 0.5,
+        augment=no_augmentation(),
+        hide=darken_left,
+    )
     first, labelled = tiny_parts.drawn_state(method), jax.tree.map(jnp.asarray, STREAMS["labelled"])
 
     def passed(params, images):
-        return MODEL.apply(first.variables | {"params": params}, images, train=True, mutable=["batch_stats"])
+        return MODEL.apply(
+            first.variables | {"params": params}, images, train=True, mutable=["batch_stats"]
+        )
 
     @jax.jit
     def by_hand(params, easy, images):
@@ -39,22 +50,33 @@ def test_a_step_goes_down_half_squared_errors_on_the_statistics_of_all_images(mo
         columns = answer.reshape(BATCH, -1, 3).argmax(1) % 4
         holed = easy.at[:, :, :2].set(0.0).at[:, 0, 0, 0].set(4 * columns.mean(1))
         hard = geometry.warp(holed, SHIFT)
-        moved = jnp.concatenate([jnp.zeros_like(answer[:, :, :1]), answer[:, :, :-1]], 2)  # what comes in is 0
+        # what comes in is 0
+        moved = jnp.concatenate([jnp.zeros_like(answer[:, :, :1]), answer[:, :, :-1]], 2)
 
         def losses(params):
             both = centred(jnp.stack([images, hard], 1).reshape(-1, *hard.shape[1:]))
             heatmaps, after = passed(params, both)
             supervised = heatmap_mse(heatmaps[::2], *CODEC.encode(labelled))
             consistency = 0.5 * jnp.square(heatmaps[1::2] - moved).mean()
-            return supervised + consistency, (supervised, consistency, supervised + consistency, after)
+            return supervised + consistency, (
+                supervised,
+                consistency,
+                supervised + consistency,
+                after,
+            )
 
         return jax.grad(losses, has_aux=True)(params)
 
-    images = (jnp.asarray(STREAMS[name].image, jnp.float32) / 255 for name in ("unlabelled", "labelled"))
+    images = (
+        jnp.asarray(STREAMS[name].image, jnp.float32) / 255 for name in ("unlabelled", "labelled")
+    )
     gradient, (*losses, after) = by_hand(first.variables["params"], *images)
     state, metrics = jax.jit(method.update)(first, STREAMS, jax.random.key(1))
-    np.testing.assert_allclose([metrics["loss/supervised"], metrics["loss/consistency"], metrics["loss/total"]],
-                               losses, rtol=1e-4)
+    np.testing.assert_allclose(
+        [metrics["loss/supervised"], metrics["loss/consistency"], metrics["loss/total"]],
+        losses,
+        rtol=1e-4,
+    )
     wanted = jax.tree.map(lambda p, g: p - 0.5 * g, first.variables["params"], gradient)
     assert_near(state.variables["params"], wanted, atol=1e-5)
     assert_near(state.variables["batch_stats"], after["batch_stats"], atol=1e-5)

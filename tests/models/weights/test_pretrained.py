@@ -1,4 +1,7 @@
-"""Pretrained trunks: what files fill, by path or by name, and what is said when there is none or it is damaged."""
+"""Pretrained trunks: what files fill, by path or by name, and what is said when there is none or it
+is damaged.
+"""
+
 import os
 import pathlib
 import pickle
@@ -43,18 +46,41 @@ def variables():
 HRNET = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
 VIT = {"width": 8, "depth": 2, "heads": 2, "registers": 4, "layer_scale": True}
 FILES = {  # the network of a file, what else stands in it, and the network that it fills
-    "ResNet's classifier": (ResNet(18), ("fc.weight", "fc.bias"), pose_resnet(18, 3, upsampling_width=4)),
+    "ResNet's classifier": (
+        ResNet(18),
+        ("fc.weight", "fc.bias"),
+        pose_resnet(18, 3, upsampling_width=4),
+    ),
     # As the official ImageNet training and timm publish it: the last exchange fills all branches.
-    "HRNet's classifier": (hrnet(3, **HRNET).backbone, (
-        "stage4.1.fuse_layers.1.0.0.0.weight", "stage4.1.fuse_layers.3.0.2.1.running_mean",
-        "incre_modules.0.0.bn1.bias", "downsamp_modules.2.0.weight", "final_layer.0.weight",
-        "final_layer.1.running_var", "classifier.weight"), hrnet(3, **HRNET)),
-    "HRNet of other points": (hrnet(3, **HRNET), ("final_layer.weight", "final_layer.bias"), hrnet(7, **HRNET)),
-    "timm's ViT": (VisionTransformer(**VIT), (
-        "head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias"),
-        vit(3, **VIT, upsampling_width=4)),
-    "all of MoveNet": (movenet_lightning(), ("features.18.0.weight", "final_layer.smooth16.depthwise.weight"),
-                       MobileNetV2Trunk())}
+    "HRNet's classifier": (
+        hrnet(3, **HRNET).backbone,
+        (
+            "stage4.1.fuse_layers.1.0.0.0.weight",
+            "stage4.1.fuse_layers.3.0.2.1.running_mean",
+            "incre_modules.0.0.bn1.bias",
+            "downsamp_modules.2.0.weight",
+            "final_layer.0.weight",
+            "final_layer.1.running_var",
+            "classifier.weight",
+        ),
+        hrnet(3, **HRNET),
+    ),
+    "HRNet of other points": (
+        hrnet(3, **HRNET),
+        ("final_layer.weight", "final_layer.bias"),
+        hrnet(7, **HRNET),
+    ),
+    "timm's ViT": (
+        VisionTransformer(**VIT),
+        ("head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias"),
+        vit(3, **VIT, upsampling_width=4),
+    ),
+    "all of MoveNet": (
+        movenet_lightning(),
+        ("features.18.0.weight", "final_layer.smooth16.depthwise.weight"),
+        MobileNetV2Trunk(),
+    ),
+}
 
 
 def file_of(name):
@@ -62,18 +88,25 @@ def file_of(name):
     source, others, _ = FILES[name]
     stored = drawn(shapes(source))
     return {other: np.zeros((2, 2), np.float32) for other in others} | {
-        tensor: array for tensor, array in to_torch(stored).items() if array.ndim or name != "all of MoveNet"}, stored
+        tensor: array
+        for tensor, array in to_torch(stored).items()
+        if array.ndim or name != "all of MoveNet"
+    }, stored
 
 
-@pytest.mark.parametrize(("name", "suffix"), [*((name, ".safetensors") for name in FILES),
-                                              ("HRNet's classifier", ".pth")])
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [*((name, ".safetensors") for name in FILES), ("HRNet's classifier", ".pth")],
+)
 def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
     """Every tensor of the file and every leaf of the network is accounted for."""
     (tensors, stored), (_, others, network) = file_of(name), FILES[name]
     path = tmp_path / f"w{suffix}"
     if suffix == ".pth":
         torch = pytest.importorskip("torch", reason="writes PyTorch's own format")
-        parallel = {f"module.{tensor}": torch.from_numpy(array) for tensor, array in tensors.items()}
+        parallel = {
+            f"module.{tensor}": torch.from_numpy(array) for tensor, array in tensors.items()
+        }
         torch.save({"epoch": 3, "state_dict": parallel}, path)
     else:
         pretrained.write_safetensors(path, tensors)
@@ -87,15 +120,24 @@ def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
             jax.tree.map(np.testing.assert_array_equal, found[part], before[collection][part])
     assert len(report.matched) + len(report.skipped) == len(tensors)
     assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(before))
-    assert {path.split("/")[1] for path in report.missing} == {"upsampling", "head"} & set(before["params"])
+    assert {path.split("/")[1] for path in report.missing} == {"upsampling", "head"} & set(
+        before["params"]
+    )
     assert set(others) <= {tensor.removeprefix("module.") for tensor in report.skipped}
 
 
 def test_timms_names_of_mobilenet_are_read(tmp_path):
     """Its blocks are numbered by stages, and its first has no expansion."""
-    blocks = [f"blocks.{stage}.{block}" for stage, count in enumerate((1, 2, 3, 4, 3, 3, 1)) for block in range(count)]
+    blocks = [
+        f"blocks.{stage}.{block}"
+        for stage, count in enumerate((1, 2, 3, 4, 3, 3, 1))
+        for block in range(count)
+    ]
     ends, kinds = ["conv_stem", "bn1"], ["conv_dw", "bn1", "conv_pw", "bn2"]
-    others, stored = ["conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3"], drawn(shapes(MobileNetV2Trunk()))
+    others, stored = (
+        ["conv_pw", "bn1", "conv_dw", "bn2", "conv_pwl", "bn3"],
+        drawn(shapes(MobileNetV2Trunk())),
+    )
     places, renamed = {}, {}
     for name, tensor in sorted(to_torch(stored).items()):
         layer, _, leaf = name.rpartition(".")
@@ -105,19 +147,25 @@ def test_timms_names_of_mobilenet_are_read(tmp_path):
         theirs = (ends, kinds, others)[min(part, 2)][of_part.index(layer)]
         renamed[f"{blocks[part - 1]}.{theirs}.{leaf}" if part else f"{theirs}.{leaf}"] = tensor
     path = tmp_path / "w.safetensors"
-    pretrained.write_safetensors(path, {name: tensor for name, tensor in renamed.items() if tensor.ndim})
+    pretrained.write_safetensors(
+        path, {name: tensor for name, tensor in renamed.items() if tensor.ndim}
+    )
     read, _ = pretrained.load_backbone(shapes(MobileNetV2Trunk()), path)
     jax.tree.map(np.testing.assert_array_equal, read, stored)
 
 
-def test_files_that_are_absent_damaged_or_of_another_network_are_refused(weights, variables, tmp_path):
+def test_files_that_are_absent_damaged_or_of_another_network_are_refused(
+    weights, variables, tmp_path
+):
     with pytest.raises(InputError, match=r"absent\.safetensors: cannot be read"):
         pretrained.load_backbone(variables, tmp_path / "absent.safetensors")
     torn = tmp_path / "torn.safetensors"
     torn.write_bytes(weights.read_bytes()[:5000])
     with pytest.raises(InputError, match=r"torn\.safetensors: cannot be read"):
         pretrained.load_backbone(variables, torn)
-    with pytest.raises(InputError, match=r"resnet18\.made\.safetensors: tensor layer1\.2\.bn1\.bias .* is absent"):
+    with pytest.raises(
+        InputError, match=r"resnet18\.made\.safetensors: tensor layer1\.2\.bn1\.bias .* is absent"
+    ):
         pretrained.load_backbone(shapes(pose_resnet(34, 3)), weights)
 
 
@@ -130,7 +178,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
             return pathlib.Path.touch, (touched,)
 
     path.write_bytes(pickle.dumps({"state_dict": Code()}, protocol=2))  # PyTorch's own
-    with pytest.raises(InputError, match=r"w\.(pth: (cannot be read|reading it needs PyTorch)|safetensors: cannot)"):
+    with pytest.raises(
+        InputError, match=r"w\.(pth: (cannot be read|reading it needs PyTorch)|safetensors: cannot)"
+    ):
         pretrained.load_backbone(variables, path)
     assert not touched.exists()
 
@@ -140,7 +190,9 @@ def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
 
 def test_a_file_is_known_by_its_digest_whatever_its_name(weights, monkeypatch):
     assert pretrained.known_weights(weights) is None
-    made = pretrained.KnownWeights("made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights))
+    made = pretrained.KnownWeights(
+        "made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights)
+    )
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
     assert pretrained.known_weights(weights) == made
 
@@ -155,10 +207,13 @@ def test_every_network_of_the_table_exists():
 
 
 def test_transposed_arrays_are_written_as_they_read(tmp_path):
-    """The writer of safetensors would store the memory of the array, which is the other way round."""
+    """The writer of safetensors would store the memory of the array, which is the other way
+    round."""
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
     pretrained.write_safetensors(tmp_path / "t.safetensors", {"transposed": array.T})
-    np.testing.assert_array_equal(pretrained.read_safetensors(tmp_path / "t.safetensors")["transposed"], array.T)
+    np.testing.assert_array_equal(
+        pretrained.read_safetensors(tmp_path / "t.safetensors")["transposed"], array.T
+    )
 
 
 # Fetching
@@ -167,6 +222,7 @@ def test_transposed_arrays_are_written_as_they_read(tmp_path):
 @pytest.fixture
 def served(weights, tmp_path, monkeypatch):
     """A name of the table whose address is a file of this machine; returns its KnownWeights."""
+
     class Local(pretrained.KnownWeights):
         address = weights.as_uri()
 
@@ -175,14 +231,18 @@ def served(weights, tmp_path, monkeypatch):
     return made
 
 
-def test_weights_are_fetched_once_with_their_digest_written_down(served, weights, variables, tmp_path):
+def test_weights_are_fetched_once_with_their_digest_written_down(
+    served, weights, variables, tmp_path
+):
     said = []
     path = pretrained.fetch_weights(served.name, tmp_path, say=said.append)
     assert path == tmp_path / "resnet18.served.safetensors"
     assert path.read_bytes() == weights.read_bytes()
     assert (tmp_path / f"{path.name}.sha256").read_text() == f"{sha256_of(weights)}  {path.name}\n"
-    assert said == [f"resnet18.served: 46.8 MB, BSD-3-Clause, from {weights.as_uri()}",
-                    f"{path}: sha256 {sha256_of(weights)}"]
+    assert said == [
+        f"resnet18.served: 46.8 MB, BSD-3-Clause, from {weights.as_uri()}",
+        f"{path}: sha256 {sha256_of(weights)}",
+    ]
     assert pretrained.fetch_weights(served.name, tmp_path, say=said.append) == path
     assert len(said) == 2
     assert pretrained.load_backbone(variables, served.name, folder=tmp_path).report.matched
@@ -191,11 +251,15 @@ def test_weights_are_fetched_once_with_their_digest_written_down(served, weights
         pretrained.load_backbone(variables, served.name, folder=tmp_path)
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"sha256": "0" * 64}, "its sha256 is .* that of resnet18.served is 000"),
-    ({"licence": "CC-BY-NC-4.0"}, "has the licence CC-BY-NC-4.0, which restricts its use"),
-    ({"folded": "some.tflite"}, "lacks BatchNorm, which training needs"),
-    ({"megabytes": 1.0}, "larger than the 1 MB that it should have")])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"sha256": "0" * 64}, "its sha256 is .* that of resnet18.served is 000"),
+        ({"licence": "CC-BY-NC-4.0"}, "has the licence CC-BY-NC-4.0, which restricts its use"),
+        ({"folded": "some.tflite"}, "lacks BatchNorm, which training needs"),
+        ({"megabytes": 1.0}, "larger than the 1 MB that it should have"),
+    ],
+)
 def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path, monkeypatch):
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {served.name: served._replace(**change)})
     with pytest.raises(InputError, match=words):
@@ -203,10 +267,19 @@ def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path,
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("content", "words"), [
-    (None, r"cannot be fetched \(.*No such file.*\); fetch it where there is a network, and put it at "),
-    (b"<html>sign in</html>", "a whole safetensors file")])
-def test_an_address_without_the_file_leaves_nothing_behind(content, words, served, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            None,
+            r"cannot be fetched \(.*No such file.*\); fetch it where there is a network, and put it at ",
+        ),
+        (b"<html>sign in</html>", "a whole safetensors file"),
+    ],
+)
+def test_an_address_without_the_file_leaves_nothing_behind(
+    content, words, served, tmp_path, monkeypatch
+):
     there, folder = tmp_path / "there", tmp_path / "weights"
     if content:
         there.write_bytes(content)
@@ -225,11 +298,18 @@ def test_a_host_that_is_far_too_slow_is_left(served, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["kill", "full"])
-def test_a_fetch_that_is_ended_at_any_moment_is_repeated(kind, served, weights, tmp_path, monkeypatch):
+def test_a_fetch_that_is_ended_at_any_moment_is_repeated(
+    kind, served, weights, tmp_path, monkeypatch
+):
     whole = weights.read_bytes()
     number = 0
-    while ended(lambda: pretrained.fetch_weights(served.name, tmp_path), tmp_path, kind, number := number + 1,
-                monkeypatch):
+    while ended(
+        lambda: pretrained.fetch_weights(served.name, tmp_path),
+        tmp_path,
+        kind,
+        number := number + 1,
+        monkeypatch,
+    ):
         placed = tmp_path / f"{served.name}.safetensors"
         assert not placed.exists() or placed.read_bytes() == whole
         assert pretrained.fetch_weights(served.name, tmp_path).read_bytes() == whole
@@ -240,8 +320,14 @@ def test_a_fetch_that_is_ended_at_any_moment_is_repeated(kind, served, weights, 
 
 
 def test_a_redirection_leads_to_https_alone():
-    handler, request = pretrained._OnlyHttps(), pretrained.urllib.request.Request("https://host/weights")
-    assert handler.redirect_request(request, None, 302, "", {}, "https://other/w").full_url == "https://other/w"
+    handler, request = (
+        pretrained._OnlyHttps(),
+        pretrained.urllib.request.Request("https://host/weights"),
+    )
+    assert (
+        handler.redirect_request(request, None, 302, "", {}, "https://other/w").full_url
+        == "https://other/w"
+    )
     for address in ("http://other/w", "file:///etc/passwd", "ftp://other/w"):
         with pytest.raises(OSError, match="is not https"):
             handler.redirect_request(request, None, 302, "", {}, address)
@@ -250,10 +336,20 @@ def test_a_redirection_leads_to_https_alone():
 def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
     array = np.array([1, np.inf], np.float32)
     pretrained.write_safetensors(tmp_path / "w.safetensors", {"a": array})
-    tensor = type("Tensor", (), {"is_floating_point": lambda self: True, "numel": lambda self: self.numbers,
-                                 "numbers": 2})
-    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(
-        Tensor=tensor, load=lambda *_, **__: {"a": tensor()}, isfinite=lambda _: np.isfinite(array)))
+    tensor = type(
+        "Tensor",
+        (),
+        {"is_floating_point": lambda self: True, "numel": lambda self: self.numbers, "numbers": 2},
+    )
+    monkeypatch.setitem(
+        sys.modules,
+        "torch",
+        types.SimpleNamespace(
+            Tensor=tensor,
+            load=lambda *_, **__: {"a": tensor()},
+            isfinite=lambda _: np.isfinite(array),
+        ),
+    )
     (tmp_path / "w.pth").write_bytes(b"I0\n." * 24)
     for name in ("w.safetensors", "w.pth"):
         with pytest.raises(InputError, match=rf"{name}: a has numbers that are not finite"):

@@ -1,4 +1,6 @@
-"""Published weights on photographs: what an independent program saw is in published_weights.json."""
+"""Published weights on photographs: what an independent program saw is in
+published_weights.json."""
+
 import json
 from pathlib import Path
 
@@ -21,10 +23,12 @@ def photograph(path, side):
 
 
 def assert_magnitudes(maps, expected, unit=1e-5):
-    """Mean magnitudes to one unit of the last place that is told, of those above 10 one place less."""
+    """Mean magnitudes to one unit of the last place that is told, of those above 10 one place
+    less."""
     for x, magnitude in zip(maps, expected, strict=True):
-        assert np.abs(np.asarray(x, np.float64)).mean() == pytest.approx(magnitude, abs=max(unit, 1e-5 * (
-            10 if magnitude > 10 else 1)))
+        assert np.abs(np.asarray(x, np.float64)).mean() == pytest.approx(
+            magnitude, abs=max(unit, 1e-5 * (10 if magnitude > 10 else 1))
+        )
 
 
 @pytest.mark.parametrize("file", EXPECTED["trunks"])
@@ -35,10 +39,14 @@ def test_published_trunks_see_what_their_table_says(published_weights, tmp_path,
     network = MobileNetV2Trunk(padding="tensorflow")
     read, report = load_backbone(zeros(network), name, folder=tmp_path)
     assert report.missing == ()
-    images = np.stack([photograph(published_weights(f"photographs/{photo}.png"), 224) for photo in photographs])
+    images = np.stack(
+        [photograph(published_weights(f"photographs/{photo}.png"), 224) for photo in photographs]
+    )
     maps = jax.jit(lambda v, x: network.apply(v, x, False))(read, images)
     for number, magnitudes in enumerate(photographs.values()):
-        assert_magnitudes([x[number] for x in maps], magnitudes, 1e-4 if file == "mobilenet_v2_imagenet" else 1e-5)
+        assert_magnitudes(
+            [x[number] for x in maps], magnitudes, 1e-4 if file == "mobilenet_v2_imagenet" else 1e-5
+        )
     if file == "mobilenet_v2_imagenet":
         tensors = read_safetensors(path)
         last = np.einsum("bhwi,oi->bhwo", maps[-1], tensors["features.18.0.weight"][:, :, 0, 0])
@@ -50,15 +58,21 @@ def test_published_trunks_see_what_their_table_says(published_weights, tmp_path,
         assert found == [EXPECTED["classes"][photo] for photo in photographs]
 
 
-@pytest.mark.parametrize("file", ["movenet_lightning.safetensors", "movenet_single_pose_lightning_ptq.tflite"])
+@pytest.mark.parametrize(
+    "file", ["movenet_lightning.safetensors", "movenet_single_pose_lightning_ptq.tflite"]
+)
 def test_published_weights_find_the_person_of_their_table(published_weights, file):
     """A person who squats: points are (y, x) as parts of the image, with scores."""
     path, network, expected = published_weights(file), movenet_lightning(), EXPECTED["squat"]
     variables, _ = load_movenet(zeros(network), path)
     image = photograph(published_weights("photographs/squat.png"), 192)[None]
-    maps, layers = jax.jit(lambda v, x: network.apply(v, x, False, capture_intermediates=True))(variables, image)
+    maps, layers = jax.jit(lambda v, x: network.apply(v, x, False, capture_intermediates=True))(
+        variables, image
+    )
     pyramid = layers["intermediates"]["upsampling"]
-    assert_magnitudes([pyramid[name]["__call__"][0] for name in expected["pyramid"]], expected["pyramid"].values())
+    assert_magnitudes(
+        [pyramid[name]["__call__"][0] for name in expected["pyramid"]], expected["pyramid"].values()
+    )
     assert_magnitudes(maps, expected["maps"])
     keypoints, scores = decode_movenet(maps)
     points = np.array(expected["points"])
@@ -76,4 +90,7 @@ def test_the_published_file_equals_the_safetensors(published_weights):
             np.testing.assert_array_equal(read[name], tensor)
         elif name.endswith(".bias"):
             np.testing.assert_allclose(
-                read[name], tensor - expected[f"{norm}.running_mean"], atol=1e-6 * np.abs(tensor).max())
+                read[name],
+                tensor - expected[f"{norm}.running_mean"],
+                atol=1e-6 * np.abs(tensor).max(),
+            )

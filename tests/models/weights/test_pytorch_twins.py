@@ -1,7 +1,9 @@
-"""Networks beside PyTorch: functions there of the tensors of a file, by their official names, give the same maps.
+"""Networks beside PyTorch: functions there of the tensors of a file, by their official names, give
+the same maps.
 
 PyTorch computes in float64: with the statistics of few pixels its float32 is off by 1e-3 itself.
 """
+
 import jax
 import numpy as np
 import pytest
@@ -21,11 +23,20 @@ F, relu = torch.nn.functional, torch.relu
 
 
 class Tensors(dict):
-    """The tensors of a file by name. Remembers which were read, and whether BatchNorm measures its batch."""
+    """The tensors of a file by name.
+
+    Remembers which were read, and whether BatchNorm measures its batch.
+    """
 
     def __init__(self, arrays, train, device="cpu"):
-        super().__init__({name: torch.tensor(array, device=device) if array.dtype == np.int64 else
-                          torch.tensor(array, device=device, dtype=torch.float64) for name, array in arrays.items()})
+        super().__init__(
+            {
+                name: torch.tensor(array, device=device)
+                if array.dtype == np.int64
+                else torch.tensor(array, device=device, dtype=torch.float64)
+                for name, array in arrays.items()
+            }
+        )
         self.train, self.read = train, set()
 
     def __getitem__(self, name):
@@ -47,7 +58,9 @@ def convolved(t, name, x, stride=1):
 
 
 def normed(t, name, x):
-    mean, variance, scale, bias = (t[f"{name}.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias"))
+    mean, variance, scale, bias = (
+        t[f"{name}.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias")
+    )
     return F.batch_norm(x, mean, variance, scale, bias, t.train)
 
 
@@ -66,7 +79,9 @@ def of_module(t, module):
 def pose_resnet_twin(t, x):
     from experiments.measure.benchmark.pytorch_networks import PoseResNet
 
-    counts = [len(list(t.numbered(f"backbone.layer{number}", "conv1.weight"))) for number in (1, 2, 3, 4)]
+    counts = [
+        len(list(t.numbered(f"backbone.layer{number}", "conv1.weight"))) for number in (1, 2, 3, 4)
+    ]
     depth = 2 + sum(counts) * (3 if "backbone.layer1.0.conv3.weight" in t else 2)
     return [of_module(t, PoseResNet(depth, len(t["head.3.bias"]), 2))(x)]
 
@@ -101,14 +116,16 @@ def blocks(t, name, x):
         for number in range(1, count + 1):
             y = layer(t, each, y, 1, (f".conv{number}", f".bn{number}"))
             y = relu(y) if number < count else y
-        x = relu(y + (layer(t, f"{each}.downsample", x) if f"{each}.downsample.0.weight" in t else x))
+        x = relu(
+            y + (layer(t, f"{each}.downsample", x) if f"{each}.downsample.0.weight" in t else x)
+        )
     return x
 
 
 def exchanged(t, name, x, up):
     """What brings one branch to the size of another, `up` steps finer."""
     if up > 0:
-        return F.interpolate(layer(t, name, x), scale_factor=2 ** up)
+        return F.interpolate(layer(t, name, x), scale_factor=2**up)
     for step in range(-up):
         x = layer(t, f"{name}.{step}", x, 2)
         x = relu(x) if step < -up - 1 else x
@@ -122,12 +139,27 @@ def hrnet_twin(t, x):
     for stage in (2, 3, 4):
         first = f"transition{stage - 1}.0"
         last = relu(layer(t, f"transition{stage - 1}.{stage - 1}.0", branches[-1], 2))
-        branches = [relu(layer(t, first, branches[0])) if stage == 2 else branches[0], *branches[1:], last]
+        branches = [
+            relu(layer(t, first, branches[0])) if stage == 2 else branches[0],
+            *branches[1:],
+            last,
+        ]
         for module in t.numbered(f"stage{stage}", "branches.0.0.conv1.weight"):
-            branches = [blocks(t, f"{module}.branches.{number}", x) for number, x in enumerate(branches)]
-            targets = [n for n in range(stage) if n == 0 or f"{module}.fuse_layers.{n}.0.0.0.weight" in t]
-            branches = [relu(sum(exchanged(t, f"{module}.fuse_layers.{target}.{source}", x, source - target)
-                                 for source, x in enumerate(branches))) for target in targets]
+            branches = [
+                blocks(t, f"{module}.branches.{number}", x) for number, x in enumerate(branches)
+            ]
+            targets = [
+                n for n in range(stage) if n == 0 or f"{module}.fuse_layers.{n}.0.0.0.weight" in t
+            ]
+            branches = [
+                relu(
+                    sum(
+                        exchanged(t, f"{module}.fuse_layers.{target}.{source}", x, source - target)
+                        for source, x in enumerate(branches)
+                    )
+                )
+                for target in targets
+            ]
     return [convolved(t, "final_layer", branches[0])]
 
 
@@ -144,10 +176,13 @@ def rsn_layer(t, name, x, stride=1):
 
 def steps_block(t, name, x, stride):
     """The ten steps are written out; `kpjax.models.residual_steps` has them as a rule."""
+
     def step(number, x):
         return relu(rsn_layer(t, f"{name}.conv_bn_relu2_{number}", x))
 
-    first, second, third, fourth = torch.chunk(relu(rsn_layer(t, f"{name}.conv_bn_relu1", x, stride)), 4, 1)
+    first, second, third, fourth = torch.chunk(
+        relu(rsn_layer(t, f"{name}.conv_bn_relu1", x, stride)), 4, 1
+    )
     a1 = step("1_1", first)
     b1 = step("2_1", second + a1)
     b2 = step("2_2", b1)
@@ -159,7 +194,14 @@ def steps_block(t, name, x, stride):
     d3 = step("4_3", d2 + c3)
     d4 = step("4_4", d3)
     y = rsn_layer(t, f"{name}.conv_bn_relu3", torch.cat([a1, b2, c3, d4], 1))
-    return relu(y + (rsn_layer(t, f"{name}.downsample", x, stride) if f"{name}.downsample.conv.weight" in t else x))
+    return relu(
+        y
+        + (
+            rsn_layer(t, f"{name}.downsample", x, stride)
+            if f"{name}.downsample.conv.weight" in t
+            else x
+        )
+    )
 
 
 def rsn_twin(t, x):
@@ -169,8 +211,9 @@ def rsn_twin(t, x):
     while f"stage{stage}.upsample.up1.u_skip.conv.weight" in t:
         maps, y, one, two = [], None, [], []
         for level in range(4):
-            for number, name in enumerate(t.numbered(
-                    f"stage{stage}.downsample.layer{level + 1}", "conv_bn_relu1.conv.weight")):
+            for number, name in enumerate(
+                t.numbered(f"stage{stage}.downsample.layer{level + 1}", "conv_bn_relu1.conv.weight")
+            ):
                 x = steps_block(t, name, x, 2 if level and not number else 1)
             x = x + sum(skip[level] for skip in skips)
             maps.append(x)
@@ -192,7 +235,10 @@ def rsn_twin(t, x):
 
 
 def vit_twin(t, x):
-    """With timm's rules: positions resized with antialiasing, and none of the class token beside registers."""
+    """With timm's rules: positions resized with antialiasing, and none of the class token beside
+    registers.
+    """
+
     def linear(name, x):
         return F.linear(x, t[f"{name}.weight"], t[f"{name}.bias"])
 
@@ -206,28 +252,52 @@ def vit_twin(t, x):
     (batch, width, *grid), positions = x.shape, t["backbone.pos_embed"]
     registers = "backbone.reg_token" in t
     side = int((positions.shape[1] - 1 + registers) ** 0.5)
-    of_grid = positions[:, -side * side:].transpose(1, 2).reshape(1, width, side, side)
+    of_grid = positions[:, -side * side :].transpose(1, 2).reshape(1, width, side, side)
     of_grid = F.interpolate(of_grid, grid, mode="bicubic", antialias=True).flatten(2)
     tokens = [t["backbone.cls_token"] + (0 if registers else positions[:, :1])]
     tokens += [t["backbone.reg_token"]] if registers else []
-    x = torch.cat([*(token.expand(batch, -1, -1) for token in tokens), (x.flatten(2) + of_grid).transpose(1, 2)], 1)
+    x = torch.cat(
+        [
+            *(token.expand(batch, -1, -1) for token in tokens),
+            (x.flatten(2) + of_grid).transpose(1, 2),
+        ],
+        1,
+    )
     for name in t.numbered("backbone.blocks", "norm1.weight"):
-        qkv = linear(f"{name}.attn.qkv", norm(f"{name}.norm1", x)).reshape(*x.shape[:2], 3, HEADS, -1)
-        y = F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4)).transpose(1, 2).reshape(x.shape)
+        qkv = linear(f"{name}.attn.qkv", norm(f"{name}.norm1", x)).reshape(
+            *x.shape[:2], 3, HEADS, -1
+        )
+        y = (
+            F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4))
+            .transpose(1, 2)
+            .reshape(x.shape)
+        )
         x = x + scaled(f"{name}.ls1", linear(f"{name}.attn.proj", y))
         y = F.gelu(linear(f"{name}.mlp.fc1", norm(f"{name}.norm2", x)))
         x = x + scaled(f"{name}.ls2", linear(f"{name}.mlp.fc2", y))
-    x = norm("backbone.norm", x)[:, -grid[0] * grid[1]:].transpose(1, 2).reshape(batch, width, *grid)
+    x = (
+        norm("backbone.norm", x)[:, -grid[0] * grid[1] :]
+        .transpose(1, 2)
+        .reshape(batch, width, *grid)
+    )
     for place in (0, 3):
-        x = relu(normed(t, f"upsampling.{place + 1}", F.conv_transpose2d(
-            x, t[f"upsampling.{place}.weight"], stride=2, padding=1)))
+        x = relu(
+            normed(
+                t,
+                f"upsampling.{place + 1}",
+                F.conv_transpose2d(x, t[f"upsampling.{place}.weight"], stride=2, padding=1),
+            )
+        )
     return [convolved(t, "head", x)]
 
 
 HEADS = 2
 SMALL_VIT = {"width": 8, "depth": 2, "heads": HEADS, "upsampling_width": 8}
-ALL_RELUS = tuple(f"relu{stage}_{number}" for stage, count in enumerate((2, 2, 4, 4), 1) for number in
-                  range(1, count + 1))
+ALL_RELUS = tuple(
+    f"relu{stage}_{number}"
+    for stage, count in enumerate((2, 2, 4, 4), 1)
+    for number in range(1, count + 1)
+)
 TWINS = {  # network, twin, method
     "pose_resnet": (pose_resnet(18, 3, head_layers=2), pose_resnet_twin, None),
     "hrnet": (hrnet(3, width=4, modules=(1, 1, 2), blocks=1, stem_width=4), hrnet_twin, None),
@@ -235,12 +305,17 @@ TWINS = {  # network, twin, method
     "vit": (vit(3, **SMALL_VIT), vit_twin, None),
     "vit with registers": (vit(3, **SMALL_VIT, registers=4, layer_scale=True), vit_twin, None),
     "mobilenet_v2": (MobileNetV2Trunk(), mobilenet_v2_twin, None),
-    "vgg": (VGG(19, ALL_RELUS), vgg_twin, None)}
+    "vgg": (VGG(19, ALL_RELUS), vgg_twin, None),
+}
 PUBLISHED = [
-    *((pose_resnet(depth, 16, head_layers=2), pose_resnet_twin) for depth in (18, 34, 50, 101, 152)),
+    *(
+        (pose_resnet(depth, 16, head_layers=2), pose_resnet_twin)
+        for depth in (18, 34, 50, 101, 152)
+    ),
     *((hrnet(16, width=width), hrnet_twin) for width in (32, 48)),
     *((rsn(16, depth=depth), rsn_twin) for depth in (18, 50)),
-    *((ViT(size).build(17), vit_twin) for size in ("tiny", "small", "base", "large"))]
+    *((ViT(size).build(17), vit_twin) for size in ("tiny", "small", "base", "large")),
+]
 
 
 @pytest.mark.parametrize("train", [False, True], ids=["evaluation", "training"])
@@ -249,27 +324,41 @@ def test_pytorch_gives_the_same_maps_and_statistics(name, train):
     network, twin, method = TWINS[name]
     mode = () if name == "vgg" else (train,)
     options = {} if method is None else {"method": method}
-    variables = drawn(jax.eval_shape(lambda key: network.init(key, np.zeros((1, 64, 64, 3), np.float32), *mode),
-                                     jax.random.key(0)))
+    variables = drawn(
+        jax.eval_shape(
+            lambda key: network.init(key, np.zeros((1, 64, 64, 3), np.float32), *mode),
+            jax.random.key(0),
+        )
+    )
     images = np.random.default_rng(0).normal(size=(4, 64, 32, 3)).astype(np.float32)
-    ours, mutated = jax.jit(lambda variables, images: network.apply(
-        variables, images, *mode, mutable=["batch_stats"], **options))(variables, images)
+    ours, mutated = jax.jit(
+        lambda variables, images: network.apply(
+            variables, images, *mode, mutable=["batch_stats"], **options
+        )
+    )(variables, images)
     tensors = Tensors(to_torch(variables), train)
     with torch.no_grad():
         theirs = twin(tensors, torch.tensor(images.transpose(0, 3, 1, 2)).double())
     for found, expected in zip(ours if isinstance(ours, tuple) else [ours], theirs, strict=True):
         expected = expected.numpy().transpose(0, 2, 3, 1)
         assert np.std(expected) > 0.02
-        np.testing.assert_allclose(found, expected, atol=(5e-3 if train else 1e-5) * np.abs(expected).max())
+        np.testing.assert_allclose(
+            found, expected, atol=(5e-3 if train else 1e-5) * np.abs(expected).max()
+        )
     moved = {name: tensor.numpy() for name, tensor in tensors.items()}
     if "batch_stats" in variables:
-        jax.tree.map(lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3),
-                     mutated["batch_stats"], from_torch(moved, variables).variables["batch_stats"])
+        jax.tree.map(
+            lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3),
+            mutated["batch_stats"],
+            from_torch(moved, variables).variables["batch_stats"],
+        )
 
 
 @pytest.mark.parametrize(("network", "twin"), PUBLISHED)
 def test_names_and_shapes_of_published_networks_are_complete(network, twin):
-    """On PyTorch's device without memory: the twin reads every tensor, and each fits where it is read."""
+    """On PyTorch's device without memory: the twin reads every tensor, and each fits where it is
+    read.
+    """
     tensors = Tensors(to_torch(zeros(network, 64)), False, "meta")
     twin(tensors, torch.zeros((1, 3, 64, 64), dtype=torch.float64, device="meta"))
     assert {name for name in tensors if not name.endswith("num_batches_tracked")} <= tensors.read

@@ -1,4 +1,7 @@
-"""Variables go to PyTorch's official names and back; what does not fit is refused by name; twins give the same maps."""
+"""Variables go to PyTorch's official names and back; what does not fit is refused by name; twins
+give the same maps.
+"""
+
 import functools
 
 import jax
@@ -14,9 +17,20 @@ from kpjax.models.vision_transformer import vit
 from kpjax.models.weights.torch_names import from_torch, to_torch, torch_names
 
 SMALL = {
-    "pose_resnet": pose_resnet(18, 3, 2, upsampling_width=4), "rsn": small_rsn(3, 2),
+    "pose_resnet": pose_resnet(18, 3, 2, upsampling_width=4),
+    "rsn": small_rsn(3, 2),
     "hrnet": hrnet(3, width=4, modules=(1, 1, 2), blocks=1, stem_width=4),
-    "vit": vit(3, width=8, depth=2, heads=2, registers=4, layer_scale=True, upsampling_width=4, head_layers=2)}
+    "vit": vit(
+        3,
+        width=8,
+        depth=2,
+        heads=2,
+        registers=4,
+        layer_scale=True,
+        upsampling_width=4,
+        head_layers=2,
+    ),
+}
 # The names of some leaves.
 OFFICIAL = {
     "pose_resnet": {
@@ -26,8 +40,10 @@ OFFICIAL = {
         "batch_stats/backbone/layer4_1/bn2/var": "backbone.layer4.1.bn2.running_var",
         "params/upsampling/transposed_conv3/kernel": "upsampling.6.weight",
         "batch_stats/upsampling/bn2/mean": "upsampling.4.running_mean",
-        "params/head/conv1/bias": "head.0.bias", "params/head/bn1/scale": "head.1.weight",
-        "params/head/output/kernel": "head.3.weight"},
+        "params/head/conv1/bias": "head.0.bias",
+        "params/head/bn1/scale": "head.1.weight",
+        "params/head/output/kernel": "head.3.weight",
+    },
     "hrnet": {
         "params/backbone/conv2/kernel": "conv2.weight",
         "params/backbone/layer1_0/downsample_1/scale": "layer1.0.downsample.1.weight",
@@ -37,18 +53,19 @@ OFFICIAL = {
         "batch_stats/backbone/stage2_0/branches_1_0/bn2/var": "stage2.0.branches.1.0.bn2.running_var",
         "params/backbone/stage3_0/fuse_layers_0_2_0/kernel": "stage3.0.fuse_layers.0.2.0.weight",
         "params/backbone/stage4_0/fuse_layers_3_0_2_0/kernel": "stage4.0.fuse_layers.3.0.2.0.weight",
-        "params/head/output/kernel": "final_layer.weight", "params/head/output/bias": "final_layer.bias"},
+        "params/head/output/kernel": "final_layer.weight",
+        "params/head/output/bias": "final_layer.bias",
+    },
     "rsn": {
         "params/backbone/top/conv/conv/kernel": "top.conv.conv.weight",
-        "params/backbone/stage0/downsample/layer1_0/conv_bn_relu2_4_3/conv/kernel":
-            "stage0.downsample.layer1.0.conv_bn_relu2_4_3.conv.weight",
-        "batch_stats/backbone/stage1/downsample/layer4_0/downsample/bn/var":
-            "stage1.downsample.layer4.0.downsample.bn.running_var",
+        "params/backbone/stage0/downsample/layer1_0/conv_bn_relu2_4_3/conv/kernel": "stage0.downsample.layer1.0.conv_bn_relu2_4_3.conv.weight",
+        "batch_stats/backbone/stage1/downsample/layer4_0/downsample/bn/var": "stage1.downsample.layer4.0.downsample.bn.running_var",
         "params/backbone/stage1/upsample/up2/up_conv/bn/scale": "stage1.upsample.up2.up_conv.bn.weight",
         "params/backbone/stage0/upsample/up1/skip2/conv/bias": "stage0.upsample.up1.skip2.conv.bias",
         "params/backbone/stage0/upsample/up4/cross_conv/conv/kernel": "stage0.upsample.up4.cross_conv.conv.weight",
         "params/head/stage0_up3/res_conv1/bn/bias": "stage0.upsample.up3.res_conv1.bn.bias",
-        "params/head/stage1_up4/res_conv2/conv/kernel": "stage1.upsample.up4.res_conv2.conv.weight"},
+        "params/head/stage1_up4/res_conv2/conv/kernel": "stage1.upsample.up4.res_conv2.conv.weight",
+    },
     "vit": {
         "params/backbone/patch_embed/proj/kernel": "backbone.patch_embed.proj.weight",
         "params/backbone/cls_token": "backbone.cls_token",
@@ -57,7 +74,9 @@ OFFICIAL = {
         "params/backbone/blocks_0/ls2/gamma": "backbone.blocks.0.ls2.gamma",
         "params/backbone/blocks_1/mlp/fc1/bias": "backbone.blocks.1.mlp.fc1.bias",
         "params/upsampling/transposed_conv2/kernel": "upsampling.3.weight",
-        "params/head/output/kernel": "head.3.weight"}}
+        "params/head/output/kernel": "head.3.weight",
+    },
+}
 
 
 @functools.cache
@@ -78,7 +97,10 @@ def test_names_are_the_official_ones_and_there_and_back_is_the_identity(name):
     assert report.missing == ()
     assert all(skipped.endswith("num_batches_tracked") for skipped in report.skipped)
     assert all(tensor.flags.c_contiguous for tensor in tensors.values())
-    assert {tensor.dtype for tensor in tensors.values()} == {np.dtype(np.float32), np.dtype(np.int64)}
+    assert {tensor.dtype for tensor in tensors.values()} == {
+        np.dtype(np.float32),
+        np.dtype(np.int64),
+    }
     parallel = {f"module.{name}": tensor for name, tensor in tensors.items()}
     assert_equal_trees(from_torch(parallel, variables).variables, variables)
 
@@ -86,22 +108,31 @@ def test_names_are_the_official_ones_and_there_and_back_is_the_identity(name):
 def test_heads_of_other_depths_and_adversaries_have_names():
     """A head of two layers has no official name in HRNet, so PoseResNet's."""
     variables, other = variables_of("pose_resnet"), variables_of("hrnet")
-    single, deeper = ({part: tree | {"head": theirs[part].get("head", {})} for part, tree in ours.items()}
-                      for ours, theirs in ((variables, other), (other, variables)))
+    single, deeper = (
+        {part: tree | {"head": theirs[part].get("head", {})} for part, tree in ours.items()}
+        for ours, theirs in ((variables, other), (other, variables))
+    )
     assert torch_names(single)["params/head/output/bias"] == "head.bias"
     assert torch_names(deeper)["params/head/output/kernel"] == "head.3.weight"
-    adversary = {collection: tree | {"head_adv": tree["head"]} for collection, tree in variables.items()}
+    adversary = {
+        collection: tree | {"head_adv": tree["head"]} for collection, tree in variables.items()
+    }
     assert torch_names(adversary)["params/head_adv/output/kernel"] == "head_adv.3.weight"
     with pytest.raises(ValueError, match="only the layers of PoseResNet have official ones"):
         torch_names(shapes(small_unet(3)))
     tensors = to_torch(single)  # an older form of a file
-    tensors["head.0.weight"], tensors["head.0.bias"] = tensors.pop("head.weight"), tensors.pop("head.bias")
+    tensors["head.0.weight"], tensors["head.0.bias"] = (
+        tensors.pop("head.weight"),
+        tensors.pop("head.bias"),
+    )
     assert_equal_trees(from_torch(tensors, jax.tree.map(np.zeros_like, single)).variables, single)
 
 
 def test_parts_that_are_not_given_keep_their_values():
     variables = variables_of("pose_resnet")
-    trunk_only = {name: tensor for name, tensor in to_torch(variables).items() if name.startswith("backbone.")}
+    trunk_only = {
+        name: tensor for name, tensor in to_torch(variables).items() if name.startswith("backbone.")
+    }
     other = drawn(variables, seed=1)
     read, report = from_torch(trunk_only | {"backbone.fc.weight": np.zeros((10, 512))}, other)
     assert_equal_trees(read["params"]["backbone"], variables["params"]["backbone"])
@@ -111,17 +142,51 @@ def test_parts_that_are_not_given_keep_their_values():
     assert not any("backbone" in path for path in report.missing)
 
 
-@pytest.mark.parametrize(("name", "changed", "shape", "message"), [
-    ("pose_resnet", "backbone.layer3.1.conv2.weight", None, r"of shape \(256, 256, 3, 3\) is absent"),
-    ("pose_resnet", "backbone.layer1.2.conv1.weight", (64, 64, 3, 3), "no place for tensor"),
-    ("pose_resnet", "head.3.weight", (7, 4, 1, 1), r"has shape \(7, 4, 1, 1\), the network expects \(3, 4, 1, 1\)"),
-    ("hrnet", "final_layer.bias", (7,), r"has shape \(7,\), the network expects \(3,\)"),
-    ("hrnet", "transition1.0.0.weight", (6, 16, 3, 3), "belongs to an HRNet of width 6, the network has width 4"),
-    ("rsn", "stage0.upsample.up1.res_conv2.bn.bias", (7,), r"has shape \(7,\), the network expects \(3,\)"),
-    ("vit", "backbone.pos_embed", (1, 7, 8), "belongs to no square grid of patches"),
-    ("vit", "backbone.pos_embed", (1, 4, 16), "belongs to a ViT of width 16, the network has width 8"),
-    ("vit", "backbone.reg_token", None, "is absent; give weights with it, or build the network without registers"),
-    ("vit", "backbone.blocks.0.ls1.gamma", None, "is absent.* without layer_scale")])
+@pytest.mark.parametrize(
+    ("name", "changed", "shape", "message"),
+    [
+        (
+            "pose_resnet",
+            "backbone.layer3.1.conv2.weight",
+            None,
+            r"of shape \(256, 256, 3, 3\) is absent",
+        ),
+        ("pose_resnet", "backbone.layer1.2.conv1.weight", (64, 64, 3, 3), "no place for tensor"),
+        (
+            "pose_resnet",
+            "head.3.weight",
+            (7, 4, 1, 1),
+            r"has shape \(7, 4, 1, 1\), the network expects \(3, 4, 1, 1\)",
+        ),
+        ("hrnet", "final_layer.bias", (7,), r"has shape \(7,\), the network expects \(3,\)"),
+        (
+            "hrnet",
+            "transition1.0.0.weight",
+            (6, 16, 3, 3),
+            "belongs to an HRNet of width 6, the network has width 4",
+        ),
+        (
+            "rsn",
+            "stage0.upsample.up1.res_conv2.bn.bias",
+            (7,),
+            r"has shape \(7,\), the network expects \(3,\)",
+        ),
+        ("vit", "backbone.pos_embed", (1, 7, 8), "belongs to no square grid of patches"),
+        (
+            "vit",
+            "backbone.pos_embed",
+            (1, 4, 16),
+            "belongs to a ViT of width 16, the network has width 8",
+        ),
+        (
+            "vit",
+            "backbone.reg_token",
+            None,
+            "is absent; give weights with it, or build the network without registers",
+        ),
+        ("vit", "backbone.blocks.0.ls1.gamma", None, "is absent.* without layer_scale"),
+    ],
+)
 def test_weights_that_do_not_fit_are_refused_by_name(name, changed, shape, message):
     tensors = dict(to_torch(variables_of(name)))
     tensors.pop(changed, None)

@@ -1,4 +1,5 @@
 """The experiment of frozen-core adaptation: its core, its variants, files of a run, bad input."""
+
 import functools
 import shutil
 
@@ -40,7 +41,9 @@ def images():
 # Runs
 
 
-@pytest.mark.parametrize("variants", [("adapted",), pytest.param(SLOW, marks=pytest.mark.slow)], ids=["one", "others"])
+@pytest.mark.parametrize(
+    "variants", [("adapted",), pytest.param(SLOW, marks=pytest.mark.slow)], ids=["one", "others"]
+)
 def test_results_are_complete(ran, variants):
     finished = ran("adaptation", *variants)
     faces = images().test.skeleton.names
@@ -50,12 +53,18 @@ def test_results_are_complete(ran, variants):
         metrics = found["metrics"]
         for count in ("2", "5", "all"):
             assert {f"forward/{count}", f"backward/{count}"} <= set(metrics)
-        assert {f"forward/all/{name}" for name in faces} | {f"backward/all/{name}" for name in points} <= set(metrics)
-        assert metrics["forward/all"] == pytest.approx(np.mean([metrics[f"forward/all/{name}"] for name in faces]))
+        assert {f"forward/all/{name}" for name in faces} | {
+            f"backward/all/{name}" for name in points
+        } <= set(metrics)
+        assert metrics["forward/all"] == pytest.approx(
+            np.mean([metrics[f"forward/all/{name}"] for name in faces])
+        )
         ranked = [metrics[f"consistency/rank_{rank}"] for rank in range(1, 5)]
         assert ranked == sorted(ranked)
         assert metrics["consistency"] == pytest.approx(np.mean(ranked))
-        assert {"varying_points", "point_spread", "annotated_spread", "deviation/forward/2"} <= set(metrics)
+        assert {"varying_points", "point_spread", "annotated_spread", "deviation/forward/2"} <= set(
+            metrics
+        )
         assert ("core/pck" in metrics) == (variant != "random_core")
         assert found["steps"] == 3
         assert found["config"]["comparison"]["perceptual"] == "random features"
@@ -64,7 +73,9 @@ def test_results_are_complete(ran, variants):
 
 
 def test_the_mean_of_the_labels_stands_beside_the_errors(finished):
-    """The same for all variants, whatever their points: the distance of test landmarks from the mean labelled ones."""
+    """The same for all variants, whatever their points: the distance of test landmarks from the
+    mean labelled ones.
+    """
     found, metrics = stored(finished, "adapted"), results_of(finished, "adapted")["metrics"]
     annotated = found.test.annotated
     eyes = np.linalg.norm(annotated[:, 0] - annotated[:, 1], axis=-1)
@@ -77,13 +88,20 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
     """The model keeps the last one's kernels unchanged."""
     folder = finished / "stages" / "core_people_clutter" / "seed-0"
     assert [path.name for path in (finished / "stages").iterdir()] == ["core_people_clutter"]
-    early, last = load_trained(folder / "epoch-1").variables, load_trained(folder / "result").variables
+    early, last = (
+        load_trained(folder / "epoch-1").variables,
+        load_trained(folder / "result").variables,
+    )
     assert jax.tree.structure(early) == jax.tree.structure(last)
-    assert not np.array_equal(early["params"]["backbone"]["stem_conv1"]["kernel"],
-                              last["params"]["backbone"]["stem_conv1"]["kernel"])
+    assert not np.array_equal(
+        early["params"]["backbone"]["stem_conv1"]["kernel"],
+        last["params"]["backbone"]["stem_conv1"]["kernel"],
+    )
 
     kernels = flatten_dict(last["params"])
-    for place, leaf in flatten_dict(load_trained(finished / "adapted" / "seed-0" / "model").frozen["core"]).items():
+    for place, leaf in flatten_dict(
+        load_trained(finished / "adapted" / "seed-0" / "model").frozen["core"]
+    ).items():
         np.testing.assert_array_equal(leaf, kernels[place])
 
     job = functools.partial(job_of, "adaptation", "adapted", finished.parents[1])
@@ -91,7 +109,9 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
     jax.tree.map(np.testing.assert_array_equal, dict(found.variables), early)
     assert 0 <= found.accuracy <= 1
     assert core_of(job(core_epoch=2)).digest == core_of(job()).digest
-    with pytest.raises(InputError, match=r"of another configuration: config\.core_learning_rate is"):
+    with pytest.raises(
+        InputError, match=r"of another configuration: config\.core_learning_rate is"
+    ):
         core_of(job(core_learning_rate=1.0))
 
 
@@ -103,8 +123,10 @@ def test_published_weights_are_a_core_without_training(monkeypatch):
         core_of(job_of("adaptation", "adapted", **no_epoch))
 
     untrained = adaptation.untrained_core(TINY, 0)
-    monkeypatch.setattr("kpjax.systems.configs.Backbone.variables", lambda *of, **more: {
-        "variables": untrained.variables})
+    monkeypatch.setattr(
+        "kpjax.systems.configs.Backbone.variables",
+        lambda *of, **more: {"variables": untrained.variables},
+    )
     core = core_of(job_of("adaptation", "adapted", **no_epoch, weights="published"))
     assert (core.digest, core.accuracy) == (untrained.digest, None)
 
@@ -114,7 +136,9 @@ def test_networks_are_written_in_two_ways(ran):
     """The plain network computes what the model does."""
     example = jax.tree.map(lambda leaf: np.asarray(leaf)[None], images().test[0])
     evaluate = jax.jit(adaptation.build(TINY, "finetuned").predict)
-    apply = jax.jit(lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False))
+    apply = jax.jit(
+        lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False)
+    )
     for variant in ("adapted", *SLOW):
         folder = ran("adaptation", *SLOW) / variant / "seed-0"
         model = load_trained(folder / "model")
@@ -133,26 +157,43 @@ def test_checkpoints_on_another_core_are_refused(finished, tmp_path):
     shutil.copytree(finished, job.preset_folder)
     (job.folder / "results.json").unlink()
     learnt = core_of(job)
-    other = learnt._replace(variables=jax.tree.map(lambda leaf: leaf + 1, learnt.variables), digest="other")
-    system = TINY_SYSTEM._replace(train=functools.partial(adaptation.train, core_of=lambda job: other))
-    with pytest.raises(InputError, match=r"of another configuration: config\.core digest is .* there and other"):
+    other = learnt._replace(
+        variables=jax.tree.map(lambda leaf: leaf + 1, learnt.variables), digest="other"
+    )
+    system = TINY_SYSTEM._replace(
+        train=functools.partial(adaptation.train, core_of=lambda job: other)
+    )
+    with pytest.raises(
+        InputError, match=r"of another configuration: config\.core digest is .* there and other"
+    ):
         run(system, job)
 
 
 @pytest.mark.slow
 def test_presets_that_evaluate_differently_share_their_training(finished, monkeypatch):
     """The variant of another preset is taken from the folder of the one that keeps the training."""
+
     def no_core(method, streams, **options):
         assert options["stage"] != "core"
         return fit(method, streams, **options)
 
     before = sorted(path.name for path in finished.iterdir())
-    job = job_of("adaptation", "adapted", finished.parents[1], "elsewhere", summary="other", labelled_images=(3,),
-                 core_kept_by="tiny", training_kept_by="tiny")
+    job = job_of(
+        "adaptation",
+        "adapted",
+        finished.parents[1],
+        "elsewhere",
+        summary="other",
+        labelled_images=(3,),
+        core_kept_by="tiny",
+        training_kept_by="tiny",
+    )
     monkeypatch.setattr("kpjax.systems.system.fit", no_core)
     run(TINY_SYSTEM, job)
     assert sorted(path.name for path in finished.iterdir()) == before
-    same, here = (load_trained(folder / "model") for folder in (finished / "adapted" / "seed-0", job.folder))
+    same, here = (
+        load_trained(folder / "model") for folder in (finished / "adapted" / "seed-0", job.folder)
+    )
     jax.tree.map(np.testing.assert_array_equal, same.variables, here.variables)
     assert not (job.folder / "checkpoints").exists()
 
@@ -162,7 +203,12 @@ def test_presets_that_evaluate_differently_share_their_training(finished, monkey
 
 def test_presets_have_the_papers_settings_and_numbers():
     paper = PRESETS["mpii_mafl"]
-    assert (paper.data.image_size, paper.batch_size, paper.steps, paper.core.steps) == (128, 48, 200_000, 110 * 695)
+    assert (paper.data.image_size, paper.batch_size, paper.steps, paper.core.steps) == (
+        128,
+        48,
+        200_000,
+        110 * 695,
+    )
     assert (paper.network.width, paper.network.depth) == (256, 4)
     assert paper.landmarks == 10
     assert len({preset.summary for preset in PRESETS.values()}) == len(PRESETS)
@@ -172,8 +218,16 @@ def test_presets_have_the_papers_settings_and_numbers():
         if name.startswith("mpii"):
             assert of_core(preset) == of_core(paper)
     printed = SYSTEM.paper("mpii_aflw", PRESETS["mpii_aflw"], "adapted")
-    assert (printed["forward/10"], printed["backward/all"], printed["consistency"]) == (11.09, 9.19, 2.52)
-    assert {column.metric for column in SYSTEM.columns(paper)} >= {"forward/all", "backward/10", "consistency"}
+    assert (printed["forward/10"], printed["backward/all"], printed["consistency"]) == (
+        11.09,
+        9.19,
+        2.52,
+    )
+    assert {column.metric for column in SYSTEM.columns(paper)} >= {
+        "forward/all",
+        "backward/10",
+        "consistency",
+    }
     consistencies = [line for line in lines_of("adaptation") if line.table == "table3"]
     assert len(consistencies) == 15
     for line in consistencies:
@@ -201,18 +255,28 @@ def test_cores_of_two_backgrounds():
 
 
 def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported():
-    """The annotated points themselves: no error in either direction, and none under turns but that of lost corners."""
+    """The annotated points themselves: no error in either direction, and none under turns but that
+    of lost corners.
+    """
     opened, skeleton = images(), Skeleton(tuple("abcdefghijklmn"))
 
     def truth(source):
         examples = [source[number] for number in range(len(source))]
-        return Landmarks(*(np.stack([getattr(example, name) for example in examples])
-                           for name in ("keypoints", "keypoints", "visible")))
+        return Landmarks(
+            *(
+                np.stack([getattr(example, name) for example in examples])
+                for name in ("keypoints", "keypoints", "visible")
+            )
+        )
 
     once, twice = truth(opened.turned_once), truth(opened.turned_twice)
     shown, turns = (once.visible * twice.visible)[..., None] > 0, second_turns(6, 32)
-    found = Found(truth(opened.fit), truth(opened.test), *(
-        np.where(shown, part.discovered, 0) for part in (once, twice)), turns)
+    found = Found(
+        truth(opened.fit),
+        truth(opened.test),
+        *(np.where(shown, part.discovered, 0) for part in (once, twice)),
+        turns,
+    )
     moved = np.einsum("nij,nkj->nki", turns[:, :2, :2], found.once) + turns[:, None, :2, 2]
     assert np.abs(moved - found.twice)[np.broadcast_to(shown, moved.shape)].max() < 1e-3
     config = changed(TINY, landmarks=14, penalty=1e-9)
@@ -220,10 +284,17 @@ def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported()
     assert reason == ""
     assert values["void"] == 0
     assert values["point_spread"] == pytest.approx(values["annotated_spread"])
-    heap = found._replace(test=found.test._replace(discovered=np.full_like(found.test.discovered, 16)))
+    heap = found._replace(
+        test=found.test._replace(discovered=np.full_like(found.test.discovered, 16))
+    )
     values, reason = measures_of(heap, config, opened.test.skeleton, skeleton)
     assert values["void"] == 1
     assert reason.startswith("0 of 14 landmarks are alive; landmarks lie 0.0 px apart")
     unannotated, _ = measures_of(found, changed(config, lengths="none"), Skeleton(()), skeleton)
-    assert set(unannotated) == {"consistency", "varying_points", "point_spread", "median_spread", "void"} | {
-        f"consistency/rank_{rank}" for rank in range(1, 15)}
+    assert set(unannotated) == {
+        "consistency",
+        "varying_points",
+        "point_spread",
+        "median_spread",
+        "void",
+    } | {f"consistency/rank_{rank}" for rank in range(1, 15)}

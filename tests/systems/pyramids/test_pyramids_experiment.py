@@ -1,4 +1,7 @@
-"""The experiment of Keypoint Pyramids: its videos, its variants, a few steps of some of them, bad input."""
+"""The experiment of Keypoint Pyramids: its videos, its variants, a few steps of some of them, bad
+input.
+"""
+
 import jax
 import numpy as np
 import pytest
@@ -28,13 +31,24 @@ def test_results_are_complete(finished):
     metrics = found["metrics"]
     for level in ("flat", "level1", "level2"):
         pixels = metrics[f"rmse/{level}"]
-        assert {f"random_halves/{level}", *(f"rmse/{level}/{name}" for name in joints.names)} <= set(metrics)
+        assert {
+            f"random_halves/{level}",
+            *(f"rmse/{level}/{name}" for name in joints.names),
+        } <= set(metrics)
         assert metrics[f"units/pixels_per_coordinate/{level}"] == pixels
         assert metrics[f"units/normalised_per_coordinate/{level}"] == pytest.approx(pixels * 2 / 16)
-        assert metrics[f"units/original_per_image/{level}"] == pytest.approx(pixels * 34**0.5, rel=1e-5)
+        assert metrics[f"units/original_per_image/{level}"] == pytest.approx(
+            pixels * 34**0.5, rel=1e-5
+        )
     assert found["steps"] == 3
-    assert {"live_points", "point_spread", "points_on_motion", "motion_coverage", "action/accuracy", "action/level1"
-            } <= set(metrics)
+    assert {
+        "live_points",
+        "point_spread",
+        "points_on_motion",
+        "motion_coverage",
+        "action/accuracy",
+        "action/level1",
+    } <= set(metrics)
     assert not {"direct/flat", "action/accuracy_of_true_joints"} & set(metrics)
     with Image.open(folder / "images" / "keypoints_moving.png") as moving:
         assert (moving.n_frames, moving.mode) == (6, "RGB")
@@ -54,8 +68,11 @@ def test_the_untrained_variant_is_where_pyramids_starts(ran, monkeypatch, tmp_pa
     seen = []
 
     def remembered(method, streams, **options):
-        state = jax.jit(method.init)(named_key(named_key(options["key"], options["stage"]), "init"),
-                                     {name: one[0] for name, one in streams.items()}, {})
+        state = jax.jit(method.init)(
+            named_key(named_key(options["key"], options["stage"]), "init"),
+            {name: one[0] for name, one in streams.items()},
+            {},
+        )
         seen.append(jax.tree.map(np.asarray, state.variables))
         raise RunError("enough")
 
@@ -70,15 +87,22 @@ def test_the_untrained_variant_is_where_pyramids_starts(ran, monkeypatch, tmp_pa
 
 def test_the_papers_preset_has_the_papers_numbers():
     paper, demo = PRESETS["h36m"], PRESETS["demo"]
-    assert (paper.weights.transport, paper.weights.spring, paper.optimizer.learning_rate, paper.data.window) == (
-        (0.1, 1.0), 1.0, 1e-4, 250)
+    assert (
+        paper.weights.transport,
+        paper.weights.spring,
+        paper.optimizer.learning_rate,
+        paper.data.window,
+    ) == ((0.1, 1.0), 1.0, 1e-4, 250)
     assert (paper.weights.reduction, paper.weights.unit) == ("sum", "normalised")
     assert paper.pyramid.level_sizes == (10, 20)
     assert SYSTEM.paper("h36m", paper, "pyramids")["units/pixels_per_image/flat"] == 43.30
     assert SYSTEM.paper("h36m", paper, "supervised_bound")["units/pixels_per_image/flat"] == 37.97
     assert SYSTEM.paper("demo", demo, "pyramids") == {}
     metrics = {column.metric for column in SYSTEM.columns(paper)}
-    assert set(SYSTEM.paper("h36m", paper, "pyramids")) - metrics <= {"action/level1", "action/level2"}
+    assert set(SYSTEM.paper("h36m", paper, "pyramids")) - metrics <= {
+        "action/level1",
+        "action/level2",
+    }
     for name in ("pyramids", *BASELINES, "supervised_bound"):  # the networks fit the images
         build(paper, Skeleton(("a", "b")), name)
 
@@ -90,7 +114,9 @@ def test_a_linear_pose_is_found_and_the_oracle_is_not_fitted():
     source = open_videos(TINY.data, 0, None)[1]
     truth = truth_of(source)
     turned = truth.joints @ np.array([[0.0, 2.0], [-1.0, 0.5]]) + 3
-    assert regression({"flat": turned}, truth, source, TINY, 0)["rmse/flat"] == pytest.approx(0, abs=1e-3)
+    assert regression({"flat": turned}, truth, source, TINY, 0)["rmse/flat"] == pytest.approx(
+        0, abs=1e-3
+    )
     direct = regression({"flat": truth.joints + 2}, truth, source, TINY, 0, direct=True)
     assert direct["rmse/flat"] == pytest.approx(2)
     split, groups = split_of(source, np.arange(len(source)), 0)

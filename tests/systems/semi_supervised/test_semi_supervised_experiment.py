@@ -1,4 +1,7 @@
-"""The semi-supervised experiment: its images, its variants, a few steps of some of them, its tables."""
+"""The semi-supervised experiment: its images, its variants, a few steps of some of them, its
+tables.
+"""
+
 import json
 import shutil
 
@@ -31,11 +34,16 @@ def tiny_data(**changes):
 
 
 def digest_of(finished, variant):
-    return json.loads((finished / variant / "seed-0" / "config.json").read_text())["labelled_digest"]
+    return json.loads((finished / variant / "seed-0" / "config.json").read_text())[
+        "labelled_digest"
+    ]
 
 
-@pytest.mark.parametrize("variants", [("ours",), pytest.param((*SLOW, "supervised"), marks=pytest.mark.slow)],
-                         ids=["one", "others"])
+@pytest.mark.parametrize(
+    "variants",
+    [("ours",), pytest.param((*SLOW, "supervised"), marks=pytest.mark.slow)],
+    ids=["one", "others"],
+)
 def test_results_are_complete(ran, variants):
     finished = ran("semi_supervised", *variants)
     points = tiny_data().skeleton
@@ -44,12 +52,16 @@ def test_results_are_complete(ran, variants):
         found = results["metrics"]
         assert results["steps"] == 5  # every variant has seen the steps of the warm start
         assert {"test/pck", "test/nme"} <= set(found)
-        # Rendered images are not resized and their reference length is the side: an error is the same in both units.
+        # Rendered images are not resized and their reference length is the side: an error is the
+        # same in both units.
         assert found["test/nme"] * 32 == pytest.approx(found["test/distance"], rel=1e-4)
         assert 0 < found["labelled/left_to_learn"] < 2
-        assert found["best_validation/step"] <= (5 if variant == "all_labels" else 3)  # the last one
+        # the last one
+        assert found["best_validation/step"] <= (5 if variant == "all_labels" else 3)
         assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
-        assert found.get("test/sc_over_ln_k") == (pytest.approx(1, abs=0.3) if variant == "ours" else None)
+        assert found.get("test/sc_over_ln_k") == (
+            pytest.approx(1, abs=0.3) if variant == "ours" else None
+        )
     assert {digest_of(finished, variant) for variant in variants} == {digest_of(finished, "ours")}
 
 
@@ -57,9 +69,14 @@ def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finish
     assert [path.name for path in (finished / "stages").iterdir()] == ["warm_start"]
     assert digest_of(finished, "ours") == tiny_data().identity["labelled_digest"]
     job = job_of("semi_supervised", "ours", finished.parents[1])
-    kept = {path: path.read_bytes() for path in (job.folder / "results.json", job.folder / "config.json")}
+    kept = {
+        path: path.read_bytes()
+        for path in (job.folder / "results.json", job.folder / "config.json")
+    }
     (job.folder / "results.json").unlink()
-    other = TINY_SYSTEM._replace(open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"}))
+    other = TINY_SYSTEM._replace(
+        open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"})
+    )
     with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
         run_job(other, job)
     # Checkpoints say the same: without a warm start the run's own are asked.
@@ -87,9 +104,16 @@ def test_pseudo_labels_are_as_many_as_labels(ran):
 
 def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
     few, more = tiny_data(labelled=3), tiny_data(labelled=0.25)
-    assert (len(few.labelled), len(few.unlabelled), len(more.labelled), len(more.unlabelled)) == (3, 21, 6, 18)
-    seen = [{source[n].image.tobytes() for n in range(len(source))}
-            for source in (few.labelled, more.labelled, more.unlabelled)]
+    assert (len(few.labelled), len(few.unlabelled), len(more.labelled), len(more.unlabelled)) == (
+        3,
+        21,
+        6,
+        18,
+    )
+    seen = [
+        {source[n].image.tobytes() for n in range(len(source))}
+        for source in (few.labelled, more.labelled, more.unlabelled)
+    ]
     assert seen[0] < seen[1]
     assert not seen[1] & seen[2]
     assert not any(more.unlabelled[n].visible.any() for n in range(18))
@@ -101,24 +125,44 @@ def test_smaller_subsets_lie_in_larger_ones_and_no_label_is_left_behind():
 
 def test_an_image_may_not_be_trained_on_and_tested(monkeypatch):
     splits = images.open_images(TINY.data, 0, None)
-    monkeypatch.setattr(images, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train))
+    monkeypatch.setattr(
+        images, "open_domain", lambda *arguments, **options: splits._replace(test=splits.train)
+    )
     with pytest.raises(InputError, match="24 of 24 images are in the test split"):
         tiny_data(difficulty=0.31)
 
 
 def test_further_images_without_labels_join_the_others_unless_they_test(monkeypatch):
     rng, points = np.random.default_rng(0), Skeleton(("a", "b"))
-    sets = {split: arrays(rng.integers(0, 256, (count, 64, 64, 3), np.uint8), np.ones((count, 2, 2)), np.ones(
-        (count, 2)), points, split) for split, count in (("train", 10), ("tune", 4), ("test", 6), ("videos", 7))}
-    monkeypatch.setattr("data.prepared.open_source", lambda name, split, *, data_dir, transform: sets[split])
-    asked_for = {"image_size": 64, "heatmap_size": 16, "train": "tongue/train", "validation": "tongue/tune",
-                 "test": "tongue/test", "labelled": 3}
+    sets = {
+        split: arrays(
+            rng.integers(0, 256, (count, 64, 64, 3), np.uint8),
+            np.ones((count, 2, 2)),
+            np.ones((count, 2)),
+            points,
+            split,
+        )
+        for split, count in (("train", 10), ("tune", 4), ("test", 6), ("videos", 7))
+    }
+    monkeypatch.setattr(
+        "data.prepared.open_source", lambda name, split, *, data_dir, transform: sets[split]
+    )
+    asked_for = {
+        "image_size": 64,
+        "heatmap_size": 16,
+        "train": "tongue/train",
+        "validation": "tongue/tune",
+        "test": "tongue/test",
+        "labelled": 3,
+    }
     found = tiny_data(**asked_for, further="tongue/videos")
     assert (len(found.labelled), len(found.unlabelled)) == (3, 14)
     assert not any(found.unlabelled[number].visible.any() for number in range(14))
     with pytest.raises(InputError, match="4 of 4 images are in the test split"):
         tiny_data(**asked_for, further="tongue/tune")
-    with pytest.raises(InputError, match="further: 'tongue/videos'; images without labels have no box"):
+    with pytest.raises(
+        InputError, match="further: 'tongue/videos'; images without labels have no box"
+    ):
         tiny_data(**asked_for, further="tongue/videos", transform="person_crop")
 
 
@@ -126,12 +170,22 @@ def test_further_images_without_labels_join_the_others_unless_they_test(monkeypa
 
 
 def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
-    """The column of 100 %: gen and easy_hard still read images without their labels, and PL has nothing to do."""
+    """The column of 100 %: gen and easy_hard still read images without their labels, and PL has
+    nothing to do.
+    """
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.applicable("tiny", config)
-    assert set(VARIANTS) - set(possible) == {"pl", "pl_warped", "pl_warped_averaged", "pl_easy_hard", *ON_PEOPLE}
+    assert set(VARIANTS) - set(possible) == {
+        "pl",
+        "pl_warped",
+        "pl_warped_averaged",
+        "pl_easy_hard",
+        *ON_PEOPLE,
+    }
     setup = setup_of(config, points)
-    reads_both = {name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2}
+    reads_both = {
+        name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2
+    }
     assert reads_both == {"gen", "easy_hard", "easy_hard_twice"}
 
 
@@ -140,7 +194,9 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
 
 @pytest.mark.parametrize(("share", "left"), [(0.0, 1.0), (0.5, 0.25), (1.0, 0.0)])
 def test_what_is_left_to_learn_of_the_labelled_images(share, left):
-    """Maps of half the height keep a quarter of the error of empty maps, hidden keypoints and padding not counting."""
+    """Maps of half the height keep a quarter of the error of empty maps, hidden keypoints and
+    padding not counting.
+    """
     points = Skeleton(("a", "b"))
     coded = codec(image_size=32, heatmap_size=8, sigma=1.0)
     true = np.random.default_rng(0).uniform(4, 28, (11, 2, 2)).astype(np.float32)
@@ -150,10 +206,14 @@ def test_what_is_left_to_learn_of_the_labelled_images(share, left):
 
     def predict(state, example):
         maps = share * coded.encode(example._replace(visible=jnp.ones_like(example.visible)))[0]
-        maps = maps.at[..., 1].set(jnp.where(example.visible[:, None, None, 1] > 0, maps[..., 1], 9.0))
+        maps = maps.at[..., 1].set(
+            jnp.where(example.visible[:, None, None, 1] > 0, maps[..., 1], 9.0)
+        )
         return Prediction(example.keypoints, example.visible, (maps[..., :1], maps[..., 1:]))
 
-    found = left_to_learn(Method(None, None, predict, (), points), coded, Trained({}, {}), source, batch_size=4)
+    found = left_to_learn(
+        Method(None, None, predict, (), points), coded, Trained({}, {}), source, batch_size=4
+    )
     assert found == pytest.approx(left, abs=1e-6)
 
 
@@ -162,11 +222,16 @@ def test_what_is_left_to_learn_of_the_labelled_images(share, left):
 
 def test_the_papers_gaps_at_five_percent():
     """Printed in the paper's text: +7.9, +26.8, +5.3 and +23.4 points over the labels alone."""
-    def printed(preset, labelled, variant):
-        return SYSTEM.paper(preset, changed(PRESETS[preset], labelled=labelled), variant).get("test/pck")
 
-    gaps = {preset: printed(preset, 0.05, "ours") - printed(preset, 0.05, "supervised")
-            for preset in ("mpii", "lsp", "cub", "atrw")}
+    def printed(preset, labelled, variant):
+        return SYSTEM.paper(preset, changed(PRESETS[preset], labelled=labelled), variant).get(
+            "test/pck"
+        )
+
+    gaps = {
+        preset: printed(preset, 0.05, "ours") - printed(preset, 0.05, "supervised")
+        for preset in ("mpii", "lsp", "cub", "atrw")
+    }
     assert gaps == pytest.approx({"mpii": 7.9, "lsp": 26.8, "cub": 5.3, "atrw": 23.4}, abs=0.06)
     assert printed("lsp", 0.05, "all_labels") == 72.12
     assert printed("lsp", 0.1, "no_sc") == 55.18

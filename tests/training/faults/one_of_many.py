@@ -1,7 +1,9 @@
-"""One process of a run on several: trains 2 steps, goes on to 4, writes its result, and is stopped in a next stage.
+"""One process of a run on several: trains 2 steps, goes on to 4, writes its result, and is stopped
+in a next stage.
 
 python one_of_many.py FOLDER PROCESS PROCESSES PORT
 """
+
 import os
 import pathlib
 import signal
@@ -34,8 +36,16 @@ def main(folder, process, processes, port):
             sys.exit(f"process 0 alone raises its own error, not {error!r}")
     method = tiny()
     for steps in (2, 4):
-        fitted = fit(method, {"labelled": Batches()}, steps=steps, key=jax.random.key(0), stage="main", folder=folder,
-                     config={}, options=FitOptions(save_every=2, log_every=1, quiet=True))
+        fitted = fit(
+            method,
+            {"labelled": Batches()},
+            steps=steps,
+            key=jax.random.key(0),
+            stage="main",
+            folder=folder,
+            config={},
+            options=FitOptions(save_every=2, log_every=1, quiet=True),
+        )
     found = predict_source(method, fitted.trained, Images(11), batch_size=8)
     if found.index.tolist() != list(range(11)):
         sys.exit(f"wrong examples: {found.index}")
@@ -44,13 +54,22 @@ def main(folder, process, processes, port):
         np.save(folder / "predictions.npy", found.keypoints)
     if processes == 1:
         return
-    # A notice to one process that comes between two stages is answered by both in the next one. It travels through a
-    # service that takes seconds, so no machine may be fast enough to come to the end of that stage before.
+    # A notice to one process that comes between two stages is answered by both in the next one. It
+    # travels through a service that takes seconds, so no machine may be fast enough to come to the
+    # end of that stage before.
     if process == 1:
         os.kill(os.getpid(), signal.SIGTERM)
     try:
-        fit(method, {"labelled": Batches()}, steps=10_000_000, key=jax.random.key(0), stage="next",
-            folder=folder / "next", config={}, options=FitOptions(save_every=10_000_000, quiet=True))
+        fit(
+            method,
+            {"labelled": Batches()},
+            steps=10_000_000,
+            key=jax.random.key(0),
+            stage="next",
+            folder=folder / "next",
+            config={},
+            options=FitOptions(save_every=10_000_000, quiet=True),
+        )
     except Interrupted as stopped:
         print(stopped)
     else:

@@ -2,6 +2,7 @@
 
 Runs in DeepLabCut's environment; see the package.
 """
+
 import time
 from pathlib import Path
 
@@ -17,7 +18,8 @@ from deeplabcut.utils import auxiliaryfunctions
 from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
 from peer import epochs_within, flags_of, split_of, write_predictions
 
-SHUFFLE, MILESTONES = 1, (0.45, 0.6)  # shares of the epochs at which the preset lowers its rate: 90 and 120 of 200
+# shares of the epochs at which the preset lowers its rate: 90 and 120 of 200
+SHUFFLE, MILESTONES = 1, (0.45, 0.6)
 
 
 @BACKBONES.register_module
@@ -34,7 +36,9 @@ class GivenMobileNetV2(BaseBackbone):
 
 def without_download(build):
     """Returns DeepLabCut's builder of models, which leaves its own weights on their server."""
-    return lambda cfg, weight_init=None, pretrained_backbone=False: build(cfg, weight_init, pretrained_backbone=False)
+    return lambda cfg, weight_init=None, pretrained_backbone=False: build(
+        cfg, weight_init, pretrained_backbone=False
+    )
 
 
 def main():
@@ -45,8 +49,12 @@ def main():
     # A project that was moved has to know where it is.
     content = yaml.safe_load(config.read_text())
     share = round(len(split["train"]) / (len(split["train"]) + len(split["test"])), 2)
-    config.write_text(yaml.safe_dump(content | {"project_path": str(project), "engine": "pytorch",
-                                                "TrainingFraction": [share]}))
+    config.write_text(
+        yaml.safe_dump(
+            content
+            | {"project_path": str(project), "engine": "pytorch", "TrainingFraction": [share]}
+        )
+    )
     deeplabcut.convertcsv2h5(str(config), userfeedback=False)
 
     settings = auxiliaryfunctions.read_config(str(config))
@@ -56,33 +64,69 @@ def main():
     indices = {part: [[names.index(name) for name in split[part]]] for part in ("train", "test")}
     PoseModel.build = staticmethod(without_download(PoseModel.build))
     deeplabcut.create_training_dataset(
-        str(config), Shuffles=[SHUFFLE], trainIndices=indices["train"], testIndices=indices["test"], userfeedback=False,
-        net_type="resnet_50", engine=Engine.PYTORCH)
+        str(config),
+        Shuffles=[SHUFFLE],
+        trainIndices=indices["train"],
+        testIndices=indices["test"],
+        userfeedback=False,
+        net_type="resnet_50",
+        engine=Engine.PYTORCH,
+    )
     head, points = "model.heads.bodypart", len(split["keypoints"])
     updates = {
-        "model.backbone": {"type": "GivenMobileNetV2", "weights": str(asked.weights.absolute()),
-                           "freeze_bn_stats": False, "freeze_bn_weights": False},
+        "model.backbone": {
+            "type": "GivenMobileNetV2",
+            "weights": str(asked.weights.absolute()),
+            "freeze_bn_stats": False,
+            "freeze_bn_weights": False,
+        },
         "model.backbone_output_channels": CHANNELS,
         f"{head}.heatmap_config.channels": [CHANNELS, points],
-        f"{head}.locref_config.channels": [CHANNELS, 2 * points]}
+        f"{head}.locref_config.channels": [CHANNELS, 2 * points],
+    }
 
     def train(epochs: int) -> float:
         began = time.monotonic()
-        deeplabcut.train_network(str(config), shuffle=SHUFFLE, device="cpu", epochs=epochs, save_epochs=epochs,
-                                 batch_size=asked.batch_size, pytorch_cfg_updates=updates | {
-                                     "runner.eval_interval": epochs + 1,
-                                     "runner.scheduler.params.milestones": [round(share * epochs) + 1
-                                                                            for share in MILESTONES]})
+        deeplabcut.train_network(
+            str(config),
+            shuffle=SHUFFLE,
+            device="cpu",
+            epochs=epochs,
+            save_epochs=epochs,
+            batch_size=asked.batch_size,
+            pytorch_cfg_updates=updates
+            | {
+                "runner.eval_interval": epochs + 1,
+                "runner.scheduler.params.milestones": [
+                    round(share * epochs) + 1 for share in MILESTONES
+                ],
+            },
+        )
         return time.monotonic() - began
 
     epochs = epochs_within(asked, train)
     for snapshot in project.rglob("snapshot*.pt"):
         snapshot.unlink()
     seconds = train(epochs)
-    found = analyze_images(str(config), [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
-                           shuffle=SHUFFLE, snapshot_index=-1, device="cpu", output_dir=str(asked.folder / "analysed"))
-    keypoints = {Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()}
-    write_predictions(asked, "DeepLabCut", deeplabcut.__version__, epochs=epochs, seconds=seconds, keypoints=keypoints)
+    found = analyze_images(
+        str(config),
+        [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
+        shuffle=SHUFFLE,
+        snapshot_index=-1,
+        device="cpu",
+        output_dir=str(asked.folder / "analysed"),
+    )
+    keypoints = {
+        Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()
+    }
+    write_predictions(
+        asked,
+        "DeepLabCut",
+        deeplabcut.__version__,
+        epochs=epochs,
+        seconds=seconds,
+        keypoints=keypoints,
+    )
 
 
 if __name__ == "__main__":

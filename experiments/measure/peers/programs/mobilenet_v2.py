@@ -1,4 +1,5 @@
 """The given MobileNetV2 as a backbone in PyTorch, for both peers. Imports nothing of kpjax."""
+
 import torch
 import torchvision
 from safetensors.torch import load_file
@@ -8,16 +9,22 @@ CHANNELS = 320
 
 
 class MobileNetV2Trunk(torch.nn.Module):
-    """Images (B, 3, H, W), normalised by ImageNet's mean and deviation, to maps (B, 320, H / stride, W / stride).
+    """Images (B, 3, H, W), normalised by ImageNet's mean and deviation, to maps (B, 320, H /
+    stride, W / stride).
 
-    weights: a safetensors file under torchvision's names, of a network that was trained on images in [-1, 1] and pads
-    as TensorFlow does. output_stride: 32, or 16 by a dilation of the last blocks.
+    weights: a safetensors file under torchvision's names, of a network that was trained on images
+    in [-1, 1] and pads as TensorFlow does. output_stride: 32, or 16 by a dilation of the last
+    blocks.
     """
 
     def __init__(self, weights: str, output_stride: int):
         super().__init__()
         self.features = torchvision.models.mobilenet_v2(weights=None).features[:STEM_AND_BLOCKS]
-        given = {name: tensor for name, tensor in load_file(weights).items() if name.startswith("features.")}
+        given = {
+            name: tensor
+            for name, tensor in load_file(weights).items()
+            if name.startswith("features.")
+        }
         missing, _ = self.load_state_dict(given, strict=False)
         if wrong := [name for name in missing if not name.endswith("num_batches_tracked")]:
             raise ValueError(f"{weights}: has no {wrong[0]}")
@@ -33,7 +40,9 @@ class MobileNetV2Trunk(torch.nn.Module):
                 elif layer.stride == (2, 2):
                     layer.padding = (0, 0)
                     parent = self.features.get_submodule(name.rpartition(".")[0])
-                    parent[int(name.rpartition(".")[2])] = torch.nn.Sequential(torch.nn.ZeroPad2d((0, 1, 0, 1)), layer)
+                    parent[int(name.rpartition(".")[2])] = torch.nn.Sequential(
+                        torch.nn.ZeroPad2d((0, 1, 0, 1)), layer
+                    )
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return self.features(2 * (images * self.deviation + self.mean) - 1)

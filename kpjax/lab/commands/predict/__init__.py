@@ -1,4 +1,7 @@
-"""The command `predict`: keypoints on images and videos, one input after the other, and a line for each file."""
+"""The command `predict`: keypoints on images and videos, one input after the other, and a line for
+each file.
+"""
+
 import collections
 import dataclasses
 import itertools
@@ -24,7 +27,14 @@ from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
 from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
-from kpjax.lab.commands.predict.pipeline import Seen, followed, from_left, names_of, predicted, tracked
+from kpjax.lab.commands.predict.pipeline import (
+    Seen,
+    followed,
+    from_left,
+    names_of,
+    predicted,
+    tracked,
+)
 from kpjax.lab.formats import predictions
 from kpjax.lab.formats.boxes_file import BOXES, boxes_of
 from kpjax.lab.formats.predictions import PredictionTable
@@ -57,52 +67,79 @@ class _Work(NamedTuple):
 
 
 def predict(asked: Predict) -> list[Path]:
-    """Predicts images, folders and videos, and returns the tables that were written, those of csv first of each.
+    """Predicts images, folders and videos, and returns the tables that were written, those of csv
+    first of each.
 
-    The files of an input appear together once all are written. Raises InputError for arguments that cannot be used, and
-    for output that is there already; RunError, after all else is written, for videos that cannot be read, images that
-    do not decode and videos of which more than 1 % does not, unless these are skipped.
+    The files of an input appear together once all are written. Raises InputError for arguments that
+    cannot be used, and for output that is there already; RunError, after all else is written, for
+    videos that cannot be read, images that do not decode and videos of which more than 1 % does
+    not, unless these are skipped.
     """
     run = Path(asked.run)
     beside = (run / "results.json").is_file() or seeds_below(run)
-    asked = dataclasses.replace(asked, out=asked.out or (
-        run / "predictions" if beside else Path("runs", "predictions", run.name)))
+    asked = dataclasses.replace(
+        asked,
+        out=asked.out or (run / "predictions" if beside else Path("runs", "predictions", run.name)),
+    )
     frames, formats = _checked(asked)
     bad: list[str] = []
     found = find_inputs(asked.inputs, out=asked.out, frames=frames, unreadable=bad)
     if not found:
         raise InputError("inputs", summarise(bad))
-    for line in (*(f"left out: {fault}" for fault in bad),
-                 *(f"{one.path}: {depth_note(one.depth)}" for one in found if one.depth),
-                 *(f"{one.path}: {one.video.note}" for one in found if one.video and one.video.note)):
+    for line in (
+        *(f"left out: {fault}" for fault in bad),
+        *(f"{one.path}: {depth_note(one.depth)}" for one in found if one.depth),
+        *(f"{one.path}: {one.video.note}" for one in found if one.video and one.video.note),
+    ):
         print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
-        raise InputError("boxes", f"the run was trained on crops around boxes and cannot find animals; {BOXES}")
+        raise InputError(
+            "boxes", f"the run was trained on crops around boxes and cannot find animals; {BOXES}"
+        )
     if asked.animals is not None and (asked.boxes is not None or predictor.finder is None):
-        raise InputError("animals", "--boxes says where they are; leave one of them out" if asked.boxes is not None else
-                         "the run sees one animal in a frame, and does not look for more; leave it out")
+        raise InputError(
+            "animals",
+            "--boxes says where they are; leave one of them out"
+            if asked.boxes is not None
+            else "the run sees one animal in a frame, and does not look for more; leave it out",
+        )
     if predictor.finder and (asked.animals or 0) > (limit := predictor.finder.most + MORE):
-        raise InputError("animals", f"{asked.animals}; the run looks for {limit} at most, {MORE} more than on a frame "
-                         "with labels; label a frame with more, or give --boxes")
+        raise InputError(
+            "animals",
+            f"{asked.animals}; the run looks for {limit} at most, {MORE} more than on a frame "
+            "with labels; label a frame with more, or give --boxes",
+        )
     works = [_planned(sequence, predictor, formats, asked) for sequence in found]
     results = collections.Counter(name for work in works for name in work.files)
     for name, count in results.items():
         if count > 1:
-            raise InputError("out", f"{asked.out / name} would be of two inputs; predict one into another folder")
+            raise InputError(
+                "out", f"{asked.out / name} would be of two inputs; predict one into another folder"
+            )
         if inside(asked.out, name, "out").exists() and not asked.overwrite:
-            raise InputError("out", f"{asked.out / name} exists already; give --overwrite or another folder")
-    print(f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
-          f"{jax.devices()[0].device_kind}")
-    names = {*predictor.skeleton.names, *(name for work in works for name in (*work.instances, *work.sequence.names))}
+            raise InputError(
+                "out", f"{asked.out / name} exists already; give --overwrite or another folder"
+            )
+    print(
+        f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
+        f"{jax.devices()[0].device_kind}"
+    )
+    names = {
+        *predictor.skeleton.names,
+        *(name for work in works for name in (*work.instances, *work.sequence.names)),
+    }
     if not asked.no_overlay and (letters := lacking(names)):
-        print(f"the font lacks {letters[:20]}: names are drawn with escapes; KPJAX_FONT may name the file of another")
+        print(
+            f"the font lacks {letters[:20]}: names are drawn with escapes; KPJAX_FONT may name the file of another"
+        )
     written = []
     for work in works:
         try:
             table, paths = _carried_out(work, predictor, formats, asked)
         except InputError as error:
-            if isinstance(error.__cause__, OSError) or len(works) == 1:  # as of a full disc: nothing else would work
+            # as of a full disc: nothing else would work
+            if isinstance(error.__cause__, OSError) or len(works) == 1:
                 raise
             bad.append(str(error))
             print(f"left out: {error}")
@@ -110,37 +147,61 @@ def predict(asked: Predict) -> list[Path]:
         written += paths
         bad += _unreadable(work.sequence, table)
     if bad and asked.on_bad_frame == "stop":
-        raise RunError(f"{summarise(bad)}; all else is written, and says so; --on-bad-frame skip takes that for done")
+        raise RunError(
+            f"{summarise(bad)}; all else is written, and says so; --on-bad-frame skip takes that for done"
+        )
     return written
 
 
 def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
-    """Returns the frames of videos and the formats. Raises InputError for a value that means nothing."""
+    """Returns the frames of videos and the formats.
+
+    Raises InputError for a value that means nothing.
+    """
     if not asked.inputs:
         raise InputError("inputs", "name images, videos, or folders of them")
     for name, right, mend in (
-            ("batch_size", asked.batch_size >= 1, "must be at least 1"),
-            ("animals", asked.animals is None or 0 <= asked.animals < MOST_ANIMALS,
-             "give how many there are, or 0 if they come and go"),
-            ("cutoff", asked.cutoff is None or np.isfinite(asked.cutoff), "must be a score"),
-            ("level", asked.level in LEVELS, f"choose {', '.join(f'{level:g}' for level in LEVELS)}"),
-            ("overlay", not (asked.overlay and asked.no_overlay), "--no-overlay is given too; give one of them")):
+        ("batch_size", asked.batch_size >= 1, "must be at least 1"),
+        (
+            "animals",
+            asked.animals is None or 0 <= asked.animals < MOST_ANIMALS,
+            "give how many there are, or 0 if they come and go",
+        ),
+        ("cutoff", asked.cutoff is None or np.isfinite(asked.cutoff), "must be a score"),
+        ("level", asked.level in LEVELS, f"choose {', '.join(f'{level:g}' for level in LEVELS)}"),
+        (
+            "overlay",
+            not (asked.overlay and asked.no_overlay),
+            "--no-overlay is given too; give one of them",
+        ),
+    ):
         if not right:
             raise InputError(name, f"{getattr(asked, name)}; {mend}")
     parts = (asked.frames or ":").split(":")
     numbers = [whole_number(part) if part else None for part in parts]
-    if not 2 <= len(parts) <= 3 or numbers[2:] == [0] or any(
-            part and number is None for part, number in zip(parts, numbers, strict=True)):
-        raise InputError("frames", f"{asked.frames!r} is not a range; give 0:100, or 0:1000:10 for every tenth")
+    if (
+        not 2 <= len(parts) <= 3
+        or numbers[2:] == [0]
+        or any(part and number is None for part, number in zip(parts, numbers, strict=True))
+    ):
+        raise InputError(
+            "frames", f"{asked.frames!r} is not a range; give 0:100, or 0:1000:10 for every tenth"
+        )
     return slice(*numbers), predictions.check_formats(asked.formats.split(","))
 
 
-def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict) -> _Work:
+def _planned(
+    sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict
+) -> _Work:
     instances, boxes = ("0",), None
     if asked.boxes is not None:
         path, numbers = sequence.path.absolute().as_posix(), sequence.numbers.tolist()
-        instances, boxes = boxes_of(asked.boxes, [(path, number) for number in numbers] if sequence.video
-                                    else [(name, None) for name in sequence.names])
+        instances, boxes = boxes_of(
+            asked.boxes,
+            [(path, number) for number in numbers]
+            if sequence.video
+            else [(name, None) for name in sequence.names],
+        )
     find, animals = asked.boxes is None and predictor.finder is not None, None
     if find:
         usual = predictor.finder.most if predictor.finder.always else 0
@@ -148,47 +209,99 @@ def _planned(sequence: ImageSequence, predictor: Predictor, formats: tuple[str, 
         instances = names_of(animals or 0)
     stem, video = sequence.stem, sequence.video is not None
     drawings = {stem + SHEET: not asked.no_overlay} | (
-        {stem + ending: asked.overlay for ending in MOVING} if video else
-        dict.fromkeys(map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay))
-    files = [path.as_posix() for path in predictions.prediction_files(formats, predictor.title, Path(), stem)]
-    files += [stem + ending for ending in FOUND[:1 + video] if find]
+        {stem + ending: asked.overlay for ending in MOVING}
+        if video
+        else dict.fromkeys(
+            map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay
+        )
+    )
+    files = [
+        path.as_posix()
+        for path in predictions.prediction_files(formats, predictor.title, Path(), stem)
+    ]
+    files += [stem + ending for ending in FOUND[: 1 + video] if find]
     files += [name for name, drawn in drawings.items() if drawn]
-    return _Work(sequence, instances, boxes, tuple(files), tuple(
-        name for name in (*drawings, stem + FOUND[1]) if name not in files), find, animals)
+    return _Work(
+        sequence,
+        instances,
+        boxes,
+        tuple(files),
+        tuple(name for name in (*drawings, stem + FOUND[1]) if name not in files),
+        find,
+        animals,
+    )
 
 
-def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict
-                 ) -> tuple[PredictionTable, list[Path]]:
+def _carried_out(
+    work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict
+) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
     sequence, skeleton = work.sequence, predictor.skeleton
     cutoff, source = asked.cutoff, "as typed"
-    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without held-out labels: all
-    # their points are drawn.
+    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without
+    # held-out labels: all their points are drawn.
     if cutoff is None and (predictor.follow or predictor.cutoff != DEFAULT_CUTOFF):
-        cutoff, source = predictor.cutoff, "usual for this network" if predictor.follow else "from held-out labels"
+        cutoff, source = (
+            predictor.cutoff,
+            "usual for this network" if predictor.follow else "from held-out labels",
+        )
     moving, began = work.named(MOVING[0]) in work.files, time.monotonic()
     with_images = moving or not (sequence.video or asked.no_overlay)
-    shown = range(len(sequence)) if with_images else () if asked.no_overlay else drawing.sheet_rows(len(sequence))
+    shown = (
+        range(len(sequence))
+        if with_images
+        else ()
+        if asked.no_overlay
+        else drawing.sheet_rows(len(sequence))
+    )
     side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
-    seen = (followed(predictor, sequence, shown=shown, side=side)
-            if predictor.follow and sequence.video and work.boxes is None else
-            predicted(predictor, sequence, batch_size=asked.batch_size, boxes=work.boxes, shown=shown, side=side,
-                      level=asked.level, find=work.find, animals=work.animals))
+    seen = (
+        followed(predictor, sequence, shown=shown, side=side)
+        if predictor.follow and sequence.video and work.boxes is None
+        else predicted(
+            predictor,
+            sequence,
+            batch_size=asked.batch_size,
+            boxes=work.boxes,
+            shown=shown,
+            side=side,
+            level=asked.level,
+            find=work.find,
+            animals=work.animals,
+        )
+    )
     kept, doubts, sheet = [], [], {}
     with together(asked.out) as folder:
-        with closing(seen), tqdm(total=len(sequence), unit=" frames", desc=Path(sequence.stem).name, leave=False,
-                                 dynamic_ncols=True, disable=None) as bar:
-            told_apart = tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+        with (
+            closing(seen),
+            tqdm(
+                total=len(sequence),
+                unit=" frames",
+                desc=Path(sequence.stem).name,
+                leave=False,
+                dynamic_ncols=True,
+                disable=None,
+            ) as bar,
+        ):
+            told_apart = (
+                tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+            )
             passed = _recorded(told_apart if work.find else seen, kept, bar)
-            # The first frames set the usual score and the size of points, so that all are drawn alike.
+            # The first frames set the usual score and the size of points, so that all are drawn
+            # alike.
             first = list(itertools.islice(passed, asked.batch_size))
             look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances)
             passed = itertools.chain(first, passed)
             if not asked.no_overlay:
                 passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
             if moving:
-                drawing.write_overlay_video(passed, sequence, look, skeleton,
-                                            *(folder / work.named(ending) for ending in MOVING))
+                drawing.write_overlay_video(
+                    passed,
+                    sequence,
+                    look,
+                    skeleton,
+                    *(folder / work.named(ending) for ending in MOVING),
+                )
             elif with_images:
                 passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
             collections.deque(passed, maxlen=0)
@@ -198,58 +311,97 @@ def _carried_out(work: _Work, predictor: Predictor, formats: tuple[str, ...], as
         if sheet:
             drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
         moments = pipeline.doubt_rows(doubts, sequence.numbers)
-        for ending, rows in zip(FOUND, (pipeline.box_rows(table), [pipeline.DOUBTS, *moments]), strict=True):
+        for ending, rows in zip(
+            FOUND, (pipeline.box_rows(table), [pipeline.DOUBTS, *moments]), strict=True
+        ):
             if work.named(ending) in work.files:
                 paths.append(write_text(folder / work.named(ending), rows_text(rows)))
         paths = [asked.out / path.relative_to(folder) for path in paths]
-    removed = [path for name in work.older if (path := asked.out / name).is_file() and not path.is_symlink()]
+    removed = [
+        path
+        for name in work.older
+        if (path := asked.out / name).is_file() and not path.is_symlink()
+    ]
     for path in removed if asked.overwrite else ():
         remove(path)
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
-    print(f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
-          f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
-          f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}")
-    for line in (*(_animal_lines(work, table, moments) if work.find else ()),
-                 *_hidden_lines(table, cutoff, source, predictor), *_radius_lines(table, look, predictor, asked)):
+    print(
+        f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
+        f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
+        f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}"
+    )
+    for line in (
+        *(_animal_lines(work, table, moments) if work.find else ()),
+        *_hidden_lines(table, cutoff, source, predictor),
+        *_radius_lines(table, look, predictor, asked),
+    ):
         print(line)
-    there = dict.fromkeys(drawing.FOLDER if name.startswith(f"{drawing.FOLDER}/") else name for name in work.files
-                          if (asked.out / name).exists())  # without one image that can be read nothing is drawn
+    there = dict.fromkeys(
+        drawing.FOLDER if name.startswith(f"{drawing.FOLDER}/") else name
+        for name in work.files
+        # without one image that can be read nothing is drawn
+        if (asked.out / name).exists()
+    )
     print(", ".join(str(asked.out / name) for name in there))
     if removed and asked.overwrite:
         print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
 
 
-def _hidden_lines(table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor) -> list[str]:
+def _hidden_lines(
+    table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor
+) -> list[str]:
     """Returns how many points lie below the cutoff, and the likely cause if they are nearly all."""
     scores = table.scores[table.status == predictions.OK]
     if cutoff is None or not scores.size:
         return []
     below = int((scores < cutoff).sum())
-    lines = [f"cutoff {cutoff:.3g}, {source}: {below} of {scores.size} points lie below it and are not drawn"]
+    lines = [
+        f"cutoff {cutoff:.3g}, {source}: {below} of {scores.size} points lie below it and are not drawn"
+    ]
     if below < NEARLY_ALL * scores.size:
         return lines
-    cause = ("boxes that are no animals' or of another scale than in training" if np.isfinite(table.boxes).any() else
-             "nobody is there, or small" if predictor.follow else "another camera, animal or scale than in training")
-    return [*lines, f"likely cause: {cause}; --cutoff 0 draws all points",
-            "if points are wrong, label frames of this input (kpjax suggest) and train again"]
+    cause = (
+        "boxes that are no animals' or of another scale than in training"
+        if np.isfinite(table.boxes).any()
+        else "nobody is there, or small"
+        if predictor.follow
+        else "another camera, animal or scale than in training"
+    )
+    return [
+        *lines,
+        f"likely cause: {cause}; --cutoff 0 draws all points",
+        "if points are wrong, label frames of this input (kpjax suggest) and train again",
+    ]
 
 
-def _radius_lines(table: PredictionTable, look: drawing.Look, predictor: Predictor, asked: Predict) -> list[str]:
-    """Returns how sure the points are and which are drawn so, or how many held-out labels are missing to say so."""
+def _radius_lines(
+    table: PredictionTable, look: drawing.Look, predictor: Predictor, asked: Predict
+) -> list[str]:
+    """Returns how sure the points are and which are drawn so, or how many held-out labels are
+    missing to say so.
+    """
     if predictor.radii is None:
         return []
     known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
     if not known.size:
         row = int(np.searchsorted(predictor.radii.levels, asked.level))
-        return [f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"]
-    lines = [f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
-             f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"]
+        return [
+            f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"
+        ]
+    lines = [
+        f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
+        f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"
+    ]
     if look.rings is not None:
-        bare = known.size - sum(int(np.isfinite(drawing.rings_of(*row, look.rings)).sum()) for row in zip(
-            table.radii, table.keypoints, table.boxes, table.sizes, strict=True))
-        lines += [f"{bare} of {known.size} radii are above a tenth of their animal's size and not drawn; the table has "
-                  "all"] * (bare > 0)
+        bare = known.size - sum(
+            int(np.isfinite(drawing.rings_of(*row, look.rings)).sum())
+            for row in zip(table.radii, table.keypoints, table.boxes, table.sizes, strict=True)
+        )
+        lines += [
+            f"{bare} of {known.size} radii are above a tenth of their animal's size and not drawn; the table has "
+            "all"
+        ] * (bare > 0)
     return lines
 
 
@@ -267,15 +419,27 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> Predictio
     if work.find:
         instances = names_of(work.animals or max([1, *(len(one.present) for one in kept)]))
         boxes = np.full((len(sequence), len(instances), 4), np.nan)
-        kept = [pipeline.in_places(one, np.arange(len(one.present)), len(instances)) for one in kept]
+        kept = [
+            pipeline.in_places(one, np.arange(len(one.present)), len(instances)) for one in kept
+        ]
         for one in kept:
             boxes[one.row] = one.boxes
-    table = predictions.empty_table(sequence.path, sequence.names, sequence.numbers, predictor.skeleton,
-                                    predictor.title, files=sequence.files, times=sequence.times,
-                                    instances=instances, boxes=boxes)
+    table = predictions.empty_table(
+        sequence.path,
+        sequence.names,
+        sequence.numbers,
+        predictor.skeleton,
+        predictor.title,
+        files=sequence.files,
+        times=sequence.times,
+        instances=instances,
+        boxes=boxes,
+    )
     for one in kept:
         if one.fault is None:
-            predictions.fill(table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii)
+            predictions.fill(
+                table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii
+            )
     return table
 
 
@@ -283,17 +447,26 @@ def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) 
     """Returns how many animals were found on the frames, and where two may have been exchanged."""
     read = (table.status != predictions.UNREADABLE).any(1)
     counts = collections.Counter((table.status[read] == predictions.OK).sum(1).tolist())
-    found = ", ".join(f"{number} on {counted(frames, 'frame' if work.sequence.video else 'image')}"
-                      for number, frames in sorted(counts.items(), reverse=True))
+    found = ", ".join(
+        f"{number} on {counted(frames, 'frame' if work.sequence.video else 'image')}"
+        for number, frames in sorted(counts.items(), reverse=True)
+    )
     if not work.sequence.video:
         return [f"animals: {found}"]
     first = ", ".join(f"{frame} ({why})" for frame, _, _, why in doubts[:3])
-    return [f"animals: {found}; {len(table.instances)} told apart", f"{counted(len(doubts), 'moment')} of doubt"
-            f"{': frame ' + first if doubts else ''}{', ...' if len(doubts) > 3 else ''}"]
+    return [
+        f"animals: {found}; {len(table.instances)} told apart",
+        f"{counted(len(doubts), 'moment')} of doubt"
+        f"{': frame ' + first if doubts else ''}{', ...' if len(doubts) > 3 else ''}",
+    ]
 
 
 def _counted(sequence: ImageSequence) -> str:
-    return f"{len(sequence)} frames of {sequence.video.name}" if sequence.video else f"{len(sequence)} images"
+    return (
+        f"{len(sequence)} frames of {sequence.video.name}"
+        if sequence.video
+        else f"{len(sequence)} images"
+    )
 
 
 def _cut_off(sequence: ImageSequence) -> int:
@@ -301,17 +474,26 @@ def _cut_off(sequence: ImageSequence) -> int:
 
     An AVI file also counts frames that are shown longer than others, once for each time.
     """
-    return sequence.video.cut_off if sequence.video and sequence.path.suffix.lower() != ".avi" else 0
+    return (
+        sequence.video.cut_off if sequence.video and sequence.path.suffix.lower() != ".avi" else 0
+    )
 
 
 def _unreadable(sequence: ImageSequence, table: PredictionTable) -> list[str]:
     """Returns a line if images, or more of a video than anyone would overlook, are lost."""
-    lost, cut_off = np.flatnonzero((table.status == predictions.UNREADABLE).all(1)).tolist(), _cut_off(sequence)
+    lost, cut_off = (
+        np.flatnonzero((table.status == predictions.UNREADABLE).all(1)).tolist(),
+        _cut_off(sequence),
+    )
     if len(lost) + cut_off <= (TOLERATED * (len(sequence) + cut_off) if sequence.video else 0):
         return []
     if not sequence.video:
-        return [f"{len(lost)} of {len(sequence)} images cannot be read ({summarise([table.names[n] for n in lost])})"]
-    numbers = ", ".join(str(sequence.numbers[n]) for n in lost[:5]) + (", ..." if len(lost) > 5 else "")
+        return [
+            f"{len(lost)} of {len(sequence)} images cannot be read ({summarise([table.names[n] for n in lost])})"
+        ]
+    numbers = ", ".join(str(sequence.numbers[n]) for n in lost[:5]) + (
+        ", ..." if len(lost) > 5 else ""
+    )
     parts = [f"{len(lost)} of {len(sequence)} frames do not decode ({numbers})"] if lost else []
     parts += [f"the file ends {cut_off} frames early"] if cut_off else []
     return [f"{sequence.path}: {' and '.join(parts)}"]

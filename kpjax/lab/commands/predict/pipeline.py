@@ -1,9 +1,11 @@
-"""Prediction on sequences of images: reading, transforming, the network and its reader work at the same time.
+"""Prediction on sequences of images: reading, transforming, the network and its reader work at the
+same time.
 
-A thread reads frames and hands them to a few others that transform them. The network runs on two threads, so that one
-batch travels while the other is computed. Everything in between is bounded: a video of any length needs the memory of a
-few batches.
+A thread reads frames and hands them to a few others that transform them. The network runs on two
+threads, so that one batch travels while the other is computed. Everything in between is bounded: a
+video of any length needs the memory of a few batches.
 """
+
 import itertools
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -41,9 +43,12 @@ class Seen(NamedTuple):
     scores: np.ndarray  # (I, K) float64; 0 where `present` is False
     present: np.ndarray  # (I,) bool: the animals that were looked at
     fault: InputError | None  # of a frame that does not decode
-    image: np.ndarray | None  # (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
-    radii: np.ndarray | None = None  # (I, K) float64 px, within which the truth lies; nan where unknown
-    boxes: np.ndarray | None = None  # (I, 4) x, y, width, height of animals that were found or named; None of none
+    #: (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
+    image: np.ndarray | None
+    #: (I, K) float64 px, within which the truth lies; nan where unknown
+    radii: np.ndarray | None = None
+    #: (I, 4) x, y, width, height of animals that were found or named; None of none
+    boxes: np.ndarray | None = None
     more: int = 0  # animals that were found beyond their known number, and left out
 
 
@@ -54,16 +59,26 @@ class _Frame(NamedTuple):
     crops: list[tuple[int, np.ndarray, np.ndarray]]  # animal, square image, its map to the frame
 
 
-def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int, boxes: np.ndarray | None = None,
-              shown: Collection[int] = (), side: int | None = None, level: float | None = None, find: bool = False,
-              animals: int | None = None) -> Iterator[Seen]:
+def predicted(
+    predictor: Predictor,
+    sequence: ImageSequence,
+    *,
+    batch_size: int,
+    boxes: np.ndarray | None = None,
+    shown: Collection[int] = (),
+    side: int | None = None,
+    level: float | None = None,
+    find: bool = False,
+    animals: int | None = None,
+) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
-    batch_size: squares at a time. boxes: (N, I, 4) x, y, width, height of the animals on each frame, nan
-    where one is not there; None for one animal somewhere on the frame. shown: the rows whose images come along. side:
-    the greatest length of these images in pixels. level: of the radii, one of those of the predictor's table; None
-    gives none. find: whether `predictor.finder` finds the boxes, of at most `animals`. Raises InputError for a frame
-    that cannot be transformed, or of another size than its video; RunError for a point that is not finite.
+    batch_size: squares at a time. boxes: (N, I, 4) x, y, width, height of the animals on each
+    frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
+    whose images come along. side: the greatest length of these images in pixels. level: of the
+    radii, one of those of the predictor's table; None gives none. find: whether `predictor.finder`
+    finds the boxes, of at most `animals`. Raises InputError for a frame that cannot be transformed,
+    or of another size than its video; RunError for a point that is not finite.
     """
     threads, compiling, compiled = min(4, os.cpu_count() or 1), Lock(), []
     finder = predictor.finder if find else None
@@ -71,38 +86,68 @@ def predicted(predictor: Predictor, sequence: ImageSequence, *, batch_size: int,
     def cut(row: int, image: Any, places: Any, there: int = 0) -> _Frame:
         """A box of nan is an animal that is not there, None the whole frame."""
         if isinstance(image, InputError):
-            return _Frame(_unseen(predictor, row, (0, 0), 0 if finder else len(places), fault=image), [])
-        crops = [(animal, *square_of(image, predictor.transform, box)) for animal, box in enumerate(places)
-                 if box is None or np.isfinite(box).all()]
-        seen = _unseen(predictor, row, (image.shape[1], image.shape[0]), len(places),
-                       image=shrunk(image, side) if row in shown else None)
+            return _Frame(
+                _unseen(predictor, row, (0, 0), 0 if finder else len(places), fault=image), []
+            )
+        crops = [
+            (animal, *square_of(image, predictor.transform, box))
+            for animal, box in enumerate(places)
+            if box is None or np.isfinite(box).all()
+        ]
+        seen = _unseen(
+            predictor,
+            row,
+            (image.shape[1], image.shape[0]),
+            len(places),
+            image=shrunk(image, side) if row in shown else None,
+        )
         known = finder is not None or boxes is not None
-        return _Frame(seen._replace(boxes=places if known else None, more=max(there - len(places), 0)), crops)
+        return _Frame(
+            seen._replace(boxes=places if known else None, more=max(there - len(places), 0)), crops
+        )
 
     def read(job: tuple[int, Callable[[], np.ndarray]]) -> Any:
         row, image = _read(job)
         if finder is None:
             return cut(row, image, [None] if boxes is None else boxes[row])
         nothing = np.zeros((finder.side, finder.side, 3), np.uint8), np.eye(3, dtype=np.float32)
-        return row, image, *(nothing if isinstance(image, InputError) else square_of(image, Letterbox(finder.side)))
+        return (
+            row,
+            image,
+            *(
+                nothing
+                if isinstance(image, InputError)
+                else square_of(image, Letterbox(finder.side))
+            ),
+        )
 
     def run(part: list) -> list[Seen]:
         # The first call compiles, and a second one beside it would compile the same again.
         with nullcontext() if compiled else compiling:
             if finder:
                 found = finder.on(np.stack([square for _, _, square, _ in part]))
-                part = [cut(row, image, *finder.boxes(found, number, crop, animals))
-                        for number, (row, image, _, crop) in enumerate(part)]
+                part = [
+                    cut(row, image, *finder.boxes(found, number, crop, animals))
+                    for number, (row, image, _, crop) in enumerate(part)
+                ]
             squares = [square for frame in part for _, square, _ in frame.crops]
-            results = in_batches(predictor.predict, np.stack(squares), batch_size) if squares else ()
+            results = (
+                in_batches(predictor.predict, np.stack(squares), batch_size) if squares else ()
+            )
             compiled.append(True)
         ends = np.cumsum([0, *(len(frame.crops) for frame in part)])
-        return [_placed(frame, [result[first:last] for result in results], predictor, sequence, level)
-                for frame, (first, last) in zip(part, itertools.pairwise(ends.tolist()), strict=True)]
+        return [
+            _placed(frame, [result[first:last] for result in results], predictor, sequence, level)
+            for frame, (first, last) in zip(part, itertools.pairwise(ends.tolist()), strict=True)
+        ]
 
     count = FRAMES if finder else batch_size  # whole frames are large
-    with closing(in_background(read_ahead(read, enumerate(sequence), threads=threads, depth=2 * threads),
-                               1 if finder else 2 * batch_size)) as frames:
+    with closing(
+        in_background(
+            read_ahead(read, enumerate(sequence), threads=threads, depth=2 * threads),
+            1 if finder else 2 * batch_size,
+        )
+    ) as frames:
         parts = iter(lambda: list(itertools.islice(frames, count)), [])
         with closing(read_ahead(run, parts, threads=AT_ONCE, depth=AT_ONCE + 1)) as done:
             yield from itertools.chain.from_iterable(done)
@@ -116,15 +161,23 @@ def _read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | 
         return job[0], error
 
 
-def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection[int] = (), side: int | None = None
-             ) -> Iterator[Seen]:
-    """Predicts a video's frames one after the other, each around the animal that was found on the one before.
+def followed(
+    predictor: Predictor,
+    sequence: ImageSequence,
+    *,
+    shown: Collection[int] = (),
+    side: int | None = None,
+) -> Iterator[Seen]:
+    """Predicts a video's frames one after the other, each around the animal that was found on the
+    one before.
 
-    The first is seen as a whole, and so is each after one where `predictor.follow` finds no square. A frame that does
-    not decode leaves the square where it is. The others are as in `predicted`.
+    The first is seen as a whole, and so is each after one where `predictor.follow` finds no square.
+    A frame that does not decode leaves the square where it is. The others are as in `predicted`.
     """
     transform, box = replace(predictor.transform, margin=1.0), None
-    with closing(in_background(read_ahead(_read, enumerate(sequence), threads=1, depth=4), 4)) as frames:
+    with closing(
+        in_background(read_ahead(_read, enumerate(sequence), threads=1, depth=4), 4)
+    ) as frames:
         for row, image in frames:
             if isinstance(image, InputError):
                 yield _unseen(predictor, row, (0, 0), 1, fault=image)
@@ -134,25 +187,50 @@ def followed(predictor: Predictor, sequence: ImageSequence, *, shown: Collection
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
             points = in_original_pixels(crop, found)
             if not np.isfinite(points).all():
-                raise RunError(f"{sequence.names[row]}, frame {sequence.numbers[row]}: a point is not finite")
+                raise RunError(
+                    f"{sequence.names[row]}, frame {sequence.numbers[row]}: a point is not finite"
+                )
             box = predictor.follow(points, scores, size)
-            yield _unseen(predictor, row, size, 1, image=shrunk(image, side) if row in shown else None)._replace(
-                keypoints=points[None], scores=scores[None], present=np.ones(1, bool))
+            yield _unseen(
+                predictor, row, size, 1, image=shrunk(image, side) if row in shown else None
+            )._replace(keypoints=points[None], scores=scores[None], present=np.ones(1, bool))
 
 
-def square_of(image: np.ndarray, transform: Transform, box: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+def square_of(
+    image: np.ndarray, transform: Transform, box: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the square (S, S, 3) uint8 that a network takes, and its map (3, 3) to the image."""
-    square, *_, crop = transform(image, np.zeros((0, 2), np.float32), np.zeros(0, np.float32),
-                                 np.float32(max(image.shape[:2])), box)
+    square, *_, crop = transform(
+        image,
+        np.zeros((0, 2), np.float32),
+        np.zeros(0, np.float32),
+        np.float32(max(image.shape[:2])),
+        box,
+    )
     return square, crop
 
 
-def _unseen(predictor: Predictor, row: int, size: tuple[int, int], animals: int, *, fault: InputError | None = None,
-            image: np.ndarray | None = None) -> Seen:
+def _unseen(
+    predictor: Predictor,
+    row: int,
+    size: tuple[int, int],
+    animals: int,
+    *,
+    fault: InputError | None = None,
+    image: np.ndarray | None = None,
+) -> Seen:
     """Returns a frame before the network has seen it: nothing is known of its animals."""
     shape = animals, len(predictor.skeleton.names)
-    return Seen(row, size, np.full((*shape, 2), np.nan), np.zeros(shape), np.zeros(animals, bool), fault, image,
-                np.full(shape, np.nan))
+    return Seen(
+        row,
+        size,
+        np.full((*shape, 2), np.nan),
+        np.zeros(shape),
+        np.zeros(animals, bool),
+        fault,
+        image,
+        np.full(shape, np.nan),
+    )
 
 
 def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
@@ -165,8 +243,13 @@ def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def _placed(frame: _Frame, found: Sequence[np.ndarray], predictor: Predictor, sequence: ImageSequence,
-            level: float | None) -> Seen:
+def _placed(
+    frame: _Frame,
+    found: Sequence[np.ndarray],
+    predictor: Predictor,
+    sequence: ImageSequence,
+    level: float | None,
+) -> Seen:
     """Returns a frame with what the network found on its crops."""
     seen = frame.seen
     for number, (animal, _, crop) in enumerate(frame.crops):
@@ -174,9 +257,12 @@ def _placed(frame: _Frame, found: Sequence[np.ndarray], predictor: Predictor, se
         points = in_original_pixels(crop, keypoints.astype(np.float64))
         if not np.isfinite(points).all():
             place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
-            raise RunError(f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite")
+            raise RunError(
+                f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite"
+            )
         seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores, True
-        if predictor.radii and level is not None:  # of the square image, which shows a part of the frame otherwise
+        # of the square image, which shows a part of the frame otherwise
+        if predictor.radii and level is not None:
             reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
             seen.radii[animal] = np.where(np.isfinite(reach), reach, np.nan)
     return seen
@@ -184,36 +270,55 @@ def _placed(frame: _Frame, found: Sequence[np.ndarray], predictor: Predictor, se
 
 # The animals that were found on frames, told apart: each has its place on all frames of a video
 
-def tracked(seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = None) -> Iterator[Seen]:
-    """Passes the frames of a video on with the animals in the places of their tracks; those without one are left out.
 
-    There are as many places as `animals`, where it is known, else one for each track so far. Doubts are appended, with
-    rows of the sequence as frames.
+def tracked(
+    seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = None
+) -> Iterator[Seen]:
+    """Passes the frames of a video on with the animals in the places of their tracks; those without
+    one are left out.
+
+    There are as many places as `animals`, where it is known, else one for each track so far. Doubts
+    are appended, with rows of the sequence as frames.
     """
     tracks = Tracks()
     for one in seen:
         numbers = np.zeros(0, int)
         if one.fault is None:
-            found = Found(one.keypoints, one.scores, one.radii, one.boxes[:, 2:].max(1),
-                          one.boxes[:, :2] - 0.5 + one.boxes[:, 2:] / 2)
+            found = Found(
+                one.keypoints,
+                one.scores,
+                one.radii,
+                one.boxes[:, 2:].max(1),
+                one.boxes[:, :2] - 0.5 + one.boxes[:, 2:] / 2,
+            )
             tracks, numbers, more = follow(tracks, one.row, found, animals=animals)
             doubts += more
             if one.more and animals is not None:
-                doubts.append(Doubt(one.row, UNTRACKED, UNTRACKED, f"{one.more} more than there are, left out"))
+                doubts.append(
+                    Doubt(
+                        one.row, UNTRACKED, UNTRACKED, f"{one.more} more than there are, left out"
+                    )
+                )
         yield in_places(one, numbers, tracks.count if animals is None else animals)
 
 
 def from_left(seen: Iterable[Seen]) -> Iterator[Seen]:
-    """Passes images on with their animals in order from left to right: nothing tells those of two images apart."""
+    """Passes images on with their animals in order from left to right: nothing tells those of two
+    images apart.
+    """
     for one in seen:
         if one.boxes is not None:
             middle = one.boxes[:, 0] + one.boxes[:, 2] / 2
-            one = in_places(one, np.argsort(np.argsort(middle, kind="stable"), kind="stable"), len(one.boxes))
+            one = in_places(
+                one, np.argsort(np.argsort(middle, kind="stable"), kind="stable"), len(one.boxes)
+            )
         yield one
 
 
 def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
-    """Returns a frame whose animals stand in `count` places, each in that of its number; UNTRACKED ones have none."""
+    """Returns a frame whose animals stand in `count` places, each in that of its number; UNTRACKED
+    ones have none.
+    """
     kept = np.flatnonzero(numbers != UNTRACKED)
 
     def placed(values: np.ndarray, empty: float | bool) -> np.ndarray:
@@ -222,9 +327,13 @@ def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
         return made
 
     boxes = np.zeros((0, 4)) if one.boxes is None else one.boxes
-    return one._replace(keypoints=placed(one.keypoints, np.nan), scores=placed(one.scores, 0.0),
-                        present=placed(one.present, False), radii=placed(one.radii, np.nan),
-                        boxes=placed(boxes, np.nan))
+    return one._replace(
+        keypoints=placed(one.keypoints, np.nan),
+        scores=placed(one.scores, 0.0),
+        present=placed(one.present, False),
+        radii=placed(one.radii, np.nan),
+        boxes=placed(boxes, np.nan),
+    )
 
 
 def names_of(count: int) -> tuple[str, ...]:
@@ -233,21 +342,35 @@ def names_of(count: int) -> tuple[str, ...]:
 
 
 def box_rows(table: PredictionTable) -> list[tuple]:
-    """Returns the boxes of all animals that were found, and the names of their columns, as `--boxes` reads them."""
-    rows: list[tuple] = [("video", "frame", "instance", "x", "y", "w", "h") if table.is_video else
-                         ("image", "instance", "x", "y", "w", "h")]
+    """Returns the boxes of all animals that were found, and the names of their columns, as
+    `--boxes` reads them.
+    """
+    rows: list[tuple] = [
+        ("video", "frame", "instance", "x", "y", "w", "h")
+        if table.is_video
+        else ("image", "instance", "x", "y", "w", "h")
+    ]
     for row, animal in np.argwhere(np.isfinite(table.boxes).all(-1)).tolist():
-        place = (table.names[row], int(table.numbers[row])) if table.is_video else (table.names[row],)
-        rows.append((*place, table.instances[animal], *(f"{side:.2f}" for side in table.boxes[row, animal])))
+        place = (
+            (table.names[row], int(table.numbers[row])) if table.is_video else (table.names[row],)
+        )
+        rows.append(
+            (*place, table.instances[animal], *(f"{side:.2f}" for side in table.boxes[row, animal]))
+        )
     return rows
 
 
 def doubt_rows(doubts: Sequence[Doubt], numbers: np.ndarray) -> list[tuple[int, str, str, str]]:
-    """Returns frame, names of one or two animals and the reason of each doubt; one of neighbouring frames is one.
+    """Returns frame, names of one or two animals and the reason of each doubt; one of neighbouring
+    frames is one.
 
     numbers: of the frames by row.
     """
+
     def name(number: int) -> str:
         return "" if number == UNTRACKED else NAME.format(number + 1)
 
-    return [(int(numbers[doubt.frame]), name(doubt.first), name(doubt.second), doubt.why) for doubt in merged(doubts)]
+    return [
+        (int(numbers[doubt.frame]), name(doubt.first), name(doubt.second), doubt.why)
+        for doubt in merged(doubts)
+    ]

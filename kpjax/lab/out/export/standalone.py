@@ -2,9 +2,11 @@
 
 Requires Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
 With predict.onnx in place of predict.bin: pip install onnxruntime numpy pillow
-As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor, [read_image(PATH)]).
-Points are (x, y) in pixels of the image as it is shown, the centre of the top-left pixel at (0, 0).
+As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor,
+[read_image(PATH)]). Points are (x, y) in pixels of the image as it is shown, the centre of the
+top-left pixel at (0, 0).
 """
+
 import argparse
 import csv
 import hashlib
@@ -16,7 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# An exported folder has the code itself in place of these lines (`kpjax.lab.out.export.writing.runner`).
+# An exported folder has the code itself in place of these lines
+# (`kpjax.lab.out.export.writing.runner`).
 from kpjax.errors import InputError
 from kpjax.images.reading import common_depth, read_image
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Transform
@@ -31,7 +34,8 @@ ONNX = "predict.onnx"  # in place of the function and the run
 FILES = (DESCRIPTION, FUNCTION, WEIGHTS, RUNNER, ONNX)
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
-# (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for any B
+# (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for
+# any B
 
 
 class Predictor(NamedTuple):
@@ -48,35 +52,50 @@ def checked_description(folder: Path) -> dict[str, Any]:
     lines = _bytes(sums).decode(errors="replace").removesuffix("\n").split("\n")
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     if set(digests) not in ({DESCRIPTION, FUNCTION, WEIGHTS, RUNNER}, {DESCRIPTION, ONNX, RUNNER}):
-        raise InputError(f"{sums}: damaged, it does not list the files of a predictor; copy the folder again")
+        raise InputError(
+            f"{sums}: damaged, it does not list the files of a predictor; copy the folder again"
+        )
     for name, digest in digests.items():
         if hashlib.sha256(_bytes(folder / name)).hexdigest() != digest:
-            raise InputError(f"{folder / name}: damaged: its sha256 is not the one in {sums}; copy the folder again")
+            raise InputError(
+                f"{folder / name}: damaged: its sha256 is not the one in {sums}; copy the folder again"
+            )
     try:
         found = json.loads(_bytes(path))
         made_by = found["format"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: no description of a predictor ({error}); export the run again") from None
+        raise InputError(
+            f"{path}: no description of a predictor ({error}); export the run again"
+        ) from None
     if made_by != FORMAT:
-        raise InputError(f"{path}: format {made_by!r}, this program reads {FORMAT}; use the {RUNNER} in its folder")
+        raise InputError(
+            f"{path}: format {made_by!r}, this program reads {FORMAT}; use the {RUNNER} in its folder"
+        )
     return found
 
 
 def _bytes(path: Path) -> bytes:
     try:
         if path.exists() and not path.is_file():
-            raise InputError(f"{path}: is not a file; copy the folder again")  # a pipe would be waited for
+            # a pipe would be waited for
+            raise InputError(f"{path}: is not a file; copy the folder again")
         return path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}; copy the folder again") from None
 
 
 def open_predictor(folder: Path) -> Predictor:
-    """Opens and verifies a folder. Raises InputError for damage, and for a jax that cannot load it."""
+    """Opens and verifies a folder.
+
+    Raises InputError for damage, and for a jax that cannot load it.
+    """
     folder = Path(folder)
     description = checked_description(folder)
     shape = (1, *description["input"]["shape"][1:])
-    return Predictor(description, (_with_onnx if (folder / ONNX).is_file() else _with_jax)(folder, description, shape))
+    return Predictor(
+        description,
+        (_with_onnx if (folder / ONNX).is_file() else _with_jax)(folder, description, shape),
+    )
 
 
 def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ...]) -> Predict:
@@ -91,15 +110,20 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
     try:
         weights = load(content)
     except Exception as error:  # safetensors raises many kinds
-        raise InputError(f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again") from None
+        raise InputError(
+            f"{folder / WEIGHTS}: cannot be read ({_first_line(error)}); copy the folder again"
+        ) from None
     try:
         compiled = jax.jit(export.deserialize(bytearray(_bytes(folder / FUNCTION))).call)
-        compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))  # some faults appear only here
-    except Exception as error:  # jax raises errors of many kinds for a file that is too old or too new for it
+        # some faults appear only here
+        compiled.lower(weights, jax.ShapeDtypeStruct(shape, np.uint8))
+    # jax raises errors of many kinds for a file that is too old or too new for it
+    except Exception as error:
         raise InputError(
             f"{folder / FUNCTION}: made by jax {made_by}, and jax {jax.__version__} does not load it "
             f"({_first_line(error)}); pip install jax=={made_by}, or export it again: kpjax export {folder} "
-            "--out NEW") from error
+            "--out NEW"
+        ) from error
     weights = jax.device_put(weights)
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,14 +143,19 @@ def _with_onnx(folder: Path, description: Mapping[str, Any], shape: tuple[int, .
     options.log_severity_level = 3  # errors: it warns of every constant that no operation reads
     try:
         session = onnxruntime.InferenceSession(
-            _bytes(folder / ONNX), options, providers=onnxruntime.get_available_providers())
+            _bytes(folder / ONNX), options, providers=onnxruntime.get_available_providers()
+        )
     except Exception as error:  # its errors have no common class
-        raise InputError(f"{folder / ONNX}: onnxruntime {onnxruntime.__version__} does not load it "
-                         f"({_first_line(error)}); pip install --upgrade onnxruntime") from error
+        raise InputError(
+            f"{folder / ONNX}: onnxruntime {onnxruntime.__version__} does not load it "
+            f"({_first_line(error)}); pip install --upgrade onnxruntime"
+        ) from error
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
-        return np.concatenate([points for points, _ in found]), np.concatenate([scores for _, scores in found])
+        return np.concatenate([points for points, _ in found]), np.concatenate(
+            [scores for _, scores in found]
+        )
 
     return run
 
@@ -136,61 +165,102 @@ def _first_line(error: Exception) -> str:
 
 
 def transform_of(given: Mapping[str, Any]) -> Transform:
-    """Returns the transform that `input` of a predictor.json describes: an image, and perhaps a box, to a square.
+    """Returns the transform that `input` of a predictor.json describes: an image, and perhaps a
+    box, to a square.
 
-    box: x, y, width, height of its edges, pixel 0 spanning 0 to 1. The square then has `box_margin` times its longer
-    side; without a box the whole image is centred on black.
+    box: x, y, width, height of its edges, pixel 0 spanning 0 to 1. The square then has `box_margin`
+    times its longer side; without a box the whole image is centred on black.
     """
-    return (BoxOrWhole if given["whole_images"] else AroundBox)(given["shape"][1], given["box_margin"])
+    return (BoxOrWhole if given["whole_images"] else AroundBox)(
+        given["shape"][1], given["box_margin"]
+    )
 
 
 def in_original_pixels(map_: np.ndarray, keypoints: np.ndarray) -> np.ndarray:
     """Returns points (K, 2) of a square in pixels of the original image, float64."""
-    moved = np.concatenate([keypoints, np.ones((len(keypoints), 1))], -1) @ np.asarray(map_, np.float64).T
+    moved = (
+        np.concatenate([keypoints, np.ones((len(keypoints), 1))], -1)
+        @ np.asarray(map_, np.float64).T
+    )
     return moved[:, :2] / moved[:, 2:]
 
 
-def points_on(predictor: Predictor, images: Sequence[np.ndarray], boxes: Sequence[Sequence[float]] | None = None
-              ) -> tuple[np.ndarray, np.ndarray]:
+def points_on(
+    predictor: Predictor,
+    images: Sequence[np.ndarray],
+    boxes: Sequence[Sequence[float]] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
     """Predicts N images (H, W, 3) uint8 of any sizes, or one box of each.
 
-    Returns (keypoints (N, K, 2) float64 in pixels of each image, scores (N, K) float32). Raises InputError for
-    missing boxes if the predictor needs them.
+    Returns (keypoints (N, K, 2) float64 in pixels of each image, scores (N, K) float32). Raises
+    InputError for missing boxes if the predictor needs them.
     """
     given = predictor.description["input"]
     if boxes is None and not given["whole_images"]:
-        raise InputError("boxes: this predictor was trained on crops around boxes; give a box for every image")
+        raise InputError(
+            "boxes: this predictor was trained on crops around boxes; give a box for every image"
+        )
     transform, nothing = transform_of(given), (np.zeros((0, 2)), np.zeros(0), 1.0)
-    squares, *_, maps = zip(*(transform(image, *nothing, box) for image, box in
-                              zip(images, [None] * len(images) if boxes is None else boxes, strict=True)), strict=True)
+    squares, *_, maps = zip(
+        *(
+            transform(image, *nothing, box)
+            for image, box in zip(
+                images, [None] * len(images) if boxes is None else boxes, strict=True
+            )
+        ),
+        strict=True,
+    )
     found, scores = predictor.predict(np.stack(squares))
     return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
 
 
 def check_images(side: int) -> np.ndarray:
-    """Renders two images (2, side, side, 3) uint8, the same on every machine, for the check in predictor.json."""
+    """Renders two images (2, side, side, 3) uint8, the same on every machine, for the check in
+    predictor.json.
+    """
     y, x = np.mgrid[:side, :side]
-    waves = np.stack([(x * (3 + channel) + y * (5 + 2 * channel)) % 256 for channel in range(3)], -1)
+    waves = np.stack(
+        [(x * (3 + channel) + y * (5 + 2 * channel)) % 256 for channel in range(3)], -1
+    )
     disc = ((x - side // 3) ** 2 + (y - side // 2) ** 2 < (side // 5) ** 2)[..., None]
-    return np.stack([waves // 4 + 160 * disc, np.where(disc, 255 - waves, 90)]).clip(0, 255).astype(np.uint8)
+    return (
+        np.stack([waves // 4 + 160 * disc, np.where(disc, 255 - waves, 90)])
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
 
 
 def self_test(predictor: Predictor) -> float:
     """Returns how far points on `check_images` lie from those at export, px."""
     found, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
-    return float(np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max())
+    return float(
+        np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max()
+    )
 
 
 def main(arguments: list[str]) -> None:
     """Runs the command line. Raises InputError."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
-    parser.add_argument("--box", nargs=4, type=float, metavar=("X", "Y", "WIDTH", "HEIGHT"),
-                        help="predict this part of every image")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write a csv instead of printing it")
+    parser.add_argument(
+        "--box",
+        nargs=4,
+        type=float,
+        metavar=("X", "Y", "WIDTH", "HEIGHT"),
+        help="predict this part of every image",
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write a csv instead of printing it"
+    )
     parser.add_argument("--batch-size", type=int, default=8, help="images at a time (default 8)")
-    parser.add_argument("--self-test", nargs="?", const=0.5, type=float, metavar="PX",
-                        help="fail if points lie farther than that from those at export (default 0.5)")
+    parser.add_argument(
+        "--self-test",
+        nargs="?",
+        const=0.5,
+        type=float,
+        metavar="PX",
+        help="fail if points lie farther than that from those at export (default 0.5)",
+    )
     flags = parser.parse_args(arguments)
     if not flags.images and flags.self_test is None:
         parser.error("give images, or --self-test")
@@ -200,26 +270,43 @@ def main(arguments: list[str]) -> None:
     if flags.self_test is not None:
         difference = self_test(predictor)
         if not difference <= flags.self_test:
-            raise InputError(f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
-                                 "compare with JAX_PLATFORMS=cpu")
+            raise InputError(
+                f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
+                "compare with JAX_PLATFORMS=cpu"
+            )
         print(f"self-test: at most {difference:.2g} px from the points at export")
         return
     rows, depth = [("image", "keypoint", "x", "y", "score", "status")], common_depth(flags.images)
     for start in range(0, len(flags.images), flags.batch_size):
-        paths = flags.images[start:start + flags.batch_size]
+        paths = flags.images[start : start + flags.batch_size]
         images = [read_image(path, depth) for path in paths]
         boxes = [flags.box] * len(paths) if flags.box else None
-        for path, image, points, scores in zip(paths, images, *points_on(predictor, images, boxes), strict=True):
+        for path, image, points, scores in zip(
+            paths, images, *points_on(predictor, images, boxes), strict=True
+        ):
             height, width = image.shape[:2]
-            for name, (x, y), score in zip(predictor.description["skeleton"]["names"], points, scores, strict=True):
+            for name, (x, y), score in zip(
+                predictor.description["skeleton"]["names"], points, scores, strict=True
+            ):
                 inside = -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
-                rows.append((path, name, f"{x:.3f}", f"{y:.3f}", f"{score:.6g}", "ok" if inside else "outside"))
+                rows.append(
+                    (
+                        path,
+                        name,
+                        f"{x:.3f}",
+                        f"{y:.3f}",
+                        f"{score:.6g}",
+                        "ok" if inside else "outside",
+                    )
+                )
     if flags.out:
         try:
             with flags.out.open("x", newline="", encoding="utf-8") as file:
                 csv.writer(file, lineterminator="\n").writerows(rows)
         except OSError as error:
-            raise InputError(f"{flags.out}: cannot be written: {error.strerror or error}; give another file") from None
+            raise InputError(
+                f"{flags.out}: cannot be written: {error.strerror or error}; give another file"
+            ) from None
     else:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
 

@@ -1,4 +1,7 @@
-"""Export of a predictor's folder: the function compiled for every platform, and the run that it comes from."""
+"""Export of a predictor's folder: the function compiled for every platform, and the run that it
+comes from.
+"""
+
 import dataclasses
 import hashlib
 import inspect
@@ -26,95 +29,170 @@ from kpjax.training.trees import named_leaves, on_host, save_trained
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
 OPSET = 23  # of ONNX's operators; ONNX Runtime 1.23 and later know it
-# No extra of kpjax: the converter wants an older orbax-checkpoint, which the lock would then give to everyone.
+# No extra of kpjax: the converter wants an older orbax-checkpoint, which the lock would then give
+# to everyone.
 INSTALL = "pip install 'jax2onnx>=0.17' 'onnxruntime>=1.23'"
 # What an image passes through on its way to a square.
 OF_SQUARES = (
-    boxes.Fit, boxes.letterbox_fit, boxes.letterbox_map, boxes.move_points, boxes.invert, boxes._matrix, boxes._stretch,
-    transforms.growth_of, transforms._Resampling, transforms._drafted, transforms._resized, transforms._stretched,
-    transforms._pasted, transforms._checked, Letterbox, AroundBox, BoxOrWhole)
+    boxes.Fit,
+    boxes.letterbox_fit,
+    boxes.letterbox_map,
+    boxes.move_points,
+    boxes.invert,
+    boxes._matrix,
+    boxes._stretch,
+    transforms.growth_of,
+    transforms._Resampling,
+    transforms._drafted,
+    transforms._resized,
+    transforms._stretched,
+    transforms._pasted,
+    transforms._checked,
+    Letterbox,
+    AroundBox,
+    BoxOrWhole,
+)
 PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
 def plain_weights(trained: Trained) -> dict[str, np.ndarray]:
     """Returns all arrays `predict` may read, by path, such as `variables/params/conv1/kernel`."""
-    return {path: np.array(on_host(leaf), order="C") for path, leaf in named_leaves(_tree(trained)).items()}
+    return {
+        path: np.array(on_host(leaf), order="C")
+        for path, leaf in named_leaves(_tree(trained)).items()
+    }
 
 
 def plain_predict(method: Method, trained: Trained) -> PlainPredict:
-    """Returns a method's `predict` as a function of plain containers, which can be compiled and written to a file.
+    """Returns a method's `predict` as a function of plain containers, which can be compiled and
+    written to a file.
 
-    It maps (weights by path, images (B, S, S, 3) uint8) to {"keypoints": (B, K, 2), "scores": (B, K)}, both float32.
-    Keypoints are (x, y) in pixels of the images, the centre of the top-left pixel at (0, 0). B may be symbolic.
-    trained: only its containers are read; the arrays come with each call, so that none becomes a constant.
+    It maps (weights by path, images (B, S, S, 3) uint8) to {"keypoints": (B, K, 2), "scores": (B,
+    K)}, both float32. Keypoints are (x, y) in pixels of the images, the centre of the top-left
+    pixel at (0, 0). B may be symbolic.
+    trained: only its containers are read; the arrays come with each call, so that none becomes a
+    constant.
     """
-    count, structure, names = len(method.skeleton.names), jax.tree.structure(_tree(trained)), tuple(
-        named_leaves(_tree(trained)))
+    count, structure, names = (
+        len(method.skeleton.names),
+        jax.tree.structure(_tree(trained)),
+        tuple(named_leaves(_tree(trained))),
+    )
 
     def predict(weights: Mapping[str, jax.Array], images: jax.Array) -> dict[str, jax.Array]:
         tree = jax.tree.unflatten(structure, [weights[name] for name in names])
         found = method.predict(Trained(**tree), without_labels(images, count))
-        return {"keypoints": found.keypoints.astype(jnp.float32), "scores": found.scores.astype(jnp.float32)}
+        return {
+            "keypoints": found.keypoints.astype(jnp.float32),
+            "scores": found.scores.astype(jnp.float32),
+        }
 
     return predict
 
 
 def without_labels(images: jax.Array, count: int) -> Example:
-    """Returns images (B, S, S, 3) uint8 as a batch of examples without a label; B may be symbolic."""
+    """Returns images (B, S, S, 3) uint8 as a batch of examples without a label; B may be
+    symbolic."""
     batch = images.shape[0]
     return Example(
-        images, jnp.zeros((batch, count, 2), jnp.float32), jnp.zeros((batch, count), jnp.float32),
-        jnp.ones((batch,), jnp.float32), jnp.broadcast_to(jnp.eye(3, dtype=jnp.float32)[None], (batch, 3, 3)),
-        jnp.zeros((batch,), jnp.int32))
+        images,
+        jnp.zeros((batch, count, 2), jnp.float32),
+        jnp.zeros((batch, count), jnp.float32),
+        jnp.ones((batch,), jnp.float32),
+        jnp.broadcast_to(jnp.eye(3, dtype=jnp.float32)[None], (batch, 3, 3)),
+        jnp.zeros((batch,), jnp.int32),
+    )
 
 
 def _tree(trained: Trained) -> dict:
     return {"variables": trained.variables, "frozen": trained.frozen}
 
 
-def write_predictor(folder: Path, method: Method, trained: Trained, transform: Transform, *, run: Mapping[str, Any],
-                    score: Mapping[str, Any], files: Mapping[str, Any], model: bytes | None = None,
-                    versions: Mapping[str, Any] = {}) -> dict[str, Any]:
-    """Writes a predictor's folder, whole or not at all, and returns the content of its predictor.json.
+def write_predictor(
+    folder: Path,
+    method: Method,
+    trained: Trained,
+    transform: Transform,
+    *,
+    run: Mapping[str, Any],
+    score: Mapping[str, Any],
+    files: Mapping[str, Any],
+    model: bytes | None = None,
+    versions: Mapping[str, Any] = {},
+) -> dict[str, Any]:
+    """Writes a predictor's folder, whole or not at all, and returns the content of its
+    predictor.json.
 
-    It holds predict.bin and the folder `run`, or predict.onnx, with run.py, predictor.json and SHA256SUMS.
+    It holds predict.bin and the folder `run`, or predict.onnx, with run.py, predictor.json and
+    SHA256SUMS.
 
-    folder: a new or empty one. trained: trees of which `predict` reads nothing are left out. transform: brings images
-    to the square that `predict` takes. run: experiment, preset, variant, seed and the digest of the weights. score:
-    kind, cutoff and perhaps a table. files: the run's JSON files by name, from which its method is built again. model:
-    ONNX, in place of the function and the run. versions: of what made the model. Raises InputError for a folder that
-    cannot be written, and a transform that `input_of` refuses.
+    folder: a new or empty one. trained: trees of which `predict` reads nothing are left out.
+    transform: brings images to the square that `predict` takes. run: experiment, preset, variant,
+    seed and the digest of the weights. score: kind, cutoff and perhaps a table. files: the run's
+    JSON files by name, from which its method is built again. model: ONNX, in place of the function
+    and the run. versions: of what made the model. Raises InputError for a folder that cannot be
+    written, and a transform that `input_of` refuses.
     """
     given = input_of(transform)
     side, made = given["shape"][1], datetime.now(UTC)
     function, weights = plain_predict(method, trained), plain_weights(trained)
     further, content = {"platforms": ["onnxruntime"]}, model
     if model is None:
-        # Trees that keypoints depend on: not a frozen teacher's. jax orders a dictionary by its names.
-        used, names = _exported(function, weights, (1, side, side, 3), ("cpu",)).module_kept_var_idx, sorted(weights)
+        # Trees that keypoints depend on: not a frozen teacher's. jax orders a dictionary by its
+        # names.
+        used, names = (
+            _exported(function, weights, (1, side, side, 3), ("cpu",)).module_kept_var_idx,
+            sorted(weights),
+        )
         read = {tuple(names[number].split("/")[:2]) for number in used if number < len(names)}
-        trained = Trained(*({name: tree for name, tree in getattr(trained, part).items()
-                             if (part, name) in read or not jax.tree.leaves(tree)} for part in Trained._fields))
+        trained = Trained(
+            *(
+                {
+                    name: tree
+                    for name, tree in getattr(trained, part).items()
+                    if (part, name) in read or not jax.tree.leaves(tree)
+                }
+                for part in Trained._fields
+            )
+        )
         function, weights = plain_predict(method, trained), plain_weights(trained)
         (batch,) = export.symbolic_shape("batch")
         exported = _exported(function, weights, (batch, side, side, 3), PLATFORMS)
         content = bytes(exported.serialize())
         versions = {"calling_convention": exported.calling_convention_version}
-        further = {"platforms": PLATFORMS, "loads_until": (made + PROMISED).date().isoformat(),
-                   "left_out": len(names) - len(weights)}
+        further = {
+            "platforms": PLATFORMS,
+            "loads_until": (made + PROMISED).date().isoformat(),
+            "left_out": len(names) - len(weights),
+        }
     description = {
-        "format": standalone.FORMAT, "made": made.isoformat(timespec="seconds"),
-        "versions": {"kpjax": "not installed as a package"} | run_folder.versions() | dict(versions),
-        "run": run, "skeleton": dataclasses.asdict(method.skeleton), "input": given,
+        "format": standalone.FORMAT,
+        "made": made.isoformat(timespec="seconds"),
+        "versions": {"kpjax": "not installed as a package"}
+        | run_folder.versions()
+        | dict(versions),
+        "run": run,
+        "skeleton": dataclasses.asdict(method.skeleton),
+        "input": given,
         "normalisation": "inside the function",
-        "output": {"keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
-                                "at (0, 0)", "scores": "(batch, K) float32, the higher the surer, no probability"},
-        "score": score, "check": {"on": "check_images of run.py", **_check(function, weights, side)}, **further}
-    lines = (f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
-             for name, value in strict(description).items())
-    contents = {standalone.FUNCTION if model is None else standalone.ONNX: content,
-                standalone.RUNNER: runner().encode(),
-                standalone.DESCRIPTION: ("{\n" + ",\n".join(lines) + "\n}\n").encode()}
+        "output": {
+            "keypoints": "(batch, K, 2) float32, (x, y) in pixels of the input, centre of its top-left pixel "
+            "at (0, 0)",
+            "scores": "(batch, K) float32, the higher the surer, no probability",
+        },
+        "score": score,
+        "check": {"on": "check_images of run.py", **_check(function, weights, side)},
+        **further,
+    }
+    lines = (
+        f" {json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+        for name, value in strict(description).items()
+    )
+    contents = {
+        standalone.FUNCTION if model is None else standalone.ONNX: content,
+        standalone.RUNNER: runner().encode(),
+        standalone.DESCRIPTION: ("{\n" + ",\n".join(lines) + "\n}\n").encode(),
+    }
     with atomic(folder) as partial:
         partial.mkdir()
         for name, content in contents.items():
@@ -123,34 +201,56 @@ def write_predictor(folder: Path, method: Method, trained: Trained, transform: T
             save_trained(partial / standalone.RUN / "model", trained)
             for name, stored in files.items():
                 write_json(partial / standalone.RUN / name, stored)
-        sums = [f"{hashlib.sha256((partial / name).read_bytes()).hexdigest()}  {name}\n"
-                for name in standalone.FILES if (partial / name).is_file()]
+        sums = [
+            f"{hashlib.sha256((partial / name).read_bytes()).hexdigest()}  {name}\n"
+            for name in standalone.FILES
+            if (partial / name).is_file()
+        ]
         (partial / standalone.SUMS).write_text("".join(sums), encoding="utf-8")
     return json.loads(contents[standalone.DESCRIPTION])
 
 
 def onnx_model(method: Method, trained: Trained, side: int) -> bytes:
-    """Returns an ONNX model: images (1, S, S, 3) uint8 -> keypoints and scores, as `plain_predict` returns them. Raises
-    InputError if the converter is not installed, or does not know an operation."""
+    """Returns an ONNX model: images (1, S, S, 3) uint8 -> keypoints and scores, as `plain_predict`
+    returns them. Raises InputError if the converter is not installed, or does not know an
+    operation."""
     try:
         from jax2onnx import to_onnx
     except ImportError as error:
-        raise InputError("to", f"onnx needs a converter that is not here ({error}); {INSTALL}") from None
-    given = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)  # batches of any size are beyond the converter
+        raise InputError(
+            "to", f"onnx needs a converter that is not here ({error}); {INSTALL}"
+        ) from None
+    # batches of any size are beyond the converter
+    given = jax.ShapeDtypeStruct((1, side, side, 3), np.uint8)
     predict, weights = plain_predict(method, trained), plain_weights(trained)
-    # Traced before the converter looks: it would take functions of jax.nn as a whole, and knows not all their options.
-    traced = jax.make_jaxpr(lambda images: predict(weights, images))(given)  # its results in the order of their names
+    # Traced before the converter looks: it would take functions of jax.nn as a whole, and knows not
+    # all their options.
+    # its results in the order of their names
+    traced = jax.make_jaxpr(lambda images: predict(weights, images))(given)
     try:
-        model = to_onnx(form_of("cpu", traced), opset=OPSET, model_name="kpjax", inputs=[given], input_names=["images"],
-                        output_names=["keypoints", "scores"])
-    except Exception as error:  # the converter raises errors of many kinds for what it does not know
-        raise InputError("to", f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
-                         f"{(str(error).splitlines() or [''])[0]}); export without --to onnx") from error
+        model = to_onnx(
+            form_of("cpu", traced),
+            opset=OPSET,
+            model_name="kpjax",
+            inputs=[given],
+            input_names=["images"],
+            output_names=["keypoints", "scores"],
+        )
+    # the converter raises errors of many kinds for what it does not know
+    except Exception as error:
+        raise InputError(
+            "to",
+            f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
+            f"{(str(error).splitlines() or [''])[0]}); export without --to onnx",
+        ) from error
     return model.SerializeToString()
 
 
 def runner() -> str:
-    """Returns run.py: `standalone` with the code of the library that it uses written out, so that it runs alone."""
+    """Returns run.py: `standalone` with the code of the library that it uses written out, so that
+    it runs alone.
+    """
+
     def source(module) -> str:
         return Path(module.__file__).read_text(encoding="utf-8")
 
@@ -158,31 +258,56 @@ def runner() -> str:
     images = "from kpjax.images.reading import common_depth, read_image\n"
     squares = "from kpjax.images.transforms import AroundBox, BoxOrWhole, Transform\n"
     numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in ("REDUCTIONS", "SPARE"))
-    # A dataclass looks a type in quotes up in its module, which a program that loads run.py may not have listed.
-    parts = "\n\n".join(map(inspect.getsource, OF_SQUARES)).replace("boxes.", "").replace('"Transform"', "Any")
+    # A dataclass looks a type in quotes up in its module, which a program that loads run.py may not
+    # have listed.
+    parts = (
+        "\n\n".join(map(inspect.getsource, OF_SQUARES))
+        .replace("boxes.", "")
+        .replace('"Transform"', "Any")
+    )
     imports = "import math\nfrom dataclasses import dataclass\n"
-    return source(standalone).replace(error, inspect.getsource(InputError)).replace(
-        images, source(reading).replace(error, "")).replace(
-        squares, f"{imports}\n{numbers}Transformed = Resampled = Transform = tuple\n\n\n{parts}")
+    return (
+        source(standalone)
+        .replace(error, inspect.getsource(InputError))
+        .replace(images, source(reading).replace(error, ""))
+        .replace(
+            squares, f"{imports}\n{numbers}Transformed = Resampled = Transform = tuple\n\n\n{parts}"
+        )
+    )
 
 
 def input_of(transform: Transform) -> dict[str, Any]:
-    """Returns `input` of predictor.json: images, and run.py's steps to them. Raises InputError for other steps."""
+    """Returns `input` of predictor.json: images, and run.py's steps to them.
+
+    Raises InputError for other steps.
+    """
     if not isinstance(transform, Letterbox | BoxOrWhole | AroundBox):
-        raise InputError("transform", f"an exported predictor cannot do {transform}; predict with the run itself")
-    return {"shape": ["batch", transform.side, transform.side, 3], "dtype": "uint8", "layout": "NHWC, RGB, 0 to 255",
-            "whole_images": not isinstance(transform, AroundBox),
-            "box_margin": getattr(transform, "margin", BoxOrWhole.margin)}
+        raise InputError(
+            "transform", f"an exported predictor cannot do {transform}; predict with the run itself"
+        )
+    return {
+        "shape": ["batch", transform.side, transform.side, 3],
+        "dtype": "uint8",
+        "layout": "NHWC, RGB, 0 to 255",
+        "whole_images": not isinstance(transform, AroundBox),
+        "box_margin": getattr(transform, "margin", BoxOrWhole.margin),
+    }
 
 
-def _exported(function: PlainPredict, weights, shape: tuple, platforms: tuple[str, ...]) -> export.Exported:
-    shapes = {name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()}
+def _exported(
+    function: PlainPredict, weights, shape: tuple, platforms: tuple[str, ...]
+) -> export.Exported:
+    shapes = {
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype) for name, array in weights.items()
+    }
     # Compiled code names the source file of every operation: this machine's folders stay out of it.
     option = "jax_hlo_source_file_canonicalization_regex"
     before = getattr(jax.config, option)
     jax.config.update(option, r".*[\\/]")
     try:
-        return export.export(jax.jit(function), platforms=platforms)(shapes, jax.ShapeDtypeStruct(shape, np.uint8))
+        return export.export(jax.jit(function), platforms=platforms)(
+            shapes, jax.ShapeDtypeStruct(shape, np.uint8)
+        )
     finally:
         jax.config.update(option, before)
 
@@ -196,7 +321,14 @@ def a_cpu() -> jax.Device:
 
 
 def _check(function: PlainPredict, weights: Mapping[str, np.ndarray], side: int) -> dict[str, Any]:
-    """Returns the run's keypoints and scores on `check_images`, computed on a CPU where there is one."""
+    """Returns the run's keypoints and scores on `check_images`, computed on a CPU where there is
+    one.
+    """
     device = a_cpu()
-    found = jax.jit(function)(*jax.device_put((dict(weights), standalone.check_images(side)), device))
-    return {"device": device.device_kind, **{name: np.asarray(value).tolist() for name, value in found.items()}}
+    found = jax.jit(function)(
+        *jax.device_put((dict(weights), standalone.check_images(side)), device)
+    )
+    return {
+        "device": device.device_kind,
+        **{name: np.asarray(value).tolist() for name, value in found.items()},
+    }

@@ -1,9 +1,10 @@
-"""Errors in pixels of the original images: of animals that were learnt from, of those held out, and of any others; and
-what the scores of a run mean.
+"""Errors in pixels of the original images: of animals that were learnt from, of those held out, and
+of any others; and what the scores of a run mean.
 
-Each is given twice: over all labelled keypoints, and over those whose score reaches the cutoff, beside the number of
-keypoints that the cutoff hides.
+Each is given twice: over all labelled keypoints, and over those whose score reaches the cutoff,
+beside the number of keypoints that the cutoff hides.
 """
+
 import csv
 import io
 import itertools
@@ -30,13 +31,28 @@ TARGET = "target"  # images of the kind that a run is for, where other images ta
 ALL = "all keypoints"
 NEAR = 0.1  # of an animal's length, within which a keypoint counts as found (PCK)
 LINE = 110  # letters of a line on a screen
-HEADER = ("part", "image", "video", "frame", "instance", "keypoint", "x", "y", "true_x", "true_y", "error", "score",
-          "length")
+HEADER = (
+    "part",
+    "image",
+    "video",
+    "frame",
+    "instance",
+    "keypoint",
+    "x",
+    "y",
+    "true_x",
+    "true_y",
+    "error",
+    "score",
+    "length",
+)
 OF_PART = "px of "  # before the names of parts, among a run's predictions
 
 
 class Animals(NamedTuple):
-    """Predictions on N labelled animals; coordinates and lengths are in pixels of their original images."""
+    """Predictions on N labelled animals; coordinates and lengths are in pixels of their original
+    images.
+    """
 
     names: tuple[str, ...]  # K, of the keypoints
     parts: tuple[str, ...]  # N: TRAINED, HELD_OUT, or what else they are
@@ -52,7 +68,9 @@ class Animals(NamedTuple):
     @property
     def distances(self) -> np.ndarray:
         """(N, K) px, nan where nothing is labelled."""
-        return np.where(self.visible > 0, np.linalg.norm(self.predicted - self.true, axis=-1), np.nan)
+        return np.where(
+            self.visible > 0, np.linalg.norm(self.predicted - self.true, axis=-1), np.nan
+        )
 
     @property
     def frame_count(self) -> int:
@@ -62,39 +80,65 @@ class Animals(NamedTuple):
     @property
     def recordings(self) -> list[str]:
         """The folder of each animal's image, or its video."""
-        return [str(path if frame is not None else path.parent)
-                for path, frame in zip(self.images, self.frames, strict=True)]
+        return [
+            str(path if frame is not None else path.parent)
+            for path, frame in zip(self.images, self.frames, strict=True)
+        ]
 
     def only(self, numbers: Sequence[int]) -> "Animals":
         """Returns some of the animals, by number."""
         kept = [int(number) for number in numbers]
-        return Animals(self.names, *(tuple(field[n] for n in kept) if isinstance(field, tuple) else field[kept]
-                                     for field in self[1:]))
+        return Animals(
+            self.names,
+            *(
+                tuple(field[n] for n in kept) if isinstance(field, tuple) else field[kept]
+                for field in self[1:]
+            ),
+        )
 
     def by_part(self) -> dict[str, "Animals"]:
-        """Returns the animals of each part, those of the target first, those held out, then those learnt from."""
-        order = sorted(dict.fromkeys(self.parts), key=lambda part: (part != TARGET, part != HELD_OUT, part != TRAINED))
+        """Returns the animals of each part, those of the target first, those held out, then those
+        learnt from.
+        """
+        order = sorted(
+            dict.fromkeys(self.parts),
+            key=lambda part: (part != TARGET, part != HELD_OUT, part != TRAINED),
+        )
         return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
 
     def worst_first(self) -> list[int]:
-        """Returns the numbers of the animals, those with the largest mean error over their length first."""
-        return np.argsort(-np.nanmean(self.distances, axis=1) / self.lengths, kind="stable").tolist()
+        """Returns the numbers of the animals, those with the largest mean error over their length
+        first.
+        """
+        return np.argsort(
+            -np.nanmean(self.distances, axis=1) / self.lengths, kind="stable"
+        ).tolist()
 
     def title(self, number: int) -> str:
-        """Returns the whole name of an animal's frame, with the folder of an image, and which animal it is."""
+        """Returns the whole name of an animal's frame, with the folder of an image, and which
+        animal it is.
+        """
         path, frame = self.images[number], self.frames[number]
         name = "/".join(path.parts[-2:] if frame is None else path.parts[-1:])
-        return " ".join(filter(None, (name, "" if frame is None else f"frame {frame}", self.instances[number])))
+        return " ".join(
+            filter(None, (name, "" if frame is None else f"frame {frame}", self.instances[number]))
+        )
 
 
 def joined(animals: Sequence[Animals]) -> Animals:
     """Returns all animals of several tables with the same keypoints."""
-    return Animals(animals[0].names, *(sum(column, ()) if isinstance(column[0], tuple) else np.concatenate(column)
-                                       for column in zip(*(one[1:] for one in animals), strict=True)))
+    return Animals(
+        animals[0].names,
+        *(
+            sum(column, ()) if isinstance(column[0], tuple) else np.concatenate(column)
+            for column in zip(*(one[1:] for one in animals), strict=True)
+        ),
+    )
 
 
 class Errors(NamedTuple):
-    """Errors of one keypoint, or of all together, in pixels; nan where there is nothing to average."""
+    """Errors of one keypoint, or of all together, in pixels; nan where there is nothing to
+    average."""
 
     labels: int
     median: float
@@ -106,7 +150,9 @@ class Errors(NamedTuple):
 
 
 def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, Errors]:
-    """Computes the errors of each keypoint by its name, and of all of them, each point weighing the same, as ALL."""
+    """Computes the errors of each keypoint by its name, and of all of them, each point weighing the
+    same, as ALL.
+    """
     distances, labelled = animals.distances, animals.visible > 0
     relative = distances / animals.lengths[:, None]
 
@@ -117,33 +163,60 @@ def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, 
         chosen = chosen & labelled
         shown = chosen & (animals.scores >= cutoff)
         median = float(np.median(distances[chosen])) if chosen.any() else math.nan
-        return Errors(int(chosen.sum()), median, mean(distances[chosen]), mean(distances[shown]),
-                      int(chosen.sum() - shown.sum()), mean(relative[chosen] < near), mean(relative[chosen]))
+        return Errors(
+            int(chosen.sum()),
+            median,
+            mean(distances[chosen]),
+            mean(distances[shown]),
+            int(chosen.sum() - shown.sum()),
+            mean(relative[chosen] < near),
+            mean(relative[chosen]),
+        )
 
     numbers = np.arange(len(animals.names))
-    return {name: of(numbers == k) for k, name in enumerate(animals.names)} | {ALL: of(numbers >= 0)}
+    return {name: of(numbers == k) for k, name in enumerate(animals.names)} | {
+        ALL: of(numbers >= 0)
+    }
 
 
 def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
-    """Returns the errors of each part as metrics: `held_out/px` and so on, and `held_out/px/<keypoint>`."""
+    """Returns the errors of each part as metrics: `held_out/px` and so on, and
+    `held_out/px/<keypoint>`.
+    """
     found = {}
     for part, some in animals.by_part().items():
         prefix = part.replace(" ", "_")
         every = errors_of(some, cutoff)
         whole = every.pop(ALL)
-        found |= {f"{prefix}/px": whole.mean, f"{prefix}/px_median": whole.median, f"{prefix}/px_shown": whole.shown,
-                  f"{prefix}/hidden": float(whole.hidden), f"{prefix}/labels": float(whole.labels)}
+        found |= {
+            f"{prefix}/px": whole.mean,
+            f"{prefix}/px_median": whole.median,
+            f"{prefix}/px_shown": whole.shown,
+            f"{prefix}/hidden": float(whole.hidden),
+            f"{prefix}/labels": float(whole.labels),
+        }
         found |= {f"{prefix}/px/{name}": one.mean for name, one in every.items() if one.labels}
     return found
 
 
-COLUMNS = (("labels", 7), ("median, px", 12), ("mean, px", 10), ("shown, px", 11), ("hidden", 8), ("PCK, %", 8))
+COLUMNS = (
+    ("labels", 7),
+    ("median, px", 12),
+    ("mean, px", 10),
+    ("shown, px", 11),
+    ("hidden", 8),
+    ("PCK, %", 8),
+)
 
 
 def cells_of(one: Errors) -> list[str]:
     """Returns errors as texts below `COLUMNS`."""
-    return [str(one.labels), *map(pixels, (one.median, one.mean, one.shown)), str(one.hidden),
-            "–" if math.isnan(one.found) else f"{100 * one.found:.1f}"]
+    return [
+        str(one.labels),
+        *map(pixels, (one.median, one.mean, one.shown)),
+        str(one.hidden),
+        "–" if math.isnan(one.found) else f"{100 * one.found:.1f}",
+    ]
 
 
 def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str]:
@@ -154,23 +227,44 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
     first = max(map(len, (*animals.names, ALL)))
     lines = []
     for some in animals.by_part().values():
-        rows = [("keypoint", [title for title, _ in COLUMNS]), *(
-            (name, cells_of(one)) for name, one in errors_of(some, cutoff, near).items() if one.labels)]
-        lines += [frames_text(some), *(name.ljust(first)[:first] + "".join(
-            text.rjust(size) for text, (_, size) in zip(cells, COLUMNS, strict=True)) for name, cells in rows), ""]
+        rows = [
+            ("keypoint", [title for title, _ in COLUMNS]),
+            *(
+                (name, cells_of(one))
+                for name, one in errors_of(some, cutoff, near).items()
+                if one.labels
+            ),
+        ]
+        lines += [
+            frames_text(some),
+            *(
+                name.ljust(first)[:first]
+                + "".join(text.rjust(size) for text, (_, size) in zip(cells, COLUMNS, strict=True))
+                for name, cells in rows
+            ),
+            "",
+        ]
     if OTHER in animals.parts:
-        lines.append(f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out")
-    return [*lines, "median, mean, shown: distances to the labels in px of the original images",
-            f"shown: points with a score from {cutoff:.3g} on (the cutoff); hidden: those below it, not drawn"
-            if math.isfinite(cutoff) else "no cutoff is known: drawings show all points",
-            f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
-            "of its labels)"]
+        lines.append(
+            f"{OTHER}: of frames that the run has neither learnt from with their labels nor held out"
+        )
+    return [
+        *lines,
+        "median, mean, shown: distances to the labels in px of the original images",
+        f"shown: points with a score from {cutoff:.3g} on (the cutoff); hidden: those below it, not drawn"
+        if math.isfinite(cutoff)
+        else "no cutoff is known: drawings show all points",
+        f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
+        "of its labels)",
+    ]
 
 
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
     frames, animals = part.frame_count, len(part.parts)
-    return f"{part.parts[0]}: {counted(frames, 'frame')}" + f", {counted(animals, 'animal')}" * (animals > frames)
+    return f"{part.parts[0]}: {counted(frames, 'frame')}" + f", {counted(animals, 'animal')}" * (
+        animals > frames
+    )
 
 
 def counted(number: int, noun: str) -> str:
@@ -184,28 +278,64 @@ def pixels(value: float) -> str:
 
 
 def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
-    """Writes errors.csv, a row for every labelled keypoint, and errors_by_keypoint.csv; returns the first path."""
+    """Writes errors.csv, a row for every labelled keypoint, and errors_by_keypoint.csv; returns the
+    first path.
+    """
     rows: list[Sequence[object]] = [HEADER]
     distances = animals.distances
     for n, k in np.argwhere(animals.visible > 0).tolist():
         frame, path = animals.frames[n], animals.images[n]
         where = [path, "", ""] if frame is None else ["", path, frame]
-        cells = (*animals.predicted[n, k], *animals.true[n, k], distances[n, k], animals.scores[n, k],
-                 animals.lengths[n])
-        rows.append([animals.parts[n], *where, animals.instances[n], animals.names[k],
-                     *(f"{cell:.9g}" for cell in cells)])  # a cutoff is the score of one
-    table: list[Sequence[object]] = [("part", "keypoint", "labels", "median_px", "mean_px", "mean_px_from_cutoff",
-                                      "hidden_by_cutoff", "cutoff", f"pck_{100 * NEAR:g}_percent")]
+        cells = (
+            *animals.predicted[n, k],
+            *animals.true[n, k],
+            distances[n, k],
+            animals.scores[n, k],
+            animals.lengths[n],
+        )
+        rows.append(
+            [
+                animals.parts[n],
+                *where,
+                animals.instances[n],
+                animals.names[k],
+                *(f"{cell:.9g}" for cell in cells),
+            ]
+        )  # a cutoff is the score of one
+    table: list[Sequence[object]] = [
+        (
+            "part",
+            "keypoint",
+            "labels",
+            "median_px",
+            "mean_px",
+            "mean_px_from_cutoff",
+            "hidden_by_cutoff",
+            "cutoff",
+            f"pck_{100 * NEAR:g}_percent",
+        )
+    ]
     for part, some in animals.by_part().items():
-        table += [(part, name, one.labels, *(f"{value:.6g}" for value in (one.median, one.mean, one.shown)), one.hidden,
-                   f"{cutoff:.6g}", f"{100 * one.found:.6g}") for name, one in errors_of(some, cutoff).items()
-                  if one.labels]
+        table += [
+            (
+                part,
+                name,
+                one.labels,
+                *(f"{value:.6g}" for value in (one.median, one.mean, one.shown)),
+                one.hidden,
+                f"{cutoff:.6g}",
+                f"{100 * one.found:.6g}",
+            )
+            for name, one in errors_of(some, cutoff).items()
+            if one.labels
+        ]
     write_text(Path(folder) / BY_KEYPOINT_FILE, rows_text(table))
     return write_text(Path(folder) / FILE, rows_text(rows))
 
 
 def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
-    """Reads the errors.csv of a run's folder; None without one. What is not labelled has the score 0.
+    """Reads the errors.csv of a run's folder; None without one. What is not labelled has the score
+    0.
 
     names: of the keypoints, in their order; those with a label if not given.
     """
@@ -217,19 +347,35 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
         if not rows or set(HEADER) - set(rows[0]):
             raise ValueError("not what a run writes")
         names = tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows))
-        animals = {key: n for n, key in enumerate(dict.fromkeys(tuple(row[name] for name in keys) for row in rows))}
+        animals = {
+            key: n
+            for n, key in enumerate(
+                dict.fromkeys(tuple(row[name] for name in keys) for row in rows)
+            )
+        }
         shape = (len(animals), len(names))
         true, predicted = np.full((2, *shape, 2), np.nan)
         scores = np.zeros(shape, np.float32)
         for row in rows:
             at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
-            predicted[at], true[at] = (float(row["x"]), float(row["y"])), (float(row["true_x"]), float(row["true_y"]))
+            predicted[at], true[at] = (
+                (float(row["x"]), float(row["y"])),
+                (float(row["true_x"]), float(row["true_y"])),
+            )
             scores[at] = float(row["score"])
         parts, images, videos, frames, instances, lengths = zip(*animals, strict=True)
-        return Animals(names, parts, tuple(Path(image or video) for image, video in zip(images, videos, strict=True)),
-                       tuple(int(frame) if frame else None for frame in frames), instances,
-                       np.array([float(length) for length in lengths]), true,
-                       np.isfinite(true).all(-1).astype(np.float32), predicted, scores)
+        return Animals(
+            names,
+            parts,
+            tuple(Path(image or video) for image, video in zip(images, videos, strict=True)),
+            tuple(int(frame) if frame else None for frame in frames),
+            instances,
+            np.array([float(length) for length in lengths]),
+            true,
+            np.isfinite(true).all(-1).astype(np.float32),
+            predicted,
+            scores,
+        )
 
 
 class Part(NamedTuple):
@@ -240,50 +386,79 @@ class Part(NamedTuple):
 
 
 def meaning_of_scores(found: Gathered, held: Animals | None, kind: str) -> dict[str, Any]:
-    """Returns what score_table.json and radius_table.json say of the animals held out, by these names.
+    """Returns what score_table.json and radius_table.json say of the animals held out, by these
+    names.
 
-    Radii are in pixels of the network's images. They hold for new recordings where enough recordings are held out, and
-    else for new images of these recordings.
+    Radii are in pixels of the network's images. They hold for new recordings where enough
+    recordings are held out, and else for new images of these recordings.
 
-    found: predictions on animals whose `scale` is the diagonal of the labelled body. held: these animals, None if their
-    frames are not known.
+    found: predictions on animals whose `scale` is the diagonal of the labelled body. held: these
+    animals, None if their frames are not known.
     """
     errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
-    images = held and [f"{path} {number}" for path, number in zip(held.images, held.frames, strict=True)]
-    recordings = held.recordings if held and len(set(held.recordings)) >= needed(max(LEVELS)) else None
+    images = held and [
+        f"{path} {number}" for path, number in zip(held.images, held.frames, strict=True)
+    ]
+    recordings = (
+        held.recordings if held and len(set(held.recordings)) >= needed(max(LEVELS)) else None
+    )
     radii = radius_table(errors, found.scores, found.visible, recordings=recordings, images=images)
     return {SCORES: table_as_json(scores_of(found, kind)), RADII: table_as_json(radii)}
 
 
 def scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
     """Computes what scores mean from animals whose `scale` is the diagonal of the labelled body."""
-    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+    distances = (
+        np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+    )
     return score_table(found.scores, distances, found.visible, kind=kind)
 
 
 def animals_of(parts: Mapping[str, Part], predictions: Mapping[str, Gathered]) -> Animals:
     """Returns the predictions of all parts in pixels of the original images."""
-    return joined([_animals_of(name, part, predictions[OF_PART + name]) for name, part in parts.items()])
+    return joined(
+        [_animals_of(name, part, predictions[OF_PART + name]) for name, part in parts.items()]
+    )
 
 
 def numbered(frames: Sequence[Any], names: Sequence[str] = ()) -> tuple[str, ...]:
-    """Returns the name of each animal, "animal 0" and so on of those without one on a frame that has several."""
+    """Returns the name of each animal, "animal 0" and so on of those without one on a frame that
+    has several.
+    """
     animals_on, numbers = Counter(frames), defaultdict(itertools.count)
-    return tuple(name or (f"animal {next(numbers[one])}" if animals_on[one] > 1 else "")
-                 for one, name in zip(frames, names or [""] * len(frames), strict=True))
+    return tuple(
+        name or (f"animal {next(numbers[one])}" if animals_on[one] > 1 else "")
+        for one, name in zip(frames, names or [""] * len(frames), strict=True)
+    )
 
 
 def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
     source, count = part.source, len(found.index)
     named = [identity.rpartition("#") for identity in identities(source)]
     # Only frames of videos have a number behind a "#"; images may have one in their names.
-    split = [(title, int(number)) if title and len(number) >= 6 and number.isdecimal() else
-             (title + mark + number, None) for title, mark, number in named]
+    split = [
+        (title, int(number))
+        if title and len(number) >= 6 and number.isdecimal()
+        else (title + mark + number, None)
+        for title, mark, number in named
+    ]
     images, frames = zip(*split, strict=True)
     instances = numbered(split)
-    predicted, true = (np.asarray(geometry.move_points(found.crop, points), np.float64)
-                       for points in (found.keypoints, found.true_keypoints))
+    predicted, true = (
+        np.asarray(geometry.move_points(found.crop, points), np.float64)
+        for points in (found.keypoints, found.true_keypoints)
+    )
     growth = growth_of(found.crop)
     paths = tuple(part.root.absolute() / image for image in images)
-    return Animals(source.skeleton.names, (name,) * count, paths, frames, instances, found.scale * growth, true,
-                   found.visible, predicted, found.scores)
+    return Animals(
+        source.skeleton.names,
+        (name,) * count,
+        paths,
+        frames,
+        instances,
+        found.scale * growth,
+        true,
+        found.visible,
+        predicted,
+        found.scores,
+    )

@@ -1,5 +1,6 @@
-"""Sheets of labels with the names of their keypoints, which show swapped and shifted ones at once, and of predictions
-beside labels at the resolution of the original images, cropped to the animal."""
+"""Sheets of labels with the names of their keypoints, which show swapped and shifted ones at once,
+and of predictions beside labels at the resolution of the original images, cropped to the animal."""
+
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,39 +16,61 @@ from kpjax.lab.formats.project_source import read_frame
 from kpjax.lab.out.reports.pixel_errors import Animals
 from kpjax.structures import Skeleton
 
-SIDE, LARGE_SIDE = 420, 720  # px, of the longer side of an image on the sheet; the larger for many keypoints
+# px, of the longer side of an image on the sheet; the larger for many keypoints
+SIDE, LARGE_SIDE = 420, 720
 MARGIN = 0.3  # of the labelled points' extent, shown around them
 LEAST = 0.15  # of an image's longer side, always shown
-NAMED = 24  # keypoints at most for names beside the points; more have numbers there, and names below the sheet
+# keypoints at most for names beside the points; more have numbers there, and names below the sheet
+NAMED = 24
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
 OCCLUDED = 0.45  # opacity of an occluded point
-LEAST_SIDE, MOST = 360, 960  # px, of the longer side of a crop of predictions: others are enlarged or reduced
+# px, of the longer side of a crop of predictions: others are enlarged or reduced
+LEAST_SIDE, MOST = 360, 960
 FADED = 0.4  # opacity of a point whose score is below the cutoff
 
 
-def label_sheet(animals: Sequence[tuple[np.ndarray, Instance, str]], skeleton: Skeleton) -> np.ndarray:
-    """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each, and a caption.
+def label_sheet(
+    animals: Sequence[tuple[np.ndarray, Instance, str]], skeleton: Skeleton
+) -> np.ndarray:
+    """Draws a contact sheet (h, w, 3) uint8 of images with the labels of one animal on each, and a
+    caption.
 
-    Every image is cropped to its labels and resized. Names (or numbers, above 24 keypoints) stand beside the points in
-    their colours, those of occluded points in brackets. Below the sheet is a list of all keypoints.
+    Every image is cropped to its labels and resized. Names (or numbers, above 24 keypoints) stand
+    beside the points in their colours, those of occluded points in brackets. Below the sheet is a
+    list of all keypoints.
     """
     side = SIDE if len(skeleton.names) <= NAMED else LARGE_SIDE
     shown = []
     for frame, one, _ in animals:
-        image, moved = part_of(frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR)
+        image, moved = part_of(
+            frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR
+        )
         shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
     sheet = overlays.contact_sheet(shown, captions=[caption for *_, caption in animals])
-    numbered = replace(skeleton, names=tuple(f"{k} {name}" for k, name in enumerate(skeleton.names)))
+    numbered = replace(
+        skeleton, names=tuple(f"{k} {name}" for k, name in enumerate(skeleton.names))
+    )
     return np.concatenate([sheet, overlays.legend_strip(sheet.shape[1], numbered)])
 
 
 def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray:
-    """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same size."""
+    """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same
+    size.
+    """
     many = len(skeleton.names) > NAMED
-    colours = [tuple(int(c) for c in colour) for colour in overlays.keypoint_colours(len(skeleton.names))]
-    pil_image = Image.fromarray(overlays.draw_keypoints(
-        image, labels.keypoints, np.where(labels.occluded, OCCLUDED, 1.0), replace(skeleton, edges=()) if many else
-        skeleton, minimum_side=1, radius=2.5 if many else None))
+    colours = [
+        tuple(int(c) for c in colour) for colour in overlays.keypoint_colours(len(skeleton.names))
+    ]
+    pil_image = Image.fromarray(
+        overlays.draw_keypoints(
+            image,
+            labels.keypoints,
+            np.where(labels.occluded, OCCLUDED, 1.0),
+            replace(skeleton, edges=()) if many else skeleton,
+            minimum_side=1,
+            radius=2.5 if many else None,
+        )
+    )
     canvas = ImageDraw.Draw(pil_image)
     known = np.flatnonzero((np.abs(labels.keypoints) < overlays.FARTHEST).all(-1)).tolist()
     letters = max(10, round(max(pil_image.size) / (60 if many else 34)))
@@ -55,14 +78,23 @@ def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray
     for k in known if len(known) <= NUMBERED else ():
         text = str(k) if many else skeleton.names[k]
         text, font = text_and_font(f"({text})" if labels.occluded[k] else text, letters)
-        corner = _free_corner(labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken)
-        canvas.text(corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=overlays.OUTLINE)
+        corner = _free_corner(
+            labels.keypoints[k], font.getbbox(text), pil_image.size, labels.keypoints[known], taken
+        )
+        canvas.text(
+            corner, text, fill=colours[k], font=font, stroke_width=2, stroke_fill=overlays.OUTLINE
+        )
     return np.asarray(pil_image)
 
 
-def part_of(image: np.ndarray, keypoints: np.ndarray, factor_of: Callable[[int], float], filter_: Image.Resampling
-            ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
-    """Returns the part of an image that shows its points, resized, and what moves points to pixels of that.
+def part_of(
+    image: np.ndarray,
+    keypoints: np.ndarray,
+    factor_of: Callable[[int], float],
+    filter_: Image.Resampling,
+) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Returns the part of an image that shows its points, resized, and what moves points to pixels
+    of that.
 
     factor_of: the longer side of the part -> how many times larger it is shown.
     """
@@ -79,22 +111,39 @@ def part_of(image: np.ndarray, keypoints: np.ndarray, factor_of: Callable[[int],
     size = max(round((right - left) * factor), 1), max(round((lower - upper) * factor), 1)
     growth = np.array(size) / (right - left, lower - upper)
     shown = np.asarray(Image.fromarray(image[upper:lower, left:right]).resize(size, filter_))
-    return shown, lambda points: (np.asarray(points, np.float64) - (left, upper) + 0.5) * growth - 0.5
+    return (
+        shown,
+        lambda points: (np.asarray(points, np.float64) - (left, upper) + 0.5) * growth - 0.5,
+    )
 
 
 def _free_corner(point, box, size, dots: np.ndarray, taken: list) -> tuple[float, float]:
-    """Returns the upper left corner of a text near a point, where it covers least of other texts and points."""
+    """Returns the upper left corner of a text near a point, where it covers least of other texts
+    and points.
+    """
     width, height = box[2] - box[0], box[3] - box[1]
     gap = 0.35 * height + 3
     best, least = None, math.inf
     for ring in (1.0, 2.2, 3.8):
         for turn in range(8):
-            across, down = (round(function(turn * math.pi / 4), 6) for function in (math.cos, math.sin))
-            x = point[0] + across * gap * ring + (0 if across > 0 else -width if across < 0 else -width / 2)
+            across, down = (
+                round(function(turn * math.pi / 4), 6) for function in (math.cos, math.sin)
+            )
+            x = (
+                point[0]
+                + across * gap * ring
+                + (0 if across > 0 else -width if across < 0 else -width / 2)
+            )
             y = point[1] + down * (gap * ring + height / 2) - height / 2
             place = (x, y, x + width, y + height)
-            covered = ((dots > np.array(place[:2]) - 2) & (dots < np.array(place[2:]) + 2)).all(-1).sum()
-            cost = 2 * ring * height + sum(_shared(place, other) for other in taken) + 8 * height * int(covered)
+            covered = (
+                ((dots > np.array(place[:2]) - 2) & (dots < np.array(place[2:]) + 2)).all(-1).sum()
+            )
+            cost = (
+                2 * ring * height
+                + sum(_shared(place, other) for other in taken)
+                + 8 * height * int(covered)
+            )
             cost += 4 * (width * height - _shared(place, (0, 0, *size)))
             if cost < least:
                 best, least = place, cost
@@ -119,31 +168,52 @@ class Compared(NamedTuple):
 
 
 def opened(animals: Animals, n: int) -> tuple[np.ndarray, Compared]:
-    """Reads the frame of animal `n`, with what is known of it. Raises InputError if it cannot be read."""
+    """Reads the frame of animal `n`, with what is known of it.
+
+    Raises InputError if it cannot be read.
+    """
     image = read_frame(Frame("", animals.images[n], animals.frames[n], (0, 0), ""))
-    return image, Compared(animals.predicted[n], animals.scores[n], animals.true[n], animals.visible[n])
+    return image, Compared(
+        animals.predicted[n], animals.scores[n], animals.true[n], animals.visible[n]
+    )
 
 
 def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray, Compared]:
-    """Crops an image (H, W, 3) uint8 to an animal's labels and the predictions that the cutoff leaves, and moves both.
+    """Crops an image (H, W, 3) uint8 to an animal's labels and the predictions that the cutoff
+    leaves, and moves both.
 
-    What is smaller than `LEAST_SIDE` is enlarged by a whole factor, what is larger than `MOST` reduced.
+    What is smaller than `LEAST_SIDE` is enlarged by a whole factor, what is larger than `MOST`
+    reduced.
     """
     labelled = np.asarray(one.visible) > 0
     points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoff)]])
-    image, moved = part_of(image, points, lambda side: min(max(1, math.ceil(LEAST_SIDE / side)), MOST / side),
-                           Image.Resampling.BICUBIC)
+    image, moved = part_of(
+        image,
+        points,
+        lambda side: min(max(1, math.ceil(LEAST_SIDE / side)), MOST / side),
+        Image.Resampling.BICUBIC,
+    )
     return image, one._replace(predicted=moved(one.predicted), true=moved(one.true))
 
 
-def predictions_drawn(image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, faded: float = FADED
-                      ) -> np.ndarray:
+def predictions_drawn(
+    image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, faded: float = FADED
+) -> np.ndarray:
     """Draws an animal's predictions as dots, joined to the rings of their labels.
 
-    faded: opacity of predictions whose score is below the cutoff. Those of keypoints without a label are left out.
+    faded: opacity of predictions whose score is below the cutoff. Those of keypoints without a
+    label are left out.
     """
     labelled = np.asarray(one.visible) > 0
     opacity = np.where(labelled, np.where(one.scores >= cutoff, 1.0, faded), 0.0)
     radius = overlays.dot_radius(one.true[None], labelled[None], min(image.shape[:2]))
-    return overlays.draw_keypoints(image, one.predicted, opacity, skeleton, true=one.true, true_visible=one.visible,
-                                   minimum_side=1, radius=radius)
+    return overlays.draw_keypoints(
+        image,
+        one.predicted,
+        opacity,
+        skeleton,
+        true=one.true,
+        true_visible=one.visible,
+        minimum_side=1,
+        radius=radius,
+    )

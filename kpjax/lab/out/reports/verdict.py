@@ -1,4 +1,7 @@
-"""What a run on a person's own labels has reached, in words, and what would make it better, by plain rules."""
+"""What a run on a person's own labels has reached, in words, and what would make it better, by
+plain rules.
+"""
+
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -7,11 +10,21 @@ import numpy as np
 
 from kpjax.errors import summarise
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import ALL, HELD_OUT, TARGET, TRAINED, Animals, counted, errors_of, pixels
+from kpjax.lab.out.reports.pixel_errors import (
+    ALL,
+    HELD_OUT,
+    TARGET,
+    TRAINED,
+    Animals,
+    counted,
+    errors_of,
+    pixels,
+)
 
 FEW = 10  # frames held out, below which errors are rough
 WORSE = 1.5  # times the error of the others, from which a keypoint or a recording is named
-MANY_TIMES = 2.0  # the error on frames that were learnt from, from which more labels are what is missing
+# the error on frames that were learnt from, from which more labels are what is missing
+MANY_TIMES = 2.0
 ALIKE = 1.3  # times that error, up to which more of the same labels would change little
 LEAST_LABELS = 3  # held out, of a keypoint or a recording that is named
 
@@ -19,7 +32,9 @@ ErrorsByName = Mapping[str, pixel_errors.Errors]
 
 
 def judging(parts: Iterable[str]) -> str:
-    """Returns the part by which a run is judged: the target's labels where there are some, else those held out."""
+    """Returns the part by which a run is judged: the target's labels where there are some, else
+    those held out.
+    """
     return TARGET if TARGET in parts else HELD_OUT
 
 
@@ -30,34 +45,53 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
     sentences = []
     if TRAINED in parts:
         learnt = errors_of(parts[TRAINED], cutoff)
-        sentences.append(f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
-                         f"{counted(learnt[ALL].labels, 'label')} on {counted(parts[TRAINED].frame_count, 'frame')}.")
+        sentences.append(
+            f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
+            f"{counted(learnt[ALL].labels, 'label')} on {counted(parts[TRAINED].frame_count, 'frame')}."
+        )
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
     found = errors_of(parts[judged], cutoff)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
     frames = counted(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
-    sentences.append(f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
-                     f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
-                     f"points lie within {pixels(whole.median)} px of their labels.")
-    sentences.append(f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
-                     "animal’s length.")
+    sentences.append(
+        f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
+        f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
+        f"points lie within {pixels(whole.median)} px of their labels."
+    )
+    sentences.append(
+        f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
+        "animal’s length."
+    )
     if judged == TARGET:
-        sentences.append("These labels are of the images that it is for: choosing a variant or a setting by them is "
-                         "choosing on test images, and flatters the errors of what is chosen.")
+        sentences.append(
+            "These labels are of the images that it is for: choosing a variant or a setting by them is "
+            "choosing on test images, and flatters the errors of what is chosen."
+        )
         if HELD_OUT in parts:
-            sentences.append(f"On {counted(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
-                             f"error is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px.")
+            sentences.append(
+                f"On {counted(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
+                f"error is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px."
+            )
     if TRAINED in parts:
-        sentences.append(f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px.")
+        sentences.append(
+            f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px."
+        )
     if not math.isfinite(cutoff):
-        sentences.append("Scores do not tell right points from wrong ones, since too few held-out points are near "
-                         "their labels: there is no cutoff, and drawings show all points.")
+        sentences.append(
+            "Scores do not tell right points from wrong ones, since too few held-out points are near "
+            "their labels: there is no cutoff, and drawings show all points."
+        )
     elif whole.hidden:
-        most = sorted((name for name in animals.names if found[name].hidden), key=lambda name: -found[name].hidden)
+        most = sorted(
+            (name for name in animals.names if found[name].hidden),
+            key=lambda name: -found[name].hidden,
+        )
         kind = "target" if judged == TARGET else "held-out"
-        sentences.append(f"Drawings leave out {whole.hidden} of the {whole.labels} {kind} points, whose score is below "
-                         f"the cutoff ({cutoff:.3g}): {summarise([f'{name} {found[name].hidden}' for name in most])}.")
+        sentences.append(
+            f"Drawings leave out {whole.hidden} of the {whole.labels} {kind} points, whose score is below "
+            f"the cutoff ({cutoff:.3g}): {summarise([f'{name} {found[name].hidden}' for name in most])}."
+        )
     return sentences
 
 
@@ -73,14 +107,20 @@ def advice(animals: Animals, cutoff: float) -> list[str]:
     if learnt and learnt[ALL].mean > 0 and judged == HELD_OUT:
         times = found[ALL].mean / learnt[ALL].mean
         if times >= MANY_TIMES:
-            texts.append(f"More labelled frames, of other moments and animals: the held-out error is {times:.1f} times "
-                         "that on frames it has learnt from, which it knows by heart.")
+            texts.append(
+                f"More labelled frames, of other moments and animals: the held-out error is {times:.1f} times "
+                "that on frames it has learnt from, which it knows by heart."
+            )
         elif times <= ALIKE:
-            texts.append("Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
-                         "learnt from and on new ones are alike, so more labels of the same kind would change little.")
+            texts.append(
+                "Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
+                "learnt from and on new ones are alike, so more labels of the same kind would change little."
+            )
     if held.frame_count < FEW:
         kind = "of the target" if judged == TARGET else "that are held out"
-        texts.append(f"More labels {kind}: with {counted(held.frame_count, 'frame')} these numbers are rough.")
+        texts.append(
+            f"More labels {kind}: with {counted(held.frame_count, 'frame')} these numbers are rough."
+        )
     return texts
 
 
@@ -89,23 +129,35 @@ def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName |
     if len(known) < 2:
         return []
     usual = float(np.median(list(known.values())))
-    worse = sorted((name for name in known if known[name] >= WORSE * usual), key=lambda name: -known[name])
+    worse = sorted(
+        (name for name in known if known[name] >= WORSE * usual), key=lambda name: -known[name]
+    )
     most = max((learnt[name].labels for name in names), default=0) if learnt else 0
     rare = [name for name in worse if learnt and learnt[name].labels < most / 2]
     hard = [name for name in worse if name not in rare]
     rest = f"the usual keypoint has {pixels(usual)} px"
-    few = summarise([f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})" for name in rare], 3)
+    few = summarise(
+        [
+            f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})"
+            for name in rare
+        ],
+        3,
+    )
     said = summarise([f"{name} ({pixels(known[name])} px)" for name in hard], 3)
     return [f"More labels of {few}: {rest}, and up to {counted(most, 'label')}."] * bool(rare) + [
         f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
-        f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}."] * bool(hard)
+        f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}."
+    ] * bool(hard)
 
 
 def _recordings(held: Animals) -> list[str]:
     names = np.array(held.recordings)
     relative = np.nanmean(held.distances, axis=1) / held.lengths
-    means = {name: float(relative[names == name].mean()) for name in dict.fromkeys(names.tolist())
-             if (names == name).sum() >= LEAST_LABELS}
+    means = {
+        name: float(relative[names == name].mean())
+        for name in dict.fromkeys(names.tolist())
+        if (names == name).sum() >= LEAST_LABELS
+    }
     if len(means) < 2:
         return []
     worst = max(means, key=means.__getitem__)
@@ -114,5 +166,7 @@ def _recordings(held: Animals) -> list[str]:
         return []
     alike = len({Path(name).name for name in means}) < len(means)
     shown = "/".join(Path(worst).parts[-2:] if alike else Path(worst).parts[-1:])
-    return [f"More labels from recordings like {shown}: its error is {100 * means[worst]:.1f} % of the animal’s "
-            f"length, that of other recordings {100 * usual:.1f} %."]
+    return [
+        f"More labels from recordings like {shown}: its error is {100 * means[worst]:.1f} % of the animal’s "
+        f"length, that of other recordings {100 * usual:.1f} %."
+    ]

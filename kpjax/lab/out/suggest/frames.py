@@ -1,4 +1,7 @@
-"""Frames as `suggest` sees them: thumbnails and predictions, those with labels, and a choice of unlike ones."""
+"""Frames as `suggest` sees them: thumbnails and predictions, those with labels, and a choice of
+unlike ones.
+"""
+
 import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -26,20 +29,27 @@ class SeenFrames(NamedTuple):
 class LabelledFrames(NamedTuple):
     """The frames of a project that have labels."""
 
-    features: np.ndarray = np.zeros((0, THUMBNAIL**2), np.float32)  # (L, F), thumbnails of those that can be read
+    #: (L, F), thumbnails of those that can be read
+    features: np.ndarray = np.zeros((0, THUMBNAIL**2), np.float32)
     frames: tuple[Frame, ...] = ()
     notes: tuple[str, ...] = ()  # those that cannot
 
 
-def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None = None,
-            tick: Callable[[int], object] = lambda count: None) -> SeenFrames:
-    """Makes thumbnails of all images and of frames 0, every, 2 every ... of each video, in one pass.
+def look_at(
+    frames: Sequence[Frame],
+    *,
+    every: int = 1,
+    boxes: np.ndarray | None = None,
+    tick: Callable[[int], object] = lambda count: None,
+) -> SeenFrames:
+    """Makes thumbnails of all images and of frames 0, every, 2 every ... of each video, in one
+    pass.
 
     Frames that do not decode are named and left out, those without a box are counted and left out.
 
-    frames: images and all frames of videos, as `frames_at` returns them. boxes: (N, I, 4) x, y, width, height of the
-    animals on the frames, nan where one is not there; None for one animal somewhere on each. tick: called with the
-    number of frames passed.
+    frames: images and all frames of videos, as `frames_at` returns them. boxes: (N, I, 4) x, y,
+    width, height of the animals on the frames, nan where one is not there; None for one animal
+    somewhere on each. tick: called with the number of frames passed.
     """
     kept: dict[int, np.ndarray] = {}
     unreadable, without_box = [], 0
@@ -55,31 +65,52 @@ def look_at(frames: Sequence[Frame], *, every: int = 1, boxes: np.ndarray | None
             kept[row] = thumbnail(image)
     if not kept:
         why = "has a box" if without_box else "can be read"
-        raise InputError("inputs", f"none of the {len(frames)} frames {why}; " + (
-            "give boxes of these images or videos" if without_box else "fetch the images or videos again"))
-    return SeenFrames(np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box)
+        raise InputError(
+            "inputs",
+            f"none of the {len(frames)} frames {why}; "
+            + (
+                "give boxes of these images or videos"
+                if without_box
+                else "fetch the images or videos again"
+            ),
+        )
+    return SeenFrames(
+        np.array(list(kept)), np.stack(list(kept.values())), tuple(unreadable), without_box
+    )
 
 
 def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
-    """Reads the labelled frames of a project. Raises InputError for one without a keypoint of `skeleton`."""
+    """Reads the labelled frames of a project.
+
+    Raises InputError for one without a keypoint of `skeleton`.
+    """
     if not set(skeleton.names) & set(project.skeleton.names):
-        raise InputError("labelled", f"{project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
-                         f"{', '.join(skeleton.names)}; give the project that the run was trained on")
-    frames = tuple(project.frames[number] for number in sorted({one.frame for one in project.instances}))
+        raise InputError(
+            "labelled",
+            f"{project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
+            f"{', '.join(skeleton.names)}; give the project that the run was trained on",
+        )
+    frames = tuple(
+        project.frames[number] for number in sorted({one.frame for one in project.instances})
+    )
     notes, features = [], []
     for _, image in images_of(frames):
         if isinstance(image, InputError):
             notes.append(str(image))
         else:
             features.append(thumbnail(image))
-    return LabelledFrames(np.stack(features) if features else LabelledFrames().features, frames, tuple(notes))
+    return LabelledFrames(
+        np.stack(features) if features else LabelledFrames().features, frames, tuple(notes)
+    )
 
 
 def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) -> np.ndarray:
-    """Returns (N,) bool: frames that are labelled, or closer than `apart` frames to a labelled one of their video.
+    """Returns (N,) bool: frames that are labelled, or closer than `apart` frames to a labelled one
+    of their video.
 
-    Frames are compared by their files. Those that a tool extracted from a video are compared by its name and the
-    number at the end of theirs: `labeled-data/<video>/img0123.png` is frame 123 of `<video>.mp4`.
+    Frames are compared by their files. Those that a tool extracted from a video are compared by its
+    name and the number at the end of theirs: `labeled-data/<video>/img0123.png` is frame 123 of
+    `<video>.mp4`.
     """
     files = {frame.path.resolve() for frame in labelled if frame.number is None}
     taken: dict[str, list[int]] = {}
@@ -87,17 +118,31 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
         trailing = re.search(r"(\d+)$", frame.path.stem)
         number = int(trailing[1]) if frame.number is None and trailing else frame.number
         if number is not None:
-            names = {frame.session, frame.path.parent.name} if frame.number is None else {frame.path.stem}
+            names = (
+                {frame.session, frame.path.parent.name}
+                if frame.number is None
+                else {frame.path.stem}
+            )
             for name in names - {""}:
                 taken.setdefault(recording(name), []).append(number)
-    return np.array([
-        frame.path.resolve() in files if frame.number is None else
-        any(abs(frame.number - other) < max(apart, 1) for other in taken.get(frame.path.stem, ()))
-        for frame in frames], bool)
+    return np.array(
+        [
+            frame.path.resolve() in files
+            if frame.number is None
+            else any(
+                abs(frame.number - other) < max(apart, 1)
+                for other in taken.get(frame.path.stem, ())
+            )
+            for frame in frames
+        ],
+        bool,
+    )
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """Returns (THUMBNAIL**2,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare appearances."""
+    """Returns (THUMBNAIL**2,) float32 grey values in [0, 1] of an image (H, W, 3) uint8, to compare
+    appearances.
+    """
     small = Image.fromarray(image).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
     return np.asarray(small, np.float32).reshape(-1) / np.float32(255)
 
@@ -105,25 +150,32 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 def k_centre(features: np.ndarray, count: int, *, taken: np.ndarray | None = None) -> np.ndarray:
     """Selects images one by one, each the farthest from all selected before (Gonzalez 1985).
 
-    Returns (count,) int64 numbers of images in order of selection, at most N; the first of equally far ones.
+    Returns (count,) int64 numbers of images in order of selection, at most N; the first of equally
+    far ones.
 
-    features: (N, F). taken: (L, F), features of images to keep away from, such as labelled ones. Without any, the image
-    nearest to the mean comes first.
+    features: (N, F). taken: (L, F), features of images to keep away from, such as labelled ones.
+    Without any, the image nearest to the mean comes first.
     """
     features = np.asarray(features, np.float64)
     nearest, chosen = np.full(len(features), np.inf), []
     for other in () if taken is None else np.asarray(taken, np.float64):
         nearest = np.minimum(nearest, np.linalg.norm(features - other, axis=1))
     while len(chosen) < min(count, len(features)):
-        chosen.append(int(nearest.argmax() if np.isfinite(nearest).all() else
-                          np.linalg.norm(features - features.mean(0), axis=1).argmin()))
+        chosen.append(
+            int(
+                nearest.argmax()
+                if np.isfinite(nearest).all()
+                else np.linalg.norm(features - features.mean(0), axis=1).argmin()
+            )
+        )
         nearest = np.minimum(nearest, np.linalg.norm(features - features[chosen[-1]], axis=1))
         nearest[chosen[-1]] = -1
     return np.array(chosen, np.int64)
 
 
 def apart_in_time(frames: Sequence[Frame], apart: int) -> np.ndarray:
-    """Returns the numbers of frames of which no two of one video are closer than `apart`, the earliest first.
+    """Returns the numbers of frames of which no two of one video are closer than `apart`, the
+    earliest first.
 
     frames: rising in each video. No distance applies to images.
     """

@@ -1,0 +1,118 @@
+"""The architecture: arrows between floors, callers of options, results without a run."""
+
+import ast
+import functools
+import re
+from collections import Counter
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from kpjax.systems.configs import flat
+
+ROOT = Path(__file__).parents[1]
+# Each imports those before it, and the first three no data.
+FLOORS = ("kpjax", "kpjax.systems", "kpjax.lab", "experiments")
+DOOR = "kpjax/__main__.py"  # of `python -m kpjax`, which opens the laboratory
+# Options that cases of a specification or of published code set, and nothing else.
+OF_SPECIFICATIONS = {"percentile", "least_confidence", "batch_approximation"}
+SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
+
+
+@functools.cache
+def texts(folder: str, *without: str) -> dict[Path, str]:
+    """Returns the Python files below a folder, without those below others."""
+    return {
+        path: path.read_text(encoding="utf-8")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if not any(path.is_relative_to(ROOT / name) for name in without)
+    }
+
+
+@functools.cache
+def occurrences() -> Counter:
+    """Counts the words of all code that is no test, of README and of the documentation."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    found = Counter(
+        word.replace("-", "_")
+        for page in pages
+        for word in re.findall(r"--([\w-]+)", page.read_text("utf-8"))
+    )
+    for folder in ("kpjax", "experiments", "data"):
+        for text in texts(folder).values():
+            found.update(re.findall(r"\w+", text))
+    return found
+
+
+def test_no_floor_imports_one_above_it():
+    def floor_of(module: str) -> int:
+        return max(
+            (number for number, floor in enumerate(FLOORS) if f"{module}.".startswith(f"{floor}.")),
+            default=-1,
+        )
+
+    upward = []
+    for path, text in (texts("kpjax") | texts("experiments")).items():
+        if path == ROOT / DOOR:
+            continue
+        own = floor_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        for node in ast.walk(ast.parse(text)):
+            names = (
+                [one.name for one in node.names]
+                if isinstance(node, ast.Import)
+                else [f"{node.module}.{one.name}" for one in node.names]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+            upward += [
+                f"{path.relative_to(ROOT)} imports {name}"
+                for name in names
+                if floor_of(name) > own or (own < 3 and name.partition(".")[0] == "data")
+            ]
+    assert not upward
+
+
+def test_options_have_callers_that_are_no_tests():
+    words, unused = occurrences(), []
+    for folder in ("kpjax", "experiments", "data"):
+        for path, text in texts(folder).items():
+            lines = text.splitlines()
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef) and any(node.args.kw_defaults):
+                    inside = Counter(
+                        re.findall(r"\w+", "\n".join(lines[node.lineno - 1 : node.end_lineno]))
+                    )
+                    unused += [
+                        f"{path.relative_to(ROOT)}: {node.name}({one.arg}=)"
+                        for one, default in zip(
+                            node.args.kwonlyargs, node.args.kw_defaults, strict=True
+                        )
+                        if default is not None
+                        and words[one.arg] == inside[one.arg]
+                        and one.arg not in OF_SPECIFICATIONS
+                    ]
+    assert not unused
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_fields_of_configs_are_set_by_somebody(name):
+    """A field that is only defined and read is a constant."""
+    presets = import_module(f"experiments.{name}").SYSTEM.presets.values()
+    documented = occurrences()
+    values = {}
+    for config in presets:
+        for field, value in flat(config).items():
+            values.setdefault(field, set()).add(repr(value))
+    constant = [
+        field
+        for field, found in values.items()
+        if len(found) == 1 and documented[field] < 3 and field != "core_test_images"
+    ]  # tests render fewer
+    assert not constant
+
+
+def test_every_result_has_the_commit_of_its_run():
+    files = (ROOT / "experiments").rglob("results.csv")
+    rows = [line for path in files for line in path.read_text("utf-8").splitlines()[1:]]
+    assert not [row for row in rows if not re.search(r",[0-9a-f]{7,}\+?$", row)]
