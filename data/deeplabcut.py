@@ -2,7 +2,7 @@
 `labeled-data/<video>/`.
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning,
-Nature Neuroscience 2018. `kpjax.lab.formats.deeplabcut` reads the project: frames without labels
+Nature Neuroscience 2018. `kpjax.formats.deeplabcut` reads the project: frames without labels
 stay, images may vary in size and are stored unchanged. `scale` is the diagonal of the labelled
 points' box in pixels, or the median of the split for frames with fewer than two.
 
@@ -21,8 +21,8 @@ from data.checking import all_faults, copies_across, read_whole
 from data.parts import PARTS, by_time, by_unit
 from data.prepared import Dataset
 from kpjax.errors import InputError
-from kpjax.lab.formats import deeplabcut
-from kpjax.lab.formats.project import Project
+from kpjax.formats import deeplabcut
+from kpjax.formats.project import Project
 from kpjax.structures import Skeleton
 
 

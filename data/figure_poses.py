@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.lab.formats.names import mirrored_name
+from kpjax.formats.names import mirrored_name
 from kpjax.structures import Skeleton
 
 JOINTS = (

@@ -19,10 +19,10 @@ import numpy as np
 
 from data.checking import faults_of, read_whole
 from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, open_source, record
+from kpjax.formats import sleap
 from kpjax.images.transforms import Transform
 from kpjax.images.video import frames_of_one_size, open_video
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
-from kpjax.lab.formats import sleap
 from kpjax.structures import Skeleton
 
 LABELS = "clip.slp"

@@ -14,7 +14,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, numbers
 from data.faces import between_outer_corners
 from data.torch7 import read_tensor
-from kpjax.lab.formats.faces import FACE
+from kpjax.formats.faces import FACE
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:

@@ -26,8 +26,8 @@ from data.annotations import Annotation
 from data.parts import PARTS
 from data.prepared import Record, record
 from kpjax.errors import InputError
+from kpjax.formats import deeplabcut
 from kpjax.images.video import open_video
-from kpjax.lab.formats import deeplabcut
 
 TABLE = Path(__file__).with_name("speech_recordings.csv")
 EVERY = 5  # of a video's frames, one is taken

@@ -16,10 +16,10 @@ from PIL import Image
 
 from data.checking import refusal_of
 from data.prepared import Dataset, Record, jpeg, record
+from kpjax.formats.project import on_frame
+from kpjax.formats.video_labels import TABLE, Labels, read_labels
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import NO_KEYPOINTS, frame_name
-from kpjax.lab.formats.project import on_frame
-from kpjax.lab.formats.video_labels import TABLE, Labels, read_labels
 
 HELD_OUT = 0.2
 

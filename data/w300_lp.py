@@ -15,7 +15,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, numbers, read_matlab
 from data.faces import between_outer_corners
 from data.parts import with_tune
-from kpjax.lab.formats.faces import FACE
+from kpjax.formats.faces import FACE
 
 SETS = ("AFW", "HELEN", "IBUG", "LFPW")
 

@@ -17,7 +17,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, exists, number
 from data.faces import between_outer_corners
 from data.parts import by_unit
-from kpjax.lab.formats.faces import FACE
+from kpjax.formats.faces import FACE
 
 TABLES = ("training", "test")
 

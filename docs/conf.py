@@ -66,10 +66,10 @@ COMMAND_WIDTH = 84  # characters of help; a code box shows 88 in a window of 128
 # what is used under the name of its module: a page -> its modules and their names, () for all
 MODULES = {
     "Projects, images and videos": {
-        "kpjax.lab.formats.reading": ("read_project", "format_of"),
-        "kpjax.lab.formats.writing": ("write_project",),
-        "kpjax.lab.formats.project": ("Project", "Frame", "Instance"),
-        "kpjax.lab.formats.project_source": ("project_source", "unlabelled_source", "frames_at"),
+        "kpjax.formats.reading": ("read_project", "format_of"),
+        "kpjax.formats.writing": ("write_project",),
+        "kpjax.formats.project": ("Project", "Frame", "Instance"),
+        "kpjax.formats.project_source": ("project_source", "unlabelled_source", "frames_at"),
         "kpjax.images.reading": ("read_image", "image_size", "common_depth"),
         "kpjax.images.video": (
             "open_video",

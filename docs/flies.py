@@ -30,9 +30,9 @@ from PIL import Image, ImageDraw
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 
+from kpjax.formats.project import Project
+from kpjax.formats.reading import read_project
 from kpjax.images.video import frames_of_one_size, open_video
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.reading import read_project
 
 EDGES = (
     ("head", "eyeL"),

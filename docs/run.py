@@ -35,10 +35,10 @@ from own_projects import synthetic_project
 
 from data.figures import DOMAINS, figures
 from experiments.render import TUTORIALS
+from kpjax.formats.project import Project
+from kpjax.formats.writing import write_project
 from kpjax.images.video import write_video
 from kpjax.lab.commands.train import system_and_flags
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.writing import write_project
 
 PAIRS = "pairs"  # a project of SLEAP with two people in every image
 PAGES = {

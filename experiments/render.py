@@ -21,10 +21,10 @@ from data.figure_videos import figure_videos
 from data.figures import DOMAINS, figures, target
 from kpjax.errors import InputError
 from kpjax.files import atomic, partial_path, remove, remove_partials
+from kpjax.formats.plain_csv import write
+from kpjax.formats.project import Frame, Instance, Project
 from kpjax.images.video import write_video
 from kpjax.input.source import Source
-from kpjax.lab.formats.plain_csv import write
-from kpjax.lab.formats.project import Frame, Instance, Project
 from kpjax.systems.parsing import exit_code_of, parse
 
 SIDE = 128  # px of the images

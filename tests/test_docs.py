@@ -11,10 +11,10 @@ import pytest
 
 from experiments.render import Render
 from experiments.side_by_side import SideBySide
+from kpjax.formats import plain_csv
+from kpjax.formats.reading import read_project
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
-from kpjax.lab.formats import plain_csv
-from kpjax.lab.formats.reading import read_project
 from kpjax.lab.own.systems import NEEDS, own_system
 from kpjax.systems.command_line import Shared, read_command
 from kpjax.systems.configs import flat

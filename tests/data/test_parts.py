@@ -17,7 +17,7 @@ from data.human36m import recording
 from data.human36m_videos import recording as recording_of_video
 from data.mpii import PERSON
 from data.parts import by_time, by_unit, with_tune
-from kpjax.lab.formats.faces import FACE
+from kpjax.formats.faces import FACE
 
 
 def test_no_unit_is_in_two_parts_and_no_item_is_lost():

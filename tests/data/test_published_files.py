@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from data import atrw, cats, cub200_2011, deeplabcut, flies, lspet, youtube_faces
-from kpjax.lab.formats.reading import read_project
+from kpjax.formats.reading import read_project
 
 # The folder of a project or of a file of labels: keypoints, edges and animals.
 PROJECTS = {

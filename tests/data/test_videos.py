@@ -7,11 +7,11 @@ from PIL import Image
 from data.prepared import open_source, prepare
 from data.videos import DATASET
 from kpjax.errors import InputError
+from kpjax.formats.video_labels import TABLE, with_labels
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import find_videos, write_video
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.video_source import in_videos, read_videos
-from kpjax.lab.formats.video_labels import TABLE, with_labels
 
 ROWS = [
     "video,frame,keypoint,x,y,visible",

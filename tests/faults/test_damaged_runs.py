@@ -16,8 +16,8 @@ from experiments import system_of
 from experiments.semi_supervised import PRESETS
 from kpjax.errors import InputError
 from kpjax.files import read_content, read_json
+from kpjax.formats.reading import read_project
 from kpjax.input.source import TfdsSource
-from kpjax.lab.formats.reading import read_project
 from kpjax.lab.predictors import open_run
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.systems.configs import config_as_json, config_from_json

@@ -20,7 +20,7 @@ from pathlib import Path
 from kpjax.errors import InputError
 from kpjax.images import reading as images, video
 from kpjax.models.weights import pretrained
-from kpjax.lab.formats import options, prediction_reading, reading
+from kpjax.formats import options, prediction_reading, reading
 from kpjax.training import evaluation
 path = Path(sys.argv[1])
 try:

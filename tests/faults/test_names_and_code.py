@@ -15,9 +15,9 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.file_names import LONGEST, inside, portable
-from kpjax.lab.formats.project import Frame, Project, instance_of
-from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.writing import WRITERS, write_project
+from kpjax.formats.project import Frame, Project, instance_of
+from kpjax.formats.reading import read_project
+from kpjax.formats.writing import WRITERS, write_project
 from kpjax.lab.out.export.standalone import checked_description
 from kpjax.structures import Skeleton
 

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from data.figures import DOMAINS, figures
-from kpjax.lab.formats.project import Frame, Project, instance_of
+from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.structures import Skeleton
 
 

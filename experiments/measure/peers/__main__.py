@@ -17,8 +17,8 @@ from experiments.measure.rows import Result, merged, read_results, write_results
 from experiments.semi_supervised import PRESETS, SYSTEM
 from kpjax import InputError, Skeleton
 from kpjax.files import make_folder, read_json, write_json
-from kpjax.lab.formats.project import Frame, Instance, Project
-from kpjax.lab.formats.writing import write_project
+from kpjax.formats.project import Frame, Instance, Project
+from kpjax.formats.writing import write_project
 from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
 from kpjax.systems.parsing import exit_code_of, run_named
 from kpjax.systems.system import Job

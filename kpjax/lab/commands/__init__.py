@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
-from kpjax.lab.formats.options import Options
+from kpjax.formats.options import Options
 from kpjax.systems.parsing import flags_in_messages, flags_of, parse
 
 command = tyro.conf.configure(DisallowNone, FlagCreatePairsOff)

@@ -17,12 +17,12 @@ from kpjax import InputError
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
 from kpjax.files import remove_partials
+from kpjax.formats.project import Project, outside
+from kpjax.formats.project_source import read_frame, reference_lengths
+from kpjax.formats.reading import format_of, project_and_faults
 from kpjax.images.reading import read_image, spread
 from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
-from kpjax.lab.formats.project import Project, outside
-from kpjax.lab.formats.project_source import read_frame, reference_lengths
-from kpjax.lab.formats.reading import format_of, project_and_faults
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.out.reports.sheets import label_sheet
 from kpjax.lab.own.project import videos_of

@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 from kpjax import RunError
+from kpjax.formats.project import Project
+from kpjax.formats.reading import read_project
+from kpjax.formats.writing import WRITERS, placed_in, write_project
 from kpjax.lab.commands import Convert
-from kpjax.lab.formats.project import Project
-from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.writing import WRITERS, placed_in, write_project
 
 FORMATS = {one.short: one for one in WRITERS.values()}
 

@@ -13,6 +13,9 @@ from kpjax.drawing.overlays import contact_sheet, legend_strip, write_png
 from kpjax.errors import summarise
 from kpjax.evaluation.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.files import together
+from kpjax.formats.project import Project, instance_of, on_frame
+from kpjax.formats.project_source import box_of, project_source, reference_lengths, whole_frames
+from kpjax.formats.reading import read_project
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
 from kpjax.lab.animals.calibration import drawn_from
@@ -20,9 +23,6 @@ from kpjax.lab.animals.conformal import RadiusTable, radii
 from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, tracked
-from kpjax.lab.formats.project import Project, instance_of, on_frame
-from kpjax.lab.formats.project_source import box_of, project_source, reference_lengths, whole_frames
-from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import FILE, TRAINED, Animals, counted, pixels
 from kpjax.lab.out.reports.sheets import cropped, opened, predictions_drawn

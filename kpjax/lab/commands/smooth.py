@@ -10,12 +10,12 @@ from kpjax import InputError
 from kpjax.drawing.trajectories import trajectory_plot
 from kpjax.errors import summarise
 from kpjax.files import together, write_text
+from kpjax.formats import predictions
+from kpjax.formats.prediction_reading import read_predictions
+from kpjax.formats.predictions import NO_BOX, OK, UNREADABLE, PredictionTable
+from kpjax.formats.project import on_frame
 from kpjax.lab.animals import smoothing
 from kpjax.lab.commands import Smooth
-from kpjax.lab.formats import predictions
-from kpjax.lab.formats.prediction_reading import read_predictions
-from kpjax.lab.formats.predictions import NO_BOX, OK, UNREADABLE, PredictionTable
-from kpjax.lab.formats.project import on_frame
 
 
 def smooth(asked: Smooth) -> list[Path]:

@@ -17,17 +17,17 @@ from kpjax.drawing.overlays import (
 )
 from kpjax.errors import summarise
 from kpjax.files import atomic, check_new, write_text
+from kpjax.formats.boxes_file import BOXES, boxes_of
+from kpjax.formats.predictions import OK, empty_table, fill
+from kpjax.formats.project import Frame
+from kpjax.formats.project_source import frames_at, read_frame
+from kpjax.formats.reading import read_project
+from kpjax.formats.tables import rows_text
+from kpjax.formats.writing import unused
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.formats.boxes_file import BOXES, boxes_of
-from kpjax.lab.formats.predictions import OK, empty_table, fill
-from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.project_source import frames_at, read_frame
-from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.tables import rows_text
-from kpjax.lab.formats.writing import unused
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.proposals import (
     FORMAT_OF_PROJECT,

@@ -12,11 +12,11 @@ import numpy as np
 import tyro
 
 from kpjax.errors import InputError, summarise
+from kpjax.formats.project import Frame
+from kpjax.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
-from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of, steps_choice
 from kpjax.lab.own.declaration import OwnSystem, made

@@ -17,17 +17,17 @@ from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
 from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
 from kpjax.files import foreign, make_folder, read_json, write_json
-from kpjax.images.reading import spread
-from kpjax.images.transforms import Letterbox, growth_of
-from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import (
+from kpjax.formats.project import Frame, Project
+from kpjax.formats.project_source import (
     Crowd,
     crowd_of,
     frame_identity,
     unlabelled_source,
     whole_frames,
 )
+from kpjax.images.reading import spread
+from kpjax.images.transforms import Letterbox, growth_of
+from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.project import Held, Own, every_th, open_animals, opened
 from kpjax.methods import Setup, supervised

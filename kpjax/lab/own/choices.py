@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import InputError
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, crowd_of, reference_lengths
+from kpjax.formats.project import Frame, Project
+from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.lab.own.project import Held, Own
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS

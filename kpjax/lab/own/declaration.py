@@ -15,9 +15,9 @@ import jax
 
 from kpjax import InputError
 from kpjax.files import absolute, make_folder, read_json, write_json
+from kpjax.formats.project_source import crowd_of
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import drawn_from
-from kpjax.lab.formats.project_source import crowd_of
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     HELD_OUT,

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 
 from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
+from kpjax.formats.project import Project
 from kpjax.images.transforms import BoxOrWhole
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
-from kpjax.lab.formats.project import Project
 from kpjax.lab.out.reports.pixel_errors import LINE
 from kpjax.lab.own.choices import RELATIVE_RATE, Choice, rate_choices
 from kpjax.lab.predictors import OpenedRun, open_run

@@ -14,9 +14,9 @@ import tyro
 from flax.traverse_util import flatten_dict
 
 from kpjax import InputError, Skeleton, Variables
+from kpjax.formats.project import Project
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
-from kpjax.lab.formats.project import Project
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_from, renamed

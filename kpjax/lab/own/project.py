@@ -17,16 +17,16 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
 from kpjax.files import read_json, sha256_of
+from kpjax.formats.names import recording, recordings
+from kpjax.formats.options import Options
+from kpjax.formats.project import Frame, Project
+from kpjax.formats.project_source import box_of, frame_identity, frames_at, project_source
+from kpjax.formats.reading import read_project
+from kpjax.formats.uniting import in_names, united
+from kpjax.formats.video_labels import TABLE
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
-from kpjax.lab.formats.names import recording, recordings
-from kpjax.lab.formats.options import Options
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import box_of, frame_identity, frames_at, project_source
-from kpjax.lab.formats.reading import read_project
-from kpjax.lab.formats.uniting import in_names, united
-from kpjax.lab.formats.video_labels import TABLE
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.systems.configs import flat
 

@@ -13,10 +13,10 @@ from PIL import Image
 from kpjax import InputError
 from kpjax.errors import summarise
 from kpjax.evaluation.motion import motion_box, temporal_variance
+from kpjax.formats.video_labels import TABLE, with_labels
 from kpjax.images.transforms import Letterbox, SamePlace, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import read_videos
-from kpjax.lab.formats.video_labels import TABLE, with_labels
 from kpjax.lab.own.choices import Choice, chosen
 from kpjax.lab.own.declaration import OwnSystem, made
 from kpjax.systems import pyramids

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kpjax.errors import InputError
 
 if TYPE_CHECKING:  # help needs no JAX
-    from kpjax.lab.formats.project import Project
+    from kpjax.formats.project import Project
     from kpjax.systems.system import System
 
 
@@ -108,7 +108,7 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
     """Returns which systems can be trained on a project, a line each with what they need beside it,
     and a line that says why the others cannot. video_lengths: of those of its videos that can be
     opened."""
-    from kpjax.lab.formats.project_source import box_of
+    from kpjax.formats.project_source import box_of
 
     several = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
     croppable = [one.frame for one in project.instances if not several or box_of(one) is not None]

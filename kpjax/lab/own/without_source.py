@@ -15,10 +15,10 @@ from kpjax import InputError, Method, Skeleton, Trained, augment, heatmaps
 from kpjax.errors import summarise
 from kpjax.evaluation import pose_statistics
 from kpjax.files import write_json
+from kpjax.formats.project import Frame, Project
+from kpjax.formats.project_source import frames_at
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals import calibration, conformal
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import frames_at
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, with_start

@@ -9,7 +9,7 @@ from predict_folder import rows_of
 from experiments import semi_supervised
 from experiments.measure.peers import __main__ as program
 from experiments.measure.peers.__main__ import main
-from kpjax.lab.formats.reading import read_project
+from kpjax.formats.reading import read_project
 from kpjax.systems.configs import changed
 
 

@@ -15,13 +15,13 @@ from scipy import ndimage
 import kpjax.lab.commands.predict as predict_command
 from kpjax.centres import Animals
 from kpjax.errors import InputError, RunError
+from kpjax.formats.boxes_file import boxes_of
 from kpjax.images.inputs import from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import predicted
-from kpjax.lab.formats.boxes_file import boxes_of
 from kpjax.lab.own.animals import Finder
 from kpjax.lab.predictors import Predictor
 from kpjax.structures import Skeleton

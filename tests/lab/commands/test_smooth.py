@@ -7,8 +7,8 @@ import pytest
 from predict_folder import rows_of
 
 from kpjax.errors import InputError
+from kpjax.formats.predictions import empty_table, fill, write_predictions
 from kpjax.lab.commands import run_command
-from kpjax.lab.formats.predictions import empty_table, fill, write_predictions
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "smooth")

@@ -19,11 +19,11 @@ from predict_folder import rows_of
 from test_predict_videos import frame as frame_with
 
 from kpjax.errors import InputError
+from kpjax.formats.predictions import empty_table, fill
+from kpjax.formats.project import Frame
+from kpjax.formats.reading import read_project
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import run_command
-from kpjax.lab.formats.predictions import empty_table, fill
-from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.reading import read_project
 from kpjax.lab.out.suggest.frames import k_centre
 from kpjax.lab.out.suggest.proposals import Proposals, write_page, write_proposals
 from kpjax.structures import Skeleton

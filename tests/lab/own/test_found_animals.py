@@ -13,9 +13,9 @@ from PIL import Image
 from kpjax.centres import Animals
 from kpjax.errors import InputError
 from kpjax.files import read_json, write_json
+from kpjax.formats.project_source import frames_at, unlabelled_source, whole_frames
 from kpjax.images.transforms import AroundBox
 from kpjax.input.source import arrays
-from kpjax.lab.formats.project_source import frames_at, unlabelled_source, whole_frames
 from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import SYSTEM, open_data
 from kpjax.lab.predictors import open_predictor

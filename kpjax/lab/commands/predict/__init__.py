@@ -20,6 +20,10 @@ from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
 from kpjax.file_names import inside
 from kpjax.files import remove, together, write_text
+from kpjax.formats import predictions
+from kpjax.formats.boxes_file import BOXES, boxes_of
+from kpjax.formats.predictions import PredictionTable
+from kpjax.formats.tables import rows_text, whole_number
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
@@ -35,10 +39,6 @@ from kpjax.lab.commands.predict.pipeline import (
     predicted,
     tracked,
 )
-from kpjax.lab.formats import predictions
-from kpjax.lab.formats.boxes_file import BOXES, boxes_of
-from kpjax.lab.formats.predictions import PredictionTable
-from kpjax.lab.formats.tables import rows_text, whole_number
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below

@@ -18,12 +18,12 @@ import numpy as np
 from PIL import Image
 
 from kpjax import InputError, RunError
+from kpjax.formats.predictions import PredictionTable
 from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import radii
 from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
-from kpjax.lab.formats.predictions import PredictionTable
 from kpjax.lab.out.export.standalone import in_original_pixels
 from kpjax.lab.predictors import Predictor
 from kpjax.training.evaluation import in_batches

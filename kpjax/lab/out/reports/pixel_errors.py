@@ -18,11 +18,11 @@ import numpy as np
 
 from kpjax import geometry
 from kpjax.files import foreign, read_content, write_text
+from kpjax.formats.tables import rows_text
 from kpjax.images.transforms import growth_of
 from kpjax.input.source import Source, identities
 from kpjax.lab.animals.calibration import FILE as SCORES, ScoreTable, score_table, table_as_json
 from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, needed, radius_table
-from kpjax.lab.formats.tables import rows_text
 from kpjax.training.evaluation import Gathered
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"

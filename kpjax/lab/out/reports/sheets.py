@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw
 
 from kpjax.drawing import overlays
 from kpjax.drawing.fonts import text_and_font
-from kpjax.lab.formats.project import Frame, Instance
-from kpjax.lab.formats.project_source import read_frame
+from kpjax.formats.project import Frame, Instance
+from kpjax.formats.project_source import read_frame
 from kpjax.lab.out.reports.pixel_errors import Animals
 from kpjax.structures import Skeleton
 

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 
 from kpjax import InputError, Skeleton
-from kpjax.lab.formats.names import recording
-from kpjax.lab.formats.project import Frame, Project
-from kpjax.lab.formats.project_source import images_of
+from kpjax.formats.names import recording
+from kpjax.formats.project import Frame, Project
+from kpjax.formats.project_source import images_of
 
 THUMBNAIL = 16  # px
 

@@ -18,11 +18,11 @@ import numpy as np
 
 from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
 from kpjax.files import sha256_of, write_json, write_text
-from kpjax.lab.formats import deeplabcut, predictions, sleap
-from kpjax.lab.formats.names import skeleton_text
-from kpjax.lab.formats.project import Frame
-from kpjax.lab.formats.reading import FORMATS as READ
-from kpjax.lab.formats.tables import FOLDER, table_text
+from kpjax.formats import deeplabcut, predictions, sleap
+from kpjax.formats.names import skeleton_text
+from kpjax.formats.project import Frame
+from kpjax.formats.reading import FORMATS as READ
+from kpjax.formats.tables import FOLDER, table_text
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"

@@ -1,0 +1,187 @@
+"""Boxes around the animals on frames with several, from COCO, Lightning Pose or a plain table.
+
+A box is (x, y, width, height) of its edges in pixels of the frame, pixel 0 spanning 0 to 1.
+
+- COCO json with `images` and `annotations`. Boxes of crowds are left out; those of one image count
+from 0.
+- A csv with columns x, y, w, h in any order (or width and height, box_x, ...), and `image`, or
+  `video` and `frame`, or the image's path in the first column, as in `bbox.csv` of Lightning Pose.
+  `instance` names the animals of a frame.
+"""
+
+import functools
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from kpjax.errors import InputError
+from kpjax.files import foreign
+from kpjax.formats.names import forward, json_of
+from kpjax.formats.project import LARGEST, check_room, refuse
+from kpjax.formats.tables import Key, read_rows, whole_number
+
+BOXES = "give a file with a box for each animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h"
+_SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
+_KEYS = ("image", "video", "frame", "instance")
+
+
+def read_boxes(path: Path) -> Mapping[Key, Mapping[str, np.ndarray]]:
+    """Reads the boxes (4,) float64 of a file, by image or frame and name of the instance. Raises
+    InputError that names all wrong rows, or if there is no box or known format."""
+    path, faults = Path(path), []
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; name a file with boxes")
+    with foreign(path):
+        found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
+    refuse(path, faults)
+    if not found:
+        raise InputError(f"{path}: there is no box in it; give a file with a box for each animal")
+    return found
+
+
+def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.ndarray]:
+    """Reads the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where there is
+    none, from a file.
+
+    An image is found by the last parts of its path: the file may have more or fewer folders. A
+    video is found by its file's name, with or without the ending. Of several of one name, that
+    which shares most folders is meant.
+    """
+    boxes, by_name = read_boxes(file), defaultdict(dict)
+    for path, number in boxes:
+        by_name[PurePosixPath(path).name, number is None][path] = None
+
+    @functools.cache
+    def stored(path: str, is_image: bool) -> str | None:
+        name, depth = PurePosixPath(path), len(PurePosixPath(path).parts)
+        fitting = [*by_name.get((name.name, is_image), ())]
+        if is_image:
+            fitting = [
+                one
+                for one in fitting
+                if _shared(one, path) == min(depth, len(PurePosixPath(one).parts))
+            ]
+        elif name.suffix:
+            fitting += by_name.get((name.stem, False), ())
+        folders = [_shared(str(PurePosixPath(one).parent), str(name.parent)) for one in fitting]
+        best = [one for one, shared in zip(fitting, folders, strict=True) if shared == max(folders)]
+        if len(best) > 1:
+            raise InputError(
+                f"{file}: {name.name} may be {best[0]} or {best[1]}; name a parent folder"
+            )
+        return best[0] if best else None
+
+    found = [boxes.get((stored(path, number is None), number), {}) for path, number in frames]
+    if not any(found):
+        known = ", ".join(list(dict.fromkeys(path for path, _ in boxes))[:3])
+        raise InputError(
+            f"{file}: no box belongs to one of the {len(frames)} frames ({frames[0][0]}, ...); it "
+            f"has boxes of {known}"
+        )
+    instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
+    if all(whole_number(name) is not None for name in instances):
+        instances = tuple(sorted(instances, key=whole_number))
+    check_room("boxes", 32 * len(found) * len(instances), 32 * sum(map(len, found)))
+    none = np.full(4, np.nan)
+    stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
+    return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
+
+
+def _shared(path: str, other: str) -> int:
+    """Returns how many parts at the ends of two paths are alike."""
+    ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
+    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
+
+
+def _of_coco(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndarray]]:
+    content = json_of(path)
+    if not isinstance(content, dict) or not all(
+        isinstance(content.get(name), list) for name in ("images", "annotations")
+    ):
+        raise InputError(f"{path}: images and annotations are missing; give a whole COCO file")
+    names = {image["id"]: forward(image["file_name"]) for image in content["images"]}
+    if len(names) < len(content["images"]):
+        raise InputError(f"{path}: two images have the same id; give every image its own")
+    if (
+        len(
+            {
+                one.get("category_id")
+                for one in content["annotations"]
+                if "bbox" in one and not one.get("iscrowd")
+            }
+        )
+        > 1
+    ):
+        raise InputError(f"{path}: it has boxes of several categories; keep those of the animals")
+    found: dict[Key, dict[str, np.ndarray]] = {}
+    for at, annotation in enumerate(content["annotations"]):
+        if not names.get(annotation.get("image_id")):
+            faults.append(
+                f"annotations[{at}]: its image_id is in no entry of images; correct or delete it"
+            )
+        elif "bbox" in annotation and not annotation.get("iscrowd"):
+            of_image = found.setdefault((names[annotation["image_id"]], None), {})
+            box = _checked(annotation["bbox"], f"annotations[{at}]", faults)
+            if box is not None:
+                of_image[str(len(of_image))] = box
+    return found
+
+
+def boxes_of_table(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndarray]]:
+    """Reads a table of boxes.
+
+    faults: Receives all wrong rows. Raises InputError if its header says too little.
+    """
+    table = read_rows(path, faults, {*_KEYS, *(name for names in _SIDES for name in names)})
+    columns = list(table.columns)
+    sides = [next((name for name in names if name in table.columns), None) for names in _SIDES]
+    keys = {name for name in _KEYS if name in table.columns}
+    first = f"{path.name} line 1"
+    if missing := [names[0] for names, side in zip(_SIDES, sides, strict=True) if side is None]:
+        raise InputError(
+            f"{first}: its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns "
+            "image (or video and frame), instance, x, y, w, h"
+        )
+    if "video" in keys and "frame" not in keys:
+        raise InputError(
+            f"{first}: column video lacks a column frame; add the number of each frame from 0"
+        )
+    if not keys and columns[0] in sides:
+        raise InputError(
+            f"{first}: no column says which image a box belongs to; add image, or video and frame"
+        )
+    found: dict[Key, dict[str, np.ndarray]] = {}
+    column = "image" if {"image", "video"} & keys else columns[0]
+    for row in table.rows:
+        before, box = len(faults), [row.number(side) for side in sides]
+        if len(faults) > before or all(map(math.isnan, box)):
+            continue
+        box = _checked(box, row.where, faults)
+        key = row.place(column)
+        if box is not None and key is not None:
+            of_frame = found.setdefault(key, {})
+            instance = row.get("instance") if "instance" in keys else str(len(of_frame))
+            if instance in of_frame:
+                row.fault(f"a second box of instance {instance!r} on the same frame; rename one")
+            of_frame[instance] = box
+    return found
+
+
+def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
+    """Returns a box of four numbers; None, with a fault, for anything else."""
+    found = np.array(box, np.float64)
+    if (
+        isinstance(box, str)
+        or found.shape != (4,)
+        or not (np.abs(found) <= LARGEST).all()
+        or min(found[2:]) <= 0
+    ):
+        faults.append(
+            f"{where}: {list(box)!s:.60} where x, y and a positive width and height belong; correct it"
+        )
+        return None
+    return found

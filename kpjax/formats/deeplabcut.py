@@ -1,0 +1,440 @@
+"""DeepLabCut projects of one or several animals: `config.yaml` and the tables under
+`labeled-data/<video>/`.
+
+Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning,
+Nature Neuroscience 2018; Lauer et al., Multi-animal pose estimation, identification and tracking
+with DeepLabCut, Nature Methods 2022. Coordinates are those of the labelled images. Where a video
+was cropped, add its crop to draw on it.
+"""
+
+import datetime
+import importlib.util
+import reprlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from kpjax.errors import InputError
+from kpjax.files import foreign, read_content, write_text
+from kpjax.formats.names import image_frames, shown_files, skeleton_of
+from kpjax.formats.options import STATED, Options
+from kpjax.formats.project import Frame, Instance, Project, instance_of
+from kpjax.formats.tables import FOLDER, SCORER, Table, read_table, table_text, write_h5
+from kpjax.images.video import IMAGE_SUFFIXES
+
+_CONFIG = "config.yaml"
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 2
+_MULTI = "MULTI!"  # in place of the body parts in a project of several animals
+_SINGLE = "single"  # the individual with the body parts that an image has once
+# Settings beyond labels that DeepLabCut expects: extraction of frames, drawing and training.
+_SETTINGS = {
+    "identity": False,
+    "engine": "pytorch",
+    "start": 0,
+    "stop": 1,
+    "numframes2pick": 20,
+    "skeleton_color": "black",
+    "pcutoff": 0.6,
+    "dotsize": 12,
+    "alphavalue": 0.7,
+    "colormap": "rainbow",
+    "TrainingFraction": [0.95],
+    "iteration": 0,
+    "default_net_type": "resnet_50",
+    "default_augmenter": "default",
+    "snapshotindex": -1,
+    "detector_snapshotindex": -1,
+    "batch_size": 8,
+    "detector_batch_size": 1,
+    "cropping": False,
+    "x1": 0,
+    "x2": 640,
+    "y1": 0,
+    "y2": 480,
+    "corner2move2": [50, 50],
+    "move2corner": True,
+}
+
+
+class Config(NamedTuple):
+    """The part of a config that concerns labels."""
+
+    parts: tuple[str, ...]  # of every animal: the keypoints of a project, in order
+    unique: tuple[str, ...]  # of the image, once: points of the frame, no keypoints of an animal
+    individuals: tuple[str, ...]  # () in a project of one animal
+    pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
+    scorer: str
+
+
+def projects_at(path: Path) -> list[Path]:
+    """Returns the folders of projects at a path: itself, the one of its config.yaml or table, or
+    those in a folder.
+    """
+    folder = path.parent if path.name == _CONFIG else path
+    if path.is_file() and path.parent.parent.name == FOLDER:
+        folder = path.parent.parent.parent
+    homes = [
+        labels.parent
+        for labels in (folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}")))
+        if labels.is_dir()
+    ]
+    found = [home for home in homes if (home / _CONFIG).is_file()]
+    return [folder] if folder in found else found
+
+
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
+    """Reads a project. Frames are the rows of its tables in order, followed by the images that no
+    table lists.
+
+    Empty cells are unlabelled points. Keypoints are in the order of the config. Body parts that an
+    image has once are points of the frame and not of an animal: they are left out, with a note. The
+    track of an instance is the name of its individual. Of the tables of a video, that of the
+    config's scorer is read. An .h5 table is read only where there is no csv, with the extra
+    kpjax[dlc].
+    """
+    roots, notes = projects_at(path), []
+    if len(roots) != 1:
+        raise InputError(
+            f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project"
+        )
+    root = roots[0]
+    config = _read_config(root / _CONFIG, notes, faults)
+    frames, instances, homes, once = [], [], {}, 0
+    for file in _tables_of(root, config.scorer, notes):
+        if (table := _read_table(file, config, faults)) is None:
+            continue
+        of_frame = np.isin([part for _, part in table.points], config.unique)
+        once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
+        points = tuple(
+            point for point, left_out in zip(table.points, of_frame, strict=True) if not left_out
+        )
+        table = table._replace(points=points, values=table.values[:, ~of_frame])
+        # Rows may have whole paths of another machine. Where the folder was renamed, images lie
+        # beside the table.
+        keys = [
+            "/".join((FOLDER, *(file.parent.name, *str(key).split("/"))[-2:])) for key in table.keys
+        ]
+        found = image_frames(keys, root, [root, file.parent])
+        add_rows(
+            table,
+            _label(file),
+            [frame._replace(session=frame.path.parent.name) for frame in found],
+            config.parts,
+            frames,
+            instances,
+            homes,
+            faults,
+        )
+        parts = dict.fromkeys(part for _, part in points)
+        if missing := [name for name in config.parts if name not in parts]:
+            notes.append(
+                f"{_label(file)} has no column for {', '.join(missing)}: not labelled there"
+            )
+        elif tuple(parts) != config.parts:
+            notes.append(
+                f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to {_CONFIG}"
+            )
+    if config.unique:
+        notes.append(
+            f"{len(config.unique)} unique body parts ({', '.join(config.unique)}), labelled {once} times, are "
+            "points of the image and of no animal: left out"
+        )
+    known, listed = {frame.path for frame in frames}, len(frames)
+    for video in _videos_of(root):
+        if not video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
+            frames += [
+                Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
+                for path in shown_files(video, "*")
+                if path.suffix.lower() in IMAGE_SUFFIXES and path not in known
+            ]
+    if len(frames) > listed:
+        notes.append(
+            f"{len(frames) - listed} images are in no table: kept as images without labels"
+        )
+    if not frames and not faults:
+        faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
+    places = {part: place for place, part in enumerate(config.parts)}
+    edges = ((places[a], places[b]) for a, b in config.pairs)
+    skeleton = skeleton_of(config.parts, edges, None, notes, _CONFIG)
+    return Project(root, "deeplabcut", skeleton, tuple(frames), tuple(instances), tuple(notes))
+
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes config.yaml and a table for every folder of images, and returns their paths.
+
+    The images have to be in `labeled-data/<video>/` of the project already; unlabelled ones are in
+    no table. Tables are written as csv and, with the extra kpjax[dlc], as .h5. The config has each
+    video in the folder `videos`.
+    """
+    config, owners = _config_for(project)
+    individuals = config.individuals or ("",)
+    points = tuple((name, part) for name in individuals for part in config.parts)
+    of_frame: dict[int, dict[str, np.ndarray]] = {}
+    for instance, individual in zip(project.instances, owners, strict=True):
+        of_frame.setdefault(instance.frame, {})[individual] = instance.keypoints
+    rows, sizes, empty = {}, {}, np.full((len(config.parts), 2), np.nan)
+    for number, frame in enumerate(project.frames):
+        video = PurePosixPath(frame.name).parent.name
+        sizes.setdefault(video, frame.size)
+        if number in of_frame:
+            values = np.concatenate([of_frame[number].get(name, empty) for name in individuals])
+            rows.setdefault(video, []).append(
+                (f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values)
+            )
+    written = [
+        write_text(
+            folder / _CONFIG,
+            config_text(
+                config,
+                project.root,
+                {
+                    f"{project.root.as_posix()}/videos/{video}.mp4": size
+                    for video, size in sizes.items()
+                },
+            ),
+        )
+    ]
+    for video, labelled in rows.items():
+        keys, values = zip(*sorted(labelled, key=lambda row: row[0]), strict=True)
+        table = Table(config.scorer, points, ("x", "y"), keys, np.array(values, np.float64))
+        written += write_table(
+            table, folder / FOLDER / video / f"CollectedData_{config.scorer}.csv"
+        )
+    return written
+
+
+def write_table(table: Table, path: Path) -> list[Path]:
+    """Writes a table of images as csv and, if pandas and tables are installed, as .h5 beside it.
+
+    Returns the paths.
+    """
+    written = [write_text(path, table_text(table, 3))]
+    if all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
+        written.append(write_h5(table, path.with_suffix(".h5"), 3))
+    return written
+
+
+def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]]) -> str:
+    """Formats config.yaml, with DeepLabCut's first settings beyond labels.
+
+    videos: width and height of each by path.
+    """
+    several = bool(config.individuals)
+    content = {
+        "Task": root.name,
+        "date": datetime.date.today().strftime("%b%d"),
+        **_SETTINGS,
+        "video_sets": {
+            path: {"crop": f"0, {width}, 0, {height}"} for path, (width, height) in videos.items()
+        },
+        "scorer": config.scorer,
+        "multianimalproject": several,
+        "project_path": str(root),
+        "bodyparts": _MULTI if several else list(config.parts),
+        "skeleton": [list(pair) for pair in config.pairs],
+    }
+    if several:
+        content |= {
+            "multianimalbodyparts": list(config.parts),
+            "uniquebodyparts": [],
+            "individuals": list(config.individuals),
+        }
+    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
+
+
+class _Settings(yaml.SafeLoader):
+    """Reads what DeepLabCut writes.
+
+    Merged mappings, which it never does, could grow without end.
+    """
+
+    def flatten_mapping(self, node):
+        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
+            raise yaml.constructor.ConstructorError(None, None, "<< is not read", node.start_mark)
+
+
+def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
+    data, before = read_content(file), len(faults)
+    with foreign(file.name, "correct it in an editor"):
+        content = yaml.load(data.decode("utf-8-sig"), _Settings)
+    if not isinstance(content, dict):
+        raise InputError(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
+    several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
+    parts = _names(content, "multianimalbodyparts" if several else "bodyparts", file, faults)
+    unique = (
+        _names(content, "uniquebodyparts", file, faults)
+        if several and content.get("uniquebodyparts")
+        else ()
+    )
+    individuals = _names(content, "individuals", file, faults) if several else ()
+    if both := sorted(set(parts) & set(unique)):
+        faults.append(
+            f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one"
+        )
+    scorer = content.get("scorer") or ""
+    if not _plain([scorer]):
+        faults.append(
+            f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; correct it"
+        )
+    if len(faults) > before:
+        raise InputError(faults.pop())
+    lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
+    pairs = [tuple(map(str, line)) if _plain(line) else () for line in lines]
+    kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts))
+    if len(kept) < len(pairs):
+        notes.append(
+            f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges join no two body parts, dropped"
+        )
+    return Config(parts, unique, individuals, kept, str(scorer))
+
+
+def _names(
+    content: Mapping[str, Any], field: str, file: Path, faults: list[str]
+) -> tuple[str, ...]:
+    found = content.get(field)
+    if not _plain(found) or not found or len(set(map(str, found))) != len(found):
+        kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
+        faults.append(
+            f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where different names belong; correct it"
+        )
+        return ()
+    return tuple(map(str, found))
+
+
+def _plain(found: Any) -> bool:
+    """Returns whether this is a list of texts, numbers and dates: a text of nested aliases might
+    never end.
+    """
+    return isinstance(found, list) and all(
+        isinstance(one, str | int | float | datetime.date) for one in found
+    )
+
+
+def _config_for(project: Project) -> tuple[Config, list[str]]:
+    """Returns the config of a project of any format, and the name of the individual for each
+    instance.
+    """
+    names, tracks = (
+        project.skeleton.names,
+        list(dict.fromkeys(one.track for one in project.instances if one.track)),
+    )
+    crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
+    several, owners, taken = crowded or len(tracks) > 1, [], {}
+    for one in project.instances:
+        taken.setdefault(one.frame, set()).add(one.track)
+    for one in project.instances:
+        used = taken[one.frame]
+        free = (name for n in range(len(used) + 1) if (name := f"individual{n + 1}") not in used)
+        owners.append((one.track or next(free)) if several else "")
+        used.add(owners[-1])
+    named = sorted(
+        dict.fromkeys([*tracks, *owners]), key=lambda name: name.startswith("individual")
+    )
+    return Config(
+        tuple(names),
+        (),
+        tuple(named if several else ()),
+        tuple((names[a], names[b]) for a, b in project.skeleton.edges),
+        SCORER,
+    ), owners
+
+
+def _videos_of(root: Path) -> list[Path]:
+    return sorted(path for path in (root / FOLDER).glob("[!.]*") if path.is_dir())
+
+
+def _tables_of(root: Path, scorer: str, notes: list[str]) -> list[Path]:
+    """Returns the label table of each video: csv, or .h5 in folders without one; of several that of
+    the scorer.
+    """
+    found = []
+    for video in _videos_of(root):
+        tables = shown_files(video, "CollectedData_*.csv") or shown_files(
+            video, "CollectedData_*.h5"
+        )
+        mine = [table for table in tables if table.stem == f"CollectedData_{scorer}"]
+        found += mine or tables
+        if scorer and (others := [table for table in tables if table not in mine]):
+            notes.append(
+                f"{', '.join(map(_label, others))}: by another scorer than {scorer} of {_CONFIG}, and "
+                f"{'not read' if mine else 'read, since there is no table of theirs'}"
+            )
+    return found
+
+
+def _label(file: Path) -> str:
+    return f"{file.parent.name}/{file.name}"
+
+
+def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
+    """Returns a table of labels; None, with a fault, for one that cannot be read or is of other
+    animals or parts.
+    """
+    try:
+        table = read_table(file, _label(file), faults)
+    except InputError as error:
+        faults.append(str(error))
+        return None
+    names, individuals = (
+        config.individuals,
+        list(dict.fromkeys(individual for individual, _ in table.points)),
+    )
+    unknown = sorted({part for _, part in table.points} - {*config.parts, *config.unique})
+    strangers = sorted(set(individuals) - {*names, _SINGLE})
+    misfit = ""
+    if table.coordinates != ("x", "y"):
+        misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"
+    elif unknown:
+        misfit = f"body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.parts + config.unique)}"
+    elif not names and len(individuals) > 1:
+        misfit = (
+            f"{len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one animal; name "
+            "them in config.yaml as individuals of a multi-animal project"
+        )
+    elif names and individuals == [""]:
+        misfit = "header row individuals is missing in a multi-animal project; convert the labels with DeepLabCut"
+    elif names and strangers:
+        misfit = f"individual {strangers[0]!r} is unknown; config.yaml has {', '.join(names)}"
+    faults += [f"{_label(file)}: {misfit}"] * bool(misfit)
+    return None if misfit else table
+
+
+def add_rows(
+    table: Table,
+    label: str,
+    found: Sequence[Frame],
+    names: Sequence[str],
+    frames: list[Frame],
+    instances: list[Instance],
+    homes: dict[str, str],
+    faults: list[str],
+) -> None:
+    """Adds the frame of every row and an instance for every labelled individual on it.
+
+    found: of the rows. names: keypoints in their order. homes: the rows of frames that were added
+    before, by name.
+    """
+    places = {name: place for place, name in enumerate(names)}
+    for frame, line, values in zip(found, table.lines, table.values, strict=True):
+        if frame.name in homes:
+            faults.append(
+                f"{label} line {line}: {frame.name} is labelled in {homes[frame.name]} already; keep one row"
+            )
+            continue
+        homes[frame.name] = f"{label} line {line}"
+        animals: dict[str, np.ndarray] = {}
+        for (individual, part), value in zip(table.points, values, strict=True):
+            animals.setdefault(individual, np.full((len(names), 2), np.nan))[places[part]] = value[
+                :2
+            ]
+        made = [
+            instance_of(len(frames), points, track=individual)
+            for individual, points in animals.items()
+        ]
+        instances += [one for one in made if one.visible.any()]
+        frames.append(frame)

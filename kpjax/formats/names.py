@@ -1,0 +1,381 @@
+"""What formats share: paths stored on another machine, files of a project, and the names of
+keypoints.
+"""
+
+import functools
+import json
+import os
+import re
+import unicodedata
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import Any
+from urllib.parse import unquote
+
+from kpjax import InputError, Skeleton
+from kpjax.files import foreign, read_content
+from kpjax.formats.project import Frame
+from kpjax.images.reading import VIDEO_SUFFIXES
+
+SPLITS = {
+    "train": "train",
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}  # as files spell them
+_TRIED, _DEEPEST = 200, 100  # images that `image_paths` searches at most, and parts of their paths
+_SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
+_LETTERS = (("l", "r"), ("L", "R"))
+# A capital after a small letter, a digit or _, or first before a capital; then a capital, a digit,
+# _ or the end.
+_CAPITAL = re.compile(r"(?:(?<=[a-z0-9_])|^(?=.[A-Z]))[LR](?=[A-Z0-9_]|$)")
+
+
+def json_of(path: Path) -> Any:
+    """Reads a json file. Raises InputError if it is none, or no UTF-8."""
+    with foreign(path.name, "it is invalid json, save or fetch it again"):
+        return json.loads(read_content(path))
+
+
+def shown_files(path: Path, *patterns: str) -> list[Path]:
+    """Returns the files below a folder that fit one of the patterns, sorted; none that is hidden or
+    in a hidden folder.
+
+    Of a file it returns the file itself, whatever its name.
+    """
+    if not path.is_dir():
+        return [path] if path.is_file() else []
+    found = {file for pattern in patterns for file in path.glob(pattern)}
+    return sorted(
+        file
+        for file in found
+        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
+    )
+
+
+def forward(stored: str) -> str:
+    """Returns a path with forward slashes, without a drive, `./` or doubled slashes; `..` and a
+    first `/` stay.
+    """
+    path = PureWindowsPath(stored.strip())
+    parts = [part for part in path.parts if part != path.anchor]
+    return ("/" if path.root else "") + "/".join(parts)
+
+
+def recording(session: str) -> str:
+    """Returns the name of a recording as every format has it: of a video without its folder and
+    ending.
+    """
+    path = PurePosixPath(forward(session))
+    return path.stem if path.suffix.lower() in VIDEO_SUFFIXES else path.name
+
+
+def recordings(sessions: Iterable[str], titles: Sequence[str] = ()) -> dict[str, str]:
+    """Returns the `recording` of each session, with its folders where several have one name in
+    different folders.
+
+    titles: of the projects with which sessions may begin.
+    """
+    bare = {
+        one: next(
+            (one.removeprefix(f"{title}/") for title in titles if one.startswith(f"{title}/")), one
+        )
+        for one in sessions
+    }
+    homes = defaultdict(set)
+    for one in bare.values():
+        homes[recording(one)].add(PurePosixPath(forward(one)).parent)
+    return {
+        one: short if len(homes[recording(short)] - {PurePosixPath()}) > 1 else recording(short)
+        for one, short in bare.items()
+    }
+
+
+def finder() -> Callable[[Path, Sequence[str]], Path | None]:
+    """Returns a function that finds the file below a folder of which parts of a path are stored,
+    None without one.
+
+    Names are compared as they are, then unquoted (`%20`) and in one normal form of Unicode: what
+    macOS and web tools write. Lists of folders are remembered.
+    """
+
+    def plain(part: str) -> str:
+        return unicodedata.normalize("NFC", unquote(part.removeprefix("?d=")))
+
+    @functools.cache
+    def listed(folder: str) -> dict[str, str]:
+        return {plain(name): name for name in os.listdir(folder)} if os.path.isdir(folder) else {}
+
+    def find(folder: Path, parts: Sequence[str]) -> Path | None:
+        found = folder.joinpath(*parts)
+        try:
+            if found.is_file():
+                return found
+            for part in parts:
+                folder /= listed(str(folder)).get(plain(part), part)
+            return folder if folder.is_file() else None
+        except (OSError, ValueError):  # a name that the system refuses
+            return None
+
+    return find
+
+
+def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1) -> Path | None:
+    """Finds a stored path on this machine by the longest run of its last parts that exists below a
+    folder.
+
+    All parts are tried in every folder first, in order, then one part less, down to `least`. An
+    absolute path that exists is returned as it is; None if nothing is found.
+    """
+    path = PurePosixPath(forward(stored))
+    if Path(stored).is_absolute() and Path(stored).exists():
+        return Path(stored)
+    parts = [part for part in path.parts if part != "/"]
+    for first in range(max(len(parts) - least, 0) + 1):
+        for folder in folders:
+            found = folder.joinpath(*parts[first:])
+            if parts[first:] and found.exists():
+                return found
+    return None
+
+
+def image_paths(stored: Sequence[str], folders: Sequence[Path]) -> tuple[Path, list[Path]]:
+    """Returns the folder in which images with stored paths are, and each image's path.
+
+    One rule holds for all images, so that no label lands on another image of the same name: the
+    folder, and the number of leading parts of their stored paths to drop, under which most images
+    exist, the first of equals. Parts that keep two images apart are never dropped. Without any
+    image it is the first folder, and nothing is dropped.
+    """
+    names, find = [tuple(forward(name).lstrip("/").split("/")) for name in stored], finder()
+    tried = [parts for parts in names if len(parts) <= _DEEPEST]
+    tried = tried[:: max(len(tried) // _TRIED, 1)]
+    best, folder, dropped = 0, folders[0], 0
+    for leading in range(max(map(len, tried), default=0)):
+        if len({parts[leading:] for parts in names}) < len(set(names)):
+            break
+        for place in folders:
+            count = sum(
+                len(parts) > leading and find(place, parts[leading:]) is not None for parts in tried
+            )
+            if count > best:
+                best, folder, dropped = count, place, leading
+    rests = [parts[dropped:] or parts for parts in names]
+    return folder, [find(folder, rest) or folder.joinpath(*rest) for rest in rests]
+
+
+def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> list[Frame]:
+    """Returns frames of the images that a table names, found by `image_paths`, without a session.
+
+    Their names are their paths below `root`, else below the folder in which they were found.
+    """
+    folder, paths = image_paths(stored, folders)
+    return [
+        Frame(
+            path.relative_to(root if path.is_relative_to(root) else folder).as_posix(),
+            path,
+            None,
+            (0, 0),
+            "",
+        )
+        for path in paths
+    ]
+
+
+def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
+    """Returns the only file of a project.
+
+    Raises InputError if there are several. what: They are, in plural.
+    """
+    if len(files) == 1:
+        return files[0]
+    raise InputError(
+        f"{path.name}: {len(files)} {what} ({', '.join(file.name for file in files[:8])}); name one"
+    )
+
+
+def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
+    """Returns frames whose session is their folder, if none has a session and some split has
+    several folders.
+    """
+    folders = {(frame.split, frame.name.rpartition("/")[0]) for frame in frames}
+    if any(frame.session for frame in frames) or len(folders) == len(
+        {split for split, _ in folders}
+    ):
+        return list(frames)
+    return [frame._replace(session=frame.name.rpartition("/")[0]) for frame in frames]
+
+
+def mirrored_name(name: str) -> str:
+    """Exchanges left and right in a name; a name without a side stays.
+
+    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), a separate letter
+    (`L_Eye`, `ear.r`), or a capital that stands apart (`eyeL`, `midlegR3`, `LHip`, `paw1LH_top`).
+    """
+    swap = {a: b for pair in (*_SIDES, *_LETTERS) for a, b in (pair, pair[::-1])}
+    for pattern in (
+        "|".join(word for pair in _SIDES for word in pair),
+        r"(?<![^\W_])[lrLR](?![^\W_])",
+        _CAPITAL,
+    ):
+        if (mirrored := re.sub(pattern, lambda found: swap[found[0]], name)) != name:
+            return mirrored
+    return name
+
+
+def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
+    """Returns the index of each keypoint's mirror image, from left and right in their names.
+
+    Names that count limbs through mirror each other where all but the number does (`paw1LH`,
+    `paw4RH`). Returns None if no two names mirror each other, or if a name says left or right
+    without a counterpart: a mirrored image would then show a keypoint that has no name.
+    """
+    flip = _mirror_images(names)
+    if any(
+        flip[number] == number and re.search("left|right", names[number], re.IGNORECASE)
+        for number in _alone(names, flip)
+    ) or all(number == other for number, other in enumerate(flip)):
+        return None
+    return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
+
+
+def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
+    numbers = {name: number for number, name in enumerate(names)}
+    without_digits = defaultdict(list)
+    for number, name in enumerate(names):
+        without_digits[re.sub(r"\d", "", name)].append(number)
+    flip = list(range(len(names)))
+    for number, name in enumerate(names):
+        other = mirrored_name(name)
+        mine, theirs = (without_digits.get(re.sub(r"\d", "", one), []) for one in (name, other))
+        if other in numbers:
+            flip[number] = numbers[other]
+        elif other != name and len(mine) == len(theirs) == 1:
+            flip[number] = theirs[0]
+    return tuple(flip)
+
+
+def _alone(names: Sequence[str], flip: Sequence[int]) -> list[int]:
+    """Returns the numbers of keypoints that say a side and have no mirror image."""
+    return [
+        number
+        for number, name in enumerate(names)
+        if flip[number] == number and mirrored_name(name) != name
+    ]
+
+
+def flip_note(names: Sequence[str], flip: Sequence[int] | None) -> str:
+    """Returns a line about the pairs derived from names, or about their absence, and the points
+    without one.
+    """
+    alone = ", ".join(names[number] for number in _alone(names, flip or _mirror_images(names)))
+    if not flip:
+        why = (
+            f"no mirror image of {alone} is among the names"
+            if alone
+            else "none follow from the names"
+        )
+        return f"flip pairs: {why}; images are not mirrored in training"
+    pairs = [
+        f"{names[number]} = {names[other]}" for number, other in enumerate(flip) if number < other
+    ]
+    return f"flip pairs from the names: {', '.join(pairs)}" + (
+        f"; without a mirror image: {alone}" if alone else ""
+    )
+
+
+def skeleton_of(
+    names: Sequence[str],
+    edges: Iterable[tuple[int, int]],
+    pairs: Iterable[tuple[int, int]] | None,
+    notes: list[str],
+    where: str,
+    groups: Mapping[str, tuple[int, ...]] = {},
+) -> Skeleton:
+    """Returns a skeleton in which the keypoints of each pair are mirror images; InputError names
+    `where` it is wrong.
+
+    Without `pairs` they are derived from the names, with a line in `notes`.
+    """
+    if pairs is None:
+        flip = derived_flip(names)
+        notes.append(flip_note(names, flip))
+    else:
+        other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+        flip = tuple(other.get(place, place) for place in range(len(names))) if other else None
+    try:
+        return Skeleton(tuple(names), tuple(edges), flip or (), groups)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+# skeleton.json: names, edges, flip pairs and groups of the keypoints of a plain table
+
+SKELETON = "skeleton.json"
+
+
+def read_skeleton(
+    folder: Path, appeared: Sequence[str], notes: list[str], faults: list[str]
+) -> Skeleton:
+    """Reads the skeleton.json of a folder; without one, returns a skeleton of the names that
+    appeared, in order.
+
+    {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head":
+    ["a", "b"]}}, each optional. Without `flip`, pairs are derived from the names, with a line in
+    `notes`.
+    """
+    path, before = folder / SKELETON, len(faults)
+    with foreign(
+        SKELETON,
+        "give names, edges as pairs of names, flip as an object, and groups as lists, or remove it",
+    ):
+        stored = json_of(path) if path.is_file() else {}
+        names = stored.get("names", appeared)
+        if not all(isinstance(name, str) and name for name in names):
+            raise ValueError("names: a value where a name belongs")
+        places = {name: place for place, name in enumerate(names)}
+        if unknown := [name for name in appeared if name not in places]:
+            faults.append(
+                f"{SKELETON}, names: keypoint {unknown[0]!r} is not among {', '.join(names)}; add it"
+            )
+
+        def known(field: str, members: Sequence[Any]) -> tuple[int, ...]:
+            faults.extend(
+                f"{SKELETON}, {field}: keypoint {name!r} is unknown; the table has {', '.join(names)}"
+                for name in members
+                if name not in places
+            )
+            return tuple(places.get(name, 0) for name in members)
+
+        edges = tuple((a, b) for a, b in (known("edges", edge) for edge in stored.get("edges", [])))
+        groups = {
+            name: known("groups", members) for name, members in stored.get("groups", {}).items()
+        }
+        flip = stored.get("flip")
+        pairs = None if flip is None else [known("flip", pair) for pair in flip.items()]
+        if len(faults) > before:
+            raise InputError(faults.pop())
+    return skeleton_of(names, edges, pairs, notes, SKELETON, groups)
+
+
+def skeleton_text(skeleton: Skeleton) -> str:
+    """Formats a skeleton as such a file."""
+    names = skeleton.names
+    return (
+        json.dumps(
+            {
+                "names": names,
+                "edges": [[names[a], names[b]] for a, b in skeleton.edges],
+                "flip": {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b},
+                "groups": {
+                    name: [names[k] for k in members] for name, members in skeleton.groups.items()
+                },
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+        + "\n"
+    )

@@ -1,0 +1,410 @@
+"""Annotation projects as sources, and sources of unlabelled images and videos.
+
+Both name examples by the path of the image or video below a common root, by which `check_disjoint`
+compares them.
+"""
+
+import functools
+import itertools
+import math
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from kpjax.errors import InputError, printable, summarise
+from kpjax.files import foreign
+from kpjax.formats.names import shown_files
+from kpjax.formats.project import (
+    Frame,
+    Instance,
+    Project,
+    by_frame,
+    instance_of,
+    on_frame,
+    outside,
+)
+from kpjax.images.inputs import check_name
+from kpjax.images.reading import common_depth, depth_note, read_image
+from kpjax.images.transforms import Transform
+from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
+from kpjax.input.source import ArraySource, stacked
+from kpjax.structures import Example, Skeleton
+
+LARGEST = 4e9  # bytes of all images of a source
+OUTLINE = 8  # points on the ellipse in an annotated box
+NEAREST = 0.05  # quantile of the distances between neighbours that counts
+
+
+class _Labelled(NamedTuple):
+    """A frame and the labels of one animal on it, in pixels of the frame."""
+
+    frame: Frame
+    keypoints: np.ndarray  # (K, 2) float32, 0 where not visible
+    visible: np.ndarray  # (K,) float32
+    scale: float  # the reference length
+    box: np.ndarray | None  # (4,) x, y, width, height of its edges
+
+
+def frame_identity(frame: Frame, root: Path) -> str:
+    """Returns the image's path below `root` with forward slashes (absolute if elsewhere), or
+    `<video>#<number>`.
+    """
+    path, root = frame.path.resolve(), root.resolve()
+    name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    return name if frame.number is None else f"{name}#{frame.number:06d}"
+
+
+def read_frame(frame: Frame) -> np.ndarray:
+    """Reads the image (H, W, 3) uint8 of a frame.
+
+    Raises InputError, which names the file, if it cannot be read.
+    """
+    if frame.number is None:
+        return read_image(frame.path, frame.depth)
+    with foreign(frame.path, "leave the video out or fetch it again"):
+        return _opened(frame.path)[frame.number]
+
+
+def _opened(path: Path) -> Video:
+    return _opened_once(path, path.absolute())
+
+
+@functools.lru_cache(maxsize=8)
+def _opened_once(path: Path, whole: Path) -> Video:
+    return open_video(path)
+
+
+def project_source(
+    project: Project,
+    transform: Transform,
+    *,
+    instances: Sequence[int] | None = None,
+    occluded: Literal["train", "drop"] = "train",
+    name: str = "",
+    on_bad_frame: str = "stop",
+) -> ArraySource:
+    """Reads the labelled animals of a project into memory as examples, named as `frame_identity`
+    does.
+
+    `scale` is that of `reference_lengths`. Transforms that need a box get the annotated one, or
+    that of the labelled points.
+
+    instances: Indices of the project's instances, in this order; all if None. occluded: "drop"
+    treats keypoints that are marked as occluded as unlabelled. name: By default that of the
+    project's folder. on_bad_frame: "stop" refuses frames that cannot be read, "skip" leaves them
+    out and reports them on stderr. Raises InputError if there is none, for all frames that cannot
+    be read or transformed, by name, and if they take over 4 GB.
+    """
+    name = name or project.root.name
+    numbers = (
+        range(len(project.instances))
+        if instances is None
+        else [int(number) for number in instances]
+    )
+    if not len(numbers):
+        raise InputError(f"{name}: no labelled frame in {project.root}; label some first")
+    lengths = reference_lengths(project)
+    entries = []
+    for number in numbers:
+        instance = project.instances[number]
+        visible = instance.visible > 0
+        if occluded == "drop":
+            visible = visible & ~instance.occluded
+        keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
+        entries.append(
+            _Labelled(
+                project.frames[instance.frame],
+                keypoints,
+                visible.astype(np.float32),
+                float(lengths[number]),
+                box_of(instance),
+            )
+        )
+    return _read(entries, project.skeleton, transform, project.root, name, on_bad_frame)
+
+
+def reference_lengths(project: Project) -> np.ndarray:
+    """Returns (I,) float64 px: the diagonal of each instance's box, else of the extent of its
+    labelled points.
+
+    Points more than a pixel outside their frame do not count.
+    With fewer than two labelled points, it is the median of the others, or the frame's longer side
+    if there is none.
+    """
+    # A label beyond its frame is a slip: it trains nothing, and must not make every error look
+    # small.
+    boxes = [
+        box_of(one._replace(visible=np.where(beyond, 0, one.visible)))
+        for one, beyond in zip(project.instances, outside(project), strict=True)
+    ]
+    lengths = np.array(
+        [math.nan if box is None else math.hypot(*box[2:]) for box in boxes], np.float64
+    )
+    known = lengths[np.isfinite(lengths)]
+    usual = [
+        float(np.median(known))
+        if len(known)
+        else float(max(max(project.frames[instance.frame].size), 1))
+        for instance in project.instances
+    ]
+    return np.where(np.isfinite(lengths), lengths, usual)
+
+
+def box_of(instance: Instance) -> np.ndarray | None:
+    """Returns the annotated box, or that of the labelled points: (4,) float64 x, y, width, height
+    of its edges.
+
+    Pixel 0 spans 0 to 1. Returns None if the points span nothing.
+    """
+    if np.isfinite(instance.box).all() and (instance.box[2:] > 0).all():
+        return np.asarray(instance.box, np.float64)
+    points = instance.keypoints[instance.visible > 0]
+    if not len(points) or not np.ptp(points, axis=0).any():
+        return None
+    return np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
+
+
+# Several animals in a frame: how many, how far apart, and frames as examples of all of them
+
+
+class Crowd(NamedTuple):
+    """The labelled animals of a project."""
+
+    frames: int  # with a labelled animal
+    most: int  # animals on one of them
+    fewer: int  # frames with fewer
+    extent: float  # px, the median of the longer sides of animals; nan if no animal has one
+    #: px, between the middles of neighbours, where they are close; inf if no frame has two
+    apart: float
+
+
+def crowd_of(project: Project) -> Crowd:
+    """Counts the labelled animals of a project and measures them."""
+    middles: dict[int, list[np.ndarray]] = {}
+    extents = []
+    for one in project.instances:
+        if (one.visible > 0).any():
+            box = box_of(one)
+            middles.setdefault(one.frame, []).append(
+                np.nanmean(one.keypoints, 0) if box is None else box[:2] + box[2:] / 2
+            )
+            extents += [] if box is None else [max(box[2:])]
+    counts = [len(of_frame) for of_frame in middles.values()]
+    apart = []
+    for of_frame in (found for found in middles.values() if len(found) > 1):
+        away = np.linalg.norm(np.array(of_frame)[:, None] - np.array(of_frame), axis=-1)
+        np.fill_diagonal(away, np.inf)
+        apart += away.min(1).tolist()
+    most = max(counts, default=0)
+    return Crowd(
+        len(counts),
+        most,
+        sum(count < most for count in counts),
+        float(np.median(extents)) if extents else np.nan,
+        float(np.quantile(apart, NEAREST)) if apart else np.inf,
+    )
+
+
+def whole_frames(project: Project) -> tuple[Project, int]:
+    """Returns a project with one instance for each labelled frame, which has the points of all its
+    animals, and their number P for each animal.
+
+    An animal has as many points as there are in its P, the others are not visible. They are its
+    labelled keypoints; of an annotated box they are points of the ellipse in it, whose box turns
+    almost as that of an animal does.
+    """
+    of_frame = [
+        [_outline(one) for one in found if (one.visible > 0).any()] for found in by_frame(project)
+    ]
+    per = max((len(points) for animals in of_frame for points in animals), default=1)
+    most = max([1, *map(len, of_frame)])
+    instances = []
+    for frame, animals in enumerate(of_frame):
+        points = np.full((most, per, 2), np.nan)
+        for place, animal in enumerate(animals):
+            points[place, : len(animal)] = animal
+        instances += [instance_of(frame, points.reshape(-1, 2))] if animals else []
+    names = tuple(
+        f"animal {animal} point {point}" for animal in range(most) for point in range(per)
+    )
+    # Mirrored, every point keeps its name: only the boxes about them count.
+    skeleton = Skeleton(names, flip=tuple(range(len(names))))
+    return project._replace(skeleton=skeleton, instances=tuple(instances)), per
+
+
+def _outline(one: Instance) -> np.ndarray:
+    if not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
+        return one.keypoints[one.visible > 0]
+    angles = 2 * np.pi * np.arange(OUTLINE) / OUTLINE
+    return (
+        one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + np.stack([np.cos(angles), np.sin(angles)], -1))
+    )
+
+
+def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
+    """Returns all images and all frames of videos in files and folders, or one of them, including
+    subfolders.
+
+    Frames are sorted within each path; duplicates appear once. Videos are opened for their sizes,
+    images are not. A file that is named is taken whatever its ending. Raises InputError for a path
+    that is missing, holds neither, or is an unreadable video.
+    """
+    frames: dict[tuple[Path, int | None], Frame] = {}
+    for path in (
+        Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)
+    ):
+        if not path.exists():
+            raise InputError(
+                f"{path}: there is no such file or folder; name images, videos or folders of them"
+            )
+        before = len(frames)
+        for file in shown_files(path, "**/*"):
+            if path.is_dir() and file.suffix.lower() not in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
+                continue
+            check_name(file)
+            if file.suffix.lower() in IMAGE_SUFFIXES:
+                found = [Frame(file.as_posix(), file, None, (0, 0), "")]
+            else:
+                video = _opened(file)
+                found = [
+                    Frame(
+                        f"{file.as_posix()}/{number}",
+                        file,
+                        number,
+                        video.size,
+                        file.stem,
+                        depth=video.depth,
+                    )
+                    for number in range(len(video))
+                ]
+            for frame in found:
+                frames.setdefault((frame.path.resolve(), frame.number), frame)
+        if len(frames) == before and not any(
+            frame.path.is_relative_to(path) for frame in frames.values()
+        ):
+            raise InputError(
+                f"{path}: neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name another"
+            )
+    depth = common_depth([frame.path for frame in frames.values() if frame.number is None])
+    return tuple(
+        frame._replace(depth=depth) if depth and frame.number is None else frame
+        for frame in frames.values()
+    )
+
+
+def unlabelled_source(
+    frames: Sequence[Frame],
+    transform: Transform,
+    skeleton: Skeleton,
+    *,
+    root: Path | None = None,
+    name: str = "without labels",
+    boxes: Sequence[Sequence[float]] | None = None,
+    on_bad_frame: str = "stop",
+) -> ArraySource:
+    """Reads images and frames of videos into memory as examples without labels; `scale` is the
+    frame's longer side.
+
+    frames: As from `frames_at`. root: Names are paths below it; the root of a project whose names
+    are compared. boxes: x, y, width, height of one animal for each of `frames`, the same one as
+    often as it has animals. on_bad_frame: as of `project_source`, as are the errors.
+    """
+    of_animals = (
+        [None] * len(frames) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
+    )
+    count = len(skeleton.names)
+    keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
+    entries = [
+        _Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
+        for frame, box in zip(frames, of_animals, strict=True)
+    ]
+    return _read(entries, skeleton, transform, root or Path("/"), name, on_bad_frame)
+
+
+def _read(
+    entries: Sequence[_Labelled],
+    skeleton: Skeleton,
+    transform: Transform,
+    root: Path,
+    name: str,
+    on_bad_frame: str,
+) -> ArraySource:
+    """Reads all examples, each video in one pass. Raises InputError as `project_source` does."""
+    examples: dict[int, Example] = {}
+    faults: list[str] = []
+    for number, image in images_of([one.frame for one in entries]):
+        one = entries[number]
+        if isinstance(image, InputError):
+            faults.append(str(image))
+            continue
+        # A label beyond its own frame marks nothing; one that a crop leaves out does.
+        visible = one.visible * on_frame(one.keypoints, image.shape[1::-1])
+        try:
+            square = transform(image, one.keypoints, visible, np.float32(one.scale), one.box)
+        except InputError as error:
+            faults.append(f"{name}, {frame_identity(one.frame, root)}: {error}")
+            continue
+        examples[number] = Example(*square, np.int32(number))
+        if len(entries) * examples[number].image.nbytes > LARGEST:
+            raise InputError(
+                f"{name}: {len(entries)} frames take more than {LARGEST / 1e9:g} GB; keep fewer with "
+                "`every`, or make them smaller with `image_size`"
+            )
+    if faults and (on_bad_frame == "stop" or not examples):
+        raise InputError(
+            f"{name}: {len(faults)} of {len(entries)} frames cannot be read: {summarise(faults)}; "
+            "replace them, or leave them out with `on_bad_frame`='skip'"
+        )
+    if faults:
+        print(
+            f"{name}: left out {len(faults)} of {len(entries)} frames that cannot be read: "
+            f"{printable(summarise(faults))}",
+            file=sys.stderr,
+        )
+    for depth in sorted({one.frame.depth for one in entries} - {0}):
+        print(f"{name}: {depth_note(depth)}")
+    for video in {one.frame.path: None for one in entries if one.frame.number is not None}:
+        if note := _opened(video).note:
+            print(f"{video.name}: {note}")
+    order = sorted(examples)
+    return ArraySource(
+        stacked([examples[number] for number in order]),
+        skeleton,
+        name,
+        tuple(frame_identity(entries[number].frame, root) for number in order),
+    )
+
+
+def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | InputError]]:
+    """Yields each frame's number with its image, or why it cannot be read; each video in one pass,
+    in its order.
+    """
+    of_video: dict[Path, dict[int, list[int]]] = {}
+    for number, one in enumerate(frames):
+        if one.number is not None:
+            of_video.setdefault(one.path, {}).setdefault(one.number, []).append(number)
+            continue
+        try:
+            yield number, read_frame(one)
+        except InputError as error:
+            yield number, error
+    for path, wanted in of_video.items():
+        try:
+            video = _opened(path)
+        except InputError as error:
+            yield from ((number, error) for numbers in wanted.values() for number in numbers)
+            continue
+        # no frame after the last one is decoded
+        for frame, image in itertools.islice(video, max(wanted) + 1):
+            if image is None and frame in wanted:
+                image = InputError(f"{path}: frame {frame} does not decode")
+            yield from ((number, image) for number in wanted.get(frame, ()))
+        yield from (
+            (number, InputError(f"{path}: there is no frame {frame}, the video has {len(video)}"))
+            for frame, numbers in wanted.items()
+            if frame >= len(video)
+            for number in numbers
+        )

@@ -1,0 +1,392 @@
+"""SLEAP's `.slp` files, and what else sleap-io reads: SLEAP's analysis HDF5, NWB and JABS. Needs
+kpjax[sleap].
+
+Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Nature Methods 2022.
+Packages may hold their images. Old files count pixels from the corner of the first; sleap-io shifts
+them by half a pixel.
+"""
+
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from kpjax import InputError, Skeleton
+from kpjax.files import atomic, cache_folder, foreign
+from kpjax.formats.hdf5 import check_hdf5, names_in
+from kpjax.formats.names import (
+    forward,
+    found_by_trailing_parts,
+    only_file,
+    shown_files,
+    skeleton_of,
+)
+from kpjax.formats.options import STATED, Options
+from kpjax.formats.project import Frame, Project, by_frame, instance_of
+
+_LABELS = "labels.slp"
+_FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored path
+# By what lies at the top of their HDF5: how sleap-io calls them.
+_KINDS = (
+    ({"videos_json", "frames"}, "slp"),
+    ({"track_occupancy", "node_names"}, "analysis_h5"),
+    ({"poseest"}, "jabs"),
+    ({"nwb_version"}, "nwb"),
+)
+
+
+class Animal(NamedTuple):
+    """One animal to write on a frame."""
+
+    points: np.ndarray  # (K, 2), nan where unknown
+    track: str = ""
+    #: (K,) of a prediction, which SLEAP shows and never takes for a label
+    scores: np.ndarray | None = None
+
+
+def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
+    """Reads the labels of a file, without predicted instances.
+
+    A point is labelled if it has coordinates and SLEAP's mark as visible. Keypoints are in the
+    skeleton's order; the flip is that of its symmetries, else derived from the names. Skeletons of
+    the same names in another order are one. Suggested frames, and frames with predictions only, are
+    unlabelled frames. Videos are searched beside the file, below the option `video_root`, and in
+    parent folders that share a folder with their stored path. Images inside a package are copied to
+    the cache folder (XDG_CACHE_HOME).
+    """
+    file = only_file(path, files_of(path), ".slp files")
+    labels, notes = load(file), []
+    skeleton = skeleton_in(file, labels, notes)
+    labelled = list(labels.labeled_frames)
+    known = {(id(one.video), one.frame_idx) for one in labelled}
+    suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
+    videos = _videos(file, labels, [*labelled, *suggested], options.video_folder, notes, faults)
+    frames, instances, empty = [], [], 0
+    for one, users in [(one, one.user_instances) for one in labelled] + [
+        (one, []) for one in suggested
+    ]:
+        video, number = videos[id(one.video)], int(one.frame_idx)
+        if video.path is not None:
+            frame = Frame(f"{video.name}/{number}", video.path, number, video.size, video.name)
+        elif (path := video.images.get(number)) is not None:
+            home = (
+                path.parent.relative_to(file.parent).as_posix()
+                if path.is_relative_to(file.parent)
+                else "."
+            )
+            session = video.name or (path.parent.name if home == "." else home)
+            name = (
+                path.relative_to(file.parent)
+                if path.is_relative_to(file.parent)
+                else f"{session}/{path.name}"
+            )
+            frame = Frame(PurePosixPath(name).as_posix(), path, None, (0, 0), session)
+        else:
+            faults.append(
+                f"{file.name}: frame {number} of {video.name} has no image; delete it in SLEAP"
+            )
+            continue
+        if any(np.isinf(user.points["xy"]).any() for user in users):
+            faults.append(
+                f"{file.name}, {frame.name}: a coordinate is infinite; correct or delete the point"
+            )
+        found = [
+            instance_of(
+                len(frames),
+                points_of(user, skeleton.names)[:, :2],
+                track=(user.track and user.track.name) or "",
+            )
+            for user in users
+        ]
+        instances += (seen := [made for made in found if made.visible.any()])
+        empty += len(found) - len(seen)
+        frames.append(frame)
+    predicted = sum(len(one.predicted_instances) for one in labelled)
+    for count, words in (
+        (predicted, "predicted instances are left out: predictions train nothing"),
+        (empty, "instances without a labelled point are left out"),
+        (len(suggested), "suggested frames are kept as frames without labels"),
+    ):
+        notes += [f"{count} {words}"] if count else []
+    return Project(file.parent, "sleap", skeleton, tuple(frames), tuple(instances), tuple(notes))
+
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes labels.slp with the instances as user labels, and returns its path.
+
+    Images and videos stay where they are and are named by absolute paths. Frames without an
+    instance become suggested frames. Raises InputError without the extra kpjax[sleap].
+    """
+    animals = [[Animal(one.keypoints, one.track) for one in found] for found in by_frame(project)]
+    return [
+        save(
+            folder / _LABELS,
+            project.skeleton,
+            project.frames,
+            animals,
+            name=project.root.name,
+            suggested=[number for number, found in enumerate(animals) if not found],
+        )
+    ]
+
+
+def library() -> ModuleType:
+    """Returns sleap-io. Raises InputError if it is not installed."""
+    try:
+        import sleap_io
+
+        _ = sleap_io.Labels  # sleap-io imports its parts on first use
+    except ImportError as error:
+        raise InputError(
+            f'.slp files need sleap-io ({error}); pip install "kpjax[sleap]"'
+        ) from None
+    return sleap_io
+
+
+def kind_of(path: Path) -> str:
+    """Returns how sleap-io calls the format of a file, by its content: "" for one that it need not
+    read.
+    """
+    names = names_in(path)
+    found = next((kind for wanted, kind in _KINDS if wanted <= names), "")
+    return found or ("slp" if path.suffix == ".slp" and path.is_file() else "")
+
+
+def load(file: Path) -> Any:
+    """Returns sleap-io's `Labels` of a file, with closed videos.
+
+    Raises InputError for anything else.
+    """
+    sio, kind = library(), kind_of(file)
+    with foreign(file.name, "save it again with SLEAP"):
+        check_hdf5(file)
+        if kind == "slp":
+            return sio.load_slp(str(file), open_videos=False)
+        return sio.load_file(str(file), format=kind)
+
+
+def skeleton_in(file: Path, labels: Any, notes: list[str]) -> Skeleton:
+    """Converts the skeleton of all instances. Raises InputError for several."""
+    if not labels.skeletons or len({frozenset(one.node_names) for one in labels.skeletons}) > 1:
+        raise InputError(
+            f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one"
+        )
+    stored = labels.skeletons[0]
+    edges, pairs = (
+        [(int(a), int(b)) for a, b in found] for found in (stored.edge_inds, stored.symmetry_inds)
+    )
+    return skeleton_of(stored.node_names, edges, pairs or None, notes, file.name)
+
+
+def points_of(instance: Any, names: Sequence[str]) -> np.ndarray:
+    """Returns x, y and score (K, 3) float64 of an instance by the names of its own skeleton; nan
+    where not visible.
+    """
+    own, points = list(instance.skeleton.node_names), instance.points
+    scores = points["score"] if "score" in points.dtype.names else np.ones(len(points))
+    found = np.column_stack([points["xy"], scores]).astype(np.float64)
+    found[~np.array(points["visible"], bool), :2] = np.nan
+    return found if own == list(names) else found[[own.index(name) for name in names]]
+
+
+def save(
+    path: Path,
+    skeleton: Skeleton,
+    frames: Sequence[Frame],
+    animals: Sequence[Sequence[Animal]],
+    *,
+    name: str,
+    suggested: Collection[int] = (),
+    lengths: Mapping[Path, int] | None = None,
+    provenance: str = "",
+) -> Path:
+    """Writes a .slp file whole or not at all, and returns its path. Raises InputError without the
+    extra kpjax[sleap].
+
+    animals: Of each frame. A frame without any is written empty, unless it is only suggested. name:
+    Of the skeleton.
+    suggested: Numbers of the frames that are suggested to be labelled. lengths: Number of frames of
+    videos by path, where known. provenance: What predicted the points.
+    """
+    sio = library()
+    nodes, names = sio.Skeleton(nodes=list(skeleton.names), name=name), skeleton.names
+    for a, b in skeleton.edges:
+        nodes.add_edge(names[a], names[b])
+    for a, b in enumerate(skeleton.flip):
+        if a < b:
+            nodes.add_symmetry(names[a], names[b])
+    tracks = {
+        one.track: sio.Track(one.track) for of_frame in animals for one in of_frame if one.track
+    }
+    videos, at = _sio_videos(sio, frames, lengths or {})
+    unlabelled = set(suggested)
+
+    def instance(one: Animal) -> Any:
+        track = tracks.get(one.track)
+        if one.scores is None:
+            return sio.Instance.from_numpy(one.points, skeleton=nodes, track=track)
+        score = float(one.scores.mean()) if len(one.scores) else 0.0
+        return sio.PredictedInstance.from_numpy(
+            one.points, nodes, point_scores=one.scores, score=score, track=track
+        )
+
+    labels = sio.Labels(
+        [
+            sio.LabeledFrame(*at[number], [instance(one) for one in of_frame])
+            for number, of_frame in enumerate(animals)
+            if of_frame or number not in unlabelled
+        ],
+        videos=videos,
+        skeletons=[nodes],
+        tracks=list(tracks.values()),
+        suggestions=[sio.SuggestionFrame(*at[number]) for number in suggested],
+        provenance={"predicted by": provenance} if provenance else {},
+    )
+    with atomic(path) as partial:
+        sio.save_slp(labels, str(partial), embed=False, verbose=False)
+    return path
+
+
+def _sio_videos(
+    sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int]
+) -> tuple[list[Any], list[tuple[Any, int]]]:
+    """Returns the videos of frames, none of them opened, and each frame's video and number.
+
+    Images of one session and size become one video, a list of images.
+    """
+    groups: dict[tuple, list[int]] = {}
+    for number, frame in enumerate(frames):
+        groups.setdefault(
+            (frame.session, frame.size) if frame.number is None else (frame.path,), []
+        ).append(number)
+    videos, at = [], [None] * len(frames)
+    for members in groups.values():
+        first = frames[members[0]]
+        paths = list(dict.fromkeys(frames[number].path.absolute().as_posix() for number in members))
+        metadata = {"filename": paths[0], "grayscale": False}
+        count = len(paths) if first.number is None else lengths.get(first.path)
+        if count is not None:
+            metadata["shape"] = [count, *first.size[::-1], 3]
+        if first.number is None:
+            metadata |= {
+                "type": "ImageVideo",
+                "filenames": paths,
+                "height_": first.size[1],
+                "width_": first.size[0],
+                "channels_": 3,
+            }
+        else:
+            metadata |= {"type": "MediaVideo", "bgr": True, "dataset": "", "input_format": ""}
+        videos.append(
+            sio.Video(
+                filename=paths if first.number is None else paths[0],
+                backend_metadata=metadata,
+                open_backend=False,
+            )
+        )
+        place = {path: number for number, path in enumerate(paths)}
+        for member in members:
+            frame = frames[member]
+            at[member] = (
+                videos[-1],
+                (place[frame.path.absolute().as_posix()] if frame.number is None else frame.number),
+            )
+    return videos, at
+
+
+class _Video(NamedTuple):
+    name: str
+    path: Path | None  # None if every frame is an image file
+    images: Mapping[int, Path]
+    size: tuple[int, int] = (0, 0)  # as stored, of a video file
+
+
+def files_of(path: Path) -> list[Path]:
+    """Returns the files at a path, or in the folder that it is, that sleap-io reads."""
+    return [file for file in shown_files(path, "*.slp", "*.nwb") if kind_of(file)]
+
+
+def _videos(
+    file: Path,
+    labels: Any,
+    used: Sequence[Any],
+    video_root: Path | None,
+    notes: list[str],
+    faults: list[str],
+) -> dict[int, _Video]:
+    """Locates each video, by its id; the path of one that is not found does not exist."""
+    videos, names = {}, {}
+    for number, video in enumerate(labels.videos):
+        stored, facts, source = video.filename, dict(video.backend_metadata), video.source_video
+        if facts.get("crop"):
+            faults.append(
+                f"{file.name}: video {number} is a crop of another; label and save the whole video"
+            )
+        if isinstance(stored, list):
+            videos[id(video)] = _Video(
+                "", None, dict(enumerate(_found(file, path, video_root) for path in stored))
+            )
+            continue
+        # what sleap-io alone decodes
+        if facts.get("dataset") or Path(stored).suffix.lower() in (".tif", ".tiff"):
+            of = source.filename if source is not None else None
+            wanted = sorted({int(one.frame_idx) for one in used if one.video is video})
+            found = _Video(
+                PurePosixPath(forward(of)).name if isinstance(of, str) else f"video{number}",
+                None,
+                _embedded_images(file, number, video, wanted, notes, faults),
+            )
+        else:
+            path, shape = _found(file, stored, video_root), tuple(facts.get("shape") or ())
+            found = _Video(
+                path.name, path, {}, shape[2:0:-1] if len(shape) == 4 and all(shape) else (0, 0)
+            )
+        key = number if found.path is None else forward(stored)  # one video may be listed twice
+        if names.setdefault(found.name, key) != key:
+            found = found._replace(name=f"{number}-{found.name}")
+        videos[id(video)] = found
+    return videos
+
+
+def _found(file: Path, stored: str, video_root: Path | None) -> Path:
+    """Returns a stored path as found on this machine, or where it is expected."""
+    beside = [file.parent] + ([video_root] if video_root else [])
+    above = list(file.absolute().parents)[1 : _FOLDERS_ABOVE + 1]
+    found = found_by_trailing_parts(stored, beside) or found_by_trailing_parts(
+        stored, above, least=2
+    )
+    return found or file.parent / forward(stored).lstrip("/")
+
+
+def _embedded_images(
+    file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
+) -> dict[int, Path]:
+    """Copies frames of the video `number` to missing PNG files in the cache folder; a fault if one
+    does not decode.
+    """
+    stat = file.stat()
+    key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
+    folder = cache_folder() / "sleap" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    found = {frame: folder / f"{frame:06d}.png" for frame in frames}
+    for frame in [frame for frame, path in found.items() if not path.is_file()]:
+        try:
+            with foreign(
+                f"{file.name}: frame {frame} of video {number}", "save the package again with SLEAP"
+            ):
+                video.open_backend = True  # opens it on the first access
+                image = np.asarray(video[frame])
+        except InputError as error:
+            faults.append(str(error))
+            del found[frame]
+            continue
+        with atomic(found[frame]) as partial:
+            Image.fromarray(
+                np.repeat(image, 3, -1) if image.shape[-1] == 1 else image[..., :3]
+            ).save(partial)
+    video.close()
+    notes.append(f"{len(found)} images inside {file.name} were copied to {folder}")
+    return found

@@ -1,0 +1,416 @@
+"""Tables of labels: csv rows with their line numbers, and the layout that DeepLabCut and Lightning
+Pose share.
+"""
+
+import codecs
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from kpjax.errors import InputError
+from kpjax.files import atomic, foreign, read_content
+from kpjax.formats.hdf5 import check_hdf5
+from kpjax.formats.names import forward
+from kpjax.formats.project import check_room
+
+FOLDER = "labeled-data"
+SCORER = "converted"  # of tables of labels that are written
+_SEPARATORS = (",", ";", "\t")
+_HEADER = ("scorer", "individuals", "bodyparts", "coords")
+_COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
+_H5_KEY = "df_with_missing"
+# rows that a table may have in any case; of more, each has so many bytes: memory is theirs
+_ROWS, _ROW = 400_000, 20
+ONE_OF_TWO = "one of x and y is empty; give both or none"
+Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
+
+# Csv tables whose first line names their columns
+
+
+class Row(NamedTuple):
+    """A row: its place for faults, and its cells by column."""
+
+    where: str
+    cells: Mapping[str, str]
+    separator: str
+    faults: list[str]
+
+    def get(self, column: str) -> str:
+        """Returns a cell, "" in a table without this column."""
+        return self.cells.get(column, "")
+
+    def fault(self, text: str, field: str = "") -> None:
+        """Adds a fault of the row, or of one of its fields."""
+        self.faults.append(f"{self.where}{f', {field}' if field else ''}: {text}")
+
+    def number(self, column: str) -> float:
+        """Returns the number in a cell as `number` does."""
+        return number(self.get(column), f"{self.where}, {column}", self.faults, self.separator)
+
+    def frame(self) -> int | None:
+        """Returns the number in the column `frame`; None, with a fault, for anything else."""
+        if (found := whole_number(self.get("frame"))) is None:
+            self.fault(
+                f"{self.get('frame')!r:.60} where the number of a frame belongs, from 0; correct it",
+                "frame",
+            )
+        return found
+
+    def place(self, column: str = "image") -> Key | None:
+        """Returns what a row is about; None, with a fault, if it names neither.
+
+        column: of the images.
+        """
+        if image := self.get(column):
+            return forward(image), None
+        if not (video := self.get("video")):
+            field = "video" if "video" in self.cells else "image"
+            self.fault(f"empty; name the {field}, or delete the row", field)
+            return None
+        number = self.frame()
+        return None if number is None else (forward(video), number)
+
+
+class Rows(NamedTuple):
+    """A table."""
+
+    columns: Mapping[str, int]  # their places by name, in order
+    rows: tuple[Row, ...]
+    separator: str
+
+    def lacks(self, *wanted: str) -> list[str]:
+        """Returns the columns that are not there."""
+        return [name for name in wanted if name not in self.columns]
+
+
+def read_rows(path: Path, faults: list[str], known: Collection[str]) -> Rows:
+    """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
+
+    faults: Receives a line for every row with a wrong number of cells, which is left out. known:
+    Columns that may be written in capitals.
+    """
+    separator = separator_of(first_line(path))
+    found = [
+        (line, [cell.strip() for cell in cells])
+        for line, cells in _csv_lines(path, path.name, separator)
+        if any(cell.strip() for cell in cells)
+    ]
+    if not found:
+        raise InputError(f"{path.name}: the table is empty; save the labels again")
+    (first, header), rows = found[0], []
+    header = [name.lower() if name.lower() in known else name for name in header]
+    columns = {name: place for place, name in enumerate(header)}
+    if len(columns) < len(header) and (
+        again := [name for name, times in Counter(filter(None, header)).items() if times > 1]
+    ):
+        raise InputError(
+            f"{path.name} line {first}: two columns are called {again[0]!r}; rename or delete one"
+        )
+    for line, cells in found[1:]:
+        cells, where = _without_empty_tail(cells, len(header)), f"{path.name} line {line}"
+        if len(cells) == len(header):
+            rows.append(Row(where, dict(zip(header, cells, strict=True)), separator, faults))
+        else:
+            faults.append(
+                f"{where}: {len(cells)} cells where the header has {len(header)} columns; restore the row"
+            )
+    return Rows(columns, tuple(rows), separator)
+
+
+def separator_of(header: str) -> str:
+    """Returns the character that separates the names of a header."""
+    return max(_SEPARATORS, key=header.count)
+
+
+def number(cell: str, where: str, faults: list[str], separator: str = ",") -> float:
+    """Parses a cell: nan if it is empty or "nan"; inf, with a fault that begins with `where`, if it
+    is no number.
+
+    A comma may be the decimal point where cells are separated by something else.
+    """
+    cell = cell.strip()
+    if cell.lower() in ("", "nan"):
+        return math.nan
+    try:
+        value = float(cell if separator == "," else cell.replace(",", "."))
+    except ValueError:
+        value = math.inf
+    if not math.isfinite(value):
+        faults.append(
+            f"{where}: {cell!r} where a number belongs; correct it, or leave the cell empty"
+        )
+        return math.inf
+    return value
+
+
+def whole_number(cell: str) -> int | None:
+    """Returns the number that a cell of at most 15 plain digits, perhaps with ".0", stands for;
+    None for all else.
+    """
+    cell = cell.removesuffix(".0")
+    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
+
+
+def rows_text(rows: Sequence[Sequence[object]]) -> str:
+    """Formats rows as csv. Floats keep all their digits; nan becomes an empty cell."""
+    file = io.StringIO()
+    csv.writer(file, lineterminator="\n").writerows(
+        ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row]
+        for row in rows
+    )
+    return file.getvalue()
+
+
+def first_line(path: Path) -> str:
+    """Returns the first line of a table, "" if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(1_000_000)
+    except OSError:
+        return ""
+    return next(iter(start.decode(_encoding_of(start), errors="replace").splitlines()), "")
+
+
+def _encoding_of(content: bytes) -> str:
+    """Returns the encoding of a table by its first bytes: UTF-8, or UTF-16 as spreadsheets save
+    "Unicode text".
+    """
+    return (
+        "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    )
+
+
+def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Returns the lines of a csv file that have cells, numbered.
+
+    Raises InputError unless it is csv in UTF-8 or -16.
+    """
+    content, lines, before = read_content(path), [], 0
+    try:
+        text = content.decode(_encoding_of(content))
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+        for cells in reader:
+            if cells:
+                lines.append((before + 1, cells))
+            before = reader.line_num
+            if len(lines) > _ROWS + len(content) // _ROW:
+                raise InputError(
+                    f"{label}: over {len(lines) - 1:,} short rows would fill the memory; give it in parts"
+                )
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise InputError(
+            f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
+            "UTF-8"
+        ) from None
+    except csv.Error as error:
+        raise InputError(
+            f"{label} line {before + 1}: invalid csv ({error}); look for an unclosed quote"
+        ) from None
+    return lines
+
+
+def _without_empty_tail(cells: Sequence[str], width: int) -> Sequence[str]:
+    """Drops the empty cells that spreadsheets append beyond `width`."""
+    end = len(cells)
+    while end > width and not cells[end - 1].strip():
+        end -= 1
+    return cells[:end]
+
+
+# A header of three or four rows, then an image or frame per row
+
+
+class Table(NamedTuple):
+    """A table of labels or predictions in DeepLabCut's layout."""
+
+    scorer: str
+    #: individual ("" without that header row) and body part of each point
+    points: tuple[tuple[str, str], ...]
+    coordinates: tuple[str, ...]  # x and y, then perhaps visible or likelihood
+    keys: tuple[str | int, ...]  # of the rows: stored paths with forward slashes, or frame numbers
+    values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
+    lines: tuple[int, ...] = ()  # of the rows in their csv file, from 1, where they were read
+
+
+def read_table(path: Path, label: str, faults: list[str]) -> Table:
+    """Reads a .csv or .h5 table. Raises InputError if the file or its header is unusable.
+
+    label: The name of the file in faults. faults: Receives a line for every damaged row, which is
+    left out.
+    """
+    if path.suffix != ".h5":
+        return _parsed(_csv_lines(path, label, ","), label, faults)
+    try:
+        import h5py  # noqa: F401
+        import pandas
+        import tables  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"{label} needs h5py, pandas and tables ({error}); install the extra kpjax[dlc], or save the "
+            "labels as csv with DeepLabCut"
+        ) from None
+    with foreign(label, "save the labels as csv with DeepLabCut"):
+        check_hdf5(path, code=True)
+        frame = pandas.read_hdf(path, _H5_KEY)
+        if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
+            raise ValueError(f"{_H5_KEY} is not a table with the header {', '.join(_HEADER)}")
+        frame.index.names = [None] * frame.index.nlevels
+        # As the lines that its csv would have.
+        lines = list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
+    return _parsed(lines, label, faults)
+
+
+def has_table_header(path: Path) -> bool:
+    """Returns whether a file begins like such a table."""
+    return path.is_file() and re.split("[,;\t]", first_line(path))[0].strip() == "scorer"
+
+
+def _header_rows(table: Table) -> list[tuple[str, list[str]]]:
+    """Returns the name and the cells of each header row."""
+    columns = [
+        (individual, part, name) for individual, part in table.points for name in table.coordinates
+    ]
+    individuals, parts, names = ([column[n] for column in columns] for n in range(3))
+    rows = list(
+        zip(_HEADER, ([table.scorer] * len(columns), individuals, parts, names), strict=True)
+    )
+    return rows if any(individuals) else [rows[0], *rows[2:]]
+
+
+def table_text(table: Table, key_cells: int = 1) -> str:
+    """Formats a table as csv.
+
+    key_cells: 3 splits paths into folder, video and image, as DeepLabCut does for labels.
+    """
+    rows = [[name, *[""] * (key_cells - 1), *row] for name, row in _header_rows(table)]
+    for key, values in zip(
+        table.keys, table.values.reshape(len(table.keys), -1).tolist(), strict=True
+    ):
+        rows.append([*(_parts(key) if key_cells == 3 else [key]), *values])
+    return rows_text(rows)
+
+
+def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
+    """Writes a table (`table_text`) for pandas, also older ones.
+
+    Raises ImportError without kpjax[dlc].
+    """
+    import pandas
+
+    names, rows = zip(*_header_rows(table), strict=True)
+    columns = pandas.MultiIndex.from_arrays(
+        [pandas.Index(row, dtype=object) for row in rows], names=names
+    )
+    if key_cells == 3:
+        parts = zip(*map(_parts, table.keys), strict=True)
+        index = pandas.MultiIndex.from_arrays([pandas.Index(part, dtype=object) for part in parts])
+    else:
+        index = pandas.Index(
+            table.keys, dtype=None if all(isinstance(key, int) for key in table.keys) else object
+        )
+    frame = pandas.DataFrame(
+        table.values.reshape(len(table.keys), -1), index=index, columns=columns
+    )
+    with atomic(path) as partial:
+        frame.to_hdf(partial, key=_H5_KEY, mode="w", format="fixed")
+    return path
+
+
+def _parts(key: str | int) -> list[str]:
+    return [FOLDER, *str(key).split("/")[-2:]]
+
+
+def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str]) -> Table:
+    """Returns a table of lines, each with its number in the file from 1 and its cells."""
+    head = {
+        cells[0].strip(): (line, [cell.strip() for cell in cells])
+        for line, cells in lines[:4]
+        if cells and cells[0].strip() in _HEADER
+    }
+    if missing := [row for row in ("bodyparts", "coords") if row not in head]:
+        joined = lines[0][1][0] if lines and lines[0][1] else ""
+        mend = (
+            "save its cells with commas between them"
+            if set(joined) & {";", "\t"}
+            else "save the labels anew"
+        )
+        raise InputError(f"{label}: header row {missing[0]} is missing; {mend}")
+    last, coordinates = head["coords"]
+    first = next((at for at, cell in enumerate(coordinates) if at and cell), len(coordinates))
+    names, parts = coordinates[first:], head["bodyparts"][1][first:]
+    individuals = head["individuals"][1][first:] if "individuals" in head else [""] * len(parts)
+    kind = next((kind for kind in _COORDINATES if tuple(names[: len(kind)]) == kind), ())
+    columns = list(zip(individuals, parts, strict=False))
+    points = columns[:: len(kind)] if kind else []
+    if (
+        not points
+        or names != list(kind) * len(points)
+        or columns != [one for one in points for _ in kind]
+    ):
+        raise InputError(
+            f"{label}: bodyparts and coords must name x and y of each part; save the labels anew"
+        )
+    (individual, part), times = Counter(points).most_common(1)[0]
+    if times > 1:
+        whose = f" of {individual!r}" if individual else ""
+        raise InputError(
+            f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own"
+        )
+    check_room(
+        label,
+        25 * len(lines) * len(set(individuals)) * len(set(parts)),
+        8 * sum(len(row) for _, row in lines),
+    )
+    scorer = next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), "")
+    rows = [
+        (line, _row(cells, points, len(kind), f"{label} line {line}", faults))
+        for line, cells in lines
+        if line > last and any(cell.strip() for cell in cells)
+    ]
+    rows = [(line, *row) for line, row in rows if row is not None]
+    values = np.array([row[2] for row in rows], np.float64).reshape(
+        len(rows), len(points), len(kind)
+    )
+    return Table(
+        scorer,
+        tuple(points),
+        kind,
+        tuple(row[1] for row in rows),
+        values,
+        tuple(row[0] for row in rows),
+    )
+
+
+def _row(
+    cells: Sequence[str],
+    points: Sequence[tuple[str, str]],
+    kind: int,
+    where: str,
+    faults: list[str],
+) -> tuple[str, list[float]] | None:
+    """Returns the key and the numbers of a row; None, with a fault, if it is damaged."""
+    key_cells = 3 if cells[0].strip() == FOLDER else 1
+    width = key_cells + len(points) * kind
+    cells = _without_empty_tail(cells, width)
+    if len(cells) != width:
+        faults.append(f"{where}: {len(cells)} columns where {width} belong; restore the row")
+        return None
+    before, values = len(faults), []
+    for at, point in zip(range(key_cells, width, kind), points, strict=True):
+        named = f"{where}, {' of '.join(name for name in point[::-1] if name)}"
+        values += (numbers := [number(cell, named, faults) for cell in cells[at : at + kind]])
+        if math.isnan(numbers[0]) != math.isnan(numbers[1]):
+            faults.append(f"{named}: {ONE_OF_TWO}")
+    return (
+        (forward("/".join(cell.strip() for cell in cells[:key_cells])), values)
+        if len(faults) == before
+        else None
+    )

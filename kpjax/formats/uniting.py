@@ -1,0 +1,271 @@
+"""Several projects as one: the union of their keypoints, matched by name, and of their frames.
+
+A project keeps what it is: nothing is written. Keypoints of one name are taken for the same;
+whether two projects place them alike cannot be known. Colours follow the order of the keypoints:
+those of the first project, then the new ones of each further project.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kpjax.errors import InputError, summarise
+from kpjax.files import sha256_of
+from kpjax.formats.names import derived_flip, recordings
+from kpjax.formats.project import Instance, Project, by_frame
+from kpjax.structures import Skeleton
+
+
+def united(projects: Sequence[Project]) -> Project:
+    """Unites projects; notes say which keypoints are taken for the same. Nothing is written.
+
+    The root is a folder that holds all, and names of frames begin with the project's, which is that
+    of its folder. An image is the same where its file, its content, or its video and the number of
+    its frame is. Where two projects with the same keypoints label it, it is kept once: the labels
+    of the project that is named last, with a note if they differ. Recordings of such projects are
+    the same where their names are, so that none is on both sides of a split; those of projects with
+    other keypoints begin with the project's name.
+    """
+    titles = tuple(project.root.resolve().name for project in projects)
+    if again := [n for n, title in enumerate(titles) if title in titles[:n]]:
+        first = projects[titles.index(titles[again[0]])]
+        raise InputError(
+            "project",
+            f"{first.root} and {projects[again[0]].root} have one name; rename one folder, or "
+            "give each of two files in one folder a folder of its own",
+        )
+    skeleton = united_skeleton(
+        dict(zip(titles, (project.skeleton for project in projects), strict=True))
+    )
+    alike = all(set(project.skeleton.names) == set(skeleton.names) for project in projects)
+    owners, notes = _owners(projects, skeleton.names, alike)
+    frames, instances = [], []
+    for number, (title, project) in enumerate(zip(titles, projects, strict=True)):
+        places, named = {}, recordings({frame.session for frame in project.frames})
+        for at, frame in enumerate(project.frames):
+            if owners[number][at]:
+                places[at] = len(frames)
+                session = (
+                    named[frame.session] if alike else frame.session and f"{title}/{frame.session}"
+                )
+                frames.append(frame._replace(name=f"{title}/{frame.name}", session=session))
+        instances += [
+            in_names(one, project.skeleton.names, skeleton.names)._replace(frame=places[one.frame])
+            for one in project.instances
+            if one.frame in places
+        ]
+    root = Path(os.path.commonpath([project.root.resolve() for project in projects]))
+    form = " and ".join(dict.fromkeys(project.format for project in projects))
+    notes = (*_keypoint_lines(titles, projects, skeleton.names, alike), *notes)
+    return Project(
+        root,
+        form,
+        skeleton,
+        tuple(frames),
+        tuple(instances),
+        notes,
+        roots=tuple(project.root for project in projects),
+    )
+
+
+def _keypoint_lines(
+    titles: Sequence[str], projects: Sequence[Project], names: Sequence[str], alike: bool
+) -> list[str]:
+    """Returns lines about which keypoints are taken for the same, and which each project alone
+    names.
+    """
+    if alike:
+        return [
+            f"{' and '.join(titles)} have the same keypoints: they are one project, of which a part is held out"
+        ]
+    count = Counter(name for project in projects for name in project.skeleton.names)
+    same = [name for name in names if count[name] > 1]
+    lines = [
+        f"taken for the same keypoints, since they are named alike: {', '.join(same)}; that they lie at the same "
+        "place cannot be known"
+        if same
+        else "no keypoint in common: on images of one project only the network of another shows what that one names"
+    ]
+    for title, project in zip(titles, projects, strict=True):
+        if alone := [name for name in names if name in project.skeleton.names and count[name] == 1]:
+            lines.append(f"only {title} names {len(alone)}: {summarise(alone, 12)}")
+    return lines
+
+
+def _owners(
+    projects: Sequence[Project], names: Sequence[str], alike: bool
+) -> tuple[list[list[bool]], tuple[str, ...]]:
+    """Returns which frames of each project are kept, so that each image is there once, and
+    notes."""
+    identities, labels = _identities(projects), []
+    for project in projects:
+        labels.append(
+            {
+                at: sorted(
+                    in_names(one, project.skeleton.names, names).keypoints.round(6).tobytes()
+                    for one in found
+                )
+                for at, found in enumerate(by_frame(project))
+                if found
+            }
+        )
+    kept: dict[Any, tuple[int, int]] = {}
+    copies = set()  # of an image in the project that is kept
+    same, other = [], []
+    for number, project in enumerate(projects):
+        for at, frame in enumerate(project.frames):
+            first = kept.get(identities[number][at])
+            if first is None:
+                kept[identities[number][at]] = number, at
+            elif first[0] == number:
+                copies.add((identities[number][at], number, at))
+            elif at in labels[number]:
+                kept[identities[number][at]] = number, at
+                if first[1] in labels[first[0]]:
+                    (same if labels[first[0]][first[1]] == labels[number][at] else other).append(
+                        frame.name
+                    )
+                    if not alike:
+                        raise InputError(
+                            "project",
+                            f"{frame.name} of {project.root} is labelled in "
+                            f"{projects[first[0]].root} too; where keypoints differ one project may label "
+                            "an image, so take it out of the other",
+                        )
+    whole = {
+        *kept.values(),
+        *((number, at) for one, number, at in copies if kept[one][0] == number),
+    }
+    notes = (
+        [f"{len(same)} images have the same labels in several projects: each is kept once"]
+        if same
+        else []
+    )
+    notes += (
+        [
+            f"{len(other)} images have other labels in another project: those of the project named last are taken: "
+            f"{summarise(other, 3)}"
+        ]
+        if other
+        else []
+    )
+    return [
+        [(number, at) in whole for at in range(len(project.frames))]
+        for number, project in enumerate(projects)
+    ], tuple(notes)
+
+
+def _identities(projects: Sequence[Project]) -> list[list[Any]]:
+    """Returns what tells the images of each project from others: path and number, or the content of
+    equal files.
+    """
+    files = [
+        {
+            frame.path: frame.path.stat().st_size
+            for frame in project.frames
+            if frame.number is None and os.path.isfile(frame.path)
+        }
+        for project in projects
+    ]
+    sizes = Counter(size for of_project in files for size in set(of_project.values()))
+    digests = {
+        file: sha256_of(file)
+        for of_project in files
+        for file, size in of_project.items()
+        if sizes[size] > 1
+    }
+    return [
+        [
+            digests.get(frame.path) or (frame.path.resolve(), frame.number)
+            for frame in project.frames
+        ]
+        for project in projects
+    ]
+
+
+def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
+    """Returns the keypoints of all skeletons with the edges, groups and mirror images of each. Keys
+    are their names.
+
+    A keypoint whose mirror image another skeleton names has it by the names. Without a mirror image
+    of every keypoint there is none. Raises InputError for names that differ by case alone, and for
+    mirror images that contradict.
+    """
+    whose, folded = {}, {}
+    for title, one in skeletons.items():
+        for name in one.names:
+            alike = folded.get(name.casefold(), name)
+            if alike != name and alike not in one.names:
+                raise InputError(
+                    "project",
+                    f"{alike!r} of {whose[alike]} and {name!r} of {title} differ by case "
+                    "alone; give one keypoint one name, in both",
+                )
+            whose.setdefault(name, title)
+            folded.setdefault(name.casefold(), name)
+    names, mirror = tuple(whose), {}
+    for title, one in skeletons.items():
+        for k, other in enumerate(one.flip):
+            name, there = one.names[k], one.names[other]
+            if mirror.setdefault(name, there) == there:
+                continue
+            if name not in (there, mirror[name]):
+                raise InputError(
+                    "project",
+                    f"{name!r} mirrors {there!r} in {title}, and {mirror[name]!r} in another "
+                    "project; correct one of them",
+                )
+            mirror[name] = there if name == mirror[name] else mirror[name]
+    # Names decide where the skeletons have not: of equal names each has said all pairs, or that
+    # there are none.
+    by_names = (
+        derived_flip(names)
+        if any(set(one.names) != set(names) for one in skeletons.values())
+        else None
+    )
+    places = {name: k for k, name in enumerate(names)}
+    flip = tuple(
+        places[mirror[name]]
+        if mirror.get(name, name) != name
+        else by_names[k]
+        if by_names
+        else k
+        if name in mirror
+        else -1
+        for k, name in enumerate(names)
+    )
+    whole = all(other >= 0 and flip[other] == k for k, other in enumerate(flip)) and any(
+        k != other for k, other in enumerate(flip)
+    )
+    edges = dict.fromkeys(
+        tuple(places[one.names[end]] for end in edge)
+        for one in skeletons.values()
+        for edge in one.edges
+    )
+    groups: dict[str, tuple[int, ...]] = {}
+    for one in skeletons.values():
+        for group, members in one.groups.items():
+            found = (places[one.names[k]] for k in members)
+            groups[group] = tuple(dict.fromkeys((*groups.get(group, ()), *found)))
+    kept = [edge for edge in edges if edge[::-1] not in edges or edge < edge[::-1]]
+    return Skeleton(names, tuple(kept), flip if whole else (), groups)
+
+
+def in_names(one: Instance, names: Sequence[str], wanted: Sequence[str]) -> Instance:
+    """Returns an animal with other keypoints in place of `names`; those that it does not have are
+    not labelled.
+    """
+    at = {name: k for k, name in enumerate(names)}
+
+    def moved(values: np.ndarray, absent) -> np.ndarray:
+        return np.stack([values[at[name]] if name in at else absent for name in wanted])
+
+    return one._replace(
+        keypoints=moved(one.keypoints, np.full(2, np.nan)),
+        visible=moved(one.visible, np.float32(0)),
+        occluded=moved(one.occluded, np.bool_(False)),
+    )

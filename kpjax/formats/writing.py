@@ -1,0 +1,141 @@
+"""Conversion of a project to a folder for another tool: labels in that tool's format, and
+images."""
+
+from pathlib import Path, PurePosixPath
+
+from PIL import Image
+
+from kpjax.file_names import inside, portable
+from kpjax.files import atomic, check_new, read_content, writing
+from kpjax.formats.names import recording
+from kpjax.formats.project import Frame, Project
+from kpjax.formats.reading import FORMATS
+from kpjax.formats.tables import FOLDER
+from kpjax.images.reading import image_size
+from kpjax.images.video import Video, open_video
+
+WRITERS = {one.name: one for one in FORMATS if one.write}
+_TAKEN = {name.lower() for one in FORMATS for name in one.files}  # names beside the images
+
+
+def write_project(project: Project, format: str, folder: Path) -> list[Path]:
+    """Writes a project into a folder, which appears once everything is written; returns the paths
+    of the labels.
+
+    Images are copied as they are. Frames of videos become images if the format cannot refer to
+    them; else they stay in their video, which is not copied.
+
+    format: coco, csv, deeplabcut, lightning_pose or sleap. folder: A new or empty folder. Raises
+    InputError if it is not empty, if images are missing, or if the format cannot hold the project.
+    """
+    folder = Path(folder).absolute()
+    check_new(folder)
+    moved, copies = placed_in(project, format, folder)
+    with atomic(folder) as partial:
+        partial.mkdir()
+        make_images(copies, partial)
+        labels = [
+            path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)
+        ]
+    return [folder / name for name in labels]
+
+
+def placed_in(
+    project: Project, format: str, folder: Path
+) -> tuple[Project, list[tuple[Frame, str]]]:
+    """Returns the project as it will be in a folder, with sizes, and the images to write;
+    InputError if unreadable.
+
+    An image to write is the frame that it comes from, and its path below the folder. Parts of names
+    that some system forbids are replaced, with a line in the project's notes.
+    """
+    videos: dict[Path, Video] = {}
+    for frame in project.frames:
+        if frame.number is not None and frame.path not in videos:
+            videos[frame.path] = open_video(frame.path)
+    # a folder of its own for each, if possible the video's name without its ending
+    sessions: dict[str, str] = {}
+    for session in dict.fromkeys(frame.session for frame in project.frames):
+        short, whole = recording(session), portable(session or "images")
+        short = portable(short) if short else whole
+        sessions[session] = unused(
+            short if short not in sessions.values() else whole, set(sessions.values())
+        )
+    digits = max(
+        [4, *(len(str(frame.number)) for frame in project.frames if frame.number is not None)]
+    )
+    frames, copies, used = [], [], set()
+    replaced: list[tuple[str, str]] = []
+    for frame in project.frames:
+        size = (
+            frame.size
+            if all(frame.size)
+            else (image_size(frame.path) if frame.number is None else videos[frame.path].size)
+        )
+        if frame.number is not None and WRITERS[format].videos:
+            name = (
+                frame.name
+                if format == "sleap"
+                else f"{frame.path.absolute().as_posix()}/{frame.number}"
+            )
+            frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
+            continue
+        session = sessions[frame.session]
+        last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
+        parts, wanted = PurePosixPath(frame.name).parts, frame.name
+        if WRITERS[format].by_video:
+            wanted = f"{FOLDER}/{session}/{last}"
+        elif (
+            frame.number is not None
+            or {"/", ".."} & {*parts}
+            or parts[-1:] != (frame.path.name,)
+            or (format == "sleap" and frame.session)
+        ):  # whose recordings are folders
+            wanted = f"{session}/{last}"
+        # Parts that any system takes, and none of the writers' own files.
+        first, *rest = (portable(part) for part in PurePosixPath(wanted).parts if part != "/")
+        name = unused("/".join([f"_{first}" if first.lower() in _TAKEN else first, *rest]), used)
+        replaced += [(wanted, name)] if name != wanted else []
+        copies.append((frame, name))
+        frames.append(
+            Frame(
+                name,
+                folder / name,
+                None,
+                size,
+                session if WRITERS[format].by_video else frame.session,
+                frame.split,
+            )
+        )
+    notes = project.notes
+    if replaced:
+        notes += (
+            f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
+            f"{replaced[0][0]!r}",
+        )
+    return project._replace(root=folder, frames=tuple(frames), notes=notes), copies
+
+
+def unused(name: str, used: set[str]) -> str:
+    """Returns the name, with a number if it is used already, and marks it as used."""
+    path, found, count = PurePosixPath(name), name, 1
+    while found.lower() in used:
+        count += 1
+        found = path.with_name(f"{path.stem}-{count}{path.suffix}").as_posix()
+    used.add(found.lower())
+    return found
+
+
+def make_images(copies: list[tuple[Frame, str]], folder: Path) -> None:
+    """Copies images, and extracts frames of videos in order."""
+    path, video = None, None
+    for frame, name in sorted(copies, key=lambda one: (str(one[0].path), one[0].number or 0)):
+        target = inside(folder, name, "image")
+        with writing(target):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if frame.number is None:
+                target.write_bytes(read_content(frame.path))
+                continue
+            if path != frame.path:
+                path, video = frame.path, open_video(frame.path)
+            Image.fromarray(video[frame.number]).save(target)

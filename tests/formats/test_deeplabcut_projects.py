@@ -1,0 +1,187 @@
+"""DeepLabCut projects: keys, order, gaps, several animals, tables for pandas; hidden points of
+Lightning Pose.
+"""
+
+import numpy as np
+import pytest
+import yaml
+from damaging import black
+
+from kpjax.formats import deeplabcut
+from kpjax.formats.reading import read_project
+
+ONE_CELL = [
+    "scorer,A,A,A,A",
+    "bodyparts,snout,snout,ear,ear",
+    "coords,x,y,x,y",
+    "labeled-data/v/img0001.png,,,,",
+    r"labeled-data\v\img0010.png,1.5,2,,",
+    "labeled-data/v/img0002.png,5,6,7,8",
+]
+THREE_CELLS = [
+    "scorer,,,A,A,A,A",
+    "bodyparts,,,snout,snout,ear,ear",
+    "coords,,,x,y,x,y",
+    "labeled-data,v,img0001.png,,,,",
+    "labeled-data,v,img0010.png,1.5,2,,",
+    "labeled-data,v,img0002.png,5,6,7,8",
+]
+SEVERAL = """\
+Task: cages
+scorer: Zoë
+multianimalproject: true
+bodyparts: MULTI!
+multianimalbodyparts: [nose, tail]
+uniquebodyparts: [corner]
+individuals: [anna, bert]
+skeleton:
+- [nose, tail]
+- [bodypart1, bodypart2]
+"""
+ANIMALS = [
+    "scorer,Z,Z,Z,Z,Z,Z,Z,Z,Z,Z",
+    "individuals,anna,anna,anna,anna,bert,bert,bert,bert,single,single",
+    "bodyparts,nose,nose,tail,tail,nose,nose,tail,tail,corner,corner",
+    "coords,x,y,x,y,x,y,x,y,x,y",
+    "labeled-data/cage 1/img1.png,1,2,3,4,,,5,6,9,8",
+    "labeled-data/cage 1/img2.png,,,,,7,8,,,,",
+]
+
+
+def project(root, config, tables, images=()):
+    for place, lines in tables.items():
+        table = (
+            root
+            / "labeled-data"
+            / (place if place.endswith(".csv") else f"{place}/CollectedData_A.csv")
+        )
+        table.parent.mkdir(parents=True, exist_ok=True)
+        table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for number, image in enumerate(images):
+        black(root / "labeled-data" / image, (40 + number, 30))
+    if config:
+        (root / "config.yaml").write_text(config, encoding="utf-8")
+    return root
+
+
+def read(root):
+    found = deeplabcut.read(root, faults := [])
+    assert faults == []
+    return found
+
+
+@pytest.mark.parametrize("lines", [ONE_CELL, THREE_CELLS])
+def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
+    found = read(project(tmp_path, "bodyparts: [ear, snout]\n", {"v": lines}))
+    assert found.skeleton.names == ("ear", "snout")
+    assert [frame.name for frame in found.frames] == [
+        f"labeled-data/v/img{n}.png" for n in ("0001", "0010", "0002")
+    ]
+    visible = np.zeros((3, 2))
+    for one in found.instances:
+        visible[one.frame] = one.visible
+    np.testing.assert_array_equal(visible, [[0, 0], [0, 1], [1, 1]])
+    np.testing.assert_array_equal(found.instances[0].keypoints, [[np.nan, np.nan], [1.5, 2]])
+    np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
+
+
+def test_several_animals_and_images_without_labels(tmp_path):
+    images = [
+        "cage 1/img1.png",
+        "cage 1/img2.png",
+        "cage 1/img3.png",
+        "cage 1_labeled/img1.png",
+        "new/img7.png",
+    ]
+    root = project(tmp_path / "cages", SEVERAL, {"cage 1": ANIMALS}, images)
+    found = read_project(tmp_path)  # the project is the only folder of this one
+    assert found.root == root
+    assert found.skeleton.names == ("nose", "tail")
+    assert found.skeleton.edges == ((0, 1),)  # the other line is one of DeepLabCut's example
+    assert [(frame.name, frame.session, frame.size) for frame in found.frames] == [
+        ("labeled-data/cage 1/img1.png", "cage 1", (40, 30)),
+        ("labeled-data/cage 1/img2.png", "cage 1", (41, 30)),
+        ("labeled-data/cage 1/img3.png", "cage 1", (42, 30)),
+        ("labeled-data/new/img7.png", "new", (44, 30)),
+    ]
+    assert [(one.frame, one.track, one.visible.tolist()) for one in found.instances] == [
+        (0, "anna", [1, 1]),
+        (0, "bert", [0, 1]),
+        (1, "bert", [1, 0]),
+    ]
+    assert any("1 unique body parts (corner)" in note for note in found.notes)
+    written = deeplabcut.write(found, tmp_path / "copy")
+    stored = yaml.safe_load(written[0].read_text(encoding="utf-8"))
+    assert (stored["scorer"], stored["uniquebodyparts"]) == ("converted", [])
+
+
+def test_tables_for_pandas_hold_every_frame(tmp_path):
+    pandas = pytest.importorskip(
+        "pandas", reason="pandas reads .h5 tables; install the extra kpjax[dlc]"
+    )
+    pytest.importorskip("tables", reason="pytables reads .h5 tables; install the extra kpjax[dlc]")
+    found = read(project(tmp_path, SEVERAL, {"cage 1": ANIMALS}))
+    _, table, h5 = deeplabcut.write(found, tmp_path / "copy")
+    frame = pandas.read_hdf(h5, "df_with_missing")
+    assert frame.columns.names == ["scorer", "individuals", "bodyparts", "coords"]
+    assert list(frame.index) == [
+        ("labeled-data", "cage 1", "img1.png"),
+        ("labeled-data", "cage 1", "img2.png"),
+    ]
+    as_csv = pandas.read_csv(table, header=[0, 1, 2, 3], index_col=[0, 1, 2])
+    np.testing.assert_array_equal(as_csv.to_numpy(), frame.to_numpy())
+    table.unlink()
+    assert [one.track for one in read(tmp_path / "copy").instances] == [
+        one.track for one in found.instances
+    ]
+
+
+def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
+    project(
+        tmp_path,
+        "scorer: Ann\nbodyparts: [nose]\n",
+        {
+            f"v/CollectedData_{scorer}.csv": [
+                f"scorer,{scorer},{scorer}",
+                "bodyparts,nose,nose",
+                "coords,x,y",
+                f"labeled-data/v/0.png,{x},2",
+            ]
+            for scorer, x in (("Ann", 1), ("Bob", 9))
+        },
+        ["v/0.png"],
+    )
+    found = read_project(tmp_path)
+    assert found.instances[0].keypoints[0, 0] == 1
+    (tmp_path / "labeled-data" / "v" / "CollectedData_Ann.csv").unlink()
+    found = read_project(tmp_path)
+    assert found.instances[0].keypoints[0, 0] == 9
+    assert any("Bob.csv: by another scorer than Ann" in note for note in found.notes)
+
+
+# The same layout as Lightning Pose keeps it, with a column that grades points
+
+GRADED = [
+    "scorer,P,P,P,P,P,P",
+    "bodyparts,paw,paw,paw,nose,nose,nose",
+    "coords,x,y,visible,x,y,visible",
+    "labeled-data/day1/a.png,1,2,2,3,4,2",
+    r"labeled-data\day2\b.png,1,2,1,5,6,",
+    "labeled-data/day2/c.png,,,0,,,",
+]
+
+
+def test_hidden_points_have_no_label(tmp_path):
+    project(tmp_path, "", {}, ["day1/a.png", "day2/b.png", "day2/c.png"])
+    (tmp_path / "CollectedData.csv").write_text("\n".join(GRADED) + "\n")
+    found = read_project(tmp_path)
+    assert found.skeleton.names == ("paw", "nose")
+    assert [(frame.session, frame.size) for frame in found.frames] == [
+        ("day1", (40, 30)),
+        ("day2", (41, 30)),
+        ("day2", (42, 30)),
+    ]
+    assert [(one.frame, one.visible.tolist()) for one in found.instances] == [
+        (0, [1, 1]),
+        (1, [0, 1]),
+    ]
