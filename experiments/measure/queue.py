@@ -186,7 +186,6 @@ def run_table(
     in_turn(
         [one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed],
         lambda job: run_job(job.system, job),
-        together=first.shared.side_by_side,
         failed=failed,
     )
     write_text(path, text := page(title, room, table, jobs))

@@ -81,7 +81,6 @@ class Shared(configs.Checked):
     variants: tuple[str, ...] = ()
     seeds: configs.Count = 1  # how many seeds
     first_seed: configs.CountOrZero = 0  # the first of them
-    side_by_side: bool = False  # seeds at the same time, each on devices of its own
     #: processes that share the runs, each with one accelerator of this machine
     jobs: configs.Count = 1
     #: folder or bucket of the runs; the same command on the same folder resumes
@@ -424,8 +423,6 @@ def over_devices(command: Command, devices: int = 0) -> Command:
     devices: how many; 0 for those of this process.
     """
     devices = devices or jax.device_count()
-    if command.shared.side_by_side:
-        devices = max(devices // len(command.seeds), 1)  # of each run
     multiple = devices * command.system.parts_of_a_batch
     typed = typed_flags(command.arguments)
     rounded = {
@@ -547,11 +544,10 @@ class AllOfIt(Logger):
     Stages are taken to train for `System.lengths` steps of that speed, each once for a seed, and
     for all else, such as its other programs and its evaluations, every run to need twice what the
     first step took to compile.
-    at_a_time: how many runs are trained side by side.
     """
 
-    def __init__(self, jobs: Sequence[Job], at_a_time: int = 1):
-        self.jobs, self.at_a_time = jobs, at_a_time
+    def __init__(self, jobs: Sequence[Job]):
+        self.jobs = jobs
         self.began, self.opened = time.monotonic(), 0.0
 
     def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
@@ -571,7 +567,7 @@ class AllOfIt(Logger):
         }
         compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
         training = 2 * compiling * len(waiting) + sum(stages.values()) / rate
-        minutes = (self.opened - self.began + training / self.at_a_time) / 60
+        minutes = (self.opened - self.began + training) / 60
         if minutes >= 1:
             from tqdm import tqdm
 
@@ -656,17 +652,14 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
             agreed(lambda: _start_over(command))
         if system.own:
             system.own.check(command)
-        jobs, together = command.jobs(), command.shared.side_by_side
-        all_of_it = AllOfIt(
-            jobs, min(len(command.seeds), jax.local_device_count()) if together else 1
-        )
+        jobs = command.jobs()
+        all_of_it = AllOfIt(jobs)
         options = dataclasses.replace(
             jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it)
         )
         in_turn(
             [job._replace(options=options) for job in jobs],
             functools.partial(run_job, command.system),
-            together=together,
         )
     # process 0 writes it, of several
     return epath.Path(agreed(lambda: os.fspath(show_table(command))))

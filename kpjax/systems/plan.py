@@ -64,17 +64,6 @@ def read(
     slice_ = slice_of(chips[-1])
     command = over_devices(read_command(system, [preset, *rest] if preset else rest), slice_.chips)
     compiler_of(slice_.chip.platform)
-    if command.shared.side_by_side:
-        print(
-            f"{min(len(command.seeds), slice_.chips)} seeds at a time on {slice_.name}, each as planned here"
-        )
-        share = max(slice_.chips // len(command.seeds), 1)
-        try:
-            slice_ = slice_of(f"{slice_.chip.name}-{share * slice_.chip.counted}")
-        except InputError as error:
-            raise InputError(
-                "chips", f"{share} for each of {len(command.seeds)} seeds; {error.args[-1]}"
-            ) from None
     return slice_, command
 
 

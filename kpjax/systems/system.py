@@ -7,13 +7,11 @@ A system's module says what its paper says: presets, variants, stages, measures.
 over seeds or a preempted run needs stands here, and no system knows of it.
 """
 
-import functools
 import time
 import traceback
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -41,7 +39,6 @@ from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.process import Interrupted, forget_programs
 from kpjax.training.run_folder import InUse, held, write_config, write_results
-from kpjax.training.side_by_side import side_by_side
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import load_trained, save_trained
 
@@ -402,7 +399,6 @@ def in_turn(
     jobs: Sequence[Job],
     work: Callable[[Job], None],
     *,
-    together: bool = False,
     pause: float = 10.0,
     failed: dict[Job, str] | None = None,
 ) -> None:
@@ -412,45 +408,15 @@ def in_turn(
     to the end, until that is done: when nothing else is left it looks again every `pause` seconds.
     The first job that fails stops it, unless there is a `failed`, which then holds the errors in
     one line each. Interruptions (SIGTERM, Ctrl-C) pass.
-
-    together: on as many seeds of one kind at the same time as there are devices, see
-    `side_by_side`. Each has as many devices as where all seeds of its kind are worked on. Those
-    beside one that fails, or is left to the end, go on.
     """
-    waiting, put_off = list(dict.fromkeys(jobs)), set()
-    seeds = Counter(job._replace(seed=0) for job in waiting)
-    attempt = functools.partial(_try, work=work, failed=failed, put_off=put_off)
+    waiting = list(dict.fromkeys(jobs))
+    put_off: set[Job] = set()
     while waiting:
-        if together:
-            _seeds_together(waiting, seeds, attempt)
-        else:
-            for job in waiting:
-                attempt(job)
+        for job in waiting:
+            _try(job, work, failed, put_off)
         if len(put_off) == len(waiting):
             time.sleep(pause)
         waiting = [job for job in waiting if job in put_off]
-
-
-def _seeds_together(
-    jobs: Sequence[Job], seeds: Mapping[Job, int], attempt: Callable[..., None]
-) -> None:
-    """Works on jobs once, seeds of one kind at the same time.
-
-    seeds: how many there are of each kind in all.
-    """
-    devices, kinds = jax.local_devices(), {}
-    for job in jobs:
-        kinds.setdefault(job._replace(seed=0), []).append(job)
-    for kind, alike in kinds.items():
-        each = max(len(devices) // seeds[kind], 1)
-        count = len(devices) // each
-        for some in (alike[first : first + count] for first in range(0, len(alike), count)):
-            works = [
-                functools.partial(attempt, job, quiet=place > 0) for place, job in enumerate(some)
-            ]  # what one says of its steps is enough
-            found = side_by_side(works, devices[: each * len(some)])
-            if error := next(filter(None, found), None):
-                raise error
 
 
 def _try(
@@ -458,8 +424,6 @@ def _try(
     work: Callable[[Job], None],
     failed: dict[Job, str] | None,
     put_off: set[Job],
-    *,
-    quiet: bool = False,
 ) -> None:
     """Works on a job, and notes where it failed or must wait for another process, which has claimed
     it.
@@ -471,11 +435,7 @@ def _try(
                     claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))
                 )
             )
-            work(
-                job._replace(options=replace(job.options, quiet=True, profile=None))
-                if quiet
-                else job
-            )
+            work(job)
     except InUse as reason:
         if job not in put_off:
             print(f"{job.title}: put off: {reason}", flush=True)

@@ -17,8 +17,15 @@ from kpjax.files import atomic, foreign
 from kpjax.input.source import Source, stacked
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Trained
-from kpjax.training.mesh import by_examples, data_mesh, replicate, replicated, shard, traced_for
-from kpjax.training.side_by_side import compiled_for, joint_mesh
+from kpjax.training.mesh import (
+    by_examples,
+    compiled_for,
+    data_mesh,
+    replicate,
+    replicated,
+    shard,
+    traced_for,
+)
 
 PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
 
@@ -135,7 +142,7 @@ def predict_source(
             )
         )
     mesh = mesh or data_mesh()
-    predict = _compiled_predict(method.predict, joint_mesh(mesh), labelled)
+    predict = _compiled_predict(method.predict, mesh, labelled)
     trained = replicate(Trained(state.variables, state.frozen), mesh)
     gathered, waiting = [], []
     for batch in padded_batches(source, batch_size, mesh):

@@ -31,17 +31,25 @@ from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
 from kpjax.training.loggers import OpenLogger
 from kpjax.training.logging import Log, stage_lines
-from kpjax.training.mesh import check_divisible, data_mesh, replicate, replicated, shard, traced_for
+from kpjax.training.mesh import (
+    check_divisible,
+    compiled_for,
+    data_mesh,
+    replicate,
+    replicated,
+    shard,
+    traced_for,
+)
 from kpjax.training.process import Interrupted, stop_requests
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import held
-from kpjax.training.side_by_side import compiled_for, joint_mesh, separate
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.trees import describe, named_leaves, on_host
 
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
 
+@functools.lru_cache(maxsize=16)
 def compiled_update(update, mesh: Mesh):
     """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which
     tracing fills.
@@ -49,11 +57,6 @@ def compiled_update(update, mesh: Mesh):
     The step is a function of (state, streams, stage's key) that returns the state and a vector of
     metrics.
     """
-    return _compiled_update(update, joint_mesh(mesh))
-
-
-@functools.lru_cache(maxsize=16)
-def _compiled_update(update, mesh: Mesh):
     names: list[str] = []
     in_one_form = traced_for(mesh, update)
 
@@ -63,9 +66,8 @@ def _compiled_update(update, mesh: Mesh):
         # One vector: one transfer per step, however many metrics there are.
         return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
 
-    return compiled_for(
-        step, mesh, split=(False, True, False), stays_joint=True, donate_argnums=0
-    ), names
+    compiled = compiled_for(step, mesh, split=(False, True, False), donate_argnums=0)
+    return compiled, names
 
 
 @functools.lru_cache(maxsize=16)
@@ -409,7 +411,6 @@ class _Loop:
             for batch in batches:
                 if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()
-                    state = separate(state)
                     state = replaced(state, self.between[1](state, self.step), self.mesh)
                 trace(self.step, self._wait)
                 if not compiled:
@@ -429,7 +430,6 @@ class _Loop:
                 improved = False
                 if self.evaluate is not None and (last or _divides(self.evaluate[0], self.step)):
                     self._wait()
-                    state = separate(state)
                     improved = self._evaluate(state)
                 if (
                     last
@@ -439,7 +439,6 @@ class _Loop:
                     or self._minutes_passed()
                 ):
                     self._wait()
-                    state = separate(state)
                     self._save(state)
                 if stopped:
                     self.checkpoints.wait()

@@ -2,9 +2,8 @@
 examples.
 """
 
-import contextvars
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,23 +14,19 @@ from kpjax.errors import InputError
 from kpjax.platforms import known_platform
 
 DATA = "data"  # the axis of a mesh along which examples are split
-# Of a run among others, in its thread.
-own_mesh: contextvars.ContextVar[Mesh | None] = contextvars.ContextVar("own_mesh", default=None)
 
 
 def data_mesh() -> Mesh:
-    """Returns a mesh of all devices of all processes along one axis called `data`; of a run among
-    others, of its own.
+    """Returns a mesh of all devices of all processes along one axis called `data`.
 
-    Its type is Auto: with explicit axes, gathers and reshapes over the batch are refused.
+    Devices are in the order of JAX, slice by slice: `jax.make_mesh` refuses several slices. The
+    type of the axis is Auto: with an explicit one, gathers and reshapes over the batch are refused.
     """
-    return own_mesh.get() or jax.make_mesh(
-        (jax.device_count(),), (DATA,), axis_types=(AxisType.Auto,)
-    )
+    return mesh_of(np.array(jax.devices()), DATA)
 
 
 def mesh_of(devices: np.ndarray, *names: str) -> Mesh:
-    """Returns a mesh of given devices, of type Auto."""
+    """Returns a mesh of given devices, its axes of type Auto."""
     return Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))
 
 
@@ -44,6 +39,20 @@ def traced_for(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
             return function(*arguments)
 
     return traced
+
+
+def compiled_for(
+    function: Callable[..., Any], mesh: Mesh, *, split: Sequence[bool], **options: Any
+) -> Callable[..., Any]:
+    """Compiles a function of trees for a mesh; its results are whole on each device.
+
+    Args:
+        split: for each argument, whether its first axis is split over the devices, as that of a
+            batch; all else is whole on each device.
+        options: of `jax.jit`.
+    """
+    placed = tuple(by_examples(mesh) if one else replicated(mesh) for one in split)
+    return jax.jit(function, in_shardings=placed, out_shardings=replicated(mesh), **options)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:

@@ -4,7 +4,6 @@ On SIGTERM a run finishes its step, saves, and raises Interrupted.
 """
 
 import contextlib
-import contextvars
 import gc
 import itertools
 import signal
@@ -21,11 +20,6 @@ from kpjax.errors import RunError
 # number behind the highest that any of them has reached, so that a count which began anew with a
 # stage would miss it.
 STEPS = itertools.count(1)
-
-# Of a run among others, in a thread: whether the process was asked to stop.
-stopped: contextvars.ContextVar[Callable[[], bool]] = contextvars.ContextVar(
-    "stopped", default=lambda: False
-)
 
 
 class Interrupted(RunError):
@@ -49,7 +43,7 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
         yield lambda: multihost_utils.reached_preemption_sync_point(next(STEPS))
         return
     if threading.current_thread() is not threading.main_thread():
-        yield stopped.get()
+        yield lambda: False
         return
     requests: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: requests.append(number))

@@ -194,10 +194,3 @@ def test_what_cannot_be_planned_is_refused_in_one_line(call, message, monkeypatc
     with pytest.raises(InputError, match=message) as error:
         call()
     assert "\n" not in str(error.value)
-
-
-def test_seeds_side_by_side_share_the_slice(monkeypatch):
-    monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
-    # 8 chips of two cores
-    slice_, _ = read("regda", "demo", "--chips", "v5p-16", "--seeds", "2", "--side-by-side")
-    assert slice_.chips == 4

@@ -13,7 +13,6 @@ from tiny_systems import SYSTEMS, job_of
 from kpjax.errors import RunError
 from kpjax.systems.command_line import _start_over, in_processes, over_devices, read_command
 from kpjax.systems.system import in_turn, raise_for_failures
-from kpjax.training.mesh import data_mesh
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse
 
@@ -153,19 +152,3 @@ def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_sta
     teacher.mkdir(parents=True)
     _start_over(command)
     assert not teacher.exists()
-
-
-def test_a_run_side_by_side_waits_for_another_process_alone(tmp_path, monkeypatch):
-    """Those beside it end, and then it has as many devices as it had with them."""
-
-    def work(job):
-        calls.append((job.seed, data_mesh().size))
-        if job.seed == 1 and len(calls) < 3:
-            raise InUse("stages/warm_start/seed-1: another process is training here")
-
-    calls, pauses, job = [], [], jobs_in(tmp_path, "one")[0]
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    in_turn([job._replace(seed=seed) for seed in range(2)], work, together=True)
-    assert sorted(calls) == [(0, 4), (1, 4), (1, 4)]
-    assert calls[-1] == (1, 4)
-    assert pauses == []
