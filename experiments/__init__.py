@@ -6,11 +6,11 @@ import importlib
 from pathlib import Path
 
 from kpjax import InputError
-from kpjax.systems.system import System
+from kpjax.systems.system import Experiment
 
 
-def systems() -> list[str]:
-    """Returns the names of all systems with presets."""
+def papers() -> list[str]:
+    """Returns the names of all papers with presets."""
     return sorted(
         path.parent.name
         for path in Path(__file__).parent.glob("*/__main__.py")
@@ -18,8 +18,8 @@ def systems() -> list[str]:
     )
 
 
-def system_of(name: str) -> System:
-    """Returns a system with its presets. Raises InputError for an unknown one."""
-    if name not in systems():
-        raise InputError("system", f"{name!r} is unknown; there are {', '.join(systems())}")
-    return importlib.import_module(f"experiments.{name}").SYSTEM
+def experiment_of(name: str) -> Experiment:
+    """Returns a paper with its presets. Raises InputError for an unknown one."""
+    if name not in papers():
+        raise InputError("system", f"{name!r} is unknown; there are {', '.join(papers())}")
+    return importlib.import_module(f"experiments.{name}").EXPERIMENT

@@ -5,7 +5,7 @@ what was measured.
 import importlib
 import sys
 
-from experiments import system_of, systems
+from experiments import experiment_of, papers
 from kpjax.errors import InputError, meant
 from kpjax.systems.command_line import preset_lines
 from kpjax.systems.parsing import exit_code_of, screen_width
@@ -19,13 +19,13 @@ COMMANDS = {
 }
 
 
-def print_systems() -> None:
-    """Imports every system and prints a line for each of its presets, and one for each command."""
-    for name in systems():
-        system = system_of(name)
+def print_papers() -> None:
+    """Imports every paper and prints a line for each of its presets, and one for each command."""
+    for name in papers():
+        experiment = experiment_of(name)
         print(
-            f"{name}: {system.summary}",
-            *preset_lines(system, f"python -m experiments.{name} "),
+            f"{name}: {experiment.paper.summary}",
+            *preset_lines(experiment, f"python -m experiments.{name} "),
             sep="\n",
         )
     print(*(f"python -m experiments {name}: {words}" for name, words in COMMANDS.items()), sep="\n")
@@ -40,11 +40,11 @@ def _run(name: str, *arguments: str) -> None:
     if name in COMMANDS:
         importlib.import_module(f"experiments.{name}").main(list(arguments))
     elif name in ("-h", "--help"):
-        print_systems()
+        print_papers()
     else:
         raise InputError(
             f"{name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m "
-            f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *systems()])}"
+            f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *papers()])}"
         )
 
 

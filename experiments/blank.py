@@ -1,6 +1,6 @@
-"""Systems on blank images in place of their sets: what a plan runs, and a benchmark.
+"""Papers on blank images in place of their sets: what a plan runs, and a benchmark.
 
-Blank images have the sides of the config and the skeletons of `System.keypoints`; no set needs to
+Blank images have the sides of the config and the skeletons of `Experiment.keypoints`; no set needs to
 be there.
 """
 
@@ -15,33 +15,17 @@ from kpjax.input import protocols
 from kpjax.input.source import ArraySource, Source, without_keypoints
 from kpjax.input.video_source import numbered
 from kpjax.systems import adaptation, incremental, pyramids, regda, semi_supervised
-from kpjax.systems.configs import Splits, changed
-from kpjax.systems.system import Job, System
+from kpjax.systems.configs import Splits
+from kpjax.systems.system import Experiment, Job
 
 VIDEOS, FRAMES = 10, 1000  # of blank data; no plan depends on how many there are
 
 
-def without_data(system: System) -> System:
-    """Returns a system that opens blank data. Its runs raise InputError for a set whose keypoints
-    only its data know.
+def without_data(experiment: Experiment) -> Experiment:
+    """Returns an experiment that opens blank data. Its runs raise InputError for a set whose
+    keypoints only its data know.
     """
-    system = system._replace(open=OPEN[system.name])
-    if system.name == "pyramids":  # a pair is cropped alike
-        return system._replace(
-            train=lambda job, data: pyramids.train(
-                job._replace(config=changed(job.config, pair_crop="own")), data
-            )
-        )
-    if system.name == "adaptation":
-        return system._replace(
-            train=functools.partial(
-                adaptation.train,
-                core_of=functools.partial(
-                    adaptation.trained_core, open_images=functools.partial(_core_images, system)
-                ),
-            )
-        )
-    return system
+    return experiment._replace(open=OPEN[experiment.paper.name])
 
 
 def blank(skeleton: Skeleton, side: int) -> Source:
@@ -68,7 +52,7 @@ def blank(skeleton: Skeleton, side: int) -> Source:
 def _of_set(job: Job, reach: Any = None) -> Source:
     data = job.config.data
     loaded = data.loaded(reach)
-    images = blank(job.system.keypoints(data.train), loaded.side if loaded else data.image_size)
+    images = blank(job.experiment.keypoints(data.train), loaded.side if loaded else data.image_size)
     return without_keypoints(images, data.unused_keypoints)
 
 
@@ -79,7 +63,12 @@ def _domains(job: Job) -> regda.Data:
     ):
         domains.append(
             Splits(
-                *3 * [blank(job.system.keypoints(name), loaded.side if loaded else data.image_size)]
+                *3
+                * [
+                    blank(
+                        job.experiment.keypoints(name), loaded.side if loaded else data.image_size
+                    )
+                ]
             )
         )
     return regda.Data(*domains)
@@ -96,25 +85,27 @@ def _videos(job: Job) -> pyramids.Data:
     data = job.config.data
     name = {"figures": "videos_of_figures"}.get(data.data, data.data)
     videos = numbered(
-        blank(job.system.keypoints(name), data.image_size),
+        blank(job.experiment.keypoints(name), data.image_size),
         VIDEOS * [FRAMES],
         [str(number) for number in range(VIDEOS)],
     )
-    return pyramids.Data(videos, videos)
+    return pyramids.Data(videos, videos, pair_crop="own")
 
 
-def _core_images(system: System, config: Any, *of: Any) -> tuple[Source, None]:
+def _core_images(experiment: Experiment, config: Any, *of: Any) -> tuple[Source, None]:
     larger, side = config.core.larger(config.data.image_size), config.data.image_size
-    images = blank(system.keypoints(config.core.core), larger[1].side if larger else side)
+    images = blank(experiment.keypoints(config.core.core), larger[1].side if larger else side)
     return without_keypoints(images, config.core.core_unused_keypoints), None
 
 
 def _category(job: Job) -> adaptation.Data:
-    skeleton = job.system.keypoints(job.config.data.target)
+    skeleton = job.experiment.keypoints(job.config.data.target)
     target, test = (
         blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size)
     )
-    return adaptation.Data(target, *4 * [test])
+    open_images = functools.partial(_core_images, job.experiment)
+    core = functools.partial(adaptation.trained_core, open_images=open_images)
+    return adaptation.Data(target, *4 * [test], core)
 
 
 OPEN: dict[str, Callable[[Job], Any]] = {

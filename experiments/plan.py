@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.blank import without_data
 from kpjax.systems import plan
 from kpjax.systems.parsing import exit_code_of
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> Any:
     """Plans a preset, as `kpjax.systems.plan.main` does."""
     return plan.main(
         arguments,
-        system_of=lambda name: without_data(system_of(name)),
+        experiment_of=lambda name: without_data(experiment_of(name)),
         program="python -m experiments plan",
         module="experiments.plan",
     )

@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> None:
             )
         for name in ABOUT:
             room = room_of(EXPERIMENTS / name)
-            print(f"{name}: {gathered(room.system, asked.workdir, room.shown())} numbers")
+            print(f"{name}: {gathered(room.experiment, asked.workdir, room.shown())} numbers")
     if asked.action in ("gather", "render"):
         for path, content in rendered({"advice": advice_text}):
             remove_partials(path.parent)

@@ -16,11 +16,11 @@ from etils import epath
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from experiments import system_of
+from experiments import experiment_of
 from kpjax import InputError
 from kpjax.drawing.overlays import prediction_sheet
 from kpjax.files import atomic
-from kpjax.lab.own.systems import own_system
+from kpjax.lab.own.systems import own_experiment
 from kpjax.systems.configs import Checked
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
 from kpjax.systems.system import OWN, Job, stored_run
@@ -47,12 +47,16 @@ class SideBySide(Checked):
             raise InputError(
                 "out", f"{self.out} is there already; give another file, or --overwrite"
             )
-        system, rows = own_system(self.system) if self.preset == OWN else system_of(self.system), []
+        own = self.preset == OWN
+        experiment = own_experiment(self.system) if own else experiment_of(self.system)
+        rows = []
         for name in self.variants:
-            if name not in system.variants:
-                raise InputError("variants", f"{name}; choose among {', '.join(system.variants)}")
+            if name not in experiment.paper.variants:
+                raise InputError(
+                    "variants", f"{name}; choose among {', '.join(experiment.paper.variants)}"
+                )
             job = Job(
-                system,
+                experiment,
                 None,
                 self.preset,
                 name,
@@ -62,18 +66,17 @@ class SideBySide(Checked):
             )
             if not (job.folder / "results.json").exists():
                 raise InputError(f"{job.folder}: is not finished; run it first")
-            rows.append(
-                self.row(system, job._replace(config=stored_run(system, job.folder).config))
-            )
+            config = stored_run(experiment.paper, job.folder).config
+            rows.append(self.row(job._replace(config=config)))
         with atomic(Path(self.out)) as file:
             Image.fromarray(np.concatenate(rows)).save(
                 file, "PNG" if self.out.endswith("png") else "JPEG", quality=88
             )
         print(self.out)
 
-    def row(self, system, job: Job) -> np.ndarray:
+    def row(self, job: Job) -> np.ndarray:
         """Draws the images under one variant."""
-        sets = system.evaluated(job, system.open(job))
+        sets = job.paper.evaluated(job, job.experiment.open(job))
         if self.of not in ("", *sets):
             raise InputError("of", f"{self.of}; {job.folder} has predictions of {', '.join(sets)}")
         name = self.of or next(iter(sets))

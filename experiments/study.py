@@ -59,7 +59,7 @@ def main(arguments: Sequence[str], *, room: Room | None = None) -> epath.Path:
         raise InputError("table", f"{asked.table!r} is unknown; there are {', '.join(room.tables)}")
     table = chosen(room.tables[asked.table], asked.variants, asked.preset)
     commands = {
-        preset: read_command(room.system, [preset, *flags])
+        preset: read_command(room.experiment, [preset, *flags])
         for preset in dict.fromkeys(run.preset for run in table.runs())
     }
     first = next(iter(commands.values()))

@@ -110,7 +110,7 @@ def test_options_have_callers_that_are_no_tests():
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_fields_of_configs_are_set_by_somebody(name):
     """A field that is only defined and read is a constant."""
-    presets = import_module(f"experiments.{name}").SYSTEM.presets.values()
+    presets = import_module(f"experiments.{name}").EXPERIMENT.presets.values()
     documented = occurrences()
     values = {}
     for config in presets:

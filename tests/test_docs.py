@@ -15,7 +15,7 @@ from kpjax.formats import plain_csv
 from kpjax.formats.reading import read_project
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
-from kpjax.lab.own.systems import NEEDS, own_system
+from kpjax.lab.own.systems import NEEDS, own_experiment
 from kpjax.systems.command_line import Shared, read_command
 from kpjax.systems.configs import flat
 from kpjax.systems.parsing import parse, typed_flags
@@ -39,7 +39,7 @@ def test_commands_of_the_pages_parse(page):
             system, _ = system_and_flags(arguments)
             assert system in NEEDS
             assert {*typed_flags(arguments)} <= {
-                *flat(own_system(system).presets[OWN]),
+                *flat(own_experiment(system).presets[OWN]),
                 *Shared.__dataclass_fields__,
             }
         elif command == "side_by_side":
@@ -71,7 +71,7 @@ def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch,
                 tmp_path / {"incremental": "old_labels", "adaptation": "people"}[name]
             )
             shutil.copytree(untrained_run(tmp_path / "untrained", taught.skeleton, 64), run)
-        read = read_command(own_system(arguments[0]), [OWN, *arguments[1:]])
+        read = read_command(own_experiment(arguments[0]), [OWN, *arguments[1:]])
         trained |= {str(read.folder / variant) for variant in read.variants}
     assert len(trained) >= 2
     assert "  --" in capsys.readouterr().out

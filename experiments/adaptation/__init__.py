@@ -19,6 +19,7 @@ from kpjax.systems import adaptation
 from kpjax.systems.adaptation import checked
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.configs import changed
+from kpjax.systems.system import Experiment
 
 MAFL = changed(
     Config("faces, CelebA and MAFL; one GPU"),
@@ -152,12 +153,12 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
-SYSTEM = adaptation.SYSTEM._replace(
-    presets=PRESETS,
-    keypoints=skeleton_of,
-    open=lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir)),
-    train=functools.partial(
-        adaptation.train,
-        core_of=functools.partial(adaptation.trained_core, open_images=open_core_images),
+trained_core = functools.partial(adaptation.trained_core, open_images=open_core_images)
+EXPERIMENT = Experiment(
+    adaptation.PAPER,
+    PRESETS,
+    lambda job: checked(
+        job.config, open_images(job.config.data, job.seed, job.data_dir, trained_core)
     ),
+    skeleton_of,
 )

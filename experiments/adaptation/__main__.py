@@ -1,6 +1,6 @@
 """`python -m experiments.adaptation PRESET`."""
 
-from experiments.adaptation import SYSTEM
+from experiments.adaptation import EXPERIMENT
 from kpjax.systems.command_line import main
 
-main(SYSTEM)
+main(EXPERIMENT)

@@ -3,6 +3,7 @@
 """
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from data.figure_categories import PEOPLE, Category, render_category
@@ -15,15 +16,16 @@ from kpjax.evaluation.probes.landmarks import draw_turns
 from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
-from kpjax.systems.adaptation import Data, with_turns
+from kpjax.systems.adaptation import Core, Data, with_turns
 from kpjax.systems.adaptation.config import RENDERED, Config, TargetImages, transform
 from kpjax.systems.configs import TUNING_SEEDS, decoded_once
+from kpjax.systems.system import Job
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
 RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)
 
 
-def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
+def open_images(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], Core]) -> Data:
     """Opens the images of one seed, kept for the next run on the same; rendered ones and
     `target_images` depend on it.
 
@@ -35,11 +37,11 @@ def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
     """
     if not (data.rendered or data.target_images):
         seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else 0
-    return _open(data, seed, data_dir)
+    return _open(data, seed, data_dir, core)
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
+def _open(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], Core]) -> Data:
     side, once = data.image_size, None
     if data.rendered:
         render = functools.partial(_rendered, data.target, seed, "clutter")
@@ -64,7 +66,7 @@ def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
         numbers = sources.labelled_subset(target, count=data.target_images, seed=seed).labelled
         target = sources.subset(target, numbers, f"{target.name}, {len(numbers)} images")
         chosen = sources.identities(target) or tuple(map(str, numbers))
-    return with_turns(sources.without_labels(target), fit, test, side, once=once)._replace(
+    return with_turns(sources.without_labels(target), fit, test, side, core, once)._replace(
         chosen=chosen
     )
 

@@ -17,6 +17,7 @@ from kpjax.models import MobileNetV2
 from kpjax.systems import incremental
 from kpjax.systems.configs import changed
 from kpjax.systems.incremental.config import SMALL_REAL, SYNTHETIC, Config, StepImages
+from kpjax.systems.system import Experiment
 
 
 def _prepared(base: Config, name: str, summary: str, **values: Any) -> Config:
@@ -190,4 +191,4 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
-SYSTEM = incremental.SYSTEM._replace(presets=PRESETS, keypoints=skeleton_of, open=open_data)
+EXPERIMENT = Experiment(incremental.PAPER, PRESETS, open_data, skeleton_of)

@@ -72,7 +72,9 @@ def jobs_of(table: Table, commands: Mapping[str, Command]) -> dict[Run, list[Job
     found = {}
     for run in table.runs():
         command, settings = commands[run.preset], settings_of(run)
-        if run.variant in command.system.applicable(run.preset, varied(command, settings)):
+        if run.variant in command.experiment.paper.applicable(
+            run.preset, varied(command, settings)
+        ):
             found[run] = [
                 varied_job(command, run.variant, seed, settings) for seed in command.seeds
             ]
@@ -99,7 +101,7 @@ def varied_job(command: Command, variant: str, seed: int, settings: Mapping[str,
     Settings that a stage which all such folders share depends on, by the config's `of_base`, stand
     first and are joined by "_": the stage is kept under what stands before the first "-".
     """
-    own, preset = flat(command.system.presets[command.preset]), command.preset
+    own, preset = flat(command.experiment.presets[command.preset]), command.preset
     of_base = command.config.of_base() if hasattr(command.config, "of_base") else ()
     for name in sorted(settings, key=lambda name: name not in of_base):
         if own[name] != (value := settings[name]):
@@ -185,7 +187,7 @@ def run_table(
     jobs, failed = jobs_of(table, commands), {}
     in_turn(
         [one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed],
-        lambda job: run_job(job.system, job),
+        run_job,
         failed=failed,
     )
     write_text(path, text := page(title, room, table, jobs))

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import system_of, systems
+from experiments import experiment_of, papers
 from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
@@ -28,7 +28,7 @@ from kpjax.lab.own.systems import NEEDS
 from kpjax.systems.configs import flat, settings_text
 from kpjax.systems.paper_numbers import lines_at, paper_numbers
 from kpjax.systems.reports.report import Column, Summary, cell_text, difference_text, markdown
-from kpjax.systems.system import System
+from kpjax.systems.system import Experiment
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|claims|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
@@ -205,9 +205,9 @@ class Room(NamedTuple):
         return self.path.relative_to(EXPERIMENTS).as_posix()
 
     @property
-    def system(self) -> System | None:
-        """The system of the room; None where its numbers are of something else."""
-        return system_of(self.name) if self.name in systems() else None
+    def experiment(self) -> Experiment | None:
+        """The paper of the room on its data; None where its numbers are of something else."""
+        return experiment_of(self.name) if self.name in papers() else None
 
     def shown(self) -> set[tuple[str, ...]]:
         """Returns preset, settings, variant and metric of all that its tables show."""
@@ -221,8 +221,8 @@ class Room(NamedTuple):
     def stored(self, run: Run) -> Run:
         """Returns a run as `results.csv` names it: without settings that are the preset's own."""
         own = (
-            flat(self.system.presets[run.preset])
-            if self.system and run.preset in self.system.presets
+            flat(self.experiment.presets[run.preset])
+            if self.experiment and run.preset in self.experiment.presets
             else {}
         )
         return run._replace(
@@ -237,9 +237,9 @@ class Room(NamedTuple):
 
     def fields(self, run: Run) -> dict[str, Any]:
         """Returns the fields of a run's config by name, as a paper's numbers are looked up; {}
-        without a system.
+        without a paper.
         """
-        presets = self.system.presets if self.system else {}
+        presets = self.experiment.presets if self.experiment else {}
         return flat(presets[run.preset]) | settings_of(run) if run.preset in presets else {}
 
     def title(self, line: str) -> str:
@@ -249,12 +249,12 @@ class Room(NamedTuple):
         place, _, name = line.rpartition("/")
         if (
             line in self.titles
-            or not self.system
+            or not self.experiment
             or " - " in line
-            or name not in self.system.variants
+            or name not in self.experiment.paper.variants
         ):
             return self.titles.get(line, line)
-        kind = self.system.variants[name].kind
+        kind = self.experiment.paper.variants[name].kind
         shown = f"**{name}**" if kind == "method" else name + KINDS.get(kind, "")
         return f"{place}: {shown}" if place else shown
 

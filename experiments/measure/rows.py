@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kpjax import InputError
 from kpjax.files import read_json, remove_partials, write_text
 from kpjax.formats.tables import rows_text
-from kpjax.systems.system import System
+from kpjax.systems.system import Experiment
 from kpjax.training.finished_runs import read_run, variant_folders
 
 EXPERIMENTS = Path(__file__).parents[1]
@@ -103,15 +103,17 @@ def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
     return list({one.key: one for one in (*old, *new)}.values())
 
 
-def run_results(system: System, workdir: Path) -> Iterator[Result]:
+def run_results(experiment: Experiment, workdir: Path) -> Iterator[Result]:
     """Yields all numbers of all finished runs of a system below a folder of runs."""
-    for folder in sorted(path for path in (workdir / system.name).glob("*") if path.is_dir()):
+    for folder in sorted(
+        path for path in (workdir / experiment.paper.name).glob("*") if path.is_dir()
+    ):
         # "<preset>-<field>-<value>", or "<preset>_<field>_<value>" of a field that a shared base
         # depends on.
         preset = max(
             (
                 name
-                for name in system.presets
+                for name in experiment.presets
                 if folder.name.startswith((f"{name}-", f"{name}_")) or folder.name == name
             ),
             key=len,
@@ -139,14 +141,14 @@ def run_results(system: System, workdir: Path) -> Iterator[Result]:
                     )
 
 
-def gathered(system: System, workdir: Path, shown: Collection[tuple[str, ...]]) -> int:
+def gathered(experiment: Experiment, workdir: Path, shown: Collection[tuple[str, ...]]) -> int:
     """Writes the numbers of finished runs that tables show into the system's file, and returns how
     many were read.
 
     shown: preset, settings, variant and metric of what tables show.
     """
-    room = EXPERIMENTS / system.name
-    new = [one for one in run_results(system, workdir) if (*one[:3], one.metric) in shown]
+    room = EXPERIMENTS / experiment.paper.name
+    new = [one for one in run_results(experiment, workdir) if (*one[:3], one.metric) in shown]
     write_results(room, merged(read_results(room), new))
     return len(new)
 

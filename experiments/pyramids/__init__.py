@@ -13,6 +13,7 @@ from kpjax.systems import pyramids
 from kpjax.systems.configs import changed
 from kpjax.systems.pyramids import Data
 from kpjax.systems.pyramids.config import PAPER, SMALL, Config
+from kpjax.systems.system import Experiment
 
 # Chosen on seed 100 of the demo with half of the steps.
 TUNED = {"learning_rate": 4e-3, "reconstruction_width": 0.1}
@@ -72,8 +73,9 @@ PRESETS: dict[str, Config] = {
     "h36m": PAPER,
 }
 
-SYSTEM = pyramids.SYSTEM._replace(
-    presets=PRESETS,
-    keypoints=skeleton_of,
-    open=lambda job: Data(*open_videos(job.config.data, job.seed, job.data_dir)),
+EXPERIMENT = Experiment(
+    pyramids.PAPER,
+    PRESETS,
+    lambda job: Data(*open_videos(job.config.data, job.seed, job.data_dir)),
+    skeleton_of,
 )

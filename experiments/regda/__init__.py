@@ -18,7 +18,7 @@ from kpjax.systems import regda
 from kpjax.systems.configs import changed
 from kpjax.systems.regda import Data
 from kpjax.systems.regda.config import SMALL_BODIES, Config, DomainAugmentation, Domains
-from kpjax.systems.system import Job
+from kpjax.systems.system import Experiment, Job
 
 HANDS = {"view_degrees": 180.0}
 PRETRAINED = {
@@ -232,14 +232,12 @@ def open_data(job: Job) -> Data:
     return Data(source, target)
 
 
-SYSTEM = regda.SYSTEM._replace(
-    presets=PRESETS,
-    keypoints=skeleton_of,
-    open=open_data,
+PAPER = regda.PAPER._replace(
     short_list=lambda preset, config: (
         # in the demo, those that a few steps tell apart
         ("pretrained", "source_only_augmented", "regda", "teacher_adaptation", "oracle")
         if preset == "demo"
-        else regda.SYSTEM.short_list(preset, config)
+        else regda.PAPER.short_list(preset, config)
     ),
 )
+EXPERIMENT = Experiment(PAPER, PRESETS, open_data, skeleton_of)

@@ -1,6 +1,6 @@
 """`python -m experiments.regda PRESET`."""
 
-from experiments.regda import SYSTEM
+from experiments.regda import EXPERIMENT
 from kpjax.systems.command_line import main
 
-main(SYSTEM)
+main(EXPERIMENT)

@@ -16,6 +16,7 @@ from kpjax.models import MobileNetV2, MoveNet
 from kpjax.systems import semi_supervised
 from kpjax.systems.configs import changed
 from kpjax.systems.semi_supervised.config import SMALL_REAL, SYNTHETIC, Config, LabelledSubset
+from kpjax.systems.system import Experiment
 
 # The paper stops when the validation accuracy has not risen for some epochs. Here the steps are
 # capped at 50 epochs of the unlabelled images, as in the authors' settings for birds, and the best
@@ -192,4 +193,4 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
-SYSTEM = semi_supervised.SYSTEM._replace(presets=PRESETS, keypoints=skeleton_of, open=open_data)
+EXPERIMENT = Experiment(semi_supervised.PAPER, PRESETS, open_data, skeleton_of)

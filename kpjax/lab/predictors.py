@@ -22,7 +22,7 @@ from kpjax.lab.out.export import standalone
 from kpjax.lab.out.export.writing import plain_predict, plain_weights
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
-from kpjax.lab.own.systems import system_of_run
+from kpjax.lab.own.systems import paper_of_run
 from kpjax.methods import published
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
@@ -192,11 +192,11 @@ def open_run(folder: Path) -> OpenedRun:
         folder = exported_run(Path(folder))
     _check_finished(folder)
     run, trained = read_run(folder), load_trained(folder / "model")
-    if (system := system_of_run(run.experiment, run.preset)) is None:
+    if (paper := paper_of_run(run.experiment, run.preset)) is None:
         raise InputError(
             f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all"
         )
-    found = system.predicting(stored_run(system, folder))
+    found = paper.predicting(stored_run(paper, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
     score = checked_score(
         {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),

@@ -1,4 +1,4 @@
-"""Command line of every system: presets with typed flags, variants by seeds, the table and the
+"""Command line of every paper: presets with typed flags, variants by seeds, the table and the
 report.
 """
 
@@ -35,7 +35,7 @@ from kpjax.systems.configs import (
 )
 from kpjax.systems.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.systems.reports import report as reports
-from kpjax.systems.system import OWN, Job, System, in_turn, preset_folder, run as run_job
+from kpjax.systems.system import OWN, Experiment, Job, in_turn, preset_folder, run as run_job
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.fit import FitOptions
@@ -122,7 +122,7 @@ def fit_options(shared: Shared) -> FitOptions:
 class Command(NamedTuple):
     """A checked command line."""
 
-    system: System
+    experiment: Experiment
     preset: str
     config: Any  # with the steps of all stages scaled as asked for
     variants: Sequence[str]
@@ -132,7 +132,7 @@ class Command(NamedTuple):
     @property
     def folder(self) -> epath.Path:
         """The preset's folder."""
-        return preset_folder(self.shared.workdir, self.system.name, self.preset)
+        return preset_folder(self.shared.workdir, self.experiment.paper.name, self.preset)
 
     @property
     def seeds(self) -> range:
@@ -142,11 +142,11 @@ class Command(NamedTuple):
     @property
     def without_weights(self) -> bool:
         """Whether random weights start what the paper starts from published ones."""
-        config, system = self.config, self.system
+        config, paper = self.config, self.experiment.paper
         if (
             not hasattr(config, "backbone")
             or config.backbone.weights
-            or not any(system.paper(self.preset, config, name) for name in system.variants)
+            or not any(paper.numbers(self.preset, config, name) for name in paper.variants)
         ):
             return False
         from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
@@ -166,7 +166,7 @@ class Command(NamedTuple):
     @property
     def settings(self) -> dict[str, Any]:
         """The fields that were typed and differ from the preset's."""
-        own, given = flat(self.system.presets[self.preset.partition("-")[0]]), flat(self.config)
+        own, given = flat(self.experiment.presets[self.preset.partition("-")[0]]), flat(self.config)
         return {
             name: given[name]
             for name in sorted(typed_fields(self.config, self.arguments))
@@ -176,7 +176,7 @@ class Command(NamedTuple):
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""
         return Job(
-            self.system,
+            self.experiment,
             self.config,
             self.preset,
             variant,
@@ -192,55 +192,55 @@ class Command(NamedTuple):
         return [self.job(name, seed) for seed in self.seeds for name in self.variants]
 
 
-def preset_lines(system: System, before: str = "") -> list[str]:
+def preset_lines(experiment: Experiment, before: str = "") -> list[str]:
     """Returns a line of help for each preset of a system, headed by `before`."""
-    width = max(map(len, system.presets))
+    width = max(map(len, experiment.presets))
     return [
-        f"  {before}{name:{width}}  {config.summary}" for name, config in system.presets.items()
+        f"  {before}{name:{width}}  {config.summary}" for name, config in experiment.presets.items()
     ]
 
 
-def read_command(system: System, arguments: Sequence[str]) -> Command:
+def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
     """Parses and checks a command line: a preset, then flags.
 
     Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help
     and --help-all.
     """
-    program = f"python -m experiments.{system.name}"
+    program = f"python -m experiments.{experiment.paper.name}"
     if not arguments or arguments[0] in ("-h", "--help"):
         print(
-            f"{system.summary}\n\nusage: {program} PRESET [flags]\n\npresets:",
-            *preset_lines(system),
+            f"{experiment.paper.summary}\n\nusage: {program} PRESET [flags]\n\npresets:",
+            *preset_lines(experiment),
             f"\nflags of a preset: {program} PRESET --help",
             sep="\n",
         )
         if arguments:
             raise SystemExit(0)
-        raise InputError(f"{program}: name a preset: {', '.join(system.presets)}")
+        raise InputError(f"{program}: name a preset: {', '.join(experiment.presets)}")
     preset, *flags = arguments
-    if preset not in system.presets:
+    if preset not in experiment.presets:
         own = (
-            f", and kpjax train {system.name} --project P for a project of your own"
+            f", and kpjax train {experiment.paper.name} --project P for a project of your own"
             if preset == OWN
-            else (meant(preset, system.presets))
+            else (meant(preset, experiment.presets))
         )
         raise InputError(
-            f"{program}: preset {preset!r} is unknown; there are {', '.join(system.presets)}{own}"
+            f"{program}: preset {preset!r} is unknown; there are {', '.join(experiment.presets)}{own}"
         )
-    base, typed = system.presets[preset], spelled(system, preset)
-    if system.own:  # P/ and ./P are the project P
+    base, typed = experiment.presets[preset], spelled(experiment, preset)
+    if experiment.beside:  # P/ and ./P are the project P
         flags = [
             flag if not flag or flag[0] == "-" or "://" in flag else os.path.normpath(flag)
             for flag in flags
         ]
     with flags_in_messages(_flags(base, *NETWORKS.values())):
         base, flags = _named_network(base, flags)
-        flags = _several_projects(system, base, flags)
+        flags = _several_projects(experiment, base, flags)
         if {"-h", "--help"} & set(flags):
             print(_flags_to_know(base, typed))
             raise SystemExit(0)
         made = dataclasses.make_dataclass(
-            f"{system.name}_{preset}",
+            f"{experiment.paper.name}_{preset}",
             [
                 ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
                 (
@@ -256,26 +256,26 @@ def read_command(system: System, arguments: Sequence[str]) -> Command:
             ["--help" if flag == "--help-all" else flag for flag in flags],
             prog=typed,
             description=(
-                f"{base.summary}\n\nVariants: {', '.join(system.applicable(preset, base))}"
+                f"{base.summary}\n\nVariants: {', '.join(experiment.paper.applicable(preset, base))}"
             ),
         )
-        config = _resolved(system, preset, parsed.config, arguments)
+        config = _resolved(experiment, preset, parsed.config, arguments)
         return Command(
-            system,
+            experiment,
             preset,
             config,
-            chosen_variants(system, preset, config, parsed.shared.variants),
+            chosen_variants(experiment, preset, config, parsed.shared.variants),
             parsed.shared,
             tuple(arguments),
         )
 
 
-def spelled(system: System, preset: str) -> str:
+def spelled(experiment: Experiment, preset: str) -> str:
     """Returns how a person runs a preset."""
     return (
-        f"kpjax train {system.name}"
+        f"kpjax train {experiment.paper.name}"
         if preset == OWN
-        else f"python -m experiments.{system.name} {preset}"
+        else f"python -m experiments.{experiment.paper.name} {preset}"
     )
 
 
@@ -327,7 +327,7 @@ def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, Sequence[str
     return with_network(config, names[-1]), rest
 
 
-def _several_projects(system: System, config: Any, flags: Sequence[str]) -> Sequence[str]:
+def _several_projects(experiment: Experiment, config: Any, flags: Sequence[str]) -> Sequence[str]:
     """Returns flags of which every --project but the first is a value of --more-projects."""
     projects, rest = taken(flags, "--project")
     if len(projects) < 2:
@@ -335,12 +335,12 @@ def _several_projects(system: System, config: Any, flags: Sequence[str]) -> Sequ
     if "more_projects" not in flat(config):
         raise InputError(
             "project",
-            f"{system.name} takes one; kpjax train --project A --project B learns from several",
+            f"{experiment.paper.name} takes one; kpjax train --project A --project B learns from several",
         )
     return [*rest, "--project", projects[0], "--more-projects", *projects[1:]]
 
 
-def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]) -> Any:
+def _resolved(experiment: Experiment, preset: str, config: Any, arguments: Sequence[str]) -> Any:
     """Returns the config with what its preset chooses from the data, step counts scaled to the
     typed `--steps`.
 
@@ -349,10 +349,10 @@ def _resolved(system: System, preset: str, config: Any, arguments: Sequence[str]
     if config.steps < 1:
         raise InputError("steps", f"{config.steps} steps train nothing; must be at least 1")
     given, typed = flat(config), typed_fields(config, arguments)
-    base = dataclasses.replace(config, steps=system.presets[preset].steps)
-    base = system.resolved(base, typed) if system.resolved else base
+    base = dataclasses.replace(config, steps=experiment.presets[preset].steps)
+    base = experiment.resolved(base, typed) if experiment.resolved else base
     if "steps" in typed:
-        base = system.shortened(base, config.steps)
+        base = base.shortened(config.steps)
     return configs.with_weights(
         changed(base, **{name: given[name] for name in typed if name != "network"}), typed
     )
@@ -364,21 +364,23 @@ def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
     return frozenset({*typed, *(name.removeprefix("no_") for name in typed)} & set(flat(config)))
 
 
-def chosen_variants(system: System, preset: str, config: Any, names: Sequence[str]) -> list[str]:
+def chosen_variants(
+    experiment: Experiment, preset: str, config: Any, names: Sequence[str]
+) -> list[str]:
     """Returns the variants that a command names.
 
     Raises InputError for an unknown one, or one that does not suit the preset.
     """
-    possible = list(system.applicable(preset, config))
+    possible = list(experiment.paper.applicable(preset, config))
     if not names:
-        return [name for name in system.short_list(preset, config) if name in possible]
+        return [name for name in experiment.paper.short_list(preset, config) if name in possible]
     if list(names) == ["all"]:
         return possible
     for name in names:
         if name not in possible:
             reason, guess = (
                 (f"does not suit preset {preset!r}; it has", "")
-                if name in system.variants
+                if name in experiment.paper.variants
                 else ("is unknown; there are", meant(name, possible))
             )
             raise InputError("variants", f"{name!r} {reason} {', '.join(possible)}{guess}")
@@ -423,7 +425,7 @@ def over_devices(command: Command, devices: int = 0) -> Command:
     devices: how many; 0 for those of this process.
     """
     devices = devices or jax.device_count()
-    multiple = devices * command.system.parts_of_a_batch
+    multiple = devices * command.config.STREAMS_OF_A_BATCH
     typed = typed_flags(command.arguments)
     rounded = {
         name: max(round(size / multiple), 1) * multiple
@@ -444,14 +446,19 @@ def over_devices(command: Command, devices: int = 0) -> Command:
 
 def show_table(command: Command) -> epath.Path:
     """Prints the table of a preset and writes its report, whose path it returns."""
-    system, preset, config = command.system, command.preset, command.config
+    experiment, preset, config = command.experiment, command.preset, command.config
+    paper = experiment.paper
     shown = [
         name
-        for name in system.applicable(preset, config)
+        for name in paper.applicable(preset, config)
         if name in command.variants or (command.folder / name).is_dir()
     ]
-    columns, without_weights, notes = system.columns(config), command.without_weights, command.notes
-    printed = {name: system.paper(preset, config, name) for name in shown}
+    columns, without_weights, notes = (
+        paper.columns(config),
+        command.without_weights,
+        command.notes,
+    )
+    printed = {name: paper.numbers(preset, config, name) for name in shown}
     # The paper's numbers stand beside ours only where both start alike.
     lines = reports.tabulate(
         command.folder,
@@ -459,24 +466,24 @@ def show_table(command: Command) -> epath.Path:
             reports.Entry(
                 name,
                 variant.kind,
-                "" if system.own else variant.label,
+                "" if experiment.beside else variant.label,
                 {} if without_weights else printed[name],
                 variant.line,
             )
             for name in shown
-            for variant in [system.variants[name]]
+            for variant in [paper.variants[name]]
         ],
         columns,
         command.shared.first_seed in TUNING_SEEDS,
     )
-    typed = f"{spelled(system, preset)} {shlex.join(command.arguments[1:])}".rstrip()
-    if system.own and (
-        found := system.own.report(
+    typed = f"{spelled(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
+    if experiment.beside and (
+        found := experiment.beside.report(
             command.folder, lines, columns, summary=config.summary, notes=notes, command=typed
         )
     ):
         report, shown_run = found
-        print(f"\nreport: {report}", *system.own.next_lines(command, shown_run), sep="\n")
+        print(f"\nreport: {report}", *experiment.beside.next_lines(command, shown_run), sep="\n")
         return epath.Path(report)
     print("\n" + reports.console_table(lines, columns, screen_width()))
     if without_weights:
@@ -498,11 +505,15 @@ def show_table(command: Command) -> epath.Path:
         command.folder,
         lines,
         columns,
-        title=f"{system.name} {preset}: {config.summary}",
+        title=f"{paper.name} {preset}: {config.summary}",
         summary=". ".join([*notes, *compared]),
         commands=[typed],
     )
-    print(f"\nreport: {report}", *(system.own.next_lines(command) if system.own else ()), sep="\n")
+    print(
+        f"\nreport: {report}",
+        *(experiment.beside.next_lines(command) if experiment.beside else ()),
+        sep="\n",
+    )
     return report
 
 
@@ -518,7 +529,7 @@ def _comparisons(
         ]
         for name, of_variant in finished.items()
     }
-    kinds = {name: command.system.variants[name].kind for name in runs}
+    kinds = {name: command.experiment.paper.variants[name].kind for name in runs}
     lines = [
         f"{name}: {cost}" for name in runs if (cost := reports.cost_text(runs[name])) != "not run"
     ]
@@ -563,7 +574,7 @@ class AllOfIt(Logger):
         stages = {
             (job.seed, name): steps
             for job in waiting
-            for name, steps in job.system.lengths(job.config, job.variant).items()
+            for name, steps in job.paper.variants[job.variant].lengths(job.config).items()
         }
         compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
         training = 2 * compiling * len(waiting) + sum(stages.values()) / rate
@@ -589,9 +600,9 @@ def in_processes(command: Command) -> None:
         raise Interrupted("stopped by SIGTERM, as all processes are; the same command goes on")
 
     module = (
-        ["kpjax", "train", command.system.name]
+        ["kpjax", "train", command.experiment.paper.name]
         if command.preset == OWN
-        else [f"experiments.{command.system.name}", command.preset]
+        else [f"experiments.{command.experiment.paper.name}", command.preset]
     )
     rest = taken(taken(command.arguments[1:], "--jobs")[1], "--no-fresh")[1]
     words = [sys.executable, "-m", *module, *rest, "--no-fresh"]
@@ -632,9 +643,9 @@ def in_processes(command: Command) -> None:
         )
 
 
-def run(system: System, arguments: Sequence[str]) -> epath.Path:
+def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
-    command = read_command(system, arguments)
+    command = read_command(experiment, arguments)
     if command.shared.jobs > 1:
         if in_bucket(command.folder):
             raise InputError(
@@ -650,8 +661,8 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed(lambda: _start_over(command))
-        if system.own:
-            system.own.check(command)
+        if experiment.beside:
+            experiment.beside.check(command)
         jobs = command.jobs()
         all_of_it = AllOfIt(jobs)
         options = dataclasses.replace(
@@ -659,26 +670,16 @@ def run(system: System, arguments: Sequence[str]) -> epath.Path:
         )
         in_turn(
             [job._replace(options=options) for job in jobs],
-            functools.partial(run_job, command.system),
+            run_job,
         )
     # process 0 writes it, of several
     return epath.Path(agreed(lambda: os.fspath(show_table(command))))
 
 
 def _start_over(command: Command) -> None:
-    names = {
-        *command.variants,
-        *(
-            name
-            for variant in command.variants
-            for name in command.system.lengths(
-                # with those that they start from
-                command.config,
-                variant,
-            )
-            if name in command.system.variants
-        ),
-    }
+    variants, names = command.experiment.paper.variants, set(command.variants)
+    for name in command.variants:  # with those that they start from
+        names |= variants[name].lengths(command.config).keys() & variants.keys()
     for job in command._replace(variants=sorted(names)).jobs():
         # another process may train there
         with held(job.folder.parent / ".queue" / job.folder.name):
@@ -688,6 +689,6 @@ def _start_over(command: Command) -> None:
             remove(stage)
 
 
-def main(system: System) -> None:
+def main(experiment: Experiment) -> None:
     """Runs `python -m experiments.<system>`."""
-    raise SystemExit(exit_code_of(lambda: run(system, sys.argv[1:]), screen_width()))
+    raise SystemExit(exit_code_of(lambda: run(experiment, sys.argv[1:]), screen_width()))

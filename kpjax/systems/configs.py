@@ -9,7 +9,17 @@ import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import jax
 import jax.numpy as jnp
@@ -204,6 +214,33 @@ class Splits(NamedTuple):
     #: training images as evaluation sees them, if they are loaded larger
     plain_train: Source | None = None
     labelled: Source | None = None  # those of `train` with labels, if others have none
+
+
+@dataclass(frozen=True)
+class RunConfig(Checked):
+    """What the engine asks of the config of any paper, which has `summary`, `steps` of the last
+    stage and `batch_size`."""
+
+    #: fields with steps of other stages, which `--steps` scales alike
+    SCALED: ClassVar[tuple[str, ...]] = ()
+    #: streams that share a batch equally
+    STREAMS_OF_A_BATCH: ClassVar[int] = 1
+
+    @property
+    def prediction_batch(self) -> int:
+        """Images that are predicted together."""
+        return 2 * self.batch_size
+
+    def shortened(self, steps: int) -> Self:
+        """Returns the config with so many steps in the last stage, those of other stages scaled
+        alike.
+        """
+        others = {
+            name: value and max(1, round(value * steps / self.steps))
+            for name, value in flat(self).items()
+            if name in self.SCALED
+        }
+        return changed(self, steps=steps, **others)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ from kpjax.input.stream import BatchStream
 from kpjax.systems.command_line import Command, over_devices, read_command, taken
 from kpjax.systems.parsing import flags_in_messages
 from kpjax.systems.reports.report import markdown
-from kpjax.systems.system import Job, System
+from kpjax.systems.system import Experiment, Job, variant_of
 from kpjax.training import planning
 from kpjax.training.chips import GIB, Slice, slice_of
 from kpjax.training.fit import Evaluation, Fitted
@@ -50,19 +50,21 @@ NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing 
 
 @flags_in_messages({"chips": "--chips"})
 def read(
-    arguments: Sequence[str], system_of: Callable[[str], System], preset: str
+    arguments: Sequence[str], experiment_of: Callable[[str], Experiment], preset: str
 ) -> tuple[Slice, Command]:
     """Reads a command line: a system, a preset where `preset` is empty, and flags.
 
     Raises InputError in one line for an unknown system, preset, slice, flag or value.
     """
     name, *flags = arguments
-    system = system_of(name)
+    experiment = experiment_of(name)
     chips, rest = taken(flags, "--chips")
     if not any(chips):
         raise InputError("chips", "name the slice to plan for, such as v5e-16 or h100-8")
     slice_ = slice_of(chips[-1])
-    command = over_devices(read_command(system, [preset, *rest] if preset else rest), slice_.chips)
+    command = over_devices(
+        read_command(experiment, [preset, *rest] if preset else rest), slice_.chips
+    )
     compiler_of(slice_.chip.platform)
     return slice_, command
 
@@ -70,7 +72,7 @@ def read(
 def main(
     arguments: Sequence[str],
     *,
-    system_of: Callable[[str], System],
+    experiment_of: Callable[[str], Experiment],
     program: str,
     module: str,
     preset: str = "",
@@ -78,7 +80,7 @@ def main(
     """Plans what a command line asks for; in a process of its own, in which the compiler finds its
     variables.
 
-    system_of: a system by its name. program: as it was typed. module: runs the same command line.
+    experiment_of: an experiment by its name. program: as it was typed. module: runs the same command line.
     preset: the only one. Returns the plan as JSON in that process. Raises InputError in one line,
     and RunError where the compiler failed.
     """
@@ -88,11 +90,11 @@ def main(
             raise InputError(f"{program}: name a system" + " and a preset" * (not preset))
         raise SystemExit(0)
     if COMPILES in os.environ:
-        slice_, command = read(arguments, system_of, preset)
+        slice_, command = read(arguments, experiment_of, preset)
         return plan(command, slice_)
     # what is chosen is printed by the other process
     with contextlib.redirect_stdout(io.StringIO()):
-        slice_, _ = read(arguments, system_of, preset)
+        slice_, _ = read(arguments, experiment_of, preset)
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=os.environ | planning.environment(slice_.chip.platform),
@@ -107,7 +109,7 @@ def main(
         raise SystemExit(done.returncode)
 
 
-# Stages: a system's own `train`, with a plan in the place of `fit`. Nothing is computed or written.
+# Stages: the variant's own `train`, with a plan in the place of `fit`. Nothing is computed or written.
 
 
 class Plan(NamedTuple):
@@ -148,11 +150,11 @@ def planned_stages(job: Job) -> list[Planned]:
     it starts from.
     """
     with contextlib.redirect_stdout(io.StringIO()):
-        data = job.system.open(job)
+        data = job.experiment.open(job)
         if getattr(data, "base", None) is not None:
             data = data._replace(base=jax.eval_shape(lambda: data.base))
         plan = Plan(data, [])
-        job.system.train(job._replace(plan=plan), data)
+        variant_of(job).train(job._replace(plan=plan), data)
     return plan.stages
 
 
@@ -165,13 +167,13 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
     Raises InputError for a batch that does not divide over the chips, and for a command without a
     stage that trains.
     """
-    system, preset, compiler = (
-        command.system.name,
+    name, preset, compiler = (
+        command.experiment.paper.name,
         command.preset,
         compiler_of(slice_.chip.platform),
     )
     print(
-        f"{system} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
+        f"{name} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
         f"{compiler} {importlib.metadata.version(compiler.replace('_', '-'))}\n{NOT_MEASURED}",
         flush=True,
     )
@@ -200,7 +202,7 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
         times = {"times": planning.times_of(known, slice_, stage.steps)} if "flops" in known else {}
         records.append({**known, "stage": stage.name, "steps": stage.steps, **times})
     result = {
-        "system": system,
+        "system": name,
         "preset": preset,
         "chips": slice_.name,
         "settings": command.settings,

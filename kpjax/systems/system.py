@@ -1,10 +1,10 @@
-"""The skeleton of every experiment: what a system is, and the one way in which a variant is run.
+"""The engine of all papers: what a paper is made of, and the one way in which a variant is run.
 
     finished? -> open the data -> begin the record -> train -> predict -> measure -> draw -> save ->
     record
 
-A system's module says what its paper says: presets, variants, stages, measures. What a pod, a sweep
-over seeds or a preempted run needs stands here, and no system knows of it.
+A paper's folder says what the paper says: variants with their stages, measures. What a pod, a sweep
+over seeds or a preempted run needs stands here, and no paper knows of it.
 """
 
 import time
@@ -12,7 +12,6 @@ import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -28,7 +27,8 @@ from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream, stream
 from kpjax.models import KeypointNetwork
 from kpjax.structures import skeleton_from_json
-from kpjax.systems.configs import TUNING_SEEDS, changed, config_as_json, config_from_json, flat
+from kpjax.systems import configs
+from kpjax.systems.configs import TUNING_SEEDS, config_as_json, config_from_json, flat
 from kpjax.systems.paper_numbers import paper_numbers
 from kpjax.systems.reports.report import Column
 from kpjax.systems.source_free import poses_of
@@ -45,23 +45,14 @@ from kpjax.training.trees import load_trained, save_trained
 FORMAT = 5  # of config.json
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
-OWN = "own"  # the preset for people's own data, whose systems are experiments/<system>/own.py
-
-
-class Variant(NamedTuple):
-    """One line of a table: what is compared, and how it is built."""
-
-    kind: str  # method, baseline, control, ablation or oracle
-    line: str  # what it is, in one line
-    label: str = ""  # the paper's name for it
-    recipe: Any = None  # how it is built, in the system's own words
+OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
 
 
 class Job(NamedTuple):
     """One variant of one seed."""
 
-    system: "System"
-    config: Any  # nested; has `summary` and `steps`, of the last stage
+    experiment: "Experiment"
+    config: configs.RunConfig
     preset: str
     variant: str
     seed: int
@@ -73,13 +64,18 @@ class Job(NamedTuple):
     plan: Any = None
 
     @property
+    def paper(self) -> "Paper":
+        """The paper whose variant it is."""
+        return self.experiment.paper
+
+    @property
     def preset_folder(self) -> epath.Path:
-        """runs/<system>/<preset>, absolute."""
-        return preset_folder(self.workdir, self.system.name, self.preset)
+        """runs/<paper>/<preset>, absolute."""
+        return preset_folder(self.workdir, self.paper.name, self.preset)
 
     @property
     def folder(self) -> epath.Path:
-        """runs/<system>/<preset>/<variant>/seed-<n>."""
+        """runs/<paper>/<preset>/<variant>/seed-<n>."""
         return self.preset_folder / self.variant / f"seed-{self.seed}"
 
     @property
@@ -122,13 +118,13 @@ class Job(NamedTuple):
         """
         if self.plan:
             home = (
-                preset_folder(self.workdir, self.system.name, preset or self.preset)
+                preset_folder(self.workdir, self.paper.name, preset or self.preset)
                 / "stages"
                 / name
             )
             return Stage(train(home).trained, "", 0, {}, 0.0, 0.0, 0)
         return stage(
-            preset_folder(self.workdir, self.system.name, preset or self.preset),
+            preset_folder(self.workdir, self.paper.name, preset or self.preset),
             name,
             self.seed,
             train,
@@ -167,82 +163,95 @@ class StoredRun(NamedTuple):
     skeleton: Skeleton
 
 
-class OwnParts(NamedTuple):
-    """What the command line asks of a system for people's own data."""
+class Variant(NamedTuple):
+    """One line of a table: what is compared, and how it is trained."""
 
-    #: (command): raises InputError where its folder has runs on another project
+    kind: str  # method, baseline, control, ablation or oracle
+    line: str  # what it is, in one line
+    label: str = ""  # the paper's name for it
+    recipe: Any = None
+    #: (job, data) -> its stages, one after the other
+    train: Callable[[Job, Any], Outcome] | None = None
+    #: config -> the steps of its stages by name, with those of variants that it starts from
+    lengths: Callable[[Any], Mapping[str, float]] = lambda config: {}
+
+
+def with_training(
+    variants: Mapping[str, Variant],
+    train: Callable[[Job, Any], Outcome],
+    lengths: Callable[[Any, str], Mapping[str, float]],
+) -> dict[str, Variant]:
+    """Returns variants that one function trains."""
+    return {
+        name: variant._replace(train=train, lengths=lambda config, name=name: lengths(config, name))
+        for name, variant in variants.items()
+    }
+
+
+class Paper(NamedTuple):
+    """What one paper says, as functions and tables."""
+
+    name: str
+    summary: str  # one line
+    template: configs.RunConfig  # stored configs are of its class
+    variants: Mapping[str, Variant]
+    #: (job, data) -> the sets on which the result is predicted and measured
+    evaluated: Callable[[Job, Any], Mapping[str, Source]]
+    measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
+    columns: Callable[[Any], Sequence[Column]]  # of the table, by config
+    predicting: Callable[[StoredRun], Predicting]
+    #: (preset, config) -> the variants that suit it
+    applicable: Callable[[str, Any], Sequence[str]]
+    #: (preset, config) -> the variants to run unless some are named, as far as they suit
+    short_list: Callable[[str, Any], Sequence[str]]
+    #: writes images, and files of its own
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None
+
+    def numbers(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
+        """Returns what the paper prints of a variant, by metric."""
+        where = flat(config) | {"preset": preset, "variant": variant}
+        return paper_numbers(self.name, **where)
+
+
+class Beside(NamedTuple):
+    """What a run on people's own data does beside what its paper says."""
+
+    #: command -> None; raises InputError where its folder has runs on another project
     check: Callable[[Any], None]
     #: returns its path and the run that it shows, None where nothing was held out
     report: Callable[..., Any]
     #: (command, run that is shown) -> the runs' folders, and how one is used
     next_lines: Callable[..., Sequence[str]]
-
-
-def scaled(*counts: str) -> Callable[[Any, int], Any]:
-    """Returns a function (config, steps of the last stage) -> the config with these counts of steps
-    scaled alike.
-    """
-
-    def shortened(config: Any, steps: int) -> Any:
-        others = {
-            name: value and max(1, round(value * steps / config.steps))
-            for name, value in flat(config).items()
-            if name in counts
-        }
-        return changed(config, steps=steps, **others)
-
-    return shortened
-
-
-class System(NamedTuple):
-    """One paper: variants, and the parts of a run that are its own.
-
-    Who runs it adds presets, and opens their data.
-    """
-
-    name: str
-    summary: str  # one line
-    template: Any  # a config: stored ones are of its class
-    variants: Mapping[str, Variant]
-    train: Callable[[Job, Any], Outcome]  # the paper's stages
-    #: the sets on which the result is predicted and measured
+    #: (job, data), before training
+    prepare: Callable[[Job, Any], None]
+    #: (job, data) -> further sets on which the result is predicted
     evaluated: Callable[[Job, Any], Mapping[str, Source]]
+    #: (job, data, outcome, predictions of those sets) -> further numbers
     measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
-    columns: Callable[[Any], Sequence[Column]]  # of the table, by config
-    predicting: Callable[[StoredRun], Predicting]
-    # (preset, config) -> the variants to run without --variants, as far as they suit
-    short_list: Callable[[str, Any], Sequence[str]]
-    applicable: Callable[[str, Any], Sequence[str]]  # (preset, config) -> the variants that suit it
-    #: (config, steps of the last stage) -> config, all stages scaled
-    shortened: Callable[[Any, int], Any] = scaled()
-    # (config, variant) -> how long its stages are, in steps of the first; those that variants share
-    # by the same names
-    lengths: Callable[[Any, str], Mapping[str, float]] = lambda config, variant: {
-        variant: config.steps
-    }
-    batch_size: Callable[[Any], int] = lambda config: 2 * config.batch_size  # of predictions
-    parts_of_a_batch: int = 1  # equal ones, each a stream of its own
-    #: images, and files of its own
-    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None
-    #: data -> the labelled images whose poses a run keeps
-    poses: Callable[[Any], Source | None] = lambda data: None
-    presets: Mapping[str, Any] = MappingProxyType({})  # configs by name
-    # -> the data of one seed, with `summary`, sizes for the first line of a run, and `identity`,
-    # digests that a resumed run must find again
-    open: Callable[[Job], Any] | None = None
-    keypoints: Callable[[str], Skeleton] | None = None  # of a set by its name, without its data
+    #: writes files of its own
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None]
+
+
+class Experiment(NamedTuple):
+    """A paper on data: presets, and how their data are opened.
+
+    Data have `summary`, sizes for the first line of a run, and `identity`, digests that a resumed
+    run must find again.
+    """
+
+    paper: Paper
+    presets: Mapping[str, Any]  # configs by name
+    open: Callable[[Job], Any]  # -> the data of one seed
+    #: the keypoints of a set by its name, without its data
+    keypoints: Callable[[str], Skeleton] | None = None
     # (config, the flags that were typed) -> the config with all others chosen from the data, each
     # reported with its reason; the same for the same command, so that it resumes. Typed steps are
     # chosen, too: other counts scale with them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
-    own: OwnParts | None = None  # of a system for people's own data
+    beside: Beside | None = None  # on people's own data
 
     def __hash__(self) -> int:
-        return hash(self.name)
-
-    def paper(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
-        """Returns the paper's numbers of a variant, by metric."""
-        return paper_numbers(self.name, **flat(config) | {"preset": preset, "variant": variant})
+        return hash(self.paper.name)
 
 
 def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Path:
@@ -258,8 +267,8 @@ def result_of(job: Job) -> Outcome:
     yet.
     """
     if job.plan:
-        return job.system.train(job, job.plan.data)
-    run(job.system, job)
+        return variant_of(job).train(job, job.plan.data)
+    run(job)
     stored = read_json(job.folder / "results.json")
     return Outcome(
         None,
@@ -270,7 +279,12 @@ def result_of(job: Job) -> Outcome:
     )
 
 
-def run(system: System, job: Job) -> None:
+def variant_of(job: Job) -> Variant:
+    """Returns the variant of a job."""
+    return job.paper.variants[job.variant]
+
+
+def run(job: Job) -> None:
     """Trains and evaluates one variant of one seed and writes its results; a finished run is left
     as it is.
 
@@ -280,58 +294,77 @@ def run(system: System, job: Job) -> None:
         print(f"{job.title}: finished before, in {job.folder}")
         return
     forget_programs()  # those of earlier runs, of which a sweep has many
-    data = system.open(job)
+    paper, beside = job.paper, job.experiment.beside
+    data = job.experiment.open(job)
     identity = job.identity(**data.identity)
     check_alike(flat_identity(identity))
     if jax.process_index() == 0:
         make_folder(job.folder)
         write_config(job.folder, identity)
-    print(f"{job.title}: {system.variants[job.variant].line}; {data.summary}")
-    if job.base_preset != OWN:  # whose summary says what is held out
-        sources = system.evaluated(job, data) or {"test": data.test}
-        named = " and ".join(
-            f"{len(source)} images of {source.name}" for source in sources.values()
-        )
-        print(
-            f"{job.title}: {'tuning seed, ' if job.seed in TUNING_SEEDS else ''}evaluated on {named}"
-        )
-    outcome = system.train(job, data)
-    predictions = dict(outcome.predictions) | {
-        name: predict_source(
-            outcome.method, outcome.trained, source, batch_size=system.batch_size(job.config)
-        )
-        for name, source in system.evaluated(job, data).items()
-    }
+    print(*_first_lines(job, data), sep="\n")
+
+    if beside:
+        beside.prepare(job, data)
+    outcome = variant_of(job).train(job, data)
+
+    predictions = dict(outcome.predictions)
+    predictions |= _predicted(job, outcome, paper.evaluated(job, data))
+    more = _predicted(job, outcome, beside.evaluated(job, data)) if beside else {}
     if jax.process_index() == 0:
-        write_predictions(job.folder, predictions)
-    values = dict(outcome.metrics) | dict(system.measure(job, data, outcome, predictions))
-    system.draw(job, data, outcome, predictions)
+        write_predictions(job.folder, predictions | more)
+    values = dict(outcome.metrics) | dict(paper.measure(job, data, outcome, predictions))
+    paper.draw(job, data, outcome, predictions)
+    if beside:
+        values |= dict(beside.measure(job, data, outcome, more))
+        beside.draw(job, data, outcome, more)
     if jax.process_index() == 0:
-        if outcome.method is not None:
-            write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
-            save_trained(job.folder / "model", outcome.trained)
-            if (labelled := system.poses(data)) and (poses := poses_of(labelled)):
-                write_pose_statistics(job.folder, poses)
-        write_results(
-            job.folder,
-            experiment=system.name,
-            preset=job.preset,
-            variant=job.variant,
-            seed=job.seed,
-            steps=outcome.steps,
-            metrics=values,
-            images=outcome.images,
-            images_per_second=outcome.images_per_second,
-            wall_seconds=outcome.wall_seconds,
-            config=config_as_json(job.config),
-            settings=job.settings,
-        )
-    shown = [column.metric for column in system.columns(job.config) if column.metric in values]
-    print(
-        f"{job.title}: "
-        + (", ".join(f"{name} {values[name]:.3f}" for name in shown) or "nothing measures it")
-    )
+        _save(job, data, outcome, values)
+    shown = [column.metric for column in paper.columns(job.config) if column.metric in values]
+    numbers = ", ".join(f"{name} {values[name]:.3f}" for name in shown)
+    print(f"{job.title}: {numbers or 'nothing measures it'}")
     agreed(lambda: None)  # what others start from lies there now
+
+
+def _first_lines(job: Job, data: Any) -> list[str]:
+    lines = [f"{job.title}: {variant_of(job).line}; {data.summary}"]
+    if job.base_preset != OWN:  # whose summary says what is held out
+        sources = job.paper.evaluated(job, data) or {"test": data.test}
+        images = [f"{len(source)} images of {source.name}" for source in sources.values()]
+        tuning = "tuning seed, " if job.seed in TUNING_SEEDS else ""
+        lines.append(f"{job.title}: {tuning}evaluated on {' and '.join(images)}")
+    return lines
+
+
+def _predicted(job: Job, outcome: Outcome, sources: Mapping[str, Source]) -> dict[str, Gathered]:
+    batch_size = job.config.prediction_batch
+    return {
+        name: predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
+        for name, source in sources.items()
+    }
+
+
+def _save(job: Job, data: Any, outcome: Outcome, values: Mapping[str, float]) -> None:
+    """Writes the network, the poses of its labels, and the numbers, which come last."""
+    if outcome.method is not None:
+        write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
+        save_trained(job.folder / "model", outcome.trained)
+        labelled = getattr(data, "poses", None)
+        if labelled and (poses := poses_of(labelled)):
+            write_pose_statistics(job.folder, poses)
+    write_results(
+        job.folder,
+        experiment=job.paper.name,
+        preset=job.preset,
+        variant=job.variant,
+        seed=job.seed,
+        steps=outcome.steps,
+        metrics=values,
+        images=outcome.images,
+        images_per_second=outcome.images_per_second,
+        wall_seconds=outcome.wall_seconds,
+        config=config_as_json(job.config),
+        settings=job.settings,
+    )
 
 
 def finished(job: Job) -> bool:
@@ -365,14 +398,14 @@ def _stored_config(folder: epath.Path) -> dict[str, Any]:
     return stored
 
 
-def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
+def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
     """Reads the config, variant and skeleton of a run.
 
     Raises InputError for a run of another format.
     """
     folder = epath.Path(folder)
     path, stored, run = folder / "config.json", _stored_config(folder), read_run(folder)
-    if stored.get("variant") != run.variant or run.variant not in system.variants:
+    if stored.get("variant") != run.variant or run.variant not in paper.variants:
         raise InputError(
             f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
             "from one run"
@@ -380,7 +413,7 @@ def stored_run(system: System, folder: epath.PathLike) -> StoredRun:
     if not isinstance(stored.get("config"), Mapping):
         raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
     try:
-        config = config_from_json(system.template, stored["config"])
+        config = config_from_json(paper.template, stored["config"])
     except InputError as error:
         raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
     return StoredRun(

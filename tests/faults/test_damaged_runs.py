@@ -12,7 +12,7 @@ import pytest
 from damaging import PROJECTS
 from own_runs import untrained_run
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.semi_supervised import PRESETS
 from kpjax.errors import InputError
 from kpjax.files import read_content, read_json
@@ -80,7 +80,9 @@ def test_small_files_of_a_run_are_what_was_written(run, capsys):
 
 def test_a_finished_run_without_its_model_is_not_finished(run, tmp_path):
     config = config_from_json(PRESETS["demo"], read_json(run / "config.json")["config"])
-    job = Job(system_of("semi_supervised"), config, "demo", "supervised", 0, run.parents[3], None)
+    job = Job(
+        experiment_of("semi_supervised"), config, "demo", "supervised", 0, run.parents[3], None
+    )
     assert finished(job)
     (run / "model").rename(tmp_path / "model")
     try:

@@ -43,11 +43,10 @@ def predict(trained, example):
     return Prediction(points, jnp.stack([grey.max(-1), grey.max(-1) / 2], 1) / 765, ())
 
 
-SYSTEM = SimpleNamespace(
+PAPER = SimpleNamespace(
     name="brightest",
     summary="",
     template=Config(),
-    presets={"demo": Config()},
     variants={"spot": None},
     predicting=lambda run: Predicting(
         Method(None, None, predict, (), run.skeleton), Letterbox(SIDE), "peak"

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from untrained import drawn, shapes_of
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.semi_supervised import PRESETS
 from kpjax.files import write_json
 from kpjax.input.source import arrays
@@ -45,7 +45,7 @@ def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: A
         warm_start_steps=0,
         **values,
     )
-    job = Job(system_of("semi_supervised"), config, "demo", "supervised", 0, workdir, None)
+    job = Job(experiment_of("semi_supervised"), config, "demo", "supervised", 0, workdir, None)
     method, count = build(config, skeleton, "supervised"), len(skeleton.names)
     points = np.zeros((8, count, 2))
     batch = arrays(

@@ -22,7 +22,7 @@ sys.path.insert(0, os.getcwd())
 import numpy as np
 from safetensors.numpy import load_file
 
-from experiments import system_of
+from experiments import experiment_of
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems.command_line import run
 
@@ -148,6 +148,6 @@ if __name__ == "__main__":
     for system in sys.argv[2:] or RUNS:
         for arguments in RUNS[system]:
             with contextlib.redirect_stdout(io.StringIO()):
-                run(system_of(system), [*arguments, "--workdir", str(workdir)])
+                run(experiment_of(system), [*arguments, "--workdir", str(workdir)])
         for results in sorted((workdir / system).glob("*/*/seed-0/results.json")):
             print(line_of(results.parent, workdir), flush=True)

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.adaptation import PRESETS as ADAPTATION
 from experiments.incremental import PRESETS as INCREMENTAL
 from experiments.regda import PRESETS as REGDA
@@ -105,7 +105,7 @@ def known(weights, monkeypatch):
 @pytest.mark.slow
 def test_a_run_starts_from_its_weights_and_says_so(weights, known, tmp_path, capsys):
     report = run(
-        system_of("semi_supervised"),
+        experiment_of("semi_supervised"),
         [
             *TINY,
             "--weights",
@@ -144,13 +144,17 @@ def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
     A preset's own network keeps its rates, and so does SGD.
     """
     assert (
-        read_command(system_of("semi_supervised"), [*TINY]).config.optimizer.learning_rate == 1.6e-2
+        read_command(experiment_of("semi_supervised"), [*TINY]).config.optimizer.learning_rate
+        == 1.6e-2
     )
     command = [*TINY, "--weights", str(weights)]
     assert (
-        read_command(system_of("semi_supervised"), command).config.optimizer.learning_rate == 1e-3
+        read_command(experiment_of("semi_supervised"), command).config.optimizer.learning_rate
+        == 1e-3
     )
-    typed = read_command(system_of("semi_supervised"), [*command, "--learning-rate", "2e-3"]).config
+    typed = read_command(
+        experiment_of("semi_supervised"), [*command, "--learning-rate", "2e-3"]
+    ).config
     assert typed.optimizer.learning_rate == 2e-3
     for preset in (INCREMENTAL["mpii"], REGDA["rhd_h3d"], REGDA["demo"]):
         given = changed(preset, weights=str(weights))
@@ -166,7 +170,7 @@ def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
 def test_another_network_keeps_the_head_and_the_dtype_alone():
     """The hourglass has a depth, too, of another meaning."""
     given = read_command(
-        system_of("adaptation"), ["demo", "--network", "pose_resnet"]
+        experiment_of("adaptation"), ["demo", "--network", "pose_resnet"]
     ).config.network
     assert given == PoseResNet(depth=50)
     assert with_network(
@@ -182,7 +186,7 @@ def test_a_papers_numbers_stand_apart_from_those_of_random_weights(flags, tmp_pa
     weights.
     """
     show_table(
-        read_command(system_of("semi_supervised"), ["mpii", "--workdir", str(tmp_path), *flags])
+        read_command(experiment_of("semi_supervised"), ["mpii", "--workdir", str(tmp_path), *flags])
     )
     table, *apart = capsys.readouterr().out.split(
         "backbone: hrnet from random weights, where the paper starts"

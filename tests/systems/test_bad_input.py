@@ -11,7 +11,7 @@ import pytest
 from tiny_regda import TINY as TINY_REGDA
 from tiny_systems import SYSTEMS
 
-from experiments.regda import SYSTEM
+from experiments.regda import EXPERIMENT
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.systems.command_line import run
 from kpjax.systems.parsing import exit_code_of
@@ -115,7 +115,7 @@ def test_flags_are_refused_by_name(refused, typed):
 
 
 def test_a_dataset_that_was_not_prepared(refused, tmp_path):
-    line = refused("rhd_h3d", "--data-dir", tmp_path, experiment=SYSTEM)
+    line = refused("rhd_h3d", "--data-dir", tmp_path, experiment=EXPERIMENT)
     assert f"python -m data rhd --data-dir {tmp_path} --manual-dir PATH" in line
 
 

@@ -10,7 +10,7 @@ import data.prepared
 from data.bodies import BODY
 from data.hands import HAND
 from data.prepared import png, record
-from experiments import images, system_of
+from experiments import experiment_of, images
 from experiments.adaptation import images as adaptation_images
 from kpjax import geometry
 from kpjax.input.source import TfdsSource, stacked
@@ -32,13 +32,13 @@ SMALL = {
     "network": SmallUNet((4, 4, 4), head_layers=1),
 }
 LEEDS = changed(
-    system_of("semi_supervised").presets["lspet"],
+    experiment_of("semi_supervised").presets["lspet"],
     **SMALL | {"batch_size": 16},
     labelled=6,
     crop_smallest=10.0,
     feature_width=8,
 )
-HANDS = changed(system_of("regda").presets["rhd_h3d"], **SMALL, pretraining_steps=2)
+HANDS = changed(experiment_of("regda").presets["rhd_h3d"], **SMALL, pretraining_steps=2)
 
 
 def made(number, skeleton, split):
@@ -87,14 +87,14 @@ def sides(*sources):
 
 
 def test_semi_supervised_training_images_are_larger(tmp_path):
-    job = Job(system_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
-    opened = job.system.open(job)
+    job = Job(experiment_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
+    opened = job.experiment.open(job)
     larger = opened.labelled[0].image.shape[0]
     assert 2.3 * 32 < larger < 2.5 * 32  # 1.77 of the crop, 1.33 px for each of its
     assert sides(opened.unlabelled, opened.everything) == [larger] * 2
     assert sides(opened.validation, opened.test, opened.plain_unlabelled) == [32] * 3
     run(
-        job.system._replace(presets={"tiny": LEEDS}),
+        job.experiment._replace(presets={"tiny": LEEDS}),
         ["tiny", "--variants", "pl", "--workdir", str(tmp_path)],
     )
 
@@ -119,8 +119,8 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
 
 
 def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
-    system = system_of("regda")
-    opened = system.open(Job(system, HANDS, "tiny", "regda", 0, tmp_path, None))
+    experiment = experiment_of("regda")
+    opened = experiment.open(Job(experiment, HANDS, "tiny", "regda", 0, tmp_path, None))
     assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
     assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
     streams = {
@@ -135,7 +135,7 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
 
 def test_the_core_of_an_adaptation_reads_larger_training_images():
     config = changed(
-        system_of("adaptation").presets["lspet_faces"],
+        experiment_of("adaptation").presets["lspet_faces"],
         image_size=32,
         target_side=32,
         width=16,

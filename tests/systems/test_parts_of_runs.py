@@ -41,7 +41,7 @@ def opened(monkeypatch):
 PREPARED = [
     (system, name)
     for system in (semi_supervised, incremental)
-    for name, config in system.SYSTEM.presets.items()
+    for name, config in system.EXPERIMENT.presets.items()
     if not config.data.rendered
 ]
 
@@ -52,7 +52,7 @@ PREPARED = [
 def test_a_tuning_seed_is_tested_on_the_validation_images_and_opens_no_others(
     system, preset, opened, tmp_path
 ):
-    data = changed(system.SYSTEM.presets[preset], unused_keypoints=()).data
+    data = changed(system.EXPERIMENT.presets[preset], unused_keypoints=()).data
     assert data.validation  # no preset leaves it to a share of the training images
     tuning = open_images(data, TUNING_SEEDS[0], tmp_path)
     assert tuning.test is tuning.validation
@@ -133,11 +133,11 @@ def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeyp
         ("mpii_ls3d", "w300_lp/tune"),
         ("mpii_bbc", "bbc_pose/validation"),
     ):
-        data = adaptation.SYSTEM.presets[preset].data
-        assert open_landmarks(data, 100, tmp_path).test.name == tune
+        data = adaptation.EXPERIMENT.presets[preset].data
+        assert open_landmarks(data, 100, tmp_path, None).test.name == tune
         assert data.test not in opened
-        assert open_landmarks(data, 0, tmp_path).test.name == data.test
-    config = changed(adaptation.SYSTEM.presets["mpii_mafl"], core_unused_keypoints=())
+        assert open_landmarks(data, 0, tmp_path, None).test.name == data.test
+    config = changed(adaptation.EXPERIMENT.presets["mpii_mafl"], core_unused_keypoints=())
     assert [part.name for part in open_core_images(config, 100, tmp_path)] == [
         "mpii/train+rest",
         "mpii/validation",

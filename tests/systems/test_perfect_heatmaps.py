@@ -21,7 +21,7 @@ LARGEST = {"argmax": 0.5, "quarter": 0.5, "dark": 0.06}
 PRESETS = [
     (name, preset)
     for name in ("regda", "semi_supervised", "incremental")
-    for preset in importlib.import_module(f"experiments.{name}").SYSTEM.presets
+    for preset in importlib.import_module(f"experiments.{name}").EXPERIMENT.presets
 ]
 
 
@@ -70,7 +70,7 @@ def decoded(name, config, keypoints):
 
 @pytest.mark.parametrize(("name", "preset"), PRESETS)
 def test_perfect_heatmaps_decode_to_the_labels(name, preset):
-    config = importlib.import_module(f"experiments.{name}").SYSTEM.presets[preset]
+    config = importlib.import_module(f"experiments.{name}").EXPERIMENT.presets[preset]
     side, stride = config.data.image_size, config.data.image_size / config.heatmaps.heatmap_size
     points = (
         np.random.default_rng(0).uniform(0.25 * side, 0.75 * side, (256, 1, 2)).astype(np.float32)

@@ -7,7 +7,7 @@ import jax
 import pytest
 from etils import epath
 
-from experiments import plan as experiments_plan, system_of
+from experiments import experiment_of, plan as experiments_plan
 from experiments.blank import without_data
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
@@ -22,15 +22,15 @@ from kpjax.training.planning import COMPILES, environment, times_of
 
 
 def stages(name, preset, variant, **changes):
-    system = without_data(system_of(name))
-    config = changed(system.presets[preset], **changes)
+    experiment = without_data(experiment_of(name))
+    config = changed(experiment.presets[preset], **changes)
     return config, planned_stages(
-        Job(system, config, preset, variant, 0, epath.Path("nowhere"), epath.Path("none"))
+        Job(experiment, config, preset, variant, 0, epath.Path("nowhere"), epath.Path("none"))
     )
 
 
 def read(*words):
-    return plan.read(words, system_of, "")
+    return plan.read(words, experiment_of, "")
 
 
 # Stages

@@ -10,7 +10,7 @@ from PIL import Image
 from predict_folder import predict_folder
 from tiny_systems import STOPPED, SYSTEMS, VARIANTS, job_of, results_of
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.blank import without_data
 from kpjax.errors import InputError
 from kpjax.systems.command_line import chosen_variants, run
@@ -47,20 +47,20 @@ def files_below(folder):
 
 @EVERY
 def test_what_runs_unless_variants_are_named_suits_the_preset(name):
-    system = system_of(name)
-    for preset, config in system.presets.items():
-        suitable = set(system.applicable(preset, config))
+    experiment = experiment_of(name)
+    for preset, config in experiment.presets.items():
+        suitable = set(experiment.paper.applicable(preset, config))
         assert (
             set()
-            < set(chosen_variants(system, preset, config, ()))
+            < set(chosen_variants(experiment, preset, config, ()))
             <= suitable
-            <= set(system.variants)
+            <= set(experiment.paper.variants)
         )
 
 
 @EVERY
 def test_a_run_leaves_results_a_model_images_and_a_report(ran, name):
-    folder, system, columns = ran(name), SYSTEMS[name], {}
+    folder, experiment, columns = ran(name), SYSTEMS[name], {}
     for variant in VARIANTS[name]:
         results, home = results_of(folder, variant), folder / variant / "seed-0"
         assert (results["experiment"], results["preset"], results["variant"], results["seed"]) == (
@@ -72,13 +72,10 @@ def test_a_run_leaves_results_a_model_images_and_a_report(ran, name):
         assert results["devices"]["count"] == jax.device_count()
         assert results["versions"]["jax"] == jax.__version__
         assert results["wall_seconds"] >= 0
-        assert np.isfinite(
-            float(results["metrics"][system.columns(system.presets[folder.name])[0].metric])
-        )
+        possible = experiment.paper.columns(experiment.presets[folder.name])
+        assert np.isfinite(float(results["metrics"][possible[0].metric]))
         columns |= {
-            column.metric: column
-            for column in system.columns(system.presets[folder.name])
-            if column.metric in results["metrics"]
+            column.metric: column for column in possible if column.metric in results["metrics"]
         }
         assert load_trained(home / "model").variables
         assert json.loads((home / "skeleton.json").read_text())["names"]
@@ -103,7 +100,7 @@ def test_a_second_call_trains_nothing_and_changes_no_file(ran, monkeypatch, caps
     assert said.count("finished before") == len(VARIANTS[name])
     assert files_below(folder) == before
     for variant in VARIANTS[name]:
-        label = SYSTEMS[name].variants[variant].label or variant
+        label = SYSTEMS[name].paper.variants[variant].label or variant
         assert label in said
         assert label in report.read_text()
 
@@ -114,7 +111,7 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
     job = job_of(name, VARIANTS[name][0], folder.parents[1])
     assert finished(job)
     with pytest.raises(InputError, match=r"config\.\S*steps is"):
-        finished(job._replace(config=SYSTEMS[name].shortened(job.config, job.config.steps + 1)))
+        finished(job._replace(config=job.config.shortened(job.config.steps + 1)))
 
 
 @pytest.mark.parametrize(
@@ -212,13 +209,13 @@ def test_a_resumed_run_is_the_same(ran, monkeypatch, tmp_path, name):
 @EVERY
 def test_every_stage_of_every_variant_can_be_traced(name):
     """As `kpjax plan` finds the stages. A step leaves a state like the one before."""
-    system = SYSTEMS[name]
-    preset, config = next(iter(system.presets.items()))
+    experiment = SYSTEMS[name]
+    preset, config = next(iter(experiment.presets.items()))
     traced = []
-    for variant in system.applicable(preset, config):
-        stages = planned_stages(job_of(name, variant)._replace(system=without_data(system)))
+    for variant in experiment.paper.applicable(preset, config):
+        stages = planned_stages(job_of(name, variant)._replace(experiment=without_data(experiment)))
         if name != "regda":  # whose steps are not equally dear
-            assert sum(system.lengths(config, variant).values()) == sum(
+            assert sum(experiment.paper.variants[variant].lengths(config).values()) == sum(
                 {stage.name: stage.steps for stage in stages}.values()
             ), variant
         for stage in stages:

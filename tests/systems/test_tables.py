@@ -233,13 +233,16 @@ def test_a_report_has_ours_beside_the_papers_by_keypoint_and_escaped(folder):
     "name", sorted(path.parent.name for path in module.SYSTEMS.glob("*/paper.txt"))
 )
 def test_every_line_is_of_a_preset_and_a_variant(name):
-    system = importlib.import_module(f"experiments.{name}").SYSTEM
+    experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT
     assert lines_of(name)
     for line in lines_of(name):
         assert line.numbers, line
-        assert line.keys.get("variant", next(iter(system.variants))) in system.variants, line
+        assert (
+            line.keys.get("variant", next(iter(experiment.paper.variants)))
+            in experiment.paper.variants
+        ), line
         assert any(
-            fnmatchcase(preset, line.keys.get("preset", "*")) for preset in system.presets
+            fnmatchcase(preset, line.keys.get("preset", "*")) for preset in experiment.presets
         ), line
 
 

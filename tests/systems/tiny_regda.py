@@ -4,7 +4,7 @@ PRESET [flags].
 
 import sys
 
-from experiments.regda import PRESETS, SYSTEM
+from experiments.regda import EXPERIMENT, PRESETS
 from kpjax.systems.command_line import run
 from kpjax.systems.configs import changed
 from kpjax.systems.parsing import exit_code_of
@@ -23,7 +23,7 @@ SMALL = {
     "test_examples": 8,
     "augmentation": "none",
 }
-TINY = SYSTEM._replace(
+TINY = EXPERIMENT._replace(
     presets={
         "people": changed(PRESETS["demo"], **SMALL),
         "sprites": changed(PRESETS["dsprites_small_colour_noisy"], **SMALL),

@@ -7,12 +7,12 @@ from pathlib import Path
 from etils import epath
 from tiny_regda import TINY as REGDA
 
-from experiments.adaptation import PRESETS as ADAPTATION_PRESETS, SYSTEM as ADAPTATION
-from experiments.incremental import PRESETS as INCREMENTAL_PRESETS, SYSTEM as INCREMENTAL
-from experiments.pyramids import PRESETS as PYRAMIDS_PRESETS, SYSTEM as PYRAMIDS
+from experiments.adaptation import EXPERIMENT as ADAPTATION, PRESETS as ADAPTATION_PRESETS
+from experiments.incremental import EXPERIMENT as INCREMENTAL, PRESETS as INCREMENTAL_PRESETS
+from experiments.pyramids import EXPERIMENT as PYRAMIDS, PRESETS as PYRAMIDS_PRESETS
 from experiments.semi_supervised import (
+    EXPERIMENT as SEMI_SUPERVISED,
     PRESETS as SEMI_SUPERVISED_PRESETS,
-    SYSTEM as SEMI_SUPERVISED,
 )
 from kpjax.models.unet import SmallUNet
 from kpjax.systems.configs import changed
@@ -113,8 +113,8 @@ CONFIGS = {
     ),
 }
 SYSTEMS = {"regda": REGDA} | {
-    system.name: system._replace(presets={"tiny": CONFIGS[system.name]})
-    for system in (SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)
+    experiment.paper.name: experiment._replace(presets={"tiny": CONFIGS[experiment.paper.name]})
+    for experiment in (SEMI_SUPERVISED, INCREMENTAL, PYRAMIDS, ADAPTATION)
 }
 VARIANTS = {
     "regda": ("regda",),

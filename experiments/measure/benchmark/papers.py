@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.blank import without_data
 from experiments.measure.benchmark.timing import Effort, Row, spread
 from kpjax import InputError
@@ -43,9 +43,9 @@ def rows(effort: Effort) -> Iterator[Row]:
     )
     for name, (preset, variant) in PRESETS.items():
         title = f"{name} {preset}, {variant}, bfloat16"
-        system = without_data(system_of(name))
-        config = changed(system.presets[preset], dtype="bfloat16")
-        job = Job(system, config, preset, variant, 0, epath.Path("none"), epath.Path("none"))
+        experiment = without_data(experiment_of(name))
+        config = changed(experiment.presets[preset], dtype="bfloat16")
+        job = Job(experiment, config, preset, variant, 0, epath.Path("none"), epath.Path("none"))
         try:
             yield _row(title, planned_stages(job)[-1], effort, chip)
         except InputError as error:  # such as a set whose skeleton is known from its files alone

@@ -14,7 +14,7 @@ from PIL import Image
 from tyro.conf import Positional, arg
 
 from experiments.measure.rows import Result, merged, read_results, write_results
-from experiments.semi_supervised import PRESETS, SYSTEM
+from experiments.semi_supervised import EXPERIMENT, PRESETS
 from kpjax import InputError, Skeleton
 from kpjax.files import make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Instance, Project
@@ -60,9 +60,9 @@ class Prepare(Checked):
             image_size=self.side,
             heatmap_size=self.side // 4,
         )
-        data = SYSTEM.open(
+        data = EXPERIMENT.open(
             Job(
-                SYSTEM,
+                EXPERIMENT,
                 config,
                 self.preset,
                 "supervised",

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from kpjax.lab.own.systems import own_system
+from kpjax.lab.own.systems import own_experiment
 from kpjax.systems import plan
 from kpjax.systems.parsing import exit_code_of
 from kpjax.systems.system import OWN
@@ -14,7 +14,7 @@ def main(arguments: Sequence[str]) -> Any:
     """Plans a run, as `kpjax.systems.plan.main` does."""
     return plan.main(
         arguments,
-        system_of=own_system,
+        experiment_of=own_experiment,
         program="kpjax plan",
         module="kpjax.lab.commands.plan",
         preset=OWN,

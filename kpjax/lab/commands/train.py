@@ -34,11 +34,11 @@ def main(arguments: Sequence[str]) -> Path | None:
         )
     if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
         raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either")
-    from kpjax.lab.own.systems import own_system
+    from kpjax.lab.own.systems import own_experiment
     from kpjax.systems.command_line import run
     from kpjax.systems.system import OWN
 
-    return run(own_system(name), [OWN, *flags])
+    return run(own_experiment(name), [OWN, *flags])
 
 
 def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:

@@ -19,7 +19,7 @@ from kpjax.input.source import ArraySource, check_disjoint
 from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of, steps_choice
-from kpjax.lab.own.declaration import OwnSystem, made
+from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
 from kpjax.lab.own.systems import NEEDS
 from kpjax.models import HourglassNetwork
@@ -28,7 +28,7 @@ from kpjax.systems import adaptation
 from kpjax.systems.adaptation.config import SYNTHETIC, Config
 from kpjax.systems.adaptation.variants import plain_of
 from kpjax.systems.configs import Backbone, changed
-from kpjax.systems.system import Job, scaled
+from kpjax.systems.system import Job, with_training
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
@@ -174,9 +174,10 @@ def open_data(job: Job) -> adaptation.Data:
         check_disjoint(images, held_out)
     else:
         fit = held_out = without_labels(test, config.data.image_size, "own images, held out")
-    return adaptation.checked(
-        config, adaptation.with_turns(images, fit, held_out, config.data.image_size)
+    data = adaptation.with_turns(
+        images, fit, held_out, config.data.image_size, lambda job: own_core(job.config.core.core)[0]
     )
+    return adaptation.checked(config, data)
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
@@ -252,20 +253,11 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     )
 
 
-SYSTEM = made(
-    OwnSystem(
-        adaptation.SYSTEM,
-        OWN,
-        resolved,
-        open_data,
-        short_list=lambda config: ("random_core", "adapted"),
-        applicable=lambda config: tuple(adaptation.VARIANTS),
-        differences={
-            "train": functools.partial(
-                adaptation.train, core_of=lambda job: own_core(job.config.core.core)[0]
-            ),
-            "shortened": scaled(),
-            "lengths": lambda config, variant: {variant: config.steps},
-        },
-    )
+PAPER = adaptation.PAPER._replace(
+    variants=with_training(
+        adaptation.VARIANTS, adaptation.train, lambda config, variant: {variant: config.steps}
+    ),
+    short_list=lambda preset, config: ("random_core", "adapted"),
+    applicable=lambda preset, config: tuple(adaptation.VARIANTS),
 )
+EXPERIMENT = on_own_data(PAPER, OWN, resolved, open_data)

@@ -1,5 +1,5 @@
-"""A system on people's own data as one declaration, and the `System` that is made from it: with the
-check of the project, the first lines of a training, errors in pixels, and the report."""
+"""A paper on people's own data: the check of the project, the first lines of a training, errors in
+pixels, and the report."""
 
 import functools
 import importlib
@@ -8,8 +8,7 @@ import os
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 
@@ -30,9 +29,10 @@ from kpjax.lab.out.reports.pixel_errors import (
 )
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.project import digest_of_given, opened
+from kpjax.systems import configs
 from kpjax.systems.command_line import Command, typed_fields
 from kpjax.systems.configs import changed, config_as_json, flat
-from kpjax.systems.system import OWN, Job, Outcome, OwnParts, StoredRun, System
+from kpjax.systems.system import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
 
@@ -40,115 +40,113 @@ from kpjax.training.evaluation import Gathered
 COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")
 
 
-class OwnSystem(NamedTuple):
-    """What a system asks of a person, what it chooses from that, and where it differs from the
-    paper's system.
+def no_parts(job: Job, data: Any) -> dict[str, Part]:
+    """Returns that no labelled animal tells anything of a run."""
+    return {}
+
+
+def on_own_data(
+    paper: Paper,
+    config: configs.RunConfig,
+    resolved: Callable[[Any, Collection[str]], Any],
+    open_data: Callable[[Job], Any],
+    *,
+    parts: Callable[[Job, Any], Mapping[str, Part]] = no_parts,
+    found: Callable[[Any], Source | None] = lambda data: None,
+    check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
+    seeded: Callable[[Any], bool] = lambda config: False,
+) -> Experiment:
+    """Returns a paper on a person's own data, with the one preset `own`.
+
+    Beside what the paper says, runs keep errors.csv, errors_by_keypoint.csv, score_table.json with
+    the cutoff, radius_table.json with radii within which the truth lies, metrics such as
+    `held_out/px`, and the network that finds animals.
+
+    Args:
+        paper: with what differs on own data, such as the variants that run.
+        config: what a person gives, and settings.
+        resolved: (config, what was typed) -> the config with the rest chosen, each choice printed
+            with its reason. Raises InputError for what does not suit.
+        open_data: called once for all variants of a seed.
+        parts: (job, data) -> the labelled animals by what they are for the run; one part is
+            HELD_OUT or TARGET, whose `scale` is the diagonal of the labelled body. Runs keep their
+            errors in pixels, what scores mean, and radii; none without.
+        found: of a run's data, crops of animals that it found itself.
+        check_variants: raises InputError.
+        seeded: whether what is opened differs between seeds.
     """
 
-    paper: System
-    config: Any  # what a person gives, and settings: the preset `own`
-    # (config, what was typed) -> the config with the rest chosen, each choice printed with its
-    # reason. Raises InputError for what does not suit.
-    resolved: Callable[[Any, Collection[str]], Any]
-    open: Callable[[Job], Any]  # called once for all variants of a seed
-    #: config -> the variants that run unless some are named, the best last
-    short_list: Callable[[Any], Sequence[str]]
-    applicable: Callable[[Any], Sequence[str]]
-    # (job, data) -> the labelled animals by what they are for the run; one part is HELD_OUT or
-    # TARGET, whose `scale` is the diagonal of the labelled body. Runs keep their errors in pixels,
-    # what scores mean, and radii; none without.
-    parts: Callable[[Job, Any], Mapping[str, Part]] = lambda job, data: {}
-    #: of a run's data, crops of animals that it found itself
-    found: Callable[[Any], Source | None] = lambda data: None
-    #: raises InputError
-    check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None
-    #: whether what is opened differs between seeds
-    seeded: Callable[[Any], bool] = lambda config: False
-    differences: Mapping[str, Any] = MappingProxyType({})  # other fields of the System
+    def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
+        config = resolved(config, typed)
+        words, *held = config.summary.partition("; held out")
+        return changed(config, summary=f"{words} ({digest_of_given(config)}){''.join(held)}")
+
+    open_once = functools.lru_cache(maxsize=2)(open_data)
+
+    def opened_once(job: Job) -> Any:
+        return open_once(job._replace(variant="", seed=job.seed if seeded(job.config) else 0))
+
+    return Experiment(
+        paper._replace(template=config),
+        {OWN: config},
+        opened_once,
+        resolved=resolved_and_named,
+        beside=beside(paper, parts, found, check_variants),
+    )
 
 
-def made(own: OwnSystem) -> System:
-    """Makes the system with the one preset `own`.
-
-    Beside what the paper's system writes, runs keep errors.csv, errors_by_keypoint.csv,
-    score_table.json with the cutoff, radius_table.json with radii within which the truth lies,
-    metrics such as `held_out/px`, and the network that finds animals.
-    """
+def beside(
+    paper: Paper,
+    parts: Callable[[Job, Any], Mapping[str, Part]],
+    found: Callable[[Any], Source | None],
+    check_variants: Callable[[Any, Sequence[str]], None],
+) -> Beside:
+    """Returns what runs on own data do beside what the paper says, as `on_own_data` describes."""
 
     def check(command: Command) -> None:
-        own.check_variants(command.config, command.variants)
+        check_variants(command.config, command.variants)
         if not command.shared.fresh:
             check_project(command)
         print(*first_lines(command), sep="\n")
 
-    def report(*parts: Any, **more: Any) -> Any:  # its libraries are not waited for by help
-        return importlib.import_module("kpjax.lab.own.report").own_report(*parts, **more)
+    def report(*given: Any, **more: Any) -> Any:  # its libraries are not waited for by help
+        return importlib.import_module("kpjax.lab.own.report").own_report(*given, **more)
 
-    def resolved(config: Any, typed: Collection[str]) -> Any:
-        config = own.resolved(config, typed)
-        words, *held = config.summary.partition("; held out")
-        return changed(config, summary=f"{words} ({digest_of_given(config)}){''.join(held)}")
-
-    open_once = functools.lru_cache(maxsize=2)(own.open)
-    system = own.paper._replace(
-        presets={OWN: own.config},
-        template=own.config,
-        own=OwnParts(check, report, next_lines),
-        resolved=resolved,
-        open=lambda job: open_once(
-            job._replace(variant="", seed=job.seed if own.seeded(job.config) else 0)
-        ),
-        short_list=lambda preset, config: own.short_list(config),
-        applicable=lambda preset, config: own.applicable(config),
-        **own.differences,
-    )
-
-    def train(job: Job, data: Any) -> Outcome:
-        crowded = getattr(job.config.data, "transform", "") == "around_box" and not job.plan
-        if crowded and TRAINED in own.parts(job, data) and crowd_of(opened(job.config)[0]).most > 1:
+    def prepare(job: Job, data: Any) -> None:
+        crowded = getattr(job.config.data, "transform", "") == "around_box"
+        if crowded and TRAINED in parts(job, data) and crowd_of(opened(job.config)[0]).most > 1:
             learnt = learnt_finder(job._replace(variant=""))
             print(found_text(learnt.described["held_out"]))
-            keep_finder(job, learnt, own.found(data))
-        return system.train(job, data)
+            keep_finder(job, learnt, found(data))
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
-        return dict(system.evaluated(job, data)) | {
-            OF_PART + name: part.source for name, part in own.parts(job, data).items()
-        }
+        return {OF_PART + name: part.source for name, part in parts(job, data).items()}
 
     def measure(
         job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]
     ) -> dict[str, float]:
-        values = dict(system.measure(job, data, outcome, _of_paper(predictions)))
         if not (part := _known_by(predictions)):
-            return values
-        animals = pixel_errors.animals_of(own.parts(job, data), predictions)
-        return values | pixel_errors.metrics_of(
-            animals, drawn_from(scores_of(predictions[OF_PART + part]).cutoff)
-        )
+            return {}
+        animals = pixel_errors.animals_of(parts(job, data), predictions)
+        cutoff = scores_of(predictions[OF_PART + part]).cutoff
+        return pixel_errors.metrics_of(animals, drawn_from(cutoff))
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-        system.draw(job, data, outcome, _of_paper(predictions))
-        if jax.process_index() == 0 and (part := _known_by(predictions)):
-            kind = system.predicting(
-                StoredRun(job.config, job.variant, outcome.method.skeleton)
-            ).score_kind
-            make_folder(job.folder)
-            animals, found = (
-                pixel_errors.animals_of(own.parts(job, data), predictions),
-                predictions[OF_PART + part],
-            )
-            for name, content in pixel_errors.meaning_of_scores(
-                found, animals.by_part()[part], kind
-            ).items():
-                write_json(job.folder / name, content)
-            pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(found).cutoff))
+        if jax.process_index() or not (part := _known_by(predictions)):
+            return
+        stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
+        kind = paper.predicting(stored).score_kind
+        animals, known = (
+            pixel_errors.animals_of(parts(job, data), predictions),
+            predictions[OF_PART + part],
+        )
+        tables = pixel_errors.meaning_of_scores(known, animals.by_part()[part], kind)
+        make_folder(job.folder)
+        for name, content in tables.items():
+            write_json(job.folder / name, content)
+        pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(known).cutoff))
 
-    return system._replace(train=train, evaluated=evaluated, measure=measure, draw=draw)
-
-
-def _of_paper(predictions: Mapping[str, Gathered]) -> dict[str, Gathered]:
-    return {name: found for name, found in predictions.items() if not name.startswith(OF_PART)}
+    return Beside(check, report, next_lines, prepare, evaluated, measure, draw)
 
 
 def _known_by(predictions: Mapping[str, Gathered]) -> str:

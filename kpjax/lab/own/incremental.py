@@ -18,7 +18,7 @@ from kpjax.formats.project import Project
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.declaration import OwnSystem, made
+from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_from, renamed
 from kpjax.methods import published
 from kpjax.methods.incremental_family.step_spec import has_channels
@@ -29,7 +29,7 @@ from kpjax.systems.configs import FINE_RATE, changed, flat
 from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.systems.incremental.steps import Data
 from kpjax.systems.reports.report import Column
-from kpjax.systems.system import Job, Outcome
+from kpjax.systems.system import Job, Outcome, with_training
 from kpjax.training.evaluation import Gathered, predict_source
 
 
@@ -240,7 +240,7 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     )
     network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
-    return Data(train, evaluation, protocol, base=variables), held_out
+    return Data(train, evaluation, protocol, base=variables, poses=train), held_out
 
 
 def measure(
@@ -273,27 +273,24 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
-SYSTEM = made(
-    OwnSystem(
-        incremental.SYSTEM,
-        OWN,
-        resolved,
-        lambda job: open_project(job.config)[0],
-        short_list=lambda config: ("finetune", "ksd_only"),
-        # Without those that need images of the old model.
-        applicable=lambda config: tuple(
-            name
-            for name, variant in incremental.VARIANTS.items()
-            if not variant.recipe.memory and variant.recipe.base != "joint"
-        ),
-        parts=lambda job, data: projects.parts_of(
-            job.config, data.train, open_project(job.config)[1]
-        ),
-        differences={
-            "measure": measure,
-            "columns": columns,
-            "poses": lambda data: data.train,
-            "lengths": lambda config, variant: {variant: config.steps},
-        },
-    )
+PAPER = incremental.PAPER._replace(
+    variants=with_training(
+        incremental.VARIANTS, incremental.train, lambda config, variant: {variant: config.steps}
+    ),
+    measure=measure,
+    columns=columns,
+    short_list=lambda preset, config: ("finetune", "ksd_only"),
+    # Without those that need images of the old model.
+    applicable=lambda preset, config: tuple(
+        name
+        for name, variant in incremental.VARIANTS.items()
+        if not variant.recipe.memory and variant.recipe.base != "joint"
+    ),
+)
+EXPERIMENT = on_own_data(
+    PAPER,
+    OWN,
+    resolved,
+    lambda job: open_project(job.config)[0],
+    parts=lambda job, data: projects.parts_of(job.config, data.train, open_project(job.config)[1]),
 )

@@ -18,7 +18,7 @@ from kpjax.images.transforms import Letterbox, SamePlace, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import read_videos
 from kpjax.lab.own.choices import Choice, chosen
-from kpjax.lab.own.declaration import OwnSystem, made
+from kpjax.lab.own.declaration import on_own_data
 from kpjax.systems import pyramids
 from kpjax.systems.configs import Count, Rule, changed
 from kpjax.systems.pyramids.config import SMALL, Config, VideoSet
@@ -198,26 +198,19 @@ def open_data(job: Job) -> pyramids.Data:
 
 # They stand first in the table: own videos seldom have labels.
 SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
-SYSTEM = made(
-    OwnSystem(
-        pyramids.SYSTEM,
-        OWN,
-        resolved,
-        open_data,
-        short_list=lambda config: ("untrained", "pyramids"),
-        applicable=lambda config: tuple(  # labels evaluate those without a network
-            name
-            for name in pyramids.VARIANTS
-            if name != pyramids.ORACLE
-            and (name not in pyramids.WITHOUT_NETWORK or tables_of(config.data))
-        ),
-        differences={
-            "predicting": lambda run: pyramids.SYSTEM.predicting(run)._replace(
-                transform=run.config.data.square()
-            ),
-            "columns": lambda config: sorted(
-                pyramids.columns(config), key=lambda column: column.metric not in SIGNS
-            ),
-        },
-    )
+PAPER = pyramids.PAPER._replace(
+    short_list=lambda preset, config: ("untrained", "pyramids"),
+    applicable=lambda preset, config: tuple(  # labels evaluate those without a network
+        name
+        for name in pyramids.VARIANTS
+        if name != pyramids.ORACLE
+        and (name not in pyramids.WITHOUT_NETWORK or tables_of(config.data))
+    ),
+    predicting=lambda run: pyramids.PAPER.predicting(run)._replace(
+        transform=run.config.data.square()
+    ),
+    columns=lambda config: sorted(
+        pyramids.columns(config), key=lambda column: column.metric not in SIGNS
+    ),
 )
+EXPERIMENT = on_own_data(PAPER, OWN, resolved, open_data)

@@ -1,10 +1,10 @@
 """RegDA on people's own data: a project on one kind of images, or a finished run without its labels
 and images, and unlabelled images of another kind."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, Self
 
 import tyro
 
@@ -13,14 +13,15 @@ from kpjax.errors import summarise
 from kpjax.images.transforms import Transform
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
-from kpjax.lab.own.declaration import OwnSystem, made
+from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.without_source import known, target_of
 from kpjax.systems import regda
 from kpjax.systems.configs import ImageSet, Share, Splits, changed
 from kpjax.systems.regda.config import SMALL_BODIES, Config, Domains
 from kpjax.systems.reports.report import Column
-from kpjax.systems.system import Job, scaled
+from kpjax.systems.system import Job, Outcome, Predicting, StoredRun
+from kpjax.training.evaluation import Gathered
 
 # The control that was strongest at equal steps takes about a fifth more time than the others
 # together.
@@ -67,6 +68,12 @@ class OwnConfig(Config):
     #: whether the network's maps go through a softmax, as the start's do
     logits: tyro.conf.Suppress[bool] = False
 
+    def shortened(self, steps: int) -> Self:
+        """Returns the config with so many steps; without a source there is one stage alone."""
+        if without_source.is_asked(self):
+            return changed(self, steps=steps)
+        return super().shortened(steps)
+
 
 OWN = OwnConfig(
     **vars(
@@ -95,9 +102,11 @@ OWN = OwnConfig(
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
-    """Returns the config with what is not typed chosen from the source's project, each printed with
-    its reason.
+    """Returns the config with what is not typed chosen from the source's project, or from the run in
+    its place, each printed with its reason.
     """
+    if without_source.is_asked(config):
+        return without_source.resolved(config, typed)
     project, held = projects.opened(config)
     frames, *_ = target_of(config)
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
@@ -175,57 +184,52 @@ def columns(config: OwnConfig) -> tuple[Column, ...]:
     return (*(column for column in regda.columns(config) if column.metric in labelled), *agree)
 
 
-def picked(with_source: Callable[..., Any], without: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns a function of a config, or first of what has one, that is the second where a run
-    replaces the source.
+def predicting(stored: StoredRun) -> Predicting:
+    """Returns a finished run as a function of new images, letterboxed or cropped as the images were
+    that it learnt from.
     """
-
-    def pick(given: Any, *more: Any) -> Any:
-        alone = without_source.is_asked(getattr(given, "config", given))
-        return (without if alone else with_source)(given, *more)
-
-    return pick
+    if without_source.is_asked(stored.config):
+        return without_source.predicting(stored)
+    return regda.PAPER.predicting(stored)._replace(transform=stored.config.data.square())
 
 
-SYSTEM = made(
-    OwnSystem(
-        regda.SYSTEM,
-        OWN,
-        picked(resolved, without_source.resolved),
-        open_data,
-        short_list=picked(
-            lambda config: VARIANTS,
-            lambda config: ("start", "adapted") if config.data.target_project else ("adapted",),
-        ),
-        applicable=picked(
-            lambda config: tuple(  # an oracle needs labels of the target domain
-                name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle"
-            ),
-            lambda config: tuple(without_source.VARIANTS),
-        ),
-        parts=lambda job, data: projects.parts_of(
-            job.config, data.source.train, data.source.test, data.target.test
-        ),
-        found=lambda data: data.target.train,
-        # a network of the seed finds animals
-        seeded=lambda config: config.data.transform == "around_box",
-        differences={
-            "variants": {**regda.VARIANTS, **without_source.VARIANTS},
-            "columns": columns,
-            "train": picked(regda.SYSTEM.train, without_source.train),
-            "draw": picked(regda.SYSTEM.draw, without_source.draw),
-            # Letterboxed or cropped as the images were that it learnt from
-            "predicting": picked(
-                lambda run: regda.SYSTEM.predicting(run)._replace(
-                    transform=run.config.data.square()
-                ),
-                without_source.predicting,
-            ),
-            "shortened": picked(regda.SYSTEM.shortened, scaled()),
-            "lengths": picked(
-                regda.SYSTEM.lengths,
-                lambda config, variant: {variant: config.steps * (variant != "start")},
-            ),
-        },
-    )
+def draw(job: Job, data: regda.Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on target images."""
+    drawn = without_source.draw if without_source.is_asked(job.config) else regda.PAPER.draw
+    drawn(job, data, outcome, predictions)
+
+
+def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
+    """Returns the variants that suit a config; an oracle needs labels of the target domain."""
+    if without_source.is_asked(config):
+        return tuple(without_source.VARIANTS)
+    return tuple(name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle")
+
+
+def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:
+    """Returns the variants to run unless some are named."""
+    if not without_source.is_asked(config):
+        return VARIANTS
+    return ("start", "adapted") if config.data.target_project else ("adapted",)
+
+
+PAPER = regda.PAPER._replace(
+    variants={**regda.PAPER.variants, **without_source.VARIANTS},
+    columns=columns,
+    predicting=predicting,
+    draw=draw,
+    applicable=applicable,
+    short_list=short_list,
+)
+EXPERIMENT = on_own_data(
+    PAPER,
+    OWN,
+    resolved,
+    open_data,
+    parts=lambda job, data: projects.parts_of(
+        job.config, data.source.train, data.source.test, data.target.test
+    ),
+    found=lambda data: data.target.train,
+    # a network of the seed finds animals
+    seeded=lambda config: config.data.transform == "around_box",
 )

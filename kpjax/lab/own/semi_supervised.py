@@ -11,7 +11,7 @@ from kpjax.input import source
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import open_frames
-from kpjax.lab.own.declaration import OwnSystem, made
+from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Own, Unlabelled
 from kpjax.systems import semi_supervised
@@ -228,19 +228,19 @@ def check_variants(config: Config, variants: Sequence[str]) -> None:
         )
 
 
-SYSTEM = made(
-    OwnSystem(
-        semi_supervised.SYSTEM,
-        OWN,
-        resolved,
-        open_data,
-        short_list,
-        applicable=lambda config: tuple(
-            name for name in semi_supervised.applicable("own", config) if name != "all_labels"
-        ),
-        parts=lambda job, data: projects.parts_of(job.config, data.labelled, data.validation),
-        found=lambda data: data.unlabelled,
-        check_variants=check_variants,
-        seeded=lambda config: True,
-    )
+PAPER = semi_supervised.PAPER._replace(
+    short_list=lambda preset, config: short_list(config),
+    applicable=lambda preset, config: tuple(
+        name for name in semi_supervised.applicable("own", config) if name != "all_labels"
+    ),
+)
+EXPERIMENT = on_own_data(
+    PAPER,
+    OWN,
+    resolved,
+    open_data,
+    parts=lambda job, data: projects.parts_of(job.config, data.labelled, data.validation),
+    found=lambda data: data.unlabelled,
+    check_variants=check_variants,
+    seeded=lambda config: True,
 )

@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 
 if TYPE_CHECKING:  # help needs no JAX
     from kpjax.formats.project import Project
-    from kpjax.systems.system import System
+    from kpjax.systems.system import Experiment, Paper
 
 
 class Needs(NamedTuple):
@@ -69,8 +69,8 @@ NEEDS = {
 }
 
 
-def own_system(name: str) -> "System":
-    """Returns a system whose one preset, `own`, is for people's own data.
+def own_experiment(name: str) -> "Experiment":
+    """Returns a paper on people's own data, whose one preset is `own`.
 
     Raises InputError for an unknown name.
     """
@@ -78,23 +78,21 @@ def own_system(name: str) -> "System":
         raise InputError(
             "system", f"{name!r} does not train on one's own data; kpjax train lists those that do"
         )
-    return importlib.import_module(f"kpjax.lab.own.{name}").SYSTEM
+    return importlib.import_module(f"kpjax.lab.own.{name}").EXPERIMENT
 
 
-def system_of_run(experiment: str, preset: str) -> "System | None":
-    """Returns the system that made a run, without its other presets and their data; None for an
-    unknown one.
-    """
+def paper_of_run(experiment: str, preset: str) -> "Paper | None":
+    """Returns the paper of a run, as it is on that run's data; None for an unknown one."""
     from kpjax.systems.system import OWN
 
     if preset.partition("-")[0] == OWN:
-        return own_system(experiment) if experiment in NEEDS else None
+        return own_experiment(experiment).paper if experiment in NEEDS else None
     if (
         not experiment.isidentifier()
         or importlib.util.find_spec(f"kpjax.systems.{experiment}") is None
     ):
         return None
-    return getattr(importlib.import_module(f"kpjax.systems.{experiment}"), "SYSTEM", None)
+    return getattr(importlib.import_module(f"kpjax.systems.{experiment}"), "PAPER", None)
 
 
 def ways() -> list[tuple[str, Needs]]:

@@ -32,12 +32,6 @@ from kpjax.training.evaluation import Gathered, predict_source
 LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
 # frames of the target, on which the start's scores are compared with those that it knows
 LOOKED_AT = 200
-VARIANTS = {
-    "adapted": Variant(
-        "method", "a mean teacher on target images, from the start's network and poses"
-    ),
-    "start": Variant("control", "the start as it is"),
-}
 
 
 @functools.lru_cache(maxsize=2)
@@ -258,3 +252,16 @@ def predicting(stored: StoredRun) -> Predicting:
         config.data.square(),
         heatmaps.score_kind(config.heatmaps.decoder, logits=config.logits),
     )
+
+
+VARIANTS = {
+    "adapted": Variant(
+        "method",
+        "a mean teacher on target images, from the start's network and poses",
+        train=train,
+        lengths=lambda config: {"adapted": config.steps},
+    ),
+    "start": Variant(
+        "control", "the start as it is", train=train, lengths=lambda config: {"start": 0}
+    ),
+}

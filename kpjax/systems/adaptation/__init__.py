@@ -69,7 +69,6 @@ from kpjax.training.fit import Fitted
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
-PREDICTED_TOGETHER = 64  # images in a batch
 CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
 SHOWN, COLUMNS = 16, 8  # images of a sheet
 SHOWN_SIDE = 128  # px, to which small images are enlarged
@@ -85,6 +84,7 @@ class Data(NamedTuple):
     test: Source
     turned_once: Source  # the test images, each turned in place
     turned_twice: Source  # and turned again
+    core: Callable[[Job], "Core"]  # a job -> what its variants start from
     chosen: tuple[str, ...] = ()  # the names, or numbers, of `target_images`; () for all
     identity: Mapping[str, Any] = {}
 
@@ -94,7 +94,12 @@ class Data(NamedTuple):
 
 
 def with_turns(
-    target: Source, fit: Source, test: Source, side: int, once: Source | None = None
+    target: Source,
+    fit: Source,
+    test: Source,
+    side: int,
+    core: Callable[[Job], "Core"],
+    once: Source | None = None,
 ) -> Data:
     """Returns the images of a run with the test images, of `side` px, also turned once and twice.
 
@@ -104,9 +109,8 @@ def with_turns(
         angles = draw_turns(len(test)).first
         once = sources.turned(test, np.array([turn_in_place(angle, side) for angle in angles]))
     once = decoded_once(once)
-    return Data(
-        target, fit, test, once, decoded_once(sources.turned(once, second_turns(len(test), side)))
-    )
+    twice = decoded_once(sources.turned(once, second_turns(len(test), side)))
+    return Data(target, fit, test, once, twice, core)
 
 
 # The core: a supervised network of another category
@@ -187,7 +191,7 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
         return Core(trained.variables, "")
     if config.core.core_epoch not in (0, config.core.core_epochs):
         seed = (
-            system.preset_folder(job.workdir, job.system.name, preset)
+            system.preset_folder(job.workdir, job.paper.name, preset)
             / "stages"
             / name
             / f"seed-{job.seed}"
@@ -249,8 +253,8 @@ def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Cor
 # A run
 
 
-def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
-    """Trains a variant, most from the core that `core_of` returns, and predicts all images that it
+def train(job: Job, data: Data) -> Outcome:
+    """Trains a variant, most from the core that the data bring, and predicts all images that it
     is evaluated on.
 
     A run does not go on with another core than it began with.
@@ -259,7 +263,7 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     method, core = build(config, job.variant), None
     if recipe.core != "none":
         core = (
-            core_of(job)
+            data.core(job)
             if recipe.core == "trained"
             else untrained_core(config, job.seed, of_shapes=bool(job.plan))
         )
@@ -303,7 +307,7 @@ def train(job: Job, data: Data, *, core_of: Callable[[Job], Core]) -> Outcome:
     # Every variant is evaluated as a plain network, so that this is compiled once.
     plain, evaluated = build(config, "finetuned"), as_evaluated(trained, job.variant)
     predictions = {
-        name: predict_source(plain, evaluated, source, batch_size=PREDICTED_TOGETHER)
+        name: predict_source(plain, evaluated, source, batch_size=config.prediction_batch)
         for name, source in sources.items()
     }
     accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
@@ -590,12 +594,11 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
-SYSTEM = system.System(
+PAPER = system.Paper(
     "adaptation",
     "landmarks of another category of object, without labels",
     presets.SYNTHETIC,
-    VARIANTS,
-    train=train,
+    system.with_training(VARIANTS, train, lengths),
     evaluated=lambda job, data: {},
     measure=measure,
     columns=columns,
@@ -610,8 +613,5 @@ SYSTEM = system.System(
         else ("adapted", "finetuned", "scratch", "random_core")
     ),
     applicable=lambda preset, config: tuple(VARIANTS),
-    shortened=system.scaled("core_epoch_steps"),
-    lengths=lengths,
     draw=draw,
-    batch_size=lambda config: PREDICTED_TOGETHER,
 )

@@ -183,10 +183,12 @@ class Evaluation(Checked):
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(configs.RunConfig):
     """All that a run depends on besides its seed. The defaults are the paper's and its code's; a
     field that says "not stated" has a value that both leave open."""
 
+    SCALED = ("core_epoch_steps",)
+    prediction_batch = 64
     summary: str  # one line
     core: CoreTraining = CoreTraining()
     core_kept_by: str = ""  # the preset whose folder keeps the core; "" for its own

@@ -33,7 +33,15 @@ from kpjax.systems.incremental.config import SYNTHETIC, Config
 from kpjax.systems.incremental.steps import Data, Run
 from kpjax.systems.incremental.variants import VARIANTS, build_base, setting_of
 from kpjax.systems.reports.report import Column
-from kpjax.systems.system import IMAGES, Job, Outcome, Predicting, System, draw_predictions, scaled
+from kpjax.systems.system import (
+    IMAGES,
+    Job,
+    Outcome,
+    Paper,
+    Predicting,
+    draw_predictions,
+    with_training,
+)
 from kpjax.training.evaluation import Gathered
 
 SCORE_KIND = "mse_peak"
@@ -216,12 +224,11 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
-SYSTEM = System(
+PAPER = Paper(
     "incremental",
     "new keypoints for a trained model whose data are gone",
     SYNTHETIC,
-    VARIANTS,
-    train,
+    with_training(VARIANTS, train, lengths),
     # earlier steps: see `train`
     lambda job, data: {f"step_{len(data.protocol.steps) - 1}": data.evaluation},
     measure,
@@ -233,7 +240,5 @@ SYSTEM = System(
     ),
     short_list=lambda preset, config: ("finetune", "ksd_only", "kamp", "joint"),
     applicable=lambda preset, config: tuple(VARIANTS),
-    shortened=scaled("base_steps", "ka_steps"),
-    lengths=lengths,
     draw=draw,
 )

@@ -142,11 +142,12 @@ ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 10
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(configs.RunConfig):
     """All that a run depends on besides its seed. The defaults are the paper's for MPII; a field
     that says "not stated" has a value that the paper leaves open. The augmentation is not
     stated."""
 
+    SCALED = ("base_steps", "ka_steps")
     summary: str  # one line
     data: StepImages = StepImages()
     heatmaps: configs.Heatmaps = configs.Heatmaps(decoder="quarter")

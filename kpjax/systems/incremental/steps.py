@@ -52,6 +52,7 @@ class Data(NamedTuple):
     validation: Source | None = None
     #: of a network that knows the keypoints of step 0; it is not trained then
     base: Variables | None = None
+    poses: Source | None = None  # the labelled images whose poses a run keeps
 
     @property
     def skeleton(self) -> Skeleton:

@@ -36,7 +36,7 @@ from kpjax.evaluation.probes.regression_errors import (
 from kpjax.evaluation.probes.splits import Split, halves_by, random_halves
 from kpjax.files import atomic
 from kpjax.images.transforms import Letterbox
-from kpjax.input.pairs import frame_pairs
+from kpjax.input.pairs import Crop, frame_pairs
 from kpjax.input.source import Source, stacked
 from kpjax.input.video_source import VideoSource, actions_of, of_videos
 from kpjax.methods.perceptual import perceptual_start
@@ -54,7 +54,7 @@ from kpjax.systems.pyramids.variants import (
     steps_of,
 )
 from kpjax.systems.reports.report import Column
-from kpjax.systems.system import Job, Outcome, Predicting, System
+from kpjax.systems.system import Job, Outcome, Paper, Predicting, with_training
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
@@ -72,6 +72,7 @@ class Data(NamedTuple):
     train: VideoSource
     test: VideoSource
     identity: Mapping[str, Any] = {}
+    pair_crop: Crop | None = None  # in place of the config's, where no frame has a box
 
     @property
     def summary(self) -> str:
@@ -160,7 +161,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
         window=config.data.window,
         batch_size=config.batch_size,
         seed=job.seed,
-        crop=config.data.pair_crop,
+        crop=data.pair_crop or config.data.pair_crop,
         repeats=True,
         process_index=jax.process_index(),
         process_count=jax.process_count(),
@@ -170,7 +171,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
 
 def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
     """Predicts all frames of a source."""
-    return predict_source(method, state, source, batch_size=SYSTEM.batch_size(job.config))
+    return predict_source(method, state, source, batch_size=job.config.prediction_batch)
 
 
 # Probes of keypoints on frames that were not trained on
@@ -476,12 +477,11 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
-SYSTEM = System(
+PAPER = Paper(
     "pyramids",
     "a hierarchy of keypoints from video, without labels",
     SMALL,
-    VARIANTS,
-    train,
+    with_training(VARIANTS, train, lengths),
     evaluated=lambda job, data: (
         {} if VARIANTS[job.variant].recipe.features else {"test": data.test}
     ),
@@ -502,7 +502,5 @@ SYSTEM = System(
         else ("pyramids", *BASELINES, "untrained", *WITHOUT_NETWORK, ORACLE)
     ),
     applicable=lambda preset, config: tuple(VARIANTS),
-    lengths=lengths,
-    batch_size=lambda config: 4 * config.batch_size,
     draw=draw,
 )

@@ -16,6 +16,7 @@ from kpjax.systems.configs import (
     Optimizer,
     Positive,
     Rule,
+    RunConfig,
     changed,
 )
 
@@ -143,7 +144,7 @@ class Evaluation(Checked):
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(RunConfig):
     """All that a run depends on besides its seed. The defaults are the paper's; a field that says
     "not stated" has a value that the paper leaves open."""
 
@@ -164,6 +165,11 @@ class Config(Checked):
     collapse_baselines: tuple[str, ...] = BASELINES
     baselines: Baselines = Baselines()
     evaluation: Evaluation = Evaluation()
+
+    @property
+    def prediction_batch(self) -> int:
+        """Images that are predicted together."""
+        return 4 * self.batch_size
 
     def __post_init__(self):
         super().__post_init__()

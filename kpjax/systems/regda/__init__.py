@@ -28,7 +28,7 @@ from kpjax.systems.configs import Splits
 from kpjax.systems.regda.config import SMALL_BODIES, TEACHER_COST, Config, of_pretraining
 from kpjax.systems.regda.variants import ADABN_BATCHES, VARIANTS, build, build_first, setup_of
 from kpjax.systems.reports.report import Column
-from kpjax.systems.system import Job, Outcome, Predicting, System
+from kpjax.systems.system import Job, Outcome, Paper, Predicting
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, no_training, other_choices
 from kpjax.training.hosts import agreed
@@ -58,6 +58,11 @@ class Data(NamedTuple):
     repeats: bool = False  # whether a batch may be larger than its domain
     #: where config and seed do not tell all of it
     identity: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    def poses(self) -> Source | None:
+        """The labelled images whose poses a run keeps."""
+        return self.source.train
 
     @property
     def summary(self) -> str:
@@ -131,7 +136,7 @@ def _start_of(job: Job, variant: str) -> Job:
     other = job._replace(variant=variant)
     if not agreed(lambda: (other.folder / "results.json").exists()):
         return other
-    made = system.stored_run(job.system, other.folder).config
+    made = system.stored_run(job.paper, other.folder).config
     return other._replace(
         config=replace(
             job.config, source_free=made.source_free, source_free_share=made.source_free_share
@@ -392,12 +397,11 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
-SYSTEM = System(
+PAPER = Paper(
     "regda",
     "RegDA: unsupervised domain adaptation of keypoints",
     SMALL_BODIES,
-    VARIANTS,
-    train,
+    system.with_training(VARIANTS, train, lengths),
     evaluated=lambda job, data: {
         name: images
         for name, images in (("source", data.source.test), ("target", data.target.test))
@@ -419,13 +423,10 @@ SYSTEM = System(
         "oracle",
     ),
     applicable=applicable,
-    shortened=system.scaled("pretraining_steps", "coefficient_steps"),
-    lengths=lengths,
     draw=lambda job, data, outcome, predictions: system.draw_predictions(
         outcome,
         data.target.test or data.target.train,
         job.folder / system.IMAGES / "target.png",
         predictions.get("target"),
     ),
-    poses=lambda data: data.source.train,
 )

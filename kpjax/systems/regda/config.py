@@ -183,9 +183,10 @@ class TeacherAdaptation(Checked):
 
 
 @dataclass(frozen=True)
-class Config(Checked):
+class Config(configs.RunConfig):
     """All that a run depends on besides its seed. The defaults are the paper's."""
 
+    SCALED = ("pretraining_steps", "coefficient_steps")
     summary: str  # one line
     data: Domains
     heatmaps: configs.Heatmaps = configs.Heatmaps()

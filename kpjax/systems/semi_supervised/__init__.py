@@ -38,7 +38,7 @@ from kpjax.systems.reports.report import Column
 from kpjax.systems.semi_supervised import variants
 from kpjax.systems.semi_supervised.config import SYNTHETIC, Config
 from kpjax.systems.semi_supervised.variants import VARIANTS, build, distilled, setup_of
-from kpjax.systems.system import Job, Outcome, Predicting, System
+from kpjax.systems.system import Job, Outcome, Paper, Predicting
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
@@ -70,6 +70,11 @@ class Data(NamedTuple):
     @property
     def skeleton(self) -> Skeleton:
         return self.labelled.skeleton
+
+    @property
+    def poses(self) -> Source:
+        """The labelled images whose poses a run keeps."""
+        return self.labelled
 
     @property
     def summary(self) -> str:
@@ -407,12 +412,11 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
-SYSTEM = System(
+PAPER = Paper(
     "semi_supervised",
     "keypoints from a few labelled images and many without labels",
     SYNTHETIC,
-    VARIANTS,
-    train,
+    system.with_training(VARIANTS, train, lengths),
     lambda job, data: {"test": data.test},
     measure,
     columns,
@@ -429,11 +433,7 @@ SYSTEM = System(
         "all_labels",
     ),
     applicable=applicable,
-    shortened=system.scaled("warm_start_steps"),
-    lengths=lengths,
     draw=lambda job, data, outcome, predictions: system.draw_predictions(
         outcome, data.test, job.folder / system.IMAGES / "test.png", predictions["test"]
     ),
-    parts_of_a_batch=2,
-    poses=lambda data: data.labelled,
 )

@@ -102,11 +102,13 @@ class Baselines(configs.Checked):
 
 
 @dataclass(frozen=True)
-class Config(configs.Checked):
+class Config(configs.RunConfig):
     """All that a run depends on besides its seed. The defaults are the paper's; a field that says
     "not stated" has a value that the paper leaves open. The augmentation is not stated; the
     authors' code for birds has none."""
 
+    SCALED = ("warm_start_steps",)
+    STREAMS_OF_A_BATCH = 2
     summary: str  # one line
     data: LabelledSubset = LabelledSubset()
     heatmaps: Heatmaps = Heatmaps()

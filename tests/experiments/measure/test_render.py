@@ -127,11 +127,11 @@ def test_a_room_has_few_tables_of_what_can_be_run_and_no_other_rows(name):
         metric in found.metrics for table in found.tables.values() for metric in table.metrics
     )
     for run in (
-        {run for table in found.tables.values() for run in table.runs()} if found.system else ()
+        {run for table in found.tables.values() for run in table.runs()} if found.experiment else ()
     ):
-        assert run.variant in found.system.variants, run
+        assert run.variant in found.experiment.paper.variants, run
         assert render.settings_of(run).keys() <= found.fields(run).keys()
-        assert run.preset in found.system.presets, run
+        assert run.preset in found.experiment.presets, run
     assert {(*one[:3], one.metric) for one in read_results(found.path)} <= found.shown()
 
 

@@ -24,14 +24,14 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
     """None of its runs trains, and one fails."""
     ran = []
 
-    def run(system, job):
+    def run(job):
         ran.append(job)
         if (job.variant, job.seed) == ("adabn_augmented", 1):
             raise InputError("made up")
         write_json(
             job.folder / "results.json",
             {
-                "experiment": job.system.name,
+                "experiment": job.paper.name,
                 "preset": job.preset,
                 "variant": job.variant,
                 "seed": job.seed,
@@ -44,7 +44,7 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
     odd = tiny_regda.TINY._replace(
         presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)}
     )
-    room = type("TinyRoom", (Room,), {"system": odd})(
+    room = type("TinyRoom", (Room,), {"experiment": odd})(
         EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {}
     )
     for _ in range(2):
@@ -82,7 +82,7 @@ def test_every_table_names_runs_that_exist_and_a_folder_holds_one_config(name):
     for table in found.tables.values():
         commands = {
             run.preset: Command(
-                found.system, run.preset, found.system.presets[run.preset], (), Shared(), ()
+                found.experiment, run.preset, found.experiment.presets[run.preset], (), Shared(), ()
             )
             for run in table.runs()
         }

@@ -17,7 +17,7 @@ from kpjax.formats.project_source import frames_at, unlabelled_source, whole_fra
 from kpjax.images.transforms import AroundBox
 from kpjax.input.source import arrays
 from kpjax.lab.own import animals, project as own_project
-from kpjax.lab.own.semi_supervised import SYSTEM, open_data
+from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.lab.predictors import open_predictor
 from kpjax.structures import Skeleton
 from kpjax.systems.command_line import read_command
@@ -125,9 +125,9 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
         "ours",
         *TINY,
     ]
-    (job,) = read_command(SYSTEM, flags).jobs()
+    (job,) = read_command(EXPERIMENT, flags).jobs()
     assert not job.config.data.all_labelled
-    run(SYSTEM, job)
+    run(job)
     assert "18 animals found on 9 of them" in capsys.readouterr().out
     path = job.folder / "animals" / "animals.json"
     finder = open_predictor(job.folder).finder

@@ -19,7 +19,7 @@ from kpjax.lab.own import project as own_project, semi_supervised
 from kpjax.lab.own.declaration import first_lines
 from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
 from kpjax.lab.own.pyramids import place_choice
-from kpjax.lab.own.systems import own_system
+from kpjax.lab.own.systems import own_experiment
 from kpjax.lab.predictors import open_predictor
 from kpjax.systems import plan
 from kpjax.systems.command_line import read_command, run
@@ -94,7 +94,7 @@ def test_from_what_a_person_has_to_points_and_errors(
 ):
     chosen = [given.get(flag, flag) for flag in flags.split()]
     typed = ["own", *chosen, "--variants", variant, "--workdir", str(tmp_path)]
-    report = run(own_system(name), typed)
+    report = run(own_experiment(name), typed)
     assert f"to train: 1 network: {variant}; up to " in capsys.readouterr().out
     folder = tmp_path / name / "own" / variant / "seed-0"
     results = json.loads((folder / "results.json").read_text())
@@ -112,7 +112,7 @@ def test_from_what_a_person_has_to_points_and_errors(
     points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
     assert np.isfinite(points).all()
     assert (predictor.side, scores.shape) == (32, (2, keypoints))
-    run(own_system(name), typed)
+    run(own_experiment(name), typed)
     assert capsys.readouterr().out.count("finished before") == 1
 
 
@@ -184,18 +184,18 @@ READ = [  # name, flags, variants, some chosen settings, and lengths of what is 
 
 @pytest.mark.parametrize(("name", "flags", "variants", "settings", "lengths"), READ)
 def test_what_is_chosen_and_opened(name, flags, variants, settings, lengths, given, tmp_path):
-    system, typed = own_system(name), [given.get(flag, flag) for flag in flags.split()]
-    asked = read_command(system, ["own", *typed, "--workdir", str(tmp_path)])
+    experiment, typed = own_experiment(name), [given.get(flag, flag) for flag in flags.split()]
+    asked = read_command(experiment, ["own", *typed, "--workdir", str(tmp_path)])
     assert list(asked.variants) == variants
     assert {"oracle", "joint", "ewc", "supervised_bound"}.isdisjoint(
-        system.applicable("own", asked.config)
+        experiment.paper.applicable("own", asked.config)
     )
     assert settings.items() <= flat(asked.config).items()
     assert (
         f"up to {2 + ('--source' in flags or '--unlabelled' in flags)} steps each"
         in first_lines(asked)[0]
     )
-    data = system.open(asked.jobs()[0])
+    data = experiment.open(asked.jobs()[0])
     found = {part: getattr(one, "train", one) for part in lengths for one in [getattr(data, part)]}
     assert {part: len(one) for part, one in found.items()} == lengths
     assert "target" not in found or not found["target"][0].visible.any()
@@ -203,10 +203,10 @@ def test_what_is_chosen_and_opened(name, flags, variants, settings, lengths, giv
 
 def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tmp_path):
     """They are listed in the other order."""
-    system = own_system("regda")
-    data = system.open(
+    experiment = own_experiment("regda")
+    data = experiment.open(
         read_command(
-            system,
+            experiment,
             [
                 "own",
                 "--source",
@@ -235,7 +235,7 @@ def test_a_project_of_ones_own_is_planned(given, monkeypatch):
         "semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7 --warm-start-steps 0 "
         "--network small_unet --augmentation none"
     )
-    _, asked = plan.read(typed.split(), own_system, "own")
+    _, asked = plan.read(typed.split(), own_experiment, "own")
     last = planned_stages(asked.job("supervised_warped", 0))[-1]
     assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
     assert last.streams["labelled"].image.shape[0] % 8 == 0
@@ -348,7 +348,7 @@ def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
     typed = [given.get(flag, flag) for flag in flags.split()]
     assert (
         exit_code_of(
-            lambda: read_command(own_system(name), ["own", *typed, "--workdir", str(tmp_path)])
+            lambda: read_command(own_experiment(name), ["own", *typed, "--workdir", str(tmp_path)])
         )
         == 2
     )
@@ -358,7 +358,7 @@ def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
 
 def test_named_images_that_no_variant_reads_are_refused(given):
     config = changed(
-        read_command(own_system("semi_supervised"), ["own", "--project", "P"]).config,
+        read_command(own_experiment("semi_supervised"), ["own", "--project", "P"]).config,
         unlabelled=("V",),
     )
     with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
@@ -377,7 +377,7 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     assert skeleton.names == (*project.skeleton.names[:2], "tail", *project.skeleton.names[2:])
     assert {(0, 1), (1, 2)} <= set(skeleton.edges)
     (job,) = read_command(
-        own_system("incremental"),
+        own_experiment("incremental"),
         [
             "own",
             "--old",
@@ -444,7 +444,7 @@ def test_own_labels_reach_the_probe_only(given, tmp_path):
     def own():
         return exit_code_of(
             lambda: run(
-                own_system("pyramids"),
+                own_experiment("pyramids"),
                 [
                     "own",
                     "--videos",
@@ -489,7 +489,7 @@ def test_own_labels_reach_the_probe_only(given, tmp_path):
 def test_the_control_is_the_start_and_the_result_can_be_adapted_again(given, tmp_path):
     typed = ["own", "--target", given["ONE"], "--workdir", str(tmp_path), *STEPS.split(), "--start"]
     report = run(
-        own_system("regda"),
+        own_experiment("regda"),
         [*typed, given["SAME"], "--target-project", "P", "--least-agreement", "1e-9"],
     )
     folder = report.parent / "adapted" / "seed-0"
@@ -506,7 +506,7 @@ def test_the_control_is_the_start_and_the_result_can_be_adapted_again(given, tmp
         )
     )
     jax.tree.map(np.testing.assert_array_equal, start, before)
-    assert read_command(own_system("regda"), [*typed, str(folder)]).config.network.widths == (
+    assert read_command(own_experiment("regda"), [*typed, str(folder)]).config.network.widths == (
         4,
         4,
         4,
@@ -521,7 +521,7 @@ def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(given, tmp_pat
     write_json(start / "score_table.json", table_as_json(table))
     folder = (
         run(
-            own_system("regda"),
+            own_experiment("regda"),
             [
                 "own",
                 "--target",

@@ -55,7 +55,7 @@ def test_labels_and_images_without():
         others = [
             value
             for name, value in found.items()
-            if name in semi_supervised.SYSTEM.applicable("own", typed)
+            if name in semi_supervised.EXPERIMENT.paper.applicable("own", typed)
             and not any(more in name for more in ("twice", "averaged", "easy_hard"))
         ]
         assert found[method] == max(others)
@@ -69,7 +69,7 @@ def test_labels_and_images_without():
 def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
     found = means("regda", "demo_full", "target/pck")
     control = "source_only_augmented_mse"
-    assert control in regda.SYSTEM.short_list("own", regda.OWN)
+    assert control in regda.EXPERIMENT.paper.short_list("own", regda.OWN)
     assert found[control] == max(
         value
         for name, value in found.items()
@@ -83,7 +83,10 @@ def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
 
 def test_new_keypoints():
     """KA-Net takes time of its own, so it would have to be above distillation over all seeds."""
-    assert incremental.SYSTEM.short_list("own", incremental.OWN) == ("finetune", "ksd_only")
+    assert incremental.EXPERIMENT.paper.short_list("own", incremental.OWN) == (
+        "finetune",
+        "ksd_only",
+    )
     with (ROOT / "incremental" / "results.csv").open() as file:
         values = {
             (row["variant"], row["seed"]): float(row["value"])

@@ -12,9 +12,9 @@ import jax.numpy as jnp
 import pytest
 
 from kpjax.errors import InputError
-from kpjax.lab.own.systems import own_system
+from kpjax.lab.own.systems import own_experiment
 from kpjax.structures import Trained
-from kpjax.systems import system as skeleton_of_systems
+from kpjax.systems import system as engine
 from kpjax.systems.command_line import read_command
 from kpjax.systems.configs import flat
 from kpjax.training.fit import Evaluation, no_training
@@ -97,29 +97,29 @@ def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
     """All at once, each with its first other value, then with its second; what is refused is tried
     by halves.
     """
-    monkeypatch.setattr(skeleton_of_systems, "fit", traced)
+    monkeypatch.setattr(engine, "fit", traced)
     variant, typed = TINY[name]
-    system = own_system(name)
+    experiment = own_experiment(name)
     base = ["own", *(given.get(word, word) for word in typed.split()), "--variants", variant]
-    config = flat(read_command(system, base).config)
+    config = flat(read_command(experiment, base).config)
 
     def refused(flags):
         words = [word for flag in flags for word in flag]
         print(*words)
         try:
             (job,) = read_command(
-                system, [*base, *words, "--workdir", mkdtemp(dir=tmp_path)]
+                experiment, [*base, *words, "--workdir", mkdtemp(dir=tmp_path)]
             ).jobs()
             changed = {name for name, value in flat(job.config).items() if value != config[name]}
             assert {flag[2:].removeprefix("no-").replace("-", "_") for flag, *_ in flags} <= changed
-            system.train(job, system.open(job))
+            engine.variant_of(job).train(job, experiment.open(job))
         except InputError:  # in one line
             half = len(flags) // 2
             return [*refused(flags[:half]), *refused(flags[half:])] if half else flags
         return []
 
     with pytest.raises(SystemExit):
-        read_command(system, [*base, "--help-all"])
+        read_command(experiment, [*base, "--help-all"])
     flags = flags_of(config, capsys.readouterr().out)
     alone = [
         flag

@@ -15,7 +15,7 @@ from kpjax.lab.commands.train import main as train
 from kpjax.lab.own import choices, project as own_project
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.project import hold_out
-from kpjax.lab.own.semi_supervised import SYSTEM, open_data
+from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
@@ -130,7 +130,7 @@ def test_a_corrected_label_is_another_project(project, tmp_path):
     )
     # So are another video at the same path, and a start that was trained again.
     config = changed(
-        SYSTEM.presets["own"],
+        EXPERIMENT.presets["own"],
         project="P",
         unlabelled=(str(tmp_path / "a.mp4"),),
         start=str(tmp_path),
@@ -246,7 +246,7 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, 
     shutil.copy(test, tmp_path / "copy.png")
     with pytest.raises(InputError, match=rf"copy.png is .*{test.name}"):
         run(
-            SYSTEM,
+            EXPERIMENT,
             [
                 "own",
                 "--project",
@@ -270,7 +270,7 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, 
         )
     )
     monkeypatch.setattr(own_project, "_read", lambda *arguments: copied)
-    found = open_data(read_command(SYSTEM, ["own", "--project", "still", *TINY]).jobs()[0])
+    found = open_data(read_command(EXPERIMENT, ["own", "--project", "still", *TINY]).jobs()[0])
     assert len(found.unlabelled) == 3
     assert (
         "left out: 1 frame without labels, exactly like a held-out one" in capsys.readouterr().out
@@ -304,7 +304,9 @@ def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it
     assert exit_code_of(lambda: train(command)) == 2
     assert f"--start '{last}' --workdir '{workdir}-2' goes on" in capsys.readouterr().err
     # it runs
-    read_command(SYSTEM, ["own", *command[:4], "--start", str(last), "--workdir", f"{workdir}-2"])
+    read_command(
+        EXPERIMENT, ["own", *command[:4], "--start", str(last), "--workdir", f"{workdir}-2"]
+    )
     # Without the folder, a run of its own is refused where the last one lies; so is one on another
     # project.
     for typed in (
@@ -323,11 +325,13 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     single = beside[0]._replace(visible=np.array([1, 0, 0, 0], np.float32), box=np.full(4, np.nan))
     crowd = project._replace(instances=(*project.instances, *beside, single))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
-    assert read_command(SYSTEM, ["own", "--project", "crowd"]).variants == ["supervised_warped"]
+    assert read_command(EXPERIMENT, ["own", "--project", "crowd"]).variants == ["supervised_warped"]
     said = capsys.readouterr().out
     assert "up to 3 animals on a labelled frame: each is cropped" in said
     assert "11 of 12 labelled frames have fewer than 3" in said
-    job = read_command(SYSTEM, ["own", "--project", "crowd", "--labelled", "6", *TINY]).jobs()[0]
+    job = read_command(EXPERIMENT, ["own", "--project", "crowd", "--labelled", "6", *TINY]).jobs()[
+        0
+    ]
     assert job.config.data.transform == "around_box"
     found = open_data(job)
     assert len(found.labelled) == 6
@@ -363,7 +367,7 @@ def projects(tmp_path_factory):
 
 def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
     """Whole recordings of the whole are held out, and frames without labels of both are read."""
-    asked = read_command(SYSTEM, ["own", *ALIKE, *TINY])
+    asked = read_command(EXPERIMENT, ["own", *ALIKE, *TINY])
     assert "held out: 4 of 16 labelled frames, recordings" in capsys.readouterr().out
     data = open_data(asked.jobs()[0])
     assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (12, 6, 4)
@@ -371,7 +375,7 @@ def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
     # A recording of one name is one, whichever project labels it.
     assert (
         "recordings two"
-        in read_command(SYSTEM, ["own", *ALIKE, "--validation", "two"]).config.summary
+        in read_command(EXPERIMENT, ["own", *ALIKE, "--validation", "two"]).config.summary
     )
 
 
@@ -439,7 +443,7 @@ def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
     named = large._replace(skeleton=Skeleton(names)) if names else large
     monkeypatch.setattr(own_project, "_read", lambda *arguments: named)
     monkeypatch.setattr(choices, "first_at_hand", lambda known: known[place])
-    config = read_command(SYSTEM, ["own", "--project", "P", *flags.split()]).config
+    config = read_command(EXPERIMENT, ["own", "--project", "P", *flags.split()]).config
     assert settings.items() <= (flat(config) | {"network": config.network}).items()
 
 

@@ -10,10 +10,10 @@ from kpjax.input.source import ArraySource, arrays
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TRAINED, Part, read_errors
-from kpjax.lab.own.declaration import OwnSystem, made
+from kpjax.lab.own.declaration import beside
 from kpjax.lab.predictors import meaning_of_all
 from kpjax.structures import Skeleton
-from kpjax.systems.system import Predicting, System
+from kpjax.systems.system import Predicting
 from kpjax.training.evaluation import labels_of, write_predictions
 
 PAIR = Skeleton(("nose", "tail"))
@@ -44,35 +44,17 @@ def parts():
 
 
 @pytest.fixture
-def system(parts):
-    def given(job, data, outcome, predictions):
-        assert list(predictions) == ["test"]  # a system sees its own predictions and no others
-        return {"test/pck": 0.5}
-
-    bare = System(
-        "made",
-        "",
-        {},
-        {},
-        None,
-        lambda job, data: {"test": "the test set"},
-        given,
-        None,
-        lambda run: Predicting(None, None, "made_peak"),
-        None,
-        None,
-        draw=given,
-    )
-    return made(
-        OwnSystem(bare, None, None, lambda job: None, None, None, parts=lambda job, data: parts)
-    )
+def own(parts):
+    """What runs on these parts do beside what their paper says."""
+    paper = SimpleNamespace(predicting=lambda run: Predicting(None, None, "made_peak"))
+    return beside(paper, lambda job, data: parts, lambda data: None, lambda config, variants: None)
 
 
 def predictions_of(parts, errors=0.0, scores=1.0):
     """Predictions that lie `errors` (in pixels of the small images) to the right of their
     labels."""
     found = {OF_PART + name: labels_of(part.source) for name, part in parts.items()}
-    return {"test": None} | {
+    return {
         name: one._replace(
             keypoints=one.keypoints + np.array([errors, 0], np.float32),
             scores=np.full_like(one.scores, scores),
@@ -81,15 +63,17 @@ def predictions_of(parts, errors=0.0, scores=1.0):
     }
 
 
-def test_errors_are_in_pixels_of_the_original_images(system, parts, tmp_path):
+def test_errors_are_in_pixels_of_the_original_images(own, parts, tmp_path):
     job = SimpleNamespace(folder=tmp_path, config=None, variant="made")
-    assert list(system.evaluated(job, None)) == ["test", OF_PART + TRAINED, OF_PART + HELD_OUT]
+    assert list(own.evaluated(job, None)) == [
+        OF_PART + TRAINED,
+        OF_PART + HELD_OUT,
+    ]
     predictions = predictions_of(parts, errors=0.25)
-    found = system.measure(job, None, OUTCOME, predictions)
-    assert found["test/pck"] == 0.5
+    found = own.measure(job, None, OUTCOME, predictions)
     assert (found["held_out/px"], found["trained_on/px/tail"]) == pytest.approx((0.5, 0.5))
     assert (found["held_out/labels"], found["held_out/hidden"]) == (5, 0)
-    system.draw(job, None, OUTCOME, predictions)
+    own.draw(job, None, OUTCOME, predictions)
     animals = read_errors(tmp_path, PAIR.names)
     assert [animals.title(n) for n in range(5)] == [
         "day 1/a#1.png",
@@ -110,20 +94,18 @@ def test_errors_are_in_pixels_of_the_original_images(system, parts, tmp_path):
     assert missing(radii).tolist() == [0, 2, 7, 17]
     # half of the animal's length: no cutoff from labels
     predictions = predictions_of(parts, errors=5.0, scores=0.1)
-    found = system.measure(job, None, OUTCOME, predictions)
-    system.draw(job, None, OUTCOME, predictions)
+    found = own.measure(job, None, OUTCOME, predictions)
+    own.draw(job, None, OUTCOME, predictions)
     assert read_score_table(tmp_path).cutoff == DEFAULT_CUTOFF > 0.1
     assert (found["held_out/hidden"], found["held_out/px_shown"]) == (0, pytest.approx(10.0))
 
 
-def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(system, parts, tmp_path):
+def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(own, parts, tmp_path):
     folders = [tmp_path / f"seed-{number}" for number in range(3)]
     for folder, (error, score) in zip(folders, ((1.0, 0.2), (5.0, 0.9), (2.0, 0.4)), strict=True):
         found = predictions_of(parts, errors=error, scores=score)
-        system.draw(
-            SimpleNamespace(folder=folder, config=None, variant="made"), None, OUTCOME, found
-        )
-        write_predictions(folder, {name: one for name, one in found.items() if one is not None})
+        own.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, OUTCOME, found)
+        write_predictions(folder, found)
     tables = meaning_of_all(folders, "made_peak")
     radii = radius_table_from(tables["radius_table.json"], "")
     np.testing.assert_allclose(radii.quantiles[0], 2.0)

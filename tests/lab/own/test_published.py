@@ -180,7 +180,7 @@ def all_small(monkeypatch):
 def test_a_published_network_of_poses_is_a_core(given, weights, all_small):
     """Its trunk and pyramid are frozen under a new head; a whole step is traced, not run."""
     read = read_command(
-        adaptation.SYSTEM,
+        adaptation.EXPERIMENT,
         [
             "own",
             "--core",
@@ -221,7 +221,7 @@ def test_a_published_network_is_an_old_model(weights, all_small, tmp_path, monke
     )
     monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
     (job,) = read_command(
-        incremental.SYSTEM,
+        incremental.EXPERIMENT,
         [
             "own",
             "--old",

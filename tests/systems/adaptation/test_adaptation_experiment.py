@@ -9,7 +9,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
-from experiments.adaptation import PRESETS, SYSTEM
+from experiments.adaptation import EXPERIMENT, PRESETS
 from experiments.adaptation.images import open_core_images, open_images
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, second_turns
@@ -35,7 +35,7 @@ def stored(folder, variant):
 
 
 def images():
-    return open_images(TINY.data, 0, None)
+    return open_images(TINY.data, 0, None, core_of)
 
 
 # Runs
@@ -160,13 +160,13 @@ def test_checkpoints_on_another_core_are_refused(finished, tmp_path):
     other = learnt._replace(
         variables=jax.tree.map(lambda leaf: leaf + 1, learnt.variables), digest="other"
     )
-    system = TINY_SYSTEM._replace(
-        train=functools.partial(adaptation.train, core_of=lambda job: other)
+    experiment = TINY_SYSTEM._replace(
+        open=lambda job: TINY_SYSTEM.open(job)._replace(core=lambda job: other)
     )
     with pytest.raises(
         InputError, match=r"of another configuration: config\.core digest is .* there and other"
     ):
-        run(system, job)
+        run(job._replace(experiment=experiment))
 
 
 @pytest.mark.slow
@@ -189,7 +189,7 @@ def test_presets_that_evaluate_differently_share_their_training(finished, monkey
         training_kept_by="tiny",
     )
     monkeypatch.setattr("kpjax.systems.system.fit", no_core)
-    run(TINY_SYSTEM, job)
+    run(job)
     assert sorted(path.name for path in finished.iterdir()) == before
     same, here = (
         load_trained(folder / "model") for folder in (finished / "adapted" / "seed-0", job.folder)
@@ -217,13 +217,13 @@ def test_presets_have_the_papers_settings_and_numbers():
     for name, preset in PRESETS.items():
         if name.startswith("mpii"):
             assert of_core(preset) == of_core(paper)
-    printed = SYSTEM.paper("mpii_aflw", PRESETS["mpii_aflw"], "adapted")
+    printed = EXPERIMENT.paper.numbers("mpii_aflw", PRESETS["mpii_aflw"], "adapted")
     assert (printed["forward/10"], printed["backward/all"], printed["consistency"]) == (
         11.09,
         9.19,
         2.52,
     )
-    assert {column.metric for column in SYSTEM.columns(paper)} >= {
+    assert {column.metric for column in EXPERIMENT.paper.columns(paper)} >= {
         "forward/all",
         "backward/10",
         "consistency",
@@ -235,7 +235,7 @@ def test_presets_have_the_papers_settings_and_numbers():
         assert ascending == sorted(ascending), line.keys
         assert np.mean(ascending) == pytest.approx(mean, abs=0.016)
     for name, variant in (("mpii_cats", "random_core"), ("demo", "adapted")):
-        assert SYSTEM.paper(name, PRESETS[name], variant) == {}
+        assert EXPERIMENT.paper.numbers(name, PRESETS[name], variant) == {}
 
 
 # Images and measures
@@ -250,7 +250,7 @@ def test_cores_of_two_backgrounds():
     opened = images()
     assert (opened.target[0].image.shape, opened.fit[0].image.shape) == ((40, 40, 3), (32, 32, 3))
     assert not opened.target[0].visible.any()
-    few = open_images(changed(TINY, target_images=5).data, 1, None)
+    few = open_images(changed(TINY, target_images=5).data, 1, None, core_of)
     assert len(few.target) == len(set(few.chosen)) == 5
 
 

@@ -10,7 +10,7 @@ from predict_folder import rows_of
 from safetensors.numpy import load_file
 from tiny_systems import CONFIGS, job_of, results_of
 
-from experiments.incremental import PRESETS, SYSTEM
+from experiments.incremental import EXPERIMENT, PRESETS
 from kpjax import InputError
 from kpjax.input.source import subset
 from kpjax.systems.configs import changed
@@ -33,7 +33,7 @@ def recipe(variant):
 
 def opened(**changes):
     job = job_of("incremental", "kamp", **changes)
-    return run_of(job, SYSTEM.open(job))
+    return run_of(job, EXPERIMENT.open(job))
 
 
 # Runs

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
-from experiments.pyramids import PRESETS, SYSTEM
+from experiments.pyramids import EXPERIMENT, PRESETS
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import RunError
 from kpjax.input.video_source import actions_of
@@ -95,11 +95,16 @@ def test_the_papers_preset_has_the_papers_numbers():
     ) == ((0.1, 1.0), 1.0, 1e-4, 250)
     assert (paper.weights.reduction, paper.weights.unit) == ("sum", "normalised")
     assert paper.pyramid.level_sizes == (10, 20)
-    assert SYSTEM.paper("h36m", paper, "pyramids")["units/pixels_per_image/flat"] == 43.30
-    assert SYSTEM.paper("h36m", paper, "supervised_bound")["units/pixels_per_image/flat"] == 37.97
-    assert SYSTEM.paper("demo", demo, "pyramids") == {}
-    metrics = {column.metric for column in SYSTEM.columns(paper)}
-    assert set(SYSTEM.paper("h36m", paper, "pyramids")) - metrics <= {
+    assert (
+        EXPERIMENT.paper.numbers("h36m", paper, "pyramids")["units/pixels_per_image/flat"] == 43.30
+    )
+    assert (
+        EXPERIMENT.paper.numbers("h36m", paper, "supervised_bound")["units/pixels_per_image/flat"]
+        == 37.97
+    )
+    assert EXPERIMENT.paper.numbers("demo", demo, "pyramids") == {}
+    metrics = {column.metric for column in EXPERIMENT.paper.columns(paper)}
+    assert set(EXPERIMENT.paper.numbers("h36m", paper, "pyramids")) - metrics <= {
         "action/level1",
         "action/level2",
     }

@@ -6,7 +6,7 @@ import pytest
 from tiny_regda import TINY as TINY_REGDA
 from tiny_systems import results_of
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.images import open_domain
 from experiments.regda import PRESETS
 from kpjax.errors import InputError
@@ -93,7 +93,7 @@ def test_a_command_says_once_how_long_all_of_its_runs_take(monkeypatch, capsys, 
     five to compile.
     """
     jobs = read_command(
-        system_of("regda"),
+        experiment_of("regda"),
         [
             "demo",
             "--variants",
@@ -129,7 +129,7 @@ def test_a_variant_decodes_the_heatmaps_that_its_loss_learns():
         decode = jax.jit(setup_of(config, points, logits=logits).codec.decode)
         assert bool(np.any(decode(maps)[1] < 0.9)) == logits
     kinds = {
-        name: regda.SYSTEM.predicting(StoredRun(config, name, points)).score_kind
+        name: regda.PAPER.predicting(StoredRun(config, name, points)).score_kind
         for name in regda.applicable("", config)
     }
     assert kinds == {name: "mse_peak" if name in heights else "softmax_peak" for name in kinds}
@@ -162,7 +162,7 @@ def test_adaptation_without_the_source_goes_on_from_a_finished_control(tmp_path)
     # Another rate of the adaptation begins from the same start, which does not read it; another
     # rate of the start not.
     job = Job(
-        system_of("regda"),
+        experiment_of("regda"),
         changed(config, adapted_rate=1e-5, least_agreement=1e-9),
         "people",
         "source_free",

@@ -11,7 +11,7 @@ import pytest
 from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
 from experiments import images
-from experiments.semi_supervised import PRESETS, SYSTEM
+from experiments.semi_supervised import EXPERIMENT, PRESETS
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
@@ -27,7 +27,7 @@ SLOW = ("pl", "all_labels")  # pl brings supervised with it
 
 
 def tiny_data(**changes):
-    return SYSTEM.open(job_of("semi_supervised", "ours", **changes))
+    return EXPERIMENT.open(job_of("semi_supervised", "ours", **changes))
 
 
 # Runs
@@ -78,11 +78,11 @@ def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finish
         open=lambda job: tiny_data()._replace(identity={"labelled_digest": "another"})
     )
     with pytest.raises(InputError, match=r"labelled_digest is [0-9a-f]+ there and another here"):
-        run_job(other, job)
+        run_job(job._replace(experiment=other))
     # Checkpoints say the same: without a warm start the run's own are asked.
     shutil.rmtree(finished / "stages")
     with pytest.raises(InputError, match="labelled_digest"):
-        run_job(other, job)
+        run_job(job._replace(experiment=other))
     for path, content in kept.items():
         path.write_bytes(content)
 
@@ -174,7 +174,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     nothing to do.
     """
     config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
-    possible = TINY_SYSTEM.applicable("tiny", config)
+    possible = TINY_SYSTEM.paper.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {
         "pl",
         "pl_warped",
@@ -224,9 +224,9 @@ def test_the_papers_gaps_at_five_percent():
     """Printed in the paper's text: +7.9, +26.8, +5.3 and +23.4 points over the labels alone."""
 
     def printed(preset, labelled, variant):
-        return SYSTEM.paper(preset, changed(PRESETS[preset], labelled=labelled), variant).get(
-            "test/pck"
-        )
+        return EXPERIMENT.paper.numbers(
+            preset, changed(PRESETS[preset], labelled=labelled), variant
+        ).get("test/pck")
 
     gaps = {
         preset: printed(preset, 0.05, "ours") - printed(preset, 0.05, "supervised")
