@@ -8,7 +8,8 @@
     <!-- end -->
 
 A cell is the mean over seeds with its deviation, or a difference over pairs of equal seeds with its
-95 % interval; what the paper prints stands behind it.
+95 % interval; what the paper prints stands behind it. A cell says "not run" where nothing was
+measured, and is empty where a run has no such metric.
 """
 
 import ast
@@ -235,6 +236,11 @@ class Room(NamedTuple):
             )
         )
 
+    def ran(self, run: Run) -> bool:
+        """Returns whether any number of a run is known, of whichever metric."""
+        stored = tuple(self.stored(run))
+        return any(measured[: len(stored)] == stored for measured in self.numbers)
+
     def fields(self, run: Run) -> dict[str, Any]:
         """Returns the fields of a run's config by name, as a paper's numbers are looked up; {}
         without a paper.
@@ -384,9 +390,8 @@ def table_text(
         run, *others = runs_of(line, preset)
         known = {} if others else (fields or room.fields)(run)
         found = paper_numbers(room.name, **known | run._asdict()) if known else {}
-        text = (
-            "" if not cell.shown() and any(other.shown() for other in cells[line]) else cell.text()
-        )
+        no_such_metric = not cell.shown() and all(room.ran(one) for one in (run, *others))
+        text = "" if no_such_metric else cell.text()
         if isinstance(table.preset, str) and 0 < len(cell.shown()) < (
             seeds := len(cells[line][0].shown())
         ):

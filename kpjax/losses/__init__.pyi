@@ -3,6 +3,7 @@ from .adversarial import (
     domain_confusion as domain_confusion,
     ground_false_by_area as ground_false_by_area,
     ground_false_by_others as ground_false_by_others,
+    ground_false_uniform as ground_false_uniform,
     maximum_disparity as maximum_disparity,
     minimum_disparity as minimum_disparity,
     multi_kernel_mmd as multi_kernel_mmd,

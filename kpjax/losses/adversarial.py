@@ -60,17 +60,24 @@ def ground_false_by_others(
 
 
 def ground_false_by_area(
-    main_logits: Maps, *, sigma: float, low: int, high: int, strict_positive: bool = True
+    main_logits: Maps,
+    *,
+    sigma: float,
+    low: int,
+    high: int,
+    strict_positive: bool = True,
+    clip: bool = False,
 ) -> PseudoMaps:
     """Builds pseudo maps for a keypoint in a known area: the ground false is every cell of it but
     the predicted one.
 
     It is the sum of the Gaussians at all cells of the area, less the Gaussian at the prediction if
-    that lies inside, and is not clipped. Source: Jiang et al. 2021 (RegDA), the dSprites
-    experiment.
+    that lies inside. Source: Jiang et al. 2021 (RegDA), the dSprites experiment.
 
     Args:
         low, high: first and last cell of the square area, in both axes.
+        clip: the union in place of the sum, an ablation. At a sigma of 1 or more the sum is above 2
+            in the whole area, so the union is 1 at the prediction, too.
         The others are as in `ground_false_by_others`.
     """
     _, height, width, _ = main_logits.shape
@@ -81,7 +88,23 @@ def ground_false_by_area(
     columns = gaussian_profile(area, width, sigma).sum(-1)
     everywhere = (rows[:, None] * columns[None, :])[None, :, :, None]
     inside = ((points >= low) & (points <= high)).all(-1)[:, None, None]
-    return PseudoMaps(truth, jnp.maximum(everywhere - jnp.where(inside, truth, 0.0), 0.0))
+    false = jnp.maximum(everywhere - jnp.where(inside, truth, 0.0), 0.0)
+    return PseudoMaps(truth, jnp.minimum(false, 1.0) if clip else false)
+
+
+def ground_false_uniform(
+    main_logits: Maps, *, sigma: float = 2.0, strict_positive: bool = True
+) -> PseudoMaps:
+    """Builds pseudo maps whose ground false is 1 everywhere: an ablation of the ground-false map.
+
+    It asks the adversary for flat maps, wherever the main regressor predicts. That is what
+    `ground_false_by_others` asks of a single keypoint.
+
+    Args:
+        The arguments are those of `ground_false_by_others`.
+    """
+    truth = _truth(main_logits, sigma, strict_positive)
+    return PseudoMaps(truth, jnp.ones_like(truth))
 
 
 def minimum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights) -> Scalar:

@@ -23,6 +23,8 @@ from kpjax.systems.reports.report import Column
 from kpjax.systems.system import Job, Outcome, Predicting, StoredRun
 from kpjax.training.evaluation import Gathered
 
+# Variants that ask for an area in which keypoints lie.
+OF_AREAS = (*regda.OF_AREAS, "area_ground_false")
 # The control that was strongest at equal steps takes about a fifth more time than the others
 # together.
 VARIANTS = ("source_only", "source_only_augmented_mse", "regda", "teacher_adaptation")
@@ -203,7 +205,11 @@ def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
     """Returns the variants that suit a config; an oracle needs labels of the target domain."""
     if without_source.is_asked(config):
         return tuple(without_source.VARIANTS)
-    return tuple(name for name, variant in regda.VARIANTS.items() if variant.kind != "oracle")
+    return tuple(
+        name
+        for name, variant in regda.VARIANTS.items()
+        if variant.kind != "oracle" and name not in OF_AREAS
+    )
 
 
 def short_list(preset: str, config: OwnConfig) -> tuple[str, ...]:

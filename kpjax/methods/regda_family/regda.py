@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 
 from kpjax.losses import adversarial
 from kpjax.losses.heatmap import heatmap_kl
@@ -80,18 +81,25 @@ def disparity_term(
     return Term(weight, lambda outputs, streams: loss(*outputs[view]), (view,))
 
 
-def regda_objective(*, margin: float = 4.0) -> Objective:
+def regda_objective(
+    *,
+    margin: float = 4.0,
+    disagree: Callable[
+        [jax.Array, adversarial.PseudoMaps, jax.Array], jax.Array
+    ] = adversarial.maximum_disparity,
+) -> Objective:
     """Builds the objective: the labels, the agreement of f' with f on the source, and both games on
     the target.
 
     These are the terms `supervised` and `source_disparity` of step A, `target_false` of step B,
     `target_truth` of step C. The step of a term is that of the view which it reads. `margin` is
-    gamma, and the paper's eta is 1.
+    gamma, and eta is 1, as in the authors' code. `disagree` is the loss of step B, `(logits of f',
+    maps, weights)`, which is minimised.
     """
     return {
         "supervised": Term(1.0, lambda outputs, streams: heatmap_kl(*outputs[SOURCE]), (SOURCE,)),
         "source_disparity": disparity_term(margin, adversarial.minimum_disparity, SOURCE_DISPARITY),
-        "target_false": disparity_term(1.0, adversarial.maximum_disparity, TARGET_FALSE),
+        "target_false": disparity_term(1.0, disagree, TARGET_FALSE),
         "target_truth": disparity_term(1.0, adversarial.minimum_disparity, TARGET_TRUTH),
     }
 
@@ -114,6 +122,7 @@ def regda(
     setup: Setup,
     *,
     objective: Objective,
+    adversary: nn.Module | None = None,
     coefficient: Schedule = adversarial.warm_start,
     pseudo_maps: Callable[[jax.Array], adversarial.PseudoMaps] = adversarial.ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints,
@@ -130,6 +139,7 @@ def regda(
             features is stepped in A and in C, that of the adversary in A and in B, as in the
             authors' code.
         objective: of `regda_objective`, or an ablation of it. A step without a term is not run.
+        adversary: the head f'; None for one like the model's.
         coefficient: lambda, a function of the step (float32).
         pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
         target_weights: target example -> (B, K), the weights of a target image's keypoints.
@@ -151,6 +161,7 @@ def regda(
         )
     moved_in_a = ("features", "head") + ("adversary",) * (SOURCE_DISPARITY in views_read(in_a))
     head = model.head
+    adversary_head = head if adversary is None else adversary
 
     def features_pass(params, statistics, images):
         """Computes psi of normalised images, and the statistics of its two parts after the pass."""
@@ -163,7 +174,7 @@ def regda(
         shape = jax.eval_shape(
             lambda: model.apply(variables, images, train=False, method="features")
         )
-        fresh = head.init(
+        fresh = adversary_head.init(
             named_key(key, "adversary"), jnp.zeros(shape.shape, shape.dtype), train=False
         )
         adversary_variables = {
@@ -217,7 +228,7 @@ def regda(
             )
             if "adversary" in moved_in_a:
                 adversary_logits, adversary_after = forward.train_pass(
-                    head,
+                    adversary_head,
                     params["adversary"],
                     adversary_statistics,
                     adversarial.scale_gradient(features, scale),
@@ -259,7 +270,7 @@ def regda(
 
             def leave_truth(adversary_params):
                 adversary_logits, adversary_after = forward.train_pass(
-                    head, adversary_params, adversary_statistics, features
+                    adversary_head, adversary_params, adversary_statistics, features
                 )
                 false, parts = total(
                     in_b, {TARGET_FALSE: Disparity(adversary_logits, maps, weights)}, views
@@ -277,7 +288,7 @@ def regda(
 
             def return_to_truth(features):
                 adversary_logits, adversary_after = forward.train_pass(
-                    head,
+                    adversary_head,
                     params["adversary"],
                     adversary_statistics,
                     adversarial.scale_gradient(features, scale),

@@ -107,7 +107,7 @@ def train(job: Job, data: Data) -> Outcome:
         before = system.result_of(_start_of(job, recipe.start))
     start = {"variables": before.trained.variables} if recipe.start else {}
     if recipe.train == "nothing":
-        fitted = no_training(Trained(start["variables"], {}))
+        fitted = no_training(Trained(start.get("variables", {}), {}))
     elif recipe.train == "further":
         fitted, checked = _adapt_further(job, method, data, Trained(start["variables"], {}))
     elif recipe.train == "statistics":
@@ -325,9 +325,15 @@ def errors(
 # The table
 
 
+# Variants of a keypoint in a known area, and of several keypoints. The area's map is a sum already,
+# and is that of `regda` on sprites; the other keypoints' map of a single one is empty.
+OF_AREAS = ("clipped_ground_false", "constant_centre", "adabn_in_area")
+OF_SEVERAL_KEYPOINTS = ("area_ground_false", "unclipped_ground_false")
+
+
 def applicable(preset: str, config: Config) -> tuple[str, ...]:
     """Returns the variants that suit a preset; an oracle needs other images than the test's."""
-    unsuited = ()
+    unsuited = OF_SEVERAL_KEYPOINTS if config.data.sprites else OF_AREAS
     if config.augment.augmentation.endswith("colour"):  # all variants have these colours already
         unsuited += tuple(name for name in VARIANTS if "augmented" in name)
     if config.data.target == "lsp":  # all its images are both unlabelled training and test images

@@ -209,7 +209,9 @@ class Config(configs.RunConfig):
     source_free: SourceFree = SourceFree()
     #: of the steps of adaptation, after those of the network that it starts from
     source_free_share: Share = 0.1
-    ground_false: Literal["others", "area"] = "others"
+    #: the union of the other keypoints' maps, or their sum; the sum of maps in a known area, or
+    #: their union; a uniform map
+    ground_false: Literal["others", "sum", "area", "area_union", "uniform"] = "others"
     keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
     #: the step that a method starts from
     pretraining_selection: Literal["validation", "last"] = "validation"

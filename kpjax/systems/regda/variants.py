@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from kpjax import InputError, Method, Skeleton, augment, losses, methods
+from kpjax import InputError, Method, Prediction, Skeleton, augment, losses, methods
 from kpjax.heatmaps import codec, decode_argmax
 from kpjax.methods import Setup
 from kpjax.systems.configs import changed, network_of, optimizer_of
@@ -85,6 +86,14 @@ def build_supervised(
 AREA = 16, 48  # first cell of 64 in which the keypoint of a sprite can lie, and the first beyond
 
 
+def area_of(config: Config) -> tuple[int, int]:
+    """Returns the first cell of a heatmap in which the keypoint of a sprite can lie, and the first
+    beyond, in both axes.
+    """
+    low, high = (round(cell * config.heatmaps.heatmap_size / 64) for cell in AREA)
+    return low, high
+
+
 def pseudo_maps(config: Config) -> Callable:
     """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in
     the paper.
@@ -92,10 +101,14 @@ def pseudo_maps(config: Config) -> Callable:
     The authors put a map without a positive logit at (0, 0): that is kept beside their targets, and
     off elsewhere.
     """
-    low, high = (round(cell * config.heatmaps.heatmap_size / 64) for cell in AREA)
+    low, beyond = area_of(config)
+    by_area = functools.partial(losses.ground_false_by_area, low=low, high=beyond - 1)
     kinds = {
         "others": losses.ground_false_by_others,
-        "area": functools.partial(losses.ground_false_by_area, low=low, high=high - 1),
+        "sum": functools.partial(losses.ground_false_by_others, clip=False),
+        "area": by_area,
+        "area_union": functools.partial(by_area, clip=True),
+        "uniform": losses.ground_false_uniform,
     }
     return functools.partial(
         kinds[config.ground_false],
@@ -132,13 +145,36 @@ def _carried(config: Config) -> tuple[str, ...]:
     return ("backbone", "upsampling", "head") if config.carry_head else ("backbone", "upsampling")
 
 
-def build_regda(config: Config, setup: Setup) -> Method:
-    """Builds RegDA."""
+def build_regda(
+    config: Config,
+    setup: Setup,
+    *,
+    maximise: Literal["ground false", "literally", "nothing"] = "ground false",
+    shallow: bool = False,
+) -> Method:
+    """Builds RegDA.
+
+    maximise: how step B drives f' from f on the target: towards the ground-false map, by the
+    negative of its disparity from f's own prediction, or not at all. shallow: whether f' is a
+    single 1x1 convolution.
+    """
+    objective = methods.regda_objective(margin=config.margin)
+    if maximise == "literally":
+        objective = methods.regda_objective(margin=config.margin, disagree=_literal_maximum)
+    if maximise == "nothing":
+        objective = losses.without(objective, "target_false")
+    setup = _two_heads(config, setup)
     return methods.regda(
-        _two_heads(config, setup),
-        objective=methods.regda_objective(margin=config.margin),
+        setup,
+        objective=objective,
+        adversary=setup.model.head.clone(layers=1) if shallow else None,
         **_disparity(config, setup, config.coefficient),
     )
+
+
+def _literal_maximum(adversary_logits, maps, weights):
+    """Computes the negative of the disparity from the main regressor, which is then minimised."""
+    return -losses.minimum_disparity(adversary_logits, maps, weights)
 
 
 def build_dd(config: Config, setup: Setup) -> Method:
@@ -205,6 +241,40 @@ def build_source_free(config: Config, setup: Setup) -> Method:
     return config.source_free.build(adam, config.steps_without_source, view=config.teacher.view())
 
 
+def build_adabn(
+    config: Config, setup: Setup, *, two_heads: bool = False, in_area: bool = False
+) -> Method:
+    """Builds new BatchNorm statistics, of the target domain, for a trained network.
+
+    two_heads: whether the network is one of regda. in_area: whether its arg-max is sought only
+    where the keypoint of a sprite can lie.
+    """
+    if two_heads:
+        setup = _two_heads(config, setup)
+    if in_area:
+        size, (low, beyond) = config.heatmaps.heatmap_size, area_of(config)
+        inside = np.zeros((1, size, size, 1), bool)
+        inside[:, low:beyond, low:beyond] = True
+        whole = setup.codec.decode
+
+        def decode(heatmaps):
+            return whole(jnp.where(inside, heatmaps, -jnp.inf))
+
+        setup = setup._replace(codec=setup.codec._replace(decode=decode))
+    return methods.adabn(setup)
+
+
+def build_constant_centre(config: Config, setup: Setup) -> Method:
+    """Builds the answer that every keypoint is in the middle of the image, without a network."""
+    middle = (config.data.image_size - 1) / 2
+
+    def predict(state, example):
+        shape = example.keypoints.shape
+        return Prediction(jnp.full(shape, middle, jnp.float32), jnp.ones(shape[:2]), ())
+
+    return build_supervised(config, setup)._replace(predict=predict)
+
+
 # The first stage: heatmap KL on the source domain.
 build_pretraining = functools.partial(build_supervised, length="pretraining_steps", stream="source")
 
@@ -269,12 +339,26 @@ def _in_views(*, restyled: float = 0.5) -> Recipe:
     )
 
 
+def _ablation(line: str, **options: Any) -> Variant:
+    return Variant("ablation", line, recipe=Recipe(functools.partial(build_regda, **options)))
+
+
+def _of_config(line: str, **changes: Any) -> Variant:
+    return Variant("ablation", line, recipe=Recipe(changes=changes))
+
+
 # Chosen on tuning seed 100 of the demo: the controls gain from stronger colours about a random
 # grey.
 STRONG_COLOURS = {"colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
 
 VARIANTS: dict[str, Variant] = {
     "regda": Variant("method", "regressive domain adaptation", "RegDA", Recipe()),
+    "regda_augmented": Variant(
+        "method",
+        "RegDA with the random colours, blur and noise of source_only_augmented in both stages",
+        "RegDA, augmented",
+        Recipe(start="pretraining_augmented", changes=STRONG_COLOURS),
+    ),
     "source_only": Variant(
         "baseline",
         "no adaptation: heatmap KL on the source domain, steps of both stages",
@@ -374,17 +458,60 @@ VARIANTS: dict[str, Variant] = {
         "",
         _in_random_colours(mse=True, rates_of="teacher", equal_cost=True),
     ),
+    "adabn": Variant(
+        "control",
+        "source_only with BatchNorm statistics of the target domain",
+        "AdaBN",
+        Recipe(build_adabn, "source_only", "statistics"),
+    ),
     "adabn_augmented": Variant(
         "control",
         "source_only_augmented with BatchNorm statistics of the target domain",
         "AdaBN, augmented",
-        Recipe(
-            lambda config, setup: methods.adabn(setup),
-            "source_only_augmented",
-            "statistics",
-            STRONG_COLOURS,
-        ),
+        Recipe(build_adabn, "source_only_augmented", "statistics", STRONG_COLOURS),
     ),
+    "adabn_in_area": Variant(
+        "control",
+        "AdaBN, arg-max inside the area of possible keypoints",
+        "AdaBN in area",
+        Recipe(functools.partial(build_adabn, in_area=True), "adabn", "nothing"),
+    ),
+    "constant_centre": Variant(
+        "control",
+        "every keypoint in the middle of the image",
+        "constant centre",
+        Recipe(build_constant_centre, "", "nothing"),
+    ),
+    "regda_adabn": Variant(
+        "ablation",
+        "RegDA, then BatchNorm statistics of the target domain",
+        "RegDA + AdaBN",
+        Recipe(functools.partial(build_adabn, two_heads=True), "regda", "statistics"),
+    ),
+    "no_ground_false": _ablation(
+        "the adversary maximises its disparity from the main regressor literally, "
+        "without a ground-false map",
+        maximise="literally",
+    ),
+    "no_target_false": _ablation(
+        "the adversary is not driven away on the target: no step B", maximise="nothing"
+    ),
+    "uniform_target": _of_config("ground-false map is uniform", ground_false="uniform"),
+    "area_ground_false": _of_config(
+        "ground-false map is an area, not the other keypoints", ground_false="area"
+    ),
+    "unclipped_ground_false": _of_config(
+        "ground-false map is the sum of the other keypoints' maps, not their union",
+        ground_false="sum",
+    ),
+    "clipped_ground_false": _of_config(
+        "ground-false map is the union of the area's maps, not their sum",
+        ground_false="area_union",
+    ),
+    "gamma_1": _of_config("margin gamma 1 in place of 4", margin=1.0),
+    "gamma_2": _of_config("margin gamma 2 in place of 4", margin=2.0),
+    "gamma_8": _of_config("margin gamma 8 in place of 4", margin=8.0),
+    "shallow_adversary": _ablation("adversary of one layer", shallow=True),
     "oracle": Variant(
         "oracle", "trained on labels of the target domain, steps of both stages", "oracle", _alone()
     ),
