@@ -50,7 +50,7 @@ case $call in
     within 600 python -m experiments.measure.benchmark pytorch papers --rounds 3 --json "$out/benchmark.json" \
         >> "$out/call_1.txt" ;;
 2)  run semi_supervised athletes "supervised sc_only ours supervised_warped no_sc" \
-        $(steps --steps 6000 --batch-size 128) $small ;;
+        $(steps) $small ;;
 3)  run incremental lspet "ksd_only kamp lwf joint finetune" --network pose_resnet --dtype bfloat16 \
         $(steps --base-steps 2000 --ka-steps 1000 --steps 2000) $small
     run adaptation demo "adapted finetuned scratch" $(steps)

@@ -163,7 +163,8 @@ def transformation_equivariance(
         warped_heatmaps: f(g(x)).
         moved_heatmaps: g(f(x)), or g of the true heatmaps. Neither is held constant.
         weights: multiply the squares of each keypoint. The mean is over batch * height * width *
-            keypoints, keypoints of weight 0 included. No factor 1/2.
+            keypoints, keypoints of weight 0 included. No factor 1/2. Equation 2 prints a squared
+            norm, a sum; the mean is that of the authors' public code of this loss.
     """
     squares = jnp.square(
         warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)
@@ -202,14 +203,16 @@ def transformation_invariance(
     warped_representations: Float[Array, "batch keypoints channels"],
     weights: Weights,
     *,
-    reduction: Literal["mean", "sum"] = "mean",
+    reduction: Literal["mean", "sum"] = "sum",
 ) -> Scalar:
     """Computes the distance between the representations of an image and of its warped copy
     (equations 3 and 4).
 
-    weights: multiply the squares of each keypoint. `reduction` is that of the weighted squares over
-    keypoints and channels, those of weight 0 included. The paper's norm is the "sum"; the "mean"
-    matches the reduction of the other terms.
+    Args:
+        weights: multiply the squares of each keypoint.
+        reduction: of the weighted squares over keypoints and channels, those of weight 0 included;
+            over images it is the mean. The "sum" is the squared norm of equation 4. The "mean"
+            matches the reduction of the other terms.
     """
     squares = jnp.square(
         representations.astype(jnp.float32) - warped_representations.astype(jnp.float32)

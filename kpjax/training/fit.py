@@ -148,10 +148,15 @@ class Evaluation(NamedTuple):
 
 
 class Select(NamedTuple):
-    """The rule that picks a run's result: the best value of `metric`, the latest of equal ones."""
+    """The rule that picks a run's result: the best value of `metric`, the latest of equal ones.
+
+    It may also end the run early, see `stops`.
+    """
 
     metric: str
     mode: Literal["max", "min"] = "max"
+    #: evaluations in a row that are no better, after which a run ends; 0: it takes all its steps
+    patience: int = 0
 
     def best(self, evaluations: Sequence[Evaluation]) -> Evaluation | None:
         """Returns the evaluation that it picks; None if no value is a number."""
@@ -160,6 +165,25 @@ class Select(NamedTuple):
         return max(
             numbers, key=lambda seen: (sign * seen.metrics[self.metric], seen.step), default=None
         )
+
+    def stops(self, evaluations: Sequence[Evaluation]) -> bool:
+        """Returns whether the last `patience` evaluations are all no better than the best before
+        them.
+
+        Equal values are no better, nor is one that is no number. A function of the evaluations
+        alone, so that a resumed run stops where one would that was never interrupted.
+        """
+        if not self.patience:
+            return False
+        sign = 1 if self.mode == "max" else -1
+        best, waited = -math.inf, 0
+        for seen in evaluations:
+            value = sign * seen.metrics[self.metric]
+            if value > best:
+                best, waited = value, 0
+            else:
+                waited += 1
+        return waited >= self.patience
 
 
 class Fitted(NamedTuple):
@@ -171,7 +195,7 @@ class Fitted(NamedTuple):
     metrics: Mapping[str, float]  # the evaluation of `trained`, {} without one
     images_per_second: float  # all streams together, without evaluation, saving and compiling
     wall_seconds: float  # over all sessions of the run
-    steps: int  # of the whole run
+    steps: int  # that the whole run has taken
     evaluations: tuple[Evaluation, ...] = ()  # all of them, in order
     images: int = 0  # that the whole run has read, of all streams
 
@@ -240,14 +264,15 @@ def fit(
 
     Args:
         streams: batches by name; only those in `method.streams` are read.
-        steps: optimiser steps of the whole run.
+        steps: optimiser steps of the whole run; at most so many, where `select` has a patience.
         stage: name of the stage, in logs and in the keys of steps.
         folder: of checkpoints, metrics.jsonl and TensorBoard events.
         config: all that must stay the same for the run to resume (JSON).
         start: trees of earlier stages, given to `method.init`.
         evaluate: `(every, function)`; `function(state) -> metrics` is called after each step that
             `every` divides, and after the last. The next step consumes the state.
-        select: picks the result among the evaluated states; the last one if not given.
+        select: picks the result among the evaluated states, and with a patience ends the run; the
+            last state if not given.
         between: `(every, function)`; `function(state, step) -> state` runs before each step that
             `every` divides, 0 included. A resumed run repeats it, so it must be a function of its
             arguments.
@@ -331,14 +356,15 @@ def fit(
         state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
+        taken = loop.step
         trained, step, metrics = (
             last,
-            steps,
+            taken,
             loop.evaluations[-1].metrics if loop.evaluations else {},
         )
         if best := loop.best:
             chosen = (
-                state if best.step == steps else checkpoints.restore_step(best.step, template).state
+                state if best.step == taken else checkpoints.restore_step(best.step, template).state
             )
             trained, (step, metrics) = Trained(chosen.variables, chosen.frozen), best
     return Fitted(
@@ -348,9 +374,9 @@ def fit(
         metrics,
         loop.watch.steps_per_second() * loop.images_per_step,
         loop.wall_seconds(),
-        steps,
+        taken,
         loop.evaluations,
-        steps * loop.images_per_step,
+        taken * loop.images_per_step,
     )
 
 
@@ -392,7 +418,7 @@ class _Loop:
 
     def run(self, state, stop: Callable[[], bool]):
         """Takes all remaining steps; returns the last state, which is saved."""
-        if self.step == self.steps:
+        if self.step == self.steps or self._stopped_by_validation():
             return state
         if stop():  # before minutes of compiling
             raise Interrupted(
@@ -431,6 +457,14 @@ class _Loop:
                 if self.evaluate is not None and (last or _divides(self.evaluate[0], self.step)):
                     self._wait()
                     improved = self._evaluate(state)
+                    if not last and self._stopped_by_validation():
+                        last = True
+                        self._log_rest()
+                        self.log.say(
+                            f"{self.log.shown}: stopped at step {self.step} of {self.steps}: "
+                            f"{self.select.patience} evaluations in a row had no better "
+                            f"{self.select.metric}"
+                        )
                 if (
                     last
                     or stopped
@@ -446,6 +480,8 @@ class _Loop:
                         f"stopped by SIGTERM: step {self.step} of {self.steps} is saved in "
                         f"{self.checkpoints.folder}; the same command goes on from there"
                     )
+                if last and self.step < self.steps:
+                    break
         return state
 
     def wall_seconds(self) -> float:
@@ -473,18 +509,7 @@ class _Loop:
                 self.window.add(metrics)
                 whole = step % self.options.log_every == 0
                 if whole or step == self.steps:
-                    rate = self.watch.steps_per_second()
-                    speed = {
-                        "steps_per_second": rate,
-                        "images_per_second": rate * self.images_per_step,
-                    }
-                    self.log.row(
-                        step,
-                        self.window.means()
-                        | speed
-                        | device_metrics(self.teraflops, rate, self.mesh),
-                    )
-                    self.log.progress(step, rate, self.images_per_step, self.window.means())
+                    self._log_window(step)
                     if whole:
                         self.window = Window()
         except NotFinite as error:
@@ -492,6 +517,27 @@ class _Loop:
                 f"{error}; {self.checkpoints.last_good()}; lower the learning rate or look at the data of "
                 "that step"
             ) from None
+
+    def _log_window(self, step: int) -> None:
+        """Writes the row of the steps since the last whole window."""
+        rate = self.watch.steps_per_second()
+        speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
+        self.log.row(
+            step,
+            self.window.means() | speed | device_metrics(self.teraflops, rate, self.mesh),
+        )
+        self.log.progress(step, rate, self.images_per_step, self.window.means())
+
+    def _log_rest(self) -> None:
+        """Writes the row of a window that a run which ends early has begun."""
+        if self.window.count:
+            self._log_window(self.step)
+
+    def _stopped_by_validation(self) -> bool:
+        """Returns whether the evaluations so far end the run, alike on all processes."""
+        if self.select is None or not self.select.patience:
+            return False
+        return agreed(lambda: self.select.stops(self.evaluations))
 
     def _wait(self) -> None:
         """Waits for all steps so far, and stops the clock."""

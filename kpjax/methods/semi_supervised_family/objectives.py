@@ -8,6 +8,7 @@ and no others.
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -48,7 +49,7 @@ def balanced_weights(
     There the loss of empty heatmaps, which is pi sigma^2 / heatmap_size^2 for L_sup, outweighs that
     of a classifier at chance, ln K, by 2.3 to 1. L_te is counted in the same unit as L_sup; L_sc
     and L_ti are not, and their weights follow that loss. The squares of unit representations have a
-    mean of 2 / feature_width at most.
+    mean of 2 / feature_width at most: the weight of L_ti is for that form, `unit` and "mean".
 
     heatmap_size, sigma: cells of the heatmaps.
     """
@@ -142,10 +143,12 @@ def invariance_term(
     *,
     ground_truth: bool = True,
     unit: bool = False,
+    reduction: Literal["sum", "mean"] = "sum",
 ) -> Term:
-    """Builds L_ti: z(x) against z(g(x)).
+    """Builds L_ti: z(x) against z(g(x)); by default as printed.
 
     unit: whether representations are scaled to length 1 first, see `unit_representation`.
+    reduction: see `transformation_invariance`.
     ground_truth: whether true heatmaps are the masks; then only labelled keypoints count that both
     images show.
     """
@@ -159,7 +162,9 @@ def invariance_term(
             _weights(codec, examples, view, ground_truth) * _in_frame(examples, view, ground_truth)
             for view in pair
         )
-        return transformation_invariance(z, z_of_warped, weights * weights_of_warped)
+        return transformation_invariance(
+            z, z_of_warped, weights * weights_of_warped, reduction=reduction
+        )
 
     images = (*streams, *map(warped, streams))
     return Term(
@@ -209,6 +214,7 @@ def semi_supervised_objective(
     invariance: float = 0.1,
     ground_truth: bool = True,
     unit: bool = False,
+    reduction: Literal["sum", "mean"] = "sum",
 ) -> Objective:
     """Builds equation 5: `supervised`, `semantic`, `equivariance`, `invariance`. Table 2 is
     `without` some.
@@ -221,13 +227,18 @@ def semi_supervised_objective(
             its usual learning rates.
         ground_truth: False for Table 4's second line, f's own heatmaps in all terms but the
             supervised one.
-        unit: of L_ti, see `invariance_term`.
+        unit, reduction: of L_ti, see `invariance_term`.
     """
     return _supervised(codec, supervised_weight) | {
         "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth),
         "equivariance": equivariance_term(codec, equivariance, streams, ground_truth=ground_truth),
         "invariance": invariance_term(
-            codec, invariance, streams, ground_truth=ground_truth, unit=unit
+            codec,
+            invariance,
+            streams,
+            ground_truth=ground_truth,
+            unit=unit,
+            reduction=reduction,
         ),
     }
 

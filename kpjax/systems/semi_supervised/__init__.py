@@ -6,11 +6,11 @@ smaller subsets lie in larger ones. All variants of a seed start from one warm s
 the labelled images. It stands in for ImageNet weights where there are none; the paper's presets
 have no warm start. Test images are evaluated once, at the end.
 
-The paper stops when the validation accuracy rises no more. Here the steps are given, and its
-presets take the step that is best on validation images. Those are labelled, too: 500 in the demo,
-beside 20 that train. So `demo`, `openfield`, `faces` and `own` take the last step, which needs no
-label; `--selection validation` is the paper's rule. Every run stores which step the validation
-images choose.
+The paper stops when the validation accuracy has stopped improving. So do its presets and
+`athletes`: after `--patience` evaluations in a row that were no better, and the best of all is the
+result. Validation images are labelled, too: 500 in the demo, beside 20 that train. So all other
+presets take the last of their steps, which needs no label; `--selection validation --patience 10`
+is the paper's rule. Every run stores which step the validation images choose.
 
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each
 labelled batch.
@@ -26,8 +26,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import Example, Method, Skeleton, Trained, geometry, methods
+from kpjax.drawing.feature_map import LEAST_FEATURES, can_embed, embedded, scatter
+from kpjax.drawing.overlays import write_png
 from kpjax.heatmaps import Codec
-from kpjax.input.source import Source, with_labels
+from kpjax.input.source import Source, stacked, with_labels
 from kpjax.losses import semantic_consistency
 from kpjax.methods import published
 from kpjax.methods.perceptual import perceptual_start
@@ -43,9 +45,11 @@ from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.run_folder import kept_arrays
+from kpjax.training.trees import on_host
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
+FEATURES_SHOWN = 720  # representations in the picture of them, at most, if one image has no more
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
 FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
 OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
@@ -129,23 +133,25 @@ def train(job: Job, data: Data) -> Outcome:
         if recipe.teacher
         else data.unlabelled,
     }
-    method, steps = build(job.config, data.skeleton, job.variant), config.steps_of_both_stages
+    method = build(job.config, data.skeleton, job.variant)
     fitted = _fit(
         job,
         method,
         sources,
         data,
-        steps if recipe.everything else config.steps,
+        config.steps_of_both_stages if recipe.everything else config.steps,
         job.folder,
         job.variant,
         start,
+        patience=config.patience,
     )
     # A table compares variants of equal training: every one has seen the steps of the warm start,
     # too.
+    before = 0 if recipe.everything else config.warm_start_steps
     return Outcome(
         method,
         fitted.trained,
-        steps,
+        before + fitted.steps,
         fitted.images_per_second,
         fitted.wall_seconds + seconds,
         other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
@@ -162,9 +168,11 @@ def _fit(
     folder,
     stage: str,
     start: Mapping[str, Any],
+    *,
+    patience: int = 0,
 ) -> Fitted:
     """`fit` with half of a batch for each stream, and the choice of the result on validation
-    images.
+    images, which with a patience also end the training.
 
     Where no warm start comes before, the backbone starts from its weights.
     """
@@ -195,7 +203,7 @@ def _fit(
                 "validation",
             ),
         ),
-        select=CHOOSING if config.selection == "validation" else None,
+        select=CHOOSING._replace(patience=patience) if config.selection == "validation" else None,
         config=job.identity(**data.identity),
     )
 
@@ -333,12 +341,16 @@ def consistency_over_chance(
 @functools.lru_cache(maxsize=16)
 def _semantic_sums(read: variants.ReadSemantic):
     def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        shown = geometry.in_frame(batch.keypoints, batch.image.shape[1:3])
-        counted = jnp.where(shown, batch.visible, 0.0) * weights[:, None]
+        counted = _shown(batch) * weights[:, None]
         loss = semantic_consistency(read(state.variables, batch).logits, counted)
         return {"loss": loss * counted.sum(), "count": counted.sum()}
 
     return measure
+
+
+def _shown(batch: Example) -> jax.Array:
+    """Returns (B, K) float32: 1 for labelled keypoints that the image shows, 0 for others."""
+    return jnp.where(geometry.in_frame(batch.keypoints, batch.image.shape[1:3]), batch.visible, 0.0)
 
 
 # The table
@@ -412,6 +424,46 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
+def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
+    """Draws predictions on test images, and where representations were learnt their t-SNE, as the
+    paper's figure 4.
+
+    The latter is left out with a line where scikit-learn is not installed.
+    """
+    system.draw_predictions(
+        outcome, data.test, job.folder / system.IMAGES / "test.png", predictions["test"]
+    )
+    if "semantic" not in outcome.trained.variables or jax.process_index():
+        return
+    if not can_embed():
+        print(f"{job.title}: no picture of the representations, scikit-learn is not installed")
+        return
+    read = variants.read_semantic(job.config, data.skeleton)
+    features, keypoints = keypoint_features(read, outcome.trained.variables, data.test)
+    if len(features) >= LEAST_FEATURES and np.isfinite(features).all():
+        write_png(
+            job.folder / system.IMAGES / "test_representations.png",
+            scatter(embedded(features), keypoints, data.skeleton.names),
+        )
+
+
+def keypoint_features(
+    read: variants.ReadSemantic, trained: Mapping[str, Any], source: Source
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns representations (N, C) float32 of the labelled keypoints that the first images show,
+    and the keypoint (N,) of each.
+
+    Heatmaps are the masks, as in prediction. So many images are read that N is at most
+    `FEATURES_SHOWN`.
+    """
+    count = min(len(source), max(1, FEATURES_SHOWN // len(source.skeleton.names)))
+    batch = stacked([source[number] for number in range(count)])
+    variables = jax.tree.map(on_host, trained)
+    found = np.asarray(jax.jit(read)(variables, batch).representations)
+    images, keypoints = np.nonzero(np.asarray(_shown(batch)) > 0)
+    return found[images, keypoints], keypoints
+
+
 PAPER = Paper(
     "semi_supervised",
     "keypoints from a few labelled images and many without labels",
@@ -433,7 +485,5 @@ PAPER = Paper(
         "all_labels",
     ),
     applicable=applicable,
-    draw=lambda job, data, outcome, predictions: system.draw_predictions(
-        outcome, data.test, job.folder / system.IMAGES / "test.png", predictions["test"]
-    ),
+    draw=draw,
 )

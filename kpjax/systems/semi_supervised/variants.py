@@ -10,7 +10,6 @@ import optax
 
 from kpjax import Example, Method, Prediction, Skeleton, Trained, methods
 from kpjax.augment import compose_augmentations, hide_boxes, on_half, random_warp
-from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.losses import Objective, without
 from kpjax.methods import Setup, published
 from kpjax.methods.perceptual import perceptual_options
@@ -48,8 +47,34 @@ def _warped(config: Config, setup: Setup) -> Setup:
     """Returns the setup with the method's warp on every other image of a batch, after the
     augmentation.
     """
-    warp = on_half(random_warp(PERSPECTIVE))
+    warp = on_half(random_warp(config.weights.draw_map()))
     return setup._replace(augment=compose_augmentations(setup.augment, warp))
+
+
+def build_objective(
+    config: Config, setup: Setup, *, ground_truth: bool = True, inverse: bool = False
+) -> Objective:
+    """Builds equation 5 in the form of the config.
+
+    ground_truth: see `semi_supervised_objective`. inverse: whether heatmaps of g(x) are moved back,
+    as in Honari et al. 2018, in place of equation 2.
+    """
+    weights, streams = config.weights, config.data.streams
+    of_terms = weights.of_terms(config.heatmaps, len(setup.skeleton.names))
+    objective = methods.semi_supervised_objective(
+        setup.codec,
+        streams=streams,
+        ground_truth=ground_truth,
+        unit=weights.unit,
+        reduction=weights.reduction,
+        **of_terms,
+    )
+    if not inverse:
+        return objective
+    moved_back = methods.equivariance_term(
+        setup.codec, of_terms["equivariance"], streams, ground_truth=ground_truth, inverse=True
+    )
+    return {**objective, "equivariance": moved_back}
 
 
 def build_ours(
@@ -65,18 +90,13 @@ def build_ours(
     """Builds the method: its terms without those left out, with changes; or another objective."""
     weights, base = config.weights, _warped(config, setup) if warped else setup
     if objective is None:
-        of_terms = weights.of_terms(config.heatmaps, len(setup.skeleton.names))
-        objective = without(
-            methods.semi_supervised_objective(
-                setup.codec, streams=config.data.streams, unit=True, **of_terms, **changes
-            ),
-            *left_out,
-        )
+        objective = without(build_objective(config, setup, **changes), *left_out)
     return methods.semi_supervised(
         base._replace(learning_rate=config.rate(stage)),
         objective=objective,
+        draw_map=weights.draw_map(),
         feature_width=weights.feature_width,
-        one_scale=True,
+        one_scale=weights.one_scale,
         warped_pass=weights.warped_pass,
     )
 
@@ -85,6 +105,11 @@ def build_ours(
 build_supervised = functools.partial(
     build_ours, left_out=("semantic", "equivariance", "invariance")
 )
+
+
+def build_affine(config: Config, setup: Setup) -> Method:
+    """Builds the method whose g is an affine map."""
+    return build_ours(changed(config, warp="affine"), setup)
 
 
 def build_elt(config: Config, setup: Setup) -> Method:
@@ -163,7 +188,7 @@ def build_gen(config: Config, setup: Setup) -> Method:
         objective=objective,
         generator=generator,
         size=baselines.generator_size,
-        draw_map=PERSPECTIVE,
+        draw_map=config.weights.draw_map(),
         **perceptual_options(baselines.perceptual, PERCEPTUAL),
     )
 
@@ -180,7 +205,10 @@ def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
     one per config.
     """
     return functools.partial(
-        representations, setup_of(config, skeleton).model, config.backbone.normalise, one_scale=True
+        representations,
+        setup_of(config, skeleton).model,
+        config.backbone.normalise,
+        one_scale=config.weights.one_scale,
     )
 
 
@@ -286,6 +314,14 @@ VARIANTS: dict[str, Variant] = {
     "ti_only": _ablation("invariance alone beside the labels", "TI", "semantic", "equivariance"),
     "no_ground_truth": _ablation(
         "predictions in place of true heatmaps in all unsupervised terms", "", ground_truth=False
+    ),
+    "te_inverse": _ablation(
+        "heatmaps moved back, as ELT's, in place of equivariance",
+        "inverse TE + TI + SC",
+        inverse=True,
+    ),
+    "affine": Variant(
+        "ablation", "affine maps in place of perspective ones", "", Recipe(build_affine)
     ),
     "zero_shot": Variant(
         "baseline",

@@ -188,7 +188,7 @@ def by_hand(given, streams, key):
         invariance = (
             ((v * stays)[..., None] * (z["labelled"] - z["labelled/warped"]) ** 2).sum()
             + ((z["unlabelled"] - z["unlabelled/warped"]) ** 2).sum()
-        ) / (2 * BATCH * KEYPOINTS * z["labelled"].shape[-1])
+        ) / (2 * BATCH)
         value = 1e3 * supervised + 0.5 * consistency + 1e2 * equivariance + 1e2 * invariance
         found = {
             "supervised": supervised,
