@@ -53,9 +53,7 @@ XRAY = changed(
     base_steps=1000,
     steps=1000,
 )
-# Equal parts of images: a step forgets as much as it learns. KA-Net sees features through the
-# label's own Gaussian; on tuning seed 100 it found 65 % where its teacher found 71 % after 100
-# steps at 1.6e-2, and 70 % after 200 at 4e-3.
+# Equal parts of images: a step forgets as much as it learns.
 DEMO = changed(
     SYNTHETIC,
     summary="synthetic people with clutter, 400 images of six keypoints, then of the hands, then of the "
@@ -64,9 +62,6 @@ DEMO = changed(
     batch_size=16,
     base_steps=300,
     steps=400,
-    ka_steps=150,
-    input_sigma=0.0,
-    association_learning_rate=8e-3,
     self_training=1.0,
     ewc=1e-2,
 )

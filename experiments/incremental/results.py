@@ -4,6 +4,12 @@ to read it.
 
 GAINS = ("kamp_rerendered - ksd_only", "kamp_rerendered - self_training")
 POINTS = ("ksd_only", "self_training", "kamp_rerendered", *GAINS)
+# Runs with the gate, each with its preset. Those of `limbs` had another KA-Net, too.
+GATED = {
+    "demo old_label_gate=True": "demo",
+    "faces old_label_gate=True": "faces",
+    "limbs association_learning_rate=0.016 input_sigma=0.5 ka_steps=0 old_label_gate=True": "limbs",
+}
 TABLES = {
     "headline": (
         "demo",
@@ -29,6 +35,19 @@ TABLES = {
             "limbs ksd_only=0.3/ksd_only - limbs/self_training",
             "demo/kamp",
             *(f"faces/{line}" for line in ("kamp", *POINTS, "kamp_rerendered - kamp")),
+        ),
+        ("aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher"),
+    ),
+    "gate": (
+        "demo",
+        tuple(
+            f"{run}/{line}"
+            for run, preset in GATED.items()
+            for line in (
+                *(("kamp",) if preset != "limbs" else ()),
+                "kamp_rerendered",
+                f"kamp_rerendered - {preset}/ksd_only",
+            )
         ),
         (
             "aaa",
@@ -60,6 +79,14 @@ TABLES = {
         ),
         ("aaa", "a_mre"),
     ),
+}
+TITLES = {
+    line: line.replace(run, preset)
+    + ", with the gate, which reads old labels"
+    + (", and another KA-Net" if preset == "limbs" else "")
+    for run, preset in GATED.items()
+    for line in TABLES["gate"][1]
+    if line.startswith(run)
 }
 CLAIMS = tuple(
     (says, (f"mpii/{line}", "aaa"), f"{preset}/{line}", "aaa", "", "association/left_out")

@@ -492,7 +492,8 @@ def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = N
     mask[[source.skeleton.index(keypoint) for keypoint in keypoints]] = 1
 
     def masked(example: Example, _: int) -> Example:
-        visible = (example.visible * mask).astype(np.float32)
+        # What is left out may be anything, NaN too.
+        visible = np.where(mask > 0, example.visible, 0).astype(np.float32)
         keypoints = np.where(visible[:, None] > 0, example.keypoints, np.float32(0))
         return example._replace(keypoints=keypoints, visible=visible)
 

@@ -33,9 +33,9 @@ COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by hear
 def associate(run: Run, known: Stage, step: int, before: Gathered) -> Prepared:
     """Chooses the triples of a step and trains their KA-Nets.
 
-    Prints how each KA-Net compares with its teacher. Warns of one whose reach is too short or that
-    copies its teacher. A triple whose KA-Net is worse than its teacher on the validation images
-    teaches nothing.
+    Prints how each KA-Net compares with its teacher on the evaluation images, for the report alone.
+    Warns of one whose reach is too short or that copies its teacher. Every triple teaches, as in
+    the paper, except under `old_label_gate`, which reads labels of old keypoints.
     before: the old model's predictions of the evaluation images.
     """
     setting, config, recipe = run.setting, run.config, run.recipe
@@ -46,7 +46,7 @@ def associate(run: Run, known: Stage, step: int, before: Gathered) -> Prepared:
         return Prepared(planned, build_step(setting, recipe))
     frozen = {"teacher": known.trained.variables, "increment": planned}
     inputs = max(len(triple) - 1 for triple in triples)
-    ka_net, seen = choose_network(setting, Trained({}, frozen), training)
+    ka_net, seen = choose_network(setting, Trained({}, frozen), training, len(triples))
 
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
         return run.fit(
@@ -69,7 +69,8 @@ def associate(run: Run, known: Stage, step: int, before: Gathered) -> Prepared:
     )
     variables = found.trained.variables
     trained = Trained(variables, frozen)
-    planned = without_useless(run, known, triples, planned, ka_net, inputs, trained)
+    if config.association.old_label_gate:
+        planned = without_useless(run, known, triples, planned, ka_net, inputs, trained)
     metrics = diagnoses(
         run, ka_net, inputs, trained, step, triples, seen, before, planned.triple_weights
     )
@@ -112,12 +113,14 @@ def triples_of(run: Run, known: Stage, step: int, source: Source) -> list[tuple[
 
 
 def choose_network(
-    setting: Setting, teacher: Trained, source: Source
+    setting: Setting, teacher: Trained, source: Source, count: int
 ) -> tuple[KaNet, Mapping[str, np.ndarray]]:
     """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one
     that sees further.
 
-    Returns its name, and (T,) of triples: `within`, the share of a step's images on which the old
+    count: of triples in use, the first slots; keypoints of the others say nothing.
+
+    Returns its name, and (count,) of triples: `within`, the share of a step's images on which the old
     keypoint is within reach, and `input`, KA-Net's mean input there.
     """
     asked = setting.config.association.ka_variant
@@ -134,16 +137,14 @@ def choose_network(
             source,
             batch_size=2 * setting.config.batch_size,
         )
-        seen = {kind: _share(sums, kind) for kind in ("within", "input")}
+        seen = {kind: _share(sums, kind)[:count] for kind in ("within", "input")}
         if (seen["within"][np.isfinite(seen["within"])] >= ENOUGH_REACH).all():
             break
     return name, seen
 
 
 def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.ndarray:
-    """Returns (T,) of triples, a sum over a count, NaN where it is 0; slots without a triple repeat
-    the first.
-    """
+    """Returns (T,) of triples, a sum over a count, NaN where it is 0."""
     total, count = np.asarray(sums[name]), np.asarray(sums[of])
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
@@ -169,16 +170,17 @@ def without_useless(
     trained: Trained,
 ) -> Increment:
     """Returns the increment without the triples whose KA-Net finds the old keypoint less often than
-    its teacher.
+    its teacher: the gate of `old_label_gate`.
 
-    Both are measured on the validation images, which have labels of all keypoints. Without such
-    images all triples stay.
+    It READS LABELS OF OLD KEYPOINTS, those of the validation images, which do not exist in the
+    paper's setting after step 0. The paper has no such gate. Raises InputError without validation
+    images.
     """
     if run.data.validation is None:
-        print(
-            "no validation image has labels of old keypoints, so no KA-Net is compared with its teacher beforehand"
+        raise InputError(
+            "old_label_gate",
+            "there are no validation images with labels of old keypoints; leave it out",
         )
-        return planned
     both = (
         answers(run, ka_net, inputs, trained, run.data.validation),
         run.predicted(known, run.data.validation),
@@ -269,7 +271,7 @@ def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
     """Returns means over the triples of all steps.
 
     association/ka_net and association/teacher are PCK, association/left_out is the share of triples
-    that teach nothing. association/copy_rate and that by chance are over all large errors of the
+    that teach nothing, 0 without a gate. association/copy_rate and that by chance are over all large errors of the
     old models.
     """
     found = {}

@@ -48,7 +48,7 @@ class Data(NamedTuple):
     train: Source  # with all labels; steps see their part of it, by `Run.training_images`
     evaluation: Source
     protocol: Protocol
-    #: with labels of all keypoints; none is read but for the choice of triples
+    #: with labels of all keypoints; nothing reads them but `old_label_gate`
     validation: Source | None = None
     #: of a network that knows the keypoints of step 0; it is not trained then
     base: Variables | None = None

@@ -247,7 +247,7 @@ def test_means_over_triples():
     assert over_triples({"association/step_1/neck/wrong": 0.0}) == {}
 
 
-def test_a_triple_whose_ka_net_is_worse_than_its_teacher_teaches_nothing(monkeypatch, capsys):
+def test_the_gate_leaves_out_a_triple_whose_ka_net_is_worse_than_its_teacher(monkeypatch, capsys):
     run = opened()
     old = run.data.skeleton.index("right_elbow")
     triples = [(old, run.data.skeleton.index("right_hand"))]
@@ -268,4 +268,5 @@ def test_a_triple_whose_ka_net_is_worse_than_its_teacher_teaches_nothing(monkeyp
     assert left(truth, truth) == left(truth, wrong) == [1.0]
     assert left(wrong, truth) == [0.0]
     assert "right_elbow is left out" in capsys.readouterr().out
-    assert left(wrong, truth, run.data._replace(validation=None)) == [1.0]
+    with pytest.raises(InputError, match=r"^old_label_gate: there are no validation images"):
+        left(wrong, truth, run.data._replace(validation=None))
