@@ -252,6 +252,12 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     )
 
 
+def lengths(config: OwnConfig, variant: str) -> dict[str, float]:
+    """Returns the steps of a variant, with those of the variant that it starts from."""
+    before = adaptation.VARIANTS[variant].recipe.before
+    return (lengths(config, before) if before else {}) | {variant: config.steps}
+
+
 SYSTEM = made(
     OwnSystem(
         adaptation.SYSTEM,
@@ -265,7 +271,7 @@ SYSTEM = made(
                 adaptation.train, core_of=lambda job: own_core(job.config.core.core)[0]
             ),
             "shortened": scaled(),
-            "lengths": lambda config, variant: {variant: config.steps},
+            "lengths": lengths,
         },
     )
 )
