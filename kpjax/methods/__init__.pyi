@@ -7,6 +7,7 @@ from .adaptation_family.parametrisation import (
     Parametrisation as Parametrisation,
     adapted as adapted,
     finetuned as finetuned,
+    finetuned_last as finetuned_last,
     scratch as scratch,
 )
 from .adaptation_family.view_pairs import similarity_views as similarity_views

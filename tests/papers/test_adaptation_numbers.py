@@ -15,7 +15,12 @@ from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
 from kpjax.images.boxes import landmark_box, turned_canvas
 from kpjax.methods.adaptation_family import adaptation
-from kpjax.methods.adaptation_family.parametrisation import adapted, finetuned, project
+from kpjax.methods.adaptation_family.parametrisation import (
+    adapted,
+    finetuned,
+    finetuned_last,
+    project,
+)
 from kpjax.models.hourglass_network import hourglass
 from kpjax.models.layers import convolve
 from kpjax.models.residual_generator import ResidualGenerator, residual_generator_for
@@ -274,6 +279,17 @@ def test_sizes_of_the_landmark_network():
     assert count(of_adapted) + head == 514_698
     assert count(of_adapted["projections"]) + head == 383_498
     assert count(trained(finetuned())) + head == 6_234_762
+    # By the paper's text: the stem (64 channels), skips of 128 and 256, and the last 1x1
+    # convolution of 256 have matrices, too; their biases and BatchNorm are free.
+    of_every = trained(adapted(every=True))
+    assert len(jax.tree.leaves(of_every["projections"])) == 51 + 4
+    assert count(of_every["projections"]) == 380_928 + 64**2 + 128**2 + 256**2 + 256**2
+    assert count(of_every["free"]) == 14_976 + 64 + 256
+    # The last layers: the top block (405,504 weights and its BatchNorms), the 1x1 convolution with
+    # a bias, and its BatchNorm.
+    last = trained(finetuned_last())["free"]
+    assert set(last["upsampling"]) == {"top_m_0", "conv_last0", "bn_end0"}
+    assert count(last) == 405_504 + 2 * (256 + 128 + 64) + 65_792 + 2 * 256
 
 
 @pytest.mark.parametrize(("width", "parameters"), [(32, 2_424_424), (64, 9_030_824)])

@@ -253,10 +253,14 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     )
 
 
+def lengths(config: OwnConfig, variant: str) -> dict[str, float]:
+    """Returns the steps of a variant, with those of the variant that it starts from."""
+    before = adaptation.VARIANTS[variant].recipe.before
+    return (lengths(config, before) if before else {}) | {variant: config.steps}
+
+
 PAPER = adaptation.PAPER._replace(
-    variants=with_training(
-        adaptation.VARIANTS, adaptation.train, lambda config, variant: {variant: config.steps}
-    ),
+    variants=with_training(adaptation.VARIANTS, adaptation.train, lengths),
     short_list=lambda preset, config: ("random_core", "adapted"),
     applicable=lambda preset, config: tuple(adaptation.VARIANTS),
 )

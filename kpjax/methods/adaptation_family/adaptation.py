@@ -53,8 +53,9 @@ from kpjax.structures import (
 STREAM = "target"
 RECONSTRUCTION = "reconstruction"  # read by terms
 HEAD = "head"  # the part of the network that is always new
-# of the rendered points in heatmap pixels: exp(-d² / 0.5); in the paper exp(-d² / 0.5²)
-RELEASED_SIGMA = 0.5
+# Of the rendered points, in heatmap pixels: exp(-d² / 0.5) in the authors' code. The paper prints
+# exp(-sigma^-2 d²) with sigma 0.5, that is exp(-d² / 0.25).
+RELEASED_SIGMA, PRINTED_SIGMA = 0.5, 0.5 / 2**0.5
 TEMPERATURE = 0.1  # of the soft-argmax
 
 
@@ -89,8 +90,9 @@ def adaptation_objective(
 
     Args:
         perceptual: whether there is the term `features`.
-        form: of the differences of features, squared in the released code and absolute in the
-            paper.
+        form: of the differences of features: "squared" in the authors' code, "absolute" in the
+            paper's text (an l1-norm). Both are means over batch, space and channels; the text
+            writes a norm and gives no reduction.
         features: weight of `features`. All weights are 1 in both.
         balanced: whether each layer's difference is divided by the size of its target features, see
             `feature_sizes`. Layers of VGG differ little in scale, those of other backbones a
@@ -171,13 +173,14 @@ def adaptation(
     perceptual: nn.Module | None = None,
     perceptual_normalise: Normalise = lambda images: images,
     view_pair: ViewPair | None = None,
+    sigma: float = RELEASED_SIGMA,
 ) -> Method:
     """Builds the method; it reads the stream `target`, images without labels.
 
     Terms find a `Reconstruction` under `reconstruction`; the view `perceptual` asks for the
     features. Its start has `core`, variables of the same architecture but for the number of
     keypoints, unless `trained` needs none; `perceptual`, if the objective reads it. A random core
-    is a fresh network's variables.
+    is a fresh network's variables. The generator is always new.
 
     Args:
         setup: its skeleton has the keypoints to discover; the codec is not used. Images are
@@ -186,7 +189,8 @@ def adaptation(
             is that of one network. Learning rates, if there are several, are those of `projections`
             (if `trained` has any), `free`, `head` and `generator`.
         objective: of `adaptation_objective`.
-        trained: by default `parametrisation.adapted()`. The head is new, and always trained.
+        trained: by default `parametrisation.adapted()`. The head is always trained, and new unless
+            `trained.keeps_head`; then the core has as many keypoints.
         generator: `apply(variables, images (B, h, w, 3), maps (B, h / s, w / s, K), train=...)` ->
             images (B, h, w, 3) in [0, 1], with s the stride of the model; by default
             `residual_generator_for` the views.
@@ -195,6 +199,8 @@ def adaptation(
         perceptual_normalise: images in [0, 1] -> the input of `perceptual`: unchanged, as in the
             released code, or `imagenet_normalise`.
         view_pair: makes the `Views` of images, by default `similarity_views()`.
+        sigma: standard deviation of the rendered points, in heatmap pixels: RELEASED_SIGMA of the
+            authors' code, or PRINTED_SIGMA.
 
     Raises:
         ValueError: a term reads an unknown output, or features without `perceptual`; from `init`,
@@ -228,7 +234,8 @@ def adaptation(
             )
         variables = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
         if parametrisation.starts_from_core:
-            variables = _with_core(variables, start)
+            new = () if parametrisation.keeps_head else (HEAD,)
+            variables = _with_core(variables, start, new=new)
         body = {name: tree for name, tree in variables["params"].items() if name != HEAD}
         grouped = grouped_kernels(model, images, train=False)
         core, params = parametrisation.init(body, grouped)
@@ -273,7 +280,7 @@ def adaptation(
                 normalise(target),
             )
             found, _ = find(heatmaps)
-            maps = gaussian_bumps(found, heatmaps.shape[1:3], RELEASED_SIGMA, window=None)
+            maps = gaussian_bumps(found, heatmaps.shape[1:3], sigma, window=None)
             images, generator_statistics = _generate(
                 generator_of(appearance),
                 params["generator"]["generator"],
@@ -368,12 +375,12 @@ def plain_variables(trained: Trained, parametrisation: Parametrisation) -> Varia
     return {"params": params, "batch_stats": trained.variables["batch_stats"]}
 
 
-def _with_core(fresh: Variables, start: Start) -> Variables:
-    """Returns fresh variables with all but the head taken from `start['core']`."""
+def _with_core(fresh: Variables, start: Start, *, new: tuple[str, ...]) -> Variables:
+    """Returns fresh variables with all parts but the new ones taken from `start['core']`."""
     wanted, given = (
         {
             collection: {
-                name: part for name, part in tree.get(collection, {}).items() if name != HEAD
+                name: part for name, part in tree.get(collection, {}).items() if name not in new
             }
             for collection in fresh
         }

@@ -58,6 +58,11 @@ def channel_kernels(params: Params, grouped: Iterable[Path] = ()) -> Rule:
     return lambda path, leaf: path in dense or spatial(path, leaf)
 
 
+def every_kernel(path: Path, leaf: Any) -> bool:
+    """Chooses the kernels of all convolutions, transposed convolutions and dense layers: a rule."""
+    return path[-1] == "kernel" and len(leaf.shape) >= 2
+
+
 def split(params: Params, rule: Rule) -> tuple[dict, dict]:
     """Splits parameters into the leaves that a rule chooses and all others, both without empty
     branches.

@@ -2,9 +2,10 @@
 that they make.
 
 These are the variants of the tables in "Object landmark discovery through unsupervised adaptation"
-(NeurIPS 2019), and their building block: projections of kernels. A parametrisation concerns all of
-a network but its head, which is always new and trained. Frozen weights are never differentiated and
-have no optimizer state.
+(NeurIPS 2019), those of its last section ("Further investigating finetuning"), and their building
+block: projections of kernels. A parametrisation concerns all of a network but its head, which is
+always trained, and new unless `keeps_head`. Frozen weights are never differentiated and have no
+optimizer state.
 """
 
 from collections.abc import Callable, Iterable
@@ -17,6 +18,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kpjax.errors import InputError
 from kpjax.methods.adaptation_family import parameter_paths as paths
+
+LAST_LAYERS = "upsampling"  # the part of a `KeypointNetwork` between trunk and head
 
 # Projections: one matrix for each frozen kernel
 
@@ -32,35 +35,51 @@ def constrains(shape: tuple[int, ...]) -> bool:
 
 
 def projected_leaves(
-    core_params: paths.Params, rule: paths.Rule, grouped: Iterable[paths.Path] = ()
+    core_params: paths.Params,
+    rule: paths.Rule,
+    grouped: Iterable[paths.Path] = (),
+    *,
+    unconstrained: bool = False,
 ) -> dict[paths.Path, Any]:
     """Selects the kernels that are frozen and projected: of those that a rule chooses, all that a
     matrix constrains.
 
-    The others are frozen as they are; BatchNorm after them is trained. Raises InputError as
-    `chosen_leaves` does.
+    The others are frozen as they are; BatchNorm after them is trained. unconstrained: projects them
+    too, as the paper's text asks for. Raises InputError as `chosen_leaves` does.
     """
     grouped = frozenset(grouped)
     return {
         path: leaf
         for path, leaf in paths.chosen_leaves(core_params, rule, grouped).items()
-        if path in grouped or constrains(leaf.shape)
+        if unconstrained or path in grouped or constrains(leaf.shape)
     }
 
 
 def identity_projections(
-    core_params: paths.Params, rule: paths.Rule, grouped: Iterable[paths.Path] = ()
+    core_params: paths.Params,
+    rule: paths.Rule,
+    grouped: Iterable[paths.Path] = (),
+    *,
+    unconstrained: bool = False,
 ) -> dict:
     """Builds an identity matrix (out, out) float32 for each kernel (..., in, out) of
     `projected_leaves`, by path.
 
     A depthwise kernel has ones (out,): a full matrix would mix its channels, which is what a
-    depthwise layer never does. grouped: paths of the kernels of grouped convolutions, from
-    `parameter_paths.grouped_kernels`; their shape does not show it. Raises InputError if the rule
-    chooses nothing, or one of `grouped` that is not depthwise.
+    depthwise layer never does.
+
+    Args:
+        core_params: nested dictionaries, without the head.
+        rule: chooses kernels.
+        grouped: paths of the kernels of grouped convolutions, from
+            `parameter_paths.grouped_kernels`; their shape does not show it.
+        unconstrained: see `projected_leaves`.
+
+    Raises:
+        InputError: the rule chooses nothing, or one of `grouped` that is not depthwise.
     """
     grouped = frozenset(grouped)
-    chosen = projected_leaves(core_params, rule, grouped)
+    chosen = projected_leaves(core_params, rule, grouped, unconstrained=unconstrained)
     return unflatten_dict(
         {
             path: (jnp.ones if path in grouped else jnp.eye)(leaf.shape[-1], dtype=jnp.float32)
@@ -121,21 +140,28 @@ class Parametrisation(NamedTuple):
     #: (frozen, trained) -> params without the head
     assemble: Callable[[paths.Params, paths.Params], dict]
     starts_from_core: bool = True
+    keeps_head: bool = False  # whether the head, too, starts at the core's
 
 
-def adapted() -> Parametrisation:
-    """Builds the paper's proposal: chosen kernels are frozen, and projected where that constrains
-    them (see `projected_leaves`); all else is trained freely.
+def adapted(*, every: bool = False) -> Parametrisation:
+    """Builds the paper's proposal: chosen kernels are frozen and projected, all else is trained
+    freely.
 
-    The kernels are those of `parameter_paths.channel_kernels`: in the paper's hourglass the 51
-    convolutions of all blocks. The rest is the stem, 1x1 convolutions and BatchNorm, as in the
-    paper's code; by its text every convolution is projected.
+    By default the kernels are those of `parameter_paths.channel_kernels`: in the paper's hourglass
+    the 51 convolutions of all blocks, as in the authors' code. They are projected where that
+    constrains them (see `projected_leaves`). The rest is the stem, 1x1 convolutions and BatchNorm.
+
+    every: projects the kernels of all convolutions and dense layers, as the paper's text says
+        ("for each convolutional layer, a projection matrix"). In its hourglass these are 55: the
+        stem, the two 1x1 convolutions beside blocks and the last 1x1 convolution as well. The
+        rest is biases and BatchNorm.
     """
 
     def init(params, grouped):
-        chosen = paths.channel_kernels(params, grouped)
+        chosen = paths.every_kernel if every else paths.channel_kernels(params, grouped)
         kernels, free = paths.split(params, chosen)
-        return kernels, {"projections": identity_projections(params, chosen, grouped), "free": free}
+        projections = identity_projections(params, chosen, grouped, unconstrained=every)
+        return kernels, {"projections": projections, "free": free}
 
     def assemble(frozen, trained):
         return paths.merge(project(frozen, trained["projections"]), trained["free"])
@@ -143,11 +169,40 @@ def adapted() -> Parametrisation:
     return Parametrisation(init, assemble)
 
 
-def finetuned() -> Parametrisation:
-    """Builds full finetuning: everything starts at the core and is trained."""
+def finetuned(*, keeps_head: bool = False) -> Parametrisation:
+    """Builds full finetuning: everything starts at the core and is trained.
+
+    keeps_head: the head, too, starts at the core's, which has the keypoints to discover. So
+        finetuning goes on after projections have been learnt and folded in (`plain_variables`).
+    """
     return Parametrisation(
-        lambda params, grouped: ({}, {"free": params}), lambda frozen, trained: trained["free"]
+        lambda params, grouped: ({}, {"free": params}),
+        lambda frozen, trained: trained["free"],
+        keeps_head=keeps_head,
     )
+
+
+def finetuned_last() -> Parametrisation:
+    """Builds finetuning of the last layers: those between trunk and head start at the core and are
+    trained, all others are frozen.
+
+    In the paper's hourglass they are its top block, the last 1x1 convolution, and their
+    BatchNorms; the paper says "only the last layers of the core network" and names none. Frozen
+    layers of BatchNorm keep scale and bias; like those of all variants they normalise by the
+    batch's statistics in training, and their running statistics follow.
+    """
+
+    def init(params, grouped):
+        del grouped
+        last, others = paths.split(params, lambda path, leaf: path[0] == LAST_LAYERS)
+        if not last:
+            raise InputError(
+                "this network has no layers between trunk and head, so there are no last layers to "
+                "train; choose another network or another variant"
+            )
+        return others, {"free": last}
+
+    return Parametrisation(init, lambda frozen, trained: paths.merge(frozen, trained["free"]))
 
 
 def scratch() -> Parametrisation:

@@ -55,11 +55,13 @@ from kpjax.systems import system
 from kpjax.systems.adaptation import config as presets
 from kpjax.systems.adaptation.config import RENDERED, Config, Evaluation
 from kpjax.systems.adaptation.variants import (
+    ADAPTED,
     VARIANTS,
     as_evaluated,
     build,
     network,
     perceptual_start,
+    plain_of,
 )
 from kpjax.systems.configs import decoded_once, optimizer_of
 from kpjax.systems.reports.report import Column
@@ -250,6 +252,22 @@ def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Cor
     return Core(variables, "" if of_shapes else tree_digest(variables))
 
 
+def folded_core(before: Outcome, *, of_shapes: bool = False) -> Core:
+    """Returns the result of `adapted` as a core: the plain network with its projections folded
+    in, and its head.
+
+    of_shapes: for a plan, which computes nothing.
+    """
+
+    def fold(trained: Trained) -> Variables:
+        return plain_of(trained, ADAPTED)
+
+    if of_shapes:
+        return Core(jax.eval_shape(fold, before.trained), "")
+    variables = run_once(fold)(before.trained)
+    return Core(variables, tree_digest(variables))
+
+
 # A run
 
 
@@ -257,17 +275,21 @@ def train(job: Job, data: Data) -> Outcome:
     """Trains a variant, most from the core that the data bring, and predicts all images that it
     is evaluated on.
 
-    A run does not go on with another core than it began with.
+    A run does not go on with another core than it began with. One that starts from the result of
+    another variant counts that one's steps, images and seconds as its own.
     """
     config, recipe = job.config, VARIANTS[job.variant].recipe
-    method, core = build(config, job.variant), None
-    if recipe.core != "none":
-        core = (
-            data.core(job)
-            if recipe.core == "trained"
-            else untrained_core(config, job.seed, of_shapes=bool(job.plan))
-        )
-    start = ({"core": core.variables} if core else {}) | perceptual_start(config)
+    method, core, before = build(config, job.variant), None, Outcome(None, None, 0)
+    if recipe.before:
+        before = system.result_of(job._replace(variant=recipe.before))
+        core = folded_core(before, of_shapes=bool(job.plan))
+    elif recipe.core == "trained":
+        core = data.core(job)
+    elif recipe.core == "random":
+        core = untrained_core(config, job.seed, of_shapes=bool(job.plan))
+    start = ({"core": core.variables} if core else {}) | perceptual_start(
+        config, of_shapes=bool(job.plan)
+    )
     if data.chosen and jax.process_index() == 0:
         write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
     # Presets that differ in what they evaluate share their training.
@@ -314,12 +336,12 @@ def train(job: Job, data: Data) -> Outcome:
     return Outcome(
         method,
         trained,
-        fitted.steps,
+        before.steps + fitted.steps,
         fitted.images_per_second,
-        fitted.wall_seconds,
+        before.wall_seconds + fitted.wall_seconds,
         accuracy,
         predictions,
-        fitted.images,
+        before.images + fitted.images,
     )
 
 
@@ -546,8 +568,12 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 
 
 def lengths(config: Config, variant: str) -> dict[str, float]:
-    """Returns the steps of the core and of the adaptation, of those that a variant has."""
+    """Returns the steps of the core and of the adaptation, of those that a variant has, with those
+    of the variant that it starts from.
+    """
     recipe = VARIANTS[variant].recipe
+    if recipe.before:
+        return lengths(config, recipe.before) | {variant: config.steps}
     core = (
         {core_name(config): config.core.steps}
         if recipe.core == "trained" and config.core.core_epochs

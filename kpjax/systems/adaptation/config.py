@@ -1,5 +1,6 @@
 """Settings of frozen-core adaptation: what a run depends on, and presets."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
@@ -9,7 +10,7 @@ from kpjax import augment
 from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
-from kpjax.methods.adaptation_family.adaptation import released_learning_rate
+from kpjax.methods.adaptation_family.adaptation import RELEASED_SIGMA, released_learning_rate
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network
@@ -17,7 +18,7 @@ from kpjax.systems import configs
 from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, Rule, Share, changed
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
-STAND_IN = "random features"  # in place of VGG
+STAND_IN = "random"  # features of an untrained network in place of VGG's
 TransformName = Literal["landmark_crop", "margin_crop", "window_crop", "letterbox"]
 Counts = Annotated[
     tuple[int, ...], Rule(lambda counts: min(counts, default=1) >= 1, "give numbers of 1 or more")
@@ -158,11 +159,25 @@ class Comparison(Checked):
     features.
     """
 
-    generator_width: Count = 32  # 64 by the paper's text
+    #: a quarter of the features after two halvings; 64 by the paper's text, "up to 256"
+    generator_width: Count = 32
     generator_blocks: Count = 6
-    #: weights of VGG or a known backbone; "random features" stand in for it
-    perceptual: str = STAND_IN
+    #: weights of VGG, by a file or a name such as vgg19.tv_in1k, or of a known backbone; "random"
+    #: compares by random features; "": to be chosen
+    perceptual: str = ""
+    vgg_depth: Literal[19, 16] = 19  # 16 in the authors' code
+    #: of features, averaged; absolute by the paper's text
+    perceptual_distance: Literal["squared", "absolute"] = "squared"
     stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
+
+    def check(self) -> None:
+        """Raises InputError unless it is chosen which features compare images."""
+        if not self.perceptual:
+            raise InputError(
+                "perceptual",
+                "images are compared by features of VGG; name its weights, such as "
+                f"vgg{self.vgg_depth}.tv_in1k or a file, or {STAND_IN} for random features",
+            )
 
 
 @dataclass(frozen=True)
@@ -184,8 +199,9 @@ class Evaluation(Checked):
 
 @dataclass(frozen=True)
 class Config(configs.RunConfig):
-    """All that a run depends on besides its seed. The defaults are the paper's and its code's; a
-    field that says "not stated" has a value that both leave open."""
+    """All that a run depends on besides its seed. The defaults are the paper's where the authors'
+    code agrees, otherwise the code's; `differences.csv` lists where they do not. A field that says
+    "not stated" has a value that both leave open."""
 
     SCALED = ("core_epoch_steps",)
     prediction_batch = 64
@@ -199,6 +215,11 @@ class Config(configs.RunConfig):
     #: the core's; released code has none
     backbone: configs.Backbone = configs.Backbone(normalisation="none")
     landmarks: Count = 10  # to discover
+    #: kernels that are frozen and projected: those that mix channels, which in an hourglass are the
+    #: 51 of its blocks; or of every convolution, by the paper's text
+    projected: Literal["blocks", "every"] = "blocks"
+    #: of a point drawn for the generator, heatmap px; 0.35355 by the paper's text
+    point_sigma: Positive = RELEASED_SIGMA
     batch_size: Count = 48
     steps: Count = 200_000
     optimizer: ReleasedOptimizer = ReleasedOptimizer()
@@ -210,6 +231,13 @@ class Config(configs.RunConfig):
         super().__post_init__()
         side = self.data.image_size
         self.network.check(side, side // STRIDE)
+
+
+def resolved(config: Config, typed: Collection[str]) -> Config:
+    """Returns the config of a command line. Raises InputError as `Comparison.check` does."""
+    del typed
+    config.comparison.check()
+    return config
 
 
 def of_core(config: Config) -> dict[str, Any]:
@@ -284,6 +312,7 @@ SYNTHETIC = changed(
     shown=0.9,
     generator_width=8,
     generator_blocks=1,
+    perceptual=STAND_IN,
     stand_in_widths=(8, 16),
     labelled_images=(10, 50, 100),
 )

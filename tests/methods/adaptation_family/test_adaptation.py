@@ -16,9 +16,15 @@ from tiny_parts import MODEL, SIDE, SKELETON, assert_identical, batch, body, cen
 from untrained import count
 
 from kpjax.augment.augmentations import no_augmentation
+from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
 from kpjax.methods.adaptation_family import adaptation
-from kpjax.methods.adaptation_family.parametrisation import adapted, finetuned, scratch
+from kpjax.methods.adaptation_family.parametrisation import (
+    adapted,
+    finetuned,
+    finetuned_last,
+    scratch,
+)
 from kpjax.methods.adaptation_family.view_pairs import Views
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.hourglass_network import hourglass
@@ -54,7 +60,13 @@ NETWORKS = [
 
 PARAMETRISATIONS = {
     "adapted": (adapted(), {"projections", "free", "head"}, {"backbone"}),
+    "adapted_every": (
+        adapted(every=True),
+        {"projections", "free", "head"},
+        {"backbone", "upsampling"},
+    ),
     "finetuned": (finetuned(), {"free", "head"}, set()),
+    "finetuned_last": (finetuned_last(), {"free", "head"}, {"backbone"}),
     "scratch": (scratch(), {"free", "head"}, set()),
 }
 
@@ -177,7 +189,16 @@ def test_parametrisations_have_their_parts(name):
     assert set(first.frozen.get("core", {})) == frozen_parts
 
 
-@pytest.mark.parametrize("name", ["adapted", pytest.param("finetuned", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adapted",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in ("adapted_every", "finetuned", "finetuned_last")
+        ),
+    ],
+)
 def test_parametrisations_train_what_they_say(name):
     core, (_, first, last, metrics, plain) = core_of(UNET, 8)["params"], run(name, UNET, 8)
     params = plain(first)["params"]
@@ -199,8 +220,84 @@ def test_parametrisations_train_what_they_say(name):
         "gradient_norm/landmarks",
         "gradient_norm/generator",
         "mean/normalisation_scale",
-        *({"mean/projection_diagonal"} if name == "adapted" else ()),
+        *({"mean/projection_diagonal"} if name.startswith("adapted") else ()),
     }
+
+
+def test_last_layers_alone_change():
+    """After five steps every weight below them has the core's bits, and every one of theirs has
+    moved. Running statistics follow everywhere.
+    """
+    trained, core = finetuned_last(), core_of()
+    method = build(trained=trained)
+    first = init(method, {"core": core})
+    last, _ = after(method, first, 5)
+    plain = adaptation.plain_variables(last, trained)["params"]
+    assert_identical(plain["backbone"], core["params"]["backbone"])
+    for path, leaf in flatten_dict(plain["upsampling"]).items():
+        assert not np.array_equal(leaf, flatten_dict(core["params"]["upsampling"])[path]), path
+    moved = zip(
+        jax.tree.leaves(core["batch_stats"]),
+        jax.tree.leaves(last.variables["batch_stats"]),
+        strict=True,
+    )
+    assert all(not np.array_equal(old, new) for old, new in moved)
+    assert count(first.optimizer_state["landmarks"]) == count(last.variables["params"])
+    with pytest.raises(InputError, match="no last layers"):
+        trained.init({"backbone": core["params"]["backbone"]}, frozenset())
+
+
+@pytest.mark.parametrize("name", ["adapted", pytest.param("adapted_every", marks=pytest.mark.slow)])
+def test_finetuning_goes_on_where_projections_ended(name):
+    """Folded in, they give the same heatmaps at step 0, the learnt head's; from a core the head is
+    new.
+    """
+    trained = PARAMETRISATIONS[name][0]
+    method = build(trained=trained)
+    adapted_one, _ = after(method, init(method, {"core": core_of()}), 3)
+    folded = adaptation.plain_variables(adapted_one, trained)
+    goes_on = build(trained=finetuned(keeps_head=True))
+    first = init(goes_on, {"core": folded})
+    assert first.frozen == {}
+    assert_identical(adaptation.plain_variables(first, finetuned())["params"], folded["params"])
+    found, before = (
+        jax.jit(one.predict)(state, images()["target"])
+        for one, state in ((goes_on, first), (method, adapted_one))
+    )
+    scale = np.abs(before.heatmaps[0]).max()
+    np.testing.assert_allclose(found.heatmaps[0], before.heatmaps[0], rtol=1e-5, atol=1e-5 * scale)
+    np.testing.assert_allclose(found.keypoints, before.keypoints, atol=1e-3)
+    new = init(build(trained=finetuned()), {"core": folded})
+    assert not np.array_equal(
+        new.variables["params"]["head"]["output"]["kernel"],
+        folded["params"]["head"]["output"]["kernel"],
+    )
+
+
+@pytest.mark.slow
+def test_points_are_drawn_as_wide_as_asked_for():
+    """The generator sees exp(-d^2 / 0.5), or exp(-d^2 / 0.25) as printed, about the same points."""
+    seen = {}
+
+    class Reader(nn.Module):
+        @nn.compact
+        def __call__(self, batch, maps, train):
+            jax.debug.callback(lambda found: seen.update({len(seen): np.asarray(found)}), maps)
+            return (
+                batch + 0 * maps.mean() + self.param("one", nn.initializers.zeros, (), jnp.float32)
+            )
+
+    for sigma in (adaptation.RELEASED_SIGMA, adaptation.PRINTED_SIGMA):
+        method = build(generator=Reader(), sigma=sigma)
+        first = tiny_parts.drawn_state(method, {"core": core_of()}, streams=images())
+        jax.jit(method.update)(first, images(), jax.random.key(0))
+        jax.effects_barrier()
+    released, printed = seen.values()
+    close_to_points = released > 1e-4
+    assert close_to_points.sum() > 4
+    np.testing.assert_allclose(
+        printed[close_to_points], np.square(released[close_to_points]), rtol=1e-4
+    )
 
 
 def test_no_optimizer_state_belongs_to_a_frozen_kernel():

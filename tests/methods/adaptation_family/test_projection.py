@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tiny_parts
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
+from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kpjax.methods.adaptation_family.parameter_paths import (
     channel_kernels,
@@ -17,10 +18,12 @@ from kpjax.methods.adaptation_family.parameter_paths import (
     split,
 )
 from kpjax.methods.adaptation_family.parametrisation import (
+    adapted,
     constrains,
     identity_projections,
     project,
 )
+from kpjax.models.hourglass_network import hourglass
 from kpjax.models.layers import Convolution, TransposedConvolution
 
 IMAGES = jnp.zeros((1, 8, 8, 3))
@@ -138,3 +141,55 @@ def test_a_projected_layer_is_the_layer_and_a_matrix(close):
             layer.apply({"params": params}, x) @ matrix.T,
             atol=1e-5,
         )
+
+
+def test_projections_of_every_convolution_are_1x1_convolutions():
+    """In a whole hourglass, its stem among them: the projected network is the core with a 1x1
+    convolution after each convolution, before the bias, which is free.
+    """
+    model, x = hourglass(3, width=16, depth=1), np.random.default_rng(1).normal(size=(2, 8, 8, 3))
+    x = x.astype(np.float32)
+    variables = tiny_parts.drawn(
+        jax.eval_shape(lambda: model.init(jax.random.key(0), x, train=False))
+    )
+    body = {name: tree for name, tree in variables["params"].items() if name != "head"}
+    every = adapted(every=True)
+    grouped = grouped_kernels(model, x, train=False)
+    frozen, trained = jax.jit(lambda params: every.init(params, grouped))(body)
+    kernels = flatten_dict(frozen)
+    assert set(kernels) == {path for path in flatten_dict(body) if path[-1] == "kernel"}
+    assert kernels[("backbone", "conv1", "kernel")].shape == (7, 7, 3, 4)
+    for path, matrix in flatten_dict(trained["projections"]).items():
+        assert np.array_equal(matrix, np.eye(kernels[path].shape[-1])), path
+
+    random, matrices = np.random.default_rng(2), {}
+    for path, kernel in kernels.items():
+        width = kernel.shape[-1]
+        matrix = np.eye(width) + 0.3 * random.normal(size=(width, width))
+        matrices[path] = matrix.astype(np.float32)
+    assemble = jax.jit(every.assemble)
+    jax.tree.map(np.testing.assert_array_equal, assemble(frozen, trained), dict(body))
+    projected = assemble(frozen, trained | {"projections": unflatten_dict(matrices)})
+
+    composed = set()
+
+    def then_1x1(call, arguments, keywords, context):
+        result, path = call(*arguments, **keywords), (*context.module.path, "kernel")
+        if context.method_name != "__call__" or path not in matrices:
+            return result
+        composed.add(path)
+        bias = jnp.asarray(context.module.variables["params"].get("bias", jnp.zeros(1)))
+        bias = bias.reshape(1, 1, 1, -1)
+        return (result - bias) @ matrices[path].T + bias
+
+    def heatmaps(params):
+        params = params | {"head": variables["params"]["head"]}
+        return model.apply(variables | {"params": params}, x, train=False)
+
+    apply = jax.jit(heatmaps)
+    found, core = apply(projected), apply(dict(body))
+    with nn.intercept_methods(then_1x1):
+        wanted = jax.jit(lambda params: heatmaps(params))(dict(body))
+    assert composed == set(matrices)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * np.abs(wanted).max())
+    assert np.abs(found - core).max() > 0.1 * np.abs(core).max()

@@ -67,7 +67,7 @@ def test_results_are_complete(ran, variants):
         )
         assert ("core/pck" in metrics) == (variant != "random_core")
         assert found["steps"] == 3
-        assert found["config"]["comparison"]["perceptual"] == "random features"
+        assert found["config"]["comparison"]["perceptual"] == "random"
         assert bool((folder / "collapsed.txt").read_text()) == bool(metrics["void"])
     assert "random features" in (finished / "report.html").read_text()
 
