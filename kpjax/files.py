@@ -154,12 +154,15 @@ def _runs(process: int) -> bool:
     """Returns whether a process of this machine runs; of Windows, where asking would end it, always
     True.
     """
+    if os.name == "nt":
+        return True
     try:
-        return os.name == "nt" or os.kill(process, 0) is None
+        os.kill(process, 0)  # signal 0 ends nothing
     except ProcessLookupError:
         return False
     except (PermissionError, OverflowError):  # of another user
         return True
+    return True
 
 
 def check_new(folder: Path) -> None:
@@ -249,11 +252,11 @@ def _exchange(new: Path, old: Path) -> None:
     library = ctypes.CDLL(None) if os.name == "posix" else None
     first, second = os.fsencode(new), os.fsencode(old)
     here = -100  # AT_FDCWD
-    if hasattr(library, "renameat2") and not library.renameat2(
-        here, first, here, second, _EXCHANGE
-    ):
+    linux, mac = (getattr(library, name, None) for name in ("renameat2", "renamex_np"))
+    # each returns 0 once it is done
+    if linux and linux(here, first, here, second, _EXCHANGE) == 0:
         return
-    if hasattr(library, "renamex_np") and not library.renamex_np(first, second, _EXCHANGE):
+    if mac and mac(first, second, _EXCHANGE) == 0:
         return
     before = partial_path(old, "before")
     old.rename(before)

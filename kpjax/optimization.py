@@ -42,29 +42,40 @@ def descend(
     if isinstance(learning_rate, Mapping):
         moved = {
             name: jax.tree.map(
-                move(schedule_of(learning_rate, name)(step)), params[name], direction[name]
+                move(_schedule(learning_rate, name)(step)), params[name], direction[name]
             )
             for name in params
         }
     else:
         moved = jax.tree.map(
-            move(schedule_of(learning_rate, "all parameters")(step)), params, direction
+            move(_schedule(learning_rate, "all parameters")(step)), params, direction
         )
     return moved, optimizer_state
 
 
 def schedule_of(learning_rate: LearningRate, group: str) -> LearningRate:
-    """Returns the learning rate of one group of parameters.
+    """Returns the learning rate of one group of parameters: a schedule, or one for each of its
+    parts.
 
-    Raises InputError where it has no schedule.
+    Raises InputError where it has neither.
     """
     found = learning_rate.get(group) if isinstance(learning_rate, Mapping) else learning_rate
     if not callable(found) and not isinstance(found, Mapping):
-        raise InputError(
-            "learning_rate",
-            f"{found} for {group!r}; give a schedule, such as optax.constant_schedule",
-        )
+        raise _no_schedule(found, group)
     return found
+
+
+def _schedule(learning_rate: LearningRate, group: str) -> Schedule:
+    """Returns the one schedule of a group of parameters. Raises InputError where it has none."""
+    found = schedule_of(learning_rate, group)
+    if isinstance(found, Mapping):
+        raise _no_schedule(found, group)
+    return found
+
+
+def _no_schedule(found: Any, group: str) -> InputError:
+    wanted = "give a schedule, such as optax.constant_schedule"
+    return InputError("learning_rate", f"{found} for {group!r}; {wanted}")
 
 
 def scale_backbone(factor: float, frozen: Collection[str] = ()) -> optax.GradientTransformation:

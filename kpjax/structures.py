@@ -164,32 +164,31 @@ def skeleton_from_json(stored: Any, where: str = "skeleton.json") -> Skeleton:
     where: the file, for messages. Raises InputError that names the field for anything else.
     """
 
-    def numbers(value: Any) -> bool:
+    def field(name: str, valid: Callable[[Any], bool], wanted: str) -> Any:
+        value = stored.get(name) if isinstance(stored, Mapping) else None
+        if not valid(value):
+            raise InputError(f"{where}: {name}: {wanted} belongs there; copy the file again")
+        return value
+
+    def is_name(value: Any) -> bool:
+        return isinstance(value, str) and printable(value) == value
+
+    def are_names(value: Any) -> bool:
+        return isinstance(value, list) and all(map(is_name, value))
+
+    def are_numbers(value: Any) -> bool:
         return isinstance(value, list) and all(type(one) is int for one in value)
 
-    known = stored if isinstance(stored, Mapping) else {}
-    names, edges, flip, groups = (known.get(name) for name in ("names", "edges", "flip", "groups"))
-    for field_name, valid, wanted in (
-        (
-            "names",
-            isinstance(names, list)
-            and all(isinstance(name, str) and printable(name) == name for name in names),
-            "a list of names",
-        ),
-        (
-            "edges",
-            isinstance(edges, list) and all(numbers(edge) and len(edge) == 2 for edge in edges),
-            "a list of pairs of numbers",
-        ),
-        ("flip", numbers(flip), "a list of numbers"),
-        (
-            "groups",
-            isinstance(groups, Mapping) and all(map(numbers, groups.values())),
-            "an object of lists of numbers",
-        ),
-    ):
-        if not valid:
-            raise InputError(f"{where}: {field_name}: {wanted} belongs there; copy the file again")
+    def are_pairs(value: Any) -> bool:
+        return isinstance(value, list) and all(are_numbers(one) and len(one) == 2 for one in value)
+
+    def are_groups(value: Any) -> bool:
+        return isinstance(value, Mapping) and all(map(are_numbers, value.values()))
+
+    names = field("names", are_names, "a list of names")
+    edges = field("edges", are_pairs, "a list of pairs of numbers")
+    flip = field("flip", are_numbers, "a list of numbers")
+    groups = field("groups", are_groups, "an object of lists of numbers")
     try:
         return Skeleton(
             tuple(names),

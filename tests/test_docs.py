@@ -21,7 +21,6 @@ from kpjax.systems.configs import flat
 from kpjax.systems.parsing import parse, typed_flags
 from kpjax.systems.system import OWN
 
-pytestmark = pytest.mark.slow
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "reference" not in page.parts]
 # also finds the helpers of tests/lab
@@ -29,6 +28,7 @@ DOCS = runpy.run_path(str(ROOT / "docs" / "run.py"), run_name="docs")
 untrained_run = importlib.import_module("own_runs").untrained_run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", DOCS["PAGES"])
 def test_commands_of_the_pages_parse(page):
     found = DOCS["commands"](page)
@@ -50,6 +50,7 @@ def test_commands_of_the_pages_parse(page):
             parse(COMMANDS[command], arguments, prog="kpjax")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DOCS["TUTORIALS"])
 def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch, capsys):
     """All that comes before the first step: settings are chosen from the stand-ins, flags and
@@ -77,6 +78,7 @@ def test_commands_of_the_tutorials_fit_their_images(name, tmp_path, monkeypatch,
     assert "  --" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_public_name_is_documented():
     """Modules, functions and classes."""
     silent = []
@@ -104,6 +106,26 @@ def slug(heading):
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
+def links(text, images=False):
+    """Returns where the links of a text, or its images, lead; code is left out."""
+    prose = re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.DOTALL | re.MULTILINE)
+    found = re.findall(r"(!?)\[[^\]]*\]\(([^)\s]+)\)", prose)
+    return [link for mark, link in found if bool(mark) == images and "://" not in link]
+
+
+def check_link(page, link, home):
+    """Fails unless a link of a page leads to a file, and to a heading of it where it names one.
+
+    home: the folder that links are relative to.
+    """
+    path, _, anchor = link.partition("#")
+    there = home / path if path else page
+    assert there.is_file(), f"{page.relative_to(ROOT)}: {link} leads nowhere"
+    if anchor:
+        headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
+        assert anchor in map(slug, headings), f"{page.relative_to(ROOT)}: {link}: no such heading"
+
+
 def test_links_between_pages_lead_somewhere():
     documents = [
         ROOT / "README.md",
@@ -112,18 +134,53 @@ def test_links_between_pages_lead_somewhere():
         *PAGES,
     ]
     for page in documents:
-        for link in re.findall(r"(?<!!)\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-            path, _, anchor = link.partition("#")
-            if "://" in link:
-                continue
-            there = page.parent / path if path else page
-            assert there.is_file(), (page, link)
-            if not anchor:
-                continue
-            headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE)
-            assert anchor in map(slug, headings), (page, link)
+        for link in links(page.read_text(encoding="utf-8")):
+            check_link(page, link, page.parent)
 
 
+def included(page):
+    """Yields (path, options, text) of the parts of other files that a page includes as Markdown."""
+    blocks = re.findall(
+        r"^```\{include\} (\S+)\n(.*?)^```",
+        page.read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
+    for name, written in blocks:
+        options = dict(re.findall(r'^:([\w-]+): *"?(.*?)"?$', written, re.MULTILINE))
+        path = page.parent / name
+        text = path.read_text(encoding="utf-8")
+        text = "\n".join(text.split("\n")[int(options.get("start-line", 0)) :])
+        if "start-after" in options:
+            assert options["start-after"] in text, (page, options)
+            text = text.partition(options["start-after"])[2]
+        if "end-before" in options:
+            assert options["end-before"] in text, (page, options)
+            text = text.partition(options["end-before"])[0]
+        yield path, options, text
+
+
+def test_links_of_included_parts_lead_somewhere_from_the_page_that_shows_them():
+    """MyST reads a link of an included part from the page, and its images from where they say."""
+    parts = [(page, *part) for page in PAGES for part in included(page)]
+    assert len(parts) >= 7
+    for page, path, options, text in parts:
+        for link in links(text):
+            check_link(page, link, page.parent)
+        for image in links(text, images=True):
+            check_link(page, image, path.parent if "relative-images" in options else page.parent)
+
+
+def test_files_that_pages_show_are_there():
+    """Blocks that show a file whole: what a command printed, a script, a table."""
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        names = re.findall(r"^```\{literalinclude\} (\S+)$", text, re.MULTILINE)
+        names += re.findall(r"^:file: (\S+)$", text, re.MULTILINE)
+        for name in names:
+            assert (page.parent / name).is_file(), (page, name)
+
+
+@pytest.mark.slow
 def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
     text = (ROOT / "docs" / "own" / "csv.md").read_text(encoding="utf-8")
     (skeleton,) = re.findall(r"```json\n(.*?)```", text, re.DOTALL)

@@ -7,11 +7,12 @@ explanation.
 
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from experiments.measure.render import Room, cell_of
 from kpjax import InputError
-from kpjax.systems.reports.report import markdown
+from kpjax.systems.reports.report import decimal_text, markdown
 
 
 class Advice(NamedTuple):
@@ -98,7 +99,7 @@ def advice_text(page: Path, rooms: Mapping[str, Room]) -> str:
                 one.images,
                 f"`{method}` over `{control}`",
                 cell.gain_text(),
-                " / ".join(f"{sum(known) / len(known):,.0f}" for known in seconds if known),
+                " / ".join(decimal_text(fmean(known), ",.0f") for known in seconds if known),
                 f"`{(method if cell.helps() == 'yes' else control).rpartition('/')[2]}`",
             ]
         )

@@ -16,6 +16,7 @@ import ast
 import importlib
 import os
 import re
+import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,7 +29,14 @@ from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own.systems import NEEDS
 from kpjax.systems.configs import flat, settings_text
 from kpjax.systems.paper_numbers import lines_at, paper_numbers
-from kpjax.systems.reports.report import Column, Summary, cell_text, difference_text, markdown
+from kpjax.systems.reports.report import (
+    Column,
+    Summary,
+    cell_text,
+    decimal_text,
+    difference_text,
+    markdown,
+)
 from kpjax.systems.system import Experiment
 
 ROOT = EXPERIMENTS.parent
@@ -396,10 +404,9 @@ def table_text(
             seeds := len(cells[line][0].shown())
         ):
             text += f" ({len(cell.shown())} of {seeds})"
+        paper_form = f".{max(cell.metric.decimals, 2)}f"
         return (
-            f"{text} (paper {found[metric]:.{max(cell.metric.decimals, 2)}f})"
-            if metric in found
-            else text
+            f"{text} (paper {decimal_text(found[metric], paper_form)})" if metric in found else text
         )
 
     columns = table.columns
@@ -420,7 +427,7 @@ def table_text(
             *(
                 [
                     str(len(row[0].shown()) or ""),
-                    f"{sum(seconds[line]) / len(seconds[line]):,.0f}"
+                    decimal_text(statistics.fmean(seconds[line]), ",.0f")
                     if seconds[line] and row[0].others is None
                     else "",
                 ]
@@ -476,7 +483,7 @@ def chart_of(room: Room) -> str:
     for line in table.lines:
         cell = cell_of(room, line, *column)
         if shown := cell.shown():
-            rows.append((room.title(line), cell.metric.factor * sum(shown) / len(shown)))
+            rows.append((room.title(line), cell.metric.factor * statistics.fmean(shown)))
     return bars(rows, title=cell.metric.heading, highest=cell.metric.factor)
 
 

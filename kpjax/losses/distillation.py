@@ -102,9 +102,8 @@ def spatial_distillation(
             of its two weights; 0 if all are 0.
         sample_weights: (B,) or (B, K).
         reduction: "element_mean" averages over all cells of a map. "line_sum" sums along each line
-            and averages over
-            lines: `side` times as much on square maps, with about the gradient of
-                `mse_distillation`.
+            and averages over lines: `side` times as much on square maps, with about the gradient
+            of `mse_distillation`.
         mode: "lines" as above; "joint", one distribution over all cells; "marginal", distributions
             of the sums of columns and of rows.
         temperature: divides the maps; nothing is multiplied by its square.

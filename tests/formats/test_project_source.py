@@ -2,12 +2,13 @@
 video.
 """
 
+import importlib
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.formats import project_source as module
 from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.formats.project_source import (
     frames_at,
@@ -19,6 +20,9 @@ from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.input.source import check_disjoint
 from kpjax.structures import Skeleton
+
+# the package has a function of this name
+module = importlib.import_module("kpjax.formats.project_source")
 
 
 def image(path, number):

@@ -122,6 +122,10 @@ ROWS = [
         "learning_rate: None for '(adversary|head)'",
     ),
     (
+        lambda: begun(supervised, learning_rate={name: {} for name in ("backbone", "head")}),
+        "learning_rate: {} for '\\w+'; give a schedule",
+    ),
+    (
         lambda: begun(supervised, augment={"other": random_affine(degrees=4.0)}),
         "augment: it has no function for 'labe",
     ),

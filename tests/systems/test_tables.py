@@ -190,6 +190,29 @@ def test_a_difference_is_paired_and_has_an_interval(tmp_path):
     assert report.cost_text(runs("one")) == "1 steps, 0 images, 0 s"
 
 
+def test_numbers_at_a_half_print_alike_whatever_summed_them():
+    """The sum in order, as older Pythons have it, is below the half, the exact one at it."""
+    seconds = [209.9, 178.7, 156.7, 70.9, 71.3]
+    in_order = 0.0
+    for one in seconds:
+        in_order += one
+    assert in_order / 5 < 137.5 == math.fsum(seconds) / 5
+    assert report.decimal_text(in_order / 5, ",.0f") == "138"
+    assert report.decimal_text(math.fsum(seconds) / 5, ",.0f") == "138"
+    for value, form, text in (
+        (136.5, ".0f", "136"),  # to the even neighbour
+        (math.nextafter(136.5, 137), ".0f", "136"),
+        (2.675, ".2f", "2.68"),  # whose binary neighbour is below
+        (0.05, "+.1f", "+0.0"),
+        (-0.15, "+.1f", "-0.2"),
+        (1234567.5, ",.0f", "1,234,568"),
+        (136.5000001, ".0f", "137"),
+        (math.nan, "+.1f", "+nan"),
+        (math.inf, ".1f", "inf"),
+    ):
+        assert report.decimal_text(value, form) == text
+
+
 # A report
 
 

@@ -14,6 +14,7 @@ import statistics
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -164,7 +165,11 @@ def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
 
     Equal prints are equally good; a single line is not a best.
     """
-    printed = {n: round(mean, column.decimals) for n, mean in means.items() if math.isfinite(mean)}
+    printed = {
+        n: float(decimal_text(mean, f".{column.decimals}f"))
+        for n, mean in means.items()
+        if math.isfinite(mean)
+    }
     top = (max if column.better == "higher" else min)(printed.values(), default=None)
     return frozenset(n for n, value in printed.items() if value == top and len(printed) > 1)
 
@@ -205,9 +210,8 @@ def groups(
             cells.append(Cell(cell_text(summary, column), "best" if best else ""))
             if paper:
                 value = line.entry.paper.get(column.metric)
-                cells.append(
-                    Cell("–" if value is None else f"{value:.{column.decimals}f}", "paper")
-                )
+                text = "–" if value is None else decimal_text(value, f".{column.decimals}f")
+                cells.append(Cell(text, "paper"))
         printed.setdefault(KINDS[line.entry.kind], []).append((line, cells))
     return printed
 
@@ -220,10 +224,20 @@ def cell_text(summary: Summary, column: Column) -> str:
         return "–"
     if undefined := sum(not math.isfinite(value) for value in summary.values):
         return f"undefined in {undefined} of {len(summary.values)}"
-    deviation = (
-        "" if math.isnan(summary.deviation) else f" ± {summary.deviation:.{column.decimals}f}"
-    )
-    return f"{summary.mean:.{column.decimals}f}{deviation}"
+    form = f".{column.decimals}f"
+    mean = decimal_text(summary.mean, form)
+    if math.isnan(summary.deviation):
+        return mean
+    return f"{mean} ± {decimal_text(summary.deviation, form)}"
+
+
+def decimal_text(value: float, form: str) -> str:
+    """Returns a number in a form such as "+.1f", rounded as the decimal that people read.
+
+    Python and numpy sum in an order of their version, so a mean at a half comes out a little above
+    or below it. The tenth digit ends that here; a half goes to the even neighbour.
+    """
+    return format(Decimal(f"{value:.10g}") if math.isfinite(value) else value, form)
 
 
 def seeds_text(runs: VariantRuns) -> str:
@@ -301,9 +315,10 @@ def difference_text(
     if not values:
         return "not run"
     values = [factor * value for value in values]
-    text = f"{statistics.fmean(values):+.{decimals}f}"
+    form = f"+.{decimals}f"
+    text = decimal_text(statistics.fmean(values), form)
     if found := interval_over_seeds(values):
-        text += f" [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
+        text += f" [{decimal_text(found.low, form)}, {decimal_text(found.high, form)}]"
     return text if len(values) == wanted else f"{text} ({len(values)} of {wanted})"
 
 
@@ -314,11 +329,11 @@ def cost_text(runs: Runs) -> str:
     found = [run for run in runs if run]
     if not found:
         return "not run"
-    means = {
-        name: statistics.fmean(getattr(run, name) or 0 for run in found)
+    steps, images, seconds = (
+        decimal_text(statistics.fmean(getattr(run, name) or 0 for run in found), ",.0f")
         for name in ("steps", "images", "wall_seconds")
-    }
-    return "{steps:,.0f} steps, {images:,.0f} images, {wall_seconds:,.0f} s".format(**means)
+    )
+    return f"{steps} steps, {images} images, {seconds} s"
 
 
 # The page
