@@ -87,7 +87,6 @@ MODULES = {
             "evaluation.motion",
             "lab.animals.calibration",
             "lab.animals.conformal",
-            "lab.animals.smoothing",
         )
     },
     "Drawing and export": {
