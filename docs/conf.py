@@ -92,7 +92,7 @@ MODULES = {
     "Drawing and export": {
         "kpjax.drawing.overlays": (),
         "kpjax.lab.out.reports.sheets": (),
-        "kpjax.lab.out.export.standalone": (
+        "kpjax.standalone": (
             "open_predictor",
             "points_on",
             "read_image",

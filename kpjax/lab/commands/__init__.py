@@ -202,7 +202,7 @@ class Export:
 
     The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/
     (the run's settings and the weights that points depend on), predictor.json (keypoints, sizes,
-    coordinates, scores, versions), run.py, which needs jax, numpy, safetensors, flatbuffers and
+    coordinates, scores, versions), run.py with its modules, which needs jax, numpy, safetensors, flatbuffers and
     pillow, and SHA256SUMS. New releases of jax promise to load it for 180 days; before or after
     that, `export FOLDER --out NEW` makes it again from itself. ONNX lasts longer: with
     --to onnx, predict.onnx, which ONNX Runtime runs without jax, replaces the first two. Converting
