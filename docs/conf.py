@@ -87,13 +87,12 @@ MODULES = {
             "evaluation.motion",
             "lab.animals.calibration",
             "lab.animals.conformal",
-            "lab.animals.smoothing",
         )
     },
     "Drawing and export": {
         "kpjax.drawing.overlays": (),
         "kpjax.lab.out.reports.sheets": (),
-        "kpjax.lab.out.export.standalone": (
+        "kpjax.standalone": (
             "open_predictor",
             "points_on",
             "read_image",

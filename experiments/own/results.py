@@ -10,9 +10,9 @@ TITLES = {
     "heatmap": "the taught Gaussian (control)",
     "temperature": "the same, widened by half of the images (control)",
     "single": "one network, mean of five",
-    "single_smoothed": "the same, smoothed",
+    "single_smoothed": "the same, by a Kalman smoother",
     "ensemble": "median of the five",
-    "ensemble_smoothed": "the same, smoothed, as `kpjax smooth`",
+    "ensemble_smoothed": "the same, by a Kalman smoother",
     "start": "the start, which is kept here",
     "adapted": "adapted all the same",
 }

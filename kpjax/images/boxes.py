@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.errors import InputError
+# Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
+from ..errors import InputError
 
 
 def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:

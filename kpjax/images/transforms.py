@@ -17,8 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from kpjax.errors import InputError
-from kpjax.images import boxes
+# Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
+from ..errors import InputError
+from . import boxes
 
 Transformed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
 # (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): its pixels -> those of the given

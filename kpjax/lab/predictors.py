@@ -11,15 +11,14 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax import InputError, Method, Skeleton, Trained, methods
+from kpjax import InputError, Method, Skeleton, Trained, methods, standalone
 from kpjax.errors import printable
 from kpjax.files import absolute, foreign, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.input.source import digest_of
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
-from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.writing import plain_predict, plain_weights
+from kpjax.lab.out.export import plain_predict, plain_weights
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import paper_of_run

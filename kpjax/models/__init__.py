@@ -1,7 +1,7 @@
 """Networks, one file per published architecture.
 
 Dataclasses hold the options of heatmap networks: `SmallUNet`, `PoseResNet`, `HRNet`, `RSN`,
-`MobileNetV2`, `ViT` and `HourglassNetwork`. Each has a `name`, refuses options that no network has,
+`MobileNetV2`, `MoveNet` and `HourglassNetwork`. Each has a `name`, refuses options that no network has,
 checks sizes of images and heatmaps (`check`), and builds the network (`build`)."""
 
 import lazy_loader

@@ -92,7 +92,6 @@ from .unet import (
     small_unet as small_unet,
 )
 from .vgg import VGG as VGG, RandomFeatures as RandomFeatures, random_features as random_features
-from .vision_transformer import VisionTransformer as VisionTransformer, ViT as ViT, vit as vit
 from .weights.pretrained import load_backbone as load_backbone, load_vgg as load_vgg
 from .weights.torch_names import from_torch as from_torch, to_torch as to_torch
 from .weights.whole_movenet import (

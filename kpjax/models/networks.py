@@ -10,8 +10,7 @@ from kpjax.models import (
     MoveNet,
     PoseResNet,
     SmallUNet,
-    ViT,
 )
 
-Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | ViT | HourglassNetwork
+Network = SmallUNet | PoseResNet | HRNet | RSN | MobileNetV2 | MoveNet | HourglassNetwork
 NETWORKS: dict[str, type] = {network.name: network for network in get_args(Network)}

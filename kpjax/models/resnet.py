@@ -151,7 +151,6 @@ def pose_resnet(
     head_layers: int = 1,
     dtype: jnp.dtype = jnp.float32,
     *,
-    upsampling_width: int = 256,
     rematerialise: bool = False,
 ) -> KeypointNetwork:
     """Builds PoseResNet: images (B, H, W, 3) to heatmaps (B, H / 4, W / 4, keypoints) float32.
@@ -162,8 +161,8 @@ def pose_resnet(
     """
     return KeypointNetwork(
         backbone=ResNet(depth, dtype, rematerialise),
-        upsampling=Deconvolutions(width=upsampling_width, dtype=dtype),
-        head=HeatmapHead(keypoints, head_layers, upsampling_width, dtype=dtype),
+        upsampling=Deconvolutions(dtype=dtype),
+        head=HeatmapHead(keypoints, head_layers, dtype=dtype),
     )
 
 

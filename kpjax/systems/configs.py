@@ -515,8 +515,8 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
     """Returns the config as its weights want it, but for `typed` fields; one without weights as it
     is.
 
-    Known weights bring their normalisation and their network's options: depth, width, `vit_size`,
-    `layer_scale`, padding. A typed network, in place of the preset's own, is trained at Adam's
+    Known weights bring their normalisation and their network's options: depth, width,
+    padding. A typed network, in place of the preset's own, is trained at Adam's
     learning rates of at most `FINE_RATE`: those of the preset suit its network.
     Raises InputError for weights that cannot be found, or are of another network.
     """

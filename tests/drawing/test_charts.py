@@ -7,7 +7,6 @@ import pytest
 from matplotlib.colors import to_hex
 
 from kpjax.drawing import charts
-from kpjax.drawing.trajectories import trajectory_plot
 
 NAN = np.nan
 
@@ -97,29 +96,3 @@ def test_line_plot_has_a_line_and_a_band_per_curve(figures, logarithmic):
     (shaded,) = figure.axes[0].collections
     np.testing.assert_allclose(shaded.get_paths()[0].get_extents().extents, [1, 1, 2, 20])
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["two", "alone"]
-
-
-def test_trajectories_break_at_gaps_and_bands_are_two_deviations(figures):
-    frames, points = np.arange(10, 20), np.zeros((10, 1, 2))
-    points[:, 0, 0] = np.arange(10)
-    points[4:6], points[8] = NAN, NAN
-    figure = trajectory_plot(
-        frames,
-        points,
-        np.ones((10, 1)),
-        ["nose"],
-        title="t",
-        after=points + 1,
-        deviation=np.full((10, 1, 2), 0.5),
-        cutoff=0.4,
-    )
-    before, alone, after, _ = (xy for xy, _ in lines_of(figure))
-    np.testing.assert_array_equal(before, np.stack([frames, points[:, 0, 0]], 1))
-    np.testing.assert_array_equal(after[:, 1], points[:, 0, 0] + 1)
-    np.testing.assert_array_equal(alone, [[19, 9]])
-    width = [path.get_extents().extents for path in figure.axes[0].collections[0].get_paths()]
-    np.testing.assert_allclose(width[0], [10, 0, 13, 5])  # from 1 - 2 x 0.5 to 4 + 2 x 0.5
-    assert len(width) == 3
-    assert figure.axes[1].yaxis_inverted()
-    assert not figure.axes[0].yaxis_inverted()
-    assert lines_of(figure, 2)[-1][0][:, 1].tolist() == [0.4, 0.4]

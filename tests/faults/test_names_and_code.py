@@ -18,7 +18,7 @@ from kpjax.file_names import LONGEST, inside, portable
 from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.formats.reading import read_project
 from kpjax.formats.writing import WRITERS, write_project
-from kpjax.lab.out.export.standalone import checked_description
+from kpjax.standalone import checked_description
 from kpjax.structures import Skeleton
 
 OUT_OF_IT = (*NAMES[:9], "..\\victim.png", "", "a\x00b.png", "link/out.png", "\ud800.png")

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kpjax import standalone
 from kpjax.errors import InputError
 from kpjax.formats.project_source import frames_at, read_frame
 from kpjax.formats.reading import read_project
 from kpjax.images.inputs import find_inputs
 from kpjax.images.reading import common_depth, image_size, read_image
 from kpjax.images.video import _shown, open_video
-from kpjax.lab.out.export import standalone
 
 EIGHT = np.random.default_rng(0).integers(0, 200, (20, 30), np.uint8)
 EIGHT[3, 4] = 255

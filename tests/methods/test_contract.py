@@ -22,7 +22,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from kpjax.heatmaps import codec
 from kpjax.losses import Term
-from kpjax.models import mobilenet_v2, vit
+from kpjax.models import mobilenet_v2
 from kpjax.platforms import known_platform
 from kpjax.structures import Trained
 from kpjax.training.fit import FitOptions, compiled_init, compiled_update, fit
@@ -121,7 +121,6 @@ NETWORKS = {
     "mobilenet_v2": mobilenet_v2(tiny.KEYPOINTS, width_multiplier=0.1, decoder_width=8).clone(
         frozen_statistics=True
     ),
-    "vit": vit(tiny.KEYPOINTS, width=8, depth=1, heads=2, upsampling_width=8),
 }
 
 
@@ -136,7 +135,9 @@ def shapes_of(model, side):
     ("network", "name"),
     [
         pytest.param(
-            network, name, marks=() if (network, name) == ("vit", QUICK) else pytest.mark.slow
+            network,
+            name,
+            marks=() if (network, name) == ("mobilenet_v2", QUICK) else pytest.mark.slow,
         )
         for network in NETWORKS
         for name in sorted(tiny.OF_FAMILIES - {"pyramids.pyramids"})

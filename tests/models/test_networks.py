@@ -18,7 +18,6 @@ from kpjax.models.movenet import MoveNet, movenet_lightning
 from kpjax.models.residual_steps import RSN, rsn
 from kpjax.models.resnet import PoseResNet, pose_resnet
 from kpjax.models.unet import SmallUNet, small_unet
-from kpjax.models.vision_transformer import VisionTransformer, ViT
 
 
 def counts(network, side=256):
@@ -140,21 +139,6 @@ def test_rsn_has_the_published_size(network, parameters, multiply_add_count):
     assert found["head"] == 4 * (256 * 256 + 3 * 256 + 9 * 256 * 17 + 3 * 17)
 
 
-@pytest.mark.parametrize(
-    ("size", "with_classifier"),
-    [("tiny", 5_717_416), ("small", 22_050_664), ("base", 86_567_656), ("large", 304_326_632)],
-)
-def test_vit_has_the_published_size(size, with_classifier):
-    """The base has 85.8 million parameters without its classifier of 1000 classes."""
-    network = ViT(size).build(17)
-    width = network.backbone.width
-    assert counts(network, 224) == {
-        "backbone": with_classifier - 1000 * (width + 1),
-        "upsampling": 16 * (width + 256) * 256 + 2 * 2 * 256,
-        "head": 17 * 257,
-    }
-
-
 def test_mobile_networks_have_the_published_size():
     """MobileNetV2: 3,504,872 parameters, of which 1,692,872 stand in the last convolution and the
     classifier.
@@ -206,14 +190,6 @@ def test_taps_of_hrnet_are_the_maps_of_the_stages(width, taps, expected):
     )
 
 
-def test_vit_is_tapped_at_quarters_of_its_depth():
-    def of_depth(depth, **options):
-        return maps_of(VisionTransformer(8, depth, 2, **options), 32)
-
-    assert of_depth(12) == of_depth(5, registers=4) == 4 * [(2, 2, 2, 8)]
-    assert [len(of_depth(depth)) for depth in (1, 2, 3)] == [1, 2, 3]
-
-
 def test_a_width_multiplier_of_mobilenet_keeps_multiples_of_eight():
     assert [shape[-1] for shape in maps_of(MobileNetV2Trunk(0.35), 32)] == [8, 8, 16, 32, 112]
 
@@ -227,7 +203,6 @@ NETWORKS = {
     "rsn": RSN(depth=18, stem_width=4, unit_width=4),
     "mobilenet_v2": MobileNetV2(width_multiplier=0.1, decoder_width=8, frozen_stride=16),
     "movenet": MoveNet(frozen_stride=16),
-    "vit": ViT("tiny", layer_scale=True, registers=4),
     "hourglass": HourglassNetwork(width=16, depth=1),
 }
 PINNED = {  # mean and deviation
@@ -237,7 +212,6 @@ PINNED = {  # mean and deviation
     "rsn": (3.53859, 5.9689),
     "mobilenet_v2": (3.65789, 7.38862),
     "movenet": (2.29921, 17.905),
-    "vit": (1.05003, 0.327681),
     "hourglass": (15.7657, 26.2206),
 }
 # A few layers each; of the others programs take long to compile.
@@ -332,8 +306,6 @@ def test_rematerialisation_keeps_less_and_changes_no_number(name):
         (lambda: HRNet(taps="all"), "taps: 'all'"),
         (lambda: RSN(depth=101), "depth: 101"),
         (lambda: MobileNetV2(frozen_stride=3), "frozen_stride: 3"),
-        (lambda: ViT(vit_size="huge"), "vit_size: 'huge'"),
-        (lambda: ViT(registers=2), "registers: 2"),
         (lambda: HourglassNetwork(width=24), "width: 24"),
         (lambda: PoseResNet().build(3, stride=2), "stride: 2"),
         (lambda: HRNet().check(40, 10), "image_size: 40"),

@@ -159,18 +159,16 @@ class Suggest(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Smooth:
-    """Fills gaps of predicted points and smooths them over time: files of `predict`, DeepLabCut,
+    """Removes jumps of predicted points and fills short gaps: files of `predict`, DeepLabCut,
     SLEAP, Lightning Pose.
 
-    Writes <name>_smoothed.csv (and other formats) and <name>_smoothed.svg, a plot of each
-    keypoint's path and score before and after; the input files do not change. Points below the
-    cutoff count as gaps. Then come a median filter, linear interpolation of short gaps, and a
-    Kalman smoother with maximum-likelihood parameters. Longer gaps stay empty. Several files are
-    one video's points from several networks: where these differ, neighbouring frames count more.
+    Writes <name>_smoothed.csv (and other formats); the input file does not change. Points below
+    the cutoff count as gaps. Then come a median filter and linear interpolation of short gaps.
+    Longer gaps stay empty.
     """
 
-    points: Annotated[Positional[tuple[Path, ...]], arg(metavar="POINTS...")]  # .csv, .h5 or .slp
-    #: where results go (default beside the first file)
+    points: Annotated[Positional[Path], arg(metavar="POINTS")]  # .csv, .h5 or .slp
+    #: where results go (default beside the file)
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None
     #: beside csv, with commas between: dlc, slp, coco
     formats: Annotated[str, arg(metavar="LIST")] = "csv"
@@ -180,7 +178,6 @@ class Smooth:
     gap: Annotated[int, arg(metavar="N")] = 10
     #: frames of the file in the median filter, 1 for none
     median: Annotated[int, arg(metavar="N")] = 5
-    kalman: bool = True  # skip the Kalman smoother
     overwrite: bool = False  # replace earlier results
 
 
@@ -205,7 +202,7 @@ class Export:
 
     The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/
     (the run's settings and the weights that points depend on), predictor.json (keypoints, sizes,
-    coordinates, scores, versions), run.py, which needs jax, numpy, safetensors, flatbuffers and
+    coordinates, scores, versions), run.py with its modules, which needs jax, numpy, safetensors, flatbuffers and
     pillow, and SHA256SUMS. New releases of jax promise to load it for 180 days; before or after
     that, `export FOLDER --out NEW` makes it again from itself. ONNX lasts longer: with
     --to onnx, predict.onnx, which ONNX Runtime runs without jax, replaces the first two. Converting

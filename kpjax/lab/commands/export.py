@@ -5,11 +5,10 @@ from pathlib import Path
 
 import jax
 
-from kpjax import RunError
+from kpjax import RunError, standalone
 from kpjax.files import absolute, check_new
 from kpjax.lab.commands import Export
-from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.writing import OPSET, a_cpu, input_of, onnx_model, write_predictor
+from kpjax.lab.out.export import OPSET, a_cpu, input_of, onnx_model, write_predictor
 from kpjax.lab.own.animals import FOLDER
 from kpjax.lab.predictors import open_runs, seeds_below
 

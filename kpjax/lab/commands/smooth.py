@@ -1,183 +1,100 @@
-"""The command `smooth`: predicted points of a video without gaps and jitter, and a plot of them
-before and after.
-"""
+"""The command `smooth`: predicted points of a video without jumps and short gaps."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from kpjax import InputError
-from kpjax.drawing.trajectories import trajectory_plot
-from kpjax.errors import summarise
-from kpjax.files import together, write_text
-from kpjax.formats import predictions
+from kpjax.files import together
 from kpjax.formats.prediction_reading import read_predictions
-from kpjax.formats.predictions import NO_BOX, OK, UNREADABLE, PredictionTable
+from kpjax.formats.predictions import (
+    NO_BOX,
+    OK,
+    UNREADABLE,
+    check_formats,
+    prediction_files,
+    write_predictions,
+)
 from kpjax.formats.project import on_frame
-from kpjax.lab.animals import smoothing
 from kpjax.lab.commands import Smooth
 
 
 def smooth(asked: Smooth) -> list[Path]:
     """Smooths the points of a video and returns the files that were written, the csv first.
 
-    Raises InputError for files that cannot be read or do not belong together, a single one where
-    several are asked for, points that are never sure, and output that is there already.
+    Raises InputError for a file that cannot be read, points that are never sure, and output that
+    is there already.
     """
     if asked.gap < 0:
         raise InputError("gap", f"{asked.gap}; must be 0 or more frames")
     if asked.median % 2 == 0 or asked.median < 1:
         raise InputError("median", f"{asked.median}; must be an odd number of frames, 1 for none")
-    if not asked.points:
-        raise InputError("points", "name a file of predicted points")
-    formats = predictions.check_formats(asked.formats.split(","))
-    members = [read_predictions(path) for path in asked.points]
-    first = members[0]
-    for one, path in zip(members[1:], asked.points[1:], strict=True):
-        for what, mine, other in (
-            ("keypoints", one.skeleton.names, first.skeleton.names),
-            ("animals", one.instances, first.instances),
-            ("frames", one.numbers.tolist(), first.numbers.tolist()),
-        ):
-            if mine != other:
-                raise InputError(
-                    "points",
-                    f"{path} has other {what} than {asked.points[0]}; give files of one video",
-                )
-    out, stem = (
-        asked.out or asked.points[0].parent,
-        asked.points[0].stem.removesuffix(".coco") + "_smoothed",
-    )
-    paths = [*predictions.prediction_files(formats, first.title, out, stem), out / f"{stem}.svg"]
+    formats = check_formats(asked.formats.split(","))
+    table = read_predictions(asked.points)
+    out = asked.out or asked.points.parent
+    stem = asked.points.stem.removesuffix(".coco") + "_smoothed"
+    paths = prediction_files(formats, table.title, out, stem)
     if there := [path for path in paths if path.exists() and not asked.overwrite]:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
-    several = f" from {len(members)} networks" if len(members) > 1 else ""
-    print(
-        f"{first.names[0]}: {len(first.names)} frames, {len(first.instances)} "
-        f"{'animals' if len(first.instances) > 1 else 'animal'}, {len(first.skeleton.names)} keypoints{several}"
-    )
-    # (M, T, I * K, 2)
-    raw = np.stack([one.keypoints.reshape(len(one.names), -1, 2) for one in members])
-    scores = np.stack([one.scores.reshape(len(one.names), -1) for one in members])
-    sure = np.isfinite(raw).all(-1)
+
+    found = np.isfinite(table.keypoints).all(-1)
+    if not found.any():
+        raise InputError("points", "no frame has a point; predict again")
+    sure, below = found, ""
     if asked.cutoff is not None:
-        sure &= scores >= asked.cutoff
-    for line in _never_sure(sure, scores, first, asked):
-        print(line)
-    after, deviation = smoothed(np.where(sure[..., None], raw, np.nan), asked)
-    shape, sizes = first.scores.shape, first.sizes[:, None, None]
-    keypoints, known = after.reshape(*shape, 2), np.isfinite(after).all(-1).reshape(shape)
-    table = first._replace(
+        sure, below = found & (table.scores >= asked.cutoff), f" or below {asked.cutoff:g}"
+    if not sure.any():
+        highest = f"no point has such a score, at most {table.scores.max():.3g}"
+        raise InputError("cutoff", f"{asked.cutoff:g}: {highest}; lower it")
+
+    medians = median_filtered(np.where(sure[..., None], table.keypoints, np.nan), asked.median)
+    keypoints = fill_gaps(medians, asked.gap)
+    known = np.isfinite(keypoints).all(-1)
+    absent = np.where(known.any((1, 2))[:, None], NO_BOX, UNREADABLE)
+    sizes = table.sizes[:, None, None]
+    smoothed = table._replace(
         keypoints=keypoints,
-        scores=np.where(known, scores.mean(0).reshape(shape), 0.0),
-        status=np.where(
-            known.any(-1) | (first.status == OK),
-            OK,
-            np.where(known.any((1, 2))[:, None], NO_BOX, UNREADABLE),
-        ),
-        radii=np.full(shape, np.nan),  # these were of the points before
-        outside=known & np.where((sizes > 0).all(-1), ~on_frame(keypoints, sizes), first.outside),
-    )
-    before = smoothing.ensemble_observations(raw)[0] if len(raw) > 1 else raw[0]
-    svg = trajectory_plot(
-        first.numbers,
-        before,
-        scores.mean(0),
-        names_of(first),
-        after=after,
-        deviation=deviation,
-        cutoff=asked.cutoff,
-        title=f"{first.names[0]}: points over time",
+        scores=np.where(known, table.scores, 0.0),
+        status=np.where(known.any(-1) | (table.status == OK), OK, absent),
+        radii=np.full(known.shape, np.nan),  # those of the file are of the points before
+        outside=known & np.where((sizes > 0).all(-1), ~on_frame(keypoints, sizes), table.outside),
     )
     with together(out) as folder:
-        predictions.write_predictions(table, formats, folder, stem)
-        write_text(folder / f"{stem}.svg", svg)
+        write_predictions(smoothed, formats, folder, stem)
     print(
-        *_summary(sure.any(0), before, after, asked),
-        f"{', '.join(map(str, paths))}; the points as predicted stay "
-        f"in {', '.join(map(str, asked.points))}",
-        sep="\n",
+        f"{(~sure).sum()} of {sure.size} points were missing{below}: {(~sure & known).sum()} are "
+        f"filled, {(~known).sum()} stay empty\n"
+        f"{', '.join(map(str, paths))}; the points as predicted stay in {asked.points}"
     )
     return paths
 
 
-def smoothed(points: np.ndarray, asked: Smooth) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns points (T, P, 2) of one video, and their standard deviations if the Kalman smoother
-    runs.
+def median_filtered(points: np.ndarray, width: int) -> np.ndarray:
+    """Replaces each coordinate by the median of those known in `width` frames about it; gaps stay.
 
-    points: (M, T, P, 2) of M networks; nan where one is not sure. Gaps longer than `asked.gap` stay
-    nan.
+    points: (T, ..., 2), nan where there is none. width: odd; 1 changes nothing. A frame counts if
+    the one opposite is known, too: beside gaps and at the ends, a median of one side would be that
+    of another moment.
     """
-    points = np.stack(
-        [
-            smoothing.filled(smoothing.median_filtered(one, asked.median), asked.gap)
-            for one in points
-        ]
-    )
-    together = smoothing.ensemble_observations(points)[0] if len(points) > 1 else points[0]
-    known = np.isfinite(together).all(-1)
-    if not asked.kalman:
-        return np.where(known[..., None], together, np.nan), None
-    found = (
-        smoothing.ensemble_smoother(points)
-        if len(points) > 1
-        else smoothing.single_smoother(points[0])
-    )
-    # The smoother bridges gaps of any length; those that are too long stay empty.
-    kept = (smoothing.gap_lengths(known) <= asked.gap)[..., None]
-    return np.where(kept, found.points, np.nan), np.where(kept, np.sqrt(found.variances), np.nan)
+    beyond = np.full((width // 2, *points.shape[1:]), np.nan)
+    padded = np.concatenate([beyond, points, beyond])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN slice")
+        medians = np.nanmedian(np.where(np.isfinite(windows[..., ::-1]), windows, np.nan), -1)
+    return np.where(np.isfinite(points), medians, np.nan)
 
 
-def names_of(table: PredictionTable) -> list[str]:
-    """Returns the names of all keypoints of all animals, in the order of the table."""
-    several = len(table.instances) > 1
-    return [
-        f"{animal} {name}" if several else name
-        for animal in table.instances
-        for name in table.skeleton.names
-    ]
-
-
-def _never_sure(
-    sure: np.ndarray, scores: np.ndarray, table: PredictionTable, asked: Smooth
-) -> list[str]:
-    """Returns a line about points that are sure on no frame. Raises InputError if all are."""
-    never = ~sure.any((0, 1))
-    if never.all():
-        if asked.cutoff is None:
-            raise InputError("points", "no frame has a point; predict again")
-        raise InputError(
-            "cutoff",
-            f"{asked.cutoff:g}: no point has such a score, at most {scores.max():.3g}; lower it",
-        )
-    names = [name for name, yes in zip(names_of(table), never, strict=True) if yes]
-    why = "no point" if asked.cutoff is None else f"no score of {asked.cutoff:g} or more"
-    return [f"never sure, left empty: {summarise(names)} ({why} on any frame)"] if names else []
-
-
-def _summary(sure: np.ndarray, before: np.ndarray, after: np.ndarray, asked: Smooth) -> list[str]:
-    known = np.isfinite(after).all(-1)
-    below = "" if asked.cutoff is None else f" or below {asked.cutoff:g}"
-    moved = np.linalg.norm(after - before, axis=-1)[sure & known & np.isfinite(before).all(-1)]
-    steps = [f"median of {asked.median} frames"] * (asked.median > 1) + [
-        "Kalman smoother"
-    ] * asked.kalman
-    lines = [
-        f"{(~sure).sum()} of {sure.size} points were missing{below}: {(~sure & known).sum()} are filled, "
-        f"{(~known).sum()} stay empty"
-    ]
-    if (~known).any():
-        lines.append(
-            f"empty: in gaps of more than {asked.gap} frames, before the first sure point and after the last"
-        )
-    if steps and moved.size:
-        lines.append(
-            f"{', '.join(steps)}: sure points moved by {_short(np.sqrt((moved**2).mean()))} px (root mean "
-            f"square), at most {_short(moved.max())} px"
-        )
-    return lines
-
-
-def _short(length: float) -> str:
-    """Returns two digits of a length, without an exponent: "0.0039", "390"."""
-    return np.format_float_positional(length, 2, fractional=False, trim="-")
+def fill_gaps(points: np.ndarray, most: int) -> np.ndarray:
+    """Fills gaps of points (T, ..., 2) of at most `most` frames along straight lines; longer ones
+    and those at the ends stay nan.
+    """
+    columns = points.reshape(len(points), -1).copy()
+    for column in columns.T:
+        known = np.flatnonzero(np.isfinite(column))
+        gaps = np.diff(known) - 1
+        for place in np.flatnonzero((gaps > 0) & (gaps <= most)):
+            first, last = known[place : place + 2]
+            column[first : last + 1] = np.linspace(column[first], column[last], last - first + 1)
+    return columns.reshape(points.shape)

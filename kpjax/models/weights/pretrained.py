@@ -184,86 +184,6 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType(
             ),
             *(
                 KnownWeights(
-                    f"vit_{size}_patch16_224.augreg_in21k_ft_in1k",
-                    "vit",
-                    "Apache-2.0",
-                    megabytes,
-                    "symmetric",
-                    {"vit_size": size},
-                    sha256,
-                )
-                for size, megabytes, sha256 in (
-                    (
-                        "tiny",
-                        22.9,
-                        "fecf81b492bd13ee7a5297cb74d1d417aac8bf7e1b7d96aed89c4691984587ed",
-                    ),
-                    (
-                        "small",
-                        88.2,
-                        "79c03c635cdfd798a364a9d8c4e5c0b7255b975ea2c9616046d4f77ab01435aa",
-                    ),
-                    (
-                        "base",
-                        346.3,
-                        "c401d219603ac3e20b6373c7b198c78d3a733f80b755d148bda3bc320ae69800",
-                    ),
-                )
-            ),
-            *(
-                KnownWeights(
-                    f"vit_{size}_patch16_224.dino",
-                    "vit",
-                    "Apache-2.0",
-                    megabytes,
-                    options={"vit_size": size},
-                    sha256=sha256,
-                )
-                for size, megabytes, sha256 in (
-                    (
-                        "small",
-                        86.7,
-                        "8d4795b8e4e327c6d841e15a2e3e6d88c45346256a43f8cdae8c26d92c806f7a",
-                    ),
-                    ("base", 343.2, ""),
-                )
-            ),
-            KnownWeights(
-                "vit_base_patch16_224.mae",
-                "vit",
-                "CC-BY-NC-4.0",
-                343.2,
-                options={"vit_size": "base"},
-            ),
-            *(
-                KnownWeights(
-                    f"vit_{size}_patch14_dinov2.lvd142m",
-                    "vit",
-                    "Apache-2.0",
-                    megabytes,
-                    options={"vit_size": size, "layer_scale": True},
-                    sha256=sha256,
-                )
-                for size, megabytes, sha256 in (
-                    (
-                        "small",
-                        88.2,
-                        "04d27f3400d059fc0cfd7d17dd1909a75bf3ea8fb3eeb48b97cb99e57ee20081",
-                    ),
-                    (
-                        "base",
-                        346.3,
-                        "55cbb5d887b336d430e649c277b85a1429e724871f9d02ac16203235886d8c7b",
-                    ),
-                    (
-                        "large",
-                        1217.5,
-                        "0424a5d1b515278cba3c6640ccbeaacc41de59d3a93df0dd5e494285eea2b355",
-                    ),
-                )
-            ),
-            *(
-                KnownWeights(
                     f"vgg{depth}.tv_in1k",
                     "vgg",
                     "BSD-3-Clause",
@@ -301,8 +221,7 @@ def load_backbone(
 ) -> Imported:
     """Fills the trunk of a heatmap network, or a bare trunk, and reports the tensors read.
 
-    In the report `missing` lists upsampling and head, which keep their values. A ViT's position
-    embeddings and patch embedding are resized to the network's image and patch sizes.
+    In the report `missing` lists upsampling and head, which keep their values.
 
     Args:
         weights: a file or a name. A file has the names of timm and of the official HRNet
@@ -321,7 +240,6 @@ def load_backbone(
     path = find_weights(weights, folder)
     tensors = _from_timm(read_weights(path))
     has_parts = "backbone" in variables["params"]
-    # A ViT has no statistics.
     trunk = (
         {name: tree["backbone"] for name, tree in variables.items() if "backbone" in tree}
         if has_parts

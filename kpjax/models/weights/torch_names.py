@@ -1,4 +1,4 @@
-"""Variables of PoseResNet, HRNet, RSN, MoveNet and ViT under the names and in the layouts of
+"""Variables of PoseResNet, HRNet, RSN and MoveNet under the names and in the layouts of
 PyTorch, and back.
 
 The name of every tensor follows from its path:
@@ -34,15 +34,8 @@ MoveNet's trunk has torchvision's names without a prefix, and the rest stands be
 | `upsampling/smooth16/depthwise`                              | `final_layer.smooth16.depthwise`                     |
 | `head/centre/output`                                         | `final_layer.centre.output`                          |
 
-ViT has timm's names behind the prefix of its trunk. Files of other grids, patches and names are
-fitted to the network (`kpjax.models.weights.vision_transformer`):
-
-| `backbone/blocks_0/attn/qkv`, `.../ls1/gamma`                | `backbone.blocks.0.attn.qkv`, `....ls1.gamma`        |
-| `backbone/pos_embed`, `cls_token`, `reg_token`               | `backbone.pos_embed`, ...                            |
-
 Convolution kernels are (kh, kw, in, out) here and (out, in, kh, kw) there; those of transposed
-convolutions are (in, out, kh, kw) there, mirrored in both axes. Dense kernels are (in, out) here
-and (out, in) there.
+convolutions are (in, out, kh, kw) there, mirrored in both axes.
 """
 
 import re
@@ -55,7 +48,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.models.weights import vision_transformer
 from kpjax.structures import Variables
 
 LEAF_NAMES = {
@@ -151,23 +143,19 @@ def from_torch(
 
     Raises:
         InputError: names `source` and the first tensor that is absent from a part, unexpected or of
-            another shape, and for an HRNet or a ViT of another width both widths.
+            another shape, and for an HRNet of another width both widths.
     """
     leaves, names = _leaves(variables), torch_names(variables)
     paths = {name: path for path, name in names.items()}
     given, skipped, params = {}, [], variables["params"]
-    unused = vision_transformer.UNUSED if "patch_embed" in params else UNUSED
     for name, tensor in tensors.items():
         plain = name.removeprefix("module.")
         if bare := re.fullmatch(r"(head\w*)\.0\.(weight|bias)", plain):
             plain = plain if plain in paths else f"{bare[1]}.{bare[2]}"
-        if unused.fullmatch(plain) and plain not in paths:
+        if UNUSED.fullmatch(plain) and plain not in paths:
             skipped.append(name)
         else:
             given[plain] = tensor
-    if "patch_embed" in params.get("backbone", params):  # ViT
-        shapes = {name: _torch_shape(path, leaves[path]) for name, path in paths.items()}
-        given = vision_transformer.fit_tensors(given, shapes, source)
     _refuse_another_width(given, paths, leaves, source)
     # A part of the network is read whole or not at all.
     has_parts = "backbone" in params
@@ -279,8 +267,6 @@ def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array[::-1, ::-1].transpose(2, 3, 0, 1)
     elif array.ndim == 4:
         array = array.transpose(3, 2, 0, 1)
-    elif array.ndim == 2:
-        array = array.T
     # A copy in plain order: safetensors ignores the order of a transposed array's memory, PyTorch
     # refuses mirrored arrays and warns about JAX's read-only ones.
     return np.array(array, order="C")
@@ -291,14 +277,12 @@ def _flax_layout(path: str, array: np.ndarray) -> np.ndarray:
         array = array.transpose(2, 3, 0, 1)[::-1, ::-1]
     elif array.ndim == 4:
         array = array.transpose(2, 3, 1, 0)
-    elif array.ndim == 2:
-        array = array.T
     return np.array(array, order="C")
 
 
 def _torch_shape(path: str, leaf) -> tuple[int, ...]:
     if len(leaf.shape) != 4:
-        return tuple(leaf.shape[::-1] if len(leaf.shape) == 2 else leaf.shape)
+        return tuple(leaf.shape)
     height, width, channels_in, channels_out = leaf.shape
     if "transposed_conv" in path:
         return channels_in, channels_out, height, width

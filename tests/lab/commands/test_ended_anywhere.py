@@ -15,10 +15,9 @@ from PIL import Image
 
 from experiments import render
 from experiments.measure.rows import Result, read_results, write_results
-from kpjax import files
+from kpjax import files, standalone
 from kpjax.errors import InputError
 from kpjax.lab.commands import run_command
-from kpjax.lab.out.export import standalone
 
 
 @pytest.fixture

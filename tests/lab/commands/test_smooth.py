@@ -1,4 +1,4 @@
-"""Points over time: gaps, outliers, jitter, and several networks as an ensemble."""
+"""Points over time: gaps, outliers, and what the table says of them."""
 
 import functools
 
@@ -9,6 +9,7 @@ from predict_folder import rows_of
 from kpjax.errors import InputError
 from kpjax.formats.predictions import empty_table, fill, write_predictions
 from kpjax.lab.commands import run_command
+from kpjax.lab.commands.smooth import fill_gaps, median_filtered
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "smooth")
@@ -46,7 +47,7 @@ def nose(path):
     )
 
 
-def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
+def test_gaps_and_outliers(table, tmp_path, capsys):
     (path,) = write_predictions(table, ("csv",), tmp_path, "clip")
     before = path.read_bytes()
     main([str(path), "--cutoff", "0.3", "--gap", "5"])
@@ -64,11 +65,10 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
     # the jump of 30 px and the points at 0 are gone
     assert np.abs(found - expected)[there].max() < 2
     assert path.read_bytes() == before
-    assert (tmp_path / "clip_smoothed.svg").exists()
     assert "19 of 120 points were missing or below 0.3: 4 are filled" in capsys.readouterr().out
     with pytest.raises(InputError, match="--overwrite"):
         main([str(path)])
-    main([str(path), "--overwrite", "--median", "1", "--gap", "0", "--no-kalman"])
+    main([str(path), "--overwrite", "--median", "1", "--gap", "0"])
     np.testing.assert_allclose(nose(tmp_path / "clip_smoothed.csv"), nose(path), atol=1e-3)
     main([str(path.rename(tmp_path / "2024.01.05 a.csv")), "--formats", "csv,coco"])
     assert (tmp_path / "2024.01.05 a_smoothed.csv").exists()
@@ -77,19 +77,28 @@ def test_gaps_outliers_and_jitter(table, tmp_path, capsys):
     assert rows_of(tmp_path / "edge_smoothed.csv")[0]["status"] == "outside"
 
 
-def test_several_networks_are_an_ensemble(table, tmp_path):
-    random, paths = np.random.default_rng(1), []
-    for number in range(3):
-        other = table._replace(
-            keypoints=table.keypoints + random.normal(0, 1, table.keypoints.shape)
-        )
-        paths += write_predictions(other, ("csv",), tmp_path, f"seed{number}")
-    main([*map(str, paths), "--cutoff", "0.3", "--out", str(tmp_path / "out")])
-    found = nose(tmp_path / "out" / "seed0_smoothed.csv")
-    expected = np.column_stack([10.0 + np.arange(FRAMES), np.full(FRAMES, 20.0)])
-    assert np.abs(found - expected)[np.isfinite(found).all(1)].max() < 2.5
-    write_predictions(
-        table._replace(skeleton=Skeleton(("nose", "paw"))), ("csv",), tmp_path, "paws"
+def track(*values):
+    """Returns points that move along x, with y = 2 x."""
+    return np.array([[value, 2 * value] for value in values], float)
+
+
+def test_an_outlier_goes_and_a_gap_stays():
+    found = median_filtered(track(1, 2, 90, 4, 5, np.nan, 7), 3)
+    np.testing.assert_array_equal(found[:, 0], [1, 2, 4, 5, 5, np.nan, 7])
+    np.testing.assert_array_equal(found[:, 1], 2 * found[:, 0])
+    np.testing.assert_array_equal(median_filtered(track(3, 1, 2), 1), track(3, 1, 2))
+    np.testing.assert_array_equal(median_filtered(track(0, 9, 1, 9, 2), 5)[:, 0], [0, 1, 2, 2, 2])
+    # shorter than the window
+    np.testing.assert_array_equal(median_filtered(track(5, 1, 3, 9), 7)[:, 0], [5, 3, 3, 9])
+
+
+def test_short_gaps_are_filled_and_long_ones_and_ends_are_not():
+    nan = np.nan
+    points = track(nan, 1, nan, nan, 4, nan, nan, nan, 8, nan)
+    np.testing.assert_array_equal(
+        fill_gaps(points, 2)[:, 0], [nan, 1, 2, 3, 4, nan, nan, nan, 8, nan]
     )
-    with pytest.raises(InputError, match="has other keypoints than"):
-        main([str(paths[0]), str(tmp_path / "paws.csv")])
+    np.testing.assert_array_equal(fill_gaps(points, 3), track(nan, *range(1, 9), nan))
+    np.testing.assert_array_equal(fill_gaps(points, 0), points)
+    np.testing.assert_array_equal(fill_gaps(track(nan, nan), 5), track(nan, nan))
+    assert fill_gaps(np.stack([points, points + 1], 1), 3).shape == (10, 2, 2)

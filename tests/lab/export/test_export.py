@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from datetime import datetime
+from pathlib import Path, PurePosixPath
 
 import jax
 import numpy as np
@@ -16,6 +17,8 @@ from own_runs import untrained_run
 from PIL import Image
 from predict_folder import rows_of
 
+import kpjax
+from kpjax import standalone
 from kpjax.errors import InputError
 from kpjax.images.transforms import (
     AroundBox,
@@ -27,8 +30,7 @@ from kpjax.images.transforms import (
 )
 from kpjax.lab.commands import Export
 from kpjax.lab.commands.export import export
-from kpjax.lab.out.export import standalone
-from kpjax.lab.out.export.writing import input_of
+from kpjax.lab.out.export import input_of
 from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.training.trees import load_trained, save_trained
@@ -59,9 +61,14 @@ def exported(run, tmp_path_factory):
     return export(Export(run=run, out=out))
 
 
-def test_no_name_of_the_script_is_there_twice(exported):
-    names = re.findall(r"^(?:def|class) (\w+)", (exported / "run.py").read_text(), re.M)
-    assert len(set(names)) == len(names)
+def test_copied_modules_are_those_of_the_library_and_import_nothing_else_of_it(exported):
+    for module, copy in zip(standalone.MODULES, standalone.CODE, strict=True):
+        text = (exported / copy).read_text()
+        assert text == (Path(kpjax.__file__).parent / module).read_text()
+        assert not re.search(r"^ *(from|import) kpjax", text, re.M)
+        for dots, name in re.findall(r"^ *from (\.+)([\w.]*) import", text, re.M):
+            path = PurePosixPath(module).parents[len(dots) - 1] / name.replace(".", "/")
+            assert {f"{path}.py", f"{path}/__init__.py"} & {*standalone.MODULES}
 
 
 def noise(*shape):
@@ -159,7 +166,7 @@ def test_run_py_transforms_images_as_in_training_pixel_by_pixel(exported, side):
             input_of(transform)
 
 
-@pytest.mark.parametrize("name", [*FILES, "SHA256SUMS"])
+@pytest.mark.parametrize("name", [*FILES, standalone.CODE[-1], "SHA256SUMS"])
 def test_one_flipped_byte_anywhere_is_refused_by_name(exported, tmp_path, name):
     copied = shutil.copytree(exported, tmp_path / "copy")
     whole = (copied / name).read_bytes()
@@ -205,11 +212,13 @@ def test_run_py_as_a_program(exported, tmp_path):
     assert done.stdout.startswith("self-test: at most 0 px"), done.stderr
     runner = loaded(exported / "run.py")
     with pytest.raises(runner.InputError, match=r"points lie up to 0 px from those at export"):
-        runner.main(["--self-test", "-1"])
+        runner.main(exported, ["--self-test", "-1"])
     paths = [tmp_path / "a b.png", tmp_path / "c.png"]
     for path, image in zip(paths, (noise(50, 90, 3), noise(20, 20, 3)), strict=True):
         Image.fromarray(image).save(path)
-    runner.main([*map(str, paths), "--out", str(tmp_path / "points.csv"), "--batch-size", "1"])
+    runner.main(
+        exported, [*map(str, paths), "--out", str(tmp_path / "points.csv"), "--batch-size", "1"]
+    )
     rows = rows_of(tmp_path / "points.csv")
     assert [(row["image"], row["keypoint"]) for row in rows] == [
         (str(path), name) for path in paths for name in POINTS.names
@@ -217,7 +226,7 @@ def test_run_py_as_a_program(exported, tmp_path):
     wanted, _ = runner.points_on(runner.open_predictor(exported), [noise(50, 90, 3)])
     assert [float(row["x"]) for row in rows[:3]] == pytest.approx(wanted[0, :, 0], abs=1e-3)
     with pytest.raises(runner.InputError, match=r"points.csv: cannot be written: File exists"):
-        runner.main([str(paths[0]), "--out", str(tmp_path / "points.csv")])
+        runner.main(exported, [str(paths[0]), "--out", str(tmp_path / "points.csv")])
 
 
 # ONNX models, where the converter is installed

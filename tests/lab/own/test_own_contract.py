@@ -317,7 +317,7 @@ REFUSED = [
     ),
     (
         "incremental",
-        "--old OLD --project P --weights vit.safetensors",
+        "--old OLD --project P --weights w.safetensors",
         "--weights: the old run decides",
     ),
     ("incremental", "--old SAME --project P", "labels nothing but head"),

@@ -28,8 +28,9 @@ from kpjax.methods.adaptation_family.parametrisation import (
 from kpjax.methods.adaptation_family.view_pairs import Views
 from kpjax.models.high_resolution import hrnet
 from kpjax.models.hourglass_network import hourglass
+from kpjax.models.network import HeatmapHead
 from kpjax.models.residual_generator import ResidualGenerator
-from kpjax.models.resnet import pose_resnet
+from kpjax.models.resnet import Deconvolutions, pose_resnet
 from kpjax.models.unet import small_unet
 from kpjax.models.vgg import RandomFeatures
 
@@ -43,7 +44,9 @@ NETWORKS = [
         hourglass(KEYPOINTS, width=16, depth=1), 8, 24, id="hourglass", marks=pytest.mark.slow
     ),
     pytest.param(
-        pose_resnet(18, KEYPOINTS, upsampling_width=8),
+        pose_resnet(18, KEYPOINTS).clone(
+            upsampling=Deconvolutions(width=8), head=HeatmapHead(KEYPOINTS)
+        ),
         32,
         16,
         id="pose_resnet",

@@ -24,7 +24,6 @@ from kpjax.models.movenet import movenet_lightning
 from kpjax.models.networks import Network
 from kpjax.models.resnet import ResNet, pose_resnet
 from kpjax.models.vgg import VGG
-from kpjax.models.vision_transformer import VisionTransformer, vit
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.torch_names import to_torch
 
@@ -40,16 +39,15 @@ def weights(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def variables():
-    return drawn(shapes(pose_resnet(18, 3, upsampling_width=4)), seed=1)
+    return drawn(shapes(pose_resnet(18, 3)), seed=1)
 
 
 HRNET = {"width": 4, "modules": (1, 1, 2), "blocks": 1, "stem_width": 4}
-VIT = {"width": 8, "depth": 2, "heads": 2, "registers": 4, "layer_scale": True}
 FILES = {  # the network of a file, what else stands in it, and the network that it fills
     "ResNet's classifier": (
         ResNet(18),
         ("fc.weight", "fc.bias"),
-        pose_resnet(18, 3, upsampling_width=4),
+        pose_resnet(18, 3),
     ),
     # As the official ImageNet training and timm publish it: the last exchange fills all branches.
     "HRNet's classifier": (
@@ -69,11 +67,6 @@ FILES = {  # the network of a file, what else stands in it, and the network that
         hrnet(3, **HRNET),
         ("final_layer.weight", "final_layer.bias"),
         hrnet(7, **HRNET),
-    ),
-    "timm's ViT": (
-        VisionTransformer(**VIT),
-        ("head.weight", "head.bias", "fc_norm.weight", "attn_pool.q.weight", "pre_logits.fc.bias"),
-        vit(3, **VIT, upsampling_width=4),
     ),
     "all of MoveNet": (
         movenet_lightning(),

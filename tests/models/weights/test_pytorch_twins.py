@@ -14,7 +14,6 @@ from kpjax.models.inverted_residuals import MobileNetV2Trunk
 from kpjax.models.residual_steps import rsn
 from kpjax.models.resnet import pose_resnet
 from kpjax.models.vgg import VGG
-from kpjax.models.vision_transformer import ViT, vit
 from kpjax.models.weights.torch_names import from_torch, to_torch
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch")
@@ -231,68 +230,6 @@ def rsn_twin(t, x):
     return heatmaps
 
 
-# ViT
-
-
-def vit_twin(t, x):
-    """With timm's rules: positions resized with antialiasing, and none of the class token beside
-    registers.
-    """
-
-    def linear(name, x):
-        return F.linear(x, t[f"{name}.weight"], t[f"{name}.bias"])
-
-    def scaled(name, x):
-        return x * t[f"{name}.gamma"] if f"{name}.gamma" in t else x
-
-    def norm(name, x):
-        return F.layer_norm(x, x.shape[-1:], t[f"{name}.weight"], t[f"{name}.bias"], 1e-6)
-
-    x = convolved(t, "backbone.patch_embed.proj", x, 16)
-    (batch, width, *grid), positions = x.shape, t["backbone.pos_embed"]
-    registers = "backbone.reg_token" in t
-    side = int((positions.shape[1] - 1 + registers) ** 0.5)
-    of_grid = positions[:, -side * side :].transpose(1, 2).reshape(1, width, side, side)
-    of_grid = F.interpolate(of_grid, grid, mode="bicubic", antialias=True).flatten(2)
-    tokens = [t["backbone.cls_token"] + (0 if registers else positions[:, :1])]
-    tokens += [t["backbone.reg_token"]] if registers else []
-    x = torch.cat(
-        [
-            *(token.expand(batch, -1, -1) for token in tokens),
-            (x.flatten(2) + of_grid).transpose(1, 2),
-        ],
-        1,
-    )
-    for name in t.numbered("backbone.blocks", "norm1.weight"):
-        qkv = linear(f"{name}.attn.qkv", norm(f"{name}.norm1", x)).reshape(
-            *x.shape[:2], 3, HEADS, -1
-        )
-        y = (
-            F.scaled_dot_product_attention(*qkv.permute(2, 0, 3, 1, 4))
-            .transpose(1, 2)
-            .reshape(x.shape)
-        )
-        x = x + scaled(f"{name}.ls1", linear(f"{name}.attn.proj", y))
-        y = F.gelu(linear(f"{name}.mlp.fc1", norm(f"{name}.norm2", x)))
-        x = x + scaled(f"{name}.ls2", linear(f"{name}.mlp.fc2", y))
-    x = (
-        norm("backbone.norm", x)[:, -grid[0] * grid[1] :]
-        .transpose(1, 2)
-        .reshape(batch, width, *grid)
-    )
-    for place in (0, 3):
-        x = relu(
-            normed(
-                t,
-                f"upsampling.{place + 1}",
-                F.conv_transpose2d(x, t[f"upsampling.{place}.weight"], stride=2, padding=1),
-            )
-        )
-    return [convolved(t, "head", x)]
-
-
-HEADS = 2
-SMALL_VIT = {"width": 8, "depth": 2, "heads": HEADS, "upsampling_width": 8}
 ALL_RELUS = tuple(
     f"relu{stage}_{number}"
     for stage, count in enumerate((2, 2, 4, 4), 1)
@@ -302,8 +239,6 @@ TWINS = {  # network, twin, method
     "pose_resnet": (pose_resnet(18, 3, head_layers=2), pose_resnet_twin, None),
     "hrnet": (hrnet(3, width=4, modules=(1, 1, 2), blocks=1, stem_width=4), hrnet_twin, None),
     "rsn": (small_rsn(3, 2), rsn_twin, "all_heatmaps"),
-    "vit": (vit(3, **SMALL_VIT), vit_twin, None),
-    "vit with registers": (vit(3, **SMALL_VIT, registers=4, layer_scale=True), vit_twin, None),
     "mobilenet_v2": (MobileNetV2Trunk(), mobilenet_v2_twin, None),
     "vgg": (VGG(19, ALL_RELUS), vgg_twin, None),
 }
@@ -314,7 +249,6 @@ PUBLISHED = [
     ),
     *((hrnet(16, width=width), hrnet_twin) for width in (32, 48)),
     *((rsn(16, depth=depth), rsn_twin) for depth in (18, 50)),
-    *((ViT(size).build(17), vit_twin) for size in ("tiny", "small", "base", "large")),
 ]
 
 

@@ -24,8 +24,8 @@ from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import radii
 from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
-from kpjax.lab.out.export.standalone import in_original_pixels
 from kpjax.lab.predictors import Predictor
+from kpjax.standalone import in_original_pixels
 from kpjax.training.evaluation import in_batches
 
 AT_ONCE = 2  # batches in the network

@@ -1,10 +1,9 @@
-"""Keypoints on images by the predictor in this folder: python run.py IMAGE... [--out points.csv]
+"""Keypoints on images by an exported predictor, with or without kpjax.
 
-Requires Python 3.11 or newer and: pip install jax numpy safetensors flatbuffers pillow
-With predict.onnx in place of predict.bin: pip install onnxruntime numpy pillow
-As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor,
-[read_image(PATH)]). Points are (x, y) in pixels of the image as it is shown, the centre of the
-top-left pixel at (0, 0).
+`kpjax export` copies this module and those that it imports whole, as the package PACKAGE of the
+exported folder; `run.py` there starts `program`. They need numpy and Pillow, and jax or ONNX
+Runtime. Points are (x, y) in pixels of the image as it is shown, the centre of the top-left pixel
+at (0, 0).
 """
 
 import argparse
@@ -18,20 +17,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-# An exported folder has the code itself in place of these lines
-# (`kpjax.lab.out.export.writing.runner`).
-from kpjax.errors import InputError
-from kpjax.images.reading import common_depth, read_image
-from kpjax.images.transforms import AroundBox, BoxOrWhole, Transform
+# Relative, since a copy of these modules has another package around it.
+from .errors import InputError
+from .images.reading import common_depth, read_image
+from .images.transforms import AroundBox, BoxOrWhole, Transform
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow"
-FORMAT = 3  # of predictor.json
+FORMAT = 4  # of predictor.json
 DESCRIPTION, FUNCTION, RUNNER, SUMS = "predictor.json", "predict.bin", "run.py", "SHA256SUMS"
 RUN = "run"  # folder of the run that it was exported from, without what predictions do not need
 WEIGHTS = f"{RUN}/model/trained.safetensors"
 ONNX = "predict.onnx"  # in place of the function and the run
 FILES = (DESCRIPTION, FUNCTION, WEIGHTS, RUNNER, ONNX)
+PACKAGE = "kpjax_predictor"  # folder of the modules below
+#: modules of kpjax that are copied whole, by their paths in it
+MODULES = (
+    "errors.py",
+    "images/__init__.py",
+    "images/boxes.py",
+    "images/reading.py",
+    "images/transforms.py",
+    "standalone.py",
+)
+CODE = tuple(f"{PACKAGE}/{name}" for name in MODULES)
 
 Predict = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 # (B, S, S, 3) uint8 -> (keypoints (B, K, 2) in pixels of these, scores (B, K)), both float32, for
@@ -51,9 +60,11 @@ def checked_description(folder: Path) -> dict[str, Any]:
     sums, path = folder / SUMS, folder / DESCRIPTION
     lines = _bytes(sums).decode(errors="replace").removesuffix("\n").split("\n")
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
-    if set(digests) not in ({DESCRIPTION, FUNCTION, WEIGHTS, RUNNER}, {DESCRIPTION, ONNX, RUNNER}):
+    always = {DESCRIPTION, RUNNER, *CODE}
+    if set(digests) not in (always | {FUNCTION, WEIGHTS}, always | {ONNX}):
         raise InputError(
-            f"{sums}: damaged, it does not list the files of a predictor; copy the folder again"
+            f"{sums}: damaged or of another version, it does not list the files of a predictor of "
+            f"format {FORMAT}; copy the folder again, or use the {RUNNER} in it"
         )
     for name, digest in digests.items():
         if hashlib.sha256(_bytes(folder / name)).hexdigest() != digest:
@@ -238,9 +249,11 @@ def self_test(predictor: Predictor) -> float:
     )
 
 
-def main(arguments: list[str]) -> None:
-    """Runs the command line. Raises InputError."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(folder: Path, arguments: Sequence[str]) -> None:
+    """Runs the command line of an exported folder. Raises InputError."""
+    parser = argparse.ArgumentParser(
+        prog=RUNNER, description="Finds keypoints on images by the predictor in this folder."
+    )
     parser.add_argument("images", nargs="*", type=Path, metavar="IMAGE")
     parser.add_argument(
         "--box",
@@ -266,12 +279,12 @@ def main(arguments: list[str]) -> None:
         parser.error("give images, or --self-test")
     if flags.batch_size < 1:
         parser.error(f"--batch-size: {flags.batch_size}; must be at least 1")
-    predictor = open_predictor(Path(__file__).parent)
+    predictor = open_predictor(folder)
     if flags.self_test is not None:
         difference = self_test(predictor)
         if not difference <= flags.self_test:
             raise InputError(
-                f"{Path(__file__).parent}: points lie up to {difference:.3g} px from those at export; "
+                f"{folder}: points lie up to {difference:.3g} px from those at export; "
                 "compare with JAX_PLATFORMS=cpu"
             )
         print(f"self-test: at most {difference:.2g} px from the points at export")
@@ -311,9 +324,10 @@ def main(arguments: list[str]) -> None:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
 
 
-if __name__ == "__main__":
+def program(folder: Path) -> None:
+    """Runs the command line of an exported folder as a program, which exits with 2 for an error."""
     try:
-        main(sys.argv[1:])
+        main(folder, sys.argv[1:])
     except InputError as problem:
         print(f"error: {problem}", file=sys.stderr)
         raise SystemExit(2) from None

@@ -4,8 +4,8 @@ comes from.
 
 import dataclasses
 import hashlib
-import inspect
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
@@ -17,11 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import export
 
-from kpjax import Example, InputError, Method, Trained
+from kpjax import Example, InputError, Method, Trained, standalone
 from kpjax.files import atomic, strict, write_json
-from kpjax.images import boxes, reading, transforms
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
-from kpjax.lab.out.export import standalone
 from kpjax.platforms import form_of
 from kpjax.training import run_folder
 from kpjax.training.trees import named_leaves, on_host, save_trained
@@ -32,26 +30,36 @@ OPSET = 23  # of ONNX's operators; ONNX Runtime 1.23 and later know it
 # No extra of kpjax: the converter wants an older orbax-checkpoint, which the lock would then give
 # to everyone.
 INSTALL = "pip install 'jax2onnx>=0.17' 'onnxruntime>=1.23'"
-# What an image passes through on its way to a square.
-OF_SQUARES = (
-    boxes.Fit,
-    boxes.letterbox_fit,
-    boxes.letterbox_map,
-    boxes.move_points,
-    boxes.invert,
-    boxes._matrix,
-    boxes._stretch,
-    transforms.growth_of,
-    transforms._Resampling,
-    transforms._drafted,
-    transforms._resized,
-    transforms._stretched,
-    transforms._pasted,
-    transforms._checked,
-    Letterbox,
-    AroundBox,
-    BoxOrWhole,
+# run.py of an exported folder
+RUN_PY = f'''"""Keypoints on images by the predictor in this folder: python run.py IMAGE... [--out points.csv]
+
+Requires Python 3.11 or newer and: {standalone.INSTALL}
+With predict.onnx in place of predict.bin: {standalone.INSTALL_ONNX}
+As a module: predictor = open_predictor(FOLDER); keypoints, scores = points_on(predictor,
+[read_image(PATH)]). Points are (x, y) in pixels of the image as it is shown, the centre of the
+top-left pixel at (0, 0).
+"""
+
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER))
+
+from {standalone.PACKAGE}.standalone import (
+    InputError,
+    common_depth,
+    main,
+    open_predictor,
+    points_on,
+    program,
+    read_image,
+    transform_of,
 )
+
+if __name__ == "__main__":
+    program(FOLDER)
+'''
 PlainPredict = Callable[[Mapping[str, jax.Array], jax.Array], dict[str, jax.Array]]
 
 
@@ -123,8 +131,8 @@ def write_predictor(
     """Writes a predictor's folder, whole or not at all, and returns the content of its
     predictor.json.
 
-    It holds predict.bin and the folder `run`, or predict.onnx, with run.py, predictor.json and
-    SHA256SUMS.
+    It holds predict.bin and the folder `run`, or predict.onnx, with run.py, the modules
+    that it imports, predictor.json and SHA256SUMS.
 
     folder: a new or empty one. trained: trees of which `predict` reads nothing are left out.
     transform: brings images to the square that `predict` takes. run: experiment, preset, variant,
@@ -190,20 +198,23 @@ def write_predictor(
     )
     contents = {
         standalone.FUNCTION if model is None else standalone.ONNX: content,
-        standalone.RUNNER: runner().encode(),
+        standalone.RUNNER: RUN_PY.encode(),
         standalone.DESCRIPTION: ("{\n" + ",\n".join(lines) + "\n}\n").encode(),
     }
     with atomic(folder) as partial:
         partial.mkdir()
         for name, content in contents.items():
             (partial / name).write_bytes(content)
+        (partial / standalone.PACKAGE / "images").mkdir(parents=True)
+        for module, copy in zip(standalone.MODULES, standalone.CODE, strict=True):
+            shutil.copyfile(Path(standalone.__file__).parent / module, partial / copy)
         if model is None:
             save_trained(partial / standalone.RUN / "model", trained)
             for name, stored in files.items():
                 write_json(partial / standalone.RUN / name, stored)
         sums = [
             f"{hashlib.sha256((partial / name).read_bytes()).hexdigest()}  {name}\n"
-            for name in standalone.FILES
+            for name in (*standalone.FILES, *standalone.CODE)
             if (partial / name).is_file()
         ]
         (partial / standalone.SUMS).write_text("".join(sums), encoding="utf-8")
@@ -244,36 +255,6 @@ def onnx_model(method: Method, trained: Trained, side: int) -> bytes:
             f"{(str(error).splitlines() or [''])[0]}); export without --to onnx",
         ) from error
     return model.SerializeToString()
-
-
-def runner() -> str:
-    """Returns run.py: `standalone` with the code of the library that it uses written out, so that
-    it runs alone.
-    """
-
-    def source(module) -> str:
-        return Path(module.__file__).read_text(encoding="utf-8")
-
-    error = "from kpjax.errors import InputError\n"
-    images = "from kpjax.images.reading import common_depth, read_image\n"
-    squares = "from kpjax.images.transforms import AroundBox, BoxOrWhole, Transform\n"
-    numbers = "".join(f"{name} = {getattr(transforms, name)}\n" for name in ("REDUCTIONS", "SPARE"))
-    # A dataclass looks a type in quotes up in its module, which a program that loads run.py may not
-    # have listed.
-    parts = (
-        "\n\n".join(map(inspect.getsource, OF_SQUARES))
-        .replace("boxes.", "")
-        .replace('"Transform"', "Any")
-    )
-    imports = "import math\nfrom dataclasses import dataclass\n"
-    return (
-        source(standalone)
-        .replace(error, inspect.getsource(InputError))
-        .replace(images, source(reading).replace(error, ""))
-        .replace(
-            squares, f"{imports}\n{numbers}Transformed = Resampled = Transform = tuple\n\n\n{parts}"
-        )
-    )
 
 
 def input_of(transform: Transform) -> dict[str, Any]:
