@@ -574,7 +574,9 @@ class AllOfIt(Logger):
         stages = {
             (job.seed, name): steps
             for job in waiting
-            for name, steps in job.paper.variants[job.variant].lengths(job.config).items()
+            for name, steps in job.paper.variants[job.variant]
+            .lengths(job.config, job.variant)
+            .items()
         }
         compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
         training = 2 * compiling * len(waiting) + sum(stages.values()) / rate
@@ -679,7 +681,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
 def _start_over(command: Command) -> None:
     variants, names = command.experiment.paper.variants, set(command.variants)
     for name in command.variants:  # with those that they start from
-        names |= variants[name].lengths(command.config).keys() & variants.keys()
+        names |= variants[name].lengths(command.config, name).keys() & variants.keys()
     for job in command._replace(variants=sorted(names)).jobs():
         # another process may train there
         with held(job.folder.parent / ".queue" / job.folder.name):

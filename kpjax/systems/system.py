@@ -163,6 +163,11 @@ class StoredRun(NamedTuple):
     skeleton: Skeleton
 
 
+# (config, the variant's name) -> the steps of its stages by name, with those of variants that it
+# starts from
+Lengths = Callable[[Any, str], Mapping[str, float]]
+
+
 class Variant(NamedTuple):
     """One line of a table: what is compared, and how it is trained."""
 
@@ -172,19 +177,21 @@ class Variant(NamedTuple):
     recipe: Any = None
     #: (job, data) -> its stages, one after the other
     train: Callable[[Job, Any], Outcome] | None = None
-    #: config -> the steps of its stages by name, with those of variants that it starts from
-    lengths: Callable[[Any], Mapping[str, float]] = lambda config: {}
+    #: (config, keypoints) -> the method that predicts with its result
+    method: Callable[[Any, Skeleton], Method] | None = None
+    lengths: Lengths = lambda config, name: {}
+    #: config -> the kind of its scores; scores of two kinds do not compare
+    score_kind: Callable[[Any], str] | None = None
 
 
 def with_training(
     variants: Mapping[str, Variant],
     train: Callable[[Job, Any], Outcome],
-    lengths: Callable[[Any, str], Mapping[str, float]],
+    lengths: Lengths,
 ) -> dict[str, Variant]:
     """Returns variants that one function trains."""
     return {
-        name: variant._replace(train=train, lengths=lambda config, name=name: lengths(config, name))
-        for name, variant in variants.items()
+        name: variant._replace(train=train, lengths=lengths) for name, variant in variants.items()
     }
 
 

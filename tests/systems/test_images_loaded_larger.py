@@ -127,7 +127,7 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
         name: stacked([source[number] for number in range(8)])
         for name, source in (("source", opened.source.train), ("target", opened.target.train))
     }
-    method = regda.build(HANDS, opened.source.train.skeleton, "regda")
+    method = regda.VARIANTS["regda"].method(HANDS, opened.source.train.skeleton)
     state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
     after, _ = jax.eval_shape(method.update, state, streams, jax.random.key(1))
     assert jax.tree.structure(after) == jax.tree.structure(state)

@@ -12,7 +12,8 @@ from data.dsprites import FACTORS
 from experiments.images import open_domain
 from kpjax import Example, Skeleton
 from kpjax.heatmaps import keypoint_cells, named_decoder, score_kind, spatial_softmax
-from kpjax.systems.regda.variants import AREA, setup_of
+from kpjax.systems.regda.adversary import AREA
+from kpjax.systems.regda.stages import setup_of
 
 ONE = Skeleton(("point",), flip=(0,))
 # The largest error of a coordinate in cells: half a cell of arg-max, a quarter after its offset;

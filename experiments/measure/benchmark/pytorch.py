@@ -22,7 +22,7 @@ from experiments.measure.benchmark.timing import Effort, Row, compared, spread
 from kpjax.models import PoseResNet
 from kpjax.systems.configs import changed, network_of
 from kpjax.systems.regda.config import Config
-from kpjax.systems.regda.variants import setup_of
+from kpjax.systems.regda.stages import setup_of
 
 KEYPOINTS = 10
 SGD = {"optimizer": "sgd", "learning_rate": 1e-3}

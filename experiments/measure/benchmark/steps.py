@@ -7,7 +7,7 @@ from experiments.regda import PRESETS
 from kpjax import Example, Method, Skeleton, arrays
 from kpjax.systems.configs import changed, network_of
 from kpjax.systems.regda.config import Config
-from kpjax.systems.regda.variants import build_supervised, setup_of
+from kpjax.systems.regda.stages import build_supervised, setup_of
 
 DEMO = PRESETS["demo_full"]
 LAPTOP = changed(

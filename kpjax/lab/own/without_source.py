@@ -259,9 +259,9 @@ VARIANTS = {
         "method",
         "a mean teacher on target images, from the start's network and poses",
         train=train,
-        lengths=lambda config: {"adapted": config.steps},
+        lengths=lambda config, name: {name: config.steps},
     ),
     "start": Variant(
-        "control", "the start as it is", train=train, lengths=lambda config: {"start": 0}
+        "control", "the start as it is", train=train, lengths=lambda config, name: {name: 0}
     ),
 }

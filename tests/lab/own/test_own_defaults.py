@@ -16,7 +16,7 @@ from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own import incremental, regda, semi_supervised
 from kpjax.methods.regda_family.regda import nothing_positive
 from kpjax.systems.configs import changed
-from kpjax.systems.regda.variants import pseudo_maps
+from kpjax.systems.regda.adversary import pseudo_maps
 
 ROOT = Path(__file__).parents[3] / "experiments"
 
