@@ -127,14 +127,14 @@ def build_source_free(config: Config, setup: Setup) -> Method:
 
 
 def build_adabn(
-    config: Config, setup: Setup, *, two_heads: bool = False, in_area: bool = False
+    config: Config, setup: Setup, *, of_regda: bool = False, in_area: bool = False
 ) -> Method:
     """Builds new BatchNorm statistics, of the target domain, for a trained network.
 
-    two_heads: whether the network is one of regda. in_area: whether its arg-max is sought only
+    of_regda: whether the network has the two heads of RegDA. in_area: whether its arg-max is sought only
     where the keypoint of a sprite can lie.
     """
-    if two_heads:
+    if of_regda:
         setup = two_heads(config, setup)
     if in_area:
         size, (low, beyond) = config.heatmaps.heatmap_size, area_of(config)
@@ -486,6 +486,6 @@ RIVALS: dict[str, Variant] = {
         "regda",
         after_pretraining,
         label="RegDA + AdaBN",
-        build=functools.partial(build_adabn, two_heads=True),
+        build=functools.partial(build_adabn, of_regda=True),
     ),
 }
