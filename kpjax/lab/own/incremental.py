@@ -280,11 +280,13 @@ SYSTEM = made(
         resolved,
         lambda job: open_project(job.config)[0],
         short_list=lambda config: ("finetune", "ksd_only"),
-        # Without those that need images of the old model.
+        # Without those that need images of the old model, or labels of its keypoints.
         applicable=lambda config: tuple(
             name
             for name, variant in incremental.VARIANTS.items()
-            if not variant.recipe.memory and variant.recipe.base != "joint"
+            if not variant.recipe.memory
+            and variant.recipe.base != "joint"
+            and not variant.recipe.old_labels
         ),
         parts=lambda job, data: projects.parts_of(
             job.config, data.train, open_project(job.config)[1]
