@@ -177,6 +177,14 @@ PRESETS: dict[str, Config] = {
         MPII,
         summary="MPII, the lower body after the upper one, so that new keypoints are far from old ones; one GPU",
         protocol="mpii_upper_lower",
+        base_steps=17_400,
+        steps=17_400,
+    ),
+    "single": changed(
+        MPII,
+        summary="MPII, fourteen keypoints, then neck and head top in a step each: a single new keypoint; one GPU",
+        protocol="mpii_single",
+        base_steps=41_700,
     ),
     "low_shot": changed(
         MPII,

@@ -34,10 +34,12 @@ from .incremental_family.objectives import (
     coarse_term as coarse_term,
     entropy_term as entropy_term,
     incremental_objective as incremental_objective,
+    memory_replay_term as memory_replay_term,
     new_keypoints_term as new_keypoints_term,
     penalty_term as penalty_term,
     self_training_term as self_training_term,
     spatial_distillation_term as spatial_distillation_term,
+    true_points_term as true_points_term,
 )
 from .incremental_family.step_spec import increment as increment
 from .pyramids_family.keynet import keynet as keynet, keynet_objective as keynet_objective

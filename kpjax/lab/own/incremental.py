@@ -280,11 +280,13 @@ PAPER = incremental.PAPER._replace(
     measure=measure,
     columns=columns,
     short_list=lambda preset, config: ("finetune", "ksd_only"),
-    # Without those that need images of the old model.
+    # Without those that need images of the old model, or labels of its keypoints.
     applicable=lambda preset, config: tuple(
         name
         for name, variant in incremental.VARIANTS.items()
-        if not variant.recipe.memory and variant.recipe.base != "joint"
+        if not variant.recipe.memory
+        and variant.recipe.base != "joint"
+        and not variant.recipe.old_labels
     ),
 )
 EXPERIMENT = on_own_data(

@@ -113,8 +113,9 @@ def channel_distillation_term() -> Term:
 def association_term(*, reduction: Reduction = "element_mean") -> Term:
     """Builds l_KA: the student's channel of each triple's old keypoint follows KA-Net's map.
 
-    Images without both new keypoints and empty slots are left out of the mean; 0 if none remains.
-    reduction: that of `spatial_distillation`.
+    Several triples share the weight: the term is the mean over images and triples. Images without
+    both new keypoints and empty slots are left out of the mean; 0 if none remains. reduction: that
+    of `spatial_distillation`.
     """
 
     def loss(outputs, streams):
@@ -139,13 +140,53 @@ def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean") -
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
 
-def _distance(outputs, maps: jax.Array, reduction: Reduction) -> jax.Array:
-    """Computes the distance of the triples' old channels from maps (B, h, w, T)."""
+def true_points_term(codec: Codec, *, reduction: Reduction = "element_mean") -> Term:
+    """Builds the ceiling of l_KA: the same term with Gaussians at the TRUE points of the triples'
+    old keypoints in place of KA-Net's maps.
+
+    The stream must have labels of these old keypoints, which the setting does not; images without
+    one are left out, too. codec: renders the Gaussians. The others are as in `association_term`.
+    """
+
+    def loss(outputs, streams):
+        targets, weights = codec.encode(streams["labelled"])
+        old = outputs["increment"].triples[:, 0]
+        labelled = (channels(weights, old) > 0).astype(jnp.float32)
+        return _distance(outputs, channels(targets, old), reduction, labelled)
+
+    return Term(1.0, loss, reads=("heatmaps",))
+
+
+def memory_replay_term(codec: Codec, *, above: float) -> Term:
+    """Builds pseudo-labels of all old keypoints: the squared error of `new_keypoints_term`, with
+    Gaussians where the codec decodes the teacher's maps, as labels of the old ones.
+
+    Points whose score is not above `above` have no label. This is what laboratories run (memory
+    replay of DeepLabCut's SuperAnimal, Ye et al. 2024), with the old channels of the head frozen.
+    """
+
+    def loss(outputs, streams):
+        del streams
+        old = outputs["increment"].old
+        _, scores = codec.decode(outputs["teacher"])
+        believed = (scores > above).astype(jnp.float32) * old[None]
+        targets = rerendered(codec, outputs["teacher"])
+        of_all = heatmap_mse(outputs["heatmaps"], targets, believed)
+        return of_all * (old.shape[0] / jnp.maximum(old.sum(), 1.0))
+
+    return Term(1.0, loss, reads=("heatmaps", "teacher"))
+
+
+def _distance(
+    outputs, maps: jax.Array, reduction: Reduction, labelled: jax.Array | float = 1.0
+) -> jax.Array:
+    """Computes the distance of the triples' old channels from maps (B, h, w, T): the mean over
+    images and triples, those without a label of `labelled` (B, T) left out.
+    """
     step = outputs["increment"]
     student = channels(outputs["heatmaps"], step.triples[:, 0])
-    return spatial_distillation(
-        maps, student, step.triple_weights, outputs["labelled_triples"], reduction=reduction
-    )
+    read = outputs["labelled_triples"] * labelled
+    return spatial_distillation(maps, student, step.triple_weights, read, reduction=reduction)
 
 
 def penalty_term(half: bool = True, tracked: bool = False) -> Term:

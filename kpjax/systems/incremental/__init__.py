@@ -10,7 +10,10 @@ optimizer steps on it, or `ka_steps`; the others train so much longer. After eve
 keypoints are evaluated on all test images. This is a row of the matrix from which AAA, AT, MT and
 A-MRE are computed.
 
-`self_training` is the control: the old model's own points in place of KA-Net's. Every variant has a
+`self_training` is the control: the old model's own points in place of KA-Net's. `ksd_only_short` is
+distillation for the steps that KA-Net leaves its student. `kamp_true_points` is the ceiling: the
+true old points in place of KA-Net's, which it reads from labels that the setting does not have.
+`--triples 2` gives a step two tasks, each with a KA-Net of its own; l_KA is their mean. Every variant has a
 weight of its own, chosen once on the protocol of the preset `demo_tuning`. AT above 0 is no mark of
 KA-Net: a well weighted distillation has it.
 """
@@ -77,7 +80,7 @@ def train(job: Job, data: Data) -> Outcome:
     return Outcome(
         run.evaluation_method,
         known.trained,
-        job.config.base_steps + job.config.steps * (steps - 1),
+        job.config.base_steps + run.recipe.later_steps(job.config) * (steps - 1),
         known.images_per_second,
         seconds,
         metrics,
@@ -197,7 +200,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of step 0, which variants share, and of all later ones together."""
     recipe = VARIANTS[variant].recipe
-    later = config.steps * (len(read_json(config.data.protocol_path())["steps"]) - 1)
+    later = recipe.later_steps(config) * (len(read_json(config.data.protocol_path())["steps"]) - 1)
     if recipe.base == "joint":
         return {variant: config.base_steps + later}
     return {recipe.base: config.base_steps, variant: later}

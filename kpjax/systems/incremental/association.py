@@ -109,6 +109,8 @@ def triples_of(run: Run, known: Stage, step: int, source: Source) -> list[tuple[
             f"step {step} of the protocol {protocol.name} states none; state one "
             'there, or "triple": "automatic"',
         )
+    if len(found) < count:
+        print(f"step {step}: {len(found)} of {count} triples; the protocol has no more")
     return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
 
 

@@ -121,6 +121,7 @@ class Weights(Checked):
     kamp_rerendered: Positive = 100.0
     ksd_only: Positive = 100.0
     self_training: Positive = 100.0
+    memory_replay: Positive = 1.0  # of pseudo-labels beside labels
     lwf: Positive = 10.0
     ewc: Positive = 1e4
     mas: Positive = 10.0
@@ -140,6 +141,7 @@ LATER = (
     "learning_rate",
     "association_learning_rate",
     "afec_images",
+    "replay_above",
     "normalise_importance",
     *MEASURES,
 )
@@ -171,6 +173,8 @@ class Config(configs.RunConfig):
     weights: Weights = Weights()
     #: of the Fisher information of the network that learnt the new keypoints alone
     afec_images: Count = 256
+    #: least score of the old model's points that memory_replay takes for labels
+    replay_above: NotNegative = 0.5
     #: divides importances by their mean: weights carry over between networks
     normalise_importance: bool = False
     pck_threshold: Positive = 0.5  # of the reference length

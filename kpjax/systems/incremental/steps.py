@@ -120,6 +120,18 @@ class Run(NamedTuple):
         """Returns the images of a step, labelled with its own keypoints only."""
         return step_source(self.data.protocol, step, self.data.train)
 
+    def images_with_old_labels(self, step: int, increment: Increment) -> Source:
+        """Returns the images of a step, labelled with its own keypoints and the old ones of its
+        triples: of an upper bound, for the setting has no such labels.
+        """
+        chosen, names = self.data.protocol.steps[step], self.data.skeleton.names
+        used = increment.triples[increment.triple_weights > 0]
+        old = [names[number] for number in used[:, 0]]
+        name = f"{self.data.train.name}, {self.data.protocol.name} step {step} with old labels"
+        return labelled_only(
+            subset(self.data.train, chosen.images, name), (*chosen.keypoints, *old), name
+        )
+
     def stage(
         self,
         name: str,
@@ -292,7 +304,12 @@ def learn_step(
     run: Run, known: tuple[Stage, Memory], step: int, first: Prepared
 ) -> tuple[Stage, Memory]:
     """Trains the network of a later step from that of the step before."""
-    (before, memory), source = known, run.training_images(step)
+    before, memory = known
+    source = (
+        run.images_with_old_labels(step, first.increment)
+        if run.recipe.old_labels
+        else run.training_images(step)
+    )
     steps = run.recipe.increment_steps(run.config)
     start = {
         "teacher": before.trained.variables,

@@ -70,6 +70,10 @@ TERMS: Terms = {
     "self_training": lambda s: methods.self_training_term(
         s.setup.codec, reduction=s.config.reduction
     ),
+    # the distance from the true points, in labels that the setting does not have
+    "true_points": lambda s: methods.true_points_term(s.setup.codec, reduction=s.config.reduction),
+    # the old model's sure points as labels
+    "replay": lambda s: methods.memory_replay_term(s.setup.codec, above=s.config.replay_above),
     "entropy": lambda s: methods.entropy_term(),
     "penalty": lambda s: methods.penalty_term(),
 }
@@ -86,13 +90,19 @@ class Recipe:
     triples: Literal["", "protocol", "random"] = ""
     rerendered: bool = False  # whether a Gaussian at KA-Net's point takes the place of its map
     over_old: bool = False  # whether KA-Net's weight is divided by the number of old keypoints
+    short: bool = False  # whether a later step is as short as where KA-Net has its part of it
+    old_labels: bool = False  # whether later steps have labels of their triples' old keypoints
     memory: Literal["", "fisher", "mas", "walk", "afec"] = ""  # kept for the next steps
 
     def increment_steps(self, config: Config) -> int:
         """Returns the optimizer steps of the second stage of a later step: all where there is no
-        KA-Net.
+        KA-Net, and the variant is not `short`.
         """
-        return config.steps - (config.association_steps if self.ka_net else 0)
+        return config.steps - (config.association_steps if self.ka_net or self.short else 0)
+
+    def later_steps(self, config: Config) -> int:
+        """Returns the optimizer steps of a later step, KA-Net's among them."""
+        return self.increment_steps(config) if self.short else config.steps
 
     def weights_of(self, config: Config, old: int) -> dict[str, float]:
         """Returns the factors of the terms by name, in a step with so many old keypoints."""
@@ -223,7 +233,7 @@ VARIANTS: dict[str, Variant] = {
     ),
     "kamp_rerendered": Variant(
         "method",
-        "a Gaussian at KA-Net's point, weighed as one of the old keypoints",
+        "a Gaussian at KA-Net's point, weighed as one of the old keypoints; not in the paper",
         "",
         _kamp("kamp_rerendered", rerendered=True, over_old=True),
     ),
@@ -288,6 +298,18 @@ VARIANTS: dict[str, Variant] = {
             over_old=True,
         ),
     ),
+    "memory_replay": Variant(
+        "control",
+        "the old model's sure points of all old keypoints as labels, without distillation",
+        "",
+        Recipe({"replay": TERMS["replay"]}, {"replay": "memory_replay"}),
+    ),
+    "ksd_only_short": Variant(
+        "control",
+        "distillation alone, for as many steps as the student of KA-Net has",
+        "",
+        Recipe({"distillation": TERMS["distillation"]}, {"distillation": "ksd_only"}, short=True),
+    ),
     "ksd_only": Variant(
         "ablation",
         "without KA-Net",
@@ -305,6 +327,19 @@ VARIANTS: dict[str, Variant] = {
         "keypoints of the auxiliary task at random",
         "random triples",
         _kamp(triples="random"),
+    ),
+    "kamp_true_points": Variant(
+        "oracle",
+        "kamp_rerendered with the true old point in KA-Net's place: reads labels of old keypoints",
+        "",
+        _kamp(
+            "kamp_rerendered",
+            KAMP | {"association": TERMS["true_points"]},
+            ka_net=False,
+            over_old=True,
+            short=True,
+            old_labels=True,
+        ),
     ),
     "joint": Variant(
         "oracle",

@@ -1,0 +1,282 @@
+"""The paper presets of KAMP, as they are resolved and built, against the paper (arXiv 2503.20248).
+
+Each check has an element, what is expected, and where the paper says it. "Not stated" has no line
+here; these choices stand in kpjax/systems/incremental/differences.csv.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from etils import epath
+
+from experiments import system_of
+from experiments.blank import without_data
+from experiments.incremental import PRESETS
+from kpjax import Skeleton
+from kpjax.files import read_json
+from kpjax.losses.distillation import spatial_distillation
+from kpjax.losses.objective import total
+from kpjax.methods.incremental_family.step_spec import head_channels, increment
+from kpjax.models import RSN, residual_steps
+from kpjax.models.association import AssociationInputs, association_network
+from kpjax.systems.configs import changed, flat, with_network
+from kpjax.systems.incremental.config import ASSOCIATION_SHARE, Config
+from kpjax.systems.incremental.variants import VARIANTS, setting_of
+from kpjax.systems.paper_numbers import paper_numbers
+from kpjax.systems.plan import planned_stages
+from kpjax.systems.system import Job
+
+HEADS = "cephalometric_2023"
+PAPER = ("mpii", "atrw", HEADS, "chest")  # the sets of the paper's main table
+OF_THE_PAPER = (*PAPER, "cephalometric", "low_shot", "upper_lower", "single")
+ALPHA = ("kamp", "kamp_rerendered", "ksd_only", "self_training")
+FACTS = [
+    # element, presets, field, expected, where
+    ("the gate is off", tuple(PRESETS), "old_label_gate", False, "no gate in section 3.2"),
+    ("one auxiliary task a step", OF_THE_PAPER, "triples", 1, "section 3.2.1"),
+    ("the maps of the labels condition KA-Net", tuple(PRESETS), "input_sigma", 0.0, "3.2.1"),
+    ("KA-Net: 20 of 100 epochs", OF_THE_PAPER, "ka_steps", 0, "implementation: 20 and 80 epochs"),
+    ("HRNet", OF_THE_PAPER, "network", "hrnet", "all main experiments"),
+    ("its stride-4 branch", OF_THE_PAPER, "taps", "highres", "HRNet"),
+    ("rate of MPII", ("mpii", "low_shot", "upper_lower", "single"), "learning_rate", 1e-2, "1e-2"),
+    ("rate of X-rays", (HEADS, "cephalometric", "chest"), "learning_rate", 2e-3, "2e-3"),
+    ("rate of step 0, MPII", ("mpii",), "base_learning_rate", 1e-2, "1e-2"),
+    ("rate of step 0, X-rays", (HEADS, "chest"), "base_learning_rate", 2e-3, "2e-3"),
+    ("50 images a step", ("low_shot",), "low_shot", 50, "low-shot experiment"),
+    ("all images elsewhere", PAPER, "low_shot", 0, "main table"),
+    ("mean over cells", OF_THE_PAPER, "reduction", "element_mean", "equation 5 averages"),
+    ("PCKh at half of the head", ("mpii",), "pck_threshold", 0.5, "MPII's own measure"),
+    ("PCKh at half of the head", ("mpii",), "pck_over", "scale", "MPII's own measure"),
+    *(
+        (f"alpha of {weight}", (preset,), weight, alpha, "Table 11 and the settings of each set")
+        for preset, alpha in (("mpii", 1e2), (HEADS, 1e2), ("chest", 1e4), ("atrw", 1e4))
+        for weight in ALPHA
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("presets", "field", "expected"),
+    [pytest.param(*fact[1:4], id=f"{fact[0]} ({fact[2]})") for fact in FACTS],
+)
+def test_a_field_is_the_papers(presets, field, expected):
+    found = {preset: flat(PRESETS[preset])[field] for preset in presets}
+    assert found == dict.fromkeys(presets, expected)
+
+
+STEPS = {"mpii": 5, "atrw": 4, HEADS: 5, "chest": 2, "upper_lower": 4, "single": 3, "low_shot": 5}
+
+
+@pytest.mark.parametrize("preset", STEPS)
+def test_the_number_of_steps_is_the_papers(preset):
+    """AAA4 on MPII, AAA3 on ATRW, A-MRE4 on heads, A-MRE1 on chests."""
+    assert len(steps_of(preset)) == STEPS[preset]
+
+
+@pytest.mark.parametrize("preset", OF_THE_PAPER)
+def test_ka_net_has_a_fifth_of_a_steps_epochs(preset):
+    """Sections of both stages: 20 epochs of KA-Net, 80 of its student."""
+    config = PRESETS[preset]
+    assert ASSOCIATION_SHARE == 20 / 100
+    assert config.association_steps == round(0.2 * config.steps)
+    student = VARIANTS["kamp"].recipe.increment_steps(config)
+    assert student == config.steps - config.association_steps
+    assert student / config.steps == pytest.approx(0.8, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("preset", "share"), [("mpii", 1 / 5), ("upper_lower", 1 / 4), ("single", 1 / 5)]
+)
+def test_a_step_of_people_is_a_hundred_epochs(preset, share):
+    """Of the 22,246 people of MPII, in batches of 32."""
+    config = PRESETS[preset]
+    epochs = config.steps * config.batch_size / (22_246 * share)
+    assert epochs == pytest.approx(100, rel=0.005)
+
+
+def test_the_variants_of_the_papers_tables_are_there():
+    """Its rivals, and the ablations of Tables 2 and 8."""
+    tables = ("joint", "finetune", "ewc", "mas", "rw", "afec", "lwf", "cpr")
+    ablations = ("ksd_only", "ka_only", "random_triples", "kamp")
+    assert set(VARIANTS) >= {*tables, *ablations}
+    labelled = {name for name, variant in VARIANTS.items() if variant.label}
+    assert labelled == {
+        "kamp",
+        "finetune",
+        "lwf",
+        "cpr",
+        "ksd_only",
+        "ka_only",
+        "random_triples",
+    } | {"joint"}
+
+
+@pytest.mark.parametrize(
+    ("where", "metric", "printed"),
+    [
+        ({"preset": "mpii", "variant": "kamp", "network": "hrnet"}, "aaa", 79.93),
+        ({"preset": "mpii", "variant": "kamp", "network": "hrnet"}, "at", 1.80),
+        ({"preset": "mpii", "variant": "kamp", "network": "hrnet"}, "mt", 4.23),
+        ({"preset": "mpii", "variant": "kamp", "network": "rsn"}, "aaa", 81.45),
+        ({"preset": "mpii", "variant": "ka_only", "network": "hrnet"}, "aaa", 54.46),
+        ({"preset": "mpii", "variant": "random_triples", "network": "hrnet"}, "aaa", 77.13),
+        ({"preset": "mpii", "variant": "ksd_only", "network": "hrnet"}, "aaa", 76.93),
+        ({"preset": HEADS, "variant": "kamp", "network": "hrnet"}, "a_mre", 2.32),
+        ({"preset": "chest", "variant": "kamp", "network": "hrnet"}, "a_mre", 5.67),
+        ({"preset": "atrw", "variant": "kamp", "network": "hrnet"}, "aaa", 93.16),
+    ],
+)
+def test_numbers_of_the_paper_stand_beside_ours(where, metric, printed):
+    assert paper_numbers("incremental", low_shot=0, **where)[metric] == printed
+
+
+def test_numbers_that_the_paper_lacks_are_not_made_up():
+    """No number of a single new keypoint is in what we have of the paper."""
+    where = {"preset": "single", "variant": "kamp", "network": "hrnet", "low_shot": 0}
+    assert paper_numbers("incremental", **where) == {}
+
+
+# What is built
+
+
+def steps_of(preset):
+    """Reads the steps of a preset's protocol."""
+    return read_json(PRESETS[preset].data.protocol_path())["steps"]
+
+
+def built(preset: str) -> tuple[Config, dict]:
+    """Returns a preset's config and the terms of its `kamp`, built."""
+    config = PRESETS[preset]
+    setting = setting_of(config, Skeleton(tuple("abcd")))
+    terms = {name: build(setting) for name, build in VARIANTS["kamp"].recipe.terms.items()}
+    return config, terms
+
+
+def maps(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
+
+
+@pytest.mark.parametrize("preset", PAPER)
+def test_equation_4_is_built(preset):
+    """alpha (KSD of all old keypoints + KA of the one of the triple), beside the labels."""
+    config, terms = built(preset)
+    assert set(terms) == {"distillation", "association"}
+    weights = VARIANTS["kamp"].recipe.weights_of(config, old=3)
+    assert weights == {"distillation": config.weights.kamp, "association": config.weights.kamp}
+    step = jax.tree.map(
+        jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)], weights=weights)
+    )
+    teacher, student, of_ka_net = maps(2, 5, 7, 4), maps(2, 5, 7, 4, seed=1), maps(2, 5, 7, 1)
+    outputs = {
+        "heatmaps": student,
+        "teacher": teacher,
+        "association": of_ka_net,
+        "increment": step,
+        "labelled_triples": jnp.ones((2, 1)),
+    }
+    value, _ = total(terms, outputs, {}, step.weights)
+    one = lines(teacher[..., :2], student[..., :2])
+    other = lines(of_ka_net, student[..., 1:2])
+    np.testing.assert_allclose(value, config.weights.kamp * (one + other), rtol=1e-5)
+
+
+def lines(teacher, student) -> float:
+    """Computes equation 5 by hand, in float64: the cross-entropy of softmaxes along the height and
+    along the width, the mean of both.
+    """
+    found = []
+    for axis in (1, 2):
+        truth, answer = (np.exp(np.asarray(one, np.float64)) for one in (teacher, student))
+        truth, answer = (one / one.sum(axis, keepdims=True) for one in (truth, answer))
+        found.append(-(truth * np.log(answer)).mean())
+    return sum(found) / 2
+
+
+def test_equation_5_by_hand():
+    teacher, student = maps(2, 5, 7, 3), maps(2, 5, 7, 3, seed=1)
+    np.testing.assert_allclose(
+        spatial_distillation(teacher, student), lines(teacher, student), rtol=1e-5
+    )
+
+
+def test_several_tasks_share_the_weight():
+    """The paper does not say how several add up; here l_KA is their mean."""
+    _, terms = built("mpii")
+    student, of_ka_nets = maps(2, 5, 7, 4, seed=1), maps(2, 5, 7, 3)
+    step = increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3), (0, 2, 3)], slots=3)
+    outputs = {
+        "heatmaps": student,
+        "association": of_ka_nets,
+        "increment": jax.tree.map(jnp.asarray, step),
+        "labelled_triples": jnp.ones((2, 3)),
+    }
+    each = [lines(of_ka_nets[..., t : t + 1], student[..., o : o + 1]) for t, o in ((0, 1), (1, 0))]
+    found = terms["association"].function(outputs, {})
+    np.testing.assert_allclose(found, sum(each) / 2, rtol=1e-5)
+
+
+def test_ka_net_sees_old_features_through_the_labels_of_two_new_keypoints():
+    """Section 3.2.1: F times each Gaussian, convolutions, one map."""
+    network = association_network("paper", inputs=2)
+    features, gaussians = maps(1, 9, 9, 3), jnp.zeros((1, 9, 9, 2)).at[0, 4, 4].set(1.0)
+    inputs = AssociationInputs(features, gaussians, jnp.full((1, 2, 2), 4.0))
+    variables = network.init(jax.random.key(0), inputs, train=False)
+    assert {leaf.shape for leaf in jax.tree.leaves(variables["params"]) if leaf.ndim == 4} == {
+        (3, 3, 6, 3),
+        (3, 3, 3, 3),
+        (3, 3, 3, 1),
+    }
+    moved = inputs._replace(features=features.at[0, 0, 0].add(5.0))  # outside both Gaussians
+    seen = functools.partial(network.apply, variables, train=False)
+    np.testing.assert_array_equal(seen(inputs), seen(moved))
+    inside = inputs._replace(features=features.at[0, 4, 4].add(5.0))
+    assert (seen(inputs) != seen(inside)).any()
+
+
+def test_a_single_new_keypoint_has_a_ka_net_of_one_map():
+    """E.1; how its KA-Net reads one new keypoint is not in what we have of the paper."""
+    features, gaussians = maps(1, 9, 9, 3), jnp.zeros((1, 9, 9, 2)).at[0, 4, 4].set(1.0)
+    inputs = AssociationInputs(features, gaussians, jnp.full((1, 2, 2), 4.0))
+    network = association_network("paper", inputs=1)
+    variables = network.init(jax.random.key(0), inputs, train=False)
+    assert variables["params"]["conv1"]["kernel"].shape == (3, 3, 3, 3)
+    later = steps_of("single")[1:]
+    assert [len(step["keypoints"]) for step in later] == [1, 1]
+    assert [len(triple["new"]) for step in later for triple in step["triples"]] == [1, 1]
+
+
+def test_old_heads_and_the_old_model_are_frozen():
+    """Section 3.2.2: the trunk and the new channels of the head are trained."""
+    params = {"backbone": {"kernel": jnp.ones((3, 3, 3, 2))}, "head": {"bias": jnp.ones(4)}}
+    trained = head_channels(params, jnp.asarray([0.0, 0, 1, 1]))
+    assert trained["backbone"]["kernel"].all()
+    np.testing.assert_array_equal(trained["head"]["bias"], [False, False, True, True])
+
+
+def test_the_papers_example_of_a_triple_is_used():
+    """Section 3.2.1: upper neck, from both shoulders."""
+    first = steps_of("mpii")[1]["triples"][0]
+    assert first == {"old": "neck", "new": ["right_shoulder", "left_shoulder"]}
+
+
+def test_the_second_network_runs_on_the_same_preset(monkeypatch):
+    """RSN in place of HRNet, `mpii --network rsn`, here at a small size."""
+    config = with_network(PRESETS["mpii"], "rsn")
+    assert isinstance(config.network, RSN)
+    assert flat(config) | {"network": ""} != flat(PRESETS["mpii"]) | {"network": ""}
+    monkeypatch.setitem(residual_steps.BLOCKS, 18, (1, 1, 1, 1))
+    small = {"network": RSN(depth=18, stem_width=3, unit_width=4), "image_size": 64}
+    config = changed(
+        config,
+        network=RSN(depth=18, stem_width=3, unit_width=4),
+        image_size=64,
+        heatmap_size=16,
+        augmentation="none",
+    )
+    system, nowhere = without_data(system_of("incremental")), epath.Path("nowhere")
+    found = planned_stages(Job(system, config, "mpii", "kamp", 0, nowhere, nowhere))
+    assert [stage.name for stage in found][:3] == ["step 0", "association 1", "step 1"]
+    assert len(found) == 1 + 2 * 4
