@@ -34,6 +34,11 @@ TABLES = {
                 for preset in ("mpii_mafl", "mpii_aflw", "mpii_ls3d", "mpii_zappos", "mpii_cats")
                 for variant in ("scratch", "finetuned", "random_core", "adapted")
             ),
+            *(
+                f"mpii_mafl/{variant}"
+                for variant in ("adapted_every", "finetuned_last", "finetuned_from_adapted")
+            ),
+            "mpii_mafl_printed/adapted",
             *(f"mpii_aflw core_epoch={epoch}/adapted" for epoch in (1, 5, 10)),
             *(f"mpii_aflw target_images={count}/adapted" for count in (10, 100, 1000)),
         ),
