@@ -147,7 +147,7 @@ def flies(part: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR)
 DATASET = Dataset(
     "flies",
     FLY,
-    "tests/data/tracks of github.com/talmolab/sleap (clip.mp4 and clip.slp, BSD-3-Clause); needs kpjax[sleap]",
+    "tests/data/tracks of github.com/talmolab/sleap (clip.mp4 and clip.slp, Clear BSD License); needs kpjax[sleap]",
     splits,
     partial(faults_of, read),
     "png",

@@ -15,6 +15,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import tomllib
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -47,7 +48,11 @@ html_theme_options = (
 )
 exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist", "substitution"]
-myst_substitutions = {"repository": f"[the repository]({REPOSITORY})" if IS_ADDRESS else REPOSITORY}
+PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+myst_substitutions = {
+    "repository": f"[the repository]({REPOSITORY})" if IS_ADDRESS else REPOSITORY,
+    "python": PROJECT["requires-python"].removeprefix(">="),
+}
 myst_heading_anchors = 3
 copybutton_selector = (
     "div.highlight-sh pre, div.highlight-bash pre, div.highlight-python pre, div.highlight-json pre"

@@ -4,7 +4,7 @@ beside points.
 python docs/flies.py points/clip.csv clip.mp4 docs/images/flies.gif
 python docs/flies.py points/clip.csv clip.mp4 docs/images/flies.jpg clip.slp
 
-The video and its labels are `tests/data/tracks` of the repository talmolab/sleap (BSD-3-Clause). A
+The video and its labels are `tests/data/tracks` of the repository talmolab/sleap (Clear BSD License). A
 project of 26 frames from the first half of the video, of which 21 train, and boxes of the animals
 were given to
 

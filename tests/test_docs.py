@@ -1,7 +1,9 @@
 """The documentation's commands parse, its pages exist, and every public name is documented."""
 
 import ast
+import csv
 import importlib
+import importlib.metadata
 import pathlib
 import re
 import runpy
@@ -178,6 +180,33 @@ def test_files_that_pages_show_are_there():
         names += re.findall(r"^:file: (\S+)$", text, re.MULTILINE)
         for name in names:
             assert (page.parent / name).is_file(), (page, name)
+
+
+def test_versions_that_were_tried_are_written_by_the_run_that_tried_them():
+    page = (ROOT / "docs" / "start.md").read_text(encoding="utf-8")
+    assert "\n:file: outputs/versions.csv\n" in page
+    assert not re.findall(r"\b\d+\.\d+(?:\.\d+)?\b", page)  # no version by hand
+    written = runpy.run_path(str(ROOT / ".ci" / "versions.py"))
+    with written["TABLE"].open(newline="", encoding="utf-8") as file:
+        header, *rows = csv.reader(file)
+    assert tuple(header) == written["HEADER"]
+    assert rows == sorted(rows, key=lambda row: (written["minor"](row), row[-1]))
+    for row in rows:
+        assert all(re.fullmatch(r"\d+(\.\w+)+", version) for version in row[:-1]), row
+
+
+def test_a_row_of_versions_replaces_that_of_its_python_and_run(tmp_path, monkeypatch):
+    written = runpy.run_path(str(ROOT / ".ci" / "versions.py"))
+    main, table = written["main"], tmp_path / "versions.csv"
+    monkeypatch.setitem(main.__globals__, "TABLE", table)
+    versions = iter(["3.11.7", "3.9.1", "3.13.0", "3.11.9"])
+    monkeypatch.setattr("platform.python_version", lambda: next(versions))
+    for ran in ("tests", "tests", "tests", "tests"):
+        main(ran)
+    with table.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))[1:]
+    assert [row[0] for row in rows] == ["3.9.1", "3.11.9", "3.13.0"]
+    assert all(row[1] == importlib.metadata.version("jax") for row in rows)
 
 
 @pytest.mark.slow

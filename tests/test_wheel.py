@@ -4,10 +4,12 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.version import Version
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -18,7 +20,10 @@ SAMPLE = str(ROOT / "tests" / "samples" / "deeplabcut")
 def installed(tmp_path_factory):
     """A folder with the unpacked wheel, as an installer lays it out."""
     builder = pytest.importorskip("hatchling.builders.wheel").WheelBuilder(str(ROOT))
-    (wheel,) = builder.build(directory=str(tmp_path_factory.mktemp("dist")), versions=["standard"])
+    folder = str(tmp_path_factory.mktemp("dist"))
+    with warnings.catch_warnings():  # hatch-vcs calls its writer of versions in an older form
+        warnings.simplefilter("ignore", DeprecationWarning)
+        (wheel,) = builder.build(directory=folder, versions=["standard"])
     site = tmp_path_factory.mktemp("site packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
@@ -59,6 +64,25 @@ def test_a_wheel_owns_one_top_level_package(installed):
     ):
         assert (installed / "kpjax" / path).is_file()
     assert not list(installed.rglob("experiments"))
+
+
+def test_an_untagged_clone_is_below_the_release_and_its_wheel_knows_the_commit(installed):
+    (metadata,) = installed.glob("*.dist-info/METADATA")
+    said = re.search(r"^Version: (.+)$", metadata.read_text(encoding="utf-8"), re.M)[1]
+    code = "from kpjax.training.run_folder import *; print(built_version(), commit() or 'none')"
+    answer = run(installed, installed, ("-c", code))
+    assert answer.returncode == 0, answer.stderr
+    version, commit = answer.stdout.split()
+    assert version == said
+    if "dev" in said and "+" in said:  # of a clone, without a tag
+        here = subprocess.run(
+            ["git", "-C", str(ROOT), "rev-parse", "HEAD"],
+            text=True,
+            capture_output=True,
+            check=True,
+        ).stdout
+        assert Version(said) < Version("0.1.0")
+        assert here.startswith(commit.rstrip("+"))
 
 
 def test_commands_run_without_a_clone(installed, tmp_path):

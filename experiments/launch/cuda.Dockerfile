@@ -1,10 +1,12 @@
-# docker build -f experiments/launch/cuda.Dockerfile -t kpjax . && docker run --gpus all -v /shared:/shared kpjax experiments.regda demo --workdir /shared/runs
+# docker build --build-arg VERSION="$(uv run hatchling version)" -f experiments/launch/cuda.Dockerfile -t kpjax . && docker run --gpus all -v /shared:/shared kpjax experiments.regda demo --workdir /shared/runs
 # Not built: no Docker was at hand. CUDA's libraries come with the Python packages; the host needs the driver alone.
-FROM python:3.11-slim
+FROM python:3.12-slim
 WORKDIR /kpjax
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY kpjax kpjax
 COPY experiments experiments
 COPY data data
-RUN pip install --no-cache-dir -e '.[cuda,gcs]'
+# The repository is not copied: its version, with the commit, comes by the argument.
+ARG VERSION=0.1.0.dev0
+RUN SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION pip install --no-cache-dir -e '.[cuda,gcs]'
 ENTRYPOINT ["python", "-m"]

@@ -1,9 +1,11 @@
-# docker build -f experiments/launch/tpu.Dockerfile -t kpjax-tpu .
+# docker build --build-arg VERSION="$(uv run hatchling version)" -f experiments/launch/tpu.Dockerfile -t kpjax-tpu .
 # Not built: no Docker was at hand. For TPU slices, by gke_jobset.yaml.
-FROM python:3.11-slim
+FROM python:3.12-slim
 WORKDIR /kpjax
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE NOTICE ./
 COPY kpjax kpjax
 COPY experiments experiments
 COPY data data
-RUN pip install --no-cache-dir -e '.[tpu,gcs]'
+# The repository is not copied: its version, with the commit, comes by the argument.
+ARG VERSION=0.1.0.dev0
+RUN SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION pip install --no-cache-dir -e '.[tpu,gcs]'

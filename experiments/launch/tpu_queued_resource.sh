@@ -4,6 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name=$1 type=$2 zone=$3 project=$4 system=$5; shift 5
+version=$(uv run hatchling version)  # with the commit: the repository is not copied
 at=(--zone "$zone" --project "$project")
 
 gcloud compute tpus queued-resources create "$name" --node-id "$name" --accelerator-type "$type" \
@@ -15,11 +16,11 @@ until state=$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" -
   case $state in FAILED | SUSPENDED) echo "$name: $state" >&2; exit 1 ;; esac
   sleep 30
 done
-gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml README.md LICENSE "$name:" \
+gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml README.md LICENSE NOTICE "$name:" \
   --worker all "${at[@]}"
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
-  "python3 -m pip install -q uv && python3 -m uv venv --python 3.11 env \
-  && python3 -m uv pip install --python env -q -e '.[tpu,gcs]'"
+  "python3 -m pip install -q uv && python3 -m uv venv --python 3.12 env \
+  && SETUPTOOLS_SCM_PRETEND_VERSION=$version python3 -m uv pip install --python env -q -e '.[tpu,gcs]'"
 # The hosts find each other. All of them run the same command; the first speaks.
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   "env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"

@@ -6,7 +6,9 @@ runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that v
 
 import contextlib
 import functools
+import importlib
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -54,12 +56,13 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> str:
-    """Returns the short name of this clone's commit, followed by "+" if files differ from it; ""
-    outside a clone.
+    """Returns the short name of the commit of this code, followed by "+" if files differ from it.
+
+    A clone asks git; elsewhere it is read from the version that was built. "" where neither knows.
     """
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():  # installed, perhaps below another repository
-        return ""
+        return commit_of_version(built_version())
     try:
         answer = subprocess.run(
             ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=+"],
@@ -70,6 +73,26 @@ def commit() -> str:
     except (OSError, subprocess.CalledProcessError):
         return ""
     return answer.stdout.strip()
+
+
+def built_version() -> str:
+    """Returns the version that the build wrote beside this code, "" where none did."""
+    try:
+        return importlib.import_module("kpjax._version").VERSION
+    except ModuleNotFoundError:
+        return ""
+
+
+def commit_of_version(version: str) -> str:
+    """Returns the commit in a version: "ab12cd34+" of "0.1.0.dev5+gab12cd34.d20261128".
+
+    A release, "0.1.0", is the commit of its tag, "v0.1.0". "" where a version says neither.
+    """
+    public, _, local = version.partition("+")
+    if found := re.fullmatch(r"g([0-9a-f]+)(\.d\d+)?", local):
+        return found[1] + ("+" if found[2] else "")
+    is_release = public and "dev" not in public and not local
+    return f"v{public}" if is_release else ""
 
 
 def write_config(folder: epath.Path, config: Mapping) -> None:

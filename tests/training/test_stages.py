@@ -262,3 +262,18 @@ def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     assert used == pytest.approx(1e5 * 1000 / (1e9 * jax.device_count()))
     train(tmp_path)
     assert 0 < read_rows(tmp_path / "metrics.jsonl")[1]["flops_utilisation"] < 1
+
+
+@pytest.mark.parametrize(
+    ("version", "commit"),
+    [
+        ("0.1.0.dev1734+gab12cd34", "ab12cd34"),
+        ("0.1.0.dev1734+gab12cd34.d20261128", "ab12cd34+"),
+        ("0.1.0", "v0.1.0"),
+        ("0.1.0.dev0", ""),  # built where no repository was
+        ("0.1.0+cluster", ""),
+        ("", ""),
+    ],
+)
+def test_a_version_says_the_commit_where_no_repository_is(version, commit):
+    assert run_folder.commit_of_version(version) == commit
