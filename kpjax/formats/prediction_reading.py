@@ -26,9 +26,8 @@ from kpjax.formats.tables import has_table_header, read_rows, read_table, whole_
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
-_MOST = (
-    100_000_000  # points from the first frame to the last; one wrong number of a frame gives more
-)
+# points from the first frame to the last; one wrong number of a frame gives more
+_MOST = 100_000_000
 
 
 class _Found(NamedTuple):
