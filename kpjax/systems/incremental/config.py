@@ -30,7 +30,7 @@ class StepImages(ImageSet):
 
     #: to a square image
     transform: Literal["person_crop", "letterbox", "around_box", "stretch"] = "person_crop"
-    #: name of a file in experiments/incremental/protocols/, or the path of one
+    #: name of a file in kpjax/systems/incremental/protocols/, or the path of one
     protocol: str = "mpii"
     #: the images that results are about; tuning validates
     evaluated_on: Literal["test", "validation"] = "test"
