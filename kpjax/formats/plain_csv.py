@@ -35,7 +35,7 @@ from kpjax.formats.tables import (
 _FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")
 _POINT = ("keypoint", "x", "y", "visible", "occluded")
-_KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", "sha256", *_BOX)
+_KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
 _PREDICTED = ("score", "status")  # columns that only predictions have
 
 
