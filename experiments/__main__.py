@@ -14,7 +14,7 @@ COMMANDS = {
     "study": "runs what a table of the pages lacks",
     "results": "gathers numbers of runs, renders the pages",
     "plan": "says what a preset will need on chips",
-    "side_by_side": "draws images under several variants",
+    "contact_sheet": "draws images under several variants",
     "render": "renders what the tutorials learn from",
 }
 

@@ -11,8 +11,8 @@ import shutil
 
 import pytest
 
+from experiments.contact_sheet import ContactSheet
 from experiments.render import Render
-from experiments.side_by_side import SideBySide
 from kpjax.formats import plain_csv
 from kpjax.formats.reading import read_project
 from kpjax.lab.commands import COMMANDS
@@ -44,8 +44,8 @@ def test_commands_of_the_pages_parse(page):
                 *flat(own_experiment(system).presets[OWN]),
                 *Shared.__dataclass_fields__,
             }
-        elif command == "side_by_side":
-            parse(SideBySide, arguments, prog="python")
+        elif command == "contact_sheet":
+            parse(ContactSheet, arguments, prog="python")
         elif command == "render":
             assert parse(Render, arguments, prog="python").tutorial == page.partition("/")[2]
         else:

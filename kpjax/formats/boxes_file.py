@@ -21,7 +21,7 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import foreign
 from kpjax.formats.names import forward, json_of
-from kpjax.formats.project import LARGEST, check_room, refuse
+from kpjax.formats.project import LARGEST, refuse
 from kpjax.formats.tables import Key, read_rows, whole_number
 
 BOXES = "give a file with a box for each animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h"
@@ -85,7 +85,6 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
     instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
     if all(whole_number(name) is not None for name in instances):
         instances = tuple(sorted(instances, key=whole_number))
-    check_room("boxes", 32 * len(found) * len(instances), 32 * sum(map(len, found)))
     none = np.full(4, np.nan)
     stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
     return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)

@@ -1,6 +1,4 @@
-"""What an HDF5 file of another tool may not hold: pickles that name code, links, arrays far beyond
-its size.
-"""
+"""What an HDF5 file of another tool may not hold: pickles that name code, and links."""
 
 import io
 import pickle
@@ -12,8 +10,6 @@ import numpy as np
 from kpjax.errors import InputError
 
 _SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# bytes that a file may ask for: as many in any case, and for each of its own
-_ROOM, _GROWTH = 2**25, 16
 
 
 def names_in(path: Path) -> set[str]:
@@ -33,7 +29,7 @@ def names_in(path: Path) -> set[str]:
 
 
 def check_hdf5(path: Path, *, code: bool = False) -> None:
-    """Raises InputError if a file asks for far more memory than its size, or links to another file.
+    """Raises InputError if a file links to another file.
 
     code: also if it links within itself, as NWB does, or if a pickle in it names a class or
     function. PyTables loads each pickle that it meets: texts in attributes, and rows of bytes. They
@@ -41,17 +37,9 @@ def check_hdf5(path: Path, *, code: bool = False) -> None:
     """
     import h5py
 
-    room = _ROOM + _GROWTH * path.stat().st_size
     links = (h5py.HardLink,) if code else (h5py.HardLink, h5py.SoftLink)
 
     def visit(_: str, node: Any) -> None:
-        nonlocal room
-        if isinstance(node, h5py.Dataset) and node.shape is not None:
-            room -= int(np.prod(node.shape, dtype=object)) * node.dtype.itemsize
-            if room < 0:
-                raise InputError(
-                    f"{path.name}: its arrays ask for far more memory than it has bytes; save it again"
-                )
         if isinstance(node, h5py.Group) and not all(
             isinstance(node.get(name, getlink=True), links) for name in node
         ):

@@ -20,7 +20,7 @@ from kpjax.errors import InputError
 from kpjax.files import write_text
 from kpjax.formats import names as naming
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Frame, Project, by_frame, check_room, instance_of
+from kpjax.formats.project import Frame, Project, by_frame, instance_of
 from kpjax.formats.tables import (
     ONE_OF_TWO,
     Key,
@@ -35,7 +35,7 @@ from kpjax.formats.tables import (
 _FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")
 _POINT = ("keypoint", "x", "y", "visible", "occluded")
-_KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", "sha256", *_BOX)
+_KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
 _PREDICTED = ("score", "status")  # columns that only predictions have
 
 
@@ -52,7 +52,6 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             f"{file.name}: columns score and status are not labels; correct the points and remove both"
         )
     animals, frames, names, notes = _read_rows(rows, file.name)
-    check_room(file.name, 25 * len(animals) * len(names), file.stat().st_size)
     if rows.separator != ",":
         notes.append(
             f"cells are separated by {'tabs' if rows.separator == chr(9) else 'semicolons'}"

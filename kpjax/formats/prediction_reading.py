@@ -21,13 +21,13 @@ from kpjax.files import foreign
 from kpjax.formats import sleap
 from kpjax.formats.names import forward
 from kpjax.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
-from kpjax.formats.project import LARGEST, check_room, on_frame, refuse
+from kpjax.formats.project import LARGEST, on_frame, refuse
 from kpjax.formats.tables import has_table_header, read_rows, read_table, whole_number
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
-# bytes of a point and of an animal on a frame in a `PredictionTable`
-_OF_POINT, _OF_ANIMAL = 41, 80
+# points from the first frame to the last; one wrong number of a frame gives more
+_MOST = 100_000_000
 
 
 class _Found(NamedTuple):
@@ -78,11 +78,9 @@ def read_predictions(path: Path) -> PredictionTable:
         )
     } or {"0": 0}
     rows = (frames[-1] - frames[0]) // step + 1
-    check_room(
-        f"{path}: frames {frames[0]} to {frames[-1]}",
-        rows * len(animals) * (_OF_POINT * len(found.skeleton.names) + _OF_ANIMAL),
-        path.stat().st_size,
-    )
+    if rows * len(animals) * len(found.skeleton.names) > _MOST:
+        gap = f"frames {frames[0]} to {frames[-1]} would be {rows:,} rows"
+        raise InputError(f"{path}: {gap}; correct the numbers of frames, or give it in parts")
     numbers = np.arange(frames[0], frames[-1] + 1, step)
     known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
     title = re.sub("[^A-Za-z0-9]+", "_", path.name.split(".")[0].split("DLC_")[-1])
@@ -139,8 +137,6 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
             times[frame] = row.number("time")
     if len(videos) > 1:
         faults.append(f"it has points of {len(videos)} videos; give a file for each")
-    animals = sum(len(of_frame) for of_frame in points.values())
-    check_room(str(path), 24 * animals * len(names), path.stat().st_size)
     empty = (math.nan,) * 4
     arrays = {
         frame: {

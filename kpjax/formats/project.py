@@ -87,20 +87,6 @@ def by_frame(project: Project) -> list[list[Instance]]:
 
 
 LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
-# bytes of memory that a file may ask for: in any case, and for each byte of it
-_ROOM, _GROWTH = 600_000_000, 16
-
-
-def check_room(where: str, wanted: int, size: int) -> None:
-    """Raises InputError if what a file says asks for far more memory than its size.
-
-    wanted, size: bytes.
-    """
-    if wanted > _ROOM + _GROWTH * size:
-        raise InputError(
-            f"{where}: its points would take {wanted / 1e9:.1f} GB of memory, far more than the file has; "
-            "correct its names and numbers, or give it in parts"
-        )
 
 
 def refuse(path: Path, faults: Sequence[str]) -> None:

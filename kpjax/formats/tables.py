@@ -18,7 +18,6 @@ from kpjax.errors import InputError
 from kpjax.files import atomic, foreign, read_content
 from kpjax.formats.hdf5 import check_hdf5
 from kpjax.formats.names import forward
-from kpjax.formats.project import check_room
 
 FOLDER = "labeled-data"
 SCORER = "converted"  # of tables of labels that are written
@@ -26,8 +25,6 @@ _SEPARATORS = (",", ";", "\t")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
 _H5_KEY = "df_with_missing"
-# rows that a table may have in any case; of more, each has so many bytes: memory is theirs
-_ROWS, _ROW = 400_000, 20
 ONE_OF_TWO = "one of x and y is empty; give both or none"
 Key = tuple[str, int | None]  # an image's path, or a video's and the number of a frame
 
@@ -200,10 +197,6 @@ def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[s
             if cells:
                 lines.append((before + 1, cells))
             before = reader.line_num
-            if len(lines) > _ROWS + len(content) // _ROW:
-                raise InputError(
-                    f"{label}: over {len(lines) - 1:,} short rows would fill the memory; give it in parts"
-                )
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise InputError(
@@ -364,11 +357,6 @@ def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str
         raise InputError(
             f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own"
         )
-    check_room(
-        label,
-        25 * len(lines) * len(set(individuals)) * len(set(parts)),
-        8 * sum(len(row) for _, row in lines),
-    )
     scorer = next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), "")
     rows = [
         (line, _row(cells, points, len(kind), f"{label} line {line}", faults))

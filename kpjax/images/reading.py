@@ -47,9 +47,6 @@ DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _LOOKED_AT = 48  # images of a set, to find its depth
 # of the two bytes of a 16-bit value; N is this machine's
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}
-# Pixels that an image may have, in any case and for each byte of its file: each takes a dozen bytes
-# while it is read, and twice that in colours of 16 bits.
-_PIXELS, _GROWTH = 50_000_000, 3
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
 # the tag, and its values that exchange width and height
 _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
@@ -94,7 +91,6 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
             _refuse_pages(image, path)
-            _refuse_size(image, path)
             if image.mode == "F":
                 raise InputError(
                     f"{path}: floating-point values have no common scale; save it with 8 or 16 bits"
@@ -140,7 +136,6 @@ def common_depth(files: Sequence[Path]) -> int:
                 continue
             with Image.open(file, formats=PILLOW_FORMATS) as image:
                 if is_deep(image):
-                    _refuse_size(image, file)
                     peak = max(peak, int(_deep_values(image, file).max(initial=0)))
         except (*BROKEN, InputError):
             continue
@@ -190,16 +185,6 @@ def _refuse_pages(image: Image.Image, path: Path) -> None:
     if pages > 1:
         raise InputError(
             f"{path}: {pages} images in one file; save them as a video, or as a folder of one file each"
-        )
-
-
-def _refuse_size(image: Image.Image, path: Path) -> None:
-    """Raises InputError for more pixels than the bytes of their file account for."""
-    pixels, size = image.width * image.height, path.stat().st_size
-    if pixels * (2 if _raw_mode(image) else 1) > _PIXELS + _GROWTH * size:
-        raise InputError(
-            f"{path}: {image.width}x{image.height} pixels in a file of {size:,} bytes would fill the "
-            "memory; save it again, or in parts"
         )
 
 

@@ -9,7 +9,6 @@ never used: both are wrong for videos of variable rate and cut ones.
 """
 
 import re
-import struct
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -40,13 +39,6 @@ LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
 # PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse the
 # whole file without it.
 _ANY_TEXT = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
-# Pixels that a frame may have, in any case and for each byte of its file: a decoder holds up to 16
-# frames.
-_PIXELS, _GROWTH = 16_000_000, 0.5
-# Boxes of mp4 that hold others, and where tables of samples, and of edits, have the number of their
-# rows.
-_BOXES = {b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts", b"moof", b"traf"}
-_TABLES, _CLAIMED = {b"stsz": 16, b"stz2": 16, b"trun": 12, b"elst": 12}, 1_000_000
 _DEEP = {
     "gray16": "gray16le",
     "rgb48": "rgb48le",
@@ -200,56 +192,8 @@ Video = VideoFile | FrameFolder
 
 
 def opened(path: Path) -> av.container.InputContainer:
-    """Opens a video file with PyAV, whatever bytes its title and other texts have.
-
-    Raises InputError if its frames have more pixels than its bytes account for.
-    """
-    container, size = av.open(path, **_ANY_TEXT), Path(path).stat().st_size
-    most = _PIXELS + int(_GROWTH * size)
-    for codec in (
-        stream.codec_context for stream in container.streams.video if stream.codec_context
-    ):
-        if codec.width * codec.height > most:
-            container.close()
-            raise InputError(
-                f"{path}: frames of {codec.width}x{codec.height} pixels in a file of {size:,} bytes "
-                "would fill the memory; save it with smaller ones"
-            )
-        codec.options = {"max_pixels": str(most)}  # a later frame may be larger
-    return container
-
-
-def _check_tables(path: Path) -> None:
-    """Raises InputError for an mp4 file whose tables claim more samples than it has bytes, counted
-    once an edit.
-
-    FFmpeg keeps 64 bytes of each before it reads any, and each edit looks through those before.
-    What is no mp4 has none of these tables.
-    """
-    size, at, tracks = path.stat().st_size, 0, [Counter()]
-    ends = [size]  # of the boxes that hold this one
-    with path.open("rb") as file:
-        while ends:
-            file.seek(at)
-            length, name, more = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-            head, length = (16, more) if length == 1 else (8, length or ends[-1] - at)
-            if at + 8 > ends[-1] or length < head:
-                at = ends.pop()
-            elif name in _BOXES:
-                ends.append(min(at + length, ends[-1]))
-                tracks += [Counter()] * (name == b"trak")
-                at += head
-            else:
-                if name in _TABLES:
-                    file.seek(at + _TABLES[name])
-                    tracks[-1][name == b"elst"] += int.from_bytes(file.read(4))
-                at = min(at + length, ends[-1])
-    claimed = sum(max(track[False], track[True]) * max(track[True], 1) for track in tracks)
-    if claimed > max(size, _CLAIMED):
-        raise InputError(
-            f"{path}: its tables claim {claimed:,} samples in a file of {size:,} bytes, which would fill "
-            "the memory; save it again without edits"
-        )
+    """Opens a video file with PyAV, whatever bytes its title and other texts have."""
+    return av.open(path, **_ANY_TEXT)
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
@@ -273,7 +217,6 @@ def open_video(path: Path, name: str | None = None) -> Video:
     if path.suffix.lower() in IMAGE_SUFFIXES:  # FFmpeg would read the first page of a stack
         image_size(path)
     try:
-        _check_tables(path)
         with opened(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")

@@ -34,7 +34,7 @@ def usage() -> str:
             "",
             "begin:  kpjax check MY_PROJECT,  then  kpjax train --project MY_PROJECT",
             "help:   kpjax COMMAND --help",
-            "also:   kpjax --version;  in a clone, python -m experiments lists the published systems and their presets",
+            "also:   kpjax --version;  in a clone, `python -m experiments` lists the published systems",
         ]
     )
 

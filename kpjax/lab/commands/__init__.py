@@ -153,7 +153,6 @@ class Suggest(_OfRun):
     apart: int = 10  # least number of frames between two of one video
     #: boxes of the animals (COCO json, or csv), if several
     boxes: Annotated[Path | None, arg(metavar="FILE")] = None
-    page: bool = False  # a page to correct the proposals in a browser: label.html
 
 
 @command

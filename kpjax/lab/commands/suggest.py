@@ -25,14 +25,12 @@ from kpjax.formats.reading import read_project
 from kpjax.formats.tables import rows_text
 from kpjax.formats.writing import unused
 from kpjax.images.transforms import needs_box
-from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.proposals import (
     FORMAT_OF_PROJECT,
     Proposals,
-    write_page,
     write_proposals,
 )
 from kpjax.lab.predictors import Predictor, open_predictor
@@ -113,11 +111,6 @@ def suggest(asked: Suggest) -> Path:
                 [sheet, legend_strip(sheet.shape[1], predictor.skeleton, animals=animals)]
             ),
         )
-        if asked.page:
-            cutoff = max(drawn_from(predictor.cutoff), -1e9)  # JSON has no infinity
-            written.append(
-                write_page(folder, asked.out, proposals, to, cutoff=cutoff, project=asked.labelled)
-            )
         rows = [["image", "video", "frame", "score", "rank", "file"]]
         for row, frame in enumerate(proposals.frames):
             where = [frame.path, "", ""] if frame.number is None else ["", frame.path, frame.number]

@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # help needs no JAX
 
 
 class Needs(NamedTuple):
-    """What `python -m experiments.<system> own` must be given, and how much of it."""
+    """What `kpjax train <system>` must be given, and how much of it."""
 
     takes: str  # what it is for: the flags of its own, without the project's
     gives: str  # what one has at the end, in a line

@@ -4,14 +4,11 @@ PyTorch.
 
 import contextlib
 import http.client
-import itertools
 import os
-import pickletools
 import re
 import time
 import urllib.error
 import urllib.request
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -37,8 +34,6 @@ from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
-# of pickles: a tensor takes about 25; an empty set is one, and 200 bytes of memory
-_OPERATIONS = 1_000_000
 TFLITE_FILE = ".tflite"
 PUBLISHED_MEGABYTES = 2.9  # of MoveNet's .tflite file
 SECONDS = 10  # that a host has to answer
@@ -375,9 +370,7 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: reading it needs PyTorch; pip install torch, or give a safetensors file"
         ) from error
-    size = os.path.getsize(path) if os.path.exists(path) else 0
     with foreign(path, "give a whole file of PyTorch weights"):
-        _check_pickles(path, size)
         stored = torch.load(path, map_location="cpu", weights_only=True)
     for name in ("state_dict", "model"):
         if isinstance(stored, Mapping) and isinstance(stored.get(name), Mapping):
@@ -388,35 +381,12 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: holds no named tensors; give a state dict, or a checkpoint with a 'state_dict'"
         )
-    # views that repeat what is stored
-    if sum(tensor.numel() for tensor in tensors.values()) > size:
-        raise InputError(
-            f"{path}: its tensors have more numbers than it has bytes; give a whole file of weights"
-        )
     _check_finite(
         path,
         {name: one for name, one in tensors.items() if one.is_floating_point()},
         torch.isfinite,
     )
     return tensors
-
-
-def _check_pickles(path: str | Path, size: int) -> None:
-    """Raises ValueError for a file that fills the memory as PyTorch unpickles it, which compresses
-    nothing.
-    """
-    with open(path, "rb") as file:
-        pickles = [file] * 5  # of the older form: three about the file, the tensors, their keys
-        if file.peek(4).startswith(b"PK"):
-            archive = zipfile.ZipFile(file)
-            if sum(one.file_size for one in archive.infolist()) > size:
-                raise ValueError("it is compressed")
-            pickles = [archive.open(name) for name in archive.namelist() if name.endswith(".pkl")]
-        for number, (_, value, _) in enumerate(
-            itertools.chain.from_iterable(map(pickletools.genops, pickles))
-        ):
-            if number == _OPERATIONS or "bytearray" in str(value)[:100]:
-                raise ValueError("it makes more than tensors")
 
 
 def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:

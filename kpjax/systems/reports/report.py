@@ -2,7 +2,7 @@
 each column.
 
 `tabulate` reads the runs; `console_table` lays out their cells for a terminal, and `write_report`
-as a self-contained page about all runs of a preset, runs/<experiment>/<preset>/report.html. Beside
+as a self-contained page about all runs of a preset, runs/<system>/<preset>/report.html. Beside
 them stand differences between variants, with their intervals, and what runs cost.
 """
 
@@ -115,7 +115,7 @@ class Line(NamedTuple):
 def tabulate(
     folder: Path, entries: Sequence[Entry], columns: Sequence[Column], tuning: bool = False
 ) -> list[Line]:
-    """Reads the runs of a preset (runs/<experiment>/<preset>) and returns a line for each entry,
+    """Reads the runs of a preset (runs/<system>/<preset>) and returns a line for each entry,
     ordered by kind.
 
     An entry without a finished run has empty cells. tuning: reads the tuning seeds in place of the

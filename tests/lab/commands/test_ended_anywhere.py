@@ -61,7 +61,7 @@ def typed(place, command, new):
                 "export": (run, "--out", out),
                 "predict": (run, images, "--out", out, *([] if new else ["--cutoff", 9])),
                 "smooth": (place / "v.csv", "--out", out, "--median", 5 if new else 1),
-                "suggest": (run, images, "--out", out, "--page", "--n", 1),
+                "suggest": (run, images, "--out", out, "--n", 1),
             }[command],
         ),
     ]

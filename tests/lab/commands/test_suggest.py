@@ -4,12 +4,8 @@ made here.
 
 import contextlib
 import functools
-import hashlib
 import json
 import pathlib
-import re
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
@@ -25,7 +21,7 @@ from kpjax.formats.reading import read_project
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import run_command
 from kpjax.lab.out.suggest.frames import k_centre
-from kpjax.lab.out.suggest.proposals import Proposals, write_page, write_proposals
+from kpjax.lab.out.suggest.proposals import Proposals, write_proposals
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "suggest")
@@ -198,90 +194,6 @@ def test_several_animals_are_suggested_by_their_boxes(made, tmp_path, capsys):
     assert len(rows) == 3 * 2 * 2
     for row in rows[::2]:
         assert (float(row["x"]), float(row["y"])) == pytest.approx(place[row["instance"]], abs=3)
-
-
-# The page on which proposals are corrected
-
-HOSTILE = '</script><b onclick="x">&amp; "né\u2028z,\'\n'
-
-
-def page_of(proposals, folder, **options):
-    write_proposals("csv", folder, folder, proposals)
-    text = write_page(folder, folder, proposals, "csv", cutoff=0.1, **options).read_text()
-    return text, re.search(r'type="application/json">(.*?)</script>', text, re.DOTALL)[1]
-
-
-def test_the_page_holds_points_and_names_and_no_name_leaves_its_place(proposals, tmp_path):
-    proposals.points.scores[0, 0, 1] = 0.01
-    points = proposals.points._replace(
-        skeleton=Skeleton(("spot", HOSTILE), ((0, 1),)),
-        names=tuple(f"a#b 100%/{name.partition('/')[2]}" for name in proposals.points.names),
-    )
-    text, data = page_of(
-        proposals._replace(points=points), tmp_path, project=tmp_path / "my project"
-    )
-    assert text.count("</script>") == text.count("<script") == 2
-    assert "<b onclick" not in text
-    assert not re.search(
-        r"""(src|href)=["']|https?://(?!www\.w3\.org/2000/svg)|import\s*\(|fetch\(""", text
-    )
-    data = json.loads(data)
-    assert data["keypoints"] == ["spot", HOSTILE]
-    assert data["frames"][0]["points"] == [[[10.25, 20, 0.5], [16, 20, 0.01]]]
-    assert data["frames"][0]["file"] == "images/a%23b%20100%25/img0005.png"
-
-
-def downloaded(proposals, folder):
-    """What the page's own code makes of its points: the proposed ones, and the table when all
-    frames are accepted.
-    """
-    text, data = page_of(proposals, folder)
-    code = text.partition("const within = ")[2].partition("\nlet work")[0]
-    table = text.partition("function quoted(")[2].partition("function save(")[0]
-    done = subprocess.run(
-        [
-            "node",
-            "-e",
-            f"const data = {data};\nconst within = {code}\nlet work = proposed();\n"
-            "work.forEach(one => one.accepted = true);\n"
-            "const each = act => work.forEach(one => one.points.flat().forEach(act));\n"
-            f"function quoted({table}\nconsole.log(JSON.stringify([proposed(), corrected()]))",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return json.loads(done.stdout)
-
-
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
-def test_what_the_page_downloads_is_read_as_labels_and_says_what_each_image_is(
-    proposals, made, tmp_path
-):
-    _, table = downloaded(proposals, tmp_path)
-    beyond = proposals._replace(
-        points=proposals.points._replace(keypoints=proposals.points.keypoints.copy())
-    )
-    # they begin at the edge of the image, as not visible
-    beyond.points.keypoints[0, 0] = [[-60.5, 20], [16, 51]]
-    assert downloaded(beyond, tmp_path / "beyond")[0][0]["points"] == [
-        [{"x": 0, "y": 20, "visible": False}, {"x": 16, "y": 47, "visible": False}]
-    ]
-    (tmp_path / "proposals.csv").unlink()
-    (tmp_path / "corrected.csv").write_text(table)
-    read = read_project(tmp_path / "corrected.csv")
-    np.testing.assert_allclose(
-        [one.keypoints[0] for one in read.instances], proposals.points.keypoints[:, 0, 0]
-    )
-    assert not [note for note in read.notes if "not read" in note]
-    for frame, row, origin in zip(
-        read.frames, rows_of(tmp_path / "corrected.csv")[::2], proposals.frames, strict=True
-    ):
-        number = origin.number
-        assert (row["video"], row["frame"]) == (
-            ("", "") if number is None else (str(made / "mouse.mp4"), str(number))
-        )
-        assert row["sha256"] == hashlib.sha256(frame.path.read_bytes()).hexdigest()
 
 
 # The choice

@@ -7,7 +7,6 @@ import pathlib
 import pickle
 import sys
 import types
-import zipfile
 from typing import get_args
 
 import jax
@@ -329,11 +328,7 @@ def test_a_redirection_leads_to_https_alone():
 def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
     array = np.array([1, np.inf], np.float32)
     pretrained.write_safetensors(tmp_path / "w.safetensors", {"a": array})
-    tensor = type(
-        "Tensor",
-        (),
-        {"is_floating_point": lambda self: True, "numel": lambda self: self.numbers, "numbers": 2},
-    )
+    tensor = type("Tensor", (), {"is_floating_point": lambda self: True})
     monkeypatch.setitem(
         sys.modules,
         "torch",
@@ -343,17 +338,10 @@ def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monke
             isfinite=lambda _: np.isfinite(array),
         ),
     )
-    (tmp_path / "w.pth").write_bytes(b"I0\n." * 24)
+    (tmp_path / "w.pth").write_bytes(b"made")
     for name in ("w.safetensors", "w.pth"):
         with pytest.raises(InputError, match=rf"{name}: a has numbers that are not finite"):
             pretrained.read_weights(tmp_path / name)
-    monkeypatch.setattr(tensor, "numbers", 100)
-    with pytest.raises(InputError, match="more numbers than it has bytes"):
-        pretrained.read_weights(tmp_path / "w.pth")
-    with zipfile.ZipFile(tmp_path / "w.pth", "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("archive/data/0", bytes(10_000))
-    with pytest.raises(InputError, match="it is compressed"):
-        pretrained.read_weights(tmp_path / "w.pth")
 
 
 def test_a_pipe_of_weights_is_not_waited_for(tmp_path):

@@ -6,18 +6,14 @@ beside a list of images for COCO, `proposals.csv` with likelihoods for Lightning
 `score` and `status` for plain csv.
 """
 
-import hashlib
-import json
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
 
 import numpy as np
 
-from kpjax.drawing.overlays import animal_colours, keypoint_colours, write_png
-from kpjax.files import sha256_of, write_json, write_text
+from kpjax.drawing.overlays import write_png
+from kpjax.files import write_json, write_text
 from kpjax.formats import deeplabcut, predictions, sleap
 from kpjax.formats.names import skeleton_text
 from kpjax.formats.project import Frame
@@ -26,7 +22,6 @@ from kpjax.formats.tables import FOLDER, table_text
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"
-HEX = "#{:02x}{:02x}{:02x}"
 
 
 class Proposals(NamedTuple):
@@ -125,92 +120,3 @@ def _deeplabcut(
         own = table._replace(keys=tuple(table.keys[row] for row in rows), values=table.values[rows])
         written += deeplabcut.write_table(own, folder / home / MACHINE)
     return written
-
-
-# A page on which proposals are corrected by hand in a browser, without a network: `label.html`
-# beside the images. It begins with the network's points; those below the cutoff and beyond the
-# image begin as not visible. What a person accepted is downloaded as corrected.csv, a plain table
-# of labels whose images are below its folder.
-
-PAGE, CORRECTED = "label.html", "corrected.csv"
-# Of the table that the page writes: what an image is stands there, whatever other files are called.
-COLUMNS = ("image", "video", "frame", "sha256", "instance", "keypoint", "x", "y", "visible")
-_TEMPLATE = Path(__file__).with_name("page.html")
-
-
-def write_page(
-    folder: Path,
-    place: Path,
-    found: Proposals,
-    form: str,
-    *,
-    cutoff: float,
-    project: Path | None = None,
-) -> Path:
-    """Writes the page into the folder of proposals and returns its path.
-
-    folder, place, form: of `write_proposals`, with the images. cutoff: points with a lower score
-    begin as not visible.
-    project: whose labels these will be, for the command that the page names.
-    """
-    frames, table = [], found.points
-    for row, (frame, name) in enumerate(zip(found.frames, table.names, strict=True)):
-        width, height = table.sizes[row].tolist()
-        file = f"{images_below(form)}/{name}"
-        points = [
-            [
-                [round(float(value), 3) for value in (*point, score)]
-                for point, score in zip(
-                    table.keypoints[row, animal], table.scores[row, animal], strict=True
-                )
-            ]
-            if table.status[row, animal] == predictions.OK
-            else []
-            for animal in range(len(table.instances))
-        ]
-        video = ["", ""] if frame.number is None else [str(frame.path.absolute()), frame.number]
-        frames.append(
-            {
-                "file": quote(file),
-                "in_table": [file, *video, sha256_of(folder / file)],
-                "name": name,
-                "width": width,
-                "height": height,
-                "points": points,
-            }
-        )
-    train = shlex.join(
-        [
-            "kpjax",
-            "train",
-            "--project",
-            "PROJECT" if project is None else str(project),
-            "--project",
-            str(place / CORRECTED),
-        ]
-    )
-    content = {
-        "keypoints": list(table.skeleton.names),
-        "edges": [list(edge) for edge in table.skeleton.edges],
-        "colours": [
-            HEX.format(*map(int, colour))
-            for colour in keypoint_colours(len(table.skeleton.names)).tolist()
-        ],
-        "animals": list(table.instances),
-        "columns": list(COLUMNS),
-        "cutoff": cutoff,
-        "animal_colours": [
-            HEX.format(*map(int, colour)) for colour in animal_colours(len(table.instances))
-        ],
-        "frames": frames,
-        "how": f"Put corrected.csv beside this page, then: {train}",
-    }
-    content["digest"] = hashlib.sha256(json.dumps(content).encode()).hexdigest()[:16]
-    # No name may end the script or begin a tag.
-    data = (
-        json.dumps(content, allow_nan=False)
-        .replace("<", "\\u003c")
-        .replace(">", "\\u003e")
-        .replace("&", "\\u0026")
-    )
-    return write_text(folder / PAGE, _TEMPLATE.read_text(encoding="utf-8").replace("@DATA@", data))

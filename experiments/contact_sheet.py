@@ -1,8 +1,8 @@
 """Draws the same test images under the predictions of several finished variants, a row each; true
 positions are rings.
 
-Command   python -m experiments side_by_side regda demo --variants pretrained regda --out sheet.jpg
-          python -m experiments side_by_side regda own --variants source_only regda --out sheet.jpg    (of kpjax train)
+Command   python -m experiments contact_sheet regda demo --variants pretrained regda --out sheet.jpg
+          python -m experiments contact_sheet regda own --variants source_only regda --out sheet.jpg    (of kpjax train)
 """
 
 import sys
@@ -28,7 +28,7 @@ from kpjax.training.evaluation import read_predictions
 
 
 @dataclass(frozen=True)
-class SideBySide(Checked):
+class ContactSheet(Checked):
     """Draws the same test images under several variants."""
 
     system: Annotated[Positional[str], arg(metavar="SYSTEM")]
@@ -99,13 +99,15 @@ class SideBySide(Checked):
         )
 
 
-@flags_in_messages(flags_of(SideBySide))
+@flags_in_messages(flags_of(ContactSheet))
 def main(arguments: Sequence[str]) -> None:
     """Draws the sheet.
 
     Raises InputError for flags that cannot be used, and for a variant that is not finished.
     """
-    parse(SideBySide, arguments, prog="python -m experiments side_by_side", description=__doc__)()
+    parse(
+        ContactSheet, arguments, prog="python -m experiments contact_sheet", description=__doc__
+    )()
 
 
 if __name__ == "__main__":
