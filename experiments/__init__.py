@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 
 from kpjax import InputError
-from kpjax.systems.system import Experiment
+from kpjax.papers.engine import Experiment
 
 
 def papers() -> list[str]:

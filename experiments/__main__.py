@@ -7,8 +7,8 @@ import sys
 
 from experiments import experiment_of, papers
 from kpjax.errors import InputError, meant
-from kpjax.systems.command_line import preset_lines
-from kpjax.systems.parsing import exit_code_of, screen_width
+from kpjax.papers.command_line import preset_lines
+from kpjax.papers.parsing import exit_code_of, screen_width
 
 COMMANDS = {
     "study": "runs what a table of the pages lacks",
@@ -44,7 +44,7 @@ def _run(name: str, *arguments: str) -> None:
     else:
         raise InputError(
             f"{name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m "
-            f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *papers()])}"
+            f"experiments.EXPERIMENT PRESET for the systems{meant(name, [*COMMANDS, *papers()])}"
         )
 
 

@@ -14,9 +14,9 @@ from kpjax import Example, Skeleton
 from kpjax.input import protocols
 from kpjax.input.source import ArraySource, Source, without_keypoints
 from kpjax.input.video_source import numbered
-from kpjax.systems import adaptation, incremental, pyramids, regda, semi_supervised
-from kpjax.systems.configs import Splits
-from kpjax.systems.system import Experiment, Job
+from kpjax.papers import adaptation, incremental, pyramids, regda, semi_supervised
+from kpjax.papers.configs import Splits
+from kpjax.papers.engine import Experiment, Job
 
 VIDEOS, FRAMES = 10, 1000  # of blank data; no plan depends on how many there are
 

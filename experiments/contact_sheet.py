@@ -21,9 +21,9 @@ from kpjax import InputError
 from kpjax.drawing.overlays import prediction_sheet
 from kpjax.files import atomic
 from kpjax.lab.own.systems import own_experiment
-from kpjax.systems.configs import Checked
-from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
-from kpjax.systems.system import OWN, Job, stored_run
+from kpjax.papers.configs import Checked
+from kpjax.papers.engine import OWN, Job, stored_run
+from kpjax.papers.parsing import exit_code_of, flags_in_messages, flags_of, parse
 from kpjax.training.evaluation import read_predictions
 
 

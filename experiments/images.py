@@ -27,7 +27,7 @@ from kpjax.input.source import (
     subset,
     without_keypoints,
 )
-from kpjax.systems.configs import TUNING_SEEDS, ImageSet, Splits, decoded_once, larger_domain
+from kpjax.papers.configs import TUNING_SEEDS, ImageSet, Splits, decoded_once, larger_domain
 
 SMALLEST_PERSON = 100.0  # px of the original image, the least side of a crop of Leeds Sports
 

@@ -1,4 +1,4 @@
-"""Plans a run of a preset on chips that are not there, see `kpjax.systems.plan`."""
+"""Plans a run of a preset on chips that are not there, see `kpjax.papers.plan`."""
 
 import sys
 from collections.abc import Sequence
@@ -6,12 +6,12 @@ from typing import Any
 
 from experiments import experiment_of
 from experiments.blank import without_data
-from kpjax.systems import plan
-from kpjax.systems.parsing import exit_code_of
+from kpjax.papers import plan
+from kpjax.papers.parsing import exit_code_of
 
 
 def main(arguments: Sequence[str]) -> Any:
-    """Plans a preset, as `kpjax.systems.plan.main` does."""
+    """Plans a preset, as `kpjax.papers.plan.main` does."""
     return plan.main(
         arguments,
         experiment_of=lambda name: without_data(experiment_of(name)),

@@ -25,7 +25,7 @@ from kpjax.formats.plain_csv import write
 from kpjax.formats.project import Frame, Instance, Project
 from kpjax.images.video import write_video
 from kpjax.input.source import Source
-from kpjax.systems.parsing import exit_code_of, parse
+from kpjax.papers.parsing import exit_code_of, parse
 
 SIDE = 128  # px of the images
 # of the clinic's first network

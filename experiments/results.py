@@ -18,7 +18,7 @@ from experiments.measure.render import ABOUT, ROOT, rendered, room_of
 from experiments.measure.rows import EXPERIMENTS, gathered
 from kpjax import InputError
 from kpjax.files import remove_partials, write_text
-from kpjax.systems.parsing import exit_code_of, parse
+from kpjax.papers.parsing import exit_code_of, parse
 
 
 @dataclass(frozen=True)

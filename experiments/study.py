@@ -22,8 +22,8 @@ from experiments.measure.queue import chosen, run_table
 from experiments.measure.render import ABOUT, Room, room_of
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError
-from kpjax.systems.command_line import read_command
-from kpjax.systems.parsing import exit_code_of, flags_in_messages, flags_of, parse
+from kpjax.papers.command_line import read_command
+from kpjax.papers.parsing import exit_code_of, flags_in_messages, flags_of, parse
 
 
 @dataclasses.dataclass(frozen=True)

@@ -59,18 +59,18 @@ def pytest_configure(config):
 
 
 def pytest_xdist_make_scheduler(config, log):
-    """Keeps the default tests of all systems in one process, which makes the runs that they look at
-    once.
+    """Keeps the default tests of runs of all papers in one process, which makes the runs that they
+    look at once.
     """
     if config.option.markexpr != "not slow":
         return None
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return (
-                "tests/systems"
-                if nodeid.startswith("tests/systems/")
-                else super()._split_scope(nodeid)
-            )
+            numbers = ("_numbers.py", "_presets.py", "_probes.py")
+            file = nodeid.partition("::")[0]
+            if file.startswith("tests/papers/") and not file.endswith(numbers):
+                return "tests/papers"
+            return super()._split_scope(nodeid)
 
     return Scheduling(config, log)

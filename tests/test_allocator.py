@@ -11,7 +11,7 @@ from kpjax.allocator import ACCELERATORS, CONVOLUTIONS, OPTIMISATION, only_cpu, 
 
 COMMAND = """
 import resource
-from kpjax.systems.parsing import exit_code_of
+from kpjax.papers.parsing import exit_code_of
 
 def main():
     import jax

@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from kpjax.systems.configs import flat
+from kpjax.papers.configs import flat
 
 ROOT = Path(__file__).parents[1]
 # What each floor may import beside itself; the longest name that a module begins with is its floor.
 FLOORS = {
     "kpjax": (),
     "kpjax.formats": ("kpjax",),
-    "kpjax.systems": ("kpjax",),
-    "kpjax.lab": ("kpjax", "kpjax.formats", "kpjax.systems"),
+    "kpjax.papers": ("kpjax",),
+    "kpjax.lab": ("kpjax", "kpjax.formats", "kpjax.papers"),
     "data": ("kpjax", "kpjax.formats"),
-    "experiments": ("kpjax", "kpjax.formats", "kpjax.systems", "kpjax.lab", "data"),
+    "experiments": ("kpjax", "kpjax.formats", "kpjax.papers", "kpjax.lab", "data"),
 }
 DOOR = "kpjax/__main__.py"  # of `python -m kpjax`, which opens the laboratory
 # Options that cases of a specification or of published code set, and nothing else.

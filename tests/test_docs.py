@@ -18,10 +18,10 @@ from kpjax.formats.reading import read_project
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
 from kpjax.lab.own.systems import NEEDS, own_experiment
-from kpjax.systems.command_line import Shared, read_command
-from kpjax.systems.configs import flat
-from kpjax.systems.parsing import parse, typed_flags
-from kpjax.systems.system import OWN
+from kpjax.papers.command_line import Shared, read_command
+from kpjax.papers.configs import flat
+from kpjax.papers.engine import OWN
+from kpjax.papers.parsing import parse, typed_flags
 
 ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [page for page in sorted((ROOT / "docs").rglob("*.md")) if "reference" not in page.parts]

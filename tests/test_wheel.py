@@ -57,9 +57,9 @@ def test_a_wheel_owns_one_top_level_package(installed):
     for path in (
         "py.typed",
         "methods/__init__.pyi",
-        "systems/regda/paper.txt",
-        "systems/reports/report.css",
-        "systems/incremental/protocols/figures.json",
+        "papers/regda/paper.txt",
+        "papers/reports/report.css",
+        "papers/incremental/protocols/figures.json",
     ):
         assert (installed / "kpjax" / path).is_file()
     assert not list(installed.rglob("experiments"))

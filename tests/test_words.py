@@ -75,7 +75,7 @@ def test_programs_and_their_commands_are_there():
 
 def test_presets_that_commands_name_are_there():
     presets = {
-        name: importlib.import_module(f"experiments.{name}").SYSTEM.presets for name in SYSTEMS
+        name: importlib.import_module(f"experiments.{name}").EXPERIMENT.presets for name in SYSTEMS
     }
     every = {preset for some in presets.values() for preset in some}
     named = found(r"python -m experiments\.(\w+|<\w+>|SYSTEM) ([a-z]\w*)")

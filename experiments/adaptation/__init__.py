@@ -20,11 +20,11 @@ from experiments.adaptation.images import open_core_images, open_images
 from experiments.keypoints import skeleton_of
 from kpjax.methods.adaptation_family.adaptation import PRINTED_SIGMA
 from kpjax.models import MobileNetV2
-from kpjax.systems import adaptation
-from kpjax.systems.adaptation import checked
-from kpjax.systems.adaptation.config import SYNTHETIC, Config, resolved
-from kpjax.systems.configs import changed
-from kpjax.systems.system import Experiment
+from kpjax.papers import adaptation
+from kpjax.papers.adaptation import checked
+from kpjax.papers.adaptation.config import SYNTHETIC, Config, resolved
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Experiment
 
 MAFL = changed(
     Config("faces, CelebA and MAFL; one GPU"),

@@ -16,10 +16,10 @@ from kpjax.evaluation.probes.landmarks import draw_turns
 from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
-from kpjax.systems.adaptation import Core, Data, with_turns
-from kpjax.systems.adaptation.config import RENDERED, Config, TargetImages, transform
-from kpjax.systems.configs import TUNING_SEEDS, decoded_once
-from kpjax.systems.system import Job
+from kpjax.papers.adaptation import Core, Data, with_turns
+from kpjax.papers.adaptation.config import RENDERED, Config, TargetImages, transform
+from kpjax.papers.configs import TUNING_SEEDS, decoded_once
+from kpjax.papers.engine import Job
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
 RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)

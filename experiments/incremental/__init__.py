@@ -14,10 +14,10 @@ from typing import Any
 from experiments.incremental.images import open_data
 from experiments.keypoints import skeleton_of
 from kpjax.models import MobileNetV2
-from kpjax.systems import incremental
-from kpjax.systems.configs import changed
-from kpjax.systems.incremental.config import SMALL_REAL, SYNTHETIC, Config, StepImages
-from kpjax.systems.system import Experiment
+from kpjax.papers import incremental
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Experiment
+from kpjax.papers.incremental.config import SMALL_REAL, SYNTHETIC, Config, StepImages
 
 
 def _prepared(base: Config, name: str, summary: str, **values: Any) -> Config:

@@ -5,8 +5,8 @@ out.
 from experiments.images import open_images
 from kpjax.input import protocols
 from kpjax.input.source import check_disjoint
-from kpjax.systems.incremental import Data
-from kpjax.systems.system import Job
+from kpjax.papers.engine import Job
+from kpjax.papers.incremental import Data
 
 
 def open_data(job: Job) -> Data:

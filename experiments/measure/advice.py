@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from experiments.measure.render import Room, cell_of
 from kpjax import InputError
-from kpjax.systems.reports.report import decimal_text, markdown
+from kpjax.papers.reports.report import decimal_text, markdown
 
 
 class Advice(NamedTuple):

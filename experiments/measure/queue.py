@@ -13,8 +13,8 @@ from experiments.measure.render import Room, Run, Table, runs_of, settings_of, t
 from experiments.measure.rows import Result, by_run
 from kpjax import InputError
 from kpjax.files import write_text
-from kpjax.systems.command_line import Command, over_devices, prepare_process
-from kpjax.systems.configs import (
+from kpjax.papers.command_line import Command, over_devices, prepare_process
+from kpjax.papers.configs import (
     changed,
     flat,
     settings_text,
@@ -22,8 +22,8 @@ from kpjax.systems.configs import (
     with_network,
     with_weights,
 )
-from kpjax.systems.reports.report import cost_text, markdown
-from kpjax.systems.system import Job, in_turn, raise_for_failures, run as run_job
+from kpjax.papers.engine import Job, in_turn, raise_for_failures, run as run_job
+from kpjax.papers.reports.report import cost_text, markdown
 from kpjax.training.finished_runs import read_run, runs_in
 
 

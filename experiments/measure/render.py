@@ -27,9 +27,10 @@ from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own.systems import NEEDS
-from kpjax.systems.configs import flat, settings_text
-from kpjax.systems.paper_numbers import lines_at, paper_numbers
-from kpjax.systems.reports.report import (
+from kpjax.papers.configs import flat, settings_text
+from kpjax.papers.engine import Experiment
+from kpjax.papers.paper_numbers import lines_at, paper_numbers
+from kpjax.papers.reports.report import (
     Column,
     Summary,
     cell_text,
@@ -37,7 +38,6 @@ from kpjax.systems.reports.report import (
     difference_text,
     markdown,
 )
-from kpjax.systems.system import Experiment
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|claims|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)

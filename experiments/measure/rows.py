@@ -12,7 +12,7 @@ from typing import NamedTuple
 from kpjax import InputError
 from kpjax.files import read_json, remove_partials, write_text
 from kpjax.formats.tables import rows_text
-from kpjax.systems.system import Experiment
+from kpjax.papers.engine import Experiment
 from kpjax.training.finished_runs import read_run, variant_folders
 
 EXPERIMENTS = Path(__file__).parents[1]

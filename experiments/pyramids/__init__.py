@@ -9,11 +9,11 @@ Expected  the tables in experiments/pyramids/results.md; the paper's numbers sta
 
 from experiments.keypoints import skeleton_of
 from experiments.pyramids.videos import open_videos
-from kpjax.systems import pyramids
-from kpjax.systems.configs import changed
-from kpjax.systems.pyramids import Data
-from kpjax.systems.pyramids.config import PAPER, SMALL, Config
-from kpjax.systems.system import Experiment
+from kpjax.papers import pyramids
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Experiment
+from kpjax.papers.pyramids import Data
+from kpjax.papers.pyramids.config import PAPER, SMALL, Config
 
 # Chosen on seed 100 of the demo with half of the steps.
 TUNED = {"learning_rate": 4e-3, "reconstruction_width": 0.1}

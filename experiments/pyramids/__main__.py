@@ -1,6 +1,6 @@
 """`python -m experiments.pyramids PRESET`."""
 
 from experiments.pyramids import EXPERIMENT
-from kpjax.systems.command_line import main
+from kpjax.papers.command_line import main
 
 main(EXPERIMENT)

@@ -8,8 +8,8 @@ from data.flies import flies
 from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
 from data.tabletop import tabletop_videos
 from kpjax.input.video_source import VideoSource, of_videos
-from kpjax.systems.configs import TUNING_SEEDS
-from kpjax.systems.pyramids.config import VideoSet
+from kpjax.papers.configs import TUNING_SEEDS
+from kpjax.papers.pyramids.config import VideoSet
 
 
 def open_videos(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:

@@ -14,11 +14,11 @@ from experiments.images import open_domain
 from experiments.keypoints import skeleton_of
 from kpjax import InputError
 from kpjax.models import MobileNetV2
-from kpjax.systems import regda
-from kpjax.systems.configs import changed
-from kpjax.systems.regda import Data
-from kpjax.systems.regda.config import SMALL_BODIES, Config, DomainAugmentation, Domains
-from kpjax.systems.system import Experiment, Job
+from kpjax.papers import regda
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Experiment, Job
+from kpjax.papers.regda import Data
+from kpjax.papers.regda.config import SMALL_BODIES, Config, DomainAugmentation, Domains
 
 HANDS = {"view_degrees": 180.0}
 PRETRAINED = {

@@ -1,6 +1,6 @@
 """`python -m experiments.regda PRESET`."""
 
 from experiments.regda import EXPERIMENT
-from kpjax.systems.command_line import main
+from kpjax.papers.command_line import main
 
 main(EXPERIMENT)

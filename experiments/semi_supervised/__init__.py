@@ -13,16 +13,16 @@ from dataclasses import replace
 from experiments.keypoints import skeleton_of
 from experiments.semi_supervised.images import open_data
 from kpjax.models import MobileNetV2, MoveNet
-from kpjax.systems import semi_supervised
-from kpjax.systems.configs import changed
-from kpjax.systems.semi_supervised.config import (
+from kpjax.papers import semi_supervised
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Experiment
+from kpjax.papers.semi_supervised.config import (
     SMALL_FORM,
     SMALL_REAL,
     SYNTHETIC,
     Config,
     LabelledSubset,
 )
-from kpjax.systems.system import Experiment
 
 # The paper stops when the validation accuracy has stopped improving: here after ten evaluations, one
 # an epoch of the unlabelled images, that were no better. The best one is the result. Steps are

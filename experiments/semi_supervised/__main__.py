@@ -1,6 +1,6 @@
 """`python -m experiments.semi_supervised PRESET`."""
 
 from experiments.semi_supervised import EXPERIMENT
-from kpjax.systems.command_line import main
+from kpjax.papers.command_line import main
 
 main(EXPERIMENT)

@@ -7,9 +7,9 @@ import numpy as np
 from experiments.images import open_further, open_images
 from kpjax import InputError
 from kpjax.input import source as sources
-from kpjax.systems.configs import Splits
-from kpjax.systems.semi_supervised import Data
-from kpjax.systems.system import Job
+from kpjax.papers.configs import Splits
+from kpjax.papers.engine import Job
+from kpjax.papers.semi_supervised import Data
 
 
 def open_data(job: Job) -> Data:

@@ -25,8 +25,8 @@ from kpjax.lab.own.systems import paper_of_run
 from kpjax.methods import published
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.papers.engine import stored_run
 from kpjax.structures import skeleton_from_json
-from kpjax.systems.system import stored_run
 from kpjax.training.evaluation import PREDICTIONS, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained

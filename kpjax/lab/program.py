@@ -9,7 +9,7 @@ from importlib import metadata
 
 from kpjax.errors import InputError, meant
 from kpjax.lab.commands import COMMANDS, run_command
-from kpjax.systems.parsing import exit_code_of, screen_width
+from kpjax.papers.parsing import exit_code_of, screen_width
 
 OTHERS = {
     "train": "Trains a network on your own labels, images or videos.",

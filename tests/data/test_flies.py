@@ -11,7 +11,7 @@ from data.flies import DATASET, FLY
 from experiments.pyramids import PRESETS
 from experiments.pyramids.videos import open_videos
 from kpjax.images.video import write_video
-from kpjax.systems.configs import changed
+from kpjax.papers.configs import changed
 
 sleap_io = pytest.importorskip(
     "sleap_io", reason="sleap-io reads the clip; install the extra kpjax[sleap]"

@@ -18,7 +18,7 @@ from damaging import ALL
 from hypothesis import HealthCheck, given, settings, strategies as some
 
 from kpjax.lab.commands import run_command
-from kpjax.systems.parsing import exit_code_of
+from kpjax.papers.parsing import exit_code_of
 
 pytestmark = pytest.mark.slow
 TRIES = int(os.environ.get("KPJAX_TRIES", "60"))

@@ -19,10 +19,10 @@ from kpjax.files import read_content, read_json
 from kpjax.formats.reading import read_project
 from kpjax.input.source import TfdsSource
 from kpjax.lab.predictors import open_run
+from kpjax.papers.configs import config_as_json, config_from_json
+from kpjax.papers.engine import Job, finished
+from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton, skeleton_from_json
-from kpjax.systems.configs import config_as_json, config_from_json
-from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.system import Job, finished
 from kpjax.training import hosts, run_folder
 from kpjax.training.evaluation import read_predictions
 from kpjax.training.finished_runs import read_run

@@ -21,8 +21,8 @@ from kpjax.images.reading import read_image
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import Convert, run_command
 from kpjax.lab.commands.convert import animals_of, convert
+from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton
-from kpjax.systems.parsing import exit_code_of
 
 HERE = Path(__file__).parents[1] / "samples"
 STAR = ((0, 1), (0, 2), (0, 3), (0, 4))

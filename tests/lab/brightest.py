@@ -1,7 +1,7 @@
 """A made system that finds the brightest pixel, and a second keypoint at a distance that is its
 only parameter.
 
-Its folder is put into `kpjax.systems.__path__`, so that `kpjax.systems.brightest` is a system like
+Its folder is put into `kpjax.papers.__path__`, so that `kpjax.papers.brightest` is a system like
 others.
 """
 
@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax import systems
+from kpjax import papers
 from kpjax.images.transforms import Letterbox
+from kpjax.papers.engine import FORMAT, Predicting
 from kpjax.structures import Method, Prediction, Skeleton, Trained
-from kpjax.systems.system import FORMAT, Predicting
 from kpjax.training.trees import save_trained
 
 SIDE = 64
@@ -82,5 +82,5 @@ def write_run(folder: Path, offset: tuple[float, float], *, seed: int = 0) -> Pa
 
 def as_system(patch: pytest.MonkeyPatch) -> None:
     """Makes this module a system until the patch is undone."""
-    patch.setattr(systems, "__path__", [*systems.__path__, str(Path(__file__).parent)])
-    patch.delitem(sys.modules, "kpjax.systems.brightest", raising=False)
+    patch.setattr(papers, "__path__", [*papers.__path__, str(Path(__file__).parent)])
+    patch.delitem(sys.modules, "kpjax.papers.brightest", raising=False)

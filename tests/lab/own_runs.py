@@ -14,10 +14,10 @@ from kpjax.files import write_json
 from kpjax.input.source import arrays
 from kpjax.models import movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
+from kpjax.papers.configs import changed, config_as_json
+from kpjax.papers.engine import Job
+from kpjax.papers.semi_supervised.variants import build
 from kpjax.structures import Skeleton, Trained
-from kpjax.systems.configs import changed, config_as_json
-from kpjax.systems.semi_supervised.variants import build
-from kpjax.systems.system import Job
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
 

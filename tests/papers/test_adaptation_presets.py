@@ -15,7 +15,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from untrained import count
 
-from experiments.adaptation import PRESETS, SYSTEM
+from experiments.adaptation import EXPERIMENT, PRESETS
 from experiments.adaptation.results import TABLES
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, losses
@@ -26,11 +26,11 @@ from kpjax.models import HourglassNetwork, RandomFeatures
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.vgg import VGG
 from kpjax.optimization import descend
-from kpjax.systems import adaptation
-from kpjax.systems.adaptation import config as presets, variants
-from kpjax.systems.command_line import read_command
-from kpjax.systems.configs import changed, flat
-from kpjax.systems.paper_numbers import lines_of
+from kpjax.papers import adaptation
+from kpjax.papers.adaptation import config as presets, variants
+from kpjax.papers.command_line import read_command
+from kpjax.papers.configs import changed, flat
+from kpjax.papers.paper_numbers import lines_of
 
 WEIGHTS = ("--perceptual", "vgg19.tv_in1k")
 PAPER = tuple(name for name in PRESETS if name.startswith("mpii"))
@@ -41,7 +41,7 @@ SMALL = tuple(name for name in PRESETS if name not in PAPER)
 @functools.cache
 def resolved(preset, *flags, weights=WEIGHTS):
     """The config of a command line."""
-    return read_command(SYSTEM, [preset, *weights, *flags]).config
+    return read_command(EXPERIMENT, [preset, *weights, *flags]).config
 
 
 def built(config, variant="adapted"):
@@ -152,15 +152,15 @@ def test_presets_ask_for_the_weights_that_compare_images():
         with pytest.raises(
             InputError, match=r"--perceptual: .*vgg19\.tv_in1k.* or random"
         ) as caught:
-            read_command(SYSTEM, [name])
+            read_command(EXPERIMENT, [name])
         assert "\n" not in str(caught.value)
-        assert read_command(SYSTEM, [name, "--perceptual", "random"]).config.steps == 200_000
+        assert read_command(EXPERIMENT, [name, "--perceptual", "random"]).config.steps == 200_000
     with pytest.raises(InputError, match="perceptual"):
         variants.build(PRESETS["mpii_mafl"], "adapted")
     with pytest.raises(InputError, match="perceptual"):
         variants.perceptual_start(PRESETS["mpii_mafl"])
     for name in SMALL:
-        assert read_command(SYSTEM, [name]).config.comparison.perceptual == "random"
+        assert read_command(EXPERIMENT, [name]).config.comparison.perceptual == "random"
     by_name = resolved("mpii_mafl", weights=("--perceptual", "random"))
     assert isinstance(built(by_name)[1]["perceptual"], RandomFeatures)
 
@@ -383,15 +383,19 @@ def test_the_core_learns_sixteen_joints_by_squared_errors(monkeypatch):
 
 def test_measures_and_models_of_the_tables():
     """Forward and backward errors, consistency; Scratch, Finetune, Proposed."""
-    metrics = {column.metric for column in SYSTEM.columns(resolved("mpii_aflw"))}
+    metrics = {column.metric for column in EXPERIMENT.paper.columns(resolved("mpii_aflw"))}
     assert {"forward/all", "forward/10", "backward/all", "backward/10", "consistency"} <= metrics
-    labels = {name: variant.label for name, variant in SYSTEM.variants.items() if variant.label}
+    labels = {
+        name: variant.label for name, variant in EXPERIMENT.paper.variants.items() if variant.label
+    }
     assert {"scratch": "Scratch", "finetuned": "Finetune", "adapted": "Proposed"}.items() <= (
         labels.items()
     )
-    assert set(SYSTEM.applicable("mpii_aflw", resolved("mpii_aflw"))) == set(SYSTEM.variants)
+    assert set(EXPERIMENT.paper.applicable("mpii_aflw", resolved("mpii_aflw"))) == set(
+        EXPERIMENT.paper.variants
+    )
     for name in ("finetuned_last", "finetuned_from_adapted", "adapted_every"):
-        assert SYSTEM.variants[name].kind == "ablation"
+        assert EXPERIMENT.paper.variants[name].kind == "ablation"
     assert variants.VARIANTS["finetuned_from_adapted"].recipe.before == "adapted"
 
 
@@ -414,7 +418,7 @@ def test_what_the_paper_prints_stands_beside_the_settings_that_make_it(
     flags, metric, expected, where
 ):
     config = resolved("mpii_aflw", *flags)
-    assert SYSTEM.paper("mpii_aflw", config, "adapted")[metric] == expected, where
+    assert EXPERIMENT.paper.numbers("mpii_aflw", config, "adapted")[metric] == expected, where
 
 
 def test_every_line_of_the_papers_tables_can_be_run():
@@ -451,7 +455,7 @@ def test_each_difference_has_its_line_in_full():
     elements = [row["element"] for row in differences()]
     assert len(set(elements)) == len(elements)
     page = Path(__file__).parents[2] / "docs" / "papers" / "adaptation.md"
-    assert ":file: ../../kpjax/systems/adaptation/differences.csv" in page.read_text("utf-8")
+    assert ":file: ../../kpjax/papers/adaptation/differences.csv" in page.read_text("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """The paper presets of KAMP, as they are resolved and built, against the paper (arXiv 2503.20248).
 
 Each check has an element, what is expected, and where the paper says it. "Not stated" has no line
-here; these choices stand in kpjax/systems/incremental/differences.csv.
+here; these choices stand in kpjax/papers/incremental/differences.csv.
 """
 
 import functools
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from etils import epath
 
-from experiments import system_of
+from experiments import experiment_of
 from experiments.blank import without_data
 from experiments.incremental import PRESETS
 from kpjax import Skeleton
@@ -22,12 +22,12 @@ from kpjax.losses.objective import total
 from kpjax.methods.incremental_family.step_spec import head_channels, increment
 from kpjax.models import RSN, residual_steps
 from kpjax.models.association import AssociationInputs, association_network
-from kpjax.systems.configs import changed, flat, with_network
-from kpjax.systems.incremental.config import ASSOCIATION_SHARE, Config
-from kpjax.systems.incremental.variants import VARIANTS, setting_of
-from kpjax.systems.paper_numbers import paper_numbers
-from kpjax.systems.plan import planned_stages
-from kpjax.systems.system import Job
+from kpjax.papers.configs import changed, flat, with_network
+from kpjax.papers.engine import Job
+from kpjax.papers.incremental.config import ASSOCIATION_SHARE, Config
+from kpjax.papers.incremental.variants import VARIANTS, setting_of
+from kpjax.papers.paper_numbers import paper_numbers
+from kpjax.papers.plan import planned_stages
 
 HEADS = "cephalometric_2023"
 PAPER = ("mpii", "atrw", HEADS, "chest")  # the sets of the paper's main table
@@ -268,7 +268,6 @@ def test_the_second_network_runs_on_the_same_preset(monkeypatch):
     assert isinstance(config.network, RSN)
     assert flat(config) | {"network": ""} != flat(PRESETS["mpii"]) | {"network": ""}
     monkeypatch.setitem(residual_steps.BLOCKS, 18, (1, 1, 1, 1))
-    small = {"network": RSN(depth=18, stem_width=3, unit_width=4), "image_size": 64}
     config = changed(
         config,
         network=RSN(depth=18, stem_width=3, unit_width=4),
@@ -276,7 +275,7 @@ def test_the_second_network_runs_on_the_same_preset(monkeypatch):
         heatmap_size=16,
         augmentation="none",
     )
-    system, nowhere = without_data(system_of("incremental")), epath.Path("nowhere")
+    system, nowhere = without_data(experiment_of("incremental")), epath.Path("nowhere")
     found = planned_stages(Job(system, config, "mpii", "kamp", 0, nowhere, nowhere))
     assert [stage.name for stage in found][:3] == ["step 0", "association 1", "step 1"]
     assert len(found) == 1 + 2 * 4

@@ -26,8 +26,8 @@ from kpjax.losses.objective import replaced, total
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5, semi_supervised_objective
 from kpjax.methods.semi_supervised_family.semantic_features import initial_semantic
 from kpjax.models.high_resolution import hrnet
+from kpjax.papers.reports.report import Summary
 from kpjax.structures import Skeleton
-from kpjax.systems.reports.report import Summary
 
 OFFICIAL = heatmaps.codec(image_size=256, heatmap_size=64, sigma=2.0, keep="window")
 

@@ -27,11 +27,11 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     heatmaps_and_features,
     initial_semantic,
 )
+from kpjax.papers import semi_supervised
+from kpjax.papers.configs import changed, network_of
+from kpjax.papers.semi_supervised import variants
+from kpjax.papers.semi_supervised.variants import VARIANTS, build_objective, setup_of
 from kpjax.structures import Example, Skeleton
-from kpjax.systems import semi_supervised
-from kpjax.systems.configs import changed, network_of
-from kpjax.systems.semi_supervised import variants
-from kpjax.systems.semi_supervised.variants import VARIANTS, build_objective, setup_of
 
 # Keypoints that the paper's sets have; the body skeleton here has two more slots than LSP.
 PAPER = {"mpii": 16, "lsp": 14, "cub": 15, "atrw": 15}
@@ -312,7 +312,9 @@ def test_batches_are_halves(preset, monkeypatch):
     monkeypatch.setattr(semi_supervised.system, "fit_sources", noted)
     monkeypatch.setattr(semi_supervised.system, "first_variables", lambda *given: {})
     data = semi_supervised.Data(*[arrays_of(4)] * 5, identity={})
-    job = semi_supervised.Job(semi_supervised.SYSTEM, PRESETS[preset], preset, "ours", 0, "", "")
+    job = semi_supervised.Job(
+        semi_supervised.EXPERIMENT, PRESETS[preset], preset, "ours", 0, "", ""
+    )
     method = variants.build(PRESETS[preset], POINTS, "ours")
     config = job.config
     semi_supervised._fit(

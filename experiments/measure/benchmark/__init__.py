@@ -18,7 +18,7 @@ from experiments.measure.benchmark.timing import Effort, Row
 from kpjax import InputError
 from kpjax.files import write_json
 from kpjax.lab.commands import command
-from kpjax.systems.parsing import flags_in_messages, flags_of, parse
+from kpjax.papers.parsing import flags_in_messages, flags_of, parse
 
 ROWS = {  # a module of this folder, and what it measures
     "pytorch": "the same network, batch and loss in PyTorch on this machine, over ours",

@@ -3,6 +3,6 @@
 import sys
 
 from experiments.measure.benchmark import run
-from kpjax.systems.parsing import exit_code_of
+from kpjax.papers.parsing import exit_code_of
 
 raise SystemExit(exit_code_of(lambda: run(sys.argv[1:])))

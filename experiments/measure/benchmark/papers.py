@@ -13,10 +13,10 @@ from experiments import experiment_of
 from experiments.blank import without_data
 from experiments.measure.benchmark.timing import Effort, Row, spread
 from kpjax import InputError
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Job
+from kpjax.papers.plan import planned_stages
 from kpjax.platforms import run_once
-from kpjax.systems.configs import changed
-from kpjax.systems.plan import planned_stages
-from kpjax.systems.system import Job
 from kpjax.training.chips import CHIPS, GIB, Chip
 from kpjax.training.fit import compiled_update
 from kpjax.training.mesh import data_mesh, replicate, shard

@@ -20,9 +20,9 @@ from experiments.measure.benchmark.steps import (
 )
 from experiments.measure.benchmark.timing import Effort, Row, compared, spread
 from kpjax.models import PoseResNet
-from kpjax.systems.configs import changed, network_of
-from kpjax.systems.regda.config import Config
-from kpjax.systems.regda.stages import setup_of
+from kpjax.papers.configs import changed, network_of
+from kpjax.papers.regda.config import Config
+from kpjax.papers.regda.stages import setup_of
 
 KEYPOINTS = 10
 SGD = {"optimizer": "sgd", "learning_rate": 1e-3}

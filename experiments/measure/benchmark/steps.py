@@ -5,9 +5,9 @@ import numpy as np
 
 from experiments.regda import PRESETS
 from kpjax import Example, Method, Skeleton, arrays
-from kpjax.systems.configs import changed, network_of
-from kpjax.systems.regda.config import Config
-from kpjax.systems.regda.stages import build_supervised, setup_of
+from kpjax.papers.configs import changed, network_of
+from kpjax.papers.regda.config import Config
+from kpjax.papers.regda.stages import build_supervised, setup_of
 
 DEMO = PRESETS["demo_full"]
 LAPTOP = changed(

@@ -19,9 +19,9 @@ from kpjax import InputError, Skeleton
 from kpjax.files import make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Instance, Project
 from kpjax.formats.writing import write_project
-from kpjax.systems.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
-from kpjax.systems.parsing import exit_code_of, run_named
-from kpjax.systems.system import Job
+from kpjax.papers.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
+from kpjax.papers.engine import Job
+from kpjax.papers.parsing import exit_code_of, run_named
 from kpjax.training.evaluation import Gathered, labels_of, read_predictions
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.run_folder import commit

@@ -13,7 +13,7 @@ import tyro
 from tyro.conf import DisallowNone, FlagCreatePairsOff, Positional, arg
 
 from kpjax.formats.options import Options
-from kpjax.systems.parsing import flags_in_messages, flags_of, parse
+from kpjax.papers.parsing import flags_in_messages, flags_of, parse
 
 command = tyro.conf.configure(DisallowNone, FlagCreatePairsOff)
 FormatName = Literal["coco", "dlc", "lp", "slp", "csv"]

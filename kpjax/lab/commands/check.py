@@ -27,7 +27,7 @@ from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.out.reports.sheets import label_sheet
 from kpjax.lab.own.project import videos_of
 from kpjax.lab.own.systems import systems_lines
-from kpjax.systems.parsing import as_flags, flags_of
+from kpjax.papers.parsing import as_flags, flags_of
 
 LISTED = 40  # faults, each in a line of its own
 

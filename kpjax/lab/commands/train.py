@@ -35,8 +35,8 @@ def main(arguments: Sequence[str]) -> Path | None:
     if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
         raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either")
     from kpjax.lab.own.systems import own_experiment
-    from kpjax.systems.command_line import run
-    from kpjax.systems.system import OWN
+    from kpjax.papers.command_line import run
+    from kpjax.papers.engine import OWN
 
     return run(own_experiment(name), [OWN, *flags])
 

@@ -24,11 +24,11 @@ from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
 from kpjax.lab.own.systems import NEEDS
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
-from kpjax.systems import adaptation
-from kpjax.systems.adaptation.config import SYNTHETIC, Config
-from kpjax.systems.adaptation.variants import plain_of
-from kpjax.systems.configs import Backbone, changed
-from kpjax.systems.system import Job, with_training
+from kpjax.papers import adaptation
+from kpjax.papers.adaptation.config import SYNTHETIC, Config
+from kpjax.papers.adaptation.variants import plain_of
+from kpjax.papers.configs import Backbone, changed
+from kpjax.papers.engine import Job, with_training
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images

@@ -32,8 +32,8 @@ from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.own.project import Held, Own, every_th, open_animals, opened
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
-from kpjax.systems.configs import Augmentation, changed, config_from_json
-from kpjax.systems.system import IMAGES, Job, fit_sources
+from kpjax.papers.configs import Augmentation, changed, config_from_json
+from kpjax.papers.engine import IMAGES, Job, fit_sources
 from kpjax.training.evaluation import in_batches, padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.run_folder import kept_arrays

@@ -20,7 +20,7 @@ from kpjax.models.weights.pretrained import (
     first_at_hand,
     known_weights,
 )
-from kpjax.systems.configs import FINE_RATE, changed, flat
+from kpjax.papers.configs import FINE_RATE, changed, flat
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128

@@ -29,10 +29,10 @@ from kpjax.lab.out.reports.pixel_errors import (
 )
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.project import digest_of_given, opened
-from kpjax.systems import configs
-from kpjax.systems.command_line import Command, typed_fields
-from kpjax.systems.configs import changed, config_as_json, flat
-from kpjax.systems.system import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
+from kpjax.papers import configs
+from kpjax.papers.command_line import Command, typed_fields
+from kpjax.papers.configs import changed, config_as_json, flat
+from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
 from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
 

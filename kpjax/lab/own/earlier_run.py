@@ -22,8 +22,8 @@ from kpjax.models import KeypointNetwork, MoveNet, SmallUNet
 from kpjax.models.movenet import STRIDE
 from kpjax.models.networks import NETWORKS
 from kpjax.models.person import KEYPOINTS, WITH_HEAD, WORKED_OUT, names_of_person
-from kpjax.systems.configs import FINE_RATE, Backbone, config_from_json, flat, stored_fields
-from kpjax.systems.parsing import flags_in_messages
+from kpjax.papers.configs import FINE_RATE, Backbone, config_from_json, flat, stored_fields
+from kpjax.papers.parsing import flags_in_messages
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.

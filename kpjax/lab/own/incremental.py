@@ -23,13 +23,13 @@ from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_f
 from kpjax.methods import published
 from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
+from kpjax.papers import incremental
+from kpjax.papers.configs import FINE_RATE, changed, flat
+from kpjax.papers.engine import Job, Outcome, with_training
+from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
+from kpjax.papers.incremental.steps import Data
+from kpjax.papers.reports.report import Column
 from kpjax.platforms import run_once
-from kpjax.systems import incremental
-from kpjax.systems.configs import FINE_RATE, changed, flat
-from kpjax.systems.incremental.config import SMALL_REAL, Config, StepImages
-from kpjax.systems.incremental.steps import Data
-from kpjax.systems.reports.report import Column
-from kpjax.systems.system import Job, Outcome, with_training
 from kpjax.training.evaluation import Gathered, predict_source
 
 

@@ -28,7 +28,7 @@ from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
-from kpjax.systems.configs import flat
+from kpjax.papers.configs import flat
 
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on

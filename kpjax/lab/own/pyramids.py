@@ -19,10 +19,10 @@ from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.video_source import read_videos
 from kpjax.lab.own.choices import Choice, chosen
 from kpjax.lab.own.declaration import on_own_data
-from kpjax.systems import pyramids
-from kpjax.systems.configs import Count, Rule, changed
-from kpjax.systems.pyramids.config import SMALL, Config, VideoSet
-from kpjax.systems.system import Job
+from kpjax.papers import pyramids
+from kpjax.papers.configs import Count, Rule, changed
+from kpjax.papers.engine import Job
+from kpjax.papers.pyramids.config import SMALL, Config, VideoSet
 
 PLACE = Rule(
     lambda place: not place or (len(place) == 4 and min(place[2:]) > 0),

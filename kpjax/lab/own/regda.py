@@ -16,11 +16,11 @@ from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.without_source import known, target_of
-from kpjax.systems import regda
-from kpjax.systems.configs import ImageSet, Share, Splits, changed
-from kpjax.systems.regda.config import SMALL_BODIES, Config, Domains
-from kpjax.systems.reports.report import Column
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun
+from kpjax.papers import regda
+from kpjax.papers.configs import ImageSet, Share, Splits, changed
+from kpjax.papers.engine import Job, Outcome, Predicting, StoredRun
+from kpjax.papers.regda.config import SMALL_BODIES, Config, Domains
+from kpjax.papers.reports.report import Column
 from kpjax.training.evaluation import Gathered
 
 # Variants that ask for an area in which keypoints lie.

@@ -36,8 +36,7 @@ from kpjax.lab.out.reports.pixel_errors import (
 from kpjax.lab.out.reports.sheets import FADED, cropped, opened as frame_of, predictions_drawn
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import found_text, kept_finder
-from kpjax.structures import skeleton_from_json
-from kpjax.systems.reports.report import (
+from kpjax.papers.reports.report import (
     Column,
     Line,
     groups,
@@ -48,6 +47,7 @@ from kpjax.systems.reports.report import (
     provenance,
     rendered,
 )
+from kpjax.structures import skeleton_from_json
 
 WORST, OTHERS = 6, 6  # animals that are shown
 HELD_OUT_COLUMNS = (

@@ -14,10 +14,10 @@ from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Own, Unlabelled
-from kpjax.systems import semi_supervised
-from kpjax.systems.configs import changed
-from kpjax.systems.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
-from kpjax.systems.system import Job
+from kpjax.papers import semi_supervised
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Job
+from kpjax.papers.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
 
 # On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten
 # labelled frames of a mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other

@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 
 if TYPE_CHECKING:  # help needs no JAX
     from kpjax.formats.project import Project
-    from kpjax.systems.system import Experiment, Paper
+    from kpjax.papers.engine import Experiment, Paper
 
 
 class Needs(NamedTuple):
@@ -83,16 +83,16 @@ def own_experiment(name: str) -> "Experiment":
 
 def paper_of_run(experiment: str, preset: str) -> "Paper | None":
     """Returns the paper of a run, as it is on that run's data; None for an unknown one."""
-    from kpjax.systems.system import OWN
+    from kpjax.papers.engine import OWN
 
     if preset.partition("-")[0] == OWN:
         return own_experiment(experiment).paper if experiment in NEEDS else None
     if (
         not experiment.isidentifier()
-        or importlib.util.find_spec(f"kpjax.systems.{experiment}") is None
+        or importlib.util.find_spec(f"kpjax.papers.{experiment}") is None
     ):
         return None
-    return getattr(importlib.import_module(f"kpjax.systems.{experiment}"), "PAPER", None)
+    return getattr(importlib.import_module(f"kpjax.papers.{experiment}"), "PAPER", None)
 
 
 def ways() -> list[tuple[str, Needs]]:

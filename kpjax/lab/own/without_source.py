@@ -24,9 +24,9 @@ from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, with_start
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
-from kpjax.systems import configs, source_free, system
-from kpjax.systems.regda import Data
-from kpjax.systems.system import Job, Outcome, Predicting, StoredRun, Variant
+from kpjax.papers import configs, engine, source_free
+from kpjax.papers.engine import Job, Outcome, Predicting, StoredRun, Variant
+from kpjax.papers.regda import Data
 from kpjax.training.evaluation import Gathered, predict_source
 
 LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
@@ -194,7 +194,7 @@ def train(job: Job, data: Data) -> Outcome:
         method, start, held, batch_size=batch, least=config.source_free.least_agreement
     )
     fitted, checked = source_free.adapted_or_start(
-        lambda: system.fit_sources(
+        lambda: engine.fit_sources(
             job,
             method,
             {"target": learnt},
@@ -228,8 +228,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known
     without labels.
     """
-    system.draw_predictions(
-        outcome, data.target.train, job.folder / system.IMAGES / "target.png", minimum_side=320
+    engine.draw_predictions(
+        outcome, data.target.train, job.folder / engine.IMAGES / "target.png", minimum_side=320
     )
     run, _, finder = known(job.config.backbone.start)
     kept = (calibration.FILE, conformal.FILE) if outcome.metrics["kept_start"] else ()

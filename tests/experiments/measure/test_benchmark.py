@@ -7,7 +7,7 @@ import pytest
 
 from experiments.measure.benchmark import input, pytorch, run
 from experiments.measure.benchmark.timing import Effort
-from kpjax.systems.configs import changed
+from kpjax.papers.configs import changed
 
 ONCE = Effort(rounds=1, seconds=0.01)
 

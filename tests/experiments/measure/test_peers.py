@@ -10,7 +10,7 @@ from experiments import semi_supervised
 from experiments.measure.peers import __main__ as program
 from experiments.measure.peers.__main__ import main
 from kpjax.formats.reading import read_project
-from kpjax.systems.configs import changed
+from kpjax.papers.configs import changed
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from experiments.measure.render import METRICS, Room, Table, rooms
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError, RunError
 from kpjax.files import write_json
-from kpjax.systems.command_line import Command, Shared
-from kpjax.systems.configs import changed
+from kpjax.papers.command_line import Command, Shared
+from kpjax.papers.configs import changed
 
 TABLE = Table(
     "people",

@@ -70,7 +70,7 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
         assert beside["status"] == "outside"
         assert 0.5 < float(spot["score"]) <= 1
     # The first looks whether the weights fit.
-    assert sys.modules["kpjax.systems.brightest"].TRACED == [(1, 64, 64, 3), (2, 64, 64, 3)]
+    assert sys.modules["kpjax.papers.brightest"].TRACED == [(1, 64, 64, 3), (2, 64, 64, 3)]
     assert len(list((tmp_path / "out" / "overlays").rglob("*_overlay.png"))) == len(CASES)
 
 

@@ -24,8 +24,8 @@ from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import predicted
 from kpjax.lab.own.animals import Finder
 from kpjax.lab.predictors import Predictor
+from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton
-from kpjax.systems.parsing import exit_code_of
 
 SIDE, WIDTH, HEIGHT = 32, 64, 48
 RESULT = {"experiment": "made", "preset": "own", "variant": "brightest", "seed": 0, "digest": ""}

@@ -10,7 +10,7 @@ from experiments.__main__ import main as experiments_main
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.own.systems import NEEDS
 from kpjax.lab.program import main
-from kpjax.systems.parsing import WIDTH
+from kpjax.papers.parsing import WIDTH
 
 
 @pytest.fixture

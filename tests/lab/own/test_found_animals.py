@@ -19,9 +19,9 @@ from kpjax.input.source import arrays
 from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.lab.predictors import open_predictor
+from kpjax.papers.command_line import read_command
+from kpjax.papers.engine import run
 from kpjax.structures import Skeleton
-from kpjax.systems.command_line import read_command
-from kpjax.systems.system import run
 
 TINY = [
     "--widths",

@@ -21,14 +21,14 @@ from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
 from kpjax.lab.own.pyramids import place_choice
 from kpjax.lab.own.systems import own_experiment
 from kpjax.lab.predictors import open_predictor
-from kpjax.systems import plan
-from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import changed, flat
-from kpjax.systems.incremental import run_of
-from kpjax.systems.incremental.association import triples_of
-from kpjax.systems.incremental.steps import learn_first
-from kpjax.systems.parsing import exit_code_of
-from kpjax.systems.plan import planned_stages
+from kpjax.papers import plan
+from kpjax.papers.command_line import read_command, run
+from kpjax.papers.configs import changed, flat
+from kpjax.papers.incremental import run_of
+from kpjax.papers.incremental.association import triples_of
+from kpjax.papers.incremental.steps import learn_first
+from kpjax.papers.parsing import exit_code_of
+from kpjax.papers.plan import planned_stages
 from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
 

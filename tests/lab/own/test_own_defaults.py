@@ -15,8 +15,8 @@ from experiments.semi_supervised.results import BRIEF
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own import incremental, regda, semi_supervised
 from kpjax.methods.regda_family.regda import nothing_positive
-from kpjax.systems.configs import changed
-from kpjax.systems.regda.adversary import pseudo_maps
+from kpjax.papers.configs import changed
+from kpjax.papers.regda.adversary import pseudo_maps
 
 ROOT = Path(__file__).parents[3] / "experiments"
 

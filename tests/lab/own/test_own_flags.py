@@ -13,10 +13,10 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.lab.own.systems import own_experiment
+from kpjax.papers import engine
+from kpjax.papers.command_line import read_command
+from kpjax.papers.configs import flat
 from kpjax.structures import Trained
-from kpjax.systems import system as engine
-from kpjax.systems.command_line import read_command
-from kpjax.systems.configs import flat
 from kpjax.training.fit import Evaluation, no_training
 
 TINY = {

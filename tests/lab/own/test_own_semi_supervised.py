@@ -19,9 +19,9 @@ from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
-from kpjax.systems.command_line import read_command, run
-from kpjax.systems.configs import changed, flat
-from kpjax.systems.parsing import exit_code_of
+from kpjax.papers.command_line import read_command, run
+from kpjax.papers.configs import changed, flat
+from kpjax.papers.parsing import exit_code_of
 
 TINY = (
     "--size",

@@ -12,8 +12,8 @@ from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TRAINED, Part, read_errors
 from kpjax.lab.own.declaration import beside
 from kpjax.lab.predictors import meaning_of_all
+from kpjax.papers.engine import Predicting
 from kpjax.structures import Skeleton
-from kpjax.systems.system import Predicting
 from kpjax.training.evaluation import labels_of, write_predictions
 
 PAIR = Skeleton(("nose", "tail"))

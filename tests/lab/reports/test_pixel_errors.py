@@ -13,7 +13,7 @@ from kpjax.lab.out.reports.pixel_errors import TRAINED, joined, write_errors
 from kpjax.lab.out.reports.sheets import MOST, Compared, cropped
 from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own.report import own_report, unknown_of
-from kpjax.systems.reports.report import Column, Entry, tabulate
+from kpjax.papers.reports.report import Column, Entry, tabulate
 
 NAMES = ("snout", "left ear", "tail")
 

@@ -1,0 +1,696 @@
+"""Command line of every paper: presets with typed flags, variants by seeds, the table and the
+report.
+"""
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, NamedTuple
+
+import jax
+import tyro
+from etils import epath
+
+from kpjax import InputError, RunError
+from kpjax.errors import meant
+from kpjax.files import absolute, cache_folder, in_bucket, remove
+from kpjax.models.networks import NETWORKS
+from kpjax.papers import configs
+from kpjax.papers.configs import (
+    TUNING_SEEDS,
+    changed,
+    config_as_json,
+    flat,
+    settings_text,
+    value_text,
+    with_network,
+)
+from kpjax.papers.engine import OWN, Experiment, Job, in_turn, preset_folder, run as run_job
+from kpjax.papers.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
+from kpjax.papers.reports import report as reports
+from kpjax.training.checkpoints import flat_identity
+from kpjax.training.finished_runs import FinishedRun
+from kpjax.training.fit import FitOptions
+from kpjax.training.hosts import agreed, check_alike, check_folder, join
+from kpjax.training.loggers import Logger, weights_and_biases
+from kpjax.training.logging import environment_lines, require_accelerator
+from kpjax.training.process import Interrupted
+from kpjax.training.run_folder import held, versions
+
+# The flags to know, by field, with their values and what they are for: `--help` has those of a
+# preset, `--help-all` has every flag.
+TO_KNOW = {
+    "project": ("P", "labels: a folder or file of DeepLabCut, SLEAP, COCO, Lightning Pose, csv"),
+    "source": ("P", "a project with labels, of images that look different"),
+    "target": ("V ...", "images and videos without labels, to adapt to"),
+    "old": ("RUN", "a finished run that has learnt other keypoints"),
+    "videos": ("V ...", "videos, or folders of them"),
+    "core": ("RUN", "a finished run of another category"),
+    "images": ("FOLDER ...", "images without labels"),
+    "unlabelled": ("V ...", "images and videos without labels, other than the project's own"),
+    "start": ("RUN", "continues from a finished run of the same keypoints"),
+    "labelled": ("N", "how many labels are used: a count, or a share up to 1"),
+    "weights": ("NAME_OR_FILE", "of a pretrained backbone; kpjax weights lists them"),
+    "image_size": ("PX", "side of the square images that the network reads"),
+    "steps": ("N", "length of training; few for a quick try"),
+    "validation": ("WHAT", "labels that are held out: recordings (a,b), or a share such as 0.2"),
+    "variants": ("NAME ...", "what is compared; all for everything"),
+    "seeds": ("N", "runs of each variant"),
+    "workdir": ("FOLDER", "where runs go; the same command there resumes"),
+    "fresh": ("", "starts over"),
+}
+
+FROM_STEP = configs.Rule(
+    lambda asked: not asked or (asked[0] >= 0 < asked[1]), "give a step from 0 on, and a count"
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared(configs.Checked):
+    """Flags of every preset."""
+
+    #: variants to run, by name; 'all' for every one (default: a short list)
+    variants: tuple[str, ...] = ()
+    seeds: configs.Count = 1  # how many seeds
+    first_seed: configs.CountOrZero = 0  # the first of them
+    #: processes that share the runs, each with one accelerator of this machine
+    jobs: configs.Count = 1
+    #: folder or bucket of the runs; the same command on the same folder resumes
+    workdir: str = "runs"
+    data_dir: str = "~/kpjax_data"  # folder of prepared datasets
+    fresh: bool = False  # start over instead of resuming
+    require_accelerator: bool = False  # fail rather than fall back to a CPU
+    #: first step to trace, from 0, and how many
+    profile: Annotated[tuple[int, int] | None, FROM_STEP] = None
+    wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
+    # processes that decode images, 0 for threads (default: by cores)
+    workers: Annotated[
+        int | None, configs.Rule(lambda count: not count or count > 0, "must be at least 0")
+    ] = None
+    #: HOST:PORT of process 0, for several hosts that JAX does not find by itself
+    coordinator: str | None = None
+    num_processes: int | None = None  # how many processes run this command; 1 looks for no others
+    process_id: int | None = None  # which of them this one is, from 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        absolute(self.workdir), absolute(self.data_dir)  # refuses buckets that cannot be used
+
+
+@functools.cache  # so that equal jobs share one logger
+def fit_options(shared: Shared) -> FitOptions:
+    """Returns the options of every `fit` of a command.
+
+    Raises InputError where a package is missing.
+    """
+    first, count = shared.profile or (0, 0)
+    return FitOptions(
+        profile=range(first, first + count),
+        workers=shared.workers,
+        loggers=(weights_and_biases(shared.wandb),) if shared.wandb else (),
+    )
+
+
+class Command(NamedTuple):
+    """A checked command line."""
+
+    experiment: Experiment
+    preset: str
+    config: Any  # with the steps of all stages scaled as asked for
+    variants: Sequence[str]
+    shared: Shared
+    arguments: Sequence[str]  # as typed
+
+    @property
+    def folder(self) -> epath.Path:
+        """The preset's folder."""
+        return preset_folder(self.shared.workdir, self.experiment.paper.name, self.preset)
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of all runs."""
+        return range(self.shared.first_seed, self.shared.first_seed + self.shared.seeds)
+
+    @property
+    def without_weights(self) -> bool:
+        """Whether random weights start what the paper starts from published ones."""
+        config, paper = self.config, self.experiment.paper
+        if (
+            not hasattr(config, "backbone")
+            or config.backbone.weights
+            or not any(paper.numbers(self.preset, config, name) for name in paper.variants)
+        ):
+            return False
+        from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
+
+        return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What must be known of the backbone's start to read the numbers, a line each."""
+        if not self.without_weights:
+            return configs.backbone_lines(self.config)
+        return [
+            f"backbone: {self.config.network.name} from random weights, where the paper starts from ImageNet's: "
+            "give --weights to compare with its numbers"
+        ]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The fields that were typed and differ from the preset's."""
+        own, given = flat(self.experiment.presets[self.preset.partition("-")[0]]), flat(self.config)
+        return {
+            name: given[name]
+            for name in sorted(typed_fields(self.config, self.arguments))
+            if value_text(given[name]) != value_text(own.get(name))
+        }
+
+    def job(self, variant: str, seed: int) -> Job:
+        """Returns the job of one variant and seed."""
+        return Job(
+            self.experiment,
+            self.config,
+            self.preset,
+            variant,
+            seed,
+            epath.Path(self.shared.workdir),
+            absolute(self.shared.data_dir),
+            fit_options(self.shared),
+            settings_text(self.settings),
+        )
+
+    def jobs(self) -> list[Job]:
+        """Returns a job for every seed and variant, seed by seed."""
+        return [self.job(name, seed) for seed in self.seeds for name in self.variants]
+
+
+def preset_lines(experiment: Experiment, before: str = "") -> list[str]:
+    """Returns a line of help for each preset of a system, headed by `before`."""
+    width = max(map(len, experiment.presets))
+    return [
+        f"  {before}{name:{width}}  {config.summary}" for name, config in experiment.presets.items()
+    ]
+
+
+def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
+    """Parses and checks a command line: a preset, then flags.
+
+    Raises InputError in one line for an unknown preset, flag, value or variant; exits 0 for --help
+    and --help-all.
+    """
+    program = f"python -m experiments.{experiment.paper.name}"
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(
+            f"{experiment.paper.summary}\n\nusage: {program} PRESET [flags]\n\npresets:",
+            *preset_lines(experiment),
+            f"\nflags of a preset: {program} PRESET --help",
+            sep="\n",
+        )
+        if arguments:
+            raise SystemExit(0)
+        raise InputError(f"{program}: name a preset: {', '.join(experiment.presets)}")
+    preset, *flags = arguments
+    if preset not in experiment.presets:
+        own = (
+            f", and kpjax train {experiment.paper.name} --project P for a project of your own"
+            if preset == OWN
+            else (meant(preset, experiment.presets))
+        )
+        raise InputError(
+            f"{program}: preset {preset!r} is unknown; there are {', '.join(experiment.presets)}{own}"
+        )
+    base, typed = experiment.presets[preset], spelled(experiment, preset)
+    if experiment.beside:  # P/ and ./P are the project P
+        flags = [
+            flag if not flag or flag[0] == "-" or "://" in flag else os.path.normpath(flag)
+            for flag in flags
+        ]
+    with flags_in_messages(_flags(base, *NETWORKS.values())):
+        base, flags = _named_network(base, flags)
+        flags = _several_projects(experiment, base, flags)
+        if {"-h", "--help"} & set(flags):
+            print(_flags_to_know(base, typed))
+            raise SystemExit(0)
+        made = dataclasses.make_dataclass(
+            f"{experiment.paper.name}_{preset}",
+            [
+                ("shared", tyro.conf.OmitArgPrefixes[Shared], dataclasses.field(default=Shared())),
+                (
+                    "config",
+                    tyro.conf.OmitArgPrefixes[tyro.conf.AvoidSubcommands[type(base)]],
+                    dataclasses.field(default=base),
+                ),
+            ],
+            frozen=True,
+        )
+        parsed = parse(
+            made,
+            ["--help" if flag == "--help-all" else flag for flag in flags],
+            prog=typed,
+            description=(
+                f"{base.summary}\n\nVariants: {', '.join(experiment.paper.applicable(preset, base))}"
+            ),
+        )
+        config = _resolved(experiment, preset, parsed.config, arguments)
+        return Command(
+            experiment,
+            preset,
+            config,
+            chosen_variants(experiment, preset, config, parsed.shared.variants),
+            parsed.shared,
+            tuple(arguments),
+        )
+
+
+def spelled(experiment: Experiment, preset: str) -> str:
+    """Returns how a person runs a preset."""
+    return (
+        f"kpjax train {experiment.paper.name}"
+        if preset == OWN
+        else f"python -m experiments.{experiment.paper.name} {preset}"
+    )
+
+
+def _flags(config: Any, *more: type) -> dict[str, str]:
+    """Returns the flag of each argument. more: classes whose fields may become arguments."""
+    names = [
+        *flat(config),
+        *(field.name for part in (Shared, *more) for field in dataclasses.fields(part)),
+    ]
+    return {name: f"--{name.replace('_', '-')}" for name in names}
+
+
+def _flags_to_know(config: Any, typed: str) -> str:
+    """Returns the short help of a preset. typed: what runs it."""
+    flags = _flags(config)
+    # an earlier run has them
+    known = flags.keys() - ({"weights"} if {"images", "old"} & flags.keys() else ())
+    lines = [
+        (f"{flags[name]} {values}".rstrip(), words)
+        for name, (values, words) in TO_KNOW.items()
+        if name in known
+    ]
+    width = max(len(flag) for flag, _ in lines)
+    return "\n".join(
+        [
+            f"{config.summary}\n",
+            f"usage: {typed} [flags]\n",
+            *(f"  {flag:{width}}  {words}" for flag, words in lines),
+            f"\nall flags: {typed} --help-all",
+        ]
+    )
+
+
+def taken(flags: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
+    """Returns the values of a flag, "" where it has none, and all other words."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument(flag, action="append", nargs="?", const="", default=[], dest="values")
+    found, rest = parser.parse_known_args(flags)
+    return found.values, rest
+
+
+def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, Sequence[str]]:
+    """Reads --network first: the flags of a preset are those of its network."""
+    names, rest = taken(flags, "--network")
+    if not names or not hasattr(config, "network"):
+        return config, flags
+    if not names[-1]:
+        raise InputError("network", f"name one of {', '.join(NETWORKS)}")
+    return with_network(config, names[-1]), rest
+
+
+def _several_projects(experiment: Experiment, config: Any, flags: Sequence[str]) -> Sequence[str]:
+    """Returns flags of which every --project but the first is a value of --more-projects."""
+    projects, rest = taken(flags, "--project")
+    if len(projects) < 2:
+        return flags
+    if "more_projects" not in flat(config):
+        raise InputError(
+            "project",
+            f"{experiment.paper.name} takes one; kpjax train --project A --project B learns from several",
+        )
+    return [*rest, "--project", projects[0], "--more-projects", *projects[1:]]
+
+
+def _resolved(experiment: Experiment, preset: str, config: Any, arguments: Sequence[str]) -> Any:
+    """Returns the config with what its preset chooses from the data, step counts scaled to the
+    typed `--steps`.
+
+    What the command line sets itself stays.
+    """
+    if config.steps < 1:
+        raise InputError("steps", f"{config.steps} steps train nothing; must be at least 1")
+    given, typed = flat(config), typed_fields(config, arguments)
+    base = dataclasses.replace(config, steps=experiment.presets[preset].steps)
+    base = experiment.resolved(base, typed) if experiment.resolved else base
+    if "steps" in typed:
+        base = base.shortened(config.steps)
+    return configs.with_weights(
+        changed(base, **{name: given[name] for name in typed if name != "network"}), typed
+    )
+
+
+def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
+    """Returns the fields of a config that were typed."""
+    typed = typed_flags(arguments)
+    return frozenset({*typed, *(name.removeprefix("no_") for name in typed)} & set(flat(config)))
+
+
+def chosen_variants(
+    experiment: Experiment, preset: str, config: Any, names: Sequence[str]
+) -> list[str]:
+    """Returns the variants that a command names.
+
+    Raises InputError for an unknown one, or one that does not suit the preset.
+    """
+    possible = list(experiment.paper.applicable(preset, config))
+    if not names:
+        return [name for name in experiment.paper.short_list(preset, config) if name in possible]
+    if list(names) == ["all"]:
+        return possible
+    for name in names:
+        if name not in possible:
+            reason, guess = (
+                (f"does not suit preset {preset!r}; it has", "")
+                if name in experiment.paper.variants
+                else ("is unknown; there are", meant(name, possible))
+            )
+            raise InputError("variants", f"{name!r} {reason} {', '.join(possible)}{guess}")
+    return list(dict.fromkeys(names))
+
+
+def prepare_process(command: Command) -> None:
+    """Joins the other hosts, keeps compiled programs, so that a repeated run starts at once, and
+    prints first lines.
+
+    Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
+    """
+    shared = command.shared
+    join(shared.coordinator, shared.num_processes, shared.process_id)
+    # of JAX_COMPILATION_CACHE_DIR, or of whoever called
+    if not jax.config.jax_compilation_cache_dir:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    if shared.require_accelerator:
+        require_accelerator()
+    with flags_in_messages(_flags(command.config)):
+        fit_options(shared)  # refuses what is missing before anything is trained
+    check_alike(
+        flat_identity(
+            {
+                "version": versions(),
+                "preset": command.preset,
+                "variants": command.variants,
+                "seeds": list(command.seeds),
+                "config": config_as_json(command.config),
+            }
+        )
+    )
+    check_folder(command.folder.parent)
+    print(*environment_lines(), *command.notes, sep="\n")
+
+
+def over_devices(command: Command, devices: int = 0) -> Command:
+    """Returns the command with batches that divide over all devices, where the preset's do not and
+    none was typed.
+
+    devices: how many; 0 for those of this process.
+    """
+    devices = devices or jax.device_count()
+    multiple = devices * command.config.STREAMS_OF_A_BATCH
+    typed = typed_flags(command.arguments)
+    rounded = {
+        name: max(round(size / multiple), 1) * multiple
+        for name, size in flat(command.config).items()
+        if name.endswith("batch_size") and size % multiple and name not in typed
+    }
+    for name, size in rounded.items():
+        print(
+            f"{name}: {size} in place of the preset's {flat(command.config)[name]}, to divide over "
+            f"{devices} devices"
+        )
+    # as if it had been typed
+    more = [f"--{name.replace('_', '-')}={size}" for name, size in rounded.items()]
+    return command._replace(
+        config=changed(command.config, **rounded), arguments=(*command.arguments, *more)
+    )
+
+
+def show_table(command: Command) -> epath.Path:
+    """Prints the table of a preset and writes its report, whose path it returns."""
+    experiment, preset, config = command.experiment, command.preset, command.config
+    paper = experiment.paper
+    shown = [
+        name
+        for name in paper.applicable(preset, config)
+        if name in command.variants or (command.folder / name).is_dir()
+    ]
+    columns, without_weights, notes = (
+        paper.columns(config),
+        command.without_weights,
+        command.notes,
+    )
+    printed = {name: paper.numbers(preset, config, name) for name in shown}
+    # The paper's numbers stand beside ours only where both start alike.
+    lines = reports.tabulate(
+        command.folder,
+        [
+            reports.Entry(
+                name,
+                variant.kind,
+                "" if experiment.beside else variant.label,
+                {} if without_weights else printed[name],
+                variant.line,
+            )
+            for name in shown
+            for variant in [paper.variants[name]]
+        ],
+        columns,
+        command.shared.first_seed in TUNING_SEEDS,
+    )
+    typed = f"{spelled(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
+    if experiment.beside and (
+        found := experiment.beside.report(
+            command.folder, lines, columns, summary=config.summary, notes=notes, command=typed
+        )
+    ):
+        report, shown_run = found
+        print(f"\nreport: {report}", *experiment.beside.next_lines(command, shown_run), sep="\n")
+        return epath.Path(report)
+    print("\n" + reports.console_table(lines, columns, screen_width()))
+    if without_weights:
+        notes += [
+            f"the paper's {column.heading}: "
+            + ", ".join(
+                f"{name} {found[column.metric]:g}"
+                for name, found in printed.items()
+                if column.metric in found
+            )
+            for column in columns
+            if any(column.metric in found for found in printed.values())
+        ]
+        print("\n" + "\n".join(notes))
+    runs = {line.entry.variant: line.runs.finished for line in lines}
+    compared = _comparisons(command, {name: runs[name] for name in shown}, columns[0])
+    print("", *compared, sep="\n")
+    report = reports.write_report(
+        command.folder,
+        lines,
+        columns,
+        title=f"{paper.name} {preset}: {config.summary}",
+        summary=". ".join([*notes, *compared]),
+        commands=[typed],
+    )
+    print(
+        f"\nreport: {report}",
+        *(experiment.beside.next_lines(command) if experiment.beside else ()),
+        sep="\n",
+    )
+    return report
+
+
+def _comparisons(
+    command: Command, finished: Mapping[str, Sequence[FinishedRun]], column: reports.Column
+) -> list[str]:
+    """Returns what every variant cost, and how methods differ from controls over pairs of equal
+    seeds, a line each.
+    """
+    runs = {
+        name: [
+            next((run for run in of_variant if run.seed == seed), None) for seed in command.seeds
+        ]
+        for name, of_variant in finished.items()
+    }
+    kinds = {name: command.experiment.paper.variants[name].kind for name in runs}
+    lines = [
+        f"{name}: {cost}" for name in runs if (cost := reports.cost_text(runs[name])) != "not run"
+    ]
+    for one, other in itertools.product(runs, runs):
+        if (
+            (kinds[one], kinds[other]) == ("method", "control")
+            and len(command.seeds) > 1
+            and (found := reports.paired_differences(runs[one], runs[other], column.metric))
+        ):
+            lines.append(
+                f"{column.heading}: {one} less {other} "
+                + reports.difference_text(
+                    found, len(command.seeds), factor=column.factor, decimals=column.decimals
+                )
+            )
+    return lines
+
+
+class AllOfIt(Logger):
+    """A logger that says once, when the speed of the first stage is known, how long all runs of a
+    command will take.
+
+    Stages are taken to train for `System.lengths` steps of that speed, each once for a seed, and
+    for all else, such as its other programs and its evaluations, every run to need twice what the
+    first step took to compile.
+    """
+
+    def __init__(self, jobs: Sequence[Job]):
+        self.jobs = jobs
+        self.began, self.opened = time.monotonic(), 0.0
+
+    def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
+        self.opened = self.opened or time.monotonic()
+        return self
+
+    def write(self, step: int, metrics: Mapping[str, float]) -> None:
+        rate = metrics.get("steps_per_second", 0.0)
+        if not self.jobs or rate <= 0:
+            return
+        jobs, self.jobs = self.jobs, ()
+        waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
+        stages = {
+            (job.seed, name): steps
+            for job in waiting
+            for name, steps in job.paper.variants[job.variant]
+            .lengths(job.config, job.variant)
+            .items()
+        }
+        compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
+        training = 2 * compiling * len(waiting) + sum(stages.values()) / rate
+        minutes = (self.opened - self.began + training) / 60
+        if minutes >= 1:
+            from tqdm import tqdm
+
+            tqdm.write(
+                f"all of it: about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''} for {len(waiting)} "
+                f"run{'s' if len(waiting) > 1 else ''}",
+                file=sys.stderr,
+            )
+
+
+def in_processes(command: Command) -> None:
+    """Runs a command in several processes, which share its runs; none starts over. SIGTERM and
+    Ctrl-C end them, too.
+
+    Raises RunError where one fails, and Interrupted after SIGTERM.
+    """
+
+    def stop(number: int, frame: Any) -> None:
+        raise Interrupted("stopped by SIGTERM, as all processes are; the same command goes on")
+
+    module = (
+        ["kpjax", "train", command.experiment.paper.name]
+        if command.preset == OWN
+        else [f"experiments.{command.experiment.paper.name}", command.preset]
+    )
+    rest = taken(taken(command.arguments[1:], "--jobs")[1], "--no-fresh")[1]
+    words = [sys.executable, "-m", *module, *rest, "--no-fresh"]
+    visible = os.environ.get(
+        "CUDA_VISIBLE_DEVICES", ",".join(map(str, range(command.shared.jobs)))
+    ).split(",")
+    children, before = [], signal.signal(signal.SIGTERM, stop)
+    try:
+        for number in range(command.shared.jobs):  # each sees one of this machine's accelerators
+            # In a group of its own: Ctrl-C reaches this process alone, which lets each save its
+            # step.
+            children.append(
+                subprocess.Popen(
+                    words,
+                    process_group=0,
+                    env=os.environ
+                    | {
+                        "CUDA_VISIBLE_DEVICES": visible[number % len(visible)],
+                        "TPU_VISIBLE_CHIPS": str(number),
+                        "TPU_CHIPS_PER_PROCESS_BOUNDS": "1,1,1",
+                        "TPU_PROCESS_BOUNDS": "1,1,1",
+                    },
+                )
+            )
+        codes = [child.wait() for child in children]
+    except BaseException:
+        for child in children:
+            child.terminate()
+        for child in children:  # it saves its step first
+            child.wait()
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    if failed := [code for code in codes if code]:
+        raise RunError(
+            f"{len(failed)} of {len(children)} processes failed; their lines say why, and the same command "
+            "goes on"
+        )
+
+
+def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
+    """Runs what a command line asks for and returns the path of the report."""
+    command = read_command(experiment, arguments)
+    if command.shared.jobs > 1:
+        if in_bucket(command.folder):
+            raise InputError(
+                "--jobs",
+                f"{command.shared.workdir} has no locks; processes would take each other's runs",
+            )
+        if command.shared.fresh:
+            _start_over(command)
+        in_processes(command)
+        return show_table(command)
+    prepare_process(command)
+    command = over_devices(command)
+    with flags_in_messages(_flags(command.config)):
+        if command.shared.fresh:
+            agreed(lambda: _start_over(command))
+        if experiment.beside:
+            experiment.beside.check(command)
+        jobs = command.jobs()
+        all_of_it = AllOfIt(jobs)
+        options = dataclasses.replace(
+            jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it)
+        )
+        in_turn(
+            [job._replace(options=options) for job in jobs],
+            run_job,
+        )
+    # process 0 writes it, of several
+    return epath.Path(agreed(lambda: os.fspath(show_table(command))))
+
+
+def _start_over(command: Command) -> None:
+    variants, names = command.experiment.paper.variants, set(command.variants)
+    for name in command.variants:  # with those that they start from
+        names |= variants[name].lengths(command.config, name).keys() & variants.keys()
+    for job in command._replace(variants=sorted(names)).jobs():
+        # another process may train there
+        with held(job.folder.parent / ".queue" / job.folder.name):
+            remove(job.folder)
+    for seed in command.seeds:
+        for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
+            remove(stage)
+
+
+def main(experiment: Experiment) -> None:
+    """Runs `python -m experiments.<system>`."""
+    raise SystemExit(exit_code_of(lambda: run(experiment, sys.argv[1:]), screen_width()))

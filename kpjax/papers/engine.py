@@ -1,0 +1,608 @@
+"""The engine of all papers: what a paper is made of, and the one way in which a variant is run.
+
+    finished? -> open the data -> begin the record -> train -> predict -> measure -> draw -> save ->
+    record
+
+A paper's folder says what the paper says: variants with their stages, measures. What a pod, a sweep
+over seeds or a preempted run needs stands here, and no paper knows of it.
+"""
+
+import time
+import traceback
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+from kpjax import InputError, Method, RunError, Skeleton, Trained
+from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.evaluation.pose_statistics import write_pose_statistics
+from kpjax.files import absolute, make_folder, read_json, strict, write_json
+from kpjax.images.transforms import Transform
+from kpjax.input.source import Source, subset
+from kpjax.input.stream import BatchStream, stream
+from kpjax.models import KeypointNetwork
+from kpjax.papers import configs
+from kpjax.papers.configs import TUNING_SEEDS, config_as_json, config_from_json, flat
+from kpjax.papers.paper_numbers import paper_numbers
+from kpjax.papers.reports.report import Column
+from kpjax.papers.source_free import poses_of
+from kpjax.structures import skeleton_from_json
+from kpjax.training.checkpoints import check_identity, flat_identity
+from kpjax.training.evaluation import Gathered, predict_source, write_predictions
+from kpjax.training.finished_runs import read_run
+from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
+from kpjax.training.hosts import agreed, check_alike
+from kpjax.training.process import Interrupted, forget_programs
+from kpjax.training.run_folder import InUse, held, write_config, write_results
+from kpjax.training.stages import Stage, stage
+from kpjax.training.trees import load_trained, save_trained
+
+FORMAT = 5  # of config.json
+IMAGES = "images"  # folder of the images of a run
+SHOWN = 16  # predictions on a sheet
+OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
+
+
+class Job(NamedTuple):
+    """One variant of one seed."""
+
+    experiment: "Experiment"
+    config: configs.RunConfig
+    preset: str
+    variant: str
+    seed: int
+    workdir: epath.Path
+    data_dir: epath.Path
+    options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
+    settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
+    #: a `kpjax.papers.plan.Plan`, which notes what would be fitted; nothing is kept then
+    plan: Any = None
+
+    @property
+    def paper(self) -> "Paper":
+        """The paper whose variant it is."""
+        return self.experiment.paper
+
+    @property
+    def preset_folder(self) -> epath.Path:
+        """runs/<paper>/<preset>, absolute."""
+        return preset_folder(self.workdir, self.paper.name, self.preset)
+
+    @property
+    def folder(self) -> epath.Path:
+        """runs/<paper>/<preset>/<variant>/seed-<n>."""
+        return self.preset_folder / self.variant / f"seed-{self.seed}"
+
+    @property
+    def base_preset(self) -> str:
+        """The preset that a study's, "<preset>-<field>-<value>", varies."""
+        return self.preset.partition("-")[0]
+
+    @property
+    def title(self) -> str:
+        """The job in a few words."""
+        return f"{self.variant}, seed {self.seed}"
+
+    def identity(self, **more: Any) -> dict[str, Any]:
+        """Returns all that must stay the same for a run to be resumed.
+
+        more: such as digests of the data.
+        """
+        return {
+            "format": FORMAT,
+            "variant": self.variant,
+            "seed": self.seed,
+            "config": config_as_json(self.config),
+            **strict(more),
+        }
+
+    def stage(
+        self,
+        name: str,
+        train: Callable[[epath.Path], Fitted],
+        *,
+        config: Mapping[str, Any],
+        parents: Mapping[str, str] | None = None,
+        preset: str = "",
+    ) -> Stage:
+        """Returns a stage that variants of a seed share, trained or resumed by `train(folder)` if
+        it is not finished.
+
+        config: all that its result depends on. parents: digests of the stages that it starts from.
+        preset: whose folder keeps it; this job's if empty.
+        """
+        if self.plan:
+            home = (
+                preset_folder(self.workdir, self.paper.name, preset or self.preset)
+                / "stages"
+                / name
+            )
+            return Stage(train(home).trained, "", 0, {}, 0.0, 0.0, 0)
+        return stage(
+            preset_folder(self.workdir, self.paper.name, preset or self.preset),
+            name,
+            self.seed,
+            train,
+            config=strict(config),
+            parents=parents,
+        )
+
+
+class Outcome(NamedTuple):
+    """A trained variant."""
+
+    #: predicts; None of a variant without a network, which keeps neither model nor skeleton
+    method: Method | None
+    trained: Trained | None
+    steps: int  # that a table compares: of all stages that the variant has seen
+    images_per_second: float = 0.0
+    wall_seconds: float = 0.0  # of all those stages, as are the images
+    metrics: Mapping[str, float] = {}  # measured while it trained
+    predictions: Mapping[str, Gathered] = {}  # made while it trained
+    images: int = 0  # read in training
+
+
+class Predicting(NamedTuple):
+    """A finished run as a function of new images."""
+
+    method: Method
+    transform: Transform  # of an image of any size to the square one that the method reads
+    score_kind: str  # scores of two kinds do not compare
+
+
+class StoredRun(NamedTuple):
+    """A run's folder, read back."""
+
+    config: Any
+    variant: str
+    skeleton: Skeleton
+
+
+# (config, the variant's name) -> the steps of its stages by name, with those of variants that it
+# starts from
+Lengths = Callable[[Any, str], Mapping[str, float]]
+
+
+class Variant(NamedTuple):
+    """One line of a table: what is compared, and how it is trained."""
+
+    kind: str  # method, baseline, control, ablation or oracle
+    line: str  # what it is, in one line
+    label: str = ""  # the paper's name for it
+    recipe: Any = None
+    #: (job, data) -> its stages, one after the other
+    train: Callable[[Job, Any], Outcome] | None = None
+    #: (config, keypoints) -> the method that predicts with its result
+    method: Callable[[Any, Skeleton], Method] | None = None
+    lengths: Lengths = lambda config, name: {}
+    #: config -> the kind of its scores; scores of two kinds do not compare
+    score_kind: Callable[[Any], str] | None = None
+
+
+def with_training(
+    variants: Mapping[str, Variant],
+    train: Callable[[Job, Any], Outcome],
+    lengths: Lengths,
+) -> dict[str, Variant]:
+    """Returns variants that one function trains."""
+    return {
+        name: variant._replace(train=train, lengths=lengths) for name, variant in variants.items()
+    }
+
+
+class Paper(NamedTuple):
+    """What one paper says, as functions and tables."""
+
+    name: str
+    summary: str  # one line
+    template: configs.RunConfig  # stored configs are of its class
+    variants: Mapping[str, Variant]
+    #: (job, data) -> the sets on which the result is predicted and measured
+    evaluated: Callable[[Job, Any], Mapping[str, Source]]
+    measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
+    columns: Callable[[Any], Sequence[Column]]  # of the table, by config
+    predicting: Callable[[StoredRun], Predicting]
+    #: (preset, config) -> the variants that suit it
+    applicable: Callable[[str, Any], Sequence[str]]
+    #: (preset, config) -> the variants to run unless some are named, as far as they suit
+    short_list: Callable[[str, Any], Sequence[str]]
+    #: writes images, and files of its own
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None
+
+    def numbers(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
+        """Returns what the paper prints of a variant, by metric."""
+        where = flat(config) | {"preset": preset, "variant": variant}
+        return paper_numbers(self.name, **where)
+
+
+class Beside(NamedTuple):
+    """What a run on people's own data does beside what its paper says."""
+
+    #: command -> None; raises InputError where its folder has runs on another project
+    check: Callable[[Any], None]
+    #: returns its path and the run that it shows, None where nothing was held out
+    report: Callable[..., Any]
+    #: (command, run that is shown) -> the runs' folders, and how one is used
+    next_lines: Callable[..., Sequence[str]]
+    #: (job, data), before training
+    prepare: Callable[[Job, Any], None]
+    #: (job, data) -> further sets on which the result is predicted
+    evaluated: Callable[[Job, Any], Mapping[str, Source]]
+    #: (job, data, outcome, predictions of those sets) -> further numbers
+    measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
+    #: writes files of its own
+    draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None]
+
+
+class Experiment(NamedTuple):
+    """A paper on data: presets, and how their data are opened.
+
+    Data have `summary`, sizes for the first line of a run, and `identity`, digests that a resumed
+    run must find again.
+    """
+
+    paper: Paper
+    presets: Mapping[str, Any]  # configs by name
+    open: Callable[[Job], Any]  # -> the data of one seed
+    #: the keypoints of a set by its name, without its data
+    keypoints: Callable[[str], Skeleton] | None = None
+    # (config, the flags that were typed) -> the config with all others chosen from the data, each
+    # reported with its reason; the same for the same command, so that it resumes. Typed steps are
+    # chosen, too: other counts scale with them.
+    resolved: Callable[[Any, Collection[str]], Any] | None = None
+    beside: Beside | None = None  # on people's own data
+
+    def __hash__(self) -> int:
+        return hash(self.paper.name)
+
+
+def preset_folder(workdir: epath.PathLike, system: str, preset: str) -> epath.Path:
+    """Returns runs/<system>/<preset>, absolute."""
+    return absolute(workdir) / system / preset
+
+
+# A run
+
+
+def result_of(job: Job) -> Outcome:
+    """Returns the outcome of a job that another one starts from, trained now if it is not there
+    yet.
+    """
+    if job.plan:
+        return variant_of(job).train(job, job.plan.data)
+    run(job)
+    stored = read_json(job.folder / "results.json")
+    return Outcome(
+        None,
+        load_trained(job.folder / "model"),
+        stored["steps"],
+        wall_seconds=stored["wall_seconds"],
+        images=stored["images"],
+    )
+
+
+def variant_of(job: Job) -> Variant:
+    """Returns the variant of a job."""
+    return job.paper.variants[job.variant]
+
+
+def run(job: Job) -> None:
+    """Trains and evaluates one variant of one seed and writes its results; a finished run is left
+    as it is.
+
+    Raises InputError for a finished run of another configuration, and whatever its parts raise.
+    """
+    if finished(job):
+        print(f"{job.title}: finished before, in {job.folder}")
+        return
+    forget_programs()  # those of earlier runs, of which a sweep has many
+    paper, beside = job.paper, job.experiment.beside
+    data = job.experiment.open(job)
+    identity = job.identity(**data.identity)
+    check_alike(flat_identity(identity))
+    if jax.process_index() == 0:
+        make_folder(job.folder)
+        write_config(job.folder, identity)
+    print(*_first_lines(job, data), sep="\n")
+
+    if beside:
+        beside.prepare(job, data)
+    outcome = variant_of(job).train(job, data)
+
+    predictions = dict(outcome.predictions)
+    predictions |= _predicted(job, outcome, paper.evaluated(job, data))
+    more = _predicted(job, outcome, beside.evaluated(job, data)) if beside else {}
+    if jax.process_index() == 0:
+        write_predictions(job.folder, predictions | more)
+    values = dict(outcome.metrics) | dict(paper.measure(job, data, outcome, predictions))
+    paper.draw(job, data, outcome, predictions)
+    if beside:
+        values |= dict(beside.measure(job, data, outcome, more))
+        beside.draw(job, data, outcome, more)
+    if jax.process_index() == 0:
+        _save(job, data, outcome, values)
+    shown = [column.metric for column in paper.columns(job.config) if column.metric in values]
+    numbers = ", ".join(f"{name} {values[name]:.3f}" for name in shown)
+    print(f"{job.title}: {numbers or 'nothing measures it'}")
+    agreed(lambda: None)  # what others start from lies there now
+
+
+def _first_lines(job: Job, data: Any) -> list[str]:
+    lines = [f"{job.title}: {variant_of(job).line}; {data.summary}"]
+    if job.base_preset != OWN:  # whose summary says what is held out
+        sources = job.paper.evaluated(job, data) or {"test": data.test}
+        images = [f"{len(source)} images of {source.name}" for source in sources.values()]
+        tuning = "tuning seed, " if job.seed in TUNING_SEEDS else ""
+        lines.append(f"{job.title}: {tuning}evaluated on {' and '.join(images)}")
+    return lines
+
+
+def _predicted(job: Job, outcome: Outcome, sources: Mapping[str, Source]) -> dict[str, Gathered]:
+    batch_size = job.config.prediction_batch
+    return {
+        name: predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
+        for name, source in sources.items()
+    }
+
+
+def _save(job: Job, data: Any, outcome: Outcome, values: Mapping[str, float]) -> None:
+    """Writes the network, the poses of its labels, and the numbers, which come last."""
+    if outcome.method is not None:
+        write_json(job.folder / "skeleton.json", asdict(outcome.method.skeleton))
+        save_trained(job.folder / "model", outcome.trained)
+        labelled = getattr(data, "poses", None)
+        if labelled and (poses := poses_of(labelled)):
+            write_pose_statistics(job.folder, poses)
+    write_results(
+        job.folder,
+        experiment=job.paper.name,
+        preset=job.preset,
+        variant=job.variant,
+        seed=job.seed,
+        steps=outcome.steps,
+        metrics=values,
+        images=outcome.images,
+        images_per_second=outcome.images_per_second,
+        wall_seconds=outcome.wall_seconds,
+        config=config_as_json(job.config),
+        settings=job.settings,
+    )
+
+
+def finished(job: Job) -> bool:
+    """Returns whether a run has its results already.
+
+    Raises InputError if they are of another configuration.
+    """
+    if not agreed(lambda: (job.folder / "results.json").exists()):
+        return False
+    stored = _stored_config(job.folder)
+    # says where it was edited, and refuses other files than were written with it
+    read_run(job.folder)
+    check_identity(stored, job.identity(), job.folder / "config.json")
+    if (job.folder / "skeleton.json").exists() and not (
+        job.folder / "model" / "trained.json"
+    ).exists():
+        raise InputError(
+            f"{job.folder / 'model'}: not there, though the run is finished; restore it, or start over "
+            "with `fresh`"
+        )
+    return True
+
+
+def _stored_config(folder: epath.Path) -> dict[str, Any]:
+    stored = read_json(folder / "config.json")
+    if stored.get("format") != FORMAT:
+        raise InputError(
+            f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
+            "use the version that wrote it, choose another `workdir`, or start over with `fresh`"
+        )
+    return stored
+
+
+def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
+    """Reads the config, variant and skeleton of a run.
+
+    Raises InputError for a run of another format.
+    """
+    folder = epath.Path(folder)
+    path, stored, run = folder / "config.json", _stored_config(folder), read_run(folder)
+    if stored.get("variant") != run.variant or run.variant not in paper.variants:
+        raise InputError(
+            f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
+            "from one run"
+        )
+    if not isinstance(stored.get("config"), Mapping):
+        raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
+    try:
+        config = config_from_json(paper.template, stored["config"])
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
+    return StoredRun(
+        config,
+        run.variant,
+        skeleton_from_json(read_json(folder / "skeleton.json"), str(folder / "skeleton.json")),
+    )
+
+
+# A queue of many runs that resumes. A job is done if it has a results.json, so there is no list of
+# jobs to keep in step with the folders. Several processes may work through the same list in the
+# same folder.
+
+
+def in_turn(
+    jobs: Sequence[Job],
+    work: Callable[[Job], None],
+    *,
+    pause: float = 10.0,
+    failed: dict[Job, str] | None = None,
+) -> None:
+    """Works on every job once.
+
+    A job that another process has in work, or one that needs a stage which another trains, is left
+    to the end, until that is done: when nothing else is left it looks again every `pause` seconds.
+    The first job that fails stops it, unless there is a `failed`, which then holds the errors in
+    one line each. Interruptions (SIGTERM, Ctrl-C) pass.
+    """
+    waiting = list(dict.fromkeys(jobs))
+    put_off: set[Job] = set()
+    while waiting:
+        for job in waiting:
+            _try(job, work, failed, put_off)
+        if len(put_off) == len(waiting):
+            time.sleep(pause)
+        waiting = [job for job in waiting if job in put_off]
+
+
+def _try(
+    job: Job,
+    work: Callable[[Job], None],
+    failed: dict[Job, str] | None,
+    put_off: set[Job],
+) -> None:
+    """Works on a job, and notes where it failed or must wait for another process, which has claimed
+    it.
+    """
+    try:
+        with ExitStack() as claimed:
+            agreed(
+                lambda: bool(
+                    claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))
+                )
+            )
+            work(job)
+    except InUse as reason:
+        if job not in put_off:
+            print(f"{job.title}: put off: {reason}", flush=True)
+        put_off.add(job)
+        return
+    except Interrupted:
+        raise
+    # a defect, or memory that ran out, must not stop the rest of a table
+    except Exception as error:
+        if failed is None:
+            raise
+        expected = isinstance(error, InputError | RunError)
+        failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
+        print(f"{job.preset} {job.title} failed: {failed[job]}", flush=True)
+        if not expected:
+            traceback.print_exc()
+    put_off.discard(job)
+
+
+def raise_for_failures(failed: dict[Job, str]) -> None:
+    """Raises RunError if a job has failed, for the exit code of a command."""
+    if failed:
+        names = ", ".join(f"{job.preset} {job.title}" for job in failed)
+        raise RunError(f"{len(failed)} runs failed: {names}; the same command tries them again")
+
+
+# Pieces that the systems' stages are made of
+
+
+def fit_sources(
+    job: Job,
+    method: Method,
+    sources: Mapping[str, Source],
+    *,
+    batch_size: int,
+    steps: int,
+    stage: str,
+    folder: epath.Path,
+    unlabelled: Collection[str] = (),
+    repeats: bool = True,
+    config: Mapping[str, Any],
+    **more: Any,
+) -> Fitted:
+    """Fits a method on batches of those sources that it names as its streams, this process's share
+    of each.
+
+    batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs.
+    unlabelled: streams whose labels are stripped. repeats: whether a batch may be larger than its
+    source. config: all that must stay the same for the stage to be resumed. more: arguments of
+    `fit`.
+    """
+    share = {
+        "seed": job.seed,
+        "process_index": jax.process_index(),
+        "process_count": jax.process_count(),
+    }
+    streams = {
+        name: stream(
+            sources[name],
+            batch_size=batch_size,
+            labelled=name not in unlabelled,
+            repeats=repeats,
+            **share,
+        )
+        for name in method.streams
+    }
+    return fit_streams(
+        job, method, streams, steps=steps, stage=stage, folder=folder, config=config, **more
+    )
+
+
+def fit_streams(
+    job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any
+) -> Fitted:
+    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`."""
+    if job.plan:
+        return job.plan.fit(method, streams, **more)
+    return fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
+
+
+def draw_predictions(
+    outcome: Outcome,
+    source: Source,
+    path: epath.Path,
+    made: Gathered | None = None,
+    *,
+    minimum_side: int = 192,
+) -> None:
+    """Draws predictions on the first examples of a source, true keypoints as rings; smaller images
+    are enlarged.
+
+    made: of the whole source, if they were made already. Of several processes all must call it, and
+    the first writes.
+    """
+    some = subset(source, np.arange(min(SHOWN, len(source))))
+    found = (
+        Gathered(*(field[:SHOWN] for field in made))
+        if made
+        else predict_source(outcome.method, outcome.trained, some, batch_size=len(some))
+    )
+    if jax.process_index() == 0:
+        images = [some[number].image for number in range(len(some))]
+        write_png(
+            path,
+            prediction_sheet(
+                images,
+                found.keypoints,
+                found.scores,
+                outcome.method.skeleton,
+                true=found.true_keypoints,
+                visible=found.visible,
+                columns=4,
+                minimum_side=minimum_side,
+            ),
+        )
+
+
+def first_variables(
+    job: Job, network: KeypointNetwork, names: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Returns what a network starts from by the backbone's weights, as `Backbone.variables` does; a
+    plan needs none.
+    """
+    return (
+        {}
+        if job.plan
+        else job.config.backbone.variables(
+            network, image_size=job.config.data.image_size, seed=job.seed, names=names
+        )
+    )

@@ -1,0 +1,491 @@
+"""Rivals and controls of RegDA: other ways of adapting, random colours, statistics of the target,
+teachers, and trivial answers.
+"""
+
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from kpjax import Method, Prediction, Trained, augment, losses, methods
+from kpjax.methods import Setup
+from kpjax.papers import engine, source_free
+from kpjax.papers.configs import optimizer_of
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.regda.adversary import area_of, carried, disparity_options, rising, two_heads
+from kpjax.papers.regda.config import TEACHER_COST, Config
+from kpjax.papers.regda.stages import (
+    Build,
+    Data,
+    after_pretraining,
+    alone,
+    both_stages_lengths,
+    build_pretraining,
+    build_supervised,
+    equal_cost_lengths,
+    fit_domains,
+    for_equal_cost,
+    in_strong_colours,
+    pretrained,
+    result,
+    trained,
+    unchanged,
+    variant,
+)
+from kpjax.training.fit import Fitted, no_training
+from kpjax.training.hosts import agreed
+
+ADABN_BATCHES = 60
+ADABN_PASSES = (0, 1, 5)  # over the target domain; 0 stands for 60 batches
+
+# Methods
+
+
+def build_dd(config: Config, setup: Setup) -> Method:
+    """Builds disparity discrepancy, a literal min-max game."""
+    return methods.dd(
+        two_heads(config, setup),
+        margin=config.margin,
+        **disparity_options(config, setup, config.dd_coefficient),
+    )
+
+
+def build_dan(config: Config, setup: Setup) -> Method:
+    """Builds the match of pooled features by maximum mean discrepancy."""
+    return methods.dan(setup)
+
+
+def build_dann(config: Config, setup: Setup) -> Method:
+    """Builds the match of pooled features by a domain discriminator."""
+    return methods.dann(setup, coefficient=rising(config, 1.0))
+
+
+def build_mcd(config: Config, setup: Setup) -> Method:
+    """Builds two heads that disagree on the target domain."""
+    return methods.mcd(
+        two_heads(config, setup), carried=carried(config), trade_off=config.mcd_trade_off
+    )
+
+
+def build_teacher_adaptation(
+    config: Config,
+    setup: Setup,
+    *,
+    restyled: float = 0.5,
+    phase: Literal["labels first", "adaptation", "both"] = "adaptation",
+) -> Method:
+    """Builds adaptation by a teacher's surer answers.
+
+    phase: before "adaptation" come the labels alone, on restyled images; "both" is these for as
+    many steps as cost the same as both. restyled: the probability that a batch is restyled.
+    """
+    settings, base = config.teacher, setup.augment
+    if config.augment.published:  # views turn images and change their colours themselves
+        loaded = config.data.loaded(config.augment.reach)
+        base = {
+            name: augment.random_warp(augment.draw_square_crop(), loaded=one)
+            for name, one in zip(("source", "target"), loaded, strict=True)
+        }
+    objective = methods.teacher_adaptation_objective(setup.codec)
+    if phase != "adaptation":
+        objective = losses.without(objective, "consistency")
+    rates = {
+        "labels first": optax.constant_schedule(settings.teacher_learning_rate),
+        "adaptation": settings.adaptation_rate(config.steps),
+        "both": settings.adaptation_rate(config.steps_of_equal_cost),
+    }
+    adam = setup._replace(
+        augment=base,
+        optimizer=optimizer_of(config, optax.scale_by_adam()),
+        learning_rate=rates[phase],
+    )
+    return methods.teacher_adaptation(
+        adam,
+        objective=objective,
+        view=settings.view(),
+        decay=settings.teacher_decay,
+        sigma=config.heatmaps.sigma,
+        restyled=restyled,
+        predicts="teacher" if phase == "adaptation" else "student",
+    )
+
+
+def build_source_free(config: Config, setup: Setup) -> Method:
+    """Builds adaptation of a finished variant's network to the target alone."""
+    loaded = config.data.loaded(config.augment.reach)[1]
+    base = (
+        augment.random_warp(augment.draw_square_crop(), loaded=loaded)
+        if config.augment.published
+        else (augment.no_augmentation())
+    )
+    adam = setup._replace(augment=base, optimizer=optimizer_of(config, optax.scale_by_adam()))
+    return config.source_free.build(adam, config.steps_without_source, view=config.teacher.view())
+
+
+def build_adabn(
+    config: Config, setup: Setup, *, of_regda: bool = False, in_area: bool = False
+) -> Method:
+    """Builds new BatchNorm statistics, of the target domain, for a trained network.
+
+    of_regda: whether the network has the two heads of RegDA. in_area: whether its arg-max is sought only
+    where the keypoint of a sprite can lie.
+    """
+    if of_regda:
+        setup = two_heads(config, setup)
+    if in_area:
+        size, (low, beyond) = config.heatmaps.heatmap_size, area_of(config)
+        inside = np.zeros((1, size, size, 1), bool)
+        inside[:, low:beyond, low:beyond] = True
+        whole = setup.codec.decode
+
+        def decode(heatmaps):
+            return whole(jnp.where(inside, heatmaps, -jnp.inf))
+
+        setup = setup._replace(codec=setup.codec._replace(decode=decode))
+    return methods.adabn(setup)
+
+
+def build_constant_centre(config: Config, setup: Setup) -> Method:
+    """Builds the answer that every keypoint is in the middle of the image, without a network."""
+    middle = (config.data.image_size - 1) / 2
+
+    def predict(state, example):
+        shape = example.keypoints.shape
+        return Prediction(jnp.full(shape, middle, jnp.float32), jnp.ones(shape[:2]), ())
+
+    return build_supervised(config, setup)._replace(predict=predict)
+
+
+# Stages
+
+
+def adapted(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the source domain, then adapts to the target."""
+    return trained(job, data, method, job.config.steps, pretrained(job, data))
+
+
+# The first stage of `teacher_adaptation`: labels alone, on restyled images.
+build_labels_first = functools.partial(build_teacher_adaptation, phase="labels first")
+
+
+def adapted_by_a_teacher(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the source domain on restyled images, then from a mean teacher on the target."""
+    first = pretrained(
+        job,
+        data,
+        build=build_labels_first,
+        logits=False,
+        stage="pretraining_restyled",
+    )
+    return trained(job, data, method, job.config.steps, first)
+
+
+def first_stage_alone(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the source domain in the first stage, and ends there."""
+    return untrained(job, method, pretrained(job, data))
+
+
+def nothing_learnt(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns nothing."""
+    return untrained(job, method, None)
+
+
+def untrained(job: Job, method: Method, before: Outcome | None) -> Outcome:
+    """Returns the network of an earlier stage as the result, none where there is none."""
+    variables = before.trained.variables if before else {}
+    return result(job, method, no_training(Trained(variables, {})), before)
+
+
+def read_otherwise(before: str) -> Callable[[Job, Data, Method], Outcome]:
+    """Returns the stages of a variant that reads another one's result in its own way."""
+
+    def train(job: Job, data: Data, method: Method) -> Outcome:
+        return untrained(job, method, engine.result_of(job_of(job, before)))
+
+    return train
+
+
+def with_target_statistics(before: str) -> Callable[[Job, Data, Method], Outcome]:
+    """Returns the stages of a variant that gives another one's result BatchNorm statistics of the
+    target.
+
+    They are the best of those of 60 batches, of the whole target set and of five passes over it,
+    chosen on validation images of the source.
+    """
+
+    def train(job: Job, data: Data, method: Method) -> Outcome:
+        earlier = engine.result_of(job_of(job, before))
+        start = {"variables": earlier.trained.variables}
+        per_pass = max(1, len(data.target.train) // job.config.batch_size)
+        tried = []
+        for passes in ADABN_PASSES:
+            steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
+            folder = job.folder / f"statistics-{passes}-passes"
+            tried.append(fit_domains(job, method, data, steps, folder, "statistics", start))
+        best = max(tried, key=lambda fitted: fitted.metrics["validation/pck"])
+        return result(job, method, best._replace(steps=0), earlier)
+
+    return train
+
+
+def without_the_source(before: str) -> Callable[[Job, Data, Method], Outcome]:
+    """Returns the stages of a variant that adapts another one's result to the target alone.
+
+    All that it knows of the source is what a run keeps: statistics of poses.
+    """
+
+    def train(job: Job, data: Data, method: Method) -> Outcome:
+        config = job.config
+        earlier = engine.result_of(job_of(job, before))
+        start = Trained(earlier.trained.variables, {})
+        learnt, held = source_free.parted(data.target.train)
+        kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train))
+        check = source_free.check_of(
+            method,
+            start,
+            held,
+            batch_size=2 * config.batch_size,
+            least=config.source_free.least_agreement,
+        )
+
+        def fit() -> Fitted:
+            return fit_domains(
+                job,
+                method,
+                data,
+                config.steps_without_source,
+                job.folder,
+                job.variant,
+                kept,
+                {"target": learnt},
+                check=check,
+            )
+
+        fitted, checked = source_free.adapted_or_start(fit, start, job.title)
+        return result(job, method, fitted, earlier, checked)
+
+    return train
+
+
+def job_of(job: Job, variant: str) -> Job:
+    """Returns the job that another one starts from.
+
+    A finished one may differ in what adapting it further reads.
+    """
+    other = job._replace(variant=variant)
+    if not agreed(lambda: (other.folder / "results.json").exists()):
+        return other
+    made = engine.stored_run(job.paper, other.folder).config
+    return other._replace(
+        config=replace(
+            job.config, source_free=made.source_free, source_free_share=made.source_free_share
+        )
+    )
+
+
+def then(first: Lengths, before: str, steps: Callable[[Config], float]) -> Lengths:
+    """Returns the lengths of a variant that starts from the result of another one."""
+    return lambda config, name: {**first(config, before), name: steps(config)}
+
+
+# The table
+
+
+def in_views(line: str, *, restyled: float) -> Variant:
+    """Returns training on labelled source images in the views of `teacher_adaptation`, for as long
+    as that takes.
+    """
+    return variant(
+        "control",
+        line,
+        functools.partial(build_teacher_adaptation, phase="both", restyled=restyled),
+        for_equal_cost,
+        equal_cost_lengths,
+        logits=False,
+    )
+
+
+def of_statistics(
+    kind: str,
+    line: str,
+    before: str,
+    first: Lengths,
+    *,
+    label: str,
+    build: Build = build_adabn,
+    changes: Callable[[Config], Config] = unchanged,
+) -> Variant:
+    """Returns BatchNorm statistics of the target for the result of another variant."""
+    return variant(
+        kind,
+        line,
+        build,
+        with_target_statistics(before),
+        then(first, before, lambda config: ADABN_BATCHES),
+        label=label,
+        changes=changes,
+    )
+
+
+def source_free_after(line: str, before: str, first: Lengths) -> Variant:
+    """Returns the adaptation of another variant's result to the target alone."""
+    return variant(
+        "baseline",
+        line,
+        build_source_free,
+        without_the_source(before),
+        then(first, before, lambda config: config.steps_without_source),
+        logits=False,
+    )
+
+
+RIVALS: dict[str, Variant] = {
+    "pretrained": variant(
+        "baseline",
+        "no adaptation: the first stage alone, from which regda starts; fewer steps",
+        build_pretraining,
+        first_stage_alone,
+        lambda config, name: {"pretraining": config.pretraining_steps, name: 0},
+    ),
+    "source_only_mse": alone(
+        "baseline",
+        "no adaptation: heatmap MSE and Adam",
+        label="source only, MSE",
+        stream="source",
+        mse=True,
+    ),
+    "dan": variant(
+        "baseline",
+        "pooled features matched by maximum mean discrepancy",
+        build_dan,
+        adapted,
+        after_pretraining,
+        label="DAN",
+    ),
+    "dann": variant(
+        "baseline",
+        "pooled features matched by a domain discriminator",
+        build_dann,
+        adapted,
+        after_pretraining,
+        label="DANN",
+    ),
+    "mcd": variant(
+        "baseline",
+        "two heads that disagree on the target domain",
+        build_mcd,
+        adapted,
+        after_pretraining,
+        label="MCD",
+    ),
+    "dd": variant(
+        "baseline",
+        "disparity discrepancy, a literal min-max game",
+        build_dd,
+        adapted,
+        after_pretraining,
+        label="DD",
+    ),
+    "teacher_adaptation": variant(
+        "baseline",
+        "a mean teacher's surer answers on target images, both domains restyled",
+        build_teacher_adaptation,
+        adapted_by_a_teacher,
+        lambda config, name: {
+            "pretraining_restyled": config.pretraining_steps,
+            name: TEACHER_COST * config.steps,
+        },
+        label="UDAPE",
+        logits=False,
+    ),
+    "source_only_restyled_long": in_views(
+        "no adaptation: heatmap MSE on source images in the colours of target images, for as long "
+        "as teacher_adaptation takes",
+        restyled=0.5,
+    ),
+    "source_only_views_long": in_views(
+        "source images turned, sheared, resized and recoloured as by teacher_adaptation, for as "
+        "long as it takes; no target image",
+        restyled=0.0,
+    ),
+    "source_free": source_free_after(
+        "source_only_augmented_mse, then a mean teacher on target images, without the source's "
+        "images or labels",
+        "source_only_augmented_mse",
+        both_stages_lengths,
+    ),
+    "source_free_views": source_free_after(
+        "source_only_views_long, then the same", "source_only_views_long", equal_cost_lengths
+    ),
+    "source_only_augmented": alone(
+        "control",
+        "source_only with random colours, blur and noise",
+        label="source only, augmented",
+        stream="source",
+        changes=in_strong_colours,
+    ),
+    "source_only_augmented_mse": alone(
+        "control",
+        "source_only_augmented with the squared errors and the rates of teacher_adaptation",
+        stream="source",
+        changes=in_strong_colours,
+        mse=True,
+        rates_of="teacher",
+    ),
+    "source_only_augmented_mse_long": alone(
+        "control",
+        "the same for as long as teacher_adaptation takes",
+        stream="source",
+        changes=in_strong_colours,
+        mse=True,
+        rates_of="teacher",
+        equal_cost=True,
+    ),
+    "adabn": of_statistics(
+        "control",
+        "source_only with BatchNorm statistics of the target domain",
+        "source_only",
+        both_stages_lengths,
+        label="AdaBN",
+    ),
+    "adabn_augmented": of_statistics(
+        "control",
+        "source_only_augmented with BatchNorm statistics of the target domain",
+        "source_only_augmented",
+        both_stages_lengths,
+        label="AdaBN, augmented",
+        changes=in_strong_colours,
+    ),
+    "adabn_in_area": variant(
+        "control",
+        "AdaBN, arg-max inside the area of possible keypoints",
+        functools.partial(build_adabn, in_area=True),
+        read_otherwise("adabn"),
+        then(
+            then(both_stages_lengths, "source_only", lambda config: ADABN_BATCHES),
+            "adabn",
+            lambda config: 0,
+        ),
+        label="AdaBN in area",
+    ),
+    "constant_centre": variant(
+        "control",
+        "every keypoint in the middle of the image",
+        build_constant_centre,
+        nothing_learnt,
+        lambda config, name: {name: 0},
+        label="constant centre",
+    ),
+    "regda_adabn": of_statistics(
+        "ablation",
+        "RegDA, then BatchNorm statistics of the target domain",
+        "regda",
+        after_pretraining,
+        label="RegDA + AdaBN",
+        build=functools.partial(build_adabn, of_regda=True),
+    ),
+}

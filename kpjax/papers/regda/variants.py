@@ -1,0 +1,155 @@
+"""Variants of RegDA's tables: the method, its ablations, training on labels alone, and the rivals.
+
+The paper's two stages: a network learns the source domain from labels (`pretrained`); then features
+and head learn with both domains against an adversary (`adapted`).
+"""
+
+import functools
+from typing import Any, Literal
+
+from kpjax import Method, losses, methods
+from kpjax.methods import Setup
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Job, Outcome, Variant
+from kpjax.papers.regda.adversary import disparity_options, two_heads
+from kpjax.papers.regda.config import Config
+from kpjax.papers.regda.rivals import RIVALS
+from kpjax.papers.regda.stages import (
+    Data,
+    after_pretraining,
+    alone,
+    in_strong_colours,
+    pretrained,
+    trained,
+    variant,
+)
+
+
+def build_regda(
+    config: Config,
+    setup: Setup,
+    *,
+    maximise: Literal["ground false", "literally", "nothing"] = "ground false",
+    shallow: bool = False,
+) -> Method:
+    """Builds RegDA.
+
+    maximise: how step B drives f' from f on the target: towards the ground-false map, by the
+    negative of its disparity from f's own prediction, or not at all. shallow: whether f' is a
+    single 1x1 convolution.
+    """
+    objective = methods.regda_objective(margin=config.margin)
+    if maximise == "literally":
+        objective = methods.regda_objective(margin=config.margin, disagree=_literal_maximum)
+    if maximise == "nothing":
+        objective = losses.without(objective, "target_false")
+    setup = two_heads(config, setup)
+    return methods.regda(
+        setup,
+        objective=objective,
+        adversary=setup.model.head.clone(layers=1) if shallow else None,
+        **disparity_options(config, setup, config.coefficient),
+    )
+
+
+def _literal_maximum(adversary_logits, maps, weights):
+    """Computes the negative of the disparity from the main regressor, which is then minimised."""
+    return -losses.minimum_disparity(adversary_logits, maps, weights)
+
+
+# Stages
+
+
+def adapted(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the source domain, then adapts to the target."""
+    first = pretrained(job, data)
+    return trained(job, data, method, job.config.steps, first)
+
+
+def adapted_in_colours(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the source domain in strong random colours, then adapts in them."""
+    config = in_strong_colours(job.config)
+    first = pretrained(job, data, config=config, stage="pretraining_augmented")
+    return trained(job, data, method, job.config.steps, first)
+
+
+def ablation(line: str, *, of_config: dict[str, Any] | None = None, **options: Any) -> Variant:
+    """Returns RegDA with other fields of the config in its second stage, or other options of
+    `build_regda`.
+    """
+    return variant(
+        "ablation",
+        line,
+        functools.partial(build_regda, **options),
+        adapted,
+        after_pretraining,
+        changes=lambda config: changed(config, **(of_config or {})),
+    )
+
+
+# The table
+
+VARIANTS: dict[str, Variant] = {
+    "regda": variant(
+        "method",
+        "regressive domain adaptation",
+        build_regda,
+        adapted,
+        after_pretraining,
+        label="RegDA",
+    ),
+    "regda_augmented": variant(
+        "method",
+        "RegDA with the random colours, blur and noise of source_only_augmented in both stages",
+        build_regda,
+        adapted_in_colours,
+        after_pretraining,
+        label="RegDA, augmented",
+        changes=in_strong_colours,
+    ),
+    "source_only": alone(
+        "baseline",
+        "no adaptation: heatmap KL on the source domain, steps of both stages",
+        label="source only",
+        stream="source",
+    ),
+    **RIVALS,
+    "no_ground_false": ablation(
+        "the adversary maximises its disparity from the main regressor literally, "
+        "without a ground-false map",
+        maximise="literally",
+    ),
+    "no_target_false": ablation(
+        "the adversary is not driven away on the target: no step B", maximise="nothing"
+    ),
+    "uniform_target": ablation(
+        "ground-false map is uniform", of_config={"ground_false": "uniform"}
+    ),
+    "area_ground_false": ablation(
+        "ground-false map is an area, not the other keypoints", of_config={"ground_false": "area"}
+    ),
+    "unclipped_ground_false": ablation(
+        "ground-false map is the sum of the other keypoints' maps, not their union",
+        of_config={"ground_false": "sum"},
+    ),
+    "clipped_ground_false": ablation(
+        "ground-false map is the union of the area's maps, not their sum",
+        of_config={"ground_false": "area_union"},
+    ),
+    "gamma_1": ablation("margin gamma 1 in place of 4", of_config={"margin": 1.0}),
+    "gamma_2": ablation("margin gamma 2 in place of 4", of_config={"margin": 2.0}),
+    "gamma_8": ablation("margin gamma 8 in place of 4", of_config={"margin": 8.0}),
+    "shallow_adversary": ablation("adversary of one layer", shallow=True),
+    "oracle": alone(
+        "oracle",
+        "trained on labels of the target domain, steps of both stages",
+        label="oracle",
+    ),
+    "oracle_mse": alone(
+        "oracle",
+        "the same with the squared errors and the rates of teacher_adaptation",
+        label="oracle, MSE",
+        mse=True,
+        rates_of="teacher",
+    ),
+}

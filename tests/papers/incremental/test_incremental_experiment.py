@@ -1,0 +1,272 @@
+"""The incremental experiment: its protocol, its variants, a few steps of some of them, the choice
+of weights.
+"""
+
+import json
+
+import numpy as np
+import pytest
+from predict_folder import rows_of
+from safetensors.numpy import load_file
+from tiny_systems import CONFIGS, job_of, results_of
+
+from experiments.incremental import EXPERIMENT, PRESETS
+from kpjax import InputError
+from kpjax.input.source import subset
+from kpjax.papers.configs import changed
+from kpjax.papers.incremental import Matrices, run_of, summary
+from kpjax.papers.incremental.association import over_triples, without_useless
+from kpjax.papers.incremental.steps import all_images, increment_at
+from kpjax.papers.incremental.variants import VARIANTS, build_step
+from kpjax.training.evaluation import labels_of
+from kpjax.training.fit import compiled_update
+from kpjax.training.mesh import data_mesh
+
+TINY = CONFIGS["incremental"]
+SLOW = ("afec", "rw", "joint")
+KAMP = VARIANTS["kamp"].recipe
+
+
+def recipe(variant):
+    return VARIANTS[variant].recipe
+
+
+def opened(**changes):
+    job = job_of("incremental", "kamp", **changes)
+    return run_of(job, EXPERIMENT.open(job))
+
+
+# Runs
+
+
+def check_results(folder, variant, names):
+    found = results_of(folder, variant)["metrics"]
+    assert {"aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
+    assert ("at" in found) == ("mt" in found) == (variant != "joint")
+    assert (folder / variant / "seed-0" / "images" / "last_step.png").exists()
+    rows = rows_of(folder / variant / "seed-0" / "accuracy_matrix.csv")
+    steps_seen = [int(row["step"]) for row in rows]
+    assert [steps_seen.count(step) for step in range(3)] == (
+        [0, 0, 10] if variant == "joint" else [6, 8, 10]
+    )
+    assert found["aaa"] == pytest.approx(
+        np.mean([float(row["pck_at_0.05"]) for row in rows[-10:]]), abs=1e-6
+    )
+    assert found["aaa"] == pytest.approx(np.mean([found[f"aaa/{name}"] for name in names]))
+
+
+def test_results_are_complete(finished):
+    check_results(finished, "kamp", opened().data.skeleton.names)
+
+
+@pytest.mark.slow
+def test_results_of_baselines_are_complete_and_stages_are_shared(ran):
+    finished = ran("incremental", *SLOW)
+    for variant in SLOW:
+        check_results(finished, variant, opened().data.skeleton.names)
+    for variant in ("kamp", "joint"):  # of equal training
+        result = results_of(finished, variant)
+        assert (result["steps"], result["images"]) == (2 + 2 * 5, 8 * (2 + 2 * 5))
+    names = {path.name for path in (finished / "stages").iterdir()}
+    assert names == {
+        "base",
+        "base_rw",
+        "joint",
+        "fisher_step_0",
+        "association_step_1",
+        "kamp_association_2",
+        "kamp_step_1",
+        "kamp_step_2",
+        "afec_step_1",
+        "afec_step_2",
+        "afec_importance_1",
+        "rw_step_1",
+        "rw_step_2",
+    }
+    joint = results_of(finished, "joint")["metrics"]
+    assert joint["triples/pck"] == pytest.approx(
+        np.mean([joint[f"aaa/{name}"] for name in ("right_elbow", "right_knee")])
+    )
+    check_nothing_holds_an_image(finished, files=17)
+
+
+def test_ka_net_is_compared_with_its_teacher(finished):
+    found = results_of(finished, "kamp")["metrics"]
+    for step, old in ((1, "right_elbow"), (2, "right_knee")):
+        said = {
+            name: found[f"association/step_{step}/{old}/{name}"]
+            for name in ("ka_net", "teacher", "reach")
+        }
+        assert all(0 <= value <= 1 for value in said.values())
+    rows = rows_of(finished / "kamp" / "seed-0" / "accuracy_matrix.csv")
+    base = {row["keypoint"]: float(row["pck_at_0.05"]) for row in rows if row["step"] == "0"}
+    assert found["association/step_1/right_elbow/teacher"] == pytest.approx(
+        base["right_elbow"], abs=1e-6
+    )
+
+
+def test_nothing_that_is_kept_holds_an_image(finished):
+    check_nothing_holds_an_image(finished, files=6)
+    record = json.loads((finished / "stages" / "kamp_step_2" / "seed-0" / "stage.json").read_text())
+    assert set(record["parents"]) == {"before", "association"}
+
+
+def check_nothing_holds_an_image(finished, files):
+    """What goes from step to step, and what a run leaves behind, are arrays of parameters."""
+    images, parameters = (
+        opened().data.train,
+        ("variables/params", "variables/batch_stats", "variables/importance"),
+    )
+    found = [
+        *finished.glob("stages/*/seed-0/result/*.safetensors"),
+        *finished.glob("*/seed-0/model/*.safetensors"),
+    ]
+    assert len(found) >= files
+    for file in found:
+        for name, array in load_file(file).items():
+            assert array.dtype != np.uint8, (file, name)
+            assert array.shape[-3:] != images[0].image.shape, (file, name)
+            if not name.startswith(parameters) and "tracked" not in name:
+                assert name.startswith("frozen/increment/"), (file, name)
+                assert array.size <= max(3, len(images.skeleton.names)), (file, name)
+            # Nor has it a number for each keypoint of each image, of all or of one step.
+            assert not (
+                array.ndim > 1
+                and array.shape[0] in (8, 12, 11, 7, 32)
+                and array.shape[1] == len(images.skeleton.names)
+            ), (file, name)
+
+
+def test_one_program_serves_all_steps(finished):
+    """Neither steps nor seeds nor weights compile an update again."""
+    first, other = opened().setting, opened(kamp=77.0).setting
+    method = build_step(first, KAMP, "paper", 2)
+    assert method is build_step(other, KAMP, "paper", 2)
+    update, _ = compiled_update(method.update, data_mesh())
+    assert update._cache_size() <= 1  # 0 where a worker that held many programs dropped them
+
+
+# Parts
+
+
+def test_steps_and_the_oracle_see_the_right_labels():
+    data = opened().data
+    training = opened().training_images(1)
+    names = [
+        name for name, seen in zip(data.skeleton.names, training[0].visible, strict=True) if seen
+    ]
+    assert set(names) <= {"right_hand", "left_hand"}
+    everything = all_images(data)
+    assert len(everything) == 32
+    assert everything[0].visible.sum() > 2
+    assert len(subset(training, [0])) == 1
+
+
+def test_the_protocols_of_all_presets_exist():
+    assert all(config.data.protocol_path().exists() for config in PRESETS.values())
+
+
+def test_weights_are_those_of_the_variant():
+    config = changed(
+        TINY, kamp=6.0, kamp_rerendered=8.0, self_training=10.0, lwf=3.0, ewc=5.0, cpr=7.0
+    )
+    assert recipe("finetune").weights_of(config, 4) == {}
+    assert KAMP.weights_of(config, 4) == {"distillation": 6.0, "association": 6.0}
+    assert recipe("kamp_rerendered").weights_of(config, 4) == {
+        "distillation": 8.0,
+        "association": 2.0,
+    }
+    assert recipe("self_training").weights_of(config, 4) == {
+        "distillation": 10.0,
+        "association": 2.5,
+    }
+    assert recipe("random_triples").weights_of(config, 4) == KAMP.weights_of(config, 4)
+    assert recipe("lwf").weights_of(config, 4) == {"distillation": 3.0}
+    assert recipe("ewc").weights_of(config, 4) == {"penalty": 5.0}
+    assert recipe("cpr").weights_of(config, 4) == {
+        "penalty": 7.0,
+        "entropy": config.weights.cpr_entropy,
+    }
+
+
+def test_variants_without_ka_net_train_as_long():
+    config = changed(TINY, steps=400, ka_steps=0)  # 0: a fifth of the steps
+    assert config.association_steps == 80
+    with pytest.raises(InputError, match=r"^ka_steps: 400 of the 400"):
+        changed(config, ka_steps=400).association_steps  # noqa: B018
+    assert [recipe(name).increment_steps(config) for name in ("kamp", "self_training", "lwf")] == [
+        320,
+        400,
+        400,
+    ]
+
+
+@pytest.mark.parametrize("schedule", ["steps", "cosine"])
+def test_the_learning_rate_rises_and_falls(schedule):
+    rate = changed(TINY, schedule=schedule, warmup_steps=10).optimizer.rate_of_stage(1.0, 100)
+    values = [float(rate(np.float32(step))) for step in (0, 10, 60, 80, 95)]
+    assert values[0] == pytest.approx(0.1)
+    assert values[1] == pytest.approx(1.0)
+    if schedule == "cosine":
+        assert 1 > values[2] > values[3] > values[4] > 0
+    else:
+        assert values[2:] == pytest.approx([1, 0.1, 0.01])
+
+
+def test_the_summary_of_a_matrix():
+    """Three keypoints: one of the base, one of step 1, and one that never comes."""
+    accuracy = np.array([[0.5, np.nan, np.nan], [0.75, 0.25, np.nan]])
+    found = summary(Matrices(accuracy, 10 * accuracy), np.array([0, 1, 2]), ("a", "b", "c"))
+    assert found["aaa"] == 0.5
+    assert found["at"] == found["mt"] == 0.25
+    assert found["a_mre"] == 5.0
+    assert "aaa/c" not in found
+
+
+def test_means_over_triples():
+    names = ("copy_rate", "copy_rate_by_chance", "wrong", "ka_net", "teacher", "used")
+    of_step = {
+        1: dict(zip(names, (0.5, 0.1, 30.0, 0.8, 0.6, 1.0), strict=True)),
+        2: dict(zip(names, (0.1, 0.1, 10.0, 0.4, 0.9, 0.0), strict=True)),
+    }
+    found = over_triples(
+        {
+            f"association/step_{step}/neck/{name}": value
+            for step, values in of_step.items()
+            for name, value in values.items()
+        }
+    )
+    wanted = {
+        "copy_rate": 0.4,
+        "copy_rate_by_chance": 0.1,
+        "ka_net": 0.6,
+        "teacher": 0.75,
+        "left_out": 0.5,
+    }
+    assert found == {f"association/{name}": pytest.approx(value) for name, value in wanted.items()}
+    assert over_triples({"association/step_1/neck/wrong": 0.0}) == {}
+
+
+def test_the_gate_leaves_out_a_triple_whose_ka_net_is_worse_than_its_teacher(monkeypatch, capsys):
+    run = opened()
+    old = run.data.skeleton.index("right_elbow")
+    triples = [(old, run.data.skeleton.index("right_hand"))]
+    planned = increment_at(run, 1, triples)
+    truth = labels_of(run.data.validation)
+    wrong = truth._replace(keypoints=truth.keypoints + 20)
+
+    def left(ka_net, teacher, data=run.data):
+        monkeypatch.setattr(
+            "kpjax.papers.incremental.association.answers", lambda *arguments: ka_net
+        )
+        monkeypatch.setattr(type(run), "predicted", lambda *arguments: teacher)
+        given = run._replace(data=data)
+        return without_useless(
+            given, None, triples, planned, "paper", 1, None
+        ).triple_weights.tolist()
+
+    assert left(truth, truth) == left(truth, wrong) == [1.0]
+    assert left(wrong, truth) == [0.0]
+    assert "right_elbow is left out" in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"^old_label_gate: there are no validation images"):
+        left(wrong, truth, run.data._replace(validation=None))

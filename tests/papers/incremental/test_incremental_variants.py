@@ -1,0 +1,229 @@
+"""Five steps of every variant and flag of incremental learning, and what they may read."""
+
+import functools
+import json
+
+import jax
+import numpy as np
+import pytest
+from tiny_systems import CONFIGS, SYSTEMS, job_of
+
+from kpjax.input.source import changed as changed_source
+from kpjax.models import RSN, residual_steps
+from kpjax.papers.configs import changed
+from kpjax.papers.incremental import lengths, train
+from kpjax.papers.incremental.config import PROTOCOLS
+from kpjax.papers.incremental.steps import Data
+from kpjax.papers.incremental.variants import VARIANTS
+
+EXPERIMENT = SYSTEMS["incremental"]
+SLOW = pytest.mark.slow
+IN_THE_SETTING = ("kamp", "kamp_rerendered", "ksd_only", "ka_only")
+# The contract's runs, `ran`, have these.
+PUBLISHED_EARLIER = {"finetune", "lwf", "ewc", "mas", "cpr"}
+RUN_ELSEWHERE = {"kamp", "afec", "rw", "joint"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Trains a variant of the tiny preset, and returns its outcome and data; each is trained once,
+    and variants of the same labels share the base.
+    """
+
+    places = {}
+
+    @functools.cache
+    def outcome_of(variant, *, labels="true", **changes):
+        folder = tmp_path_factory.getbasetemp() / f"incremental_{len(places)}"
+        folder = places.setdefault((labels, repr(sorted(changes.items()))), folder)
+        steps = {"steps": 10, "ka_steps": 5}  # five for KA-Net, five for its student
+        job = job_of("incremental", variant, folder, **steps | changes)
+        data = opened(job)
+        if labels != "true":
+            data = without_old_labels(data, np.float32(labels))
+        return train(job, data), data
+
+    return outcome_of
+
+
+@functools.cache
+def opened(job):
+    return EXPERIMENT.open(job)
+
+
+def parameters(outcome):
+    return jax.tree.map(np.asarray, outcome.trained.variables)
+
+
+def assert_finite(outcome):
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(parameters(outcome)))
+
+
+# Labels of old keypoints
+
+
+def without_old_labels(data: Data, garbage: np.float32) -> Data:
+    """Returns data in which garbage stands in the place of every label of an old keypoint: in the
+    images of each later step, and of all keypoints in all validation images. Points and flags are
+    garbage.
+    """
+    old = np.zeros((len(data.train), len(data.introduced)), bool)
+    for number, step in enumerate(data.protocol.steps):
+        old[list(step.images)] = data.introduced < number
+    train_images = replaced(data.train, old, garbage)
+    everything = np.ones((len(data.validation), len(data.introduced)), bool)
+    return data._replace(
+        train=train_images,
+        validation=replaced(data.validation, everything, garbage),
+        protocol=data.protocol._replace(source=train_images.digest),
+    )
+
+
+def replaced(source, chosen, garbage):
+    """Returns a source with garbage in the place of chosen labels (N, K)."""
+
+    def of_example(example, index):
+        keypoints, visible = example.keypoints.copy(), example.visible.copy()
+        keypoints[chosen[index]] = garbage
+        visible[chosen[index]] = garbage
+        return example._replace(keypoints=keypoints, visible=visible)
+
+    return changed_source(source, of_example, str(garbage), name=source.name)
+
+
+def labels(source):
+    return (
+        np.stack([source[number].keypoints for number in range(len(source))]),
+        np.stack([source[number].visible for number in range(len(source))]),
+    )
+
+
+@pytest.mark.parametrize("variant", IN_THE_SETTING)
+def test_no_label_of_an_old_keypoint_reaches_a_loss(trained, variant):
+    """Training is the same bit by bit where these labels are NaN."""
+    (true, _), (unknown, data) = trained(variant), trained(variant, labels="nan")
+    assert np.isnan(labels(data.train)[0]).any()
+    assert np.isnan(labels(data.validation)[1]).all()
+    assert_finite(unknown)
+    jax.tree.map(np.testing.assert_array_equal, parameters(true), parameters(unknown))
+
+
+def test_the_flag_reads_labels_of_old_keypoints_and_no_preset_sets_it(trained):
+    """The test above can fail: behind the gate NaN labels take all triples away."""
+    gated, _ = trained("kamp", labels="nan", old_label_gate=True)
+    assert gated.metrics["association/left_out"] == 1
+    open_, _ = trained("kamp", labels="nan")
+    assert open_.metrics["association/left_out"] == 0
+    changed_leaves = jax.tree.map(
+        lambda one, other: not np.array_equal(one, other), parameters(gated), parameters(open_)
+    )
+    assert any(jax.tree.leaves(changed_leaves))
+
+
+def test_the_upper_bound_reads_labels_of_old_keypoints(trained):
+    """It says so in its line; without them nothing is left in the place of KA-Net's maps."""
+    assert "reads labels of old keypoints" in VARIANTS["kamp_true_points"].line
+    (true, _), (moved, _) = (
+        trained("kamp_true_points"),
+        trained("kamp_true_points", labels="1e9"),
+    )
+    assert_finite(true)
+    assert any(
+        jax.tree.leaves(
+            jax.tree.map(
+                lambda one, other: not np.array_equal(one, other),
+                parameters(true),
+                parameters(moved),
+            )
+        )
+    )
+
+
+# Every variant and flag
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        pytest.param(name, marks=SLOW if name in PUBLISHED_EARLIER else ())
+        for name in VARIANTS
+        if name not in {*RUN_ELSEWHERE, *IN_THE_SETTING}
+    ],
+)
+def test_a_variant_trains(trained, variant):
+    outcome, _ = trained(variant)
+    assert_finite(outcome)
+    later = 5 if VARIANTS[variant].recipe.short else 10
+    assert outcome.steps == 2 + 2 * later
+    assert outcome.images == 8 * outcome.steps
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "kamp",
+        pytest.param("kamp_rerendered", marks=SLOW),
+        pytest.param("self_training", marks=SLOW),
+    ],
+)
+def test_a_step_has_several_tasks(trained, variant):
+    """`--triples 2`: each has an old keypoint and a KA-Net of its own."""
+    outcome, data = trained(variant, triples=2)
+    assert_finite(outcome)
+    if variant != "self_training":
+        found = [name.split("/") for name in outcome.metrics]
+        told = {name[2] for name in found if len(name) == 4 and name[3] == "ka_net"}
+        assert told == {triple.old for step in data.protocol.steps for triple in step.triples}
+        assert len(told) == 4
+
+
+def single_protocol(folder) -> str:
+    """Writes the protocol of single new keypoints with a few images of each step."""
+    content = json.loads((PROTOCOLS / "figures_single.json").read_text())
+    content["images"]["parts"] = [8, 6, 6, 6, 6]
+    path = folder / "single.json"
+    path.write_text(json.dumps(content))
+    return str(path)
+
+
+@pytest.mark.parametrize("variant", ["kamp", pytest.param("kamp_rerendered", marks=SLOW)])
+def test_a_step_brings_a_single_new_keypoint(trained, tmp_path_factory, variant):
+    """E.1 of the paper: KA-Net sees features through the one new keypoint."""
+    folder = tmp_path_factory.getbasetemp()
+    outcome, data = trained(variant, protocol=single_protocol(folder))
+    assert_finite(outcome)
+    assert [len(step.keypoints) for step in data.protocol.steps] == [6, 1, 1, 1, 1]
+    assert outcome.metrics["association/step_4/left_knee/used"] == 1
+
+
+@pytest.mark.slow
+def test_the_papers_second_network_trains(trained, monkeypatch):
+    """RSN, of `mpii --network rsn`, here of one block at each level; all levels learn the new
+    keypoints.
+    """
+    monkeypatch.setitem(residual_steps.BLOCKS, 18, (1, 1, 1, 1))
+    tiny = RSN(depth=18, stem_width=3, unit_width=4)
+    outcome, _ = trained("kamp", network=tiny)
+    assert_finite(outcome)
+    assert "head/stage0_up4" in {
+        "/".join(key.key for key in path[:2])
+        for path, _ in jax.tree.leaves_with_path(outcome.trained.variables["params"])
+    }
+    assert outcome.metrics["association/step_1/right_elbow/used"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ka_variant", ["wide", "with_features"])
+@pytest.mark.filterwarnings("ignore:association network. with_features")
+def test_another_ka_net_trains(trained, ka_variant):
+    outcome, _ = trained("kamp", ka_variant=ka_variant)
+    assert_finite(outcome)
+
+
+def test_a_short_variant_is_as_long_as_the_student_of_ka_net():
+    config = changed(CONFIGS["incremental"], steps=100, ka_steps=0)
+    short, kamp = (VARIANTS[name].recipe for name in ("ksd_only_short", "kamp"))
+    assert short.increment_steps(config) == kamp.increment_steps(config) == 80
+    assert (short.later_steps(config), kamp.later_steps(config)) == (80, 100)
+    assert lengths(config, "ksd_only_short") == {"base": 2, "ksd_only_short": 160}
+    assert lengths(config, "kamp") == {"base": 2, "kamp": 200}

@@ -1,0 +1,151 @@
+"""Presets that move the original images: a run reads larger training images, and everything else
+plain crops.
+"""
+
+import jax
+import numpy as np
+import pytest
+
+import data.prepared
+from data.bodies import BODY
+from data.hands import HAND
+from data.prepared import png, record
+from experiments import experiment_of, images
+from experiments.adaptation import images as adaptation_images
+from kpjax import geometry
+from kpjax.input.source import TfdsSource, stacked
+from kpjax.models import SmallUNet
+from kpjax.papers import adaptation, regda, semi_supervised
+from kpjax.papers.command_line import run
+from kpjax.papers.configs import changed
+from kpjax.papers.engine import Job, result_of
+from kpjax.training.evaluation import predict_source
+
+pytestmark = pytest.mark.slow
+SMALL = {
+    "image_size": 32,
+    "heatmap_size": 8,
+    "sigma": 1.0,
+    "batch_size": 8,
+    "steps": 2,
+    "evaluations": 1,
+    "network": SmallUNet((4, 4, 4), head_layers=1),
+}
+LEEDS = changed(
+    experiment_of("semi_supervised").presets["lspet"],
+    **SMALL | {"batch_size": 16},
+    labelled=6,
+    crop_smallest=10.0,
+    feature_width=8,
+)
+HANDS = changed(experiment_of("regda").presets["rhd_h3d"], **SMALL, pretraining_steps=2)
+
+
+def made(number, skeleton, split):
+    """The record of an image that is bright all over, with a person or a hand in its middle."""
+    random = np.random.default_rng([number, len(split), len(skeleton.names)])
+    pixels = png(random.integers(120, 256, (90, 90, 3), np.uint8))
+    visible = ["pelvis" != name != "thorax" for name in skeleton.names]
+    return record(
+        pixels,
+        random.uniform(30, 60, (len(visible), 2)),
+        visible,
+        20.0,
+        f"{split}-{number}".encode(),
+        (33, 33, 24, 24),
+    )
+
+
+@pytest.fixture(autouse=True)
+def sets(monkeypatch):
+    """Prepared sets of a few made-up images each."""
+
+    def open_source(name, split, *, data_dir, transform):
+        skeleton, count = (
+            (BODY if name == "lspet" else HAND),
+            (8 if split in ("test", "tune") else 24),
+        )
+        return TfdsSource(
+            [made(number, skeleton, split) for number in range(count)],
+            skeleton,
+            transform,
+            f"{name}/{split}",
+        )
+
+    monkeypatch.setattr(data.prepared, "open_source", open_source)
+    monkeypatch.setattr(adaptation_images, "open_source", open_source)
+    caches = images._open, images.open_domain
+    for cached in caches:
+        cached.cache_clear()
+    yield
+    for cached in caches:
+        cached.cache_clear()
+
+
+def sides(*sources):
+    return [source[0].image.shape[0] for source in sources]
+
+
+def test_semi_supervised_training_images_are_larger(tmp_path):
+    job = Job(experiment_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
+    opened = job.experiment.open(job)
+    larger = opened.labelled[0].image.shape[0]
+    assert 2.3 * 32 < larger < 2.5 * 32  # 1.77 of the crop, 1.33 px for each of its
+    assert sides(opened.unlabelled, opened.everything) == [larger] * 2
+    assert sides(opened.validation, opened.test, opened.plain_unlabelled) == [32] * 3
+    run(
+        job.experiment._replace(presets={"tiny": LEEDS}),
+        ["tiny", "--variants", "pl", "--workdir", str(tmp_path)],
+    )
+
+    # Pseudo-labels are found on plain crops, and lie in the larger images at the same places of the
+    # original.
+    teacher = result_of(job._replace(variant="supervised")).trained
+    plain = predict_source(
+        semi_supervised.distilled(LEEDS, opened.skeleton, "supervised"),
+        teacher,
+        opened.plain_unlabelled,
+        batch_size=16,
+    )
+    with np.load(job.folder / "pseudo_labels.npz") as labels:
+        crops = np.stack([opened.unlabelled[n].crop for n in range(len(opened.unlabelled))])
+        seen = labels["visible"] > 0
+        there, expected = (
+            np.asarray(geometry.move_points(*pair))
+            for pair in ((crops, labels["keypoints"]), (plain.crop, plain.keypoints))
+        )
+    assert seen.any()
+    np.testing.assert_allclose(there[seen], expected[seen], atol=1e-2)
+
+
+def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
+    experiment = experiment_of("regda")
+    opened = experiment.open(Job(experiment, HANDS, "tiny", "regda", 0, tmp_path, None))
+    assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
+    assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
+    streams = {
+        name: stacked([source[number] for number in range(8)])
+        for name, source in (("source", opened.source.train), ("target", opened.target.train))
+    }
+    method = regda.VARIANTS["regda"].method(HANDS, opened.source.train.skeleton)
+    state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
+    after, _ = jax.eval_shape(method.update, state, streams, jax.random.key(1))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+
+
+def test_the_core_of_an_adaptation_reads_larger_training_images():
+    config = changed(
+        experiment_of("adaptation").presets["lspet_faces"],
+        image_size=32,
+        target_side=32,
+        width=16,
+        depth=1,
+        core_crop_smallest=10.0,
+    )
+    train, test = adaptation_images.open_core_images(config, 0, None)
+    assert sides(train)[0] > 32 == sides(test)[0]
+    method = adaptation.build_core(config, train.skeleton)
+    batch = {"labelled": stacked([train[number] for number in range(4)])}
+    assert batch["labelled"].image.min() > 100  # the image, where a plain crop has its border
+    state = jax.eval_shape(method.init, jax.random.key(0), batch, {})
+    jax.eval_shape(method.update, state, batch, jax.random.key(0))

@@ -1,0 +1,154 @@
+"""The queue behind every command of several runs."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tiny_systems import SYSTEMS, job_of
+
+from kpjax.errors import RunError
+from kpjax.papers.command_line import _start_over, in_processes, over_devices, read_command
+from kpjax.papers.engine import in_turn, raise_for_failures
+from kpjax.training.process import Interrupted
+from kpjax.training.run_folder import InUse
+
+
+def jobs_in(workdir, *variants):
+    return [job_of("regda", name, workdir) for name in variants]
+
+
+def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
+    def work(job):
+        done.append(job.variant)
+        if job.variant == "broken":
+            raise RunError("step 3: loss/total is nan")
+        if job.variant == "defect":
+            raise ZeroDivisionError("division by zero")
+
+    done, failed, jobs = [], {}, jobs_in(tmp_path, "one", "broken", "defect", "one", "two")
+    in_turn(jobs, work, failed=failed)
+    assert done == ["one", "broken", "defect", "two"]  # the same job twice is run once
+    assert {job.variant: error for job, error in failed.items()} == {
+        "broken": "step 3: loss/total is nan",
+        "defect": "ZeroDivisionError: division by zero",
+    }
+    with pytest.raises(
+        RunError, match=r"2 runs failed: people broken, seed 0, people defect, seed 0"
+    ):
+        raise_for_failures(failed)
+    said = capsys.readouterr()
+    assert "people broken, seed 0 failed: step 3: loss/total is nan" in said.out
+    assert "Traceback" in said.err  # of the defect, for whoever mends it
+    raise_for_failures({})
+    with pytest.raises(ZeroDivisionError):  # of a single command
+        in_turn(jobs[2:], work)
+
+
+@pytest.mark.slow
+def test_a_job_in_work_elsewhere_is_left_to_the_end(tmp_path, monkeypatch):
+    """Another process holds one job, until it is killed: that leaves nothing to be cleared away."""
+    jobs, done = jobs_in(tmp_path, "theirs", "ours"), []
+    place = jobs[0].folder
+    script = (
+        f"import pathlib, sys\nfrom kpjax.training.run_folder import held\n"
+        f"with held(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
+        f"    print('held', flush=True)\n    sys.stdin.read()"
+    )
+    root = str(Path(__file__).parents[3])
+    other = subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=root,
+        env=os.environ | {"PYTHONPATH": root},
+    )
+
+    def end(seconds):
+        assert done == ["ours"]
+        other.kill()
+        other.communicate()
+
+    monkeypatch.setattr(time, "sleep", end)
+    assert other.stdout.readline() == "held\n"
+    in_turn(jobs, lambda job: done.append(job.variant))
+    assert done == ["ours", "theirs"]
+
+
+def test_a_run_whose_stage_another_process_trains_waits_for_it(tmp_path, monkeypatch):
+    def work(job):
+        calls.append(job.variant)
+        if job.variant == "needs_stage" and calls.count("needs_stage") < 3:
+            raise InUse("stages/warm_start/seed-0: another process is training here")
+
+    calls, pauses = [], []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    in_turn(jobs_in(tmp_path, "needs_stage", "free"), work, pause=7.0)
+    assert calls == ["needs_stage", "free", "needs_stage", "needs_stage"]
+    assert pauses == [7.0]  # only once nothing else was left to do
+
+
+def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
+    started, ended = [], []
+
+    class Child:
+        def __init__(self, words, env, process_group):
+            started.append((words, env["CUDA_VISIBLE_DEVICES"], env["TPU_VISIBLE_CHIPS"]))
+
+        def wait(self):
+            if "stopped" in str(started[-1]) and not ended:
+                signal.raise_signal(signal.SIGTERM)
+            return int("failing" in str(started[-1]))
+
+        def terminate(self):
+            ended.append(self)
+
+    monkeypatch.setattr("kpjax.papers.command_line.subprocess.Popen", Child)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
+    command = read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", str(tmp_path)])
+    in_processes(command)
+    assert [seen[1:] for seen in started] == [("4", "0"), ("6", "1")]
+    in_processes(
+        read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "3", "--workdir", str(tmp_path)])
+    )
+    assert [seen[1] for seen in started[2:]] == ["4", "6", "4"]  # none that it was not given
+    assert started[0][0][1:] == [
+        "-m",
+        "experiments.pyramids",
+        "tiny",
+        "--workdir",
+        str(tmp_path),
+        "--no-fresh",
+    ]
+    assert read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared.jobs == 1
+    with pytest.raises(RunError, match="of 2 processes failed"):
+        in_processes(
+            read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"])
+        )
+    with pytest.raises(Interrupted):
+        in_processes(
+            read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "stopped"])
+        )
+    assert len(ended) == 2
+
+
+def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_starts_from(tmp_path):
+    """Otherwise their numbers would stand for the preset's, and a run would start from one of other
+    settings.
+    """
+    command = over_devices(
+        read_command(
+            SYSTEMS["semi_supervised"],
+            ["tiny", "--variants", "pl_warped", "--fresh", "--workdir", str(tmp_path)],
+        ),
+        3,
+    )
+    assert command.settings == {"batch_size": 18}
+    teacher = command.folder / "supervised_warped" / "seed-0"
+    teacher.mkdir(parents=True)
+    _start_over(command)
+    assert not teacher.exists()
