@@ -2,6 +2,7 @@
 saved."""
 
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,7 +15,7 @@ import pytest
 from tiny import METHOD, Batches, Images, bits, error_of, tiny
 
 from kpjax.errors import InputError, RunError
-from kpjax.training.fit import FitOptions, Select, fit
+from kpjax.training.fit import Evaluation, FitOptions, Select, fit
 from kpjax.training.loggers import read_rows
 from kpjax.training.process import Interrupted
 from kpjax.training.profiling import traced_steps
@@ -117,6 +118,98 @@ def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
     assert (resumed.step, resumed.metrics) == (whole[1].step, whole[1].metrics)
     assert resumed.evaluations == whole[1].evaluations
     assert rows(tmp_path) == rows(whole[0])
+
+
+# Runs that validation stops
+
+
+@pytest.mark.parametrize(
+    ("values", "patience", "stops_after"),
+    [
+        ((0.1, 0.3, 0.2, 0.1), 2, 4),
+        ((0.1, 0.3, 0.3, 0.3, 0.4), 2, 4),  # equal values are no better
+        ((0.1, 0.3, 0.2, 0.4, 0.3, 0.4), 2, 6),  # a better one begins the count anew
+        ((math.nan, math.nan, 0.1), 2, 2),
+        ((0.3, math.nan, 0.2), 2, 3),
+        ((0.4, 0.3, 0.2, 0.1), 0, None),
+        ((0.1, 0.2, 0.3, 0.2), 2, None),
+    ],
+)
+@pytest.mark.parametrize(("mode", "sign"), [("max", 1), ("min", -1)])
+def test_stopping_follows_from_the_evaluations(values, patience, stops_after, mode, sign):
+    rule = Select("val", mode, patience)
+    seen = [Evaluation(step, {"val": sign * value}) for step, value in enumerate(values)]
+    stopping = [count for count in range(len(seen) + 1) if rule.stops(seen[:count])]
+    assert next(iter(stopping), None) == stops_after
+
+
+# Of step 8 there are two in a row that are no better than 0.3; the later of equal ones is the best.
+ACCURACY = {2: 0.1, 4: 0.3, 6: 0.3, 8: 0.2, 10: 0.9}
+
+
+def stopped_by_validation(folder, **options):
+    return run(
+        folder,
+        evaluate=(2, lambda state: {"val/pck": ACCURACY[int(state.step)]}),
+        select=Select("val/pck", patience=2),
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stopped")
+    return folder, stopped_by_validation(folder)
+
+
+def test_a_run_ends_when_validation_improves_no_more(stopped):
+    folder, fitted = stopped
+    assert (fitted.steps, fitted.step) == (8, 6)
+    assert fitted.images == 8 * 8
+    assert [seen.step for seen in fitted.evaluations] == [2, 4, 6, 8]
+    assert fitted.metrics == {"val/pck": 0.3}
+    assert bits(fitted.last) != bits(fitted.trained)
+    assert [row["step"] for row in rows(folder) if "loss/fit" in row] == [4, 8]
+    assert {6, 8} <= set(_steps(folder))
+
+
+def test_a_run_that_validation_stopped_is_finished(stopped):
+    class Refused(Batches):
+        def __getitem__(self, step):
+            assert step == 0, "it trained again"  # which shows the shapes
+            return super().__getitem__(step)
+
+    again = stopped_by_validation(stopped[0], streams={"labelled": Refused()})
+    assert (bits(again.last), bits(again.trained)) == (
+        bits(stopped[1].last),
+        bits(stopped[1].trained),
+    )
+    assert (again.steps, again.evaluations) == (8, stopped[1].evaluations)
+
+
+@pytest.mark.parametrize("saved", [True, False], ids=["asked to stop", "killed"])
+def test_a_run_that_goes_on_stops_where_it_would_have(stopped, tmp_path, saved):
+    """Interrupted at step 7, while it waits for a better one: by a signal, or without a word."""
+
+    class Ended(Batches):
+        def __getitem__(self, step):
+            if step == 7:
+                if not saved:
+                    raise KeyboardInterrupt
+                os.kill(os.getpid(), signal.SIGTERM)
+            return super().__getitem__(step)
+
+    with pytest.raises(Interrupted if saved else KeyboardInterrupt):
+        stopped_by_validation(tmp_path, streams={"labelled": Ended()})
+    assert 4 <= _steps(tmp_path)[-1] < 8
+    resumed = stopped_by_validation(tmp_path)
+    assert (bits(resumed.last), bits(resumed.trained)) == (
+        bits(stopped[1].last),
+        bits(stopped[1].trained),
+    )
+    assert (resumed.step, resumed.steps) == (6, 8)
+    assert resumed.evaluations == stopped[1].evaluations
+    assert rows(tmp_path) == rows(stopped[0])
 
 
 def test_a_finished_run_trains_nothing(whole):

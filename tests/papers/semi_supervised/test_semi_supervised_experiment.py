@@ -8,6 +8,7 @@ import shutil
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
 from experiments import images
@@ -15,10 +16,12 @@ from experiments.semi_supervised import EXPERIMENT, PRESETS
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
+from kpjax.methods.semi_supervised_family.semantic_features import Semantic
+from kpjax.papers import semi_supervised
 from kpjax.papers.configs import changed
-from kpjax.papers.engine import run as run_job
-from kpjax.papers.semi_supervised import ON_PEOPLE, left_to_learn
-from kpjax.papers.semi_supervised.variants import VARIANTS, setup_of
+from kpjax.papers.engine import Outcome, run as run_job
+from kpjax.papers.semi_supervised import ON_PEOPLE, keypoint_features, left_to_learn
+from kpjax.papers.semi_supervised.variants import VARIANTS, read_semantic, setup_of
 from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.training.trees import load_trained
 
@@ -97,6 +100,126 @@ def test_pseudo_labels_are_as_many_as_labels(ran):
     trained = load_trained(finished / "pl" / "seed-0" / "model")
     assert "semantic" not in trained.variables
     assert "semantic" in load_trained(finished / "ours" / "seed-0" / "model").variables
+
+
+AS_PRINTED = {"balanced": False, "unit": False, "reduction": "sum", "one_scale": False}
+
+
+@pytest.mark.parametrize(
+    ("variant", "changes"),
+    [
+        ("ours", AS_PRINTED | {"selection": "validation", "patience": 3, "evaluations": 3}),
+        ("te_inverse", {}),
+        ("affine", {}),
+        ("supervised_warped", {"warp": "affine"}),
+    ],
+    ids=["ours as printed", "te_inverse", "affine", "control under affine maps"],
+)
+def test_five_steps_of_what_the_paper_tried(tmp_path, variant, changes):
+    """Two steps of the warm start, and three."""
+    job = job_of("semi_supervised", variant, tmp_path, **changes)
+    run_job(TINY_SYSTEM, job)
+    results = results_of(job.preset_folder, variant)
+    assert results["steps"] == 5
+    rows = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
+    row = next(row for row in rows if "loss/supervised" in row)
+    losses = {name: value for name, value in row.items() if name.startswith("loss/")}
+    assert all(np.isfinite(value) for value in losses.values())
+    terms = {"supervised", "semantic", "equivariance", "invariance"}
+    if variant == "supervised_warped":
+        terms = {"supervised"}
+    assert {f"loss/{name}" for name in terms} <= set(losses)
+
+
+def test_training_ends_when_validation_improves_no_more(tmp_path, monkeypatch):
+    """Both stages are reported by the steps that were taken; the warm start takes all of its own."""
+    measured = semi_supervised.errors
+    falling = iter([0.5, 0.4, 0.3, 0.2, 0.1])
+
+    def scripted(found, skeleton, config, name, **options):
+        values = measured(found, skeleton, config, name, **options)
+        return values | ({"validation/pck": next(falling)} if name == "validation" else {})
+
+    monkeypatch.setattr(semi_supervised, "errors", scripted)
+    job = job_of(
+        "semi_supervised",
+        "supervised",
+        tmp_path,
+        selection="validation",
+        patience=1,
+        evaluations=3,
+        steps=3,
+    )
+    run_job(TINY_SYSTEM, job)
+    results = results_of(job.preset_folder, "supervised")
+    # Two evaluations of the warm start, then 0.3 and 0.2: the second is no better.
+    assert list(falling) == [0.1]
+    assert results["steps"] == 2 + 2
+    assert results["metrics"]["best_validation/step"] == 1
+    assert results["images"] == (2 + 2) * TINY.batch_size
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"patience": 3}, "patience: 3; the last step is the result"),
+        ({"patience": -1}, "patience: -1; must be at least 0"),
+    ],
+)
+def test_a_patience_that_stops_nothing(changes, words):
+    with pytest.raises(InputError, match=words):
+        changed(TINY, **changes)
+
+
+# Pictures
+
+
+def test_representations_of_test_images_are_drawn(finished):
+    """The paper's figure 4: a dot for each labelled keypoint that a test image shows."""
+    pytest.importorskip("sklearn")
+    folder = finished / "ours" / "seed-0"
+    with Image.open(folder / "images" / "test_representations.png") as picture:
+        assert picture.width > 32
+    data = tiny_data()
+    trained = load_trained(folder / "model")
+    read = read_semantic(TINY, data.skeleton)
+    features, keypoints = keypoint_features(read, trained.variables, data.test)
+    examples = [data.test[number] for number in range(len(data.test))]
+    shown = np.array(
+        [
+            (one.visible > 0) & ((one.keypoints >= -0.5) & (one.keypoints < 31.5)).all(-1)
+            for one in examples
+        ]
+    )
+    assert features.shape == (shown.sum(), 8)
+    np.testing.assert_array_equal(keypoints, np.nonzero(shown)[1])
+    again, _ = keypoint_features(read, trained.variables, data.test)
+    np.testing.assert_array_equal(again, features)
+    assert features.std(0).max() > 0
+
+
+def test_no_more_representations_are_read_than_a_picture_shows(monkeypatch):
+    monkeypatch.setattr(semi_supervised, "FEATURES_SHOWN", 25)
+    data = tiny_data()
+    seen = []
+
+    def read(variables, batch):
+        seen.append(batch.image.shape[0])
+        return Semantic(jnp.zeros((*batch.visible.shape, 4)), jnp.zeros((1,)))
+
+    features, keypoints = keypoint_features(read, {}, data.test)
+    assert seen == [2]
+    assert len(features) == len(keypoints) <= 20
+
+
+def test_a_run_without_scikit_learn_says_what_it_leaves_out(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(semi_supervised, "can_embed", lambda: False)
+    monkeypatch.setattr(semi_supervised.system, "draw_predictions", lambda *given: None)
+    job = job_of("semi_supervised", "ours", tmp_path)
+    outcome = Outcome(None, Trained({"semantic": {}}, {}), 0)
+    semi_supervised.draw(job, tiny_data(), outcome, {"test": None})
+    assert "no picture of the representations" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*.png"))
 
 
 # Images
