@@ -54,7 +54,8 @@ class AssociationNetwork(nn.Module):
 
     variant: "paper", two convolutions with BatchNorm and ReLU and one to the map. "wide", three
         dilated ones, so that a more distant old keypoint is within `reach`, and a 1x1 convolution
-        to the map. "with_features", "paper" with the features themselves beside the products.
+        to the map. "with_features", "paper" with the features themselves beside the products. The
+        paper states neither the number of layers nor their widths.
     inputs: 2, or 1 where steps introduce a single new keypoint: only the first map is read then.
     input_sigma: of the Gaussians that let features through, see `input_windows`.
 

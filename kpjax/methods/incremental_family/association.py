@@ -55,10 +55,10 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
     """Builds the method; it reads the stream `labelled`, in which the new keypoints have labels.
 
     The loss is, summed over triples, 1/2 the mean squared difference from the target over cells and
-    images. Images without both new keypoints are left out of the mean. `predict` returns the old
-    model's predictions, for it sees no labels; `association_predict` reads those of the new
-    keypoints. The start has `teacher`, the old model's variables, and `increment`, see
-    `increment_of`. KA-Nets start at random.
+    images; the paper does not state its distance. Images without both new keypoints are left out of
+    the mean. `predict` returns the old model's predictions, for it sees no labels;
+    `association_predict` reads those of the new keypoints. The start has `teacher`, the old model's
+    variables, and `increment`, see `increment_of`. KA-Nets start at random.
 
     Args:
         setup: learning rates, if there are several, are those of each KA-Net, `triple_0` and on.

@@ -8,9 +8,10 @@ channels in its head, and minimises
     l_MP = l_GT + alpha (l_KSD + l_KA)                                                             (equation 4)
 
 from the labels of the new keypoints, the teacher's maps of the old ones, and KA-Net's map of one
-old keypoint of each triple. Its trunk and the new channels of its head are trained. Gradients reach
-the trunk through the old channels, which do not change. All three networks see the same augmented
-image, of which parts may be hidden from the student.
+old keypoint of each triple. l_KA has the form of l_KSD (equation 5). The student's trunk and the
+new channels of its head are trained. Gradients reach the trunk through the old channels, which do
+not change. All three networks see the same augmented image, of which parts may be hidden from the
+student.
 
 Baselines are this method with another objective (`objectives`), and a `Tracker` where they keep
 statistics.

@@ -117,8 +117,8 @@ def triples_of(run: Run, known: Stage, step: int, source: Source) -> list[tuple[
 def choose_network(
     setting: Setting, teacher: Trained, source: Source, count: int
 ) -> tuple[KaNet, Mapping[str, np.ndarray]]:
-    """Chooses KA-Net: the paper's where its reach is long enough for every triple, else the one
-    that sees further.
+    """Chooses KA-Net: plain convolutions ("paper") where their reach is long enough for every
+    triple, else dilated ones, which see further. The paper states no layers.
 
     count: of triples in use, the first slots; keypoints of the others say nothing.
 

@@ -150,9 +150,12 @@ ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 10
 
 @dataclass(frozen=True)
 class Config(configs.RunConfig):
-    """All that a run depends on besides its seed. The defaults are the paper's for MPII; a field
-    that says "not stated" has a value that the paper leaves open. The augmentation is not
-    stated."""
+    """All that a run depends on besides its seed.
+
+    The defaults are those for MPII. The paper states the network, the rate of steps, alpha, and
+    KA-Net's share of a step; it leaves open what `differences.csv` beside this file lists, such as
+    the optimizer, the batch and the augmentation.
+    """
 
     SCALED = ("base_steps", "ka_steps")
     summary: str  # one line

@@ -183,6 +183,45 @@ def test_self_training_follows_the_teachers_own_arg_max():
     assert again.max() == 1
 
 
+def labelled_batch(points, visible):
+    """The streams of a batch whose labels are points (K, 2) and flags (K,) in every image."""
+    shown = STREAMS["labelled"]
+    return {
+        "labelled": shown._replace(
+            keypoints=jnp.broadcast_to(jnp.asarray(points, jnp.float32), shown.keypoints.shape),
+            visible=jnp.broadcast_to(jnp.asarray(visible, jnp.float32), shown.visible.shape),
+        )
+    }
+
+
+def test_the_ceiling_follows_the_true_old_point_where_it_has_a_label():
+    """Its map is the label's Gaussian of the triple's old keypoint, 1."""
+    given = outputs()
+    streams = labelled_batch([[2, 2], [SIDE / 2, SIDE / 4], [5, 5]], [1, 1, 1])
+    truth, _ = CODEC.encode(streams["labelled"])
+    own = given | {"association": truth[..., 1:2]}
+    term = terms.true_points_term(CODEC)
+    expected = terms.association_term().function(own, {})
+    np.testing.assert_allclose(term.function(given, streams), expected, rtol=1e-6)
+    unlabelled = labelled_batch([[2, 2], [0, 0], [5, 5]], [1, 0, 1])
+    assert term.function(given, unlabelled) == 0
+
+
+def test_memory_replay_takes_the_old_models_sure_points_for_labels():
+    """Half the mean squared error over cells, images and old keypoints, 0 and 1; 2 is new."""
+    given = outputs()
+    student, teacher = (np.asarray(given[name], np.float64) for name in ("heatmaps", "teacher"))
+    targets = np.asarray(rerendered(CODEC, given["teacher"]), np.float64)
+    squares = 0.5 * np.square(student - targets).mean((1, 2))[:, :2]
+    _, scores = CODEC.decode(given["teacher"])
+    peaks = np.asarray(scores)[:, :2]
+    np.testing.assert_allclose(peaks, teacher.max((1, 2))[:, :2], rtol=1e-6)
+    for above in (-10.0, float(np.median(peaks)), 10.0):
+        expected = np.where(peaks > above, squares, 0).mean()
+        found = terms.memory_replay_term(CODEC, above=above).function(given, {})
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 # What is computed
 
 
