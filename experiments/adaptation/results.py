@@ -23,7 +23,7 @@ TABLES = {
     ),
     "others": (
         "demo",
-        ("adapted", "random_core", "scratch", *FLIES),
+        ("adapted", "random_core", "trunk_clusters", "scratch", *FLIES),
         ("forward/10", "mean_landmarks/10", "forward/all", "mean_landmarks/all", "void"),
     ),
     "paper": (

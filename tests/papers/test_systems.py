@@ -216,7 +216,7 @@ def test_every_stage_of_every_variant_can_be_traced(name):
         stages = planned_stages(job_of(name, variant)._replace(experiment=without_data(experiment)))
         if name != "regda":  # whose steps are not equally dear
             assert sum(experiment.paper.variants[variant].lengths(config, variant).values()) == sum(
-                {stage.name: stage.steps for stage in stages}.values()
+                {(stage.folder, stage.name): stage.steps for stage in stages}.values()
             ), variant
         for stage in stages:
             if any(stage.alike(other) for other in traced):

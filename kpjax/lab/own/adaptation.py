@@ -255,8 +255,9 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 
 def lengths(config: OwnConfig, variant: str) -> dict[str, float]:
     """Returns the steps of a variant, with those of the variant that it starts from."""
-    before = adaptation.VARIANTS[variant].recipe.before
-    return (lengths(config, before) if before else {}) | {variant: config.steps}
+    recipe = adaptation.VARIANTS[variant].recipe
+    before = lengths(config, recipe.before) if recipe.before else {}
+    return before | {variant: 0 if recipe.clusters else config.steps}
 
 
 PAPER = adaptation.PAPER._replace(

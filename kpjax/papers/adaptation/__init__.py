@@ -49,6 +49,7 @@ from kpjax.files import read_json, write_json, write_text
 from kpjax.images.transforms import Letterbox
 from kpjax.input import source as sources
 from kpjax.input.source import Source, stacked
+from kpjax.methods.adaptation_family.trunk_clusters import clustered
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.papers import engine
 from kpjax.papers.adaptation import config as presets
@@ -71,6 +72,7 @@ from kpjax.training.fit import Fitted
 from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
+CLUSTERED = 100  # images whose features are clustered
 CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
 SHOWN, COLUMNS = 16, 8  # images of a sheet
 SHOWN_SIDE = 128  # px, to which small images are enlarged
@@ -287,6 +289,8 @@ def train(job: Job, data: Data) -> Outcome:
         core = data.core(job)
     elif recipe.core == "random":
         core = untrained_core(config, job.seed, of_shapes=bool(job.plan))
+    if recipe.clusters:
+        return _cluster(job, data, method, core)
     start = ({"core": core.variables} if core else {}) | perceptual_start(
         config, of_shapes=bool(job.plan)
     )
@@ -320,18 +324,9 @@ def train(job: Job, data: Data) -> Outcome:
         fitted.trained.variables,
         {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"},
     )
-    sources = {"fit": data.fit} if config.evaluation.annotated else {}
-    sources |= {
-        "test": data.test,
-        "turned_once": data.turned_once,
-        "turned_twice": data.turned_twice,
-    }
     # Every variant is evaluated as a plain network, so that this is compiled once.
     plain, evaluated = build(config, "finetuned"), as_evaluated(trained, job.variant)
-    predictions = {
-        name: predict_source(plain, evaluated, source, batch_size=config.prediction_batch)
-        for name, source in sources.items()
-    }
+    predictions = _predicted(config, data, plain, evaluated)
     accuracy = {} if core is None or core.accuracy is None else {"core/pck": core.accuracy}
     return Outcome(
         method,
@@ -343,6 +338,57 @@ def train(job: Job, data: Data) -> Outcome:
         predictions,
         before.images + fitted.images,
     )
+
+
+def _predicted(config: Config, data: Data, method: Method, trained: Trained) -> dict[str, Gathered]:
+    """Predicts all images that a variant is evaluated on."""
+    sources = {"fit": data.fit} if config.evaluation.annotated else {}
+    sources |= {
+        "test": data.test,
+        "turned_once": data.turned_once,
+        "turned_twice": data.turned_twice,
+    }
+    return {
+        name: predict_source(method, trained, source, batch_size=config.prediction_batch)
+        for name, source in sources.items()
+    }
+
+
+def _cluster(job: Job, data: Data, method: Method, core: Core) -> Outcome:
+    """Clusters features of the core's trunk on at most CLUSTERED target images at equal steps, and
+    predicts; nothing is trained.
+    """
+    if job.plan:
+        return Outcome(method, Trained({}, {}), 0)
+    config, side = job.config, job.config.data.image_size
+    count = min(CLUSTERED, len(data.target))
+    numbers = np.linspace(0, len(data.target) - 1, count).round().astype(int)
+    images = stacked([data.target[int(number)] for number in numbers]).image
+    variables = run_once(
+        lambda variables, images: clustered(
+            network(config, config.landmarks),
+            config.backbone.normalise,
+            variables,
+            unturned_view(images, config.shown, side),
+            landmarks=config.landmarks,
+            size=side // STRIDE,
+        )
+    )(core.variables, images)
+    trained = Trained(variables, {})
+    accuracy = {} if core.accuracy is None else {"core/pck": core.accuracy}
+    predictions = _predicted(config, data, method, trained)
+    return Outcome(method, trained, 0, metrics=accuracy, predictions=predictions, images=count)
+
+
+def unturned_view(images: jax.Array, shown: float, side: int) -> jax.Array:
+    """Returns the middle of images (N, H, W, 3) uint8, of `shown` of their sides, as (N, side,
+    side, 3) float32 in [0, 1].
+    """
+    height, width = images.shape[1:3]
+    rows, columns = round(shown * height), round(shown * width)
+    top, left = (height - rows) // 2, (width - columns) // 2
+    middle = images[:, top : top + rows, left : left + columns].astype(jnp.float32) / 255
+    return jax.image.resize(middle, (len(images), side, side, images.shape[-1]), "linear")
 
 
 def weights_in_words(state: Any) -> str:
@@ -574,12 +620,13 @@ def lengths(config: Config, variant: str) -> dict[str, float]:
     recipe = VARIANTS[variant].recipe
     if recipe.before:
         return lengths(config, recipe.before) | {variant: config.steps}
+    own = {variant: 0 if recipe.clusters else config.steps}
     core = (
         {core_name(config): config.core.steps}
         if recipe.core == "trained" and config.core.core_epochs
         else {}
     )
-    return core | {variant: config.steps}
+    return core | own
 
 
 def columns(config: Config) -> tuple[Column, ...]:

@@ -1,15 +1,30 @@
 """Variants: what is compared, and how each is built."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from kpjax import Method, Skeleton, Trained, Variables, augment, codec, methods, models, named_key
+from kpjax import (
+    Example,
+    InputError,
+    Method,
+    Prediction,
+    Skeleton,
+    Trained,
+    Variables,
+    augment,
+    codec,
+    methods,
+    models,
+    named_key,
+)
 from kpjax.methods import perceptual
 from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
+from kpjax.methods.adaptation_family.trunk_clusters import trunk_clusters_predict
 from kpjax.methods.adaptation_family.view_pairs import similarity_views
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
@@ -27,6 +42,7 @@ class Recipe(NamedTuple):
     parametrisation: methods.Parametrisation
     #: its start; "adapted" is the result of that variant, its projections folded in
     core: Literal["trained", "random", "adapted", "none"] = "trained"
+    clusters: bool = False  # nothing is trained: landmarks are clusters of the core's features
 
     @property
     def before(self) -> str:
@@ -56,6 +72,11 @@ VARIANTS: dict[str, Variant] = {
     ),
     "random_core": Variant(
         "control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")
+    ),
+    "trunk_clusters": Variant(
+        "control",
+        "nothing trained: where features of the core's trunk are nearest to those of a cluster",
+        recipe=Recipe(methods.finetuned(), clusters=True),
     ),
     "adapted_every": Variant(
         "ablation",
@@ -98,7 +119,19 @@ def build(config: Config, variant: str) -> Method:
     """Builds the method of a variant once, so that all seeds and variants that train alike share
     what is compiled.
     """
-    return _built(presets.of_method(config), parametrisation_of(config, variant))
+    built = _built(presets.of_method(config), parametrisation_of(config, variant))
+    if VARIANTS[variant].recipe.clusters:
+        return built._replace(predict=_clusters_predict(presets.of_method(config)))
+    return built
+
+
+@functools.lru_cache(maxsize=4)
+def _clusters_predict(config: Config) -> Callable[[Trained, Example], Prediction]:
+    return trunk_clusters_predict(
+        network(config, config.landmarks),
+        config.backbone.normalise,
+        size=config.data.image_size // STRIDE,
+    )
 
 
 @functools.lru_cache(maxsize=32)
@@ -149,8 +182,13 @@ def as_evaluated(trained: Trained, variant: str) -> Trained:
 def plain_of(trained: Trained, variant: str) -> Variables:
     """Returns a variant's result as the variables of a plain network.
 
-    Which kernels were projected stands in the result, not in the config.
+    Which kernels were projected stands in the result, not in the config. Raises InputError for a
+    variant that has no network of its own.
     """
+    if VARIANTS[variant].recipe.clusters:
+        raise InputError(
+            "core", f"a run of {variant} has no network of its own; give the core that it read"
+        )
     return methods.plain_variables(trained, VARIANTS[variant].recipe.parametrisation)
 
 

@@ -3,6 +3,7 @@ builds.
 """
 
 import functools
+import shutil
 
 import jax
 import numpy as np
@@ -174,6 +175,30 @@ def test_variants_run_five_steps(variant, tmp_path_factory):
         # Five steps of Adam at 1e-3 lead no further; fresh heads lie a hundred times as far apart.
         path = ("head", "output", "kernel")
         assert np.abs(plain[path] - begun[path]).max() < 0.02
+
+
+@pytest.mark.slow
+def test_clusters_of_the_trunk_train_nothing(ran, tmp_path):
+    """A control of no step, the same whenever it runs, whose result reads new images."""
+    job = job_of("adaptation", "trunk_clusters", tmp_path)
+    stages = ran("adaptation") / "stages"
+    shutil.copytree(stages, job.preset_folder / "stages")
+    run(job.system, job)
+    found, trained = results_of(job.preset_folder, job.variant), load_trained(job.folder / "model")
+    assert found["steps"] == 0
+    assert found["images"] == len(open_images(TINY.data, 0, None).target)
+    assert np.isfinite(found["metrics"]["forward/all"])
+    assert trained.variables["clusters"]["centres"].shape[0] == TINY.landmarks
+    learnt = load_trained(stages / "core_people_clutter" / "seed-0" / "result")
+    for name in ("params", "batch_stats"):
+        jax.tree.map(
+            np.testing.assert_array_equal,
+            trained.variables[name]["backbone"],
+            learnt.variables[name]["backbone"],
+        )
+    assert adaptation.lengths(TINY, job.variant)[job.variant] == 0
+    with pytest.raises(InputError, match="no network of its own"):
+        plain_of(trained, job.variant)
 
 
 def test_the_result_of_another_variant_is_folded_into_a_plain_network():
