@@ -1,10 +1,14 @@
 """What a process sets before JAX starts its backend, for steps on a CPU."""
 
+import contextlib
 import ctypes
 import importlib.util
 import os
+import pkgutil
+import platform
 import sys
 from importlib import metadata
+from pathlib import Path
 
 # Numbers from glibc's malloc.h, and values: no block below 64 MB is mapped by itself, freed memory
 # is never returned, and a heap grows by 64 MB at a time. Each thread has a heap of its own: with
@@ -12,14 +16,23 @@ from importlib import metadata
 # fifth longer, and most steps a tenth to a third.
 SETTINGS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_PAD": (-2, 2**26)}
 # XLA's own convolutions, which use all cores, in place of YNNPACK's, which use one: a step takes
-# 0.4 to 0.7 times as long on two. Versions of jaxlib that take the flag: an unknown one ends a
-# process.
+# 0.4 to 0.7 times as long on two. A jaxlib that does not know the flag ends the process, so each
+# version is asked once, in a child.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
-TAKEN_BY = ("0.10.2", "0.12.0.1")
+SECONDS = 120  # that a child has; it needs two
+CHILD = """
+import jax
+image, kernel = jax.numpy.ones((1, 8, 8, 4)), jax.numpy.ones((3, 3, 4, 4))
+names = ("NHWC", "HWIO", "NHWC")
+jax.jit(lambda x, y: jax.lax.conv_general_dilated(x, y, (1, 1), "SAME", dimension_numbers=names))(
+    image, kernel
+).block_until_ready()
+"""
 # At this level programs compile in three quarters of the time of the usual one, and their steps
 # take as long.
 OPTIMISATION = "--xla_backend_optimization_level=2"
-ACCELERATORS = ("jax_plugins", "libtpu")  # packages that bring one to JAX
+NVIDIA_DEVICES = ("/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg")
+TPU_VENDOR = "0x1ae0"  # Google's chips among the devices on the PCI bus
 
 
 def keep_freed_memory() -> bool:
@@ -40,27 +53,122 @@ def keep_freed_memory() -> bool:
     return all(mallopt(number, value) == 1 for number, value in SETTINGS.values())
 
 
-def set_compiler_flags() -> list[str]:
+def set_compiler_flags(ask: bool = True) -> list[str]:
     """Sets XLA_FLAGS for programs on CPUs, and returns the flags that are new there.
 
     Sums are rounded otherwise, so all commands that train do it. It leaves alone what the user has
     said, and processes whose programs are not to be optimised. Call it before JAX starts its
     backend.
+
+    ask: whether a jaxlib that was never asked for its convolutions is asked now, which takes
+    seconds; a help text needs none.
     """
     given = os.environ.get("XLA_FLAGS", "")
     if "JAX_DISABLE_MOST_OPTIMIZATIONS" in os.environ:
         return []
     new = [OPTIMISATION] if OPTIMISATION.partition("=")[0] not in given else []
-    if "ynn" not in given and metadata.version("jaxlib") in TAKEN_BY:
+    if "ynn" not in given and takes_convolutions(ask):
         new.append(CONVOLUTIONS)
     os.environ["XLA_FLAGS"] = " ".join([*given.split(), *new])
     return new
 
 
+def takes_convolutions(ask: bool = True) -> bool:
+    """Returns whether this jaxlib takes the flag of XLA's own convolutions.
+
+    Its answer, "taken" or "refused", is kept in the cache folder by its version and the kind of
+    machine. A child that ends in any other way, as for want of memory, is no answer: False now, and
+    the next process asks again.
+    """
+    from kpjax.files import cache_folder  # help texts need it late
+
+    version, machine = metadata.version("jaxlib"), platform.machine()
+    kept = cache_folder() / "convolutions" / f"jaxlib-{version}-{machine}.txt"
+    answer = ""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        answer = kept.read_text(encoding="utf-8")
+    if answer not in ("taken", "refused"):
+        answer = _ask_child() if ask else ""
+        if answer:
+            _keep(kept, answer)
+    return answer == "taken"
+
+
+def _ask_child() -> str:
+    """Computes a convolution with the flag in a child process: "taken", "refused", or "" where it
+    failed otherwise.
+    """
+    import subprocess
+
+    environment = os.environ | {
+        "XLA_FLAGS": CONVOLUTIONS,
+        "JAX_PLATFORMS": "cpu",
+        "TF_CPP_MIN_LOG_LEVEL": "0",  # so that a refusal is said
+    }
+    try:
+        child = subprocess.run(
+            [sys.executable, "-c", CHILD],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            timeout=SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    if child.returncode == 0:
+        return "taken"
+    flag = CONVOLUTIONS.lstrip("-").partition("=")[0].encode()
+    return "refused" if flag in child.stderr else ""
+
+
+def _keep(path: Path, answer: str) -> None:
+    """Writes an answer whole; a folder that cannot be written keeps none."""
+    from kpjax.errors import InputError
+    from kpjax.files import write_text
+
+    with contextlib.suppress(OSError, InputError):
+        write_text(path, answer)
+
+
+def convolutions_text() -> str:
+    """Returns which convolutions programs on the CPU run, by XLA_FLAGS, for the first line of a
+    run.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if CONVOLUTIONS in flags.split():
+        return "XLA's convolutions, on all cores"
+    if "ynn" in flags:
+        return "convolutions as XLA_FLAGS says"
+    return "jaxlib's default convolutions"
+
+
 def only_cpu() -> bool:
     """Returns, without starting a backend, whether JAX will compute on the CPU: nothing else is
-    here, or allowed.
+    allowed, or no device is here that an installed package could drive.
+
+    A compiler without its device, such as libtpu for plans, changes nothing. Of plugins other than
+    NVIDIA's no device is known: their being installed counts.
     """
-    return os.environ.get("JAX_PLATFORMS") == "cpu" or not any(
-        map(importlib.util.find_spec, ACCELERATORS)
-    )
+    allowed = os.environ.get("JAX_PLATFORMS", "")
+    if allowed:
+        return allowed == "cpu"
+    if importlib.util.find_spec("libtpu") and _has_tpu():
+        return False
+    folder = importlib.util.find_spec("jax_plugins")
+    places = folder.submodule_search_locations if folder else ()
+    plugins = {entry.name for entry in pkgutil.iter_modules(places)}
+    of_nvidia = {name for name in plugins if name.startswith("xla_cuda")}
+    return plugins == of_nvidia and not (of_nvidia and _has_nvidia_gpu())
+
+
+def _has_tpu() -> bool:
+    """Returns whether a TPU is on this machine's bus."""
+    vendors = Path("/sys/bus/pci/devices").glob("*/vendor")
+    return any(path.read_text(encoding="ascii").strip() == TPU_VENDOR for path in vendors)
+
+
+def _has_nvidia_gpu() -> bool:
+    """Returns whether the driver of NVIDIA, or Windows below Linux, shows a GPU."""
+    return any(map(os.path.exists, NVIDIA_DEVICES))

@@ -7,7 +7,17 @@ import sys
 
 import pytest
 
-from kpjax.allocator import ACCELERATORS, CONVOLUTIONS, OPTIMISATION, only_cpu, set_compiler_flags
+from kpjax import allocator
+from kpjax.allocator import (
+    CHILD,
+    CONVOLUTIONS,
+    OPTIMISATION,
+    convolutions_text,
+    only_cpu,
+    set_compiler_flags,
+    takes_convolutions,
+)
+from kpjax.systems.parsing import asks_for_words
 
 COMMAND = """
 import resource
@@ -37,32 +47,150 @@ def test_a_command_keeps_the_memory_of_its_steps_whenever_jax_was_started():
     subprocess.run([sys.executable, "-c", COMMAND], check=True, timeout=120)
 
 
-def test_an_accelerators_package_is_seen_without_starting_jax(monkeypatch):
+@pytest.mark.parametrize(
+    ("packages", "devices", "alone"),
+    [
+        ((), ("tpu", "nvidia"), True),
+        (("libtpu",), (), True),  # a compiler for plans
+        (("libtpu",), ("nvidia",), True),
+        (("libtpu",), ("tpu",), False),
+        (("xla_cuda13",), (), True),
+        (("xla_cuda12",), ("nvidia",), False),
+        (("xla_cuda13", "libtpu"), (), True),
+        (("metal",), (), False),  # what it drives is not known
+    ],
+)
+def test_a_device_and_its_package_are_seen_without_starting_jax(
+    monkeypatch, tmp_path, packages, devices, alone
+):
     monkeypatch.setenv("JAX_PLATFORMS", "")
-    monkeypatch.setattr(
-        "importlib.util.find_spec", lambda name: name if name == ACCELERATORS[0] else None
-    )
-    assert not only_cpu()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    assert only_cpu()
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    monkeypatch.setattr(allocator, "_has_tpu", lambda: "tpu" in devices)
+    monkeypatch.setattr(allocator, "_has_nvidia_gpu", lambda: "nvidia" in devices)
+    for name in packages:
+        folder = tmp_path if name == "libtpu" else tmp_path / "jax_plugins"
+        (folder / name).mkdir(parents=True)
+        (folder / name / "__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert only_cpu() == alone
     monkeypatch.setenv("JAX_PLATFORMS", "cpu")
     assert only_cpu()
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda,cpu")
+    assert not only_cpu()
 
 
 @pytest.mark.parametrize(
-    ("flags", "version", "new"),
+    ("flags", "taken", "new"),
     [
-        ("", "0.10.2", [OPTIMISATION, CONVOLUTIONS]),
-        ("", "0.9.0", [OPTIMISATION]),
-        ("--xla_cpu_experimental_ynn_fusion_type=", "0.10.2", [OPTIMISATION]),
-        ("--xla_backend_optimization_level=3", "0.10.2", [CONVOLUTIONS]),
+        ("", True, [OPTIMISATION, CONVOLUTIONS]),
+        ("", False, [OPTIMISATION]),
+        ("--xla_cpu_experimental_ynn_fusion_type=", True, [OPTIMISATION]),
+        ("--xla_backend_optimization_level=3", True, [CONVOLUTIONS]),
     ],
 )
-def test_compiler_flags_are_set_unless_the_user_says_otherwise(monkeypatch, flags, version, new):
+def test_compiler_flags_are_set_unless_the_user_says_otherwise(monkeypatch, flags, taken, new):
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
     monkeypatch.setenv("XLA_FLAGS", flags)
-    monkeypatch.setattr("importlib.metadata.version", lambda name: version)
+    monkeypatch.setattr(allocator, "takes_convolutions", lambda ask: taken)
     assert set_compiler_flags() == new
     assert os.environ["XLA_FLAGS"] == " ".join([flags, *new]).strip()
+    said = (
+        "all cores" if CONVOLUTIONS in new else "as XLA_FLAGS says" if "ynn" in flags else "default"
+    )
+    assert said in convolutions_text()
+    monkeypatch.setattr(allocator, "takes_convolutions", lambda ask: CONVOLUTIONS in new)
     assert not set_compiler_flags()  # once is enough
+
+
+class Children:
+    """Stands in for processes: what they answer, in order, and how many were started."""
+
+    def __init__(self, *answers):
+        self.answers, self.started = list(answers), 0
+
+    def run(self, command, *, env, **options):
+        assert command == [sys.executable, "-c", CHILD]
+        assert (env["XLA_FLAGS"], env["JAX_PLATFORMS"]) == (CONVOLUTIONS, "cpu")
+        self.started += 1
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        code, said = answer
+        return subprocess.CompletedProcess(command, code, stderr=said)
+
+
+UNKNOWN = (-6, b"F1 Unknown flag in XLA_FLAGS: " + CONVOLUTIONS.encode())
+
+
+@pytest.mark.parametrize(("answer", "taken"), [((0, b""), True), (UNKNOWN, False)])
+def test_each_jaxlib_is_asked_once_for_its_convolutions(monkeypatch, tmp_path, answer, taken):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    children = Children(answer, UNKNOWN)
+    monkeypatch.setattr(subprocess, "run", children.run)
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.99.1")
+    assert not takes_convolutions(ask=False)
+    assert children.started == 0
+    assert takes_convolutions() == taken
+    assert takes_convolutions() == takes_convolutions(ask=False) == taken
+    assert children.started == 1
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "0.99.2")
+    assert not takes_convolutions()
+    assert children.started == 2
+
+
+@pytest.mark.parametrize(
+    "failed",
+    [
+        (-9, b"Killed"),
+        (1, b"ModuleNotFoundError: No module named 'jax'"),
+        subprocess.TimeoutExpired("python", 120),
+        OSError(12, "Cannot allocate memory"),
+    ],
+)
+def test_a_child_that_failed_otherwise_is_no_answer(monkeypatch, tmp_path, failed):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    children = Children(failed, (0, b""))
+    monkeypatch.setattr(subprocess, "run", children.run)
+    assert not takes_convolutions()
+    assert takes_convolutions()
+    assert takes_convolutions()
+    assert children.started == 2
+
+
+def test_what_is_kept_may_be_damaged_or_not_be_writable(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    children = Children(*[(0, b"")] * 3)
+    monkeypatch.setattr(subprocess, "run", children.run)
+    assert takes_convolutions()
+    (kept,) = (tmp_path / "cache").rglob("jaxlib-*.txt")
+    for damaged in (b"", b"\xff\xfe"):
+        kept.write_bytes(damaged)
+        assert takes_convolutions()
+        assert kept.read_text() == "taken"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    children.answers = [(0, b"")] * 2
+    assert takes_convolutions()
+    assert takes_convolutions()
+    assert children.started == 5
+
+
+@pytest.mark.slow
+def test_this_jaxlib_takes_the_convolutions_and_a_child_refuses_an_unknown_flag(monkeypatch):
+    """What README's minutes rest on. A newer jaxlib that fails here runs the slower ones."""
+    assert allocator._ask_child() == "taken"
+    monkeypatch.setattr(allocator, "CONVOLUTIONS", "--xla_cpu_no_such_flag=1")
+    assert allocator._ask_child() == "refused"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], True),
+        (["train", "--help"], True),
+        (["regda", "demo", "-h"], True),
+        (["--version"], True),
+        (["train", "--project", "help"], False),
+    ],
+)
+def test_a_help_text_asks_no_child(arguments, words):
+    assert asks_for_words(arguments) == words

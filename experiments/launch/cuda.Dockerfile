@@ -1,4 +1,4 @@
-# docker build --build-arg VERSION="$(uv run hatchling version)" -f experiments/launch/cuda.Dockerfile -t kpjax . && docker run --gpus all -v /shared:/shared kpjax experiments.regda demo --workdir /shared/runs
+# docker build --build-arg VERSION="$(uv run hatchling version)" -f experiments/launch/cuda.Dockerfile -t kpjax . && docker run --gpus all --shm-size 16g -v /shared:/shared kpjax experiments.regda demo --workdir /shared/runs
 # Not built: no Docker was at hand. CUDA's libraries come with the Python packages; the host needs the driver alone.
 FROM python:3.12-slim
 WORKDIR /kpjax

@@ -3,20 +3,24 @@
 import contextlib
 import functools
 import itertools
-import os
+import shutil
 import signal
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from kpjax.cores import usable_cores
 from kpjax.errors import InputError
 from kpjax.input.source import Source, TfdsSource, stacked, strip_labels
 from kpjax.structures import Example
 
+SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps what processes hand over
 _SHUFFLING = 0x73687566  # separates these random numbers from others of a seed
 
 
@@ -174,8 +178,30 @@ def workers_for(sources: Iterable[Source]) -> int:
     """Returns how many processes should read: none where images lie in memory, or where cores are
     needed to train.
     """
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     return min(cores - 2, 32) if cores > 4 and any(map(_decodes_files, sources)) else 0
+
+
+def workers_with_room(workers: int, streams: Mapping[str, BatchStream], step: int) -> int:
+    """Returns `workers`, or 0 where shared memory has no room for the batches that they hand over.
+
+    A container has 64 MB of it by default, and a process that finds it full is killed. Says in one
+    line what is needed. Reads the batches of a step to know their size.
+    """
+    if not workers or not SHARED_MEMORY.is_dir():
+        return workers
+    batches = [stream[step] for stream in streams.values()]
+    size = sum(np.asarray(part).nbytes for batch in batches for part in batch)
+    # of each process one that waits and one that is made, and those on their way to the devices
+    needed, free = (2 * workers + 3) * size, shutil.disk_usage(SHARED_MEMORY).free
+    if needed <= free:
+        return workers
+    print(
+        f"{SHARED_MEMORY} has {free / 2**20:,.0f} MB free, and {workers} processes that read images may need "
+        f"{needed / 2**20:,.0f} MB: two threads read instead, slower; enlarge it, in Docker by --shm-size",
+        file=sys.stderr,
+    )
+    return 0
 
 
 def _decodes_files(source: Any) -> bool:

@@ -207,6 +207,11 @@ class _Plain:
         return getattr(self.colourful, name)
 
 
+def asks_for_words(arguments: Sequence[str]) -> bool:
+    """Returns whether a command line asks for a help text or the version, and computes nothing."""
+    return not arguments or bool({"-h", "--help", "--help-all", "--version"} & set(arguments))
+
+
 def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     """Runs a command and returns its exit code, after printing an error's one line.
 
@@ -223,7 +228,7 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     atexit.register(gc.freeze)
     if only_cpu():
         keep_freed_memory()
-        set_compiler_flags()
+        set_compiler_flags(ask=not asks_for_words(sys.argv[1:]))
     if hasattr(sys.stdout, "reconfigure"):
         # A terminal in ASCII has no ±. A log is read while it is written.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)

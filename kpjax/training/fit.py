@@ -24,6 +24,7 @@ from kpjax.input.stream import (
     read_ahead,
     read_by_processes,
     workers_for,
+    workers_with_room,
 )
 from kpjax.platforms import run_once
 from kpjax.structures import Example, Method, Start, Trained, named_key
@@ -496,6 +497,8 @@ class _Loop:
         workers = self.options.workers
         if workers is None:
             workers = workers_for(stream.source for stream in self.streams.values())
+        if steps:
+            workers = workers_with_room(workers, self.streams, steps.start)
         if not workers:
             return read_ahead(at, steps)
         read = read_by_processes(self.streams, steps, workers=workers)

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from tqdm.auto import notebook_tqdm, std_tqdm, tqdm
 
+from kpjax.allocator import convolutions_text
 from kpjax.errors import InputError
 from kpjax.files import writing
 from kpjax.structures import Example
@@ -34,13 +35,15 @@ def require_accelerator() -> None:
 
 
 def environment_lines() -> list[str]:
-    """Returns two lines: backend, number and kind of devices; versions of the packages that decide
-    the result.
+    """Returns two lines: backend, number and kind of devices, on CPUs the convolutions that run;
+    versions of the packages that decide the result.
     """
     kinds = sorted({device.device_kind for device in jax.devices()})
     processes = f", {jax.process_count()} processes" if jax.process_count() > 1 else ""
+    backend = jax.default_backend()
+    convolutions = f"; {convolutions_text()}" if backend == "cpu" else ""
     return [
-        f"{jax.default_backend()}: {jax.device_count()} x {', '.join(kinds)}{processes}",
+        f"{backend}: {jax.device_count()} x {', '.join(kinds)}{processes}{convolutions}",
         ", ".join(f"{name} {version}" for name, version in versions().items()),
     ]
 

@@ -7,6 +7,7 @@ import io
 import pickle
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 from test_source import stored_record
 
+import kpjax.input.stream as module
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox, PersonCrop, Stretch
 from kpjax.input.pairs import frame_pairs, reference_frames
@@ -239,3 +241,39 @@ def test_one_crop_for_both_frames(crop):
             )
     with pytest.raises(InputError, match="leaks motion"):
         frame_pairs(source, window=30, batch_size=8, seed=0)
+
+
+def test_processes_read_where_shared_memory_has_room_for_their_batches(
+    tmp_path, monkeypatch, capsys
+):
+    source = arrays(
+        np.zeros((4, 8, 8, 3), np.uint8),
+        np.zeros((4, 1, 2)),
+        np.ones((4, 1)),
+        Skeleton(("a",)),
+        "four",
+    )
+    streams = {name: stream(source, batch_size=4, seed=0) for name in ("labelled", "unlabelled")}
+    one = sum(np.asarray(part).nbytes for part in streams["labelled"][0])
+    needed = (2 * 3 + 3) * 2 * one
+    monkeypatch.setattr(module, "SHARED_MEMORY", tmp_path)
+    for free, workers in ((needed, 3), (needed - 1, 0)):
+        monkeypatch.setattr(
+            "shutil.disk_usage", lambda path, free=free: SimpleNamespace(free=free, path=path)
+        )
+        assert module.workers_with_room(3, streams, 7) == workers
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "3 processes that read images" in said
+    assert "--shm-size" in said
+    assert module.workers_with_room(0, {}, 0) == 0
+    monkeypatch.setattr(module, "SHARED_MEMORY", tmp_path / "none")  # another system
+    assert module.workers_with_room(3, streams, 0) == 3
+    assert not capsys.readouterr().err
+
+
+def test_readers_are_as_many_as_the_cores_that_a_job_has(monkeypatch):
+    of_files = [object.__new__(module.TfdsSource)]
+    for cores, readers in ((4, 0), (8, 6), (64, 32)):
+        monkeypatch.setattr(module, "usable_cores", lambda cores=cores: cores)
+        assert module.workers_for(of_files) == readers
+        assert module.workers_for([object()]) == 0

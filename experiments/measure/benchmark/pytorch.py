@@ -4,7 +4,6 @@ a GPU.
 
 import functools
 import importlib.util
-import os
 from collections.abc import Callable, Iterator
 
 import jax
@@ -19,6 +18,7 @@ from experiments.measure.benchmark.steps import (
     supervised_step,
 )
 from experiments.measure.benchmark.timing import Effort, Row, compared, spread
+from kpjax.cores import usable_cores
 from kpjax.models import PoseResNet
 from kpjax.papers.configs import changed, network_of
 from kpjax.papers.regda.config import Config
@@ -44,7 +44,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     if importlib.util.find_spec("torchvision") is None:
         yield Row("PyTorch / kpjax", note="PyTorch is not installed: pip install torch torchvision")
         return
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     for name, config in (CPU if device == "cpu" else GPU).items():
         ours, (step, forward, parameters) = (
             supervised_step(config, KEYPOINTS),

@@ -14,6 +14,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from kpjax import InputError
+from kpjax.cores import usable_cores
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
 from kpjax.files import remove_partials
@@ -171,7 +172,7 @@ def image_faults(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
     there = [path for path in paths if os.path.isfile(path)]
     seen: dict[bytes, Path] = {}
     faults, copies = [], []
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as readers:
+    with ThreadPoolExecutor(max_workers=min(4, usable_cores())) as readers:
         found = tqdm(
             readers.map(read, there), desc="images", total=len(there), disable=None, leave=False
         )

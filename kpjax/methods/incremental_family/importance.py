@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax.sharding import AbstractMesh, AxisType, Mesh, PartitionSpec
 
@@ -88,7 +89,8 @@ def _surrounding() -> Mesh | AbstractMesh:
     found = jax.sharding.get_abstract_mesh()
     if not found.empty:
         return found
-    return jax.make_mesh((jax.device_count(),), ("data",), axis_types=(AxisType.Auto,))
+    # in the order of JAX, slice by slice: `jax.make_mesh` refuses several slices
+    return Mesh(np.array(jax.devices()), ("data",), axis_types=(AxisType.Auto,))
 
 
 # Importances

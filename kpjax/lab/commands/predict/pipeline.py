@@ -7,7 +7,6 @@ video of any length needs the memory of a few batches.
 """
 
 import itertools
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import replace
@@ -18,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from kpjax import InputError, RunError
+from kpjax.cores import usable_cores
 from kpjax.formats.predictions import PredictionTable
 from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Letterbox, Transform, growth_of
@@ -80,7 +80,7 @@ def predicted(
     finds the boxes, of at most `animals`. Raises InputError for a frame that cannot be transformed,
     or of another size than its video; RunError for a point that is not finite.
     """
-    threads, compiling, compiled = min(4, os.cpu_count() or 1), Lock(), []
+    threads, compiling, compiled = min(4, usable_cores()), Lock(), []
     finder = predictor.finder if find else None
 
     def cut(row: int, image: Any, places: Any, there: int = 0) -> _Frame:
