@@ -92,8 +92,7 @@ def image_to_heatmap(
             f"{heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
             f"{image_size}; divide height and width by the same number",
         )
-    if grid not in get_args(Grid):
-        raise InputError("grid", f"{grid!r} is unknown; give index or half_pixel")
+    assert grid in get_args(Grid), grid
     return (
         geometry.index_grid(strides[0]) if grid == "index" else geometry.half_pixel_grid(strides[0])
     )
@@ -149,8 +148,7 @@ def gaussian_targets(
         (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its
         coordinates are, NaN included.
     """
-    if keep not in ("centre", "window"):
-        raise InputError("keep", f"{keep!r} is unknown; give centre or window")
+    assert keep in ("centre", "window"), keep
     keypoints = jnp.where(visible[..., None] > 0.5, keypoints.astype(jnp.float32), 0.0)
     cells = keypoint_cells(keypoints, image_size=image_size, heatmap_size=heatmap_size, grid=grid)
     sides = jnp.broadcast_to(jnp.array(heatmap_size[::-1], jnp.float32), cells.shape)

@@ -227,14 +227,6 @@ def test_the_two_grids_differ_by_what_they_say():
             {"image_size": 32, "heatmap_size": 8, "sigma": 0.0},
             r"sigma: 0\.0; give a positive number",
         ),
-        (
-            {"image_size": 32, "heatmap_size": 8, "grid": "half"},
-            "grid: 'half' is unknown; give index or half_pixel",
-        ),
-        (
-            {"image_size": 32, "heatmap_size": 8, "keep": "all"},
-            "keep: 'all' is unknown; give centre or window",
-        ),
     ],
 )
 def test_impossible_sizes_and_unknown_names_are_refused(sizes, words, monkeypatch):

@@ -197,8 +197,7 @@ def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
             "random flip: the skeleton has no flip permutation, so a mirrored image has no valid "
             "labels; name each keypoint's mirror image in Skeleton.flip or leave the flip out"
         )
-    if not 0 <= probability <= 1:
-        raise InputError(f"random flip: probability is {probability}; it must be between 0 and 1")
+    assert 0 <= probability <= 1, probability
     mirror = np.array(skeleton.flip)
 
     def augment(key, example):
@@ -231,7 +230,7 @@ def colour_jitter(strength: float = 0.25) -> Augment:
     next. All three blend the image with a reference: black, its mean grey, its own grey. So each
     position in the order is one blend whose reference is chosen for each image.
     """
-    _unit_strength("colour jitter", strength)
+    assert 0 <= strength <= 1, strength
 
     def draw(key):
         order_key, factor_key = jax.random.split(key)
@@ -257,8 +256,8 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
     grey that stays unchanged, drawn for each image; about 0 black stays black, about 0.5 a strong
     mixture turns bright into dark.
     """
-    strength = random_maps.at_least_zero("random colour matrix", "strength", strength)
-    low, high = random_maps.interval("random colour matrix", "about", about)
+    strength = random_maps.at_least_zero(strength)
+    low, high = random_maps.interval(about)
 
     def change(keys, images):
         def mixing(key):
@@ -280,7 +279,7 @@ def random_noise(strength: float) -> Augment:
     """Builds the augmentation that adds noise N(0, d²), d ~ U(0, strength) for each image, and
     clips to [0, 1].
     """
-    strength = random_maps.at_least_zero("random noise", "strength", strength)
+    strength = random_maps.at_least_zero(strength)
 
     def change(keys, images):
         def noise(key):
@@ -299,7 +298,7 @@ def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
 
     At the borders the kernel is cut off and its sum is made one again.
     """
-    low, high = random_maps.interval("random blur", "deviation", deviation)
+    low, high = random_maps.interval(deviation)
 
     def change(keys, images):
         deviations = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, low, high))(keys)
@@ -368,8 +367,3 @@ def _grey(images: jax.Array) -> jax.Array:
 def _blend(images: jax.Array, reference: jax.Array, factors: jax.Array) -> jax.Array:
     factors = factors[:, None, None, None]
     return jnp.clip(factors * images + (1 - factors) * reference, 0, 1)
-
-
-def _unit_strength(what: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise InputError(f"{what}: strength is {value}; it must be between 0 and 1")

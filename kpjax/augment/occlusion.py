@@ -13,7 +13,6 @@ import jax.numpy as jnp
 
 from kpjax.augment.augmentations import Augment, no_augmentation
 from kpjax.augment.random_maps import at_least_zero, interval
-from kpjax.errors import InputError
 from kpjax.platforms import by_platform
 
 Hide = Callable[[jax.Array, jax.Array, jax.Array, jax.Array], jax.Array]
@@ -104,20 +103,14 @@ def hide_boxes(
         probability: of an image to be changed at all.
         unit: multiplies `noise` and `half_sides`; the image's side over 256 makes them those of the
             papers.
-
-    Raises:
-        InputError: fewer than one box, bounds in the wrong order, or a probability outside [0, 1].
     """
-    low, high = interval("hide boxes", "half_sides", half_sides)
+    low, high = interval(half_sides)
     noise, unit = (
-        at_least_zero("hide boxes", "noise", noise) * unit,
-        at_least_zero("hide boxes", "unit", unit),
+        at_least_zero(noise) * unit,
+        at_least_zero(unit),
     )
-    if count < 1 or not 0 <= probability <= 1:
-        raise InputError(
-            f"hide boxes: count is {count} and probability {probability}; give 1 box or more, and a "
-            "probability from 0 to 1"
-        )
+    assert count >= 1, count
+    assert 0 <= probability <= 1, probability
 
     def hide(key, images, points, weights):
         size = jnp.array([images.shape[2], images.shape[1]], jnp.float32)[None]

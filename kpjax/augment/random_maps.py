@@ -12,7 +12,6 @@ import jax
 import jax.numpy as jnp
 
 from kpjax import geometry
-from kpjax.errors import InputError
 
 DrawMap = Callable[[jax.Array, tuple[int, int]], jax.Array]
 
@@ -24,7 +23,7 @@ def draw_rotation(degrees: float) -> DrawMap:
     The official RegDA code turns the keypoints about that centre, and the image about one half a
     pixel away.
     """
-    degrees = at_least_zero("random rotation", "degrees", degrees)
+    degrees = at_least_zero(degrees)
 
     def draw(key, size):
         angle = jax.random.uniform(key, (), jnp.float32, -degrees, degrees) * (math.pi / 180)
@@ -41,17 +40,11 @@ def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
     fitting draw is uniform over the areas that fit, and none fits with probability (1 - p)^10.
     Points move as index, (p - corner) * size / side, and so does the image. Images must be square.
     """
-    low, high = interval("random square crop", "area", area)
-    if low <= 0:
-        raise InputError(
-            f"random square crop: area starts at {low}; it is a share of the image, so more than 0"
-        )
+    low, high = interval(area)
+    assert low > 0, area
 
     def draw(key, size):
-        if size[0] != size[1]:
-            raise InputError(
-                f"random square crop: images are {size[1]} x {size[0]}; crop them to a square first"
-            )
+        assert size[0] == size[1], size
         length = size[0]
         # the side is rounded, so a little above 1 still fits
         most = min(high, (length + 0.5) ** 2 / length**2)
@@ -85,14 +78,12 @@ def draw_affine(
     Angles lie between minus and plus the given one, the zoom in `scale`. shift: at most this share
     of each side.
     """
-    degrees = at_least_zero("random affine", "degrees", degrees)
-    shift = at_least_zero("random affine", "shift", shift)
-    shear_degrees = at_least_zero("random affine", "shear_degrees", shear_degrees)
-    low, high = interval("random affine", "scale", scale)
-    if low <= 0 or shear_degrees >= 90:
-        raise InputError(
-            f"random affine: scale {scale} must be more than 0 and shear_degrees {shear_degrees} below 90"
-        )
+    degrees = at_least_zero(degrees)
+    shift = at_least_zero(shift)
+    shear_degrees = at_least_zero(shear_degrees)
+    low, high = interval(scale)
+    assert low > 0, scale
+    assert shear_degrees < 90, shear_degrees
 
     def draw(key, size):
         height, width = size
@@ -125,16 +116,10 @@ def draw_scale_rotation(
     is that of the official crop: the middle of a box, at half of the side. With `middle` it is the
     middle of the image, at half of the side less one.
     """
-    scale = at_least_zero("random scale and rotation", "scale", scale)
-    degrees = at_least_zero("random scale and rotation", "degrees", degrees)
-    if scale >= 1:
-        raise InputError(
-            f"random scale and rotation: scale is {scale}; give less than 1, or the box may vanish"
-        )
-    if not 0 <= rotated <= 1:
-        raise InputError(
-            f"random scale and rotation: rotated is {rotated}; it is a probability, from 0 to 1"
-        )
+    scale = at_least_zero(scale)
+    degrees = at_least_zero(degrees)
+    assert scale < 1, scale  # else the box may vanish
+    assert 0 <= rotated <= 1, rotated
 
     def draw(key, size):
         normal_key, rotated_key = jax.random.split(key)
@@ -178,11 +163,7 @@ def draw_homography(variation: float = 0.15) -> DrawMap:
     Each is U(-d / 2, d) with d = variation * min(height, width). The warp of Moskvyak et al. 2021
     ("Semi-supervised keypoint localization"), as in the first author's public sampler.
     """
-    if not 0 <= variation < 0.5:
-        raise InputError(
-            f"random homography: variation is {variation}; it must be at least 0 and below 0.5, where "
-            "corners begin to meet"
-        )
+    assert 0 <= variation < 0.5, variation  # at 0.5 corners begin to meet
 
     def draw(key, size):
         height, width = size
@@ -198,27 +179,16 @@ def draw_homography(variation: float = 0.15) -> DrawMap:
     return draw
 
 
-def at_least_zero(what: str, name: str, value: float) -> float:
-    """Returns a finite value >= 0, or raises InputError.
-
-    what, name: the function and its argument, for messages.
-    """
-    if not (math.isfinite(value) and value >= 0):
-        raise InputError(f"{what}: {name} is {value}; give a finite number of at least 0")
+def at_least_zero(value: float) -> float:
+    """Returns a number, and holds that it is finite and not negative."""
+    assert 0 <= value < math.inf, value
     return float(value)
 
 
-def interval(what: str, name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    """Returns two finite numbers >= 0, the smaller first, or raises InputError.
-
-    what, name: see `at_least_zero`.
-    """
+def interval(bounds: tuple[float, float]) -> tuple[float, float]:
+    """Returns two numbers, and holds that they are finite, not negative, and the smaller first."""
     low, high = bounds
-    if not (math.isfinite(high) and 0 <= low <= high):
-        raise InputError(
-            f"{what}: {name} is {tuple(bounds)}; give two finite numbers of at least 0, the smaller "
-            "first"
-        )
+    assert 0 <= low <= high < math.inf, bounds
     return float(low), float(high)
 
 
