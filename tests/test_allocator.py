@@ -17,7 +17,7 @@ from kpjax.allocator import (
     set_compiler_flags,
     takes_convolutions,
 )
-from kpjax.systems.parsing import asks_for_words
+from kpjax.papers.parsing import asks_for_words
 
 COMMAND = """
 import resource
