@@ -145,7 +145,7 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
         (
             IncrementalConfig.of_association,
             "incremental",
-            {"kamp": 7.0, "self_training": 2.0, "pck_threshold": 0.1},
+            {"kamp": 7.0, "self_training": 2.0, "pck_threshold": 0.1, "old_label_gate": True},
             {"input_sigma": 2.0, "ka_variant": "wide", "base_steps": 3},
         ),
     ],
