@@ -59,7 +59,7 @@ def test_helps_fit_the_screen(typed, said):
         (main, "chek P", 2, "did you mean check?"),
         (main, "train regdaa", 2, "did you mean regda?"),
         (experiments_main, "regdaa", 2, "did you mean regda?"),
-        (main, "weights", 0, "its licence restricts use"),
+        (main, "weights", 0, "published as .tflite only"),
     ],
 )
 def test_what_is_typed_and_what_is_said(program, typed, code, words, said):
