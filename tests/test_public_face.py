@@ -13,7 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-PACKAGES = ("kpjax", "kpjax.augment", "kpjax.losses", "kpjax.methods", "kpjax.models", "kpjax.formats")
+PACKAGES = (
+    "kpjax",
+    "kpjax.augment",
+    "kpjax.losses",
+    "kpjax.methods",
+    "kpjax.models",
+    "kpjax.formats",
+)
 
 
 @pytest.mark.parametrize("name", PACKAGES)
