@@ -13,6 +13,7 @@ A network with two heatmaps learns them by `kpjax.methods.supervised` with `cent
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -54,6 +55,8 @@ def centre_codec(
     to_heatmap = image_to_heatmap((image_size,) * 2, (heatmap_size,) * 2, grid)
 
     def encode(example: Example) -> tuple[jax.Array, jax.Array]:
+        chex.assert_rank(example.visible, 2)
+        chex.assert_shape(example.keypoints, (*example.visible.shape, 2))
         batch = example.visible.shape[0]
         places = example.keypoints.reshape(batch, -1, points, 2)
         seen = example.visible.reshape(batch, -1, points, 1) > 0
@@ -93,6 +96,9 @@ def centre_loss(
     The first is summed over cells and divided by the sum of all targets, the second is a mean by
     weights. Both are finite without any animal.
     """
+    chex.assert_shape(maps, (None, None, None, 2))
+    chex.assert_equal_shape([maps, targets])
+    chex.assert_shape(weights, maps.shape[:3])
     logits, near = maps[..., 0].astype(jnp.float32), targets[..., 0]
     entropy = -jax.scipy.special.xlogy(near, near) - jax.scipy.special.xlogy(1 - near, 1 - near)
     divergence = jax.nn.softplus(logits) - near * logits - entropy
@@ -115,6 +121,7 @@ def find_centres(
     A peak is a cell that none of its neighbours exceeds. Of equal neighbours, the first in reading
     order is one.
     """
+    chex.assert_shape(maps, (None, None, None, 2))
     batch, height, width, _ = maps.shape
     logits = maps[..., 0].astype(jnp.float32)
     side = 2 * APART + 1

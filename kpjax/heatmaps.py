@@ -3,12 +3,14 @@
 Points are (x, y). Heatmap pixels have the centre of the top-left cell at (0, 0). A grid of
 `kpjax.geometry` relates them to the image: "index" (heatmap = image / stride, as in the official
 HRNet and RegDA) or "half_pixel" (both cover the same area). Heatmaps are (batch, height, width,
-keypoints).
+keypoints). Every function refuses arrays of other shapes than it states, by an AssertionError while
+it is traced.
 """
 
 from collections.abc import Callable
 from typing import Literal, NamedTuple, get_args
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -41,6 +43,7 @@ def gaussian_profile(
         window: zero further than window * sigma from the cell nearest to the centre, so that every
             centre has a support of the same number of cells; None keeps the tails.
     """
+    chex.assert_shape(centres, (..., None))
     centres = centres.astype(jnp.float32)[..., None, :]
     shape = (*centres.shape[:-2], cells, centres.shape[-1])
     positions = jax.lax.broadcasted_iota(jnp.float32, shape, len(shape) - 2)
@@ -69,6 +72,7 @@ def gaussian_bumps(
             window.
         cutoff: values <= cutoff become 0 (0.01 in the fast generator of the official RegDA).
     """
+    chex.assert_shape(centres, (..., None, 2))
     height, width = size
     columns = gaussian_profile(centres[..., 0], width, sigma, window=window)
     rows = gaussian_profile(centres[..., 1], height, sigma, window=window)
@@ -112,6 +116,7 @@ def keypoint_cells(
     zero (so u in (-1.5,
     -0.5) strides still falls into cell 0); on the half-pixel grid it is the nearest cell.
     """
+    chex.assert_shape(keypoints, (..., None, 2))
     moved = geometry.move_points(
         image_to_heatmap(image_size, heatmap_size, grid), keypoints.astype(jnp.float32)
     )
@@ -149,6 +154,8 @@ def gaussian_targets(
         coordinates are, NaN included.
     """
     assert keep in ("centre", "window"), keep
+    chex.assert_shape(keypoints, (..., None, 2))
+    chex.assert_shape(visible, keypoints.shape[:-1])
     keypoints = jnp.where(visible[..., None] > 0.5, keypoints.astype(jnp.float32), 0.0)
     cells = keypoint_cells(keypoints, image_size=image_size, heatmap_size=heatmap_size, grid=grid)
     sides = jnp.broadcast_to(jnp.array(heatmap_size[::-1], jnp.float32), cells.shape)
@@ -174,6 +181,7 @@ def spatial_softmax(
     logits: Float[Array, "batch height width keypoints"],
 ) -> Float[Array, "batch height width keypoints"]:
     """Computes the softmax of each keypoint's map over all of its cells, in float32."""
+    chex.assert_rank(logits, 4)
     return jax.nn.softmax(logits.astype(jnp.float32), axis=(1, 2))
 
 
@@ -203,6 +211,7 @@ def extended(
     The logarithm of a Gaussian goes on as it is, so that finite differences at the border are those
     within.
     """
+    chex.assert_rank(maps, 4)
 
     def rows(cells: int):
         matrix = np.eye(cells + 2 * MARGIN, cells, -MARGIN, dtype=np.float32)
@@ -254,6 +263,7 @@ def decode_argmax(
 
     Returns points (x, y) in heatmap pixels and scores, float32.
     """
+    chex.assert_rank(heatmaps, 4)
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
     points = _points(columns, rows)
@@ -277,6 +287,7 @@ def decode_quarter_offset(
         official: no shift in x nor y if the cell is 0, 1 or the last of an axis, as in the official
             code.
     """
+    chex.assert_rank(heatmaps, 4)
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
     maps = heatmaps
@@ -392,6 +403,7 @@ def decode_dark(
     Returns:
         Points (x, y) in heatmap pixels and the maxima of the maps as given, float32.
     """
+    chex.assert_rank(heatmaps, 4)
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
     if blur:
@@ -422,6 +434,7 @@ def decode_soft_argmax(
 
     Returns points (x, y) in heatmap pixels and the largest probability of each map, float32.
     """
+    chex.assert_rank(heatmaps, 4)
     probabilities = spatial_softmax(heatmaps.astype(jnp.float32) / temperature)
     along_x, along_y = probabilities.sum(1), probabilities.sum(2)
 
@@ -527,6 +540,7 @@ def codec(
         )
 
     def decode(heatmaps):
+        chex.assert_rank(heatmaps, 4)
         points, scores = decoder(heatmaps)
         return geometry.move_points(to_image, points), scores
 

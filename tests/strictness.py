@@ -136,6 +136,14 @@ def folders_in_one_form(request):
         yield
 
 
+@pytest.fixture
+def signatures_unchecked():
+    """Functions get what they would outside tests, where nothing checks the shapes in signatures."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
 @pytest.fixture(scope="module")
 def symbolic_shapes_pass():
     """Shapes in signatures are checked against numbers only, and an exported function takes batches

@@ -6,6 +6,7 @@ matter of taste.
 
 from collections.abc import Sequence
 
+import chex
 import numpy as np
 from jaxtyping import Float
 
@@ -19,6 +20,7 @@ def along(points: Line, samples: int) -> np.ndarray:
     their order.
     """
     points = np.asarray(points, np.float64)
+    chex.assert_shape(points, (None, 2))
     passed = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
     at = np.linspace(0.0, passed[-1], samples)
     return np.stack([np.interp(at, passed, points[:, axis]) for axis in (0, 1)], axis=1)
@@ -57,6 +59,10 @@ def contour_errors(
         contours: Indices of keypoints, in the order in which lines join them.
     """
     predicted, true, seen = np.asarray(predicted), np.asarray(true), np.asarray(visible) > 0.5
+    normaliser = np.asarray(normaliser, np.float64)
+    chex.assert_shape(true, (None, None, 2))
+    chex.assert_equal_shape([predicted, true])
+    chex.assert_shape([seen, normaliser], [true.shape[:2], true.shape[:1]])
     found = np.full((len(true), len(contours)), np.nan)
     for image, labelled in enumerate(seen):
         for number, members in enumerate(contours):
@@ -67,4 +73,4 @@ def contour_errors(
                 )
     count = np.isfinite(found).sum(1)
     mean = np.where(count > 0, np.nansum(found, axis=1) / np.maximum(count, 1), np.nan)
-    return mean / np.asarray(normaliser, np.float64)
+    return mean / normaliser

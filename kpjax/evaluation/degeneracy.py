@@ -8,6 +8,7 @@ squared differences in [0, 1].
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -38,6 +39,7 @@ def live_keypoints(points: jax.Array) -> jax.Array:
 
     points: (N, K, 2) of N images, normalised (x, y): an image's edges at -1 and 1.
     """
+    chex.assert_shape(points, (None, None, 2))
     away = jnp.abs(points).max(-1).mean(0)
     moved = jnp.sqrt(jnp.square(points - points.mean(0, keepdims=True)).sum(-1).mean(0))
     return (away <= BORDER) & (moved >= MOVEMENT)
@@ -50,6 +52,7 @@ def varying_points(points: jax.Array, size: tuple[int, int], *, still: float = S
     times the longer side. A point that jumps about without a reason counts too; only the
     consistency of points reveals it. points: (N, K, 2) of N images, in pixels.
     """
+    chex.assert_shape(points, (None, None, 2))
     deviation = jnp.sqrt(jnp.var(points.astype(jnp.float32), axis=0).sum(-1))
     return (deviation >= still * max(size)).sum().astype(jnp.float32)
 
@@ -60,6 +63,7 @@ def spread_of(points: jax.Array) -> dict[str, jax.Array]:
     `coordinates` is the standard deviation of a coordinate over the images, averaged over all
     coordinates. `points` is the mean distance between two points of one image.
     """
+    chex.assert_shape(points, (None, None, 2))
     apart = points[:, :, None, :] - points[:, None, :, :]
     count = points.shape[1]
     distances = jnp.sqrt(jnp.square(apart).sum(-1)).sum((1, 2)) / max(count * (count - 1), 1)
@@ -73,6 +77,7 @@ def point_spread(points: jax.Array) -> jax.Array:
     points: (N, K, 2) in any unit, also the result's; 0 for K = 1. Its gradient is finite at equal
     points.
     """
+    chex.assert_shape(points, (None, None, 2))
     count = points.shape[1]
     differences = points[:, :, None].astype(jnp.float32) - points[:, None].astype(jnp.float32)
     squared = jnp.square(differences).sum(-1)
@@ -87,6 +92,7 @@ def median_spread(points: jax.Array) -> jax.Array:
     points: (N, K, 2) in any unit. Returns () float32 in that unit; 0 for K = 1. Unlike
     `point_spread`, it does not rise with a few points that wander far from a heap.
     """
+    chex.assert_shape(points, (None, None, 2))
     first, second = np.triu_indices(points.shape[1], 1)
     if not len(first):
         return jnp.float32(0)
@@ -107,6 +113,8 @@ def baseline_errors(images: jax.Array, references: jax.Array) -> dict[str, jax.A
 
     images, references: (B, H, W, 3).
     """
+    chex.assert_rank(images, 4)
+    chex.assert_equal_shape([images, references])
     painted = {
         "constant_colour": images.mean((0, 1, 2), keepdims=True),
         "mean_image": images.mean(0, keepdims=True),

@@ -9,6 +9,7 @@ Source: Incremental Object Keypoint Learning (KAMP, arXiv 2503.20248), which nam
 
 from typing import NamedTuple
 
+import chex
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -40,6 +41,8 @@ def incremental_summary(
         errors: smaller is better; gains change their sign, so that above 0 is still better.
     """
     matrix, introduced = np.asarray(matrix, np.float64), np.asarray(introduced)
+    chex.assert_rank(matrix, 2)
+    chex.assert_shape(introduced, (matrix.shape[1],))
     step = len(matrix) - 1
     gain, old = np.full(len(introduced), np.nan), np.flatnonzero(introduced < step)
     gain[old] = (-1.0 if errors else 1.0) * (matrix[step, old] - matrix[introduced[old], old])

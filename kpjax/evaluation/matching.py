@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import chex
 import numpy as np
 
 NEAR = 0.5  # of an animal's extent, the farthest centre that is that animal's
@@ -29,6 +30,7 @@ def middles_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns the middle (..., 2) and the longer side (...) of the box of known points (..., K, 2);
     nan without any.
     """
+    chex.assert_shape(points, (..., None, 2))
     known = np.isfinite(points).all(-1, keepdims=True)
     low, high = np.where(known, points, np.inf).min(-2), np.where(known, points, -np.inf).max(-2)
     low, high = (np.where(known.any(-2), edge, np.nan) for edge in (low, high))
@@ -47,6 +49,10 @@ def match_by_centre(
     apart: (A, D) px, distances that decide between animals that lie so near; those of the centres
     if None.
     """
+    chex.assert_shape([true, predicted], (None, 2))
+    chex.assert_shape(extents, true.shape[:1])
+    if apart is not None:
+        chex.assert_shape(apart, (len(true), len(predicted)))
     # a third of a second, which help need not wait
     from scipy.optimize import linear_sum_assignment
 
@@ -83,7 +89,9 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
     where unknown.
     predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
     """
-    count = true.shape[1]
+    chex.assert_shape(true, (None, None, None, 2))
+    frames, count, points, _ = true.shape
+    chex.assert_shape(predicted, (frames, None, points, 2))
     matched = np.full(true.shape[:2], -1)
     last, owner = np.full(count, -1), {}
     (middles, extents), (guesses, _) = middles_of(true), middles_of(predicted)

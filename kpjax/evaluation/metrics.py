@@ -3,12 +3,14 @@ host.
 
 Points are (images, keypoints, 2), (x, y), predicted and true in the same pixels; those with
 `visible` (images, keypoints) above 0.5 count. Coordinates of the others are never read. Accuracies
-are fractions in [0, 1]. Arithmetic is in float64. Where nothing counts a value is NaN.
+are fractions in [0, 1]. Arithmetic is in float64. Where nothing counts a value is NaN. Arrays of
+other shapes are refused by an AssertionError that names both shapes.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import chex
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
@@ -52,9 +54,16 @@ def _per_keypoint(values, counted) -> PerKeypoint:
 def _differences(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
     """Returns predicted - true (N, K, 2) in float64, 0 where not counted, and the counted points
     (N, K) bool.
+
+    Raises AssertionError for points that are not (N, K, 2), both of one shape, and visible not (N,
+    K).
     """
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     counted = np.asarray(visible) > 0.5
-    difference = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
+    chex.assert_shape(true, (None, None, 2))
+    chex.assert_equal_shape([predicted, true])
+    chex.assert_shape(counted, true.shape[:2])
+    difference = predicted - true
     return np.where(counted[..., None], difference, 0.0), counted
 
 
@@ -63,6 +72,7 @@ def _checked_lengths(name: str, lengths, counted) -> np.ndarray:
     checks them.
     """
     lengths, used = np.asarray(lengths, np.float64), counted.any(1)
+    chex.assert_shape(lengths, used.shape)
     wrong = np.flatnonzero(used & ~(np.isfinite(lengths) & (lengths > 0)))
     if wrong.size:
         faults = [f"image {n} has {lengths[n]:g}" for n in wrong]
@@ -106,6 +116,7 @@ def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
     y2).
     """
     boxes = np.asarray(boxes, np.float64)
+    chex.assert_shape(boxes, (None, 4))
     return 0.6 * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
 
 
@@ -129,6 +140,7 @@ def _cell_hits(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns hits and counted points, (N, K) bool, by the rules of `pck_batchwise`."""
     true_cells = np.asarray(true_cells, np.float64)
+    chex.assert_shape(true_cells, (None, None, 2))
     inside = (true_cells > 1).all(-1) & (true_cells < map_size).all(-1)
     difference, counted = _differences(predicted_cells, true_cells, inside)
     return np.linalg.norm(difference, axis=-1) / (map_size / 10) < threshold, counted
@@ -166,6 +178,7 @@ def pck_batchwise(
     Cells are (x, y), whole numbers, of a square map of side `map_size`. groups: indices of
     keypoints by name.
     """
+    chex.assert_equal_shape([np.asarray(predicted_cells), np.asarray(true_cells)])
     count = len(predicted_cells)
     sums = dict.fromkeys(groups, 0.0)
     for start in range(0, count, batch_size):
@@ -207,6 +220,7 @@ def distance_between(points: Points, first: int, second: int) -> np.ndarray:
     of the eyes.
     """
     points = np.asarray(points, np.float64)
+    chex.assert_shape(points, (None, None, 2))
     return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
 
 
@@ -234,6 +248,8 @@ def mre_sdr(
     """
     difference, counted = _differences(predicted, true, visible)
     spacing = np.asarray(mm_per_px, np.float64)
+    chex.assert_rank(spacing, {0, 1, 2})
+    chex.assert_shape(spacing, (len(difference), 2)[: spacing.ndim])
     spacing = spacing.reshape(spacing.shape + (1,) * (2 - spacing.ndim))
     distance = np.linalg.norm(difference * spacing[:, None, :], axis=-1)
     deviation = float(distance[counted].std()) if counted.any() else float("nan")
@@ -273,6 +289,7 @@ def by_keypoint(
     prefix: str, values: Float[Numbers, "keypoints"], skeleton: Skeleton
 ) -> dict[str, float]:
     """Returns `<prefix>/<keypoint name>` -> value, keypoints that are NaN left out."""
+    chex.assert_shape(np.asarray(values), (len(skeleton.names),))
     return {
         f"{prefix}/{name}": float(value)
         for name, value in zip(skeleton.names, values, strict=True)

@@ -4,6 +4,7 @@ Images are (N, H, W, 3) uint8, frames of one video from one place. Backgrounds, 
 variances are of images in [0, 1]. Points are (N, K, 2), (x, y) in pixels, and arrays are NumPy's.
 """
 
+import chex
 import numpy as np
 
 from kpjax.input.video_source import VideoSource
@@ -16,11 +17,13 @@ STIRRED = 1e-3  # share of moving pixels below which nothing moves in a frame
 
 def median_background(images: np.ndarray) -> np.ndarray:
     """Returns the median over time of each pixel's channels, (H, W, 3) float32 in [0, 1]."""
+    chex.assert_rank(images, 4)
     return (np.median(images, axis=0) / 255).astype(np.float32)
 
 
 def temporal_variance(images: np.ndarray) -> np.ndarray:
     """Returns the variance over time of each pixel, the mean of its channels: (H, W) float32."""
+    chex.assert_rank(images, 4)
     return (
         np.stack([(channel / 255).var(0) for channel in np.moveaxis(images, -1, 0)])
         .mean(0)
@@ -47,6 +50,7 @@ def motion_box(variance: np.ndarray, *, share: float = 0.98) -> np.ndarray:
 
     Along each axis it leaves out (1 - share) / 2 of the variance on either side.
     """
+    chex.assert_rank(variance, 2)
     edges = []
     for profile in (variance.sum(0), variance.sum(1)):
         total = np.concatenate([[0.0], np.cumsum(profile, dtype=np.float64)])
@@ -62,6 +66,8 @@ def moving_pixels(images: np.ndarray, background: np.ndarray) -> np.ndarray:
     """Returns which pixels differ from the background by more than `DIFFERENT` in some channel: (N,
     H, W) bool.
     """
+    chex.assert_rank(images, 4)
+    chex.assert_shape(background, images.shape[1:])
     return np.abs(images / np.float32(255) - background).max(-1) > DIFFERENT
 
 
@@ -71,6 +77,8 @@ def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -
     Frames with a smaller share of moving pixels than `STIRRED` are left out; NaN if all are.
     moving: (N, H, W) bool.
     """
+    chex.assert_shape(points, (None, None, 2))
+    chex.assert_shape(moving, (len(points), None, None))
     chosen = np.flatnonzero(moving.mean((1, 2)) >= STIRRED)
     return (
         float(
@@ -92,6 +100,8 @@ def motion_coverage(points: np.ndarray, energy: np.ndarray, *, radius: float) ->
     energy: (N, H, W), of each pixel, for example its squared difference from the background; frames
     count by theirs. Returns NaN if there is none.
     """
+    chex.assert_shape(points, (None, None, 2))
+    chex.assert_shape(energy, (len(points), None, None))
     covered = sum(
         float(energy[row][_near(points[row], energy.shape[1:], radius).any(0)].sum())
         for row in range(len(points))
@@ -103,6 +113,7 @@ def coincident_points(points: np.ndarray, *, near: float) -> float:
     """Computes the mean number of pairs of points of a frame that are nearer to each other than
     `near` px.
     """
+    chex.assert_shape(points, (None, None, 2))
     first, second = np.triu_indices(points.shape[1], 1)
     return float(
         (np.linalg.norm(points[:, first] - points[:, second], axis=-1) < near).sum(1).mean()

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,6 +58,8 @@ def pose_statistics(
     Raises:
         InputError: fewer whole poses than coordinates.
     """
+    chex.assert_shape(keypoints, (None, len(names), 2))
+    chex.assert_shape(visible, keypoints.shape[:2])
     whole = np.asarray(keypoints, np.float64)[(np.asarray(visible) > 0).all(1)]
     centred = whole - whole.mean(1, keepdims=True)
     sizes = np.sqrt(np.square(centred).sum(-1).mean(1))
@@ -82,7 +85,9 @@ def plausible_poses(
     Returns:
         Poses (B, K, 2) and distances (B, K), float32; a distance of 0 where a pose has no size.
     """
+    chex.assert_shape(points, (None, None, 2))
     batch, keypoints, _ = points.shape
+    chex.assert_shape([weights, span], [(batch, keypoints), (2 * keypoints, None)])
     # About the middle of the image's points, so that large coordinates cost no digits; shifts are
     # in the span.
     middle = points.astype(jnp.float32).mean(1, keepdims=True)

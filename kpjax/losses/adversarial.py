@@ -4,6 +4,7 @@ gradient layer.
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -52,6 +53,7 @@ def ground_false_by_others(
         strict_positive: see `decode_argmax`.
         clip: the union; without it, the sum.
     """
+    chex.assert_rank(main_logits, 4)
     truth = _truth(main_logits, sigma, strict_positive)
     # The sum less the own bump costs K maps; sums over the others would cost K². Rounding may leave
     # -1e-7.
@@ -80,6 +82,7 @@ def ground_false_by_area(
             in the whole area, so the union is 1 at the prediction, too.
         The others are as in `ground_false_by_others`.
     """
+    chex.assert_rank(main_logits, 4)
     _, height, width, _ = main_logits.shape
     points = _predicted(main_logits, strict_positive)
     truth = gaussian_bumps(points, (height, width), sigma)
@@ -111,6 +114,7 @@ def minimum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights
     """Computes the adversary's disagreement with the main regressor: `heatmap_kl` to the pseudo
     truth (RegDA).
     """
+    chex.assert_equal_shape([adversary_logits, *maps])
     return heatmap_kl(adversary_logits, maps.truth, weights, epsilon=EPSILON)
 
 
@@ -120,6 +124,7 @@ def maximum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights
 
     It is minimised, like `minimum_disparity` (RegDA).
     """
+    chex.assert_equal_shape([adversary_logits, *maps])
     return heatmap_kl(adversary_logits, maps.false, weights, epsilon=EPSILON)
 
 
@@ -133,6 +138,7 @@ def warm_start(step: Scalar, *, high: float = 0.1, steps: int = 1000) -> Scalar:
     2 high / (1 + exp(-step / steps)) - high, with the step as a float. It is written as a
     hyperbolic tangent, which loses no digits at the first steps.
     """
+    chex.assert_rank(step, 0)
     return high * jnp.tanh(step.astype(jnp.float32) * (1 / (2 * steps)))
 
 
@@ -158,6 +164,7 @@ def scale_gradient(tree, factor):
     tree: any tree of floating-point arrays. factor: a scalar, traced or not, negative for gradient
     reversal (Ganin et al. 2016). The factor itself gets no gradient.
     """
+    chex.assert_rank(factor, 0)
     return _scale_gradient(tree, jnp.asarray(factor, jnp.float32))
 
 
@@ -171,6 +178,8 @@ def softmax_discrepancy(logits_a: Maps, logits_b: Maps) -> Scalar:
     It shrinks as 1 / (height * width); multiply by height * width to compare map sizes. Source:
     Saito et al. 2018 (MCD), on heatmaps.
     """
+    chex.assert_rank(logits_a, 4)
+    chex.assert_equal_shape([logits_a, logits_b])
     return jnp.abs(spatial_softmax(logits_a) - spatial_softmax(logits_b)).mean()
 
 
@@ -181,7 +190,9 @@ def domain_confusion(
     0, each a batch mean.
 
     Probabilities are kept at 1e-37 or more inside the logarithms. Source: Ganin et al. 2016 (DANN).
+    Both are of one rank; the batches may differ in size.
     """
+    chex.assert_rank(target_probability, source_probability.ndim)
 
     def cost(probability):
         return -jnp.log(jnp.maximum(probability, 1e-37)).mean()
@@ -204,6 +215,8 @@ def multi_kernel_mmd(
     k(s, s') + k(t, t') - k(s, t') - k(s', t). The result is their mean, which may be negative.
     Source: Long et al. 2015 (DAN), with the kernels of the official RegDA library.
     """
+    chex.assert_rank(source_features, 2)
+    chex.assert_equal_shape([source_features, target_features])
     source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)
     joint = jax.lax.stop_gradient(jnp.concatenate([source, target]))
     # Twice the variance is the mean squared distance of all pairs; no matrix of pairs is needed.

@@ -9,6 +9,7 @@ import functools
 import math
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -31,6 +32,8 @@ def semantic_representation(
 
     The product over all five axes is never held in memory, neither here nor in the gradient.
     """
+    chex.assert_rank(features, 4)
+    chex.assert_shape(masks, (*features.shape[:3], None))
     return _masked_maximum(features.astype(jnp.float32), masks.astype(jnp.float32))
 
 
@@ -147,6 +150,10 @@ def semantic_consistency(
     logits: of the classifier, one class for each keypoint; the true class of representation k is k.
     weights: 0 or 1 for each keypoint. The mean is over the sum of the weights; 0 if that is 0.
     """
+    chex.assert_rank(logits, 3)
+    batch, keypoints, _ = logits.shape
+    chex.assert_shape(logits, (batch, keypoints, keypoints))
+    chex.assert_shape(weights, (batch, keypoints))
     log_softmax = jax.nn.log_softmax(logits.astype(jnp.float32), axis=-1)
     of_truth = jnp.diagonal(log_softmax, axis1=1, axis2=2)
     weights = weights.astype(jnp.float32)
@@ -166,6 +173,9 @@ def transformation_equivariance(
             keypoints, keypoints of weight 0 included. No factor 1/2. Equation 2 prints a squared
             norm, a sum; the mean is that of the authors' public code of this loss.
     """
+    chex.assert_rank(warped_heatmaps, 4)
+    chex.assert_equal_shape([warped_heatmaps, moved_heatmaps])
+    chex.assert_shape(weights, (warped_heatmaps.shape[0], warped_heatmaps.shape[3]))
     squares = jnp.square(
         warped_heatmaps.astype(jnp.float32) - moved_heatmaps.astype(jnp.float32)
     ).mean((1, 2))
@@ -179,6 +189,7 @@ def surest(scores: Weights, left_out: float) -> Weights:
     n is the share `left_out` of all scores, rounded down. Of equal scores at the limit none is
     kept; n of 0 keeps all.
     """
+    chex.assert_rank(scores, 2)
     scores = scores.astype(jnp.float32)
     number = math.floor(left_out * scores.size)
     if number == 0:
@@ -194,6 +205,7 @@ def unit_representation(
     Invariance of z itself is bought by making all of z small, which also takes the classifier's
     evidence away. Between unit vectors it can only be learnt.
     """
+    chex.assert_rank(representations, 3)
     z = representations.astype(jnp.float32)
     return z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-4)
 
@@ -214,6 +226,9 @@ def transformation_invariance(
             over images it is the mean. The "sum" is the squared norm of equation 4. The "mean"
             matches the reduction of the other terms.
     """
+    chex.assert_rank(representations, 3)
+    chex.assert_equal_shape([representations, warped_representations])
+    chex.assert_shape(weights, representations.shape[:2])
     squares = jnp.square(
         representations.astype(jnp.float32) - warped_representations.astype(jnp.float32)
     )

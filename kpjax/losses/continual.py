@@ -2,12 +2,13 @@
 
 Parameters, anchors and importances are trees of one structure. An importance is float32 and not
 negative, 0 where a parameter is free. Everything is a pure function of trees, for use under jit or
-on the host.
+on the host. Trees of other structures or shapes are refused by an AssertionError.
 """
 
 import math
 from typing import Any, Literal, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -24,6 +25,7 @@ def quadratic_penalty(
     half: whether to include the factor 1/2. Source: Kirkpatrick et al. 2017 (EWC); without 1/2
     Chaudhry et al. 2018 (Riemannian walk).
     """
+    chex.assert_trees_all_equal_shapes(params, anchor, importance)
 
     def of_leaf(value, held, weight):
         return (weight * jnp.square(value.astype(jnp.float32) - held.astype(jnp.float32))).sum()
@@ -50,6 +52,8 @@ def fused_importance(
             steps; "sum" old + new.
         step: number of steps behind `old`.
     """
+    chex.assert_trees_all_equal_shapes(old, new)
+    chex.assert_rank(step, 0)
     if rule == "sum":
         return jax.tree.map(jnp.add, old, new)
     count = jnp.asarray(step, jnp.float32)
@@ -100,6 +104,7 @@ def walk_on(walk: Walk, gradient: Tree, before: Tree, after: Tree) -> Walk:
         gradient: g, as applied at `before`, penalties included.
         before, after: parameters before and after the update.
     """
+    chex.assert_trees_all_equal_shapes(walk.fisher, walk.score, gradient, before, after)
     fisher = jax.tree.map(
         lambda held, slope: WALK_DECAY * jnp.square(slope) + (1 - WALK_DECAY) * held,
         walk.fisher,
@@ -120,6 +125,7 @@ def walk_importance(walk: Walk) -> tuple[Walk, Tree]:
     the loss rose, count as 0 in the importance; they stay in the walk. Returns the walk to continue
     with, and the importance.
     """
+    chex.assert_trees_all_equal_shapes(walk.fisher, walk.score)
     walk = walk._replace(score=jax.tree.map(lambda score: 0.5 * score, walk.score))
     importance = jax.tree.map(
         lambda fisher, score: fisher + jnp.maximum(score, 0.0), walk.fisher, walk.score

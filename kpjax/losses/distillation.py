@@ -11,6 +11,7 @@ it names.
 
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -27,8 +28,13 @@ EXCLUDED = -1e30
 
 
 def _map_weights(maps, channel_weights, sample_weights):
-    """Computes the weight of every map, (B, K) float32."""
+    """Computes the weight of every map, (B, K) float32, of weights (K,), and (B,) or (B, K)."""
     batch, _, _, keypoints = maps.shape
+    if channel_weights is not None:
+        chex.assert_shape(channel_weights, (keypoints,))
+    if sample_weights is not None:
+        chex.assert_rank(sample_weights, {1, 2})
+        chex.assert_shape(sample_weights, (batch, keypoints)[: sample_weights.ndim])
     weights = jnp.ones((batch, keypoints), jnp.float32)
     if channel_weights is not None:
         weights = weights * channel_weights.astype(jnp.float32)[None]
@@ -36,6 +42,12 @@ def _map_weights(maps, channel_weights, sample_weights):
         of_map = sample_weights if sample_weights.ndim == 2 else sample_weights[:, None]
         weights = weights * of_map.astype(jnp.float32)
     return weights
+
+
+def _check_maps(*maps) -> None:
+    """Raises AssertionError unless maps are (B, h, w, K), all of one shape."""
+    chex.assert_rank(maps, 4)
+    chex.assert_equal_shape(maps)
 
 
 def _weighted_mean(values, weights):
@@ -108,6 +120,7 @@ def spatial_distillation(
             of the sums of columns and of rows.
         temperature: divides the maps; nothing is multiplied by its square.
     """
+    _check_maps(student, teacher)
     weights = _map_weights(student, channel_weights, sample_weights)
     teacher = jax.lax.stop_gradient(_readable(teacher, weights)) / temperature
     student = _readable(student, weights) / temperature
@@ -162,7 +175,9 @@ def channel_distillation(
     none it is 0. Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as in KAMP's
     comparison.
     """
+    _check_maps(student, teacher)
     weights = _samples(student, sample_weights)
+    chex.assert_shape(weights, student.shape[:1])
     readable = _map_weights(student, channels, weights) > 0
     log_truth = _across_channels(jax.lax.stop_gradient(teacher) / temperature, readable)
     log_answer = _across_channels(student / temperature, readable)
@@ -183,6 +198,7 @@ def mse_distillation(
     half: whether to include the factor 1/2. "line_sum" of `spatial_distillation` has nearly this
     gradient on maps with values in [0, 1].
     """
+    _check_maps(student, teacher)
     weights = _map_weights(student, channel_weights, sample_weights)
     difference = _readable(student, weights) - jax.lax.stop_gradient(_readable(teacher, weights))
     return (0.5 if half else 1.0) * _weighted_mean(jnp.square(difference).mean((1, 2)), weights)
@@ -208,6 +224,7 @@ def line_entropy(
         mode: "lines", the mean over columns and rows; "joint", over all cells.
         normalised: whether to divide by the logarithm of the number of positions, to lie in [0, 1].
     """
+    _check_maps(student)
     weights = _map_weights(student, channels, sample_weights)
     families = []
     for logits, axes in _families(_readable(student, weights), mode):

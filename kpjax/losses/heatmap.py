@@ -8,6 +8,7 @@ included. An image with few labels therefore counts less.
 import math
 from collections.abc import Sequence
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -22,6 +23,16 @@ Scalar = Float[Array, ""]  # float32
 KERNELS = (15, 11, 9, 7, 5)
 
 
+def _check_maps(maps, targets, weights) -> None:
+    """Raises AssertionError unless maps and targets have one shape (B, h, w, K), weights (B, K).
+
+    Arrays of one image, or of one keypoint, would otherwise be broadcast and give a wrong number.
+    """
+    chex.assert_rank(maps, 4)
+    chex.assert_equal_shape([maps, targets])
+    chex.assert_shape(weights, (maps.shape[0], maps.shape[3]))
+
+
 def heatmap_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, half: bool = True) -> Scalar:
     """Computes the mean squared error of raw heatmaps, the loss of HRNet (Sun et al. 2019) and
     source-only baselines.
@@ -29,6 +40,7 @@ def heatmap_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, half: bool =
     The mean runs over batch * keypoints * height * width. `half` includes the factor 1/2 of the
     official code.
     """
+    _check_maps(heatmaps, targets, weights)
     squares = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
     return (0.5 if half else 1.0) * (weights.astype(jnp.float32) * squares).mean()
 
@@ -48,6 +60,7 @@ def heatmap_kl_per_keypoint(
             empty map and no epsilon), gives exactly 0, also in gradient.
         epsilon: added to every cell of the targets.
     """
+    _check_maps(logits, targets, weights)
     cells = logits.shape[1] * logits.shape[2]
     logits, targets = logits.astype(jnp.float32), targets.astype(jnp.float32)
     logits = logits - jax.lax.stop_gradient(logits.max((1, 2), keepdims=True))
@@ -75,6 +88,7 @@ def heatmap_kl(logits: Maps, targets: Maps, weights: Weights, *, epsilon: float 
     """Computes the mean of `heatmap_kl_per_keypoint`, which has the same arguments, over batch *
     keypoints.
     """
+    _check_maps(logits, targets, weights)
     return heatmap_kl_per_keypoint(logits, targets, weights, epsilon=epsilon).mean()
 
 
@@ -139,6 +153,7 @@ def hardest_keypoints_mse(
     The error of a keypoint of weight 0 is 0. The mean is over `hardest` keypoints, or over all if
     there are fewer, also for images with fewer labels.
     """
+    _check_maps(heatmaps, targets, weights)
     errors = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
     largest, _ = jax.lax.top_k(weights.astype(jnp.float32) * errors, min(hardest, errors.shape[1]))
     return largest.mean()

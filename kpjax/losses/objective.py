@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -59,6 +60,10 @@ def total(
         name: term.function(outputs, streams).astype(jnp.float32)
         for name, term in objective.items()
     }
+    for name, part in parts.items():
+        chex.assert_shape(part, (), custom_message=f"loss of the term {name!r}")
+    for name, scale in scales.items():
+        chex.assert_shape(scale, (), custom_message=f"scale of the term {name!r}")
     weights = {
         name: term.weight * scales[name].astype(jnp.float32) if name in scales else term.weight
         for name, term in objective.items()

@@ -5,6 +5,7 @@ A row is a pose, (x_1, y_1, ..., x_K, y_K), in pixels of the original images.
 
 from typing import NamedTuple
 
+import chex
 import numpy as np
 
 from kpjax.errors import InputError
@@ -31,7 +32,7 @@ def fit_pose_subspace(
     have both.
 
     Args:
-        rows: (N, D), NaN where a keypoint has no label.
+        rows: (N, D) with D even, NaN where a keypoint has no label.
         share: of the variance that the components reach; as few as do.
         components: their number, instead.
         percentile: epsilon is this percentile of the distances of all labelled points of whole
@@ -42,6 +43,8 @@ def fit_pose_subspace(
             coordinates, or no whole row.
     """
     rows = np.asarray(rows, np.float64)
+    chex.assert_rank(rows, 2)
+    chex.assert_is_divisible(rows.shape[1], 2, custom_message=f"rows of poses {rows.shape}")
     if len(rows) < rows.shape[1]:
         raise InputError(
             f"pose subspace: {len(rows)} labelled poses of {rows.shape[1]} coordinates; label at least as "

@@ -7,6 +7,7 @@ the frame to render.
 
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -57,7 +58,9 @@ def spring(
         unit: of the distances; "pixels" are those of an image of `size`.
         size: (height, width), needed for pixels.
     """
+    chex.assert_shape(parents, (None, None, 2))
     batch, parent_count, _ = parents.shape
+    chex.assert_shape(children, (batch, None, 2))
     each = parent_of_child(parent_count, children.shape[1]).size // parent_count
     away = (
         children.astype(jnp.float32).reshape(batch, parent_count, each, 2)
@@ -89,7 +92,15 @@ def still_mass(
         probabilities: of each keypoint's map, in sum 1.
         moving: 0 or more for each pixel, whose sides are multiples of the map's.
     """
+    chex.assert_rank(probabilities, 4)
     batch, height, width, _ = probabilities.shape
+    chex.assert_shape(moving, (batch, None, None, 1))
+    for axis in (1, 2):
+        chex.assert_is_divisible(
+            moving.shape[axis],
+            probabilities.shape[axis],
+            custom_message=f"motion {moving.shape}, maps {probabilities.shape}",
+        )
     cells = moving.reshape(
         batch, height, moving.shape[1] // height, width, moving.shape[2] // width
     ).mean((2, 4))
@@ -98,6 +109,14 @@ def still_mass(
 
 
 # Feature transport
+
+
+def _check_frames(features_reference, features, maps_reference, maps) -> None:
+    """Raises AssertionError unless both features are (B, h, w, C) and both maps (B, h, w, K)."""
+    chex.assert_rank([features_reference, maps_reference], 4)
+    chex.assert_equal_shape([features_reference, features])
+    chex.assert_equal_shape([maps_reference, maps])
+    chex.assert_shape(maps, (*features.shape[:3], None))
 
 
 def transported(
@@ -121,6 +140,7 @@ def transported(
         stop_reference: whether the reference's features and maps are constants to the gradient, as
             in Transporter.
     """
+    _check_frames(features_reference, features, maps_reference, maps)
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient(
             (features_reference, maps_reference)
@@ -147,6 +167,7 @@ def transporter_transported(
     the frame is sum_k t_k prod_{j>k} (1 - s_j) (1 - t_j). The order of the keypoints matters, a
     little. The arguments are those of `transported`.
     """
+    _check_frames(features_reference, features, maps_reference, maps)
     if stop_reference:
         features_reference, maps_reference = jax.lax.stop_gradient(
             (features_reference, maps_reference)

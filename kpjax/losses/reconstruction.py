@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
@@ -28,6 +29,10 @@ def pixel_mse(
         reduction: "mean" over all pixels, channels and images; "sum" over an image's pixels and
             channels, then the mean over images.
     """
+    chex.assert_rank(images, 4)
+    chex.assert_equal_shape([images, targets])
+    if weight is not None:
+        chex.assert_shape(weight, (*images.shape[:3], 1))
     squared = jnp.square(images.astype(jnp.float32) - targets.astype(jnp.float32))
     squared = squared if weight is None else squared * weight
     return squared.mean() if reduction == "mean" else squared.sum((1, 2, 3)).mean()
@@ -55,9 +60,12 @@ def feature_distances(
     measure = {"squared": jnp.square, "absolute": jnp.abs}[form]
 
     def distance(found: jax.Array, target: jax.Array) -> jax.Array:
+        chex.assert_rank(found, 4)
+        chex.assert_equal_shape([found, target])
         difference = measure(found.astype(jnp.float32) - target.astype(jnp.float32))
         if weight is None:
             return difference.mean()
+        chex.assert_shape(weight, (found.shape[0], None, None, 1))
         size = (*difference.shape[:3], 1)
         return (difference * jax.image.resize(weight, size, "linear", antialias=False)).mean()
 
@@ -75,6 +83,7 @@ def feature_sizes(
     It is the distance of `feature_distances` from features that are all zero, and balances layers
     (see `balanced_distances`) without a running average.
     """
+    chex.assert_rank(list(targets), 4)
     return feature_distances([jnp.zeros_like(layer) for layer in targets], targets, form=form)
 
 
@@ -87,6 +96,8 @@ def moved_averages(
     The averages belong to a method's state, and are constant to the gradient. IMM (Jakab et al.
     2018) updates them before use.
     """
+    chex.assert_rank(averages, 1)
+    chex.assert_equal_shape([averages, distances])
     return jax.lax.stop_gradient(decay * averages + (1 - decay) * distances)
 
 
@@ -99,4 +110,6 @@ def balanced_distances(
     The averages are constants to the gradient; in IMM's code the newest batch's share of 1 % has
     one. IMM multiplies the sum by 1000. Source: Jakab et al. 2018, after Chen and Koltun 2017.
     """
+    chex.assert_rank(distances, 1)
+    chex.assert_equal_shape([distances, averages])
     return (distances / jnp.maximum(jax.lax.stop_gradient(averages), SMALLEST)).sum()

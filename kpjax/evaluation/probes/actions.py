@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -164,6 +165,8 @@ def recognition(
 
     majority: the commonest fitted.
     """
+    chex.assert_rank(true, 1)
+    chex.assert_equal_shape([predicted, true])
     confusion = np.zeros((len(actions), len(actions)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
     count, right = confusion.sum(1), confusion.diagonal()

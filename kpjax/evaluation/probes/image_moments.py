@@ -7,6 +7,7 @@ predicts much of the pose from them.
 
 from collections.abc import Iterable
 
+import chex
 import numpy as np
 
 from kpjax.errors import InputError
@@ -52,6 +53,7 @@ def moving_masks(frames: np.ndarray) -> np.ndarray:
             "out"
         )
     frames = np.asarray(frames)
+    chex.assert_rank(frames, 4)
     drawn = frames[
         np.unique(np.linspace(0, len(frames) - 1, BACKGROUND_FRAMES).round().astype(int))
     ]
@@ -67,6 +69,7 @@ def mask_moments(masks: np.ndarray) -> np.ndarray:
     negative.
     """
     masks = np.asarray(masks, np.float64)
+    chex.assert_rank(masks, 3)
     height, width = masks.shape[1:]
     down, across = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
     mass = masks.sum((1, 2))

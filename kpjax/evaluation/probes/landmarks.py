@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
+import chex
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
@@ -270,6 +271,10 @@ def complete(landmarks: Landmarks, which: str) -> np.ndarray:
 def _errors(
     fit: Landmarks, test: Landmarks, normaliser, subsets, regressor, *, forward: bool
 ) -> LandmarkErrors:
+    for part in (fit, test):
+        images, count = np.shape(part.visible)
+        chex.assert_shape(part.discovered, (images, None, 2))
+        chex.assert_shape(part.annotated, (images, count, 2))
     fitted, tested = _rows(fit, complete(fit, "fitted")), _rows(test, complete(test, "test"))
     lengths = normaliser(tested.annotated, tested.visible)
     labelled = fitted.visible.any(0) & tested.visible.any(0)
@@ -379,8 +384,12 @@ def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> 
         maps: (N, 3, 3), pixels of an image to those of the turned one.
     """
     points, maps = np.asarray(landmarks, np.float64), np.asarray(maps, np.float64)
+    found = np.asarray(in_turned, np.float64)
+    chex.assert_shape(points, (None, None, 2))
+    chex.assert_equal_shape([points, found])
+    chex.assert_shape(maps, (len(points), 3, 3))
     moved = np.einsum("nij,nkj->nki", maps[:, :2, :2], points) + maps[:, None, :2, 2]
-    distances = np.linalg.norm(moved - np.asarray(in_turned, np.float64), axis=-1)
+    distances = np.linalg.norm(moved - found, axis=-1)
     of_landmarks = distances.mean(0)
     return Consistency(
         float(of_landmarks.mean()), of_landmarks, np.sort(of_landmarks), distances.mean(1)

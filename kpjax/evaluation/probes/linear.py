@@ -7,6 +7,7 @@ Compare its error with those of an untrained network, of `mean_pose` and of `ima
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import chex
 import numpy as np
 import scipy  # its modules are loaded where they are first used
 from numpy.typing import ArrayLike
@@ -47,6 +48,8 @@ def fit_linear(
         InputError: for no example, and for a negative ridge.
     """
     x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
+    chex.assert_rank([x, y], 2)
+    chex.assert_equal_shape([x, y], dims=0)
     if len(x) == 0:
         raise InputError("linear probe: there is no example to fit; give it some")
     if not ridge >= 0:
@@ -89,8 +92,11 @@ def linear_probe(
         InputError: for features that are not finite, and for a joint that no fitted example shows.
     """
     features = np.asarray(features, np.float64)
-    features = features.reshape(len(features), -1)
+    chex.assert_rank(features, {2, 3})
     true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
+    chex.assert_shape(true, (len(features), None, 2))
+    chex.assert_shape(shown, true.shape[:2])
+    features = features.reshape(len(features), -1)
     if wrong := [f"example {number}" for number in np.flatnonzero(~np.isfinite(features).all(1))]:
         raise InputError(
             f"linear probe: the features of {len(wrong)} examples are not finite ({summarise(wrong)}); "
@@ -147,6 +153,7 @@ def best_ridge(
             "and two"
         )
     true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
+    chex.assert_shape(groups, true.shape[:1])
 
     def missed(ridge: float) -> float:
         squares = 0.0

@@ -8,6 +8,7 @@ a few hundred, so only ratios between methods compare across papers.
 
 from typing import NamedTuple
 
+import chex
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -65,8 +66,11 @@ def errors_in_units(
         "original" (pixels of the original images).
     """
     points = [np.asarray(points, np.float64) for points in (predicted, true)]
+    crop = np.asarray(crop, np.float64)
+    chex.assert_shape(points, (None, None, 2))
+    chex.assert_shape(crop, (len(points[1]), 3, 3))
     normalised = [normalised_from_pixels(part, size) for part in points]
-    original = [_moved(np.asarray(crop, np.float64), part) for part in points]
+    original = [_moved(crop, part) for part in points]
     return {
         "normalised": regression_errors(*normalised, visible),
         "pixels": regression_errors(*points, visible),
@@ -84,8 +88,12 @@ def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarr
 
 def _squared_distances(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
     """Returns squared distances (N, J), 0 where not visible, and the visible points (N, J) bool."""
+    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
     shown = np.asarray(visible) > 0.5
-    difference = np.asarray(predicted, np.float64) - np.asarray(true, np.float64)
+    chex.assert_shape(true, (None, None, 2))
+    chex.assert_equal_shape([predicted, true])
+    chex.assert_shape(shown, true.shape[:2])
+    difference = predicted - true
     return np.square(np.where(shown[..., None], difference, 0.0)).sum(-1), shown
 
 
