@@ -2,11 +2,12 @@
 PyTorch's same maps.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from untrained import assert_equal_trees, drawn, shapes, zeros
+from untrained import drawn, shapes, zeros
 
 from kpjax.models.vision_transformer import LayerScale, VisionTransformer, resize_positions, vit
 from kpjax.models.weights.torch_names import from_torch, to_torch
@@ -114,7 +115,7 @@ def test_a_class_token_carries_its_position_along(trunk, file, grid):
     np.testing.assert_allclose(
         read["params"].pop("cls_token"), plain["params"].pop("cls_token") + own
     )
-    assert_equal_trees(read, plain)
+    chex.assert_trees_all_equal(read, plain, strict=True)
     assert "mask_token" in report.skipped
     to_place, _ = from_torch(
         without, zeros(VisionTransformer(**TRUNK, layer_scale=True), 16 * grid)

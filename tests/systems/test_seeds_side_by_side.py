@@ -6,6 +6,7 @@ import functools
 import json
 from dataclasses import replace
 
+import chex
 import jax
 import numpy as np
 import optax
@@ -79,7 +80,7 @@ def test_seeds_are_equal_to_those_alone(name, variant, tmp_path, monkeypatch):
             for workdir in ("alone", "together")
         )
         models = load_trained(alone / "model"), load_trained(beside / "model")
-        jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=2e-6, atol=1e-6), *models)
+        chex.assert_trees_all_close(*models, rtol=2e-6, atol=1e-6)
         results = [json.loads((folder / "results.json").read_text()) for folder in (alone, beside)]
         for field in ("devices", "steps", "images"):
             assert results[0][field] == results[1][field]

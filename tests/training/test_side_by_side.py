@@ -4,6 +4,7 @@ import os
 import re
 import signal
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -62,11 +63,7 @@ def test_runs_are_equal_to_those_alone_and_resume(alone, tmp_path, devices):
         if devices == RUNS:
             assert_equal(one, other)
         else:  # sums over two devices round differently
-            jax.tree.map(
-                lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
-                one.last,
-                other.last,
-            )
+            chex.assert_trees_all_close(one.last, other.last, rtol=1e-4, atol=1e-6)
 
 
 class Changed(Batches):
