@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,9 +152,7 @@ def test_sharded_over_eight_devices_is_the_same(example, key, kind):
     shards = NamedSharding(Mesh(np.array(jax.devices()), ("data",)), PartitionSpec("data"))
     compiled = jitted[kind].lower(key, jax.device_put(example, shards)).compile()
     sharded, whole = compiled(key, jax.device_put(example, shards)), jitted[kind](key, example)
-    jax.tree.map(
-        lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4, rtol=1e-5), sharded, whole
-    )
+    chex.assert_trees_all_close(sharded, whole, atol=1e-4, rtol=1e-5)
     assert sharded[0].image.sharding.is_equivalent_to(shards, 4)
     text = compiled.as_text()
     assert not [

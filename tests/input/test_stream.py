@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from kpjax.input.pairs import frame_pairs, reference_frames
 from kpjax.input.source import TfdsSource, arrays, identities
 from kpjax.input.stream import read_by_processes, stream
 from kpjax.input.video_source import frame_name, in_videos, numbered
-from kpjax.structures import Example, Skeleton
+from kpjax.structures import Skeleton
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +36,10 @@ def numbers(batches) -> list[int]:
     return [int(number) for batch in batches for number in batch.index]
 
 
-def assert_equal(one: Example, other: Example) -> None:
-    jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
 def test_batches_are_a_function_of_seed_and_step(source):
     one, other = (stream(source, batch_size=4, seed=7) for _ in range(2))
     for step in (5, 0, 1_000_000):
-        assert_equal(one[step], other[step])
+        chex.assert_trees_all_equal(one[step], other[step], strict=True)
         np.testing.assert_array_equal(one[step].image[:, 0, 0, 0], one[step].index)
     assert numbers([one[0]]) != numbers([stream(source, batch_size=4, seed=8)[0]])
     batch = stream(source, batch_size=4, seed=0, labelled=False)[0]
@@ -69,7 +66,7 @@ def test_the_global_batch_does_not_depend_on_the_number_of_processes(source, pro
     ]
     for step in range(6):
         joined = jax.tree.map(lambda *rows: np.concatenate(rows), *(part[step] for part in parts))
-        assert_equal(joined, whole[step])
+        chex.assert_trees_all_equal(joined, whole[step], strict=True)
 
 
 def test_a_batch_may_be_larger_than_a_handful_of_labelled_images(source):
@@ -99,7 +96,7 @@ def test_processes_read_the_same_batches_and_raise_where_it_is_due():
     with contextlib.closing(
         read_by_processes({"labelled": batches}, range(1, 3), workers=1)
     ) as read:
-        assert_equal(next(read)["labelled"], batches[1])
+        chex.assert_trees_all_equal(next(read)["labelled"], batches[1], strict=True)
         with pytest.raises(InputError, match=r"set/train, image_5\.jpg: .*prepare the set again"):
             next(read)
 

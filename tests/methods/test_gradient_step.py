@@ -1,5 +1,6 @@
 """One step of descent, of a tree and of groups, against the step by hand."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -33,8 +34,9 @@ def test_a_step_is_down_the_gradient_at_the_rate_of_its_number():
             loss, params, state_of(optimizer.init(params)), optimizer, lambda step: step / 8
         )
     )(PARAMS)
-    jax.tree.map(lambda new, old: np.testing.assert_allclose(new, 0.5 * old), moved, PARAMS)
-    jax.tree.map(np.testing.assert_array_equal, state.trace, PARAMS)
+    halved = jax.tree.map(lambda old: 0.5 * old, PARAMS)
+    chex.assert_trees_all_close(moved, halved, rtol=1e-7)
+    chex.assert_trees_all_equal(state.trace, PARAMS, strict=True)
     assert auxiliary == 6
     assert {name: float(value) for name, value in metrics.items()} == pytest.approx(
         {"loss/a": 2.5, "loss/b": 4.5, "loss/total": 7.0, "gradient_norm/model": 14**0.5}

@@ -1,5 +1,6 @@
 """Seeds that train in one program: each is the run that it would be alone."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -53,10 +54,8 @@ def losses(folder, name="loss/total"):
 def test_a_seed_is_the_run_that_it_is_alone(both, tmp_path):
     (folder, fitted), number = both, 1
     alone = train(with_seed(METHOD, number), tmp_path)
-    for found, expected in zip(
-        jax.tree.leaves(trained_of(fitted.last, number)), jax.tree.leaves(alone.last), strict=True
-    ):
-        np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    beside = trained_of(fitted.last, number)
+    chex.assert_trees_all_close(beside, alone.last, rtol=1e-6, atol=1e-6)
     np.testing.assert_allclose(
         losses(folder, f"loss/total/seed_{number}"), losses(tmp_path), rtol=1e-5
     )

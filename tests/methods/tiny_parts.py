@@ -269,14 +269,6 @@ def body(tree):
     return {name: part for name, part in tree.items() if name != "head"}
 
 
-def assert_identical(tree, other):
-    jax.tree.map(np.testing.assert_array_equal, tree, other)
-
-
-def assert_near(tree, other, rtol=1e-7, atol=1e-6):
-    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=rtol, atol=atol), tree, other)
-
-
 @functools.cache
 def trained_model() -> typing.Any:
     """Returns variables in numpy, so that no test can consume them."""

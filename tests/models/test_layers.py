@@ -2,6 +2,7 @@
 PyTorch's rule.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,8 +31,7 @@ def assert_same_function(ours, theirs, *arguments):
 
         return jax.jit(run)(arguments)
 
-    for one, other in zip(jax.tree.leaves(both(ours)), jax.tree.leaves(both(theirs)), strict=True):
-        np.testing.assert_allclose(one, other, atol=2e-5, rtol=1e-5)
+    chex.assert_trees_all_close(both(ours), both(theirs), atol=2e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "padding", "output_padding"), TRANSPOSED)

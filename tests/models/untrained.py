@@ -57,8 +57,3 @@ def small_rsn(keypoints, stages=1, width=8, dtype=jnp.float32):
     """An RSN of one block at each level."""
     trunk = ResidualStepsNetwork((1, 1, 1, 1), 1, stages, width, 8, dtype=dtype)
     return KeypointNetwork(trunk, FirstMap(), UnitHeads(keypoints, stages, dtype))
-
-
-def assert_equal_trees(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)

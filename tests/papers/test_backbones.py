@@ -3,6 +3,7 @@
 import functools
 import json
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -276,10 +277,11 @@ def test_frozen_layers_keep_their_weights_and_cost_no_gradient(shallow_mobilenet
     }
     # Stride 4 is reached after the third block, of eight.
     assert moved == learning == {f"features_{number}" for number in range(4, 9)}
-    jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-7),
+    chex.assert_trees_all_close(
         gradients["backbone"]["features_8"],
         all_gradients["backbone"]["features_8"],
+        rtol=1e-5,
+        atol=1e-7,
     )
     assert all(np.any(leaf) for leaf in jax.tree.leaves(updates["upsampling"]["lateral1"]))
 
@@ -298,8 +300,8 @@ def test_frozen_statistics_normalise_training_images_and_stay():
         return evaluated, trained, variables["batch_stats"], after["batch_stats"]
 
     evaluated, trained, before, after = passes(jax.random.key(1))
-    jax.tree.map(np.testing.assert_array_equal, evaluated, trained)
-    jax.tree.map(np.testing.assert_array_equal, before["backbone"], after["backbone"])
+    chex.assert_trees_all_equal(evaluated, trained, strict=True)
+    chex.assert_trees_all_equal(before["backbone"], after["backbone"], strict=True)
     assert any(
         not np.array_equal(a, b)
         for a, b in zip(

@@ -3,6 +3,7 @@ planned."""
 
 import json
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -199,7 +200,7 @@ def test_a_resumed_run_is_the_same(ran, monkeypatch, tmp_path, name):
     ours, theirs = (
         load_trained(folder / "model") for folder in (whole / variant / "seed-0", job.folder)
     )
-    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+    chex.assert_trees_all_equal(ours, theirs, strict=True)
     assert (
         results_of(job.preset_folder, variant)["metrics"] == results_of(whole, variant)["metrics"]
     )

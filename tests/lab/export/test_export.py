@@ -10,7 +10,7 @@ import sys
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-import jax
+import chex
 import numpy as np
 import pytest
 from own_runs import untrained_run
@@ -93,8 +93,8 @@ def test_the_folder_says_what_it_is(run, exported):
     assert description["left_out"] == 1
     again = open_run(exported)
     assert again.trained.frozen == {"none": {}}
-    assert jax.tree.all(
-        jax.tree.map(np.array_equal, again.trained.variables, open_run(run).trained.variables)
+    chex.assert_trees_all_equal(
+        again.trained.variables, open_run(run).trained.variables, strict=True
     )
     ours, theirs = open_predictor(run), open_predictor(exported)
     for name in ("skeleton", "side", "score_kind", "cutoff", "title", "result"):

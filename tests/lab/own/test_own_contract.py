@@ -7,6 +7,7 @@ import re
 import shutil
 from pathlib import Path
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -505,7 +506,7 @@ def test_the_control_is_the_start_and_the_result_can_be_adapted_again(given, tmp
             jax.tree.leaves(before["params"]), jax.tree.leaves(after["params"]), strict=True
         )
     )
-    jax.tree.map(np.testing.assert_array_equal, start, before)
+    chex.assert_trees_all_equal(start, before, strict=True)
     assert read_command(own_experiment("regda"), [*typed, str(folder)]).config.network.widths == (
         4,
         4,
@@ -537,7 +538,6 @@ def test_the_start_stays_where_it_is_as_sure_as_on_its_own_images(given, tmp_pat
         / "seed-0"
     )
     assert json.loads((folder / "results.json").read_text())["metrics"]["kept_start"] == 1
-    jax.tree.map(
-        np.testing.assert_array_equal,
-        *(load_trained(one / "model").variables for one in (folder, start)),
+    chex.assert_trees_all_equal(
+        *(load_trained(one / "model").variables for one in (folder, start)), strict=True
     )

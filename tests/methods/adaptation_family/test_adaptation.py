@@ -4,6 +4,7 @@ projections.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 import tiny_parts
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from tiny_parts import MODEL, SIDE, SKELETON, assert_identical, batch, body, centred, forward
+from tiny_parts import MODEL, SIDE, SKELETON, batch, body, centred, forward
 from untrained import count
 
 from kpjax.augment.augmentations import no_augmentation
@@ -148,14 +149,16 @@ def test_kernels_are_frozen_and_the_rest_moves_from_the_core(model, side, kernel
     )
     assert len(jax.tree.leaves(first.frozen["core"])) == kernels
     params = plain(first)["params"]
-    assert_identical(body(params), body(core["params"]))
-    assert_identical(first.variables["batch_stats"], core["batch_stats"])
+    chex.assert_trees_all_equal(body(params), body(core["params"]), strict=True)
+    chex.assert_trees_all_equal(first.variables["batch_stats"], core["batch_stats"], strict=True)
     assert not np.array_equal(
         *(tree["head"]["output"]["kernel"] for tree in (params, core["params"]))
     )
-    assert_identical(first.frozen, last.frozen)
+    chex.assert_trees_all_equal(first.frozen, last.frozen, strict=True)
     frozen = flatten_dict(last.frozen["core"])
-    assert_identical(frozen, {path: flatten_dict(core["params"])[path] for path in frozen})
+    chex.assert_trees_all_equal(
+        frozen, {path: flatten_dict(core["params"])[path] for path in frozen}, strict=True
+    )
     assert not set(frozen) & set(flatten_dict(last.variables["params"]["free"]))
     for part in ("projections", "batch_stats"):
         moved = zip(
@@ -206,8 +209,8 @@ def test_parametrisations_train_what_they_say(name):
     core, (_, first, last, metrics, plain) = core_of(UNET, 8)["params"], run(name, UNET, 8)
     params = plain(first)["params"]
     assert jax.tree.structure(params) == jax.tree.structure(core)
-    assert_identical(body(params), body(core))
-    assert_identical(first.frozen, last.frozen)
+    chex.assert_trees_all_equal(body(params), body(core), strict=True)
+    chex.assert_trees_all_equal(first.frozen, last.frozen, strict=True)
     still = [
         path
         for path, leaf in flatten_dict(first.variables["params"]).items()
@@ -236,7 +239,7 @@ def test_last_layers_alone_change():
     first = init(method, {"core": core})
     last, _ = after(method, first, 5)
     plain = adaptation.plain_variables(last, trained)["params"]
-    assert_identical(plain["backbone"], core["params"]["backbone"])
+    chex.assert_trees_all_equal(plain["backbone"], core["params"]["backbone"], strict=True)
     for path, leaf in flatten_dict(plain["upsampling"]).items():
         assert not np.array_equal(leaf, flatten_dict(core["params"]["upsampling"])[path]), path
     moved = zip(
@@ -262,7 +265,9 @@ def test_finetuning_goes_on_where_projections_ended(name):
     goes_on = build(trained=finetuned(keeps_head=True))
     first = init(goes_on, {"core": folded})
     assert first.frozen == {}
-    assert_identical(adaptation.plain_variables(first, finetuned())["params"], folded["params"])
+    chex.assert_trees_all_equal(
+        adaptation.plain_variables(first, finetuned())["params"], folded["params"], strict=True
+    )
     found, before = (
         jax.jit(one.predict)(state, images()["target"])
         for one, state in ((goes_on, first), (method, adapted_one))
@@ -329,7 +334,7 @@ def test_terms_reach_what_they_should():
     )
     first = tiny_parts.drawn_state(method, start, streams=images())
     metrics, _, frozen = forward(method)(first, images(), jax.random.key(0))
-    assert_identical(frozen["perceptual"], first.frozen["perceptual"])
+    chex.assert_trees_all_equal(frozen["perceptual"], first.frozen["perceptual"], strict=True)
     np.testing.assert_allclose(
         metrics["loss/total"], metrics["loss/pixels"] + 2 * metrics["loss/features"], rtol=1e-6
     )

@@ -3,6 +3,7 @@ did."""
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -77,7 +78,7 @@ def test_only_the_ka_net_of_the_triple_learns(trained):
     assert losses[-1] < 0.5 * losses[0]
     params = [state.variables["params"] for state in (first, last)]
     assert not np.array_equal(*(each["triple_0"]["conv1"]["kernel"] for each in params))
-    jax.tree.map(np.testing.assert_array_equal, *(each["triple_1"] for each in params))
+    chex.assert_trees_all_equal(*(each["triple_1"] for each in params), strict=True)
 
 
 def test_images_without_the_new_keypoint_teach_nothing(trained):

@@ -2,6 +2,7 @@
 shared.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -130,9 +131,15 @@ def without_heads(tree):
 
 
 def assert_equal_trees(found, expected):
-    for leaf, wanted in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        assert leaf.shape == wanted.shape
-        assert np.linalg.norm(leaf - wanted) <= 1e-5 * np.linalg.norm(wanted)
+    """Equal but for 1e-5 of each leaf's norm."""
+
+    def near(leaf, wanted):
+        error = np.linalg.norm(leaf - wanted)
+        return leaf.shape == wanted.shape and error <= 1e-5 * np.linalg.norm(wanted)
+
+    chex.assert_trees_all_equal_comparator(
+        near, lambda one, other: f"{one} {other}", found, expected
+    )
 
 
 def test_fisher_on_eight_devices_equals_a_loop_over_images():

@@ -2,6 +2,7 @@
 the method.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,26 +54,16 @@ def test_a_walk_inside_the_method_sees_the_applied_gradient():
     before = jax.jit(method.init)(KEY, streams, given)
     state, _ = jax.jit(method.update)(before, streams, KEY)
     step, rate = jax.device_get(state.tracked["step"]), 1e-2
-    jax.tree.map(np.testing.assert_array_equal, step["old"], before.variables["params"])
-    jax.tree.map(np.testing.assert_array_equal, step["new"], state.variables["params"])
+    chex.assert_trees_all_equal(step["old"], before.variables["params"], strict=True)
+    chex.assert_trees_all_equal(step["new"], state.variables["params"], strict=True)
     pulled = jax.tree.map(np.subtract, step["old"]["backbone"], step["new"]["backbone"])
-    jax.tree.map(
-        lambda gradient, moved: np.testing.assert_allclose(
-            moved, rate * gradient, rtol=2e-3, atol=1e-6
-        ),
-        step["gradient"]["backbone"],
-        pulled,
-    )
+    wanted = jax.tree.map(lambda gradient: rate * gradient, step["gradient"]["backbone"])
+    chex.assert_trees_all_close(pulled, wanted, rtol=2e-3, atol=1e-6)
 
     # F = 0.9 g² with g the applied gradient, which is the movement over the rate
     walked = state.tracked["walk"]
-    jax.tree.map(
-        lambda leaf, moved: np.testing.assert_allclose(
-            leaf, 0.9 * np.square(moved / rate), rtol=2e-3, atol=1e-6
-        ),
-        walked.fisher["backbone"],
-        pulled,
-    )
+    wanted = jax.tree.map(lambda moved: 0.9 * np.square(moved / rate), pulled)
+    chex.assert_trees_all_close(walked.fisher["backbone"], wanted, rtol=2e-3, atol=1e-6)
     for tree in walked:
         assert not jax.tree.leaves(tree["head"]["output"]["kernel"])[0][..., 0].any()
 

@@ -2,6 +2,7 @@
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -207,7 +208,7 @@ def test_a_step_moves_all_parts_and_a_start_is_taken_over():
     taken = jax.jit(
         lambda start: encoder(method.init(jax.random.key(1), STREAMS, start).variables)
     )(given)
-    jax.tree.map(np.testing.assert_array_equal, taken, encoder(given["network"]))
+    chex.assert_trees_all_equal(taken, encoder(given["network"]), strict=True)
 
 
 def test_both_frames_are_augmented_alike():
@@ -286,7 +287,7 @@ def test_keynet_compares_features_balanced_by_their_averages():
     # each distance is its own average at first
     close(metrics["loss/reconstruction"], 3000, rtol=1e-5)
     close(averages[0], metrics["error/reconstruction"])
-    jax.tree.map(np.testing.assert_array_equal, frozen, state.frozen)
+    chex.assert_trees_all_equal(frozen, state.frozen, strict=True)
     again, _, _ = update(state._replace(step=jnp.int32(1), averages=2 * averages), STREAMS, KEY)
     close(again["loss/reconstruction"], 3000 / (0.99 * 2 + 0.01), rtol=1e-4)
 

@@ -2,6 +2,7 @@
 statistics of AdaBN.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import optax
 import pytest
 import test_regda as by_regda
 import tiny_parts
-from tiny_parts import BATCH, MODEL, assert_identical, assert_near, batch, centred
+from tiny_parts import BATCH, MODEL, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.adversarial import multi_kernel_mmd
@@ -91,7 +92,7 @@ def test_a_game_of_two_regressors_is_the_one_by_hand(factory, options, steps, lo
     *found, seen = by_regda.found_in(
         *jax.jit(method.update)(state, by_regda.STREAMS, jax.random.key(0)), losses
     )
-    assert_near(found, expected, rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(found, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(seen, [*values[:2], *values[-1:]][: len(losses)], rtol=1e-4)
 
 
@@ -165,13 +166,13 @@ def test_matching_of_features_is_a_step_down_its_gradient_by_hand(factory, apart
     found = {"model": moved.variables["params"]} | (
         {"discriminator": moved.discriminator["params"]} if state.discriminator else {}
     )
-    assert_near(
+    chex.assert_trees_all_close(
         found,
         jax.tree.map(lambda p, g: p - by_regda.RATE * g, params, gradient),
         rtol=1e-4,
         atol=1e-5,
     )
-    assert_near(
+    chex.assert_trees_all_close(
         [moved.variables["batch_stats"], moved.discriminator.get("batch_stats", {})],
         after,
         rtol=1e-4,
@@ -194,7 +195,9 @@ def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
     before, update = state.variables, jax.jit(method.update)
     for example in batches:
         state, _ = update(state, {"target": example}, jax.random.key(0))
-    assert_identical(before["params"], jax.tree.map(np.asarray, state.variables["params"]))
+    chex.assert_trees_all_equal(
+        before["params"], jax.tree.map(np.asarray, state.variables["params"]), strict=True
+    )
 
     kernel = before["params"]["backbone"]["conv1"]["kernel"]
     images = np.concatenate([example.image for example in batches]).astype(np.float32) / 255 - 0.5

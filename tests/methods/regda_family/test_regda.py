@@ -4,13 +4,14 @@ anew.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import tiny_parts
-from tiny_parts import CODEC, MODEL, assert_identical, assert_near, batch, body, centred
+from tiny_parts import CODEC, MODEL, batch, body, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import without
@@ -229,7 +230,7 @@ def test_an_iteration_equals_its_three_steps_by_hand(update, first, step, stream
     found = found_in(
         *update(state, streams, jax.random.key(0)), ("total", "target_false", "target_truth")
     )
-    assert_near(found, expected, rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_without_step_b_the_target_passes_once(first):
@@ -246,7 +247,7 @@ def test_without_step_b_the_target_passes_once(first):
     found = found_in(
         *jax.jit(method.update)(state, STREAMS, jax.random.key(0)), ("total", "target_truth")
     )
-    assert_near(found, expected, rtol=1e-5, atol=1e-5)
+    chex.assert_trees_all_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
 # What is read and what is run
@@ -273,4 +274,4 @@ def test_a_dropped_term_is_not_run(first):
         "loss/total",
     }
     assert "gradient_norm/features_target" not in metrics
-    assert_identical(after.adversary, first.adversary)
+    chex.assert_trees_all_equal(after.adversary, first.adversary, strict=True)

@@ -2,13 +2,14 @@
 out.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import tiny_parts
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, assert_near, batch, centred, forward
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, batch, centred, forward
 
 from kpjax import geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
@@ -74,8 +75,12 @@ def assert_stepped(state, student, teacher, gradient, statistics):
     expected = jax.tree.map(lambda p, g: p - 0.5 * g, student["params"], gradient)
     average = jax.tree.map(lambda old, new: 0.9 * old + 0.1 * new, teacher["params"], expected)
     found = networks(state)
-    assert_near([each["params"] for each in found], [expected, average], atol=1e-5)
-    assert_near([each["batch_stats"] for each in found], list(statistics), rtol=1e-4, atol=1e-5)
+    chex.assert_trees_all_close(
+        [each["params"] for each in found], [expected, average], atol=1e-5, rtol=1e-7
+    )
+    chex.assert_trees_all_close(
+        [each["batch_stats"] for each in found], list(statistics), rtol=1e-4, atol=1e-5
+    )
 
 
 def test_a_step_with_the_source_by_hand(monkeypatch):

@@ -2,6 +2,7 @@
 loss.
 """
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -157,8 +158,8 @@ def test_reconstruction_moves_model_and_generator_and_reads_no_label(first):
         "gradient_norm/model",
         "gradient_norm/generator",
     }
-    jax.tree.map(
-        np.testing.assert_array_equal, (after, metrics), update(state, blind, jax.random.key(0))
+    chex.assert_trees_all_equal(
+        (after, metrics), update(state, blind, jax.random.key(0)), strict=True
     )
 
 
@@ -168,7 +169,7 @@ def test_averages_start_at_the_first_distances_and_then_follow(first):
     metrics, averages, frozen = update(first, STREAMS, key)
     close(metrics["loss/reconstruction"], 3000, rtol=1e-5)  # each distance is its own average
     assert (averages > 0).all()
-    jax.tree.map(np.testing.assert_array_equal, frozen, first.frozen)
+    chex.assert_trees_all_equal(frozen, first.frozen, strict=True)
     lower = first._replace(step=np.int32(1), averages=averages * np.float32([1, 0.5, 1]))
     metrics, _, _ = update(lower, STREAMS, key)
     close(metrics["loss/reconstruction"], 1000 * (2 + 1 / (0.99 * 0.5 + 0.01)), rtol=1e-4)

@@ -7,6 +7,7 @@ nothing.
 
 import functools
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -253,7 +254,7 @@ def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ou
         for here in (keypoints, keypoints + visible[..., None] * 0 + (1 - visible[..., None]) * 5)
     ]
     first, second = (stepped(ours, given) for given in absent)
-    jax.tree.map(np.testing.assert_array_equal, first, second)
+    chex.assert_trees_all_equal(first, second, strict=True)
     assert first[0]["loss/supervised"] < step_of_ours[0]["loss/supervised"]
 
 
@@ -402,7 +403,7 @@ def test_representations_of_a_trained_network():
 
 def test_the_semantic_part_of_a_start_is_carried_over(ours):
     taken = jax.jit(lambda start: ours.init(jax.random.key(3), streams_of(ours), start).variables)
-    jax.tree.map(np.testing.assert_array_equal, taken({"variables": variables()}), variables())
+    chex.assert_trees_all_equal(taken({"variables": variables()}), variables(), strict=True)
 
 
 def test_every_map_counts_a_map_that_is_handed_through_once_and_shrinks_none():

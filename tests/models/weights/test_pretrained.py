@@ -9,6 +9,7 @@ import sys
 import types
 from typing import get_args
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -107,9 +108,9 @@ def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
     assert jax.tree.structure(read) == jax.tree.structure(before)
     for collection, tree in stored.items():
         found, trunk = read[collection], tree.get("backbone", tree)
-        jax.tree.map(np.testing.assert_array_equal, found.get("backbone", found), trunk)
+        chex.assert_trees_all_equal(found.get("backbone", found), trunk, strict=True)
         for part in {"upsampling", "head"} & set(found):
-            jax.tree.map(np.testing.assert_array_equal, found[part], before[collection][part])
+            chex.assert_trees_all_equal(found[part], before[collection][part], strict=True)
     assert len(report.matched) + len(report.skipped) == len(tensors)
     assert len(report.matched) + len(report.missing) == len(jax.tree.leaves(before))
     assert {path.split("/")[1] for path in report.missing} == {"upsampling", "head"} & set(
@@ -143,7 +144,7 @@ def test_timms_names_of_mobilenet_are_read(tmp_path):
         path, {name: tensor for name, tensor in renamed.items() if tensor.ndim}
     )
     read, _ = pretrained.load_backbone(shapes(MobileNetV2Trunk()), path)
-    jax.tree.map(np.testing.assert_array_equal, read, stored)
+    chex.assert_trees_all_equal(read, stored, strict=True)
 
 
 def test_files_that_are_absent_damaged_or_of_another_network_are_refused(

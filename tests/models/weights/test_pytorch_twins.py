@@ -4,6 +4,7 @@ the same maps.
 PyTorch computes in float64: with the statistics of few pixels its float32 is off by 1e-3 itself.
 """
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -281,10 +282,11 @@ def test_pytorch_gives_the_same_maps_and_statistics(name, train):
         )
     moved = {name: tensor.numpy() for name, tensor in tensors.items()}
     if "batch_stats" in variables:
-        jax.tree.map(
-            lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-3),
+        chex.assert_trees_all_close(
             mutated["batch_stats"],
             from_torch(moved, variables).variables["batch_stats"],
+            rtol=1e-3,
+            atol=1e-3,
         )
 
 

@@ -2,7 +2,7 @@
 all its layers.
 """
 
-import jax
+import chex
 import numpy as np
 import pytest
 from tflite_files import ADD, CONVOLUTION, DEPTHWISE, Operator, Stored, write
@@ -230,7 +230,7 @@ def whole(tmp_path_factory):
 def test_a_file_fills_every_layer(whole):
     variables, path = whole
     read, report = load_movenet(zeros(movenet_lightning()), path)
-    jax.tree.map(np.testing.assert_array_equal, read, variables)
+    chex.assert_trees_all_equal(read, variables, strict=True)
     assert (len(report.matched), report.missing) == (294, ())
     assert {
         "features.0.0.weight",
@@ -246,9 +246,9 @@ def test_as_a_heatmap_network_it_starts_with_the_published_heatmaps_of_what_it_k
     fresh = drawn(shapes(network), seed=1)
     read, report = load_movenet_heatmaps(fresh, path, channels=(5, -1, 0))
     for part in ("backbone", "upsampling"):
-        jax.tree.map(np.testing.assert_array_equal, read["params"][part], variables["params"][part])
+        chex.assert_trees_all_equal(read["params"][part], variables["params"][part], strict=True)
     theirs, ours = variables["params"]["head"]["heatmaps"], read["params"]["head"]["heatmaps"]
-    jax.tree.map(np.testing.assert_array_equal, ours["pointwise"], theirs["pointwise"])
+    chex.assert_trees_all_equal(ours["pointwise"], theirs["pointwise"], strict=True)
     for name, leaf in ours["output"].items():
         np.testing.assert_array_equal(leaf[..., [0, 2]], theirs["output"][name][..., [5, 0]])
         np.testing.assert_array_equal(

@@ -4,10 +4,11 @@ give the same maps.
 
 import functools
 
+import chex
 import jax
 import numpy as np
 import pytest
-from untrained import assert_equal_trees, drawn, shapes, small_rsn
+from untrained import drawn, shapes, small_rsn
 
 from kpjax.errors import InputError
 from kpjax.models.high_resolution import hrnet
@@ -71,7 +72,7 @@ def test_names_are_the_official_ones_and_there_and_back_is_the_identity(name):
     assert {path: names[path] for path in OFFICIAL[name]} == OFFICIAL[name]
     tensors = to_torch(variables)
     back, report = from_torch(tensors, jax.tree.map(np.zeros_like, variables))
-    assert_equal_trees(back, variables)
+    chex.assert_trees_all_equal(back, variables, strict=True)
     assert len(report.matched) == len(jax.tree.leaves(variables))
     assert report.missing == ()
     assert all(skipped.endswith("num_batches_tracked") for skipped in report.skipped)
@@ -81,7 +82,7 @@ def test_names_are_the_official_ones_and_there_and_back_is_the_identity(name):
         np.dtype(np.int64),
     }
     parallel = {f"module.{name}": tensor for name, tensor in tensors.items()}
-    assert_equal_trees(from_torch(parallel, variables).variables, variables)
+    chex.assert_trees_all_equal(from_torch(parallel, variables).variables, variables, strict=True)
 
 
 def test_heads_of_other_depths_and_adversaries_have_names():
@@ -104,7 +105,9 @@ def test_heads_of_other_depths_and_adversaries_have_names():
         tensors.pop("head.weight"),
         tensors.pop("head.bias"),
     )
-    assert_equal_trees(from_torch(tensors, jax.tree.map(np.zeros_like, single)).variables, single)
+    chex.assert_trees_all_equal(
+        from_torch(tensors, jax.tree.map(np.zeros_like, single)).variables, single, strict=True
+    )
 
 
 def test_parts_that_are_not_given_keep_their_values():
@@ -114,8 +117,10 @@ def test_parts_that_are_not_given_keep_their_values():
     }
     other = drawn(variables, seed=1)
     read, report = from_torch(trunk_only | {"backbone.fc.weight": np.zeros((10, 512))}, other)
-    assert_equal_trees(read["params"]["backbone"], variables["params"]["backbone"])
-    assert_equal_trees(read["params"]["head"], other["params"]["head"])
+    chex.assert_trees_all_equal(
+        read["params"]["backbone"], variables["params"]["backbone"], strict=True
+    )
+    chex.assert_trees_all_equal(read["params"]["head"], other["params"]["head"], strict=True)
     assert "backbone.fc.weight" in report.skipped
     assert "params/upsampling/transposed_conv1/kernel" in report.missing
     assert not any("backbone" in path for path in report.missing)

@@ -3,6 +3,7 @@
 import functools
 import shutil
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -106,7 +107,7 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
 
     job = functools.partial(job_of, "adaptation", "adapted", finished.parents[1])
     found = core_of(job(core_epoch=1))
-    jax.tree.map(np.testing.assert_array_equal, dict(found.variables), early)
+    chex.assert_trees_all_equal(dict(found.variables), early, strict=True)
     assert 0 <= found.accuracy <= 1
     assert core_of(job(core_epoch=2)).digest == core_of(job()).digest
     with pytest.raises(
@@ -194,7 +195,7 @@ def test_presets_that_evaluate_differently_share_their_training(finished, monkey
     same, here = (
         load_trained(folder / "model") for folder in (finished / "adapted" / "seed-0", job.folder)
     )
-    jax.tree.map(np.testing.assert_array_equal, same.variables, here.variables)
+    chex.assert_trees_all_equal(same.variables, here.variables, strict=True)
     assert not (job.folder / "checkpoints").exists()
 
 

@@ -4,6 +4,8 @@ of weights.
 
 import json
 
+import chex
+import jax
 import numpy as np
 import pytest
 from predict_folder import rows_of
@@ -12,15 +14,13 @@ from tiny_systems import CONFIGS, job_of, results_of
 
 from experiments.incremental import EXPERIMENT, PRESETS
 from kpjax import InputError
-from kpjax.input.source import subset
+from kpjax.input.source import stacked, subset
 from kpjax.papers.configs import changed
 from kpjax.papers.incremental import Matrices, run_of, summary
 from kpjax.papers.incremental.association import over_triples, without_useless
 from kpjax.papers.incremental.steps import all_images, increment_at
-from kpjax.papers.incremental.variants import VARIANTS, build_step
+from kpjax.papers.incremental.variants import VARIANTS, build_association, build_step
 from kpjax.training.evaluation import labels_of
-from kpjax.training.fit import compiled_update
-from kpjax.training.mesh import data_mesh
 
 TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
@@ -137,13 +137,28 @@ def check_nothing_holds_an_image(finished, files):
             ), (file, name)
 
 
-def test_one_program_serves_all_steps(finished):
-    """Neither steps nor seeds nor weights compile an update again."""
-    first, other = opened().setting, opened(kamp=77.0).setting
-    method = build_step(first, KAMP, "paper", 2)
-    assert method is build_step(other, KAMP, "paper", 2)
-    update, _ = compiled_update(method.update, data_mesh())
-    assert update._cache_size() <= 1  # 0 where a worker that held many programs dropped them
+def test_one_program_serves_all_steps():
+    """Neither steps nor seeds nor weights trace an update again."""
+    first, other = opened(), opened(kamp=77.0)
+    setting, key = first.setting, jax.random.key(0)
+    method, ka_net = build_step(setting, KAMP, "paper", 2), build_association(setting, "paper", 2)
+    assert method is build_step(other.setting, KAMP, "paper", 2)
+    chex.clear_trace_counter()
+    update = jax.jit(chex.assert_max_traces(method.update, n=1))
+    for run, step in ((first, 1), (first, 2), (other, 2)):
+        batch = stacked([run.training_images(step)[row] for row in range(2)])
+        streams, triple = {"labelled": batch}, (0, *np.flatnonzero(run.data.introduced == step))
+        start = {
+            "teacher": jax.eval_shape(
+                lambda key, images: setting.setup.model.init(key, images, train=False),
+                key,
+                batch.image.astype(np.float32),
+            ),
+            "increment": increment_at(run, step, [triple]),
+        }
+        start["association"] = jax.eval_shape(ka_net.init, key, streams, start).variables
+        state = jax.eval_shape(method.init, key, streams, start)
+        update.eval_shape(state, streams, jax.random.key(step))
 
 
 # Parts

@@ -2,6 +2,7 @@
 input.
 """
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_the_untrained_variant_is_where_pyramids_starts(ran, monkeypatch, tmp_pa
     monkeypatch.setattr("kpjax.papers.engine.fit", remembered)
     with pytest.raises(RunError, match="enough"):
         run_job(TINY_SYSTEM, job_of("pyramids", "pyramids", tmp_path))
-    jax.tree.map(np.testing.assert_array_equal, dict(first.variables)["params"], seen[0]["params"])
+    chex.assert_trees_all_equal(dict(first.variables)["params"], seen[0]["params"], strict=True)
 
 
 # Variants

@@ -1,5 +1,6 @@
 """RegDA's experiment from the command line to the report, a few steps of everything."""
 
+import chex
 import jax
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def test_adabn_moves_no_parameter_of_its_start(ran):
     people = ran("regda", "adabn_augmented")
     stored = load_trained(people / "stages" / "pretraining" / "seed-0" / "result")
     adapted, plain = (load_trained(people / name / "seed-0" / "model").variables for name in SLOW)
-    jax.tree.map(np.testing.assert_array_equal, adapted["params"], plain["params"])
+    chex.assert_trees_all_equal(adapted["params"], plain["params"], strict=True)
     assert any(
         not np.array_equal(a, b)
         for a, b in zip(
