@@ -49,6 +49,21 @@ PRESETS: dict[str, Config] = {
         spring=1.0,
         clip=0.0,
     ),
+    "cluttered": changed(
+        SMALL,
+        summary="strong backgrounds behind people, every network with as many steps; 2 cores",
+        data="figures",
+        difficulty=1.0,
+        steps=600,
+        evaluations=2,
+        action_training_videos=160,
+        **TUNED,
+        baselines_per_level=True,
+        # as in `demo_equal_steps`
+        reduction="sum",
+        spring=1.0,
+        clip=0.0,
+    ),
     "tabletop": changed(
         SMALL,
         summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",

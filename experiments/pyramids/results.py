@@ -31,11 +31,20 @@ TABLES = {
                     "pyramids",
                     "keynet",
                     "transporter",
+                    "keynet_coarse",
+                    "transporter_coarse",
                     "pyramids - keynet",
                     "pyramids - transporter",
+                    "pyramids - keynet_coarse",
+                    "pyramids - transporter_coarse",
                 )
             ),
         ),
+        ("rmse/flat", "rmse/level1", "rmse/level2"),
+    ),
+    "cluttered": (
+        "cluttered",
+        ("pyramids", "keynet", "transporter", "pyramids - keynet", "pyramids - transporter"),
         ("rmse/flat", "rmse/level1", "rmse/level2"),
     ),
     "paper": (

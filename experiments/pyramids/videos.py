@@ -3,6 +3,7 @@
 import functools
 from pathlib import Path
 
+from data.figure_looks import target
 from data.figure_videos import figure_videos
 from data.flies import flies
 from data.human36m_videos import ELEVEN_ACTIONS, human36m_videos
@@ -40,11 +41,13 @@ def _open(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, Vid
             ("first", "tune") if seed in TUNING_SEEDS else ("first", "second")[:: -1 if seed else 1]
         )
         return tuple(flies(part, videos.square(), data_dir=data_dir) for part in parts)
+    of_set = (
+        tabletop_videos
+        if videos.data == "tabletop"
+        else functools.partial(figure_videos, domain=target(videos.difficulty))
+    )
     render = functools.partial(
-        tabletop_videos if videos.data == "tabletop" else figure_videos,
-        frames=videos.video_frames,
-        side=videos.image_size,
-        seed=seed,
+        of_set, frames=videos.video_frames, side=videos.image_size, seed=seed
     )
     return render(videos.training_videos, first=0), render(
         videos.test_videos, first=videos.training_videos

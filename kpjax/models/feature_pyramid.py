@@ -126,6 +126,7 @@ class FeaturePyramid(nn.Module):
     backbone: `(images, train)` -> feature maps from fine to coarse, each half as large as the one
         before, such as `kpjax.models.resnet.ResNet` (strides 4 to 32) or `SmallTrunk`. All are
         used.
+    skipped: leaves out that many of the finest maps, so that the finest output is coarser.
     normalization: follows every convolution of the pyramid; None leaves it out and gives them a
     bias, as published.
 
@@ -138,6 +139,7 @@ class FeaturePyramid(nn.Module):
     width: int = 256
     normalization: Normalization | None = None
     dtype: jnp.dtype = jnp.float32
+    skipped: int = 0
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
@@ -150,7 +152,9 @@ class FeaturePyramid(nn.Module):
                     f"feature pyramid: a map of {finer.shape[1]} x {finer.shape[2]} is not twice the next coarser; "
                     f"choose sides that the coarsest stride of its {len(maps)} maps divides",
                 )
-        return _top_down(maps, train, self.levels, self.width, self.normalization, self.dtype)
+        return _top_down(
+            maps[self.skipped :], train, self.levels, self.width, self.normalization, self.dtype
+        )
 
 
 class PyramidDecoder(nn.Module):

@@ -184,6 +184,7 @@ def keypoint_pyramid(
     conditioned: bool = True,
     conditioning_width: float = 0.1,
     sharpness: float = 1.0,
+    skipped: int = 0,
     normalization: Normalization = BatchNorm,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
@@ -209,6 +210,8 @@ def keypoint_pyramid(
         conditioned: level 2 reads the points of level 1 (`KeypointLevels`).
         conditioning_width: of the blobs that it reads.
         sharpness: of the softmax of all levels (`KeypointLevels`).
+        skipped: finest maps of the backbone that the keypoints do not read: with 1, a single level
+            has the map of the coarse one of two.
         normalization: of all parts but the pyramid's own, a given backbone or appearance, and
             ResNet's.
         dtype: of the computation of all parts but those given.
@@ -227,6 +230,7 @@ def keypoint_pyramid(
         pyramid_width,
         pyramid_normalization,
         dtype,
+        skipped,
     )
     encoders = tuple(KeypointEncoder(size, tuple(encoder_widths), **shared) for size in level_sizes)
 
@@ -260,6 +264,7 @@ def small_keypoint_pyramid(
     conditioned: bool = True,
     conditioning_width: float = 0.2,
     sharpness: float = 1.0,
+    skipped: int = 0,
     normalization: Normalization = SMALL_NORM,
     dtype: jnp.dtype = jnp.float32,
 ) -> KeypointPyramid:
@@ -273,6 +278,7 @@ def small_keypoint_pyramid(
     Args:
         level_sizes: of one level or two; a single one has the finer map.
         depth: convolutions at each resolution of trunk and decoders.
+        skipped: as in `keypoint_pyramid`.
     """
     levels = len(level_sizes)
     halvings = min(max(int(math.log2(side / 16)), 0), 2)
@@ -299,5 +305,6 @@ def small_keypoint_pyramid(
         conditioned=conditioned,
         conditioning_width=conditioning_width,
         sharpness=sharpness,
+        skipped=skipped,
         **shared,
     )

@@ -12,9 +12,9 @@ keypoints let through:
     L = reconstruction + 0.1 transport_1 + 1 transport_2 + spring                                    (equation 5)
 
 m_l is 1 except around the keypoints of r and x. Level 2 reads the keypoints of level 1. Once
-trained, keypoints need neither Phi nor D. The paper leaves open sizes and reductions, which are
-arguments. Nor does it say how the blobs of many keypoints make one mask, and whether r has a
-gradient, see `transported`.
+trained, keypoints need neither Phi nor D. The paper leaves open sizes and reductions, and whether
+transport has a gradient of r, which are arguments. Nor does it say how the blobs of many keypoints
+make one mask, see `transported`.
 """
 
 from collections.abc import Sequence
@@ -57,6 +57,7 @@ def pyramids(
     network: KeypointPyramid | None = None,
     reconstruction_width: float = RECONSTRUCTION_WIDTH,
     transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
+    reference_gradient: bool = False,
     reference_pass: discovery.ReferencePass = "joint",
     still: discovery.StillCamera | None = None,
 ) -> Method:
@@ -86,6 +87,9 @@ def pyramids(
         transport_widths: one for each level. Wide blobs of many keypoints cover all that moves, and
             transport then copies the frame. The finest level's width is also that of
             "transport_flat".
+        reference_gradient: whether transport has a gradient of the reference's features and
+            keypoints. The paper is silent; Transporter, whose loss it follows, stops the gradient.
+            The reference's appearance always has one.
         reference_pass: "separate" saves the reference's backward pass where it has no gradient;
             "joint" shares BatchNorm statistics between both frames. With GroupNorm both give the
             same.
@@ -116,6 +120,7 @@ def pyramids(
         len(sizes),
         reconstruction_width=reconstruction_width,
         transport_widths=transport_widths,
+        reference_gradient=reference_gradient,
         reference_pass=reference_pass,
     )
 
@@ -142,6 +147,7 @@ def painting_pass(
     *,
     reconstruction_width: float = RECONSTRUCTION_WIDTH,
     transport_widths: Sequence[float] = TRANSPORT_WIDTHS,
+    reference_gradient: bool = False,
     reference_pass: discovery.ReferencePass = "joint",
 ) -> discovery.Forward:
     """Builds the forward pass for `network.apply(variables, frame, reference, train=...,
@@ -181,7 +187,14 @@ def painting_pass(
                 blobs_of_points(each, features.shape[1:3], transport_widths[level])
                 for each in (points, reference_points)
             )
-            return decoder(transported(reference_features, features, reference_maps, maps), train)
+            mixed = transported(
+                reference_features,
+                features,
+                reference_maps,
+                maps,
+                stop_reference=not reference_gradient,
+            )
+            return decoder(mixed, train)
 
         def render_reconstructed(decoder, points):
             blobs = blobs_of_points(points, appearance.shape[1:3], reconstruction_width)

@@ -7,7 +7,8 @@ nine moments of whatever moves stand beside every variant, and show how much of 
 discovered. Baselines have as many keypoints in one level as Keypoint Pyramids has in two. In the
 small presets they have so many more steps that each variant costs the same. The oracle
 `supervised_bound` sees the joints of the training videos; its points pass through the same probe,
-and `direct/flat` is the error of these points themselves, as the paper's bound seems to be.
+and `direct/flat` is the error of these points themselves, as the paper's bound seems to be. Controls
+`keynet_coarse` and `transporter_coarse` find the keypoints of the first level on its own map.
 PermaKey (Gopalakrishnan et al. 2021), the third baseline of its supplement, is not built. A run in
 which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with
 one line.
@@ -27,6 +28,7 @@ from kpjax.drawing.overlays import contact_sheet, draw_keypoints, prediction_she
 from kpjax.evaluation.degeneracy import live_keypoints, spread_of, stop_if_collapsed
 from kpjax.evaluation.motion import motion_in_videos
 from kpjax.evaluation.probes.actions import action_probe, windows
+from kpjax.evaluation.probes.decoded_images import decoding_errors, fit_decoders
 from kpjax.evaluation.probes.linear import best_ridge, linear_probe, mean_pose
 from kpjax.evaluation.probes.regression_errors import (
     RegressionErrors,
@@ -47,6 +49,8 @@ from kpjax.papers.pyramids import variants
 from kpjax.papers.pyramids.config import SMALL, Config, Evaluation
 from kpjax.papers.pyramids.variants import (
     BASELINES,
+    COARSE,
+    KEYNETS,
     ORACLE,
     VARIANTS,
     WITHOUT_NETWORK,
@@ -135,9 +139,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
 
     def evaluate(state) -> dict[str, float]:
         found = predict(job, method, state, data.test)
-        features = (
-            {FLAT: found.keypoints} if oracle else levels_of(found.keypoints, method.skeleton)
-        )
+        features = features_of(job.variant, found.keypoints, method.skeleton)
         return regression(features, truth_of(found), data.test, config, job.seed, details=False)
 
     steps = steps_of(config, job.variant)
@@ -151,7 +153,7 @@ def _fit(job: Job, method: Method, data: Data, folder, stage: str) -> Fitted:
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
         options["between"] = (COLLAPSE_CHECK, check)
-    compares = config.baselines.perceptual if job.variant == "keynet" else ""
+    compares = config.baselines.perceptual if job.variant in KEYNETS else ""
     start = {
         **perceptual_start(compares, variants.PERCEPTUAL, image_size=config.data.image_size),
         **variants.still_start(config, data.train),
@@ -176,8 +178,9 @@ def predict(job: Job, method: Method, state: Any, source: Source) -> Gathered:
 
 # Probes of keypoints on frames that were not trained on
 
-FLAT = "flat"
+FLAT, LEVEL_1 = "flat", "level1"
 BLOCKS = 10  # a single video is cut into so many stretches, which take the place of videos
+DECODED_SHOWN = 8  # frames beside what is decoded of them
 SPREAD_FRAMES = 2000  # are enough for the distances between keypoints
 Features = Mapping[str, np.ndarray]  # by level, (N, F) or (N, k, 2)
 
@@ -208,6 +211,15 @@ def levels_of(keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray
     return {name: keypoints[:, list(members)] for name, members in skeleton.groups.items()} | {
         FLAT: keypoints
     }
+
+
+def features_of(variant: str, keypoints: np.ndarray, skeleton: Skeleton) -> dict[str, np.ndarray]:
+    """Returns what probes read of a variant's keypoints (N, K, 2), by level."""
+    if variant == ORACLE:
+        return {FLAT: keypoints}
+    if variant in COARSE:
+        return {LEVEL_1: keypoints}
+    return levels_of(keypoints, skeleton)
 
 
 def split_of(
@@ -361,12 +373,11 @@ def measure(
             "coordinate_spread": float(spread["coordinates"]),
         }
         values |= motion_in_videos(data.test, found.keypoints)
-        features = (
-            {FLAT: found.keypoints}
-            if oracle
-            else levels_of(found.keypoints, skeleton)
-            | {level: alone.keypoints for level, alone in predictions.items() if level != "test"}
-        )
+        features = features_of(job.variant, found.keypoints, skeleton) | {
+            level: alone.keypoints for level, alone in predictions.items() if level != "test"
+        }
+        if config.evaluation.image_steps:
+            values |= decoded_images(job, data, outcome, found)
     if data.test.skeleton.names:
         values |= regression(features, truth, data.test, config, job.seed)
         if oracle:
@@ -374,7 +385,7 @@ def measure(
                 features, truth, data.test, config, job.seed, details=False, direct=True
             )
             values[f"direct/{FLAT}"] = own[f"rmse/{FLAT}"]
-    if actions_of(data.test) is None or not features[FLAT].size:
+    if actions_of(data.test) is None or not all(found.size for found in features.values()):
         return values
     training, count = data.train, config.evaluation.action_training_videos
     if 0 < count < len(training.titles):
@@ -383,14 +394,50 @@ def measure(
         known = {FLAT: read(training)}
     else:
         found = predict(job, outcome.method, outcome.trained, training)
-        known = (
-            levels_of(found.keypoints, skeleton)
-            if config.evaluation.action_per_level
-            else {FLAT: found.keypoints}
-        )
+        known = features_of(job.variant, found.keypoints, skeleton)
+        if FLAT in known and not config.evaluation.action_per_level:
+            known = {FLAT: known[FLAT]}
         if oracle:
             known[TRUE_JOINTS], features[TRUE_JOINTS] = truth_of(found).joints, truth.joints
     return values | actions(known, training, features, data.test, config.evaluation, job.seed)
+
+
+def decoded_images(job: Job, data: Data, outcome: Outcome, found: Gathered) -> dict[str, float]:
+    """Trains decoders from the keypoints of each level to frames of training videos, and computes
+    their errors on test videos.
+
+    `image/<level>` is the root mean squared error of a pixel, from 0 to 1, and `image/mean_image`
+    that of the mean training frame. Also draws some test frames, each above what is decoded of it.
+    found: the keypoints of the test videos. Levels that a baseline learns alone are left aside:
+    they are other networks.
+    """
+    evaluation, skeleton = job.config.evaluation, outcome.method.skeleton
+    size = 2 * (job.config.data.image_size,)
+
+    def points_of(keypoints: np.ndarray) -> dict[str, np.ndarray]:
+        by_level = features_of(job.variant, keypoints, skeleton)
+        return {level: normalised_from_pixels(of, size) for level, of in by_level.items()}
+
+    learnt = predict(job, outcome.method, outcome.trained, data.train)
+    decoders = fit_decoders(
+        points_of(learnt.keypoints),
+        data.train,
+        kind=evaluation.image_decoder,
+        steps=evaluation.image_steps,
+        seed=job.seed,
+    )
+    tested = points_of(found.keypoints)
+    if jax.process_index() == 0:
+        rows = np.linspace(0, len(data.test) - 1, DECODED_SHOWN).round().astype(int)
+        shown = [data.test[row].image for row in rows]
+        for level, points in tested.items():
+            decoded = np.clip(decoders(level, points[rows]), 0, 1)
+            shown += [(255 * image).round().astype(np.uint8) for image in decoded]
+        write_png(
+            job.folder / system.IMAGES / "decoded.png", contact_sheet(shown, columns=DECODED_SHOWN)
+        )
+    errors = decoding_errors(decoders, tested, data.test)
+    return {f"image/{level}": error for level, error in errors.items()}
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -469,6 +516,11 @@ def columns(config: Config) -> tuple[Column, ...]:
         *(Column(metric, title, unit, 1.0, 2, "lower") for metric, title in titles.items()),
         Column("direct/flat", "error of its own points", unit, 1.0, 2, "lower"),
         Column("action/accuracy", "actions", "%", 100.0, 1),
+        *(
+            Column(f"image/{level}", f"decoded image, {title}", "% of white", 100.0, 1, "lower")
+            for level, title in (levels | {"mean_image": "mean image"}).items()
+            if config.evaluation.image_steps
+        ),
         Column("points_on_motion", "points on what moves", "%", 100.0, 0),
         Column("motion_coverage", "motion near a point", "%", 100.0, 0),
         Column("coincident_points", "coincident pairs", "", 1.0, 1, "lower"),

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import BASELINES
+from kpjax.evaluation.probes.decoded_images import DecoderKind
 from kpjax.images.transforms import Letterbox, PersonCrop, Transform
 from kpjax.input.pairs import Crop
 from kpjax.methods.pyramids_family.discovery import ReferencePass
@@ -37,6 +38,8 @@ class VideoSet(Checked):
     training_videos: Count = 300  # of rendered videos, as are the next three
     test_videos: Count = 60
     video_frames: Count = 30
+    #: of rendered people: from 0, smooth backgrounds, to 1, strong ones and limbs of dark colours
+    difficulty: Annotated[float, FROM_0_TO_1] = 0.0
     image_size: Count = 128  # px; not stated
     pair_crop: Crop = "union"  # what both frames of a pair are cropped by; not stated
     window: Count = 250  # frames between a frame and its reference, at most
@@ -100,6 +103,8 @@ class Rendering(Checked):
 
     reconstruction_width: Positive = 0.1
     transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 0.1)  # of the levels
+    #: whether transport has a gradient of the reference; not stated, and Transporter stops it
+    reference_gradient: bool = False
     #: whether BatchNorm sees both frames at once; of GroupNorm only the time
     reference_pass: ReferencePass = "joint"
 
@@ -116,7 +121,10 @@ class Still(Checked):
 
 @dataclass(frozen=True)
 class Baselines(Checked):
-    """KeyNet and Transporter, on the pyramid's finest map as the paper ran them."""
+    """KeyNet and Transporter, on the pyramid's finest map as the paper ran them.
+
+    `keynet_coarse` and `transporter_coarse` read the coarse map and have as many steps.
+    """
 
     #: also with as many keypoints as each level has, in runs of their own
     baselines_per_level: bool = True
@@ -129,8 +137,8 @@ class Baselines(Checked):
 
 @dataclass(frozen=True)
 class Evaluation(Checked):
-    """The linear probe for joints, and the recurrent one for actions, about which nothing is
-    stated.
+    """The linear probe for joints, the recurrent one for actions, and the decoders of images; of
+    the last two nothing is stated.
     """
 
     # of the linear probe: each level's is chosen among these by fitted videos left out; none: 0
@@ -141,6 +149,10 @@ class Evaluation(Checked):
     action_steps: Count = 1000
     action_training_videos: CountOrZero = 0  # whose windows it is trained on; 0 takes all
     action_per_level: bool = True  # whether each level is also probed alone
+    #: of a decoder from the found keypoints of each level to images; 0 trains none; not stated
+    image_steps: CountOrZero = 10_000
+    #: what it reads: coordinates, or their blobs on a map of a quarter of the side; not stated
+    image_decoder: DecoderKind = "coordinates"
 
 
 @dataclass(frozen=True)
@@ -210,4 +222,5 @@ SMALL = changed(
     action_every=30,
     action_steps=400,
     action_per_level=False,
+    image_steps=0,
 )

@@ -26,23 +26,33 @@ PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
 BLOB_WIDTH = 0.1  # of KeyNet and Transporter, an image's side being 2
 BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
 BASELINES = ("keynet", "transporter")  # of the paper
+# The same with as many keypoints as level 1 has, on its map: whether a difference is one of methods
+# and not of map sizes.
+KEYNETS = ("keynet", "keynet_coarse")
+TRANSPORTERS = ("transporter", "transporter_coarse")
+COARSE = ("keynet_coarse", "transporter_coarse")
 ORACLE = "supervised_bound"
 
 # Variants
 
 
 def network_of(
-    config: Config, sizes: tuple[int, ...] = (), *, conditioned: bool = True
+    config: Config,
+    sizes: tuple[int, ...] = (),
+    *,
+    conditioned: bool = True,
+    skipped: int = 0,
 ) -> KeypointPyramid:
     """Builds the network with levels of these sizes, else the config's.
 
-    conditioned: whether level 2 reads level 1.
+    conditioned: whether level 2 reads level 1. skipped: how many of the finest maps no level reads.
     """
     chosen, sizes = config.pyramid, sizes or config.pyramid.level_sizes
     shared = {
         "conditioned": conditioned,
         "conditioning_width": chosen.conditioning_width,
         "sharpness": chosen.sharpness,
+        "skipped": skipped,
         "dtype": jnp.dtype(chosen.dtype),
     }
     if chosen.network == "small":
@@ -52,11 +62,9 @@ def network_of(
 
 def steps_of(config: Config, variant: str) -> int:
     """Returns the number of steps of a variant."""
-    factors = {
-        "keynet": config.baselines.keynet_steps,
-        "transporter": config.baselines.transporter_steps,
-        ORACLE: config.baselines.oracle_steps,
-    }
+    factors = dict.fromkeys(KEYNETS, config.baselines.keynet_steps)
+    factors |= dict.fromkeys(TRANSPORTERS, config.baselines.transporter_steps)
+    factors[ORACLE] = config.baselines.oracle_steps
     return max(round(config.steps * factors.get(variant, 1.0)), 1)
 
 
@@ -89,23 +97,29 @@ def still_start(config: Config, source: VideoSource) -> dict[str, Any]:
     }
 
 
-def build_keynet(config: Config, joints: Skeleton, size: int) -> Method:
-    """KeyNet (Jakab et al. 2018) with `size` keypoints."""
+def build_keynet(config: Config, joints: Skeleton, size: int, *, skipped: int = 0) -> Method:
+    """KeyNet (Jakab et al. 2018) with `size` keypoints on the finest map, or on one coarser where
+    one is skipped.
+    """
     perceptual = config.baselines.perceptual
     return methods.keynet(
         objective=methods.keynet_objective(perceptual=bool(perceptual)),
-        network=models.as_keynet(network_of(config, (size,)), blob_width=BLOB_WIDTH),
+        network=models.as_keynet(
+            network_of(config, (size,), skipped=skipped), blob_width=BLOB_WIDTH
+        ),
         **perceptual_options(perceptual, PERCEPTUAL),
         **still_of(config),
         **_shared(config, "keynet"),
     )
 
 
-def build_transporter(config: Config, joints: Skeleton, size: int) -> Method:
-    """Transporter (Kulkarni et al. 2019) with `size` keypoints."""
+def build_transporter(config: Config, joints: Skeleton, size: int, *, skipped: int = 0) -> Method:
+    """Transporter (Kulkarni et al. 2019) with `size` keypoints on the finest map, or on one coarser
+    where one is skipped. The transported features are the same.
+    """
     return methods.transporter(
         objective=methods.transporter_objective(),
-        network=models.as_transporter(network_of(config, (size,))),
+        network=models.as_transporter(network_of(config, (size,), skipped=skipped)),
         blob_width=BLOB_WIDTH,
         reference_pass=config.rendering.reference_pass,
         **still_of(config),
@@ -188,6 +202,16 @@ VARIANTS: dict[str, Variant] = {
         "Transporter",
         Recipe(build=build_transporter),
     ),
+    "keynet_coarse": Variant(
+        "control",
+        "KeyNet with the keypoints of the first level alone, on the map of the first level",
+        recipe=Recipe(build=functools.partial(build_keynet, skipped=1)),
+    ),
+    "transporter_coarse": Variant(
+        "control",
+        "Transporter with the keypoints of the first level alone, on the map of the first level",
+        recipe=Recipe(build=functools.partial(build_transporter, skipped=1)),
+    ),
     "untrained": Variant(
         "control", "the network that Keypoint Pyramids starts from", recipe=Recipe()
     ),
@@ -244,9 +268,11 @@ def build(config: Config, joints: Skeleton, variant: str, size: int = 0) -> Meth
     """Builds the method of a variant with a network once, so that all seeds share what is compiled.
 
     joints: labelled keypoints, which the oracle learns. size: number of keypoints of a baseline; 0
-    for all levels'.
+    for all levels', or those of level 1 on the coarse map.
     """
-    return _built(config, joints, VARIANTS[variant].recipe, size or sum(config.pyramid.level_sizes))
+    coarse, fine = config.pyramid.level_sizes
+    size = size or (coarse if variant in COARSE else coarse + fine)
+    return _built(config, joints, VARIANTS[variant].recipe, size)
 
 
 @functools.lru_cache(maxsize=32)

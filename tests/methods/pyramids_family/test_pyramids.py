@@ -25,6 +25,7 @@ from kpjax.augment.augmentations import colour_jitter
 from kpjax.errors import RunError
 from kpjax.evaluation import degeneracy
 from kpjax.losses.objective import Term
+from kpjax.losses.pyramids import transported
 from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.discovery import (
     State,
@@ -166,6 +167,69 @@ def test_a_reference_is_a_constant_and_conditioning_carries_the_gradient_of_leve
         encoders = tree["keypoints"]
         assert max(norms(encoders["encoders_1"], painting)) > 0
         assert (max(norms(encoders["encoders_0"], painting)) > 0) == carried
+
+
+@pytest.mark.parametrize("order", ["joint", "separate"])
+def test_the_reference_has_a_gradient_where_it_is_asked_for(variables, order):
+    """Of both transports and of the flat one; by its keypoints, and by its features at each
+    pixel. Rendered images are the same.
+    """
+    paintings = ("transport_level1", "transport_level2", "transport_flat")
+    frame, reference = images()
+
+    @functools.partial(jax.jit, static_argnames="reference_gradient")
+    def outputs_and_jacobian(reference, reference_gradient):
+        def outputs(reference):
+            found = painted(
+                variables,
+                frame,
+                reference,
+                paintings=paintings,
+                reference_gradient=reference_gradient,
+                reference_pass=order,
+            )
+            return jnp.stack([jnp.square(found[painting]).sum() for painting in paintings])
+
+        return outputs(reference), jax.jacrev(outputs)(reference)
+
+    stopped, without = outputs_and_jacobian(reference, False)
+    free, with_gradient = outputs_and_jacobian(reference, True)
+    close(stopped, free)
+    np.testing.assert_array_equal(without, 0)
+    assert np.abs(with_gradient).max((1, 2, 3, 4)).min() > 0
+
+
+def test_the_reference_s_keypoints_move_with_transport_if_asked(variables):
+    """The gradient that a keypoint of the reference has is that of equation 2 by hand: of one blob
+    m, what is mixed is (1 - m) (1 - t) r + (1 - (1 - m) (1 - t)) x, and d/dm = (1 - t) (x - r).
+    """
+    reference, frame = jnp.float32(3.0), jnp.float32(5.0)
+    maps_reference, maps = jnp.float32(0.25), jnp.float32(0.5)
+
+    def mixed(features, blob, *, stop_reference):
+        cell = lambda value: jnp.reshape(value, (1, 1, 1, 1))  # noqa: E731
+        return transported(
+            cell(features), cell(frame), cell(blob), cell(maps), stop_reference=stop_reference
+        ).sum()
+
+    free = jax.grad(functools.partial(mixed, stop_reference=False), (0, 1))
+    close(free(reference, maps_reference), [(1 - 0.25) * (1 - 0.5), (1 - 0.5) * (5.0 - 3.0)])
+    stopped = jax.grad(functools.partial(mixed, stop_reference=True), (0, 1))
+    close(stopped(reference, maps_reference), [0, 0])
+
+
+@pytest.mark.parametrize("reference_gradient", [False, True])
+def test_the_field_reaches_the_loss(reference_gradient):
+    """With transport as the only term, one step has the same loss either way and another gradient
+    of the keypoints.
+    """
+    objective = objectives.no_spring(objectives.no_reconstruction(OBJECTIVE))
+    method = built(objective, reference_gradient=reference_gradient)
+    other = built(objective, reference_gradient=not reference_gradient)
+    state = drawn(shapes(method))._replace(step=jnp.int32(0))
+    norms = [jax.jit(one.update)(state, STREAMS, KEY)[1] for one in (method, other)]
+    close(norms[0]["loss/total"], norms[1]["loss/total"])
+    assert norms[0]["gradient_norm/keypoints"] != norms[1]["gradient_norm/keypoints"]
 
 
 def test_one_pass_or_two_are_the_same_with_group_normalisation(variables):

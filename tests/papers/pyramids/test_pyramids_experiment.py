@@ -9,15 +9,16 @@ import pytest
 from PIL import Image
 from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
+from data.figure_videos import figure_videos
 from experiments.pyramids import EXPERIMENT, PRESETS
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import RunError
-from kpjax.input.video_source import actions_of
+from kpjax.input.video_source import actions_of, frames_of
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import run as run_job
 from kpjax.papers.pyramids import ORACLE, regression, split_of, truth_of
-from kpjax.papers.pyramids.variants import BASELINES, build, steps_of
-from kpjax.structures import Skeleton, named_key
+from kpjax.papers.pyramids.variants import BASELINES, COARSE, build, steps_of
+from kpjax.structures import Example, Skeleton, Trained, named_key
 from kpjax.training.trees import load_trained
 
 TINY, TINY_SYSTEM = CONFIGS["pyramids"], SYSTEMS["pyramids"]
@@ -58,8 +59,100 @@ def test_results_are_complete(finished):
 
 def test_baselines_have_steps_of_their_own():
     config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0)
-    names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE)
-    assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30]
+    names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, *COARSE)
+    assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30, 21, 5]
+
+
+@pytest.mark.parametrize("network", ["small", "paper"])
+def test_coarse_baselines_read_a_map_as_large_as_level_1(network):
+    """And nothing else differs: the generator and what is transported have the parameters of the
+    same keypoints on the finest map.
+    """
+    config = changed(PRESETS["h36m"], network=network, image_size=128, level_sizes=(10, 20))
+    example = Example(
+        np.zeros((2, 128, 128, 3), np.uint8), None, None, None, None, np.zeros(2, np.int32)
+    )
+    key, streams = jax.random.key(0), {"frame": example, "reference": example}
+
+    def parts_of(variant, size=0):
+        method = build(config, Skeleton(()), variant, size)
+        state = jax.eval_shape(method.init, key, streams, {})
+        maps = jax.eval_shape(
+            lambda variables: method.predict(Trained(variables, {}), example).heatmaps,
+            state.variables,
+        )
+        return state.variables["params"], [heatmaps.shape for heatmaps in maps]
+
+    _, levels = parts_of("pyramids")
+    assert levels == [(2, 16, 16, 10), (2, 32, 32, 20)]
+    for coarse, fine in zip(COARSE, BASELINES, strict=True):
+        params, maps = parts_of(coarse)
+        others, (map_of_others,) = parts_of(fine, 10)
+        assert (maps, map_of_others) == ([(2, 16, 16, 10)], (2, 32, 32, 10))
+        chex.assert_trees_all_equal_shapes(
+            *(
+                {name: tree for name, tree in one.items() if name != "keypoints"}
+                for one in (params, others)
+            )
+        )
+        assert params["keypoints"]["encoders_0"].keys() == others["keypoints"]["encoders_0"].keys()
+
+
+def test_difficulty_clutters_the_same_videos():
+    """The default is the domain of all rows so far; another has the same poses before stronger
+    backgrounds.
+    """
+    plain, same, cluttered = (
+        open_videos(changed(TINY, **change).data, 0, None)[1]
+        for change in ({}, {"difficulty": 0.0}, {"difficulty": 1.0})
+    )
+    by_hand = figure_videos(18, 6, 16, seed=0, first=8)
+    for number in (0, 50):
+        np.testing.assert_array_equal(plain[number].image, by_hand[number].image)
+        np.testing.assert_array_equal(plain[number].image, same[number].image)
+        np.testing.assert_array_equal(plain[number].keypoints, cluttered[number].keypoints)
+
+    def strength(source):
+        backgrounds = [np.median(images, 0) for images in frames_of(source)]
+        return np.mean([np.std(background) for background in backgrounds])
+
+    assert strength(cluttered) > strength(plain)
+
+
+FIVE_STEPS = {
+    "keynet_coarse": ("keynet_coarse", {"keynet_steps": 1.0, "image_steps": 5}),
+    "transporter_coarse": ("transporter_coarse", {}),
+    "reference_gradient": (
+        "pyramids",
+        {
+            "reference_gradient": True,
+            "difficulty": 1.0,
+            "image_steps": 5,
+            "image_decoder": "blobs",
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FIVE_STEPS)
+def test_variants_and_fields_run_five_steps(case, tmp_path):
+    variant, changes = FIVE_STEPS[case]
+    job = job_of("pyramids", variant, tmp_path, steps=5, action_steps=1, **changes)
+    run_job(job)
+    found = results_of(job.preset_folder, variant)
+    assert found["steps"] == 5
+    levels = {"level1"} if variant in COARSE else {"flat", "level1", "level2"}
+    metrics = found["metrics"]
+    for level in ("flat", "level1", "level2"):
+        assert (f"rmse/{level}" in metrics) == (level in levels)
+    decoded = {name for name in metrics if name.startswith("image/")}
+    if "image_steps" not in changes:
+        assert not decoded
+        return
+    assert decoded == {f"image/{level}" for level in (*levels, "mean_image")}
+    assert all(0 < metrics[name] < 1 for name in decoded)
+    with Image.open(job.folder / "images" / "decoded.png") as sheet:
+        assert sheet.width > sheet.height  # eight frames, each above one for each level
 
 
 @pytest.mark.slow
@@ -79,7 +172,7 @@ def test_the_untrained_variant_is_where_pyramids_starts(ran, monkeypatch, tmp_pa
 
     monkeypatch.setattr("kpjax.papers.engine.fit", remembered)
     with pytest.raises(RunError, match="enough"):
-        run_job(TINY_SYSTEM, job_of("pyramids", "pyramids", tmp_path))
+        run_job(job_of("pyramids", "pyramids", tmp_path))
     chex.assert_trees_all_equal(dict(first.variables)["params"], seen[0]["params"], strict=True)
 
 
