@@ -16,7 +16,7 @@ from kpjax.models import movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.papers.configs import changed, config_as_json
 from kpjax.papers.engine import Job
-from kpjax.papers.semi_supervised.variants import build
+from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.run_folder import write_config, write_results
 from kpjax.training.trees import save_trained
@@ -46,7 +46,7 @@ def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: A
         **values,
     )
     job = Job(experiment_of("semi_supervised"), config, "demo", "supervised", 0, workdir, None)
-    method, count = build(config, skeleton, "supervised"), len(skeleton.names)
+    method, count = VARIANTS["supervised"].method(config, skeleton), len(skeleton.names)
     points = np.zeros((8, count, 2))
     batch = arrays(
         np.zeros((8, side, side, 3), np.uint8), points, points[..., 0], skeleton, "blank"

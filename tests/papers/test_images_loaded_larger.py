@@ -15,10 +15,12 @@ from experiments.adaptation import images as adaptation_images
 from kpjax import geometry
 from kpjax.input.source import TfdsSource, stacked
 from kpjax.models import SmallUNet
-from kpjax.papers import adaptation, regda, semi_supervised
+from kpjax.papers import adaptation, regda
 from kpjax.papers.command_line import run
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job, result_of
+from kpjax.papers.semi_supervised.stages import averaging
+from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.training.evaluation import predict_source
 
 pytestmark = pytest.mark.slow
@@ -101,8 +103,9 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
     # Pseudo-labels are found on plain crops, and lie in the larger images at the same places of the
     # original.
     teacher = result_of(job._replace(variant="supervised")).trained
+    supervised = VARIANTS["supervised"].method(LEEDS, opened.skeleton)
     plain = predict_source(
-        semi_supervised.distilled(LEEDS, opened.skeleton, "supervised"),
+        averaging(supervised, LEEDS, opened.skeleton),
         teacher,
         opened.plain_unlabelled,
         batch_size=16,

@@ -29,8 +29,10 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
 )
 from kpjax.papers import semi_supervised
 from kpjax.papers.configs import changed, network_of
-from kpjax.papers.semi_supervised import variants
-from kpjax.papers.semi_supervised.variants import VARIANTS, build_objective, setup_of
+from kpjax.papers.engine import Job
+from kpjax.papers.semi_supervised import stages
+from kpjax.papers.semi_supervised.stages import build_objective, setup_of
+from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.structures import Example, Skeleton
 
 # Keypoints that the paper's sets have; the body skeleton here has two more slots than LSP.
@@ -83,7 +85,9 @@ def passed(monkeypatch, preset, variant="ours"):
 
     with monkeypatch.context() as patch:
         patch.setattr(methods, "semi_supervised", noted)
-        VARIANTS[variant].recipe.build(PRESETS[preset], setup(preset))
+        stages.built.cache_clear()
+        VARIANTS[variant].method(PRESETS[preset], setup(preset).skeleton)
+    stages.built.cache_clear()
     return given
 
 
@@ -309,17 +313,13 @@ def test_batches_are_halves(preset, monkeypatch):
     def noted(job, method, sources, *, batch_size, **options):
         seen.update(batch_size=batch_size, streams=method.streams, **options)
 
-    monkeypatch.setattr(semi_supervised.system, "fit_sources", noted)
-    monkeypatch.setattr(semi_supervised.system, "first_variables", lambda *given: {})
-    data = semi_supervised.Data(*[arrays_of(4)] * 5, identity={})
-    job = semi_supervised.Job(
-        semi_supervised.EXPERIMENT, PRESETS[preset], preset, "ours", 0, "", ""
-    )
-    method = variants.build(PRESETS[preset], POINTS, "ours")
+    monkeypatch.setattr(stages.engine, "fit_sources", noted)
+    monkeypatch.setattr(stages.engine, "first_variables", lambda *given: {})
+    data = stages.Data(*[arrays_of(4)] * 5, identity={})
+    job = Job(None, PRESETS[preset], preset, "ours", 0, "", "")
+    method = VARIANTS["ours"].method(PRESETS[preset], POINTS)
     config = job.config
-    semi_supervised._fit(
-        job, method, {}, data, config.steps, "", "ours", {}, patience=config.patience
-    )
+    stages.fit_images(job, method, {}, data, config.steps, "", "ours", {}, patience=config.patience)
     assert seen["streams"] == STREAMS
     assert seen["batch_size"] == config.batch_size // 2
     # Stopped by the accuracy on validation images, of which the best is the result.

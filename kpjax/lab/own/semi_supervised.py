@@ -211,14 +211,12 @@ def short_list(config: Config) -> tuple[str, ...]:
 def check_variants(config: Config, variants: Sequence[str]) -> None:
     """Raises InputError where images without labels are named and no variant would read them."""
 
+    skeleton, table = projects.opened(config)[0].skeleton, semi_supervised.VARIANTS
+
     def reads(variant: str) -> bool:
-        recipe = semi_supervised.VARIANTS[variant].recipe
-        return (
-            reads(recipe.of)
-            if recipe.of
-            else "unlabelled"
-            in semi_supervised.build(config, projects.opened(config)[0].skeleton, variant).streams
-        )
+        """Returns whether it, or one that it starts from, reads images without labels."""
+        parts = table[variant].lengths(config, variant).keys() & table.keys()
+        return any("unlabelled" in table[part].method(config, skeleton).streams for part in parts)
 
     if config.data.unlabelled and not any(map(reads, variants)):
         raise InputError(

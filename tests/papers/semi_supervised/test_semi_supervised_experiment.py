@@ -17,11 +17,13 @@ from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.methods.semi_supervised_family.semantic_features import Semantic
-from kpjax.papers import semi_supervised
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Outcome, run as run_job
-from kpjax.papers.semi_supervised import ON_PEOPLE, keypoint_features, left_to_learn
-from kpjax.papers.semi_supervised.variants import VARIANTS, read_semantic, setup_of
+from kpjax.papers.semi_supervised import measures, stages
+from kpjax.papers.semi_supervised.measures import keypoint_features, left_to_learn
+from kpjax.papers.semi_supervised.rivals import ON_PEOPLE
+from kpjax.papers.semi_supervised.stages import read_semantic
+from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.training.trees import load_trained
 
@@ -118,7 +120,7 @@ AS_PRINTED = {"balanced": False, "unit": False, "reduction": "sum", "one_scale":
 def test_five_steps_of_what_the_paper_tried(tmp_path, variant, changes):
     """Two steps of the warm start, and three."""
     job = job_of("semi_supervised", variant, tmp_path, **changes)
-    run_job(TINY_SYSTEM, job)
+    run_job(job)
     results = results_of(job.preset_folder, variant)
     assert results["steps"] == 5
     rows = [json.loads(line) for line in (job.folder / "metrics.jsonl").read_text().splitlines()]
@@ -133,14 +135,14 @@ def test_five_steps_of_what_the_paper_tried(tmp_path, variant, changes):
 
 def test_training_ends_when_validation_improves_no_more(tmp_path, monkeypatch):
     """Both stages are reported by the steps that were taken; the warm start takes all of its own."""
-    measured = semi_supervised.errors
+    measured = stages.errors
     falling = iter([0.5, 0.4, 0.3, 0.2, 0.1])
 
     def scripted(found, skeleton, config, name, **options):
         values = measured(found, skeleton, config, name, **options)
         return values | ({"validation/pck": next(falling)} if name == "validation" else {})
 
-    monkeypatch.setattr(semi_supervised, "errors", scripted)
+    monkeypatch.setattr(stages, "errors", scripted)
     job = job_of(
         "semi_supervised",
         "supervised",
@@ -150,7 +152,7 @@ def test_training_ends_when_validation_improves_no_more(tmp_path, monkeypatch):
         evaluations=3,
         steps=3,
     )
-    run_job(TINY_SYSTEM, job)
+    run_job(job)
     results = results_of(job.preset_folder, "supervised")
     # Two evaluations of the warm start, then 0.3 and 0.2: the second is no better.
     assert list(falling) == [0.1]
@@ -199,7 +201,7 @@ def test_representations_of_test_images_are_drawn(finished):
 
 
 def test_no_more_representations_are_read_than_a_picture_shows(monkeypatch):
-    monkeypatch.setattr(semi_supervised, "FEATURES_SHOWN", 25)
+    monkeypatch.setattr(measures, "FEATURES_SHOWN", 25)
     data = tiny_data()
     seen = []
 
@@ -213,11 +215,11 @@ def test_no_more_representations_are_read_than_a_picture_shows(monkeypatch):
 
 
 def test_a_run_without_scikit_learn_says_what_it_leaves_out(monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr(semi_supervised, "can_embed", lambda: False)
-    monkeypatch.setattr(semi_supervised.system, "draw_predictions", lambda *given: None)
+    monkeypatch.setattr(measures, "can_embed", lambda: False)
+    monkeypatch.setattr(measures.engine, "draw_predictions", lambda *given: None)
     job = job_of("semi_supervised", "ours", tmp_path)
     outcome = Outcome(None, Trained({"semantic": {}}, {}), 0)
-    semi_supervised.draw(job, tiny_data(), outcome, {"test": None})
+    measures.draw(job, tiny_data(), outcome, {"test": None})
     assert "no picture of the representations" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.png"))
 
@@ -305,9 +307,8 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
         "pl_easy_hard",
         *ON_PEOPLE,
     }
-    setup = setup_of(config, points)
     reads_both = {
-        name for name in possible if len(VARIANTS[name].recipe.build(config, setup).streams) == 2
+        name for name in possible if len(VARIANTS[name].method(config, points).streams) == 2
     }
     assert reads_both == {"gen", "easy_hard", "easy_hard_twice"}
 
