@@ -30,7 +30,7 @@ from kpjax.papers.pyramids import sizes_alone, split_of
 from kpjax.papers.pyramids.variants import build, steps_of
 from kpjax.structures import Trained
 
-CONFIG = read_command(SYSTEM, ["h36m"]).config
+CONFIG = read_command(EXPERIMENT, ["h36m"]).config
 SIDE = CONFIG.data.image_size
 FACTORY = {"keynet": "keynet", "transporter": "transporter", "supervised_bound": "supervised"}
 
@@ -359,7 +359,7 @@ ELEMENTS = [
     Element("training subjects", lambda: TRAIN, (1, 5, 6, 7, 8), "4.1"),
     Element("test subjects", lambda: TEST, (9, 11), "4.1"),
     Element("actions", lambda: len(ELEVEN_ACTIONS), 11, "4.1"),
-    Element("joints", lambda: len(SYSTEM.keypoints(CONFIG.data.data).names), 17, "4.1"),
+    Element("joints", lambda: len(EXPERIMENT.keypoints(CONFIG.data.data).names), 17, "4.1"),
     Element("halves of the test set, by video", halves, (20, 20, 0), "4.3"),
     Element("regression without a ridge", lambda: CONFIG.evaluation.ridges, (), "4.3"),
     Element("the recurrent network is a GRU", recurrent_parameters, GATES, "4.3"),

@@ -434,7 +434,7 @@ def decoded_images(job: Job, data: Data, outcome: Outcome, found: Gathered) -> d
             decoded = np.clip(decoders(level, points[rows]), 0, 1)
             shown += [(255 * image).round().astype(np.uint8) for image in decoded]
         write_png(
-            job.folder / system.IMAGES / "decoded.png", contact_sheet(shown, columns=DECODED_SHOWN)
+            job.folder / engine.IMAGES / "decoded.png", contact_sheet(shown, columns=DECODED_SHOWN)
         )
     errors = decoding_errors(decoders, tested, data.test)
     return {f"image/{level}": error for level, error in errors.items()}
