@@ -18,6 +18,7 @@ import pytest
 from flax import linen as nn
 
 from data.human36m_videos import ELEVEN_ACTIONS, SEVENTEEN, TEST, TRAIN
+from experiments.pyramids import EXPERIMENT
 from kpjax import Example, Skeleton, methods
 from kpjax.evaluation.probes.actions import SequenceClassifier
 from kpjax.evaluation.probes.decoded_images import image_decoder
