@@ -15,7 +15,7 @@ SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
 CODE = ("kpjax", "experiments", "data", "docs")
 # Paths of other repositories, and what a build makes.
 ELSEWHERE = {"tests/data/tracks", "docs/reference"}
-OF_OTHER_PROGRAMS = {"--override"}
+OF_OTHER_PROGRAMS = {"--override", "--cpus"}
 PLACEHOLDER = re.compile(r"<[^<>]*>|\{[^{}]*\}|\*+|SYSTEM")
 
 
