@@ -51,6 +51,10 @@ from .pyramids_family.objectives import (
     no_transport as no_transport,
     pyramids_objective as pyramids_objective,
 )
+from .pyramids_family.permakey import (
+    permakey as permakey,
+    permakey_objective as permakey_objective,
+)
 from .pyramids_family.pyramids import pyramids as pyramids
 from .pyramids_family.transporter import (
     transporter as transporter,

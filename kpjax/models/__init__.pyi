@@ -53,6 +53,7 @@ from .network import (
     HeatmapHead as HeatmapHead,
     KeypointNetwork as KeypointNetwork,
 )
+from .permakey import PermaKey as PermaKey, permakey_network as permakey_network
 from .pyramid import (
     KeypointEncoder as KeypointEncoder,
     KeypointLevels as KeypointLevels,

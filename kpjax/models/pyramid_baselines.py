@@ -54,6 +54,6 @@ def as_transporter(network: KeypointPyramid) -> Transporter:
     ran it.
 
     The keypoint encoder reads the pyramid's finest map. The transported features are those of
-    `appearance`, of either frame. The paper states only their size, a quarter of the image's.
+    `appearance`, of either frame, a quarter as large as the image. The paper does not state them.
     """
     return Transporter(network.keypoints, network.appearance, network.decoder)

@@ -28,7 +28,8 @@ from kpjax.methods.setup import Setup
 from kpjax.models.feature_pyramid import ConvolutionStack, SmallTrunk
 from kpjax.models.layers import BatchNorm, Convolution, GroupNorm, he_normal, upsample_nearest
 from kpjax.models.network import HeatmapHead, KeypointNetwork
-from kpjax.models.pyramid import keypoint_pyramid
+from kpjax.models.permakey import Encoder, ErrorMaps, ImageDecoder, Latent, PermaKey, Predictor
+from kpjax.models.pyramid import KeypointEncoder, KeypointLevels, keypoint_pyramid
 from kpjax.models.pyramid_baselines import as_keynet, as_transporter
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.structures import Example, Method, Skeleton
@@ -102,6 +103,19 @@ def tiny_pyramid(level_sizes=(2, 4), *, conditioned=True, decoder=4, normalizati
     )
 
 
+def tiny_permakey(keypoints, *, normalization=GROUPS):
+    """Builds a network of PermaKey with error maps of two layers."""
+    shared = {"normalization": normalization}
+    features = ErrorMaps(
+        Encoder((2, 2, 2, 4), **shared), (Predictor((4,), **shared), Predictor((4,), **shared))
+    )
+    return PermaKey(
+        KeypointLevels(features, (KeypointEncoder(keypoints, (4,), **shared),), conditioned=False),
+        Latent(2),
+        ImageDecoder(((4,), (4,), (4,)), **shared),
+    )
+
+
 MODEL = KeypointNetwork(
     Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01))
 )
@@ -118,6 +132,7 @@ SMALLER = {
     "pyramids": {"network": tiny_pyramid()},
     "keynet": {"network": as_keynet(tiny_pyramid((6,)))},
     "transporter": {"network": as_transporter(tiny_pyramid((6,)))},
+    "permakey": {"network": tiny_permakey(6)},
 }
 
 OF_FAMILIES = {

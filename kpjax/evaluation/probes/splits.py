@@ -21,8 +21,8 @@ class Split(NamedTuple):
 
 
 def random_halves(count: int, seed: int) -> Split:
-    """Assigns each example independently to one of two halves, as in Keypoint Pyramids (Qian et al.
-    2022, section 4).
+    """Assigns each example independently to one of two halves, a reading of Keypoint Pyramids (Qian
+    et al. 2022, section 4.3), which splits its test data in two and says no more.
 
     Neighbouring frames of a video are nearly the same image, so most of the test half has a twin
     among the fitted

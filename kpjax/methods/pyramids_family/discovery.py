@@ -61,6 +61,7 @@ from kpjax.structures import (
 FRAME, REFERENCE = STREAMS = ("frame", "reference")
 POINTS = "points"  # read by terms that need the keypoints only
 HEATMAPS = "heatmaps"  # logits of the points, one (B, h, w, K) for each level
+NOISE_STREAM = "noise"  # of random numbers, for a forward pass that draws some
 STILL = "still"  # the part of start and state that a still camera needs
 # among the streams of a term: the images (B, H, W, 3) in [0, 1] that are to be rendered
 TARGET = "target"
@@ -227,6 +228,7 @@ def discovery_functions(
     normalise: Normalise,
     comparison: Comparison | None = None,
     still: StillCamera | None = None,
+    noise: bool = False,
 ) -> tuple[Callable, Callable, Callable]:
     """Builds `init`, `update` and `predict` of a method.
 
@@ -244,6 +246,7 @@ def discovery_functions(
         comparison: a comparison of images with a state, if a term needs one.
         still: for videos from a still camera. Raises ValueError if images are also augmented, since
             their background is not.
+        noise: whether `forward` draws numbers in training, of `make_rng(NOISE_STREAM)`.
         The others are as in `pyramids`.
     """
 
@@ -306,6 +309,7 @@ def discovery_functions(
                 train=True,
                 mutable=["batch_stats"],
                 method=forward,
+                rngs={NOISE_STREAM: named_key(key, NOISE_STREAM)} if noise else None,
             )
             if still and still.residual:
                 outputs = outputs | {

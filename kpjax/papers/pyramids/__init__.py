@@ -9,9 +9,8 @@ small presets they have so many more steps that each variant costs the same. The
 `supervised_bound` sees the joints of the training videos; its points pass through the same probe,
 and `direct/flat` is the error of these points themselves, as the paper's bound seems to be. Controls
 `keynet_coarse` and `transporter_coarse` find the keypoints of the first level on its own map.
-PermaKey (Gopalakrishnan et al. 2021), the third baseline of its supplement, is not built. A run in
-which keypoints or rendered images show a sign of collapse for `--collapse-steps` steps stops with
-one line.
+`permakey` (Gopalakrishnan et al. 2021) is the baseline of the supplement. A run in which keypoints
+or rendered images show a sign of collapse for `--collapse-steps` steps stops with one line.
 """
 
 import functools
@@ -52,6 +51,7 @@ from kpjax.papers.pyramids.variants import (
     COARSE,
     KEYNETS,
     ORACLE,
+    PERMAKEY,
     VARIANTS,
     WITHOUT_NETWORK,
     build,
@@ -128,7 +128,7 @@ def sizes_alone(config: Config, variant: str) -> tuple[int, ...]:
     """Returns the numbers of keypoints of the levels that a baseline also learns alone."""
     return (
         config.pyramid.level_sizes
-        if variant in BASELINES and config.baselines.baselines_per_level
+        if variant in (*BASELINES, PERMAKEY) and config.baselines.baselines_per_level
         else ()
     )
 
@@ -257,7 +257,7 @@ def regression(
     linear function of the keypoints of a level, in pixels of the network's images, on the half of
     the test videos that the function was not fitted on. Levels are `level1`, `level2` and `flat`,
     which is both. Other readings of the same errors are under `units/`, and `random_halves/<level>`
-    splits frames, not videos, as the paper's text has it.
+    splits frames, not videos: the paper says only that it halves the test data.
 
     seed: of the split. details: also every unit, every joint, and random halves. direct: the
     features are joints already, as the oracle's may be, and nothing is fitted. Raises InputError if

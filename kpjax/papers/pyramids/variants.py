@@ -23,13 +23,14 @@ from kpjax.papers.engine import Variant
 from kpjax.papers.pyramids.config import Config
 
 PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
-BLOB_WIDTH = 0.1  # of KeyNet and Transporter, an image's side being 2
+BLOB_WIDTH = 0.1  # of the baselines, an image's side being 2
 BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
 BASELINES = ("keynet", "transporter")  # of the paper
 # The same with as many keypoints as level 1 has, on its map: whether a difference is one of methods
 # and not of map sizes.
 KEYNETS = ("keynet", "keynet_coarse")
 TRANSPORTERS = ("transporter", "transporter_coarse")
+PERMAKEY = "permakey"  # the baseline of the paper's supplement
 COARSE = ("keynet_coarse", "transporter_coarse")
 ORACLE = "supervised_bound"
 
@@ -127,6 +128,19 @@ def build_transporter(config: Config, joints: Skeleton, size: int, *, skipped: i
     )
 
 
+def build_permakey(config: Config, joints: Skeleton, size: int) -> Method:
+    """PermaKey (Gopalakrishnan et al. 2021) with `size` keypoints, on features of its own."""
+    chosen = config.pyramid
+    return methods.permakey(
+        objective=methods.permakey_objective(),
+        network=models.permakey_network(
+            size, small=chosen.network == "small", sharpness=chosen.sharpness
+        ),
+        blob_width=BLOB_WIDTH,
+        **_shared(config, PERMAKEY),
+    )
+
+
 class FinestHeatmaps(nn.Module):
     """Normalised images (B, H, W, 3) to the logits (B, h, w, K) float32 of the finest level."""
 
@@ -201,6 +215,12 @@ VARIANTS: dict[str, Variant] = {
         "keypoints of one level, by transport",
         "Transporter",
         Recipe(build=build_transporter),
+    ),
+    PERMAKEY: Variant(
+        "baseline",
+        "keypoints where features cannot be predicted from those around them",
+        "PermaKey",
+        Recipe(build=build_permakey),
     ),
     "keynet_coarse": Variant(
         "control",

@@ -122,6 +122,7 @@ def test_difficulty_clutters_the_same_videos():
 FIVE_STEPS = {
     "keynet_coarse": ("keynet_coarse", {"keynet_steps": 1.0, "image_steps": 5}),
     "transporter_coarse": ("transporter_coarse", {}),
+    "permakey": ("permakey", {}),
     "reference_gradient": (
         "pyramids",
         {
@@ -141,7 +142,8 @@ def test_variants_and_fields_run_five_steps(case, tmp_path):
     run_job(job)
     found = results_of(job.preset_folder, variant)
     assert found["steps"] == 5
-    levels = {"level1"} if variant in COARSE else {"flat", "level1", "level2"}
+    levels = {"permakey": {"flat"}} | dict.fromkeys(COARSE, {"level1"})
+    levels = levels.get(variant, {"flat", "level1", "level2"})
     metrics = found["metrics"]
     for level in ("flat", "level1", "level2"):
         assert (f"rmse/{level}" in metrics) == (level in levels)
