@@ -1,17 +1,24 @@
-"""One step of gradient descent, schedules, and moving averages, as functions of trees."""
+"""One step of gradient descent, schedules, and moving averages, as functions of trees.
+
+What a parameter moves by is the optimizer's direction times its learning rate: that of the schedule
+of its group (`LearningRate`), times the backbone's share of it (`scale_backbone`) for parameters
+below a `backbone`. `group_rates` says what comes of both.
+"""
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax.traverse_util import flatten_dict
 
 from kpjax.errors import InputError
 
 Schedule = Callable[[jax.Array], jax.Array]  # step as float32 -> learning rate
 # one for all parameters, or one per top-level name
 LearningRate = Schedule | Mapping[str, Schedule]
+ALL = "all parameters"  # the group of a learning rate without groups
 
 
 def descend(
@@ -47,9 +54,7 @@ def descend(
             for name in params
         }
     else:
-        moved = jax.tree.map(
-            move(_schedule(learning_rate, "all parameters")(step)), params, direction
-        )
+        moved = jax.tree.map(move(_schedule(learning_rate, ALL)(step)), params, direction)
     return moved, optimizer_state
 
 
@@ -78,9 +83,19 @@ def _no_schedule(found: Any, group: str) -> InputError:
     return InputError("learning_rate", f"{found} for {group!r}; {wanted}")
 
 
-def scale_backbone(factor: float, frozen: Collection[str] = ()) -> optax.GradientTransformation:
-    """Builds the last part of a chain: updates of parameters below a `backbone` are multiplied by
-    `factor`.
+class BackboneOptimizer(NamedTuple):
+    """An optax optimizer whose updates of a backbone are a share of its own."""
+
+    init: Callable[[Any], Any]
+    update: Callable[..., tuple[Any, Any]]
+    share: float  # of parameters below a `backbone`
+    frozen: tuple[str, ...]  # names of the backbone's layers that do not move
+
+
+def scale_backbone(
+    optimizer: optax.GradientTransformation, share: float, frozen: Collection[str] = ()
+) -> BackboneOptimizer:
+    """Builds an optimizer whose updates of parameters below a `backbone` are multiplied by `share`.
 
     frozen: names of its layers whose updates are zero, also by weight decay.
     """
@@ -90,11 +105,40 @@ def scale_backbone(factor: float, frozen: Collection[str] = ()) -> optax.Gradien
         if "backbone" not in names:
             return update
         below = names[names.index("backbone") + 1 :]
-        return jnp.zeros_like(update) if below and below[0] in frozen else factor * update
+        return jnp.zeros_like(update) if below and below[0] in frozen else share * update
 
-    return optax.stateless(
+    last = optax.stateless(
         lambda updates, params: jax.tree_util.tree_map_with_path(scaled, updates)
     )
+    chained = optax.chain(optimizer, last)
+    return BackboneOptimizer(chained.init, chained.update, share, tuple(frozen))
+
+
+# groups of parameters of which a backbone is a part, in the order in which they are looked for
+WITH_BACKBONE = ("backbone", "features", ALL)
+
+
+def group_rates(
+    optimizer: optax.GradientTransformation, learning_rate: LearningRate
+) -> Callable[[float], dict[str, float]]:
+    """Returns a function of the step's number: the learning rate of each group of parameters.
+
+    With an optimizer of `scale_backbone`, `backbone` is its share of the rate of its group; frozen
+    layers have none. A rate without groups is that of "all parameters". Nested groups have names
+    with slashes.
+    """
+    schedules = learning_rate if isinstance(learning_rate, Mapping) else {ALL: learning_rate}
+    schedules = flatten_dict(schedules, sep="/")
+    share = getattr(optimizer, "share", 1.0)
+
+    def rates(step: float) -> dict[str, float]:
+        found = {name: float(rate(jnp.float32(step))) for name, rate in schedules.items()}
+        group = next((name for name in WITH_BACKBONE if name in found), None)
+        if share != 1 and group is not None:
+            found["backbone"] = share * found[group]
+        return found
+
+    return rates
 
 
 def ema(average, current, decay: float):

@@ -132,8 +132,7 @@ class Trained(NamedTuple):
 
 
 class Method(NamedTuple):
-    """A way of learning keypoints, as three pure functions and two facts that a training loop
-    needs.
+    """A way of learning keypoints, as three pure functions and the facts that a training loop needs.
 
     `State` is the method's own NamedTuple. It has `step` (int32), `variables`, `frozen` (trees that
     never change, by the paper's name) and live trees under the paper's names. Every array that
@@ -148,6 +147,8 @@ class Method(NamedTuple):
     predict: Callable[[Any, Example], Prediction]
     streams: tuple[str, ...]  # what `update` reads
     skeleton: Skeleton  # what `predict` returns
+    #: step -> the learning rate of each group of parameters; None of a method that has none
+    rates: Callable[[float], Mapping[str, float]] | None = None
 
     def __repr__(self) -> str:
         return f"Method(streams: {', '.join(self.streams)}; {len(self.skeleton.names)} keypoints)"

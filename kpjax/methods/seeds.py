@@ -54,7 +54,7 @@ def over_seeds(method: Method, count: int) -> Method:
             Trained(states.variables, states.frozen)
         )
 
-    return Method(init, update, predict, method.streams, method.skeleton)
+    return Method(init, update, predict, method.streams, method.skeleton, method.rates)
 
 
 def with_seed(method: Method, number: int | jax.Array) -> Method:

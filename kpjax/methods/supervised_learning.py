@@ -11,6 +11,7 @@ from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import augmented, empty_images, train_pass
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
+from kpjax.optimization import group_rates
 from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
 # (heatmaps, targets, weights) -> scalar
@@ -65,4 +66,11 @@ def supervised(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, stream: str = "l
         variables = {"params": params, "batch_stats": statistics}
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(setup), (stream,), setup.skeleton)
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        (stream,),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )

@@ -65,9 +65,7 @@ def optimizer_of(
     if config.backbone.relative_steps:
         optimizer = optax.chain(optimizer, optax.scale_by_param_block_rms())
     rate, frozen = config.backbone.backbone_rate, getattr(config.network, "frozen_layers", ())
-    return (
-        optax.chain(optimizer, scale_backbone(rate, frozen)) if frozen or rate != 1 else optimizer
-    )
+    return scale_backbone(optimizer, rate, frozen) if frozen or rate != 1 else optimizer
 
 
 # Nested and flat
@@ -564,8 +562,7 @@ def backbone_lines(config: Any) -> list[str]:
     )
     return [
         f"backbone: {config.network.name} from {backbone.weights} ({named}); {options}"
-        f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}, "
-        f"learning rate {config.optimizer.learning_rate:g}, {backbone.backbone_rate:g} of it for the backbone"
+        f"normalisation {backbone.normalisation}, statistics {backbone.backbone_statistics}"
         + (
             f"; layers up to stride {stride} keep their weights"
             if (stride := getattr(config.network, "frozen_stride", 0))

@@ -31,7 +31,7 @@ from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
 from kpjax.training.loggers import OpenLogger
-from kpjax.training.logging import Log, stage_lines
+from kpjax.training.logging import Log, rate_lines, stage_lines
 from kpjax.training.mesh import (
     check_divisible,
     compiled_for,
@@ -334,7 +334,8 @@ def fit(
         log.say(
             *stage_lines(
                 stage, {name: stream.source for name, stream in streams.items()}, first, state
-            )
+            ),
+            *rate_lines(stage, method.rates, steps),
         )
         if restored is not None:
             log.say(f"{stage}: going on from step {first_step} of {steps}")

@@ -4,7 +4,7 @@ import contextlib
 import sys
 import textwrap
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import jax
@@ -71,6 +71,32 @@ def stage_lines(
     params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
     of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
     lines.append(f"{stage}: {params + fixed:,} parameters{of_fixed}")
+    return _wrapped(lines)
+
+
+def rate_lines(
+    stage: str, rates: Callable[[float], Mapping[str, float]] | None, steps: int
+) -> list[str]:
+    """Returns the learning rate of each group of parameters at the first and at the last step.
+
+    rates: of a method, see `kpjax.optimization.group_rates`; None for no line. Groups with the same
+    rates stand together.
+    """
+    if rates is None:
+        return []
+    first, last = rates(0), rates(steps - 1)
+    groups: dict[str, list[str]] = {}
+    for name in first:
+        shown = f"{first[name]:.3g}"
+        if last[name] != first[name]:
+            shown += f" to {last[name]:.3g}"
+        groups.setdefault(shown, []).append(name)
+    parts = [f"{shown} of {', '.join(names)}" for shown, names in groups.items()]
+    return _wrapped([f"{SHOWN.get(stage, stage)}: learning rate {'; '.join(parts)}"])
+
+
+def _wrapped(lines: list[str]) -> list[str]:
+    """Returns lines that fit the screen."""
     return [
         part
         for line in lines

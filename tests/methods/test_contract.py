@@ -84,6 +84,8 @@ def test_states_metrics_and_predictions_have_their_shapes(name):
     assert "params" in after.variables
     chex.assert_trees_all_equal_shapes_and_dtypes(first, after)
     assert "loss/total" in metrics
+    if "optimizer_state" in first._fields:  # and otherwise nothing is descended
+        assert all(rate >= 0 for rate in method.rates(0).values())
     assert {(value.shape, value.dtype) for value in metrics.values()} == {((), np.dtype("float32"))}
     prediction = jax.eval_shape(method.predict, Trained(after.variables, after.frozen), example)
     count = len(method.skeleton.names)

@@ -66,7 +66,7 @@ def test_a_backbone_moves_by_its_share_of_the_step_wherever_it_stands():
     }
     params, optimizer = (
         jax.tree.map(jnp.ones_like, gradient),
-        optax.chain(optax.trace(0.0), scale_backbone(0.25)),
+        scale_backbone(optax.trace(0.0), 0.25),
     )
     moved, _ = descend(
         optimizer, gradient, optimizer.init(params), params, lambda step: 0.1, jnp.int32(0)

@@ -37,7 +37,7 @@ from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.perceptual import PERCEPTUAL, check_network
 from kpjax.methods.setup import Setup, needed, of_same_shapes
 from kpjax.models.residual_generator import residual_generator_for
-from kpjax.optimization import Schedule
+from kpjax.optimization import Schedule, group_rates
 from kpjax.structures import (
     Example,
     Method,
@@ -335,7 +335,14 @@ def adaptation(
         found, scores = find(heatmaps)
         return Prediction(_in_image(found, images, heatmaps), scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), skeleton)
+    return Method(
+        init,
+        update,
+        predict,
+        (STREAM,),
+        skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )
 
 
 def _mean_scales(params: Mapping[str, Any]) -> Metrics:

@@ -35,6 +35,7 @@ from kpjax.methods.incremental_family.step_spec import increment_of
 from kpjax.methods.setup import Setup, needed
 from kpjax.models.association import AssociationNetwork, input_windows
 from kpjax.models.network import KeypointNetwork
+from kpjax.optimization import group_rates
 from kpjax.structures import (
     Example,
     Method,
@@ -124,7 +125,14 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), setup.skeleton)
+    return Method(
+        init,
+        update,
+        predict,
+        (STREAM,),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )
 
 
 def association_predict(

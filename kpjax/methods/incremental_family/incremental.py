@@ -37,7 +37,7 @@ from kpjax.methods.incremental_family.step_spec import (
 )
 from kpjax.methods.setup import Setup, initial_variables, needed, of_same_shapes
 from kpjax.models.association import AssociationNetwork
-from kpjax.optimization import descend
+from kpjax.optimization import descend, group_rates
 from kpjax.structures import (
     Example,
     Method,
@@ -222,4 +222,11 @@ def incremental(
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
-    return Method(init, update, predict, (STREAM,), setup.skeleton)
+    return Method(
+        init,
+        update,
+        predict,
+        (STREAM,),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )

@@ -18,7 +18,7 @@ from kpjax.methods.pyramids_family import discovery
 from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
 from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import KeyNet, as_keynet
-from kpjax.optimization import LearningRate
+from kpjax.optimization import LearningRate, group_rates
 from kpjax.structures import Method, Streams
 
 RECONSTRUCTION_WIDTH = 0.2  # of the small network's blobs
@@ -103,7 +103,12 @@ def keynet(
         comparison=comparison,
         still=still,
     )
-    return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))
+    return Method(
+        *functions,
+        discovery.STREAMS,
+        discovery.level_skeleton(sizes),
+        group_rates(optimizer, learning_rate),
+    )
 
 
 def _balanced(of_features: PerceptualComparison) -> discovery.Comparison:

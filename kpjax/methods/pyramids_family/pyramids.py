@@ -40,7 +40,7 @@ from kpjax.models.pyramid import (
     blobs_of_points,
     small_keypoint_pyramid,
 )
-from kpjax.optimization import LearningRate
+from kpjax.optimization import LearningRate, group_rates
 from kpjax.structures import Method
 
 RECONSTRUCTION_WIDTH = 0.2
@@ -138,7 +138,12 @@ def pyramids(
         normalise=normalise,
         still=still,
     )
-    return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))
+    return Method(
+        *functions,
+        discovery.STREAMS,
+        discovery.level_skeleton(sizes),
+        group_rates(optimizer, learning_rate),
+    )
 
 
 def painting_pass(

@@ -16,7 +16,7 @@ from kpjax.methods.forward import Normalise, checked_views
 from kpjax.methods.pyramids_family import discovery
 from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import Transporter, as_transporter
-from kpjax.optimization import LearningRate
+from kpjax.optimization import LearningRate, group_rates
 from kpjax.structures import Method
 
 TRANSPORT = "transport"
@@ -91,4 +91,9 @@ def transporter(
         normalise=normalise,
         still=still,
     )
-    return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))
+    return Method(
+        *functions,
+        discovery.STREAMS,
+        discovery.level_skeleton(sizes),
+        group_rates(optimizer, learning_rate),
+    )

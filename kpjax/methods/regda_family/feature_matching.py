@@ -24,7 +24,7 @@ from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.layers import MOMENTUM, BatchNorm
-from kpjax.optimization import Schedule, schedule_of
+from kpjax.optimization import Schedule, group_rates, schedule_of
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 # AdaBN
@@ -241,7 +241,17 @@ def _feature_matching(
             state.step + 1, variables, discriminator_variables, states, state.frozen
         ), metrics
 
-    return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
+    groups = learning_rate
+    if discriminator is None and isinstance(groups, Mapping):
+        groups = {name: rate for name, rate in groups.items() if name != "adversary"}
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        ("source", "target"),
+        setup.skeleton,
+        group_rates(optimizer, groups),
+    )
 
 
 def dan(setup: Setup) -> Method:

@@ -29,7 +29,7 @@ from kpjax.losses.objective import Objective, Term, total, views as views_read
 from kpjax.methods import forward
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
-from kpjax.optimization import Schedule, descend, schedule_of
+from kpjax.optimization import Schedule, descend, group_rates, schedule_of
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 FEATURES = ("backbone", "upsampling")  # psi in the paper
@@ -315,7 +315,14 @@ def regda(
             state.step + 1, variables, adversary_variables, optimizer_state, state.frozen
         ), metrics
 
-    return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        ("source", "target"),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )
 
 
 def _terms_of(objective: Objective, views: set[str]) -> Objective:

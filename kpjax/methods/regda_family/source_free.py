@@ -46,7 +46,7 @@ from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.regda_family.teacher_adaptation import State, hide_one_box, networks, target_view
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import HeatmapLoss
-from kpjax.optimization import ema
+from kpjax.optimization import ema, group_rates
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
 
 STUDENT, ANSWER = "student", "answer"
@@ -187,4 +187,11 @@ def source_free(
         }
         return State(state.step + 1, teacher, student, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(setup), ("target",), setup.skeleton)
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        ("target",),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )

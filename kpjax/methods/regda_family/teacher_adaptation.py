@@ -39,7 +39,7 @@ from kpjax.methods.forward import augmented, checked_views, empty_images, train_
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
-from kpjax.optimization import ema
+from kpjax.optimization import ema, group_rates
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 # the student's heatmaps, its target's moved back; the teacher's
@@ -228,4 +228,11 @@ def teacher_adaptation(
         variables, other = (teacher, student) if predicts == "teacher" else (student, teacher)
         return State(state.step + 1, variables, other, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(setup), ("source", "target"), setup.skeleton)
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        ("source", "target"),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )

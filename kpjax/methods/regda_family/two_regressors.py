@@ -18,7 +18,7 @@ from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints, nothing_positive
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.models.network import KeypointNetwork
-from kpjax.optimization import Schedule, descend, schedule_of
+from kpjax.optimization import Schedule, descend, group_rates, schedule_of
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
 
 
@@ -149,7 +149,12 @@ def dd(
         return _state(state, _Groups(**moved), after, states), metrics
 
     return Method(
-        _init(setup, carried), update, heatmap_predict(setup), ("source", "target"), setup.skeleton
+        _init(setup, carried),
+        update,
+        heatmap_predict(setup),
+        ("source", "target"),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
     )
 
 
@@ -241,5 +246,10 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
         return _state(state, params, statistics, states), metrics
 
     return Method(
-        _init(setup, carried), update, heatmap_predict(setup), ("source", "target"), setup.skeleton
+        _init(setup, carried),
+        update,
+        heatmap_predict(setup),
+        ("source", "target"),
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
     )

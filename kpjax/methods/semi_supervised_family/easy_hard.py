@@ -30,6 +30,7 @@ from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.semi_supervised_family.objectives import LABELLED, STREAMS, UNLABELLED
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
+from kpjax.optimization import group_rates
 from kpjax.structures import Method, Metrics, Start, Streams, named_key
 
 HARD, ANSWER = "hard", "answer"  # heatmaps of the hard view, and of the easy one, moved by g
@@ -114,4 +115,11 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
             state.frozen,
         ), metrics
 
-    return Method(init, update, heatmap_predict(setup), STREAMS, setup.skeleton)
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        STREAMS,
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )

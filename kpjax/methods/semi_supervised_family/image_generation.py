@@ -36,6 +36,7 @@ from kpjax.methods.semi_supervised_family.objectives import SQUARES, STREAMS, wa
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.image_generation import image_generator_for, normalised_points
+from kpjax.optimization import group_rates
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 MOVED = {warped(stream): stream for stream in STREAMS}  # view of x' -> stream of its x
@@ -248,7 +249,14 @@ def image_generation(
             state.step + 1, variables, generator_variables, averages, optimizer_state, state.frozen
         ), metrics
 
-    return Method(init, update, heatmap_predict(setup), needed, setup.skeleton)
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        needed,
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )
 
 
 def _by_network(params: Mapping[str, Any]) -> dict[str, Any]:

@@ -48,6 +48,7 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     initial_semantic,
 )
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
+from kpjax.optimization import group_rates
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
 
@@ -188,7 +189,14 @@ def semi_supervised(
         variables = {"params": _of_model(params), "batch_stats": statistics} | _of_semantic(params)
         return State(state.step + 1, variables, optimizer_state, state.frozen), metrics
 
-    return Method(init, update, heatmap_predict(setup), streams_read, setup.skeleton)
+    return Method(
+        init,
+        update,
+        heatmap_predict(setup),
+        streams_read,
+        setup.skeleton,
+        group_rates(setup.optimizer, setup.learning_rate),
+    )
 
 
 def _trained(variables: Variables) -> dict[str, Any]:

@@ -142,7 +142,7 @@ def test_variants_and_fields_run_five_steps(case, tmp_path):
     run_job(job)
     found = results_of(job.preset_folder, variant)
     assert found["steps"] == 5
-    levels = {"permakey": {"flat"}} | dict.fromkeys(COARSE, {"level1"})
+    levels = {"permakey": {"flat"}} | {name: {"level1"} for name in COARSE}
     levels = levels.get(variant, {"flat", "level1", "level2"})
     metrics = found["metrics"]
     for level in ("flat", "level1", "level2"):
