@@ -24,7 +24,7 @@ HAND = Skeleton(("wrist", "thumb", "finger"))
 
 def of_regda(variant, **changes):
     config = changed(REGDA["rhd_h3d"], weights="resnet101.safetensors", **changes)
-    return config, regda.variants.build(config, HAND, variant)
+    return config, regda.VARIANTS[variant].method(config, HAND)
 
 
 def lines(method, steps):
@@ -74,7 +74,7 @@ def test_what_is_printed_is_what_a_step_moves_by():
 
 def semi_supervised_stage():
     config = changed(SEMI_SUPERVISED["people"], weights="given", backbone_rate=0.1)
-    method = semi_supervised.variants.build(config, HAND, "supervised")
+    method = semi_supervised.VARIANTS["supervised"].method(config, HAND)
     return method, config.steps, config.rate("method"), 0.1
 
 
