@@ -22,7 +22,10 @@ def logits():
 
 
 by_others = jax.jit(adversarial.ground_false_by_others, static_argnames=("sigma", "clip"))
-by_area = jax.jit(adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high"))
+by_area = jax.jit(
+    adversarial.ground_false_by_area, static_argnames=("sigma", "low", "high", "clip")
+)
+uniform = jax.jit(adversarial.ground_false_uniform, static_argnames="sigma")
 
 
 def test_ground_false_by_area_equals_the_sum_over_its_cells():
@@ -35,6 +38,55 @@ def test_ground_false_by_area_equals_the_sum_over_its_cells():
     close(maps.false[0, :, :, 0], np.delete(bumps, predicted, axis=-1).sum(-1), atol=1e-5)
     # a prediction outside the area takes nothing away
     close(maps.false[1, :, :, 0], bumps.sum(-1), atol=1e-5)
+
+
+def test_the_union_of_an_area_is_flat_inside_and_the_sum_dips_at_the_prediction():
+    main = np.zeros((1, 12, 12, 1), np.float32)
+    main[0, 5, 6] = 1
+    summed, united = (
+        by_area(main, sigma=1.0, low=3, high=8, clip=clip).false[0, :, :, 0]
+        for clip in (False, True)
+    )
+    close(united, np.minimum(summed, 1.0))
+    close(united[3:9, 3:9], 1.0)
+    # of a whole line of Gaussians at distances 0 to 3, squared, less the one at the prediction
+    line = 1 + 2 * sum(np.exp(-(d**2) / 2) for d in (1, 2)) + np.exp(-4.5)
+    close(summed[5, 6], line**2 - 1, rtol=1e-5)
+
+
+def test_a_uniform_ground_false_asks_for_flat_maps_wherever_the_prediction_is(logits):
+    """KL(uniform || softmax) is the mean of -log softmax less the logarithm of the cells."""
+    main, adversary = logits
+    maps, weights = uniform(main, sigma=1.0), np.ones((2, 4), np.float32)
+    close(maps.truth, by_others(main, sigma=1.0).truth, **{"atol": 0})
+    assert (maps.false == 1).all()
+    far = jax.jit(adversarial.maximum_disparity)
+    cells = main.shape[1] * main.shape[2]
+    flat = np.float64(adversary).reshape(2, cells, 4)
+    log_softmax = flat - np.log(np.exp(flat).sum(1, keepdims=True))
+    close(far(adversary, maps, weights), -log_softmax.mean() - np.log(cells), rtol=1e-5)
+    close(far(np.zeros_like(main), maps, weights), 0, atol=1e-6)
+    # which is what the empty union of a single keypoint's others asks for, by its epsilon
+    one = by_others(main[..., :1], sigma=1.0)
+    close(
+        far(adversary[..., :1], one, weights[:, :1]),
+        far(adversary[..., :1], uniform(main[..., :1], sigma=1.0), weights[:, :1]),
+        rtol=1e-4,
+    )
+
+
+def test_the_sum_of_the_others_weighs_a_crowded_place_by_how_many_are_there():
+    """Two at one cell and one elsewhere: masses 2 to 1 in the sum, 1 to 1 in the union."""
+    main = np.zeros((1, 16, 16, 4), np.float32)
+    for number, (x, y) in enumerate(((8, 8), (3, 3), (3, 3), (12, 12))):
+        main[0, y, x, number] = 1
+    summed, united = (
+        by_others(main, sigma=0.5, clip=clip).false[0, ..., 0] for clip in (False, True)
+    )
+    close([summed[3, 3], summed[12, 12]], [2, 1])
+    close([united[3, 3], united[12, 12]], [1, 1])
+    close(summed[2, 3], 2 * np.exp(-2), rtol=1e-5)
+    close(united[2, 3], 2 * np.exp(-2), rtol=1e-5)  # below 1 they are equal
 
 
 @pytest.mark.parametrize("factor", [0.25, -1.0, 0.0])

@@ -143,8 +143,8 @@ def regda(
         coefficient: lambda, a function of the step (float32).
         pseudo_maps: main logits (B, h, w, K) -> ground-truth and ground-false maps.
         target_weights: target example -> (B, K), the weights of a target image's keypoints.
-        carried: parts of `start['variables']` to take over; the paper carries psi only and starts
-            both heads fresh.
+        carried: parts of `start['variables']` to take over; the authors' code carries psi only and
+            starts both heads fresh.
 
     Raises:
         ValueError: a term reads views of two steps, or a view that RegDA does not have.

@@ -33,7 +33,7 @@ def area_of(config: Config) -> tuple[int, int]:
 
 def pseudo_maps(config: Config) -> Callable:
     """Builds the generator of ground-truth and ground-false maps. Its sigma is the labels', 2 in
-    the paper.
+    the authors' code.
 
     The authors put a map without a positive logit at (0, 0): that is kept beside their targets, and
     off elsewhere.

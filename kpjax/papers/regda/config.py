@@ -184,7 +184,11 @@ class TeacherAdaptation(Checked):
 
 @dataclass(frozen=True)
 class Config(configs.RunConfig):
-    """All that a run depends on besides its seed. The defaults are the paper's."""
+    """All that a run depends on besides its seed.
+
+    The defaults are those of the paper and its authors' code for hands, but for what
+    differences.csv names. Fields of `teacher` and `source_free` belong to other publications.
+    """
 
     SCALED = ("pretraining_steps", "coefficient_steps")
     summary: str  # one line
@@ -195,7 +199,8 @@ class Config(configs.RunConfig):
     network: Network = PoseResNet(101, head_layers=2)
     optimizer: DomainOptimizer = DomainOptimizer()
     pretraining_head_layers: Count = 1  # of source_only, the oracle, and baselines with one head
-    carry_head: bool = False  # whether f starts from the pretrained head; the paper starts it fresh
+    #: whether f starts from the pretrained head; the authors' code starts it fresh
+    carry_head: bool = False
     backbone: configs.Backbone = configs.Backbone()
     batch_size: Count = 32  # of each domain
     pretraining_steps: Count = 35_000

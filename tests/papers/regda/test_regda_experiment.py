@@ -1,7 +1,10 @@
 """RegDA's experiment from the command line to the report, a few steps of everything."""
 
+import json
+
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_regda import TINY as TINY_REGDA
@@ -12,12 +15,16 @@ from experiments.images import open_domain
 from experiments.regda import PRESETS
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import FILE
+from kpjax.methods.regda_family.regda import Disparity
 from kpjax.papers import regda
 from kpjax.papers.command_line import AllOfIt, read_command, run
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job, StoredRun, finished
+from kpjax.papers.regda import stages
+from kpjax.papers.regda.adversary import area_of
 from kpjax.papers.regda.stages import setup_of
 from kpjax.papers.regda.variants import VARIANTS
+from kpjax.structures import Example, Skeleton
 from kpjax.training.trees import load_trained
 
 # the first brings its start with it, which is the second
@@ -79,6 +86,139 @@ def test_adabn_moves_no_parameter_of_its_start(ran):
             strict=True,
         )
     )
+
+
+ABLATIONS = {  # five steps each, 2 of the first stage and 3 of its own
+    "people": ("unclipped_ground_false", "area_ground_false"),
+    "sprites": (
+        "uniform_target",
+        "no_ground_false",
+        "no_target_false",
+        "clipped_ground_false",
+        "gamma_1",
+        "gamma_2",
+        "gamma_8",
+        "shallow_adversary",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def workdir(tmp_path_factory):
+    """A folder of runs that share their first stages."""
+    return tmp_path_factory.mktemp("ablations")
+
+
+@pytest.mark.parametrize(
+    ("preset", "variant"),
+    [
+        pytest.param(preset, variant, marks=[] if variant == "uniform_target" else pytest.mark.slow)
+        for preset, names in ABLATIONS.items()
+        for variant in names
+    ],
+)
+def test_an_ablation_trains(workdir, preset, variant):
+    """From the first stage that `regda` has; its numbers are finite and its adversary is there."""
+    config = TINY_REGDA.presets[preset]
+    folder = run(TINY_REGDA, command(preset, workdir, variant)).parent
+    results = results_of(folder, variant)
+    assert results["steps"] == config.pretraining_steps + config.steps == 5
+    assert all(np.isfinite(value) for value in results["metrics"].values())
+    assert [path.name for path in (folder / "stages").iterdir()] == ["pretraining"]
+    assert VARIANTS[variant].lengths(config, variant).keys() == {"pretraining", variant}
+
+
+def test_the_adversary_without_a_map_maximises_and_a_shallow_one_has_one_layer(monkeypatch):
+    """Read from what is built, without a step."""
+    config = changed(TINY_REGDA.presets["people"], head_layers=2)
+    points = open_domain(
+        "figures:source", side=32, seed=0, data_dir=None, train=1, test=1
+    ).train.skeleton
+    monkeypatch.setattr(
+        "kpjax.papers.regda.variants.methods.regda", lambda setup, **more: (setup, more)
+    )
+    monkeypatch.setattr(stages, "built", stages.built.__wrapped__)  # keeps none of these
+    given = {
+        name: VARIANTS[name].method(config, points)
+        for name in ("regda", "no_ground_false", "no_target_false", "shallow_adversary")
+    }
+    terms = {name: more["objective"] for name, (_, more) in given.items()}
+    assert set(terms["regda"]) - set(terms["no_target_false"]) == {"target_false"}
+    logits = jax.random.normal(jax.random.key(0), (1, 8, 8, len(points.names)))
+    maps = given["regda"][1]["pseudo_maps"](logits[:, ::-1])
+    reading = {"target_false": Disparity(logits, maps, jnp.ones((1, len(points.names))))}
+    truth = reading | {"target_truth": reading["target_false"]}
+    literal = terms["no_ground_false"]["target_false"].function(reading, {})
+    np.testing.assert_allclose(literal, -terms["regda"]["target_truth"].function(truth, {}))
+    assert terms["regda"]["target_false"].function(reading, {}) > 0
+    setup, shallow = given["shallow_adversary"]
+    assert (setup.model.head.layers, shallow["adversary"].layers) == (2, 1)
+    assert given["regda"][1]["adversary"] is None
+
+
+@pytest.mark.slow
+def test_regda_in_random_colours_has_a_first_stage_of_its_own(ran):
+    people = ran("regda", "regda_augmented")
+    plain, coloured = (
+        load_trained(people / "stages" / stage / "seed-0" / "result").variables["params"]
+        for stage in ("pretraining", "pretraining_augmented")
+    )
+    assert any(
+        not np.array_equal(a, b)
+        for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(coloured), strict=True)
+    )
+    config = TINY_REGDA.presets["people"]
+    assert results_of(people, "regda_augmented")["steps"] == config.steps_of_both_stages
+    assert VARIANTS["regda_augmented"].lengths(config, "regda_augmented").keys() == {
+        "pretraining_augmented",
+        "regda_augmented",
+    }
+    for stage, augmentation in (("pretraining", "none"), ("pretraining_augmented", "colour")):
+        stored = json.loads((people / "stages" / stage / "seed-0" / "stage.json").read_text())
+        assert stored["config"]["augment"]["augmentation"] == augmentation
+    assert stored["config"]["augment"]["colour_matrix"] == 1.0
+
+
+@pytest.mark.slow
+def test_controls_of_sprites(tmp_path):
+    """AdaBN of both networks, its arg-max in the area, and the middle of the image."""
+    folder = run(
+        TINY_REGDA,
+        command("sprites", tmp_path, "adabn", "adabn_in_area", "regda_adabn", "constant_centre"),
+    ).parent
+    config = TINY_REGDA.presets["sprites"]
+    for name, start in (("adabn", "source_only"), ("regda_adabn", "regda")):
+        adapted, plain = (
+            load_trained(folder / one / "seed-0" / "model").variables for one in (name, start)
+        )
+        jax.tree.map(np.testing.assert_array_equal, adapted["params"], plain["params"])
+        assert results_of(folder, name)["steps"] == config.steps_of_both_stages
+    inside, whole = (
+        load_trained(folder / name / "seed-0" / "model").variables
+        for name in ("adabn_in_area", "adabn")
+    )
+    jax.tree.map(np.testing.assert_array_equal, inside, whole)
+    point = Skeleton(("centre",), flip=(0,))
+    low, beyond = area_of(config)
+    maps = np.zeros((1, 8, 8, 1), np.float32)
+    maps[0, 0, 0], maps[0, low, beyond - 1] = 9.0, 1.0
+    example = Example(np.zeros((1, 32, 32, 3), np.uint8), *[None] * (len(Example._fields) - 1))
+    found = []
+    for name in ("adabn", "adabn_in_area"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                "kpjax.papers.regda.rivals.methods.adabn", lambda setup: setup.codec.decode
+            )
+            patch.setattr(stages, "built", stages.built.__wrapped__)
+            found.append(VARIANTS[name].method(config, point)(maps)[0][0, 0])
+    cell = 4  # px
+    assert found[0].tolist() == [1.5, 1.5]
+    assert found[1].tolist() == [cell * (beyond - 1) + 1.5, cell * low + 1.5]
+    centre = results_of(folder, "constant_centre")
+    assert centre["steps"] == 0
+    predict = VARIANTS["constant_centre"].method(config, point).predict
+    example = example._replace(keypoints=np.zeros((2, 1, 2), np.float32))
+    assert predict(None, example).keypoints.tolist() == [[[15.5, 15.5]], [[15.5, 15.5]]]
 
 
 def test_rows_of_equal_cost_train_as_long_as_teacher_adaptation():
