@@ -356,7 +356,7 @@ def test_differences_have_all_columns_and_name_each_element_once():
     assert header == ["element", "paper", "authors' code", "here", "why"]
     assert all(len(row) == 5 and all(row) for row in rows)
     assert len({row[0] for row in rows}) == len(rows)
-    named = set(experiment_of("regda").variants)
+    named = set(experiment_of("regda").paper.variants)
     for row in rows:
         for word in row[3].split("`")[1::2]:
             assert word in named | {"carry_head", "pck_batchwise", "demo", "--weights"}, word
