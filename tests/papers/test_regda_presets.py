@@ -1,7 +1,8 @@
 """RegDA's paper presets as they are resolved and built, element by element.
 
 Each line of a table names the element, what it must be, and where that stands: "paper", "code" (the
-authors' published code) or "inferred" (see differences.csv beside the system).
+authors' published code) or "inferred" (see differences.csv beside the system). No code of dSprites
+is public: its settings are the paper's as descriptions of it have them.
 """
 
 import csv
@@ -20,6 +21,7 @@ from kpjax import Skeleton, losses
 from kpjax.files import strict
 from kpjax.methods.regda_family import regda as method
 from kpjax.papers import regda
+from kpjax.papers.command_line import chosen_variants
 from kpjax.papers.configs import changed, flat
 from kpjax.papers.regda import stages, variants
 from kpjax.papers.regda.config import of_pretraining
@@ -327,6 +329,9 @@ def test_ablations_suit_one_sprites_preset_and_those_of_several_keypoints_people
     assert everywhere | areas <= set(sprites)
     assert not several & set(sprites)
     assert everywhere | several <= set(people)
+    system, name = experiment_of("regda"), "dsprites_small_colour_noisy"
+    listed = chosen_variants(system, name, PRESETS[name], ["all"])
+    assert everywhere | areas | {"regda_augmented"} <= set(listed)
     assert not areas & set(people)
 
 
