@@ -18,14 +18,16 @@ from experiments.incremental import PRESETS
 from kpjax import Skeleton
 from kpjax.files import read_json
 from kpjax.losses.distillation import spatial_distillation
-from kpjax.losses.objective import total
+from kpjax.losses.objective import total, without
 from kpjax.methods.incremental_family.step_spec import head_channels, increment
 from kpjax.models import RSN, residual_steps
 from kpjax.models.association import AssociationInputs, association_network
 from kpjax.papers.configs import changed, flat, with_network
 from kpjax.papers.engine import Job
 from kpjax.papers.incremental.config import ASSOCIATION_SHARE, Config
-from kpjax.papers.incremental.variants import VARIANTS, setting_of
+from kpjax.papers.incremental.runs import setting_of
+from kpjax.papers.incremental.stages import objective_of, student_step
+from kpjax.papers.incremental.variants import VARIANTS, alpha
 from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.plan import planned_stages
 
@@ -82,7 +84,7 @@ def test_ka_net_has_a_fifth_of_a_steps_epochs(preset):
     config = PRESETS[preset]
     assert ASSOCIATION_SHARE == 20 / 100
     assert config.association_steps == round(0.2 * config.steps)
-    student = VARIANTS["kamp"].recipe.increment_steps(config)
+    student = student_step(config)
     assert student == config.steps - config.association_steps
     assert student / config.steps == pytest.approx(0.8, abs=1e-3)
 
@@ -140,11 +142,11 @@ def steps_of(preset):
 
 
 def built(preset: str) -> tuple[Config, dict]:
-    """Returns a preset's config and the terms of its `kamp`, built."""
+    """Returns a preset's config and the terms of its `kamp` beside the labels'."""
     config = PRESETS[preset]
-    setting = setting_of(config, Skeleton(tuple("abcd")))
-    terms = {name: build(setting) for name, build in VARIANTS["kamp"].recipe.terms.items()}
-    return config, terms
+    objective = objective_of(setting_of(config, Skeleton(tuple("abcd"))))
+    assert set(objective) == {"new_keypoints", "distillation", "association"}
+    return config, without(objective, "new_keypoints")
 
 
 def maps(*shape, seed=0):
@@ -156,7 +158,7 @@ def test_equation_4_is_built(preset):
     """alpha (KSD of all old keypoints + KA of the one of the triple), beside the labels."""
     config, terms = built(preset)
     assert set(terms) == {"distillation", "association"}
-    weights = VARIANTS["kamp"].recipe.weights_of(config, old=3)
+    weights = alpha(config.weights, old=3)
     assert weights == {"distillation": config.weights.kamp, "association": config.weights.kamp}
     step = jax.tree.map(
         jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)], weights=weights)

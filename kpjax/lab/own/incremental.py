@@ -25,9 +25,11 @@ from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
 from kpjax.papers import incremental
 from kpjax.papers.configs import FINE_RATE, changed, flat
-from kpjax.papers.engine import Job, Outcome, with_training
+from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
-from kpjax.papers.incremental.steps import Data
+from kpjax.papers.incremental.measures import matrices_of, measure as paper_measure
+from kpjax.papers.incremental.runs import Data, setting_of
+from kpjax.papers.incremental.stages import SCORE_KIND
 from kpjax.papers.reports.report import Column
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
@@ -65,7 +67,7 @@ OWN = changed(
 
 def old_run(folder: str) -> EarlierRun:
     """Opens the old model: a run's folder, one that was exported, or a published network."""
-    return earlier_run(folder, "old", incremental.SCORE_KIND)
+    return earlier_run(folder, "old", SCORE_KIND)
 
 
 def project_of(config: Config, *, quiet: bool = True) -> Project:
@@ -238,7 +240,7 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
         "diagonal of all points",
         name=held_out.name,
     )
-    network = incremental.setting_of(config, skeleton, mirrored=mirrored).setup.model
+    network = setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grown(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, base=variables, poses=train), held_out
 
@@ -248,13 +250,13 @@ def measure(
 ) -> dict[str, float]:
     """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and
     after."""
-    before, *_, after = incremental.matrices_of(job, data, predictions).accuracy
+    before, *_, after = matrices_of(job, data, predictions).accuracy
     values = {
         "new/pck": after[data.introduced == 1],
         "old/pck": after[data.introduced == 0],
         "old/pck_before": before[data.introduced == 0],
     }
-    return incremental.measure(job, data, outcome, predictions) | {
+    return paper_measure(job, data, outcome, predictions) | {
         name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()
     }
 
@@ -273,21 +275,34 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
+# Without those that need images of the old model, or labels of its keypoints.
+VARIANTS = (
+    "kamp",
+    "kamp_rerendered",
+    "finetune",
+    "lwf",
+    "self_training",
+    "memory_replay",
+    "ksd_only_short",
+    "ksd_only",
+    "ka_only",
+    "random_triples",
+)
+
+
+def lengths(config: Config, variant: str) -> dict[str, float]:
+    """Returns the steps of the only step that trains; the old run has made the base."""
+    return {variant: config.steps}
+
+
 PAPER = incremental.PAPER._replace(
-    variants=with_training(
-        incremental.VARIANTS, incremental.train, lambda config, variant: {variant: config.steps}
-    ),
+    variants={
+        name: variant._replace(lengths=lengths) for name, variant in incremental.VARIANTS.items()
+    },
     measure=measure,
     columns=columns,
     short_list=lambda preset, config: ("finetune", "ksd_only"),
-    # Without those that need images of the old model, or labels of its keypoints.
-    applicable=lambda preset, config: tuple(
-        name
-        for name, variant in incremental.VARIANTS.items()
-        if not variant.recipe.memory
-        and variant.recipe.base != "joint"
-        and not variant.recipe.old_labels
-    ),
+    applicable=lambda preset, config: VARIANTS,
 )
 EXPERIMENT = on_own_data(
     PAPER,

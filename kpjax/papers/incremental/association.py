@@ -3,25 +3,23 @@ teacher."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 from etils import epath
+from flax import linen as nn
 
-from kpjax import InputError, Trained
+from kpjax import InputError, Method, Trained, methods
 from kpjax.input import protocols
 from kpjax.input.source import Source
 from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.step_spec import Increment
-from kpjax.models import reach
-from kpjax.papers.incremental.steps import Prepared, Run, accuracies, increment_at
-from kpjax.papers.incremental.variants import (
-    KaNet,
-    Setting,
-    build_association,
-    build_step,
-    ka_net_of,
-)
+from kpjax.models import association_network, reach
+from kpjax.models.association import Variant as KaNet
+from kpjax.papers.incremental.measures import accuracies
+from kpjax.papers.incremental.runs import Known, Run, Setting
+from kpjax.papers.incremental.stages import built
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
 from kpjax.training.stages import Stage
@@ -30,88 +28,133 @@ ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is ca
 COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
 
 
-def associate(run: Run, known: Stage, step: int, before: Gathered) -> Prepared:
-    """Chooses the triples of a step and trains their KA-Nets.
+@functools.lru_cache(maxsize=8)
+def ka_net_of(setting: Setting, name: KaNet, inputs: int) -> nn.Module:
+    """Builds KA-Net. inputs: how many new keypoints it reads."""
+    return association_network(
+        name,
+        inputs=inputs,
+        dtype=jnp.dtype(setting.config.network.dtype),
+        input_sigma=setting.config.association.input_sigma or None,
+    )
+
+
+def build_association(setting: Setting, steps: int, *, network: nn.Module) -> Method:
+    """Builds KA-Net's own stage, for so many steps."""
+    optimizer = setting.config.optimizer
+    rate = optimizer.rate_of_stage(optimizer.association_learning_rate, steps)
+    return methods.association(
+        setting.setup._replace(learning_rate=rate),
+        network=network,
+        slots=setting.config.association.triples,
+    )
+
+
+class Associated(NamedTuple):
+    """What KA-Net's stage leaves the student."""
+
+    known: Known  # with the stage in its account
+    stage: Stage
+    network: nn.Module
+    planned: Increment  # with the triples that teach
+
+
+def learn_association(
+    run: Run,
+    known: Known,
+    step: int,
+    triples: Sequence[Sequence[int]],
+    planned: Increment,
+    *,
+    shared: bool,
+) -> Associated:
+    """Trains the KA-Nets of a step, one for each triple.
 
     Prints how each KA-Net compares with its teacher on the evaluation images, for the report alone.
     Warns of one whose reach is too short or that copies its teacher. Every triple teaches, as in
     the paper, except under `old_label_gate`, which reads labels of old keypoints.
-    before: the old model's predictions of the evaluation images.
+
+    shared: whether variants share the stage.
     """
-    setting, config, recipe = run.setting, run.config, run.recipe
+    setting, config, steps = run.setting, run.config, run.config.association_steps
     training = run.training_images(step)
-    triples = triples_of(run, known, step, training)
-    planned = increment_at(run, step, triples)
-    if not recipe.ka_net:
-        return Prepared(planned, build_step(setting, recipe))
     frozen = {"teacher": known.trained.variables, "increment": planned}
-    inputs = max(len(triple) - 1 for triple in triples)
-    ka_net, seen = choose_network(setting, Trained({}, frozen), training, len(triples))
+    name, seen = choose_network(setting, Trained({}, frozen), training, len(triples))
+    network = ka_net_of(setting, name, max(len(triple) - 1 for triple in triples))
+    method = built(build_association, setting, steps, network=network)
 
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
-        return run.fit(
-            build_association(setting, ka_net, inputs),
-            training,
-            config.association_steps,
-            folder,
-            identity,
-            f"association {step}",
-            frozen,
-        )
+        return run.fit(method, training, steps, folder, identity, f"association {step}", frozen)
 
-    # Of step 1 the teacher is the base, so variants that begin alike share it.
-    shared = step == 1 and recipe.triples == "protocol"
-    found = run.stage(
+    stage = run.stage(
         f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}",
         train,
-        {"before": known.digest},
+        {"before": known.network.digest},
         reads=config.of_association(),
     )
-    variables = found.trained.variables
-    trained = Trained(variables, frozen)
+    trained = Trained(stage.trained.variables, frozen)
     if config.association.old_label_gate:
-        planned = without_useless(run, known, triples, planned, ka_net, inputs, trained)
+        planned = without_useless(run, known, triples, planned, network, trained)
+    before = known.predictions[f"step_{step - 1}"]
     metrics = diagnoses(
-        run, ka_net, inputs, trained, step, triples, seen, before, planned.triple_weights
+        run, name, network, trained, step, triples, seen, before, planned.triple_weights
     )
-    return Prepared(
-        planned,
-        build_step(setting, recipe, ka_net, inputs),
-        {"association": variables},
-        {"association": found.digest},
-        metrics,
-        found.wall_seconds,
-        found.images,
-    )
+    known = known._replace(metrics={**known.metrics, **metrics})
+    return Associated(known.and_trained(stage, steps), stage, network, planned)
 
 
-def triples_of(run: Run, known: Stage, step: int, source: Source) -> list[tuple[int, ...]]:
-    """Returns (old, new, new) numbers of keypoints, or (old, new); [] for variants without an
-    auxiliary task.
+# Triples
+
+
+def stated_triples(run: Run, known: Known, step: int) -> list[tuple[int, ...]]:
+    """Returns the triples that the protocol states, or chooses by their distances: (old, new, new)
+    numbers of keypoints, or (old, new).
+
+    Raises InputError where there is none.
     """
-    skeleton, protocol, count = run.data.skeleton, run.data.protocol, run.config.association.triples
-    if not run.recipe.triples:
-        return []
+    skeleton, protocol, apart = run.data.skeleton, run.data.protocol, None
+    if protocol.triple == "automatic":
+        seen = run.predicted(known, run.training_images(step))
+        apart = protocols.mean_distances(
+            skeleton,
+            protocol.steps[step].keypoints,
+            seen.keypoints,
+            seen.true_keypoints,
+            seen.visible,
+            seen.scale,
+        )
+    count = run.config.association.triples
+    found = protocols.step_triples(protocol, step, skeleton, count=count, apart=apart)
+    return _numbers(run, step, found)
+
+
+def random_triples(run: Run, known: Known, step: int) -> list[tuple[int, ...]]:
+    """Returns triples of an old keypoint and new ones at random, the same for every run of a seed.
+
+    Raises InputError where there is none.
+    """
+    del known
+    protocol = run.data.protocol
     old, new = protocols.old_keypoints(protocol, step), protocol.steps[step].keypoints
-    if run.recipe.triples == "random":
-        found = protocols.random_triples(skeleton, old, new, seed=[run.job.seed, step], count=count)
-    else:
-        apart = None
-        if protocol.triple == "automatic":
-            seen = run.predicted(known, source)
-            apart = protocols.mean_distances(
-                skeleton, new, seen.keypoints, seen.true_keypoints, seen.visible, seen.scale
-            )
-        found = protocols.step_triples(protocol, step, skeleton, count=count, apart=apart)
+    count, seed = run.config.association.triples, [run.job.seed, step]
+    found = protocols.random_triples(run.data.skeleton, old, new, seed=seed, count=count)
+    return _numbers(run, step, found)
+
+
+def _numbers(run: Run, step: int, found: Sequence[protocols.Triple]) -> list[tuple[int, ...]]:
+    skeleton, count = run.data.skeleton, run.config.association.triples
     if not found:
         raise InputError(
             "triple",
-            f"step {step} of the protocol {protocol.name} states none; state one "
+            f"step {step} of the protocol {run.data.protocol.name} states none; state one "
             'there, or "triple": "automatic"',
         )
     if len(found) < count:
         print(f"step {step}: {len(found)} of {count} triples; the protocol has no more")
     return [tuple(skeleton.index(name) for name in (triple.old, *triple.new)) for triple in found]
+
+
+# The choice of a network
 
 
 def choose_network(
@@ -151,10 +194,14 @@ def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.n
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
-def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Source) -> Gathered:
+# The comparison with its teacher
+
+
+def answers(run: Run, network: nn.Module, trained: Trained, source: Source) -> Gathered:
     """Predicts the old keypoints of triples by KA-Net, which reads the labels of new ones."""
-    network = ka_net_of(run.setting, ka_net, inputs)
-    reading_labels = build_association(run.setting, ka_net, inputs)._replace(
+    steps = run.config.association_steps
+    method = built(build_association, run.setting, steps, network=network)
+    reading_labels = method._replace(
         predict=_of_networks(library.association_predict, run.setting, network)
     )
     return predict_source(
@@ -164,11 +211,10 @@ def answers(run: Run, ka_net: KaNet, inputs: int, trained: Trained, source: Sour
 
 def without_useless(
     run: Run,
-    known: Stage,
+    known: Known,
     triples: Sequence[Sequence[int]],
     planned: Increment,
-    ka_net: KaNet,
-    inputs: int,
+    network: nn.Module,
     trained: Trained,
 ) -> Increment:
     """Returns the increment without the triples whose KA-Net finds the old keypoint less often than
@@ -184,7 +230,7 @@ def without_useless(
             "there are no validation images with labels of old keypoints; leave it out",
         )
     both = (
-        answers(run, ka_net, inputs, trained, run.data.validation),
+        answers(run, network, trained, run.data.validation),
         run.predicted(known, run.data.validation),
     )
     accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in both)
@@ -202,7 +248,7 @@ def without_useless(
 def diagnoses(
     run: Run,
     ka_net: KaNet,
-    inputs: int,
+    network: nn.Module,
     trained: Trained,
     step: int,
     triples: Sequence[Sequence[int]],
@@ -220,8 +266,7 @@ def diagnoses(
     image's points; wrong, the number of images of both; used, 0 or 1, whether the triple teaches.
     """
     setting, names, evaluation = run.setting, run.data.skeleton.names, run.data.evaluation
-    network = ka_net_of(setting, ka_net, inputs)
-    found = answers(run, ka_net, inputs, trained, evaluation)
+    found = answers(run, network, trained, evaluation)
     accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in (found, before))
     copied = reduce(
         _of_networks(library.copies_of_teacher, setting, network),

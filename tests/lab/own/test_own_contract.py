@@ -25,9 +25,8 @@ from kpjax.lab.predictors import open_predictor
 from kpjax.papers import plan
 from kpjax.papers.command_line import read_command, run
 from kpjax.papers.configs import changed, flat
-from kpjax.papers.incremental import run_of
-from kpjax.papers.incremental.association import triples_of
-from kpjax.papers.incremental.steps import learn_first
+from kpjax.papers.incremental.association import stated_triples
+from kpjax.papers.incremental.stages import learn_base, run_of
 from kpjax.papers.parsing import exit_code_of
 from kpjax.papers.plan import planned_stages
 from kpjax.training.evaluation import predict_source
@@ -396,7 +395,7 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     ).jobs()
     data, held_out = open_project(job.config)
     this = run_of(job, data)
-    known, _ = learn_first(this)
+    known = learn_base(this)
     before = predict_source(model.method, model.trained, held_out, batch_size=8)
     after = this.predicted(known, data.evaluation)
     np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)
@@ -409,7 +408,7 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     )
     assert not held_out[0].visible[2]
     # Without a line between old and new keypoints the nearest ones make the triple.
-    (triple,) = triples_of(this, known, 1, data.train)
+    (triple,) = stated_triples(this, known, 1)
     assert triple[0] < 3 <= min(triple[1:])
     assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == len(skeleton.names)
 

@@ -21,8 +21,7 @@ from kpjax.models import MoveNet, movenet_lightning, person
 from kpjax.models.movenet import KEYPOINTS, person_box
 from kpjax.papers.adaptation.variants import build, perceptual_start
 from kpjax.papers.command_line import read_command
-from kpjax.papers.incremental import run_of
-from kpjax.papers.incremental.steps import learn_first
+from kpjax.papers.incremental.stages import learn_base, run_of
 
 SHORT = ("--batch-size", "8", "--steps", "2")
 
@@ -248,7 +247,7 @@ def test_a_published_network_is_an_old_model(weights, all_small, tmp_path, monke
     data, held_out = incremental.open_project(job.config)
     assert data.skeleton.names == (*KEYPOINTS, *new)
     this = run_of(job, data)
-    known, _ = learn_first(this)
+    known = learn_base(this)
     # The network's own heatmaps of old keypoints are the published ones, at the peaks of which
     # points are read.
     found = this.predicted(known, held_out)

@@ -16,19 +16,33 @@ from experiments.incremental import EXPERIMENT, PRESETS
 from kpjax import InputError
 from kpjax.input.source import stacked, subset
 from kpjax.papers.configs import changed
-from kpjax.papers.incremental import Matrices, run_of, summary
-from kpjax.papers.incremental.association import over_triples, without_useless
-from kpjax.papers.incremental.steps import all_images, increment_at
-from kpjax.papers.incremental.variants import VARIANTS, build_association, build_step
+from kpjax.papers.incremental.association import (
+    build_association,
+    ka_net_of,
+    over_triples,
+    without_useless,
+)
+from kpjax.papers.incremental.measures import Matrices, summary
+from kpjax.papers.incremental.runs import all_images
+from kpjax.papers.incremental.stages import (
+    built,
+    increment_at,
+    no_factors,
+    run_of,
+    student_step,
+)
+from kpjax.papers.incremental.variants import (
+    VARIANTS,
+    alpha,
+    build_kamp,
+    of_distillation,
+    of_rerendered,
+    one_of_the_old,
+)
 from kpjax.training.evaluation import labels_of
 
 TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
-KAMP = VARIANTS["kamp"].recipe
-
-
-def recipe(variant):
-    return VARIANTS[variant].recipe
 
 
 def opened(**changes):
@@ -141,8 +155,11 @@ def test_one_program_serves_all_steps():
     """Neither steps nor seeds nor weights trace an update again."""
     first, other = opened(), opened(kamp=77.0)
     setting, key = first.setting, jax.random.key(0)
-    method, ka_net = build_step(setting, KAMP, "paper", 2), build_association(setting, "paper", 2)
-    assert method is build_step(other.setting, KAMP, "paper", 2)
+    steps, network = student_step(first.config), ka_net_of(setting, "paper", 2)
+    method = built(build_kamp, setting, steps, association=network)
+    ka_net = built(build_association, setting, first.config.association_steps, network=network)
+    same_network = ka_net_of(other.setting, "paper", 2)
+    assert method is built(build_kamp, other.setting, steps, association=same_network)
     chex.clear_trace_counter()
     update = jax.jit(chex.assert_max_traces(method.update, n=1))
     for run, step in ((first, 1), (first, 2), (other, 2)):
@@ -154,7 +171,7 @@ def test_one_program_serves_all_steps():
                 key,
                 batch.image.astype(np.float32),
             ),
-            "increment": increment_at(run, step, [triple]),
+            "increment": increment_at(run, step, alpha, [triple]),
         }
         start["association"] = jax.eval_shape(ka_net.init, key, streams, start).variables
         state = jax.eval_shape(method.init, key, streams, start)
@@ -181,27 +198,15 @@ def test_the_protocols_of_all_presets_exist():
     assert all(config.data.protocol_path().exists() for config in PRESETS.values())
 
 
-def test_weights_are_those_of_the_variant():
-    config = changed(
-        TINY, kamp=6.0, kamp_rerendered=8.0, self_training=10.0, lwf=3.0, ewc=5.0, cpr=7.0
-    )
-    assert recipe("finetune").weights_of(config, 4) == {}
-    assert KAMP.weights_of(config, 4) == {"distillation": 6.0, "association": 6.0}
-    assert recipe("kamp_rerendered").weights_of(config, 4) == {
-        "distillation": 8.0,
-        "association": 2.0,
-    }
-    assert recipe("self_training").weights_of(config, 4) == {
-        "distillation": 10.0,
-        "association": 2.5,
-    }
-    assert recipe("random_triples").weights_of(config, 4) == KAMP.weights_of(config, 4)
-    assert recipe("lwf").weights_of(config, 4) == {"distillation": 3.0}
-    assert recipe("ewc").weights_of(config, 4) == {"penalty": 5.0}
-    assert recipe("cpr").weights_of(config, 4) == {
-        "penalty": 7.0,
-        "entropy": config.weights.cpr_entropy,
-    }
+def test_the_weights_of_a_step():
+    """Equation 4 has one alpha; beside a point in the place of KA-Net's map, one of the old ones."""
+    weights = changed(TINY, kamp=6.0, kamp_rerendered=8.0, ksd_only=3.0).weights
+    assert no_factors(weights, 4) == {}
+    assert alpha(weights, 4) == {"distillation": 6.0, "association": 6.0}
+    assert of_rerendered(weights, 4) == {"distillation": 8.0, "association": 2.0}
+    assert one_of_the_old(10.0, 4) == {"distillation": 10.0, "association": 2.5}
+    assert one_of_the_old(10.0, 0) == {"distillation": 10.0, "association": 10.0}
+    assert of_distillation(weights, 4) == {"distillation": 3.0}
 
 
 def test_variants_without_ka_net_train_as_long():
@@ -209,11 +214,12 @@ def test_variants_without_ka_net_train_as_long():
     assert config.association_steps == 80
     with pytest.raises(InputError, match=r"^ka_steps: 400 of the 400"):
         changed(config, ka_steps=400).association_steps  # noqa: B018
-    assert [recipe(name).increment_steps(config) for name in ("kamp", "self_training", "lwf")] == [
-        320,
-        400,
-        400,
-    ]
+    assert student_step(config) == 320
+    for name in ("kamp", "self_training", "lwf"):
+        assert VARIANTS[name].lengths(config, name)[name] == 2 * 400
+    for name, base in {"rw": "base_rw", "cpr": "base_cpr"}.items():
+        assert VARIANTS[name].lengths(config, name) == {base: 2, name: 800}
+    assert VARIANTS["joint"].lengths(config, "joint") == {"joint": 802}
 
 
 @pytest.mark.parametrize("schedule", ["steps", "cosine"])
@@ -266,7 +272,7 @@ def test_the_gate_leaves_out_a_triple_whose_ka_net_is_worse_than_its_teacher(mon
     run = opened()
     old = run.data.skeleton.index("right_elbow")
     triples = [(old, run.data.skeleton.index("right_hand"))]
-    planned = increment_at(run, 1, triples)
+    planned = increment_at(run, 1, alpha, triples)
     truth = labels_of(run.data.validation)
     wrong = truth._replace(keypoints=truth.keypoints + 20)
 
@@ -276,9 +282,7 @@ def test_the_gate_leaves_out_a_triple_whose_ka_net_is_worse_than_its_teacher(mon
         )
         monkeypatch.setattr(type(run), "predicted", lambda *arguments: teacher)
         given = run._replace(data=data)
-        return without_useless(
-            given, None, triples, planned, "paper", 1, None
-        ).triple_weights.tolist()
+        return without_useless(given, None, triples, planned, None, None).triple_weights.tolist()
 
     assert left(truth, truth) == left(truth, wrong) == [1.0]
     assert left(wrong, truth) == [0.0]

@@ -11,9 +11,9 @@ from tiny_systems import CONFIGS, SYSTEMS, job_of
 from kpjax.input.source import changed as changed_source
 from kpjax.models import RSN, residual_steps
 from kpjax.papers.configs import changed
-from kpjax.papers.incremental import lengths, train
 from kpjax.papers.incremental.config import PROTOCOLS
-from kpjax.papers.incremental.steps import Data
+from kpjax.papers.incremental.runs import Data
+from kpjax.papers.incremental.stages import later_steps, student_step
 from kpjax.papers.incremental.variants import VARIANTS
 
 EXPERIMENT = SYSTEMS["incremental"]
@@ -21,6 +21,37 @@ SLOW = pytest.mark.slow
 IN_THE_SETTING = ("kamp", "kamp_rerendered", "ksd_only", "ka_only")
 # The contract's runs, `ran`, have these.
 PUBLISHED_EARLIER = {"finetune", "lwf", "ewc", "mas", "cpr"}
+SHORT = {"ksd_only_short", "kamp_true_points"}  # as long as KA-Net's student
+# Different ones, so that each variant is seen to have its own.
+WEIGHTS = {
+    "kamp": 0.5,
+    "kamp_rerendered": 0.75,
+    "ksd_only": 1.5,
+    "self_training": 0.25,
+    "memory_replay": 2.0,
+    "lwf": 3.0,
+    "ewc": 0.003,
+    "mas": 0.001,
+    "cpr": 0.004,
+    "cpr_entropy": 0.02,
+}
+OLD = 8  # keypoints before the last step of the tiny preset
+WEIGHTS_OF_TERMS = {
+    "kamp": {"distillation": 0.5, "association": 0.5},
+    "ka_only": {"distillation": 0.5, "association": 0.5},  # it has no term of the first
+    "random_triples": {"distillation": 0.5, "association": 0.5},
+    "kamp_rerendered": {"distillation": 0.75, "association": 0.75 / OLD},
+    "kamp_true_points": {"distillation": 0.75, "association": 0.75 / OLD},
+    "self_training": {"distillation": 0.25, "association": 0.25 / OLD},
+    "ksd_only": {"distillation": 1.5},
+    "ksd_only_short": {"distillation": 1.5},
+    "memory_replay": {"replay": 2.0},
+    "finetune": {},
+    "lwf": {"distillation": 3.0},
+    "ewc": {"penalty": 0.003},
+    "mas": {"penalty": 0.001},
+    "cpr": {"penalty": 0.004, "entropy": 0.02},
+}
 RUN_ELSEWHERE = {"kamp", "afec", "rw", "joint"}
 
 
@@ -37,11 +68,11 @@ def trained(tmp_path_factory):
         folder = tmp_path_factory.getbasetemp() / f"incremental_{len(places)}"
         folder = places.setdefault((labels, repr(sorted(changes.items()))), folder)
         steps = {"steps": 10, "ka_steps": 5}  # five for KA-Net, five for its student
-        job = job_of("incremental", variant, folder, **steps | changes)
+        job = job_of("incremental", variant, folder, **WEIGHTS | steps | changes)
         data = opened(job)
         if labels != "true":
             data = without_old_labels(data, np.float32(labels))
-        return train(job, data), data
+        return VARIANTS[variant].train(job, data), data
 
     return outcome_of
 
@@ -53,6 +84,13 @@ def opened(job):
 
 def parameters(outcome):
     return jax.tree.map(np.asarray, outcome.trained.variables)
+
+
+def assert_weighted(outcome, variant):
+    found = outcome.trained.frozen["increment"].weights
+    assert {name: float(weight) for name, weight in found.items()} == pytest.approx(
+        WEIGHTS_OF_TERMS[variant]
+    )
 
 
 def assert_finite(outcome):
@@ -105,6 +143,7 @@ def test_no_label_of_an_old_keypoint_reaches_a_loss(trained, variant):
     assert np.isnan(labels(data.train)[0]).any()
     assert np.isnan(labels(data.validation)[1]).all()
     assert_finite(unknown)
+    assert_weighted(unknown, variant)
     jax.tree.map(np.testing.assert_array_equal, parameters(true), parameters(unknown))
 
 
@@ -153,7 +192,8 @@ def test_the_upper_bound_reads_labels_of_old_keypoints(trained):
 def test_a_variant_trains(trained, variant):
     outcome, _ = trained(variant)
     assert_finite(outcome)
-    later = 5 if VARIANTS[variant].recipe.short else 10
+    assert_weighted(outcome, variant)
+    later = 5 if variant in SHORT else 10
     assert outcome.steps == 2 + 2 * later
     assert outcome.images == 8 * outcome.steps
 
@@ -222,8 +262,7 @@ def test_another_ka_net_trains(trained, ka_variant):
 
 def test_a_short_variant_is_as_long_as_the_student_of_ka_net():
     config = changed(CONFIGS["incremental"], steps=100, ka_steps=0)
-    short, kamp = (VARIANTS[name].recipe for name in ("ksd_only_short", "kamp"))
-    assert short.increment_steps(config) == kamp.increment_steps(config) == 80
-    assert (short.later_steps(config), kamp.later_steps(config)) == (80, 100)
-    assert lengths(config, "ksd_only_short") == {"base": 2, "ksd_only_short": 160}
-    assert lengths(config, "kamp") == {"base": 2, "kamp": 200}
+    assert student_step(config) == 80
+    assert later_steps(config) == 2
+    for name, later in {"ksd_only_short": 160, "kamp_true_points": 160, "kamp": 200}.items():
+        assert VARIANTS[name].lengths(config, name) == {"base": 2, name: later}

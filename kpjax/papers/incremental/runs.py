@@ -1,0 +1,240 @@
+"""What the stages of a variant work with: the data of one seed, what methods are compiled for, and
+what is known after a step.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from etils import epath
+
+from kpjax import Method, Skeleton, Trained, Variables
+from kpjax.input.protocols import Protocol, introduced_in, step_source
+from kpjax.input.source import Source, labelled_only, subset
+from kpjax.methods import Setup
+from kpjax.papers.configs import config_as_json, network_of, optimizer_of
+from kpjax.papers.engine import Job, fit_sources
+from kpjax.papers.incremental.config import Config, Weights
+from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.fit import Fitted
+from kpjax.training.stages import Stage
+from kpjax.training.trees import load_trained, save_trained
+
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Data(NamedTuple):
+    """Images and protocol of one seed."""
+
+    train: Source  # with all labels; steps see their part of it, by `Run.training_images`
+    evaluation: Source
+    protocol: Protocol
+    #: with labels of all keypoints; nothing reads them but `old_label_gate`
+    validation: Source | None = None
+    #: of a network that knows the keypoints of step 0; it is not trained then
+    base: Variables | None = None
+    poses: Source | None = None  # the labelled images whose poses a run keeps
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """All keypoints of the dataset; the network has a channel for each."""
+        return self.train.skeleton
+
+    @property
+    def introduced(self) -> np.ndarray:
+        """(K,) the step that brings each keypoint; the number of steps for one that never comes."""
+        found = introduced_in(self.protocol, self.skeleton)
+        return np.where(found < 0, len(self.protocol.steps), found)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """The digest that a resumed run must find again."""
+        return {"protocol_digest": self.protocol.digest}
+
+    @property
+    def summary(self) -> str:
+        """The sizes in a few words."""
+        return f"{len(self.protocol.steps)} steps, {len(self.evaluation)} images for evaluation"
+
+
+def all_images(data: Data) -> Source:
+    """Returns the images of all steps with the labels of all keypoints of the protocol."""
+    steps = data.protocol.steps
+    numbers = [number for step in steps for number in step.images]
+    names = [name for step in steps for name in step.keypoints]
+    return labelled_only(
+        subset(data.train, numbers, f"{data.train.name}, {data.protocol.name}"), names
+    )
+
+
+# compared by identity: `setting_of` returns the same one for the same arguments
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """All that the methods of a preset are compiled for: steps, seeds and weights share it."""
+
+    config: Config
+    setup: Setup
+
+
+def setting_of(config: Config, skeleton: Skeleton, *, mirrored: bool = False) -> Setting:
+    """Returns the setting of a config. Weights are arrays in `Increment`: configs that differ in
+    them share it.
+
+    mirrored: see `Protocol`; images are mirrored only where no step splits a pair of keypoints.
+    """
+    return _setting(replace(config, summary="", weights=Weights()), skeleton, mirrored)
+
+
+@functools.lru_cache(maxsize=8)
+def _setting(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
+    optimizer = config.optimizer
+    return Setting(
+        config,
+        Setup(
+            network_of(config, len(skeleton.names)),
+            skeleton,
+            config.heatmaps.codec(config.data.image_size),
+            optimizer_of(config, optimizer.adam()),
+            optimizer.rate_of_stage(optimizer.learning_rate, config.steps),
+            config.augment.build(skeleton, flip=mirrored),
+            config.backbone.normalise,
+        ),
+    )
+
+
+class Run(NamedTuple):
+    """One variant of one seed."""
+
+    job: Job
+    data: Data
+    setting: Setting
+    evaluation_method: Method  # predicts after every step
+
+    @property
+    def config(self) -> Config:
+        """All that the run depends on besides its seed."""
+        return self.job.config
+
+    @property
+    def last_step(self) -> int:
+        """The number of the protocol's last step."""
+        return len(self.data.protocol.steps) - 1
+
+    @property
+    def later_steps(self) -> range:
+        """The numbers of the steps after step 0."""
+        return range(1, self.last_step + 1)
+
+    def predicted(self, known: "Known", source: Source) -> Gathered:
+        """Predicts a source."""
+        return predict_source(
+            self.evaluation_method, known.trained, source, batch_size=2 * self.config.batch_size
+        )
+
+    def training_images(self, step: int) -> Source:
+        """Returns the images of a step, labelled with its own keypoints only."""
+        return step_source(self.data.protocol, step, self.data.train)
+
+    def stage(
+        self,
+        name: str,
+        train: Callable[[epath.Path, Mapping[str, Any]], Fitted],
+        parents: Mapping[str, str] = NOTHING,
+        *,
+        of_base: bool = False,
+        reads: Mapping[str, Any] | None = None,
+    ) -> Stage:
+        """Returns a stage, which `train(folder, identity)` trains: the identity must be the same
+        for it to be used.
+
+        reads: the fields that it depends on; None for all. of_base: it reads only `Config.of_base`,
+        and lies in the folder of the preset varied.
+        """
+        if of_base:
+            reads = self.config.of_base()
+        elif reads is None:
+            reads = config_as_json(self.config)
+        identity = {**reads, **self.data.identity}
+        return self.job.stage(
+            name,
+            lambda folder: train(folder, identity),
+            config=identity,
+            parents=dict(parents) or None,
+            preset=self.job.base_preset if of_base else "",
+        )
+
+    def fit(
+        self,
+        method: Method,
+        source: Source,
+        steps: int,
+        folder: epath.Path,
+        identity: Mapping[str, Any],
+        key_name: str,
+        start: Mapping[str, Any],
+        keep: Callable[[Any], Any] | None = None,
+        between: Any = None,
+    ) -> Fitted:
+        """Fits a method on a step's images; the result is the last step, of which only the
+        increment is kept frozen.
+
+        key_name: variants with the same one draw the same random numbers. keep: of what the method
+        has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `stage`
+        and of `fit`.
+        """
+
+        def save(state) -> dict[str, float]:
+            # `fit` returns no tracked tree. It calls this before it saves its last step: a run
+            # stopped in between comes here again.
+            if jax.process_index() == 0:
+                save_trained(folder / "tracked", Trained({"tracked": keep(state.tracked)}, {}))
+            return {}
+
+        fitted = fit_sources(
+            self.job,
+            method,
+            {"labelled": source},
+            batch_size=self.config.batch_size,
+            steps=steps,
+            stage=key_name,
+            folder=folder,
+            start=start,
+            evaluate=(0, save) if keep else None,
+            between=between,
+            config={**identity, "seed": self.job.seed},
+        )
+        frozen = {"increment": fitted.trained.frozen["increment"]}
+        if keep and not self.job.plan:
+            frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
+        return fitted._replace(trained=Trained(fitted.trained.variables, frozen))
+
+
+class Known(NamedTuple):
+    """What a variant has after a step: its network, what it keeps for the next step, and the
+    account of all stages so far.
+    """
+
+    network: Stage  # of the last step
+    steps: int  # optimizer steps, KA-Net's and those of step 0 among them
+    wall_seconds: float
+    images: int  # read in training
+    memory: Mapping[str, Any] = NOTHING  # entries of the next step's start
+    metrics: Mapping[str, float] = NOTHING
+    predictions: Mapping[str, Gathered] = NOTHING  # of the evaluation images, by step
+
+    @property
+    def trained(self) -> Trained:
+        """The network's variables, with the increment of its step."""
+        return self.network.trained
+
+    def and_trained(self, stage: Stage, steps: int) -> "Known":
+        """Returns the same with a further stage in the account."""
+        return self._replace(
+            steps=self.steps + steps,
+            wall_seconds=self.wall_seconds + stage.wall_seconds,
+            images=self.images + stage.images,
+        )
