@@ -7,10 +7,11 @@ the labelled images. It stands in for ImageNet weights where there are none; the
 have no warm start. Test images are evaluated once, at the end.
 
 The paper stops when the validation accuracy has stopped improving. So do its presets and
-`athletes`: after `--patience` evaluations in a row that were no better, and the best of all is the
-result. Validation images are labelled, too: 500 in the demo, beside 20 that train. So all other
-presets take the last of their steps, which needs no label; `--selection validation --patience 10`
-is the paper's rule. Every run stores which step the validation images choose.
+`athletes`: after `--patience` evaluations in a row that were no better, a number that it does not
+print, and the best of all is the result. Validation images are labelled, too: 500 in the demo,
+beside 20 that train. So all other presets take the last of their steps, which needs no label;
+`--selection validation --patience 10` stops them likewise. Every run stores which step the
+validation images choose.
 
 `supervised_warped` is the control: the labels alone, with the method's own warp on half of each
 labelled batch.
