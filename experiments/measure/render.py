@@ -512,8 +512,8 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
             [
                 "what you have",
                 "run this",
-                "gain over the cheapest explanation [95 % interval]",
-                "do the paper's orderings hold?",
+                "gain over the best simple control [95 % interval]",
+                "does the paper's ranking hold here?",
             ],
             lines,
         )
