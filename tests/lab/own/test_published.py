@@ -19,7 +19,7 @@ from kpjax.lab.own import adaptation, incremental, project as own_project
 from kpjax.methods import published, symmetric_normalise
 from kpjax.models import MoveNet, movenet_lightning, person
 from kpjax.models.movenet import KEYPOINTS, person_box
-from kpjax.papers.adaptation.variants import build, perceptual_start
+from kpjax.papers.adaptation.comparison import perceptual_start
 from kpjax.papers.command_line import read_command
 from kpjax.papers.incremental import run_of
 from kpjax.papers.incremental.steps import learn_first
