@@ -15,6 +15,7 @@ from kpjax.input import protocols
 from kpjax.input.source import ArraySource, Source, without_keypoints
 from kpjax.input.video_source import numbered
 from kpjax.papers import adaptation, incremental, pyramids, regda, semi_supervised
+from kpjax.papers.adaptation.core import trained_core
 from kpjax.papers.configs import Splits
 from kpjax.papers.engine import Experiment, Job
 
@@ -104,7 +105,7 @@ def _category(job: Job) -> adaptation.Data:
         blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size)
     )
     open_images = functools.partial(_core_images, job.experiment)
-    core = functools.partial(adaptation.trained_core, open_images=open_images)
+    core = functools.partial(trained_core, open_images=open_images)
     return adaptation.Data(target, *4 * [test], core)
 
 

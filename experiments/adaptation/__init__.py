@@ -21,8 +21,9 @@ from experiments.keypoints import skeleton_of
 from kpjax.methods.adaptation_family.adaptation import PRINTED_SIGMA
 from kpjax.models import MobileNetV2
 from kpjax.papers import adaptation
-from kpjax.papers.adaptation import checked
 from kpjax.papers.adaptation.config import SYNTHETIC, Config, resolved
+from kpjax.papers.adaptation.core import trained_core
+from kpjax.papers.adaptation.measures import checked
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Experiment
 
@@ -166,13 +167,11 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
-trained_core = functools.partial(adaptation.trained_core, open_images=open_core_images)
+core_of = functools.partial(trained_core, open_images=open_core_images)
 EXPERIMENT = Experiment(
     adaptation.PAPER,
     PRESETS,
-    lambda job: checked(
-        job.config, open_images(job.config.data, job.seed, job.data_dir, trained_core)
-    ),
+    lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir, core_of)),
     skeleton_of,
     resolved,
 )

@@ -16,8 +16,9 @@ from kpjax.evaluation.probes.landmarks import draw_turns
 from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
-from kpjax.papers.adaptation import Core, Data, with_turns
 from kpjax.papers.adaptation.config import RENDERED, Config, TargetImages, transform
+from kpjax.papers.adaptation.core import Core
+from kpjax.papers.adaptation.stages import Data, with_turns
 from kpjax.papers.configs import TUNING_SEEDS, decoded_once
 from kpjax.papers.engine import Job
 

@@ -7,8 +7,8 @@ import jax
 import pytest
 from tiny_systems import SYSTEMS, VARIANTS
 
+from kpjax import models
 from kpjax.models.vgg import random_features
-from kpjax.papers.adaptation import variants as adaptation
 from kpjax.papers.command_line import run
 from kpjax.papers.reports import report
 
@@ -20,9 +20,7 @@ def features_of_one_program():
     """
     drawn = jax.jit(lambda key, widths: random_features(key, widths)[1], static_argnums=1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            adaptation.models, "random_features", lambda key, widths: (None, drawn(key, widths))
-        )
+        patch.setattr(models, "random_features", lambda key, widths: (None, drawn(key, widths)))
         yield
 
 

@@ -18,7 +18,7 @@ from untrained import count
 from experiments.adaptation import EXPERIMENT, PRESETS
 from experiments.adaptation.results import TABLES
 from experiments.keypoints import skeleton_of
-from kpjax import InputError, losses
+from kpjax import InputError, losses, methods
 from kpjax.methods.adaptation_family import adaptation as method
 from kpjax.methods.adaptation_family.adaptation import released_learning_rate
 from kpjax.methods.adaptation_family.view_pairs import DEVIATIONS, WIDEST, draw_view
@@ -26,8 +26,10 @@ from kpjax.models import HourglassNetwork, RandomFeatures
 from kpjax.models.residual_generator import ResidualGenerator
 from kpjax.models.vgg import VGG
 from kpjax.optimization import descend
-from kpjax.papers import adaptation
-from kpjax.papers.adaptation import config as presets, variants
+from kpjax.papers.adaptation import variants
+from kpjax.papers.adaptation.comparison import perceptual_start
+from kpjax.papers.adaptation.core import CORE_BATCH, build_core, network
+from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import changed, flat
 from kpjax.papers.paper_numbers import lines_of
@@ -51,9 +53,9 @@ def built(config, variant="adapted"):
         patch.setattr(
             variants.methods, "adaptation", lambda setup, **more: caught.append((setup, more))
         )
-        variants._built.__wrapped__(
-            presets.of_method(config), variants.parametrisation_of(config, variant)
-        )
+        variants.build.cache_clear()
+        VARIANTS[variant].method(config, None)
+        variants.build.cache_clear()  # of nothing
     return caught[0]
 
 
@@ -76,7 +78,7 @@ OF_ALL = (
     ("core", "mpii/train+validation+rest", "text 4.1: MPII's training set"),
     ("core_test", "mpii/test", "text 4.1: MPII's validation set"),
     ("core_epochs", 110, "text 4.1"),
-    ("core_epoch_steps", 22_246 // adaptation.CORE_BATCH, "inferred: one pass"),
+    ("core_epoch_steps", 22_246 // CORE_BATCH, "inferred: one pass"),
     ("core_kept", (1, 5, 10), "text 4.1, Tables 4 and 5"),
     ("core_pck_threshold", 0.5, "text 4.1: PCKh"),
     ("core_pck_over", "scale", "text 4.1: of the head"),
@@ -156,9 +158,9 @@ def test_presets_ask_for_the_weights_that_compare_images():
         assert "\n" not in str(caught.value)
         assert read_command(EXPERIMENT, [name, "--perceptual", "random"]).config.steps == 200_000
     with pytest.raises(InputError, match="perceptual"):
-        variants.build(PRESETS["mpii_mafl"], "adapted")
+        VARIANTS["adapted"].method(PRESETS["mpii_mafl"], None)
     with pytest.raises(InputError, match="perceptual"):
-        variants.perceptual_start(PRESETS["mpii_mafl"])
+        perceptual_start(PRESETS["mpii_mafl"])
     for name in SMALL:
         assert read_command(EXPERIMENT, [name]).config.comparison.perceptual == "random"
     by_name = resolved("mpii_mafl", weights=("--perceptual", "random"))
@@ -170,15 +172,20 @@ def test_presets_ask_for_the_weights_that_compare_images():
 
 def hourglass_body():
     """Shapes of the core's weights without the head."""
-    network = variants.network(resolved("mpii_mafl"), 16)
+    built = network(resolved("mpii_mafl"), 16)
     images = jnp.zeros((1, 128, 128, 3))
-    found = jax.eval_shape(lambda: network.init(jax.random.key(0), images, train=False))
+    found = jax.eval_shape(lambda: built.init(jax.random.key(0), images, train=False))
     return {name: tree for name, tree in found["params"].items() if name != "head"}
+
+
+def parametrisation_of(config, variant):
+    """What is trained, and how it makes a network."""
+    return built(config, variant)[1]["trained"]
 
 
 def trained_by(config, variant):
     """Shapes of (frozen, trained) weights of a variant, without the head."""
-    parametrisation = built(config, variant)[1]["trained"]
+    parametrisation = parametrisation_of(config, variant)
     return jax.eval_shape(lambda tree: parametrisation.init(tree, frozenset()), hourglass_body())
 
 
@@ -233,14 +240,14 @@ def test_the_head_is_new_and_the_field_chooses_the_kernels():
     """Text 3: "the very last layer ... trained from scratch"."""
     config = resolved("mpii_mafl")
     for name in ("adapted", "finetuned", "scratch", "random_core", "finetuned_last"):
-        assert not variants.parametrisation_of(config, name).keeps_head, name
-    assert variants.parametrisation_of(config, "finetuned_from_adapted").keeps_head
+        assert not parametrisation_of(config, name).keeps_head, name
+    assert parametrisation_of(config, "finetuned_from_adapted").keeps_head
     every = changed(config, projected="every")
     for name in ("adapted", "random_core", "adapted_every"):
         matrices = trained_by(every, name)[1]["projections"]
         assert len(jax.tree.leaves(matrices)) == 55, name
     for name in ("finetuned", "finetuned_last"):
-        assert variants.parametrisation_of(every, name) is variants.parametrisation_of(config, name)
+        assert parametrisation_of(every, name) is parametrisation_of(config, name)
 
 
 def test_images_are_compared_by_pixels_and_layers_of_vgg():
@@ -360,15 +367,13 @@ def test_views_are_similarities():
 def test_the_core_learns_sixteen_joints_by_squared_errors(monkeypatch):
     """Text 3 and 4.1. Its Gaussian and optimizer are not stated."""
     caught = []
-    monkeypatch.setattr(
-        adaptation.methods, "supervised", lambda setup, loss: caught.append((setup, loss))
-    )
+    monkeypatch.setattr(methods, "supervised", lambda setup, loss: caught.append((setup, loss)))
     config = resolved("mpii_mafl")
-    adaptation.build_core.__wrapped__(config, skeleton_of("mpii/train"))
+    build_core.__wrapped__(config, skeleton_of("mpii/train"))
     ((setup, loss),) = caught
     assert loss is losses.heatmap_mse
     assert len(setup.skeleton.names) == 16
-    assert setup.model == variants.network(config, 16)
+    assert setup.model == network(config, 16)
     assert isinstance(config.network, HourglassNetwork)
     epochs = {0: 2.5e-4, 59.9: 2.5e-4, 60.1: 2.5e-5, 89.9: 2.5e-5, 90.1: 2.5e-6}
     for epoch, rate in epochs.items():
@@ -396,7 +401,10 @@ def test_measures_and_models_of_the_tables():
     )
     for name in ("finetuned_last", "finetuned_from_adapted", "adapted_every"):
         assert EXPERIMENT.paper.variants[name].kind == "ablation"
-    assert variants.VARIANTS["finetuned_from_adapted"].recipe.before == "adapted"
+    from_adapted = VARIANTS["finetuned_from_adapted"].lengths(
+        resolved("mpii_aflw"), "finetuned_from_adapted"
+    )
+    assert tuple(from_adapted) == ("core_mpii", "adapted", "finetuned_from_adapted")
 
 
 @pytest.mark.parametrize(
@@ -442,7 +450,7 @@ def test_every_line_of_the_papers_tables_can_be_run():
 
 @functools.cache
 def differences():
-    path = Path(adaptation.__file__).parent / "differences.csv"
+    path = Path(variants.__file__).parent / "differences.csv"
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 

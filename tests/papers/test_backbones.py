@@ -24,7 +24,7 @@ from kpjax.models.inverted_residuals import frozen_layers
 from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import KnownWeights, write_safetensors
-from kpjax.papers.adaptation import variants as adapted
+from kpjax.papers.adaptation.variants import build
 from kpjax.papers.command_line import read_command, run, show_table
 from kpjax.papers.configs import (
     Backbone,
@@ -332,7 +332,8 @@ def test_images_are_compared_by_a_backbone_or_a_vgg(weights, known):
 def test_the_decay_of_adaptation_moves_no_frozen_layer(monkeypatch):
     caught = []
     monkeypatch.setattr(methods, "adaptation", lambda setup, **_: caught.append(setup))
-    adapted.build(changed(ADAPTATION["demo"], frozen_stride=4), "finetuned")
+    config = changed(ADAPTATION["demo"], frozen_stride=4)
+    build.__wrapped__(config, trained=methods.finetuned())
     (kept,) = caught
     params = {
         "free": {

@@ -15,7 +15,8 @@ from experiments.adaptation import images as adaptation_images
 from kpjax import geometry
 from kpjax.input.source import TfdsSource, stacked
 from kpjax.models import SmallUNet
-from kpjax.papers import adaptation, regda
+from kpjax.papers import regda
+from kpjax.papers.adaptation.core import build_core
 from kpjax.papers.command_line import run
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job, result_of
@@ -147,7 +148,7 @@ def test_the_core_of_an_adaptation_reads_larger_training_images():
     )
     train, test = adaptation_images.open_core_images(config, 0, None)
     assert sides(train)[0] > 32 == sides(test)[0]
-    method = adaptation.build_core(config, train.skeleton)
+    method = build_core(config, train.skeleton)
     batch = {"labelled": stacked([train[number] for number in range(4)])}
     assert batch["labelled"].image.min() > 100  # the image, where a plain crop has its border
     state = jax.eval_shape(method.init, jax.random.key(0), batch, {})

@@ -89,13 +89,13 @@ def incremental_stage():
 
 def core_stage():
     config = changed(ADAPTATION["faces_cores"], weights="given", backbone_rate=0.1)
-    return adaptation.build_core(config, HAND), config.core.steps, config.core.rates, 0.1
+    return adaptation.core.build_core(config, HAND), config.core.steps, config.core.rates, 0.1
 
 
 def adapted_stage():
     """The share is that of the core alone."""
     config = changed(ADAPTATION["figures_faces"], backbone_rate=0.1)
-    method = adaptation.variants.build(config, "adapted")
+    method = adaptation.VARIANTS["adapted"].method(config, HAND)
     return method, config.steps, config.optimizer.rates(config.steps), 1.0
 
 

@@ -24,11 +24,13 @@ from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
 from kpjax.lab.own.systems import NEEDS
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
-from kpjax.papers import adaptation
+from kpjax.papers.adaptation import PAPER
 from kpjax.papers.adaptation.config import SYNTHETIC, Config
-from kpjax.papers.adaptation.variants import plain_of
+from kpjax.papers.adaptation.core import Core
+from kpjax.papers.adaptation.measures import checked
+from kpjax.papers.adaptation.stages import Data, plain_of, with_turns
 from kpjax.papers.configs import Backbone, changed
-from kpjax.papers.engine import Job, with_training
+from kpjax.papers.engine import Job
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
@@ -39,6 +41,7 @@ class OwnCore:
     """The core."""
 
     core_test: ClassVar[str] = ""  # its accuracy is not measured
+    core_epochs: ClassVar[int] = 0  # it is trained already
 
     core: str = ""  # a finished run's folder, an exported one, or movenet
 
@@ -82,7 +85,7 @@ OWN = OwnConfig(
 
 
 @functools.lru_cache(maxsize=2)
-def own_core(folder: str) -> tuple[adaptation.Core, Any, Mapping[str, Any]]:
+def own_core(folder: str) -> tuple[Core, Any, Mapping[str, Any]]:
     """Reads the network of a finished run, of an exported one, or trunk and pyramid of a published
     network of human pose. Raises InputError for another folder, and for a network of a kind that
     this system cannot build."""
@@ -96,7 +99,7 @@ def own_core(folder: str) -> tuple[adaptation.Core, Any, Mapping[str, Any]]:
     if not run.opened.run:  # the head is a person's
         network, parts = replace(network, sigmoid=False), PARTS[:2]
     elif run.opened.run.experiment == "adaptation":
-        variables = plain_of(run.opened.trained, run.opened.run.variant)
+        variables = plain_of(run.opened.trained)
     elif found["image_size"] != STRIDE * found.get("heatmap_size", 0):
         raise InputError(
             "core",
@@ -105,7 +108,7 @@ def own_core(folder: str) -> tuple[adaptation.Core, Any, Mapping[str, Any]]:
         )
     kept = parts_of(variables, parts)
     return (
-        adaptation.Core(kept, tree_digest(kept)),
+        Core(kept, tree_digest(kept)),
         network,
         {
             "image_size": found["image_size"],
@@ -151,7 +154,7 @@ def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
     )
 
 
-def open_data(job: Job) -> adaptation.Data:
+def open_data(job: Job) -> Data:
     """Opens a person's images without labels, and those that test: a project's labelled ones, or a
     held-out part.
     """
@@ -174,10 +177,10 @@ def open_data(job: Job) -> adaptation.Data:
         check_disjoint(images, held_out)
     else:
         fit = held_out = without_labels(test, config.data.image_size, "own images, held out")
-    data = adaptation.with_turns(
+    data = with_turns(
         images, fit, held_out, config.data.image_size, lambda job: own_core(job.config.core.core)[0]
     )
-    return adaptation.checked(config, data)
+    return checked(config, data)
 
 
 def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
@@ -253,16 +256,5 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     )
 
 
-def lengths(config: OwnConfig, variant: str) -> dict[str, float]:
-    """Returns the steps of a variant, with those of the variant that it starts from."""
-    recipe = adaptation.VARIANTS[variant].recipe
-    before = lengths(config, recipe.before) if recipe.before else {}
-    return before | {variant: 0 if recipe.clusters else config.steps}
-
-
-PAPER = adaptation.PAPER._replace(
-    variants=with_training(adaptation.VARIANTS, adaptation.train, lengths),
-    short_list=lambda preset, config: ("random_core", "adapted"),
-    applicable=lambda preset, config: tuple(adaptation.VARIANTS),
-)
-EXPERIMENT = on_own_data(PAPER, OWN, resolved, open_data)
+OWN_PAPER = PAPER._replace(short_list=lambda preset, config: ("random_core", "adapted"))
+EXPERIMENT = on_own_data(OWN_PAPER, OWN, resolved, open_data)

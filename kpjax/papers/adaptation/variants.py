@@ -1,150 +1,48 @@
-"""Variants: what is compared, and how each is built."""
+"""Variants of the paper's tables: the method, its baselines and ablations, and controls.
+
+A network finds points in one view of an image, and from them a generator reconstructs that view out
+of another (section 3). Variants differ in the weights of the network that are trained
+(`methods.Parametrisation`), and in the core that they start from.
+"""
 
 import functools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple
 
-import jax
 import jax.numpy as jnp
 
-from kpjax import (
-    Example,
-    InputError,
-    Method,
-    Prediction,
-    Skeleton,
-    Trained,
-    Variables,
-    augment,
-    codec,
-    methods,
-    models,
-    named_key,
-)
-from kpjax.methods import perceptual
-from kpjax.methods.adaptation_family.adaptation import HEAD, released_optimizer
-from kpjax.methods.adaptation_family.trunk_clusters import trunk_clusters_predict
+from kpjax import Method, Skeleton, Trained, augment, codec, methods, models
+from kpjax.methods.adaptation_family.adaptation import released_optimizer
 from kpjax.methods.adaptation_family.view_pairs import similarity_views
 from kpjax.models.hourglass_network import STRIDE
-from kpjax.models.layers import uniform_fan_in
-from kpjax.models.vgg import DESCRIPTION, RELU_TAPS
-from kpjax.papers import configs
-from kpjax.papers.adaptation import config as presets
-from kpjax.papers.adaptation.config import STAND_IN, Config
-from kpjax.papers.engine import Variant
+from kpjax.papers import engine
+from kpjax.papers.adaptation.clusters import clusters_of_core, clusters_predict
+from kpjax.papers.adaptation.comparison import comparing
+from kpjax.papers.adaptation.config import Config, of_method
+from kpjax.papers.adaptation.core import Core, core_name, network, untrained_core
+from kpjax.papers.adaptation.stages import Data, as_finetuned, folded_core, learnt, predicted
+from kpjax.papers.configs import Backbone, optimizer_of
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 
-
-class Recipe(NamedTuple):
-    """Construction of a variant."""
-
-    #: the weights that are trained, and how they make a network
-    parametrisation: methods.Parametrisation
-    #: its start; "adapted" is the result of that variant, its projections folded in
-    core: Literal["trained", "random", "adapted", "none"] = "trained"
-    clusters: bool = False  # nothing is trained: landmarks are clusters of the core's features
-
-    @property
-    def before(self) -> str:
-        """The variant whose result it starts from; "" for none."""
-        return ADAPTED if self.core == ADAPTED else ""
-
-
-ADAPTED = "adapted"
-# Variants with one parametrisation share programs.
-PROJECTED, PROJECTED_EVERY = methods.adapted(), methods.adapted(every=True)
-
-VARIANTS: dict[str, Variant] = {
-    "adapted": Variant(
-        "method",
-        "the core's kernels frozen, a small matrix for each",
-        "Proposed",
-        Recipe(PROJECTED),
-    ),
-    "finetuned": Variant(
-        "baseline", "all weights trained from the core", "Finetune", Recipe(methods.finetuned())
-    ),
-    "scratch": Variant(
-        "baseline",
-        "all weights trained from a fresh start",
-        "Scratch",
-        Recipe(methods.scratch(), "none"),
-    ),
-    "random_core": Variant(
-        "control", "the same matrices on frozen random kernels", recipe=Recipe(PROJECTED, "random")
-    ),
-    "trunk_clusters": Variant(
-        "control",
-        "nothing trained: where features of the core's trunk are nearest to those of a cluster",
-        recipe=Recipe(methods.finetuned(), clusters=True),
-    ),
-    "adapted_every": Variant(
-        "ablation",
-        "every convolution frozen and projected, as the paper's text says",
-        recipe=Recipe(PROJECTED_EVERY),
-    ),
-    "finetuned_last": Variant(
-        "ablation",
-        "the last layers and the head trained from the core, all else frozen",
-        "Finetune, last layers",
-        Recipe(methods.finetuned_last()),
-    ),
-    "finetuned_from_adapted": Variant(
-        "ablation",
-        "all weights trained from the adapted network, its matrices folded in",
-        "Finetune after projections",
-        Recipe(methods.finetuned(keeps_head=True), "adapted"),
-    ),
-}
-
-
-def parametrisation_of(config: Config, variant: str) -> methods.Parametrisation:
-    """Returns the weights that a variant trains; the config says which kernels are projected where
-    the variant does not.
-    """
-    of_recipe = VARIANTS[variant].recipe.parametrisation
-    if of_recipe is PROJECTED and config.projected == "every":
-        return PROJECTED_EVERY
-    return of_recipe
-
-
-def network(config: Config, keypoints: int) -> models.KeypointNetwork:
-    """Builds the network of the core and of all variants, with the head of an hourglass."""
-    dtype = jnp.dtype(config.network.dtype)
-    built = config.backbone.applied_to(config.network.build(keypoints, stride=STRIDE))
-    return built.clone(head=models.HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
-
-
-def build(config: Config, variant: str) -> Method:
-    """Builds the method of a variant once, so that all seeds and variants that train alike share
-    what is compiled.
-    """
-    built = _built(presets.of_method(config), parametrisation_of(config, variant))
-    if VARIANTS[variant].recipe.clusters:
-        return built._replace(predict=_clusters_predict(presets.of_method(config)))
-    return built
-
-
-@functools.lru_cache(maxsize=4)
-def _clusters_predict(config: Config) -> Callable[[Trained, Example], Prediction]:
-    return trunk_clusters_predict(
-        network(config, config.landmarks),
-        config.backbone.normalise,
-        size=config.data.image_size // STRIDE,
-    )
+# Methods
 
 
 @functools.lru_cache(maxsize=32)
-def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
+def build(config: Config, *, trained: methods.Parametrisation) -> Method:
+    """Builds the discovery of landmarks once, so that all seeds and variants that train alike share
+    what is compiled.
+
+    trained: the weights that are trained, and how they make a network.
+    """
     comparison, optimizer, side = config.comparison, config.optimizer, config.data.image_size
-    released = released_optimizer(decay_to=optimizer.decay_to)
-    comparing = _comparing(config)
-    balanced = isinstance(comparing["perceptual"], models.FeatureMaps)
+    compares = comparing(config)
     setup = methods.Setup(
         network(config, config.landmarks),
         Skeleton(tuple(f"point_{number}" for number in range(config.landmarks))),
         codec(image_size=side, heatmap_size=side // STRIDE, sigma=config.point_sigma),
-        configs.optimizer_of(replace(config, backbone=configs.Backbone()), released),
+        optimizer_of(
+            replace(config, backbone=Backbone()), released_optimizer(decay_to=optimizer.decay_to)
+        ),
         optimizer.rates(config.steps),
         augment.no_augmentation(),
         config.backbone.normalise,
@@ -152,81 +50,198 @@ def _built(config: Config, parametrisation: methods.Parametrisation) -> Method:
     return methods.adaptation(
         setup,
         objective=methods.adaptation_objective(
-            perceptual=True, form=comparison.perceptual_distance, balanced=balanced
+            perceptual=True,
+            form=comparison.perceptual_distance,
+            balanced=isinstance(compares["perceptual"], models.FeatureMaps),
         ),
-        trained=parametrisation,
+        trained=trained,
         generator=models.ResidualGenerator(
             comparison.generator_width, comparison.generator_blocks, jnp.dtype(config.network.dtype)
         ),
-        **comparing,
+        **compares,
         view_pair=similarity_views(size=(side, side), shown=config.shown),
         sigma=config.point_sigma,
     )
 
 
-def as_evaluated(trained: Trained, variant: str) -> Trained:
-    """Returns a variant's result for the method of `finetuned`: all weights, projections folded in,
-    nothing frozen.
+# Equation 1: frozen kernels, and a matrix for each; of blocks, as in the authors' code, or of all
+# convolutions, as the text says.
+build_of_blocks = functools.partial(build, trained=methods.adapted())
+build_of_every = functools.partial(build, trained=methods.adapted(every=True))
+build_finetuned = functools.partial(build, trained=methods.finetuned())
+build_finetuned_last = functools.partial(build, trained=methods.finetuned_last())
+build_finetuned_with_head = functools.partial(build, trained=methods.finetuned(keeps_head=True))
+build_scratch = functools.partial(build, trained=methods.scratch())
+
+
+def build_adapted(config: Config) -> Method:
+    """Builds the paper's proposal, with the kernels that the config names."""
+    return build_of_every(config) if config.projected == "every" else build_of_blocks(config)
+
+
+def build_clusters(config: Config) -> Method:
+    """Builds the prediction of clusters; nothing of the method is trained."""
+    return build_finetuned(config)._replace(predict=clusters_predict(config))
+
+
+# Stages
+
+
+def from_core(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the core's category with labels, once for all variants, then the landmarks."""
+    core = data.core(job)
+    return discovered(job, data, method, core)
+
+
+def from_random_core(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the landmarks from a network that nothing was learnt by."""
+    core = untrained_core(job.config, job.seed, of_shapes=bool(job.plan))
+    return discovered(job, data, method, core)
+
+
+def from_nothing(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns the landmarks from a fresh start of the method's own."""
+    return discovered(job, data, method)
+
+
+def from_adapted(job: Job, data: Data, method: Method) -> Outcome:
+    """Goes on from the result of `adapted`, whose steps, images and seconds it counts as its own;
+    its projections are folded in.
     """
-    plain = plain_of(trained, variant)
-    body = {name: tree for name, tree in plain["params"].items() if name != HEAD}
-    return Trained(
-        {
-            "params": {"free": body, HEAD: plain["params"][HEAD]},
-            "batch_stats": plain["batch_stats"],
-        },
-        {},
+    before = engine.result_of(job._replace(variant=ADAPTED))
+    core = folded_core(before, of_shapes=bool(job.plan))
+    after = discovered(job, data, method, core)
+    return after._replace(
+        steps=before.steps + after.steps,
+        wall_seconds=before.wall_seconds + after.wall_seconds,
+        images=before.images + after.images,
     )
 
 
-def plain_of(trained: Trained, variant: str) -> Variables:
-    """Returns a variant's result as the variables of a plain network.
+def discovered(job: Job, data: Data, method: Method, core: Core | None = None) -> Outcome:
+    """Learns landmarks from a start, then predicts all images that are evaluated.
 
-    Which kernels were projected stands in the result, not in the config. Raises InputError for a
-    variant that has no network of its own.
+    Every variant predicts as a plain network, so that this is compiled once.
     """
-    if VARIANTS[variant].recipe.clusters:
-        raise InputError(
-            "core", f"a run of {variant} has no network of its own; give the core that it read"
-        )
-    return methods.plain_variables(trained, VARIANTS[variant].recipe.parametrisation)
+    fitted = learnt(job, data, method, core)
+    if job.plan:
+        return Outcome(method, fitted.trained, 0)
+    # The network that compares images is no part of the result.
+    frozen = {name: tree for name, tree in fitted.trained.frozen.items() if name == "core"}
+    trained = Trained(fitted.trained.variables, frozen)
+    plain = build_finetuned(of_method(job.config))
+    return Outcome(
+        method,
+        trained,
+        fitted.steps,
+        fitted.images_per_second,
+        fitted.wall_seconds,
+        core.metrics if core else {},
+        predicted(job.config, data, plain, as_finetuned(trained)),
+        fitted.images,
+    )
 
 
-# The network that compares images
+# Steps of stages
 
 
-def _vgg(config: Config) -> models.VGG:
-    depth, dtype = config.comparison.vgg_depth, jnp.dtype(config.network.dtype)
-    return models.VGG(depth, RELU_TAPS, dtype)
+def alone(config: Config, name: str) -> dict[str, float]:
+    """Returns the steps of a variant without a trained core."""
+    return {name: config.steps}
 
 
-def _comparing(config: Config) -> dict[str, Any]:
-    """Returns that network, and how it reads images where that is not as they are.
-
-    Raises InputError where the config leaves it open.
-    """
-    comparison = config.comparison
-    comparison.check()
-    if comparison.perceptual == STAND_IN:
-        dtype = jnp.dtype(config.network.dtype)
-        return {"perceptual": models.RandomFeatures(comparison.stand_in_widths, dtype)}
-    return perceptual.perceptual_options(comparison.perceptual, _vgg(config))
+def after_core(config: Config, name: str) -> dict[str, float]:
+    """Returns the steps of the core, if it is trained, and of the adaptation."""
+    core = {core_name(config): config.core.steps} if config.core.core_epochs else {}
+    return core | {name: config.steps}
 
 
-def perceptual_start(config: Config, *, of_shapes: bool = False) -> dict[str, Any]:
-    """Returns the weights of that network, the same for all seeds, as a part of the start; reports
-    what it is. Raises InputError where the config leaves it open.
+def after_adapted(config: Config, name: str) -> dict[str, float]:
+    """Returns the steps of `adapted`, and those that follow."""
+    return after_core(config, ADAPTED) | {name: config.steps}
 
-    of_shapes: for a plan, which reads no weights.
-    """
-    comparison = config.comparison
-    comparing, side = _comparing(config), config.data.image_size
-    if of_shapes:
-        images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-        network = comparing["perceptual"]
-        return {"perceptual": jax.eval_shape(network.init, jax.random.key(0), images)}
-    if comparison.perceptual == STAND_IN:
-        print(f"images are compared by pixels and {DESCRIPTION}")
-        key = named_key(jax.random.key(0), "random features")
-        return {"perceptual": models.random_features(key, comparison.stand_in_widths)[1]}
-    return perceptual.perceptual_start(comparison.perceptual, _vgg(config), image_size=side)
+
+def of_core_alone(config: Config, name: str) -> dict[str, float]:
+    """Returns the steps of the core; the variant has none."""
+    return after_core(config, name) | {name: 0}
+
+
+# The table
+
+
+def variant(
+    kind: str,
+    line: str,
+    build: Callable[[Config], Method],
+    train: Callable[[Job, Data, Method], Outcome] = from_core,
+    lengths: Lengths = after_core,
+    *,
+    label: str = "",
+) -> Variant:
+    """Returns a line of the table. build: builds its method. train: its stages, in order."""
+
+    return Variant(
+        kind,
+        line,
+        label,
+        train=lambda job, data: train(job, data, build(of_method(job.config))),
+        # its points are its own, whatever the labels are of
+        method=lambda config, skeleton: build(of_method(config)),
+        lengths=lengths,
+        score_kind=lambda config: "softmax_peak",
+    )
+
+
+ADAPTED = "adapted"
+VARIANTS: dict[str, Variant] = {
+    ADAPTED: variant(
+        "method",
+        "the core's kernels frozen, a small matrix for each",
+        build_adapted,
+        label="Proposed",
+    ),
+    "finetuned": variant(
+        "baseline", "all weights trained from the core", build_finetuned, label="Finetune"
+    ),
+    "scratch": variant(
+        "baseline",
+        "all weights trained from a fresh start",
+        build_scratch,
+        from_nothing,
+        alone,
+        label="Scratch",
+    ),
+    "random_core": variant(
+        "control",
+        "the same matrices on frozen random kernels",
+        build_adapted,
+        from_random_core,
+        alone,
+    ),
+    "trunk_clusters": variant(
+        "control",
+        "nothing trained: where features of the core's trunk are nearest to those of a cluster",
+        build_clusters,
+        clusters_of_core,
+        of_core_alone,
+    ),
+    "adapted_every": variant(
+        "ablation",
+        "every convolution frozen and projected, as the paper's text says",
+        build_of_every,
+    ),
+    "finetuned_last": variant(
+        "ablation",
+        "the last layers and the head trained from the core, all else frozen",
+        build_finetuned_last,
+        label="Finetune, last layers",
+    ),
+    "finetuned_from_adapted": variant(
+        "ablation",
+        "all weights trained from the adapted network, its matrices folded in",
+        build_finetuned_with_head,
+        from_adapted,
+        after_adapted,
+        label="Finetune after projections",
+    ),
+}

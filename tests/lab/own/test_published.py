@@ -19,7 +19,8 @@ from kpjax.lab.own import adaptation, incremental, project as own_project
 from kpjax.methods import published, symmetric_normalise
 from kpjax.models import MoveNet, movenet_lightning, person
 from kpjax.models.movenet import KEYPOINTS, person_box
-from kpjax.papers.adaptation.variants import build, perceptual_start
+from kpjax.papers.adaptation.comparison import perceptual_start
+from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.command_line import read_command
 from kpjax.papers.incremental.stages import learn_base, run_of
 
@@ -201,7 +202,7 @@ def test_a_published_network_of_poses_is_a_core(given, weights, all_small):
     assert (job.config.network, job.config.backbone.normalisation) == (MoveNet(), "symmetric")
     core = adaptation.own_core(job.config.core.core)[0]
     assert set(core.variables["params"]) == {"backbone", "upsampling"}
-    method = build(job.config, job.variant)
+    method = VARIANTS[job.variant].method(job.config, None)
     batch = stacked([adaptation.open_data(job).target[n] for n in range(8)])
     streams = dict.fromkeys(method.streams, batch)
     start = {"core": core.variables, **perceptual_start(job.config)}

@@ -14,10 +14,11 @@ from experiments.adaptation import EXPERIMENT, PRESETS
 from experiments.adaptation.images import open_core_images, open_images
 from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, second_turns
-from kpjax.papers import adaptation
-from kpjax.papers.adaptation import Found, found_in, measures_of
+from kpjax.papers.adaptation import core as cores
 from kpjax.papers.adaptation.config import of_core, of_training
-from kpjax.papers.adaptation.variants import build, plain_of
+from kpjax.papers.adaptation.measures import Found, found_in, measures_of
+from kpjax.papers.adaptation.stages import as_finetuned, plain_of
+from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import run
 from kpjax.papers.paper_numbers import lines_of
@@ -27,7 +28,7 @@ from kpjax.training.fit import fit
 from kpjax.training.trees import load_trained
 
 TINY, TINY_SYSTEM = CONFIGS["adaptation"], SYSTEMS["adaptation"]
-core_of = functools.partial(adaptation.trained_core, open_images=open_core_images)
+core_of = functools.partial(cores.trained_core, open_images=open_core_images)
 SLOW = ("random_core", "finetuned")
 
 
@@ -123,7 +124,7 @@ def test_published_weights_are_a_core_without_training(monkeypatch):
     with pytest.raises(InputError, match="name the published weights"):
         core_of(job_of("adaptation", "adapted", **no_epoch))
 
-    untrained = adaptation.untrained_core(TINY, 0)
+    untrained = cores.untrained_core(TINY, 0)
     monkeypatch.setattr(
         "kpjax.papers.configs.Backbone.variables",
         lambda *of, **more: {"variables": untrained.variables},
@@ -136,19 +137,19 @@ def test_published_weights_are_a_core_without_training(monkeypatch):
 def test_networks_are_written_in_two_ways(ran):
     """The plain network computes what the model does."""
     example = jax.tree.map(lambda leaf: np.asarray(leaf)[None], images().test[0])
-    evaluate = jax.jit(adaptation.build(TINY, "finetuned").predict)
+    evaluate = jax.jit(VARIANTS["finetuned"].method(TINY, None).predict)
     apply = jax.jit(
-        lambda variables, images: adaptation.network(TINY, 4).apply(variables, images, train=False)
+        lambda variables, images: cores.network(TINY, 4).apply(variables, images, train=False)
     )
     for variant in ("adapted", *SLOW):
         folder = ran("adaptation", *SLOW) / variant / "seed-0"
         model = load_trained(folder / "model")
         has_core = variant != "finetuned"
         assert set(model.frozen) == ({"core"} if has_core else set())
-        predicted = jax.jit(build(TINY, variant).predict)(model, example)
-        evaluated = evaluate(adaptation.as_evaluated(model, variant), example)
+        predicted = jax.jit(VARIANTS[variant].method(TINY, None).predict)(model, example)
+        evaluated = evaluate(as_finetuned(model), example)
         np.testing.assert_allclose(predicted.keypoints, evaluated.keypoints, atol=1e-3)
-        heatmaps = apply(plain_of(model, variant), example.image.astype(np.float32) / 255)
+        heatmaps = apply(plain_of(model), example.image.astype(np.float32) / 255)
         np.testing.assert_allclose(predicted.heatmaps[0], heatmaps, rtol=1e-4, atol=1e-5)
 
 
@@ -247,7 +248,7 @@ def test_cores_of_two_backgrounds():
     clutter, patches = (open_core_images(config, 0, None)[0] for config in (TINY, patched))
     np.testing.assert_array_equal(clutter[3].keypoints, patches[3].keypoints)
     assert not np.array_equal(clutter[3].image, patches[3].image)
-    assert adaptation.core_name(patched) == "core_people_patches"
+    assert cores.core_name(patched) == "core_people_patches"
     opened = images()
     assert (opened.target[0].image.shape, opened.fit[0].image.shape) == ((40, 40, 3), (32, 32, 3))
     assert not opened.target[0].visible.any()

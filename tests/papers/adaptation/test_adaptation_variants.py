@@ -13,19 +13,23 @@ from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
 from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
-from experiments.adaptation.images import open_images
+from experiments.adaptation.images import open_core_images, open_images
 from kpjax.errors import InputError
 from kpjax.input.source import stacked
 from kpjax.methods.adaptation_family.adaptation import PRINTED_SIGMA
 from kpjax.models import VGG
-from kpjax.papers import adaptation
-from kpjax.papers.adaptation import variants
-from kpjax.papers.adaptation.variants import VARIANTS, build, perceptual_start, plain_of
+from kpjax.papers.adaptation import comparison, variants
+from kpjax.papers.adaptation.comparison import perceptual_start
+from kpjax.papers.adaptation.core import network, trained_core
+from kpjax.papers.adaptation.stages import folded_core, plain_of
+from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.configs import changed
-from kpjax.papers.engine import run
+from kpjax.papers.engine import Outcome, run
 from kpjax.papers.plan import planned_stages
+from kpjax.structures import Trained
 from kpjax.training.trees import load_trained
 
+core_of = functools.partial(trained_core, open_images=open_core_images)
 TINY, STEPS = CONFIGS["adaptation"], 5
 FLAGS = {
     "as it is": {},
@@ -36,15 +40,19 @@ FLAGS = {
 }
 
 
+def images():
+    return open_images(TINY.data, 0, None, core_of)
+
+
 @functools.cache
 def target():
-    data = open_images(TINY.data, 0, None).target
+    data = images().target
     return {"target": stacked([data[number] for number in range(TINY.batch_size)])}
 
 
 def steps_of(config, start):
     """The metrics of five steps, from drawn weights."""
-    method = build(config, "adapted")
+    method = VARIANTS["adapted"].method(config, None)
     state, seen = tiny_parts.drawn_state(method, start, streams=target()), []
     update = jax.jit(method.update)
     for step in range(STEPS):
@@ -57,10 +65,10 @@ def steps_of(config, start):
 
 @functools.cache
 def core():
-    network = variants.network(TINY, TINY.landmarks)
+    built = network(TINY, TINY.landmarks)
     images = np.zeros((1, 32, 32, 3), np.float32)
     return tiny_parts.drawn(
-        jax.eval_shape(lambda: network.init(jax.random.key(0), images, train=False))
+        jax.eval_shape(lambda: built.init(jax.random.key(0), images, train=False))
     )
 
 
@@ -81,7 +89,7 @@ def test_a_flag_of_the_text_trains_another_network(name):
 @pytest.mark.parametrize("depth", [19, 16])
 def test_images_are_compared_by_a_file_of_vgg(tmp_path, monkeypatch, capsys, depth):
     """Its first stage alone, whose layers the two depths share; below it a VGG of either depth."""
-    monkeypatch.setattr(variants, "RELU_TAPS", ("relu1_2",))
+    monkeypatch.setattr(comparison, "RELU_TAPS", ("relu1_2",))
     random, file = np.random.default_rng(0), tmp_path / "vgg.safetensors"
     save_file(
         {
@@ -95,9 +103,9 @@ def test_images_are_compared_by_a_file_of_vgg(tmp_path, monkeypatch, capsys, dep
     config = changed(TINY, perceptual=str(file), vgg_depth=depth)
     start = {"core": core()} | perceptual_start(config)
     assert f"images are compared by features of {file}" in capsys.readouterr().out
-    assert variants._comparing(config)["perceptual"] == VGG(depth, ("relu1_2",))
+    assert comparison.comparing(config)["perceptual"] == VGG(depth, ("relu1_2",))
     steps_of(config, start)
-    variants._built.cache_clear()  # of these taps
+    variants.build.cache_clear()  # of these taps
 
 
 def test_a_plan_reads_no_weights(monkeypatch):
@@ -105,25 +113,26 @@ def test_a_plan_reads_no_weights(monkeypatch):
     shapes = perceptual_start(changed(TINY, perceptual="vgg19.tv_in1k"), of_shapes=True)
     assert len(jax.tree.leaves(shapes["perceptual"])) == 2 * 11  # convolutions up to relu4_3
     job = job_of("adaptation", "finetuned_from_adapted")
-    system = SYSTEMS["adaptation"]._replace(
-        open=lambda job: open_images(job.config.data, job.seed, job.data_dir)
+    experiment = SYSTEMS["adaptation"]._replace(
+        open=lambda job: open_images(job.config.data, job.seed, job.data_dir, core_of)
     )
-    stages = planned_stages(job._replace(system=system))
+    stages = planned_stages(job._replace(experiment=experiment))
     assert [stage.name for stage in stages] == ["core", "adaptation", "adaptation"]
     assert [stage.folder.parent.name for stage in stages[1:]] == [
         "adapted",
         "finetuned_from_adapted",
     ]
-    lengths = adaptation.lengths(TINY, "finetuned_from_adapted")
+    lengths = VARIANTS[job.variant].lengths(TINY, job.variant)
     assert list(lengths.values()) == [stage.steps for stage in stages]
 
 
 def test_nothing_is_trained_until_it_is_chosen_what_compares_images():
     """Neither the core, whose training comes first."""
     job = job_of("adaptation", "adapted", perceptual="")
+    data = images()
     trained = []
     with pytest.raises(InputError, match="perceptual"):
-        adaptation.train(job, None, core_of=trained.append)
+        VARIANTS["adapted"].train(job, data._replace(core=trained.append))
     assert not trained
 
 
@@ -135,13 +144,13 @@ def test_variants_run_five_steps(variant, tmp_path_factory):
     """To their results, from the core of the seed or from the adapted network."""
     workdir = tmp_path_factory.getbasetemp() / "five steps"
     job = job_of("adaptation", variant, workdir, steps=STEPS)
-    run(job.system, job)
+    run(job)
     found, trained = results_of(job.preset_folder, variant), load_trained(job.folder / "model")
-    before = VARIANTS[variant].recipe.before
+    before = "adapted" if variant == "finetuned_from_adapted" else ""
     assert found["steps"] == (2 * STEPS if before else STEPS)
     assert found["images"] == found["steps"] * TINY.batch_size
     assert np.isfinite(found["metrics"]["forward/all"])
-    plain = flatten_dict(plain_of(trained, variant)["params"])
+    plain = flatten_dict(plain_of(trained)["params"])
     if variant == "scratch":
         return
     learnt = load_trained(
@@ -162,9 +171,9 @@ def test_variants_run_five_steps(variant, tmp_path_factory):
     if before:
         adapted = load_trained(job.preset_folder / before / "seed-0" / "model")
         assert results_of(job.preset_folder, before)["steps"] == STEPS
-        folded = plain_of(adapted, before)
+        folded = plain_of(adapted)
         first = jax.eval_shape(
-            build(job.config, variant).init,
+            VARIANTS[variant].method(job.config, None).init,
             jax.random.key(0),
             target(),
             {"core": folded} | perceptual_start(job.config),
@@ -183,10 +192,10 @@ def test_clusters_of_the_trunk_train_nothing(ran, tmp_path):
     job = job_of("adaptation", "trunk_clusters", tmp_path)
     stages = ran("adaptation") / "stages"
     shutil.copytree(stages, job.preset_folder / "stages")
-    run(job.system, job)
+    run(job)
     found, trained = results_of(job.preset_folder, job.variant), load_trained(job.folder / "model")
     assert found["steps"] == 0
-    assert found["images"] == len(open_images(TINY.data, 0, None).target)
+    assert found["images"] == len(images().target)
     assert np.isfinite(found["metrics"]["forward/all"])
     assert trained.variables["clusters"]["centres"].shape[0] == TINY.landmarks
     learnt = load_trained(stages / "core_people_clutter" / "seed-0" / "result")
@@ -196,16 +205,16 @@ def test_clusters_of_the_trunk_train_nothing(ran, tmp_path):
             trained.variables[name]["backbone"],
             learnt.variables[name]["backbone"],
         )
-    assert adaptation.lengths(TINY, job.variant)[job.variant] == 0
+    assert VARIANTS[job.variant].lengths(TINY, job.variant)[job.variant] == 0
     with pytest.raises(InputError, match="no network of its own"):
-        plain_of(trained, job.variant)
+        plain_of(trained)
 
 
 def test_the_result_of_another_variant_is_folded_into_a_plain_network():
     """What `plain_of` makes of it; the head is the learnt one, bit by bit."""
-    outcome = adaptation.Outcome(None, _adapted_result(), 0)
-    found = adaptation.folded_core(outcome)
-    wanted = jax.jit(lambda trained: plain_of(trained, "adapted"))(outcome.trained)
+    outcome = Outcome(None, _adapted_result(), 0)
+    found = folded_core(outcome)
+    wanted = jax.jit(lambda trained: plain_of(trained))(outcome.trained)
     jax.tree.map(
         functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7),
         found.variables,
@@ -213,12 +222,12 @@ def test_the_result_of_another_variant_is_folded_into_a_plain_network():
     )
     head = outcome.trained.variables["params"]["head"]
     jax.tree.map(np.testing.assert_array_equal, found.variables["params"]["head"], head)
-    assert found.digest == adaptation.folded_core(outcome).digest != ""
+    assert found.digest == folded_core(outcome).digest != ""
 
 
 def _adapted_result():
-    method = build(TINY, "adapted")
+    method = VARIANTS["adapted"].method(TINY, None)
     start = {"core": core()} | perceptual_start(TINY)
     state = tiny_parts.drawn_state(method, start, streams=target())
     frozen = {"core": state.frozen["core"]}
-    return adaptation.Trained(state.variables, frozen)
+    return Trained(state.variables, frozen)

@@ -1,0 +1,184 @@
+"""The core: a supervised network of another category, which variants start from."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from kpjax import (
+    InputError,
+    Method,
+    Skeleton,
+    Trained,
+    Variables,
+    augment,
+    codec,
+    losses,
+    methods,
+    models,
+    named_key,
+)
+from kpjax.files import read_json, write_json
+from kpjax.input.source import Source
+from kpjax.models.hourglass_network import STRIDE
+from kpjax.models.layers import uniform_fan_in
+from kpjax.papers import engine
+from kpjax.papers.adaptation.config import RENDERED, Config, of_core
+from kpjax.papers.configs import optimizer_of
+from kpjax.papers.engine import Job
+from kpjax.platforms import run_once
+from kpjax.training.evaluation import predict_source
+from kpjax.training.fit import Fitted
+from kpjax.training.keypoint_errors import keypoint_errors
+from kpjax.training.trees import load_trained, save_trained, tree_digest
+
+CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
+
+# (config, seed, data_dir) -> the labelled images that train a core, and those that test it, if any
+OpenCoreImages = Callable[[Config, int, Path], tuple[Source, Source | None]]
+
+
+class Core(NamedTuple):
+    """The start of a variant."""
+
+    variables: Variables
+    digest: str  # of the variables: a run is not resumed on another core
+    #: PCK on the core's own test images, a fraction; None where it was not measured
+    accuracy: float | None = None
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What was measured of it."""
+        return {} if self.accuracy is None else {"core/pck": self.accuracy}
+
+
+def network(config: Config, keypoints: int) -> models.KeypointNetwork:
+    """Builds the network of the core and of all variants, with the head of an hourglass."""
+    dtype = jnp.dtype(config.network.dtype)
+    built = config.backbone.applied_to(config.network.build(keypoints, stride=STRIDE))
+    return built.clone(head=models.HeatmapHead(keypoints, output_init=uniform_fan_in, dtype=dtype))
+
+
+@functools.lru_cache(maxsize=4)
+def build_core(config: Config, skeleton: Skeleton) -> Method:
+    """Builds the supervised method of the core."""
+    side = config.data.image_size
+    mirrored, larger = (
+        (augment.random_flip(skeleton),) if skeleton.flip else (),
+        config.core.larger(side),
+    )
+    setup = methods.Setup(
+        network(config, len(skeleton.names)),
+        skeleton,
+        codec(image_size=side, heatmap_size=side // STRIDE, sigma=CORE_SIGMA),
+        optimizer_of(config, optax.scale_by_adam()),
+        config.core.rates,
+        augment.compose_augmentations(
+            augment.random_scale_rotation(loaded=larger and larger[1]), *mirrored
+        ),
+        config.backbone.normalise,
+    )
+    return methods.supervised(setup, loss=losses.heatmap_mse)
+
+
+def core_name(config: Config) -> str:
+    """Returns the name of a core's stage: by its data, so that one folder can hold several."""
+    core = config.core.core
+    data = (
+        f"{core.removeprefix(RENDERED)}_{config.core.core_background}"
+        if core.startswith(RENDERED)
+        else (core.partition("/")[0])
+    )
+    return f"core_{data}"
+
+
+def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
+    """Returns the core of a seed at the epoch that the config names, trained if it has not been.
+
+    Without an epoch it is the network with the backbone's published weights. Raises InputError if
+    there are none.
+    """
+    config, name = job.config, core_name(job.config)
+    if job.plan and not config.core.core_epochs:
+        return untrained_core(config, job.seed, of_shapes=True)
+    if not config.core.core_epochs:
+        if not config.backbone.weights:
+            raise InputError(
+                "weights",
+                "name the published weights that are the core, or train one: --core-epochs 10",
+            )
+        variables = engine.first_variables(job, network(config, config.landmarks))["variables"]
+        return Core(variables, tree_digest(variables))
+    preset = config.core_kept_by or job.base_preset
+    found = job.stage(
+        name,
+        lambda folder: _train_core(job, folder, open_images),
+        preset=preset,
+        config=of_core(config),
+    )
+    trained, accuracy = found.trained, found.metrics.get("core/pck")
+    if job.plan:
+        return Core(trained.variables, "")
+    if config.core.core_epoch not in (0, config.core.core_epochs):
+        seed = (
+            engine.preset_folder(job.workdir, job.paper.name, preset)
+            / "stages"
+            / name
+            / f"seed-{job.seed}"
+        )
+        kept = seed / f"epoch-{config.core.core_epoch}"
+        trained, accuracy = load_trained(kept), read_json(kept / "metrics.json").get("core/pck")
+    return Core(trained.variables, tree_digest(trained.variables), accuracy)
+
+
+def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
+    config, core = job.config, job.config.core
+    images, test = open_images(config, job.seed, job.data_dir)
+    method = build_core(config, images.skeleton)
+
+    def evaluate(state) -> dict[str, float]:
+        metrics = {}
+        if test is not None:
+            found = predict_source(method, state, test, batch_size=2 * CORE_BATCH)
+            errors = keypoint_errors(
+                found,
+                method.skeleton,
+                "core",
+                threshold=core.core_pck_threshold,
+                uncounted=core.core_uncounted_keypoints,
+            )
+            metrics = {name: errors[name] for name in ("core/pck", "core/nme")}
+        epoch = int(state.step) // core.core_epoch_steps
+        if epoch in core.core_kept and jax.process_index() == 0:
+            save_trained(folder / f"epoch-{epoch}", Trained(state.variables, state.frozen))
+            write_json(folder / f"epoch-{epoch}" / "metrics.json", metrics)
+        return metrics
+
+    return engine.fit_sources(
+        job,
+        method,
+        {"labelled": images},
+        batch_size=CORE_BATCH,
+        steps=core.steps,
+        stage="core",
+        folder=folder,
+        evaluate=(core.core_epoch_steps, evaluate),
+        config=of_core(config) | {"seed": job.seed},
+        start=engine.first_variables(job, network(config, len(images.skeleton.names))),
+    )
+
+
+def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Core:
+    """Returns a fresh network in place of a trained core.
+
+    of_shapes: for a plan, which computes nothing.
+    """
+    images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
+    init = functools.partial(network(config, config.landmarks).init, train=False)
+    init = functools.partial(jax.eval_shape, init) if of_shapes else run_once(init)
+    variables = init(named_key(jax.random.key(seed), "random core"), images)
+    return Core(variables, "" if of_shapes else tree_digest(variables))
