@@ -44,7 +44,7 @@ def _run(name: str, *arguments: str) -> None:
     else:
         raise InputError(
             f"{name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m "
-            f"experiments.EXPERIMENT PRESET for the systems{meant(name, [*COMMANDS, *papers()])}"
+            f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *papers()])}"
         )
 
 

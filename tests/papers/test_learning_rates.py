@@ -80,8 +80,8 @@ def semi_supervised_stage():
 
 def incremental_stage():
     config = changed(INCREMENTAL["limbs"], weights="given", backbone_rate=0.1)
-    setting = incremental.variants.setting_of(config, HAND)
-    method = incremental.variants.build_base(setting, "base", config.base_steps)
+    setting = incremental.runs.setting_of(config, HAND)
+    method = incremental.stages.build_base(setting, config.base_steps)
     optimizer = config.optimizer
     rate = optimizer.rate_of_stage(optimizer.base_learning_rate, config.base_steps)
     return method, config.base_steps, rate, 0.1
