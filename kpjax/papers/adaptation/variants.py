@@ -88,13 +88,13 @@ def build_clusters(config: Config) -> Method:
 
 
 def from_core(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns the core's category with labels, once for all variants, then the landmarks."""
+    """Learns the core's category from labels, once for all variants of a seed, then the landmarks."""
     core = data.core(job)
     return discovered(job, data, method, core)
 
 
 def from_random_core(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns the landmarks from a network that nothing was learnt by."""
+    """Learns the landmarks from random weights in place of a trained core."""
     core = untrained_core(job.config, job.seed, of_shapes=bool(job.plan))
     return discovered(job, data, method, core)
 

@@ -127,8 +127,8 @@ def learn_with_memory(
         known = evaluated(run, known, step - 1)
         known = _with_memory(run, known, step - 1, remember)
         planned = increment_at(run, step, factors)
-        method = built(build, run.setting, steps)
-        known = learn_student(run, known, step, planned, method, steps, training=training)
+        source, method = run.training_images(step), built(build, run.setting, steps)
+        known = learn_student(run, known, step, planned, source, method, steps, training=training)
     return known
 
 

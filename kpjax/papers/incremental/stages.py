@@ -210,10 +210,10 @@ def learn_student(
     known: Known,
     step: int,
     planned: Increment,
+    source: Source,
     method: Method,
     steps: int,
     *,
-    source: Source | None = None,
     start: Mapping[str, Any] = NOTHING,
     parents: Mapping[str, str] = NOTHING,
     training: Training = fitted,
@@ -225,19 +225,18 @@ def learn_student(
         known: what is there after the step before.
         step: its number, from 1.
         planned: the keypoints, triples and weights of the step.
+        source: the labelled images.
         method: trains the student.
         steps: the optimizer steps.
-        source: the labelled images; those of the step if None.
         start: further entries, such as KA-Net's variables.
         parents: digests of further stages that it starts from.
         training: see `Training`.
     """
-    images = source or run.training_images(step)
     given = {"teacher": known.trained.variables, "increment": planned, **known.memory, **start}
 
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
-        fit = functools.partial(run.fit, method, images, steps, folder, identity, f"step {step}")
-        return training(run, images, fit, given)
+        fit = functools.partial(run.fit, method, source, steps, folder, identity, f"step {step}")
+        return training(run, source, fit, given)
 
     name = f"{run.job.variant}_step_{step}"
     found = run.stage(name, train, {"before": known.network.digest, **parents})
@@ -298,7 +297,7 @@ def learn_without_association(
         planned = increment_at(run, step, factors, choose(run, known, step))
         method = built(build, run.setting, steps)
         source = images(run, step, planned)
-        known = learn_student(run, known, step, planned, method, steps, source=source)
+        known = learn_student(run, known, step, planned, source, method, steps)
     return known
 
 

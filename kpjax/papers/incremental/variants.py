@@ -142,6 +142,7 @@ def learn_kamp(
             ka_net.known,
             step,
             ka_net.planned,
+            run.training_images(step),
             built(build, run.setting, steps, association=ka_net.network),
             steps,
             start={"association": ka_net.stage.trained.variables},
