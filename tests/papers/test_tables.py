@@ -270,7 +270,7 @@ def test_every_line_is_of_a_preset_and_a_variant(name):
 
 
 def test_the_first_table_counts_and_no_line_has_keys_that_were_not_given(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "SYSTEMS", tmp_path)
+    monkeypatch.setattr(module, "PAPERS", tmp_path)
     (tmp_path / "made_up").mkdir()
     (tmp_path / "made_up" / "paper.txt").write_text(
         "A paper\n\n[one]\nA remark.\n\nvariant share | a b\nours 0.5 | 1 -\nall * | 2 3\n\n"
