@@ -125,6 +125,7 @@ LOSSES = [
         WEIGHTS,
     ),
     (losses.ground_false_by_others, (MAPS,), 0, MAPS[1:], 4),
+    (losses.ground_false_uniform, (MAPS,), 0, MAPS[1:], 4),
     (
         lambda maps: losses.ground_false_by_area(maps, sigma=1.0, low=1, high=6),
         (MAPS,),

@@ -28,7 +28,7 @@ from kpjax.methods.pyramids_family import discovery
 from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
 from kpjax.models.permakey import PermaKey, permakey_network
 from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points
-from kpjax.optimization import LearningRate
+from kpjax.optimization import LearningRate, group_rates
 from kpjax.structures import Method
 
 LATENT, PREDICTION, ERROR_MAPS = "latent", "prediction", "error_maps"
@@ -128,4 +128,6 @@ def permakey(
         normalise=normalise,
         noise=True,
     )
-    return Method(*functions, discovery.STREAMS, discovery.level_skeleton(sizes))
+    points = discovery.level_skeleton(sizes)
+    rates = group_rates(optimizer, learning_rate)
+    return Method(*functions, discovery.STREAMS, points, rates)
