@@ -101,7 +101,7 @@ def adapted_stage():
 
 def pyramids_stage():
     config = PYRAMIDS["demo"]
-    method = pyramids.variants.build(config, HAND, "pyramids")
+    method = pyramids.VARIANTS["pyramids"].method(config, HAND)
     return method, config.steps, config.optimizer.rate(config.steps), 1.0
 
 

@@ -27,8 +27,10 @@ from kpjax.input.source import arrays
 from kpjax.input.video_source import numbered
 from kpjax.papers import pyramids as system
 from kpjax.papers.command_line import read_command
-from kpjax.papers.pyramids import sizes_alone, split_of
-from kpjax.papers.pyramids.variants import build, steps_of
+from kpjax.papers.pyramids import rivals, stages
+from kpjax.papers.pyramids.measures import split_of
+from kpjax.papers.pyramids.stages import sizes_alone
+from kpjax.papers.pyramids.variants import VARIANTS
 from kpjax.structures import Trained
 
 CONFIG = read_command(EXPERIMENT, ["h36m"]).config
@@ -48,10 +50,13 @@ def built(variant: str, size: int = 0) -> tuple[Any, dict[str, Any]]:
         given.update(bound.arguments)
         return factory(*setup, **arguments)
 
-    system.variants._built.cache_clear()
+    stages.built.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(methods, name, spy)
-        return build(CONFIG, SEVENTEEN, variant, size), given
+        if not size:
+            return VARIANTS[variant].method(CONFIG, SEVENTEEN), given
+        of_one_level = {"keynet": rivals.build_keynet, "transporter": rivals.build_transporter}
+        return of_one_level[variant](CONFIG, SEVENTEEN, size), given
 
 
 @functools.cache
@@ -295,7 +300,7 @@ ELEMENTS = [
     *(
         Element(
             f"{name} is trained three times",
-            lambda name=name: (*sizes_alone(CONFIG, name), len(built(name)[0].skeleton.names)),
+            lambda name=name: (*sizes_alone(CONFIG), len(built(name)[0].skeleton.names)),
             (10, 20, 30),
             "4.3",
         )
@@ -304,7 +309,7 @@ ELEMENTS = [
     *(
         Element(
             f"{name} has the method's steps",
-            lambda name=name: steps_of(CONFIG, name),
+            lambda name=name: VARIANTS[name].lengths(CONFIG, name)[name],
             CONFIG.steps,
             "not stated",
         )

@@ -16,8 +16,9 @@ from kpjax.errors import RunError
 from kpjax.input.video_source import actions_of, frames_of
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import run as run_job
-from kpjax.papers.pyramids import ORACLE, regression, split_of, truth_of
-from kpjax.papers.pyramids.variants import BASELINES, COARSE, build, steps_of
+from kpjax.papers.pyramids.measures import COARSE, ORACLE, regression, split_of, truth_of
+from kpjax.papers.pyramids.rivals import BASELINES, build_keynet, build_transporter
+from kpjax.papers.pyramids.variants import VARIANTS
 from kpjax.structures import Example, Skeleton, Trained, named_key
 from kpjax.training.trees import load_trained
 
@@ -60,7 +61,8 @@ def test_results_are_complete(finished):
 def test_baselines_have_steps_of_their_own():
     config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0)
     names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, *COARSE)
-    assert [steps_of(config, name) for name in names] == [10, 10, 21, 5, 30, 21, 5]
+    steps = [VARIANTS[name].lengths(config, name)[name] for name in names]
+    assert steps == [10, 10, 21, 5, 30, 21, 5]
 
 
 @pytest.mark.parametrize("network", ["small", "paper"])
@@ -75,7 +77,11 @@ def test_coarse_baselines_read_a_map_as_large_as_level_1(network):
     key, streams = jax.random.key(0), {"frame": example, "reference": example}
 
     def parts_of(variant, size=0):
-        method = build(config, Skeleton(()), variant, size)
+        of_one_level = {"keynet": build_keynet, "transporter": build_transporter}
+        if size:
+            method = of_one_level[variant](config, Skeleton(()), size)
+        else:
+            method = VARIANTS[variant].method(config, Skeleton(()))
         state = jax.eval_shape(method.init, key, streams, {})
         maps = jax.eval_shape(
             lambda variables: method.predict(Trained(variables, {}), example).heatmaps,
@@ -208,7 +214,7 @@ def test_the_papers_preset_has_the_papers_numbers():
         "action/level2",
     }
     for name in ("pyramids", *BASELINES, "supervised_bound"):  # the networks fit the images
-        build(paper, Skeleton(("a", "b")), name)
+        VARIANTS[name].method(paper, Skeleton(("a", "b")))
 
 
 # Probes
