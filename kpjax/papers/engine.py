@@ -174,7 +174,6 @@ class Variant(NamedTuple):
     kind: str  # method, baseline, control, ablation or oracle
     line: str  # what it is, in one line
     label: str = ""  # the paper's name for it
-    recipe: Any = None
     #: (job, data) -> its stages, one after the other
     train: Callable[[Job, Any], Outcome] | None = None
     #: (config, keypoints) -> the method that predicts with its result
@@ -182,17 +181,6 @@ class Variant(NamedTuple):
     lengths: Lengths = lambda config, name: {}
     #: config -> the kind of its scores; scores of two kinds do not compare
     score_kind: Callable[[Any], str] | None = None
-
-
-def with_training(
-    variants: Mapping[str, Variant],
-    train: Callable[[Job, Any], Outcome],
-    lengths: Lengths,
-) -> dict[str, Variant]:
-    """Returns variants that one function trains."""
-    return {
-        name: variant._replace(train=train, lengths=lengths) for name, variant in variants.items()
-    }
 
 
 class Paper(NamedTuple):
