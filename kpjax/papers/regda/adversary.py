@@ -75,8 +75,10 @@ def disparity_options(config: Config, setup: Setup, coefficient: float) -> dict[
 
 
 def rising(config: Config, high: float) -> optax.Schedule:
+    """Returns the schedule of a coefficient that grows from 0 to `high`."""
     return functools.partial(losses.warm_start, high=high, steps=config.coefficient_steps)
 
 
 def carried(config: Config) -> tuple[str, ...]:
+    """Returns the parts of the first stage's network from which the second goes on."""
     return ("backbone", "upsampling", "head") if config.carry_head else ("backbone", "upsampling")

@@ -12,7 +12,7 @@ from kpjax.methods import Setup
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job, Outcome, Variant
 from kpjax.papers.regda.adversary import disparity_options, two_heads
-from kpjax.papers.regda.config import Config
+from kpjax.papers.regda.config import TEACHER_COST, Config
 from kpjax.papers.regda.rivals import RIVALS
 from kpjax.papers.regda.stages import (
     Data,
@@ -73,6 +73,11 @@ def adapted_in_colours(job: Job, data: Data, method: Method) -> Outcome:
     return trained(job, data, method, job.config.steps, first)
 
 
+def lengths_in_colours(config: Config, name: str) -> dict[str, float]:
+    """Returns the lengths of `adapted_in_colours`."""
+    return {"pretraining_augmented": config.pretraining_steps, name: TEACHER_COST * config.steps}
+
+
 def ablation(line: str, *, of_config: dict[str, Any] | None = None, **options: Any) -> Variant:
     """Returns RegDA with other fields of the config in its second stage, or other options of
     `build_regda`.
@@ -103,7 +108,7 @@ VARIANTS: dict[str, Variant] = {
         "RegDA with the random colours, blur and noise of source_only_augmented in both stages",
         build_regda,
         adapted_in_colours,
-        after_pretraining,
+        lengths_in_colours,
         label="RegDA, augmented",
         changes=in_strong_colours,
     ),

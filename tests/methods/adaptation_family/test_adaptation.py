@@ -199,10 +199,7 @@ def test_parametrisations_have_their_parts(name):
     "name",
     [
         "adapted",
-        *(
-            pytest.param(name, marks=pytest.mark.slow)
-            for name in ("adapted_every", "finetuned", "finetuned_last")
-        ),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("adapted_every", "finetuned")),
     ],
 )
 def test_parametrisations_train_what_they_say(name):

@@ -22,6 +22,7 @@ from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job, StoredRun, finished
 from kpjax.papers.regda import stages
 from kpjax.papers.regda.adversary import area_of
+from kpjax.papers.regda.rivals import job_of as start_of
 from kpjax.papers.regda.stages import setup_of
 from kpjax.papers.regda.variants import VARIANTS
 from kpjax.structures import Example, Skeleton
@@ -202,6 +203,7 @@ def test_controls_of_sprites(tmp_path):
     low, beyond = area_of(config)
     maps = np.zeros((1, 8, 8, 1), np.float32)
     maps[0, 0, 0], maps[0, low, beyond - 1] = 9.0, 1.0
+    maps = jnp.asarray(maps)
     example = Example(np.zeros((1, 32, 32, 3), np.uint8), *[None] * (len(Example._fields) - 1))
     found = []
     for name in ("adabn", "adabn_in_area"):
@@ -313,10 +315,8 @@ def test_adaptation_without_the_source_goes_on_from_a_finished_control(tmp_path)
         tmp_path,
         None,
     )
-    assert finished(regda._start_of(job, start))
+    assert finished(start_of(job, start))
     with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):
         finished(job._replace(variant=start))
     with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate is"):
-        finished(
-            regda._start_of(job._replace(config=changed(job.config, learning_rate=1e-5)), start)
-        )
+        finished(start_of(job._replace(config=changed(job.config, learning_rate=1e-5)), start))
