@@ -552,7 +552,7 @@ class AllOfIt(Logger):
     """A logger that says once, when the speed of the first stage is known, how long all runs of a
     command will take.
 
-    Stages are taken to train for `System.lengths` steps of that speed, each once for a seed, and
+    Stages are taken to train for `Variant.lengths` steps of that speed, each once for a seed, and
     for all else, such as its other programs and its evaluations, every run to need twice what the
     first step took to compile.
     """
