@@ -45,9 +45,10 @@ from kpjax.methods.forward import (
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.setup import needed
 from kpjax.models.pyramid import KeypointLevels
-from kpjax.optimization import LearningRate
+from kpjax.optimization import LearningRate, group_rates
 from kpjax.structures import (
     Example,
+    Method,
     Metrics,
     Prediction,
     Skeleton,
@@ -216,10 +217,11 @@ def both_frames(
     )
 
 
-def discovery_functions(
+def discovery_method(
     network_for: Callable[[int], nn.Module],
     forward: Forward,
     paintings: Sequence[str],
+    sizes: Sequence[int],
     *,
     objective: Objective,
     optimizer: optax.GradientTransformation,
@@ -229,8 +231,8 @@ def discovery_functions(
     comparison: Comparison | None = None,
     still: StillCamera | None = None,
     noise: bool = False,
-) -> tuple[Callable, Callable, Callable]:
-    """Builds `init`, `update` and `predict` of a method.
+) -> Method:
+    """Builds a method that learns from pairs of frames.
 
     Only parts of the network that `forward` calls get parameters. The start may have `network`:
     trained variables, any part of the tree, that replace fresh ones of the same path. `init` raises
@@ -242,6 +244,7 @@ def discovery_functions(
             `KeypointLevels`.
         forward: computes the network's outputs.
         paintings: names of the images that `forward` renders, each as large as the frame.
+        sizes: numbers of keypoints of the levels.
         augment: applied to both frames under one key.
         comparison: a comparison of images with a state, if a term needs one.
         still: for videos from a still camera. Raises ValueError if images are also augmented, since
@@ -357,7 +360,9 @@ def discovery_functions(
         scores = jnp.concatenate([heatmaps.max((1, 2)) for heatmaps in probabilities], axis=1)
         return Prediction(points, scores, probabilities)
 
-    return init, update, predict
+    return Method(
+        init, update, predict, STREAMS, level_skeleton(sizes), group_rates(optimizer, learning_rate)
+    )
 
 
 def _grafted(fresh, given, path: str):

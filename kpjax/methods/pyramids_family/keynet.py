@@ -18,7 +18,7 @@ from kpjax.methods.pyramids_family import discovery
 from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
 from kpjax.models.pyramid import FLAT_SIZE, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import KeyNet, as_keynet
-from kpjax.optimization import LearningRate, group_rates
+from kpjax.optimization import LearningRate
 from kpjax.structures import Method, Streams
 
 RECONSTRUCTION_WIDTH = 0.2  # of the small network's blobs
@@ -91,10 +91,11 @@ def keynet(
             small_keypoint_pyramid((FLAT_SIZE,), side=side), blob_width=RECONSTRUCTION_WIDTH
         )
 
-    functions = discovery.discovery_functions(
+    return discovery.discovery_method(
         network_for,
         forward,
         tuple(name for name in (RECONSTRUCTION,) if name in read),
+        sizes,
         objective=objective,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -102,12 +103,6 @@ def keynet(
         normalise=normalise,
         comparison=comparison,
         still=still,
-    )
-    return Method(
-        *functions,
-        discovery.STREAMS,
-        discovery.level_skeleton(sizes),
-        group_rates(optimizer, learning_rate),
     )
 
 

@@ -28,7 +28,7 @@ from kpjax.methods.pyramids_family import discovery
 from kpjax.methods.pyramids_family.objectives import RECONSTRUCTION
 from kpjax.models.permakey import PermaKey, permakey_network
 from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points
-from kpjax.optimization import LearningRate, group_rates
+from kpjax.optimization import LearningRate
 from kpjax.structures import Method
 
 LATENT, PREDICTION, ERROR_MAPS = "latent", "prediction", "error_maps"
@@ -117,10 +117,11 @@ def permakey(
     def network_for(side: int) -> PermaKey:
         return permakey_network(FLAT_SIZE, small=True) if network is None else network
 
-    functions = discovery.discovery_functions(
+    return discovery.discovery_method(
         network_for,
         forward,
         (),  # its images are of no keypoints, and say nothing about their collapse
+        sizes,
         objective=objective,
         optimizer=optimizer,
         learning_rate=learning_rate,
@@ -128,6 +129,3 @@ def permakey(
         normalise=normalise,
         noise=True,
     )
-    points = discovery.level_skeleton(sizes)
-    rates = group_rates(optimizer, learning_rate)
-    return Method(*functions, discovery.STREAMS, points, rates)

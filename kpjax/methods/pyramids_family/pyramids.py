@@ -40,7 +40,7 @@ from kpjax.models.pyramid import (
     blobs_of_points,
     small_keypoint_pyramid,
 )
-from kpjax.optimization import LearningRate, group_rates
+from kpjax.optimization import LearningRate
 from kpjax.structures import Method
 
 RECONSTRUCTION_WIDTH = 0.2
@@ -68,7 +68,7 @@ def pyramids(
     Images that no term reads are not rendered, and parts that only they need have no parameters:
     without transport, the reference passes through the appearance encoder only. Predictions have
     all levels in one array, as groups `level1`, `level2`, ... of `Method.skeleton`, whose edges
-    join parents and children. The start may have `network`, see `discovery_functions`.
+    join parents and children. The start may have `network`, see `discovery_method`.
 
     Metrics besides the losses: `error/<image>` and `baseline/<what>` (mean squared differences of
     images in [0, 1]), `spread/coordinates`, `spread/points` and `live_points` (a count), see
@@ -127,22 +127,17 @@ def pyramids(
     def network_for(side: int) -> KeypointPyramid:
         return small_keypoint_pyramid(side=side) if network is None else network
 
-    functions = discovery.discovery_functions(
+    return discovery.discovery_method(
         network_for,
         forward,
         paintings,
+        sizes,
         objective=objective,
         optimizer=optimizer,
         learning_rate=learning_rate,
         augment=augment,
         normalise=normalise,
         still=still,
-    )
-    return Method(
-        *functions,
-        discovery.STREAMS,
-        discovery.level_skeleton(sizes),
-        group_rates(optimizer, learning_rate),
     )
 
 

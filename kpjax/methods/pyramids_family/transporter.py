@@ -16,7 +16,7 @@ from kpjax.methods.forward import Normalise, checked_views
 from kpjax.methods.pyramids_family import discovery
 from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points, small_keypoint_pyramid
 from kpjax.models.pyramid_baselines import Transporter, as_transporter
-from kpjax.optimization import LearningRate, group_rates
+from kpjax.optimization import LearningRate
 from kpjax.structures import Method
 
 TRANSPORT = "transport"
@@ -80,20 +80,15 @@ def transporter(
             else network
         )
 
-    functions = discovery.discovery_functions(
+    return discovery.discovery_method(
         network_for,
         forward,
         paintings,
+        sizes,
         objective=objective,
         optimizer=optimizer,
         learning_rate=learning_rate,
         augment=augment,
         normalise=normalise,
         still=still,
-    )
-    return Method(
-        *functions,
-        discovery.STREAMS,
-        discovery.level_skeleton(sizes),
-        group_rates(optimizer, learning_rate),
     )
