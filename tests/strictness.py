@@ -28,7 +28,6 @@ from kpjax.platforms import known_platform
 from kpjax.training.process import forget_programs
 
 keep_freed_memory()
-SECONDS = 15.0  # of processors for a default test in CI: 5 on a fast and quiet computer
 # bytes that a worker may hold when a file of tests begins; without programs it holds up to 2**30
 MEMORY = 5 * 2**28
 CACHE = pathlib.Path(__file__).parents[1] / ".cache" / "jax"
@@ -60,24 +59,6 @@ def room_for_programs():
         gc.collect()
         if platform.libc_ver()[0] == "glibc":  # the allocator keeps what is freed
             ctypes.CDLL("libc.so.6").malloc_trim(0)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call(item):
-    """In CI, a default test that computes for long fails, so that the default stays a matter of
-    minutes.
-    """
-    # with processes that have ended; no clock on the wall, which others can stop
-    began = sum(os.times()[:4])
-    result = yield
-    used = sum(os.times()[:4]) - began
-    if os.environ.get("CI") and used > SECONDS and item.get_closest_marker("slow") is None:
-        pytest.fail(
-            f"it computed for {used:.1f} s, and a default test may for {SECONDS:g}: "
-            "mark it slow or make it cheaper",
-            pytrace=False,
-        )
-    return result
 
 
 @pytest.fixture

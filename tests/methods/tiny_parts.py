@@ -149,7 +149,8 @@ OF_FAMILIES = {
 def factories() -> dict[str, typing.Callable[..., Method]]:
     """Finds every public function in `kpjax.methods` that makes a `Method`, by module and name.
 
-    Functions of another method, such as `over_seeds`, have tests of their own.
+    Functions of another method, such as `over_seeds`, have tests of their own. What makes a method
+    of a forward pass is tested by the methods that it makes.
     """
     found = {}
     for entry in pkgutil.walk_packages(kpjax.methods.__path__, "kpjax.methods."):
@@ -160,7 +161,7 @@ def factories() -> dict[str, typing.Callable[..., Method]]:
             if (
                 public
                 and signature.return_annotation is Method
-                and "method" not in signature.parameters
+                and not {"method", "forward"} & set(signature.parameters)
             ):
                 found[f"{entry.name.rpartition('.')[2]}.{name}"] = function
     return found
