@@ -79,9 +79,8 @@ class Kpjax(tfds.core.GeneratorBasedBuilder):
     resized_for: int | None = None
     bar = False
 
-    def __init__(self, *, file_format: str = "array_record", **options):
-        """Makes the builder. file_format: tfds' own default needs TensorFlow."""
-        super().__init__(file_format=file_format, **options)
+    def __init__(self, **options):
+        super().__init__(**{"file_format": "array_record"} | options)  # tfds' needs TensorFlow
         self.skipped: list[str] = []
 
     @property
