@@ -11,7 +11,7 @@ from kpjax import Method
 from kpjax.errors import printable
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, plain_name
 
-NOT_STATED = "not stated; ask whoever made it, before you use it for more than a look"
+NOT_STATED = "not stated; ask its maker before you build on it"
 ERRORS = {"test/mae": "mean error, px of the network's input", "test/pck": "PCK"}
 
 
