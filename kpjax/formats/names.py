@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from kpjax import InputError, Skeleton
 from kpjax.files import foreign, read_content
-from kpjax.formats.project import Frame
+from kpjax.formats.project import PIXELS_FROM, Frame
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 SPLITS = {
@@ -183,6 +183,22 @@ def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> 
         )
         for path in paths
     ]
+
+
+# How tools name images: uploads to Label Studio, and Roboflow's exports.
+_MARKS = {
+    "Label Studio": re.compile(r"(?:^|[/\\])[0-9a-f]{8}-[^/\\]+$"),
+    "Roboflow": re.compile(r"\.rf\.[0-9A-Za-z]{8,}\.\w+$"),
+}
+
+
+def tool_of(said: str, images: Sequence[str]) -> str:
+    """Returns the tool that made labels, a key of `PIXELS_FROM`, by what their file says of itself,
+    else by the names of all images; "" if neither shows it.
+    """
+    told = [tool for tool in PIXELS_FROM if tool.casefold() in said.casefold()]
+    marked = (tool for tool, mark in _MARKS.items() if images and all(map(mark.search, images)))
+    return next(iter((*told, *marked)), "")
 
 
 def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
