@@ -215,8 +215,14 @@ def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
 
 def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
     """Returns frames whose session is their folder, if none has a session and some split has
-    several folders.
+    several folders; or the image that several are versions of, as Roboflow names them.
     """
+    sources = [_MARKS["Roboflow"].sub("", frame.name.rpartition("/")[2]) for frame in frames]
+    versions = sum(mark != frame.path.name for mark, frame in zip(sources, frames, strict=True))
+    if versions == len(frames) > len({*sources}) and not any(frame.session for frame in frames):
+        return [
+            frame._replace(session=source) for frame, source in zip(frames, sources, strict=True)
+        ]
     folders = {(frame.split, frame.name.rpartition("/")[0]) for frame in frames}
     if any(frame.session for frame in frames) or len(folders) == len(
         {split for split, _ in folders}

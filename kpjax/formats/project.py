@@ -107,10 +107,10 @@ _SLACK = 1.0  # pixels beyond the edge that still count as inside
 
 
 # What tools call the centre of the top-left pixel, in all that they export. A browser and Qt
-# measure a click from the image's corner: Label Studio (sdk `converter/keypoints.py`), CVAT
-# (datumaro `yolo_pose_format/converter.py`, `coco_format/converter.py`), Roboflow, and LabelMe
-# (`_widgets/canvas.py`). Those that are not named count from the centre: COCO's own files
-# (detectron2 `data/datasets/coco.py`), DeepLabCut, and SLEAP, as sleap-io gives it.
+# measure a click from the corner of the image: Label Studio (its sdk, `keypoints.py`), CVAT
+# (datumaro, `yolo_pose_format`, `coco_format`), Roboflow, and LabelMe (`canvas.py`).
+# Those that are not named count from the centre: COCO's own files
+# (detectron2 adds 0.5 to them), DeepLabCut, and SLEAP, as sleap-io gives it.
 PIXELS_FROM = {
     "kpjax": 0.0,
     "Label Studio": 0.5,
@@ -124,13 +124,14 @@ _CENTRE = {0.0: "the centre of the first at 0", 0.5: "the corner of the first", 
 
 def counted_from(project: Project, stated: str) -> Project:
     """Moves the labels of a project to where the centre of the top-left pixel is (0, 0), with a note
-    of what was assumed.
+    of what was assumed of another tool's.
 
     stated: as `pixels_from` of the options.
     """
     first = PIXELS_FROM.get(project.tool, 0.0) if stated == "tool" else float(stated)
     notes = project.notes
-    if stated == "tool" and (project.tool or project.format in ("coco", "ultralytics")):
+    told = project.tool or project.format in ("coco", "ultralytics")
+    if stated == "tool" and told and project.tool != "kpjax":
         whose = f"as {project.tool} does" if project.tool else "as COCO's own files do"
         notes += (f"pixels count from {_CENTRE[first]}, {whose}; --pixels-from says otherwise",)
     by = np.array([first, first, 0.0, 0.0]) * (first == 1)  # edges of boxes count from the corner
