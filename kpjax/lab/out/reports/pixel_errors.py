@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import geometry
+from kpjax.errors import counted
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.tables import rows_text
 from kpjax.images.transforms import growth_of
@@ -265,11 +266,6 @@ def frames_text(part: Animals) -> str:
     return f"{part.parts[0]}: {counted(frames, 'frame')}" + f", {counted(animals, 'animal')}" * (
         animals > frames
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """Returns "1 frame" or "11 frames"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def pixels(value: float) -> str:
