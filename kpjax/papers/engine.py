@@ -295,7 +295,7 @@ def run(job: Job) -> None:
     check_alike(flat_identity(identity))
     if jax.process_index() == 0:
         make_folder(job.folder)
-        write_config(job.folder, identity)
+        write_config(job.folder, identity | {"why": dict(job.config.why)})
     print(*_first_lines(job, data), sep="\n")
 
     if beside:

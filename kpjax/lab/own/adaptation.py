@@ -36,6 +36,7 @@ from kpjax.papers.adaptation.measures import checked, found_in
 from kpjax.papers.adaptation.stages import Data, plain_of, with_turns
 from kpjax.papers.configs import Backbone, changed
 from kpjax.papers.engine import Job, Outcome
+from kpjax.papers.reports.report import Column
 from kpjax.training.evaluation import Gathered
 from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.trees import tree_digest
@@ -313,6 +314,11 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
 
 
 OWN_PAPER = PAPER._replace(
-    measure=measure, short_list=lambda preset, config: ("random_core", "adapted")
+    measure=measure,
+    columns=lambda config: (
+        Column("kept_points", "points that keep their places", f"of {config.landmarks}", 1.0, 0),
+        *PAPER.columns(config),
+    ),
+    short_list=lambda preset, config: ("random_core", "adapted"),
 )
 EXPERIMENT = on_own_data(OWN_PAPER, OWN, resolved, open_data, shown=shown, told=told)

@@ -285,6 +285,7 @@ def _page(
         films=[path.relative_to(folder).as_posix() for path in films],
         pictures=pictures,
         strips=patches,
+        why=read_json(run.folder / "config.json").get("why", {}),
         run=shlex.quote(str(run.folder)),
         points=shlex.quote(str(folder / "points")),
         images=images_of([run.line]),
