@@ -421,7 +421,9 @@ def prepare_process(command: Command) -> None:
         )
     )
     check_folder(command.folder.parent)
-    print(*environment_lines(), *command.notes, sep="\n")
+    # results.json has the versions, too
+    environment = environment_lines()[: 1 if command.experiment.beside else None]
+    print(*environment, *command.notes, sep="\n")
 
 
 def over_devices(command: Command, devices: int = 0) -> Command:

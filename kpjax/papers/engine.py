@@ -321,8 +321,9 @@ def run(job: Job) -> None:
 
 
 def _first_lines(job: Job, data: Any) -> list[str]:
-    lines = [f"{job.title}: {variant_of(job).line}; {data.summary}"]
-    if job.base_preset != OWN:  # whose summary says what is held out
+    lines = [f"{job.title}: {variant_of(job).line}"]
+    if job.base_preset != OWN:  # whose summary says what there is
+        lines[0] += f"; {data.summary}"
         sources = job.paper.evaluated(job, data) or {"test": data.test}
         images = [f"{len(source)} images of {source.name}" for source in sources.values()]
         tuning = "tuning seed, " if job.seed in TUNING_SEEDS else ""

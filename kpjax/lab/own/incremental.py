@@ -124,13 +124,12 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     new = new_names(names, project)
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.data.own.validation)
+    both = f"; in both, and taken for the same keypoints: {', '.join(shared)}, whose labels teach nothing"
     print(
-        f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}"
+        projects.described(project, held),
+        f"new keypoints: {', '.join(new)}; old ones: {', '.join(names)}{both * bool(shared)}",
+        sep="\n",
     )
-    if shared:
-        print(
-            f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing"
-        )
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)

@@ -112,7 +112,11 @@ def test_from_what_a_person_has_to_points_and_errors(
     chosen = [given.get(flag, flag) for flag in flags.split()]
     typed = ["own", *chosen, "--variants", variant, "--workdir", str(tmp_path)]
     report = run(own_experiment(name), typed)
-    assert f"to train: 1 network: {variant}; up to " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"to train: 1 network: {variant}; up to " in said
+    if progress := re.search(r"^.* \d+/\d+: ", said, re.MULTILINE):  # the first number
+        lines = said[: progress.start()].splitlines()
+        assert sum(not line.startswith("    ") for line in lines) <= 8 + ("chosen" in said)
     folder = tmp_path / name / "own" / variant / "seed-0"
     results = json.loads((folder / "results.json").read_text())
     assert metrics <= set(results["metrics"])
