@@ -135,9 +135,8 @@ def own_report(
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoff)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
-        better.append(
-            f"Longer training. {short} The command of this run without --steps, and with --fresh, runs all."
-        )
+        text = f"Longer training: {short} The command of this run without --steps, and with --fresh, runs all."
+        better = [text, *(other for other in better if not other.startswith("Longer training"))]
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
@@ -191,9 +190,9 @@ def compared(shown: OwnRun, others: Sequence[OwnRun]) -> list[str]:
     if not known:
         return []
     errors = ", ".join(f"{run.line.name} {pixels(run.error)} px" for run in known)
-    rank = ", which has the smallest error," * (shown.error <= min(run.error for run in known))
+    best = ", with the smallest error" * (shown.error <= min(run.error for run in known))
     return [
-        f"This is {shown.line.name}{rank} of {len(known) + 1} variants; mean errors of others: {errors}."
+        f"Of {len(known) + 1} variants this is {shown.line.name}{best}; mean errors of others: {errors}."
     ]
 
 
