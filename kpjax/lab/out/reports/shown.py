@@ -16,8 +16,7 @@ from kpjax.drawing import overlays
 from kpjax.files import foreign, read_json, write_json
 from kpjax.formats.project import Frame
 from kpjax.formats.project_source import read_frame
-from kpjax.input.source import identities
-from kpjax.lab.out.reports.pixel_errors import Part
+from kpjax.lab.out.reports.pixel_errors import Part, places_of
 from kpjax.lab.out.reports.sheets import LEAST_SIDE, MOST, part_of
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import read_predictions
@@ -41,18 +40,11 @@ class Shown(NamedTuple):
 def write_frames(folder: Path, part: Part, names: Sequence[str]) -> None:
     """Writes which frames the predictions SHOWN of a run are on, and whether their labels are of
     the same keypoints. names: of the keypoints that were found."""
-    found = [name.rpartition("#") for name in identities(part.source)]
-    places = [
-        (title, int(number))
-        if title and len(number) >= 6 and number.isdecimal()
-        else (title + mark + number, None)
-        for title, mark, number in found
-    ]
     write_json(
         folder / FILE,
         {
             "labelled": tuple(part.source.skeleton.names) == tuple(names),
-            "frames": [[str(part.root.absolute() / image), frame] for image, frame in places],
+            "frames": [[str(image), frame] for image, frame in places_of(part)],
         },
     )
 
