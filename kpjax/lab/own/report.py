@@ -262,6 +262,8 @@ def _page(
     )
     in_table, filled = _table(measured, headed)
     films = sorted(folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime)
+    images = images_of([run.line])
+    moving = [one for one in images if one[1].endswith("moving")]
     pictures, patches = _pictures([run, *control_of(run, others)])
     return rendered(
         Path(__file__).with_name("report.html.jinja"),
@@ -287,7 +289,8 @@ def _page(
         why=read_json(run.folder / "config.json").get("why", {}),
         run=shlex.quote(str(run.folder)),
         points=shlex.quote(str(folder / "points")),
-        images=images_of([run.line]),
+        images=[one for one in images if one not in moving],
+        moving=moving,
         panels=panels(
             measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}
         ),
