@@ -19,6 +19,7 @@ import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from experiments import experiment_of, papers
@@ -80,6 +81,7 @@ class Metric(NamedTuple):
 
 METRICS = {
     "target/pck": Metric("target PCK, %", 100),
+    "source/pck": Metric("source PCK, %", 100),
     "target/mae": Metric("target error", decimals=3, lower=True),
     "target/pck_batchwise/all": Metric("target PCK as the authors count, %", 100),
     "test/pck": Metric("PCK, %", 100),
@@ -141,6 +143,8 @@ class Table(NamedTuple):
     preset: str | tuple[str, ...]  # of all lines that name no other; several have columns each
     lines: Sequence[str]
     metrics: Sequence[str]
+    #: whether it shows runs of tuning seeds, and none of the others
+    tuning: bool = False
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -207,6 +211,7 @@ class Room(NamedTuple):
     metrics: Mapping[str, Metric]
     titles: Mapping[str, str]  # of lines, in place of their own
     numbers: Mapping[tuple[str, ...], Sequence[Result]]  # by run and metric
+    tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType({})  # of tuning seeds
 
     @property
     def name(self) -> str:
@@ -285,13 +290,15 @@ def room_of(path: Path) -> Room:
         tables["claims"] = Table(
             "", [one.line for one in claims], list(dict.fromkeys(one.metric for one in claims))
         )
+    found = read_results(path)
     return Room(
         path,
         tables,
         claims,
         METRICS | named,
         getattr(module, "TITLES", {}),
-        by_run(read_results(path)),
+        by_run(found),
+        by_run(found, tuning=True),
     )
 
 
@@ -410,6 +417,7 @@ def table_text(
         )
 
     columns = table.columns
+    room = room._replace(numbers=room.tries) if table.tuning else room
     cells = {line: [cell_of(room, line, *column) for column in columns] for line in table.lines}
     seconds = {
         line: [one.seconds for one in row[0].values if one.seconds] for line, row in cells.items()

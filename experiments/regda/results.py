@@ -4,6 +4,13 @@ from itertools import permutations
 
 PAPER = ("source_only_mse", "dan", "dann", "mcd", "dd", "regda", "oracle_mse")
 SPRITES = ("source_only", "dd", "regda", "oracle")
+# Of each arm the rate of all others, half of it and twice it; of dd three weights at the first.
+ARMS = ("source_only", "source_only_augmented", "dd", "regda", "regda_augmented")
+TRIES = (
+    *ARMS,
+    *(f"demo dd_coefficient={weight}/dd" for weight in (0.01, 0.1)),
+    *(f"demo learning_rate={rate}/{arm}" for rate in (0.004, 0.016) for arm in ARMS),
+)
 TABLES = {
     "headline": (
         "demo",
@@ -22,7 +29,9 @@ TABLES = {
             "teacher_adaptation",
             "oracle",
             "regda - source_only_augmented",
+            "regda - source_only",
             "regda_augmented - source_only_augmented",
+            "regda - dd",
             "regda - source_only_augmented_mse",
             "regda - source_only_augmented_mse_long",
             "teacher_adaptation - source_only_augmented_mse_long",
@@ -32,8 +41,9 @@ TABLES = {
             "demo_full/source_free",
             "demo_full/source_free - source_only_augmented_mse",
         ),
-        ("target/pck",),
+        ("target/pck", "source/pck"),
     ),
+    "tries": ("demo", TRIES, ("target/pck", "source/pck"), True),
     "real": (
         "tongue_machines",
         (
