@@ -13,8 +13,8 @@ from tiny_systems import SYSTEMS, job_of
 from kpjax.errors import RunError
 from kpjax.papers.command_line import _start_over, in_processes, over_devices, read_command
 from kpjax.papers.engine import in_turn, raise_for_failures
+from kpjax.training.claims import InUse
 from kpjax.training.process import Interrupted
-from kpjax.training.run_folder import InUse
 
 
 def jobs_in(workdir, *variants):
