@@ -1,7 +1,9 @@
 """The command `plan`: its stages, its numbers and its refusals."""
 
 import importlib.util
+import os
 import subprocess
+import sys
 
 import jax
 import pytest
@@ -14,7 +16,7 @@ from kpjax import InputError, RunError
 from kpjax.papers import plan
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job
-from kpjax.papers.plan import planned_stages, tables
+from kpjax.papers.plan import planned_stages, stage_text, tables
 from kpjax.training import planning
 from kpjax.training.chips import slice_of
 from kpjax.training.mesh import data_mesh
@@ -66,7 +68,7 @@ def test_stages_are_one_where_they_share_a_folder():
 
 
 @pytest.mark.slow
-def test_a_stage_is_compiled_and_its_floors_follow():
+def test_a_stage_is_compiled_once_and_its_estimates_follow(monkeypatch, tmp_path):
     """For the devices of this process, in place of chips."""
     _, (stage,) = stages(
         "semi_supervised",
@@ -79,8 +81,16 @@ def test_a_stage_is_compiled_and_its_floors_follow():
         batch_size=8,
         warm_start_steps=0,
     )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(planning, "compiler_version", lambda platform: "of this test")
     record = planning.compiled(stage, slice_of("v5e-8"), data_mesh())
     assert record["fits"]
+    assert record["images_a_device"] == 1
+    monkeypatch.setattr(planning, "compile_stage", None)  # it was compiled before
+    kept = planning.compiled(stage._replace(name="again"), slice_of("v5e-8"), data_mesh())
+    assert kept == record | {"stage": "again", "kept": True}
+    with pytest.raises(TypeError):  # another slice is another program
+        planning.compiled(stage, slice_of("v5e-4"), data_mesh())
     assert record["memory"]["total"] > record["memory"]["temporaries"] > 0
     assert min(record["flops"], record["bytes"], planning.counted_flops(stage, "tpu")) > 0
     params, statistics = (
@@ -98,6 +108,9 @@ def test_times_by_hand():
         "bytes": 0.04 * slice_.chip.bandwidth,
         "collectives": 9,
         "collective_bytes": 1e6,
+        "cycles": 3e7,
+        "moved": 9e6,
+        "seconds": 183.4,
     }
     times = times_of(record, slice_, steps=90_000)
     assert times == pytest.approx(
@@ -106,6 +119,7 @@ def test_times_by_hand():
             "bandwidth": 0.04,
             "waiting": 0.0,
             "step": 0.04,
+            "cycles": 0.02,
             "images": 800,
             "hours": 1.0,
             "chip_hours": 1.0,
@@ -142,7 +156,88 @@ def test_times_by_hand():
     assert "nothing here was measured" in text
     assert "| first | 90,000 | 32 | 1.00 | 1.00 | 0.00 | 2.00 | 16.00 |" in text
     assert "second: does not fit; give a smaller --batch-size" in text
-    assert "| first | 10.00 | 40.00 | 0.00 | 40.00 | 800 | 1.00 | 1.0 |" in text
+    assert "| first | 10.00 | 40.00 | 0.00 | 40.00 | 20.00 | 800 | 1.00 | 1.0 |" in text
+    said = stage_text(record | {"memory": memory, "times": times})
+    assert said.splitlines() == [
+        "  compiled in 183 s: 2.00 of 16.00 GiB",
+        "  a step: 40.00 ms, an estimate (arithmetic 10.00, memory 40.00, 9 collectives 0.00)",
+        "  its compiler's cycles: 30.0 million, 20.00 ms, 30% of them pads and copies; gathers and collectives are not "
+        "in it",
+    ]
+
+
+STEP = """
+%fused {
+  %pad.7 = f32[8] pad(%a), backend_config={"estimated_cycles":"1000"}
+}
+
+ENTRY %main (a: f32[8]) -> f32[8] {
+  %pad.7.clone = f32[8] pad(%a), metadata={op_name="x"}, backend_config={"estimated_cycles":"70","other":[]}
+  %pad_bitcast_fusion = f32[8] fusion(%a), backend_config={"estimated_cycles":"20"}
+  %copy-start.1 = f32[8] copy-start(%a)
+  %pad_maximum_fusion = f32[8] fusion(%a), backend_config={"estimated_cycles":"5"}
+  %all-reduce = f32[8] all-reduce(%a)
+  ROOT %fusion.2 = f32[8] fusion(%a), backend_config={"estimated_cycles":"300"}
+}
+"""
+
+
+def test_cycles_are_those_of_the_step_and_not_of_what_its_operations_call():
+    assert planning.cycles_of(STEP) == {"cycles": 395, "moved": 90}
+    assert planning.cycles_of("ENTRY %main {\n  %add = f32[8] add(%a, %b)\n}") == {}
+
+
+TOPOLOGIES = """
+import sys
+from kpjax.training.chips import slice_of
+from kpjax.training.planning import hosts_of, slice_mesh
+for name in sys.argv[1:]:
+    mesh, slice_ = slice_mesh(slice_of(name)), slice_of(name)
+    slices = {getattr(device, "slice_index", None) or 0 for device in mesh.devices.flat}
+    print(name, mesh.size, slice_.devices, hosts_of(mesh), len(slices))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("compiler", "platform", "slices"),
+    [
+        (
+            "libtpu",
+            "tpu",
+            {
+                "v5e-1": (1, 1, 1),
+                "v5e-8": (8, 1, 1),
+                "v5e-16": (16, 4, 1),
+                "2xv5e-16": (32, 8, 2),
+                "v5p-16": (8, 2, 1),
+                "v6e-8": (8, 1, 1),
+                "3xv6e-16": (48, 12, 3),
+                "tpu7x-8": (8, 1, 1),
+                "2xtpu7x-16": (32, 4, 2),
+            },
+        ),
+        (
+            "jax_cuda13_plugin",
+            "cuda",
+            {"h100-1": (1, 1, 1), "h200-8": (8, 1, 1), "b200-16": (16, 2, 1)},
+        ),
+    ],
+)
+def test_compilers_know_every_kind_of_slice_and_its_hosts(compiler, platform, slices):
+    """Devices, hosts and slices; a mesh takes the devices of several slices."""
+    pytest.importorskip(compiler)
+    done = subprocess.run(
+        [sys.executable, "-c", TOPOLOGIES, *slices],
+        env=os.environ | environment(platform),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
+    )
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert {name: (int(size), *map(int, rest)) for name, size, _, *rest in found} == slices
+    assert all(size == devices for _, size, devices, *_ in found)
 
 
 # Processes and refusals
