@@ -22,7 +22,6 @@ from tyro.conf import Positional, arg
 
 from kpjax import InputError, RunError
 from kpjax.allocator import keep_freed_memory, only_cpu, set_compiler_flags
-from kpjax.compile_cache import keep_programs
 from kpjax.errors import meant, printable
 
 Parsed = TypeVar("Parsed")
@@ -232,6 +231,8 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
         keep_freed_memory()
         set_compiler_flags(ask=computes)
     if computes:
+        from kpjax.compile_cache import keep_programs  # help texts need it late
+
         keep_programs()
     if hasattr(sys.stdout, "reconfigure"):
         # A terminal in ASCII has no ±. A log is read while it is written.
