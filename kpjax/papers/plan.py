@@ -39,7 +39,6 @@ from kpjax.input.stream import BatchStream
 from kpjax.papers.command_line import Command, over_devices, read_command, taken
 from kpjax.papers.engine import Experiment, Job, variant_of
 from kpjax.papers.parsing import flags_in_messages
-from kpjax.papers.reports.report import markdown
 from kpjax.training import planning
 from kpjax.training.chips import GIB, Slice, slice_of
 from kpjax.training.fit import Evaluation, Fitted
@@ -221,7 +220,9 @@ def plan(command: Command, slice_: Slice, named: Sequence[str] = ()) -> dict[str
     if alone := _on_one_chip(stages, records, slice_):
         result["one_chip"] = alone
         write_json(path, result)
-    print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {path}")
+    times = [record["times"] for record in records if "times" in record]
+    hours, chip_hours = (sum(one[name] for one in times) for name in ("hours", "chip_hours"))
+    print(f"\nall of it: {hours:.2f} hours, {chip_hours:.1f} chip-hours\n\nnumbers: {path}")
     return result
 
 
@@ -252,24 +253,32 @@ def _timed(record: Mapping[str, Any], slice_: Slice) -> dict[str, Any]:
 def stage_text(record: Mapping[str, Any]) -> str:
     """Returns what was found of a stage, in a few lines."""
     before = " before" * record.get("kept", False)
-    took = f"compiled{before} in {record['seconds']:,.0f} s"
-    memory = record["memory"]
-    if "times" not in record:
-        return f"  {took}: does not fit into {memory['available'] / GIB:.2f} GiB"
+    took = f"  compiled{before} in {record['seconds']:,.0f} s"
+    available = f"{record['memory']['available'] / GIB:.2f} GiB"
+    if not record["fits"]:
+        total = record["memory"].get("total")
+        needed = f"{total / GIB:.2f} GiB do not fit" if total else "it does not fit"
+        mend = "give a smaller --batch-size, --dtype bfloat16, or more chips"
+        return f"{took}: {needed} into {available}; {mend}"
+    memory = {name: f"{size / GIB:.2f}" for name, size in record["memory"].items()}
     times = record["times"]
+    shown = {name: f"{1e3 * seconds:.2f}" for name, seconds in times.items()}
     lines = [
-        f"  {took}: {memory['total'] / GIB:.2f} of {memory['available'] / GIB:.2f} GiB",
-        f"  a step: {1e3 * times['step']:.2f} ms, an estimate (arithmetic {1e3 * times['arithmetic']:.2f}, "
-        f"memory {1e3 * times['bandwidth']:.2f}, {record['collectives']:,} collectives "
-        f"{1e3 * times['waiting']:.2f})",
+        f"{took}: {memory['total']} of {available} (state {memory['state']}, temporaries "
+        f"{memory['temporaries']}, read ahead {memory['waiting']})",
+        f"  a step: {shown['step']} ms, an estimate (arithmetic {shown['arithmetic']}, memory "
+        f"{shown['bandwidth']}, {record['collectives']:,} collectives {shown['waiting']})",
     ]
     if "cycles" in record:
-        by_clock = f", {1e3 * times['cycles']:.2f} ms," if "cycles" in times else ""
+        by_clock = f", {shown['cycles']} ms" if "cycles" in times else ""
         lines.append(
-            f"  its compiler's cycles: {record['cycles'] / 1e6:.1f} million{by_clock} "
-            f"{record['moved'] / record['cycles']:.0%} of them pads and copies; gathers and collectives are "
-            "not in it"
+            f"  its compiler's cycles: {record['cycles'] / 1e6:.1f} million{by_clock}, of which "
+            f"{record['moved'] / record['cycles']:.0%} pad and copy; gathers and collectives have none"
         )
+    lines.append(
+        f"  {record['steps']:,} steps: {times['hours']:.2f} hours, {times['chip_hours']:.1f} chip-hours; "
+        f"{times['images']:,.0f} images a second and chip"
+    )
     return "\n".join(lines)
 
 
@@ -307,73 +316,3 @@ def _on_one_chip(
             "experiments/launch/gke_table.yaml on several."
         )
     return alone
-
-
-def tables(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the plan as tables in Markdown, with a line on each stage that does not fit."""
-    names = ("state", "temporaries", "waiting", "total", "available")
-    found = [
-        markdown(
-            [
-                "stage",
-                "steps",
-                "images a step",
-                "GiB a chip: state",
-                "temporaries",
-                "read ahead",
-                "total",
-                "of",
-            ],
-            [
-                [
-                    record["stage"],
-                    f"{record['steps']:,}",
-                    f"{record['images']:,}",
-                    *(
-                        f"{record['memory'][name] / GIB:.2f}" if name in record["memory"] else ""
-                        for name in names
-                    ),
-                ]
-                for record in records
-            ],
-        )
-    ]
-    found += [
-        f"{record['stage']}: does not fit; give a smaller --batch-size, --dtype bfloat16, or more chips"
-        for record in records
-        if not record["fits"]
-    ]
-    whole = [(record["stage"], record["times"]) for record in records if "times" in record]
-    hours, chip_hours = (sum(times[name] for _, times in whole) for name in ("hours", "chip_hours"))
-    if whole:
-        found.append(
-            markdown(
-                [
-                    "stage",
-                    "arithmetic, ms",
-                    "memory, ms",
-                    "collectives, ms",
-                    "step, ms",
-                    "by cycles, ms",
-                    "images a second and chip",
-                    "hours",
-                    "chip-hours",
-                ],
-                [
-                    [
-                        name,
-                        *(
-                            f"{1e3 * times[part]:.2f}"
-                            for part in ("arithmetic", "bandwidth", "waiting", "step")
-                        ),
-                        f"{1e3 * times['cycles']:.2f}" if "cycles" in times else "",
-                        f"{times['images']:,.0f}",
-                        f"{times['hours']:.2f}",
-                        f"{times['chip_hours']:.1f}",
-                    ]
-                    for name, times in whole
-                ]
-                + [["all", *6 * [""], f"{hours:.2f}", f"{chip_hours:.1f}"]],
-            )
-        )
-    return [*found, NOT_MEASURED]

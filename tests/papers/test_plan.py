@@ -16,7 +16,7 @@ from kpjax import InputError, RunError
 from kpjax.papers import plan
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job
-from kpjax.papers.plan import planned_stages, stage_text, tables
+from kpjax.papers.plan import planned_stages, stage_text
 from kpjax.training import planning
 from kpjax.training.chips import slice_of
 from kpjax.training.mesh import data_mesh
@@ -132,38 +132,16 @@ def test_times_by_hand():
         "total": 2**31,
         "available": 2**34,
     }
-    text = "\n".join(
-        tables(
-            [
-                record
-                | {
-                    "stage": "first",
-                    "steps": 90_000,
-                    "fits": True,
-                    "memory": memory,
-                    "times": times,
-                },
-                {
-                    "stage": "second",
-                    "steps": 1,
-                    "images": 64,
-                    "fits": False,
-                    "memory": {"available": 2**34},
-                },
-            ]
-        )
-    )
-    assert "nothing here was measured" in text
-    assert "| first | 90,000 | 32 | 1.00 | 1.00 | 0.00 | 2.00 | 16.00 |" in text
-    assert "second: does not fit; give a smaller --batch-size" in text
-    assert "| first | 10.00 | 40.00 | 0.00 | 40.00 | 20.00 | 800 | 1.00 | 1.0 |" in text
-    said = stage_text(record | {"memory": memory, "times": times})
-    assert said.splitlines() == [
-        "  compiled in 183 s: 2.00 of 16.00 GiB",
+    whole = record | {"memory": memory, "times": times, "fits": True, "steps": 90_000}
+    assert stage_text(whole).splitlines() == [
+        "  compiled in 183 s: 2.00 of 16.00 GiB (state 1.00, temporaries 1.00, read ahead 0.00)",
         "  a step: 40.00 ms, an estimate (arithmetic 10.00, memory 40.00, 9 collectives 0.00)",
-        "  its compiler's cycles: 30.0 million, 20.00 ms, 30% of them pads and copies; gathers and collectives are not "
-        "in it",
+        "  its compiler's cycles: 30.0 million, 20.00 ms, of which 30% pad and copy; gathers and "
+        "collectives have none",
+        "  90,000 steps: 1.00 hours, 1.0 chip-hours; 800 images a second and chip",
     ]
+    large = {"seconds": 9.0, "kept": True, "fits": False, "memory": {"available": 2**34}}
+    assert "compiled before in 9 s: it does not fit into 16.00 GiB; give" in stage_text(large)
 
 
 STEP = """
