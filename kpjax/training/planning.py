@@ -162,7 +162,6 @@ def compiled(planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
         "slice": slice_.name,
         "program": lowered.as_text(),
         "streams": [planned.images, _batch_bytes(planned)],
-        "collectives": collectives_of(planned),
         "numbers": NUMBERS,
     }
     kept = cache_folder() / "plans" / f"{json_digest(program)}.json"
@@ -203,6 +202,7 @@ def compile_stage(lowered: Any, planned: Planned, slice_: Slice) -> dict[str, An
     memory["total"] = sum(memory.values()) + found.generated_code_size_in_bytes
     memory["available"] = slice_.chip.memory * slice_.chip.usable
     flops, moved = costs_of(compiled)
+    text = compiled.as_text()
     return record | {
         "seconds": time.perf_counter() - began,
         "fits": memory["total"] <= memory["available"],
@@ -210,8 +210,8 @@ def compile_stage(lowered: Any, planned: Planned, slice_: Slice) -> dict[str, An
         "flops": flops or counted_flops(planned, slice_.chip.platform) / slice_.devices,
         # All of its memory is written or read once, at the least.
         "bytes": moved or memory["state"] + memory["temporaries"],
-        **cycles_of(compiled.as_text()),
-        **collectives_of(planned),
+        **cycles_of(text),
+        **collectives_of(planned, text),
     }
 
 
@@ -264,18 +264,15 @@ def counted_flops(planned: Planned, platform: str) -> float:
     return max(lowered.cost_analysis()["flops"], 0.0)
 
 
-def collectives_of(planned: Planned) -> dict[str, float]:
-    """Returns how many collectives a step has at least, and their bytes: its gradients, and two of
-    each BatchNorm.
+def collectives_of(planned: Planned, text: str) -> dict[str, float]:
+    """Returns how many collectives a compiled step has, and the bytes that they sum at the least:
+    its gradients, and means and variances of each BatchNorm.
     """
     state = planned.state.variables
-    gradients = sum(
-        leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state.get("params", {}))
-    )
-    statistics = jax.tree.leaves(state.get("batch_stats", {}))  # a mean and a variance of each
+    sums = jax.tree.leaves([state.get(name, {}) for name in ("params", "batch_stats")])
     return {
-        "collectives": 1 + len(statistics),
-        "collective_bytes": gradients + sum(leaf.size * leaf.dtype.itemsize for leaf in statistics),
+        "collectives": len(re.findall(r" all-reduce(?:-start)?\(", text)),
+        "collective_bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in sums),
     }
 
 
