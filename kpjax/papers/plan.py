@@ -309,10 +309,14 @@ def _on_one_chip(
         both = [found["times"] for found in (alone, record)]
         kind = "cycles" if all("cycles" in times for times in both) else "step"
         waits = {"cycles": record["times"]["waiting"], "step": 0.0}[kind]
-        times = both[0][kind] / (both[1][kind] + waits)
-        print(
-            f"{slice_.chips} chips are {times:.1f} times as fast as one. For several seeds, a seed on each "
-            f"chip uses them better: --jobs {slice_.chip.host_chips} --seeds N on a host, "
+        faster = both[0][kind] / (both[1][kind] + waits)
+        seeds = (
+            " For several seeds, a seed on each chip uses them better: "
+            f"--jobs {slice_.chip.host_chips} --seeds N on a host, "
             "experiments/launch/gke_table.yaml on several."
+        )
+        print(
+            f"{slice_.chips} chips are {faster:.1f} times as fast as one."
+            + seeds * (faster < slice_.chips / 2)
         )
     return alone

@@ -1,6 +1,7 @@
 """The command `plan`: its stages, its numbers and its refusals."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from experiments import experiment_of, plan as experiments_plan
 from experiments.blank import without_data
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
+from kpjax.files import strict
 from kpjax.papers import plan
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job
@@ -142,6 +144,48 @@ def test_times_by_hand():
     ]
     large = {"seconds": 9.0, "kept": True, "fits": False, "memory": {"available": 2**34}}
     assert "compiled before in 9 s: it does not fit into 16.00 GiB; give" in stage_text(large)
+
+
+def test_each_stage_is_said_and_kept_before_the_next_and_few_images_a_chip_are_said(
+    tmp_path, monkeypatch, capsys
+):
+    """Eight chips take half the time of one, by the compiler's cycles."""
+    path = tmp_path / "regda" / "demo" / "plan" / "v5e-8" / "plan.json"
+    kept, said = [], []
+
+    def compiled(stage, slice_, mesh):
+        kept.append(len(json.loads(path.read_text())["stages"]) if path.exists() else 0)
+        said.append(capsys.readouterr().out)
+        return {
+            "images": stage.images,
+            "images_a_device": stage.batch / slice_.devices,
+            "seconds": 9.0,
+            "fits": True,
+            "memory": dict.fromkeys(("state", "temporaries", "waiting", "total", "available"), 1),
+            "flops": 1.0,
+            "bytes": 1.0,
+            "collectives": 0,
+            "collective_bytes": 0,
+            "cycles": {"v5e-8": 1e6, "v5e-1": 2e6}[slice_.name],
+            "moved": 5e5,
+        }
+
+    monkeypatch.setattr(plan, "compiler_of", lambda platform: "none")
+    monkeypatch.setattr(planning, "compiler_version", lambda platform: "none 0")
+    monkeypatch.setattr(planning, "slice_mesh", lambda slice_: data_mesh())
+    monkeypatch.setattr(planning, "compiled", compiled)
+    typed = ["regda", "demo", "--chips", "v5e-8", "--variants", "regda", "--workdir", str(tmp_path)]
+    found = plan.plan(*read(*typed)[1::-1])
+    assert [stage["stage"] for stage in found["stages"]] == ["pretraining", "regda"]
+    assert json.loads(path.read_text()) == strict(found)
+    assert kept == [0, 1, 2]
+    assert ["compiled in 9 s" in one for one in said] == [False, True, True]
+    end = capsys.readouterr().out
+    assert "8 chips are 2.0 times as fast as one. For several seeds, a seed on each chip" in end
+    slice_, command, named = read(*typed, "--stage", "regda")
+    assert [one["stage"] for one in plan.plan(command, slice_, named)["stages"]] == ["regda"]
+    with pytest.raises(InputError, match="--stage: 'x' is unknown; there are pretraining, regda"):
+        plan.plan(command, slice_, ["x"])
 
 
 STEP = """
