@@ -42,7 +42,7 @@ class InUse(InputError):
 
 
 @contextlib.contextmanager
-def claimed(folder: epath.Path) -> Iterator[Callable[[], None]]:
+def claim(folder: epath.Path) -> Iterator[Callable[[], None]]:
     """Claims a folder of a bucket until the block ends.
 
     Yields a function to be called before each checkpoint, which raises RunError if another process
@@ -54,7 +54,7 @@ def claimed(folder: epath.Path) -> Iterator[Callable[[], None]]:
     if not _create(path, json.dumps(own)):
         raise InUse(_in_work(folder, "another process"))
     # Another one may have come between looking and writing: then neither gets it.
-    if any(other != number and not _is_stale(claim) for other, claim in _claims(folder).items()):
+    if any(other != number and not _is_stale(one) for other, one in _claims(folder).items()):
         remove(path)
         raise InUse(_in_work(folder, "another process"))
     for other in _claims(folder):
@@ -109,22 +109,22 @@ def _create(path: epath.Path, text: str) -> bool:
 def _next_number(folder: epath.Path) -> int:
     """Returns the number of a new claim. Raises InUse where another one is alive."""
     found = _claims(folder)
-    for claim in found.values():
-        if not _is_stale(claim):
-            raise InUse(_in_work(folder, f"process {claim.process} of {claim.host}"))
+    for one in found.values():
+        if not _is_stale(one):
+            raise InUse(_in_work(folder, f"process {one.process} of {one.host}"))
     return max(found, default=-1) + 1
 
 
-def _is_stale(claim: Claim) -> bool:
+def _is_stale(one: Claim) -> bool:
     """Returns whether the owner of a claim is gone.
 
     Of this host it may be known at once: a process that has ended, or one with the number of this
     one, from the container before.
     """
     host, process = _here()
-    if claim.host == host and (claim.process == process or not process_runs(claim.process)):
+    if one.host == host and (one.process == process or not process_runs(one.process)):
         return True
-    return time.time() - claim.time > STALE
+    return time.time() - one.time > STALE
 
 
 def _here() -> tuple[str, int]:

@@ -30,7 +30,7 @@ from kpjax.files import (
     write_json,
     writing,
 )
-from kpjax.training.claims import InUse, claimed
+from kpjax.training.claims import InUse, claim
 from kpjax.training.hosts import agreed
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import json_digest
@@ -191,7 +191,7 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
     """
     make_folder(folder)
     if in_bucket(folder):
-        with claimed(folder) as check:
+        with claim(folder) as check:
             yield check
         return
     if fcntl is None:
