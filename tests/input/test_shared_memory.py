@@ -13,7 +13,7 @@ READER = """
 import sys
 import numpy as np
 from kpjax.input.source import arrays
-from kpjax.input.stream import read_by_processes, stream, workers_with_room
+from kpjax.input.stream import in_background, read_by_processes, stream, workers_with_room
 from kpjax.structures import Skeleton
 
 if __name__ == "__main__":
@@ -23,8 +23,9 @@ if __name__ == "__main__":
     workers = workers_with_room(2, streams, 0)
     print(workers, flush=True)
     if workers or sys.argv[1:] == ["anyway"]:
-        read = list(read_by_processes(streams, range(8), workers=2))
-        print(len(read), read[-1]["target"].image.shape, flush=True)
+        read = read_by_processes(streams, range(8), workers=2)
+        shapes = [batch["target"].image.shape for batch in in_background(read, depth=2)]
+        print(len(shapes), shapes[-1], flush=True)
 """
 
 
@@ -58,9 +59,9 @@ def test_readers_start_where_shared_memory_has_room_and_one_line_says_where_not(
     small = in_shared_memory(tmp_path, "64m")
     assert (small.returncode, small.stdout) == (0, "0\n"), small.stderr
     (said,) = small.stderr.splitlines()
-    assert "/dev/shm has 64 MB free, and 2 processes that read images may need 283 MB" in said
+    assert "/dev/shm has 64 MB free, and 2 processes that read images may need 363 MB" in said
     died = in_shared_memory(tmp_path, "64m", "anyway")
     assert died.returncode != 0
     assert "exit code -7" in died.stderr  # SIGBUS
-    enough = in_shared_memory(tmp_path, "284m")
+    enough = in_shared_memory(tmp_path, "364m")
     assert (enough.returncode, enough.stdout) == (0, "2\n8 (64, 332, 332, 3)\n"), enough.stderr
