@@ -137,7 +137,11 @@ _OTHERS = (
         rb"<annotation\b",
         "they are boxes; export keypoints, as 'COCO Keypoints' of CVAT",
     ),
-    ("VIA", rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"', _TABLE),
+    (
+        "VIA",
+        rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"|CSV_HEADER = metadata_id',
+        _TABLE,
+    ),
     (
         "napari",
         rb'\A"?index"?,"?(?:shape-id|axis-0)',
