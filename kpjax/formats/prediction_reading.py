@@ -192,7 +192,7 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
             animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 4)
             for animal, of_animal in of_frame.items()
         }
-        for frame, of_frame in sorted(points.items())
+        for frame, of_frame in (sorted(points.items()) if of_movement else points.items())
     }
     name = forward(next(iter(videos), "") or path.stem)
     source = f"{name}.mp4" if of_movement else PurePosixPath(name).name
