@@ -148,6 +148,7 @@ _OTHERS = (
         "save them with napari-deeplabcut, or write a csv table with the columns image, keypoint, x (the "
         "last axis) and y",
     ),
+    ("Label Studio", rb'"?"keypointlabels"?"', "export 'JSON' from it"),
     ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
 )
 _START = 100_000  # bytes of a file that show whose it is

@@ -295,6 +295,7 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
         ("via.csv", "filename,file_size,file_attributes,region_count\n", "VIA, .* csv table"),
         ("via.json", '{"_via_settings": {}, "_via_img_metadata": {}}', "VIA, .* csv table"),
         ("points.csv", "index,axis-0,axis-1,axis-2\n0,1,2,3\n", "napari, .* napari-deeplabcut"),
+        ("min.json", '[{"kp-1": [{"x": 1, "keypointlabels": ["nose"]}]}]', "export 'JSON' from it"),
         ("default.json", '{"dm_format_version": "1.0", "items": []}', "Datumaro, .* export"),
     ],
 )
