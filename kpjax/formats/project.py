@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kpjax.errors import InputError, summarise
+from kpjax.errors import InputError, counted, summarise
 from kpjax.structures import Skeleton
 
 
@@ -196,15 +196,15 @@ def label_doubts(project: Project) -> list[str]:
             together, first = together + 1, first or project.frames[one.frame].name
     lines = (
         [
-            f"{zeros} points are labelled at exactly (0, 0), as tools write points that nobody labelled; --drop-zeros "
-            "leaves them out"
+            f"{counted(zeros, 'point')} labelled at exactly (0, 0), as tools write points that nobody labelled; "
+            "--drop-zeros leaves them out"
         ]
         if zeros
         else []
     )
     return lines + [
-        f"{together} animals have several keypoints at one identical place, the first on {first}; look at "
-        "them"
+        f"{counted(together, 'animal')} with several keypoints at one identical place, first on {first}; look "
+        "there"
     ] * bool(together)
 
 
