@@ -110,6 +110,12 @@ def own_report(
     # Where no label tells, the last variant, which the others are compared with; never one that
     # forgot old keypoints.
     shown = found[-1] if unknown else min(found, key=lambda run: (forgot(run), run.error))
+    # by all labels of the run, whatever is judged
+    alike = pixel_errors.coincidences(
+        shown.judged or shown.animals,
+        pixel_errors.distances_in_labels(shown.animals),
+        shown.cutoff,
+    )
     reached, better = (
         [*verdict(shown.animals, shown.cutoff), *unknown],
         advice(shown.animals, shown.cutoff),
@@ -117,6 +123,7 @@ def own_report(
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
+        *textwrap.wrap(" ".join(alike), LINE),
         *pixel_errors.table_lines(shown.animals, shown.cutoff),
         "",
         *textwrap.wrap(" ".join(reached), LINE),
@@ -143,6 +150,7 @@ def own_report(
             columns,
             {
                 "summary": summary,
+                "coincidences": alike,
                 "verdict": reached,
                 "advice": better,
                 "notes": [*notes, *filter(None, [animals])],
