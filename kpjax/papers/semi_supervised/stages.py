@@ -68,7 +68,7 @@ def setup_of(config: Config, skeleton: Skeleton) -> Setup:
     return Setup(
         network_of(config, len(skeleton.names)),
         skeleton,
-        config.heatmaps.codec(config.data.image_size),
+        config.heatmaps.codec(config.data.image_size, flip=skeleton.flip),
         optimizer_of(config, optax.scale_by_adam()),
         config.rate("method"),
         config.augment.build(skeleton, loaded=config.data.loaded(config.augment.reach)),
