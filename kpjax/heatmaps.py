@@ -445,7 +445,10 @@ def decode_soft_argmax(
     return points, probabilities.max((1, 2))
 
 
-SECOND = 0.1  # of its maximum, from which the second peak of a map may be read in its place
+# of its maximum, from which the second peak of a map may be read in its place. Of a mouse from the side it
+# left 9 % of a clip with both hind paws in one place, of 67 %, at the same held-out error; 0.1 left 1 %,
+# and moved points that were right.
+SECOND = 0.3
 
 
 def separated(
@@ -458,7 +461,7 @@ def separated(
 
     A network that does not tell a left keypoint from its right one gives both maps the same two peaks,
     and each alone is read at the higher one. Where the maxima of a pair lie within 1.5 sigma, one
-    keypoint keeps it and the other takes its own highest peak elsewhere, if that has a tenth of its
+    keypoint keeps it and the other takes its own highest peak elsewhere, if that has 0.3 of its
     maximum: of both ways the one with the larger product of peaks. The other's map is then zero but
     for three sigma around that peak. Maps of keypoints that truly lie on one another have one peak, and
     stay.

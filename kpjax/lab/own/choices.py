@@ -22,6 +22,7 @@ from kpjax.models.weights.pretrained import (
     known_weights,
 )
 from kpjax.papers.configs import FINE_RATE, changed, flat
+from kpjax.papers.semi_supervised.left_to_learn import FITTED
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128
@@ -37,6 +38,8 @@ UPRIGHT = 0.8
 # 14 px in place of 5.5.
 ALIKE_MIRRORED = 2.0
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
+# of training, at most: both take ten minutes on two cores at 128 px, at the most
+ROUNDS, ROUNDS_OF_LARGE = 4, 2
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 
@@ -230,6 +233,19 @@ def steps_choice(
     )
     return Choice(
         name, steps, f"{passes} passes over {count} {of} in batches of {batch} are {wanted}{bound}"
+    )
+
+
+def rounds_choice(network: Any, typed: Collection[str]) -> Choice:
+    """Chooses in how many rounds the last stage is trained at most, while labelled images are not learnt."""
+    if "steps" in typed:
+        return Choice("rounds", 1, "the steps are typed")
+    most = ROUNDS if isinstance(network, SmallUNet) else ROUNDS_OF_LARGE
+    return Choice(
+        "rounds",
+        most,
+        f"at most, of so many steps: until of no keypoint more than {FITTED:.0%} of the error of empty "
+        "heatmaps is left on the labelled images",
     )
 
 

@@ -170,7 +170,7 @@ def first_lines(command: Command) -> list[str]:
     )
     given = flat(command.config)  # a run in the place of a source has had its first stage
     steps = sum(
-        given.get(name, 0)
+        given.get(name, 0) * (given.get("rounds", 1) if name == "steps" else 1)
         for name in COUNTS_OF_STEPS
         if name != "pretraining_steps" or given.get("source")
     )

@@ -6,6 +6,7 @@ It speaks of pixels, keypoints and frames. What only a developer asks for is fol
 
 import base64
 import io
+import itertools
 import math
 import shlex
 import textwrap
@@ -47,6 +48,7 @@ from kpjax.papers.reports.report import (
     provenance,
     rendered,
 )
+from kpjax.papers.semi_supervised.left_to_learn import FITTED
 from kpjax.structures import skeleton_from_json
 
 WORST, OTHERS = 6, 6  # animals that are shown
@@ -118,7 +120,7 @@ def own_report(
     )
     reached, better = (
         [*verdict(shown.animals, shown.cutoff), *unknown],
-        advice(shown.animals, shown.cutoff),
+        [*go_on(shown, folder), *advice(shown.animals, shown.cutoff)],
     )
     print(
         "",
@@ -158,6 +160,32 @@ def own_report(
             },
         ),
     ), shown.folder
+
+
+def go_on(run: OwnRun, folder: Path) -> list[str]:
+    """Returns the command that trains on from a run whose labelled images are not learnt yet; nothing of
+    any other. folder: of the preset."""
+    left = run.line.runs.finished[0].metrics.get("labelled/left_of_worst", 0.0)
+    if not left > FITTED:
+        return []
+    data = read_json(run.folder / "config.json")["config"]["data"]
+    own = data["own"]
+    workdir = folder.parent.parent
+    other = next(name for n in itertools.count(2) if not Path(name := f"{workdir}-{n}").exists())
+    flags = [("--project", path) for path in (data["project"], *own["more_projects"])]
+    flags += [("--unlabelled", *data["unlabelled"])] * bool(data["unlabelled"])
+    flags += [("--validation", own["validation"])] * bool(own["validation"])
+    flags += [("--labelled", f"{data['labelled']:g}")] * (data["labelled"] != 1)
+    flags += [
+        ("--variants", run.line.entry.variant),
+        ("--start", str(run.folder)),
+        ("--workdir", other),
+    ]
+    command = shlex.join(["kpjax", "train", *(word for flag in flags for word in flag)])
+    return [
+        f"Training on: the labelled images themselves are not learnt, {left:.0%} of the error of empty heatmaps is "
+        f"left of the worst keypoint. This goes on from here: {command}"
+    ]
 
 
 def forgot(run: OwnRun) -> bool:

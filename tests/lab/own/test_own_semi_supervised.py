@@ -251,6 +251,12 @@ def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, 
     )
 
 
+def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
+    assert choices.rounds_choice(SmallUNet(), set()).value == 4
+    assert choices.rounds_choice(MobileNetV2(), set()).value == 2
+    assert choices.rounds_choice(SmallUNet(), {"steps"}).value == 1
+
+
 def test_rules(project):
     facts = facts_of(project)
     assert (facts.several, facts.longer_side) == (False, 32)
