@@ -246,7 +246,7 @@ def draw_keypoints(
         _disc(canvas, points[k], 3.4 * unit, OUTLINE, 0.8 * opacity[k])
         _disc(canvas, points[k], 2.6 * unit, tuple(colours[k]), opacity[k])
     for k in np.flatnonzero(shown & warned) if warned is not None else ():
-        _ring(canvas, points[k], 6.5 * unit, WARNING, 1, 1.3 * unit)
+        _ring(canvas, points[k], 7.5 * unit, WARNING, 1, max(2.0 * unit, 1.5 * finer))
     pil_image.alpha_composite(layer.resize(pil_image.size, Image.Resampling.BOX))
     return np.asarray(pil_image.convert("RGB"))
 

@@ -58,6 +58,20 @@ def test_errors_with_and_without_the_cutoff():
     assert (metrics["held_out/px/snout"], metrics["held_out/hidden"]) == (2.0, 2.0)
 
 
+def test_keypoints_that_are_one_point_are_named_for_the_part_in_which_they_are():
+    """The labels of the ears are 10 px from the snout, on animals of 100 px."""
+    learnt = made([[0.0, 0, 0]] * 20, part=pixel_errors.TRAINED, first=5)
+    held = made([[10.0, 0, np.nan], [10, 0, 0], [0, 0, 0]])
+    labels = pixel_errors.distances_in_labels(pixel_errors.joined([held, learnt]))
+    np.testing.assert_array_equal(labels.animals[0], [0, 23, 22])
+    assert labels.closest[0, 1] == pytest.approx(0.1)
+    assert pixel_errors.coincidences(held, labels) == [
+        "snout and left ear are one point on 2 of 3 held-out animals; in labels they are never closer "
+        "than 10 px."
+    ]
+    assert pixel_errors.coincidences(learnt, labels) == []
+
+
 def test_what_is_written_is_read_again(tmp_path):
     learnt = made([[1.0, 1, 1]] * 2, part=pixel_errors.TRAINED, first=5)
     animals = pixel_errors.joined([made([[2.0, np.nan, 4.5]]), learnt])
