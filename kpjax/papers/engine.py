@@ -295,7 +295,7 @@ def run(job: Job) -> None:
     check_alike(flat_identity(identity))
     if jax.process_index() == 0:
         make_folder(job.folder)
-        write_config(job.folder, identity)
+        write_config(job.folder, identity | {"why": dict(job.config.why)})
     print(*_first_lines(job, data), sep="\n")
 
     if beside:
@@ -321,8 +321,9 @@ def run(job: Job) -> None:
 
 
 def _first_lines(job: Job, data: Any) -> list[str]:
-    lines = [f"{job.title}: {variant_of(job).line}; {data.summary}"]
-    if job.base_preset != OWN:  # whose summary says what is held out
+    lines = [f"{job.title}: {variant_of(job).line}"]
+    if job.base_preset != OWN:  # whose summary says what there is
+        lines[0] += f"; {data.summary}"
         sources = job.paper.evaluated(job, data) or {"test": data.test}
         images = [f"{len(source)} images of {source.name}" for source in sources.values()]
         tuning = "tuning seed, " if job.seed in TUNING_SEEDS else ""
