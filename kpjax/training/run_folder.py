@@ -41,7 +41,13 @@ except ImportError:  # Windows
     fcntl = None
 
 # beside results.json and the model
-SMALL_FILES = ("config.json", "skeleton.json", "score_table.json", "radius_table.json")
+SMALL_FILES = (
+    "config.json",
+    "skeleton.json",
+    "score_table.json",
+    "radius_table.json",
+    "label_distances.json",
+)
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
