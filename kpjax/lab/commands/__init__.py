@@ -93,6 +93,8 @@ class Predict(_OfRun):
     animals: Annotated[int | None, arg(metavar="N")] = None
     #: frames A to B - 1 of each video; A:B:N for every Nth
     frames: Annotated[str, arg(metavar="A:B")] = ""
+    #: look at this part of each image, as DeepLabCut's config writes it; points are of the whole
+    crop: Annotated[str, arg(metavar="X1,X2,Y1,Y2")] = ""
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
     #: share of points whose truth lies within their radius: 0.5, 0.8, 0.9 or 0.95
     level: float = 0.9
