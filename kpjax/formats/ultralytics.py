@@ -139,8 +139,9 @@ def _images_of(
     images: dict[Path, str] = {}
     again, lists, unread = {}, [], []
     for key, stored in stated.items():
-        named = [one for one in np.ravel(stored).tolist() if isinstance(one, str) and one.strip()]
-        if key.lower() in _FACTS or not named or isinstance(stored, dict):
+        several = stored if isinstance(stored, list) else [stored]
+        named = [one for one in several if isinstance(one, str) and one.strip()]
+        if key.lower() in _FACTS or not named:
             continue
         split = SPLITS.get(key.lower())
         for one in named:

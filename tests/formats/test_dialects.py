@@ -176,7 +176,7 @@ def test_labels_clipped_at_an_edge_do_not_count_from_one(tmp_path):
     ("yaml", "image", "lists", "split"),
     [
         (
-            "Train: Train.txt\npath: .",
+            "Train: Train.txt\npath: .\nskeleton: [[0, 1], [1]]\ntask: pose",
             "images/Train/a.png",
             {"Train.txt": "data/images/Train/a.png"},
             "train",
