@@ -107,10 +107,12 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     unsettled = [found for found in several_times if not found[0].get("ground_truth")]
     if settled := len(several_times) - len(unsettled):
         notes.append(f"{settled} images have several annotations: the ground truth is read")
-    doubts = (
-        f"{len(unsettled)} images have several annotations, whose points are {_apart(unsettled):.1f} px "
-        "apart on average: the first of each is read; mark the right ones as ground truth",
-    )
+    with foreign(file.name, "export 'JSON' of Label Studio again"):
+        doubts = tuple(
+            f"{len(unsettled)} images have several annotations, whose points are {_apart(unsettled):.1f} px "
+            "apart on average: the first of each is read; mark the right ones as ground truth"
+            for _ in unsettled[:1]
+        )
     return Project(
         file.parent,
         "label_studio",
@@ -118,7 +120,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         tuple(with_sessions(frames)),
         tuple(instances),
         tuple(notes),
-        doubts=doubts if unsettled else (),
+        doubts=doubts,
         tool="Label Studio",
     )
 
