@@ -13,6 +13,11 @@ from etils import epath
 
 from kpjax import InputError, Method, Skeleton, Trained, methods, standalone
 from kpjax.errors import printable
+from kpjax.evaluation.coincidence import (
+    FILE as LABEL_DISTANCES,
+    LabelDistances,
+    from_json as label_distances_from,
+)
 from kpjax.files import absolute, foreign, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.input.source import digest_of
@@ -39,6 +44,7 @@ RUN_FILES = (
     "skeleton.json",
     "score_table.json",
     "radius_table.json",
+    "label_distances.json",
     "pose_statistics.json",
 )
 LARGEST_SIDE = 8192  # px, of the square images
@@ -65,6 +71,7 @@ class Predictor(NamedTuple):
     # is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
     finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
+    labels: LabelDistances | None = None  # how near labelled keypoints came to each other
 
     @property
     def words(self) -> str:
@@ -111,7 +118,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         )
     folder = absolute(hub.folder_of(folder))
     if (Path(folder) / standalone.DESCRIPTION).is_file():
-        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN / RADII
+        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN
         with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
             given, predict = standalone.open_predictor(Path(folder))
             score, result, square = (
@@ -125,7 +132,8 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                 raise ValueError("a name or a size means nothing")
             skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
             function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
-        files = {RADII: read_json(kept)} if kept.is_file() else {}
+        tables = (RADII, LABEL_DISTANCES)
+        files = {name: read_json(kept / name) for name in tables if (kept / name).is_file()}
     else:
         opened = open_runs(folder)
         score, result, files = opened.score, opened.result, opened.files
@@ -142,6 +150,9 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
             f"{len(function[0].names)}; delete it"
         )
+    labels = None
+    if LABEL_DISTANCES in files:
+        labels = label_distances_from(files[LABEL_DISTANCES], f"{folder}/{LABEL_DISTANCES}")
     # of an ensemble that of the first
     learnt = kept_finder(next(iter(seeds_below(folder)), folder))
     return Predictor(
@@ -152,6 +163,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         result,
         radii,
         finder=learnt and finder_of(*learnt),
+        labels=labels if labels and labels.names == function[0].names else None,
     )
 
 
@@ -257,6 +269,8 @@ def open_runs(folder: Path) -> OpenedRun:
     trained = methods.members_of_ensemble([one.trained for one in members])
     kind = first.score["kind"]
     files = meaning_of_all(seeds, kind)
+    if LABEL_DISTANCES in first.files:
+        files[LABEL_DISTANCES] = first.files[LABEL_DISTANCES]
     result = {
         **first.result,
         "variant": f"{len(members)} seeds of {first.result['variant']}",

@@ -5,6 +5,7 @@ each file.
 import collections
 import dataclasses
 import itertools
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 from kpjax import InputError, RunError
 from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
+from kpjax.evaluation.coincidence import coinciding, sentences
 from kpjax.file_names import inside
 from kpjax.files import remove, together, write_text
 from kpjax.formats import predictions
@@ -40,7 +42,7 @@ from kpjax.lab.commands.predict.pipeline import (
     predicted,
     tracked,
 )
-from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.out.reports.pixel_errors import LINE, counted
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
 
@@ -347,6 +349,8 @@ def _carried_out(
     for path in removed if asked.overwrite else ():
         remove(path)
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
+    for line in _coinciding_lines(work, kept, predictor, cutoff):
+        print(line)
     print(
         f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
@@ -368,6 +372,31 @@ def _carried_out(
     if removed and asked.overwrite:
         print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
+
+
+def _coinciding_lines(
+    work: _Work, kept: Sequence[Seen], predictor: Predictor, cutoff: float | None
+) -> list[str]:
+    """Returns which keypoints are one point that labels show apart, and what shows where."""
+    there = [one for one in kept if one.fault is None and one.sizes is not None and one.sizes.size]
+    if predictor.labels is None or not there:
+        return []
+    sizes = np.concatenate([one.sizes for one in there])
+    found = coinciding(
+        np.concatenate([one.keypoints for one in there]),
+        sizes,
+        predictor.labels,
+        scores=np.concatenate([one.scores for one in there]),
+        cutoff=-np.inf if cutoff is None else cutoff,
+    )
+    alone = len(sizes) == len(there)
+    names, each = predictor.skeleton.names, "frame" if work.sequence.video else "image"
+    usual = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else np.nan
+    lines = sentences(found, names, length=usual, of=each if alone else "animal")
+    return [
+        *(textwrap.fill(line, LINE, subsequent_indent="    ") for line in lines),
+        *["the overlay rings them in red; kpjax suggest proposes such frames first"] * bool(lines),
+    ]
 
 
 def _hidden_lines(

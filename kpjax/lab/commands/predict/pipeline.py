@@ -50,6 +50,8 @@ class Seen(NamedTuple):
     #: (I, 4) x, y, width, height of animals that were found or named; None of none
     boxes: np.ndarray | None = None
     more: int = 0  # animals that were found beyond their known number, and left out
+    #: (I,) px, the usual size of a labelled animal as large as this one is seen; nan where unknown
+    sizes: np.ndarray | None = None
 
 
 class Crop(NamedTuple):
@@ -259,6 +261,7 @@ def _unseen(
         fault,
         image,
         np.full(shape, np.nan),
+        sizes=np.full(animals, np.nan),
     )
 
 
@@ -290,6 +293,8 @@ def _placed(
                 f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite"
             )
         seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores, True
+        if predictor.labels:
+            seen.sizes[animal] = predictor.labels.size * growth_of(crop)
         # of the square image, which shows a part of the frame otherwise
         if predictor.radii and level is not None:
             reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
@@ -362,6 +367,7 @@ def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
         present=placed(one.present, False),
         radii=placed(one.radii, np.nan),
         boxes=placed(boxes, np.nan),
+        sizes=None if one.sizes is None else placed(one.sizes, np.nan),
     )
 
 
