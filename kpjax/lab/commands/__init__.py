@@ -161,7 +161,7 @@ class Suggest(_OfRun):
 @dataclass(frozen=True, kw_only=True)
 class Smooth:
     """Removes jumps of predicted points and fills short gaps: files of `predict`, DeepLabCut,
-    SLEAP, Lightning Pose.
+    SLEAP, Lightning Pose, EKS, movement.
 
     Writes <name>_smoothed.csv (and other formats); the input file does not change. Points below
     the cutoff count as gaps. Then come a median filter and linear interpolation of short gaps.
