@@ -130,7 +130,9 @@ def own_report(
         [console_table(*_table(measured, columns), screen_width())],
     )
     if shown.animals:
-        reached = [*verdict(shown.animals, shown.cutoff), *compared(shown, others), *unknown]
+        said = verdict(shown.animals, shown.cutoff)
+        top = " ".join([*said[1:2], *compared(shown, others)])
+        reached = [*said[:1], *filter(None, [top]), *said[2:], *unknown]
         better = advice(shown.animals, shown.cutoff)
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoff)
     if short := _short(shown, usual_steps):
