@@ -1,6 +1,7 @@
 """What a run says: its first lines, a progress bar, and rows of numbers for its loggers."""
 
 import contextlib
+import importlib.util
 import sys
 import textwrap
 import time
@@ -104,7 +105,7 @@ def _count(tree) -> int:
 
 class Log:
     """The log of one stage; a context manager. Only process 0 writes: `metrics.jsonl`,
-    TensorBoard's events, and what `more` opens."""
+    TensorBoard's events if tensorboardX is installed, and what `more` opens."""
 
     def __init__(
         self,
@@ -117,7 +118,8 @@ class Log:
     ):
         self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
         self.shown = SHOWN.get(stage, stage)
-        self.opened = (JsonLines, TensorBoard, *more)
+        has_events = importlib.util.find_spec("tensorboardX") is not None  # of the extra `lab`
+        self.opened = (JsonLines, *([TensorBoard] if has_events else []), *more)
         self.loggers: list[Logger] = []
         self.writes = jax.process_index() == 0
         self.shows = self.writes and not quiet

@@ -13,10 +13,11 @@ from typing import Any
 import jax
 
 from kpjax import InputError
+from kpjax.evaluation import coincidence
 from kpjax.files import absolute, make_folder, read_json, write_json
 from kpjax.formats.project_source import crowd_of
 from kpjax.input.source import Source
-from kpjax.lab.animals.calibration import drawn_from
+from kpjax.lab.animals.calibration import drawn_from, table_as_json
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     HELD_OUT,
@@ -68,8 +69,9 @@ def on_own_data(
     """Returns a paper on a person's own data, with the one preset `own`.
 
     Beside what the paper says, runs keep errors.csv, errors_by_keypoint.csv, score_table.json with
-    the cutoff, radius_table.json with radii within which the truth lies, metrics such as
-    `held_out/px`, and the network that finds animals.
+    the cutoff, radius_table.json with radii within which the truth lies, label_distances.json with
+    how near labels come to each other, metrics such as `held_out/px`, and the network that finds
+    animals.
 
     Args:
         paper: with what differs on own data, such as the variants that run.
@@ -162,6 +164,8 @@ def beside(
             predictions[OF_PART + part],
         )
         tables = pixel_errors.meaning_of_scores(known, animals.by_part()[part], kind)
+        labels = pixel_errors.distances_in_labels(animals, predictions)
+        tables[coincidence.FILE] = table_as_json(labels)
         for name, content in tables.items():
             write_json(job.folder / name, content)
         pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(known).cutoff))
@@ -186,7 +190,7 @@ def first_lines(command: Command) -> list[str]:
     )
     given = flat(command.config)  # a run in the place of a source has had its first stage
     steps = sum(
-        given.get(name, 0)
+        given.get(name, 0) * (given.get("rounds", 1) if name == "steps" else 1)
         for name in COUNTS_OF_STEPS
         if name != "pretraining_steps" or given.get("source")
     )

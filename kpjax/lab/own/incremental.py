@@ -131,6 +131,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         sep="\n",
     )
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
+    rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
         if published.is_published(config.data.old)
@@ -148,7 +149,8 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
                 choices.Choice(name, value, "as the old run has it")
                 for name, value in old.taken_over.items()
             ),
-            choices.rotation_choice(facts),
+            rotation,
+            *choices.flip_choices(facts, rotation.value),
             choices.steps_choice(
                 "steps", labelled, config.batch_size, passes=60, least=300, most=600
             ),

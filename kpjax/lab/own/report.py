@@ -5,6 +5,7 @@ control, made from the original frames; then come tables. It speaks of pixels, k
 What only a developer asks for is folded away.
 """
 
+import itertools
 import math
 import shlex
 import textwrap
@@ -55,6 +56,7 @@ from kpjax.papers.reports.report import (
     provenance,
     rendered,
 )
+from kpjax.papers.semi_supervised.left_to_learn import FITTED
 from kpjax.structures import skeleton_from_json
 
 WORST, OTHERS = 6, 6  # animals that are shown
@@ -121,7 +123,18 @@ def own_report(
     unknown = unknown_of(found[0].folder)
     shown = shown_of(found, last=bool(unknown))
     others = [run for run in found if run is not shown]
+    # by all labels of the run, whatever is judged
+    alike = (
+        pixel_errors.coincidences(
+            shown.judged or shown.animals,
+            pixel_errors.distances_in_labels(shown.animals),
+            shown.cutoff,
+        )
+        if shown.animals
+        else []
+    )
     first = [
+        *alike,
         *told(shown.line.runs.finished[0], [run.line.runs.finished[0] for run in others]),
     ]
     reached, better, table = (
@@ -133,12 +146,14 @@ def own_report(
         said = verdict(shown.animals, shown.cutoff)
         top = " ".join([*said[1:2], *compared(shown, others)])
         reached = [*said[:1], *filter(None, [top]), *said[2:], *unknown]
-        better = advice(shown.animals, shown.cutoff)
+        better = [*go_on(shown, folder), *advice(shown.animals, shown.cutoff)]
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoff)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
         text = f"Longer training: {short} The command of this run without --steps, and with --fresh, runs all."
-        better = [text, *(other for other in better if not other.startswith("Longer training"))]
+        better = [other for other in better if not other.startswith("Longer training")]
+        if not better or not better[0].startswith("Training on"):  # which names a command
+            better.insert(0, text)
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
@@ -176,6 +191,32 @@ def own_report(
             },
         ),
     ), shown.folder
+
+
+def go_on(run: OwnRun, folder: Path) -> list[str]:
+    """Returns the command that trains on from a run whose labelled images are not learnt yet; nothing of
+    any other. folder: of the preset."""
+    left = run.line.runs.finished[0].metrics.get("labelled/left_of_worst", 0.0)
+    if not left > FITTED:
+        return []
+    data = read_json(run.folder / "config.json")["config"]["data"]
+    own = data["own"]
+    workdir = folder.parent.parent
+    other = next(name for n in itertools.count(2) if not Path(name := f"{workdir}-{n}").exists())
+    flags = [("--project", path) for path in (data["project"], *own["more_projects"])]
+    flags += [("--unlabelled", *data["unlabelled"])] * bool(data["unlabelled"])
+    flags += [("--validation", own["validation"])] * bool(own["validation"])
+    flags += [("--labelled", f"{data['labelled']:g}")] * (data["labelled"] != 1)
+    flags += [
+        ("--variants", run.line.entry.variant),
+        ("--start", str(run.folder)),
+        ("--workdir", other),
+    ]
+    command = shlex.join(["kpjax", "train", *(word for flag in flags for word in flag)])
+    return [
+        f"Training on: the labelled images themselves are not learnt, {left:.0%} of the error of empty heatmaps is "
+        f"left of the worst keypoint. This goes on from here: {command}"
+    ]
 
 
 def shown_of(found: Sequence[OwnRun], *, last: bool) -> OwnRun:

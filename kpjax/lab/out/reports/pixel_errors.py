@@ -18,6 +18,12 @@ import numpy as np
 
 from kpjax import geometry
 from kpjax.errors import counted
+from kpjax.evaluation.coincidence import (
+    LabelDistances,
+    coinciding,
+    label_distances,
+    sentences,
+)
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.tables import rows_text
 from kpjax.images.transforms import growth_of
@@ -420,6 +426,36 @@ def scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
         np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
     )
     return score_table(found.scores, distances, found.visible, kind=kind)
+
+
+def distances_in_labels(
+    animals: Animals, predictions: Mapping[str, Gathered] | None = None
+) -> LabelDistances:
+    """Measures how near labels of one animal come to each other, in lengths of the animal.
+
+    predictions: of the parts of the animals, whose `scale` says how large they are in the network's
+    images.
+    """
+    scales = [
+        found.scale for name, found in (predictions or {}).items() if name.startswith(OF_PART)
+    ]
+    return label_distances(
+        animals.true,
+        animals.visible,
+        animals.lengths,
+        animals.names,
+        size=float(np.median(np.concatenate(scales))) if scales else math.nan,
+    )
+
+
+def coincidences(part: Animals, known: LabelDistances, cutoff: Any = -math.inf) -> list[str]:
+    """Says which keypoints of some animals are one point and are not in labels, a sentence each, the
+    most frequent first. cutoff: of scores, from which points are shown.
+    """
+    found = coinciding(part.predicted, part.lengths, known, scores=part.scores, cutoff=cutoff)
+    kind = {HELD_OUT: "held-out animal", TRAINED: "animal that it has learnt from"}
+    usual = float(np.median(part.lengths))
+    return sentences(found, part.names, length=usual, of=kind.get(part.parts[0], "labelled animal"))
 
 
 def animals_of(parts: Mapping[str, Part], predictions: Mapping[str, Gathered]) -> Animals:
