@@ -143,13 +143,17 @@ def own_report(
         [console_table(*_table(measured, columns), screen_width())],
     )
     if shown.animals:
-        reached = [*verdict(shown.animals, shown.cutoff), *compared(shown, others), *unknown]
+        said = verdict(shown.animals, shown.cutoff)
+        top = " ".join([*said[1:2], *compared(shown, others)])
+        reached = [*said[:1], *filter(None, [top]), *said[2:], *unknown]
         better = [*go_on(shown, folder), *advice(shown.animals, shown.cutoff)]
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoff)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
         text = f"Longer training: {short} The command of this run without --steps, and with --fresh, runs all."
-        better = [text, *(other for other in better if not other.startswith("Longer training"))]
+        better = [other for other in better if not other.startswith("Longer training")]
+        if not better or not better[0].startswith("Training on"):  # which names a command
+            better.insert(0, text)
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
