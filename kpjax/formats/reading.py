@@ -137,13 +137,18 @@ _OTHERS = (
         rb"<annotation\b",
         "they are boxes; export keypoints, as 'COCO Keypoints' of CVAT",
     ),
-    ("VIA", rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"', _TABLE),
+    (
+        "VIA",
+        rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"|CSV_HEADER = metadata_id',
+        _TABLE,
+    ),
     (
         "napari",
         rb'\A"?index"?,"?(?:shape-id|axis-0)',
         "save them with napari-deeplabcut, or write a csv table with the columns image, keypoint, x (the "
         "last axis) and y",
     ),
+    ("Label Studio", rb'"?"keypointlabels"?"', "export 'JSON' from it"),
     ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
 )
 _START = 100_000  # bytes of a file that show whose it is
