@@ -358,11 +358,15 @@ def usual_choices(
                 f"and one of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}",
             )
         network = NETWORKS[known.network](**known.options) if known else network
-    size = config.data.image_size if "image_size" in typed else None
+    size, given = config.data.image_size if "image_size" in typed else None, flat(config)
     images = [
         *image_choices(facts, size, FINE_SIDE if isinstance(network, MobileNetV2) else 0),
         rotation := rotation_choice(facts),
-        *flip_choices(facts, config.augment.rotation if "rotation" in typed else rotation.value),
+        *(
+            flip_choices(facts, given["rotation"] if "rotation" in typed else rotation.value)
+            if "flip" in given  # which RegDA's augmentation has not
+            else []
+        ),
     ]
     if weights:
         why = (

@@ -156,7 +156,7 @@ def build(config: Any, skeleton: Skeleton) -> Method:
     setup = Setup(
         configs.network_of(config, len(skeleton.names)),
         skeleton,
-        config.heatmaps.codec(config.data.image_size, logits=config.logits),
+        config.heatmaps.codec(config.data.image_size, logits=config.logits, flip=skeleton.flip),
         configs.optimizer_of(config, optax.scale_by_adam()),
         optax.constant_schedule(0.0),
         augment.no_augmentation(),

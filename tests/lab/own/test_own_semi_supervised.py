@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 from kpjax.images.video import write_video
 from kpjax.input.source import identities
 from kpjax.lab.commands.train import main as train
-from kpjax.lab.own import choices, project as own_project
+from kpjax.lab.own import choices, project as own_project, regda, semi_supervised
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.project import hold_out
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
@@ -248,6 +248,17 @@ def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, 
     assert "say why): --no-flip" in capsys.readouterr().out
     assert choices.chosen(changed(config, flip=True), [choice], {"flip"}).augment.flip
     assert "flip" not in capsys.readouterr().out
+
+
+def test_choices_are_of_fields_that_every_system_has(project):
+    """RegDA's augmentation mirrors nothing: nobody chooses whether it does."""
+    facts = facts_of(project)._replace(
+        flip=(1, 0), points=np.random.default_rng(0).uniform(0, 30, (9, 2, 2))
+    )
+    for system, there in ((regda, False), (semi_supervised, True)):
+        made = choices.usual_choices(facts, system.OWN, set())
+        assert ("flip" in {choice.field for choice in made}) == there
+        changed(system.OWN, **{choice.field: choice.value for choice in made})
 
 
 def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
