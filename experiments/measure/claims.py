@@ -210,7 +210,11 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
 
 
 def _number(room: Room, front: Front, row: str) -> str:
-    """Returns a row's variant with its mean, deviation and seeds."""
+    """Returns a row's variant with its mean, deviation and seeds; its preset, too, where the same
+    variant of another one is the paper's method.
+    """
     cell = Cell(room.metrics[front.metric], cell_of(room, row, "", front.metric).values, None)
     seeds = f" ({len(cell.values)})" if cell.values else ""
-    return f"`{row.rpartition('/')[2]}` {cell.text()}{seeds}"
+    variant = row.rpartition("/")[2]
+    same = variant == front.method.rpartition("/")[2] and row != front.method
+    return f"`{row if same else variant}` {cell.text()}{seeds}"
