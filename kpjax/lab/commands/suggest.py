@@ -97,7 +97,8 @@ def suggest(asked: Suggest) -> Path:
         written = write_proposals(to, folder, asked.out, proposals)
         points, there = proposals.points, proposals.points.status == OK
         usual = float(np.median(points.scores[there]))
-        opacity = np.where(there[..., None], opacity_of_scores(points.scores, usual), 0)
+        shown = there[..., None] & ~points.unsure
+        opacity = np.where(shown, opacity_of_scores(points.scores, usual), 0)
         drawn = [
             draw_animals(image, points.keypoints[row], opacity[row], predictor.skeleton)
             for row, image in enumerate(proposals.images)
@@ -191,4 +192,6 @@ def proposals_of(
     for place, (row, image) in enumerate(images.items()):
         found, certain = placed[row][..., :2], placed[row][..., 2]
         fill(table, place, image.shape[1::-1], found, certain, np.isfinite(certain).all(1))
+    unsure = (table.status == OK)[..., None] & (table.scores < predictor.cutoffs)
+    table = table._replace(unsure=unsure)
     return Proposals(tuple(frames[row] for row in images), tuple(images.values()), table)

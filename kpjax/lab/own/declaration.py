@@ -16,7 +16,7 @@ from kpjax import InputError
 from kpjax.files import absolute, make_folder, read_json, write_json
 from kpjax.formats.project_source import crowd_of
 from kpjax.input.source import Source
-from kpjax.lab.animals.calibration import drawn_from
+from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     HELD_OUT,
@@ -28,7 +28,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     scores_of,
 )
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import digest_of_given, opened
+from kpjax.lab.own.project import digest_of_given, meaning_of_empty, opened
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import changed, config_as_json, flat
@@ -55,11 +55,12 @@ def on_own_data(
     found: Callable[[Any], Source | None] = lambda data: None,
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
+    cutoffs: Callable[[Any], Mapping[int, float]] = lambda config: {},
 ) -> Experiment:
     """Returns a paper on a person's own data, with the one preset `own`.
 
     Beside what the paper says, runs keep errors.csv, errors_by_keypoint.csv, score_table.json with
-    the cutoff, radius_table.json with radii within which the truth lies, metrics such as
+    the cutoffs, radius_table.json with radii within which the truth lies, metrics such as
     `held_out/px`, and the network that finds animals.
 
     Args:
@@ -74,6 +75,7 @@ def on_own_data(
         found: of a run's data, crops of animals that it found itself.
         check_variants: raises InputError.
         seeded: whether what is opened differs between seeds.
+        cutoffs: of a config, those that another run knows, by the numbers of keypoints.
     """
 
     def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
@@ -91,7 +93,7 @@ def on_own_data(
         {OWN: config},
         opened_once,
         resolved=resolved_and_named,
-        beside=beside(paper, parts, found, check_variants),
+        beside=beside(paper, parts, found, check_variants, cutoffs),
     )
 
 
@@ -100,6 +102,7 @@ def beside(
     parts: Callable[[Job, Any], Mapping[str, Part]],
     found: Callable[[Any], Source | None],
     check_variants: Callable[[Any, Sequence[str]], None],
+    cutoffs: Callable[[Any], Mapping[int, float]],
 ) -> Beside:
     """Returns what runs on own data do beside what the paper says, as `on_own_data` describes."""
 
@@ -127,24 +130,30 @@ def beside(
     ) -> dict[str, float]:
         if not (part := _known_by(predictions)):
             return {}
-        animals = pixel_errors.animals_of(parts(job, data), predictions)
-        cutoff = scores_of(predictions[OF_PART + part]).cutoff
-        return pixel_errors.metrics_of(animals, drawn_from(cutoff))
+        empty, kept = meaning_of_empty(job.config.data.own), cutoffs(job.config)
+        animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
+        known = scores_of(predictions, part, empty=empty, kept=kept)
+        return pixel_errors.metrics_of(animals, known.cutoffs)
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
         if jax.process_index() or not (part := _known_by(predictions)):
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
-        kind = paper.predicting(stored).score_kind
-        animals, known = (
-            pixel_errors.animals_of(parts(job, data), predictions),
-            predictions[OF_PART + part],
+        kind, empty = paper.predicting(stored).score_kind, meaning_of_empty(job.config.data.own)
+        animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
+        tables = pixel_errors.meaning_of_scores(
+            predictions,
+            part,
+            animals.by_part()[part],
+            kind,
+            empty=empty,
+            kept=cutoffs(job.config),
         )
-        tables = pixel_errors.meaning_of_scores(known, animals.by_part()[part], kind)
         make_folder(job.folder)
         for name, content in tables.items():
             write_json(job.folder / name, content)
-        pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(known).cutoff))
+        known = score_table_from(tables[SCORES], SCORES)
+        pixel_errors.write_errors(job.folder, animals, known.cutoffs)
 
     return Beside(check, report, next_lines, prepare, evaluated, measure, draw)
 

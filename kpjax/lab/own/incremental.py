@@ -310,4 +310,7 @@ EXPERIMENT = on_own_data(
     resolved,
     lambda job: open_project(job.config)[0],
     parts=lambda job, data: projects.parts_of(job.config, data.train, open_project(job.config)[1]),
+    cutoffs=lambda config: dict(
+        enumerate(old_run(config.data.old).opened.score.cutoffs.tolist())
+    ),  # of the old keypoints, which the new labels do not have
 )

@@ -27,6 +27,7 @@ from kpjax.formats.video_labels import TABLE
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
+from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.papers.configs import flat
 
@@ -48,6 +49,14 @@ class Own(Options):
     validation: str = ""
     every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that cannot be read
+    # what a cell without a label says where the frame has others: the keypoint is absent, which is
+    # taught then, or nobody labelled it; "ask" teaches neither
+    empty: Empty = "ask"
+
+
+def meaning_of_empty(own: Own) -> Empty:
+    """Returns what an empty cell means; with occluded keypoints dropped it is not known."""
+    return own.empty if own.occluded == "train" else "unlabelled"
 
 
 def needed_project(data: Any, argument: str = "project") -> Project:

@@ -21,7 +21,7 @@ from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import in_bucket, read_json, write_text
 from kpjax.images.reading import spread
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
+from kpjax.lab.animals.calibration import cutoffs_text, read_score_table
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
@@ -72,7 +72,7 @@ class OwnRun(NamedTuple):
     folder: Path
     skeleton: Skeleton
     animals: Animals
-    cutoff: float
+    cutoffs: np.ndarray  # (K,)
     judged: Animals | None  # by which it is judged
     error: float  # the mean of these in px; inf if there are none
 
@@ -111,13 +111,13 @@ def own_report(
     # forgot old keypoints.
     shown = found[-1] if unknown else min(found, key=lambda run: (forgot(run), run.error))
     reached, better = (
-        [*verdict(shown.animals, shown.cutoff), *unknown],
-        advice(shown.animals, shown.cutoff),
+        [*verdict(shown.animals, shown.cutoffs), *unknown],
+        advice(shown.animals, shown.cutoffs),
     )
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
-        *pixel_errors.table_lines(shown.animals, shown.cutoff),
+        *pixel_errors.table_lines(shown.animals, shown.cutoffs),
         "",
         *textwrap.wrap(" ".join(reached), LINE),
         *["what would help most:"] * bool(better),
@@ -170,11 +170,12 @@ def opened(line: Line) -> OwnRun | None:
     animals, scores = pixel_errors.read_errors(folder, skeleton.names), read_score_table(folder)
     if animals is None:
         return None
-    cutoff, parts = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF), animals.by_part()
+    cutoffs = scores.cutoffs if scores else np.full(len(animals.names), -np.inf)
+    parts = animals.by_part()
     judged = parts.get(judging(parts))
-    mean = math.nan if judged is None else errors_of(judged, cutoff)[ALL].mean
+    mean = math.nan if judged is None else errors_of(judged, cutoffs)[ALL].mean
     return OwnRun(
-        line, folder, skeleton, animals, cutoff, judged, mean if math.isfinite(mean) else math.inf
+        line, folder, skeleton, animals, cutoffs, judged, mean if math.isfinite(mean) else math.inf
     )
 
 
@@ -182,7 +183,7 @@ def _page(
     folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence[Column], said: dict
 ) -> str:
     names, parts = run.animals.names, run.animals.by_part()
-    tables = [errors_of(some, run.cutoff) for some in parts.values()]
+    tables = [errors_of(some, run.cutoffs) for some in parts.values()]
     headed = (
         *COLUMNS[judging(parts)],
         *(one for one in columns if one.metric.startswith(("new/", "old/"))),
@@ -192,7 +193,7 @@ def _page(
     return rendered(
         Path(__file__).with_name("report.html.jinja"),
         path=[folder.parent.name, folder.name],
-        cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
+        cutoff=cutoffs_text(run.cutoffs),
         pixel_rows=[
             (name, [cell for found in tables for cell in pixel_errors.cells_of(found[name])])
             for name in (*names, ALL)
@@ -266,7 +267,7 @@ def _pictures(run: OwnRun) -> list[tuple[str, ...]]:
     order = held.worst_first()
     try:
         return [
-            _picture(held, n, run.skeleton, run.cutoff)
+            _picture(held, n, run.skeleton, run.cutoffs)
             for n in order[:WORST] + spread(order[WORST:], OTHERS)
         ]
     except InputError as error:
@@ -274,20 +275,20 @@ def _pictures(run: OwnRun) -> list[tuple[str, ...]]:
         return []
 
 
-def _picture(held: Animals, n: int, skeleton: Skeleton, cutoff: float) -> tuple[str, ...]:
+def _picture(held: Animals, n: int, skeleton: Skeleton, cutoffs: np.ndarray) -> tuple[str, ...]:
     errors = held.distances[n]
     k = int(np.nanargmax(errors))
     note = (
         f"mean error {pixels(float(np.nanmean(errors)))} px, {100 * np.nanmean(errors) / held.lengths[n]:.1f} % of "
         f"the animal’s length; largest {pixels(float(errors[k]))} px ({skeleton.names[k]})"
     )
-    image, one = cropped(*frame_of(held, n), cutoff)
+    image, one = cropped(*frame_of(held, n), cutoffs)
     return (
         held.title(n),
         note,
         *(
             _jpeg(predictions_drawn(image, one, skeleton, *shown))
-            for shown in ((math.inf, 0.0), (cutoff, FADED))
+            for shown in ((np.full(len(skeleton.names), np.inf), 0.0), (cutoffs, FADED))
         ),
     )  # the labels alone, and with the predictions
 

@@ -27,7 +27,7 @@ from kpjax.formats.tables import rows_text, whole_number
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
+from kpjax.lab.animals.calibration import cutoffs_text
 from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
@@ -237,14 +237,10 @@ def _carried_out(
 ) -> tuple[PredictionTable, list[Path]]:
     """Predicts one input and writes its tables and drawings."""
     sequence, skeleton = work.sequence, predictor.skeleton
-    cutoff, source = asked.cutoff, "as typed"
-    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without
-    # held-out labels: all their points are drawn.
-    if cutoff is None and (predictor.follow or predictor.cutoff != DEFAULT_CUTOFF):
-        cutoff, source = (
-            predictor.cutoff,
-            "usual for this network" if predictor.follow else "from held-out labels",
-        )
+    source = "usual for this network" if predictor.follow else "from held-out labels"
+    if asked.cutoff is not None:
+        cutoffs, source = np.full(len(skeleton.names), asked.cutoff), "as typed"
+        predictor = predictor._replace(cutoffs=cutoffs)
     moving, began = work.named(MOVING[0]) in work.files, time.monotonic()
     with_images = moving or not (sequence.video or asked.no_overlay)
     shown = (
@@ -290,7 +286,7 @@ def _carried_out(
             # The first frames set the usual score and the size of points, so that all are drawn
             # alike.
             first = list(itertools.islice(passed, asked.batch_size))
-            look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances)
+            look = drawing.look_of(first, sequence, predictor, asked, work.instances)
             passed = itertools.chain(first, passed)
             if not asked.no_overlay:
                 passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
@@ -332,7 +328,7 @@ def _carried_out(
     )
     for line in (
         *(_animal_lines(work, table, moments) if work.find else ()),
-        *_hidden_lines(table, cutoff, source, predictor),
+        *_hidden_lines(table, source, predictor),
         *_radius_lines(table, look, predictor, asked),
     ):
         print(line)
@@ -348,16 +344,15 @@ def _carried_out(
     return table, paths
 
 
-def _hidden_lines(
-    table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor
-) -> list[str]:
-    """Returns how many points lie below the cutoff, and the likely cause if they are nearly all."""
-    scores = table.scores[table.status == predictions.OK]
-    if cutoff is None or not scores.size:
+def _hidden_lines(table: PredictionTable, source: str, predictor: Predictor) -> list[str]:
+    """Returns how many points are unsure, and the likely cause if they are nearly all."""
+    scores, said = table.scores[table.status == predictions.OK], cutoffs_text(predictor.cutoffs)
+    if not said or not scores.size:
         return []
-    below = int((scores < cutoff).sum())
+    below = int(table.unsure.sum())
     lines = [
-        f"cutoff {cutoff:.3g}, {source}: {below} of {scores.size} points lie below it and are not drawn"
+        f"cutoff {said}, {source}: {below} of {scores.size} points lie below it; they are unsure, and "
+        "not drawn"
     ]
     if below < NEARLY_ALL * scores.size:
         return lines
@@ -386,8 +381,11 @@ def _radius_lines(
     known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
     if not known.size:
         row = int(np.searchsorted(predictor.radii.levels, asked.level))
+        more = missing(predictor.radii)[row]
         return [
-            f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"
+            f"no radius: {more} more labelled {unit}s must be held out for it"
+            if more
+            else "no radius: all points are unsure"
         ]
     lines = [
         f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
@@ -440,7 +438,10 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> Predictio
             predictions.fill(
                 table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii
             )
-    return table
+    unsure = (table.status == predictions.OK)[..., None] & (table.scores < predictor.cutoffs)
+    # Where nothing is likely to be there, no circle holds it.
+    without = unsure & bool(np.isfinite(table.radii).any())
+    return table._replace(unsure=unsure, radii=np.where(without, np.inf, table.radii))
 
 
 def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:
