@@ -19,6 +19,8 @@ class Options:
     video_root: Annotated[str, arg(metavar="FOLDER")] = ""
     pixels_from: Literal[0, 1] = 0  # 1 if the top-left pixel is (1, 1)
     rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+    #: px, of the square about the point of an animal with one keypoint; 0 chooses
+    box_side: float = 0.0
     drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them
 
     @property

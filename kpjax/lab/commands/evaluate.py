@@ -14,7 +14,13 @@ from kpjax.errors import summarise
 from kpjax.evaluation.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.files import together
 from kpjax.formats.project import Project, instance_of, on_frame
-from kpjax.formats.project_source import box_of, project_source, reference_lengths, whole_frames
+from kpjax.formats.project_source import (
+    box_of,
+    project_source,
+    reference_lengths,
+    whole_frames,
+    with_point_boxes,
+)
 from kpjax.formats.reading import read_project
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
@@ -61,7 +67,7 @@ def evaluate(asked: Evaluate) -> Path:
         if people
         else open_predictor(asked.run, turned=asked.turned)
     )
-    project = read_project(asked.project, asked)
+    project = with_point_boxes(read_project(asked.project, asked), asked.box_side)
     project = in_keypoints_of(predictor.skeleton, renamed(project) if people else project)
     animals, growth = measure(project, predictor, asked)
     lists = [pixel_errors.read_errors(path) for path in runs]

@@ -14,7 +14,6 @@ import jax
 
 from kpjax import InputError
 from kpjax.files import absolute, make_folder, read_json, write_json
-from kpjax.formats.project_source import crowd_of
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from
 from kpjax.lab.out.reports import pixel_errors
@@ -28,7 +27,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     scores_of,
 )
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import digest_of_given, meaning_of_empty, opened
+from kpjax.lab.own.project import digest_of_given, meaning_of_empty
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import changed, config_as_json, flat
@@ -117,7 +116,7 @@ def beside(
 
     def prepare(job: Job, data: Any) -> None:
         crowded = getattr(job.config.data, "transform", "") == "around_box"
-        if crowded and TRAINED in parts(job, data) and crowd_of(opened(job.config)[0]).most > 1:
+        if crowded and TRAINED in parts(job, data):
             learnt = learnt_finder(job._replace(variant=""))
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, found(data))

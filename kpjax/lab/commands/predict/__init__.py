@@ -28,7 +28,7 @@ from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import cutoffs_text
-from kpjax.lab.animals.conformal import LEVELS, missing
+from kpjax.lab.animals.conformal import LEVELS, OWN, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import (
@@ -387,10 +387,23 @@ def _radius_lines(
             if more
             else "no radius: all points are unsure"
         ]
-    lines = [
-        f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
-        f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"
+    own = predictor.radii.labels >= OWN
+    usual = [
+        f"{name} {np.median(values[np.isfinite(values)]):.3g}"
+        for name, values, enough in zip(
+            table.skeleton.names, np.moveaxis(table.radii, -1, 0), own, strict=True
+        )
+        if enough and np.isfinite(values).any()
     ]
+    lines = [
+        f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out, median in "
+        f"px: {', '.join(usual)}"
+    ] * bool(usual)
+    shared = [name for name, enough in zip(table.skeleton.names, own, strict=True) if not enough]
+    lines += [
+        f"{summarise(shared, 3)}: fewer than {OWN} held-out labels are too few for a radius by keypoint; the table "
+        "has one that holds for all of them together"
+    ] * bool(shared)
     if look.rings is not None:
         bare = known.size - sum(
             int(np.isfinite(drawing.rings_of(*row, look.rings)).sum())

@@ -117,12 +117,12 @@ class Animals(NamedTuple):
         return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
 
     def worst_first(self) -> list[int]:
-        """Returns the numbers of the animals, those with the largest mean error over their length
-        first.
+        """Returns the numbers of the animals with a label, those with the largest mean error over
+        their length first.
         """
-        return np.argsort(
-            -np.nanmean(self.distances, axis=1) / self.lengths, kind="stable"
-        ).tolist()
+        labelled = np.flatnonzero((self.visible > 0).any(1))
+        means = np.nanmean(self.distances[labelled], axis=1) / self.lengths[labelled]
+        return labelled[np.argsort(-means, kind="stable")].tolist()
 
     def title(self, number: int) -> str:
         """Returns the whole name of an animal's frame, with the folder of an image, and which
@@ -460,7 +460,7 @@ def scores_of(
     have empty are wrong to show, and so are those of frames that it has learnt from, as long as
     nothing was taught there. kept: cutoffs that are known already, by the numbers of keypoints.
     """
-    cells = empty_cells(predictions) if empty != "unlabelled" else {}
+    cells = empty_cells(predictions, empty)
     found = predictions[OF_PART + part]
     distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
     labelled, near = found.visible > 0, distances <= NEAR * found.scale[:, None]
@@ -480,9 +480,10 @@ def scores_of(
     return ScoreTable(kind, cutoffs, deciles.astype(np.float64), empty)
 
 
-def empty_cells(predictions: Mapping[str, Gathered]) -> dict[str, np.ndarray]:
+def empty_cells(predictions: Mapping[str, Gathered], empty: Empty = "ask") -> dict[str, np.ndarray]:
     """Returns which cells (N, K) of each part's animals have no label, of keypoints that have one
-    elsewhere in the part; of the frames that train and those held out, in either.
+    elsewhere in the part; of the frames that train and those held out, in either. Where empty cells
+    are unlabelled, only those of frames that are known to show no animal.
     """
     visible = {
         name.removeprefix(OF_PART): found.visible > 0
@@ -491,7 +492,9 @@ def empty_cells(predictions: Mapping[str, Gathered]) -> dict[str, np.ndarray]:
     }
     ours = [seen.any(0) for name, seen in visible.items() if name != TARGET]
     return {
-        name: ~seen & (seen.any(0) if name == TARGET else np.any(ours, axis=0))
+        name: ~seen
+        & (seen.any(0) if name == TARGET else np.any(ours, axis=0))
+        & (True if empty != "unlabelled" else ~seen.any(1)[:, None])
         for name, seen in visible.items()
     }
 
@@ -500,12 +503,10 @@ def animals_of(
     parts: Mapping[str, Part], predictions: Mapping[str, Gathered], *, empty: Empty = "ask"
 ) -> Animals:
     """Returns the predictions of all parts in pixels of the original images."""
-    cells = empty_cells(predictions)
+    cells = empty_cells(predictions, empty)
     return joined(
         [
-            _animals_of(
-                name, part, predictions[OF_PART + name], cells[name] & (empty != "unlabelled")
-            )
+            _animals_of(name, part, predictions[OF_PART + name], cells[name])
             for name, part in parts.items()
         ]
     )

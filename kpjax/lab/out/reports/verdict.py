@@ -54,13 +54,13 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
     frames = counted(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
     sentences.append(
-        f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
-        f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
-        f"points lie within {pixels(whole.median)} px of their labels."
+        f"On {frames} whose labels it has never seen, half of the points lie within "
+        f"{pixels(whole.median)} px of their labels; the mean error is {pixels(whole.mean)} px, "
+        f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px)."
     )
     sentences.append(
         f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
-        "animal’s length."
+        f"animal’s length ({pixels(pixel_errors.NEAR * length)} px)."
     )
     if judged == TARGET:
         sentences.append(
@@ -159,6 +159,7 @@ def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName |
 
 
 def _recordings(held: Animals) -> list[str]:
+    held = held.only(np.flatnonzero((held.visible > 0).any(1)))
     names = np.array(held.recordings)
     relative = np.nanmean(held.distances, axis=1) / held.lengths
     means = {
