@@ -283,11 +283,6 @@ REFUSED = [
         "--source P --target IMAGES --target-project tail",
         "right_hand only in --source, tail only in",
     ),
-    (
-        "regda",
-        "--source P --target IMAGES --transform around_box",
-        "--target: crops around boxes: frames without",
-    ),
     ("regda", "--start SAME --target FEW", "--target: 1 frames; give at least 20"),
     (
         "regda",
