@@ -32,7 +32,7 @@ def keypoint_cutoffs(
 
     A cutoff lies half-way between two scores. Below the lowest score of a right point of any
     keypoint nothing is shown: the next lower score of a wrong one is hidden, and without one the
-    lowest itself is the cutoff. It hides one of n + 1 new points then, so that there must be enough.
+    lowest itself is the cutoff: that hides one of n + 1 new points, so that there must be enough.
     Of equally good cutoffs it is the lowest.
 
     Args:
@@ -46,10 +46,10 @@ def keypoint_cutoffs(
     """
     scores = np.asarray(scores, np.float64)
     right, wrong = (np.asarray(one, bool) & np.isfinite(scores) for one in (right, wrong))
-    if (right.sum() + 1) * hidden < 1 - 1e-9:
+    known, counted = np.unique(scores[right | wrong]), int(right.sum())
+    lowest = int(np.searchsorted(known, scores[right].min(initial=np.inf)))
+    if not counted or (lowest == 0 and (counted + 1) * hidden < 1 - 1e-9):
         return np.full(scores.shape[1], -np.inf)
-    known = np.unique(scores[right | wrong])
-    lowest = int(np.searchsorted(known, scores[right].min()))
     tried = np.concatenate([known[:1], (known[1:] + known[:-1]) / 2])[lowest:]
 
     def hidden_by(of_kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -64,6 +64,11 @@ def test_nothing_is_shown_below_all_right_points():
 def test_too_few_points_and_scores_that_are_not_finite():
     scores, there = np.full((8, 1), 0.7), np.ones((8, 1), bool)
     assert keypoint_cutoffs(scores, there, ~there) == -np.inf
+    lower = np.concatenate(
+        [scores, [[0.1]]]
+    )  # one wrong point below, and half-way is far from both
+    right = np.arange(9)[:, None] < 8
+    assert keypoint_cutoffs(lower, right, ~right) == pytest.approx(0.4)
     more = np.concatenate([scores, [[np.nan]], [[0.7]]])
     there = np.ones((10, 1), bool)
     assert keypoint_cutoffs(more, there, ~there) == 0.7

@@ -121,9 +121,10 @@ def title(data: Any) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: str, options: Options) -> Project:
-    project = with_point_boxes(read_project(Path(path).expanduser(), options), options.box_side)
-    for doubt in project.doubts:
-        print(f"{project.root.name}: {doubt}")
+    found = read_project(Path(path).expanduser(), options)
+    project = with_point_boxes(found, options.box_side)
+    for line in (*project.doubts, *project.notes[len(found.notes) :]):
+        print(f"{project.root.name}: {line}")
     return project
 
 
