@@ -519,8 +519,6 @@ def open_animals(
                 "box nor two labelled keypoints"
             )
         numbers = kept
-    nobody = np.array([one.frame in project.nobody for one in project.instances])[:, None]
-    cells = empty_cells(project) if own.empty == "absent" else False
     return project_source(
         project,
         transform,
@@ -528,5 +526,12 @@ def open_animals(
         occluded=own.occluded,
         name=f"{project.root.name}, {part}",
         on_bad_frame=own.on_bad_frame,
-        absent=(cells | nobody) & np.ones(len(project.skeleton.names), bool) if taught else None,
+        absent=absent_cells(project, own) if taught else None,
     )
+
+
+def absent_cells(project: Project, own: Own) -> np.ndarray:
+    """Returns (I, K) bool: keypoints that are not there, as far as flags say so."""
+    cells = empty_cells(project) & (own.empty == "absent")
+    nobody = [one.frame in project.nobody for one in project.instances]
+    return cells | np.array(nobody, bool)[:, None]
