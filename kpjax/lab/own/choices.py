@@ -90,13 +90,17 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
     )
 
 
-def facts_of_training(project: Project, held: Held, data: Any, typed: Collection[str]) -> Facts:
+def facts_of_training(
+    project: Project, held: Held, data: Any, typed: Collection[str], *, crop_small: bool = True
+) -> Facts:
     """Computes the statistics of what trains, and says what a run on crops of animals does with
     them, and whether labels seem to lack some of them.
 
     data: the images of a config, of which a typed `transform` decides whether animals are cropped.
+    crop_small: whether one animal is, if it is small.
     """
     facts = facts_of(project, held.train)
+    facts = facts._replace(small=facts.small and crop_small)
     if "transform" in typed:
         cropped = data.transform == "around_box"
         facts = facts._replace(several=cropped and facts.several, small=cropped)

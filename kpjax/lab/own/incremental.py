@@ -127,7 +127,9 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         print(
             f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing"
         )
-    facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
+    # A network that has seen whole frames knows animals of their size.
+    whole, labelled = "transform" not in old.taken_over, len(held.train)
+    facts = choices.facts_of_training(project, held, config.data, typed, crop_small=not whole)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
         if published.is_published(config.data.old)
