@@ -166,6 +166,21 @@ def test_advice_by_plain_rules(held, learnt, words):
         assert text.startswith(start)
 
 
+def test_frames_that_show_nobody_have_no_error_and_no_picture():
+    """Six frames of which two are empty; warnings of empty means would be errors."""
+    held = made(
+        [[4.0] * 3] * 4 + [[np.nan] * 3] * 2, scores=[[0.9] * 3] * 4 + [[0.1, 0.1, 0.5]] * 2
+    )
+    both = pixel_errors.joined([held, LEARNT])
+    assert held.worst_first() == [0, 1, 2, 3]
+    found = pixel_errors.errors_of(held, CUTOFFS)
+    assert (found["tail"].empty, found["tail"].drawn, found["tail"].mean) == (2, 2, 4.0)
+    assert (
+        "Of 6 cells that the labeller left empty there, 2 are drawn" in verdict(both, CUTOFFS)[-1]
+    )
+    assert len(advice(both, CUTOFFS)) == 2
+
+
 # Predictions beside labels on crops of the original images
 
 TRUE = np.array([[300.0, 200.0], [340.0, 230.0]])
