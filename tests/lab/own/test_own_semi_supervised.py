@@ -276,22 +276,25 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
     def opened(*flags):
         command = ["own", "--project", "asked", "--unlabelled-pool", "none", *flags, *TINY]
         found = open_data(read_command(EXPERIMENT, command).jobs()[0])
-        return found.labelled.examples, found.validation.examples
+        return (
+            np.stack([part[number].visible for number in range(len(part))])
+            for part in (found.labelled, found.validation)
+        )
 
     for flags in ((), ("--empty", "unlabelled")):
         train, held_out = opened(*flags)
-        assert train.visible.min() == held_out.visible.min() == 0
+        assert train.min() == held_out.min() == 0
     assert capsys.readouterr().out.count("absent, or not labelled?") == 1
     train, held_out = opened("--empty", "absent")
-    assert (train.visible[:, 3] == -1).sum() == 4
-    assert (train.visible[:, :3] == 1).all()
-    assert held_out.visible.min() == 0  # errors never count them
+    assert (train[:, 3] == -1).sum() == 4
+    assert (train[:, :3] == 1).all()
+    assert held_out.min() == 0  # errors never count them
     train, held_out = opened("--empty-frames", "absent")
-    assert len(train.visible) + len(held_out.visible) == 18
-    nobody = (train.visible == -1).all(1)
+    assert len(train) + len(held_out) == 18
+    nobody = (train == -1).all(1)
     assert nobody.sum() == 4
-    assert (train.visible[~nobody] >= 0).all()
-    assert ((held_out.visible == 0).all(1)).sum() == 2
+    assert (train[~nobody] >= 0).all()
+    assert ((held_out == 0).all(1)).sum() == 2
 
 
 def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, tmp_path, capsys):
