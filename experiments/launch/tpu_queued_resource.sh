@@ -4,11 +4,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name=$1 type=$2 zone=$3 project=$4 system=$5; shift 5
+case $type in
+  v5p-*) runtime=v2-alpha-tpuv5 ;;
+  v6e-*) runtime=v2-alpha-tpuv6e ;;
+  *) runtime=v2-alpha-tpuv5-lite ;;
+esac
 version=$(uv run hatchling version)  # with the commit: the repository is not copied
 at=(--zone "$zone" --project "$project")
 
 gcloud compute tpus queued-resources create "$name" --node-id "$name" --accelerator-type "$type" \
-  --runtime-version v2-alpha-tpuv5-lite --spot "${at[@]}"
+  --runtime-version "$runtime" --spot "${at[@]}"
 # A preempted slice is gone: start this script again; the bucket has the checkpoints.
 trap 'gcloud compute tpus queued-resources delete "$name" --force --quiet "${at[@]}"' EXIT
 until state=$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" --format 'value(state.state)') \
@@ -20,7 +25,7 @@ gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml R
   --worker all "${at[@]}"
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   "python3 -m pip install -q uv && python3 -m uv venv --python 3.12 env \
-  && SETUPTOOLS_SCM_PRETEND_VERSION=$version python3 -m uv pip install --python env -q -e '.[tpu,gcs]'"
+  && SETUPTOOLS_SCM_PRETEND_VERSION=$version python3 -m uv pip install --python env -q -e '.[lab,datasets,tpu,gcs]'"
 # The hosts find each other. All of them run the same command; the first speaks.
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   "env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"

@@ -2,10 +2,12 @@
 tools.
 
 - kpjax's csv, with the columns video, frame, instance, keypoint, x, y and score.
-- DeepLabCut's and Lightning Pose's csv, and DeepLabCut's .h5: header rows bodyparts and coords with
-a likelihood.
+- DeepLabCut's, Lightning Pose's and EKS's csv, and DeepLabCut's .h5: header rows bodyparts and
+coords with a likelihood.
+- movement's data set as a long table: time, individual, keypoint, and space and position, or x and
+y, perhaps with a confidence.
 - What sleap-io reads with predicted instances, which a track or their order on a frame tells apart:
-  SLEAP's .slp and its analysis .h5, JABS, NWB.
+  SLEAP's .slp, its csv and its analysis .h5, JABS, NWB.
 """
 
 import math
@@ -19,13 +21,31 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.files import foreign
 from kpjax.formats import sleap
+from kpjax.formats.deeplabcut import SINGLE
 from kpjax.formats.names import forward
 from kpjax.formats.predictions import OK, UNREADABLE, UNSURE, PredictionTable, empty_table
 from kpjax.formats.project import LARGEST, on_frame, refuse
-from kpjax.formats.tables import has_table_header, read_rows, read_table, whole_number
+from kpjax.formats.tables import (
+    Row,
+    Rows,
+    has_table_header,
+    number,
+    read_rows,
+    read_table,
+    whole_number,
+)
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
+_OTHER_COLUMNS = ("image", "instance", "time", "space", "position")
+# as movement, some versions of it in plural, calls them
+_OF_MOVEMENT = {
+    "individual": "instance",
+    "individuals": "instance",
+    "keypoints": "keypoint",
+    "confidence": "score",
+}
+_KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS, SLEAP or movement"
 # points from the first frame to the last; one wrong number of a frame gives more
 _MOST = 100_000_000
 
@@ -41,6 +61,7 @@ class _Found(NamedTuple):
     points: Mapping[int, Mapping[str, np.ndarray]]
     times: Mapping[int, float] = {}
     sizes: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ()
 
 
 def read_predictions(path: Path) -> PredictionTable:
@@ -53,7 +74,7 @@ def read_predictions(path: Path) -> PredictionTable:
     path, faults = Path(path), []
     if not path.is_file() or path.suffix.lower() in VIDEO_SUFFIXES:
         raise InputError(
-            f"{path}: no file of predicted points; name a .csv, .h5 or .slp that `predict` wrote"
+            f"{path}: no file of predicted points; name a .csv, .h5 or .slp of {_KNOWN}"
         )
     if sleap.kind_of(path):
         found = _of_sleap(path, faults)
@@ -95,6 +116,7 @@ def read_predictions(path: Path) -> PredictionTable:
         times=times,
         instances=tuple(animals),
     )
+    table = table._replace(notes=found.notes)
     table.sizes[:] = found.sizes
     for frame, of_frame in found.points.items():
         row = (frame - frames[0]) // step
@@ -114,34 +136,57 @@ def read_predictions(path: Path) -> PredictionTable:
 
 
 def _of_csv(path: Path, faults: list[str]) -> _Found:
-    table = read_rows(path, faults, (*_COLUMNS, "image", "instance", "time"))
-    if "image" in table.columns and "video" not in table.columns:
+    """Returns the points of a long table: kpjax's, or movement's, whose rows may have one of x and y,
+    and whose times are numbers of frames, or seconds from one to the next.
+    """
+    table = read_rows(path, faults, (*_COLUMNS, *_OTHER_COLUMNS, *_OF_MOVEMENT))
+    has = {_OF_MOVEMENT.get(column, column) for column in table.columns}
+    of_movement = "video" not in has and {"keypoint", "instance"} <= has >= {"time"}
+    if "image" in has and "video" not in has:
         raise _of_images(path, "it has points")
-    if missing := table.lacks(*_COLUMNS):
-        raise InputError(f"{path}: no column {missing[0]}; predictions have {', '.join(_COLUMNS)}")
+    if not of_movement and (missing := table.lacks(*_COLUMNS)):
+        raise InputError(
+            f"{path}: no column {missing[0]}, as predictions of kpjax have; give a file of {_KNOWN}"
+        )
+    if of_movement:
+        table = table._replace(
+            rows=tuple(
+                row._replace(
+                    cells={_OF_MOVEMENT.get(key, key): row.cells[key] for key in row.cells}
+                )
+                for row in table.rows
+            )
+        )
     points: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     names, videos, times, last = {}, {}, {}, None
+    step = _step_of_times(table) if of_movement else 1.0
     for row in table.rows:
-        frame, keypoint = row.frame(), row.get("keypoint")
-        if frame is None:
+        keypoint, space = row.get("keypoint"), row.get("space")
+        time = row.number("time") if "time" in has else math.nan
+        frame = _frame_at(row, time / step) if of_movement else row.frame()
+        if frame is None or space not in ("", "x", "y"):
             continue
-        if frame in points and frame != last:
+        if frame in points and frame != last and not of_movement:
             raise InputError(
                 f"{row.where}: frame {frame} comes after frame {last}; sort the rows by frame"
             )
         videos[row.get("video")] = last = frame
         names.setdefault(keypoint)
         of_animal = points.setdefault(frame, {}).setdefault(row.cells.get("instance", "0"), {})
-        if keypoint in of_animal:
-            row.fault(f"{keypoint} of frame {frame} is there already; delete one")
+        column = {axis: "position" if space == axis else axis for axis in "xy"}
+        values = *(row.number(column[axis]) for axis in "xy"), row.number("score")
         status = row.get("status")
-        of_animal[keypoint] = (
-            *map(row.number, ("x", "y", "score")),
-            status == "outside",
-            status == UNSURE,
-        )
-        if "time" in table.columns:
-            times[frame] = row.number("time")
+        values = *values, status == "outside", status == UNSURE
+        known = of_animal.get(keypoint)
+        if known and not (space and math.isnan(known["xy".index(space)])):
+            row.fault(f"{keypoint} of frame {frame} is there already; delete one")
+        elif known:
+            values = tuple(
+                new if math.isnan(old) else old for old, new in zip(known, values, strict=True)
+            )
+        of_animal[keypoint] = values
+        if not math.isnan(time):
+            times[frame] = time
     if len(videos) > 1:
         faults.append(f"it has points of {len(videos)} videos; give a file for each")
     empty = (math.nan,) * 5
@@ -150,12 +195,27 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
             animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 5)
             for animal, of_animal in of_frame.items()
         }
-        for frame, of_frame in points.items()
+        for frame, of_frame in (sorted(points.items()) if of_movement else points.items())
     }
-    name = forward(next(iter(videos), path.stem))
-    return _Found(
-        name, path.parent / PurePosixPath(name).name, Skeleton(tuple(names)), arrays, times
-    )
+    name = forward(next(iter(videos), "") or path.stem)
+    source = f"{name}.mp4" if of_movement else PurePosixPath(name).name
+    stamps = {} if of_movement and step == 1 else times
+    return _Found(name, path.parent / source, Skeleton(tuple(names)), arrays, stamps)
+
+
+def _step_of_times(table: Rows) -> float:
+    """Returns the step between the times of movement's table; 1 where they are numbers of frames."""
+    times = np.unique([number(row.get("time"), "", []) for row in table.rows])
+    whole = len(times) < 2 or not np.isfinite(times).all() or (times == times.round()).all()
+    return 1.0 if whole else float(np.diff(times).min())
+
+
+def _frame_at(row: Row, steps: float) -> int | None:
+    """Returns the number of a frame, after so many steps; None, with a fault, without a time."""
+    if math.isfinite(steps):
+        return round(steps)
+    row.fault("no time; give that of the frame", "time")
+    return None
 
 
 def _of_table(path: Path, faults: list[str]) -> _Found:
@@ -163,6 +223,15 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
     if table.coordinates != ("x", "y", "likelihood"):
         raise InputError(
             f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points"
+        )
+    # Corners of a cage, which an image has once, are no animal.
+    single, notes = [place for place, (one, _) in enumerate(table.points) if one == SINGLE], ()
+    if 0 < len(single) < len(table.points):
+        once = ", ".join(table.points[place][1] for place in single)
+        notes = (f"{len(single)} unique body parts ({once}) are of no animal: left out",)
+        table = table._replace(
+            points=tuple(point for point in table.points if point[0] != SINGLE),
+            values=np.delete(table.values, single, axis=1),
         )
     animals, names = (list(dict.fromkeys(column)) for column in zip(*table.points, strict=True))
     values = np.full((len(table.keys), len(animals), len(names), 3), np.nan)
@@ -181,11 +250,11 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
             animal or "0": found for animal, found in zip(animals, of_frame, strict=True)
         }
     name = path.stem.split("DLC_", 1)[0] or path.stem
-    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points)
+    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points, notes=notes)
 
 
 def _of_sleap(path: Path, faults: list[str]) -> _Found:
-    labels = sleap.load(path)
+    kind, labels = sleap.kind_of(path), sleap.load(path)
     predicted = sorted(
         (one for one in labels.labeled_frames if one.predicted_instances),
         key=lambda one: one.frame_idx,
@@ -217,7 +286,8 @@ def _of_sleap(path: Path, faults: list[str]) -> _Found:
                     )
         shape = dict(video.backend_metadata).get("shape")
         size = (int(shape[2]), int(shape[1])) if shape and len(shape) == 4 else (0, 0)
-        file = Path(forward(video.filename))
+        # a csv names none
+        file = Path(forward(f"{path.stem}.mp4" if kind == "csv" else video.filename))
     source = file if file.is_file() else path.parent / file.name
     return _Found(file.name, source, Skeleton(skeleton.names, skeleton.edges), points, sizes=size)
 

@@ -13,9 +13,15 @@ from etils import epath
 
 from kpjax import InputError, Method, Skeleton, Trained, methods, standalone
 from kpjax.errors import printable
+from kpjax.evaluation.coincidence import (
+    FILE as LABEL_DISTANCES,
+    LabelDistances,
+    from_json as label_distances_from,
+)
 from kpjax.files import absolute, foreign, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.input.source import digest_of
+from kpjax.lab import hub
 from kpjax.lab.animals.calibration import FILE as SCORE_TABLE, Empty, ScoreTable, score_table_from
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.out.export import plain_predict, plain_weights
@@ -38,6 +44,7 @@ RUN_FILES = (
     "skeleton.json",
     "score_table.json",
     "radius_table.json",
+    "label_distances.json",
     "pose_statistics.json",
 )
 LARGEST_SIDE = 8192  # px, of the square images
@@ -66,6 +73,7 @@ class Predictor(NamedTuple):
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
     finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
     empty: Empty = "ask"  # what an empty cell of the labels meant
+    labels: LabelDistances | None = None  # how near labelled keypoints came to each other
 
     @property
     def words(self) -> str:
@@ -93,8 +101,8 @@ class OpenedRun(NamedTuple):
 
 
 def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor:
-    """Opens a finished run, a variant's folder with several seeds, an exported folder, or a
-    published network (`published.is_published`), as a predictor.
+    """Opens a finished run, a variant's folder with several seeds, an exported folder, one on the
+    hub (`hub.folder_of`), or a published network (`published.is_published`), as a predictor.
 
     turned: whether a published network sees images turned and mirrored, too.
 
@@ -110,9 +118,9 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             "turned",
             f"{folder} is no published network, which alone sees turned images; leave it out",
         )
-    folder = absolute(folder)
+    folder = absolute(hub.folder_of(folder))
     if (Path(folder) / standalone.DESCRIPTION).is_file():
-        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN / RADII
+        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN
         with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
             given, predict = standalone.open_predictor(Path(folder))
             result, square = given["run"], given["input"]
@@ -123,7 +131,8 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
                 raise ValueError("a name or a size means nothing")
             skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
             function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
-        files = {RADII: read_json(kept)} if kept.is_file() else {}
+        tables = (RADII, LABEL_DISTANCES)
+        files = {name: read_json(kept / name) for name in tables if (kept / name).is_file()}
     else:
         opened = open_runs(folder)
         score, result, files = opened.score, opened.result, opened.files
@@ -145,6 +154,9 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             f"{Path(folder) / SCORE_TABLE}: is of {len(score.cutoffs)} keypoints, the run finds "
             f"{len(function[0].names)}; delete it"
         )
+    labels = None
+    if LABEL_DISTANCES in files:
+        labels = label_distances_from(files[LABEL_DISTANCES], f"{folder}/{LABEL_DISTANCES}")
     # of an ensemble that of the first
     learnt = kept_finder(next(iter(seeds_below(folder)), folder))
     return Predictor(
@@ -156,6 +168,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         radii,
         finder=learnt and finder_of(*learnt),
         empty=score.empty,
+        labels=labels if labels and labels.names == function[0].names else None,
     )
 
 
@@ -194,8 +207,9 @@ def open_run(folder: Path) -> OpenedRun:
     """Opens a finished run, or the run that an exported folder comes from: its method and what it
     learnt. Raises InputError for a folder that does not exist, is neither, or whose run is not
     finished."""
-    if (Path(folder) / standalone.DESCRIPTION).is_file():
-        folder = exported_run(Path(folder))
+    folder = Path(hub.folder_of(folder))
+    if (folder / standalone.DESCRIPTION).is_file():
+        folder = exported_run(folder)
     _check_finished(folder)
     run, trained = read_run(folder), load_trained(folder / "model")
     if (paper := paper_of_run(run.experiment, run.preset)) is None:
@@ -259,6 +273,8 @@ def open_runs(folder: Path) -> OpenedRun:
     trained = methods.members_of_ensemble([one.trained for one in members])
     kind = first.score.kind
     files = meaning_of_all(seeds, first.score)
+    if LABEL_DISTANCES in first.files:
+        files[LABEL_DISTANCES] = first.files[LABEL_DISTANCES]
     result = {
         **first.result,
         "variant": f"{len(members)} seeds of {first.result['variant']}",

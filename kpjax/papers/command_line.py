@@ -14,14 +14,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
+from uuid import uuid4
 
 import jax
 import tyro
 from etils import epath
 
 from kpjax import InputError, RunError
+from kpjax.compile_cache import keep_programs
 from kpjax.errors import meant
-from kpjax.files import absolute, cache_folder, in_bucket, remove
+from kpjax.files import absolute, remove
 from kpjax.models.networks import NETWORKS
 from kpjax.papers import configs
 from kpjax.papers.configs import (
@@ -66,6 +68,7 @@ TO_KNOW = {
     "seeds": ("N", "runs of each variant"),
     "workdir": ("FOLDER", "where runs go; the same command there resumes"),
     "fresh": ("", "starts over"),
+    "rehearse": ("", "tries two steps of every stage, and keeps nothing"),
 }
 
 FROM_STEP = configs.Rule(
@@ -83,10 +86,15 @@ class Shared(configs.Checked):
     first_seed: configs.CountOrZero = 0  # the first of them
     #: processes that share the runs, each with one accelerator of this machine
     jobs: configs.Count = 1
+    #: which of its runs this process begins with, from 0; such as the number of a pod, where several
+    #: share a table
+    begin_at: configs.CountOrZero = 0
     #: folder or bucket of the runs; the same command on the same folder resumes
     workdir: str = "runs"
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
     fresh: bool = False  # start over instead of resuming
+    #: take two steps of each stage, the second from a saved checkpoint, and keep nothing
+    rehearse: bool = False
     require_accelerator: bool = False  # fail rather than fall back to a CPU
     #: first step to trace, from 0, and how many
     profile: Annotated[tuple[int, int] | None, FROM_STEP] = None
@@ -128,6 +136,7 @@ class Command(NamedTuple):
     variants: Sequence[str]
     shared: Shared
     arguments: Sequence[str]  # as typed
+    usual_steps: int = 0  # of the last stage, where none are typed
 
     @property
     def folder(self) -> epath.Path:
@@ -188,8 +197,12 @@ class Command(NamedTuple):
         )
 
     def jobs(self) -> list[Job]:
-        """Returns a job for every seed and variant, seed by seed."""
-        return [self.job(name, seed) for seed in self.seeds for name in self.variants]
+        """Returns a job for every seed and variant, seed by seed, from the one to begin with on, and
+        then those before it.
+        """
+        jobs = [self.job(name, seed) for seed in self.seeds for name in self.variants]
+        first = self.shared.begin_at % len(jobs)
+        return jobs[first:] + jobs[:first]
 
 
 def preset_lines(experiment: Experiment, before: str = "") -> list[str]:
@@ -259,7 +272,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
                 f"{base.summary}\n\nVariants: {', '.join(experiment.paper.applicable(preset, base))}"
             ),
         )
-        config = _resolved(experiment, preset, parsed.config, arguments)
+        config, usual_steps = _resolved(experiment, preset, parsed.config, arguments)
         return Command(
             experiment,
             preset,
@@ -267,6 +280,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
             chosen_variants(experiment, preset, config, parsed.shared.variants),
             parsed.shared,
             tuple(arguments),
+            usual_steps,
         )
 
 
@@ -340,9 +354,11 @@ def _several_projects(experiment: Experiment, config: Any, flags: Sequence[str])
     return [*rest, "--project", projects[0], "--more-projects", *projects[1:]]
 
 
-def _resolved(experiment: Experiment, preset: str, config: Any, arguments: Sequence[str]) -> Any:
+def _resolved(
+    experiment: Experiment, preset: str, config: Any, arguments: Sequence[str]
+) -> tuple[Any, int]:
     """Returns the config with what its preset chooses from the data, step counts scaled to the
-    typed `--steps`.
+    typed `--steps`, and how many steps there are where none are typed.
 
     What the command line sets itself stays.
     """
@@ -351,11 +367,13 @@ def _resolved(experiment: Experiment, preset: str, config: Any, arguments: Seque
     given, typed = flat(config), typed_fields(config, arguments)
     base = dataclasses.replace(config, steps=experiment.presets[preset].steps)
     base = experiment.resolved(base, typed) if experiment.resolved else base
+    usual = base.steps
     if "steps" in typed:
         base = base.shortened(config.steps)
-    return configs.with_weights(
+    config = configs.with_weights(
         changed(base, **{name: given[name] for name in typed if name != "network"}), typed
     )
+    return config, usual
 
 
 def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
@@ -394,11 +412,8 @@ def prepare_process(command: Command) -> None:
     Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
     """
     shared = command.shared
+    keep_programs(shared.workdir)
     join(shared.coordinator, shared.num_processes, shared.process_id)
-    # of JAX_COMPILATION_CACHE_DIR, or of whoever called
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     if shared.require_accelerator:
         require_accelerator()
     with flags_in_messages(_flags(command.config)):
@@ -415,7 +430,9 @@ def prepare_process(command: Command) -> None:
         )
     )
     check_folder(command.folder.parent)
-    print(*environment_lines(), *command.notes, sep="\n")
+    # results.json has the versions, too
+    environment = environment_lines()[: 1 if command.experiment.beside else None]
+    print(*environment, *command.notes, sep="\n")
 
 
 def over_devices(command: Command, devices: int = 0) -> Command:
@@ -479,7 +496,13 @@ def show_table(command: Command) -> epath.Path:
     typed = f"{spelled(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if experiment.beside and (
         found := experiment.beside.report(
-            command.folder, lines, columns, summary=config.summary, notes=notes, command=typed
+            command.folder,
+            lines,
+            columns,
+            summary=config.summary,
+            notes=notes,
+            command=typed,
+            usual_steps=command.usual_steps,
         )
     ):
         report, shown_run = found
@@ -606,8 +629,11 @@ def in_processes(command: Command) -> None:
         if command.preset == OWN
         else [f"experiments.{command.experiment.paper.name}", command.preset]
     )
-    rest = taken(taken(command.arguments[1:], "--jobs")[1], "--no-fresh")[1]
+    rest = command.arguments[1:]
+    for flag in ("--jobs", "--begin-at", "--no-fresh"):
+        rest = taken(rest, flag)[1]
     words = [sys.executable, "-m", *module, *rest, "--no-fresh"]
+    first = command.shared.begin_at * command.shared.jobs
     visible = os.environ.get(
         "CUDA_VISIBLE_DEVICES", ",".join(map(str, range(command.shared.jobs)))
     ).split(",")
@@ -618,7 +644,7 @@ def in_processes(command: Command) -> None:
             # step.
             children.append(
                 subprocess.Popen(
-                    words,
+                    [*words, "--begin-at", str(first + number)],
                     process_group=0,
                     env=os.environ
                     | {
@@ -648,12 +674,9 @@ def in_processes(command: Command) -> None:
 def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(experiment, arguments)
+    if command.shared.rehearse:
+        return rehearse(command)
     if command.shared.jobs > 1:
-        if in_bucket(command.folder):
-            raise InputError(
-                "--jobs",
-                f"{command.shared.workdir} has no locks; processes would take each other's runs",
-            )
         if command.shared.fresh:
             _start_over(command)
         in_processes(command)
@@ -676,6 +699,32 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
         )
     # process 0 writes it, of several
     return epath.Path(agreed(lambda: os.fspath(show_table(command))))
+
+
+def rehearse(command: Command) -> epath.Path:
+    """Does all that a long run would do first: opens the data, compiles every stage, takes two steps
+    of each, saves a checkpoint after the first and goes on from it.
+
+    For one seed, in a folder beside the runs, which is removed. Returns the preset's folder.
+    """
+    prepare_process(command)
+    command, began = over_devices(command), time.monotonic()
+    beside = absolute(command.shared.workdir)
+    place = beside / agreed(lambda: f".rehearsal-{uuid4().hex}")
+    options = dataclasses.replace(fit_options(command.shared), loggers=(), profile=None)
+    try:
+        with flags_in_messages(_flags(command.config)):
+            for name in command.variants:
+                job = command.job(name, command.shared.first_seed)
+                run_job(job._replace(workdir=place, options=options, rehearses=True))
+    finally:
+        if jax.process_index() == 0:
+            remove(place)
+    print(
+        f"\nrehearsed in {time.monotonic() - began:.0f} s: every stage took two steps, the second from a "
+        "checkpoint; the same command without --rehearse trains"
+    )
+    return command.folder
 
 
 def _start_over(command: Command) -> None:

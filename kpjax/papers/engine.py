@@ -7,6 +7,7 @@ A paper's folder says what the paper says: variants with their stages, measures.
 over seeds or a preempted run needs stands here, and no paper knows of it.
 """
 
+import functools
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -33,12 +34,13 @@ from kpjax.papers.reports.report import Column
 from kpjax.papers.source_free import poses_of
 from kpjax.structures import skeleton_from_json
 from kpjax.training.checkpoints import check_identity, flat_identity
+from kpjax.training.claims import InUse
 from kpjax.training.evaluation import Gathered, predict_source, write_predictions
 from kpjax.training.finished_runs import read_run
 from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.process import Interrupted, forget_programs
-from kpjax.training.run_folder import InUse, held, write_config, write_results
+from kpjax.training.run_folder import held, write_config, write_results
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import load_trained, save_trained
 
@@ -62,6 +64,7 @@ class Job(NamedTuple):
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
     #: a `kpjax.papers.plan.Plan`, which notes what would be fitted; nothing is kept then
     plan: Any = None
+    rehearses: bool = False  # takes two steps of each stage and measures nothing, see `fit_streams`
 
     @property
     def paper(self) -> "Paper":
@@ -295,12 +298,17 @@ def run(job: Job) -> None:
     check_alike(flat_identity(identity))
     if jax.process_index() == 0:
         make_folder(job.folder)
-        write_config(job.folder, identity)
+        write_config(job.folder, identity | {"why": dict(job.config.why)})
     print(*_first_lines(job, data), sep="\n")
 
     if beside:
         beside.prepare(job, data)
     outcome = variant_of(job).train(job, data)
+    if job.rehearses:
+        if jax.process_index() == 0:
+            _save(job, data, outcome, {})
+        agreed(lambda: None)
+        return
 
     predictions = dict(outcome.predictions)
     predictions |= _predicted(job, outcome, paper.evaluated(job, data))
@@ -321,8 +329,9 @@ def run(job: Job) -> None:
 
 
 def _first_lines(job: Job, data: Any) -> list[str]:
-    lines = [f"{job.title}: {variant_of(job).line}; {data.summary}"]
-    if job.base_preset != OWN:  # whose summary says what is held out
+    lines = [f"{job.title}: {variant_of(job).line}"]
+    if job.base_preset != OWN:  # whose summary says what there is
+        lines[0] += f"; {data.summary}"
         sources = job.paper.evaluated(job, data) or {"test": data.test}
         images = [f"{len(source)} images of {source.name}" for source in sources.values()]
         tuning = "tuning seed, " if job.seed in TUNING_SEEDS else ""
@@ -538,10 +547,19 @@ def fit_sources(
 def fit_streams(
     job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any
 ) -> Fitted:
-    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`."""
+    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`.
+
+    A job that rehearses takes a step, saves it, goes on from what was saved, and takes another.
+    """
     if job.plan:
         return job.plan.fit(method, streams, **more)
-    return fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
+    train = functools.partial(
+        fit, method, streams, key=jax.random.key(job.seed), options=job.options
+    )
+    if not job.rehearses:
+        return train(**more)
+    train(**more | {"steps": 1, "evaluate": None, "select": None})
+    return train(**more | {"steps": 2})
 
 
 def draw_predictions(

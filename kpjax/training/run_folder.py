@@ -15,13 +15,12 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import jax
 import numpy as np
 from etils import epath
 
-from kpjax.errors import InputError, RunError, printable
+from kpjax.errors import InputError, printable
 from kpjax.files import (
     atomic,
     in_bucket,
@@ -29,9 +28,9 @@ from kpjax.files import (
     read_json,
     strict,
     write_json,
-    write_text,
     writing,
 )
+from kpjax.training.claims import InUse, claim
 from kpjax.training.hosts import agreed
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import json_digest
@@ -42,7 +41,13 @@ except ImportError:  # Windows
     fcntl = None
 
 # beside results.json and the model
-SMALL_FILES = ("config.json", "skeleton.json", "score_table.json", "radius_table.json")
+SMALL_FILES = (
+    "config.json",
+    "skeleton.json",
+    "score_table.json",
+    "radius_table.json",
+    "label_distances.json",
+)
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -181,32 +186,19 @@ def _say(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
 
 
-class InUse(InputError):
-    """Another process holds a folder."""
-
-
 @contextlib.contextmanager
 def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
     """Locks a folder against other processes while a run writes to it; the lock ends with the
     process, even by kill -9.
 
-    A bucket has no locks: there the run leaves its own id, and whoever comes later takes the folder
-    over. Yields a function to be called before each checkpoint, which raises RunError if that has
-    happened. Raises InUse if another process holds it. On file systems without locks nothing is
-    locked.
+    A bucket has no locks: there it is claimed, see `kpjax.training.claims`. Yields a function to be
+    called before each checkpoint, which raises RunError where another process has taken the folder
+    over. Raises InUse if another process holds it. On file systems without locks nothing is locked.
     """
     make_folder(folder)
     if in_bucket(folder):
-        own = uuid4().hex
-        write_text(folder / ".run", own)
-
-        def check() -> None:
-            if (folder / ".run").read_text() != own:
-                raise RunError(
-                    f"{folder}: another process has taken this run over, and goes on from its checkpoints"
-                )
-
-        yield check
+        with claim(folder) as check:
+            yield check
         return
     if fcntl is None:
         raise InputError(

@@ -3,6 +3,7 @@ worst animals.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, tracked
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import FILE, TRAINED, Animals, counted, pixels
+from kpjax.lab.out.reports.pixel_errors import FILE, LINE, TRAINED, Animals, counted, pixels
 from kpjax.lab.out.reports.sheets import cropped, opened, predictions_drawn
 from kpjax.lab.own.earlier_run import renamed
 from kpjax.lab.own.project import renamed_to
@@ -72,7 +73,11 @@ def evaluate(asked: Evaluate) -> Path:
     animals, growth = measure(project, predictor, asked)
     lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
-    print(*pixel_errors.table_lines(animals, predictor.cutoffs, asked.threshold), sep="\n")
+    cutoffs, labels = predictor.cutoffs, pixel_errors.distances_in_labels(animals)
+    for part in animals.by_part().values():
+        for line in pixel_errors.coincidences(part, labels, cutoffs):
+            print(textwrap.fill(line, LINE, subsequent_indent="    "))
+    print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
     if predictor.finder:
         evaluate_animals(project, predictor, animals, asked)
     if predictor.radii:

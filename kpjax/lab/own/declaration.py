@@ -13,9 +13,10 @@ from typing import Any
 import jax
 
 from kpjax import InputError
+from kpjax.evaluation import coincidence
 from kpjax.files import absolute, make_folder, read_json, write_json
 from kpjax.input.source import Source
-from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from
+from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from, table_as_json
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     HELD_OUT,
@@ -26,6 +27,8 @@ from kpjax.lab.out.reports.pixel_errors import (
     counted,
     scores_of,
 )
+from kpjax.lab.out.reports.shown import SHOWN, write_frames
+from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.project import digest_of_given, meaning_of_empty
 from kpjax.papers import configs
@@ -44,6 +47,11 @@ def no_parts(job: Job, data: Any) -> dict[str, Part]:
     return {}
 
 
+def nothing_shown(job: Job, data: Any) -> Part | None:
+    """Returns that pictures need no frames beside the labelled ones."""
+    return None
+
+
 def on_own_data(
     paper: Paper,
     config: configs.RunConfig,
@@ -51,6 +59,8 @@ def on_own_data(
     open_data: Callable[[Job], Any],
     *,
     parts: Callable[[Job, Any], Mapping[str, Part]] = no_parts,
+    shown: Callable[[Job, Any], Part | None] = nothing_shown,
+    told: Told = nothing_told,
     found: Callable[[Any], Source | None] = lambda data: None,
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
@@ -59,8 +69,9 @@ def on_own_data(
     """Returns a paper on a person's own data, with the one preset `own`.
 
     Beside what the paper says, runs keep errors.csv, errors_by_keypoint.csv, score_table.json with
-    the cutoffs, radius_table.json with radii within which the truth lies, metrics such as
-    `held_out/px`, and the network that finds animals.
+    the cutoffs, radius_table.json with radii within which the truth lies, label_distances.json with
+    how near labels come to each other, metrics such as `held_out/px`, and the network that finds
+    animals.
 
     Args:
         paper: with what differs on own data, such as the variants that run.
@@ -71,6 +82,8 @@ def on_own_data(
         parts: (job, data) -> the labelled animals by what they are for the run; one part is
             HELD_OUT or TARGET, whose `scale` is the diagonal of the labelled body. Runs keep their
             errors in pixels, what scores mean, and radii; none without.
+        shown: (job, data) -> frames of which runs keep all points, for pictures.
+        told: what the report says first, as of `nothing_told`.
         found: of a run's data, crops of animals that it found itself.
         check_variants: raises InputError.
         seeded: whether what is opened differs between seeds.
@@ -92,13 +105,15 @@ def on_own_data(
         {OWN: config},
         opened_once,
         resolved=resolved_and_named,
-        beside=beside(paper, parts, found, check_variants, cutoffs),
+        beside=beside(paper, parts, shown, told, found, check_variants, cutoffs),
     )
 
 
 def beside(
     paper: Paper,
     parts: Callable[[Job, Any], Mapping[str, Part]],
+    shown: Callable[[Job, Any], Part | None],
+    told: Told,
     found: Callable[[Any], Source | None],
     check_variants: Callable[[Any, Sequence[str]], None],
     cutoffs: Callable[[Any], Mapping[int, float]],
@@ -112,7 +127,7 @@ def beside(
         print(*first_lines(command), sep="\n")
 
     def report(*given: Any, **more: Any) -> Any:  # its libraries are not waited for by help
-        return importlib.import_module("kpjax.lab.own.report").own_report(*given, **more)
+        return importlib.import_module("kpjax.lab.own.report").own_report(*given, told=told, **more)
 
     def prepare(job: Job, data: Any) -> None:
         crowded = getattr(job.config.data, "transform", "") == "around_box"
@@ -122,7 +137,10 @@ def beside(
             keep_finder(job, learnt, found(data))
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
-        return {OF_PART + name: part.source for name, part in parts(job, data).items()}
+        some = shown(job, data)
+        return {OF_PART + name: part.source for name, part in parts(job, data).items()} | (
+            {SHOWN: some.source} if some else {}
+        )
 
     def measure(
         job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]
@@ -135,7 +153,12 @@ def beside(
         return pixel_errors.metrics_of(animals, known.cutoffs)
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-        if jax.process_index() or not (part := _known_by(predictions)):
+        if jax.process_index():
+            return
+        make_folder(job.folder)
+        if SHOWN in predictions:
+            write_frames(job.folder, shown(job, data), outcome.method.skeleton.names)
+        if not (part := _known_by(predictions)):
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
         kind, empty = paper.predicting(stored).score_kind, meaning_of_empty(job.config.data.own)
@@ -148,7 +171,8 @@ def beside(
             empty=empty,
             kept=cutoffs(job.config),
         )
-        make_folder(job.folder)
+        labels = pixel_errors.distances_in_labels(animals, predictions)
+        tables[coincidence.FILE] = table_as_json(labels)
         for name, content in tables.items():
             write_json(job.folder / name, content)
         known = score_table_from(tables[SCORES], SCORES)
@@ -174,7 +198,7 @@ def first_lines(command: Command) -> list[str]:
     )
     given = flat(command.config)  # a run in the place of a source has had its first stage
     steps = sum(
-        given.get(name, 0)
+        given.get(name, 0) * (given.get("rounds", 1) if name == "steps" else 1)
         for name in COUNTS_OF_STEPS
         if name != "pretraining_steps" or given.get("source")
     )

@@ -29,7 +29,15 @@ from kpjax.papers.parsing import flags_in_messages
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.
-TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics", "relative_steps")
+TAKEN_OVER = (
+    *NEEDED,
+    "grid",
+    "decoder",
+    "apart",
+    "normalisation",
+    "backbone_statistics",
+    "relative_steps",
+)
 PUBLISHED_SIGMA = 1.5  # of the heatmaps of keypoints that a published network learns, cells
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.

@@ -58,6 +58,7 @@ OWN = changed(
     backbone=Start(),
     selection="last",
     heatmap_size=0,
+    apart=True,
     generator_size=64,
     generator_widths=(8, 16, 32),
 )
@@ -98,24 +99,26 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
     for question in projects.questions(project) if data.own.empty == "ask" else ():
         print(question)
-    choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
+    choosing = config.selection == "validation"
     finding = f"; what finds animals learns from all {len(held.train)}" * (
         facts.cropped and labelled < len(held.train)
     )
-    print(
-        f"labelled animals that train: {labelled}{finding}; those held out give the errors of the report, {choosing}"
+    if choosing or labelled < len(held.train):
+        step = "; those held out choose the step" * choosing
+        print(f"labelled animals that train: {labelled}{finding}{step}")
+    made = with_start(
+        choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
+        config,
+        project.skeleton,
+        typed,
+        semi_supervised.SCORE_KIND,
+        held.words,
     )
+    network = {choice.field: choice.value for choice in made}.get("network", config.network)
     config = choices.chosen(
         config,
         [
-            *with_start(
-                choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
-                config,
-                project.skeleton,
-                typed,
-                semi_supervised.SCORE_KIND,
-                held.words,
-            ),
+            *made,
             choices.Choice(
                 "labelled", data.labelled, f"all {labelled} animals that are not held out"
             ),
@@ -124,6 +127,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
                 "warm_start_steps", labelled, batch, passes=40, least=200, most=600
             ),
             choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900),
+            choices.rounds_choice(network, typed),
         ],
         typed,
         labelled,

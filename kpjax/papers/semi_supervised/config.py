@@ -150,6 +150,9 @@ class Config(configs.RunConfig):
     warm_start_steps: configs.CountOrZero = 0
     warm_start_learning_rate: Positive = 1e-4
     steps: Count = 30_000  # at most; not stated
+    #: of so many steps each, at most: another one goes on from the last while labelled images are not
+    #: learnt
+    rounds: Count = 1
     evaluations: Count = 50  # of the validation images, in so many steps; not stated
     #: which step is the result: the best there, or the last
     selection: Literal["validation", "last"] = "validation"

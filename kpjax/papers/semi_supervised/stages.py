@@ -20,6 +20,7 @@ from kpjax.papers import engine
 from kpjax.papers.configs import changed, config_as_json, network_of, optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.semi_supervised.config import Config
+from kpjax.papers.semi_supervised.left_to_learn import Left, left_to_learn
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
@@ -68,7 +69,7 @@ def setup_of(config: Config, skeleton: Skeleton) -> Setup:
     return Setup(
         network_of(config, len(skeleton.names)),
         skeleton,
-        config.heatmaps.codec(config.data.image_size),
+        config.heatmaps.codec(config.data.image_size, flip=skeleton.flip),
         optimizer_of(config, optax.scale_by_adam()),
         config.rate("method"),
         config.augment.build(skeleton, loaded=config.data.loaded(config.augment.reach)),
@@ -209,34 +210,60 @@ def trained(
     start: Mapping[str, Any] | None = None,
     taught: bool = False,
 ) -> Outcome:
-    """Trains a variant's own stage from a warm start, where there is one.
+    """Trains a variant's own stage from a warm start, where there is one, in as many rounds as labelled
+    images need to be learnt, at most those of the config.
 
     A table compares variants of equal training, so the steps of the warm start count. start: more
     trees to start from. taught: see `fit_images`.
     """
     warm = {"variables": before.trained.variables} if before else {}
-    fitted = fit_images(
-        job,
-        method,
-        sources,
-        data,
-        steps,
-        job.folder,
-        job.variant,
-        {**warm, **(start or {})},
-        patience=job.config.patience,
-        taught=taught,
-    )
+    config, fitted = job.config, None
     before = before or Outcome(None, None, 0)
-    return Outcome(
+    outcome = before
+    for number in range(1, config.rounds + 1):
+        more = number > 1
+        if more and (job.plan or _left(job, data, method, fitted).learnt):
+            break
+        fitted = fit_images(
+            job,
+            method,
+            sources,
+            data,
+            steps,
+            job.folder / f"round-{number}" if more else job.folder,
+            f"{job.variant}, round {number}" if more else job.variant,
+            {**warm, **(start or {})},
+            patience=config.patience,
+            taught=taught,
+        )
+        warm = {"variables": fitted.trained.variables}
+        outcome = Outcome(
+            method,
+            fitted.trained,
+            outcome.steps + fitted.steps,
+            fitted.images_per_second,
+            fitted.wall_seconds + outcome.wall_seconds,
+            other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
+            images=fitted.images + outcome.images,
+        )
+    return outcome
+
+
+def _left(job: Job, data: Data, method: Method, fitted: Fitted) -> Left:
+    """Measures what a round has left to learn, and says it. It depends on what was learnt alone, so a
+    resumed run takes as many rounds."""
+    left = left_to_learn(
         method,
+        setup_of(job.config, data.skeleton).codec,
         fitted.trained,
-        before.steps + fitted.steps,
-        fitted.images_per_second,
-        fitted.wall_seconds + before.wall_seconds,
-        other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
-        images=fitted.images + before.images,
+        data.plain_labelled or data.labelled,
+        batch_size=2 * job.config.batch_size,
     )
+    print(
+        f"{job.title}: of the labelled images {left.whole:.0%} of the error of empty maps is left to learn, "
+        f"{left.worst:.0%} of the worst keypoint{'' if left.learnt else '; goes on'}"
+    )
+    return left
 
 
 def learnt(job: Job, data: Data, method: Method, *, times: int = 1) -> Outcome:
@@ -406,7 +433,7 @@ def twice_as_long(config: Config) -> Config:
 
 def usual_lengths(config: Config, name: str) -> dict[str, float]:
     """Returns the lengths of the warm start and of a variant's own stage."""
-    return {"warm start": config.warm_start_steps, name: config.steps}
+    return {"warm start": config.warm_start_steps, name: config.rounds * config.steps}
 
 
 def twice_lengths(config: Config, name: str) -> dict[str, float]:

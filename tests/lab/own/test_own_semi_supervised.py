@@ -21,6 +21,7 @@ from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
 from kpjax.papers.command_line import read_command, run
 from kpjax.papers.configs import changed, flat
+from kpjax.papers.engine import OWN as OWN_PRESET
 from kpjax.papers.parsing import exit_code_of
 
 TINY = (
@@ -223,6 +224,36 @@ def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
         "two",
         "three",
     } - set(held.recordings)
+
+
+def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, capsys):
+    rng, pairs = np.random.default_rng(0), (0, 1, 3, 2)
+    side = np.array([[60.0, 0], [-60, 0], [30, 40], [-30, 40]]) + rng.normal(0, 3, (30, 4, 2))
+    facing_left = side.copy()
+    facing_left[::2] = (side[::2] * (-1, 1))[:, pairs]
+    facts = facts_of(project)._replace(flip=pairs, points=side)
+    (choice,) = choices.flip_choices(facts, 30.0)
+    assert (choice.field, choice.value) == ("flip", False)
+    assert choice.reason.startswith("the labelled animals all face one way: mirrored, they are ")
+    (both,) = choices.flip_choices(facts._replace(points=facing_left), 30.0)
+    assert both.value
+    assert "face both ways" in both.reason
+    (few,) = choices.flip_choices(facts._replace(points=side[:2]), 30.0)
+    assert not few.value
+    assert choices.flip_choices(facts._replace(flip=()), 30.0) == []
+    config = EXPERIMENT.presets[OWN_PRESET]
+    found = choices.chosen(config, [choice], set())
+    assert not found.augment.flip
+    assert dict(found.why)["flip"].endswith(choice.reason)
+    assert "say why): --no-flip" in capsys.readouterr().out
+    assert choices.chosen(changed(config, flip=True), [choice], {"flip"}).augment.flip
+    assert "flip" not in capsys.readouterr().out
+
+
+def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
+    assert choices.rounds_choice(SmallUNet(), set()).value == 4
+    assert choices.rounds_choice(MobileNetV2(), set()).value == 2
+    assert choices.rounds_choice(SmallUNet(), {"steps"}).value == 1
 
 
 def test_rules(project):
@@ -507,7 +538,9 @@ def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
 
 def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
     fetched = []
-    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
+    monkeypatch.setattr(
+        pretrained, "_fetch", lambda name, folder: fetched.append(name) or folder / name
+    )
     assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
     (tmp_path / "b.safetensors").touch()
     assert first_at_hand(["a", "b"], tmp_path) == "b"

@@ -17,7 +17,8 @@ from kpjax.lab.out.reports.pixel_errors import (
     meaning_of_scores,
     read_errors,
 )
-from kpjax.lab.own.declaration import beside
+from kpjax.lab.out.reports.told import nothing_told
+from kpjax.lab.own.declaration import beside, nothing_shown
 from kpjax.lab.own.project import Own
 from kpjax.lab.predictors import meaning_of_all
 from kpjax.papers.engine import Predicting
@@ -61,7 +62,13 @@ def own(parts):
 def declared(parts, cutoffs):
     paper = SimpleNamespace(predicting=lambda run: Predicting(None, None, "made_peak"))
     return beside(
-        paper, lambda job, data: parts, lambda data: None, lambda config, variants: None, cutoffs
+        paper,
+        lambda job, data: parts,
+        nothing_shown,
+        nothing_told,
+        lambda data: None,
+        lambda config, variants: None,
+        cutoffs,
     )
 
 

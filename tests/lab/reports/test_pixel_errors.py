@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import TRAINED, joined, write_errors
 from kpjax.lab.out.reports.sheets import MOST, Compared, cropped
 from kpjax.lab.out.reports.verdict import advice, verdict
-from kpjax.lab.own.report import own_report, unknown_of
+from kpjax.lab.own.report import go_on, own_report, unknown_of
 from kpjax.papers.reports.report import Column, Entry, tabulate
 
 NAMES = ("snout", "left ear", "tail")
@@ -82,6 +83,52 @@ def test_each_keypoint_has_its_cutoff_and_empty_cells_that_are_drawn_stand_besid
     assert any("0.25 to 0.5 by keypoint" in line for line in lines)
     said = " ".join(verdict(animals, cutoffs))
     assert "Of 3 cells that the labeller left empty there, 2 are drawn" in said
+
+
+def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp_path):
+    """In a folder that is not there yet, on the same projects and held-out part."""
+    folder = tmp_path / "runs" / "semi_supervised" / "own"
+    run = folder / "supervised_warped" / "seed-0"
+    run.mkdir(parents=True)
+    own = {"more_projects": ["day 2"], "validation": "cam a"}
+    data = {"project": "day 1", "unlabelled": [], "labelled": 1.0, "own": own}
+    (run / "config.json").write_text(json.dumps({"config": {"data": data}}))
+    (tmp_path / "runs-2").mkdir()
+
+    def left(worst):
+        finished = SimpleNamespace(metrics={"labelled/left_of_worst": worst})
+        entry = SimpleNamespace(variant="supervised_warped")
+        line = SimpleNamespace(runs=SimpleNamespace(finished=[finished]), entry=entry)
+        return go_on(SimpleNamespace(line=line, folder=run), folder)
+
+    assert left(0.2) == left(float("nan")) == []
+    (said,) = left(0.5)
+    assert "50% of the error of empty heatmaps is left" in said
+    assert shlex.split(said.partition("from here: ")[2]) == [
+        *("kpjax", "train", "--project", "day 1", "--project", "day 2", "--validation", "cam a"),
+        *(
+            "--variants",
+            "supervised_warped",
+            "--start",
+            str(run),
+            "--workdir",
+            f"{tmp_path}/runs-3",
+        ),
+    ]
+
+
+def test_keypoints_that_are_one_point_are_named_for_the_part_in_which_they_are():
+    """The labels of the ears are 10 px from the snout, on animals of 100 px."""
+    learnt = made([[0.0, 0, 0]] * 20, part=pixel_errors.TRAINED, first=5)
+    held = made([[10.0, 0, np.nan], [10, 0, 0], [0, 0, 0]])
+    labels = pixel_errors.distances_in_labels(pixel_errors.joined([held, learnt]))
+    np.testing.assert_array_equal(labels.animals[0], [0, 23, 22])
+    assert labels.closest[0, 1] == pytest.approx(0.1)
+    assert pixel_errors.coincidences(held, labels) == [
+        "snout and left ear are one point on 2 of 3 held-out animals; in labels they are never closer "
+        "than 10 px."
+    ]
+    assert pixel_errors.coincidences(learnt, labels) == []
 
 
 def test_what_is_written_is_read_again(tmp_path):

@@ -5,6 +5,7 @@ tables.
 import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from kpjax.methods.semi_supervised_family.semantic_features import Semantic
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Outcome, run as run_job
 from kpjax.papers.semi_supervised import measures, stages
-from kpjax.papers.semi_supervised.measures import keypoint_features, left_to_learn
+from kpjax.papers.semi_supervised.left_to_learn import left_to_learn
+from kpjax.papers.semi_supervised.measures import keypoint_features
 from kpjax.papers.semi_supervised.rivals import ON_PEOPLE
 from kpjax.papers.semi_supervised.stages import read_semantic
 from kpjax.papers.semi_supervised.variants import VARIANTS
@@ -313,6 +315,36 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     assert reads_both == {"gen", "easy_hard", "easy_hard_twice"}
 
 
+def test_training_goes_on_in_rounds_until_labels_are_learnt_and_alike_after_a_break(
+    tmp_path, monkeypatch, capsys
+):
+    job = job_of("semi_supervised", "supervised", tmp_path, rounds=3)
+    asked = []
+
+    def left(method, codec, state, labelled, *, batch_size):
+        """By what was learnt alone: two rounds are enough."""
+        found = left_to_learn(method, codec, state, labelled, batch_size=batch_size)
+        asked.append(found)
+        return found._replace(by_keypoint=np.array([0.9 if len(asked) % 2 else 0.1]))
+
+    monkeypatch.setattr(stages, "left_to_learn", left)
+    run_job(job)
+    assert json.loads((job.folder / "results.json").read_text())["steps"] == 2 + 2 * 3
+    assert (job.folder / "round-2").is_dir()
+    assert not (job.folder / "round-3").exists()
+    assert "90% of the worst keypoint; goes on" in capsys.readouterr().out
+    assert asked[0].whole != asked[1].whole
+    learnt = load_trained(job.folder / "model")
+    for lost in (("round-2",), ("results.json", "model")):  # as if it had ended before
+        for name in ("results.json", *lost):
+            path = job.folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        run_job(job)
+        again = load_trained(job.folder / "model")
+        for mine, theirs in zip(jax.tree.leaves(learnt), jax.tree.leaves(again), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
 # Measures
 
 
@@ -338,7 +370,9 @@ def test_what_is_left_to_learn_of_the_labelled_images(share, left):
     found = left_to_learn(
         Method(None, None, predict, (), points), coded, Trained({}, {}), source, batch_size=4
     )
-    assert found == pytest.approx(left, abs=1e-6)
+    assert found.whole == pytest.approx(left, abs=1e-6)
+    np.testing.assert_allclose(found.by_keypoint, left, atol=1e-6)
+    assert found.learnt == (left <= 0.25)
 
 
 # Tables

@@ -5,6 +5,7 @@ each file.
 import collections
 import dataclasses
 import itertools
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -18,6 +19,7 @@ from tqdm.auto import tqdm
 from kpjax import InputError, RunError
 from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
+from kpjax.evaluation.coincidence import coinciding, sentences
 from kpjax.file_names import inside
 from kpjax.files import remove, together, write_text
 from kpjax.formats import predictions
@@ -32,6 +34,7 @@ from kpjax.lab.animals.conformal import LEVELS, OWN, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import (
+    Crop,
     Seen,
     followed,
     from_left,
@@ -39,7 +42,7 @@ from kpjax.lab.commands.predict.pipeline import (
     predicted,
     tracked,
 )
-from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.out.reports.pixel_errors import LINE, counted
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
 
@@ -93,6 +96,8 @@ def predict(asked: Predict) -> list[Path]:
     ):
         print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
+    if asked.crop and asked.boxes is not None:
+        raise InputError("crop", "--boxes says where the animals are; leave one of them out")
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
         raise InputError(
             "boxes", f"the run was trained on crops around boxes and cannot find animals; {BOXES}"
@@ -153,6 +158,23 @@ def predict(asked: Predict) -> list[Path]:
     return written
 
 
+def crop_of(text: str) -> Crop | None:
+    """Returns x1, x2, y1, y2 of the part of an image that is looked at, None for all of it.
+
+    Raises InputError for a text that means none.
+    """
+    numbers = [whole_number(part.strip()) for part in text.split(",")] if text else []
+    if not numbers:
+        return None
+    if (
+        len(numbers) != 4
+        or None in numbers
+        or not (numbers[0] < numbers[1] and numbers[2] < numbers[3])
+    ):
+        raise InputError("crop", f"{text!r} is no part of an image; give x1,x2,y1,y2 in pixels")
+    return Crop(*numbers)
+
+
 def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     """Returns the frames of videos and the formats.
 
@@ -177,6 +199,7 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     ):
         if not right:
             raise InputError(name, f"{getattr(asked, name)}; {mend}")
+    crop_of(asked.crop)
     parts = (asked.frames or ":").split(":")
     numbers = [whole_number(part) if part else None for part in parts]
     if (
@@ -252,7 +275,7 @@ def _carried_out(
     )
     side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
     seen = (
-        followed(predictor, sequence, shown=shown, side=side)
+        followed(predictor, sequence, shown=shown, side=side, within=crop_of(asked.crop))
         if predictor.follow and sequence.video and work.boxes is None
         else predicted(
             predictor,
@@ -264,6 +287,7 @@ def _carried_out(
             level=asked.level,
             find=work.find,
             animals=work.animals,
+            within=crop_of(asked.crop),
         )
     )
     kept, doubts, sheet = [], [], {}
@@ -321,6 +345,8 @@ def _carried_out(
     for path in removed if asked.overwrite else ():
         remove(path)
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
+    for line in _coinciding_lines(work, kept, predictor):
+        print(line)
     print(
         f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
@@ -342,6 +368,29 @@ def _carried_out(
     if removed and asked.overwrite:
         print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
     return table, paths
+
+
+def _coinciding_lines(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> list[str]:
+    """Returns which keypoints are one point that labels show apart, and what shows where."""
+    there = [one for one in kept if one.fault is None and one.sizes is not None and one.sizes.size]
+    if predictor.labels is None or not there:
+        return []
+    sizes = np.concatenate([one.sizes for one in there])
+    found = coinciding(
+        np.concatenate([one.keypoints for one in there]),
+        sizes,
+        predictor.labels,
+        scores=np.concatenate([one.scores for one in there]),
+        cutoff=predictor.cutoffs,
+    )
+    alone = len(sizes) == len(there)
+    names, each = predictor.skeleton.names, "frame" if work.sequence.video else "image"
+    usual = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else np.nan
+    lines = sentences(found, names, length=usual, of=each if alone else "animal")
+    return [
+        *(textwrap.fill(line, LINE, subsequent_indent="    ") for line in lines),
+        *["the overlay rings them in red; kpjax suggest proposes such frames first"] * bool(lines),
+    ]
 
 
 def _hidden_lines(table: PredictionTable, source: str, predictor: Predictor) -> list[str]:

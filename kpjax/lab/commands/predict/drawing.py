@@ -14,6 +14,7 @@ from PIL import Image
 from kpjax import Skeleton
 from kpjax.drawing import overlays
 from kpjax.drawing.moving import kept_on_the_way, moving_rows, write_moving
+from kpjax.evaluation.coincidence import RARE, LabelDistances, one_point, suspicious
 from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.reading import spread
@@ -28,7 +29,7 @@ from kpjax.lab.predictors import Predictor
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400
-LEGEND = 0.2  # of the height of a drawn video, at most
+LEGEND = 0.3  # of the height of a drawn video, at most
 RATE = 25.0  # frames a second of a video without times
 FOLDER = "overlays"  # of images
 # that of a.jpg is a_overlay.png, or a.jpg_overlay.png if there is an a.png too
@@ -47,6 +48,7 @@ class Look(NamedTuple):
     animals: tuple[str, ...] = ()
     #: (K,) of radii, how many times larger they are drawn; None draws none
     rings: np.ndarray | None = None
+    labels: LabelDistances | None = None  # by which two keypoints that are one point are known
 
 
 def look_of(
@@ -85,7 +87,7 @@ def look_of(
         and not missing(predictor.radii)[LEVELS.index(asked.level)]
     ):
         rings = towards_the_mean(predictor.radii, asked.level)
-    look = Look(opacity, radius, note, animals, rings)
+    look = Look(opacity, radius, note, animals, rings, predictor.labels)
     if rings is not None and (
         not scores.size
         or any(
@@ -93,6 +95,8 @@ def look_of(
         )
     ):
         note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
+    if any((warned := _warned(one, look)) is not None and warned.any() for one in first):
+        note += "; red rings: two keypoints are one point, as labels hardly ever are"
     return look._replace(note=note)
 
 
@@ -143,7 +147,13 @@ def drawn(seen: Seen, look: Look, skeleton: Skeleton) -> np.ndarray:
     """Draws the keypoints of all animals finely; a small image is enlarged."""
     marks = marks_of(seen, look)
     return overlays.draw_animals(
-        seen.image, marks.points, marks.opacity, skeleton, radius=marks.radius, rings=marks.rings
+        seen.image,
+        marks.points,
+        marks.opacity,
+        skeleton,
+        radius=marks.radius,
+        rings=marks.rings,
+        warned=marks.warned,
     )
 
 
@@ -167,6 +177,7 @@ def around_animals(seen: Seen, look: Look, skeleton: Skeleton, side: int) -> np.
         skeleton,
         radius=marks.radius and marks.radius * factor,
         rings=None if marks.rings is None else marks.rings * factor,
+        warned=marks.warned,
     )
 
 
@@ -178,6 +189,7 @@ class Marks(NamedTuple):
     boxes: np.ndarray | None  # (I, 4)
     radius: float | None
     rings: np.ndarray | None  # (I, K)
+    warned: np.ndarray | None  # (I, K) bool, keypoints that are one point with another
 
 
 def marks_of(seen: Seen, look: Look) -> Marks:
@@ -189,11 +201,23 @@ def marks_of(seen: Seen, look: Look) -> Marks:
     )
     return Marks(
         (seen.keypoints + 0.5) * growth - 0.5,
-        np.where(seen.present[:, None], look.opacity(seen.scores), 0.0),
+        _opacity(seen, look),
         None if boxes is None else boxes * np.tile(growth, 2),
         look.radius and look.radius * growth[0],
         None if rings is None else rings * growth[0],
+        _warned(seen, look),
     )
+
+
+def _opacity(seen: Seen, look: Look) -> np.ndarray:
+    return np.where(seen.present[:, None], look.opacity(seen.scores), 0.0)
+
+
+def _warned(seen: Seen, look: Look) -> np.ndarray | None:
+    if look.labels is None or seen.sizes is None:
+        return None
+    together = one_point(seen.keypoints, seen.sizes, _opacity(seen, look) > 0)
+    return (together & suspicious(look.labels, RARE)).any(-1)
 
 
 def _rings(seen: Seen, look: Look) -> np.ndarray | None:
@@ -282,6 +306,7 @@ def _drawn_frames(
             caption=caption,
             radius=marks.radius,
             rings=marks.rings,
+            warned=marks.warned,
             boxes=marks.boxes,
             animals=look.animals
             if look.animals or one.boxes is None

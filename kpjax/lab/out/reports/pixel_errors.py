@@ -18,6 +18,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import geometry
+from kpjax.errors import counted
+from kpjax.evaluation.coincidence import (
+    LabelDistances,
+    coinciding,
+    label_distances,
+    sentences,
+)
 from kpjax.evaluation.cutoffs import keypoint_cutoffs
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.tables import rows_text
@@ -292,11 +299,6 @@ def frames_text(part: Animals) -> str:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """Returns "1 frame" or "11 frames"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def pixels(value: float) -> str:
     """Returns a length with a decimal below 100, "–" for nan."""
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
@@ -415,6 +417,18 @@ class Part(NamedTuple):
     root: Path
 
 
+def places_of(part: Part) -> list[tuple[Path, int | None]]:
+    """Returns the image of each animal, or its video and the frame's number there."""
+    named = [identity.rpartition("#") for identity in identities(part.source)]
+    # Only frames of videos have a number behind a "#"; images may have one in their names.
+    return [
+        (part.root.absolute() / title, int(number))
+        if title and len(number) >= 6 and number.isdecimal()
+        else (part.root.absolute() / (title + mark + number), None)
+        for title, mark, number in named
+    ]
+
+
 def meaning_of_scores(
     predictions: Mapping[str, Gathered],
     part: str,
@@ -499,6 +513,36 @@ def empty_cells(predictions: Mapping[str, Gathered], empty: Empty = "ask") -> di
     }
 
 
+def distances_in_labels(
+    animals: Animals, predictions: Mapping[str, Gathered] | None = None
+) -> LabelDistances:
+    """Measures how near labels of one animal come to each other, in lengths of the animal.
+
+    predictions: of the parts of the animals, whose `scale` says how large they are in the network's
+    images.
+    """
+    scales = [
+        found.scale for name, found in (predictions or {}).items() if name.startswith(OF_PART)
+    ]
+    return label_distances(
+        animals.true,
+        animals.visible,
+        animals.lengths,
+        animals.names,
+        size=float(np.median(np.concatenate(scales))) if scales else math.nan,
+    )
+
+
+def coincidences(part: Animals, known: LabelDistances, cutoff: Any = -math.inf) -> list[str]:
+    """Says which keypoints of some animals are one point and are not in labels, a sentence each, the
+    most frequent first. cutoff: of scores, from which points are shown.
+    """
+    found = coinciding(part.predicted, part.lengths, known, scores=part.scores, cutoff=cutoff)
+    kind = {HELD_OUT: "held-out animal", TRAINED: "animal that it has learnt from"}
+    usual = float(np.median(part.lengths))
+    return sentences(found, part.names, length=usual, of=kind.get(part.parts[0], "labelled animal"))
+
+
 def animals_of(
     parts: Mapping[str, Part], predictions: Mapping[str, Gathered], *, empty: Empty = "ask"
 ) -> Animals:
@@ -525,26 +569,18 @@ def numbered(frames: Sequence[Any], names: Sequence[str] = ()) -> tuple[str, ...
 
 def _animals_of(name: str, part: Part, found: Gathered, empty: np.ndarray) -> Animals:
     source, count = part.source, len(found.index)
-    named = [identity.rpartition("#") for identity in identities(source)]
-    # Only frames of videos have a number behind a "#"; images may have one in their names.
-    split = [
-        (title, int(number))
-        if title and len(number) >= 6 and number.isdecimal()
-        else (title + mark + number, None)
-        for title, mark, number in named
-    ]
-    images, frames = zip(*split, strict=True)
-    instances = numbered(split)
+    places = places_of(part)
+    images, frames = zip(*places, strict=True)
+    instances = numbered(places)
     predicted, true = (
         np.asarray(geometry.move_points(found.crop, points), np.float64)
         for points in (found.keypoints, found.true_keypoints)
     )
     growth = growth_of(found.crop)
-    paths = tuple(part.root.absolute() / image for image in images)
     return Animals(
         source.skeleton.names,
         (name,) * count,
-        paths,
+        images,
         frames,
         instances,
         found.scale * growth,
