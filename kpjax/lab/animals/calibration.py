@@ -69,8 +69,9 @@ def score_table_from(found: Any, path: str) -> ScoreTable:
         return table
 
 
-def cutoffs_text(cutoffs: np.ndarray) -> str:
+def cutoffs_text(cutoffs: Any) -> str:
     """Returns the cutoffs (K,) in a few words: "0.42", "0.12 to 0.42 by keypoint", "" of none."""
+    cutoffs = np.asarray(cutoffs, np.float64)
     known = cutoffs[np.isfinite(cutoffs)]
     if not known.size:
         return ""
