@@ -85,6 +85,9 @@ class Weights(configs.Checked):
     #: whether feature maps are divided by their root mean square before F
     one_scale: bool = False
     feature_width: Count = 64  # channels of F
+    #: whether F reads the map from which the head makes its heatmaps: a keypoint's number can be
+    #: read from it wherever its peak lies
+    head_map: bool = True
     #: g, of the terms and of controls
     warp: Literal["perspective", "affine"] = "perspective"
     #: BatchNorm sees both views at once, or one at a time

@@ -137,6 +137,7 @@ def build_method(
         draw_map=weights.draw_map(),
         feature_width=weights.feature_width,
         one_scale=weights.one_scale,
+        head_map=weights.head_map,
         warped_pass=weights.warped_pass,
     )
 
@@ -158,6 +159,7 @@ def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
         setup_of(config, skeleton).model,
         config.backbone.normalise,
         one_scale=config.weights.one_scale,
+        head_map=config.weights.head_map,
     )
 
 
@@ -282,15 +284,15 @@ def learnt_from_all_labels(job: Job, data: Data, method: Method) -> Outcome:
     return trained(job, data, method, sources, job.config.steps_of_both_stages, None)
 
 
-def learnt_from(teacher: str, *, averaged: bool = True) -> "Train":
+def learnt_from(teacher: str, *, averaged: bool = True, agreeing: bool = False) -> "Train":
     """Returns the stages of a variant that learns from labels which another one's result gives.
 
-    averaged: see `pseudo_labelled`.
+    averaged, agreeing: see `pseudo_labelled`.
     """
 
     def train(job: Job, data: Data, method: Method) -> Outcome:
         before = warm_start(job, data)
-        taught = pseudo_labelled(job, data, teacher, averaged=averaged)
+        taught = pseudo_labelled(job, data, teacher, averaged=averaged, agreeing=agreeing)
         sources = {"labelled": data.labelled, "unlabelled": taught}
         return trained(job, data, method, sources, job.config.steps, before, taught=True)
 
@@ -360,26 +362,33 @@ def fit_images(
     )
 
 
-def pseudo_labelled(job: Job, data: Data, teacher: str, *, averaged: bool = True) -> Source:
+def pseudo_labelled(
+    job: Job, data: Data, teacher: str, *, averaged: bool = True, agreeing: bool = False
+) -> Source:
     """Returns the unlabelled images under the labels that the finished teacher gives them; made
     once and kept.
 
-    averaged: whether the teacher's heatmaps are averaged over transforms.
+    averaged: whether the teacher's heatmaps are averaged over transforms. agreeing: whether only
+    points on which two of its views agree are labels.
     """
-    method = job.paper.variants[teacher].method(job.config, data.skeleton)
-    if averaged:
-        method = averaging(method, job.config, data.skeleton)
+    plain = job.paper.variants[teacher].method(job.config, data.skeleton)
+    method = averaging(plain, job.config, data.skeleton) if averaged else plain
 
     def make() -> dict[str, np.ndarray]:
         trained = engine.result_of(job._replace(variant=teacher)).trained
-        found = predict_source(
-            method,
-            trained,
-            data.plain_unlabelled or data.unlabelled,
+        predicted = functools.partial(
+            predict_source,
+            state=trained,
+            source=data.plain_unlabelled or data.unlabelled,
             batch_size=2 * job.config.batch_size,
         )
+        found = predicted(method)
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
         labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
+        if agreeing:
+            turned = methods.turned_predict(plain.predict, data.skeleton)
+            views = (predicted(one).keypoints for one in (plain, plain._replace(predict=turned)))
+            labels = methods.where_views_agree(labels, *views, side=job.config.data.image_size)
         if loaded := job.config.data.loaded(job.config.augment.reach):
             moved = geometry.move_points(geometry.invert(loaded.to_plain), labels.keypoints)
             labels = labels._replace(keypoints=np.asarray(moved))

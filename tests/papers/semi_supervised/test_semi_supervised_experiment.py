@@ -116,8 +116,17 @@ AS_PRINTED = {"balanced": False, "unit": False, "reduction": "sum", "one_scale":
         ("te_inverse", {}),
         ("affine", {}),
         ("supervised_warped", {"warp": "affine"}),
+        ("ours", {"head_map": False, "widths": (4, 4, 4, 4)}),
+        ("pl_agreed", {}),
     ],
-    ids=["ours as printed", "te_inverse", "affine", "control under affine maps"],
+    ids=[
+        "ours as printed",
+        "te_inverse",
+        "affine",
+        "control under affine maps",
+        "F without the head's map",
+        "pseudo-labels of two views",
+    ],
 )
 def test_five_steps_of_what_the_paper_tried(tmp_path, variant, changes):
     """Two steps of the warm start, and three."""
@@ -132,6 +141,11 @@ def test_five_steps_of_what_the_paper_tried(tmp_path, variant, changes):
     terms = {"supervised", "semantic", "equivariance", "invariance"}
     if variant == "supervised_warped":
         terms = {"supervised"}
+    if variant == "pl_agreed":
+        terms = {"supervised", "pseudo_labels"}
+        with np.load(job.folder / "pseudo_labels.npz") as labels:
+            assert labels["visible"].shape == (18, 10)
+            assert not labels["visible"].all()  # a network of five steps knows too little
     assert {f"loss/{name}" for name in terms} <= set(losses)
 
 
@@ -305,6 +319,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     assert set(VARIANTS) - set(possible) == {
         "pl",
         "pl_warped",
+        "pl_agreed",
         "pl_warped_averaged",
         "pl_easy_hard",
         *ON_PEOPLE,
