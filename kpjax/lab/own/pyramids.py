@@ -139,6 +139,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
             ),
         ],
         typed,
+        summary=f"{total} frames of {summarise([video.name for video in files], 3)}",
     )
 
 
