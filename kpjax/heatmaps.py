@@ -140,7 +140,8 @@ def gaussian_targets(
     Sizes are (height, width), keypoints in image pixels, sigma in heatmap pixels.
 
     Args:
-        visible: weights in {0, 1}.
+        visible: weights in {0, 1}; -1 of a keypoint that is known to be absent, whose map is empty
+            and has the weight 1.
         rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its
             sub-pixel position.
         window: see `gaussian_bumps`.
@@ -150,8 +151,8 @@ def gaussian_targets(
             With `window=None` it drops no keypoint.
 
     Returns:
-        (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its
-        coordinates are, NaN included.
+        (targets, weights), float32. A keypoint of weight 0, or that is absent, has an empty map
+        whatever its coordinates are, NaN included.
     """
     assert keep in ("centre", "window"), keep
     chex.assert_shape(keypoints, (..., None, 2))
@@ -164,14 +165,15 @@ def gaussian_targets(
     else:
         reach = np.inf if window is None else window * sigma
         inside = (cells + reach + 1 >= 0) & (cells - reach < sides)
-    weights = jnp.where((visible > 0.5) & inside.all(-1), visible.astype(jnp.float32), 0.0)
+    there = (visible > 0.5) & inside.all(-1)
+    weights = jnp.where(there | (visible < -0.5), jnp.abs(visible.astype(jnp.float32)), 0.0)
     centres = (
         cells
         if rounded
         else geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints)
     )
     bumps = gaussian_bumps(centres, heatmap_size, sigma, window=window)
-    return jnp.where(weights[..., None, None, :] > 0, bumps, 0.0), weights
+    return jnp.where(there[..., None, None, :], bumps, 0.0), weights
 
 
 # Decoding

@@ -76,14 +76,19 @@ def label_distances(
     chex.assert_shape(keypoints, (None, len(names), 2))
     chex.assert_shape([visible, sizes], [keypoints.shape[:2], keypoints.shape[:1]])
     known = (np.asarray(visible) > 0) & (np.asarray(sizes) > 0)[:, None]
-    apart, both = _apart(keypoints, known, sizes)
-    return LabelDistances(
-        tuple(names),
-        both.sum(0),
-        (apart <= ONE_POINT).sum(0),
-        apart.min(0, initial=np.inf),
-        size,
-    )
+    animals, together = np.zeros((2, len(names), len(names)), np.int64)
+    closest = np.full(animals.shape, np.inf)
+    for part in _parts(len(known)):
+        apart, both = _apart(np.asarray(keypoints)[part], known[part], np.asarray(sizes)[part])
+        animals += both.sum(0)
+        together += (apart <= ONE_POINT).sum(0)
+        closest = np.minimum(closest, apart.min(0))
+    return LabelDistances(tuple(names), animals, together, closest, size)
+
+
+def _parts(count: int) -> list[slice]:
+    """Returns the numbers of a few animals at a time: the distances of all at once may be gigabytes."""
+    return [slice(start, start + 256) for start in range(0, count, 256)]
 
 
 def _apart(points, known, sizes) -> tuple[np.ndarray, np.ndarray]:
@@ -149,8 +154,7 @@ def coinciding(
         np.ones(points.shape[:2], bool) if scores is None else np.asarray(scores)[there] >= cutoff
     )
     count = np.zeros(known.animals.shape, np.int64)
-    for start in range(0, len(points), 256):  # of a long video, all at once are gigabytes
-        part = slice(start, start + 256)
+    for part in _parts(len(points)):
         count += one_point(points[part], sizes[part], shown[part]).sum(0)
     pairs = np.argwhere(np.triu(suspicious(known, count / max(len(points), 1)))).tolist()
     return sorted(

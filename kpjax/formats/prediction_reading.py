@@ -19,11 +19,12 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
+from kpjax.errors import counted
 from kpjax.files import foreign
 from kpjax.formats import sleap
 from kpjax.formats.deeplabcut import SINGLE
 from kpjax.formats.names import forward
-from kpjax.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
+from kpjax.formats.predictions import OK, UNREADABLE, UNSURE, PredictionTable, empty_table
 from kpjax.formats.project import LARGEST, on_frame, refuse
 from kpjax.formats.tables import (
     Row,
@@ -56,7 +57,8 @@ class _Found(NamedTuple):
     name: str
     source: Path
     skeleton: Skeleton
-    #: by frame, in the file's order, and animal: (K, 3) x, y, score
+    #: by frame, in the file's order, and animal: (K, 3) x, y, score; kpjax's own (K, 5), 1 where a
+    #: point is outside, and where it is unsure
     points: Mapping[int, Mapping[str, np.ndarray]]
     times: Mapping[int, float] = {}
     sizes: tuple[int, int] = (0, 0)
@@ -124,7 +126,8 @@ def read_predictions(path: Path) -> PredictionTable:
             there = within[:, :2].all(1)
             table.keypoints[row, animals[animal]] = np.where(there[:, None], values[:, :2], np.nan)
             table.scores[row, animals[animal]] = np.where(there & within[:, 2], values[:, 2], 0)
-            table.outside[row, animals[animal]] = there & (values[:, 3:] == 1).any(1)
+            table.outside[row, animals[animal]] = there & (values[:, 3:4] == 1).any(1)
+            table.unsure[row, animals[animal]] = there & (values[:, 4:] == 1).any(1)
             table.status[row, animals[animal]] = OK if there.any() else UNREADABLE
     if found.sizes[0]:
         table.outside[:] = np.isfinite(table.keypoints).all(-1) & ~on_frame(
@@ -173,7 +176,8 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
         of_animal = points.setdefault(frame, {}).setdefault(row.cells.get("instance", "0"), {})
         column = {axis: "position" if space == axis else axis for axis in "xy"}
         values = *(row.number(column[axis]) for axis in "xy"), row.number("score")
-        values = *values, row.get("status") == "outside"
+        status = row.get("status")
+        values = *values, status == "outside", status == UNSURE
         known = of_animal.get(keypoint)
         if known and not (space and math.isnan(known["xy".index(space)])):
             row.fault(f"{keypoint} of frame {frame} is there already; delete one")
@@ -186,10 +190,10 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
             times[frame] = time
     if len(videos) > 1:
         faults.append(f"it has points of {len(videos)} videos; give a file for each")
-    empty = (math.nan,) * 4
+    empty = (math.nan,) * 5
     arrays = {
         frame: {
-            animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 4)
+            animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 5)
             for animal, of_animal in of_frame.items()
         }
         for frame, of_frame in (sorted(points.items()) if of_movement else points.items())
@@ -225,7 +229,7 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
     single, notes = [place for place, (one, _) in enumerate(table.points) if one == SINGLE], ()
     if 0 < len(single) < len(table.points):
         once = ", ".join(table.points[place][1] for place in single)
-        notes = (f"{len(single)} unique body parts ({once}) are of no animal: left out",)
+        notes = (f"{counted(len(single), 'unique body part')} ({once}) of no animal: left out",)
         table = table._replace(
             points=tuple(point for point in table.points if point[0] != SINGLE),
             values=np.delete(table.values, single, axis=1),

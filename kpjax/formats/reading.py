@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import kpjax.formats.project as projects
-from kpjax.errors import InputError, printable
+from kpjax.errors import InputError, counted, printable
 from kpjax.files import foreign
 from kpjax.formats import (
     coco,
@@ -123,7 +123,8 @@ FORMATS = (
 )
 _KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, LabelMe, .pts, or a csv table"
 _TABLE = (
-    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y"
+    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y, "
+    "and read it with --pixels-from 0.5"
 )
 # Labels of tools that are not read: how their files begin, and what to do instead.
 _OTHERS = (
@@ -406,7 +407,7 @@ def _with_files(
     )
     if turned:
         doubts.append(
-            f"{turned} labelled images are turned by their EXIF tag: labels are taken as on the image as it "
+            f"{counted(turned, 'labelled image')} turned by an EXIF tag: labels are taken as on the image as it "
             "is shown; if your tool shows it unturned, save these images upright and label them anew"
         )
     notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()

@@ -176,7 +176,7 @@ def test_labels_clipped_at_an_edge_do_not_count_from_one(tmp_path):
     ("yaml", "image", "lists", "split"),
     [
         (
-            "Train: Train.txt\npath: .",
+            "Train: Train.txt\npath: .\nskeleton: [[0, 1], [1]]\ntask: pose",
             "images/Train/a.png",
             {"Train.txt": "data/images/Train/a.png"},
             "train",
@@ -213,7 +213,7 @@ def test_what_ultralytics_names_twice_is_taken_once_and_hidden_points_are_left_o
     yolo(tmp_path, "train: images/train\nval: images/train", flags=(-1, 2))
     found = read_project(tmp_path)
     assert [frame.split for frame in found.frames] == ["train"]
-    assert any(note.startswith("val: 1 images that an earlier split names") for note in found.notes)
+    assert any(note.startswith("val: 1 image of an earlier split") for note in found.notes)
     np.testing.assert_array_equal(found.instances[0].visible, [0, 1])
 
 

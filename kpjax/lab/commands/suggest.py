@@ -26,7 +26,6 @@ from kpjax.formats.reading import read_project
 from kpjax.formats.tables import rows_text
 from kpjax.formats.writing import unused
 from kpjax.images.transforms import needs_box
-from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
 from kpjax.lab.out.reports.pixel_errors import counted
@@ -112,7 +111,8 @@ def suggest(asked: Suggest) -> Path:
         written = write_proposals(to, folder, asked.out, proposals)
         points, there = proposals.points, proposals.points.status == OK
         usual = float(np.median(points.scores[there]))
-        opacity = np.where(there[..., None], opacity_of_scores(points.scores, usual), 0)
+        shown = there[..., None] & ~points.unsure
+        opacity = np.where(shown, opacity_of_scores(points.scores, usual), 0)
         drawn = [
             draw_animals(image, points.keypoints[row], opacity[row], predictor.skeleton)
             for row, image in enumerate(proposals.images)
@@ -191,7 +191,7 @@ class _Together:
         same = one_point(
             points,
             np.full(len(points), labels.size),
-            scores >= drawn_from(predictor.cutoff),
+            scores >= predictor.cutoffs,
         )
         doubtful = (same & suspicious(labels, RARE)).any((1, 2))
         self.found += [row for row, doubt in zip(rows, doubtful, strict=True) if doubt]
@@ -249,4 +249,6 @@ def proposals_of(
     for place, (row, image) in enumerate(images.items()):
         found, certain = placed[row][..., :2], placed[row][..., 2]
         fill(table, place, image.shape[1::-1], found, certain, np.isfinite(certain).all(1))
+    unsure = (table.status == OK)[..., None] & (table.scores < predictor.cutoffs)
+    table = table._replace(unsure=unsure)
     return Proposals(tuple(frames[row] for row in images), tuple(images.values()), table)

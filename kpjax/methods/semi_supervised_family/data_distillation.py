@@ -189,7 +189,7 @@ def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float
     keypoints per labelled image, rounded. A peak is kept if it is at least that. Infinite if n is
     0. Raises InputError if either is empty.
     """
-    peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible, np.float64)
+    peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible) > 0
     if not peaks.size or not labelled_visible.size:
         raise InputError(
             f"pseudo-labels: there are {len(peaks)} unlabelled and {len(labelled_visible)} labelled "

@@ -119,7 +119,7 @@ def test_suggest_proposes_such_frames_first(run, tmp_path, capsys):
     """The score of the second keypoint is above the cutoff where the spot is bright: those frames come
     first, though the others look less alike."""
     with_labels(run, 6.0)
-    (run / "score_table.json").write_text('{"kind": "peak", "cutoff": 0.3}')
+    (run / "score_table.json").write_text('{"kind": "peak", "cutoffs": [0.3, 0.3]}')
     dark = [np.minimum(image_of(number, 64), 100) for number in range(0, 60, 3)]
     write_video(tmp_path / "mouse.mp4", [*dark, *(image_of(40) for _ in range(12))])
     run_command(

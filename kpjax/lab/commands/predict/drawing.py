@@ -20,6 +20,7 @@ from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.reading import spread
 from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
+from kpjax.lab.animals.calibration import cutoffs_text
 from kpjax.lab.animals.conformal import LEVELS, RadiusTable, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import Seen, names_of, shrunk
@@ -54,18 +55,18 @@ def look_of(
     first: Sequence[Seen],
     sequence: ImageSequence,
     predictor: Predictor,
-    cutoff: float | None,
     asked: Predict,
     animals: tuple[str, ...],
 ) -> Look:
-    """Returns how points are drawn by what the first frames show. cutoff: None draws all points."""
+    """Returns how points are drawn by what the first frames show."""
     scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
     usual = float(np.median(scores)) if scores.size else 0.0
     # From the cutoff on and no others; without one all points, fainter below the usual score.
+    said = cutoffs_text(predictor.cutoffs)
     opacity = (
-        partial(overlays.opacity_of_scores, usual=usual)
-        if cutoff is None
-        else (lambda scores: (scores >= cutoff).astype(np.float64))
+        (lambda scores: (scores >= predictor.cutoffs).astype(np.float64))
+        if said
+        else partial(overlays.opacity_of_scores, usual=usual)
     )
     radius = None
     if sequence.video and scores.size:
@@ -75,8 +76,8 @@ def look_of(
             points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size)
         )
     note, rings = (
-        f"cutoff {cutoff:.3g}: points with a lower score are hidden"
-        if cutoff is not None
+        f"cutoff {said}: points with a lower score are hidden"
+        if said
         else (f"fainter: a score below {usual / 2:.2g}"),
         None,
     )
