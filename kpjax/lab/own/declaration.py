@@ -28,13 +28,14 @@ from kpjax.lab.out.reports.pixel_errors import (
     scores_of,
 )
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import digest_of_given, opened
+from kpjax.lab.own.project import inputs_of, opened
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import changed, config_as_json, flat
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
-from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
+from kpjax.training.identity import SHOWN, flat_identity
+from kpjax.training.trees import json_digest
 
 # of stages, as far as a system has them
 COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")
@@ -79,7 +80,8 @@ def on_own_data(
     def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
         config = resolved(config, typed)
         words, *held = config.summary.partition("; held out")
-        return changed(config, summary=f"{words} ({digest_of_given(config)}){''.join(held)}")
+        given = json_digest(inputs_of(config))[:SHOWN]
+        return changed(config, summary=f"{words} ({given}){''.join(held)}")
 
     open_once = functools.lru_cache(maxsize=2)(open_data)
 
@@ -90,6 +92,7 @@ def on_own_data(
         paper._replace(template=config),
         {OWN: config},
         opened_once,
+        inputs_of,
         resolved=resolved_and_named,
         beside=beside(paper, parts, found, check_variants),
     )
