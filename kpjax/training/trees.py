@@ -17,7 +17,11 @@ from kpjax.files import atomic, check_file, local_copy, read_json, remove, write
 from kpjax.structures import Trained
 
 MOST_LEAVES, DEEPEST = 20_000, 64  # of a file that a run is read from
-OF_TREES = (TypeError, AttributeError)  # of a leaf in whose place another one has a branch
+OF_TREES = (
+    TypeError,
+    AttributeError,
+    IndexError,
+)  # of a leaf in whose place another one has a branch
 
 # Leaves and digests
 

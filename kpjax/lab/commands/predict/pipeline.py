@@ -186,12 +186,11 @@ def followed(
             size = (image.shape[1], image.shape[0])
             square, crop = square_of(image, transform, box)
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
-            points = in_original_pixels(crop, found)
             seen = _unseen(
                 predictor, row, size, 1, image=shrunk(image, side) if row in shown else None
             )
-            _enter(seen, 0, points, scores)
-            box = predictor.follow(points, scores, size) if seen.present[0] else None
+            _enter(seen, 0, crop, found, scores)
+            box = predictor.follow(seen.keypoints[0], scores, size) if seen.present[0] else None
             yield seen
 
 
@@ -253,8 +252,7 @@ def _placed(
     seen = frame.seen
     for number, (animal, _, crop) in enumerate(frame.crops):
         keypoints, scores = (result[number] for result in found)
-        points = in_original_pixels(crop, keypoints.astype(np.float64))
-        _enter(seen, animal, points, scores)
+        _enter(seen, animal, crop, keypoints, scores)
         # of the square image, which shows a part of the frame otherwise
         if predictor.radii and level is not None and seen.present[animal]:
             reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
@@ -262,11 +260,14 @@ def _placed(
     return seen
 
 
-def _enter(seen: Seen, animal: int, points: np.ndarray, scores: np.ndarray) -> None:
-    """Enters what the network found of an animal, or that it is no number: then none of it counts,
-    for a score of nan lies below no cutoff."""
-    if np.isfinite(points).all() and np.isfinite(scores).all():
-        seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores, True
+def _enter(
+    seen: Seen, animal: int, crop: np.ndarray, keypoints: np.ndarray, scores: np.ndarray
+) -> None:
+    """Enters what the network found of an animal on its crop, or that it is no number: then none of
+    it counts, for a score of nan lies below no cutoff."""
+    if np.isfinite(keypoints).all() and np.isfinite(scores).all():
+        seen.keypoints[animal] = in_original_pixels(crop, keypoints.astype(np.float64))
+        seen.scores[animal], seen.present[animal] = scores, True
     else:
         seen.scores[animal] = np.nan
 
