@@ -172,7 +172,8 @@ class Job(NamedTuple):
 
     def note(self, under: Sequence[Mapping[str, Any]]) -> None:
         """Notes in the run's folder the programs that computed a part of it."""
-        agreed("noting the programs", lambda: note_programs(self.folder, under))
+        if self.variant:  # stages that several variants share are noted by each of them
+            agreed("noting the programs", lambda: note_programs(self.folder, under))
 
 
 @functools.lru_cache(maxsize=4)

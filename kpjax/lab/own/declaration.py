@@ -119,6 +119,7 @@ def beside(
         crowded = getattr(job.config.data, "transform", "") == "around_box"
         if crowded and TRAINED in parts(job, data) and crowd_of(opened(job.config)[0]).most > 1:
             learnt = learnt_finder(job._replace(variant=""))
+            job.note(learnt.under)
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, found(data))
 
