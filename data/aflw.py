@@ -1,9 +1,7 @@
 """AFLW with five points, in the release of cropped faces that accompanies IMM.
 
-Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., Unsupervised Learning
-of Object Landmarks through Conditional Image Generation, NeurIPS 2018. Points are listed as (row,
-column) and are stored as (x, y). Images vary in size and are stored unchanged. `scale` is the
-distance between the eyes in pixels.
+Points are listed as (row, column) and are stored as (x, y). Images vary in size and are stored
+unchanged. `scale` is the distance between the eyes in pixels.
 """
 
 from pathlib import Path
@@ -14,6 +12,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, numbers, read_matlab
 from data.faces import FIVE_POINTS, between_eyes, listed_names
 from data.parts import with_tune
+from data.prepared import Card
 
 PARTS = ("train", "test")
 
@@ -53,8 +52,20 @@ DATASET = downloaded(
     "aflw",
     read,
     FIVE_POINTS,
-    "the archive aflw_release-2 that tomasjakab/imm (GitHub) links to: output/ and the lists and .mat files "
-    "beside it; AFLW's terms apply (research use)",
+    Card(
+        __doc__,
+        where=(
+            "the archive aflw_release-2 that tomasjakab/imm (GitHub) links to: output/ and the "
+            "lists and .mat files beside it"
+        ),
+        licence="AFLW's terms, research use",
+        homepage="https://github.com/tomasjakab/imm",
+        citation=(
+            "Köstinger et al., Annotated Facial Landmarks in the Wild, 2011; Jakab et al., "
+            "Unsupervised Learning of Object Landmarks through Conditional Image Generation, "
+            "NeurIPS 2018."
+        ),
+    ),
     parts=with_tune,
     reference=between_eyes,
 )

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from data.prepared import Record, encoded, record
+from data.prepared import Counted, Record, encoded, record
 from kpjax.images.boxes import tight_box
 from kpjax.images.reading import BROKEN
 
@@ -40,7 +41,7 @@ def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
 
 def stored(
     splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal
-) -> dict[str, Iterator[Record]]:
+) -> dict[str, Counted]:
     """Returns the records of each split, made one by one.
 
     Empty splits are left out, since tfds cannot write them. A point outside the stored image stays
@@ -51,7 +52,7 @@ def stored(
     for a frame without labels, the median of the split takes its place.
     """
     return {
-        split: _records(annotations, reference)
+        split: Counted(len(annotations), partial(_records, annotations, reference))
         for split, annotations in splits.items()
         if annotations
     }

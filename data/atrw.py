@@ -1,12 +1,11 @@
 """ATRW: Amur tigers in zoos, 15 points, each image cropped to one tiger.
 
-Li et al., ATRW: A Benchmark for Amur Tiger Re-identification in the Wild, ACM Multimedia 2020. The
-folder holds the published archives, or the layout of MMPose (`annotations/`, `images/train/` and so
-on). Image names are under `filename` in the first and `file_name` in the second. The labels of the
-test images come from the challenge's evaluation script. Images without a labelled point, 1,416 of
-3,609 in the training list, are left out. Images are stored unchanged. `box` is annotated, and is
-the whole image in every published entry. `scale` is its longer side in pixels, the reference length
-of PCK.
+The folder holds the published archives, or the layout of MMPose (`annotations/`, `images/train/`
+and so on). Image names are under `filename` in the first and `file_name` in the second. The labels
+of the test images come from the challenge's evaluation script. Images without a labelled point,
+1,416 of 3,609 in the training list, are left out. Images are stored unchanged. `box` is annotated,
+and is the whole image in every published entry. `scale` is its longer side in pixels, the reference
+length of PCK.
 """
 
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ import numpy as np
 
 from data.annotations import Annotation
 from data.checking import downloaded, entries, first_of, numbers, read_json
+from data.prepared import Card
 from kpjax.structures import Skeleton
 
 TIGER = Skeleton(
@@ -186,8 +186,19 @@ DATASET = downloaded(
     "atrw",
     read,
     TIGER,
-    "unpack the four atrw_pose archives of cvwc2019.github.io (CC BY-NC-SA 4.0); pose_tiger02_test.json is in "
-    "annotations/ of cvwc2019/ATRWEvalScript (GitHub)",
+    Card(
+        __doc__,
+        where=(
+            "unpack the four atrw_pose archives of cvwc2019.github.io; pose_tiger02_test.json is "
+            "in annotations/ of cvwc2019/ATRWEvalScript (GitHub)"
+        ),
+        licence="CC BY-NC-SA 4.0",
+        homepage="https://cvwc2019.github.io",
+        citation=(
+            "Li et al., ATRW: A Benchmark for Amur Tiger Re-identification in the Wild, ACM "
+            "Multimedia 2020."
+        ),
+    ),
     boxed=True,
     tune="validation",
 )

@@ -1,11 +1,9 @@
 """BBC-Pose: 20 videos of sign-language interpreters, with seven upper-body joints.
 
-Charles et al., Domain-Adaptive Discriminative One-Shot Learning of Gestures, ECCV 2014, and earlier
-work of the group. Videos 1 to 10 train, with joints from a tracker; 11 to 15 validate and 16 to 20
-test, with joints labelled by hand. Whole frames are stored unchanged. `box` is the tight box of the
-joints, from which the published crops are computed (`kpjax.images.transforms.MarginCrop` and
-`WindowCrop`). The files count pixels from 1, the records from 0. `scale` is the diagonal of that
-box in pixels.
+Videos 1 to 10 train, with joints from a tracker; 11 to 15 validate and 16 to 20 test, with joints
+labelled by hand. Whole frames are stored unchanged. `box` is the tight box of the joints, from
+which the published crops are computed (`kpjax.images.transforms.MarginCrop` and `WindowCrop`). The
+files count pixels from 1, the records from 0. `scale` is the diagonal of that box in pixels.
 """
 
 from pathlib import Path
@@ -14,6 +12,7 @@ import numpy as np
 
 from data.annotations import Annotation, box_around
 from data.checking import downloaded, numbers, read_matlab
+from data.prepared import Card
 from kpjax.structures import Skeleton
 
 SIGNER = Skeleton(
@@ -95,7 +94,16 @@ DATASET = downloaded(
     "bbc_pose",
     read,
     SIGNER,
-    "folders 1 to 20 and code/ of BBC Pose, robots.ox.ac.uk/~vgg/data/pose (non-commercial research)",
+    Card(
+        __doc__,
+        where="folders 1 to 20 and code/ of BBC Pose, robots.ox.ac.uk/~vgg/data/pose",
+        licence="non-commercial research",
+        homepage="https://www.robots.ox.ac.uk/~vgg/data/pose",
+        citation=(
+            "Charles et al., Domain-Adaptive Discriminative One-Shot Learning of Gestures, ECCV "
+            "2014, and earlier work of the group."
+        ),
+    ),
     boxed=True,
     tune="validation",
 )

@@ -1,8 +1,8 @@
 """The CAT dataset: heads of cats in photographs, with nine points.
 
-Zhang, Sun and Tang, Cat Head Detection, ECCV 2008. There is no published split. Work on landmarks
-splits by folder: here CAT_00 to CAT_03 train, the others test. Ear tips beyond the border stay
-labelled. Images are stored unchanged. `scale` is the distance between the eyes in pixels.
+There is no published split. Work on landmarks splits by folder: here CAT_00 to CAT_03 train, the
+others test. Ear tips beyond the border stay labelled. Images are stored unchanged. `scale` is the
+distance between the eyes in pixels.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, row
 from data.faces import between_eyes
 from data.parts import with_tune
+from data.prepared import Card
 from kpjax.structures import Skeleton
 
 # Left is the viewer's left in the image.
@@ -100,8 +101,16 @@ DATASET = downloaded(
     "cats",
     read,
     CAT,
-    "CAT_DATASET_01.zip, CAT_DATASET_02.zip and 00000003_015.jpg.cat, which replaces 00000003_019.jpg.cat "
-    "in CAT_00 (archive.org/details/CAT_DATASET); research use",
+    Card(
+        __doc__,
+        where=(
+            "CAT_DATASET_01.zip, CAT_DATASET_02.zip and 00000003_015.jpg.cat, which replaces "
+            "00000003_019.jpg.cat in CAT_00 (archive.org/details/CAT_DATASET)"
+        ),
+        licence="research use",
+        homepage="https://archive.org/details/CAT_DATASET",
+        citation="Zhang, Sun and Tang, Cat Head Detection, ECCV 2008.",
+    ),
     parts=with_tune,
     reference=between_eyes,
 )

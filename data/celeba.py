@@ -1,13 +1,11 @@
 """CelebA, aligned and cropped faces with five points, and MAFL, its subset for evaluating
 landmarks.
 
-Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., Facial Landmark
-Detection by Deep Multi-task Learning, ECCV 2014. MAFL is two lists of image names. Every image is
-in one split: `mafl_train`, `mafl_test`, or CelebA's own `train`, `validation` and `test` without
-both; a twentieth of the first is `mafl_tune`. Frozen-core adaptation trains on
-"train+validation+test+mafl_train", in the paper on all but `mafl_test`; IMM on "train" and most of
-"mafl_train". Coordinates and images are stored unchanged. `scale` is the distance between the eyes
-in pixels.
+MAFL is two lists of image names. Every image is in one split: `mafl_train`, `mafl_test`, or
+CelebA's own `train`, `validation` and `test` without both; a twentieth of the first is `mafl_tune`.
+Frozen-core adaptation trains on "train+validation+test+mafl_train", in the paper on all but
+`mafl_test`; IMM on "train" and most of "mafl_train". Coordinates and images are stored unchanged.
+`scale` is the distance between the eyes in pixels.
 """
 
 from pathlib import Path
@@ -18,6 +16,7 @@ from data.annotations import Annotation
 from data.checking import Splits, downloaded, exists, first_of, row
 from data.faces import FIVE_POINTS, between_eyes, listed_names
 from data.parts import with_tune
+from data.prepared import Card
 from kpjax.errors import summarise
 
 LANDMARKS = "Anno/list_landmarks_align_celeba.txt"
@@ -128,8 +127,20 @@ DATASET = downloaded(
     "celeba",
     read,
     FIVE_POINTS,
-    "Anno, Eval and Img of the aligned release (mmlab.ie.cuhk.edu.hk/projects/CelebA.html), MAFL/ from "
-    "zhzhanp/TCDCN-face-alignment (GitHub); non-commercial research",
+    Card(
+        __doc__,
+        where=(
+            "Anno, Eval and Img of the aligned release "
+            "(mmlab.ie.cuhk.edu.hk/projects/CelebA.html), MAFL/ from zhzhanp/TCDCN-face-alignment "
+            "(GitHub)"
+        ),
+        licence="non-commercial research",
+        homepage="https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",
+        citation=(
+            "Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; Zhang et al., "
+            "Facial Landmark Detection by Deep Multi-task Learning, ECCV 2014."
+        ),
+    ),
     parts=with_tuning_of_mafl,
     reference=between_eyes,
     tune="mafl_tune",

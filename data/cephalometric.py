@@ -1,12 +1,11 @@
 """Lateral head X-rays with 19 landmarks: the ISBI 2015 challenge in cephalometric X-ray image
 analysis.
 
-Wang et al., A Benchmark for Comparison of Dental Radiography Analysis Algorithms, Medical Image
-Analysis 31, 2016. Two doctors marked every image; the ground truth is their mean. The folder holds
-the published archives, `RawImage/` and `AnnotationsByMD/`, or the layout of Zhu et al. (MICCAI
-2021), `raw/`, `400_senior/` and `400_junior/`. The first 19 lines of a doctor's file are landmarks,
-x,y in pixels; the clinical classes that follow are not read. Images 001 to 150 train, all others
-test: those up to 300 were the first test set of the challenge, the rest its second.
+Two doctors marked every image; the ground truth is their mean. The folder holds the published
+archives, `RawImage/` and `AnnotationsByMD/`, or the layout of Zhu et al. (MICCAI 2021), `raw/`,
+`400_senior/` and `400_junior/`. The first 19 lines of a doctor's file are landmarks, x,y in pixels;
+the clinical classes that follow are not read. Images 001 to 150 train, all others test: those up to
+300 were the first test set of the challenge, the rest its second.
 
 Whole images are stored, as PNG. `scale` is the number of pixels per millimetre, 10 in the published
 images. An error divided by it is in millimetres, exactly so after transforms that keep the aspect
@@ -23,6 +22,7 @@ from PIL import Image
 from data.annotations import Annotation
 from data.checking import downloaded, first_of, row
 from data.parts import with_tune
+from data.prepared import Card
 from kpjax.structures import Skeleton
 
 HEAD = Skeleton(
@@ -157,8 +157,19 @@ DATASET = downloaded(
     "cephalometric",
     read,
     HEAD,
-    "unpack RawImage and AnnotationsByMD of the ISBI 2015 cephalometric challenge (figshare.com/s/"
-    "37ec464af8e81ae6ebbf; research use)",
+    Card(
+        __doc__,
+        where=(
+            "unpack RawImage and AnnotationsByMD of the ISBI 2015 cephalometric challenge "
+            "(figshare.com/s/37ec464af8e81ae6ebbf)"
+        ),
+        licence="research use",
+        homepage="https://figshare.com/s/37ec464af8e81ae6ebbf",
+        citation=(
+            "Wang et al., A Benchmark for Comparison of Dental Radiography Analysis Algorithms, "
+            "Medical Image Analysis 31, 2016."
+        ),
+    ),
     parts=with_tune,
     encoding="png",
 )

@@ -1,11 +1,10 @@
 """Lateral head X-rays with 38 landmarks: the training images of the CL-Detection 2023 challenge
 (MICCAI).
 
-Zhang et al., Deep Learning Techniques for Automatic Lateral X-ray Cephalometric Landmark Detection:
-Is the Problem Solved?, 2024. The 400 public images, from three centres, are one stack of 2,880 x
-2,400 pixels (`train_stack.mha`). Its black padding on the right and below is cut off here.
-`train-gt.json` has the landmarks by image and number, and the pixel spacing of each image in
-millimetres. The files do not name the landmarks.
+The 400 public images, from three centres, are one stack of 2,880 x 2,400 pixels
+(`train_stack.mha`). Its black padding on the right and below is cut off here. `train-gt.json` has
+the landmarks by image and number, and the pixel spacing of each image in millimetres. The files do
+not name the landmarks.
 
 300 images train, 50 validate and 50 test, in the order of Python's `random.Random(2023)`, as in the
 challenge's baseline. `scale` is the number of pixels per millimetre. An error divided by it is in
@@ -25,7 +24,7 @@ import numpy as np
 
 from data.checking import entries, faults_of, numbers, read_json, read_whole
 from data.metaimage import Stack, images, read_stack
-from data.prepared import Dataset, Record, record
+from data.prepared import Card, Dataset, Record, record
 from kpjax.structures import Skeleton
 
 LANDMARKS = 38
@@ -164,7 +163,19 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
 DATASET = Dataset(
     "cephalometric_2023",
     HEAD,
-    "train_stack.mha and train-gt.json of cl-detection2023.grand-challenge.org (register first; research use)",
+    Card(
+        __doc__,
+        where=(
+            "train_stack.mha and train-gt.json of cl-detection2023.grand-challenge.org (register "
+            "first)"
+        ),
+        licence="research use",
+        homepage="https://cl-detection2023.grand-challenge.org",
+        citation=(
+            "Zhang et al., Deep Learning Techniques for Automatic Lateral X-ray Cephalometric "
+            "Landmark Detection: Is the Problem Solved?, 2024."
+        ),
+    ),
     splits,
     partial(faults_of, read),
     "png",

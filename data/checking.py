@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data.annotations import Annotation, Reference, diagonal, stored
-from data.prepared import Dataset
+from data.prepared import Card, Dataset
 from kpjax.errors import InputError, summarise
 from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
@@ -42,7 +42,7 @@ def downloaded(
     name: str,
     read: Read,
     skeleton: Skeleton,
-    where: str,
+    card: Card,
     *,
     parts: Callable[[Splits], Splits] = dict,
     reference: Reference = diagonal,
@@ -50,7 +50,7 @@ def downloaded(
     boxed: bool = False,
     tune: str = "tune",
 ) -> Dataset:
-    """Declares a dataset of downloaded files; name, skeleton, where, encoding, boxed and tune are
+    """Declares a dataset of downloaded files; name, skeleton, card, encoding, boxed and tune are
     those of `Dataset`.
 
     read: whatever it appends to the faults stops the preparation. parts: makes the stored splits of
@@ -60,7 +60,7 @@ def downloaded(
     return Dataset(
         name,
         skeleton,
-        where,
+        card,
         lambda folder: stored(parts(read_whole(read, folder, name)), reference),
         partial(all_faults, read),
         encoding,

@@ -1,10 +1,8 @@
 """Chest X-rays with six landmarks of the lungs: the Shenzhen set.
 
-Jaeger et al., Two Public Chest X-ray Datasets for Computer-aided Screening of Pulmonary Diseases,
-2014; landmarks by Zhu et al., You Only Learn Once: Universal Anatomical Landmark Detection, MICCAI
-2021. The folder holds `pngs/` and `labels/` of the latter. Its points are fractions of the image's
-width and height, without names; the names here are by location. Sorted by name, the first 195 of
-279 train, the next 34 validate and the others test.
+The folder holds `pngs/` and `labels/`. Its points are fractions of the image's width
+and height, without names; the names here are by location. Sorted by name, the first 195 of 279
+train, the next 34 validate and the others test.
 
 The files state no pixel spacing. `scale` is the length of a pixel of the image stretched to 512 x
 512. An error divided by it is in pixels of that image, exactly so after
@@ -19,6 +17,7 @@ from PIL import Image
 
 from data.annotations import Annotation
 from data.checking import downloaded, first_of, row
+from data.prepared import Card
 from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
 
@@ -105,8 +104,20 @@ DATASET = downloaded(
     "chest",
     read,
     LUNGS,
-    "labels/ of MIRACLE-Center/YOLO_Universal_Anatomical_Landmark_Detection (GitHub, MIT) beside pngs/ of the "
-    "Shenzhen chest X-ray set (U.S. National Library of Medicine)",
+    Card(
+        __doc__,
+        where=(
+            "labels/ of MIRACLE-Center/YOLO_Universal_Anatomical_Landmark_Detection (GitHub) "
+            "beside pngs/ of the Shenzhen chest X-ray set (U.S. National Library of Medicine)"
+        ),
+        licence="labels MIT; images of the U.S. National Library of Medicine, under its terms",
+        homepage="https://github.com/MIRACLE-Center/YOLO_Universal_Anatomical_Landmark_Detection",
+        citation=(
+            "Jaeger et al., Two Public Chest X-ray Datasets for Computer-aided Screening of "
+            "Pulmonary Diseases, 2014; landmarks by Zhu et al., You Only Learn Once: Universal "
+            "Anatomical Landmark Detection, MICCAI 2021."
+        ),
+    ),
     encoding="png",
     tune="validation",
 )

@@ -1,11 +1,10 @@
 """CUB-200-2011: birds of 200 species with 15 parts.
 
-Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001. Both sides of the published
-split have all species. Here test species are new, as in keypoint work (Moskvyak et al., ICLR 2021):
-classes 1 to 100 train, 101 to 150 validate, 151 to 200 test: 5,864, 2,958 and 2,966 images. Parts
-are given in pixels from 1 and are stored from 0. Boxes, some of which start at 0, and images are
-stored unchanged. `box` is annotated; `scale` is its longer side in pixels, the reference length of
-PCK.
+Both sides of the published split have all species. Here test species are new, as in keypoint work
+(Moskvyak et al., ICLR 2021): classes 1 to 100 train, 101 to 150 validate, 151 to 200 test: 5,864,
+2,958 and 2,966 images. Parts are given in pixels from 1 and are stored from 0. Boxes, some of which
+start at 0, and images are stored unchanged. `box` is annotated; `scale` is its longer side in
+pixels, the reference length of PCK.
 """
 
 import math
@@ -16,6 +15,7 @@ import numpy as np
 
 from data.annotations import Annotation
 from data.checking import downloaded, exists, number, row
+from data.prepared import Card
 from kpjax.structures import Skeleton
 
 BIRD = Skeleton(
@@ -204,7 +204,13 @@ DATASET = downloaded(
     "cub200_2011",
     read,
     BIRD,
-    "unpack CUB_200_2011.tgz of the Caltech vision lab (data.caltech.edu); non-commercial research",
+    Card(
+        __doc__,
+        where="unpack CUB_200_2011.tgz of the Caltech vision lab (data.caltech.edu)",
+        licence="non-commercial research",
+        homepage="https://data.caltech.edu",
+        citation="Wah et al., The Caltech-UCSD Birds-200-2011 Dataset, CNS-TR-2011-001.",
+    ),
     boxed=True,
     tune="validation",
 )

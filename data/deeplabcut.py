@@ -1,10 +1,9 @@
 """Any single-animal DeepLabCut project: its `config.yaml` and the label tables under
 `labeled-data/<video>/`.
 
-Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning,
-Nature Neuroscience 2018. `kpjax.formats.deeplabcut` reads the project: frames without labels
-stay, images may vary in size and are stored unchanged. `scale` is the diagonal of the labelled
-points' box in pixels, or the median of the split for frames with fewer than two.
+`kpjax.formats.deeplabcut` reads the project: frames without labels stay, images may vary in size
+and are stored unchanged. `scale` is the diagonal of the labelled points' box in pixels, or the
+median of the split for frames with fewer than two.
 
 A data directory holds one prepared project. There is no published split. Whole videos train, tune
 or test; with fewer than three, each is cut by the order of its frames, and frames between two parts
@@ -19,7 +18,7 @@ import numpy as np
 from data.annotations import Annotation, stored
 from data.checking import all_faults, copies_across, read_whole
 from data.parts import PARTS, by_time, by_unit
-from data.prepared import Dataset
+from data.prepared import Card, Dataset
 from kpjax.errors import InputError
 from kpjax.formats import deeplabcut
 from kpjax.formats.project import Project
@@ -98,7 +97,19 @@ def _annotations(project: Project) -> list[Annotation]:
 DATASET = Dataset(
     "deeplabcut",
     skeleton,
-    "a DeepLabCut project of your own, or examples/openfield-Pranav-2018-10-30 of its repository on GitHub",
+    Card(
+        __doc__,
+        where=(
+            "a DeepLabCut project of your own, or examples/openfield-Pranav-2018-10-30 of its "
+            "repository on GitHub"
+        ),
+        licence="your project's own",
+        homepage="https://github.com/DeepLabCut/DeepLabCut",
+        citation=(
+            "Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with"
+            " deep learning, Nature Neuroscience 2018."
+        ),
+    ),
     lambda folder: stored(read_whole(read, folder, "deeplabcut")),
     check,
     "png",

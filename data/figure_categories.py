@@ -147,11 +147,12 @@ def closed_curve(points: np.ndarray) -> np.ndarray:
     return between(*places, np.arange(6)[:, None] / 6).reshape(-1, 2)
 
 
-def dataset_of(category: Category) -> Dataset:
-    """Returns the dataset of a category, for each of two backgrounds."""
+def dataset_of(category: Category, about: str) -> Dataset:
+    """Returns the dataset of a category, for each of two backgrounds. about: of its card."""
     return many_rendered(
         category.name,
         category.skeleton,
+        about,
         {
             background: partial(render_category, category, seed=0, side=64, background=background)
             for background in ("clutter", "patches")

@@ -170,4 +170,4 @@ def _lens(ends: np.ndarray, half_height: float) -> np.ndarray:
 
 
 FACES = Category("figure_faces", FOURTEEN_OF_FACE, render_face, ("left_eye", "right_eye"))
-DATASET = dataset_of(FACES)
+DATASET = dataset_of(FACES, __doc__)

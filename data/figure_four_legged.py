@@ -107,4 +107,4 @@ def _leg(root: np.ndarray, length: float, pose: np.random.Generator) -> np.ndarr
 
 
 FOUR_LEGGED = Category("figure_four_legged", TEN_OF_ANIMAL, render_animal, ("shoulder", "hip"))
-DATASET = dataset_of(FOUR_LEGGED)
+DATASET = dataset_of(FOUR_LEGGED, __doc__)

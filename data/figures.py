@@ -23,7 +23,7 @@ from data.figure_looks import (
     target,
 )
 from data.figure_poses import ALL_JOINTS, JOINTS, NUMBERS, TEN_POINTS, joints
-from data.prepared import Dataset, rendered
+from data.prepared import Counted, Dataset, rendered
 from kpjax.input.source import ArraySource, arrays
 from kpjax.structures import Example, Skeleton
 
@@ -90,11 +90,11 @@ def figures(
 
 
 def many_rendered(
-    name: str, skeleton: Skeleton, kinds: Mapping[str, Callable[..., ArraySource]]
+    name: str, skeleton: Skeleton, about: str, kinds: Mapping[str, Callable[..., ArraySource]]
 ) -> Dataset:
     """Declares a dataset of 1,000 training and 200 test images of each kind.
 
-    kinds: take a count and the `first`.
+    about: of its card. kinds: take a count and the `first`.
     """
 
     def named(kind: str, numbers: range) -> Iterator[tuple[str, Example]]:
@@ -106,8 +106,9 @@ def many_rendered(
     return rendered(
         name,
         skeleton,
+        about,
         {
-            f"{kind}_{part}": partial(named, kind, numbers)
+            f"{kind}_{part}": Counted(len(numbers), partial(named, kind, numbers))
             for kind in kinds
             for part, numbers in (("train", range(1000)), ("test", range(1000, 1200)))
         },
@@ -117,5 +118,6 @@ def many_rendered(
 DATASET = many_rendered(
     "figures",
     TEN_POINTS,
+    __doc__,
     {name: partial(figures, domain=domain, seed=0, side=64) for name, domain in DOMAINS.items()},
 )

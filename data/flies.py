@@ -1,13 +1,12 @@
 """Two courting flies filmed from above, one of them in each image: SLEAP's test clip with 13 points
 and two tracks.
 
-Pereira et al., SLEAP, Nature Methods 2022; `tests/data/tracks` of the repository talmolab/sleap.
-Points were tracked by a network and edited, so they measure what keypoints tell of a fly, not
-accuracy to the pixel. An image is a square of `SIDE` px about the thorax, off by up to `JITTER` px
-that the frame draws: like the boxes about the people of Human3.6M, it moves with the animal, and
-whoever learns has to find it. `CLIP` frames of one fly are a video. The flies move from frame 900
-on: two parts of it, of which a run trains on one and tests on the other; calmer frames before it
-tune. `scale` is `SIDE`.
+`tests/data/tracks` of the repository talmolab/sleap. Points were tracked by a network and edited,
+so they measure what keypoints tell of a fly, not accuracy to the pixel. An image is a square of
+`SIDE` px about the thorax, off by up to `JITTER` px that the frame draws: like the boxes about the
+people of Human3.6M, it moves with the animal, and whoever learns has to find it. `CLIP` frames of
+one fly are a video. The flies move from frame 900 on: two parts of it, of which a run trains on one
+and tests on the other; calmer frames before it tune. `scale` is `SIDE`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from data.checking import faults_of, read_whole
-from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, open_source, record
+from data.prepared import DEFAULT_DATA_DIR, Card, Dataset, Record, open_source, record
 from kpjax.formats import sleap
 from kpjax.images.transforms import Transform
 from kpjax.images.video import frames_of_one_size, open_video
@@ -147,7 +146,16 @@ def flies(part: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR)
 DATASET = Dataset(
     "flies",
     FLY,
-    "tests/data/tracks of github.com/talmolab/sleap (clip.mp4 and clip.slp, Clear BSD License); needs kpjax[sleap]",
+    Card(
+        __doc__,
+        where=(
+            "tests/data/tracks of github.com/talmolab/sleap (clip.mp4 and clip.slp); needs "
+            "kpjax[sleap]"
+        ),
+        licence="Clear BSD License, academic and research use",
+        homepage="https://github.com/talmolab/sleap",
+        citation="Pereira et al., SLEAP, Nature Methods 2022.",
+    ),
     splits,
     partial(faults_of, read),
     "png",

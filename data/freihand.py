@@ -1,11 +1,10 @@
 """FreiHAND: real right hands, each image with four versions of its background.
 
-Zimmermann et al., FreiHAND: A Dataset for Markerless Capture of Hand Pose and Shape from Single RGB
-Images, ICCV 2019. As in RegDA, the four versions of a sample are four examples, cropped to 1.5
-times the hand and mirrored. Its split is random over all of them: versions of one hand are on both
-sides, so test scores are optimistic. Crops are stored as JPEG of quality 95. Every point counts as
-visible, also where it projects outside the crop. `scale` is the diagonal of the points' box in
-pixels of the crop.
+As in RegDA, the four versions of a sample are four examples, cropped to 1.5 times the hand and
+mirrored. Its split is random over all of them: versions of one hand are on both sides, so test
+scores are optimistic. Crops are stored as JPEG of quality 95. Every point counts as visible, also
+where it projects outside the crop. `scale` is the diagonal of the points' box in pixels of the
+crop.
 """
 
 from functools import partial
@@ -17,6 +16,7 @@ from data.annotations import Annotation, fifth_held_out
 from data.checking import Splits, downloaded, numbers, read_json
 from data.hands import HAND, cut_hand
 from data.parts import with_tune
+from data.prepared import Card
 
 SIDE = 224
 # in RegDA's order; their positions in the order of file numbers
@@ -73,6 +73,15 @@ DATASET = downloaded(
     "freihand",
     read,
     HAND,
-    "unpack FreiHAND_pub_v2.zip from lmb.informatik.uni-freiburg.de/projects/freihand, research use only",
+    Card(
+        __doc__,
+        where="unpack FreiHAND_pub_v2.zip from lmb.informatik.uni-freiburg.de/projects/freihand",
+        licence="research use only",
+        homepage="https://lmb.informatik.uni-freiburg.de/projects/freihand",
+        citation=(
+            "Zimmermann et al., FreiHAND: A Dataset for Markerless Capture of Hand Pose and Shape "
+            "from Single RGB Images, ICCV 2019."
+        ),
+    ),
     parts=with_tuning_of_samples,
 )

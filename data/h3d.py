@@ -1,10 +1,9 @@
 """Hand-3D-Studio (H3D): real hands recorded by many cameras, in RegDA's copy, cropped to 1.5 times
 the hand.
 
-Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction, ICASSP 2020. Only
-hands without an object are read. As in RegDA, the split is random over frames, so frames of one
-take are on both sides. Images are stored unchanged. Every point counts as visible. `scale` is the
-diagonal of the points' box in pixels.
+Only hands without an object are read. As in RegDA, the split is random over frames, so frames of
+one take are on both sides. Images are stored unchanged. Every point counts as visible. `scale` is
+the diagonal of the points' box in pixels.
 """
 
 from pathlib import Path
@@ -15,6 +14,7 @@ from data.annotations import Annotation, fifth_held_out
 from data.checking import downloaded, entries, numbers, read_json
 from data.hands import HAND
 from data.parts import with_tune
+from data.prepared import Card
 
 FOLDER = "H3D_crop"
 
@@ -44,6 +44,15 @@ DATASET = downloaded(
     "h3d",
     read,
     HAND,
-    "unpack H3D_crop.tar, which the thuml Transfer-Learning-Library (GitHub) links to; research use only",
+    Card(
+        __doc__,
+        where="unpack H3D_crop.tar, which the thuml Transfer-Learning-Library (GitHub) links to",
+        licence="research use only",
+        homepage="https://github.com/thuml/Transfer-Learning-Library",
+        citation=(
+            "Zhao et al., Hand-3D-Studio: A New Multi-view System for 3D Hand Reconstruction, "
+            "ICASSP 2020."
+        ),
+    ),
     parts=with_tune,
 )

@@ -1,12 +1,11 @@
 """Human3.6M: people in a studio with four cameras, every fifth frame, cropped to 1.5 times the
 person.
 
-Ionescu et al., Human3.6M, TPAMI 2014; selection and crop are RegDA's. Each subject comes in one of
-two forms: the JSON files of cameras, frames and world joints beside `images/`, or, if
-`annotations/keypoints2d_<subject>.json` exists, the crops that RegDA's code wrote to
-`crop_images/`. From the first form, crops 512 pixels wide are made here and stored as JPEG of
-quality 95. Every point counts as visible. `scale` is the diagonal of the points' box in pixels of
-the crop.
+Selection and crop are RegDA's. Each subject comes in one of two forms: the JSON files of cameras,
+frames and world joints beside `images/`, or, if `annotations/keypoints2d_<subject>.json` exists,
+the crops that RegDA's code wrote to `crop_images/`. From the first form, crops 512 pixels wide are
+made here and stored as JPEG of quality 95. Every point counts as visible. `scale` is the diagonal
+of the points' box in pixels of the crop.
 """
 
 import random
@@ -20,6 +19,7 @@ from data.annotations import Annotation
 from data.bodies import BODY
 from data.checking import downloaded, entries, numbers, read_json
 from data.parts import with_tune
+from data.prepared import Card
 from kpjax.images.boxes import square_box, tight_box
 
 TRAIN, TEST = (1, 5, 6, 7, 8), (9, 11)
@@ -182,6 +182,14 @@ DATASET = downloaded(
     "human36m",
     read,
     BODY,
-    "vision.imar.ro/human3.6m (an account is needed, academic use only); annotations/ as in the 3DMPPE release",
+    Card(
+        __doc__,
+        where=(
+            "vision.imar.ro/human3.6m (an account is needed); annotations/ as in the 3DMPPE release"
+        ),
+        licence="academic use only",
+        homepage="http://vision.imar.ro/human3.6m",
+        citation="Ionescu et al., Human3.6M, TPAMI 2014.",
+    ),
     parts=partial(with_tune, unit=recording),
 )

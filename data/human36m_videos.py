@@ -1,12 +1,11 @@
 """Human3.6M as videos: 17 joints of people in a studio, in either of the two common layouts of its
 frames.
 
-Ionescu et al., Human3.6M, TPAMI 2014. The layout of H36M-Toolbox has `h36m_train.pkl` and
-`h36m_validation.pkl` (lists of frames with `image`, `joints_2d` and `box`) and
-`images/<video>/<video>_000001.jpg`. The simplified set of Zhang et al. (2018) has, for every
-subject, `S1/WithBackground/<video>/<frame>.jpg` of 128 px and `S1/Landmarks/<video>/<frame>.mat`.
-Its `keypoints_2d` (32, 2) are (y, x) as fractions of the image. They are assumed to run from edge
-to edge, which the files do not state.
+The layout of H36M-Toolbox has `h36m_train.pkl` and `h36m_validation.pkl` (lists of frames with
+`image`, `joints_2d` and `box`) and `images/<video>/<video>_000001.jpg`. The simplified set of Zhang
+et al. (2018) has, for every subject, `S1/WithBackground/<video>/<frame>.jpg` of 128 px and
+`S1/Landmarks/<video>/<frame>.mat`. Its `keypoints_2d` (32, 2) are (y, x) as fractions of the image.
+They are assumed to run from edge to edge, which the files do not state.
 
 Every fifth frame is stored (10 per second) and keeps its number. Frames of the first layout are
 shrunk to 512 px. `box` is the toolbox's square around the person, two metres wide, or the whole
@@ -24,7 +23,7 @@ from PIL import Image
 from data.annotations import Annotation
 from data.checking import all_faults, entries, numbers, read_matlab, read_pickle, read_whole
 from data.parts import with_tune
-from data.prepared import DEFAULT_DATA_DIR, Dataset, Record, jpeg, open_source, record
+from data.prepared import DEFAULT_DATA_DIR, Card, Dataset, Record, jpeg, open_source, record
 from kpjax.images.reading import BROKEN
 from kpjax.images.transforms import Transform
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
@@ -253,8 +252,16 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
 DATASET = Dataset(
     "human36m_videos",
     SEVENTEEN,
-    "vision.imar.ro/human3.6m (an account is needed, academic use only), laid out by H36M-Toolbox or as the simplified "
-    "set of Zhang et al. 2018",
+    Card(
+        __doc__,
+        where=(
+            "vision.imar.ro/human3.6m (an account is needed), laid out by H36M-Toolbox or as the "
+            "simplified set of Zhang et al. 2018"
+        ),
+        licence="academic use only",
+        homepage="http://vision.imar.ro/human3.6m",
+        citation="Ionescu et al., Human3.6M, TPAMI 2014.",
+    ),
     splits,
     partial(all_faults, read),
     boxed=True,

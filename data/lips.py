@@ -13,7 +13,7 @@ from data import speech
 from data.annotations import stored
 from data.checking import all_faults, read_whole
 from data.faces import distance_of
-from data.prepared import Dataset, Record
+from data.prepared import Card, Dataset, Record
 from kpjax.structures import Skeleton
 
 LIPS = Skeleton(
@@ -47,8 +47,13 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
 DATASET = Dataset(
     "lips",
     LIPS,
-    "the lips project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; recordings of the "
-    "TaL corpus, CC BY-NC 4.0)",
+    Card(
+        __doc__,
+        where="the lips project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production",
+        licence="GPL-3.0; recordings of the TaL corpus, CC BY-NC 4.0",
+        homepage="https://github.com/articulateinstruments/DeepLabCut-for-Speech-Production",
+        citation=speech.CITATION,
+    ),
     splits,
     partial(all_faults, read),
     "png",

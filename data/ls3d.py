@@ -1,6 +1,5 @@
 """LS3D-W balanced: faces in all poses with 68 points, projections of 3D points. For testing only.
 
-Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment Problem?, ICCV 2017.
 Each image has a file of the same name with its points as a Torch7 tensor. Images and coordinates
 are stored unchanged. `scale` is the distance between the outer corners of the eyes in pixels; it is
 very small for faces in profile.
@@ -13,6 +12,7 @@ import numpy as np
 from data.annotations import Annotation
 from data.checking import downloaded, numbers
 from data.faces import between_outer_corners
+from data.prepared import Card
 from data.torch7 import read_tensor
 from kpjax.formats.faces import FACE
 
@@ -54,6 +54,15 @@ DATASET = downloaded(
     "ls3d",
     read,
     FACE,
-    "LS3D-W balanced, on request from adrianbulat.com/face-alignment; research use",
+    Card(
+        __doc__,
+        where="LS3D-W balanced, on request from adrianbulat.com/face-alignment",
+        licence="research use",
+        homepage="https://www.adrianbulat.com/face-alignment",
+        citation=(
+            "Bulat and Tzimiropoulos, How Far Are We from Solving the 2D & 3D Face Alignment "
+            "Problem?, ICCV 2017."
+        ),
+    ),
     reference=between_outer_corners,
 )

@@ -1,10 +1,9 @@
 """Leeds Sports Pose (LSP): people at sports, 14 joints in the 16 slots of RegDA's body skeleton.
 
-Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models for Human Pose Estimation,
-BMVC 2010. All images are in both train and test, as in RegDA, which adapts to LSP without its
-labels. Images are stored unchanged; `kpjax.images.transforms.PadToSquare` pads them as RegDA does.
-Pelvis and thorax are never visible. `scale` is the diagonal of the visible points' box in pixels,
-`box` the tight box of all joints.
+All images are in both train and test, as in RegDA, which adapts to LSP without its labels. Images
+are stored unchanged; `kpjax.images.transforms.PadToSquare` pads them as RegDA does. Pelvis and
+thorax are never visible. `scale` is the diagonal of the visible points' box in pixels, `box` the
+tight box of all joints.
 
 Coordinates are taken as stored, as RegDA's loader does, in both sets of Leeds Sports. They may
 count pixels from 1; then all labels lie a pixel to the right and below, in training and test alike.
@@ -21,6 +20,7 @@ import numpy as np
 from data.annotations import Annotation, box_around
 from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
 from data.checking import downloaded, read_matlab
+from data.prepared import Card
 
 HALF = 1000
 
@@ -120,7 +120,16 @@ DATASET = downloaded(
     "lsp",
     read,
     BODY,
-    "unpack lsp_dataset.zip (images/ and joints.mat), Sam Johnson's Leeds Sports Pose page; research use",
+    Card(
+        __doc__,
+        where="unpack lsp_dataset.zip (images/ and joints.mat), Sam Johnson's Leeds Sports Pose page",
+        licence="research use",
+        homepage="https://sam.johnson.io/research/lsp.html",
+        citation=(
+            "Johnson and Everingham, Clustered Pose and Nonlinear Appearance Models for Human Pose"
+            " Estimation, BMVC 2010."
+        ),
+    ),
     boxed=True,
     tune="",
 )

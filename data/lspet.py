@@ -1,8 +1,7 @@
 """Leeds Sports Pose Extended (LSPET): 10,000 crowd-labelled images of parkour, gymnastics and
 athletics.
 
-Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate Annotation, CVPR
-2011. It differs from LSP in the order of its axes and in its flag: 1 means visible, and at 0 the
+It differs from LSP in the order of its axes and in its flag: 1 means visible, and at 0 the
 coordinates are placeholders. There is no published split; of the images in their order 1 to 1,800
 train, 1,801 to 2,000 are for tuning, and the others test. An incomplete copy is read up to its last
 image. Images are stored unchanged, with the 16 points of the body, 14 of them labelled. `scale` is
@@ -16,6 +15,7 @@ from data.bodies import BODY
 from data.checking import downloaded
 from data.lsp import described, read_joints
 from data.parts import PARTS
+from data.prepared import Card
 
 TRAINING, TUNING = 1800, 200
 
@@ -55,6 +55,15 @@ DATASET = downloaded(
     "lspet",
     read,
     BODY,
-    "unpack lspet_dataset.zip (images/ and joints.mat), Sam Johnson's LSP Extended page; research use",
+    Card(
+        __doc__,
+        where="unpack lspet_dataset.zip (images/ and joints.mat), Sam Johnson's LSP Extended page",
+        licence="research use",
+        homepage="https://sam.johnson.io/research/lspet.html",
+        citation=(
+            "Johnson and Everingham, Learning Effective Human Pose Estimation from Inaccurate "
+            "Annotation, CVPR 2011."
+        ),
+    ),
     boxed=True,
 )

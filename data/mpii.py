@@ -1,6 +1,5 @@
 """MPII Human Pose: people at everyday activities, 16 points, several people in some images.
 
-Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art Analysis, CVPR 2014.
 The lists are those converted by the HRNet authors, `annot/train.json` and `annot/valid.json`. Head
 boxes, for PCKh, come from `annot/gt_valid.mat` for the valid list and from the original release,
 `mpii_human_pose_v1_u12_1.mat`, for the train list. The people of valid.json test. Of those of
@@ -25,6 +24,7 @@ import numpy as np
 from data.annotations import Annotation
 from data.bodies import BODY
 from data.checking import downloaded, entries, first_of, numbers, read_json, read_matlab
+from data.prepared import Card
 from kpjax.errors import summarise
 
 # PCKh averages over all points but pelvis and thorax.
@@ -279,8 +279,19 @@ DATASET = downloaded(
     "mpii",
     read,
     PERSON,
-    "images/ and the .mat file from human-pose.mpi-inf.mpg.de (research use), annot/ as linked in "
-    "leoxiaobin/deep-high-resolution-net.pytorch (GitHub)",
+    Card(
+        __doc__,
+        where=(
+            "images/ and the .mat file from human-pose.mpi-inf.mpg.de, annot/ as linked in "
+            "leoxiaobin/deep-high-resolution-net.pytorch (GitHub)"
+        ),
+        licence="research use",
+        homepage="http://human-pose.mpi-inf.mpg.de",
+        citation=(
+            "Andriluka et al., 2D Human Pose Estimation: New Benchmark and State of the Art "
+            "Analysis, CVPR 2014."
+        ),
+    ),
     boxed=True,
     tune="validation",
 )

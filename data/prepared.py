@@ -17,6 +17,8 @@ import tempfile
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import redirect_stdout
+from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
@@ -38,16 +40,16 @@ from kpjax.files import (
     remove,
     writing,
 )
-from kpjax.images.reading import BROKEN
 from kpjax.images.transforms import Transform
 from kpjax.input.source import TfdsSource, digest_of, labels_digest
-from kpjax.structures import Example, Skeleton, skeleton_from_json
+from kpjax.structures import Skeleton, skeleton_from_json
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
 
 Record = Mapping[str, Any]
 DEFAULT_DATA_DIR = Path("~/kpjax_data")
+BUILDER = "kpjax"  # all sets are its configs, as tfds names them
 VERSION = "1.2.0"
 RELEASE_NOTES = {
     "1.1.0": "Keypoints outside the image stay labelled.",
@@ -56,22 +58,51 @@ RELEASE_NOTES = {
 AT_SIDE = "side-"  # folder of sets that were prepared at a size, below that of the others
 
 
+class Card(NamedTuple):
+    """What a dataset says of itself; it is stored with the prepared set."""
+
+    about: str  # what it shows, and how it is stored: the text of its module
+    where: str  # one line: where to download it
+    licence: str  # or its terms, in a few words
+    homepage: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """The items of one split, made one by one, and their number."""
+
+    count: int
+    make: Callable[[], Iterable]
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator:
+        return iter(self.make())
+
+
 class Dataset(NamedTuple):
     """A dataset as listed and prepared by `python -m data`."""
 
     name: str  # also the name of its folder under the data directory
     #: a function if they are the downloaded folder's own
     points: Skeleton | Callable[[Path | None], Skeleton]
-    where: str  # one line: where to download it, and under which terms
-    # The records of each split, read one by one. A text in place of a record is a fault of one that
-    # cannot be read.
-    splits: Callable[[Path | None], Mapping[str, Iterator[Record | str]]]
+    card: Card
+    # The records of each split, read one by one, `Counted` if their number is known. A text in
+    # place of a record is a fault of one that cannot be read.
+    splits: Callable[[Path | None], Mapping[str, Iterable[Record | str]]]
     #: all faults of that folder; None: rendered by kpjax, nothing to download
     check: Callable[[Path], list[str]] | None
     encoding: str = "jpeg"  # of images given as pixels, "jpeg" or "png"; files keep their bytes
     boxed: bool = False  # whether a record has a box
     #: the split on which settings are chosen; "" where training and test images are the same
     tune: str = "tune"
+
+    @property
+    def where(self) -> str:
+        """Where to download it, and under which terms, in one line."""
+        return f"{self.card.where}; {self.card.licence}"
 
     def skeleton(self, folder: Path | None) -> Skeleton:
         """Returns the skeleton of a downloaded folder. Raises InputError if it cannot be read."""
@@ -90,25 +121,6 @@ def tensorflow_datasets() -> types.ModuleType:
             f"prepared datasets need tensorflow-datasets ({error}); pip install 'kpjax[datasets]'"
         ) from error
     return tfds
-
-
-def features(keypoints: int | None, encoding: str, boxed: bool) -> tfds.features.FeaturesDict:
-    """Returns the schema of the records of a `Dataset`.
-
-    keypoints: their number, None if only the data determine it.
-    """
-    tfds = tensorflow_datasets()
-    box = {"box": tfds.features.Tensor(shape=(4,), dtype=np.float32)} if boxed else {}
-    return tfds.features.FeaturesDict(
-        {
-            "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
-            "keypoints": tfds.features.Tensor(shape=(keypoints, 2), dtype=np.float32),
-            "visible": tfds.features.Tensor(shape=(keypoints,), dtype=np.float32),
-            "scale": tfds.features.Scalar(dtype=np.float32),
-            "id": tfds.features.Text(),
-            **box,
-        }
-    )
 
 
 def record(
@@ -169,7 +181,7 @@ def encoded(image: Image.Image, lossless: bool) -> bytes:
     return png(np.asarray(image)) if lossless else jpeg(image, subsampling=0)
 
 
-def _as_rgb(image: Path | bytes | np.ndarray) -> bytes:
+def as_rgb(image: Path | bytes | np.ndarray) -> bytes:
     """Returns the bytes of an image file of three channels.
 
     Raises OSError if it does not decode.
@@ -223,99 +235,46 @@ def at_side(stored: Record, side: int) -> Record:
     }
 
 
-def rendered(
-    name: str, skeleton: Skeleton, parts: Mapping[str, Callable[[], Iterable[tuple[str, Example]]]]
-) -> Dataset:
+def rendered(name: str, skeleton: Skeleton, about: str, parts: Mapping[str, Counted]) -> Dataset:
     """Declares a dataset that is rendered by kpjax, with nothing to download.
 
     It is for programs that only read prepared datasets; all others render any number at any size in
     memory.
 
-    parts: for each split a function that yields the name and the example of each image.
+    about: of its card. parts: the name and the example of each image of each split.
     """
 
-    def records(examples: Callable[[], Iterable[tuple[str, Example]]]) -> Iterator[Record]:
-        for title, one in examples():
+    def records(examples: Counted) -> Iterator[Record]:
+        for title, one in examples:
             yield record(one.image, one.keypoints, one.visible, float(one.scale), title)
 
     return Dataset(
         name,
         skeleton,
-        "rendered by kpjax, nothing to download",
-        lambda folder: {part: records(examples) for part, examples in parts.items()},
+        Card(
+            about,
+            "rendered by kpjax, nothing to download",
+            "Apache-2.0",
+            citation="Rendered by kpjax, see CITATION.cff.",
+        ),
+        lambda folder: {
+            part: Counted(len(examples), partial(records, examples))
+            for part, examples in parts.items()
+        },
         None,
         "png",
     )
 
 
 def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuilder:
-    """Makes the tfds builder of a dataset, which writes array_record files without TensorFlow.
-
-    Images that do not decode are reported together in one InputError; with `on_bad_image = "skip"`
-    they are left out and listed in `skipped`. With `resized_for`, a side of crops in pixels,
-    records are stored `at_side`.
+    """Makes the tfds builder of a dataset, a `data.builders.Kpjax`.
 
     options: as for any builder of tfds, such as `data_dir`.
     """
-    tfds = tensorflow_datasets()
-    keypoints = len(dataset.points.names) if isinstance(dataset.points, Skeleton) else None
+    tensorflow_datasets()
+    from data.builders import Kpjax, SetConfig  # it imports tfds
 
-    class Builder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
-        """Records of images with keypoints."""
-
-        name = dataset.name
-        VERSION = tfds.core.Version(VERSION)
-        RELEASE_NOTES = RELEASE_NOTES
-        MANUAL_DOWNLOAD_INSTRUCTIONS = (
-            dataset.check and "`python -m data` lists where to download this dataset."
-        )
-        on_bad_image = "stop"
-        resized_for: int | None = None
-
-        def _info(self):
-            return tfds.core.DatasetInfo(
-                builder=self, features=features(keypoints, dataset.encoding, dataset.boxed)
-            )
-
-        def _split_generators(self, dl_manager):
-            folder = Path(dl_manager.manual_dir) if dataset.check else None
-            return {
-                name: self._generate_examples(name, records)
-                for name, records in dataset.splits(folder).items()
-            }
-
-        def _generate_examples(self, split, records):
-            bad, seen, count = [], set(), 0
-            for example in records:
-                count += 1
-                if isinstance(example, str):
-                    bad.append(example)
-                    continue
-                if example["id"] in seen:
-                    raise InputError(
-                        f"{self.name}, split {split}: {example['id']} occurs twice; list each image once"
-                    )
-                seen.add(example["id"])
-                try:
-                    image = _as_rgb(example["image"])
-                except BROKEN as error:
-                    bad.append(f"{example['id']}: {error}")
-                    continue
-                whole = {**example, "image": image}
-                yield (
-                    example["id"],
-                    whole if self.resized_for is None else at_side(whole, self.resized_for),
-                )
-            self.skipped += bad
-            if bad and self.on_bad_image == "stop":
-                raise InputError(
-                    f"{self.name}, split {split}: {len(bad)} of {count} images cannot be read: "
-                    f"{summarise(bad)}; replace them, or skip them with --on-bad-image skip"
-                )
-
-    builder = Builder(file_format="array_record", **options)  # the default format needs TensorFlow
-    builder.skipped = []
-    return builder
+    return Kpjax(config=SetConfig.of(dataset), **options)
 
 
 def datasets() -> dict[str, Dataset]:
@@ -323,7 +282,7 @@ def datasets() -> dict[str, Dataset]:
     modules = (
         import_module(f"data.{module.name}")
         for module in pkgutil.iter_modules(data.__path__)
-        if not module.name.startswith("_")
+        if not module.name.startswith("_") and module.name != "builders"  # which imports tfds
     )
     found = [module.DATASET for module in modules if hasattr(module, "DATASET")]
     return {dataset.name: dataset for dataset in sorted(found, key=lambda dataset: dataset.name)}
@@ -405,13 +364,13 @@ def prepare(
     folder = None if manual_dir is None else Path(manual_dir).expanduser().resolve()
     check(dataset, folder)
     tfds = tensorflow_datasets()
-    tfds.disable_progress_bar()
+    tfds.disable_progress_bar()  # the builder has its own, with totals
     data_dir = absolute(data_dir) if side is None else absolute(data_dir) / f"{AT_SIDE}{side}"
     make_folder(data_dir)
     beside = None if in_bucket(data_dir) else data_dir
     with tempfile.TemporaryDirectory(dir=beside, prefix=f".{dataset.name}-") as building:
         builder = builder_of(dataset, data_dir=building)
-        builder.on_bad_image, builder.resized_for = on_bad_image, side
+        builder.on_bad_image, builder.resized_for, builder.bar = on_bad_image, side, True
         config = tfds.download.DownloadConfig(
             **({} if folder is None else {"manual_dir": str(folder)})
         )
@@ -421,13 +380,7 @@ def prepare(
             Path(builder.data_dir),
             data_dir / Path(builder.data_dir).relative_to(building),
         )
-        skeleton = dataset.skeleton(folder)
-        described = {
-            "names": skeleton.names,
-            "edges": skeleton.edges,
-            "flip": skeleton.flip,
-            "groups": skeleton.groups,
-        }
+        described = described_skeleton(dataset.skeleton(folder))
         described["labels"] = {
             split: labels_digest(_records(builder, split)) for split in builder.info.splits
         }
@@ -453,6 +406,16 @@ def prepare(
     finished = builder_of(dataset, data_dir=str(data_dir))
     finished.skipped = builder.skipped
     return finished
+
+
+def described_skeleton(skeleton: Skeleton) -> dict[str, Any]:
+    """Returns a skeleton as skeleton.json describes it."""
+    return {
+        "names": skeleton.names,
+        "edges": skeleton.edges,
+        "flip": skeleton.flip,
+        "groups": skeleton.groups,
+    }
 
 
 def _records(builder: Any, split: str) -> Any:
@@ -492,7 +455,7 @@ def open_source(
     """
     if isinstance(dataset, str):
         dataset = dataset_named(dataset)
-    folder = epath.Path(builder_of(dataset, data_dir=os.fspath(absolute(data_dir))).data_dir)
+    folder = epath.Path(absolute(data_dir)) / BUILDER / dataset.name / VERSION
     parent, _, side = os.fspath(data_dir).rpartition(f"/{AT_SIDE}")
     where = (
         f"--data-dir {parent} --side {side}"

@@ -1,9 +1,8 @@
 """Rendered Handpose (RHD): synthetic hands with exact points, the usual source domain for hands.
 
-Zimmermann and Brox, Learning to Estimate 3D Hand Pose from Single RGB Images, ICCV 2017; the
-selection of hands and their crop are RegDA's (Jiang et al., CVPR 2021). Each hand of an image is an
-example of its own, cropped and, if it is a right hand, mirrored. The prepared set holds the crops,
-encoded losslessly. `scale` is the diagonal of the visible points' box in pixels of the crop.
+The selection of hands and their crop are RegDA's (Jiang et al., CVPR 2021). Each hand of an image
+is an example of its own, cropped and, if it is a right hand, mirrored. The prepared set holds the
+crops, encoded losslessly. `scale` is the diagonal of the visible points' box in pixels of the crop.
 """
 
 from functools import partial
@@ -15,6 +14,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, numbers, read_pickle
 from data.hands import HAND, cut_hand
 from data.parts import with_tune
+from data.prepared import Card
 from kpjax.images.boxes import box_area, box_intersection, square_box, tight_box
 
 FOLDER = "RHD_published_v2"
@@ -83,7 +83,16 @@ DATASET = downloaded(
     "rhd",
     read,
     HAND,
-    "unpack RHD_v1-1.zip from lmb.informatik.uni-freiburg.de (RenderedHandposeDataset), research use only",
+    Card(
+        __doc__,
+        where="unpack RHD_v1-1.zip from lmb.informatik.uni-freiburg.de (RenderedHandposeDataset)",
+        licence="research use only",
+        homepage="https://lmb.informatik.uni-freiburg.de/resources/datasets/RenderedHandposeDataset.en.html",
+        citation=(
+            "Zimmermann and Brox, Learning to Estimate 3D Hand Pose from Single RGB Images, ICCV "
+            "2017."
+        ),
+    ),
     parts=partial(with_tune, unit=lambda hand: hand.name.partition("-")[0]),
     encoding="png",
 )

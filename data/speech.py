@@ -1,8 +1,7 @@
 """Speech: the tongue's surface in ultrasound, and the inner border of the lips, as two DeepLabCut
 projects.
 
-Wrench and Balch-Tomes, Beyond the Edge: Markerless Pose Estimation of Speech Articulators from
-Ultrasound and Camera Images, Sensors 2022. `speech_recordings.csv` has what the files do not tell
+`speech_recordings.csv` has what the files do not tell
 of each recording: who speaks, on which machine, and in which part. The published set names its
 training and test images, but shares a speaker between them (TaL_1to8012 and UTI_test_set_003);
 recordings of test speakers among the training ones ("other") are left out here, and some training
@@ -29,6 +28,10 @@ from kpjax.errors import InputError
 from kpjax.formats import deeplabcut
 from kpjax.images.video import open_video
 
+CITATION = (
+    "Wrench and Balch-Tomes, Beyond the Edge: Markerless Pose Estimation of Speech Articulators "
+    "from Ultrasound and Camera Images, Sensors 2022."
+)
 TABLE = Path(__file__).with_name("speech_recordings.csv")
 EVERY = 5  # of a video's frames, one is taken
 ALL = ("",)

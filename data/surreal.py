@@ -1,9 +1,8 @@
 """SURREAL: synthetic people, in RegDA's copy, cropped to 1.5 times the person.
 
-Varol et al., Learning from Synthetic Humans, CVPR 2017. The 16 points are RegDA's selection of the
-24 joints of SMPL: its right side is SMPL's left, and its shoulders are SMPL's collars. Images are
-stored unchanged. Every point counts as visible. `scale` is the diagonal of the points' box in
-pixels.
+The 16 points are RegDA's selection of the 24 joints of SMPL: its right side is SMPL's left, and its
+shoulders are SMPL's collars. Images are stored unchanged. Every point counts as visible. `scale` is
+the diagonal of the points' box in pixels.
 """
 
 import random
@@ -14,6 +13,7 @@ import numpy as np
 from data.annotations import Annotation, fifth_held_out
 from data.bodies import BODY
 from data.checking import downloaded, entries, numbers, read_json
+from data.prepared import Card
 
 SMPL_JOINTS = np.array([7, 4, 1, 2, 5, 8, 0, 9, 12, 15, 20, 18, 13, 14, 19, 21])
 RUNS = (0, 1, 2)
@@ -56,7 +56,15 @@ DATASET = downloaded(
     "surreal",
     read,
     BODY,
-    "unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links to; SURREAL's terms "
-    "(di.ens.fr/willow/research/surreal) apply",
+    Card(
+        __doc__,
+        where=(
+            "unpack train, val and test, which the thuml Transfer-Learning-Library (GitHub) links "
+            "to"
+        ),
+        licence="SURREAL's terms (di.ens.fr/willow/research/surreal)",
+        homepage="https://www.di.ens.fr/willow/research/surreal",
+        citation="Varol et al., Learning from Synthetic Humans, CVPR 2017.",
+    ),
     tune="validation",
 )

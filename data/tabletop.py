@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw
 
 from data.figure_looks import FINER, Domain, background, finish, target
 from data.figures import generator_of
-from data.prepared import rendered
+from data.prepared import Counted, rendered
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
 from kpjax.input.video_source import VideoSource, numbered
@@ -26,6 +26,7 @@ LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])
 BASE = np.array([0.5, 0.06])
 REACH = 0.1  # largest movement of the gripper between frames
 TOYS = ("bear", "star", "brick")
+FRAMES = 30  # of each video that is prepared
 RADII = np.array([0.075, 0.08, 0.07])  # in the order of TOYS
 GRIPPER_RADIUS = 0.035
 TABLE = (0.1, 0.9)  # range of the toys' coordinates
@@ -226,9 +227,9 @@ def _rendered(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: 
 
 
 def named(numbers: range) -> Iterator[tuple[str, Example]]:
-    """Yields the name and the example of each frame of videos of 30 frames, of 128 px."""
+    """Yields the name and the example of each frame of videos, of 128 px."""
     for number in numbers:
-        video = tabletop_videos(1, 30, 128, first=number)
+        video = tabletop_videos(1, FRAMES, 128, first=number)
         for index in range(len(video)):
             yield video.identity(index), video[index]
 
@@ -236,5 +237,9 @@ def named(numbers: range) -> Iterator[tuple[str, Example]]:
 DATASET = rendered(
     "tabletop",
     ARM_AND_TOYS,
-    {"train": partial(named, range(360)), "test": partial(named, range(360, 450))},
+    __doc__,
+    {
+        part: Counted(len(videos) * FRAMES, partial(named, videos))
+        for part, videos in (("train", range(360)), ("test", range(360, 450)))
+    },
 )

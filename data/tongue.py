@@ -16,7 +16,7 @@ from pathlib import Path
 from data import speech
 from data.annotations import stored
 from data.checking import all_faults, read_whole
-from data.prepared import Dataset, Record
+from data.prepared import Card, Dataset, Record
 from kpjax.structures import Skeleton
 
 SURFACE = tuple(range(11))
@@ -60,8 +60,16 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
 DATASET = Dataset(
     "tongue",
     TONGUE,
-    "the tongue project of github.com/articulateinstruments/DeepLabCut-for-Speech-Production (GPL-3.0; recordings of "
-    "the TaL corpus and UltraSuite, non-commercial)",
+    Card(
+        __doc__,
+        where=(
+            "the tongue project of "
+            "github.com/articulateinstruments/DeepLabCut-for-Speech-Production"
+        ),
+        licence="GPL-3.0; recordings of the TaL corpus and UltraSuite, non-commercial",
+        homepage="https://github.com/articulateinstruments/DeepLabCut-for-Speech-Production",
+        citation=speech.CITATION,
+    ),
     splits,
     partial(all_faults, read),
     "png",

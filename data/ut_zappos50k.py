@@ -1,10 +1,9 @@
 """UT Zappos50K: 50,025 catalogue images of shoes on white, without keypoints.
 
-Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014. Work on landmarks
-holds out 500 images but does not list them. Here they are the last 500 of the sorted paths in a
-random order (seed 1000), whose shoes do not train; of the others a twentieth of the shoes is for
-tuning. Images of the square release are stored unchanged; those of the other one are centred on a
-white square. `scale` is the image's side.
+Work on landmarks holds out 500 images but does not list them. Here they are the last 500 of the
+sorted paths in a random order (seed 1000), whose shoes do not train; of the others a twentieth of
+the shoes is for tuning. Images of the square release are stored unchanged; those of the other one
+are centred on a white square. `scale` is the image's side.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,7 +15,7 @@ from PIL import Image
 
 from data.checking import refusal_of
 from data.parts import with_tune
-from data.prepared import Dataset, Record, encoded, record
+from data.prepared import Card, Dataset, Record, encoded, record
 from kpjax.errors import InputError
 from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
@@ -85,7 +84,13 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
 DATASET = Dataset(
     "ut_zappos50k",
     Skeleton(()),
-    "ut-zap50k-images-square.zip, vision.cs.utexas.edu/projects/finegrained/utzap50k; non-commercial research",
+    Card(
+        __doc__,
+        where="ut-zap50k-images-square.zip, vision.cs.utexas.edu/projects/finegrained/utzap50k",
+        licence="non-commercial research",
+        homepage="https://vision.cs.utexas.edu/projects/finegrained/utzap50k",
+        citation="Yu and Grauman, Fine-Grained Visual Comparisons with Local Learning, CVPR 2014.",
+    ),
     splits,
     partial(refusal_of, shoes),
 )

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from data.checking import refusal_of
-from data.prepared import Dataset, Record, jpeg, record
+from data.prepared import Card, Dataset, Record, jpeg, record
 from kpjax.formats.project import on_frame
 from kpjax.formats.video_labels import TABLE, Labels, read_labels
 from kpjax.images.video import Video, find_videos, frames_of_one_size
@@ -103,7 +103,11 @@ def _labels(folder: Path, videos: Sequence[Video]) -> Labels:
 DATASET = Dataset(
     "videos",
     lambda folder: _labels(folder, find_videos(folder)).skeleton,
-    f"your own: a folder of video files or of folders of images, with {TABLE} if points are labelled",
+    Card(
+        __doc__,
+        f"your own: a folder of video files or of folders of images, with {TABLE} if points are labelled",
+        licence="your own",
+    ),
     splits,
     partial(refusal_of, lambda folder: _labels(folder, find_videos(folder))),
     tune="",

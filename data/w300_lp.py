@@ -1,9 +1,9 @@
 """300W-LP: faces of four sets, rotated synthetically to large poses, with 68 points.
 
-Zhu et al., Face Alignment Across Large Poses, CVPR 2016. The points are those of `pts_3d`,
-projections of 3D points that also mark hidden cheeks, as in LS3D-W. Mirrored folders (`*_Flip`) are
-left out. Images and coordinates are stored unchanged. `scale` is the distance between the outer
-corners of the eyes in pixels; it is very small for faces in profile.
+The points are those of `pts_3d`, projections of 3D points that also mark hidden cheeks, as in
+LS3D-W. Mirrored folders (`*_Flip`) are left out. Images and coordinates are stored unchanged.
+`scale` is the distance between the outer corners of the eyes in pixels; it is very small for faces
+in profile.
 """
 
 from functools import partial
@@ -15,6 +15,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, numbers, read_matlab
 from data.faces import between_outer_corners
 from data.parts import with_tune
+from data.prepared import Card
 from kpjax.formats.faces import FACE
 
 SETS = ("AFW", "HELEN", "IBUG", "LFPW")
@@ -68,7 +69,16 @@ DATASET = downloaded(
     "w300_lp",
     read,
     FACE,
-    "300W-LP.zip of the 3DDFA project (cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm); research use",
+    Card(
+        __doc__,
+        where=(
+            "300W-LP.zip of the 3DDFA project "
+            "(cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm)"
+        ),
+        licence="research use",
+        homepage="http://www.cbsr.ia.ac.cn/users/xiangyuzhu/projects/3DDFA/main.htm",
+        citation="Zhu et al., Face Alignment Across Large Poses, CVPR 2016.",
+    ),
     # Of one photograph there are faces turned in several ways, numbered at the end.
     parts=partial(with_tune, unit=lambda face: face.name.rpartition("_")[0]),
     reference=between_outer_corners,

@@ -1,11 +1,10 @@
 """Frames of faces from YouTube videos with the 68 points of iBUG, published by Udacity's facial
 keypoint project.
 
-Wolf, Hassner and Maoz, Face Recognition in Unconstrained Videos with Matched Background Similarity,
-CVPR 2011. The files are PNG with an alpha channel, though their names end in .jpg. They are decoded
-by content and stored without alpha. In the published split every person is on both sides; here both
-tables are read together, and train, tune and test have other persons. `scale` is the distance
-between the outer corners of the eyes in pixels, the normaliser of the NME.
+The files are PNG with an alpha channel, though their names end in .jpg. They are decoded by content
+and stored without alpha. In the published split every person is on both sides; here both tables are
+read together, and train, tune and test have other persons. `scale` is the distance between the
+outer corners of the eyes in pixels, the normaliser of the NME.
 """
 
 import csv
@@ -17,6 +16,7 @@ from data.annotations import Annotation
 from data.checking import downloaded, exists, number
 from data.faces import between_outer_corners
 from data.parts import by_unit
+from data.prepared import Card
 from kpjax.formats.faces import FACE
 
 TABLES = ("training", "test")
@@ -72,8 +72,16 @@ DATASET = downloaded(
     "youtube_faces",
     read,
     FACE,
-    "the folder data of github.com/udacity/P1_Facial_Keypoints (MIT; the people shown have not licensed their "
-    "likeness)",
+    Card(
+        __doc__,
+        where="the folder data of github.com/udacity/P1_Facial_Keypoints",
+        licence="MIT; the people shown have not licensed their likeness",
+        homepage="https://github.com/udacity/P1_Facial_Keypoints",
+        citation=(
+            "Wolf, Hassner and Maoz, Face Recognition in Unconstrained Videos with Matched "
+            "Background Similarity, CVPR 2011."
+        ),
+    ),
     reference=between_outer_corners,
     encoding="png",
 )

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from experiments.measure.advice import advice_text
+from experiments.measure.claims import claims_text, systems_text
 from experiments.measure.render import ABOUT, ROOT, rendered, room_of
 from experiments.measure.rows import EXPERIMENTS, gathered
 from kpjax import InputError
@@ -29,11 +30,14 @@ class Results:
     workdir: Path = Path("runs")  # the folder of runs, to gather
 
 
+MADE_BY = {"advice": advice_text, "claims": claims_text, "systems": systems_text}
+
+
 def stale() -> list[Path]:
     """Returns the pages and plots that do not show what the files hold."""
     return [
         path
-        for path, content in rendered({"advice": advice_text})
+        for path, content in rendered(MADE_BY)
         if not path.exists() or path.read_text(encoding="utf-8") != content
     ]
 
@@ -50,7 +54,7 @@ def main(arguments: Sequence[str]) -> None:
             room = room_of(EXPERIMENTS / name)
             print(f"{name}: {gathered(room.experiment, asked.workdir, room.shown())} numbers")
     if asked.action in ("gather", "render"):
-        for path, content in rendered({"advice": advice_text}):
+        for path, content in rendered(MADE_BY):
             remove_partials(path.parent)
             write_text(path, content)
     elif found := stale():

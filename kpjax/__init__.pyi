@@ -23,6 +23,7 @@ from .methods import (
     dan as dan,
     dann as dann,
     dd as dd,
+    default_setup as default_setup,
     image_generation as image_generation,
     imagenet_normalise as imagenet_normalise,
     incremental as incremental,

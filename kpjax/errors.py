@@ -28,6 +28,11 @@ class RunError(Exception):
     """
 
 
+def counted(number: int, noun: str) -> str:
+    """Returns "1 frame" or "11 frames"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def summarise(faults: Sequence[str], shown: int = 5) -> str:
     """Returns all faults of one kind in one line: the first few, of at most 800 letters, and how
     many are left out.

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
 CODE = ("kpjax", "experiments", "data", "docs")
 # Paths of other repositories, and what a build makes.
-ELSEWHERE = {"tests/data/tracks", "docs/reference"}
+ELSEWHERE = {"tests/data/tracks", "docs/reference", "kpjax/tabletop"}  # the last is a name in tfds
 OF_OTHER_PROGRAMS = {"--override", "--cpus"}
 PLACEHOLDER = re.compile(r"<[^<>]*>|\{[^{}]*\}|\*+|SYSTEM")
 

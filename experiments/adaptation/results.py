@@ -2,6 +2,8 @@
 how to read it.
 """
 
+from experiments.measure.render import Ahead
+
 PAIRS = (
     *(f"flies_pose/adapted - flies_imagenet/{other}" for other in ("random_core", "adapted")),
     *(
@@ -45,14 +47,51 @@ TABLES = {
         ("forward/10", "forward/all", "backward/10", "backward/all", "consistency"),
     ),
 }
+
+
+def _landmarks(preset: str) -> tuple[Ahead, ...]:
+    """Returns the gates: adapted points say where labels are better than their mean does, however
+    many labels teach to read them.
+    """
+    return tuple(
+        Ahead(
+            f"the mean of {count} labels",
+            f"{preset}/adapted - adapted",
+            f"forward/{count}",
+            f"mean_landmarks/{count}",
+        )
+        for count in (10, "all")
+    )
+
+
 CLAIMS = tuple(
     (
-        f"{where} adapted core's {way} error is below that of {title}",
+        f"An adapted core's {way} error is smaller than that of {title}",
         (f"mpii_aflw/adapted - {name}", f"{way}/all"),
+        setting,
         f"{preset}/adapted - {name}",
         f"{way}/all",
+        _landmarks(preset),
     )
-    for preset, where in (("demo", "An"), ("flies_learnt", "On flies an"))
     for name, title in (("scratch", "training from scratch"), ("finetuned", "fine-tuning"))
     for way in ("backward", "forward")
+    for preset, setting in (("flies_learnt", "flies"), ("demo", "rendered people to faces"))
+)
+FRONT = (
+    (
+        "rendered people to faces",
+        "forward/50",
+        "demo/scratch",
+        "demo/random_core",
+        "demo/adapted",
+        "demo/adapted",
+    ),
+    (
+        "two flies",
+        "forward/50",
+        "flies_learnt/scratch",
+        "flies_imagenet/random_core",
+        "flies_learnt/adapted",
+        "flies_pose/adapted",
+    ),
 )

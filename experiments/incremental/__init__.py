@@ -73,6 +73,17 @@ PRESETS: dict[str, Config] = {
         protocol="figures_tuning",
         evaluated_on="validation",
     ),
+    # The mechanism needs a teacher that errs, new images to learn from, and old points beside new
+    # ones, all of them in triples. KA-Net has a quarter of a later step.
+    "weak_base": changed(
+        DEMO,
+        summary="the demo's people, a base of 150 images, then 1,500 a step; 2 cores",
+        protocol="figures_weak",
+        training_examples=3150,
+        triples=2,
+        steps=600,
+        association_learning_rate=4e-3,
+    ),
     "limbs": changed(
         SYNTHETIC,
         summary="synthetic people, elbows and knees first, then shoulders and wrists, hips and ankles on "

@@ -8,4 +8,4 @@ COPY experiments experiments
 COPY data data
 # The repository is not copied: its version, with the commit, comes by the argument.
 ARG VERSION=0.1.0.dev0
-RUN SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION pip install --no-cache-dir -e '.[tpu,gcs]'
+RUN SETUPTOOLS_SCM_PRETEND_VERSION=$VERSION pip install --no-cache-dir -e '.[lab,datasets,tpu,gcs]'

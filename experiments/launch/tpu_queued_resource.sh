@@ -20,7 +20,7 @@ gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml R
   --worker all "${at[@]}"
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   "python3 -m pip install -q uv && python3 -m uv venv --python 3.12 env \
-  && SETUPTOOLS_SCM_PRETEND_VERSION=$version python3 -m uv pip install --python env -q -e '.[tpu,gcs]'"
+  && SETUPTOOLS_SCM_PRETEND_VERSION=$version python3 -m uv pip install --python env -q -e '.[lab,datasets,tpu,gcs]'"
 # The hosts find each other. All of them run the same command; the first speaks.
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   "env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"

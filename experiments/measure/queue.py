@@ -142,8 +142,10 @@ def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]
         if not (job.folder / "results.json").exists()
     )
     config = {run: flat(of_seeds[0].config) for run, of_seeds in jobs.items()}
+    measured = list(numbers_of(room, jobs))
+    found = by_run(measured) | by_run(measured, tuning=True)
     shown = table_text(
-        room._replace(numbers=by_run(numbers_of(room, jobs), tuning=True)),
+        room._replace(numbers=found, tries=found),
         table,
         fields=lambda run: config.get(run, {}),
         source=False,

@@ -14,11 +14,12 @@ measured, and is empty where a run has no such metric.
 
 import ast
 import importlib
-import os
+import math
 import re
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from experiments import experiment_of, papers
@@ -26,10 +27,9 @@ from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_res
 from kpjax import InputError
 from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
-from kpjax.lab.own.systems import NEEDS
 from kpjax.papers.configs import flat, settings_text
 from kpjax.papers.engine import Experiment
-from kpjax.papers.paper_numbers import lines_at, paper_numbers
+from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.reports.report import (
     Column,
     Summary,
@@ -65,7 +65,6 @@ ABOUT = {
         "Unsupervised Adaptation* (NeurIPS 2019)",
     ),
 }
-ANSWERS = ("yes", "no", "open", "not tested", "not run")  # whether a method helps, or a claim holds
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}
 
 
@@ -80,6 +79,7 @@ class Metric(NamedTuple):
 
 METRICS = {
     "target/pck": Metric("target PCK, %", 100),
+    "source/pck": Metric("source PCK, %", 100),
     "target/mae": Metric("target error", decimals=3, lower=True),
     "target/pck_batchwise/all": Metric("target PCK as the authors count, %", 100),
     "test/pck": Metric("PCK, %", 100),
@@ -141,6 +141,8 @@ class Table(NamedTuple):
     preset: str | tuple[str, ...]  # of all lines that name no other; several have columns each
     lines: Sequence[str]
     metrics: Sequence[str]
+    #: whether it shows runs of tuning seeds, and none of the others
+    tuning: bool = False
 
     @property
     def columns(self) -> list[tuple[str, str]]:
@@ -160,18 +162,50 @@ class Table(NamedTuple):
         )
 
 
+class Learnt(NamedTuple):
+    """A gate: a row has learnt what its training is about, by the means of two rows."""
+
+    what: str  # "the source"
+    row: str
+    metric: str
+    share: float  # of the other row's mean, that is enough; of an error, that is still enough
+    of: tuple[str, str] = ("", "")  # that row and its metric; without, the share itself is enough
+
+
+class Ahead(NamedTuple):
+    """A gate: the best row is ahead of a trivial answer by more than the deviation over seeds."""
+
+    trivial: str  # "random colours"
+    line: str  # the best row - the trivial answer
+    metric: str
+    of: str = ""  # the trivial answer's metric, where it is another
+
+
 class Claim(NamedTuple):
     """What a paper says of two of its rows, and the difference that tests it here: it holds where
     that is a gain.
+
+    Claims with the same rows of the paper are one claim in several settings.
     """
 
     says: str
     paper: tuple[str, str]  # its line, "preset/one - other", and its metric
-    line: str  # ours, likewise
+    setting: str  # ours, in words
+    line: str  # ours, "preset/one - other"
     metric: str
+    gates: Sequence[Learnt | Ahead]  # without one of these nothing is tested
     reason: str = ""  # what was tested where it does not hold
-    #: a metric of the first row: where it is 1 for all seeds, the tested part taught nothing
-    left_out: str = ""
+
+
+class Front(NamedTuple):
+    """A line of the front page: four rows in one unit."""
+
+    images: str
+    metric: str
+    without: str  # what people do without kpjax, "preset/variant", as are the next
+    control: str  # the simple one
+    method: str  # the paper's
+    ours: str  # what we would run
 
 
 def runs_of(line: str, preset: str) -> list[Run]:
@@ -207,6 +241,8 @@ class Room(NamedTuple):
     metrics: Mapping[str, Metric]
     titles: Mapping[str, str]  # of lines, in place of their own
     numbers: Mapping[tuple[str, ...], Sequence[Result]]  # by run and metric
+    tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType({})  # of tuning seeds
+    front: Sequence[Front] = ()  # whose rows are the table `front`
 
     @property
     def name(self) -> str:
@@ -281,18 +317,35 @@ def room_of(path: Path) -> Room:
     named = {name: Metric(*metric) for name, metric in getattr(module, "METRICS", {}).items()}
     claims = [Claim(*claim) for claim in getattr(module, "CLAIMS", ())]
     tables = {name: Table(*table) for name, table in module.TABLES.items()}
+    front = [Front(*line) for line in getattr(module, "FRONT", ())]
     if claims:
-        tables["claims"] = Table(
-            "", [one.line for one in claims], list(dict.fromkeys(one.metric for one in claims))
+        gates = [gate for one in claims for gate in one.gates]
+        tables["claims"] = _table_of(
+            [(one.line, one.metric) for one in claims]
+            + [(one.row, one.metric) for one in gates if isinstance(one, Learnt)]
+            + [one.of for one in gates if isinstance(one, Learnt) and one.of[0]]
+            + [(one.line, one.metric) for one in gates if isinstance(one, Ahead)]
+            + [(one.line, one.of) for one in gates if isinstance(one, Ahead) and one.of]
         )
+    if front:
+        tables["front"] = _table_of([(row, one.metric) for one in front for row in one[2:] if row])
+    found = read_results(path)
     return Room(
         path,
         tables,
         claims,
         METRICS | named,
         getattr(module, "TITLES", {}),
-        by_run(read_results(path)),
+        by_run(found),
+        by_run(found, tuning=True),
+        front,
     )
+
+
+def _table_of(places: Sequence[tuple[str, str]]) -> Table:
+    """Returns the table that holds lines and metrics, each once."""
+    lines, metrics = (list(dict.fromkeys(column)) for column in zip(*places, strict=True))
+    return Table("", lines, metrics)
 
 
 def rooms() -> dict[str, Room]:
@@ -342,6 +395,23 @@ class Cell(NamedTuple):
             (-1 if self.metric.lower else 1) * self.metric.factor * value for value in self.pairs()
         ]
 
+    def ratios(self) -> list[float]:
+        """Returns logarithms of the other number over this one, over equal seeds; [] unless both
+        are errors, of which one varies over seeds by more than a factor of two.
+
+        A difference of such errors is that of the seeds on which both are large.
+        """
+        other = {(one.seed, one.device): one.value for one in self.others or ()}
+        pairs = [
+            (one.value, other[one.seed, one.device])
+            for one in self.values
+            if (one.seed, one.device) in other
+        ]
+        if not self.metric.lower or not pairs or min(map(min, pairs)) <= 0:
+            return []
+        wide = any(max(side) > 2 * min(side) for side in zip(*pairs, strict=True))
+        return [math.log(theirs / ours) for ours, theirs in pairs] if wide else []
+
     def gain(self) -> Difference | None:
         """Returns the mean of the gains with its interval; None for fewer than two seeds."""
         found = interval_over_seeds(self.gains())
@@ -352,6 +422,11 @@ class Cell(NamedTuple):
         if not self.pairs():
             return "not run"
         name, _, unit = self.metric.heading.partition(", ")
+        if ratios := self.ratios():
+            found = interval_over_seeds(ratios)
+            shown = [statistics.fmean(ratios), *((found.low, found.high) if found else ())]
+            mean, *ends = (decimal_text(math.exp(one), ".2f") for one in shown)
+            return f"ratio {mean}" + (f" [{', '.join(ends)}]" if ends else "") + f" ({name})"
         gains = difference_text(self.gains(), len(self.pairs()), decimals=self.metric.decimals)
         return (
             f"{gains} points of {name}"
@@ -360,12 +435,12 @@ class Cell(NamedTuple):
         )
 
     def helps(self) -> str:
-        """Returns "yes" where the gain's interval lies above zero, "no" below, else "open"; "not
-        run" without runs.
+        """Returns "yes" where the interval of the gain, or of its ratios, lies above zero, "no"
+        below, else "open"; "not run" without runs.
         """
         if not self.pairs():
             return "not run"
-        found = self.gain()
+        found = interval_over_seeds(self.ratios() or self.gains())
         # nan: open
         return "yes" if found and found.low > 0 else "no" if found and found.high < 0 else "open"
 
@@ -410,6 +485,7 @@ def table_text(
         )
 
     columns = table.columns
+    room = room._replace(numbers=room.tries) if table.tuning else room
     cells = {line: [cell_of(room, line, *column) for column in columns] for line in table.lines}
     seconds = {
         line: [one.seconds for one in row[0].values if one.seconds] for line, row in cells.items()
@@ -490,99 +566,6 @@ def chart_of(room: Room) -> str:
 # Pages
 
 
-def systems_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns a row for every system: problem, command, its first headline difference, and how many
-    claims hold.
-    """
-    docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
-    for name, (problem, publication) in ABOUT.items():
-        room = found[name]
-        _, cell = differences(room)[0]
-        answers = [answer(room, claim) for claim in room.claims]
-        lines.append(
-            [
-                problem,
-                f"`kpjax train {name} {NEEDS[name].takes}`",
-                f"[{publication.partition(':')[0]}]({docs}/{name}.md): {cell.gain_text()}",
-                ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers),
-            ]
-        )
-    return (
-        markdown(
-            [
-                "what you have",
-                "run this",
-                "gain over the best simple control [95 % interval]",
-                "does the paper's ranking hold here?",
-            ],
-            lines,
-        )
-        + "\n"
-    )
-
-
-def answer(room: Room, claim: Claim) -> str:
-    """Returns whether a claim holds, as `Cell.helps`; "not tested" where the tested part taught
-    nothing.
-    """
-    run, _ = runs_of(claim.line, "")
-    taught = [one.value < 1 for one in room.numbers.get((*room.stored(run), claim.left_out), ())]
-    return (
-        cell_of(room, claim.line, "", claim.metric).helps()
-        if any(taught) or not taught
-        else "not tested"
-    )
-
-
-def printed(room: Room, line: str, metric: str) -> str:
-    """Returns the two numbers that a paper prints for a line in one table, "66.98 / 40.19
-    (lsp)"."""
-    runs = runs_of(line, "")
-    one, other = (
-        {
-            found.table: found.numbers[metric]
-            for found in lines_at(room.name, **room.fields(run) | settings_of(run) | run._asdict())
-            if metric in found.numbers
-        }
-        for run in runs
-    )
-    table = next(table for table in one if table in other)
-    return f"{one[table]:g} / {other[table]:g} ({runs[0].preset})"
-
-
-def claims_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns the claims of all papers with their numbers, the differences here, and whether they
-    agree.
-    """
-    lines, answers, intervals = [], [], 0
-    for name, (_, publication) in ABOUT.items():
-        room = found[name]
-        for claim in room.claims:
-            cell = cell_of(room, claim.line, "", claim.metric)
-            answers.append(answer(room, claim))
-            intervals += cell.gain() is not None
-            lines.append(
-                [
-                    "" if claim != room.claims[0] else publication.partition(":")[0],
-                    claim.says,
-                    printed(room, *claim.paper),
-                    cell.gain_text(),
-                    str(len(cell.pairs())),
-                    answers[-1]
-                    + (f": {claim.reason}" if answers[-1] != "yes" and claim.reason else ""),
-                ]
-            )
-    counts = ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
-    text = markdown(
-        ["paper", "it claims", "its numbers", "the gain here [95 % interval]", "seeds", "agrees"],
-        lines,
-    )
-    return (
-        f"{text}\n\nOf {len(answers)} claims: {counts}. Of {intervals} intervals about {0.05 * intervals:.0f} "
-        "would leave out zero by chance.\n"
-    )
-
-
 def pages() -> list[Path]:
     """Returns all pages with markers."""
     candidates = [ROOT / "README.md", *EXPERIMENTS.rglob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -598,15 +581,14 @@ def rendered(
 ) -> Iterator[tuple[Path, str]]:
     """Yields every page and plot with its content.
 
-    made_by: functions of a page and of all rooms, by marker, besides those of this module. Raises
+    made_by: functions of a page and of all rooms, by marker. Raises
     InputError for a marker whose table does not exist.
     """
     found = rooms()
-    makers = {"systems": systems_text, "claims": claims_text, **made_by}
     for path in pages():
 
         def replace(match: re.Match, path: Path = path) -> str:
-            if make := makers.get(match[2]):
+            if make := made_by.get(match[2]):
                 return f"{match[1]}\n{make(path, found)}\n{match[3]}"
             room, _, name = match[2].removeprefix("table: ").rpartition("/")
             if room not in found or name not in found[room].tables:

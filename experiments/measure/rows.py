@@ -166,10 +166,10 @@ def by_run(
 ) -> dict[tuple[str, ...], list[Result]]:
     """Returns numbers by preset, settings, variant and metric.
 
-    tuning: whether with tuning seeds, from 100 on.
+    tuning: whether those of tuning seeds, from 100 on, or those of all others.
     """
     found: dict[tuple[str, ...], list[Result]] = {}
     for one in results:
-        if tuning or not (one.seed.isdecimal() and int(one.seed) >= 100):
+        if tuning == (one.seed.isdecimal() and int(one.seed) >= 100):
             found.setdefault((*one[:3], one.metric), []).append(one)
     return found

@@ -45,8 +45,8 @@ PRECISE = {
     "pck_over": "scale",
 }
 PRESETS: dict[str, Config] = {
-    # Both rates were, on tuning seed 100, the best of half as much, this and twice as much for each
-    # variant with one.
+    # So many steps learn the source domain; after half as many no variant has, and their order is
+    # that of who learns faster. The table `tries` has what was tried on tuning seed 100.
     "demo": changed(
         SMALL_BODIES,
         summary="synthetic people, plain to colourful and noisy; 2 cores, 3 minutes",
@@ -54,8 +54,9 @@ PRESETS: dict[str, Config] = {
         widths=(16, 32, 32, 64),
         training_examples=2000,
         test_examples=300,
-        pretraining_steps=100,
-        steps=120,
+        pretraining_steps=200,
+        steps=200,
+        dd_coefficient=0.1,
         evaluations=2,
         pretraining_selection="last",
         learning_rate=8e-3,
@@ -216,8 +217,7 @@ def open_data(job: Job) -> Data:
 
 PAPER = regda.PAPER._replace(
     short_list=lambda preset, config: (
-        # in the demo, those that a few steps tell apart
-        ("pretrained", "source_only_augmented", "regda", "teacher_adaptation", "oracle")
+        ("pretrained", "source_only_augmented", "regda")  # in the demo, for two minutes
         if preset == "demo"
         else regda.PAPER.short_list(preset, config)
     ),

@@ -77,21 +77,18 @@ def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -
     Frames with a smaller share of moving pixels than `STIRRED` are left out; NaN if all are.
     moving: (N, H, W) bool.
     """
+    return float(each_on_motion(points, moving, radius=radius).mean())
+
+
+def each_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -> np.ndarray:
+    """Computes in which share of frames each point does, (K,), as `points_on_motion`."""
     chex.assert_shape(points, (None, None, 2))
     chex.assert_shape(moving, (len(points), None, None))
-    chosen = np.flatnonzero(moving.mean((1, 2)) >= STIRRED)
-    return (
-        float(
-            np.mean(
-                [
-                    (_near(points[row], moving.shape[1:], radius) & moving[row]).any((1, 2))
-                    for row in chosen
-                ]
-            )
-        )
-        if len(chosen)
-        else float("nan")
-    )
+    on = [
+        (_near(points[row], moving.shape[1:], radius) & moving[row]).any((1, 2))
+        for row in np.flatnonzero(moving.mean((1, 2)) >= STIRRED)
+    ]
+    return np.mean(on, axis=0) if on else np.full(points.shape[1], np.nan)
 
 
 def motion_coverage(points: np.ndarray, energy: np.ndarray, *, radius: float) -> float:
@@ -120,6 +117,19 @@ def coincident_points(points: np.ndarray, *, near: float) -> float:
     )
 
 
+def heaps_of(points: np.ndarray, *, near: float) -> np.ndarray:
+    """Returns the heap (K,) int that each point belongs to, numbered from 0; most have their own.
+
+    Points that are nearer to each other than `near` px on at least half of the frames are of one
+    heap, and so are those that share a third such point.
+    """
+    from scipy.sparse.csgraph import connected_components  # which help need not wait for
+
+    chex.assert_shape(points, (None, None, 2))
+    apart = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    return connected_components(np.median(apart, axis=0) < near, directed=False)[1]
+
+
 def _near(points: np.ndarray, size: tuple[int, int], radius: float) -> np.ndarray:
     """Returns which pixels' centres lie within a radius of each point (K, 2): (K, H, W) bool."""
     rows = np.square(np.arange(size[0]) - points[:, 1, None])
@@ -134,24 +144,33 @@ def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, fl
     What moves differs from the median of its video. `points_on_motion` is the share of points with
     a moving pixel within 1/32 of the image's side, in frames in which something moves;
     `motion_coverage` the share of the squared difference that is so near to some point;
-    `coincident_points` the number of pairs nearer than 1/64 of the side. About 400 frames are
-    looked at.
+    `coincident_points` the number of pairs nearer than 1/64 of the side. `following_points` counts
+    those that are so near to a moving pixel in most of these frames and move themselves, by 1/64 of
+    the side (root mean square), `heaped_points` those that
+    share a heap (`heaps_of`) within 1/64 of the side, and `heaps` how many such heaps there are.
+    About 400 frames are looked at.
     """
     first, end = source.bounds[0]
     if end - first > 1 and (source[first].crop != source[first + 1].crop).any():
         return {}
     moving, energy, rows, side = [], [], [], source[0].image.shape[1]
-    each = max(FRAMES_SEEN // len(source.titles), 8)
+    count = max(FRAMES_SEEN // len(source.titles), 8)
     for first, end in source.bounds:
-        chosen = np.unique(np.linspace(first, end - 1, each).round().astype(int))
+        chosen = np.unique(np.linspace(first, end - 1, count).round().astype(int))
         images = np.stack([source[row].image for row in chosen])
         background = median_background(images)
         moving.append(moving_pixels(images, background))
         energy.append(np.square(images / np.float32(255) - background).mean(-1))
         rows.append(chosen)
     points = keypoints[np.concatenate(rows)]
+    each = each_on_motion(points, np.concatenate(moving), radius=side / 32)
+    follow = (each > 0.5) & (np.sqrt(points.var(0).sum(-1)) >= side / 64)
+    sizes = np.bincount(heaps_of(points, near=side / 64))
     found = {
-        "points_on_motion": points_on_motion(points, np.concatenate(moving), radius=side / 32),
+        "points_on_motion": float(each.mean()),
+        "following_points": float(follow.sum()) if np.isfinite(each).all() else np.nan,
+        "heaped_points": float(sizes[sizes > 1].sum()),
+        "heaps": float((sizes > 1).sum()),
         "motion_coverage": motion_coverage(points, np.concatenate(energy), radius=side / 32),
         "coincident_points": coincident_points(points, near=side / 64),
     }

@@ -1,7 +1,8 @@
 """COCO keypoint files (Lin et al., Microsoft COCO: common objects in context, ECCV 2014), and
 similar ones.
 
-Coordinates count from 0 at the centre of the first pixel. `keypoints` are x, y, v triples: v = 0
+Coordinates count from 0 at the centre of the first pixel, but in what Label Studio, CVAT and
+Roboflow export, from its corner. `keypoints` are x, y, v triples: v = 0
 unlabelled (x = y = 0 is filler), 1 occluded, 2 visible. In files that use 0 and 1 only, 1 means
 visible. `skeleton` counts from 1, in some files from 0. Crowds (`iscrowd`) and annotations without
 a labelled keypoint are not instances.
@@ -68,7 +69,19 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         tuple(naming.with_sessions(frames)),
         tuple(instances),
         (*notes, *more),
+        tool=_tool_of(files, [image["file_name"] for _, image in images]),
     )
+
+
+def _tool_of(files: Sequence["_File"], names: Sequence[str]) -> str:
+    """Returns the tool that wrote files; CVAT fills in nothing of `info`, and calls them after its
+    subsets as COCO calls its own after years."""
+    infos = [file.content.get("info") for file in files]
+    said = " ".join(str(one) for info in infos if isinstance(info, dict) for one in info.values())
+    of_cvat = not said.strip() and all(
+        re.fullmatch(r"person_keypoints_(?!\w+20\d\d$).+", file.path.stem) for file in files
+    )
+    return "CVAT" if of_cvat else naming.tool_of(said, names)
 
 
 class _File(NamedTuple):

@@ -3,34 +3,46 @@
 
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning,
 Nature Neuroscience 2018; Lauer et al., Multi-animal pose estimation, identification and tracking
-with DeepLabCut, Nature Methods 2022. Coordinates are those of the labelled images. Where a video
-was cropped, add its crop to draw on it.
+with DeepLabCut, Nature Methods 2022. Coordinates are those of the labelled images, which are crops
+of their video where the config says so.
 """
 
 import datetime
+import glob
 import importlib.util
+import re
 import reprlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+import av
 import numpy as np
 import yaml
 
 from kpjax.errors import InputError
 from kpjax.files import foreign, read_content, write_text
-from kpjax.formats.names import image_frames, shown_files, skeleton_of
+from kpjax.formats.names import forward, image_frames, shown_files, skeleton_of
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, instance_of
-from kpjax.formats.tables import FOLDER, SCORER, Table, read_table, table_text, write_h5
-from kpjax.images.video import IMAGE_SUFFIXES
+from kpjax.formats.tables import (
+    FOLDER,
+    SCORER,
+    Table,
+    read_table,
+    table_text,
+    whole_number,
+    write_h5,
+)
+from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_size
+from kpjax.images.video import opened
 
 _CONFIG = "config.yaml"
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 2
 _MULTI = "MULTI!"  # in place of the body parts in a project of several animals
-_SINGLE = "single"  # the individual with the body parts that an image has once
+SINGLE = "single"  # the individual with the body parts that an image has once
 # Settings beyond labels that DeepLabCut expects: extraction of frames, drawing and training.
 _SETTINGS = {
     "identity": False,
@@ -69,6 +81,8 @@ class Config(NamedTuple):
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str
+    #: x1, x2, y1, y2 of the part of each video that images show, by the video's stem
+    crops: Mapping[str, tuple[int, ...]] = {}
 
 
 def projects_at(path: Path) -> list[Path]:
@@ -83,8 +97,18 @@ def projects_at(path: Path) -> list[Path]:
         for labels in (folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}")))
         if labels.is_dir()
     ]
-    found = [home for home in homes if (home / _CONFIG).is_file()]
+    found = [
+        home
+        for home in homes
+        if (home / _CONFIG).is_file() and not of_lightning_pose(home / _CONFIG)
+    ]
     return [folder] if folder in found else found
+
+
+def of_lightning_pose(config: Path) -> bool:
+    """Returns whether a config.yaml is Lightning Pose's, which has the sections data and model."""
+    keys = re.findall(rb"^[\"']?(\w+)[\"']?\s*:", read_content(config), re.MULTILINE)
+    return {b"data", b"model"} <= {*keys} or {b"data", b"training"} <= {*keys}
 
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
@@ -156,12 +180,70 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         notes.append(
             f"{len(frames) - listed} images are in no table: kept as images without labels"
         )
+    doubts = tuple(
+        doubt for video in _videos_of(root) for doubt in _video_doubts(root, video, config)
+    )
     if not frames and not faults:
         faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
     places = {part: place for place, part in enumerate(config.parts)}
     edges = ((places[a], places[b]) for a, b in config.pairs)
     skeleton = skeleton_of(config.parts, edges, None, notes, _CONFIG)
-    return Project(root, "deeplabcut", skeleton, tuple(frames), tuple(instances), tuple(notes))
+    return Project(
+        root,
+        "deeplabcut",
+        skeleton,
+        tuple(frames),
+        tuple(instances),
+        tuple(notes),
+        doubts=doubts,
+    )
+
+
+def _video_doubts(root: Path, images: Path, config: Config) -> Iterator[str]:
+    """Yields lines about a video that shows more than the images of its folder do, or that has changed
+    since they were taken from it: what its file's header says against the config and the names of
+    images, which end in the number of their frame.
+    """
+    files = [file for file in shown_files(images, "*") if file.suffix.lower() in IMAGE_SUFFIXES]
+    crop, frames = config.crops.get(images.name, ()), 0
+    try:
+        size = whole = image_size(files[0]) if files else (0, 0)
+        found = [*root.glob(f"videos/{glob.escape(images.name)}.*")]
+        for video in (file for file in found if file.suffix.lower() in VIDEO_SUFFIXES):
+            with opened(video) as container:
+                stream = container.streams.video[0]
+                whole, frames = (stream.width, stream.height), stream.frames
+    except (InputError, av.FFmpegError, IndexError, OSError):  # whoever reads the file says so
+        return
+    of_crop = crop and (crop[1] - crop[0], crop[3] - crop[2]) == size
+    if of_crop and (crop[0] or crop[2] or sorted(whole) != sorted(size)):
+        stated = ",".join(map(str, crop))
+        yield (
+            f"{images.name}: its {size[0]}x{size[1]} images are a crop of the video, by {_CONFIG}; predict the video "
+            f"with --crop {stated}"
+        )
+    elif files and sorted(whole) != sorted(size):
+        yield (
+            f"{images.name}: its images are {size[0]}x{size[1]}, and the video is {whole[0]}x{whole[1]}: it was "
+            "changed after labelling; restore it to predict it"
+        )
+    numbers = [int(found[0]) for file in files if (found := re.findall(r"\d+$", file.stem))]
+    if frames and max(numbers, default=0) >= frames:
+        yield (
+            f"{images.name}: an image is called after frame {max(numbers)}, and the video has {frames} frames: it was "
+            "changed after labelling"
+        )
+
+
+def _crops(content: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns x1, x2, y1, y2 of each video of a config, by its stem."""
+    stated, crops = content.get("video_sets"), {}
+    for path, facts in stated.items() if isinstance(stated, dict) else ():
+        crop = str(facts.get("crop", "")) if isinstance(facts, dict) else ""
+        numbers = tuple(map(whole_number, crop.replace(" ", "").split(",")))
+        if len(numbers) == 4 and None not in numbers:
+            crops[PurePosixPath(forward(str(path))).stem] = numbers
+    return crops
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -290,7 +372,7 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
         notes.append(
             f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges join no two body parts, dropped"
         )
-    return Config(parts, unique, individuals, kept, str(scorer))
+    return Config(parts, unique, individuals, kept, str(scorer), _crops(content))
 
 
 def _names(
@@ -385,7 +467,7 @@ def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
         list(dict.fromkeys(individual for individual, _ in table.points)),
     )
     unknown = sorted({part for _, part in table.points} - {*config.parts, *config.unique})
-    strangers = sorted(set(individuals) - {*names, _SINGLE})
+    strangers = sorted(set(individuals) - {*names, SINGLE})
     misfit = ""
     if table.coordinates != ("x", "y"):
         misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"

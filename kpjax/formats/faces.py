@@ -34,7 +34,7 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
     number of points, whose names are 1, 2, ... or those of a skeleton.json in the folder. Points
     that are nan, or both -1 or 0 in the file, are unlabelled.
     """
-    files, notes = pts_files(path), ["files .pts count pixels from 1; 1 is subtracted from x and y"]
+    files, notes = pts_files(path), []
     root = path if path.is_dir() else path.parent
     found = {
         file: points
@@ -79,6 +79,7 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
         tuple(with_sessions(frames)),
         tuple(one for one in instances if one.visible.any()),
         tuple(notes),
+        tool="menpo",
     )
 
 
@@ -89,7 +90,7 @@ def pts_files(path: Path) -> list[Path]:
 
 
 def _points(file: Path, label: str, faults: list[str]) -> np.ndarray | None:
-    """Returns (K, 2) float64, counted from 0, nan where unlabelled; None, with a fault, for a
+    """Returns (K, 2) float64, counted from 1, nan where unlabelled; None, with a fault, for a
     damaged file.
     """
     form = _FORM.fullmatch(read_content(file).decode("utf-8-sig", errors="replace"))
@@ -113,4 +114,4 @@ def _points(file: Path, label: str, faults: list[str]) -> np.ndarray | None:
         ]
     )
     empty = np.isnan(points).any(1) | (points == -1).all(1) | (points == 0).all(1)
-    return np.where(empty[:, None], np.nan, points - 1) if len(faults) == before else None
+    return np.where(empty[:, None], np.nan, points) if len(faults) == before else None

@@ -3,11 +3,12 @@ animals.
 
 Coordinates are percent of the image. A keypoint belongs to the animal in whose rectangle it was
 placed (`parentID`) or to whose rectangle a relation leads; the rectangle's label names the
-individual. Without any of these all keypoints of an image are of one animal.
+individual. Without any of these all keypoints of an image are of one animal. sleap-io's reader is
+not used: it reads no task with an image, knows no ground truth, and counts from the centre.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +35,22 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     """Reads a json file, or the only one of a folder. Images are below the file's folder.
 
     Keypoints are in order of appearance, or in that of a skeleton.json. Of several annotations of
-    an image the first is read that was not cancelled. Where other keypoints belong to rectangles,
+    an image that were not cancelled, the one marked as ground truth is read, else the first, with a
+    doubt that says how far they are apart. Where other keypoints belong to rectangles,
     one that does not is a point of the image and of no animal: it is left out, with a note.
     """
     file, notes = only_file(path, files_of(path), "json files of Label Studio"), []
     with foreign(file.name, "export 'JSON' of Label Studio again"):
         tasks = json_of(file)
-        # The regions and relations of the first annotation that was not cancelled.
-        results = [
-            next((one["result"] for one in task["annotations"] if not one.get("was_cancelled")), [])
+        # The regions and relations of each annotation that was not cancelled, the true one first.
+        given = [
+            sorted(
+                (one for one in task["annotations"] if not one.get("was_cancelled")),
+                key=lambda one: not one.get("ground_truth"),
+            )
             for task in tasks
         ]
+        results = [found[0]["result"] if found else [] for found in given]
         several = any(one["type"] == "rectanglelabels" for result in results for one in result)
         points = [_points(result, several) for result in results]
         alone = Counter(_label(one) for of_image in points for one in of_image.pop("", []))
@@ -97,8 +103,14 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         notes.append(
             f"{alone.total()} points ({', '.join(alone)}) belong to no rectangle, and to no animal: left out"
         )
-    if more := sum(len(task["annotations"]) > 1 for task in tasks):
-        notes.append(f"{more} images have several annotations: the first of each is read")
+    several_times = [found for found in given if len(found) > 1]
+    unsettled = [found for found in several_times if not found[0].get("ground_truth")]
+    if settled := len(several_times) - len(unsettled):
+        notes.append(f"{settled} images have several annotations: the ground truth is read")
+    doubts = (
+        f"{len(unsettled)} images have several annotations, whose points are {_apart(unsettled):.1f} px "
+        "apart on average: the first of each is read; mark the right ones as ground truth",
+    )
     return Project(
         file.parent,
         "label_studio",
@@ -106,7 +118,26 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         tuple(with_sessions(frames)),
         tuple(instances),
         tuple(notes),
+        doubts=doubts if unsettled else (),
+        tool="Label Studio",
     )
+
+
+def _apart(given: Sequence[Sequence[Mapping[str, Any]]]) -> float:
+    """Returns the mean distance in pixels from a point of the first annotation of each image to the
+    nearest of its label in the others; nan if there is none.
+    """
+    far = []
+    for first, *others in given:
+        for one in (one for one in first["result"] if one["type"] == "keypointlabels"):
+            for other in others:
+                away = [
+                    np.linalg.norm(_place(one) - _place(twin))
+                    for twin in other["result"]
+                    if twin["type"] == "keypointlabels" and _label(twin) == _label(one)
+                ]
+                far += [min(away)] if away else []
+    return float(np.mean(far)) if far else np.nan
 
 
 def files_of(path: Path) -> list[Path]:
@@ -128,6 +159,10 @@ def _size(result: list[Mapping[str, Any]]) -> tuple[int, int]:
         ),
         (0, 0),
     )
+
+
+def _place(one: Mapping[str, Any]) -> np.ndarray:
+    return np.array([one["value"]["x"], one["value"]["y"]]) * _size([one]) / 100
 
 
 def _label(one: Mapping[str, Any]) -> str:
@@ -167,7 +202,7 @@ def _animal(
             faults.append(
                 f"{where}: {_label(one)!r} is there twice; tell animals apart by rectangles and relations"
             )
-        point[:] = np.array([one["value"]["x"], one["value"]["y"]]) * _size([one]) / 100 - 0.5
+        point[:] = _place(one)
     if box is None:
         return instance_of(number, points)
     corner, sides = (

@@ -39,7 +39,11 @@ _SEEN = 2.0  # in the column `visible`; 0 is an omitted point, 1 a hidden one wi
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the tables with DeepLabCut's header at a path, or in the folder that it is."""
+    """Returns the tables with DeepLabCut's header at a path, in the folder that it is, or beside the
+    config.yaml of Lightning Pose.
+    """
+    if path.suffix == ".yaml" and path.is_file() and deeplabcut.of_lightning_pose(path):
+        path = path.parent
     return [file for file in shown_files(path, "*.csv", "*.CSV") if has_table_header(file)]
 
 

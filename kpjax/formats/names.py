@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from kpjax import InputError, Skeleton
 from kpjax.files import foreign, read_content
-from kpjax.formats.project import Frame
+from kpjax.formats.project import PIXELS_FROM, Frame
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 SPLITS = {
@@ -185,6 +185,22 @@ def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> 
     ]
 
 
+# How tools name images: uploads to Label Studio, and Roboflow's exports.
+_MARKS = {
+    "Label Studio": re.compile(r"(?:^|[/\\])[0-9a-f]{8}-[^/\\]+$"),
+    "Roboflow": re.compile(r"\.rf\.[0-9A-Za-z]{8,}\.\w+$"),
+}
+
+
+def tool_of(said: str, images: Sequence[str]) -> str:
+    """Returns the tool that made labels, a key of `PIXELS_FROM`, by what their file says of itself,
+    else by the names of all images; "" if neither shows it.
+    """
+    told = [tool for tool in PIXELS_FROM if tool.casefold() in said.casefold()]
+    marked = (tool for tool, mark in _MARKS.items() if images and all(map(mark.search, images)))
+    return next(iter((*told, *marked)), "")
+
+
 def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
     """Returns the only file of a project.
 
@@ -199,8 +215,14 @@ def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
 
 def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
     """Returns frames whose session is their folder, if none has a session and some split has
-    several folders.
+    several folders; or the image that several are versions of, as Roboflow names them.
     """
+    sources = [_MARKS["Roboflow"].sub("", frame.name.rpartition("/")[2]) for frame in frames]
+    versions = sum(mark != frame.path.name for mark, frame in zip(sources, frames, strict=True))
+    if versions == len(frames) > len({*sources}) and not any(frame.session for frame in frames):
+        return [
+            frame._replace(session=source) for frame, source in zip(frames, sources, strict=True)
+        ]
     folders = {(frame.split, frame.name.rpartition("/")[0]) for frame in frames}
     if any(frame.session for frame in frames) or len(folders) == len(
         {split for split, _ in folders}

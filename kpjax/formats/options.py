@@ -17,7 +17,9 @@ class Options:
     category: str = ""  # the category of a COCO file with several
     #: of videos that are not where the project says
     video_root: Annotated[str, arg(metavar="FOLDER")] = ""
-    pixels_from: Literal[0, 1] = 0  # 1 if the top-left pixel is (1, 1)
+    #: what labels call the centre of the top-left pixel; 0.5 counts from its corner, `tool` as the
+    #: tool that wrote them
+    pixels_from: Literal["tool", "0", "0.5", "1"] = "tool"
     rescale_labels: bool = False  # scale the labels of images that were resized after labelling
     drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them
 

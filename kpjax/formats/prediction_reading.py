@@ -2,10 +2,12 @@
 tools.
 
 - kpjax's csv, with the columns video, frame, instance, keypoint, x, y and score.
-- DeepLabCut's and Lightning Pose's csv, and DeepLabCut's .h5: header rows bodyparts and coords with
-a likelihood.
+- DeepLabCut's, Lightning Pose's and EKS's csv, and DeepLabCut's .h5: header rows bodyparts and
+coords with a likelihood.
+- movement's data set as a long table: time, individual, keypoint, and space and position, or x and
+y, perhaps with a confidence.
 - What sleap-io reads with predicted instances, which a track or their order on a frame tells apart:
-  SLEAP's .slp and its analysis .h5, JABS, NWB.
+  SLEAP's .slp, its csv and its analysis .h5, JABS, NWB.
 """
 
 import math
@@ -19,13 +21,17 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.files import foreign
 from kpjax.formats import sleap
+from kpjax.formats.deeplabcut import SINGLE
 from kpjax.formats.names import forward
 from kpjax.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
 from kpjax.formats.project import LARGEST, on_frame, refuse
-from kpjax.formats.tables import has_table_header, read_rows, read_table, whole_number
+from kpjax.formats.tables import Rows, has_table_header, read_rows, read_table, whole_number
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
+# of movement, whose older versions call the last two in plural
+_OF_MOVEMENT = {"individuals": "individual", "keypoints": "keypoint"}
+_KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS, SLEAP or movement"
 # points from the first frame to the last; one wrong number of a frame gives more
 _MOST = 100_000_000
 
@@ -40,6 +46,7 @@ class _Found(NamedTuple):
     points: Mapping[int, Mapping[str, np.ndarray]]
     times: Mapping[int, float] = {}
     sizes: tuple[int, int] = (0, 0)
+    notes: tuple[str, ...] = ()
 
 
 def read_predictions(path: Path) -> PredictionTable:
@@ -52,7 +59,7 @@ def read_predictions(path: Path) -> PredictionTable:
     path, faults = Path(path), []
     if not path.is_file() or path.suffix.lower() in VIDEO_SUFFIXES:
         raise InputError(
-            f"{path}: no file of predicted points; name a .csv, .h5 or .slp that `predict` wrote"
+            f"{path}: no file of predicted points; name a .csv, .h5 or .slp of {_KNOWN}"
         )
     if sleap.kind_of(path):
         found = _of_sleap(path, faults)
@@ -94,6 +101,7 @@ def read_predictions(path: Path) -> PredictionTable:
         times=times,
         instances=tuple(animals),
     )
+    table = table._replace(notes=found.notes)
     table.sizes[:] = found.sizes
     for frame, of_frame in found.points.items():
         row = (frame - frames[0]) // step
@@ -112,11 +120,18 @@ def read_predictions(path: Path) -> PredictionTable:
 
 
 def _of_csv(path: Path, faults: list[str]) -> _Found:
-    table = read_rows(path, faults, (*_COLUMNS, "image", "instance", "time"))
+    known = ("image", "instance", "time", "space", "position", "confidence")
+    table = read_rows(path, faults, (*_COLUMNS, *known, *_OF_MOVEMENT, *_OF_MOVEMENT.values()))
+    if not (table.lacks("time") or (table.lacks("keypoint") and table.lacks("keypoints"))) and (
+        table.lacks("video")
+    ):
+        return _of_movement(path, table, faults)
     if "image" in table.columns and "video" not in table.columns:
         raise _of_images(path, "it has points")
     if missing := table.lacks(*_COLUMNS):
-        raise InputError(f"{path}: no column {missing[0]}; predictions have {', '.join(_COLUMNS)}")
+        raise InputError(
+            f"{path}: no column {missing[0]}, as predictions of kpjax have; give a file of {_KNOWN}"
+        )
     points: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     names, videos, times, last = {}, {}, {}, None
     for row in table.rows:
@@ -151,11 +166,56 @@ def _of_csv(path: Path, faults: list[str]) -> _Found:
     )
 
 
+def _of_movement(path: Path, table: Rows, faults: list[str]) -> _Found:
+    """Returns the points of movement's long table, in which times are numbers of frames, or seconds
+    from one to the next.
+    """
+    rows, names, animals = [], {}, {}
+    for row in table.rows:
+        cells = {_OF_MOVEMENT.get(key, key): cell for key, cell in row.cells.items()}
+        space, keypoint, animal = (
+            cells.get(key, "") for key in ("space", "keypoint", "individual")
+        )
+        names.setdefault(keypoint)
+        animals.setdefault(animal or "0")
+        axes = {space: "position"} if space else {"x": "x", "y": "y"}
+        values = [row.number(axes[axis]) if axis in axes else None for axis in "xy"]
+        score = row.number("confidence") if "confidence" in cells else 1.0
+        rows.append((row.number("time"), animal or "0", keypoint, (*values, score)))
+    refuse(path, faults)
+    times = sorted({time for time, *_ in rows})
+    whole = len(times) < 2 or all(time == round(time) for time in times)
+    step = 1.0 if whole else float(np.diff(times).min())
+    frames = {time: round(time / step) for time in times}
+    order = {name: place for place, name in enumerate(names)}
+    points = {
+        frame: {animal: np.full((len(names), 3), np.nan) for animal in animals}
+        for frame in frames.values()
+    }
+    for time, animal, keypoint, values in rows:
+        of_point = points[frames[time]][animal][order[keypoint]]
+        of_point[:] = [
+            old if new is None else new for old, new in zip(of_point, values, strict=True)
+        ]
+    stamps = {} if whole else {frames[time]: time for time in times}
+    name = path.stem
+    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points, stamps)
+
+
 def _of_table(path: Path, faults: list[str]) -> _Found:
     table = read_table(path, path.name, faults)
     if table.coordinates != ("x", "y", "likelihood"):
         raise InputError(
             f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points"
+        )
+    # Corners of a cage, which an image has once, are no animal.
+    single, notes = [place for place, (one, _) in enumerate(table.points) if one == SINGLE], ()
+    if 0 < len(single) < len(table.points):
+        once = ", ".join(table.points[place][1] for place in single)
+        notes = (f"{len(single)} unique body parts ({once}) are of no animal: left out",)
+        table = table._replace(
+            points=tuple(point for point in table.points if point[0] != SINGLE),
+            values=np.delete(table.values, single, axis=1),
         )
     animals, names = (list(dict.fromkeys(column)) for column in zip(*table.points, strict=True))
     values = np.full((len(table.keys), len(animals), len(names), 3), np.nan)
@@ -174,11 +234,11 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
             animal or "0": found for animal, found in zip(animals, of_frame, strict=True)
         }
     name = path.stem.split("DLC_", 1)[0] or path.stem
-    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points)
+    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points, notes=notes)
 
 
 def _of_sleap(path: Path, faults: list[str]) -> _Found:
-    labels = sleap.load(path)
+    kind, labels = sleap.kind_of(path), sleap.load(path)
     predicted = sorted(
         (one for one in labels.labeled_frames if one.predicted_instances),
         key=lambda one: one.frame_idx,
@@ -210,7 +270,8 @@ def _of_sleap(path: Path, faults: list[str]) -> _Found:
                     )
         shape = dict(video.backend_metadata).get("shape")
         size = (int(shape[2]), int(shape[1])) if shape and len(shape) == 4 else (0, 0)
-        file = Path(forward(video.filename))
+        # a csv names none
+        file = Path(forward(f"{path.stem}.mp4" if kind == "csv" else video.filename))
     source = file if file.is_file() else path.parent / file.name
     return _Found(file.name, source, Skeleton(skeleton.names, skeleton.edges), points, sizes=size)
 

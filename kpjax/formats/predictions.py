@@ -49,6 +49,7 @@ class PredictionTable(NamedTuple):
     radii: np.ndarray
     skeleton: Skeleton
     title: str  # of the run, in letters, digits and underscores
+    notes: tuple[str, ...] = ()  # lines about what was left out of the file it was read from
 
 
 def empty_table(

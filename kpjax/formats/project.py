@@ -2,14 +2,14 @@
 them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kpjax.errors import InputError, summarise
+from kpjax.errors import InputError, counted, summarise
 from kpjax.structures import Skeleton
 
 
@@ -49,13 +49,17 @@ class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
-    format: str  # coco, deeplabcut, sleap, lightning_pose, csv, label_studio, ultralytics or pts
+    #: coco, deeplabcut, sleap, lightning_pose, csv, label_studio, labelme, ultralytics or pts
+    format: str
     skeleton: Skeleton  # keypoints in the project's own order
     frames: tuple[Frame, ...]
     instances: tuple[Instance, ...]
     notes: tuple[str, ...] = ()  # a line for everything derived, dropped or ambiguous
     doubts: tuple[str, ...] = ()  # those of the notes that say that labels can hardly be right
     roots: tuple[Path, ...] = ()  # of the projects that it unites
+    #: that made the labels, where the files show it: a key of `PIXELS_FROM`, or ""
+    tool: str = ""
+    lengths: Mapping[Path, int] = {}  # frames that videos had when they were labelled
 
 
 def instance_of(
@@ -102,17 +106,39 @@ def refuse(path: Path, faults: Sequence[str]) -> None:
 _SLACK = 1.0  # pixels beyond the edge that still count as inside
 
 
-def counted_from(project: Project, first: int) -> Project:
-    """Moves the labels of a project whose top-left pixel is (first, first)."""
-    if not first:
-        return project
-    by = np.array([first, first, 0.0, 0.0])
-    return project._replace(
-        instances=tuple(
-            one._replace(keypoints=one.keypoints - first, box=one.box - by)
-            for one in project.instances
-        )
+# What tools call the centre of the top-left pixel, in all that they export. A browser and Qt
+# measure a click from the corner of the image: Label Studio (its sdk, `keypoints.py`), CVAT
+# (datumaro, `yolo_pose_format`, `coco_format`), Roboflow, and LabelMe (`canvas.py`).
+# Those that are not named count from the centre: COCO's own files
+# (detectron2 adds 0.5 to them), DeepLabCut, and SLEAP, as sleap-io gives it.
+PIXELS_FROM = {
+    "kpjax": 0.0,
+    "Label Studio": 0.5,
+    "Roboflow": 0.5,
+    "CVAT": 0.5,
+    "LabelMe": 0.5,
+    "menpo": 1.0,
+}
+_CENTRE = {0.0: "the centre of the first at 0", 0.5: "the corner of the first", 1.0: "1"}
+
+
+def counted_from(project: Project, stated: str) -> Project:
+    """Moves the labels of a project to where the centre of the top-left pixel is (0, 0), with a note
+    of what was assumed of another tool's.
+
+    stated: as `pixels_from` of the options.
+    """
+    first = PIXELS_FROM.get(project.tool, 0.0) if stated == "tool" else float(stated)
+    notes = project.notes
+    told = project.tool or project.format in ("coco", "ultralytics")
+    if stated == "tool" and told and project.tool != "kpjax":
+        whose = f"as {project.tool} does" if project.tool else "as COCO's own files do"
+        notes += (f"pixels count from {_CENTRE[first]}, {whose}; --pixels-from says otherwise",)
+    by = np.array([first, first, 0.0, 0.0]) * (first == 1)  # edges of boxes count from the corner
+    instances = (
+        one._replace(keypoints=one.keypoints - first, box=one.box - by) for one in project.instances
     )
+    return project._replace(instances=tuple(instances), notes=notes)
 
 
 def without_zeros(project: Project) -> Project:
@@ -170,21 +196,23 @@ def label_doubts(project: Project) -> list[str]:
             together, first = together + 1, first or project.frames[one.frame].name
     lines = (
         [
-            f"{zeros} points are labelled at exactly (0, 0), as tools write points that nobody labelled; --drop-zeros "
-            "leaves them out"
+            f"{counted(zeros, 'point')} labelled at exactly (0, 0), as tools write points that nobody labelled; "
+            "--drop-zeros leaves them out"
         ]
         if zeros
         else []
     )
     return lines + [
-        f"{together} animals have several keypoints at one identical place, the first on {first}; look at "
-        "them"
+        f"{counted(together, 'animal')} with several keypoints at one identical place, first on {first}; look "
+        "there"
     ] * bool(together)
 
 
-def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
+def coordinate_doubts(project: Project, stated: str) -> list[str]:
     """Returns lines about points outside their frames, and about coordinates that seem to count
-    from 1.
+    from 1: whole numbers, since a label that was clipped at an edge equals the image's side, too.
+
+    stated: as of `counted_from`.
     """
     notes, beyond = [], outside(project)
     if beyond.any():
@@ -207,8 +235,9 @@ def coordinate_doubts(project: Project, pixels_from: int) -> list[str]:
             "all labelled points lie within the first pixel; give pixels, not shares of the image"
         )
     if (
-        not pixels_from
+        (stated, project.tool) == ("tool", "")
         and any((points == size).any() for points, size in seen)
+        and all((points == points.round()).all() for points, _ in seen)
         and all(points.min() >= 1 for points, _ in seen)
     ):
         notes.append(

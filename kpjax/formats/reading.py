@@ -9,8 +9,9 @@ Missing files, sizes and frame numbers are checked here for all formats.
 """
 
 import os
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,11 +26,13 @@ from kpjax.formats import (
     deeplabcut,
     faces,
     label_studio,
+    labelme,
     lightning_pose,
     plain_csv,
     sleap,
     ultralytics,
 )
+from kpjax.formats.names import shown_files
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import LARGEST, Frame, Project, outside, refuse
 from kpjax.images.reading import common_depth, depth_note, image_size, is_turned
@@ -105,7 +108,8 @@ FORMATS = (
         label_studio.files_of,
         label_studio.read,
     ),
-    Format("ultralytics", "a data.yaml with kpt_shape", ultralytics.files_of, ultralytics.read),
+    Format("ultralytics", "a yaml with kpt_shape", ultralytics.files_of, ultralytics.read),
+    Format("labelme", "a json of LabelMe for each image", labelme.files_of, labelme.read),
     Format(
         "coco",
         "json with images, annotations and categories",
@@ -117,7 +121,32 @@ FORMATS = (
     ),
     Format("pts", "files .pts, one for each image", faces.pts_files, faces.read_pts),
 )
-_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, .pts, or a csv table"
+_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, LabelMe, .pts, or a csv table"
+_TABLE = (
+    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y"
+)
+# Labels of tools that are not read: how their files begin, and what to do instead.
+_OTHERS = (
+    (
+        "CVAT",
+        rb"<annotations>.*<(?:version|meta|image|track)\b",
+        "export 'COCO Keypoints' or 'Ultralytics YOLO Pose' from it",
+    ),
+    (
+        "Pascal VOC",
+        rb"<annotation\b",
+        "they are boxes; export keypoints, as 'COCO Keypoints' of CVAT",
+    ),
+    ("VIA", rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"', _TABLE),
+    (
+        "napari",
+        rb'\A"?index"?,"?(?:shape-id|axis-0)',
+        "save them with napari-deeplabcut, or write a csv table with the columns image, keypoint, x (the "
+        "last axis) and y",
+    ),
+    ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
+)
+_START = 100_000  # bytes of a file that show whose it is
 
 
 def format_of(path: Path) -> Format:
@@ -129,11 +158,26 @@ def format_of(path: Path) -> Format:
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; name an annotation project")
     for one in FORMATS:
-        if one.recognises(path):
+        if found := one.recognises(path):
+            if one.name == "coco":  # which any json is taken for
+                _refuse_others(found)
             return one
+    _refuse_others(shown_files(path, "*.xml", "*.csv", "*.json", "*/*.xml", "*/*.csv", "*/*.json"))
     raise InputError(
         f"{path}: not a known annotation project ({_KNOWN}); kpjax train pyramids needs no labels"
     )
+
+
+def _refuse_others(files: Sequence[Path]) -> None:
+    """Raises InputError if a file is one of a tool whose labels are not read, with the way to take."""
+    for file in files:
+        with file.open("rb") as opened:
+            start = opened.read(_START).removeprefix(b"\xef\xbb\xbf")
+        if b'"images"' in start:
+            continue
+        for tool, sign, mend in _OTHERS:
+            if re.search(sign, start, re.DOTALL):
+                raise InputError(f"{file}: labels of {tool}, which are not read; {mend}")
 
 
 def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project | None, list[str]]:
@@ -162,7 +206,7 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
         )
     project = _checked(project, path, faults)
     project = projects.without_zeros(project) if options.drop_zeros else project
-    doubts = projects.label_doubts(project)
+    doubts = [*project.doubts, *projects.label_doubts(project)]
     project = projects.counted_from(project, options.pixels_from)
     project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     seen = sum(int((one.visible > 0).sum()) for one in project.instances)
@@ -298,10 +342,10 @@ def _with_files(
 ) -> Project:
     """Returns the project with the size of each frame as its file has it.
 
-    Doubtful are labels of images that EXIF turns, where no file says of which size they were when
-    labelled. Faults are files that are missing, unreadable, too short, or of another size than
-    stated. rescale_labels: scales labels with resized images instead, except where width and height
-    are exchanged: such images were turned.
+    Doubtful are labels of videos that had another number of frames, and of images that EXIF turns,
+    where no file says of which size they were when labelled. Faults are files that are missing,
+    unreadable, too short, or of another size than stated. rescale_labels: scales labels with
+    resized images instead, except where width and height are exchanged: such images were turned.
     """
     videos: dict[Path, Video] = {}
     for path, labelled in Counter(
@@ -318,6 +362,12 @@ def _with_files(
                 )
         except InputError as error:
             faults.append(str(error))
+    doubts += [
+        f"{path.name} has {len(video)} frames, and had {project.lengths[path]} when it was labelled: labels may be on "
+        "other frames; restore the video, or label this one anew"
+        for path, video in videos.items()
+        if project.lengths.get(path, len(video)) != len(video)
+    ]
     images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
     depths = {path: video.depth for path, video in videos.items()} | dict.fromkeys(
         images, common_depth(images)

@@ -1,5 +1,5 @@
-"""SLEAP's `.slp` files, and what else sleap-io reads: SLEAP's analysis HDF5, NWB and JABS. Needs
-kpjax[sleap].
+"""SLEAP's `.slp` files, and what else sleap-io reads: SLEAP's analysis HDF5 and csv, NWB and JABS.
+Needs kpjax[sleap].
 
 Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Nature Methods 2022.
 Packages may hold their images. Old files count pixels from the corner of the first; sleap-io shifts
@@ -27,6 +27,7 @@ from kpjax.formats.names import (
 )
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Project, by_frame, instance_of
+from kpjax.formats.tables import first_line
 
 _LABELS = "labels.slp"
 _FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored path
@@ -112,7 +113,16 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         (len(suggested), "suggested frames are kept as frames without labels"),
     ):
         notes += [f"{count} {words}"] if count else []
-    return Project(file.parent, "sleap", skeleton, tuple(frames), tuple(instances), tuple(notes))
+    lengths = {one.path: one.length for one in videos.values() if one.path and one.length}
+    return Project(
+        file.parent,
+        "sleap",
+        skeleton,
+        tuple(frames),
+        tuple(instances),
+        tuple(notes),
+        lengths=lengths,
+    )
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -153,6 +163,8 @@ def kind_of(path: Path) -> str:
     """
     names = names_in(path)
     found = next((kind for wanted, kind in _KINDS if wanted <= names), "")
+    if not names and path.suffix.lower() == ".csv" and "frame_idx" in first_line(path).split(","):
+        return "csv"
     return found or ("slp" if path.suffix == ".slp" and path.is_file() else "")
 
 
@@ -163,10 +175,39 @@ def load(file: Path) -> Any:
     """
     sio, kind = library(), kind_of(file)
     with foreign(file.name, "save it again with SLEAP"):
+        if kind == "csv":
+            return sio.load_csv(str(file), format="sleap")
         check_hdf5(file)
         if kind == "slp":
             return sio.load_slp(str(file), open_videos=False)
-        return sio.load_file(str(file), format=kind)
+        labels = sio.load_file(str(file), format=kind)
+        if kind == "nwb":
+            shapes = _shapes_in_nwb(file)
+            for video in labels.videos:
+                if not isinstance(video.filename, list) and video.filename in shapes:
+                    video.backend_metadata |= {"shape": shapes[video.filename]}
+        return labels
+
+
+def _shapes_in_nwb(file: Path) -> dict[str, tuple[int, ...]]:
+    """Returns frames, height, width and channels of the videos that an NWB file names, which
+    sleap-io does not read.
+    """
+    import h5py
+
+    found = {}
+
+    def visit(_: str, node: Any) -> None:
+        if isinstance(node, h5py.Group) and {"external_file", "dimension", "num_samples"} <= {
+            *node
+        }:
+            (width, height), count = node["dimension"][()].tolist(), int(node["num_samples"][()])
+            for name in node["external_file"].asstr()[()].tolist():
+                found[name] = count, height, width, 3
+
+    with h5py.File(file) as opened:
+        opened.visititems(visit)
+    return found
 
 
 def skeleton_in(file: Path, labels: Any, notes: list[str]) -> Skeleton:
@@ -303,6 +344,7 @@ class _Video(NamedTuple):
     path: Path | None  # None if every frame is an image file
     images: Mapping[int, Path]
     size: tuple[int, int] = (0, 0)  # as stored, of a video file
+    length: int = 0  # its frames, as stored
 
 
 def files_of(path: Path) -> list[Path]:
@@ -343,7 +385,10 @@ def _videos(
         else:
             path, shape = _found(file, stored, video_root), tuple(facts.get("shape") or ())
             found = _Video(
-                path.name, path, {}, shape[2:0:-1] if len(shape) == 4 and all(shape) else (0, 0)
+                path.name,
+                path,
+                {},
+                *((shape[2:0:-1], int(shape[0])) if len(shape) == 4 and all(shape) else ()),
             )
         key = number if found.path is None else forward(stored)  # one video may be listed twice
         if names.setdefault(found.name, key) != key:

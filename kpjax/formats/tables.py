@@ -252,9 +252,12 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table:
         ) from None
     with foreign(label, "save the labels as csv with DeepLabCut"):
         check_hdf5(path, code=True)
-        frame = pandas.read_hdf(path, _H5_KEY)
+        with pandas.HDFStore(path, "r") as store:
+            keys = store.keys()
+        key = keys[0] if len(keys) == 1 else _H5_KEY  # napari-deeplabcut calls its table otherwise
+        frame = pandas.read_hdf(path, key)
         if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
-            raise ValueError(f"{_H5_KEY} is not a table with the header {', '.join(_HEADER)}")
+            raise ValueError(f"{key} is not a table with the header {', '.join(_HEADER)}")
         frame.index.names = [None] * frame.index.nlevels
         # As the lines that its csv would have.
         lines = list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
@@ -338,19 +341,30 @@ def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str
         raise InputError(f"{label}: header row {missing[0]} is missing; {mend}")
     last, coordinates = head["coords"]
     first = next((at for at, cell in enumerate(coordinates) if at and cell), len(coordinates))
-    names, parts = coordinates[first:], head["bodyparts"][1][first:]
+    last_named = max((at for at, cell in enumerate(coordinates) if cell), default=first)
+    names, parts = coordinates[first : last_named + 1], head["bodyparts"][1][first:]
     individuals = head["individuals"][1][first:] if "individuals" in head else [""] * len(parts)
-    kind = next((kind for kind in _COORDINATES if tuple(names[: len(kind)]) == kind), ())
-    columns = list(zip(individuals, parts, strict=False))
-    points = columns[:: len(kind)] if kind else []
+    # The names and places of each point's columns; spreadsheets add columns that are empty.
+    groups: list[tuple[tuple[str, str], dict[str, int]]] = []
+    for at, (name, *point) in enumerate(zip(names, individuals, parts, strict=False)):
+        if name and (name == "x" or not groups or groups[-1][0] != tuple(point)):
+            groups.append((tuple(point), {}))
+        if name:
+            groups[-1][1][name] = at
+    kinds = [kind for kind in _COORDINATES if groups and {*kind} <= {*groups[0][1]}]
+    kind, points = kinds[0] if kinds else (), [point for point, _ in groups]
+    # Smoothers have further columns, which belong to predictions.
+    whole = "likelihood" in kind or all(len(found) == len(kind) for _, found in groups)
     if (
-        not points
-        or names != list(kind) * len(points)
-        or columns != [one for one in points for _ in kind]
+        not kind
+        or not whole
+        or len(parts) < len(names)
+        or any(tuple(found)[: len(kind)] != kind for _, found in groups)
     ):
         raise InputError(
             f"{label}: bodyparts and coords must name x and y of each part; save the labels anew"
         )
+    places = [[found[name] for name in kind] for _, found in groups]
     (individual, part), times = Counter(points).most_common(1)[0]
     if times > 1:
         whose = f" of {individual!r}" if individual else ""
@@ -359,7 +373,7 @@ def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str
         )
     scorer = next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), "")
     rows = [
-        (line, _row(cells, points, len(kind), f"{label} line {line}", faults))
+        (line, _row(cells, points, places, len(names), f"{label} line {line}", faults))
         for line, cells in lines
         if line > last and any(cell.strip() for cell in cells)
     ]
@@ -380,21 +394,25 @@ def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str
 def _row(
     cells: Sequence[str],
     points: Sequence[tuple[str, str]],
-    kind: int,
+    places: Sequence[Sequence[int]],
+    columns: int,
     where: str,
     faults: list[str],
 ) -> tuple[str, list[float]] | None:
-    """Returns the key and the numbers of a row; None, with a fault, if it is damaged."""
+    """Returns the key and the numbers of a row; None, with a fault, if it is damaged.
+
+    places: of each point's cells among the columns behind the key.
+    """
     key_cells = 3 if cells[0].strip() == FOLDER else 1
-    width = key_cells + len(points) * kind
+    width = key_cells + columns
     cells = _without_empty_tail(cells, width)
     if len(cells) != width:
         faults.append(f"{where}: {len(cells)} columns where {width} belong; restore the row")
         return None
     before, values = len(faults), []
-    for at, point in zip(range(key_cells, width, kind), points, strict=True):
+    for own, point in zip(places, points, strict=True):
         named = f"{where}, {' of '.join(name for name in point[::-1] if name)}"
-        values += (numbers := [number(cell, named, faults) for cell in cells[at : at + kind]])
+        values += (numbers := [number(cells[key_cells + at], named, faults) for at in own])
         if math.isnan(numbers[0]) != math.isnan(numbers[1]):
             faults.append(f"{named}: {ONE_OF_TWO}")
     return (

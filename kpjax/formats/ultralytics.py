@@ -1,13 +1,18 @@
-"""Pose labels of Ultralytics' YOLO: a data.yaml, folders of images, and a .txt beside for each
-image.
+"""Pose labels of Ultralytics' YOLO in its four dialects: a yaml with `kpt_shape`, which names for
+each split a folder of images or a list of them, and a .txt for each image.
 
-A line is an animal: `class x y width height`, then `x y` or `x y visible` of each keypoint, in
-shares of the image's width and height. visible: 0 unlabelled, 1 occluded, 2 visible; where none is
-2, 1 means visible. `flip_idx` of data.yaml says what each keypoint is in a mirror. sleap-io's
-reader is not used: it finds no label below `labels/train`, and leaves out wrong lines.
+The yaml is Ultralytics' own (data.yaml, or any name), Roboflow's (folders beside it, called
+`../train/images`), CVAT's (`Train: Train.txt`, a list of `data/images/Train/1.png`) or Label
+Studio's (a notes.json beside it). A line is an animal: `class x y width height`, then `x y` or `x y
+visible` of each keypoint, in shares of the image's width and height. visible: 0 or less unlabelled,
+1 occluded, 2 visible; where none is 2, 1 means visible. `flip_idx` says what each keypoint is in a
+mirror. sleap-io's reader is not used: it finds data.yaml alone, no frame in lists or CVAT's folders,
+no image below `../train`, takes -1 for visible, and measures images that EXIF turns as they are
+stored.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,24 +22,37 @@ import yaml
 
 from kpjax import InputError, Skeleton
 from kpjax.files import foreign, read_content
-from kpjax.formats.names import found_by_trailing_parts, shown_files, skeleton_of, with_sessions
+from kpjax.formats.names import (
+    SPLITS,
+    forward,
+    found_by_trailing_parts,
+    image_paths,
+    only_file,
+    shown_files,
+    skeleton_of,
+    tool_of,
+    with_sessions,
+)
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, instance_of
-from kpjax.formats.tables import number
+from kpjax.formats.tables import number, whole_number
 from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 
 _FILE = "data.yaml"
-_SPLITS = {"train": "train", "val": "validation", "valid": "validation", "test": "test"}
+# Its keys that name no images.
+_FACTS = {"path", "names", "nc", "kpt_shape", "kpt_names", "flip_idx", "download", "roboflow"}
 
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
-    """Reads all splits.
+    """Reads all splits; images of a key that is no split belong to none.
 
-    The option `category` is the name or number of a class, where there are several.
+    An image that several keys name belongs to the first of them, with a note. The option `category`
+    is the name or number of a class, where there are several.
     """
-    file, notes = files_of(path)[0], []
+    file, notes = only_file(path, files_of(path), "yaml files with kpt_shape"), []
     with foreign(file.name, "correct it in an editor"):
-        config = yaml.safe_load(read_content(file))
+        stated = yaml.safe_load(read_content(file))
+        config = {str(key).lower(): value for key, value in stated.items()}
         count, dims = config["kpt_shape"]
         classes = config.get("names", ["animal"])
         classes = {
@@ -47,44 +65,40 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
                 f"`category`: {file.name} has the classes {', '.join(classes.values())}; choose one"
             )
         skeleton = _skeleton(config, wanted[0], int(count), notes)
+        images, again, from_cvat = _images_of(stated, file, faults, notes)
     frames, instances, twos, others = [], [], False, 0
-    for key, split in _SPLITS.items():
-        stored = config.get(key) or []
-        # Folders, which are named from another place on another machine.
-        roots = [Path(os.path.normpath(file.parent / str(config.get("path") or ""))), file.parent]
-        named = [stored] if isinstance(stored, str) else stored
-        folders = {one: found_by_trailing_parts(one, roots) for one in named}
-        (notes if key == "test" else faults).extend(
-            f"{file.name}, {key}: {one!r} is no folder below {file.parent}; name the folder of its images"
-            for one, folder in folders.items()
-            if folder is None or not folder.is_dir()
-        )
-        for image in [
-            image
-            for folder in filter(None, folders.values())
-            for image in shown_files(folder, "*/*", "**/*")
-            if image.suffix.lower() in IMAGE_SUFFIXES
-        ]:
-            name = image.relative_to(file.parent) if image.is_relative_to(file.parent) else image
-            frames.append(Frame(name.as_posix(), image, None, image_size(image), "", split))
-            for line, cells in enumerate(_lines(image), 1):
-                if cells[0] not in map(str, wanted):
-                    others += 1
-                    continue
-                one, flags = _animal(
-                    cells,
-                    len(frames) - 1,
-                    frames[-1],
-                    (int(count), int(dims)),
-                    f"{image.stem}.txt line {line}",
-                    faults,
-                )
-                instances += [one] if one is not None and one.visible.any() else []
-                twos |= bool((flags == 2).any())
+    for image, split in images.items():
+        name = image.relative_to(file.parent) if image.is_relative_to(file.parent) else image
+        frames.append(Frame(name.as_posix(), image, None, (0, 0), "", split))
+        if not image.is_file():  # which is a fault of every format
+            continue
+        frames[-1] = frames[-1]._replace(size=image_size(image))
+        for line, cells in enumerate(_lines(image), 1):
+            if whole_number(cells[0]) != wanted[0]:
+                others += 1
+                continue
+            one, flags = _animal(
+                cells,
+                len(frames) - 1,
+                frames[-1],
+                (int(count), int(dims)),
+                f"{image.stem}.txt line {line}",
+                faults,
+            )
+            instances += [one] if one is not None and one.visible.any() else []
+            twos |= bool((flags == 2).any())
+    notes += [
+        f"{key}: {named} images that an earlier split names too, each taken once, in that split"
+        for key, named in again.items()
+        if named
+    ]
     if others:
         notes.append(f"{others} lines of other classes, left out")
     if not twos:
         instances = [one._replace(occluded=np.zeros_like(one.occluded)) for one in instances]
+    said = " ".join(map(str, config))
+    if (beside := file.parent / "notes.json").is_file():
+        said += read_content(beside).decode(errors="replace")
     return Project(
         file.parent,
         "ultralytics",
@@ -92,16 +106,76 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         tuple(with_sessions(frames)),
         tuple(instances),
         tuple(notes),
+        tool="CVAT" if from_cvat else tool_of(said, [frame.name for frame in frames]),
     )
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the data.yaml with `kpt_shape` at a path, or in the folder that it is."""
-    return [
+    """Returns the yaml files with `kpt_shape` at a path, or in the folder that it is: data.yaml if
+    there are several, and none that describes a network.
+    """
+    found = [
         file
-        for file in shown_files(path, _FILE, f"*/{_FILE}")
-        if file.suffix in (".yaml", ".yml") and b"kpt_shape" in read_content(file)
-    ][:1]
+        for file in shown_files(path, "*.y*ml", "*/*.y*ml", "*.Y*ML")
+        if file.suffix.lower() in (".yaml", ".yml")
+        and b"kpt_shape" in (content := read_content(file).lower())
+        and not re.search(rb"^backbone\s*:", content, re.MULTILINE)
+    ]
+    return [file for file in found if file.name.lower() == _FILE][:1] or found
+
+
+def _images_of(
+    stated: Mapping[Any, Any], file: Path, faults: list[str], notes: list[str]
+) -> tuple[dict[Path, str], dict[str, int], bool]:
+    """Returns the split of every image, how many of each key's an earlier one names, and whether the
+    lists are as CVAT writes them.
+
+    Faults name the keys of a split whose images are not found; where there is none at all, also
+    those keys that name a place and were not read.
+    """
+    stated = {str(key): stored for key, stored in stated.items()}
+    base = next((stored for key, stored in stated.items() if key.lower() == "path"), "")
+    roots = [Path(os.path.normpath(file.parent / forward(str(base or "")))), file.parent]
+    images: dict[Path, str] = {}
+    again, lists, unread = {}, [], []
+    for key, stored in stated.items():
+        named = [one for one in np.ravel(stored).tolist() if isinstance(one, str) and one.strip()]
+        if key.lower() in _FACTS or not named or isinstance(stored, dict):
+            continue
+        split = SPLITS.get(key.lower())
+        for one in named:
+            place = found_by_trailing_parts(one, roots)
+            if place is not None and place.is_dir():
+                found = [
+                    image
+                    for image in shown_files(place, "*/*", "**/*")
+                    if image.suffix.lower() in IMAGE_SUFFIXES
+                ]
+            elif place is not None and place.suffix.lower() == ".txt":
+                lines = read_content(place).decode("utf-8-sig", errors="replace").splitlines()
+                lines = [line.strip() for line in lines if line.strip()]
+                # CVAT calls a list after its subset, in which its images are.
+                inside = re.compile(rf"(\./|data/)?images/{re.escape(key)}/")
+                lists.append(one == f"{key}.txt" and all(map(inside.match, lines)))
+                found = image_paths(lines, [*roots, place.parent])[1] if lines else []
+            elif split is None:
+                unread.append(f"{key}: {one}")
+                continue
+            else:
+                (notes if split == "test" else faults).append(
+                    f"{file.name}, {key}: {one!r} is no folder below {file.parent}, and no list of images; name "
+                    "the folder of its images"
+                )
+                continue
+            for image in (Path(os.path.normpath(image)) for image in found):
+                again[key] = again.get(key, 0) + (image in images)
+                images.setdefault(image, split or "")
+    if not images and not faults:
+        faults.append(
+            f"{file.name}: no image is found by its keys {', '.join(unread or stated)}; name folders of images "
+            "or lists of them as train, val and test"
+        )
+    return images, again, bool(lists) and all(lists)
 
 
 def _skeleton(config: Mapping[str, Any], category: int, count: int, notes: list[str]) -> Skeleton:
@@ -145,9 +219,13 @@ def _animal(
     before = len(faults)
     values = np.array([number(cell, where, faults) for cell in cells])
     box, points = values[1:5], values[5:].reshape(count, dims)
-    flags = points[:, 2] if dims == 3 else np.where((points == 0).all(1), 0, 2)
+    # Without a third number Ultralytics marks an unlabelled point by a negative one, others by zeros.
+    unmarked = (points[:, :2] < 0).any(1) | (points[:, :2] == 0).all(1)
+    flags = np.maximum(points[:, 2], 0) if dims == 3 else np.where(unmarked, 0, 2)
     if len(faults) > before or not np.isfinite(values).all() or not np.isin(flags, (0, 1, 2)).all():
-        faults.append(f"{where}: a cell is empty, or visible is not 0, 1 or 2; correct the line")
+        faults.append(
+            f"{where}: a cell is empty, or visible is not -1, 0, 1 or 2; correct the line"
+        )
         return None, np.zeros(0)
     size = np.array(frame.size)
     edges = np.concatenate([(box[:2] - box[2:] / 2) * size, box[2:] * size])

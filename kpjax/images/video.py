@@ -8,6 +8,9 @@ shared or wrong, frames are counted as they are decoded. The rate and frame coun
 never used: both are wrong for videos of variable rate and cut ones.
 """
 
+from __future__ import annotations
+
+import importlib.util
 import re
 from array import array
 from collections import Counter, defaultdict
@@ -19,7 +22,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Literal
 
-import av
+import lazy_loader
 import numpy as np
 
 from kpjax.errors import InputError
@@ -33,12 +36,10 @@ from kpjax.images.reading import (
     read_image,
 )
 
+av = lazy_loader.load("av")  # of the extra `lab`: nothing but videos needs it
 FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
-# PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse the
-# whole file without it.
-_ANY_TEXT = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
 _DEEP = {
     "gray16": "gray16le",
     "rgb48": "rgb48le",
@@ -193,7 +194,10 @@ Video = VideoFile | FrameFolder
 
 def opened(path: Path) -> av.container.InputContainer:
     """Opens a video file with PyAV, whatever bytes its title and other texts have."""
-    return av.open(path, **_ANY_TEXT)
+    # PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse
+    # the whole file without it.
+    before_19 = int(av.__version__.partition(".")[0]) < 19
+    return av.open(path, **({"metadata_errors": "replace"} if before_19 else {}))
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
@@ -201,7 +205,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
 
     name: in messages and results, by default that of the file. Of several streams, covers and
     previews are no video. Raises InputError for a path that is no video, or has no frame that
-    decodes.
+    decodes, and for any video file if PyAV is not installed.
     """
     path = Path(path)
     name = name or path.name
@@ -216,6 +220,8 @@ def open_video(path: Path, name: str | None = None) -> Video:
         raise InputError(f"{path}: there is no such file; give a video file or a folder of frames")
     if path.suffix.lower() in IMAGE_SUFFIXES:  # FFmpeg would read the first page of a stack
         image_size(path)
+    if importlib.util.find_spec("av") is None:
+        raise InputError(f"{path}: reading a video file needs PyAV; pip install 'kpjax[lab]'")
     try:
         with opened(path) as container:
             if not container.streams.video:

@@ -16,6 +16,7 @@ from kpjax.errors import printable
 from kpjax.files import absolute, foreign, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.input.source import digest_of
+from kpjax.lab import hub
 from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.out.export import plain_predict, plain_weights
@@ -91,8 +92,8 @@ class OpenedRun(NamedTuple):
 
 
 def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor:
-    """Opens a finished run, a variant's folder with several seeds, an exported folder, or a
-    published network (`published.is_published`), as a predictor.
+    """Opens a finished run, a variant's folder with several seeds, an exported folder, one on the
+    hub (`hub.folder_of`), or a published network (`published.is_published`), as a predictor.
 
     turned: whether a published network sees images turned and mirrored, too.
 
@@ -108,7 +109,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             "turned",
             f"{folder} is no published network, which alone sees turned images; leave it out",
         )
-    folder = absolute(folder)
+    folder = absolute(hub.folder_of(folder))
     if (Path(folder) / standalone.DESCRIPTION).is_file():
         path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN / RADII
         with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
@@ -187,8 +188,9 @@ def open_run(folder: Path) -> OpenedRun:
     """Opens a finished run, or the run that an exported folder comes from: its method and what it
     learnt. Raises InputError for a folder that does not exist, is neither, or whose run is not
     finished."""
-    if (Path(folder) / standalone.DESCRIPTION).is_file():
-        folder = exported_run(Path(folder))
+    folder = Path(hub.folder_of(folder))
+    if (folder / standalone.DESCRIPTION).is_file():
+        folder = exported_run(folder)
     _check_finished(folder)
     run, trained = read_run(folder), load_trained(folder / "model")
     if (paper := paper_of_run(run.experiment, run.preset)) is None:

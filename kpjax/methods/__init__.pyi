@@ -102,7 +102,7 @@ from .semi_supervised_family.objectives import (
     semi_supervised_objective as semi_supervised_objective,
 )
 from .semi_supervised_family.semi_supervised import semi_supervised as semi_supervised
-from .setup import Setup as Setup
+from .setup import Setup as Setup, default_setup as default_setup
 from .supervised_learning import (
     supervised as supervised,
     supervised_objective as supervised_objective,

@@ -10,10 +10,11 @@ import optax
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
 
-from kpjax.augment.augmentations import Augment
+from kpjax.augment.augmentations import Augment, regda_augmentation
 from kpjax.errors import InputError
-from kpjax.heatmaps import Codec
-from kpjax.methods.forward import Normalise, unit_range
+from kpjax.heatmaps import Codec, codec, decode_quarter_offset
+from kpjax.methods.forward import Normalise, imagenet_normalise, unit_range
+from kpjax.models.unet import small_unet
 from kpjax.optimization import LearningRate
 from kpjax.structures import Example, Prediction, Skeleton, Start, Trained, Variables
 
@@ -38,6 +39,38 @@ class Setup(NamedTuple):
     # not read may be there.
     augment: Augment | Mapping[str, Augment]
     normalise: Normalise  # images in [0, 1] -> the model's input
+
+
+def default_setup(skeleton: Skeleton, *, image_size: int, learning_rate: float = 1e-3) -> Setup:
+    """Builds a small setup to begin with, for square images: a U-net without pretrained weights,
+    heatmaps of a quarter of the side, Adam, and RegDA's augmentation.
+
+    Exchange a part by `_replace`, for example `setup._replace(model=kpjax.pose_resnet(...))`.
+
+    Args:
+        skeleton: of the keypoints to find.
+        image_size: side of the images, px; a multiple of 16.
+        learning_rate: the same at every step, for all parameters.
+
+    Raises:
+        InputError: the side is no positive multiple of 16.
+    """
+    if image_size < 16 or image_size % 16:
+        raise InputError("image_size", f"{image_size}; give a multiple of 16 pixels")
+    return Setup(
+        model=small_unet(len(skeleton.names)),
+        skeleton=skeleton,
+        codec=codec(
+            image_size=image_size,
+            heatmap_size=image_size // 4,
+            sigma=1.5,
+            decoder=decode_quarter_offset,
+        ),
+        optimizer=optax.scale_by_adam(),
+        learning_rate=optax.constant_schedule(learning_rate),
+        augment=regda_augmentation(30.0),
+        normalise=imagenet_normalise,
+    )
 
 
 def heatmap_predict(setup: Setup) -> Callable[[Trained, Example], Prediction]:

@@ -141,6 +141,7 @@ class Command(NamedTuple):
     variants: Sequence[str]
     shared: Shared
     arguments: Sequence[str]  # as typed
+    usual_steps: int = 0  # of the last stage, where none are typed
 
     @property
     def folder(self) -> epath.Path:
@@ -272,7 +273,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
                 f"{base.summary}\n\nVariants: {', '.join(experiment.paper.applicable(preset, base))}"
             ),
         )
-        config = _resolved(experiment, preset, parsed.config, arguments)
+        config, usual_steps = _resolved(experiment, preset, parsed.config, arguments)
         return Command(
             experiment,
             preset,
@@ -280,6 +281,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
             chosen_variants(experiment, preset, config, parsed.shared.variants),
             parsed.shared,
             tuple(arguments),
+            usual_steps,
         )
 
 
@@ -353,9 +355,11 @@ def _several_projects(experiment: Experiment, config: Any, flags: Sequence[str])
     return [*rest, "--project", projects[0], "--more-projects", *projects[1:]]
 
 
-def _resolved(experiment: Experiment, preset: str, config: Any, arguments: Sequence[str]) -> Any:
+def _resolved(
+    experiment: Experiment, preset: str, config: Any, arguments: Sequence[str]
+) -> tuple[Any, int]:
     """Returns the config with what its preset chooses from the data, step counts scaled to the
-    typed `--steps`.
+    typed `--steps`, and how many steps there are where none are typed.
 
     What the command line sets itself stays.
     """
@@ -364,11 +368,13 @@ def _resolved(experiment: Experiment, preset: str, config: Any, arguments: Seque
     given, typed = flat(config), typed_fields(config, arguments)
     base = dataclasses.replace(config, steps=experiment.presets[preset].steps)
     base = experiment.resolved(base, typed) if experiment.resolved else base
+    usual = base.steps
     if "steps" in typed:
         base = base.shortened(config.steps)
-    return configs.with_weights(
+    config = configs.with_weights(
         changed(base, **{name: given[name] for name in typed if name != "network"}), typed
     )
+    return config, usual
 
 
 def typed_fields(config: Any, arguments: Sequence[str]) -> frozenset[str]:
@@ -430,7 +436,9 @@ def prepare_process(command: Command) -> None:
         ),
     )
     check_folder(command.folder.parent)
-    print(*environment_lines(), *command.notes, sep="\n")
+    # results.json has the versions, too
+    environment = environment_lines()[: 1 if command.experiment.beside else None]
+    print(*environment, *command.notes, sep="\n")
 
 
 def over_devices(command: Command, devices: int = 0) -> Command:
@@ -494,7 +502,13 @@ def show_table(command: Command) -> epath.Path:
     typed = f"{spelled(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if experiment.beside and (
         found := experiment.beside.report(
-            command.folder, lines, columns, summary=config.summary, notes=notes, command=typed
+            command.folder,
+            lines,
+            columns,
+            summary=config.summary,
+            notes=notes,
+            command=typed,
+            usual_steps=command.usual_steps,
         )
     ):
         report, shown_run = found

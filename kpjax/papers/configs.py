@@ -7,7 +7,7 @@ import inspect
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import Field, dataclass, field as part_of_config, fields, is_dataclass, replace
 from pathlib import Path
 from typing import (
     Annotated,
@@ -74,15 +74,20 @@ def optimizer_of(
 def flat(config: Any) -> dict[str, Any]:
     """Returns every leaf field of a nested config by its name, the network's name as `network`."""
     found: dict[str, Any] = {}
-    for field in fields(config):
-        value = getattr(config, field.name)
+    for one in settings_of(config):
+        value = getattr(config, one.name)
         if is_dataclass(value):
             if type(value) in NETWORKS.values():
                 found["network"] = value.name
             found |= flat(value)
         else:
-            found[field.name] = value
+            found[one.name] = value
     return found
+
+
+def settings_of(config: Any) -> list[Field]:
+    """Returns the fields on which a run depends."""
+    return [one for one in fields(config) if one.compare]
 
 
 def changed(config: Any, **values: Any) -> Any:
@@ -225,6 +230,10 @@ class RunConfig(Checked):
     """What the engine asks of the config of any paper, which has `summary`, `steps` of the last
     stage and `batch_size`."""
 
+    #: fields that were chosen, each with the reason; words about the others, of which no run depends
+    why: tyro.conf.Suppress[tuple[tuple[str, str], ...]] = part_of_config(
+        default=(), compare=False, kw_only=True
+    )
     #: fields with steps of other stages, which `--steps` scales alike
     SCALED: ClassVar[tuple[str, ...]] = ()
     #: streams that share a batch equally
@@ -581,9 +590,9 @@ def config_as_json(config: Any) -> dict[str, Any]:
     """Returns a nested config as JSON can hold it; a network has its `name` beside its fields."""
     named = {"name": config.name} if type(config) in NETWORKS.values() else {}
     return named | {
-        field.name: config_as_json(value) if is_dataclass(value) else strict(value)
-        for field in fields(config)
-        for value in [getattr(config, field.name)]
+        one.name: config_as_json(value) if is_dataclass(value) else strict(value)
+        for one in settings_of(config)
+        for value in [getattr(config, one.name)]
     }
 
 
@@ -602,38 +611,36 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
     missing or unknown, and for a value that its type or rule does not accept.
     """
     values, hints = {}, get_type_hints(type(template), include_extras=True)
-    if unknown := sorted(set(stored) - {field.name for field in fields(template)} - {"name"}):
+    if unknown := sorted(set(stored) - {one.name for one in settings_of(template)} - {"name"}):
         raise InputError(
             f"config.json: {unknown[0]} is an option that this version does not have; use the version "
             "that made the run"
         )
-    for field in fields(template):
-        if field.name not in stored:
+    for one in settings_of(template):
+        if one.name not in stored:
             raise InputError(
-                f"config.json: {field.name} is missing; the run was made by another version"
+                f"config.json: {one.name} is missing; the run was made by another version"
             )
-        part, value = getattr(template, field.name), stored[field.name]
+        part, value = getattr(template, one.name), stored[one.name]
         if is_dataclass(part):
             if not isinstance(value, Mapping):
-                raise InputError(
-                    f"config.json: {field.name} must be an object, found {value!r:.60}"
-                )
+                raise InputError(f"config.json: {one.name} must be an object, found {value!r:.60}")
             if "name" in value and (name := value["name"]) != getattr(part, "name", None):
                 if not isinstance(name, str) or name not in NETWORKS:
                     raise InputError(
-                        f"config.json: {field.name}: {name!r:.60} is not a network; there are "
+                        f"config.json: {one.name}: {name!r:.60} is not a network; there are "
                         f"{', '.join(NETWORKS)}"
                     )
                 part = NETWORKS[name]()
-            values[field.name] = config_from_json(part, value)
+            values[one.name] = config_from_json(part, value)
             continue
         value = tuple(value) if isinstance(value, list) else value
-        if not _is_of(value, hints[field.name]):
+        if not _is_of(value, hints[one.name]):
             raise InputError(
-                f"config.json: {field.name}: {value!r:.60} is not a value of this field; copy the file "
+                f"config.json: {one.name}: {value!r:.60} is not a value of this field; copy the file "
                 "again"
             )
-        values[field.name] = value
+        values[one.name] = value
     try:
         return replace(template, **values)
     except InputError as error:

@@ -376,7 +376,7 @@ def run(job: Job) -> None:
             check_identity(_stored_config(job.folder), identity, job.folder / "config.json")
         remove(job.folder / PROGRAMS)
         keep_inputs(job.preset_folder, job.inputs)
-        write_config(job.folder, identity)
+        write_config(job.folder, identity | {"why": dict(job.config.why)})
 
     agreed(f"beginning {job.title}", begin)
     print(*_first_lines(job, data), sep="\n")
@@ -403,8 +403,9 @@ def run(job: Job) -> None:
 
 
 def _first_lines(job: Job, data: Any) -> list[str]:
-    lines = [f"{job.title}: {variant_of(job).line}; {data.summary}"]
-    if job.base_preset != OWN:  # whose summary says what is held out
+    lines = [f"{job.title}: {variant_of(job).line}"]
+    if job.base_preset != OWN:  # whose summary says what there is
+        lines[0] += f"; {data.summary}"
         sources = job.paper.evaluated(job, data) or {"test": data.test}
         images = [f"{len(source)} images of {source.name}" for source in sources.values()]
         tuning = "tuning seed, " if job.seed in TUNING_SEEDS else ""

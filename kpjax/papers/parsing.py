@@ -255,11 +255,8 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
                 1,
                 f"error: {error.filename or 'standard output'} cannot be written: {error.strerror}",
             )
-        elif isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
-            code, message = (
-                2,
-                f"error: JAX_PLATFORMS: {' '.join(str(error).split())[:300]}; unset it, or name cpu",
-            )
+        elif why := _without_backend(error):
+            code, message = 2, f"error: JAX_PLATFORMS: {why}; unset it, or name cpu"
         else:
             code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
             if not (message or _process()):
@@ -275,6 +272,19 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
         sys.stdout.flush()
         os._exit(code)
     return code
+
+
+def _without_backend(error: Exception) -> str:
+    """Returns why JAX has no backend that JAX_PLATFORMS names, "" for another error.
+
+    JAX says so, or asserts it without a word where it knows the name and no package is installed.
+    """
+    raised_in = traceback.extract_tb(error.__traceback__)[-1].filename
+    if isinstance(error, RuntimeError) and "Unable to initialize backend" in str(error):
+        return " ".join(str(error).split())[:300]
+    if isinstance(error, AssertionError) and raised_in.endswith("xla_bridge.py"):
+        return f"JAX has no backend {os.environ.get('JAX_PLATFORMS', '')!r} here"
+    return ""
 
 
 def _nobody_reads() -> bool:

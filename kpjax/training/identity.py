@@ -23,7 +23,7 @@ from kpjax.files import cache_folder, read_json, sha256_of, write_json
 from kpjax.training.trees import json_digest
 
 INPUTS = "inputs"  # folder beside the variants of a preset
-SHOWN = 12  # letters of a digest that people see
+SHORT = 12  # letters of a digest that people see
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
 # Programs
@@ -62,7 +62,7 @@ def changed_programs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """
     older, newer = (
         dict(of.get("versions") or {})
-        | {"the digest of kpjax's sources": of.get("sources", "unknown")[:SHOWN]}
+        | {"the digest of kpjax's sources": of.get("sources", "unknown")[:SHORT]}
         for of in (before, now)
     )
     return ", ".join(

@@ -1,6 +1,7 @@
 """What a run says: its first lines, a progress bar, and rows of numbers for its loggers."""
 
 import contextlib
+import importlib.util
 import sys
 import textwrap
 import time
@@ -53,11 +54,9 @@ def stage_lines(
     stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state
 ) -> list[str]:
     """Returns the size of each stream's data, the visible share of its first batch, and the number
-    of parameters.
-
-    Each is a line that fits the screen, or several.
+    of parameters, in a line, or as many as fit the screen.
     """
-    stage, lines = SHOWN.get(stage, stage), []
+    parts = []
     for name, example in batch.items():
         source = sources[name]
         size = (
@@ -67,12 +66,12 @@ def stage_lines(
         )
         visible = np.asarray(example.visible)
         labels = f"{visible.mean():.0%} of keypoints labelled" if visible.any() else "no labels"
-        lines.append(f"{stage}: {name} = {getattr(source, 'name', '?')}, {size}, {labels}")
+        parts.append(f"{name} = {getattr(source, 'name', '?')}, {size}, {labels}")
     # An optimizer may leave some of `params` as they are; that only it knows.
     params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
     of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
-    lines.append(f"{stage}: {params + fixed:,} parameters{of_fixed}")
-    return _wrapped(lines)
+    parts.append(f"{params + fixed:,} parameters{of_fixed}")
+    return _wrapped(f"{SHOWN.get(stage, stage)}: {'; '.join(parts)}")
 
 
 def rate_lines(
@@ -93,16 +92,12 @@ def rate_lines(
             shown += f" to {last[name]:.3g}"
         groups.setdefault(shown, []).append(name)
     parts = [f"{shown} of {', '.join(names)}" for shown, names in groups.items()]
-    return _wrapped([f"{SHOWN.get(stage, stage)}: learning rate {'; '.join(parts)}"])
+    return _wrapped(f"{SHOWN.get(stage, stage)}: learning rate {'; '.join(parts)}")
 
 
-def _wrapped(lines: list[str]) -> list[str]:
+def _wrapped(line: str) -> list[str]:
     """Returns lines that fit the screen."""
-    return [
-        part
-        for line in lines
-        for part in textwrap.wrap(line, LINE, subsequent_indent="    ", break_on_hyphens=False)
-    ]
+    return textwrap.wrap(line, LINE, subsequent_indent="    ", break_on_hyphens=False)
 
 
 def _count(tree) -> int:
@@ -111,7 +106,7 @@ def _count(tree) -> int:
 
 class Log:
     """The log of one stage; a context manager. Only process 0 writes: `metrics.jsonl`,
-    TensorBoard's events, and what `more` opens."""
+    TensorBoard's events if tensorboardX is installed, and what `more` opens."""
 
     def __init__(
         self,
@@ -124,7 +119,8 @@ class Log:
     ):
         self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
         self.shown = SHOWN.get(stage, stage)
-        self.opened = (JsonLines, TensorBoard, *more)
+        has_events = importlib.util.find_spec("tensorboardX") is not None  # of the extra `lab`
+        self.opened = (JsonLines, *([TensorBoard] if has_events else []), *more)
         self.loggers: list[Logger] = []
         self.fault: InputError | None = None  # of the disc, which other processes do not know of
         self.writes = jax.process_index() == 0

@@ -12,7 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from data.prepared import VERSION, Dataset, open_source, prepare
+from data.prepared import Dataset, open_source, prepare
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 
@@ -121,8 +121,8 @@ def held_out(labels):
 
 def records(dataset, folder, data_dir, **options):
     """Prepares a set and returns {split: {name: record}}."""
-    prepare(dataset, folder, data_dir, **options)
-    builder = tfds.builder_from_directory(data_dir / dataset.name / VERSION)
+    prepared = prepare(dataset, folder, data_dir, **options)
+    builder = tfds.builder_from_directory(prepared.data_dir)
     return {
         split: {record["id"].decode(): record for record in builder.as_data_source(split=split)}
         for split in builder.info.splits

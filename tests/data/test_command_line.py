@@ -8,7 +8,7 @@ from PIL import Image
 
 from data import __main__ as command, human36m, human36m_videos, prepared, ut_zappos50k
 from data.annotations import Annotation, stored
-from data.prepared import Dataset, at_side, open_source, png, record
+from data.prepared import Card, Dataset, at_side, open_source, png, record
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox, Stretch
 from kpjax.structures import Skeleton
@@ -29,7 +29,7 @@ def splits_of_toys(folder):
 TOYS = Dataset(
     "toy_animals",
     SKELETON,
-    "from the toy shop (free)",
+    Card("Toys.", "from the toy shop", "free", "https://toys.example", "Toymaker, Toys, 2001."),
     splits_of_toys,
     lambda folder: [
         f"{name} is missing" for name in ("list.txt", "licence.txt") if not (folder / name).exists()

@@ -5,6 +5,9 @@ import pytest
 
 from kpjax.evaluation import motion
 from kpjax.evaluation.probes.image_moments import NAMES, image_moments, mask_moments, moving_masks
+from kpjax.input.source import arrays
+from kpjax.input.video_source import numbered
+from kpjax.structures import Skeleton
 
 
 @pytest.fixture
@@ -57,6 +60,28 @@ def test_motion_near_two_points_counts_once():
     points = np.array([[[2.0, 2.5], [2.5, 2.0]], [[9.0, 9.0], [9.0, 0.0]]])
     assert motion.motion_coverage(points, energy, radius=1) == pytest.approx(3 / 8)
     assert np.isnan(motion.motion_coverage(points, 0 * energy, radius=1))
+
+
+def test_points_that_follow_what_moves_and_those_in_heaps_are_counted():
+    """A white square of 4 px goes along a row of 64: two points stay on it, one rests where it
+    passes, one beside the first two moves along, one wanders where nothing is.
+    """
+    count, side = 32, 64
+    images = np.zeros((count, side, side, 3), np.uint8)
+    points = np.zeros((count, 6, 2), np.float32)
+    for n in range(count):
+        images[n, 30:34, 2 * n : 2 * n + 4 if n < 30 else None] = 255
+        at = [2 * n + 1.5, 31.5]
+        points[n] = [at, at, [32, 31.5], [at[0] + 0.7, at[1]], [5 * (n % 2), 5], [60, 60]]
+    still = np.zeros((count, 0, 2)), np.zeros((count, 0))
+    source = numbered(arrays(images, *still, Skeleton(()), "square"), [count], ["square"])
+    found = motion.motion_in_videos(source, points)
+    assert found["following_points"] == 3
+    assert (found["heaped_points"], found["heaps"]) == (3, 1)
+    assert found["points_on_motion"] == pytest.approx(3 / 6, abs=0.04)
+    assert motion.heaps_of(points, near=0.5).tolist() == [0, 0, 1, 2, 3, 4]
+    rested = motion.motion_in_videos(source, np.broadcast_to(points[:1], points.shape))
+    assert rested["following_points"] == 0
 
 
 def test_pairs_that_coincide():

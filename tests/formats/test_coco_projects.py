@@ -141,7 +141,7 @@ def test_splits_are_told_by_folders_or_files_and_equal_names_are_two_images(
             categories=[{"id": 0, "name": "mice"}, mouse],
         )
     assert format_of(tmp_path).name == "coco"
-    read = read_project(tmp_path)
+    read = read_project(tmp_path, pixels_from="0")
     assert [(frame.name, frame.split) for frame in read.frames] == list(
         zip(images, ("train", "validation"), strict=True)
     )
@@ -201,6 +201,6 @@ def test_labels_of_a_resized_image_and_of_pixels_from_one(project):
     # So does the first pixel of tools that count from one.
     path = project(keypoints=(40, 30, 2, 1, 1, 2, 0, 0, 0))
     assert any("`pixels_from`: some" in note for note in read_project(path).notes)
-    read = read_project(path, pixels_from=1)
+    read = read_project(path, pixels_from="1")
     np.testing.assert_array_equal(read.instances[0].keypoints[:2], [[39, 29], [0, 0]])
     np.testing.assert_array_equal(read.instances[0].box, [4, 5, 20, 18])

@@ -34,7 +34,7 @@ def test_labels_that_cannot_be_right_are_counted(tmp_path):
     found = read_project(tmp_path)
     for doubt, words in zip(
         found.doubts,
-        ("1 points are labelled at exactly (0", "1 animals", "1 labelled images"),
+        ("1 point labelled at exactly (0", "1 animal with", "1 labelled image turned"),
         strict=True,
     ):
         assert doubt.startswith(words)

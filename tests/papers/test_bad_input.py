@@ -146,6 +146,23 @@ def test_a_bucket_that_stops_answering_is_named_in_one_line(fault, capsys):
 
 
 @pytest.mark.slow
+def test_a_backend_that_is_not_there_is_named_in_one_line():
+    """JAX asserts this without a word for a platform that it knows and has no package for."""
+    program = "import jax\nfrom kpjax.papers.parsing import exit_code_of\n"
+    for platform in ("cuda", "bogus"):
+        done = subprocess.run(
+            [sys.executable, "-c", f"{program}raise SystemExit(exit_code_of(jax.devices))"],
+            env=os.environ | {"JAX_PLATFORMS": platform},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        (line,) = done.stderr.splitlines()
+        assert line.startswith("error: JAX_PLATFORMS: ")
+        assert platform in line
+
+
+@pytest.mark.slow
 def test_a_reader_that_leaves_early_is_no_fault():
     """As `kpjax --help | head -1` does."""
     read, write = os.pipe()

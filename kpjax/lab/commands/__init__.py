@@ -31,7 +31,7 @@ class _OfProject(Options):
 class _OfRun:
     """Arguments of commands that predict."""
 
-    # a finished run .../<variant>/seed-<n>, an exported one, or movenet
+    # a finished run .../<variant>/seed-<n>, an exported one, hub:OWNER/NAME, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
     #: images, videos, folders of them
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]
@@ -94,6 +94,8 @@ class Predict(_OfRun):
     animals: Annotated[int | None, arg(metavar="N")] = None
     #: frames A to B - 1 of each video; A:B:N for every Nth
     frames: Annotated[str, arg(metavar="A:B")] = ""
+    #: look at this part of each image, as DeepLabCut's config writes it; points are of the whole
+    crop: Annotated[str, arg(metavar="X1,X2,Y1,Y2")] = ""
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
     #: share of points whose truth lies within their radius: 0.5, 0.8, 0.9 or 0.95
     level: float = 0.9
@@ -120,7 +122,7 @@ class Evaluate(Options):
     by that of their labels) if the run was trained on crops, or if a frame has several.
     """
 
-    # a finished run .../<variant>/seed-<n>, an exported one, or movenet
+    # a finished run .../<variant>/seed-<n>, an exported one, hub:OWNER/NAME, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
     #: a project's folder or file, in any known format
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]
@@ -202,18 +204,34 @@ class Export:
 
     The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/
     (the run's settings and the weights that points depend on), predictor.json (keypoints, sizes,
-    coordinates, scores, versions), run.py with its modules, which needs jax, numpy, safetensors, flatbuffers and
-    pillow, and SHA256SUMS. New releases of jax promise to load it for 180 days; before or after
-    that, `export FOLDER --out NEW` makes it again from itself. ONNX lasts longer: with
-    --to onnx, predict.onnx, which ONNX Runtime runs without jax, replaces the first two. Converting
-    needs the packages jax2onnx and onnxruntime. Either way, points are compared with those of the
-    run.
+    coordinates, scores, versions), run.py with its modules, which needs jax, numpy, safetensors,
+    flatbuffers and pillow, SHA256SUMS, and README.md, the predictor's card. New releases of jax
+    promise to load it for 180 days; before or after that, `export FOLDER --out NEW` makes it again
+    from itself. ONNX lasts longer: with --to onnx, predict.onnx, which ONNX Runtime runs without
+    jax, replaces the first two. Converting needs the packages jax2onnx and onnxruntime. Either way,
+    points are compared with those of the run.
     """
 
     # a finished run's folder .../seed-<n>, or a folder that was exported before
     run: Annotated[Positional[str], arg(metavar="RUN")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, where the predictor goes
     to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
+    # of the data and of what was learnt from them, such as "CC BY 4.0"; it stands on the card
+    licence: Annotated[str, arg(metavar="WORDS")] = ""
+
+
+@command
+@dataclass(frozen=True, kw_only=True)
+class Push:
+    """Gives an exported folder away on the Hugging Face hub: others name it as hub:OWNER/NAME.
+
+    Log in first (hf auth login). Commands that take a RUN fetch such a predictor, once, and
+    `hub:OWNER/NAME@REVISION` stays with one state of it.
+    """
+
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]  # written by kpjax export
+    to: Annotated[Positional[str], arg(metavar="hub:OWNER/NAME")]
+    private: bool = False  # a new repository shows to its owner alone
 
 
 @command
@@ -238,6 +256,7 @@ COMMANDS: dict[str, type] = {
     "smooth": Smooth,
     "convert": Convert,
     "export": Export,
+    "push": Push,
     "weights": Weights,
 }
 

@@ -7,8 +7,9 @@ import jax
 
 from kpjax import RunError, standalone
 from kpjax.files import absolute, check_new
+from kpjax.lab import hub
 from kpjax.lab.commands import Export
-from kpjax.lab.out.export import OPSET, a_cpu, input_of, onnx_model, write_predictor
+from kpjax.lab.out.export import CARD, OPSET, a_cpu, input_of, onnx_model, write_predictor
 from kpjax.lab.own.animals import FOLDER
 from kpjax.lab.predictors import open_runs, seeds_below
 
@@ -22,7 +23,7 @@ def export(asked: Export) -> Path:
     for an `out` that is not empty, and for ONNX without its converter; RunError if the result does
     not find the same points.
     """
-    source, out = absolute(asked.run), asked.out
+    source, out = absolute(hub.folder_of(asked.run)), asked.out
     check_new(out)
     opened = open_runs(source)
     input_of(opened.transform)  # refuses what run.py cannot do, before the work
@@ -38,6 +39,7 @@ def export(asked: Export) -> Path:
         run=opened.result,
         score=opened.score,
         files=opened.files,
+        licence=asked.licence,
         model=model,
         versions=versions,
     )
@@ -65,4 +67,8 @@ def export(asked: Export) -> Path:
             f"{out}: points lie up to {difference:.3g} px from the run's; at most {TOLERANCE:g} is right"
         )
     print(f"{out}: python {out / standalone.RUNNER} IMAGE...")
+    print(
+        f"{out / CARD}: read it before you give the folder away"
+        + ("" if asked.licence else "; it states no licence (--licence)")
+    )
     return out

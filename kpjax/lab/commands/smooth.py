@@ -32,6 +32,8 @@ def smooth(asked: Smooth) -> list[Path]:
         raise InputError("median", f"{asked.median}; must be an odd number of frames, 1 for none")
     formats = check_formats(asked.formats.split(","))
     table = read_predictions(asked.points)
+    for note in table.notes:
+        print(note)
     out = asked.out or asked.points.parent
     stem = asked.points.stem.removesuffix(".coco") + "_smoothed"
     paths = prediction_files(formats, table.title, out, stem)

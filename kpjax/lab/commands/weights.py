@@ -25,7 +25,7 @@ def weights(asked: Weights) -> Path | None:
     print(f"{'name':{width}}  {'network':12}  {'licence':12}  {'MB':>6}")
     for name, known in pretrained.KNOWN_WEIGHTS.items():
         state = "" if known.licence in pretrained.OPEN_LICENCES else "its licence restricts use"
-        if (folder / f"{known.name}.safetensors").is_file():
+        if pretrained.at_hand(name):
             state = "here"
         elif known.folded_sha256:
             here = (folder / known.folded).is_file()
@@ -35,5 +35,5 @@ def weights(asked: Weights) -> Path | None:
         print(
             f"{name:{width}}  {known.network:12}  {known.licence:12}  {known.megabytes:6g}  {state}".rstrip()
         )
-    print(f"fetch one: kpjax weights NAME, into {folder}")
+    print(f"fetch one: kpjax weights NAME; files of your own: {folder}")
     return None

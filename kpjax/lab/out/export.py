@@ -20,10 +20,12 @@ from jax import export
 from kpjax import Example, InputError, Method, Trained, standalone
 from kpjax.files import atomic, strict, write_json
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
+from kpjax.lab.out.card import card_of
 from kpjax.platforms import form_of
 from kpjax.training import identity
 from kpjax.training.trees import named_leaves, on_host, save_trained
 
+CARD = "README.md"
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
 OPSET = 23  # of ONNX's operators; ONNX Runtime 1.23 and later know it
@@ -125,6 +127,7 @@ def write_predictor(
     run: Mapping[str, Any],
     score: Mapping[str, Any],
     files: Mapping[str, Any],
+    licence: str = "",
     model: bytes | None = None,
     versions: Mapping[str, Any] = {},
 ) -> dict[str, Any]:
@@ -132,12 +135,13 @@ def write_predictor(
     predictor.json.
 
     It holds predict.bin and the folder `run`, or predict.onnx, with run.py, the modules
-    that it imports, predictor.json and SHA256SUMS.
+    that it imports, predictor.json, SHA256SUMS, and the card README.md, which may be changed.
 
     folder: a new or empty one. trained: trees of which `predict` reads nothing are left out.
     transform: brings images to the square that `predict` takes. run: experiment, preset, variant,
     seed and the digest of the weights. score: kind, cutoff and perhaps a table. files: the run's
-    JSON files by name, from which its method is built again. model: ONNX, in place of the function
+    JSON files by name, from which its method is built again. licence: of the data and of what was
+    learnt, for the card. model: ONNX, in place of the function
     and the run. versions: of what made the model. Raises InputError for a folder that cannot be
     written, and a transform that `input_of` refuses.
     """
@@ -198,6 +202,13 @@ def write_predictor(
         standalone.FUNCTION if model is None else standalone.ONNX: content,
         standalone.RUNNER: RUN_PY.encode(),
         standalone.DESCRIPTION: ("{\n" + ",\n".join(lines) + "\n}\n").encode(),
+        CARD: card_of(
+            method,
+            description,
+            files.get("results.json", {}),
+            files.get("config.json", {}).get("config", {}),
+            licence,
+        ).encode(),
     }
     with atomic(folder) as partial:
         partial.mkdir()

@@ -12,11 +12,16 @@ import numpy as np
 import tyro
 
 from kpjax.errors import InputError, summarise
+from kpjax.evaluation.degeneracy import STILL
+from kpjax.evaluation.probes.landmarks import consistency
 from kpjax.formats.project import Frame
 from kpjax.formats.project_source import frame_identity, frames_at, unlabelled_source
+from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox
-from kpjax.input.source import ArraySource, check_disjoint
+from kpjax.input.source import ArraySource, check_disjoint, subset
 from kpjax.input.video_source import NO_KEYPOINTS
+from kpjax.lab.out.reports.pixel_errors import Part, counted
+from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of, steps_choice
 from kpjax.lab.own.declaration import on_own_data
@@ -27,13 +32,18 @@ from kpjax.models.hourglass_network import STRIDE
 from kpjax.papers.adaptation import PAPER
 from kpjax.papers.adaptation.config import SYNTHETIC, Config
 from kpjax.papers.adaptation.core import Core
-from kpjax.papers.adaptation.measures import checked
+from kpjax.papers.adaptation.measures import checked, found_in
 from kpjax.papers.adaptation.stages import Data, plain_of, with_turns
 from kpjax.papers.configs import Backbone, changed
-from kpjax.papers.engine import Job
+from kpjax.papers.engine import Job, Outcome
+from kpjax.papers.reports.report import Column
+from kpjax.training.evaluation import Gathered
+from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
+# of the image's side: how far a point may be, on a turned image, from where it was before
+KEPT = 1 / 20
 
 
 @dataclass(frozen=True)
@@ -256,5 +266,59 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     )
 
 
-OWN_PAPER = PAPER._replace(short_list=lambda preset, config: ("random_core", "adapted"))
-EXPERIMENT = on_own_data(OWN_PAPER, OWN, resolved, open_data)
+def shown(job: Job, data: Data) -> Part:
+    """Returns some of the images that test, for pictures."""
+    root = projects.opened(job.config)[0].root if job.config.data.project else Path("/")
+    return Part(subset(data.test, spread(range(len(data.test)), FRAMES)), root)
+
+
+def measure(
+    job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]
+) -> dict[str, float]:
+    """Adds `kept_points`, how many points differ between images, and stay within a twentieth of the
+    side where they were when an image is turned, on average.
+    """
+    side = job.config.data.image_size
+    found = found_in(predictions, side)
+    moved = np.sqrt(found.test.discovered.var(0).sum(-1)) >= STILL * side
+    follows = consistency(found.once, found.twice, found.turns).per_landmark <= KEPT * side
+    return PAPER.measure(job, data, outcome, predictions) | {
+        "kept_points": float((moved & follows).sum())
+    }
+
+
+def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
+    """Says how many points keep their places, and what no number says of them without labels."""
+    found, count = run.metrics, run.config["landmarks"]
+    side = run.config["data"]["image_size"]
+    words = [
+        f"{found['kept_points']:.0f} of {counted(count, 'point')} keep their places when an image is turned, "
+        f"within {KEPT * side:.1f} px of {side}{besides(others, 'kept_points')}."
+    ]
+    if still := count - round(found["varying_points"]):
+        words.append(f"{still} rest in one place of all images, whatever is on them.")
+    if found["void"]:
+        words.append("The points have collapsed: other numbers of them mean nothing.")
+    if "forward/all" in found:
+        words.append(
+            f"From the points, labels are found to {found['forward/all']:.1f} % of the labelled extent"
+            f"{besides(others, 'forward/all')}; to answer each image with their mean place gives "
+            f"{found['mean_landmarks/all']:.1f} %."
+        )
+    else:
+        words.append(
+            "Whether a point lies on the same part from image to image only labels could tell: compare the "
+            "pictures, in which a colour should stay on one part."
+        )
+    return words
+
+
+OWN_PAPER = PAPER._replace(
+    measure=measure,
+    columns=lambda config: (
+        Column("kept_points", "points that keep their places", f"of {config.landmarks}", 1.0, 0),
+        *PAPER.columns(config),
+    ),
+    short_list=lambda preset, config: ("random_core", "adapted"),
+)
+EXPERIMENT = on_own_data(OWN_PAPER, OWN, resolved, open_data, shown=shown, told=told)

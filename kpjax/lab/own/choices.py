@@ -2,6 +2,7 @@
 overrides it. The network is a real backbone where its weights can be had, else the small U-net."""
 
 import math
+import textwrap
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 from kpjax import InputError
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
+from kpjax.lab.out.reports.pixel_errors import LINE
 from kpjax.lab.own.project import Held, Own
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
@@ -240,27 +242,18 @@ def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> t
 def chosen(
     config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any
 ) -> Any:
-    """Returns the config with all choices but those of typed fields, and prints each with its
-    reason.
+    """Returns the config with all choices but those of typed fields, and the reason of each as
+    `why`; prints them in a few lines.
 
     `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled:
     animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
     """
-    given, width = flat(config), max(len(choice.field) for choice in choices)
-    for field, value, reason in choices:
-        if field in UNSAID and field not in typed:
-            continue
-        shown = (
-            " ".join(map(str, value)) if isinstance(value, tuple) else getattr(value, "name", value)
-        )
-        said = f"{shown}  ({reason})"
-        if field in typed:
-            said = (
-                f"as typed, in place of {shown}"
-                if field == "steps"
-                else f"{given[field]}  (as typed)"
-            )
-        print(f"  --{field.replace('_', '-'):{width}}  {said}")
+    said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
+    flags = [f"--{field.replace('_', '-')} {_shown(value)}".rstrip() for field, value, _ in said]
+    print(
+        *textwrap.wrap(f"chosen (config.json and the report say why): {' '.join(flags)}", LINE),
+        sep="\n",
+    )
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:
         print(
@@ -271,6 +264,15 @@ def chosen(
         config,
         **{field: value for field, value, _ in choices if field not in typed - {"steps"}},
         **unsaid,
+        why=tuple((choice.field, f"{_shown(choice.value)}: {choice.reason}") for choice in said),
+    )
+
+
+def _shown(value: Any) -> str:
+    return (
+        " ".join(map(str, value))
+        if isinstance(value, tuple)
+        else str(getattr(value, "name", value))
     )
 
 

@@ -27,6 +27,8 @@ from kpjax.lab.out.reports.pixel_errors import (
     counted,
     scores_of,
 )
+from kpjax.lab.out.reports.shown import SHOWN, write_frames
+from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.project import inputs_of, opened
 from kpjax.papers import configs
@@ -34,7 +36,7 @@ from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import changed, config_as_json, flat
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
 from kpjax.training.evaluation import Gathered
-from kpjax.training.identity import SHOWN, flat_identity
+from kpjax.training.identity import SHORT, flat_identity
 from kpjax.training.trees import json_digest
 
 # of stages, as far as a system has them
@@ -46,6 +48,11 @@ def no_parts(job: Job, data: Any) -> dict[str, Part]:
     return {}
 
 
+def nothing_shown(job: Job, data: Any) -> Part | None:
+    """Returns that pictures need no frames beside the labelled ones."""
+    return None
+
+
 def on_own_data(
     paper: Paper,
     config: configs.RunConfig,
@@ -53,6 +60,8 @@ def on_own_data(
     open_data: Callable[[Job], Any],
     *,
     parts: Callable[[Job, Any], Mapping[str, Part]] = no_parts,
+    shown: Callable[[Job, Any], Part | None] = nothing_shown,
+    told: Told = nothing_told,
     found: Callable[[Any], Source | None] = lambda data: None,
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
@@ -72,6 +81,8 @@ def on_own_data(
         parts: (job, data) -> the labelled animals by what they are for the run; one part is
             HELD_OUT or TARGET, whose `scale` is the diagonal of the labelled body. Runs keep their
             errors in pixels, what scores mean, and radii; none without.
+        shown: (job, data) -> frames of which runs keep all points, for pictures.
+        told: what the report says first, as of `nothing_told`.
         found: of a run's data, crops of animals that it found itself.
         check_variants: raises InputError.
         seeded: whether what is opened differs between seeds.
@@ -80,7 +91,7 @@ def on_own_data(
     def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
         config = resolved(config, typed)
         words, *held = config.summary.partition("; held out")
-        given = json_digest(inputs_of(config))[:SHOWN]
+        given = json_digest(inputs_of(config))[:SHORT]
         return changed(config, summary=f"{words} ({given}){''.join(held)}")
 
     open_once = functools.lru_cache(maxsize=2)(open_data)
@@ -94,13 +105,15 @@ def on_own_data(
         opened_once,
         inputs_of,
         resolved=resolved_and_named,
-        beside=beside(paper, parts, found, check_variants),
+        beside=beside(paper, parts, shown, told, found, check_variants),
     )
 
 
 def beside(
     paper: Paper,
     parts: Callable[[Job, Any], Mapping[str, Part]],
+    shown: Callable[[Job, Any], Part | None],
+    told: Told,
     found: Callable[[Any], Source | None],
     check_variants: Callable[[Any, Sequence[str]], None],
 ) -> Beside:
@@ -113,7 +126,7 @@ def beside(
         print(*first_lines(command), sep="\n")
 
     def report(*given: Any, **more: Any) -> Any:  # its libraries are not waited for by help
-        return importlib.import_module("kpjax.lab.own.report").own_report(*given, **more)
+        return importlib.import_module("kpjax.lab.own.report").own_report(*given, told=told, **more)
 
     def prepare(job: Job, data: Any) -> None:
         crowded = getattr(job.config.data, "transform", "") == "around_box"
@@ -124,7 +137,10 @@ def beside(
             keep_finder(job, learnt, found(data))
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
-        return {OF_PART + name: part.source for name, part in parts(job, data).items()}
+        some = shown(job, data)
+        return {OF_PART + name: part.source for name, part in parts(job, data).items()} | (
+            {SHOWN: some.source} if some else {}
+        )
 
     def measure(
         job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]
@@ -136,7 +152,12 @@ def beside(
         return pixel_errors.metrics_of(animals, drawn_from(cutoff))
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-        if jax.process_index() or not (part := _known_by(predictions)):
+        if jax.process_index():
+            return
+        make_folder(job.folder)
+        if SHOWN in predictions:
+            write_frames(job.folder, shown(job, data), outcome.method.skeleton.names)
+        if not (part := _known_by(predictions)):
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
         kind = paper.predicting(stored).score_kind
@@ -145,7 +166,6 @@ def beside(
             predictions[OF_PART + part],
         )
         tables = pixel_errors.meaning_of_scores(known, animals.by_part()[part], kind)
-        make_folder(job.folder)
         for name, content in tables.items():
             write_json(job.folder / name, content)
         pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(known).cutoff))

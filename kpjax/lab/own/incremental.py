@@ -3,7 +3,7 @@ keypoints.
 """
 
 import functools
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,8 +15,11 @@ from flax.traverse_util import flatten_dict
 
 from kpjax import InputError, Skeleton, Variables
 from kpjax.formats.project import Project
+from kpjax.images.reading import spread
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
+from kpjax.lab.out.reports.pixel_errors import Part
+from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_from, renamed
@@ -33,6 +36,7 @@ from kpjax.papers.incremental.stages import SCORE_KIND
 from kpjax.papers.reports.report import Column
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
+from kpjax.training.finished_runs import FinishedRun
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,12 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     new = new_names(names, project)
     shared = [name for name in project.skeleton.names if name in names]
     held = projects.hold_out(project, config.data.own.validation)
+    both = f"; in both, and taken for the same keypoints: {', '.join(shared)}, whose labels teach nothing"
     print(
-        f"{projects.described(project, held)}\nold keypoints: {', '.join(names)}\nnew keypoints: {', '.join(new)}"
+        projects.described(project, held),
+        f"new keypoints: {', '.join(new)}; old ones: {', '.join(names)}{both * bool(shared)}",
+        sep="\n",
     )
-    if shared:
-        print(
-            f"in both, and taken for the same keypoints: {', '.join(shared)}; their labels test, and teach nothing"
-        )
     facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
@@ -248,17 +251,55 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
 def measure(
     job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]
 ) -> dict[str, float]:
-    """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and
-    after."""
+    """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after;
+    and `old/labelled`, the share of the old ones that has a label, and not the old model's answer.
+    """
+    labelled = open_project(job.config)[1].examples.visible[:, data.introduced == 0]
     before, *_, after = matrices_of(job, data, predictions).accuracy
     values = {
         "new/pck": after[data.introduced == 1],
         "old/pck": after[data.introduced == 0],
         "old/pck_before": before[data.introduced == 0],
     }
+    means = {name: np.nanmean(one) for name, one in values.items() if np.isfinite(one).any()}
     return paper_measure(job, data, outcome, predictions) | {
-        name: float(np.nanmean(found)) for name, found in values.items() if np.isfinite(found).any()
+        name: float(value)
+        for name, value in (means | {"old/labelled": (labelled > 0).mean()}).items()
     }
+
+
+def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
+    """Says how many of the old points stay, by their labels or by the old network's answers."""
+    found = run.metrics
+    if "old/pck" not in found:
+        return []
+    answers = "within a tenth of the animal’s length of where the old network finds them"
+    judged = {0.0: answers, 1.0: "near their labels"}.get(
+        found["old/labelled"], f"near their labels, or without one {answers}"
+    )
+    before = f"; with the old network {100 * found['old/pck_before']:.0f} are" * (
+        found["old/labelled"] > 0
+    )
+    return [
+        f"Old points: {100 * found['old/pck']:.0f} of 100 stay{besides(others, 'old/pck', 100)}. On held-out "
+        f"frames so many are {judged}{before}."
+    ]
+
+
+def parts(job: Job, data: Data) -> dict[str, Part]:
+    """Returns the animals held out, and those that train with the labels that teach."""
+    (_, held_out), images = open_project(job.config), data.train.examples
+    teach = images.visible * (data.introduced > 0)
+    train = source.with_labels(data.train, images.keypoints, teach, data.train.name)
+    return projects.parts_of(job.config, train, held_out)
+
+
+def shown(job: Job, data: Data) -> Part:
+    """Returns held-out frames, with the old network's answers for old points without a label."""
+    rows = spread(range(len(data.evaluation)), FRAMES)
+    return Part(
+        source.subset(data.evaluation, rows, "held out"), projects.opened(job.config)[0].root
+    )
 
 
 def columns(config: Config) -> tuple[Column, ...]:
@@ -270,8 +311,6 @@ def columns(config: Config) -> tuple[Column, ...]:
         ),
         Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
         Column("old/pck_before", "before", "%", 100.0, 1),
-        Column("at", "AT", "%", 100.0, 2),
-        Column("a_mre", "A-MRE", "px", 1.0, 2, "lower"),
     )
 
 
@@ -309,5 +348,7 @@ EXPERIMENT = on_own_data(
     OWN,
     resolved,
     lambda job: open_project(job.config)[0],
-    parts=lambda job, data: projects.parts_of(job.config, data.train, open_project(job.config)[1]),
+    parts=parts,
+    shown=shown,
+    told=told,
 )

@@ -195,7 +195,7 @@ def _is_read(file: Path) -> bool:
 def described(project: Project, held: Held) -> str:
     """Describes a project and what is held out in a line."""
     return (
-        f"{project.root}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
+        f"{project.root.name}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
         f"labelled, {len(project.skeleton.names)} keypoints; held out: {held.words}"
     )
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,15 +14,22 @@ from kpjax import InputError
 from kpjax.errors import summarise
 from kpjax.evaluation.motion import motion_box, temporal_variance
 from kpjax.formats.video_labels import TABLE, with_labels
+from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox, SamePlace, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
-from kpjax.input.video_source import read_videos
+from kpjax.input.source import in_memory, subset
+from kpjax.input.video_source import frame_name, read_videos
+from kpjax.lab.out.reports.pixel_errors import Part, counted
+from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own.choices import Choice, chosen
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.papers import pyramids
-from kpjax.papers.configs import Count, Rule, changed
+from kpjax.papers.configs import Count, Rule, changed, stored_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.pyramids.config import SMALL, Config, VideoSet
+from kpjax.papers.pyramids.measures import PROBED
+from kpjax.papers.reports.report import Column
+from kpjax.training.finished_runs import FinishedRun
 
 PLACE = Rule(
     lambda place: not place or (len(place) == 4 and min(place[2:]) > 0),
@@ -33,7 +40,7 @@ SMALLER = 0.8
 # frames of each video in which motion is looked for, and their longer side in px
 PLACE_FRAMES, PLACE_SIDE = 100, 128
 MARGIN = 1.2  # of the cropped part over what moves
-FRAMES = 4000  # of all videos together that are learnt from, about
+ENOUGH_FRAMES = 4000  # of all videos together that are learnt from, about
 
 
 @dataclass(frozen=True)
@@ -86,7 +93,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     """
     data, files = config.data, config.data.files()
     total = sum(map(len, files))
-    fitting = max(math.ceil(total / FRAMES), 1)
+    fitting = max(math.ceil(total / ENOUGH_FRAMES), 1)
     every = data.every if "every" in typed else fitting
     longest = max(-(-len(video) // every) for video in files)
     window = data.window if "window" in typed else max(min(data.window, longest // 2), 1)
@@ -111,7 +118,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
                 "every",
                 fitting,
                 f"{total} frames in {len(files)} videos"
-                + (f"; about {FRAMES} are enough" if fitting > 1 else ", all of them"),
+                + (f"; about {ENOUGH_FRAMES} are enough" if fitting > 1 else ", all of them"),
             ),
             Choice(
                 "window",
@@ -196,8 +203,51 @@ def open_data(job: Job) -> pyramids.Data:
     return pyramids.Data(source, source)
 
 
+def shown(job: Job, data: pyramids.Data) -> Part | None:
+    """Returns some frames of the videos for pictures; None for a variant without points."""
+    if job.variant in PROBED:
+        return None
+    source, paths = data.test, {video.name: video.path for video in job.config.data.files()}
+    rows = spread(range(len(source)), FRAMES)
+    names = [
+        frame_name(
+            paths[source.titles[source.video[row]]].absolute().as_posix(), int(source.frame[row])
+        )
+        for row in rows
+    ]
+    return Part(replace(in_memory(subset(source, rows)), names=tuple(names)), Path("/"))
+
+
+def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
+    """Says how many points follow something, and how many lie on top of each other."""
+    found, count = run.metrics, sum(stored_fields(run.config)["level_sizes"])
+    if "following_points" not in found:
+        return ["Nothing moves in these videos, so that no point can be said to follow anything."]
+    words = [
+        f"{found['following_points']:.0f} of {counted(count, 'point')} follow something that moves"
+        f"{besides(others, 'following_points')}."
+    ]
+    if heaped := round(found["heaped_points"]):
+        left = count - heaped + round(found["heaps"])
+        words.append(
+            f"{heaped} of them lie on top of others, in {counted(round(found['heaps']), 'heap')}"
+            f"{besides(others, 'heaped_points')}: "
+            + f"the points have collapsed to {left} different places." * (heaped > count / 2)
+            + f"there are {left} different places." * (heaped <= count / 2)
+        )
+    if still := count - round(found["live_points"]):
+        words.append(f"{still} of them rest in one place, or at the border of the images.")
+    return words
+
+
 # They stand first in the table: own videos seldom have labels.
-SIGNS = ("live_points", "points_on_motion", "motion_coverage", "coincident_points", "point_spread")
+SIGNS = (
+    Column("following_points", "points that follow what moves", "", 1.0, 0),
+    Column("heaped_points", "points on top of others", "", 1.0, 0, "lower"),
+    Column("points_on_motion", "points on what moves", "% of all frames", 100.0, 0),
+    Column("motion_coverage", "motion near a point", "%", 100.0, 0),
+)
+SAID = {sign.metric for sign in SIGNS} | {"coincident_points", "live_points", "point_spread"}
 PAPER = pyramids.PAPER._replace(
     short_list=lambda preset, config: ("untrained", "pyramids"),
     applicable=lambda preset, config: tuple(  # labels evaluate those without a network
@@ -209,8 +259,9 @@ PAPER = pyramids.PAPER._replace(
     predicting=lambda run: pyramids.PAPER.predicting(run)._replace(
         transform=run.config.data.square()
     ),
-    columns=lambda config: sorted(
-        pyramids.columns(config), key=lambda column: column.metric not in SIGNS
+    columns=lambda config: (
+        *SIGNS,
+        *(column for column in pyramids.columns(config) if column.metric not in SAID),
     ),
 )
-EXPERIMENT = on_own_data(PAPER, OWN, resolved, open_data)
+EXPERIMENT = on_own_data(PAPER, OWN, resolved, open_data, shown=shown, told=told)

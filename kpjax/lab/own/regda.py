@@ -10,7 +10,11 @@ import tyro
 
 from kpjax.augment import Reach
 from kpjax.errors import summarise
+from kpjax.images.reading import spread
 from kpjax.images.transforms import Transform
+from kpjax.input.source import subset
+from kpjax.lab.out.reports.pixel_errors import Part
+from kpjax.lab.out.reports.told import FRAMES
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
@@ -201,6 +205,18 @@ def draw(job: Job, data: regda.Data, outcome: Outcome, predictions: Mapping[str,
     drawn(job, data, outcome, predictions)
 
 
+def shown(job: Job, data: regda.Data) -> Part | None:
+    """Returns frames of a target without labels, for pictures; those with labels are shown beside
+    them.
+    """
+    config = job.config
+    if config.data.target_project:
+        return None
+    alone, rows = without_source.is_asked(config), spread(range(len(data.target.train)), FRAMES)
+    root = Path("/") if alone else projects.opened(config)[0].root
+    return Part(subset(data.target.train, rows, "target"), root)
+
+
 def applicable(preset: str, config: OwnConfig) -> tuple[str, ...]:
     """Returns the variants that suit a config; an oracle needs labels of the target domain."""
     if without_source.is_asked(config):
@@ -235,6 +251,7 @@ EXPERIMENT = on_own_data(
     parts=lambda job, data: projects.parts_of(
         job.config, data.source.train, data.source.test, data.target.test
     ),
+    shown=shown,
     found=lambda data: data.target.train,
     # a network of the seed finds animals
     seeded=lambda config: config.data.transform == "around_box",

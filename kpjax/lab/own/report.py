@@ -1,11 +1,10 @@
-"""The report of a run on a person's own labels: report.html of its preset's folder, with pictures
-of its errors, made from the original frames.
+"""The report of any system on a person's own data: report.html of its preset's folder.
 
-It speaks of pixels, keypoints and frames. What only a developer asks for is folded away.
+It answers first what the system's user asks, in words and in pictures of a variant beside its
+control, made from the original frames; then come tables. It speaks of pixels, keypoints and frames.
+What only a developer asks for is folded away.
 """
 
-import base64
-import io
 import math
 import shlex
 import textwrap
@@ -15,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 from etils import epath
-from PIL import Image
 
 from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import keypoint_colours
@@ -33,12 +31,22 @@ from kpjax.lab.out.reports.pixel_errors import (
     errors_of,
     pixels,
 )
-from kpjax.lab.out.reports.sheets import FADED, cropped, opened as frame_of, predictions_drawn
+from kpjax.lab.out.reports.sheets import (
+    FADED,
+    Compared,
+    cropped,
+    opened as frame_of,
+    predictions_drawn,
+)
+from kpjax.lab.out.reports.shown import Shown, jpeg, patch_side, read_shown, side_by_side, strips
+from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import found_text, kept_finder
+from kpjax.papers.parsing import screen_width
 from kpjax.papers.reports.report import (
     Column,
     Line,
+    console_table,
     groups,
     header,
     images_of,
@@ -50,6 +58,7 @@ from kpjax.papers.reports.report import (
 from kpjax.structures import skeleton_from_json
 
 WORST, OTHERS = 6, 6  # animals that are shown
+SURE = 0.5  # of scores that say only whether they reach a cutoff
 HELD_OUT_COLUMNS = (
     Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
     Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
@@ -66,12 +75,13 @@ COLUMNS = {
 
 
 class OwnRun(NamedTuple):
-    """A run with errors in pixels."""
+    """A run that finds points."""
 
     line: Line
     folder: Path
     skeleton: Skeleton
-    animals: Animals
+    shown: Shown | None  # its points on some frames
+    animals: Animals | None  # with labels, of a run that learnt from some
     cutoff: float
     judged: Animals | None  # by which it is judged
     error: float  # the mean of these in px; inf if there are none
@@ -85,46 +95,58 @@ def own_report(
     summary: str,
     notes: Sequence[str],
     command: str,
+    told: Told = nothing_told,
+    usual_steps: int = 0,
 ) -> tuple[Path, Path] | None:
-    """Prints what a preset's runs have reached, in pixels and in words, and writes report.html.
+    """Prints what a preset's runs have reached, in words and in numbers, and writes report.html.
     Returns its path and the folder of the run that it shows.
 
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of
     each variant's lowest seed and of those that keep old keypoints; the last variant where no label
-    tells. None if no run kept its errors, as those without labels.
+    tells, and the method of a system without labels. None if no run finds points, and for a bucket.
 
-    folder: of the preset. lines: of all variants, with their runs. columns: of the system, for the
-    curves in the fold; those of new and old keypoints stand in the table, too. summary: the project
-    and what was held out, plain text.
-    notes: on the network and its cost, plain text, for the fold. command: of the runs.
+    folder: of the preset. lines: of all variants, with their runs. columns: of the system: the table
+    of one without labels, the curves in the fold; those of new and old keypoints stand in every
+    table. summary: the project and what was held out, plain text. notes: on the network and its
+    cost, plain text, for the fold. command: of the runs. told: what is said first. usual_steps: of
+    the last stage, where none are typed.
     """
     folder, measured = (
         Path(folder),
         [line for line in lines if line.runs.finished and not in_bucket(folder)],
     )
-    unknown = unknown_of(Path(measured[0].runs.finished[0].folder)) if measured else []
     found = [run for line in measured if (run := opened(line))]
     if not found:
-        print(*(textwrap.fill(text, LINE) for text in unknown), sep="\n")
         return None
-    # Where no label tells, the last variant, which the others are compared with; never one that
-    # forgot old keypoints.
-    shown = found[-1] if unknown else min(found, key=lambda run: (forgot(run), run.error))
-    reached, better = (
-        [*verdict(shown.animals, shown.cutoff), *unknown],
-        advice(shown.animals, shown.cutoff),
+    unknown = unknown_of(found[0].folder)
+    shown = shown_of(found, last=bool(unknown))
+    others = [run for run in found if run is not shown]
+    first = [
+        *told(shown.line.runs.finished[0], [run.line.runs.finished[0] for run in others]),
+    ]
+    reached, better, table = (
+        [*unknown],
+        [],
+        [console_table(*_table(measured, columns), screen_width())],
     )
+    if shown.animals:
+        reached = [*verdict(shown.animals, shown.cutoff), *compared(shown, others), *unknown]
+        better = advice(shown.animals, shown.cutoff)
+        table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoff)
+    if short := _short(shown, usual_steps):
+        first += [short] * (shown.animals is None)
+        text = f"Longer training: {short} The command of this run without --steps, and with --fresh, runs all."
+        better = [text, *(other for other in better if not other.startswith("Longer training"))]
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
-        *pixel_errors.table_lines(shown.animals, shown.cutoff),
-        "",
-        *textwrap.wrap(" ".join(reached), LINE),
+        *textwrap.wrap(" ".join([*first, *reached]), LINE),
         *["what would help most:"] * bool(better),
         sep="\n",
     )
     for text in better:
         print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
+    print("", *table, sep="\n")
     if radii := read_radius_table(shown.folder):
         print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
     learnt = kept_finder(shown.folder)  # of a run that took it from another it is not known
@@ -139,10 +161,12 @@ def own_report(
         _page(
             folder,
             shown,
+            others,
             measured,
             columns,
             {
                 "summary": summary,
+                "first": first,
                 "verdict": reached,
                 "advice": better,
                 "notes": [*notes, *filter(None, [animals])],
@@ -150,6 +174,47 @@ def own_report(
             },
         ),
     ), shown.folder
+
+
+def shown_of(found: Sequence[OwnRun], *, last: bool) -> OwnRun:
+    """Returns the run that a report shows, as `own_report` says. last: where no label tells."""
+    if not any(run.animals for run in found):
+        return next((run for run in found if run.line.entry.kind == "method"), found[-1])
+    # The others are compared with the last one; never with one that forgot old keypoints.
+    return found[-1] if last else min(found, key=lambda run: (forgot(run), run.error))
+
+
+def compared(shown: OwnRun, others: Sequence[OwnRun]) -> list[str]:
+    """Says how large the errors of other variants are, which were measured on the same labels."""
+    known = [run for run in others if math.isfinite(run.error)]
+    if not known:
+        return []
+    errors = ", ".join(f"{run.line.name} {pixels(run.error)} px" for run in known)
+    best = ", with the smallest error" * (shown.error <= min(run.error for run in known))
+    return [
+        f"Of {len(known) + 1} variants this is {shown.line.name}{best}; mean errors of others: {errors}."
+    ]
+
+
+def _short(run: OwnRun, usual_steps: int) -> str:
+    steps = run.line.runs.finished[0].config.get("steps", usual_steps)
+    return f"{steps:,} of the usual {usual_steps:,} steps were run." * (0 < steps < usual_steps)
+
+
+def _table(
+    measured: Sequence[Line], columns: Sequence[Column]
+) -> tuple[list[Line], Sequence[Column]]:
+    """Returns lines without the paper's numbers, and those columns that any of them has a number
+    for.
+    """
+    filled = [
+        column
+        for column in columns
+        if any(column.metric in run.metrics for line in measured for run in line.runs.finished)
+    ]
+    return lines_of(
+        [(line.entry._replace(paper={}), line.runs) for line in measured], filled
+    ), filled
 
 
 def forgot(run: OwnRun) -> bool:
@@ -161,34 +226,45 @@ def forgot(run: OwnRun) -> bool:
 
 
 def opened(line: Line) -> OwnRun | None:
-    """Reads a variant's run of the lowest seed; None of one that kept no errors."""
+    """Reads a variant's run of the lowest seed; None of one that finds no points."""
     folder = Path(line.runs.finished[0].folder)
     path = folder / "skeleton.json"
     if not path.is_file():
         return None
     skeleton = skeleton_from_json(read_json(path), str(path))
     animals, scores = pixel_errors.read_errors(folder, skeleton.names), read_score_table(folder)
-    if animals is None:
-        return None
-    cutoff, parts = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF), animals.by_part()
+    cutoff = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF)
+    parts = animals.by_part() if animals else {}
     judged = parts.get(judging(parts))
     mean = math.nan if judged is None else errors_of(judged, cutoff)[ALL].mean
-    return OwnRun(
-        line, folder, skeleton, animals, cutoff, judged, mean if math.isfinite(mean) else math.inf
-    )
+    error = mean if math.isfinite(mean) else math.inf
+    return OwnRun(line, folder, skeleton, read_shown(folder), animals, cutoff, judged, error)
 
 
 def _page(
-    folder: Path, run: OwnRun, measured: Sequence[Line], columns: Sequence[Column], said: dict
+    folder: Path,
+    run: OwnRun,
+    others: Sequence[OwnRun],
+    measured: Sequence[Line],
+    columns: Sequence[Column],
+    said: dict,
 ) -> str:
-    names, parts = run.animals.names, run.animals.by_part()
+    names = run.skeleton.names
+    parts = run.animals.by_part() if run.animals else {}
     tables = [errors_of(some, run.cutoff) for some in parts.values()]
     headed = (
-        *COLUMNS[judging(parts)],
-        *(one for one in columns if one.metric.startswith(("new/", "old/"))),
+        (
+            *COLUMNS[judging(parts)],
+            *(one for one in columns if one.metric.startswith(("new/", "old/"))),
+        )
+        if parts
+        else columns
     )
-    in_pixels = lines_of([(line.entry._replace(paper={}), line.runs) for line in measured], headed)
+    in_table, filled = _table(measured, headed)
     films = sorted(folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime)
+    images = images_of([run.line])
+    moving = [one for one in images if one[1].endswith("moving")]
+    pictures, patches = _pictures([run, *control_of(run, others)])
     return rendered(
         Path(__file__).with_name("report.html.jinja"),
         path=[folder.parent.name, folder.name],
@@ -203,15 +279,18 @@ def _page(
             for name, colour in zip(names, keypoint_colours(len(names)).tolist(), strict=True)
         },
         parts=[*map(pixel_errors.frames_text, parts.values())],
-        several=len(measured) > 1,
-        header=header(in_pixels, headed),
-        groups=groups(in_pixels, headed),
+        several=len(measured) > 1 or not parts,
+        header=header(in_table, filled),
+        groups=groups(in_table, filled),
         chosen=run.line.name,
         films=[path.relative_to(folder).as_posix() for path in films],
-        pictures=_pictures(run),
+        pictures=pictures,
+        strips=patches,
+        why=read_json(run.folder / "config.json").get("why", {}),
         run=shlex.quote(str(run.folder)),
         points=shlex.quote(str(folder / "points")),
-        images=images_of([run.line]),
+        images=[one for one in images if one not in moving],
+        moving=moving,
         panels=panels(
             measured, columns, {line.entry.variant: n for n, line in enumerate(measured)}
         ),
@@ -256,43 +335,81 @@ def unknown_of(folder: Path) -> list[str]:
     ]
 
 
-def _pictures(run: OwnRun) -> list[tuple[str, ...]]:
-    """Returns title, note, labels and predictions of the animals with the largest errors and of
-    some others, the largest first; images are JPEG in base64. None where the frames cannot be read
-    any more."""
-    held = run.judged
-    if held is None:
-        return []
-    order = held.worst_first()
+def control_of(run: OwnRun, others: Sequence[OwnRun]) -> list[OwnRun]:
+    """Returns the run that pictures show beside another, none if there is no other: a control beside
+    a method, a method beside all else, that with the smallest error.
+    """
+    kinds = ("control", "baseline") if run.line.entry.kind == "method" else ("method",)
+    ranked = sorted(others, key=lambda other: (other.line.entry.kind not in kinds, other.error))
+    return ranked[:1]
+
+
+def _pictures(runs: Sequence[OwnRun]) -> tuple[list[tuple], list[tuple[str, str]]]:
+    """Returns sections of pictures, each with a heading, a note, the names of what stands side by
+    side, and figures of a title, words and JPEGs in base64; and strips of what lies around points.
+
+    runs: the one that is shown, and perhaps another. Empty where the frames cannot be read any more.
+    """
+    first, names = runs[0], [run.line.name for run in runs]
+    sections, patches = [], []
     try:
-        return [
-            _picture(held, n, run.skeleton, run.cutoff)
-            for n in order[:WORST] + spread(order[WORST:], OTHERS)
-        ]
+        if first.shown:
+            some = [run.shown for run in runs if run.shown]
+            rings = np.isfinite(first.shown.true).any()
+            note = "The same frames for each; crops of the original images." + (
+                " Rings: labels, or where old keypoints have none, where the old network finds them."
+                * bool(rings)
+            )
+            figures = [(title, "", found) for title, found in side_by_side(some, first.skeleton)]
+            sections.append(("All points on some frames", note, names[: len(some)], figures))
+            if first.animals is None:
+                side = patch_side(some)
+                patches = [
+                    (name, strips(one, first.skeleton, side))
+                    for name, one in zip(names, some, strict=False)
+                ]
+        if first.judged:
+            order = first.judged.worst_first()
+            titles = [[*map(run.judged.title, order)] for run in runs if run.judged]
+            beside = runs[1] if len(titles) > 1 and titles[0] == titles[1] else None
+            figures = [
+                _picture(first, beside, n) for n in order[:WORST] + spread(order[WORST:], OTHERS)
+            ]
+            faded = "; faded points have a score below the cutoff" * math.isfinite(first.cutoff)
+            note = (
+                "The largest errors, then others down to the smallest. Labels are rings, predictions dots, joined to "
+                f"their labels by a line{faded}. Crops of the original images."
+            )
+            shown = names if beside else ["labels", "predictions"]
+            sections.append(("Labels and predictions", note, shown, figures))
     except InputError as error:
         print(f"no pictures in the report: {error}")
-        return []
+    return sections, patches
 
 
-def _picture(held: Animals, n: int, skeleton: Skeleton, cutoff: float) -> tuple[str, ...]:
+def _picture(run: OwnRun, beside: OwnRun | None, n: int) -> tuple[str, str, list[str]]:
+    """Returns title, words and pictures of a labelled animal: the predictions of two runs, or the
+    labels and the predictions of one.
+    """
+    held = run.judged
     errors = held.distances[n]
     k = int(np.nanargmax(errors))
     note = (
         f"mean error {pixels(float(np.nanmean(errors)))} px, {100 * np.nanmean(errors) / held.lengths[n]:.1f} % of "
-        f"the animal’s length; largest {pixels(float(errors[k]))} px ({skeleton.names[k]})"
+        f"the animal’s length; largest {pixels(float(errors[k]))} px ({run.skeleton.names[k]})"
     )
-    image, one = cropped(*frame_of(held, n), cutoff)
-    return (
-        held.title(n),
-        note,
-        *(
-            _jpeg(predictions_drawn(image, one, skeleton, *shown))
-            for shown in ((math.inf, 0.0), (cutoff, FADED))
-        ),
-    )  # the labels alone, and with the predictions
-
-
-def _jpeg(image: np.ndarray) -> str:
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=88)
-    return base64.b64encode(file.getvalue()).decode()
+    image, one = frame_of(held, n)
+    one = one._replace(scores=one.scores >= run.cutoff)
+    if not beside:
+        image, one = cropped(image, one, SURE)
+        shown = ((math.inf, 0.0), (SURE, FADED))  # the labels alone, and with the predictions
+        drawn = [predictions_drawn(image, one, run.skeleton, *how) for how in shown]
+        return held.title(n), note, [*map(jpeg, drawn)]
+    note += f"; {beside.line.name} {pixels(float(np.nanmean(beside.judged.distances[n])))} px"
+    other = frame_of(beside.judged, n)[1]
+    other = other._replace(scores=other.scores >= beside.cutoff)
+    # one crop for both
+    image, both = cropped(image, Compared(*map(np.concatenate, zip(one, other, strict=True))), SURE)
+    halves = zip(*(np.split(field, 2) for field in both), strict=True)
+    drawn = [predictions_drawn(image, Compared(*half), run.skeleton, SURE) for half in halves]
+    return held.title(n), note, [*map(jpeg, drawn)]

@@ -98,13 +98,13 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         )
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
-    choosing = "and choose the step" if config.selection == "validation" else "and choose nothing"
+    choosing = config.selection == "validation"
     finding = f"; what finds animals learns from all {len(held.train)}" * (
         facts.several and labelled < len(held.train)
     )
-    print(
-        f"labelled animals that train: {labelled}{finding}; those held out give the errors of the report, {choosing}"
-    )
+    if choosing or labelled < len(held.train):
+        step = "; those held out choose the step" * choosing
+        print(f"labelled animals that train: {labelled}{finding}{step}")
     config = choices.chosen(
         config,
         [

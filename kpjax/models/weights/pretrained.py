@@ -6,10 +6,9 @@ import contextlib
 import http.client
 import os
 import re
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -37,7 +36,6 @@ PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 TFLITE_FILE = ".tflite"
 PUBLISHED_MEGABYTES = 2.9  # of MoveNet's .tflite file
 SECONDS = 10  # that a host has to answer
-SLOWEST = 0.05  # MB in a second, of a file that is fetched
 # torchvision's name, then timm's two
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The
@@ -59,13 +57,14 @@ MOBILENET_LAYERS = {
 
 MOVENET = "movenet_lightning.google"
 SHORT_NAMES = MappingProxyType({"movenet": MOVENET})
+HUB_FILE = "model.safetensors"  # of each model in timm's collection
 HUB, CORAL = "https://huggingface.co/timm", "https://github.com/google-coral/test_data/raw/master"
 OPEN_LICENCES = ("Apache-2.0", "BSD-3-Clause", "MIT")
 
 
 def hub_address(name: str) -> str:
     """Returns the address of the weights of a model in timm's collection."""
-    return f"{HUB}/{name}/resolve/main/model.safetensors"
+    return f"{HUB}/{name}/resolve/main/{HUB_FILE}"
 
 
 class KnownWeights(NamedTuple):
@@ -410,22 +409,33 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     ):  # a folder may have a short name
         return path
     name = plain_name(weights)
-    placed = folder.expanduser() / f"{name}.safetensors"
-    found = placed if placed.is_file() else _fetch(name, placed)
-    digest = _expected_digest(name, placed)
+    found = at_hand(name, folder) or _fetch(name, folder)
+    digest = _expected_digest(name, folder)
     return checked(found, name, digest) if digest else found
 
 
+def at_hand(name: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
+    """Returns the file of a whole name in `folder`, else in the cache of the hub's client; None if
+    there is none.
+    """
+    placed = _place(name, folder)
+    if placed.is_file():
+        return placed
+    try:
+        from huggingface_hub import try_to_load_from_cache
+    except ImportError:
+        return None
+    cached = try_to_load_from_cache(f"timm/{name}", HUB_FILE)
+    return Path(cached) if isinstance(cached, str) else None
+
+
 def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | None:
-    """Returns the first of known weights whose file lies in `folder`, else the first that the hub
-    gives.
+    """Returns the first of known weights that are `at_hand`, else the first that the hub gives.
 
     None if there is none, the hub cannot be reached, or `huggingface_hub` is not installed. Raises
     InputError for a file in `folder` that is damaged.
     """
-    if placed := [
-        name for name in names if (folder.expanduser() / f"{name}.safetensors").is_file()
-    ]:
+    if placed := [name for name in names if at_hand(name, folder)]:
         find_weights(placed[0], folder)
         return placed[0]
     for name in names:
@@ -443,11 +453,20 @@ def plain_name(weights: str | Path) -> str:
     return SHORT_NAMES.get(name, name)
 
 
-def _expected_digest(name: str, placed: Path) -> str:
+def _place(name: str, folder: Path) -> Path:
+    return folder.expanduser() / f"{name}.safetensors"
+
+
+def _digest_file(name: str, folder: Path) -> Path:
+    placed = _place(name, folder)
+    return placed.with_name(f"{placed.name}.sha256")
+
+
+def _expected_digest(name: str, folder: Path) -> str:
     """Returns the known sha256 of weights, else the one that was written down when they were
     fetched, else "".
     """
-    known, written = KNOWN_WEIGHTS.get(name), _digest_file(placed)
+    known, written = KNOWN_WEIGHTS.get(name), _digest_file(name, folder)
     if known and known.sha256:
         return known.sha256
     if not written.is_file():
@@ -455,20 +474,14 @@ def _expected_digest(name: str, placed: Path) -> str:
     found = re.match(r"[0-9a-f]{64}\b", read_content(written).decode(errors="replace"))
     if not found:
         raise InputError(
-            f"{written}: holds no sha256; delete it and {placed.name}, and fetch them again"
+            f"{written}: holds no sha256; delete it and the weights, and fetch them again"
         )
     return found[0]
 
 
-def _digest_file(placed: Path) -> Path:
-    return placed.with_name(f"{placed.name}.sha256")
-
-
-def _fetch(name: str, placed: Path) -> Path:
-    """Returns the file of the hub's cache, or the one that the hub gives now, if `huggingface_hub`
-    is installed.
-    """
-    known = KNOWN_WEIGHTS.get(name)
+def _fetch(name: str, folder: Path) -> Path:
+    """Returns the file that the hub gives, in the cache of its client."""
+    known, placed = KNOWN_WEIGHTS.get(name), _place(name, folder)
     if known and known.folded:
         raise InputError(
             "weights",
@@ -481,19 +494,17 @@ def _fetch(name: str, placed: Path) -> Path:
         if known
         else "of timm's collection, licence unknown"
     )
-    mend = f"put {hub_address(name)} ({size}) at {placed}" + (
-        f", as kpjax weights {name} does" if known and known.licence in OPEN_LICENCES else ""
-    )
+    mend = f"put {hub_address(name)} ({size}) at {placed}"
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
-        raise InputError("weights", f"no file {name!r}; {mend}") from error
-    with contextlib.suppress(Exception):  # not in the cache
-        return Path(hf_hub_download(f"timm/{name}", "model.safetensors", local_files_only=True))
+        raise InputError(
+            "weights", f"no file {name!r}; pip install 'kpjax[hub]', which fetches it, or {mend}"
+        ) from error
     if reason := _unreachable(hub_address(name)):  # asked once: the hub's client tries five times
         raise InputError("weights", f"no file {name!r}, and no network ({reason}); {mend}")
     try:
-        return Path(hf_hub_download(f"timm/{name}", "model.safetensors"))
+        return Path(hf_hub_download(f"timm/{name}", HUB_FILE))
     # the hub's client raises its own, its HTTP library's and the system's errors
     except Exception as error:
         raise InputError(
@@ -525,97 +536,66 @@ def _reason(error: Exception) -> str:
 def fetch_weights(
     name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[str], None] = print
 ) -> Path:
-    """Fetches known weights into `folder`, once, and returns their file.
+    """Fetches known weights, once, and returns their file: in `folder` if it lies there, else in
+    the cache of the hub's client.
 
-    The file's sha256 must be the known one; where none is known, the first is written down beside
-    the file, and later files must have it. say: is told what is fetched, and from where.
+    The file's sha256 must be the known one; where none is known, the first is written down in
+    `folder`, and later files must have it. say: is told what is fetched, and from where.
 
     Raises InputError for a name that is not known, weights of a licence that is not open, or that
     are published in another form, a host that does not answer, and a file that is damaged or
     another one.
     """
-    name, folder = plain_name(name), folder.expanduser()
-    placed = folder / f"{name}.safetensors"
+    name = plain_name(name)
     if not (known := KNOWN_WEIGHTS.get(name)):
         raise InputError(
             "name",
             f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
-            f"timm's collection can be put at {placed}, from {hub_address(name)}",
+            f"timm's collection can be put at {_place(name, folder)}, from {hub_address(name)}",
         )
     # What is published without BatchNorm makes predictions.
-    folded = known.folded_sha256 != "" and not placed.is_file()
-    if folded:
-        placed = folder / known.folded
-        if placed.is_file():
-            return checked(placed, name, known.folded_sha256)
-    elif placed.is_file() or known.folded:
+    if known.folded_sha256 and not at_hand(name, folder):
+        return _fetch_folded(known, folder.expanduser() / known.folded, say)
+    if at_hand(name, folder) or known.folded:
         return find_weights(name, folder)
     if known.licence not in OPEN_LICENCES:
         raise InputError(
             "name",
             f"{name} has the licence {known.licence}, which restricts its use; if yours is within "
-            f"it, put {known.address} at {placed}",
+            f"it, put {known.address} at {_place(name, folder)}",
         )
-    megabytes = PUBLISHED_MEGABYTES if folded else known.megabytes
-    say(f"{name}: {megabytes:g} MB, {known.licence}, from {known.address}")
-    with _fetched(known.address, placed, megabytes) as partial:
-        expected, digest = (
-            known.folded_sha256 if folded else _expected_digest(name, placed),
-            sha256_of(partial),
-        )
-        if not folded:
-            read_safetensors(partial)  # a page in place of a file is none
-        if expected and digest != expected:
-            raise InputError(
-                f"{known.address}: its sha256 is {digest}, that of {name} is {expected}; it was damaged "
-                "on its way, or is another file"
-            )
-        if not expected:
-            write_text(_digest_file(placed), f"{digest}  {placed.name}\n")
-    say(
-        f"{placed}: for predictions; to train from these layers, BatchNorm is needed: {name}.safetensors"
-        if folded
-        else f"{placed}: sha256 {digest}"
-    )
-    return placed
+    say(f"{name}: {known.megabytes:g} MB, {known.licence}, from {known.address}")
+    found = find_weights(name, folder)
+    read_safetensors(found)  # a page in place of a file is none
+    digest = sha256_of(found)
+    if not _expected_digest(name, folder):
+        write_text(_digest_file(name, folder), f"{digest}  {name}.safetensors\n")
+    say(f"{found}: sha256 {digest}")
+    return found
 
 
-class _OnlyHttps(urllib.request.HTTPRedirectHandler):
-    """Follows redirections to https alone."""
-
-    def redirect_request(self, req, fp, code, msg, headers, newurl):
-        """Raises URLError for any other address."""
-        if not newurl.startswith("https://"):
-            raise urllib.error.URLError(f"it leads to {newurl}, which is not https")
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-@contextlib.contextmanager
-def _fetched(address: str, placed: Path, megabytes: float) -> Iterator[Path]:
-    """Yields a path with the content at an address, and puts it at `placed` once the block ends.
-
-    Raises InputError, with where the file belongs, if it cannot be fetched, is larger than it
-    should be, or comes far too slowly.
-    """
+def _fetch_folded(known: KnownWeights, placed: Path, say: Callable[[str], None]) -> Path:
+    """Returns a file that is on no hub, `placed`, where it is put if it is not there."""
+    if placed.is_file():
+        return checked(placed, known.name, known.folded_sha256)
+    say(f"{known.name}: {PUBLISHED_MEGABYTES:g} MB, {known.licence}, from {known.address}")
     remove_partials(placed.parent)
-    end, size = time.monotonic() + SECONDS + megabytes / SLOWEST, 0
     with atomic(placed) as partial:
         try:
-            opener = urllib.request.build_opener(_OnlyHttps)
-            with (
-                partial.open("wb") as file,
-                contextlib.closing(opener.open(address, timeout=SECONDS)) as answer,
-            ):
-                while piece := answer.read1(2**20):
-                    size += len(piece)
-                    if size > 1.1e6 * (megabytes + 1):
-                        raise ValueError(f"larger than the {megabytes:g} MB that it should have")
-                    if time.monotonic() > end:
-                        raise ValueError(f"slower than {SLOWEST:g} MB in a second")
-                    file.write(piece)
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            with urllib.request.urlopen(known.address, timeout=SECONDS) as answer:
+                partial.write_bytes(answer.read())
+        except (OSError, http.client.HTTPException) as error:
             raise InputError(
-                f"{address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, and "
-                f"put it at {placed}"
+                f"{known.address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, "
+                f"and put it at {placed}"
             ) from error
-        yield partial
+        if (digest := sha256_of(partial)) != known.folded_sha256:
+            raise InputError(
+                f"{known.address}: its sha256 is {digest}, that of {known.name} is "
+                f"{known.folded_sha256}; it was damaged on its way, or is another file"
+            )
+    say(
+        f"{placed}: for predictions; to train from these layers, BatchNorm is needed: "
+        f"{known.name}.safetensors"
+    )
+    return placed

@@ -199,8 +199,8 @@ def columns(config: Config) -> tuple[Column, ...]:
         *errors,
         Column("consistency", "consistency", f"px of {config.data.image_size}", 1.0, 2, "lower"),
         Column("varying_points", "varying points", f"of {config.landmarks}", 1.0, 1),
-        Column("point_spread", "spread", "px", 1.0, 1),
-        Column("median_spread", "median", "px", 1.0, 1),
+        Column("point_spread", "mean distance between points", "px", 1.0, 1, ""),
+        Column("median_spread", "median distance", "px", 1.0, 1, ""),
         Column("void", "collapsed", "%", 100.0, 0, "lower"),
         *core,
     )

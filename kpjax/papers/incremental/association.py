@@ -298,8 +298,9 @@ def diagnoses(
         print(
             f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: KA-Net {values['ka_net']:.3f}, "
             f"the old model {values['teacher']:.3f}; {values['reach']:.0%} within the reach of {ka_net!r}, "
-            f"{values['copies']:.0%} copies; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are "
-            f"copied, {values['copy_rate_by_chance']:.0%} by chance"
+            f"{values['copies']:.0%} copies"
+            + f"; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are copied, "
+            f"{values['copy_rate_by_chance']:.0%} by chance" * bool(values["wrong"])
         )
         if values["reach"] < ENOUGH_REACH:
             print(

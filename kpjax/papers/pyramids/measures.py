@@ -415,5 +415,5 @@ def columns(config: Config) -> tuple[Column, ...]:
         Column("motion_coverage", "motion near a point", "%", 100.0, 0),
         Column("coincident_points", "coincident pairs", "", 1.0, 1, "lower"),
         Column("live_points", "live points", "", 1.0, 0),
-        Column("point_spread", "distance between points", "of a side of 2", 1.0, 2),
+        Column("point_spread", "distance between points", "of a side of 2", 1.0, 2, ""),
     )

@@ -71,7 +71,7 @@ class Column(NamedTuple):
     #: what a stored value is multiplied with: 100 for a fraction printed as percent
     factor: float = 1.0
     decimals: int = 1
-    better: str = "higher"  # or "lower"
+    better: str = "higher"  # or "lower", or "" where neither is
 
     @property
     def heading(self) -> str:
@@ -171,7 +171,8 @@ def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
         if math.isfinite(mean)
     }
     top = (max if column.better == "higher" else min)(printed.values(), default=None)
-    return frozenset(n for n, value in printed.items() if value == top and len(printed) > 1)
+    several = len(printed) > 1 and bool(column.better)
+    return frozenset(n for n, value in printed.items() if value == top and several)
 
 
 # Layout
@@ -269,7 +270,13 @@ def console_table(lines: Sequence[Line], columns: Sequence[Column], width: int) 
 
     Each column is a line of it, and as many variants stand beside each other as fit.
     """
-    heads = [cell.text for cell in header(lines, columns)[1:]]
+    directed = [
+        column._replace(title=f"{column.title or column.metric}, {column.better} is better")
+        if any(line.best[n] for line in lines)
+        else column
+        for n, column in enumerate(columns)
+    ]
+    heads = [cell.text for cell in header(lines, directed)[1:]]
     variants = [
         [line.name, *(cell.text + {"best": " *", "": "  "}.get(cell.role, "") for cell in cells)]
         for of_kind in groups(lines, columns).values()

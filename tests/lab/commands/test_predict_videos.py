@@ -111,6 +111,27 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(predict,
     assert max(errors.values()) <= 2
 
 
+def test_only_the_crop_is_looked_at_and_points_are_of_the_whole_frame(predict, tmp_path):
+    def with_lamp(number):
+        image = moving(number) // 2
+        image[44:, 60:] = 255
+        return image
+
+    clip = write_video(tmp_path / "clip.mp4", map(with_lamp, range(8)), rate=25)
+    errors = found(predict(clip, crop="0, 40, 0, 32")[0])
+    assert max(errors.values()) <= 2
+    errors = found(predict(clip, crop="8,40,0,32", frames="2:8", overwrite=True)[0])
+    assert (len(errors), max(errors.values()) <= 1.5) == (6, True)
+    assert min(found(predict(clip, overwrite=True)[0]).values()) > 20
+    for crop, words in (
+        ("8,40,0", "is no part of an image"),
+        ("40,8,0,32", "is no part of an image"),
+        ("0,65,0,32", "of a 64x48 image"),
+    ):
+        with pytest.raises(InputError, match=words):
+            predict(clip, crop=crop, overwrite=True)
+
+
 def test_a_variable_rate_keeps_every_frame_and_its_time(predict, tmp_path):
     """100 frames at 1/30 s, then 60 at 1/10 s."""
     times = np.concatenate([np.arange(100) / 30, 100 / 30 + np.arange(60) / 10])

@@ -62,14 +62,14 @@ SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
         "incremental",
         f"--old OLD --project P --augmentation none {SHORT}",
         "ksd_only",
-        {"new/pck", "old/pck", "old/pck_before", "at", "held_out/px"},
+        {"new/pck", "old/pck", "old/pck_before", "old/labelled", "at", "held_out/px"},
         5,
     ),
     (
         "pyramids",
         f"--videos CLIP --size 32 --level-sizes 2 4 --window 4 {SHORT}",
         "untrained",
-        {"live_points"},
+        {"live_points", "following_points", "heaped_points", "heaps"},
         6,
     ),
     (
@@ -77,10 +77,27 @@ SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
         "--core OLD --images IMAGES --project P --labelled-images 5 --batch-size 8 --steps 1 --landmarks 3 "
         "--generator-width 4 --stand-in-widths 4 --repeats 1",
         "adapted",
-        {"forward/5", "backward/all", "consistency", "varying_points"},
+        {"forward/5", "backward/all", "consistency", "varying_points", "kept_points"},
         3,
     ),
 ]
+
+
+# How each page begins, and its pictures: of labelled animals two each, and of all points on frames,
+# with a strip of patches where points have no names.
+PAGES = {
+    "semi_supervised": (
+        r"The network has learnt 4 keypoints from \d+ labels on 16 frames\.",
+        2 * 4,
+    ),
+    "regda": (r"The network has learnt 4 keypoints|On 20 frames of the target", 2 * 12),
+    "incremental": (r"Old points: \d+ of 100 stay\. On held-out frames so many are ", 2 * 4 + 4),
+    "pyramids": (r"\d of 6 points follow something that moves\.|Nothing moves", 9 + 1),
+    "adaptation": (
+        r"\d of 3 points keep their places when an image is turned, within 1\.6 px",
+        4 + 1,
+    ),
+}
 
 
 @pytest.mark.slow
@@ -95,7 +112,11 @@ def test_from_what_a_person_has_to_points_and_errors(
     chosen = [given.get(flag, flag) for flag in flags.split()]
     typed = ["own", *chosen, "--variants", variant, "--workdir", str(tmp_path)]
     report = run(own_experiment(name), typed)
-    assert f"to train: 1 network: {variant}; up to " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"to train: 1 network: {variant}; up to " in said
+    if progress := re.search(r"^.* \d+/\d+: ", said, re.MULTILINE):  # the first number
+        lines = said[: progress.start()].splitlines()
+        assert sum(not line.startswith("    ") for line in lines) <= 8 + ("chosen" in said)
     folder = tmp_path / name / "own" / variant / "seed-0"
     results = json.loads((folder / "results.json").read_text())
     assert metrics <= set(results["metrics"])
@@ -104,10 +125,10 @@ def test_from_what_a_person_has_to_points_and_errors(
     assert [(folder / file).is_file() for file in kept] == [
         bool(metrics & {"held_out/px", "target/px"})
     ] * 4
-    if metrics & {"held_out/px"}:
-        assert report.read_text().count("data:image/jpeg") == 2 * (
-            12 if "--target-project" in flags else 4
-        )
+    (begins, pictures), page = PAGES[name], report.read_text()
+    assert re.match(begins, page.partition('<p class="finding">')[2])
+    assert page.count("data:image/jpeg") == pictures
+    assert "gradient norms" in page.partition(">Details<")[2] or variant in ("untrained", "adapted")
     predictor = open_predictor(folder)
     points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
     assert np.isfinite(points).all()

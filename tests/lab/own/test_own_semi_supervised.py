@@ -450,7 +450,9 @@ def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
 
 def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
     fetched = []
-    monkeypatch.setattr(pretrained, "_fetch", lambda name, placed: fetched.append(name) or placed)
+    monkeypatch.setattr(
+        pretrained, "_fetch", lambda name, folder: fetched.append(name) or folder / name
+    )
     assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
     (tmp_path / "b.safetensors").touch()
     assert first_at_hand(["a", "b"], tmp_path) == "b"

@@ -33,6 +33,7 @@ from kpjax.lab.animals.conformal import LEVELS, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import (
+    Crop,
     Seen,
     followed,
     from_left,
@@ -95,6 +96,8 @@ def predict(asked: Predict) -> list[Path]:
     ):
         print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
+    if asked.crop and asked.boxes is not None:
+        raise InputError("crop", "--boxes says where the animals are; leave one of them out")
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
         raise InputError(
             "boxes", f"the run was trained on crops around boxes and cannot find animals; {BOXES}"
@@ -164,6 +167,23 @@ def predict(asked: Predict) -> list[Path]:
     return written
 
 
+def crop_of(text: str) -> Crop | None:
+    """Returns x1, x2, y1, y2 of the part of an image that is looked at, None for all of it.
+
+    Raises InputError for a text that means none.
+    """
+    numbers = [whole_number(part.strip()) for part in text.split(",")] if text else []
+    if not numbers:
+        return None
+    if (
+        len(numbers) != 4
+        or None in numbers
+        or not (numbers[0] < numbers[1] and numbers[2] < numbers[3])
+    ):
+        raise InputError("crop", f"{text!r} is no part of an image; give x1,x2,y1,y2 in pixels")
+    return Crop(*numbers)
+
+
 def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     """Returns the frames of videos and the formats.
 
@@ -188,6 +208,7 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     ):
         if not right:
             raise InputError(name, f"{getattr(asked, name)}; {mend}")
+    crop_of(asked.crop)
     parts = (asked.frames or ":").split(":")
     numbers = [whole_number(part) if part else None for part in parts]
     if (
@@ -267,7 +288,7 @@ def _carried_out(
     )
     side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
     seen = (
-        followed(predictor, sequence, shown=shown, side=side)
+        followed(predictor, sequence, shown=shown, side=side, within=crop_of(asked.crop))
         if predictor.follow and sequence.video and work.boxes is None
         else predicted(
             predictor,
@@ -279,6 +300,7 @@ def _carried_out(
             level=asked.level,
             find=work.find,
             animals=work.animals,
+            within=crop_of(asked.crop),
         )
     )
     kept, doubts, sheet = [], [], {}

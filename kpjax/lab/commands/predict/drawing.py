@@ -27,7 +27,7 @@ from kpjax.lab.predictors import Predictor
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400
-LEGEND = 0.2  # of the height of a drawn video, at most
+LEGEND = 0.3  # of the height of a drawn video, at most
 RATE = 25.0  # frames a second of a video without times
 FOLDER = "overlays"  # of images
 # that of a.jpg is a_overlay.png, or a.jpg_overlay.png if there is an a.png too

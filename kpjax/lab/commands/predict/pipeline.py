@@ -53,6 +53,15 @@ class Seen(NamedTuple):
     more: int = 0  # animals that were found beyond their known number, and left out
 
 
+class Crop(NamedTuple):
+    """The columns and rows of an image that are looked at, in pixels from 0, the ends not included."""
+
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+
 class _Frame(NamedTuple):
     """A frame before the network, and what the network is to see of it."""
 
@@ -71,6 +80,7 @@ def predicted(
     level: float | None = None,
     find: bool = False,
     animals: int | None = None,
+    within: Crop | None = None,
 ) -> Iterator[Seen]:
     """Predicts each frame, in order. Close the iterator to stop early.
 
@@ -78,8 +88,8 @@ def predicted(
     frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
     whose images come along. side: the greatest length of these images in pixels. level: of the
     radii, one of those of the predictor's table; None gives none. find: whether `predictor.finder`
-    finds the boxes, of at most `animals`. Raises InputError for a frame that cannot be transformed,
-    or of another size than its video.
+    finds the boxes, of at most `animals`. within: the part that is looked at where no box says so.
+    Raises InputError for a frame that cannot be transformed, or of another size than its video.
     """
     threads, compiling, compiled = min(4, usable_cores()), Lock(), []
     finder = predictor.finder if find else None
@@ -91,7 +101,7 @@ def predicted(
                 _unseen(predictor, row, (0, 0), 0 if finder else len(places), fault=image), []
             )
         crops = [
-            (animal, *square_of(image, predictor.transform, box))
+            (animal, *square_of(image, predictor.transform, box, within))
             for animal, box in enumerate(places)
             if box is None or np.isfinite(box).all()
         ]
@@ -118,7 +128,7 @@ def predicted(
             *(
                 nothing
                 if isinstance(image, InputError)
-                else square_of(image, Letterbox(finder.side))
+                else square_of(image, Letterbox(finder.side), within=within)
             ),
         )
 
@@ -168,6 +178,7 @@ def followed(
     *,
     shown: Collection[int] = (),
     side: int | None = None,
+    within: Crop | None = None,
 ) -> Iterator[Seen]:
     """Predicts a video's frames one after the other, each around the animal that was found on the
     one before.
@@ -184,7 +195,7 @@ def followed(
                 yield _unseen(predictor, row, (0, 0), 1, fault=image)
                 continue
             size = (image.shape[1], image.shape[0])
-            square, crop = square_of(image, transform, box)
+            square, crop = square_of(image, transform, box, within)
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
             seen = _unseen(
                 predictor, row, size, 1, image=shrunk(image, side) if row in shown else None
@@ -195,9 +206,26 @@ def followed(
 
 
 def square_of(
-    image: np.ndarray, transform: Transform, box: np.ndarray | None = None
+    image: np.ndarray,
+    transform: Transform,
+    box: np.ndarray | None = None,
+    within: Crop | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the square (S, S, 3) uint8 that a network takes, and its map (3, 3) to the image."""
+    """Returns the square (S, S, 3) uint8 that a network takes, and its map (3, 3) to the image.
+
+    within: the part of the image that it shows where there is no box. Raises InputError for one
+    beyond the image.
+    """
+    if within is not None and box is None:
+        height, width = image.shape[:2]
+        if within.right > width or within.bottom > height:
+            raise InputError(
+                "crop", f"{within.right} columns, {within.bottom} rows of a {width}x{height} image"
+            )
+        part = image[within.top : within.bottom, within.left : within.right]
+        square, crop = square_of(part, transform)
+        moved = np.array([[1, 0, within.left], [0, 1, within.top], [0, 0, 1]], np.float32)
+        return square, moved @ crop
     square, *_, crop = transform(
         image,
         np.zeros((0, 2), np.float32),

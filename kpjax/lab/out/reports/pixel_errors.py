@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import geometry
+from kpjax.errors import counted
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.tables import rows_text
 from kpjax.images.transforms import growth_of
@@ -267,11 +268,6 @@ def frames_text(part: Animals) -> str:
     )
 
 
-def counted(number: int, noun: str) -> str:
-    """Returns "1 frame" or "11 frames"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def pixels(value: float) -> str:
     """Returns a length with a decimal below 100, "–" for nan."""
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
@@ -385,6 +381,18 @@ class Part(NamedTuple):
     root: Path
 
 
+def places_of(part: Part) -> list[tuple[Path, int | None]]:
+    """Returns the image of each animal, or its video and the frame's number there."""
+    named = [identity.rpartition("#") for identity in identities(part.source)]
+    # Only frames of videos have a number behind a "#"; images may have one in their names.
+    return [
+        (part.root.absolute() / title, int(number))
+        if title and len(number) >= 6 and number.isdecimal()
+        else (part.root.absolute() / (title + mark + number), None)
+        for title, mark, number in named
+    ]
+
+
 def meaning_of_scores(found: Gathered, held: Animals | None, kind: str) -> dict[str, Any]:
     """Returns what score_table.json and radius_table.json say of the animals held out, by these
     names.
@@ -434,26 +442,18 @@ def numbered(frames: Sequence[Any], names: Sequence[str] = ()) -> tuple[str, ...
 
 def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
     source, count = part.source, len(found.index)
-    named = [identity.rpartition("#") for identity in identities(source)]
-    # Only frames of videos have a number behind a "#"; images may have one in their names.
-    split = [
-        (title, int(number))
-        if title and len(number) >= 6 and number.isdecimal()
-        else (title + mark + number, None)
-        for title, mark, number in named
-    ]
-    images, frames = zip(*split, strict=True)
-    instances = numbered(split)
+    places = places_of(part)
+    images, frames = zip(*places, strict=True)
+    instances = numbered(places)
     predicted, true = (
         np.asarray(geometry.move_points(found.crop, points), np.float64)
         for points in (found.keypoints, found.true_keypoints)
     )
     growth = growth_of(found.crop)
-    paths = tuple(part.root.absolute() / image for image in images)
     return Animals(
         source.skeleton.names,
         (name,) * count,
-        paths,
+        images,
         frames,
         instances,
         found.scale * growth,

@@ -45,8 +45,9 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
     sentences = []
     if TRAINED in parts:
         learnt = errors_of(parts[TRAINED], cutoff)
+        taught = sum(learnt[name].labels > 0 for name in animals.names)
         sentences.append(
-            f"The network has learnt {counted(len(animals.names), 'keypoint')} from "
+            f"The network has learnt {counted(taught, 'keypoint')} from "
             f"{counted(learnt[ALL].labels, 'label')} on {counted(parts[TRAINED].frame_count, 'frame')}."
         )
     if judged not in parts:

@@ -1,0 +1,216 @@
+"""What the papers claim, whether it holds here, and the front page's table.
+
+A claim is tested by a difference of two rows, over pairs of equal seeds, and only where its gates
+hold: both rows have learnt what they train on, and the best of them is ahead of the trivial answer.
+Else the difference says who learns faster, or which of two failures is the smaller one.
+"""
+
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from experiments.measure.render import (
+    ABOUT,
+    ROOT,
+    Ahead,
+    Cell,
+    Claim,
+    Front,
+    Learnt,
+    Room,
+    cell_of,
+    runs_of,
+    settings_of,
+)
+from kpjax.lab.own.systems import NEEDS
+from kpjax.papers.paper_numbers import lines_at
+from kpjax.papers.reports.report import decimal_text, markdown
+
+ANSWERS = ("yes", "no", "open", "not tested", "not run")
+
+# Gates
+
+
+def closed(room: Room, gate: Learnt | Ahead) -> str:
+    """Returns why a gate does not hold, "" where it does."""
+    return _not_learnt(room, gate) if isinstance(gate, Learnt) else _not_ahead(room, gate)
+
+
+def _not_learnt(room: Room, gate: Learnt) -> str:
+    values = cell_of(room, gate.row, "", gate.metric).shown()
+    of, metric = gate.of
+    known = cell_of(room, of, "", metric).shown() if of else [1.0]
+    variant = gate.row.rpartition("/")[2]
+    if not values or not known:
+        return f"whether `{variant}` has learnt {gate.what} was not measured"
+    mean, bound = statistics.fmean(values), gate.share * statistics.fmean(known)
+    shown = room.metrics[gate.metric]
+    if mean <= bound if shown.lower else mean >= bound:
+        return ""
+    number = decimal_text(shown.factor * mean, f".{shown.decimals}f")
+    return f"`{variant}` has not learnt {gate.what} ({shown.heading}: {number})"
+
+
+def _not_ahead(room: Room, gate: Ahead) -> str:
+    cell = cell_of(room, gate.line, "", gate.metric)
+    if gate.of:
+        other = cell_of(room, gate.line, "", gate.of)
+        cell = cell._replace(others=other.others)
+    best, gains = gate.line.partition(" - ")[0].rpartition("/")[2], cell.gains()
+    if len(gains) < 2:
+        return f"whether `{best}` is ahead of {gate.trivial} was not measured"
+    if statistics.fmean(gains) > statistics.stdev(gains):
+        return ""
+    return f"`{best}` is not ahead of {gate.trivial} ({cell.gain_text()})"
+
+
+# Answers
+
+
+def answer(room: Room, claim: Claim) -> tuple[str, str]:
+    """Returns whether a claim holds, one of ANSWERS, and why it was not tested or does not hold."""
+    found = cell_of(room, claim.line, "", claim.metric).helps()
+    if found != "not run" and (why := next(filter(None, _closed(room, claim)), "")):
+        return "not tested", why
+    return found, claim.reason if found in ("no", "open") else ""
+
+
+def _closed(room: Room, claim: Claim):
+    return (closed(room, gate) for gate in claim.gates)
+
+
+def settings_of_claims(room: Room) -> list[list[Claim]]:
+    """Returns the claims of a room, each with its settings: the one in which it is tested best
+    first.
+
+    A setting whose gates hold is tested better than another, then one with more seeds; of equals
+    the first is that which was listed first. What came out has no say.
+    """
+    by_rows: dict[tuple[str, str], list[Claim]] = {}
+    for claim in room.claims:
+        by_rows.setdefault(claim.paper, []).append(claim)
+
+    def tested(claim: Claim) -> tuple[int, int]:
+        kind = {"not run": 2, "not tested": 1}.get(answer(room, claim)[0], 0)
+        return kind, -len(cell_of(room, claim.line, "", claim.metric).pairs())
+
+    return [sorted(claims, key=tested) for claims in by_rows.values()]
+
+
+def tries(room: Room, line: str) -> str:
+    """Returns how many settings of each row were tried on tuning seeds, "3 / 5"; "–" where no row
+    of them is kept.
+    """
+    counts = []
+    for run in runs_of(line, ""):
+        tried = {one[1] for one in room.tries if (one[0], one[2]) == (run.preset, run.variant)}
+        counts.append(str(len(tried)) if tried else "–")
+    return " / ".join(counts)
+
+
+def printed(room: Room, line: str, metric: str) -> str:
+    """Returns the two numbers that a paper prints for a line in one table, "66.98 / 40.19
+    (lsp)"."""
+    runs = runs_of(line, "")
+    one, other = (
+        {
+            found.table: found.numbers[metric]
+            for found in lines_at(room.name, **room.fields(run) | settings_of(run) | run._asdict())
+            if metric in found.numbers
+        }
+        for run in runs
+    )
+    table = next(table for table in one if table in other)
+    return f"{one[table]:g} / {other[table]:g} ({runs[0].preset})"
+
+
+def _counts(answers: Sequence[str]) -> str:
+    return ", ".join(f"{answers.count(one)} {one}" for one in ANSWERS if one in answers)
+
+
+# Pages
+
+
+def claims_text(page: Path, found: Mapping[str, Room]) -> str:
+    """Returns the claims of all papers with their numbers, the differences here, and whether they
+    agree; the other settings of the same claims in a folded table below.
+    """
+    first, others, answers, intervals = [], [], [], 0
+    for name, (_, publication) in ABOUT.items():
+        room, paper = found[name], publication.partition(":")[0]
+        for number, claims in enumerate(settings_of_claims(room)):
+            answers.append(answer(room, claims[0])[0])
+            for claim in claims:
+                cell = cell_of(room, claim.line, "", claim.metric)
+                said, why = answer(room, claim)
+                intervals += said in ("yes", "no", "open") and cell.gain() is not None
+                line = [
+                    claims[0].says,
+                    claim.setting,
+                    cell.gain_text(),
+                    str(len(cell.pairs())),
+                    tries(room, claim.line),
+                    f"{said}: {why}" if why else said,
+                ]
+                if claim is claims[0]:
+                    line.insert(1, printed(room, *claim.paper))
+                    first.append(["" if number else paper, *line])
+                else:
+                    others.append(line)
+    ours = ["tested here on", "the gain [95 % interval]", "seeds", "tries", "agrees"]
+    return "\n\n".join(
+        (
+            markdown(["paper", "it claims", "its numbers", *ours], first),
+            f"Of {len(answers)} claims: {_counts(answers)}. Of {intervals} intervals of tested ones about "
+            f"{0.05 * intervals:.0f} would leave out zero by chance.",
+            "<details><summary>The same claims in other settings</summary>",
+            markdown(["claim", *ours], others),
+            "</details>\n",
+        )
+    )
+
+
+def systems_text(page: Path, found: Mapping[str, Room]) -> str:
+    """Returns the front page's table: for every problem four rows in one unit, and how many claims
+    hold.
+    """
+    docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
+    for name, (problem, publication) in ABOUT.items():
+        room = found[name]
+        answers = [answer(room, claims[0])[0] for claims in settings_of_claims(room)]
+        for number, front in enumerate(room.front):
+            about = (
+                f"**{problem}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
+                f"`kpjax train {name} {NEEDS[name].takes}`"
+            )
+            lines.append(
+                [
+                    "" if number else about,
+                    f"{front.images}: {room.metrics[front.metric].heading}",
+                    *(_number(room, front, row) for row in front[2:]),
+                    "" if number else _counts(answers),
+                ]
+            )
+    return (
+        markdown(
+            [
+                "what you have",
+                "measured on",
+                "without kpjax",
+                "simple control",
+                "the paper's method",
+                "what we would run",
+                "does the paper's ranking hold here?",
+            ],
+            lines,
+        )
+        + "\n"
+    )
+
+
+def _number(room: Room, front: Front, row: str) -> str:
+    """Returns a row's variant with its mean, deviation and seeds."""
+    cell = Cell(room.metrics[front.metric], cell_of(room, row, "", front.metric).values, None)
+    seeds = f" ({len(cell.values)})" if cell.values else ""
+    return f"`{row.rpartition('/')[2]}` {cell.text()}{seeds}"

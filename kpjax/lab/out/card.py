@@ -1,0 +1,104 @@
+"""The card of an exported predictor: what it finds, what it learnt from, and how it is used.
+
+It is README.md of the folder, in the form that hubs of models show.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from kpjax import Method
+from kpjax.errors import printable
+from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, plain_name
+
+NOT_STATED = "not stated; ask whoever made it, before you use it for more than a look"
+ERRORS = {"test/mae": "mean error, px of the network's input", "test/pck": "PCK"}
+
+
+def card_of(
+    method: Method,
+    description: Mapping[str, Any],
+    results: Mapping[str, Any],
+    config: Mapping[str, Any],
+    licence: str,
+) -> str:
+    """Returns the card, as Markdown with a head that hubs read.
+
+    Args:
+        description: predictor.json.
+        results, config: results.json of the run and the config in it; empty of an ensemble.
+        licence: of the data and of what was learnt from them, as whoever exports it says; "" if
+            nobody does.
+    """
+    run, points = description["run"], method.skeleton.names
+    title = " ".join(str(run[name]) for name in ("experiment", "preset", "variant"))
+    metrics = results.get("metrics", {})
+    rows = {
+        "learnt from": config.get("summary") or f"{run['experiment']}, preset {run['preset']}",
+        "training": f"{results['steps']:,} steps, {results['images']:,} images"
+        if {"steps", "images"} <= set(results)
+        else "see the runs that it joins",
+        "began with": _start(config),
+        "licence": licence or NOT_STATED,
+        "keypoints": ", ".join(points),
+        "lines between": ", ".join(
+            f"{points[first]} - {points[second]}" for first, second in method.skeleton.edges
+        )
+        or "none",
+        "input": f"images of any size, shown to the network in {description['input']['shape'][1]} px",
+        **{
+            f"held out: {words}": f"{metrics[name]:.3g}"
+            for name, words in ERRORS.items()
+            if name in metrics
+        },
+        "scores": f"{description['score']['kind']}, drawn from {description['score']['cutoff']:.3g}",
+        "made by": f"kpjax {description['versions']['kpjax']}, jax {description['versions']['jax']}",
+        "loads": f"in releases of jax until {description['loads_until']}; then export it again"
+        if "loads_until" in description
+        else "in ONNX Runtime",
+    }
+    head = {
+        "library_name": "kpjax",
+        "pipeline_tag": "keypoint-detection",
+        "tags": ["keypoints", "pose-estimation"],
+        "license": "other",
+        "license_name": licence or "not stated",
+    }
+    return "\n".join(
+        [
+            "---",
+            *(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in head.items()),
+            "---",
+            "",
+            f"# {len(points)} keypoints: {_plain(title)}",
+            "",
+            "| | |",
+            "|---|---|",
+            *(f"| {name} | {_plain(value)} |" for name, value in rows.items()),
+            "",
+            "```",
+            "pip install 'kpjax[lab]'",
+            "kpjax predict FOLDER_OR_HUB IMAGES_OR_VIDEOS --out points   # hub:OWNER/NAME",
+            "python run.py IMAGE...                                      # without kpjax",
+            "```",
+            "",
+            "Points are (x, y) in pixels of an image as it is shown, the centre of its top-left pixel at "
+            "(0, 0). A score ranks the points of this predictor; it is no probability.",
+            "",
+        ]
+    )
+
+
+def _start(config: Mapping[str, Any]) -> str:
+    backbone = config.get("backbone", {})
+    if backbone.get("start"):
+        return "an earlier run"
+    if not (weights := backbone.get("weights", "")):
+        return "random numbers"
+    known = KNOWN_WEIGHTS.get(plain_name(weights))
+    return f"{known.name}, {known.licence}" if known else "weights of one's own"
+
+
+def _plain(text: object) -> str:
+    """Returns text that a cell of a table can hold."""
+    return printable(str(text)).replace("|", "\\|")

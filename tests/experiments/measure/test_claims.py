@@ -1,0 +1,176 @@
+"""Claims on made-up rows: their gates, what stands in the first line, tries, and what pages say."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments.measure import render
+from experiments.measure.claims import (
+    answer,
+    claims_text,
+    closed,
+    printed,
+    settings_of_claims,
+    systems_text,
+    tries,
+)
+from experiments.measure.render import ABOUT, Ahead, Claim, Front, Learnt, Metric, Room, rooms
+from experiments.measure.rows import EXPERIMENTS, Result, by_run
+
+METRICS = {
+    "target/pck": Metric("PCK, %", 100),
+    "source/pck": Metric("source PCK, %", 100),
+    "left": Metric("error left, %", 100, lower=True),
+    "forward": Metric("forward error, %", lower=True),
+    "mean": Metric("error of the mean, %", lower=True),
+}
+PAPER = ("surreal_lsp/regda - source_only_mse", "target/pck_batchwise/all")
+
+
+def rows(variant, *values, metric="target/pck", preset="demo", settings="", first=0):
+    return [
+        Result(preset, settings, variant, str(seed), metric, value)
+        for seed, value in enumerate(values, first)
+    ]
+
+
+def room(found, *claims, front=()):
+    return Room(
+        EXPERIMENTS / "regda",
+        {},
+        claims,
+        METRICS,
+        {},
+        by_run(found),
+        by_run(found, tuning=True),
+        front,
+    )
+
+
+def claim(*gates, line="demo/regda - source_only", setting="", reason=""):
+    return Claim("RegDA helps", PAPER, setting, line, "target/pck", gates, reason)
+
+
+BETTER = [*rows("regda", 0.9, 0.8, 0.85), *rows("source_only", 0.6, 0.5, 0.57)]
+SOURCE = Learnt("the source", "demo/regda", "source/pck", 0.9, ("demo/oracle", "target/pck"))
+
+
+@pytest.mark.parametrize(
+    ("learnt", "why"),
+    [
+        ((0.90, 0.84, 0.9), ""),
+        ((0.80, 0.82, 0.81), "`regda` has not learnt the source (source PCK, %: 81.0)"),
+        ((), "whether `regda` has learnt the source was not measured"),
+    ],
+)
+def test_without_a_learnt_source_nothing_is_tested(learnt, why):
+    """Nine tenths of the oracle's 0.97 are 0.873."""
+    found = [*BETTER, *rows("regda", *learnt, metric="source/pck"), *rows("oracle", 0.96, 0.98)]
+    assert closed(room(found), SOURCE) == why
+    said = "not tested" if why else "yes"
+    assert answer(room(found), claim(SOURCE)) == (said, why)
+    # what was never run is not called untested
+    assert answer(room(found[6:]), claim(SOURCE))[0] == "not run"
+
+
+def test_labelled_images_are_learnt_below_a_share_of_the_error():
+    gate = Learnt("its labelled images", "demo/regda", "left", 0.2)
+    assert closed(room(rows("regda", 0.1, 0.29, metric="left")), gate) == ""
+    assert (
+        closed(room(rows("regda", 0.1, 0.32, metric="left")), gate)
+        == "`regda` has not learnt its labelled images (error left, %: 21.0)"
+    )
+
+
+def test_the_best_row_must_be_ahead_of_a_trivial_answer_by_more_than_the_deviation():
+    gate = Ahead("random colours", "demo/regda - colours", "target/pck")
+    # gains of 10, 30 and 20: a mean of 20, a deviation of 10
+    ahead = [*BETTER, *rows("colours", 0.8, 0.5, 0.65)]
+    assert closed(room(ahead), gate) == ""
+    # 10, 30 and -10: a mean of 10, a deviation of 20
+    level = [*BETTER, *rows("colours", 0.8, 0.5, 0.95)]
+    assert closed(room(level), gate).startswith("`regda` is not ahead of random colours (+10.0 [")
+    assert answer(room(level), claim(gate))[0] == "not tested"
+    assert answer(room(ahead), claim(gate))[0] == "yes"
+    assert (
+        closed(room(BETTER), gate) == "whether `regda` is ahead of random colours was not measured"
+    )
+
+
+def test_points_are_compared_with_the_mean_of_labels_in_the_same_row():
+    gate = Ahead("the labels' mean", "demo/adapted - adapted", "forward", "mean")
+    mean = rows("adapted", 33, 33, 33, metric="mean")
+    assert closed(room([*rows("adapted", 24, 26, 25, metric="forward"), *mean]), gate) == ""
+    worse = room([*rows("adapted", 34, 36, 35, metric="forward"), *mean])
+    assert closed(worse, gate).startswith("`adapted` is not ahead of the labels' mean (-2.0 [")
+
+
+def test_a_claim_is_shown_where_it_is_tested_best_whatever_came_out():
+    """Gates that hold come before more seeds, and these before the order of the list."""
+    found = [
+        *rows("regda", 0.9, 0.8, 0.85, preset="untested"),
+        *rows("source_only", 0.1, 0.2, 0.15, preset="untested"),
+        *rows("regda", 0.5, 0.4, preset="two"),
+        *rows("source_only", 0.9, 0.81, preset="two"),
+        *rows("regda", 0.5, 0.4, 0.6, preset="three"),
+        *rows("source_only", 0.9, 0.81, 0.99, preset="three"),
+    ]
+    never = Learnt("anything", "untested/regda", "source/pck", 1.0)
+    untested = claim(never, line="untested/regda - source_only", setting="untested")
+    two, three, none = (
+        claim(line=f"{name}/regda - source_only", setting=name) for name in ("two", "three", "none")
+    )
+    (order,) = settings_of_claims(room(found, none, untested, two, three))
+    assert [one.setting for one in order] == ["three", "two", "untested", "none"]
+    assert answer(room(found), three) == ("no", "")
+    assert answer(room(found), three._replace(reason="as tested")) == ("no", "as tested")
+
+
+def test_tries_on_tuning_seeds_are_counted_for_each_row():
+    found = [
+        *BETTER,
+        *rows("regda", 0.5, first=100),
+        *rows("regda", 0.6, settings="learning_rate=0.004", first=100),
+        *rows("regda", 0.6, settings="learning_rate=0.004", metric="source/pck", first=100),
+        *rows("dd", 0.4, first=100, preset="elsewhere"),
+    ]
+    assert tries(room(found), "demo/regda - demo/dd") == "2 / –"
+
+
+def test_pages_show_one_line_a_claim_and_four_numbers_a_problem():
+    front = Front("people", "target/pck", "demo/source_only", "demo/dd", "demo/regda", "demo/regda")
+    found = [*BETTER, *rows("regda", 0.3, 0.4, preset="small")]
+    one = claim(setting="people")
+    other = claim(line="small/regda - source_only", setting="small people")
+    known = {name: room((), front=()) for name in ABOUT} | {
+        "regda": room(found, one, other, front=(front,))
+    }
+    first, _, below = claims_text(Path("page.md"), known).partition("<details>")
+    assert "| people | " in first
+    assert "small people" not in first
+    assert "| small people | not run | 0 | – / – | not run |" in below
+    assert "Of 1 claims: 1 yes. Of 1 intervals" in first
+    line = systems_text(EXPERIMENTS.parent / "README.md", known).splitlines()[2]
+    assert (
+        "| people: PCK, % | `source_only` 55.7 ± 5.1 (3) | `dd` not run | `regda` 85.0 ± 5.0 (3) |"
+        in line
+    )
+    assert line.endswith("| `regda` 85.0 ± 5.0 (3) | 1 yes |")
+
+
+@pytest.mark.parametrize("name", tuple(ABOUT))
+def test_claims_have_gates_and_are_of_lines_that_the_paper_prints(name):
+    """What the paper's own numbers say is what the claim says: the difference is a gain."""
+    found = rooms()[name]
+    for one in found.claims:
+        mine, other = map(float, printed(found, *one.paper).partition(" (")[0].split(" / "))
+        assert mine < other if found.metrics[one.metric].lower else mine > other, one
+        assert one.gates, one
+        assert one.setting, one
+    for claims in settings_of_claims(found):
+        assert len({one.says for one in claims}) == 1
+    assert len(found.front) >= 2  # rendered and real images
+    known = {render.Run(*run[:3]) for run in found.shown()}
+    assert {
+        found.stored(run) for table in ("claims", "front") for run in found.tables[table].runs()
+    } <= known
