@@ -9,7 +9,7 @@ over seeds or a preempted run needs stands here, and no paper knows of it.
 
 import functools
 import math
-import sys
+import os
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -24,7 +24,6 @@ from etils import epath
 
 from kpjax import InputError, Method, RunError, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.errors import summarise
 from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import (
     absolute,
@@ -50,9 +49,9 @@ from kpjax.training.finished_runs import read_run
 from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.identity import (
+    changed_input,
     changed_programs,
     check_identity,
-    check_inputs,
     contents,
     flat_identity,
     keep_inputs,
@@ -187,18 +186,18 @@ def named_inputs(config: Any, data_dir: epath.Path) -> dict[str, dict[str, str]]
     """Returns the digests of what the fields of a config name, by field and file: files, and sets
     that `python -m data` prepared, whose description has the digests of their records.
     """
-    found = {}
+    found: dict[str, dict[str, str]] = {}
     for name, value in flat(config).items():
         for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and text:
-                file, prepared = Path(text).expanduser(), data_dir / text.partition("/")[0]
-                described = [file] if file.is_file() else sorted(prepared.glob("**/skeleton.json"))
-                files = {
-                    one.name if one == file else str(one.relative_to(data_dir)): one
-                    for one in described
-                }
-                if files:
-                    found[name] = found.get(name, {}) | contents(files)
+            if not isinstance(text, str) or not text:
+                continue
+            file, dataset = os.path.expanduser(text), text.partition("/")[0]
+            files = {Path(file).name: Path(file)} if os.path.isfile(file) else {}
+            if not files and dataset.strip("."):
+                described = sorted((data_dir / dataset).glob("**/skeleton.json"))
+                files = {str(path.relative_to(data_dir)): path for path in described}
+            if files:
+                found[name] = found.get(name, {}) | contents(files)
     return found
 
 
@@ -372,7 +371,8 @@ def run(job: Job) -> None:
     def begin() -> None:
         if not in_bucket(job.folder):  # which it has claimed
             remove_partials(job.folder, alone=True)
-        if any(job.folder.glob("**/checkpoints/*")):
+        resumed = any(job.folder.glob("**/checkpoints/*"))
+        if resumed and (job.folder / "config.json").exists():
             check_identity(_stored_config(job.folder), identity, job.folder / "config.json")
         remove(job.folder / PROGRAMS)
         keep_inputs(job.preset_folder, job.inputs)
@@ -399,7 +399,7 @@ def run(job: Job) -> None:
     numbers = ", ".join(f"{name} {values[name]:.3f}" for name in shown)
     print(f"{job.title}: {numbers or 'nothing measures it'}")
     if lost := [name for name, value in values.items() if math.isnan(value)]:
-        print(f"warning: {job.title}: {summarise(lost)}: no number (nan)", file=sys.stderr)
+        print(f"{job.title}: warning: {', '.join(lost[:5])} are no numbers (nan)")
 
 
 def _first_lines(job: Job, data: Any) -> list[str]:
@@ -455,7 +455,13 @@ def finished(job: Job) -> bool:
     stored = _stored_config(job.folder)
     # says where it was edited, and refuses other files than were written with it
     read_run(job.folder)
-    check_inputs(job.preset_folder, stored.get("inputs", {}), job.inputs, job.folder)
+    if found := changed_input(job.preset_folder, stored.get("inputs", {}), job.inputs):
+        name, words = found
+        raise InputError(
+            name,
+            f"{words}, other than {job.folder} has learnt from; put them back, choose another "
+            "`workdir`, or start over with `fresh`",
+        )
     check_identity(stored, job.identity(), job.folder / "config.json")
     if (job.folder / "skeleton.json").exists() and not (
         job.folder / "model" / "trained.json"

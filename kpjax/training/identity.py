@@ -23,6 +23,7 @@ from kpjax.files import cache_folder, read_json, sha256_of, write_json
 from kpjax.training.trees import json_digest
 
 INPUTS = "inputs"  # folder beside the variants of a preset
+LARGE = 4 * 2**30  # bytes, which take seconds
 SHORT = 12  # letters of a digest that people see
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 
@@ -136,9 +137,11 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
     names.sort(key=lambda name: name.endswith(".summary"))  # words about the others
     for name in names:
         if before.get(name, "absent") != now.get(name, "absent"):
-            kind = {"model": "another model", "streams": "other data"}.get(
-                name.split(".")[0], "another configuration"
-            )
+            kind = {
+                "model": "another model",
+                "streams": "other data",
+                "inputs": "other data",
+            }.get(name.split(".")[0], "another configuration")
             there, here = before.get(name, "absent"), now.get(name, "absent")
             raise InputError(
                 f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another `workdir`, "
@@ -164,8 +167,8 @@ def contents(files: Mapping[str, Path]) -> dict[str, str]:
     """Returns the sha256 of files by their names.
 
     files: by names that stay the same where a folder is moved. A digest that was computed before is
-    taken again while size and times of the file are the same: those of videos take minutes. Raises
-    InputError for a file that cannot be read.
+    taken again while size and times of the file are the same: those of videos take minutes, which
+    a line says. Raises InputError for a file that cannot be read.
     """
     by_folder: dict[Path, dict[str, Path]] = {}
     for name, path in files.items():
@@ -181,6 +184,8 @@ def contents(files: Mapping[str, Path]) -> dict[str, str]:
             state = _state(path)
             *before, digest = known.get(path.name) or [None]
             if before != state:
+                if state[0] > LARGE:
+                    print(f"{path}: is read once, to be known again: {state[0] / 2**30:.0f} GB")
                 digest = sha256_of(path)
                 computed[path.name] = [*state, digest]
             found[name] = digest
@@ -222,23 +227,16 @@ def keep_inputs(folder: epath.Path, inputs: Mapping[str, Mapping[str, str]]) -> 
             write_json(path, files)
 
 
-def check_inputs(
-    folder: epath.Path,
-    before: Mapping[str, str],
-    inputs: Mapping[str, Mapping[str, str]],
-    run: epath.Path,
-) -> None:
-    """Raises InputError that names the files in which the inputs of a run differ from those that it
-    has learnt from.
+def changed_input(
+    folder: epath.Path, before: Mapping[str, str], inputs: Mapping[str, Mapping[str, str]]
+) -> tuple[str, str] | None:
+    """Returns the name of an input that is in another state than a run has learnt from, and its
+    files that differ, in words; None where all are as they were.
 
     folder: of `keep_inputs`. before: the digests of the run's inputs.
     """
     for name, files in inputs.items():
         if name in before and before[name] != json_digest(files):
             path = folder / INPUTS / f"{before[name]}.json"
-            words = differing(read_json(path), files) if path.exists() else "other files"
-            raise InputError(
-                name,
-                f"{words}, other than {run} has learnt from; put them back, choose another "
-                "`workdir`, or start over with `fresh`",
-            )
+            return name, differing(read_json(path), files) if path.exists() else "other files"
+    return None

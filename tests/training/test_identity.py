@@ -5,10 +5,8 @@ import json
 import os
 
 import jax
-import pytest
 from tiny import Batches, tiny
 
-from kpjax.errors import InputError
 from kpjax.training import checkpoints, fit as fitting, identity, run_folder
 
 
@@ -39,18 +37,16 @@ def test_a_content_is_another_one_whatever_size_and_time_say(tmp_path, monkeypat
     )
 
 
-def test_inputs_of_another_state_are_refused_by_their_names(tmp_path):
+def test_inputs_of_another_state_are_told_by_their_names(tmp_path):
     first, second = (
         {"target": {"a.png": "1", "b.png": "2"}},
         {"target": {"a.png": "3", "b.png": "2"}},
     )
     stored = {"target": identity.json_digest(first["target"])}
     identity.keep_inputs(tmp_path, first)
-    identity.check_inputs(tmp_path, stored, first, tmp_path / "run")
-    with pytest.raises(
-        InputError, match=r"target: 1 of 2 files with another content \(a.png\), other"
-    ):
-        identity.check_inputs(tmp_path, stored, second, tmp_path / "run")
+    assert identity.changed_input(tmp_path, stored, first) is None
+    words = "1 of 2 files with another content (a.png)"
+    assert identity.changed_input(tmp_path, stored, second) == ("target", words)
 
 
 def test_other_programs_are_said_and_kept(tmp_path, monkeypatch, capsys):

@@ -36,7 +36,7 @@ from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import changed, config_as_json, flat
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
 from kpjax.training.evaluation import Gathered
-from kpjax.training.identity import SHORT, flat_identity
+from kpjax.training.identity import SHORT, changed_input, flat_identity
 from kpjax.training.trees import json_digest
 
 # of stages, as far as a system has them
@@ -252,6 +252,10 @@ def check_project(command: Command) -> None:
             f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, "
             * ("start" in flat(command.config) and (path.parent / "results.json").exists())
         )
+        stored = read_json(path).get("inputs", {})
+        found = changed_input(command.folder, stored, command.jobs()[0].inputs)
+        name, words = found or ("project", "")
         raise InputError(
-            "project", f"{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over"
+            name,
+            f"{words + '; ' * bool(words)}{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over",
         )

@@ -135,7 +135,10 @@ def labels_digest(project: Project) -> str:
     any label, name, box, recording or split."""
     skeleton, frames = project.skeleton, [frame._replace(path="") for frame in project.frames]
     animals = [
-        [part.round(6).tobytes() if isinstance(part, np.ndarray) else part for part in one]
+        [
+            np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
+            for part in one
+        ]
         for one in project.instances
     ]
     facts = (skeleton.names, skeleton.edges, skeleton.flip, skeleton.groups, frames, animals)
