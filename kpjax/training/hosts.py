@@ -188,7 +188,7 @@ def agreed(at: str, decide: Callable[[], Any]) -> Any:
     if known:
         name, *arguments = known
         kinds = (InputError, RunError, *InputError.__subclasses__(), *RunError.__subclasses__())
-        raise {kind.__name__: kind for kind in kinds}[name](*arguments)
+        raise {kind.__name__: kind for kind in kinds}.get(name, RunError)(*arguments)
     return value
 
 

@@ -203,9 +203,12 @@ def kept_arrays(
     """
     if not agreed(path.name, path.exists):
         made = make()
-        if jax.process_index() == 0:
+
+        def write() -> None:
             with atomic(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **made)
+
+        agreed(f"keeping {path.name}", write)
         return dict(made)
     with path.open("rb") as file, np.load(file) as stored:
         return dict(stored)
