@@ -194,11 +194,16 @@ def named_inputs(config: Any, data_dir: epath.Path) -> dict[str, dict[str, str]]
             file, dataset = os.path.expanduser(text), text.partition("/")[0]
             files = {Path(file).name: Path(file)} if os.path.isfile(file) else {}
             if not files and dataset.strip("."):
-                described = sorted((data_dir / dataset).glob("**/skeleton.json"))
+                described = _found(data_dir / dataset, "*/skeleton.json", "*/*/skeleton.json")
                 files = {str(path.relative_to(data_dir)): path for path in described}
             if files:
                 found[name] = found.get(name, {}) | contents(files)
     return found
+
+
+def _found(folder: epath.Path, *patterns: str) -> list[epath.Path]:
+    """Returns what fits patterns, sorted; in a bucket none may stand for all below a folder."""
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
 class Outcome(NamedTuple):
@@ -371,7 +376,7 @@ def run(job: Job) -> None:
     def begin() -> None:
         if not in_bucket(job.folder):  # which it has claimed
             remove_partials(job.folder, alone=True)
-        resumed = any(job.folder.glob("**/checkpoints/*"))
+        resumed = _found(job.folder, "checkpoints/*", "*/checkpoints/*")
         if resumed and (job.folder / "config.json").exists():
             check_identity(_stored_config(job.folder), identity, job.folder / "config.json")
         remove(job.folder / PROGRAMS)

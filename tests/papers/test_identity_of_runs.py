@@ -5,6 +5,7 @@ import json
 
 import pytest
 import tiny_regda
+from etils import epath
 
 from experiments import experiment_of
 from experiments.measure.rows import run_results
@@ -45,7 +46,7 @@ def test_a_prepared_set_and_a_file_of_weights_are_inputs(tmp_path):
         target="lsp/test",
         weights=str(weights),
     )
-    first = engine.named_inputs(config, tmp_path)
+    first = engine.named_inputs(config, epath.Path(tmp_path))
     assert {name: list(files) for name, files in first.items()} == {
         "source": ["lsp/1.0.0/skeleton.json"],
         "target": ["lsp/1.0.0/skeleton.json"],
@@ -53,7 +54,7 @@ def test_a_prepared_set_and_a_file_of_weights_are_inputs(tmp_path):
     }
     weights.write_bytes(b"2")
     described.write_text(json.dumps({"labels": {"train": "b"}}))
-    second = engine.named_inputs(config, tmp_path)
+    second = engine.named_inputs(config, epath.Path(tmp_path))
     assert all(first[name] != second[name] for name in first)
 
 
