@@ -8,6 +8,7 @@ developer's own edits must not stop a run.
 
 import contextlib
 import functools
+import hashlib
 import platform
 import re
 import subprocess
@@ -19,7 +20,7 @@ from typing import Any
 from etils import epath
 
 from kpjax.errors import InputError, summarise
-from kpjax.files import cache_folder, read_json, sha256_of, write_json
+from kpjax.files import cache_folder, in_bucket, read_content, read_json, sha256_of, write_json
 from kpjax.training.trees import json_digest
 
 INPUTS = "inputs"  # folder beside the variants of a preset
@@ -163,7 +164,7 @@ def flat_identity(value, name: str = "") -> dict[str, Any]:
 # Contents of inputs
 
 
-def contents(files: Mapping[str, Path]) -> dict[str, str]:
+def contents(files: Mapping[str, epath.PathLike]) -> dict[str, str]:
     """Returns the sha256 of files by their names.
 
     files: by names that stay the same where a folder is moved. A digest that was computed before is
@@ -171,9 +172,13 @@ def contents(files: Mapping[str, Path]) -> dict[str, str]:
     a line says. Raises InputError for a file that cannot be read.
     """
     by_folder: dict[Path, dict[str, Path]] = {}
-    for name, path in files.items():
-        by_folder.setdefault(path.absolute().parent, {})[name] = path.absolute()
     found: dict[str, str] = {}
+    for name, path in files.items():
+        if in_bucket(path):  # small, and its times are not known
+            found[name] = hashlib.sha256(read_content(path)).hexdigest()
+        else:
+            local = Path(path).absolute()
+            by_folder.setdefault(local.parent, {})[name] = local
     for folder, inside in by_folder.items():
         kept = cache_folder() / "contents" / f"{json_digest({'folder': str(folder)})[:32]}.json"
         known: dict[str, Any] = {}

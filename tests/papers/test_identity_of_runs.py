@@ -13,7 +13,7 @@ from kpjax.errors import InputError
 from kpjax.lab.own.systems import NEEDS, own_experiment
 from kpjax.papers import command_line, engine
 from kpjax.papers.command_line import CHANGE_NO_NUMBER, OF_ONE_HOST, Shared, read_command, run
-from kpjax.papers.configs import config_as_json, flat
+from kpjax.papers.configs import Heatmaps, ImageSet, config_as_json, flat
 from kpjax.training import identity
 from kpjax.training.identity import flat_identity
 
@@ -89,3 +89,16 @@ def test_a_finished_run_of_other_inputs_or_programs(tmp_path, monkeypatch, capsy
     capsys.readouterr()
     assert not list(run_results(tiny, tmp_path))
     assert "went on under other programs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "values"),
+    [
+        (ImageSet, "image_size", (1, 2, 65536)),
+        (Heatmaps, "sigma", (1e9, 1e-30, float("nan"))),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused_before_anything_is_made(part, field, values):
+    for value in values:
+        with pytest.raises(InputError, match=f"{field}: .*; give "):
+            part(**{field: value})
