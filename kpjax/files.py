@@ -60,6 +60,10 @@ def absolute(path: epath.PathLike) -> epath.Path:
             f"{text}: {scheme}:// is not supported, since checkpoints cannot be written there; give a "
             "folder, local or on NFS, or a bucket gs://"
         )
+    if separator:  # others write there, too: what is there is asked for anew
+        import fsspec.config
+
+        fsspec.config.conf.setdefault("gcs", {})["use_listings_cache"] = False
     return epath.Path(text if separator else os.path.abspath(text))
 
 
@@ -167,7 +171,11 @@ def remove_partials(folder: Path, *, alone: bool = False) -> None:
     for path in sorted(folder.glob(".*-????????.*")):
         found = _PARTIAL.fullmatch(path.name)
         own = found and found[3] == HOST and int(found[2]) == os.getpid()
-        if not found or own or not (alone or (found[3] == HOST and not _runs(int(found[2])))):
+        if (
+            not found
+            or own
+            or not (alone or (found[3] == HOST and not process_runs(int(found[2]))))
+        ):
             continue
         place = folder / f"{found[1]}{found[5] or ''}"
         if found[4] == "before" and not place.exists():
@@ -176,7 +184,7 @@ def remove_partials(folder: Path, *, alone: bool = False) -> None:
             remove(path)
 
 
-def _runs(process: int) -> bool:
+def process_runs(process: int) -> bool:
     """Returns whether a process of this machine runs; of Windows, where asking would end it, always
     True.
     """

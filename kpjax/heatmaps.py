@@ -7,7 +7,7 @@ keypoints). Every function refuses arrays of other shapes than it states, by an 
 it is traced.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, get_args
 
 import chex
@@ -140,7 +140,8 @@ def gaussian_targets(
     Sizes are (height, width), keypoints in image pixels, sigma in heatmap pixels.
 
     Args:
-        visible: weights in {0, 1}.
+        visible: weights in {0, 1}; -1 of a keypoint that is known to be absent, whose map is empty
+            and has the weight 1.
         rounded: the Gaussian stands on the keypoint's cell (`keypoint_cells`); otherwise on its
             sub-pixel position.
         window: see `gaussian_bumps`.
@@ -150,8 +151,8 @@ def gaussian_targets(
             With `window=None` it drops no keypoint.
 
     Returns:
-        (targets, weights), float32. A keypoint of weight 0 has an empty map whatever its
-        coordinates are, NaN included.
+        (targets, weights), float32. A keypoint of weight 0, or that is absent, has an empty map
+        whatever its coordinates are, NaN included.
     """
     assert keep in ("centre", "window"), keep
     chex.assert_shape(keypoints, (..., None, 2))
@@ -164,14 +165,15 @@ def gaussian_targets(
     else:
         reach = np.inf if window is None else window * sigma
         inside = (cells + reach + 1 >= 0) & (cells - reach < sides)
-    weights = jnp.where((visible > 0.5) & inside.all(-1), visible.astype(jnp.float32), 0.0)
+    there = (visible > 0.5) & inside.all(-1)
+    weights = jnp.where(there | (visible < -0.5), jnp.abs(visible.astype(jnp.float32)), 0.0)
     centres = (
         cells
         if rounded
         else geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints)
     )
     bumps = gaussian_bumps(centres, heatmap_size, sigma, window=window)
-    return jnp.where(weights[..., None, None, :] > 0, bumps, 0.0), weights
+    return jnp.where(there[..., None, None, :], bumps, 0.0), weights
 
 
 # Decoding
@@ -445,24 +447,95 @@ def decode_soft_argmax(
     return points, probabilities.max((1, 2))
 
 
+# of its maximum, from which the second peak of a map may be read in its place. Of a mouse from the side it
+# left 9 % of a clip with both hind paws in one place, of 67 %, at the same held-out error; 0.1 left 1 %,
+# and moved points that were right.
+SECOND = 0.3
+
+
+def separated(
+    heatmaps: Float[Array, "batch height width keypoints"],
+    pairs: Sequence[tuple[int, int]],
+    *,
+    sigma: float,
+) -> Float[Array, "batch height width keypoints"]:
+    """Returns maps of which the two of a pair have different maxima, where one of them has a second peak.
+
+    A network that does not tell a left keypoint from its right one gives both maps the same two peaks,
+    and each alone is read at the higher one. Where the maxima of a pair lie within 1.5 sigma, one
+    keypoint keeps it and the other takes its own highest peak elsewhere, if that has 0.3 of its
+    maximum: of both ways the one with the larger product of peaks. The other's map is then zero but
+    for three sigma around that peak. Maps of keypoints that truly lie on one another have one peak, and
+    stay.
+
+    heatmaps: heights or probabilities; float32. pairs: of keypoints, each in one at most. sigma: of a
+    keypoint's Gaussian in heatmap pixels.
+    """
+    chex.assert_rank(heatmaps, 4)
+    if not pairs:
+        return heatmaps
+    firsts, seconds = (np.array(side) for side in zip(*pairs, strict=True))
+    order = np.concatenate([firsts, seconds])
+    mine, partner = heatmaps[..., order], heatmaps[..., np.concatenate([seconds, firsts])]
+    rows = jax.lax.broadcasted_iota(jnp.float32, mine.shape, 1)
+    columns = jax.lax.broadcasted_iota(jnp.float32, mine.shape, 2)
+
+    def around(maps, most: float):
+        """Returns the cells within a distance of each map's maximum, and the maximum's cell."""
+        column, row, _ = _peaks(maps)
+        cell = _points(column, row)
+        away = jnp.square(columns - cell[:, None, None, :, 0])
+        away += jnp.square(rows - cell[:, None, None, :, 1])
+        return away <= most**2, cell
+
+    taken, theirs = around(partner, 1.5 * sigma)
+    together = jnp.square(around(mine, 0.0)[1] - theirs).sum(-1) <= (1.5 * sigma) ** 2
+    window, padding = (1, 3, 3, 1), "SAME"
+    highest = jax.lax.reduce_window(mine, -jnp.inf, jax.lax.max, window, (1, 1, 1, 1), padding)
+    others = jnp.where((mine == highest) & ~taken, mine, 0.0)
+    top, second = mine.max((1, 2)), others.max((1, 2))
+    possible = together & (second > jnp.maximum(SECOND * top, 0.0))
+    product = jnp.where(possible, second * partner.max((1, 2)), -1.0)
+    count = len(pairs)
+    rival = jnp.concatenate([product[:, count:], product[:, :count]], 1)
+    first_of_pair = (np.arange(2 * count) < count)[None]
+    moves = possible & ((product > rival) | (first_of_pair & (product == rival)))
+    kept = around(others, 3 * sigma)[0] & (mine <= second[:, None, None])
+    found = jnp.where(moves[:, None, None] & ~kept, 0.0, mine)
+    place = {int(k): n for n, k in enumerate(order)}
+    whole = jnp.concatenate([heatmaps, found], -1)
+    keypoints = heatmaps.shape[-1]
+    return whole[
+        ..., np.array([keypoints + place[k] if k in place else k for k in range(keypoints)])
+    ]
+
+
 DecoderName = Literal["dark", "quarter", "argmax"]
 
 
 def named_decoder(
-    name: DecoderName, *, sigma: float, logits: bool = False, official: bool = False
+    name: DecoderName,
+    *,
+    sigma: float,
+    logits: bool = False,
+    official: bool = False,
+    apart: Sequence[tuple[int, int]] = (),
 ) -> Decoder:
     """Builds a decoder of heatmaps. Logits of a KL loss go through their softmax first, but for the
     arg-max.
 
     On validation data a mouse's mean error was 5.5 px by DARK, 6.4 by quarter offset and 6.8 by
     arg-max, with one network; on faces the order is the same. official: see
-    `decode_quarter_offset`.
+    `decode_quarter_offset`. apart: pairs of keypoints that are read at two peaks (`separated`).
     """
-    if name == "argmax":
+    if name == "argmax" and not apart:
         return decode_argmax
 
     def decode(maps):
-        maps = spatial_softmax(maps) if logits else maps
+        maps = spatial_softmax(maps) if logits else maps.astype(jnp.float32)
+        maps = separated(maps, apart, sigma=sigma)
+        if name == "argmax":
+            return decode_argmax(maps)
         if name == "dark":
             return decode_dark(maps, sigma=sigma)
         return decode_quarter_offset(maps, official=official)

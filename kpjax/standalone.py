@@ -298,8 +298,12 @@ def main(folder: Path, arguments: Sequence[str]) -> None:
             paths, images, *points_on(predictor, images, boxes), strict=True
         ):
             height, width = image.shape[:2]
-            for name, (x, y), score in zip(
-                predictor.description["skeleton"]["names"], points, scores, strict=True
+            for name, (x, y), score, cutoff in zip(
+                predictor.description["skeleton"]["names"],
+                points,
+                scores,
+                map(float, predictor.description["score"]["cutoffs"]),
+                strict=True,
             ):
                 inside = -0.5 <= x < width - 0.5 and -0.5 <= y < height - 0.5
                 rows.append(
@@ -309,7 +313,7 @@ def main(folder: Path, arguments: Sequence[str]) -> None:
                         f"{x:.3f}",
                         f"{y:.3f}",
                         f"{score:.6g}",
-                        "ok" if inside else "outside",
+                        "unsure" if score < cutoff else "ok" if inside else "outside",
                     )
                 )
     if flags.out:

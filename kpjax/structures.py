@@ -21,7 +21,8 @@ class Example(NamedTuple):
 
     image: jax.Array  # (H, W, 3) uint8, or floating point from 0 to 255; in [0, 1] within terms
     keypoints: jax.Array  # (K, 2) float32
-    #: (K,) float32, 1 where the keypoint is labelled, also beyond the image; 0 elsewhere
+    #: (K,) float32, 1 where the keypoint is labelled, also beyond the image; 0 elsewhere; -1 in
+    #: training labels where it is known to be absent
     visible: jax.Array
     scale: jax.Array  # () float32, the dataset's reference length in pixels of `image`
     crop: jax.Array  # (3, 3) float32, pixels of `image` -> pixels of the original image

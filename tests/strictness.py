@@ -10,6 +10,7 @@ import platform
 import sys
 from contextlib import nullcontext
 
+import fsspec
 import jaxtyping
 
 # Shapes and dtypes in the signatures of public functions are checked in tests, and cost nothing
@@ -203,6 +204,14 @@ class Bucket(type(backend.os_backend)):
             (self.folder / self.place(path)).parent.mkdir(parents=True, exist_ok=True)
         return super().open(self.place(path), mode)
 
+    def pipe_file(self, path, value, *, mode):
+        """As gcsfs does it, where no generation may be there."""
+        assert mode == "create"
+        with (
+            self.open(path, "wb") if not self.exists(path) else open(self.place(path), "xb") as file
+        ):
+            file.write(value)
+
     def exists(self, path):
         return super().exists(self.place(path))
 
@@ -211,6 +220,10 @@ class Bucket(type(backend.os_backend)):
 
     def listdir(self, path):
         return super().listdir(self.place(path))
+
+    def glob(self, path):
+        found = super().glob(self.place(path))
+        return [str(place).replace(f"{self.folder}/", "gs://") for place in found]
 
     def rmtree(self, path):
         super().rmtree(self.place(path))
@@ -232,4 +245,5 @@ def bucket(tmp_path, monkeypatch):
     """Makes a folder of the test stand in for the buckets of gs://."""
     made = Bucket(tmp_path)
     monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "gs", made)
+    monkeypatch.setattr(fsspec.core, "url_to_fs", lambda path: (made, path))
     return made

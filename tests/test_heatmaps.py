@@ -234,3 +234,16 @@ def test_impossible_sizes_and_unknown_names_are_refused(sizes, words, monkeypatc
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
     with pytest.raises(InputError, match=words):
         heatmaps.codec(**{"sigma": 1.0} | sizes).encode(examples(KEYPOINTS))
+
+
+def test_a_keypoint_that_is_absent_has_an_empty_map_that_counts():
+    points = np.array([[8.0, 8], [8, 8], [8, 8]], np.float32)
+    targets, weights = heatmaps.gaussian_targets(
+        points,
+        np.array([1, 0, -1], np.float32),
+        image_size=(32, 32),
+        heatmap_size=(8, 8),
+        sigma=1.0,
+    )
+    np.testing.assert_array_equal(weights, [1, 0, 1])
+    np.testing.assert_array_equal(np.asarray(targets).max((0, 1)), [1, 0, 0])

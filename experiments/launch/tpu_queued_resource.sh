@@ -4,11 +4,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name=$1 type=$2 zone=$3 project=$4 system=$5; shift 5
+case $type in
+  v5p-*) runtime=v2-alpha-tpuv5 ;;
+  v6e-*) runtime=v2-alpha-tpuv6e ;;
+  *) runtime=v2-alpha-tpuv5-lite ;;
+esac
 version=$(uv run hatchling version)  # with the commit: the repository is not copied
 at=(--zone "$zone" --project "$project")
 
 gcloud compute tpus queued-resources create "$name" --node-id "$name" --accelerator-type "$type" \
-  --runtime-version v2-alpha-tpuv5-lite --spot "${at[@]}"
+  --runtime-version "$runtime" --spot "${at[@]}"
 # A preempted slice is gone: start this script again; the bucket has the checkpoints.
 trap 'gcloud compute tpus queued-resources delete "$name" --force --quiet "${at[@]}"' EXIT
 until state=$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" --format 'value(state.state)') \

@@ -173,13 +173,18 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
     """Returns the front page's table: for every problem four rows in one unit, and how many claims
-    hold.
+    hold. Lines of which no row was run are left out.
     """
     docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
     for name, (problem, publication) in ABOUT.items():
         room = found[name]
         answers = [answer(room, claims[0])[0] for claims in settings_of_claims(room)]
-        for number, front in enumerate(room.front):
+        shown = [
+            front
+            for front in room.front
+            if any(cell_of(room, row, "", front.metric).values for row in front[2:])
+        ]
+        for number, front in enumerate(shown or room.front[:1]):
             about = (
                 f"**{problem}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
                 f"`kpjax train {name} {NEEDS[name].takes}`"
@@ -210,7 +215,11 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
 
 
 def _number(room: Room, front: Front, row: str) -> str:
-    """Returns a row's variant with its mean, deviation and seeds."""
+    """Returns a row's variant with its mean, deviation and seeds; its preset, too, where the same
+    variant of another one is the paper's method.
+    """
     cell = Cell(room.metrics[front.metric], cell_of(room, row, "", front.metric).values, None)
     seeds = f" ({len(cell.values)})" if cell.values else ""
-    return f"`{row.rpartition('/')[2]}` {cell.text()}{seeds}"
+    variant = row.rpartition("/")[2]
+    same = variant == front.method.rpartition("/")[2] and row != front.method
+    return f"`{row if same else variant}` {cell.text()}{seeds}"

@@ -13,6 +13,7 @@ TRIES = (
     *(f"demo dd_coefficient={weight}/dd" for weight in (0.01, 0.03, 0.3)),
     *(f"demo learning_rate={rate}/{arm}" for rate in (0.004, 0.016) for arm in ARMS),
 )
+TUNED_COLOURS = "demo learning_rate=0.016"  # the best of the three for random colours
 TABLES = {
     "headline": (
         "demo",
@@ -30,7 +31,9 @@ TABLES = {
             "area_ground_false",
             "teacher_adaptation",
             "oracle",
+            f"{TUNED_COLOURS}/source_only_augmented",
             "regda - source_only_augmented",
+            f"regda - {TUNED_COLOURS}/source_only_augmented",
             "regda - source_only",
             "regda_augmented - source_only_augmented",
             "regda - dd",

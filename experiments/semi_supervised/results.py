@@ -48,6 +48,18 @@ COMPARED = (
     "pl_warped - supervised_warped_twice",
     "ours - pl_warped",
 )
+OF_FIVE = (
+    "supervised",
+    "supervised_warped",
+    "sc_only",
+    "no_sc",
+    "ours",
+    "pl",
+    "pl_warped",
+    "pl_agreed",
+    "ours - supervised_warped",
+    "pl_agreed - pl_warped",
+)
 TABLES = {
     "headline": (
         "demo",
@@ -67,6 +79,9 @@ TABLES = {
             "pl_warped - supervised_warped",
             "pl_easy_hard - pl_warped",
             "pl_easy_hard - easy_hard_twice",
+            *(f"demo labelled=5/{line}" for line in OF_FIVE),
+            "demo labelled=5 head_map=False/ours",
+            "demo labelled=5 head_map=False/ours - demo labelled=5/ours",
             "demo steps=4000/supervised",
             "demo steps=4000/ours",
             "demo steps=4000/ours - supervised",

@@ -26,6 +26,7 @@ RING = 0.8  # opacity of a circle within which the truth lies
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
 OUTLINE = (10, 12, 16)
+WARNING = (255, 40, 40)  # of rings around keypoints that are one point
 
 # Okabe and Ito's colours, distinct with any common colour vision, lightened to stand out on images.
 FEW_COLOURS = (
@@ -183,6 +184,7 @@ def draw_keypoints(
     radius: float | None = None,
     edges: tuple[int, int, int] | None = None,
     rings: np.ndarray | None = None,
+    warned: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws points and skeleton on an image; returns (h, w, 3) uint8, h and w whole multiples of
     the image's.
@@ -200,6 +202,7 @@ def draw_keypoints(
         edges: the colour of all edges; None gives each half that of its end.
         rings: (K,) radii in pixels of the image, drawn as thin circles around the points; nan draws
             none.
+        warned: (K,) bool, the points with a red ring, such as two that are one point.
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     pil_image = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
@@ -242,6 +245,8 @@ def draw_keypoints(
     for k in np.flatnonzero(shown):
         _disc(canvas, points[k], 3.4 * unit, OUTLINE, 0.8 * opacity[k])
         _disc(canvas, points[k], 2.6 * unit, tuple(colours[k]), opacity[k])
+    for k in np.flatnonzero(shown & warned) if warned is not None else ():
+        _ring(canvas, points[k], 7.5 * unit, WARNING, 1, max(2.0 * unit, 1.5 * finer))
     pil_image.alpha_composite(layer.resize(pil_image.size, Image.Resampling.BOX))
     return np.asarray(pil_image.convert("RGB"))
 
@@ -254,12 +259,13 @@ def draw_animals(
     *,
     radius: float | None = None,
     rings: np.ndarray | None = None,
+    warned: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws I animals finely on an image, enlarged if it is small; edges of several have the
     colours of the animals.
 
-    keypoints, opacity: (I, K, 2) and (I, K). radius, rings: (I, K), as of `draw_keypoints`, in
-    pixels of the image.
+    keypoints, opacity: (I, K, 2) and (I, K). radius, rings, warned: (I, K), as of
+    `draw_keypoints`, in pixels of the image.
     """
     factor = enlargement(*image.shape[:2], 192)
     image, points = enlarged(image), (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5
@@ -275,6 +281,7 @@ def draw_animals(
             radius=radius,
             edges=colours[animal],
             rings=None if rings is None else rings[animal] * factor,
+            warned=None if warned is None else warned[animal],
         )
     return image
 
@@ -528,6 +535,7 @@ def draw_on_frame(
     animals: Sequence[str] = (),
     boxes: np.ndarray | None = None,
     rings: np.ndarray | None = None,
+    warned: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draws points and skeletons of I animals on a frame, in about a millisecond; returns (H, W, 3)
     uint8.
@@ -542,6 +550,7 @@ def draw_on_frame(
         boxes: (I, 4) x, y, width, height of the animals, nan where one is not there, drawn where
             there are several.
         rings: (I, K) radii in pixels, drawn as thin circles around the points; nan draws none.
+        warned: (I, K) bool, the points with a red ring, such as two that are one point.
     """
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)
@@ -569,6 +578,9 @@ def draw_on_frame(
             dot = _dot(colours[k], round(4 * radius) / 4, round(float(min(firmness[k], 1.0)) * 16))
             corner = [round(float(value)) - dot.width // 2 for value in points[k]]
             pil_image.paste(dot, tuple(corner), dot)
+        for k in np.flatnonzero(shown[animal] & warned[animal]) if warned is not None else ():
+            reach = _around(points[k], 2.5 * radius)
+            canvas.ellipse(reach, outline=WARNING, width=max(1, round(radius / 2)))
     size = max(11, min(pil_image.size) // 28)
     for animal, name in enumerate(animals if several else ()):
         box = np.full(4, np.nan) if boxes is None else boxes[animal]

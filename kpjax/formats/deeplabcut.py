@@ -8,7 +8,6 @@ of their video where the config says so.
 """
 
 import datetime
-import glob
 import importlib.util
 import re
 import reprlib
@@ -23,7 +22,13 @@ import yaml
 
 from kpjax.errors import InputError
 from kpjax.files import foreign, read_content, write_text
-from kpjax.formats.names import forward, image_frames, shown_files, skeleton_of
+from kpjax.formats.names import (
+    forward,
+    found_by_trailing_parts,
+    image_frames,
+    shown_files,
+    skeleton_of,
+)
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, instance_of
 from kpjax.formats.tables import (
@@ -35,7 +40,7 @@ from kpjax.formats.tables import (
     whole_number,
     write_h5,
 )
-from kpjax.images.reading import IMAGE_SUFFIXES, VIDEO_SUFFIXES, image_size
+from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 from kpjax.images.video import opened
 
 _CONFIG = "config.yaml"
@@ -81,8 +86,8 @@ class Config(NamedTuple):
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str
-    #: x1, x2, y1, y2 of the part of each video that images show, by the video's stem
-    crops: Mapping[str, tuple[int, ...]] = {}
+    #: by the stem of a video: its path, and the parts of it, x1, x2, y1, y2, that images may show
+    videos: Mapping[str, tuple[str, tuple[tuple[int, ...], ...]]] = {}
 
 
 def projects_at(path: Path) -> list[Path]:
@@ -205,18 +210,18 @@ def _video_doubts(root: Path, images: Path, config: Config) -> Iterator[str]:
     images, which end in the number of their frame.
     """
     files = [file for file in shown_files(images, "*") if file.suffix.lower() in IMAGE_SUFFIXES]
-    crop, frames = config.crops.get(images.name, ()), 0
+    stored, crops = config.videos.get(images.name, (f"videos/{images.name}.mp4", ()))
     try:
         size = whole = image_size(files[0]) if files else (0, 0)
-        found = [*root.glob(f"videos/{glob.escape(images.name)}.*")]
-        for video in (file for file in found if file.suffix.lower() in VIDEO_SUFFIXES):
+        video, frames = found_by_trailing_parts(stored, [root]), 0
+        if video is not None:
             with opened(video) as container:
                 stream = container.streams.video[0]
                 whole, frames = (stream.width, stream.height), stream.frames
     except (InputError, av.FFmpegError, IndexError, OSError):  # whoever reads the file says so
         return
-    of_crop = crop and (crop[1] - crop[0], crop[3] - crop[2]) == size
-    if of_crop and (crop[0] or crop[2] or sorted(whole) != sorted(size)):
+    crop = next((one for one in crops if (one[1] - one[0], one[3] - one[2]) == size), ())
+    if crop and (crop[0] or crop[2] or sorted(whole) != sorted(size)):
         stated = ",".join(map(str, crop))
         yield (
             f"{images.name}: its {size[0]}x{size[1]} images are a crop of the video, by {_CONFIG}; predict the video "
@@ -235,15 +240,18 @@ def _video_doubts(root: Path, images: Path, config: Config) -> Iterator[str]:
         )
 
 
-def _crops(content: Mapping[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Returns x1, x2, y1, y2 of each video of a config, by its stem."""
-    stated, crops = content.get("video_sets"), {}
+def _videos_in(content: Mapping[str, Any]) -> dict[str, tuple[str, tuple[tuple[int, ...], ...]]]:
+    """Returns the videos of a config as `Config` has them: each may have a crop of its own, and all
+    have that of the config where it says `cropping`."""
+    stated, videos = content.get("video_sets"), {}
+    of_all = ",".join(str(content.get(side)) for side in ("x1", "x2", "y1", "y2"))
     for path, facts in stated.items() if isinstance(stated, dict) else ():
-        crop = str(facts.get("crop", "")) if isinstance(facts, dict) else ""
-        numbers = tuple(map(whole_number, crop.replace(" ", "").split(",")))
-        if len(numbers) == 4 and None not in numbers:
-            crops[PurePosixPath(forward(str(path))).stem] = numbers
-    return crops
+        texts = [str(facts.get("crop", "")) if isinstance(facts, dict) else ""]
+        texts += [of_all] if content.get("cropping") else []
+        parts = (tuple(whole_number(one.strip()) for one in text.split(",")) for text in texts)
+        crops = tuple(part for part in parts if len(part) == 4 and None not in part)
+        videos[PurePosixPath(forward(str(path))).stem] = str(path), crops
+    return videos
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -372,7 +380,7 @@ def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
         notes.append(
             f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges join no two body parts, dropped"
         )
-    return Config(parts, unique, individuals, kept, str(scorer), _crops(content))
+    return Config(parts, unique, individuals, kept, str(scorer), _videos_in(content))
 
 
 def _names(

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from kpjax.errors import counted
 from kpjax.files import foreign
 from kpjax.formats.coco import read_start
 from kpjax.formats.names import (
@@ -106,11 +107,16 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     several_times = [found for found in given if len(found) > 1]
     unsettled = [found for found in several_times if not found[0].get("ground_truth")]
     if settled := len(several_times) - len(unsettled):
-        notes.append(f"{settled} images have several annotations: the ground truth is read")
-    doubts = (
-        f"{len(unsettled)} images have several annotations, whose points are {_apart(unsettled):.1f} px "
-        "apart on average: the first of each is read; mark the right ones as ground truth",
-    )
+        notes.append(
+            f"{counted(settled, 'image')} with several annotations: the ground truth is read"
+        )
+    with foreign(file.name, "export 'JSON' of Label Studio again"):
+        doubts = tuple(
+            f"{counted(len(unsettled), 'image')} with several annotations, whose points are "
+            f"{_apart(unsettled):.1f} px apart on average: the first of each is read; mark the right one as "
+            "ground truth"
+            for _ in unsettled[:1]
+        )
     return Project(
         file.parent,
         "label_studio",
@@ -118,7 +124,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         tuple(with_sessions(frames)),
         tuple(instances),
         tuple(notes),
-        doubts=doubts if unsettled else (),
+        doubts=doubts,
         tool="Label Studio",
     )
 

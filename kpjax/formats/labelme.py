@@ -22,13 +22,16 @@ _WORDS = (b'"shapes"', b'"imagePath"')
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns LabelMe's files at a path, two levels down at most."""
-    return [
-        file
+    """Returns LabelMe's files at a path, two levels down at most; those that end early, too, if
+    another is whole.
+    """
+    shapes, images = _WORDS
+    found = {
+        file: images in content
         for file in shown_files(path, "*.json", "*/*.json", "*/*/*.json")
-        if (content := read_start(file)).lstrip()[:1] == b"{"
-        and all(word in content for word in _WORDS)
-    ]
+        if (content := read_start(file)).lstrip()[:1] == b"{" and shapes in content
+    }
+    return [*found] if any(found.values()) else []
 
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
@@ -39,24 +42,19 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     with a note.
     """
     root, notes, skipped = (path if path.is_dir() else path.parent), [], Counter()
-    stored, sizes, shapes = [], [], []
+    stored, sizes, shapes, names = [], [], [], {}
     for file in files_of(path):
         with foreign(file.name, "save it again with LabelMe"):
             content = json_of(file)
             stored.append((file.parent.relative_to(root) / content["imagePath"]).as_posix())
             sizes.append((content.get("imageWidth") or 0, content.get("imageHeight") or 0))
             shapes.append((file.name, content["shapes"]))
-            skipped.update(
-                kind
-                for one in content["shapes"]
-                if (kind := one.get("shape_type", "polygon")) not in ("point", "rectangle")
-            )
-    names = dict.fromkeys(
-        str(one["label"])
-        for _, found in shapes
-        for one in found
-        if one.get("shape_type") == "point"
-    )
+            for one in content["shapes"]:
+                kind = one.get("shape_type", "polygon")
+                if kind == "point":
+                    names.setdefault(str(one["label"]))
+                elif kind != "rectangle":
+                    skipped[kind] += 1
     skeleton = read_skeleton(root, list(names), notes, faults)
     frames = [
         frame._replace(size=size)
@@ -75,6 +73,10 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
                 if np.isfinite(points[place]).all():
                     faults.append(
                         f"{label}: {one['label']!r} is there twice; tell animals apart by their group id"
+                    )
+                if not np.isfinite(point).all():
+                    faults.append(
+                        f"{label}: x or y of {one['label']!r} is no number; place it again"
                     )
                 points[place] = point
         instances += [

@@ -21,6 +21,8 @@ class Options:
     #: tool that wrote them
     pixels_from: Literal["tool", "0", "0.5", "1"] = "tool"
     rescale_labels: bool = False  # scale the labels of images that were resized after labelling
+    #: px, of the square about the point of an animal with one keypoint; 0 chooses
+    box_side: float = 0.0
     drop_zeros: bool = False  # leave out points at exactly (0, 0), where nobody labelled them
 
     @property

@@ -187,7 +187,7 @@ def _read_rows(
         *_KNOWN,
         *(_POINT if is_long else (f"{name}_{field}" for name in wide for field in _POINT[1:])),
     }
-    ignored = [column for column in rows.columns if column not in used]
+    ignored = [column for column in rows.columns if column and column not in used]
     notes = [f"columns that are not read: {', '.join(ignored)}"] if ignored else []
     missing = (
         rows.lacks("x", "y")

@@ -19,18 +19,33 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
+from kpjax.errors import counted
 from kpjax.files import foreign
 from kpjax.formats import sleap
 from kpjax.formats.deeplabcut import SINGLE
 from kpjax.formats.names import forward
-from kpjax.formats.predictions import OK, UNREADABLE, PredictionTable, empty_table
+from kpjax.formats.predictions import OK, UNREADABLE, UNSURE, PredictionTable, empty_table
 from kpjax.formats.project import LARGEST, on_frame, refuse
-from kpjax.formats.tables import Rows, has_table_header, read_rows, read_table, whole_number
+from kpjax.formats.tables import (
+    Row,
+    Rows,
+    has_table_header,
+    number,
+    read_rows,
+    read_table,
+    whole_number,
+)
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 _COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
-# of movement, whose older versions call the last two in plural
-_OF_MOVEMENT = {"individuals": "individual", "keypoints": "keypoint"}
+_OTHER_COLUMNS = ("image", "instance", "time", "space", "position")
+# as movement, some versions of it in plural, calls them
+_OF_MOVEMENT = {
+    "individual": "instance",
+    "individuals": "instance",
+    "keypoints": "keypoint",
+    "confidence": "score",
+}
 _KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS, SLEAP or movement"
 # points from the first frame to the last; one wrong number of a frame gives more
 _MOST = 100_000_000
@@ -42,7 +57,8 @@ class _Found(NamedTuple):
     name: str
     source: Path
     skeleton: Skeleton
-    #: by frame, in the file's order, and animal: (K, 3) x, y, score
+    #: by frame, in the file's order, and animal: (K, 3) x, y, score; kpjax's own (K, 5), 1 where a
+    #: point is outside, and where it is unsure
     points: Mapping[int, Mapping[str, np.ndarray]]
     times: Mapping[int, float] = {}
     sizes: tuple[int, int] = (0, 0)
@@ -110,7 +126,8 @@ def read_predictions(path: Path) -> PredictionTable:
             there = within[:, :2].all(1)
             table.keypoints[row, animals[animal]] = np.where(there[:, None], values[:, :2], np.nan)
             table.scores[row, animals[animal]] = np.where(there & within[:, 2], values[:, 2], 0)
-            table.outside[row, animals[animal]] = there & (values[:, 3:] == 1).any(1)
+            table.outside[row, animals[animal]] = there & (values[:, 3:4] == 1).any(1)
+            table.unsure[row, animals[animal]] = there & (values[:, 4:] == 1).any(1)
             table.status[row, animals[animal]] = OK if there.any() else UNREADABLE
     if found.sizes[0]:
         table.outside[:] = np.isfinite(table.keypoints).all(-1) & ~on_frame(
@@ -120,86 +137,86 @@ def read_predictions(path: Path) -> PredictionTable:
 
 
 def _of_csv(path: Path, faults: list[str]) -> _Found:
-    known = ("image", "instance", "time", "space", "position", "confidence")
-    table = read_rows(path, faults, (*_COLUMNS, *known, *_OF_MOVEMENT, *_OF_MOVEMENT.values()))
-    if not (table.lacks("time") or (table.lacks("keypoint") and table.lacks("keypoints"))) and (
-        table.lacks("video")
-    ):
-        return _of_movement(path, table, faults)
-    if "image" in table.columns and "video" not in table.columns:
+    """Returns the points of a long table: kpjax's, or movement's, whose rows may have one of x and y,
+    and whose times are numbers of frames, or seconds from one to the next.
+    """
+    table = read_rows(path, faults, (*_COLUMNS, *_OTHER_COLUMNS, *_OF_MOVEMENT))
+    has = {_OF_MOVEMENT.get(column, column) for column in table.columns}
+    of_movement = "video" not in has and {"keypoint", "instance"} <= has >= {"time"}
+    if "image" in has and "video" not in has:
         raise _of_images(path, "it has points")
-    if missing := table.lacks(*_COLUMNS):
+    if not of_movement and (missing := table.lacks(*_COLUMNS)):
         raise InputError(
             f"{path}: no column {missing[0]}, as predictions of kpjax have; give a file of {_KNOWN}"
         )
+    if of_movement:
+        table = table._replace(
+            rows=tuple(
+                row._replace(
+                    cells={_OF_MOVEMENT.get(key, key): row.cells[key] for key in row.cells}
+                )
+                for row in table.rows
+            )
+        )
     points: dict[int, dict[str, dict[str, tuple[float, ...]]]] = {}
     names, videos, times, last = {}, {}, {}, None
+    step = _step_of_times(table) if of_movement else 1.0
     for row in table.rows:
-        frame, keypoint = row.frame(), row.get("keypoint")
-        if frame is None:
+        keypoint, space = row.get("keypoint"), row.get("space")
+        time = row.number("time") if "time" in has else math.nan
+        frame = _frame_at(row, time / step) if of_movement else row.frame()
+        if frame is None or space not in ("", "x", "y"):
             continue
-        if frame in points and frame != last:
+        if frame in points and frame != last and not of_movement:
             raise InputError(
                 f"{row.where}: frame {frame} comes after frame {last}; sort the rows by frame"
             )
         videos[row.get("video")] = last = frame
         names.setdefault(keypoint)
         of_animal = points.setdefault(frame, {}).setdefault(row.cells.get("instance", "0"), {})
-        if keypoint in of_animal:
+        column = {axis: "position" if space == axis else axis for axis in "xy"}
+        values = *(row.number(column[axis]) for axis in "xy"), row.number("score")
+        status = row.get("status")
+        values = *values, status == "outside", status == UNSURE
+        known = of_animal.get(keypoint)
+        if known and not (space and math.isnan(known["xy".index(space)])):
             row.fault(f"{keypoint} of frame {frame} is there already; delete one")
-        of_animal[keypoint] = *map(row.number, ("x", "y", "score")), row.get("status") == "outside"
-        if "time" in table.columns:
-            times[frame] = row.number("time")
+        elif known:
+            values = tuple(
+                new if math.isnan(old) else old for old, new in zip(known, values, strict=True)
+            )
+        of_animal[keypoint] = values
+        if not math.isnan(time):
+            times[frame] = time
     if len(videos) > 1:
         faults.append(f"it has points of {len(videos)} videos; give a file for each")
-    empty = (math.nan,) * 4
+    empty = (math.nan,) * 5
     arrays = {
         frame: {
-            animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 4)
+            animal: np.array([of_animal.get(name, empty) for name in names]).reshape(-1, 5)
             for animal, of_animal in of_frame.items()
         }
-        for frame, of_frame in points.items()
+        for frame, of_frame in (sorted(points.items()) if of_movement else points.items())
     }
-    name = forward(next(iter(videos), path.stem))
-    return _Found(
-        name, path.parent / PurePosixPath(name).name, Skeleton(tuple(names)), arrays, times
-    )
+    name = forward(next(iter(videos), "") or path.stem)
+    source = f"{name}.mp4" if of_movement else PurePosixPath(name).name
+    stamps = {} if of_movement and step == 1 else times
+    return _Found(name, path.parent / source, Skeleton(tuple(names)), arrays, stamps)
 
 
-def _of_movement(path: Path, table: Rows, faults: list[str]) -> _Found:
-    """Returns the points of movement's long table, in which times are numbers of frames, or seconds
-    from one to the next.
-    """
-    rows, names, animals = [], {}, {}
-    for row in table.rows:
-        cells = {_OF_MOVEMENT.get(key, key): cell for key, cell in row.cells.items()}
-        space, keypoint, animal = (
-            cells.get(key, "") for key in ("space", "keypoint", "individual")
-        )
-        names.setdefault(keypoint)
-        animals.setdefault(animal or "0")
-        axes = {space: "position"} if space else {"x": "x", "y": "y"}
-        values = [row.number(axes[axis]) if axis in axes else None for axis in "xy"]
-        score = row.number("confidence") if "confidence" in cells else 1.0
-        rows.append((row.number("time"), animal or "0", keypoint, (*values, score)))
-    refuse(path, faults)
-    times = sorted({time for time, *_ in rows})
-    whole = len(times) < 2 or all(time == round(time) for time in times)
-    step = 1.0 if whole else float(np.diff(times).min())
-    frames = {time: round(time / step) for time in times}
-    order = {name: place for place, name in enumerate(names)}
-    points = {
-        frame: {animal: np.full((len(names), 3), np.nan) for animal in animals}
-        for frame in frames.values()
-    }
-    for time, animal, keypoint, values in rows:
-        of_point = points[frames[time]][animal][order[keypoint]]
-        of_point[:] = [
-            old if new is None else new for old, new in zip(of_point, values, strict=True)
-        ]
-    stamps = {} if whole else {frames[time]: time for time in times}
-    name = path.stem
-    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), points, stamps)
+def _step_of_times(table: Rows) -> float:
+    """Returns the step between the times of movement's table; 1 where they are numbers of frames."""
+    times = np.unique([number(row.get("time"), "", []) for row in table.rows])
+    whole = len(times) < 2 or not np.isfinite(times).all() or (times == times.round()).all()
+    return 1.0 if whole else float(np.diff(times).min())
+
+
+def _frame_at(row: Row, steps: float) -> int | None:
+    """Returns the number of a frame, after so many steps; None, with a fault, without a time."""
+    if math.isfinite(steps):
+        return round(steps)
+    row.fault("no time; give that of the frame", "time")
+    return None
 
 
 def _of_table(path: Path, faults: list[str]) -> _Found:
@@ -212,7 +229,7 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
     single, notes = [place for place, (one, _) in enumerate(table.points) if one == SINGLE], ()
     if 0 < len(single) < len(table.points):
         once = ", ".join(table.points[place][1] for place in single)
-        notes = (f"{len(single)} unique body parts ({once}) are of no animal: left out",)
+        notes = (f"{counted(len(single), 'unique body part')} ({once}) of no animal: left out",)
         table = table._replace(
             points=tuple(point for point in table.points if point[0] != SINGLE),
             values=np.delete(table.values, single, axis=1),

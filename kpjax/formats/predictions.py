@@ -17,7 +17,7 @@ from kpjax.formats import sleap
 from kpjax.formats.project import Frame, on_frame
 from kpjax.formats.tables import Table, rows_text, table_text, write_h5
 
-OK, UNREADABLE, NO_BOX, FAILED = "ok", "unreadable", "no_box", "failed"
+OK, UNSURE, UNREADABLE, NO_BOX, FAILED = "ok", "unsure", "unreadable", "no_box", "failed"
 _COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
 
@@ -45,7 +45,10 @@ class PredictionTable(NamedTuple):
     #: failed (the network gave a point or a score that is no number)
     status: np.ndarray
     outside: np.ndarray  # (N, I, K) bool: the point is beyond the frame's edge
-    #: (N, I, K) float64 px, within which the truth lies at the level asked for; nan if unknown
+    #: (N, I, K) bool: the score is below its keypoint's cutoff, as if nothing were there
+    unsure: np.ndarray
+    #: (N, I, K) float64 px, within which the truth lies at the level asked for; inf of a point that is
+    #: unsure, nan if unknown
     radii: np.ndarray
     skeleton: Skeleton
     title: str  # of the run, in letters, digits and underscores
@@ -84,6 +87,7 @@ def empty_table(
         np.zeros(shape),
         np.full(shape[:2], UNREADABLE, "<U10"),
         np.zeros(shape, bool),
+        np.zeros(shape, bool),
         np.full(shape, np.nan),
         skeleton,
         title,
@@ -118,14 +122,15 @@ def csv_text(table: PredictionTable) -> str:
     """Formats a table as csv with a row for each point.
 
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The
-    status is `ok`, `outside` for a point beyond the frame's edge, `unreadable` for a frame that
-    does not decode, `no_box` for an animal that is not on the frame, or `empty` for a point that
-    smoothing has left out. In the last three, x and y are nan and the score is 0. It is `failed`
-    where the network gave no numbers, and the cells are empty. Where any radius is known, a last
-    column has them, empty for the other points.
+    status is `ok`, `unsure` for a point whose score is below its cutoff, `outside` for one beyond the
+    frame's edge, `unreadable` for a frame that does not decode, `no_box` for an animal that is not on
+    the frame, or `empty` for a point that smoothing has left out. In the last three, x and y are nan
+    and the score is 0. It is `failed` where the network gave no numbers, and the cells are empty.
+    Where any radius is known, a last column has them, inf for points that are unsure, empty for the
+    others.
     """
     columns = ["instance", "keypoint", "x", "y", "score", "status"] + ["radius"] * bool(
-        np.isfinite(table.radii).any()
+        not np.isnan(table.radii).all()
     )
     rows = [["video", "frame", "time", *columns] if table.is_video else ["image", *columns]]
     for row, name in enumerate(table.names):
@@ -138,12 +143,18 @@ def csv_text(table: PredictionTable) -> str:
         for number, instance in enumerate(table.instances):
             fields = (
                 field[row, number].tolist()
-                for field in (table.keypoints, table.scores, table.outside, table.radii)
+                for field in (
+                    table.keypoints,
+                    table.scores,
+                    table.outside,
+                    table.unsure,
+                    table.radii,
+                )
             )
-            for keypoint, (x, y), score, outside, radius in zip(
+            for keypoint, (x, y), score, outside, unsure, radius in zip(
                 table.skeleton.names, *fields, strict=True
             ):
-                status = "outside" if outside else table.status[row, number]
+                status = UNSURE if unsure else "outside" if outside else table.status[row, number]
                 cells = [
                     f"{x:.3f}",
                     f"{y:.3f}",
@@ -194,7 +205,7 @@ def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
             results[-1] |= {"track_id": instance + 1, "track": table.instances[instance]}
         if np.isfinite(radii := table.radii[row, instance]).any():
             results[-1]["radii"] = [
-                None if math.isnan(radius) else round(radius, 3) for radius in radii.tolist()
+                round(radius, 3) if math.isfinite(radius) else None for radius in radii.tolist()
             ]
     return results
 

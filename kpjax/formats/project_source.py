@@ -9,6 +9,7 @@ import itertools
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -85,6 +86,7 @@ def project_source(
     occluded: Literal["train", "drop"] = "train",
     name: str = "",
     on_bad_frame: str = "stop",
+    absent: np.ndarray | None = None,
 ) -> ArraySource:
     """Reads the labelled animals of a project into memory as examples, named as `frame_identity`
     does.
@@ -95,8 +97,9 @@ def project_source(
     instances: Indices of the project's instances, in this order; all if None. occluded: "drop"
     treats keypoints that are marked as occluded as unlabelled. name: By default that of the
     project's folder. on_bad_frame: "stop" refuses frames that cannot be read, "skip" leaves them
-    out and reports them on stderr. Raises InputError if there is none, for all frames that cannot
-    be read or transformed, by name, and if they take over 4 GB.
+    out and reports them on stderr. absent: (I, K) bool of the project's instances, keypoints that
+    are taught as absent, -1 in `visible`; none by default. Raises InputError if there is none, for
+    all frames that cannot be read or transformed, by name, and if they take over 4 GB.
     """
     name = name or project.root.name
     numbers = (
@@ -123,7 +126,63 @@ def project_source(
                 box_of(instance),
             )
         )
-    return _read(entries, project.skeleton, transform, project.root, name, on_bad_frame)
+    found = _read(entries, project.skeleton, transform, project.root, name, on_bad_frame)
+    if absent is None:
+        return found
+    gone = absent[[numbers[entry] for entry in found.examples.index]]
+    visible = np.where(gone, np.float32(-1), found.examples.visible)
+    return replace(found, examples=found.examples._replace(visible=visible))
+
+
+# Cells and frames without labels, where that says that nothing is there
+
+
+def empty_cells(project: Project) -> np.ndarray:
+    """Returns (I, K) bool: keypoints without a label, of those that have one elsewhere, on labelled
+    animals."""
+    seen = np.array([one.visible > 0 for one in project.instances]).reshape(
+        len(project.instances), len(project.skeleton.names)
+    )
+    return ~seen & seen.any(0) & seen.any(1)[:, None]
+
+
+def with_nobody(project: Project) -> Project:
+    """Returns a project whose frames without an animal are known to show none."""
+    labelled = {one.frame for one in project.instances}
+    nobody = [number for number in range(len(project.frames)) if number not in labelled]
+    empty = np.full((len(project.skeleton.names), 2), np.nan)
+    return project._replace(
+        instances=(*project.instances, *(instance_of(number, empty) for number in nobody)),
+        nobody=frozenset(nobody),
+    )
+
+
+POINT_BOX = 0.25  # of a frame's longer side, the box about a single keypoint
+
+
+def with_point_boxes(project: Project, side: float = 0.0) -> Project:
+    """Returns a project of one keypoint whose animals have boxes about it, where they had none.
+
+    A point has no extent: it says neither how large the animal is, by which errors are compared,
+    nor what a crop of one of several shows.
+
+    side: px, of the boxes. With 0, a quarter of the frame's longer side, the median of all, and at
+    most the distance between animals of a frame. Projects of several keypoints stay as they are.
+    """
+    without = [
+        number for number, one in enumerate(project.instances) if not np.isfinite(one.box).all()
+    ]
+    sides = [max(project.frames[project.instances[number].frame].size) for number in without]
+    if len(project.skeleton.names) != 1 or not any(sides):
+        return project
+    side = side or round(min(POINT_BOX * float(np.median(sides)), crowd_of(project).apart), 1)
+    instances = list(project.instances)
+    for number in without:
+        (point,) = instances[number].keypoints
+        box = np.array([*(point + 0.5 - side / 2), side, side])
+        instances[number] = instances[number]._replace(box=box)
+    note = f"one keypoint: its animal is taken to be a square of {side:g} px about it; --box-side states another"
+    return project._replace(instances=tuple(instances), notes=(*project.notes, note))
 
 
 def reference_lengths(project: Project) -> np.ndarray:
@@ -226,7 +285,8 @@ def whole_frames(project: Project) -> tuple[Project, int]:
         points = np.full((most, per, 2), np.nan)
         for place, animal in enumerate(animals):
             points[place, : len(animal)] = animal
-        instances += [instance_of(frame, points.reshape(-1, 2))] if animals else []
+        if animals or frame in project.nobody:
+            instances.append(instance_of(frame, points.reshape(-1, 2)))
     names = tuple(
         f"animal {animal} point {point}" for animal in range(most) for point in range(per)
     )

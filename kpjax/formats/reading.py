@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import kpjax.formats.project as projects
-from kpjax.errors import InputError, printable
+from kpjax.errors import InputError, counted, printable
 from kpjax.files import check_local, foreign
 from kpjax.formats import (
     coco,
@@ -137,13 +137,18 @@ _OTHERS = (
         rb"<annotation\b",
         "they are boxes; export keypoints, as 'COCO Keypoints' of CVAT",
     ),
-    ("VIA", rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"', _TABLE),
+    (
+        "VIA",
+        rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"|CSV_HEADER = metadata_id',
+        _TABLE,
+    ),
     (
         "napari",
         rb'\A"?index"?,"?(?:shape-id|axis-0)',
         "save them with napari-deeplabcut, or write a csv table with the columns image, keypoint, x (the "
         "last axis) and y",
     ),
+    ("Label Studio", rb'"?"keypointlabels"?"', "export 'JSON' from it"),
     ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
 )
 _START = 100_000  # bytes of a file that show whose it is
@@ -402,7 +407,7 @@ def _with_files(
     )
     if turned:
         doubts.append(
-            f"{turned} labelled images are turned by their EXIF tag: labels are taken as on the image as it "
+            f"{counted(turned, 'labelled image')} turned by an EXIF tag: labels are taken as on the image as it "
             "is shown; if your tool shows it unturned, save these images upright and label them anew"
         )
     notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()

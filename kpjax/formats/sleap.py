@@ -348,8 +348,12 @@ class _Video(NamedTuple):
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the files at a path, or in the folder that it is, that sleap-io reads."""
-    return [file for file in shown_files(path, "*.slp", "*.nwb") if kind_of(file)]
+    """Returns the files at a path, or in the folder that it is, that sleap-io reads and that may have
+    labels.
+    """
+    return [
+        file for file in shown_files(path, "*.slp", "*.nwb") if kind_of(file) not in ("", "csv")
+    ]
 
 
 def _videos(

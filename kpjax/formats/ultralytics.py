@@ -21,6 +21,7 @@ import numpy as np
 import yaml
 
 from kpjax import InputError, Skeleton
+from kpjax.errors import counted
 from kpjax.files import foreign, read_content
 from kpjax.formats.names import (
     SPLITS,
@@ -88,7 +89,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             instances += [one] if one is not None and one.visible.any() else []
             twos |= bool((flags == 2).any())
     notes += [
-        f"{key}: {named} images that an earlier split names too, each taken once, in that split"
+        f"{key}: {counted(named, 'image')} of an earlier split, too: taken once, in that split"
         for key, named in again.items()
         if named
     ]
@@ -139,8 +140,9 @@ def _images_of(
     images: dict[Path, str] = {}
     again, lists, unread = {}, [], []
     for key, stored in stated.items():
-        named = [one for one in np.ravel(stored).tolist() if isinstance(one, str) and one.strip()]
-        if key.lower() in _FACTS or not named or isinstance(stored, dict):
+        several = stored if isinstance(stored, list) else [stored]
+        named = [one for one in several if isinstance(one, str) and one.strip()]
+        if key.lower() in _FACTS or not named:
             continue
         split = SPLITS.get(key.lower())
         for one in named:

@@ -13,11 +13,16 @@ from etils import epath
 
 from kpjax import InputError, Method, Skeleton, Trained, methods, standalone
 from kpjax.errors import printable
+from kpjax.evaluation.coincidence import (
+    FILE as LABEL_DISTANCES,
+    LabelDistances,
+    from_json as label_distances_from,
+)
 from kpjax.files import absolute, foreign, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.input.source import digest_of
 from kpjax.lab import hub
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, FILE as SCORE_TABLE
+from kpjax.lab.animals.calibration import FILE as SCORE_TABLE, Empty, ScoreTable, score_table_from
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.out.export import plain_predict, plain_weights
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
@@ -39,6 +44,7 @@ RUN_FILES = (
     "skeleton.json",
     "score_table.json",
     "radius_table.json",
+    "label_distances.json",
     "pose_statistics.json",
 )
 LARGEST_SIDE = 8192  # px, of the square images
@@ -55,7 +61,8 @@ class Predictor(NamedTuple):
     # the square images, the centre of the top-left pixel at (0, 0). Compiled once for every B that
     # it is given.
     score_kind: str  # such as mse_peak or softmax_peak: scores of two kinds do not compare
-    cutoff: float  # the score from which a point is shown
+    #: (K,) float64, the score from which each keypoint is shown; -inf where none is known
+    cutoffs: np.ndarray
     title: str  # such as supervised_warped_0, for file names and names of scorers
     #: experiment, preset, variant, seed, and the digest of what was learnt
     result: Mapping[str, Any]
@@ -65,6 +72,8 @@ class Predictor(NamedTuple):
     # is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
     finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
+    empty: Empty = "ask"  # what an empty cell of the labels meant
+    labels: LabelDistances | None = None  # how near labelled keypoints came to each other
 
     @property
     def words(self) -> str:
@@ -80,7 +89,7 @@ class OpenedRun(NamedTuple):
     method: Method
     trained: Trained  # of an exported folder without what `method.predict` does not read
     transform: Transform
-    score: Mapping[str, Any]  # kind, cutoff, and the rest of score_table.json
+    score: ScoreTable
     result: Mapping[str, Any]  # as in `Predictor`
     #: the JSON files of the run's folder by name, from which all but `trained` is made
     files: Mapping[str, Any]
@@ -111,21 +120,19 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         )
     folder = absolute(hub.folder_of(folder))
     if (Path(folder) / standalone.DESCRIPTION).is_file():
-        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN / RADII
+        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN
         with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
             given, predict = standalone.open_predictor(Path(folder))
-            score, result, square = (
-                checked_score(given["score"], path),
-                given["run"],
-                given["input"],
-            )
+            result, square = given["run"], given["input"]
+            score = score_table_from(given["score"], str(path))
             if not (
                 1 <= square["shape"][1] <= LARGEST_SIDE and 0 < square["box_margin"] < 1000
             ) or any(printable(str(result[name])) != str(result[name]) for name in result):
                 raise ValueError("a name or a size means nothing")
             skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
             function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
-        files = {RADII: read_json(kept)} if kept.is_file() else {}
+        tables = (RADII, LABEL_DISTANCES)
+        files = {name: read_json(kept / name) for name in tables if (kept / name).is_file()}
     else:
         opened = open_runs(folder)
         score, result, files = opened.score, opened.result, opened.files
@@ -142,16 +149,26 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
             f"{len(function[0].names)}; delete it"
         )
+    if len(score.cutoffs) != len(function[0].names):
+        raise InputError(
+            f"{Path(folder) / SCORE_TABLE}: is of {len(score.cutoffs)} keypoints, the run finds "
+            f"{len(function[0].names)}; delete it"
+        )
+    labels = None
+    if LABEL_DISTANCES in files:
+        labels = label_distances_from(files[LABEL_DISTANCES], f"{folder}/{LABEL_DISTANCES}")
     # of an ensemble that of the first
     learnt = kept_finder(next(iter(seeds_below(folder)), folder))
     return Predictor(
         *function,
-        score["kind"],
-        float(score["cutoff"]),
+        score.kind,
+        score.cutoffs,
         re.sub("[^A-Za-z0-9]", "_", title),
         result,
         radii,
         finder=learnt and finder_of(learnt.described, learnt.trained),
+        empty=score.empty,
+        labels=labels if labels and labels.names == function[0].names else None,
     )
 
 
@@ -172,7 +189,9 @@ def open_people(
         BoxOrWhole(SIDE),
         as_function(method, published.load(path)),
         published.SCORE_KIND,
-        published.CUTOFF_TURNED if turned else published.CUTOFF,
+        np.full(
+            len(method.skeleton.names), published.CUTOFF_TURNED if turned else published.CUTOFF
+        ),
         "movenet_lightning",
         {
             "experiment": "MoveNet",
@@ -199,10 +218,7 @@ def open_run(folder: Path) -> OpenedRun:
         )
     found = paper.predicting(stored_run(paper, folder))
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
-    score = checked_score(
-        {"kind": found.score_kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
-        folder / SCORE_TABLE,
-    )
+    score = meant(found.score_kind, found.method.skeleton, files, folder)
     result = {
         "experiment": run.experiment,
         "preset": run.preset,
@@ -255,8 +271,10 @@ def open_runs(folder: Path) -> OpenedRun:
         )
     method = methods.ensemble(first.method, len(members))
     trained = methods.members_of_ensemble([one.trained for one in members])
-    kind = first.score["kind"]
-    files = meaning_of_all(seeds, kind)
+    kind = first.score.kind
+    files = meaning_of_all(seeds, first.score)
+    if LABEL_DISTANCES in first.files:
+        files[LABEL_DISTANCES] = first.files[LABEL_DISTANCES]
     result = {
         **first.result,
         "variant": f"{len(members)} seeds of {first.result['variant']}",
@@ -267,7 +285,7 @@ def open_runs(folder: Path) -> OpenedRun:
         method,
         trained,
         first.transform,
-        {"kind": kind, "cutoff": DEFAULT_CUTOFF} | files.get(SCORE_TABLE, {}),
+        meant(kind, method.skeleton, files, folder),
         result,
         files,
     )
@@ -287,45 +305,46 @@ def seeds_below(folder: Path) -> list[Path]:
     )
 
 
-def meaning_of_all(folders: Sequence[Path], kind: str) -> dict[str, Any]:
+def meaning_of_all(folders: Sequence[Path], score: ScoreTable) -> dict[str, Any]:
     """Returns score_table.json and radius_table.json of an ensemble, from what its members said of
     held-out animals.
 
     Nothing if a member kept none of that, or if other animals were held out from another one.
+
+    score: of a member.
     """
     if not all((folder / PREDICTIONS).is_file() for folder in folders):
         return {}
-    found = [read_predictions(folder).get(OF_PART + HELD_OUT) for folder in folders]
-    first = found[0]
+    found = [read_predictions(folder) for folder in folders]
+    held_out, first = OF_PART + HELD_OUT, found[0]
     if any(
-        one is None or not np.array_equal(one.true_keypoints, first.true_keypoints) for one in found
+        one.get(held_out) is None
+        or not np.array_equal(one[held_out].true_keypoints, first[held_out].true_keypoints)
+        for one in found
     ):
         return {}
-    joint = first._replace(
-        keypoints=np.median([one.keypoints for one in found], axis=0),
-        scores=np.mean([one.scores for one in found], axis=0),
+    joint = first[held_out]._replace(
+        keypoints=np.median([one[held_out].keypoints for one in found], axis=0),
+        scores=np.mean([one[held_out].scores for one in found], axis=0),
     )
     animals = read_errors(folders[0])
     held = None if animals is None else animals.by_part().get(HELD_OUT)
     # Animals without a label have no row in errors.csv.
     known = held and len(held.parts) == len(joint.index)
-    return meaning_of_scores(joint, held if known else None, kind)
+    return meaning_of_scores(
+        {held_out: joint}, HELD_OUT, held if known else None, score.kind, empty=score.empty
+    )
 
 
-def checked_score(score: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """Returns what a file says of scores.
-
-    Raises InputError for a kind or a cutoff that means nothing.
-    """
-    kind, cutoff = score["kind"], score["cutoff"]
-    if (
-        not isinstance(kind, str)
-        or printable(kind) != kind
-        or type(cutoff) not in (int, float)
-        or (not abs(cutoff) < 1e30)
-    ):
-        raise InputError(f"{path}: kind or cutoff of scores means nothing; copy the file again")
-    return score
+def meant(kind: str, skeleton: Skeleton, files: Mapping[str, Any], folder: Path) -> ScoreTable:
+    """Returns what scores mean by the files of a run; that no cutoff is known without one."""
+    unknown = {
+        "kind": kind,
+        "cutoffs": ["-inf"] * len(skeleton.names),
+        "deciles": [],
+        "empty": "ask",
+    }
+    return score_table_from(unknown | files.get(SCORE_TABLE, {}), str(folder / SCORE_TABLE))
 
 
 def _check_finished(folder: Path) -> None:

@@ -83,6 +83,8 @@ from .semi_supervised_family.data_distillation import (
     agreed_predict as agreed_predict,
     distilled_predict as distilled_predict,
     pseudo_labels as pseudo_labels,
+    turned_predict as turned_predict,
+    where_views_agree as where_views_agree,
 )
 from .semi_supervised_family.easy_hard import (
     easy_hard as easy_hard,

@@ -14,14 +14,16 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
+from uuid import uuid4
 
 import jax
 import tyro
 from etils import epath
 
 from kpjax import InputError, RunError
+from kpjax.compile_cache import keep_programs
 from kpjax.errors import meant
-from kpjax.files import absolute, cache_folder, in_bucket, remove
+from kpjax.files import absolute, remove
 from kpjax.models.networks import NETWORKS
 from kpjax.papers import configs
 from kpjax.papers.configs import (
@@ -65,6 +67,7 @@ TO_KNOW = {
     "seeds": ("N", "runs of each variant"),
     "workdir": ("FOLDER", "where runs go; the same command there resumes"),
     "fresh": ("", "starts over"),
+    "rehearse": ("", "tries two steps of every stage, and keeps nothing"),
 }
 
 FROM_STEP = configs.Rule(
@@ -77,7 +80,7 @@ FROM_STEP = configs.Rule(
 CHANGE_NO_NUMBER = frozenset(
     {
         *("variants", "seeds", "first_seed", "jobs", "workdir", "data_dir", "fresh"),
-        *("require_accelerator", "profile", "wandb", "workers"),
+        *("require_accelerator", "profile", "wandb", "workers", "rehearse"),
         *("coordinator", "num_processes", "process_id"),
     }
 )
@@ -96,10 +99,15 @@ class Shared(configs.Checked):
     first_seed: configs.CountOrZero = 0  # the first of them
     #: processes that share the runs, each with one accelerator of this machine
     jobs: configs.Count = 1
+    #: which of its runs this process begins with, from 0; such as the number of a pod, where several
+    #: share a table
+    begin_at: configs.CountOrZero = 0
     #: folder or bucket of the runs; the same command on the same folder resumes
     workdir: str = "runs"
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
     fresh: bool = False  # start over instead of resuming
+    #: take two steps of each stage, the second from a saved checkpoint, and keep nothing
+    rehearse: bool = False
     require_accelerator: bool = False  # fail rather than fall back to a CPU
     #: first step to trace, from 0, and how many
     profile: Annotated[tuple[int, int] | None, FROM_STEP] = None
@@ -202,8 +210,12 @@ class Command(NamedTuple):
         )
 
     def jobs(self) -> list[Job]:
-        """Returns a job for every seed and variant, seed by seed."""
-        return [self.job(name, seed) for seed in self.seeds for name in self.variants]
+        """Returns a job for every seed and variant, seed by seed, from the one to begin with on, and
+        then those before it.
+        """
+        jobs = [self.job(name, seed) for seed in self.seeds for name in self.variants]
+        first = self.shared.begin_at % len(jobs)
+        return jobs[first:] + jobs[:first]
 
 
 def preset_lines(experiment: Experiment, before: str = "") -> list[str]:
@@ -413,11 +425,8 @@ def prepare_process(command: Command) -> None:
     Raises InputError without a wanted accelerator, and for hosts that differ or share no folder.
     """
     shared = command.shared
+    keep_programs(shared.workdir)
     join(shared.coordinator, shared.num_processes, shared.process_id)
-    # of JAX_COMPILATION_CACHE_DIR, or of whoever called
-    if not jax.config.jax_compilation_cache_dir:
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "compiled"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
     if shared.require_accelerator:
         require_accelerator()
     with flags_in_messages(_flags(command.config)):
@@ -635,8 +644,11 @@ def in_processes(command: Command) -> None:
         if command.preset == OWN
         else [f"experiments.{command.experiment.paper.name}", command.preset]
     )
-    rest = taken(taken(command.arguments[1:], "--jobs")[1], "--no-fresh")[1]
+    rest = command.arguments[1:]
+    for flag in ("--jobs", "--begin-at", "--no-fresh"):
+        rest = taken(rest, flag)[1]
     words = [sys.executable, "-m", *module, *rest, "--no-fresh"]
+    first = command.shared.begin_at * command.shared.jobs
     visible = os.environ.get(
         "CUDA_VISIBLE_DEVICES", ",".join(map(str, range(command.shared.jobs)))
     ).split(",")
@@ -647,7 +659,7 @@ def in_processes(command: Command) -> None:
             # step.
             children.append(
                 subprocess.Popen(
-                    words,
+                    [*words, "--begin-at", str(first + number)],
                     process_group=0,
                     env=os.environ
                     | {
@@ -677,12 +689,9 @@ def in_processes(command: Command) -> None:
 def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
     """Runs what a command line asks for and returns the path of the report."""
     command = read_command(experiment, arguments)
+    if command.shared.rehearse:
+        return rehearse(command)
     if command.shared.jobs > 1:
-        if in_bucket(command.folder):
-            raise InputError(
-                "--jobs",
-                f"{command.shared.workdir} has no locks; processes would take each other's runs",
-            )
         if command.shared.fresh:
             _start_over(command)
         in_processes(command)
@@ -705,6 +714,32 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
         )
     # process 0 writes it, of several
     return epath.Path(agreed("the report", lambda: os.fspath(show_table(command))))
+
+
+def rehearse(command: Command) -> epath.Path:
+    """Does all that a long run would do first: opens the data, compiles every stage, takes two steps
+    of each, saves a checkpoint after the first and goes on from it.
+
+    For one seed, in a folder beside the runs, which is removed. Returns the preset's folder.
+    """
+    prepare_process(command)
+    command, began = over_devices(command), time.monotonic()
+    beside = absolute(command.shared.workdir)
+    place = beside / agreed("a folder to rehearse in", lambda: f".rehearsal-{uuid4().hex}")
+    options = dataclasses.replace(fit_options(command.shared), loggers=(), profile=None)
+    try:
+        with flags_in_messages(_flags(command.config)):
+            for name in command.variants:
+                job = command.job(name, command.shared.first_seed)
+                run_job(job._replace(workdir=place, options=options, rehearses=True))
+    finally:
+        if jax.process_index() == 0:
+            remove(place)
+    print(
+        f"\nrehearsed in {time.monotonic() - began:.0f} s: every stage took two steps, the second from a "
+        "checkpoint; the same command without --rehearse trains"
+    )
+    return command.folder
 
 
 def _start_over(command: Command) -> None:

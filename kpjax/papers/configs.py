@@ -357,9 +357,15 @@ class Heatmaps(Checked):
     #: Gaussians at whole cells and cut off, or at the keypoints
     targets: Literal["official", "sub_pixel"] = "official"
     decoder: heatmaps.DecoderName = "argmax"
+    #: whether the two keypoints of a left-right pair are read at two peaks, where there are two
+    apart: bool = False
 
-    def codec(self, image_size: int, *, logits: bool = False) -> heatmaps.Codec:
-        """Builds the codec. logits: whether the network's maps go through a softmax first."""
+    def codec(
+        self, image_size: int, *, logits: bool = False, flip: tuple[int, ...] = ()
+    ) -> heatmaps.Codec:
+        """Builds the codec. logits: whether the network's maps go through a softmax first. flip: of the
+        skeleton, whose pairs are read `apart`.
+        """
         official = self.targets == "official"
         cut = (
             {"rounded": True, "window": 3.0, "keep": "window"}
@@ -367,7 +373,11 @@ class Heatmaps(Checked):
             else {"rounded": False, "window": None}
         )
         find = heatmaps.named_decoder(
-            self.decoder, sigma=self.sigma, logits=logits, official=official
+            self.decoder,
+            sigma=self.sigma,
+            logits=logits,
+            official=official,
+            apart=[(k, other) for k, other in enumerate(flip) if k < other] if self.apart else (),
         )
         return heatmaps.codec(
             image_size=image_size,

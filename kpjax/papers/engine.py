@@ -44,6 +44,7 @@ from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.reports.report import Column
 from kpjax.papers.source_free import poses_of
 from kpjax.structures import skeleton_from_json
+from kpjax.training.claims import InUse
 from kpjax.training.evaluation import Gathered, predict_source, write_predictions
 from kpjax.training.finished_runs import read_run
 from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
@@ -60,7 +61,6 @@ from kpjax.training.identity import (
 from kpjax.training.process import Interrupted, forget_programs
 from kpjax.training.run_folder import (
     PROGRAMS,
-    InUse,
     held,
     note_programs,
     write_config,
@@ -89,6 +89,7 @@ class Job(NamedTuple):
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
     #: a `kpjax.papers.plan.Plan`, which notes what would be fitted; nothing is kept then
     plan: Any = None
+    rehearses: bool = False  # takes two steps of each stage and measures nothing, see `fit_streams`
 
     @property
     def paper(self) -> "Paper":
@@ -389,6 +390,9 @@ def run(job: Job) -> None:
     if beside:
         beside.prepare(job, data)
     outcome = variant_of(job).train(job, data)
+    if job.rehearses:
+        agreed("writing what was rehearsed", lambda: _save(job, data, outcome, {}))
+        return
 
     predictions = dict(outcome.predictions)
     predictions |= _predicted(job, outcome, paper.evaluated(job, data))
@@ -634,13 +638,22 @@ def fit_sources(
 def fit_streams(
     job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any
 ) -> Fitted:
-    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`."""
+    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`.
+
+    A job that rehearses takes a step, saves it, goes on from what was saved, and takes another.
+    """
     if job.plan:
         return job.plan.fit(method, streams, **more)
-    fitted = fit(method, streams, key=jax.random.key(job.seed), options=job.options, **more)
-    if absolute(more["folder"]).is_relative_to(job.folder):  # a stage's own record says it
-        job.note(fitted.under)
-    return fitted
+    train = functools.partial(
+        fit, method, streams, key=jax.random.key(job.seed), options=job.options
+    )
+    if not job.rehearses:
+        fitted = train(**more)
+        if absolute(more["folder"]).is_relative_to(job.folder):  # a stage's own record says it
+            job.note(fitted.under)
+        return fitted
+    train(**more | {"steps": 1, "evaluate": None, "select": None})
+    return train(**more | {"steps": 2})
 
 
 def draw_predictions(

@@ -226,9 +226,14 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     code, message = 0, ""
     # Python's last search for cycles in millions of objects takes a second
     atexit.register(gc.freeze)
+    computes = not asks_for_words(sys.argv[1:])
     if only_cpu():
         keep_freed_memory()
-        set_compiler_flags(ask=not asks_for_words(sys.argv[1:]))
+        set_compiler_flags(ask=computes)
+    if computes:
+        from kpjax.compile_cache import keep_programs  # help texts need it late
+
+        keep_programs()
     if hasattr(sys.stdout, "reconfigure"):
         # A terminal in ASCII has no ±. A log is read while it is written.
         sys.stdout.reconfigure(errors="backslashreplace", line_buffering=True)

@@ -1,5 +1,5 @@
 """The command line of a plan, of a run on chips that are not there: memory by their compiler, times
-by a roofline.
+by a roofline, and by the compiler's cycles.
 
 Command   python -m experiments plan SYSTEM PRESET --chips v5e-16       (any preset; its data sets need not be there)
           kpjax plan semi_supervised --project P --chips h100-8      (one's own project)
@@ -7,20 +7,24 @@ Command   python -m experiments plan SYSTEM PRESET --chips v5e-16       (any pre
           regda
 
 Every stage of the chosen variants is compiled for the slice, which takes seconds for small networks
-and minutes for large ones. All other flags are those of the preset.
+and minutes for large ones; its numbers are printed as soon as they are there. A program that was
+compiled before is not compiled again. All other flags are those of the preset.
 
---chips NAME-N is the slice: v5e, v5p, v6e, h100 or a100, and its number. The numbers also lie in
+--chips NAME-N is the slice: v5e, v5p, v6e, tpu7x, h100, h200, b200 or a100, and its number; 2xv5e-16
+are two slices. --stage NAME plans that stage alone. The numbers also lie in
 RUNS/SYSTEM/PRESET/plan/NAME-N/plan.json.
 
-No number is measured. A step takes at least what its arithmetic at the peak or its bytes at the
-bandwidth take, whichever is longer, and its collectives. Not counted: evaluation, checkpoints,
-compiling, reading images. The compiler runs in a process of its own.
+No number is measured. The estimate of a step is what its arithmetic at the peak or its bytes at the
+bandwidth take, whichever is longer, and its collectives; beside it stands the sum of the cycles that
+a TPU's compiler gives its operations. Where a chip gets few images, the longest stage is compiled
+for one chip, too: a seed on each is often the better use of them. Not counted: evaluation,
+checkpoints, compiling, reading images. The compiler runs in a process of its own.
 """
 
 import contextlib
-import importlib.metadata
 import io
 import os
+import signal
 import subprocess
 import sys
 from collections import defaultdict
@@ -36,14 +40,16 @@ from kpjax.input.stream import BatchStream
 from kpjax.papers.command_line import Command, over_devices, read_command, taken
 from kpjax.papers.engine import Experiment, Job, variant_of
 from kpjax.papers.parsing import flags_in_messages
-from kpjax.papers.reports.report import markdown
 from kpjax.training import planning
 from kpjax.training.chips import GIB, Slice, slice_of
 from kpjax.training.fit import Evaluation, Fitted
 from kpjax.training.mesh import check_divisible
 from kpjax.training.planning import COMPILES, Planned, compiler_of
 
-NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing here was measured."
+NOT_MEASURED = (
+    "Memory and cycles are the compiler's estimates, times are ours; nothing here was measured."
+)
+FEW = 32  # images of a stream on a device, below which its compiler pads and its collectives wait
 
 # The command
 
@@ -51,8 +57,9 @@ NOT_MEASURED = "Memory is the compiler's estimate and times are floors; nothing 
 @flags_in_messages({"chips": "--chips"})
 def read(
     arguments: Sequence[str], experiment_of: Callable[[str], Experiment], preset: str
-) -> tuple[Slice, Command]:
-    """Reads a command line: a system, a preset where `preset` is empty, and flags.
+) -> tuple[Slice, Command, Sequence[str]]:
+    """Reads a command line: a system, a preset where `preset` is empty, and flags. Returns the
+    stages that were named, too.
 
     Raises InputError in one line for an unknown system, preset, slice, flag or value.
     """
@@ -62,11 +69,12 @@ def read(
     if not any(chips):
         raise InputError("chips", "name the slice to plan for, such as v5e-16 or h100-8")
     slice_ = slice_of(chips[-1])
+    stages, rest = taken(rest, "--stage")
     command = over_devices(
-        read_command(experiment, [preset, *rest] if preset else rest), slice_.chips
+        read_command(experiment, [preset, *rest] if preset else rest), slice_.devices
     )
     compiler_of(slice_.chip.platform)
-    return slice_, command
+    return slice_, command, stages
 
 
 def main(
@@ -90,11 +98,11 @@ def main(
             raise InputError(f"{program}: name a system" + " and a preset" * (not preset))
         raise SystemExit(0)
     if COMPILES in os.environ:
-        slice_, command = read(arguments, experiment_of, preset)
-        return plan(command, slice_)
+        slice_, command, named = read(arguments, experiment_of, preset)
+        return plan(command, slice_, named)
     # what is chosen is printed by the other process
     with contextlib.redirect_stdout(io.StringIO()):
-        slice_, _ = read(arguments, experiment_of, preset)
+        slice_, *_ = read(arguments, experiment_of, preset)
     done = subprocess.run(
         [sys.executable, "-m", module, *arguments],
         env=os.environ | planning.environment(slice_.chip.platform),
@@ -161,27 +169,69 @@ def planned_stages(job: Job) -> list[Planned]:
 # The whole plan
 
 
-def plan(command: Command, slice_: Slice) -> dict[str, Any]:
-    """Compiles all stages of a command for a slice, prints the plan and returns it as JSON.
+def plan(command: Command, slice_: Slice, named: Sequence[str] = ()) -> dict[str, Any]:
+    """Compiles stages of a command for a slice, prints the numbers of each, and returns the plan as
+    JSON, which is written after every stage.
 
-    Raises InputError for a batch that does not divide over the chips, and for a command without a
-    stage that trains.
+    named: the stages, all if empty. Raises InputError for a batch that does not divide over the
+    chips, an unknown stage, and a command without a stage that trains.
     """
-    name, preset, compiler = (
-        command.experiment.paper.name,
-        command.preset,
-        compiler_of(slice_.chip.platform),
-    )
+    name, preset, chip = command.experiment.paper.name, command.preset, slice_.chip
+    mesh = planning.slice_mesh(slice_)
+    if COMPILES in os.environ:  # a compiler of TPUs would answer with its stack
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    hosts = planning.hosts_of(mesh)
+    devices = f" of {chip.devices} devices each" if chip.devices > 1 else ""
     print(
-        f"{name} {preset} on {slice_.name}: {slice_.chips} chips, {slice_.hosts} host{'s' * (slice_.hosts > 1)}, "
-        f"{compiler} {importlib.metadata.version(compiler.replace('_', '-'))}\n{NOT_MEASURED}",
+        f"{name} {preset} on {slice_.name}: {slice_.chips} chip{'s' * (slice_.chips > 1)}{devices}, "
+        f"{hosts} host{'s' * (hosts > 1)}, {planning.compiler_version(chip.platform)}\n{NOT_MEASURED}",
         flush=True,
     )
-    # of all variants, for one seed, those that share a folder once
-    mesh, jobs = (
-        planning.mesh_of(slice_),
-        [command.job(name, command.shared.first_seed) for name in command.variants],
-    )
+    stages = _stages(command, named)
+    for stage in stages:
+        check_divisible(
+            {name: example.image.shape[0] for name, example in stage.streams.items()}, mesh
+        )
+    result: dict[str, Any] = {
+        "system": name,
+        "preset": preset,
+        "chips": slice_.name,
+        "hosts": hosts,
+        "settings": command.settings,
+        "variants": list(command.variants),
+        "note": NOT_MEASURED,
+        "stages": [],
+    }
+    path = command.folder / "plan" / slice_.name / "plan.json"
+    make_folder(path.parent)
+    records: list[dict[str, Any]] = result["stages"]
+    for number, stage in enumerate(stages, 1):
+        sizes = (
+            f"{example.image.shape[0]} images of {name} at {example.image.shape[1]} px"
+            for name, example in stage.streams.items()
+        )
+        print(f"\n{number} of {len(stages)}, {stage.name}: {', '.join(sizes)}", flush=True)
+        alike = (
+            record | {"kept": True}
+            for other, record in zip(stages, records, strict=False)
+            if stage.alike(other)
+        )
+        known = next(alike, None) or planning.compiled(stage, slice_, mesh)
+        records.append(_timed(known | {"stage": stage.name, "steps": stage.steps}, slice_))
+        print(stage_text(records[-1]), flush=True)
+        write_json(path, result)
+    if alone := _on_one_chip(stages, records, slice_):
+        result["one_chip"] = alone
+        write_json(path, result)
+    times = [record["times"] for record in records if "times" in record]
+    hours, chip_hours = (sum(one[name] for one in times) for name in ("hours", "chip_hours"))
+    print(f"\nall of it: {hours:.2f} hours, {chip_hours:.1f} chip-hours\n\nnumbers: {path}")
+    return result
+
+
+def _stages(command: Command, named: Sequence[str]) -> list[Planned]:
+    """Returns the stages of all variants, for one seed, those that share a folder once."""
+    jobs = [command.job(name, command.shared.first_seed) for name in command.variants]
     stages = list(
         {
             (stage.folder, stage.name): stage for job in jobs for stage in planned_stages(job)
@@ -189,97 +239,87 @@ def plan(command: Command, slice_: Slice) -> dict[str, Any]:
     )
     if not stages:
         raise InputError("variants", f"{' '.join(command.variants)} trains nothing; name others")
-    for stage in stages:
-        check_divisible(
-            {name: example.image.shape[0] for name, example in stage.streams.items()}, mesh
-        )
-    records: list[dict[str, Any]] = []
-    for stage in stages:
-        alike = (
-            record for other, record in zip(stages, records, strict=False) if stage.alike(other)
-        )
-        known = next(alike, None) or planning.compiled(stage, slice_, mesh)
-        times = {"times": planning.times_of(known, slice_, stage.steps)} if "flops" in known else {}
-        records.append({**known, "stage": stage.name, "steps": stage.steps, **times})
-    result = {
-        "system": name,
-        "preset": preset,
-        "chips": slice_.name,
-        "settings": command.settings,
-        "variants": list(command.variants),
-        "note": NOT_MEASURED,
-        "stages": records,
-    }
-    path = command.folder / "plan" / slice_.name / "plan.json"
-    make_folder(path.parent)
-    write_json(path, result)
-    print("\n" + "\n\n".join(tables(records)) + f"\n\nnumbers: {path}")
-    return result
+    names = list(dict.fromkeys(stage.name for stage in stages))
+    for name in named:
+        if name not in names:
+            raise InputError("--stage", f"{name!r} is unknown; there are {', '.join(names)}")
+    return [stage for stage in stages if not named or stage.name in named]
 
 
-def tables(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns the plan as tables in Markdown, with a line on each stage that does not fit."""
-    names = ("state", "temporaries", "waiting", "total", "available")
-    found = [
-        markdown(
-            [
-                "stage",
-                "steps",
-                "images a step",
-                "GiB a chip: state",
-                "temporaries",
-                "read ahead",
-                "total",
-                "of",
-            ],
-            [
-                [
-                    record["stage"],
-                    f"{record['steps']:,}",
-                    f"{record['images']:,}",
-                    *(
-                        f"{record['memory'][name] / GIB:.2f}" if name in record["memory"] else ""
-                        for name in names
-                    ),
-                ]
-                for record in records
-            ],
-        )
+def _timed(record: Mapping[str, Any], slice_: Slice) -> dict[str, Any]:
+    """Returns a record with the times of its steps, where it was compiled."""
+    if "flops" not in record:
+        return dict(record)
+    return {**record, "times": planning.times_of(record, slice_, record["steps"])}
+
+
+def stage_text(record: Mapping[str, Any]) -> str:
+    """Returns what was found of a stage, in a few lines."""
+    before = " before" * record.get("kept", False)
+    took = f"  compiled{before} in {record['seconds']:,.0f} s"
+    available = f"{record['memory']['available'] / GIB:.2f} GiB"
+    if not record["fits"]:
+        total = record["memory"].get("total")
+        needed = f"{total / GIB:.2f} GiB do not fit" if total else "it does not fit"
+        mend = "give a smaller --batch-size, --dtype bfloat16, or more chips"
+        return f"{took}: {needed} into {available}; {mend}"
+    memory = {name: f"{size / GIB:.2f}" for name, size in record["memory"].items()}
+    times = record["times"]
+    shown = {name: f"{1e3 * seconds:.2f}" for name, seconds in times.items()}
+    lines = [
+        f"{took}: {memory['total']} of {available} (state {memory['state']}, temporaries "
+        f"{memory['temporaries']}, read ahead {memory['waiting']})",
+        f"  a step: {shown['step']} ms, an estimate (arithmetic {shown['arithmetic']}, memory "
+        f"{shown['bandwidth']}, {record['collectives']:,} collectives {shown['waiting']})",
     ]
-    found += [
-        f"{record['stage']}: does not fit; give a smaller --batch-size, --dtype bfloat16, or more chips"
-        for record in records
-        if not record["fits"]
-    ]
-    whole = [(record["stage"], record["times"]) for record in records if "times" in record]
-    hours, chip_hours = (sum(times[name] for _, times in whole) for name in ("hours", "chip_hours"))
-    if whole:
-        found.append(
-            markdown(
-                [
-                    "stage",
-                    "arithmetic, ms",
-                    "memory, ms",
-                    "collectives, ms",
-                    "step, at least, ms",
-                    "images a second and chip, at most",
-                    "hours, at least",
-                    "chip-hours, at least",
-                ],
-                [
-                    [
-                        name,
-                        *(
-                            f"{1e3 * times[part]:.2f}"
-                            for part in ("arithmetic", "bandwidth", "waiting", "step")
-                        ),
-                        f"{times['images']:,.0f}",
-                        f"{times['hours']:.2f}",
-                        f"{times['chip_hours']:.1f}",
-                    ]
-                    for name, times in whole
-                ]
-                + [["all", *5 * [""], f"{hours:.2f}", f"{chip_hours:.1f}"]],
-            )
+    if "cycles" in record:
+        by_clock = f", {shown['cycles']} ms" if "cycles" in times else ""
+        lines.append(
+            f"  its compiler's cycles: {record['cycles'] / 1e6:.1f} million{by_clock}, of which "
+            f"{record['moved'] / record['cycles']:.0%} pad and copy; gathers and collectives have none"
         )
-    return [*found, NOT_MEASURED]
+    lines.append(
+        f"  {record['steps']:,} steps: {times['hours']:.2f} hours, {times['chip_hours']:.1f} chip-hours; "
+        f"{times['images']:,.0f} images a second and chip"
+    )
+    return "\n".join(lines)
+
+
+def _on_one_chip(
+    stages: Sequence[Planned], records: Sequence[Mapping[str, Any]], slice_: Slice
+) -> dict[str, Any] | None:
+    """Returns the longest stage on one chip, where the slice gives each of its chips few images;
+    prints how many times as fast the slice is, and what uses it better.
+    """
+    timed = [
+        (stage, record)
+        for stage, record in zip(stages, records, strict=True)
+        if "times" in record and record["images_a_device"] < FEW
+    ]
+    if slice_.chips == 1 or not timed:
+        return None
+    stage, record = max(timed, key=lambda pair: pair[1]["times"]["hours"])
+    one = slice_of(f"{slice_.chip.name}-{slice_.chip.counted}")
+    print(
+        f"\n{stage.name} gives each device {record['images_a_device']:g} images of a stream. On one chip, "
+        f"{one.name}, with all of them:",
+        flush=True,
+    )
+    alone = planning.compiled(stage, one, planning.slice_mesh(one))
+    alone = _timed(alone | {"steps": stage.steps}, one)
+    print(stage_text(alone))
+    if alone["fits"]:
+        both = [found["times"] for found in (alone, record)]
+        kind = "cycles" if all("cycles" in times for times in both) else "step"
+        waits = {"cycles": record["times"]["waiting"], "step": 0.0}[kind]
+        faster = both[0][kind] / (both[1][kind] + waits)
+        seeds = (
+            " For several seeds, a seed on each chip uses them better: "
+            f"--jobs {slice_.chip.host_chips} --seeds N on a host, "
+            "experiments/launch/gke_table.yaml on several."
+        )
+        print(
+            f"{slice_.chips} chips are {faster:.1f} times as fast as one."
+            + seeds * (faster < slice_.chips / 2)
+        )
+    return alone

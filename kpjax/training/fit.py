@@ -16,6 +16,7 @@ from etils import epath
 from flax.errors import FlaxError
 from jax.sharding import Mesh
 
+from kpjax.compile_cache import keep_programs
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute
 from kpjax.input.stream import (
@@ -42,7 +43,7 @@ from kpjax.training.mesh import (
     shard,
     traced_for,
 )
-from kpjax.training.process import Interrupted, stop_requests
+from kpjax.training.process import Interrupted, stop_requests, traces_when_stuck
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import held
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
@@ -264,7 +265,7 @@ def fit(
 
     The same call on the same folder resumes from the last complete checkpoint, bit for bit on a
     CPU. On a finished folder it trains nothing. The key of step n is `fold_in(named_key(key,
-    stage), n)`.
+    stage), n)`. Compiled programs are kept, see `kpjax.compile_cache`.
 
     Args:
         streams: batches by name; only those in `method.streams` are read.
@@ -291,6 +292,7 @@ def fit(
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
     """
     began = time.perf_counter()
+    keep_programs(folder)
     folder, mesh = absolute(folder), options.mesh or data_mesh()
     _check_arguments(method, streams, mesh, steps, evaluate, select, key)
     streams = {name: streams[name] for name in method.streams}
@@ -441,8 +443,10 @@ class _Loop:
         with (
             contextlib.closing(batches),
             traced_steps(self.checkpoints.folder, self.options.profile) as trace,
+            traces_when_stuck() as still_going,
         ):
             for batch in batches:
+                still_going()
                 if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()
                     state = replaced(state, self.between[1](state, self.step), self.mesh)

@@ -64,7 +64,7 @@ def stage_lines(
             if hasattr(source, "__len__")
             else "examples"
         )
-        visible = np.asarray(example.visible)
+        visible = np.asarray(example.visible) > 0
         labels = f"{visible.mean():.0%} of keypoints labelled" if visible.any() else "no labels"
         parts.append(f"{name} = {getattr(source, 'name', '?')}, {size}, {labels}")
     # An optimizer may leave some of `params` as they are; that only it knows.

@@ -17,9 +17,10 @@ PEAK_TERAFLOPS = {
     # white paper of the Ada architecture, which compares with the one before
     "NVIDIA GeForce RTX 3090": 71.0,
     "NVIDIA GeForce RTX 4090": 165.0,
-    # https://cloud.google.com/tpu/docs/v4, v5e, v5p and v6e
+    # https://cloud.google.com/tpu/docs/v4, v5e, v5p, v6e and tpu7x, of which a device is half a chip
     "TPU v4": 275.0,
     "TPU v5 lite": 197.0,
     "TPU v5": 459.0,
     "TPU v6 lite": 918.0,
+    "TPU7x": 1153.5,
 }

@@ -1,15 +1,21 @@
-"""A process that trains: its answer to SIGTERM, and how many programs it can hold.
+"""A process that trains: its answer to SIGTERM, what it says when it is stuck, and how many programs
+it can hold.
 
 On SIGTERM a run finishes its step, saves, and raises Interrupted.
 """
 
 import contextlib
+import faulthandler
 import gc
 import itertools
+import math
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 from jax.experimental import multihost_utils
@@ -20,6 +26,7 @@ from kpjax.errors import RunError
 # number behind the highest that any of them has reached, so that a count which began anew with a
 # stage would miss it.
 STEPS = itertools.count(1)
+STUCK = 1200.0  # seconds without a step; the largest networks compile for less
 
 
 class Interrupted(RunError):
@@ -55,6 +62,34 @@ def stop_requests() -> Iterator[Callable[[], bool]]:
             )
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextlib.contextmanager
+def traces_when_stuck(seconds: float = STUCK, file: Any = None) -> Iterator[Callable[[], None]]:
+    """Yields a function to be called after each step. When it is not called for so many seconds, the
+    stack traces of all threads are written, again and again, and nothing is ended.
+
+    Of several processes alone: all wait for the one that has stopped, and its traces say where.
+
+    file: has a file descriptor; standard error by default.
+    """
+    if jax.process_count() == 1:
+        yield lambda: None
+        return
+    since = -math.inf
+
+    def still_going() -> None:
+        nonlocal since
+        now = time.monotonic()
+        if now - since > seconds / 20:  # it starts a thread
+            faulthandler.dump_traceback_later(seconds, repeat=True, file=file or sys.__stderr__)
+            since = now
+
+    still_going()
+    try:
+        yield still_going
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def forget_programs(share: float = 0.5) -> bool:

@@ -9,13 +9,12 @@ import functools
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from uuid import uuid4
 
 import jax
 import numpy as np
 from etils import epath
 
-from kpjax.errors import InputError, RunError, printable
+from kpjax.errors import InputError, printable
 from kpjax.files import (
     atomic,
     in_bucket,
@@ -24,9 +23,9 @@ from kpjax.files import (
     remove_partials,
     strict,
     write_json,
-    write_text,
     writing,
 )
+from kpjax.training.claims import InUse, claim
 from kpjax.training.hosts import agreed
 from kpjax.training.identity import programs, with_programs
 from kpjax.training.mesh import data_mesh
@@ -39,7 +38,13 @@ except ImportError:  # Windows
 
 PROGRAMS = "programs.json"  # what computed the parts of an unfinished run
 # beside results.json and the model
-SMALL_FILES = ("config.json", "skeleton.json", "score_table.json", "radius_table.json")
+SMALL_FILES = (
+    "config.json",
+    "skeleton.json",
+    "score_table.json",
+    "radius_table.json",
+    "label_distances.json",
+)
 
 
 def write_config(folder: epath.Path, config: Mapping) -> None:
@@ -148,32 +153,19 @@ def _say(line: str) -> None:
     print(printable(line), file=sys.stderr, flush=True)
 
 
-class InUse(InputError):
-    """Another process holds a folder."""
-
-
 @contextlib.contextmanager
 def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
     """Locks a folder against other processes while a run writes to it; the lock ends with the
     process, even by kill -9.
 
-    A bucket has no locks: there the run leaves its own id, and whoever comes later takes the folder
-    over. Yields a function to be called before each checkpoint, which raises RunError if that has
-    happened. Raises InUse if another process holds it. On file systems without locks nothing is
-    locked.
+    A bucket has no locks: there it is claimed, see `kpjax.training.claims`. Yields a function to be
+    called before each checkpoint, which raises RunError where another process has taken the folder
+    over. Raises InUse if another process holds it. On file systems without locks nothing is locked.
     """
     make_folder(folder)
     if in_bucket(folder):
-        own = uuid4().hex
-        write_text(folder / ".run", own)
-
-        def check() -> None:
-            if (folder / ".run").read_text() != own:
-                raise RunError(
-                    f"{folder}: another process has taken this run over, and goes on from its checkpoints"
-                )
-
-        yield check
+        with claim(folder) as check:
+            yield check
         return
     if fcntl is None:
         raise InputError(

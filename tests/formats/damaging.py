@@ -158,6 +158,19 @@ def make_ultralytics(root: Path) -> None:
     )
 
 
+def make_labelme(root: Path) -> None:
+    """Two points on each of six images."""
+    _images(root)
+    for n in range(COUNT):
+        shapes = [
+            {"label": name, "points": [[n + x, 5]], "group_id": None, "shape_type": "point"}
+            for name, x in (("nose", 4), ("tail", 9))
+        ]
+        (root / f"{n}.json").write_text(
+            json.dumps({"shapes": shapes, "imagePath": f"{n}.png", "imageData": None})
+        )
+
+
 PROJECTS = {
     "coco": make_coco,
     "table": make_table,
@@ -166,7 +179,7 @@ PROJECTS = {
     "lightning pose": make_lightning_pose,
     "sleap": make_sleap,
 }
-ALL = PROJECTS | {"pts": make_pts, "ultralytics": make_ultralytics}
+ALL = PROJECTS | {"pts": make_pts, "ultralytics": make_ultralytics, "labelme": make_labelme}
 
 
 # Ways to do harm
@@ -365,6 +378,13 @@ DAMAGES = (
     ),
     ("ultralytics", _text("labels/train/a.txt", "0.25", "inf"), "'inf' where a number belongs"),
     ("ultralytics", _text("data.yaml", "[2, 3]", "[2"), "data.yaml: cannot be read"),
+    # LabelMe
+    ("labelme", _half("1.json"), "1.json"),
+    ("labelme", _text("1.json", "tail", "nose"), "1.json: 'nose' is there twice"),
+    ("labelme", _text("1.json", '"label"', '"word"'), "1.json: cannot be read"),
+    ("labelme", _text("1.json", "[[5, 5]]", "[]"), "1.json: cannot be read"),
+    ("labelme", _text("1.json", "[[5, 5]]", "[[5, NaN]]"), "1.json: x or y of 'nose' is no number"),
+    ("labelme", _text("1.json", "1.png", "7.png"), "7.png: the image is missing"),
     # Tools for faces
     ("pts", _text("1.pts", "n_points: 2", "n_points: 3"), "not of the form"),
     ("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), "0.pts has 2"),

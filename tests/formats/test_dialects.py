@@ -176,7 +176,7 @@ def test_labels_clipped_at_an_edge_do_not_count_from_one(tmp_path):
     ("yaml", "image", "lists", "split"),
     [
         (
-            "Train: Train.txt\npath: .",
+            "Train: Train.txt\npath: .\nskeleton: [[0, 1], [1]]\ntask: pose",
             "images/Train/a.png",
             {"Train.txt": "data/images/Train/a.png"},
             "train",
@@ -213,7 +213,7 @@ def test_what_ultralytics_names_twice_is_taken_once_and_hidden_points_are_left_o
     yolo(tmp_path, "train: images/train\nval: images/train", flags=(-1, 2))
     found = read_project(tmp_path)
     assert [frame.split for frame in found.frames] == ["train"]
-    assert any(note.startswith("val: 1 images that an earlier split names") for note in found.notes)
+    assert any(note.startswith("val: 1 image of an earlier split") for note in found.notes)
     np.testing.assert_array_equal(found.instances[0].visible, [0, 1])
 
 
@@ -295,6 +295,7 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
         ("via.csv", "filename,file_size,file_attributes,region_count\n", "VIA, .* csv table"),
         ("via.json", '{"_via_settings": {}, "_via_img_metadata": {}}', "VIA, .* csv table"),
         ("points.csv", "index,axis-0,axis-1,axis-2\n0,1,2,3\n", "napari, .* napari-deeplabcut"),
+        ("min.json", '[{"kp-1": [{"x": 1, "keypointlabels": ["nose"]}]}]', "export 'JSON' from it"),
         ("default.json", '{"dm_format_version": "1.0", "items": []}', "Datumaro, .* export"),
     ],
 )
@@ -344,6 +345,7 @@ def test_nwb_states_the_shape_of_its_videos(tmp_path):
         ("4, 44, 6, 26", None, "--crop 4,44,6,26"),
         ("0, 40, 0, 20", (48, 64), "--crop 0,40,0,20"),
         ("0, 64, 0, 48", (48, 64), "images are 40x20, and the video is 64x48"),
+        ("0, 64, 0, 48", (48, 64), "--crop 4,44,6,26 of all"),
         ("0, 40, 0, 20", (20, 40), ""),
         ("", (20, 40), ""),
     ],
@@ -355,6 +357,8 @@ def test_images_that_are_crops_of_their_video_are_a_doubt(tmp_path, crop, video,
         "scorer,,,A,A\nbodyparts,,,nose,nose\ncoords,,,x,y\nlabeled-data,a,img0002.png,3,4\n"
     )
     sets = f"video_sets: {{'C:\\videos\\a.mp4': {{crop: '{crop}'}}}}\n" if crop else ""
+    if of_all := words.endswith(" of all"):
+        sets += "cropping: true\nx1: 4\nx2: 44\ny1: 6\ny2: 26\n"
     (tmp_path / "config.yaml").write_text(f"{sets}scorer: A\nbodyparts: [nose]\n")
     if video:
         (tmp_path / "videos").mkdir()
@@ -362,7 +366,7 @@ def test_images_that_are_crops_of_their_video_are_a_doubt(tmp_path, crop, video,
         write_video(tmp_path / "videos" / "a.mp4", frames, rate=10)
     doubts = read_project(tmp_path).doubts
     assert len(doubts) == bool(words)
-    assert words in "".join(doubts)
+    assert words.removesuffix(" of all" * of_all) in "".join(doubts)
     if video:
         write_video(tmp_path / "videos" / "a.mp4", frames[:2], rate=10)
         doubts = read_project(tmp_path).doubts

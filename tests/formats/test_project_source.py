@@ -3,6 +3,7 @@ video.
 """
 
 import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,10 +12,14 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.formats.project_source import (
+    empty_cells,
     frames_at,
     project_source,
     reference_lengths,
     unlabelled_source,
+    whole_frames,
+    with_nobody,
+    with_point_boxes,
 )
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
@@ -135,3 +140,44 @@ def test_what_cannot_be_read_is_named(project, tmp_path, capsys, monkeypatch):
     ):
         with pytest.raises(InputError, match=words):
             call()
+
+
+def test_one_keypoint_has_a_box_of_a_quarter_of_the_frame_or_as_far_as_the_next_animal():
+    def points(*places):
+        return made_project(Skeleton(("nose",)), [np.array([place], float) for place in places])
+
+    alone = with_point_boxes(points((40, 30), (80, 60)))
+    np.testing.assert_allclose(alone.instances[0].box, [40.5 - 20, 30.5 - 20, 40, 40])
+    np.testing.assert_allclose(reference_lengths(alone), np.hypot(40, 40))
+    assert "a square of 40 px about it" in alone.notes[-1]
+    assert with_point_boxes(points((40, 30)), 12.0).instances[0].box[2] == 12
+    beside = points((40, 30), (52, 30))
+    beside = beside._replace(instances=tuple(one._replace(frame=0) for one in beside.instances))
+    assert with_point_boxes(beside).instances[0].box[2] == 12
+    several = made_project(Skeleton(("a", "b")), [np.array([[1.0, 1], [3, 3]])])
+    assert with_point_boxes(several) is several
+
+
+def test_frames_that_show_nobody_and_empty_cells():
+    skeleton = Skeleton(("a", "b", "never"))
+    here, nan = [1.0, 1.0], [np.nan, np.nan]
+    project = made_project(skeleton, [np.array([here, here, nan]), np.array([here, nan, nan])])
+    np.testing.assert_array_equal(
+        empty_cells(project), [[False, False, False], [False, True, False]]
+    )
+    wider = project._replace(frames=(*project.frames, project.frames[0]._replace(name="empty")))
+    known = with_nobody(wider)
+    assert (known.nobody, len(known.instances)) == (frozenset([2]), 3)
+    assert not empty_cells(known)[2].any()
+    whole, points = whole_frames(known)
+    assert (points, len(whole.instances)) == (2, 3)
+    assert not whole.instances[2].visible.any()
+
+
+def made_project(skeleton, animals):
+    """A project of frames of 160x120, one for each animal."""
+    frames = tuple(
+        Frame(f"{n}.png", Path(f"{n}.png"), None, (160, 120), "") for n in range(len(animals))
+    )
+    instances = tuple(instance_of(n, points) for n, points in enumerate(animals))
+    return Project(Path(), "csv", skeleton, frames, instances)

@@ -252,7 +252,7 @@ def test_processes_read_where_shared_memory_has_room_for_their_batches(
     )
     streams = {name: stream(source, batch_size=4, seed=0) for name in ("labelled", "unlabelled")}
     one = sum(np.asarray(part).nbytes for part in streams["labelled"][0])
-    needed = (2 * 3 + 3) * 2 * one
+    needed = (3 * 3 + 3) * 2 * one
     monkeypatch.setattr(module, "SHARED_MEMORY", tmp_path)
     for free, workers in ((needed, 3), (needed - 1, 0)):
         monkeypatch.setattr(

@@ -1,7 +1,10 @@
 """The command `plan`: its stages, its numbers and its refusals."""
 
 import importlib.util
+import json
+import os
 import subprocess
+import sys
 
 import jax
 import pytest
@@ -11,10 +14,11 @@ from experiments import experiment_of, plan as experiments_plan
 from experiments.blank import without_data
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
+from kpjax.files import strict
 from kpjax.papers import plan
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Job
-from kpjax.papers.plan import planned_stages, tables
+from kpjax.papers.plan import planned_stages, stage_text
 from kpjax.training import planning
 from kpjax.training.chips import slice_of
 from kpjax.training.mesh import data_mesh
@@ -66,7 +70,7 @@ def test_stages_are_one_where_they_share_a_folder():
 
 
 @pytest.mark.slow
-def test_a_stage_is_compiled_and_its_floors_follow():
+def test_a_stage_is_compiled_once_and_its_estimates_follow(monkeypatch, tmp_path):
     """For the devices of this process, in place of chips."""
     _, (stage,) = stages(
         "semi_supervised",
@@ -79,14 +83,22 @@ def test_a_stage_is_compiled_and_its_floors_follow():
         batch_size=8,
         warm_start_steps=0,
     )
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(planning, "compiler_version", lambda platform: "of this test")
     record = planning.compiled(stage, slice_of("v5e-8"), data_mesh())
     assert record["fits"]
+    assert record["images_a_device"] == 1
+    monkeypatch.setattr(planning, "compile_stage", None)  # it was compiled before
+    kept = planning.compiled(stage._replace(name="again"), slice_of("v5e-8"), data_mesh())
+    assert kept == record | {"stage": "again", "kept": True}
+    with pytest.raises(TypeError):  # another slice is another program
+        planning.compiled(stage, slice_of("v5e-4"), data_mesh())
     assert record["memory"]["total"] > record["memory"]["temporaries"] > 0
     assert min(record["flops"], record["bytes"], planning.counted_flops(stage, "tpu")) > 0
     params, statistics = (
         jax.tree.leaves(stage.state.variables[name]) for name in ("params", "batch_stats")
     )
-    assert record["collectives"] == 1 + len(statistics)
+    assert record["collectives"] >= 1  # those of gradients may be merged
     assert record["collective_bytes"] == 4 * sum(leaf.size for leaf in (*params, *statistics))
 
 
@@ -98,6 +110,9 @@ def test_times_by_hand():
         "bytes": 0.04 * slice_.chip.bandwidth,
         "collectives": 9,
         "collective_bytes": 1e6,
+        "cycles": 3e7,
+        "moved": 9e6,
+        "seconds": 183.4,
     }
     times = times_of(record, slice_, steps=90_000)
     assert times == pytest.approx(
@@ -106,6 +121,7 @@ def test_times_by_hand():
             "bandwidth": 0.04,
             "waiting": 0.0,
             "step": 0.04,
+            "cycles": 0.02,
             "images": 800,
             "hours": 1.0,
             "chip_hours": 1.0,
@@ -118,31 +134,132 @@ def test_times_by_hand():
         "total": 2**31,
         "available": 2**34,
     }
-    text = "\n".join(
-        tables(
-            [
-                record
-                | {
-                    "stage": "first",
-                    "steps": 90_000,
-                    "fits": True,
-                    "memory": memory,
-                    "times": times,
-                },
-                {
-                    "stage": "second",
-                    "steps": 1,
-                    "images": 64,
-                    "fits": False,
-                    "memory": {"available": 2**34},
-                },
-            ]
-        )
+    whole = record | {"memory": memory, "times": times, "fits": True, "steps": 90_000}
+    assert stage_text(whole).splitlines() == [
+        "  compiled in 183 s: 2.00 of 16.00 GiB (state 1.00, temporaries 1.00, read ahead 0.00)",
+        "  a step: 40.00 ms, an estimate (arithmetic 10.00, memory 40.00, 9 collectives 0.00)",
+        "  its compiler's cycles: 30.0 million, 20.00 ms, of which 30% pad and copy; gathers and "
+        "collectives have none",
+        "  90,000 steps: 1.00 hours, 1.0 chip-hours; 800 images a second and chip",
+    ]
+    large = {"seconds": 9.0, "kept": True, "fits": False, "memory": {"available": 2**34}}
+    assert "compiled before in 9 s: it does not fit into 16.00 GiB; give" in stage_text(large)
+
+
+def test_each_stage_is_said_and_kept_before_the_next_and_few_images_a_chip_are_said(
+    tmp_path, monkeypatch, capsys
+):
+    """Eight chips take half the time of one, by the compiler's cycles."""
+    path = tmp_path / "regda" / "demo" / "plan" / "v5e-8" / "plan.json"
+    kept, said = [], []
+
+    def compiled(stage, slice_, mesh):
+        kept.append(len(json.loads(path.read_text())["stages"]) if path.exists() else 0)
+        said.append(capsys.readouterr().out)
+        return {
+            "images": stage.images,
+            "images_a_device": stage.batch / slice_.devices,
+            "seconds": 9.0,
+            "fits": True,
+            "memory": dict.fromkeys(("state", "temporaries", "waiting", "total", "available"), 1),
+            "flops": 1.0,
+            "bytes": 1.0,
+            "collectives": 0,
+            "collective_bytes": 0,
+            "cycles": {"v5e-8": 1e6, "v5e-1": 2e6}[slice_.name],
+            "moved": 5e5,
+        }
+
+    monkeypatch.setattr(plan, "compiler_of", lambda platform: "none")
+    monkeypatch.setattr(planning, "compiler_version", lambda platform: "none 0")
+    monkeypatch.setattr(planning, "slice_mesh", lambda slice_: data_mesh())
+    monkeypatch.setattr(planning, "compiled", compiled)
+    typed = ["regda", "demo", "--chips", "v5e-8", "--variants", "regda", "--workdir", str(tmp_path)]
+    found = plan.plan(*read(*typed)[1::-1])
+    assert [stage["stage"] for stage in found["stages"]] == ["pretraining", "regda"]
+    assert json.loads(path.read_text()) == strict(found)
+    assert kept == [0, 1, 2]
+    assert ["compiled in 9 s" in one for one in said] == [False, True, True]
+    end = capsys.readouterr().out
+    assert "8 chips are 2.0 times as fast as one. For several seeds, a seed on each chip" in end
+    slice_, command, named = read(*typed, "--stage", "regda")
+    assert [one["stage"] for one in plan.plan(command, slice_, named)["stages"]] == ["regda"]
+    with pytest.raises(InputError, match="--stage: 'x' is unknown; there are pretraining, regda"):
+        plan.plan(command, slice_, ["x"])
+
+
+STEP = """
+%fused {
+  %pad.7 = f32[8] pad(%a), backend_config={"estimated_cycles":"1000"}
+}
+
+ENTRY %main (a: f32[8]) -> f32[8] {
+  %pad.7.clone = f32[8] pad(%a), metadata={op_name="x"}, backend_config={"estimated_cycles":"70","other":[]}
+  %pad_bitcast_fusion = f32[8] fusion(%a), backend_config={"estimated_cycles":"20"}
+  %copy-start.1 = f32[8] copy-start(%a)
+  %pad_maximum_fusion = f32[8] fusion(%a), backend_config={"estimated_cycles":"5"}
+  %all-reduce = f32[8] all-reduce(%a)
+  ROOT %fusion.2 = f32[8] fusion(%a), backend_config={"estimated_cycles":"300"}
+}
+"""
+
+
+def test_cycles_are_those_of_the_step_and_not_of_what_its_operations_call():
+    assert planning.cycles_of(STEP) == {"cycles": 395, "moved": 90}
+    assert planning.cycles_of("ENTRY %main {\n  %add = f32[8] add(%a, %b)\n}") == {}
+
+
+TOPOLOGIES = """
+import sys
+from kpjax.training.chips import slice_of
+from kpjax.training.planning import hosts_of, slice_mesh
+for name in sys.argv[1:]:
+    mesh, slice_ = slice_mesh(slice_of(name)), slice_of(name)
+    slices = {getattr(device, "slice_index", None) or 0 for device in mesh.devices.flat}
+    print(name, mesh.size, slice_.devices, hosts_of(mesh), len(slices))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("compiler", "platform", "slices"),
+    [
+        (
+            "libtpu",
+            "tpu",
+            {
+                "v5e-1": (1, 1, 1),
+                "v5e-8": (8, 1, 1),
+                "v5e-16": (16, 4, 1),
+                "2xv5e-16": (32, 8, 2),
+                "v5p-16": (8, 2, 1),
+                "v6e-8": (8, 1, 1),
+                "3xv6e-16": (48, 12, 3),
+                "tpu7x-8": (8, 1, 1),
+                "2xtpu7x-16": (32, 4, 2),
+            },
+        ),
+        (
+            "jax_cuda13_plugin",
+            "cuda",
+            {"h100-1": (1, 1, 1), "h200-8": (8, 1, 1), "b200-16": (16, 2, 1)},
+        ),
+    ],
+)
+def test_compilers_know_every_kind_of_slice_and_its_hosts(compiler, platform, slices):
+    """Devices, hosts and slices; a mesh takes the devices of several slices."""
+    pytest.importorskip(compiler)
+    done = subprocess.run(
+        [sys.executable, "-c", TOPOLOGIES, *slices],
+        env=os.environ | environment(platform),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=240,
     )
-    assert "nothing here was measured" in text
-    assert "| first | 90,000 | 32 | 1.00 | 1.00 | 0.00 | 2.00 | 16.00 |" in text
-    assert "second: does not fit; give a smaller --batch-size" in text
-    assert "| first | 10.00 | 40.00 | 0.00 | 40.00 | 800 | 1.00 | 1.0 |" in text
+    found = [line.split() for line in done.stdout.splitlines()]
+    assert {name: (int(size), *map(int, rest)) for name, size, _, *rest in found} == slices
+    assert all(size == devices for _, size, devices, *_ in found)
 
 
 # Processes and refusals

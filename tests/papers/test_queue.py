@@ -8,13 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny_systems import SYSTEMS, job_of
 
+from experiments import experiment_of
 from kpjax.errors import RunError
 from kpjax.papers.command_line import _start_over, in_processes, over_devices, read_command
 from kpjax.papers.engine import in_turn, raise_for_failures
+from kpjax.training.claims import InUse
 from kpjax.training.process import Interrupted
-from kpjax.training.run_folder import InUse
+
+LAUNCH = Path(__file__).parents[2] / "experiments" / "launch"
 
 
 def jobs_in(workdir, *variants):
@@ -123,8 +127,11 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
         "--workdir",
         str(tmp_path),
         "--no-fresh",
+        "--begin-at",
+        "0",
     ]
-    assert read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared.jobs == 1
+    shared = read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared
+    assert (shared.jobs, shared.begin_at) == (1, 0)
     with pytest.raises(RunError, match="of 2 processes failed"):
         in_processes(
             read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"])
@@ -134,6 +141,48 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
             read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "stopped"])
         )
     assert len(ended) == 2
+
+
+def test_processes_of_several_hosts_begin_with_different_runs(tmp_path, monkeypatch):
+    started = []
+
+    def start(words, **options):
+        started.append(read_command(SYSTEMS["regda"], words[3:]))
+        return subprocess.CompletedProcess(words, 0)
+
+    monkeypatch.setattr(subprocess.CompletedProcess, "wait", lambda self: 0, raising=False)
+    monkeypatch.setattr(subprocess, "Popen", start)
+    typed = ["people", "--seeds", "2", "--variants", "regda", "source_only", "--jobs", "2"]
+    for host in ("0", "1", "2"):
+        where = ["--begin-at", host, "--workdir", str(tmp_path)]
+        in_processes(read_command(SYSTEMS["regda"], typed + where))
+    runs = [[(job.variant, job.seed) for job in command.jobs()] for command in started]
+    assert [order[0] for order in runs] == [
+        (variant, seed) for seed in (0, 1, 0) for variant in ("regda", "source_only")
+    ]
+    assert all(sorted(order) == sorted(runs[0]) for order in runs)
+
+
+@pytest.mark.parametrize("name", ["gke_jobset", "gke_table"])
+def test_recipes_of_clusters_name_flags_that_there_are(name):
+    """And each end of a command is answered: mistakes are not repeated, lost hosts are."""
+    recipe = yaml.safe_load((LAUNCH / f"{name}.yaml").read_text())
+    job = recipe["spec"]
+    if recipe["kind"] == "JobSet":
+        job = job["replicatedJobs"][0]["template"]["spec"]
+        assert recipe["spec"]["failurePolicy"]["rules"][0]["action"] == "FailJobSet"
+    pod = job["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["command"][:2] == ["python", "-m"]
+    module, preset, *flags = container["command"][2:]
+    flags = [flag.replace("$(JOB_COMPLETION_INDEX)", "3") for flag in flags]
+    command = read_command(experiment_of(module.removeprefix("experiments.")), [preset, *flags])
+    assert command.shared.workdir.startswith("gs://")
+    codes = [rule["onExitCodes"] for rule in job["podFailurePolicy"]["rules"]]
+    assert {code for rule in codes for code in rule["values"]} == {1, 2}
+    assert all(rule["containerName"] == container["name"] for rule in codes)
+    assert container["volumeMounts"][0]["mountPath"] == "/dev/shm"
+    assert pod["volumes"][0]["emptyDir"]["medium"] == "Memory"
 
 
 def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_starts_from(tmp_path):

@@ -231,3 +231,19 @@ def test_every_stage_of_every_variant_can_be_traced(name):
                 stage.name,
             )
             assert "loss/total" in metrics or stage.name == "statistics", (variant, stage.name)
+
+
+@by_default("regda")
+def test_a_rehearsal_goes_on_from_a_checkpoint_in_every_stage_and_keeps_nothing(
+    name, tmp_path, capsys
+):
+    """In the folder of a finished run, which stays as it is."""
+    kept = tmp_path / name / "results.json"
+    kept.parent.mkdir()
+    kept.write_text("{}")
+    command = [next(iter(SYSTEMS[name].presets)), "--workdir", str(tmp_path), "--variants"]
+    run(SYSTEMS[name], [*command, *VARIANTS[name], "--rehearse"])
+    said = capsys.readouterr()
+    assert "rehearsed in" in said.out
+    assert said.err.count("compiling, once") == 2 * said.err.count("going on from step 1 of 2") > 0
+    assert list(tmp_path.rglob("*")) == [kept.parent, kept]

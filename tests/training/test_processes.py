@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from kpjax.errors import InputError, RunError
-from kpjax.training import hosts
+from kpjax.training import hosts, process
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "faults"))
 import one_of_many
@@ -169,3 +169,37 @@ def test_a_folder_that_is_not_shared_is_said(of_two, tmp_path, monkeypatch):
     of_two(True)
     hosts.check_folder(tmp_path / "runs")
     assert not list((tmp_path / "runs").iterdir())
+
+
+def test_a_process_that_takes_no_step_says_where_it_is(monkeypatch):
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    reading, writing = os.pipe()
+    with (
+        open(reading) as said,
+        open(writing, "w") as file,
+        process.traces_when_stuck(0.01, file) as still_going,
+    ):
+        still_going()
+        traces = [said.readline() for _ in range(8)]  # waits for them
+    assert traces[0].startswith("Timeout (0:00:00.01")
+    assert any("test_processes.py" in line for line in traces)
+
+
+@pytest.mark.parametrize(("processes", "count"), [(1, 0), (2, 1)])
+def test_one_process_waits_for_nobody_and_none_is_watched_anew_at_each_step(
+    monkeypatch, processes, count
+):
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    monkeypatch.setattr(process.faulthandler, "dump_traceback_later", armed := Calls())
+    with process.traces_when_stuck(1e6) as still_going:
+        still_going(), still_going()
+    assert armed.count == count
+
+
+class Calls:
+    """A function that counts how often it is called."""
+
+    count = 0
+
+    def __call__(self, *arguments, **options):
+        self.count += 1

@@ -1,4 +1,4 @@
-"""Rows of the papers' presets on this device: a step on noise, beside the floor that a plan gives,
+"""Rows of the papers' presets on this device: a step on noise, beside the estimate of a plan,
 and the memory.
 """
 
@@ -35,7 +35,7 @@ PRESETS = {
 def rows(effort: Effort) -> Iterator[Row]:
     """Yields seconds of the last stage's step of each system's paper preset, in bfloat16, on noise.
 
-    The note has the floor by the chip's peak and bandwidth, where the chip is known, and the memory
+    The note has that estimate by the chip's peak and bandwidth, where the chip is known, and the memory
     at its peak.
     """
     chip = next(
@@ -75,8 +75,8 @@ def _row(title: str, stage: Planned, effort: Effort, chip: Chip | None) -> Row:
     notes = [f"{stage.images} images"]
     if chip:
         flops, moved = costs_of(compiled)
-        floor = max(flops / chip.peak, moved / chip.bandwidth)
-        notes.append(f"floor {1e3 * floor:.1f} ms")
+        estimate = max(flops / chip.peak, moved / chip.bandwidth)
+        notes.append(f"estimate {1e3 * estimate:.1f} ms")
     memory = (jax.devices()[0].memory_stats() or {}).get("peak_bytes_in_use")
     if memory:
         notes.append(f"{memory / GIB:.1f} GiB at the peak so far")

@@ -1,76 +1,34 @@
-"""Calibration of scores: how often a keypoint of a given score is near its label.
+"""What the scores of a run mean: from which score on each keypoint is shown.
 
 A score is the raw peak of a heatmap. Scores of different losses do not compare, and none is a
-probability. A table of labels outside the training data gives them a meaning.
+probability. Labels outside the training data give them a meaning, see `kpjax.evaluation.cutoffs`.
 """
 
-import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from kpjax.errors import printable
 from kpjax.files import foreign, read_json
 
-BINS = 10
-NEAR = 0.05  # of the diagonal of the animal's box: within this distance a keypoint counts as found
-ENOUGH = 0.5  # keypoints are shown from this share of found ones on
-# where no score reaches that, or nothing was measured; the default of DeepLabCut projects
-DEFAULT_CUTOFF = 0.6
 FILE = "score_table.json"
+#: of a cell that a labeller left empty: the keypoint is not there, or nobody looked for it; "ask" is
+#: unknown, and taken for the first where cutoffs are chosen, but taught as neither
+Empty = Literal["ask", "absent", "unlabelled"]
+LARGEST = 1e30  # of a cutoff
 
 
 class ScoreTable(NamedTuple):
-    """Fractions of keypoints found, by their score, in ten classes with about as many labels
-    each."""
+    """What a run's scores mean."""
 
-    #: (11,) float64 rising, the scores between which each class lies; nan without a label
-    edges: np.ndarray
-    #: (10,) float64 in [0, 1], the share within 5 % of the diagonal; nan in an empty class
-    hit_fraction: np.ndarray
     kind: str  # of the scores, for example mse_peak or softmax_peak
-    cutoff: float  # keypoints below it are better not shown
-
-
-def score_table(
-    scores: np.ndarray,
-    distances_over_diagonal: np.ndarray,
-    visible: np.ndarray,
-    *,
-    kind: str = "peak",
-) -> ScoreTable:
-    """Builds the table of labelled images, which should not be training images.
-
-    The classes lie between the deciles of the scores. The cutoff is the lowest edge of a class in
-    which at least half is found, `DEFAULT_CUTOFF` if there is none.
-
-    scores: (N, K). distances_over_diagonal: (N, K), of each keypoint to its label, in diagonals of
-    the animal's box.
-    visible: (N, K); keypoints with 0 are left out.
-    """
-    known = np.asarray(visible) > 0
-    scores, distances = (
-        np.asarray(one, np.float64)[known] for one in (scores, distances_over_diagonal)
-    )
-    edges, hit_fraction = np.full(BINS + 1, np.nan), np.full(BINS, np.nan)
-    if scores.size:
-        edges = np.quantile(scores, np.linspace(0, 1, BINS + 1))
-        classes = np.searchsorted(edges[1:-1], scores, side="right")
-        count = np.bincount(classes, minlength=BINS)
-        found = np.bincount(classes, weights=distances <= NEAR, minlength=BINS)
-        hit_fraction = np.where(count > 0, found / np.maximum(count, 1), np.nan)
-    enough = np.flatnonzero(np.nan_to_num(hit_fraction) >= ENOUGH)
-    return ScoreTable(
-        edges, hit_fraction, kind, float(edges[enough[0]]) if enough.size else DEFAULT_CUTOFF
-    )
-
-
-def drawn_from(cutoff: float) -> float:
-    """Returns the score from which drawings show points: the cutoff, -inf for the default one,
-    which hides nothing.
-    """
-    return cutoff if cutoff != DEFAULT_CUTOFF else -math.inf
+    #: (K,) float64, the score from which a keypoint is shown; -inf where none is known
+    cutoffs: np.ndarray
+    #: (11,) float64 rising, from the least to the largest score of labelled points; (0,) where it is
+    #: not known
+    deciles: np.ndarray
+    empty: Empty = "ask"  # what an empty cell meant
 
 
 def table_as_json(table: Any) -> dict[str, Any]:
@@ -89,17 +47,33 @@ def read_score_table(folder: Path) -> ScoreTable | None:
     Raises InputError for a file that is broken.
     """
     path = Path(folder) / FILE
-    if not path.is_file():
-        return None
-    found = read_json(path)
-    with foreign(path, "delete it, and the default cutoff is used"):
-        edges, fractions = (np.array(found[name], np.float64) for name in ("edges", "hit_fraction"))
-        table = ScoreTable(edges, fractions, str(found["kind"]), float(found["cutoff"]))
+    return score_table_from(read_json(path), str(path)) if path.is_file() else None
+
+
+def score_table_from(found: Any, path: str) -> ScoreTable:
+    """Returns the table of a score_table.json.
+
+    Raises InputError, which names `path`, for a broken one.
+    """
+    with foreign(path, "delete it, and all points are shown"):
+        cutoffs, deciles = (np.array(found[name], np.float64) for name in ("cutoffs", "deciles"))
+        table = ScoreTable(str(found["kind"]), cutoffs, deciles, found["empty"])
         if not (
-            edges.shape == (BINS + 1,)
-            and fractions.shape == (BINS,)
-            and math.isfinite(table.cutoff)
+            table.cutoffs.ndim == 1
+            and (table.cutoffs < LARGEST).all()
+            and deciles.shape in ((0,), (11,))
+            and table.empty in ("ask", "absent", "unlabelled")
             and printable(table.kind) == table.kind
         ):
             raise ValueError("not what a run writes")
         return table
+
+
+def cutoffs_text(cutoffs: Any) -> str:
+    """Returns the cutoffs (K,) in a few words: "0.42", "0.12 to 0.42 by keypoint", "" of none."""
+    cutoffs = np.asarray(cutoffs, np.float64)
+    known = cutoffs[np.isfinite(cutoffs)]
+    if not known.size:
+        return ""
+    ends = dict.fromkeys(f"{end:.3g}" for end in (known.min(), known.max()))
+    return " to ".join(ends) + " by keypoint" * (len(ends) > 1)

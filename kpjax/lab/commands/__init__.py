@@ -68,11 +68,12 @@ class Predict(_OfRun):
     and a sheet of a few frames; draws images in overlays/.
 
     Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0).
-    A point is ok, outside (beyond the edge), unreadable (the frame does not decode: x and y nan,
-    score 0), no_box, or failed (the network gave no number: empty cells). A score ranks the points
-    of one run; it is not a probability. The truth lies within the radius, in pixels, in 9 of 10
-    cases (--level), if new images are like those held out. Radii exist if enough labels were held
-    out, and are drawn as rings.
+    A point is ok, unsure (its score is below the cutoff of its keypoint, as if it were not there: not
+    drawn, and the radius is inf), outside (beyond the edge), unreadable (the frame does not decode:
+    x and y nan, score 0), no_box, or failed (the network gave no number: empty cells). A score ranks
+    the points of one run; it is not a probability. The truth lies within the radius, in pixels, in 9
+    of 10 cases (--level), if new images are like those held out. Radii exist if enough labels were
+    held out, and are drawn as rings.
 
     A run on crops of several animals finds them by itself, tracks each through a video, and writes
     <video>_boxes.csv and <video>_doubts.csv, the moments at which two may have been swapped;
@@ -96,7 +97,8 @@ class Predict(_OfRun):
     frames: Annotated[str, arg(metavar="A:B")] = ""
     #: look at this part of each image, as DeepLabCut's config writes it; points are of the whole
     crop: Annotated[str, arg(metavar="X1,X2,Y1,Y2")] = ""
-    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None  # draw points from this score on
+    # points with a lower score are unsure, and not drawn (default: the run's own, by keypoint)
+    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None
     #: share of points whose truth lies within their radius: 0.5, 0.8, 0.9 or 0.95
     level: float = 0.9
     no_radii: bool = False  # draw no rings
@@ -162,10 +164,10 @@ class Suggest(_OfRun):
 @dataclass(frozen=True, kw_only=True)
 class Smooth:
     """Removes jumps of predicted points and fills short gaps: files of `predict`, DeepLabCut,
-    SLEAP, Lightning Pose.
+    SLEAP, Lightning Pose, EKS, movement.
 
-    Writes <name>_smoothed.csv (and other formats); the input file does not change. Points below
-    the cutoff count as gaps. Then come a median filter and linear interpolation of short gaps.
+    Writes <name>_smoothed.csv (and other formats); the input file does not change. Points
+    that `predict` found unsure count as gaps. Then come a median filter and linear interpolation of short gaps.
     Longer gaps stay empty.
     """
 
@@ -174,7 +176,7 @@ class Smooth:
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None
     #: beside csv, with commas between: dlc, slp, coco
     formats: Annotated[str, arg(metavar="LIST")] = "csv"
-    #: points with a lower score are gaps
+    #: points with a lower score are gaps (default: those that are unsure)
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None
     #: frames of the file in the longest gap that is filled
     gap: Annotated[int, arg(metavar="N")] = 10

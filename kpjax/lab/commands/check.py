@@ -19,14 +19,14 @@ from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
 from kpjax.files import remove_partials
 from kpjax.formats.project import Project, outside
-from kpjax.formats.project_source import read_frame, reference_lengths
+from kpjax.formats.project_source import read_frame, reference_lengths, with_point_boxes
 from kpjax.formats.reading import format_of, project_and_faults
 from kpjax.images.reading import read_image, spread
 from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
 from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.out.reports.sheets import label_sheet
-from kpjax.lab.own.project import videos_of
+from kpjax.lab.own.project import questions, videos_of
 from kpjax.lab.own.systems import systems_lines
 from kpjax.papers.parsing import as_flags, flags_of
 
@@ -39,6 +39,7 @@ def check(asked: Check) -> Project:
     Raises InputError if anything is wrong.
     """
     project, faults = project_and_faults(asked.project, asked)
+    project = project and with_point_boxes(project, asked.box_side)
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
     videos, copies = [], []
@@ -66,6 +67,8 @@ def check(asked: Check) -> Project:
             ]
         for line in (*project.notes, *slips(project, copies)):
             print(f"note: {line}")
+        for line in questions(project):
+            print(f"question: {line}")
     if faults:
         print(
             *[f"fault: {as_flags(fault, flags_of(Check))}" for fault in faults[:LISTED]], sep="\n"

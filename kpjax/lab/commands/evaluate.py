@@ -3,6 +3,7 @@ worst animals.
 """
 
 import math
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,17 +15,22 @@ from kpjax.errors import summarise
 from kpjax.evaluation.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.files import together
 from kpjax.formats.project import Project, instance_of, on_frame
-from kpjax.formats.project_source import box_of, project_source, reference_lengths, whole_frames
+from kpjax.formats.project_source import (
+    box_of,
+    project_source,
+    reference_lengths,
+    whole_frames,
+    with_point_boxes,
+)
 from kpjax.formats.reading import read_project
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
-from kpjax.lab.animals.calibration import drawn_from
 from kpjax.lab.animals.conformal import RadiusTable, radii
 from kpjax.lab.animals.tracking import Doubt, merged
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, tracked
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import FILE, TRAINED, Animals, counted, pixels
+from kpjax.lab.out.reports.pixel_errors import FILE, LINE, TRAINED, Animals, counted, pixels
 from kpjax.lab.out.reports.sheets import cropped, opened, predictions_drawn
 from kpjax.lab.own.earlier_run import renamed
 from kpjax.lab.own.project import renamed_to
@@ -62,20 +68,25 @@ def evaluate(asked: Evaluate) -> Path:
         if people
         else open_predictor(asked.run, turned=asked.turned)
     )
-    project = read_project(asked.project, asked)
+    project = with_point_boxes(read_project(asked.project, asked), asked.box_side)
     project = in_keypoints_of(predictor.skeleton, renamed(project) if people else project)
     animals, growth = measure(project, predictor, asked)
     lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
-    cutoff = drawn_from(predictor.cutoff)
-    print(*pixel_errors.table_lines(animals, cutoff, asked.threshold), sep="\n")
+    cutoffs, labels = predictor.cutoffs, pixel_errors.distances_in_labels(animals)
+    for part in animals.by_part().values():
+        for line in pixel_errors.coincidences(part, labels, cutoffs):
+            print(textwrap.fill(line, LINE, subsequent_indent="    "))
+    print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
     if predictor.finder:
         evaluate_animals(project, predictor, animals, asked)
     if predictor.radii:
         covered(predictor.radii, animals, growth, told_apart=None not in lists)
     with together(asked.out) as folder:
-        pixel_errors.write_errors(folder, animals, cutoff)
-        write_png(folder / WORST, worst_sheet(animals, predictor.skeleton, cutoff, asked.worst))
+        pixel_errors.write_errors(folder, animals, predictor.cutoffs)
+        write_png(
+            folder / WORST, worst_sheet(animals, predictor.skeleton, predictor.cutoffs, asked.worst)
+        )
     print(", ".join(map(str, written)))
     return written[0]
 
@@ -209,6 +220,9 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
+    # A label beyond its image counts nowhere, and leaves no cell empty.
+    empty = np.stack([np.isnan(one.keypoints).any(-1) for one in instances])
+    empty &= (visible > 0).any(0) & (predictor.empty != "unlabelled")
     return Animals(
         predictor.skeleton.names,
         ("labelled",) * len(frames),
@@ -220,10 +234,13 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
         visible,
         np.asarray(move_points(seen.crop, points), np.float64),
         scores,
+        empty,
     ), growth_of(seen.crop)
 
 
-def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int) -> np.ndarray:
+def worst_sheet(
+    animals: Animals, skeleton: Skeleton, cutoffs: np.ndarray, count: int
+) -> np.ndarray:
     """Draws the animals with the largest mean error over their length, the worst first, from their
     original frames.
 
@@ -232,12 +249,14 @@ def worst_sheet(animals: Animals, skeleton: Skeleton, cutoff: float, count: int)
     others = np.flatnonzero(np.array(animals.parts) != TRAINED)
     some = animals.only(others) if len(others) else animals
     order, means = some.worst_first()[:count], np.nanmean(some.distances, axis=1)
-    hidden = ((some.scores < cutoff) & (some.visible > 0))[order].sum()
+    hidden = ((some.scores < cutoffs) & (some.visible > 0))[order].sum()
     print(
         f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
         f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)"
     )
-    crops = [predictions_drawn(*cropped(*opened(some, n), cutoff), skeleton, cutoff) for n in order]
+    crops = [
+        predictions_drawn(*cropped(*opened(some, n), cutoffs), skeleton, cutoffs) for n in order
+    ]
     sheet = contact_sheet(
         crops,
         3,

@@ -8,6 +8,7 @@ import jax
 from kpjax import RunError, standalone
 from kpjax.files import absolute, check_new
 from kpjax.lab import hub
+from kpjax.lab.animals.calibration import table_as_json
 from kpjax.lab.commands import Export
 from kpjax.lab.out.export import CARD, OPSET, a_cpu, input_of, onnx_model, write_predictor
 from kpjax.lab.own.animals import FOLDER
@@ -37,7 +38,7 @@ def export(asked: Export) -> Path:
         opened.trained,
         opened.transform,
         run=opened.result,
-        score=opened.score,
+        score=table_as_json(opened.score),
         files=opened.files,
         licence=asked.licence,
         model=model,
@@ -48,7 +49,7 @@ def export(asked: Export) -> Path:
             print(f"{(out / name).stat().st_size:>12,} B  {name}")
     left_out = description.get("left_out")
     print(
-        f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score['kind']}, "
+        f"{len(opened.method.skeleton.names)} points on images of {opened.side} px, score {opened.score.kind}, "
         f"for {', '.join(description['platforms'])}, by jax {description['versions']['jax']}"
         + (f"; {left_out} arrays that points do not depend on are left out" if left_out else "")
     )

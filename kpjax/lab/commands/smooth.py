@@ -43,10 +43,13 @@ def smooth(asked: Smooth) -> list[Path]:
     found = np.isfinite(table.keypoints).all(-1)
     if not found.any():
         raise InputError("points", "no frame has a point; predict again")
-    sure, below = found, ""
     if asked.cutoff is not None:
         sure, below = found & (table.scores >= asked.cutoff), f" or below {asked.cutoff:g}"
+    else:
+        sure, below = found & ~table.unsure, " or unsure" * bool(table.unsure.any())
     if not sure.any():
+        if asked.cutoff is None:
+            raise InputError("points", "all are unsure; give a --cutoff, or predict again with one")
         highest = f"no point has such a score, at most {table.scores.max():.3g}"
         raise InputError("cutoff", f"{asked.cutoff:g}: {highest}; lower it")
 
@@ -59,6 +62,7 @@ def smooth(asked: Smooth) -> list[Path]:
         keypoints=keypoints,
         scores=np.where(known, table.scores, 0.0),
         status=np.where(known.any(-1) | (table.status == OK), OK, absent),
+        unsure=np.zeros(known.shape, bool),
         radii=np.full(known.shape, np.nan),  # those of the file are of the points before
         outside=known & np.where((sizes > 0).all(-1), ~on_frame(keypoints, sizes), table.outside),
     )

@@ -16,6 +16,7 @@ from kpjax.drawing.overlays import (
     write_png,
 )
 from kpjax.errors import summarise
+from kpjax.evaluation.coincidence import RARE, one_point, suspicious
 from kpjax.files import atomic, check_new, write_text
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import OK, empty_table, fill
@@ -27,6 +28,7 @@ from kpjax.formats.writing import unused
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
+from kpjax.lab.out.reports.pixel_errors import counted
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.proposals import (
     FORMAT_OF_PROJECT,
@@ -78,13 +80,25 @@ def suggest(asked: Suggest) -> Path:
         print(
             f"one of {every} frames of videos is looked at, about {LOOKED_AT} in all; --every 1 takes all"
         )
+    together = _Together(predictor, boxes, asked.batch_size)
     with tqdm(total=len(frames), unit=" frames", disable=None) as bar:
-        seen = looks.look_at(frames, every=every, boxes=boxes, tick=bar.update)
+        seen = looks.look_at(
+            frames, every=every, boxes=boxes, tick=bar.update, each=together.look_at
+        )
+    doubtful = np.isin(seen.rows, together.rows())
     free = np.flatnonzero(
         ~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart)
     )
     free = free[looks.apart_in_time([frames[row] for row in seen.rows[free]], asked.apart)]
-    chosen = seen.rows[free[looks.k_centre(seen.features[free], asked.count, taken=known.features)]]
+    first = free[doubtful[free]]
+    first = first[
+        looks.k_centre(seen.features[first], math.ceil(asked.count / 2), taken=known.features)
+    ]
+    others, taken = np.setdiff1d(free, first), [known.features, seen.features[first]]
+    others = others[
+        looks.k_centre(seen.features[others], asked.count - len(first), taken=np.concatenate(taken))
+    ]
+    chosen = seen.rows[np.concatenate([first, others])]
     if not len(chosen):
         raise InputError(
             "inputs",
@@ -97,7 +111,8 @@ def suggest(asked: Suggest) -> Path:
         written = write_proposals(to, folder, asked.out, proposals)
         points, there = proposals.points, proposals.points.status == OK
         usual = float(np.median(points.scores[there]))
-        opacity = np.where(there[..., None], opacity_of_scores(points.scores, usual), 0)
+        shown = there[..., None] & ~points.unsure
+        opacity = np.where(shown, opacity_of_scores(points.scores, usual), 0)
         drawn = [
             draw_animals(image, points.keypoints[row], opacity[row], predictor.skeleton)
             for row, image in enumerate(proposals.images)
@@ -122,6 +137,10 @@ def suggest(asked: Suggest) -> Path:
         f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"
     ]
     lines += [
+        f"the first {len(first)} of {counted(int(doubtful.sum()), 'frame')} on which keypoints are one point that "
+        "labels show apart"
+    ] * bool(len(first))
+    lines += [
         f"{asked.count} were asked for; no more are so far from each other and from labelled ones"
     ] * (len(chosen) < asked.count)
     lines += [f"{len(known.frames)} labelled frames are kept away from"] * bool(known.frames)
@@ -138,6 +157,45 @@ def suggest(asked: Suggest) -> Path:
         + ", ".join(path.relative_to(folder).as_posix() for path in written)
     )
     return asked.out / "suggestions.csv"
+
+
+class _Together:
+    """Frames on which keypoints are one point that labels show apart, found in batches."""
+
+    def __init__(self, predictor: Predictor, boxes: np.ndarray | None, batch_size: int):
+        self.predictor, self.boxes, self.batch_size = predictor, boxes, batch_size
+        self.waiting: list[tuple[int, np.ndarray]] = []
+        self.found: list[int] = []
+
+    def look_at(self, row: int, image: np.ndarray) -> None:
+        """Looks at a frame's animals, as soon as a batch of them has come."""
+        if self.predictor.labels is None:
+            return
+        for box in [None] if self.boxes is None else self.boxes[row]:
+            if box is None or np.isfinite(box).all():
+                self.waiting.append((row, square_of(image, self.predictor.transform, box)[0]))
+        if len(self.waiting) >= self.batch_size:
+            self._predict()
+
+    def rows(self) -> list[int]:
+        """Returns the rows of such frames, after the last one was looked at."""
+        self._predict()
+        return self.found
+
+    def _predict(self) -> None:
+        if not self.waiting:
+            return
+        predictor, labels = self.predictor, self.predictor.labels
+        rows, squares = zip(*self.waiting, strict=True)
+        points, scores = in_batches(predictor.predict, np.stack(squares), self.batch_size)
+        same = one_point(
+            points,
+            np.full(len(points), labels.size),
+            scores >= predictor.cutoffs,
+        )
+        doubtful = (same & suspicious(labels, RARE)).any((1, 2))
+        self.found += [row for row, doubt in zip(rows, doubtful, strict=True) if doubt]
+        self.waiting = []
 
 
 def proposals_of(
@@ -191,4 +249,6 @@ def proposals_of(
     for place, (row, image) in enumerate(images.items()):
         found, certain = placed[row][..., :2], placed[row][..., 2]
         fill(table, place, image.shape[1::-1], found, certain, np.isfinite(certain).all(1))
+    unsure = (table.status == OK)[..., None] & (table.scores < predictor.cutoffs)
+    table = table._replace(unsure=unsure)
     return Proposals(tuple(frames[row] for row in images), tuple(images.values()), table)

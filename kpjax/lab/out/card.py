@@ -9,9 +9,10 @@ from typing import Any
 
 from kpjax import Method
 from kpjax.errors import printable
+from kpjax.lab.animals.calibration import cutoffs_text
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, plain_name
 
-NOT_STATED = "not stated; ask whoever made it, before you use it for more than a look"
+NOT_STATED = "not stated; ask its maker before you build on it"
 ERRORS = {"test/mae": "mean error, px of the network's input", "test/pck": "PCK"}
 
 
@@ -32,7 +33,7 @@ def card_of(
     """
     run, points = description["run"], method.skeleton.names
     title = " ".join(str(run[name]) for name in ("experiment", "preset", "variant"))
-    metrics = results.get("metrics", {})
+    metrics, cutoffs = results.get("metrics", {}), description["score"]["cutoffs"]
     rows = {
         "learnt from": config.get("summary") or f"{run['experiment']}, preset {run['preset']}",
         "training": f"{results['steps']:,} steps, {results['images']:,} images"
@@ -51,7 +52,7 @@ def card_of(
             for name, words in ERRORS.items()
             if name in metrics
         },
-        "scores": f"{description['score']['kind']}, drawn from {description['score']['cutoff']:.3g}",
+        "scores": f"{description['score']['kind']}, drawn from {cutoffs_text(cutoffs) or 'any'} on",
         "made by": f"kpjax {description['versions']['kpjax']}, jax {description['versions']['jax']}",
         "loads": f"in releases of jax until {description['loads_until']}; then export it again"
         if "loads_until" in description

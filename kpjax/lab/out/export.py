@@ -139,7 +139,7 @@ def write_predictor(
 
     folder: a new or empty one. trained: trees of which `predict` reads nothing are left out.
     transform: brings images to the square that `predict` takes. run: experiment, preset, variant,
-    seed and the digest of the weights. score: kind, cutoff and perhaps a table. files: the run's
+    seed and the digest of the weights. score: as score_table.json has it. files: the run's
     JSON files by name, from which its method is built again. licence: of the data and of what was
     learnt, for the card. model: ONNX, in place of the function
     and the run. versions: of what made the model. Raises InputError for a folder that cannot be

@@ -159,7 +159,7 @@ def learnt_finder(job: Job) -> Learnt:
         "format": FORMAT,
         "image_size": side,
         "animals": crowd.most,
-        "always": not crowd.fewer,
+        "always": not (crowd.fewer or project.nobody),
         "points": points,
         "network": asdict(NETWORK),
     }

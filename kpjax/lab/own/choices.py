@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import InputError
+from kpjax.errors import counted
+from kpjax.evaluation.mirror_images import mirrored_distance
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.lab.out.reports.pixel_errors import LINE
@@ -23,6 +25,7 @@ from kpjax.models.weights.pretrained import (
     known_weights,
 )
 from kpjax.papers.configs import FINE_RATE, changed, flat
+from kpjax.papers.semi_supervised.left_to_learn import FITTED
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
 USUAL_SIZE = 128
@@ -30,9 +33,18 @@ USUAL_SIZE = 128
 # whose ears lie four pixels apart at 128 px, MobileNetV2's PCK is 82.6 there with heatmaps of 64
 # cells and 94.6 at 192 px with 48.
 LEAST_DIAGONAL = 32
+# px of a body's diagonal at the largest size, below which one animal is found and cropped, too
+SMALL = 16
 # mean resultant length of directions from which on images are turned by 30 degrees only
 UPRIGHT = 0.8
+# times as far from labelled animals as these from each other, up to which mirror images teach: 1.0 for a
+# mouse in an open field, 1.1 for lips, 1.4 for people, 6.3 for a mouse that faces right on all frames,
+# 109 for two flies that lie still. There left and right paws became one point, and the mean error was
+# 14 px in place of 5.5.
+ALIKE_MIRRORED = 2.0
 FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
+# of training, at most: both take ten minutes on two cores at 128 px, at the most
+ROUNDS, ROUNDS_OF_LARGE = 4, 2
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 
@@ -41,6 +53,7 @@ class Facts(NamedTuple):
 
     keypoints: int
     several: bool  # on one frame
+    small: bool  # on its frame: a crop shows it better
     longer_side: float  # px, of a frame; median
     diagonal: float  # px, of an animal's labelled extent or box; median
     box_side: float  # px, the longer one; median
@@ -49,6 +62,13 @@ class Facts(NamedTuple):
     direction: float
     axis: float  # the same of the axis: left and right are one
     names: tuple[str, ...] = ()  # of the keypoints
+    flip: tuple[int, ...] = ()  # of the skeleton
+    points: np.ndarray | None = None  # (N, K, 2) px, nan where nothing is labelled
+
+    @property
+    def cropped(self) -> bool:
+        """Whether animals are found on frames and cropped."""
+        return self.several or self.small
 
 
 class Choice(NamedTuple):
@@ -62,45 +82,48 @@ class Choice(NamedTuple):
 def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
     """Computes the statistics of a project's labelled animals, or of some by number."""
     numbers = list(range(len(project.instances)) if instances is None else instances)
+    numbers = [
+        number for number in numbers if project.instances[number].frame not in project.nobody
+    ]
     chosen = [project.instances[number] for number in numbers]
     sides = [max(project.frames[one.frame].size) for one in chosen]
     boxes = [max(box[2:]) for box in map(box_of, chosen) if box is not None]
+    side, diagonal = float(np.median(sides)), float(np.median(reference_lengths(project)[numbers]))
+    points = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])
     return Facts(
         len(project.skeleton.names),
         crowd_of(project).most > 1,
-        float(np.median(sides)),
-        float(np.median(reference_lengths(project)[numbers])),
+        bool(boxes) and diagonal * SIZES[-1] < SMALL * side,
+        side,
+        diagonal,
         float(np.median(boxes)) if boxes else math.nan,
-        *_directions(
-            np.stack([np.where(one.visible[:, None] > 0, one.keypoints, np.nan) for one in chosen])
-        ),
+        *_directions(points),
         project.skeleton.names,
+        project.skeleton.flip,
+        points,
     )
 
 
 def facts_of_training(
-    project: Project, held: Held, data: Any, typed: Collection[str], without: str = ""
+    project: Project, held: Held, data: Any, typed: Collection[str], *, crop_small: bool = True
 ) -> Facts:
-    """Computes the statistics of what trains, and says what a run on several animals does with
+    """Computes the statistics of what trains, and says what a run on crops of animals does with
     them, and whether labels seem to lack some of them.
 
     data: the images of a config, of which a typed `transform` decides whether animals are cropped.
-    without: the flag of frames without labels, if a run needs these. Raises InputError where no
-    frame shows how to find animals on them.
+    crop_small: whether one animal is, if it is small.
     """
     facts = facts_of(project, held.train)
+    facts = facts._replace(small=facts.small and crop_small)
     if "transform" in typed:
-        facts = facts._replace(several=data.transform == "around_box")
-    if facts.several:
+        cropped = data.transform == "around_box"
+        facts = facts._replace(several=cropped and facts.several, small=cropped)
+    if facts.cropped:
         crowd = crowd_of(project)
-        if without and crowd.most < 2:
-            raise InputError(
-                without,
-                "crops around boxes: frames without labels have none, and no frame shows two "
-                "animals from which finding them could be learnt; leave out --transform around_box",
-            )
         some = (
-            f"up to {crowd.most} animals on a" if crowd.fewer else f"{crowd.most} animals on every"
+            f"up to {counted(crowd.most, 'animal')} on a"
+            if crowd.fewer or project.nobody
+            else f"{counted(crowd.most, 'animal')} on every"
         )
         print(
             f"{some} labelled frame: each is cropped, and a small network learns to find them on new frames"
@@ -143,11 +166,17 @@ def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Ch
     transform = (
         ("around_box", "several animals on a frame: each is cropped by its box")
         if facts.several
+        else (
+            "around_box",
+            f"on whole frames of {SIZES[-1]} px the animal would have "
+            f"{facts.diagonal * SIZES[-1] / facts.longer_side:.0f}: it is cropped",
+        )
+        if facts.small
         else ("letterbox", "one animal on a frame: the whole frame is seen")
     )
     whole = (
         facts.box_side * 1.25
-        if facts.several and math.isfinite(facts.box_side)
+        if facts.cropped and math.isfinite(facts.box_side)
         else facts.longer_side
     )
     at = {side: facts.diagonal * side / whole for side in SIZES}
@@ -185,6 +214,22 @@ def rotation_choice(facts: Facts) -> Choice:
     )
 
 
+def flip_choices(facts: Facts, rotation: float) -> list[Choice]:
+    """Chooses whether mirrored images are learnt from: only if mirrored animals look like labelled
+    ones. No choice without pairs that swap places. rotation: as far as images are turned, degrees.
+    """
+    if not facts.flip or facts.points is None:
+        return []
+    known = np.isfinite(facts.points).all(-1)
+    ratio = mirrored_distance(facts.points, known, facts.flip, rotation)
+    if math.isnan(ratio):
+        return [Choice("flip", False, "too few labelled animals show whether they face both ways")]
+    times = f"mirrored, they are {ratio:.1f} times as far from others as these from each other"
+    both = ratio <= ALIKE_MIRRORED
+    faces = "face both ways" if both else "all face one way"
+    return [Choice("flip", both, f"the labelled animals {faces}: {times}")]
+
+
 def steps_choice(
     name: str,
     count: int,
@@ -207,6 +252,19 @@ def steps_choice(
     )
     return Choice(
         name, steps, f"{passes} passes over {count} {of} in batches of {batch} are {wanted}{bound}"
+    )
+
+
+def rounds_choice(network: Any, typed: Collection[str]) -> Choice:
+    """Chooses in how many rounds the last stage is trained at most, while labelled images are not learnt."""
+    if "steps" in typed:
+        return Choice("rounds", 1, "the steps are typed")
+    most = ROUNDS if isinstance(network, SmallUNet) else ROUNDS_OF_LARGE
+    return Choice(
+        "rounds",
+        most,
+        f"at most, of so many steps: until of no keypoint more than {FITTED:.0%} of the error of empty "
+        "heatmaps is left on the labelled images",
     )
 
 
@@ -249,7 +307,7 @@ def chosen(
     animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
     """
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
-    flags = [f"--{field.replace('_', '-')} {_shown(value)}".rstrip() for field, value, _ in said]
+    flags = [_flag(field, value) for field, value, _ in said]
     print(
         *textwrap.wrap(f"chosen (config.json and the report say why): {' '.join(flags)}", LINE),
         sep="\n",
@@ -266,6 +324,13 @@ def chosen(
         **unsaid,
         why=tuple((choice.field, f"{_shown(choice.value)}: {choice.reason}") for choice in said),
     )
+
+
+def _flag(field: str, value: Any) -> str:
+    name = field.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name} {_shown(value)}".rstrip()
 
 
 def _shown(value: Any) -> str:
@@ -310,10 +375,15 @@ def usual_choices(
                 f"and one of {', '.join(name for name in NETWORKS if name != SmallUNet.name)}",
             )
         network = NETWORKS[known.network](**known.options) if known else network
-    size = config.data.image_size if "image_size" in typed else None
+    size, given = config.data.image_size if "image_size" in typed else None, flat(config)
     images = [
         *image_choices(facts, size, FINE_SIDE if isinstance(network, MobileNetV2) else 0),
-        rotation_choice(facts),
+        rotation := rotation_choice(facts),
+        *(
+            flip_choices(facts, given["rotation"] if "rotation" in typed else rotation.value)
+            if "flip" in given  # which RegDA's augmentation has not
+            else []
+        ),
     ]
     if weights:
         why = (

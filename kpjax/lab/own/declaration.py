@@ -13,10 +13,10 @@ from typing import Any
 import jax
 
 from kpjax import InputError
+from kpjax.evaluation import coincidence
 from kpjax.files import absolute, make_folder, read_json, write_json
-from kpjax.formats.project_source import crowd_of
 from kpjax.input.source import Source
-from kpjax.lab.animals.calibration import drawn_from
+from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from, table_as_json
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     HELD_OUT,
@@ -30,7 +30,7 @@ from kpjax.lab.out.reports.pixel_errors import (
 from kpjax.lab.out.reports.shown import SHOWN, write_frames
 from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import inputs_of, opened
+from kpjax.lab.own.project import inputs_of, meaning_of_empty
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import changed, config_as_json, flat
@@ -65,12 +65,14 @@ def on_own_data(
     found: Callable[[Any], Source | None] = lambda data: None,
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
+    cutoffs: Callable[[Any], Mapping[int, float]] = lambda config: {},
 ) -> Experiment:
     """Returns a paper on a person's own data, with the one preset `own`.
 
     Beside what the paper says, runs keep errors.csv, errors_by_keypoint.csv, score_table.json with
-    the cutoff, radius_table.json with radii within which the truth lies, metrics such as
-    `held_out/px`, and the network that finds animals.
+    the cutoffs, radius_table.json with radii within which the truth lies, label_distances.json with
+    how near labels come to each other, metrics such as `held_out/px`, and the network that finds
+    animals.
 
     Args:
         paper: with what differs on own data, such as the variants that run.
@@ -86,6 +88,7 @@ def on_own_data(
         found: of a run's data, crops of animals that it found itself.
         check_variants: raises InputError.
         seeded: whether what is opened differs between seeds.
+        cutoffs: of a config, those that another run knows, by the numbers of keypoints.
     """
 
     def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
@@ -105,7 +108,7 @@ def on_own_data(
         opened_once,
         inputs_of,
         resolved=resolved_and_named,
-        beside=beside(paper, parts, shown, told, found, check_variants),
+        beside=beside(paper, parts, shown, told, found, check_variants, cutoffs),
     )
 
 
@@ -116,6 +119,7 @@ def beside(
     told: Told,
     found: Callable[[Any], Source | None],
     check_variants: Callable[[Any, Sequence[str]], None],
+    cutoffs: Callable[[Any], Mapping[int, float]],
 ) -> Beside:
     """Returns what runs on own data do beside what the paper says, as `on_own_data` describes."""
 
@@ -130,7 +134,7 @@ def beside(
 
     def prepare(job: Job, data: Any) -> None:
         crowded = getattr(job.config.data, "transform", "") == "around_box"
-        if crowded and TRAINED in parts(job, data) and crowd_of(opened(job.config)[0]).most > 1:
+        if crowded and TRAINED in parts(job, data):
             learnt = learnt_finder(job._replace(variant=""))
             job.note(learnt.under)
             print(found_text(learnt.described["held_out"]))
@@ -147,9 +151,10 @@ def beside(
     ) -> dict[str, float]:
         if not (part := _known_by(predictions)):
             return {}
-        animals = pixel_errors.animals_of(parts(job, data), predictions)
-        cutoff = scores_of(predictions[OF_PART + part]).cutoff
-        return pixel_errors.metrics_of(animals, drawn_from(cutoff))
+        empty, kept = meaning_of_empty(job.config.data.own), cutoffs(job.config)
+        animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
+        known = scores_of(predictions, part, empty=empty, kept=kept)
+        return pixel_errors.metrics_of(animals, known.cutoffs)
 
     def draw(job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
         if jax.process_index():
@@ -160,15 +165,22 @@ def beside(
         if not (part := _known_by(predictions)):
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
-        kind = paper.predicting(stored).score_kind
-        animals, known = (
-            pixel_errors.animals_of(parts(job, data), predictions),
-            predictions[OF_PART + part],
+        kind, empty = paper.predicting(stored).score_kind, meaning_of_empty(job.config.data.own)
+        animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
+        tables = pixel_errors.meaning_of_scores(
+            predictions,
+            part,
+            animals.by_part()[part],
+            kind,
+            empty=empty,
+            kept=cutoffs(job.config),
         )
-        tables = pixel_errors.meaning_of_scores(known, animals.by_part()[part], kind)
+        labels = pixel_errors.distances_in_labels(animals, predictions)
+        tables[coincidence.FILE] = table_as_json(labels)
         for name, content in tables.items():
             write_json(job.folder / name, content)
-        pixel_errors.write_errors(job.folder, animals, drawn_from(scores_of(known).cutoff))
+        known = score_table_from(tables[SCORES], SCORES)
+        pixel_errors.write_errors(job.folder, animals, known.cutoffs)
 
     return Beside(check, report, next_lines, prepare, evaluated, measure, draw)
 
@@ -190,7 +202,7 @@ def first_lines(command: Command) -> list[str]:
     )
     given = flat(command.config)  # a run in the place of a source has had its first stage
     steps = sum(
-        given.get(name, 0)
+        given.get(name, 0) * (given.get("rounds", 1) if name == "steps" else 1)
         for name in COUNTS_OF_STEPS
         if name != "pretraining_steps" or given.get("source")
     )

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
 from kpjax.formats.project import Project
 from kpjax.images.transforms import BoxOrWhole
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
+from kpjax.lab.animals.calibration import ScoreTable
 from kpjax.lab.out.reports.pixel_errors import LINE
 from kpjax.lab.own.choices import RELATIVE_RATE, Choice, rate_choices
 from kpjax.lab.predictors import OpenedRun, open_run
@@ -27,7 +29,15 @@ from kpjax.papers.parsing import flags_in_messages
 
 NEEDED = ("network", "image_size", "heatmap_size", "sigma")
 # From the run's config, as far as that has it.
-TAKEN_OVER = (*NEEDED, "grid", "decoder", "normalisation", "backbone_statistics", "relative_steps")
+TAKEN_OVER = (
+    *NEEDED,
+    "grid",
+    "decoder",
+    "apart",
+    "normalisation",
+    "backbone_statistics",
+    "relative_steps",
+)
 PUBLISHED_SIGMA = 1.5  # of the heatmaps of keypoints that a published network learns, cells
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
@@ -71,7 +81,7 @@ def earlier_run(
             f"{folder} ({opened.run.experiment}) has a network of another kind (its config "
             f"has no {missing[0]}); give a run that learnt named keypoints from labels",
         )
-    if kind and opened.score["kind"] != kind:
+    if kind and opened.score.kind != kind:
         is_instead, others = OTHERWISE[kind]
         raise InputError(argument, f"heatmaps of {folder} are {is_instead}; give a run of {others}")
     network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
@@ -104,7 +114,8 @@ def _published_run(weights: str) -> EarlierRun:
     `published.load` does.
     """
     method, trained = published.people(), published.load(weights)
-    score = {"kind": published.SCORE_KIND, "cutoff": DEFAULT_CUTOFF}
+    cutoffs = np.full(len(method.skeleton.names), published.CUTOFF)
+    score = ScoreTable(published.SCORE_KIND, cutoffs, np.zeros(0))
     opened = OpenedRun(None, method, trained, BoxOrWhole(published.SIDE), score, {}, {})
     taken = {
         "network": MoveNet(sigmoid=True),

@@ -130,7 +130,10 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         f"new keypoints: {', '.join(new)}; old ones: {', '.join(names)}{both * bool(shared)}",
         sep="\n",
     )
-    facts, labelled = choices.facts_of_training(project, held, config.data, typed), len(held.train)
+    # A network that has seen whole frames knows animals of their size.
+    whole, labelled = "transform" not in old.taken_over, len(held.train)
+    facts = choices.facts_of_training(project, held, config.data, typed, crop_small=not whole)
+    rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
         if published.is_published(config.data.old)
@@ -148,7 +151,8 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
                 choices.Choice(name, value, "as the old run has it")
                 for name, value in old.taken_over.items()
             ),
-            choices.rotation_choice(facts),
+            rotation,
+            *choices.flip_choices(facts, rotation.value),
             choices.steps_choice(
                 "steps", labelled, config.batch_size, passes=60, least=300, most=600
             ),
@@ -351,4 +355,7 @@ EXPERIMENT = on_own_data(
     parts=parts,
     shown=shown,
     told=told,
+    cutoffs=lambda config: dict(
+        enumerate(old_run(config.data.old).opened.score.cutoffs.tolist())
+    ),  # of the old keypoints, which the new labels do not have
 )

@@ -18,8 +18,16 @@ from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
 from kpjax.formats.names import recording, recordings, shown_files
 from kpjax.formats.options import Options
-from kpjax.formats.project import Frame, Project
-from kpjax.formats.project_source import box_of, frame_identity, frames_at, project_source
+from kpjax.formats.project import Frame, Instance, Project
+from kpjax.formats.project_source import (
+    box_of,
+    empty_cells,
+    frame_identity,
+    frames_at,
+    project_source,
+    with_nobody,
+    with_point_boxes,
+)
 from kpjax.formats.reading import read_project
 from kpjax.formats.uniting import in_names, united
 from kpjax.formats.video_labels import TABLE
@@ -27,12 +35,14 @@ from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
+from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.papers.configs import flat
 from kpjax.training.identity import contents
 
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
+LEAST_EMPTY = 0.05  # of animals, from which on a keypoint's empty cells are asked about
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
 # how the names of videos end on which DeepLabCut, or this program, drew points
@@ -51,6 +61,33 @@ class Own(Options):
     validation: str = ""
     every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that cannot be read
+    # what a cell without a label says where the frame has others: the keypoint is absent, which is
+    # taught then, or nobody labelled it; "ask" teaches neither
+    empty: Empty = "ask"
+    # what a frame without any label says: nobody labelled it, or no animal is there, which is taught
+    empty_frames: Literal["unlabelled", "absent"] = "unlabelled"
+
+
+def meaning_of_empty(own: Own) -> Empty:
+    """Returns what an empty cell means; with occluded keypoints dropped it is not known."""
+    return own.empty if own.occluded == "train" else "unlabelled"
+
+
+def questions(project: Project) -> list[str]:
+    """Returns a line each for empty cells and for frames without any label: the files do not say
+    whether something is absent there, or not labelled."""
+    empty = empty_cells(project).sum(0)
+    labelled = sum(bool((one.visible > 0).any()) for one in project.instances)
+    most = [k for k in np.argsort(-empty, kind="stable") if empty[k] > LEAST_EMPTY * labelled]
+    shares = [f"{project.skeleton.names[k]} {100 * empty[k] / labelled:.0f} %" for k in most]
+    bare = len(project.frames) - len({one.frame for one in project.instances})
+    return [
+        f"cells are empty on labelled frames ({summarise(shares, 4)}): absent, or not labelled? --empty absent "
+        "teaches that the keypoint is not there, --empty unlabelled counts such cells nowhere"
+    ] * bool(most) + [
+        f"{bare} of {len(project.frames)} frames have no label: nobody there, or not labelled? --empty-frames "
+        "absent teaches that nothing is there"
+    ] * (bare > 0)
 
 
 def needed_project(data: Any, argument: str = "project") -> Project:
@@ -63,11 +100,12 @@ def needed_project(data: Any, argument: str = "project") -> Project:
             argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv"
         )
     options = Options(**{field.name: getattr(own, field.name) for field in fields(Options)})
-    if argument == "project" and own.more_projects:
-        return _united((path, *own.more_projects), options)
-    if own.more_projects:
+    if own.more_projects and argument != "project":
         raise InputError("more_projects", f"{argument} is one project; leave the others out")
-    return _read(path, options)
+    found = (
+        _united((path, *own.more_projects), options) if own.more_projects else _read(path, options)
+    )
+    return with_nobody(found) if own.empty_frames == "absent" else found
 
 
 @functools.lru_cache(maxsize=2)
@@ -86,9 +124,10 @@ def title(data: Any) -> str:
 
 @functools.lru_cache(maxsize=4)
 def _read(path: str, options: Options) -> Project:
-    project = read_project(Path(path).expanduser(), options)
-    for doubt in project.doubts:
-        print(f"{project.root.name}: {doubt}")
+    found = read_project(Path(path).expanduser(), options)
+    project = with_point_boxes(found, options.box_side)
+    for line in (*project.doubts, *project.notes[len(found.notes) :]):
+        print(f"{project.root.name}: {line}")
     return project
 
 
@@ -122,18 +161,22 @@ def opened(config: Any) -> tuple[Project, Held]:
 
 
 def labelled_frames(project: Project) -> list[int]:
-    """Returns the numbers of frames with a labelled animal, in the order of recordings and of
-    time."""
-    numbers = {one.frame for one in project.instances if (one.visible > 0).any()}
+    """Returns the numbers of frames with a labelled animal, or known to have none, in the order of
+    recordings and of time."""
+    numbers = {one.frame for one in project.instances if _says_something(project, one)}
     return sorted(
         numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number]))
     )
 
 
+def _says_something(project: Project, one: Instance) -> bool:
+    return bool((one.visible > 0).any()) or one.frame in project.nobody
+
+
 def labels_digest(project: Project) -> str:
     """Returns the sha256 of all that was read of a project but its place and notes: it changes with
     any label, name, box, recording or split."""
-    skeleton, frames = project.skeleton, [frame._replace(path="") for frame in project.frames]
+    frames = [frame._replace(path="") for frame in project.frames]
     animals = [
         [
             np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
@@ -141,8 +184,15 @@ def labels_digest(project: Project) -> str:
         ]
         for one in project.instances
     ]
-    facts = (skeleton.names, skeleton.edges, skeleton.flip, skeleton.groups, frames, animals)
-    return hashlib.sha256(repr(facts).encode()).hexdigest()
+    read = project._replace(
+        **{"root": "", "roots": (), "notes": (), "doubts": ()},
+        **{
+            "frames": frames,
+            "instances": animals,
+            "skeleton": tuple(vars(project.skeleton).items()),
+        },
+    )
+    return hashlib.sha256(repr(read).encode()).hexdigest()
 
 
 def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]:
@@ -283,7 +333,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
         tuple(
             number
             for number, one in enumerate(project.instances)
-            if (one.visible > 0).any() and (one.frame in frames_out) == out
+            if _says_something(project, one) and (one.frame in frames_out) == out
         )
         for out in (False, True)
     )
@@ -456,7 +506,9 @@ def open_labelled(config: Any) -> tuple[ArraySource, ArraySource]:
     """Returns the (training, held-out) animals of the project that `opened` reads, read once."""
     project, held = opened(config)
     return (
-        open_animals(config.data.own, config.data.square(), project, held.train, "training"),
+        open_animals(
+            config.data.own, config.data.square(), project, held.train, "training", taught=True
+        ),
         open_animals(config.data.own, config.data.square(), project, held.held_out, "held out"),
     )
 
@@ -477,10 +529,21 @@ def parts_of(
 
 
 def open_animals(
-    own: Own, transform: Transform, project: Project, numbers: Sequence[int], part: str
+    own: Own,
+    transform: Transform,
+    project: Project,
+    numbers: Sequence[int],
+    part: str,
+    *,
+    taught: bool = False,
 ) -> ArraySource:
-    """Reads some labelled animals of a project once, as square images. part: their name."""
+    """Reads some labelled animals of a project once, as square images. part: their name. taught:
+    whether keypoints that are absent by the flags are marked so, for training.
+
+    Frames without an animal are left out where animals are cropped: there is nothing to crop.
+    """
     if isinstance(transform, AroundBox):
+        numbers = [n for n in numbers if project.instances[n].frame not in project.nobody]
         kept = [number for number in numbers if box_of(project.instances[number]) is not None]
         if len(kept) < len(numbers):
             print(
@@ -495,4 +558,12 @@ def open_animals(
         occluded=own.occluded,
         name=f"{project.root.name}, {part}",
         on_bad_frame=own.on_bad_frame,
+        absent=absent_cells(project, own) if taught else None,
     )
+
+
+def absent_cells(project: Project, own: Own) -> np.ndarray:
+    """Returns (I, K) bool: keypoints that are not there, as far as flags say so."""
+    cells = empty_cells(project) & (own.empty == "absent")
+    nobody = [one.frame in project.nobody for one in project.instances]
+    return cells | np.array(nobody, bool)[:, None]

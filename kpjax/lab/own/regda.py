@@ -116,7 +116,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     project, held = projects.opened(config)
     frames, *_ = target_of(config)
     print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
-    facts = choices.facts_of_training(project, held, config.data, typed, "target")
+    facts = choices.facts_of_training(project, held, config.data, typed)
     batch, labelled = config.batch_size, len(held.train)
     config = choices.chosen(
         config,

@@ -5,6 +5,7 @@ control, made from the original frames; then come tables. It speaks of pixels, k
 What only a developer asks for is folded away.
 """
 
+import itertools
 import math
 import shlex
 import textwrap
@@ -19,7 +20,7 @@ from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import in_bucket, read_json, write_text
 from kpjax.images.reading import spread
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, drawn_from, read_score_table
+from kpjax.lab.animals.calibration import cutoffs_text, read_score_table
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
@@ -55,6 +56,7 @@ from kpjax.papers.reports.report import (
     provenance,
     rendered,
 )
+from kpjax.papers.semi_supervised.left_to_learn import FITTED
 from kpjax.structures import skeleton_from_json
 
 WORST, OTHERS = 6, 6  # animals that are shown
@@ -82,7 +84,7 @@ class OwnRun(NamedTuple):
     skeleton: Skeleton
     shown: Shown | None  # its points on some frames
     animals: Animals | None  # with labels, of a run that learnt from some
-    cutoff: float
+    cutoffs: np.ndarray  # (K,)
     judged: Animals | None  # by which it is judged
     error: float  # the mean of these in px; inf if there are none
 
@@ -121,7 +123,18 @@ def own_report(
     unknown = unknown_of(found[0].folder)
     shown = shown_of(found, last=bool(unknown))
     others = [run for run in found if run is not shown]
+    # by all labels of the run, whatever is judged
+    alike = (
+        pixel_errors.coincidences(
+            shown.judged or shown.animals,
+            pixel_errors.distances_in_labels(shown.animals),
+            shown.cutoffs,
+        )
+        if shown.animals
+        else []
+    )
     first = [
+        *alike,
         *told(shown.line.runs.finished[0], [run.line.runs.finished[0] for run in others]),
     ]
     reached, better, table = (
@@ -130,13 +143,17 @@ def own_report(
         [console_table(*_table(measured, columns), screen_width())],
     )
     if shown.animals:
-        reached = [*verdict(shown.animals, shown.cutoff), *compared(shown, others), *unknown]
-        better = advice(shown.animals, shown.cutoff)
-        table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoff)
+        said = verdict(shown.animals, shown.cutoffs)
+        top = " ".join([*said[1:2], *compared(shown, others)])
+        reached = [*said[:1], *filter(None, [top]), *said[2:], *unknown]
+        better = [*go_on(shown, folder), *advice(shown.animals, shown.cutoffs)]
+        table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
         text = f"Longer training: {short} The command of this run without --steps, and with --fresh, runs all."
-        better = [text, *(other for other in better if not other.startswith("Longer training"))]
+        better = [other for other in better if not other.startswith("Longer training")]
+        if not better or not better[0].startswith("Training on"):  # which names a command
+            better.insert(0, text)
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
@@ -174,6 +191,32 @@ def own_report(
             },
         ),
     ), shown.folder
+
+
+def go_on(run: OwnRun, folder: Path) -> list[str]:
+    """Returns the command that trains on from a run whose labelled images are not learnt yet; nothing of
+    any other. folder: of the preset."""
+    left = run.line.runs.finished[0].metrics.get("labelled/left_of_worst", 0.0)
+    if not left > FITTED:
+        return []
+    data = read_json(run.folder / "config.json")["config"]["data"]
+    own = data["own"]
+    workdir = folder.parent.parent
+    other = next(name for n in itertools.count(2) if not Path(name := f"{workdir}-{n}").exists())
+    flags = [("--project", path) for path in (data["project"], *own["more_projects"])]
+    flags += [("--unlabelled", *data["unlabelled"])] * bool(data["unlabelled"])
+    flags += [("--validation", own["validation"])] * bool(own["validation"])
+    flags += [("--labelled", f"{data['labelled']:g}")] * (data["labelled"] != 1)
+    flags += [
+        ("--variants", run.line.entry.variant),
+        ("--start", str(run.folder)),
+        ("--workdir", other),
+    ]
+    command = shlex.join(["kpjax", "train", *(word for flag in flags for word in flag)])
+    return [
+        f"Training on: the labelled images themselves are not learnt, {left:.0%} of the error of empty heatmaps is "
+        f"left of the worst keypoint. This goes on from here: {command}"
+    ]
 
 
 def shown_of(found: Sequence[OwnRun], *, last: bool) -> OwnRun:
@@ -233,12 +276,12 @@ def opened(line: Line) -> OwnRun | None:
         return None
     skeleton = skeleton_from_json(read_json(path), str(path))
     animals, scores = pixel_errors.read_errors(folder, skeleton.names), read_score_table(folder)
-    cutoff = drawn_from(scores.cutoff if scores else DEFAULT_CUTOFF)
+    cutoffs = scores.cutoffs if scores else np.full(len(skeleton.names), -np.inf)
     parts = animals.by_part() if animals else {}
     judged = parts.get(judging(parts))
-    mean = math.nan if judged is None else errors_of(judged, cutoff)[ALL].mean
+    mean = math.nan if judged is None else errors_of(judged, cutoffs)[ALL].mean
     error = mean if math.isfinite(mean) else math.inf
-    return OwnRun(line, folder, skeleton, read_shown(folder), animals, cutoff, judged, error)
+    return OwnRun(line, folder, skeleton, read_shown(folder), animals, cutoffs, judged, error)
 
 
 def _page(
@@ -251,7 +294,7 @@ def _page(
 ) -> str:
     names = run.skeleton.names
     parts = run.animals.by_part() if run.animals else {}
-    tables = [errors_of(some, run.cutoff) for some in parts.values()]
+    tables = [errors_of(some, run.cutoffs) for some in parts.values()]
     headed = (
         (
             *COLUMNS[judging(parts)],
@@ -268,7 +311,7 @@ def _page(
     return rendered(
         Path(__file__).with_name("report.html.jinja"),
         path=[folder.parent.name, folder.name],
-        cutoff=f"{run.cutoff:.3g}" if math.isfinite(run.cutoff) else "",
+        cutoff=cutoffs_text(run.cutoffs),
         pixel_rows=[
             (name, [cell for found in tables for cell in pixel_errors.cells_of(found[name])])
             for name in (*names, ALL)
@@ -375,7 +418,8 @@ def _pictures(runs: Sequence[OwnRun]) -> tuple[list[tuple], list[tuple[str, str]
             figures = [
                 _picture(first, beside, n) for n in order[:WORST] + spread(order[WORST:], OTHERS)
             ]
-            faded = "; faded points have a score below the cutoff" * math.isfinite(first.cutoff)
+            hidden = np.isfinite(first.cutoffs).any()
+            faded = "; faded points have a score below their cutoff" * bool(hidden)
             note = (
                 "The largest errors, then others down to the smallest. Labels are rings, predictions dots, joined to "
                 f"their labels by a line{faded}. Crops of the original images."
@@ -399,7 +443,7 @@ def _picture(run: OwnRun, beside: OwnRun | None, n: int) -> tuple[str, str, list
         f"the animal’s length; largest {pixels(float(errors[k]))} px ({run.skeleton.names[k]})"
     )
     image, one = frame_of(held, n)
-    one = one._replace(scores=one.scores >= run.cutoff)
+    one = one._replace(scores=one.scores >= run.cutoffs)
     if not beside:
         image, one = cropped(image, one, SURE)
         shown = ((math.inf, 0.0), (SURE, FADED))  # the labels alone, and with the predictions
@@ -407,7 +451,7 @@ def _picture(run: OwnRun, beside: OwnRun | None, n: int) -> tuple[str, str, list
         return held.title(n), note, [*map(jpeg, drawn)]
     note += f"; {beside.line.name} {pixels(float(np.nanmean(beside.judged.distances[n])))} px"
     other = frame_of(beside.judged, n)[1]
-    other = other._replace(scores=other.scores >= beside.cutoff)
+    other = other._replace(scores=other.scores >= beside.cutoffs)
     # one crop for both
     image, both = cropped(image, Compared(*map(np.concatenate, zip(one, other, strict=True))), SURE)
     halves = zip(*(np.split(field, 2) for field in both), strict=True)

@@ -58,6 +58,7 @@ OWN = changed(
     backbone=Start(),
     selection="last",
     heatmap_size=0,
+    apart=True,
     generator_size=64,
     generator_widths=(8, 16, 32),
 )
@@ -68,16 +69,14 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     its reason.
     """
     data, batch, (project, held) = config.data, config.batch_size, projects.opened(config)
-    facts = choices.facts_of_training(
-        project, held, data, typed, "unlabelled" * bool(data.unlabelled)
-    )
+    facts = choices.facts_of_training(project, held, data, typed)
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
         raise InputError(
             "labelled",
             f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer",
         )
-    alone = data.all_labelled or (facts.several and not data.unlabelled)
+    alone = data.all_labelled or (facts.cropped and not data.unlabelled)
     found = (
         Unlabelled((), frozenset())
         if alone
@@ -98,24 +97,28 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         )
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
+    for question in projects.questions(project) if data.own.empty == "ask" else ():
+        print(question)
     choosing = config.selection == "validation"
     finding = f"; what finds animals learns from all {len(held.train)}" * (
-        facts.several and labelled < len(held.train)
+        facts.cropped and labelled < len(held.train)
     )
     if choosing or labelled < len(held.train):
         step = "; those held out choose the step" * choosing
         print(f"labelled animals that train: {labelled}{finding}{step}")
+    made = with_start(
+        choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
+        config,
+        project.skeleton,
+        typed,
+        semi_supervised.SCORE_KIND,
+        held.words,
+    )
+    network = {choice.field: choice.value for choice in made}.get("network", config.network)
     config = choices.chosen(
         config,
         [
-            *with_start(
-                choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
-                config,
-                project.skeleton,
-                typed,
-                semi_supervised.SCORE_KIND,
-                held.words,
-            ),
+            *made,
             choices.Choice(
                 "labelled", data.labelled, f"all {labelled} animals that are not held out"
             ),
@@ -124,6 +127,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
                 "warm_start_steps", labelled, batch, passes=40, least=200, most=600
             ),
             choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900),
+            choices.rounds_choice(network, typed),
         ],
         typed,
         labelled,
@@ -133,7 +137,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
             f"{held.words}"
         ),
     )
-    if not (kept or data.all_labelled or facts.several):
+    if not (kept or data.all_labelled or facts.cropped):
         print(
             "no image or video without labels: training is on the labels alone; --unlabelled V names some"
         )

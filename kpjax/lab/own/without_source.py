@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import optax
 
 from kpjax import InputError, Method, Skeleton, Trained, augment, heatmaps
@@ -143,7 +142,7 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
         config,
         chosen,
         typed,
-        logits=run.opened.score["kind"] != "mse_peak",
+        logits=run.opened.score.kind != "mse_peak",
         summary=(
             f"{Path(config.backbone.start).resolve().parent.name} on {count} frames without labels{unknown}"
         ),
@@ -156,7 +155,7 @@ def build(config: Any, skeleton: Skeleton) -> Method:
     setup = Setup(
         configs.network_of(config, len(skeleton.names)),
         skeleton,
-        config.heatmaps.codec(config.data.image_size, logits=config.logits),
+        config.heatmaps.codec(config.data.image_size, logits=config.logits, flip=skeleton.flip),
         configs.optimizer_of(config, optax.scale_by_adam()),
         optax.constant_schedule(0.0),
         augment.no_augmentation(),
@@ -183,8 +182,7 @@ def train(job: Job, data: Data) -> Outcome:
         method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch
     ).scores
     # Quantiles of the start's scores on held-out labelled images; none where nothing was held out.
-    edges = np.array(run.opened.files.get(calibration.FILE, {}).get("edges", ()), np.float64)
-    if why := source_free.familiar(scores, edges, config.familiar):
+    if why := source_free.familiar(scores, run.opened.score.deciles, config.familiar):
         print(
             f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same"
         )
@@ -225,7 +223,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     """Draws predictions on target images, and keeps the start's statistics of poses, and the finder
     of its animals.
 
-    Where the start is kept, so are its cutoff and radii. Those of an adapted network are not known
+    Where the start is kept, so are its cutoffs and radii. Those of an adapted network are not known
     without labels.
     """
     engine.draw_predictions(

@@ -29,6 +29,7 @@ SCALES = (0.75, 1.0, 1.25)  # zooms about the centre of the image, of `distilled
 # the views of `agreed_predict`; a zoom above 1 enlarges the image
 TURNS, ZOOMS = 6, (0.8, 1.0, 1.25)
 NEAR = 0.08  # of the image's side: the distance from which two answers count as different
+OTHER_VIEW = np.pi / 6, 0.8  # turn and zoom of `turned_predict`
 
 
 def distilled_predict(
@@ -131,29 +132,52 @@ def agreed_predict(
     turn_mirror_zoom = tuple(np.float32(values) for values in zip(*views, strict=True))
 
     def of_all(state: Trained, example: Example) -> Prediction:
-        pixels = example.image.astype(jnp.float32)
-        height, width = pixels.shape[1:3]
-        middle = ((width - 1) / 2, (height - 1) / 2)
-
-        def of_view(view: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
-            angle, mirror, zoom = view
-            there = geometry.compose(
-                geometry.rotation(angle, centre=middle),
-                geometry.affine(mirror * zoom, 0, 0, zoom, centre=middle),
-            )
-            found = predict(state, example._replace(image=geometry.warp(pixels, there)))
-            keypoints = geometry.move_points(geometry.invert(there), found.keypoints)
-            return (
-                jnp.where(mirror < 0, keypoints[:, partners], keypoints),
-                jnp.where(mirror < 0, found.scores[:, partners], found.scores),
-            )
-
-        answers = jax.lax.map(of_view, jax.tree.map(jnp.asarray, turn_mirror_zoom))
-        return Prediction(
-            *agreed(*answers, NEAR * max(height, width)), predict(state, example).heatmaps
+        answers = jax.lax.map(
+            lambda view: _seen(predict, state, example, view, partners),
+            jax.tree.map(jnp.asarray, turn_mirror_zoom),
         )
+        side = max(example.image.shape[1:3])
+        return Prediction(*agreed(*answers, NEAR * side), predict(state, example).heatmaps)
 
     return of_all
+
+
+def turned_predict(
+    predict: Callable[[Trained, Example], Prediction], skeleton: Skeleton
+) -> Callable[[Trained, Example], Prediction]:
+    """Builds a `predict` that sees every image turned and smaller, mirrored if the skeleton has
+    mirror images, and moves its points back. Its heatmaps are those of the image as it is.
+    """
+    partners = np.array(skeleton.flip or range(len(skeleton.names)))
+    angle, zoom = OTHER_VIEW
+    mirror = -1.0 if skeleton.flip else 1.0
+
+    def of_view(state: Trained, example: Example) -> Prediction:
+        view = jnp.float32(angle), jnp.float32(mirror), jnp.float32(zoom)
+        points, scores = _seen(predict, state, example, view, partners)
+        return Prediction(points, scores, predict(state, example).heatmaps)
+
+    return of_view
+
+
+def _seen(predict, state: Trained, example: Example, view, partners: np.ndarray):
+    """Returns keypoints and scores of images seen under (turn in radians, -1 if mirrored, zoom)
+    about their middle, in the frame of the images as they are.
+    """
+    angle, mirror, zoom = view
+    pixels = example.image.astype(jnp.float32)
+    height, width = pixels.shape[1:3]
+    middle = ((width - 1) / 2, (height - 1) / 2)
+    there = geometry.compose(
+        geometry.rotation(angle, centre=middle),
+        geometry.affine(mirror * zoom, 0, 0, zoom, centre=middle),
+    )
+    found = predict(state, example._replace(image=geometry.warp(pixels, there)))
+    keypoints = geometry.move_points(geometry.invert(there), found.keypoints)
+    return (
+        jnp.where(mirror < 0, keypoints[:, partners], keypoints),
+        jnp.where(mirror < 0, found.scores[:, partners], found.scores),
+    )
 
 
 def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float:
@@ -165,7 +189,7 @@ def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float
     keypoints per labelled image, rounded. A peak is kept if it is at least that. Infinite if n is
     0. Raises InputError if either is empty.
     """
-    peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible, np.float64)
+    peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible) > 0
     if not peaks.size or not labelled_visible.size:
         raise InputError(
             f"pseudo-labels: there are {len(peaks)} unlabelled and {len(labelled_visible)} labelled "
@@ -196,3 +220,14 @@ def pseudo_labels(
     return PseudoLabels(
         np.where(visible[..., None] > 0, keypoints, 0).astype(np.float32), visible, threshold
     )
+
+
+def where_views_agree(
+    labels: PseudoLabels, one: np.ndarray, other: np.ndarray, *, side: int
+) -> PseudoLabels:
+    """Keeps those labels on which two views agree: their points (U, K, 2) lie less than NEAR of the
+    image's side apart.
+    """
+    near = np.linalg.norm(np.asarray(one) - np.asarray(other), axis=-1) < NEAR * side
+    visible = labels.visible * near.astype(np.float32)
+    return labels._replace(keypoints=labels.keypoints * visible[..., None], visible=visible)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from kpjax.errors import InputError
 from kpjax.losses.consistency import semantic_representation
 from kpjax.methods.forward import Normalise, unit_range
 from kpjax.models.keypoint_classification import KeypointClassifier, KeypointFeatures
@@ -21,15 +22,27 @@ class Semantic(NamedTuple):
 
 
 def feature_inputs(
-    backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array
+    backbone_maps: tuple[jax.Array, ...], upsampled: jax.Array, head_map: bool = True
 ) -> Sequence[jax.Array]:
     """Selects all feature maps of a network, each once (an HRNet's upsampling returns one of its
     backbone's).
 
     Maps finer than the heatmaps are left out: the paper enlarges maps and shrinks none.
+
+    head_map: whether the map from which the head makes its heatmaps is among them. Where heatmap k
+    is high, this map is what makes channel k high, so phi can read k from it at a wrong place, too.
+
+    Raises InputError where no map is left.
     """
     maps = tuple(each for each in backbone_maps if each.shape[1] <= upsampled.shape[1])
-    return maps if any(each is upsampled for each in maps) else (*maps, upsampled)
+    others = tuple(each for each in maps if each is not upsampled)
+    if not (head_map or others):
+        raise InputError(
+            "head_map", "the head's map is this network's only one as coarse as heatmaps"
+        )
+    if not head_map:
+        return others
+    return maps if len(others) < len(maps) else (*maps, upsampled)
 
 
 def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bool):
@@ -61,19 +74,25 @@ def classified(
 
 
 def initial_semantic(
-    model: KeypointNetwork, key: jax.Array, variables: Variables, images: jax.Array, width: int
+    model: KeypointNetwork,
+    key: jax.Array,
+    variables: Variables,
+    images: jax.Array,
+    width: int,
+    head_map: bool = True,
 ) -> dict[str, Any]:
     """Initialises F, of `width` channels, and phi for a model and images of some shape.
 
     Returns parameters, of F under `features` and of phi under `classifier`. Of `images` only the
     shape counts.
+    head_map: see `feature_inputs`.
     """
 
     def inputs():
         heatmaps, feature_maps = model.apply(
             variables, images, train=False, method=heatmaps_and_features
         )
-        return heatmaps, feature_inputs(*feature_maps)
+        return heatmaps, feature_inputs(*feature_maps, head_map)
 
     heatmaps, feature_maps = jax.tree.map(
         lambda shape: jnp.zeros(shape.shape, shape.dtype), jax.eval_shape(inputs)
@@ -95,14 +114,17 @@ def representations(
     example: Example,
     *,
     one_scale: bool = False,
+    head_map: bool = True,
 ) -> Semantic:
     """Computes z and phi(z) of a batch by a trained network in evaluation mode, for inspection.
 
     variables: of `semi_supervised` with a semantic term. The masks are the network's own heatmaps,
     which need no label.
     one_scale: see `KeypointFeatures`.
+    head_map: see `feature_inputs`.
     """
     heatmaps, feature_maps = model.apply(
         variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features
     )
-    return classified(variables["semantic"], feature_inputs(*feature_maps), heatmaps, one_scale)
+    maps = feature_inputs(*feature_maps, head_map)
+    return classified(variables["semantic"], maps, heatmaps, one_scale)

@@ -59,6 +59,7 @@ def semi_supervised(
     draw_map: DrawMap = PERSPECTIVE,
     feature_width: int = 64,
     one_scale: bool = False,
+    head_map: bool = True,
     warped_pass: Literal["joint", "separate"] = "joint",
     scales: Callable[[jax.Array], Mapping[str, jax.Array]] = constant,
 ) -> Method:
@@ -79,6 +80,8 @@ def semi_supervised(
         draw_map: g, applied after the augmentation.
         feature_width: the channels of F.
         one_scale: whether feature maps are brought to one scale before F, see `KeypointFeatures`.
+        head_map: whether F reads the map from which the head makes its heatmaps, see
+            `feature_inputs`.
         warped_pass: "joint" is one interleaved pass over all images, which share BatchNorm
             statistics. In "separate" the warped ones have a pass and statistics of their own, and
             the running statistics follow the first.
@@ -105,7 +108,7 @@ def semi_supervised(
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         if described:
             fresh = initial_semantic(
-                model, named_key(key, "semantic"), variables, images, feature_width
+                model, named_key(key, "semantic"), variables, images, feature_width, head_map
             )
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
         return State(jnp.int32(0), variables, setup.optimizer.init(_trained(variables)), {})
@@ -156,7 +159,8 @@ def semi_supervised(
             if names := [name for name, view in described.items() if view in images]:
                 chosen = [images.index(described[name]) for name in names]
                 inputs = [
-                    _some_of(each, len(images), chosen) for each in feature_inputs(*feature_maps)
+                    _some_of(each, len(images), chosen)
+                    for each in feature_inputs(*feature_maps, head_map)
                 ]
                 masks = forward.interleave(*(masks_of(name, outputs, examples) for name in names))
                 z, logits = (

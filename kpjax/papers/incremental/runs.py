@@ -97,7 +97,7 @@ def _setting(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
         Setup(
             network_of(config, len(skeleton.names)),
             skeleton,
-            config.heatmaps.codec(config.data.image_size),
+            config.heatmaps.codec(config.data.image_size, flip=skeleton.flip),
             optimizer_of(config, optimizer.adam()),
             optimizer.rate_of_stage(optimizer.learning_rate, config.steps),
             config.augment.build(skeleton, flip=mirrored),

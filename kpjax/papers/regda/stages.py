@@ -65,7 +65,7 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
     them.
     """
     heatmaps, side, network = config.heatmaps, config.data.image_size, config.network
-    coding = heatmaps.codec(side, logits=logits)
+    coding = heatmaps.codec(side, logits=logits, flip=skeleton.flip)
     if heatmaps.targets == "official":  # the authors' targets and decoder
         coding = codec(
             image_size=side,

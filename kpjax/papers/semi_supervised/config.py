@@ -85,6 +85,9 @@ class Weights(configs.Checked):
     #: whether feature maps are divided by their root mean square before F
     one_scale: bool = False
     feature_width: Count = 64  # channels of F
+    #: whether F reads the map from which the head makes its heatmaps: a keypoint's number can be
+    #: read from it wherever its peak lies
+    head_map: bool = True
     #: g, of the terms and of controls
     warp: Literal["perspective", "affine"] = "perspective"
     #: BatchNorm sees both views at once, or one at a time
@@ -150,6 +153,9 @@ class Config(configs.RunConfig):
     warm_start_steps: configs.CountOrZero = 0
     warm_start_learning_rate: Positive = 1e-4
     steps: Count = 30_000  # at most; not stated
+    #: of so many steps each, at most: another one goes on from the last while labelled images are not
+    #: learnt
+    rounds: Count = 1
     evaluations: Count = 50  # of the validation images, in so many steps; not stated
     #: which step is the result: the best there, or the last
     selection: Literal["validation", "last"] = "validation"

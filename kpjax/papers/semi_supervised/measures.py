@@ -4,23 +4,24 @@ columns of the table, and pictures.
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax import Example, Method, geometry
+from kpjax import Example, geometry
 from kpjax.drawing.feature_map import LEAST_FEATURES, can_embed, embedded, scatter
 from kpjax.drawing.overlays import write_png
-from kpjax.heatmaps import Codec
+from kpjax.errors import summarise
 from kpjax.input.source import Source, stacked
 from kpjax.losses import semantic_consistency
 from kpjax.papers import engine
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.reports.report import Column
 from kpjax.papers.semi_supervised.config import Config
+from kpjax.papers.semi_supervised.left_to_learn import FITTED, left_to_learn
 from kpjax.papers.semi_supervised.stages import (
     Data,
     ReadSemantic,
@@ -33,7 +34,6 @@ from kpjax.training.trees import on_host
 
 FEATURES_SHOWN = 720  # representations in the picture of them, at most, if one image has no more
 NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
-FITTED = 0.25  # of the loss of empty maps, up to which labelled images are called learnt
 
 
 def measure(
@@ -47,17 +47,20 @@ def measure(
     found = errors(predictions["test"], outcome.method.skeleton, config, "test", details=True)
     batch_size = 2 * config.batch_size
     if outcome.steps:  # a published network has learnt none of them
-        found["labelled/left_to_learn"] = left = left_to_learn(
+        left = left_to_learn(
             outcome.method,
             setup_of(config, data.skeleton).codec,
             trained,
             data.plain_labelled or data.labelled,
             batch_size=batch_size,
         )
-        if left > FITTED:
+        found |= {"labelled/left_to_learn": left.whole, "labelled/left_of_worst": left.worst}
+        if not left.learnt:
+            names = [data.skeleton.names[k] for k in np.flatnonzero(left.by_keypoint > FITTED)]
             print(
-                f"{job.title}: the labelled images themselves are not learnt, their heatmaps keep {left:.0%} of the "
-                "error of empty maps; train longer before you compare variants"
+                f"{job.title}: the labelled images themselves are not learnt, heatmaps keep up to {left.worst:.0%} of "
+                f"the error of empty maps, more than {FITTED:.0%} of {summarise(names)}; train longer before you "
+                "compare variants"
             )
     if "semantic" in trained.variables:
         found["test/sc_over_ln_k"] = over_chance = consistency_over_chance(
@@ -69,33 +72,6 @@ def measure(
                 "nothing; train longer, or lower --invariance"
             )
     return found
-
-
-def left_to_learn(
-    method: Method, codec: Codec, state, labelled: Source, *, batch_size: int
-) -> float:
-    """Measures the squared error of heatmaps on labelled images over that of empty maps.
-
-    1 says that nothing was learnt. labelled: images as evaluation sees them. NaN where no keypoint
-    is visible.
-    """
-    sums = reduce(_left_sums(method.predict, codec.encode), state, labelled, batch_size=batch_size)
-    error, empty = float(sums["error"]), float(sums["empty"])
-    return error / empty if empty else math.nan
-
-
-@functools.lru_cache(maxsize=16)
-def _left_sums(predict: Callable, encode: Callable):
-    def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        targets, counted = encode(batch)
-        counted = (counted * weights[:, None])[:, None, None]
-        maps = jnp.concatenate(predict(state, batch).heatmaps, -1).astype(jnp.float32)
-        return {
-            "error": (jnp.square(maps - targets) * counted).sum(),
-            "empty": (jnp.square(targets) * counted).sum(),
-        }
-
-    return measure
 
 
 def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_size: int) -> float:

@@ -191,6 +191,13 @@ RIVALS: dict[str, Variant] = {
         learnt_from("supervised_warped"),
         after("supervised_warped", usual_lengths, usual_lengths),
     ),
+    "pl_agreed": variant(
+        "control",
+        "pl_warped, only with labels on which the teacher's plain and turned views agree",
+        build_pseudo_labels_warped,
+        learnt_from("supervised_warped", agreeing=True),
+        after("supervised_warped", usual_lengths, usual_lengths),
+    ),
     "supervised_warped_twice_averaged": variant(
         "control",
         "supervised_warped_twice, its heatmaps averaged likewise: the cost of pl_warped_averaged",
@@ -261,6 +268,7 @@ RIVALS: dict[str, Variant] = {
 TAUGHT = (
     "pl",
     "pl_warped",
+    "pl_agreed",
     "pl_warped_averaged",
     "pl_easy_hard",
     "pl_zero_shot",

@@ -20,6 +20,7 @@ from kpjax.papers import engine
 from kpjax.papers.configs import changed, config_as_json, network_of, optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.semi_supervised.config import Config
+from kpjax.papers.semi_supervised.left_to_learn import Left, left_to_learn
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
@@ -68,7 +69,7 @@ def setup_of(config: Config, skeleton: Skeleton) -> Setup:
     return Setup(
         network_of(config, len(skeleton.names)),
         skeleton,
-        config.heatmaps.codec(config.data.image_size),
+        config.heatmaps.codec(config.data.image_size, flip=skeleton.flip),
         optimizer_of(config, optax.scale_by_adam()),
         config.rate("method"),
         config.augment.build(skeleton, loaded=config.data.loaded(config.augment.reach)),
@@ -136,6 +137,7 @@ def build_method(
         draw_map=weights.draw_map(),
         feature_width=weights.feature_width,
         one_scale=weights.one_scale,
+        head_map=weights.head_map,
         warped_pass=weights.warped_pass,
     )
 
@@ -157,6 +159,7 @@ def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
         setup_of(config, skeleton).model,
         config.backbone.normalise,
         one_scale=config.weights.one_scale,
+        head_map=config.weights.head_map,
     )
 
 
@@ -209,34 +212,60 @@ def trained(
     start: Mapping[str, Any] | None = None,
     taught: bool = False,
 ) -> Outcome:
-    """Trains a variant's own stage from a warm start, where there is one.
+    """Trains a variant's own stage from a warm start, where there is one, in as many rounds as labelled
+    images need to be learnt, at most those of the config.
 
     A table compares variants of equal training, so the steps of the warm start count. start: more
     trees to start from. taught: see `fit_images`.
     """
     warm = {"variables": before.trained.variables} if before else {}
-    fitted = fit_images(
-        job,
-        method,
-        sources,
-        data,
-        steps,
-        job.folder,
-        job.variant,
-        {**warm, **(start or {})},
-        patience=job.config.patience,
-        taught=taught,
-    )
+    config, fitted = job.config, None
     before = before or Outcome(None, None, 0)
-    return Outcome(
+    outcome = before
+    for number in range(1, config.rounds + 1):
+        more = number > 1
+        if more and (job.plan or _left(job, data, method, fitted).learnt):
+            break
+        fitted = fit_images(
+            job,
+            method,
+            sources,
+            data,
+            steps,
+            job.folder / f"round-{number}" if more else job.folder,
+            f"{job.variant}, round {number}" if more else job.variant,
+            {**warm, **(start or {})},
+            patience=config.patience,
+            taught=taught,
+        )
+        warm = {"variables": fitted.trained.variables}
+        outcome = Outcome(
+            method,
+            fitted.trained,
+            outcome.steps + fitted.steps,
+            fitted.images_per_second,
+            fitted.wall_seconds + outcome.wall_seconds,
+            other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
+            images=fitted.images + outcome.images,
+        )
+    return outcome
+
+
+def _left(job: Job, data: Data, method: Method, fitted: Fitted) -> Left:
+    """Measures what a round has left to learn, and says it. It depends on what was learnt alone, so a
+    resumed run takes as many rounds."""
+    left = left_to_learn(
         method,
+        setup_of(job.config, data.skeleton).codec,
         fitted.trained,
-        before.steps + fitted.steps,
-        fitted.images_per_second,
-        fitted.wall_seconds + before.wall_seconds,
-        other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
-        images=fitted.images + before.images,
+        data.plain_labelled or data.labelled,
+        batch_size=2 * job.config.batch_size,
     )
+    print(
+        f"{job.title}: of the labelled images {left.whole:.0%} of the error of empty maps is left to learn, "
+        f"{left.worst:.0%} of the worst keypoint{'' if left.learnt else '; goes on'}"
+    )
+    return left
 
 
 def learnt(job: Job, data: Data, method: Method, *, times: int = 1) -> Outcome:
@@ -255,15 +284,15 @@ def learnt_from_all_labels(job: Job, data: Data, method: Method) -> Outcome:
     return trained(job, data, method, sources, job.config.steps_of_both_stages, None)
 
 
-def learnt_from(teacher: str, *, averaged: bool = True) -> "Train":
+def learnt_from(teacher: str, *, averaged: bool = True, agreeing: bool = False) -> "Train":
     """Returns the stages of a variant that learns from labels which another one's result gives.
 
-    averaged: see `pseudo_labelled`.
+    averaged, agreeing: see `pseudo_labelled`.
     """
 
     def train(job: Job, data: Data, method: Method) -> Outcome:
         before = warm_start(job, data)
-        taught = pseudo_labelled(job, data, teacher, averaged=averaged)
+        taught = pseudo_labelled(job, data, teacher, averaged=averaged, agreeing=agreeing)
         sources = {"labelled": data.labelled, "unlabelled": taught}
         return trained(job, data, method, sources, job.config.steps, before, taught=True)
 
@@ -333,26 +362,33 @@ def fit_images(
     )
 
 
-def pseudo_labelled(job: Job, data: Data, teacher: str, *, averaged: bool = True) -> Source:
+def pseudo_labelled(
+    job: Job, data: Data, teacher: str, *, averaged: bool = True, agreeing: bool = False
+) -> Source:
     """Returns the unlabelled images under the labels that the finished teacher gives them; made
     once and kept.
 
-    averaged: whether the teacher's heatmaps are averaged over transforms.
+    averaged: whether the teacher's heatmaps are averaged over transforms. agreeing: whether only
+    points on which two of its views agree are labels.
     """
-    method = job.paper.variants[teacher].method(job.config, data.skeleton)
-    if averaged:
-        method = averaging(method, job.config, data.skeleton)
+    plain = job.paper.variants[teacher].method(job.config, data.skeleton)
+    method = averaging(plain, job.config, data.skeleton) if averaged else plain
 
     def make() -> dict[str, np.ndarray]:
         trained = engine.result_of(job._replace(variant=teacher)).trained
-        found = predict_source(
-            method,
-            trained,
-            data.plain_unlabelled or data.unlabelled,
+        predicted = functools.partial(
+            predict_source,
+            state=trained,
+            source=data.plain_unlabelled or data.unlabelled,
             batch_size=2 * job.config.batch_size,
         )
+        found = predicted(method)
         visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
         labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
+        if agreeing:
+            turned = methods.turned_predict(plain.predict, data.skeleton)
+            views = (predicted(one).keypoints for one in (plain, plain._replace(predict=turned)))
+            labels = methods.where_views_agree(labels, *views, side=job.config.data.image_size)
         if loaded := job.config.data.loaded(job.config.augment.reach):
             moved = geometry.move_points(geometry.invert(loaded.to_plain), labels.keypoints)
             labels = labels._replace(keypoints=np.asarray(moved))
@@ -406,7 +442,7 @@ def twice_as_long(config: Config) -> Config:
 
 def usual_lengths(config: Config, name: str) -> dict[str, float]:
     """Returns the lengths of the warm start and of a variant's own stage."""
-    return {"warm start": config.warm_start_steps, name: config.steps}
+    return {"warm start": config.warm_start_steps, name: config.rounds * config.steps}
 
 
 def twice_lengths(config: Config, name: str) -> dict[str, float]:

@@ -139,18 +139,20 @@ def test_tries_on_tuning_seeds_are_counted_for_each_row():
 
 def test_pages_show_one_line_a_claim_and_four_numbers_a_problem():
     front = Front("people", "target/pck", "demo/source_only", "demo/dd", "demo/regda", "demo/regda")
+    never = Front("dogs", "target/pck", *(f"dogs/{name}" for name in ("a", "b", "c", "d")))
     found = [*BETTER, *rows("regda", 0.3, 0.4, preset="small")]
     one = claim(setting="people")
     other = claim(line="small/regda - source_only", setting="small people")
     known = {name: room((), front=()) for name in ABOUT} | {
-        "regda": room(found, one, other, front=(front,))
+        "regda": room(found, one, other, front=(never, front))
     }
     first, _, below = claims_text(Path("page.md"), known).partition("<details>")
     assert "| people | " in first
     assert "small people" not in first
     assert "| small people | not run | 0 | – / – | not run |" in below
     assert "Of 1 claims: 1 yes. Of 1 intervals" in first
-    line = systems_text(EXPERIMENTS.parent / "README.md", known).splitlines()[2]
+    _, _, line, *others = systems_text(EXPERIMENTS.parent / "README.md", known).splitlines()
+    assert "dogs" not in "".join(others) + line  # no row of it was run
     assert (
         "| people: PCK, % | `source_only` 55.7 ± 5.1 (3) | `dd` not run | `regda` 85.0 ± 5.0 (3) |"
         in line

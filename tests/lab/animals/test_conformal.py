@@ -1,5 +1,5 @@
-"""Conformal radii: coverage on exchangeable draws, and small cases counted by hand; calibrated
-scores.
+"""Conformal radii: coverage on exchangeable draws, and small cases counted by hand; what a run's
+scores mean, as a file.
 """
 
 import numpy as np
@@ -9,9 +9,9 @@ from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.lab.animals import conformal
 from kpjax.lab.animals.calibration import (
-    DEFAULT_CUTOFF,
+    ScoreTable,
+    cutoffs_text,
     read_score_table,
-    score_table,
     table_as_json,
 )
 
@@ -203,33 +203,24 @@ def test_a_broken_table_is_named(tmp_path, before, after):
         conformal.read_radius_table(tmp_path)
 
 
-# Scores whose calibration is known
+# What scores mean
 
 
-def test_ten_classes_between_deciles_and_the_lowest_edge_that_is_found_half_the_time(tmp_path):
-    scores = np.arange(100.0).reshape(20, 5)
-    near = (scores >= 40) | (scores % 10 == 0)  # a tenth of each lower class, all from 40 on
-    table = score_table(scores, np.where(near, 0.05, 0.0501), np.ones((20, 5)), kind="mse_peak")
-    assert table.edges == pytest.approx(np.linspace(0, 99, 11))
-    assert table.hit_fraction == pytest.approx([0.1] * 4 + [1.0] * 6)
-    assert table.cutoff == pytest.approx(39.6)
-    write_json(tmp_path / "score_table.json", table_as_json(table))
-    read = read_score_table(tmp_path)
-    np.testing.assert_array_equal(read.edges, table.edges)
-    assert read[2:] == table[2:]
-
-
-def test_equal_scores_share_a_class_and_hidden_points_or_none_at_all_have_the_default(tmp_path):
-    scores, far = np.array([[1.0, np.nan], [2.0, 3.0]]), np.full((2, 2), 0.2)
-    assert score_table(scores, far, np.array([[1, 0], [1, 1]])).cutoff == DEFAULT_CUTOFF
-    nothing = score_table(scores, far, np.zeros((2, 2)))
-    assert np.isnan(nothing.edges).all()
-    write_json(tmp_path / "none" / "score_table.json", table_as_json(nothing))
-    assert np.isnan(read_score_table(tmp_path / "none").hit_fraction).all()
-    table = score_table(np.ones((4, 3)), np.zeros((4, 3)), np.ones((4, 3)))
-    assert np.nansum(table.hit_fraction) == 1
-    assert table.cutoff == 1
+def test_the_meaning_of_scores_is_read_as_it_was_written(tmp_path):
+    table = ScoreTable("mse_peak", np.array([0.25, -np.inf]), np.linspace(0, 1, 11), "absent")
     assert read_score_table(tmp_path) is None
-    (tmp_path / "score_table.json").write_text('{"edges": []}')
-    with pytest.raises(InputError, match=r"score_table.json: cannot be read"):
-        read_score_table(tmp_path)
+    path = write_json(tmp_path / "score_table.json", table_as_json(table))
+    read = read_score_table(tmp_path)
+    np.testing.assert_array_equal(read.cutoffs, table.cutoffs)
+    np.testing.assert_array_equal(read.deciles, table.deciles)
+    assert (read.kind, read.empty) == ("mse_peak", "absent")
+    for wrong in ('{"kind": "mse_peak"}', path.read_text().replace("absent", "gone")):
+        path.write_text(wrong)
+        with pytest.raises(InputError, match=r"score_table.json: cannot be read"):
+            read_score_table(tmp_path)
+
+
+def test_cutoffs_in_words():
+    assert cutoffs_text(np.array([0.25, 0.25])) == "0.25"
+    assert cutoffs_text(np.array([0.5, -np.inf, 0.25])) == "0.25 to 0.5 by keypoint"
+    assert cutoffs_text(np.array([-np.inf])) == ""

@@ -91,7 +91,7 @@ def test_points_that_the_cutoff_hides_are_counted_and_named(run, tmp_path):
         ["a.png,0,spot,100,40", "a.png,0,beside,100,40", "b.png,0,beside,40,90"],
     )
     (tmp_path / "runs/brightest/demo/spot/seed-0/score_table.json").write_text(
-        '{"kind": "peak", "cutoff": 0.55}'
+        '{"kind": "peak", "cutoffs": [0.55, 0.55]}'
     )
     main([run, labels, "--out", str(tmp_path / "out")])
     found = {row["keypoint"]: row for row in rows_of(tmp_path / "out" / "errors_by_keypoint.csv")}
@@ -146,8 +146,9 @@ def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, 
                 one,
                 np.zeros((2, 1, 2)),
                 one,
+                one == 0,
             ),
-            0.5,
+            np.array([0.5]),
         )
     main([str(Path(run).parent), labels, "--out", str(tmp_path / "out")])
     parts = [row["part"] for row in rows_of(tmp_path / "out" / "errors.csv")]

@@ -98,6 +98,32 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(
     assert "\nradius within which 90 % of points lie" in capsys.readouterr().out
 
 
+def test_where_nothing_is_there_points_are_unsure_and_have_no_radius(run, tmp_path, capsys):
+    with_radii(run, np.tile([1.5, 4.0], (40, 1)))
+    write_json(run / "score_table.json", {"kind": "peak", "cutoffs": [0.6, 0.3]})
+    (tmp_path / "seen").mkdir()
+    for name, brightest in (("empty", 40), ("dim", 160), ("there", 250)):
+        pixels = np.full((64, 64, 3), 20, np.uint8)
+        pixels[30, 20] = brightest
+        Image.fromarray(pixels).save(tmp_path / "seen" / f"{name}.png")
+    found = {
+        (row["image"][:-4], row["keypoint"]): (row["status"], row["radius"])
+        for row in rows_of(predict_folder(run, tmp_path / "seen", tmp_path / "out", formats="coco"))
+    }
+    assert set(found.values()) == {("unsure", "inf"), ("ok", "1.500"), ("outside", "4.000")}
+    unsure = {name for name, (status, _) in found.items() if status == "unsure"}
+    assert unsure == {("empty", "spot"), ("empty", "beside")}
+    dim, empty, there = json.loads((tmp_path / "out" / "points.coco.json").read_text())
+    assert "radii" not in empty
+    assert dim["radii"] == there["radii"] == [1.5, 4.0]
+    said = capsys.readouterr().out
+    assert "cutoff 0.3 to 0.6 by keypoint, from held-out labels: 2 of 6 points lie below it" in said
+    assert "median in px: spot 1.5, beside 4" in said
+    typed = predict_folder(run, tmp_path / "seen", tmp_path / "typed", cutoff=0.99)
+    assert {row["status"] for row in rows_of(typed)} == {"unsure"}
+    assert "no radius: all points are unsure" in capsys.readouterr().out
+
+
 def test_radii_of_few_labels_are_drawn_nearer_to_those_of_all_keypoints():
     table = radius_table(
         np.tile([1.0, 9.0, 1.0], (100, 1)),

@@ -48,7 +48,7 @@ PREDICTOR = Predictor(
     BoxOrWhole(SIDE),
     brightest,
     "peak",
-    0.6,
+    np.full(2, -np.inf),
     "made_run_0",
     RESULT,
 )

@@ -77,6 +77,22 @@ def test_gaps_and_outliers(table, tmp_path, capsys):
     assert rows_of(tmp_path / "edge_smoothed.csv")[0]["status"] == "outside"
 
 
+def test_points_that_predict_found_unsure_are_gaps_without_a_cutoff(table, tmp_path, capsys):
+    """Points at 0, of a frame of 400 px, were taken for sure ones that moved by 480 px."""
+    table = table._replace(unsure=table.scores < 0.3)
+    (path,) = write_predictions(table, ("csv",), tmp_path, "clip")
+    assert rows_of(path)[40]["status"] == "unsure"
+    main([str(path), "--gap", "5"])
+    found = nose(tmp_path / "clip_smoothed.csv")
+    assert np.isnan(found[LONG]).all()
+    assert np.nanmin(found[:, 0]) > 9
+    assert "19 of 120 points were missing or unsure: 4 are filled" in capsys.readouterr().out
+    everywhere = table._replace(unsure=np.ones_like(table.unsure))
+    (path,) = write_predictions(everywhere, ("csv",), tmp_path, "nowhere")
+    with pytest.raises(InputError, match="all are unsure; give a --cutoff"):
+        main([str(path)])
+
+
 def track(*values):
     """Returns points that move along x, with y = 2 x."""
     return np.array([[value, 2 * value] for value in values], float)

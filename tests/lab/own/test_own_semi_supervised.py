@@ -13,7 +13,7 @@ from kpjax.errors import InputError
 from kpjax.images.video import write_video
 from kpjax.input.source import identities
 from kpjax.lab.commands.train import main as train
-from kpjax.lab.own import choices, project as own_project
+from kpjax.lab.own import choices, project as own_project, regda, semi_supervised
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.project import hold_out
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
@@ -22,6 +22,7 @@ from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
 from kpjax.papers.command_line import read_command, run
 from kpjax.papers.configs import changed, flat
+from kpjax.papers.engine import OWN as OWN_PRESET
 from kpjax.papers.parsing import exit_code_of
 
 TINY = (
@@ -226,6 +227,47 @@ def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
     } - set(held.recordings)
 
 
+def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, capsys):
+    rng, pairs = np.random.default_rng(0), (0, 1, 3, 2)
+    side = np.array([[60.0, 0], [-60, 0], [30, 40], [-30, 40]]) + rng.normal(0, 3, (30, 4, 2))
+    facing_left = side.copy()
+    facing_left[::2] = (side[::2] * (-1, 1))[:, pairs]
+    facts = facts_of(project)._replace(flip=pairs, points=side)
+    (choice,) = choices.flip_choices(facts, 30.0)
+    assert (choice.field, choice.value) == ("flip", False)
+    assert choice.reason.startswith("the labelled animals all face one way: mirrored, they are ")
+    (both,) = choices.flip_choices(facts._replace(points=facing_left), 30.0)
+    assert both.value
+    assert "face both ways" in both.reason
+    (few,) = choices.flip_choices(facts._replace(points=side[:2]), 30.0)
+    assert not few.value
+    assert choices.flip_choices(facts._replace(flip=()), 30.0) == []
+    config = EXPERIMENT.presets[OWN_PRESET]
+    found = choices.chosen(config, [choice], set())
+    assert not found.augment.flip
+    assert dict(found.why)["flip"].endswith(choice.reason)
+    assert "say why): --no-flip" in capsys.readouterr().out
+    assert choices.chosen(changed(config, flip=True), [choice], {"flip"}).augment.flip
+    assert "flip" not in capsys.readouterr().out
+
+
+def test_choices_are_of_fields_that_every_system_has(project):
+    """RegDA's augmentation mirrors nothing: nobody chooses whether it does."""
+    facts = facts_of(project)._replace(
+        flip=(1, 0), points=np.random.default_rng(0).uniform(0, 30, (9, 2, 2))
+    )
+    for system, there in ((regda, False), (semi_supervised, True)):
+        made = choices.usual_choices(facts, system.OWN, set())
+        assert ("flip" in {choice.field for choice in made}) == there
+        changed(system.OWN, **{choice.field: choice.value for choice in made})
+
+
+def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
+    assert choices.rounds_choice(SmallUNet(), set()).value == 4
+    assert choices.rounds_choice(MobileNetV2(), set()).value == 2
+    assert choices.rounds_choice(SmallUNet(), {"steps"}).value == 1
+
+
 def test_rules(project):
     facts = facts_of(project)
     assert (facts.several, facts.longer_side) == (False, 32)
@@ -238,6 +280,64 @@ def test_rules(project):
     assert image_choices(large, 256)[2].value == 64
     crowd = image_choices(large._replace(several=True, box_side=80.0), None)
     assert [choice.value for choice in crowd[:2]] == ["around_box", 128]
+
+
+def test_one_small_animal_on_a_large_frame_is_cropped(project, monkeypatch, capsys):
+    """Of 9 px in 640, it had 4 px in images of 256."""
+    facts = facts_of(project)._replace(longer_side=640.0, diagonal=41.0, box_side=30.0)
+    assert [choice.value for choice in image_choices(facts, None)][:2] == ["letterbox", 256]
+    small = facts._replace(small=True, diagonal=9.0, box_side=8.0)
+    transform, size, _ = image_choices(small, None)
+    assert (transform.value, size.value) == ("around_box", 64)
+    assert "on whole frames of 256 px the animal would have 4" in transform.reason
+    far = project._replace(
+        frames=tuple(frame._replace(size=(900, 700)) for frame in project.frames)
+    )
+    assert facts_of(far).small
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: far)
+    config = read_command(EXPERIMENT, ["own", "--project", "far"]).config
+    assert config.data.transform == "around_box"
+    assert "1 animal on every labelled frame: each is cropped" in capsys.readouterr().out
+    typed = ["own", "--project", "far", "--transform", "letterbox"]
+    assert read_command(EXPERIMENT, typed).config.data.transform == "letterbox"
+
+
+def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, monkeypatch, capsys):
+    gone = [
+        one._replace(visible=one.visible * [1, 1, 1, n % 2], keypoints=one.keypoints.copy())
+        for n, one in enumerate(project.instances)
+    ]
+    for one in gone:
+        one.keypoints[one.visible == 0] = np.nan
+    asked = project._replace(instances=tuple(gone))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
+    name = project.skeleton.names[3]
+    assert own_project.questions(project) == own_project.questions(asked)[1:]
+    assert f"({name} 50 %): absent, or not labelled?" in own_project.questions(asked)[0]
+    assert "6 of 18 frames have no label: nobody there" in own_project.questions(asked)[1]
+
+    def opened(*flags):
+        command = ["own", "--project", "asked", "--unlabelled-pool", "none", *flags, *TINY]
+        found = open_data(read_command(EXPERIMENT, command).jobs()[0])
+        return (
+            np.stack([part[number].visible for number in range(len(part))])
+            for part in (found.labelled, found.validation)
+        )
+
+    for flags in ((), ("--empty", "unlabelled")):
+        train, held_out = opened(*flags)
+        assert train.min() == held_out.min() == 0
+    assert capsys.readouterr().out.count("absent, or not labelled?") == 1
+    train, held_out = opened("--empty", "absent")
+    assert (train[:, 3] == -1).sum() == 4
+    assert (train[:, :3] == 1).all()
+    assert held_out.min() == 0  # errors never count them
+    train, held_out = opened("--empty-frames", "absent")
+    assert len(train) + len(held_out) == 18
+    nobody = (train == -1).all(1)
+    assert nobody.sum() == 4
+    assert (train[~nobody] >= 0).all()
+    assert ((held_out == 0).all(1)).sum() == 2
 
 
 def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, tmp_path, capsys):

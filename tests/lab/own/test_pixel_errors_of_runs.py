@@ -7,15 +7,25 @@ import numpy as np
 import pytest
 
 from kpjax.input.source import ArraySource, arrays
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF, read_score_table
+from kpjax.lab.animals.calibration import read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, TRAINED, Part, read_errors
-from kpjax.lab.own.declaration import beside
+from kpjax.lab.out.reports.pixel_errors import (
+    HELD_OUT,
+    OF_PART,
+    TRAINED,
+    Part,
+    meaning_of_scores,
+    read_errors,
+)
+from kpjax.lab.out.reports.told import nothing_told
+from kpjax.lab.own.declaration import beside, nothing_shown
+from kpjax.lab.own.project import Own
 from kpjax.lab.predictors import meaning_of_all
 from kpjax.papers.engine import Predicting
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import labels_of, write_predictions
 
+CONFIG = SimpleNamespace(data=SimpleNamespace(own=Own()))
 PAIR = Skeleton(("nose", "tail"))
 OUTCOME = SimpleNamespace(method=SimpleNamespace(skeleton=PAIR))
 # Frame 7 of a video has two animals; an image may have a "#" in its name.
@@ -46,8 +56,20 @@ def parts():
 @pytest.fixture
 def own(parts):
     """What runs on these parts do beside what their paper says."""
+    return declared(parts, lambda config: {})
+
+
+def declared(parts, cutoffs):
     paper = SimpleNamespace(predicting=lambda run: Predicting(None, None, "made_peak"))
-    return beside(paper, lambda job, data: parts, lambda data: None, lambda config, variants: None)
+    return beside(
+        paper,
+        lambda job, data: parts,
+        nothing_shown,
+        nothing_told,
+        lambda data: None,
+        lambda config, variants: None,
+        cutoffs,
+    )
 
 
 def predictions_of(parts, errors=0.0, scores=1.0):
@@ -64,7 +86,7 @@ def predictions_of(parts, errors=0.0, scores=1.0):
 
 
 def test_errors_are_in_pixels_of_the_original_images(own, parts, tmp_path):
-    job = SimpleNamespace(folder=tmp_path, config=None, variant="made")
+    job = SimpleNamespace(folder=tmp_path, config=CONFIG, variant="made")
     assert list(own.evaluated(job, None)) == [
         OF_PART + TRAINED,
         OF_PART + HELD_OUT,
@@ -96,25 +118,50 @@ def test_errors_are_in_pixels_of_the_original_images(own, parts, tmp_path):
     predictions = predictions_of(parts, errors=5.0, scores=0.1)
     found = own.measure(job, None, OUTCOME, predictions)
     own.draw(job, None, OUTCOME, predictions)
-    assert read_score_table(tmp_path).cutoff == DEFAULT_CUTOFF > 0.1
+    assert np.isneginf(read_score_table(tmp_path).cutoffs).all()
     assert (found["held_out/hidden"], found["held_out/px_shown"]) == (0, pytest.approx(10.0))
+
+
+def test_old_keypoints_have_the_cutoffs_of_their_own_run(parts, tmp_path):
+    """New labels lack the old keypoint, whose scores are lower: one cutoff hid 44 of 45."""
+    job = SimpleNamespace(folder=tmp_path, config=CONFIG, variant="made")
+    own = declared(parts, lambda config: {0: 0.05})
+    found = {
+        name: found._replace(
+            keypoints=np.tile(found.keypoints, (9, 1, 1)),
+            scores=np.tile([[0.1, 0.9]], (9 * len(found.index), 1)),
+            true_keypoints=np.tile(found.keypoints, (9, 1, 1)),
+            visible=np.tile([[0.0, 1]], (9 * len(found.index), 1)),
+            scale=np.tile(found.scale, 9),
+        )
+        for name, found in predictions_of(parts).items()
+        if found is not None
+    }
+    tables = meaning_of_scores(found, HELD_OUT, None, "made_peak")
+    assert tables["score_table.json"]["cutoffs"] == [0.9, 0.9]
+    tables = meaning_of_scores(found, HELD_OUT, None, "made_peak", kept={0: 0.05})
+    assert tables["score_table.json"]["cutoffs"] == [0.05, 0.9]
+    own.draw(job, None, OUTCOME, predictions_of(parts, errors=0.25, scores=0.7))
+    assert read_score_table(tmp_path).cutoffs[0] == 0.05
 
 
 def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(own, parts, tmp_path):
     folders = [tmp_path / f"seed-{number}" for number in range(3)]
     for folder, (error, score) in zip(folders, ((1.0, 0.2), (5.0, 0.9), (2.0, 0.4)), strict=True):
         found = predictions_of(parts, errors=error, scores=score)
-        own.draw(SimpleNamespace(folder=folder, config=None, variant="made"), None, OUTCOME, found)
+        own.draw(
+            SimpleNamespace(folder=folder, config=CONFIG, variant="made"), None, OUTCOME, found
+        )
         write_predictions(folder, found)
-    tables = meaning_of_all(folders, "made_peak")
+    tables = meaning_of_all(folders, read_score_table(folders[0]))
     radii = radius_table_from(tables["radius_table.json"], "")
     np.testing.assert_allclose(radii.quantiles[0], 2.0)
     assert tables["score_table.json"]["kind"] == "made_peak"
-    np.testing.assert_allclose(tables["score_table.json"]["edges"], 0.5)
+    np.testing.assert_allclose(tables["score_table.json"]["deciles"], 0.5)
     other = {
         name: one._replace(true_keypoints=one.true_keypoints + 1)
         for name, one in found.items()
         if one
     }
     write_predictions(folders[1], other)
-    assert meaning_of_all(folders, "made_peak") == {}
+    assert meaning_of_all(folders, read_score_table(folders[0])) == {}

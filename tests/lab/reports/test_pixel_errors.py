@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import TRAINED, joined, write_errors
 from kpjax.lab.out.reports.sheets import MOST, Compared, cropped
 from kpjax.lab.out.reports.verdict import advice, verdict
-from kpjax.lab.own.report import own_report, unknown_of
+from kpjax.lab.own.report import go_on, own_report, unknown_of
 from kpjax.papers.reports.report import Column, Entry, tabulate
 
 NAMES = ("snout", "left ear", "tail")
+CUTOFFS = np.full(3, 0.3)
 
 
 def made(errors, *, part=pixel_errors.HELD_OUT, scores=None, length=100.0, folder="day 1", first=0):
@@ -39,13 +41,14 @@ def made(errors, *, part=pixel_errors.HELD_OUT, scores=None, length=100.0, folde
         np.isfinite(errors).astype(np.float32),
         predicted,
         np.ones(errors.shape) if scores is None else np.asarray(scores, np.float64),
+        ~np.isfinite(errors),
     )
 
 
 def test_errors_with_and_without_the_cutoff():
     animals = made([[1, 20, np.nan], [3, 4, 30]], scores=[[1, 0.1, 0], [1, 0.5, 0.2]])
-    found = pixel_errors.errors_of(animals, 0.5)
-    assert found["snout"] == (2, 2.0, 2.0, 2.0, 0, 1.0, 0.02)
+    found = pixel_errors.errors_of(animals, np.full(3, 0.5))
+    assert found["snout"] == (2, 2.0, 2.0, 2.0, 0, 0, 0, 1.0, 0.02)
     assert found["left ear"][:5] == (2, 12.0, 12.0, 4.0, 1)
     assert found["tail"].hidden == 1
     assert np.isnan(found["tail"].shown)
@@ -53,24 +56,96 @@ def test_errors_with_and_without_the_cutoff():
     assert found[pixel_errors.ALL].mean == pytest.approx(58 / 5)
     assert found[pixel_errors.ALL].shown == pytest.approx(8 / 3)
     assert (found[pixel_errors.ALL].hidden, found[pixel_errors.ALL].found) == (2, 0.6)
-    metrics = pixel_errors.metrics_of(animals, 0.5)
+    metrics = pixel_errors.metrics_of(animals, np.full(3, 0.5))
     assert metrics["held_out/px"] == pytest.approx(58 / 5)
     assert (metrics["held_out/px/snout"], metrics["held_out/hidden"]) == (2.0, 2.0)
+
+
+def test_each_keypoint_has_its_cutoff_and_empty_cells_that_are_drawn_stand_beside_hidden_points():
+    animals = made(
+        [[1, 2, np.nan], [3, np.nan, np.nan], [2, 2, 2]],
+        scores=[[0.3, 0.9, 0.6], [0.2, 0.6, 0.1], [1, 1, 1]],
+    )
+    cutoffs = np.array([0.25, 0.5, 0.5])
+    found = pixel_errors.errors_of(animals, cutoffs)
+    counts = {name: (one.hidden, one.empty, one.drawn) for name, one in found.items()}
+    whole = (1, 3, 2)
+    assert counts == {
+        "snout": (1, 0, 0),
+        "left ear": (0, 1, 1),
+        "tail": (0, 2, 1),
+        pixel_errors.ALL: whole,
+    }
+    metrics = pixel_errors.metrics_of(animals, cutoffs)
+    assert (metrics["held_out/empty"], metrics["held_out/empty_drawn"]) == (3, 2)
+    lines = pixel_errors.table_lines(animals, cutoffs)
+    assert [line.split()[-4:-1] for line in lines if line.startswith("tail")] == [["1", "of", "2"]]
+    assert any("0.25 to 0.5 by keypoint" in line for line in lines)
+    said = " ".join(verdict(animals, cutoffs))
+    assert "Of 3 cells that the labeller left empty there, 2 are drawn" in said
+
+
+def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp_path):
+    """In a folder that is not there yet, on the same projects and held-out part."""
+    folder = tmp_path / "runs" / "semi_supervised" / "own"
+    run = folder / "supervised_warped" / "seed-0"
+    run.mkdir(parents=True)
+    own = {"more_projects": ["day 2"], "validation": "cam a"}
+    data = {"project": "day 1", "unlabelled": [], "labelled": 1.0, "own": own}
+    (run / "config.json").write_text(json.dumps({"config": {"data": data}}))
+    (tmp_path / "runs-2").mkdir()
+
+    def left(worst):
+        finished = SimpleNamespace(metrics={"labelled/left_of_worst": worst})
+        entry = SimpleNamespace(variant="supervised_warped")
+        line = SimpleNamespace(runs=SimpleNamespace(finished=[finished]), entry=entry)
+        return go_on(SimpleNamespace(line=line, folder=run), folder)
+
+    assert left(0.2) == left(float("nan")) == []
+    (said,) = left(0.5)
+    assert "50% of the error of empty heatmaps is left" in said
+    assert shlex.split(said.partition("from here: ")[2]) == [
+        *("kpjax", "train", "--project", "day 1", "--project", "day 2", "--validation", "cam a"),
+        *(
+            "--variants",
+            "supervised_warped",
+            "--start",
+            str(run),
+            "--workdir",
+            f"{tmp_path}/runs-3",
+        ),
+    ]
+
+
+def test_keypoints_that_are_one_point_are_named_for_the_part_in_which_they_are():
+    """The labels of the ears are 10 px from the snout, on animals of 100 px."""
+    learnt = made([[0.0, 0, 0]] * 20, part=pixel_errors.TRAINED, first=5)
+    held = made([[10.0, 0, np.nan], [10, 0, 0], [0, 0, 0]])
+    labels = pixel_errors.distances_in_labels(pixel_errors.joined([held, learnt]))
+    np.testing.assert_array_equal(labels.animals[0], [0, 23, 22])
+    assert labels.closest[0, 1] == pytest.approx(0.1)
+    assert pixel_errors.coincidences(held, labels) == [
+        "snout and left ear are one point on 2 of 3 held-out animals; in labels they are never closer "
+        "than 10 px."
+    ]
+    assert pixel_errors.coincidences(learnt, labels) == []
 
 
 def test_what_is_written_is_read_again(tmp_path):
     learnt = made([[1.0, 1, 1]] * 2, part=pixel_errors.TRAINED, first=5)
     animals = pixel_errors.joined([made([[2.0, np.nan, 4.5]]), learnt])
     animals = animals._replace(frames=(None, 3, 4), instances=("", "animal 0", "animal 1"))
-    pixel_errors.write_errors(tmp_path, animals, 0.25)
+    pixel_errors.write_errors(tmp_path, animals, np.full(3, 0.25))
     found = pixel_errors.read_errors(tmp_path, NAMES)
     for field in ("names", "parts", "images", "frames", "instances"):
         assert getattr(found, field) == getattr(animals, field)
     np.testing.assert_allclose(found.distances, animals.distances)
     np.testing.assert_array_equal(found.visible, animals.visible)
+    np.testing.assert_array_equal(found.empty, animals.empty)
+    assert found.scores[0, 1] == 1  # of an empty cell
     assert pixel_errors.read_errors(tmp_path / "nothing") is None
     assert (
-        "trained on,snout,2,1,1,1,0,0.25,100"
+        "trained on,snout,2,1,1,1,0,0,0,0.25,100"
         in (tmp_path / "errors_by_keypoint.csv").read_text().splitlines()
     )
     for content in ((tmp_path / "errors.csv").read_text().replace("4.5", "far"), "x,y\n1,2\n"):
@@ -82,12 +157,14 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_the_verdict_has_the_numbers_and_labels_of_the_target_come_first():
     of_target = made([[9.0] * 3] * 2, part=pixel_errors.TARGET)
     held = made(np.full((12, 3), 4.0), scores=np.tile([1, 1, 0.1], (12, 1)), first=50)
-    said = verdict(pixel_errors.joined([of_target, held]), 0.3)
+    said = verdict(pixel_errors.joined([of_target, held]), CUTOFFS)
     assert "the mean error is 9.0 px" in said[0]
     assert "is choosing on test images" in said[2]
     assert "the mean error is 4.0 px" in said[3]
     alone = " ".join(
-        verdict(pixel_errors.joined([held, made([[3.0] * 3] * 3, part=pixel_errors.TRAINED)]), 0.3)
+        verdict(
+            pixel_errors.joined([held, made([[3.0] * 3] * 3, part=pixel_errors.TRAINED)]), CUTOFFS
+        )
     )
     assert "leave out 12 of the 36 held-out points" in alone
 
@@ -130,10 +207,25 @@ LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
     ],
 )
 def test_advice_by_plain_rules(held, learnt, words):
-    found = advice(pixel_errors.joined([held, learnt]), 0.3)
+    found = advice(pixel_errors.joined([held, learnt]), CUTOFFS)
     assert len(found) == len(words), found
     for text, start in zip(found, words, strict=True):
         assert text.startswith(start)
+
+
+def test_frames_that_show_nobody_have_no_error_and_no_picture():
+    """Six frames of which two are empty; warnings of empty means would be errors."""
+    held = made(
+        [[4.0] * 3] * 4 + [[np.nan] * 3] * 2, scores=[[0.9] * 3] * 4 + [[0.1, 0.1, 0.5]] * 2
+    )
+    both = pixel_errors.joined([held, LEARNT])
+    assert held.worst_first() == [0, 1, 2, 3]
+    found = pixel_errors.errors_of(held, CUTOFFS)
+    assert (found["tail"].empty, found["tail"].drawn, found["tail"].mean) == (2, 2, 4.0)
+    assert (
+        "Of 6 cells that the labeller left empty there, 2 are drawn" in verdict(both, CUTOFFS)[-1]
+    )
+    assert len(advice(both, CUTOFFS)) == 2
 
 
 # Predictions beside labels on crops of the original images
@@ -144,7 +236,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8
 
 
 def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
-    image, one = cropped(IMAGE, ONE, 0.5)
+    image, one = cropped(IMAGE, ONE, np.full(2, 0.5))
     assert 360 <= max(image.shape[:2]) < 720
     factor = np.diff(one.true, axis=0) / np.diff(TRUE, axis=0)
     np.testing.assert_allclose(factor, round(factor[0, 0]))  # enlarged by a whole factor
@@ -153,7 +245,7 @@ def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
     assert (one.true < image.shape[1::-1]).all()
     corners = np.array([[10.0, 10.0], [2900.0, 1900.0]])
     wide = Compared(corners, np.ones(2), corners, np.ones(2))
-    large, moved = cropped(np.zeros((2000, 3000, 3), np.uint8), wide, 0.5)
+    large, moved = cropped(np.zeros((2000, 3000, 3), np.uint8), wide, np.full(2, 0.5))
     assert max(large.shape) == MOST
     assert (moved.true < large.shape[1::-1]).all()
 
@@ -196,7 +288,7 @@ def folder(tmp_path_factory):
                     made(np.full((20, 3), 3.5), part=TRAINED, first=50),
                 ]
             ),
-            0.25,
+            np.full(3, 0.25),
         )
         rows = [
             {

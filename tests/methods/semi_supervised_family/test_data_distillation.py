@@ -181,6 +181,28 @@ def reader():
     return predict
 
 
+def test_a_turned_view_is_moved_back_and_exchanges_left_and_right():
+    read, example = reader(), image()
+    plain = jax.jit(read)(READS, example).keypoints
+    points = Skeleton(("a", "b", "c"))
+    turned = jax.jit(data_distillation.turned_predict(read, points))(READS, example)
+    np.testing.assert_allclose(turned.keypoints, plain, atol=5)
+    mirrored = jax.jit(data_distillation.turned_predict(read, SKELETON))(READS, example)
+    partners = np.array(SKELETON.flip)
+    np.testing.assert_allclose(mirrored.keypoints, plain[:, partners], atol=5)
+
+
+def test_labels_stay_where_two_views_agree():
+    """Of a side of 50 px, 4 px count as different; what was no label before is none."""
+    points = np.full((1, 4, 2), 10, np.float32)
+    other = points + np.float32([[[0, 0], [3.9, 0], [2.9, 2.9], [0, 0]]])
+    visible = np.float32([[1, 1, 1, 0]])
+    labels = data_distillation.PseudoLabels(points * visible[..., None], visible, 0.0)
+    found = data_distillation.where_views_agree(labels, points, other, side=50)
+    assert found.visible.tolist() == [[1, 1, 0, 0]]
+    assert found.keypoints.tolist() == [[[10, 10], [10, 10], [0, 0], [0, 0]]]
+
+
 def test_views_that_agree_outvote_one_that_errs(monkeypatch):
     """A network that errs where the first bump is in the upper half, as it is in half of all turns,
     and is less sure.

@@ -16,7 +16,7 @@ import pytest
 import tiny_parts
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, centred, forward, streams_of
 
-from kpjax import geometry
+from kpjax import InputError, geometry
 from kpjax.augment.augmentations import no_augmentation, random_warp
 from kpjax.augment.random_maps import PERSPECTIVE
 from kpjax.heatmaps import codec
@@ -408,6 +408,10 @@ def test_the_semantic_part_of_a_start_is_carried_over(ours):
 
 def test_every_map_counts_a_map_that_is_handed_through_once_and_shrinks_none():
     fine, *maps = (jnp.zeros((1, side, side, 2)) for side in (8, 4, 2))
+    assert [each.shape[1] for each in feature_inputs((fine, *maps), maps[0], False)] == [2]
+    assert len(feature_inputs((fine, *maps), jnp.zeros((1, 4, 4, 3)), head_map=False)) == len(maps)
+    with pytest.raises(InputError, match="head_map: the head's map is this network's only one"):
+        feature_inputs((fine, maps[0]), maps[0], head_map=False)
     assert [each.shape[1] for each in feature_inputs((fine, *maps), maps[0])] == [4, 2]
     assert [each.shape[1] for each in feature_inputs((fine, *maps), jnp.zeros((1, 4, 4, 3)))] == [
         4,

@@ -5,6 +5,7 @@ tables.
 import json
 import shutil
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -20,7 +21,8 @@ from kpjax.methods.semi_supervised_family.semantic_features import Semantic
 from kpjax.papers.configs import changed
 from kpjax.papers.engine import Outcome, run as run_job
 from kpjax.papers.semi_supervised import measures, stages
-from kpjax.papers.semi_supervised.measures import keypoint_features, left_to_learn
+from kpjax.papers.semi_supervised.left_to_learn import left_to_learn
+from kpjax.papers.semi_supervised.measures import keypoint_features
 from kpjax.papers.semi_supervised.rivals import ON_PEOPLE
 from kpjax.papers.semi_supervised.stages import read_semantic
 from kpjax.papers.semi_supervised.variants import VARIANTS
@@ -114,8 +116,17 @@ AS_PRINTED = {"balanced": False, "unit": False, "reduction": "sum", "one_scale":
         ("te_inverse", {}),
         ("affine", {}),
         ("supervised_warped", {"warp": "affine"}),
+        ("ours", {"head_map": False, "widths": (4, 4, 4, 4)}),
+        ("pl_agreed", {}),
     ],
-    ids=["ours as printed", "te_inverse", "affine", "control under affine maps"],
+    ids=[
+        "ours as printed",
+        "te_inverse",
+        "affine",
+        "control under affine maps",
+        "F without the head's map",
+        "pseudo-labels of two views",
+    ],
 )
 def test_five_steps_of_what_the_paper_tried(tmp_path, variant, changes):
     """Two steps of the warm start, and three."""
@@ -130,6 +141,11 @@ def test_five_steps_of_what_the_paper_tried(tmp_path, variant, changes):
     terms = {"supervised", "semantic", "equivariance", "invariance"}
     if variant == "supervised_warped":
         terms = {"supervised"}
+    if variant == "pl_agreed":
+        terms = {"supervised", "pseudo_labels"}
+        with np.load(job.folder / "pseudo_labels.npz") as labels:
+            assert labels["visible"].shape == (18, 10)
+            assert not labels["visible"].all()  # a network of five steps knows too little
     assert {f"loss/{name}" for name in terms} <= set(losses)
 
 
@@ -303,6 +319,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     assert set(VARIANTS) - set(possible) == {
         "pl",
         "pl_warped",
+        "pl_agreed",
         "pl_warped_averaged",
         "pl_easy_hard",
         *ON_PEOPLE,
@@ -311,6 +328,36 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
         name for name in possible if len(VARIANTS[name].method(config, points).streams) == 2
     }
     assert reads_both == {"gen", "easy_hard", "easy_hard_twice"}
+
+
+def test_training_goes_on_in_rounds_until_labels_are_learnt_and_alike_after_a_break(
+    tmp_path, monkeypatch, capsys
+):
+    job = job_of("semi_supervised", "supervised", tmp_path, rounds=3)
+    asked = []
+
+    def left(method, codec, state, labelled, *, batch_size):
+        """By what was learnt alone: two rounds are enough."""
+        found = left_to_learn(method, codec, state, labelled, batch_size=batch_size)
+        asked.append(found)
+        return found._replace(by_keypoint=np.array([0.9 if len(asked) % 2 else 0.1]))
+
+    monkeypatch.setattr(stages, "left_to_learn", left)
+    run_job(job)
+    assert json.loads((job.folder / "results.json").read_text())["steps"] == 2 + 2 * 3
+    assert (job.folder / "round-2").is_dir()
+    assert not (job.folder / "round-3").exists()
+    assert "90% of the worst keypoint; goes on" in capsys.readouterr().out
+    assert asked[0].whole != asked[1].whole
+    learnt = load_trained(job.folder / "model")
+    for lost in (("round-2",), ("results.json", "model")):  # as if it had ended before
+        for name in ("results.json", *lost):
+            path = job.folder / name
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+        run_job(job)
+        again = load_trained(job.folder / "model")
+        for mine, theirs in zip(jax.tree.leaves(learnt), jax.tree.leaves(again), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 # Measures
@@ -338,7 +385,9 @@ def test_what_is_left_to_learn_of_the_labelled_images(share, left):
     found = left_to_learn(
         Method(None, None, predict, (), points), coded, Trained({}, {}), source, batch_size=4
     )
-    assert found == pytest.approx(left, abs=1e-6)
+    assert found.whole == pytest.approx(left, abs=1e-6)
+    np.testing.assert_allclose(found.by_keypoint, left, atol=1e-6)
+    assert found.learnt == (left <= 0.25)
 
 
 # Tables

@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import itertools
 import os
+import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -19,6 +20,7 @@ from tqdm.auto import tqdm
 from kpjax import InputError, RunError
 from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
+from kpjax.evaluation.coincidence import coinciding, sentences
 from kpjax.file_names import inside
 from kpjax.files import check_local, remove, together, write_text
 from kpjax.formats import predictions
@@ -28,8 +30,8 @@ from kpjax.formats.tables import rows_text, whole_number
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
-from kpjax.lab.animals.calibration import DEFAULT_CUTOFF
-from kpjax.lab.animals.conformal import LEVELS, missing
+from kpjax.lab.animals.calibration import cutoffs_text
+from kpjax.lab.animals.conformal import LEVELS, OWN, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import (
@@ -41,7 +43,7 @@ from kpjax.lab.commands.predict.pipeline import (
     predicted,
     tracked,
 )
-from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.out.reports.pixel_errors import LINE, counted
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
 
@@ -269,14 +271,10 @@ def _carried_out(
 ) -> tuple[PredictionTable, list[Path], str]:
     """Predicts one input, writes its tables and drawings, and returns why it could not be drawn."""
     sequence, skeleton = work.sequence, predictor.skeleton
-    cutoff, source = asked.cutoff, "as typed"
-    # Heatmaps of some losses peak far below the default cutoff, which is that of runs without
-    # held-out labels: all their points are drawn.
-    if cutoff is None and (predictor.follow or predictor.cutoff != DEFAULT_CUTOFF):
-        cutoff, source = (
-            predictor.cutoff,
-            "usual for this network" if predictor.follow else "from held-out labels",
-        )
+    source = "usual for this network" if predictor.follow else "from held-out labels"
+    if asked.cutoff is not None:
+        cutoffs, source = np.full(len(skeleton.names), asked.cutoff), "as typed"
+        predictor = predictor._replace(cutoffs=cutoffs)
     moving, began = work.named(MOVING[0]) in work.files, time.monotonic()
     with_images = moving or not (sequence.video or asked.no_overlay)
     shown = (
@@ -341,7 +339,7 @@ def _carried_out(
             # The first frames set the usual score and the size of points, so that all are drawn
             # alike.
             first = list(itertools.islice(passed, asked.batch_size))
-            look = drawing.look_of(first, sequence, predictor, cutoff, asked, work.instances)
+            look = drawing.look_of(first, sequence, predictor, asked, work.instances)
             undrawn = _why_undrawn(draw, itertools.chain(first, passed))
         faults = [str(one.fault) for one in kept if one.fault is not None]
         table = _table(work, kept, predictor)
@@ -361,6 +359,8 @@ def _carried_out(
     for path in removed if asked.overwrite else ():
         remove(path)
     seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
+    for line in _coinciding_lines(work, kept, predictor):
+        print(line)
     print(
         f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
@@ -368,7 +368,7 @@ def _carried_out(
     )
     for line in (
         *(_animal_lines(work, table, moments) if work.find else ()),
-        *_hidden_lines(table, cutoff, source, predictor),
+        *_hidden_lines(table, source, predictor),
         *_radius_lines(table, look, predictor, asked),
     ):
         print(line)
@@ -411,16 +411,38 @@ def _why_undrawn(draw: Callable[[Iterator[Seen]], None], seen: Iterator[Seen]) -
     return ""
 
 
-def _hidden_lines(
-    table: PredictionTable, cutoff: float | None, source: str, predictor: Predictor
-) -> list[str]:
-    """Returns how many points lie below the cutoff, and the likely cause if they are nearly all."""
-    scores = table.scores[table.status == predictions.OK]
-    if cutoff is None or not scores.size:
+def _coinciding_lines(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> list[str]:
+    """Returns which keypoints are one point that labels show apart, and what shows where."""
+    there = [one for one in kept if one.fault is None and one.sizes is not None and one.sizes.size]
+    if predictor.labels is None or not there:
         return []
-    below = int((scores < cutoff).sum())
+    sizes = np.concatenate([one.sizes for one in there])
+    found = coinciding(
+        np.concatenate([one.keypoints for one in there]),
+        sizes,
+        predictor.labels,
+        scores=np.concatenate([one.scores for one in there]),
+        cutoff=predictor.cutoffs,
+    )
+    alone = len(sizes) == len(there)
+    names, each = predictor.skeleton.names, "frame" if work.sequence.video else "image"
+    usual = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else np.nan
+    lines = sentences(found, names, length=usual, of=each if alone else "animal")
+    return [
+        *(textwrap.fill(line, LINE, subsequent_indent="    ") for line in lines),
+        *["the overlay rings them in red; kpjax suggest proposes such frames first"] * bool(lines),
+    ]
+
+
+def _hidden_lines(table: PredictionTable, source: str, predictor: Predictor) -> list[str]:
+    """Returns how many points are unsure, and the likely cause if they are nearly all."""
+    scores, said = table.scores[table.status == predictions.OK], cutoffs_text(predictor.cutoffs)
+    if not said or not scores.size:
+        return []
+    below = int(table.unsure.sum())
     lines = [
-        f"cutoff {cutoff:.3g}, {source}: {below} of {scores.size} points lie below it and are not drawn"
+        f"cutoff {said}, {source}: {below} of {scores.size} points lie below it; they are unsure, and "
+        "not drawn"
     ]
     if below < NEARLY_ALL * scores.size:
         return lines
@@ -449,13 +471,29 @@ def _radius_lines(
     known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
     if not known.size:
         row = int(np.searchsorted(predictor.radii.levels, asked.level))
+        more = missing(predictor.radii)[row]
         return [
-            f"no radius: {missing(predictor.radii)[row]} more labelled {unit}s must be held out for it"
+            f"no radius: {more} more labelled {unit}s must be held out for it"
+            if more
+            else "no radius: all points are unsure"
         ]
-    lines = [
-        f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out: median "
-        f"{np.median(known):.3g} px; a tenth have {np.quantile(known, 0.9):.3g} px or more"
+    own = predictor.radii.labels >= OWN
+    usual = [
+        f"{name} {np.median(values[np.isfinite(values)]):.3g}"
+        for name, values, enough in zip(
+            table.skeleton.names, np.moveaxis(table.radii, -1, 0), own, strict=True
+        )
+        if enough and np.isfinite(values).any()
     ]
+    lines = [
+        f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out, median in "
+        f"px: {', '.join(usual)}"
+    ] * bool(usual)
+    shared = [name for name, enough in zip(table.skeleton.names, own, strict=True) if not enough]
+    lines += [
+        f"{summarise(shared, 3)}: fewer than {OWN} held-out labels are too few for a radius by keypoint; the table "
+        "has one that holds for all of them together"
+    ] * bool(shared)
     if look.rings is not None:
         bare = known.size - sum(
             int(np.isfinite(drawing.rings_of(*row, look.rings)).sum())
@@ -503,7 +541,10 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> Predictio
             predictions.fill(
                 table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii
             )
-    return table
+    unsure = (table.status == predictions.OK)[..., None] & (table.scores < predictor.cutoffs)
+    # Where nothing is likely to be there, no circle holds it.
+    without = unsure & bool(np.isfinite(table.radii).any())
+    return table._replace(unsure=unsure, radii=np.where(without, np.inf, table.radii))
 
 
 def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) -> list[str]:

@@ -14,11 +14,13 @@ from PIL import Image
 from kpjax import Skeleton
 from kpjax.drawing import overlays
 from kpjax.drawing.moving import kept_on_the_way, moving_rows, write_moving
+from kpjax.evaluation.coincidence import RARE, LabelDistances, one_point, suspicious
 from kpjax.files import atomic
 from kpjax.images.inputs import ImageSequence, stems
 from kpjax.images.reading import spread
 from kpjax.images.video import write_video
 from kpjax.input.stream import in_background, read_ahead
+from kpjax.lab.animals.calibration import cutoffs_text
 from kpjax.lab.animals.conformal import LEVELS, RadiusTable, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import Seen, names_of, shrunk
@@ -46,24 +48,25 @@ class Look(NamedTuple):
     animals: tuple[str, ...] = ()
     #: (K,) of radii, how many times larger they are drawn; None draws none
     rings: np.ndarray | None = None
+    labels: LabelDistances | None = None  # by which two keypoints that are one point are known
 
 
 def look_of(
     first: Sequence[Seen],
     sequence: ImageSequence,
     predictor: Predictor,
-    cutoff: float | None,
     asked: Predict,
     animals: tuple[str, ...],
 ) -> Look:
-    """Returns how points are drawn by what the first frames show. cutoff: None draws all points."""
+    """Returns how points are drawn by what the first frames show."""
     scores = np.concatenate([np.zeros(0), *(one.scores[one.present].ravel() for one in first)])
     usual = float(np.median(scores)) if scores.size else 0.0
     # From the cutoff on and no others; without one all points, fainter below the usual score.
+    said = cutoffs_text(predictor.cutoffs)
     opacity = (
-        partial(overlays.opacity_of_scores, usual=usual)
-        if cutoff is None
-        else (lambda scores: (scores >= cutoff).astype(np.float64))
+        (lambda scores: (scores >= predictor.cutoffs).astype(np.float64))
+        if said
+        else partial(overlays.opacity_of_scores, usual=usual)
     )
     radius = None
     if sequence.video and scores.size:
@@ -73,8 +76,8 @@ def look_of(
             points, firm if firm.any() else np.ones_like(firm), min(sequence.video.size)
         )
     note, rings = (
-        f"cutoff {cutoff:.3g}: points with a lower score are hidden"
-        if cutoff is not None
+        f"cutoff {said}: points with a lower score are hidden"
+        if said
         else (f"fainter: a score below {usual / 2:.2g}"),
         None,
     )
@@ -84,7 +87,7 @@ def look_of(
         and not missing(predictor.radii)[LEVELS.index(asked.level)]
     ):
         rings = towards_the_mean(predictor.radii, asked.level)
-    look = Look(opacity, radius, note, animals, rings)
+    look = Look(opacity, radius, note, animals, rings, predictor.labels)
     if rings is not None and (
         not scores.size
         or any(
@@ -92,6 +95,8 @@ def look_of(
         )
     ):
         note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
+    if any((warned := _warned(one, look)) is not None and warned.any() for one in first):
+        note += "; red rings: two keypoints are one point, as labels hardly ever are"
     return look._replace(note=note)
 
 
@@ -142,7 +147,13 @@ def drawn(seen: Seen, look: Look, skeleton: Skeleton) -> np.ndarray:
     """Draws the keypoints of all animals finely; a small image is enlarged."""
     marks = marks_of(seen, look)
     return overlays.draw_animals(
-        seen.image, marks.points, marks.opacity, skeleton, radius=marks.radius, rings=marks.rings
+        seen.image,
+        marks.points,
+        marks.opacity,
+        skeleton,
+        radius=marks.radius,
+        rings=marks.rings,
+        warned=marks.warned,
     )
 
 
@@ -166,6 +177,7 @@ def around_animals(seen: Seen, look: Look, skeleton: Skeleton, side: int) -> np.
         skeleton,
         radius=marks.radius and marks.radius * factor,
         rings=None if marks.rings is None else marks.rings * factor,
+        warned=marks.warned,
     )
 
 
@@ -177,6 +189,7 @@ class Marks(NamedTuple):
     boxes: np.ndarray | None  # (I, 4)
     radius: float | None
     rings: np.ndarray | None  # (I, K)
+    warned: np.ndarray | None  # (I, K) bool, keypoints that are one point with another
 
 
 def marks_of(seen: Seen, look: Look) -> Marks:
@@ -188,11 +201,23 @@ def marks_of(seen: Seen, look: Look) -> Marks:
     )
     return Marks(
         (seen.keypoints + 0.5) * growth - 0.5,
-        np.where(seen.present[:, None], look.opacity(seen.scores), 0.0),
+        _opacity(seen, look),
         None if boxes is None else boxes * np.tile(growth, 2),
         look.radius and look.radius * growth[0],
         None if rings is None else rings * growth[0],
+        _warned(seen, look),
     )
+
+
+def _opacity(seen: Seen, look: Look) -> np.ndarray:
+    return np.where(seen.present[:, None], look.opacity(seen.scores), 0.0)
+
+
+def _warned(seen: Seen, look: Look) -> np.ndarray | None:
+    if look.labels is None or seen.sizes is None:
+        return None
+    together = one_point(seen.keypoints, seen.sizes, _opacity(seen, look) > 0)
+    return (together & suspicious(look.labels, RARE)).any(-1)
 
 
 def _rings(seen: Seen, look: Look) -> np.ndarray | None:
@@ -281,6 +306,7 @@ def _drawn_frames(
             caption=caption,
             radius=marks.radius,
             rings=marks.rings,
+            warned=marks.warned,
             boxes=marks.boxes,
             animals=look.animals
             if look.animals or one.boxes is None

@@ -51,6 +51,8 @@ class Seen(NamedTuple):
     #: (I, 4) x, y, width, height of animals that were found or named; None of none
     boxes: np.ndarray | None = None
     more: int = 0  # animals that were found beyond their known number, and left out
+    #: (I,) px, the usual size of a labelled animal as large as this one is seen; nan where unknown
+    sizes: np.ndarray | None = None
 
 
 class Crop(NamedTuple):
@@ -256,6 +258,7 @@ def _unseen(
         fault,
         image,
         np.full(shape, np.nan),
+        sizes=np.full(animals, np.nan),
     )
 
 
@@ -281,6 +284,8 @@ def _placed(
     for number, (animal, _, crop) in enumerate(frame.crops):
         keypoints, scores = (result[number] for result in found)
         _enter(seen, animal, crop, keypoints, scores)
+        if predictor.labels:
+            seen.sizes[animal] = predictor.labels.size * growth_of(crop)
         # of the square image, which shows a part of the frame otherwise
         if predictor.radii and level is not None and seen.present[animal]:
             reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
@@ -366,6 +371,7 @@ def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
         present=placed(one.present, False),
         radii=placed(one.radii, np.nan),
         boxes=placed(boxes, np.nan),
+        sizes=None if one.sizes is None else placed(one.sizes, np.nan),
     )
 
 

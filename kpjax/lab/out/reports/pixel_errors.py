@@ -1,8 +1,9 @@
 """Errors in pixels of the original images: of animals that were learnt from, of those held out, and
 of any others; and what the scores of a run mean.
 
-Each is given twice: over all labelled keypoints, and over those whose score reaches the cutoff,
-beside the number of keypoints that the cutoff hides.
+Each is given twice: over all labelled keypoints, and over those whose score reaches the cutoff of
+their keypoint, beside the number of keypoints that cutoffs hide, and the number of empty cells
+that are drawn all the same.
 """
 
 import csv
@@ -18,11 +19,24 @@ import numpy as np
 
 from kpjax import geometry
 from kpjax.errors import counted
+from kpjax.evaluation.coincidence import (
+    LabelDistances,
+    coinciding,
+    label_distances,
+    sentences,
+)
+from kpjax.evaluation.cutoffs import keypoint_cutoffs
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.tables import rows_text
 from kpjax.images.transforms import growth_of
 from kpjax.input.source import Source, identities
-from kpjax.lab.animals.calibration import FILE as SCORES, ScoreTable, score_table, table_as_json
+from kpjax.lab.animals.calibration import (
+    FILE as SCORES,
+    Empty,
+    ScoreTable,
+    cutoffs_text,
+    table_as_json,
+)
 from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, needed, radius_table
 from kpjax.training.evaluation import Gathered
 
@@ -65,6 +79,8 @@ class Animals(NamedTuple):
     visible: np.ndarray  # (N, K), 0 where nothing is labelled
     predicted: np.ndarray  # (N, K, 2)
     scores: np.ndarray  # (N, K)
+    #: (N, K) bool: empty in the labels, of a keypoint that other frames have a label of
+    empty: np.ndarray
 
     @property
     def distances(self) -> np.ndarray:
@@ -108,12 +124,12 @@ class Animals(NamedTuple):
         return {part: self.only(np.flatnonzero(np.array(self.parts) == part)) for part in order}
 
     def worst_first(self) -> list[int]:
-        """Returns the numbers of the animals, those with the largest mean error over their length
-        first.
+        """Returns the numbers of the animals with a label, those with the largest mean error over
+        their length first.
         """
-        return np.argsort(
-            -np.nanmean(self.distances, axis=1) / self.lengths, kind="stable"
-        ).tolist()
+        labelled = np.flatnonzero((self.visible > 0).any(1))
+        means = np.nanmean(self.distances[labelled], axis=1) / self.lengths[labelled]
+        return labelled[np.argsort(-means, kind="stable")].tolist()
 
     def title(self, number: int) -> str:
         """Returns the whole name of an animal's frame, with the folder of an image, and which
@@ -146,13 +162,17 @@ class Errors(NamedTuple):
     mean: float
     shown: float  # the mean of those whose score reaches the cutoff
     hidden: int  # labelled keypoints whose score does not
+    empty: int  # cells without a label
+    drawn: int  # those of them whose score reaches the cutoff
     found: float  # share of them within `near` of the animal's length, 0 to 1
     relative: float  # mean error over the animal's length
 
 
-def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, Errors]:
+def errors_of(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> dict[str, Errors]:
     """Computes the errors of each keypoint by its name, and of all of them, each point weighing the
     same, as ALL.
+
+    cutoffs: (K,), the score from which each keypoint is shown.
     """
     distances, labelled = animals.distances, animals.visible > 0
     relative = distances / animals.lengths[:, None]
@@ -161,8 +181,9 @@ def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, 
         return float(values.mean()) if values.size else math.nan
 
     def of(chosen: np.ndarray) -> Errors:
-        chosen = chosen & labelled
-        shown = chosen & (animals.scores >= cutoff)
+        empty, chosen = animals.empty & chosen, chosen & labelled
+        above = animals.scores >= cutoffs
+        shown = chosen & above
         median = float(np.median(distances[chosen])) if chosen.any() else math.nan
         return Errors(
             int(chosen.sum()),
@@ -170,6 +191,8 @@ def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, 
             mean(distances[chosen]),
             mean(distances[shown]),
             int(chosen.sum() - shown.sum()),
+            int(empty.sum()),
+            int((empty & above).sum()),
             mean(relative[chosen] < near),
             mean(relative[chosen]),
         )
@@ -180,14 +203,14 @@ def errors_of(animals: Animals, cutoff: float, near: float = NEAR) -> dict[str, 
     }
 
 
-def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
+def metrics_of(animals: Animals, cutoffs: np.ndarray) -> dict[str, float]:
     """Returns the errors of each part as metrics: `held_out/px` and so on, and
     `held_out/px/<keypoint>`.
     """
     found = {}
     for part, some in animals.by_part().items():
         prefix = part.replace(" ", "_")
-        every = errors_of(some, cutoff)
+        every = errors_of(some, cutoffs)
         whole = every.pop(ALL)
         found |= {
             f"{prefix}/px": whole.mean,
@@ -195,6 +218,8 @@ def metrics_of(animals: Animals, cutoff: float) -> dict[str, float]:
             f"{prefix}/px_shown": whole.shown,
             f"{prefix}/hidden": float(whole.hidden),
             f"{prefix}/labels": float(whole.labels),
+            f"{prefix}/empty": float(whole.empty),
+            f"{prefix}/empty_drawn": float(whole.drawn),
         }
         found |= {f"{prefix}/px/{name}": one.mean for name, one in every.items() if one.labels}
     return found
@@ -206,6 +231,7 @@ COLUMNS = (
     ("mean, px", 10),
     ("shown, px", 11),
     ("hidden", 8),
+    ("empty, drawn", 14),
     ("PCK, %", 8),
 )
 
@@ -216,23 +242,24 @@ def cells_of(one: Errors) -> list[str]:
         str(one.labels),
         *map(pixels, (one.median, one.mean, one.shown)),
         str(one.hidden),
+        f"{one.drawn} of {one.empty}" if one.empty else "–",
         "–" if math.isnan(one.found) else f"{100 * one.found:.1f}",
     ]
 
 
-def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str]:
+def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> list[str]:
     """Lays out the errors by keypoint, one part below the other, in lines for a screen.
 
-    cutoff: the score from which points are shown; -inf where none is known.
+    cutoffs: (K,), the score from which each keypoint is shown; -inf where none is known.
     """
-    first = max(map(len, (*animals.names, ALL)))
+    first, said = max(map(len, (*animals.names, ALL))), cutoffs_text(cutoffs)
     lines = []
     for some in animals.by_part().values():
         rows = [
             ("keypoint", [title for title, _ in COLUMNS]),
             *(
                 (name, cells_of(one))
-                for name, one in errors_of(some, cutoff, near).items()
+                for name, one in errors_of(some, cutoffs, near).items()
                 if one.labels
             ),
         ]
@@ -252,9 +279,13 @@ def table_lines(animals: Animals, cutoff: float, near: float = NEAR) -> list[str
     return [
         *lines,
         "median, mean, shown: distances to the labels in px of the original images",
-        f"shown: points with a score from {cutoff:.3g} on (the cutoff); hidden: those below it, not drawn"
-        if math.isfinite(cutoff)
+        f"shown: points from their keypoint's cutoff on ({said}); hidden: labelled points below it, not drawn"
+        if said
         else "no cutoff is known: drawings show all points",
+        *[
+            "empty, drawn: cells that the labeller left empty, where drawings show a point all the same"
+        ]
+        * bool(animals.empty.any()),
         f"PCK: share of points nearer than {100 * near:g} % of the animal's length (the diagonal of its box, else "
         "of its labels)",
     ]
@@ -273,19 +304,19 @@ def pixels(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
 
 
-def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
-    """Writes errors.csv, a row for every labelled keypoint, and errors_by_keypoint.csv; returns the
-    first path.
+def write_errors(folder: Path, animals: Animals, cutoffs: np.ndarray) -> Path:
+    """Writes errors.csv, a row for every labelled keypoint and every empty cell, which has no true
+    place and no error, and errors_by_keypoint.csv; returns the first path.
     """
     rows: list[Sequence[object]] = [HEADER]
     distances = animals.distances
-    for n, k in np.argwhere(animals.visible > 0).tolist():
+    for n, k in np.argwhere((animals.visible > 0) | animals.empty).tolist():
         frame, path = animals.frames[n], animals.images[n]
         where = [path, "", ""] if frame is None else ["", path, frame]
         cells = (
             *animals.predicted[n, k],
-            *animals.true[n, k],
-            distances[n, k],
+            *(animals.true[n, k] if animals.visible[n, k] > 0 else ("", "")),
+            distances[n, k] if animals.visible[n, k] > 0 else "",
             animals.scores[n, k],
             animals.lengths[n],
         )
@@ -295,9 +326,9 @@ def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
                 *where,
                 animals.instances[n],
                 animals.names[k],
-                *(f"{cell:.9g}" for cell in cells),
+                *(cell if isinstance(cell, str) else f"{cell:.9g}" for cell in cells),
             ]
-        )  # a cutoff is the score of one
+        )  # a cutoff may be the score of one
     table: list[Sequence[object]] = [
         (
             "part",
@@ -307,10 +338,13 @@ def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
             "mean_px",
             "mean_px_from_cutoff",
             "hidden_by_cutoff",
+            "empty",
+            "empty_drawn",
             "cutoff",
             f"pck_{100 * NEAR:g}_percent",
         )
     ]
+    cutoff_of = dict(zip(animals.names, cutoffs.tolist(), strict=True))
     for part, some in animals.by_part().items():
         table += [
             (
@@ -319,19 +353,21 @@ def write_errors(folder: Path, animals: Animals, cutoff: float) -> Path:
                 one.labels,
                 *(f"{value:.6g}" for value in (one.median, one.mean, one.shown)),
                 one.hidden,
-                f"{cutoff:.6g}",
+                one.empty,
+                one.drawn,
+                f"{cutoff_of[name]:.6g}" if name in cutoff_of else "",
                 f"{100 * one.found:.6g}",
             )
-            for name, one in errors_of(some, cutoff).items()
-            if one.labels
+            for name, one in errors_of(some, cutoffs).items()
+            if one.labels or one.empty
         ]
     write_text(Path(folder) / BY_KEYPOINT_FILE, rows_text(table))
     return write_text(Path(folder) / FILE, rows_text(rows))
 
 
 def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
-    """Reads the errors.csv of a run's folder; None without one. What is not labelled has the score
-    0.
+    """Reads the errors.csv of a run's folder; None without one. What is neither labelled nor empty
+    has the score 0.
 
     names: of the keypoints, in their order; those with a label if not given.
     """
@@ -351,14 +387,13 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
         }
         shape = (len(animals), len(names))
         true, predicted = np.full((2, *shape, 2), np.nan)
-        scores = np.zeros(shape, np.float32)
+        scores, empty = np.zeros(shape, np.float32), np.zeros(shape, bool)
         for row in rows:
             at = animals[tuple(row[name] for name in keys)], names.index(row["keypoint"])
-            predicted[at], true[at] = (
-                (float(row["x"]), float(row["y"])),
-                (float(row["true_x"]), float(row["true_y"])),
-            )
-            scores[at] = float(row["score"])
+            predicted[at], scores[at] = (float(row["x"]), float(row["y"])), float(row["score"])
+            empty[at] = row["true_x"] == "" == row["true_y"]
+            if not empty[at]:
+                true[at] = float(row["true_x"]), float(row["true_y"])
         parts, images, videos, frames, instances, lengths = zip(*animals, strict=True)
         return Animals(
             names,
@@ -371,6 +406,7 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
             np.isfinite(true).all(-1).astype(np.float32),
             predicted,
             scores,
+            empty,
         )
 
 
@@ -393,16 +429,24 @@ def places_of(part: Part) -> list[tuple[Path, int | None]]:
     ]
 
 
-def meaning_of_scores(found: Gathered, held: Animals | None, kind: str) -> dict[str, Any]:
-    """Returns what score_table.json and radius_table.json say of the animals held out, by these
+def meaning_of_scores(
+    predictions: Mapping[str, Gathered],
+    part: str,
+    held: Animals | None,
+    kind: str,
+    *,
+    empty: Empty = "ask",
+    kept: Mapping[int, float] | None = None,
+) -> dict[str, Any]:
+    """Returns what score_table.json and radius_table.json say of the animals of a part, by these
     names.
 
     Radii are in pixels of the network's images. They hold for new recordings where enough
     recordings are held out, and else for new images of these recordings.
 
-    found: predictions on animals whose `scale` is the diagonal of the labelled body. held: these
-    animals, None if their frames are not known.
+    held: these animals, None if their frames are not known. The others are as of `scores_of`.
     """
+    found = predictions[OF_PART + part]
     errors = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
     images = held and [
         f"{path} {number}" for path, number in zip(held.images, held.frames, strict=True)
@@ -411,21 +455,104 @@ def meaning_of_scores(found: Gathered, held: Animals | None, kind: str) -> dict[
         held.recordings if held and len(set(held.recordings)) >= needed(max(LEVELS)) else None
     )
     radii = radius_table(errors, found.scores, found.visible, recordings=recordings, images=images)
-    return {SCORES: table_as_json(scores_of(found, kind)), RADII: table_as_json(radii)}
+    scores = scores_of(predictions, part, kind, empty=empty, kept=kept)
+    return {SCORES: table_as_json(scores), RADII: table_as_json(radii)}
 
 
-def scores_of(found: Gathered, kind: str = "peak") -> ScoreTable:
-    """Computes what scores mean from animals whose `scale` is the diagonal of the labelled body."""
-    distances = (
-        np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1) / found.scale[:, None]
+def scores_of(
+    predictions: Mapping[str, Gathered],
+    part: str,
+    kind: str = "peak",
+    *,
+    empty: Empty = "ask",
+    kept: Mapping[int, float] | None = None,
+) -> ScoreTable:
+    """Chooses from which score on each keypoint is shown, by the animals of one part.
+
+    predictions: of all parts, by `OF_PART` and their names, on animals whose `scale` is the
+    diagonal of the labelled body. part: what the run has not learnt from. Cells that its frames
+    have empty are wrong to show, and so are those of frames that it has learnt from, as long as
+    nothing was taught there. kept: cutoffs that are known already, by the numbers of keypoints.
+    """
+    cells = empty_cells(predictions, empty)
+    found = predictions[OF_PART + part]
+    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
+    labelled, near = found.visible > 0, distances <= NEAR * found.scale[:, None]
+    scores, right, wrong = [found.scores], [labelled & near], [labelled & ~near]
+    for name, there in cells.items():
+        if name == part:
+            wrong[0] = wrong[0] | there
+        elif name == TRAINED and empty == "ask":
+            scores.append(predictions[OF_PART + name].scores)
+            right.append(np.zeros_like(there))
+            wrong.append(there)
+    cutoffs = keypoint_cutoffs(*map(np.concatenate, (scores, right, wrong)))
+    for number, cutoff in (kept or {}).items():
+        cutoffs[number] = cutoff
+    known = found.scores[labelled]
+    deciles = np.quantile(known, np.linspace(0, 1, 11)) if known.size else np.zeros(0)
+    return ScoreTable(kind, cutoffs, deciles.astype(np.float64), empty)
+
+
+def empty_cells(predictions: Mapping[str, Gathered], empty: Empty = "ask") -> dict[str, np.ndarray]:
+    """Returns which cells (N, K) of each part's animals have no label, of keypoints that have one
+    elsewhere in the part; of the frames that train and those held out, in either. Where empty cells
+    are unlabelled, only those of frames that are known to show no animal.
+    """
+    visible = {
+        name.removeprefix(OF_PART): found.visible > 0
+        for name, found in predictions.items()
+        if name.startswith(OF_PART)
+    }
+    ours = [seen.any(0) for name, seen in visible.items() if name != TARGET]
+    return {
+        name: ~seen
+        & (seen.any(0) if name == TARGET else np.any(ours, axis=0))
+        & (True if empty != "unlabelled" else ~seen.any(1)[:, None])
+        for name, seen in visible.items()
+    }
+
+
+def distances_in_labels(
+    animals: Animals, predictions: Mapping[str, Gathered] | None = None
+) -> LabelDistances:
+    """Measures how near labels of one animal come to each other, in lengths of the animal.
+
+    predictions: of the parts of the animals, whose `scale` says how large they are in the network's
+    images.
+    """
+    scales = [
+        found.scale for name, found in (predictions or {}).items() if name.startswith(OF_PART)
+    ]
+    return label_distances(
+        animals.true,
+        animals.visible,
+        animals.lengths,
+        animals.names,
+        size=float(np.median(np.concatenate(scales))) if scales else math.nan,
     )
-    return score_table(found.scores, distances, found.visible, kind=kind)
 
 
-def animals_of(parts: Mapping[str, Part], predictions: Mapping[str, Gathered]) -> Animals:
+def coincidences(part: Animals, known: LabelDistances, cutoff: Any = -math.inf) -> list[str]:
+    """Says which keypoints of some animals are one point and are not in labels, a sentence each, the
+    most frequent first. cutoff: of scores, from which points are shown.
+    """
+    found = coinciding(part.predicted, part.lengths, known, scores=part.scores, cutoff=cutoff)
+    kind = {HELD_OUT: "held-out animal", TRAINED: "animal that it has learnt from"}
+    usual = float(np.median(part.lengths))
+    return sentences(found, part.names, length=usual, of=kind.get(part.parts[0], "labelled animal"))
+
+
+def animals_of(
+    parts: Mapping[str, Part], predictions: Mapping[str, Gathered], *, empty: Empty = "ask"
+) -> Animals:
     """Returns the predictions of all parts in pixels of the original images."""
+    cells = empty_cells(predictions, empty)
     return joined(
-        [_animals_of(name, part, predictions[OF_PART + name]) for name, part in parts.items()]
+        [
+            _animals_of(name, part, predictions[OF_PART + name], cells[name])
+            for name, part in parts.items()
+        ]
     )
 
 
@@ -440,7 +567,7 @@ def numbered(frames: Sequence[Any], names: Sequence[str] = ()) -> tuple[str, ...
     )
 
 
-def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
+def _animals_of(name: str, part: Part, found: Gathered, empty: np.ndarray) -> Animals:
     source, count = part.source, len(found.index)
     places = places_of(part)
     images, frames = zip(*places, strict=True)
@@ -461,4 +588,5 @@ def _animals_of(name: str, part: Part, found: Gathered) -> Animals:
         found.visible,
         predicted,
         found.scores,
+        empty,
     )

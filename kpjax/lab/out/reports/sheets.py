@@ -178,15 +178,15 @@ def opened(animals: Animals, n: int) -> tuple[np.ndarray, Compared]:
     )
 
 
-def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray, Compared]:
-    """Crops an image (H, W, 3) uint8 to an animal's labels and the predictions that the cutoff
-    leaves, and moves both.
+def cropped(image: np.ndarray, one: Compared, cutoffs: np.ndarray) -> tuple[np.ndarray, Compared]:
+    """Crops an image (H, W, 3) uint8 to an animal's labels and the predictions that the cutoffs (K,)
+    leave, and moves both.
 
     What is smaller than `LEAST_SIDE` is enlarged by a whole factor, what is larger than `MOST`
     reduced.
     """
     labelled = np.asarray(one.visible) > 0
-    points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoff)]])
+    points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoffs)]])
     image, moved = part_of(
         image,
         points,
@@ -197,15 +197,15 @@ def cropped(image: np.ndarray, one: Compared, cutoff: float) -> tuple[np.ndarray
 
 
 def predictions_drawn(
-    image: np.ndarray, one: Compared, skeleton: Skeleton, cutoff: float, faded: float = FADED
+    image: np.ndarray, one: Compared, skeleton: Skeleton, cutoffs: np.ndarray, faded: float = FADED
 ) -> np.ndarray:
     """Draws an animal's predictions as dots, joined to the rings of their labels.
 
-    faded: opacity of predictions whose score is below the cutoff. Those of keypoints without a
-    label are left out.
+    faded: opacity of predictions whose score is below their keypoint's cutoff (K,). Those of
+    keypoints without a label are left out.
     """
     labelled = np.asarray(one.visible) > 0
-    opacity = np.where(labelled, np.where(one.scores >= cutoff, 1.0, faded), 0.0)
+    opacity = np.where(labelled, np.where(one.scores >= cutoffs, 1.0, faded), 0.0)
     radius = overlays.dot_radius(one.true[None], labelled[None], min(image.shape[:2]))
     return overlays.draw_keypoints(
         image,

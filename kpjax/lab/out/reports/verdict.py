@@ -2,7 +2,6 @@
 plain rules.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -38,13 +37,13 @@ def judging(parts: Iterable[str]) -> str:
     return TARGET if TARGET in parts else HELD_OUT
 
 
-def verdict(animals: Animals, cutoff: float) -> list[str]:
+def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     """Returns what was learnt from what, and how large the errors are, a sentence each."""
     parts = animals.by_part()
     judged = judging(parts)
     sentences = []
     if TRAINED in parts:
-        learnt = errors_of(parts[TRAINED], cutoff)
+        learnt = errors_of(parts[TRAINED], cutoffs)
         taught = sum(learnt[name].labels > 0 for name in animals.names)
         sentences.append(
             f"The network has learnt {counted(taught, 'keypoint')} from "
@@ -52,17 +51,17 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
         )
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
-    found = errors_of(parts[judged], cutoff)
+    found = errors_of(parts[judged], cutoffs)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
     frames = counted(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
     sentences.append(
-        f"On {frames} whose labels it has never seen, the mean error is {pixels(whole.mean)} px, "
-        f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px). Half of the "
-        f"points lie within {pixels(whole.median)} px of their labels."
+        f"On {frames} whose labels it has never seen, half of the points lie within "
+        f"{pixels(whole.median)} px of their labels; the mean error is {pixels(whole.mean)} px, "
+        f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px)."
     )
     sentences.append(
         f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
-        "animal’s length."
+        f"animal’s length ({pixels(pixel_errors.NEAR * length)} px)."
     )
     if judged == TARGET:
         sentences.append(
@@ -72,13 +71,13 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
         if HELD_OUT in parts:
             sentences.append(
                 f"On {counted(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
-                f"error is {pixels(errors_of(parts[HELD_OUT], cutoff)[ALL].mean)} px."
+                f"error is {pixels(errors_of(parts[HELD_OUT], cutoffs)[ALL].mean)} px."
             )
     if TRAINED in parts:
         sentences.append(
             f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px."
         )
-    if not math.isfinite(cutoff):
+    if not np.isfinite(cutoffs).any():
         sentences.append(
             "Scores do not tell right points from wrong ones, since too few held-out points are near "
             "their labels: there is no cutoff, and drawings show all points."
@@ -91,19 +90,28 @@ def verdict(animals: Animals, cutoff: float) -> list[str]:
         kind = "target" if judged == TARGET else "held-out"
         sentences.append(
             f"Drawings leave out {whole.hidden} of the {whole.labels} {kind} points, whose score is below "
-            f"the cutoff ({cutoff:.3g}): {summarise([f'{name} {found[name].hidden}' for name in most])}."
+            f"their cutoff: {summarise([f'{name} {found[name].hidden}' for name in most])}."
+        )
+    if whole.drawn:
+        falsely = sorted(
+            (name for name in animals.names if found[name].drawn),
+            key=lambda name: -found[name].drawn,
+        )
+        sentences.append(
+            f"Of {whole.empty} cells that the labeller left empty there, {whole.drawn} are drawn all the same: "
+            f"{summarise([f'{name} {found[name].drawn}' for name in falsely])}."
         )
     return sentences
 
 
-def advice(animals: Animals, cutoff: float) -> list[str]:
+def advice(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     """Returns what would help, what helps most first, each with the numbers that say so."""
     parts = animals.by_part()
     judged = judging(parts)
     if judged not in parts:
         return []
-    held, found = parts[judged], errors_of(parts[judged], cutoff)
-    learnt = errors_of(parts[TRAINED], cutoff) if TRAINED in parts else None
+    held, found = parts[judged], errors_of(parts[judged], cutoffs)
+    learnt = errors_of(parts[TRAINED], cutoffs) if TRAINED in parts else None
     texts = [*_keypoints(animals.names, found, learnt), *_recordings(held)]
     if learnt and learnt[ALL].mean > 0 and judged == HELD_OUT:
         times = found[ALL].mean / learnt[ALL].mean
@@ -152,6 +160,7 @@ def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName |
 
 
 def _recordings(held: Animals) -> list[str]:
+    held = held.only(np.flatnonzero((held.visible > 0).any(1)))
     names = np.array(held.recordings)
     relative = np.nanmean(held.distances, axis=1) / held.lengths
     means = {

@@ -41,6 +41,7 @@ def look_at(
     every: int = 1,
     boxes: np.ndarray | None = None,
     tick: Callable[[int], object] = lambda count: None,
+    each: Callable[[int, np.ndarray], object] = lambda row, image: None,
 ) -> SeenFrames:
     """Makes thumbnails of all images and of frames 0, every, 2 every ... of each video, in one
     pass.
@@ -49,7 +50,8 @@ def look_at(
 
     frames: images and all frames of videos, as `frames_at` returns them. boxes: (N, I, 4) x, y,
     width, height of the animals on the frames, nan where one is not there; None for one animal
-    somewhere on each. tick: called with the number of frames passed.
+    somewhere on each. tick: called with the number of frames passed. each: called with
+    the row and the image (H, W, 3) uint8 of every frame that is kept.
     """
     kept: dict[int, np.ndarray] = {}
     unreadable, without_box = [], 0
@@ -63,6 +65,7 @@ def look_at(
             without_box += 1
         else:
             kept[row] = thumbnail(image)
+            each(row, image)
     if not kept:
         why = "has a box" if without_box else "can be read"
         raise InputError(

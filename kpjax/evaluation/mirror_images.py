@@ -1,0 +1,77 @@
+"""Whether the mirror image of a labelled animal looks like another one, by keypoints alone: training on
+mirrored images teaches what a network will see, or else a left and a right that it never does.
+"""
+
+import chex
+import numpy as np
+
+from kpjax.evaluation.metrics import Points, Visible
+
+MOST = 200  # animals that are compared, evenly spread: the cost is that of all pairs
+# of the other animals, that are nearest: one alone may be the next frame of a video, or a label that is wrong
+NEAREST = 0.1
+LEAST = 3  # animals, below which nothing is known
+
+
+def mirrored_distance(
+    points: Points, visible: Visible, flip: tuple[int, ...], degrees: float
+) -> float:
+    """Computes how far the mirror images of animals lie from animals, over how far these lie from each
+    other: 1 if a mirror image cannot be told from an animal, many times more if all face one way.
+
+    A distance is that of two poses about their means, each divided by its size, after the turn of at
+    most `degrees` that brings them nearest. Of each animal, and of its mirror image, it is the tenth
+    percentile of those to all other animals; the result is the ratio of the medians of both. So it is
+    near 1, too, where a fifth of the animals faces the other way.
+
+    Args:
+        points: (N, K, 2), (x, y) in pixels; not read where `visible` is 0.
+        visible: (N, K), above 0 where a keypoint is labelled.
+        flip: (K,) the keypoints of a mirror image, as in `Skeleton`.
+        degrees: by which training turns images either way.
+
+    Returns:
+        The ratio; nan for fewer than three animals of which others have two keypoints in common.
+    """
+    chex.assert_shape(points, (None, len(flip), 2))
+    chex.assert_shape(visible, points.shape[:2])
+    some = np.unique(np.linspace(0, max(len(points) - 1, 0), MOST).astype(int))[: len(points)]
+    known = np.asarray(visible)[some] > 0
+    points = np.where(known[..., None], np.asarray(points, np.float64)[some], 0.0)
+    poses, order = points[..., 0] + 1j * points[..., 1], np.array(flip, int)
+    mirrored = -np.conj(poses)[:, order], known[:, order]
+    usual, other = (
+        _near(_distances(one, (poses, known), np.deg2rad(degrees)))
+        for one in ((poses, known), mirrored)
+    )
+    there = np.isfinite(usual) & np.isfinite(other)
+    if there.sum() < LEAST:
+        return float("nan")
+    # poses that are alike to a thousandth of their size are the same
+    return float(np.median(other[there]) / max(np.median(usual[there]), 1e-3))
+
+
+def _distances(some, others, most: float) -> np.ndarray:
+    """Returns the distances (I, J) of poses, nan where two have fewer than two keypoints in common."""
+    both = some[1][:, None] & others[1][None]
+    count = np.maximum(both.sum(-1, keepdims=True), 1)
+
+    def of_size_one(poses):
+        poses = np.where(both, poses, 0)
+        poses = np.where(both, poses - poses.sum(-1, keepdims=True) / count, 0)
+        size = np.linalg.norm(poses, axis=-1, keepdims=True)
+        return np.divide(poses, size, out=np.full_like(poses, np.nan), where=size > 0)
+
+    product = (np.conj(of_size_one(some[0][:, None])) * of_size_one(others[0][None])).sum(-1)
+    turned = np.clip(np.angle(product), -most, most)
+    return np.sqrt(np.maximum(2 - 2 * (product * np.exp(-1j * turned)).real, 0))
+
+
+def _near(distances: np.ndarray) -> np.ndarray:
+    """Returns the tenth percentile of each animal's distances to the others, nan where there is none."""
+    distances = np.where(np.eye(len(distances), dtype=bool), np.nan, distances)
+    known = np.isfinite(distances).any(1)
+    found = np.full(len(distances), np.nan)
+    if known.any():
+        found[known] = np.nanquantile(distances[known], NEAREST, axis=1)
+    return found
