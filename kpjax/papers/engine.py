@@ -311,9 +311,6 @@ class Experiment(NamedTuple):
     paper: Paper
     presets: Mapping[str, Any]  # configs by name
     open: Callable[[Job], Any]  # -> the data of one seed
-    #: (config, folder of prepared sets) -> the digests of all files that it names, by field and
-    #: file
-    inputs: Callable[[Any, epath.Path], Mapping[str, Mapping[str, str]]] = named_inputs
     #: the keypoints of a set by its name, without its data
     keypoints: Callable[[str], Skeleton] | None = None
     # (config, the flags that were typed) -> the config with all others chosen from the data, each
@@ -321,6 +318,9 @@ class Experiment(NamedTuple):
     # chosen, too: other counts scale with them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
     beside: Beside | None = None  # on people's own data
+    #: (config, folder of prepared sets) -> the digests of all files that it names, by field and
+    #: file
+    inputs: Callable[[Any, epath.Path], Mapping[str, Mapping[str, str]]] = named_inputs
 
     def __hash__(self) -> int:
         return hash(self.paper.name)

@@ -10,6 +10,7 @@ from etils import epath
 from experiments import experiment_of
 from experiments.measure.rows import run_results
 from kpjax.errors import InputError
+from kpjax.lab.own.project import inputs_of
 from kpjax.lab.own.systems import NEEDS, own_experiment
 from kpjax.papers import command_line, engine
 from kpjax.papers.command_line import CHANGE_NO_NUMBER, OF_ONE_HOST, Shared, read_command, run
@@ -24,7 +25,9 @@ SYSTEMS = {name: (experiment_of(name), own_experiment(name)) for name in NEEDS}
 def test_each_flag_is_in_the_identity_or_changes_no_number(name):
     assert {field.name for field in dataclasses.fields(Shared)} == CHANGE_NO_NUMBER
     assert OF_ONE_HOST < CHANGE_NO_NUMBER
-    for experiment in SYSTEMS[name]:
+    published, own = SYSTEMS[name]
+    assert (published.inputs, own.inputs) == (engine.named_inputs, inputs_of)
+    for experiment in (published, own):
         for config in experiment.presets.values():
             known = {
                 part for path in flat_identity(config_as_json(config)) for part in path.split(".")

@@ -106,7 +106,7 @@ def on_own_data(
         paper._replace(template=config),
         {OWN: config},
         opened_once,
-        inputs_of,
+        inputs=inputs_of,
         resolved=resolved_and_named,
         beside=beside(paper, parts, shown, told, found, check_variants, cutoffs),
     )
