@@ -121,18 +121,18 @@ def edited_code(folder):
         ([], edited_code, "process 1 differs from process 0: sources is "),
         (
             ["--fresh"],
-            dict,
+            lambda folder: {},
             "process 1 differs from process 0: flags.fresh is True there and False",
         ),
         ([], lambda folder: {"devices": 3}, "process 1 differs from process 0: it has 3 devices"),
-        (["--steps", "2"], dict, "process 1 differs from process 0: config."),
+        (["--steps", "2"], lambda folder: {}, "process 1 differs from process 0: config."),
     ],
     ids=["code", "fresh", "devices", "steps"],
 )
 def test_hosts_that_differ_end_in_a_line_before_they_train(tmp_path, more, options, words):
-    port = free_port()
+    port, options = free_port(), options(tmp_path / "code")
     one = start(tmp_path / "runs", 0, port)
-    two = start(tmp_path / "runs", 1, port, *more, **options(tmp_path / "code"))
+    two = start(tmp_path / "runs", 1, port, *more, **options)
     said = ended([one, two])
     assert [one.returncode, two.returncode] == [2, 2], said
     for lines in said:
