@@ -123,7 +123,8 @@ FORMATS = (
 )
 _KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, LabelMe, .pts, or a csv table"
 _TABLE = (
-    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y"
+    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y, "
+    "and read it with --pixels-from 0.5"
 )
 # Labels of tools that are not read: how their files begin, and what to do instead.
 _OTHERS = (
