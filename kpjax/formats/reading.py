@@ -20,7 +20,7 @@ import numpy as np
 
 import kpjax.formats.project as projects
 from kpjax.errors import InputError, counted, printable
-from kpjax.files import foreign
+from kpjax.files import check_local, foreign
 from kpjax.formats import (
     coco,
     deeplabcut,
@@ -192,6 +192,7 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     Raises InputError as `format_of`.
     """
     path, faults = Path(path), []
+    check_local("project", path)
     if options.video_folder and not options.video_folder.is_dir():
         raise InputError(
             "video_root",
