@@ -30,6 +30,17 @@ def in_bucket(path: epath.PathLike) -> bool:
     return "://" in os.fspath(path)
 
 
+def check_local(argument: str, path: Path) -> None:
+    """Raises InputError for a path of a bucket where files of this machine are read or written: as
+    a `Path`, "gs://box/a" has become a folder "gs:"."""
+    if re.match(r"[a-z][a-z0-9]+:/(?!/)", os.fspath(path)):
+        raise InputError(
+            argument,
+            f"{path} is in a bucket, which holds runs (--workdir) and prepared sets alone; give a "
+            "folder of this machine",
+        )
+
+
 def cache_folder() -> Path:
     """Returns the folder of what can be made or fetched again: kpjax/ below XDG_CACHE_HOME or
     ~/.cache, absolute.
@@ -108,6 +119,7 @@ def foreign(path: epath.PathLike, mend: str = "save or fetch it again") -> Itera
 
 def make_folder(folder: Path) -> None:
     """Creates a folder and its parents. Raises InputError if the disc refuses."""
+    check_local("out", folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -126,8 +138,21 @@ def remove(path: Path) -> None:
             path.rmtree()
 
 
-# of this machine, in names: others may write into one folder
-HOST = f"{zlib.crc32(platform.node().encode()):08x}"
+def _system() -> str:
+    """Returns what tells the processes of this system from those of others, where both count their
+    own from 1: of another machine, container or start of the machine."""
+    parts = [platform.node()]
+    for read in (
+        lambda: os.readlink("/proc/self/ns/pid"),
+        lambda: Path("/proc/sys/kernel/random/boot_id").read_text(),
+    ):
+        with contextlib.suppress(OSError):
+            parts.append(read())
+    return " ".join(parts)
+
+
+# of this system, in names: others may write into one folder
+HOST = f"{zlib.crc32(_system().encode()):08x}"
 _PARTIAL = re.compile(r"\.(.+)\.(\d+)-([0-9a-f]{8})\.(partial|before)(\..+)?")
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, and RENAME_SWAP of macOS
 
@@ -137,15 +162,20 @@ def partial_path(path: Path, kind: str = "partial") -> Path:
     return path.with_name(f".{path.stem}.{os.getpid()}-{HOST}.{kind}{path.suffix}")
 
 
-def remove_partials(folder: Path) -> None:
-    """Removes what processes of this machine that have ended left half-written in a folder, if it
-    is there.
+def remove_partials(folder: Path, *, alone: bool = False) -> None:
+    """Removes what processes of this system that have ended left half-written in a folder, if it
+    is there. alone: whether nobody else writes there, so that what any other has left is removed.
 
     A folder that one of them had put aside for a new one (`atomic`), which never came, is put back.
     """
     for path in sorted(folder.glob(".*-????????.*")):
         found = _PARTIAL.fullmatch(path.name)
-        if not found or found[3] != HOST or process_runs(int(found[2])):
+        own = found and found[3] == HOST and int(found[2]) == os.getpid()
+        if (
+            not found
+            or own
+            or not (alone or (found[3] == HOST and not process_runs(int(found[2]))))
+        ):
             continue
         place = folder / f"{found[1]}{found[5] or ''}"
         if found[4] == "before" and not place.exists():
@@ -173,6 +203,7 @@ def check_new(folder: Path) -> None:
     """Raises InputError for a folder that holds anything, and for one in whose place no other can
     be put.
     """
+    check_local("out", folder)
     remove_partials(folder.absolute().parent)
     if Path.cwd().is_relative_to(folder.resolve()):
         raise InputError("out", f"{folder} is the folder that you are in; give a new one")
@@ -203,6 +234,7 @@ def atomic(path: Path) -> Iterator[Path]:
                         (path / file.relative_to(local)).write_bytes(file.read_bytes())
         return
     path = Path(path)
+    check_local("out", path)
     if path.is_dir() and path.is_symlink():
         path = path.resolve()  # the link stays
     partial = partial_path(path)
@@ -219,6 +251,7 @@ def atomic(path: Path) -> Iterator[Path]:
                 remove(partial)
             else:
                 partial.replace(path)
+            _flush_list(path.parent)
         except BaseException:
             with contextlib.suppress(InputError):
                 remove(partial)
@@ -240,10 +273,14 @@ def together(folder: Path) -> Iterator[Path]:
         make_folder(stage)
         yield stage
         with writing(folder):
+            moved = {folder}
             for file in sorted(path for path in stage.rglob("*") if path.is_file()):
                 place = folder / file.relative_to(stage)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 file.replace(place)
+                moved.add(place.parent)
+            for parent in moved:
+                _flush_list(parent)
     finally:
         with contextlib.suppress(InputError):
             remove(stage)
@@ -275,6 +312,13 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush_list(folder: Path) -> None:
+    """Returns once what was renamed in a folder is on the disc under its new name: a loss of power
+    could undo that, and keep what was written later. Windows has nothing of the kind."""
+    if os.name != "nt":
+        _flush(folder)
 
 
 @contextlib.contextmanager
@@ -386,7 +430,8 @@ def sha256_of(path: epath.PathLike) -> str:
     check_file(path)
     try:
         status = Path(path).stat()
-        return _sha256(Path(path), status.st_size, status.st_mtime_ns)
+        # The first time is kept by tools that copy, the other is not.
+        return _sha256(Path(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except OSError as error:
         raise InputError(
             f"{path}: cannot be read ({error.strerror}); check its permissions"
@@ -394,9 +439,9 @@ def sha256_of(path: epath.PathLike) -> str:
 
 
 @functools.lru_cache
-def _sha256(path: Path, size: int, modified: int) -> str:
-    """Computes a digest that is asked for several times in a command, once while size and time do
-    not change.
+def _sha256(path: Path, size: int, modified: int, changed: int) -> str:
+    """Computes a digest that is asked for several times in a command, once while size and times
+    do not change.
     """
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from etils import epath
 
+from kpjax import files
 from kpjax.errors import InputError, RunError
 from kpjax.files import atomic, foreign, make_folder, read_json, strict, write_json, write_text
 
@@ -116,3 +117,42 @@ def test_whatever_a_parser_raises_is_one_line_that_names_the_file(error, monkeyp
     monkeypatch.setenv("KPJAX_DEBUG", "1")
     with pytest.raises(type(error)), foreign("a.h5"):
         raise error
+
+
+def test_what_others_left_is_removed_from_a_folder_that_nobody_else_writes(tmp_path):
+    left = [
+        tmp_path / f".config.{process}-{system}.partial.json"
+        for process, system in ((2**22 + 7, files.HOST), (1, "0" * 8), (os.getpid(), files.HOST))
+    ]
+    for path in left:
+        path.write_text("{}")
+    files.remove_partials(tmp_path)
+    assert [path.exists() for path in left] == [False, True, True]
+    files.remove_partials(tmp_path, alone=True)
+    assert [path.exists() for path in left] == [False, False, True]
+
+
+def test_processes_of_two_containers_with_one_name_and_number_are_two(monkeypatch):
+    before = files._system()
+    monkeypatch.setattr(files.os, "readlink", lambda path: "pid:[1]")
+    assert files._system() != before
+
+
+@pytest.mark.parametrize("write", [files.make_folder, lambda path: files.write_text(path, "")])
+def test_a_bucket_is_no_folder_of_this_machine(tmp_path, monkeypatch, write):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=r"out: gs:/box/x is in a bucket"):
+        write(pathlib.Path("gs://box/x"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_rename_is_on_the_disc_before_what_follows(tmp_path, monkeypatch):
+    flushed = []
+    monkeypatch.setattr(
+        files.os, "fsync", lambda number: flushed.append(os.readlink(f"/proc/self/fd/{number}"))
+    )
+    files.write_text(tmp_path / "a.txt", "a")
+    assert flushed[-1] == str(tmp_path)
+    with files.together(tmp_path / "out") as stage:
+        (stage / "b.txt").write_text("b")
+    assert flushed[-1] == str(tmp_path / "out")

@@ -68,7 +68,7 @@ def test_a_wheel_owns_one_top_level_package(installed):
 def test_an_untagged_clone_is_below_the_release_and_its_wheel_knows_the_commit(installed):
     (metadata,) = installed.glob("*.dist-info/METADATA")
     said = re.search(r"^Version: (.+)$", metadata.read_text(encoding="utf-8"), re.M)[1]
-    code = "from kpjax.training.run_folder import *; print(built_version(), commit() or 'none')"
+    code = "from kpjax.training.identity import *; print(built_version(), commit() or 'none')"
     answer = run(installed, installed, ("-c", code))
     assert answer.returncode == 0, answer.stderr
     version, commit = answer.stdout.split()

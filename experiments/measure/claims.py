@@ -27,6 +27,7 @@ from kpjax.lab.own.systems import NEEDS
 from kpjax.papers.paper_numbers import lines_at
 from kpjax.papers.reports.report import decimal_text, markdown
 
+LEAST_SEEDS = 3  # pairs of a claim
 ANSWERS = ("yes", "no", "open", "not tested", "not run")
 
 # Gates
@@ -70,7 +71,10 @@ def _not_ahead(room: Room, gate: Ahead) -> str:
 
 def answer(room: Room, claim: Claim) -> tuple[str, str]:
     """Returns whether a claim holds, one of ANSWERS, and why it was not tested or does not hold."""
-    found = cell_of(room, claim.line, "", claim.metric).helps()
+    cell = cell_of(room, claim.line, "", claim.metric)
+    found = cell.helps()
+    if 0 < len(cell.pairs()) < LEAST_SEEDS:
+        return "not tested", f"{LEAST_SEEDS} seeds are the least"
     if found != "not run" and (why := next(filter(None, _closed(room, claim)), "")):
         return "not tested", why
     return found, claim.reason if found in ("no", "open") else ""

@@ -104,7 +104,9 @@ def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
 
 
 def run_results(experiment: Experiment, workdir: Path) -> Iterator[Result]:
-    """Yields all numbers of all finished runs of a system below a folder of runs."""
+    """Yields all numbers of all finished runs of a system below a folder of runs, but for those that
+    went on under other programs, which a line names.
+    """
     for folder in sorted(
         path for path in (workdir / experiment.paper.name).glob("*") if path.is_dir()
     ):
@@ -124,6 +126,12 @@ def run_results(experiment: Experiment, workdir: Path) -> Iterator[Result]:
         for seeds in variant_folders(folder).values():
             for path in filter(Path.is_file, (seed / "results.json" for seed in seeds)):
                 run, kept = read_run(path.parent), read_json(path)
+                if kept.get("went_on_under"):
+                    print(
+                        f"left out: {path.parent} went on under other programs than it began under; "
+                        "train it again with --fresh"
+                    )
+                    continue
                 devices = kept.get("devices") or {}
                 for metric, value in sorted(run.metrics.items()):
                     yield Result(

@@ -17,7 +17,7 @@ from kpjax.formats import sleap
 from kpjax.formats.project import Frame, on_frame
 from kpjax.formats.tables import Table, rows_text, table_text, write_h5
 
-OK, UNSURE, UNREADABLE, NO_BOX = "ok", "unsure", "unreadable", "no_box"
+OK, UNSURE, UNREADABLE, NO_BOX, FAILED = "ok", "unsure", "unreadable", "no_box", "failed"
 _COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
 
@@ -41,7 +41,8 @@ class PredictionTable(NamedTuple):
     boxes: np.ndarray
     keypoints: np.ndarray  # (N, I, K, 2) float64; nan where the status is not ok
     scores: np.ndarray  # (N, I, K) float64; 0 where the status is not ok
-    #: (N, I) of ok, unreadable (the frame does not decode) and no_box (no animal on the frame)
+    #: (N, I) of ok, unreadable (the frame does not decode), no_box (no animal on the frame) and
+    #: failed (the network gave a point or a score that is no number)
     status: np.ndarray
     outside: np.ndarray  # (N, I, K) bool: the point is beyond the frame's edge
     #: (N, I, K) bool: the score is below its keypoint's cutoff, as if nothing were there
@@ -105,11 +106,12 @@ def fill(
     """Writes the prediction on one frame into a table, in place.
 
     size: Width and height of the frame. keypoints: (I, K, 2) in pixels of the frame. scores: (I,
-    K). present: (I,) bool; animals that are not present become `no_box`. radii: (I, K) px, nan
-    where none is known; None of all.
+    K). present: (I,) bool; animals that are not present become `no_box`, or `failed` where a score
+    is nan. radii: (I, K) px, nan where none is known; None of all.
     """
     table.sizes[row] = size
-    table.status[row] = np.where(present, OK, NO_BOX)
+    absent = np.where(np.isnan(scores).any(-1), FAILED, NO_BOX)
+    table.status[row] = np.where(present, OK, absent)
     table.keypoints[row] = np.where(present[:, None, None], keypoints, np.nan)
     table.scores[row] = np.where(present[:, None], scores, 0.0)
     table.radii[row] = np.nan if radii is None else np.where(present[:, None], radii, np.nan)
@@ -123,8 +125,9 @@ def csv_text(table: PredictionTable) -> str:
     status is `ok`, `unsure` for a point whose score is below its cutoff, `outside` for one beyond the
     frame's edge, `unreadable` for a frame that does not decode, `no_box` for an animal that is not on
     the frame, or `empty` for a point that smoothing has left out. In the last three, x and y are nan
-    and the score is 0. Where any radius is known, a last column has them, inf for points that are
-    unsure, empty for the others.
+    and the score is 0. It is `failed` where the network gave no numbers, and the cells are empty.
+    Where any radius is known, a last column has them, inf for points that are unsure, empty for the
+    others.
     """
     columns = ["instance", "keypoint", "x", "y", "score", "status"] + ["radius"] * bool(
         not np.isnan(table.radii).all()
@@ -159,6 +162,8 @@ def csv_text(table: PredictionTable) -> str:
                     "empty" if math.isnan(x) and status == OK else status,
                     "" if math.isnan(radius) else f"{radius:.3f}",
                 ]
+                if status == FAILED:
+                    cells = ["", "", "", FAILED, ""]
                 rows.append([*key, instance, keypoint, *cells[: len(columns) - 2]])
     return rows_text(rows)
 

@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from kpjax.errors import InputError, printable, summarise
-from kpjax.files import foreign
+from kpjax.files import check_local, foreign
 from kpjax.formats.names import shown_files
 from kpjax.formats.project import (
     Frame,
@@ -316,6 +316,7 @@ def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
     for path in (
         Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)
     ):
+        check_local("inputs", path)
         if not path.exists():
             raise InputError(
                 f"{path}: there is no such file or folder; name images, videos or folders of them"

@@ -20,7 +20,7 @@ import numpy as np
 
 import kpjax.formats.project as projects
 from kpjax.errors import InputError, counted, printable
-from kpjax.files import foreign
+from kpjax.files import check_local, foreign
 from kpjax.formats import (
     coco,
     deeplabcut,
@@ -123,7 +123,8 @@ FORMATS = (
 )
 _KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, LabelMe, .pts, or a csv table"
 _TABLE = (
-    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y"
+    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y, "
+    "and read it with --pixels-from 0.5"
 )
 # Labels of tools that are not read: how their files begin, and what to do instead.
 _OTHERS = (
@@ -191,6 +192,7 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     Raises InputError as `format_of`.
     """
     path, faults = Path(path), []
+    check_local("project", path)
     if options.video_folder and not options.video_folder.is_dir():
         raise InputError(
             "video_root",

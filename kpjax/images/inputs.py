@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from kpjax.errors import InputError
+from kpjax.files import check_local
 from kpjax.images.reading import common_depth, read_image
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, frames_of_one_size, open_video
 
@@ -90,6 +91,7 @@ def find_inputs(
     images: dict[str, Path] = {}
     videos: dict[str, Path] = {}
     for root in inputs:
+        check_local("inputs", root)
         files = _files(root, out)
         if not files:
             raise InputError(

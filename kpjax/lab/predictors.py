@@ -166,7 +166,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         re.sub("[^A-Za-z0-9]", "_", title),
         result,
         radii,
-        finder=learnt and finder_of(*learnt),
+        finder=learnt and finder_of(learnt.described, learnt.trained),
         empty=score.empty,
         labels=labels if labels and labels.names == function[0].names else None,
     )

@@ -29,7 +29,6 @@ from kpjax.papers import configs
 from kpjax.papers.configs import (
     TUNING_SEEDS,
     changed,
-    config_as_json,
     flat,
     settings_text,
     value_text,
@@ -38,14 +37,14 @@ from kpjax.papers.configs import (
 from kpjax.papers.engine import OWN, Experiment, Job, in_turn, preset_folder, run as run_job
 from kpjax.papers.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.papers.reports import report as reports
-from kpjax.training.checkpoints import flat_identity
 from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
+from kpjax.training.identity import flat_identity, programs
 from kpjax.training.loggers import Logger, weights_and_biases
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import Interrupted
-from kpjax.training.run_folder import held, versions
+from kpjax.training.run_folder import held
 
 # The flags to know, by field, with their values and what they are for: `--help` has those of a
 # preset, `--help-all` has every flag.
@@ -74,6 +73,20 @@ TO_KNOW = {
 FROM_STEP = configs.Rule(
     lambda asked: not asked or (asked[0] >= 0 < asked[1]), "give a step from 0 on, and a count"
 )
+
+
+#: flags that change no number of a run: all others enter its identity, see `Job.identity`. The
+#: variant and the seed of a run do, too.
+CHANGE_NO_NUMBER = frozenset(
+    {
+        *("variants", "seeds", "first_seed", "jobs", "workdir", "data_dir", "fresh"),
+        *("require_accelerator", "profile", "wandb", "workers", "rehearse"),
+        *("coordinator", "num_processes", "process_id"),
+    }
+)
+#: those in which the hosts of one run may differ; `workdir` and `data_dir` may be other names of one
+#: folder, which is looked at
+OF_ONE_HOST = frozenset({"workdir", "data_dir", "profile", "workers", "coordinator", "process_id"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -418,16 +431,18 @@ def prepare_process(command: Command) -> None:
         require_accelerator()
     with flags_in_messages(_flags(command.config)):
         fit_options(shared)  # refuses what is missing before anything is trained
+    job = command.jobs()[0]
+    flags = {name: value for name, value in vars(shared).items() if name not in OF_ONE_HOST}
     check_alike(
+        "the command",
         flat_identity(
             {
-                "version": versions(),
+                **programs(),
                 "preset": command.preset,
-                "variants": command.variants,
-                "seeds": list(command.seeds),
-                "config": config_as_json(command.config),
+                "flags": flags | {"variants": command.variants},
+                **job.identity(),
             }
-        )
+        ),
     )
     check_folder(command.folder.parent)
     # results.json has the versions, too
@@ -685,7 +700,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
     command = over_devices(command)
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
-            agreed(lambda: _start_over(command))
+            agreed("starting over", lambda: _start_over(command))
         if experiment.beside:
             experiment.beside.check(command)
         jobs = command.jobs()
@@ -698,7 +713,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
             run_job,
         )
     # process 0 writes it, of several
-    return epath.Path(agreed(lambda: os.fspath(show_table(command))))
+    return epath.Path(agreed("the report", lambda: os.fspath(show_table(command))))
 
 
 def rehearse(command: Command) -> epath.Path:
@@ -710,7 +725,7 @@ def rehearse(command: Command) -> epath.Path:
     prepare_process(command)
     command, began = over_devices(command), time.monotonic()
     beside = absolute(command.shared.workdir)
-    place = beside / agreed(lambda: f".rehearsal-{uuid4().hex}")
+    place = beside / agreed("a folder to rehearse in", lambda: f".rehearsal-{uuid4().hex}")
     options = dataclasses.replace(fit_options(command.shared), loggers=(), profile=None)
     try:
         with flags_in_messages(_flags(command.config)):

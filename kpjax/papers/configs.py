@@ -173,6 +173,12 @@ Count = Annotated[int, Rule(lambda value: value >= 1, "must be at least 1")]
 CountOrZero = Annotated[int, NOT_NEGATIVE]
 NotNegative = Annotated[float, NOT_NEGATIVE]
 Positive = Annotated[float, Rule(lambda value: 0 < value < math.inf, "must be finite and above 0")]
+LARGEST_SIDE = 4096  # px: a batch of 16 such images has a gigabyte
+Side = Annotated[
+    int, Rule(lambda value: 8 <= value <= LARGEST_SIDE, f"give 8 to {LARGEST_SIDE} px")
+]
+# A narrower Gaussian falls between the cells of a heatmap, and trains nothing.
+Sigma = Annotated[float, Rule(lambda value: 0.1 <= value <= 100, "give 0.1 to 100 heatmap px")]
 Share = Annotated[
     float, Rule(lambda value: 0 < value <= 1, "must be a share above 0 and at most 1")
 ]
@@ -268,7 +274,7 @@ class ImageSet(Checked):
     transform: Literal["person_crop", "letterbox", "around_box"] = "person_crop"
     crop_margin: Positive = 1.25  # side of the crop over the longer side of the box; not stated
     crop_smallest: float = 0.0  # px of the original image, the least side of the crop
-    image_size: Count = 256  # px
+    image_size: Side = 256  # px
     #: the longer side of the annotated box, or the dataset's own length
     pck_over: Literal["box", "scale"] = "box"
     training_examples: Count = 2000  # of rendered people
@@ -346,7 +352,7 @@ class Heatmaps(Checked):
     """Heatmaps that a network learns and is read by."""
 
     heatmap_size: CountOrZero = 64  # px; 0: chosen from the data
-    sigma: Positive = 2.0  # of a keypoint's Gaussian, heatmap px
+    sigma: Sigma = 2.0  # of a keypoint's Gaussian, heatmap px
     grid: Literal["index", "half_pixel"] = "index"  # how heatmaps lie in the image
     #: Gaussians at whole cells and cut off, or at the keypoints
     targets: Literal["official", "sub_pixel"] = "official"

@@ -8,11 +8,14 @@ over seeds or a preempted run needs stands here, and no paper knows of it.
 """
 
 import functools
+import math
+import os
 import time
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +25,15 @@ from etils import epath
 from kpjax import InputError, Method, RunError, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
 from kpjax.evaluation.pose_statistics import write_pose_statistics
-from kpjax.files import absolute, make_folder, read_json, strict, write_json
+from kpjax.files import (
+    absolute,
+    in_bucket,
+    read_json,
+    remove,
+    remove_partials,
+    strict,
+    write_json,
+)
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream, stream
@@ -33,18 +44,32 @@ from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.reports.report import Column
 from kpjax.papers.source_free import poses_of
 from kpjax.structures import skeleton_from_json
-from kpjax.training.checkpoints import check_identity, flat_identity
 from kpjax.training.claims import InUse
 from kpjax.training.evaluation import Gathered, predict_source, write_predictions
 from kpjax.training.finished_runs import read_run
 from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
 from kpjax.training.hosts import agreed, check_alike
+from kpjax.training.identity import (
+    changed_input,
+    changed_programs,
+    check_identity,
+    contents,
+    flat_identity,
+    keep_inputs,
+    programs,
+)
 from kpjax.training.process import Interrupted, forget_programs
-from kpjax.training.run_folder import held, write_config, write_results
+from kpjax.training.run_folder import (
+    PROGRAMS,
+    held,
+    note_programs,
+    write_config,
+    write_results,
+)
 from kpjax.training.stages import Stage, stage
-from kpjax.training.trees import load_trained, save_trained
+from kpjax.training.trees import json_digest, load_trained, save_trained
 
-FORMAT = 5  # of config.json
+FORMAT = 6  # of config.json
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
 OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
@@ -92,7 +117,8 @@ class Job(NamedTuple):
         return f"{self.variant}, seed {self.seed}"
 
     def identity(self, **more: Any) -> dict[str, Any]:
-        """Returns all that must stay the same for a run to be resumed.
+        """Returns all that must stay the same for a run to be resumed, and for a finished one to
+        be left as it is: the contents of its inputs, and every field of its config.
 
         more: such as digests of the data.
         """
@@ -101,8 +127,15 @@ class Job(NamedTuple):
             "variant": self.variant,
             "seed": self.seed,
             "config": config_as_json(self.config),
+            "inputs": {name: json_digest(found) for name, found in self.inputs.items()},
             **strict(more),
         }
+
+    @property
+    def inputs(self) -> Mapping[str, Mapping[str, str]]:
+        """The digests of all files that the flags of the job name, by flag and file; those of the
+        process's first look, as the data are opened once."""
+        return _inputs(self.experiment, self.config, self.data_dir)
 
     def stage(
         self,
@@ -126,7 +159,7 @@ class Job(NamedTuple):
                 / name
             )
             return Stage(train(home).trained, "", 0, {}, 0.0, 0.0, 0)
-        return stage(
+        found = stage(
             preset_folder(self.workdir, self.paper.name, preset or self.preset),
             name,
             self.seed,
@@ -134,6 +167,44 @@ class Job(NamedTuple):
             config=strict(config),
             parents=parents,
         )
+        self.note(found.under)
+        return found
+
+    def note(self, under: Sequence[Mapping[str, Any]]) -> None:
+        """Notes in the run's folder the programs that computed a part of it."""
+        if self.variant:  # stages that several variants share are noted by each of them
+            agreed("noting the programs", lambda: note_programs(self.folder, under))
+
+
+@functools.lru_cache(maxsize=4)
+def _inputs(
+    experiment: "Experiment", config: configs.RunConfig, data_dir: epath.Path
+) -> Mapping[str, Mapping[str, str]]:
+    return experiment.inputs(config, data_dir)
+
+
+def named_inputs(config: Any, data_dir: epath.Path) -> dict[str, dict[str, str]]:
+    """Returns the digests of what the fields of a config name, by field and file: files, and sets
+    that `python -m data` prepared, whose description has the digests of their records.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, value in flat(config).items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if not isinstance(text, str) or not text:
+                continue
+            file, dataset = os.path.expanduser(text), text.partition("/")[0]
+            files = {Path(file).name: Path(file)} if os.path.isfile(file) else {}
+            if not files and dataset.strip("."):
+                described = _found(data_dir / dataset, "*/skeleton.json", "*/*/skeleton.json")
+                files = {str(path.relative_to(data_dir)): path for path in described}
+            if files:
+                found[name] = found.get(name, {}) | contents(files)
+    return found
+
+
+def _found(folder: epath.Path, *patterns: str) -> list[epath.Path]:
+    """Returns what fits patterns, sorted; in a bucket none may stand for all below a folder."""
+    return sorted(path for pattern in patterns for path in folder.glob(pattern))
 
 
 class Outcome(NamedTuple):
@@ -247,6 +318,9 @@ class Experiment(NamedTuple):
     # chosen, too: other counts scale with them.
     resolved: Callable[[Any, Collection[str]], Any] | None = None
     beside: Beside | None = None  # on people's own data
+    #: (config, folder of prepared sets) -> the digests of all files that it names, by field and
+    #: file
+    inputs: Callable[[Any, epath.Path], Mapping[str, Mapping[str, str]]] = named_inputs
 
     def __hash__(self) -> int:
         return hash(self.paper.name)
@@ -268,6 +342,7 @@ def result_of(job: Job) -> Outcome:
         return variant_of(job).train(job, job.plan.data)
     run(job)
     stored = read_json(job.folder / "results.json")
+    job.note(stored["went_on_under"] or [stored])
     return Outcome(
         None,
         load_trained(job.folder / "model"),
@@ -289,43 +364,51 @@ def run(job: Job) -> None:
     Raises InputError for a finished run of another configuration, and whatever its parts raise.
     """
     if finished(job):
-        print(f"{job.title}: finished before, in {job.folder}")
+        changed = changed_programs(read_json(job.folder / "results.json"), programs())
+        others = f", under other programs ({changed}); --fresh trains again" if changed else ""
+        print(f"{job.title}: finished before, in {job.folder}{others}")
         return
     forget_programs()  # those of earlier runs, of which a sweep has many
     paper, beside = job.paper, job.experiment.beside
     data = job.experiment.open(job)
     identity = job.identity(**data.identity)
-    check_alike(flat_identity(identity))
-    if jax.process_index() == 0:
-        make_folder(job.folder)
+    check_alike(f"the identity of {job.title}", flat_identity(identity))
+
+    def begin() -> None:
+        if not in_bucket(job.folder):  # which it has claimed
+            remove_partials(job.folder, alone=True)
+        resumed = _found(job.folder, "checkpoints/*", "*/checkpoints/*")
+        if resumed and (job.folder / "config.json").exists():
+            check_identity(_stored_config(job.folder), identity, job.folder / "config.json")
+        remove(job.folder / PROGRAMS)
+        keep_inputs(job.preset_folder, job.inputs)
         write_config(job.folder, identity | {"why": dict(job.config.why)})
+
+    agreed(f"beginning {job.title}", begin)
     print(*_first_lines(job, data), sep="\n")
 
     if beside:
         beside.prepare(job, data)
     outcome = variant_of(job).train(job, data)
     if job.rehearses:
-        if jax.process_index() == 0:
-            _save(job, data, outcome, {})
-        agreed(lambda: None)
+        agreed("writing what was rehearsed", lambda: _save(job, data, outcome, {}))
         return
 
     predictions = dict(outcome.predictions)
     predictions |= _predicted(job, outcome, paper.evaluated(job, data))
     more = _predicted(job, outcome, beside.evaluated(job, data)) if beside else {}
-    if jax.process_index() == 0:
-        write_predictions(job.folder, predictions | more)
+    agreed("writing predictions", lambda: write_predictions(job.folder, predictions | more))
     values = dict(outcome.metrics) | dict(paper.measure(job, data, outcome, predictions))
     paper.draw(job, data, outcome, predictions)
     if beside:
         values |= dict(beside.measure(job, data, outcome, more))
         beside.draw(job, data, outcome, more)
-    if jax.process_index() == 0:
-        _save(job, data, outcome, values)
+    agreed("writing results", lambda: _save(job, data, outcome, values))
     shown = [column.metric for column in paper.columns(job.config) if column.metric in values]
     numbers = ", ".join(f"{name} {values[name]:.3f}" for name in shown)
     print(f"{job.title}: {numbers or 'nothing measures it'}")
-    agreed(lambda: None)  # what others start from lies there now
+    if lost := [name for name, value in values.items() if math.isnan(value)]:
+        print(f"{job.title}: warning: {', '.join(lost[:5])} are no numbers (nan)")
 
 
 def _first_lines(job: Job, data: Any) -> list[str]:
@@ -376,11 +459,18 @@ def finished(job: Job) -> bool:
 
     Raises InputError if they are of another configuration.
     """
-    if not agreed(lambda: (job.folder / "results.json").exists()):
+    if not agreed(f"whether {job.title} is finished", (job.folder / "results.json").exists):
         return False
     stored = _stored_config(job.folder)
     # says where it was edited, and refuses other files than were written with it
     read_run(job.folder)
+    if found := changed_input(job.preset_folder, stored.get("inputs", {}), job.inputs):
+        name, words = found
+        raise InputError(
+            name,
+            f"{words}, other than {job.folder} has learnt from; put them back, choose another "
+            "`workdir`, or start over with `fresh`",
+        )
     check_identity(stored, job.identity(), job.folder / "config.json")
     if (job.folder / "skeleton.json").exists() and not (
         job.folder / "model" / "trained.json"
@@ -468,9 +558,10 @@ def _try(
     try:
         with ExitStack() as claimed:
             agreed(
+                f"claiming {job.title}",
                 lambda: bool(
                     claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))
-                )
+                ),
             )
             work(job)
     except InUse as reason:
@@ -557,7 +648,10 @@ def fit_streams(
         fit, method, streams, key=jax.random.key(job.seed), options=job.options
     )
     if not job.rehearses:
-        return train(**more)
+        fitted = train(**more)
+        if absolute(more["folder"]).is_relative_to(job.folder):  # a stage's own record says it
+            job.note(fitted.under)
+        return fitted
     train(**more | {"steps": 1, "evaluate": None, "select": None})
     return train(**more | {"steps": 2})
 

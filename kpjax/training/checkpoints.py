@@ -12,51 +12,30 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-from jax.experimental import multihost_utils
+import numpy as np
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import absolute, in_bucket, make_folder, remove, strict
+from kpjax.training.hosts import agreed, difference, of_all
+from kpjax.training.identity import changed_programs, check_identity, programs
 from kpjax.training.mesh import put
-from kpjax.training.trees import json_digest, leaf_digests, read_tree_like, tree_digest, write_tree
+from kpjax.training.trees import (
+    json_digest,
+    leaf_digests,
+    on_host,
+    read_tree_like,
+    tree_digest,
+    write_tree,
+)
 
-FORMAT = 1  # changes whenever the meaning of a record or of a State of kpjax does
+FORMAT = 2  # changes whenever the meaning of a record or of a State of kpjax does
 KEPT = 2  # the newest ones, besides those that were the best
-
-
-def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
-    """Raises InputError that names the first field of two identities that differs, with both
-    values.
-    """
-    before, now = flat_identity(found), flat_identity(wanted)
-    names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
-    names.sort(key=lambda name: name.endswith(".summary"))  # words about the others
-    for name in names:
-        if before.get(name, "absent") != now.get(name, "absent"):
-            kind = {"model": "another model", "streams": "other data"}.get(
-                name.split(".")[0], "another configuration"
-            )
-            there, here = before.get(name, "absent"), now.get(name, "absent")
-            raise InputError(
-                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another `workdir`, "
-                "or start over with `fresh`"
-            )
-
-
-def flat_identity(value, name: str = "") -> dict[str, Any]:
-    """Returns the leaves of nested mappings by path, such as `config.optimizer.momentum`."""
-    if isinstance(value, Mapping) and value:
-        return {
-            path: leaf
-            for key, item in value.items()
-            for path, leaf in flat_identity(item, f"{name}.{key}" if name else key).items()
-        }
-    return {name: value}
 
 
 class Restored(NamedTuple):
@@ -65,6 +44,7 @@ class Restored(NamedTuple):
     state: Any
     step: int
     progress: Mapping[str, Any]
+    under: Sequence[Mapping[str, Any]]  # the programs that trained it so far
 
 
 @dataclass
@@ -92,38 +72,53 @@ class Checkpoints:
     args: Any  # orbax's kinds of items
     policy: _NewestAndBest
     remake_frozen: Callable[[], Any] | None
+    #: under which the stage was trained so far, in their order; the last are those of this process
+    under: list[Mapping[str, Any]]
     frozen_digest: str | None = None
 
     def save(self, step: int, state, progress: Mapping[str, Any], best: int | None) -> None:
         """Begins to write a checkpoint. The arrays are copied before this returns, so that they may
-        be donated.
+        be donated. Of several processes the first writes, and all learn whether it could: none
+        waits for another's disc.
 
         progress: JSON, returned by `restore`. best: the step of the best checkpoint so far, to be
         kept. Raises InputError if the disc refused this checkpoint, or an earlier one in the
-        background.
+        background, and RunError where processes hold different states.
         """
-        with self._disc(step):
-            if self.frozen_digest is None and jax.tree.leaves(state.frozen):
-                self.frozen_digest = self._write_frozen(state.frozen)
-            live = state._replace(frozen={})
-            record = dict(self.identity) | {
-                "step": step,
-                "progress": strict(progress),
-                "best": best,
-                "frozen": self.frozen_digest,
-                "digests": leaf_digests(live),
-            }
-            self.policy.best[step] = best
-            self.manager.check_for_errors()
-            saved = self.manager.save(
-                step,
-                force=True,
-                args=self.args.Composite(
-                    state=self.args.StandardSave(_one_copy(live)),
-                    record=self.args.JsonSave({"digest": json_digest(record), "record": record}),
-                ),
+        live = jax.tree.map(_copied, state._replace(frozen={}))
+        digests = leaf_digests(live)
+        if found := difference(f"the state of step {step}", digests):
+            raise RunError(
+                f"step {step}: {found}, though all have trained alike; nothing is saved; "
+                f"{self.last_good()}"
             )
-        if not saved:
+        if self.frozen_digest is None and jax.tree.leaves(state.frozen):
+            self.frozen_digest = self._write_frozen(state.frozen)
+        self.policy.best[step] = best
+        record = dict(self.identity) | {
+            "step": step,
+            "progress": strict(progress),
+            "best": best,
+            "frozen": self.frozen_digest,
+            "digests": digests,
+            "under": strict(self.under),
+        }
+
+        def write() -> bool:
+            with self._disc(step):
+                self.manager.check_for_errors()
+                return self.manager.save(
+                    step,
+                    force=True,
+                    args=self.args.Composite(
+                        state=self.args.StandardSave(live),
+                        record=self.args.JsonSave(
+                            {"digest": json_digest(record), "record": record}
+                        ),
+                    ),
+                )
+
+        if not agreed(f"saving step {step}", write):
             raise RunError(f"{self._path(step)}: is in the way; start over with `fresh`")
 
     def restore(self, template) -> Restored | None:
@@ -133,13 +128,22 @@ class Checkpoints:
         `damaged/` with one line on stderr. Raises InputError if a field of the identity differs,
         and RunError if all checkpoints are damaged.
         """
-        steps, faults = sorted(self.manager.all_steps(), reverse=True), []
+        steps = agreed("the checkpoints", lambda: sorted(self.manager.all_steps(), reverse=True))
+        faults: list[str] = []
         for step in steps:
+            restored, fault = None, ""
             try:
                 restored = self._read(step, template)
             except RunError as error:
-                faults.append(str(error))
+                fault = str(error)
+            # One that a single process cannot read is none for all.
+            if fault := _of_any(f"reading step {step}", fault):
+                faults.append(fault)
                 continue
+            if changed_programs(restored.under[-1], self.under[-1]):
+                self.under = [*restored.under, *self.under]
+            else:
+                self.under = list(restored.under)
             if faults:
                 self._put_aside([damaged for damaged in steps if damaged > step])
                 place = (
@@ -157,6 +161,7 @@ class Checkpoints:
     def restore_step(self, step: int, template) -> Restored:
         """Returns the checkpoint of one step. Raises RunError if it is damaged or gone."""
         self.wait()
+        self.manager.reload()
         try:
             return self._read(step, template)
         except RunError as error:
@@ -167,8 +172,12 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Waits until everything is on the disc. Raises InputError if the disc refused."""
-        with self._disc(None):
-            self.manager.wait_until_finished()
+
+        def finish() -> None:
+            with self._disc(None):
+                self.manager.wait_until_finished()
+
+        agreed("the last checkpoint", finish)
 
     def last_good(self) -> str:
         """Returns the place of the newest complete checkpoint, in words."""
@@ -193,7 +202,10 @@ class Checkpoints:
         try:
             # Orbax reports damage with many kinds of exceptions, bare `Exception` among them.
             state = self.manager.restore(
-                step, args=self.args.Composite(state=self.args.StandardRestore(live))
+                step,
+                args=self.args.Composite(
+                    state=self.args.StandardRestore(jax.tree.map(_host_template, live))
+                ),
             )["state"]
         except Exception as error:
             raise RunError(
@@ -208,15 +220,14 @@ class Checkpoints:
             raise RunError(
                 f"checkpoint {self._path(step)} is damaged ({wrong[0]} is not what was written)"
             )
+        state = jax.tree.map(_placed, state, live)
         frozen = template.frozen
         if record["frozen"] is not None:
             frozen = self._read_frozen(template.frozen, record["frozen"])
-            frozen = jax.tree.map(
-                lambda leaf, like: put(leaf, like.sharding), frozen, template.frozen
-            )
+            frozen = jax.tree.map(_placed, frozen, template.frozen)
         self.frozen_digest = record["frozen"]
         self.policy.best[step] = record["best"]
-        return Restored(state._replace(frozen=frozen), step, record["progress"])
+        return Restored(state._replace(frozen=frozen), step, record["progress"], record["under"])
 
     def _record(self, step: int) -> dict:
         try:
@@ -248,25 +259,23 @@ class Checkpoints:
             return frozen
 
     def _write_frozen(self, frozen) -> str:
-        if jax.process_index() == 0:
-            write_tree(self.folder / "frozen.safetensors", frozen)
-        return tree_digest(frozen)
+        path = self.folder / "frozen.safetensors"
+        return agreed("writing the frozen trees", lambda: write_tree(path, frozen))
 
     def _put_aside(self, steps: list[int]) -> None:
-        with self._disc(None):
-            if jax.process_index() == 0:
-                damaged = self.folder / "damaged"
+        def move() -> None:
+            damaged = self.folder / "damaged"
+            with self._disc(None):
                 make_folder(damaged)
                 for step in steps:
                     if in_bucket(damaged):  # nothing can be renamed there
                         remove(self._path(step))
                     else:
-                        self._path(step).rename(
-                            damaged / f"{len(list(damaged.iterdir()))}-step-{step}"
-                        )
-            if jax.process_count() > 1:
-                multihost_utils.sync_global_devices("damaged checkpoints put aside")
-            self.manager.reload()
+                        place = f"{len(list(damaged.iterdir()))}-step-{step}"
+                        self._path(step).rename(damaged / place)
+
+        agreed("putting damaged checkpoints aside", move)
+        self.manager.reload()
 
     @contextlib.contextmanager
     def _disc(self, step: int | None):
@@ -308,14 +317,25 @@ def open_checkpoints(
     """
     import orbax.checkpoint as ocp  # 0.4 s, which help need not wait
 
-    make_folder(folder / "checkpoints")
+    agreed("making a stage's folder", lambda: make_folder(folder / "checkpoints"))
+    process = jax.process_index()
     policy = _NewestAndBest()
     alone = threading.current_thread() is threading.main_thread()
     with _few_words():
         manager = ocp.CheckpointManager(
             absolute(folder / "checkpoints"),
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policy, enable_async_checkpointing=alone
+                preservation_policy=policy,
+                enable_async_checkpointing=alone,
+                create=False,
+                read_only=process > 0,
+                # Each process has a manager of its own, and the first alone writes: orbax's would
+                # wait for each other at barriers, also for one whose disc has refused.
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    primary_host=process,
+                    active_processes={process},
+                    barrier_sync_key_prefix=f"process-{process}",
+                ),
             ),
         )
         # It would tell JAX's preemption service its steps, too, and the service goes by the last
@@ -329,6 +349,7 @@ def open_checkpoints(
                 ocp.args,
                 policy,
                 remake_frozen,
+                [programs()],
             )
             for step in manager.all_steps():
                 with contextlib.suppress(RunError):
@@ -361,18 +382,33 @@ def _few_words():
         logging.getLogger("absl").removeFilter(from_elsewhere)
 
 
-def _one_copy(state):
-    """Returns a state as its copies on the first device. Over several processes it stays whole, as
-    orbax needs it.
+def _copied(leaf) -> np.ndarray:
+    """Returns a leaf as a copy of its own in the host's memory: one of a CPU's device is the buffer
+    itself, which the next step consumes."""
+    return np.array(on_host(leaf))
 
-    Orbax cuts an array into a part for each device that holds it. With eight devices these are
-    slices of some bytes, and a save of a small network takes two to three times as long.
-    """
-    if jax.process_count() > 1:
-        return state
-    return jax.tree.map(
-        lambda leaf: leaf.addressable_shards[0].data if leaf.is_fully_replicated else leaf, state
-    )
+
+def _host_template(leaf) -> np.ndarray:
+    """Returns an array without memory of its own, with the shape and dtype of a leaf's copy."""
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.eval_shape(jax.random.key_data, leaf)
+    return np.broadcast_to(np.zeros((), leaf.dtype), leaf.shape)
+
+
+def _placed(leaf, like):
+    """Returns a leaf of the host on the devices of a template, a random key typed again."""
+    if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key) and not jax.dtypes.issubdtype(
+        leaf.dtype, jax.dtypes.prng_key
+    ):
+        leaf = jax.random.wrap_key_data(leaf)
+    return put(leaf, like.sharding)
+
+
+def _of_any(at: str, fault: str) -> str:
+    """Returns the first fault that any process has, "" where none has one."""
+    if jax.process_count() == 1:
+        return fault
+    return next(filter(None, of_all(at, fault)), "")
 
 
 def _refusal(error: BaseException) -> str | None:

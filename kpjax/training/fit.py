@@ -31,6 +31,7 @@ from kpjax.platforms import run_once
 from kpjax.structures import Example, Method, Start, Trained, named_key
 from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
+from kpjax.training.identity import changed_programs, programs
 from kpjax.training.loggers import OpenLogger
 from kpjax.training.logging import Log, rate_lines, stage_lines
 from kpjax.training.mesh import (
@@ -200,6 +201,8 @@ class Fitted(NamedTuple):
     steps: int  # that the whole run has taken
     evaluations: tuple[Evaluation, ...] = ()  # all of them, in order
     images: int = 0  # that the whole run has read, of all streams
+    #: the programs that have trained it, in their order, see `kpjax.training.identity`
+    under: tuple[Mapping[str, Any], ...] = ()
 
     def __repr__(self) -> str:
         metrics = "".join(f", {name} {value:.4g}" for name, value in self.metrics.items())
@@ -317,7 +320,7 @@ def fit(
 
     with contextlib.ExitStack() as stack:
         locks = []  # of process 0
-        agreed(lambda: locks.append(stack.enter_context(held(folder))))
+        agreed("locking a stage", lambda: locks.append(stack.enter_context(held(folder))))
         checkpoints = stack.enter_context(open_checkpoints(folder, identity, lambda: init().frozen))
         stack.enter_context(_memory_in_errors(stage, checkpoints))
         restored = checkpoints.restore(template)
@@ -340,7 +343,9 @@ def fit(
             *rate_lines(stage, method.rates, steps),
         )
         if restored is not None:
-            log.say(f"{stage}: going on from step {first_step} of {steps}")
+            now = changed_programs(restored.under[-1], programs())
+            others = f", under other programs than before: {now}" * bool(now)
+            log.say(f"{stage}: going on from step {first_step} of {steps}{others}")
         loop = _Loop(
             method,
             streams,
@@ -355,7 +360,7 @@ def fit(
             restored,
             log,
             began,
-            lambda: agreed(lambda: [still_held() for still_held in locks]),
+            lambda: [still_held() for still_held in locks],
         )
         state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
@@ -381,6 +386,7 @@ def fit(
         taken,
         loop.evaluations,
         taken * loop.images_per_step,
+        tuple(checkpoints.under),
     )
 
 
@@ -545,7 +551,7 @@ class _Loop:
         """Returns whether the evaluations so far end the run, alike on all processes."""
         if self.select is None or not self.select.patience:
             return False
-        return agreed(lambda: self.select.stops(self.evaluations))
+        return agreed("ending early", lambda: self.select.stops(self.evaluations))
 
     def _wait(self) -> None:
         """Waits for all steps so far, and stops the clock."""
@@ -591,8 +597,12 @@ class _Loop:
             train_steps=self.watch.steps,
             wall_seconds=self.wall_seconds(),
         )
-        self.check_lock()
-        self.log.keep()
+
+        def keep() -> None:
+            self.check_lock()
+            self.log.keep()
+
+        agreed(f"keeping the numbers of step {self.step}", keep)
         self.checkpoints.save(self.step, state, progress._asdict(), self.best and self.best.step)
         self.saved, self.saved_at = self.step, time.monotonic()
 
@@ -600,7 +610,7 @@ class _Loop:
         """Returns whether the last checkpoint is `save_minutes` old, alike on all processes."""
         if not self.options.save_minutes or self.step < self.next_look:
             return False
-        left = agreed(self._steps_to_save)
+        left = agreed("the next checkpoint", self._steps_to_save)
         self.next_look = self.step + max(1, left // 2)  # steps may become slower
         return left == 0
 
@@ -693,7 +703,6 @@ def _memory_in_errors(stage: str, checkpoints: Checkpoints) -> Iterator[None]:
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        checkpoints.wait()
         raise RunError(
             f"{stage}: out of memory; {checkpoints.last_good()}; go on with a smaller `batch_size`, with "
             "`rematerialise`, or with `dtype` bfloat16"

@@ -2,11 +2,12 @@
 alike on all.
 """
 
+import json
 import os
-import pickle
 import socket
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 from uuid import uuid4
@@ -72,6 +73,7 @@ def join(
         if coordinator is not None or jax.process_count() > 1:
             raise InputError("coordinator", f"{error}".splitlines()[0]) from error
         return
+    _check_devices()
     if jax.process_index():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
     _connect()
@@ -158,13 +160,14 @@ def _find(coordinator: str, num_processes: int | None, process_id: int | None) -
 # Decisions and comparisons
 
 
-def agreed(decide: Callable[[], Any]) -> Any:
+def agreed(at: str, decide: Callable[[], Any]) -> Any:
     """Returns one decision for all processes, such as one that depends on the disc: process 0 calls
-    `decide`.
+    `decide`, which returns JSON.
 
-    All processes must call this at the same point, and go on together. An InputError or RunError of
-    process 0 is raised on all of them, so that they take the same way; the others raise RunError
-    for any other exception.
+    at: where a run is, in words; all processes must call this at the same point, and go on
+    together. An InputError or RunError of process 0 is raised on all of them, so that they take the
+    same way; the others raise RunError for any other exception. RunError too where they are not at
+    the same point.
     """
     if jax.process_count() == 1:
         return decide()
@@ -174,44 +177,83 @@ def agreed(decide: Callable[[], Any]) -> Any:
             value = decide()
         except Exception as error:
             failure = error
-    known = (
-        failure
+    known = failure and (
+        [type(failure).__name__, *failure.args]
         if isinstance(failure, InputError | RunError)
-        else failure and RunError("process 0 failed; its message says why")
+        else ["RunError", "process 0 failed; its message says why"]
     )
-    value, known = pickle.loads(of_all(pickle.dumps((value, known)))[0])
-    if failure or known:
-        raise failure or known
+    value, known = of_all(at, strict([value, known]))[0]
+    if failure:
+        raise failure
+    if known:
+        name, *arguments = known
+        kinds = (InputError, RunError, *InputError.__subclasses__(), *RunError.__subclasses__())
+        raise {kind.__name__: kind for kind in kinds}.get(name, RunError)(*arguments)
     return value
 
 
-def of_all(content: bytes) -> list[bytes]:
-    """Returns what each process gives, in their order."""
-    own = np.frombuffer(content, np.uint8)
-    sizes = multihost_utils.process_allgather(np.array([own.size], np.int32)).ravel()
+def of_all(at: str, content: Any) -> list[Any]:
+    """Returns the JSON that each process gives, in their order.
+
+    at: where a run is. Raises RunError where another process is elsewhere.
+    """
+    found = [json.loads(row) for row in _gathered(json.dumps([at, content]).encode())]
+    for process, (there, _) in enumerate(found):
+        if there != found[0][0]:
+            raise RunError(
+                f"process {process} is at {there!r} and process 0 at {found[0][0]!r}; start all "
+                "again, with the same command and the same kpjax"
+            )
+    return [content for _, content in found]
+
+
+def _gathered(own: bytes) -> list[bytes]:
+    """Returns the bytes of each process, in their order."""
+    array = np.frombuffer(own, np.uint8)
+    sizes = multihost_utils.process_allgather(np.array([array.size], np.int32)).ravel()
     # Few sizes are few programs to compile.
     room = max(256, 1 << int(sizes.max() - 1).bit_length())
-    rows = multihost_utils.process_allgather(np.pad(own, (0, room - own.size))).reshape(
+    rows = multihost_utils.process_allgather(np.pad(array, (0, room - array.size))).reshape(
         len(sizes), room
     )
     return [row[:size].tobytes() for row, size in zip(rows, sizes, strict=True)]
 
 
-def check_alike(facts: Mapping[str, Any]) -> None:
-    """Raises InputError on all processes for the first fact that is another one on process 0,
-    naming both.
-    """
+def difference(at: str, facts: Mapping[str, Any]) -> str:
+    """Returns the first fact that is another one on process 0, naming both; "" on a single machine,
+    and where all are alike. All processes return the same."""
     if jax.process_count() == 1:
-        return
-    first, *others = (pickle.loads(found) for found in of_all(pickle.dumps(strict(facts))))
+        return ""
+    first, *others = of_all(at, strict(facts))
     for process, found in enumerate(others, 1):
         for name in {**first, **found}:
             there, here = (side.get(name, "absent") for side in (found, first))
             if there != here:
-                raise InputError(
-                    f"process {process} differs from process 0: {name} is {there} there and {here} here; "
-                    "install and prepare the same everywhere"
+                return (
+                    f"process {process} differs from process 0: {name} is {there} there and {here} "
+                    "here"
                 )
+    return ""
+
+
+def check_alike(at: str, facts: Mapping[str, Any]) -> None:
+    """Raises InputError on all processes for the first fact that is another one on process 0,
+    naming both.
+    """
+    if found := difference(at, facts):
+        raise InputError(f"{found}; give the same command, install and prepare the same everywhere")
+
+
+def _check_devices() -> None:
+    """Raises InputError where processes have different numbers of devices, which no array is spread
+    over."""
+    counts = Counter(device.process_index for device in jax.devices())
+    for process, count in sorted(counts.items()):
+        if count != counts[0]:
+            raise InputError(
+                f"process {process} differs from process 0: it has {count} devices, and that has "
+                f"{counts[0]}; give every host the same number"
+            )
 
 
 def check_folder(folder: epath.Path) -> None:
@@ -227,13 +269,13 @@ def check_folder(folder: epath.Path) -> None:
         make_folder(folder)
         return write_text(folder / f".seen-by-all-{uuid4().hex}", "seen").name
 
-    mark = folder / agreed(write)
-    seen = of_all(b"\1" if mark.exists() else b"\0")
+    mark = folder / agreed(f"writing into {folder.name}", write)
+    seen = of_all(f"reading from {folder.name}", mark.exists())
     if jax.process_index() == 0:
         remove(mark)
-    if b"\0" in seen:
+    if not all(seen):
         raise InputError(
             "workdir",
-            f"process {seen.index(bytes(1))} does not see what process 0 writes to {folder}; "
+            f"process {seen.index(False)} does not see what process 0 writes to {folder}; "
             "give a folder that all hosts share (NFS), or a bucket (gs://)",
         )

@@ -16,8 +16,9 @@ from kpjax.allocator import convolutions_text
 from kpjax.errors import InputError
 from kpjax.files import writing
 from kpjax.structures import Example
+from kpjax.training.hosts import agreed
+from kpjax.training.identity import versions
 from kpjax.training.loggers import JsonLines, Logger, OpenLogger, TensorBoard
-from kpjax.training.run_folder import versions
 
 LINE = 110  # letters of a line on a screen
 # stages by their names, which enter random keys, and how they are called
@@ -121,6 +122,7 @@ class Log:
         has_events = importlib.util.find_spec("tensorboardX") is not None  # of the extra `lab`
         self.opened = (JsonLines, *([TensorBoard] if has_events else []), *more)
         self.loggers: list[Logger] = []
+        self.fault: InputError | None = None  # of the disc, which other processes do not know of
         self.writes = jax.process_index() == 0
         self.shows = self.writes and not quiet
         # the two differ in a notebook alone
@@ -136,10 +138,13 @@ class Log:
             dynamic_ncols=True,
             bar_format="{desc} {n_fmt}/{total_fmt} {bar} {postfix}",
         )
-        if self.writes:
+
+        def open_all() -> None:
             with writing(self.folder / "metrics.jsonl"):
                 for open_logger in self.opened:
                     self.loggers.append(open_logger(self.folder, self.stage, self.start))
+
+        agreed("opening the log", open_all)
         return self
 
     def __exit__(self, *raised):
@@ -150,13 +155,23 @@ class Log:
                 logger.close()
 
     def row(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Gives a row to all loggers. Raises InputError if the disc refuses."""
+        """Gives a row to all loggers. Raises InputError if the disc refuses; of several processes
+        `keep` does, where all are together.
+        """
         values = {name: float(value) for name, value in metrics.items()}
-        for logger in self.loggers:
-            logger.write(step, values)
+        try:
+            for logger in self.loggers:
+                logger.write(step, values)
+        except InputError as error:
+            if jax.process_count() == 1:
+                raise
+            self.fault = self.fault or error
 
     def keep(self) -> None:
-        """Returns once all rows so far would outlast this process."""
+        """Returns once all rows so far would outlast this process. Raises InputError if the disc
+        has refused one."""
+        if self.fault:
+            raise self.fault
         for logger in self.loggers:
             logger.keep()
 

@@ -6,14 +6,8 @@ runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that v
 
 import contextlib
 import functools
-import importlib
-import platform
-import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -26,12 +20,14 @@ from kpjax.files import (
     in_bucket,
     make_folder,
     read_json,
+    remove_partials,
     strict,
     write_json,
     writing,
 )
 from kpjax.training.claims import InUse, claim
 from kpjax.training.hosts import agreed
+from kpjax.training.identity import programs, with_programs
 from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import json_digest
 
@@ -40,6 +36,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
+PROGRAMS = "programs.json"  # what computed the parts of an unfinished run
 # beside results.json and the model
 SMALL_FILES = (
     "config.json",
@@ -48,56 +45,6 @@ SMALL_FILES = (
     "radius_table.json",
     "label_distances.json",
 )
-PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that decide what a run computes."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            found[name] = metadata.version(name)
-    return found
-
-
-def commit() -> str:
-    """Returns the short name of the commit of this code, followed by "+" if files differ from it.
-
-    A clone asks git; elsewhere it is read from the version that was built. "" where neither knows.
-    """
-    root = Path(__file__).parents[2]
-    if not (root / ".git").exists():  # installed, perhaps below another repository
-        return commit_of_version(built_version())
-    try:
-        answer = subprocess.run(
-            ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=+"],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return answer.stdout.strip()
-
-
-def built_version() -> str:
-    """Returns the version that the build wrote beside this code, "" where none did."""
-    try:
-        return importlib.import_module("kpjax._version").VERSION
-    except ModuleNotFoundError:
-        return ""
-
-
-def commit_of_version(version: str) -> str:
-    """Returns the commit in a version: "ab12cd34+" of "0.1.0.dev5+gab12cd34.d20261128".
-
-    A release, "0.1.0", is the commit of its tag, "v0.1.0". "" where a version says neither.
-    """
-    public, _, local = version.partition("+")
-    if found := re.fullmatch(r"g([0-9a-f]+)(\.d\d+)?", local):
-        return found[1] + ("+" if found[2] else "")
-    is_release = public and "dev" not in public and not local
-    return f"v{public}" if is_release else ""
 
 
 def write_config(folder: epath.Path, config: Mapping) -> None:
@@ -122,7 +69,8 @@ def write_results(
 ) -> None:
     """Writes `results.json`, whose presence says that the run is complete.
 
-    settings: those that were asked for and differ from the preset's, in a line. The file has the
+    settings: those that were asked for and differ from the preset's, in a line. `went_on_under`
+    has all programs of a run that did not compute all of it by the same ones. The file has the
     digests of the folder's small files, from which the run is read again, and one of itself.
     """
     devices = {
@@ -142,8 +90,8 @@ def write_results(
             "images_per_second": images_per_second,
             "wall_seconds": wall_seconds,
             "devices": devices,
-            "versions": versions(),
-            "commit": commit(),
+            **programs(),
+            "went_on_under": went_on_under(folder),
             "settings": settings,
             "config": config,
             "files": {
@@ -154,6 +102,25 @@ def write_results(
         }
     )
     write_json(folder / "results.json", results | {"digest": json_digest(results)})
+
+
+def note_programs(folder: epath.Path, under: Iterable[Mapping[str, Any]]) -> None:
+    """Notes in a run's folder the programs that computed a part of it."""
+    with_more = with_programs(_noted(folder), under)
+    if with_more != _noted(folder):
+        write_json(folder / PROGRAMS, {"programs": with_more})
+
+
+def went_on_under(folder: epath.Path) -> list[Mapping[str, Any]]:
+    """Returns the programs that computed parts of a run, the present ones last; none where these
+    computed all of it."""
+    found = with_programs(_noted(folder), [programs()])
+    return found if len(found) > 1 else []
+
+
+def _noted(folder: epath.Path) -> list[Mapping[str, Any]]:
+    path = folder / PROGRAMS
+    return read_json(path)["programs"] if path.exists() else []
 
 
 def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:
@@ -216,6 +183,7 @@ def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
             ) from None
         except OSError:
             pass
+        remove_partials(folder, alone=True)
         yield lambda: None
 
 
@@ -225,11 +193,14 @@ def kept_arrays(
     """Returns named arrays, made once and kept in a file, so that a resumed run reads the same
     ones.
     """
-    if not agreed(path.exists):
+    if not agreed(path.name, path.exists):
         made = make()
-        if jax.process_index() == 0:
+
+        def write() -> None:
             with atomic(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, **made)
+
+        agreed(f"keeping {path.name}", write)
         return dict(made)
     with path.open("rb") as file, np.load(file) as stored:
         return dict(stored)

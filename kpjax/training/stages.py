@@ -1,20 +1,20 @@
 """Stages that several variants share, trained once and kept."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 from etils import epath
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import absolute, make_folder, read_json, strict, write_json
+from kpjax.files import absolute, read_json, strict, write_json
 from kpjax.structures import Trained
-from kpjax.training.checkpoints import check_identity
 from kpjax.training.fit import Fitted
 from kpjax.training.hosts import agreed
+from kpjax.training.identity import check_identity
 from kpjax.training.run_folder import write_config
-from kpjax.training.trees import load_trained, save_trained, tree_digest
+from kpjax.training.trees import load_trained, save_trained
 
 FORMAT = 1
 
@@ -32,6 +32,7 @@ class Stage(NamedTuple):
     images_per_second: float
     wall_seconds: float
     images: int  # that it has read
+    under: Sequence[Mapping[str, Any]] = ()  # the programs that have trained it
 
 
 def stage(
@@ -65,7 +66,7 @@ def stage(
             "parents": dict(parents or {}),
         }
     )
-    if agreed((home / "stage.json").exists):
+    if agreed(f"stage {name}", (home / "stage.json").exists):
         record = read_json(home / "stage.json")
         check_identity(record, identity, home / "stage.json")
         try:
@@ -73,7 +74,7 @@ def stage(
         except (RunError, InputError) as error:
             trained, fault = None, error
         # All read the result, and process 0 decides whether it is damaged.
-        if agreed(lambda: fault is None):
+        if agreed(f"the result of stage {name}", lambda: fault is None):
             if fault is not None:
                 raise fault
             return _finished(record, trained)
@@ -82,9 +83,7 @@ def stage(
                 f"{fault}; the result of stage {name} is taken from its checkpoints again",
                 file=sys.stderr,
             )
-    make_folder(home)
-    if jax.process_index() == 0:
-        write_config(home, config)
+    agreed(f"beginning stage {name}", lambda: write_config(home, config))
     fitted = run(home)
     result = {
         "kind": "last" if fitted.step == fitted.steps else "best",
@@ -96,15 +95,16 @@ def stage(
         "images_per_second": fitted.images_per_second,
         "wall_seconds": fitted.wall_seconds,
         "images": fitted.images,
+        "under": list(fitted.under),
         "result": result,
     }
-    if jax.process_index() == 0:
+
+    def save() -> str:
         result["digest"] = save_trained(home / "result", fitted.trained)
         write_json(home / "stage.json", record)
-    else:
-        result["digest"] = tree_digest(
-            {"variables": fitted.trained.variables, "frozen": fitted.trained.frozen}
-        )
+        return result["digest"]
+
+    result["digest"] = agreed(f"saving stage {name}", save)
     return _finished(record, fitted.trained)
 
 
@@ -118,4 +118,5 @@ def _finished(record: Mapping[str, Any], trained: Trained) -> Stage:
         record["images_per_second"],
         record["wall_seconds"],
         record["images"],
+        record["under"],
     )

@@ -9,12 +9,19 @@ from typing import Any
 
 import jax
 import numpy as np
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
 from kpjax.errors import InputError, RunError
-from kpjax.files import atomic, local_copy, read_json, remove, write_json
+from kpjax.files import atomic, check_file, local_copy, read_json, remove, write_json
 from kpjax.structures import Trained
+
+MOST_LEAVES, DEEPEST = 20_000, 64  # of a file that a run is read from
+OF_TREES = (
+    TypeError,
+    AttributeError,
+    IndexError,
+)  # of a leaf in whose place another one has a branch
 
 # Leaves and digests
 
@@ -105,14 +112,25 @@ def write_tree(path: Path, tree) -> str:
 def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
     """Reads all leaves by path.
 
-    Raises RunError if the file is missing or its content differs from `digest`.
+    Raises RunError if the file is missing, no file, holds more than a network does, or its content
+    differs from `digest`.
     """
     try:
         with local_copy(path) as local:
+            check_file(local)
+            with safe_open(local, framework="numpy") as file:
+                names = list(file.keys())
+            deepest = max((name.count("/") for name in names), default=0)
+            if len(names) > MOST_LEAVES or deepest > DEEPEST:
+                raise ValueError(
+                    f"{len(names)} arrays, up to {deepest} levels deep; a run has at most "
+                    f"{MOST_LEAVES}, and {DEEPEST} levels"
+                )
             arrays = load_file(local)
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        found = json_digest(leaf_digests(arrays_by_path(arrays)))
+    except (OSError, InputError, SafetensorError, ValueError, KeyError, *OF_TREES) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
-    if json_digest(leaf_digests(arrays_by_path(arrays))) != digest:
+    if found != digest:
         raise RunError(f"{path}: damaged: its content is not what was written")
     return arrays
 
@@ -157,7 +175,7 @@ def load_trained(folder: Path, digest: str | None = None) -> Trained:
     as keys).
 
     digest: the expected one, if the caller knows it. Raises InputError if there is no result, or
-    one of another format, and RunError if a file is damaged.
+    one of another format, and RunError if a file is damaged or holds what is no number.
     """
     found = read_json(folder / "trained.json")
     body = {name: value for name, value in found.items() if name != "checksum"}
@@ -170,12 +188,19 @@ def load_trained(folder: Path, digest: str | None = None) -> Trained:
             f"{folder / 'trained.json'}: format {found.get('format')}, this version reads "
             f"{RESULT_FORMAT}; train again with `fresh`"
         )
-    tree = arrays_by_path(read_leaves(folder / "trained.safetensors", found["digest"]))
+    arrays = read_leaves(folder / "trained.safetensors", found["digest"])
+    for path, array in arrays.items():
+        if jax.numpy.issubdtype(array.dtype, np.inexact) and not np.isfinite(array).all():
+            raise RunError(
+                f"{folder / 'trained.safetensors'}: {path} holds what is no number; train again "
+                "with `fresh`"
+            )
+    tree = arrays_by_path(arrays)
     try:
         for path in found["empty"]:
             _put(tree, path, {})
         return Trained(tree["variables"], tree["frozen"])
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, *OF_TREES) as error:
         raise RunError(
             f"{folder}: trained.json and trained.safetensors do not belong together ({error})"
         ) from None

@@ -45,7 +45,7 @@ def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: A
         warm_start_steps=0,
         **values,
     )
-    job = Job(experiment_of("semi_supervised"), config, "demo", "supervised", 0, workdir, None)
+    job = Job(experiment_of("semi_supervised"), config, "demo", "supervised", 0, workdir, workdir)
     method, count = VARIANTS["supervised"].method(config, skeleton), len(skeleton.names)
     points = np.zeros((8, count, 2))
     batch = arrays(

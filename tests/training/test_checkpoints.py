@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 from tiny import Batches, bits, tiny
 
 from kpjax.errors import InputError, RunError
@@ -244,6 +245,37 @@ def test_results_come_back_without_a_template(tmp_path):
         load_trained(tmp_path / "nowhere")
     with pytest.raises(RunError, match="damaged"):
         load_trained(tmp_path / "result", "0" * 64)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_result_with_what_is_no_number_is_refused(tmp_path, value):
+    for dtype in (np.float32, jnp.bfloat16):
+        save_trained(tmp_path, Trained({"a": {"b": np.array([1, value], dtype)}}, {}))
+        with pytest.raises(RunError, match="variables/a/b holds what is no number"):
+            load_trained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ([f"a{n}" for n in range(20_001)], "20001 arrays, up to 0 levels deep"),
+        (["/".join("a" * 30_000)], "1 arrays, up to 29999 levels deep"),
+        (["variables/params", "variables/params/kernel"], "damaged"),
+    ],
+)
+def test_a_result_of_more_than_a_network_has_is_refused(tmp_path, names, words):
+    save_trained(tmp_path, TRAINED)
+    save_file({name: np.zeros(0) for name in names}, tmp_path / "trained.safetensors")
+    with pytest.raises(RunError, match=words):
+        load_trained(tmp_path)
+
+
+def test_a_pipe_is_no_result(tmp_path):
+    save_trained(tmp_path, TRAINED)
+    (tmp_path / "trained.safetensors").unlink()
+    os.mkfifo(tmp_path / "trained.safetensors")
+    with pytest.raises(RunError, match="is not a file"):
+        load_trained(tmp_path)
 
 
 def test_every_flipped_byte_of_a_result_is_detected_or_harmless(tmp_path):

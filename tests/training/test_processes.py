@@ -1,18 +1,19 @@
 """Two processes with four devices each are one with eight, and what they compare."""
 
+import json
 import os
 import pathlib
-import pickle
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 from kpjax.training import hosts, process
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "faults"))
@@ -129,24 +130,43 @@ def test_what_cannot_be_joined_is_said_in_one_line(arguments, message, monkeypat
 def of_two(monkeypatch):
     """Returns a function that sets what the second process would say."""
     monkeypatch.setattr(jax, "process_count", lambda: 2)
-    return lambda said: monkeypatch.setattr(hosts, "of_all", lambda content: [content, said])
+    return lambda said, at=None: monkeypatch.setattr(
+        hosts,
+        "_gathered",
+        lambda own: [own, json.dumps([at or json.loads(own)[0], said]).encode()],
+    )
 
 
 def test_a_difference_between_hosts_is_named(of_two):
-    of_two(pickle.dumps({"version.jax": "0.10.1", "data": "a"}))
+    of_two({"version.jax": "0.10.1", "data": "a"})
     with pytest.raises(
         InputError, match=r"process 1 differs .*version.jax is 0.10.1 there and 0.10.2 here"
     ):
-        hosts.check_alike({"version.jax": "0.10.2", "data": "a"})
-    hosts.check_alike({"version.jax": "0.10.1", "data": "a"})
+        hosts.check_alike("the start", {"version.jax": "0.10.2", "data": "a"})
+    hosts.check_alike("the start", {"version.jax": "0.10.1", "data": "a"})
+
+
+def test_processes_at_two_places_are_named(of_two):
+    of_two("", at="saving step 2")
+    with pytest.raises(
+        RunError, match="process 1 is at 'saving step 2' and process 0 at 'the start'"
+    ):
+        hosts.of_all("the start", "")
+
+
+def test_hosts_with_other_numbers_of_devices_are_named(monkeypatch):
+    devices = [SimpleNamespace(process_index=process) for process in (0, 1, 1)]
+    monkeypatch.setattr(jax, "devices", lambda: devices)
+    with pytest.raises(InputError, match=r"process 1 differs .*: it has 2 devices, and that has 1"):
+        hosts._check_devices()
 
 
 def test_a_folder_that_is_not_shared_is_said(of_two, tmp_path, monkeypatch):
-    monkeypatch.setattr(hosts, "agreed", lambda decide: decide())
-    of_two(b"\0")
+    monkeypatch.setattr(hosts, "agreed", lambda at, decide: decide())
+    of_two(False)
     with pytest.raises(InputError, match="workdir: process 1 does not see"):
         hosts.check_folder(tmp_path / "runs")
-    of_two(b"\1")
+    of_two(True)
     hosts.check_folder(tmp_path / "runs")
     assert not list((tmp_path / "runs").iterdir())
 

@@ -10,7 +10,7 @@ from tiny import METHOD, Batches, Images, tiny
 
 from kpjax.errors import InputError
 from kpjax.input.stream import read_ahead
-from kpjax.training import loggers, profiling, run_folder
+from kpjax.training import identity, loggers, profiling, run_folder
 from kpjax.training.evaluation import predict_source, reduce
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import TensorBoard, keep_rows, read_rows
@@ -107,6 +107,8 @@ def test_results_are_strict_json(tmp_path):
         "devices",
         "versions",
         "commit",
+        "sources",
+        "went_on_under",
         "settings",
         "config",
         "files",
@@ -276,4 +278,4 @@ def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     ],
 )
 def test_a_version_says_the_commit_where_no_repository_is(version, commit):
-    assert run_folder.commit_of_version(version) == commit
+    assert identity.commit_of_version(version) == commit

@@ -23,8 +23,8 @@ from kpjax.papers.configs import Checked, Count, CountOrZero, Positive, changed,
 from kpjax.papers.engine import Job
 from kpjax.papers.parsing import exit_code_of, run_named
 from kpjax.training.evaluation import Gathered, labels_of, read_predictions
+from kpjax.training.identity import commit
 from kpjax.training.keypoint_errors import keypoint_errors
-from kpjax.training.run_folder import commit
 
 SPLIT, TRUTH = "split.json", "truth.npz"
 PEERS = ("deeplabcut", "lightning_pose")

@@ -70,9 +70,10 @@ class Predict(_OfRun):
     Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0).
     A point is ok, unsure (its score is below the cutoff of its keypoint, as if it were not there: not
     drawn, and the radius is inf), outside (beyond the edge), unreadable (the frame does not decode:
-    x and y nan, score 0) or no_box. A score ranks the points of one run; it is not a probability. The
-    truth lies within the radius, in pixels, in 9 of 10 cases (--level), if new images are like those
-    held out. Radii exist if enough labels were held out, and are drawn as rings.
+    x and y nan, score 0), no_box, or failed (the network gave no number: empty cells). A score ranks
+    the points of one run; it is not a probability. The truth lies within the radius, in pixels, in 9
+    of 10 cases (--level), if new images are like those held out. Radii exist if enough labels were
+    held out, and are drawn as rings.
 
     A run on crops of several animals finds them by itself, tracks each through a video, and writes
     <video>_boxes.csv and <video>_doubts.csv, the moments at which two may have been swapped;

@@ -22,7 +22,7 @@ from kpjax.files import atomic, strict, write_json
 from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
 from kpjax.lab.out.card import card_of
 from kpjax.platforms import form_of
-from kpjax.training import run_folder
+from kpjax.training import identity
 from kpjax.training.trees import named_leaves, on_host, save_trained
 
 CARD = "README.md"
@@ -180,9 +180,7 @@ def write_predictor(
     description = {
         "format": standalone.FORMAT,
         "made": made.isoformat(timespec="seconds"),
-        "versions": {"kpjax": "not installed as a package"}
-        | run_folder.versions()
-        | dict(versions),
+        "versions": {"kpjax": "not installed as a package"} | identity.versions() | dict(versions),
         "run": run,
         "skeleton": dataclasses.asdict(method.skeleton),
         "input": given,

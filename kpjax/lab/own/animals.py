@@ -90,6 +90,7 @@ class Learnt(NamedTuple):
 
     described: dict[str, Any]
     trained: Trained
+    under: Sequence[Mapping[str, Any]] = ()  # the programs that have trained it
 
     @property
     def digest(self) -> str:
@@ -189,7 +190,7 @@ def learnt_finder(job: Job) -> Learnt:
     )
     described["enlarged"] = found_too_small(finder_of(described, stage.trained), parts[0], points)
     described["held_out"] = measured(finder_of(described, stage.trained), parts[1], points)
-    return Learnt(described, stage.trained)
+    return Learnt(described, stage.trained, stage.under)
 
 
 def frames_of(
@@ -334,7 +335,7 @@ def kept_finder(folder: Path) -> Learnt | None:
         if not all(type(value) is int and 0 < value < 10_000 for value in wanted):
             raise ValueError(wanted)
         learnt = Learnt(described, load_trained(path.parent))
-        finder_of(*learnt)  # raises for what is no network of this kind
+        finder_of(learnt.described, learnt.trained)  # raises for what is no network of this kind
         return learnt
 
 

@@ -30,13 +30,14 @@ from kpjax.lab.out.reports.pixel_errors import (
 from kpjax.lab.out.reports.shown import SHOWN, write_frames
 from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import digest_of_given, meaning_of_empty
+from kpjax.lab.own.project import inputs_of, meaning_of_empty
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import changed, config_as_json, flat
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
-from kpjax.training.checkpoints import flat_identity
 from kpjax.training.evaluation import Gathered
+from kpjax.training.identity import SHORT, changed_input, flat_identity
+from kpjax.training.trees import json_digest
 
 # of stages, as far as a system has them
 COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")
@@ -93,7 +94,8 @@ def on_own_data(
     def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
         config = resolved(config, typed)
         words, *held = config.summary.partition("; held out")
-        return changed(config, summary=f"{words} ({digest_of_given(config)}){''.join(held)}")
+        given = json_digest(inputs_of(config))[:SHORT]
+        return changed(config, summary=f"{words} ({given}){''.join(held)}")
 
     open_once = functools.lru_cache(maxsize=2)(open_data)
 
@@ -104,6 +106,7 @@ def on_own_data(
         paper._replace(template=config),
         {OWN: config},
         opened_once,
+        inputs=inputs_of,
         resolved=resolved_and_named,
         beside=beside(paper, parts, shown, told, found, check_variants, cutoffs),
     )
@@ -133,6 +136,7 @@ def beside(
         crowded = getattr(job.config.data, "transform", "") == "around_box"
         if crowded and TRAINED in parts(job, data):
             learnt = learnt_finder(job._replace(variant=""))
+            job.note(learnt.under)
             print(found_text(learnt.described["held_out"]))
             keep_finder(job, learnt, found(data))
 
@@ -260,6 +264,10 @@ def check_project(command: Command) -> None:
             f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, "
             * ("start" in flat(command.config) and (path.parent / "results.json").exists())
         )
+        stored = read_json(path).get("inputs", {})
+        found = changed_input(command.folder, stored, command.jobs()[0].inputs)
+        name, words = found or ("project", "")
         raise InputError(
-            "project", f"{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over"
+            name,
+            f"{words + '; ' * bool(words)}{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over",
         )

@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,8 +16,7 @@ import numpy as np
 
 from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
-from kpjax.files import read_json, sha256_of
-from kpjax.formats.names import recording, recordings
+from kpjax.formats.names import recording, recordings, shown_files
 from kpjax.formats.options import Options
 from kpjax.formats.project import Frame, Instance, Project
 from kpjax.formats.project_source import (
@@ -32,13 +31,17 @@ from kpjax.formats.project_source import (
 from kpjax.formats.reading import read_project
 from kpjax.formats.uniting import in_names, united
 from kpjax.formats.video_labels import TABLE
+from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source
 from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.papers.configs import flat
+from kpjax.training.identity import contents
 
+PROJECTS = ("project", "source", "target_project")  # fields that name one
+WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
 LEAST_EMPTY = 0.05  # of animals, from which on a keypoint's empty cells are asked about
 SHARE = 0.2  # of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -170,47 +173,76 @@ def _says_something(project: Project, one: Instance) -> bool:
     return bool((one.visible > 0).any()) or one.frame in project.nobody
 
 
-def digest_of(project: Project) -> str:
-    """Returns a few letters that change with any label, and with the size of an image or video that
-    has one.
-    """
-    labels = [
-        (frame.name, _size(frame.path), one.visible.tobytes(), one.keypoints.round(6).tobytes())
+def labels_digest(project: Project) -> str:
+    """Returns the sha256 of all that was read of a project but its place and notes: it changes with
+    any label, name, box, recording or split."""
+    frames = [frame._replace(path="") for frame in project.frames]
+    animals = [
+        [
+            np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
+            for part in one
+        ]
         for one in project.instances
-        for frame in [project.frames[one.frame]]
     ]
-    return hashlib.sha256(repr((project.skeleton.names, labels)).encode()).hexdigest()[:6]
+    read = project._replace(
+        **{"root": "", "roots": (), "notes": (), "doubts": ()},
+        **{
+            "frames": frames,
+            "instances": animals,
+            "skeleton": tuple(vars(project.skeleton).items()),
+        },
+    )
+    return hashlib.sha256(repr(read).encode()).hexdigest()
 
 
-def digest_of_given(config: Any) -> str:
-    """Returns a few letters that change with what lies at the paths in a config: labels, images and
-    videos by their size, and the runs that it starts from."""
-    given = flat(config)
-    found = [
-        digest_of(needed_project(config.data, name))
-        for name in ("project", "source", "target_project")
-        if given.get(name)
-    ]
-    files = [
-        Path(path).expanduser()
-        for name in ("unlabelled", "target", "images", "videos")
-        for path in given.get(name, ())
-    ]
-    found += [
-        f"{_size(path)} {sha256_of(path / TABLE) if (path / TABLE).is_file() else ''}"
-        for path in files
-    ]
-    found += [
-        read_json(results).get("digest")
-        for name in ("start", "old", "core")
-        if given.get(name)
-        for results in sorted(Path(given[name]).expanduser().rglob("results.json"))
-    ]
-    return hashlib.sha256(repr(found).encode()).hexdigest()[:6]
+def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]:
+    """Returns the digests of all files that a config names, by field and file: labels as they were
+    read with their images and videos, images and videos without labels, runs, and single files.
+
+    data_dir: of prepared sets, which none of these is. Raises InputError for what cannot be read.
+    """
+    found = {}
+    for name, value in flat(config).items():
+        if name in PROJECTS and value:
+            project = needed_project(config.data, name)
+            frames = dict.fromkeys([frame.path for frame in project.frames] + videos_of(project))
+            found[name] = {"labels": labels_digest(project)} | contents(
+                _named_below(project.root, frames)
+            )
+        elif name not in (*PROJECTS, *WITH_PROJECT):
+            paths = [
+                Path(text).expanduser()
+                for text in (value if isinstance(value, tuple) else (value,))
+                if isinstance(text, str) and text and os.path.exists(os.path.expanduser(text))
+            ]
+            files = dict[str, Path]()
+            for path in paths:
+                read = [path] if path.is_file() else [*filter(_is_read, shown_files(path, "**/*"))]
+                files |= _named_below(path if len(paths) == 1 else path.parent, read)
+            if files:
+                found[name] = contents(files)
+    return found
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.is_file() else 0
+def _named_below(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
+    """Returns the files at paths by their names below a root; those elsewhere, and those that share
+    one, by their whole path."""
+    found: dict[str, Path] = {}
+    for path in paths:
+        for file in shown_files(path, "**/*"):
+            name = (file.relative_to(root) if file.is_relative_to(root) else file.name) or file.name
+            found[str(name) if str(name) not in (*found, ".") else file.as_posix()] = file
+    return found
+
+
+def _is_read(file: Path) -> bool:
+    """Returns whether a file of a folder that a flag names is read: an image, a video, labels of
+    videos, or the record of a run."""
+    return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) or file.name in (
+        TABLE,
+        "results.json",
+        "trained.json",
+    )
 
 
 def described(project: Project, held: Held) -> str:

@@ -53,7 +53,7 @@ class OwnVideos(VideoSet):
     every: Count = 1  # keeps frames 0, every, 2 every ...
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
     #: px; videos of several sizes need it typed
-    image_size: Annotated[Count, tyro.conf.arg(aliases=["--size"])] = 128
+    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128
     pair_crop: Literal["own"] = "own"  # nobody annotated boxes of whole videos
     #: left, upper, width and height of the part to look at, px; (): all
     place: Annotated[tuple[float, ...], PLACE] = ()
@@ -139,6 +139,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
             ),
         ],
         typed,
+        summary=f"{total} frames of {summarise([video.name for video in files], 3)}",
     )
 
 

@@ -15,7 +15,17 @@ from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network
 from kpjax.papers import configs
-from kpjax.papers.configs import Checked, Count, CountOrZero, Positive, Rule, Share, changed
+from kpjax.papers.configs import (
+    Checked,
+    Count,
+    CountOrZero,
+    Positive,
+    Rule,
+    Share,
+    Side,
+    Sigma,
+    changed,
+)
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
 STAND_IN = "random"  # features of an untrained network in place of VGG's
@@ -100,7 +110,7 @@ class TargetImages(Checked):
     fit: str = ""
     test: str = ""  # evaluated
     target_images: CountOrZero = 0  # so many of the target's images, drawn by the seed; 0 takes all
-    image_size: Count = 128  # px; heatmaps are four times smaller
+    image_size: Side = 128  # px; heatmaps are four times smaller
     target_transform: TransformName = "landmark_crop"
     #: margin of that crop, percent of the landmarks' box; views show 70 of it
     target_tightness: int = 130
@@ -219,7 +229,7 @@ class Config(configs.RunConfig):
     #: 51 of its blocks; or of every convolution, by the paper's text
     projected: Literal["blocks", "every"] = "blocks"
     #: of a point drawn for the generator, heatmap px; 0.35355 by the paper's text
-    point_sigma: Positive = RELEASED_SIGMA
+    point_sigma: Sigma = RELEASED_SIGMA
     batch_size: Count = 48
     steps: Count = 200_000
     optimizer: ReleasedOptimizer = ReleasedOptimizer()

@@ -18,6 +18,7 @@ from kpjax.papers.configs import (
     Positive,
     Rule,
     RunConfig,
+    Side,
     changed,
 )
 
@@ -40,7 +41,7 @@ class VideoSet(Checked):
     video_frames: Count = 30
     #: of rendered people: from 0, smooth backgrounds, to 1, strong ones and limbs of dark colours
     difficulty: Annotated[float, FROM_0_TO_1] = 0.0
-    image_size: Count = 128  # px; not stated
+    image_size: Side = 128  # px; not stated
     pair_crop: Crop = "union"  # what both frames of a pair are cropped by; not stated
     window: Count = 250  # frames between a frame and its reference, at most
 

@@ -11,7 +11,7 @@ from kpjax.methods.regda_family.teacher_adaptation import target_view
 from kpjax.models import PoseResNet, SmallUNet
 from kpjax.models.networks import Network
 from kpjax.papers import configs
-from kpjax.papers.configs import Checked, Count, NotNegative, Positive, Share
+from kpjax.papers.configs import Checked, Count, NotNegative, Positive, Share, Side
 from kpjax.papers.source_free import SourceFree
 
 
@@ -23,7 +23,7 @@ class Domains(Checked):
     #: dataset
     source: str = ""
     target: str = ""
-    image_size: Count = 256  # px
+    image_size: Side = 256  # px
     training_examples: Count = 4000  # of each domain; rendered people and sprites
     test_examples: Count = 500
 

@@ -277,7 +277,7 @@ def job_of(job: Job, variant: str) -> Job:
     A finished one may differ in what adapting it further reads.
     """
     other = job._replace(variant=variant)
-    if not agreed(lambda: (other.folder / "results.json").exists()):
+    if not agreed(f"whether {other.title} is finished", (other.folder / "results.json").exists):
         return other
     made = engine.stored_run(job.paper, other.folder).config
     return other._replace(

@@ -24,7 +24,6 @@ from kpjax.drawing.charts import COLOURS, Curve, Dots, dot_plot, image_tag, line
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.files import write_text
 from kpjax.papers.configs import TUNING_SEEDS
-from kpjax.training.checkpoints import flat_identity
 from kpjax.training.finished_runs import (
     FinishedRun,
     VariantRuns,
@@ -32,6 +31,7 @@ from kpjax.training.finished_runs import (
     read_variants,
     variant_folders,
 )
+from kpjax.training.identity import flat_identity
 
 IMAGES_PER_VARIANT = 4
 UNITS = {

@@ -110,20 +110,26 @@ def test_a_claim_is_shown_where_it_is_tested_best_whatever_came_out():
     found = [
         *rows("regda", 0.9, 0.8, 0.85, preset="untested"),
         *rows("source_only", 0.1, 0.2, 0.15, preset="untested"),
-        *rows("regda", 0.5, 0.4, preset="two"),
-        *rows("source_only", 0.9, 0.81, preset="two"),
         *rows("regda", 0.5, 0.4, 0.6, preset="three"),
         *rows("source_only", 0.9, 0.81, 0.99, preset="three"),
+        *rows("regda", 0.5, 0.4, 0.6, 0.4, preset="four"),
+        *rows("source_only", 0.9, 0.81, 0.99, 0.8, preset="four"),
     ]
     never = Learnt("anything", "untested/regda", "source/pck", 1.0)
     untested = claim(never, line="untested/regda - source_only", setting="untested")
-    two, three, none = (
-        claim(line=f"{name}/regda - source_only", setting=name) for name in ("two", "three", "none")
+    three, four, none = (
+        claim(line=f"{name}/regda - source_only", setting=name)
+        for name in ("three", "four", "none")
     )
-    (order,) = settings_of_claims(room(found, none, untested, two, three))
-    assert [one.setting for one in order] == ["three", "two", "untested", "none"]
-    assert answer(room(found), three) == ("no", "")
-    assert answer(room(found), three._replace(reason="as tested")) == ("no", "as tested")
+    (order,) = settings_of_claims(room(found, none, untested, three, four))
+    assert [one.setting for one in order] == ["four", "three", "untested", "none"]
+    assert answer(room(found), four) == ("no", "")
+    assert answer(room(found), four._replace(reason="as tested")) == ("no", "as tested")
+
+
+def test_two_seeds_are_no_claim():
+    found = [*rows("regda", 0.9, 0.91), *rows("source_only", 0.1, 0.12)]
+    assert answer(room(found), claim()) == ("not tested", "3 seeds are the least")
 
 
 def test_tries_on_tuning_seeds_are_counted_for_each_row():

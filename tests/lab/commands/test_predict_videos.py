@@ -16,6 +16,7 @@ import kpjax.lab.commands.predict as predict_command
 from kpjax.centres import Animals
 from kpjax.errors import InputError, RunError
 from kpjax.formats.boxes_file import boxes_of
+from kpjax.formats.prediction_reading import read_predictions
 from kpjax.images.inputs import from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
@@ -238,18 +239,61 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 
 
-def test_points_that_are_not_finite_and_missing_boxes_are_refused(predict, tmp_path):
+def test_missing_boxes_are_refused(predict, tmp_path):
     clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
     with pytest.raises(InputError, match=r"cannot find animals"):
         predict(clip, predictor=PREDICTOR._replace(transform=AroundBox(SIDE)))
-    lost = PREDICTOR._replace(
-        predict=lambda images: (
-            np.full((len(images), 2, 2), np.nan, np.float32),
-            np.ones((len(images), 2)),
-        )
-    )
-    with pytest.raises(RunError, match=r"points.mp4, frame 0: .*not finite"):
-        predict(clip, predictor=lost)
+
+
+@pytest.mark.parametrize("follows", [False, True])
+@pytest.mark.parametrize(("point", "score"), [(np.nan, 1.0), (1.5, np.nan), (np.inf, 1.0)])
+def test_what_is_no_number_is_failed_and_written_as_nothing(
+    predict, tmp_path, follows, point, score
+):
+    clip = write_video(tmp_path / "points.mp4", map(moving, range(3)))
+
+    def of_the_second(images):
+        points, scores = brightest(images)
+        lost = abs(points[:, 0, 0] - 2.5) < 1  # of the second frame, see `spot`
+        points[lost], scores[lost, 0] = point, score
+        return points, scores
+
+    more = {"follow": lambda points, scores, size: None} if follows else {}
+    lost = PREDICTOR._replace(predict=of_the_second, **more)
+    with pytest.raises(
+        RunError, match=r"points.mp4: the network gave no numbers for . of 3 animals"
+    ):
+        predict(clip, predictor=lost, formats="csv,coco")
+    rows = rows_of(tmp_path / "out" / "points.csv")
+    failed = [row for row in rows if row["status"] == "failed"]
+    assert failed
+    assert {row["frame"] for row in failed} >= {"1"}
+    assert all(row["x"] == row["y"] == row["score"] == "" for row in failed)
+    assert {row["status"] for row in rows} <= {"ok", "failed"}
+    read = read_predictions(tmp_path / "out" / "points.csv")
+    assert np.isnan(read.keypoints).sum() == 2 * len(failed)
+
+
+def test_the_table_stands_where_the_film_cannot_be_made(predict, tmp_path):
+    clip = write_video(tmp_path / "gap.mkv", map(moving, range(4)), times=[0, 1, 2, 2.0**30])
+    with pytest.raises(RunError, match=r"gap.mkv: cannot be drawn: .*all else is written"):
+        predict(clip, overlay=True)
+    rows = rows_of(tmp_path / "out" / "gap.csv")
+    assert max(found(rows).values()) <= 2
+    assert len(found(rows)) == 4
+    assert not list((tmp_path / "out").glob("*overlay*"))
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_what_fails_while_frames_are_seen_is_no_fault_of_drawing(predict, tmp_path):
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
+
+    def broken(images):
+        raise InputError("broken")
+
+    with pytest.raises(InputError, match="broken"):
+        predict(clip, predictor=PREDICTOR._replace(predict=broken), overlay=True)
+    assert not list((tmp_path / "out").glob("*.csv"))
 
 
 def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
 
 import itertools
+import json
 import shutil
 
 import numpy as np
@@ -125,9 +126,9 @@ def test_a_corrected_label_is_another_project(project, tmp_path):
     moved = project.instances[0]._replace(keypoints=project.instances[0].keypoints + 1)
     corrected = project._replace(instances=(moved, *project.instances[1:]))
     assert (
-        own_project.digest_of(project)
-        == own_project.digest_of(project._replace(notes=()))
-        != (own_project.digest_of(corrected))
+        own_project.labels_digest(project)
+        == own_project.labels_digest(project._replace(notes=()))
+        != (own_project.labels_digest(corrected))
     )
     # So are another video at the same path, and a start that was trained again.
     config = changed(
@@ -140,7 +141,7 @@ def test_a_corrected_label_is_another_project(project, tmp_path):
     for size, run_digest in ((1, "a"), (2, "a"), (2, "b")):
         (tmp_path / "a.mp4").write_bytes(bytes(size))
         (tmp_path / "results.json").write_text(f'{{"digest": "{run_digest}"}}')
-        digests.add(own_project.digest_of_given(config))
+        digests.add(json.dumps(own_project.inputs_of(config)))
     assert len(digests) == 3
 
 

@@ -27,10 +27,10 @@ def main(folder, process, processes, port):
     from kpjax.training.process import Interrupted
     from kpjax.training.trees import save_trained
 
-    if agreed(lambda: process + 7) != 7:
+    if agreed("a number", lambda: process + 7) != 7:
         sys.exit("process 0 has not decided")
     try:
-        agreed(lambda: int("seven"))
+        agreed("no number", lambda: int("seven"))
     except (ValueError, RunError) as error:
         if isinstance(error, RunError) != bool(process):
             sys.exit(f"process 0 alone raises its own error, not {error!r}")

@@ -5,9 +5,10 @@ each file.
 import collections
 import dataclasses
 import itertools
+import os
 import textwrap
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +22,7 @@ from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
 from kpjax.evaluation.coincidence import coinciding, sentences
 from kpjax.file_names import inside
-from kpjax.files import remove, together, write_text
+from kpjax.files import check_local, remove, together, write_text
 from kpjax.formats import predictions
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import PredictionTable
@@ -76,7 +77,7 @@ def predict(asked: Predict) -> list[Path]:
     The files of an input appear together once all are written. Raises InputError for arguments that
     cannot be used, and for output that is there already; RunError, after all else is written, for
     videos that cannot be read, images that do not decode and videos of which more than 1 % does
-    not, unless these are skipped.
+    not, unless these are skipped, for points that are no numbers, and for what cannot be drawn.
     """
     run = Path(asked.run)
     beside = (run / "results.json").is_file() or seeds_below(run)
@@ -84,6 +85,7 @@ def predict(asked: Predict) -> list[Path]:
         asked,
         out=asked.out or (run / "predictions" if beside else Path("runs", "predictions", run.name)),
     )
+    check_local("out", asked.out)
     frames, formats = _checked(asked)
     bad: list[str] = []
     found = find_inputs(asked.inputs, out=asked.out, frames=frames, unreadable=bad)
@@ -138,10 +140,11 @@ def predict(asked: Predict) -> list[Path]:
         print(
             f"the font lacks {letters[:20]}: names are drawn with escapes; KPJAX_FONT may name the file of another"
         )
-    written = []
+    written: list[Path] = []
+    lost: list[str] = []
     for work in works:
         try:
-            table, paths = _carried_out(work, predictor, formats, asked)
+            table, paths, undrawn = _carried_out(work, predictor, formats, asked)
         except InputError as error:
             # as of a full disc: nothing else would work
             if isinstance(error.__cause__, OSError) or len(works) == 1:
@@ -151,6 +154,14 @@ def predict(asked: Predict) -> list[Path]:
             continue
         written += paths
         bad += _unreadable(work.sequence, table)
+        lost += [undrawn] * bool(undrawn)
+        if failed := int((table.status == predictions.FAILED).sum()):
+            lost.append(
+                f"{work.sequence.path}: the network gave no numbers for {failed} of "
+                f"{table.status.size} animals, whose cells are empty"
+            )
+    if lost:
+        raise RunError(f"{summarise([*lost, *bad])}; all else is written")
     if bad and asked.on_bad_frame == "stop":
         raise RunError(
             f"{summarise(bad)}; all else is written, and says so; --on-bad-frame skip takes that for done"
@@ -257,8 +268,8 @@ def _planned(
 
 def _carried_out(
     work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict
-) -> tuple[PredictionTable, list[Path]]:
-    """Predicts one input and writes its tables and drawings."""
+) -> tuple[PredictionTable, list[Path], str]:
+    """Predicts one input, writes its tables and drawings, and returns why it could not be drawn."""
     sequence, skeleton = work.sequence, predictor.skeleton
     source = "usual for this network" if predictor.follow else "from held-out labels"
     if asked.cutoff is not None:
@@ -291,6 +302,24 @@ def _carried_out(
         )
     )
     kept, doubts, sheet = [], [], {}
+
+    def draw(passed: Iterator[Seen]) -> None:
+        if not asked.no_overlay:
+            passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
+        if moving:
+            drawing.write_overlay_video(
+                passed,
+                sequence,
+                look,
+                skeleton,
+                *(folder / work.named(ending) for ending in MOVING),
+            )
+        elif with_images:
+            passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
+        collections.deque(passed, maxlen=0)
+        if sheet:
+            drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
+
     with together(asked.out) as folder:
         with (
             closing(seen),
@@ -311,25 +340,10 @@ def _carried_out(
             # alike.
             first = list(itertools.islice(passed, asked.batch_size))
             look = drawing.look_of(first, sequence, predictor, asked, work.instances)
-            passed = itertools.chain(first, passed)
-            if not asked.no_overlay:
-                passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
-            if moving:
-                drawing.write_overlay_video(
-                    passed,
-                    sequence,
-                    look,
-                    skeleton,
-                    *(folder / work.named(ending) for ending in MOVING),
-                )
-            elif with_images:
-                passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
-            collections.deque(passed, maxlen=0)
+            undrawn = _why_undrawn(draw, itertools.chain(first, passed))
         faults = [str(one.fault) for one in kept if one.fault is not None]
         table = _table(work, kept, predictor)
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
-        if sheet:
-            drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
         moments = pipeline.doubt_rows(doubts, sequence.numbers)
         for ending, rows in zip(
             FOUND, (pipeline.box_rows(table), [pipeline.DOUBTS, *moments]), strict=True
@@ -367,7 +381,34 @@ def _carried_out(
     print(", ".join(str(asked.out / name) for name in there))
     if removed and asked.overwrite:
         print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
-    return table, paths
+    # The folder in which it was drawn is gone.
+    words = undrawn.replace(str(folder), str(asked.out))
+    return table, paths, f"{sequence.path}: cannot be drawn: {words}" if undrawn else ""
+
+
+def _why_undrawn(draw: Callable[[Iterator[Seen]], None], seen: Iterator[Seen]) -> str:
+    """Draws frames as they are seen, and returns why that failed, "" where it did not: the others
+    are seen all the same, for the table of points. What seeing raises passes."""
+    unseen: list[Exception] = []
+
+    def passed() -> Iterator[Seen]:
+        # Not `yield from`, which would end what is seen together with what draws it.
+        try:
+            for one in seen:  # noqa: UP028
+                yield one
+        except Exception as error:
+            unseen.append(error)
+            raise
+
+    try:
+        draw(passed())
+    except Exception as error:
+        if unseen or os.environ.get("KPJAX_DEBUG"):
+            raise
+        reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
+        collections.deque(seen, maxlen=0)
+        return " ".join(reason.split())
+    return ""
 
 
 def _coinciding_lines(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from kpjax import InputError, RunError
+from kpjax import InputError
 from kpjax.cores import usable_cores
 from kpjax.formats.predictions import PredictionTable
 from kpjax.images.inputs import ImageSequence
@@ -40,7 +40,8 @@ class Seen(NamedTuple):
     row: int  # of the sequence
     size: tuple[int, int]  # width and height; 0, 0 if it does not decode
     keypoints: np.ndarray  # (I, K, 2) float64, pixels of the frame; nan where `present` is False
-    scores: np.ndarray  # (I, K) float64; 0 where `present` is False
+    #: (I, K) float64; where `present` is False 0, or nan if the network gave what is no number
+    scores: np.ndarray
     present: np.ndarray  # (I,) bool: the animals that were looked at
     fault: InputError | None  # of a frame that does not decode
     #: (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
@@ -90,8 +91,7 @@ def predicted(
     whose images come along. side: the greatest length of these images in pixels. level: of the
     radii, one of those of the predictor's table; None gives none. find: whether `predictor.finder`
     finds the boxes, of at most `animals`. within: the part that is looked at where no box says so.
-    Raises InputError for a frame that cannot be transformed, or of another size than its video;
-    RunError for a point that is not finite.
+    Raises InputError for a frame that cannot be transformed, or of another size than its video.
     """
     threads, compiling, compiled = min(4, usable_cores()), Lock(), []
     finder = predictor.finder if find else None
@@ -199,15 +199,12 @@ def followed(
             size = (image.shape[1], image.shape[0])
             square, crop = square_of(image, transform, box, within)
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
-            points = in_original_pixels(crop, found)
-            if not np.isfinite(points).all():
-                raise RunError(
-                    f"{sequence.names[row]}, frame {sequence.numbers[row]}: a point is not finite"
-                )
-            box = predictor.follow(points, scores, size)
-            yield _unseen(
+            seen = _unseen(
                 predictor, row, size, 1, image=shrunk(image, side) if row in shown else None
-            )._replace(keypoints=points[None], scores=scores[None], present=np.ones(1, bool))
+            )
+            _enter(seen, 0, crop, found, scores)
+            box = predictor.follow(seen.keypoints[0], scores, size) if seen.present[0] else None
+            yield seen
 
 
 def square_of(
@@ -286,20 +283,26 @@ def _placed(
     seen = frame.seen
     for number, (animal, _, crop) in enumerate(frame.crops):
         keypoints, scores = (result[number] for result in found)
-        points = in_original_pixels(crop, keypoints.astype(np.float64))
-        if not np.isfinite(points).all():
-            place = f", frame {sequence.numbers[seen.row]}" if sequence.video else ""
-            raise RunError(
-                f"{sequence.names[seen.row]}{place}: the run's network gives a point that is not finite"
-            )
-        seen.keypoints[animal], seen.scores[animal], seen.present[animal] = points, scores, True
+        _enter(seen, animal, crop, keypoints, scores)
         if predictor.labels:
             seen.sizes[animal] = predictor.labels.size * growth_of(crop)
         # of the square image, which shows a part of the frame otherwise
-        if predictor.radii and level is not None:
+        if predictor.radii and level is not None and seen.present[animal]:
             reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
             seen.radii[animal] = np.where(np.isfinite(reach), reach, np.nan)
     return seen
+
+
+def _enter(
+    seen: Seen, animal: int, crop: np.ndarray, keypoints: np.ndarray, scores: np.ndarray
+) -> None:
+    """Enters what the network found of an animal on its crop, or that it is no number: then none of
+    it counts, for a score of nan lies below no cutoff."""
+    if np.isfinite(keypoints).all() and np.isfinite(scores).all():
+        seen.keypoints[animal] = in_original_pixels(crop, keypoints.astype(np.float64))
+        seen.scores[animal], seen.present[animal] = scores, True
+    else:
+        seen.scores[animal] = np.nan
 
 
 # The animals that were found on frames, told apart: each has its place on all frames of a video
@@ -316,16 +319,17 @@ def tracked(
     """
     tracks = Tracks()
     for one in seen:
-        numbers = np.zeros(0, int)
+        numbers = np.full(len(one.present), UNTRACKED)
         if one.fault is None:
+            there = one.present
             found = Found(
-                one.keypoints,
-                one.scores,
-                one.radii,
-                one.boxes[:, 2:].max(1),
-                one.boxes[:, :2] - 0.5 + one.boxes[:, 2:] / 2,
+                one.keypoints[there],
+                one.scores[there],
+                None if one.radii is None else one.radii[there],
+                one.boxes[there, 2:].max(1),
+                one.boxes[there, :2] - 0.5 + one.boxes[there, 2:] / 2,
             )
-            tracks, numbers, more = follow(tracks, one.row, found, animals=animals)
+            tracks, numbers[there], more = follow(tracks, one.row, found, animals=animals)
             doubts += more
             if one.more and animals is not None:
                 doubts.append(

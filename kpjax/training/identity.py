@@ -1,0 +1,247 @@
+"""What a run depends on, by exclusion: the contents of its inputs, all flags but those that change
+no number, and the programs that compute it.
+
+A finished run is left as it is, and a half-finished one goes on, only where inputs and flags are
+the same. Other programs are said in a line and recorded (`went_on_under` of results.json), for a
+developer's own edits must not stop a run.
+"""
+
+import contextlib
+import functools
+import hashlib
+import platform
+import re
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+from etils import epath
+
+from kpjax.errors import InputError, summarise
+from kpjax.files import cache_folder, in_bucket, read_content, read_json, sha256_of, write_json
+from kpjax.training.trees import json_digest
+
+INPUTS = "inputs"  # folder beside the variants of a preset
+LARGE = 4 * 2**30  # bytes, which take seconds
+SHORT = 12  # letters of a digest that people see
+PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+
+# Programs
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of Python and of the packages that decide what a run computes."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
+
+
+@functools.cache
+def sources_digest() -> str:
+    """Returns the sha256 of kpjax's own sources: an edited clone has the version of its commit.
+
+    The version that a build writes is left out: an installed package and its clone are the same.
+    """
+    package = Path(__file__).parents[1]
+    files = {file.relative_to(package).as_posix(): file for file in package.rglob("*.py")}
+    files.pop("_version.py", None)
+    return json_digest({name: sha256_of(file) for name, file in files.items()})
+
+
+def programs() -> dict[str, Any]:
+    """Returns what computes a run: the digest of kpjax's sources, versions, and the commit."""
+    return {"sources": sources_digest(), "versions": versions(), "commit": commit()}
+
+
+def changed_programs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Returns which programs differ, as in "jax 0.10.1, now 0.10.2"; "" where none does.
+
+    A commit says nothing beside the digest of the sources.
+    """
+    older, newer = (
+        dict(of.get("versions") or {})
+        | {"the digest of kpjax's sources": of.get("sources", "unknown")[:SHORT]}
+        for of in (before, now)
+    )
+    return ", ".join(
+        f"{name} {older.get(name, 'absent')}, now {newer.get(name, 'absent')}"
+        for name in {**newer, **older}
+        if older.get(name) != newer.get(name)
+    )
+
+
+def with_programs(
+    known: Iterable[Mapping[str, Any]], more: Iterable[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Returns programs in their order, each once."""
+    found: list[Mapping[str, Any]] = []
+    for one in (*known, *more):
+        if all(changed_programs(other, one) for other in found):
+            found.append(one)
+    return found
+
+
+@functools.cache
+def commit() -> str:
+    """Returns the short name of the commit of this code, followed by "+" if files differ from it.
+
+    A clone asks git; elsewhere it is read from the version that was built. "" where neither knows.
+    """
+    root = Path(__file__).parents[2]
+    if not (root / ".git").exists():  # installed, perhaps below another repository
+        return commit_of_version(built_version())
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--exclude=*", "--dirty=+"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return answer.stdout.strip()
+
+
+def built_version() -> str:
+    """Returns the version that the build wrote beside this code, "" where none did."""
+    try:
+        return import_module("kpjax._version").VERSION
+    except ModuleNotFoundError:
+        return ""
+
+
+def commit_of_version(version: str) -> str:
+    """Returns the commit in a version: "ab12cd34+" of "0.1.0.dev5+gab12cd34.d20261128".
+
+    A release, "0.1.0", is the commit of its tag, "v0.1.0". "" where a version says neither.
+    """
+    public, _, local = version.partition("+")
+    if found := re.fullmatch(r"g([0-9a-f]+)(\.d\d+)?", local):
+        return found[1] + ("+" if found[2] else "")
+    is_release = public and "dev" not in public and not local
+    return f"v{public}" if is_release else ""
+
+
+# What two runs of one folder must share
+
+
+def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
+    """Raises InputError that names the first field of two identities that differs, with both
+    values.
+    """
+    before, now = flat_identity(found), flat_identity(wanted)
+    names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
+    names.sort(key=lambda name: name.endswith(".summary"))  # words about the others
+    for name in names:
+        if before.get(name, "absent") != now.get(name, "absent"):
+            kind = {
+                "model": "another model",
+                "streams": "other data",
+                "inputs": "other data",
+            }.get(name.split(".")[0], "another configuration")
+            there, here = before.get(name, "absent"), now.get(name, "absent")
+            raise InputError(
+                f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another `workdir`, "
+                "or start over with `fresh`"
+            )
+
+
+def flat_identity(value, name: str = "") -> dict[str, Any]:
+    """Returns the leaves of nested mappings by path, such as `config.optimizer.momentum`."""
+    if isinstance(value, Mapping) and value:
+        return {
+            path: leaf
+            for key, item in value.items()
+            for path, leaf in flat_identity(item, f"{name}.{key}" if name else key).items()
+        }
+    return {name: value}
+
+
+# Contents of inputs
+
+
+def contents(files: Mapping[str, epath.PathLike]) -> dict[str, str]:
+    """Returns the sha256 of files by their names.
+
+    files: by names that stay the same where a folder is moved. A digest that was computed before is
+    taken again while size and times of the file are the same: those of videos take minutes, which
+    a line says. Raises InputError for a file that cannot be read.
+    """
+    by_folder: dict[Path, dict[str, Path]] = {}
+    found: dict[str, str] = {}
+    for name, path in files.items():
+        if in_bucket(path):  # small, and its times are not known
+            found[name] = hashlib.sha256(read_content(path)).hexdigest()
+        else:
+            local = Path(path).absolute()
+            by_folder.setdefault(local.parent, {})[name] = local
+    for folder, inside in by_folder.items():
+        kept = cache_folder() / "contents" / f"{json_digest({'folder': str(folder)})[:32]}.json"
+        known: dict[str, Any] = {}
+        with contextlib.suppress(InputError):
+            known = read_json(kept)
+        computed = {}
+        for name, path in inside.items():
+            state = _state(path)
+            *before, digest = known.get(path.name) or [None]
+            if before != state:
+                if state[0] > LARGE:
+                    print(f"{path}: is read once, to be known again: {state[0] / 2**30:.0f} GB")
+                digest = sha256_of(path)
+                computed[path.name] = [*state, digest]
+            found[name] = digest
+        if computed:
+            with contextlib.suppress(InputError):  # a cache that cannot be written is none
+                write_json(kept, known | computed)
+    return dict(sorted(found.items()))
+
+
+def _state(path: Path) -> list[int]:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    # Copying tools keep the time of a file's content, and cannot keep the other.
+    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+
+
+def differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Returns how the contents of two states of an input differ, in words."""
+    changed = [name for name in now if name in before and before[name] != now[name]]
+    parts = [
+        f"{len(names)} {what} ({summarise(names)})"
+        for names, what in (
+            (changed, f"of {len(now)} files with another content"),
+            ([name for name in now if name not in before], "new"),
+            ([name for name in before if name not in now], "gone"),
+        )
+        if names
+    ]
+    return ", ".join(parts)
+
+
+def keep_inputs(folder: epath.Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
+    """Keeps which files a run has read, by name and digest, in the folder of a preset."""
+    for files in inputs.values():
+        path = folder / INPUTS / f"{json_digest(files)}.json"
+        if not path.exists():
+            write_json(path, files)
+
+
+def changed_input(
+    folder: epath.Path, before: Mapping[str, str], inputs: Mapping[str, Mapping[str, str]]
+) -> tuple[str, str] | None:
+    """Returns the name of an input that is in another state than a run has learnt from, and its
+    files that differ, in words; None where all are as they were.
+
+    folder: of `keep_inputs`. before: the digests of the run's inputs.
+    """
+    for name, files in inputs.items():
+        if name in before and before[name] != json_digest(files):
+            path = folder / INPUTS / f"{before[name]}.json"
+            return name, differing(read_json(path), files) if path.exists() else "other files"
+    return None

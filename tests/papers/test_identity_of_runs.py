@@ -1,0 +1,107 @@
+"""Each flag of the command line enters the identity of a run, or is known to change no number."""
+
+import dataclasses
+import json
+
+import pytest
+import tiny_regda
+from etils import epath
+
+from experiments import experiment_of
+from experiments.measure.rows import run_results
+from kpjax.errors import InputError
+from kpjax.lab.own.project import inputs_of
+from kpjax.lab.own.systems import NEEDS, own_experiment
+from kpjax.papers import command_line, engine
+from kpjax.papers.command_line import CHANGE_NO_NUMBER, OF_ONE_HOST, Shared, read_command, run
+from kpjax.papers.configs import Heatmaps, ImageSet, config_as_json, flat
+from kpjax.training import identity
+from kpjax.training.identity import flat_identity
+
+SYSTEMS = {name: (experiment_of(name), own_experiment(name)) for name in NEEDS}
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_each_flag_is_in_the_identity_or_changes_no_number(name):
+    assert {field.name for field in dataclasses.fields(Shared)} == CHANGE_NO_NUMBER
+    assert OF_ONE_HOST < CHANGE_NO_NUMBER
+    published, own = SYSTEMS[name]
+    assert (published.inputs, own.inputs) == (engine.named_inputs, inputs_of)
+    for experiment in (published, own):
+        for config in experiment.presets.values():
+            known = {
+                part for path in flat_identity(config_as_json(config)) for part in path.split(".")
+            }
+            flags = command_line._flags(config).keys() - CHANGE_NO_NUMBER
+            assert flags == flat(config).keys()
+            assert flags <= known
+
+
+def test_a_prepared_set_and_a_file_of_weights_are_inputs(tmp_path):
+    (tmp_path / "lsp" / "1.0.0").mkdir(parents=True)
+    described = tmp_path / "lsp" / "1.0.0" / "skeleton.json"
+    described.write_text(json.dumps({"labels": {"train": "a"}}))
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"1")
+    config = engine.configs.changed(
+        tiny_regda.TINY.presets["people"],
+        source="lsp/train",
+        target="lsp/test",
+        weights=str(weights),
+    )
+    first = engine.named_inputs(config, epath.Path(tmp_path))
+    assert {name: list(files) for name, files in first.items()} == {
+        "source": ["lsp/1.0.0/skeleton.json"],
+        "target": ["lsp/1.0.0/skeleton.json"],
+        "weights": ["weights.safetensors"],
+    }
+    weights.write_bytes(b"2")
+    described.write_text(json.dumps({"labels": {"train": "b"}}))
+    second = engine.named_inputs(config, epath.Path(tmp_path))
+    assert all(first[name] != second[name] for name in first)
+
+
+def test_a_finished_run_of_other_inputs_or_programs(tmp_path, monkeypatch, capsys):
+    weights = {"target": {"a": "1"}}
+    tiny = tiny_regda.TINY._replace(inputs=lambda config, data_dir: weights)
+    typed = ["people", "--variants", "source_only", "--workdir", str(tmp_path)]
+    engine._inputs.cache_clear()
+    run(tiny, typed)
+    job = read_command(tiny, typed).jobs()[0]
+    results = json.loads((job.folder / "results.json").read_text())
+    assert results["went_on_under"] == []
+    assert list(run_results(tiny, tmp_path))
+
+    here = identity.programs()
+    monkeypatch.setattr(engine, "programs", lambda: here | {"sources": "f" * 64})
+    run(tiny, typed)
+    assert "finished before, in " in (said := capsys.readouterr().out)
+    assert "under other programs (the digest of kpjax's sources" in said
+    monkeypatch.undo()
+
+    weights["target"] = {"a": "2"}
+    engine._inputs.cache_clear()
+    with pytest.raises(InputError, match=r"target: 1 of 1 files with another content \(a\)"):
+        run(tiny, typed)
+    weights["target"] = {"a": "1"}
+    engine._inputs.cache_clear()
+
+    # No table takes a number that two programs have computed.
+    results["went_on_under"] = [here, here]
+    (job.folder / "results.json").write_text(json.dumps(results))
+    capsys.readouterr()
+    assert not list(run_results(tiny, tmp_path))
+    assert "went on under other programs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "values"),
+    [
+        (ImageSet, "image_size", (1, 2, 65536)),
+        (Heatmaps, "sigma", (1e9, 1e-30, float("nan"))),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused_before_anything_is_made(part, field, values):
+    for value in values:
+        with pytest.raises(InputError, match=f"{field}: .*; give "):
+            part(**{field: value})
