@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, numbers, read_matlab
+from data.checking import downloaded_dataset, numbers, read_matlab
 from data.faces import FIVE_POINTS, between_eyes, listed_names
 from data.parts import with_tune
 from data.prepared import Card
@@ -48,7 +48,7 @@ def _faces(folder: Path, part: str, faults: list[str]) -> list[Annotation]:
     ]
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "aflw",
     read,
     FIVE_POINTS,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from data.prepared import Counted, Record, encoded, record
+from data.prepared import Counted, Record, encode, record
 from kpjax.images.boxes import tight_box
 from kpjax.images.reading import BROKEN
 
@@ -39,7 +39,7 @@ def diagonal(keypoints: np.ndarray, visible: np.ndarray) -> float:
     return float(np.linalg.norm(np.ptp(seen, axis=0))) if len(seen) > 1 else 0.0
 
 
-def stored(
+def split_records(
     splits: Mapping[str, Sequence[Annotation]], reference: Reference = diagonal
 ) -> dict[str, Counted]:
     """Returns the records of each split, made one by one.
@@ -71,7 +71,7 @@ def _records(annotations: Sequence[Annotation], reference: Reference) -> Iterato
                 size = pil_image.size
                 if one.cut is not None:
                     cut, keypoints = one.cut(pil_image, keypoints)
-                    image, size = encoded(cut, lossless=pil_image.format != "JPEG"), cut.size
+                    image, size = encode(cut, lossless=pil_image.format != "JPEG"), cut.size
             if box is not None and not box[2:].any():
                 box = np.array([0, 0, *size])
         except BROKEN:

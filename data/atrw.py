@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, entries, first_of, numbers, read_json
+from data.checking import downloaded_dataset, entries, first_of, numbers, read_json
 from data.prepared import Card
 from kpjax.structures import Skeleton
 
@@ -182,7 +182,7 @@ def _images(
     return images
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "atrw",
     read,
     TIGER,

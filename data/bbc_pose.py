@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation, box_around
-from data.checking import downloaded, numbers, read_matlab
+from data.checking import downloaded_dataset, numbers, read_matlab
 from data.prepared import Card
 from kpjax.structures import Skeleton
 
@@ -90,7 +90,7 @@ def _frames(folder: Path, video: int, listed, joints, faults: list[str]) -> list
     ]
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "bbc_pose",
     read,
     SIGNER,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, row
+from data.checking import downloaded_dataset, row
 from data.faces import between_eyes
 from data.parts import with_tune
 from data.prepared import Card
@@ -97,7 +97,7 @@ def _points(path: Path, folder: str, faults: list[str]) -> np.ndarray | None:
     return None
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "cats",
     read,
     CAT,

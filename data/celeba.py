@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import Splits, downloaded, exists, first_of, row
+from data.checking import Splits, downloaded_dataset, exists, first_of, row
 from data.faces import FIVE_POINTS, between_eyes, listed_names
 from data.parts import with_tune
 from data.prepared import Card
@@ -123,7 +123,7 @@ def with_tuning_of_mafl(splits: Splits) -> Splits:
     return {**splits, **{f"mafl_{part}": faces for part, faces in mafl.items()}}
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "celeba",
     read,
     FIVE_POINTS,

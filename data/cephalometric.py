@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 
 from data.annotations import Annotation
-from data.checking import downloaded, first_of, row
+from data.checking import downloaded_dataset, first_of, row
 from data.parts import with_tune
 from data.prepared import Card
 from kpjax.structures import Skeleton
@@ -119,7 +119,7 @@ def _image(
         np.mean(marks, axis=0),
         np.ones(len(HEAD.names), bool),
         SIZE,
-        cut=_unchanged,
+        cut=_whole_image,
         scale=PIXELS_PER_MILLIMETRE,
     )
 
@@ -145,7 +145,7 @@ def _marks(path: Path, faults: list[str]) -> np.ndarray | None:
     return None if any(point is None for point in points) else np.array(points)
 
 
-def _unchanged(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
+def _whole_image(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, np.ndarray]:
     """Returns the whole image as its "crop".
 
     Crops are stored as PNG, a third of the size of the published BMP.
@@ -153,7 +153,7 @@ def _unchanged(image: Image.Image, keypoints: np.ndarray) -> tuple[Image.Image, 
     return image, keypoints
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "cephalometric",
     read,
     HEAD,

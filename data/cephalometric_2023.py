@@ -73,7 +73,7 @@ def read(folder: Path, faults: list[str]) -> tuple[Stack | None, list[Marked]]:
         else:
             of_image[int(place[2])][str(entry["name"])] = place[:2], spacing
     return stack, [
-        _marked(of_image.get(number, {}), number, stack, faults)
+        _read_marks(of_image.get(number, {}), number, stack, faults)
         for number in range(1, stack.count + 1)
     ]
 
@@ -88,7 +88,7 @@ def _spacing(value) -> float | None:
     return spacing if np.isfinite(spacing) and spacing > 0 else None
 
 
-def _marked(
+def _read_marks(
     landmarks: dict[str, tuple[np.ndarray, float]], image: int, stack: Stack, faults: list[str]
 ) -> Marked:
     names = [str(number) for number in range(1, LANDMARKS + 1)]

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from data.annotations import Annotation, Reference, diagonal, stored
+from data.annotations import Annotation, Reference, diagonal, split_records
 from data.prepared import Card, Dataset
 from kpjax.errors import InputError, summarise
 from kpjax.images.reading import BROKEN
@@ -38,7 +38,7 @@ ARRAYS_ONLY = {
 }
 
 
-def downloaded(
+def downloaded_dataset(
     name: str,
     read: Read,
     skeleton: Skeleton,
@@ -61,7 +61,7 @@ def downloaded(
         name,
         skeleton,
         card,
-        lambda folder: stored(parts(read_whole(read, folder, name)), reference),
+        lambda folder: split_records(parts(read_whole(read, folder, name)), reference),
         partial(all_faults, read),
         encoding,
         boxed,

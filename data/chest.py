@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from data.annotations import Annotation
-from data.checking import downloaded, first_of, row
+from data.checking import downloaded_dataset, first_of, row
 from data.prepared import Card
 from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
@@ -100,7 +100,7 @@ def _image(path: Path, image: Path, faults: list[str]) -> Annotation | None:
     )
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "chest",
     read,
     LUNGS,

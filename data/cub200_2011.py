@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, exists, number, row
+from data.checking import downloaded_dataset, exists, number, row
 from data.prepared import Card
 from kpjax.structures import Skeleton
 
@@ -200,7 +200,7 @@ def _parts(table: Table, faults: list[str]) -> dict[str, np.ndarray]:
     return located
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "cub200_2011",
     read,
     BIRD,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.annotations import Annotation, stored
+from data.annotations import Annotation, split_records
 from data.checking import all_faults, copies_across, read_whole
 from data.parts import PARTS, by_time, by_unit
 from data.prepared import Card, Dataset
@@ -110,7 +110,7 @@ DATASET = Dataset(
             " deep learning, Nature Neuroscience 2018."
         ),
     ),
-    lambda folder: stored(read_whole(read, folder, "deeplabcut")),
+    lambda folder: split_records(read_whole(read, folder, "deeplabcut")),
     check,
     "png",
 )

@@ -85,7 +85,7 @@ def rendered_mask(number: int) -> np.ndarray:
     return mask
 
 
-def _unpacked(packed: np.ndarray, number: int) -> np.ndarray:
+def _unpack(packed: np.ndarray, number: int) -> np.ndarray:
     return (
         np.unpackbits(packed[number // POSITIONS, number % POSITIONS]).reshape(64, 64).astype(bool)
     )
@@ -111,7 +111,7 @@ def published_mask(file: Path) -> Mask:
             "github.com/google-deepmind/dsprites-dataset"
         ) from error
 
-    mask = partial(_unpacked, packed)  # processes that read take it, too
+    mask = partial(_unpack, packed)  # processes that read take it, too
     for x, y in ((0, 0), (31, 0), (0, 31), (16, 9)):
         found = np.argwhere(mask(FACTORS[1] * FACTORS[2] * POSITIONS + 32 * x + y))
         if not len(found) or abs((found.min(0) + found.max(0)) / 2 - (16 + y, 16 + x)).max() > 1:

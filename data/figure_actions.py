@@ -59,7 +59,7 @@ SEVENTEEN = Skeleton(
     },
 )
 
-PARAMETERS = (*RANGES, "height", "x", "y")  # of a pose, in order
+PARAMETERS = (*RANGES, "height", "x", "y")  # parameters of a pose, in order
 
 
 class Wave(NamedTuple):

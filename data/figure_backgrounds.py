@@ -89,21 +89,21 @@ def _texture(generator: np.random.Generator, x: np.ndarray, y: np.ndarray) -> np
     kind = generator.integers(3)
     if kind == 0:
         mixed = sum(
-            _enlarged(generator, points, points, side) / points for points in (4, 8, 16, 32)
+            _draw_grid(generator, points, points, side) / points for points in (4, 8, 16, 32)
         )
         mixed = mixed / sum(1 / points for points in (4, 8, 16, 32))
     elif kind == 1:
         wave = (x * np.cos(turn) + y * np.sin(turn)) * generator.uniform(3, 14)
-        mixed = 0.5 + 0.5 * np.sin(2 * np.pi * (wave + 0.6 * _enlarged(generator, 5, 5, side)))
+        mixed = 0.5 + 0.5 * np.sin(2 * np.pi * (wave + 0.6 * _draw_grid(generator, 5, 5, side)))
     else:
-        mixed = _enlarged(generator, *((4, 40) if generator.random() < 0.5 else (40, 4)), side)
+        mixed = _draw_grid(generator, *((4, 40) if generator.random() < 0.5 else (40, 4)), side)
     strength = generator.uniform(0.15, 0.5)
     colours = GREY * generator.uniform(0.5, 1.5) + 0.12 * generator.standard_normal((2, 3))
     colours += strength * np.array([[-0.5], [0.5]])
     return colours[0] + mixed[..., None] * (colours[1] - colours[0])
 
 
-def _enlarged(generator: np.random.Generator, down: int, across: int, side: int) -> np.ndarray:
+def _draw_grid(generator: np.random.Generator, down: int, across: int, side: int) -> np.ndarray:
     """Draws a grid (down, across) and enlarges it by linear interpolation: (side, side) in [0,
     1]."""
     return _linear(down, side) @ generator.random((down, across)) @ _linear(across, side).T

@@ -108,7 +108,7 @@ RANGES = {
     "left_thigh_length": Range(0.8, 1),
     "left_shin_length": Range(0.8, 1),
 }
-HEIGHT = Range(0.66, 0.86)  # of the body, as a fraction of the image's side
+HEIGHT = Range(0.66, 0.86)  # height of the body, as a fraction of the image's side
 MARGIN = 0.04  # between border and joints or head, as a fraction of the image's side
 NUMBERS = len(RANGES) + 3  # parameters of a pose: the ranges, the height, and the position
 

@@ -13,7 +13,7 @@ from data.figure_poses import joints
 from data.figures import generator_of
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
-from kpjax.input.video_source import VideoSource, numbered
+from kpjax.input.video_source import VideoSource, group_into_videos
 
 __all__ = ["ACTIONS", "SEVENTEEN", "figure_videos"]
 
@@ -63,7 +63,7 @@ def figure_videos(
         SEVENTEEN,
         f"figure videos/{domain.name}/{seed}/{first}-{first + count - 1}",
     )
-    return numbered(
+    return group_into_videos(
         source,
         [frames] * count,
         [f"{domain.name}-{number:05d}" for number in range(first, first + count)],

@@ -23,7 +23,7 @@ from data.figure_looks import (
     target,
 )
 from data.figure_poses import ALL_JOINTS, JOINTS, NUMBERS, TEN_POINTS, joints
-from data.prepared import Counted, Dataset, rendered
+from data.prepared import Counted, Dataset, rendered_dataset
 from kpjax.input.source import ArraySource, arrays
 from kpjax.structures import Example, Skeleton
 
@@ -103,7 +103,7 @@ def many_rendered(
         ):
             yield f"{kind}_{number:05d}", example
 
-    return rendered(
+    return rendered_dataset(
         name,
         skeleton,
         about,

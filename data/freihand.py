@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation, fifth_held_out
-from data.checking import Splits, downloaded, numbers, read_json
+from data.checking import Splits, downloaded_dataset, numbers, read_json
 from data.hands import HAND, cut_hand
 from data.parts import with_tune
 from data.prepared import Card
@@ -69,7 +69,7 @@ def with_tuning_of_samples(splits: Splits) -> Splits:
     return with_tune(splits, lambda hand: str(int(hand.name) % samples))
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "freihand",
     read,
     HAND,

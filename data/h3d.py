@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation, fifth_held_out
-from data.checking import downloaded, entries, numbers, read_json
+from data.checking import downloaded_dataset, entries, numbers, read_json
 from data.hands import HAND
 from data.parts import with_tune
 from data.prepared import Card
@@ -40,7 +40,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     return {"train": train, "test": test}
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "h3d",
     read,
     HAND,

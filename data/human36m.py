@@ -17,7 +17,7 @@ from PIL import Image
 
 from data.annotations import Annotation
 from data.bodies import BODY
-from data.checking import downloaded, entries, numbers, read_json
+from data.checking import downloaded_dataset, entries, numbers, read_json
 from data.parts import with_tune
 from data.prepared import Card
 from kpjax.images.boxes import square_box, tight_box
@@ -178,7 +178,7 @@ def recording(frame: Annotation) -> str:
     return video if camera else frame.name.rpartition("/")[0]
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "human36m",
     read,
     BODY,

@@ -116,7 +116,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     if any((folder / file).exists() for file in PARTS.values()):
         return {part: _toolbox(folder, folder / file, faults) for part, file in PARTS.items()}
     splits = {
-        part: [frame for subject in subjects for frame in _simplified(folder, subject, faults)]
+        part: [frame for subject in subjects for frame in _simplify(folder, subject, faults)]
         for part, subjects in (("train", TRAIN), ("test", TEST))
     }
     if not any(splits.values()) and not faults:
@@ -156,7 +156,7 @@ def _toolbox(folder: Path, file: Path, faults: list[str]) -> list[Annotation]:
     return frames
 
 
-def _simplified(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
+def _simplify(folder: Path, subject: int, faults: list[str]) -> list[Annotation]:
     home = folder / f"S{subject}"
     images = home / "WithBackground"
     if not images.is_dir():

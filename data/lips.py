@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from data import speech
-from data.annotations import stored
+from data.annotations import split_records
 from data.checking import all_faults, read_whole
 from data.faces import distance_of
 from data.prepared import Card, Dataset, Record
@@ -38,7 +38,7 @@ read = partial(speech.read, "lips", LIPS.names)
 def splits(folder: Path) -> dict[str, Iterator[Record]]:
     """Returns the labelled frames of each part, and frames of videos without labels."""
     frames = partial(speech.frames_of_videos, "lips", len(LIPS.names), folder)
-    return stored(read_whole(read, folder, "lips"), distance_of(0, 1)) | {
+    return split_records(read_whole(read, folder, "lips"), distance_of(0, 1)) | {
         "videos": frames(),
         "videos_of_test_speakers": frames(tested=True),
     }

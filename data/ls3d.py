@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, numbers
+from data.checking import downloaded_dataset, numbers
 from data.faces import between_outer_corners
 from data.prepared import Card
 from data.torch7 import read_tensor
@@ -50,7 +50,7 @@ def _points(path: Path, where: str, faults: list[str]) -> np.ndarray | None:
     return numbers(tensor, (68, 2), where, faults)
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "ls3d",
     read,
     FACE,

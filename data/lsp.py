@@ -19,7 +19,7 @@ import numpy as np
 
 from data.annotations import Annotation, box_around
 from data.bodies import BODY, LEEDS_JOINTS, LEEDS_LABELLED
-from data.checking import downloaded, read_matlab
+from data.checking import downloaded_dataset, read_matlab
 from data.prepared import Card
 
 HALF = 1000
@@ -44,7 +44,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
         person
         for column in range(joints.shape[2])
         if (
-            person := described(
+            person := annotation_of(
                 folder / "images" / f"im{column + 1:04d}.jpg",
                 joints[:2, :, column].T,
                 joints[2, :, column],
@@ -91,7 +91,7 @@ def read_joints(
     return None
 
 
-def described(
+def annotation_of(
     image: Path, joints: np.ndarray, flags: np.ndarray, flag_of_visible: bool, faults: list[str]
 ) -> Annotation | None:
     """Returns one person's annotation, None (and a fault) if its entry is invalid.
@@ -116,7 +116,7 @@ def described(
     )
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "lsp",
     read,
     BODY,

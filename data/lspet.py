@@ -12,8 +12,8 @@ from pathlib import Path
 
 from data.annotations import Annotation
 from data.bodies import BODY
-from data.checking import downloaded
-from data.lsp import described, read_joints
+from data.checking import downloaded_dataset
+from data.lsp import annotation_of, read_joints
 from data.parts import PARTS
 from data.prepared import Card
 
@@ -42,7 +42,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
             "images/im00001.jpg and all others are missing; unpack the images beside joints.mat"
         )
     people = [
-        described(images[column], joints[:, :2, column], joints[:, 2, column], True, faults)
+        annotation_of(images[column], joints[:, :2, column], joints[:, 2, column], True, faults)
         for column in range(last + 1)
     ]
     cut = people[:TRAINING], people[TRAINING : TRAINING + TUNING], people[TRAINING + TUNING :]
@@ -51,7 +51,7 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     }
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "lspet",
     read,
     BODY,

@@ -111,7 +111,7 @@ def images(stack: Stack, wanted: Collection[int]) -> Iterator[tuple[int, np.ndar
                 file.seek(stack.offset + number * stack.image_bytes)
                 yield number, np.frombuffer(file.read(stack.image_bytes), np.uint8).reshape(shape)
             return
-        unpacked = _unpacked(file, stack.image_bytes, stack.path.name)
+        unpacked = _unpack(file, stack.image_bytes, stack.path.name)
         for number in range(stack.count):  # to the end even if fewer are wanted, for the checksum
             pixels = next(unpacked, None)
             if pixels is None:
@@ -123,7 +123,7 @@ def images(stack: Stack, wanted: Collection[int]) -> Iterator[tuple[int, np.ndar
         next(unpacked, None)
 
 
-def _unpacked(file: BinaryIO, size: int, name: str) -> Iterator[bytes]:
+def _unpack(file: BinaryIO, size: int, name: str) -> Iterator[bytes]:
     """Yields the decompressed bytes in parts of `size`."""
     engine, part = zlib.decompressobj(), bytearray()
     packed, got = file.read(CHUNK), b""

@@ -23,7 +23,7 @@ import numpy as np
 
 from data.annotations import Annotation
 from data.bodies import BODY
-from data.checking import downloaded, entries, first_of, numbers, read_json, read_matlab
+from data.checking import downloaded_dataset, entries, first_of, numbers, read_json, read_matlab
 from data.prepared import Card
 from kpjax.errors import summarise
 
@@ -275,7 +275,7 @@ def _tested_heads(path: Path, people: Sequence[Person], faults: list[str]) -> li
     return heads
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "mpii",
     read,
     PERSON,

@@ -4,12 +4,12 @@ animal.
 
 import numpy as np
 
-from kpjax.input.source import Source, changed
+from kpjax.input.source import Source, map_examples
 from kpjax.structures import Example
 
 # rows: new red, green and blue
 MIX = np.array([[0.2, 0.5, 0.3], [0.5, 0.1, 0.4], [0.1, 0.2, 0.7]], np.float32)
-LIGHT = np.array([0.9, 0.6, 0.75], np.float32)  # of a white pixel
+LIGHT = np.array([0.9, 0.6, 0.75], np.float32)  # colour of a white pixel
 
 
 def in_other_colours(source: Source, *, noise: float = 0.06) -> Source:
@@ -26,6 +26,6 @@ def in_other_colours(source: Source, *, noise: float = 0.06) -> Source:
         image = np.clip(shown @ MIX.T * LIGHT + grains, 0, 1)
         return example._replace(image=np.round(255 * image).astype(np.uint8))
 
-    return changed(
+    return map_examples(
         source, change, MIX, LIGHT, f"noise {noise:g}", name=f"{source.name}, other colours"
     )

@@ -11,9 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 PARTS = ("train", "tune", "test")
-TUNE_SHARE = 0.05  # of the training units of a published split: as much as RegDA validates on
-TUNE, TEST = 0.15, 0.3  # of a set without one; of a recording, of the frames that stay
-GAP = 0.05  # of a recording's frames, left out between two parts
+TUNE_SHARE = 0.05  # share of the training units of a published split: as much as RegDA validates on
+TUNE, TEST = (
+    0.15,
+    0.3,
+)  # shares of a set without splits; of a recording, shares of the frames that stay
+GAP = 0.05  # share of a recording's frames, left out between two parts
 SEED = 42
 Item = TypeVar("Item")
 

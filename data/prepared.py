@@ -94,7 +94,9 @@ class Dataset(NamedTuple):
     splits: Callable[[Path | None], Mapping[str, Iterable[Record | str]]]
     #: all faults of that folder; None: rendered by kpjax, nothing to download
     check: Callable[[Path], list[str]] | None
-    encoding: str = "jpeg"  # of images given as pixels, "jpeg" or "png"; files keep their bytes
+    encoding: str = (
+        "jpeg"  # encoding of images given as pixels, "jpeg" or "png"; files keep their bytes
+    )
     boxed: bool = False  # whether a record has a box
     #: the split on which settings are chosen; "" where training and test images are the same
     tune: str = "tune"
@@ -175,7 +177,7 @@ def jpeg(image: Image.Image, **options: Any) -> bytes:
     return stored.getvalue()
 
 
-def encoded(image: Image.Image, lossless: bool) -> bytes:
+def encode(image: Image.Image, lossless: bool) -> bytes:
     """Encodes a changed image: a JPEG as JPEG without chroma subsampling, all else as PNG."""
     image = image.convert("RGB")
     return png(np.asarray(image)) if lossless else jpeg(image, subsampling=0)
@@ -214,7 +216,7 @@ def at_side(stored: Record, side: int) -> Record:
         if factor >= 1:
             return stored
         size = math.ceil(factor * width), math.ceil(factor * height)
-        small = encoded(
+        small = encode(
             image.convert("RGB").resize(size, Image.Resampling.LANCZOS), image.format != "JPEG"
         )
     growth = np.array(size) / (width, height)
@@ -235,7 +237,9 @@ def at_side(stored: Record, side: int) -> Record:
     }
 
 
-def rendered(name: str, skeleton: Skeleton, about: str, parts: Mapping[str, Counted]) -> Dataset:
+def rendered_dataset(
+    name: str, skeleton: Skeleton, about: str, parts: Mapping[str, Counted]
+) -> Dataset:
     """Declares a dataset that is rendered by kpjax, with nothing to download.
 
     It is for programs that only read prepared datasets; all others render any number at any size in

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, numbers, read_pickle
+from data.checking import downloaded_dataset, numbers, read_pickle
 from data.hands import HAND, cut_hand
 from data.parts import with_tune
 from data.prepared import Card
@@ -79,7 +79,7 @@ def _usable(hand: np.ndarray, other: np.ndarray) -> bool:
     return box_area(box_intersection(square, beside)) / box_area(square) < MOST_OVERLAP
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "rhd",
     read,
     HAND,

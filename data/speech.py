@@ -33,7 +33,7 @@ CITATION = (
     "from Ultrasound and Camera Images, Sensors 2022."
 )
 TABLE = Path(__file__).with_name("speech_recordings.csv")
-EVERY = 5  # of a video's frames, one is taken
+EVERY = 5  # one of so many frames of a video is taken
 ALL = ("",)
 # Every name on the next point's place; a network's output; two points exchanged. By recording and
 # number of the image.

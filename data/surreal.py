@@ -12,7 +12,7 @@ import numpy as np
 
 from data.annotations import Annotation, fifth_held_out
 from data.bodies import BODY
-from data.checking import downloaded, entries, numbers, read_json
+from data.checking import downloaded_dataset, entries, numbers, read_json
 from data.prepared import Card
 
 SMPL_JOINTS = np.array([7, 4, 1, 2, 5, 8, 0, 9, 12, 15, 20, 18, 13, 14, 19, 21])
@@ -52,7 +52,7 @@ def _people(folder: Path, faults: list[str]) -> list[Annotation]:
     return people
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "surreal",
     read,
     BODY,

@@ -15,10 +15,10 @@ from PIL import Image, ImageDraw
 
 from data.figure_looks import FINER, Domain, background, finish, target
 from data.figures import generator_of
-from data.prepared import Counted, rendered
+from data.prepared import Counted, rendered_dataset
 from kpjax.errors import InputError
 from kpjax.input.source import arrays
-from kpjax.input.video_source import VideoSource, numbered
+from kpjax.input.video_source import VideoSource, group_into_videos
 from kpjax.structures import Example, Skeleton
 
 # lengths, from the base, as fractions of the image's side
@@ -26,7 +26,7 @@ LINKS = np.array([0.24, 0.21, 0.18, 0.14, 0.1])
 BASE = np.array([0.5, 0.06])
 REACH = 0.1  # largest movement of the gripper between frames
 TOYS = ("bear", "star", "brick")
-FRAMES = 30  # of each video that is prepared
+FRAMES = 30  # frames of each video that is prepared
 RADII = np.array([0.075, 0.08, 0.07])  # in the order of TOYS
 GRIPPER_RADIUS = 0.035
 TABLE = (0.1, 0.9)  # range of the toys' coordinates
@@ -66,7 +66,7 @@ def tabletop_videos(
             look.normal(0, 0.05, (frames, len(TOYS))), axis=0
         )
         images += [
-            finish(_rendered(spots, turn, colours, side), behind, LOOK.noise, look)
+            finish(_render(spots, turn, colours, side), behind, LOOK.noise, look)
             for spots, turn in zip(moved, turns, strict=True)
         ]
         points.append(moved)
@@ -78,7 +78,7 @@ def tabletop_videos(
         ARM_AND_TOYS,
         f"tabletop/{seed}/{first}-{first + count - 1}",
     )
-    return numbered(
+    return group_into_videos(
         source,
         [frames] * count,
         [f"tabletop-{number:05d}" for number in range(first, first + count)],
@@ -108,7 +108,7 @@ def motion(generator: np.random.Generator, frames: int) -> np.ndarray:
         gripper = gripper + min(
             REACH * generator.uniform(0.5, 1), np.linalg.norm(aim - gripper)
         ) * _unit(aim - gripper)
-        toys = _pushed(toys, gripper)
+        toys = _push(toys, gripper)
         arm = _bent(arm, gripper)
         path.append(np.concatenate([arm, toys]))
     return np.stack(path)
@@ -155,7 +155,7 @@ def _bent(arm: np.ndarray, goal: np.ndarray, rounds: int = 10) -> np.ndarray:
     return np.array([(joint.real, joint.imag) for joint in joints])
 
 
-def _pushed(toys: np.ndarray, gripper: np.ndarray) -> np.ndarray:
+def _push(toys: np.ndarray, gripper: np.ndarray) -> np.ndarray:
     """Moves the toys (3, 2) away from the gripper and from each other, on the table."""
     for _ in range(4):
         before, toys = toys, toys.copy()
@@ -172,7 +172,7 @@ def _pushed(toys: np.ndarray, gripper: np.ndarray) -> np.ndarray:
     return toys
 
 
-def _rendered(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: int) -> Image.Image:
+def _render(points: np.ndarray, turns: np.ndarray, colours: np.ndarray, side: int) -> Image.Image:
     """Renders the toys, and the arm over them, at FINER times the size: red, green, blue and
     coverage.
 
@@ -234,7 +234,7 @@ def named(numbers: range) -> Iterator[tuple[str, Example]]:
             yield video.identity(index), video[index]
 
 
-DATASET = rendered(
+DATASET = rendered_dataset(
     "tabletop",
     ARM_AND_TOYS,
     __doc__,

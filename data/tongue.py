@@ -14,7 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from data import speech
-from data.annotations import stored
+from data.annotations import split_records
 from data.checking import all_faults, read_whole
 from data.prepared import Card, Dataset, Record
 from kpjax.structures import Skeleton
@@ -54,7 +54,7 @@ def splits(folder: Path) -> dict[str, Iterator[Record]]:
         "videos_of_test_speakers": frames(tested=True),
     }
     apart = {"test_by_hand": [speech.by_hand(frame) for frame in parts["test"]]}
-    return stored({**parts, **speech.by_system(parts, "tongue"), **apart}) | videos
+    return split_records({**parts, **speech.by_system(parts, "tongue"), **apart}) | videos
 
 
 DATASET = Dataset(

@@ -15,7 +15,7 @@ from PIL import Image
 
 from data.checking import refusal_of
 from data.parts import with_tune
-from data.prepared import Card, Dataset, Record, encoded, record
+from data.prepared import Card, Dataset, Record, encode, record
 from kpjax.errors import InputError
 from kpjax.images.reading import BROKEN
 from kpjax.structures import Skeleton
@@ -72,7 +72,7 @@ def _records(images: Sequence[Path]) -> Iterator[Record]:
 def _on_white(image: Image.Image, side: int) -> bytes:
     square = Image.new("RGB", (side, side), WHITE)
     square.paste(image.convert("RGB"), ((side - image.width) // 2, (side - image.height) // 2))
-    return encoded(square, lossless=False)
+    return encode(square, lossless=False)
 
 
 def splits(folder: Path) -> dict[str, Iterator[Record]]:

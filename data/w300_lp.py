@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, numbers, read_matlab
+from data.checking import downloaded_dataset, numbers, read_matlab
 from data.faces import between_outer_corners
 from data.parts import with_tune
 from data.prepared import Card
@@ -65,7 +65,7 @@ def _points(path: Path, faults: list[str]) -> np.ndarray | None:
     return None if points is None else points[:, :2]
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "w300_lp",
     read,
     FACE,

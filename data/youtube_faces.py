@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from data.annotations import Annotation
-from data.checking import downloaded, exists, number
+from data.checking import downloaded_dataset, exists, number
 from data.faces import between_outer_corners
 from data.parts import by_unit
 from data.prepared import Card
@@ -68,7 +68,7 @@ def _faces(root: Path, part: str, faults: list[str]) -> list[Annotation]:
     return faces
 
 
-DATASET = downloaded(
+DATASET = downloaded_dataset(
     "youtube_faces",
     read,
     FACE,

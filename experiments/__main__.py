@@ -6,7 +6,7 @@ import importlib
 import sys
 
 from experiments import experiment_of, papers
-from kpjax.errors import InputError, meant
+from kpjax.errors import InputError, suggest_name
 from kpjax.papers.command_line import preset_lines
 from kpjax.papers.parsing import exit_code_of, screen_width
 
@@ -44,7 +44,7 @@ def _run(name: str, *arguments: str) -> None:
     else:
         raise InputError(
             f"{name!r} is not a command; there are {', '.join(COMMANDS)}, and python -m "
-            f"experiments.SYSTEM PRESET for the systems{meant(name, [*COMMANDS, *papers()])}"
+            f"experiments.SYSTEM PRESET for the systems{suggest_name(name, [*COMMANDS, *papers()])}"
         )
 
 

@@ -13,13 +13,13 @@ import numpy as np
 from kpjax import Example, Skeleton
 from kpjax.input import protocols
 from kpjax.input.source import ArraySource, Source, without_keypoints
-from kpjax.input.video_source import numbered
+from kpjax.input.video_source import group_into_videos
 from kpjax.papers import adaptation, incremental, pyramids, regda, semi_supervised
 from kpjax.papers.adaptation.core import trained_core
 from kpjax.papers.configs import Splits
 from kpjax.papers.engine import Experiment, Job
 
-VIDEOS, FRAMES = 10, 1000  # of blank data; no plan depends on how many there are
+VIDEOS, FRAMES = 10, 1000  # size of blank data; no plan depends on it
 
 
 def without_data(experiment: Experiment) -> Experiment:
@@ -85,7 +85,7 @@ def _steps(job: Job) -> incremental.Data:
 def _videos(job: Job) -> pyramids.Data:
     data = job.config.data
     name = {"figures": "videos_of_figures"}.get(data.data, data.data)
-    videos = numbered(
+    videos = group_into_videos(
         blank(job.experiment.keypoints(name), data.image_size),
         VIDEOS * [FRAMES],
         [str(number) for number in range(VIDEOS)],

@@ -23,7 +23,7 @@ from kpjax.input.source import (
     Source,
     check_disjoint,
     in_memory,
-    joined,
+    join_sources,
     subset,
     without_keypoints,
 )
@@ -192,7 +192,7 @@ def open_domain(
         machine, _, more = which.partition("+")
         labelled, validation = of_machine("train"), of_machine("tune")
         return Splits(
-            joined([labelled, of_machine(more)], name) if more else labelled,
+            join_sources([labelled, of_machine(more)], name) if more else labelled,
             validation,
             validation if seed in TUNING_SEEDS else of_machine("test"),
             labelled=labelled,

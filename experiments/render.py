@@ -78,10 +78,10 @@ def write_labels(
 def regda(folder: Path, share: float) -> None:
     """Renders people in one colour, with labels, and people as a camera might see them, without."""
     camera = DOMAINS["target"]
-    write_labels(figures(counted(320, share), DOMAINS["source"], 0, SIDE), folder / "rendered")
-    write_images(figures(counted(400, share), camera, 0, SIDE, first=1000), folder / "camera")
+    write_labels(figures(share_of(320, share), DOMAINS["source"], 0, SIDE), folder / "rendered")
+    write_images(figures(share_of(400, share), camera, 0, SIDE, first=1000), folder / "camera")
     write_labels(
-        figures(counted(100, share), camera, 0, SIDE, first=5000), folder / "camera_labelled"
+        figures(share_of(100, share), camera, 0, SIDE, first=5000), folder / "camera_labelled"
     )
 
 
@@ -94,8 +94,8 @@ def semi_supervised(folder: Path, share: float) -> None:
         return render_category(FOUR_LEGGED, count, 0, SIDE, first=first)
 
     write_labels(animals(20, 0), folder / "animals")
-    write_images(animals(counted(500, share), 1000), folder / "unlabelled")
-    write_labels(animals(counted(100, share), 5000), folder / "later")
+    write_images(animals(share_of(500, share), 1000), folder / "unlabelled")
+    write_labels(animals(share_of(100, share), 5000), folder / "later")
 
 
 def incremental(folder: Path, share: float) -> None:
@@ -104,10 +104,10 @@ def incremental(folder: Path, share: float) -> None:
     """
     people = DOMAINS["target"]
     write_labels(
-        figures(counted(320, share), people, 0, SIDE), folder / "old_labels", keypoints=OLD
+        figures(share_of(320, share), people, 0, SIDE), folder / "old_labels", keypoints=OLD
     )
     write_labels(
-        figures(counted(200, share), people, 0, SIDE, first=1000),
+        figures(share_of(200, share), people, 0, SIDE, first=1000),
         folder / "new_labels",
         keypoints=NEW,
     )
@@ -135,12 +135,12 @@ def adaptation(folder: Path, share: float) -> None:
     def faces(count: int, first: int) -> Source:
         return render_category(FACES, count, 0, SIDE, first=first)
 
-    write_labels(render_category(PEOPLE, counted(400, share), 0, SIDE), folder / "people")
-    write_images(faces(counted(600, share), 1000), folder / "faces")
-    write_labels(faces(counted(100, share), 5000), folder / "faces_labelled")
+    write_labels(render_category(PEOPLE, share_of(400, share), 0, SIDE), folder / "people")
+    write_images(faces(share_of(600, share), 1000), folder / "faces")
+    write_labels(faces(share_of(100, share), 5000), folder / "faces_labelled")
 
 
-def counted(number: int, share: float) -> int:
+def share_of(number: int, share: float) -> int:
     """Returns a share of a number of images, but enough for every command: sixty."""
     return max(round(number * share), 60)
 
@@ -163,7 +163,7 @@ class Render:
         Literal["regda", "semi_supervised", "incremental", "pyramids", "adaptation"]
     ]
     out: Annotated[Path, arg(metavar="FOLDER")]  # where its folders go
-    share: float = 1.0  # of the number of images, for a quick look
+    share: float = 1.0  # share of the number of images, for a quick look
     overwrite: bool = False  # replace folders of their names
 
 

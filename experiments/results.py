@@ -15,8 +15,8 @@ from tyro.conf import Positional
 
 from experiments.measure.advice import advice_text
 from experiments.measure.claims import claims_text, systems_text
-from experiments.measure.render import ABOUT, ROOT, rendered, room_of
-from experiments.measure.rows import EXPERIMENTS, gathered
+from experiments.measure.render import ABOUT, ROOT, render_all, room_of
+from experiments.measure.rows import EXPERIMENTS, gather_rows
 from kpjax import InputError
 from kpjax.files import remove_partials, write_text
 from kpjax.papers.parsing import exit_code_of, parse
@@ -37,7 +37,7 @@ def stale() -> list[Path]:
     """Returns the pages and plots that do not show what the files hold."""
     return [
         path
-        for path, content in rendered(MADE_BY)
+        for path, content in render_all(MADE_BY)
         if not path.exists() or path.read_text(encoding="utf-8") != content
     ]
 
@@ -52,9 +52,9 @@ def main(arguments: Sequence[str]) -> None:
             )
         for name in ABOUT:
             room = room_of(EXPERIMENTS / name)
-            print(f"{name}: {gathered(room.experiment, asked.workdir, room.shown())} numbers")
+            print(f"{name}: {gather_rows(room.experiment, asked.workdir, room.shown())} numbers")
     if asked.action in ("gather", "render"):
-        for path, content in rendered(MADE_BY):
+        for path, content in render_all(MADE_BY):
             remove_partials(path.parent)
             write_text(path, content)
     elif found := stale():

@@ -18,7 +18,7 @@ from typing import Annotated
 from etils import epath
 from tyro.conf import Positional, arg
 
-from experiments.measure.queue import chosen, run_table
+from experiments.measure.queue import choose_lines, run_table
 from experiments.measure.render import ABOUT, Room, room_of
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str], *, room: Room | None = None) -> epath.Path:
     room = room or room_of(EXPERIMENTS / asked.system)
     if asked.table not in room.tables:
         raise InputError("table", f"{asked.table!r} is unknown; there are {', '.join(room.tables)}")
-    table = chosen(room.tables[asked.table], asked.variants, asked.preset)
+    table = choose_lines(room.tables[asked.table], asked.variants, asked.preset)
     commands = {
         preset: read_command(room.experiment, [preset, *flags])
         for preset in dict.fromkeys(run.preset for run in table.runs())

@@ -9,7 +9,7 @@ import os
 
 import lazy_loader
 
-from kpjax.errors import meant
+from kpjax.errors import suggest_name
 
 # before XLA is loaded, which calls a slow compilation an error
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -20,4 +20,4 @@ _attribute, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 def __getattr__(name: str):
     if name.startswith("__") or name in __all__:
         return _attribute(name)
-    raise AttributeError(f"kpjax has no {name!r}{meant(name, __all__)}")
+    raise AttributeError(f"kpjax has no {name!r}{suggest_name(name, __all__)}")

@@ -3,7 +3,7 @@
 import sys
 from importlib.util import find_spec
 
-NEEDED = ("av", "jinja2", "matplotlib", "tensorboardX", "tyro")  # of the extra `lab`
+NEEDED = ("av", "jinja2", "matplotlib", "tensorboardX", "tyro")  # needed of the extra `lab`
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from kpjax import geometry
-from kpjax.heatmaps import MARGIN, Codec, Grid, extended, gaussian_bumps, image_to_heatmap
+from kpjax.heatmaps import MARGIN, Codec, Grid, extend_maps, gaussian_bumps, image_to_heatmap
 from kpjax.structures import Example
 
 APART = 1  # cells within which there is one centre, as of Zhou et al. 2019
@@ -140,7 +140,7 @@ def find_centres(
     )
     rows, columns = cells // width, cells % width
 
-    around = extended(jax.nn.log_sigmoid(maps[..., :1].astype(jnp.float32)))
+    around = extend_maps(jax.nn.log_sigmoid(maps[..., :1].astype(jnp.float32)))
 
     def at(row, column):
         place = (row + MARGIN) * (width + 2 * MARGIN) + column + MARGIN

@@ -45,7 +45,7 @@ def summarise(faults: Sequence[str], shown: int = 5) -> str:
     return listed + (f"; and {left_out} more" if left_out > 0 else "")
 
 
-def meant(name: str, known: Iterable[str]) -> str:
+def suggest_name(name: str, known: Iterable[str]) -> str:
     """Returns "; did you mean regda?" for the known name that is nearest to one, "" where none is
     near.
     """

@@ -204,7 +204,7 @@ def _peaks(
 MARGIN = 2  # cells beyond the border that finite differences reach
 
 
-def extended(
+def extend_maps(
     maps: Float[Array, "batch height width keypoints"],
 ) -> Float[Array, "batch height+4 width+4 keypoints"]:
     """Adds two cells on every side: those of the parabola through the three outermost, along each
@@ -280,7 +280,7 @@ def decode_quarter_offset(
 ) -> tuple[Float[Array, "batch keypoints 2"], Float[Array, "batch keypoints"]]:
     """Refines `decode_argmax` by a quarter of a pixel toward the larger neighbour in x and in y.
 
-    Source: Newell et al. 2016 and the official HRNet. A neighbour beyond the border is `extended`
+    Source: Newell et al. 2016 and the official HRNet. A neighbour beyond the border is `extend_maps`
     of the logarithm.
 
     Args:
@@ -296,7 +296,7 @@ def decode_quarter_offset(
     # the shares of the maximum: a flat map is flat beyond its border, too, without rounding
     if not official:
         maps = jnp.log(jnp.maximum(heatmaps, 1e-10) / jnp.maximum(scores, 1e-10)[:, None, None])
-    read = _reader(extended(maps), columns, rows)
+    read = _reader(extend_maps(maps), columns, rows)
     shift = 0.25 * jnp.stack(
         [jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1
     )
@@ -391,7 +391,7 @@ def decode_dark(
     Gaussian.
 
     At the border and beyond the outermost cells, too, where the official code takes no step: there
-    maps are continued (`extended`). No step is taken where the logarithm is not strictly concave:
+    maps are continued (`extend_maps`). No step is taken where the logarithm is not strictly concave:
     it would lead away from the maximum. The step is at most a heatmap pixel along each axis; the
     official code allows any, which is far on a nearly flat map.
     Source: Zhang et al. 2020 (DARK), with the finite differences of its code.
@@ -414,7 +414,7 @@ def decode_dark(
         smooth = smooth * (scores[:, None, None] / jnp.where(highest > 0, highest, 1.0))
         logs = jnp.log(jnp.maximum(smooth, 1e-10))
     else:
-        logs = extended(jnp.log(jnp.maximum(heatmaps, 1e-10)))
+        logs = extend_maps(jnp.log(jnp.maximum(heatmaps, 1e-10)))
     read = _reader(logs, columns, rows)
     dx, dy = 0.5 * (read(1, 0) - read(-1, 0)), 0.5 * (read(0, 1) - read(0, -1))
     dxx = 0.25 * (read(2, 0) - 2 * read(0, 0) + read(-2, 0))

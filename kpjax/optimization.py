@@ -88,7 +88,7 @@ class BackboneOptimizer(NamedTuple):
 
     init: Callable[[Any], Any]
     update: Callable[..., tuple[Any, Any]]
-    share: float  # of parameters below a `backbone`
+    share: float  # share of parameters below a `backbone`
     frozen: tuple[str, ...]  # names of the backbone's layers that do not move
 
 

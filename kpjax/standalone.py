@@ -24,7 +24,7 @@ from .images.transforms import AroundBox, BoxOrWhole, Transform
 
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow"
-FORMAT = 4  # of predictor.json
+FORMAT = 4  # format of predictor.json
 DESCRIPTION, FUNCTION, RUNNER, SUMS = "predictor.json", "predict.bin", "run.py", "SHA256SUMS"
 RUN = "run"  # folder of the run that it was exported from, without what predictions do not need
 WEIGHTS = f"{RUN}/model/trained.safetensors"

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 TILE = 16, 32  # px of the result, down and across
 # px of the source. A tile that spans 64 px across and 49 px down at any place fits into a region:
 # maps that turn it may shrink the source 1.3-fold.
-WIDTH, ACROSS = 128, 64  # of regions along x, and between them
+WIDTH, ACROSS = 128, 64  # pixels of a region along x, and between regions
 BLOCKS, DOWN = 7, 8  # blocks of a region along y, and the height of one
 WHOLE = 80  # px: a source up to this side is one region for all tiles
 
@@ -41,11 +41,11 @@ def sample_by_products(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Arr
         [jnp.where(jnp.isnan(at), 0, at) for at in (x, y)],
     )
     if max(height, width) <= WHOLE:
-        found = _interpolated(source[:, None, None], *(at.reshape(batch, 1, -1) for at in places))
+        found = _interpolate(source[:, None, None], *(at.reshape(batch, 1, -1) for at in places))
         found = found.reshape(batch, channels, rows, columns).transpose(0, 2, 3, 1)
     else:
         down, across = -(-rows // TILE[0]), -(-columns // TILE[1])
-        found = _sampled(source, *map(_tiles, places))
+        found = _sample(source, *map(_tiles, places))
         found = found.reshape(batch, down, across, channels, *TILE).transpose(0, 1, 4, 2, 5, 3)
         found = found.reshape(batch, down * TILE[0], across * TILE[1], channels)[:, :rows, :columns]
     return jnp.where(jnp.isnan(x + y)[..., None], jnp.nan, found)
@@ -61,7 +61,7 @@ def _tiles(places: jax.Array) -> jax.Array:
     return places.transpose(0, 1, 3, 2, 4).reshape(batch, -1, TILE[0] * TILE[1])
 
 
-def _interpolated(regions: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+def _interpolate(regions: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """Samples regions (B, T, N, C, H, W) of N blocks at places x, y (B, T, P) in them; around them
     lies nothing.
 
@@ -87,24 +87,24 @@ def _weights(places: jax.Array, size: int) -> jax.Array:
 
 
 @jax.custom_vjp
-def _sampled(source: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
+def _sample(source: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     """Samples (B, C, H, W) at places x, y (B, T, P) of tiles: (B, T, C, P)."""
     windows = _windows(source)
 
     def part(corners: Places) -> jax.Array:
-        return _interpolated(_regions(windows, corners), *_inside(corners, x, y))
+        return _interpolate(_regions(windows, corners), *_inside(corners, x, y))
 
     return _sum_over_regions(part, windows, x, y)
 
 
 def _gradients(inputs: tuple[jax.Array, ...], pull: jax.Array) -> tuple[jax.Array, ...]:
-    """Returns the gradients of `_sampled`: a loop of unknown length has none of its own."""
+    """Returns the gradients of `_sample`: a loop of unknown length has none of its own."""
     source, x, y = inputs
     windows, back = jax.vjp(_windows, source)
 
     def part(corners: Places) -> tuple[jax.Array, ...]:
         def sampled(windows, x, y):
-            return _interpolated(_regions(windows, corners), *_inside(corners, x, y))
+            return _interpolate(_regions(windows, corners), *_inside(corners, x, y))
 
         return jax.vjp(sampled, windows, x, y)[1](pull)
 
@@ -112,7 +112,7 @@ def _gradients(inputs: tuple[jax.Array, ...], pull: jax.Array) -> tuple[jax.Arra
     return *back(of_windows), *of_places
 
 
-_sampled.defvjp(lambda source, x, y: (_sampled(source, x, y), (source, x, y)), _gradients)
+_sample.defvjp(lambda source, x, y: (_sample(source, x, y), (source, x, y)), _gradients)
 
 
 def _windows(source: jax.Array) -> jax.Array:

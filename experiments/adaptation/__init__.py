@@ -21,13 +21,13 @@ from experiments.keypoints import skeleton_of
 from kpjax.methods.adaptation_family.adaptation import PRINTED_SIGMA
 from kpjax.models import MobileNetV2
 from kpjax.papers import adaptation
-from kpjax.papers.adaptation.config import SYNTHETIC, Config, resolved
+from kpjax.papers.adaptation.config import SYNTHETIC, Config, resolve
 from kpjax.papers.adaptation.core import trained_core
-from kpjax.papers.adaptation.measures import checked
-from kpjax.papers.configs import changed
+from kpjax.papers.adaptation.measures import check_data
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Experiment
 
-MAFL = changed(
+MAFL = replace_fields(
     Config("faces, CelebA and MAFL; one GPU"),
     core_uncounted_keypoints=("pelvis", "thorax"),
     fit="celeba/mafl_train",
@@ -35,7 +35,7 @@ MAFL = changed(
     extra=1,
 )
 ALIKE = replace(MAFL, core_kept_by="mpii_mafl")
-FACES = changed(
+FACES = replace_fields(
     SYNTHETIC,
     target="youtube_faces/train",
     test="youtube_faces/test",
@@ -59,7 +59,7 @@ LEEDS = {
     "core_pck_over": "box",
 }
 PUBLISHED = {"core": "", "core_test": "", "core_epochs": 0}
-FLIES = changed(
+FLIES = replace_fields(
     SYNTHETIC,
     network=MobileNetV2(padding="tensorflow"),
     normalisation="symmetric",
@@ -73,18 +73,18 @@ FLIES = changed(
     labelled_images=(10, 50),
 )
 PRESETS: dict[str, Config] = {
-    "demo": changed(SYNTHETIC, network=MobileNetV2(), steps=500, core_epoch_steps=25),
-    "figures_faces": changed(
+    "demo": replace_fields(SYNTHETIC, network=MobileNetV2(), steps=500, core_epoch_steps=25),
+    "figures_faces": replace_fields(
         FACES,
         summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores",
     ),
-    "lspet_faces": changed(
+    "lspet_faces": replace_fields(
         FACES,
         summary="68 points of faces in videos, from a core for people; random features; 2 cores",
         **LEEDS,
         core_epoch_steps=600,
     ),
-    "faces_cores": changed(
+    "faces_cores": replace_fields(
         FACES,
         **PUBLISHED,
         summary="68 points of faces in videos, from published weights: --weights NAME; 2 cores",
@@ -93,23 +93,23 @@ PRESETS: dict[str, Config] = {
         steps=500,
         core_epoch_steps=25,
     ),
-    "flies_pose": changed(
+    "flies_pose": replace_fields(
         FLIES,
         **PUBLISHED,
         summary="13 points of flies in a clip, from a published network of human pose; 2 cores",
         weights="movenet_lightning.google",
     ),
-    "flies_imagenet": changed(
+    "flies_imagenet": replace_fields(
         FLIES,
         **PUBLISHED,
         summary="the same, from ImageNet's weights; 2 cores",
         weights="mobilenet_v2.google_in1k",
     ),
-    "flies_learnt": changed(
+    "flies_learnt": replace_fields(
         FLIES, **LEEDS, summary="the same, from a core trained on athletes; 2 cores"
     ),
     "mpii_mafl": MAFL,
-    "mpii_mafl_printed": changed(
+    "mpii_mafl_printed": replace_fields(
         ALIKE,
         summary="the same, by the paper's text where the authors' code differs; one GPU",
         projected="every",
@@ -117,21 +117,21 @@ PRESETS: dict[str, Config] = {
         perceptual_distance="absolute",
         generator_width=64,
     ),
-    "mpii_aflw": changed(
+    "mpii_aflw": replace_fields(
         ALIKE,
         summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU",
         fit="aflw/train",
         test="aflw/test",
         training_kept_by="mpii_mafl",
     ),
-    "mpii_ls3d": changed(
+    "mpii_ls3d": replace_fields(
         ALIKE,
         summary="68 points of faces in all poses, LS3D-W, by what was trained on CelebA; one GPU",
         fit="w300_lp/train",
         test="ls3d/test",
         training_kept_by="mpii_mafl",
     ),
-    "mpii_zappos": changed(
+    "mpii_zappos": replace_fields(
         ALIKE,
         summary="shoes, UT Zappos50K, without annotation; one GPU",
         target="ut_zappos50k/train",
@@ -143,7 +143,7 @@ PRESETS: dict[str, Config] = {
         shown=1.0,
         lengths="none",
     ),
-    "mpii_cats": changed(
+    "mpii_cats": replace_fields(
         ALIKE,
         summary="heads of cats, the CAT dataset; one GPU",
         target="cats/train",
@@ -151,7 +151,7 @@ PRESETS: dict[str, Config] = {
         test="cats/test",
         labelled_images=(1, 5, 10, 100, 500, 1000),
     ),
-    "mpii_bbc": changed(
+    "mpii_bbc": replace_fields(
         ALIKE,
         summary="signers, BBC-Pose; the paper's core knows faces: --core w300_lp/train --core-test '' "
         "--core-transform landmark_crop; one GPU",
@@ -171,7 +171,9 @@ core_of = functools.partial(trained_core, open_images=open_core_images)
 EXPERIMENT = Experiment(
     adaptation.PAPER,
     PRESETS,
-    lambda job: checked(job.config, open_images(job.config.data, job.seed, job.data_dir, core_of)),
+    lambda job: check_data(
+        job.config, open_images(job.config.data, job.seed, job.data_dir, core_of)
+    ),
     skeleton_of,
-    resolved,
+    resolve,
 )

@@ -45,17 +45,20 @@ def open_images(data: TargetImages, seed: int, data_dir: Path, core: Callable[[J
 def _open(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], Core]) -> Data:
     side, once = data.image_size, None
     if data.rendered:
-        render = functools.partial(_rendered, data.target, seed, "clutter")
+        render = functools.partial(_rendered_source, data.target, seed, "clutter")
         target = render(data.target_side, data.training_images)
         fit = target if data.target_side == side else render(side, data.training_images)
         test = render(side, data.test_images, first=data.training_images)
     else:
-        prepared = functools.partial(_prepared, data_dir=data_dir)
+        prepared = functools.partial(_prepared_source, data_dir=data_dir)
         target = prepared(
             data.target, transform(data.target_transform, data.target_side, data.target_tightness)
         )
         square = transform(data.test_transform, side, data.test_tightness)
-        fit, tested = data.fit or data.target, _tested(data.test, data.fit or data.target, seed)
+        fit, tested = (
+            data.fit or data.target,
+            _tested_split(data.test, data.fit or data.target, seed),
+        )
         fit, test = (prepared(name, square) for name in (fit, tested))
         once = sources.turned_originals(test, draw_turns(len(test)).first)
         target, fit, test = (decoded_once(source) for source in (target, fit, test))
@@ -79,7 +82,7 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
     core, data = config.core, config.data
     if core.core.startswith(RENDERED):
         render = functools.partial(
-            _rendered, core.core, seed, core.core_background, data.image_size
+            _rendered_source, core.core, seed, core.core_background, data.image_size
         )
         return (
             render(core.core_images),
@@ -87,10 +90,10 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
         )
     square = core.square(data.image_size, data.test_tightness)
     larger = core.larger(data.image_size)
-    tested = core.core_test and _tested(core.core_test, core.core, seed)
+    tested = core.core_test and _tested_split(core.core_test, core.core, seed)
     learnt = without_split(core.core, tested)
     train, test = (
-        name and decoded_once(_prepared(name, square, data_dir=data_dir))
+        name and decoded_once(_prepared_source(name, square, data_dir=data_dir))
         for name, square in ((learnt, larger[0] if larger else square), (tested, square))
     )
     return tuple(
@@ -99,14 +102,14 @@ def open_core_images(config: Config, seed: int, data_dir: Path) -> tuple[Source,
     )
 
 
-def _tested(test: str, learnt: str, seed: int) -> str:
+def _tested_split(test: str, learnt: str, seed: int) -> str:
     """Returns the split that a seed is tested on: for a tuning seed that for tuning of the set with
     labels.
     """
     return tuning_split(learnt) if seed in TUNING_SEEDS else test
 
 
-def _rendered(
+def _rendered_source(
     name: str, seed: int, background: str, side: int, count: int, first: int = 0
 ) -> Source:
     category = name.removeprefix(RENDERED)
@@ -117,7 +120,7 @@ def _rendered(
     )
 
 
-def _prepared(name: str, square: Transform, *, data_dir: Path) -> TfdsSource:
+def _prepared_source(name: str, square: Transform, *, data_dir: Path) -> TfdsSource:
     dataset, _, split = name.partition("/")
     if not split:
         raise InputError(

@@ -15,17 +15,17 @@ from experiments.incremental.images import open_data
 from experiments.keypoints import skeleton_of
 from kpjax.models import MobileNetV2
 from kpjax.papers import incremental
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Experiment
 from kpjax.papers.incremental.config import SMALL_REAL, SYNTHETIC, Config, StepImages
 
 
-def _prepared(base: Config, name: str, summary: str, **values: Any) -> Config:
+def _prepared_preset(base: Config, name: str, summary: str, **values: Any) -> Config:
     """Returns the preset of a prepared dataset, whose protocol has the same name unless `values`
     say otherwise.
     """
     named = {"summary": summary, "protocol": name, "train": f"{name}/train", "test": f"{name}/test"}
-    return changed(base, **named | values)
+    return replace_fields(base, **named | values)
 
 
 def _spatial(weight: float) -> dict[str, float]:
@@ -33,14 +33,14 @@ def _spatial(weight: float) -> dict[str, float]:
 
 
 PAPER = Config("", StepImages(scale_is="the head's size"))
-MPII = _prepared(
+MPII = _prepared_preset(
     PAPER,
     "mpii",
     "people, all 22,246 of MPII, 16 keypoints in five steps; one GPU",
     train="mpii/train+validation+rest",
     validation="mpii/validation",
 )
-XRAY = changed(
+XRAY = replace_fields(
     PAPER,
     transform="letterbox",
     image_size=512,
@@ -54,7 +54,7 @@ XRAY = changed(
     steps=1000,
 )
 # Equal parts of images: a step forgets as much as it learns.
-DEMO = changed(
+DEMO = replace_fields(
     SYNTHETIC,
     summary="synthetic people with clutter, 400 images of six keypoints, then of the hands, then of the "
     "feet; 2 cores, minutes",
@@ -67,7 +67,7 @@ DEMO = changed(
 )
 PRESETS: dict[str, Config] = {
     "demo": DEMO,
-    "demo_tuning": changed(
+    "demo_tuning": replace_fields(
         DEMO,
         summary="where settings of the demo are chosen: other keypoints first, validation images",
         protocol="figures_tuning",
@@ -75,7 +75,7 @@ PRESETS: dict[str, Config] = {
     ),
     # The mechanism needs a teacher that errs, new images to learn from, and old points beside new
     # ones, all of them in triples. KA-Net has a quarter of a later step.
-    "weak_base": changed(
+    "weak_base": replace_fields(
         DEMO,
         summary="the demo's people, a base of 150 images, then 1,500 a step; 2 cores",
         protocol="figures_weak",
@@ -84,7 +84,7 @@ PRESETS: dict[str, Config] = {
         steps=600,
         association_learning_rate=4e-3,
     ),
-    "limbs": changed(
+    "limbs": replace_fields(
         SYNTHETIC,
         summary="synthetic people, elbows and knees first, then shoulders and wrists, hips and ankles on "
         "either side of them; 2 cores, minutes",
@@ -94,7 +94,7 @@ PRESETS: dict[str, Config] = {
         ka_variant="wide",
         unused_keypoints=("pelvis", "thorax"),
     ),
-    "faces": _prepared(
+    "faces": _prepared_preset(
         SMALL_REAL,
         "youtube_faces",
         "68 keypoints of faces in videos, in four steps; 2 cores",
@@ -115,7 +115,7 @@ PRESETS: dict[str, Config] = {
         steps=750,
         ka_steps=150,
     ),
-    "lspet_steps": _prepared(
+    "lspet_steps": _prepared_preset(
         SMALL_REAL,
         "lspet",
         "athletes, 1,800 of LSP Extended, with the order of `limbs`; 2 cores",
@@ -129,7 +129,7 @@ PRESETS: dict[str, Config] = {
         pck_threshold=0.1,
         triples=2,
     ),
-    "lspet": _prepared(
+    "lspet": _prepared_preset(
         PAPER,
         "lspet",
         "athletes, LSP Extended, in five steps; one GPU",
@@ -141,7 +141,7 @@ PRESETS: dict[str, Config] = {
         pck_threshold=0.1,
     ),
     "mpii": MPII,
-    "cephalometric": _prepared(
+    "cephalometric": _prepared_preset(
         XRAY,
         "cephalometric",
         "X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU",
@@ -149,7 +149,7 @@ PRESETS: dict[str, Config] = {
         scale_is="a millimetre",
         pck_threshold=2.0,
     ),
-    "cephalometric_2023": _prepared(
+    "cephalometric_2023": _prepared_preset(
         XRAY,
         "cephalometric_2023",
         "X-rays of heads, 38 landmarks (CL-Detection 2023) in five steps; one GPU",
@@ -159,7 +159,7 @@ PRESETS: dict[str, Config] = {
         base_steps=625,
         steps=500,
     ),
-    "chest": _prepared(
+    "chest": _prepared_preset(
         XRAY,
         "chest",
         "X-rays of chests, 6 landmarks in two steps; one GPU",
@@ -169,7 +169,7 @@ PRESETS: dict[str, Config] = {
         pck_threshold=6.0,
         **_spatial(1e4),
     ),
-    "atrw": _prepared(
+    "atrw": _prepared_preset(
         PAPER,
         "atrw",
         "tigers, ATRW, 15 keypoints in four steps; one GPU",
@@ -184,20 +184,20 @@ PRESETS: dict[str, Config] = {
         base_steps=1700,
         steps=1700,
     ),
-    "upper_lower": changed(
+    "upper_lower": replace_fields(
         MPII,
         summary="MPII, the lower body after the upper one, so that new keypoints are far from old ones; one GPU",
         protocol="mpii_upper_lower",
         base_steps=17_400,
         steps=17_400,
     ),
-    "single": changed(
+    "single": replace_fields(
         MPII,
         summary="MPII, fourteen keypoints, then neck and head top in a step each: a single new keypoint; one GPU",
         protocol="mpii_single",
         base_steps=41_700,
     ),
-    "low_shot": changed(
+    "low_shot": replace_fields(
         MPII,
         summary="MPII with 50 images in every step after the base; one GPU",
         low_shot=50,

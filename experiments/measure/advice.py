@@ -21,7 +21,7 @@ class Advice(NamedTuple):
     problem: str
     images: str
     room: str
-    line: str  # of a table of the room
+    line: str  # line of a table of the room
     metric: str = "test/pck"
 
 

@@ -15,8 +15,8 @@ from kpjax import InputError
 from kpjax.files import write_text
 from kpjax.papers.command_line import Command, over_devices, prepare_process
 from kpjax.papers.configs import (
-    changed,
     flat,
+    replace_fields,
     settings_text,
     value_text,
     with_network,
@@ -27,7 +27,7 @@ from kpjax.papers.reports.report import cost_text, markdown
 from kpjax.training.finished_runs import read_run, runs_in
 
 
-def chosen(table: Table, variants: Sequence[str] = (), preset: str = "") -> Table:
+def choose_lines(table: Table, variants: Sequence[str] = (), preset: str = "") -> Table:
     """Returns a table with the lines of some variants and of a preset, with its settings; all where
     none is named.
 
@@ -73,7 +73,7 @@ def jobs_of(table: Table, commands: Mapping[str, Command]) -> dict[Run, list[Job
     for run in table.runs():
         command, settings = commands[run.preset], settings_of(run)
         if run.variant in command.experiment.paper.applicable(
-            run.preset, varied(command, settings)
+            run.preset, vary_config(command, settings)
         ):
             found[run] = [
                 varied_job(command, run.variant, seed, settings) for seed in command.seeds
@@ -81,14 +81,14 @@ def jobs_of(table: Table, commands: Mapping[str, Command]) -> dict[Run, list[Job
     return found
 
 
-def varied(command: Command, settings: Mapping[str, Any]) -> Any:
+def vary_config(command: Command, settings: Mapping[str, Any]) -> Any:
     """Returns the config with other settings, fields by their names, the network by its own."""
     config = (
         with_network(command.config, settings["network"])
         if "network" in settings
         else command.config
     )
-    config = changed(
+    config = replace_fields(
         config, **{name: value for name, value in settings.items() if name != "network"}
     )
     return with_weights(config, settings) if "weights" in settings else config
@@ -109,7 +109,7 @@ def varied_job(command: Command, variant: str, seed: int, settings: Mapping[str,
             preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
     differ = {name: value for name, value in settings.items() if own[name] != value}
     return command.job(variant, seed)._replace(
-        config=varied(command, settings),
+        config=vary_config(command, settings),
         preset=preset,
         settings=settings_text(command.settings | differ),
     )

@@ -86,7 +86,7 @@ METRICS = {
     "test/nme": Metric("mean error, % of the reference length", 100, 2, True),
     "test/contour": Metric("distance of contours, % of the reference length", 100, 2, True),
     "labelled/left_to_learn": Metric(
-        "error left on labelled images, % of empty maps", 100, lower=True
+        "training loss on labelled images, % of an all-zero prediction's", 100, lower=True
     ),
     "test/sc_over_ln_k": Metric("semantic consistency, % of chance", 100, lower=True),
     "aaa": Metric("AAA, %", 100),
@@ -138,7 +138,9 @@ class Table(NamedTuple):
     settings, too; what is subtracted inherits them.
     """
 
-    preset: str | tuple[str, ...]  # of all lines that name no other; several have columns each
+    preset: (
+        str | tuple[str, ...]
+    )  # preset of all lines that name no other; several have columns each
     lines: Sequence[str]
     metrics: Sequence[str]
     #: whether it shows runs of tuning seeds, and none of the others
@@ -168,7 +170,7 @@ class Learnt(NamedTuple):
     what: str  # "the source"
     row: str
     metric: str
-    share: float  # of the other row's mean, that is enough; of an error, that is still enough
+    share: float  # share of the other row's mean, that is enough; of an error, that is still enough
     of: tuple[str, str] = ("", "")  # that row and its metric; without, the share itself is enough
 
 
@@ -239,9 +241,11 @@ class Room(NamedTuple):
     tables: Mapping[str, Table]
     claims: Sequence[Claim]  # whose lines are the table `claims`
     metrics: Mapping[str, Metric]
-    titles: Mapping[str, str]  # of lines, in place of their own
+    titles: Mapping[str, str]  # titles of lines, in place of their own
     numbers: Mapping[tuple[str, ...], Sequence[Result]]  # by run and metric
-    tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType({})  # of tuning seeds
+    tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType(
+        {}
+    )  # tries of tuning seeds
     front: Sequence[Front] = ()  # whose rows are the table `front`
 
     @property
@@ -576,7 +580,7 @@ def pages() -> list[Path]:
     )
 
 
-def rendered(
+def render_all(
     made_by: Mapping[str, Callable[[Path, Mapping[str, Room]], str]],
 ) -> Iterator[tuple[Path, str]]:
     """Yields every page and plot with its content.

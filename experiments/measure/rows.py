@@ -29,7 +29,7 @@ class Result(NamedTuple):
     metric: str
     value: float
     steps: int | None = None
-    seconds: float | None = None  # of training
+    seconds: float | None = None  # seconds of training
     device: str = ""
     date: str = ""
     commit: str = ""
@@ -98,7 +98,7 @@ def write_results(room: Path, results: Iterable[Result]) -> None:
     )
 
 
-def merged(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
+def merge_rows(old: Iterable[Result], new: Iterable[Result]) -> list[Result]:
     """Returns old numbers, those that were measured again replaced."""
     return list({one.key: one for one in (*old, *new)}.values())
 
@@ -149,7 +149,7 @@ def run_results(experiment: Experiment, workdir: Path) -> Iterator[Result]:
                     )
 
 
-def gathered(experiment: Experiment, workdir: Path, shown: Collection[tuple[str, ...]]) -> int:
+def gather_rows(experiment: Experiment, workdir: Path, shown: Collection[tuple[str, ...]]) -> int:
     """Writes the numbers of finished runs that tables show into the system's file, and returns how
     many were read.
 
@@ -157,7 +157,7 @@ def gathered(experiment: Experiment, workdir: Path, shown: Collection[tuple[str,
     """
     room = EXPERIMENTS / experiment.paper.name
     new = [one for one in run_results(experiment, workdir) if (*one[:3], one.metric) in shown]
-    write_results(room, merged(read_results(room), new))
+    write_results(room, merge_rows(read_results(room), new))
     return len(new)
 
 

@@ -10,7 +10,7 @@ Expected  the tables in experiments/pyramids/results.md; the paper's numbers sta
 from experiments.keypoints import skeleton_of
 from experiments.pyramids.videos import open_videos
 from kpjax.papers import pyramids
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Experiment
 from kpjax.papers.pyramids import Data
 from kpjax.papers.pyramids.config import PAPER, SMALL, Config
@@ -22,7 +22,7 @@ TUNED = {"learning_rate": 4e-3, "reconstruction_width": 0.1}
 # operations, so that three times as many are cheap.
 EQUAL_COMPUTE = {"keynet_steps": 2.1, "transporter_steps": 2.0, "oracle_steps": 3.0}
 PRESETS: dict[str, Config] = {
-    "demo": changed(
+    "demo": replace_fields(
         SMALL,
         summary="videos of synthetic people; 2 cores, minutes",
         data="figures",
@@ -32,7 +32,7 @@ PRESETS: dict[str, Config] = {
         **TUNED,
         **EQUAL_COMPUTE,
     ),
-    "demo_equal_steps": changed(
+    "demo_equal_steps": replace_fields(
         SMALL,
         summary="the demo's videos, every network with as many steps; 2 cores",
         data="figures",
@@ -49,7 +49,7 @@ PRESETS: dict[str, Config] = {
         spring=1.0,
         clip=0.0,
     ),
-    "cluttered": changed(
+    "cluttered": replace_fields(
         SMALL,
         summary="strong backgrounds behind people, every network with as many steps; 2 cores",
         data="figures",
@@ -64,7 +64,7 @@ PRESETS: dict[str, Config] = {
         spring=1.0,
         clip=0.0,
     ),
-    "tabletop": changed(
+    "tabletop": replace_fields(
         SMALL,
         summary="rendered videos of an arm that pushes toys, for the paper's set of a robot; 2 cores",
         data="tabletop",
@@ -74,7 +74,7 @@ PRESETS: dict[str, Config] = {
         **TUNED,
         **EQUAL_COMPUTE,
     ),
-    "flies_part": changed(
+    "flies_part": replace_fields(
         SMALL,
         summary="two flies from above, a crop of either; the halves of a clip train and test; 2 cores",
         data="flies",

@@ -85,7 +85,9 @@ OF = {
 
 def _discovered(preset: str, arm: str, level: str) -> tuple[Ahead, ...]:
     """Returns the gate: a row's points say more than the moments of the image."""
-    moments = "demo/image_moments" if preset == STEPS else "image_moments"  # of the same videos
+    moments = (
+        "demo/image_moments" if preset == STEPS else "image_moments"
+    )  # moments of the same videos
     return (Ahead(MOMENTS, f"{preset}/{arm} - {moments}", f"rmse/{level}", "rmse/flat"),)
 
 

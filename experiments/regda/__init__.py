@@ -15,7 +15,7 @@ from experiments.keypoints import skeleton_of
 from kpjax import InputError
 from kpjax.models import MobileNetV2
 from kpjax.papers import regda
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Experiment, Job
 from kpjax.papers.regda import Data
 from kpjax.papers.regda.config import SMALL_BODIES, Config, DomainAugmentation, Domains
@@ -27,7 +27,7 @@ PRETRAINED = {
     "normalisation": "symmetric",
     "evaluations": 1,
 }
-SMALL_REAL = changed(
+SMALL_REAL = replace_fields(
     SMALL_BODIES,
     image_size=128,
     heatmap_size=32,
@@ -47,7 +47,7 @@ PRECISE = {
 PRESETS: dict[str, Config] = {
     # So many steps learn the source domain; after half as many no variant has, and their order is
     # that of who learns faster. The table `tries` has what was tried on tuning seed 100.
-    "demo": changed(
+    "demo": replace_fields(
         SMALL_BODIES,
         summary="synthetic people, plain to colourful and noisy; 2 cores, 3 minutes",
         batch_size=16,
@@ -64,13 +64,13 @@ PRESETS: dict[str, Config] = {
     ),
     # On tuning seed 100 the best of the rates for squared errors on the source alone, where
     # `source_free` starts.
-    "demo_full": changed(
+    "demo_full": replace_fields(
         SMALL_BODIES,
         summary="as demo, a larger network, 3,000 images and 1,400 steps; 2 cores",
         learning_rate=4e-3,
         teacher_learning_rate=4e-3,
     ),
-    "figures_lspet": changed(
+    "figures_lspet": replace_fields(
         SMALL_REAL,
         summary="synthetic people to photographs of sport, LSP Extended; 128 px",
         source="bodies:photo",
@@ -79,7 +79,7 @@ PRESETS: dict[str, Config] = {
         steps=800,
         keypoints_never_in_target=(6, 7),
     ),
-    "openfield": changed(
+    "openfield": replace_fields(
         SMALL_REAL,
         **PRECISE,
         summary="frames of a mouse in other colours to plain ones, or any DeepLabCut project; 128 px, "
@@ -91,7 +91,7 @@ PRESETS: dict[str, Config] = {
         rotation=180.0,
         pck_threshold=0.1,
     ),
-    "lspet_colours": changed(
+    "lspet_colours": replace_fields(
         SMALL_REAL,
         **PRECISE,
         **PRETRAINED,
@@ -102,7 +102,7 @@ PRESETS: dict[str, Config] = {
         steps=300,
         pck_threshold=0.1,
     ),
-    "tongue_machines": changed(
+    "tongue_machines": replace_fields(
         SMALL_REAL,
         **PRECISE,
         **PRETRAINED,
@@ -117,21 +117,21 @@ PRESETS: dict[str, Config] = {
         pck_threshold=0.5,
         contours=("surface",),
     ),
-    "rhd_h3d": changed(
+    "rhd_h3d": replace_fields(
         Config("rendered to real hands, RHD to H3D", Domains("rhd", "h3d")), **HANDS
     ),
-    "rhd_freihand": changed(
+    "rhd_freihand": replace_fields(
         Config("rendered to real hands, RHD to FreiHAND", Domains("rhd", "freihand")), **HANDS
     ),
-    "freihand_rhd": changed(
+    "freihand_rhd": replace_fields(
         Config("real to rendered hands, FreiHAND to RHD", Domains("freihand", "rhd")), **HANDS
     ),
-    "surreal_h36m": changed(
+    "surreal_h36m": replace_fields(
         Config("rendered to real people, SURREAL to Human3.6M", Domains("surreal", "human36m")),
         rotation=30.0,
         steps=5_000,
     ),
-    "surreal_lsp": changed(
+    "surreal_lsp": replace_fields(
         Config(
             "rendered people to photographs of sport, SURREAL to LSP", Domains("surreal", "lsp")
         ),
@@ -157,7 +157,7 @@ def _sprites(source: str, target: str, small: bool) -> Config:
         "grid": "half_pixel",
     }
     if small:
-        return changed(
+        return replace_fields(
             SMALL_BODIES,
             **shared,
             widths=(16, 16, 32, 32, 64),
@@ -173,7 +173,7 @@ def _sprites(source: str, target: str, small: bool) -> Config:
             mcd_trade_off=0.3,
             dd_coefficient=0.01,
         )
-    return changed(
+    return replace_fields(
         Config("", Domains()),
         **shared,
         depth=18,

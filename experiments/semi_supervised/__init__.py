@@ -14,7 +14,7 @@ from experiments.keypoints import skeleton_of
 from experiments.semi_supervised.images import open_data
 from kpjax.models import MobileNetV2, MoveNet
 from kpjax.papers import semi_supervised
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Experiment
 from kpjax.papers.semi_supervised.config import (
     SMALL_FORM,
@@ -28,7 +28,7 @@ from kpjax.papers.semi_supervised.config import (
 # an epoch of the unlabelled images, that were no better. The best one is the result. Steps are
 # capped at 50 such epochs, as in the authors' settings for birds.
 PAPER = Config("", LabelledSubset(scale_is="the box's longer side"))
-LEEDS = changed(PAPER, crop_smallest=100.0, unused_keypoints=("pelvis", "thorax"))
+LEEDS = replace_fields(PAPER, crop_smallest=100.0, unused_keypoints=("pelvis", "thorax"))
 PRETRAINED = {
     "weights": "mobilenet_v2.google_in1k",
     "normalisation": "symmetric",
@@ -39,7 +39,7 @@ PRETRAINED = {
     "heatmap_size": 32,
 }
 MOBILENET = MobileNetV2(padding="tensorflow", frozen_stride=4)
-SPEECH = changed(
+SPEECH = replace_fields(
     SMALL_REAL,
     **PRETRAINED,
     network=replace(MOBILENET, head_layers=2),
@@ -66,11 +66,13 @@ SHORT = {
     "warm_start_steps": 190,
 }
 # From ImageNet's weights, on 32 cells.
-ATHLETES = changed(LEEDS, **SHORT, **PRETRAINED, network=MOBILENET)
+ATHLETES = replace_fields(LEEDS, **SHORT, **PRETRAINED, network=MOBILENET)
 PRESETS: dict[str, Config] = {
-    "demo": changed(SYNTHETIC, batch_size=16, warm_start_steps=200, steps=200, evaluations=2),
+    "demo": replace_fields(
+        SYNTHETIC, batch_size=16, warm_start_steps=200, steps=200, evaluations=2
+    ),
     # of 1.6e-2, 1e-2 and 5e-3, the rate that was best for the labels alone on tuning seed 100
-    "people": changed(
+    "people": replace_fields(
         SYNTHETIC,
         summary="the demo's people at 128 px, on the paper's maps of 64 cells; 2 cores, half an hour",
         image_size=128,
@@ -83,7 +85,7 @@ PRESETS: dict[str, Config] = {
         learning_rate=1e-2,
         warm_start_learning_rate=1e-2,
     ),
-    "openfield": changed(
+    "openfield": replace_fields(
         SMALL_REAL,
         summary="a mouse from above, or any DeepLabCut project of one animal, 10 labelled; 2 cores",
         train="deeplabcut/train",
@@ -97,7 +99,7 @@ PRESETS: dict[str, Config] = {
         rotation=180.0,
         flip=False,
     ),
-    "faces": changed(
+    "faces": replace_fields(
         SMALL_REAL,
         summary="68 keypoints of faces in videos, 10 % labelled; 2 cores",
         train="youtube_faces/train",
@@ -108,7 +110,7 @@ PRESETS: dict[str, Config] = {
         widths=(16, 32, 64, 64, 128),
         head_width=64,
     ),
-    "tongue": changed(
+    "tongue": replace_fields(
         SPEECH,
         summary="the tongue in ultrasound, 50 of 420 frames labelled, other speakers test; 2 cores",
         train="tongue/train",
@@ -120,7 +122,7 @@ PRESETS: dict[str, Config] = {
         contours=("surface",),
         pck_threshold=0.5,
     ),
-    "lips": changed(
+    "lips": replace_fields(
         SPEECH,
         summary="the inner border of the lips, 50 of 164 frames labelled, other speakers test; 2 cores",
         train="lips/train",
@@ -131,7 +133,7 @@ PRESETS: dict[str, Config] = {
         contours=("upper_lip", "lower_lip"),
         pck_threshold=0.05,
     ),
-    "lspet": changed(
+    "lspet": replace_fields(
         LEEDS,
         summary="athletes, 5 % of 1,800 images of LSP Extended labelled; one GPU",
         train="lspet/train",
@@ -140,7 +142,7 @@ PRESETS: dict[str, Config] = {
     ),
     # As in the paper a constant rate, until the validation accuracy has stopped improving: of 15
     # evaluations at most, five that were no better.
-    "athletes": changed(
+    "athletes": replace_fields(
         ATHLETES,
         summary="athletes, 200 of 1,800 images of LSP Extended labelled, from ImageNet's weights, "
         "stopped by validation; 2 cores",
@@ -153,13 +155,13 @@ PRESETS: dict[str, Config] = {
         selection="validation",
         patience=5,
     ),
-    "fifty_athletes": changed(
+    "fifty_athletes": replace_fields(
         ATHLETES,
         summary="athletes, 50 of 1,800 images of LSP Extended labelled, from ImageNet's weights, a "
         "short training; 2 cores",
         labelled=50,
     ),
-    "ten_athletes": changed(
+    "ten_athletes": replace_fields(
         LEEDS,
         **SHORT | {"sigma": 2.0, "steps": 1500, "warm_start_steps": 0},
         summary="athletes, 10 of 1,800 images labelled, from a published network of people; 2 cores",
@@ -175,7 +177,7 @@ PRESETS: dict[str, Config] = {
         rotation=45.0,
         evaluations=1,
     ),
-    "mpii": changed(
+    "mpii": replace_fields(
         PAPER,
         summary="people, 5 % of 10,000 MPII images labelled; one GPU",
         train="mpii/train",
@@ -186,14 +188,14 @@ PRESETS: dict[str, Config] = {
         pck_threshold=0.5,
         uncounted_keypoints=("pelvis", "thorax"),
     ),
-    "lsp": changed(
+    "lsp": replace_fields(
         LEEDS,
         summary="athletes, LSP Extended to LSP, 5 % of 10,000 labelled; one GPU",
         train="lspet/train+tune+test",
         validation="lsp/first_half",
         test="lsp/second_half",
     ),
-    "cub": changed(
+    "cub": replace_fields(
         PAPER,
         summary="birds of other species, CUB-200-2011, 5 % labelled; one GPU",
         train="cub200_2011/train",
@@ -201,7 +203,7 @@ PRESETS: dict[str, Config] = {
         test="cub200_2011/test",
         steps=17_500,
     ),
-    "atrw": changed(
+    "atrw": replace_fields(
         PAPER,
         summary="tigers, ATRW, 5 % labelled; one GPU",
         train="atrw/train",

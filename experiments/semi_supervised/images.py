@@ -40,7 +40,7 @@ def open_data(job: Job) -> Data:
     )
     if data.further:
         further = further_images(open_further(data, data.further, job.data_dir), splits)
-        unlabelled = sources.joined(
+        unlabelled = sources.join_sources(
             [sources.in_memory(unlabelled), sources.in_memory(further)],
             f"{splits.train.name} and {data.further}, without labels",
         )

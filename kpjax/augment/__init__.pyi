@@ -18,8 +18,8 @@ from .augmentations import (
 from .occlusion import (
     Hide as Hide,
     blank_boxes as blank_boxes,
-    hidden as hidden,
     hide_boxes as hide_boxes,
+    hide_by_labels as hide_by_labels,
 )
 from .random_maps import (
     PERSPECTIVE as PERSPECTIVE,

@@ -125,7 +125,7 @@ def random_warp(
     """
 
     def augment(key, example):
-        image = _checked(example.image)
+        image = _check_float_image(example.image)
         size = image.shape[1:3]
         if loaded is not None and size != (loaded.side, loaded.side):
             raise InputError(
@@ -201,7 +201,7 @@ def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
     mirror = np.array(skeleton.flip)
 
     def augment(key, example):
-        image = _checked(example.image)
+        image = _check_float_image(example.image)
         width = image.shape[2]
         flipped = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(_keys(key, image))
         sign = jnp.where(flipped, -1, 1).astype(jnp.float32)
@@ -333,7 +333,7 @@ def _identities(example: Example) -> jax.Array:
     return jnp.broadcast_to(geometry.identity(), (example.image.shape[0], 3, 3))
 
 
-def _checked(image: jax.Array) -> jax.Array:
+def _check_float_image(image: jax.Array) -> jax.Array:
     if image.ndim != 4 or not jnp.issubdtype(image.dtype, jnp.floating):
         raise TypeError(
             f"augmentations take batches of floating point images in [0, 1], got {image.dtype} of shape "
@@ -350,7 +350,7 @@ def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
     """
 
     def augment(key, example):
-        image = _checked(example.image)
+        image = _check_float_image(example.image)
         changed = change(_keys(key, image), image.astype(jnp.float32).transpose(0, 3, 1, 2))
         return example._replace(
             image=changed.transpose(0, 2, 3, 1).astype(image.dtype)

@@ -145,7 +145,7 @@ def hide_boxes(
     return hide
 
 
-def hidden(hide: Hide) -> Augment:
+def hide_by_labels(hide: Hide) -> Augment:
     """Builds the augmentation that hides boxes by the labels: those of visible keypoints."""
     plain = no_augmentation()
 

@@ -192,4 +192,4 @@ def interval(bounds: tuple[float, float]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-PERSPECTIVE = draw_homography(0.15)  # of Moskvyak et al. 2021
+PERSPECTIVE = draw_homography(0.15)  # the perspective of Moskvyak et al. 2021

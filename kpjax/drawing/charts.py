@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 COLOURS = ("#1f83c0", "#d9661f", "#12a07a", "#c9689b", "#c98b10", "#4fa3d1", "#7a7f87", "#9a6b3b")
 # of intervals above zero, below it, and with zero inside
 ABOVE, BELOW, OPEN = "#2da44e", "#e5484d", "#7a8490"
-INK, EDGE = "#2b2c2d", "#848d97"  # of text, which becomes that of the page, and of axes
+INK, EDGE = "#2b2c2d", "#848d97"  # colours of text, which becomes that of the page, and of axes
 # A file that a page shows as an image has no style sheet but its own.
 PAGE = "<style>svg { color: #24292f } @media (prefers-color-scheme: dark) { svg { color: #e6edf3 } }</style>"
 WIDTH = 420  # points, of a chart
@@ -65,7 +65,7 @@ def _figure(width: float, height: float, dots: int) -> Iterator["Figure"]:
         yield Figure(figsize=(width / 72, height / 72), dpi=dots, layout="constrained")
 
 
-def drawn(
+def render_svg(
     draw: Callable[["Figure"], None], *, width: float = WIDTH, height: float, title: str
 ) -> str:
     """Returns what `draw` makes of an empty figure, as the text of an SVG file.
@@ -77,7 +77,7 @@ def drawn(
         return svg_of(figure, title)
 
 
-def painted(draw: Callable[["Figure"], None], *, width: float, height: float) -> np.ndarray:
+def render_pixels(draw: Callable[["Figure"], None], *, width: float, height: float) -> np.ndarray:
     """Returns what `draw` makes of an empty figure, on white: (h, w, 3) uint8, two pixels for each
     point.
     """
@@ -111,7 +111,7 @@ def image_tag(svg: str, title: str) -> str:
     )
 
 
-def wrapped(text: str, width: int = 56) -> str:
+def wrap_text(text: str, width: int = 56) -> str:
     """Returns a text in lines of at most so many letters."""
     return textwrap.fill(text, width)
 
@@ -135,7 +135,7 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
     Above it stand its name and its numbers. An interval above zero, one below, and one that holds
     zero have colours of their own. axis: below the ticks.
     """
-    labels = [wrapped(row.label, 38) for row in rows]
+    labels = [wrap_text(row.label, 38) for row in rows]
     # points, from the top
     places = np.cumsum([20 + 14 * (label.count("\n") + 1) for label in labels]).tolist()
 
@@ -153,11 +153,11 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
                 axes.text(
                     end, place - 8, text, transform=axes.get_yaxis_transform(), ha=side, va="bottom"
                 )
-        axes.set(xlabel=wrapped(axis), yticks=[], ylim=(places[-1] + 12, 0))
+        axes.set(xlabel=wrap_text(axis), yticks=[], ylim=(places[-1] + 12, 0))
         axes.spines["left"].set_visible(False)
 
     return (
-        drawn(draw, height=places[-1] + 60 + 14 * wrapped(axis).count("\n"), title=title)
+        render_svg(draw, height=places[-1] + 60 + 14 * wrap_text(axis).count("\n"), title=title)
         if rows
         else ""
     )
@@ -179,10 +179,10 @@ def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> st
             height=0.62,
         )
         axes.bar_label(found, fmt="%.1f", padding=4)
-        axes.set(xlim=(0, highest), xlabel=wrapped(title))
+        axes.set(xlim=(0, highest), xlabel=wrap_text(title))
         axes.invert_yaxis()
 
-    return drawn(draw, height=34 * len(rows) + 56, title=title)
+    return render_svg(draw, height=34 * len(rows) + 56, title=title)
 
 
 class Dots(NamedTuple):
@@ -231,7 +231,7 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
 
-    return drawn(draw, height=20 * len(lines) + 40, title=title) if lines else ""
+    return render_svg(draw, height=20 * len(lines) + 40, title=title) if lines else ""
 
 
 # Lines
@@ -262,7 +262,7 @@ def band(seeds: Sequence[History], points: int = POINTS) -> Band:
     value there, such as those of a shorter run, do not count.
     """
     steps = np.unique([step for history in seeds for step, _ in history])
-    sums = np.zeros((3, len(seeds), min(points, len(steps))))  # of ones, steps and values
+    sums = np.zeros((3, len(seeds), min(points, len(steps))))  # sums of ones, steps and values
     for number, history in enumerate(seeds):
         if not len(history):
             continue
@@ -336,7 +336,7 @@ def line_plot(
         if named:
             figure.legend(loc="outside lower left")
 
-    return drawn(draw, height=240 + 17 * len(named), title=title) if bands else ""
+    return render_svg(draw, height=240 + 17 * len(named), title=title) if bands else ""
 
 
 def logarithmic_axis(axes: "Axes") -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from kpjax.drawing.charts import painted
+from kpjax.drawing.charts import render_pixels
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.errors import InputError
 
@@ -14,11 +14,11 @@ MANY = 400  # points, from which dots are drawn smaller
 
 
 def can_embed() -> bool:
-    """Returns whether the library that `embedded` needs is installed."""
+    """Returns whether the library that `embed_features` needs is installed."""
     return importlib.util.find_spec("sklearn") is not None
 
 
-def embedded(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
+def embed_features(features: np.ndarray, *, seed: int = 0) -> np.ndarray:
     """Computes t-SNE (van der Maaten and Hinton 2008) of features (N, C): positions (N, 2) float32.
 
     Near features lie near each other; distances between far groups mean nothing. The same features
@@ -61,4 +61,4 @@ def scatter(places: np.ndarray, kinds: np.ndarray, names: Sequence[str]) -> np.n
             axes.plot(*places[kinds == kind].T, ".", color=colour, label=name, markersize=size)
         figure.legend(loc="outside right upper", fontsize=9, ncols=columns)
 
-    return painted(draw, width=420, height=320)
+    return render_pixels(draw, width=420, height=320)

@@ -26,7 +26,7 @@ RING = 0.8  # opacity of a circle within which the truth lies
 BACKGROUND = (24, 26, 30)
 INK = (236, 238, 240)
 OUTLINE = (10, 12, 16)
-WARNING = (255, 40, 40)  # of rings around keypoints that are one point
+WARNING = (255, 40, 40)  # warning of rings around keypoints that are one point
 
 # Okabe and Ito's colours, distinct with any common colour vision, lightened to stand out on images.
 FEW_COLOURS = (
@@ -161,7 +161,7 @@ def enlargement(height: int, width: int, minimum_side: int) -> int:
     )
 
 
-def enlarged(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
+def enlarge_small_image(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
     """Enlarges a small image (H, W, 3) uint8 by a whole factor; returns a copy of a large one."""
     height, width = image.shape[:2]
     factor = enlargement(height, width, minimum_side)
@@ -205,7 +205,7 @@ def draw_keypoints(
         warned: (K,) bool, the points with a red ring, such as two that are one point.
     """
     factor = enlargement(*image.shape[:2], minimum_side)
-    pil_image = Image.fromarray(enlarged(image, minimum_side)).convert("RGBA")
+    pil_image = Image.fromarray(enlarge_small_image(image, minimum_side)).convert("RGBA")
     finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))))
     scale = factor * finer
     # In pixels of the layer: a pixel's centre is half a pixel from its edge.
@@ -268,7 +268,10 @@ def draw_animals(
     `draw_keypoints`, in pixels of the image.
     """
     factor = enlargement(*image.shape[:2], 192)
-    image, points = enlarged(image), (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5
+    image, points = (
+        enlarge_small_image(image),
+        (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5,
+    )
     radius = radius * factor if radius else dot_radius(points, opacity > 0, min(image.shape[:2]))
     colours = animal_colours(len(points)) if len(points) > 1 else [None]
     for animal in np.flatnonzero((opacity > 0).any(1)):
@@ -404,7 +407,7 @@ def wrapped_text(text: str, font: ImageFont.FreeTypeFont, width: int) -> list[st
     return lines
 
 
-def _fitted(text: str, font, width: int) -> str:
+def _fit_text(text: str, font, width: int) -> str:
     """Returns the text if it is at most `width` pixels wide, else as much of it as fits, and an
     ellipsis.
     """
@@ -490,7 +493,7 @@ def legend_strip(
         for kind, colour, name in entries:
             text, font = text_and_font(name, size)
             sign = line if kind else 0
-            text = _fitted(text, font, width - sign - 2 * gap)
+            text = _fit_text(text, font, width - sign - 2 * gap)
             reach = sign + font.getlength(text) + 2 * gap
             if x + reach > width and x > gap:
                 x, y = gap, y + line

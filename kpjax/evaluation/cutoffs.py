@@ -15,7 +15,7 @@ scores are lower than those of the others is not hidden, as soon as its own labe
 
 import numpy as np
 
-HIDDEN = 0.1  # of the right points, at most
+HIDDEN = 0.1  # share of the right points, at most
 POOL = 10.0  # points of its own that weigh as much as those of all keypoints
 
 

@@ -22,7 +22,7 @@ BORDER = 0.95
 MOVEMENT = 0.02
 STILL = 1 / 64  # a point's standard deviation over images, of an image's longer side
 BASELINES = ("constant_colour", "mean_image", "copied_reference")
-NO_BETTER = 0.98  # of a baseline's error: an error above is no better than the baseline
+NO_BETTER = 0.98  # share of a baseline's error: a larger error is no better than the baseline
 NO_LIVE_POINTS = "live_points"
 PAINTS_LIKE = {
     "constant_colour": "one constant colour",
@@ -140,7 +140,7 @@ def first_counts(paintings: Sequence[str]) -> dict[str, jax.Array]:
     return dict.fromkeys(signs, jnp.int32(0))
 
 
-def counted(
+def add_to_counts(
     counts: Mapping[str, jax.Array],
     errors: Mapping[str, jax.Array],
     baselines: Mapping[str, jax.Array],

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import chex
 import numpy as np
 
-NEAR = 0.5  # of an animal's extent, the farthest centre that is that animal's
+NEAR = 0.5  # share of an animal's extent, the farthest centre that is that animal's
 
 
 class Matched(NamedTuple):

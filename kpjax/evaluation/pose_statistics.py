@@ -23,13 +23,13 @@ from kpjax.losses.pose_subspace import fit_pose_subspace
 
 FILE = "pose_statistics.json"
 NO_SIZE = 1e-3  # px; a pose of one sure point has none, but for rounding
-RIDGE = 1e-4  # of the weights, so that a pose with few sure points has one nearest pose
+RIDGE = 1e-4  # ridge of the weights, so that a pose with few sure points has one nearest pose
 
 
 class PoseStatistics(NamedTuple):
     """Poses of labelled animals, in sizes of a pose about the mean of its keypoints."""
 
-    names: tuple[str, ...]  # of the K keypoints
+    names: tuple[str, ...]  # names of the K keypoints
     poses: int  # that they come from
     mean: np.ndarray  # (2 K,) float32, (x_1, y_1, ..., x_K, y_K)
     basis: np.ndarray  # (2 K, C) float32, orthonormal columns

@@ -63,11 +63,13 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
             fitting = [
                 one
                 for one in fitting
-                if _shared(one, path) == min(depth, len(PurePosixPath(one).parts))
+                if _shared_parts(one, path) == min(depth, len(PurePosixPath(one).parts))
             ]
         elif name.suffix:
             fitting += by_name.get((name.stem, False), ())
-        folders = [_shared(str(PurePosixPath(one).parent), str(name.parent)) for one in fitting]
+        folders = [
+            _shared_parts(str(PurePosixPath(one).parent), str(name.parent)) for one in fitting
+        ]
         best = [one for one, shared in zip(fitting, folders, strict=True) if shared == max(folders)]
         if len(best) > 1:
             raise InputError(
@@ -90,7 +92,7 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
     return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
 
 
-def _shared(path: str, other: str) -> int:
+def _shared_parts(path: str, other: str) -> int:
     """Returns how many parts at the ends of two paths are alike."""
     ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
@@ -124,7 +126,7 @@ def _of_coco(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndarray]]:
             )
         elif "bbox" in annotation and not annotation.get("iscrowd"):
             of_image = found.setdefault((names[annotation["image_id"]], None), {})
-            box = _checked(annotation["bbox"], f"annotations[{at}]", faults)
+            box = _check_box(annotation["bbox"], f"annotations[{at}]", faults)
             if box is not None:
                 of_image[str(len(of_image))] = box
     return found
@@ -159,7 +161,7 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndar
         before, box = len(faults), [row.number(side) for side in sides]
         if len(faults) > before or all(map(math.isnan, box)):
             continue
-        box = _checked(box, row.where, faults)
+        box = _check_box(box, row.where, faults)
         key = row.place(column)
         if box is not None and key is not None:
             of_frame = found.setdefault(key, {})
@@ -170,7 +172,7 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndar
     return found
 
 
-def _checked(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
+def _check_box(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
     """Returns a box of four numbers; None, with a fault, for anything else."""
     found = np.array(box, np.float64)
     if (

@@ -140,14 +140,14 @@ def _files(path: Path) -> list[_File]:
     for file, split in zip(found, splits or ("",), strict=True):
         content = naming.json_of(file)
         if not isinstance(content, dict):
-            what = "a list" if isinstance(content, list) else _shown(content)
+            what = "a list" if isinstance(content, list) else _excerpt(content)
             raise InputError(
                 f"{file.name}: {what} where an object belongs; name the file with the labels"
             )
         for field in ("images", "annotations", "categories"):
             if not isinstance(stored := content.get(field), list):
                 raise InputError(
-                    f"{file.name}, {field}: {_shown(stored)} where a list belongs; save it again"
+                    f"{file.name}, {field}: {_excerpt(stored)} where a list belongs; save it again"
                 )
         files.append(_File(file, content, split))
     return files
@@ -167,17 +167,17 @@ def _images_of(file: _File, faults: list[str]) -> list[Mapping[str, Any]]:
     known: dict[Any, str] = {}
     names, images = set(), []
     for at, image in enumerate(file.content["images"]):
-        where = f"{file.path.name}, image {_called(image, at)}"
+        where = f"{file.path.name}, image {_name_of(image, at)}"
         identity = image.get("id")
         # some sets use the latter
         image["file_name"] = name = image.get("file_name", image.get("filename"))
         if not isinstance(identity, int | str) or isinstance(identity, bool):
             faults.append(
-                f"{where}, id: {_shown(identity)} where a number belongs; give every image its own"
+                f"{where}, id: {_excerpt(identity)} where a number belongs; give every image its own"
             )
         elif not isinstance(name, str) or not name.strip():
             faults.append(
-                f"{where}, file_name: {_shown(name)} where the name of an image belongs; fill it in"
+                f"{where}, file_name: {_excerpt(name)} where the name of an image belongs; fill it in"
             )
         elif identity in known:
             faults.append(f"{where}: {known[identity]!r} has the same id; give every image its own")
@@ -305,7 +305,7 @@ def _skeleton(
     names = stored.get("keypoints") or []
     if not isinstance(names, list):
         raise InputError(
-            f"{where}, keypoints: {_shown(names)} where a list of names belongs; correct the list"
+            f"{where}, keypoints: {_excerpt(names)} where a list of names belongs; correct the list"
         )
     if not names:  # as many as most annotations have
         counts = Counter(len(found) for one in annotations if (found := _triples(one)) is not None)
@@ -315,7 +315,7 @@ def _skeleton(
         )
     if wrong := [one for one in names if not isinstance(one, str) or not one.strip()]:
         raise InputError(
-            f"{where}, keypoints: {_shown(wrong[0])} where a name belongs; correct the list"
+            f"{where}, keypoints: {_excerpt(wrong[0])} where a name belongs; correct the list"
         )
     edges, lines = [], stored.get("skeleton") or []
     if isinstance(lines, list) and all(
@@ -336,7 +336,7 @@ def _skeleton(
             )
     else:
         faults.append(
-            f"{where}, skeleton: {_shown(lines)} where pairs of numbers belong; correct or delete it"
+            f"{where}, skeleton: {_excerpt(lines)} where pairs of numbers belong; correct or delete it"
         )
     places = {name: place for place, name in enumerate(names)}
     pairs = (
@@ -374,7 +374,7 @@ def _read_instances(
     binary = 1.0 in flags and flags <= {0.0, 1.0}
     instances, skipped = [], Counter()
     for path, at, annotation in stored:
-        where = f"{path.name}, annotation {_called(annotation, at)}"
+        where = f"{path.name}, annotation {_name_of(annotation, at)}"
         if annotation.get("category_id") != category:
             skipped["of other categories, left out"] += 1
             continue
@@ -388,7 +388,7 @@ def _read_instances(
         if frame is None:
             if whole:
                 faults.append(
-                    f"{where}, image_id: no image has the id {_shown(annotation.get('image_id'))}; add the "
+                    f"{where}, image_id: no image has the id {_excerpt(annotation.get('image_id'))}; add the "
                     "image or delete the annotation"
                 )
         elif annotation.get("iscrowd"):
@@ -401,7 +401,7 @@ def _read_instances(
                 stated = _numbers(annotation["bbox"])
                 if stated is None or stated.shape != (4,) or not np.isfinite(stated).all():
                     faults.append(
-                        f"{where}, bbox: {_shown(annotation['bbox'])} where x, y, width and height belong; "
+                        f"{where}, bbox: {_excerpt(annotation['bbox'])} where x, y, width and height belong; "
                         "correct or delete it"
                     )
                 elif not (stated[2:] > 0).all():
@@ -459,7 +459,7 @@ def _checked_triples(
     """
     triples = _triples(annotation)
     if triples is None or len(triples) != len(names):
-        found = _shown(annotation["keypoints"]) if triples is None else f"{triples.size}"
+        found = _excerpt(annotation["keypoints"]) if triples is None else f"{triples.size}"
         faults.append(
             f"{where}, keypoints: {found} where 3 x {len(names)} numbers belong (x, y, v of each "
             "keypoint of the category); correct the list"
@@ -480,11 +480,11 @@ def _checked_triples(
     return triples
 
 
-def _called(one: Mapping[str, Any], at: int) -> str:
-    return f"number {at}" if one.get("id") is None else f"id {_shown(one['id']).strip(chr(34))}"
+def _name_of(one: Mapping[str, Any], at: int) -> str:
+    return f"number {at}" if one.get("id") is None else f"id {_excerpt(one['id']).strip(chr(34))}"
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = "nothing" if value is None else json.dumps(value)
     return text if len(text) <= 40 else text[:37] + "..."
 

@@ -41,7 +41,7 @@ from kpjax.formats.tables import (
     write_h5,
 )
 from kpjax.images.reading import IMAGE_SUFFIXES, image_size
-from kpjax.images.video import opened
+from kpjax.images.video import open_container
 
 _CONFIG = "config.yaml"
 _SHORT = reprlib.Repr()
@@ -81,8 +81,10 @@ _SETTINGS = {
 class Config(NamedTuple):
     """The part of a config that concerns labels."""
 
-    parts: tuple[str, ...]  # of every animal: the keypoints of a project, in order
-    unique: tuple[str, ...]  # of the image, once: points of the frame, no keypoints of an animal
+    parts: tuple[str, ...]  # names of every animal's parts: the keypoints of a project, in order
+    unique: tuple[
+        str, ...
+    ]  # names that an image has once: points of the frame, no keypoints of an animal
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str
@@ -215,7 +217,7 @@ def _video_doubts(root: Path, images: Path, config: Config) -> Iterator[str]:
         size = whole = image_size(files[0]) if files else (0, 0)
         video, frames = found_by_trailing_parts(stored, [root]), 0
         if video is not None:
-            with opened(video) as container:
+            with open_container(video) as container:
                 stream = container.streams.video[0]
                 whole, frames = (stream.width, stream.height), stream.frames
     except (InputError, av.FFmpegError, IndexError, OSError):  # whoever reads the file says so

@@ -206,7 +206,7 @@ def _animal(
         point = points[names.index(_label(one))]
         if np.isfinite(point).all():
             faults.append(
-                f"{where}: {_label(one)!r} is there twice; tell animals apart by rectangles and relations"
+                f"{where}: {_label(one)!r} occurs twice; tell animals apart by rectangles and relations"
             )
         point[:] = _place(one)
     if box is None:

@@ -72,7 +72,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
                 place = skeleton.names.index(str(one["label"]))
                 if np.isfinite(points[place]).all():
                     faults.append(
-                        f"{label}: {one['label']!r} is there twice; tell animals apart by their group id"
+                        f"{label}: {one['label']!r} occurs twice; tell animals apart by their group id"
                     )
                 if not np.isfinite(point).all():
                     faults.append(

@@ -245,7 +245,7 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
             raise _of_images(path, f"row {key!r:.60} is an image")
         if frame in points:
             raise InputError(
-                f"{path}: frame {frame} is there twice; sort the rows by frame, each once"
+                f"{path}: frame {frame} occurs twice; sort the rows by frame, each once"
             )
         points[frame] = {
             animal or "0": found for animal, found in zip(animals, of_frame, strict=True)

@@ -19,7 +19,7 @@ from kpjax.formats.tables import Table, rows_text, table_text, write_h5
 
 OK, UNSURE, UNREADABLE, NO_BOX, FAILED = "ok", "unsure", "unreadable", "no_box", "failed"
 _COCO_CATEGORY = 1
-_SCORER = "DLC_kpjax_{}"  # of a title; DeepLabCut expects the first three letters
+_SCORER = "DLC_kpjax_{}"  # scorer of a title; DeepLabCut expects the first three letters
 
 
 class PredictionTable(NamedTuple):
@@ -51,7 +51,7 @@ class PredictionTable(NamedTuple):
     #: unsure, nan if unknown
     radii: np.ndarray
     skeleton: Skeleton
-    title: str  # of the run, in letters, digits and underscores
+    title: str  # title of the run, in letters, digits and underscores
     notes: tuple[str, ...] = ()  # lines about what was left out of the file it was read from
 
 

@@ -56,7 +56,7 @@ class Project(NamedTuple):
     instances: tuple[Instance, ...]
     notes: tuple[str, ...] = ()  # a line for everything derived, dropped or ambiguous
     doubts: tuple[str, ...] = ()  # those of the notes that say that labels can hardly be right
-    roots: tuple[Path, ...] = ()  # of the projects that it unites
+    roots: tuple[Path, ...] = ()  # roots of the projects that it unites
     #: numbers of frames that are known to show no animal; each has one instance without a keypoint
     nobody: frozenset[int] = frozenset()
     #: that made the labels, where the files show it: a key of `PIXELS_FROM`, or ""

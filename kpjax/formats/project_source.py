@@ -31,7 +31,7 @@ from kpjax.images.inputs import check_name
 from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
 from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
-from kpjax.input.source import ArraySource, stacked
+from kpjax.input.source import ArraySource, stack_examples
 from kpjax.structures import Example, Skeleton
 
 LARGEST = 4e9  # bytes of all images of a source
@@ -66,15 +66,15 @@ def read_frame(frame: Frame) -> np.ndarray:
     if frame.number is None:
         return read_image(frame.path, frame.depth)
     with foreign(frame.path, "leave the video out or fetch it again"):
-        return _opened(frame.path)[frame.number]
+        return _open(frame.path)[frame.number]
 
 
-def _opened(path: Path) -> Video:
-    return _opened_once(path, path.absolute())
+def _open(path: Path) -> Video:
+    return _open_once(path, path.absolute())
 
 
 @functools.lru_cache(maxsize=8)
-def _opened_once(path: Path, whole: Path) -> Video:
+def _open_once(path: Path, whole: Path) -> Video:
     return open_video(path)
 
 
@@ -157,7 +157,7 @@ def with_nobody(project: Project) -> Project:
     )
 
 
-POINT_BOX = 0.25  # of a frame's longer side, the box about a single keypoint
+POINT_BOX = 0.25  # share of a frame's longer side, the box about a single keypoint
 
 
 def with_point_boxes(project: Project, side: float = 0.0) -> Project:
@@ -329,7 +329,7 @@ def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 found = [Frame(file.as_posix(), file, None, (0, 0), "")]
             else:
-                video = _opened(file)
+                video = _open(file)
                 found = [
                     Frame(
                         f"{file.as_posix()}/{number}",
@@ -428,11 +428,11 @@ def _read(
     for depth in sorted({one.frame.depth for one in entries} - {0}):
         print(f"{name}: {depth_note(depth)}")
     for video in {one.frame.path: None for one in entries if one.frame.number is not None}:
-        if note := _opened(video).note:
+        if note := _open(video).note:
             print(f"{video.name}: {note}")
     order = sorted(examples)
     return ArraySource(
-        stacked([examples[number] for number in order]),
+        stack_examples([examples[number] for number in order]),
         skeleton,
         name,
         tuple(frame_identity(entries[number].frame, root) for number in order),
@@ -454,7 +454,7 @@ def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | Input
             yield number, error
     for path, wanted in of_video.items():
         try:
-            video = _opened(path)
+            video = _open(path)
         except InputError as error:
             yield from ((number, error) for numbers in wanted.values() for number in numbers)
             continue

@@ -210,7 +210,7 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
         faults.append(
             f"{path.name}: no keypoint is labelled in {len(project.frames)} frames; label some and save"
         )
-    project = _checked(project, path, faults)
+    project = _check_project(project, path, faults)
     project = projects.without_zeros(project) if options.drop_zeros else project
     doubts = [*project.doubts, *projects.label_doubts(project)]
     project = projects.counted_from(project, options.pixels_from)
@@ -240,7 +240,7 @@ def read_project(path: Path, options: Options = STATED, **more: Any) -> Project:
 # What no format may hold, whatever its reader lets pass
 
 
-def _checked(project: Project, path: Path, faults: list[str]) -> Project:
+def _check_project(project: Project, path: Path, faults: list[str]) -> Project:
     """Returns the project with plain paths of its images, after a fault for everything that no file
     can mean.
 

@@ -374,7 +374,7 @@ def _videos(
             )
         if isinstance(stored, list):
             videos[id(video)] = _Video(
-                "", None, dict(enumerate(_found(file, path, video_root) for path in stored))
+                "", None, dict(enumerate(_find(file, path, video_root) for path in stored))
             )
             continue
         # what sleap-io alone decodes
@@ -387,7 +387,7 @@ def _videos(
                 _embedded_images(file, number, video, wanted, notes, faults),
             )
         else:
-            path, shape = _found(file, stored, video_root), tuple(facts.get("shape") or ())
+            path, shape = _find(file, stored, video_root), tuple(facts.get("shape") or ())
             found = _Video(
                 path.name,
                 path,
@@ -401,7 +401,7 @@ def _videos(
     return videos
 
 
-def _found(file: Path, stored: str, video_root: Path | None) -> Path:
+def _find(file: Path, stored: str, video_root: Path | None) -> Path:
     """Returns a stored path as found on this machine, or where it is expected."""
     beside = [file.parent] + ([video_root] if video_root else [])
     above = list(file.absolute().parents)[1 : _FOLDERS_ABOVE + 1]

@@ -20,7 +20,7 @@ from kpjax.formats.hdf5 import check_hdf5
 from kpjax.formats.names import forward
 
 FOLDER = "labeled-data"
-SCORER = "converted"  # of tables of labels that are written
+SCORER = "converted"  # scorer of tables of labels that are written
 _SEPARATORS = (",", ";", "\t")
 _HEADER = ("scorer", "individuals", "bodyparts", "coords")
 _COORDINATES = (("x", "y", "likelihood"), ("x", "y", "visible"), ("x", "y"))
@@ -228,9 +228,11 @@ class Table(NamedTuple):
     #: individual ("" without that header row) and body part of each point
     points: tuple[tuple[str, str], ...]
     coordinates: tuple[str, ...]  # x and y, then perhaps visible or likelihood
-    keys: tuple[str | int, ...]  # of the rows: stored paths with forward slashes, or frame numbers
+    keys: tuple[
+        str | int, ...
+    ]  # keys of the rows: stored paths with forward slashes, or frame numbers
     values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
-    lines: tuple[int, ...] = ()  # of the rows in their csv file, from 1, where they were read
+    lines: tuple[int, ...] = ()  # lines of the rows in their csv file, from 1, where they were read
 
 
 def read_table(path: Path, label: str, faults: list[str]) -> Table:
@@ -240,7 +242,7 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table:
     left out.
     """
     if path.suffix != ".h5":
-        return _parsed(_csv_lines(path, label, ","), label, faults)
+        return _parse(_csv_lines(path, label, ","), label, faults)
     try:
         import h5py  # noqa: F401
         import pandas
@@ -261,7 +263,7 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table:
         frame.index.names = [None] * frame.index.nlevels
         # As the lines that its csv would have.
         lines = list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
-    return _parsed(lines, label, faults)
+    return _parse(lines, label, faults)
 
 
 def has_table_header(path: Path) -> bool:
@@ -324,7 +326,7 @@ def _parts(key: str | int) -> list[str]:
     return [FOLDER, *str(key).split("/")[-2:]]
 
 
-def _parsed(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str]) -> Table:
+def _parse(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str]) -> Table:
     """Returns a table of lines, each with its number in the file from 1 and its cells."""
     head = {
         cells[0].strip(): (line, [cell.strip() for cell in cells])

@@ -20,7 +20,7 @@ from kpjax.formats.project import Instance, Project, by_frame
 from kpjax.structures import Skeleton
 
 
-def united(projects: Sequence[Project]) -> Project:
+def unite(projects: Sequence[Project]) -> Project:
     """Unites projects; notes say which keypoints are taken for the same. Nothing is written.
 
     The root is a folder that holds all, and names of frames begin with the project's, which is that
@@ -114,7 +114,7 @@ def _owners(
             }
         )
     kept: dict[Any, tuple[int, int]] = {}
-    copies = set()  # of an image in the project that is kept
+    copies = set()  # numbers of copies of an image in the project that is kept
     same, other = [], []
     for number, project in enumerate(projects):
         for at, frame in enumerate(project.frames):

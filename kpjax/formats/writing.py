@@ -58,7 +58,7 @@ def placed_in(
     for session in dict.fromkeys(frame.session for frame in project.frames):
         short, whole = recording(session), portable(session or "images")
         short = portable(short) if short else whole
-        sessions[session] = unused(
+        sessions[session] = unused_name(
             short if short not in sessions.values() else whole, set(sessions.values())
         )
     digits = max(
@@ -94,7 +94,9 @@ def placed_in(
             wanted = f"{session}/{last}"
         # Parts that any system takes, and none of the writers' own files.
         first, *rest = (portable(part) for part in PurePosixPath(wanted).parts if part != "/")
-        name = unused("/".join([f"_{first}" if first.lower() in _TAKEN else first, *rest]), used)
+        name = unused_name(
+            "/".join([f"_{first}" if first.lower() in _TAKEN else first, *rest]), used
+        )
         replaced += [(wanted, name)] if name != wanted else []
         copies.append((frame, name))
         frames.append(
@@ -116,7 +118,7 @@ def placed_in(
     return project._replace(root=folder, frames=tuple(frames), notes=notes), copies
 
 
-def unused(name: str, used: set[str]) -> str:
+def unused_name(name: str, used: set[str]) -> str:
     """Returns the name, with a number if it is used already, and marks it as used."""
     path, found, count = PurePosixPath(name), name, 1
     while found.lower() in used:

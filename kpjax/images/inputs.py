@@ -26,7 +26,7 @@ class ImageSequence:
     so that several threads can; those of a video hand out frames decoded on the way.
     """
 
-    stem: str  # of the names of results, perhaps with folders
+    stem: str  # stem of the names of results, perhaps with folders
     path: Path  # the video, or the first of the inputs
     names: tuple[str, ...]  # (N,) of the images, or that of the video for each frame
     numbers: np.ndarray  # (N,) int64, of the frames in their video; of images from 0
@@ -53,12 +53,12 @@ class ImageSequence:
         wanted, last = set(self.numbers.tolist()), int(self.numbers[-1])
         for number, image in frames_of_one_size(self.video):
             if number in wanted:
-                yield partial(_decoded, self.video, number, image)
+                yield partial(_decode, self.video, number, image)
             if number == last:
                 return
 
 
-def _decoded(video: Video, number: int, image: np.ndarray | None) -> np.ndarray:
+def _decode(video: Video, number: int, image: np.ndarray | None) -> np.ndarray:
     if image is None:
         raise InputError(f"{video.path}: frame {number} does not decode")
     return image

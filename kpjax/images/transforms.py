@@ -7,7 +7,7 @@ pixels; see `Transform`.
 
 The image may also be Pillow's, in mode RGB. A JPEG file that was opened and is not decoded yet is
 then decoded at 1/2, 1/4 or 1/8 of its size where the square still shows fewer pixels (see
-`_drafted`): fewer to decode and to resample, and slightly other pixels. Coordinates, `scale` and
+`_draft`): fewer to decode and to resample, and slightly other pixels. Coordinates, `scale` and
 `crop` are those of the image at full size.
 """
 
@@ -67,7 +67,7 @@ class Letterbox(_Resampling):
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         size = *image.size, self.side
-        return _pasted(image, boxes.letterbox_fit(*size), self.side), boxes.letterbox_map(*size)
+        return _paste(image, boxes.letterbox_fit(*size), self.side), boxes.letterbox_map(*size)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class PadToSquare(_Resampling):
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         size = *image.size, self.side
-        return _pasted(image, boxes.pad_to_square_fit(*size), self.side), boxes.pad_to_square_map(
+        return _paste(image, boxes.pad_to_square_fit(*size), self.side), boxes.pad_to_square_map(
             *size
         )
 
@@ -95,7 +95,7 @@ class Stretch(_Resampling):
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         map_ = boxes.stretch_map(*image.size, self.side)
-        return _resized(image, (0, 0, *image.size), (self.side, self.side)), map_
+        return _resize(image, (0, 0, *image.size), (self.side, self.side)), map_
 
 
 @dataclass(frozen=True)
@@ -114,15 +114,15 @@ class PersonCrop(_Resampling):
     smallest: float = 0.0
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        x, y, width, height = _checked(box)
+        x, y, width, height = _check_box(box)
         length = max(self.margin * max(width, height), self.smallest)
         map_ = boxes.person_map((x + width / 2, y + height / 2), length, self.side)
         # Pillow counts from the corner of the first pixel, maps of centres from its middle.
         (step, _, left), (_, _, upper) = np.linalg.inv(np.asarray(map_, np.float64))[:2]
         corner = 0.5 - 0.5 * step
         size, left, upper = (self.side, self.side), left + corner, upper + corner
-        if (factor := _drafted(image, step)) > 1:
-            return _stretched(
+        if (factor := _draft(image, step)) > 1:
+            return _stretch(
                 image, factor, (left, upper, self.side * step, self.side * step), size
             ), map_
         return image.transform(
@@ -144,7 +144,7 @@ class AroundBox(_Resampling):
     margin: float = 1.25
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        x, y, width, height = _checked(box)
+        x, y, width, height = _check_box(box)
         length = self.margin * max(width, height)
         left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
         step = self.side / length
@@ -156,7 +156,7 @@ class AroundBox(_Resampling):
             ],
             np.float32,
         )
-        return _resized(image, (left, upper, length, length), (self.side, self.side)), map_
+        return _resize(image, (left, upper, length, length), (self.side, self.side)), map_
 
 
 @dataclass(frozen=True)
@@ -271,7 +271,7 @@ class ScaledByBox:
     transform: "Transform"
 
     def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
-        _, _, width, height = _checked(box)
+        _, _, width, height = _check_box(box)
         return self.transform(image, keypoints, visible, np.float32(max(width, height)), box)
 
 
@@ -297,7 +297,7 @@ class Turned:
             )
             box = np.concatenate([corners.min(0), np.ptp(corners, axis=0)])
         *moved, crop = self.transform(
-            warped(image, map_, (height, width)),
+            warp(image, map_, (height, width)),
             boxes.move_points(map_, keypoints),
             visible,
             scale,
@@ -322,7 +322,7 @@ Transform = (
 )
 
 
-def warped(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def warp(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Warps an image (h, w, 3) uint8 by an affine map (3, 3) of pixels to (height, width) = size.
 
     Bilinear; the border is repeated as far as the longer side.
@@ -343,7 +343,7 @@ def warped(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.nda
     )
 
 
-def enlarged(
+def enlarge(
     transform: Transform, *, field: float = 1.0, detail: float = 1.0
 ) -> tuple[Transform, int, np.ndarray]:
     """Returns a transform to a larger square, its side, and the map (3, 3) from its pixels to those
@@ -362,7 +362,7 @@ def enlarged(
     """
     match transform:
         case ScaledByBox(inner):
-            larger, *frame = enlarged(inner, field=field, detail=detail)
+            larger, *frame = enlarge(inner, field=field, detail=detail)
             return ScaledByBox(larger), *frame
         case PersonCrop(side, margin, smallest):
             longer = _even(side * field * detail)
@@ -397,12 +397,16 @@ def needs_box(transform: Transform) -> bool:
     return isinstance(transform, PersonCrop | AroundBox | ScaledByBox)
 
 
-REDUCTIONS = (8, 4, 2)  # of a JPEG file's blocks of 8 x 8 pixels, when it is decoded
+REDUCTIONS = (
+    8,
+    4,
+    2,
+)  # factors by which a JPEG file's blocks of 8 x 8 pixels can be reduced when decoded
 # pixels of what was decoded at a reduced size for each of the square, along each axis, at least
 SPARE = 1.1
 
 
-def _drafted(image: Image.Image, shrink: float) -> int:
+def _draft(image: Image.Image, shrink: float) -> int:
     """Has a JPEG file that is not decoded yet decoded at a reduced size, if it can be, and returns
     8, 4, 2 or else 1.
 
@@ -415,16 +419,16 @@ def _drafted(image: Image.Image, shrink: float) -> int:
     return round(width / drafted[1][2]) if drafted else 1
 
 
-def _resized(image: Image.Image, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
+def _resize(image: Image.Image, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
     """Stretches a region x, y, width, height over a size, edge to edge; a JPEG file is decoded as
     far as that shows.
     """
-    return _stretched(
-        image, _drafted(image, min(region[2] / size[0], region[3] / size[1])), region, size
+    return _stretch(
+        image, _draft(image, min(region[2] / size[0], region[3] / size[1])), region, size
     )
 
 
-def _stretched(
+def _stretch(
     image: Image.Image, factor: int, region: tuple[float, ...], size: tuple[int, int]
 ) -> Image.Image:
     """Stretches a region, in pixels of the image at full size, of one that is `factor` times
@@ -448,11 +452,11 @@ def _stretched(
     return held.resize(size, Image.Resampling.BILINEAR, box=window)
 
 
-def _pasted(image: Image.Image, fit: boxes.Fit, side: int) -> Image.Image:
+def _paste(image: Image.Image, fit: boxes.Fit, side: int) -> Image.Image:
     """Pastes the resized image on black."""
     canvas = Image.new("RGB", (side, side))
     canvas.paste(
-        _resized(image, (0, 0, *image.size), (fit.width, fit.height)), (fit.left, fit.upper)
+        _resize(image, (0, 0, *image.size), (fit.width, fit.height)), (fit.left, fit.upper)
     )
     return canvas
 
@@ -463,7 +467,7 @@ def _cut(image: Image.Image, box: np.ndarray, side: int) -> Resampled:
     """
     left, upper, right, lower = (int(edge) for edge in box)
     map_ = boxes.crop_map(box, side, grid="index")
-    return _resized(image, (left, upper, right - left, lower - upper), (side, side)), map_
+    return _resize(image, (left, upper, right - left, lower - upper), (side, side)), map_
 
 
 def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:
@@ -479,7 +483,7 @@ def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:
     return box
 
 
-def _checked(box: np.ndarray | None) -> tuple[float, ...]:
+def _check_box(box: np.ndarray | None) -> tuple[float, ...]:
     """Returns x, y, width and height of a box that has an extent along one axis at least."""
     if box is None:
         raise InputError(

@@ -36,8 +36,10 @@ from kpjax.images.reading import (
     read_image,
 )
 
-av = lazy_loader.load("av")  # of the extra `lab`: nothing but videos needs it
-FRAMES_TRIED = 20  # of an AVI file, to check that they are decoded in the order of their times
+av = lazy_loader.load("av")  # av of the extra `lab`: nothing but videos needs it
+FRAMES_TRIED = (
+    20  # frames of an AVI file that are tried: are they decoded in the order of their times?
+)
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
 _DEEP = {
@@ -100,8 +102,8 @@ class VideoFile:
         not decode.
         """
         due, waiting = 0, {}
-        with opened(self.path) as container:
-            for place, frame in enumerate(_decoded(container, self.stream)):
+        with open_container(self.path) as container:
+            for place, frame in enumerate(_decode(container, self.stream)):
                 number = self._number(frame) if self.stamps == "apart" else place
                 if number is not None and number >= due:
                     waiting[number] = frame
@@ -114,11 +116,11 @@ class VideoFile:
         )
 
     def _image(self, frame: av.VideoFrame | None) -> np.ndarray | None:
-        return None if frame is None else _shown(frame, self.depth)
+        return None if frame is None else _upright_pixels(frame, self.depth)
 
     def __getitem__(self, number: int) -> np.ndarray:
         """Reads frame `number` as (H, W, 3) uint8 RGB. Raises InputError if it does not decode."""
-        return _shown(self._frame(number), self.depth)
+        return _upright_pixels(self._frame(number), self.depth)
 
     def _frame(self, number: int) -> av.VideoFrame:
         number = range(len(self))[number]
@@ -130,10 +132,10 @@ class VideoFile:
         else:  # counts from where the time before changes to this one, or else from the first frame
             starts = (int(self.pts[earlier - 1]),) if self.stamps == "shared" and earlier else ()
         for start in starts:
-            with opened(self.path) as container:
+            with open_container(self.path) as container:
                 container.seek(start, stream=container.streams[self.stream], backward=True)
                 before, skip = self.stamps == "apart", number - earlier
-                for frame in _decoded(container, self.stream):
+                for frame in _decode(container, self.stream):
                     if frame.pts is None or frame.pts < wanted:
                         before = True
                     elif frame.pts > wanted or not before:
@@ -143,8 +145,8 @@ class VideoFile:
                     else:
                         return frame
         if self.stamps != "apart":
-            with opened(self.path) as container:
-                for frame in islice(_decoded(container, self.stream), number, None):
+            with open_container(self.path) as container:
+                for frame in islice(_decode(container, self.stream), number, None):
                     return frame
         raise unreadable(self, [number])
 
@@ -166,7 +168,7 @@ class FrameFolder:
     files: tuple[Path, ...]
     size: tuple[int, int]  # width and height of the first
     cut_off: int = 0
-    depth: int = 0  # of its images, see `common_depth`
+    depth: int = 0  # depth of its images, see `common_depth`
     times: None = None  # images carry no times
     rotation: int = 0
     note: str = ""
@@ -192,7 +194,7 @@ class FrameFolder:
 Video = VideoFile | FrameFolder
 
 
-def opened(path: Path) -> av.container.InputContainer:
+def open_container(path: Path) -> av.container.InputContainer:
     """Opens a video file with PyAV, whatever bytes its title and other texts have."""
     # PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse
     # the whole file without it.
@@ -223,7 +225,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
     if importlib.util.find_spec("av") is None:
         raise InputError(f"{path}: reading a video file needs PyAV; pip install 'kpjax[lab]'")
     try:
-        with opened(path) as container:
+        with open_container(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")
             stream, pts, stored = _times(container)
@@ -233,16 +235,16 @@ def open_video(path: Path, name: str | None = None) -> Video:
                 stream.frames,
                 stream.average_rate,
             )
-        with opened(path) as container:
+        with open_container(path) as container:
             tried = FRAMES_TRIED if container.format.name == "avi" else 1
             first, order = None, []
-            for frame in islice(_decoded(container, index), tried):
+            for frame in islice(_decode(container, index), tried):
                 first = first or frame
                 order.append(frame.pts)
         stamps = "apart"
         if pts is None or None in order or order != sorted(order):
-            with opened(path) as container:
-                shown = [frame.pts for frame in _decoded(container, index)]
+            with open_container(path) as container:
+                shown = [frame.pts for frame in _decode(container, index)]
             stamps = "none" if None in shown or shown != sorted(shown) else "shared"
             if stamps == "none":
                 shown, time_base = list(range(len(shown))), 1 / (rate or Fraction(25))
@@ -256,7 +258,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
         raise InputError(
             f"{path}: no frame of this video can be decoded; leave it out or fetch it again"
         )
-    height, width = _shown(first).shape[:2]
+    height, width = _upright_pixels(first).shape[:2]
     video = VideoFile(
         path,
         name,
@@ -354,7 +356,7 @@ def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.n
     return stream, None if counted else found, stored[stream.index]
 
 
-def _decoded(container: av.container.InputContainer, stream: int) -> Iterator[av.VideoFrame]:
+def _decode(container: av.container.InputContainer, stream: int) -> Iterator[av.VideoFrame]:
     """Yields every decoded frame of a stream; packets that do not decode are skipped."""
     packets = container.demux(container.streams[stream])
     while True:
@@ -370,7 +372,7 @@ def _decoded(container: av.container.InputContainer, stream: int) -> Iterator[av
         yield from frames
 
 
-def _shown(frame: av.VideoFrame, depth: int = 0) -> np.ndarray:
+def _upright_pixels(frame: av.VideoFrame, depth: int = 0) -> np.ndarray:
     """Returns (H, W, 3) uint8 RGB at full size, rotated as a player shows it."""
     values = _deep_values(frame) if depth else None
     image = (

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kpjax.errors import InputError, summarise
-from kpjax.input.source import stacked, strip_labels
+from kpjax.input.source import stack_examples, strip_labels
 from kpjax.input.stream import SourceStream, stream
 from kpjax.input.video_source import VideoSource
 from kpjax.structures import Example
@@ -49,7 +49,7 @@ class PairStream:
             box = None if self.crop == "own" else _common_box(self.source, pair, self.crop)
             number = pair[self.half]
             rows.append(self.source[number] if box is None else self.source.within(number, box))
-        return strip_labels(stacked(rows))
+        return strip_labels(stack_examples(rows))
 
 
 def frame_pairs(
@@ -92,7 +92,7 @@ def frame_pairs(
         process_index=process_index,
         process_count=process_count,
     )
-    pairs = partial(_drawn, frames, window, seed)
+    pairs = partial(_draw_pairs, frames, window, seed)
     return {
         "frame": PairStream(frames, pairs, crop, 0),
         "reference": PairStream(frames, pairs, crop, 1),
@@ -111,7 +111,9 @@ def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarra
 
 # both halves of a step are read one after the other, so the second reuses the draw
 @lru_cache(maxsize=8)
-def _drawn(frames: SourceStream, window: int, seed: int, step: int) -> tuple[tuple[int, int], ...]:
+def _draw_pairs(
+    frames: SourceStream, window: int, seed: int, step: int
+) -> tuple[tuple[int, int], ...]:
     """Draws (frame, reference) in the source for each of this process's examples of a batch."""
     pairs = []
     for row in frames.rows:

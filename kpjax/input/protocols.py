@@ -144,7 +144,7 @@ class Protocol(NamedTuple):
     dataset: str
     steps: tuple[ProtocolStep, ...]
     source: str  # digest of the training source that `images` index
-    seed: int = 0  # of all draws
+    seed: int = 0  # seed of all draws
     triple: str = "given"  # or "automatic", "random": for steps without stated triples
     mirrored: bool = True  # whether steps may train on mirrored images
 
@@ -333,7 +333,7 @@ def resolve(file: Path | str, source: Source) -> Protocol:
     described = content["steps"]
     if not (isinstance(described, list) and described):
         raise InputError(
-            f"{file}: steps is {_shown(described)}; list at least one step, with its keypoints"
+            f"{file}: steps is {_excerpt(described)}; list at least one step, with its keypoints"
         )
     for number, step in enumerate(described):
         _check_fields(step, ("keypoints",), _STEP_FIELDS, f"{file} step {number}")
@@ -344,7 +344,7 @@ def resolve(file: Path | str, source: Source) -> Protocol:
             images[number],
             tuple(
                 _triple(one, f"{file} step {number}: triples")
-                for one in _listed(step.get("triples", []), f"{file} step {number}: triples")
+                for one in _list_of(step.get("triples", []), f"{file} step {number}: triples")
             ),
         )
         for number, step in enumerate(described)
@@ -370,7 +370,7 @@ def _read(file: Path) -> Any:
 def _check_fields(content: Any, needed: Sequence[str], known: Sequence[str], where: str) -> None:
     if not isinstance(content, dict):
         raise InputError(
-            f"{where}: {_shown(content)} where an object with {', '.join(known)} belongs"
+            f"{where}: {_excerpt(content)} where an object with {', '.join(known)} belongs"
         )
     if absent := [field for field in needed if field not in content]:
         raise InputError(f"{where}: field {absent[0]} is missing; add it")
@@ -378,14 +378,14 @@ def _check_fields(content: Any, needed: Sequence[str], known: Sequence[str], whe
         raise InputError(f"{where}: field {unknown[0]} is unknown; choose {', '.join(known)}")
 
 
-def _listed(value: Any, where: str) -> list:
+def _list_of(value: Any, where: str) -> list:
     if not isinstance(value, list):
-        raise InputError(f"{where} is {_shown(value)}; write a list")
+        raise InputError(f"{where} is {_excerpt(value)}; write a list")
     return value
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
-    if wrong := [name for name in _listed(value, where) if not isinstance(name, str)]:
+    if wrong := [name for name in _list_of(value, where) if not isinstance(name, str)]:
         raise InputError(f"{where}: {wrong[0]!r} is not a name; write keypoints by their names")
     return tuple(value)
 
@@ -447,7 +447,7 @@ def _ends(parts: Any, steps: int, total: int, name: str, where: str) -> list[int
         )
     ):
         raise InputError(
-            f'{where} is {_shown(parts)}; write "equal", or for each of the {steps} steps a count (200) '
+            f'{where} is {_excerpt(parts)}; write "equal", or for each of the {steps} steps a count (200) '
             "or a share (0.25)"
         )
     if type(parts[0]) is int:
@@ -463,7 +463,7 @@ def _ends(parts: Any, steps: int, total: int, name: str, where: str) -> list[int
 def _listed_images(
     value: Any, numbers: Mapping[str, int], source: Source, where: str
 ) -> tuple[int, ...]:
-    images = _listed(value, where)
+    images = _list_of(value, where)
     of_name = all(isinstance(image, str) for image in images)
     if not of_name and not all(type(image) is int for image in images):
         raise InputError(f"{where}: neither names nor numbers only; list one or the other")
@@ -480,6 +480,6 @@ def _listed_images(
     return tuple(numbers[image] for image in images) if of_name else tuple(images)
 
 
-def _shown(value: Any) -> str:
+def _excerpt(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

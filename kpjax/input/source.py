@@ -13,7 +13,7 @@ from PIL import Image
 
 from kpjax.errors import InputError, summarise
 from kpjax.images import boxes
-from kpjax.images.transforms import Transform, Turned, growth_of, warped
+from kpjax.images.transforms import Transform, Turned, growth_of, warp
 from kpjax.structures import Example, Skeleton
 
 
@@ -230,7 +230,7 @@ class _View:
     """Some or all examples of a source, perhaps changed."""
 
     source: Source
-    numbers: np.ndarray | range  # of the examples in the source
+    numbers: np.ndarray | range  # numbers of the examples in the source
     change: Callable[[Example, int], Example] | None
     facts: tuple  # everything that numbers and change depend on, for the digest
     name: str
@@ -269,7 +269,7 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None
     )
 
 
-def changed(
+def map_examples(
     source: Source,
     change: Callable[[Example, int], Example],
     *facts: np.ndarray | str,
@@ -296,7 +296,7 @@ def strip_labels(example: Example) -> Example:
 
 def without_labels(source: Source) -> Source:
     """Returns the same images without labels. The number of keypoints stays."""
-    return changed(
+    return map_examples(
         source,
         lambda example, _: strip_labels(example),
         "without labels",
@@ -323,7 +323,7 @@ def with_labels(
     def labelled(example: Example, index: int) -> Example:
         return example._replace(keypoints=keypoints[index], visible=visible[index])
 
-    return changed(source, labelled, keypoints, visible, name=name)
+    return map_examples(source, labelled, keypoints, visible, name=name)
 
 
 def _identity(source: Source, index: int) -> str | None:
@@ -336,18 +336,18 @@ def identities(source: Source) -> tuple[str, ...] | None:
     return None if any(name is None for name in names) else names
 
 
-def stacked(examples: Sequence[Example]) -> Example:
+def stack_examples(examples: Sequence[Example]) -> Example:
     """Stacks examples to a batch."""
     return Example(*(np.stack(field) for field in zip(*examples, strict=True)))
 
 
 def in_memory(source: Source) -> ArraySource:
     """Reads all examples into memory. The digest is that of the new arrays."""
-    examples = stacked([source[index] for index in range(len(source))])
+    examples = stack_examples([source[index] for index in range(len(source))])
     return ArraySource(examples, source.skeleton, source.name, identities(source) or ())
 
 
-def joined(sources: Sequence[ArraySource], name: str) -> ArraySource:
+def join_sources(sources: Sequence[ArraySource], name: str) -> ArraySource:
     """Concatenates sources in memory. Raises InputError if their keypoints differ."""
     first = sources[0]
     if other := [
@@ -378,7 +378,7 @@ class LabelledSplit(NamedTuple):
 
     labelled: np.ndarray  # int64
     rest: np.ndarray  # int64
-    digest: str  # of the source and the labelled examples, in any order
+    digest: str  # digest of the source and the labelled examples, in any order
 
 
 def labelled_subset(
@@ -443,7 +443,7 @@ def check_disjoint(
     """
     train_names, test_names = identities(train), identities(test)
     if shared := [
-        f"{_called(train_names, number)} is {_called(test_names, twin)} of {test.name}"
+        f"{_name_of(train_names, number)} is {_name_of(test_names, twin)} of {test.name}"
         for number, twin in shared_images(train, test, by_name=by_name, by_pixels=by_pixels).items()
     ]:
         raise InputError(
@@ -476,7 +476,7 @@ def shared_images(
     return shared
 
 
-def _called(names: tuple[str, ...] | None, number: int) -> str:
+def _name_of(names: tuple[str, ...] | None, number: int) -> str:
     return f"number {number}" if names is None else names[number]
 
 
@@ -497,7 +497,7 @@ def labelled_only(source: Source, keypoints: Sequence[str], name: str | None = N
         keypoints = np.where(visible[:, None] > 0, example.keypoints, np.float32(0))
         return example._replace(keypoints=keypoints, visible=visible)
 
-    return changed(
+    return map_examples(
         source, masked, mask, name=name or f"{source.name}, {len(keypoints)} keypoints labelled"
     )
 
@@ -521,7 +521,7 @@ def without_keypoints(source: Source, names: Sequence[str]) -> Source:
             keypoints=example.keypoints[numbers], visible=example.visible[numbers]
         )
 
-    return changed(
+    return map_examples(
         source, choose, numbers, name=source.name, skeleton=chosen_keypoints(source.skeleton, kept)
     )
 
@@ -557,7 +557,7 @@ def chosen_keypoints(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
 # Images
 
 
-def turned(source: Source, maps: np.ndarray) -> Source:
+def warp_source(source: Source, maps: np.ndarray) -> Source:
     """Returns a source with example n warped by the affine map maps[n] (3, 3) on pixels, at the
     same image size.
 
@@ -570,23 +570,23 @@ def turned(source: Source, maps: np.ndarray) -> Source:
         map_ = maps[index]
         moved = boxes.move_points(map_, example.keypoints)
         return example._replace(
-            image=warped(example.image, map_, example.image.shape[:2]),
+            image=warp(example.image, map_, example.image.shape[:2]),
             keypoints=np.where(example.visible[:, None] > 0, moved, np.float32(0)),
             scale=np.float32(example.scale * growth_of(map_)),
             crop=(np.asarray(example.crop, np.float64) @ np.linalg.inv(map_)).astype(np.float32),
         )
 
-    return changed(source, turn, maps, name=f"{source.name}/turned")
+    return map_examples(source, turn, maps, name=f"{source.name}/turned")
 
 
 def turned_originals(source: TfdsSource, degrees: np.ndarray) -> Source:
     """Returns a source whose example n is turned by degrees[n] in the image that it is cropped
     from.
 
-    So its corners show the image where `turned` repeats a border.
+    So its corners show the image where `warp_source` repeats a border.
     """
     turns = [replace(source, transform=Turned(source.transform, float(angle))) for angle in degrees]
-    return changed(
+    return map_examples(
         source,
         lambda example, index: turns[index][index],
         np.asarray(degrees),

@@ -17,7 +17,7 @@ import numpy as np
 
 from kpjax.cores import usable_cores
 from kpjax.errors import InputError
-from kpjax.input.source import Source, TfdsSource, stacked, strip_labels
+from kpjax.input.source import Source, TfdsSource, stack_examples, strip_labels
 from kpjax.structures import Example
 
 SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps what processes hand over
@@ -48,30 +48,28 @@ class SourceStream:
     """
 
     source: Source
-    batch_size: int  # of all processes together
+    batch_size: int  # batch size of all processes together
     labelled: bool
-    rows: range  # of this process in each global batch
+    rows: range  # rows of this process in each global batch
     repeats: bool  # whether a batch may be larger than the source
-    seed: int | None  # of the shuffling; None keeps the source's order
+    seed: int | None  # seed of the shuffling; None keeps the source's order
 
     def number(self, position: int) -> int:
         """Returns which example of the source stands at a position of the endless sequence."""
         epoch, place = divmod(position, len(self.source))
         return (
-            place
-            if self.seed is None
-            else int(_shuffled(len(self.source), self.seed, epoch)[place])
+            place if self.seed is None else int(_shuffle(len(self.source), self.seed, epoch)[place])
         )
 
     def __getitem__(self, step: int) -> Example:
-        batch = stacked(
+        batch = stack_examples(
             [self.source[self.number(step * self.batch_size + row)] for row in self.rows]
         )
         return batch if self.labelled else strip_labels(batch)
 
 
 @functools.lru_cache(maxsize=16)
-def _shuffled(count: int, seed: int, epoch: int) -> np.ndarray:
+def _shuffle(count: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.default_rng([_SHUFFLING, seed, epoch]).permutation(count)
 
 
@@ -207,7 +205,7 @@ def workers_with_room(workers: int, streams: Mapping[str, BatchStream], step: in
 
 def _decodes_files(source: Any) -> bool:
     while source is not None and not isinstance(source, TfdsSource):
-        source = getattr(source, "source", None)  # of a view
+        source = getattr(source, "source", None)  # source of a view
     return source is not None
 
 

@@ -115,7 +115,7 @@ def in_videos(
     )
 
 
-def numbered(
+def group_into_videos(
     source: Source,
     lengths: Sequence[int],
     titles: Sequence[str],
@@ -213,7 +213,9 @@ def read_videos(
         )
     images, keypoints, visible, scale, crop = map(np.stack, zip(*squares, strict=True))
     source = arrays(images, keypoints, visible, NO_KEYPOINTS, name, scale=scale, crop=crop)
-    kept = numbered(source, [len(numbers) for numbers in frames], [video.name for video in videos])
+    kept = group_into_videos(
+        source, [len(numbers) for numbers in frames], [video.name for video in videos]
+    )
     return replace(kept, frame=np.concatenate(frames))
 
 

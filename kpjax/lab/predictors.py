@@ -71,7 +71,9 @@ class Predictor(NamedTuple):
     # width, height of the next frame that is looked at, None for all of it; None where every frame
     # is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
-    finder: Finder | None = None  # of the animals on whole frames, of a run on crops of several
+    finder: Finder | None = (
+        None  # finder of the animals on whole frames, of a run on crops of several
+    )
     empty: Empty = "ask"  # what an empty cell of the labels meant
     labels: LabelDistances | None = None  # how near labelled keypoints came to each other
 
@@ -87,7 +89,7 @@ class OpenedRun(NamedTuple):
 
     run: FinishedRun | None  # None of a published network
     method: Method
-    trained: Trained  # of an exported folder without what `method.predict` does not read
+    trained: Trained  # for an exported folder, without what `method.predict` does not read
     transform: Transform
     score: ScoreTable
     result: Mapping[str, Any]  # as in `Predictor`

@@ -7,7 +7,7 @@ import importlib
 import sys
 from importlib import metadata
 
-from kpjax.errors import InputError, meant
+from kpjax.errors import InputError, suggest_name
 from kpjax.lab.commands import COMMANDS, run_command
 from kpjax.papers.parsing import exit_code_of, screen_width
 
@@ -64,5 +64,5 @@ def _run(name: str, arguments: list[str]) -> None:
         print(f"kpjax {version()}" if name == "--version" else usage())
     else:
         raise InputError(
-            f"{name!r} is not a command; there are {', '.join(known)}{meant(name, known)}"
+            f"{name!r} is not a command; there are {', '.join(known)}{suggest_name(name, known)}"
         )

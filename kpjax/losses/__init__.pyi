@@ -59,7 +59,7 @@ from .pyramids import (
     parent_of_child as parent_of_child,
     spring as spring,
     still_mass as still_mass,
-    transported as transported,
+    transport_features as transport_features,
     transporter_transported as transporter_transported,
 )
 from .reconstruction import (

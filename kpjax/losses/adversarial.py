@@ -29,14 +29,14 @@ class PseudoMaps(NamedTuple):
     false: jax.Array  # (B, h, w, K) where a wrong prediction would be
 
 
-def _predicted(main_logits, strict_positive: bool):
+def _predict(main_logits, strict_positive: bool):
     """Returns the main regressor's keypoints in heatmap pixels, without a gradient."""
     return decode_argmax(jax.lax.stop_gradient(main_logits), strict_positive=strict_positive)[0]
 
 
 def _truth(main_logits, sigma: float, strict_positive: bool):
     """Renders the main regressor's keypoints."""
-    return gaussian_bumps(_predicted(main_logits, strict_positive), main_logits.shape[1:3], sigma)
+    return gaussian_bumps(_predict(main_logits, strict_positive), main_logits.shape[1:3], sigma)
 
 
 def ground_false_by_others(
@@ -84,7 +84,7 @@ def ground_false_by_area(
     """
     chex.assert_rank(main_logits, 4)
     _, height, width, _ = main_logits.shape
-    points = _predicted(main_logits, strict_positive)
+    points = _predict(main_logits, strict_positive)
     truth = gaussian_bumps(points, (height, width), sigma)
     area = jnp.arange(low, high + 1, dtype=jnp.float32)
     rows = gaussian_profile(area, height, sigma).sum(-1)

@@ -119,7 +119,7 @@ def _check_frames(features_reference, features, maps_reference, maps) -> None:
     chex.assert_shape(maps, (*features.shape[:3], None))
 
 
-def transported(
+def transport_features(
     features_reference: Features,
     features: Features,
     maps_reference: Maps,
@@ -165,7 +165,7 @@ def transporter_transported(
     Starting from y = features_reference, each keypoint in turn gives y <- (1 - s_k) (1 - t_k) y +
     t_k * features. Here s are the reference's maps and t the frame's. In closed form the weight of
     the frame is sum_k t_k prod_{j>k} (1 - s_j) (1 - t_j). The order of the keypoints matters, a
-    little. The arguments are those of `transported`.
+    little. The arguments are those of `transport_features`.
     """
     _check_frames(features_reference, features, maps_reference, maps)
     if stop_reference:

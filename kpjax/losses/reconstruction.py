@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 Features = Float[Array, "batch _height _width _channels"]
-Weight = Float[Array, "batch _rows _columns 1"]  # of pixels, in [0, 1]
+Weight = Float[Array, "batch _rows _columns 1"]  # weight of pixels, in [0, 1]
 SMALLEST = 1e-12  # averages below it divide as it does
 
 

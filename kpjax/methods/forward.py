@@ -55,7 +55,7 @@ def unit_range(example: Example) -> Example:
     return example._replace(image=example.image.astype(jnp.float32) / 255)
 
 
-def augmented(
+def prepare_streams(
     augment: Augment | Mapping[str, Augment], streams: Streams, key: jax.Array
 ) -> dict[str, Example]:
     """Prepares every stream: in [0, 1], and augmented under a key of its own.
@@ -80,7 +80,8 @@ def empty_images(
     computed.
     """
     view = jax.eval_shape(
-        lambda stream: augmented(augment, {name: stream}, jax.random.key(0))[name], streams[name]
+        lambda stream: prepare_streams(augment, {name: stream}, jax.random.key(0))[name],
+        streams[name],
     )
     return jnp.zeros((1, *view.image.shape[1:]), jnp.float32)
 

@@ -48,7 +48,7 @@ def gradient_step(
     optimizer, learning_rate: as in `descend`. norms: the gradient -> the trees whose norms are
     logged, by name.
     """
-    gradient, auxiliary, metrics = _differentiated(loss, params, norms)
+    gradient, auxiliary, metrics = _differentiate(loss, params, norms)
     moved, optimizer_state = descend(
         optimizer, gradient, state.optimizer_state, params, learning_rate, state.step
     )
@@ -68,7 +68,7 @@ def gradient_steps(
     Groups that are not in `params` keep their optimizer state. The others are as in
     `gradient_step`.
     """
-    gradient, auxiliary, metrics = _differentiated(loss, params, dict)
+    gradient, auxiliary, metrics = _differentiate(loss, params, dict)
     moved, states = {}, dict(state.optimizer_state)
     for group in params:
         moved[group], states[group] = descend(
@@ -82,7 +82,7 @@ def gradient_steps(
     return Moved(moved, states, auxiliary, metrics)
 
 
-def _differentiated(loss: Loss, params, norms) -> tuple[Any, Any, Metrics]:
+def _differentiate(loss: Loss, params, norms) -> tuple[Any, Any, Metrics]:
     (value, (parts, auxiliary)), gradient = jax.value_and_grad(loss, has_aux=True)(params)
     lengths = {
         f"gradient_norm/{name}": optax.tree.norm(tree) for name, tree in norms(gradient).items()

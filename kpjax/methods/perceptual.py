@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from kpjax.losses.reconstruction import feature_distances, moved_averages
 from kpjax.methods.forward import NORMALISATIONS, Normalise
-from kpjax.methods.setup import needed
+from kpjax.methods.setup import require
 from kpjax.models import FeatureMaps
 from kpjax.models.networks import NETWORKS
 from kpjax.platforms import run_once
@@ -43,7 +43,7 @@ class PerceptualComparison(NamedTuple):
     def init(self, images: jax.Array, start: Start) -> tuple[jax.Array, Mapping[str, Any]]:
         """Returns averages (layers,) float32 of zero, pixels first, and the method's frozen
         trees."""
-        variables = needed(start, PERCEPTUAL)
+        variables = require(start, PERCEPTUAL)
         layers = 1 + len(jax.eval_shape(self.network.apply, variables, images))
         return jnp.zeros(layers, jnp.float32), {PERCEPTUAL: variables}
 

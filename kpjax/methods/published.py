@@ -84,10 +84,10 @@ def people(skeleton: Skeleton = PERSON, *, turned: bool = False) -> Method:
             (jnp.stack([empty if peaks is None else peaks for _, _, peaks in chosen], -1),),
         )
 
-    return Method(_untrained, _untrained, predict, (), skeleton)
+    return Method(_refuse_training, _refuse_training, predict, (), skeleton)
 
 
-def _untrained(*of) -> NoReturn:
+def _refuse_training(*of) -> NoReturn:
     raise NotImplementedError("a published network is not trained")
 
 

@@ -134,7 +134,7 @@ def initial_variables(
     return fresh
 
 
-def needed(start: Start, name: str) -> Any:
+def require(start: Start, name: str) -> Any:
     """Returns a tree of a start. Raises InputError that names a missing one."""
     if name not in start:
         raise InputError(

@@ -13,7 +13,7 @@ from kpjax.models.layers import BatchNorm, Convolution, he_normal
 from kpjax.models.network import small_normal
 
 Variant = Literal["paper", "wide", "with_features"]
-REFERENCE_SIDE = 64  # of the maps for which the dilations below are stated, in heatmap pixels
+REFERENCE_SIDE = 64  # side of the maps for which the dilations below are stated, in heatmap pixels
 WIDE_DILATIONS = (2, 4, 8)
 
 

@@ -60,12 +60,12 @@ class HighResolutionModule(nn.Module):
             """Brings branch `source` to the size and width of branch `target`."""
             name = f"fuse_layers_{target}_{source}"
             if source > target:
-                x = _normalised(x, train, widths[target], 1, 1, name, self.dtype)
+                x = _convolve_and_normalise(x, train, widths[target], 1, 1, name, self.dtype)
                 for _ in range(source - target):
                     x = upsample_nearest(x)
             for step in range(target - source):
                 last = step == target - source - 1
-                x = _normalised(
+                x = _convolve_and_normalise(
                     x, train, widths[target if last else source], 3, 2, f"{name}_{step}", self.dtype
                 )
                 x = x if last else nn.relu(x)
@@ -159,13 +159,20 @@ class HighResolutionNetwork(nn.Module):
         finest = branches[0]
         if stage == 2:
             branches = (
-                nn.relu(_normalised(finest, train, self.width, 3, 1, "transition1_0", self.dtype)),
+                nn.relu(
+                    _convolve_and_normalise(
+                        finest, train, self.width, 3, 1, "transition1_0", self.dtype
+                    )
+                ),
             )
             coarsest = finest
         else:
             coarsest = branches[-1]
         width = self.width * 2**number
-        return (*branches, nn.relu(_normalised(coarsest, train, width, 3, 2, name, self.dtype)))
+        return (
+            *branches,
+            nn.relu(_convolve_and_normalise(coarsest, train, width, 3, 2, name, self.dtype)),
+        )
 
 
 class FirstMap(nn.Module):
@@ -215,15 +222,17 @@ class HRNet(StrideFourOptions):
     name: ClassVar[str] = "hrnet"
 
     width: int = 32  # channels of the finest branch
-    modules: tuple[int, int, int] = (1, 4, 3)  # of stages 2 to 4
-    blocks: int = 4  # of each branch in a module
+    modules: tuple[int, int, int] = (1, 4, 3)  # modules of stages 2 to 4
+    blocks: int = 4  # blocks of each branch in a module
     stem_width: int = 64  # channels before the branches
     taps: Taps = "stage_outputs"  # the maps that methods use as features
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
     head_layers: int = 1  # convolutions of the head
     head_width: int = 64  # channels between two layers of the head
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # dtype of the computation; parameters are float32
+    )
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
@@ -253,7 +262,7 @@ class HRNet(StrideFourOptions):
         )
 
 
-def _normalised(
+def _convolve_and_normalise(
     x: jax.Array,
     train: bool,
     width: int,

@@ -30,7 +30,7 @@ from kpjax.models.network import (
     check_stride,
 )
 
-STRIDE = 4  # of the heatmaps
+STRIDE = 4  # stride of the heatmaps
 
 
 class HierarchicalBlock(nn.Module):
@@ -183,7 +183,9 @@ class HourglassNetwork:
 
     width: int = 256  # channels
     depth: int = 4  # halvings
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # dtype of the computation; parameters are float32
+    )
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
 

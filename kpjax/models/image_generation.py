@@ -38,7 +38,7 @@ def normalised_points(
     align_corners: whether the centres of the outer cells or their outer edges are at -1 and 1.
     """
     points, _ = decode_soft_argmax(heatmaps, temperature=1 / sharpness)
-    return _normalised(points[..., 0], points[..., 1], heatmaps.shape[1:3], align_corners)
+    return _normalise_points(points[..., 0], points[..., 1], heatmaps.shape[1:3], align_corners)
 
 
 def draw_normalised_points(
@@ -60,7 +60,7 @@ def draw_normalised_points(
     return rows[..., :, None, :] * columns[..., None, :, :]
 
 
-def _normalised(
+def _normalise_points(
     x: jax.Array, y: jax.Array, size: tuple[int, int], align_corners: bool
 ) -> jax.Array:
     """Converts cell numbers of a map of `size` (h, w) to normalised points."""

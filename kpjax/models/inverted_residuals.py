@@ -206,14 +206,20 @@ class MobileNetV2:
 
     name: ClassVar[str] = "mobilenet_v2"
 
-    width_multiplier: float = 1.0  # of all channels of the backbone
-    padding: layers.Padding = "torch"  # of its 3x3 convolutions, as its weights were trained
+    width_multiplier: float = 1.0  # width multiplier of all channels of the backbone
+    padding: layers.Padding = (
+        "torch"  # padding of its 3x3 convolutions, as its weights were trained
+    )
     decoder_width: int = 64  # channels of the pyramid and the head
     head_layers: int = 1  # convolutions of the head
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # dtype of the computation; parameters are float32
+    )
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
-    frozen_stride: FrozenStride = 0  # of feature maps, up to which the backbone keeps its weights
+    frozen_stride: FrozenStride = (
+        0  # stride of feature maps, up to which the backbone keeps its weights
+    )
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""

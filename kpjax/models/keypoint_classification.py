@@ -41,13 +41,15 @@ class KeypointFeatures(nn.Module):
             rows = kernel[first_row : first_row + each.shape[-1]]
             first_row += each.shape[-1]
             if each.shape[1] > size[0]:
-                each = resized(each, size)
+                each = resize_bilinear(each, size)
             if self.one_scale:
                 square = jnp.square(jax.lax.stop_gradient(each).astype(jnp.float32)).mean()
                 rows = rows * jax.lax.rsqrt(square + 1e-12)
             here = each.shape[1:3]
             convolved[here] = convolved.get(here, jnp.float32(0)) + pixelwise_dot(each, rows)
-        return sum(resized(each, size) for each in convolved.values()) + bias.reshape(1, 1, 1, -1)
+        return sum(resize_bilinear(each, size) for each in convolved.values()) + bias.reshape(
+            1, 1, 1, -1
+        )
 
 
 def pixelwise_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -60,7 +62,7 @@ def pixelwise_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return flat.reshape(*x.shape[:3], kernel.shape[-1])
 
 
-def resized(x: jax.Array, size: tuple[int, int]) -> jax.Array:
+def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Resizes (B, h, w, C): bilinear, half-pixel centres, no smoothing before shrinking."""
     return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear", antialias=False)
 

@@ -269,10 +269,10 @@ def transposed_by_dilation(x: jax.Array, kernel: jax.Array) -> jax.Array:
     The kernel's gradient is that of the strided convolution whose transpose this is. In its own
     form XLA mirrors what it pulls, the largest maps of a network, in memory.
     """
-    return _dilated(x, kernel)
+    return _dilated_convolution(x, kernel)
 
 
-def _dilated(x: jax.Array, kernel: jax.Array) -> jax.Array:
+def _dilated_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     k = kernel.shape[0]
     return jax.lax.conv_general_dilated(
         x,
@@ -290,7 +290,7 @@ def _dilated_gradients(
     """Returns the gradients of `transposed_by_dilation` with respect to images and kernel."""
     x, kernel = inputs
     k, _, channels_in, channels_out = kernel.shape
-    (of_images,) = jax.linear_transpose(lambda x: _dilated(x, kernel), x)(pull)
+    (of_images,) = jax.linear_transpose(lambda x: _dilated_convolution(x, kernel), x)(pull)
 
     def strided(mirrored: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(
@@ -307,7 +307,7 @@ def _dilated_gradients(
 
 
 transposed_by_dilation.defvjp(
-    lambda x, kernel: (_dilated(x, kernel), (x, kernel)), _dilated_gradients
+    lambda x, kernel: (_dilated_convolution(x, kernel), (x, kernel)), _dilated_gradients
 )
 
 

@@ -203,10 +203,14 @@ class MoveNet(StrideFourOptions):
     name: ClassVar[str] = "movenet"
 
     sigmoid: bool = False  # heatmaps between 0 and 1, as the published ones
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # dtype of the computation; parameters are float32
+    )
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
-    frozen_stride: FrozenStride = 0  # of feature maps, up to which the backbone keeps its weights
+    frozen_stride: FrozenStride = (
+        0  # stride of feature maps, up to which the backbone keeps its weights
+    )
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""

@@ -12,7 +12,7 @@ from kpjax.errors import InputError
 from kpjax.models.layers import BatchNorm, Convolution
 
 small_normal = nn.initializers.normal(0.001)
-COARSEST_STRIDE = 32  # of the published networks
+COARSEST_STRIDE = 32  # coarsest stride of the published networks
 
 
 class KeypointNetwork(nn.Module):

@@ -25,7 +25,7 @@ from kpjax.models.pyramid import SMALL_NORM, KeypointEncoder, KeypointLevels
 CELL = 2  # pixels of a feature map a side, which are predicted together
 LEAST_MEAN = 1e-3  # is added to the mean feature that errors are divided by
 LEAST_DEVIATION = 1e-6  # is added to a deviation, whose logarithm is taken
-STRIDES = (1, 2, 2, 1)  # of the encoder's layers
+STRIDES = (1, 2, 2, 1)  # strides of the encoder's layers
 
 
 def cells_and_surroundings(features: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -169,7 +169,7 @@ class PermaKey(nn.Module):
     them.
     """
 
-    keypoints: KeypointLevels  # of `ErrorMaps`: the only part that a trained model uses
+    keypoints: KeypointLevels  # keypoints of `ErrorMaps`: the only part that a trained model uses
     latent: nn.Module
     decoder: nn.Module
 

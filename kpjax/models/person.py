@@ -36,7 +36,7 @@ WORKED_OUT = {
 }
 
 
-def _mirrored(name: str) -> str:
+def _mirrored_name(name: str) -> str:
     side, _, rest = name.partition("_")
     return {"left": f"right_{rest}", "right": f"left_{rest}"}.get(side, name)
 
@@ -44,7 +44,7 @@ def _mirrored(name: str) -> str:
 PERSON = Skeleton(
     KEYPOINTS,
     tuple((KEYPOINTS.index(one), KEYPOINTS.index(other)) for one, other in EDGES),
-    tuple(KEYPOINTS.index(_mirrored(name)) for name in KEYPOINTS),
+    tuple(KEYPOINTS.index(_mirrored_name(name)) for name in KEYPOINTS),
 )
 WITH_HEAD = Skeleton(
     (*KEYPOINTS, *WORKED_OUT),

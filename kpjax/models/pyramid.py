@@ -129,12 +129,14 @@ class KeypointPyramid(nn.Module):
 
     keypoints: KeypointLevels  # the only part that a trained model uses
     appearance: nn.Module  # Phi, of the reference frame's image
-    decoder: nn.Module  # of Phi and the blobs of all keypoints
+    decoder: nn.Module  # decoder of Phi and the blobs of all keypoints
     transports: Sequence[nn.Module]  # Phi_l, of the feature map of each level
-    #: of the result of `kpjax.losses.pyramids.transported` on Phi_l
+    #: of the result of `kpjax.losses.pyramids.transport_features` on Phi_l
     transport_decoders: Sequence[nn.Module]
-    level_decoders: Sequence[nn.Module]  # of Phi and the blobs of one level (All-Reconstruction)
-    flat_transport: nn.Module  # of the finest level's feature map (All-Transport)
+    level_decoders: Sequence[
+        nn.Module
+    ]  # level decoders of Phi and the blobs of one level (All-Reconstruction)
+    flat_transport: nn.Module  # flat transport of the finest level's feature map (All-Transport)
     #: of the features that keypoints of all levels transport (All-Transport)
     flat_decoder: nn.Module
 

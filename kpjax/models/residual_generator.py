@@ -16,7 +16,7 @@ from kpjax.models.layers import (
     uniform_fan_out,
 )
 
-STRIDE = 4  # of the input maps
+STRIDE = 4  # stride of the input maps
 
 
 class ResidualGenerator(nn.Module):

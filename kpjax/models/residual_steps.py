@@ -31,7 +31,7 @@ BLOCKS = {18: (2, 2, 2, 2), 50: (3, 4, 6, 3)}
 EXPANSION = {18: 1, 50: 4}
 MEASURED_BY: dict[int, MeasuredBy] = {18: "input", 50: "level"}
 LEVELS = 4  # strides 4, 8, 16 and 32
-GROUPS = 4  # of channels in a block; the first takes one step, the last four
+GROUPS = 4  # groups of channels in a block; the first takes one step, the last four
 GROUP_SHARE = (26, 64)  # channels of a group over those that it is measured by
 SMALLEST_WIDTH = 3  # with less, a group of a block would have no channel
 # The official training scales its targets to a peak of 255. Ours peak at 1, so predictions start
@@ -404,13 +404,15 @@ class RSN(StrideFourOptions):
 
     name: ClassVar[str] = "rsn"
 
-    depth: Literal[18, 50] = 50  # of each stage
+    depth: Literal[18, 50] = 50  # depth of each stage
     stages: int = 1  # hourglasses in a row; labels count at every level of each
     stem_width: int = 64  # channels of the finest level at depth 18
     unit_width: int = 256  # channels of the features
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # dtype of the computation; parameters are float32
+    )
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""

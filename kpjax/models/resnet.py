@@ -172,9 +172,11 @@ class PoseResNet(StrideFourOptions):
 
     name: ClassVar[str] = "pose_resnet"
 
-    depth: Literal[18, 34, 50, 101, 152] = 50  # of the ResNet
+    depth: Literal[18, 34, 50, 101, 152] = 50  # depth of the ResNet
     head_layers: int = 1  # convolutions of the head: 1 in SimpleBaseline, 2 in RegDA
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # dtype of the computation; parameters are float32
+    )
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
 

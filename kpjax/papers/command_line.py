@@ -22,14 +22,14 @@ from etils import epath
 
 from kpjax import InputError, RunError
 from kpjax.compile_cache import keep_programs
-from kpjax.errors import meant
+from kpjax.errors import suggest_name
 from kpjax.files import absolute, remove
 from kpjax.models.networks import NETWORKS
 from kpjax.papers import configs
 from kpjax.papers.configs import (
     TUNING_SEEDS,
-    changed,
     flat,
+    replace_fields,
     settings_text,
     value_text,
     with_network,
@@ -44,7 +44,7 @@ from kpjax.training.identity import flat_identity, programs
 from kpjax.training.loggers import Logger, weights_and_biases
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import Interrupted
-from kpjax.training.run_folder import held
+from kpjax.training.run_folder import hold_folder
 
 # The flags to know, by field, with their values and what they are for: `--help` has those of a
 # preset, `--help-all` has every flag.
@@ -149,7 +149,7 @@ class Command(NamedTuple):
     variants: Sequence[str]
     shared: Shared
     arguments: Sequence[str]  # as typed
-    usual_steps: int = 0  # of the last stage, where none are typed
+    usual_steps: int = 0  # usual steps of the last stage, where none are typed
 
     @property
     def folder(self) -> epath.Path:
@@ -248,12 +248,12 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
         own = (
             f", and kpjax train {experiment.paper.name} --project P for a project of your own"
             if preset == OWN
-            else (meant(preset, experiment.presets))
+            else (suggest_name(preset, experiment.presets))
         )
         raise InputError(
             f"{program}: preset {preset!r} is unknown; there are {', '.join(experiment.presets)}{own}"
         )
-    base, typed = experiment.presets[preset], spelled(experiment, preset)
+    base, typed = experiment.presets[preset], spell_command(experiment, preset)
     if experiment.beside:  # P/ and ./P are the project P
         flags = [
             flag if not flag or flag[0] == "-" or "://" in flag else os.path.normpath(flag)
@@ -285,7 +285,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
                 f"{base.summary}\n\nVariants: {', '.join(experiment.paper.applicable(preset, base))}"
             ),
         )
-        config, usual_steps = _resolved(experiment, preset, parsed.config, arguments)
+        config, usual_steps = _resolve(experiment, preset, parsed.config, arguments)
         return Command(
             experiment,
             preset,
@@ -297,7 +297,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
         )
 
 
-def spelled(experiment: Experiment, preset: str) -> str:
+def spell_command(experiment: Experiment, preset: str) -> str:
     """Returns how a person runs a preset."""
     return (
         f"kpjax train {experiment.paper.name}"
@@ -336,7 +336,7 @@ def _flags_to_know(config: Any, typed: str) -> str:
     )
 
 
-def taken(flags: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
+def take_flag(flags: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
     """Returns the values of a flag, "" where it has none, and all other words."""
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument(flag, action="append", nargs="?", const="", default=[], dest="values")
@@ -346,7 +346,7 @@ def taken(flags: Sequence[str], flag: str) -> tuple[list[str], list[str]]:
 
 def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, Sequence[str]]:
     """Reads --network first: the flags of a preset are those of its network."""
-    names, rest = taken(flags, "--network")
+    names, rest = take_flag(flags, "--network")
     if not names or not hasattr(config, "network"):
         return config, flags
     if not names[-1]:
@@ -356,7 +356,7 @@ def _named_network(config: Any, flags: Sequence[str]) -> tuple[Any, Sequence[str
 
 def _several_projects(experiment: Experiment, config: Any, flags: Sequence[str]) -> Sequence[str]:
     """Returns flags of which every --project but the first is a value of --more-projects."""
-    projects, rest = taken(flags, "--project")
+    projects, rest = take_flag(flags, "--project")
     if len(projects) < 2:
         return flags
     if "more_projects" not in flat(config):
@@ -367,7 +367,7 @@ def _several_projects(experiment: Experiment, config: Any, flags: Sequence[str])
     return [*rest, "--project", projects[0], "--more-projects", *projects[1:]]
 
 
-def _resolved(
+def _resolve(
     experiment: Experiment, preset: str, config: Any, arguments: Sequence[str]
 ) -> tuple[Any, int]:
     """Returns the config with what its preset chooses from the data, step counts scaled to the
@@ -384,7 +384,7 @@ def _resolved(
     if "steps" in typed:
         base = base.shortened(config.steps)
     config = configs.with_weights(
-        changed(base, **{name: given[name] for name in typed if name != "network"}), typed
+        replace_fields(base, **{name: given[name] for name in typed if name != "network"}), typed
     )
     return config, usual
 
@@ -412,7 +412,7 @@ def chosen_variants(
             reason, guess = (
                 (f"does not suit preset {preset!r}; it has", "")
                 if name in experiment.paper.variants
-                else ("is unknown; there are", meant(name, possible))
+                else ("is unknown; there are", suggest_name(name, possible))
             )
             raise InputError("variants", f"{name!r} {reason} {', '.join(possible)}{guess}")
     return list(dict.fromkeys(names))
@@ -472,7 +472,7 @@ def over_devices(command: Command, devices: int = 0) -> Command:
     # as if it had been typed
     more = [f"--{name.replace('_', '-')}={size}" for name, size in rounded.items()]
     return command._replace(
-        config=changed(command.config, **rounded), arguments=(*command.arguments, *more)
+        config=replace_fields(command.config, **rounded), arguments=(*command.arguments, *more)
     )
 
 
@@ -508,7 +508,7 @@ def show_table(command: Command) -> epath.Path:
         columns,
         command.shared.first_seed in TUNING_SEEDS,
     )
-    typed = f"{spelled(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
+    typed = f"{spell_command(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if experiment.beside and (
         found := experiment.beside.report(
             command.folder,
@@ -646,7 +646,7 @@ def in_processes(command: Command) -> None:
     )
     rest = command.arguments[1:]
     for flag in ("--jobs", "--begin-at", "--no-fresh"):
-        rest = taken(rest, flag)[1]
+        rest = take_flag(rest, flag)[1]
     words = [sys.executable, "-m", *module, *rest, "--no-fresh"]
     first = command.shared.begin_at * command.shared.jobs
     visible = os.environ.get(
@@ -748,7 +748,7 @@ def _start_over(command: Command) -> None:
         names |= variants[name].lengths(command.config, name).keys() & variants.keys()
     for job in command._replace(variants=sorted(names)).jobs():
         # another process may train there
-        with held(job.folder.parent / ".queue" / job.folder.name):
+        with hold_folder(job.folder.parent / ".queue" / job.folder.name):
             remove(job.folder)
     for seed in command.seeds:
         for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):

@@ -28,7 +28,7 @@ import tyro
 
 from kpjax import InputError, Skeleton, augment, heatmaps
 from kpjax.augment import Augment, Loaded, Reach
-from kpjax.errors import meant
+from kpjax.errors import suggest_name
 from kpjax.files import strict
 from kpjax.images.transforms import (
     AroundBox,
@@ -37,7 +37,7 @@ from kpjax.images.transforms import (
     ScaledByBox,
     Stretch,
     Transform,
-    enlarged,
+    enlarge,
 )
 from kpjax.input.source import Source, in_memory
 from kpjax.methods.forward import NORMALISATIONS, Normalise
@@ -90,7 +90,7 @@ def settings_of(config: Any) -> list[Field]:
     return [one for one in fields(config) if one.compare]
 
 
-def changed(config: Any, **values: Any) -> Any:
+def replace_fields(config: Any, **values: Any) -> Any:
     """Returns a nested config with some fields replaced, named as on the command line.
 
     A part itself (`network=PoseResNet(101)`) is replaced whole, before its fields. Raises TypeError
@@ -112,7 +112,7 @@ def changed(config: Any, **values: Any) -> Any:
         if is_dataclass(part) and (
             inside := {name: value for name, value in rest.items() if name in flat(part)}
         ):
-            replaced[field.name] = changed(part, **inside)
+            replaced[field.name] = replace_fields(part, **inside)
             known |= set(inside)
     if unknown := sorted(set(values) - known):
         raise TypeError(f"{type(config).__name__} has no field {', '.join(unknown)}")
@@ -128,7 +128,7 @@ def with_network(config: Any, name: str) -> Any:
     if name not in NETWORKS:
         raise InputError(
             "network",
-            f"{name!r} is unknown; there are {', '.join(NETWORKS)}{meant(name, NETWORKS)}",
+            f"{name!r} is unknown; there are {', '.join(NETWORKS)}{suggest_name(name, NETWORKS)}",
         )
     if config.network.name == name:
         return config
@@ -253,7 +253,7 @@ class RunConfig(Checked):
             for name, value in flat(self).items()
             if name in self.SCALED
         }
-        return changed(self, steps=steps, **others)
+        return replace_fields(self, steps=steps, **others)
 
 
 @dataclass(frozen=True)
@@ -266,7 +266,7 @@ class ImageSet(Checked):
     # "<dataset>/<split>", on which tuning seeds are tested, too; "" holds out a share of the
     # training images
     validation: str = ""
-    validation_share: Share = 0.05  # of the training images, where no split validates
+    validation_share: Share = 0.05  # share of the training images, where no split validates
     unused_keypoints: tuple[str, ...] = ()  # keypoints that the dataset never labels
     #: groups of keypoints that sample a contour, whose distance is measured, too
     contours: tuple[str, ...] = ()
@@ -277,9 +277,9 @@ class ImageSet(Checked):
     image_size: Side = 256  # px
     #: the longer side of the annotated box, or the dataset's own length
     pck_over: Literal["box", "scale"] = "box"
-    training_examples: Count = 2000  # of rendered people
+    training_examples: Count = 2000  # number of rendered people
     test_examples: Count = 500
-    difficulty: float = 0.5  # of the domain figures:target
+    difficulty: float = 0.5  # difficulty of the domain figures:target
 
     @property
     def rendered(self) -> bool:
@@ -333,7 +333,7 @@ def loaded_larger(
     """
     if reach is None:
         return None
-    larger, larger_side, to_plain = enlarged(square, **reach._asdict())
+    larger, larger_side, to_plain = enlarge(square, **reach._asdict())
     return larger, Loaded(larger_side, to_plain, side)
 
 
@@ -352,7 +352,7 @@ class Heatmaps(Checked):
     """Heatmaps that a network learns and is read by."""
 
     heatmap_size: CountOrZero = 64  # px; 0: chosen from the data
-    sigma: Sigma = 2.0  # of a keypoint's Gaussian, heatmap px
+    sigma: Sigma = 2.0  # sigma of a keypoint's Gaussian, heatmap px
     grid: Literal["index", "half_pixel"] = "index"  # how heatmaps lie in the image
     #: Gaussians at whole cells and cut off, or at the keypoints
     targets: Literal["official", "sub_pixel"] = "official"
@@ -449,7 +449,7 @@ class Optimizer(Checked):
     learning_rate: Positive = 1e-4
     schedule: Literal["constant", "cosine"] = "constant"  # "cosine" falls to zero
     weight_decay: NotNegative = 0.0  # beside Adam's step
-    clip: NotNegative = 0.0  # of the gradient's norm; 0 for none
+    clip: NotNegative = 0.0  # largest norm of the gradient; 0 for no clipping
 
     def adam(self) -> optax.GradientTransformation:
         """Builds Adam on clipped gradients, with weight decay, without its learning rate."""
@@ -485,7 +485,7 @@ class Backbone(Checked):
     weights: Annotated[str, tyro.conf.arg(aliases=("--imagenet",))] = ""
     #: of images, as the weights were trained
     normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"
-    backbone_rate: Positive = 1.0  # of the learning rate, for the backbone
+    backbone_rate: Positive = 1.0  # share of the learning rate, for the backbone
     #: that its BatchNorm normalises training images by
     backbone_statistics: Literal["batch", "frozen"] = "batch"
     # whether a step of an array, of all layers, is a share of its root mean square: Adam's is as
@@ -549,7 +549,7 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
 
     leaves = flat(config)
     if "network" in typed and leaves.get("optimizer") != "sgd":
-        config = changed(
+        config = replace_fields(
             config,
             **{
                 name: min(rate, FINE_RATE)
@@ -567,7 +567,9 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
         )
     options = known.options if config.network.name == known.network else {}
     wanted = {"normalisation": known.normalisation, **options}
-    return changed(config, **{name: value for name, value in wanted.items() if name not in typed})
+    return replace_fields(
+        config, **{name: value for name, value in wanted.items() if name not in typed}
+    )
 
 
 def backbone_lines(config: Any) -> list[str]:

@@ -61,7 +61,7 @@ from kpjax.training.identity import (
 from kpjax.training.process import Interrupted, forget_programs
 from kpjax.training.run_folder import (
     PROGRAMS,
-    held,
+    hold_folder,
     note_programs,
     write_config,
     write_results,
@@ -69,7 +69,7 @@ from kpjax.training.run_folder import (
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import json_digest, load_trained, save_trained
 
-FORMAT = 6  # of config.json
+FORMAT = 6  # format of config.json
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
 OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
@@ -85,7 +85,7 @@ class Job(NamedTuple):
     seed: int
     workdir: epath.Path
     data_dir: epath.Path
-    options: FitOptions = DEFAULT_OPTIONS  # of every `fit`
+    options: FitOptions = DEFAULT_OPTIONS  # options of every `fit`
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
     #: a `kpjax.papers.plan.Plan`, which notes what would be fitted; nothing is kept then
     plan: Any = None
@@ -215,7 +215,9 @@ class Outcome(NamedTuple):
     trained: Trained | None
     steps: int  # that a table compares: of all stages that the variant has seen
     images_per_second: float = 0.0
-    wall_seconds: float = 0.0  # of all those stages, as are the images
+    wall_seconds: float = (
+        0.0  # seconds that all those stages took; the images are of all of them, too
+    )
     metrics: Mapping[str, float] = {}  # measured while it trained
     predictions: Mapping[str, Gathered] = {}  # made while it trained
     images: int = 0  # read in training
@@ -225,7 +227,9 @@ class Predicting(NamedTuple):
     """A finished run as a function of new images."""
 
     method: Method
-    transform: Transform  # of an image of any size to the square one that the method reads
+    transform: (
+        Transform  # transform of an image of any size to the square one that the method reads
+    )
     score_kind: str  # scores of two kinds do not compare
 
 
@@ -267,7 +271,7 @@ class Paper(NamedTuple):
     #: (job, data) -> the sets on which the result is predicted and measured
     evaluated: Callable[[Job, Any], Mapping[str, Source]]
     measure: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], Mapping[str, float]]
-    columns: Callable[[Any], Sequence[Column]]  # of the table, by config
+    columns: Callable[[Any], Sequence[Column]]  # columns of the table, by config
     predicting: Callable[[StoredRun], Predicting]
     #: (preset, config) -> the variants that suit it
     applicable: Callable[[str, Any], Sequence[str]]
@@ -363,7 +367,7 @@ def run(job: Job) -> None:
 
     Raises InputError for a finished run of another configuration, and whatever its parts raise.
     """
-    if finished(job):
+    if is_finished(job):
         changed = changed_programs(read_json(job.folder / "results.json"), programs())
         others = f", under other programs ({changed}); --fresh trains again" if changed else ""
         print(f"{job.title}: finished before, in {job.folder}{others}")
@@ -395,8 +399,8 @@ def run(job: Job) -> None:
         return
 
     predictions = dict(outcome.predictions)
-    predictions |= _predicted(job, outcome, paper.evaluated(job, data))
-    more = _predicted(job, outcome, beside.evaluated(job, data)) if beside else {}
+    predictions |= _predict(job, outcome, paper.evaluated(job, data))
+    more = _predict(job, outcome, beside.evaluated(job, data)) if beside else {}
     agreed("writing predictions", lambda: write_predictions(job.folder, predictions | more))
     values = dict(outcome.metrics) | dict(paper.measure(job, data, outcome, predictions))
     paper.draw(job, data, outcome, predictions)
@@ -422,7 +426,7 @@ def _first_lines(job: Job, data: Any) -> list[str]:
     return lines
 
 
-def _predicted(job: Job, outcome: Outcome, sources: Mapping[str, Source]) -> dict[str, Gathered]:
+def _predict(job: Job, outcome: Outcome, sources: Mapping[str, Source]) -> dict[str, Gathered]:
     batch_size = job.config.prediction_batch
     return {
         name: predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
@@ -454,7 +458,7 @@ def _save(job: Job, data: Any, outcome: Outcome, values: Mapping[str, float]) ->
     )
 
 
-def finished(job: Job) -> bool:
+def is_finished(job: Job) -> bool:
     """Returns whether a run has its results already.
 
     Raises InputError if they are of another configuration.
@@ -560,7 +564,9 @@ def _try(
             agreed(
                 f"claiming {job.title}",
                 lambda: bool(
-                    claimed.enter_context(held(job.folder.parent / ".queue" / job.folder.name))
+                    claimed.enter_context(
+                        hold_folder(job.folder.parent / ".queue" / job.folder.name)
+                    )
                 ),
             )
             work(job)
@@ -667,8 +673,8 @@ def draw_predictions(
     """Draws predictions on the first examples of a source, true keypoints as rings; smaller images
     are enlarged.
 
-    made: of the whole source, if they were made already. Of several processes all must call it, and
-    the first writes.
+    made: of the whole source, if they were made already. Every process must call it;
+    process 0 writes.
     """
     some = subset(source, np.arange(min(SHOWN, len(source))))
     found = (

@@ -22,7 +22,7 @@ from tyro.conf import Positional, arg
 
 from kpjax import InputError, RunError
 from kpjax.allocator import keep_freed_memory, only_cpu, set_compiler_flags
-from kpjax.errors import meant, printable
+from kpjax.errors import printable, suggest_name
 
 Parsed = TypeVar("Parsed")
 ALIASES = {"size": "image_size", "imagenet": "weights"}  # other names of flags
@@ -62,7 +62,7 @@ def parse(
     # the last would win without a word
     if twice := next((flag for flag in flags if flags.count(flag) > 1), ""):
         raise InputError(
-            f"--{twice.replace('_', '-')}: is there twice; several values stand behind one flag"
+            f"--{twice.replace('_', '-')}: is given twice; put all its values after one flag"
         )
     caught = io.StringIO()
     plain = _Plain(getattr(sys.stdout, "colourful", sys.stdout), screen_width(), keep="\n\t\x1b")
@@ -101,7 +101,7 @@ def run_named(commands: Mapping[str, type], arguments: Sequence[str], *, prog: s
     if name not in commands:
         raise InputError(
             f"{prog}: {name!r} is not a command; there are {', '.join(commands)}"
-            f"{meant(name, commands)}"
+            f"{suggest_name(name, commands)}"
         )
     with flags_in_messages(flags_of(commands[name])):
         parse(commands[name], flags, prog=f"{prog} {name}")()
@@ -155,7 +155,7 @@ def screen_width() -> int:
     return min(WIDTH, int(asked)) if asked.isdecimal() and int(asked) > 40 else WIDTH
 
 
-def folded(text: str, width: int = WIDTH) -> str:
+def fold_lines(text: str, width: int = WIDTH) -> str:
     """Breaks lines that are longer at spaces; what goes on is set in, below the second column if
     there are two.
     """
@@ -197,7 +197,7 @@ class _Plain:
 
     def write(self, text: str) -> int:
         shown = printable(text, keep=self.keep)
-        self.colourful.write(folded(shown, self.width) if self.width else shown)
+        self.colourful.write(fold_lines(shown, self.width) if self.width else shown)
         return len(text)
 
     def writelines(self, lines: Iterable[str]) -> None:
@@ -272,7 +272,9 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
         if len(message) > 2 * LONGEST and not defect:
             message = f"{message[:LONGEST]} ... {message[-LONGEST:]}"
         shown = _process() + printable(message, keep="\n" if defect else "")
-        print(folded(shown, width) if width and not defect else shown, file=sys.stderr, flush=True)
+        print(
+            fold_lines(shown, width) if width and not defect else shown, file=sys.stderr, flush=True
+        )
     if code and code != INTERRUPTED and _process():
         sys.stdout.flush()
         os._exit(code)

@@ -35,9 +35,9 @@ import jax
 
 from kpjax import InputError, Method, RunError, Trained
 from kpjax.files import make_folder, write_json
-from kpjax.input.source import stacked
+from kpjax.input.source import stack_examples
 from kpjax.input.stream import BatchStream
-from kpjax.papers.command_line import Command, over_devices, read_command, taken
+from kpjax.papers.command_line import Command, over_devices, read_command, take_flag
 from kpjax.papers.engine import Experiment, Job, variant_of
 from kpjax.papers.parsing import flags_in_messages
 from kpjax.training import planning
@@ -65,11 +65,11 @@ def read(
     """
     name, *flags = arguments
     experiment = experiment_of(name)
-    chips, rest = taken(flags, "--chips")
+    chips, rest = take_flag(flags, "--chips")
     if not any(chips):
         raise InputError("chips", "name the slice to plan for, such as v5e-16 or h100-8")
     slice_ = slice_of(chips[-1])
-    stages, rest = taken(rest, "--stage")
+    stages, rest = take_flag(rest, "--stage")
     command = over_devices(
         read_command(experiment, [preset, *rest] if preset else rest), slice_.devices
     )
@@ -143,7 +143,7 @@ class Plan(NamedTuple):
                 lambda leaf, size=streams[name].batch_size: jax.ShapeDtypeStruct(
                     (size, *leaf.shape[1:]), leaf.dtype
                 ),
-                stacked([streams[name].source[0]]),
+                stack_examples([streams[name].source[0]]),
             )
             for name in method.streams
         }
@@ -216,7 +216,7 @@ def plan(command: Command, slice_: Slice, named: Sequence[str] = ()) -> dict[str
             for other, record in zip(stages, records, strict=False)
             if stage.alike(other)
         )
-        known = next(alike, None) or planning.compiled(stage, slice_, mesh)
+        known = next(alike, None) or planning.compile_for_plan(stage, slice_, mesh)
         records.append(_timed(known | {"stage": stage.name, "steps": stage.steps}, slice_))
         print(stage_text(records[-1]), flush=True)
         write_json(path, result)
@@ -305,7 +305,7 @@ def _on_one_chip(
         f"{one.name}, with all of them:",
         flush=True,
     )
-    alone = planning.compiled(stage, one, planning.slice_mesh(one))
+    alone = planning.compile_for_plan(stage, one, planning.slice_mesh(one))
     alone = _timed(alone | {"steps": stage.steps}, one)
     print(stage_text(alone))
     if alone["fits"]:

@@ -26,12 +26,17 @@ from kpjax.papers.configs import Checked, Positive, Share
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
-TEACHER_DECAY = 0.99  # of the teacher's average
-UNSURE_SHARE = 0.2  # of a keypoint's points in a batch, the least sure ones, which teach nothing
+TEACHER_DECAY = 0.99  # decay of the teacher's average
+UNSURE_SHARE = (
+    0.2  # share of a keypoint's points in a batch, the least sure ones, which teach nothing
+)
 SLACK = 0.05  # sizes of a pose by which points may lie further from plausible ones than labels do
 MOST_POSES = 1000
-HELD_SHARE, HELD_MOST = 0.1, 500  # of the target's images, for the check
-NEAR = 0.1  # of the median diagonal of the start's poses: points within it are the same
+HELD_SHARE, HELD_MOST = (
+    0.1,
+    500,
+)  # share and largest number of the target's images that are held for the check
+NEAR = 0.1  # share of the median diagonal of the start's poses: points within it are the same
 AGREEMENTS = {
     "agreement/start": "sure points of the start stay where they were",
     "agreement/networks": "points of teacher and student are the same",
@@ -97,7 +102,7 @@ def poses_of(source: Source) -> PoseStatistics | None:
         return None
 
 
-def parted(target: Source) -> tuple[Source, Source]:
+def split_target(target: Source) -> tuple[Source, Source]:
     """Returns the images that are learnt from and, for the check, the last tenth, at most 500.
 
     Neighbours in a video look alike.

@@ -149,11 +149,11 @@ class Checkpoints:
                 place = (
                     "removed" if in_bucket(self.folder) else f"moved to {self.folder / 'damaged'}"
                 )
-                _report(f"{_listed(faults)}: {place}; going on from step {step}")
+                _report(f"{_list_text(faults)}: {place}; going on from step {step}")
             return restored
         if faults:
             raise RunError(
-                f"{_listed(faults)}: no checkpoint of {self.folder} is left to go on from; "
+                f"{_list_text(faults)}: no checkpoint of {self.folder} is left to go on from; "
                 "start over with `fresh`"
             )
         return None
@@ -424,7 +424,7 @@ def _refusal(error: BaseException) -> str | None:
     return None
 
 
-def _listed(faults: list[str]) -> str:
+def _list_text(faults: list[str]) -> str:
     return "; ".join(dict.fromkeys(faults))
 
 

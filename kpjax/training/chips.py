@@ -31,7 +31,7 @@ class Chip:
     host_chips: int
     network: float  # bytes/s of one chip between slices of TPUs, or hosts of graphics processors
     counted: int = 1  # the number in a slice's name over its chips: of v5p, TensorCores are counted
-    devices: int = 1  # of JAX in one chip
+    devices: int = 1  # devices of JAX in one chip
     clock: float = 0.0  # Hz of its compiler's cycles; 0 where it is not published
     #: chips along an axis from which it is a ring; 0 for graphics processors, which a switch
     #: connects
@@ -226,7 +226,7 @@ class Slice(NamedTuple):
     """Several chips that one program runs on: a slice, or several equal ones."""
 
     chip: Chip
-    shape: tuple[int, ...]  # of one; of graphics processors (1, hosts, chips of a host)
+    shape: tuple[int, ...]  # shape of one; of graphics processors (1, hosts, chips of a host)
     slices: int = 1
 
     @property

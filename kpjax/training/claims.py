@@ -31,7 +31,7 @@ STALE = 240.0  # seconds after the last one
 class Claim(NamedTuple):
     """What a claim says of its owner."""
 
-    run: str  # of this claim alone
+    run: str  # run of this claim alone
     host: str
     process: int
     time: float  # when it was last written, in seconds of the epoch

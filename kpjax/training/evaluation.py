@@ -14,7 +14,7 @@ from jax.sharding import Mesh
 
 from kpjax.errors import InputError
 from kpjax.files import atomic, foreign
-from kpjax.input.source import Source, stacked
+from kpjax.input.source import Source, stack_examples
 from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Method, Trained
 from kpjax.training.mesh import (
@@ -22,12 +22,12 @@ from kpjax.training.mesh import (
     compiled_for,
     data_mesh,
     replicate,
-    replicated,
+    replicated_sharding,
     shard,
     traced_for,
 )
 
-PREDICTIONS = "predictions.npz"  # of the evaluation sets, in a run's folder
+PREDICTIONS = "predictions.npz"  # predictions of the evaluation sets, in a run's folder
 
 
 class Gathered(NamedTuple):
@@ -85,7 +85,9 @@ def padded_batches(source: Source, batch_size: int, mesh: Mesh) -> Iterator[Exam
 
     def read(begin: int) -> Example:
         wanted = range(begin + first, begin + first + local)
-        batch = stacked([source[number if number < len(source) else begin] for number in wanted])
+        batch = stack_examples(
+            [source[number if number < len(source) else begin] for number in wanted]
+        )
         numbers = np.array([number if number < len(source) else -1 for number in wanted], np.int32)
         return shard(batch._replace(index=numbers), mesh)
 
@@ -125,7 +127,7 @@ def predict_source(
     A state of shapes, as plans of runs have it, predicts ones.
     """
     if _of_shapes((state.variables, state.frozen)):
-        batch = stacked([source[0]])
+        batch = stack_examples([source[0]])
         found = jax.eval_shape(method.predict, Trained(state.variables, state.frozen), batch)
         return Gathered(
             *(
@@ -205,10 +207,10 @@ def reduce(
     A state of shapes, as plans of runs have it, gives ones.
     """
     if _of_shapes(state):
-        sums = jax.eval_shape(measure, state, stacked([source[0]]), np.ones(1, np.float32))
+        sums = jax.eval_shape(measure, state, stack_examples([source[0]]), np.ones(1, np.float32))
         return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), sums)
     mesh = mesh or data_mesh()
-    first, add = _compiled(measure, mesh)
+    first, add = _compile(measure, mesh)
     state, sums = replicate(state, mesh), None
     for batch in padded_batches(source, batch_size, mesh):
         with jax.set_mesh(mesh):  # for a measure with a part for each device
@@ -217,7 +219,7 @@ def reduce(
 
 
 @functools.lru_cache(maxsize=16)
-def _compiled(measure: Measure, mesh: Mesh):
+def _compile(measure: Measure, mesh: Mesh):
     in_one_form = traced_for(mesh, measure)
 
     def first(state, batch):
@@ -226,7 +228,7 @@ def _compiled(measure: Measure, mesh: Mesh):
     def add(sums, state, batch):
         return jax.tree.map(jnp.add, sums, first(state, batch))
 
-    whole, split = replicated(mesh), by_examples(mesh)
+    whole, split = replicated_sharding(mesh), by_examples(mesh)
     return (
         jax.jit(first, in_shardings=(whole, split), out_shardings=whole),
         jax.jit(add, in_shardings=(whole, whole, split), out_shardings=whole, donate_argnums=0),

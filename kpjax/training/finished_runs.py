@@ -12,7 +12,7 @@ from kpjax.errors import InputError, printable
 from kpjax.files import read_json
 from kpjax.training.run_folder import check_small_files
 
-LARGEST_COUNT = 2**53  # of steps and seeds
+LARGEST_COUNT = 2**53  # largest count of steps and seeds
 NEEDED = ("experiment", "preset", "variant", "seed", "steps", "metrics")
 
 
@@ -105,7 +105,7 @@ def _number(value) -> float | None:
     return float(value)
 
 
-def _plotted(value) -> bool:
+def _can_be_plotted(value) -> bool:
     """Returns whether this is a number that an axis can have."""
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e100
 
@@ -149,13 +149,13 @@ def read_history(folder: Path) -> dict[str, list[tuple[float, float]]]:
     for text in path.read_bytes().decode(errors="replace").splitlines():
         with contextlib.suppress(ValueError, RecursionError):
             row = json.loads(text)
-            if isinstance(row, dict) and _plotted(row.get("step")):
+            if isinstance(row, dict) and _can_be_plotted(row.get("step")):
                 rows.append(row)
     history: dict[str, dict[float, float]] = {}
     for row in rows:
         if row.get("stage") == rows[-1].get("stage"):
             for name, value in row.items():
                 number = None if name == "step" else _number(value)
-                if number is not None and _plotted(number):
+                if number is not None and _can_be_plotted(number):
                     history.setdefault(name, {})[float(row["step"])] = number
     return {name: sorted(points.items()) for name, points in history.items()}

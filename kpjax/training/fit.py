@@ -39,13 +39,13 @@ from kpjax.training.mesh import (
     compiled_for,
     data_mesh,
     replicate,
-    replicated,
+    replicated_sharding,
     shard,
     traced_for,
 )
 from kpjax.training.process import Interrupted, stop_requests, traces_when_stuck
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
-from kpjax.training.run_folder import held
+from kpjax.training.run_folder import hold_folder
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.trees import describe, named_leaves, on_host
 
@@ -80,7 +80,7 @@ def compiled_init(init, mesh: Mesh):
     return run_once(
         traced_for(mesh, init),
         platform=mesh.devices.flat[0].platform,
-        out_shardings=replicated(mesh),
+        out_shardings=replicated_sharding(mesh),
     )
 
 
@@ -95,7 +95,7 @@ def not_finite(state) -> str | None:
     return None
 
 
-def replaced(state, new, mesh: Mesh):
+def copy_replacement(state, new, mesh: Mesh):
     """Returns the state that `between` returned, in buffers of its own: shared ones would be
     donated twice.
     """
@@ -104,7 +104,7 @@ def replaced(state, new, mesh: Mesh):
         raise ValueError(
             f"between: the state that it returns has other arrays: {different[0]} {different[1]}"
         )
-    return jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(new)
+    return jax.jit(lambda tree: tree, out_shardings=replicated_sharding(mesh))(new)
 
 
 # (every, state -> metrics): after each step that `every` divides and after the last; every 0: after
@@ -194,7 +194,7 @@ class Fitted(NamedTuple):
 
     trained: Trained  # the best by `select`, without it the last
     last: Trained
-    step: int  # of `trained`
+    step: int  # step of `trained`
     metrics: Mapping[str, float]  # the evaluation of `trained`, {} without one
     images_per_second: float  # all streams together, without evaluation, saving and compiling
     wall_seconds: float  # over all sessions of the run
@@ -308,7 +308,9 @@ def fit(
         traced = compiled.trace(*drawn_from)
     _check_start(start, traced)
     template = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=replicated(mesh)),
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=replicated_sharding(mesh)
+        ),
         traced.out_info,
     )
     identity = {
@@ -319,8 +321,8 @@ def fit(
     }
 
     with contextlib.ExitStack() as stack:
-        locks = []  # of process 0
-        agreed("locking a stage", lambda: locks.append(stack.enter_context(held(folder))))
+        locks = []  # locks of process 0
+        agreed("locking a stage", lambda: locks.append(stack.enter_context(hold_folder(folder))))
         checkpoints = stack.enter_context(open_checkpoints(folder, identity, lambda: init().frozen))
         stack.enter_context(_memory_in_errors(stage, checkpoints))
         restored = checkpoints.restore(template)
@@ -449,7 +451,7 @@ class _Loop:
                 still_going()
                 if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()
-                    state = replaced(state, self.between[1](state, self.step), self.mesh)
+                    state = copy_replacement(state, self.between[1](state, self.step), self.mesh)
                 trace(self.step, self._wait)
                 if not compiled:
                     self.teraflops = step_teraflops(update, state, batch, self.stage_key)

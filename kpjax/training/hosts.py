@@ -20,7 +20,7 @@ from jax.experimental import multihost_utils
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import in_bucket, make_folder, remove, strict, write_text
-from kpjax.training.mesh import data_mesh, replicated, shard
+from kpjax.training.mesh import data_mesh, replicated_sharding, shard
 
 PATIENCE = 300  # seconds in which all processes must have started
 # seconds without a sign of life after which a process counts as dead; all others end, then
@@ -87,7 +87,7 @@ def _connect() -> None:
     """
     mesh = data_mesh()
     ones = shard(np.ones(jax.local_device_count(), np.float32), mesh)
-    jax.jit(jnp.sum, out_shardings=replicated(mesh))(ones).block_until_ready()
+    jax.jit(jnp.sum, out_shardings=replicated_sharding(mesh))(ones).block_until_ready()
 
 
 def _check_arguments(

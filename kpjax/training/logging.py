@@ -71,7 +71,7 @@ def stage_lines(
     params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
     of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
     parts.append(f"{params + fixed:,} parameters{of_fixed}")
-    return _wrapped(f"{SHOWN.get(stage, stage)}: {'; '.join(parts)}")
+    return _wrap(f"{SHOWN.get(stage, stage)}: {'; '.join(parts)}")
 
 
 def rate_lines(
@@ -92,10 +92,10 @@ def rate_lines(
             shown += f" to {last[name]:.3g}"
         groups.setdefault(shown, []).append(name)
     parts = [f"{shown} of {', '.join(names)}" for shown, names in groups.items()]
-    return _wrapped(f"{SHOWN.get(stage, stage)}: learning rate {'; '.join(parts)}")
+    return _wrap(f"{SHOWN.get(stage, stage)}: learning rate {'; '.join(parts)}")
 
 
-def _wrapped(line: str) -> list[str]:
+def _wrap(line: str) -> list[str]:
     """Returns lines that fit the screen."""
     return textwrap.wrap(line, LINE, subsequent_indent="    ", break_on_hyphens=False)
 
@@ -119,7 +119,9 @@ class Log:
     ):
         self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
         self.shown = SHOWN.get(stage, stage)
-        has_events = importlib.util.find_spec("tensorboardX") is not None  # of the extra `lab`
+        has_events = (
+            importlib.util.find_spec("tensorboardX") is not None
+        )  # has events of the extra `lab`
         self.opened = (JsonLines, *([TensorBoard] if has_events else []), *more)
         self.loggers: list[Logger] = []
         self.fault: InputError | None = None  # of the disc, which other processes do not know of

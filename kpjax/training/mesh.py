@@ -51,11 +51,13 @@ def compiled_for(
             batch; all else is whole on each device.
         options: of `jax.jit`.
     """
-    placed = tuple(by_examples(mesh) if one else replicated(mesh) for one in split)
-    return jax.jit(function, in_shardings=placed, out_shardings=replicated(mesh), **options)
+    placed = tuple(by_examples(mesh) if one else replicated_sharding(mesh) for one in split)
+    return jax.jit(
+        function, in_shardings=placed, out_shardings=replicated_sharding(mesh), **options
+    )
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """Returns the sharding of a state: whole on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
@@ -70,7 +72,7 @@ def replicate(tree, mesh: Mesh):
 
     Arrays that are there already are shared: donate none of it.
     """
-    sharding = replicated(mesh)
+    sharding = replicated_sharding(mesh)
     return jax.tree.map(lambda leaf: put(leaf, sharding), tree)
 
 

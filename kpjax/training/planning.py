@@ -147,7 +147,7 @@ def key_shape() -> jax.ShapeDtypeStruct:
     return jax.eval_shape(lambda: jax.random.key(0))
 
 
-def compiled(planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
+def compile_for_plan(planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, Any]:
     """Returns the numbers of a stage's step on a mesh, see `compile_stage`.
 
     A program that was compiled before by this compiler is not compiled again: its numbers lie in

@@ -154,7 +154,7 @@ def _say(line: str) -> None:
 
 
 @contextlib.contextmanager
-def held(folder: epath.Path) -> Iterator[Callable[[], None]]:
+def hold_folder(folder: epath.Path) -> Iterator[Callable[[], None]]:
     """Locks a folder against other processes while a run writes to it; the lock ends with the
     process, even by kill -9.
 

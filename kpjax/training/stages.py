@@ -27,7 +27,7 @@ class Stage(NamedTuple):
 
     trained: Trained
     digest: str
-    step: int  # of `trained`
+    step: int  # step of `trained`
     metrics: Mapping[str, float]
     images_per_second: float
     wall_seconds: float
@@ -77,7 +77,7 @@ def stage(
         if agreed(f"the result of stage {name}", lambda: fault is None):
             if fault is not None:
                 raise fault
-            return _finished(record, trained)
+            return _finished_stage(record, trained)
         if jax.process_index() == 0:
             print(
                 f"{fault}; the result of stage {name} is taken from its checkpoints again",
@@ -105,10 +105,10 @@ def stage(
         return result["digest"]
 
     result["digest"] = agreed(f"saving stage {name}", save)
-    return _finished(record, fitted.trained)
+    return _finished_stage(record, fitted.trained)
 
 
-def _finished(record: Mapping[str, Any], trained: Trained) -> Stage:
+def _finished_stage(record: Mapping[str, Any], trained: Trained) -> Stage:
     metrics = {name: float(value) for name, value in record["metrics"].items()}
     return Stage(
         trained,

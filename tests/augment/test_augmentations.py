@@ -9,7 +9,7 @@ from kpjax import geometry
 from kpjax.augment import Loaded, augmentations as augment, random_maps
 from kpjax.augment.occlusion import hide_boxes
 from kpjax.errors import InputError
-from kpjax.images.transforms import Stretch, enlarged
+from kpjax.images.transforms import Stretch, enlarge
 from kpjax.input.source import arrays
 from kpjax.structures import Example, Skeleton
 
@@ -307,7 +307,7 @@ def test_blur_is_a_gaussian(key):
     ("call", "words"),
     [
         (lambda: augment.random_flip(Skeleton(("a", "b"))), "no flip permutation"),
-        (lambda: enlarged(Stretch(64), field=1.5), "cannot be enlarged"),
+        (lambda: enlarge(Stretch(64), field=1.5), "cannot be enlarged"),
         (
             lambda: augment.random_warp(loaded=Loaded(96, np.eye(3), 64))(
                 jax.random.key(0), black(32)

@@ -9,8 +9,8 @@ import pytest
 
 from kpjax import geometry
 from kpjax.augment import Loaded, augmentations, random_maps
-from kpjax.images.transforms import PersonCrop, ScaledByBox, Stretch, enlarged
-from kpjax.input.source import stacked
+from kpjax.images.transforms import PersonCrop, ScaledByBox, Stretch, enlarge
+from kpjax.input.source import stack_examples
 from kpjax.structures import Example
 
 SIDE, BATCH = 64, 24
@@ -47,7 +47,9 @@ def original(width=WIDTH, height=HEIGHT):
 
 def batch_of(transform, image, points=POINTS) -> Example:
     made = transform(image, points, np.ones(len(points), np.float32), np.float32(60), BOX)
-    batch = jax.tree.map(jnp.asarray, stacked([Example(*made, np.int32(n)) for n in range(BATCH)]))
+    batch = jax.tree.map(
+        jnp.asarray, stack_examples([Example(*made, np.int32(n)) for n in range(BATCH)])
+    )
     return batch._replace(image=batch.image.astype(jnp.float32) / 255)
 
 
@@ -71,7 +73,7 @@ def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
     crop."""
     transform, reach, build = MOVED[kind]
     image = original() if isinstance(transform, PersonCrop) else original(200, 200)
-    larger, *frame = enlarged(transform, **reach._asdict())
+    larger, *frame = enlarge(transform, **reach._asdict())
     key = jax.random.key(3)
     loaded, plain = batch_of(larger, image), batch_of(transform, image)
     composed, maps = jax.jit(build(loaded=Loaded(*frame, SIDE)))(key, loaded)
@@ -112,7 +114,7 @@ def test_one_resampling_of_a_larger_image_is_the_official_order(kind):
 )
 def test_without_a_draw_a_larger_image_becomes_the_plain_crop(transform):
     image, whole = original(), isinstance(transform, Stretch)
-    larger, *frame = enlarged(transform, field=1.0 if whole else 1.7, detail=1.4)
+    larger, *frame = enlarge(transform, field=1.0 if whole else 1.7, detail=1.4)
     plain = batch_of(transform, image)
     assert frame[0] % 2 == 0
     found, maps = jax.jit(augmentations.random_warp(loaded=Loaded(*frame, SIDE)))(

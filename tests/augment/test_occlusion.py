@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.augment import occlusion
-from kpjax.augment.occlusion import blank_boxes, hidden, hide_boxes
+from kpjax.augment.occlusion import blank_boxes, hide_boxes, hide_by_labels
 from kpjax.structures import Example
 
 BATCH, SIDE = 4, 16
@@ -100,7 +100,7 @@ def test_labels_choose_the_holes_of_an_augmentation():
         jnp.tile(jnp.eye(3), (BATCH, 1, 1)),
         jnp.arange(BATCH),
     )
-    found, maps = jax.jit(hidden(hide_boxes(2, **NEAR)))(jax.random.key(0), example)
+    found, maps = jax.jit(hide_by_labels(hide_boxes(2, **NEAR)))(jax.random.key(0), example)
     assert [bool(row.any()) for row in changed(found.image)] == [False, True, True, True]
     np.testing.assert_array_equal(maps, example.crop)
     np.testing.assert_array_equal(found.keypoints, POINTS)

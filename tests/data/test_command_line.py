@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from data import __main__ as command, human36m, human36m_videos, prepared, ut_zappos50k
-from data.annotations import Annotation, stored
+from data.annotations import Annotation, split_records
 from data.prepared import Card, Dataset, at_side, open_source, png, record
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox, Stretch
@@ -113,7 +113,7 @@ def test_a_png_that_is_damaged_within_is_left_to_the_builder(tmp_path):
         "one", path, points, np.ones(2, bool), cut=human36m.cut_person, box=np.array([0, 0, 99, 99])
     )
     for records in (
-        stored({"train": [one]})["train"],
+        split_records({"train": [one]})["train"],
         human36m_videos._records([one]),
         ut_zappos50k._records([path]),
     ):

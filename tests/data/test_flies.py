@@ -11,7 +11,7 @@ from data.flies import DATASET, FLY
 from experiments.pyramids import PRESETS
 from experiments.pyramids.videos import open_videos
 from kpjax.images.video import write_video
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 
 sleap_io = pytest.importorskip(
     "sleap_io", reason="sleap-io reads the clip; install the extra kpjax[sleap]"
@@ -94,7 +94,7 @@ def test_labels_lie_on_their_fly_and_crops_move(clip, tmp_path):
 
 def test_seeds_exchange_the_parts(clip, tmp_path):
     records(DATASET, clip, tmp_path / "prepared")
-    videos = changed(PRESETS["flies_part"], image_size=16).data
+    videos = replace_fields(PRESETS["flies_part"], image_size=16).data
 
     def opened(seed):
         return open_videos(videos, seed, tmp_path / "prepared")

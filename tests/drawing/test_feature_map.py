@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kpjax.drawing import feature_map
-from kpjax.drawing.feature_map import embedded, scatter
+from kpjax.drawing.feature_map import embed_features, scatter
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.errors import InputError
 
@@ -15,12 +15,12 @@ def test_groups_stay_together_and_the_same_features_lie_at_the_same_places():
     centres = 10 * rng.normal(size=(3, 8))
     kinds = np.repeat(np.arange(3), 12)
     features = centres[kinds] + 0.1 * rng.normal(size=(36, 8))
-    places = embedded(features)
+    places = embed_features(features)
     assert places.shape == (36, 2)
     apart = np.linalg.norm(places[:, None] - places, axis=-1)
     np.fill_diagonal(apart, np.inf)
     assert (kinds[apart.argmin(1)] == kinds).all()
-    np.testing.assert_array_equal(embedded(features), places)
+    np.testing.assert_array_equal(embed_features(features), places)
 
 
 def test_points_are_drawn_in_the_colours_of_their_kinds():
@@ -48,9 +48,9 @@ def test_points_are_drawn_in_the_colours_of_their_kinds():
 def test_what_cannot_be_embedded(monkeypatch):
     pytest.importorskip("sklearn")
     with pytest.raises(InputError, match="2 features are too few; give at least 3"):
-        embedded(np.zeros((2, 4)))
+        embed_features(np.zeros((2, 4)))
     with pytest.raises(InputError, match="not finite"):
-        embedded(np.full((4, 4), np.nan))
+        embed_features(np.full((4, 4), np.nan))
     monkeypatch.setattr(feature_map, "can_embed", lambda: False)
     with pytest.raises(InputError, match="pip install scikit-learn"):
-        embedded(np.zeros((5, 2)))
+        embed_features(np.zeros((5, 2)))

@@ -8,7 +8,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.evaluation.probes import landmarks as probes
 from kpjax.images.transforms import LandmarkCrop, MarginCrop, WindowCrop
-from kpjax.input.source import arrays, turned
+from kpjax.input.source import arrays, warp_source
 from kpjax.structures import Skeleton
 
 FACE = Skeleton(("left_eye", "right_eye", "nose"))
@@ -128,7 +128,7 @@ def dotted():
 
 def test_a_turned_image_and_its_landmarks_agree(dotted):
     maps = np.stack([probes.turn_map(angle, 64) for angle in (25.0, -38.0)])
-    source = turned(dotted, maps)
+    source = warp_source(dotted, maps)
     assert len(source) == 2
     assert source.digest != dotted.digest
     for number in range(2):
@@ -142,7 +142,7 @@ def test_a_turned_image_and_its_landmarks_agree(dotted):
         np.testing.assert_allclose(back[:2], dotted[number].keypoints[0], atol=1e-3)
         assert example.image.min() == 40  # the border is repeated, nothing is black
     np.testing.assert_array_equal(
-        turned(dotted, np.tile(np.eye(3), (2, 1, 1)))[0].image, dotted[0].image
+        warp_source(dotted, np.tile(np.eye(3), (2, 1, 1)))[0].image, dotted[0].image
     )
 
 

@@ -6,7 +6,7 @@ import pytest
 from kpjax.evaluation import motion
 from kpjax.evaluation.probes.image_moments import NAMES, image_moments, mask_moments, moving_masks
 from kpjax.input.source import arrays
-from kpjax.input.video_source import numbered
+from kpjax.input.video_source import group_into_videos
 from kpjax.structures import Skeleton
 
 
@@ -74,7 +74,7 @@ def test_points_that_follow_what_moves_and_those_in_heaps_are_counted():
         at = [2 * n + 1.5, 31.5]
         points[n] = [at, at, [32, 31.5], [at[0] + 0.7, at[1]], [5 * (n % 2), 5], [60, 60]]
     still = np.zeros((count, 0, 2)), np.zeros((count, 0))
-    source = numbered(arrays(images, *still, Skeleton(()), "square"), [count], ["square"])
+    source = group_into_videos(arrays(images, *still, Skeleton(()), "square"), [count], ["square"])
     found = motion.motion_in_videos(source, points)
     assert found["following_points"] == 3
     assert (found["heaped_points"], found["heaps"]) == (3, 1)

@@ -20,7 +20,7 @@ from kpjax.formats.reading import read_project
 from kpjax.input.source import TfdsSource
 from kpjax.lab.predictors import open_run
 from kpjax.papers.configs import config_as_json, config_from_json
-from kpjax.papers.engine import Job, finished
+from kpjax.papers.engine import Job, is_finished
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.training import hosts, run_folder
@@ -83,11 +83,11 @@ def test_a_finished_run_without_its_model_is_not_finished(run, tmp_path):
     job = Job(
         experiment_of("semi_supervised"), config, "demo", "supervised", 0, run.parents[3], None
     )
-    assert finished(job)
+    assert is_finished(job)
     (run / "model").rename(tmp_path / "model")
     try:
         with pytest.raises(InputError, match="model"):
-            finished(job)
+            is_finished(job)
     finally:
         (tmp_path / "model").rename(run / "model")
 

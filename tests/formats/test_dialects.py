@@ -279,7 +279,7 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
     np.testing.assert_array_equal(found.instances[2].box, [20, 0, 10, 10])
     assert any("left out: 1 polygon" in note for note in found.notes)
     labelme(tmp_path, [("point", "nose", [[3, 4]], None)] * 2)
-    with pytest.raises(InputError, match=r"a.json: 'nose' is there twice; tell animals apart"):
+    with pytest.raises(InputError, match=r"a.json: 'nose' occurs twice; tell animals apart"):
         read_project(tmp_path)
 
 

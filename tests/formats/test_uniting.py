@@ -10,7 +10,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.formats.names import recordings
 from kpjax.formats.project import Frame, Project, instance_of
-from kpjax.formats.uniting import united, united_skeleton
+from kpjax.formats.uniting import unite, united_skeleton
 from kpjax.structures import Skeleton
 
 FRONT = Skeleton(
@@ -38,7 +38,7 @@ def project(root, skeleton, names=("a.png", "b.png"), session="day"):
 
 
 def test_keypoints_of_one_name_are_one_and_every_animal_keeps_its_places():
-    whole = united([project("/data/front", FRONT), project("/data/back", BACK)])
+    whole = unite([project("/data/front", FRONT), project("/data/back", BACK)])
     assert whole.skeleton.names == (
         "nose",
         "left_ear",
@@ -98,7 +98,7 @@ def test_edges_groups_and_mirror_images_are_merged():
 )
 def test_refused_in_one_line(other, line):
     with pytest.raises(InputError, match=line):
-        united([project("/data/front", FRONT), other])
+        unite([project("/data/front", FRONT), other])
 
 
 def test_an_image_that_two_projects_label_is_there_once(tmp_path):
@@ -112,7 +112,7 @@ def test_an_image_that_two_projects_label_is_there_once(tmp_path):
         for title, session in (("old", "D:/films/day.mp4"), ("corrected", "day"))
     )
     moved = new.instances[1]._replace(keypoints=new.instances[1].keypoints + 1)
-    found = united([old, new._replace(instances=(new.instances[0], moved, new.instances[2]))])
+    found = unite([old, new._replace(instances=(new.instances[0], moved, new.instances[2]))])
     assert [frame.name for frame in found.frames] == [
         "old/c.png",
         "corrected/a.png",
@@ -123,13 +123,13 @@ def test_an_image_that_two_projects_label_is_there_once(tmp_path):
     np.testing.assert_array_equal(found.instances[2].keypoints, moved.keypoints)
     assert [note[:10] for note in found.notes[1:]] == ["1 images h"] * 2
     # A frame that only one labels is no unlabelled frame of the other.
-    found = united([old._replace(instances=old.instances[2:]), new])
+    found = unite([old._replace(instances=old.instances[2:]), new])
     assert sum(one.frame < 1 for one in found.instances) == 1
     assert len(found.frames) == 4
     assert len(found.notes) == 1
     # A still camera: two frames of one project are alike, and the second has the label.
     (tmp_path / "old" / "c.png").write_bytes(b"a")
-    found = united(
+    found = unite(
         [
             old._replace(instances=old.instances[1:]),
             project(tmp_path / "elsewhere", BACK, session="cam"),

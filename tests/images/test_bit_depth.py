@@ -14,7 +14,7 @@ from kpjax.formats.project_source import frames_at, read_frame
 from kpjax.formats.reading import read_project
 from kpjax.images.inputs import find_inputs
 from kpjax.images.reading import common_depth, image_size, read_image
-from kpjax.images.video import _shown, open_video
+from kpjax.images.video import _upright_pixels, open_video
 
 EIGHT = np.random.default_rng(0).integers(0, 200, (20, 30), np.uint8)
 EIGHT[3, 4] = 255
@@ -66,7 +66,7 @@ def test_mirrored_videos_are_shown_as_players_do(rotation, a, d):
         side_data={"DISPLAYMATRIX": np.int32([a, 0, 0, 0, d, 0, 0, 0, 1])},
         to_ndarray=lambda format: EIGHT,
     )
-    np.testing.assert_array_equal(_shown(frame), EIGHT[::d, ::a])
+    np.testing.assert_array_equal(_upright_pixels(frame), EIGHT[::d, ::a])
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])

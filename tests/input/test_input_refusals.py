@@ -8,9 +8,9 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.protocols import automatic_triples
-from kpjax.input.source import arrays, joined, labelled_subset, without_keypoints
+from kpjax.input.source import arrays, join_sources, labelled_subset, without_keypoints
 from kpjax.input.stream import stream
-from kpjax.input.video_source import in_videos, numbered
+from kpjax.input.video_source import group_into_videos, in_videos
 from kpjax.structures import Skeleton
 
 BODY = Skeleton(("left", "pelvis", "right", "head"), ((0, 1), (1, 2), (2, 3)), (2, 1, 0, 3))
@@ -30,7 +30,7 @@ def blank(count, skeleton=BODY, name="set"):
 
 def videos(*lengths):
     """Videos of black frames."""
-    return numbered(
+    return group_into_videos(
         blank(sum(lengths), name="toys"),
         lengths,
         [f"toy{number}" for number in range(len(lengths))],
@@ -81,7 +81,7 @@ THINNED = replace(
             "group 'head' has an index outside",
         ),
         (
-            lambda: joined([blank(2), blank(3, Skeleton(("a",)), "other")], "both"),
+            lambda: join_sources([blank(2), blank(3, Skeleton(("a",)), "other")], "both"),
             "other has other keypoints than set",
         ),
         (

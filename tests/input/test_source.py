@@ -119,10 +119,10 @@ def test_joined_sources_keep_their_names_and_skeleton():
         )
         for count in (2, 3)
     )
-    both = sources.joined([one, other], "both")
+    both = sources.join_sources([one, other], "both")
     assert [both.identity(number) for number in range(5)] == ["2.0", "2.1", "3.0", "3.1", "3.2"]
     assert [int(both[number].image[0, 0, 0]) for number in range(5)] == [2, 2, 3, 3, 3]
-    assert sources.joined([one, replace(other, names=())], "both").identity(0) is None
+    assert sources.join_sources([one, replace(other, names=())], "both").identity(0) is None
 
 
 def test_a_source_with_some_keypoints_only():

@@ -22,7 +22,7 @@ from kpjax.images.transforms import Letterbox, PersonCrop, Stretch
 from kpjax.input.pairs import frame_pairs, reference_frames
 from kpjax.input.source import TfdsSource, arrays, identities
 from kpjax.input.stream import read_by_processes, stream
-from kpjax.input.video_source import frame_name, in_videos, numbered
+from kpjax.input.video_source import frame_name, group_into_videos, in_videos
 from kpjax.structures import Skeleton
 
 
@@ -120,7 +120,7 @@ def videos(*lengths):
         ]
     )
     count = len(images)
-    return numbered(
+    return group_into_videos(
         arrays(images, np.ones((count, 1, 2)), np.ones((count, 1)), SKELETON, "toys"),
         lengths,
         [f"toy{video}" for video in range(len(lengths))],

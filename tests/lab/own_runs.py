@@ -14,7 +14,7 @@ from kpjax.files import write_json
 from kpjax.input.source import arrays
 from kpjax.models import movenet_lightning, to_torch
 from kpjax.models.weights.pretrained import write_safetensors
-from kpjax.papers.configs import changed, config_as_json
+from kpjax.papers.configs import config_as_json, replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.structures import Skeleton, Trained
@@ -32,7 +32,7 @@ def made_movenet(path: Path) -> Path:
 def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: Any) -> Path:
     """Writes a `supervised` run of semi_supervised with a tiny U-net; returns its folder. values:
     further ones of its config."""
-    config = changed(
+    config = replace_fields(
         PRESETS["demo"],
         image_size=side,
         heatmap_size=side // 4,

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.losses.pyramids import still_mass, transported, transporter_transported
+from kpjax.losses.pyramids import still_mass, transport_features, transporter_transported
 
 
 def random_row(keypoints, seed=0):
@@ -34,7 +34,7 @@ def loop(reference, frame, maps_reference, maps, *, transporter):
 def test_closed_forms_are_the_loops(close, keypoints):
     row = random_row(keypoints)
     close(transporter_transported(*map(jnp.asarray, row)), loop(*row, transporter=True))
-    close(transported(*map(jnp.asarray, row)), loop(*row, transporter=False))
+    close(transport_features(*map(jnp.asarray, row)), loop(*row, transporter=False))
 
 
 def test_still_mass_is_the_probability_where_nothing_moves(close):

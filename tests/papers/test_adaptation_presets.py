@@ -31,7 +31,7 @@ from kpjax.papers.adaptation.comparison import perceptual_start
 from kpjax.papers.adaptation.core import CORE_BATCH, build_core, network
 from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.command_line import read_command
-from kpjax.papers.configs import changed, flat
+from kpjax.papers.configs import flat, replace_fields
 from kpjax.papers.paper_numbers import lines_of
 
 WEIGHTS = ("--perceptual", "vgg19.tv_in1k")
@@ -242,7 +242,7 @@ def test_the_head_is_new_and_the_field_chooses_the_kernels():
     for name in ("adapted", "finetuned", "scratch", "random_core", "finetuned_last"):
         assert not parametrisation_of(config, name).keeps_head, name
     assert parametrisation_of(config, "finetuned_from_adapted").keeps_head
-    every = changed(config, projected="every")
+    every = replace_fields(config, projected="every")
     for name in ("adapted", "random_core", "adapted_every"):
         matrices = trained_by(every, name)[1]["projections"]
         assert len(jax.tree.leaves(matrices)) == 55, name
@@ -439,7 +439,7 @@ def test_every_line_of_the_papers_tables_can_be_run():
         preset, variant = keys.pop("preset"), keys.pop("variant")
         settings = "".join(f" {name}={value}" for name, value in keys.items())
         assert f"{preset}{settings}/{variant}" in rows
-        changed(PRESETS[preset], **{name: int(value) for name, value in keys.items()})
+        replace_fields(PRESETS[preset], **{name: int(value) for name, value in keys.items()})
     for name in ("finetuned_last", "finetuned_from_adapted", "adapted_every"):
         assert f"mpii_mafl/{name}" in rows
     assert "mpii_mafl_printed/adapted" in rows

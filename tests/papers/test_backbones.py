@@ -28,9 +28,9 @@ from kpjax.papers.adaptation.variants import build
 from kpjax.papers.command_line import read_command, run, show_table
 from kpjax.papers.configs import (
     Backbone,
-    changed,
     network_of,
     optimizer_of,
+    replace_fields,
     with_network,
     with_weights,
 )
@@ -164,11 +164,11 @@ def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
     ).config
     assert typed.optimizer.learning_rate == 2e-3
     for preset in (INCREMENTAL["mpii"], REGDA["rhd_h3d"], REGDA["demo"]):
-        given = changed(preset, weights=str(weights))
+        given = replace_fields(preset, weights=str(weights))
         assert with_weights(given).optimizer == given.optimizer
     assert (
         with_weights(
-            changed(REGDA["rhd_h3d"], weights=str(weights)), {"network"}
+            replace_fields(REGDA["rhd_h3d"], weights=str(weights)), {"network"}
         ).optimizer.learning_rate
         == 0.1
     )
@@ -181,7 +181,7 @@ def test_another_network_keeps_the_head_and_the_dtype_alone():
     ).config.network
     assert given == PoseResNet(depth=50)
     assert with_network(
-        changed(REGDA["demo"], head_layers=2, dtype="bfloat16"), "pose_resnet"
+        replace_fields(REGDA["demo"], head_layers=2, dtype="bfloat16"), "pose_resnet"
     ).network == PoseResNet(depth=50, head_layers=2, dtype="bfloat16")
 
 
@@ -204,7 +204,7 @@ def test_a_papers_numbers_stand_apart_from_those_of_random_weights(flags, tmp_pa
 
 def test_normalisation_and_statistics_follow_the_config():
     assert network_of(
-        changed(SEMI_SUPERVISED["demo"], backbone_statistics="frozen"), 3
+        replace_fields(SEMI_SUPERVISED["demo"], backbone_statistics="frozen"), 3
     ).frozen_statistics
     assert Backbone().normalise is imagenet_normalise
     np.testing.assert_array_equal(
@@ -214,12 +214,12 @@ def test_normalisation_and_statistics_follow_the_config():
 
 def test_relative_steps_are_shares_of_an_arrays_size():
     """Steps of 1, as Adam's are in the first step, are 500 times a small kernel without it."""
-    config = changed(SEMI_SUPERVISED["lspet"], relative_steps=True)
+    config = replace_fields(SEMI_SUPERVISED["lspet"], relative_steps=True)
     params = {"backbone": {"folded": jnp.full(4, 2e-3)}, "head": {"kernel": jnp.full(4, -0.5)}}
     gradient = jax.tree.map(jnp.ones_like, params)
     for chosen, shares in (
         (config, (1.0, 1.0)),
-        (changed(config, relative_steps=False), (500.0, 2.0)),
+        (replace_fields(config, relative_steps=False), (500.0, 2.0)),
     ):
         chain = optimizer_of(chosen, optax.identity())
         steps, _ = chain.update(gradient, chain.init(params), params)
@@ -234,13 +234,13 @@ def test_relative_steps_are_shares_of_an_arrays_size():
 def test_frozen_layers_keep_their_weights_and_cost_no_gradient(shallow_mobilenet):
     """Weight decay moves all others; the result before the first step is that of the whole
     network."""
-    config = changed(
+    config = replace_fields(
         SEMI_SUPERVISED["demo"],
         network=MobileNetV2(0.1, decoder_width=4),
         image_size=64,
         heatmap_size=32,
     )
-    held = changed(config, frozen_stride=4)
+    held = replace_fields(config, frozen_stride=4)
     images, optimizer = (
         jax.random.normal(jax.random.key(0), (2, 64, 64, 3)),
         optax.add_decayed_weights(1.0),
@@ -332,7 +332,7 @@ def test_images_are_compared_by_a_backbone_or_a_vgg(weights, known):
 def test_the_decay_of_adaptation_moves_no_frozen_layer(monkeypatch):
     caught = []
     monkeypatch.setattr(methods, "adaptation", lambda setup, **_: caught.append(setup))
-    config = changed(ADAPTATION["demo"], frozen_stride=4)
+    config = replace_fields(ADAPTATION["demo"], frozen_stride=4)
     build.__wrapped__(config, trained=methods.finetuned())
     (kept,) = caught
     params = {

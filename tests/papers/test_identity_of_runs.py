@@ -43,7 +43,7 @@ def test_a_prepared_set_and_a_file_of_weights_are_inputs(tmp_path):
     described.write_text(json.dumps({"labels": {"train": "a"}}))
     weights = tmp_path / "weights.safetensors"
     weights.write_bytes(b"1")
-    config = engine.configs.changed(
+    config = engine.configs.replace_fields(
         tiny_regda.TINY.presets["people"],
         source="lsp/train",
         target="lsp/test",

@@ -13,12 +13,12 @@ from data.prepared import png, record
 from experiments import experiment_of, images
 from experiments.adaptation import images as adaptation_images
 from kpjax import geometry
-from kpjax.input.source import TfdsSource, stacked
+from kpjax.input.source import TfdsSource, stack_examples
 from kpjax.models import SmallUNet
 from kpjax.papers import regda
 from kpjax.papers.adaptation.core import build_core
 from kpjax.papers.command_line import run
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, result_of
 from kpjax.papers.semi_supervised.stages import averaging
 from kpjax.papers.semi_supervised.variants import VARIANTS
@@ -34,14 +34,14 @@ SMALL = {
     "evaluations": 1,
     "network": SmallUNet((4, 4, 4), head_layers=1),
 }
-LEEDS = changed(
+LEEDS = replace_fields(
     experiment_of("semi_supervised").presets["lspet"],
     **SMALL | {"batch_size": 16},
     labelled=6,
     crop_smallest=10.0,
     feature_width=8,
 )
-HANDS = changed(experiment_of("regda").presets["rhd_h3d"], **SMALL, pretraining_steps=2)
+HANDS = replace_fields(experiment_of("regda").presets["rhd_h3d"], **SMALL, pretraining_steps=2)
 
 
 def made(number, skeleton, split):
@@ -128,7 +128,7 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
     assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
     assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
     streams = {
-        name: stacked([source[number] for number in range(8)])
+        name: stack_examples([source[number] for number in range(8)])
         for name, source in (("source", opened.source.train), ("target", opened.target.train))
     }
     method = regda.VARIANTS["regda"].method(HANDS, opened.source.train.skeleton)
@@ -138,7 +138,7 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
 
 
 def test_the_core_of_an_adaptation_reads_larger_training_images():
-    config = changed(
+    config = replace_fields(
         experiment_of("adaptation").presets["lspet_faces"],
         image_size=32,
         target_side=32,
@@ -149,7 +149,7 @@ def test_the_core_of_an_adaptation_reads_larger_training_images():
     train, test = adaptation_images.open_core_images(config, 0, None)
     assert sides(train)[0] > 32 == sides(test)[0]
     method = build_core(config, train.skeleton)
-    batch = {"labelled": stacked([train[number] for number in range(4)])}
+    batch = {"labelled": stack_examples([train[number] for number in range(4)])}
     assert batch["labelled"].image.min() > 100  # the image, where a plain crop has its border
     state = jax.eval_shape(method.init, jax.random.key(0), batch, {})
     jax.eval_shape(method.update, state, batch, jax.random.key(0))

@@ -22,7 +22,7 @@ from kpjax.losses.objective import total, without
 from kpjax.methods.incremental_family.step_spec import head_channels, increment
 from kpjax.models import RSN, residual_steps
 from kpjax.models.association import AssociationInputs, association_network
-from kpjax.papers.configs import changed, flat, with_network
+from kpjax.papers.configs import flat, replace_fields, with_network
 from kpjax.papers.engine import Job
 from kpjax.papers.incremental.config import ASSOCIATION_SHARE, Config
 from kpjax.papers.incremental.runs import setting_of
@@ -262,7 +262,7 @@ def test_the_second_network_runs_on_the_same_preset(monkeypatch):
     assert isinstance(config.network, RSN)
     assert flat(config) | {"network": ""} != flat(PRESETS["mpii"]) | {"network": ""}
     monkeypatch.setitem(residual_steps.BLOCKS, 18, (1, 1, 1, 1))
-    config = changed(
+    config = replace_fields(
         config,
         network=RSN(depth=18, stem_width=3, unit_width=4),
         image_size=64,

@@ -16,14 +16,14 @@ from experiments.semi_supervised import PRESETS as SEMI_SUPERVISED
 from kpjax import Skeleton
 from kpjax.optimization import descend, group_rates, scale_backbone
 from kpjax.papers import adaptation, incremental, pyramids, regda, semi_supervised
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.training.logging import rate_lines
 
 HAND = Skeleton(("wrist", "thumb", "finger"))
 
 
 def of_regda(variant, **changes):
-    config = changed(REGDA["rhd_h3d"], weights="resnet101.safetensors", **changes)
+    config = replace_fields(REGDA["rhd_h3d"], weights="resnet101.safetensors", **changes)
     return config, regda.VARIANTS[variant].method(config, HAND)
 
 
@@ -73,13 +73,13 @@ def test_what_is_printed_is_what_a_step_moves_by():
 
 
 def semi_supervised_stage():
-    config = changed(SEMI_SUPERVISED["people"], weights="given", backbone_rate=0.1)
+    config = replace_fields(SEMI_SUPERVISED["people"], weights="given", backbone_rate=0.1)
     method = semi_supervised.VARIANTS["supervised"].method(config, HAND)
     return method, config.steps, config.rate("method"), 0.1
 
 
 def incremental_stage():
-    config = changed(INCREMENTAL["limbs"], weights="given", backbone_rate=0.1)
+    config = replace_fields(INCREMENTAL["limbs"], weights="given", backbone_rate=0.1)
     setting = incremental.runs.setting_of(config, HAND)
     method = incremental.stages.build_base(setting, config.base_steps)
     optimizer = config.optimizer
@@ -88,13 +88,13 @@ def incremental_stage():
 
 
 def core_stage():
-    config = changed(ADAPTATION["faces_cores"], weights="given", backbone_rate=0.1)
+    config = replace_fields(ADAPTATION["faces_cores"], weights="given", backbone_rate=0.1)
     return adaptation.core.build_core(config, HAND), config.core.steps, config.core.rates, 0.1
 
 
 def adapted_stage():
     """The share is that of the core alone."""
-    config = changed(ADAPTATION["figures_faces"], backbone_rate=0.1)
+    config = replace_fields(ADAPTATION["figures_faces"], backbone_rate=0.1)
     method = adaptation.VARIANTS["adapted"].method(config, HAND)
     return method, config.steps, config.optimizer.rates(config.steps), 1.0
 

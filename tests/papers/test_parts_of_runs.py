@@ -12,7 +12,7 @@ from experiments.adaptation.images import open_core_images, open_images as open_
 from experiments.images import open_images
 from kpjax import InputError, Skeleton, arrays
 from kpjax.input.source import check_disjoint
-from kpjax.papers.configs import TUNING_SEEDS, ImageSet, changed
+from kpjax.papers.configs import TUNING_SEEDS, ImageSet, replace_fields
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
 
@@ -52,7 +52,7 @@ PREPARED = [
 def test_a_tuning_seed_is_tested_on_the_validation_images_and_opens_no_others(
     system, preset, opened, tmp_path
 ):
-    data = changed(system.EXPERIMENT.presets[preset], unused_keypoints=()).data
+    data = replace_fields(system.EXPERIMENT.presets[preset], unused_keypoints=()).data
     assert data.validation  # no preset leaves it to a share of the training images
     tuning = open_images(data, TUNING_SEEDS[0], tmp_path)
     assert tuning.test is tuning.validation
@@ -137,7 +137,7 @@ def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeyp
         assert open_landmarks(data, 100, tmp_path, None).test.name == tune
         assert data.test not in opened
         assert open_landmarks(data, 0, tmp_path, None).test.name == data.test
-    config = changed(adaptation.EXPERIMENT.presets["mpii_mafl"], core_unused_keypoints=())
+    config = replace_fields(adaptation.EXPERIMENT.presets["mpii_mafl"], core_unused_keypoints=())
     assert [part.name for part in open_core_images(config, 100, tmp_path)] == [
         "mpii/train+rest",
         "mpii/validation",

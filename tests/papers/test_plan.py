@@ -16,7 +16,7 @@ from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
 from kpjax.files import strict
 from kpjax.papers import plan
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.plan import planned_stages, stage_text
 from kpjax.training import planning
@@ -27,7 +27,7 @@ from kpjax.training.planning import COMPILES, environment, times_of
 
 def stages(name, preset, variant, **changes):
     experiment = without_data(experiment_of(name))
-    config = changed(experiment.presets[preset], **changes)
+    config = replace_fields(experiment.presets[preset], **changes)
     return config, planned_stages(
         Job(experiment, config, preset, variant, 0, epath.Path("nowhere"), epath.Path("none"))
     )
@@ -85,14 +85,14 @@ def test_a_stage_is_compiled_once_and_its_estimates_follow(monkeypatch, tmp_path
     )
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(planning, "compiler_version", lambda platform: "of this test")
-    record = planning.compiled(stage, slice_of("v5e-8"), data_mesh())
+    record = planning.compile_for_plan(stage, slice_of("v5e-8"), data_mesh())
     assert record["fits"]
     assert record["images_a_device"] == 1
     monkeypatch.setattr(planning, "compile_stage", None)  # it was compiled before
-    kept = planning.compiled(stage._replace(name="again"), slice_of("v5e-8"), data_mesh())
+    kept = planning.compile_for_plan(stage._replace(name="again"), slice_of("v5e-8"), data_mesh())
     assert kept == record | {"stage": "again", "kept": True}
     with pytest.raises(TypeError):  # another slice is another program
-        planning.compiled(stage, slice_of("v5e-4"), data_mesh())
+        planning.compile_for_plan(stage, slice_of("v5e-4"), data_mesh())
     assert record["memory"]["total"] > record["memory"]["temporaries"] > 0
     assert min(record["flops"], record["bytes"], planning.counted_flops(stage, "tpu")) > 0
     params, statistics = (
@@ -173,7 +173,7 @@ def test_each_stage_is_said_and_kept_before_the_next_and_few_images_a_chip_are_s
     monkeypatch.setattr(plan, "compiler_of", lambda platform: "none")
     monkeypatch.setattr(planning, "compiler_version", lambda platform: "none 0")
     monkeypatch.setattr(planning, "slice_mesh", lambda slice_: data_mesh())
-    monkeypatch.setattr(planning, "compiled", compiled)
+    monkeypatch.setattr(planning, "compile_for_plan", compiled)
     typed = ["regda", "demo", "--chips", "v5e-8", "--variants", "regda", "--workdir", str(tmp_path)]
     found = plan.plan(*read(*typed)[1::-1])
     assert [stage["stage"] for stage in found["stages"]] == ["pretraining", "regda"]

@@ -10,7 +10,7 @@ from kpjax.augment import move_example
 from kpjax.heatmaps import codec
 from kpjax.images import boxes
 from kpjax.images.transforms import PersonCrop, Stretch
-from kpjax.input.source import stacked
+from kpjax.input.source import stack_examples
 from kpjax.structures import Example, Skeleton
 from kpjax.training.evaluation import Gathered
 from kpjax.training.keypoint_errors import keypoint_errors
@@ -49,7 +49,7 @@ def placed(points, transform, to_image, box=None) -> Example:
         np.float32(100),
         box,
     )
-    example = stacked([Example(*made, np.int32(0))])
+    example = stack_examples([Example(*made, np.int32(0))])
     return jax.tree.map(jnp.asarray, example._replace(image=example.image.astype(np.float32)))
 
 

@@ -13,7 +13,12 @@ import pytest
 from kpjax.evaluation.probes.linear import fit_linear
 from kpjax.evaluation.probes.regression_errors import regression_errors
 from kpjax.losses.objective import replaced, total
-from kpjax.losses.pyramids import parent_of_child, spring, transported, transporter_transported
+from kpjax.losses.pyramids import (
+    parent_of_child,
+    spring,
+    transport_features,
+    transporter_transported,
+)
 from kpjax.losses.reconstruction import pixel_mse
 from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.pyramids import painting_pass
@@ -96,15 +101,17 @@ def gradients(rule, **options):
 
 
 def test_t1_what_is_transported(close):
-    close(transported(*ROW).ravel(), [1, 6.5, 3])
+    close(transport_features(*ROW).ravel(), [1, 6.5, 3])
     close(transporter_transported(*ROW).ravel(), [0, 6, 3])
     # T1 gradients of equation 2
-    for_reference, for_frame, maps_reference, maps = gradients(transported, stop_reference=False)
+    for_reference, for_frame, maps_reference, maps = gradients(
+        transport_features, stop_reference=False
+    )
     close(for_frame, [1, 0.75, 1])
     close(for_reference, [0, 0.25, 0])
     close(maps, [[0, -4.5, -27], [0, -9, 0]])
     close(maps_reference, [[-9, -4.5, 0], [0, -9, 0]])
-    stopped = gradients(transported)
+    stopped = gradients(transport_features)
     close(stopped[1], for_frame)
     close(stopped[3], maps)
     close(stopped[0], 0, atol=0)
@@ -123,12 +130,14 @@ def test_t1_what_is_transported(close):
     maps_reference, maps = (
         jnp.asarray(random.uniform(size=(2, 3, 4, 7)), jnp.float32) for _ in range(2)
     )
-    close(transported(features_reference, features, 0 * maps, 0 * maps), features_reference)
-    close(transported(features, features, maps_reference, maps), features)
+    close(transport_features(features_reference, features, 0 * maps, 0 * maps), features_reference)
+    close(transport_features(features, features, maps_reference, maps), features)
     order = np.array([3, 6, 0, 2, 1, 5, 4])
     close(
-        transported(features_reference, features, maps_reference[..., order], maps[..., order]),
-        transported(features_reference, features, maps_reference, maps),
+        transport_features(
+            features_reference, features, maps_reference[..., order], maps[..., order]
+        ),
+        transport_features(features_reference, features, maps_reference, maps),
     )
 
 

@@ -24,7 +24,7 @@ from kpjax.evaluation.probes.actions import SequenceClassifier
 from kpjax.evaluation.probes.decoded_images import image_decoder
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import arrays
-from kpjax.input.video_source import numbered
+from kpjax.input.video_source import group_into_videos
 from kpjax.papers import pyramids as system
 from kpjax.papers.command_line import read_command
 from kpjax.papers.pyramids import rivals, stages
@@ -50,7 +50,7 @@ def built(variant: str, size: int = 0) -> tuple[Any, dict[str, Any]]:
         given.update(bound.arguments)
         return factory(*setup, **arguments)
 
-    stages.built.cache_clear()
+    stages.build_once.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(methods, name, spy)
         if not size:
@@ -180,7 +180,7 @@ def first_directions() -> list[float]:
 def furthest_pair() -> tuple[int, int]:
     """The least and the largest distance of 2,000 pairs of a video of 900 frames."""
     count = 900
-    source = numbered(
+    source = group_into_videos(
         arrays(
             np.zeros((count, 1, 1, 3), np.uint8),
             np.zeros((count, 1, 2)),
@@ -207,7 +207,7 @@ def bound_loss() -> float:
 def halves() -> tuple[int, int, int]:
     """The frames of each half of eight videos, and the videos that lie in both."""
     count, frames = 8, 5
-    source = numbered(
+    source = group_into_videos(
         arrays(
             np.zeros((count * frames, 1, 1, 3), np.uint8),
             np.zeros((count * frames, 17, 2)),

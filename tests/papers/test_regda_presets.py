@@ -22,7 +22,7 @@ from kpjax.files import strict
 from kpjax.methods.regda_family import regda as method
 from kpjax.papers import regda
 from kpjax.papers.command_line import chosen_variants
-from kpjax.papers.configs import changed, flat
+from kpjax.papers.configs import flat, replace_fields
 from kpjax.papers.regda import stages, variants
 from kpjax.papers.regda.config import of_pretraining
 
@@ -270,7 +270,7 @@ def test_networks_have_a_fresh_head_of_two_layers_beside_one_of_the_first_stage(
 def config_of(name, config):
     """Returns the config by which a variant builds its method."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "built", lambda build, config, skeleton, **more: config)
+        patch.setattr(stages, "build_once", lambda build, config, skeleton, **more: config)
         return variants.VARIANTS[name].method(config, POINTS)
 
 
@@ -300,8 +300,8 @@ def test_the_control_in_random_colours_has_a_regda_in_the_same_in_both_stages(pr
         first_stage.update(more)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variants, "pretrained", noted)
-        patch.setattr(variants, "trained", lambda *given: None)
+        patch.setattr(variants, "pretrain", noted)
+        patch.setattr(variants, "train_stage", lambda *given: None)
         variants.adapted_in_colours(SimpleNamespace(config=config), None, None)
     assert first_stage == {"config": ours, "stage": "pretraining_augmented"}
 
@@ -349,7 +349,7 @@ def test_ablations_suit_one_sprites_preset_and_those_of_several_keypoints_people
 )
 def test_an_ablation_changes_one_thing_and_shares_the_first_stage(variant, changed_fields):
     config = PRESETS["demo"]
-    assert config_of(variant, config) == changed(config, **changed_fields)
+    assert config_of(variant, config) == replace_fields(config, **changed_fields)
     assert of_pretraining(config_of(variant, config)) == of_pretraining(config)
     lengths = variants.VARIANTS[variant].lengths(config, variant)
     assert lengths.keys() == {"pretraining", variant}

@@ -20,7 +20,7 @@ from kpjax import geometry, methods
 from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses import views
 from kpjax.losses.consistency import semantic_representation
-from kpjax.methods.semi_supervised_family.objectives import semantic_of, warped
+from kpjax.methods.semi_supervised_family.objectives import semantic_of, warped_name
 from kpjax.methods.semi_supervised_family.semantic_features import (
     Semantic,
     feature_inputs,
@@ -28,7 +28,7 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     initial_semantic,
 )
 from kpjax.papers import semi_supervised
-from kpjax.papers.configs import changed, network_of
+from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.semi_supervised import stages
 from kpjax.papers.semi_supervised.stages import build_objective, setup_of
@@ -85,9 +85,9 @@ def passed(monkeypatch, preset, variant="ours"):
 
     with monkeypatch.context() as patch:
         patch.setattr(methods, "semi_supervised", noted)
-        stages.built.cache_clear()
+        stages.build_once.cache_clear()
         VARIANTS[variant].method(PRESETS[preset], setup(preset).skeleton)
-    stages.built.cache_clear()
+    stages.build_once.cache_clear()
     return given
 
 
@@ -106,7 +106,9 @@ def config(field):
 
 
 def kept_shares(preset):
-    return [changed(PRESETS[preset], labelled=share).data.amount["share"] for share in SHARES]
+    return [
+        replace_fields(PRESETS[preset], labelled=share).data.amount["share"] for share in SHARES
+    ]
 
 
 def first_update_of_adam(preset):
@@ -234,7 +236,7 @@ def outputs_of(z, z_of_warped, logits):
     found = {}
     for stream in STREAMS:
         found[semantic_of(stream, True)] = Semantic(z, logits)
-        found[semantic_of(warped(stream), True)] = Semantic(z_of_warped, logits)
+        found[semantic_of(warped_name(stream), True)] = Semantic(z_of_warped, logits)
     return found
 
 
@@ -248,7 +250,7 @@ def invariance(preset):
         image=np.zeros((2, side, side, 3), np.float32),
         keypoints=np.full((2, 2, 2), side / 2, np.float32),
     )
-    examples = {view: shown for stream in STREAMS for view in (stream, warped(stream))}
+    examples = {view: shown for stream in STREAMS for view in (stream, warped_name(stream))}
     function = objective(preset)["invariance"].function
     return float(jax.jit(function)(outputs, examples))
 
@@ -350,7 +352,7 @@ def test_corners_move_by_at_most_a_share_of_the_side(preset, monkeypatch):
 
 def test_affine_maps_keep_parallels():
     """The other warp that the paper tried."""
-    draw = changed(PRESETS["lsp"], warp="affine").weights.draw_map()
+    draw = replace_fields(PRESETS["lsp"], warp="affine").weights.draw_map()
     keys = jax.random.split(jax.random.key(0), 64)
     maps = np.asarray(jax.jit(jax.vmap(lambda key: draw(key, (256, 256))))(keys))
     np.testing.assert_array_equal(maps[:, 2], np.tile([0, 0, 1], (64, 1)))
@@ -382,7 +384,7 @@ def test_labelled_images_are_drawn_three_times_and_lie_in_one_another(preset):
     for seed in range(3):
         found = [
             labelled_subset(
-                source, **changed(PRESETS[preset], labelled=share).data.amount, seed=seed
+                source, **replace_fields(PRESETS[preset], labelled=share).data.amount, seed=seed
             )
             for share in SHARES[:4]
         ]

@@ -9,7 +9,13 @@ import pytest
 
 from kpjax.input.source import arrays
 from kpjax.papers import source_free
-from kpjax.papers.source_free import Disagreement, adapted_or_start, check_of, familiar, parted
+from kpjax.papers.source_free import (
+    Disagreement,
+    adapted_or_start,
+    check_of,
+    familiar,
+    split_target,
+)
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.evaluation import Gathered
 from kpjax.training.fit import Evaluation, Fitted
@@ -85,7 +91,7 @@ def test_the_check_sees_the_last_tenth_which_nothing_learns_from():
         Skeleton(("nose",)),
         "target",
     )
-    learnt, held = parted(source)
+    learnt, held = split_target(source)
     assert (len(learnt), len(held)) == (36, 4)
     assert [int(held[number].image[0, 0, 0]) for number in range(4)] == [36, 37, 38, 39]
 

@@ -15,8 +15,8 @@ from experiments import experiment_of
 from experiments.blank import without_data
 from kpjax.errors import InputError
 from kpjax.papers.command_line import chosen_variants, run
-from kpjax.papers.configs import changed
-from kpjax.papers.engine import finished
+from kpjax.papers.configs import replace_fields
+from kpjax.papers.engine import is_finished
 from kpjax.papers.incremental.config import Config as IncrementalConfig
 from kpjax.papers.plan import planned_stages
 from kpjax.papers.regda.config import of_pretraining
@@ -110,9 +110,9 @@ def test_a_second_call_trains_nothing_and_changes_no_file(ran, monkeypatch, caps
 def test_another_configuration_is_refused_by_its_field(ran, name):
     folder = ran(name)
     job = job_of(name, VARIANTS[name][0], folder.parents[1])
-    assert finished(job)
+    assert is_finished(job)
     with pytest.raises(InputError, match=r"config\.\S*steps is"):
-        finished(job._replace(config=job.config.shortened(job.config.steps + 1)))
+        is_finished(job._replace(config=job.config.shortened(job.config.steps + 1)))
 
 
 @pytest.mark.parametrize(
@@ -154,9 +154,9 @@ def test_another_configuration_is_refused_by_its_field(ran, name):
 )
 def test_a_shared_stage_depends_on_nothing_that_it_does_not_read(identity, name, alike, others):
     config = job_of(name, "").config
-    assert identity(changed(config, **alike)) == identity(config)
+    assert identity(replace_fields(config, **alike)) == identity(config)
     assert all(
-        identity(changed(config, **{field: value})) != identity(config)
+        identity(replace_fields(config, **{field: value})) != identity(config)
         for field, value in others.items()
     )
 

@@ -6,7 +6,7 @@ import sys
 
 from experiments.regda import EXPERIMENT, PRESETS
 from kpjax.papers.command_line import run
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.parsing import exit_code_of
 
 SMALL = {
@@ -25,8 +25,8 @@ SMALL = {
 }
 TINY = EXPERIMENT._replace(
     presets={
-        "people": changed(PRESETS["demo"], **SMALL),
-        "sprites": changed(PRESETS["dsprites_small_colour_noisy"], **SMALL),
+        "people": replace_fields(PRESETS["demo"], **SMALL),
+        "sprites": replace_fields(PRESETS["dsprites_small_colour_noisy"], **SMALL),
     }
 )
 

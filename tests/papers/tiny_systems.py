@@ -15,7 +15,7 @@ from experiments.semi_supervised import (
     PRESETS as SEMI_SUPERVISED_PRESETS,
 )
 from kpjax.models.unet import SmallUNet
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job
 
 SMALL = {
@@ -42,7 +42,7 @@ def results_of(folder: Path, variant: str) -> dict:
 
 
 CONFIGS = {
-    "semi_supervised": changed(
+    "semi_supervised": replace_fields(
         SEMI_SUPERVISED_PRESETS["demo"],
         **SMALL,
         sigma=1.0,
@@ -55,7 +55,7 @@ CONFIGS = {
         feature_width=8,
         augmentation="none",
     ),
-    "incremental": changed(
+    "incremental": replace_fields(
         INCREMENTAL_PRESETS["demo"],
         **{name: SMALL[name] for name in SMALL if name != "evaluations"},
         sigma=1.0,
@@ -71,7 +71,7 @@ CONFIGS = {
         input_sigma=1.5,
         protocol=protocol(),
     ),
-    "pyramids": changed(
+    "pyramids": replace_fields(
         PYRAMIDS_PRESETS["demo"],
         image_size=16,
         level_sizes=(2, 2),
@@ -90,7 +90,7 @@ CONFIGS = {
         action_per_level=True,
         action_training_videos=0,
     ),
-    "adaptation": changed(
+    "adaptation": replace_fields(
         ADAPTATION_PRESETS["demo"],
         image_size=32,
         target_side=40,
@@ -138,7 +138,7 @@ def job_of(name, variant, workdir="nowhere", preset="", **changes):
     own, config = next(iter(SYSTEMS[name].presets.items()))
     return Job(
         SYSTEMS[name],
-        changed(config, **changes),
+        replace_fields(config, **changes),
         preset or own,
         variant,
         0,

@@ -13,7 +13,7 @@ from kpjax.training.claims import InUse
 from kpjax.training.hosts import check_folder
 from kpjax.training.loggers import read_rows
 from kpjax.training.logging import Log
-from kpjax.training.run_folder import held
+from kpjax.training.run_folder import hold_folder
 
 
 def test_a_file_and_a_folder_are_one_put_for_each_file(bucket):
@@ -63,28 +63,28 @@ RUN = absolute("gs://box/runs/seed-0")
 
 
 def test_a_run_is_claimed_by_one_process(bucket, others):
-    with held(RUN) as still_held:
+    with hold_folder(RUN) as still_held:
         still_held()
         others("two", later=claims.STALE)
-        with pytest.raises(InUse, match="process 1 of one is training here"), held(RUN):
+        with pytest.raises(InUse, match="process 1 of one is training here"), hold_folder(RUN):
             pass
         others("one")
         still_held()
     others("two")
-    with held(RUN):
+    with hold_folder(RUN):
         assert [path.name for path in RUN.iterdir()] == [".claim-0"]
     assert not list(RUN.iterdir())
 
 
 def test_the_run_of_a_host_that_is_gone_is_taken_over_once(bucket, others):
-    with held(RUN) as first_still_held:
+    with hold_folder(RUN) as first_still_held:
         others("two", later=claims.STALE + 1)
-        with held(RUN) as second_still_held:
+        with hold_folder(RUN) as second_still_held:
             with pytest.raises(RunError, match="another process has taken this run over"):
                 first_still_held()
             second_still_held()
             others("three", later=claims.STALE + 1)
-            with pytest.raises(InUse, match="process 1 of two"), held(RUN):
+            with pytest.raises(InUse, match="process 1 of two"), hold_folder(RUN):
                 pass
             others("two", later=claims.STALE + 1)
     with pytest.raises(RunError, match="another process"):  # also once the other is done
@@ -92,30 +92,30 @@ def test_the_run_of_a_host_that_is_gone_is_taken_over_once(bucket, others):
 
 
 def test_the_container_that_starts_anew_on_a_host_waits_for_nobody(bucket, others):
-    with held(RUN), held(RUN) as still_held:  # of one number
+    with hold_folder(RUN), hold_folder(RUN) as still_held:  # of one number
         still_held()
     others("one", process=2**30)  # no process has it
-    with held(RUN):
+    with hold_folder(RUN):
         others("one")
-        with held(RUN) as still_held:
+        with hold_folder(RUN) as still_held:
             still_held()
 
 
 def test_of_two_that_claim_at_the_same_moment_one_gets_it(bucket, others, monkeypatch):
-    with held(RUN):
+    with hold_folder(RUN):
         others("two")
         monkeypatch.setattr(claims, "_next_number", lambda folder: 0)  # looked before it was there
-        with pytest.raises(InUse), held(RUN):
+        with pytest.raises(InUse), hold_folder(RUN):
             pass
         monkeypatch.setattr(claims, "_next_number", lambda folder: 1)  # found an old one then
-        with pytest.raises(InUse), held(RUN):
+        with pytest.raises(InUse), hold_folder(RUN):
             pass
         assert [path.name for path in RUN.iterdir()] == [".claim-0"]
 
 
 def test_an_owner_says_that_it_is_there_while_it_works(bucket, others, monkeypatch):
     monkeypatch.setattr(claims, "BEAT", 0.001)
-    with held(RUN):
+    with hold_folder(RUN):
         others("one", later=7.0)
         while claims._claims(RUN)[0].time == 1e9:
             pass

@@ -17,11 +17,11 @@ from tiny import Batches, bits, tiny
 from kpjax.errors import InputError, RunError
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import open_checkpoints
-from kpjax.training.mesh import data_mesh, replicated
+from kpjax.training.mesh import data_mesh, replicated_sharding
 from kpjax.training.trees import describe, leaf_digests, load_trained, save_trained
 
 IDENTITY = {"stage": "main", "config": {"rate": 0.1}}
-INIT = jax.jit(tiny().init, out_shardings=replicated(data_mesh()))
+INIT = jax.jit(tiny().init, out_shardings=replicated_sharding(data_mesh()))
 
 
 def state_of(step):
@@ -36,7 +36,7 @@ FROZEN = {
 
 
 def template():
-    whole = replicated(data_mesh())
+    whole = replicated_sharding(data_mesh())
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), state_of(0)
     )
@@ -66,7 +66,9 @@ def test_newest_and_best_are_kept_and_come_back(folder):
     assert bits(restored.state) == bits(state_of(5))
     assert describe(restored.state) == describe(state_of(5))
     assert jax.tree.structure(restored.state) == jax.tree.structure(state_of(5))
-    assert {leaf.sharding for leaf in jax.tree.leaves(restored.state)} == {replicated(data_mesh())}
+    assert {leaf.sharding for leaf in jax.tree.leaves(restored.state)} == {
+        replicated_sharding(data_mesh())
+    }
     with open_checkpoints(folder, IDENTITY) as checkpoints:
         assert bits(checkpoints.restore_step(2, template()).state) == bits(state_of(2))
     # Frozen trees are stored once.

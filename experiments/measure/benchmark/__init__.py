@@ -45,7 +45,7 @@ class Benchmark:
     #: all, if none is named
     rows: Annotated[Positional[tuple[Literal[tuple(ROWS)], ...]], arg(metavar="ROWS")] = ()
     rounds: int = Effort.rounds  # turns of each candidate
-    seconds: float = Effort.seconds  # of one turn
+    seconds: float = Effort.seconds  # seconds of one turn
     json: Path | None = None  # a file for the rows
 
     def __post_init__(self):

@@ -13,7 +13,7 @@ from experiments import experiment_of
 from experiments.blank import without_data
 from experiments.measure.benchmark.timing import Effort, Row, spread
 from kpjax import InputError
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.plan import planned_stages
 from kpjax.platforms import run_once
@@ -44,7 +44,7 @@ def rows(effort: Effort) -> Iterator[Row]:
     for name, (preset, variant) in PRESETS.items():
         title = f"{name} {preset}, {variant}, bfloat16"
         experiment = without_data(experiment_of(name))
-        config = changed(experiment.presets[preset], dtype="bfloat16")
+        config = replace_fields(experiment.presets[preset], dtype="bfloat16")
         job = Job(experiment, config, preset, variant, 0, epath.Path("none"), epath.Path("none"))
         try:
             yield _row(title, planned_stages(job)[-1], effort, chip)
@@ -62,7 +62,7 @@ def _row(title: str, stage: Planned, effort: Effort, chip: Chip | None) -> Row:
         mesh,
     )
     key = replicate(jax.random.key(0), mesh)
-    state = run_once(lambda: _filled(stage.state))()
+    state = run_once(lambda: _fill(stage.state))()
     update, _ = compiled_update(stage.method.update, mesh)
     compiled = update.lower(state, batch, key).compile()
     held = [state]
@@ -83,7 +83,7 @@ def _row(title: str, stage: Planned, effort: Effort, chip: Chip | None) -> Row:
     return Row(title, spread(1e3 * one for one in seconds), "ms", ", ".join(notes))
 
 
-def _filled(shapes: Any) -> Any:
+def _fill(shapes: Any) -> Any:
     """Returns arrays of given shapes: small numbers, whose steps take as long as any."""
 
     def leaf(shape: jax.ShapeDtypeStruct) -> jax.Array:

@@ -17,17 +17,17 @@ from experiments.measure.benchmark.steps import (
     skeleton,
     supervised_step,
 )
-from experiments.measure.benchmark.timing import Effort, Row, compared, spread
+from experiments.measure.benchmark.timing import Effort, Row, compare, spread
 from kpjax.cores import usable_cores
 from kpjax.models import PoseResNet
-from kpjax.papers.configs import changed, network_of
+from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.regda.config import Config
 from kpjax.papers.regda.stages import setup_of
 
 KEYPOINTS = 10
 SGD = {"optimizer": "sgd", "learning_rate": 1e-3}
 CPU, GPU = (
-    {name: changed(config, **SGD) for name, config in networks.items()}
+    {name: replace_fields(config, **SGD) for name, config in networks.items()}
     for networks in (
         {"demo network": DEMO, "PoseResNet-18, 64 px": LAPTOP},
         {"PoseResNet-101, 256 px, bfloat16": LARGE},
@@ -66,7 +66,7 @@ def rows(effort: Effort) -> Iterator[Row]:
             }
             times = effort.times(candidates | {"kpjax": mine})
             best = min(candidates, key=lambda threads: spread(times[threads].wall).median)
-            yield compared(
+            yield compare(
                 f"PyTorch / kpjax, {kind}, {name}, batch {config.batch_size}",
                 times[best],
                 times["kpjax"],

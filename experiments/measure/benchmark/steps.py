@@ -5,12 +5,12 @@ import numpy as np
 
 from experiments.regda import PRESETS
 from kpjax import Example, Method, Skeleton, arrays
-from kpjax.papers.configs import changed, network_of
+from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.regda.config import Config
 from kpjax.papers.regda.stages import build_supervised, setup_of
 
 DEMO = PRESETS["demo_full"]
-LAPTOP = changed(
+LAPTOP = replace_fields(
     PRESETS["rhd_h3d"],
     depth=18,
     image_size=64,
@@ -20,7 +20,7 @@ LAPTOP = changed(
     augmentation="none",
 )
 # for an accelerator
-LARGE = changed(PRESETS["rhd_h3d"], augmentation="none", dtype="bfloat16", head_layers=2)
+LARGE = replace_fields(PRESETS["rhd_h3d"], augmentation="none", dtype="bfloat16", head_layers=2)
 
 
 def skeleton(count: int) -> Skeleton:

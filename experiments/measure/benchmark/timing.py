@@ -13,7 +13,9 @@ class Samples(NamedTuple):
     """Seconds per call, one entry per round."""
 
     wall: tuple[float, ...]
-    processor: tuple[float, ...]  # of all threads of this process, so that it may exceed `wall`
+    processor: tuple[
+        float, ...
+    ]  # processor time of all threads of this process, which may exceed `wall`
 
 
 class Spread(NamedTuple):
@@ -79,7 +81,7 @@ def milliseconds(samples: Samples) -> str:
     return f"{1e3 * statistics.median(samples.wall):.1f} ms"
 
 
-def compared(name: str, over: Samples, under: Samples, note: str = "") -> Row:
+def compare(name: str, over: Samples, under: Samples, note: str = "") -> Row:
     """Returns the time of one candidate over that of another, round by round, with both and the
     processor's ratio.
 

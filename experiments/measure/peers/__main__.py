@@ -13,13 +13,20 @@ from etils import epath
 from PIL import Image
 from tyro.conf import Positional, arg
 
-from experiments.measure.rows import Result, merged, read_results, write_results
+from experiments.measure.rows import Result, merge_rows, read_results, write_results
 from experiments.semi_supervised import EXPERIMENT, PRESETS
 from kpjax import InputError, Skeleton
 from kpjax.files import make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Instance, Project
 from kpjax.formats.writing import write_project
-from kpjax.papers.configs import Checked, Count, CountOrZero, Positive, changed, settings_text
+from kpjax.papers.configs import (
+    Checked,
+    Count,
+    CountOrZero,
+    Positive,
+    replace_fields,
+    settings_text,
+)
 from kpjax.papers.engine import Job
 from kpjax.papers.parsing import exit_code_of, run_named
 from kpjax.training.evaluation import Gathered, labels_of, read_predictions
@@ -54,7 +61,7 @@ class Prepare(Checked):
             )
         if self.out.exists():
             raise InputError("out", f"{self.out} is there already; name a new folder")
-        config = changed(
+        config = replace_fields(
             PRESETS[self.preset],
             labelled=self.labelled,
             image_size=self.side,
@@ -118,10 +125,12 @@ class Line(NamedTuple):
     name: str
     program: str  # as `results.csv` has it
     pck: float  # share
-    nme: float  # of the reference length
+    nme: float  # mean error, as a share of the reference length
     distance: float  # px of the original images
     seconds: float
-    contour: float  # of the reference length; nan where a preset has no contours
+    contour: (
+        float  # error of contours, as a share of the reference length; nan where a preset has none
+    )
 
 
 @dataclass(frozen=True)
@@ -146,7 +155,7 @@ class Score(Checked):
         with np.load(self.folder / TRUTH) as stored:
             truth = Gathered(**stored)
         lines = [
-            measured(self.folder, path, split, truth, skeleton)
+            measure(self.folder, path, split, truth, skeleton)
             for path in sorted(self.folder.glob("predictions_*.json"))
         ]
         for run in self.runs:
@@ -179,7 +188,7 @@ class Score(Checked):
             points = int((truth.visible > 0).sum())
             write_results(
                 self.room,
-                merged(
+                merge_rows(
                     read_results(self.room),
                     [
                         one
@@ -190,7 +199,7 @@ class Score(Checked):
             )
 
 
-def measured(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: Skeleton) -> Line:
+def measure(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: Skeleton) -> Line:
     """Reads a peer's predictions and measures them as kpjax's are."""
     given = json.loads(path.read_text())
     if missing := [name for name in split["test"] if name not in given["keypoints"]]:

@@ -19,7 +19,7 @@ from flax import linen as nn
 from numpy.typing import ArrayLike
 
 from kpjax.errors import InputError, summarise
-from kpjax.evaluation.probes.splits import Split, minibatches, standardised
+from kpjax.evaluation.probes.splits import Split, mean_and_deviation, minibatches
 from kpjax.optimization import descend
 from kpjax.structures import Variables
 
@@ -140,11 +140,11 @@ def action_probe(
             f"action probe: no fitted window shows {summarise(unseen)}; choose a split with every action "
             "on either side"
         )
-    centre, spread = standardised(features[np.unique(rows[split.fit])])
+    centre, spread = mean_and_deviation(features[np.unique(rows[split.fit])])
     scaled = jnp.asarray((features - centre) / spread, jnp.float32)
     network = SequenceClassifier(len(names), width)
     order = minibatches(len(split.fit), batch_size, steps, seed)
-    variables = _trained(
+    variables = _train_steps(
         network,
         learning_rate,
         jax.random.key(seed),
@@ -152,7 +152,7 @@ def action_probe(
         jnp.asarray(rows[split.fit][order]),
         jnp.asarray(labels[split.fit][order], jnp.int32),
     )
-    predicted = np.asarray(_recognised(network, variables, scaled, jnp.asarray(rows[split.test])))
+    predicted = np.asarray(_recognise(network, variables, scaled, jnp.asarray(rows[split.test])))
     return recognition(
         predicted, labels[split.test], tuple(str(name) for name in names), int(fitted.argmax())
     )
@@ -182,7 +182,7 @@ def recognition(
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _trained(
+def _train_steps(
     network: SequenceClassifier,
     learning_rate: float,
     key: jax.Array,
@@ -221,7 +221,7 @@ def _trained(
 
 
 @partial(jax.jit, static_argnums=0)
-def _recognised(
+def _recognise(
     network: SequenceClassifier, variables: Variables, features: jax.Array, rows: jax.Array
 ) -> jax.Array:
     """Returns the number of the likeliest action of each window of rows (M, T): (M,) int32."""

@@ -19,7 +19,7 @@ from flax import linen as nn
 
 from kpjax.errors import InputError, summarise
 from kpjax.evaluation.probes.splits import minibatches
-from kpjax.input.source import Source, stacked
+from kpjax.input.source import Source, stack_examples
 from kpjax.models.image_generation import small_normal, upsample_bilinear
 from kpjax.models.layers import Convolution, GroupNorm
 from kpjax.models.pyramid import Decoder, blobs_of_points
@@ -100,7 +100,7 @@ class DecodedImages(NamedTuple):
     def __call__(self, level: str, points: np.ndarray) -> np.ndarray:
         """Decodes normalised points (N, K, 2) of a level to images (N, side, side, 3) float32."""
         return np.asarray(
-            _decoded(self.network, self.variables[level], jnp.asarray(points, jnp.float32))
+            _decode(self.network, self.variables[level], jnp.asarray(points, jnp.float32))
         )
 
 
@@ -149,7 +149,7 @@ def fit_decoders(
         moments[level] = optimizer.init(params[level])
     total = np.zeros(source[0].image.shape, np.float64)
     for step, rows in enumerate(order):
-        images = stacked([source[row] for row in rows]).image
+        images = stack_examples([source[row] for row in rows]).image
         total += images.mean(0, dtype=np.float64)
         for level, of_level in points.items():
             params[level], moments[level] = _step(
@@ -177,7 +177,7 @@ def decoding_errors(
     count = 0
     for start in range(0, len(source), DECODED_AT_ONCE):
         rows = range(start, min(start + DECODED_AT_ONCE, len(source)))
-        frames = stacked([source[row] for row in rows]).image.astype(np.float64) / 255
+        frames = stack_examples([source[row] for row in rows]).image.astype(np.float64) / 255
         count += frames.size
         squares["mean_image"] += float(np.square(frames - decoders.mean_image).sum())
         for level, of_level in points.items():
@@ -213,5 +213,5 @@ def _step(
 
 
 @partial(jax.jit, static_argnums=0)
-def _decoded(network: nn.Module, variables: Variables, points: jax.Array) -> jax.Array:
+def _decode(network: nn.Module, variables: Variables, points: jax.Array) -> jax.Array:
     return network.apply(variables, points)

@@ -31,10 +31,10 @@ Regressor = Callable[[np.ndarray, np.ndarray], LinearMap]
 EYES = (("left_eye", "right_eye"), ("right_eye_0", "left_eye_3"))
 RESTING = 1e-12  # squared sides of the square: scatter below which points do not move at all
 ALL = None  # in place of a number of labelled images
-DEVIATION = 15.0  # of a turn, in degrees
+DEVIATION = 15.0  # deviation of a turn, in degrees
 WIDEST = 40.0  # degrees at which the first turn is cut off; the second is not
 LEAST_LIVE = 0.8  # share of the landmarks that vary
-LEAST_SPREAD = 0.5  # of the spread of the annotated landmarks
+LEAST_SPREAD = 0.5  # share of the spread of the annotated landmarks
 
 
 # Lengths that errors are measured in
@@ -329,7 +329,7 @@ class Consistency(NamedTuple):
     the moved image.
     """
 
-    mean: float  # of all landmarks
+    mean: float  # mean of all landmarks
     per_landmark: np.ndarray  # (K,) float64
     ascending: np.ndarray  # (K,) float64, `per_landmark` sorted, as the paper's tables show it
     per_image: np.ndarray  # (N,) float64

@@ -70,7 +70,7 @@ def errors_in_units(
     chex.assert_shape(points, (None, None, 2))
     chex.assert_shape(crop, (len(points[1]), 3, 3))
     normalised = [normalised_from_pixels(part, size) for part in points]
-    original = [_moved(crop, part) for part in points]
+    original = [_apply_maps(crop, part) for part in points]
     return {
         "normalised": regression_errors(*normalised, visible),
         "pixels": regression_errors(*points, visible),
@@ -97,7 +97,7 @@ def _squared_distances(predicted, true, visible) -> tuple[np.ndarray, np.ndarray
     return np.square(np.where(shown[..., None], difference, 0.0)).sum(-1), shown
 
 
-def _moved(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _apply_maps(maps: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Moves points (N, J, 2) by maps (N, 3, 3)."""
     moved = np.einsum(
         "nij,nkj->nki", maps, np.concatenate([points, np.ones((*points.shape[:2], 1))], -1)

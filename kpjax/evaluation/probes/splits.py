@@ -75,7 +75,7 @@ def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -
 # Scale and order of the fitted examples
 
 
-def standardised(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def mean_and_deviation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns (mean, deviation), each (F,) float64, of features (N, F).
 
     Deviations are >= 1/1000 of the largest.

@@ -16,13 +16,13 @@ FILE = "score_table.json"
 #: of a cell that a labeller left empty: the keypoint is not there, or nobody looked for it; "ask" is
 #: unknown, and taken for the first where cutoffs are chosen, but taught as neither
 Empty = Literal["ask", "absent", "unlabelled"]
-LARGEST = 1e30  # of a cutoff
+LARGEST = 1e30  # largest of a cutoff
 
 
 class ScoreTable(NamedTuple):
     """What a run's scores mean."""
 
-    kind: str  # of the scores, for example mse_peak or softmax_peak
+    kind: str  # kind of the scores, for example mse_peak or softmax_peak
     #: (K,) float64, the score from which a keypoint is shown; -inf where none is known
     cutoffs: np.ndarray
     #: (11,) float64 rising, from the least to the largest score of labelled points; (0,) where it is

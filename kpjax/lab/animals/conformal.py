@@ -33,10 +33,10 @@ LEVELS = (0.5, 0.8, 0.9, 0.95)
 # labels from which on a keypoint has its own quantile: fewer make a radius that depends much on
 # chance
 OWN = 20
-SCALE_SHARE = 0.25  # of the units, for the scale
+SCALE_SHARE = 0.25  # share of the units, for the scale
 KNOT = 20  # labels for each knot of the scale, at least
 KNOTS = 10  # at most; with fewer than three the score is not used
-SMALLEST = 0.01  # of the mean error, the lowest scale: a radius of 0 could not grow
+SMALLEST = 0.01  # share of the mean error, the lowest scale: a radius of 0 could not grow
 ROUNDING = 1e-9  # in (n + 1) level, so that 0.9 of 10 is 9
 FILE = "radius_table.json"
 
@@ -104,7 +104,7 @@ def radius_table(
     )
     held = math.ceil(SCALE_SHARE * len(order))
     for_scale = known & np.isin(unit_of_row, order[:held])[:, None]
-    enough = len(order) - held >= max(needed(wanted[-1]), OWN if recordings is None else 0)
+    enough = len(order) - held >= max(fewest_units(wanted[-1]), OWN if recordings is None else 0)
     knots, scale = np.zeros(0), np.zeros(0)
     if enough and for_scale.sum() >= 3 * KNOT:
         knots, scale = _falling_scale(errors[for_scale], scores[for_scale])
@@ -150,7 +150,7 @@ def radii(table: RadiusTable, scores: np.ndarray, *, level: float = 0.9) -> np.n
     return np.where(np.isnan(scores), np.inf, found)
 
 
-def needed(level: float) -> int:
+def fewest_units(level: float) -> int:
     """Returns the fewest labelled units that give a finite radius: n with ceil((n + 1) level) <=
     n."""
     return math.ceil(level / (1 - level) - ROUNDING / (1 - level))
@@ -162,7 +162,7 @@ def missing(table: RadiusTable) -> np.ndarray:
 
     They are units for the quantiles: those that fit the scale do not count.
     """
-    return np.array([max(needed(level) - table.all_units, 0) for level in table.levels])
+    return np.array([max(fewest_units(level) - table.all_units, 0) for level in table.levels])
 
 
 def read_radius_table(folder: Path) -> RadiusTable | None:

@@ -27,7 +27,7 @@ GATE = 4.0  # deviations that a centre may be off its expected place
 CAP = 6.0  # deviations from which on a point's distance says no more
 # deviations by which another assignment must be worse, so that it is no matter of doubt
 CLOSE = 1.0
-TWICE = 0.1  # of the extent: two animals of which half of the points lie so close are one
+TWICE = 0.1  # share of the extent: two animals of which half of the points lie so close are one
 APART = 10  # frames between two entries of one doubt
 UNTRACKED = -1
 
@@ -90,7 +90,7 @@ def follow(
         if animals is not None
         else tuple(track for track in tracks.tracks if frame - track.seen <= gap + 1)
     )
-    expected = [_moved(track, frame - track.seen) for track in kept]
+    expected = [_move(track, frame - track.seen) for track in kept]
     numbers, doubts = np.full(len(found.points), UNTRACKED), []
     known = np.isfinite(found.points).all(-1).any(-1)
     centres = np.where(known[:, None], found.centres, np.nan)
@@ -120,7 +120,7 @@ def follow(
     for row, column in pairs:
         place = places[column]
         numbers[place] = kept[row].number
-        after[row] = _corrected(expected[row], found, centres[place], place, frame)
+        after[row] = _correct(expected[row], found, centres[place], place, frame)
     born, count = [], tracks.count
     for place in [place for place in places if numbers[place] == UNTRACKED]:
         if animals is not None and count >= animals:
@@ -142,7 +142,7 @@ def follow(
             extent,
             frame,
         )
-        born.append(_corrected(new, found, centres[place], place, frame))
+        born.append(_correct(new, found, centres[place], place, frame))
         count += 1
     doubts += [
         Doubt(
@@ -153,7 +153,7 @@ def follow(
     return Tracks((*after.values(), *born), count), numbers, tuple(doubts)
 
 
-def merged(doubts: Sequence[Doubt]) -> list[Doubt]:
+def merge_doubts(doubts: Sequence[Doubt]) -> list[Doubt]:
     """Returns doubts without those that repeat one of the frames just before, in the order of
     time."""
     last: dict[tuple[int, int, str], int] = {}
@@ -166,7 +166,7 @@ def merged(doubts: Sequence[Doubt]) -> list[Doubt]:
     return kept
 
 
-def _moved(track: Track, frames: int) -> Track:
+def _move(track: Track, frames: int) -> Track:
     """Returns a track some frames later: where it goes with its velocity, and how uncertain that
     is.
     """
@@ -177,7 +177,7 @@ def _moved(track: Track, frames: int) -> Track:
     return track._replace(mean=mean, covariance=step @ track.covariance @ step.T + push)
 
 
-def _corrected(expected: Track, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
+def _correct(expected: Track, found: Found, centre: np.ndarray, place: int, frame: int) -> Track:
     """Returns a track after its animal was found."""
     # px, of the centre: as far as half of its points may be off
     noise = np.median(_reach(found, place))

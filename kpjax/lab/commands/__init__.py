@@ -129,7 +129,7 @@ class Evaluate(Options):
     #: a project's folder or file, in any known format
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
-    threshold: float = 0.1  # of PCK, as a share of the animal's length
+    threshold: float = 0.1  # threshold of PCK, as a share of the animal's length
     #: movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
     turned: bool = False
     worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet

@@ -24,7 +24,7 @@ from kpjax.formats.reading import format_of, project_and_faults
 from kpjax.images.reading import read_image, spread
 from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
-from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.out.reports.pixel_errors import count_text
 from kpjax.lab.out.reports.sheets import label_sheet
 from kpjax.lab.own.project import questions, videos_of
 from kpjax.lab.own.systems import systems_lines
@@ -76,7 +76,7 @@ def check(asked: Check) -> Project:
         if len(faults) > LISTED:
             print(f"and {len(faults) - LISTED} more")
         raise InputError(
-            f"{asked.project}: {counted(len(faults), 'fault')}, listed above; mend them first"
+            f"{asked.project}: {count_text(len(faults), 'fault')}, listed above; mend them first"
         )
     print(*systems_lines(project, [len(one) for one in videos]), sep="\n")
     return project
@@ -233,9 +233,7 @@ def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> Non
     read."""
     remove_partials(path.parent)
     if path.exists() and not overwrite:
-        print(
-            f"sheet: {path} was there before, perhaps of other labels, and stays; --overwrite draws it again"
-        )
+        print(f"sheet: {path} kept, though it may show older labels; --overwrite redraws it")
         return
     shown = []
     for one in spread(project.instances, count):

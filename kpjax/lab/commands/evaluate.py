@@ -26,21 +26,21 @@ from kpjax.formats.reading import read_project
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
 from kpjax.lab.animals.conformal import RadiusTable, radii
-from kpjax.lab.animals.tracking import Doubt, merged
+from kpjax.lab.animals.tracking import Doubt, merge_doubts
 from kpjax.lab.commands import Evaluate
-from kpjax.lab.commands.predict.pipeline import Seen, tracked
+from kpjax.lab.commands.predict.pipeline import Seen, track_animals
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import FILE, LINE, TRAINED, Animals, counted, pixels
-from kpjax.lab.out.reports.sheets import cropped, opened, predictions_drawn
-from kpjax.lab.own.earlier_run import renamed
+from kpjax.lab.out.reports.pixel_errors import FILE, LINE, TRAINED, Animals, count_text, pixels
+from kpjax.lab.out.reports.sheets import crop_to_animal, predictions_drawn, read_animal
+from kpjax.lab.own.earlier_run import rename_keypoints
 from kpjax.lab.own.project import renamed_to
 from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
 from kpjax.methods import published
 from kpjax.training.evaluation import in_batches
 
 WORST = "worst.png"
-LEVEL = 0.9  # of the radii by which tracks are told apart
-LEAST_FRAMES = 10  # of a video, from which on tracks are counted
+LEVEL = 0.9  # level of the radii by which tracks are told apart
+LEAST_FRAMES = 10  # fewest frames of a video whose tracks are counted
 
 
 def evaluate(asked: Evaluate) -> Path:
@@ -69,7 +69,7 @@ def evaluate(asked: Evaluate) -> Path:
         else open_predictor(asked.run, turned=asked.turned)
     )
     project = with_point_boxes(read_project(asked.project, asked), asked.box_side)
-    project = in_keypoints_of(predictor.skeleton, renamed(project) if people else project)
+    project = in_keypoints_of(predictor.skeleton, rename_keypoints(project) if people else project)
     animals, growth = measure(project, predictor, asked)
     lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
@@ -81,7 +81,7 @@ def evaluate(asked: Evaluate) -> Path:
     if predictor.finder:
         evaluate_animals(project, predictor, animals, asked)
     if predictor.radii:
-        covered(predictor.radii, animals, growth, told_apart=None not in lists)
+        print_coverage(predictor.radii, animals, growth, told_apart=None not in lists)
     with together(asked.out) as folder:
         pixel_errors.write_errors(folder, animals, predictor.cutoffs)
         write_png(
@@ -91,7 +91,9 @@ def evaluate(asked: Evaluate) -> Path:
     return written[0]
 
 
-def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, *, told_apart: bool) -> None:
+def print_coverage(
+    table: RadiusTable, animals: Animals, growth: np.ndarray, *, told_apart: bool
+) -> None:
     """Tells which share of points lies within the radii of a run.
 
     Frames that the run has learnt from, or whose labels the radii come from, say nothing about them
@@ -113,13 +115,13 @@ def covered(table: RadiusTable, animals: Animals, growth: np.ndarray, *, told_ap
     within = [float(np.mean((distances <= radius)[known])) for radius in reach]
     medians = [float(np.median((radius * growth[new][:, None])[known])) for radius in reach]
     whose = (
-        "whose paths the run does not know (if moved, it may have learnt from them)"
+        "not listed in the run (moved files may have been trained on)"
         if told_apart
         else "that the run may have learnt from: it kept no list of its own"
     )
     print(
-        f"radii, of frames {whose}\n({counted(int(known.sum()), 'label')}; they promise their level on average for "
-        f"{unit}s like those held out):"
+        f"radii, of frames {whose}\n({count_text(int(known.sum()), 'label')}; coverage is guaranteed only on average, "
+        f"for {unit}s like those held out):"
     )
     print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
     print("    within, %       " + "".join(f"{100 * share:8.1f}" for share in within))
@@ -228,7 +230,9 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
         ("labelled",) * len(frames),
         tuple(frame.path for frame in frames),
         tuple(frame.number for frame in frames),
-        pixel_errors.numbered([one.frame for one in instances], [one.track for one in instances]),
+        pixel_errors.animal_names(
+            [one.frame for one in instances], [one.track for one in instances]
+        ),
         reference_lengths(project)[numbers][seen.index],
         true,
         visible,
@@ -251,11 +255,12 @@ def worst_sheet(
     order, means = some.worst_first()[:count], np.nanmean(some.distances, axis=1)
     hidden = ((some.scores < cutoffs) & (some.visible > 0))[order].sum()
     print(
-        f"{WORST}: {counted(len(order), 'animal')}, the largest mean error over the animal's length first; rings are "
-        f"labels,\ndots predictions, faded below the cutoff ({counted(int(hidden), 'point')} of these animals)"
+        f"{WORST}: {count_text(len(order), 'animal')}, the largest mean error over the animal's length first; rings "
+        f"are labels,\ndots predictions, faded below the cutoff ({count_text(int(hidden), 'point')} of these animals)"
     )
     crops = [
-        predictions_drawn(*cropped(*opened(some, n), cutoffs), skeleton, cutoffs) for n in order
+        predictions_drawn(*crop_to_animal(*read_animal(some, n), cutoffs), skeleton, cutoffs)
+        for n in order
     ]
     sheet = contact_sheet(
         crops,
@@ -274,7 +279,7 @@ def worst_sheet(
 # labels' own boxes
 
 
-def located(
+def locate_animals(
     project: Project, predictor: Predictor, *, on_bad_frame: str
 ) -> tuple[Project, np.ndarray, str]:
     """Finds the animals of all labelled frames, and matches them to the labelled ones by their
@@ -323,12 +328,12 @@ def located(
             )
     there = sum(number >= 0 for number in of)
     said = (
-        f"{there:,} of {counted(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), twice on {twice} of "
-        f"them,\nand {counted(others, 'place')} where none is labelled"
+        f"{there:,} of {count_text(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), twice on {twice} of "
+        f"them,\nand {count_text(others, 'place')} where none is labelled"
         if of
         else "no animal"
     )
-    said = f"found by the run itself on {counted(len(source), 'frame')}: {said}"
+    said = f"found by the run itself on {count_text(len(source), 'frame')}: {said}"
     return project._replace(instances=tuple(instances)), np.array(of, int), said
 
 
@@ -381,11 +386,11 @@ def over_time(
         )
         for frame, here in zip(order, on, strict=True)
     )
-    placed = [one.keypoints for one in tracked(seen, doubts, animals=animals)]
+    placed = [one.keypoints for one in track_animals(seen, doubts, animals=animals)]
     slots = np.full((len(order), max(1, *map(len, placed)), *points.shape[1:]), np.nan)
     for row, keypoints in enumerate(placed):
         slots[row, : len(keypoints)] = keypoints
-    return animals_over_time(true, slots), merged(doubts)
+    return animals_over_time(true, slots), merge_doubts(doubts)
 
 
 def evaluate_animals(
@@ -395,7 +400,7 @@ def evaluate_animals(
 
     theirs: predictions in the labels' boxes.
     """
-    found, of, said = located(project, predictor, on_bad_frame=asked.on_bad_frame)
+    found, of, said = locate_animals(project, predictor, on_bad_frame=asked.on_bad_frame)
     if not len(of):
         print(said)
         return
@@ -420,6 +425,6 @@ def evaluate_animals(
     if followed is not None:
         counts, doubts = followed
         print(
-            f"followed over {counted(counts.frames, 'frame')} of a video: {counted(counts.swaps, 'swap')}, "
-            f"{counted(counts.fragments, 'fragment')}, {counted(len(doubts), 'moment')} of doubt"
+            f"followed over {count_text(counts.frames, 'frame')} of a video: {count_text(counts.swaps, 'swap')}, "
+            f"{count_text(counts.fragments, 'fragment')}, {count_text(len(doubts), 'moment')} of doubt"
         )

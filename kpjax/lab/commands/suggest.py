@@ -24,11 +24,11 @@ from kpjax.formats.project import Frame
 from kpjax.formats.project_source import frames_at, read_frame
 from kpjax.formats.reading import read_project
 from kpjax.formats.tables import rows_text
-from kpjax.formats.writing import unused
+from kpjax.formats.writing import unused_name
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.out.reports.pixel_errors import count_text
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.proposals import (
     FORMAT_OF_PROJECT,
@@ -137,7 +137,7 @@ def suggest(asked: Suggest) -> Path:
         f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"
     ]
     lines += [
-        f"the first {len(first)} of {counted(int(doubtful.sum()), 'frame')} on which keypoints are one point that "
+        f"the first {len(first)} of {count_text(int(doubtful.sum()), 'frame')} on which keypoints are one point that "
         "labels show apart"
     ] * bool(len(first))
     lines += [
@@ -228,15 +228,15 @@ def proposals_of(
     ):
         placed[row][animal] = np.column_stack([in_original_pixels(crop, found), certain])
     last = max((frame.number for frame in frames if frame.number is not None), default=0)
-    folders: dict[Path, str] = {}  # of a video, and of a folder of images
+    folders: dict[Path, str] = {}  # output folder of each video or folder of images
     names, used = [], set()
     for frame in (frames[row] for row in images):
         path, number = frame.path.absolute(), frame.number
         source = path.parent if number is None else path
         if source not in folders:
-            folders[source] = unused(source.name if number is None else source.stem, used)
+            folders[source] = unused_name(source.name if number is None else source.stem, used)
         name = path.stem if number is None else f"img{number:0{max(4, len(str(last)))}d}"
-        names.append(unused(f"{folders[source]}/{name}.png", used))
+        names.append(unused_name(f"{folders[source]}/{name}.png", used))
     table = empty_table(
         Path(),
         names,

@@ -6,7 +6,7 @@ Its help needs no JAX.
 from collections.abc import Sequence
 from pathlib import Path
 
-from kpjax.errors import InputError, meant
+from kpjax.errors import InputError, suggest_name
 from kpjax.lab.own.systems import NEEDS, ways
 
 PLAIN = "semi_supervised"  # trains where no system is named
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str]) -> Path | None:
         known = [LABELS, *NEEDS]
         raise InputError(
             f"kpjax train: {name!r} is not a system; there are {', '.join(known)}, and without one "
-            f"kpjax train --project P trains on all labels of P{meant(name, known)}"
+            f"kpjax train --project P trains on all labels of P{suggest_name(name, known)}"
         )
     if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
         raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either")

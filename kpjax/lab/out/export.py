@@ -28,7 +28,7 @@ from kpjax.training.trees import named_leaves, on_host, save_trained
 CARD = "README.md"
 PLATFORMS = ("cpu", "cuda", "tpu")
 PROMISED = timedelta(days=180)  # in which new releases of jax load what jax.export wrote
-OPSET = 23  # of ONNX's operators; ONNX Runtime 1.23 and later know it
+OPSET = 23  # opset of ONNX's operators; ONNX Runtime 1.23 and later know it
 # No extra of kpjax: the converter wants an older orbax-checkpoint, which the lock would then give
 # to everyone.
 INSTALL = "pip install 'jax2onnx>=0.17' 'onnxruntime>=1.23'"
@@ -153,7 +153,7 @@ def write_predictor(
         # Trees that keypoints depend on: not a frozen teacher's. jax orders a dictionary by its
         # names.
         used, names = (
-            _exported(function, weights, (1, side, side, 3), ("cpu",)).module_kept_var_idx,
+            _export(function, weights, (1, side, side, 3), ("cpu",)).module_kept_var_idx,
             sorted(weights),
         )
         read = {tuple(names[number].split("/")[:2]) for number in used if number < len(names)}
@@ -169,7 +169,7 @@ def write_predictor(
         )
         function, weights = plain_predict(method, trained), plain_weights(trained)
         (batch,) = export.symbolic_shape("batch")
-        exported = _exported(function, weights, (batch, side, side, 3), PLATFORMS)
+        exported = _export(function, weights, (batch, side, side, 3), PLATFORMS)
         content = bytes(exported.serialize())
         versions = {"calling_convention": exported.calling_convention_version}
         further = {
@@ -284,7 +284,7 @@ def input_of(transform: Transform) -> dict[str, Any]:
     }
 
 
-def _exported(
+def _export(
     function: PlainPredict, weights, shape: tuple, platforms: tuple[str, ...]
 ) -> export.Exported:
     shapes = {

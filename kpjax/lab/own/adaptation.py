@@ -20,10 +20,10 @@ from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint, subset
 from kpjax.input.video_source import NO_KEYPOINTS
-from kpjax.lab.out.reports.pixel_errors import Part, counted
+from kpjax.lab.out.reports.pixel_errors import Part, count_text
 from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import project as projects
-from kpjax.lab.own.choices import Choice, chosen, every_choice, facts_of, steps_choice
+from kpjax.lab.own.choices import Choice, apply_choices, every_choice, facts_of, steps_choice
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
 from kpjax.lab.own.systems import NEEDS
@@ -32,9 +32,9 @@ from kpjax.models.hourglass_network import STRIDE
 from kpjax.papers.adaptation import PAPER
 from kpjax.papers.adaptation.config import SYNTHETIC, Config
 from kpjax.papers.adaptation.core import Core
-from kpjax.papers.adaptation.measures import checked, found_in
+from kpjax.papers.adaptation.measures import check_data, found_in
 from kpjax.papers.adaptation.stages import Data, plain_of, with_turns
-from kpjax.papers.configs import Backbone, changed
+from kpjax.papers.configs import Backbone, replace_fields
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.reports.report import Column
 from kpjax.training.evaluation import Gathered
@@ -135,7 +135,7 @@ def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
     where there are three or more, else the last fifth of the frames."""
     frames = projects.every_th(frames_at(config.data.images), config.data.own.every)
     if config.data.project:
-        project, held = projects.opened(config)
+        project, held = projects.open_project(config)
         tested = {
             frame_identity(project.frames[project.instances[number].frame], project.root)
             for number in held.held_out
@@ -169,7 +169,7 @@ def open_data(job: Job) -> Data:
     held-out part.
     """
     config, (target, test, _) = job.config, own_split(job.config)
-    root = projects.opened(config)[0].root if config.data.project else Path("/")
+    root = projects.open_project(config)[0].root if config.data.project else Path("/")
 
     def without_labels(frames: Sequence[Frame], side: int, name: str) -> ArraySource:
         return unlabelled_source(
@@ -190,10 +190,10 @@ def open_data(job: Job) -> Data:
     data = with_turns(
         images, fit, held_out, config.data.image_size, lambda job: own_core(job.config.core.core)[0]
     )
-    return checked(config, data)
+    return check_data(config, data)
 
 
-def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the core's run or chosen from the
     images, with reasons. Raises InputError for a missing core, fewer than fifty images, and a
     project with several animals on an image."""
@@ -201,7 +201,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     if decided := {"network", "width", "depth"} & set(typed):
         raise InputError(min(decided), "the core decides it; leave it out")
     every, used = every_choice(frames_at(config.data.images), config.data.own, typed)
-    target, test, words = own_split(changed(config, every=used))
+    target, test, words = own_split(replace_fields(config, every=used))
     if (count := len(target) + len(test)) < LEAST_IMAGES:
         raise InputError(
             "images", f"{count} images; name images, videos and folders with {LEAST_IMAGES} or more"
@@ -219,7 +219,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         ),
     ]
     if config.data.project:
-        project, held = projects.opened(config)
+        project, held = projects.open_project(config)
         if facts_of(project).several:
             raise InputError(
                 "project",
@@ -257,7 +257,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(
         f"core: {config.core.core}, {network}; {len(target)} images without labels; held out: {words}"
     )
-    return chosen(
+    return apply_choices(
         config,
         choices,
         typed,
@@ -268,7 +268,7 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
 
 def shown(job: Job, data: Data) -> Part:
     """Returns some of the images that test, for pictures."""
-    root = projects.opened(job.config)[0].root if job.config.data.project else Path("/")
+    root = projects.open_project(job.config)[0].root if job.config.data.project else Path("/")
     return Part(subset(data.test, spread(range(len(data.test)), FRAMES)), root)
 
 
@@ -292,7 +292,7 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
     found, count = run.metrics, run.config["landmarks"]
     side = run.config["data"]["image_size"]
     words = [
-        f"{found['kept_points']:.0f} of {counted(count, 'point')} keep their places when an image is turned, "
+        f"{found['kept_points']:.0f} of {count_text(count, 'point')} keep their places when an image is turned, "
         f"within {KEPT * side:.1f} px of {side}{besides(others, 'kept_points')}."
     ]
     if still := count - round(found["varying_points"]):
@@ -321,4 +321,4 @@ OWN_PAPER = PAPER._replace(
     ),
     short_list=lambda preset, config: ("random_core", "adapted"),
 )
-EXPERIMENT = on_own_data(OWN_PAPER, OWN, resolved, open_data, shown=shown, told=told)
+EXPERIMENT = on_own_data(OWN_PAPER, OWN, resolve, open_data, shown=shown, told=told)

@@ -14,7 +14,7 @@ import optax
 
 from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
-from kpjax.drawing.overlays import contact_sheet, enlarged, write_png
+from kpjax.drawing.overlays import contact_sheet, enlarge_small_image, write_png
 from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Project
@@ -28,11 +28,11 @@ from kpjax.formats.project_source import (
 from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
-from kpjax.lab.out.reports.pixel_errors import counted
-from kpjax.lab.own.project import Held, Own, every_th, open_animals, opened
+from kpjax.lab.out.reports.pixel_errors import count_text
+from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_project
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
-from kpjax.papers.configs import Augmentation, changed, config_from_json
+from kpjax.papers.configs import Augmentation, config_from_json, replace_fields
 from kpjax.papers.engine import IMAGES, Job, fit_sources
 from kpjax.training.evaluation import in_batches, padded_size
 from kpjax.training.mesh import data_mesh
@@ -52,7 +52,7 @@ FOUND, FAINT = 0.3, 0.1
 SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
 # of the frames have an animal, below which they look like none that the finder knows
 NEARLY_NONE = 0.05
-KNOWN = 0.5  # of the animals on held-out frames are found, below which crops are of little use
+KNOWN = 0.5  # share of animals found on held-out frames, below which crops are of little use
 
 
 class Finder(NamedTuple):
@@ -131,7 +131,7 @@ def keep_finder(job: Job, learnt: Learnt, found: Source | None) -> None:
                 job.folder / IMAGES / "found_animals.png",
                 contact_sheet(
                     [
-                        enlarged(found[number].image, SHOWN_SIDE)
+                        enlarge_small_image(found[number].image, SHOWN_SIDE)
                         for number in spread(range(len(found)), SHOWN)
                     ]
                 ),
@@ -143,7 +143,7 @@ def learnt_finder(job: Job) -> Learnt:
     """Trains the network that finds animals, or reads it: a stage of a job that all variants of a
     seed share.
     """
-    project, held = opened(job.config)
+    project, held = open_project(job.config)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)
     side = frame_size(crowd, max(max(frame.size) for frame in project.frames))
@@ -164,7 +164,7 @@ def learnt_finder(job: Job) -> Learnt:
         "network": asdict(NETWORK),
     }
     own = job.config.augment
-    changes = changed(
+    changes = replace_fields(
         own if isinstance(own, Augmentation) else Augmentation(), augmentation="strong", flip=True
     )
     method = finder_method(described, whole.skeleton, changes, steps)
@@ -189,7 +189,7 @@ def learnt_finder(job: Job) -> Learnt:
         config=config,
     )
     described["enlarged"] = found_too_small(finder_of(described, stage.trained), parts[0], points)
-    described["held_out"] = measured(finder_of(described, stage.trained), parts[1], points)
+    described["held_out"] = count_found(finder_of(described, stage.trained), parts[1], points)
     return Learnt(described, stage.trained, stage.under)
 
 
@@ -233,12 +233,12 @@ def finder_method(
         optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4)),
         optax.warmup_cosine_decay_schedule(0.0, RATE, min(50, steps // 2), steps),
         changes.build(skeleton),
-        normalised,
+        normalise,
     )
     return supervised(setup, loss=centre_loss)
 
 
-def normalised(images: jax.Array) -> jax.Array:
+def normalise(images: jax.Array) -> jax.Array:
     """Returns images in [0, 1] less one half: the network learns from random weights."""
     return images - np.float32(0.5)
 
@@ -250,7 +250,7 @@ def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
 
     @jax.jit
     def find(variables, images):
-        maps = network.apply(variables, normalised(images.astype(np.float32) / 255), train=False)
+        maps = network.apply(variables, normalise(images.astype(np.float32) / 255), train=False)
         found = find_centres(maps, image_size=side, most=most)
         return found._replace(extents=enlarged * found.extents)
 
@@ -283,7 +283,7 @@ def matches(
         )
 
 
-def measured(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
+def count_found(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
     """Counts the animals of labelled frames that are found, found twice, and found where none is
     labelled.
     """
@@ -309,8 +309,8 @@ def found_too_small(finder: Finder, source: ArraySource, points: int) -> float:
 
 
 def found_text(counts: dict[str, int]) -> str:
-    """Says what `measured` counted."""
-    frames = counted(counts["frames"], "held-out frame")
+    """Says what `count_found` counted."""
+    frames = count_text(counts["frames"], "held-out frame")
     return (
         f"animals found on {frames}: {counts['found']} of {counts['animals']}, {counts['twice']} twice, "
         f"{counts['others']} where none is labelled"
@@ -395,10 +395,10 @@ def found_animals(
     if jax.process_index() == 0:
         make_folder(path.parent)
     kept = kept_arrays(
-        path, lambda: _found(learnt, frames, job.config.data.own, root, argument, held_out)
+        path, lambda: _find_sure(learnt, frames, job.config.data.own, root, argument, held_out)
     )
     count, there, least = len(kept["frame"]), len(np.unique(kept["frame"])), job.config.batch_size
-    where = f"{counted(int(kept['frames']), 'frame')} without labels"
+    where = f"{count_text(int(kept['frames']), 'frame')} without labels"
     if there <= NEARLY_NONE * kept["frames"]:
         few = (
             f"animals were found on {there} of {where}"
@@ -412,22 +412,22 @@ def found_animals(
     if count < least:
         raise InputError(
             argument,
-            f"{counted(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
+            f"{count_text(count, 'animal')} found on {where}, fewer than a batch of {least}; give "
             "more frames, or a smaller --batch-size",
         )
     known = learnt.described.get("held_out")
     if known and known["found"] < KNOWN * known["animals"]:
         print(
-            f"of {counted(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
+            f"of {count_text(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
             "show none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png"
         )
-    print(f"{where}: {counted(count, 'animal')} found on {there} of them, each is cropped")
+    print(f"{where}: {count_text(count, 'animal')} found on {there} of them, each is cropped")
     return [frames[number] for number in kept["frame"]], [
         tuple(box) for box in kept["box"].tolist()
     ]
 
 
-def _found(
+def _find_sure(
     learnt: Learnt,
     frames: Sequence[Frame],
     own: Own,

@@ -24,7 +24,7 @@ from kpjax.models.weights.pretrained import (
     first_at_hand,
     known_weights,
 )
-from kpjax.papers.configs import FINE_RATE, changed, flat
+from kpjax.papers.configs import FINE_RATE, flat, replace_fields
 from kpjax.papers.semi_supervised.left_to_learn import FITTED
 
 SIZES = (64, 128, 192, 256)  # px, of the square images
@@ -42,14 +42,14 @@ UPRIGHT = 0.8
 # 109 for two flies that lie still. There left and right paws became one point, and the mean error was
 # 14 px in place of 5.5.
 ALIKE_MIRRORED = 2.0
-FRAMES_WITHOUT_LABELS = 2000  # of videos, at most
+FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without labels
 # of training, at most: both take ten minutes on two cores at 128 px, at the most
 ROUNDS, ROUNDS_OF_LARGE = 4, 2
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 
 class Facts(NamedTuple):
-    """Statistics of the labelled animals that train."""
+    """Statistics of the labelled animals in training."""
 
     keypoints: int
     several: bool  # on one frame
@@ -61,8 +61,8 @@ class Facts(NamedTuple):
     #: unknown
     direction: float
     axis: float  # the same of the axis: left and right are one
-    names: tuple[str, ...] = ()  # of the keypoints
-    flip: tuple[int, ...] = ()  # of the skeleton
+    names: tuple[str, ...] = ()  # names of the keypoints
+    flip: tuple[int, ...] = ()  # flip of the skeleton
     points: np.ndarray | None = None  # (N, K, 2) px, nan where nothing is labelled
 
     @property
@@ -196,7 +196,7 @@ def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Ch
         Choice(
             "heatmap_size",
             used // stride(used),
-            f"{share} of {used} px, with keypoints between its cells",
+            f"{share} of {used} px, with sub-pixel targets",
         ),
     ]
 
@@ -297,7 +297,7 @@ def every_choice(frames: Sequence[Frame], own: Own, typed: Collection[str]) -> t
     return choice, own.every if "every" in typed else choice.value
 
 
-def chosen(
+def apply_choices(
     config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any
 ) -> Any:
     """Returns the config with all choices but those of typed fields, and the reason of each as
@@ -318,7 +318,7 @@ def chosen(
             f"--batch-size {batch} is more than the {labelled} labelled animals: a step sees each about "
             f"{batch / labelled:.0f} times, and takes as much longer; {max(labelled // 2 * 2, 2)} would do"
         )
-    return changed(
+    return replace_fields(
         config,
         **{field: value for field, value, _ in choices if field not in typed - {"steps"}},
         **unsaid,
@@ -343,11 +343,11 @@ def _shown(value: Any) -> str:
 
 # Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
-WORTH = "it finds more points where labels are few, and takes several times as long"
+WORTH = "more accurate with few labels, several times slower"
 # px of an image, up to which MobileNetV2's heatmaps have half of them: its PCK of the mouse was
 # 97.9 in place of 91.0, where that of the small U-net fell.
 FINE_SIDE = 128
-# Over 300 steps heatmaps stayed at it and at 1e-3, and faded at 4e-3 over 200; runs here have 500
+# Heatmaps survived 300 steps at 3e-4 and at 1e-3, and vanished within 200 at 4e-3; runs here have 500
 # steps or more.
 RELATIVE_RATE = 3e-4
 MANY_KEYPOINTS = 20  # above which the small U-net is wider
@@ -389,7 +389,7 @@ def usual_choices(
         why = (
             f"{_people(facts)}: a network that has learnt poses of people; --weights {WEIGHTS[0]} compares"
             if weights == MOVENET
-            else "--network small_unet does without"
+            else "--network small_unet trains without pretrained weights"
         )
         frozen = [
             Choice(

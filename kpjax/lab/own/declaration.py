@@ -24,7 +24,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     TARGET,
     TRAINED,
     Part,
-    counted,
+    count_text,
     scores_of,
 )
 from kpjax.lab.out.reports.shown import SHOWN, write_frames
@@ -33,7 +33,7 @@ from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
 from kpjax.lab.own.project import inputs_of, meaning_of_empty
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
-from kpjax.papers.configs import changed, config_as_json, flat
+from kpjax.papers.configs import config_as_json, flat, replace_fields
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
 from kpjax.training.evaluation import Gathered
 from kpjax.training.identity import SHORT, changed_input, flat_identity
@@ -95,7 +95,7 @@ def on_own_data(
         config = resolved(config, typed)
         words, *held = config.summary.partition("; held out")
         given = json_digest(inputs_of(config))[:SHORT]
-        return changed(config, summary=f"{words} ({given}){''.join(held)}")
+        return replace_fields(config, summary=f"{words} ({given}){''.join(held)}")
 
     open_once = functools.lru_cache(maxsize=2)(open_data)
 
@@ -208,7 +208,7 @@ def first_lines(command: Command) -> list[str]:
     )
     order = ", one after the other" * (len(jobs) > 1)
     return [
-        f"to train: {counted(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
+        f"to train: {count_text(len(jobs), 'network')}{order}: {', '.join(command.variants)}{times}; "
         f"up to {steps:,} steps each{done}"
     ]
 

@@ -38,7 +38,7 @@ TAKEN_OVER = (
     "backbone_statistics",
     "relative_steps",
 )
-PUBLISHED_SIGMA = 1.5  # of the heatmaps of keypoints that a published network learns, cells
+PUBLISHED_SIGMA = 1.5  # sigma of the heatmaps of keypoints that a published network learns, cells
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
 OTHERWISE = {
@@ -130,7 +130,7 @@ def _published_run(weights: str) -> EarlierRun:
     return EarlierRun(opened, method.skeleton, taken, "")
 
 
-def renamed(
+def rename_keypoints(
     project: Project,
     *,
     known: Sequence[str] = WITH_HEAD.names,

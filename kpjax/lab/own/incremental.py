@@ -22,12 +22,18 @@ from kpjax.lab.out.reports.pixel_errors import Part
 from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import on_own_data
-from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, rates_from, renamed
+from kpjax.lab.own.earlier_run import (
+    EarlierRun,
+    earlier_run,
+    parts_of,
+    rates_from,
+    rename_keypoints,
+)
 from kpjax.methods import published
 from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
 from kpjax.papers import incremental
-from kpjax.papers.configs import FINE_RATE, changed, flat
+from kpjax.papers.configs import FINE_RATE, flat, replace_fields
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.papers.incremental.measures import matrices_of, measure as paper_measure
@@ -52,7 +58,7 @@ class OwnImages(StepImages):
     own: projects.Own = projects.Own()
 
 
-OWN = changed(
+OWN = replace_fields(
     SMALL_REAL,
     summary="new keypoints for a run of one's own: --old RUN --project P; 2 cores",
     heatmap_size=0,
@@ -80,10 +86,12 @@ def project_of(config: Config, *, quiet: bool = True) -> Project:
     project = projects.needed_project(config.data)
     if not published.is_published(config.data.old):
         return project
-    return renamed(project, quiet=quiet, known=published.PERSON.names, needed=False)
+    return rename_keypoints(project, quiet=quiet, known=published.PERSON.names, needed=False)
 
 
-def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int) -> Variables:
+def grow_channels(
+    old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size: int
+) -> Variables:
     """Returns the old variables, whose channels come first, with untrained channels up to so many
     keypoints.
 
@@ -109,7 +117,7 @@ def grown(old: EarlierRun, network: KeypointNetwork, keypoints: int, image_size:
     return jax.tree_util.tree_map_with_path(of_leaf, parts_of(fresh))
 
 
-def resolved(config: Config, typed: Collection[str]) -> Config:
+def resolve(config: Config, typed: Collection[str]) -> Config:
     """Returns the config with what is not typed taken from the old run or chosen from the project,
     with reasons.
     """
@@ -126,7 +134,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
     held = projects.hold_out(project, config.data.own.validation)
     both = f"; in both, and taken for the same keypoints: {', '.join(shared)}, whose labels teach nothing"
     print(
-        projects.described(project, held),
+        projects.describe(project, held),
         f"new keypoints: {', '.join(new)}; old ones: {', '.join(names)}{both * bool(shared)}",
         sep="\n",
     )
@@ -139,7 +147,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         if published.is_published(config.data.old)
         else rates_from(old, config)
     )
-    return choices.chosen(
+    return choices.apply_choices(
         config,
         [
             *(
@@ -237,7 +245,7 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
     fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
     keypoints[fill], visible[fill] = found.keypoints[fill[:, :known]], 1
-    evaluation = source.changed(
+    evaluation = source.map_examples(
         source.with_labels(held_out, keypoints, visible, held_out.name),
         lambda example, index: example._replace(
             scale=np.float32(
@@ -248,7 +256,7 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
         name=held_out.name,
     )
     network = setting_of(config, skeleton, mirrored=mirrored).setup.model
-    variables = grown(old, network, len(skeleton.names), config.data.image_size)
+    variables = grow_channels(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, base=variables, poses=train), held_out
 
 
@@ -302,7 +310,7 @@ def shown(job: Job, data: Data) -> Part:
     """Returns held-out frames, with the old network's answers for old points without a label."""
     rows = spread(range(len(data.evaluation)), FRAMES)
     return Part(
-        source.subset(data.evaluation, rows, "held out"), projects.opened(job.config)[0].root
+        source.subset(data.evaluation, rows, "held out"), projects.open_project(job.config)[0].root
     )
 
 
@@ -350,7 +358,7 @@ PAPER = incremental.PAPER._replace(
 EXPERIMENT = on_own_data(
     PAPER,
     OWN,
-    resolved,
+    resolve,
     lambda job: open_project(job.config)[0],
     parts=parts,
     shown=shown,

@@ -29,7 +29,7 @@ from kpjax.formats.project_source import (
     with_point_boxes,
 )
 from kpjax.formats.reading import read_project
-from kpjax.formats.uniting import in_names, united
+from kpjax.formats.uniting import in_names, unite
 from kpjax.formats.video_labels import TABLE
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
@@ -42,8 +42,8 @@ from kpjax.training.identity import contents
 
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
-LEAST_EMPTY = 0.05  # of animals, from which on a keypoint's empty cells are asked about
-SHARE = 0.2  # of the labelled frames that is held out
+LEAST_EMPTY = 0.05  # share of animals, from which on a keypoint's empty cells are asked about
+SHARE = 0.2  # share of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
 # how the names of videos end on which DeepLabCut, or this program, drew points
 DRAWN = ("_labeled", "_overlay")
@@ -103,14 +103,14 @@ def needed_project(data: Any, argument: str = "project") -> Project:
     if own.more_projects and argument != "project":
         raise InputError("more_projects", f"{argument} is one project; leave the others out")
     found = (
-        _united((path, *own.more_projects), options) if own.more_projects else _read(path, options)
+        _unite((path, *own.more_projects), options) if own.more_projects else _read(path, options)
     )
     return with_nobody(found) if own.empty_frames == "absent" else found
 
 
 @functools.lru_cache(maxsize=2)
-def _united(paths: tuple[str, ...], options: Options) -> Project:
-    found = united([_read(path, options) for path in paths])
+def _unite(paths: tuple[str, ...], options: Options) -> Project:
+    found = unite([_read(path, options) for path in paths])
     print(*found.notes, sep="\n")
     return found
 
@@ -153,7 +153,7 @@ class Held(NamedTuple):
     words: str
 
 
-def opened(config: Any) -> tuple[Project, Held]:
+def open_project(config: Any) -> tuple[Project, Held]:
     """Reads the project whose labels a run learns from, the `source` or `project` of its data, and
     says what of it is held out. Raises InputError as both parts do."""
     project = needed_project(config.data, "source" if hasattr(config.data, "source") else "project")
@@ -245,7 +245,7 @@ def _is_read(file: Path) -> bool:
     )
 
 
-def described(project: Project, held: Held) -> str:
+def describe(project: Project, held: Held) -> str:
     """Describes a project and what is held out in a line."""
     return (
         f"{project.root.name}: {project.format}, {len(project.frames)} frames, {len(labelled_frames(project))} "
@@ -302,7 +302,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     elif len(of_session) >= ENOUGH_RECORDINGS:
         shown = np.stack([one.visible > 0 for one in project.instances])
         frame_of = np.array([one.frame for one in project.instances])
-        recordings = _drawn(
+        recordings = _draw_recordings(
             {name: len(numbers) for name, numbers in of_session.items()},
             {
                 name: shown[np.isin(frame_of, numbers)].any(0)
@@ -345,7 +345,9 @@ def hold_out(project: Project, asked: str = "") -> Held:
     )
 
 
-def _drawn(sizes: Mapping[str, int], shown: Mapping[str, np.ndarray], share: float) -> list[str]:
+def _draw_recordings(
+    sizes: Mapping[str, int], shown: Mapping[str, np.ndarray], share: float
+) -> list[str]:
     """Draws recordings by their order, until a share of all frames is held out; of each keypoint
     some labels train.
     shown: (K,) bool of each recording, the keypoints that have a label there."""
@@ -503,8 +505,8 @@ def videos_of(project: Project) -> list[Path]:
 
 @functools.lru_cache(maxsize=4)
 def open_labelled(config: Any) -> tuple[ArraySource, ArraySource]:
-    """Returns the (training, held-out) animals of the project that `opened` reads, read once."""
-    project, held = opened(config)
+    """Returns the (training, held-out) animals of the project that `open_project` reads, read once."""
+    project, held = open_project(config)
     return (
         open_animals(
             config.data.own, config.data.square(), project, held.train, "training", taught=True
@@ -516,12 +518,12 @@ def open_labelled(config: Any) -> tuple[ArraySource, ArraySource]:
 def parts_of(
     config: Any, trained: Source | None, held_out: Source | None, target: Source | None = None
 ) -> dict[str, Part]:
-    """Returns the labelled animals that train, those held out, and those of the target, as far as
+    """Returns the labelled animals for training, those held out, and those of the target, as far as
     there are any.
     """
     found = {}
     if trained is not None:
-        root = opened(config)[0].root
+        root = open_project(config)[0].root
         found = {TRAINED: Part(trained, root), HELD_OUT: Part(held_out, root)}
     if target is not None:
         found[TARGET] = Part(target, needed_project(config.data, "target_project").root)

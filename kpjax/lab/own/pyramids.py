@@ -19,12 +19,12 @@ from kpjax.images.transforms import Letterbox, SamePlace, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.source import in_memory, subset
 from kpjax.input.video_source import frame_name, read_videos
-from kpjax.lab.out.reports.pixel_errors import Part, counted
+from kpjax.lab.out.reports.pixel_errors import Part, count_text
 from kpjax.lab.out.reports.told import FRAMES, besides
-from kpjax.lab.own.choices import Choice, chosen
+from kpjax.lab.own.choices import Choice, apply_choices
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.papers import pyramids
-from kpjax.papers.configs import Count, Rule, changed, stored_fields
+from kpjax.papers.configs import Count, Rule, replace_fields, stored_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.pyramids.config import SMALL, Config, VideoSet
 from kpjax.papers.pyramids.measures import PROBED
@@ -39,8 +39,8 @@ PLACE = Rule(
 SMALLER = 0.8
 # frames of each video in which motion is looked for, and their longer side in px
 PLACE_FRAMES, PLACE_SIDE = 100, 128
-MARGIN = 1.2  # of the cropped part over what moves
-ENOUGH_FRAMES = 4000  # of all videos together that are learnt from, about
+MARGIN = 1.2  # side of the cropped part over that of what moves
+ENOUGH_FRAMES = 4000  # enough frames of all videos together that are learnt from, about
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class OwnVideos(VideoSet):
         return find_videos(*(Path(path).expanduser() for path in self.videos))
 
 
-OWN = changed(
+OWN = replace_fields(
     SMALL,
     summary="keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
     data=OwnVideos(window=80),
@@ -87,7 +87,7 @@ OWN = changed(
 )
 
 
-def resolved(config: Config, typed: Collection[str]) -> Config:
+def resolve(config: Config, typed: Collection[str]) -> Config:
     """Returns the config with what is not typed chosen from the videos, each choice printed with
     its reason.
     """
@@ -110,7 +110,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
             f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
             f"to which they are brought with --size {data.image_size}, or leave some out",
         )
-    return chosen(
+    return apply_choices(
         config,
         [
             Choice("place", (), "as typed") if "place" in typed else place_choice(files, every),
@@ -225,13 +225,13 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
     if "following_points" not in found:
         return ["Nothing moves in these videos, so that no point can be said to follow anything."]
     words = [
-        f"{found['following_points']:.0f} of {counted(count, 'point')} follow something that moves"
+        f"{found['following_points']:.0f} of {count_text(count, 'point')} follow something that moves"
         f"{besides(others, 'following_points')}."
     ]
     if heaped := round(found["heaped_points"]):
         left = count - heaped + round(found["heaps"])
         words.append(
-            f"{heaped} of them lie on top of others, in {counted(round(found['heaps']), 'heap')}"
+            f"{heaped} of them lie on top of others, in {count_text(round(found['heaps']), 'heap')}"
             f"{besides(others, 'heaped_points')}: "
             + f"the points have collapsed to {left} different places." * (heaped > count / 2)
             + f"there are {left} different places." * (heaped <= count / 2)
@@ -265,4 +265,4 @@ PAPER = pyramids.PAPER._replace(
         *(column for column in pyramids.columns(config) if column.metric not in SAID),
     ),
 )
-EXPERIMENT = on_own_data(PAPER, OWN, resolved, open_data, shown=shown, told=told)
+EXPERIMENT = on_own_data(PAPER, OWN, resolve, open_data, shown=shown, told=told)

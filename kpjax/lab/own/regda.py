@@ -19,9 +19,9 @@ from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, with_start
-from kpjax.lab.own.without_source import known, target_of
+from kpjax.lab.own.without_source import read_start, target_of
 from kpjax.papers import regda
-from kpjax.papers.configs import ImageSet, Share, Splits, changed
+from kpjax.papers.configs import ImageSet, Share, Splits, replace_fields
 from kpjax.papers.engine import Job, Outcome, Predicting, StoredRun
 from kpjax.papers.regda.config import SMALL_BODIES, Config, Domains
 from kpjax.papers.reports.report import Column
@@ -77,16 +77,16 @@ class OwnConfig(Config):
     def shortened(self, steps: int) -> Self:
         """Returns the config with so many steps; without a source there is one stage alone."""
         if without_source.is_asked(self):
-            return changed(self, steps=steps)
+            return replace_fields(self, steps=steps)
         return super().shortened(steps)
 
 
 OWN = OwnConfig(
     **vars(
-        changed(
+        replace_fields(
             SMALL_BODIES,
-            summary="labels P, or a run without them, for images that look different: --source P (or --start "
-            "RUN) --target V ...; 2 cores",
+            summary="adapt a labelled project P, or a finished run, to unlabelled images that look different: --source "
+            "P (or --start RUN) --target V ...; 2 cores",
             heatmap_size=0,
             grid="half_pixel",
             targets="sub_pixel",
@@ -107,18 +107,18 @@ OWN = OwnConfig(
 )
 
 
-def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
+def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the source's project, or from the run in
     its place, each printed with its reason.
     """
     if without_source.is_asked(config):
-        return without_source.resolved(config, typed)
-    project, held = projects.opened(config)
+        return without_source.resolve(config, typed)
+    project, held = projects.open_project(config)
     frames, *_ = target_of(config)
-    print(f"source {projects.described(project, held)}; target: {len(frames)} frames")
+    print(f"source {projects.describe(project, held)}; target: {len(frames)} frames")
     facts = choices.facts_of_training(project, held, config.data, typed)
     batch, labelled = config.batch_size, len(held.train)
-    config = choices.chosen(
+    config = choices.apply_choices(
         config,
         [
             *with_start(
@@ -145,7 +145,9 @@ def resolved(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     )
     layers = getattr(config.network, "head_layers", 0)
     return (
-        changed(config, pretraining_head_layers=layers) if layers and config.carry_head else config
+        replace_fields(config, pretraining_head_layers=layers)
+        if layers and config.carry_head
+        else config
     )
 
 
@@ -156,9 +158,9 @@ def open_data(job: Job) -> regda.Data:
     """
     config, alone = job.config, without_source.is_asked(job.config)
     frames, labels, skeleton = target_of(config)
-    first = labels or (None if alone else projects.opened(config)[0])
+    first = labels or (None if alone else projects.open_project(config)[0])
     root = first.root if first else Path("/")
-    run, _, finder = known(config.backbone.start) if alone else (None, None, None)
+    run, _, finder = read_start(config.backbone.start) if alone else (None, None, None)
     target = open_frames(job, frames, skeleton, finder, root=root, argument="target")
     test = labels and projects.open_animals(
         config.data.own, config.data.square(), labels, range(len(labels.instances)), "labelled"
@@ -213,7 +215,7 @@ def shown(job: Job, data: regda.Data) -> Part | None:
     if config.data.target_project:
         return None
     alone, rows = without_source.is_asked(config), spread(range(len(data.target.train)), FRAMES)
-    root = Path("/") if alone else projects.opened(config)[0].root
+    root = Path("/") if alone else projects.open_project(config)[0].root
     return Part(subset(data.target.train, rows, "target"), root)
 
 
@@ -246,7 +248,7 @@ PAPER = regda.PAPER._replace(
 EXPERIMENT = on_own_data(
     PAPER,
     OWN,
-    resolved,
+    resolve,
     open_data,
     parts=lambda job, data: projects.parts_of(
         job.config, data.source.train, data.source.test, data.target.test

@@ -35,9 +35,9 @@ from kpjax.lab.out.reports.pixel_errors import (
 from kpjax.lab.out.reports.sheets import (
     FADED,
     Compared,
-    cropped,
-    opened as frame_of,
+    crop_to_animal,
     predictions_drawn,
+    read_animal as frame_of,
 )
 from kpjax.lab.out.reports.shown import Shown, jpeg, patch_side, read_shown, side_by_side, strips
 from kpjax.lab.out.reports.told import Told, nothing_told
@@ -54,13 +54,13 @@ from kpjax.papers.reports.report import (
     lines_of,
     panels,
     provenance,
-    rendered,
+    render_page,
 )
 from kpjax.papers.semi_supervised.left_to_learn import FITTED
 from kpjax.structures import skeleton_from_json
 
 WORST, OTHERS = 6, 6  # animals that are shown
-SURE = 0.5  # of scores that say only whether they reach a cutoff
+SURE = 0.5  # share of scores that say only whether they reach a cutoff
 HELD_OUT_COLUMNS = (
     Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
     Column("held_out/px_median", "half of the points within", "px", decimals=1, better="lower"),
@@ -117,7 +117,7 @@ def own_report(
         Path(folder),
         [line for line in lines if line.runs.finished and not in_bucket(folder)],
     )
-    found = [run for line in measured if (run := opened(line))]
+    found = [run for line in measured if (run := open_run(line))]
     if not found:
         return None
     unknown = unknown_of(found[0].folder)
@@ -166,7 +166,7 @@ def own_report(
     print("", *table, sep="\n")
     if radii := read_radius_table(shown.folder):
         print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
-    learnt = kept_finder(shown.folder)  # of a run that took it from another it is not known
+    learnt = kept_finder(shown.folder)  # not known of a run that took it from another
     if (
         animals := found_text(learnt.described["held_out"])
         if learnt and "held_out" in learnt.described
@@ -268,7 +268,7 @@ def forgot(run: OwnRun) -> bool:
     return metrics.get("old/pck", 1.0) < 0.9 * metrics.get("old/pck_before", 0.0)
 
 
-def opened(line: Line) -> OwnRun | None:
+def open_run(line: Line) -> OwnRun | None:
     """Reads a variant's run of the lowest seed; None of one that finds no points."""
     folder = Path(line.runs.finished[0].folder)
     path = folder / "skeleton.json"
@@ -308,7 +308,7 @@ def _page(
     images = images_of([run.line])
     moving = [one for one in images if one[1].endswith("moving")]
     pictures, patches = _pictures([run, *control_of(run, others)])
-    return rendered(
+    return render_page(
         Path(__file__).with_name("report.html.jinja"),
         path=[folder.parent.name, folder.name],
         cutoff=cutoffs_text(run.cutoffs),
@@ -373,7 +373,7 @@ def unknown_of(folder: Path) -> list[str]:
         return []
     source = "All errors above are of the source. " if images.get("source") else ""
     return [
-        f"How far off points on the target are cannot be known, since none of its images has a label. {source}"
+        f"Errors on the target are unknown: none of its images has a label. {source}"
         "Look at the pictures of its points, or label some twenty of its images: --target-project P measures them."
     ]
 
@@ -445,7 +445,7 @@ def _picture(run: OwnRun, beside: OwnRun | None, n: int) -> tuple[str, str, list
     image, one = frame_of(held, n)
     one = one._replace(scores=one.scores >= run.cutoffs)
     if not beside:
-        image, one = cropped(image, one, SURE)
+        image, one = crop_to_animal(image, one, SURE)
         shown = ((math.inf, 0.0), (SURE, FADED))  # the labels alone, and with the predictions
         drawn = [predictions_drawn(image, one, run.skeleton, *how) for how in shown]
         return held.title(n), note, [*map(jpeg, drawn)]
@@ -453,7 +453,9 @@ def _picture(run: OwnRun, beside: OwnRun | None, n: int) -> tuple[str, str, list
     other = frame_of(beside.judged, n)[1]
     other = other._replace(scores=other.scores >= beside.cutoffs)
     # one crop for both
-    image, both = cropped(image, Compared(*map(np.concatenate, zip(one, other, strict=True))), SURE)
+    image, both = crop_to_animal(
+        image, Compared(*map(np.concatenate, zip(one, other, strict=True))), SURE
+    )
     halves = zip(*(np.split(field, 2) for field in both), strict=True)
     drawn = [predictions_drawn(image, Compared(*half), run.skeleton, SURE) for half in halves]
     return held.title(n), note, [*map(jpeg, drawn)]

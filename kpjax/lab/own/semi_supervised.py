@@ -8,14 +8,14 @@ import tyro
 
 from kpjax import InputError
 from kpjax.input import source
-from kpjax.lab.out.reports.pixel_errors import counted
+from kpjax.lab.out.reports.pixel_errors import count_text
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, with_start
 from kpjax.lab.own.project import Own, Unlabelled
 from kpjax.papers import semi_supervised
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
 
@@ -48,7 +48,7 @@ class OwnSubset(LabelledSubset):
         return self.unlabelled_pool == "none"
 
 
-OWN = changed(
+OWN = replace_fields(
     SMALL_REAL,
     summary="one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 "
     "cores",
@@ -64,11 +64,11 @@ OWN = changed(
 )
 
 
-def resolved(config: Config, typed: Collection[str]) -> Config:
+def resolve(config: Config, typed: Collection[str]) -> Config:
     """Returns the config with what is not typed chosen from the project, each choice printed with
     its reason.
     """
-    data, batch, (project, held) = config.data, config.batch_size, projects.opened(config)
+    data, batch, (project, held) = config.data, config.batch_size, projects.open_project(config)
     facts = choices.facts_of_training(project, held, data, typed)
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
@@ -96,7 +96,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
             else "all of them are held out; name others",
         )
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
-    print(f"{projects.described(project, held)}; without labels: {kept}{left_out}")
+    print(f"{projects.describe(project, held)}; without labels: {kept}{left_out}")
     for question in projects.questions(project) if data.own.empty == "ask" else ():
         print(question)
     choosing = config.selection == "validation"
@@ -115,7 +115,7 @@ def resolved(config: Config, typed: Collection[str]) -> Config:
         held.words,
     )
     network = {choice.field: choice.value for choice in made}.get("network", config.network)
-    config = choices.chosen(
+    config = choices.apply_choices(
         config,
         [
             *made,
@@ -155,7 +155,7 @@ def open_data(job: Job) -> semi_supervised.Data:
 
     Frames without labels that nobody named are left out if they are copies of held-out ones.
     """
-    data, (project, held) = job.config.data, projects.opened(job.config)
+    data, (project, held) = job.config.data, projects.open_project(job.config)
     train, held_out = projects.open_labelled(job.config)
     drawn, alone = source.labelled_subset(train, **data.amount, seed=job.seed), data.all_labelled
     pools = (
@@ -180,14 +180,14 @@ def open_data(job: Job) -> semi_supervised.Data:
     pool = (
         source.subset(train, (), "without labels")
         if alone or not pools
-        else source.joined(pools, "without labels")
+        else source.join_sources(pools, "without labels")
     )
     if data.unlabelled:
         source.check_disjoint(pool, held_out)
     # nobody named them, and a still video repeats its frames
     elif copies := source.shared_images(pool, held_out):
         print(
-            f"left out: {counted(len(copies), 'frame')} without labels, exactly like a held-out one"
+            f"left out: {count_text(len(copies), 'frame')} without labels, exactly like a held-out one"
         )
         pool = source.subset(pool, sorted(set(range(len(pool))) - set(copies)), pool.name)
     if not (alone or len(pool)):
@@ -215,7 +215,7 @@ def short_list(config: Config) -> tuple[str, ...]:
 def check_variants(config: Config, variants: Sequence[str]) -> None:
     """Raises InputError where images without labels are named and no variant would read them."""
 
-    skeleton, table = projects.opened(config)[0].skeleton, semi_supervised.VARIANTS
+    skeleton, table = projects.open_project(config)[0].skeleton, semi_supervised.VARIANTS
 
     def reads(variant: str) -> bool:
         """Returns whether it, or one that it starts from, reads images without labels."""
@@ -239,7 +239,7 @@ PAPER = semi_supervised.PAPER._replace(
 EXPERIMENT = on_own_data(
     PAPER,
     OWN,
-    resolved,
+    resolve,
     open_data,
     parts=lambda job, data: projects.parts_of(job.config, data.labelled, data.validation),
     found=lambda data: data.unlabelled,

@@ -22,7 +22,7 @@ class Needs(NamedTuple):
     gives: str  # what one has at the end, in a line
     labelled_frames: int = 0  # those that are held out included
     images: int = 0
-    video_frames: int = 0  # of one video at least
+    video_frames: int = 0  # fewest frames of a video that it needs
     beside: str = ""  # what the project cannot tell, and must be there too
     one_animal: bool = False  # on every frame
     otherwise: "Needs | None" = None  # another way to use the system

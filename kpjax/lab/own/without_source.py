@@ -28,13 +28,15 @@ from kpjax.papers.engine import Job, Outcome, Predicting, StoredRun, Variant
 from kpjax.papers.regda import Data
 from kpjax.training.evaluation import Gathered, predict_source
 
-LEAST_FRAMES = 20  # of the target: some teach, and a tenth checks
+LEAST_FRAMES = 20  # fewest frames of the target: some teach, and a tenth checks
 # frames of the target, on which the start's scores are compared with those that it knows
 LOOKED_AT = 200
 
 
 @functools.lru_cache(maxsize=2)
-def known(start: str) -> tuple[EarlierRun, pose_statistics.PoseStatistics | None, Learnt | None]:
+def read_start(
+    start: str,
+) -> tuple[EarlierRun, pose_statistics.PoseStatistics | None, Learnt | None]:
     """Reads the run at --start, the statistics of its labels, where enough had all keypoints, and
     what finds animals, where it sees crops. Raises InputError as `earlier_run` does, for one on
     crops that finds no animals, and for statistics of other keypoints."""
@@ -71,9 +73,9 @@ def target_of(config: Any) -> tuple[Sequence[Frame], Project | None, Skeleton]:
     its keypoints in the order of the third: those that the source labels, or the run at --start
     finds."""
     known_by, skeleton = (
-        ("--start", known(config.backbone.start)[0].skeleton)
+        ("--start", read_start(config.backbone.start)[0].skeleton)
         if is_asked(config)
-        else ("--source", projects.opened(config)[0].skeleton)
+        else ("--source", projects.open_project(config)[0].skeleton)
     )
     if not config.data.target:
         raise InputError("target", "name images or videos that look different and have no labels")
@@ -94,13 +96,13 @@ def target_of(config: Any) -> tuple[Sequence[Frame], Project | None, Skeleton]:
     return frames, projects.renamed_to(project, skeleton), skeleton
 
 
-def resolved(config: Any, typed: Collection[str]) -> Any:
+def resolve(config: Any, typed: Collection[str]) -> Any:
     """Returns the config with what is not typed taken over from the start or chosen from the
     target, with reasons.
     """
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
-    run, poses, finder = known(config.backbone.start)
+    run, poses, finder = read_start(config.backbone.start)
     frames, *_ = target_of(config)
     every, used = choices.every_choice(frames, config.data.own, typed)
     if (count := len(projects.every_th(frames, used))) < LEAST_FRAMES:
@@ -138,7 +140,7 @@ def resolved(config: Any, typed: Collection[str]) -> Any:
             )
         )
     unknown = "" if config.data.target_project else ", whose errors are not known"
-    return choices.chosen(
+    return choices.apply_choices(
         config,
         chosen,
         typed,
@@ -171,7 +173,7 @@ def train(job: Job, data: Data) -> Outcome:
     config, target, (run, poses, _) = (
         job.config,
         data.target.train,
-        known(job.config.backbone.start),
+        read_start(job.config.backbone.start),
     )
     method = build(config, target.skeleton)
     start, batch = Trained(parts_of(run.opened.trained.variables), {}), 2 * config.batch_size
@@ -187,7 +189,7 @@ def train(job: Job, data: Data) -> Outcome:
             f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same"
         )
         return kept
-    learnt, held = source_free.parted(target)
+    learnt, held = source_free.split_target(target)
     check = source_free.check_of(
         method, start, held, batch_size=batch, least=config.source_free.least_agreement
     )
@@ -229,7 +231,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     engine.draw_predictions(
         outcome, data.target.train, job.folder / engine.IMAGES / "target.png", minimum_side=320
     )
-    run, _, finder = known(job.config.backbone.start)
+    run, _, finder = read_start(job.config.backbone.start)
     kept = (calibration.FILE, conformal.FILE) if outcome.metrics["kept_start"] else ()
     if jax.process_index() == 0:
         for name in {pose_statistics.FILE, *kept} & set(run.opened.files):

@@ -32,10 +32,10 @@ from kpjax.losses.reconstruction import (
 from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
-from kpjax.methods.forward import Normalise, augmented, checked_views, train_pass, unit_range
+from kpjax.methods.forward import Normalise, checked_views, prepare_streams, train_pass, unit_range
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.perceptual import PERCEPTUAL, check_network
-from kpjax.methods.setup import Setup, needed, of_same_shapes
+from kpjax.methods.setup import Setup, of_same_shapes, require
 from kpjax.models.residual_generator import residual_generator_for
 from kpjax.optimization import Schedule, group_rates
 from kpjax.structures import (
@@ -56,7 +56,7 @@ HEAD = "head"  # the part of the network that is always new
 # Of the rendered points, in heatmap pixels: exp(-d² / 0.5) in the authors' code. The paper prints
 # exp(-sigma^-2 d²) with sigma 0.5, that is exp(-d² / 0.25).
 RELEASED_SIGMA, PRINTED_SIGMA = 0.5, 0.5 / 2**0.5
-TEMPERATURE = 0.1  # of the soft-argmax
+TEMPERATURE = 0.1  # temperature of the soft-argmax
 
 
 class State(NamedTuple):
@@ -74,8 +74,8 @@ class Reconstruction(NamedTuple):
 
     images: jax.Array  # (B, h, w, 3) float32 between 0 and 1
     targets: jax.Array  # (B, h, w, 3) float32 in [0, 1]
-    features: tuple[jax.Array, ...]  # of `images`; () if no term reads them
-    target_features: tuple[jax.Array, ...]  # of `targets`, without a gradient
+    features: tuple[jax.Array, ...]  # features of `images`; () if no term reads them
+    target_features: tuple[jax.Array, ...]  # target features of `targets`, without a gradient
 
 
 def adaptation_objective(
@@ -251,7 +251,7 @@ def adaptation(
             )
         frozen = {"core": core} if core else {}
         if PERCEPTUAL in read:
-            frozen[PERCEPTUAL] = needed(start, PERCEPTUAL)
+            frozen[PERCEPTUAL] = require(start, PERCEPTUAL)
         groups = {"landmarks": params, "generator": {"generator": fresh_generator["params"]}}
         optimizer_state = {name: setup.optimizer.init(group) for name, group in groups.items()}
         return State(
@@ -266,7 +266,7 @@ def adaptation(
         )
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        examples = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
+        examples = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)
         target, appearance = make_views(named_key(key, "views"), examples[STREAM].image)
 
         def features(batch: jax.Array) -> tuple[jax.Array, ...]:
@@ -391,7 +391,7 @@ def _with_core(fresh: Variables, start: Start, *, new: tuple[str, ...]) -> Varia
             }
             for collection in fresh
         }
-        for tree in (fresh, needed(start, "core"))
+        for tree in (fresh, require(start, "core"))
     )
     core = of_same_shapes(wanted, given, "core", "the core")
     return {collection: fresh[collection] | core[collection] for collection in fresh}

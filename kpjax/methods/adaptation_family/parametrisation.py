@@ -100,11 +100,11 @@ def project(core_params: paths.Params, projections: paths.Params) -> dict:
     core, matrices = flatten_dict(core_params), flatten_dict(projections)
     _check_projections(core, matrices)
     return unflatten_dict(
-        core | {path: _projected(core[path], matrix) for path, matrix in matrices.items()}
+        core | {path: _project(core[path], matrix) for path, matrix in matrices.items()}
     )
 
 
-def _projected(kernel: jax.Array, matrix: jax.Array) -> jax.Array:
+def _project(kernel: jax.Array, matrix: jax.Array) -> jax.Array:
     if matrix.ndim == 1:
         return kernel * matrix.reshape((1,) * (kernel.ndim - 1) + (-1,))
     return jnp.einsum("...p,op->...o", kernel, matrix, precision=jax.lax.Precision.HIGHEST)

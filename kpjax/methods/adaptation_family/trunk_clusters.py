@@ -17,9 +17,11 @@ from kpjax.methods.forward import Normalise, unit_range
 from kpjax.models import KeypointNetwork
 from kpjax.structures import Example, Prediction, Trained, Variables
 
-CLUSTERS = "clusters"  # of a result's variables, beside the trunk's
+CLUSTERS = "clusters"  # clusters of a result's variables, beside the trunk's
 COARSEST = 4  # cells of the heatmaps, side of a cell of the coarsest map that is read
-TEMPERATURE = 0.02  # of the softmax over cosines: a difference of 0.1 weighs 150 times as much
+TEMPERATURE = (
+    0.02  # temperature of the softmax over cosines: a difference of 0.1 weighs 150 times as much
+)
 SMALLEST = 1e-12  # norms below it divide as it does
 
 
@@ -79,7 +81,7 @@ def k_means(vectors: jax.Array, clusters: int, *, rounds: int = 50) -> jax.Array
     return jax.lax.fori_loop(0, rounds, move, centres)
 
 
-def clustered(
+def cluster_trunk(
     model: KeypointNetwork,
     normalise: Normalise,
     core: Variables,

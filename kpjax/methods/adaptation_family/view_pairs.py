@@ -29,7 +29,7 @@ ViewPair = Callable[[jax.Array, jax.Array], Views]  # (key, images (B, H, W, C))
 
 WIDEST = 40.0  # degrees, limit of a rotation
 MARGIN = 70.0  # percent of a box: the margin of published crops on each side
-MARGIN_DEVIATION = 4.0  # of the margin
+MARGIN_DEVIATION = 4.0  # standard deviation of the margin
 # of the box of points of a turned face, by |sin(angle)|: eyes, nose and mouth in the middle of an
 # image
 GROWTH = 0.45

@@ -20,19 +20,19 @@ from flax import linen as nn
 from kpjax import geometry
 from kpjax.heatmaps import Codec, decode_argmax
 from kpjax.losses.distillation import mse_distillation
-from kpjax.methods.forward import Normalise, augmented, unit_range
+from kpjax.methods.forward import Normalise, prepare_streams, unit_range
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.incremental_family.association_forward import (
-    answered,
     association_inputs,
     association_pass,
     channels,
+    frozen_forward,
     initial_association,
     labelled_triples,
     slot,
 )
 from kpjax.methods.incremental_family.step_spec import increment_of
-from kpjax.methods.setup import Setup, needed
+from kpjax.methods.setup import Setup, require
 from kpjax.models.association import AssociationNetwork, input_windows
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import group_rates
@@ -74,7 +74,7 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
-        teacher = needed(start, "teacher")
+        teacher = require(start, "teacher")
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints, slots))
         variables = initial_association(
             ka_net, named_key(key, "association"), model, images, teacher, step.triples.shape[0]
@@ -83,9 +83,9 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
         return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), frozen)
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        view = augmented(setup.augment, {STREAM: streams[STREAM]}, key)[STREAM]
+        view = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)[STREAM]
         step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
-        features, heatmaps = answered(model, teacher, normalise(view.image))
+        features, heatmaps = frozen_forward(model, teacher, normalise(view.image))
         believed, old = labelled_triples(codec, view, step.triples), step.triples[:, 0]
         truth = channels(heatmaps, old)
         used = (step.triple_weights > 0).astype(jnp.float32)
@@ -120,7 +120,9 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
 
     def predict(state: Trained, example: Example) -> Prediction:
         old = increment_of(state.frozen, keypoints).old
-        _, heatmaps = answered(model, state.frozen["teacher"], normalise(unit_range(example).image))
+        _, heatmaps = frozen_forward(
+            model, state.frozen["teacher"], normalise(unit_range(example).image)
+        )
         heatmaps = jnp.where(old[None, None, None] > 0, heatmaps, 0.0)
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
@@ -192,7 +194,7 @@ def ka_reach(
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
         view, step = unit_range(batch), increment_of(state.frozen, batch.keypoints.shape[1])
-        features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
+        features, heatmaps = frozen_forward(model, state.frozen["teacher"], normalise(view.image))
         _, height, width, _ = heatmaps.shape
         old, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
         new = geometry.move_points(codec.to_heatmap, batch.keypoints)
@@ -218,7 +220,9 @@ def ka_reach(
             for number, maps in enumerate(windows)
         ]
         sums = {"within": jnp.minimum(*apart) <= reach, "input": jnp.stack(seen, -1)}
-        return _summed(sums, labelled_triples(codec, batch, step.triples) * weights[:, None])
+        return _sum_over_batch(
+            sums, labelled_triples(codec, batch, step.triples) * weights[:, None]
+        )
 
     return measure
 
@@ -266,10 +270,10 @@ def copies_of_teacher(
         )
         same = [apart(told, codec.decode(found)[0]) <= SAME for found in (maps, elsewhere)]
         whole_cells = [decode_argmax(found)[0] for found in (own, maps)]
-        counts = _summed(
+        counts = _sum_over_batch(
             {"copied": (whole_cells[0] == whole_cells[1]).all(-1)}, known * weights[:, None]
         )
-        of_wrong = _summed(
+        of_wrong = _sum_over_batch(
             dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
             wrong * weights[:, None],
             count="wrong",
@@ -284,12 +288,12 @@ def _answers(model, network, codec, normalise, state: Trained, view: Example):
     for evaluation.
     """
     step = increment_of(state.frozen, view.keypoints.shape[1])
-    features, heatmaps = answered(model, state.frozen["teacher"], normalise(view.image))
+    features, heatmaps = frozen_forward(model, state.frozen["teacher"], normalise(view.image))
     maps, _ = association_pass(network, state.variables, codec, features, view, step.triples)
     return step, heatmaps, maps
 
 
-def _summed(
+def _sum_over_batch(
     values: Mapping[str, jax.Array], weights: jax.Array, count: str = "count"
 ) -> dict[str, jax.Array]:
     """Sums (B, T) values of triples over the batch, each with its weight (B, T)."""

@@ -28,7 +28,7 @@ def features_and_heatmaps(
     return features, network.regress(features, train)
 
 
-def answered(
+def frozen_forward(
     model: KeypointNetwork, variables: Variables, images: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Computes features (B, h, w, C) and heatmaps (B, h, w, K) of a frozen network, without a
@@ -152,7 +152,7 @@ def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables
     return of_same_shapes(fresh, {name: given[name] for name in fresh}, "start", "'association'")
 
 
-def rerendered(codec: Codec, heatmaps: jax.Array) -> jax.Array:
+def rerender(codec: Codec, heatmaps: jax.Array) -> jax.Array:
     """Renders the codec's Gaussians where it decodes heatmaps (B, h, w, n): the same places at full
     contrast.
     """

@@ -7,7 +7,7 @@ prediction. Both were written for classifiers; here loss and prediction are thos
 network runs on its stored BatchNorm statistics, on images without augmentation.
 
 `fisher` and `memory_aware_synapses` return a measure for `kpjax.training.evaluation.reduce`, whose
-result `finished` turns into importances. Build a measure once and keep it: each new function is
+result `mean_importance` turns into importances. Build a measure once and keep it: each new function is
 compiled anew.
 """
 
@@ -107,7 +107,7 @@ class Sums(NamedTuple):
 Measure = Callable[[Trained, Example, jax.Array], Sums]
 
 
-def finished(sums: Sums) -> Any:
+def mean_importance(sums: Sums) -> Any:
     """Returns importances, a tree like the parameters: the mean over the measured examples."""
     return jax.tree.map(lambda leaf: leaf / sums.count.astype(leaf.dtype), sums.importance)
 
@@ -121,7 +121,7 @@ def fisher(
     The loss of an image is that of its step: for each new keypoint, 1/2 the mean over pixels of the
     squared difference to its Gaussian, 0 where it is not labelled; then the mean over new
     keypoints. The measure reads `variables` and `frozen['increment']` of a State or a Trained;
-    without an increment all keypoints are new. Its sums, divided by `finished`, have the shapes and
+    without an increment all keypoints are new. Its sums, divided by `mean_importance`, have the shapes and
     dtypes of the parameters; those of head channels are 0. Source: Kirkpatrick et al. 2017,
     equation 3 with the empirical Fisher matrix.
 

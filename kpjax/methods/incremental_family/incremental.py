@@ -26,7 +26,7 @@ import optax
 from flax import linen as nn
 
 from kpjax.losses.objective import Objective, total
-from kpjax.methods.forward import augmented, checked_views, train_pass, unit_range
+from kpjax.methods.forward import checked_views, prepare_streams, train_pass, unit_range
 from kpjax.methods.incremental_family import association_forward
 from kpjax.methods.incremental_family.objectives import DISTILLATION
 from kpjax.methods.incremental_family.step_spec import (
@@ -35,7 +35,7 @@ from kpjax.methods.incremental_family.step_spec import (
     increment_of,
     with_new_channels,
 )
-from kpjax.methods.setup import Setup, initial_variables, needed, of_same_shapes
+from kpjax.methods.setup import Setup, initial_variables, of_same_shapes, require
 from kpjax.models.association import AssociationNetwork
 from kpjax.optimization import descend, group_rates
 from kpjax.structures import (
@@ -117,7 +117,7 @@ def incremental(
         required = {"teacher": needs_teacher} | {
             name: name in read for name in ("association", *KEPT)
         }
-        given = {name: needed(start, name) for name, wanted in required.items() if wanted}
+        given = {name: require(start, name) for name, wanted in required.items() if wanted}
         images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(setup, named_key(key, "model"), images, {})
@@ -152,16 +152,14 @@ def incremental(
         }
         images = normalise(view.image)
         if needs_teacher:
-            features, outputs["teacher"] = association_forward.answered(
+            features, outputs["teacher"] = association_forward.frozen_forward(
                 model, state.frozen["teacher"], images
             )
         if "association" in read:
             maps, _ = association_forward.association_pass(
                 ka_net, state.frozen["association"], codec, features, view, step.triples
             )
-            outputs["association"] = (
-                association_forward.rerendered(codec, maps) if rerender else maps
-            )
+            outputs["association"] = association_forward.rerender(codec, maps) if rerender else maps
         return jax.lax.stop_gradient(outputs)
 
     def student(params, statistics, images):
@@ -175,7 +173,7 @@ def incremental(
         ), statistics
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        seen = augmented(setup.augment, {STREAM: streams[STREAM]}, key)
+        seen = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)
         given = frozen_outputs(state, seen[STREAM])
         step: Increment = given["increment"]
         trainable = head_channels(state.variables["params"], step.new)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from kpjax.losses.continual import Walk, start_walk, walk_importance, walk_on
 from kpjax.methods.incremental_family.incremental import State, Tracker
-from kpjax.methods.setup import needed
+from kpjax.methods.setup import require
 from kpjax.structures import Metrics, Start, Trained, Variables
 
 
@@ -40,7 +40,7 @@ class RiemannianWalk(NamedTuple):
     end_of_step: Callable[[Any], tuple[Any, Any]]  # tracked -> (tracked, importance)
 
 
-def _restored(kind: type, tracked: Any) -> Any:
+def _restore(kind: type, tracked: Any) -> Any:
     """Returns a tracked tree, which may have become a plain mapping in a file."""
     return kind(**tracked) if isinstance(tracked, Mapping) else tracked
 
@@ -56,13 +56,13 @@ def walk_by_updates() -> RiemannianWalk:
     """
 
     def init(params, start: Start) -> Walk:
-        return _restored(Walk, start.get("tracked")) or start_walk(params)
+        return _restore(Walk, start.get("tracked")) or start_walk(params)
 
     def after_update(walk: Walk, *, gradient, old, new) -> Walk:
         return walk_on(walk, gradient, old, new)
 
     def end_of_step(walk: Walk) -> tuple[Walk, Any]:
-        return walk_importance(_restored(Walk, walk))
+        return walk_importance(_restore(Walk, walk))
 
     return RiemannianWalk(Tracker(init, after_update), end_of_step)
 
@@ -85,7 +85,7 @@ def adaptive_consolidation() -> Tracker:
 
     def init(params, start: Start) -> Expanded:
         del params
-        return needed(start, "expanded")
+        return require(start, "expanded")
 
     def after_update(tracked: Expanded, *, gradient, old, new) -> Expanded:
         del gradient, old, new

@@ -24,7 +24,7 @@ from kpjax.losses.distillation import (
 )
 from kpjax.losses.heatmap import coarse_to_fine, coarse_to_fine_targets, heatmap_mse
 from kpjax.losses.objective import Objective, Term
-from kpjax.methods.incremental_family.association_forward import channels, rerendered
+from kpjax.methods.incremental_family.association_forward import channels, rerender
 
 NEW_KEYPOINTS = "new_keypoints"  # the term of the labels, in every objective
 DISTILLATION = "distillation"  # the term that holds old keypoints where the teacher has them
@@ -135,7 +135,7 @@ def self_training_term(codec: Codec, *, reduction: Reduction = "element_mean") -
     def loss(outputs, streams):
         del streams
         own = channels(outputs["teacher"], outputs["increment"].triples[:, 0])
-        return _distance(outputs, rerendered(codec, own), reduction)
+        return _distance(outputs, rerender(codec, own), reduction)
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 
@@ -170,7 +170,7 @@ def memory_replay_term(codec: Codec, *, above: float) -> Term:
         old = outputs["increment"].old
         _, scores = codec.decode(outputs["teacher"])
         believed = (scores > above).astype(jnp.float32) * old[None]
-        targets = rerendered(codec, outputs["teacher"])
+        targets = rerender(codec, outputs["teacher"])
         of_all = heatmap_mse(outputs["heatmaps"], targets, believed)
         return of_all * (old.shape[0] / jnp.maximum(old.sum(), 1.0))
 

@@ -24,8 +24,8 @@ from flax import linen as nn
 from kpjax.augment.augmentations import Augment
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import (
+    add_to_counts,
     baseline_errors,
-    counted,
     first_counts,
     live_keypoints,
     spread_of,
@@ -43,7 +43,7 @@ from kpjax.methods.forward import (
     unit_range,
 )
 from kpjax.methods.gradient_step import gradient_step
-from kpjax.methods.setup import needed
+from kpjax.methods.setup import require
 from kpjax.models.pyramid import KeypointLevels
 from kpjax.optimization import LearningRate, group_rates
 from kpjax.structures import (
@@ -62,7 +62,7 @@ from kpjax.structures import (
 FRAME, REFERENCE = STREAMS = ("frame", "reference")
 POINTS = "points"  # read by terms that need the keypoints only
 HEATMAPS = "heatmaps"  # logits of the points, one (B, h, w, K) for each level
-NOISE_STREAM = "noise"  # of random numbers, for a forward pass that draws some
+NOISE_STREAM = "noise"  # stream of random numbers, for a forward pass that draws some
 STILL = "still"  # the part of start and state that a still camera needs
 # among the streams of a term: the images (B, H, W, 3) in [0, 1] that are to be rendered
 TARGET = "target"
@@ -275,10 +275,10 @@ def discovery_method(
                     "divide, or give the decoder another number of scales"
                 )
         fresh = {"params": fresh["params"], "batch_stats": fresh.get("batch_stats", {})}
-        variables = _grafted(fresh, start.get("network", {}), "start['network']")
+        variables = _graft(fresh, start.get("network", {}), "start['network']")
         averages, frozen = ((), {}) if comparison is None else comparison.init(images, start)
         if still:
-            frozen = {**frozen, STILL: needed(start, STILL)}
+            frozen = {**frozen, STILL: require(start, STILL)}
         return State(
             jnp.int32(0),
             variables,
@@ -335,7 +335,7 @@ def discovery_method(
         metrics |= {f"error/{name}": error for name, error in errors.items()}
         metrics |= {f"baseline/{name}": error for name, error in baselines.items()}
         metrics |= {f"spread/{name}": spread for name, spread in spread_of(points).items()}
-        stuck = counted(state.stuck, errors, baselines, live_points)
+        stuck = add_to_counts(state.stuck, errors, baselines, live_points)
         variables = {"params": params, "batch_stats": statistics}
         return State(
             state.step + 1, variables, averages, optimizer_state, stuck, state.frozen
@@ -365,7 +365,7 @@ def discovery_method(
     )
 
 
-def _grafted(fresh, given, path: str):
+def _graft(fresh, given, path: str):
     """Returns the tree `fresh` with the leaves of `given` in their places.
 
     Raises ValueError for an unknown place.
@@ -381,6 +381,6 @@ def _grafted(fresh, given, path: str):
             f"{path} has {unknown[0]!r}, but this network has {', '.join(sorted(fresh))}"
         )
     return {
-        name: _grafted(part, given[name], f"{path}/{name}") if name in given else part
+        name: _graft(part, given[name], f"{path}/{name}") if name in given else part
         for name, part in fresh.items()
     }

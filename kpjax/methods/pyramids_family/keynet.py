@@ -21,7 +21,7 @@ from kpjax.models.pyramid_baselines import KeyNet, as_keynet
 from kpjax.optimization import LearningRate
 from kpjax.structures import Method, Streams
 
-RECONSTRUCTION_WIDTH = 0.2  # of the small network's blobs
+RECONSTRUCTION_WIDTH = 0.2  # reconstruction width of the small network's blobs
 
 
 def keynet_objective(*, perceptual: bool = False) -> Objective:
@@ -73,7 +73,7 @@ def keynet(
     read = checked_views(objective, (discovery.POINTS, RECONSTRUCTION, PERCEPTUAL), "keynet")
     check_network(perceptual, read, "keynet")
     of_features = PerceptualComparison(perceptual, perceptual_normalise)
-    comparison = _balanced(of_features) if PERCEPTUAL in read else None
+    comparison = _balanced_comparison(of_features) if PERCEPTUAL in read else None
 
     def forward(
         network: KeyNet, frame: jax.Array, reference: jax.Array, train: bool
@@ -106,7 +106,7 @@ def keynet(
     )
 
 
-def _balanced(of_features: PerceptualComparison) -> discovery.Comparison:
+def _balanced_comparison(of_features: PerceptualComparison) -> discovery.Comparison:
     """Builds the comparison that stores the balanced sum of distances under `perceptual`."""
 
     def run(state: discovery.State, outputs: discovery.Outputs, streams: Streams):

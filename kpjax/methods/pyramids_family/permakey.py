@@ -32,7 +32,7 @@ from kpjax.optimization import LearningRate
 from kpjax.structures import Method
 
 LATENT, PREDICTION, ERROR_MAPS = "latent", "prediction", "error_maps"
-VARIANCE = 0.1  # of pixels in [0, 1], about the autoencoder's image
+VARIANCE = 0.1  # variance of pixels in [0, 1], about the autoencoder's image
 
 
 def latent_divergence(mean: jax.Array, deviation: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ keypoints let through:
 m_l is 1 except around the keypoints of r and x. Level 2 reads the keypoints of level 1. Once
 trained, keypoints need neither Phi nor D. The paper leaves open sizes and reductions, and whether
 transport has a gradient of r, which are arguments. Nor does it say how the blobs of many keypoints
-make one mask, see `transported`.
+make one mask, see `transport_features`.
 """
 
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ import optax
 
 from kpjax.augment.augmentations import Augment
 from kpjax.losses.objective import Objective
-from kpjax.losses.pyramids import transported
+from kpjax.losses.pyramids import transport_features
 from kpjax.methods.forward import Normalise, checked_views
 from kpjax.methods.pyramids_family import discovery
 from kpjax.methods.pyramids_family.objectives import (
@@ -187,7 +187,7 @@ def painting_pass(
                 blobs_of_points(each, features.shape[1:3], transport_widths[level])
                 for each in (points, reference_points)
             )
-            mixed = transported(
+            mixed = transport_features(
                 reference_features,
                 features,
                 reference_maps,

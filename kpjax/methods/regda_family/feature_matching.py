@@ -19,7 +19,13 @@ from flax import linen as nn
 
 from kpjax.losses.adversarial import domain_confusion, multi_kernel_mmd, scale_gradient, warm_start
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import augmented, deinterleave, empty_images, interleave, train_pass
+from kpjax.methods.forward import (
+    deinterleave,
+    empty_images,
+    interleave,
+    prepare_streams,
+    train_pass,
+)
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
@@ -73,7 +79,7 @@ def adabn(setup: Setup) -> Method:
     def update(
         state: BatchStatisticsState, streams: Streams, key: jax.Array
     ) -> tuple[BatchStatisticsState, Metrics]:
-        view = augmented(setup.augment, {"target": streams["target"]}, key)["target"]
+        view = prepare_streams(setup.augment, {"target": streams["target"]}, key)["target"]
         # Running statistics that start at zero become (1 - momentum) times the batch's own.
         zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
         _, scaled = train_pass(
@@ -137,7 +143,7 @@ class DomainDiscriminator(nn.Module):
         return nn.sigmoid(nn.Dense(1, name="out")(x))[:, 0]
 
 
-def _pooled(backbone_features) -> jax.Array:
+def _pool(backbone_features) -> jax.Array:
     """Averages the deepest feature map (B, h, w, C) over space, in float32."""
     return backbone_features[-1].astype(jnp.float32).mean((1, 2))
 
@@ -154,7 +160,7 @@ def _feature_matching(
         discriminator_variables = {}
         if discriminator is not None:
             features = jax.eval_shape(
-                lambda: _pooled(
+                lambda: _pool(
                     model.apply(variables, images, train=False, method="backbone_features")
                 )
             )
@@ -171,7 +177,7 @@ def _feature_matching(
         return State(jnp.int32(0), variables, discriminator_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(
+        views = prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
         source, target = (setup.normalise(views[name].image) for name in ("source", "target"))
@@ -200,8 +206,8 @@ def _feature_matching(
             _, after = train_pass(model, params["model"], after, target_features, method="regress")
             outputs = {
                 "source": heatmaps,
-                "source_features": _pooled(source_maps),
-                "target_features": _pooled(target_maps),
+                "source_features": _pool(source_maps),
+                "target_features": _pool(target_maps),
             }
             discriminator_after = {}
             if discriminator is not None:

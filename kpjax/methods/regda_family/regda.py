@@ -62,8 +62,8 @@ class Disparity(NamedTuple):
     `target_truth`.
     """
 
-    logits: jax.Array  # of f', (B, h, w, K)
-    maps: adversarial.PseudoMaps  # of f
+    logits: jax.Array  # logits of f', (B, h, w, K)
+    maps: adversarial.PseudoMaps  # maps of f
     weights: jax.Array  # (B, K)
 
 
@@ -190,7 +190,7 @@ def regda(
         return State(jnp.int32(0), variables, adversary_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = forward.augmented(
+        views = forward.prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
         source, target = normalise(views["source"].image), normalise(views["target"].image)

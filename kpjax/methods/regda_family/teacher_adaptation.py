@@ -35,7 +35,7 @@ from kpjax.heatmaps import Codec, decode_argmax, gaussian_bumps
 from kpjax.losses.consistency import surest, transformation_equivariance
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import augmented, checked_views, empty_images, train_pass
+from kpjax.methods.forward import checked_views, empty_images, prepare_streams, train_pass
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
@@ -181,7 +181,7 @@ def teacher_adaptation(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         student, teacher = networks(state, predicts)
-        plain = augmented(
+        plain = prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
         source, _ = change(named_key(key, "source view"), plain["source"])

@@ -13,7 +13,7 @@ import optax
 
 from kpjax.losses import adversarial
 from kpjax.losses.heatmap import heatmap_kl
-from kpjax.methods.forward import augmented, empty_images, train_pass
+from kpjax.methods.forward import empty_images, prepare_streams, train_pass
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints, nothing_positive
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
@@ -107,7 +107,7 @@ def dd(
     model, normalise = setup.model, setup.normalise
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(
+        views = prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
         labels, label_weights = setup.codec.encode(views["source"])
@@ -158,7 +158,7 @@ def dd(
     )
 
 
-FEATURE_STEPS = 4  # of the features in an iteration of `mcd`
+FEATURE_STEPS = 4  # steps of the features in an iteration of `mcd`
 
 
 def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEATURES) -> Method:
@@ -173,7 +173,7 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
     model, normalise = setup.model, setup.normalise
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = augmented(
+        views = prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
         source, target = normalise(views["source"].image), normalise(views["target"].image)

@@ -28,7 +28,7 @@ from kpjax.structures import Example, Prediction, Skeleton, Trained
 SCALES = (0.75, 1.0, 1.25)  # zooms about the centre of the image, of `distilled_predict`
 # the views of `agreed_predict`; a zoom above 1 enlarges the image
 TURNS, ZOOMS = 6, (0.8, 1.0, 1.25)
-NEAR = 0.08  # of the image's side: the distance from which two answers count as different
+NEAR = 0.08  # share of the image's side: the distance from which two answers count as different
 OTHER_VIEW = np.pi / 6, 0.8  # turn and zoom of `turned_predict`
 
 

@@ -85,7 +85,9 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         params, statistics = state.variables["params"], state.variables["batch_stats"]
-        examples = forward.augmented(setup.augment, {name: streams[name] for name in STREAMS}, key)
+        examples = forward.prepare_streams(
+            setup.augment, {name: streams[name] for name in STREAMS}, key
+        )
         easy = examples[UNLABELLED]
         _, maps = random_warp(HARDER)(named_key(key, "hard"), easy)
         answer, _ = forward.train_pass(model, params, statistics, normalise(easy.image))

@@ -22,24 +22,24 @@ from kpjax.losses.objective import Objective, Term, total
 from kpjax.losses.reconstruction import balanced_distances, pixel_mse
 from kpjax.methods.forward import (
     Normalise,
-    augmented,
     check_equal_batches,
     checked_views,
     empty_images,
     imagenet_normalise,
     interleave,
     joint_pass,
+    prepare_streams,
 )
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.perceptual import PERCEPTUAL, PerceptualComparison, check_network
-from kpjax.methods.semi_supervised_family.objectives import SQUARES, STREAMS, warped
+from kpjax.methods.semi_supervised_family.objectives import SQUARES, STREAMS, warped_name
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
 from kpjax.models.image_generation import image_generator_for, normalised_points
 from kpjax.optimization import group_rates
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
-MOVED = {warped(stream): stream for stream in STREAMS}  # view of x' -> stream of its x
+MOVED = {warped_name(stream): stream for stream in STREAMS}  # view of x' -> stream of its x
 VIEWS = ("labelled", *MOVED)
 
 # Of the softmax over a whole map that reads its point. IMM's softmax by axis is too flat on
@@ -211,7 +211,9 @@ def image_generation(
         return Reconstruction(images, targets, distances, averages), mutated.get("batch_stats", {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        examples = augmented(setup.augment, {stream: streams[stream] for stream in needed}, key)
+        examples = prepare_streams(
+            setup.augment, {stream: streams[stream] for stream in needed}, key
+        )
         for view, stream in rebuilt.items():
             examples[view], _ = random_warp(draw_map)(named_key(key, view), examples[stream])
         by_view = {view: example.image for view, example in examples.items()}

@@ -65,7 +65,7 @@ def balanced_weights(
 # Views: the names that terms read. f's heatmaps are named after their images.
 
 
-def warped(stream: str) -> str:
+def warped_name(stream: str) -> str:
     """Returns the name of a stream's images under g."""
     return f"{stream}/warped"
 
@@ -78,7 +78,7 @@ def semantic_of(view: str, ground_truth: bool) -> str:
     return f"semantic/{view}" + ("/by_label" if ground_truth and view.startswith(LABELLED) else "")
 
 
-IMAGES = (*STREAMS, *map(warped, STREAMS))
+IMAGES = (*STREAMS, *map(warped_name, STREAMS))
 # name -> its images
 SEMANTIC = {semantic_of(view, truth): view for view in IMAGES for truth in (False, True)}
 
@@ -124,7 +124,7 @@ def equivariance_term(
 
     def of(stream, outputs, examples):
         plain = codec.encode(examples[stream])[0] if stream in true else outputs[stream]
-        of_warped, maps = outputs[warped(stream)], outputs[f"maps/{stream}"]
+        of_warped, maps = outputs[warped_name(stream)], outputs[f"maps/{stream}"]
         still, moving = (plain, of_warped) if inverse else (of_warped, plain)
         maps = geometry.invert(maps) if inverse else maps
         moved = geometry.warp_heatmaps(moving, maps, codec.to_heatmap)
@@ -133,7 +133,7 @@ def equivariance_term(
         )
 
     predicted = [stream for stream in streams if stream not in true]
-    return Term(weight, _mean_over(streams, of), (*predicted, *map(warped, streams)))
+    return Term(weight, _mean_over(streams, of), (*predicted, *map(warped_name, streams)))
 
 
 def invariance_term(
@@ -154,7 +154,7 @@ def invariance_term(
     """
 
     def of(stream, outputs, examples):
-        pair = stream, warped(stream)
+        pair = stream, warped_name(stream)
         z, z_of_warped = (outputs[semantic_of(view, ground_truth)].representations for view in pair)
         if unit:
             z, z_of_warped = unit_representation(z), unit_representation(z_of_warped)
@@ -166,7 +166,7 @@ def invariance_term(
             z, z_of_warped, weights * weights_of_warped, reduction=reduction
         )
 
-    images = (*streams, *map(warped, streams))
+    images = (*streams, *map(warped_name, streams))
     return Term(
         weight, _mean_over(streams, of), tuple(semantic_of(view, ground_truth) for view in images)
     )
@@ -229,7 +229,7 @@ def semi_supervised_objective(
             supervised one.
         unit, reduction: of L_ti, see `invariance_term`.
     """
-    return _supervised(codec, supervised_weight) | {
+    return _supervised_terms(codec, supervised_weight) | {
         "semantic": semantic_term(codec, semantic, streams, ground_truth=ground_truth),
         "equivariance": equivariance_term(codec, equivariance, streams, ground_truth=ground_truth),
         "invariance": invariance_term(
@@ -255,7 +255,7 @@ def equivariant_landmark_objective(
 
     The latter reads no ground truth. streams: those that it reads. equivariance: its weight.
     """
-    return _supervised(codec, supervised_weight) | {
+    return _supervised_terms(codec, supervised_weight) | {
         "equivariance": equivariance_term(
             codec, equivariance, streams, ground_truth=False, inverse=True
         )
@@ -274,9 +274,11 @@ def pseudo_label_objective(
             halves of the batch. At another share the batch keeps its halves, and the gradient is on
             average that of a batch of which this share is labelled.
     """
-    pseudo = _supervised(codec, supervised_weight * (1 - labelled_share), UNLABELLED)["supervised"]
-    return _supervised(codec, supervised_weight * labelled_share) | {"pseudo_labels": pseudo}
+    pseudo = _supervised_terms(codec, supervised_weight * (1 - labelled_share), UNLABELLED)[
+        "supervised"
+    ]
+    return _supervised_terms(codec, supervised_weight * labelled_share) | {"pseudo_labels": pseudo}
 
 
-def _supervised(codec: Codec, weight: float, stream: str = LABELLED) -> dict[str, Term]:
+def _supervised_terms(codec: Codec, weight: float, stream: str = LABELLED) -> dict[str, Term]:
     return dict(supervised_objective(codec, SQUARES, stream, weight))

@@ -54,7 +54,7 @@ def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bo
     return network.regress(upsampled, train), (backbone_maps, upsampled)
 
 
-def classified(
+def classify_features(
     parameters: Mapping[str, Any],
     feature_maps: Sequence[jax.Array],
     masks: jax.Array,
@@ -127,4 +127,4 @@ def representations(
         variables, normalise(unit_range(example).image), train=False, method=heatmaps_and_features
     )
     maps = feature_inputs(*feature_maps, head_map)
-    return classified(variables["semantic"], maps, heatmaps, one_scale)
+    return classify_features(variables["semantic"], maps, heatmaps, one_scale)

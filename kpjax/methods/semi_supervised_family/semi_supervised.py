@@ -38,11 +38,11 @@ from kpjax.methods.semi_supervised_family.objectives import (
     SEMANTIC,
     STREAMS,
     semantic_of,
-    warped,
+    warped_name,
 )
 from kpjax.methods.semi_supervised_family.semantic_features import (
     Semantic,
-    classified,
+    classify_features,
     feature_inputs,
     heatmaps_and_features,
     initial_semantic,
@@ -101,7 +101,9 @@ def semi_supervised(
         else [[view for view in run if (view in STREAMS) == unmoved] for unmoved in (True, False)]
     )
     passes = [images for images in passes if images]
-    streams_read = tuple(stream for stream in STREAMS if stream in run or warped(stream) in run)
+    streams_read = tuple(
+        stream for stream in STREAMS if stream in run or warped_name(stream) in run
+    )
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = forward.empty_images(setup.augment, streams, streams_read[0])
@@ -111,7 +113,7 @@ def semi_supervised(
                 model, named_key(key, "semantic"), variables, images, feature_width, head_map
             )
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
-        return State(jnp.int32(0), variables, setup.optimizer.init(_trained(variables)), {})
+        return State(jnp.int32(0), variables, setup.optimizer.init(_trained_tree(variables)), {})
 
     def view_examples(
         streams: Streams, key: jax.Array
@@ -119,13 +121,13 @@ def semi_supervised(
         """Returns x and g(x) with their labels, and g."""
         forward.check_equal_batches({stream: streams[stream] for stream in streams_read})
         examples, maps = (
-            forward.augmented(
+            forward.prepare_streams(
                 setup.augment, {stream: streams[stream] for stream in streams_read}, key
             ),
             {},
         )
         for stream in streams_read:
-            if (view := warped(stream)) in run:
+            if (view := warped_name(stream)) in run:
                 moved = random_warp(draw_map)(named_key(key, view), examples[stream])
                 examples[view], maps[f"maps/{stream}"] = moved
         return examples, maps
@@ -165,7 +167,7 @@ def semi_supervised(
                 masks = forward.interleave(*(masks_of(name, outputs, examples) for name in names))
                 z, logits = (
                     forward.deinterleave(each, len(names))
-                    for each in classified(params["semantic"], inputs, masks, one_scale)
+                    for each in classify_features(params["semantic"], inputs, masks, one_scale)
                 )
                 outputs |= {
                     name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)
@@ -184,7 +186,7 @@ def semi_supervised(
 
         params, optimizer_state, statistics, metrics = gradient_step(
             objective_of,
-            _trained(state.variables),
+            _trained_tree(state.variables),
             state,
             setup.optimizer,
             setup.learning_rate,
@@ -203,7 +205,7 @@ def semi_supervised(
     )
 
 
-def _trained(variables: Variables) -> dict[str, Any]:
+def _trained_tree(variables: Variables) -> dict[str, Any]:
     """Returns the optimizer's tree: the model's parameters by part, and those of F and phi as one
     more part.
     """

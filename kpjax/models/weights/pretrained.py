@@ -34,7 +34,7 @@ from kpjax.structures import Variables
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
 TFLITE_FILE = ".tflite"
-PUBLISHED_MEGABYTES = 2.9  # of MoveNet's .tflite file
+PUBLISHED_MEGABYTES = 2.9  # size of MoveNet's .tflite file
 SECONDS = 10  # that a host has to answer
 # torchvision's name, then timm's two
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")
@@ -57,7 +57,7 @@ MOBILENET_LAYERS = {
 
 MOVENET = "movenet_lightning.google"
 SHORT_NAMES = MappingProxyType({"movenet": MOVENET})
-HUB_FILE = "model.safetensors"  # of each model in timm's collection
+HUB_FILE = "model.safetensors"  # hub file of each model in timm's collection
 HUB, CORAL = "https://huggingface.co/timm", "https://github.com/google-coral/test_data/raw/master"
 OPEN_LICENCES = ("Apache-2.0", "BSD-3-Clause", "MIT")
 
@@ -76,10 +76,10 @@ class KnownWeights(NamedTuple):
     megabytes: float
     #: see `imagenet_normalise`, `symmetric_normalise`
     normalisation: Literal["imagenet", "symmetric"] = "imagenet"
-    options: Mapping[str, Any] = MappingProxyType({})  # of the network
-    sha256: str = ""  # of the safetensors file, where it is known
+    options: Mapping[str, Any] = MappingProxyType({})  # options of the network
+    sha256: str = ""  # digest of the safetensors file, where it is known
     folded: str = ""  # the published file, where that is a .tflite without BatchNorm, and on no hub
-    folded_sha256: str = ""  # of that file, where predictions can be made with it
+    folded_sha256: str = ""  # digest of the folded file, where predictions can be made with it
     whole: str = ""  # the network that all layers fit, where `network` takes the trunk alone
 
     @property
@@ -284,7 +284,7 @@ def load_vgg(
     return Imported(read, report._replace(skipped=skipped))
 
 
-def checked(file: Path, name: str, digest: str) -> Path:
+def check_digest(file: Path, name: str, digest: str) -> Path:
     """Returns a file of known weights. Raises InputError if it has another sha256."""
     if sha256_of(file) != digest:
         raise InputError(
@@ -411,7 +411,7 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     name = plain_name(weights)
     found = at_hand(name, folder) or _fetch(name, folder)
     digest = _expected_digest(name, folder)
-    return checked(found, name, digest) if digest else found
+    return check_digest(found, name, digest) if digest else found
 
 
 def at_hand(name: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
@@ -577,7 +577,7 @@ def fetch_weights(
 def _fetch_folded(known: KnownWeights, placed: Path, say: Callable[[str], None]) -> Path:
     """Returns a file that is on no hub, `placed`, where it is put if it is not there."""
     if placed.is_file():
-        return checked(placed, known.name, known.folded_sha256)
+        return check_digest(placed, known.name, known.folded_sha256)
     say(f"{known.name}: {PUBLISHED_MEGABYTES:g} MB, {known.licence}, from {known.address}")
     remove_partials(placed.parent)
     with atomic(placed) as partial:

@@ -107,7 +107,7 @@ def find_movenet(
         (folder / known.folded, known.folded_sha256),
     ):
         if placed.is_file():
-            return pretrained.checked(placed, pretrained.MOVENET, digest)
+            return pretrained.check_digest(placed, pretrained.MOVENET, digest)
     raise InputError(
         f"movenet: its weights are not here; put {known.address} ({pretrained.PUBLISHED_MEGABYTES} MB, "
         f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does"

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import Example, Method, Prediction, Trained
-from kpjax.input.source import stacked
-from kpjax.methods.adaptation_family.trunk_clusters import clustered, trunk_clusters_predict
+from kpjax.input.source import stack_examples
+from kpjax.methods.adaptation_family.trunk_clusters import cluster_trunk, trunk_clusters_predict
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.papers.adaptation.config import Config
 from kpjax.papers.adaptation.core import network
-from kpjax.papers.adaptation.stages import Data, predicted
+from kpjax.papers.adaptation.stages import Data, predict_all
 from kpjax.papers.engine import Job, Outcome
 from kpjax.platforms import run_once
 
@@ -40,9 +40,9 @@ def clusters_of_core(job: Job, data: Data, method: Method) -> Outcome:
     config, side = job.config, job.config.data.image_size
     count = min(CLUSTERED, len(data.target))
     numbers = np.linspace(0, len(data.target) - 1, count).round().astype(int)
-    images = stacked([data.target[int(number)] for number in numbers]).image
+    images = stack_examples([data.target[int(number)] for number in numbers]).image
     variables = run_once(
-        lambda variables, images: clustered(
+        lambda variables, images: cluster_trunk(
             network(config, config.landmarks),
             config.backbone.normalise,
             variables,
@@ -52,7 +52,7 @@ def clusters_of_core(job: Job, data: Data, method: Method) -> Outcome:
         )
     )(core.variables, images)
     trained = Trained(variables, {})
-    predictions = predicted(config, data, method, trained)
+    predictions = predict_all(config, data, method, trained)
     return Outcome(method, trained, 0, metrics=core.metrics, predictions=predictions, images=count)
 
 

@@ -24,7 +24,7 @@ from kpjax.papers.configs import (
     Share,
     Side,
     Sigma,
-    changed,
+    replace_fields,
 )
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
@@ -48,7 +48,7 @@ class CoreTraining(Checked):
     #: to a square image
     core_transform: Literal["person_crop", "landmark_crop", "letterbox"] = "person_crop"
     core_crop_smallest: float = 0.0  # px of the original image, the least side of that crop
-    core_background: Background = "clutter"  # of rendered people
+    core_background: Background = "clutter"  # background of rendered people
     core_images: Count = 2000  # rendered
     core_test_images: Count = 300
     #: 0: nothing is trained, and the backbone's published weights are the core
@@ -60,7 +60,7 @@ class CoreTraining(Checked):
     core_learning_rate: Positive = 2.5e-4
     core_unused_keypoints: tuple[str, ...] = ()  # keypoints that the set never labels
     core_uncounted_keypoints: tuple[str, ...] = ()  # left out of the accuracy
-    core_pck_threshold: Positive = 0.5  # of the reference length
+    core_pck_threshold: Positive = 0.5  # share of the reference length
     #: the set's own reference length, or the longer side of the box
     core_pck_over: Literal["scale", "box"] = "scale"
 
@@ -178,7 +178,7 @@ class Comparison(Checked):
     vgg_depth: Literal[19, 16] = 19  # 16 in the authors' code
     #: of features, averaged; absolute by the paper's text
     perceptual_distance: Literal["squared", "absolute"] = "squared"
-    stand_in_widths: tuple[int, ...] = (16, 32, 64)  # of the random features
+    stand_in_widths: tuple[int, ...] = (16, 32, 64)  # widths of the random features
 
     def check(self) -> None:
         """Raises InputError unless it is chosen which features compare images."""
@@ -201,7 +201,7 @@ class Evaluation(Checked):
     labelled_images: Counts = (1, 5, 10, 100, 500, 1000, 5000)  # for the regressors, besides all
     repeats: Count = 10  # draws of so many
     extra: CountOrZero = 0  # 1 for the released code, which takes one more than it says
-    penalty: Positive = 1e-4  # of the ridge regression
+    penalty: Positive = 1e-4  # penalty of the ridge regression
 
     # whether there are landmarks to regress
     annotated = property(lambda self: self.lengths != "none")
@@ -221,7 +221,7 @@ class Config(configs.RunConfig):
     #: the preset with the same training in whose folder it is kept; "" for its own
     training_kept_by: str = ""
     data: TargetImages = TargetImages()
-    network: Network = HourglassNetwork()  # of the core and of all variants
+    network: Network = HourglassNetwork()  # network of the core and of all variants
     #: the core's; released code has none
     backbone: configs.Backbone = configs.Backbone(normalisation="none")
     landmarks: Count = 10  # to discover
@@ -243,7 +243,7 @@ class Config(configs.RunConfig):
         self.network.check(side, side // STRIDE)
 
 
-def resolved(config: Config, typed: Collection[str]) -> Config:
+def resolve(config: Config, typed: Collection[str]) -> Config:
     """Returns the config of a command line. Raises InputError as `Comparison.check` does."""
     del typed
     config.comparison.check()
@@ -297,7 +297,7 @@ def of_method(config: Config) -> Config:
     )
 
 
-SYNTHETIC = changed(
+SYNTHETIC = replace_fields(
     Config(
         "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "
         "minutes"

@@ -46,7 +46,7 @@ class Core(NamedTuple):
     """The start of a variant."""
 
     variables: Variables
-    digest: str  # of the variables: a run is not resumed on another core
+    digest: str  # digest of the variables: a run is not resumed on another core
     #: PCK on the core's own test images, a fraction; None where it was not measured
     accuracy: float | None = None
 

@@ -72,7 +72,7 @@ def regressor_errors(
     )
 
 
-def checked(config: Config, data: Data) -> Data:
+def check_data(config: Config, data: Data) -> Data:
     """Returns the data.
 
     Raises InputError for a length that the annotation lacks, and for too many labelled images.

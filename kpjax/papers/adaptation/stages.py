@@ -12,7 +12,7 @@ from kpjax import InputError, Method, Trained, Variables, methods
 from kpjax.evaluation.probes.landmarks import draw_turns, second_turns, turn_in_place
 from kpjax.files import write_text
 from kpjax.input import source as sources
-from kpjax.input.source import Source, stacked
+from kpjax.input.source import Source, stack_examples
 from kpjax.methods.adaptation_family.adaptation import HEAD
 from kpjax.methods.adaptation_family.trunk_clusters import CLUSTERS
 from kpjax.papers import engine
@@ -58,9 +58,9 @@ def with_turns(
     """
     if once is None:
         angles = draw_turns(len(test)).first
-        once = sources.turned(test, np.array([turn_in_place(angle, side) for angle in angles]))
+        once = sources.warp_source(test, np.array([turn_in_place(angle, side) for angle in angles]))
     once = decoded_once(once)
-    twice = decoded_once(sources.turned(once, second_turns(len(test), side)))
+    twice = decoded_once(sources.warp_source(once, second_turns(len(test), side)))
     return Data(target, fit, test, once, twice, core)
 
 
@@ -78,7 +78,7 @@ def learnt(job: Job, data: Data, method: Method, core: Core | None) -> Fitted:
     start |= perceptual_start(config, of_shapes=planned)
     if data.chosen and not planned and jax.process_index() == 0:
         write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
-    streams = dict.fromkeys(method.streams, stacked([data.target[0]]))
+    streams = dict.fromkeys(method.streams, stack_examples([data.target[0]]))
     state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
     print(f"{job.title}: {weights_in_words(state)}")
     study = job.preset.removeprefix(job.base_preset)
@@ -119,7 +119,9 @@ def weights_in_words(state: Any) -> str:
     return f"{size(state.frozen.get('core', {})):,} weights of the core frozen; trained: {trained}"
 
 
-def predicted(config: Config, data: Data, method: Method, trained: Trained) -> dict[str, Gathered]:
+def predict_all(
+    config: Config, data: Data, method: Method, trained: Trained
+) -> dict[str, Gathered]:
     """Predicts all images that a variant is evaluated on."""
     evaluated = {"fit": data.fit} if config.evaluation.annotated else {}
     evaluated |= {

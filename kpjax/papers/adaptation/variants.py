@@ -20,7 +20,7 @@ from kpjax.papers.adaptation.clusters import clusters_of_core, clusters_predict
 from kpjax.papers.adaptation.comparison import comparing
 from kpjax.papers.adaptation.config import Config, of_method
 from kpjax.papers.adaptation.core import Core, core_name, network, untrained_core
-from kpjax.papers.adaptation.stages import Data, as_finetuned, folded_core, learnt, predicted
+from kpjax.papers.adaptation.stages import Data, as_finetuned, folded_core, learnt, predict_all
 from kpjax.papers.configs import Backbone, optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 
@@ -90,18 +90,18 @@ def build_clusters(config: Config) -> Method:
 def from_core(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the core's category from labels, once for all variants of a seed, then the landmarks."""
     core = data.core(job)
-    return discovered(job, data, method, core)
+    return discover(job, data, method, core)
 
 
 def from_random_core(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the landmarks from random weights in place of a trained core."""
     core = untrained_core(job.config, job.seed, of_shapes=bool(job.plan))
-    return discovered(job, data, method, core)
+    return discover(job, data, method, core)
 
 
 def from_nothing(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the landmarks from a fresh start of the method's own."""
-    return discovered(job, data, method)
+    return discover(job, data, method)
 
 
 def from_adapted(job: Job, data: Data, method: Method) -> Outcome:
@@ -110,7 +110,7 @@ def from_adapted(job: Job, data: Data, method: Method) -> Outcome:
     """
     before = engine.result_of(job._replace(variant=ADAPTED))
     core = folded_core(before, of_shapes=bool(job.plan))
-    after = discovered(job, data, method, core)
+    after = discover(job, data, method, core)
     return after._replace(
         steps=before.steps + after.steps,
         wall_seconds=before.wall_seconds + after.wall_seconds,
@@ -118,7 +118,7 @@ def from_adapted(job: Job, data: Data, method: Method) -> Outcome:
     )
 
 
-def discovered(job: Job, data: Data, method: Method, core: Core | None = None) -> Outcome:
+def discover(job: Job, data: Data, method: Method, core: Core | None = None) -> Outcome:
     """Learns landmarks from a start, then predicts all images that are evaluated.
 
     Every variant predicts as a plain network, so that this is compiled once.
@@ -137,7 +137,7 @@ def discovered(job: Job, data: Data, method: Method, core: Core | None = None) -
         fitted.images_per_second,
         fitted.wall_seconds,
         core.metrics if core else {},
-        predicted(job.config, data, plain, as_finetuned(trained)),
+        predict_all(job.config, data, plain, as_finetuned(trained)),
         fitted.images,
     )
 

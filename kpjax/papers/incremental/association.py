@@ -19,7 +19,7 @@ from kpjax.models import association_network, reach
 from kpjax.models.association import Variant as KaNet
 from kpjax.papers.incremental.measures import accuracies
 from kpjax.papers.incremental.runs import Known, Run, Setting
-from kpjax.papers.incremental.stages import built
+from kpjax.papers.incremental.stages import build_once
 from kpjax.training.evaluation import Gathered, predict_source, reduce
 from kpjax.training.fit import Fitted
 from kpjax.training.stages import Stage
@@ -81,7 +81,7 @@ def learn_association(
     frozen = {"teacher": known.trained.variables, "increment": planned}
     name, seen = choose_network(setting, Trained({}, frozen), training, len(triples))
     network = ka_net_of(setting, name, max(len(triple) - 1 for triple in triples))
-    method = built(build_association, setting, steps, network=network)
+    method = build_once(build_association, setting, steps, network=network)
 
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
         return run.fit(method, training, steps, folder, identity, f"association {step}", frozen)
@@ -200,7 +200,7 @@ def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.n
 def answers(run: Run, network: nn.Module, trained: Trained, source: Source) -> Gathered:
     """Predicts the old keypoints of triples by KA-Net, which reads the labels of new ones."""
     steps = run.config.association_steps
-    method = built(build_association, run.setting, steps, network=network)
+    method = build_once(build_association, run.setting, steps, network=network)
     reading_labels = method._replace(
         predict=_of_networks(library.association_predict, run.setting, network)
     )

@@ -17,8 +17,8 @@ from kpjax.papers.configs import (
     ImageSet,
     NotNegative,
     Positive,
-    changed,
     flat,
+    replace_fields,
 )
 
 PROTOCOLS = Path(__file__).with_name("protocols")
@@ -37,7 +37,7 @@ class StepImages(ImageSet):
     low_shot: CountOrZero = 0  # images of every step after the base; 0 takes all of the protocol's
     #: the longer side of the annotated box, or the dataset's own length
     pck_over: Literal["box", "scale"] = "scale"
-    training_examples: int = 3200  # of rendered people, of all steps together
+    training_examples: int = 3200  # number of rendered people, all steps together
 
     def square_of_new(self) -> Transform:
         """Returns the transform of a new image."""
@@ -67,7 +67,7 @@ class StepImages(ImageSet):
 class StepOptimizer(configs.Optimizer):
     """Adam in all stages; each has a learning rate of its own."""
 
-    learning_rate: float = 1e-2  # of later steps
+    learning_rate: float = 1e-2  # learning rate of later steps
     schedule: Literal["cosine", "steps"] = "steps"  # "steps": a tenth from 70 % and again from 90 %
     weight_decay: float = 1e-4
     clip: float = 1.0
@@ -121,13 +121,15 @@ class Weights(Checked):
     kamp_rerendered: Positive = 100.0
     ksd_only: Positive = 100.0
     self_training: Positive = 100.0
-    memory_replay: Positive = 1.0  # of pseudo-labels beside labels
+    memory_replay: Positive = 1.0  # weight of pseudo-labels beside labels
     lwf: Positive = 10.0
     ewc: Positive = 1e4
     mas: Positive = 10.0
     rw: Positive = 1e3
     afec: Positive = 1e4
-    afec_expanded: Positive = 1e2  # of the pull to the network that learnt the new keypoints alone
+    afec_expanded: Positive = (
+        1e2  # weight of the pull to the network that learnt the new keypoints alone
+    )
     cpr: Positive = 1e4
     cpr_entropy: NotNegative = 0.5
 
@@ -145,7 +147,7 @@ LATER = (
     "normalise_importance",
     *MEASURES,
 )
-ASSOCIATION_SHARE = 0.2  # of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
+ASSOCIATION_SHARE = 0.2  # share of a later step's optimizer steps, KA-Net's: 20 of 100 epochs
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Config(configs.RunConfig):
     optimizer: StepOptimizer = StepOptimizer()
     backbone: configs.Backbone = configs.Backbone()
     batch_size: Count = 32
-    base_steps: Count = 13_900  # of step 0; 100 epochs of a fifth of MPII
+    base_steps: Count = 13_900  # optimizer steps of step 0; 100 epochs of a fifth of MPII
     #: of every later step, with KA-Net's; without KA-Net the method trains for all of them
     steps: int = 13_900
     # of the spatial distillation and of KA-Net's maps; line_sum is element_mean times the map's
@@ -180,7 +182,7 @@ class Config(configs.RunConfig):
     replay_above: NotNegative = 0.5
     #: divides importances by their mean: weights carry over between networks
     normalise_importance: bool = False
-    pck_threshold: Positive = 0.5  # of the reference length
+    pck_threshold: Positive = 0.5  # share of the reference length
     #: of A-MRE: pixels of the images, or the reference length
     error_in: Literal["pixels", "scale"] = "scale"
 
@@ -271,7 +273,7 @@ SYNTHETIC = Config(
     pck_threshold=0.05,
     error_in="pixels",
 )
-SMALL_REAL = changed(
+SMALL_REAL = replace_fields(
     SYNTHETIC,
     augmentation="strong",
     flip=True,

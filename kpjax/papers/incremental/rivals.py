@@ -15,7 +15,7 @@ from kpjax import Method, Trained, losses, methods, named_key
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import memories
-from kpjax.methods.incremental_family.importance import Measure, finished
+from kpjax.methods.incremental_family.importance import Measure, mean_importance
 from kpjax.papers.engine import Variant
 from kpjax.papers.incremental.config import Weights
 from kpjax.papers.incremental.runs import Known, Run, Setting
@@ -25,10 +25,10 @@ from kpjax.papers.incremental.stages import (
     Training,
     build_base,
     build_finetuning,
+    build_once,
     build_student,
-    built,
-    evaluated,
-    fitted,
+    evaluate_step,
+    fit_student,
     increment_at,
     labels_alone,
     learn_base,
@@ -113,7 +113,7 @@ def learn_with_memory(
     factors: Factors,
     remember: Remember,
     first: Callable[[Run], Known] = learn_base,
-    training: Training = fitted,
+    training: Training = fit_student,
 ) -> Known:
     """Learns step 0, and each later step under a penalty; after each but the last, measures the
     importances of the parameters.
@@ -124,10 +124,10 @@ def learn_with_memory(
     steps = run.config.steps
     known = first(run)
     for step in run.later_steps:
-        known = evaluated(run, known, step - 1)
+        known = evaluate_step(run, known, step - 1)
         known = _with_memory(run, known, step - 1, remember)
         planned = increment_at(run, step, factors)
-        source, method = run.training_images(step), built(build, run.setting, steps)
+        source, method = run.training_images(step), build_once(build, run.setting, steps)
         known = learn_student(run, known, step, planned, source, method, steps, training=training)
     return known
 
@@ -173,12 +173,12 @@ def importance_after(
             run.training_images(step),
             batch_size=IMPORTANCE_BATCH,
         )
-        return no_training(Trained({"importance": jax.device_get(finished(sums))}, {}))
+        return no_training(Trained({"importance": jax.device_get(mean_importance(sums))}, {}))
 
     shared = step == 0 and not own_base
     name = f"{kind}_step_0" if shared else f"{run.job.variant}_importance_{step}"
     stage = run.stage(name, train, {"after": known.network.digest}, of_base=shared)
-    importance = _scaled(run, stage.trained.variables["importance"])
+    importance = _scale(run, stage.trained.variables["importance"])
     if known.memory:
         before = known.memory["importance"]
         fused = losses.fused_importance(before, importance, rule=fuse, step=step)
@@ -186,7 +186,7 @@ def importance_after(
     return {"importance": importance}
 
 
-def _scaled(run: Run, importance: Any) -> Any:
+def _scale(run: Run, importance: Any) -> Any:
     if not run.config.normalise_importance:
         return importance
     return jax.device_get(losses.normalised_importance(importance))
@@ -196,7 +196,7 @@ def walk_after(run: Run, known: Known, step: int) -> Mapping[str, Any]:
     """Returns the walk that goes on, and the importances that it has measured in training."""
     del step
     tracked, importance = jax.device_get(WALK.end_of_step(known.trained.frozen["tracked"]))
-    return {"tracked": tracked, "importance": _scaled(run, importance)}
+    return {"tracked": tracked, "importance": _scale(run, importance)}
 
 
 def expanded_after(run: Run, known: Known, step: int) -> Mapping[str, Any]:
@@ -246,7 +246,7 @@ def _second_network(
     first from `teacher`.
     """
     config, mesh = run.config, data_mesh()
-    plain = built(build_finetuning, run.setting, config.steps)
+    plain = build_once(build_finetuning, run.setting, config.steps)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
     update, _ = compiled_update(plain.update, mesh)
     some = subset(source, range(min(config.afec_images, len(source))))
@@ -266,7 +266,7 @@ def _second_network(
         sums = reduce(
             importance_of(run.setting, "fisher"), trained, some, batch_size=IMPORTANCE_BATCH
         )
-        found = finished(sums)
+        found = mean_importance(sums)
         return losses.normalised_importance(found) if config.normalise_importance else found
 
     begin = {

@@ -218,13 +218,13 @@ class Known(NamedTuple):
     account of all stages so far.
     """
 
-    network: Stage  # of the last step
+    network: Stage  # network after the last step
     steps: int  # optimizer steps, KA-Net's and those of step 0 among them
     wall_seconds: float
     images: int  # read in training
     memory: Mapping[str, Any] = NOTHING  # entries of the next step's start
     metrics: Mapping[str, float] = NOTHING
-    predictions: Mapping[str, Gathered] = NOTHING  # of the evaluation images, by step
+    predictions: Mapping[str, Gathered] = NOTHING  # predictions of the evaluation images, by step
 
     @property
     def trained(self) -> Trained:

@@ -35,7 +35,7 @@ Build = Callable[..., Method]
 
 
 @functools.lru_cache(maxsize=64)
-def built(build: Build, setting: Setting, *arguments: Any, **options: Any) -> Method:
+def build_once(build: Build, setting: Setting, *arguments: Any, **options: Any) -> Method:
     """Builds a method once, so that all steps, seeds and weights share what is compiled."""
     return build(setting, *arguments, **options)
 
@@ -89,7 +89,7 @@ def build_base(
 
 def build_prediction(config: Config, skeleton: Skeleton) -> Method:
     """Builds what predicts for every variant: all are the same network, read in the same way."""
-    return built(build_base, setting_of(config, skeleton), config.base_steps)
+    return build_once(build_base, setting_of(config, skeleton), config.base_steps)
 
 
 # A run
@@ -98,7 +98,7 @@ def build_prediction(config: Config, skeleton: Skeleton) -> Method:
 def run_of(job: Job, data: Data) -> Run:
     """Returns a variant of one seed with what its stages share."""
     setting = setting_of(job.config, data.skeleton, mirrored=data.protocol.mirrored)
-    return Run(job, data, setting, built(build_base, setting, job.config.base_steps))
+    return Run(job, data, setting, build_once(build_base, setting, job.config.base_steps))
 
 
 # Weights of terms by name in a step, from (the config's weights, the number of old keypoints)
@@ -149,7 +149,7 @@ def learn_base(
         digest = "" if run.job.plan else tree_digest(data.base)
         trained = Trained(data.base, {"increment": first})
         return Known(Stage(trained, digest, 0, {}, 0.0, 0.0, 0), steps, 0.0, 0)
-    method, source = built(build, run.setting, steps), run.training_images(0)
+    method, source = build_once(build, run.setting, steps), run.training_images(0)
     shared = factors is no_factors
     return _learn_first(run, name, first, method, source, steps, shared=shared, keep=keep)
 
@@ -166,7 +166,7 @@ def learn_everything(run: Run) -> Known:
         new=np.flatnonzero(introduced <= run.last_step),
         slots=config.association.triples,
     )
-    method = built(build_base, run.setting, steps)
+    method = build_once(build_base, run.setting, steps)
     return _learn_first(run, "joint", first, method, all_images(run.data), steps)
 
 
@@ -197,7 +197,7 @@ def _learn_first(
 Training = Callable[[Run, Source, Callable[..., Fitted], Mapping[str, Any]], Fitted]
 
 
-def fitted(
+def fit_student(
     run: Run, source: Source, fit: Callable[..., Fitted], start: Mapping[str, Any]
 ) -> Fitted:
     """Trains a student that keeps nothing beside its parameters."""
@@ -216,7 +216,7 @@ def learn_student(
     *,
     start: Mapping[str, Any] = NOTHING,
     parents: Mapping[str, str] = NOTHING,
-    training: Training = fitted,
+    training: Training = fit_student,
 ) -> Known:
     """Learns a later step's keypoints, from the network of the step before, which is the teacher.
 
@@ -243,7 +243,7 @@ def learn_student(
     return known.and_trained(found, steps)._replace(network=found)
 
 
-def evaluated(run: Run, known: Known, step: int) -> Known:
+def evaluate_step(run: Run, known: Known, step: int) -> Known:
     """Predicts the evaluation images after a step: a row of the paper's matrix."""
     found = run.predicted(known, run.data.evaluation)
     return known._replace(predictions={**known.predictions, f"step_{step}": found})
@@ -293,9 +293,9 @@ def learn_without_association(
     steps = length(run.config)
     known = learn_base(run)
     for step in run.later_steps:
-        known = evaluated(run, known, step - 1)
+        known = evaluate_step(run, known, step - 1)
         planned = increment_at(run, step, factors, choose(run, known, step))
-        method = built(build, run.setting, steps)
+        method = build_once(build, run.setting, steps)
         source = images(run, step, planned)
         known = learn_student(run, known, step, planned, source, method, steps)
     return known

@@ -29,9 +29,9 @@ from kpjax.papers.incremental.stages import (
     Choose,
     Factors,
     build_finetuning,
+    build_once,
     build_student,
-    built,
-    evaluated,
+    evaluate_step,
     increment_at,
     later_steps,
     learn_base,
@@ -131,7 +131,7 @@ def learn_kamp(
     steps = student_step(run.config)
     known = learn_base(run)
     for step in run.later_steps:
-        known = evaluated(run, known, step - 1)
+        known = evaluate_step(run, known, step - 1)
         triples = choose(run, known, step)
         planned = increment_at(run, step, factors, triples)
         # Of step 1 the teacher is the base, so variants that begin alike share KA-Net.
@@ -143,7 +143,7 @@ def learn_kamp(
             step,
             ka_net.planned,
             run.training_images(step),
-            built(build, run.setting, steps, association=ka_net.network),
+            build_once(build, run.setting, steps, association=ka_net.network),
             steps,
             start={"association": ka_net.stage.trained.variables},
             parents={"association": ka_net.stage.digest},

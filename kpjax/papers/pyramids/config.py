@@ -19,7 +19,7 @@ from kpjax.papers.configs import (
     Rule,
     RunConfig,
     Side,
-    changed,
+    replace_fields,
 )
 
 FROM_0_TO_1 = Rule(lambda value: 0 <= value <= 1, "give a number from 0 to 1")
@@ -36,7 +36,9 @@ class VideoSet(Checked):
     """
 
     data: Literal["figures", "tabletop", "human36m_videos", "flies"] = "human36m_videos"
-    training_videos: Count = 300  # of rendered videos, as are the next three
+    training_videos: Count = (
+        300  # number of rendered videos; the next three are of rendered videos, too
+    )
     test_videos: Count = 60
     video_frames: Count = 30
     #: of rendered people: from 0, smooth backgrounds, to 1, strong ones and limbs of dark colours
@@ -67,8 +69,10 @@ class Pyramid(Checked):
     level_sizes: Annotated[tuple[int, int], PER_LEVEL] = (10, 20)
     #: of the coarse keypoints that the fine level reads; not stated, as all widths
     conditioning_width: Positive = 0.1
-    sharpness: Positive = 1.0  # of the softmax: the reciprocal of its temperature
-    dtype: Literal["float32", "bfloat16"] = "float32"  # of the computation; parameters are float32
+    sharpness: Positive = 1.0  # reciprocal of the softmax's temperature
+    dtype: Literal["float32", "bfloat16"] = (
+        "float32"  # dtype of the computation; parameters are float32
+    )
 
     def __post_init__(self):
         super().__post_init__()
@@ -86,13 +90,16 @@ class Weights(Checked):
     """Weights of the method's terms."""
 
     reconstruction: Positive = 1.0
-    transport: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 1.0)  # of the levels
+    transport: Annotated[tuple[float, float], PER_LEVEL] = (
+        0.1,
+        1.0,
+    )  # weights of transport, by level
     spring: Positive = 1.0
     #: of the probability of keypoints where nothing moves, before a still camera; not in it
     motion: NotNegative = 0.0
     #: of squares over an image, and of distances between the levels
     reduction: Literal["mean", "sum"] = "mean"
-    unit: Literal["normalised", "pixels"] = "normalised"  # of these distances
+    unit: Literal["normalised", "pixels"] = "normalised"  # unit of these distances
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,10 @@ class Rendering(Checked):
     """
 
     reconstruction_width: Positive = 0.1
-    transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 0.1)  # of the levels
+    transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (
+        0.1,
+        0.1,
+    )  # blob widths of transport, by level
     #: whether transport has a gradient of the reference; not stated, and Transporter stops it
     reference_gradient: bool = False
     #: whether BatchNorm sees both frames at once; of GroupNorm only the time
@@ -131,7 +141,7 @@ class Baselines(Checked):
     baselines_per_level: bool = True
     keynet_steps: Positive = 1.0  # over the method's; not stated, as the next
     transporter_steps: Positive = 1.0
-    oracle_steps: Positive = 1.0  # of `supervised_bound`, likewise
+    oracle_steps: Positive = 1.0  # steps of `supervised_bound`, likewise as a multiple
     #: weights of VGG-16 (as published) or a known backbone for KeyNet's loss; "": pixels
     perceptual: str = ""
 
@@ -200,7 +210,7 @@ PAPER = Config(
 # Sizes, widths and weights that train on two cores. With one width for reconstruction and
 # transport, masks that are wide enough to render from cover all that moves; a spring of 1 pulls
 # children onto their parents.
-SMALL = changed(
+SMALL = replace_fields(
     PAPER,
     image_size=64,
     pair_crop="own",

@@ -14,8 +14,8 @@ from kpjax.papers.engine import Variant
 from kpjax.papers.pyramids.config import Config
 from kpjax.papers.pyramids.stages import (
     PERCEPTUAL,
-    discovered,
     discovered_by_level,
+    discovery_stage,
     learnt_from_joints,
     network_of,
     nothing_trained,
@@ -28,8 +28,8 @@ from kpjax.papers.pyramids.stages import (
     without_network,
 )
 
-BLOB_WIDTH = 0.1  # of the baselines, an image's side being 2
-BASELINES = ("keynet", "transporter")  # of the paper
+BLOB_WIDTH = 0.1  # blob width of the baselines, an image's side being 2
+BASELINES = ("keynet", "transporter")  # baselines of the paper
 PERMAKEY = "permakey"  # the baseline of the paper's supplement
 WITHOUT_NETWORK = ("mean_pose", "image_moments")
 
@@ -188,14 +188,14 @@ RIVALS: dict[str, Variant] = {
         "control",
         "KeyNet with the keypoints of the first level alone, on the map of the first level",
         build_keynet_coarse,
-        discovered(build_keynet_coarse, keynet_steps, compares=True),
+        discovery_stage(build_keynet_coarse, keynet_steps, compares=True),
         one_stage(keynet_steps),
     ),
     "transporter_coarse": variant(
         "control",
         "Transporter with the keypoints of the first level alone, on the map of the first level",
         build_transporter_coarse,
-        discovered(build_transporter_coarse, transporter_steps),
+        discovery_stage(build_transporter_coarse, transporter_steps),
         one_stage(transporter_steps),
     ),
     "mean_pose": variant(

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from kpjax import Method, Skeleton, Trained, methods, models, named_key
 from kpjax.evaluation.degeneracy import stop_if_collapsed
 from kpjax.input.pairs import frame_pairs
-from kpjax.input.source import stacked
+from kpjax.input.source import stack_examples
 from kpjax.input.video_source import VideoSource, frames_of
 from kpjax.methods.perceptual import perceptual_start
 from kpjax.methods.pyramids_family.discovery import STILL, StillCamera, still_videos
@@ -26,8 +26,8 @@ from kpjax.papers.pyramids.measures import Data, features_of, predict, regressio
 from kpjax.platforms import run_once
 from kpjax.training.fit import Fitted
 
-PERCEPTUAL = VGG(16, IMM_TAPS)  # of KeyNet's loss
-BACKGROUND_FRAMES = 200  # of a video, about, are enough for its background
+PERCEPTUAL = VGG(16, IMM_TAPS)  # features of KeyNet's loss
+BACKGROUND_FRAMES = 200  # about so many frames of a video are enough for its background
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 
 # (config, joints, number of keypoints of a method of one level) -> method
@@ -63,7 +63,7 @@ def network_of(
 
 
 @functools.lru_cache(maxsize=64)
-def built(build: Build, config: Config, joints: Skeleton, size: int) -> Method:
+def build_once(build: Build, config: Config, joints: Skeleton, size: int) -> Method:
     """Builds a method once, so that all seeds share what is compiled."""
     return build(config, joints, size)
 
@@ -172,7 +172,7 @@ def learnt(method: Method, fitted: Fitted, **more: Any) -> Outcome:
     )
 
 
-def discovered(build: Build, steps: Steps, *, compares: bool = False) -> Train:
+def discovery_stage(build: Build, steps: Steps, *, compares: bool = False) -> Train:
     """Returns the stage of a variant that learns from pairs alone.
 
     compares: whether the method compares images by a network.
@@ -180,7 +180,7 @@ def discovered(build: Build, steps: Steps, *, compares: bool = False) -> Train:
 
     def train(job: Job, data: Data) -> Outcome:
         config = job.config
-        method = built(build, config, data.test.skeleton, 0)
+        method = build_once(build, config, data.test.skeleton, 0)
         weights = config.baselines.perceptual if compares else ""
         fitted = discover(
             job, method, data, job.folder, job.variant, steps=steps(config), compares=weights
@@ -194,14 +194,14 @@ def discovered_by_level(build: Build, steps: Steps, *, compares: bool = False) -
     """Returns the stages of a baseline: with all keypoints in one level and, if the config says so,
     with the keypoints of each level alone, whose predictions are kept.
     """
-    with_all = discovered(build, steps, compares=compares)
+    with_all = discovery_stage(build, steps, compares=compares)
 
     def train(job: Job, data: Data) -> Outcome:
         config, levels = job.config, {}
         outcome = with_all(job, data)
         weights = config.baselines.perceptual if compares else ""
         for number, size in enumerate(sizes_alone(config), start=1):
-            alone = built(build, config, data.test.skeleton, size)
+            alone = build_once(build, config, data.test.skeleton, size)
             name = f"{job.variant}_{size}"
 
             def fit(folder, alone=alone, name=name) -> Fitted:
@@ -226,7 +226,7 @@ def learnt_from_joints(build: Build, steps: Steps) -> Train:
 
     def train(job: Job, data: Data) -> Outcome:
         config = job.config
-        method = built(build, config, data.test.skeleton, 0)
+        method = build_once(build, config, data.test.skeleton, 0)
         fitted = engine.fit_sources(
             job,
             method,
@@ -243,11 +243,11 @@ def as_it_begins(build: Build) -> Train:
     """Returns the stage of a variant that learns nothing: what `pyramids` starts from."""
 
     def train(job: Job, data: Data) -> Outcome:
-        method = built(build, job.config, data.test.skeleton, 0)
+        method = build_once(build, job.config, data.test.skeleton, 0)
         init = functools.partial(jax.eval_shape, method.init) if job.plan else run_once(method.init)
         state = init(
             named_key(named_key(jax.random.key(job.seed), "pyramids"), "init"),
-            dict.fromkeys(method.streams, stacked([data.train[0]])),
+            dict.fromkeys(method.streams, stack_examples([data.train[0]])),
             still_start(job.config, data.train),
         )
         return Outcome(method, Trained(state.variables, state.frozen), 0)
@@ -289,6 +289,6 @@ def variant(
     """Returns a line of the table. build: of what predicts with the result, None without network."""
 
     def method(config: Config, joints: Skeleton) -> Method:
-        return built(build, config, joints, 0)
+        return build_once(build, config, joints, 0)
 
     return Variant(kind, line, label, train=train, method=build and method, lengths=lengths)

@@ -12,7 +12,7 @@ from kpjax.papers.pyramids.measures import ORACLE
 from kpjax.papers.pyramids.rivals import BOUND, RIVALS
 from kpjax.papers.pyramids.stages import (
     as_it_begins,
-    discovered,
+    discovery_stage,
     network_of,
     nothing_trained,
     one_stage,
@@ -60,7 +60,7 @@ def build_all_reconstruction(config: Config, joints: Skeleton, size: int = 0) ->
 
 def ablation(line: str, label: str, build: Callable[..., Method]) -> Variant:
     """Returns the method built otherwise, and trained as it is."""
-    train = discovered(build, usual_steps)
+    train = discovery_stage(build, usual_steps)
     return variant("ablation", line, build, train, one_stage(usual_steps), label=label)
 
 
@@ -69,7 +69,7 @@ VARIANTS: dict[str, Variant] = {
         "method",
         "two levels by reconstruction, transport and a spring",
         build_pyramids,
-        discovered(build_pyramids, usual_steps),
+        discovery_stage(build_pyramids, usual_steps),
         one_stage(usual_steps),
         label="Keypoint Pyramids",
     ),

@@ -69,7 +69,7 @@ def disparity_options(config: Config, setup: Setup, coefficient: float) -> dict[
     return {
         "target_weights": weights,
         "coefficient": rising(config, coefficient),
-        "carried": carried(config),
+        "carried": carried_parts(config),
         "pseudo_maps": pseudo_maps(config),
     }
 
@@ -79,6 +79,6 @@ def rising(config: Config, high: float) -> optax.Schedule:
     return functools.partial(losses.warm_start, high=high, steps=config.coefficient_steps)
 
 
-def carried(config: Config) -> tuple[str, ...]:
+def carried_parts(config: Config) -> tuple[str, ...]:
     """Returns the parts of the first stage's network from which the second goes on."""
     return ("backbone", "upsampling", "head") if config.carry_head else ("backbone", "upsampling")

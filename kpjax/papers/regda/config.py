@@ -24,7 +24,7 @@ class Domains(Checked):
     source: str = ""
     target: str = ""
     image_size: Side = 256  # px
-    training_examples: Count = 4000  # of each domain; rendered people and sprites
+    training_examples: Count = 4000  # number in each domain, of rendered people and sprites
     test_examples: Count = 500
 
     @property
@@ -51,7 +51,9 @@ class DomainAugmentation:
 
     augmentation: Literal["regda", "colour", "regda_colour", "none"] = "regda"
     rotation: float = 180.0  # degrees either way, of the published augmentation, "regda"
-    colour_matrix: float = 0.5  # of random colours, as is the next
+    colour_matrix: float = (
+        0.5  # strength of the random colour matrix; the next is of random colours, too
+    )
     #: bounds of the grey about which colours are mixed
     colour_pivot: tuple[float, float] = (0.0, 0.0)
     augment_target: bool = True  # False: RegDA and DD only resize images of the target domain
@@ -105,8 +107,8 @@ class DomainOptimizer(Checked):
     """Optimizer of both stages; heads move faster than features."""
 
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Positive = 0.1  # of the heads
-    feature_factor: float = 0.1  # of the features' learning rate
+    learning_rate: Positive = 0.1  # for the heads; features take `feature_factor` times it
+    feature_factor: float = 0.1  # share of the learning rate, for the features
 
     def build(self) -> optax.GradientTransformation:
         """Builds the optimizer without its learning rate.
@@ -152,7 +154,7 @@ def drops_of(steps: int) -> dict[int, float]:
     return {int(steps * 44 / 70): 0.1, int(steps * 59 / 70): 0.1}
 
 
-TEACHER_COST = 2.65  # of a step, in steps of the labels alone (measured on CPUs)
+TEACHER_COST = 2.65  # cost of a step, in steps of the labels alone (measured on CPUs)
 
 
 @dataclass(frozen=True)
@@ -198,17 +200,19 @@ class Config(configs.RunConfig):
     #: head_layers: of both regressors of regda, mcd and dd
     network: Network = PoseResNet(101, head_layers=2)
     optimizer: DomainOptimizer = DomainOptimizer()
-    pretraining_head_layers: Count = 1  # of source_only, the oracle, and baselines with one head
+    pretraining_head_layers: Count = (
+        1  # head layers of source_only, the oracle, and baselines with one head
+    )
     #: whether f starts from the pretrained head; the authors' code starts it fresh
     carry_head: bool = False
     backbone: configs.Backbone = configs.Backbone()
-    batch_size: Count = 32  # of each domain
+    batch_size: Count = 32  # batch size of each domain
     pretraining_steps: Count = 35_000
-    steps: Count = 15_000  # of adaptation
+    steps: Count = 15_000  # steps of adaptation
     margin: float = 4.0  # gamma
     coefficient: float = 0.1  # lambda, where it ends
     coefficient_steps: Count = 1000  # N, how slowly it grows; also that of dd and dann
-    mcd_trade_off: NotNegative = 1.0  # of the discrepancy, which counts up to 2
+    mcd_trade_off: NotNegative = 1.0  # weight of the discrepancy, which counts up to 2
     dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
     teacher: TeacherAdaptation = TeacherAdaptation()
     source_free: SourceFree = SourceFree()
@@ -221,8 +225,10 @@ class Config(configs.RunConfig):
     #: the step that a method starts from
     pretraining_selection: Literal["validation", "last"] = "validation"
     evaluations: Count = 10
-    pck_threshold: Positive = 0.05  # of what pck_over names
-    pck_over: Literal["side", "scale"] = "side"  # of the image, or the dataset's reference length
+    pck_threshold: Positive = 0.05  # share of what pck_over names
+    pck_over: Literal["side", "scale"] = (
+        "side"  # the image's side, or the dataset's reference length
+    )
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
     #: groups of keypoints that sample a contour, whose distance is measured, too
     contours: tuple[str, ...] = ()

@@ -16,7 +16,13 @@ from kpjax.methods import Setup
 from kpjax.papers import engine, source_free
 from kpjax.papers.configs import optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
-from kpjax.papers.regda.adversary import area_of, carried, disparity_options, rising, two_heads
+from kpjax.papers.regda.adversary import (
+    area_of,
+    carried_parts,
+    disparity_options,
+    rising,
+    two_heads,
+)
 from kpjax.papers.regda.config import TEACHER_COST, Config
 from kpjax.papers.regda.stages import (
     Build,
@@ -30,10 +36,10 @@ from kpjax.papers.regda.stages import (
     fit_domains,
     for_equal_cost,
     in_strong_colours,
-    pretrained,
+    pretrain,
     result,
-    trained,
-    unchanged,
+    same_config,
+    train_stage,
     variant,
 )
 from kpjax.training.fit import Fitted, no_training
@@ -67,7 +73,7 @@ def build_dann(config: Config, setup: Setup) -> Method:
 def build_mcd(config: Config, setup: Setup) -> Method:
     """Builds two heads that disagree on the target domain."""
     return methods.mcd(
-        two_heads(config, setup), carried=carried(config), trade_off=config.mcd_trade_off
+        two_heads(config, setup), carried=carried_parts(config), trade_off=config.mcd_trade_off
     )
 
 
@@ -163,9 +169,9 @@ def build_constant_centre(config: Config, setup: Setup) -> Method:
 # Stages
 
 
-def adapted(job: Job, data: Data, method: Method) -> Outcome:
+def adapt(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the source domain, then adapts to the target."""
-    return trained(job, data, method, job.config.steps, pretrained(job, data))
+    return train_stage(job, data, method, job.config.steps, pretrain(job, data))
 
 
 # The first stage of `teacher_adaptation`: labels alone, on restyled images.
@@ -174,27 +180,27 @@ build_labels_first = functools.partial(build_teacher_adaptation, phase="labels f
 
 def adapted_by_a_teacher(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the source domain on restyled images, then from a mean teacher on the target."""
-    first = pretrained(
+    first = pretrain(
         job,
         data,
         build=build_labels_first,
         logits=False,
         stage="pretraining_restyled",
     )
-    return trained(job, data, method, job.config.steps, first)
+    return train_stage(job, data, method, job.config.steps, first)
 
 
 def first_stage_alone(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the source domain in the first stage, and ends there."""
-    return untrained(job, method, pretrained(job, data))
+    return untrained_outcome(job, method, pretrain(job, data))
 
 
 def nothing_learnt(job: Job, data: Data, method: Method) -> Outcome:
     """Learns nothing."""
-    return untrained(job, method, None)
+    return untrained_outcome(job, method, None)
 
 
-def untrained(job: Job, method: Method, before: Outcome | None) -> Outcome:
+def untrained_outcome(job: Job, method: Method, before: Outcome | None) -> Outcome:
     """Returns the network of an earlier stage as the result, none where there is none."""
     variables = before.trained.variables if before else {}
     return result(job, method, no_training(Trained(variables, {})), before)
@@ -204,7 +210,7 @@ def read_otherwise(before: str) -> Callable[[Job, Data, Method], Outcome]:
     """Returns the stages of a variant that reads another one's result in its own way."""
 
     def train(job: Job, data: Data, method: Method) -> Outcome:
-        return untrained(job, method, engine.result_of(job_of(job, before)))
+        return untrained_outcome(job, method, engine.result_of(job_of(job, before)))
 
     return train
 
@@ -242,7 +248,7 @@ def without_the_source(before: str) -> Callable[[Job, Data, Method], Outcome]:
         config = job.config
         earlier = engine.result_of(job_of(job, before))
         start = Trained(earlier.trained.variables, {})
-        learnt, held = source_free.parted(data.target.train)
+        learnt, held = source_free.split_target(data.target.train)
         kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train))
         check = source_free.check_of(
             method,
@@ -317,7 +323,7 @@ def of_statistics(
     *,
     label: str,
     build: Build = build_adabn,
-    changes: Callable[[Config], Config] = unchanged,
+    changes: Callable[[Config], Config] = same_config,
 ) -> Variant:
     """Returns BatchNorm statistics of the target for the result of another variant."""
     return variant(
@@ -362,7 +368,7 @@ RIVALS: dict[str, Variant] = {
         "baseline",
         "pooled features matched by maximum mean discrepancy",
         build_dan,
-        adapted,
+        adapt,
         after_pretraining,
         label="DAN",
     ),
@@ -370,7 +376,7 @@ RIVALS: dict[str, Variant] = {
         "baseline",
         "pooled features matched by a domain discriminator",
         build_dann,
-        adapted,
+        adapt,
         after_pretraining,
         label="DANN",
     ),
@@ -378,7 +384,7 @@ RIVALS: dict[str, Variant] = {
         "baseline",
         "two heads that disagree on the target domain",
         build_mcd,
-        adapted,
+        adapt,
         after_pretraining,
         label="MCD",
     ),
@@ -386,7 +392,7 @@ RIVALS: dict[str, Variant] = {
         "baseline",
         "disparity discrepancy, a literal min-max game",
         build_dd,
-        adapted,
+        adapt,
         after_pretraining,
         label="DD",
     ),

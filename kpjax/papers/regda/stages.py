@@ -15,7 +15,7 @@ from kpjax.heatmaps import codec, decode_argmax, score_kind
 from kpjax.input.source import Source
 from kpjax.methods import Setup
 from kpjax.papers import engine
-from kpjax.papers.configs import Splits, changed, network_of, optimizer_of
+from kpjax.papers.configs import Splits, network_of, optimizer_of, replace_fields
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.regda.config import TEACHER_COST, Config, drops_of, of_pretraining
 from kpjax.papers.regda.measures import CHOICES, errors
@@ -88,7 +88,7 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
 
 
 @functools.lru_cache(maxsize=32)
-def built(build: Build, config: Config, skeleton: Skeleton, *, logits: bool = True) -> Method:
+def build_once(build: Build, config: Config, skeleton: Skeleton, *, logits: bool = True) -> Method:
     """Builds a method once, so that all seeds share what is compiled. logits: see `setup_of`."""
     return build(config, setup_of(config, skeleton, logits=logits))
 
@@ -126,7 +126,7 @@ build_pretraining = functools.partial(build_supervised, length="pretraining_step
 # Stages
 
 
-def pretrained(
+def pretrain(
     job: Job,
     data: Data,
     *,
@@ -140,7 +140,7 @@ def pretrained(
     config: of the stage; the job's if None. logits: see `setup_of`.
     """
     config = config or job.config
-    method = built(build, config, data.source.train.skeleton, logits=logits)
+    method = build_once(build, config, data.source.train.skeleton, logits=logits)
     by_validation = config.pretraining_selection == "validation"
 
     def train(folder) -> Fitted:
@@ -167,7 +167,7 @@ def pretrained(
     )
 
 
-def trained(
+def train_stage(
     job: Job, data: Data, method: Method, steps: int, before: Outcome | None = None
 ) -> Outcome:
     """Trains a method for so many steps, from the result of an earlier stage where there is one."""
@@ -271,10 +271,10 @@ Train = Callable[[Job, Data, Method], Outcome]
 def in_strong_colours(config: Config) -> Config:
     """Returns the config with strong random colours in every stream."""
     kind = "regda_colour" if config.augment.published else "colour"
-    return changed(config, augmentation=kind, **STRONG_COLOURS)
+    return replace_fields(config, augmentation=kind, **STRONG_COLOURS)
 
 
-def unchanged(config: Config) -> Config:
+def same_config(config: Config) -> Config:
     """Returns the config as it is."""
     return config
 
@@ -287,7 +287,7 @@ def variant(
     lengths: Lengths,
     *,
     label: str = "",
-    changes: Callable[[Config], Config] = unchanged,
+    changes: Callable[[Config], Config] = same_config,
     logits: bool = True,
 ) -> Variant:
     """Returns a line of the table.
@@ -301,7 +301,7 @@ def variant(
     """
 
     def method(config: Config, skeleton: Skeleton) -> Method:
-        return built(build, changes(config), skeleton, logits=logits)
+        return build_once(build, changes(config), skeleton, logits=logits)
 
     return Variant(
         kind,
@@ -316,12 +316,12 @@ def variant(
 
 def both_stages(job: Job, data: Data, method: Method) -> Outcome:
     """Learns from labels alone, for the steps of both stages of an adaptation."""
-    return trained(job, data, method, job.config.steps_of_both_stages)
+    return train_stage(job, data, method, job.config.steps_of_both_stages)
 
 
 def for_equal_cost(job: Job, data: Data, method: Method) -> Outcome:
     """Learns from labels alone, for as long as `teacher_adaptation` takes."""
-    return trained(job, data, method, job.config.steps_of_equal_cost)
+    return train_stage(job, data, method, job.config.steps_of_equal_cost)
 
 
 def after_pretraining(config: Config, name: str) -> dict[str, float]:
@@ -348,7 +348,7 @@ def alone(
     mse: bool = False,
     rates_of: Literal["plain", "teacher"] = "plain",
     equal_cost: bool = False,
-    changes: Callable[[Config], Config] = unchanged,
+    changes: Callable[[Config], Config] = same_config,
 ) -> Variant:
     """Returns training on labels alone. stream, mse, rates_of: of `build_supervised`."""
     length = "steps_of_equal_cost" if equal_cost else "steps_of_both_stages"

@@ -1,7 +1,7 @@
 """Variants of RegDA's tables: the method, its ablations, training on labels alone, and the rivals.
 
-The paper's two stages: a network learns the source domain from labels (`pretrained`); then features
-and head learn with both domains against an adversary (`adapted`).
+The paper's two stages: a network learns the source domain from labels (`pretrain`); then features
+and head learn with both domains against an adversary (`adapt`).
 """
 
 import functools
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from kpjax import Method, losses, methods
 from kpjax.methods import Setup
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, Outcome, Variant
 from kpjax.papers.regda.adversary import disparity_options, two_heads
 from kpjax.papers.regda.config import TEACHER_COST, Config
@@ -19,8 +19,8 @@ from kpjax.papers.regda.stages import (
     after_pretraining,
     alone,
     in_strong_colours,
-    pretrained,
-    trained,
+    pretrain,
+    train_stage,
     variant,
 )
 
@@ -60,17 +60,17 @@ def _literal_maximum(adversary_logits, maps, weights):
 # Stages
 
 
-def adapted(job: Job, data: Data, method: Method) -> Outcome:
+def adapt(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the source domain, then adapts to the target."""
-    first = pretrained(job, data)
-    return trained(job, data, method, job.config.steps, first)
+    first = pretrain(job, data)
+    return train_stage(job, data, method, job.config.steps, first)
 
 
 def adapted_in_colours(job: Job, data: Data, method: Method) -> Outcome:
     """Learns the source domain in strong random colours, then adapts in them."""
     config = in_strong_colours(job.config)
-    first = pretrained(job, data, config=config, stage="pretraining_augmented")
-    return trained(job, data, method, job.config.steps, first)
+    first = pretrain(job, data, config=config, stage="pretraining_augmented")
+    return train_stage(job, data, method, job.config.steps, first)
 
 
 def lengths_in_colours(config: Config, name: str) -> dict[str, float]:
@@ -86,9 +86,9 @@ def ablation(line: str, *, of_config: dict[str, Any] | None = None, **options: A
         "ablation",
         line,
         functools.partial(build_regda, **options),
-        adapted,
+        adapt,
         after_pretraining,
-        changes=lambda config: changed(config, **(of_config or {})),
+        changes=lambda config: replace_fields(config, **(of_config or {})),
     )
 
 
@@ -99,7 +99,7 @@ VARIANTS: dict[str, Variant] = {
         "method",
         "regressive domain adaptation",
         build_regda,
-        adapted,
+        adapt,
         after_pretraining,
         label="RegDA",
     ),

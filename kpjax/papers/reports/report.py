@@ -383,7 +383,7 @@ def write_report(
         )
         for kind, heading in KINDS.items()
     ]
-    page = rendered(
+    page = render_page(
         TEMPLATE,
         path=[folder.parent.name, folder.name],
         title=title,
@@ -408,7 +408,7 @@ def write_report(
     return write_text(folder / "report.html", page)
 
 
-def rendered(template: Path, **values: Any) -> str:
+def render_page(template: Path, **values: Any) -> str:
     """Returns a page by its template, which may include files of its own folder and of this one."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -556,14 +556,14 @@ def images_of(measured: Sequence[Line]) -> list[tuple[str, str, str]]:
 # Provenance: machines, versions, times and configurations
 
 
-def described(value: Any) -> str:
+def describe_value(value: Any) -> str:
     """Returns a value of results.json in a line: mappings as "key value", lists joined, numbers as
     they are.
     """
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {described(item)}" for key, item in value.items())
+        return ", ".join(f"{key} {describe_value(item)}" for key, item in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(described, value))
+        return ", ".join(map(describe_value, value))
     return "" if value is None else str(value)
 
 
@@ -583,7 +583,7 @@ def provenance(measured: Sequence[Line]) -> dict[str, Any]:
     them: fields that all runs share, then those of each variant."""
     runs = [(line.name, run) for line in measured for run in line.runs.finished]
     machines = Counter(
-        "; ".join(filter(None, (described(run.devices), described(run.versions))))
+        "; ".join(filter(None, (describe_value(run.devices), describe_value(run.versions))))
         for _, run in runs
     )
     times = [run.wall_seconds for _, run in runs if run.wall_seconds is not None]

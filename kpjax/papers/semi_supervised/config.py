@@ -21,7 +21,7 @@ from kpjax.papers.configs import (
     ImageSet,
     Optimizer,
     Positive,
-    changed,
+    replace_fields,
 )
 
 
@@ -124,7 +124,9 @@ class Baselines(configs.Checked):
     elt: Positive = 1e2  # weight of the equivariance of heatmaps
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
-    generator_widths: tuple[int, ...] = ()  # of its encoder, from fine to coarse; () takes IMM's
+    generator_widths: tuple[
+        int, ...
+    ] = ()  # widths of the generator's encoder, from fine to coarse; () takes IMM's
     #: whether easy_hard moves half of the labelled images by the method's warp, as controls
     warp_labelled: bool = False
 
@@ -156,14 +158,16 @@ class Config(configs.RunConfig):
     #: of so many steps each, at most: another one goes on from the last while labelled images are not
     #: learnt
     rounds: Count = 1
-    evaluations: Count = 50  # of the validation images, in so many steps; not stated
+    evaluations: Count = (
+        50  # number of evaluations on the validation images; not stated in the paper
+    )
     #: which step is the result: the best there, or the last
     selection: Literal["validation", "last"] = "validation"
     #: evaluations in a row that are no better, after which training stops; 0: never; not stated
     patience: configs.CountOrZero = 10
     weights: Weights = Weights()
     baselines: Baselines = Baselines()
-    pck_threshold: Positive = 0.1  # of the reference length
+    pck_threshold: Positive = 0.1  # share of the reference length
     uncounted_keypoints: tuple[str, ...] = ()  # left out of the means
 
     def __post_init__(self):
@@ -233,7 +237,7 @@ SYNTHETIC = Config(
     weights=Weights(**SMALL_FORM, feature_width=32, warped_pass="separate"),
     baselines=Baselines(elt=1e3, generator_size=32, generator_widths=(8, 16), warp_labelled=True),
 )
-SMALL_REAL = changed(
+SMALL_REAL = replace_fields(
     SYNTHETIC,
     warped_pass="joint",
     augmentation="strong",

@@ -23,7 +23,7 @@ FITTED = 0.25
 class Left(NamedTuple):
     """Squared error of heatmaps over that of empty maps: 1 says that nothing was learnt."""
 
-    whole: float  # of all keypoints together; nan where none is visible
+    whole: float  # whole of all keypoints together; nan where none is visible
     by_keypoint: np.ndarray  # (K,) float64, nan of a keypoint that is nowhere visible
 
     @property

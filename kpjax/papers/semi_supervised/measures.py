@@ -12,10 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax import Example, geometry
-from kpjax.drawing.feature_map import LEAST_FEATURES, can_embed, embedded, scatter
+from kpjax.drawing.feature_map import LEAST_FEATURES, can_embed, embed_features, scatter
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
-from kpjax.input.source import Source, stacked
+from kpjax.input.source import Source, stack_examples
 from kpjax.losses import semantic_consistency
 from kpjax.papers import engine
 from kpjax.papers.engine import Job, Outcome
@@ -33,7 +33,7 @@ from kpjax.training.evaluation import Gathered, reduce
 from kpjax.training.trees import on_host
 
 FEATURES_SHOWN = 720  # representations in the picture of them, at most, if one image has no more
-NOTHING_LEARNT = 0.9  # of ln K, from which semantic consistency is called unlearnt
+NOTHING_LEARNT = 0.9  # share of ln K, from which semantic consistency is called unlearnt
 
 
 def measure(
@@ -90,14 +90,14 @@ def consistency_over_chance(read: ReadSemantic, state, source: Source, *, batch_
 @functools.lru_cache(maxsize=16)
 def _semantic_sums(read: ReadSemantic):
     def measure(state, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        counted = _shown(batch) * weights[:, None]
+        counted = _shown_keypoints(batch) * weights[:, None]
         loss = semantic_consistency(read(state.variables, batch).logits, counted)
         return {"loss": loss * counted.sum(), "count": counted.sum()}
 
     return measure
 
 
-def _shown(batch: Example) -> jax.Array:
+def _shown_keypoints(batch: Example) -> jax.Array:
     """Returns (B, K) float32: 1 for labelled keypoints that the image shows, 0 for others."""
     return jnp.where(geometry.in_frame(batch.keypoints, batch.image.shape[1:3]), batch.visible, 0.0)
 
@@ -161,7 +161,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     if len(features) >= LEAST_FEATURES and np.isfinite(features).all():
         write_png(
             job.folder / engine.IMAGES / "test_representations.png",
-            scatter(embedded(features), keypoints, data.skeleton.names),
+            scatter(embed_features(features), keypoints, data.skeleton.names),
         )
 
 
@@ -175,8 +175,8 @@ def keypoint_features(
     `FEATURES_SHOWN`.
     """
     count = min(len(source), max(1, FEATURES_SHOWN // len(source.skeleton.names)))
-    batch = stacked([source[number] for number in range(count)])
+    batch = stack_examples([source[number] for number in range(count)])
     variables = jax.tree.map(on_host, trained)
     found = np.asarray(jax.jit(read)(variables, batch).representations)
-    images, keypoints = np.nonzero(np.asarray(_shown(batch)) > 0)
+    images, keypoints = np.nonzero(np.asarray(_shown_keypoints(batch)) > 0)
     return found[images, keypoints], keypoints

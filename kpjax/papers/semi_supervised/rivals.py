@@ -23,7 +23,7 @@ from kpjax.papers.semi_supervised.stages import (
     learnt,
     learnt_from,
     read_otherwise,
-    trained,
+    train_stage,
     twice_as_long,
     twice_lengths,
     untrained_lengths,
@@ -34,7 +34,9 @@ from kpjax.papers.semi_supervised.stages import (
 )
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
-LABELLED_SHARE = 0.5  # of the loss of pseudo-labels: how much of it the labels themselves have
+LABELLED_SHARE = (
+    0.5  # share of the loss of pseudo-labels: how much of it the labels themselves have
+)
 LABELS = EQUATION_5["supervised_weight"]  # the weight of the labels in all variants
 
 # Methods
@@ -139,7 +141,7 @@ def learnt_by_generating(job: Job, data: Data, method: Method) -> Outcome:
     )
     sources = {"labelled": data.labelled, "unlabelled": data.unlabelled}
     before = warm_start(job, data)
-    return trained(job, data, method, sources, job.config.steps, before, start=compares)
+    return train_stage(job, data, method, sources, job.config.steps, before, start=compares)
 
 
 learnt_twice_as_long = functools.partial(learnt, times=2)

@@ -17,7 +17,7 @@ from kpjax.methods import Setup, published
 from kpjax.methods.semi_supervised_family.semantic_features import Semantic, representations
 from kpjax.models.weights.pretrained import MOVENET
 from kpjax.papers import engine
-from kpjax.papers.configs import changed, config_as_json, network_of, optimizer_of
+from kpjax.papers.configs import config_as_json, network_of, optimizer_of, replace_fields
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.left_to_learn import Left, left_to_learn
@@ -86,7 +86,7 @@ def warped_setup(config: Config, setup: Setup) -> Setup:
 
 
 @functools.lru_cache(maxsize=64)
-def built(build: Build, config: Config, skeleton: Skeleton) -> Method:
+def build_once(build: Build, config: Config, skeleton: Skeleton) -> Method:
     """Builds a method once, so that all seeds share what is compiled."""
     return build(config, setup_of(config, skeleton))
 
@@ -183,7 +183,7 @@ def warm_start(job: Job, data: Data) -> Outcome | None:
     if not config.warm_start_steps:
         return None
     supervised = job._replace(variant="supervised")
-    method = built(build_warm_start, config, data.skeleton)
+    method = build_once(build_warm_start, config, data.skeleton)
 
     def train(folder) -> Fitted:
         sources = {"labelled": data.labelled}
@@ -201,7 +201,7 @@ def warm_start(job: Job, data: Data) -> Outcome | None:
     )
 
 
-def trained(
+def train_stage(
     job: Job,
     data: Data,
     method: Method,
@@ -275,13 +275,13 @@ def learnt(job: Job, data: Data, method: Method, *, times: int = 1) -> Outcome:
     """
     sources = {"labelled": data.labelled, "unlabelled": data.unlabelled}
     steps = times * job.config.steps
-    return trained(job, data, method, sources, steps, warm_start(job, data))
+    return train_stage(job, data, method, sources, steps, warm_start(job, data))
 
 
 def learnt_from_all_labels(job: Job, data: Data, method: Method) -> Outcome:
     """Learns from all training images with their labels, for the steps of both stages."""
     sources = {"labelled": data.everything, "unlabelled": data.unlabelled}
-    return trained(job, data, method, sources, job.config.steps_of_both_stages, None)
+    return train_stage(job, data, method, sources, job.config.steps_of_both_stages, None)
 
 
 def learnt_from(teacher: str, *, averaged: bool = True, agreeing: bool = False) -> "Train":
@@ -294,7 +294,7 @@ def learnt_from(teacher: str, *, averaged: bool = True, agreeing: bool = False) 
         before = warm_start(job, data)
         taught = pseudo_labelled(job, data, teacher, averaged=averaged, agreeing=agreeing)
         sources = {"labelled": data.labelled, "unlabelled": taught}
-        return trained(job, data, method, sources, job.config.steps, before, taught=True)
+        return train_stage(job, data, method, sources, job.config.steps, before, taught=True)
 
     return train
 
@@ -430,14 +430,14 @@ def errors(
 Train = Callable[[Job, Data, Method], Outcome]
 
 
-def unchanged(config: Config) -> Config:
+def same_config(config: Config) -> Config:
     """Returns the config as it is."""
     return config
 
 
 def twice_as_long(config: Config) -> Config:
     """Returns the config with twice the steps of the last stage."""
-    return changed(config, steps=2 * config.steps)
+    return replace_fields(config, steps=2 * config.steps)
 
 
 def usual_lengths(config: Config, name: str) -> dict[str, float]:
@@ -468,7 +468,7 @@ def variant(
     lengths: Lengths = usual_lengths,
     *,
     label: str = "",
-    changes: Callable[[Config], Config] = unchanged,
+    changes: Callable[[Config], Config] = same_config,
     score_kind: str = SCORE_KIND,
 ) -> Variant:
     """Returns a line of the table.
@@ -480,7 +480,7 @@ def variant(
     """
 
     def method(config: Config, skeleton: Skeleton) -> Method:
-        return built(build, changes(config), skeleton)
+        return build_once(build, changes(config), skeleton)
 
     return Variant(
         kind,

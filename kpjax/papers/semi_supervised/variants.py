@@ -6,7 +6,7 @@ import functools
 
 from kpjax import Method
 from kpjax.methods import Setup
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Variant
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.rivals import RIVALS
@@ -20,7 +20,7 @@ from kpjax.papers.semi_supervised.stages import (
 
 def build_affine(config: Config, setup: Setup) -> Method:
     """Builds the method whose g is an affine map."""
-    return build_method(changed(config, warp="affine"), setup)
+    return build_method(replace_fields(config, warp="affine"), setup)
 
 
 def ablation(line: str, label: str, *left_out: str, **changes: bool) -> Variant:

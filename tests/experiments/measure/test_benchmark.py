@@ -7,7 +7,7 @@ import pytest
 
 from experiments.measure.benchmark import input, pytorch, run
 from experiments.measure.benchmark.timing import Effort
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 
 ONCE = Effort(rounds=1, seconds=0.01)
 
@@ -26,7 +26,7 @@ def test_rows_run_on_tiny_networks(monkeypatch):
     assert (
         len(list(input.ways_rows(ONCE, "whole images", *crop, input.photographs(1, 64, 48)))) == 3
     )
-    tiny = changed(
+    tiny = replace_fields(
         input.DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2
     )
     monkeypatch.setattr(input, "DEMO", tiny)

@@ -10,13 +10,13 @@ from experiments import semi_supervised
 from experiments.measure.peers import __main__ as program
 from experiments.measure.peers.__main__ import main
 from kpjax.formats.reading import read_project
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """Five labelled images of synthetic people, and three that test."""
-    small = changed(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
+    small = replace_fields(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(program, "PRESETS", {"demo": small})
         out = tmp_path_factory.mktemp("peers") / "five"

@@ -10,12 +10,12 @@ from tiny_regda import TINY
 
 from experiments.measure import render, rows
 from experiments.measure.advice import ADVICE
-from experiments.measure.render import Metric, Room, Run, Table, cell_of, rendered, rooms, runs_of
+from experiments.measure.render import Metric, Room, Run, Table, cell_of, render_all, rooms, runs_of
 from experiments.measure.rows import (
     EXPERIMENTS,
     Result,
     by_run,
-    merged,
+    merge_rows,
     read_results,
     write_results,
 )
@@ -196,7 +196,7 @@ def test_pages_show_what_the_files_hold(tmp_path, monkeypatch):
     (tmp_path / "page.md").write_text("<!-- table: regda/no_such -->\n<!-- end -->\n")
     monkeypatch.setattr(render, "pages", lambda: [tmp_path / "page.md"])
     with pytest.raises(InputError, match=r"page.md: .*regda/no_such"):
-        list(rendered({}))
+        list(render_all({}))
 
 
 # Numbers in files: read as written, replaced when measured again, gathered from finished runs
@@ -237,7 +237,9 @@ def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
 
 
 def test_measured_numbers_replace_equal_keys():
-    found = merged(of_people("regda", 0.1, 0.2), [*of_people("regda", 0.5), *of_people("dd", 0.6)])
+    found = merge_rows(
+        of_people("regda", 0.1, 0.2), [*of_people("regda", 0.5), *of_people("dd", 0.6)]
+    )
     assert sorted((one.variant, one.seed, one.value) for one in found) == [
         ("dd", "0", 0.6),
         ("regda", "0", 0.5),
@@ -250,5 +252,5 @@ def test_only_what_a_table_shows_is_gathered(tmp_path, monkeypatch):
     (tmp_path / "rooms" / "regda").mkdir(parents=True)
     write_run(tmp_path, **{"target/pck": 0.25, "other": 1.0})
     write_run(tmp_path, "people-image_size-16", "image_size=16", **{"target/pck": 0.5})
-    assert rows.gathered(TINY, tmp_path, {("people", "", "regda", "target/pck")}) == 1
+    assert rows.gather_rows(TINY, tmp_path, {("people", "", "regda", "target/pck")}) == 1
     assert [one.value for one in read_results(tmp_path / "rooms" / "regda")] == [0.25]

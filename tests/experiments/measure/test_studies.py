@@ -5,13 +5,13 @@ import tiny_regda
 
 from experiments import study
 from experiments.measure import queue
-from experiments.measure.queue import chosen, jobs_of
+from experiments.measure.queue import choose_lines, jobs_of
 from experiments.measure.render import METRICS, Room, Table, rooms
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError, RunError
 from kpjax.files import write_json
 from kpjax.papers.command_line import Command, Shared
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 
 TABLE = Table(
     "people",
@@ -42,7 +42,7 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
 
     monkeypatch.setattr(queue, "run_job", run)
     odd = tiny_regda.TINY._replace(
-        presets={"people": changed(tiny_regda.TINY.presets["people"], batch_size=13)}
+        presets={"people": replace_fields(tiny_regda.TINY.presets["people"], batch_size=13)}
     )
     room = type("TinyRoom", (Room,), {"experiment": odd})(
         EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {}
@@ -61,17 +61,19 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
 
 
 def test_variants_and_a_preset_choose_lines():
-    assert chosen(TABLE, ["regda"]).lines == ["regda", "people mcd_trade_off=3/regda"]
-    assert chosen(TABLE, (), "people").lines == [
+    assert choose_lines(TABLE, ["regda"]).lines == ["regda", "people mcd_trade_off=3/regda"]
+    assert choose_lines(TABLE, (), "people").lines == [
         "regda",
         "adabn_augmented",
         "regda - adabn_augmented",
     ]
-    assert chosen(TABLE, (), "people mcd_trade_off=3").lines == ["people mcd_trade_off=3/regda"]
-    apart = chosen(TABLE._replace(lines=TABLE.lines[-1:]), ["regda"])
+    assert choose_lines(TABLE, (), "people mcd_trade_off=3").lines == [
+        "people mcd_trade_off=3/regda"
+    ]
+    apart = choose_lines(TABLE._replace(lines=TABLE.lines[-1:]), ["regda"])
     assert apart.lines == ["people/regda"]  # it stands in differences only
     several = Table(("people", "sprites"), ("regda", "dd"), ("target/pck",))
-    assert chosen(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
+    assert choose_lines(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
 
 
 @pytest.mark.parametrize(

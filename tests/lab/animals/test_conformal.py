@@ -151,7 +151,13 @@ def test_tied_errors_and_scores():
 
 def test_too_few_labels_give_an_infinite_radius_and_their_number():
     levels = (0.5, 0.9, 0.99)
-    assert [conformal.needed(level) for level in (*conformal.LEVELS, 0.99)] == [1, 4, 9, 19, 99]
+    assert [conformal.fewest_units(level) for level in (*conformal.LEVELS, 0.99)] == [
+        1,
+        4,
+        9,
+        19,
+        99,
+    ]
     errors, scores, visible = draws(8, 8, 2)
     visible[:3, 1] = 0
     table = conformal.radius_table(errors, scores, visible, levels=levels)

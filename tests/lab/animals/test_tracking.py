@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kpjax.evaluation.matching import animals_over_time
-from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merge_doubts
 
 # px, of an animal that looks along x
 BODY = np.array([[20.0, 0.0], [0.0, 0.0], [-20.0, 0.0], [0.0, 8.0], [0.0, -8.0]])
@@ -115,4 +115,8 @@ def test_one_of_two_that_are_alike_is_a_doubt_where_the_other_is_missing():
 
 def test_doubts_of_neighbouring_frames_are_one():
     doubts = [Doubt(frame, 0, 1, "why") for frame in (3, 4, 5, 40)] + [Doubt(4, 0, 2, "why")]
-    assert merged(doubts) == [Doubt(3, 0, 1, "why"), Doubt(4, 0, 2, "why"), Doubt(40, 0, 1, "why")]
+    assert merge_doubts(doubts) == [
+        Doubt(3, 0, 1, "why"),
+        Doubt(4, 0, 2, "why"),
+        Doubt(40, 0, 1, "why"),
+    ]

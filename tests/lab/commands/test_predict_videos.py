@@ -22,7 +22,7 @@ from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict.pipeline import predicted
+from kpjax.lab.commands.predict.pipeline import predict_frames
 from kpjax.lab.own.animals import Finder
 from kpjax.lab.predictors import Predictor
 from kpjax.papers.parsing import exit_code_of
@@ -312,14 +312,15 @@ def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path, monkeypatch):
         "__iter__",
         lambda video: (read.append(number) or (number, image) for number, image in decoded(video)),
     )
-    seen = predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=4)
+    seen = predict_frames(PREDICTOR._replace(predict=predict), sequence, batch_size=4)
     for number in range(3):
         assert next(seen).row == number
     assert len(read) < 50
     seen.close()
     assert threading.active_count() == threads
     rows = [
-        one.row for one in predicted(PREDICTOR._replace(predict=predict), sequence, batch_size=7)
+        one.row
+        for one in predict_frames(PREDICTOR._replace(predict=predict), sequence, batch_size=7)
     ]
     assert rows == list(range(120))
     assert set(shapes) == {(4, SIDE, SIDE, 3), (7, SIDE, SIDE, 3)}

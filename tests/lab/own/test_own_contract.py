@@ -24,7 +24,7 @@ from kpjax.lab.own.systems import own_experiment
 from kpjax.lab.predictors import open_predictor
 from kpjax.papers import plan
 from kpjax.papers.command_line import read_command, run
-from kpjax.papers.configs import changed, flat
+from kpjax.papers.configs import flat, replace_fields
 from kpjax.papers.incremental.association import stated_triples
 from kpjax.papers.incremental.stages import learn_base, run_of
 from kpjax.papers.parsing import exit_code_of
@@ -374,7 +374,7 @@ def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
 
 
 def test_named_images_that_no_variant_reads_are_refused(given):
-    config = changed(
+    config = replace_fields(
         read_command(own_experiment("semi_supervised"), ["own", "--project", "P"]).config,
         unlabelled=("V",),
     )

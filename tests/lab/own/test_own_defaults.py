@@ -15,7 +15,7 @@ from experiments.semi_supervised.results import BRIEF
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own import incremental, regda, semi_supervised
 from kpjax.methods.regda_family.regda import nothing_positive
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.regda.adversary import pseudo_maps
 
 ROOT = Path(__file__).parents[3] / "experiments"
@@ -42,11 +42,11 @@ def test_labels_and_images_without():
     yet.
     """
     short = semi_supervised.short_list
-    typed = changed(semi_supervised.OWN, unlabelled=("V",))
+    typed = replace_fields(semi_supervised.OWN, unlabelled=("V",))
     assert (
         short(semi_supervised.OWN)
         == short(typed)
-        == short(changed(typed, weights="mobilenet_v2.google_in1k"))
+        == short(replace_fields(typed, weights="mobilenet_v2.google_in1k"))
     )
     control, method = short(typed)
     # random weights twice, and a backbone with few labels
@@ -64,7 +64,9 @@ def test_labels_and_images_without():
     former = BRIEF.removeprefix("athletes ")
     enough = means("semi_supervised", "athletes", "test/pck", former)
     assert abs(enough[method] - enough[control]) < 0.01
-    assert short(changed(semi_supervised.OWN, weights="mobilenet_v2.google_in1k")) == (control,)
+    assert short(replace_fields(semi_supervised.OWN, weights="mobilenet_v2.google_in1k")) == (
+        control,
+    )
 
 
 def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():
@@ -124,7 +126,7 @@ def test_a_map_without_a_positive_logit_is_at_the_corner_beside_official_targets
 
 
 def test_a_project_called_sprites_is_measured_as_any_other():
-    assert not changed(regda.OWN, source="sprites").data.sprites
+    assert not replace_fields(regda.OWN, source="sprites").data.sprites
 
 
 def test_how_often_no_logit_is_positive_is_logged():

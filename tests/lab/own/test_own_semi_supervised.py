@@ -21,7 +21,7 @@ from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
 from kpjax.papers.command_line import read_command, run
-from kpjax.papers.configs import changed, flat
+from kpjax.papers.configs import flat, replace_fields
 from kpjax.papers.engine import OWN as OWN_PRESET
 from kpjax.papers.parsing import exit_code_of
 
@@ -113,7 +113,7 @@ def test_what_is_held_out(project):
 def test_recordings_are_drawn_so_that_most_labels_and_all_keypoints_train():
     def drawn(sizes, **shown):
         shown = {name: np.array(shown.get(name, (True, True))) for name in sizes}
-        return own_project._drawn(sizes, shown, 0.2)
+        return own_project._draw_recordings(sizes, shown, 0.2)
 
     for order in itertools.permutations("abc"):
         assert drawn(dict(zip(order, (5, 5, 200), strict=True))) != [order[2]]
@@ -131,7 +131,7 @@ def test_a_corrected_label_is_another_project(project, tmp_path):
         != (own_project.labels_digest(corrected))
     )
     # So are another video at the same path, and a start that was trained again.
-    config = changed(
+    config = replace_fields(
         EXPERIMENT.presets["own"],
         project="P",
         unlabelled=(str(tmp_path / "a.mp4"),),
@@ -243,11 +243,11 @@ def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, 
     assert not few.value
     assert choices.flip_choices(facts._replace(flip=()), 30.0) == []
     config = EXPERIMENT.presets[OWN_PRESET]
-    found = choices.chosen(config, [choice], set())
+    found = choices.apply_choices(config, [choice], set())
     assert not found.augment.flip
     assert dict(found.why)["flip"].endswith(choice.reason)
     assert "say why): --no-flip" in capsys.readouterr().out
-    assert choices.chosen(changed(config, flip=True), [choice], {"flip"}).augment.flip
+    assert choices.apply_choices(replace_fields(config, flip=True), [choice], {"flip"}).augment.flip
     assert "flip" not in capsys.readouterr().out
 
 
@@ -259,7 +259,7 @@ def test_choices_are_of_fields_that_every_system_has(project):
     for system, there in ((regda, False), (semi_supervised, True)):
         made = choices.usual_choices(facts, system.OWN, set())
         assert ("flip" in {choice.field for choice in made}) == there
-        changed(system.OWN, **{choice.field: choice.value for choice in made})
+        replace_fields(system.OWN, **{choice.field: choice.value for choice in made})
 
 
 def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
@@ -462,7 +462,7 @@ def projects(tmp_path_factory):
     }
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda path, *rest: made[path])
-        own_project._united.cache_clear()
+        own_project._unite.cache_clear()
         yield made
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from predict_folder import rows_of
 
 from kpjax import Example, Skeleton
-from kpjax.input.source import stacked
+from kpjax.input.source import stack_examples
 from kpjax.lab import predictors
 from kpjax.lab.commands import run_command
 from kpjax.lab.own import adaptation, incremental, project as own_project
@@ -203,7 +203,7 @@ def test_a_published_network_of_poses_is_a_core(given, weights, all_small):
     core = adaptation.own_core(job.config.core.core)[0]
     assert set(core.variables["params"]) == {"backbone", "upsampling"}
     method = VARIANTS[job.variant].method(job.config, None)
-    batch = stacked([adaptation.open_data(job).target[n] for n in range(8)])
+    batch = stack_examples([adaptation.open_data(job).target[n] for n in range(8)])
     streams = dict.fromkeys(method.streams, batch)
     start = {"core": core.variables, **perceptual_start(job.config)}
     state = jax.eval_shape(method.init, jax.random.key(0), streams, start)

@@ -10,8 +10,8 @@ import pytest
 
 from kpjax.errors import InputError
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import TRAINED, joined, write_errors
-from kpjax.lab.out.reports.sheets import MOST, Compared, cropped
+from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, write_errors
+from kpjax.lab.out.reports.sheets import MOST, Compared, crop_to_animal
 from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own.report import go_on, own_report, unknown_of
 from kpjax.papers.reports.report import Column, Entry, tabulate
@@ -121,7 +121,7 @@ def test_keypoints_that_are_one_point_are_named_for_the_part_in_which_they_are()
     """The labels of the ears are 10 px from the snout, on animals of 100 px."""
     learnt = made([[0.0, 0, 0]] * 20, part=pixel_errors.TRAINED, first=5)
     held = made([[10.0, 0, np.nan], [10, 0, 0], [0, 0, 0]])
-    labels = pixel_errors.distances_in_labels(pixel_errors.joined([held, learnt]))
+    labels = pixel_errors.distances_in_labels(pixel_errors.join_animals([held, learnt]))
     np.testing.assert_array_equal(labels.animals[0], [0, 23, 22])
     assert labels.closest[0, 1] == pytest.approx(0.1)
     assert pixel_errors.coincidences(held, labels) == [
@@ -133,7 +133,7 @@ def test_keypoints_that_are_one_point_are_named_for_the_part_in_which_they_are()
 
 def test_what_is_written_is_read_again(tmp_path):
     learnt = made([[1.0, 1, 1]] * 2, part=pixel_errors.TRAINED, first=5)
-    animals = pixel_errors.joined([made([[2.0, np.nan, 4.5]]), learnt])
+    animals = pixel_errors.join_animals([made([[2.0, np.nan, 4.5]]), learnt])
     animals = animals._replace(frames=(None, 3, 4), instances=("", "animal 0", "animal 1"))
     pixel_errors.write_errors(tmp_path, animals, np.full(3, 0.25))
     found = pixel_errors.read_errors(tmp_path, NAMES)
@@ -157,13 +157,14 @@ def test_what_is_written_is_read_again(tmp_path):
 def test_the_verdict_has_the_numbers_and_labels_of_the_target_come_first():
     of_target = made([[9.0] * 3] * 2, part=pixel_errors.TARGET)
     held = made(np.full((12, 3), 4.0), scores=np.tile([1, 1, 0.1], (12, 1)), first=50)
-    said = verdict(pixel_errors.joined([of_target, held]), CUTOFFS)
+    said = verdict(pixel_errors.join_animals([of_target, held]), CUTOFFS)
     assert "the mean error is 9.0 px" in said[0]
     assert "is choosing on test images" in said[2]
     assert "the mean error is 4.0 px" in said[3]
     alone = " ".join(
         verdict(
-            pixel_errors.joined([held, made([[3.0] * 3] * 3, part=pixel_errors.TRAINED)]), CUTOFFS
+            pixel_errors.join_animals([held, made([[3.0] * 3] * 3, part=pixel_errors.TRAINED)]),
+            CUTOFFS,
         )
     )
     assert "leave out 12 of the 36 held-out points" in alone
@@ -182,12 +183,14 @@ LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
             ["More labels of tail (12.0 px, 0 labels)"],
         ),
         (
-            pixel_errors.joined([made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")]),
+            pixel_errors.join_animals(
+                [made([[4.0] * 3] * 6), made([[10.0] * 3] * 6, folder="night")]
+            ),
             LEARNT,
             ["More labels from recordings like night: its error is 10.0 %"],
         ),
         (
-            pixel_errors.joined(
+            pixel_errors.join_animals(
                 [
                     made([[4.0] * 3] * 6, folder="day/images"),
                     made([[10.0] * 3] * 6, folder="night/images"),
@@ -207,7 +210,7 @@ LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
     ],
 )
 def test_advice_by_plain_rules(held, learnt, words):
-    found = advice(pixel_errors.joined([held, learnt]), CUTOFFS)
+    found = advice(pixel_errors.join_animals([held, learnt]), CUTOFFS)
     assert len(found) == len(words), found
     for text, start in zip(found, words, strict=True):
         assert text.startswith(start)
@@ -218,7 +221,7 @@ def test_frames_that_show_nobody_have_no_error_and_no_picture():
     held = made(
         [[4.0] * 3] * 4 + [[np.nan] * 3] * 2, scores=[[0.9] * 3] * 4 + [[0.1, 0.1, 0.5]] * 2
     )
-    both = pixel_errors.joined([held, LEARNT])
+    both = pixel_errors.join_animals([held, LEARNT])
     assert held.worst_first() == [0, 1, 2, 3]
     found = pixel_errors.errors_of(held, CUTOFFS)
     assert (found["tail"].empty, found["tail"].drawn, found["tail"].mean) == (2, 2, 4.0)
@@ -236,7 +239,7 @@ IMAGE = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8
 
 
 def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
-    image, one = cropped(IMAGE, ONE, np.full(2, 0.5))
+    image, one = crop_to_animal(IMAGE, ONE, np.full(2, 0.5))
     assert 360 <= max(image.shape[:2]) < 720
     factor = np.diff(one.true, axis=0) / np.diff(TRUE, axis=0)
     np.testing.assert_allclose(factor, round(factor[0, 0]))  # enlarged by a whole factor
@@ -245,7 +248,7 @@ def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
     assert (one.true < image.shape[1::-1]).all()
     corners = np.array([[10.0, 10.0], [2900.0, 1900.0]])
     wide = Compared(corners, np.ones(2), corners, np.ones(2))
-    large, moved = cropped(np.zeros((2000, 3000, 3), np.uint8), wide, np.full(2, 0.5))
+    large, moved = crop_to_animal(np.zeros((2000, 3000, 3), np.uint8), wide, np.full(2, 0.5))
     assert max(large.shape) == MOST
     assert (moved.true < large.shape[1::-1]).all()
 
@@ -282,7 +285,7 @@ def folder(tmp_path_factory):
         )
         write_errors(
             run,
-            joined(
+            join_animals(
                 [
                     made(np.full((12, 3), error), folder="<b>"),
                     made(np.full((20, 3), 3.5), part=TRAINED, first=50),

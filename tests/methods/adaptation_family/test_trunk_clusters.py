@@ -6,7 +6,7 @@ import numpy as np
 from flax import linen as nn
 
 from kpjax.methods.adaptation_family.trunk_clusters import (
-    clustered,
+    cluster_trunk,
     k_means,
     trunk_clusters_predict,
     trunk_features,
@@ -75,7 +75,7 @@ def test_points_stand_where_their_colour_is():
     np.testing.assert_allclose(np.linalg.norm(features, axis=-1), 1, rtol=1e-5)
 
     def cluster(batch):
-        return clustered(NETWORK, lambda x: x, CORE, batch, landmarks=4, size=8)
+        return cluster_trunk(NETWORK, lambda x: x, CORE, batch, landmarks=4, size=8)
 
     variables = jax.jit(cluster)(images)
     assert set(variables) == {"params", "clusters"}

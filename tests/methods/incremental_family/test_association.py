@@ -22,9 +22,9 @@ from kpjax.methods.incremental_family.association import (
     ka_reach,
 )
 from kpjax.methods.incremental_family.association_forward import (
-    answered,
     association_pass,
-    rerendered,
+    frozen_forward,
+    rerender,
 )
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.models.association import AssociationNetwork
@@ -65,7 +65,7 @@ def answers(trained):
 
     @jax.jit
     def answer(variables, teacher, triples):
-        features, heatmaps = answered(MODEL, teacher, centred(view.image))
+        features, heatmaps = frozen_forward(MODEL, teacher, centred(view.image))
         return heatmaps, association_pass(
             AssociationNetwork(), variables, CODEC, features, view, triples
         )[0]
@@ -168,7 +168,7 @@ def test_peaks_between_cells_are_kept_when_they_are_drawn_again():
     @jax.jit
     def drawn_twice(points):
         bumps = gaussian_bumps(points, (16, 16), 1.25)
-        again = rerendered(fine, 0.3 * bumps)
+        again = rerender(fine, 0.3 * bumps)
         once, twice = (fine.decode(maps)[0] for maps in (0.3 * bumps, again))
         return bumps, again, once, twice, move_points(fine.to_heatmap, twice)
 

@@ -13,12 +13,16 @@ from tiny_parts import CODEC, KEYPOINTS, MODEL, SKELETON, batch, centred, one_de
 from kpjax.heatmaps import Codec
 from kpjax.input.source import arrays
 from kpjax.losses.continual import quadratic_penalty
-from kpjax.methods.incremental_family.importance import finished, fisher, memory_aware_synapses
+from kpjax.methods.incremental_family.importance import (
+    fisher,
+    mean_importance,
+    memory_aware_synapses,
+)
 from kpjax.methods.incremental_family.objectives import new_keypoints_term
 from kpjax.methods.incremental_family.step_spec import increment
 from kpjax.structures import Example, Trained
 from kpjax.training.evaluation import reduce
-from kpjax.training.mesh import by_examples, data_mesh, replicated
+from kpjax.training.mesh import by_examples, data_mesh, replicated_sharding
 
 IMAGES = 11  # so that the last batch is padded
 
@@ -53,7 +57,7 @@ def two_pixels():
 def number(measure, example) -> float:
     state = Trained({"params": {"w": jnp.float32(0.5)}, "batch_stats": {}}, {})
     with jax.set_mesh(one_device()):
-        return float(finished(jax.jit(measure)(state, example, jnp.ones(2)))["w"])
+        return float(mean_importance(jax.jit(measure)(state, example, jnp.ones(2)))["w"])
 
 
 def test_fisher_of_two_images_by_hand():
@@ -144,7 +148,7 @@ def assert_equal_trees(found, expected):
 
 def test_fisher_on_eight_devices_equals_a_loop_over_images():
     state = state_with(old=[0], new=[1, 2])
-    found = finished(reduce(fisher(MODEL, CODEC, centred), state, source(), batch_size=8))
+    found = mean_importance(reduce(fisher(MODEL, CODEC, centred), state, source(), batch_size=8))
     term = new_keypoints_term(CODEC)
     step = jax.tree.map(jnp.asarray, state.frozen["increment"])
 
@@ -157,7 +161,7 @@ def test_fisher_on_eight_devices_equals_a_loop_over_images():
 
 def test_synapses_equal_a_loop_and_see_known_keypoints_only():
     state = state_with(old=[0], new=[1])
-    found = finished(
+    found = mean_importance(
         reduce(
             memory_aware_synapses(MODEL, centred), state, source(), batch_size=8, mesh=one_device()
         )
@@ -180,7 +184,7 @@ def test_the_approximation_by_batches_on_eight_devices_leaves_padding_out():
     state, mesh, example = state_with(old=[], new=[0, 1, 2]), data_mesh(), batch("labelled")
     measure = jax.jit(
         fisher(MODEL, CODEC, centred, batch_approximation=True),
-        in_shardings=(replicated(mesh), by_examples(mesh), by_examples(mesh)),
+        in_shardings=(replicated_sharding(mesh), by_examples(mesh), by_examples(mesh)),
     )
     sums = measure(state, example, np.float32([1, 1, 1, 1, 1, 1, 0, 0]))
 

@@ -17,7 +17,7 @@ from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import without
 from kpjax.methods.incremental_family import objectives as terms
-from kpjax.methods.incremental_family.association_forward import rerendered
+from kpjax.methods.incremental_family.association_forward import rerender
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.step_spec import (
     NEW_CHANNEL_DEVIATION,
@@ -171,7 +171,7 @@ def test_images_without_both_new_keypoints_are_left_out():
 
 
 def test_self_training_follows_the_teachers_own_arg_max():
-    given, draw = outputs(), jax.jit(functools.partial(rerendered, CODEC))
+    given, draw = outputs(), jax.jit(functools.partial(rerender, CODEC))
     own = given | {"association": draw(given["teacher"][..., 1:2])}
     found, expected = jax.jit(
         lambda given, own: (
@@ -213,7 +213,7 @@ def test_memory_replay_takes_the_old_models_sure_points_for_labels():
     """Half the mean squared error over cells, images and old keypoints, 0 and 1; 2 is new."""
     given = outputs()
     student, teacher = (np.asarray(given[name], np.float64) for name in ("heatmaps", "teacher"))
-    targets = np.asarray(rerendered(CODEC, given["teacher"]), np.float64)
+    targets = np.asarray(rerender(CODEC, given["teacher"]), np.float64)
     squares = 0.5 * np.square(student - targets).mean((1, 2))[:, :2]
     _, scores = CODEC.decode(given["teacher"])
     peaks = np.asarray(scores)[:, :2]

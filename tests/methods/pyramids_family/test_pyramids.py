@@ -25,7 +25,7 @@ from kpjax.augment.augmentations import colour_jitter
 from kpjax.errors import RunError
 from kpjax.evaluation import degeneracy
 from kpjax.losses.objective import Term
-from kpjax.losses.pyramids import transported
+from kpjax.losses.pyramids import transport_features
 from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.discovery import (
     State,
@@ -208,7 +208,7 @@ def test_the_reference_s_keypoints_move_with_transport_if_asked(variables):
 
     def mixed(features, blob, *, stop_reference):
         cell = lambda value: jnp.reshape(value, (1, 1, 1, 1))  # noqa: E731
-        return transported(
+        return transport_features(
             cell(features), cell(frame), cell(blob), cell(maps), stop_reference=stop_reference
         ).sum()
 
@@ -436,7 +436,7 @@ def test_signs_count_steps_in_a_row():
     }
     counts = degeneracy.first_counts(("painted",))
     for error, alive in [(0.6, 0), (0.4, 3), (0.4, 0)]:
-        counts = degeneracy.counted(
+        counts = degeneracy.add_to_counts(
             counts, {"painted": jnp.float32(error)}, baselines, jnp.float32(alive)
         )
     assert jax.tree.map(int, counts) == {
@@ -482,7 +482,7 @@ def test_a_run_that_discovers_nothing_is_stopped_and_stays_stopped(tmp_path):
         baselines = dict.fromkeys(
             ("constant_colour", "mean_image", "copied_reference"), jnp.float32(0.1)
         )
-        stuck = degeneracy.counted(
+        stuck = degeneracy.add_to_counts(
             state.stuck, {"painted": jnp.float32(0.2)}, baselines, jnp.float32(1)
         )
         return state._replace(step=state.step + 1, stuck=stuck), {"loss/total": jnp.float32(0)}

@@ -19,7 +19,7 @@ from kpjax.papers.adaptation.config import of_core, of_training
 from kpjax.papers.adaptation.measures import Found, found_in, measures_of
 from kpjax.papers.adaptation.stages import as_finetuned, plain_of
 from kpjax.papers.adaptation.variants import VARIANTS
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run
 from kpjax.papers.paper_numbers import lines_of
 from kpjax.structures import Skeleton
@@ -244,7 +244,7 @@ def test_presets_have_the_papers_settings_and_numbers():
 
 
 def test_cores_of_two_backgrounds():
-    patched = changed(TINY, core_background="patches")
+    patched = replace_fields(TINY, core_background="patches")
     clutter, patches = (open_core_images(config, 0, None)[0] for config in (TINY, patched))
     np.testing.assert_array_equal(clutter[3].keypoints, patches[3].keypoints)
     assert not np.array_equal(clutter[3].image, patches[3].image)
@@ -252,7 +252,7 @@ def test_cores_of_two_backgrounds():
     opened = images()
     assert (opened.target[0].image.shape, opened.fit[0].image.shape) == ((40, 40, 3), (32, 32, 3))
     assert not opened.target[0].visible.any()
-    few = open_images(changed(TINY, target_images=5).data, 1, None, core_of)
+    few = open_images(replace_fields(TINY, target_images=5).data, 1, None, core_of)
     assert len(few.target) == len(set(few.chosen)) == 5
 
 
@@ -281,7 +281,7 @@ def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported()
     )
     moved = np.einsum("nij,nkj->nki", turns[:, :2, :2], found.once) + turns[:, None, :2, 2]
     assert np.abs(moved - found.twice)[np.broadcast_to(shown, moved.shape)].max() < 1e-3
-    config = changed(TINY, landmarks=14, penalty=1e-9)
+    config = replace_fields(TINY, landmarks=14, penalty=1e-9)
     values, reason = measures_of(found, config, opened.test.skeleton, skeleton)
     assert reason == ""
     assert values["void"] == 0
@@ -292,7 +292,9 @@ def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported()
     values, reason = measures_of(heap, config, opened.test.skeleton, skeleton)
     assert values["void"] == 1
     assert reason.startswith("0 of 14 landmarks are alive; landmarks lie 0.0 px apart")
-    unannotated, _ = measures_of(found, changed(config, lengths="none"), Skeleton(()), skeleton)
+    unannotated, _ = measures_of(
+        found, replace_fields(config, lengths="none"), Skeleton(()), skeleton
+    )
     assert set(unannotated) == {
         "consistency",
         "varying_points",

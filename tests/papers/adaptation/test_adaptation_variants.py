@@ -15,7 +15,7 @@ from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
 from experiments.adaptation.images import open_core_images, open_images
 from kpjax.errors import InputError
-from kpjax.input.source import stacked
+from kpjax.input.source import stack_examples
 from kpjax.methods.adaptation_family.adaptation import PRINTED_SIGMA
 from kpjax.models import VGG
 from kpjax.papers.adaptation import comparison, variants
@@ -23,7 +23,7 @@ from kpjax.papers.adaptation.comparison import perceptual_start
 from kpjax.papers.adaptation.core import network, trained_core
 from kpjax.papers.adaptation.stages import folded_core, plain_of
 from kpjax.papers.adaptation.variants import VARIANTS
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Outcome, run
 from kpjax.papers.plan import planned_stages
 from kpjax.structures import Trained
@@ -47,7 +47,7 @@ def images():
 @functools.cache
 def target():
     data = images().target
-    return {"target": stacked([data[number] for number in range(TINY.batch_size)])}
+    return {"target": stack_examples([data[number] for number in range(TINY.batch_size)])}
 
 
 def steps_of(config, start):
@@ -74,7 +74,7 @@ def core():
 
 @functools.cache
 def steps_of_flag(name):
-    config = changed(TINY, **FLAGS[name])
+    config = replace_fields(TINY, **FLAGS[name])
     return steps_of(config, {"core": core()} | perceptual_start(config))
 
 
@@ -100,7 +100,7 @@ def test_images_are_compared_by_a_file_of_vgg(tmp_path, monkeypatch, capsys, dep
         },
         file,
     )
-    config = changed(TINY, perceptual=str(file), vgg_depth=depth)
+    config = replace_fields(TINY, perceptual=str(file), vgg_depth=depth)
     start = {"core": core()} | perceptual_start(config)
     assert f"images are compared by features of {file}" in capsys.readouterr().out
     assert comparison.comparing(config)["perceptual"] == VGG(depth, ("relu1_2",))
@@ -110,7 +110,7 @@ def test_images_are_compared_by_a_file_of_vgg(tmp_path, monkeypatch, capsys, dep
 
 def test_a_plan_reads_no_weights(monkeypatch):
     """Of VGG by its name only shapes are there, and the start of a variant is planned before it."""
-    shapes = perceptual_start(changed(TINY, perceptual="vgg19.tv_in1k"), of_shapes=True)
+    shapes = perceptual_start(replace_fields(TINY, perceptual="vgg19.tv_in1k"), of_shapes=True)
     assert len(jax.tree.leaves(shapes["perceptual"])) == 2 * 11  # convolutions up to relu4_3
     job = job_of("adaptation", "finetuned_from_adapted")
     experiment = SYSTEMS["adaptation"]._replace(

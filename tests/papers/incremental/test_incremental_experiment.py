@@ -14,8 +14,8 @@ from tiny_systems import CONFIGS, job_of, results_of
 
 from experiments.incremental import EXPERIMENT, PRESETS
 from kpjax import InputError
-from kpjax.input.source import stacked, subset
-from kpjax.papers.configs import changed
+from kpjax.input.source import stack_examples, subset
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.incremental.association import (
     build_association,
     ka_net_of,
@@ -25,7 +25,7 @@ from kpjax.papers.incremental.association import (
 from kpjax.papers.incremental.measures import Matrices, summary
 from kpjax.papers.incremental.runs import all_images
 from kpjax.papers.incremental.stages import (
-    built,
+    build_once,
     increment_at,
     no_factors,
     run_of,
@@ -156,14 +156,14 @@ def test_one_program_serves_all_steps():
     first, other = opened(), opened(kamp=77.0)
     setting, key = first.setting, jax.random.key(0)
     steps, network = student_step(first.config), ka_net_of(setting, "paper", 2)
-    method = built(build_kamp, setting, steps, association=network)
-    ka_net = built(build_association, setting, first.config.association_steps, network=network)
+    method = build_once(build_kamp, setting, steps, association=network)
+    ka_net = build_once(build_association, setting, first.config.association_steps, network=network)
     same_network = ka_net_of(other.setting, "paper", 2)
-    assert method is built(build_kamp, other.setting, steps, association=same_network)
+    assert method is build_once(build_kamp, other.setting, steps, association=same_network)
     chex.clear_trace_counter()
     update = jax.jit(chex.assert_max_traces(method.update, n=1))
     for run, step in ((first, 1), (first, 2), (other, 2)):
-        batch = stacked([run.training_images(step)[row] for row in range(2)])
+        batch = stack_examples([run.training_images(step)[row] for row in range(2)])
         streams, triple = {"labelled": batch}, (0, *np.flatnonzero(run.data.introduced == step))
         start = {
             "teacher": jax.eval_shape(
@@ -200,7 +200,7 @@ def test_the_protocols_of_all_presets_exist():
 
 def test_the_weights_of_a_step():
     """Equation 4 has one alpha; beside a point in the place of KA-Net's map, one of the old ones."""
-    weights = changed(TINY, kamp=6.0, kamp_rerendered=8.0, ksd_only=3.0).weights
+    weights = replace_fields(TINY, kamp=6.0, kamp_rerendered=8.0, ksd_only=3.0).weights
     assert no_factors(weights, 4) == {}
     assert alpha(weights, 4) == {"distillation": 6.0, "association": 6.0}
     assert of_rerendered(weights, 4) == {"distillation": 8.0, "association": 2.0}
@@ -210,10 +210,10 @@ def test_the_weights_of_a_step():
 
 
 def test_variants_without_ka_net_train_as_long():
-    config = changed(TINY, steps=400, ka_steps=0)  # 0: a fifth of the steps
+    config = replace_fields(TINY, steps=400, ka_steps=0)  # 0: a fifth of the steps
     assert config.association_steps == 80
     with pytest.raises(InputError, match=r"^ka_steps: 400 of the 400"):
-        changed(config, ka_steps=400).association_steps  # noqa: B018
+        replace_fields(config, ka_steps=400).association_steps  # noqa: B018
     assert student_step(config) == 320
     for name in ("kamp", "self_training", "lwf"):
         assert VARIANTS[name].lengths(config, name)[name] == 2 * 400
@@ -224,7 +224,9 @@ def test_variants_without_ka_net_train_as_long():
 
 @pytest.mark.parametrize("schedule", ["steps", "cosine"])
 def test_the_learning_rate_rises_and_falls(schedule):
-    rate = changed(TINY, schedule=schedule, warmup_steps=10).optimizer.rate_of_stage(1.0, 100)
+    rate = replace_fields(TINY, schedule=schedule, warmup_steps=10).optimizer.rate_of_stage(
+        1.0, 100
+    )
     values = [float(rate(np.float32(step))) for step in (0, 10, 60, 80, 95)]
     assert values[0] == pytest.approx(0.1)
     assert values[1] == pytest.approx(1.0)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from tiny_systems import CONFIGS, SYSTEMS, job_of
 
-from kpjax.input.source import changed as changed_source
+from kpjax.input.source import map_examples as changed_source
 from kpjax.models import RSN, residual_steps
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.incremental.config import PROTOCOLS
 from kpjax.papers.incremental.runs import Data
 from kpjax.papers.incremental.stages import later_steps, student_step
@@ -261,7 +261,7 @@ def test_another_ka_net_trains(trained, ka_variant):
 
 
 def test_a_short_variant_is_as_long_as_the_student_of_ka_net():
-    config = changed(CONFIGS["incremental"], steps=100, ka_steps=0)
+    config = replace_fields(CONFIGS["incremental"], steps=100, ka_steps=0)
     assert student_step(config) == 80
     assert later_steps(config) == 2
     for name, later in {"ksd_only_short": 160, "kamp_true_points": 160, "kamp": 200}.items():

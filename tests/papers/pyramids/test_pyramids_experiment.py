@@ -14,7 +14,7 @@ from experiments.pyramids import EXPERIMENT, PRESETS
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import RunError
 from kpjax.input.video_source import actions_of, frames_of
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
 from kpjax.papers.pyramids.measures import COARSE, ORACLE, regression, split_of, truth_of
 from kpjax.papers.pyramids.rivals import BASELINES, build_keynet, build_transporter
@@ -59,7 +59,9 @@ def test_results_are_complete(finished):
 
 
 def test_baselines_have_steps_of_their_own():
-    config = changed(TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0)
+    config = replace_fields(
+        TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0
+    )
     names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, *COARSE)
     steps = [VARIANTS[name].lengths(config, name)[name] for name in names]
     assert steps == [10, 10, 21, 5, 30, 21, 5]
@@ -70,7 +72,7 @@ def test_coarse_baselines_read_a_map_as_large_as_level_1(network):
     """And nothing else differs: the generator and what is transported have the parameters of the
     same keypoints on the finest map.
     """
-    config = changed(PRESETS["h36m"], network=network, image_size=128, level_sizes=(10, 20))
+    config = replace_fields(PRESETS["h36m"], network=network, image_size=128, level_sizes=(10, 20))
     example = Example(
         np.zeros((2, 128, 128, 3), np.uint8), None, None, None, None, np.zeros(2, np.int32)
     )
@@ -109,7 +111,7 @@ def test_difficulty_clutters_the_same_videos():
     backgrounds.
     """
     plain, same, cluttered = (
-        open_videos(changed(TINY, **change).data, 0, None)[1]
+        open_videos(replace_fields(TINY, **change).data, 0, None)[1]
         for change in ({}, {"difficulty": 0.0}, {"difficulty": 1.0})
     )
     by_hand = figure_videos(18, 6, 16, seed=0, first=8)

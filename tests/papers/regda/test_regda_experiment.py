@@ -18,8 +18,8 @@ from kpjax.evaluation.pose_statistics import FILE
 from kpjax.methods.regda_family.regda import Disparity
 from kpjax.papers import regda
 from kpjax.papers.command_line import AllOfIt, read_command, run
-from kpjax.papers.configs import changed
-from kpjax.papers.engine import Job, StoredRun, finished
+from kpjax.papers.configs import replace_fields
+from kpjax.papers.engine import Job, StoredRun, is_finished
 from kpjax.papers.regda import stages
 from kpjax.papers.regda.adversary import area_of
 from kpjax.papers.regda.rivals import job_of as start_of
@@ -131,14 +131,14 @@ def test_an_ablation_trains(workdir, preset, variant):
 
 def test_the_adversary_without_a_map_maximises_and_a_shallow_one_has_one_layer(monkeypatch):
     """Read from what is built, without a step."""
-    config = changed(TINY_REGDA.presets["people"], head_layers=2)
+    config = replace_fields(TINY_REGDA.presets["people"], head_layers=2)
     points = open_domain(
         "figures:source", side=32, seed=0, data_dir=None, train=1, test=1
     ).train.skeleton
     monkeypatch.setattr(
         "kpjax.papers.regda.variants.methods.regda", lambda setup, **more: (setup, more)
     )
-    monkeypatch.setattr(stages, "built", stages.built.__wrapped__)  # keeps none of these
+    monkeypatch.setattr(stages, "build_once", stages.build_once.__wrapped__)  # keeps none of these
     given = {
         name: VARIANTS[name].method(config, points)
         for name in ("regda", "no_ground_false", "no_target_false", "shallow_adversary")
@@ -211,7 +211,7 @@ def test_controls_of_sprites(tmp_path):
             patch.setattr(
                 "kpjax.papers.regda.rivals.methods.adabn", lambda setup: setup.codec.decode
             )
-            patch.setattr(stages, "built", stages.built.__wrapped__)
+            patch.setattr(stages, "build_once", stages.build_once.__wrapped__)
             found.append(VARIANTS[name].method(config, point)(maps)[0][0, 0])
     cell = 4  # px
     assert found[0].tolist() == [1.5, 1.5]
@@ -224,7 +224,7 @@ def test_controls_of_sprites(tmp_path):
 
 
 def test_rows_of_equal_cost_train_as_long_as_teacher_adaptation():
-    config = changed(PRESETS["demo"], pretraining_steps=400, steps=1000)
+    config = replace_fields(PRESETS["demo"], pretraining_steps=400, steps=1000)
     assert config.steps_of_equal_cost == 3050
     assert VARIANTS["regda"].lengths(config, "regda") == {"pretraining": 400, "regda": 2650}
     assert {
@@ -261,7 +261,7 @@ def test_a_command_says_once_how_long_all_of_its_runs_take(monkeypatch, capsys, 
 
 def test_a_variant_decodes_the_heatmaps_that_its_loss_learns():
     """DARK takes a logarithm: of the softmax of logits, and of heights as they are."""
-    config = changed(
+    config = replace_fields(
         TINY_REGDA.presets["people"], decoder="dark", targets="sub_pixel", grid="half_pixel"
     )
     points = open_domain(
@@ -308,15 +308,17 @@ def test_adaptation_without_the_source_goes_on_from_a_finished_control(tmp_path)
     # rate of the start not.
     job = Job(
         experiment_of("regda"),
-        changed(config, adapted_rate=1e-5, least_agreement=1e-9),
+        replace_fields(config, adapted_rate=1e-5, least_agreement=1e-9),
         "people",
         "source_free",
         0,
         tmp_path,
         None,
     )
-    assert finished(start_of(job, start))
+    assert is_finished(start_of(job, start))
     with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):
-        finished(job._replace(variant=start))
+        is_finished(job._replace(variant=start))
     with pytest.raises(InputError, match=r"config\.optimizer\.learning_rate is"):
-        finished(start_of(job._replace(config=changed(job.config, learning_rate=1e-5)), start))
+        is_finished(
+            start_of(job._replace(config=replace_fields(job.config, learning_rate=1e-5)), start)
+        )

@@ -18,7 +18,7 @@ from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.methods.semi_supervised_family.semantic_features import Semantic
-from kpjax.papers.configs import changed
+from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Outcome, run as run_job
 from kpjax.papers.semi_supervised import measures, stages
 from kpjax.papers.semi_supervised.left_to_learn import left_to_learn
@@ -186,7 +186,7 @@ def test_training_ends_when_validation_improves_no_more(tmp_path, monkeypatch):
 )
 def test_a_patience_that_stops_nothing(changes, words):
     with pytest.raises(InputError, match=words):
-        changed(TINY, **changes)
+        replace_fields(TINY, **changes)
 
 
 # Pictures
@@ -314,7 +314,7 @@ def test_with_all_images_labelled_the_terms_read_labelled_ones_only():
     """The column of 100 %: gen and easy_hard still read images without their labels, and PL has
     nothing to do.
     """
-    config, points = changed(TINY, labelled=1.0), tiny_data().skeleton
+    config, points = replace_fields(TINY, labelled=1.0), tiny_data().skeleton
     possible = TINY_SYSTEM.paper.applicable("tiny", config)
     assert set(VARIANTS) - set(possible) == {
         "pl",
@@ -398,7 +398,7 @@ def test_the_papers_gaps_at_five_percent():
 
     def printed(preset, labelled, variant):
         return EXPERIMENT.paper.numbers(
-            preset, changed(PRESETS[preset], labelled=labelled), variant
+            preset, replace_fields(PRESETS[preset], labelled=labelled), variant
         ).get("test/pck")
 
     gaps = {

@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from peer import epochs_within, flags_of, split_of, write_predictions
 
 GIVEN = "mobilenet_v2"  # the name under which the given weights are registered
-EPOCHS, MILESTONES, UNFREEZING = 300, (150, 200, 250), 20  # of the default config
+EPOCHS, MILESTONES, UNFREEZING = 300, (150, 200, 250), 20  # epochs of the default config
 
 
 def register(weights: str) -> None:

@@ -4,7 +4,7 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-STEM_AND_BLOCKS = 18  # of torchvision's `features`, without the last 1x1 convolution
+STEM_AND_BLOCKS = 18  # parts of torchvision's `features`, without the last 1x1 convolution
 CHANNELS = 320
 
 

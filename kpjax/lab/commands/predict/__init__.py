@@ -37,13 +37,13 @@ from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import (
     Crop,
     Seen,
-    followed,
+    follow_animal,
     from_left,
     names_of,
-    predicted,
-    tracked,
+    predict_frames,
+    track_animals,
 )
-from kpjax.lab.out.reports.pixel_errors import LINE, counted
+from kpjax.lab.out.reports.pixel_errors import LINE, count_text
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
 
@@ -86,7 +86,7 @@ def predict(asked: Predict) -> list[Path]:
         out=asked.out or (run / "predictions" if beside else Path("runs", "predictions", run.name)),
     )
     check_local("out", asked.out)
-    frames, formats = _checked(asked)
+    frames, formats = _check_request(asked)
     bad: list[str] = []
     found = find_inputs(asked.inputs, out=asked.out, frames=frames, unreadable=bad)
     if not found:
@@ -117,7 +117,7 @@ def predict(asked: Predict) -> list[Path]:
             f"{asked.animals}; the run looks for {limit} at most, {MORE} more than on a frame "
             "with labels; label a frame with more, or give --boxes",
         )
-    works = [_planned(sequence, predictor, formats, asked) for sequence in found]
+    works = [_plan_work(sequence, predictor, formats, asked) for sequence in found]
     results = collections.Counter(name for work in works for name in work.files)
     for name, count in results.items():
         if count > 1:
@@ -129,7 +129,7 @@ def predict(asked: Predict) -> list[Path]:
                 "out", f"{asked.out / name} exists already; give --overwrite or another folder"
             )
     print(
-        f"{predictor.words}: {' and '.join(_counted(work.sequence) for work in works)} at {predictor.side} px on "
+        f"{predictor.words}: {' and '.join(_count_text(work.sequence) for work in works)} at {predictor.side} px on "
         f"{jax.devices()[0].device_kind}"
     )
     names = {
@@ -186,7 +186,7 @@ def crop_of(text: str) -> Crop | None:
     return Crop(*numbers)
 
 
-def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
+def _check_request(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     """Returns the frames of videos and the formats.
 
     Raises InputError for a value that means nothing.
@@ -224,7 +224,7 @@ def _checked(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     return slice(*numbers), predictions.check_formats(asked.formats.split(","))
 
 
-def _planned(
+def _plan_work(
     sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict
 ) -> _Work:
     instances, boxes = ("0",), None
@@ -286,9 +286,9 @@ def _carried_out(
     )
     side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
     seen = (
-        followed(predictor, sequence, shown=shown, side=side, within=crop_of(asked.crop))
+        follow_animal(predictor, sequence, shown=shown, side=side, within=crop_of(asked.crop))
         if predictor.follow and sequence.video and work.boxes is None
-        else predicted(
+        else predict_frames(
             predictor,
             sequence,
             batch_size=asked.batch_size,
@@ -333,9 +333,11 @@ def _carried_out(
             ) as bar,
         ):
             told_apart = (
-                tracked(seen, doubts, animals=work.animals) if sequence.video else from_left(seen)
+                track_animals(seen, doubts, animals=work.animals)
+                if sequence.video
+                else from_left(seen)
             )
-            passed = _recorded(told_apart if work.find else seen, kept, bar)
+            passed = _record(told_apart if work.find else seen, kept, bar)
             # The first frames set the usual score and the size of points, so that all are drawn
             # alike.
             first = list(itertools.islice(passed, asked.batch_size))
@@ -362,7 +364,7 @@ def _carried_out(
     for line in _coinciding_lines(work, kept, predictor):
         print(line)
     print(
-        f"{_counted(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
+        f"{_count_text(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
         f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}"
     )
@@ -380,7 +382,7 @@ def _carried_out(
     )
     print(", ".join(str(asked.out / name) for name in there))
     if removed and asked.overwrite:
-        print(f"removed, as it shows earlier points: {summarise([str(path) for path in removed])}")
+        print(f"removed outdated drawings: {summarise([str(path) for path in removed])}")
     # The folder in which it was drawn is gone.
     words = undrawn.replace(str(folder), str(asked.out))
     return table, paths, f"{sequence.path}: cannot be drawn: {words}" if undrawn else ""
@@ -506,7 +508,7 @@ def _radius_lines(
     return lines
 
 
-def _recorded(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[Seen]:
+def _record(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[Seen]:
     """Passes frames on, and keeps them without their images."""
     for one in seen:
         kept.append(one._replace(image=None))
@@ -552,7 +554,7 @@ def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) 
     read = (table.status != predictions.UNREADABLE).any(1)
     counts = collections.Counter((table.status[read] == predictions.OK).sum(1).tolist())
     found = ", ".join(
-        f"{number} on {counted(frames, 'frame' if work.sequence.video else 'image')}"
+        f"{number} on {count_text(frames, 'frame' if work.sequence.video else 'image')}"
         for number, frames in sorted(counts.items(), reverse=True)
     )
     if not work.sequence.video:
@@ -560,12 +562,12 @@ def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) 
     first = ", ".join(f"{frame} ({why})" for frame, _, _, why in doubts[:3])
     return [
         f"animals: {found}; {len(table.instances)} told apart",
-        f"{counted(len(doubts), 'moment')} of doubt"
+        f"{count_text(len(doubts), 'moment')} of doubt"
         f"{': frame ' + first if doubts else ''}{', ...' if len(doubts) > 3 else ''}",
     ]
 
 
-def _counted(sequence: ImageSequence) -> str:
+def _count_text(sequence: ImageSequence) -> str:
     return (
         f"{len(sequence)} frames of {sequence.video.name}"
         if sequence.video

@@ -29,13 +29,13 @@ from kpjax.lab.predictors import Predictor
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400
-LEGEND = 0.3  # of the height of a drawn video, at most
+LEGEND = 0.3  # largest share of the height of a drawn video
 RATE = 25.0  # frames a second of a video without times
-FOLDER = "overlays"  # of images
+FOLDER = "overlays"  # folder of drawn images
 # that of a.jpg is a_overlay.png, or a.jpg_overlay.png if there is an a.png too
 OF_IMAGE = FOLDER + "/{}_overlay.png"
 SHARED = 20  # labels whose weight the mean of all keypoints has in the rings of one
-LARGEST_RING = 0.1  # of an animal's size
+LARGEST_RING = 0.1  # share of an animal's size
 Opacity = Callable[[np.ndarray], np.ndarray]  # scores of any shape -> opacity of those points
 
 
@@ -43,8 +43,10 @@ class Look(NamedTuple):
     """How points are drawn."""
 
     opacity: Opacity
-    radius: float | None = None  # of a point in pixels of the frame; None chooses it for each image
-    note: str = ""  # of the legend
+    radius: float | None = (
+        None  # radius of a point in pixels of the frame; None chooses it for each image
+    )
+    note: str = ""  # note of the legend
     animals: tuple[str, ...] = ()
     #: (K,) of radii, how many times larger they are drawn; None draws none
     rings: np.ndarray | None = None
@@ -143,7 +145,7 @@ def rings_of(
     return np.where(found <= LARGEST_RING * extent[:, None], found, np.nan)
 
 
-def drawn(seen: Seen, look: Look, skeleton: Skeleton) -> np.ndarray:
+def draw_animals(seen: Seen, look: Look, skeleton: Skeleton) -> np.ndarray:
     """Draws the keypoints of all animals finely; a small image is enlarged."""
     marks = marks_of(seen, look)
     return overlays.draw_animals(
@@ -238,7 +240,9 @@ def write_images(
 
     def write(one: Seen) -> Seen:
         if one.image is not None:
-            overlays.write_png(folder / OF_IMAGE.format(names[one.row]), drawn(one, look, skeleton))
+            overlays.write_png(
+                folder / OF_IMAGE.format(names[one.row]), draw_animals(one, look, skeleton)
+            )
         return one._replace(image=None)
 
     return read_ahead(write, seen)

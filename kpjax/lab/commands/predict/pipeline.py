@@ -23,7 +23,7 @@ from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import radii
-from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merged
+from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merge_doubts
 from kpjax.lab.predictors import Predictor
 from kpjax.standalone import in_original_pixels
 from kpjax.training.evaluation import in_batches
@@ -37,13 +37,13 @@ DOUBTS = ("frame", "first", "second", "why")  # columns
 class Seen(NamedTuple):
     """Predictions on one frame."""
 
-    row: int  # of the sequence
+    row: int  # row of the sequence
     size: tuple[int, int]  # width and height; 0, 0 if it does not decode
     keypoints: np.ndarray  # (I, K, 2) float64, pixels of the frame; nan where `present` is False
     #: (I, K) float64; where `present` is False 0, or nan if the network gave what is no number
     scores: np.ndarray
     present: np.ndarray  # (I,) bool: the animals that were looked at
-    fault: InputError | None  # of a frame that does not decode
+    fault: InputError | None  # fault of a frame that does not decode
     #: (h, w, 3) uint8, if it was asked for and decodes; perhaps smaller than the frame
     image: np.ndarray | None
     #: (I, K) float64 px, within which the truth lies; nan where unknown
@@ -71,7 +71,7 @@ class _Frame(NamedTuple):
     crops: list[tuple[int, np.ndarray, np.ndarray]]  # animal, square image, its map to the frame
 
 
-def predicted(
+def predict_frames(
     predictor: Predictor,
     sequence: ImageSequence,
     *,
@@ -150,7 +150,7 @@ def predicted(
             compiled.append(True)
         ends = np.cumsum([0, *(len(frame.crops) for frame in part)])
         return [
-            _placed(frame, [result[first:last] for result in results], predictor, sequence, level)
+            _place(frame, [result[first:last] for result in results], predictor, sequence, level)
             for frame, (first, last) in zip(part, itertools.pairwise(ends.tolist()), strict=True)
         ]
 
@@ -174,7 +174,7 @@ def _read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | 
         return job[0], error
 
 
-def followed(
+def follow_animal(
     predictor: Predictor,
     sequence: ImageSequence,
     *,
@@ -186,7 +186,7 @@ def followed(
     one before.
 
     The first is seen as a whole, and so is each after one where `predictor.follow` finds no square.
-    A frame that does not decode leaves the square where it is. The others are as in `predicted`.
+    A frame that does not decode leaves the square where it is. The others are as in `predict_frames`.
     """
     transform, box = replace(predictor.transform, margin=1.0), None
     with closing(
@@ -272,7 +272,7 @@ def shrunk(image: np.ndarray, side: int | None) -> np.ndarray:
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 
-def _placed(
+def _place(
     frame: _Frame,
     found: Sequence[np.ndarray],
     predictor: Predictor,
@@ -308,7 +308,7 @@ def _enter(
 # The animals that were found on frames, told apart: each has its place on all frames of a video
 
 
-def tracked(
+def track_animals(
     seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = None
 ) -> Iterator[Seen]:
     """Passes the frames of a video on with the animals in the places of their tracks; those without
@@ -411,5 +411,5 @@ def doubt_rows(doubts: Sequence[Doubt], numbers: np.ndarray) -> list[tuple[int, 
 
     return [
         (int(numbers[doubt.frame]), name(doubt.first), name(doubt.second), doubt.why)
-        for doubt in merged(doubts)
+        for doubt in merge_doubts(doubts)
     ]

@@ -37,14 +37,14 @@ from kpjax.lab.animals.calibration import (
     cutoffs_text,
     table_as_json,
 )
-from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, needed, radius_table
+from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, fewest_units, radius_table
 from kpjax.training.evaluation import Gathered
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
 TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
 TARGET = "target"  # images of the kind that a run is for, where other images taught it
 ALL = "all keypoints"
-NEAR = 0.1  # of an animal's length, within which a keypoint counts as found (PCK)
+NEAR = 0.1  # share of an animal's length, within which a keypoint counts as found (PCK)
 LINE = 110  # letters of a line on a screen
 HEADER = (
     "part",
@@ -142,7 +142,7 @@ class Animals(NamedTuple):
         )
 
 
-def joined(animals: Sequence[Animals]) -> Animals:
+def join_animals(animals: Sequence[Animals]) -> Animals:
     """Returns all animals of several tables with the same keypoints."""
     return Animals(
         animals[0].names,
@@ -452,7 +452,7 @@ def meaning_of_scores(
         f"{path} {number}" for path, number in zip(held.images, held.frames, strict=True)
     ]
     recordings = (
-        held.recordings if held and len(set(held.recordings)) >= needed(max(LEVELS)) else None
+        held.recordings if held and len(set(held.recordings)) >= fewest_units(max(LEVELS)) else None
     )
     radii = radius_table(errors, found.scores, found.visible, recordings=recordings, images=images)
     scores = scores_of(predictions, part, kind, empty=empty, kept=kept)
@@ -548,7 +548,7 @@ def animals_of(
 ) -> Animals:
     """Returns the predictions of all parts in pixels of the original images."""
     cells = empty_cells(predictions, empty)
-    return joined(
+    return join_animals(
         [
             _animals_of(name, part, predictions[OF_PART + name], cells[name])
             for name, part in parts.items()
@@ -556,7 +556,7 @@ def animals_of(
     )
 
 
-def numbered(frames: Sequence[Any], names: Sequence[str] = ()) -> tuple[str, ...]:
+def animal_names(frames: Sequence[Any], names: Sequence[str] = ()) -> tuple[str, ...]:
     """Returns the name of each animal, "animal 0" and so on of those without one on a frame that
     has several.
     """
@@ -571,7 +571,7 @@ def _animals_of(name: str, part: Part, found: Gathered, empty: np.ndarray) -> An
     source, count = part.source, len(found.index)
     places = places_of(part)
     images, frames = zip(*places, strict=True)
-    instances = numbered(places)
+    instances = animal_names(places)
     predicted, true = (
         np.asarray(geometry.move_points(found.crop, points), np.float64)
         for points in (found.keypoints, found.true_keypoints)

@@ -18,8 +18,8 @@ from kpjax.structures import Skeleton
 
 # px, of the longer side of an image on the sheet; the larger for many keypoints
 SIDE, LARGE_SIDE = 420, 720
-MARGIN = 0.3  # of the labelled points' extent, shown around them
-LEAST = 0.15  # of an image's longer side, always shown
+MARGIN = 0.3  # share of the labelled points' extent, shown around them
+LEAST = 0.15  # share of an image's longer side, always shown
 # keypoints at most for names beside the points; more have numbers there, and names below the sheet
 NAMED = 24
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
@@ -45,7 +45,9 @@ def label_sheet(
         image, moved = part_of(
             frame, one.keypoints, lambda longer: side / longer, Image.Resampling.BILINEAR
         )
-        shown.append(named(image, one._replace(keypoints=moved(one.keypoints)), skeleton))
+        shown.append(
+            draw_named_labels(image, one._replace(keypoints=moved(one.keypoints)), skeleton)
+        )
     sheet = overlays.contact_sheet(shown, captions=[caption for *_, caption in animals])
     numbered = replace(
         skeleton, names=tuple(f"{k} {name}" for k, name in enumerate(skeleton.names))
@@ -53,7 +55,7 @@ def label_sheet(
     return np.concatenate([sheet, overlays.legend_strip(sheet.shape[1], numbered)])
 
 
-def named(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray:
+def draw_named_labels(image: np.ndarray, labels: Instance, skeleton: Skeleton) -> np.ndarray:
     """Draws labelled points, edges and names on an image (H, W, 3) uint8; returns one of the same
     size.
     """
@@ -141,17 +143,17 @@ def _free_corner(point, box, size, dots: np.ndarray, taken: list) -> tuple[float
             )
             cost = (
                 2 * ring * height
-                + sum(_shared(place, other) for other in taken)
+                + sum(_shared_area(place, other) for other in taken)
                 + 8 * height * int(covered)
             )
-            cost += 4 * (width * height - _shared(place, (0, 0, *size)))
+            cost += 4 * (width * height - _shared_area(place, (0, 0, *size)))
             if cost < least:
                 best, least = place, cost
     taken.append(best)
     return best[0] - box[0], best[1] - box[1]
 
 
-def _shared(first, second) -> float:
+def _shared_area(first, second) -> float:
     """Returns the area that two boxes have in common."""
     width = min(first[2], second[2]) - max(first[0], second[0])
     height = min(first[3], second[3]) - max(first[1], second[1])
@@ -167,7 +169,7 @@ class Compared(NamedTuple):
     visible: np.ndarray  # (K,), 0 where nothing is labelled
 
 
-def opened(animals: Animals, n: int) -> tuple[np.ndarray, Compared]:
+def read_animal(animals: Animals, n: int) -> tuple[np.ndarray, Compared]:
     """Reads the frame of animal `n`, with what is known of it.
 
     Raises InputError if it cannot be read.
@@ -178,7 +180,9 @@ def opened(animals: Animals, n: int) -> tuple[np.ndarray, Compared]:
     )
 
 
-def cropped(image: np.ndarray, one: Compared, cutoffs: np.ndarray) -> tuple[np.ndarray, Compared]:
+def crop_to_animal(
+    image: np.ndarray, one: Compared, cutoffs: np.ndarray
+) -> tuple[np.ndarray, Compared]:
     """Crops an image (H, W, 3) uint8 to an animal's labels and the predictions that the cutoffs (K,)
     leave, and moves both.
 

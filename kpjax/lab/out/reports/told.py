@@ -6,7 +6,7 @@ from kpjax.training.finished_runs import FinishedRun
 
 # (the run that is shown, those of the other variants) -> sentences
 Told = Callable[[FinishedRun, Sequence[FinishedRun]], Sequence[str]]
-FRAMES = 12  # of pictures, at equal steps
+FRAMES = 12  # frames of pictures, at equal steps
 
 
 def nothing_told(run: FinishedRun, others: Sequence[FinishedRun]) -> Sequence[str]:

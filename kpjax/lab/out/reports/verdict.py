@@ -15,7 +15,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     TARGET,
     TRAINED,
     Animals,
-    counted,
+    count_text,
     errors_of,
     pixels,
 )
@@ -46,14 +46,14 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
         learnt = errors_of(parts[TRAINED], cutoffs)
         taught = sum(learnt[name].labels > 0 for name in animals.names)
         sentences.append(
-            f"The network has learnt {counted(taught, 'keypoint')} from "
-            f"{counted(learnt[ALL].labels, 'label')} on {counted(parts[TRAINED].frame_count, 'frame')}."
+            f"The network has learnt {count_text(taught, 'keypoint')} from "
+            f"{count_text(learnt[ALL].labels, 'label')} on {count_text(parts[TRAINED].frame_count, 'frame')}."
         )
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
     found = errors_of(parts[judged], cutoffs)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
-    frames = counted(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
+    frames = count_text(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
     sentences.append(
         f"On {frames} whose labels it has never seen, half of the points lie within "
         f"{pixels(whole.median)} px of their labels; the mean error is {pixels(whole.mean)} px, "
@@ -65,12 +65,12 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     )
     if judged == TARGET:
         sentences.append(
-            "These labels are of the images that it is for: choosing a variant or a setting by them is "
-            "choosing on test images, and flatters the errors of what is chosen."
+            "These are labels of the target: selecting a variant or a setting by them is selecting on the "
+            "test set, and makes its error look smaller than it is."
         )
         if HELD_OUT in parts:
             sentences.append(
-                f"On {counted(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
+                f"On {count_text(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
                 f"error is {pixels(errors_of(parts[HELD_OUT], cutoffs)[ALL].mean)} px."
             )
     if TRAINED in parts:
@@ -128,7 +128,7 @@ def advice(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     if held.frame_count < FEW:
         kind = "of the target" if judged == TARGET else "that are held out"
         texts.append(
-            f"More labels {kind}: with {counted(held.frame_count, 'frame')} these numbers are rough."
+            f"More labels {kind}: with {count_text(held.frame_count, 'frame')} these numbers are rough."
         )
     return texts
 
@@ -144,16 +144,18 @@ def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName |
     most = max((learnt[name].labels for name in names), default=0) if learnt else 0
     rare = [name for name in worse if learnt and learnt[name].labels < most / 2]
     hard = [name for name in worse if name not in rare]
-    rest = f"the usual keypoint has {pixels(usual)} px"
+    rest = f"the typical error is {pixels(usual)} px"
     few = summarise(
         [
-            f"{name} ({pixels(known[name])} px, {counted(learnt[name].labels, 'label')})"
+            f"{name} ({pixels(known[name])} px, {count_text(learnt[name].labels, 'label')})"
             for name in rare
         ],
         3,
     )
     said = summarise([f"{name} ({pixels(known[name])} px)" for name in hard], 3)
-    return [f"More labels of {few}: {rest}, and up to {counted(most, 'label')}."] * bool(rare) + [
+    return [f"More labels of {few}: {rest}, and up to {count_text(most, 'label')}."] * bool(
+        rare
+    ) + [
         f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
         f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}."
     ] * bool(hard)
