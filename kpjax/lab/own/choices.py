@@ -43,7 +43,7 @@ UPRIGHT = 0.8
 # 14 px in place of 5.5.
 ALIKE_MIRRORED = 2.0
 FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without labels
-# of training, at most: both take ten minutes on two cores at 128 px, at the most
+# Rounds of training, at most. At 128 px a round of the small U-net took 2.2 minutes of two cores.
 ROUNDS, ROUNDS_OF_LARGE = 4, 2
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 

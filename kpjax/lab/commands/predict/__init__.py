@@ -432,7 +432,7 @@ def _coinciding_lines(work: _Work, kept: Sequence[Seen], predictor: Predictor) -
     lines = sentences(found, names, length=usual, of=each if alone else "animal")
     return [
         *(textwrap.fill(line, LINE, subsequent_indent="    ") for line in lines),
-        *["the overlay rings them in red; kpjax suggest proposes such frames first"] * bool(lines),
+        *["overlays ring them in red; kpjax suggest proposes such frames first"] * bool(lines),
     ]
 
 
