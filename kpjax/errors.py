@@ -28,7 +28,7 @@ class RunError(Exception):
     """
 
 
-def counted(number: int, noun: str) -> str:
+def count_text(number: int, noun: str) -> str:
     """Returns "1 frame" or "11 frames"."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 

@@ -237,10 +237,9 @@ def test_impossible_sizes_and_unknown_names_are_refused(sizes, words, monkeypatc
 
 
 def test_a_keypoint_that_is_absent_has_an_empty_map_that_counts():
-    points = np.array([[8.0, 8], [8, 8], [8, 8]], np.float32)
     targets, weights = heatmaps.gaussian_targets(
-        points,
-        np.array([1, 0, -1], np.float32),
+        jnp.full((3, 2), 8.0),
+        jnp.array([1.0, 0.0, -1.0]),
         image_size=(32, 32),
         heatmap_size=(8, 8),
         sigma=1.0,

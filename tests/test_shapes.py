@@ -222,6 +222,13 @@ CODECS = [
     ),
     (heatmaps.spatial_softmax, (MAPS,), 0, MAPS[1:], 4),
     (heatmaps.extend_maps, (MAPS,), 0, MAPS[1:], 4),
+    (
+        lambda maps: heatmaps.separated(maps, ((0, 1),), sigma=1.0),
+        (MAPS,),
+        0,
+        MAPS[1:],
+        4,
+    ),
     (heatmaps.decode_argmax, (MAPS,), 0, MAPS[1:], 4),
     (heatmaps.decode_quarter_offset, (MAPS,), 0, MAPS[1:], 4),
     (heatmaps.decode_dark, (MAPS,), 0, (1, *MAPS), 4),
@@ -372,8 +379,8 @@ HOST = [
 ]
 # functions without a wrong shape: of no array, or of any tree; `Setup` and methods have tests
 WITHOUT = {
+    "add_to_counts",
     "codec",
-    "counted",
     "first_counts",
     "image_to_heatmap",
     "named_decoder",

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kpjax.errors import counted
+from kpjax.errors import count_text
 from kpjax.files import foreign
 from kpjax.formats.coco import read_start
 from kpjax.formats.names import (
@@ -108,11 +108,11 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     unsettled = [found for found in several_times if not found[0].get("ground_truth")]
     if settled := len(several_times) - len(unsettled):
         notes.append(
-            f"{counted(settled, 'image')} with several annotations: the ground truth is read"
+            f"{count_text(settled, 'image')} with several annotations: the ground truth is read"
         )
     with foreign(file.name, "export 'JSON' of Label Studio again"):
         doubts = tuple(
-            f"{counted(len(unsettled), 'image')} with several annotations, whose points are "
+            f"{count_text(len(unsettled), 'image')} with several annotations, whose points are "
             f"{_apart(unsettled):.1f} px apart on average: the first of each is read; mark the right one as "
             "ground truth"
             for _ in unsettled[:1]

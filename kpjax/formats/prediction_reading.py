@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
-from kpjax.errors import counted
+from kpjax.errors import count_text
 from kpjax.files import foreign
 from kpjax.formats import sleap
 from kpjax.formats.deeplabcut import SINGLE
@@ -229,7 +229,7 @@ def _of_table(path: Path, faults: list[str]) -> _Found:
     single, notes = [place for place, (one, _) in enumerate(table.points) if one == SINGLE], ()
     if 0 < len(single) < len(table.points):
         once = ", ".join(table.points[place][1] for place in single)
-        notes = (f"{counted(len(single), 'unique body part')} ({once}) of no animal: left out",)
+        notes = (f"{count_text(len(single), 'unique body part')} ({once}) of no animal: left out",)
         table = table._replace(
             points=tuple(point for point in table.points if point[0] != SINGLE),
             values=np.delete(table.values, single, axis=1),

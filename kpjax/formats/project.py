@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kpjax.errors import InputError, counted, summarise
+from kpjax.errors import InputError, count_text, summarise
 from kpjax.structures import Skeleton
 
 
@@ -198,14 +198,14 @@ def label_doubts(project: Project) -> list[str]:
             together, first = together + 1, first or project.frames[one.frame].name
     lines = (
         [
-            f"{counted(zeros, 'point')} labelled at exactly (0, 0), as tools write points that nobody labelled; "
+            f"{count_text(zeros, 'point')} labelled at exactly (0, 0), as tools write points that nobody labelled; "
             "--drop-zeros leaves them out"
         ]
         if zeros
         else []
     )
     return lines + [
-        f"{counted(together, 'animal')} with several keypoints at one identical place, first on {first}; look "
+        f"{count_text(together, 'animal')} with several keypoints at one identical place, first on {first}; look "
         "there"
     ] * bool(together)
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 import kpjax.formats.project as projects
-from kpjax.errors import InputError, counted, printable
+from kpjax.errors import InputError, count_text, printable
 from kpjax.files import check_local, foreign
 from kpjax.formats import (
     coco,
@@ -408,7 +408,7 @@ def _with_files(
     )
     if turned:
         doubts.append(
-            f"{counted(turned, 'labelled image')} turned by an EXIF tag: labels are taken as on the image as it "
+            f"{count_text(turned, 'labelled image')} turned by an EXIF tag: labels are taken as on the image as it "
             "is shown; if your tool shows it unturned, save these images upright and label them anew"
         )
     notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()

@@ -21,7 +21,7 @@ import numpy as np
 import yaml
 
 from kpjax import InputError, Skeleton
-from kpjax.errors import counted
+from kpjax.errors import count_text
 from kpjax.files import foreign, read_content
 from kpjax.formats.names import (
     SPLITS,
@@ -89,7 +89,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             instances += [one] if one is not None and one.visible.any() else []
             twos |= bool((flags == 2).any())
     notes += [
-        f"{key}: {counted(named, 'image')} of an earlier split, too: taken once, in that split"
+        f"{key}: {count_text(named, 'image')} of an earlier split, too: taken once, in that split"
         for key, named in again.items()
         if named
     ]

@@ -91,7 +91,7 @@ CASES = {  # what is typed behind the name of a system, and words of the line
     "adaptation tiny --network hourglass": ["--image-size: 32; hourglass needs a multiple of 64"],
     "adaptation tiny --core-epoch 7": ["--core-epoch: 7; kept are 1 and the last, 2"],
     "adaptation tiny --labelled-images 0": ["--labelled-images: 0"],
-    "adaptation tiny --point-sigma 0": ["--point-sigma: 0.0; must be finite and above 0"],
+    "adaptation tiny --point-sigma 0": ["--point-sigma: 0.0; give 0.1 to 100 heatmap px"],
     "adaptation tiny --test youtube_faces/test": ["leave fit and test empty"],
     "adaptation tiny --labelled-images 2 13": ["13 labelled images are asked for, there are 12"],
     "adaptation tiny --target rendered:four_legged": [

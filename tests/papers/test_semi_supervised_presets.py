@@ -317,6 +317,7 @@ def test_batches_are_halves(preset, monkeypatch):
 
     monkeypatch.setattr(stages.engine, "fit_sources", noted)
     monkeypatch.setattr(stages.engine, "first_variables", lambda *given: {})
+    monkeypatch.setattr(stages.engine, "_inputs", lambda *given: {})
     data = stages.Data(*[arrays_of(4)] * 5, identity={})
     job = Job(None, PRESETS[preset], preset, "ours", 0, "", "")
     method = VARIANTS["ours"].method(PRESETS[preset], POINTS)

@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from kpjax import InputError
 from kpjax.cores import usable_cores
 from kpjax.drawing.overlays import write_png
-from kpjax.errors import summarise
+from kpjax.errors import count_text, summarise
 from kpjax.files import remove_partials
 from kpjax.formats.project import Project, outside
 from kpjax.formats.project_source import read_frame, reference_lengths, with_point_boxes
@@ -24,7 +24,6 @@ from kpjax.formats.reading import format_of, project_and_faults
 from kpjax.images.reading import read_image, spread
 from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
-from kpjax.lab.out.reports.pixel_errors import count_text
 from kpjax.lab.out.reports.sheets import label_sheet
 from kpjax.lab.own.project import questions, videos_of
 from kpjax.lab.own.systems import systems_lines

@@ -15,7 +15,7 @@ from kpjax.drawing.overlays import (
     opacity_of_scores,
     write_png,
 )
-from kpjax.errors import summarise
+from kpjax.errors import count_text, summarise
 from kpjax.evaluation.coincidence import RARE, one_point, suspicious
 from kpjax.files import atomic, check_new, write_text
 from kpjax.formats.boxes_file import BOXES, boxes_of
@@ -28,7 +28,6 @@ from kpjax.formats.writing import unused_name
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
-from kpjax.lab.out.reports.pixel_errors import count_text
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.proposals import (
     FORMAT_OF_PROJECT,

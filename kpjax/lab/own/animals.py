@@ -15,6 +15,7 @@ import optax
 from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarge_small_image, write_png
+from kpjax.errors import count_text
 from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Project
@@ -28,7 +29,6 @@ from kpjax.formats.project_source import (
 from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox, growth_of
 from kpjax.input.source import ArraySource, Source, check_disjoint, digest_of
-from kpjax.lab.out.reports.pixel_errors import count_text
 from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_project
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet

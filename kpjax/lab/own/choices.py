@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import InputError
-from kpjax.errors import counted
+from kpjax.errors import count_text
 from kpjax.evaluation.mirror_images import mirrored_distance
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
@@ -121,9 +121,9 @@ def facts_of_training(
     if facts.cropped:
         crowd = crowd_of(project)
         some = (
-            f"up to {counted(crowd.most, 'animal')} on a"
+            f"up to {count_text(crowd.most, 'animal')} on a"
             if crowd.fewer or project.nobody
-            else f"{counted(crowd.most, 'animal')} on every"
+            else f"{count_text(crowd.most, 'animal')} on every"
         )
         print(
             f"{some} labelled frame: each is cropped, and a small network learns to find them on new frames"

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import tyro
 
 from kpjax import InputError
+from kpjax.errors import count_text
 from kpjax.input import source
-from kpjax.lab.out.reports.pixel_errors import count_text
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import geometry
-from kpjax.errors import counted
+from kpjax.errors import count_text
 from kpjax.evaluation.coincidence import (
     LabelDistances,
     coinciding,
@@ -294,8 +294,9 @@ def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> li
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
     frames, animals = part.frame_count, len(part.parts)
-    return f"{part.parts[0]}: {counted(frames, 'frame')}" + f", {counted(animals, 'animal')}" * (
-        animals > frames
+    return (
+        f"{part.parts[0]}: {count_text(frames, 'frame')}"
+        + f", {count_text(animals, 'animal')}" * (animals > frames)
     )
 
 
