@@ -140,7 +140,7 @@ def project_source(
 def empty_cells(project: Project) -> np.ndarray:
     """Returns (I, K) bool: keypoints without a label, of those that have one elsewhere, on labelled
     animals."""
-    seen = np.array([one.visible > 0 for one in project.instances]).reshape(
+    seen = np.array([one.visible > 0 for one in project.instances], bool).reshape(
         len(project.instances), len(project.skeleton.names)
     )
     return ~seen & seen.any(0) & seen.any(1)[:, None]

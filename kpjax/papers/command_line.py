@@ -67,7 +67,6 @@ TO_KNOW = {
     "seeds": ("N", "runs of each variant"),
     "workdir": ("FOLDER", "where runs go; the same command there resumes"),
     "fresh": ("", "starts over"),
-    "rehearse": ("", "tries two steps of every stage, and keeps nothing"),
 }
 
 FROM_STEP = configs.Rule(
@@ -79,7 +78,7 @@ FROM_STEP = configs.Rule(
 #: variant and the seed of a run do, too.
 CHANGE_NO_NUMBER = frozenset(
     {
-        *("variants", "seeds", "first_seed", "jobs", "workdir", "data_dir", "fresh"),
+        *("variants", "seeds", "first_seed", "jobs", "begin_at", "workdir", "data_dir", "fresh"),
         *("require_accelerator", "profile", "wandb", "workers", "rehearse"),
         *("coordinator", "num_processes", "process_id"),
     }

@@ -81,7 +81,7 @@ def test_small_files_of_a_run_are_what_was_written(run, capsys):
 def test_a_finished_run_without_its_model_is_not_finished(run, tmp_path):
     config = config_from_json(PRESETS["demo"], read_json(run / "config.json")["config"])
     job = Job(
-        experiment_of("semi_supervised"), config, "demo", "supervised", 0, run.parents[3], None
+        experiment_of("semi_supervised"), config, "demo", "supervised", 0, run.parents[3], tmp_path
     )
     assert is_finished(job)
     (run / "model").rename(tmp_path / "model")

@@ -380,7 +380,7 @@ DAMAGES = (
     ("ultralytics", _text("data.yaml", "[2, 3]", "[2"), "data.yaml: cannot be read"),
     # LabelMe
     ("labelme", _half("1.json"), "1.json"),
-    ("labelme", _text("1.json", "tail", "nose"), "1.json: 'nose' is there twice"),
+    ("labelme", _text("1.json", "tail", "nose"), "1.json: 'nose' occurs twice"),
     ("labelme", _text("1.json", '"label"', '"word"'), "1.json: cannot be read"),
     ("labelme", _text("1.json", "[[5, 5]]", "[]"), "1.json: cannot be read"),
     ("labelme", _text("1.json", "[[5, 5]]", "[[5, NaN]]"), "1.json: x or y of 'nose' is no number"),

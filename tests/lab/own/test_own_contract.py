@@ -277,7 +277,7 @@ REFUSED = [
         "--project P --heatmap-size 7 --size 32",
         "--heatmap-size: 7 for images of 32 px",
     ),
-    ("semi_supervised", "--project P --image-size 32 --size 64", "--image-size: is there twice"),
+    ("semi_supervised", "--project P --image-size 32 --size 64", "--image-size: is given twice"),
     (
         "semi_supervised",
         "--project P --unlabelled ONE --unlabelled-pool none",
@@ -293,7 +293,7 @@ REFUSED = [
     (
         "regda",
         "--source P --target IMAGES --target ONE",
-        "--target: is there twice; several values stand behind one",
+        "--target: is given twice; put all its values after one flag",
     ),
     (
         "regda",

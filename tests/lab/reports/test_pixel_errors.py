@@ -159,7 +159,7 @@ def test_the_verdict_has_the_numbers_and_labels_of_the_target_come_first():
     held = made(np.full((12, 3), 4.0), scores=np.tile([1, 1, 0.1], (12, 1)), first=50)
     said = verdict(pixel_errors.join_animals([of_target, held]), CUTOFFS)
     assert "the mean error is 9.0 px" in said[0]
-    assert "is choosing on test images" in said[2]
+    assert "is selecting on the test set" in said[2]
     assert "the mean error is 4.0 px" in said[3]
     alone = " ".join(
         verdict(
