@@ -90,7 +90,7 @@ def sides(*sources):
 
 
 def test_semi_supervised_training_images_are_larger(tmp_path):
-    job = Job(experiment_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, None)
+    job = Job(experiment_of("semi_supervised"), LEEDS, "tiny", "pl", 0, tmp_path, tmp_path)
     opened = job.experiment.open(job)
     larger = opened.labelled[0].image.shape[0]
     assert 2.3 * 32 < larger < 2.5 * 32  # 1.77 of the crop, 1.33 px for each of its
@@ -124,7 +124,7 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
 
 def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
     experiment = experiment_of("regda")
-    opened = experiment.open(Job(experiment, HANDS, "tiny", "regda", 0, tmp_path, None))
+    opened = experiment.open(Job(experiment, HANDS, "tiny", "regda", 0, tmp_path, tmp_path))
     assert sides(opened.source.train, opened.target.train) == [42, 42]  # 32 px over the root of 0.6
     assert sides(opened.source.validation, opened.source.test, opened.target.test) == [32] * 3
     streams = {

@@ -58,8 +58,8 @@ def test_a_job_in_work_elsewhere_is_left_to_the_end(tmp_path, monkeypatch):
     jobs, done = jobs_in(tmp_path, "theirs", "ours"), []
     place = jobs[0].folder
     script = (
-        f"import pathlib, sys\nfrom kpjax.training.run_folder import held\n"
-        f"with held(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
+        f"import pathlib, sys\nfrom kpjax.training.run_folder import hold_folder\n"
+        f"with hold_folder(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
         f"    print('held', flush=True)\n    sys.stdin.read()"
     )
     root = str(Path(__file__).parents[3])

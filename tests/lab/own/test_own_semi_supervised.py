@@ -400,6 +400,7 @@ def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it
         assert {path.name for path in last.parents[1].iterdir() if path.is_dir()} <= {
             "supervised_warped",
             "stages",
+            "inputs",
         }
     monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
     assert exit_code_of(lambda: train(command)) == 2

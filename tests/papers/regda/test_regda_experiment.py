@@ -313,7 +313,7 @@ def test_adaptation_without_the_source_goes_on_from_a_finished_control(tmp_path)
         "source_free",
         0,
         tmp_path,
-        None,
+        tmp_path,
     )
     assert is_finished(start_of(job, start))
     with pytest.raises(InputError, match=r"config\.source_free\.adapted_rate is"):
