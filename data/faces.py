@@ -31,9 +31,8 @@ def distance_of(first: int, second: int) -> Reference:
 
 
 between_eyes = distance_of(0, 1)
-between_outer_corners = distance_of(
-    36, 45
-)  # distance of the outer corners of the eyes, among the 68 points
+# distance of the outer corners of the eyes, among the 68 points
+between_outer_corners = distance_of(36, 45)
 
 
 def listed_names(path: Path, faults: list[str]) -> list[str]:

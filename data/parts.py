@@ -12,10 +12,8 @@ from typing import TypeVar
 
 PARTS = ("train", "tune", "test")
 TUNE_SHARE = 0.05  # share of the training units of a published split: as much as RegDA validates on
-TUNE, TEST = (
-    0.15,
-    0.3,
-)  # shares of a set without splits; of a recording, shares of the frames that stay
+# shares of a set without splits; of a recording, shares of the frames that stay
+TUNE, TEST = (0.15, 0.3)
 GAP = 0.05  # share of a recording's frames, left out between two parts
 SEED = 42
 Item = TypeVar("Item")

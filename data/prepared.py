@@ -94,9 +94,8 @@ class Dataset(NamedTuple):
     splits: Callable[[Path | None], Mapping[str, Iterable[Record | str]]]
     #: all faults of that folder; None: rendered by kpjax, nothing to download
     check: Callable[[Path], list[str]] | None
-    encoding: str = (
-        "jpeg"  # encoding of images given as pixels, "jpeg" or "png"; files keep their bytes
-    )
+    #: encoding of images given as pixels, "jpeg" or "png"; files keep their bytes
+    encoding: str = "jpeg"
     boxed: bool = False  # whether a record has a box
     #: the split on which settings are chosen; "" where training and test images are the same
     tune: str = "tune"

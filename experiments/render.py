@@ -28,7 +28,7 @@ from kpjax.input.source import Source
 from kpjax.papers.parsing import exit_code_of, parse
 
 SIDE = 128  # px of the images
-# of the clinic's first network
+# keypoints of the clinic's first network
 OLD = ("head", "neck", "right_elbow", "left_elbow", "right_knee", "left_knee")
 NEW = ("right_hand", "left_hand")
 

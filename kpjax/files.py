@@ -151,7 +151,7 @@ def _system() -> str:
     return " ".join(parts)
 
 
-# of this system, in names: others may write into one folder
+# this system, in names of files: others may write into one folder
 HOST = f"{zlib.crc32(_system().encode()):08x}"
 _PARTIAL = re.compile(r"\.(.+)\.(\d+)-([0-9a-f]{8})\.(partial|before)(\..+)?")
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, and RENAME_SWAP of macOS

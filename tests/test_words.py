@@ -3,7 +3,10 @@
 import ast
 import functools
 import importlib
+import io
 import re
+import textwrap
+import tokenize
 from pathlib import Path
 
 from experiments.__main__ import COMMANDS as OF_EXPERIMENTS
@@ -101,6 +104,23 @@ def test_names_in_backticks_lead_somewhere():
         if not named and not module.is_dir() and not module.with_suffix(".py").is_file():
             gone.append(f"{place}: {match[1]}")
     assert not gone
+
+
+def test_words_about_a_field_stand_where_its_help_finds_them():
+    """A comment within a field of several lines is in no help: it stands above."""
+    lost = []
+    for path, text in texts().items():
+        if path.suffix != ".py":
+            continue
+        lines = text.splitlines()
+        classes = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ClassDef)]
+        for node in (part for one in classes for part in one.body):
+            if isinstance(node, ast.AnnAssign) and node.end_lineno > node.lineno:
+                source = "\n".join(lines[node.lineno - 1 : node.end_lineno])
+                tokens = tokenize.generate_tokens(io.StringIO(textwrap.dedent(source)).readline)
+                if any(token.type == tokenize.COMMENT for token in tokens):
+                    lost.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    assert not lost
 
 
 def test_flags_in_backticks_are_there():

@@ -41,7 +41,7 @@ from kpjax.papers.reports.report import (
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|claims|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
-# of each system, in the order of pages: what a person has, and its publication in Markdown
+# each system, in the order of pages: what a person has, and its publication in Markdown
 ABOUT = {
     "regda": (
         "labels in one domain, images of another",
@@ -138,9 +138,8 @@ class Table(NamedTuple):
     settings, too; what is subtracted inherits them.
     """
 
-    preset: (
-        str | tuple[str, ...]
-    )  # preset of all lines that name no other; several have columns each
+    #: preset of all lines that name no other; several have columns each
+    preset: str | tuple[str, ...]
     lines: Sequence[str]
     metrics: Sequence[str]
     #: whether it shows runs of tuning seeds, and none of the others
@@ -170,8 +169,9 @@ class Learnt(NamedTuple):
     what: str  # "the source"
     row: str
     metric: str
-    share: float  # share of the other row's mean, that is enough; of an error, that is still enough
-    of: tuple[str, str] = ("", "")  # that row and its metric; without, the share itself is enough
+    #: share of the other row's mean that it must reach, or that its error must not exceed
+    share: float
+    of: tuple[str, str] = ("", "")  # the other row and its metric; without it the mean is 1
 
 
 class Ahead(NamedTuple):
@@ -243,9 +243,8 @@ class Room(NamedTuple):
     metrics: Mapping[str, Metric]
     titles: Mapping[str, str]  # titles of lines, in place of their own
     numbers: Mapping[tuple[str, ...], Sequence[Result]]  # by run and metric
-    tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType(
-        {}
-    )  # tries of tuning seeds
+    #: numbers of tuning seeds, likewise
+    tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType({})
     front: Sequence[Front] = ()  # whose rows are the table `front`
 
     @property

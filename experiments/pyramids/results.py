@@ -85,9 +85,8 @@ OF = {
 
 def _discovered(preset: str, arm: str, level: str) -> tuple[Ahead, ...]:
     """Returns the gate: a row's points say more than the moments of the image."""
-    moments = (
-        "demo/image_moments" if preset == STEPS else "image_moments"
-    )  # moments of the same videos
+    # moments of the same videos
+    moments = "demo/image_moments" if preset == STEPS else "image_moments"
     return (Ahead(MOMENTS, f"{preset}/{arm} - {moments}", f"rmse/{level}", "rmse/flat"),)
 
 

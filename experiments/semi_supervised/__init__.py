@@ -71,7 +71,7 @@ PRESETS: dict[str, Config] = {
     "demo": replace_fields(
         SYNTHETIC, batch_size=16, warm_start_steps=200, steps=200, evaluations=2
     ),
-    # of 1.6e-2, 1e-2 and 5e-3, the rate that was best for the labels alone on tuning seed 100
+    # the rate, of 1.6e-2, 1e-2 and 5e-3, that was best for the labels alone on tuning seed 100
     "people": replace_fields(
         SYNTHETIC,
         summary="the demo's people at 128 px, on the paper's maps of 64 cells; 2 cores, half an hour",

@@ -4,7 +4,7 @@ how to read it.
 
 from experiments.measure.render import Learnt
 
-# of labelled images; of those without labels in the paper's table 3
+# shares of labelled images; of those without labels in the paper's table 3
 SHARES = (0.05, 0.1, 0.2, 0.5, 1.0)
 SPEECH = (
     "supervised_warped",

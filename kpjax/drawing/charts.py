@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, distinct with any common colour vision, brought to a lightness that both
 # pages can carry.
 COLOURS = ("#1f83c0", "#d9661f", "#12a07a", "#c9689b", "#c98b10", "#4fa3d1", "#7a7f87", "#9a6b3b")
-# of intervals above zero, below it, and with zero inside
+# colours of intervals above zero, below it, and with zero inside
 ABOVE, BELOW, OPEN = "#2da44e", "#e5484d", "#7a8490"
 INK, EDGE = "#2b2c2d", "#848d97"  # colours of text, which becomes that of the page, and of axes
 # A file that a page shows as an image has no style sheet but its own.

@@ -17,11 +17,11 @@ from kpjax.evaluation.metrics import Lengths, Points, Visible
 from kpjax.files import foreign
 
 FILE = "label_distances.json"
-# Of an animal's size. Of a mouse of 508 px whose left and right hind paws were one point on a video, half
+# Share of an animal's size. Of a mouse of 508 px whose left and right hind paws were one point on a video, half
 # of the frames had them within 0.1 px, and the shares within 3, 5 and 10 px were all 100 %.
 ONE_POINT = 0.01
 SHARE = 0.05  # share of the animals, from which a pair of keypoints that is one point is named
-# of the animals; a pair of keypoints that labels show as one point less often is worth a look on
+# Share of the animals; a pair of keypoints that labels show as one point less often is worth a look on
 # each frame on which it is
 RARE = 0.5
 SURE = 1.96  # standard deviations, by which that share is above the one in labels

@@ -8,7 +8,7 @@ import numpy as np
 from kpjax.evaluation.metrics import Points, Visible
 
 MOST = 200  # animals that are compared, evenly spread: the cost is that of all pairs
-# of the other animals, that are nearest: one alone may be the next frame of a video, or a label that is wrong
+# Share of the other animals, the nearest: one alone may be the next frame of a video, or a wrong label.
 NEAREST = 0.1
 LEAST = 3  # animals, below which nothing is known
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from kpjax.input.video_source import VideoSource
 
-# of the full range: a pixel whose largest channel differs more from the background moves
+# share of the full range: a pixel whose largest channel differs more from the background moves
 DIFFERENT = 0.1
 FRAMES_SEEN = 400  # approximate number of frames, all videos together
 STIRRED = 1e-3  # share of moving pixels below which nothing moves in a frame

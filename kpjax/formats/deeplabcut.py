@@ -82,9 +82,8 @@ class Config(NamedTuple):
     """The part of a config that concerns labels."""
 
     parts: tuple[str, ...]  # names of every animal's parts: the keypoints of a project, in order
-    unique: tuple[
-        str, ...
-    ]  # names that an image has once: points of the frame, no keypoints of an animal
+    #: names that an image has once: points of the frame, no keypoints of an animal
+    unique: tuple[str, ...]
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str

@@ -15,7 +15,7 @@ class Options:
     """How an annotation project is read."""
 
     category: str = ""  # the category of a COCO file with several
-    #: of videos that are not where the project says
+    #: folder of videos that are not where the project says
     video_root: Annotated[str, arg(metavar="FOLDER")] = ""
     #: what labels call the centre of the top-left pixel; 0.5 counts from its corner, `tool` as the
     #: tool that wrote them

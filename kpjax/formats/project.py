@@ -20,7 +20,7 @@ class Frame(NamedTuple):
     #: "<video>/<number>"
     name: str
     path: Path  # the image, or the video file (or folder of frames) that it is taken from
-    #: of the frame in its video, counted from 0 as `kpjax.images.video` does; None for an image
+    #: number of the frame in its video, counted from 0 as `kpjax.images.video` does; None for an image
     number: int | None
     size: tuple[int, int]  # width and height in pixels; (0, 0) if unknown
     #: the video or recording it belongs to, "" if unknown; frames of one are never split

@@ -228,9 +228,8 @@ class Table(NamedTuple):
     #: individual ("" without that header row) and body part of each point
     points: tuple[tuple[str, str], ...]
     coordinates: tuple[str, ...]  # x and y, then perhaps visible or likelihood
-    keys: tuple[
-        str | int, ...
-    ]  # keys of the rows: stored paths with forward slashes, or frame numbers
+    #: keys of the rows: stored paths with forward slashes, or frame numbers
+    keys: tuple[str | int, ...]
     values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
     lines: tuple[int, ...] = ()  # lines of the rows in their csv file, from 1, where they were read
 

@@ -45,7 +45,7 @@ BROKEN = (
 )
 DEPTHS = (8, 10, 12, 14, 16)  # bits that cameras have
 _LOOKED_AT = 48  # images of a set, to find its depth
-# of the two bytes of a 16-bit value; N is this machine's
+# order of the two bytes of a 16-bit value; N is this machine's
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
 # the tag, and its values that exchange width and height

@@ -397,11 +397,8 @@ def needs_box(transform: Transform) -> bool:
     return isinstance(transform, PersonCrop | AroundBox | ScaledByBox)
 
 
-REDUCTIONS = (
-    8,
-    4,
-    2,
-)  # factors by which a JPEG file's blocks of 8 x 8 pixels can be reduced when decoded
+# factors by which a JPEG file's blocks of 8 x 8 pixels can be reduced when decoded
+REDUCTIONS = (8, 4, 2)
 # pixels of what was decoded at a reduced size for each of the square, along each axis, at least
 SPARE = 1.1
 

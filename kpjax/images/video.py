@@ -37,9 +37,8 @@ from kpjax.images.reading import (
 )
 
 av = lazy_loader.load("av")  # av of the extra `lab`: nothing but videos needs it
-FRAMES_TRIED = (
-    20  # frames of an AVI file that are tried: are they decoded in the order of their times?
-)
+# frames of an AVI file that are tried: are they decoded in the order of their times?
+FRAMES_TRIED = 20
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
 _DEEP = {

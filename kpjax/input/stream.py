@@ -190,7 +190,7 @@ def workers_with_room(workers: int, streams: Mapping[str, BatchStream], step: in
         return workers
     batches = [stream[step] for stream in streams.values()]
     size = sum(np.asarray(part).nbytes for batch in batches for part in batch)
-    # of each process one that is taken, one that waits and one that is made, and those on their way
+    # each process has one that is taken, one that waits and one that is made, and those on their way
     # to the devices
     needed, free = (3 * workers + 3) * size, shutil.disk_usage(SHARED_MEMORY).free
     if needed <= free:

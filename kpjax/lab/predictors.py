@@ -37,7 +37,7 @@ from kpjax.training.evaluation import PREDICTIONS, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 
-# of a run's folder: its method is built from these, and they say what its scores mean
+# files of a run's folder: its method is built from these, and they say what its scores mean
 RUN_FILES = (
     "results.json",
     "config.json",
@@ -71,9 +71,8 @@ class Predictor(NamedTuple):
     # width, height of the next frame that is looked at, None for all of it; None where every frame
     # is seen as a whole
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
-    finder: Finder | None = (
-        None  # finder of the animals on whole frames, of a run on crops of several
-    )
+    #: finder of the animals on whole frames, of a run on crops of several
+    finder: Finder | None = None
     empty: Empty = "ask"  # what an empty cell of the labels meant
     labels: LabelDistances | None = None  # how near labelled keypoints came to each other
 
@@ -159,7 +158,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     labels = None
     if LABEL_DISTANCES in files:
         labels = label_distances_from(files[LABEL_DISTANCES], f"{folder}/{LABEL_DISTANCES}")
-    # of an ensemble that of the first
+    # an ensemble has that of its first run
     learnt = kept_finder(next(iter(seeds_below(folder)), folder))
     return Predictor(
         *function,

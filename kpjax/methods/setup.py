@@ -33,7 +33,7 @@ class Setup(NamedTuple):
     skeleton: Skeleton  # the K keypoints
     codec: Codec  # encodes labels, and decodes predictions
     optimizer: optax.GradientTransformation  # without its learning rate
-    #: of the step: one for all parameters, or one for each group that a method names
+    #: function of the step: one for all parameters, or one for each group that a method names
     learning_rate: LearningRate
     # On the device: one function for all streams, or one for each stream by name; names that are
     # not read may be there.

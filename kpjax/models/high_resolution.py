@@ -230,9 +230,8 @@ class HRNet(StrideFourOptions):
     rematerialise: bool = False
     head_layers: int = 1  # convolutions of the head
     head_width: int = 64  # channels between two layers of the head
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""

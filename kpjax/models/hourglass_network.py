@@ -183,9 +183,8 @@ class HourglassNetwork:
 
     width: int = 256  # channels
     depth: int = 4  # halvings
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
 

@@ -207,19 +207,16 @@ class MobileNetV2:
     name: ClassVar[str] = "mobilenet_v2"
 
     width_multiplier: float = 1.0  # width multiplier of all channels of the backbone
-    padding: layers.Padding = (
-        "torch"  # padding of its 3x3 convolutions, as its weights were trained
-    )
+    #: padding of its 3x3 convolutions, as its weights were trained
+    padding: layers.Padding = "torch"
     decoder_width: int = 64  # channels of the pyramid and the head
     head_layers: int = 1  # convolutions of the head
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
-    frozen_stride: FrozenStride = (
-        0  # stride of feature maps, up to which the backbone keeps its weights
-    )
+    #: stride of feature maps, up to which the backbone keeps its weights
+    frozen_stride: FrozenStride = 0
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""

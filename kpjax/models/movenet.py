@@ -203,14 +203,12 @@ class MoveNet(StrideFourOptions):
     name: ClassVar[str] = "movenet"
 
     sigmoid: bool = False  # heatmaps between 0 and 1, as the published ones
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
-    frozen_stride: FrozenStride = (
-        0  # stride of feature maps, up to which the backbone keeps its weights
-    )
+    #: stride of feature maps, up to which the backbone keeps its weights
+    frozen_stride: FrozenStride = 0
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""
@@ -289,7 +287,7 @@ def decode_movenet(maps: MoveNetMaps) -> tuple[jax.Array, jax.Array]:
 # Crops of a video's frames
 
 SEEN = 0.2  # score from which a keypoint counts for the next crop
-# of the reach of the torso, and of all keypoints, from the middle of the hips
+# multiples of the reach of the torso, and of all keypoints, from the middle of the hips
 TORSO_MARGIN, BODY_MARGIN = 1.9, 1.2
 
 

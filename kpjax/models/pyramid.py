@@ -131,13 +131,12 @@ class KeypointPyramid(nn.Module):
     appearance: nn.Module  # Phi, of the reference frame's image
     decoder: nn.Module  # decoder of Phi and the blobs of all keypoints
     transports: Sequence[nn.Module]  # Phi_l, of the feature map of each level
-    #: of the result of `kpjax.losses.pyramids.transport_features` on Phi_l
+    #: decoders of the result of `kpjax.losses.pyramids.transport_features` on Phi_l
     transport_decoders: Sequence[nn.Module]
-    level_decoders: Sequence[
-        nn.Module
-    ]  # level decoders of Phi and the blobs of one level (All-Reconstruction)
-    flat_transport: nn.Module  # flat transport of the finest level's feature map (All-Transport)
-    #: of the features that keypoints of all levels transport (All-Transport)
+    #: decoders of Phi and the blobs of one level (All-Reconstruction)
+    level_decoders: Sequence[nn.Module]
+    flat_transport: nn.Module  # transport of the finest level's feature map (All-Transport)
+    #: decoder of the features that keypoints of all levels transport (All-Transport)
     flat_decoder: nn.Module
 
 

@@ -410,9 +410,8 @@ class RSN(StrideFourOptions):
     unit_width: int = 256  # channels of the features
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
         """Raises InputError for options that no network has."""

@@ -174,9 +174,8 @@ class PoseResNet(StrideFourOptions):
 
     depth: Literal[18, 34, 50, 101, 152] = 50  # depth of the ResNet
     head_layers: int = 1  # convolutions of the head: 1 in SimpleBaseline, 2 in RegDA
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
 

@@ -134,9 +134,8 @@ class SmallUNet:
     widths: tuple[int, ...] = (16, 32, 32, 64, 64)
     head_layers: int = 1  # convolutions of the head
     head_width: int = 64  # channels between two layers of the head
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
     #: computes activations again in the backward pass: slower, with less memory
     rematerialise: bool = False
 

@@ -483,7 +483,7 @@ class Backbone(Checked):
     # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" for random
     # weights.
     weights: Annotated[str, tyro.conf.arg(aliases=("--imagenet",))] = ""
-    #: of images, as the weights were trained
+    #: normalisation of images, as the weights were trained
     normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"
     backbone_rate: Positive = 1.0  # share of the learning rate, for the backbone
     #: that its BatchNorm normalises training images by

@@ -215,9 +215,8 @@ class Outcome(NamedTuple):
     trained: Trained | None
     steps: int  # that a table compares: of all stages that the variant has seen
     images_per_second: float = 0.0
-    wall_seconds: float = (
-        0.0  # seconds that all those stages took; the images are of all of them, too
-    )
+    #: seconds that all those stages took; the images are of all of them, too
+    wall_seconds: float = 0.0
     metrics: Mapping[str, float] = {}  # measured while it trained
     predictions: Mapping[str, Gathered] = {}  # made while it trained
     images: int = 0  # read in training
@@ -227,9 +226,8 @@ class Predicting(NamedTuple):
     """A finished run as a function of new images."""
 
     method: Method
-    transform: (
-        Transform  # transform of an image of any size to the square one that the method reads
-    )
+    #: transform of an image of any size to the square one that the method reads
+    transform: Transform
     score_kind: str  # scores of two kinds do not compare
 
 

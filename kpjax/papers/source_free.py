@@ -27,15 +27,12 @@ from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 
 TEACHER_DECAY = 0.99  # decay of the teacher's average
-UNSURE_SHARE = (
-    0.2  # share of a keypoint's points in a batch, the least sure ones, which teach nothing
-)
+# share of a keypoint's points in a batch, the least sure ones, which teach nothing
+UNSURE_SHARE = 0.2
 SLACK = 0.05  # sizes of a pose by which points may lie further from plausible ones than labels do
 MOST_POSES = 1000
-HELD_SHARE, HELD_MOST = (
-    0.1,
-    500,
-)  # share and largest number of the target's images that are held for the check
+# share and largest number of the target's images that are held for the check
+HELD_SHARE, HELD_MOST = (0.1, 500)
 NEAR = 0.1  # share of the median diagonal of the start's poses: points within it are the same
 AGREEMENTS = {
     "agreement/start": "sure points of the start stay where they were",
@@ -48,7 +45,7 @@ class SourceFree(Checked):
     """Settings of `source_free`."""
 
     adapted_rate: Positive = 4e-3  # Adam's, down to zero along a cosine
-    #: of points, below which the adaptation stops and the start is kept
+    #: share of points on which both agree, below which the adaptation stops and the start is kept
     least_agreement: Share = 0.8
 
     def build(self, setup: Setup, steps: int, *, view: Augment, logits: bool = False) -> Method:

@@ -119,9 +119,8 @@ class Log:
     ):
         self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
         self.shown = SHOWN.get(stage, stage)
-        has_events = (
-            importlib.util.find_spec("tensorboardX") is not None
-        )  # has events of the extra `lab`
+        # has events of the extra `lab`
+        has_events = importlib.util.find_spec("tensorboardX") is not None
         self.opened = (JsonLines, *([TensorBoard] if has_events else []), *more)
         self.loggers: list[Logger] = []
         self.fault: InputError | None = None  # of the disc, which other processes do not know of

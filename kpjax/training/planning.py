@@ -37,7 +37,7 @@ COMPILES = "KPJAX_COMPILES_FOR"  # set in processes that compile, to the platfor
 PACKAGES = {"tpu": ("libtpu",), "cuda": ("jax_cuda13_plugin", "jax_cuda12_plugin")}
 READ_AHEAD = 2  # batches that wait on the devices while a step runs
 NUMBERS = 1  # changes with what is kept of a compiled program
-# of names of operations that compute nothing, such as pad_bitcast_fusion
+# parts of names of operations that compute nothing, such as pad_bitcast_fusion
 MOVES = {"pad", "copy", "slice", "bitcast", "transpose", "reshape", "concatenate"}
 
 # Compilers

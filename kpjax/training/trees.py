@@ -17,11 +17,6 @@ from kpjax.files import atomic, check_file, local_copy, read_json, remove, write
 from kpjax.structures import Trained
 
 MOST_LEAVES, DEEPEST = 20_000, 64  # of a file that a run is read from
-OF_TREES = (
-    TypeError,
-    AttributeError,
-    IndexError,
-)  # of a leaf in whose place another one has a branch
 
 # Leaves and digests
 
@@ -40,7 +35,8 @@ def _path(entries) -> str:
 
 
 def arrays_by_path(arrays: Mapping[str, np.ndarray]) -> dict:
-    """Builds nested dictionaries from leaves by path."""
+    """Builds nested dictionaries from leaves by path. Raises ValueError for a path in which a leaf
+    lies."""
     tree: dict[str, Any] = {}
     for path, array in arrays.items():
         _put(tree, path, array)
@@ -51,6 +47,10 @@ def _put(tree: dict, path: str, value) -> None:
     *parents, name = (part.replace("~1", "/").replace("~0", "~") for part in path.split("/"))
     for parent in parents:
         tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ValueError(f"{path} lies in {parent}, which is an array")
+    if name in tree:
+        raise ValueError(f"{path} is an array, and holds others")
     tree[name] = value
 
 
@@ -128,7 +128,7 @@ def read_leaves(path: Path, digest: str) -> dict[str, np.ndarray]:
                 )
             arrays = load_file(local)
         found = json_digest(leaf_digests(arrays_by_path(arrays)))
-    except (OSError, InputError, SafetensorError, ValueError, KeyError, *OF_TREES) as error:
+    except (OSError, InputError, SafetensorError, ValueError, KeyError) as error:
         raise RunError(f"{path}: cannot be read: {error}") from error
     if found != digest:
         raise RunError(f"{path}: damaged: its content is not what was written")
@@ -200,7 +200,7 @@ def load_trained(folder: Path, digest: str | None = None) -> Trained:
         for path in found["empty"]:
             _put(tree, path, {})
         return Trained(tree["variables"], tree["frozen"])
-    except (KeyError, *OF_TREES) as error:
+    except (KeyError, ValueError) as error:
         raise RunError(
             f"{folder}: trained.json and trained.safetensors do not belong together ({error})"
         ) from None

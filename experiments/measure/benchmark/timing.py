@@ -13,9 +13,8 @@ class Samples(NamedTuple):
     """Seconds per call, one entry per round."""
 
     wall: tuple[float, ...]
-    processor: tuple[
-        float, ...
-    ]  # processor time of all threads of this process, which may exceed `wall`
+    #: processor time of all threads of this process, which may exceed `wall`
+    processor: tuple[float, ...]
 
 
 class Spread(NamedTuple):

@@ -44,7 +44,7 @@ class Prepare(Checked):
     Pose project.
     """
 
-    #: of semi_supervised: openfield, faces
+    #: preset of semi_supervised: openfield, faces
     preset: Annotated[Positional[str], arg(metavar="PRESET")]
     out: Path  # a new folder
     #: images: below 1 a share, above it a count; 1 for all, also those that kpjax validates on
@@ -128,9 +128,8 @@ class Line(NamedTuple):
     nme: float  # mean error, as a share of the reference length
     distance: float  # px of the original images
     seconds: float
-    contour: (
-        float  # error of contours, as a share of the reference length; nan where a preset has none
-    )
+    #: error of contours, as a share of the reference length; nan where a preset has none
+    contour: float
 
 
 @dataclass(frozen=True)
@@ -139,9 +138,9 @@ class Score(Checked):
 
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
     runs: tuple[Path, ...] = ()  # folders, .../<variant>/seed-<n>
-    #: whose results.csv gets the numbers, such as experiments/measure/peers; none by default
+    #: folder whose results.csv gets the numbers, such as experiments/measure/peers; none by default
     room: Path | None = None
-    #: of the peers' rows, as a setting: such as `full` for all epochs of a peer's defaults
+    #: setting of the peers' rows, such as `full` for all epochs of a peer's defaults
     schedule: str = ""
 
     def __call__(self) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from kpjax.errors import InputError
 
-# of x and y, in the order of the features
+# powers of x and y, in the order of the features
 POWERS = ((2, 0), (1, 1), (0, 2), (3, 0), (2, 1), (1, 2), (0, 3))
 NAMES = ("x", "y", *("x" * across + "y" * down for across, down in POWERS))
 BACKGROUND_FRAMES = 100  # evenly spaced ones are enough for a median

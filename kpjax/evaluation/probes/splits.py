@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from kpjax.errors import InputError, summarise
 
-# of the widest feature: a narrower one may be noise alone and is not scaled up to the same size
+# share of the widest feature: a narrower one may be noise alone and is not scaled up to the same size
 LEAST_SPREAD = 1e-3
 
 

@@ -13,7 +13,7 @@ from kpjax.errors import printable
 from kpjax.files import foreign, read_json
 
 FILE = "score_table.json"
-#: of a cell that a labeller left empty: the keypoint is not there, or nobody looked for it; "ask" is
+#: meaning of a cell that a labeller left empty: the keypoint is not there, or nobody looked for it; "ask" is
 #: unknown, and taken for the first where cutoffs are chosen, but taught as neither
 Empty = Literal["ask", "absent", "unlabelled"]
 LARGEST = 1e30  # largest of a cutoff

@@ -218,7 +218,7 @@ class Export:
     run: Annotated[Positional[str], arg(metavar="RUN")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, where the predictor goes
     to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
-    # of the data and of what was learnt from them, such as "CC BY 4.0"; it stands on the card
+    # licence of the data and of what was learnt from them, such as "CC BY 4.0"; it stands on the card
     licence: Annotated[str, arg(metavar="WORDS")] = ""
 
 

@@ -42,7 +42,7 @@ from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.trees import tree_digest
 
 LEAST_IMAGES = NEEDS["adaptation"].images
-# of the image's side: how far a point may be, on a turned image, from where it was before
+# share of the image's side: how far a point may be, on a turned image, from where it was before
 KEPT = 1 / 20
 
 

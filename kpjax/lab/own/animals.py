@@ -50,7 +50,7 @@ MORE = 4  # animals that are looked for beyond the most on a labelled frame
 # the score from which an animal is there; where their number is known, it is lower
 FOUND, FAINT = 0.3, 0.1
 SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
-# of the frames have an animal, below which they look like none that the finder knows
+# share of frames with an animal, below which they look like none that the finder knows
 NEARLY_NONE = 0.05
 KNOWN = 0.5  # share of animals found on held-out frames, below which crops are of little use
 

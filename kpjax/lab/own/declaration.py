@@ -39,7 +39,7 @@ from kpjax.training.evaluation import Gathered
 from kpjax.training.identity import SHORT, changed_input, flat_identity
 from kpjax.training.trees import json_digest
 
-# of stages, as far as a system has them
+# numbers of steps of stages, as far as a system has them
 COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")
 
 

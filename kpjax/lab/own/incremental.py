@@ -363,7 +363,6 @@ EXPERIMENT = on_own_data(
     parts=parts,
     shown=shown,
     told=told,
-    cutoffs=lambda config: dict(
-        enumerate(old_run(config.data.old).opened.score.cutoffs.tolist())
-    ),  # of the old keypoints, which the new labels do not have
+    # those of the old keypoints, which the new labels do not have
+    cutoffs=lambda config: dict(enumerate(old_run(config.data.old).opened.score.cutoffs.tolist())),
 )

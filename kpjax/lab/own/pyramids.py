@@ -35,7 +35,7 @@ PLACE = Rule(
     lambda place: not place or (len(place) == 4 and min(place[2:]) > 0),
     "give left, upper, width and height",
 )
-# of a frame's longer side: the part in which things move is cropped only if it is smaller
+# share of a frame's longer side: the part in which things move is cropped only if it is smaller
 SMALLER = 0.8
 # frames of each video in which motion is looked for, and their longer side in px
 PLACE_FRAMES, PLACE_SIDE = 100, 128

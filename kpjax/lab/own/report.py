@@ -207,6 +207,8 @@ def go_on(run: OwnRun, folder: Path) -> list[str]:
     flags += [("--unlabelled", *data["unlabelled"])] * bool(data["unlabelled"])
     flags += [("--validation", own["validation"])] * bool(own["validation"])
     flags += [("--labelled", f"{data['labelled']:g}")] * (data["labelled"] != 1)
+    flags += [("--empty", own["empty"])] * (own["empty"] != "ask")
+    flags += [("--empty-frames", own["empty_frames"])] * (own["empty_frames"] != "unlabelled")
     flags += [
         ("--variants", run.line.entry.variant),
         ("--start", str(run.folder)),

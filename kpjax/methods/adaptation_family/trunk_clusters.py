@@ -19,9 +19,8 @@ from kpjax.structures import Example, Prediction, Trained, Variables
 
 CLUSTERS = "clusters"  # clusters of a result's variables, beside the trunk's
 COARSEST = 4  # cells of the heatmaps, side of a cell of the coarsest map that is read
-TEMPERATURE = (
-    0.02  # temperature of the softmax over cosines: a difference of 0.1 weighs 150 times as much
-)
+# temperature of the softmax over cosines: a difference of 0.1 weighs 150 times as much
+TEMPERATURE = 0.02
 SMALLEST = 1e-12  # norms below it divide as it does
 
 

@@ -30,7 +30,7 @@ ViewPair = Callable[[jax.Array, jax.Array], Views]  # (key, images (B, H, W, C))
 WIDEST = 40.0  # degrees, limit of a rotation
 MARGIN = 70.0  # percent of a box: the margin of published crops on each side
 MARGIN_DEVIATION = 4.0  # standard deviation of the margin
-# of the box of points of a turned face, by |sin(angle)|: eyes, nose and mouth in the middle of an
+# growth of the box of points of a turned face, by |sin(angle)|: eyes, nose and mouth in the middle of an
 # image
 GROWTH = 0.45
 DEVIATIONS = 30.0, 15.0  # degrees, of the target's turn and of the appearance's

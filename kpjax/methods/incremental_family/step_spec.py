@@ -18,9 +18,8 @@ from kpjax.errors import InputError
 
 # layers of HeatmapHead, RSN's head and MoveNet's
 HIDDEN = re.compile(r"(conv|bn)\d+|res_conv1|depthwise|pointwise")
-NEW_CHANNEL_DEVIATION = (
-    1e-3  # standard deviation of the weights that a new keypoint's channel starts with
-)
+# standard deviation of the weights that a new keypoint's channel starts with
+NEW_CHANNEL_DEVIATION = 1e-3
 
 
 class Increment(NamedTuple):

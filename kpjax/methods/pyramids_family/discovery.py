@@ -66,9 +66,9 @@ NOISE_STREAM = "noise"  # stream of random numbers, for a forward pass that draw
 STILL = "still"  # the part of start and state that a still camera needs
 # among the streams of a term: the images (B, H, W, 3) in [0, 1] that are to be rendered
 TARGET = "target"
-# of a still camera, also among them: weights of pixels; what moves
+# for a still camera, also among them: weights of pixels; what moves
 MOTION, MOVING = "motion", "moving"
-# of the full range: a difference that is noise; of the deviation, where nothing differs
+# share of the full range, up to which a difference is noise; share of the deviation where nothing differs
 NOISE, REST = 0.06, 0.05
 
 # `points`, one (B, K, 2) for each level, `heatmaps`, and rendered images (B, H, W, 3) float32 by

@@ -105,7 +105,7 @@ class TargetImages(Checked):
     """Images of the new category. No label of `target` is read."""
 
     target: str = "celeba/train+validation+test+mafl_train"  # adapted to: named as `core` is
-    #: whose labels the regressors of the evaluation are fitted on; "" for those of the target's
+    #: set whose labels the regressors of the evaluation are fitted on; "" for those of the target's
     #: images
     fit: str = ""
     test: str = ""  # evaluated
@@ -176,7 +176,7 @@ class Comparison(Checked):
     #: compares by random features; "": to be chosen
     perceptual: str = ""
     vgg_depth: Literal[19, 16] = 19  # 16 in the authors' code
-    #: of features, averaged; absolute by the paper's text
+    #: distance of features, averaged; absolute by the paper's text
     perceptual_distance: Literal["squared", "absolute"] = "squared"
     stand_in_widths: tuple[int, ...] = (16, 32, 64)  # widths of the random features
 
@@ -228,7 +228,7 @@ class Config(configs.RunConfig):
     #: kernels that are frozen and projected: those that mix channels, which in an hourglass are the
     #: 51 of its blocks; or of every convolution, by the paper's text
     projected: Literal["blocks", "every"] = "blocks"
-    #: of a point drawn for the generator, heatmap px; 0.35355 by the paper's text
+    #: sigma of a point drawn for the generator, heatmap px; 0.35355 by the paper's text
     point_sigma: Sigma = RELEASED_SIGMA
     batch_size: Count = 48
     steps: Count = 200_000

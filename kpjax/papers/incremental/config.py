@@ -127,9 +127,8 @@ class Weights(Checked):
     mas: Positive = 10.0
     rw: Positive = 1e3
     afec: Positive = 1e4
-    afec_expanded: Positive = (
-        1e2  # weight of the pull to the network that learnt the new keypoints alone
-    )
+    #: weight of the pull to the network that learnt the new keypoints alone
+    afec_expanded: Positive = 1e2
     cpr: Positive = 1e4
     cpr_entropy: NotNegative = 0.5
 
@@ -169,21 +168,21 @@ class Config(configs.RunConfig):
     backbone: configs.Backbone = configs.Backbone()
     batch_size: Count = 32
     base_steps: Count = 13_900  # optimizer steps of step 0; 100 epochs of a fifth of MPII
-    #: of every later step, with KA-Net's; without KA-Net the method trains for all of them
+    #: optimizer steps of every later step, KA-Net's included; without KA-Net the method trains for all of them
     steps: int = 13_900
-    # of the spatial distillation and of KA-Net's maps; line_sum is element_mean times the map's
-    # side
+    #: reduction of the spatial distillation and of KA-Net's maps; line_sum is element_mean times the
+    #: map's side
     reduction: Literal["element_mean", "line_sum"] = "element_mean"
     association: Association = Association()
     weights: Weights = Weights()
-    #: of the Fisher information of the network that learnt the new keypoints alone
+    #: images for the Fisher information of the network that learnt the new keypoints alone
     afec_images: Count = 256
     #: least score of the old model's points that memory_replay takes for labels
     replay_above: NotNegative = 0.5
     #: divides importances by their mean: weights carry over between networks
     normalise_importance: bool = False
     pck_threshold: Positive = 0.5  # share of the reference length
-    #: of A-MRE: pixels of the images, or the reference length
+    #: unit of A-MRE: pixels of the images, or the reference length
     error_in: Literal["pixels", "scale"] = "scale"
 
     def __post_init__(self):

@@ -35,7 +35,7 @@ class Data(NamedTuple):
     protocol: Protocol
     #: with labels of all keypoints; nothing reads them but `old_label_gate`
     validation: Source | None = None
-    #: of a network that knows the keypoints of step 0; it is not trained then
+    #: variables of a network that knows the keypoints of step 0; it is not trained then
     base: Variables | None = None
     poses: Source | None = None  # the labelled images whose poses a run keeps
 

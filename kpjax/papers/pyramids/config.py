@@ -36,12 +36,11 @@ class VideoSet(Checked):
     """
 
     data: Literal["figures", "tabletop", "human36m_videos", "flies"] = "human36m_videos"
-    training_videos: Count = (
-        300  # number of rendered videos; the next three are of rendered videos, too
-    )
+    #: number of rendered videos; the next three are of rendered videos, too
+    training_videos: Count = 300
     test_videos: Count = 60
     video_frames: Count = 30
-    #: of rendered people: from 0, smooth backgrounds, to 1, strong ones and limbs of dark colours
+    #: difficulty of rendered people: from 0, smooth backgrounds, to 1, strong ones and limbs of dark colours
     difficulty: Annotated[float, FROM_0_TO_1] = 0.0
     image_size: Side = 128  # px; not stated
     pair_crop: Crop = "union"  # what both frames of a pair are cropped by; not stated
@@ -67,12 +66,11 @@ class Pyramid(Checked):
     network: Literal["small", "paper"] = "paper"
     #: keypoints of the coarse and the fine level
     level_sizes: Annotated[tuple[int, int], PER_LEVEL] = (10, 20)
-    #: of the coarse keypoints that the fine level reads; not stated, as all widths
+    #: blob width of the coarse keypoints that the fine level reads; not stated, as all widths
     conditioning_width: Positive = 0.1
     sharpness: Positive = 1.0  # reciprocal of the softmax's temperature
-    dtype: Literal["float32", "bfloat16"] = (
-        "float32"  # dtype of the computation; parameters are float32
-    )
+    #: dtype of the computation; parameters are float32
+    dtype: Literal["float32", "bfloat16"] = "float32"
 
     def __post_init__(self):
         super().__post_init__()
@@ -90,14 +88,12 @@ class Weights(Checked):
     """Weights of the method's terms."""
 
     reconstruction: Positive = 1.0
-    transport: Annotated[tuple[float, float], PER_LEVEL] = (
-        0.1,
-        1.0,
-    )  # weights of transport, by level
+    #: weights of transport, by level
+    transport: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 1.0)
     spring: Positive = 1.0
-    #: of the probability of keypoints where nothing moves, before a still camera; not in it
+    #: weight of the probability of keypoints where nothing moves, before a still camera; not in the paper
     motion: NotNegative = 0.0
-    #: of squares over an image, and of distances between the levels
+    #: reduction of squares over an image, and of distances between the levels
     reduction: Literal["mean", "sum"] = "mean"
     unit: Literal["normalised", "pixels"] = "normalised"  # unit of these distances
 
@@ -110,10 +106,8 @@ class Rendering(Checked):
     """
 
     reconstruction_width: Positive = 0.1
-    transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (
-        0.1,
-        0.1,
-    )  # blob widths of transport, by level
+    #: blob widths of transport, by level
+    transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 0.1)
     #: whether transport has a gradient of the reference; not stated, and Transporter stops it
     reference_gradient: bool = False
     #: whether BatchNorm sees both frames at once; of GroupNorm only the time
@@ -152,7 +146,7 @@ class Evaluation(Checked):
     the last two nothing is stated.
     """
 
-    # of the linear probe: each level's is chosen among these by fitted videos left out; none: 0
+    #: ridges of the linear probe: each level's is chosen among these by fitted videos left out; none: 0
     ridges: tuple[float, ...] = ()
     stretch: CountOrZero = 0  # frames into which videos are cut for its halves; 0 keeps them whole
     action_window: Count = 50  # frames
@@ -160,7 +154,7 @@ class Evaluation(Checked):
     action_steps: Count = 1000
     action_training_videos: CountOrZero = 0  # whose windows it is trained on; 0 takes all
     action_per_level: bool = True  # whether each level is also probed alone
-    #: of a decoder from the found keypoints of each level to images; 0 trains none; not stated
+    #: steps of a decoder from the found keypoints of each level to images; 0 trains none; not stated
     image_steps: CountOrZero = 10_000
     #: what it reads: coordinates, or their blobs on a map of a quarter of the side; not stated
     image_decoder: DecoderKind = "coordinates"
@@ -180,7 +174,7 @@ class Config(RunConfig):
     optimizer: Optimizer = Optimizer()
     batch_size: Count = 32  # pairs; not stated
     steps: Count = 100_000  # not stated
-    #: of the probe on test videos while training, for the curves; they decide nothing
+    #: evaluations of the probe on test videos while training, for the curves; they decide nothing
     evaluations: CountOrZero = 10
     #: a run stops after so many steps with a sign of collapse; 0 never stops it
     collapse_steps: CountOrZero = 10_000

@@ -37,7 +37,7 @@ from kpjax.training.evaluation import Gathered, predict_source
 ORACLE = "supervised_bound"
 COARSE = ("keynet_coarse", "transporter_coarse")  # they have the keypoints of the first level alone
 TRUE_JOINTS = "accuracy_of_true_joints"  # under action/, in place of keypoints
-# of the moving image; px, to which small frames are enlarged
+# size of the moving image; px, to which small frames are enlarged
 MOVING_VIDEOS, MOVING_FRAMES, MOVING_SIDE = 3, 16, 144
 
 

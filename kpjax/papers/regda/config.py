@@ -51,9 +51,8 @@ class DomainAugmentation:
 
     augmentation: Literal["regda", "colour", "regda_colour", "none"] = "regda"
     rotation: float = 180.0  # degrees either way, of the published augmentation, "regda"
-    colour_matrix: float = (
-        0.5  # strength of the random colour matrix; the next is of random colours, too
-    )
+    #: strength of the random colour matrix; the next is of random colours, too
+    colour_matrix: float = 0.5
     #: bounds of the grey about which colours are mixed
     colour_pivot: tuple[float, float] = (0.0, 0.0)
     augment_target: bool = True  # False: RegDA and DD only resize images of the target domain
@@ -162,7 +161,7 @@ class TeacherAdaptation(Checked):
     """Settings of teacher_adaptation (UDAPE, Kim et al. 2022)."""
 
     teacher_learning_rate: Positive = 1e-4  # Adam's
-    #: of the adaptation: two drops tenfold, or down to zero
+    #: schedule of the adaptation: two drops tenfold, or down to zero
     teacher_schedule: Literal["steps", "cosine"] = "steps"
     teacher_decay: Share = 0.999
     view_degrees: NotNegative = 60.0  # either way, of each view, as are the next two
@@ -200,9 +199,8 @@ class Config(configs.RunConfig):
     #: head_layers: of both regressors of regda, mcd and dd
     network: Network = PoseResNet(101, head_layers=2)
     optimizer: DomainOptimizer = DomainOptimizer()
-    pretraining_head_layers: Count = (
-        1  # head layers of source_only, the oracle, and baselines with one head
-    )
+    #: head layers of source_only, the oracle, and baselines with one head
+    pretraining_head_layers: Count = 1
     #: whether f starts from the pretrained head; the authors' code starts it fresh
     carry_head: bool = False
     backbone: configs.Backbone = configs.Backbone()
@@ -216,7 +214,7 @@ class Config(configs.RunConfig):
     dd_coefficient: NotNegative = 0.1  # where the weight of its reversed gradient ends
     teacher: TeacherAdaptation = TeacherAdaptation()
     source_free: SourceFree = SourceFree()
-    #: of the steps of adaptation, after those of the network that it starts from
+    #: share of the steps of adaptation, after those of the network that it starts from
     source_free_share: Share = 0.1
     #: the union of the other keypoints' maps, or their sum; the sum of maps in a known area, or
     #: their union; a uniform map
@@ -226,9 +224,8 @@ class Config(configs.RunConfig):
     pretraining_selection: Literal["validation", "last"] = "validation"
     evaluations: Count = 10
     pck_threshold: Positive = 0.05  # share of what pck_over names
-    pck_over: Literal["side", "scale"] = (
-        "side"  # the image's side, or the dataset's reference length
-    )
+    #: the image's side, or the dataset's reference length
+    pck_over: Literal["side", "scale"] = "side"
     mae_unit: Positive = 1.0  # px of the image in which target/mae is stated
     #: groups of keypoints that sample a contour, whose distance is measured, too
     contours: tuple[str, ...] = ()

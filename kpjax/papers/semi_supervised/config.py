@@ -29,7 +29,7 @@ from kpjax.papers.configs import (
 class LabelledSubset(ImageSet):
     """Images of which a few are labelled."""
 
-    #: of the training images: at most 1 a share, above it a count; drawn by the seed
+    #: labelled part of the training images: at most 1 a share, above it a count; drawn by the seed
     labelled: Positive = 0.05
     #: share of the training images without labels that is used
     unlabelled_share: configs.Share = 1.0
@@ -80,7 +80,7 @@ class Weights(configs.Checked):
     balanced: bool = False
     #: whether the invariance compares representations scaled to length 1; as printed, z itself
     unit: bool = False
-    #: of the invariance's squares over keypoints and channels: as printed the sum
+    #: reduction of the invariance's squares over keypoints and channels: as printed the sum
     reduction: Literal["sum", "mean"] = "sum"
     #: whether feature maps are divided by their root mean square before F
     one_scale: bool = False
@@ -124,9 +124,8 @@ class Baselines(configs.Checked):
     elt: Positive = 1e2  # weight of the equivariance of heatmaps
     perceptual: str = ""  # weights of VGG-16 or a known backbone for gen's loss; "" compares pixels
     generator_size: Count = 128  # px to which gen shrinks the images that it generates
-    generator_widths: tuple[
-        int, ...
-    ] = ()  # widths of the generator's encoder, from fine to coarse; () takes IMM's
+    #: widths of the generator's encoder, from fine to coarse; () takes IMM's
+    generator_widths: tuple[int, ...] = ()
     #: whether easy_hard moves half of the labelled images by the method's warp, as controls
     warp_labelled: bool = False
 
@@ -155,12 +154,11 @@ class Config(configs.RunConfig):
     warm_start_steps: configs.CountOrZero = 0
     warm_start_learning_rate: Positive = 1e-4
     steps: Count = 30_000  # at most; not stated
-    #: of so many steps each, at most: another one goes on from the last while labelled images are not
+    #: rounds of so many steps, at most: another one goes on from the last while labelled images are not
     #: learnt
     rounds: Count = 1
-    evaluations: Count = (
-        50  # number of evaluations on the validation images; not stated in the paper
-    )
+    #: number of evaluations on the validation images; not stated in the paper
+    evaluations: Count = 50
     #: which step is the result: the best there, or the last
     selection: Literal["validation", "last"] = "validation"
     #: evaluations in a row that are no better, after which training stops; 0: never; not stated

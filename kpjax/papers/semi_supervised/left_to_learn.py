@@ -23,12 +23,12 @@ FITTED = 0.25
 class Left(NamedTuple):
     """Squared error of heatmaps over that of empty maps: 1 says that nothing was learnt."""
 
-    whole: float  # whole of all keypoints together; nan where none is visible
+    whole: float  # for all keypoints together; nan where none is visible
     by_keypoint: np.ndarray  # (K,) float64, nan of a keypoint that is nowhere visible
 
     @property
     def worst(self) -> float:
-        """Of the keypoint that is learnt least; nan where none is visible."""
+        """What is left of the keypoint that is learnt least; nan where none is visible."""
         known = self.by_keypoint[np.isfinite(self.by_keypoint)]
         return float(known.max()) if known.size else math.nan
 

@@ -34,9 +34,8 @@ from kpjax.papers.semi_supervised.stages import (
 )
 
 PERCEPTUAL = VGG(16, IMM_TAPS)
-LABELLED_SHARE = (
-    0.5  # share of the loss of pseudo-labels: how much of it the labels themselves have
-)
+# share of the loss of pseudo-labels: how much of it the labels themselves have
+LABELLED_SHARE = 0.5
 LABELS = EQUATION_5["supervised_weight"]  # the weight of the labels in all variants
 
 # Methods

@@ -126,7 +126,8 @@ def test_from_what_a_person_has_to_points_and_errors(
         bool(metrics & {"held_out/px", "target/px"})
     ] * 4
     (begins, pictures), page = PAGES[name], report.read_text()
-    without_curves = ("untrained", "adapted", "ksd_only")  # of a whole run, or of its few steps
+    # Those without steps of their own, and with few; the steps of `ksd_only` have folders of stages.
+    without_curves = ("untrained", "adapted", "ksd_only")
     # keypoints that are one point are said before it
     assert re.search(begins, page.partition('<p class="finding">')[2].partition("<h2>")[0])
     assert page.count("data:image/jpeg") == pictures

@@ -416,8 +416,7 @@ def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it
         ["--project", "my mice", *command[2:]],
     ):
         assert exit_code_of(lambda typed=typed: train(typed)) == 2
-        refused = capsys.readouterr().err
-        assert "config." in refused or "files with another content (labels)" in refused
+        assert "files with another content (labels)" in capsys.readouterr().err
 
 
 def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):

@@ -86,11 +86,16 @@ def test_each_keypoint_has_its_cutoff_and_empty_cells_that_are_drawn_stand_besid
 
 
 def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp_path):
-    """In a folder that is not there yet, on the same projects and held-out part."""
+    """In a folder that is not there yet, on the same projects, held-out part and meaning of empty cells."""
     folder = tmp_path / "runs" / "semi_supervised" / "own"
     run = folder / "supervised_warped" / "seed-0"
     run.mkdir(parents=True)
-    own = {"more_projects": ["day 2"], "validation": "cam a"}
+    own = {
+        "more_projects": ["day 2"],
+        "validation": "cam a",
+        "empty": "absent",
+        "empty_frames": "unlabelled",
+    }
     data = {"project": "day 1", "unlabelled": [], "labelled": 1.0, "own": own}
     (run / "config.json").write_text(json.dumps({"config": {"data": data}}))
     (tmp_path / "runs-2").mkdir()
@@ -106,14 +111,8 @@ def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp
     assert "50% of the error of empty heatmaps is left" in said
     assert shlex.split(said.partition("from here: ")[2]) == [
         *("kpjax", "train", "--project", "day 1", "--project", "day 2", "--validation", "cam a"),
-        *(
-            "--variants",
-            "supervised_warped",
-            "--start",
-            str(run),
-            "--workdir",
-            f"{tmp_path}/runs-3",
-        ),
+        *("--empty", "absent", "--variants", "supervised_warped", "--start", str(run)),
+        *("--workdir", f"{tmp_path}/runs-3"),
     ]
 
 

@@ -43,9 +43,8 @@ class Look(NamedTuple):
     """How points are drawn."""
 
     opacity: Opacity
-    radius: float | None = (
-        None  # radius of a point in pixels of the frame; None chooses it for each image
-    )
+    #: radius of a point in pixels of the frame; None chooses it for each image
+    radius: float | None = None
     note: str = ""  # note of the legend
     animals: tuple[str, ...] = ()
     #: (K,) of radii, how many times larger they are drawn; None draws none

@@ -286,7 +286,7 @@ def _place(
         _enter(seen, animal, crop, keypoints, scores)
         if predictor.labels:
             seen.sizes[animal] = predictor.labels.size * growth_of(crop)
-        # of the square image, which shows a part of the frame otherwise
+        # radii are those of the square image, which shows a part of the frame otherwise
         if predictor.radii and level is not None and seen.present[animal]:
             reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
             seen.radii[animal] = np.where(np.isfinite(reach), reach, np.nan)
