@@ -71,17 +71,13 @@ def moving_pixels(images: np.ndarray, background: np.ndarray) -> np.ndarray:
     return np.abs(images / np.float32(255) - background).max(-1) > DIFFERENT
 
 
-def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -> float:
-    """Computes the share of points that have a moving pixel's centre within `radius` px.
+def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -> np.ndarray:
+    """Computes in which share of frames each point has a moving pixel's centre within `radius` px:
+    (K,).
 
     Frames with a smaller share of moving pixels than `STIRRED` are left out; NaN if all are.
-    moving: (N, H, W) bool.
+    points: (N, K, 2). moving: (N, H, W) bool.
     """
-    return float(each_on_motion(points, moving, radius=radius).mean())
-
-
-def each_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -> np.ndarray:
-    """Computes in which share of frames each point does, (K,), as `points_on_motion`."""
     chex.assert_shape(points, (None, None, 2))
     chex.assert_shape(moving, (len(points), None, None))
     on = [
@@ -163,7 +159,7 @@ def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, fl
         energy.append(np.square(images / np.float32(255) - background).mean(-1))
         rows.append(chosen)
     points = keypoints[np.concatenate(rows)]
-    each = each_on_motion(points, np.concatenate(moving), radius=side / 32)
+    each = points_on_motion(points, np.concatenate(moving), radius=side / 32)
     follow = (each > 0.5) & (np.sqrt(points.var(0).sum(-1)) >= side / 64)
     sizes = np.bincount(heaps_of(points, near=side / 64))
     found = {

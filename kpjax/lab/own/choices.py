@@ -38,9 +38,9 @@ SMALL = 16
 # mean resultant length of directions from which on images are turned by 30 degrees only
 UPRIGHT = 0.8
 # times as far from labelled animals as these from each other, up to which mirror images teach: 1.0 for a
-# mouse in an open field, 1.1 for lips, 1.4 for people, 6.3 for a mouse that faces right on all frames,
-# 109 for two flies that lie still. There left and right paws became one point, and the mean error was
-# 14 px in place of 5.5.
+# mouse in an open field, 1.1 for lips, 1.4 for people, 109 for two flies that lie still, 6.3 for a mouse
+# that faces right on all frames. Of that mouse, mirror images made left and right paws one point, and the
+# mean error 14 px in place of 5.5.
 ALIKE_MIRRORED = 2.0
 FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without labels
 # Rounds of training, at most. At 128 px a round of the small U-net took 2.2 minutes of two cores.
