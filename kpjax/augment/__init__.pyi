@@ -13,6 +13,7 @@ from .augmentations import (
     random_noise as random_noise,
     random_scale_rotation as random_scale_rotation,
     random_warp as random_warp,
+    random_window as random_window,
     regda_augmentation as regda_augmentation,
 )
 from .occlusion import (

@@ -187,6 +187,45 @@ def random_affine(**options) -> Augment:
     return random_warp(random_maps.draw_affine(**options))
 
 
+def random_window(side: int, near_keypoints: float = 0.75) -> Augment:
+    """Builds the augmentation that cuts a square window of `side` px out of each image, at a whole
+    pixel.
+
+    near_keypoints: the probability that a visible keypoint, any of them, lies in the window, at a
+        uniformly random place; otherwise, and without one, the window lies anywhere. Windows end at
+        the image's edges.
+    """
+    assert 0 <= near_keypoints <= 1, near_keypoints
+
+    def corner_of(key, keypoints, visible, room):
+        pick, inside, anywhere, choose = jax.random.split(key, 4)
+        seen = visible > 0
+        keypoint = keypoints[jax.random.categorical(pick, jnp.where(seen, 0.0, -jnp.inf))]
+        near = jnp.floor(keypoint - side * jax.random.uniform(inside, (2,)))
+        far = jnp.floor((room + 1) * jax.random.uniform(anywhere, (2,)))
+        at_keypoint = seen.any() & jax.random.bernoulli(choose, near_keypoints)
+        return jnp.clip(jnp.where(at_keypoint, near, far), 0, room).astype(jnp.int32)
+
+    def cut(image, corner):
+        x, y = corner
+        return jax.lax.dynamic_slice(image, (y, x, 0), (side, side, image.shape[2]))
+
+    def augment(key, example):
+        image = _check_float_image(example.image)
+        height, width = image.shape[1:3]
+        assert side <= min(height, width), (side, image.shape)
+        room = jnp.array([width - side, height - side], jnp.float32)
+        corners = jax.vmap(corner_of, (0, 0, 0, None))(
+            _keys(key, image), example.keypoints, example.visible, room
+        )
+        ones, zeros = jnp.ones(len(image)), jnp.zeros(len(image))
+        x, y = corners.T.astype(jnp.float32)
+        maps = geometry.affine(ones, zeros, zeros, ones, shift=(-x, -y))
+        return move_example(example, maps, jax.vmap(cut)(image, corners)), maps
+
+    return augment
+
+
 def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
     """Builds the augmentation that mirrors images and keypoints.
 

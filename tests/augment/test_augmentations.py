@@ -338,3 +338,34 @@ def test_refused(call, words):
 def test_arguments_that_mean_nothing_are_asserted(call):
     with pytest.raises(AssertionError):
         call()
+
+
+@pytest.mark.parametrize("near", [0.0, 1.0])
+def test_a_window_is_a_part_of_its_image(example, key, near):
+    """Its pixels are those of the image, its points and crop lead to the same places; one keypoint
+    of three is visible, and with the probability 1 it lies in the window.
+    """
+    side = 12
+    seen = example._replace(
+        visible=jnp.zeros((BATCH, POINTS)).at[1:, 1].set(1.0),  # of the first example none is
+        keypoints=example.keypoints.at[0].set(jnp.nan),
+    )
+    window, maps = jax.jit(augment.random_window(side, near))(key, seen)
+    assert window.image.shape == (BATCH, side, side, 3)
+    corners = -np.asarray(maps)[:, :2, 2]
+    np.testing.assert_array_equal(corners % 1, 0)
+    assert corners.min() >= 0
+    assert corners.max() <= SIDE - side
+    assert len(np.unique(corners, axis=0)) > BATCH / 2
+    for image, whole, (x, y) in zip(window.image, seen.image, corners.astype(int), strict=True):
+        np.testing.assert_array_equal(image, whole[y : y + side, x : x + side])
+    np.testing.assert_allclose(
+        window.keypoints[1:], seen.keypoints[1:] - corners[1:, None], atol=1e-5
+    )
+    np.testing.assert_allclose(
+        homogeneous(window.crop[1:], window.keypoints[1:]),
+        homogeneous(seen.crop[1:], seen.keypoints[1:]),
+        atol=1e-3,
+    )
+    inside = ((window.keypoints[1:, 1] >= -0.5) & (window.keypoints[1:, 1] < side)).all(-1)
+    assert inside.all() == (near == 1)

@@ -13,6 +13,7 @@ import numpy as np
 import optax
 
 from kpjax import InputError, Method, Skeleton, Trained
+from kpjax.augment import compose_augmentations, random_window
 from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarge_small_image, write_png
 from kpjax.errors import count_text
@@ -45,6 +46,7 @@ FORMAT = 1
 SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512), 16, 16
 NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
 STRIDE = 4  # px of a frame for a cell of the maps
+WINDOW = 192  # px, of the windows of larger frames that the network learns from
 STEPS, BATCH, RATE = 600, 8, 3e-3
 MORE = 4  # animals that are looked for beyond the most on a labelled frame
 # the score from which an animal is there; where their number is known, it is lower
@@ -170,6 +172,7 @@ def learnt_finder(job: Job) -> Learnt:
     method = finder_method(described, whole.skeleton, changes, steps)
     config = described | {
         "steps": steps,
+        "window": window_of(described),
         "batch": batch,
         "augment": asdict(changes),
         "digest": parts[0].digest,
@@ -214,13 +217,21 @@ def network_of(described: dict[str, Any]) -> KeypointNetwork:
     return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
 
 
+def window_of(described: dict[str, Any]) -> int:
+    """Returns the side of what the network sees in training, px: whole frames, or windows of large
+    ones. It learns extents as shares of it.
+    """
+    return min(described["image_size"], WINDOW)
+
+
 def finder_method(
     described: dict[str, Any], skeleton: Skeleton, changes: Augmentation, steps: int
 ) -> Method:
     """Builds the method that learns centres and extents of the animals of whole frames under the
-    run's changes.
+    run's changes, from windows of large frames.
     """
-    side = described["image_size"]
+    side = window_of(described)
+    cut = (random_window(side),) if side < described["image_size"] else ()
     setup = Setup(
         network_of(described),
         Skeleton(("centre", "extent")),
@@ -232,7 +243,7 @@ def finder_method(
         ),
         optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4)),
         optax.warmup_cosine_decay_schedule(0.0, RATE, min(50, steps // 2), steps),
-        changes.build(skeleton),
+        compose_augmentations(*cut, changes.build(skeleton)) if cut else changes.build(skeleton),
         normalise,
     )
     return supervised(setup, loss=centre_loss)
@@ -246,7 +257,8 @@ def normalise(images: jax.Array) -> jax.Array:
 def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
     """Returns a description and what its network has learnt as a finder."""
     side, network = described["image_size"], network_of(described)
-    most, enlarged = described["animals"] + MORE, described.get("enlarged", 1.0)
+    most = described["animals"] + MORE
+    enlarged = described.get("enlarged", 1.0) * window_of(described) / side
 
     @jax.jit
     def find(variables, images):

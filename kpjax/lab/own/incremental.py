@@ -136,6 +136,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     print(
         projects.describe(project, held),
         f"new keypoints: {', '.join(new)}; old ones: {', '.join(names)}{both * bool(shared)}",
+        *projects.absence_untaught(config.data.own),
         sep="\n",
     )
     # A network that has seen whole frames knows animals of their size.

@@ -90,6 +90,21 @@ def questions(project: Project) -> list[str]:
     ] * (bare > 0)
 
 
+def absence_untaught(own: Own) -> list[str]:
+    """Returns a line for flags that call keypoints absent, where a method's loss teaches no absence;
+    nothing without them.
+    """
+    flags = [
+        f"{flag} absent"
+        for flag, meaning in (("--empty", own.empty), ("--empty-frames", own.empty_frames))
+        if meaning == "absent"
+    ]
+    return [
+        f"{' and '.join(flags)}: counted in errors and cutoffs, and not taught: this loss has no map for a "
+        "keypoint that is not there. `kpjax train supervised` and `semi_supervised` teach it"
+    ] * bool(flags)
+
+
 def needed_project(data: Any, argument: str = "project") -> Project:
     """Reads the project at the path of that name in a config's data, as one with further ones if it
     is `project`.

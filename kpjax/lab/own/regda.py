@@ -116,6 +116,8 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     project, held = projects.open_project(config)
     frames, *_ = target_of(config)
     print(f"source {projects.describe(project, held)}; target: {len(frames)} frames")
+    for line in projects.absence_untaught(config.data.own):
+        print(line)
     facts = choices.facts_of_training(project, held, config.data, typed)
     batch, labelled = config.batch_size, len(held.train)
     config = choices.apply_choices(

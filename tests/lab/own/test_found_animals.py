@@ -21,7 +21,7 @@ from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.lab.predictors import open_predictor
 from kpjax.papers.command_line import read_command
 from kpjax.papers.engine import run
-from kpjax.structures import Skeleton
+from kpjax.structures import Skeleton, Trained
 
 TINY = [
     "--widths",
@@ -171,6 +171,21 @@ def test_a_frame_has_the_points_of_all_its_animals(tmp_path):
 )
 def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
     assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024) == side
+
+
+def test_a_finder_that_learns_from_windows_gives_extents_of_whole_frames(monkeypatch):
+    """The same maps, of a network that saw windows of half a frame's side in training."""
+    described = {"image_size": 64, "animals": 1, "always": True, "points": 2, "network": {}}
+    maps = np.full((1, 16, 16, 2), -1.0, np.float32)  # log2 of an extent: half of what it saw
+    monkeypatch.setattr(
+        animals, "network_of", lambda described: SimpleNamespace(apply=lambda *_, **__: maps)
+    )
+    images, trained = np.zeros((1, 64, 64, 3), np.uint8), Trained({}, {})
+    for window, extent in ((64, 32), (32, 16)):
+        monkeypatch.setattr(animals, "WINDOW", window)
+        assert animals.window_of(described) == window
+        found = animals.finder_of(described, trained).find(images)
+        np.testing.assert_allclose(found.extents, extent)
 
 
 def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():

@@ -302,6 +302,12 @@ def test_one_small_animal_on_a_large_frame_is_cropped(project, monkeypatch, caps
     assert read_command(EXPERIMENT, typed).config.data.transform == "letterbox"
 
 
+def test_a_method_that_teaches_no_absence_says_so():
+    assert own_project.absence_untaught(own_project.Own()) == []
+    (line,) = own_project.absence_untaught(own_project.Own(empty="absent", empty_frames="absent"))
+    assert line.startswith("--empty absent and --empty-frames absent: counted in errors")
+
+
 def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, monkeypatch, capsys):
     gone = [
         one._replace(visible=one.visible * [1, 1, 1, n % 2], keypoints=one.keypoints.copy())
