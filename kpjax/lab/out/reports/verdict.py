@@ -79,8 +79,8 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
         )
     if not np.isfinite(cutoffs).any():
         sentences.append(
-            "Scores do not tell right points from wrong ones, since too few held-out points are near "
-            "their labels: there is no cutoff, and drawings show all points."
+            "Too few held-out points lie near their labels to choose the score from which points are "
+            "drawn: there is no cutoff, and drawings show all points."
         )
     elif whole.hidden:
         most = sorted(
