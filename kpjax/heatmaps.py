@@ -198,7 +198,9 @@ def _peaks(
     batch, height, width, keypoints = heatmaps.shape
     flat = heatmaps.reshape(batch, height * width, keypoints)
     index = jnp.argmax(flat, axis=1)
-    return index % width, index // width, flat.max(1)
+    # not `%`, which the converter to ONNX does not know of batches of any size
+    rows = jax.lax.div(index, jnp.full_like(index, width))
+    return index - rows * width, rows, flat.max(1)
 
 
 MARGIN = 2  # cells beyond the border that finite differences reach
@@ -490,9 +492,7 @@ def separated(
 
     taken, theirs = around(partner, 1.5 * sigma)
     together = jnp.square(around(mine, 0.0)[1] - theirs).sum(-1) <= (1.5 * sigma) ** 2
-    window, padding = (1, 3, 3, 1), "SAME"
-    highest = jax.lax.reduce_window(mine, -jnp.inf, jax.lax.max, window, (1, 1, 1, 1), padding)
-    others = jnp.where((mine == highest) & ~taken, mine, 0.0)
+    others = jnp.where((mine == _highest_beside(mine)) & ~taken, mine, 0.0)
     top, second = mine.max((1, 2)), others.max((1, 2))
     possible = together & (second > jnp.maximum(SECOND * top, 0.0))
     product = jnp.where(possible, second * partner.max((1, 2)), -1.0)
@@ -508,6 +508,23 @@ def separated(
     return whole[
         ..., np.array([keypoints + place[k] if k in place else k for k in range(keypoints)])
     ]
+
+
+def _highest_beside(
+    maps: Float[Array, "batch height width keypoints"],
+) -> Float[Array, "batch height width keypoints"]:
+    """Returns the maximum of each cell and its eight neighbours, by shifts: ONNX Runtime refuses the
+    window that a converter makes of `jax.lax.reduce_window`.
+    """
+    for axis in (1, 2):
+        size, beyond = maps.shape[axis], [(0, 0)] * 4
+        beyond[axis] = (1, 1)
+        wide = jnp.pad(maps, beyond, constant_values=-np.inf)
+        before, here, after = (
+            jax.lax.slice_in_dim(wide, first, first + size, axis=axis) for first in range(3)
+        )
+        maps = jnp.maximum(jnp.maximum(before, here), after)
+    return maps
 
 
 DecoderName = Literal["dark", "quarter", "argmax"]

@@ -12,7 +12,7 @@ of a program are known before it is traced, as those of a step on a mesh are, it
 known_platform(device.platform)`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import Any
 
@@ -71,11 +71,17 @@ def run_once(
     return jax.jit(function, compiler_options=quick if on_cpu else None, **options)
 
 
-def form_of(platform: str, traced: ClosedJaxpr) -> Callable[..., list[Any]]:
+def form_of(
+    platform: str,
+    traced: ClosedJaxpr,
+    instead: Mapping[str, Callable[..., Any]] = {},
+) -> Callable[..., list[Any]]:
     """Returns a traced function as it is computed on one platform, for tools that read a trace and
     know no platforms.
 
-    Choices inside of loops and of functions with rules of their own for gradients stay choices.
+    platform: one that no form is for has the default ones. instead: functions that take the place of
+    operations by their names, with the same arguments; each has one result. Choices inside of loops
+    and of functions with rules of their own for gradients stay choices.
     """
 
     def evaluate(jaxpr: Jaxpr, constants, arguments):
@@ -103,6 +109,8 @@ def form_of(platform: str, traced: ClosedJaxpr) -> Callable[..., list[Any]]:
                 found = evaluate(
                     inner.jaxpr if closed else inner, inner.consts if closed else (), given
                 )
+            elif equation.primitive.name in instead:
+                found = [instead[equation.primitive.name](*given, **equation.params)]
             else:
                 found = equation.primitive.bind(
                     *given, **equation.primitive.get_bind_params(equation.params)

@@ -163,10 +163,8 @@ def _with_onnx(folder: Path, description: Mapping[str, Any], shape: tuple[int, .
         ) from error
 
     def run(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        found = [session.run(["keypoints", "scores"], {"images": image[None]}) for image in images]
-        return np.concatenate([points for points, _ in found]), np.concatenate(
-            [scores for _, scores in found]
-        )
+        points, scores = session.run(["keypoints", "scores"], {"images": images})
+        return points, scores
 
     return run
 

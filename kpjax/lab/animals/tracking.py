@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 # frames that an animal may be unseen and still be the same, where their number is not known
 GAP = 25
@@ -85,6 +84,9 @@ def follow(
     animals come and go: a track ends after `gap` frames without its animal, and one that fits no
     track starts a track.
     """
+    # takes a second to load, which predictions of one animal need not wait
+    from scipy.optimize import linear_sum_assignment
+
     kept = (
         tracks.tracks
         if animals is not None

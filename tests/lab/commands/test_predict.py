@@ -2,7 +2,9 @@
 faults."""
 
 import json
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from kpjax.files import write_json
 from kpjax.lab.animals.calibration import table_as_json
 from kpjax.lab.animals.conformal import radius_table
 from kpjax.lab.commands import run_command
+from kpjax.lab.commands.predict import rate_text
 from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
 from kpjax.lab.predictors import open_run
 
@@ -209,3 +212,32 @@ def test_unreadable_images_are_named_and_counted_and_the_others_written(
     predict_folder(run, images / "empty.jpg", tmp_path / "none", on_bad_frame="skip")
     # nothing could be drawn
     assert capsys.readouterr().out.endswith(f"\n{tmp_path / 'none' / 'points.csv'}\n")
+
+
+ALONE = """
+import sys
+from pathlib import Path
+
+import pytest
+
+from brightest import as_system, write_run
+from predict_folder import predict_folder
+
+as_system(pytest.MonkeyPatch())
+folder = Path(sys.argv[1])
+predict_folder(write_run(folder / "runs", (60, 0)), folder / "images", folder / "out")
+assert "scipy.optimize" not in sys.modules
+"""
+
+
+@pytest.mark.slow
+def test_one_animal_waits_for_no_assignment_of_animals(images, tmp_path):
+    """`scipy.optimize` takes a second to load, and tracks need it alone."""
+    here = Path(__file__).parents[1]
+    child = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(here)!r})\n{ALONE}"]
+    subprocess.run([*child, str(tmp_path)], check=True, timeout=120)
+
+
+def test_the_rate_leaves_out_the_batch_that_waits_for_the_compiler():
+    assert rate_text(90, 2.0) == " (45.0 a second once compiled)"
+    assert not rate_text(0, 0.1)  # one batch in all: nothing is known

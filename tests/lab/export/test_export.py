@@ -238,12 +238,14 @@ REFUSE_JAX = (
 )
 
 
-@pytest.mark.filterwarnings("ignore")  # those of the converter
 def test_an_onnx_model_predicts_without_jax_and_is_no_run(run, tmp_path):
     pytest.importorskip("jax2onnx")
     pytest.importorskip("onnxruntime")
     folder = export(Export(run=run, out=tmp_path / "predictor", to="onnx"))
     images = noise(20, SIDE, SIDE, 3)
+    predict = open_predictor(folder).predict
+    for result, alone in zip(predict(images), predict(images[3:4]), strict=True):
+        np.testing.assert_allclose(result[3:4], alone, atol=1e-5)  # a batch of any size
     # Where two cells of a map are equally high, the order of sums decides which point is taken:
     # scores are compared.
     np.testing.assert_allclose(

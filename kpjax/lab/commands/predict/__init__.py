@@ -341,6 +341,7 @@ def _carried_out(
             # The first frames set the usual score and the size of points, so that all are drawn
             # alike.
             first = list(itertools.islice(passed, asked.batch_size))
+            steady = time.monotonic()  # the network is compiled
             look = drawing.look_of(first, sequence, predictor, asked, work.instances)
             undrawn = _why_undrawn(draw, itertools.chain(first, passed))
         faults = [str(one.fault) for one in kept if one.fault is not None]
@@ -360,11 +361,12 @@ def _carried_out(
     ]
     for path in removed if asked.overwrite else ():
         remove(path)
-    seconds, cut_off = time.monotonic() - began, _cut_off(sequence)
+    ended, cut_off = time.monotonic(), _cut_off(sequence)
     for line in _coinciding_lines(work, kept, predictor):
         print(line)
     print(
-        f"{_count_text(sequence)} in {seconds:.1f} s ({len(sequence) / seconds:.1f} a second), {len(faults)} unreadable"
+        f"{_count_text(sequence)} in {ended - began:.1f} s"
+        f"{rate_text(len(sequence) - len(first), ended - steady)}, {len(faults)} unreadable"
         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
         f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}"
     )
@@ -565,6 +567,14 @@ def _animal_lines(work: _Work, table: PredictionTable, doubts: Sequence[tuple]) 
         f"{count_text(len(doubts), 'moment')} of doubt"
         f"{': frame ' + first if doubts else ''}{', ...' if len(doubts) > 3 else ''}",
     ]
+
+
+def rate_text(count: int, seconds: float) -> str:
+    """Returns how many images a second went through once the network was compiled, "" of too few.
+
+    count, seconds: of the images after the first batch, which waits for the compiler.
+    """
+    return f" ({count / seconds:.1f} a second once compiled)" if count > 0 and seconds > 0 else ""
 
 
 def _count_text(sequence: ImageSequence) -> str:
