@@ -84,7 +84,7 @@ FRONT = (
         "demo/scratch",
         "demo/random_core",
         "demo/adapted",
-        "demo/adapted",
+        "demo/scratch",
     ),
     (
         "two flies",
@@ -92,6 +92,6 @@ FRONT = (
         "flies_learnt/scratch",
         "flies_imagenet/random_core",
         "flies_learnt/adapted",
-        "flies_pose/adapted",
+        "flies_learnt/scratch",
     ),
 )

@@ -174,9 +174,9 @@ FRONT = (
         "rendered people, a weak base",
         "triples/pck",
         "weak_base/finetune",
-        "weak_base/memory_replay",
+        "weak_base/ksd_only_short",
         "weak_base/kamp",
-        "weak_base/kamp_rerendered",
+        "weak_base/ksd_only_short",
     ),
     (
         "rendered people, equal parts",

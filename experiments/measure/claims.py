@@ -206,11 +206,11 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
             [
                 "what you have",
                 "measured on",
-                "without kpjax",
+                "plain baseline",
                 "simple control",
                 "the paper's method",
-                "what we would run",
-                "does the paper's ranking hold here?",
+                "best or level here",
+                "the paper's claims here",
             ],
             lines,
         )

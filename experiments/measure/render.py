@@ -204,10 +204,10 @@ class Front(NamedTuple):
 
     images: str
     metric: str
-    without: str  # what people do without kpjax, "preset/variant", as are the next
+    without: str  # a plain baseline, "preset/variant", as are the next
     control: str  # the simple one
     method: str  # the paper's
-    ours: str  # what we would run
+    ours: str  # the cheapest row that no other outperforms here
 
 
 def runs_of(line: str, preset: str) -> list[Run]:

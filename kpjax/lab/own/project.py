@@ -252,11 +252,12 @@ def _named_below(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
 
 def _is_read(file: Path) -> bool:
     """Returns whether a file of a folder that a flag names is read: an image, a video, labels of
-    videos, or the record of a run."""
+    videos, or the record and the network of a run."""
     return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) or file.name in (
         TABLE,
         "results.json",
         "trained.json",
+        "trained.safetensors",
     )
 
 
