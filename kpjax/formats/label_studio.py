@@ -159,7 +159,7 @@ def files_of(path: Path) -> list[Path]:
 def _size(result: list[Mapping[str, Any]]) -> tuple[int, int]:
     return next(
         (
-            (one["original_width"], one["original_height"])
+            (int(one["original_width"]), int(one["original_height"]))
             for one in result
             if "original_width" in one
         ),

@@ -47,7 +47,9 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         with foreign(file.name, "save it again with LabelMe"):
             content = json_of(file)
             stored.append((file.parent.relative_to(root) / content["imagePath"]).as_posix())
-            sizes.append((content.get("imageWidth") or 0, content.get("imageHeight") or 0))
+            sizes.append(
+                (int(content.get("imageWidth") or 0), int(content.get("imageHeight") or 0))
+            )
             shapes.append((file.name, content["shapes"]))
             for one in content["shapes"]:
                 kind = one.get("shape_type", "polygon")

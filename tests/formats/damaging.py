@@ -167,7 +167,9 @@ def make_labelme(root: Path) -> None:
             for name, x in (("nose", 4), ("tail", 9))
         ]
         (root / f"{n}.json").write_text(
-            json.dumps({"shapes": shapes, "imagePath": f"{n}.png", "imageData": None})
+            json.dumps(
+                {"shapes": shapes, "imagePath": f"{n}.png", "imageData": None, "imageWidth": 0}
+            )
         )
 
 
@@ -382,6 +384,11 @@ DAMAGES = (
     ("labelme", _half("1.json"), "1.json"),
     ("labelme", _text("1.json", "tail", "nose"), "1.json: 'nose' occurs twice"),
     ("labelme", _text("1.json", '"label"', '"word"'), "1.json: cannot be read"),
+    (
+        "labelme",
+        _text("1.json", '"imageWidth": 0', '"imageWidth": "wide"'),
+        "1.json: cannot be read",
+    ),
     ("labelme", _text("1.json", "[[5, 5]]", "[]"), "1.json: cannot be read"),
     ("labelme", _text("1.json", "[[5, 5]]", "[[5, NaN]]"), "1.json: x or y of 'nose' is no number"),
     ("labelme", _text("1.json", "1.png", "7.png"), "7.png: the image is missing"),

@@ -3,6 +3,7 @@ work is shared.
 """
 
 import contextlib
+import errno
 import io
 import threading
 
@@ -15,6 +16,7 @@ from scipy import ndimage
 import kpjax.lab.commands.predict as predict_command
 from kpjax.centres import Animals
 from kpjax.errors import InputError, RunError
+from kpjax.formats import predictions
 from kpjax.formats.boxes_file import boxes_of
 from kpjax.formats.prediction_reading import read_predictions
 from kpjax.images.inputs import from_video
@@ -22,6 +24,7 @@ from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
 from kpjax.lab.commands import Predict
+from kpjax.lab.commands.predict import drawing
 from kpjax.lab.commands.predict.pipeline import predict_frames
 from kpjax.lab.own.animals import Finder
 from kpjax.lab.predictors import Predictor
@@ -283,6 +286,27 @@ def test_the_table_stands_where_the_film_cannot_be_made(predict, tmp_path):
     assert len(found(rows)) == 4
     assert not list((tmp_path / "out").glob("*overlay*"))
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_the_table_has_the_disc_for_itself_where_drawing_filled_it(predict, tmp_path, monkeypatch):
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
+    written, write = [], predictions.write_predictions
+
+    def fill(passed, sequence, look, skeleton, *places):
+        next(passed)
+        places[0].write_bytes(b"half a film")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write_into(table, formats, folder, stem):
+        written.append([*folder.iterdir()])
+        return write(table, formats, folder, stem)
+
+    monkeypatch.setattr(drawing, "write_overlay_video", fill)
+    monkeypatch.setattr(predictions, "write_predictions", write_into)
+    with pytest.raises(RunError, match=r"clip.mp4: cannot be drawn: .*No space left"):
+        predict(clip, overlay=True)
+    assert written == [[]]
+    assert len(found(rows_of(tmp_path / "out" / "clip.csv"))) == 4
 
 
 def test_what_fails_while_frames_are_seen_is_no_fault_of_drawing(predict, tmp_path):

@@ -344,6 +344,10 @@ def _carried_out(
             steady = time.monotonic()  # the network is compiled
             look = drawing.look_of(first, sequence, predictor, asked, work.instances)
             undrawn = _why_undrawn(draw, itertools.chain(first, passed))
+        if undrawn:
+            # What was drawn may fill the disc that the table needs.
+            for drawn in folder.iterdir():
+                remove(drawn)
         faults = [str(one.fault) for one in kept if one.fault is not None]
         table = _table(work, kept, predictor)
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
