@@ -38,8 +38,9 @@ def arrays_by_path(arrays: Mapping[str, np.ndarray]) -> dict:
     """Builds nested dictionaries from leaves by path. Raises ValueError for a path in which a leaf
     lies."""
     tree: dict[str, Any] = {}
-    for path, array in arrays.items():
-        _put(tree, path, array)
+    # Files list their arrays in any order; sorted, a leaf comes before what would lie in it.
+    for path in sorted(arrays):
+        _put(tree, path, arrays[path])
     return tree
 
 
