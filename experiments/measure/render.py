@@ -207,7 +207,7 @@ class Front(NamedTuple):
     without: str  # a plain baseline, "preset/variant", as are the next
     control: str  # the simple one
     method: str  # the paper's
-    ours: str  # the cheapest row that no other outperforms here
+    ours: str  # a row that no other outperforms here
 
 
 def runs_of(line: str, preset: str) -> list[Run]:

@@ -61,6 +61,21 @@ def test_a_prepared_set_and_a_file_of_weights_are_inputs(tmp_path):
     assert all(first[name] != second[name] for name in first)
 
 
+def test_the_network_of_a_run_is_an_input_by_itself(tmp_path):
+    """Its record may stay the same: a copy went wrong, or another network was put there."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Named:
+        start: str
+
+    for name in ("trained.json", "trained.safetensors"):
+        (tmp_path / name).write_bytes(b"1")
+    first = inputs_of(Named(str(tmp_path)))
+    assert set(first["start"]) == {"trained.json", "trained.safetensors"}
+    (tmp_path / "trained.safetensors").write_bytes(b"22")
+    assert inputs_of(Named(str(tmp_path))) != first
+
+
 def test_a_finished_run_of_other_inputs_or_programs(tmp_path, monkeypatch, capsys):
     weights = {"target": {"a": "1"}}
     tiny = tiny_regda.TINY._replace(inputs=lambda config, data_dir: weights)

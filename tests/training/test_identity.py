@@ -71,6 +71,7 @@ def test_other_programs_are_said_and_kept(tmp_path, monkeypatch, capsys):
     said = capsys.readouterr().err
     assert "going on from step 2 of 4, under other programs than before: " in said
     assert f"jax {here['versions']['jax']}, now 9.9.9" in said
+    assert "--fresh starts over" in said
     assert f"{here['sources'][:12]}, now ffffffffffff" in said
     # A commit with the same sources is no other program.
     again = other | {"commit": "other"}

@@ -41,7 +41,7 @@ from kpjax.training.run_folder import kept_arrays
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 FOLDER, FILE = "animals", "animals.json"  # in a run's folder, and in the folder in it
-FORMAT = 1
+FORMAT = 2
 # Of frames, px, and of their animals there: the extent, and the distance of two that lie close.
 SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512), 16, 16
 NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
@@ -160,6 +160,9 @@ def learnt_finder(job: Job) -> Learnt:
     described = {
         "format": FORMAT,
         "image_size": side,
+        # side of what the network sees in training, px: whole frames, or windows of large ones; it
+        # learns extents as shares of it
+        "window": min(side, WINDOW),
         "animals": crowd.most,
         "always": not (crowd.fewer or project.nobody),
         "points": points,
@@ -172,7 +175,6 @@ def learnt_finder(job: Job) -> Learnt:
     method = finder_method(described, whole.skeleton, changes, steps)
     config = described | {
         "steps": steps,
-        "window": window_of(described),
         "batch": batch,
         "augment": asdict(changes),
         "digest": parts[0].digest,
@@ -217,21 +219,15 @@ def network_of(described: dict[str, Any]) -> KeypointNetwork:
     return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
 
 
-def window_of(described: dict[str, Any]) -> int:
-    """Returns the side of what the network sees in training, px: whole frames, or windows of large
-    ones. It learns extents as shares of it.
-    """
-    return min(described["image_size"], WINDOW)
-
-
 def finder_method(
     described: dict[str, Any], skeleton: Skeleton, changes: Augmentation, steps: int
 ) -> Method:
     """Builds the method that learns centres and extents of the animals of whole frames under the
     run's changes, from windows of large frames.
     """
-    side = window_of(described)
-    cut = (random_window(side),) if side < described["image_size"] else ()
+    side, change = described["window"], changes.build(skeleton)
+    if side < described["image_size"]:
+        change = compose_augmentations(random_window(side), change)
     setup = Setup(
         network_of(described),
         Skeleton(("centre", "extent")),
@@ -243,7 +239,7 @@ def finder_method(
         ),
         optax.chain(optax.scale_by_adam(), optax.add_decayed_weights(1e-4)),
         optax.warmup_cosine_decay_schedule(0.0, RATE, min(50, steps // 2), steps),
-        compose_augmentations(*cut, changes.build(skeleton)) if cut else changes.build(skeleton),
+        change,
         normalise,
     )
     return supervised(setup, loss=centre_loss)
@@ -258,7 +254,7 @@ def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
     """Returns a description and what its network has learnt as a finder."""
     side, network = described["image_size"], network_of(described)
     most = described["animals"] + MORE
-    enlarged = described.get("enlarged", 1.0) * window_of(described) / side
+    enlarged = described.get("enlarged", 1.0) * described["window"] / side
 
     @jax.jit
     def find(variables, images):
@@ -343,7 +339,7 @@ def kept_finder(folder: Path) -> Learnt | None:
             raise InputError(
                 f"{path}: format {described['format']!r:.40}, this version reads {FORMAT}; train again"
             )
-        wanted = described["image_size"], described["animals"], described["points"]
+        wanted = tuple(described[name] for name in ("image_size", "window", "animals", "points"))
         if not all(type(value) is int and 0 < value < 10_000 for value in wanted):
             raise ValueError(wanted)
         learnt = Learnt(described, load_trained(path.parent))

@@ -91,7 +91,7 @@ def questions(project: Project) -> list[str]:
 
 
 def absence_untaught(own: Own) -> list[str]:
-    """Returns a line for flags that call keypoints absent, where a method's loss teaches no absence;
+    """Returns a line for flags that call keypoints absent, for systems that do not teach absence;
     nothing without them.
     """
     flags = [
@@ -100,8 +100,8 @@ def absence_untaught(own: Own) -> list[str]:
         if meaning == "absent"
     ]
     return [
-        f"{' and '.join(flags)}: counted in errors and cutoffs, and not taught: this loss has no map for a "
-        "keypoint that is not there. `kpjax train supervised` and `semi_supervised` teach it"
+        f"{' and '.join(flags)}: counted in errors and cutoffs, and not taught by this system; `kpjax train "
+        "supervised` and `semi_supervised` teach that a keypoint is not there"
     ] * bool(flags)
 
 

@@ -182,9 +182,7 @@ def test_a_finder_that_learns_from_windows_gives_extents_of_whole_frames(monkeyp
     )
     images, trained = np.zeros((1, 64, 64, 3), np.uint8), Trained({}, {})
     for window, extent in ((64, 32), (32, 16)):
-        monkeypatch.setattr(animals, "WINDOW", window)
-        assert animals.window_of(described) == window
-        found = animals.finder_of(described, trained).find(images)
+        found = animals.finder_of(described | {"window": window}, trained).find(images)
         np.testing.assert_allclose(found.extents, extent)
 
 
