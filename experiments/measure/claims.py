@@ -9,6 +9,7 @@ import os
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from experiments.measure.render import (
     ABOUT,
@@ -33,37 +34,64 @@ ANSWERS = ("yes", "no", "open", "not tested", "not run")
 # Gates
 
 
-def closed(room: Room, gate: Learnt | Ahead) -> str:
-    """Returns why a gate does not hold, "" where it does."""
-    return _not_learnt(room, gate) if isinstance(gate, Learnt) else _not_ahead(room, gate)
+class Found(NamedTuple):
+    """A gate as it was measured."""
+
+    says: str  # what must hold
+    number: str  # "–" where it was not measured
+    bound: str  # what the number is compared with
+    closed: str  # why it does not hold, "" where it does
 
 
-def _not_learnt(room: Room, gate: Learnt) -> str:
+def measured(room: Room, gate: Learnt | Ahead) -> Found:
+    """Measures a gate by the rows of a room."""
+    return _learnt(room, gate) if isinstance(gate, Learnt) else _ahead(room, gate)
+
+
+def _learnt(room: Room, gate: Learnt) -> Found:
     values = cell_of(room, gate.row, "", gate.metric).shown()
     of, metric = gate.of
     known = cell_of(room, of, "", metric).shown() if of else [1.0]
     variant = gate.row.rpartition("/")[2]
+    says = f"`{gate.row}` has learnt {gate.what}"
     if not values or not known:
-        return f"whether `{variant}` has learnt {gate.what} was not measured"
+        return Found(says, "–", "–", f"whether `{variant}` has learnt {gate.what} was not measured")
     mean, bound = statistics.fmean(values), gate.share * statistics.fmean(known)
     shown = room.metrics[gate.metric]
-    if mean <= bound if shown.lower else mean >= bound:
-        return ""
-    number = decimal_text(shown.factor * mean, f".{shown.decimals}f")
-    return f"`{variant}` has not learnt {gate.what} ({shown.heading}: {number})"
+    number, limit = (
+        decimal_text(shown.factor * value, f".{shown.decimals}f") for value in (mean, bound)
+    )
+    holds = mean <= bound if shown.lower else mean >= bound
+    return Found(
+        says,
+        f"{shown.heading}: {number}",
+        f"at {'most' if shown.lower else 'least'} {limit}",
+        "" if holds else f"`{variant}` has not learnt {gate.what} ({shown.heading}: {number})",
+    )
 
 
-def _not_ahead(room: Room, gate: Ahead) -> str:
+def _ahead(room: Room, gate: Ahead) -> Found:
     cell = cell_of(room, gate.line, "", gate.metric)
     if gate.of:
         other = cell_of(room, gate.line, "", gate.of)
         cell = cell._replace(others=other.others)
-    best, gains = gate.line.partition(" - ")[0].rpartition("/")[2], cell.gains()
+    row = gate.line.partition(" - ")[0]
+    best, gains = row.rpartition("/")[2], cell.gains()
+    says = f"`{row}` is ahead of {gate.trivial}"
     if len(gains) < 2:
-        return f"whether `{best}` is ahead of {gate.trivial} was not measured"
-    if statistics.fmean(gains) > statistics.stdev(gains):
-        return ""
-    return f"`{best}` is not ahead of {gate.trivial} ({cell.gain_text()})"
+        return Found(
+            says, "–", "–", f"whether `{best}` is ahead of {gate.trivial} was not measured"
+        )
+    deviation = statistics.stdev(gains)
+    gained = cell.gain_text(ratios=False)
+    return Found(
+        says,
+        gained,
+        f"above {decimal_text(deviation, '.3g')}, the deviation over seeds",
+        ""
+        if statistics.fmean(gains) > deviation
+        else f"`{best}` is not ahead of {gate.trivial} ({gained})",
+    )
 
 
 # Answers
@@ -81,7 +109,7 @@ def answer(room: Room, claim: Claim) -> tuple[str, str]:
 
 
 def _closed(room: Room, claim: Claim):
-    return (closed(room, gate) for gate in claim.gates)
+    return (measured(room, gate).closed for gate in claim.gates)
 
 
 def settings_of_claims(room: Room) -> list[list[Claim]]:
@@ -170,9 +198,27 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
             f"{0.05 * intervals:.0f} would leave out zero by chance.",
             "<details><summary>The same claims in other settings</summary>",
             markdown(["claim", *ours], others),
+            "</details>",
+            "<details><summary>What must hold before a claim is tested: each gate with its numbers</summary>",
+            markdown(["paper", "gate", "measured", "needed", "holds"], _gates(found)),
             "</details>\n",
         )
     )
+
+
+def _gates(found: Mapping[str, Room]) -> list[list[str]]:
+    """Returns a line for each gate of the claims, each once."""
+    lines = []
+    for name, (_, publication) in ABOUT.items():
+        room, paper = found[name], publication.partition(":")[0]
+        gates = dict.fromkeys(gate for claim in room.claims for gate in claim.gates)
+        for number, gate in enumerate(gates):
+            says, value, bound, closed = measured(room, gate)
+            holds = "no" if closed else "yes"
+            lines.append(
+                ["" if number else paper, says, value, bound, holds if value != "–" else "–"]
+            )
+    return lines
 
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:

@@ -420,14 +420,16 @@ class Cell(NamedTuple):
         found = interval_over_seeds(self.gains())
         return found and Difference("", found.value, found.low, found.high)
 
-    def gain_text(self) -> str:
-        """Returns the gain with its interval and unit, or "not run"."""
+    def gain_text(self, *, ratios: bool = True) -> str:
+        """Returns the gain with its interval and unit, or "not run". ratios: whether it may be one of
+        `ratios`.
+        """
         if not self.pairs():
             return "not run"
         name, _, unit = self.metric.heading.partition(", ")
-        if ratios := self.ratios():
-            found = interval_over_seeds(ratios)
-            shown = [statistics.fmean(ratios), *((found.low, found.high) if found else ())]
+        if ratios and (logs := self.ratios()):
+            found = interval_over_seeds(logs)
+            shown = [statistics.fmean(logs), *((found.low, found.high) if found else ())]
             mean, *ends = (decimal_text(math.exp(one), ".2f") for one in shown)
             return f"ratio {mean}" + (f" [{', '.join(ends)}]" if ends else "") + f" ({name})"
         gains = difference_text(self.gains(), len(self.pairs()), decimals=self.metric.decimals)

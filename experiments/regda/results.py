@@ -118,13 +118,18 @@ TABLES = {
 
 def _of_demo(line: str) -> tuple[Learnt | Ahead, ...]:
     """Returns the gates of the demo: both rows find nine tenths of what the oracle finds at home,
-    and the first is ahead of random colours.
+    and the first is ahead of random colours; where both have these, of none.
     """
     oracle, rows = ("demo/oracle", "target/pck"), line.split(" - ")
-    colours = f"{rows[0]} - demo/source_only_augmented"
+    colours = "demo/source_only_augmented"
+    trivial, words = (
+        ("demo/source_only", "the source alone without colours")
+        if colours in rows
+        else (colours, "random colours of its loss")
+    )
     return (
         *(Learnt("the source", row, "source/pck", 0.9, oracle) for row in rows),
-        Ahead("random colours of its loss", colours, "target/pck"),
+        Ahead(words, f"{rows[0]} - {trivial}", "target/pck"),
     )
 
 

@@ -8,7 +8,7 @@ from experiments.measure import render
 from experiments.measure.claims import (
     answer,
     claims_text,
-    closed,
+    measured,
     printed,
     settings_of_claims,
     systems_text,
@@ -66,7 +66,7 @@ SOURCE = Learnt("the source", "demo/regda", "source/pck", 0.9, ("demo/oracle", "
 def test_without_a_learnt_source_nothing_is_tested(learnt, why):
     """Nine tenths of the oracle's 0.97 are 0.873."""
     found = [*BETTER, *rows("regda", *learnt, metric="source/pck"), *rows("oracle", 0.96, 0.98)]
-    assert closed(room(found), SOURCE) == why
+    assert measured(room(found), SOURCE).closed == why
     said = "not tested" if why else "yes"
     assert answer(room(found), claim(SOURCE)) == (said, why)
     # what was never run is not called untested
@@ -75,9 +75,14 @@ def test_without_a_learnt_source_nothing_is_tested(learnt, why):
 
 def test_labelled_images_are_learnt_below_a_share_of_the_error():
     gate = Learnt("its labelled images", "demo/regda", "left", 0.2)
-    assert closed(room(rows("regda", 0.1, 0.29, metric="left")), gate) == ""
+    assert measured(room(rows("regda", 0.1, 0.29, metric="left")), gate)[:3] == (
+        "`demo/regda` has learnt its labelled images",
+        "error left, %: 19.5",
+        "at most 20.0",
+    )
+    assert measured(room(rows("regda", 0.1, 0.29, metric="left")), gate).closed == ""
     assert (
-        closed(room(rows("regda", 0.1, 0.32, metric="left")), gate)
+        measured(room(rows("regda", 0.1, 0.32, metric="left")), gate).closed
         == "`regda` has not learnt its labelled images (error left, %: 21.0)"
     )
 
@@ -86,23 +91,34 @@ def test_the_best_row_must_be_ahead_of_a_trivial_answer_by_more_than_the_deviati
     gate = Ahead("random colours", "demo/regda - colours", "target/pck")
     # gains of 10, 30 and 20: a mean of 20, a deviation of 10
     ahead = [*BETTER, *rows("colours", 0.8, 0.5, 0.65)]
-    assert closed(room(ahead), gate) == ""
+    assert measured(room(ahead), gate).closed == ""
+    assert measured(room(ahead), gate)[1:3] == (
+        "+20.0 [-4.8, +44.8] points of PCK",
+        "above 10, the deviation over seeds",
+    )
     # 10, 30 and -10: a mean of 10, a deviation of 20
     level = [*BETTER, *rows("colours", 0.8, 0.5, 0.95)]
-    assert closed(room(level), gate).startswith("`regda` is not ahead of random colours (+10.0 [")
+    assert measured(room(level), gate).closed.startswith(
+        "`regda` is not ahead of random colours (+10.0 ["
+    )
     assert answer(room(level), claim(gate))[0] == "not tested"
     assert answer(room(ahead), claim(gate))[0] == "yes"
     assert (
-        closed(room(BETTER), gate) == "whether `regda` is ahead of random colours was not measured"
+        measured(room(BETTER), gate).closed
+        == "whether `regda` is ahead of random colours was not measured"
     )
 
 
 def test_points_are_compared_with_the_mean_of_labels_in_the_same_row():
     gate = Ahead("the labels' mean", "demo/adapted - adapted", "forward", "mean")
     mean = rows("adapted", 33, 33, 33, metric="mean")
-    assert closed(room([*rows("adapted", 24, 26, 25, metric="forward"), *mean]), gate) == ""
+    assert (
+        measured(room([*rows("adapted", 24, 26, 25, metric="forward"), *mean]), gate).closed == ""
+    )
     worse = room([*rows("adapted", 34, 36, 35, metric="forward"), *mean])
-    assert closed(worse, gate).startswith("`adapted` is not ahead of the labels' mean (-2.0 [")
+    assert measured(worse, gate).closed.startswith(
+        "`adapted` is not ahead of the labels' mean (-2.0 ["
+    )
 
 
 def test_a_claim_is_shown_where_it_is_tested_best_whatever_came_out():
