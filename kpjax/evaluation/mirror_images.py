@@ -1,5 +1,6 @@
-"""Whether the mirror image of a labelled animal looks like another one, by keypoints alone: training on
-mirrored images teaches what a network will see, or else a left and a right that it never does.
+"""Whether the mirror image of a labelled animal looks like another one, by its pose and by the colours of
+its sides: training on mirrored images teaches what a network will see, or else a left and a right that it
+never does.
 """
 
 import chex
@@ -11,6 +12,8 @@ MOST = 200  # animals that are compared, evenly spread: the cost is that of all 
 # Share of the other animals, the nearest: one alone may be the next frame of a video, or a wrong label.
 NEAREST = 0.1
 LEAST = 3  # animals, below which nothing is known
+LEAST_COLOURS = 10  # animals, below which three channels may differ by chance
+NOISE = 1.0  # grey level, below which the deviation of a difference is not believed
 
 
 def mirrored_distance(
@@ -49,6 +52,50 @@ def mirrored_distance(
         return float("nan")
     # poses that are alike to a thousandth of their size are the same
     return float(np.median(other[there]) / max(np.median(usual[there]), 1e-3))
+
+
+def side_contrast(
+    images: np.ndarray, points: Points, visible: Visible, flip: tuple[int, ...]
+) -> float:
+    """Computes how much the colours at left and right keypoints differ: the mean difference of a pair
+    over its deviation from animal to animal, of the pair with the largest.
+
+    Where one side is marked, or is of another colour, a mirror image shows the mark on the wrong side.
+    The difference is taken along its own mean over the three channels; a colour is that of 3 x 3 pixels.
+
+    Args:
+        images: (N, H, W, 3) uint8.
+        points: (N, K, 2), (x, y) in their pixels; not read where `visible` is 0.
+        visible: (N, K), above 0 where a keypoint is labelled.
+        flip: (K,) the keypoints of a mirror image, as in `Skeleton`.
+
+    Returns:
+        The contrast; nan where fewer than ten animals have both keypoints of any pair.
+    """
+    chex.assert_shape(points, (len(images), len(flip), 2))
+    chex.assert_shape(visible, points.shape[:2])
+    height, width = images.shape[1:3]
+    cells = np.round(np.where(visible[..., None] > 0, points, 0.0)).astype(int)
+    inside = (np.asarray(visible) > 0) & ((cells >= 1) & (cells < (width - 1, height - 1))).all(-1)
+    contrasts = []
+    for one, other in enumerate(flip):
+        both = np.flatnonzero(inside[:, one] & inside[:, other])
+        if one >= other or len(both) < LEAST_COLOURS:
+            continue
+        left, right = (
+            np.array([_colour(images[n], cells[n, keypoint]) for n in both])
+            for keypoint in (one, other)
+        )
+        mean = (left - right).mean(0)
+        along = (left - right) @ (mean / max(np.linalg.norm(mean), 1e-9))
+        contrasts.append(along.mean() / max(along.std(ddof=1), NOISE))
+    return float(max(contrasts, default=np.nan))
+
+
+def _colour(image: np.ndarray, cell: np.ndarray) -> np.ndarray:
+    """Returns the mean (3,) float64 of the 3 x 3 pixels about a cell (x, y)."""
+    x, y = cell
+    return image[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3).mean(0)
 
 
 def _distances(some, others, most: float) -> np.ndarray:

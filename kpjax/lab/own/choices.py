@@ -4,17 +4,18 @@ overrides it. The network is a real backbone where its weights can be had, else 
 import math
 import textwrap
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from kpjax import InputError
 from kpjax.errors import count_text
-from kpjax.evaluation.mirror_images import mirrored_distance
+from kpjax.evaluation.mirror_images import mirrored_distance, side_contrast
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.lab.out.reports.pixel_errors import LINE
-from kpjax.lab.own.project import Held, Own
+from kpjax.lab.own.project import Held, Own, open_animals
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
 from kpjax.models.weights.pretrained import (
@@ -42,6 +43,10 @@ UPRIGHT = 0.8
 # that faces right on all frames. Of that mouse, mirror images made left and right paws one point, and the
 # mean error 14 px in place of 5.5.
 ALIKE_MIRRORED = 2.0
+# contrast of left and right, from which on mirror images contradict what is seen: at most 0.8 for mice,
+# flies and lips, 254 for an animal whose ears had two colours. Mirror images swapped these ears.
+MARKED = 3.0
+COMPARED = 60  # animals whose colours are compared
 FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without labels
 # Rounds of training, at most. At 128 px a round of the small U-net took 0.7 to 2.2 minutes of two cores. Of
 # five seeds on a mouse four had learnt after three rounds; after four the fifth had two paws as one point on
@@ -66,6 +71,7 @@ class Facts(NamedTuple):
     names: tuple[str, ...] = ()  # names of the keypoints
     flip: tuple[int, ...] = ()  # flip of the skeleton
     points: np.ndarray | None = None  # (N, K, 2) px, nan where nothing is labelled
+    sides: float = math.nan  # contrast of the colours of left and right; nan if unknown
 
     @property
     def cropped(self) -> bool:
@@ -120,6 +126,8 @@ def facts_of_training(
     if "transform" in typed:
         cropped = data.transform == "around_box"
         facts = facts._replace(several=cropped and facts.several, small=cropped)
+    if facts.flip and "flip" not in typed:
+        facts = facts._replace(sides=_contrast(project, held, data, facts))
     if facts.cropped:
         crowd = crowd_of(project)
         some = (
@@ -136,6 +144,28 @@ def facts_of_training(
                 "labels there is taught as\nbackground; label it, or take the frame out of the project"
             )
     return facts
+
+
+def _contrast(project: Project, held: Held, data: Any, facts: Facts) -> float:
+    """Computes the contrast of left and right of some animals in training, as a network sees them."""
+    shown = [
+        number
+        for number in held.train
+        if project.instances[number].frame not in project.nobody
+        and box_of(project.instances[number]) is not None
+    ]
+    if not shown:
+        return math.nan
+    chosen = np.unique(np.linspace(0, len(shown) - 1, COMPARED).astype(int))
+    square = replace(data, transform="around_box" if facts.cropped else "letterbox").square()
+    seen = open_animals(data.own, square, project, [shown[n] for n in chosen], "colours")
+    return side_contrast(
+        *(
+            np.stack([np.asarray(getattr(seen[n], field)) for n in range(len(seen))])
+            for field in ("image", "keypoints", "visible")
+        ),
+        facts.flip,
+    )
 
 
 def _directions(points: np.ndarray) -> tuple[float, float]:
@@ -218,10 +248,18 @@ def rotation_choice(facts: Facts) -> Choice:
 
 def flip_choices(facts: Facts, rotation: float) -> list[Choice]:
     """Chooses whether mirrored images are learnt from: only if mirrored animals look like labelled
-    ones. No choice without pairs that swap places. rotation: as far as images are turned, degrees.
+    ones, by their poses and by the colours of their sides.
+
+    No choice without pairs that swap places. rotation: as far as images are turned, degrees.
     """
     if not facts.flip or facts.points is None:
         return []
+    if facts.sides >= MARKED:
+        return [
+            Choice(
+                "flip", False, "left and right have different colours, which mirrored images swap"
+            )
+        ]
     known = np.isfinite(facts.points).all(-1)
     ratio = mirrored_distance(facts.points, known, facts.flip, rotation)
     if math.isnan(ratio):

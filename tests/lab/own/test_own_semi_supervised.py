@@ -239,6 +239,9 @@ def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, 
     (both,) = choices.flip_choices(facts._replace(points=facing_left), 30.0)
     assert both.value
     assert "face both ways" in both.reason
+    (coloured,) = choices.flip_choices(facts._replace(points=facing_left, sides=9.0), 30.0)
+    assert not coloured.value
+    assert coloured.reason.startswith("left and right have different colours")
     (few,) = choices.flip_choices(facts._replace(points=side[:2]), 30.0)
     assert not few.value
     assert choices.flip_choices(facts._replace(flip=()), 30.0) == []
