@@ -1,14 +1,10 @@
 from .adversarial import (
     PseudoMaps as PseudoMaps,
-    domain_confusion as domain_confusion,
     ground_false_by_area as ground_false_by_area,
     ground_false_by_others as ground_false_by_others,
     ground_false_uniform as ground_false_uniform,
     maximum_disparity as maximum_disparity,
     minimum_disparity as minimum_disparity,
-    multi_kernel_mmd as multi_kernel_mmd,
-    scale_gradient as scale_gradient,
-    softmax_discrepancy as softmax_discrepancy,
     warm_start as warm_start,
 )
 from .consistency import (
@@ -34,6 +30,12 @@ from .distillation import (
     mse_distillation as mse_distillation,
     spatial_distillation as spatial_distillation,
 )
+from .domain_distances import (
+    domain_confusion as domain_confusion,
+    multi_kernel_mmd as multi_kernel_mmd,
+    softmax_discrepancy as softmax_discrepancy,
+)
+from .gradient_scaling import scale_gradient as scale_gradient
 from .heatmap import (
     coarse_to_fine as coarse_to_fine,
     coarse_to_fine_targets as coarse_to_fine_targets,

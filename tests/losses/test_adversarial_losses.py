@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from kpjax.heatmaps import gaussian_bumps
-from kpjax.losses import adversarial
+from kpjax.losses import adversarial, domain_distances, gradient_scaling
 
 close = np.testing.assert_allclose
 
@@ -96,7 +96,7 @@ def test_scale_gradient(factor):
     @jax.jit
     def gradients(tree, factor):
         def value(tree, factor):
-            tree = adversarial.scale_gradient(tree, factor)
+            tree = gradient_scaling.scale_gradient(tree, factor)
             return jnp.square(tree["a"]).sum() + tree["b"][0].astype(jnp.float32)
 
         return jax.value_and_grad(value, argnums=(0, 1))(tree, factor)
@@ -127,12 +127,12 @@ def plain_mmd(source, target, alphas):
 def test_mmd_equals_a_plain_one():
     generator = np.random.default_rng(0)
     source, target = generator.normal(size=(6, 5)), generator.normal(1.0, 2.0, size=(6, 5))
-    found = jax.jit(adversarial.multi_kernel_mmd)(jnp.float32(source), jnp.float32(target))
+    found = jax.jit(domain_distances.multi_kernel_mmd)(jnp.float32(source), jnp.float32(target))
     close(found, plain_mmd(source, target, (1 / 8, 1 / 4, 1 / 2, 1, 2)), rtol=1e-4)
 
 
 def test_mmd_of_constant_features_has_a_finite_gradient():
-    value, gradient = jax.jit(jax.value_and_grad(adversarial.multi_kernel_mmd))(
+    value, gradient = jax.jit(jax.value_and_grad(domain_distances.multi_kernel_mmd))(
         jnp.ones((4, 3)), jnp.ones((4, 3))
     )
     assert np.isfinite(value)
@@ -141,9 +141,9 @@ def test_mmd_of_constant_features_has_a_finite_gradient():
 
 def test_domain_confusion_stays_finite_when_the_discriminator_is_certain():
     probabilities = np.float32([0.0, 1.0])
-    value, gradients = jax.jit(jax.value_and_grad(adversarial.domain_confusion, argnums=(0, 1)))(
-        *2 * [probabilities]
-    )
+    value, gradients = jax.jit(
+        jax.value_and_grad(domain_distances.domain_confusion, argnums=(0, 1))
+    )(*2 * [probabilities])
     assert np.isfinite(value)
     assert all(np.isfinite(gradient).all() for gradient in gradients)
 
@@ -157,6 +157,6 @@ def test_permuted_keypoints_have_permuted_maps(logits):
 
 
 def test_softmax_discrepancy_is_zero_for_shifted_logits(logits):
-    discrepancy = jax.jit(adversarial.softmax_discrepancy)
+    discrepancy = jax.jit(domain_distances.softmax_discrepancy)
     close(discrepancy(logits[0], logits[0] + 5), 0, atol=1e-6)
     assert discrepancy(*logits) > 0

@@ -20,7 +20,7 @@ from kpjax.heatmaps import (
     spatial_softmax,
 )
 from kpjax.images import boxes
-from kpjax.losses import adversarial
+from kpjax.losses import adversarial, domain_distances
 from kpjax.losses.heatmap import heatmap_kl, heatmap_kl_per_keypoint, heatmap_mse
 from kpjax.optimization import descend
 
@@ -349,9 +349,9 @@ def test_sgd_and_baselines(close):
         0.0390625,
         **EXACT,
     )
-    close(adversarial.domain_confusion(jnp.array([0.8, 0.6]), jnp.array([0.3, 0.5])), 0.445948)
+    close(domain_distances.domain_confusion(jnp.array([0.8, 0.6]), jnp.array([0.3, 0.5])), 0.445948)
     close(
-        adversarial.softmax_discrepancy(one_map([[0, 0], [0, 0]]), one_map([[1, 2], [3, 4]])),
+        domain_distances.softmax_discrepancy(one_map([[0, 0], [0, 0]]), one_map([[1, 2], [3, 4]])),
         0.196957,
     )
     # The codec of the paper reads its own labels

@@ -7,7 +7,8 @@ from experiments.regda import PRESETS
 from kpjax import Example, Method, Skeleton, arrays
 from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.regda.config import Config
-from kpjax.papers.regda.stages import build_supervised, setup_of
+from kpjax.papers.regda.labels_alone import build_supervised
+from kpjax.papers.regda.stages import setup_of
 
 DEMO = PRESETS["demo_full"]
 LAPTOP = replace_fields(

@@ -24,6 +24,7 @@ import optax
 from flax import linen as nn
 
 from kpjax.losses import adversarial
+from kpjax.losses.gradient_scaling import scale_gradient
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total, views as views_read
 from kpjax.methods import forward
@@ -231,7 +232,7 @@ def regda(
                     adversary_head,
                     params["adversary"],
                     adversary_statistics,
-                    adversarial.scale_gradient(features, scale),
+                    scale_gradient(features, scale),
                 )
                 outputs[SOURCE_DISPARITY] = Disparity(
                     adversary_logits, pseudo_maps(logits), label_weights
@@ -291,7 +292,7 @@ def regda(
                     adversary_head,
                     params["adversary"],
                     adversary_statistics,
-                    adversarial.scale_gradient(features, scale),
+                    scale_gradient(features, scale),
                 )
                 truth, parts = total(
                     in_c, {TARGET_TRUTH: Disparity(adversary_logits, maps, weights)}, views

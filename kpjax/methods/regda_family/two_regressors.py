@@ -12,6 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from kpjax.losses import adversarial
+from kpjax.losses.domain_distances import softmax_discrepancy
+from kpjax.losses.gradient_scaling import scale_gradient
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.methods.forward import empty_images, prepare_streams, train_pass
 from kpjax.methods.gradient_step import gradient_steps
@@ -116,7 +118,7 @@ def dd(
         scale = coefficient(state.step.astype(jnp.float32))
 
         def reverse(features):
-            return adversarial.scale_gradient(features, -scale)
+            return scale_gradient(features, -scale)
 
         def objective_of(groups):
             params = _Groups(**groups)
@@ -194,9 +196,7 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
             first, second, after = _two_heads(
                 model, params, statistics, target, lambda features: features
             )
-            return first.shape[1] * first.shape[2] * adversarial.softmax_discrepancy(
-                first, second
-            ), after
+            return first.shape[1] * first.shape[2] * softmax_discrepancy(first, second), after
 
         def drive_apart(params, statistics):
             supervised, after = fit_source(params, statistics)

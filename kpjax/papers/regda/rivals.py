@@ -23,19 +23,20 @@ from kpjax.papers.regda.adversary import (
     rising,
     two_heads,
 )
-from kpjax.papers.regda.config import TEACHER_COST, Config
+from kpjax.papers.regda.config import TEACHER_COST, Config, in_strong_colours
+from kpjax.papers.regda.labels_alone import (
+    alone,
+    both_stages_lengths,
+    build_supervised,
+    equal_cost_lengths,
+    for_equal_cost,
+)
 from kpjax.papers.regda.stages import (
     Build,
     Data,
     after_pretraining,
-    alone,
-    both_stages_lengths,
     build_pretraining,
-    build_supervised,
-    equal_cost_lengths,
     fit_domains,
-    for_equal_cost,
-    in_strong_colours,
     pretrain,
     result,
     same_config,

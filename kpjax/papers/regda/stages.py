@@ -1,23 +1,19 @@
-"""Stages that RegDA shares with its rivals: training on the source's labels, and going on from it
-with both domains.
-"""
+"""Stages that RegDA shares with its rivals: learning the source, and going on from it with both domains."""
 
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-import optax
-
-from kpjax import Method, Skeleton, losses, methods
+from kpjax import Method, Skeleton, methods
 from kpjax.heatmaps import codec, decode_argmax, score_kind
 from kpjax.input.source import Source
 from kpjax.methods import Setup
 from kpjax.papers import engine
-from kpjax.papers.configs import Splits, network_of, optimizer_of, replace_fields
+from kpjax.papers.configs import Splits, network_of, optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
-from kpjax.papers.regda.config import TEACHER_COST, Config, drops_of, of_pretraining
+from kpjax.papers.regda.config import TEACHER_COST, Config, of_pretraining
 from kpjax.papers.regda.measures import CHOICES, errors
 from kpjax.training.evaluation import predict_source
 from kpjax.training.fit import Fitted, Select, other_choices
@@ -93,35 +89,11 @@ def build_once(build: Build, config: Config, skeleton: Skeleton, *, logits: bool
     return build(config, setup_of(config, skeleton, logits=logits))
 
 
-def build_supervised(
-    config: Config,
-    setup: Setup,
-    *,
-    length: str = "steps_of_both_stages",
-    stream: str = "labelled",
-    mse: bool = False,
-    rates_of: Literal["plain", "teacher"] = "plain",
-) -> Method:
-    """Builds heatmap KL and the config's optimizer, or half the MSE and Adam.
+def build_pretraining(config: Config, setup: Setup) -> Method:
+    """Builds the first stage of RegDA: heatmap KL on the source domain."""
+    rates = config.optimizer.supervised_rates(config.pretraining_steps)
+    return methods.supervised(setup._replace(learning_rate=rates), stream="source")
 
-    length: the config's number of steps of the whole training. rates_of: of Adam, where `mse`: the
-    plain recipe's 1e-3, or those of `teacher_adaptation`.
-    """
-    steps = getattr(config, length)
-    if mse:
-        plain = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
-        rates = config.teacher.adaptation_rate(steps) if rates_of == "teacher" else plain
-        adam = setup._replace(
-            optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates
-        )
-        return methods.supervised(adam, loss=losses.heatmap_mse, stream=stream)
-    return methods.supervised(
-        setup._replace(learning_rate=config.optimizer.supervised_rates(steps)), stream=stream
-    )
-
-
-# The first stage of RegDA: heatmap KL on the source domain.
-build_pretraining = functools.partial(build_supervised, length="pretraining_steps", stream="source")
 
 # Stages
 
@@ -260,18 +232,8 @@ def fit_domains(
 
 # Variants as lines of a table: a method, its stages, and how long they are
 
-# Chosen on tuning seed 100 of the demo: the controls gain from stronger colours about a random
-# grey.
-STRONG_COLOURS = {"colour_matrix": 1.0, "colour_pivot": (0.0, 1.0)}
-
 # (job, data, the variant's method) -> its stages, one after the other
 Train = Callable[[Job, Data, Method], Outcome]
-
-
-def in_strong_colours(config: Config) -> Config:
-    """Returns the config with strong random colours in every stream."""
-    kind = "regda_colour" if config.augment.published else "colour"
-    return replace_fields(config, augmentation=kind, **STRONG_COLOURS)
 
 
 def same_config(config: Config) -> Config:
@@ -314,48 +276,6 @@ def variant(
     )
 
 
-def both_stages(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns from labels alone, for the steps of both stages of an adaptation."""
-    return train_stage(job, data, method, job.config.steps_of_both_stages)
-
-
-def for_equal_cost(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns from labels alone, for as long as `teacher_adaptation` takes."""
-    return train_stage(job, data, method, job.config.steps_of_equal_cost)
-
-
-def after_pretraining(config: Config, name: str) -> dict[str, float]:
+def after_pretraining(config: Config, name: str, *, stage: str = "pretraining") -> dict[str, float]:
     """Returns the lengths of the two stages; a step with both domains costs more than one."""
-    return {"pretraining": config.pretraining_steps, name: TEACHER_COST * config.steps}
-
-
-def both_stages_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the length of `both_stages`."""
-    return {name: config.steps_of_both_stages}
-
-
-def equal_cost_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the length of `for_equal_cost`."""
-    return {name: config.steps_of_equal_cost}
-
-
-def alone(
-    kind: str,
-    line: str,
-    *,
-    label: str = "",
-    stream: str = "labelled",
-    mse: bool = False,
-    rates_of: Literal["plain", "teacher"] = "plain",
-    equal_cost: bool = False,
-    changes: Callable[[Config], Config] = same_config,
-) -> Variant:
-    """Returns training on labels alone. stream, mse, rates_of: of `build_supervised`."""
-    length = "steps_of_equal_cost" if equal_cost else "steps_of_both_stages"
-    build = functools.partial(
-        build_supervised, length=length, stream=stream, mse=mse, rates_of=rates_of
-    )
-    train, lengths = (
-        (for_equal_cost, equal_cost_lengths) if equal_cost else (both_stages, both_stages_lengths)
-    )
-    return variant(kind, line, build, train, lengths, label=label, changes=changes, logits=not mse)
+    return {stage: config.pretraining_steps, name: TEACHER_COST * config.steps}

@@ -12,17 +12,10 @@ from kpjax.methods import Setup
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, Outcome, Variant
 from kpjax.papers.regda.adversary import disparity_options, two_heads
-from kpjax.papers.regda.config import TEACHER_COST, Config
+from kpjax.papers.regda.config import Config, in_strong_colours
+from kpjax.papers.regda.labels_alone import alone
 from kpjax.papers.regda.rivals import RIVALS
-from kpjax.papers.regda.stages import (
-    Data,
-    after_pretraining,
-    alone,
-    in_strong_colours,
-    pretrain,
-    train_stage,
-    variant,
-)
+from kpjax.papers.regda.stages import Data, after_pretraining, pretrain, train_stage, variant
 
 
 def build_regda(
@@ -73,11 +66,6 @@ def adapted_in_colours(job: Job, data: Data, method: Method) -> Outcome:
     return train_stage(job, data, method, job.config.steps, first)
 
 
-def lengths_in_colours(config: Config, name: str) -> dict[str, float]:
-    """Returns the lengths of `adapted_in_colours`."""
-    return {"pretraining_augmented": config.pretraining_steps, name: TEACHER_COST * config.steps}
-
-
 def ablation(line: str, *, of_config: dict[str, Any] | None = None, **options: Any) -> Variant:
     """Returns RegDA with other fields of the config in its second stage, or other options of
     `build_regda`.
@@ -108,7 +96,7 @@ VARIANTS: dict[str, Variant] = {
         "RegDA with the random colours, blur and noise of source_only_augmented in both stages",
         build_regda,
         adapted_in_colours,
-        lengths_in_colours,
+        functools.partial(after_pretraining, stage="pretraining_augmented"),
         label="RegDA, augmented",
         changes=in_strong_colours,
     ),

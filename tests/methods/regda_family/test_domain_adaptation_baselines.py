@@ -13,7 +13,7 @@ import tiny_parts
 from tiny_parts import BATCH, MODEL, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.losses.adversarial import multi_kernel_mmd
+from kpjax.losses.domain_distances import multi_kernel_mmd
 from kpjax.methods.forward import train_pass
 from kpjax.methods.regda_family import two_regressors
 from kpjax.methods.regda_family.feature_matching import DomainDiscriminator, adabn, dan, dann
