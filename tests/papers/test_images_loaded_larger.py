@@ -20,7 +20,7 @@ from kpjax.papers.adaptation.core import build_core
 from kpjax.papers.command_line import run
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, result_of
-from kpjax.papers.semi_supervised.stages import averaging
+from kpjax.papers.semi_supervised.pseudo_labels import averaging
 from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.training.evaluation import predict_source
 

@@ -4,36 +4,49 @@ columns of the table, and pictures.
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax import Example, geometry
+from kpjax import Example, Skeleton, geometry
 from kpjax.drawing.feature_map import LEAST_FEATURES, can_embed, embed_features, scatter
 from kpjax.drawing.overlays import write_png
 from kpjax.errors import summarise
 from kpjax.input.source import Source, stack_examples
 from kpjax.losses import semantic_consistency
+from kpjax.methods.semi_supervised_family.semantic_features import Semantic, representations
 from kpjax.papers import engine
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.reports.report import Column
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.left_to_learn import FITTED, left_to_learn
-from kpjax.papers.semi_supervised.stages import (
-    Data,
-    ReadSemantic,
-    errors,
-    read_semantic,
-    setup_of,
-)
+from kpjax.papers.semi_supervised.stages import Data, errors, setup_of
 from kpjax.training.evaluation import Gathered, reduce
 from kpjax.training.trees import on_host
 
 FEATURES_SHOWN = 720  # representations in the picture of them, at most, if one image has no more
 NOTHING_LEARNT = 0.9  # share of ln K, from which semantic consistency is called unlearnt
+
+
+# (variables, a batch) -> semantics of its features
+ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]
+
+
+@functools.lru_cache(maxsize=4)
+def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
+    """Returns a function from (variables, batch) to the semantics of a trained network's features;
+    one per config.
+    """
+    return functools.partial(
+        representations,
+        setup_of(config, skeleton).model,
+        config.backbone.normalise,
+        one_scale=config.weights.one_scale,
+        head_map=config.weights.head_map,
+    )
 
 
 def measure(

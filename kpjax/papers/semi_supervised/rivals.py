@@ -4,29 +4,26 @@ images, easy and hard views, and a published network of people.
 
 import functools
 
-from kpjax import Method, methods
+from kpjax import Method, Trained, methods
 from kpjax.augment import hide_boxes
 from kpjax.methods import Setup, published
 from kpjax.methods.perceptual import perceptual_options, perceptual_start
 from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
-from kpjax.papers.engine import Job, Outcome, Variant
+from kpjax.models.weights.pretrained import MOVENET
+from kpjax.papers import engine
+from kpjax.papers.configs import replace_fields
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.semi_supervised.config import Config
+from kpjax.papers.semi_supervised.pseudo_labels import averaging, learnt_from
 from kpjax.papers.semi_supervised.stages import (
     Data,
-    after,
-    as_published,
-    averaging,
+    Train,
     build_method,
     build_supervised,
     learnt,
-    learnt_from,
-    read_otherwise,
     train_stage,
-    twice_as_long,
-    twice_lengths,
-    untrained_lengths,
     usual_lengths,
     variant,
     warm_start,
@@ -141,6 +138,40 @@ def learnt_by_generating(job: Job, data: Data, method: Method) -> Outcome:
     sources = {"labelled": data.labelled, "unlabelled": data.unlabelled}
     before = warm_start(job, data)
     return train_stage(job, data, method, sources, job.config.steps, before, start=compares)
+
+
+def read_otherwise(variant: str) -> Train:
+    """Returns the stages of a variant that reads another one's result in its own way."""
+
+    def train(job: Job, data: Data, method: Method) -> Outcome:
+        return engine.result_of(job._replace(variant=variant))._replace(method=method)
+
+    return train
+
+
+def as_published(job: Job, data: Data, method: Method) -> Outcome:
+    """Takes a published network as it is."""
+    return Outcome(method, Trained({}, {}) if job.plan else published.load(MOVENET), 0)
+
+
+def twice_as_long(config: Config) -> Config:
+    """Returns the config with twice the steps of the last stage."""
+    return replace_fields(config, steps=2 * config.steps)
+
+
+def twice_lengths(config: Config, name: str) -> dict[str, float]:
+    """Returns the lengths of a variant of twice the steps."""
+    return usual_lengths(twice_as_long(config), name)
+
+
+def untrained_lengths(config: Config, name: str) -> dict[str, float]:
+    """Returns that nothing is trained."""
+    return {name: 0}
+
+
+def after(before: str, first: Lengths, own: Lengths = untrained_lengths) -> Lengths:
+    """Returns the lengths of a variant that starts from the result of another one."""
+    return lambda config, name: {**first(config, before), **own(config, name)}
 
 
 learnt_twice_as_long = functools.partial(learnt, times=2)

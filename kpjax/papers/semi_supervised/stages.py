@@ -6,30 +6,24 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
-import numpy as np
 import optax
 
-from kpjax import Example, Method, Skeleton, Trained, geometry, methods
+from kpjax import Method, Skeleton, methods
 from kpjax.augment import compose_augmentations, on_half, random_warp
-from kpjax.input.source import Source, with_labels
+from kpjax.input.source import Source
 from kpjax.losses import Objective, without
-from kpjax.methods import Setup, published
-from kpjax.methods.semi_supervised_family.semantic_features import Semantic, representations
-from kpjax.models.weights.pretrained import MOVENET
+from kpjax.methods import Setup
 from kpjax.papers import engine
-from kpjax.papers.configs import config_as_json, network_of, optimizer_of, replace_fields
+from kpjax.papers.configs import config_as_json, network_of, optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.left_to_learn import Left, left_to_learn
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
-from kpjax.training.run_folder import kept_arrays
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
-# (variables, a batch) -> semantics of its features
-ReadSemantic = Callable[[Mapping[str, Any], Example], Semantic]
 StageOf = Literal["warm start", "method", "both"]
 Build = Callable[[Config, Setup], Method]
 
@@ -149,31 +143,6 @@ build_supervised = functools.partial(
 build_warm_start = functools.partial(build_supervised, stage="warm start")
 
 
-@functools.lru_cache(maxsize=4)
-def read_semantic(config: Config, skeleton: Skeleton) -> ReadSemantic:
-    """Returns a function from (variables, batch) to the semantics of a trained network's features;
-    one per config.
-    """
-    return functools.partial(
-        representations,
-        setup_of(config, skeleton).model,
-        config.backbone.normalise,
-        one_scale=config.weights.one_scale,
-        head_map=config.weights.head_map,
-    )
-
-
-def averaging(method: Method, config: Config, skeleton: Skeleton) -> Method:
-    """Returns a method whose predictions are averaged over transforms, as those of a teacher of
-    pseudo-labels.
-    """
-    setup = setup_of(config, skeleton)
-    predict = methods.distilled_predict(
-        setup.model, setup.codec, setup.normalise, skeleton, flip=config.augment.flip
-    )
-    return method._replace(predict=predict)
-
-
 # Stages
 
 
@@ -284,35 +253,6 @@ def learnt_from_all_labels(job: Job, data: Data, method: Method) -> Outcome:
     return train_stage(job, data, method, sources, job.config.steps_of_both_stages, None)
 
 
-def learnt_from(teacher: str, *, averaged: bool = True, agreeing: bool = False) -> "Train":
-    """Returns the stages of a variant that learns from labels which another one's result gives.
-
-    averaged, agreeing: see `pseudo_labelled`.
-    """
-
-    def train(job: Job, data: Data, method: Method) -> Outcome:
-        before = warm_start(job, data)
-        taught = pseudo_labelled(job, data, teacher, averaged=averaged, agreeing=agreeing)
-        sources = {"labelled": data.labelled, "unlabelled": taught}
-        return train_stage(job, data, method, sources, job.config.steps, before, taught=True)
-
-    return train
-
-
-def read_otherwise(variant: str) -> "Train":
-    """Returns the stages of a variant that reads another one's result in its own way."""
-
-    def train(job: Job, data: Data, method: Method) -> Outcome:
-        return engine.result_of(job._replace(variant=variant))._replace(method=method)
-
-    return train
-
-
-def as_published(job: Job, data: Data, method: Method) -> Outcome:
-    """Takes a published network as it is."""
-    return Outcome(method, Trained({}, {}) if job.plan else published.load(MOVENET), 0)
-
-
 def fit_images(
     job: Job,
     method: Method,
@@ -362,50 +302,6 @@ def fit_images(
     )
 
 
-def pseudo_labelled(
-    job: Job, data: Data, teacher: str, *, averaged: bool = True, agreeing: bool = False
-) -> Source:
-    """Returns the unlabelled images under the labels that the finished teacher gives them; made
-    once and kept.
-
-    averaged: whether the teacher's heatmaps are averaged over transforms. agreeing: whether only
-    points on which two of its views agree are labels.
-    """
-    plain = job.paper.variants[teacher].method(job.config, data.skeleton)
-    method = averaging(plain, job.config, data.skeleton) if averaged else plain
-
-    def make() -> dict[str, np.ndarray]:
-        trained = engine.result_of(job._replace(variant=teacher)).trained
-        predicted = functools.partial(
-            predict_source,
-            state=trained,
-            source=data.plain_unlabelled or data.unlabelled,
-            batch_size=2 * job.config.batch_size,
-        )
-        found = predicted(method)
-        visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
-        labels = methods.pseudo_labels(found.keypoints, found.scores, visible)
-        if agreeing:
-            turned = methods.turned_predict(plain.predict, data.skeleton)
-            views = (predicted(one).keypoints for one in (plain, plain._replace(predict=turned)))
-            labels = methods.where_views_agree(labels, *views, side=job.config.data.image_size)
-        if loaded := job.config.data.loaded(job.config.augment.reach):
-            moved = geometry.move_points(geometry.invert(loaded.to_plain), labels.keypoints)
-            labels = labels._replace(keypoints=np.asarray(moved))
-        print(
-            f"{job.title}: {int(labels.visible.sum())} of {labels.visible.size} predictions on "
-            f"unlabelled images are kept, peaks from {labels.threshold:.3f}"
-        )
-        return {"keypoints": labels.keypoints, "visible": labels.visible}
-
-    name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
-    if job.plan:
-        engine.result_of(job._replace(variant=teacher))
-        return data.unlabelled
-    labels = kept_arrays(job.folder / "pseudo_labels.npz", make)
-    return with_labels(data.unlabelled, **labels, name=name)
-
-
 def errors(
     found: Gathered, skeleton: Skeleton, config: Config, name: str, *, details: bool = False
 ) -> dict[str, float]:
@@ -435,29 +331,9 @@ def same_config(config: Config) -> Config:
     return config
 
 
-def twice_as_long(config: Config) -> Config:
-    """Returns the config with twice the steps of the last stage."""
-    return replace_fields(config, steps=2 * config.steps)
-
-
 def usual_lengths(config: Config, name: str) -> dict[str, float]:
     """Returns the lengths of the warm start and of a variant's own stage."""
     return {"warm start": config.warm_start_steps, name: config.rounds * config.steps}
-
-
-def twice_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the lengths of a variant of twice the steps."""
-    return usual_lengths(twice_as_long(config), name)
-
-
-def untrained_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns that nothing is trained."""
-    return {name: 0}
-
-
-def after(before: str, first: Lengths, own: Lengths = untrained_lengths) -> Lengths:
-    """Returns the lengths of a variant that starts from the result of another one."""
-    return lambda config, name: {**first(config, before), **own(config, name)}
 
 
 def variant(

@@ -22,9 +22,8 @@ from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Outcome, run as run_job
 from kpjax.papers.semi_supervised import measures, stages
 from kpjax.papers.semi_supervised.left_to_learn import left_to_learn
-from kpjax.papers.semi_supervised.measures import keypoint_features
+from kpjax.papers.semi_supervised.measures import keypoint_features, read_semantic
 from kpjax.papers.semi_supervised.rivals import ON_PEOPLE
-from kpjax.papers.semi_supervised.stages import read_semantic
 from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.structures import Method, Prediction, Skeleton, Trained
 from kpjax.training.trees import load_trained
