@@ -22,6 +22,7 @@ from kpjax.papers.incremental.association import (
     over_triples,
     without_useless,
 )
+from kpjax.papers.incremental.controls import one_of_the_old
 from kpjax.papers.incremental.measures import Matrices, summary
 from kpjax.papers.incremental.runs import all_images
 from kpjax.papers.incremental.stages import (
@@ -37,7 +38,6 @@ from kpjax.papers.incremental.variants import (
     build_kamp,
     of_distillation,
     of_rerendered,
-    one_of_the_old,
 )
 from kpjax.training.evaluation import labels_of
 

@@ -1,0 +1,118 @@
+"""Controls and upper bounds of KAMP: what stands in the place of KA-Net's map, replay of the old network's
+points, and all labels at once.
+"""
+
+import functools
+from collections.abc import Mapping
+
+from kpjax import Method, losses, methods
+from kpjax.input.source import Source, labelled_only, subset
+from kpjax.methods.incremental_family.step_spec import Increment
+from kpjax.papers.engine import Variant
+from kpjax.papers.incremental.association import stated_triples
+from kpjax.papers.incremental.config import Config, Weights
+from kpjax.papers.incremental.runs import Run, Setting
+from kpjax.papers.incremental.stages import (
+    build_student,
+    later_steps,
+    learn_everything,
+    learn_without_association,
+    lengths,
+    objective_of,
+    student_step,
+    variant,
+)
+
+# of a variant whose student has the steps that KA-Net leaves it
+SHORT = functools.partial(lengths, of_step=student_step)
+
+
+def build_self_training(setting: Setting, steps: int) -> Method:
+    """Builds KAMP with the old network's own point in the place of KA-Net's map."""
+    codec, reduction = setting.setup.codec, setting.config.reduction
+    own_points = methods.self_training_term(codec, reduction=reduction)
+    return build_student(setting, steps, {**objective_of(setting), "association": own_points})
+
+
+def build_true_points(setting: Setting, steps: int) -> Method:
+    """Builds KAMP with the true old point in the place of KA-Net's map."""
+    codec, reduction = setting.setup.codec, setting.config.reduction
+    true_points = methods.true_points_term(codec, reduction=reduction)
+    return build_student(setting, steps, {**objective_of(setting), "association": true_points})
+
+
+def build_replay(setting: Setting, steps: int) -> Method:
+    """Builds labels beside pseudo-labels: the old network's sure points of all old keypoints."""
+    objective = losses.without(objective_of(setting), "distillation", "association")
+    replay = methods.memory_replay_term(setting.setup.codec, above=setting.config.replay_above)
+    return build_student(setting, steps, {**objective, "replay": replay})
+
+
+def one_of_the_old(weight: float, old: int) -> Mapping[str, float]:
+    """Returns weights by which the triple's old keypoint counts as one of so many."""
+    return {"distillation": weight, "association": weight / max(old, 1)}
+
+
+def of_rerendered(weights: Weights, old: int) -> Mapping[str, float]:
+    """Returns the weights of `kamp_rerendered`."""
+    return one_of_the_old(weights.kamp_rerendered, old)
+
+
+def images_with_old_labels(run: Run, step: int, planned: Increment) -> Source:
+    """Returns the images of a step, labelled with its own keypoints and the old ones of its
+    triples: of an upper bound, for the setting has no such labels.
+    """
+    data = run.data
+    chosen, names = data.protocol.steps[step], data.skeleton.names
+    used = planned.triples[planned.triple_weights > 0]
+    old = [names[number] for number in used[:, 0]]
+    name = f"{data.train.name}, {data.protocol.name} step {step} with old labels"
+    return labelled_only(subset(data.train, chosen.images, name), (*chosen.keypoints, *old), name)
+
+
+def of_everything(config: Config, name: str) -> dict[str, float]:
+    """Returns the length of `learn_everything`."""
+    return {name: config.base_steps + config.steps * later_steps(config)}
+
+
+CONTROLS: dict[str, Variant] = {
+    "self_training": variant(
+        "control",
+        "kamp_rerendered with the old model's own point in KA-Net's place",
+        functools.partial(
+            learn_without_association,
+            build=build_self_training,
+            factors=lambda weights, old: one_of_the_old(weights.self_training, old),
+            choose=stated_triples,
+        ),
+    ),
+    "memory_replay": variant(
+        "control",
+        "the old model's sure points of all old keypoints as labels, without distillation",
+        functools.partial(
+            learn_without_association,
+            build=build_replay,
+            factors=lambda weights, old: {"replay": weights.memory_replay},
+        ),
+    ),
+    "kamp_true_points": variant(
+        "oracle",
+        "kamp_rerendered with the true old point in KA-Net's place: reads labels of old keypoints",
+        functools.partial(
+            learn_without_association,
+            build=build_true_points,
+            factors=of_rerendered,
+            choose=stated_triples,
+            length=student_step,
+            images=images_with_old_labels,
+        ),
+        lengths=SHORT,
+    ),
+    "joint": variant(
+        "oracle",
+        "all images with the labels of all keypoints, at once",
+        learn_everything,
+        label="Joint",
+        lengths=of_everything,
+    ),
+}
