@@ -135,6 +135,17 @@ def strips(run: Shown, skeleton: Skeleton, side: float) -> str:
     return jpeg(np.asarray(sheet))
 
 
+def agreeing(one: Shown, other: Shown, share: float) -> float:
+    """Returns which part of the points two runs find at the same place: within a share of the extent
+    of the first one's points, median over frames. nan where these have none, or frames differ.
+    """
+    extent = np.median(np.linalg.norm(np.ptp(one.predicted, axis=1), axis=-1))
+    if not extent or (one.images, one.frames) != (other.images, other.frames):
+        return math.nan
+    apart = np.linalg.norm(one.predicted - other.predicted, axis=-1)
+    return float((apart <= share * extent).mean())
+
+
 def patch_side(runs: Sequence[Shown]) -> float:
     """Returns the side of a patch in px: a share of how far the points of an image reach."""
     extents = [np.linalg.norm(np.ptp(run.predicted, axis=1), axis=-1) for run in runs]
