@@ -146,8 +146,9 @@ def own_report(
     )
     first = [
         *alike,
-        *unknown,
+        *unknown[:1],
         *agreement(shown, beside) * bool(unknown),
+        *unknown[1:],
         *told(shown.line.runs.finished[0], [run.line.runs.finished[0] for run in others]),
     ]
     reached, better, table = (
@@ -253,8 +254,8 @@ def agreement(shown: OwnRun, beside: Sequence[OwnRun]) -> list[str]:
     ]
     return [
         f"On {count_text(len(shown.shown.images), 'frame')} of the target, {100 * share:.0f} of 100 points of "
-        f"{shown.line.name} lie where {run.line.name}, which has not seen the target, finds them, within a tenth of "
-        "the animal’s length. Where they differ, the pictures show which are right."
+        f"{shown.line.name} lie within a tenth of the animal’s length of where {run.line.name} finds them. Where they "
+        "differ, the pictures below show which are right."
         for run, share in pairs
         if math.isfinite(share)
     ]
@@ -407,10 +408,10 @@ def unknown_of(folder: Path) -> list[str]:
     images = read_json(folder / "config.json")["config"].get("data", {})
     if not images.get("target") or images.get("target_project"):
         return []
-    source = "All errors below are of the source. " if images.get("source") else ""
     return [
-        f"How far off the points on the target are is unknown: none of its images has a label. {source}"
-        "Look at the pictures of its points, or label some twenty of its images: --target-project P measures them."
+        "How far off the points on the target are is unknown: none of its images has a label.",
+        "All errors below are of the source. " * bool(images.get("source"))
+        + "Label some twenty of the target’s images, and --target-project P measures them.",
     ]
 
 
