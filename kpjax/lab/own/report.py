@@ -332,6 +332,7 @@ def _page(
     names = run.skeleton.names
     parts = run.animals.by_part() if run.animals else {}
     tables = [errors_of(some, run.cutoffs) for some in parts.values()]
+    filled_of_parts = [*map(pixel_errors.columns_of, parts.values())]
     headed = (
         (
             *(one for one in columns if one.metric.startswith(("new/", "old/"))),
@@ -350,7 +351,13 @@ def _page(
         path=[folder.parent.name, folder.name],
         cutoff=cutoffs_text(run.cutoffs),
         pixel_rows=[
-            (name, [cell for found in tables for cell in pixel_errors.cells_of(found[name])])
+            (
+                name,
+                [
+                    [pixel_errors.cells_of(found[name])[n] for n in chosen]
+                    for found, chosen in zip(tables, filled_of_parts, strict=True)
+                ],
+            )
             for name in (*names, ALL)
             if any(found[name].labels for found in tables)
         ],
@@ -358,7 +365,11 @@ def _page(
             name: "rgb({}, {}, {})".format(*colour)
             for name, colour in zip(names, keypoint_colours(len(names)).tolist(), strict=True)
         },
-        parts=[*map(pixel_errors.frames_text, parts.values())],
+        parts=[
+            (pixel_errors.frames_text(some), [pixel_errors.COLUMNS[n][0] for n in chosen])
+            for some, chosen in zip(parts.values(), filled_of_parts, strict=True)
+        ],
+        has_empty=any(some.empty.any() for some in parts.values()),
         several=len(measured) > 1 or not parts,
         header=header(in_table, filled),
         groups=groups(in_table, filled),
