@@ -136,7 +136,6 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     print(
         projects.describe(project, held),
         f"new keypoints: {', '.join(new)}; old ones: {', '.join(names)}{both * bool(shared)}",
-        *projects.absence_untaught(config.data.own),
         sep="\n",
     )
     # A network that has seen whole frames knows animals of their size.
@@ -229,8 +228,11 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     skeleton = joint_skeleton(old.skeleton, project)
     project = projects.renamed_to(project, skeleton)
     train, held_out = (
-        projects.open_animals(own, config.data.square(), project, numbers, part)
-        for numbers, part in ((held.train, "training"), (held.held_out, "held out"))
+        projects.open_animals(own, config.data.square(), project, numbers, part, taught=taught)
+        for numbers, part, taught in (
+            (held.train, "training", True),
+            (held.held_out, "held out", False),
+        )
     )
     steps = (
         ProtocolStep(skeleton.names[:known], ()),
@@ -316,14 +318,14 @@ def shown(job: Job, data: Data) -> Part:
 
 
 def columns(config: Config) -> tuple[Column, ...]:
-    """Returns the accuracy of new and of old keypoints."""
+    """Returns the accuracy of old and of new keypoints."""
     threshold = f"{100 * config.pck_threshold:g} %"
     return (
+        Column("old/pck", "old points that stay", "%", 100.0, 1),
+        Column("old/pck_before", "with the old network", "%", 100.0, 1, ""),
         Column(
-            "new/pck", f"PCK of new keypoints, {threshold} of {config.data.scale_is}", "%", 100.0, 1
+            "new/pck", f"new points within {threshold} of {config.data.scale_is}", "%", 100.0, 1
         ),
-        Column("old/pck", "of old keypoints (labels, or the old model's answers)", "%", 100.0, 1),
-        Column("old/pck_before", "before", "%", 100.0, 1),
     )
 
 

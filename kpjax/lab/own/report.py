@@ -27,8 +27,10 @@ from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
     LINE,
+    NEAR,
     TARGET,
     Animals,
+    count_text,
     errors_of,
     pixels,
 )
@@ -39,7 +41,15 @@ from kpjax.lab.out.reports.sheets import (
     predictions_drawn,
     read_animal as frame_of,
 )
-from kpjax.lab.out.reports.shown import Shown, jpeg, patch_side, read_shown, side_by_side, strips
+from kpjax.lab.out.reports.shown import (
+    Shown,
+    agreeing,
+    jpeg,
+    patch_side,
+    read_shown,
+    side_by_side,
+    strips,
+)
 from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import found_text, kept_finder
@@ -104,8 +114,8 @@ def own_report(
     Returns its path and the folder of the run that it shows.
 
     The run with the smallest error on held-out frames, or on labels of the target, is shown, of
-    each variant's lowest seed and of those that keep old keypoints; the last variant where no label
-    tells, and the method of a system without labels. None if no run finds points, and for a bucket.
+    each variant's lowest seed and of those that keep old keypoints; the last method where no label
+    of the target tells, and the method of a system without labels. None if no run finds points, and for a bucket.
 
     folder: of the preset. lines: of all variants, with their runs. columns: of the system: the table
     of one without labels, the curves in the fold; those of new and old keypoints stand in every
@@ -123,6 +133,7 @@ def own_report(
     unknown = unknown_of(found[0].folder)
     shown = shown_of(found, last=bool(unknown))
     others = [run for run in found if run is not shown]
+    beside = control_of(shown, others)
     # by all labels of the run, whatever is judged
     alike = (
         pixel_errors.coincidences(
@@ -135,17 +146,20 @@ def own_report(
     )
     first = [
         *alike,
+        *unknown[:1],
+        *agreement(shown, beside) * bool(unknown),
+        *unknown[1:],
         *told(shown.line.runs.finished[0], [run.line.runs.finished[0] for run in others]),
     ]
     reached, better, table = (
-        [*unknown],
+        [],
         [],
         [console_table(*_table(measured, columns), screen_width())],
     )
     if shown.animals:
         said = verdict(shown.animals, shown.cutoffs)
         top = " ".join([*said[1:2], *compared(shown, others)])
-        reached = [*said[:1], *filter(None, [top]), *said[2:], *unknown]
+        reached = [*said[:1], *filter(None, [top]), *said[2:]]
         better = [*go_on(shown, folder), *advice(shown.animals, shown.cutoffs)]
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
     if short := _short(shown, usual_steps):
@@ -178,7 +192,7 @@ def own_report(
         _page(
             folder,
             shown,
-            others,
+            beside,
             measured,
             columns,
             {
@@ -222,11 +236,29 @@ def go_on(run: OwnRun, folder: Path) -> list[str]:
 
 
 def shown_of(found: Sequence[OwnRun], *, last: bool) -> OwnRun:
-    """Returns the run that a report shows, as `own_report` says. last: where no label tells."""
+    """Returns the run that a report shows, as `own_report` says. last: where no label of the target
+    tells.
+    """
+    adapted = [run for run in found if run.line.entry.kind == "method"] or found[-1:]
+    if last:
+        return adapted[-1]
     if not any(run.animals for run in found):
-        return next((run for run in found if run.line.entry.kind == "method"), found[-1])
-    # The others are compared with the last one; never with one that forgot old keypoints.
-    return found[-1] if last else min(found, key=lambda run: (forgot(run), run.error))
+        return adapted[0]
+    return min(found, key=lambda run: (forgot(run), run.error))
+
+
+def agreement(shown: OwnRun, beside: Sequence[OwnRun]) -> list[str]:
+    """Says how many points of the frames in the pictures two runs find at the same place."""
+    pairs = [
+        (run, agreeing(shown.shown, run.shown, NEAR)) for run in beside if shown.shown and run.shown
+    ]
+    return [
+        f"On {count_text(len(shown.shown.images), 'frame')} of the target, {100 * share:.0f} of 100 points of "
+        f"{shown.line.name} lie within a tenth of the animal’s length of where {run.line.name} finds them. Where they "
+        "differ, the pictures below show which are right."
+        for run, share in pairs
+        if math.isfinite(share)
+    ]
 
 
 def compared(shown: OwnRun, others: Sequence[OwnRun]) -> list[str]:
@@ -292,7 +324,7 @@ def open_run(line: Line) -> OwnRun | None:
 def _page(
     folder: Path,
     run: OwnRun,
-    others: Sequence[OwnRun],
+    beside: Sequence[OwnRun],
     measured: Sequence[Line],
     columns: Sequence[Column],
     said: dict,
@@ -300,10 +332,11 @@ def _page(
     names = run.skeleton.names
     parts = run.animals.by_part() if run.animals else {}
     tables = [errors_of(some, run.cutoffs) for some in parts.values()]
+    filled_of_parts = [*map(pixel_errors.columns_of, parts.values())]
     headed = (
         (
-            *COLUMNS[judging(parts)],
             *(one for one in columns if one.metric.startswith(("new/", "old/"))),
+            *COLUMNS[judging(parts)],
         )
         if parts
         else columns
@@ -312,13 +345,19 @@ def _page(
     films = sorted(folder.rglob("*_overlay.mp4"), key=lambda path: path.stat().st_mtime)
     images = images_of([run.line])
     moving = [one for one in images if one[1].endswith("moving")]
-    pictures, patches = _pictures([run, *control_of(run, others)])
+    pictures, patches = _pictures([run, *beside])
     return render_page(
         Path(__file__).with_name("report.html.jinja"),
         path=[folder.parent.name, folder.name],
         cutoff=cutoffs_text(run.cutoffs),
         pixel_rows=[
-            (name, [cell for found in tables for cell in pixel_errors.cells_of(found[name])])
+            (
+                name,
+                [
+                    [pixel_errors.cells_of(found[name])[n] for n in chosen]
+                    for found, chosen in zip(tables, filled_of_parts, strict=True)
+                ],
+            )
             for name in (*names, ALL)
             if any(found[name].labels for found in tables)
         ],
@@ -326,7 +365,11 @@ def _page(
             name: "rgb({}, {}, {})".format(*colour)
             for name, colour in zip(names, keypoint_colours(len(names)).tolist(), strict=True)
         },
-        parts=[*map(pixel_errors.frames_text, parts.values())],
+        parts=[
+            (pixel_errors.frames_text(some), [pixel_errors.COLUMNS[n][0] for n in chosen])
+            for some, chosen in zip(parts.values(), filled_of_parts, strict=True)
+        ],
+        has_empty=any(some.empty.any() for some in parts.values()),
         several=len(measured) > 1 or not parts,
         header=header(in_table, filled),
         groups=groups(in_table, filled),
@@ -376,10 +419,10 @@ def unknown_of(folder: Path) -> list[str]:
     images = read_json(folder / "config.json")["config"].get("data", {})
     if not images.get("target") or images.get("target_project"):
         return []
-    source = "All errors above are of the source. " if images.get("source") else ""
     return [
-        f"Errors on the target are unknown: none of its images has a label. {source}"
-        "Look at the pictures of its points, or label some twenty of its images: --target-project P measures them."
+        "How far off the points on the target are is unknown: none of its images has a label.",
+        "All errors below are of the source. " * bool(images.get("source"))
+        + "Label some twenty of the target’s images, and --target-project P measures them.",
     ]
 
 

@@ -258,7 +258,8 @@ def copies_of_teacher(
         )
         _, _, elsewhere = _answers(model, ka_net, codec, normalise, state, other)
         known = labelled_triples(codec, view, step.triples)
-        both = known * labelled_triples(codec, other, step.triples) * channels(view.visible, old)
+        seen = (channels(view.visible, old) > 0).astype(jnp.float32)
+        both = known * labelled_triples(codec, other, step.triples) * seen
 
         def apart(points, others):
             return jnp.linalg.norm(points - others, axis=-1) / side

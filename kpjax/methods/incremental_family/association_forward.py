@@ -49,9 +49,10 @@ def channels(maps: jax.Array, numbers: jax.Array) -> jax.Array:
 
 def labelled_triples(codec: Codec, example: Example, triples: jax.Array) -> jax.Array:
     """Computes the mask (B, T) float32 of triples (T, 3) whose new keypoints both have a heatmap by
-    the codec.
+    the codec, and lie somewhere: one that is taught as absent has a weight, and no place.
     """
     _, weights = codec.encode(example)
+    weights = jnp.where(example.visible > 0, weights, 0.0)
     return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(
         jnp.float32
     )
@@ -62,10 +63,11 @@ def association_inputs(
 ) -> AssociationInputs:
     """Builds KA-Net's inputs for one triple (3,), from the labels of its two new keypoints.
 
-    features: (B, h, w, C) of the frozen extractor. Where a keypoint has no label its map is empty.
+    features: (B, h, w, C) of the frozen extractor. Where a keypoint has no label, or is absent, its
+    map is empty.
     """
     maps, weights = codec.encode(example)
-    known = weights[..., None] > 0
+    known = (weights * example.visible)[..., None] > 0
     points = geometry.move_points(codec.to_heatmap, jnp.where(known, example.keypoints, 0.0))
     new = triple[1:]
     return AssociationInputs(features, channels(maps, new), jnp.take(points, new, axis=1))

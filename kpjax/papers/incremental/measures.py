@@ -108,15 +108,22 @@ def measure(
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions after the last step, and writes accuracy_matrix.csv."""
+    """Draws predictions after the last step, and writes accuracy_matrix.csv and the losses of the
+    last step, whose training has a folder of its own.
+    """
+    last = len(data.protocol.steps) - 1
     draw_predictions(
         outcome,
         data.evaluation,
         job.folder / IMAGES / "last_step.png",
-        predictions.get(f"step_{len(data.protocol.steps) - 1}"),
+        predictions.get(f"step_{last}"),
     )
     if jax.process_index():
         return
+    stage = f"{job.variant}_step_{last}"
+    log = job.preset_folder / "stages" / stage / f"seed-{job.seed}" / "metrics.jsonl"
+    if log.exists():
+        write_text(job.folder / log.name, log.read_text())
     config, names, matrices = job.config, data.skeleton.names, matrices_of(job, data, predictions)
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(

@@ -15,6 +15,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.files import write_json
 from kpjax.images.video import find_videos, write_video
+from kpjax.input.protocols import step_source
 from kpjax.lab.animals.calibration import ScoreTable, table_as_json
 from kpjax.lab.own import project as own_project, semi_supervised
 from kpjax.lab.own.declaration import first_lines
@@ -90,7 +91,10 @@ PAGES = {
         r"The network has learnt 4 keypoints from \d+ labels on 16 frames\.",
         2 * 4,
     ),
-    "regda": (r"The network has learnt 4 keypoints|On 20 frames of the target", 2 * 12),
+    "regda": (
+        r"How far off the points on the target are is unknown|On 20 frames of the target",
+        2 * 12,
+    ),
     "incremental": (r"Old points: \d+ of 100 stay\. On held-out frames so many are ", 2 * 4 + 4),
     "pyramids": (r"\d of 6 points follow something that moves\.|Nothing moves", 9 + 1),
     "adaptation": (
@@ -126,8 +130,7 @@ def test_from_what_a_person_has_to_points_and_errors(
         bool(metrics & {"held_out/px", "target/px"})
     ] * 4
     (begins, pictures), page = PAGES[name], report.read_text()
-    # Those without steps of their own, and with few; the steps of `ksd_only` have folders of stages.
-    without_curves = ("untrained", "adapted", "ksd_only")
+    without_curves = ("untrained", "adapted")  # no steps of its own, and few
     # keypoints that are one point are said before it
     assert re.search(begins, page.partition('<p class="finding">')[2].partition("<h2>")[0])
     assert page.count("data:image/jpeg") == pictures
@@ -430,6 +433,30 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     (triple,) = stated_triples(this, known, 1)
     assert triple[0] < 3 <= min(triple[1:])
     assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == len(skeleton.names)
+
+
+def test_new_keypoints_that_are_absent_are_taught_and_old_ones_are_not(
+    given, tmp_path, monkeypatch
+):
+    """Both have an empty cell on every second animal; errors count neither."""
+    project = own_project._read("P")
+    gone = [
+        one._replace(visible=one.visible * [n % 2, 1, n % 2, 1])
+        for n, one in enumerate(project.instances)
+    ]
+    monkeypatch.setattr(
+        own_project, "_read", lambda *arguments: project._replace(instances=tuple(gone))
+    )
+    typed = ["own", "--old", given["OLD"], "--project", "P", "--empty", "absent", *SHORT.split()]
+    typed += ["--variants", "ksd_only", "--workdir", str(tmp_path)]
+    (job,) = read_command(own_experiment("incremental"), typed).jobs()
+    data, held_out = open_project(job.config)
+    seen = step_source(data.protocol, 1, data.train)
+    visible = np.stack([seen[number].visible for number in range(len(seen))])
+    assert not visible[:, :3].any()  # old ones, and the old run's tail
+    assert set(visible[:, 3]) == {-1, 1}
+    assert (visible[:, 4] == 1).all()
+    assert held_out.examples.visible.min() == 0
 
 
 # Keypoint Pyramids: the part that is looked at, and labels, which only measure

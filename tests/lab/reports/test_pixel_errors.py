@@ -81,6 +81,13 @@ def test_each_keypoint_has_its_cutoff_and_empty_cells_that_are_drawn_stand_besid
     lines = pixel_errors.table_lines(animals, cutoffs)
     assert [line.split()[-4:-1] for line in lines if line.startswith("tail")] == [["1", "of", "2"]]
     assert any("0.25 to 0.5 by keypoint" in line for line in lines)
+    # a part without empty cells has no column of dashes
+    labelled = made([[1, 2, 3]], part=TRAINED)
+    lines = pixel_errors.table_lines(join_animals([animals, labelled]), cutoffs)
+    titles, more = [line for line in lines if line.startswith("keypoint")]
+    assert "empty, drawn" in titles
+    assert "empty, drawn" not in more
+    assert [line.count("–") for line in lines if line.startswith("tail")][-1] == 0
     said = " ".join(verdict(animals, cutoffs))
     assert "Of 3 cells that the labeller left empty there, 2 are drawn" in said
 

@@ -1,6 +1,9 @@
 """What a report says first of each system, and the pictures of runs side by side."""
 
+import base64
+import io
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +11,11 @@ import pytest
 from PIL import Image
 
 from kpjax.input.source import ArraySource, arrays
+from kpjax.lab.out.reports import shown as pictures_of_runs
 from kpjax.lab.out.reports.pixel_errors import Part
 from kpjax.lab.out.reports.shown import (
     SHOWN,
+    agreeing,
     patch_side,
     read_shown,
     side_by_side,
@@ -172,6 +177,63 @@ def test_points_are_kept_in_pixels_of_the_original_images_with_what_is_known(fol
     assert len(strips(shown, skeleton, 8.0)) > 100
     (folder / "gone" / "seed-0").mkdir(parents=True)
     assert read_shown(folder / "gone" / "seed-0") is None
+
+
+def test_without_labels_of_the_target_a_page_says_so_first_and_shows_the_last_method(
+    folder, tmp_path
+):
+    """Not the control, which stands last: the question is what adapting has changed."""
+    for variant in ("adapted", "random_core"):
+        path = folder / variant / "seed-0" / "config.json"
+        path.write_text(json.dumps({"config": {"data": {"source": "P", "target": "V"}}}))
+    first = folder / "first"
+    shutil.copytree(folder / "adapted", first)
+    (first / "seed-0" / "results.json").write_text(
+        (first / "seed-0" / "results.json").read_text().replace("adapted", "first")
+    )
+    entries = [
+        Entry("first", "method"),
+        Entry("adapted", "method"),
+        Entry("random_core", "control"),
+    ]
+    page, shown = own_report(
+        folder, tabulate(folder, entries, COLUMNS), COLUMNS, summary="", notes=[], command=""
+    )
+    assert shown == folder / "adapted" / "seed-0"
+    text = page.read_text().partition('<p class="finding">')[2]
+    assert text.startswith("How far off the points on the target are is unknown")
+    agree = (
+        "0 of 100 points of adapted lie within a tenth of the animal’s length of where random_core"
+    )
+    assert f"has a label. On 3 frames of the target, {agree} finds them." in text
+    assert text.index(agree) < text.index("All errors below are of the source. Label some twenty")
+
+
+def test_points_of_two_runs_agree_within_a_share_of_their_extent(folder):
+    shown, other = (read_shown(folder / name / "seed-0") for name in ("adapted", "random_core"))
+    # 4 x sqrt(2) px, of points that lie 8 px apart along both axes
+    assert [agreeing(shown, other, share) for share in (0.49, 0.51)] == [0, 1]
+    assert np.isnan(agreeing(shown, other._replace(frames=(1, 2, 3)), 0.5))
+    assert np.isnan(agreeing(shown._replace(predicted=shown.predicted[:, :1]), other, 0.5))
+
+
+def test_frames_of_each_video_are_cropped_to_the_points_of_all_its_frames(folder, monkeypatch):
+    black = np.zeros((300, 400, 3), np.uint8)
+    monkeypatch.setattr(pictures_of_runs, "read_frame", lambda frame: black)
+    one = read_shown(folder / "adapted" / "seed-0")
+    videos = one._replace(
+        images=(Path("a.mp4"), Path("a.mp4"), Path("b.mp4")),
+        frames=(0, 9, 0),
+        predicted=one.predicted + np.array([0, 300, 0])[:, None, None] * [1, 0],
+        true=np.full_like(one.true, np.nan),
+    )
+
+    def shape(picture):
+        width, height = Image.open(io.BytesIO(base64.b64decode(picture))).size
+        return width / height
+
+    shapes = [shape(pictures[0]) for _, pictures in side_by_side([videos], Skeleton(NAMES))]
+    assert shapes[0] == shapes[1] > 2 > shapes[2]
 
 
 COLUMNS = (

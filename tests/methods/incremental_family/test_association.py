@@ -22,8 +22,10 @@ from kpjax.methods.incremental_family.association import (
     ka_reach,
 )
 from kpjax.methods.incremental_family.association_forward import (
+    association_inputs,
     association_pass,
     frozen_forward,
+    labelled_triples,
     rerender,
 )
 from kpjax.methods.incremental_family.step_spec import increment
@@ -85,6 +87,21 @@ def test_images_without_the_new_keypoint_teach_nothing(trained):
     nothing = trained[3]
     assert nothing["loss/total"] == 0
     assert nothing["gradient_norm/association"] == 0
+
+
+def test_a_new_keypoint_that_is_absent_has_no_place_to_learn_from():
+    """Its map is taught as empty, with a weight; its coordinates are whatever they are."""
+    there = SPARSE._replace(visible=SPARSE.visible.at[1, 2].set(1))
+    gone = SPARSE._replace(
+        visible=SPARSE.visible.at[1, 2].set(-1), keypoints=SPARSE.keypoints.at[1, 2].set(jnp.nan)
+    )
+    assert CODEC.encode(gone)[1][1, 2] == 1
+    known = [labelled_triples(CODEC, one, STEP.triples)[:, 0] for one in (there, gone)]
+    assert [float(one[1]) for one in known] == [1, 0]
+    np.testing.assert_array_equal(known[0][2:], known[1][2:])
+    inputs = association_inputs(CODEC, jnp.zeros((1,)), gone, STEP.triples[0])
+    assert not np.asarray(inputs.maps[1]).any()
+    assert np.isfinite(np.asarray(inputs.points)).all()
 
 
 def test_predict_is_the_old_model_until_labels_are_given(method, trained, answers):

@@ -40,6 +40,7 @@ from kpjax.papers.incremental.variants import (
     of_rerendered,
 )
 from kpjax.training.evaluation import labels_of
+from kpjax.training.finished_runs import read_history
 
 TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
@@ -58,6 +59,8 @@ def check_results(folder, variant, names):
     assert {"aaa", "a_mre", *(f"aaa/{name}" for name in names)} <= set(found)
     assert ("at" in found) == ("mt" in found) == (variant != "joint")
     assert (folder / variant / "seed-0" / "images" / "last_step.png").exists()
+    # the losses of the last step, for a report's curves
+    assert ("loss/total" in read_history(folder / variant / "seed-0")) == (variant != "joint")
     rows = rows_of(folder / variant / "seed-0" / "accuracy_matrix.csv")
     steps_seen = [int(row["step"]) for row in rows]
     assert [steps_seen.count(step) for step in range(3)] == (

@@ -225,15 +225,21 @@ def metrics_of(animals: Animals, cutoffs: np.ndarray) -> dict[str, float]:
     return found
 
 
+EMPTY = "empty, drawn"
 COLUMNS = (
     ("labels", 7),
     ("median, px", 12),
     ("mean, px", 10),
     ("shown, px", 11),
     ("hidden", 8),
-    ("empty, drawn", 14),
+    (EMPTY, 14),
     ("PCK, %", 8),
 )
+
+
+def columns_of(part: Animals) -> list[int]:
+    """Returns which of `COLUMNS` have numbers: that of empty cells only where there are some."""
+    return [n for n, (title, _) in enumerate(COLUMNS) if title != EMPTY or part.empty.any()]
 
 
 def cells_of(one: Errors) -> list[str]:
@@ -255,6 +261,7 @@ def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> li
     first, said = max(map(len, (*animals.names, ALL))), cutoffs_text(cutoffs)
     lines = []
     for some in animals.by_part().values():
+        chosen = columns_of(some)
         rows = [
             ("keypoint", [title for title, _ in COLUMNS]),
             *(
@@ -266,8 +273,7 @@ def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> li
         lines += [
             frames_text(some),
             *(
-                name.ljust(first)[:first]
-                + "".join(text.rjust(size) for text, (_, size) in zip(cells, COLUMNS, strict=True))
+                name.ljust(first)[:first] + "".join(cells[n].rjust(COLUMNS[n][1]) for n in chosen)
                 for name, cells in rows
             ),
             "",

@@ -68,16 +68,17 @@ def read_shown(folder: Path) -> Shown | None:
 def side_by_side(runs: Sequence[Shown], skeleton: Skeleton) -> list[tuple[str, list[str]]]:
     """Returns the title of each frame, and a picture of it with the points of every run.
 
-    A frame is cropped to its points where some have a known place, and to those of all frames where
-    these are of one video; else it is whole. Raises InputError for a frame that cannot be read.
+    A frame is cropped to its points where some have a known place, that of a video to the points of
+    all its frames; an image is whole. Raises InputError for a frame that cannot be read.
     """
-    pictures, everywhere = [], np.concatenate([run.predicted.reshape(-1, 2) for run in runs])
+    pictures = []
     for n, (path, number) in enumerate(zip(runs[0].images, runs[0].frames, strict=True)):
         whole = read_frame(Frame("", path, number, (0, 0), ""))
         if np.isfinite(runs[0].true[n]).any():
             seen = np.concatenate([*(run.predicted[n] for run in runs), runs[0].true[n]])
-        elif number is not None and len(set(runs[0].images)) == 1:
-            seen = everywhere
+        elif number is not None:
+            of_video = [other == path for other in runs[0].images]
+            seen = np.concatenate([run.predicted[of_video].reshape(-1, 2) for run in runs])
         else:
             seen = np.array([[0, 0], whole.shape[1::-1]]) - [[0, 0], [1, 1]]
         image, moved = part_of(
@@ -133,6 +134,17 @@ def strips(run: Shown, skeleton: Skeleton, side: float) -> str:
         middle = cell * row + PATCH_SIDE / 2
         canvas.ellipse((2, middle - 5, 12, middle + 5), fill=tuple(colours[k]))
     return jpeg(np.asarray(sheet))
+
+
+def agreeing(one: Shown, other: Shown, share: float) -> float:
+    """Returns which part of the points two runs find at the same place: within a share of the extent
+    of the first one's points, median over frames. nan where these have none, or frames differ.
+    """
+    extent = np.median(np.linalg.norm(np.ptp(one.predicted, axis=1), axis=-1))
+    if not extent or (one.images, one.frames) != (other.images, other.frames):
+        return math.nan
+    apart = np.linalg.norm(one.predicted - other.predicted, axis=-1)
+    return float((apart <= share * extent).mean())
 
 
 def patch_side(runs: Sequence[Shown]) -> float:

@@ -97,8 +97,9 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
             (name for name in animals.names if found[name].drawn),
             key=lambda name: -found[name].drawn,
         )
+        verb = "is" if whole.drawn == 1 else "are"
         sentences.append(
-            f"Of {whole.empty} cells that the labeller left empty there, {whole.drawn} are drawn all the same: "
+            f"Of {whole.empty} cells that the labeller left empty there, {whole.drawn} {verb} drawn all the same: "
             f"{summarise([f'{name} {found[name].drawn}' for name in falsely])}."
         )
     return sentences
