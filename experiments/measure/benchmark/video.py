@@ -34,7 +34,7 @@ from kpjax.structures import named_key
 
 KEYPOINTS = 10
 SIDE, STRIDE, SIGMA = 128, 2, 2.0  # as `kpjax train` has them on a CPU
-FRAMES = 200
+FRAMES, TRIED = 500, 64  # of the video, and of the one on which PyTorch's batch is chosen
 LEARNT = 40  # steps, after which maps have peaks
 BATCHES = (4, 8, 16)  # of which PyTorch has its best
 NEAR = 1e-3  # px of a frame, within which points are the same
@@ -103,7 +103,10 @@ def video_rows(
 
     from experiments.measure.benchmark import pytorch_networks, pytorch_video
 
-    video = write_video(folder / "figures.mp4", moving_figures(FRAMES))
+    video, short = (
+        write_video(folder / name, moving_figures(count))
+        for name, count in (("figures.mp4", FRAMES), ("short.mp4", TRIED))
+    )
     ours, table = our_command(predictor, video, folder)
     network = pytorch_networks.MobileNetV2(KEYPOINTS, STRIDE)
     network.load_state_dict(pytorch_video.tensors_of(trained.variables), strict=False)
@@ -112,26 +115,22 @@ def video_rows(
     resizers = {"Pillow": functools.partial(pytorch_video.by_pillow, side=SIDE)}
     if importlib.util.find_spec("cv2"):
         resizers["OpenCV"] = functools.partial(pytorch_video.by_opencv, side=SIDE)
-    once = Effort(1, 0)
     for name, resize in resizers.items():
-        loops: dict[int, Callable[[], tuple[np.ndarray, np.ndarray]]] = {
-            batch: functools.partial(
-                pytorch_video.predict_video,
-                network,
-                video,
-                folder / "pytorch.csv",
-                resize=resize,
-                batch_size=batch,
-                stride=STRIDE,
-                sigma=SIGMA,
-            )
-            for batch in BATCHES
-        }
-        tried = once.times({str(batch): loop for batch, loop in loops.items()})
-        best = min(loops, key=lambda batch: tried[str(batch)].wall)
-        times = effort.times({"PyTorch": loops[best], "kpjax": ours})
-        ours()
-        note = f"batches of {best}; {same_points(table, *loops[best]())}"
+        loop = functools.partial(
+            pytorch_video.predict_video,
+            network,
+            table=folder / "pytorch.csv",
+            resize=resize,
+            stride=STRIDE,
+            sigma=SIGMA,
+        )
+        tried = Effort(3, 0).times(
+            {str(batch): functools.partial(loop, short, batch_size=batch) for batch in BATCHES}
+        )
+        best = min(BATCHES, key=lambda batch: spread(tried[str(batch)].wall).median)
+        whole = functools.partial(loop, video, batch_size=best)
+        times = effort.times({"PyTorch": whole, "kpjax": ours})
+        note = f"batches of {best}; {same_points(table, *whole())}"
         yield compare(
             f"beside PyTorch: a video, MobileNetV2, 128 px, resized by {name}",
             times["PyTorch"],
