@@ -22,6 +22,7 @@ from kpjax.papers.parsing import flags_in_messages, flags_of, parse
 
 ROWS = {  # a module of this folder, and what it measures
     "pytorch": "the same network, batch and loss in PyTorch on this machine, over ours",
+    "video": "a video in PyTorch, and batches in ONNX Runtime, over `kpjax predict`",
     "input": "how fast batches are read over how fast steps take them; JPEG files read in several ways",
     "papers": "a step of each paper's preset in milliseconds, beside what a plan says",
 }

@@ -5,6 +5,7 @@ a GPU.
 import functools
 import importlib.util
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,17 +20,25 @@ from experiments.measure.benchmark.steps import (
 )
 from experiments.measure.benchmark.timing import Effort, Row, compare, spread
 from kpjax.cores import usable_cores
-from kpjax.models import PoseResNet
+from kpjax.models import HRNet, MobileNetV2, PoseResNet
+from kpjax.models.weights.torch_names import to_torch
 from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.regda.config import Config
 from kpjax.papers.regda.stages import setup_of
 
 KEYPOINTS = 10
 SGD = {"optimizer": "sgd", "learning_rate": 1e-3}
+AT_128 = {"image_size": 128, "heatmap_size": 32, "sigma": 2.0}
 CPU, GPU = (
     {name: replace_fields(config, **SGD) for name, config in networks.items()}
     for networks in (
-        {"demo network": DEMO, "PoseResNet-18, 64 px": LAPTOP},
+        {
+            "demo network": DEMO,
+            "PoseResNet-18, 64 px": LAPTOP,
+            # what `kpjax train` chooses on a CPU
+            "MobileNetV2, 128 px": replace_fields(LAPTOP, network=MobileNetV2(), **AT_128),
+            "HRNet-W32, 128 px": replace_fields(LAPTOP, network=HRNet(), **AT_128),
+        },
         {"PoseResNet-101, 256 px, bfloat16": LARGE},
     )
 )
@@ -42,13 +51,12 @@ def rows(effort: Effort) -> Iterator[Row]:
     """
     device = "cpu" if jax.devices()[0].platform == "cpu" else "cuda"
     if importlib.util.find_spec("torchvision") is None:
-        yield Row("PyTorch / kpjax", note="PyTorch is not installed: pip install torch torchvision")
+        yield Row("beside PyTorch", note="it is not installed: pip install torch torchvision")
         return
-    cores = usable_cores()
     for name, config in (CPU if device == "cpu" else GPU).items():
-        ours, (step, forward, parameters) = (
+        ours, (training, prediction, parameters) = (
             supervised_step(config, KEYPOINTS),
-            pytorch_pair(config, device),
+            pytorch_calls(config, device),
         )
         expected = sum(leaf.size for leaf in jax.tree.leaves(ours.state.variables["params"]))
         if parameters != expected:
@@ -56,21 +64,16 @@ def rows(effort: Effort) -> Iterator[Row]:
                 f"the twin of {name} has {parameters} parameters, ours {expected}: no comparison"
             )
         for kind, mine, theirs in (
-            ("training", ours, step),
-            ("prediction", our_forward_pass(config), forward),
+            ("training", ours, training),
+            ("prediction", our_forward_pass(config), prediction),
         ):
-            # On a busy machine PyTorch's threads wait for each other, and one alone may be faster:
-            # the better counts.
-            candidates = {
-                str(threads): functools.partial(theirs, threads) for threads in sorted({1, cores})
-            }
-            times = effort.times(candidates | {"kpjax": mine})
-            best = min(candidates, key=lambda threads: spread(times[threads].wall).median)
+            times = effort.times(theirs | {"kpjax": mine})
+            best = min(theirs, key=lambda way: spread(times[way].wall).median)
             yield compare(
-                f"PyTorch / kpjax, {kind}, {name}, batch {config.batch_size}",
+                f"beside PyTorch: {kind}, {name}, batch {config.batch_size}",
                 times[best],
                 times["kpjax"],
-                note=f"on {best} thread(s); {parameters:,} parameters",
+                note=f"{best}; {parameters:,} parameters",
             )
 
 
@@ -86,31 +89,52 @@ def our_forward_pass(config: Config) -> Callable[[], object]:
     return lambda: jax.block_until_ready(forward(variables, images))
 
 
-def pytorch_pair(
+def pytorch_calls(
     config: Config, device: str
-) -> tuple[Callable[..., None], Callable[..., None], int]:
-    """Returns PyTorch's training step and pass for the network of a config, calls that may be given
-    a number of threads, and its number of parameters."""
+) -> tuple[dict[str, Callable[[], None]], dict[str, Callable[[], None]], int]:
+    """Returns PyTorch's training steps and its passes for the network of a config, and its number of
+    parameters.
+
+    They are calls by layout and number of threads, of which the fastest counts: on a busy machine
+    threads wait for each other, and one alone may be faster.
+    """
     import torch
 
     from experiments.measure.benchmark import pytorch_networks as networks
 
     torch.backends.cudnn.benchmark = True  # PyTorch, too, may look for the fastest convolutions
-    given = config.network
-    network = (
-        networks.PoseResNet(given.depth, KEYPOINTS, given.head_layers)
-        if isinstance(given, PoseResNet)
-        else networks.SmallUnet(KEYPOINTS, given.widths, given.head_layers, given.head_width)
-    )
     batch = noise_batch(config.batch_size, config.data.image_size, KEYPOINTS)
     targets, _ = setup_of(config, skeleton(KEYPOINTS)).codec.encode(batch)
     images, targets = (
         torch.from_numpy(np.ascontiguousarray(array.transpose(0, 3, 1, 2))).to(device)
         for array in (np.asarray(batch.image, np.float32) / 255, np.asarray(targets))
     )
-    step = networks.training_step(network, images, targets)
-    return (
-        step,
-        networks.forward_pass(network, images),
-        sum(leaf.numel() for leaf in network.parameters()),
-    )
+    network, training, prediction = pytorch_network(config), {}, {}
+    threads = sorted({1, usable_cores()}) if device == "cpu" else [0]
+    for layout in (torch.contiguous_format, torch.channels_last):
+        placed = networks.in_layout(network, images, layout)
+        step, forward = networks.training_step(*placed, targets), networks.forward_pass(*placed)
+        for count in threads:
+            way = f"{str(layout).removeprefix('torch.')}, {count} thread(s)"
+            training[way] = functools.partial(step, count)
+            prediction[way] = functools.partial(forward, count)
+    return training, prediction, sum(leaf.numel() for leaf in network.parameters())
+
+
+def pytorch_network(config: Config) -> Any:
+    """Returns the network of a config in PyTorch."""
+    from experiments.measure.benchmark import pytorch_networks as networks
+
+    given = config.network
+    match given:
+        case PoseResNet():
+            return networks.PoseResNet(given.depth, KEYPOINTS, given.head_layers)
+        case MobileNetV2():
+            return networks.MobileNetV2(KEYPOINTS)
+        case HRNet():
+            image = jax.ShapeDtypeStruct((1, 128, 128, 3), np.float32)
+            initialise = functools.partial(network_of(config, KEYPOINTS).init, train=False)
+            shapes = jax.eval_shape(initialise, jax.random.key(0), image)
+            small = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, np.float32), shapes)
+            return networks.OfTensors(networks.hrnet_maps, to_torch(small))
+    return networks.SmallUnet(KEYPOINTS, given.widths, given.head_layers, given.head_width)

@@ -19,6 +19,14 @@ from kpjax.models.weights.torch_names import from_torch, to_torch
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch")
 torchvision = pytest.importorskip("torchvision", reason="compares with PyTorch")
+from experiments.measure.benchmark.pytorch_networks import (  # noqa: E402
+    PoseResNet,
+    convolved,
+    hrnet_maps,
+    layer,
+    numbered,
+)
+
 F, relu = torch.nn.functional, torch.relu
 
 
@@ -37,50 +45,23 @@ class Tensors(dict):
                 for name, array in arrays.items()
             }
         )
-        self.train, self.read = train, set()
+        self.training, self.read = train, set()
 
     def __getitem__(self, name):
         self.read.add(name)
         return super().__getitem__(name)
 
-    def numbered(self, name, within):
-        """The names `name`.0, `name`.1, ... below which there is a tensor `within`."""
-        number = 0
-        while f"{name}.{number}.{within}" in self:
-            yield f"{name}.{number}"
-            number += 1
-
-
-def convolved(t, name, x, stride=1):
-    kernel, *bias = (t[f"{name}.{leaf}"] for leaf in ("weight", "bias") if f"{name}.{leaf}" in t)
-    padding = kernel.shape[-1] // 2 if kernel.shape[-1] % 2 else 0
-    return F.conv2d(x, kernel, *bias, stride=stride, padding=padding)
-
-
-def normed(t, name, x):
-    mean, variance, scale, bias = (
-        t[f"{name}.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias")
-    )
-    return F.batch_norm(x, mean, variance, scale, bias, t.train)
-
-
-def layer(t, name, x, stride=1, parts=(".0", ".1")):
-    """A convolution and its norm."""
-    return normed(t, name + parts[1], convolved(t, name + parts[0], x, stride))
-
 
 def of_module(t, module):
     """The module with these tensors; its statistics are those of `t`."""
-    module.double().train(t.train).load_state_dict(t, strict=False, assign=True)
+    module.double().train(t.training).load_state_dict(t, strict=False, assign=True)
     t.read.update(set(module.state_dict()) & set(t))
     return module
 
 
 def pose_resnet_twin(t, x):
-    from experiments.measure.benchmark.pytorch_networks import PoseResNet
-
     counts = [
-        len(list(t.numbered(f"backbone.layer{number}", "conv1.weight"))) for number in (1, 2, 3, 4)
+        len(list(numbered(t, f"backbone.layer{number}", "conv1.weight"))) for number in (1, 2, 3, 4)
     ]
     depth = 2 + sum(counts) * (3 if "backbone.layer1.0.conv3.weight" in t else 2)
     return [of_module(t, PoseResNet(depth, len(t["head.3.bias"]), 2))(x)]
@@ -107,60 +88,8 @@ def vgg_twin(t, x):
     return maps
 
 
-# HRNet
-
-
-def blocks(t, name, x):
-    for each in t.numbered(name, "conv1.weight"):
-        y, count = x, 3 if f"{each}.conv3.weight" in t else 2
-        for number in range(1, count + 1):
-            y = layer(t, each, y, 1, (f".conv{number}", f".bn{number}"))
-            y = relu(y) if number < count else y
-        x = relu(
-            y + (layer(t, f"{each}.downsample", x) if f"{each}.downsample.0.weight" in t else x)
-        )
-    return x
-
-
-def exchanged(t, name, x, up):
-    """What brings one branch to the size of another, `up` steps finer."""
-    if up > 0:
-        return F.interpolate(layer(t, name, x), scale_factor=2**up)
-    for step in range(-up):
-        x = layer(t, f"{name}.{step}", x, 2)
-        x = relu(x) if step < -up - 1 else x
-    return x
-
-
 def hrnet_twin(t, x):
-    for number in (1, 2):
-        x = relu(layer(t, "", x, 2, (f"conv{number}", f"bn{number}")))
-    branches = [blocks(t, "layer1", x)]
-    for stage in (2, 3, 4):
-        first = f"transition{stage - 1}.0"
-        last = relu(layer(t, f"transition{stage - 1}.{stage - 1}.0", branches[-1], 2))
-        branches = [
-            relu(layer(t, first, branches[0])) if stage == 2 else branches[0],
-            *branches[1:],
-            last,
-        ]
-        for module in t.numbered(f"stage{stage}", "branches.0.0.conv1.weight"):
-            branches = [
-                blocks(t, f"{module}.branches.{number}", x) for number, x in enumerate(branches)
-            ]
-            targets = [
-                n for n in range(stage) if n == 0 or f"{module}.fuse_layers.{n}.0.0.0.weight" in t
-            ]
-            branches = [
-                relu(
-                    sum(
-                        exchanged(t, f"{module}.fuse_layers.{target}.{source}", x, source - target)
-                        for source, x in enumerate(branches)
-                    )
-                )
-                for target in targets
-            ]
-    return [convolved(t, "final_layer", branches[0])]
+    return [hrnet_maps(t, x)]
 
 
 # RSN
@@ -212,7 +141,7 @@ def rsn_twin(t, x):
         maps, y, one, two = [], None, [], []
         for level in range(4):
             for number, name in enumerate(
-                t.numbered(f"stage{stage}.downsample.layer{level + 1}", "conv_bn_relu1.conv.weight")
+                numbered(t, f"stage{stage}.downsample.layer{level + 1}", "conv_bn_relu1.conv.weight")
             ):
                 x = steps_block(t, name, x, 2 if level and not number else 1)
             x = x + sum(skip[level] for skip in skips)

@@ -117,7 +117,7 @@ def predict(asked: Predict) -> list[Path]:
             f"{asked.animals}; the run looks for {limit} at most, {MORE} more than on a frame "
             "with labels; label a frame with more, or give --boxes",
         )
-    works = [_plan_work(sequence, predictor, formats, asked) for sequence in found]
+    works = [plan_work(sequence, predictor, formats, asked) for sequence in found]
     results = collections.Counter(name for work in works for name in work.files)
     for name, count in results.items():
         if count > 1:
@@ -144,7 +144,7 @@ def predict(asked: Predict) -> list[Path]:
     lost: list[str] = []
     for work in works:
         try:
-            table, paths, undrawn = _carried_out(work, predictor, formats, asked)
+            table, paths, undrawn = carry_out(work, predictor, formats, asked)
         except InputError as error:
             # as of a full disc: nothing else would work
             if isinstance(error.__cause__, OSError) or len(works) == 1:
@@ -224,9 +224,10 @@ def _check_request(asked: Predict) -> tuple[slice, tuple[str, ...]]:
     return slice(*numbers), predictions.check_formats(asked.formats.split(","))
 
 
-def _plan_work(
+def plan_work(
     sequence: ImageSequence, predictor: Predictor, formats: tuple[str, ...], asked: Predict
 ) -> _Work:
+    """Returns one input with the boxes of its animals and the files that it ends in."""
     instances, boxes = ("0",), None
     if asked.boxes is not None:
         path, numbers = sequence.path.absolute().as_posix(), sequence.numbers.tolist()
@@ -266,7 +267,7 @@ def _plan_work(
     )
 
 
-def _carried_out(
+def carry_out(
     work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict
 ) -> tuple[PredictionTable, list[Path], str]:
     """Predicts one input, writes its tables and drawings, and returns why it could not be drawn."""
