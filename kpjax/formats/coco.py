@@ -95,7 +95,7 @@ def files_of(path: Path) -> list[Path]:
     none has all.
     """
     counts = {}
-    for file in naming.shown_files(path, "*.json", "*/*.json", "*/*/*.json", "*.JSON"):
+    for file in naming.shown_files(path, "*.json", "*/*.json", "*/*/*.json"):
         content = read_start(file)
         is_object = content.lstrip()[:1] == b"{"
         counts[file] = (

@@ -44,6 +44,7 @@ from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 from kpjax.images.video import open_container
 
 _CONFIG = "config.yaml"
+_CONFIGS = (_CONFIG, "config.yml")
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 2
 _MULTI = "MULTI!"  # in place of the body parts in a project of several animals
@@ -92,23 +93,19 @@ class Config(NamedTuple):
 
 
 def projects_at(path: Path) -> list[Path]:
-    """Returns the folders of projects at a path: itself, the one of its config.yaml or table, or
-    those in a folder.
+    """Returns the folders of projects at a path: itself, the one of its config.yaml, the one that it
+    lies in with its table or images, or those in a folder.
     """
-    folder = path.parent if path.name == _CONFIG else path
-    if path.is_file() and path.parent.parent.name == FOLDER:
-        folder = path.parent.parent.parent
-    homes = [
-        labels.parent
-        for labels in (folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}")))
-        if labels.is_dir()
-    ]
-    found = [
-        home
-        for home in homes
-        if (home / _CONFIG).is_file() and not of_lightning_pose(home / _CONFIG)
-    ]
+    folder = path.parent if path.name in _CONFIGS else path
+    folder = next((one.parent for one in (path, *path.parents[:2]) if one.name == FOLDER), folder)
+    labels = [folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}"))]
+    homes = [one.parent for one in labels if one.is_dir()]
+    found = [home for home in homes if (file := _config_at(home)) and not of_lightning_pose(file)]
     return [folder] if folder in found else found
+
+
+def _config_at(root: Path) -> Path | None:
+    return next((root / name for name in _CONFIGS if (root / name).is_file()), None)
 
 
 def of_lightning_pose(config: Path) -> bool:
@@ -133,7 +130,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project"
         )
     root = roots[0]
-    config = _read_config(root / _CONFIG, notes, faults)
+    config = _read_config(_config_at(root), notes, faults)
     frames, instances, homes, once = [], [], {}, 0
     for file in _tables_of(root, config.scorer, notes):
         if (table := _read_table(file, config, faults)) is None:

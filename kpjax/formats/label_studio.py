@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kpjax.errors import count_text
+from kpjax.errors import InputError, count_text
 from kpjax.files import foreign
 from kpjax.formats.coco import read_start
 from kpjax.formats.names import (
@@ -59,18 +59,7 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             _label(one) for of_image in points for found in of_image.values() for one in found
         )
         skeleton = read_skeleton(file.parent, list(names), notes, faults)
-        # The stored name of an image: that of its upload's original, else its address.
-        stored = [
-            next(
-                name
-                for given in ((task.get("meta") or {}).get("original_file"), *task["data"].values())
-                # a signed address
-                if isinstance(given, str)
-                for name in (given, given.partition("?")[0])
-                if name.lower().endswith(IMAGE_SUFFIXES)
-            )
-            for task in tasks
-        ]
+        stored = [_image_of(task, file.name) for task in tasks]
         frames = [
             frame._replace(size=_size(result))
             for frame, result in zip(
@@ -129,6 +118,19 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     )
 
 
+def _image_of(task: Mapping[str, Any], label: str) -> str:
+    """Returns the stored name of an image: that of its upload's original, else its address. Raises
+    InputError for a task of something else."""
+    for given in ((task.get("meta") or {}).get("original_file"), *task["data"].values()):
+        for name in (given, given.partition("?")[0]) if isinstance(given, str) else ():
+            if name.lower().endswith(IMAGE_SUFFIXES):  # the second of a signed address
+                return name
+    raise InputError(
+        f"{label}, task {task.get('id')}: there is no image in it, only {', '.join(task['data'])}; export tasks of "
+        "images, and videos frame by frame"
+    )
+
+
 def _apart(given: Sequence[Sequence[Mapping[str, Any]]]) -> float:
     """Returns the mean distance in pixels from a point of the first annotation of each image to the
     nearest of its label in the others; nan if there is none.
@@ -150,7 +152,7 @@ def files_of(path: Path) -> list[Path]:
     """Returns the json files of this form at a path, or in the folder that it is."""
     return [
         file
-        for file in shown_files(path, "*.json", "*.JSON")
+        for file in shown_files(path, "*.json")
         if (content := read_start(file)).lstrip()[:1] == b"["
         and all(word in content for word in _WORDS)
     ]

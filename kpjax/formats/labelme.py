@@ -6,6 +6,7 @@ count from the corner of the first. sleap-io reads no LabelMe.
 """
 
 import math
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,14 @@ import numpy as np
 
 from kpjax.files import foreign
 from kpjax.formats.coco import read_start
-from kpjax.formats.names import image_frames, json_of, read_skeleton, shown_files, with_sessions
+from kpjax.formats.names import (
+    forward,
+    image_frames,
+    json_of,
+    read_skeleton,
+    shown_files,
+    with_sessions,
+)
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Project, instance_of
 
@@ -46,7 +54,8 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     for file in files_of(path):
         with foreign(file.name, "save it again with LabelMe"):
             content = json_of(file)
-            stored.append((file.parent.relative_to(root) / content["imagePath"]).as_posix())
+            image = file.parent.relative_to(root) / forward(content["imagePath"])
+            stored.append(Path(os.path.normpath(image)).as_posix())
             sizes.append(
                 (int(content.get("imageWidth") or 0), int(content.get("imageHeight") or 0))
             )

@@ -44,7 +44,7 @@ def files_of(path: Path) -> list[Path]:
     """
     if path.suffix == ".yaml" and path.is_file() and deeplabcut.of_lightning_pose(path):
         path = path.parent
-    return [file for file in shown_files(path, "*.csv", "*.CSV") if has_table_header(file)]
+    return [file for file in shown_files(path, "*.csv") if has_table_header(file)]
 
 
 def read(path: Path, faults: list[str], options: Options = STATED) -> Project:

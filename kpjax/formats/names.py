@@ -27,11 +27,29 @@ SPLITS = {
     "test": "test",
 }  # as files spell them
 _TRIED, _DEEPEST = 200, 100  # images that `image_paths` searches at most, and parts of their paths
-_SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
-_LETTERS = (("l", "r"), ("L", "R"))
-# A capital after a small letter, a digit or _, or first before a capital; then a capital, a digit,
-# _ or the end.
-_CAPITAL = re.compile(r"(?:(?<=[a-z0-9_])|^(?=.[A-Z]))[LR](?=[A-Z0-9_]|$)")
+# Sides as words of English, which may be anywhere in a name, and as words and letters that stand
+# apart. A word with two forms on the other side (gauche) is found from that side.
+_WORDS = "left/right"
+_APART = (
+    "l/r lt/rt lft/rgt links/rechts linke/rechte linker/rechter linkes/rechtes gauche/droite gauche/droit "
+    "izquierda/derecha izquierdo/derecho izq/der esquerda/direita esquerdo/direito esq/dir sinistra/destra "
+    "sinistro/destro sx/dx"
+)
+_SWAP = {
+    form(a): form(b)
+    for words in f"{_WORDS} {_APART}".split()
+    for a, b in (words.split("/"), words.split("/")[::-1])
+    for form in (str.lower, str.capitalize, str.upper)
+}
+_ANYWHERE = re.compile(
+    "|".join(form(_WORDS).replace("/", "|") for form in (str.lower, str.title, str.upper))
+)
+_SEPARATE = re.compile(
+    rf"(?<![^\W_])(?:{'|'.join(sorted(_SWAP, key=len, reverse=True))})(?![^\W_])"
+)
+# A capital after a small letter, a digit or _, or first before a capital or a digit; then a
+# capital, a digit, _ or the end.
+_CAPITAL = re.compile(r"(?:(?<=[a-z0-9_])|^(?=.[A-Z0-9]))[LR](?=[A-Z0-9_]|$)")
 
 
 def json_of(path: Path) -> Any:
@@ -41,14 +59,18 @@ def json_of(path: Path) -> Any:
 
 
 def shown_files(path: Path, *patterns: str) -> list[Path]:
-    """Returns the files below a folder that fit one of the patterns, sorted; none that is hidden or
-    in a hidden folder.
+    """Returns the files below a folder that fit one of the patterns in any case, sorted; none that
+    is hidden or in a hidden folder.
 
     Of a file it returns the file itself, whatever its name.
     """
     if not path.is_dir():
         return [path] if path.is_file() else []
-    found = {file for pattern in patterns for file in path.glob(pattern)}
+    either = (
+        re.sub("[a-zA-Z]", lambda one: f"[{one[0].lower()}{one[0].upper()}]", pattern)
+        for pattern in patterns
+    )
+    found = {file for pattern in either for file in path.glob(pattern)}
     return sorted(
         file
         for file in found
@@ -234,16 +256,12 @@ def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
 def mirrored_name(name: str) -> str:
     """Exchanges left and right in a name; a name without a side stays.
 
-    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), a separate letter
-    (`L_Eye`, `ear.r`), or a capital that stands apart (`eyeL`, `midlegR3`, `LHip`, `paw1LH_top`).
+    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), a separate letter or
+    word, also of other languages (`L_Eye`, `ear.r`, `Ohr_links`), or a capital that stands apart
+    (`eyeL`, `midlegR3`, `LHip`, `paw1LH_top`, `L1`).
     """
-    swap = {a: b for pair in (*_SIDES, *_LETTERS) for a, b in (pair, pair[::-1])}
-    for pattern in (
-        "|".join(word for pair in _SIDES for word in pair),
-        r"(?<![^\W_])[lrLR](?![^\W_])",
-        _CAPITAL,
-    ):
-        if (mirrored := re.sub(pattern, lambda found: swap[found[0]], name)) != name:
+    for pattern in (_ANYWHERE, _SEPARATE, _CAPITAL):
+        if (mirrored := pattern.sub(lambda found: _SWAP[found[0]], name)) != name:
             return mirrored
     return name
 
@@ -257,11 +275,16 @@ def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
     """
     flip = _mirror_images(names)
     if any(
-        flip[number] == number and re.search("left|right", names[number], re.IGNORECASE)
-        for number in _alone(names, flip)
+        flip[number] == number and _says_side(names[number]) for number in _alone(names, flip)
     ) or all(number == other for number, other in enumerate(flip)):
         return None
     return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
+
+
+def _says_side(name: str) -> bool:
+    """Returns whether a name has the word for a side; a letter may mean something else."""
+    words = _SEPARATE.findall(name)
+    return bool(re.search("left|right", name, re.IGNORECASE)) or any(len(one) > 1 for one in words)
 
 
 def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
@@ -277,6 +300,9 @@ def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
             flip[number] = numbers[other]
         elif other != name and len(mine) == len(theirs) == 1:
             flip[number] = theirs[0]
+    for number, other in enumerate(flip):
+        if flip[other] == other:
+            flip[other] = number
     return tuple(flip)
 
 

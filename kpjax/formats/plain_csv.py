@@ -144,7 +144,7 @@ def write(project: Project, folder: Path) -> list[Path]:
 def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     found = []
-    for file in naming.shown_files(path, "*.csv", "*.CSV"):
+    for file in naming.shown_files(path, "*.csv"):
         header = first_line(file)
         columns = {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
         placed = "image" in columns or {"video", "frame"} <= columns

@@ -35,6 +35,7 @@ from kpjax.formats import (
 from kpjax.formats.names import shown_files
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import LARGEST, Frame, Project, outside, refuse
+from kpjax.formats.tables import FOLDER
 from kpjax.images.reading import common_depth, depth_note, image_size, is_turned
 
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
@@ -149,7 +150,16 @@ _OTHERS = (
         "save them with napari-deeplabcut, or write a csv table with the columns image, keypoint, x (the "
         "last axis) and y",
     ),
-    ("Label Studio", rb'"?"keypointlabels"?"', "export 'JSON' from it"),
+    (
+        "Label Studio",
+        rb'"?"keypointlabels"?"|"contributor"\s*:\s*"Label Studio"',
+        "export 'JSON' from it",
+    ),
+    (
+        "Ultralytics without kpt_shape",
+        rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:",
+        "without it they are boxes; export keypoints, or add kpt_shape",
+    ),
     ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
 )
 _START = 100_000  # bytes of a file that show whose it is
@@ -168,7 +178,13 @@ def format_of(path: Path) -> Format:
             if one.name == "coco":  # which any json is taken for
                 _refuse_others(found)
             return one
-    _refuse_others(shown_files(path, "*.xml", "*.csv", "*.json", "*/*.xml", "*/*.csv", "*/*.json"))
+    kinds = ("*.xml", "*.csv", "*.json", "*.y*ml")
+    _refuse_others(shown_files(path, *kinds, *(f"*/{kind}" for kind in kinds)))
+    if (path / FOLDER).is_dir():
+        raise InputError(
+            f"{path}: {FOLDER} is there and config.yaml, which DeepLabCut writes beside it, is not; restore it, or "
+            "name a table of labels"
+        )
     raise InputError(
         f"{path}: not a known annotation project ({_KNOWN}); kpjax train pyramids needs no labels"
     )
@@ -338,7 +354,8 @@ def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Fr
         return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
     if leads_out:
         faults.append(
-            f"{where}, {frame.name:.200}: it is outside the project's folder {root}; move it there"
+            f"{where}, {frame.name:.200}: it is outside the project's folder {root}; move it there, or name a "
+            "folder that holds both"
         )
     return frame
 

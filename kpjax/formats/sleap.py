@@ -165,7 +165,7 @@ def kind_of(path: Path) -> str:
     found = next((kind for wanted, kind in _KINDS if wanted <= names), "")
     if not names and path.suffix.lower() == ".csv" and "frame_idx" in first_line(path).split(","):
         return "csv"
-    return found or ("slp" if path.suffix == ".slp" and path.is_file() else "")
+    return found or ("slp" if path.suffix.lower() == ".slp" and path.is_file() else "")
 
 
 def load(file: Path) -> Any:

@@ -240,7 +240,7 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table:
     label: The name of the file in faults. faults: Receives a line for every damaged row, which is
     left out.
     """
-    if path.suffix != ".h5":
+    if path.suffix.lower() != ".h5":
         return _parse(_csv_lines(path, label, ","), label, faults)
     try:
         import h5py  # noqa: F401

@@ -112,17 +112,19 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the yaml files with `kpt_shape` at a path, or in the folder that it is: data.yaml if
-    there are several, and none that describes a network.
+    """Returns the yaml files with `kpt_shape` at a path, in the folder that it is, or else in those
+    in it: the data.yaml if there are several, and none that describes a network.
     """
     found = [
         file
-        for file in shown_files(path, "*.y*ml", "*/*.y*ml", "*.Y*ML")
+        for file in shown_files(path, "*.y*ml", "*/*.y*ml")
         if file.suffix.lower() in (".yaml", ".yml")
         and b"kpt_shape" in (content := read_content(file).lower())
         and not re.search(rb"^backbone\s*:", content, re.MULTILINE)
     ]
-    return [file for file in found if file.name.lower() == _FILE][:1] or found
+    found = [file for file in found if file.parent == path] or found
+    named = [file for file in found if file.name.lower() == _FILE]
+    return named if len(named) == 1 else found
 
 
 def _images_of(

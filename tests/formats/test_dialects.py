@@ -93,6 +93,15 @@ def labelme(root, shapes):
     )
 
 
+def deeplabcut_project(root):
+    """Writes a project of one image."""
+    black(root / "labeled-data" / "v" / "a.png", SIZE)
+    (root / "config.yaml").write_text("scorer: A\nbodyparts: [nose]\n")
+    (root / "labeled-data" / "v" / "CollectedData_A.csv").write_text(
+        "scorer,A,A\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/v/a.png,4,5\n"
+    )
+
+
 # Where the first pixel is
 
 FROM_CORNER = {
@@ -234,7 +243,71 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path):
         read_project(tmp_path)
 
 
+def test_of_several_projects_in_a_folder_none_is_taken(tmp_path):
+    for name in ("one", "two"):
+        yolo(tmp_path / name, "train: images/train")
+    with pytest.raises(InputError, match=r"2 yaml files with kpt_shape .* name one"):
+        read_project(tmp_path)
+    yolo(tmp_path, "train: images/train", file="mice.yml")
+    assert read_project(tmp_path).root == tmp_path
+
+
+# Names of files in capitals, and in other folders
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "there"),
+    [
+        (lambda root: coco(root, file="export/labels.json"), "export/labels.json", "."),
+        (lambda root: label_studio(root, clicked(POINTS)), "export.json", "."),
+        (lambda root: yolo(root, "train: images/train"), "data.yaml", "."),
+        (lambda root: labelme(root, [("point", "nose", [[3, 4]], None)]), "a.json", "."),
+        (lambda root: deeplabcut_project(root), "labeled-data/v/CollectedData_A.csv", "."),
+        (lambda root: deeplabcut_project(root), "config.yaml", "."),
+        (lambda root: deeplabcut_project(root), "", "labeled-data/v"),
+        (lambda root: deeplabcut_project(root), "", "labeled-data"),
+    ],
+)
+def test_a_file_in_capitals_is_found_and_a_project_by_its_folders(tmp_path, make, name, there):
+    make(tmp_path)
+    known, path = format_of(tmp_path), tmp_path / name
+    if name == "config.yaml":  # which DeepLabCut is given by its path
+        path.rename(path.with_suffix(".yml"))
+    elif name:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    found = read_project(tmp_path / there)
+    assert (found.format, len(found.instances)) == (known.name, 1)
+
+
+def test_a_folder_of_deeplabcut_without_its_config_is_named(tmp_path):
+    deeplabcut_project(tmp_path)
+    (tmp_path / "config.yaml").unlink()
+    with pytest.raises(InputError, match=r"config.yaml, which DeepLabCut writes beside it, is not"):
+        read_project(tmp_path)
+
+
+def test_images_of_labelme_lie_beside_the_folder_of_its_files(tmp_path):
+    labelme(tmp_path / "json" / "day1", [("point", "nose", [[3, 4]], None)])
+    file = tmp_path / "json" / "day1" / "a.json"
+    file.write_text(file.read_text().replace('"a.png"', r'"..\\..\\images\\day1\\a.png"'))
+    (tmp_path / "images" / "day1").mkdir(parents=True)
+    file.with_name("a.png").rename(tmp_path / "images" / "day1" / "a.png")
+    assert [frame.name for frame in read_project(tmp_path).frames] == ["images/day1/a.png"]
+    with pytest.raises(InputError, match=r"outside the project's .*; .* name a folder that holds"):
+        read_project(tmp_path / "json")
+
+
 # Label Studio
+
+
+def test_a_task_without_an_image_is_named(tmp_path):
+    label_studio(tmp_path, clicked(POINTS))
+    text = (tmp_path / "export.json").read_text()
+    (tmp_path / "export.json").write_text(
+        text.replace('"image": "/data/upload/4/a.png"', '"video": "a.mp4"')
+    )
+    with pytest.raises(InputError, match="task None: there is no image in it, only video"):
+        read_project(tmp_path)
 
 
 def test_of_two_annotators_the_true_one_is_read_or_a_doubt_says_how_far_they_are_apart(tmp_path):
@@ -297,6 +370,8 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
         ("points.csv", "index,axis-0,axis-1,axis-2\n0,1,2,3\n", "napari, .* napari-deeplabcut"),
         ("min.json", '[{"kp-1": [{"x": 1, "keypointlabels": ["nose"]}]}]', "export 'JSON' from it"),
         ("default.json", '{"dm_format_version": "1.0", "items": []}', "Datumaro, .* export"),
+        ("notes.json", '{"info": {"contributor": "Label Studio"}}', "export 'JSON' from it"),
+        ("data.yaml", "train: images\nnames: [mouse]\n", "without it they are boxes"),
     ],
 )
 def test_tools_that_are_not_read_are_named_with_the_way_to_take(tmp_path, name, content, words):

@@ -257,9 +257,33 @@ def test_flips():
     assert derived_flip(lone) is None  # mirrored, the paw would be a right one
     assert "no mirror image of left_paw" in flip_note(lone, None)
     assert derived_flip(("R1", "R2")) is None
+    assert derived_flip(("links", "rump", "lear", "rear", "led", "red")) is None
+    lone = ("Ohr_links", "Ohr_rechts", "Pfote_links")
+    assert derived_flip(lone) is None
+    assert "no mirror image of Pfote_links" in flip_note(lone, None)
     assert derived_flip(("legL1", "legR1", "legL2", "legR2")) == (1, 0, 3, 2)
     assert derived_flip(("LHip", "RHip", "Hips")) == (1, 0, 2)
     assert derived_flip(("paw1LH_top", "paw2LF_top", "paw3RF_top", "paw4RH_top")) == (3, 2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("L1", "R1"),
+        ("ear-lft", "ear-rgt"),
+        ("EAR_LT", "EAR_RT"),
+        ("Linkes Ohr", "Rechtes Ohr"),
+        ("oreille_gauche", "oreille_droite"),
+        ("oeil_gauche", "oeil_droit"),
+        ("oreja_izq", "oreja_der"),
+        ("ojo_izquierdo", "ojo_derecho"),
+        ("orelha_esquerda", "orelha_direita"),
+        ("orecchio_sx", "orecchio_dx"),
+    ],
+)
+def test_sides_in_other_words(one, other):
+    assert derived_flip((one, other, "nose")) == (1, 0, 2)
+    assert derived_flip((other, "nose", one)) == (2, 1, 0)
 
 
 # Files of menpo (.pts)
