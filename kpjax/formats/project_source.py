@@ -113,7 +113,7 @@ def project_source(
     entries = []
     for number in numbers:
         instance = project.instances[number]
-        visible = instance.visible > 0
+        visible = instance.seen
         if occluded == "drop":
             visible = visible & ~instance.occluded
         keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
@@ -140,7 +140,7 @@ def project_source(
 def empty_cells(project: Project) -> np.ndarray:
     """Returns (I, K) bool: keypoints without a label, of those that have one elsewhere, on labelled
     animals."""
-    seen = np.array([one.visible > 0 for one in project.instances], bool).reshape(
+    seen = np.array([one.seen for one in project.instances], bool).reshape(
         len(project.instances), len(project.skeleton.names)
     )
     return ~seen & seen.any(0) & seen.any(1)[:, None]
@@ -169,9 +169,7 @@ def with_point_boxes(project: Project, side: float = 0.0) -> Project:
     side: px, of the boxes. With 0, a quarter of the frame's longer side, the median of all, and at
     most the distance between animals of a frame. Projects of several keypoints stay as they are.
     """
-    without = [
-        number for number, one in enumerate(project.instances) if not np.isfinite(one.box).all()
-    ]
+    without = [number for number, one in enumerate(project.instances) if not one.boxed]
     sides = [max(project.frames[project.instances[number].frame].size) for number in without]
     if len(project.skeleton.names) != 1 or not any(sides):
         return project
@@ -218,9 +216,9 @@ def box_of(instance: Instance) -> np.ndarray | None:
 
     Pixel 0 spans 0 to 1. Returns None if the points span nothing.
     """
-    if np.isfinite(instance.box).all() and (instance.box[2:] > 0).all():
+    if instance.boxed and (instance.box[2:] > 0).all():
         return np.asarray(instance.box, np.float64)
-    points = instance.keypoints[instance.visible > 0]
+    points = instance.keypoints[instance.seen]
     if not len(points) or not np.ptp(points, axis=0).any():
         return None
     return np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
@@ -245,7 +243,7 @@ def crowd_of(project: Project) -> Crowd:
     middles: dict[int, list[np.ndarray]] = {}
     extents = []
     for one in project.instances:
-        if (one.visible > 0).any():
+        if one.seen.any():
             box = box_of(one)
             middles.setdefault(one.frame, []).append(
                 np.nanmean(one.keypoints, 0) if box is None else box[:2] + box[2:] / 2
@@ -275,9 +273,7 @@ def whole_frames(project: Project) -> tuple[Project, int]:
     labelled keypoints; of an annotated box they are points of the ellipse in it, whose box turns
     almost as that of an animal does.
     """
-    of_frame = [
-        [_outline(one) for one in found if (one.visible > 0).any()] for found in by_frame(project)
-    ]
+    of_frame = [[_outline(one) for one in found if one.seen.any()] for found in by_frame(project)]
     per = max((len(points) for animals in of_frame for points in animals), default=1)
     most = max([1, *map(len, of_frame)])
     instances = []
@@ -296,8 +292,8 @@ def whole_frames(project: Project) -> tuple[Project, int]:
 
 
 def _outline(one: Instance) -> np.ndarray:
-    if not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
-        return one.keypoints[one.visible > 0]
+    if not (one.boxed and (one.box[2:] > 0).all()):
+        return one.keypoints[one.seen]
     angles = 2 * np.pi * np.arange(OUTLINE) / OUTLINE
     return (
         one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + np.stack([np.cos(angles), np.sin(angles)], -1))

@@ -13,7 +13,7 @@ import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.formats import plain_csv
-from kpjax.formats.project import on_frame
+from kpjax.formats.project import Report, on_frame
 from kpjax.images import boxes
 from kpjax.images.video import Video
 from kpjax.input.source import arrays
@@ -44,7 +44,7 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
     """Reads a table of labels. frames: the number of frames of each video, by its name."""
     faults: list[str] = []
     try:
-        project = plain_csv.read(Path(table), faults)
+        project = plain_csv.read(Path(table), Report("", faults, []))
     except InputError as error:
         raise InputError(f"{table}: {summarise([*faults, str(error)])}") from None
     points = {}

@@ -11,6 +11,7 @@ from damaging import black, make_ultralytics
 from kpjax.errors import InputError
 from kpjax.formats import deeplabcut, sleap
 from kpjax.formats.prediction_reading import read_predictions
+from kpjax.formats.project import Report
 from kpjax.formats.reading import format_of, project_and_faults, read_project
 from kpjax.formats.tables import read_table
 from kpjax.formats.writing import write_project
@@ -469,12 +470,12 @@ def test_empty_columns_of_a_spreadsheet_are_no_points(tmp_path):
     path.write_text(
         "scorer,A,A,,A,A,,\nbodyparts,nose,nose,,tail,tail,,\ncoords,x,y,,x,y,,\na.png,1,2,,3,4,,\n"
     )
-    table = read_table(path, "a.csv", faults)
+    table = read_table(path, Report("a.csv", faults, []))
     assert (table.points, faults) == ((("", "nose"), ("", "tail")), [])
     np.testing.assert_array_equal(table.values, [[[1, 2], [3, 4]]])
     path.write_text("scorer,A,A,A\nbodyparts,nose,nose,nos\ncoords,x,y,y\na.png,1,2,3\n")
     with pytest.raises(InputError, match="must name x and y of each part"):
-        read_table(path, "a.csv", faults)
+        read_table(path, Report("a.csv", faults, []))
 
 
 def test_the_only_key_of_an_h5_is_the_table_whatever_its_name(tmp_path):
@@ -484,10 +485,12 @@ def test_the_only_key_of_an_h5_is_the_table_whatever_its_name(tmp_path):
     columns = pandas.MultiIndex.from_tuples(header, names=["scorer", "bodyparts", "coords"])
     frame = pandas.DataFrame([[1.0, 2.0]], index=["a.png"], columns=columns)
     frame.to_hdf(tmp_path / "a.h5", key="keypoints", mode="w")
-    np.testing.assert_array_equal(read_table(tmp_path / "a.h5", "a.h5", []).values, [[[1, 2]]])
+    np.testing.assert_array_equal(
+        read_table(tmp_path / "a.h5", Report("a.h5", [], [])).values, [[[1, 2]]]
+    )
     frame.to_hdf(tmp_path / "a.h5", key="other", mode="a")
     with pytest.raises(InputError, match=r"a\.h5"):
-        read_table(tmp_path / "a.h5", "a.h5", [])
+        read_table(tmp_path / "a.h5", Report("a.h5", [], []))
 
 
 # Predictions of other tools

@@ -13,6 +13,7 @@ from kpjax.formats import sleap
 from kpjax.formats.faces import FACE
 from kpjax.formats.names import derived_flip, flip_note
 from kpjax.formats.prediction_reading import read_predictions
+from kpjax.formats.project import Report
 from kpjax.formats.reading import read_project
 from kpjax.images.reading import is_turned
 from kpjax.images.video import write_video
@@ -78,7 +79,7 @@ def test_skeletons_of_the_same_names_are_one(tmp_path):
         str(tmp_path / "a.slp"),
         verbose=False,
     )
-    found = sleap.read(tmp_path, [])
+    found = sleap.read(tmp_path, Report("", [], []))
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
 
