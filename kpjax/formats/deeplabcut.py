@@ -4,7 +4,9 @@
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning,
 Nature Neuroscience 2018; Lauer et al., Multi-animal pose estimation, identification and tracking
 with DeepLabCut, Nature Methods 2022. Coordinates are those of the labelled images, which are crops
-of their video where the config says so.
+of their video where the config says so. They count from the centre of the first pixel: its
+`labeling_toolbox.py` keeps the coordinates of matplotlib's axes, and napari-deeplabcut's `_writer.py`
+those of napari, which moves images by half a pixel (`_vispy/layers/base.py`).
 """
 
 import datetime

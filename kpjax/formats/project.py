@@ -171,9 +171,10 @@ _SLACK = 1.0  # pixels beyond the edge that still count as inside
 
 # What tools call the centre of the top-left pixel, in all that they export. A browser and Qt
 # measure a click from the corner of the image: Label Studio (its sdk, `keypoints.py`), CVAT
-# (datumaro, `yolo_pose_format`, `coco_format`), Roboflow, and LabelMe (`canvas.py`).
+# (datumaro, `yolo_pose_format`, `coco_format`), and LabelMe (`canvas.py`). That Roboflow does, too,
+# is inferred: its page is not public, and its supervision (`formats/yolo.py`) adds nothing to shares.
 # Those that are not named count from the centre: COCO's own files
-# (detectron2 adds 0.5 to them), DeepLabCut, and SLEAP, as sleap-io gives it.
+# (detectron2 adds 0.5 to them), DeepLabCut, napari, and SLEAP, as sleap-io gives it.
 PIXELS_FROM = {
     "kpjax": 0.0,
     "Label Studio": 0.5,
