@@ -56,8 +56,8 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         session = next((str(one) for one in sessions if one is not None), "")
         split = naming.SPLITS.get(said, file.split)
         frames.append(Frame(name, place, None, size, session, split))
-    known = numbers if len(report.faults) == before else None
-    instances = _read_instances(files, category, skeleton.names, numbers, known, report)
+    whole = len(report.faults) == before
+    instances = _read_instances(files, category, skeleton.names, numbers, whole, report)
     tool = _tool_of(files, [image["file_name"] for _, image in images])
     return Project(root, "coco", skeleton, frames, instances, tool=tool)
 
@@ -298,12 +298,12 @@ def _read_instances(
     category: Any,
     names: Sequence[str],
     frames: Mapping[tuple[Path, Any], int],
-    known: Mapping[tuple[Path, Any], int] | None,
+    whole: bool,
     report: Report,
 ) -> list[Instance]:
     """Returns the instances of a category by its id.
 
-    frames: numbers by file and image id. known: the same, None if images are missing by a fault.
+    frames: numbers by file and image id. whole: whether none of them is missing by another fault.
     """
     instances, skipped = [], Counter()
     for file in files:
@@ -319,7 +319,7 @@ def _read_instances(
             if triples is None:
                 continue
             if frame is None:
-                if known is not None:
+                if whole:
                     place.within("image_id").fault(
                         f"no image has the id {_excerpt(annotation.get('image_id'))}; add the image or delete the "
                         "annotation"

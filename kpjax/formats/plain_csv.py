@@ -172,21 +172,16 @@ def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row
             continue
         frames.setdefault(key, row)
         instance = row.get("instance") or row.get("track") or "0"
-
-        def first_of(*owner: object, row=row) -> Row:
-            return firsts.setdefault(owner, row)
-
-        def line_of(first: Row) -> str:
-            return first.report.place.removeprefix(report.place)
-
-        for first, fields in (
-            (first_of(key), ("video", "split", "session")),
-            (first_of(key, instance), ("track", *_BOX)),
+        for owner, fields in (
+            (key, ("video", "split", "session")),
+            ((key, instance), ("track", *_BOX)),
         ):
+            first = firsts.setdefault(owner, row)
             for field in fields:
                 if row.get(field) not in ("", first.get(field)):
+                    line = first.report.place.removeprefix(report.place)
                     row.fault(
-                        f"{row.get(field)!r}, but {first.get(field)!r} in{line_of(first)}; make them equal",
+                        f"{row.get(field)!r}, but {first.get(field)!r} in{line}; make them equal",
                         field,
                     )
         for name in wide or [row.get("keypoint")]:
@@ -195,9 +190,10 @@ def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row
                 continue
             names.setdefault(name)
             what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
-            if (first := first_of(key, what, "point")) is not row:
+            if (first := firsts.setdefault((key, instance, what), row)) is not row:
                 place = " ".join(str(part) for part in key if part is not None)
-                row.fault(f"{what} of {place} is in{line_of(first)} too; delete one")
+                line = first.report.place.removeprefix(report.place)
+                row.fault(f"{what} of {place} is in{line} too; delete one")
                 break
             if (key, instance) not in animals:
                 track = row.get("track") or ("" if instance.isdecimal() else instance)

@@ -283,13 +283,13 @@ def _check_project(project: Project, report: Report) -> Project:
             place.fault("the name has characters that cannot be shown; rename it")
         if kind in _NAMES_OF_FILES and re.search(r"[^.]\.(/|$)", text):
             place.fault("the name ends in a dot; rename it")
-    listed: dict[tuple[str, int | None], str] = {}
+    listed: dict[tuple[str, int | None], int] = {}
     videos: dict[Path, dict[str, None]] = defaultdict(dict)  # their names
-    for frame in frames:
-        first = listed.setdefault((str(frame.path), frame.number), frame.name)
-        if first is not frame.name and whole:
+    for number, frame in enumerate(frames):
+        first = listed.setdefault((str(frame.path), frame.number), number)
+        if first < number and whole:
             report.within(frame.name).fault(
-                f"it is listed twice, also as {first}; join the labels of the two"
+                f"it is listed twice, also as {frames[first].name}; join the labels of the two"
             )
         if frame.number is not None:
             videos[frame.path].setdefault(frame.name.rpartition("/")[0])

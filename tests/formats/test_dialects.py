@@ -357,6 +357,13 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
         read_project(tmp_path)
 
 
+def test_two_files_of_labelme_about_one_image_are_refused(tmp_path):
+    labelme(tmp_path, [("point", "nose", [[3, 4]], None)])
+    (tmp_path / "b.json").write_bytes((tmp_path / "a.json").read_bytes())
+    with pytest.raises(InputError, match=r"a.png: it is listed twice, also as a.png; join"):
+        read_project(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
