@@ -21,7 +21,7 @@ from data.parts import PARTS, by_time, by_unit
 from data.prepared import Card, Dataset
 from kpjax.errors import InputError
 from kpjax.formats import deeplabcut
-from kpjax.formats.project import Project
+from kpjax.formats.project import Project, Report
 from kpjax.structures import Skeleton
 
 
@@ -67,7 +67,7 @@ def skeleton(folder: Path | None) -> Skeleton:
 def _project_of_one(folder: Path, faults: list[str]) -> Project | None:
     """Reads a single-animal project, None (and a fault) if it has several animals."""
     try:
-        project = deeplabcut.read(folder, faults)
+        project = deeplabcut.read(folder, Report("", faults, []))
     except InputError as error:
         faults.append(str(error))
         return None

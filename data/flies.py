@@ -19,6 +19,7 @@ import numpy as np
 from data.checking import faults_of, read_whole
 from data.prepared import DEFAULT_DATA_DIR, Card, Dataset, Record, open_source, record
 from kpjax.formats import sleap
+from kpjax.formats.project import Report
 from kpjax.images.transforms import Transform
 from kpjax.images.video import frames_of_one_size, open_video
 from kpjax.input.video_source import VideoSource, frame_name, in_videos
@@ -84,7 +85,7 @@ def read(folder: Path, faults: list[str]) -> Flies | None:
             f"{LABELS} is missing in {folder}; it lies with clip.mp4 in tests/data/tracks"
         )
         return None
-    project = sleap.read(folder / LABELS, faults)
+    project = sleap.read(folder / LABELS, Report("", faults, []))
     if not project.frames:
         return None
     if project.skeleton.names != FLY.names:

@@ -26,6 +26,7 @@ from data.parts import PARTS
 from data.prepared import Record, record
 from kpjax.errors import InputError
 from kpjax.formats import deeplabcut
+from kpjax.formats.project import Report
 from kpjax.images.video import open_video
 
 CITATION = (
@@ -103,7 +104,7 @@ def read(
     """
     known, found = recordings(project), {part: [] for part in PARTS}
     try:
-        read_project = deeplabcut.read(folder, faults)
+        read_project = deeplabcut.read(folder, Report("", faults, []))
     except InputError as error:
         faults.append(str(error))
         return found

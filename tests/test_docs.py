@@ -14,6 +14,7 @@ import pytest
 from experiments.contact_sheet import ContactSheet
 from experiments.render import Render
 from kpjax.formats import plain_csv
+from kpjax.formats.project import Report
 from kpjax.formats.reading import read_project
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.commands.train import system_and_flags
@@ -218,7 +219,7 @@ def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
         folder.mkdir()
         (folder / "labels.csv").write_text(table)
         (folder / "skeleton.json").write_text(skeleton)
-        project = plain_csv.read(folder, [])
+        project = plain_csv.read(folder, Report("", [], []))
         assert project.instances
         assert project.skeleton.names == ("nose", "left_ear", "right_ear", "tail")
         assert project.skeleton.flip == (0, 2, 1, 3)

@@ -13,7 +13,7 @@ import functools
 import itertools
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -21,23 +21,24 @@ import numpy as np
 from kpjax.errors import InputError
 from kpjax.files import foreign
 from kpjax.formats.names import forward, json_of
-from kpjax.formats.project import LARGEST, refuse
+from kpjax.formats.project import Report, is_box, refuse
 from kpjax.formats.tables import Key, read_rows, whole_number
 
 BOXES = "give a file with a box for each animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h"
 _SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
 _KEYS = ("image", "video", "frame", "instance")
+Boxes = dict[Key, dict[str, np.ndarray]]
 
 
-def read_boxes(path: Path) -> Mapping[Key, Mapping[str, np.ndarray]]:
+def read_boxes(path: Path) -> Boxes:
     """Reads the boxes (4,) float64 of a file, by image or frame and name of the instance. Raises
     InputError that names all wrong rows, or if there is no box or known format."""
-    path, faults = Path(path), []
+    path, report = Path(path), Report("", [], [])
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file with boxes")
     with foreign(path):
-        found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, faults)
-    refuse(path, faults)
+        found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, report)
+    refuse(path, report.faults)
     if not found:
         raise InputError(f"{path}: there is no box in it; give a file with a box for each animal")
     return found
@@ -98,71 +99,64 @@ def _shared_parts(path: str, other: str) -> int:
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
 
 
-def _of_coco(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndarray]]:
+def _of_coco(path: Path, report: Report) -> Boxes:
     content = json_of(path)
-    if not isinstance(content, dict) or not all(
-        isinstance(content.get(name), list) for name in ("images", "annotations")
-    ):
-        raise InputError(f"{path}: images and annotations are missing; give a whole COCO file")
-    names = {image["id"]: forward(image["file_name"]) for image in content["images"]}
-    if len(names) < len(content["images"]):
+    try:
+        images, annotations = content["images"], content["annotations"]
+        names = {image["id"]: forward(image["file_name"]) for image in images}
+        boxed = {
+            at: one
+            for at, one in enumerate(annotations)
+            if "bbox" in one and not one.get("iscrowd")
+        }
+    except (KeyError, TypeError, AttributeError):
+        raise InputError(
+            f"{path}: images and annotations are missing; give a whole COCO file"
+        ) from None
+    if len(names) < len(images):
         raise InputError(f"{path}: two images have the same id; give every image its own")
-    if (
-        len(
-            {
-                one.get("category_id")
-                for one in content["annotations"]
-                if "bbox" in one and not one.get("iscrowd")
-            }
-        )
-        > 1
-    ):
+    if len({one.get("category_id") for one in boxed.values()}) > 1:
         raise InputError(f"{path}: it has boxes of several categories; keep those of the animals")
-    found: dict[Key, dict[str, np.ndarray]] = {}
-    for at, annotation in enumerate(content["annotations"]):
-        if not names.get(annotation.get("image_id")):
-            faults.append(
-                f"annotations[{at}]: its image_id is in no entry of images; correct or delete it"
-            )
-        elif "bbox" in annotation and not annotation.get("iscrowd"):
-            of_image = found.setdefault((names[annotation["image_id"]], None), {})
-            box = _check_box(annotation["bbox"], f"annotations[{at}]", faults)
-            if box is not None:
-                of_image[str(len(of_image))] = box
+    found: Boxes = {}
+    for at, annotation in enumerate(annotations):
+        place = report.at(f"annotations[{at}]")
+        if not (name := names.get(annotation.get("image_id"))):
+            place.fault("its image_id is in no entry of images; correct or delete it")
+        elif at in boxed and (box := _checked(annotation["bbox"], place)) is not None:
+            of_image = found.setdefault((name, None), {})
+            of_image[str(len(of_image))] = box
     return found
 
 
-def boxes_of_table(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndarray]]:
+def boxes_of_table(path: Path, report: Report) -> Boxes:
     """Reads a table of boxes.
 
-    faults: Receives all wrong rows. Raises InputError if its header says too little.
+    report: Receives all wrong rows. Raises InputError if its header says too little.
     """
-    table = read_rows(path, faults, {*_KEYS, *(name for names in _SIDES for name in names)})
+    table = read_rows(path, report, {*_KEYS, *(name for names in _SIDES for name in names)})
     columns = list(table.columns)
-    sides = [next((name for name in names if name in table.columns), None) for names in _SIDES]
-    keys = {name for name in _KEYS if name in table.columns}
-    first = f"{path.name} line 1"
-    if missing := [names[0] for names, side in zip(_SIDES, sides, strict=True) if side is None]:
-        raise InputError(
-            f"{first}: its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns "
-            "image (or video and frame), instance, x, y, w, h"
+    sides = [next((name for name in names if name in columns), "") for names in _SIDES]
+    keys = {name for name in _KEYS if name in columns}
+    missing = [names[0] for names, side in zip(_SIDES, sides, strict=True) if not side]
+    wrong = ""
+    if missing:
+        wrong = (
+            f"its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns image (or video "
+            "and frame), instance, x, y, w, h"
         )
-    if "video" in keys and "frame" not in keys:
-        raise InputError(
-            f"{first}: column video lacks a column frame; add the number of each frame from 0"
-        )
-    if not keys and columns[0] in sides:
-        raise InputError(
-            f"{first}: no column says which image a box belongs to; add image, or video and frame"
-        )
-    found: dict[Key, dict[str, np.ndarray]] = {}
+    elif "video" in keys and "frame" not in keys:
+        wrong = "column video lacks a column frame; add the number of each frame from 0"
+    elif not keys and columns[0] in sides:
+        wrong = "no column says which image a box belongs to; add image, or video and frame"
+    if wrong:
+        raise InputError(f"{path.name} line 1: {wrong}")
+    found: Boxes = {}
     column = "image" if {"image", "video"} & keys else columns[0]
     for row in table.rows:
-        before, box = len(faults), [row.number(side) for side in sides]
-        if len(faults) > before or all(map(math.isnan, box)):
+        before, sizes = len(report.faults), [row.number(side) for side in sides]
+        if len(report.faults) > before or all(map(math.isnan, sizes)):
             continue
-        box = _check_box(box, row.where, faults)
-        key = row.place(column)
+        box, key = _checked(sizes, row.report), row.place(column)
         if box is not None and key is not None:
             of_frame = found.setdefault(key, {})
             instance = row.get("instance") if "instance" in keys else str(len(of_frame))
@@ -172,17 +166,10 @@ def boxes_of_table(path: Path, faults: list[str]) -> dict[Key, dict[str, np.ndar
     return found
 
 
-def _check_box(box: Sequence[float], where: str, faults: list[str]) -> np.ndarray | None:
+def _checked(box: Sequence[float], report: Report) -> np.ndarray | None:
     """Returns a box of four numbers; None, with a fault, for anything else."""
     found = np.array(box, np.float64)
-    if (
-        isinstance(box, str)
-        or found.shape != (4,)
-        or not (np.abs(found) <= LARGEST).all()
-        or min(found[2:]) <= 0
-    ):
-        faults.append(
-            f"{where}: {list(box)!s:.60} where x, y and a positive width and height belong; correct it"
-        )
-        return None
-    return found
+    if is_box(found):
+        return found
+    report.fault(f"{list(box)!s:.60} where x, y and a positive width and height belong; correct it")
+    return None

@@ -4,14 +4,15 @@
 Mathis et al., DeepLabCut: markerless pose estimation of user-defined body parts with deep learning,
 Nature Neuroscience 2018; Lauer et al., Multi-animal pose estimation, identification and tracking
 with DeepLabCut, Nature Methods 2022. Coordinates are those of the labelled images, which are crops
-of their video where the config says so.
+of their video where the config says so. They count from the centre of the first pixel: its
+`labeling_toolbox.py` keeps the coordinates of matplotlib's axes, and napari-deeplabcut's `_writer.py`
+those of napari, which moves images by half a pixel (`_vispy/layers/base.py`).
 """
 
 import datetime
 import importlib.util
+import itertools
 import re
-import reprlib
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ import yaml
 from kpjax.errors import InputError
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.names import (
+    below,
     forward,
     found_by_trailing_parts,
     image_frames,
@@ -30,7 +32,7 @@ from kpjax.formats.names import (
     skeleton_of,
 )
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Frame, Instance, Project, instance_of
+from kpjax.formats.project import Frame, Instance, Project, Report, animals_of, by_frame
 from kpjax.formats.tables import (
     FOLDER,
     SCORER,
@@ -44,8 +46,7 @@ from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 from kpjax.images.video import open_container
 
 _CONFIG = "config.yaml"
-_SHORT = reprlib.Repr()
-_SHORT.maxlevel = 2
+_CONFIGS = (_CONFIG, "config.yml")
 _MULTI = "MULTI!"  # in place of the body parts in a project of several animals
 SINGLE = "single"  # the individual with the body parts that an image has once
 # Settings beyond labels that DeepLabCut expects: extraction of frames, drawing and training.
@@ -78,6 +79,10 @@ _SETTINGS = {
 }
 
 
+# The path of a video, and the parts of it, x1, x2, y1, y2, that images may show.
+Recording = tuple[str, list[list[int]]]
+
+
 class Config(NamedTuple):
     """The part of a config that concerns labels."""
 
@@ -87,28 +92,23 @@ class Config(NamedTuple):
     individuals: tuple[str, ...]  # () in a project of one animal
     pairs: tuple[tuple[str, str], ...]  # body parts joined by an edge
     scorer: str
-    #: by the stem of a video: its path, and the parts of it, x1, x2, y1, y2, that images may show
-    videos: Mapping[str, tuple[str, tuple[tuple[int, ...], ...]]] = {}
+    videos: Mapping[str, Recording] = {}  # by their stems
 
 
 def projects_at(path: Path) -> list[Path]:
-    """Returns the folders of projects at a path: itself, the one of its config.yaml or table, or
-    those in a folder.
+    """Returns the folders of projects at a path: itself, the one of its config.yaml, the one that it
+    lies in with its table or images, or those in a folder.
     """
-    folder = path.parent if path.name == _CONFIG else path
-    if path.is_file() and path.parent.parent.name == FOLDER:
-        folder = path.parent.parent.parent
-    homes = [
-        labels.parent
-        for labels in (folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}")))
-        if labels.is_dir()
-    ]
-    found = [
-        home
-        for home in homes
-        if (home / _CONFIG).is_file() and not of_lightning_pose(home / _CONFIG)
-    ]
+    folder = path.parent if path.name in _CONFIGS else path
+    folder = next((one.parent for one in (path, *path.parents[:2]) if one.name == FOLDER), folder)
+    labels = [folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}"))]
+    homes = [one.parent for one in labels if one.is_dir()]
+    found = [home for home in homes if (file := _config_at(home)) and not of_lightning_pose(file)]
     return [folder] if folder in found else found
+
+
+def _config_at(root: Path) -> Path | None:
+    return next((root / name for name in _CONFIGS if (root / name).is_file()), None)
 
 
 def of_lightning_pose(config: Path) -> bool:
@@ -117,7 +117,7 @@ def of_lightning_pose(config: Path) -> bool:
     return {b"data", b"model"} <= {*keys} or {b"data", b"training"} <= {*keys}
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
+def read(path: Path, report: Report, options: Options = STATED) -> Project:
     """Reads a project. Frames are the rows of its tables in order, followed by the images that no
     table lists.
 
@@ -127,47 +127,40 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     config's scorer is read. An .h5 table is read only where there is no csv, with the extra
     kpjax[dlc].
     """
-    roots, notes = projects_at(path), []
+    roots = projects_at(path)
     if len(roots) != 1:
         raise InputError(
             f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project"
         )
-    root = roots[0]
-    config = _read_config(root / _CONFIG, notes, faults)
+    root, notes = roots[0], report.notes
+    config = _read_config(_config_at(root), report)
     frames, instances, homes, once = [], [], {}, 0
     for file in _tables_of(root, config.scorer, notes):
-        if (table := _read_table(file, config, faults)) is None:
+        label = report.at(_label(file))
+        if (table := _read_table(file, config, label)) is None:
             continue
         of_frame = np.isin([part for _, part in table.points], config.unique)
         once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
-        points = tuple(
-            point for point, left_out in zip(table.points, of_frame, strict=True) if not left_out
-        )
-        table = table._replace(points=points, values=table.values[:, ~of_frame])
+        points = tuple(itertools.compress(table.points, ~of_frame))
         # Rows may have whole paths of another machine. Where the folder was renamed, images lie
         # beside the table.
         keys = [
             "/".join((FOLDER, *(file.parent.name, *str(key).split("/"))[-2:])) for key in table.keys
         ]
-        found = image_frames(keys, root, [root, file.parent])
-        add_rows(
-            table,
-            _label(file),
-            [frame._replace(session=frame.path.parent.name) for frame in found],
-            config.parts,
-            frames,
-            instances,
-            homes,
-            faults,
-        )
-        parts = dict.fromkeys(part for _, part in points)
+        found = [
+            frame._replace(session=frame.path.parent.name)
+            for frame in image_frames(keys, root, [root, file.parent])
+        ]
+        table = table._replace(points=points, values=table.values[:, ~of_frame])
+        add_rows(table, found, config.parts, frames, instances, homes, label)
+        parts = tuple(dict.fromkeys(part for _, part in points))
         if missing := [name for name in config.parts if name not in parts]:
             notes.append(
-                f"{_label(file)} has no column for {', '.join(missing)}: not labelled there"
+                f"{label.place} has no column for {', '.join(missing)}: not labelled there"
             )
-        elif tuple(parts) != config.parts:
+        elif parts != config.parts:
             notes.append(
-                f"{_label(file)} has its body parts as {', '.join(parts)}; matched by name to {_CONFIG}"
+                f"{label.place} has its body parts as {', '.join(parts)}; matched by name to {_CONFIG}"
             )
     if config.unique:
         notes.append(
@@ -175,82 +168,81 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
             "points of the image and of no animal: left out"
         )
     known, listed = {frame.path for frame in frames}, len(frames)
+    doubts: list[str] = []
     for video in _videos_of(root):
+        images = _images_in(video)
         if not video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
             frames += [
-                Frame(path.relative_to(root).as_posix(), path, None, (0, 0), video.name)
-                for path in shown_files(video, "*")
-                if path.suffix.lower() in IMAGE_SUFFIXES and path not in known
+                Frame(below(image, root), image, session=video.name)
+                for image in images
+                if image not in known
             ]
+        doubts += _video_doubts(root, video.name, images, config)
     if len(frames) > listed:
         notes.append(
             f"{len(frames) - listed} images are in no table: kept as images without labels"
         )
-    doubts = tuple(
-        doubt for video in _videos_of(root) for doubt in _video_doubts(root, video, config)
-    )
-    if not frames and not faults:
-        faults.append(f"{root / FOLDER}: no CollectedData_*.csv with frames; label some and save")
-    places = {part: place for place, part in enumerate(config.parts)}
-    edges = ((places[a], places[b]) for a, b in config.pairs)
-    skeleton = skeleton_of(config.parts, edges, None, notes, _CONFIG)
-    return Project(
-        root,
-        "deeplabcut",
-        skeleton,
-        tuple(frames),
-        tuple(instances),
-        tuple(notes),
-        doubts=doubts,
-    )
+    if not frames and not report.faults:
+        report.at(str(root / FOLDER)).fault(
+            "no CollectedData_*.csv with frames; label some and save"
+        )
+    edges = [(config.parts.index(a), config.parts.index(b)) for a, b in config.pairs]
+    skeleton = skeleton_of(config.parts, edges, None, report.at(_CONFIG))
+    return Project(root, "deeplabcut", skeleton, frames, instances, doubts=doubts)
 
 
-def _video_doubts(root: Path, images: Path, config: Config) -> Iterator[str]:
+def _images_in(folder: Path) -> list[Path]:
+    return [file for file in shown_files(folder, "*") if file.suffix.lower() in IMAGE_SUFFIXES]
+
+
+def _video_doubts(root: Path, name: str, images: Sequence[Path], config: Config) -> Iterator[str]:
     """Yields lines about a video that shows more than the images of its folder do, or that has changed
     since they were taken from it: what its file's header says against the config and the names of
     images, which end in the number of their frame.
     """
-    files = [file for file in shown_files(images, "*") if file.suffix.lower() in IMAGE_SUFFIXES]
-    stored, crops = config.videos.get(images.name, (f"videos/{images.name}.mp4", ()))
+    stored, crops = config.videos.get(name, (f"videos/{name}.mp4", []))
+    if not images:
+        return
     try:
-        size = whole = image_size(files[0]) if files else (0, 0)
-        video, frames = found_by_trailing_parts(stored, [root]), 0
-        if video is not None:
+        size = whole = image_size(images[0])
+        frames = 0
+        if video := found_by_trailing_parts(stored, [root]):
             with open_container(video) as container:
                 stream = container.streams.video[0]
                 whole, frames = (stream.width, stream.height), stream.frames
     except (InputError, av.FFmpegError, IndexError, OSError):  # whoever reads the file says so
         return
     crop = next((one for one in crops if (one[1] - one[0], one[3] - one[2]) == size), ())
+    shown = f"{size[0]}x{size[1]}"
     if crop and (crop[0] or crop[2] or sorted(whole) != sorted(size)):
         stated = ",".join(map(str, crop))
         yield (
-            f"{images.name}: its {size[0]}x{size[1]} images are a crop of the video, by {_CONFIG}; predict the video "
-            f"with --crop {stated}"
+            f"{name}: its {shown} images are a crop of the video, by {_CONFIG}; predict the video with --crop "
+            f"{stated}"
         )
-    elif files and sorted(whole) != sorted(size):
+    elif sorted(whole) != sorted(size):
         yield (
-            f"{images.name}: its images are {size[0]}x{size[1]}, and the video is {whole[0]}x{whole[1]}: it was "
-            "changed after labelling; restore it to predict it"
+            f"{name}: its images are {shown}, and the video is {whole[0]}x{whole[1]}: it was changed after "
+            "labelling; restore it to predict it"
         )
-    numbers = [int(found[0]) for file in files if (found := re.findall(r"\d+$", file.stem))]
+    numbers = [int(found[0]) for file in images if (found := re.findall(r"\d+$", file.stem))]
     if frames and max(numbers, default=0) >= frames:
         yield (
-            f"{images.name}: an image is called after frame {max(numbers)}, and the video has {frames} frames: it was "
+            f"{name}: an image is called after frame {max(numbers)}, and the video has {frames} frames: it was "
             "changed after labelling"
         )
 
 
-def _videos_in(content: Mapping[str, Any]) -> dict[str, tuple[str, tuple[tuple[int, ...], ...]]]:
-    """Returns the videos of a config as `Config` has them: each may have a crop of its own, and all
-    have that of the config where it says `cropping`."""
+def _videos_in(content: Mapping[str, Any]) -> dict[str, Recording]:
+    """Returns the videos of a config: each may have a crop of its own, and all have that of the
+    config where it says `cropping`."""
     stated, videos = content.get("video_sets"), {}
     of_all = ",".join(str(content.get(side)) for side in ("x1", "x2", "y1", "y2"))
     for path, facts in stated.items() if isinstance(stated, dict) else ():
         texts = [str(facts.get("crop", "")) if isinstance(facts, dict) else ""]
         texts += [of_all] if content.get("cropping") else []
-        parts = (tuple(whole_number(one.strip()) for one in text.split(",")) for text in texts)
-        crops = tuple(part for part in parts if len(part) == 4 and None not in part)
+        crops = [[whole_number(one.strip()) for one in text.split(",")] for text in texts]
+        crops = [crop for crop in crops if len(crop) == 4 and None not in crop]
         videos[PurePosixPath(forward(str(path))).stem] = str(path), crops
     return videos
 
@@ -270,32 +262,19 @@ def write(project: Project, folder: Path) -> list[Path]:
         of_frame.setdefault(instance.frame, {})[individual] = instance.keypoints
     rows, sizes, empty = {}, {}, np.full((len(config.parts), 2), np.nan)
     for number, frame in enumerate(project.frames):
-        video = PurePosixPath(frame.name).parent.name
-        sizes.setdefault(video, frame.size)
-        if number in of_frame:
-            values = np.concatenate([of_frame[number].get(name, empty) for name in individuals])
-            rows.setdefault(video, []).append(
-                (f"{FOLDER}/{video}/{PurePosixPath(frame.name).name}", values)
-            )
-    written = [
-        write_text(
-            folder / _CONFIG,
-            config_text(
-                config,
-                project.root,
-                {
-                    f"{project.root.as_posix()}/videos/{video}.mp4": size
-                    for video, size in sizes.items()
-                },
-            ),
-        )
-    ]
+        image = PurePosixPath(frame.name)
+        video = image.parent.name
+        sizes.setdefault(f"{project.root.as_posix()}/videos/{video}.mp4", frame.size)
+        if found := of_frame.get(number):
+            values = np.concatenate([found.get(name, empty) for name in individuals])
+            rows.setdefault(video, {})[f"{FOLDER}/{video}/{image.name}"] = values
+    written = [write_text(folder / _CONFIG, config_text(config, project.root, sizes))]
     for video, labelled in rows.items():
-        keys, values = zip(*sorted(labelled, key=lambda row: row[0]), strict=True)
-        table = Table(config.scorer, points, ("x", "y"), keys, np.array(values, np.float64))
-        written += write_table(
-            table, folder / FOLDER / video / f"CollectedData_{config.scorer}.csv"
-        )
+        keys = tuple(sorted(labelled))
+        values = np.array([labelled[key] for key in keys], np.float64)
+        table = Table(config.scorer, points, ("x", "y"), keys, values)
+        path = folder / FOLDER / video / f"CollectedData_{config.scorer}.csv"
+        written += write_table(table, path)
     return written
 
 
@@ -338,101 +317,64 @@ def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-class _Settings(yaml.SafeLoader):
-    """Reads what DeepLabCut writes.
-
-    Merged mappings, which it never does, could grow without end.
-    """
-
-    def flatten_mapping(self, node):
-        if any(key.tag == "tag:yaml.org,2002:merge" for key, _ in node.value):
-            raise yaml.constructor.ConstructorError(None, None, "<< is not read", node.start_mark)
-
-
-def _read_config(file: Path, notes: list[str], faults: list[str]) -> Config:
-    data, before = read_content(file), len(faults)
+def _read_config(file: Path, report: Report) -> Config:
+    report, before = report.at(file.name), len(report.faults)
     with foreign(file.name, "correct it in an editor"):
-        content = yaml.load(data.decode("utf-8-sig"), _Settings)
+        content = yaml.safe_load(read_content(file).decode("utf-8-sig"))
     if not isinstance(content, dict):
         raise InputError(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
     several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
-    parts = _names(content, "multianimalbodyparts" if several else "bodyparts", file, faults)
-    unique = (
-        _names(content, "uniquebodyparts", file, faults)
-        if several and content.get("uniquebodyparts")
-        else ()
-    )
-    individuals = _names(content, "individuals", file, faults) if several else ()
+    parts = _names(content, "multianimalbodyparts" if several else "bodyparts", report)
+    unique = several and content.get("uniquebodyparts")
+    unique = _names(content, "uniquebodyparts", report) if unique else ()
+    individuals = _names(content, "individuals", report) if several else ()
     if both := sorted(set(parts) & set(unique)):
-        faults.append(
-            f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one"
-        )
+        report.fault(f"{both[0]} is among multianimalbodyparts and uniquebodyparts; keep one")
     scorer = content.get("scorer") or ""
-    if not _plain([scorer]):
-        faults.append(
-            f"{file.name}: scorer: a {type(scorer).__name__} where a name belongs; correct it"
-        )
-    if len(faults) > before:
-        raise InputError(faults.pop())
+    if isinstance(scorer, list | dict):
+        report.fault(f"scorer: a {type(scorer).__name__} where a name belongs; correct it")
+    if len(report.faults) > before:
+        raise InputError(report.faults.pop())
     lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
-    pairs = [tuple(map(str, line)) if _plain(line) else () for line in lines]
+    pairs = [tuple(map(str, line)) if isinstance(line, list) else () for line in lines]
     kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts))
     if len(kept) < len(pairs):
-        notes.append(
+        report.notes.append(
             f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges join no two body parts, dropped"
         )
     return Config(parts, unique, individuals, kept, str(scorer), _videos_in(content))
 
 
-def _names(
-    content: Mapping[str, Any], field: str, file: Path, faults: list[str]
-) -> tuple[str, ...]:
+def _names(content: Mapping[str, Any], field: str, report: Report) -> tuple[str, ...]:
     found = content.get(field)
-    if not _plain(found) or not found or len(set(map(str, found))) != len(found):
+    names = tuple(map(str, found)) if isinstance(found, list) else ()
+    nested = names and any(isinstance(one, list | dict | None) for one in found)
+    if not names or nested or len({*names}) < len(names):
         kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
-        faults.append(
-            f"{file.name}: {kind}{field} is {_SHORT.repr(found)} where different names belong; correct it"
-        )
+        report.fault(f"{kind}{field} is {found!r:.200} where different names belong; correct it")
         return ()
-    return tuple(map(str, found))
-
-
-def _plain(found: Any) -> bool:
-    """Returns whether this is a list of texts, numbers and dates: a text of nested aliases might
-    never end.
-    """
-    return isinstance(found, list) and all(
-        isinstance(one, str | int | float | datetime.date) for one in found
-    )
+    return names
 
 
 def _config_for(project: Project) -> tuple[Config, list[str]]:
     """Returns the config of a project of any format, and the name of the individual for each
     instance.
     """
-    names, tracks = (
-        project.skeleton.names,
-        list(dict.fromkeys(one.track for one in project.instances if one.track)),
-    )
-    crowded = max(Counter(one.frame for one in project.instances).values(), default=0) > 1
-    several, owners, taken = crowded or len(tracks) > 1, [], {}
-    for one in project.instances:
-        taken.setdefault(one.frame, set()).add(one.track)
+    names = project.skeleton.names
+    tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
+    of_frames = by_frame(project)
+    several, owners = len(tracks) > 1 or max(map(len, of_frames), default=0) > 1, []
+    taken = [{one.track for one in found} for found in of_frames]
     for one in project.instances:
         used = taken[one.frame]
-        free = (name for n in range(len(used) + 1) if (name := f"individual{n + 1}") not in used)
+        free = (name for n in itertools.count(1) if (name := f"individual{n}") not in used)
         owners.append((one.track or next(free)) if several else "")
         used.add(owners[-1])
     named = sorted(
         dict.fromkeys([*tracks, *owners]), key=lambda name: name.startswith("individual")
     )
-    return Config(
-        tuple(names),
-        (),
-        tuple(named if several else ()),
-        tuple((names[a], names[b]) for a, b in project.skeleton.edges),
-        SCORER,
-    ), owners
+    pairs = tuple((names[a], names[b]) for a, b in project.skeleton.edges)
+    return Config(names, (), tuple(named if several else ()), pairs, SCORER), owners
 
 
 def _videos_of(root: Path) -> list[Path]:
@@ -445,15 +387,14 @@ def _tables_of(root: Path, scorer: str, notes: list[str]) -> list[Path]:
     """
     found = []
     for video in _videos_of(root):
-        tables = shown_files(video, "CollectedData_*.csv") or shown_files(
-            video, "CollectedData_*.h5"
-        )
+        kinds = (shown_files(video, f"CollectedData_*.{kind}") for kind in ("csv", "h5"))
+        tables = next(filter(None, kinds), [])
         mine = [table for table in tables if table.stem == f"CollectedData_{scorer}"]
         found += mine or tables
         if scorer and (others := [table for table in tables if table not in mine]):
+            said = "not read" if mine else "read, since there is no table of theirs"
             notes.append(
-                f"{', '.join(map(_label, others))}: by another scorer than {scorer} of {_CONFIG}, and "
-                f"{'not read' if mine else 'read, since there is no table of theirs'}"
+                f"{', '.join(map(_label, others))}: by another scorer than {scorer} of {_CONFIG}, and {said}"
             )
     return found
 
@@ -462,21 +403,18 @@ def _label(file: Path) -> str:
     return f"{file.parent.name}/{file.name}"
 
 
-def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
+def _read_table(file: Path, config: Config, report: Report) -> Table | None:
     """Returns a table of labels; None, with a fault, for one that cannot be read or is of other
     animals or parts.
     """
     try:
-        table = read_table(file, _label(file), faults)
+        table = read_table(file, report)
     except InputError as error:
-        faults.append(str(error))
+        report.faults.append(str(error))
         return None
-    names, individuals = (
-        config.individuals,
-        list(dict.fromkeys(individual for individual, _ in table.points)),
-    )
+    names, individuals = config.individuals, [*dict.fromkeys(one for one, _ in table.points)]
     unknown = sorted({part for _, part in table.points} - {*config.parts, *config.unique})
-    strangers = sorted(set(individuals) - {*names, SINGLE})
+    strangers = sorted({*individuals} - {*names, SINGLE})
     misfit = ""
     if table.coordinates != ("x", "y"):
         misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"
@@ -491,41 +429,32 @@ def _read_table(file: Path, config: Config, faults: list[str]) -> Table | None:
         misfit = "header row individuals is missing in a multi-animal project; convert the labels with DeepLabCut"
     elif names and strangers:
         misfit = f"individual {strangers[0]!r} is unknown; config.yaml has {', '.join(names)}"
-    faults += [f"{_label(file)}: {misfit}"] * bool(misfit)
-    return None if misfit else table
+    if misfit:
+        report.fault(misfit)
+        return None
+    return table
 
 
 def add_rows(
     table: Table,
-    label: str,
     found: Sequence[Frame],
     names: Sequence[str],
     frames: list[Frame],
     instances: list[Instance],
     homes: dict[str, str],
-    faults: list[str],
+    report: Report,
 ) -> None:
     """Adds the frame of every row and an instance for every labelled individual on it.
 
     found: of the rows. names: keypoints in their order. homes: the rows of frames that were added
     before, by name.
     """
-    places = {name: place for place, name in enumerate(names)}
     for frame, line, values in zip(found, table.lines, table.values, strict=True):
-        if frame.name in homes:
-            faults.append(
-                f"{label} line {line}: {frame.name} is labelled in {homes[frame.name]} already; keep one row"
-            )
+        row = report.at(f"{report.place} line {line}")
+        if (first := homes.setdefault(frame.name, row.place)) != row.place:
+            row.fault(f"{frame.name} is labelled in {first} already; keep one row")
             continue
-        homes[frame.name] = f"{label} line {line}"
-        animals: dict[str, np.ndarray] = {}
-        for (individual, part), value in zip(table.points, values, strict=True):
-            animals.setdefault(individual, np.full((len(names), 2), np.nan))[places[part]] = value[
-                :2
-            ]
-        made = [
-            instance_of(len(frames), points, track=individual)
-            for individual, points in animals.items()
-        ]
-        instances += [one for one in made if one.visible.any()]
+        points = ((*point, value[:2]) for point, value in zip(table.points, values, strict=True))
+        animals = animals_of(len(frames), points, names, row)
+        instances += [one._replace(track=own) for own, one in animals.items() if one.seen.any()]
         frames.append(frame)

@@ -13,9 +13,9 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import read_content, read_json
-from kpjax.formats.names import SKELETON, read_skeleton, shown_files, with_sessions
+from kpjax.formats.names import SKELETON, below, read_skeleton, shown_files
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Frame, Project, instance_of
+from kpjax.formats.project import Frame, Project, Report, instance_of
 from kpjax.formats.tables import number
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.structures import Skeleton, skeleton_from_json
@@ -27,22 +27,18 @@ NOTE = "68 points: taken for a face with iBUG's mark-up; a skeleton.json beside 
 _FORM = re.compile(r"\s*version\s*:\s*\S+\s+n_points\s*:\s*(\d+)\s*\{([^}]*)\}\s*")
 
 
-def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Project:
+def read_pts(path: Path, report: Report, options: Options = STATED) -> Project:
     """Reads all files `.pts` of a folder, or one of them.
 
     Images have the same names and lie in the same folders as the files. All must have the same
     number of points, whose names are 1, 2, ... or those of a skeleton.json in the folder. Points
     that are nan, or both -1 or 0 in the file, are unlabelled.
     """
-    files, notes = pts_files(path), []
     root = path if path.is_dir() else path.parent
-    found = {
-        file: points
-        for file in files
-        if (points := _points(file, file.relative_to(root).as_posix(), faults)) is not None
-    }
+    read = {file: _points(file, report.at(below(file, root))) for file in pts_files(path)}
+    found = {file: points for file, points in read.items() if points is not None}
     if not found:
-        raise InputError(faults.pop())
+        raise InputError(report.faults.pop())
     first, points = next(iter(found.items()))
     count = len(points)
     if other := [file for file, points in found.items() if len(points) != count]:
@@ -50,37 +46,24 @@ def read_pts(path: Path, faults: list[str], options: Options = STATED) -> Projec
             f"{other[0].name}: {len(found[other[0]])} points, {first.name} has {count}; give one kind"
         )
     if count == len(FACE.names) and not (root / SKELETON).is_file():
-        notes.append(NOTE)
+        report.notes.append(NOTE)
         skeleton = FACE
     else:
-        skeleton = read_skeleton(root, [str(k + 1) for k in range(count)], notes, faults)
+        skeleton = read_skeleton(root, [str(k + 1) for k in range(count)], report)
     if len(skeleton.names) != count:
         raise InputError(
             f"skeleton.json, names: {len(skeleton.names)}, and the files have {count} points; correct it"
         )
     # The image of the same name in the same folder; where there is none, the path that it should
     # have.
-    suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
-    images = [
-        next(
-            (image for suffix in suffixes if (image := file.with_suffix(suffix)).is_file()),
-            file.with_suffix(".jpg"),
-        )
-        for file in found
-    ]
-    frames = [
-        Frame(image.relative_to(root).as_posix(), image, None, (0, 0), "") for image in images
-    ]
+    suffixes = [form(suffix) for form in (str.lower, str.upper) for suffix in IMAGE_SUFFIXES]
+    frames = []
+    for file in found:
+        images = filter(Path.is_file, map(file.with_suffix, suffixes))
+        image = next(images, file.with_suffix(".jpg"))
+        frames.append(Frame(below(image, root), image))
     instances = [instance_of(at, points) for at, points in enumerate(found.values())]
-    return Project(
-        root,
-        "pts",
-        skeleton,
-        tuple(with_sessions(frames)),
-        tuple(one for one in instances if one.visible.any()),
-        tuple(notes),
-        tool="menpo",
-    )
+    return Project(root, "pts", skeleton, frames, instances, tool="menpo")
 
 
 def pts_files(path: Path) -> list[Path]:
@@ -89,29 +72,20 @@ def pts_files(path: Path) -> list[Path]:
     return [file for file in files if file.suffix.lower() == ".pts"]
 
 
-def _points(file: Path, label: str, faults: list[str]) -> np.ndarray | None:
+def _points(file: Path, report: Report) -> np.ndarray | None:
     """Returns (K, 2) float64, counted from 1, nan where unlabelled; None, with a fault, for a
     damaged file.
     """
     form = _FORM.fullmatch(read_content(file).decode("utf-8-sig", errors="replace"))
     rows = [line.split() for line in form[2].splitlines() if line.strip()] if form else []
-    if (
-        form is None
-        or len(form[1]) > 9
-        or len(rows) != int(form[1])
-        or any(len(row) != 2 for row in rows)
-        or not rows
-    ):
-        faults.append(
-            f"{label}: not of the form version: 1, n_points: K, {{ K lines of x and y }}; save it again"
+    if not form or not rows or len(rows) != int(form[1]) or {*map(len, rows)} != {2}:
+        report.fault(
+            "not of the form version: 1, n_points: K, { K lines of x and y }; save it again"
         )
         return None
-    before = len(faults)
+    before = len(report.faults)
     points = np.array(
-        [
-            [number(cell, f"{label}, point {k}", faults) for cell in row]
-            for k, row in enumerate(rows, 1)
-        ]
+        [[number(one, report.within(f"point {k}")) for one in row] for k, row in enumerate(rows, 1)]
     )
     empty = np.isnan(points).any(1) | (points == -1).all(1) | (points == 0).all(1)
-    return np.where(empty[:, None], np.nan, points) if len(faults) == before else None
+    return np.where(empty[:, None], np.nan, points) if len(report.faults) == before else None

@@ -6,6 +6,7 @@ count from the corner of the first. sleap-io reads no LabelMe.
 """
 
 import math
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,9 @@ import numpy as np
 
 from kpjax.files import foreign
 from kpjax.formats.coco import read_start
-from kpjax.formats.names import image_frames, json_of, read_skeleton, shown_files, with_sessions
+from kpjax.formats.names import forward, image_frames, json_of, read_skeleton, shown_files
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Project, instance_of
+from kpjax.formats.project import NO_BOX, Project, Report, animals_of
 
 _WORDS = (b'"shapes"', b'"imagePath"')
 
@@ -34,68 +35,47 @@ def files_of(path: Path) -> list[Path]:
     return [*found] if any(found.values()) else []
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
+def read(path: Path, report: Report, options: Options = STATED) -> Project:
     """Reads all files of a folder, or one of them.
 
     Images lie where their file says, or beside it. Keypoints are in order of appearance, or in that
     of a skeleton.json in the folder. Shapes that are neither points nor rectangles are left out,
     with a note.
     """
-    root, notes, skipped = (path if path.is_dir() else path.parent), [], Counter()
-    stored, sizes, shapes, names = [], [], [], {}
+    root, skipped = (path if path.is_dir() else path.parent), Counter()
+    stored, sizes, labelled = [], [], []
     for file in files_of(path):
         with foreign(file.name, "save it again with LabelMe"):
             content = json_of(file)
-            stored.append((file.parent.relative_to(root) / content["imagePath"]).as_posix())
-            sizes.append(
-                (int(content.get("imageWidth") or 0), int(content.get("imageHeight") or 0))
-            )
-            shapes.append((file.name, content["shapes"]))
+            image = file.parent.relative_to(root) / forward(content["imagePath"])
+            stored.append(Path(os.path.normpath(image)).as_posix())
+            sizes.append(tuple(int(content.get(f"image{one}") or 0) for one in ("Width", "Height")))
+            points, boxes = [], _boxes(content["shapes"])
             for one in content["shapes"]:
                 kind = one.get("shape_type", "polygon")
                 if kind == "point":
-                    names.setdefault(str(one["label"]))
+                    (x, y), name = one["points"][0], str(one["label"])
+                    point = np.array([x, y], np.float64)
+                    if not np.isfinite(point).all():
+                        report.at(file.name).fault(
+                            f"x or y of {name!r} is no number; place it again"
+                        )
+                    points.append((_owner(one.get("group_id"), point, boxes), name, point))
                 elif kind != "rectangle":
                     skipped[kind] += 1
-    skeleton = read_skeleton(root, list(names), notes, faults)
-    frames = [
-        frame._replace(size=size)
-        for frame, size in zip(image_frames(stored, root, [root]), sizes, strict=True)
-    ]
+            labelled.append((report.at(file.name), points, boxes))
+    names = dict.fromkeys(name for _, points, _ in labelled for _, name, _ in points)
+    skeleton = read_skeleton(root, names, report)
     instances = []
-    for number, (label, found) in enumerate(shapes):
-        with foreign(label, "save it again with LabelMe"):
-            boxes = _boxes(found)
-            animals: dict[Any, np.ndarray] = {}
-            for one in (one for one in found if one.get("shape_type") == "point"):
-                point = np.array(one["points"][0], np.float64)
-                owner = _owner(one.get("group_id"), point, boxes)
-                points = animals.setdefault(owner, np.full((len(skeleton.names), 2), np.nan))
-                place = skeleton.names.index(str(one["label"]))
-                if np.isfinite(points[place]).all():
-                    faults.append(
-                        f"{label}: {one['label']!r} occurs twice; tell animals apart by their group id"
-                    )
-                if not np.isfinite(point).all():
-                    faults.append(
-                        f"{label}: x or y of {one['label']!r} is no number; place it again"
-                    )
-                points[place] = point
-        instances += [
-            instance_of(number, points, box=boxes.get(owner)) for owner, points in animals.items()
-        ]
+    for number, (image, points, boxes) in enumerate(labelled):
+        animals = animals_of(number, points, skeleton.names, image, "their group id")
+        instances += [one._replace(box=boxes.get(own, NO_BOX)) for own, one in animals.items()]
     if skipped:
         kinds = ", ".join(f"{count} {kind}" for kind, count in skipped.items())
-        notes.append(f"shapes that are neither points nor rectangles, left out: {kinds}")
-    return Project(
-        root,
-        "labelme",
-        skeleton,
-        tuple(with_sessions(frames)),
-        tuple(instances),
-        tuple(notes),
-        tool="LabelMe",
-    )
+        report.notes.append(f"shapes that are neither points nor rectangles, left out: {kinds}")
+    found = zip(image_frames(stored, root, [root]), sizes, strict=True)
+    frames = [frame._replace(size=size) for frame, size in found]
+    return Project(root, "labelme", skeleton, frames, instances, tool="LabelMe")
 
 
 def _boxes(shapes: list[dict[str, Any]]) -> dict[Any, np.ndarray]:

@@ -23,7 +23,7 @@ from kpjax.formats.names import (
     skeleton_text,
 )
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Project, by_frame
+from kpjax.formats.project import Project, Report, by_frame
 from kpjax.formats.tables import (
     SCORER,
     Table,
@@ -44,25 +44,23 @@ def files_of(path: Path) -> list[Path]:
     """
     if path.suffix == ".yaml" and path.is_file() and deeplabcut.of_lightning_pose(path):
         path = path.parent
-    return [file for file in shown_files(path, "*.csv", "*.CSV") if has_table_header(file)]
+    return [file for file in shown_files(path, "*.csv") if has_table_header(file)]
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
+def read(path: Path, report: Report, options: Options = STATED) -> Project:
     """Reads a table, or the table of a folder; `CollectedData.csv` if there are several.
 
     Points in empty cells are unlabelled, as are those whose column `visible` is 0 (omitted) or 1
     (hidden). Edges and flip pairs are those of a skeleton.json beside the table. A session is a
     folder of images.
     """
-    tables, notes = files_of(path), []
-    file = only_file(
-        path, [file for file in tables if file.name == _LABELS] or tables, "tables of labels"
-    )
-    table = read_table(file, file.name, faults)
-    if len(tables) > 1:
-        notes.append(
-            f"{_LABELS} is read, {', '.join(other.name for other in tables if other != file)} are not"
-        )
+    tables = files_of(path)
+    named = [file for file in tables if file.name == _LABELS] or tables
+    file = only_file(path, named, "tables of labels")
+    root, report = file.parent, report.at(file.name)
+    table = read_table(file, report)
+    if others := [other.name for other in tables if other != file]:
+        report.notes.append(f"{_LABELS} is read, {', '.join(others)} are not")
     if "likelihood" in table.coordinates:
         raise InputError(
             f"{file.name}: likelihood marks predictions, which train nothing; save them as labels"
@@ -71,57 +69,44 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         raise InputError(
             f"{file.name}: it names individuals, as DeepLabCut does; name the folder with config.yaml"
         )
-    values = table.values[..., :2].copy()
     if "visible" in table.coordinates:
-        flags = table.values[..., 2]
-        wrong = ~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))
-        for row, column in np.argwhere(wrong | ((flags == _SEEN) & np.isnan(values[..., 0]))):
-            said = (
-                "where 0, 1 or 2 belongs; correct the cell"
-                if wrong[row, column]
-                else ("and x and y are empty; give both, or visible 0")
-            )
-            faults.append(
-                f"{file.name} line {table.lines[row]}, {table.points[column][1]}: visible is "
-                f"{flags[row, column]:g} {said}"
-            )
-        values[np.isin(flags, (0, 1))] = np.nan
-        notes.append(
-            f"visible: {(flags == 0).sum()} omitted and {(flags == 1).sum()} hidden points have no label"
-        )
-    skeleton = read_skeleton(
-        file.parent, list(dict.fromkeys(part for _, part in table.points)), notes, faults
-    )
+        table = table._replace(values=_visible(table, report))
+    skeleton = read_skeleton(root, dict.fromkeys(part for _, part in table.points), report)
     # Images are below the table's folder, or its parent if the table was moved.
     keys = [str(key) for key in table.keys]
     found = [
         frame._replace(session="".join(key.split("/")[-2:-1]))
-        for frame, key in zip(
-            image_frames(keys, file.parent, [file.parent, file.parent.parent]), keys, strict=True
-        )
+        for frame, key in zip(image_frames(keys, root, [root, root.parent]), keys, strict=True)
     ]
     frames, instances = [], []
-    deeplabcut.add_rows(
-        table._replace(values=values),
-        file.name,
-        found,
-        skeleton.names,
-        frames,
-        instances,
-        {},
-        faults,
-    )
-    if (beside := file.parent / _BOXES).is_file():
+    deeplabcut.add_rows(table, found, skeleton.names, frames, instances, {}, report)
+    if (beside := root / _BOXES).is_file():
         boxes = {
-            key: next(iter(box.values()))
-            for (key, _), box in boxes_of_table(beside, faults).items()
+            key: next(iter(found.values()))
+            for (key, _), found in boxes_of_table(beside, report).items()
         }
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
-        if boxes and (without := sum(np.isnan(one.box).any() for one in instances)):
-            notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
-    return Project(
-        file.parent, "lightning_pose", skeleton, tuple(frames), tuple(instances), tuple(notes)
+        if boxes and (without := sum(not one.boxed for one in instances)):
+            report.notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
+    return Project(root, "lightning_pose", skeleton, frames, instances)
+
+
+def _visible(table: Table, report: Report) -> np.ndarray:
+    """Returns the coordinates of a table, nan where its column `visible` says that a point has no
+    label."""
+    values, flags = table.values[..., :2], table.values[..., 2]
+    wrong = ~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))
+    for row, column in np.argwhere(wrong | ((flags == _SEEN) & np.isnan(values[..., 0]))):
+        said = "where 0, 1 or 2 belongs; correct the cell"
+        if not wrong[row, column]:
+            said = "and x and y are empty; give both, or visible 0"
+        place = report.at(f"{report.place} line {table.lines[row]}, {table.points[column][1]}")
+        place.fault(f"visible is {flags[row, column]:g} {said}")
+    omitted, hidden = flags == 0, flags == 1
+    report.notes.append(
+        f"visible: {omitted.sum()} omitted and {hidden.sum()} hidden points have no label"
     )
+    return np.where((omitted | hidden)[..., None], np.nan, values)
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -131,29 +116,22 @@ def write(project: Project, folder: Path) -> list[Path]:
     Names of images are those of their frames. Unlabelled images come last: pandas takes an empty
     first row for a part of the header. Raises InputError for several instances on a frame.
     """
-    of_frame = by_frame(project)
-    if crowded := [
-        frame.name for frame, found in zip(project.frames, of_frame, strict=True) if len(found) > 1
-    ]:
+    rows = [*zip((frame.name for frame in project.frames), by_frame(project), strict=True)]
+    if crowded := [name for name, found in rows if len(found) > 1]:
         raise InputError(
             f"{crowded[0]}: several animals, Lightning Pose holds one; choose another format"
         )
-    rows = sorted(zip(project.frames, of_frame, strict=True), key=lambda row: not row[1])
-    empty = np.full((len(project.skeleton.names), 2), np.nan)
-    values = [found[0].keypoints if found else empty for _, found in rows]
-    keys = tuple(frame.name for frame, _ in rows)
-    table = Table(
-        SCORER,
-        tuple(("", name) for name in project.skeleton.names),
-        ("x", "y"),
-        keys,
-        np.stack(values),
-    )
+    rows.sort(key=lambda row: not row[1])
+    points = tuple(("", name) for name in project.skeleton.names)
+    empty = np.full((len(points), 2), np.nan)
+    values = np.stack([found[0].keypoints if found else empty for _, found in rows])
+    table = Table(SCORER, points, ("x", "y"), tuple(name for name, _ in rows), values)
     texts = {_LABELS: table_text(table), SKELETON: skeleton_text(project.skeleton)}
     boxes = [
-        (frame.name, *found[0].box[[0, 1, 3, 2]].tolist())
-        for frame, found in rows
-        if found and np.isfinite(found[0].box).all()
+        (name, *one.box[[0, 1, 3, 2]].tolist())
+        for name, found in rows
+        for one in found
+        if one.boxed
     ]
     if boxes:
         texts[_BOXES] = rows_text([["", "x", "y", "h", "w"], *boxes])

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from kpjax import InputError, Skeleton
 from kpjax.files import foreign, read_content
-from kpjax.formats.project import PIXELS_FROM, Frame
+from kpjax.formats.project import PIXELS_FROM, Frame, Report
 from kpjax.images.reading import VIDEO_SUFFIXES
 
 SPLITS = {
@@ -26,12 +26,30 @@ SPLITS = {
     "validation": "validation",
     "test": "test",
 }  # as files spell them
-_TRIED, _DEEPEST = 200, 100  # images that `image_paths` searches at most, and parts of their paths
-_SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
-_LETTERS = (("l", "r"), ("L", "R"))
-# A capital after a small letter, a digit or _, or first before a capital; then a capital, a digit,
-# _ or the end.
-_CAPITAL = re.compile(r"(?:(?<=[a-z0-9_])|^(?=.[A-Z]))[LR](?=[A-Z0-9_]|$)")
+_TRIED = 200  # images that `image_paths` searches at most
+# Sides as words of English, which may be anywhere in a name, and as words and letters that stand
+# apart. A word with two forms on the other side (gauche) is found from that side.
+_WORDS = "left/right"
+_APART = (
+    "l/r lt/rt lft/rgt links/rechts linke/rechte linker/rechter linkes/rechtes gauche/droite gauche/droit "
+    "izquierda/derecha izquierdo/derecho izq/der esquerda/direita esquerdo/direito esq/dir sinistra/destra "
+    "sinistro/destro sx/dx"
+)
+_SWAP = {
+    form(a): form(b)
+    for words in f"{_WORDS} {_APART}".split()
+    for a, b in (words.split("/"), words.split("/")[::-1])
+    for form in (str.lower, str.capitalize, str.upper)
+}
+_ANYWHERE = re.compile(
+    "|".join(form(_WORDS).replace("/", "|") for form in (str.lower, str.title, str.upper))
+)
+_SEPARATE = re.compile(
+    rf"(?<![^\W_])(?:{'|'.join(sorted(_SWAP, key=len, reverse=True))})(?![^\W_])"
+)
+# A capital after a small letter, a digit or _, or first before a capital or a digit; then a
+# capital, a digit, _ or the end.
+_CAPITAL = re.compile(r"(?:(?<=[a-z0-9_])|^(?=.[A-Z0-9]))[LR](?=[A-Z0-9_]|$)")
 
 
 def json_of(path: Path) -> Any:
@@ -41,14 +59,18 @@ def json_of(path: Path) -> Any:
 
 
 def shown_files(path: Path, *patterns: str) -> list[Path]:
-    """Returns the files below a folder that fit one of the patterns, sorted; none that is hidden or
-    in a hidden folder.
+    """Returns the files below a folder that fit one of the patterns in any case, sorted; none that
+    is hidden or in a hidden folder.
 
     Of a file it returns the file itself, whatever its name.
     """
     if not path.is_dir():
         return [path] if path.is_file() else []
-    found = {file for pattern in patterns for file in path.glob(pattern)}
+    either = (
+        re.sub("[a-zA-Z]", lambda one: f"[{one[0].lower()}{one[0].upper()}]", pattern)
+        for pattern in patterns
+    )
+    found = {file for pattern in either for file in path.glob(pattern)}
     return sorted(
         file
         for file in found
@@ -151,8 +173,7 @@ def image_paths(stored: Sequence[str], folders: Sequence[Path]) -> tuple[Path, l
     image it is the first folder, and nothing is dropped.
     """
     names, find = [tuple(forward(name).lstrip("/").split("/")) for name in stored], finder()
-    tried = [parts for parts in names if len(parts) <= _DEEPEST]
-    tried = tried[:: max(len(tried) // _TRIED, 1)]
+    tried = names[:: max(len(names) // _TRIED, 1)]
     best, folder, dropped = 0, folders[0], 0
     for leading in range(max(map(len, tried), default=0)):
         if len({parts[leading:] for parts in names}) < len(set(names)):
@@ -173,16 +194,7 @@ def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> 
     Their names are their paths below `root`, else below the folder in which they were found.
     """
     folder, paths = image_paths(stored, folders)
-    return [
-        Frame(
-            path.relative_to(root if path.is_relative_to(root) else folder).as_posix(),
-            path,
-            None,
-            (0, 0),
-            "",
-        )
-        for path in paths
-    ]
+    return [Frame(below(path, root, folder), path) for path in paths]
 
 
 # How tools name images: uploads to Label Studio, and Roboflow's exports.
@@ -201,6 +213,12 @@ def tool_of(said: str, images: Sequence[str]) -> str:
     return next(iter((*told, *marked)), "")
 
 
+def below(path: Path, *roots: Path) -> str:
+    """Returns a path below the first of the folders that holds it, else the whole path."""
+    root = next(filter(path.is_relative_to, roots), None)
+    return (path.relative_to(root) if root else path).as_posix()
+
+
 def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
     """Returns the only file of a project.
 
@@ -209,41 +227,36 @@ def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
     if len(files) == 1:
         return files[0]
     raise InputError(
-        f"{path.name}: {len(files)} {what} ({', '.join(file.name for file in files[:8])}); name one"
+        f"{path.name}: {len(files)} {what} ({', '.join(below(file, path) for file in files[:8])}); name one"
     )
 
 
-def with_sessions(frames: Sequence[Frame]) -> list[Frame]:
+def with_sessions(frames: Sequence[Frame]) -> Sequence[Frame]:
     """Returns frames whose session is their folder, if none has a session and some split has
     several folders; or the image that several are versions of, as Roboflow names them.
     """
-    sources = [_MARKS["Roboflow"].sub("", frame.name.rpartition("/")[2]) for frame in frames]
-    versions = sum(mark != frame.path.name for mark, frame in zip(sources, frames, strict=True))
-    if versions == len(frames) > len({*sources}) and not any(frame.session for frame in frames):
-        return [
-            frame._replace(session=source) for frame, source in zip(frames, sources, strict=True)
-        ]
-    folders = {(frame.split, frame.name.rpartition("/")[0]) for frame in frames}
-    if any(frame.session for frame in frames) or len(folders) == len(
-        {split for split, _ in folders}
+    if any(frame.session for frame in frames):
+        return frames
+    sources = [_MARKS["Roboflow"].sub("", frame.path.name) for frame in frames]
+    folders = [frame.name.rpartition("/")[0] for frame in frames]
+    if len({*sources}) < len(frames) and all(_MARKS["Roboflow"].search(one.name) for one in frames):
+        folders = sources
+    elif len({(frame.split, one) for frame, one in zip(frames, folders, strict=True)}) == len(
+        {frame.split for frame in frames}
     ):
-        return list(frames)
-    return [frame._replace(session=frame.name.rpartition("/")[0]) for frame in frames]
+        return frames
+    return [frame._replace(session=one) for frame, one in zip(frames, folders, strict=True)]
 
 
 def mirrored_name(name: str) -> str:
     """Exchanges left and right in a name; a name without a side stays.
 
-    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), a separate letter
-    (`L_Eye`, `ear.r`), or a capital that stands apart (`eyeL`, `midlegR3`, `LHip`, `paw1LH_top`).
+    Sides are the words anywhere in the name (`left_ear`, `earleft`, `LeftEar`), a separate letter or
+    word, also of other languages (`L_Eye`, `ear.r`, `Ohr_links`), or a capital that stands apart
+    (`eyeL`, `midlegR3`, `LHip`, `paw1LH_top`, `L1`).
     """
-    swap = {a: b for pair in (*_SIDES, *_LETTERS) for a, b in (pair, pair[::-1])}
-    for pattern in (
-        "|".join(word for pair in _SIDES for word in pair),
-        r"(?<![^\W_])[lrLR](?![^\W_])",
-        _CAPITAL,
-    ):
-        if (mirrored := re.sub(pattern, lambda found: swap[found[0]], name)) != name:
+    for pattern in (_ANYWHERE, _SEPARATE, _CAPITAL):
+        if (mirrored := pattern.sub(lambda found: _SWAP[found[0]], name)) != name:
             return mirrored
     return name
 
@@ -257,11 +270,16 @@ def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
     """
     flip = _mirror_images(names)
     if any(
-        flip[number] == number and re.search("left|right", names[number], re.IGNORECASE)
-        for number in _alone(names, flip)
+        flip[number] == number and _says_side(names[number]) for number in _alone(names, flip)
     ) or all(number == other for number, other in enumerate(flip)):
         return None
     return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
+
+
+def _says_side(name: str) -> bool:
+    """Returns whether a name has the word for a side; a letter may mean something else."""
+    words = _SEPARATE.findall(name)
+    return bool(re.search("left|right", name, re.IGNORECASE)) or any(len(one) > 1 for one in words)
 
 
 def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
@@ -277,6 +295,9 @@ def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
             flip[number] = numbers[other]
         elif other != name and len(mine) == len(theirs) == 1:
             flip[number] = theirs[0]
+    for number, other in enumerate(flip):
+        if flip[other] == other:
+            flip[other] = number
     return tuple(flip)
 
 
@@ -295,17 +316,12 @@ def flip_note(names: Sequence[str], flip: Sequence[int] | None) -> str:
     """
     alone = ", ".join(names[number] for number in _alone(names, flip or _mirror_images(names)))
     if not flip:
-        why = (
-            f"no mirror image of {alone} is among the names"
-            if alone
-            else "none follow from the names"
-        )
+        why = f"no mirror image of {alone} is among the names" * bool(alone)
+        why = why or "none follow from the names"
         return f"flip pairs: {why}; images are not mirrored in training"
-    pairs = [
-        f"{names[number]} = {names[other]}" for number, other in enumerate(flip) if number < other
-    ]
-    return f"flip pairs from the names: {', '.join(pairs)}" + (
-        f"; without a mirror image: {alone}" if alone else ""
+    pairs = ", ".join(f"{names[k]} = {names[other]}" for k, other in enumerate(flip) if k < other)
+    return f"flip pairs from the names: {pairs}" + f"; without a mirror image: {alone}" * bool(
+        alone
     )
 
 
@@ -313,25 +329,24 @@ def skeleton_of(
     names: Sequence[str],
     edges: Iterable[tuple[int, int]],
     pairs: Iterable[tuple[int, int]] | None,
-    notes: list[str],
-    where: str,
+    report: Report,
     groups: Mapping[str, tuple[int, ...]] = {},
 ) -> Skeleton:
     """Returns a skeleton in which the keypoints of each pair are mirror images; InputError names
-    `where` it is wrong.
+    the report's place.
 
-    Without `pairs` they are derived from the names, with a line in `notes`.
+    Without `pairs` they are derived from the names, with a note.
     """
     if pairs is None:
         flip = derived_flip(names)
-        notes.append(flip_note(names, flip))
+        report.notes.append(flip_note(names, flip))
     else:
         other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
         flip = tuple(other.get(place, place) for place in range(len(names))) if other else None
     try:
         return Skeleton(tuple(names), tuple(edges), flip or (), groups)
     except InputError as error:
-        raise InputError(f"{where}: {error}") from None
+        raise InputError(f"{report.place}: {error}") from None
 
 
 # skeleton.json: names, edges, flip pairs and groups of the keypoints of a plain table
@@ -339,17 +354,15 @@ def skeleton_of(
 SKELETON = "skeleton.json"
 
 
-def read_skeleton(
-    folder: Path, appeared: Sequence[str], notes: list[str], faults: list[str]
-) -> Skeleton:
+def read_skeleton(folder: Path, appeared: Iterable[str], report: Report) -> Skeleton:
     """Reads the skeleton.json of a folder; without one, returns a skeleton of the names that
     appeared, in order.
 
     {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head":
-    ["a", "b"]}}, each optional. Without `flip`, pairs are derived from the names, with a line in
-    `notes`.
+    ["a", "b"]}}, each optional. Without `flip`, pairs are derived from the names, with a note.
     """
-    path, before = folder / SKELETON, len(faults)
+    path, appeared = folder / SKELETON, list(appeared)
+    report, before = report.at(SKELETON), len(report.faults)
     with foreign(
         SKELETON,
         "give names, edges as pairs of names, flip as an object, and groups as lists, or remove it",
@@ -360,16 +373,16 @@ def read_skeleton(
             raise ValueError("names: a value where a name belongs")
         places = {name: place for place, name in enumerate(names)}
         if unknown := [name for name in appeared if name not in places]:
-            faults.append(
-                f"{SKELETON}, names: keypoint {unknown[0]!r} is not among {', '.join(names)}; add it"
+            report.within("names").fault(
+                f"keypoint {unknown[0]!r} is not among {', '.join(names)}; add it"
             )
 
         def known(field: str, members: Sequence[Any]) -> tuple[int, ...]:
-            faults.extend(
-                f"{SKELETON}, {field}: keypoint {name!r} is unknown; the table has {', '.join(names)}"
-                for name in members
-                if name not in places
-            )
+            for name in members:
+                if name not in places:
+                    report.within(field).fault(
+                        f"keypoint {name!r} is unknown; the table has {', '.join(names)}"
+                    )
             return tuple(places.get(name, 0) for name in members)
 
         edges = tuple((a, b) for a, b in (known("edges", edge) for edge in stored.get("edges", [])))
@@ -378,9 +391,9 @@ def read_skeleton(
         }
         flip = stored.get("flip")
         pairs = None if flip is None else [known("flip", pair) for pair in flip.items()]
-        if len(faults) > before:
-            raise InputError(faults.pop())
-    return skeleton_of(names, edges, pairs, notes, SKELETON, groups)
+    if len(report.faults) > before:
+        raise InputError(report.faults.pop())
+    return skeleton_of(names, edges, pairs, report, groups)
 
 
 def skeleton_text(skeleton: Skeleton) -> str:

@@ -2,9 +2,9 @@
 them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,10 +21,10 @@ class Frame(NamedTuple):
     name: str
     path: Path  # the image, or the video file (or folder of frames) that it is taken from
     #: number of the frame in its video, counted from 0 as `kpjax.images.video` does; None for an image
-    number: int | None
-    size: tuple[int, int]  # width and height in pixels; (0, 0) if unknown
+    number: int | None = None
+    size: tuple[int, int] = (0, 0)  # width and height in pixels; (0, 0) if unknown
     #: the video or recording it belongs to, "" if unknown; frames of one are never split
-    session: str
+    session: str = ""
     split: str = ""  # train, validation or test where the project says so
     #: bits in use where values have 16, see `kpjax.images.reading`; 0 asks the image itself
     depth: int = 0
@@ -44,6 +44,24 @@ class Instance(NamedTuple):
     box: np.ndarray
     track: str = ""  # the name of the individual, "" if there is but one
 
+    @property
+    def seen(self) -> np.ndarray:
+        """(K,) bool: whether a keypoint is labelled."""
+        return self.visible > 0
+
+    @property
+    def boxed(self) -> bool:
+        """Whether it has a box, with an area."""
+        return is_box(self.box)
+
+
+LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
+
+
+def is_box(box: np.ndarray) -> bool:
+    """Returns whether these are x, y, a positive width and height."""
+    return box.shape == (4,) and bool((np.abs(box) <= LARGEST).all() and (box[2:] > 0).all())
+
 
 class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
@@ -52,16 +70,20 @@ class Project(NamedTuple):
     #: coco, deeplabcut, sleap, lightning_pose, csv, label_studio, labelme, ultralytics or pts
     format: str
     skeleton: Skeleton  # keypoints in the project's own order
-    frames: tuple[Frame, ...]
-    instances: tuple[Instance, ...]
-    notes: tuple[str, ...] = ()  # a line for everything derived, dropped or ambiguous
-    doubts: tuple[str, ...] = ()  # those of the notes that say that labels can hardly be right
+    frames: Sequence[Frame]
+    instances: Sequence[Instance]
+    notes: Sequence[str] = ()  # a line for everything derived, dropped or ambiguous
+    doubts: Sequence[str] = ()  # those of the notes that say that labels can hardly be right
     roots: tuple[Path, ...] = ()  # roots of the projects that it unites
     #: numbers of frames that are known to show no animal; each has one instance without a keypoint
     nobody: frozenset[int] = frozenset()
     #: that made the labels, where the files show it: a key of `PIXELS_FROM`, or ""
     tool: str = ""
     lengths: Mapping[Path, int] = {}  # frames that videos had when they were labelled
+
+
+NO_BOX = np.full(4, np.nan)
+UNLABELLED = np.full(2, np.nan)  # x and y
 
 
 def instance_of(
@@ -78,10 +100,52 @@ def instance_of(
         frame,
         np.where(visible[:, None], points, np.nan),
         visible.astype(np.float32),
-        np.zeros(len(points), bool) if occluded is None else occluded,
-        np.full(4, np.nan) if box is None else box,
+        visible & (False if occluded is None else occluded),
+        NO_BOX if box is None else box,
         track,
     )
+
+
+class Report(NamedTuple):
+    """What a reader says about a file or a place in it."""
+
+    place: str  # with which its faults begin
+    faults: list[str]
+    notes: list[str]
+
+    def at(self, place: str) -> "Report":
+        """Returns the report about a place."""
+        return self._replace(place=place)
+
+    def within(self, place: str) -> "Report":
+        """Returns the report about a part of this place."""
+        return self.at(f"{self.place}, {place}")
+
+    def fault(self, text: str) -> None:
+        """Adds a fault: what was found, and the mend."""
+        self.faults.append(f"{self.place}: {text}")
+
+
+def animals_of(
+    frame: int,
+    points: Iterable[tuple[Any, str, np.ndarray]],
+    names: Sequence[str],
+    report: Report,
+    mend: str = "",
+) -> dict[Any, Instance]:
+    """Returns the animals on a frame by their owners.
+
+    points: owner, name and (x, y) of each, once. mend: how tools tell animals apart.
+    """
+    found: dict[Any, dict[str, np.ndarray]] = {}
+    for owner, name, point in points:
+        if name in (of_owner := found.setdefault(owner, {})):
+            report.fault(f"{name!r} occurs twice; tell animals apart by {mend}")
+        of_owner[name] = point
+    return {
+        owner: instance_of(frame, np.array([of_owner.get(name, UNLABELLED) for name in names]))
+        for owner, of_owner in found.items()
+    }
 
 
 def by_frame(project: Project) -> list[list[Instance]]:
@@ -90,9 +154,6 @@ def by_frame(project: Project) -> list[list[Instance]]:
     for one in project.instances:
         found[one.frame].append(one)
     return found
-
-
-LARGEST = 1e6  # px, of a coordinate or a side of a box: no image is so large
 
 
 def refuse(path: Path, faults: Sequence[str]) -> None:
@@ -110,9 +171,10 @@ _SLACK = 1.0  # pixels beyond the edge that still count as inside
 
 # What tools call the centre of the top-left pixel, in all that they export. A browser and Qt
 # measure a click from the corner of the image: Label Studio (its sdk, `keypoints.py`), CVAT
-# (datumaro, `yolo_pose_format`, `coco_format`), Roboflow, and LabelMe (`canvas.py`).
+# (datumaro, `yolo_pose_format`, `coco_format`), and LabelMe (`canvas.py`). That Roboflow does, too,
+# is inferred: its page is not public, and its supervision (`formats/yolo.py`) adds nothing to shares.
 # Those that are not named count from the centre: COCO's own files
-# (detectron2 adds 0.5 to them), DeepLabCut, and SLEAP, as sleap-io gives it.
+# (detectron2 adds 0.5 to them), DeepLabCut, napari, and SLEAP, as sleap-io gives it.
 PIXELS_FROM = {
     "kpjax": 0.0,
     "Label Studio": 0.5,
@@ -147,21 +209,15 @@ def without_zeros(project: Project) -> Project:
     """Returns the project without labels at exactly (0, 0), and without animals that have no other
     label.
     """
-    instances = [
-        instance_of(
-            one.frame,
-            np.where((one.keypoints == 0).all(1)[:, None], np.nan, one.keypoints),
-            occluded=one.occluded,
-            box=one.box,
-            track=one.track,
-        )
-        for one in project.instances
-    ]
-    points = sum(int((one.keypoints == 0).all(1).sum()) for one in project.instances)
-    notes = (f"{points} points at exactly (0, 0) are left out, as asked",) * bool(points)
-    return project._replace(
-        instances=tuple(one for one in instances if one.visible.any()), notes=project.notes + notes
-    )
+    count, instances = 0, []
+    for one in project.instances:
+        zero = (one.keypoints == 0).all(1)
+        count += int(zero.sum())
+        points, visible = np.where(zero[:, None], np.nan, one.keypoints), one.visible * ~zero
+        instances.append(one._replace(keypoints=points, visible=visible))
+    notes = [f"{count} points at exactly (0, 0) are left out, as asked"] * bool(count)
+    kept = tuple(one for one in instances if one.visible.any())
+    return project._replace(instances=kept, notes=(*project.notes, *notes))
 
 
 def on_frame(keypoints: np.ndarray, size: ArrayLike) -> np.ndarray:
@@ -179,8 +235,10 @@ def outside(project: Project) -> np.ndarray:
     for number, one in enumerate(project.instances):
         size = np.array(project.frames[one.frame].size, np.float64)
         if size.all():
-            beyond = np.maximum(-0.5 - one.keypoints, one.keypoints - (size - 0.5)).max(-1)
-            found[number] = (one.visible > 0) & (np.nan_to_num(beyond) > _SLACK)
+            beyond = (
+                np.abs(one.keypoints - (size - 1) / 2) - size / 2
+            )  # from the middle to the edges
+            found[number] = one.seen & (np.nan_to_num(beyond).max(-1) > _SLACK)
     return found
 
 
@@ -188,26 +246,25 @@ def label_doubts(project: Project) -> list[str]:
     """Returns lines about labels that can hardly be right, as the file has them: at (0, 0), or
     several at one place.
     """
-    zeros, together, first = 0, 0, ""
+    zeros, together = 0, []
     for one in project.instances:
-        points = one.keypoints[one.visible > 0]
-        at_zero = (points == 0).all(1)
-        zeros += int(at_zero.sum())
-        others = points[~at_zero]
+        points = one.keypoints[one.seen]
+        others = points[points.any(1)]
+        zeros += len(points) - len(others)
         if len(np.unique(others, axis=0)) < len(others):
-            together, first = together + 1, first or project.frames[one.frame].name
-    lines = (
-        [
+            together.append(project.frames[one.frame].name)
+    lines = []
+    if zeros:
+        lines.append(
             f"{count_text(zeros, 'point')} labelled at exactly (0, 0), as tools write points that nobody labelled; "
             "--drop-zeros leaves them out"
-        ]
-        if zeros
-        else []
-    )
-    return lines + [
-        f"{count_text(together, 'animal')} with several keypoints at one identical place, first on {first}; look "
-        "there"
-    ] * bool(together)
+        )
+    if together:
+        lines.append(
+            f"{count_text(len(together), 'animal')} with several keypoints at one identical place, first on "
+            f"{together[0]}; look there"
+        )
+    return lines
 
 
 def coordinate_doubts(project: Project, stated: str) -> list[str]:
@@ -227,20 +284,17 @@ def coordinate_doubts(project: Project, stated: str) -> list[str]:
             f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
             f"{frame.size[0]}x{frame.size[1]}; they train nothing"
         )
-    seen = [
-        (one.keypoints[one.visible > 0], project.frames[one.frame].size)
-        for one in project.instances
-    ]
-    seen = [(points, size) for points, size in seen if all(size) and len(points)]
-    if seen and all((points >= 0).all() and (points <= 1).all() for points, _ in seen):
+    sized = [one for one in project.instances if all(project.frames[one.frame].size)]
+    points = np.concatenate([np.zeros((0, 2)), *(one.keypoints[one.seen] for one in sized)])
+    if len(points) and (points >= 0).all() and (points <= 1).all():
         notes.append(
             "all labelled points lie within the first pixel; give pixels, not shares of the image"
         )
     if (
         (stated, project.tool) == ("tool", "")
-        and any((points == size).any() for points, size in seen)
-        and all((points == points.round()).all() for points, _ in seen)
-        and all(points.min() >= 1 for points, _ in seen)
+        and any((one.keypoints == project.frames[one.frame].size).any() for one in sized)
+        and (points == points.round()).all()
+        and points.min() >= 1
     ):
         notes.append(
             "`pixels_from`: some coordinates equal an image's side, none is below 1; do pixels count from 1?"

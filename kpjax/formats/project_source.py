@@ -113,7 +113,7 @@ def project_source(
     entries = []
     for number in numbers:
         instance = project.instances[number]
-        visible = instance.visible > 0
+        visible = instance.seen
         if occluded == "drop":
             visible = visible & ~instance.occluded
         keypoints = np.where(visible[:, None], instance.keypoints, 0.0).astype(np.float32)
@@ -140,7 +140,7 @@ def project_source(
 def empty_cells(project: Project) -> np.ndarray:
     """Returns (I, K) bool: keypoints without a label, of those that have one elsewhere, on labelled
     animals."""
-    seen = np.array([one.visible > 0 for one in project.instances], bool).reshape(
+    seen = np.array([one.seen for one in project.instances], bool).reshape(
         len(project.instances), len(project.skeleton.names)
     )
     return ~seen & seen.any(0) & seen.any(1)[:, None]
@@ -169,9 +169,7 @@ def with_point_boxes(project: Project, side: float = 0.0) -> Project:
     side: px, of the boxes. With 0, a quarter of the frame's longer side, the median of all, and at
     most the distance between animals of a frame. Projects of several keypoints stay as they are.
     """
-    without = [
-        number for number, one in enumerate(project.instances) if not np.isfinite(one.box).all()
-    ]
+    without = [number for number, one in enumerate(project.instances) if not one.boxed]
     sides = [max(project.frames[project.instances[number].frame].size) for number in without]
     if len(project.skeleton.names) != 1 or not any(sides):
         return project
@@ -195,20 +193,12 @@ def reference_lengths(project: Project) -> np.ndarray:
     """
     # A label beyond its frame is a slip: it trains nothing, and must not make every error look
     # small.
-    boxes = [
-        box_of(one._replace(visible=np.where(beyond, 0, one.visible)))
-        for one, beyond in zip(project.instances, outside(project), strict=True)
-    ]
-    lengths = np.array(
-        [math.nan if box is None else math.hypot(*box[2:]) for box in boxes], np.float64
-    )
+    found = zip(project.instances, outside(project), strict=True)
+    boxes = [box_of(one._replace(visible=np.where(far, 0, one.visible))) for one, far in found]
+    lengths = np.array([np.nan if box is None else math.hypot(*box[2:]) for box in boxes])
     known = lengths[np.isfinite(lengths)]
-    usual = [
-        float(np.median(known))
-        if len(known)
-        else float(max(max(project.frames[instance.frame].size), 1))
-        for instance in project.instances
-    ]
+    sides = [max(1, *project.frames[one.frame].size) for one in project.instances]
+    usual = np.full(len(lengths), np.median(known)) if len(known) else np.array(sides, np.float64)
     return np.where(np.isfinite(lengths), lengths, usual)
 
 
@@ -218,9 +208,9 @@ def box_of(instance: Instance) -> np.ndarray | None:
 
     Pixel 0 spans 0 to 1. Returns None if the points span nothing.
     """
-    if np.isfinite(instance.box).all() and (instance.box[2:] > 0).all():
+    if instance.boxed:
         return np.asarray(instance.box, np.float64)
-    points = instance.keypoints[instance.visible > 0]
+    points = instance.keypoints[instance.seen]
     if not len(points) or not np.ptp(points, axis=0).any():
         return None
     return np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
@@ -242,21 +232,21 @@ class Crowd(NamedTuple):
 
 def crowd_of(project: Project) -> Crowd:
     """Counts the labelled animals of a project and measures them."""
-    middles: dict[int, list[np.ndarray]] = {}
-    extents = []
-    for one in project.instances:
-        if (one.visible > 0).any():
-            box = box_of(one)
-            middles.setdefault(one.frame, []).append(
-                np.nanmean(one.keypoints, 0) if box is None else box[:2] + box[2:] / 2
+    counts, extents, apart = [], [], []
+    for found in by_frame(project):
+        labelled = [(one, box_of(one)) for one in found if one.seen.any()]
+        extents += [max(box[2:]) for _, box in labelled if box is not None]
+        counts += [len(labelled)] * bool(labelled)
+        if len(labelled) > 1:
+            middles = np.array(
+                [
+                    np.nanmean(one.keypoints, 0) if box is None else box[:2] + box[2:] / 2
+                    for one, box in labelled
+                ]
             )
-            extents += [] if box is None else [max(box[2:])]
-    counts = [len(of_frame) for of_frame in middles.values()]
-    apart = []
-    for of_frame in (found for found in middles.values() if len(found) > 1):
-        away = np.linalg.norm(np.array(of_frame)[:, None] - np.array(of_frame), axis=-1)
-        np.fill_diagonal(away, np.inf)
-        apart += away.min(1).tolist()
+            away = np.linalg.norm(middles[:, None] - middles, axis=-1)
+            np.fill_diagonal(away, np.inf)
+            apart += away.min(1).tolist()
     most = max(counts, default=0)
     return Crowd(
         len(counts),
@@ -275,9 +265,7 @@ def whole_frames(project: Project) -> tuple[Project, int]:
     labelled keypoints; of an annotated box they are points of the ellipse in it, whose box turns
     almost as that of an animal does.
     """
-    of_frame = [
-        [_outline(one) for one in found if (one.visible > 0).any()] for found in by_frame(project)
-    ]
+    of_frame = [[_outline(one) for one in found if one.seen.any()] for found in by_frame(project)]
     per = max((len(points) for animals in of_frame for points in animals), default=1)
     most = max([1, *map(len, of_frame)])
     instances = []
@@ -287,21 +275,18 @@ def whole_frames(project: Project) -> tuple[Project, int]:
             points[place, : len(animal)] = animal
         if animals or frame in project.nobody:
             instances.append(instance_of(frame, points.reshape(-1, 2)))
-    names = tuple(
-        f"animal {animal} point {point}" for animal in range(most) for point in range(per)
-    )
+    names = [f"animal {animal} point {point}" for animal in range(most) for point in range(per)]
     # Mirrored, every point keeps its name: only the boxes about them count.
-    skeleton = Skeleton(names, flip=tuple(range(len(names))))
+    skeleton = Skeleton(tuple(names), flip=tuple(range(len(names))))
     return project._replace(skeleton=skeleton, instances=tuple(instances)), per
 
 
 def _outline(one: Instance) -> np.ndarray:
-    if not (np.isfinite(one.box).all() and (one.box[2:] > 0).all()):
-        return one.keypoints[one.visible > 0]
+    if not one.boxed:
+        return one.keypoints[one.seen]
     angles = 2 * np.pi * np.arange(OUTLINE) / OUTLINE
-    return (
-        one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + np.stack([np.cos(angles), np.sin(angles)], -1))
-    )
+    circle = np.stack([np.cos(angles), np.sin(angles)], -1)
+    return one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + circle)
 
 
 def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
@@ -313,38 +298,32 @@ def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
     that is missing, holds neither, or is an unreadable video.
     """
     frames: dict[tuple[Path, int | None], Frame] = {}
-    for path in (
-        Path(path).expanduser() for path in ([paths] if isinstance(paths, str | Path) else paths)
-    ):
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+        path = path.expanduser()
         check_local("inputs", path)
         if not path.exists():
             raise InputError(
                 f"{path}: there is no such file or folder; name images, videos or folders of them"
             )
-        before = len(frames)
-        for file in shown_files(path, "**/*"):
-            if path.is_dir() and file.suffix.lower() not in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES):
-                continue
+        files = [
+            file
+            for file in shown_files(path, "**/*")
+            if path == file or file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
+        ]
+        for file in files:
             check_name(file)
+            name = file.as_posix()
             if file.suffix.lower() in IMAGE_SUFFIXES:
-                found = [Frame(file.as_posix(), file, None, (0, 0), "")]
-            else:
-                video = _open(file)
-                found = [
-                    Frame(
-                        f"{file.as_posix()}/{number}",
-                        file,
-                        number,
-                        video.size,
-                        file.stem,
-                        depth=video.depth,
-                    )
-                    for number in range(len(video))
-                ]
-            for frame in found:
-                frames.setdefault((frame.path.resolve(), frame.number), frame)
-        if len(frames) == before and not any(
-            frame.path.is_relative_to(path) for frame in frames.values()
+                frames.setdefault((file.resolve(), None), Frame(name, file))
+                continue
+            video, whole = _open(file), file.resolve()
+            for number in range(len(video)):
+                frame = Frame(
+                    f"{name}/{number}", file, number, video.size, file.stem, depth=video.depth
+                )
+                frames.setdefault((whole, number), frame)
+        if not any(
+            frame.path in files or frame.path.is_relative_to(path) for frame in frames.values()
         ):
             raise InputError(
                 f"{path}: neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name another"

@@ -1,11 +1,11 @@
 """Annotation projects of every format as a `Project`; the format is recognised by content.
 
 A format is a module and an entry of `FORMATS`. `recognises(path)` returns the files or folders of
-its own there, and does not raise. `read(path, faults, options) -> Project` appends what is wrong to
-`faults` (file, row,
-field: what was found; the mend) and reads on, or raises InputError where it cannot; it returns
-where images and videos should be. `write(project, folder) -> paths` writes labels only.
-Missing files, sizes and frame numbers are checked here for all formats.
+its own there, and does not raise. `read(path, report, options) -> Project` reports what is wrong
+(file, row, field: what was found; the mend) and reads on, or raises InputError where it cannot; it
+returns where images and videos should be. `write(project, folder) -> paths` writes labels only.
+Missing files, sizes, sessions and frame numbers are looked at here for all formats, and animals
+without a labelled point are left out.
 """
 
 import os
@@ -13,7 +13,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -32,9 +32,18 @@ from kpjax.formats import (
     sleap,
     ultralytics,
 )
-from kpjax.formats.names import shown_files
+from kpjax.formats.names import below, shown_files, with_sessions
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import LARGEST, Frame, Project, outside, refuse
+from kpjax.formats.project import (
+    LARGEST,
+    Frame,
+    Project,
+    Report,
+    instance_of,
+    outside,
+    refuse,
+)
+from kpjax.formats.tables import FOLDER
 from kpjax.images.reading import common_depth, depth_note, image_size, is_turned
 
 if TYPE_CHECKING:  # PyAV is loaded where a project has videos
@@ -47,7 +56,7 @@ class Format(NamedTuple):
     name: str
     because: str  # what identifies it
     recognises: Callable[[Path], list[Path]]
-    read: Callable[[Path, list[str], Options], Project]
+    read: Callable[[Path, Report, Options], Project]
     write: Callable[[Project, Path], list[Path]] | None = None
     short: str = ""  # its name on the command line, where it is written
     files: tuple[str, ...] = ()  # what `write` calls its files beside images
@@ -149,9 +158,19 @@ _OTHERS = (
         "save them with napari-deeplabcut, or write a csv table with the columns image, keypoint, x (the "
         "last axis) and y",
     ),
-    ("Label Studio", rb'"?"keypointlabels"?"', "export 'JSON' from it"),
+    (
+        "Label Studio",
+        rb'"?"keypointlabels"?"|"contributor"\s*:\s*"Label Studio"',
+        "export 'JSON' from it",
+    ),
+    (
+        "Ultralytics without kpt_shape",
+        rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:",
+        "without it they are boxes; export keypoints, or add kpt_shape",
+    ),
     ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
 )
+_NAMES_OF_FILES = ("image", "session", "split")
 _START = 100_000  # bytes of a file that show whose it is
 
 
@@ -168,7 +187,13 @@ def format_of(path: Path) -> Format:
             if one.name == "coco":  # which any json is taken for
                 _refuse_others(found)
             return one
-    _refuse_others(shown_files(path, "*.xml", "*.csv", "*.json", "*/*.xml", "*/*.csv", "*/*.json"))
+    kinds = ("*.xml", "*.csv", "*.json", "*.y*ml")
+    _refuse_others(shown_files(path, *kinds, *(f"*/{kind}" for kind in kinds)))
+    if (path / FOLDER).is_dir():
+        raise InputError(
+            f"{path}: {FOLDER} is there and config.yaml, which DeepLabCut writes beside it, is not; restore it, or "
+            "name a table of labels"
+        )
     raise InputError(
         f"{path}: not a known annotation project ({_KNOWN}); kpjax train pyramids needs no labels"
     )
@@ -191,7 +216,8 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
 
     Raises InputError as `format_of`.
     """
-    path, faults = Path(path), []
+    path = Path(path)
+    report = Report(path.name, [], [])
     check_local("project", path)
     if options.video_folder and not options.video_folder.is_dir():
         raise InputError(
@@ -201,25 +227,22 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     form = format_of(path)
     try:
         with foreign(path):
-            project = form.read(path, faults, options)
+            project = form.read(path, report, options)
     except InputError as error:
-        return None, [*faults, str(error)]
-    if not faults and not project.frames:
-        faults.append(f"{path.name}: there is no frame in it; label some and save")
-    elif not faults and not project.instances:
-        faults.append(
-            f"{path.name}: no keypoint is labelled in {len(project.frames)} frames; label some and save"
-        )
-    project = _check_project(project, path, faults)
+        return None, [*report.faults, str(error)]
+    faults = report.faults
+    if not faults and not (project.frames and project.instances):
+        count = len(project.frames)
+        what = f"no keypoint is labelled in {count} frames" if count else "there is no frame in it"
+        report.fault(f"{what}; label some and save")
+    project = _check_project(project, report)
     project = projects.without_zeros(project) if options.drop_zeros else project
     doubts = [*project.doubts, *projects.label_doubts(project)]
     project = projects.counted_from(project, options.pixels_from)
     project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
-    seen = sum(int((one.visible > 0).sum()) for one in project.instances)
-    if not faults and seen and int(outside(project).sum()) == seen:
-        faults.append(
-            f"{path.name}: all {seen} labelled points lie outside their images; restore the images"
-        )
+    seen = sum(int(one.seen.sum()) for one in project.instances)
+    if not faults and seen and outside(project).sum() == seen:
+        report.fault(f"all {seen} labelled points lie outside their images; restore the images")
     doubts += projects.coordinate_doubts(project, options.pixels_from)
     return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
@@ -240,105 +263,85 @@ def read_project(path: Path, options: Options = STATED, **more: Any) -> Project:
 # What no format may hold, whatever its reader lets pass
 
 
-def _check_project(project: Project, path: Path, faults: list[str]) -> Project:
+def _check_project(project: Project, report: Report) -> Project:
     """Returns the project with plain paths of its images, after a fault for everything that no file
     can mean.
 
     These are names with control characters, images outside the project, two frames that are one,
     two animals of one name on a frame, and numbers beyond any image or video.
     """
-    where, names, frames, whole = path.name, project.skeleton.names, [], not faults
+    whole, names = not report.faults, project.skeleton.names
+    frames = [_within(frame, project, report) for frame in with_sessions(project.frames)]
     texts = [("keypoint", name) for name in names]
-    texts += [
-        (kind, text)
-        for frame in project.frames
-        for kind, text in (
-            ("image", frame.name),
-            ("session", frame.session),
-            ("split", frame.split),
-        )
-    ]
     texts += [("track", one.track) for one in project.instances]
-    faults += [
-        f"{where}, {kind} {text!r:.200}: the name has characters that cannot be shown; rename it"
-        for kind, text in dict.fromkeys(texts)
-        if printable(text) != text
-    ]
-    faults += [
-        f"{where}, {kind} {text!r:.200}: the name ends in a dot; rename it"
-        for kind, text in dict.fromkeys(texts)
-        if kind in ("session", "split") and text.endswith(".")
-    ]
-    seen: dict[tuple[str, int | None], str] = {}
+    for frame in frames:
+        kind = "image" if frame.number is None else "frame"
+        texts += [(kind, frame.name), ("session", frame.session), ("split", frame.split)]
+    for kind, text in dict.fromkeys(texts):
+        place = report.within(f"{kind} {text!r:.200}")
+        if printable(text) != text:
+            place.fault("the name has characters that cannot be shown; rename it")
+        if kind in _NAMES_OF_FILES and re.search(r"[^.]\.(/|$)", text):
+            place.fault("the name ends in a dot; rename it")
+    listed: dict[tuple[str, int | None], int] = {}
     videos: dict[Path, dict[str, None]] = defaultdict(dict)  # their names
-    for frame in project.frames:
-        frames.append(_within(frame, project, where, faults))
-        key = str(frames[-1].path), frame.number
+    for number, frame in enumerate(frames):
+        first = listed.setdefault((str(frame.path), frame.number), number)
+        if first < number and whole:
+            report.within(frame.name).fault(
+                f"it is listed twice, also as {frames[first].name}; join the labels of the two"
+            )
         if frame.number is not None:
-            videos[frames[-1].path].setdefault(frame.name.rpartition("/")[0])
-        if frame.number is None and any(part.endswith(".") for part in frames[-1].path.parts[-2:]):
-            faults.append(
-                f"{where}, {frame.name:.200}: the name of an image or its folder ends in a dot; rename it"
+            videos[frame.path].setdefault(frame.name.rpartition("/")[0])
+    for path, titles in videos.items():
+        if len(titles) > 1:
+            report.fault(
+                f"the videos {', '.join(titles)} are all found as {path}; restore the folders that tell them apart, "
+                "or give one video one name"
             )
-        elif key in seen and whole:
-            faults.append(
-                f"{where}, {frame.name}: it is listed twice, also as {seen[key]}; join the labels of the two"
-            )
-        seen[key] = frame.name
-    faults += [
-        f"{where}: the videos {', '.join(names)} are all found as {path}; restore the folders that tell them "
-        "apart, or give one video one name"
-        for path, names in videos.items()
-        if len(names) > 1
-    ]
-    instances = []
+    instances, tracks = [], Counter()
     for one in project.instances:
-        labelled = one.visible > 0
-        far = labelled & ~(np.abs(np.where(labelled[:, None], one.keypoints, 0)) <= LARGEST).all(1)
-        if not np.isnan(one.box).all() and not (
-            np.isfinite(one.box).all() and (one.box[2:] > 0).all()
-        ):
-            faults.append(
-                f"{where}, {project.frames[one.frame].name}, box: give x, y and a positive width and height"
-            )
-        elif far.any() or (np.abs(one.box) > LARGEST).any():
-            what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
-            faults.append(
-                f"{where}, {project.frames[one.frame].name}, {what} is beyond {LARGEST:g} px; delete it"
-            )
-            one = one._replace(
-                keypoints=np.where(far[:, None], np.nan, one.keypoints),
-                visible=np.where(far, 0, one.visible),
-                box=np.full(4, np.nan),
-            )
+        far = (np.nan_to_num(np.abs(one.keypoints)) > LARGEST).any(1)
+        boxed = np.isnan(one.box).all() or one.boxed
+        what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
+        place = report.within(frames[one.frame].name)
+        if far.any() or (np.abs(one.box) > LARGEST).any():
+            report.faults.append(f"{place.place}, {what} is beyond {LARGEST:g} px; delete it")
+        elif not boxed:
+            place.within("box").fault("give x, y and a positive width and height")
+        if far.any() or not boxed:
+            points = np.where(far[:, None], np.nan, one.keypoints)
+            one = instance_of(one.frame, points, track=one.track)
+        tracks[one.frame, one.track] += bool(one.track)
         instances.append(one)
-    tracks = Counter((one.frame, one.track) for one in project.instances if one.track)
-    faults += [
-        f"{where}, {project.frames[frame].name}: {count} animals are called {track!r:.60}; give each its own "
-        "track"
-        for (frame, track), count in tracks.items()
-        if count > 1
-    ]
-    return project._replace(frames=tuple(frames), instances=tuple(instances))
+    for (frame, track), count in tracks.items():
+        if count > 1:
+            report.within(frames[frame].name).fault(
+                f"{count} animals are called {track!r:.60}; give each its own track"
+            )
+    return project._replace(
+        frames=tuple(frames),
+        instances=tuple(one for one in instances if one.seen.any()),
+        notes=tuple(report.notes),
+    )
 
 
-def _within(frame: Frame, project: Project, where: str, faults: list[str]) -> Frame:
+def _within(frame: Frame, project: Project, report: Report) -> Frame:
     """Returns a frame whose path has no `..`; a fault for an image that its name leads out of the
     project. Videos may lie anywhere, and SLEAP's images: their tools store whole paths. Links are
     followed, as a person's own."""
-    path, root = Path(os.path.normpath(frame.path)), Path(os.path.normpath(project.root))
-    leads_out = ".." in PurePosixPath(frame.name).parts or (
-        project.format == "coco" and not path.is_relative_to(root)
-    )
+    path, root = (Path(os.path.normpath(one)) for one in (frame.path, project.root))
+    inside = path.is_relative_to(root)
+    leads_out = ".." in frame.name.split("/") or (project.format == "coco" and not inside)
     if frame.number is not None or (".." not in frame.path.parts and not leads_out):
         return frame
-    if path.is_relative_to(root):
-        return frame._replace(path=path, name=path.relative_to(root).as_posix())
+    if inside:
+        return frame._replace(path=path, name=below(path, root))
     if project.format == "sleap":
         return frame._replace(path=path, name=f"{frame.session or path.parent.name}/{path.name}")
     if leads_out:
-        faults.append(
-            f"{where}, {frame.name:.200}: it is outside the project's folder {root}; move it there"
+        report.within(f"{frame.name:.200}").fault(
+            f"it is outside the project's folder {root}; move it there, or name a folder that holds both"
         )
     return frame
 
@@ -354,66 +357,61 @@ def _with_files(
     resized images instead, except where width and height are exchanged: such images were turned.
     """
     videos: dict[Path, Video] = {}
-    for path, labelled in Counter(
-        frame.path for frame in project.frames if frame.number is not None
-    ).items():
+    used = Counter(frame.path for frame in project.frames if frame.number is not None)
+    for path, count in used.items():
         from kpjax.images.video import open_video  # PyAV is loaded where a project has videos
 
         try:
             if os.path.exists(path):  # False for a name that the system refuses
-                videos[path] = open_video(path)
+                video = videos[path] = open_video(path)
+                if len(video) != (had := project.lengths.get(path, len(video))):
+                    doubts.append(
+                        f"{path.name} has {len(video)} frames, and had {had} when it was labelled: labels may be on "
+                        "other frames; restore the video, or label this one anew"
+                    )
             else:
                 faults.append(
-                    f"{path}: video of {labelled} frames is missing; copy it there, or name `video_root`"
+                    f"{path}: video of {count} frames is missing; copy it there, or name `video_root`"
                 )
         except InputError as error:
             faults.append(str(error))
-    doubts += [
-        f"{path.name} has {len(video)} frames, and had {project.lengths[path]} when it was labelled: labels may be on "
-        "other frames; restore the video, or label this one anew"
-        for path, video in videos.items()
-        if project.lengths.get(path, len(video)) != len(video)
-    ]
     images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
-    depths = {path: video.depth for path, video in videos.items()} | dict.fromkeys(
-        images, common_depth(images)
-    )
-    frames, growth, labelled, turned = [], {}, {one.frame for one in project.instances}, 0
+    depths = dict.fromkeys(images, common_depth(images))
+    depths |= {path: video.depth for path, video in videos.items()}
+    frames, growth, turned = [], {}, 0
+    labelled = {one.frame for one in project.instances}
     for number, frame in enumerate(project.frames):
         size = _size(frame, videos, faults)
         if size and number in labelled and frame.number is None:
             turned += is_turned(frame.path, frame.size)
-        other, exchanged = size and frame.size not in ((0, 0), size), size == frame.size[::-1]
-        if other and rescale_labels and not exchanged:
-            growth[number] = np.array(size) / frame.size
-        elif other:
-            mend = (
-                "save it upright without a tag that turns it, as it was labelled"
-                if exchanged
-                else "restore the original, or set `rescale_labels` to scale the labels with it"
-            )
-            faults.append(
-                f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
-                f"{frame.size[0]}x{frame.size[1]}; {mend}"
-            )
+        if size and frame.size not in ((0, 0), size):
+            exchanged = size == frame.size[::-1]
+            mend = "restore the original, or set `rescale_labels` to scale the labels with it"
+            if exchanged:
+                mend = "save it upright without a tag that turns it, as it was labelled"
+            if rescale_labels and not exchanged:
+                growth[number] = np.array(size) / frame.size
+            else:
+                faults.append(
+                    f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
+                    f"{frame.size[0]}x{frame.size[1]}; {mend}"
+                )
         frames.append(frame._replace(depth=depths.get(frame.path, 0), size=size or frame.size))
-    instances = tuple(
-        one._replace(
-            keypoints=(one.keypoints + 0.5) * growth[one.frame] - 0.5,
-            box=one.box * np.tile(growth[one.frame], 2),
-        )
-        if one.frame in growth
-        else one
-        for one in project.instances
-    )
+    instances = list(project.instances)
+    for number, one in enumerate(instances):
+        if (by := growth.get(one.frame)) is not None:
+            points = (one.keypoints + 0.5) * by - 0.5
+            instances[number] = one._replace(keypoints=points, box=one.box * np.tile(by, 2))
     if turned:
         doubts.append(
             f"{count_text(turned, 'labelled image')} turned by an EXIF tag: labels are taken as on the image as it "
             "is shown; if your tool shows it unturned, save these images upright and label them anew"
         )
-    notes = (f"labels of {len(growth)} resized images were scaled with them",) if growth else ()
-    notes += tuple(depth_note(depth) for depth in sorted({*depths.values()} - {0}))
-    return project._replace(frames=tuple(frames), instances=instances, notes=project.notes + notes)
+    notes = [f"labels of {len(growth)} resized images were scaled with them"] * bool(growth)
+    notes += [depth_note(depth) for depth in sorted({*depths.values()} - {0})]
+    return project._replace(
+        frames=tuple(frames), instances=tuple(instances), notes=(*project.notes, *notes)
+    )
 
 
 def _size(

@@ -19,6 +19,7 @@ from kpjax import InputError, Skeleton
 from kpjax.files import atomic, cache_folder, foreign
 from kpjax.formats.hdf5 import check_hdf5, names_in
 from kpjax.formats.names import (
+    below,
     forward,
     found_by_trailing_parts,
     only_file,
@@ -26,7 +27,7 @@ from kpjax.formats.names import (
     skeleton_of,
 )
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Frame, Project, by_frame, instance_of
+from kpjax.formats.project import Frame, Project, Report, by_frame, instance_of
 from kpjax.formats.tables import first_line
 
 _LABELS = "labels.slp"
@@ -49,7 +50,7 @@ class Animal(NamedTuple):
     scores: np.ndarray | None = None
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
+def read(path: Path, report: Report, options: Options = STATED) -> Project:
     """Reads the labels of a file, without predicted instances.
 
     A point is labelled if it has coordinates and SLEAP's mark as visible. Keypoints are in the
@@ -60,51 +61,28 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
     the cache folder (XDG_CACHE_HOME).
     """
     file = only_file(path, files_of(path), ".slp files")
-    labels, notes = load(file), []
-    skeleton = skeleton_in(file, labels, notes)
+    labels, report = load(file), report.at(file.name)
+    skeleton = skeleton_in(file, labels, report)
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
-    videos = _videos(file, labels, [*labelled, *suggested], options.video_folder, notes, faults)
+    videos = _videos(file, labels, [*labelled, *suggested], options.video_folder, report)
     frames, instances, empty = [], [], 0
-    for one, users in [(one, one.user_instances) for one in labelled] + [
-        (one, []) for one in suggested
-    ]:
+    for one in [*labelled, *suggested]:
         video, number = videos[id(one.video)], int(one.frame_idx)
-        if video.path is not None:
-            frame = Frame(f"{video.name}/{number}", video.path, number, video.size, video.name)
-        elif (path := video.images.get(number)) is not None:
-            home = (
-                path.parent.relative_to(file.parent).as_posix()
-                if path.is_relative_to(file.parent)
-                else "."
-            )
-            session = video.name or (path.parent.name if home == "." else home)
-            name = (
-                path.relative_to(file.parent)
-                if path.is_relative_to(file.parent)
-                else f"{session}/{path.name}"
-            )
-            frame = Frame(PurePosixPath(name).as_posix(), path, None, (0, 0), session)
-        else:
-            faults.append(
-                f"{file.name}: frame {number} of {video.name} has no image; delete it in SLEAP"
-            )
+        if (frame := _frame(video, number, file.parent)) is None:
+            report.fault(f"frame {number} of {video.name} has no image; delete it in SLEAP")
             continue
-        if any(np.isinf(user.points["xy"]).any() for user in users):
-            faults.append(
-                f"{file.name}, {frame.name}: a coordinate is infinite; correct or delete the point"
-            )
-        found = [
-            instance_of(
-                len(frames),
-                points_of(user, skeleton.names)[:, :2],
-                track=(user.track and user.track.name) or "",
-            )
-            for user in users
-        ]
-        instances += (seen := [made for made in found if made.visible.any()])
-        empty += len(found) - len(seen)
+        for user in getattr(one, "user_instances", ()):  # which suggestions have not
+            points = points_of(user, skeleton.names)[:, :2]
+            track = (user.track and user.track.name) or ""
+            made = instance_of(len(frames), points, track=track)
+            instances += [made] * bool(made.seen.any())
+            empty += not made.seen.any()
+            if np.isinf(user.points["xy"]).any():
+                report.within(frame.name).fault(
+                    "a coordinate is infinite; correct or delete the point"
+                )
         frames.append(frame)
     predicted = sum(len(one.predicted_instances) for one in labelled)
     for count, words in (
@@ -112,17 +90,20 @@ def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
         (empty, "instances without a labelled point are left out"),
         (len(suggested), "suggested frames are kept as frames without labels"),
     ):
-        notes += [f"{count} {words}"] if count else []
+        report.notes.extend([f"{count} {words}"] * bool(count))
     lengths = {one.path: one.length for one in videos.values() if one.path and one.length}
-    return Project(
-        file.parent,
-        "sleap",
-        skeleton,
-        tuple(frames),
-        tuple(instances),
-        tuple(notes),
-        lengths=lengths,
-    )
+    return Project(file.parent, "sleap", skeleton, frames, instances, lengths=lengths)
+
+
+def _frame(video: "_Video", number: int, root: Path) -> Frame | None:
+    """Returns a frame of a video; None of one without an image."""
+    if video.path is not None:
+        return Frame(f"{video.name}/{number}", video.path, number, video.size, video.name)
+    if (path := video.images.get(number)) is None:
+        return None
+    inside, folder = path.is_relative_to(root), path.parent
+    session = video.name or (below(folder, root) if inside and folder != root else folder.name)
+    return Frame(below(path, root) if inside else f"{session}/{path.name}", path, session=session)
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -161,11 +142,11 @@ def kind_of(path: Path) -> str:
     """Returns how sleap-io calls the format of a file, by its content: "" for one that it need not
     read.
     """
-    names = names_in(path)
-    found = next((kind for wanted, kind in _KINDS if wanted <= names), "")
-    if not names and path.suffix.lower() == ".csv" and "frame_idx" in first_line(path).split(","):
+    names, ending = names_in(path), path.suffix.lower()
+    if not names and ending == ".csv" and "frame_idx" in first_line(path).split(","):
         return "csv"
-    return found or ("slp" if path.suffix == ".slp" and path.is_file() else "")
+    known = (kind for wanted, kind in _KINDS if wanted <= names)
+    return next(known, "slp" if ending == ".slp" and path.is_file() else "")
 
 
 def load(file: Path) -> Any:
@@ -210,9 +191,9 @@ def _shapes_in_nwb(file: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def skeleton_in(file: Path, labels: Any, notes: list[str]) -> Skeleton:
+def skeleton_in(file: Path, labels: Any, report: Report) -> Skeleton:
     """Converts the skeleton of all instances. Raises InputError for several."""
-    if not labels.skeletons or len({frozenset(one.node_names) for one in labels.skeletons}) > 1:
+    if len({frozenset(one.node_names) for one in labels.skeletons}) != 1:
         raise InputError(
             f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one"
         )
@@ -220,7 +201,7 @@ def skeleton_in(file: Path, labels: Any, notes: list[str]) -> Skeleton:
     edges, pairs = (
         [(int(a), int(b)) for a, b in found] for found in (stored.edge_inds, stored.symmetry_inds)
     )
-    return skeleton_of(stored.node_names, edges, pairs or None, notes, file.name)
+    return skeleton_of(stored.node_names, edges, pairs or None, report)
 
 
 def points_of(instance: Any, names: Sequence[str]) -> np.ndarray:
@@ -294,48 +275,36 @@ def save(
 
 def _sio_videos(
     sio: ModuleType, frames: Sequence[Frame], lengths: Mapping[Path, int]
-) -> tuple[list[Any], list[tuple[Any, int]]]:
+) -> tuple[list[Any], dict[int, tuple[Any, int]]]:
     """Returns the videos of frames, none of them opened, and each frame's video and number.
 
     Images of one session and size become one video, a list of images.
     """
     groups: dict[tuple, list[int]] = {}
     for number, frame in enumerate(frames):
-        groups.setdefault(
-            (frame.session, frame.size) if frame.number is None else (frame.path,), []
-        ).append(number)
-    videos, at = [], [None] * len(frames)
+        key = (frame.session, frame.size) if frame.number is None else (frame.path,)
+        groups.setdefault(key, []).append(number)
+    videos, at = [], {}
     for members in groups.values():
-        first = frames[members[0]]
-        paths = list(dict.fromkeys(frames[number].path.absolute().as_posix() for number in members))
-        metadata = {"filename": paths[0], "grayscale": False}
+        first, (width, height) = frames[members[0]], frames[members[0]].size
+        of_image = {number: frames[number].path.absolute().as_posix() for number in members}
+        paths = list(dict.fromkeys(of_image.values()))
+        metadata: dict[str, Any] = {"filename": paths[0], "grayscale": False}
         count = len(paths) if first.number is None else lengths.get(first.path)
         if count is not None:
-            metadata["shape"] = [count, *first.size[::-1], 3]
+            metadata["shape"] = [count, height, width, 3]
         if first.number is None:
-            metadata |= {
-                "type": "ImageVideo",
-                "filenames": paths,
-                "height_": first.size[1],
-                "width_": first.size[0],
-                "channels_": 3,
-            }
+            sides = {"height_": height, "width_": width, "channels_": 3}
+            metadata |= {"type": "ImageVideo", "filenames": paths, **sides}
         else:
             metadata |= {"type": "MediaVideo", "bgr": True, "dataset": "", "input_format": ""}
-        videos.append(
-            sio.Video(
-                filename=paths if first.number is None else paths[0],
-                backend_metadata=metadata,
-                open_backend=False,
-            )
-        )
+        name = paths if first.number is None else paths[0]
+        video = sio.Video(filename=name, backend_metadata=metadata, open_backend=False)
+        videos.append(video)
         place = {path: number for number, path in enumerate(paths)}
-        for member in members:
-            frame = frames[member]
-            at[member] = (
-                videos[-1],
-                (place[frame.path.absolute().as_posix()] if frame.number is None else frame.number),
-            )
+        for member, path in of_image.items():
+            number = frames[member].number
+            at[member] = video, place[path] if number is None else number
     return videos, at
 
 
@@ -357,44 +326,30 @@ def files_of(path: Path) -> list[Path]:
 
 
 def _videos(
-    file: Path,
-    labels: Any,
-    used: Sequence[Any],
-    video_root: Path | None,
-    notes: list[str],
-    faults: list[str],
+    file: Path, labels: Any, used: Sequence[Any], video_root: Path | None, report: Report
 ) -> dict[int, _Video]:
     """Locates each video, by its id; the path of one that is not found does not exist."""
     videos, names = {}, {}
     for number, video in enumerate(labels.videos):
         stored, facts, source = video.filename, dict(video.backend_metadata), video.source_video
         if facts.get("crop"):
-            faults.append(
-                f"{file.name}: video {number} is a crop of another; label and save the whole video"
-            )
+            report.fault(f"video {number} is a crop of another; label and save the whole video")
         if isinstance(stored, list):
-            videos[id(video)] = _Video(
-                "", None, dict(enumerate(_find(file, path, video_root) for path in stored))
-            )
+            images = dict(enumerate(_find(file, path, video_root) for path in stored))
+            videos[id(video)] = _Video("", None, images)
             continue
         # what sleap-io alone decodes
         if facts.get("dataset") or Path(stored).suffix.lower() in (".tif", ".tiff"):
             of = source.filename if source is not None else None
+            name = PurePosixPath(forward(of)).name if isinstance(of, str) else f"video{number}"
             wanted = sorted({int(one.frame_idx) for one in used if one.video is video})
-            found = _Video(
-                PurePosixPath(forward(of)).name if isinstance(of, str) else f"video{number}",
-                None,
-                _embedded_images(file, number, video, wanted, notes, faults),
-            )
+            found = _Video(name, None, _embedded_images(file, number, video, wanted, report))
+            key = number
         else:
             path, shape = _find(file, stored, video_root), tuple(facts.get("shape") or ())
-            found = _Video(
-                path.name,
-                path,
-                {},
-                *((shape[2:0:-1], int(shape[0])) if len(shape) == 4 and all(shape) else ()),
-            )
-        key = number if found.path is None else forward(stored)  # one video may be listed twice
+            known = len(shape) == 4 and all(shape)
+            found = _Video(path.name, path, {}, *((shape[2:0:-1], int(shape[0])) if known else ()))
+            key = forward(stored)  # one video may be listed twice
         if names.setdefault(found.name, key) != key:
             found = found._replace(name=f"{number}-{found.name}")
         videos[id(video)] = found
@@ -412,30 +367,27 @@ def _find(file: Path, stored: str, video_root: Path | None) -> Path:
 
 
 def _embedded_images(
-    file: Path, number: int, video: Any, frames: Sequence[int], notes: list[str], faults: list[str]
+    file: Path, number: int, video: Any, frames: Sequence[int], report: Report
 ) -> dict[int, Path]:
     """Copies frames of the video `number` to missing PNG files in the cache folder; a fault if one
     does not decode.
     """
-    stat = file.stat()
+    stat, found = file.stat(), {}
     key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
     folder = cache_folder() / "sleap" / hashlib.sha256(key.encode()).hexdigest()[:16]
-    found = {frame: folder / f"{frame:06d}.png" for frame in frames}
-    for frame in [frame for frame, path in found.items() if not path.is_file()]:
+    for frame in frames:
+        path = folder / f"{frame:06d}.png"
+        place = f"{file.name}: frame {frame} of video {number}"
         try:
-            with foreign(
-                f"{file.name}: frame {frame} of video {number}", "save the package again with SLEAP"
-            ):
-                video.open_backend = True  # opens it on the first access
-                image = np.asarray(video[frame])
+            if not path.is_file():
+                with foreign(place, "save the package again with SLEAP"):
+                    video.open_backend = True  # opens it on the first access
+                    image = np.asarray(video[frame])[..., :3]
+                with atomic(path) as partial:
+                    Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3))).save(partial)
+            found[frame] = path
         except InputError as error:
-            faults.append(str(error))
-            del found[frame]
-            continue
-        with atomic(found[frame]) as partial:
-            Image.fromarray(
-                np.repeat(image, 3, -1) if image.shape[-1] == 1 else image[..., :3]
-            ).save(partial)
+            report.faults.append(str(error))
     video.close()
-    notes.append(f"{len(found)} images inside {file.name} were copied to {folder}")
+    report.notes.append(f"{len(found)} images inside {file.name} were copied to {folder}")
     return found

@@ -18,6 +18,7 @@ from kpjax.errors import InputError
 from kpjax.files import atomic, foreign, read_content
 from kpjax.formats.hdf5 import check_hdf5
 from kpjax.formats.names import forward
+from kpjax.formats.project import Report
 
 FOLDER = "labeled-data"
 SCORER = "converted"  # scorer of tables of labels that are written
@@ -32,12 +33,11 @@ Key = tuple[str, int | None]  # an image's path, or a video's and the number of 
 
 
 class Row(NamedTuple):
-    """A row: its place for faults, and its cells by column."""
+    """A row: what is said about it, and its cells by column."""
 
-    where: str
+    report: Report
     cells: Mapping[str, str]
     separator: str
-    faults: list[str]
 
     def get(self, column: str) -> str:
         """Returns a cell, "" in a table without this column."""
@@ -45,11 +45,11 @@ class Row(NamedTuple):
 
     def fault(self, text: str, field: str = "") -> None:
         """Adds a fault of the row, or of one of its fields."""
-        self.faults.append(f"{self.where}{f', {field}' if field else ''}: {text}")
+        (self.report.within(field) if field else self.report).fault(text)
 
     def number(self, column: str) -> float:
         """Returns the number in a cell as `number` does."""
-        return number(self.get(column), f"{self.where}, {column}", self.faults, self.separator)
+        return number(self.get(column), self.report.within(column), self.separator)
 
     def frame(self) -> int | None:
         """Returns the number in the column `frame`; None, with a fault, for anything else."""
@@ -67,12 +67,12 @@ class Row(NamedTuple):
         """
         if image := self.get(column):
             return forward(image), None
-        if not (video := self.get("video")):
-            field = "video" if "video" in self.cells else "image"
-            self.fault(f"empty; name the {field}, or delete the row", field)
-            return None
-        number = self.frame()
-        return None if number is None else (forward(video), number)
+        if video := self.get("video"):
+            number = self.frame()
+            return None if number is None else (forward(video), number)
+        field = "video" if "video" in self.cells else "image"
+        self.fault(f"empty; name the {field}, or delete the row", field)
+        return None
 
 
 class Rows(NamedTuple):
@@ -87,36 +87,35 @@ class Rows(NamedTuple):
         return [name for name in wanted if name not in self.columns]
 
 
-def read_rows(path: Path, faults: list[str], known: Collection[str]) -> Rows:
+def read_rows(path: Path, report: Report, known: Collection[str]) -> Rows:
     """Reads a csv file in UTF-8 or UTF-16 whose cells are separated by commas, semicolons or tabs.
 
-    faults: Receives a line for every row with a wrong number of cells, which is left out. known:
+    report: Receives a fault for every row with a wrong number of cells, which is left out. known:
     Columns that may be written in capitals.
     """
     separator = separator_of(first_line(path))
     found = [
-        (line, [cell.strip() for cell in cells])
+        (Report(f"{path.name} line {line}", report.faults, report.notes), cells)
         for line, cells in _csv_lines(path, path.name, separator)
-        if any(cell.strip() for cell in cells)
+        if any(cells)
     ]
     if not found:
         raise InputError(f"{path.name}: the table is empty; save the labels again")
-    (first, header), rows = found[0], []
+    (first, header), *lines = found
     header = [name.lower() if name.lower() in known else name for name in header]
     columns = {name: place for place, name in enumerate(header)}
-    if len(columns) < len(header) and (
-        again := [name for name, times in Counter(filter(None, header)).items() if times > 1]
-    ):
+    if again := [name for name, times in Counter(filter(None, header)).items() if times > 1]:
         raise InputError(
-            f"{path.name} line {first}: two columns are called {again[0]!r}; rename or delete one"
+            f"{first.place}: two columns are called {again[0]!r}; rename or delete one"
         )
-    for line, cells in found[1:]:
-        cells, where = _without_empty_tail(cells, len(header)), f"{path.name} line {line}"
+    rows = []
+    for row, cells in lines:
+        cells = _without_empty_tail(cells, len(header))
         if len(cells) == len(header):
-            rows.append(Row(where, dict(zip(header, cells, strict=True)), separator, faults))
+            rows.append(Row(row, dict(zip(header, cells, strict=True)), separator))
         else:
-            faults.append(
-                f"{where}: {len(cells)} cells where the header has {len(header)} columns; restore the row"
+            row.fault(
+                f"{len(cells)} cells where the header has {len(header)} columns; restore the row"
             )
     return Rows(columns, tuple(rows), separator)
 
@@ -126,23 +125,17 @@ def separator_of(header: str) -> str:
     return max(_SEPARATORS, key=header.count)
 
 
-def number(cell: str, where: str, faults: list[str], separator: str = ",") -> float:
-    """Parses a cell: nan if it is empty or "nan"; inf, with a fault that begins with `where`, if it
-    is no number.
+def number(cell: str, report: Report, separator: str = ",") -> float:
+    """Parses a cell: nan if it is empty or "nan"; inf, with a fault, if it is no number.
 
     A comma may be the decimal point where cells are separated by something else.
     """
-    cell = cell.strip()
-    if cell.lower() in ("", "nan"):
-        return math.nan
     try:
-        value = float(cell if separator == "," else cell.replace(",", "."))
+        value = float((cell if separator == "," else cell.replace(",", ".")) or "nan")
     except ValueError:
         value = math.inf
-    if not math.isfinite(value):
-        faults.append(
-            f"{where}: {cell!r} where a number belongs; correct it, or leave the cell empty"
-        )
+    if math.isinf(value):
+        report.fault(f"{cell!r} where a number belongs; correct it, or leave the cell empty")
         return math.inf
     return value
 
@@ -195,7 +188,7 @@ def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[s
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         for cells in reader:
             if cells:
-                lines.append((before + 1, cells))
+                lines.append((before + 1, [cell.strip() for cell in cells]))
             before = reader.line_num
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
@@ -211,11 +204,8 @@ def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[s
 
 
 def _without_empty_tail(cells: Sequence[str], width: int) -> Sequence[str]:
-    """Drops the empty cells that spreadsheets append beyond `width`."""
-    end = len(cells)
-    while end > width and not cells[end - 1].strip():
-        end -= 1
-    return cells[:end]
+    """Drops the cells beyond `width` if they are empty, as spreadsheets append them."""
+    return cells if any(cells[width:]) else cells[:width]
 
 
 # A header of three or four rows, then an image or frame per row
@@ -234,14 +224,14 @@ class Table(NamedTuple):
     lines: tuple[int, ...] = ()  # lines of the rows in their csv file, from 1, where they were read
 
 
-def read_table(path: Path, label: str, faults: list[str]) -> Table:
+def read_table(path: Path, report: Report) -> Table:
     """Reads a .csv or .h5 table. Raises InputError if the file or its header is unusable.
 
-    label: The name of the file in faults. faults: Receives a line for every damaged row, which is
-    left out.
+    report: Receives a fault for every damaged row, which is left out.
     """
-    if path.suffix != ".h5":
-        return _parse(_csv_lines(path, label, ","), label, faults)
+    label = report.place
+    if path.suffix.lower() != ".h5":
+        return _parse(_csv_lines(path, label, ","), report)
     try:
         import h5py  # noqa: F401
         import pandas
@@ -262,7 +252,7 @@ def read_table(path: Path, label: str, faults: list[str]) -> Table:
         frame.index.names = [None] * frame.index.nlevels
         # As the lines that its csv would have.
         lines = list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
-    return _parse(lines, label, faults)
+    return _parse(lines, report)
 
 
 def has_table_header(path: Path) -> bool:
@@ -272,14 +262,9 @@ def has_table_header(path: Path) -> bool:
 
 def _header_rows(table: Table) -> list[tuple[str, list[str]]]:
     """Returns the name and the cells of each header row."""
-    columns = [
-        (individual, part, name) for individual, part in table.points for name in table.coordinates
-    ]
-    individuals, parts, names = ([column[n] for column in columns] for n in range(3))
-    rows = list(
-        zip(_HEADER, ([table.scorer] * len(columns), individuals, parts, names), strict=True)
-    )
-    return rows if any(individuals) else [rows[0], *rows[2:]]
+    columns = ((table.scorer, *point, name) for point in table.points for name in table.coordinates)
+    rows = zip(_HEADER, zip(*columns, strict=True), strict=True)
+    return [(name, [*row]) for name, row in rows if name != "individuals" or any(row)]
 
 
 def table_text(table: Table, key_cells: int = 1) -> str:
@@ -325,99 +310,82 @@ def _parts(key: str | int) -> list[str]:
     return [FOLDER, *str(key).split("/")[-2:]]
 
 
-def _parse(lines: Sequence[tuple[int, list[str]]], label: str, faults: list[str]) -> Table:
+def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
     """Returns a table of lines, each with its number in the file from 1 and its cells."""
-    head = {
-        cells[0].strip(): (line, [cell.strip() for cell in cells])
-        for line, cells in lines[:4]
-        if cells and cells[0].strip() in _HEADER
-    }
+    head = {cells[0]: (line, cells) for line, cells in lines[:4] if cells[0] in _HEADER}
     if missing := [row for row in ("bodyparts", "coords") if row not in head]:
-        joined = lines[0][1][0] if lines and lines[0][1] else ""
         mend = (
             "save its cells with commas between them"
-            if set(joined) & {";", "\t"}
+            if lines and {*lines[0][1][0]} & {";", "\t"}
             else "save the labels anew"
         )
-        raise InputError(f"{label}: header row {missing[0]} is missing; {mend}")
-    last, coordinates = head["coords"]
-    first = next((at for at, cell in enumerate(coordinates) if at and cell), len(coordinates))
-    last_named = max((at for at, cell in enumerate(coordinates) if cell), default=first)
-    names, parts = coordinates[first : last_named + 1], head["bodyparts"][1][first:]
+        raise InputError(f"{report.place}: header row {missing[0]} is missing; {mend}")
+    last, names = head["coords"]
+    first = next((at for at, cell in enumerate(names) if at and cell), len(names))
+    names = names[first : max((at for at, cell in enumerate(names) if cell), default=first) + 1]
+    parts = head["bodyparts"][1][first:]
     individuals = head["individuals"][1][first:] if "individuals" in head else [""] * len(parts)
-    # The names and places of each point's columns; spreadsheets add columns that are empty.
-    groups: list[tuple[tuple[str, str], dict[str, int]]] = []
-    for at, (name, *point) in enumerate(zip(names, individuals, parts, strict=False)):
-        if name and (name == "x" or not groups or groups[-1][0] != tuple(point)):
-            groups.append((tuple(point), {}))
-        if name:
-            groups[-1][1][name] = at
-    kinds = [kind for kind in _COORDINATES if groups and {*kind} <= {*groups[0][1]}]
-    kind, points = kinds[0] if kinds else (), [point for point, _ in groups]
-    # Smoothers have further columns, which belong to predictions.
-    whole = "likelihood" in kind or all(len(found) == len(kind) for _, found in groups)
-    if (
-        not kind
-        or not whole
-        or len(parts) < len(names)
-        or any(tuple(found)[: len(kind)] != kind for _, found in groups)
-    ):
-        raise InputError(
-            f"{label}: bodyparts and coords must name x and y of each part; save the labels anew"
-        )
-    places = [[found[name] for name in kind] for _, found in groups]
-    (individual, part), times = Counter(points).most_common(1)[0]
-    if times > 1:
-        whose = f" of {individual!r}" if individual else ""
-        raise InputError(
-            f"{label}: body part {part!r}{whose} occurs twice in the header; give each a name of its own"
-        )
-    scorer = next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), "")
-    rows = [
-        (line, _row(cells, points, places, len(names), f"{label} line {line}", faults))
-        for line, cells in lines
-        if line > last and any(cell.strip() for cell in cells)
-    ]
-    rows = [(line, *row) for line, row in rows if row is not None]
-    values = np.array([row[2] for row in rows], np.float64).reshape(
-        len(rows), len(points), len(kind)
+    # The places of each point's coordinates; spreadsheets add columns that are empty.
+    points: dict[tuple[str, str], dict[str, int]] = {}
+    for at, (name, individual, part) in enumerate(zip(names, individuals, parts, strict=False)):
+        if name in (own := points.setdefault((individual, part), {}) if name else {}):
+            whose = f" of {individual!r}" if individual else ""
+            raise InputError(
+                f"{report.place}: body part {part!r}{whose} occurs twice in the header; give each a name of its own"
+            )
+        own[name] = at
+    kind = next(
+        (
+            kind
+            for kind in _COORDINATES
+            if all(tuple(own)[: len(kind)] == kind for own in points.values())
+        ),
+        (),
     )
+    # Smoothers have further columns, which belong to predictions.
+    whole = "likelihood" in kind or all(len(own) == len(kind) for own in points.values())
+    if not points or not kind or not whole or len(parts) < len(names):
+        raise InputError(
+            f"{report.place}: bodyparts and coords must name x and y of each part; save the labels anew"
+        )
+    places = {point: [own[name] for name in kind] for point, own in points.items()}
+    rows = []
+    for line, cells in lines:
+        if line > last and any(cells):
+            row = _row(cells, places, len(names), report.at(f"{report.place} line {line}"))
+            rows += [(line, *row)] if row else []
+    found, keys, values = zip(*rows, strict=True) if rows else ((), (), ())
     return Table(
-        scorer,
+        next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), ""),
         tuple(points),
         kind,
-        tuple(row[1] for row in rows),
-        values,
-        tuple(row[0] for row in rows),
+        keys,
+        np.array(values, np.float64).reshape(len(rows), len(points), len(kind)),
+        found,
     )
 
 
 def _row(
     cells: Sequence[str],
-    points: Sequence[tuple[str, str]],
-    places: Sequence[Sequence[int]],
+    places: Mapping[tuple[str, str], Sequence[int]],
     columns: int,
-    where: str,
-    faults: list[str],
+    report: Report,
 ) -> tuple[str, list[float]] | None:
     """Returns the key and the numbers of a row; None, with a fault, if it is damaged.
 
     places: of each point's cells among the columns behind the key.
     """
-    key_cells = 3 if cells[0].strip() == FOLDER else 1
+    key_cells, before = (3 if cells[0] == FOLDER else 1), len(report.faults)
     width = key_cells + columns
     cells = _without_empty_tail(cells, width)
     if len(cells) != width:
-        faults.append(f"{where}: {len(cells)} columns where {width} belong; restore the row")
+        report.fault(f"{len(cells)} columns where {width} belong; restore the row")
         return None
-    before, values = len(faults), []
-    for own, point in zip(places, points, strict=True):
-        named = f"{where}, {' of '.join(name for name in point[::-1] if name)}"
-        values += (numbers := [number(cells[key_cells + at], named, faults) for at in own])
+    values = []
+    for point, own in places.items():
+        named = report.within(" of ".join(filter(None, point[::-1])))
+        values += (numbers := [number(cells[key_cells + at], named) for at in own])
         if math.isnan(numbers[0]) != math.isnan(numbers[1]):
-            faults.append(f"{named}: {ONE_OF_TWO}")
-    return (
-        (forward("/".join(cell.strip() for cell in cells[:key_cells])), values)
-        if len(faults) == before
-        else None
-    )
+            named.fault(ONE_OF_TWO)
+    whole = len(report.faults) == before
+    return (forward("/".join(cells[:key_cells])), values) if whole else None

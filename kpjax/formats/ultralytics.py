@@ -6,13 +6,14 @@ The yaml is Ultralytics' own (data.yaml, or any name), Roboflow's (folders besid
 Studio's (a notes.json beside it). A line is an animal: `class x y width height`, then `x y` or `x y
 visible` of each keypoint, in shares of the image's width and height. visible: 0 or less unlabelled,
 1 occluded, 2 visible; where none is 2, 1 means visible. `flip_idx` says what each keypoint is in a
-mirror. sleap-io's reader is not used: it finds data.yaml alone, no frame in lists or CVAT's folders,
-no image below `../train`, takes -1 for visible, and measures images that EXIF turns as they are
-stored.
+mirror. sleap-io's reader (0.9) is not used: it finds data.yaml alone, no frame in lists or CVAT's
+folders, no image below `../train`, no point without a third number, and measures images that EXIF
+turns as they are stored.
 """
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from kpjax.errors import count_text
 from kpjax.files import foreign, read_content
 from kpjax.formats.names import (
     SPLITS,
+    below,
     forward,
     found_by_trailing_parts,
     image_paths,
@@ -32,10 +34,9 @@ from kpjax.formats.names import (
     shown_files,
     skeleton_of,
     tool_of,
-    with_sessions,
 )
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Frame, Instance, Project, instance_of
+from kpjax.formats.project import Frame, Instance, Project, Report, instance_of, is_box
 from kpjax.formats.tables import number, whole_number
 from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 
@@ -44,118 +45,96 @@ _FILE = "data.yaml"
 _FACTS = {"path", "names", "nc", "kpt_shape", "kpt_names", "flip_idx", "download", "roboflow"}
 
 
-def read(path: Path, faults: list[str], options: Options = STATED) -> Project:
+def read(path: Path, report: Report, options: Options = STATED) -> Project:
     """Reads all splits; images of a key that is no split belong to none.
 
     An image that several keys name belongs to the first of them, with a note. The option `category`
     is the name or number of a class, where there are several.
     """
-    file, notes = only_file(path, files_of(path), "yaml files with kpt_shape"), []
+    file = only_file(path, files_of(path), "yaml files with kpt_shape")
+    root, report = file.parent, report.at(file.name)
     with foreign(file.name, "correct it in an editor"):
-        stated = yaml.safe_load(read_content(file))
-        config = {str(key).lower(): value for key, value in stated.items()}
-        count, dims = config["kpt_shape"]
+        stated = {str(key): value for key, value in yaml.safe_load(read_content(file)).items()}
+        config = {key.lower(): value for key, value in stated.items()}
+        shape = tuple(map(int, config["kpt_shape"]))
         classes = config.get("names", ["animal"])
-        classes = {
-            int(key): str(name)
-            for key, name in (classes.items() if isinstance(classes, dict) else enumerate(classes))
-        }
-        wanted = [key for key, name in classes.items() if options.category in ("", name, str(key))]
+        classes = dict(classes if isinstance(classes, dict) else enumerate(classes))
+        names = {int(key): str(name) for key, name in classes.items()}
+        wanted = [key for key, name in names.items() if options.category in ("", name, str(key))]
         if len(wanted) != 1:
             raise InputError(
-                f"`category`: {file.name} has the classes {', '.join(classes.values())}; choose one"
+                f"`category`: {file.name} has the classes {', '.join(names.values())}; choose one"
             )
-        skeleton = _skeleton(config, wanted[0], int(count), notes)
-        images, again, from_cvat = _images_of(stated, file, faults, notes)
-    frames, instances, twos, others = [], [], False, 0
+        skeleton = _skeleton(config, wanted[0], shape[0], report.at(_FILE))
+        images, from_cvat = _images_of(stated, file, report)
+    frames, instances, others = [], [], 0
     for image, split in images.items():
-        name = image.relative_to(file.parent) if image.is_relative_to(file.parent) else image
-        frames.append(Frame(name.as_posix(), image, None, (0, 0), "", split))
-        if not image.is_file():  # which is a fault of every format
-            continue
-        frames[-1] = frames[-1]._replace(size=image_size(image))
-        for line, cells in enumerate(_lines(image), 1):
-            if whole_number(cells[0]) != wanted[0]:
+        # that an image is missing is a fault of every format
+        size = image_size(image) if image.is_file() else (0, 0)
+        for line, cells in enumerate(_lines(image) if any(size) else (), 1):
+            if whole_number(cells[0]) == wanted[0]:
+                place = report.at(f"{image.stem}.txt line {line}")
+                instances += _animal(cells, len(frames), size, shape, place)
+            else:
                 others += 1
-                continue
-            one, flags = _animal(
-                cells,
-                len(frames) - 1,
-                frames[-1],
-                (int(count), int(dims)),
-                f"{image.stem}.txt line {line}",
-                faults,
-            )
-            instances += [one] if one is not None and one.visible.any() else []
-            twos |= bool((flags == 2).any())
-    notes += [
-        f"{key}: {count_text(named, 'image')} of an earlier split, too: taken once, in that split"
-        for key, named in again.items()
-        if named
-    ]
+        frames.append(Frame(below(image, root), image, size=size, split=split))
     if others:
-        notes.append(f"{others} lines of other classes, left out")
-    if not twos:
+        report.notes.append(f"{others} lines of other classes, left out")
+    # where none is 2, 1 means visible
+    if all(one.occluded[one.seen].all() for one in instances):
         instances = [one._replace(occluded=np.zeros_like(one.occluded)) for one in instances]
-    said = " ".join(map(str, config))
-    if (beside := file.parent / "notes.json").is_file():
-        said += read_content(beside).decode(errors="replace")
-    return Project(
-        file.parent,
-        "ultralytics",
-        skeleton,
-        tuple(with_sessions(frames)),
-        tuple(instances),
-        tuple(notes),
-        tool="CVAT" if from_cvat else tool_of(said, [frame.name for frame in frames]),
-    )
+    beside = root / "notes.json"
+    said = read_content(beside).decode(errors="replace") if beside.is_file() else ""
+    tool = tool_of(" ".join([*config, said]), [frame.name for frame in frames])
+    tool = "CVAT" if from_cvat else tool
+    return Project(root, "ultralytics", skeleton, frames, instances, tool=tool)
 
 
 def files_of(path: Path) -> list[Path]:
-    """Returns the yaml files with `kpt_shape` at a path, or in the folder that it is: data.yaml if
-    there are several, and none that describes a network.
+    """Returns the yaml files with `kpt_shape` at a path, in the folder that it is, or else in those
+    in it: the data.yaml if there are several, and none that describes a network.
     """
     found = [
         file
-        for file in shown_files(path, "*.y*ml", "*/*.y*ml", "*.Y*ML")
+        for file in shown_files(path, "*.y*ml", "*/*.y*ml")
         if file.suffix.lower() in (".yaml", ".yml")
         and b"kpt_shape" in (content := read_content(file).lower())
         and not re.search(rb"^backbone\s*:", content, re.MULTILINE)
     ]
-    return [file for file in found if file.name.lower() == _FILE][:1] or found
+    found = [file for file in found if file.parent == path] or found
+    named = [file for file in found if file.name.lower() == _FILE]
+    return named if len(named) == 1 else found
 
 
 def _images_of(
-    stated: Mapping[Any, Any], file: Path, faults: list[str], notes: list[str]
-) -> tuple[dict[Path, str], dict[str, int], bool]:
-    """Returns the split of every image, how many of each key's an earlier one names, and whether the
-    lists are as CVAT writes them.
+    stated: Mapping[str, Any], file: Path, report: Report
+) -> tuple[dict[Path, str], bool]:
+    """Returns the split of every image, and whether the lists are as CVAT writes them.
 
     Faults name the keys of a split whose images are not found; where there is none at all, also
     those keys that name a place and were not read.
     """
-    stated = {str(key): stored for key, stored in stated.items()}
     base = next((stored for key, stored in stated.items() if key.lower() == "path"), "")
     roots = [Path(os.path.normpath(file.parent / forward(str(base or "")))), file.parent]
     images: dict[Path, str] = {}
-    again, lists, unread = {}, [], []
+    again, lists, unread = Counter(), [], []
     for key, stored in stated.items():
-        several = stored if isinstance(stored, list) else [stored]
-        named = [one for one in several if isinstance(one, str) and one.strip()]
-        if key.lower() in _FACTS or not named:
-            continue
         split = SPLITS.get(key.lower())
-        for one in named:
+        for one in (
+            [] if key.lower() in _FACTS else stored if isinstance(stored, list) else [stored]
+        ):
+            if not isinstance(one, str) or not one.strip():
+                continue
             place = found_by_trailing_parts(one, roots)
-            if place is not None and place.is_dir():
+            if place and place.is_dir():
                 found = [
                     image
-                    for image in shown_files(place, "*/*", "**/*")
+                    for image in shown_files(place, "**/*")
                     if image.suffix.lower() in IMAGE_SUFFIXES
                 ]
-            elif place is not None and place.suffix.lower() == ".txt":
+            elif place and place.suffix.lower() == ".txt":
                 lines = read_content(place).decode("utf-8-sig", errors="replace").splitlines()
-                lines = [line.strip() for line in lines if line.strip()]
+                lines = list(filter(None, map(str.strip, lines)))
                 # CVAT calls a list after its subset, in which its images are.
                 inside = re.compile(rf"(\./|data/)?images/{re.escape(key)}/")
                 lists.append(one == f"{key}.txt" and all(map(inside.match, lines)))
@@ -164,36 +143,39 @@ def _images_of(
                 unread.append(f"{key}: {one}")
                 continue
             else:
-                (notes if split == "test" else faults).append(
+                (report.notes if split == "test" else report.faults).append(
                     f"{file.name}, {key}: {one!r} is no folder below {file.parent}, and no list of images; name "
                     "the folder of its images"
                 )
                 continue
             for image in (Path(os.path.normpath(image)) for image in found):
-                again[key] = again.get(key, 0) + (image in images)
+                again[key] += image in images
                 images.setdefault(image, split or "")
-    if not images and not faults:
-        faults.append(
-            f"{file.name}: no image is found by its keys {', '.join(unread or stated)}; name folders of images "
-            "or lists of them as train, val and test"
+    report.notes.extend(
+        f"{key}: {count_text(named, 'image')} of an earlier split, too: taken once, in that split"
+        for key, named in again.items()
+        if named
+    )
+    if not images and not report.faults:
+        report.fault(
+            f"no image is found by its keys {', '.join(unread or stated)}; name folders of images or lists of them "
+            "as train, val and test"
         )
-    return images, again, bool(lists) and all(lists)
+    return images, bool(lists) and all(lists)
 
 
-def _skeleton(config: Mapping[str, Any], category: int, count: int, notes: list[str]) -> Skeleton:
+def _skeleton(config: Mapping[str, Any], category: int, count: int, report: Report) -> Skeleton:
     names = config.get("kpt_names") or {}
     names = names.get(category, ()) if isinstance(names, dict) else names
-    names = tuple(map(str, names)) or tuple(f"point_{k}" for k in range(count))
-    flip = tuple(config.get("flip_idx") or ())
-    if flip and (
-        sorted(flip) != list(range(count)) or any(flip[flip[k]] != k for k in range(count))
-    ):
+    names = [str(name) for name in names] or [f"point_{k}" for k in range(count)]
+    flip = config.get("flip_idx") or []
+    if flip and [flip.index(k) if k in flip else k for k in range(count)] != flip:
         raise InputError(
-            f"{_FILE}, flip_idx: {list(flip)} is not its own inverse; two mirrored points name each other"
+            f"{_FILE}, flip_idx: {flip} is not its own inverse; two mirrored points name each other"
         )
     if len(names) != count:
         raise InputError(f"{_FILE}, kpt_names: {len(names)} names of {count} keypoints; name each")
-    return skeleton_of(names, (), enumerate(flip) if flip else None, notes, _FILE)
+    return skeleton_of(names, (), enumerate(flip) if flip else None, report)
 
 
 def _lines(image: Path) -> list[list[str]]:
@@ -210,30 +192,22 @@ def _lines(image: Path) -> list[list[str]]:
 
 
 def _animal(
-    cells: list[str], at: int, frame: Frame, shape: tuple[int, int], where: str, faults: list[str]
-) -> tuple[Instance | None, np.ndarray]:
+    cells: list[str], at: int, size: tuple[int, int], shape: tuple[int, ...], report: Report
+) -> list[Instance]:
+    """Returns the animal of a line; none, with a fault, if it is damaged."""
     count, dims = shape
     if len(cells) != 5 + count * dims:
-        faults.append(
-            f"{where}: {len(cells)} numbers where 5 + {count} x {dims} belong; correct the line"
-        )
-        return None, np.zeros(0)
-    before = len(faults)
-    values = np.array([number(cell, where, faults) for cell in cells])
-    box, points = values[1:5], values[5:].reshape(count, dims)
+        report.fault(f"{len(cells)} numbers where 5 + {count} x {dims} belong; correct the line")
+        return []
+    before = len(report.faults)
+    values = np.array([number(cell, report) for cell in cells])
+    box, points = values[1:5] * (*size, *size), values[5:].reshape(count, dims)
     # Without a third number Ultralytics marks an unlabelled point by a negative one, others by zeros.
     unmarked = (points[:, :2] < 0).any(1) | (points[:, :2] == 0).all(1)
     flags = np.maximum(points[:, 2], 0) if dims == 3 else np.where(unmarked, 0, 2)
-    if len(faults) > before or not np.isfinite(values).all() or not np.isin(flags, (0, 1, 2)).all():
-        faults.append(
-            f"{where}: a cell is empty, or visible is not -1, 0, 1 or 2; correct the line"
-        )
-        return None, np.zeros(0)
-    size = np.array(frame.size)
-    edges = np.concatenate([(box[:2] - box[2:] / 2) * size, box[2:] * size])
-    return instance_of(
-        at,
-        np.where(flags[:, None] > 0, points[:, :2] * size, np.nan),
-        occluded=flags == 1,
-        box=edges if (box[2:] > 0).all() else None,
-    ), flags
+    if len(report.faults) > before or np.isnan(values).any() or not np.isin(flags, (0, 1, 2)).all():
+        report.fault("a cell is empty, or visible is not -1, 0, 1 or 2; correct the line")
+        return []
+    box[:2] -= box[2:] / 2
+    places = np.where(flags[:, None] > 0, points[:, :2] * size, np.nan)
+    return [instance_of(at, places, occluded=flags == 1, box=box if is_box(box) else None)]

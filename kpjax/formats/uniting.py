@@ -16,7 +16,7 @@ import numpy as np
 from kpjax.errors import InputError, summarise
 from kpjax.files import sha256_of
 from kpjax.formats.names import derived_flip, recordings
-from kpjax.formats.project import Instance, Project, by_frame
+from kpjax.formats.project import Instance, Project
 from kpjax.structures import Skeleton
 
 
@@ -98,37 +98,28 @@ def _keypoint_lines(
 
 def _owners(
     projects: Sequence[Project], names: Sequence[str], alike: bool
-) -> tuple[list[list[bool]], tuple[str, ...]]:
+) -> tuple[list[list[bool]], list[str]]:
     """Returns which frames of each project are kept, so that each image is there once, and
     notes."""
-    identities, labels = _identities(projects), []
-    for project in projects:
-        labels.append(
-            {
-                at: sorted(
-                    in_names(one, project.skeleton.names, names).keypoints.round(6).tobytes()
-                    for one in found
-                )
-                for at, found in enumerate(by_frame(project))
-                if found
-            }
-        )
+    identities = _identities(projects)
+    labels: dict[tuple[int, int], list[bytes]] = {}
+    for number, project in enumerate(projects):
+        for one in project.instances:
+            points = in_names(one, project.skeleton.names, names).keypoints.round(6)
+            labels.setdefault((number, one.frame), []).append(points.tobytes())
     kept: dict[Any, tuple[int, int]] = {}
-    copies = set()  # numbers of copies of an image in the project that is kept
+    copies = []  # of an image in one project
     same, other = [], []
     for number, project in enumerate(projects):
-        for at, frame in enumerate(project.frames):
-            first = kept.get(identities[number][at])
-            if first is None:
-                kept[identities[number][at]] = number, at
-            elif first[0] == number:
-                copies.add((identities[number][at], number, at))
-            elif at in labels[number]:
-                kept[identities[number][at]] = number, at
-                if first[1] in labels[first[0]]:
-                    (same if labels[first[0]][first[1]] == labels[number][at] else other).append(
-                        frame.name
-                    )
+        for at, (frame, image) in enumerate(zip(project.frames, identities[number], strict=True)):
+            here, first = (number, at), kept.setdefault(image, (number, at))
+            if first[0] == number:
+                copies.append((image, here))
+            elif here in labels:
+                kept[image] = here
+                if first in labels:
+                    equal = sorted(labels[first]) == sorted(labels[here])
+                    (same if equal else other).append(frame.name)
                     if not alike:
                         raise InputError(
                             "project",
@@ -136,48 +127,35 @@ def _owners(
                             f"{projects[first[0]].root} too; where keypoints differ one project may label "
                             "an image, so take it out of the other",
                         )
-    whole = {
-        *kept.values(),
-        *((number, at) for one, number, at in copies if kept[one][0] == number),
-    }
-    notes = (
-        [f"{len(same)} images have the same labels in several projects: each is kept once"]
-        if same
-        else []
-    )
-    notes += (
-        [
+    whole = {*kept.values(), *(here for image, here in copies if kept[image][0] == here[0])}
+    notes = []
+    if same:
+        notes.append(
+            f"{len(same)} images have the same labels in several projects: each is kept once"
+        )
+    if other:
+        notes.append(
             f"{len(other)} images have other labels in another project: those of the project named last are taken: "
             f"{summarise(other, 3)}"
-        ]
-        if other
-        else []
-    )
+        )
     return [
         [(number, at) in whole for at in range(len(project.frames))]
         for number, project in enumerate(projects)
-    ], tuple(notes)
+    ], notes
 
 
 def _identities(projects: Sequence[Project]) -> list[list[Any]]:
     """Returns what tells the images of each project from others: path and number, or the content of
     equal files.
     """
-    files = [
-        {
-            frame.path: frame.path.stat().st_size
-            for frame in project.frames
-            if frame.number is None and os.path.isfile(frame.path)
-        }
-        for project in projects
-    ]
-    sizes = Counter(size for of_project in files for size in set(of_project.values()))
-    digests = {
-        file: sha256_of(file)
-        for of_project in files
-        for file, size in of_project.items()
-        if sizes[size] > 1
-    }
+    sizes: dict[Path, int] = {}
+    times = Counter()  # of a size, in different projects
+    for project in projects:
+        images = {frame.path for frame in project.frames if frame.number is None}
+        mine = {path: path.stat().st_size for path in images if os.path.isfile(path)}
+        times.update({*mine.values()})
+        sizes |= mine
+    digests = {path: sha256_of(path) for path, size in sizes.items() if times[size] > 1}
     return [
         [
             digests.get(frame.path) or (frame.path.resolve(), frame.number)

@@ -13,7 +13,7 @@ import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.formats import plain_csv
-from kpjax.formats.project import on_frame
+from kpjax.formats.project import Report, on_frame
 from kpjax.images import boxes
 from kpjax.images.video import Video
 from kpjax.input.source import arrays
@@ -44,7 +44,7 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
     """Reads a table of labels. frames: the number of frames of each video, by its name."""
     faults: list[str] = []
     try:
-        project = plain_csv.read(Path(table), faults)
+        project = plain_csv.read(Path(table), Report("", faults, []))
     except InputError as error:
         raise InputError(f"{table}: {summarise([*faults, str(error)])}") from None
     points = {}
@@ -74,18 +74,16 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     """
     labels = read_labels(table, {video.name: len(video) for video in videos})
     examples = source.source.examples
-    keypoints, visible = [], []
-    read = {
-        (source.titles[source.video[index]], int(source.frame[index]))
-        for index in range(len(source))
-    }
-    if lost := len({place[:2] for place in labels.points} - read):
+    titles = [source.titles[video] for video in source.video]
+    places = list(zip(titles, map(int, source.frame), strict=True))
+    if lost := len({place[:2] for place in labels.points} - {*places}):
         print(
             f"{table.name}: {lost} frames with labels measure nothing, since --every leaves them out"
         )
-    for index in range(len(source)):
-        points, seen = labels.of(source.titles[source.video[index]], int(source.frame[index]))
-        moved = boxes.move_points(boxes.invert(examples.crop[source.order[index]]), points)
+    crops, keypoints, visible = examples.crop[source.order], [], []
+    for place, crop in zip(places, crops, strict=True):
+        points, seen = labels.of(*place)
+        moved = boxes.move_points(boxes.invert(crop), points)
         seen &= on_frame(moved, examples.image.shape[2:0:-1])
         keypoints.append(np.where(seen[:, None], moved, 0))
         visible.append(seen)
@@ -96,6 +94,6 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
         labels.skeleton,
         source.name,
         scale=examples.scale[source.order],
-        crop=examples.crop[source.order],
+        crop=crops,
     )
     return replace(source, source=labelled, order=np.arange(len(source)))

@@ -181,7 +181,33 @@ PROJECTS = {
     "lightning pose": make_lightning_pose,
     "sleap": make_sleap,
 }
-ALL = PROJECTS | {"pts": make_pts, "ultralytics": make_ultralytics, "labelme": make_labelme}
+
+
+def make_label_studio(root: Path) -> None:
+    """Two points in percent on each of six images."""
+    _images(root)
+    tasks = []
+    for n in range(COUNT):
+        regions = [
+            {
+                "id": name,
+                "type": "keypointlabels",
+                "original_width": 40,
+                "original_height": 30,
+                "value": {"x": n + x, "y": 5, "keypointlabels": [name]},
+            }
+            for name, x in (("nose", 4), ("tail", 9))
+        ]
+        tasks.append({"data": {"image": f"{n}.png"}, "annotations": [{"result": regions}]})
+    (root / "tasks.json").write_text(json.dumps(tasks))
+
+
+ALL = PROJECTS | {
+    "pts": make_pts,
+    "ultralytics": make_ultralytics,
+    "labelme": make_labelme,
+    "label studio": make_label_studio,
+}
 
 
 # Ways to do harm
@@ -392,6 +418,25 @@ DAMAGES = (
     ("labelme", _text("1.json", "[[5, 5]]", "[]"), "1.json: cannot be read"),
     ("labelme", _text("1.json", "[[5, 5]]", "[[5, NaN]]"), "1.json: x or y of 'nose' is no number"),
     ("labelme", _text("1.json", "1.png", "7.png"), "7.png: the image is missing"),
+    # Label Studio
+    (
+        "label studio",
+        _text("tasks.json", '"original_width": 40', '"original_width": 41'),
+        "the file is 40x30 as shown, its labels belong to an image of 41x30",
+    ),
+    (
+        "label studio",
+        _text("tasks.json", '"original_width": 40', '"original_width": "wide"'),
+        "tasks.json: cannot be read",
+    ),
+    (
+        "label studio",
+        _text("tasks.json", '"original_height": 30', '"original_height": null'),
+        "tasks.json: cannot be read",
+    ),
+    ("label studio", _text("tasks.json", '"x": 4', '"x": "4"'), "tasks.json: cannot be read"),
+    ("label studio", _text("tasks.json", '["tail"]', '["nose"]'), "0.png: 'nose' occurs twice"),
+    ("label studio", _text("tasks.json", "2.png", "7.png"), "7.png: the image is missing"),
     # Tools for faces
     ("pts", _text("1.pts", "n_points: 2", "n_points: 3"), "not of the form"),
     ("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), "0.pts has 2"),

@@ -8,6 +8,7 @@ import yaml
 from damaging import black
 
 from kpjax.formats import deeplabcut
+from kpjax.formats.project import Report
 from kpjax.formats.reading import read_project
 
 ONE_CELL = [
@@ -65,9 +66,10 @@ def project(root, config, tables, images=()):
 
 
 def read(root):
-    found = deeplabcut.read(root, faults := [])
-    assert faults == []
-    return found
+    report = Report("", [], [])
+    found = deeplabcut.read(root, report)
+    assert report.faults == []
+    return found._replace(notes=report.notes)
 
 
 @pytest.mark.parametrize("lines", [ONE_CELL, THREE_CELLS])

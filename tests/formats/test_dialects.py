@@ -11,6 +11,7 @@ from damaging import black, make_ultralytics
 from kpjax.errors import InputError
 from kpjax.formats import deeplabcut, sleap
 from kpjax.formats.prediction_reading import read_predictions
+from kpjax.formats.project import Report
 from kpjax.formats.reading import format_of, project_and_faults, read_project
 from kpjax.formats.tables import read_table
 from kpjax.formats.writing import write_project
@@ -90,6 +91,15 @@ def labelme(root, shapes):
                 ],
             }
         )
+    )
+
+
+def deeplabcut_project(root):
+    """Writes a project of one image."""
+    black(root / "labeled-data" / "v" / "a.png", SIZE)
+    (root / "config.yaml").write_text("scorer: A\nbodyparts: [nose]\n")
+    (root / "labeled-data" / "v" / "CollectedData_A.csv").write_text(
+        "scorer,A,A\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/v/a.png,4,5\n"
     )
 
 
@@ -234,7 +244,71 @@ def test_a_listed_image_that_is_missing_is_named(tmp_path):
         read_project(tmp_path)
 
 
+def test_of_several_projects_in_a_folder_none_is_taken(tmp_path):
+    for name in ("one", "two"):
+        yolo(tmp_path / name, "train: images/train")
+    with pytest.raises(InputError, match=r"2 yaml files with kpt_shape .* name one"):
+        read_project(tmp_path)
+    yolo(tmp_path, "train: images/train", file="mice.yml")
+    assert read_project(tmp_path).root == tmp_path
+
+
+# Names of files in capitals, and in other folders
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "there"),
+    [
+        (lambda root: coco(root, file="export/labels.json"), "export/labels.json", "."),
+        (lambda root: label_studio(root, clicked(POINTS)), "export.json", "."),
+        (lambda root: yolo(root, "train: images/train"), "data.yaml", "."),
+        (lambda root: labelme(root, [("point", "nose", [[3, 4]], None)]), "a.json", "."),
+        (lambda root: deeplabcut_project(root), "labeled-data/v/CollectedData_A.csv", "."),
+        (lambda root: deeplabcut_project(root), "config.yaml", "."),
+        (lambda root: deeplabcut_project(root), "", "labeled-data/v"),
+        (lambda root: deeplabcut_project(root), "", "labeled-data"),
+    ],
+)
+def test_a_file_in_capitals_is_found_and_a_project_by_its_folders(tmp_path, make, name, there):
+    make(tmp_path)
+    known, path = format_of(tmp_path), tmp_path / name
+    if name == "config.yaml":  # which DeepLabCut is given by its path
+        path.rename(path.with_suffix(".yml"))
+    elif name:
+        path.rename(path.with_suffix(path.suffix.upper()))
+    found = read_project(tmp_path / there)
+    assert (found.format, len(found.instances)) == (known.name, 1)
+
+
+def test_a_folder_of_deeplabcut_without_its_config_is_named(tmp_path):
+    deeplabcut_project(tmp_path)
+    (tmp_path / "config.yaml").unlink()
+    with pytest.raises(InputError, match=r"config.yaml, which DeepLabCut writes beside it, is not"):
+        read_project(tmp_path)
+
+
+def test_images_of_labelme_lie_beside_the_folder_of_its_files(tmp_path):
+    labelme(tmp_path / "json" / "day1", [("point", "nose", [[3, 4]], None)])
+    file = tmp_path / "json" / "day1" / "a.json"
+    file.write_text(file.read_text().replace('"a.png"', r'"..\\..\\images\\day1\\a.png"'))
+    (tmp_path / "images" / "day1").mkdir(parents=True)
+    file.with_name("a.png").rename(tmp_path / "images" / "day1" / "a.png")
+    assert [frame.name for frame in read_project(tmp_path).frames] == ["images/day1/a.png"]
+    with pytest.raises(InputError, match=r"outside the project's .*; .* name a folder that holds"):
+        read_project(tmp_path / "json")
+
+
 # Label Studio
+
+
+def test_a_task_without_an_image_is_named(tmp_path):
+    label_studio(tmp_path, clicked(POINTS))
+    text = (tmp_path / "export.json").read_text()
+    (tmp_path / "export.json").write_text(
+        text.replace('"image": "/data/upload/4/a.png"', '"video": "a.mp4"')
+    )
+    with pytest.raises(InputError, match="task None: there is no image in it, only video"):
+        read_project(tmp_path)
 
 
 def test_of_two_annotators_the_true_one_is_read_or_a_doubt_says_how_far_they_are_apart(tmp_path):
@@ -283,6 +357,13 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
         read_project(tmp_path)
 
 
+def test_two_files_of_labelme_about_one_image_are_refused(tmp_path):
+    labelme(tmp_path, [("point", "nose", [[3, 4]], None)])
+    (tmp_path / "b.json").write_bytes((tmp_path / "a.json").read_bytes())
+    with pytest.raises(InputError, match=r"a.png: it is listed twice, also as a.png; join"):
+        read_project(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
@@ -297,6 +378,8 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
         ("points.csv", "index,axis-0,axis-1,axis-2\n0,1,2,3\n", "napari, .* napari-deeplabcut"),
         ("min.json", '[{"kp-1": [{"x": 1, "keypointlabels": ["nose"]}]}]', "export 'JSON' from it"),
         ("default.json", '{"dm_format_version": "1.0", "items": []}', "Datumaro, .* export"),
+        ("notes.json", '{"info": {"contributor": "Label Studio"}}', "export 'JSON' from it"),
+        ("data.yaml", "train: images\nnames: [mouse]\n", "without it they are boxes"),
     ],
 )
 def test_tools_that_are_not_read_are_named_with_the_way_to_take(tmp_path, name, content, words):
@@ -394,12 +477,12 @@ def test_empty_columns_of_a_spreadsheet_are_no_points(tmp_path):
     path.write_text(
         "scorer,A,A,,A,A,,\nbodyparts,nose,nose,,tail,tail,,\ncoords,x,y,,x,y,,\na.png,1,2,,3,4,,\n"
     )
-    table = read_table(path, "a.csv", faults)
+    table = read_table(path, Report("a.csv", faults, []))
     assert (table.points, faults) == ((("", "nose"), ("", "tail")), [])
     np.testing.assert_array_equal(table.values, [[[1, 2], [3, 4]]])
     path.write_text("scorer,A,A,A\nbodyparts,nose,nose,nos\ncoords,x,y,y\na.png,1,2,3\n")
     with pytest.raises(InputError, match="must name x and y of each part"):
-        read_table(path, "a.csv", faults)
+        read_table(path, Report("a.csv", faults, []))
 
 
 def test_the_only_key_of_an_h5_is_the_table_whatever_its_name(tmp_path):
@@ -409,10 +492,12 @@ def test_the_only_key_of_an_h5_is_the_table_whatever_its_name(tmp_path):
     columns = pandas.MultiIndex.from_tuples(header, names=["scorer", "bodyparts", "coords"])
     frame = pandas.DataFrame([[1.0, 2.0]], index=["a.png"], columns=columns)
     frame.to_hdf(tmp_path / "a.h5", key="keypoints", mode="w")
-    np.testing.assert_array_equal(read_table(tmp_path / "a.h5", "a.h5", []).values, [[[1, 2]]])
+    np.testing.assert_array_equal(
+        read_table(tmp_path / "a.h5", Report("a.h5", [], [])).values, [[[1, 2]]]
+    )
     frame.to_hdf(tmp_path / "a.h5", key="other", mode="a")
     with pytest.raises(InputError, match=r"a\.h5"):
-        read_table(tmp_path / "a.h5", "a.h5", [])
+        read_table(tmp_path / "a.h5", Report("a.h5", [], []))
 
 
 # Predictions of other tools

@@ -7,9 +7,8 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.formats import sleap
 from kpjax.formats.options import Options
-from kpjax.formats.reading import read_project
+from kpjax.formats.reading import project_and_faults, read_project
 from kpjax.images.video import write_video
 
 sio = pytest.importorskip(
@@ -59,8 +58,10 @@ def test_people_train_and_predictions_do_not(tmp_path):
         [closed_video("C:\\films\\a.mp4")],
         suggestions=[(0, 4), (0, 9)],
     )
-    found = sleap.read(file, faults := [])
-    assert faults == []
+    found, faults = project_and_faults(file)
+    assert [fault.split(": ")[1] for fault in faults] == [
+        "video of 4 frames is missing; copy it there, or name `video_root`"
+    ]
     assert [(frame.name, frame.number) for frame in found.frames] == [
         (f"a.mp4/{n}", n) for n in (4, 6, 8, 9)
     ]
@@ -91,7 +92,8 @@ def test_a_video_that_moved_is_looked_for(tmp_path):
     ):
         place.mkdir(parents=True, exist_ok=True)
         (place / "a.mp4").touch()
-        assert sleap.read(file, [], Options(**options)).frames[0].path == place / "a.mp4"
+        found, _ = project_and_faults(file, Options(**options))
+        assert found.frames[0].path == place / "a.mp4"
 
 
 def test_labels_of_a_resized_video_are_refused_or_scaled(tmp_path):
@@ -139,14 +141,14 @@ def test_points_marked_as_unseen_have_no_label_and_old_files_count_from_the_corn
     labels = sio.load_slp(str(file), open_videos=False)
     labels[0].instances[0].points["visible"][1] = False
     sio.save_slp(labels, str(file), verbose=False)
-    assert sleap.read(file, []).instances[0].visible.tolist() == [1, 0, 1]
+    assert project_and_faults(file)[0].instances[0].visible.tolist() == [1, 0, 1]
     with h5py.File(file, "r+") as stored:
         stored["metadata"].attrs["format_id"] = 1.0
         rows = stored["instances"][()]
         del stored["instances"]
         stored["instances"] = np.array([row[:-1] for row in rows.tolist()], rows.dtype.descr[:-1])
     np.testing.assert_array_equal(
-        sleap.read(file, []).instances[0].keypoints[::2], [[0.5, 1.5], [4.5, 5.5]]
+        project_and_faults(file)[0].instances[0].keypoints[::2], [[0.5, 1.5], [4.5, 5.5]]
     )
 
 

@@ -13,6 +13,7 @@ from kpjax.formats import sleap
 from kpjax.formats.faces import FACE
 from kpjax.formats.names import derived_flip, flip_note
 from kpjax.formats.prediction_reading import read_predictions
+from kpjax.formats.project import Report
 from kpjax.formats.reading import read_project
 from kpjax.images.reading import is_turned
 from kpjax.images.video import write_video
@@ -78,7 +79,7 @@ def test_skeletons_of_the_same_names_are_one(tmp_path):
         str(tmp_path / "a.slp"),
         verbose=False,
     )
-    found = sleap.read(tmp_path, [])
+    found = sleap.read(tmp_path, Report("", [], []))
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
 
@@ -257,9 +258,33 @@ def test_flips():
     assert derived_flip(lone) is None  # mirrored, the paw would be a right one
     assert "no mirror image of left_paw" in flip_note(lone, None)
     assert derived_flip(("R1", "R2")) is None
+    assert derived_flip(("links", "rump", "lear", "rear", "led", "red")) is None
+    lone = ("Ohr_links", "Ohr_rechts", "Pfote_links")
+    assert derived_flip(lone) is None
+    assert "no mirror image of Pfote_links" in flip_note(lone, None)
     assert derived_flip(("legL1", "legR1", "legL2", "legR2")) == (1, 0, 3, 2)
     assert derived_flip(("LHip", "RHip", "Hips")) == (1, 0, 2)
     assert derived_flip(("paw1LH_top", "paw2LF_top", "paw3RF_top", "paw4RH_top")) == (3, 2, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("L1", "R1"),
+        ("ear-lft", "ear-rgt"),
+        ("EAR_LT", "EAR_RT"),
+        ("Linkes Ohr", "Rechtes Ohr"),
+        ("oreille_gauche", "oreille_droite"),
+        ("oeil_gauche", "oeil_droit"),
+        ("oreja_izq", "oreja_der"),
+        ("ojo_izquierdo", "ojo_derecho"),
+        ("orelha_esquerda", "orelha_direita"),
+        ("orecchio_sx", "orecchio_dx"),
+    ],
+)
+def test_sides_in_other_words(one, other):
+    assert derived_flip((one, other, "nose")) == (1, 0, 2)
+    assert derived_flip((other, "nose", one)) == (2, 1, 0)
 
 
 # Files of menpo (.pts)

@@ -98,7 +98,7 @@ def frame_lines(project: Project) -> list[str]:
         else "one animal a frame"
     )
     if frames:
-        boxed = sum(bool(np.isfinite(one.box).all()) for one in project.instances)
+        boxed = sum(one.boxed for one in project.instances)
         lengths, sides = reference_lengths(project), np.array([max(frame.size) for frame in frames])
         share = f", {100 * np.median(lengths / sides):.0f} % of the image" if sides.all() else ""
         animals += f"; {boxed} have a box; median diagonal {np.median(lengths):.0f} px{share}"
@@ -120,7 +120,7 @@ def keypoint_lines(project: Project) -> list[str]:
     visible, occluded = (
         np.array(found, bool).reshape(len(project.instances), len(names))
         for found in (
-            [one.visible > 0 for one in project.instances],
+            [one.seen for one in project.instances],
             [one.occluded for one in project.instances],
         )
     )

@@ -202,11 +202,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     """
     frames_of = [one.frame for one in project.instances]
     cropped = needs_box(predictor.transform) or len(set(frames_of)) < len(frames_of)
-    numbers = [
-        number
-        for number, one in enumerate(project.instances)
-        if not cropped or np.isfinite(one.box).all()
-    ]
+    numbers = [number for number, one in enumerate(project.instances) if not cropped or one.boxed]
     if len(numbers) < len(frames_of):
         print(
             f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints"

@@ -180,9 +180,7 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
 
     Raises InputError if none has a label.
     """
-    labelled = (
-        np.stack([one.visible > 0 for one in project.instances]).any(0) if project.instances else ()
-    )
+    labelled = np.stack([one.seen for one in project.instances]).any(0) if project.instances else ()
     new = tuple(
         name
         for name, seen in zip(project.skeleton.names, labelled, strict=False)

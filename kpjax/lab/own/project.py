@@ -77,7 +77,7 @@ def questions(project: Project) -> list[str]:
     """Returns a line each for empty cells and for frames without any label: the files do not say
     whether something is absent there, or not labelled."""
     empty = empty_cells(project).sum(0)
-    labelled = sum(bool((one.visible > 0).any()) for one in project.instances)
+    labelled = sum(bool(one.seen.any()) for one in project.instances)
     most = [k for k in np.argsort(-empty, kind="stable") if empty[k] > LEAST_EMPTY * labelled]
     shares = [f"{project.skeleton.names[k]} {100 * empty[k] / labelled:.0f} %" for k in most]
     bare = len(project.frames) - len({one.frame for one in project.instances})
@@ -185,7 +185,7 @@ def labelled_frames(project: Project) -> list[int]:
 
 
 def _says_something(project: Project, one: Instance) -> bool:
-    return bool((one.visible > 0).any()) or one.frame in project.nobody
+    return bool(one.seen.any()) or one.frame in project.nobody
 
 
 def labels_digest(project: Project) -> str:
@@ -316,7 +316,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     elif not asked and 0 < len(marked) < len(frames):
         held, how = marked, "as the project says"
     elif len(of_session) >= ENOUGH_RECORDINGS:
-        shown = np.stack([one.visible > 0 for one in project.instances])
+        shown = np.stack([one.seen for one in project.instances])
         frame_of = np.array([one.frame for one in project.instances])
         recordings = _draw_recordings(
             {name: len(numbers) for name, numbers in of_session.items()},

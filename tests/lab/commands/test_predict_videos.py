@@ -309,6 +309,38 @@ def test_the_table_has_the_disc_for_itself_where_drawing_filled_it(predict, tmp_
     assert len(found(rows_of(tmp_path / "out" / "clip.csv"))) == 4
 
 
+@pytest.mark.parametrize("kind", ["video", "images"])
+def test_the_table_stands_where_drawing_is_interrupted(predict, tmp_path, monkeypatch, kind):
+    """And neither half a drawing nor one of older points lies beside it."""
+    clip, out = write_video(tmp_path / "clip.mp4", map(moving, range(4))), tmp_path / "out"
+    if kind == "images":
+        clip = tmp_path / "images"
+        clip.mkdir()
+        for number in range(4):
+            Image.fromarray(moving(number)).save(clip / f"{number}.png")
+    table = out / ("clip.csv" if kind == "video" else "points.csv")
+    predict(clip, overlay=kind == "video", cutoff=9.0)
+    older, drawn = table.read_bytes(), {*out.rglob("*overlay.*")}
+    assert drawn
+
+    def half(passed, *rest):
+        next(iter(passed))
+        assert table.read_bytes() != older
+        assert not drawn & {*out.rglob("*")}
+        raise KeyboardInterrupt
+
+    def half_a_film(passed, sequence, look, skeleton, *places):
+        places[0].write_bytes(b"half a film")
+        half(passed)
+
+    monkeypatch.setattr(drawing, "write_overlay_video", half_a_film)
+    monkeypatch.setattr(drawing, "write_images", half)
+    with pytest.raises(KeyboardInterrupt):
+        predict(clip, overlay=kind == "video", overwrite=True)
+    assert len(rows_of(table)) == older.count(b"\n") - 1
+    assert [path.name for path in out.rglob("*") if path.is_file()] == [table.name]
+
+
 def test_what_fails_while_frames_are_seen_is_no_fault_of_drawing(predict, tmp_path):
     clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
 

@@ -2,11 +2,13 @@
 
 import itertools
 import json
+import os
 import shutil
 
 import numpy as np
 import pytest
 from own_projects import synthetic_project
+from own_runs import made_movenet, untrained_run
 
 from kpjax import Skeleton
 from kpjax.errors import InputError
@@ -20,10 +22,12 @@ from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
+from kpjax.papers import engine
 from kpjax.papers.command_line import read_command, run
 from kpjax.papers.configs import flat, replace_fields
 from kpjax.papers.engine import OWN as OWN_PRESET
 from kpjax.papers.parsing import exit_code_of
+from kpjax.training.run_folder import write_config
 
 TINY = (
     "--size",
@@ -385,6 +389,30 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, 
     assert (
         "left out: 1 frame without labels, exactly like a held-out one" in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("flag", ["start", "weights"])
+def test_the_same_command_refuses_another_network_of_equal_size_in_the_place_of_the_first(
+    project, tmp_path, capsys, flag
+):
+    """Also where it has the time of the first, as a copying tool keeps it."""
+    if flag == "start":
+        named, network = untrained_run(tmp_path / "earlier", project.skeleton), ()
+        file = next(named.rglob("trained.safetensors"))
+    else:
+        named = file = made_movenet(tmp_path / "movenet.safetensors")
+        network = ("--network", "movenet")
+    typed = ["own", "--project", "P", f"--{flag}", str(named), "--workdir", str(tmp_path / "runs")]
+    typed += [*network, *TINY[-4:-2]]
+    job = read_command(EXPERIMENT, typed).jobs()[0]
+    write_config(job.folder, job.identity())  # as a run that has begun
+    content, status = bytearray(file.read_bytes()), file.stat()
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    engine._inputs.cache_clear()
+    assert exit_code_of(lambda: train(["semi_supervised", *typed[1:]])) == 2
+    assert f"--{flag}: other files" in capsys.readouterr().err
 
 
 @pytest.mark.slow

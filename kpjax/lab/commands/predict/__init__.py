@@ -22,7 +22,7 @@ from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
 from kpjax.evaluation.coincidence import coinciding, sentences
 from kpjax.file_names import inside
-from kpjax.files import check_local, remove, together, write_text
+from kpjax.files import check_local, partial_path, remove, together, write_text
 from kpjax.formats import predictions
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import PredictionTable
@@ -74,10 +74,11 @@ def predict(asked: Predict) -> list[Path]:
     """Predicts images, folders and videos, and returns the tables that were written, those of csv
     first of each.
 
-    The files of an input appear together once all are written. Raises InputError for arguments that
-    cannot be used, and for output that is there already; RunError, after all else is written, for
-    videos that cannot be read, images that do not decode and videos of which more than 1 % does
-    not, unless these are skipped, for points that are no numbers, and for what cannot be drawn.
+    The tables of an input appear together once all are written, and then its drawings. Raises
+    InputError for arguments that cannot be used, and for output that is there already; RunError,
+    after all else is written, for videos that cannot be read, images that do not decode and videos
+    of which more than 1 % does not, unless these are skipped, for points that are no numbers, and
+    for what cannot be drawn.
     """
     run = Path(asked.run)
     beside = (run / "results.json").is_file() or seeds_below(run)
@@ -270,22 +271,18 @@ def plan_work(
 def carry_out(
     work: _Work, predictor: Predictor, formats: tuple[str, ...], asked: Predict
 ) -> tuple[PredictionTable, list[Path], str]:
-    """Predicts one input, writes its tables and drawings, and returns why it could not be drawn."""
+    """Predicts one input, writes its tables, then its drawings, and returns why it could not be
+    drawn. The tables are whole on the disc before drawing begins: that frames are read a second time
+    for it costs less than what an interrupt would lose."""
     sequence, skeleton = work.sequence, predictor.skeleton
     source = "usual for this network" if predictor.follow else "from held-out labels"
     if asked.cutoff is not None:
         cutoffs, source = np.full(len(skeleton.names), asked.cutoff), "as typed"
         predictor = predictor._replace(cutoffs=cutoffs)
     moving, began = work.named(MOVING[0]) in work.files, time.monotonic()
-    with_images = moving or not (sequence.video or asked.no_overlay)
-    shown = (
-        range(len(sequence))
-        if with_images
-        else ()
-        if asked.no_overlay
-        else drawing.sheet_rows(len(sequence))
-    )
-    side = drawing.VIDEO_SIDE if sequence.video or not with_images else None
+    all_drawn = moving or not (sequence.video or asked.no_overlay)
+    shown = () if all_drawn or asked.no_overlay else drawing.sheet_rows(len(sequence))
+    side = drawing.VIDEO_SIDE if sequence.video else None
     seen = (
         follow_animal(predictor, sequence, shown=shown, side=side, within=crop_of(asked.crop))
         if predictor.follow and sequence.video and work.boxes is None
@@ -302,37 +299,9 @@ def carry_out(
             within=crop_of(asked.crop),
         )
     )
-    kept, doubts, sheet = [], [], {}
-
-    def draw(passed: Iterator[Seen]) -> None:
-        if not asked.no_overlay:
-            passed = drawing.with_sheet(passed, sequence, look, skeleton, sheet)
-        if moving:
-            drawing.write_overlay_video(
-                passed,
-                sequence,
-                look,
-                skeleton,
-                *(folder / work.named(ending) for ending in MOVING),
-            )
-        elif with_images:
-            passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
-        collections.deque(passed, maxlen=0)
-        if sheet:
-            drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
-
+    kept, doubts = [], []
     with together(asked.out) as folder:
-        with (
-            closing(seen),
-            tqdm(
-                total=len(sequence),
-                unit=" frames",
-                desc=Path(sequence.stem).name,
-                leave=False,
-                dynamic_ncols=True,
-                disable=None,
-            ) as bar,
-        ):
+        with closing(seen), _progress(sequence, "") as bar:
             told_apart = (
                 track_animals(seen, doubts, animals=work.animals)
                 if sequence.video
@@ -344,11 +313,8 @@ def carry_out(
             first = list(itertools.islice(passed, asked.batch_size))
             steady = time.monotonic()  # the network is compiled
             look = drawing.look_of(first, sequence, predictor, asked, work.instances)
-            undrawn = _why_undrawn(draw, itertools.chain(first, passed))
-        if undrawn:
-            # What was drawn may fill the disc that the table needs.
-            for drawn in folder.iterdir():
-                remove(drawn)
+            collections.deque(passed, maxlen=0)
+        predicted = time.monotonic()
         faults = [str(one.fault) for one in kept if one.fault is not None]
         table = _table(work, kept, predictor)
         paths = predictions.write_predictions(table, formats, folder, sequence.stem)
@@ -359,19 +325,38 @@ def carry_out(
             if work.named(ending) in work.files:
                 paths.append(write_text(folder / work.named(ending), rows_text(rows)))
         paths = [asked.out / path.relative_to(folder) for path in paths]
-    removed = [
+    # Drawings of other points than the table now has.
+    outdated = [
         path
-        for name in work.older
-        if (path := asked.out / name).is_file() and not path.is_symlink()
+        for name in (*work.older, *work.files)
+        if (path := asked.out / name) not in paths and path.is_file() and not path.is_symlink()
     ]
-    for path in removed if asked.overwrite else ():
+    for path in outdated if asked.overwrite else ():
         remove(path)
+    removed = [path for path in outdated if path.relative_to(asked.out).as_posix() in work.older]
+
+    def draw() -> None:
+        sheet: dict[str, np.ndarray] = {}
+        again = pipeline.with_images(kept, sequence, side) if all_drawn else (one for one in kept)
+        with together(asked.out) as folder:
+            with closing(again), _progress(sequence, "drawing ", again) as bar:
+                passed = drawing.with_sheet(bar, sequence, look, skeleton, sheet)
+                if moving:
+                    files = (folder / work.named(ending) for ending in MOVING)
+                    drawing.write_overlay_video(passed, sequence, look, skeleton, *files)
+                elif all_drawn:
+                    passed = drawing.write_images(passed, sequence.names, folder, look, skeleton)
+                collections.deque(passed, maxlen=0)
+            if sheet:
+                drawing.write_sheet(folder / work.named(SHEET), sheet, look, skeleton)
+
+    undrawn = "" if asked.no_overlay else _why_undrawn(draw)
     ended, cut_off = time.monotonic(), _cut_off(sequence)
     for line in _coinciding_lines(work, kept, predictor):
         print(line)
     print(
         f"{_count_text(sequence)} in {ended - began:.1f} s"
-        f"{rate_text(len(sequence) - len(first), ended - steady)}, {len(faults)} unreadable"
+        f"{rate_text(len(sequence) - len(first), predicted - steady)}, {len(faults)} unreadable"
         f"{': ' + summarise(faults) if faults else ''}{f', {cut_off} cut off at the end' if cut_off else ''}; "
         f"{int(table.outside.sum())} points outside their {'frame' if sequence.video else 'image'}"
     )
@@ -391,31 +376,30 @@ def carry_out(
     if removed and asked.overwrite:
         print(f"removed outdated drawings: {summarise([str(path) for path in removed])}")
     # The folder in which it was drawn is gone.
-    words = undrawn.replace(str(folder), str(asked.out))
+    words = undrawn.replace(str(partial_path(asked.out / "results")), str(asked.out))
     return table, paths, f"{sequence.path}: cannot be drawn: {words}" if undrawn else ""
 
 
-def _why_undrawn(draw: Callable[[Iterator[Seen]], None], seen: Iterator[Seen]) -> str:
-    """Draws frames as they are seen, and returns why that failed, "" where it did not: the others
-    are seen all the same, for the table of points. What seeing raises passes."""
-    unseen: list[Exception] = []
+def _progress(sequence: ImageSequence, verb: str, passed: Iterator[Seen] | None = None) -> tqdm:
+    return tqdm(
+        passed,
+        total=len(sequence),
+        unit=" frames",
+        desc=f"{verb}{Path(sequence.stem).name}",
+        leave=False,
+        dynamic_ncols=True,
+        disable=None,
+    )
 
-    def passed() -> Iterator[Seen]:
-        # Not `yield from`, which would end what is seen together with what draws it.
-        try:
-            for one in seen:  # noqa: UP028
-                yield one
-        except Exception as error:
-            unseen.append(error)
-            raise
 
+def _why_undrawn(draw: Callable[[], None]) -> str:
+    """Draws, and returns why that failed, "" where it did not."""
     try:
-        draw(passed())
+        draw()
     except Exception as error:
-        if unseen or os.environ.get("KPJAX_DEBUG"):
+        if os.environ.get("KPJAX_DEBUG"):
             raise
         reason = str(error) if isinstance(error, InputError) else f"{type(error).__name__}: {error}"
-        collections.deque(seen, maxlen=0)
         return " ".join(reason.split())
     return ""
 
@@ -516,9 +500,9 @@ def _radius_lines(
 
 
 def _record(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[Seen]:
-    """Passes frames on, and keeps them without their images."""
+    """Passes frames on, and keeps them."""
     for one in seen:
-        kept.append(one._replace(image=None))
+        kept.append(one)
         bar.update()
         yield one
 

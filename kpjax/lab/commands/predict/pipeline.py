@@ -174,6 +174,24 @@ def _read(job: tuple[int, Callable[[], np.ndarray]]) -> tuple[int, np.ndarray | 
         return job[0], error
 
 
+def with_images(seen: Iterable[Seen], sequence: ImageSequence, side: int | None) -> Iterator[Seen]:
+    """Yields the frames of a sequence with their images, which are read again. Close the iterator to
+    stop early.
+
+    side: the greatest length of these images in pixels.
+    """
+
+    def read(job: tuple[int, Callable[[], np.ndarray]]) -> np.ndarray | None:
+        _, image = _read(job)
+        return None if isinstance(image, InputError) else shrunk(image, side)
+
+    threads = min(4, usable_cores())
+    images = read_ahead(read, enumerate(sequence), threads=threads, depth=2 * threads)
+    with closing(in_background(images, 4)) as images:
+        for one, image in zip(seen, images, strict=True):
+            yield one._replace(image=image)
+
+
 def follow_animal(
     predictor: Predictor,
     sequence: ImageSequence,
