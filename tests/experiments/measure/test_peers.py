@@ -100,7 +100,8 @@ def test_animals_of_a_crowded_frame_are_cropped_alike(tmp_path):
     for one in found.instances:
         apart = one.keypoints - one.keypoints[0]
         np.testing.assert_allclose(apart, points_of(0) - points_of(0)[0])
-        assert (one.keypoints >= 0).all() and (one.keypoints < 26).all()
+        assert (one.keypoints >= 0).all()
+        assert (one.keypoints < 26).all()
     with np.load(out / "truth.npz") as truth:
         assert len(truth["keypoints"]) == 2  # both animals of the last of five frames
     with pytest.raises(InputError, match=r"--labelled.* 5 of 4 frames"):

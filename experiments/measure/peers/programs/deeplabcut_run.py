@@ -53,7 +53,8 @@ def main():
     config.write_text(yaml.safe_dump(content | {"project_path": str(project), "engine": "pytorch"}))
     deeplabcut.convertcsv2h5(str(config), userfeedback=False)
     PoseModel.build = staticmethod(without_download(PoseModel.build))
-    np.random.seed(split["subset"])  # draws the frames that it keeps to choose a snapshot by
+    # Draws the frames that it keeps to choose a snapshot by.
+    np.random.seed(split["subset"])  # noqa: NPY002
     deeplabcut.create_training_dataset(
         str(config),
         Shuffles=[SHUFFLE],
