@@ -1,20 +1,25 @@
-"""DeepLabCut and Lightning Pose beside kpjax: the same images, split and labels, about the same
-seconds on one machine.
+"""DeepLabCut, Lightning Pose and sleap-nn beside kpjax: the same labelled frames of a project, the
+same frames that test, each tool as it chooses for itself.
 
-The peers live in environments of their own and import nothing of kpjax; what they train and predict
+The tools live in environments of their own and import nothing of kpjax; what they train and predict
 comes back as a file that `score` reads.
 
-Commands   python -m experiments.measure.peers prepare openfield --labelled 10 --subset 0 --out mouse10
+Commands   python -m experiments.measure.peers prepare PROJECT --labelled 10 --subset 0 --out mouse10
+           PROGRAM=experiments/measure/peers/programs
+           python $PROGRAM/kpjax_run.py mouse10 --weights FILE
+           python $PROGRAM/kpjax_run.py mouse10
            python -m venv dlc && dlc/bin/pip install deeplabcut==3.0.2
-           dlc/bin/python experiments/measure/peers/programs/deeplabcut_run.py mouse10 --seconds 300
-           --weights FILE python -m venv lp && lp/bin/pip install lightning-pose==2.4.3
-           lp/bin/python experiments/measure/peers/programs/lightning_pose_run.py mouse10 --seconds
-           300 --weights FILE python -m experiments.measure.peers score mouse10 --runs
-           runs/semi_supervised/openfield/supervised/seed-0 \
-               --room experiments/measure/peers
+           dlc/bin/python $PROGRAM/deeplabcut_run.py mouse10 --weights FILE
+           python -m venv lp && lp/bin/pip install lightning-pose==2.4.3
+           lp/bin/python $PROGRAM/lightning_pose_run.py mouse10 --weights FILE
+           python -m venv sleap && sleap/bin/pip install sleap-nn==0.3.5
+           sleap/bin/python $PROGRAM/sleap_nn_run.py mouse10
+           python -m experiments.measure.peers score mouse10 --room experiments/measure/peers
 
-Neither peer's own weights are needed: both start from one file of MobileNetV2
-(`mobilenet_v2.google_in1k` of `kpjax.models.weights.pretrained`, under torchvision's names).
+Those of kpjax need it where Python finds it, and are run without --weights, too: sleap-nn learns
+from random weights. The others start from one file of MobileNetV2 (`mobilenet_v2.google_in1k` of
+`kpjax.models.weights.pretrained`, under torchvision's names), in place of weights of their own.
+--seconds caps the training of all tools alike; --every thins a video that is labelled throughout.
 Lightning Pose requires DALI, which its supervised part on a CPU never imports: where it cannot be
 had, `uv pip install --override` with the line `nvidia-dali-cuda110; sys_platform == 'never'`.
 """

@@ -1,280 +1,246 @@
 """The commands `prepare` and `score`; see the package."""
 
-import json
+import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import numpy as np
-from etils import epath
 from PIL import Image
 from tyro.conf import Positional, arg
 
 from experiments.measure.rows import Result, merge_rows, read_results, write_results
-from experiments.semi_supervised import EXPERIMENT, PRESETS
-from kpjax import InputError, Skeleton
+from kpjax import InputError
+from kpjax.evaluation.coincidence import label_distances, one_point
 from kpjax.files import make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Instance, Project
+from kpjax.formats.project_source import box_of, crowd_of, read_frame, reference_lengths
+from kpjax.formats.reading import read_project
 from kpjax.formats.writing import write_project
-from kpjax.papers.configs import (
-    Checked,
-    Count,
-    CountOrZero,
-    Positive,
-    replace_fields,
-    settings_text,
-)
-from kpjax.papers.engine import Job
+from kpjax.lab.own.project import hold_out, labelled_frames
+from kpjax.papers.configs import Checked, Count, CountOrZero, settings_text
 from kpjax.papers.parsing import exit_code_of, run_named
-from kpjax.training.evaluation import Gathered, labels_of, read_predictions
 from kpjax.training.identity import commit
-from kpjax.training.keypoint_errors import keypoint_errors
 
 SPLIT, TRUTH = "split.json", "truth.npz"
-PEERS = ("deeplabcut", "lightning_pose")
+FORMATS = ("csv", "deeplabcut", "lightning_pose", "sleap")  # that of kpjax, and the peers' own
 SESSION = "images"
+MARGIN = 1.25  # sides of crops over the longest side of an animal
+GOOD = 0.1  # share of the animal's size, up to which a point is found
 
 
 @dataclass(frozen=True)
 class Prepare(Checked):
-    """Writes one labelled subset and the test images of a preset as a DeepLabCut and as a Lightning
-    Pose project.
+    """Writes a few labelled frames of a project as a project of each tool, and frames that test.
+
+    The last part of the recordings tests, as `kpjax train` holds it out, and no tool sees its
+    labels. What a tool keeps of the others to choose a snapshot by is its own affair. Where several
+    animals are on a frame all tools get the same crops about given boxes: Lightning Pose knows but
+    one animal.
     """
 
-    #: preset of semi_supervised: openfield, faces
-    preset: Annotated[Positional[str], arg(metavar="PRESET")]
-    out: Path  # a new folder
-    #: images: below 1 a share, above it a count; 1 for all, also those that kpjax validates on
-    labelled: Positive = 10
-    subset: CountOrZero = 0  # the seed that draws them
-    #: px of the square images that the peers are given; of a mouse in 640 x 480 its own pixels
-    side: Count = 640
-    data_dir: Path = Path("~/kpjax_data")  # folder of prepared datasets
+    #: a labelled project of any format
+    project: Annotated[Positional[Path], arg(metavar="PROJECT")]
+    out: Path  # a new folder, which stays where it is: SLEAP's labels name whole paths
+    name: str = ""  # of the project in tables; that of its folder by default
+    labelled: CountOrZero = 10  # frames with labels, 0 for all
+    subset: CountOrZero = 0  # the seed that draws them, and of the training
+    every: Count = 1  # takes every Nth labelled frame, where neighbours are nearly identical
 
     def __call__(self) -> None:
-        if self.preset not in PRESETS:
-            raise InputError(
-                "preset", f"{self.preset!r} is unknown; there are {', '.join(PRESETS)}"
-            )
         if self.out.exists():
             raise InputError("out", f"{self.out} is there already; name a new folder")
-        config = replace_fields(
-            PRESETS[self.preset],
-            labelled=self.labelled,
-            image_size=self.side,
-            heatmap_size=self.side // 4,
-        )
-        data = EXPERIMENT.open(
-            Job(
-                EXPERIMENT,
-                config,
-                self.preset,
-                "supervised",
-                self.subset,
-                epath.Path(),
-                epath.Path(self.data_dir).expanduser(),
+        project = thinned(read_project(self.project), self.every)
+        held = hold_out(project)
+        training = sorted({project.instances[number].frame for number in held.train})
+        if self.labelled > len(training):
+            raise InputError(
+                "labelled",
+                f"{self.labelled} of {len(training)} frames that do not test; ask for fewer",
             )
-        )
-        images = self.out / SESSION
-        make_folder(images)
-        frames, instances, split = [], [], {}
-        validating = [data.validation] if config.data.all_labelled and data.validation else []
-        for part, sources in (("train", [data.labelled, *validating]), ("test", [data.test])):
-            split[part] = []
-            for example in (source[number] for source in sources for number in range(len(source))):
-                name = f"{part}{len(split[part]):04d}.png"
-                split[part].append(name)
-                Image.fromarray(example.image).save(images / name)
-                instances.append(
-                    Instance(
-                        len(frames),
-                        np.asarray(example.keypoints, np.float64),
-                        example.visible,
-                        np.zeros(len(example.visible), bool),
-                        np.full(4, np.nan),
-                    )
-                )
+        drawn = np.random.default_rng(self.subset).permutation(training)
+        kept = {*drawn[: self.labelled or None].tolist()}
+        numbers = {
+            "train": [number for number in held.train if project.instances[number].frame in kept],
+            "test": list(held.held_out),
+        }
+        lengths = reference_lengths(project)
+        names: dict[str, list[str]] = {"train": [], "test": []}
+        frames, instances, truth = [], [], []
+        for part, folder in (("train", self.out / SESSION), ("test", self.out / "test")):
+            make_folder(folder)
+            for image, one in in_pictures(project, numbers[part]):
+                name = f"{part}{len(names[part]):04d}.png"
+                names[part].append(name)
+                picture = Image.fromarray(image)
+                picture.save(folder / name)
+                if part == "test":
+                    truth.append(one)
+                    continue
+                instances.append(one._replace(frame=len(frames), box=np.full(4, np.nan), track=""))
                 frames.append(
-                    Frame(f"{SESSION}/{name}", images / name, None, (self.side, self.side), SESSION)
+                    Frame(f"{SESSION}/{name}", folder / name, None, picture.size, SESSION)
                 )
-        project = Project(self.out, "csv", data.skeleton, tuple(frames), tuple(instances))
-        for form in ("deeplabcut", "lightning_pose"):
-            write_project(project, form, self.out / form)
+        few = Project(self.out, "csv", project.skeleton, tuple(frames), tuple(instances))
+        for form in FORMATS:
+            write_project(few, form, self.out / form)
         write_json(
             self.out / SPLIT,
-            split
-            | {
-                "preset": self.preset,
-                "side": self.side,
-                "labelled": self.labelled,
+            {
+                "name": self.name or self.project.resolve().name,
+                "labelled": self.labelled or "all",
                 "subset": self.subset,
-                "keypoints": list(data.skeleton.names),
-                "groups": {name: list(group) for name, group in data.skeleton.groups.items()},
+                "keypoints": list(project.skeleton.names),
+                "train": names["train"],
+                "test": names["test"],
             },
         )
-        np.savez(self.out / TRUTH, **labels_of(data.test)._asdict())
-        print(f"{self.out}: {len(split['train'])} labelled images, {len(split['test'])} that test")
+        known = label_distances(
+            np.stack([one.keypoints for one in project.instances]),
+            np.stack([one.visible for one in project.instances]),
+            lengths,
+            project.skeleton.names,
+        )
+        np.savez(
+            self.out / TRUTH,
+            keypoints=np.stack([one.keypoints for one in truth]),
+            labelled=np.stack([one.visible > 0 for one in truth]),
+            sizes=lengths[numbers["test"]],
+            never_one=np.triu((known.animals > 0) & (known.one_point == 0), 1),
+        )
+        print(f"{self.out}: {len(names['train'])} labelled images, {len(names['test'])} that test")
 
 
-class Line(NamedTuple):
-    """A row of the table."""
+def thinned(project: Project, every: int) -> Project:
+    """Returns a project of which every Nth labelled frame has labels, in the order of time."""
+    frames = {*labelled_frames(project)[::every]}
+    found = tuple(
+        one for one in project.instances if one.frame in frames and (one.visible > 0).any()
+    )
+    return project._replace(instances=found)
 
-    name: str
-    program: str  # as `results.csv` has it
-    pck: float  # share
-    nme: float  # mean error, as a share of the reference length
-    distance: float  # px of the original images
-    seconds: float
-    #: error of contours, as a share of the reference length; nan where a preset has none
-    contour: float
+
+def in_pictures(project: Project, numbers: Sequence[int]) -> Iterator[tuple[np.ndarray, Instance]]:
+    """Yields a picture of each animal and its labels there: its frame, or a square about its box
+    where a frame has several animals, black beyond the frame."""
+    boxes = [box_of(one) for one in project.instances]
+    longest = max(box[2:].max() for box in boxes if box is not None)
+    side = 2 * math.ceil(MARGIN * longest / 2)
+    several = crowd_of(project).most > 1
+    for number in numbers:
+        one, box = project.instances[number], boxes[number]
+        image = read_frame(project.frames[one.frame])
+        if several and box is not None:
+            corner = np.round(box[:2] + box[2:] / 2 - side / 2).astype(int)
+            image = np.asarray(Image.fromarray(image).crop((*corner, *(corner + side))))
+            one = one._replace(keypoints=one.keypoints - corner)
+        yield image, one
+
+
+class Truth(NamedTuple):
+    """Labels of the T pictures that test, of K keypoints."""
+
+    keypoints: np.ndarray  # (T, K, 2) px
+    labelled: np.ndarray  # (T, K) bool
+    sizes: np.ndarray  # (T,) px, of the animals
+    never_one: np.ndarray  # (K, K) bool, pairs that no label of the project shows as one point
 
 
 @dataclass(frozen=True)
 class Score(Checked):
-    """Measures predictions of the peers, and of finished runs of kpjax on the same test images."""
+    """Measures the predictions in folders of `prepare`, of all tools alike."""
 
-    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
-    runs: tuple[Path, ...] = ()  # folders, .../<variant>/seed-<n>
+    folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="FOLDER ...")]
     #: folder whose results.csv gets the numbers, such as experiments/measure/peers; none by default
     room: Path | None = None
-    #: setting of the peers' rows, such as `full` for all epochs of a peer's defaults
-    schedule: str = ""
 
     def __call__(self) -> None:
-        if not (self.folder / SPLIT).exists():
-            raise InputError(
-                "folder", f"{self.folder} has no {SPLIT}; make it with the command prepare"
-            )
-        split = read_json(self.folder / SPLIT)
-        groups = {name: tuple(group) for name, group in split.get("groups", {}).items()}
-        skeleton = Skeleton(tuple(split["keypoints"]), groups=groups)
-        with np.load(self.folder / TRUTH) as stored:
-            truth = Gathered(**stored)
-        lines = [
-            measure(self.folder, path, split, truth, skeleton)
-            for path in sorted(self.folder.glob("predictions_*.json"))
-        ]
-        for run in self.runs:
-            found, result = read_predictions(run)["test"], read_json(run / "results.json")
-            if not np.array_equal(found.visible, truth.visible):
-                raise InputError("runs", f"{run} was tested on other images than {self.folder}")
-            name = f"kpjax {result['variant']}, {result['config']['network']['name']}"
-            lines.append(
-                line_of(
-                    name,
-                    result["variant"],
-                    found,
-                    skeleton,
-                    split["preset"],
-                    result["wall_seconds"],
+        rows = []
+        for folder in self.folders:
+            if not (folder / SPLIT).exists():
+                raise InputError(
+                    "folders", f"{folder} has no {SPLIT}; make it with the command prepare"
                 )
-            )
-        if not lines:
-            raise InputError(
-                "folder", f"{self.folder} has no predictions; run a peer, or name --runs"
-            )
-        width = max(len(line.name) for line in lines)
-        print(f"{'':{width}}    PCK, %    NME, %  mean px  contours, %  seconds")
-        for line in sorted(lines, key=lambda line: -line.pck):
+            split = read_json(folder / SPLIT)
+            with np.load(folder / TRUTH) as stored:
+                truth = Truth(**stored)
+            paths = sorted(folder.glob("predictions_*.json"))
+            if not paths:
+                raise InputError("folders", f"{folder} has no predictions; run a tool's program")
             print(
-                f"{line.name:{width}} {100 * line.pck:9.1f} {100 * line.nme:9.1f} {line.distance:8.1f} "
-                f"{100 * line.contour:12.2f} {line.seconds:8.0f}"
+                f"{folder}\n{'':40} median px  PCK, %  one point, %  hidden, %  seconds  frames/s"
             )
+            for path in paths:
+                given = read_json(path)
+                found = measure(given, split, truth, path)
+                rows += results_of(given, split, found)
+                shares = (f"test/{name}" for name in ("pck", "one_point", "hidden"))
+                print(
+                    f"{given['tool'] + ' ' + given['version']:40} {found['test/median']:9.2f} "
+                    + " ".join(f"{100 * found[name]:10.1f}" for name in shares)
+                    + f" {given['seconds']:8.0f}{'*' * given['cut']} {given['rate']:9.1f}"
+                )
         if self.room:
-            points = int((truth.visible > 0).sum())
-            write_results(
-                self.room,
-                merge_rows(
-                    read_results(self.room),
-                    [
-                        one
-                        for line in lines
-                        for one in results_of(line, split, points, self.schedule)
-                    ],
-                ),
-            )
+            write_results(self.room, merge_rows(read_results(self.room), rows))
 
 
-def measure(folder: Path, path: Path, split: dict, truth: Gathered, skeleton: Skeleton) -> Line:
-    """Reads a peer's predictions and measures them as kpjax's are."""
-    given = json.loads(path.read_text())
+def measure(
+    given: Mapping[str, Any], split: Mapping[str, Any], truth: Truth, path: Path
+) -> dict[str, float]:
+    """Measures a tool's predictions.
+
+    All of its points count, however low their scores; a point that it did not give is infinitely
+    far away. Raises InputError, which names `path`, for predictions that are not of these pictures.
+    """
     if missing := [name for name in split["test"] if name not in given["keypoints"]]:
         raise InputError(
             f"{path}: {len(missing)} test images have no prediction, such as {missing[0]}; run it again"
         )
-    keypoints = np.array([given["keypoints"][name] for name in split["test"]], np.float32)
-    if keypoints.shape != truth.keypoints.shape:
+    points = np.array([given["keypoints"][name] for name in split["test"]], np.float64)
+    if points.shape != (*truth.labelled.shape, 3):
         raise InputError(
-            f"{path}: keypoints are {keypoints.shape}, the labels {truth.keypoints.shape}"
+            f"{path}: points are {points.shape[:2]}, the labels {truth.labelled.shape}; run it again"
         )
-    program = next(peer for peer in PEERS if path.name.startswith(f"predictions_{peer}_"))
-    return line_of(
-        given["name"],
-        program,
-        truth._replace(keypoints=keypoints),
-        skeleton,
-        split["preset"],
-        given["seconds"],
-    )
+    away = np.linalg.norm(points[..., :2] - truth.keypoints, axis=-1)
+    errors = np.where(np.isfinite(away), away, np.inf)
+    good = truth.labelled & (errors <= GOOD * truth.sizes[:, None])
+    shown = np.nan_to_num(points[..., 2], nan=-np.inf) >= np.array(given["cutoffs"])
+    # Of an animal whose both keypoints are there; a tool may put what is absent anywhere.
+    together = one_point(points[..., :2], truth.sizes, truth.labelled) & truth.never_one
+    return {
+        "test/median": float(np.median(errors[truth.labelled])),
+        "test/pck": float(good.sum() / truth.labelled.sum()),
+        "test/one_point": float(together.mean(0).max()),
+        "test/hidden": float((good & ~shown).sum() / max(good.sum(), 1)),
+        "predict/rate": given["rate"],
+        "train/cut": float(given["cut"]),
+        "test/points": float(truth.labelled.sum()),
+    }
 
 
 def results_of(
-    line: Line, split: Mapping[str, Any], points: int, schedule: str = ""
+    given: Mapping[str, Any], split: Mapping[str, Any], found: Mapping[str, float]
 ) -> list[Result]:
-    """Returns the numbers of a row, of the checkout that measures; the subset stands for the
-    seed."""
-    named = {"schedule": schedule} if schedule and line.program in PEERS else {}
-    settings = settings_text({name: split[name] for name in ("labelled", "side")} | named)
-    values = {
-        "test/pck": line.pck,
-        "test/nme": line.nme,
-        "test/distance": line.distance,
-        "test/contour": line.contour,
-        "test/points": points,
-    }
+    """Returns a tool's numbers, of the checkout that measures; the subset stands for the seed."""
     return [
         Result(
-            split["preset"],
-            settings,
-            line.program,
+            split["name"],
+            settings_text({"labelled": split["labelled"], "seconds": round(given["cap"])}),
+            given["tool"],
             str(split["subset"]),
             metric,
             value,
-            seconds=round(line.seconds, 1),
+            seconds=round(given["seconds"], 1),
             device="1 cpu",
             date=datetime.now(UTC).date().isoformat(),
             commit=commit(),
         )
-        for metric, value in values.items()
+        for metric, value in found.items()
         if np.isfinite(value)
     ]
-
-
-def line_of(
-    name: str, program: str, found: Gathered, skeleton: Skeleton, preset: str, seconds: float
-) -> Line:
-    """Measures predictions by the threshold of a preset."""
-    config = PRESETS[preset]
-    values = keypoint_errors(
-        found,
-        skeleton,
-        "test",
-        threshold=config.pck_threshold,
-        pooled=True,
-        contours=config.data.contours,
-    )
-    return Line(
-        name,
-        program,
-        values["test/pck"],
-        values["test/nme"],
-        values["test/distance"],
-        seconds,
-        values.get("test/contour", np.nan),
-    )
 
 
 COMMANDS = {"prepare": Prepare, "score": Score}

@@ -1,21 +1,50 @@
-"""What pages show of kpjax, DeepLabCut and Lightning Pose: `experiments.measure.render` says how to
-read it.
+"""What pages show of kpjax, DeepLabCut, Lightning Pose and sleap-nn: `experiments.measure.render`
+says how to read it.
 
-Presets are those of `semi_supervised`; seeds are the labelled subsets.
+Presets are projects by their names in `prepare`; seeds are the labelled subsets. Rows of `chart`,
+`subsets` and `speech` are of presets of `semi_supervised`, and of equal seconds for all tools.
 """
 
 MOUSE = "openfield labelled=10 side=640"
-TITLES = {
-    "supervised_warped": "kpjax",
+TOOLS = {
+    "kpjax": "kpjax",
     "deeplabcut": "DeepLabCut",
     "lightning_pose": "Lightning Pose",
+    "kpjax_small_unet": "kpjax, random weights",
+    "sleap_nn": "sleap-nn, random weights",
 }
-METRICS = {"test/pck": ("points found, % (PCK at 10 % of the body)", 100)}
+COUNTS, CAP = (10, 30, "all"), 900
+TITLES = {"supervised_warped": "kpjax"} | TOOLS
+METRICS = {
+    "test/pck": ("points found, % (PCK at 10 % of the body)", 100),
+    "test/median": ("median error, px", 1, 2, True),
+    "test/one_point": ("frames on which two keypoints are one point, %", 100, 1, True),
+    "test/hidden": ("good points that it hides, %", 100, 1, True),
+    "predict/rate": ("frames a second", 1, 1),
+    "train/cut": ("trainings that the cap cut, %", 100, 0, True),
+}
+
+
+def of_project(name: str) -> tuple:
+    """Returns the table of a project: each tool at each count of labelled frames."""
+    settings = [f"{name} labelled={count} seconds={CAP}" for count in COUNTS]
+    for preset, count in zip(settings, COUNTS, strict=True):
+        TITLES.update({f"{preset}/{tool}": f"{count}: {title}" for tool, title in TOOLS.items()})
+    return (
+        settings[0],
+        [f"{preset}/{tool}" for preset in settings for tool in TOOLS],
+        tuple(METRICS),
+    )
+
+
 TABLES = {
-    "chart": (MOUSE, tuple(TITLES), ("test/pck",)),
+    "chart": (MOUSE, ("supervised_warped", "deeplabcut", "lightning_pose"), ("test/pck",)),
     "subsets": (
         MOUSE,
-        (*TITLES, "supervised_warped - deeplabcut", "supervised_warped - lightning_pose"),
+        (
+            *("supervised_warped", "deeplabcut", "lightning_pose"),
+            *("supervised_warped - deeplabcut", "supervised_warped - lightning_pose"),
+        ),
         ("test/pck", "test/nme"),
     ),
     "speech": (
@@ -23,4 +52,5 @@ TABLES = {
         ("supervised_warped", "deeplabcut", "supervised_warped - deeplabcut"),
         ("test/contour", "test/nme"),
     ),
+    **{name: of_project(name) for name in ("mirror_mouse", "flies", "openfield")},
 }

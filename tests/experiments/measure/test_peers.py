@@ -1,83 +1,173 @@
-"""Folders for DeepLabCut and Lightning Pose, and the table of their predictions."""
+"""Folders for several tools, and the table of their predictions."""
 
 import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from predict_folder import rows_of
 
-from experiments import semi_supervised
-from experiments.measure.peers import __main__ as program
 from experiments.measure.peers.__main__ import main
+from experiments.measure.peers.results import TABLES, TITLES, TOOLS
+from kpjax import InputError, Skeleton
+from kpjax.formats.plain_csv import write
+from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.formats.reading import read_project
-from kpjax.papers.configs import replace_fields
+
+NAMES, SIDE, FORMATS = (
+    ("nose", "left ear", "right ear"),
+    64,
+    ("csv", "deeplabcut", "lightning_pose"),
+)
+
+
+def points_of(frame: int, animal: int = 0) -> np.ndarray:
+    """Returns a triangle that moves by a pixel a frame; animals are 24 px apart."""
+    return np.array([[8.0, 10.0], [14.0, 20.0], [8.0, 30.0]]) + [frame + 24 * animal, animal]
+
+
+def labelled_project(folder, *, animals: int) -> Project:
+    """Writes ten frames, each in the grey of its number and with some animals."""
+    (folder / "images").mkdir(parents=True)
+    frames, instances = [], []
+    for number in range(10):
+        path = folder / "images" / f"{number:04d}.png"
+        Image.fromarray(np.full((SIDE, SIDE, 3), number, np.uint8)).save(path)
+        frames.append(Frame(f"images/{path.name}", path, None, (SIDE, SIDE), "images"))
+        instances += [
+            instance_of(number, points_of(number, animal), track=str(animal) * (animals > 1))
+            for animal in range(animals)
+        ]
+    return Project(folder, "csv", Skeleton(NAMES), tuple(frames), tuple(instances))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Five labelled images of synthetic people, and three that test."""
-    small = replace_fields(semi_supervised.PRESETS["demo"], training_examples=20, test_examples=3)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(program, "PRESETS", {"demo": small})
-        out = tmp_path_factory.mktemp("peers") / "five"
+    """Five labelled frames of one animal, and two that test."""
+    root = tmp_path_factory.mktemp("peers")
+    project = labelled_project(root / "walk", animals=1)
+    write(project, project.root)
+    out = root / "five"
+    main(["prepare", str(project.root), "--labelled", "5", "--subset", "3", "--out", str(out)])
+    return out
+
+
+def predict(folder, tool: str, *, by=(0.0, 0.0), score: float = 1.0, **more) -> None:
+    """Writes the labels of the frames that test, moved, as a tool's predictions."""
+    split = json.loads((folder / "split.json").read_text())
+    with np.load(folder / "truth.npz") as truth:
+        points = truth["keypoints"] + by
+    scored = np.concatenate([points, np.full((*points.shape[:2], 1), score)], -1)
+    given = {"tool": tool, "version": "1.0", "cap": 900, "cut": False, "seconds": 60.0, "rate": 9.0}
+    given |= {
+        "cutoffs": [0.5, 0.5, 0.0],
+        "keypoints": dict(zip(split["test"], scored.tolist(), strict=True)),
+    }
+    (folder / f"predictions_{tool}.json").write_text(json.dumps(given | more))
+
+
+def values_of(room) -> dict[tuple[str, str], float]:
+    return {
+        (row["variant"], row["metric"]): float(row["value"])
+        for row in rows_of(room / "results.csv")
+    }
+
+
+def test_all_tools_are_given_the_same_labels_and_none_of_those_that_test(folder):
+    split = json.loads((folder / "split.json").read_text())
+    assert (split["name"], split["labelled"], split["subset"]) == ("walk", 5, 3)
+    assert len(split["train"]) == 5
+    for form in FORMATS:
+        project = read_project(folder / form)
+        assert (project.format, project.skeleton.names) == (form, NAMES)
+        assert {frame.path.name for frame in project.frames} == {*split["train"]}
+        for one in project.instances:
+            with Image.open(project.frames[one.frame].path) as image:
+                number = np.asarray(image)[0, 0, 0]
+            np.testing.assert_allclose(one.keypoints, points_of(int(number)))
+    tests = [np.asarray(Image.open(folder / "test" / name))[0, 0, 0] for name in split["test"]]
+    assert tests == [8, 9]
+
+
+def test_animals_of_a_crowded_frame_are_cropped_alike(tmp_path):
+    project = labelled_project(tmp_path / "pair", animals=2)
+    write(project, project.root)
+    out = tmp_path / "few"
+    main(["prepare", str(project.root), "--labelled", "2", "--every", "2", "--out", str(out)])
+    found = read_project(out / "csv")
+    assert {frame.size for frame in found.frames} == {(26, 26)}  # 1.25 times 20 px, an even number
+    assert len(found.frames) == len(found.instances) == 4
+    for one in found.instances:
+        apart = one.keypoints - one.keypoints[0]
+        np.testing.assert_allclose(apart, points_of(0) - points_of(0)[0])
+        assert (one.keypoints >= 0).all()
+        assert (one.keypoints < 26).all()
+    with np.load(out / "truth.npz") as truth:
+        assert len(truth["keypoints"]) == 2  # both animals of the last of five frames
+    with pytest.raises(InputError, match=r"--labelled.* 5 of 4 frames"):
         main(
             [
                 "prepare",
-                "demo",
-                "--labelled",
-                "5",
-                "--subset",
-                "3",
-                "--side",
-                "64",
+                str(project.root),
+                *("--labelled", "5", "--every", "2"),
                 "--out",
-                str(out),
+                str(out) + "2",
             ]
         )
-        yield out
 
 
-def test_both_peers_are_given_the_same_labels(folder, capsys):
-    split = json.loads((folder / "split.json").read_text())
-    assert (len(split["train"]), len(split["test"]), split["side"]) == (5, 3, 64)
-    for form in ("deeplabcut", "lightning_pose"):
-        project = read_project(folder / form)
-        assert (project.format, project.skeleton.names) == (form, tuple(split["keypoints"]))
-        assert {frame.path.name for frame in project.frames} == {*split["train"], *split["test"]}
-        assert {frame.size for frame in project.frames} == {(64, 64)}
-
-
-def test_predictions_are_measured_as_the_peer_made_them(folder, tmp_path, capsys):
-    """Labels as predictions are right; moved by a tenth of the side along x they have that
-    error."""
-    split = json.loads((folder / "split.json").read_text())
-    with np.load(folder / "truth.npz") as truth:
-        keypoints, scale = truth["keypoints"], truth["scale"]
-    assert (scale == 64).all()
-    for name, peer, moved in (("right", "deeplabcut", 0.0), ("moved", "lightning_pose", 6.4)):
-        (folder / f"predictions_{peer}_given.json").write_text(
-            json.dumps(
-                {
-                    "name": name,
-                    "seconds": 60.0,
-                    "keypoints": dict(
-                        zip(split["test"], (keypoints + [moved, 0]).tolist(), strict=True)
-                    ),
-                }
-            )
-        )
+def test_tools_are_measured_alike(folder, tmp_path, capsys):
+    """The body is hypot(6, 20) = 20.9 px: 1 px is good, 3 px are not, and a score below its keypoint's
+    cutoff hides a good point."""
+    predict(folder, "deeplabcut", by=(1.0, 0.0))
+    predict(folder, "lightning_pose", by=(0.0, 3.0))
+    predict(folder, "kpjax", score=0.2, cut=True, seconds=900.0)
     main(["score", str(folder), "--room", str(tmp_path)])
-    rows = {(row["variant"], row["metric"]): row for row in rows_of(tmp_path / "results.csv")}
-    row = rows["lightning_pose", "test/nme"]
-    np.testing.assert_allclose(float(row["value"]), 0.1, rtol=1e-5)
+    values = values_of(tmp_path)
+    assert values["deeplabcut", "test/median"] == pytest.approx(1)
+    assert values["lightning_pose", "test/median"] == pytest.approx(3)
+    shares = {tool: values[tool, "test/pck"] for tool in ("deeplabcut", "lightning_pose", "kpjax")}
+    assert shares == {"deeplabcut": 1, "lightning_pose": 0, "kpjax": 1}
+    assert values["kpjax", "test/hidden"] == pytest.approx(2 / 3)
+    assert (values["kpjax", "train/cut"], values["deeplabcut", "test/hidden"]) == (1, 0)
+    assert values["kpjax", "predict/rate"] == 9
+    (row,) = [
+        row
+        for row in rows_of(tmp_path / "results.csv")
+        if (row["variant"], row["metric"]) == ("kpjax", "test/pck")
+    ]
     assert (row["preset"], row["settings"], row["seed"], row["seconds"]) == (
-        "demo",
-        "labelled=5 side=64",
+        "walk",
+        "labelled=5 seconds=900",
         "3",
-        "60",
+        "900",
     )
-    assert float(rows["deeplabcut", "test/points"]["value"]) == 3 * len(split["keypoints"])
-    assert capsys.readouterr().out.splitlines()[-1].split()[2:4] == ["10.0", "6.4"]
-    main(["score", str(folder), "--room", str(tmp_path), "--schedule", "full"])
-    settings = {row["settings"] for row in rows_of(tmp_path / "results.csv")}
-    assert settings == {"labelled=5 schedule=full side=64", "labelled=5 side=64"}
+    assert "900*" in capsys.readouterr().out
+
+
+def test_keypoints_that_no_label_has_as_one_point_are_told(folder, tmp_path):
+    """On one of two frames both ears are at one place, with another that is not known."""
+    split = json.loads((folder / "split.json").read_text())
+    predict(folder, "deeplabcut")
+    path = folder / "predictions_deeplabcut.json"
+    given = json.loads(path.read_text())
+    points = given["keypoints"][split["test"][0]]
+    points[1], points[0] = points[2], [float("nan")] * 3
+    path.write_text(json.dumps(given))
+    main(["score", str(folder), "--room", str(tmp_path)])
+    values = values_of(tmp_path)
+    assert values["deeplabcut", "test/one_point"] == 0.5
+    assert values["deeplabcut", "test/pck"] == pytest.approx(4 / 6)
+
+
+def test_predictions_of_other_pictures_are_refused(folder):
+    predict(folder, "deeplabcut", keypoints={})
+    with pytest.raises(InputError, match="2 test images have no prediction"):
+        main(["score", str(folder)])
+
+
+def test_lines_of_a_project_are_its_tools_at_each_count():
+    preset, lines, _ = TABLES["flies"]
+    assert len(lines) == 3 * len(TOOLS)
+    assert TITLES[lines[0]] == "10: kpjax"
+    assert lines[0] == f"{preset}/kpjax"

@@ -1,25 +1,27 @@
-"""Trains DeepLabCut 3 for given seconds on a folder of `prepare`, and predicts the test images.
+"""Trains DeepLabCut 3 by its defaults on a folder of `prepare`, and predicts the test images.
 
-Runs in DeepLabCut's environment; see the package.
+Its ResNet-50, whose weights lie on a server, gives way to the given MobileNetV2. Runs in
+DeepLabCut's environment; see the package.
 """
 
 import time
 from pathlib import Path
 
 import deeplabcut
+import numpy as np
 import torch
 import yaml
 from deeplabcut.core.engine import Engine
-from deeplabcut.generate_training_dataset.trainingsetmanipulation import merge_annotateddatasets
 from deeplabcut.pose_estimation_pytorch.apis.analyze_images import analyze_images
 from deeplabcut.pose_estimation_pytorch.models.backbones.base import BACKBONES, BaseBackbone
 from deeplabcut.pose_estimation_pytorch.models.model import PoseModel
-from deeplabcut.utils import auxiliaryfunctions
+from deeplabcut.utils.auxiliaryfunctions import read_config
 from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
-from peer import epochs_within, flags_of, split_of, write_predictions
+from peer import epochs_within, flags_of, predict_timed, split_of, write_predictions
 
-# shares of the epochs at which the preset lowers its rate: 90 and 120 of 200
-SHUFFLE, MILESTONES = 1, (0.45, 0.6)
+SHUFFLE, EPOCHS = 1, 200
+MILESTONES = (90, 120)  # epochs at which its ResNet-50 lowers the rate
+EVALUATED, SAVED = 10, 25  # every so many epochs
 
 
 @BACKBONES.register_module
@@ -42,32 +44,20 @@ def without_download(build):
 
 
 def main():
-    asked = flags_of(__doc__, batch_size=8).parse_args()
+    asked = flags_of(__doc__).parse_args()
     split = split_of(asked.folder)
     project = (asked.folder / "deeplabcut").absolute()
     config = project / "config.yaml"
     # A project that was moved has to know where it is.
     content = yaml.safe_load(config.read_text())
-    share = round(len(split["train"]) / (len(split["train"]) + len(split["test"])), 2)
-    config.write_text(
-        yaml.safe_dump(
-            content
-            | {"project_path": str(project), "engine": "pytorch", "TrainingFraction": [share]}
-        )
-    )
+    config.write_text(yaml.safe_dump(content | {"project_path": str(project), "engine": "pytorch"}))
     deeplabcut.convertcsv2h5(str(config), userfeedback=False)
-
-    settings = auxiliaryfunctions.read_config(str(config))
-    (asked.folder / "merged").mkdir(exist_ok=True)
-    merged = merge_annotateddatasets(settings, asked.folder.absolute() / "merged")
-    names = [row[-1] if isinstance(row, tuple) else Path(row).name for row in merged.index]
-    indices = {part: [[names.index(name) for name in split[part]]] for part in ("train", "test")}
     PoseModel.build = staticmethod(without_download(PoseModel.build))
+    # Draws the frames that it keeps to choose a snapshot by.
+    np.random.seed(split["subset"])  # noqa: NPY002
     deeplabcut.create_training_dataset(
         str(config),
         Shuffles=[SHUFFLE],
-        trainIndices=indices["train"],
-        testIndices=indices["test"],
         userfeedback=False,
         net_type="resnet_50",
         engine=Engine.PYTORCH,
@@ -83,48 +73,51 @@ def main():
         "model.backbone_output_channels": CHANNELS,
         f"{head}.heatmap_config.channels": [CHANNELS, points],
         f"{head}.locref_config.channels": [CHANNELS, 2 * points],
+        "train_settings.seed": split["subset"],
     }
 
     def train(epochs: int) -> float:
+        for snapshot in project.rglob("snapshot*.pt"):
+            snapshot.unlink()
+        milestones = [round(at * epochs / EPOCHS) for at in MILESTONES]
         began = time.monotonic()
         deeplabcut.train_network(
             str(config),
             shuffle=SHUFFLE,
             device="cpu",
             epochs=epochs,
-            save_epochs=epochs,
-            batch_size=asked.batch_size,
+            save_epochs=min(SAVED, epochs),
             pytorch_cfg_updates=updates
             | {
-                "runner.eval_interval": epochs + 1,
-                "runner.scheduler.params.milestones": [
-                    round(share * epochs) + 1 for share in MILESTONES
-                ],
+                "runner.eval_interval": min(EVALUATED, epochs),
+                "runner.scheduler.params.milestones": milestones,
             },
         )
         return time.monotonic() - began
 
-    epochs = epochs_within(asked, train)
-    for snapshot in project.rglob("snapshot*.pt"):
-        snapshot.unlink()
+    epochs = epochs_within(asked.seconds, EPOCHS, train)
     seconds = train(epochs)
-    found = analyze_images(
-        str(config),
-        [str(path) for path in sorted((project / "labeled-data").rglob("test*.png"))],
-        shuffle=SHUFFLE,
-        snapshot_index=-1,
-        device="cpu",
-        output_dir=str(asked.folder / "analysed"),
-    )
-    keypoints = {
-        Path(path).name: one["bodyparts"][0, :, :2].tolist() for path, one in found.items()
-    }
+
+    def predict(images: list[Path]) -> dict[str, list]:
+        found = analyze_images(
+            str(config),
+            [str(path) for path in images],
+            shuffle=SHUFFLE,
+            device="cpu",
+            output_dir=str(asked.folder / "deeplabcut_points"),
+        )
+        return {Path(path).name: one["bodyparts"][0, :, :3].tolist() for path, one in found.items()}
+
+    keypoints, rate = predict_timed(asked.folder, predict)
     write_predictions(
         asked,
-        "DeepLabCut",
+        "deeplabcut",
         deeplabcut.__version__,
-        epochs=epochs,
+        length=f"{epochs} of {EPOCHS} epochs",
+        cut=epochs < EPOCHS,
         seconds=seconds,
+        rate=rate,
+        cutoffs=read_config(str(config))["pcutoff"],
         keypoints=keypoints,
     )
 

@@ -1,10 +1,11 @@
-"""Trains Lightning Pose for given seconds on a folder of `prepare`, and predicts the test images.
+"""Trains Lightning Pose by its own recommendations on a folder of `prepare`, and predicts the test
+images.
 
-Its supervised part, with the settings of its default config. Runs in Lightning Pose's environment;
-see the package.
+Its supervised part, since what learns from videos needs a GPU. The given MobileNetV2 takes the
+place of the recommended backbone, whose weights lie on a server. Runs in Lightning Pose's
+environment; see the package.
 """
 
-import argparse
 import shutil
 import time
 from pathlib import Path
@@ -14,131 +15,95 @@ import pandas as pd
 from lightning_pose.models import base
 from lightning_pose.models.backbones import factory
 from lightning_pose.train import train
+from lightning_pose.utils import recommender
 from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
-from omegaconf import OmegaConf
-from peer import epochs_within, flags_of, split_of, write_predictions
+from omegaconf import DictConfig
+from peer import epochs_within, flags_of, predict_timed, split_of, write_predictions
 
 GIVEN = "mobilenet_v2"  # the name under which the given weights are registered
-EPOCHS, MILESTONES, UNFREEZING = 300, (150, 200, 250), 20  # epochs of the default config
+RATE = 1e-3  # of backbones that convolve, and
+OPTIMIZER = "Adam"  # their optimizer, by its recommendations
 
 
 def register(weights: str) -> None:
-    """Makes the given MobileNetV2 a backbone, and leaves all others at random weights."""
-    build = factory.build_backbone
-    base.build_backbone = lambda backbone_arch, pretrained=True, **options: (
-        (MobileNetV2Trunk(weights, output_stride=32), CHANNELS)
-        if backbone_arch == GIVEN
-        else build(backbone_arch, pretrained=False, **options)
+    """Makes the given MobileNetV2 a backbone."""
+    base.build_backbone = lambda backbone_arch, **options: (
+        MobileNetV2Trunk(weights, output_stride=32),
+        CHANNELS,
     )
     factory.BACKBONE_STRIDES[GIVEN] = 32
 
 
-def settings(folder: Path, split: dict, epochs: int, asked: argparse.Namespace) -> dict:
-    """Returns the config: the default one, with counts of epochs in proportion."""
-    image, batch = asked.image, asked.batch_size
+def recommended(folder: Path, seed: int) -> DictConfig:
+    """Returns what it recommends for a project."""
+    analysis = recommender.analyze_dataset(folder / "CollectedData.csv")
+    chosen = recommender.build_config(recommender.recommend(analysis, None), analysis)
+    chosen.model.backbone = GIVEN
+    chosen.training.optimizer = OPTIMIZER
+    chosen.training.optimizer_params.learning_rate = RATE
+    chosen.training.rng_seed_data_pt = chosen.training.rng_seed_model_pt = seed
+    chosen.eval.predict_vids_after_training = False
+    return chosen
 
-    def scaled(count: int) -> int:
-        return round(count * epochs / EPOCHS)
 
-    return {
-        "data": {
-            "image_resize_dims": {"height": image, "width": image},
-            "data_dir": str(folder),
-            "video_dir": str(folder),
-            "csv_file": "labels.csv",
-            "downsample_factor": 2,
-            "num_keypoints": len(split["keypoints"]),
-            "keypoint_names": split["keypoints"],
-            "mirrored_column_matches": None,
-            "columns_for_singleview_pca": None,
-        },
-        "training": {
-            "imgaug": "dlc",
-            "train_batch_size": batch,
-            "val_batch_size": 32,
-            "test_batch_size": 32,
-            "train_prob": 0.95,
-            "val_prob": 0.05,
-            "train_frames": 1,
-            "num_gpus": 1,
-            "num_workers": 0,
-            "unfreezing_epoch": scaled(UNFREEZING),
-            "min_epochs": epochs,
-            "max_epochs": epochs,
-            "log_every_n_steps": 10,
-            "check_val_every_n_epoch": max(scaled(5), 1),
-            "ckpt_every_n_epochs": None,
-            "early_stopping": False,
-            "early_stop_patience": 3,
-            "rng_seed_data_pt": 0,
-            "rng_seed_model_pt": 0,
-            "optimizer": "Adam",
-            "optimizer_params": {"learning_rate": 1e-3},
-            "lr_scheduler": "multisteplr",
-            "lr_scheduler_params": {
-                "multisteplr": {"milestones": [scaled(at) for at in MILESTONES], "gamma": 0.5}
-            },
-            "uniform_heatmaps_for_nan_keypoints": True,
-        },
-        "model": {
-            "losses_to_use": [],
-            "backbone": GIVEN,
-            "model_type": "heatmap",
-            "heatmap_loss_type": "mse",
-            "model_name": "test",
-            "checkpoint": None,
-        },
-        "dali": {"general": {"seed": 123456}},
-        "losses": {},
-        "eval": {"predict_vids_after_training": False, "test_videos_directory": str(folder)},
-    }
+def shortened(chosen: DictConfig, epochs: int) -> DictConfig:
+    """Returns the settings with all counts of epochs in proportion."""
+    found = chosen.copy()
+    training, share = found.training, epochs / chosen.training.max_epochs
+    training.min_epochs = training.max_epochs = epochs
+    if share < 1:
+        training.unfreezing_epoch = round(share * training.unfreezing_epoch)
+        training.check_val_every_n_epoch = max(round(share * training.check_val_every_n_epoch), 1)
+        steps = training.lr_scheduler_params.multisteplr
+        steps.milestones = [round(share * at) for at in steps.milestones]
+    return found
 
 
 def main():
-    flags = flags_of(__doc__, batch_size=16)
-    flags.add_argument(
-        "--image", type=int, default=256, help="px to which it resizes images, a multiple of 128"
-    )
-    asked = flags.parse_args()
+    asked = flags_of(__doc__).parse_args()
     split = split_of(asked.folder)
     folder = (asked.folder / "lightning_pose").absolute()
-    # Files of these names are predicted after training.
-    table = pd.read_csv(folder / "CollectedData.csv", header=[0, 1, 2], index_col=0)
-    for part, suffix in (("train", ""), ("test", "_new")):
-        table[[Path(name).name in split[part] for name in table.index]].to_csv(
-            folder / f"labels{suffix}.csv"
-        )
     register(str(asked.weights.absolute()))
+    chosen = recommended(folder, split["subset"])
+    usual = chosen.training.max_epochs
+    out = asked.folder.absolute() / "lightning_pose_run"
 
-    out = asked.folder.absolute() / f"lightning_pose_{GIVEN}"
-
-    def trained(epochs: int, *, skip_evaluation: bool = True) -> float:
+    def trained(epochs: int) -> tuple[float, lightning_pose.api.Model]:
         shutil.rmtree(out, ignore_errors=True)
         began = time.monotonic()
-        train(
-            OmegaConf.create(settings(folder, split, epochs, asked)),
-            out,
-            skip_evaluation=skip_evaluation,
-        )
-        return time.monotonic() - began
+        model = train(shortened(chosen, epochs), out, skip_evaluation=True)
+        return time.monotonic() - began, model
 
-    epochs = epochs_within(asked, trained)
-    seconds = trained(epochs, skip_evaluation=False)
-    found = pd.read_csv(out / "predictions_new.csv", header=[0, 1, 2], index_col=0)
-    points = (
-        found.iloc[:, : 3 * len(split["keypoints"])]
-        .to_numpy(float)
-        .reshape(len(found), -1, 3)[..., :2]
-    )
-    keypoints = {
-        Path(name).name: values.tolist() for name, values in zip(found.index, points, strict=True)
-    }
+    epochs = epochs_within(asked.seconds, usual, lambda epochs: trained(epochs)[0])
+    seconds, model = trained(epochs)
+
+    labels = pd.read_csv(folder / "CollectedData.csv", header=[0, 1, 2], index_col=0)
+
+    def predict(images: list[Path]) -> dict[str, list]:
+        # It predicts images that a table of labels names, which are not read here.
+        table = pd.DataFrame(0.0, index=[path.name for path in images], columns=labels.columns)
+        asking = asked.folder.absolute() / "lightning_pose_asked.csv"
+        table.to_csv(asking)
+        found = model.predict_on_label_csv(
+            asking, data_dir=images[0].parent.absolute(), compute_metrics=False
+        ).predictions
+        count = len(split["keypoints"])
+        points = found.iloc[:, : 3 * count].to_numpy(float).reshape(len(found), count, 3)
+        return {
+            Path(name).name: values.tolist()
+            for name, values in zip(found.index, points, strict=True)
+        }
+
+    keypoints, rate = predict_timed(asked.folder, predict)
     write_predictions(
         asked,
-        "Lightning Pose",
+        "lightning_pose",
         lightning_pose.__version__,
-        epochs=epochs,
+        length=f"{epochs} of {usual} epochs, images of {chosen.data.image_resize_dims.width} px",
+        cut=epochs < usual,
         seconds=seconds,
+        rate=rate,
+        cutoffs=chosen.eval.confidence_thresh_for_vid,
         keypoints=keypoints,
     )
 

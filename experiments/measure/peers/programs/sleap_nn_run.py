@@ -1,0 +1,90 @@
+"""Trains sleap-nn by its own recommendations on a folder of `prepare`, and predicts the test images.
+
+It recommends a U-net that learns from random weights, and takes none of MobileNetV2. Runs in
+sleap-nn's environment; see the package.
+"""
+
+import shutil
+import time
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import sleap_io
+from lightning.pytorch.callbacks import Timer
+from peer import flags_of, predict_timed, split_of, write_predictions
+from sleap_nn.config_generator import ConfigGenerator
+from sleap_nn.inference.run import predict as predict_video
+from sleap_nn.train import run_training
+from sleap_nn.training.model_trainer import ModelTrainer
+
+CUTOFF = 0.2  # its default: points below are left out of what it writes
+
+
+def stop_after(seconds: float) -> None:
+    """Ends training after so many seconds, with the validation of a whole epoch: no rate depends on
+    how many epochs there are."""
+    usual = ModelTrainer._setup_loggers_callbacks
+
+    def with_timer(self, **options):
+        loggers, callbacks = usual(self, **options)
+        return loggers, [*callbacks, Timer(timedelta(seconds=seconds))]
+
+    ModelTrainer._setup_loggers_callbacks = with_timer
+
+
+def main():
+    asked = flags_of(__doc__).parse_args()
+    split = split_of(asked.folder)
+    generator = ConfigGenerator.from_slp(str(asked.folder / "sleap" / "labels.slp")).auto()
+    config = generator.build()
+    runs = asked.folder.absolute() / "sleap_nn_runs"
+    shutil.rmtree(runs, ignore_errors=True)
+    trainer = config.trainer_config
+    trainer.ckpt_dir, trainer.run_name = str(runs), "run"
+    trainer.trainer_accelerator, trainer.seed = "cpu", split["subset"]
+    trainer.visualize_preds_during_training = False  # pictures for a person who watches
+    stop_after(asked.seconds)
+    began = time.monotonic()
+    run_training(config)
+    seconds = time.monotonic() - began
+
+    def predict(images: list[Path]) -> dict[str, list]:
+        video = sleap_io.Video.from_filename([str(path) for path in images])
+        # Without a threshold every point is there, with its score.
+        labels = predict_video(
+            video, model_paths=[str(runs / "run")], device="cpu", peak_threshold=0.0
+        )
+        nothing = np.full((len(split["keypoints"]), 3), np.nan)
+        found = {path.name: nothing.tolist() for path in images}
+        for frame in labels:
+            for one in frame.instances[:1]:
+                points = {
+                    node.name: [*xy, score]
+                    for node, xy, score in zip(
+                        one.skeleton.nodes, one.points["xy"], one.points["score"], strict=True
+                    )
+                }
+                found[images[frame.frame_idx].name] = [
+                    [float(value) for value in points[name]] for name in split["keypoints"]
+                ]
+        return found
+
+    keypoints, rate = predict_timed(asked.folder, predict)
+    cut = seconds > asked.seconds
+    write_predictions(
+        asked,
+        "sleap_nn",
+        version("sleap-nn"),
+        length=f"{'the first' if cut else 'all'} epochs until its loss stays, of {trainer.max_epochs} at most",
+        cut=cut,
+        seconds=seconds,
+        rate=rate,
+        cutoffs=CUTOFF,
+        keypoints=keypoints,
+    )
+
+
+if __name__ == "__main__":
+    main()
