@@ -328,7 +328,10 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
     # The places of each point's coordinates; spreadsheets add columns that are empty.
     points: dict[tuple[str, str], dict[str, int]] = {}
     for at, (name, individual, part) in enumerate(zip(names, individuals, parts, strict=False)):
-        if name in (own := points.setdefault((individual, part), {}) if name else {}):
+        if not name:
+            continue
+        own = points.setdefault((individual, part), {})
+        if name in own:
             whose = f" of {individual!r}" if individual else ""
             raise InputError(
                 f"{report.place}: body part {part!r}{whose} occurs twice in the header; give each a name of its own"

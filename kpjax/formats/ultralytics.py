@@ -169,7 +169,8 @@ def _skeleton(config: Mapping[str, Any], category: int, count: int, report: Repo
     names = names.get(category, ()) if isinstance(names, dict) else names
     names = [str(name) for name in names] or [f"point_{k}" for k in range(count)]
     flip = config.get("flip_idx") or []
-    if flip and [flip.index(k) if k in flip else k for k in range(count)] != flip:
+    numbers = list(range(count))
+    if flip and (sorted(flip) != numbers or [flip.index(k) for k in numbers] != flip):
         raise InputError(
             f"{_FILE}, flip_idx: {flip} is not its own inverse; two mirrored points name each other"
         )

@@ -399,6 +399,7 @@ DAMAGES = (
     # SLEAP and Ultralytics
     ("sleap", _half("labels.slp"), "labels.slp"),
     ("ultralytics", _text("data.yaml", "[1, 0]", "[1, 1]"), "flip_idx: "),
+    ("ultralytics", _text("data.yaml", "[1, 0]", "[0]"), "flip_idx: "),
     (
         "ultralytics",
         _text("labels/train/a.txt", " 1\n", "\n"),
