@@ -43,6 +43,7 @@ def recommended(folder: Path, seed: int) -> DictConfig:
     chosen.training.optimizer_params.learning_rate = RATE
     chosen.training.rng_seed_data_pt = chosen.training.rng_seed_model_pt = seed
     chosen.eval.predict_vids_after_training = False
+    chosen.data.video_dir = str(folder)  # must be there, and is not read
     return chosen
 
 
