@@ -420,7 +420,7 @@ def unknown_of(folder: Path) -> list[str]:
     if not images.get("target") or images.get("target_project"):
         return []
     return [
-        "How far off the points on the target are is unknown: none of its images has a label.",
+        "The error on the target is unknown: none of its images has a label.",
         "All errors below are of the source. " * bool(images.get("source"))
         + "Label some twenty of the target’s images, and --target-project P measures them.",
     ]
