@@ -122,6 +122,9 @@ def test_mean_deviation_and_the_best_among_the_rows_that_compete(folder):
     alike = report.tabulate(folder, ENTRIES, (MAE._replace(decimals=1),))
     assert [line.entry.variant for line in alike if line.best[0]] == ["adabn"]
     assert not any(line.best[0] for line in report.tabulate(folder, ENTRIES[:1], (PCK,)))
+    # where all print the same number, none is best
+    equal = report.tabulate(folder, ENTRIES, (PCK._replace(factor=0.0),))
+    assert not any(line.best[0] for line in equal)
 
 
 def test_tuning_seeds_never_enter_a_mean_with_others(tmp_path):

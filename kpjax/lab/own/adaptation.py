@@ -293,7 +293,8 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
     side = run.config["data"]["image_size"]
     words = [
         f"{found['kept_points']:.0f} of {count_text(count, 'point')} keep their places when an image is turned, "
-        f"within {KEPT * side:.1f} px of {side}{besides(others, 'kept_points')}."
+        f"within {KEPT * side:.1f} px of {side}{besides(others, 'kept_points')}; on average a point is then "
+        f"{found['consistency']:.1f} px off{besides(others, 'consistency', decimals=1)}."
     ]
     if still := count - round(found["varying_points"]):
         words.append(f"{still} rest in one place of all images, whatever is on them.")
@@ -302,8 +303,12 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
     if "forward/all" in found:
         words.append(
             f"From the points, labels are found to {found['forward/all']:.1f} % of the labelled extent"
-            f"{besides(others, 'forward/all')}; to answer each image with their mean place gives "
+            f"{besides(others, 'forward/all', decimals=1)}; to answer each image with their mean place gives "
             f"{found['mean_landmarks/all']:.1f} %."
+        )
+    elif not found["kept_points"]:
+        words.append(
+            "No point follows what is on the images, so nothing can be measured with them."
         )
     else:
         words.append(

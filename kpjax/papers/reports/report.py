@@ -163,7 +163,7 @@ def summarise_seeds(runs: VariantRuns, metric: str, factor: float = 1.0) -> Summ
 def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
     """Returns the lines that print the best mean.
 
-    Equal prints are equally good; a single line is not a best.
+    Equal prints are equally good; where all are equal, as of a single line, none is best.
     """
     printed = {
         n: float(decimal_text(mean, f".{column.decimals}f"))
@@ -171,7 +171,7 @@ def _best(means: Mapping[int, float], column: Column) -> frozenset[int]:
         if math.isfinite(mean)
     }
     top = (max if column.better == "higher" else min)(printed.values(), default=None)
-    several = len(printed) > 1 and bool(column.better)
+    several = len(set(printed.values())) > 1 and bool(column.better)
     return frozenset(n for n, value in printed.items() if value == top and several)
 
 

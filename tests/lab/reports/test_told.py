@@ -95,19 +95,24 @@ def test_old_points_that_stay_are_said_with_what_judges_them(labelled, judged):
 
 
 def test_points_that_keep_their_places_are_said_with_and_without_labels():
-    found = {"kept_points": 7.0, "varying_points": 9.0, "void": 0.0}
+    found = {"kept_points": 7.0, "varying_points": 9.0, "void": 0.0, "consistency": 2.12}
     run = run_of("adapted", found, landmarks=10, data={"image_size": 64})
-    control = run_of("random_core", {"kept_points": 2.0, "forward/all": 9.0})
+    control = run_of("random_core", {"kept_points": 2.0, "forward/all": 9.0, "consistency": 5.27})
     first, rest, caution = adaptation.told(run, [control])
     assert first == (
-        "7 of 10 points keep their places when an image is turned, within 3.2 px of 64 (random_core 2)."
+        "7 of 10 points keep their places when an image is turned, within 3.2 px of 64 (random_core 2); on average "
+        "a point is then 2.1 px off (random_core 5.3)."
     )
     assert rest.startswith("1 rest in one place")
     assert "only labels could tell" in caution
+    *_, useless = adaptation.told(run._replace(metrics=found | {"kept_points": 0.0}), [control])
+    assert (
+        useless == "No point follows what is on the images, so nothing can be measured with them."
+    )
     labelled = {"forward/all": 5.1, "mean_landmarks/all": 8.2, "void": 1.0}
     *_, collapsed, found_from = adaptation.told(run._replace(metrics=found | labelled), [control])
     assert "collapsed" in collapsed
-    assert "5.1 % of the labelled extent (random_core 9)" in found_from
+    assert "5.1 % of the labelled extent (random_core 9.0)" in found_from
     assert "8.2 %" in found_from
 
 

@@ -14,10 +14,12 @@ def nothing_told(run: FinishedRun, others: Sequence[FinishedRun]) -> Sequence[st
     return ()
 
 
-def besides(others: Sequence[FinishedRun], metric: str, factor: float = 1.0) -> str:
-    """Returns "; untrained: 3, keynet: 12" of those that have the metric, "" if none has."""
+def besides(
+    others: Sequence[FinishedRun], metric: str, factor: float = 1.0, decimals: int = 0
+) -> str:
+    """Returns " (untrained 3, keynet 12)" of those that have the metric, "" if none has."""
     known = [
-        f"{run.variant} {factor * run.metrics[metric]:.0f}"
+        f"{run.variant} {factor * run.metrics[metric]:.{decimals}f}"
         for run in others
         if metric in run.metrics
     ]
