@@ -203,13 +203,10 @@ def reference_lengths(project: Project) -> np.ndarray:
         [math.nan if box is None else math.hypot(*box[2:]) for box in boxes], np.float64
     )
     known = lengths[np.isfinite(lengths)]
-    usual = [
-        float(np.median(known))
-        if len(known)
-        else float(max(max(project.frames[instance.frame].size), 1))
-        for instance in project.instances
-    ]
-    return np.where(np.isfinite(lengths), lengths, usual)
+    if len(known):
+        return np.where(np.isfinite(lengths), lengths, np.median(known))
+    sides = [max(project.frames[instance.frame].size) for instance in project.instances]
+    return np.maximum(np.array(sides, np.float64), 1.0)
 
 
 def box_of(instance: Instance) -> np.ndarray | None:
