@@ -197,9 +197,10 @@ def reference_lengths(project: Project) -> np.ndarray:
     boxes = [box_of(one._replace(visible=np.where(far, 0, one.visible))) for one, far in found]
     lengths = np.array([np.nan if box is None else math.hypot(*box[2:]) for box in boxes])
     known = lengths[np.isfinite(lengths)]
+    if len(known):
+        return np.where(np.isfinite(lengths), lengths, np.median(known))
     sides = [max(1, *project.frames[one.frame].size) for one in project.instances]
-    usual = np.full(len(lengths), np.median(known)) if len(known) else np.array(sides, np.float64)
-    return np.where(np.isfinite(lengths), lengths, usual)
+    return np.array(sides, np.float64)
 
 
 def box_of(instance: Instance) -> np.ndarray | None:

@@ -12,7 +12,7 @@ belong together (`common_depth`), so that their brightness does not flicker.
 import re
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,7 @@ _LOOKED_AT = 48  # images of a set, to find its depth
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
 # the tag, and its values that exchange width and height
+_EXIF_IN_PNG = b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"
 _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 
@@ -63,11 +64,22 @@ def image_size(path: Path) -> tuple[int, int]:
             width, height = opened.size
             return (
                 (height, width)
-                if opened.getexif().get(_EXIF_ORIENTATION) in _TURNED
+                if _exif_of(opened, path).get(_EXIF_ORIENTATION) in _TURNED
                 else (width, height)
             )
     except BROKEN as error:
         raise InputError(f"{path}: {_reason(error)}") from None
+
+
+def _exif_of(opened: Image.Image, path: Path) -> Mapping[int, object]:
+    """Returns the EXIF tags of an image whose pixels are not needed: Pillow decodes a PNG file to look
+    for them behind its pixels.
+    """
+    if opened.format == "PNG":
+        content = path.read_bytes()
+        if not any(word in content for word in _EXIF_IN_PNG):
+            return {}
+    return opened.getexif()
 
 
 def is_turned(path: Path, stated: tuple[int, int] = (0, 0)) -> bool:
@@ -75,7 +87,7 @@ def is_turned(path: Path, stated: tuple[int, int] = (0, 0)) -> bool:
     allows it.
     """
     with Image.open(path, formats=PILLOW_FORMATS) as opened:
-        return opened.getexif().get(_EXIF_ORIENTATION, 1) in range(2, 9) and stated in (
+        return _exif_of(opened, path).get(_EXIF_ORIENTATION, 1) in range(2, 9) and stated in (
             (0, 0),
             opened.size,
         )

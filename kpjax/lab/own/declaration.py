@@ -142,9 +142,10 @@ def beside(
 
     def evaluated(job: Job, data: Any) -> dict[str, Source]:
         some = shown(job, data)
-        return {OF_PART + name: part.source for name, part in parts(job, data).items()} | (
-            {SHOWN: some.source} if some else {}
-        )
+        return {
+            OF_PART + name: pixel_errors.sample_of(name, part.source)
+            for name, part in parts(job, data).items()
+        } | ({SHOWN: some.source} if some else {})
 
     def measure(
         job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]
@@ -152,6 +153,7 @@ def beside(
         if not (part := _known_by(predictions)):
             return {}
         empty, kept = meaning_of_empty(job.config.data.own), cutoffs(job.config)
+        predictions = pixel_errors.beyond_sample(parts(job, data), predictions)
         animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
         known = scores_of(predictions, part, empty=empty, kept=kept)
         return pixel_errors.metrics_of(animals, known.cutoffs)
@@ -166,6 +168,7 @@ def beside(
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
         kind, empty = paper.predicting(stored).score_kind, meaning_of_empty(job.config.data.own)
+        predictions = pixel_errors.beyond_sample(parts(job, data), predictions)
         animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
         tables = pixel_errors.meaning_of_scores(
             predictions,

@@ -245,8 +245,8 @@ def _named_below(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         for file in shown_files(path, "**/*"):
-            name = (file.relative_to(root) if file.is_relative_to(root) else file.name) or file.name
-            found[str(name) if str(name) not in (*found, ".") else file.as_posix()] = file
+            name = str(file.relative_to(root) if file.is_relative_to(root) else file.name)
+            found[file.as_posix() if name == "." or name in found else name] = file
     return found
 
 

@@ -3,10 +3,12 @@
 import functools
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from kpjax import InputError
 from kpjax.images.video import write_video
-from kpjax.lab.commands import run_command
+from kpjax.lab.commands import check, run_command
 from kpjax.lab.out.reports.sheets import SIDE
 
 main = functools.partial(run_command, "check")
@@ -71,3 +73,26 @@ def test_everything_is_said_at_once(tmp_path, capsys):
     assert "the same labels twice on one frame: 1 frames" in out
     assert "the same labels on two frames: 4 frames" in out
     assert "11 of these animals have neither a box nor two keypoints apart" in out
+
+
+def test_of_many_images_some_are_decoded_and_all_must_have_their_end(tmp_path, monkeypatch, capsys):
+    """Damage within an image that is not decoded goes unseen; a cut file and a copy do not."""
+    monkeypatch.setattr(check, "DECODED", 2)
+    rows = ["image,nose_x,nose_y"]
+    for n in range(8):
+        noise = np.random.default_rng(n).integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{n}.{'jpg' if n % 2 else 'png'}")
+        rows.append(f"{n}.{'jpg' if n % 2 else 'png'},{n + 1},5")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "6.png").write_bytes((tmp_path / "4.png").read_bytes())
+    damaged = bytearray((tmp_path / "2.png").read_bytes())
+    damaged[2000:2100] = bytes(100)
+    (tmp_path / "2.png").write_bytes(damaged)
+    main([str(tmp_path), "--sheet", "0"])
+    out = capsys.readouterr().out
+    assert "the pixels of 2 of 8 were decoded" in out
+    assert "6.png is 4.png" in out
+    for cut in ("3.jpg", "4.png"):
+        (tmp_path / cut).write_bytes((tmp_path / cut).read_bytes()[:-300])
+    with pytest.raises(InputError, match="2 faults"):
+        check.check(check.Check(project=tmp_path, sheet=0))

@@ -2,18 +2,22 @@
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from kpjax import Skeleton, arrays
 from kpjax.errors import InputError
+from kpjax.input.source import identities
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, write_errors
 from kpjax.lab.out.reports.sheets import MOST, Compared, crop_to_animal
 from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own.report import go_on, own_report, unknown_of
+from kpjax.training.evaluation import labels_of
 from kpjax.papers.reports.report import Column, Entry, tabulate
 
 NAMES = ("snout", "left ear", "tail")
@@ -90,6 +94,35 @@ def test_each_keypoint_has_its_cutoff_and_empty_cells_that_are_drawn_stand_besid
     assert [line.count("–") for line in lines if line.startswith("tail")][-1] == 0
     said = " ".join(verdict(animals, cutoffs))
     assert "Of 3 cells that the labeller left empty there, 2 are drawn" in said
+
+
+def test_of_many_animals_that_were_learnt_from_a_sample_is_measured_and_said(tmp_path, monkeypatch):
+    """All of them are in errors.csv, by which it is known what the run has seen."""
+    monkeypatch.setattr(pixel_errors, "SAMPLE", 2)
+    points = np.tile(np.array([[3.0, 4], [9, 9]], np.float32), (5, 1, 1))
+    seen = np.ones((5, 2), np.float32)
+    seen[1, 1] = 0
+    images = np.zeros((5, 16, 16, 3), np.uint8)
+    source = replace(
+        arrays(images, points, seen, Skeleton(NAMES[:2]), "animals"),
+        names=tuple(f"{n}.png" for n in range(5)),
+    )
+    some = pixel_errors.sample_of(TRAINED, source)
+    assert identities(some) == ("0.png", "4.png")
+    assert pixel_errors.sample_of(pixel_errors.HELD_OUT, source) is source
+    labels = labels_of(some)
+    found = {pixel_errors.OF_PART + TRAINED: labels._replace(keypoints=labels.keypoints + [3, 4])}
+    parts = {TRAINED: pixel_errors.Part(source, tmp_path)}
+    animals = pixel_errors.animals_of(parts, pixel_errors.beyond_sample(parts, found), empty="absent")
+    errors = pixel_errors.errors_of(animals, CUTOFFS[:2])[pixel_errors.ALL]
+    assert (errors.labels, errors.mean, errors.hidden, errors.empty) == (4, 5.0, 0, 0)
+    assert pixel_errors.frames_text(animals) == "trained on: 5 frames; errors are of 2 of them"
+    said = " ".join(verdict(animals, CUTOFFS[:2]))
+    assert "learnt 2 keypoints from 9 labels on 5 frames" in said
+    write_errors(tmp_path, animals, CUTOFFS[:2])
+    read = pixel_errors.read_errors(tmp_path, NAMES[:2])
+    assert read.images == animals.images
+    assert pixel_errors.errors_of(read, CUTOFFS[:2])[pixel_errors.ALL] == errors
 
 
 def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp_path):

@@ -28,8 +28,9 @@ from kpjax.evaluation.coincidence import (
 from kpjax.evaluation.cutoffs import keypoint_cutoffs
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.tables import rows_text
+from kpjax.images.reading import spread
 from kpjax.images.transforms import growth_of
-from kpjax.input.source import Source, identities
+from kpjax.input.source import Source, identities, subset
 from kpjax.lab.animals.calibration import (
     FILE as SCORES,
     Empty,
@@ -38,7 +39,7 @@ from kpjax.lab.animals.calibration import (
     table_as_json,
 )
 from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, fewest_units, radius_table
-from kpjax.training.evaluation import Gathered
+from kpjax.training.evaluation import Gathered, labels_of
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
 TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
@@ -61,6 +62,7 @@ HEADER = (
     "score",
     "length",
 )
+SAMPLE = 500  # animals of what was learnt from, spread evenly, on which its errors are measured
 OF_PART = "px of "  # before the names of parts, among a run's predictions
 
 
@@ -77,8 +79,8 @@ class Animals(NamedTuple):
     lengths: np.ndarray  # (N,) the diagonal of the box, else of the labelled points
     true: np.ndarray  # (N, K, 2)
     visible: np.ndarray  # (N, K), 0 where nothing is labelled
-    predicted: np.ndarray  # (N, K, 2)
-    scores: np.ndarray  # (N, K)
+    predicted: np.ndarray  # (N, K, 2), nan of animals beyond a sample
+    scores: np.ndarray  # (N, K), likewise
     #: (N, K) bool: empty in the labels, of a keypoint that other frames have a label of
     empty: np.ndarray
 
@@ -174,14 +176,15 @@ def errors_of(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> dict
 
     cutoffs: (K,), the score from which each keypoint is shown.
     """
-    distances, labelled = animals.distances, animals.visible > 0
+    distances, seen = animals.distances, np.isfinite(animals.scores)
+    labelled = (animals.visible > 0) & seen
     relative = distances / animals.lengths[:, None]
 
     def mean(values: np.ndarray) -> float:
         return float(values.mean()) if values.size else math.nan
 
     def of(chosen: np.ndarray) -> Errors:
-        empty, chosen = animals.empty & chosen, chosen & labelled
+        empty, chosen = animals.empty & chosen & seen, chosen & labelled
         above = animals.scores >= cutoffs
         shown = chosen & above
         median = float(np.median(distances[chosen])) if chosen.any() else math.nan
@@ -300,9 +303,11 @@ def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> li
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
     frames, animals = part.frame_count, len(part.parts)
+    seen = int(np.isfinite(part.scores).any(1).sum())
     return (
         f"{part.parts[0]}: {count_text(frames, 'frame')}"
         + f", {count_text(animals, 'animal')}" * (animals > frames)
+        + f"; errors are of {seen} of them" * (seen < animals)
     )
 
 
@@ -490,9 +495,10 @@ def scores_of(
         if name == part:
             wrong[0] = wrong[0] | there
         elif name == TRAINED and empty == "ask":
-            scores.append(predictions[OF_PART + name].scores)
-            right.append(np.zeros_like(there))
-            wrong.append(there)
+            seen = np.isfinite(predictions[OF_PART + name].scores).all(1)
+            scores.append(predictions[OF_PART + name].scores[seen])
+            right.append(np.zeros_like(there[seen]))
+            wrong.append(there[seen])
     cutoffs = keypoint_cutoffs(*map(np.concatenate, (scores, right, wrong)))
     for number, cutoff in (kept or {}).items():
         cutoffs[number] = cutoff
@@ -548,6 +554,32 @@ def coincidences(part: Animals, known: LabelDistances, cutoff: Any = -math.inf) 
     kind = {HELD_OUT: "held-out animal", TRAINED: "animal that it has learnt from"}
     usual = float(np.median(part.lengths))
     return sentences(found, part.names, length=usual, of=kind.get(part.parts[0], "labelled animal"))
+
+
+def sample_of(part: str, source: Source) -> Source:
+    """Returns the animals of a part on which errors are measured: all, but for a sample of many that
+    were learnt from.
+    """
+    if part != TRAINED or len(source) <= SAMPLE:
+        return source
+    return subset(source, spread(range(len(source)), SAMPLE), source.name)
+
+
+def beyond_sample(
+    parts: Mapping[str, Part], predictions: Mapping[str, Gathered]
+) -> dict[str, Gathered]:
+    """Returns predictions with the labels of all animals of the parts: points and scores of those that
+    `sample_of` left out are nan. A run's errors.csv lists whatever it has learnt from.
+    """
+    found = dict(predictions)
+    for name, part in parts.items():
+        some, count = predictions[OF_PART + name], len(part.source)
+        if len(some.index) < count:
+            rows, whole = spread(range(count), SAMPLE), labels_of(part.source)
+            keypoints, scores = (np.full_like(one, np.nan) for one in (whole.keypoints, whole.scores))
+            keypoints[rows], scores[rows] = some.keypoints, some.scores
+            found[OF_PART + name] = whole._replace(keypoints=keypoints, scores=scores)
+    return found
 
 
 def animals_of(

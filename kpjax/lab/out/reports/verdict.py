@@ -47,7 +47,8 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
         taught = sum(learnt[name].labels > 0 for name in animals.names)
         sentences.append(
             f"The network has learnt {count_text(taught, 'keypoint')} from "
-            f"{count_text(learnt[ALL].labels, 'label')} on {count_text(parts[TRAINED].frame_count, 'frame')}."
+            f"{count_text(int((parts[TRAINED].visible > 0).sum()), 'label')} on "
+            f"{count_text(parts[TRAINED].frame_count, 'frame')}."
         )
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
@@ -74,8 +75,10 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
                 f"error is {pixels(errors_of(parts[HELD_OUT], cutoffs)[ALL].mean)} px."
             )
     if TRAINED in parts:
+        seen = int(np.isfinite(parts[TRAINED].scores).any(1).sum())
+        some = f"a sample of {seen} animals of " * (seen < len(parts[TRAINED].parts))
         sentences.append(
-            f"On the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px."
+            f"On {some}the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px."
         )
     if not np.isfinite(cutoffs).any():
         sentences.append(
