@@ -221,7 +221,9 @@ def hrnet_maps(t: Any, x: torch.Tensor) -> torch.Tensor:
                     reduce(
                         operator.add,
                         [
-                            _exchanged(t, f"{module}.fuse_layers.{target}.{source}", x, source - target)
+                            _exchanged(
+                                t, f"{module}.fuse_layers.{target}.{source}", x, source - target
+                            )
                             for source, x in enumerate(branches)
                         ],
                     )
@@ -236,7 +238,9 @@ class OfTensors(nn.Module):
     trained."""
 
     def __init__(
-        self, function: Callable[[Any, torch.Tensor], torch.Tensor], tensors: Mapping[str, np.ndarray]
+        self,
+        function: Callable[[Any, torch.Tensor], torch.Tensor],
+        tensors: Mapping[str, np.ndarray],
     ):
         super().__init__()
         self.function, self.places = function, {name: name.replace(".", "/") for name in tensors}

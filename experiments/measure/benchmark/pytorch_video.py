@@ -27,7 +27,8 @@ def tensors_of(variables: Variables) -> dict[str, torch.Tensor]:
     """Returns the weights of our MobileNetV2 by the names of its twin."""
     trunk = {kind: {"backbone": tree["backbone"]} for kind, tree in variables.items()}
     tensors = {
-        f"backbone.{name.removeprefix('backbone.')}": array for name, array in to_torch(trunk).items()
+        f"backbone.{name.removeprefix('backbone.')}": array
+        for name, array in to_torch(trunk).items()
     }
     for tree in variables.values():
         for layer, leaves in tree.get("upsampling", {}).items():
@@ -114,7 +115,9 @@ def predict_video(
         writer.writerow(("frame", "keypoint", "x", "y", "score"))
         for frame, keypoint in np.ndindex(*scores.shape):
             x, y = keypoints[frame, keypoint]
-            writer.writerow((frame, keypoint, f"{x:.4f}", f"{y:.4f}", f"{scores[frame, keypoint]:.4f}"))
+            writer.writerow(
+                (frame, keypoint, f"{x:.4f}", f"{y:.4f}", f"{scores[frame, keypoint]:.4f}")
+            )
     return keypoints, inside
 
 

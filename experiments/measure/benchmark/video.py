@@ -141,7 +141,10 @@ def video_rows(
 
 def moving_figures(count: int) -> Iterator[np.ndarray]:
     """Yields frames of figures that are shifted by two pixels from one to the next."""
-    images = [example.image for example in map(figures(8, DOMAINS["photo"], 1, WIDTH).__getitem__, range(8))]
+    images = [
+        example.image
+        for example in map(figures(8, DOMAINS["photo"], 1, WIDTH).__getitem__, range(8))
+    ]
     for number in range(count):
         image = images[number * len(images) // count]
         yield np.roll(image, 2 * number, 1)[(WIDTH - HEIGHT) // 2 :][:HEIGHT]
@@ -180,7 +183,9 @@ def same_points(table: Path, keypoints: np.ndarray, inside: np.ndarray) -> str:
 def onnx_row(effort: Effort, predictor: Predictor, method: Method, trained: Trained) -> Row:
     """The time of the exported model in ONNX Runtime over ours, for one batch of the default size."""
     title = f"beside ONNX Runtime: prediction, MobileNetV2, {SIDE} px, batch {BATCH}"
-    if missing := [name for name in ("jax2onnx", "onnxruntime") if not importlib.util.find_spec(name)]:
+    if missing := [
+        name for name in ("jax2onnx", "onnxruntime") if not importlib.util.find_spec(name)
+    ]:
         return Row(title, note=f"it is not installed: pip install {' '.join(missing)}")
     import onnxruntime
 

@@ -207,9 +207,7 @@ def image_faults(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
 
 def _has_end(content: bytes) -> bool:
     """Returns whether a file begins and ends as a whole one of its kind."""
-    return any(
-        content.startswith(first) and content.endswith(last) for first, last in ENDS.items()
-    )
+    return any(content.startswith(first) and content.endswith(last) for first, last in ENDS.items())
 
 
 def slips(project: Project, copies: Sequence[str]) -> list[str]:

@@ -17,8 +17,8 @@ from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, write_erro
 from kpjax.lab.out.reports.sheets import MOST, Compared, crop_to_animal
 from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own.report import go_on, own_report, unknown_of
-from kpjax.training.evaluation import labels_of
 from kpjax.papers.reports.report import Column, Entry, tabulate
+from kpjax.training.evaluation import labels_of
 
 NAMES = ("snout", "left ear", "tail")
 CUTOFFS = np.full(3, 0.3)
@@ -106,7 +106,9 @@ def test_of_many_animals_that_were_learnt_from_a_sample_is_measured_and_said(tmp
     labels = labels_of(some)
     found = {pixel_errors.OF_PART + TRAINED: labels._replace(keypoints=labels.keypoints + [3, 4])}
     parts = {TRAINED: pixel_errors.Part(source, tmp_path)}
-    animals = pixel_errors.animals_of(parts, pixel_errors.beyond_sample(parts, found), empty="absent")
+    animals = pixel_errors.animals_of(
+        parts, pixel_errors.beyond_sample(parts, found), empty="absent"
+    )
     errors = pixel_errors.errors_of(animals, CUTOFFS[:2])[pixel_errors.ALL]
     assert (errors.labels, errors.mean, errors.hidden, errors.empty) == (4, 5.0, 0, 0)
     assert pixel_errors.frames_text(animals) == "trained on: 5 frames; errors are of 2 of them"

@@ -141,7 +141,9 @@ def rsn_twin(t, x):
         maps, y, one, two = [], None, [], []
         for level in range(4):
             for number, name in enumerate(
-                numbered(t, f"stage{stage}.downsample.layer{level + 1}", "conv_bn_relu1.conv.weight")
+                numbered(
+                    t, f"stage{stage}.downsample.layer{level + 1}", "conv_bn_relu1.conv.weight"
+                )
             ):
                 x = steps_block(t, name, x, 2 if level and not number else 1)
             x = x + sum(skip[level] for skip in skips)

@@ -570,7 +570,9 @@ def beyond_sample(
         some, count = predictions[OF_PART + name], len(part.source)
         if len(some.index) < count:
             rows, whole = spread(range(count), SAMPLE), labels_of(part.source)
-            keypoints, scores = (np.full_like(one, np.nan) for one in (whole.keypoints, whole.scores))
+            keypoints, scores = (
+                np.full_like(one, np.nan) for one in (whole.keypoints, whole.scores)
+            )
             keypoints[rows], scores[rows] = some.keypoints, some.scores
             found[OF_PART + name] = whole._replace(keypoints=keypoints, scores=scores)
     return found
