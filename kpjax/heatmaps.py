@@ -351,8 +351,7 @@ def _blurred_window(
     sigma: float,
 ) -> Float[Array, "batch 5 5 keypoints"]:
     """Blurs maps with OpenCV's Gaussian kernel for sigma (11 cells for 2, 17 for 3), and returns the
-    MARGIN cells on every side of their peaks at columns and rows: nothing else is read, and whole maps
-    take ten times as long on CPUs.
+    MARGIN cells on every side of their peaks at columns and rows: nothing else is read of them.
 
     Beyond the border a map goes on as a Gaussian through the two outermost cells that is as wide as
     at the peak, and whose centre lies at most a cell beyond. Zeros there, as in the official code,

@@ -54,6 +54,8 @@ def rows(effort: Effort) -> Iterator[Row]:
         yield Row("beside PyTorch", note="it is not installed: pip install torch torchvision")
         return
     for name, config in (CPU if device == "cpu" else GPU).items():
+        if effort.network not in name:
+            continue
         ours, (training, prediction, parameters) = (
             supervised_step(config, KEYPOINTS),
             pytorch_calls(config, device),

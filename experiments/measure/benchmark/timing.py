@@ -32,6 +32,9 @@ class Row(NamedTuple):
     figure: Spread | None = None
     unit: str = "x"
     note: str = ""
+    processor: float | None = (
+        None  # the same ratio of processor time, which a busy machine disturbs least
+    )
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,7 @@ class Effort:
 
     rounds: int = 9
     seconds: float = 0.5  # roughly, of one candidate's turn
+    network: str = ""  # of rows of several networks, those whose name has this in it
 
     def times(self, candidates: Mapping[str, Callable[[], object]]) -> dict[str, Samples]:
         """Times every candidate, a call that returns when its work is done, once per round, in
@@ -83,8 +87,6 @@ def milliseconds(samples: Samples) -> str:
 def compare(name: str, over: Samples, under: Samples, note: str = "") -> Row:
     """Returns the time of one candidate over that of another, round by round, with both and the
     processor's ratio.
-
-    A busy machine disturbs processor time least.
     """
     processor = statistics.median(over.processor) / statistics.median(under.processor)
     return Row(
@@ -100,4 +102,5 @@ def compare(name: str, over: Samples, under: Samples, note: str = "") -> Row:
                 ),
             )
         ),
+        processor=processor,
     )

@@ -15,7 +15,7 @@ ONCE = Effort(rounds=1, seconds=0.01)
 def test_the_command_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     run(["pytorch", "--rounds", "1", "--json", str(tmp_path / "rows.json")])
-    assert "PyTorch is not installed" in capsys.readouterr().out
+    assert "not installed: pip install torch" in capsys.readouterr().out
     assert json.loads((tmp_path / "rows.json").read_text())[0]["figure"] is None
 
 

@@ -1,0 +1,25 @@
+"""What pages show of the benchmark: `experiments.measure.render` says how to read it."""
+
+METRICS = {"time": ("time", 1, 2)}
+NETWORKS = (
+    "demo network, batch 32",
+    "PoseResNet-18, 64 px, batch 8",
+    "MobileNetV2, 128 px, batch 8",
+    "HRNet-W32, 128 px, batch 8",
+)
+TABLES = {
+    "ratios": (
+        ("ratios cores=1", "ratios cores=2"),
+        (
+            *(
+                f"beside PyTorch: {kind}, {network}"
+                for network in NETWORKS
+                for kind in ("training", "prediction")
+            ),
+            "beside PyTorch: a video, MobileNetV2, 128 px, resized by Pillow",
+            "beside PyTorch: a video, MobileNetV2, 128 px, resized by OpenCV",
+            "beside ONNX Runtime: prediction, MobileNetV2, 128 px, batch 8",
+        ),
+        ("time",),
+    )
+}
