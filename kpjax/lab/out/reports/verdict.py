@@ -46,14 +46,8 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
         learnt = errors_of(parts[TRAINED], cutoffs)
         labels = parts[TRAINED].visible > 0
         sentences.append(
-<<<<<<< HEAD
-            f"The network has learnt {count_text(taught, 'keypoint')} from "
-            f"{count_text(int((parts[TRAINED].visible > 0).sum()), 'label')} on "
-            f"{count_text(parts[TRAINED].frame_count, 'frame')}."
-=======
             f"The network has learnt {count_text(int(labels.any(0).sum()), 'keypoint')} from "
             f"{count_text(int(labels.sum()), 'label')} on {count_text(parts[TRAINED].frame_count, 'frame')}."
->>>>>>> speed
         )
     if judged not in parts:
         return [*sentences, "No labelled frame was held out, so nothing is known of new ones."]
