@@ -32,9 +32,8 @@ class Row(NamedTuple):
     figure: Spread | None = None
     unit: str = "x"
     note: str = ""
-    processor: float | None = (
-        None  # the same ratio of processor time, which a busy machine disturbs least
-    )
+    #: the same ratio of processor time, which a busy machine disturbs least
+    processor: float | None = None
 
 
 @dataclass(frozen=True)
