@@ -5,7 +5,6 @@ sleap-nn's environment; see the package.
 """
 
 import shutil
-import time
 from datetime import timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -22,14 +21,14 @@ from sleap_nn.training.model_trainer import ModelTrainer
 CUTOFF = 0.2  # its default: points below are left out of what it writes
 
 
-def stop_after(seconds: float) -> None:
-    """Ends training after so many seconds, with the validation of a whole epoch: no rate depends on
-    how many epochs there are."""
+def stopped_by(timer: Timer) -> None:
+    """Ends training when a timer has run out, with the validation of a whole epoch: no rate depends
+    on how many epochs there are."""
     usual = ModelTrainer._setup_loggers_callbacks
 
     def with_timer(self, **options):
         loggers, callbacks = usual(self, **options)
-        return loggers, [*callbacks, Timer(timedelta(seconds=seconds))]
+        return loggers, [*callbacks, timer]
 
     ModelTrainer._setup_loggers_callbacks = with_timer
 
@@ -45,10 +44,9 @@ def main():
     trainer.ckpt_dir, trainer.run_name = str(runs), "run"
     trainer.trainer_accelerator, trainer.seed = "cpu", split["subset"]
     trainer.visualize_preds_during_training = False  # pictures for a person who watches
-    stop_after(asked.seconds)
-    began = time.monotonic()
+    timer = Timer(timedelta(seconds=asked.seconds))
+    stopped_by(timer)
     run_training(config)
-    seconds = time.monotonic() - began
 
     def predict(images: list[Path]) -> dict[str, list]:
         video = sleap_io.Video.from_filename([str(path) for path in images])
@@ -72,14 +70,14 @@ def main():
         return found
 
     keypoints, rate = predict_timed(asked.folder, predict)
-    cut = seconds > asked.seconds
+    cut = timer.time_remaining() <= 0
     write_predictions(
         asked,
         "sleap_nn",
         version("sleap-nn"),
         length=f"{'the first' if cut else 'all'} epochs until its loss stays, of {trainer.max_epochs} at most",
         cut=cut,
-        seconds=seconds,
+        seconds=timer.time_elapsed(),
         rate=rate,
         cutoffs=CUTOFF,
         keypoints=keypoints,
