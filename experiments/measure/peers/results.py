@@ -25,18 +25,18 @@ METRICS = {
 }
 
 
-def of_project(name: str) -> tuple:
-    """Returns the table of a project: each tool at each count of labelled frames."""
-    settings = [f"{name} labelled={count} seconds={CAP}" for count in COUNTS]
-    for preset, count in zip(settings, COUNTS, strict=True):
-        TITLES.update({f"{preset}/{tool}": f"{count}: {title}" for tool, title in TOOLS.items()})
-    return (
-        settings[0],
-        [f"{preset}/{tool}" for preset in settings for tool in TOOLS],
-        tuple(METRICS),
-    )
-
-
+PROJECTS = ("mirror_mouse", "flies", "openfield")
+PRESETS = {
+    f"{project} labelled={count} seconds={CAP}": f"{project.replace('_', ' ')}, {count} frames"
+    for project in PROJECTS
+    for count in COUNTS
+}
+LINES = {
+    f"{preset}/{tool}": f"{words}: {title}"
+    for preset, words in PRESETS.items()
+    for tool, title in TOOLS.items()
+}
+TITLES |= LINES
 TABLES = {
     "chart": (MOUSE, ("supervised_warped", "deeplabcut", "lightning_pose"), ("test/pck",)),
     "subsets": (
@@ -52,5 +52,5 @@ TABLES = {
         ("supervised_warped", "deeplabcut", "supervised_warped - deeplabcut"),
         ("test/contour", "test/nme"),
     ),
-    **{name: of_project(name) for name in ("mirror_mouse", "flies", "openfield")},
+    "projects": (next(iter(PRESETS)), tuple(LINES), tuple(METRICS)),
 }

@@ -166,8 +166,8 @@ def test_predictions_of_other_pictures_are_refused(folder):
         main(["score", str(folder)])
 
 
-def test_lines_of_a_project_are_its_tools_at_each_count():
-    preset, lines, _ = TABLES["flies"]
-    assert len(lines) == 3 * len(TOOLS)
-    assert TITLES[lines[0]] == "10: kpjax"
+def test_lines_are_the_tools_at_each_count_of_each_project():
+    preset, lines, _ = TABLES["projects"]
+    assert len(lines) == 3 * 3 * len(TOOLS)
+    assert TITLES[lines[0]] == "mirror mouse, 10 frames: kpjax"
     assert lines[0] == f"{preset}/kpjax"

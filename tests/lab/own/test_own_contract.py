@@ -92,7 +92,7 @@ PAGES = {
         2 * 4,
     ),
     "regda": (
-        r"How far off the points on the target are is unknown|On 20 frames of the target",
+        r"The error on the target is unknown|On 20 frames of the target",
         2 * 12,
     ),
     "incremental": (r"Old points: \d+ of 100 stay\. On held-out frames so many are ", 2 * 4 + 4),

@@ -206,7 +206,7 @@ def test_without_labels_of_the_target_a_page_says_so_first_and_shows_the_last_me
     )
     assert shown == folder / "adapted" / "seed-0"
     text = page.read_text().partition('<p class="finding">')[2]
-    assert text.startswith("How far off the points on the target are is unknown")
+    assert text.startswith("The error on the target is unknown")
     agree = (
         "0 of 100 points of adapted lie within a tenth of the animal’s length of where random_core"
     )
