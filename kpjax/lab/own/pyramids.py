@@ -231,7 +231,7 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
     if heaped := round(found["heaped_points"]):
         left = count - heaped + round(found["heaps"])
         words.append(
-            f"{heaped} of them lie on top of others, in {count_text(round(found['heaps']), 'heap')}"
+            f"{heaped} of the {count} lie on top of others, in {count_text(round(found['heaps']), 'heap')}"
             f"{besides(others, 'heaped_points')}: "
             + f"the points have collapsed to {left} different places." * (heaped > count / 2)
             + f"there are {left} different places." * (heaped <= count / 2)

@@ -43,12 +43,12 @@ def run_of(variant: str, metrics: dict[str, float], **config) -> FinishedRun:
         (
             2,
             1,
-            "2 of them lie on top of others, in 1 heap (untrained 2): there are 5 different places.",
+            "2 of the 6 lie on top of others, in 1 heap (untrained 2): there are 5 different places.",
         ),
         (
             5,
             2,
-            "5 of them lie on top of others, in 2 heaps (untrained 2): the points have collapsed to 3 different "
+            "5 of the 6 lie on top of others, in 2 heaps (untrained 2): the points have collapsed to 3 different "
             "places.",
         ),
     ],
@@ -222,23 +222,23 @@ def test_points_of_two_runs_agree_within_a_share_of_their_extent(folder):
     assert np.isnan(agreeing(shown._replace(predicted=shown.predicted[:, :1]), other, 0.5))
 
 
-def test_frames_of_each_video_are_cropped_to_the_points_of_all_its_frames(folder, monkeypatch):
+def test_a_frame_of_a_video_is_cropped_to_the_points_of_the_first_run(folder, monkeypatch):
     black = np.zeros((300, 400, 3), np.uint8)
     monkeypatch.setattr(pictures_of_runs, "read_frame", lambda frame: black)
     one = read_shown(folder / "adapted" / "seed-0")
-    videos = one._replace(
-        images=(Path("a.mp4"), Path("a.mp4"), Path("b.mp4")),
-        frames=(0, 9, 0),
-        predicted=one.predicted + np.array([0, 300, 0])[:, None, None] * [1, 0],
-        true=np.full_like(one.true, np.nan),
-    )
+    points = np.array([[[10, 10], [20, 20]], [[10, 10], [310, 20]], [[200, 10], [210, 290]]])
+    video = one._replace(frames=(0, 9, 18), predicted=points, true=np.full_like(one.true, np.nan))
+    anywhere = video._replace(predicted=points * 0 + [[0, 0], [399, 299]])
 
     def shape(picture):
         width, height = Image.open(io.BytesIO(base64.b64decode(picture))).size
         return width / height
 
-    shapes = [shape(pictures[0]) for _, pictures in side_by_side([videos], Skeleton(NAMES))]
-    assert shapes[0] == shapes[1] > 2 > shapes[2]
+    found = side_by_side([video, anywhere], Skeleton(NAMES))
+    shapes = [(shape(first), shape(other)) for _, (first, other) in found]
+    assert [first == other for first, other in shapes] == [True] * 3
+    assert shapes[0][0] == pytest.approx(1, abs=0.05)
+    assert shapes[1][0] > 2 > 0.9 > shapes[2][0]
 
 
 COLUMNS = (

@@ -68,8 +68,9 @@ def read_shown(folder: Path) -> Shown | None:
 def side_by_side(runs: Sequence[Shown], skeleton: Skeleton) -> list[tuple[str, list[str]]]:
     """Returns the title of each frame, and a picture of it with the points of every run.
 
-    A frame is cropped to its points where some have a known place, that of a video to the points of
-    all its frames; an image is whole. Raises InputError for a frame that cannot be read.
+    A frame is cropped to its points where some have a known place, that of a video to those of the
+    first run, since a control's may lie anywhere and an animal may cross the frame; an image is
+    whole. Raises InputError for a frame that cannot be read.
     """
     pictures = []
     for n, (path, number) in enumerate(zip(runs[0].images, runs[0].frames, strict=True)):
@@ -77,8 +78,7 @@ def side_by_side(runs: Sequence[Shown], skeleton: Skeleton) -> list[tuple[str, l
         if np.isfinite(runs[0].true[n]).any():
             seen = np.concatenate([*(run.predicted[n] for run in runs), runs[0].true[n]])
         elif number is not None:
-            of_video = [other == path for other in runs[0].images]
-            seen = np.concatenate([run.predicted[of_video].reshape(-1, 2) for run in runs])
+            seen = runs[0].predicted[n]
         else:
             seen = np.array([[0, 0], whole.shape[1::-1]]) - [[0, 0], [1, 1]]
         image, moved = part_of(
