@@ -36,8 +36,9 @@ def stopped_by(timer: Timer) -> None:
 def main():
     asked = flags_of(__doc__).parse_args()
     split = split_of(asked.folder)
-    generator = ConfigGenerator.from_slp(str(asked.folder / "sleap" / "labels.slp")).auto()
-    config = generator.build()
+    labels = str(asked.folder / "sleap" / "labels.slp")
+    config = ConfigGenerator.from_slp(labels).auto().build()
+    grey = sleap_io.load_slp(labels).videos[0].shape[-1] == 1
     runs = asked.folder.absolute() / "sleap_nn_runs"
     shutil.rmtree(runs, ignore_errors=True)
     trainer = config.trainer_config
@@ -49,14 +50,15 @@ def main():
     run_training(config)
 
     def predict(images: list[Path]) -> dict[str, list]:
-        video = sleap_io.Video.from_filename([str(path) for path in images])
+        # As it learnt them: of grey pictures it would else read one channel where labels have three.
+        video = sleap_io.Video.from_filename([str(path) for path in images], grayscale=grey)
         # Without a threshold every point is there, with its score.
-        labels = predict_video(
+        predicted = predict_video(
             video, model_paths=[str(runs / "run")], device="cpu", peak_threshold=0.0
         )
         nothing = np.full((len(split["keypoints"]), 3), np.nan)
         found = {path.name: nothing.tolist() for path in images}
-        for frame in labels:
+        for frame in predicted:
             for one in frame.instances[:1]:
                 points = {
                     node.name: [*xy, score]
