@@ -217,7 +217,6 @@ def measure(
         "test/hidden": float((good & ~shown).sum() / max(good.sum(), 1)),
         "predict/rate": given["rate"],
         "train/cut": float(given["cut"]),
-        "test/points": float(truth.labelled.sum()),
     }
 
 

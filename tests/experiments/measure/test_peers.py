@@ -171,3 +171,9 @@ def test_lines_are_the_tools_at_each_count_of_each_project():
     assert len(lines) == 3 * 3 * len(TOOLS)
     assert TITLES[lines[0]] == "mirror mouse, 10 frames: kpjax"
     assert lines[0] == f"{preset}/kpjax"
+
+
+def test_the_table_shows_all_that_is_measured(folder, tmp_path):
+    predict(folder, "deeplabcut")
+    main(["score", str(folder), "--room", str(tmp_path)])
+    assert {metric for _, metric in values_of(tmp_path)} == {*TABLES["projects"][2]}
