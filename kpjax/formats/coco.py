@@ -195,18 +195,21 @@ def _image_paths(
             homes.append(folder.parent)
     homes = [Path(os.path.normpath(home)) for home in dict.fromkeys(homes)]
     below = []
-    for home, pattern in ((home, one) for one in ("[!.]*", "[!.]*/[!.]*") for home in homes):
-        found = filter(Path.is_dir, home.glob(pattern))
-        below += sorted(found, key=lambda one: (one.name.lower() != "images", one))
+    for pattern in ("[!.]*", "[!.]*/[!.]*"):
+        for home in homes:
+            found = filter(Path.is_dir, home.glob(pattern))
+            below += sorted(found, key=lambda one: (one.name.lower() != "images", one))
+    split_of_folder = {folder: _split_of(folder.name)[0] for folder in below}
     paths = []
     for file in files:
-        of_split = [_split_of(folder.name)[0] for folder in below]
-        mine = [one for one, split in zip(below, of_split, strict=True) if split == file.split]
         folders = [*homes, *below]
         if file.split:
             own = file.path.parent
-            others = [one for one, split in zip(below, of_split, strict=True) if not split]
-            folders = [own] * (_split_of(own.name)[0] == file.split) + [*mine, *homes, *others]
+            mine = [folder for folder in below if split_of_folder[folder] == file.split]
+            others = [folder for folder in below if not split_of_folder[folder]]
+            folders = [*mine, *homes, *others]
+            if _split_of(own.name)[0] == file.split:
+                folders.insert(0, own)
         names = [image["file_name"] for owner, image in images if owner is file]
         found = naming.image_paths(names, list(dict.fromkeys(folders)))[1] if names else []
         paths += [Path(os.path.normpath(one)) for one in found]
@@ -280,7 +283,11 @@ def _skeleton(stored: Json, title: str, annotations: Sequence[Json], report: Rep
     # the stored list counts from 1, or from 0 if it has a 0
     first = 0 if any(0 in edge for edge in lines) else 1
     places = {*range(first, len(names) + first)}
-    edges = [(a - first, b - first) for a, b in lines if a != b and {a, b} <= places]
+    edges = [
+        (one - first, other - first)
+        for one, other in lines
+        if one != other and {one, other} <= places
+    ]
     if not first:
         report.notes.append("the skeleton counts keypoints from 0, unlike COCO's own")
     if len(edges) < len(lines):

@@ -100,7 +100,10 @@ def projects_at(path: Path) -> list[Path]:
     lies in with its table or images, or those in a folder.
     """
     folder = path.parent if path.name in _CONFIGS else path
-    folder = next((one.parent for one in (path, *path.parents[:2]) if one.name == FOLDER), folder)
+    for one in (path, *path.parents[:2]):
+        if one.name == FOLDER:
+            folder = one.parent
+            break
     labels = [folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}"))]
     homes = [one.parent for one in labels if one.is_dir()]
     found = [home for home in homes if (file := _config_at(home)) and not of_lightning_pose(file)]
@@ -363,7 +366,8 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     names = project.skeleton.names
     tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
     of_frames = by_frame(project)
-    several, owners = len(tracks) > 1 or max(map(len, of_frames), default=0) > 1, []
+    several = len(tracks) > 1 or max(map(len, of_frames), default=0) > 1
+    owners = []
     taken = [{one.track for one in found} for found in of_frames]
     for one in project.instances:
         used = taken[one.frame]

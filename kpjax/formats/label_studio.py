@@ -165,14 +165,19 @@ def _points(
     owners = {one["id"]: one.get("parentID") for one in _of_type(_POINT, result)}
     for one in _of_type("relation", result):
         ends = one["from_id"], one["to_id"]
-        owners |= {a: b for a, b in (ends, ends[::-1]) if a in owners and b in boxes}
+        for point, box in (ends, ends[::-1]):  # people draw them either way
+            if point in owners and box in boxes:
+                owners[point] = box
     for one in _of_type(_POINT, result):
-        owner = owners[one["id"]] if several else "the animal"
-        yield owner if owner in boxes or not several else None, _label(one), _place(one)
+        owner = "the animal"
+        if several:
+            owner = owners[one["id"]] if owners[one["id"]] in boxes else None
+        yield owner, _label(one), _place(one)
 
 
 def _box(one: Region) -> np.ndarray:
     turn = np.radians(one["value"].get("rotation") or 0)  # clockwise, about its top-left corner
     corners = _place(one, "width", "height") * [(0, 0), (1, 0), (1, 1), (0, 1)]
-    corners = corners @ [[np.cos(turn), np.sin(turn)], [-np.sin(turn), np.cos(turn)]]
+    cosine, sine = np.cos(turn), np.sin(turn)
+    corners = corners @ [[cosine, sine], [-sine, cosine]]
     return np.concatenate([_place(one) + corners.min(0), np.ptp(corners, axis=0)])

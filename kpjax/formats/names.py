@@ -269,17 +269,20 @@ def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
     without a counterpart: a mirrored image would then show a keypoint that has no name.
     """
     flip = _mirror_images(names)
-    if any(
+    mirrors_none = all(number == other for number, other in enumerate(flip))
+    lacks_its_other_side = any(
         flip[number] == number and _says_side(names[number]) for number in _alone(names, flip)
-    ) or all(number == other for number, other in enumerate(flip)):
+    )
+    if mirrors_none or lacks_its_other_side:
         return None
     return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
 
 
 def _says_side(name: str) -> bool:
     """Returns whether a name has the word for a side; a letter may mean something else."""
-    words = _SEPARATE.findall(name)
-    return bool(re.search("left|right", name, re.IGNORECASE)) or any(len(one) > 1 for one in words)
+    if re.search("left|right", name, re.IGNORECASE):
+        return True
+    return any(len(word) > 1 for word in _SEPARATE.findall(name))
 
 
 def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
@@ -316,13 +319,13 @@ def flip_note(names: Sequence[str], flip: Sequence[int] | None) -> str:
     """
     alone = ", ".join(names[number] for number in _alone(names, flip or _mirror_images(names)))
     if not flip:
-        why = f"no mirror image of {alone} is among the names" * bool(alone)
-        why = why or "none follow from the names"
+        why = "none follow from the names"
+        if alone:
+            why = f"no mirror image of {alone} is among the names"
         return f"flip pairs: {why}; images are not mirrored in training"
     pairs = ", ".join(f"{names[k]} = {names[other]}" for k, other in enumerate(flip) if k < other)
-    return f"flip pairs from the names: {pairs}" + f"; without a mirror image: {alone}" * bool(
-        alone
-    )
+    without = f"; without a mirror image: {alone}" if alone else ""
+    return f"flip pairs from the names: {pairs}{without}"
 
 
 def skeleton_of(

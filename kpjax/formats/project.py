@@ -213,8 +213,8 @@ def without_zeros(project: Project) -> Project:
     for one in project.instances:
         zero = (one.keypoints == 0).all(1)
         count += int(zero.sum())
-        points, visible = np.where(zero[:, None], np.nan, one.keypoints), one.visible * ~zero
-        instances.append(one._replace(keypoints=points, visible=visible))
+        points = np.where(zero[:, None], np.nan, one.keypoints)
+        instances.append(one._replace(keypoints=points, visible=one.visible * ~zero))
     notes = [f"{count} points at exactly (0, 0) are left out, as asked"] * bool(count)
     kept = tuple(one for one in instances if one.visible.any())
     return project._replace(instances=kept, notes=(*project.notes, *notes))

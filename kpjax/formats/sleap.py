@@ -347,8 +347,10 @@ def _videos(
             key = number
         else:
             path, shape = _find(file, stored, video_root), tuple(facts.get("shape") or ())
-            known = len(shape) == 4 and all(shape)
-            found = _Video(path.name, path, {}, *((shape[2:0:-1], int(shape[0])) if known else ()))
+            found = _Video(path.name, path, {})
+            if len(shape) == 4 and all(shape):
+                frames, height, width, _ = shape
+                found = _Video(path.name, path, {}, (width, height), int(frames))
             key = forward(stored)  # one video may be listed twice
         if names.setdefault(found.name, key) != key:
             found = found._replace(name=f"{number}-{found.name}")

@@ -202,7 +202,8 @@ def _animal(
         return []
     before = len(report.faults)
     values = np.array([number(cell, report) for cell in cells])
-    box, points = values[1:5] * (*size, *size), values[5:].reshape(count, dims)
+    box = values[1:5] * (*size, *size)
+    points = values[5:].reshape(count, dims)
     # Without a third number Ultralytics marks an unlabelled point by a negative one, others by zeros.
     unmarked = (points[:, :2] < 0).any(1) | (points[:, :2] == 0).all(1)
     flags = np.maximum(points[:, 2], 0) if dims == 3 else np.where(unmarked, 0, 2)

@@ -127,7 +127,11 @@ def _owners(
                             f"{projects[first[0]].root} too; where keypoints differ one project may label "
                             "an image, so take it out of the other",
                         )
-    whole = {*kept.values(), *(here for image, here in copies if kept[image][0] == here[0])}
+    whole = {*kept.values()}
+    for image, here in copies:
+        project_that_keeps_it, _ = kept[image]
+        if here[0] == project_that_keeps_it:
+            whole.add(here)
     notes = []
     if same:
         notes.append(

@@ -48,8 +48,9 @@ _LOOKED_AT = 48  # images of a set, to find its depth
 # order of the two bytes of a 16-bit value; N is this machine's
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
-# the tag, and its values that exchange width and height
+# names of the parts of a PNG file in which Pillow finds EXIF tags
 _EXIF_IN_PNG = b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"
+# the tag, and its values that exchange width and height
 _EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
 
 

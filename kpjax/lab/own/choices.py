@@ -14,6 +14,7 @@ from kpjax.errors import count_text
 from kpjax.evaluation.mirror_images import mirrored_distance, side_contrast
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
+from kpjax.images.reading import spread
 from kpjax.lab.out.reports.pixel_errors import LINE
 from kpjax.lab.own.project import Held, Own, open_animals
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
@@ -43,8 +44,8 @@ UPRIGHT = 0.8
 # that faces right on all frames. Of that mouse, mirror images made left and right paws one point, and the
 # mean error 14 px in place of 5.5.
 ALIKE_MIRRORED = 2.0
-# contrast of left and right, from which on mirror images contradict what is seen: at most 0.8 for mice,
-# flies and lips, 254 for an animal whose ears had two colours. Mirror images swapped these ears.
+# contrast of left and right, from which on mirror images contradict what is seen: at most 1.0 for mice,
+# flies and lips, 89 for an animal whose ears had two colours. Mirror images swapped these ears.
 MARKED = 3.0
 COMPARED = 60  # animals whose colours are compared
 FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without labels
@@ -113,20 +114,27 @@ def facts_of(project: Project, instances: Sequence[int] | None = None) -> Facts:
 
 
 def facts_of_training(
-    project: Project, held: Held, data: Any, typed: Collection[str], *, crop_small: bool = True
+    project: Project,
+    held: Held,
+    data: Any,
+    typed: Collection[str],
+    *,
+    crop_small: bool = True,
+    mirrors: bool = True,
 ) -> Facts:
     """Computes the statistics of what trains, and says what a run on crops of animals does with
     them, and whether labels seem to lack some of them.
 
     data: the images of a config, of which a typed `transform` decides whether animals are cropped.
-    crop_small: whether one animal is, if it is small.
+    crop_small: whether one animal is, if it is small. mirrors: whether the system may learn from
+    mirrored images.
     """
     facts = facts_of(project, held.train)
     facts = facts._replace(small=facts.small and crop_small)
     if "transform" in typed:
         cropped = data.transform == "around_box"
         facts = facts._replace(several=cropped and facts.several, small=cropped)
-    if facts.flip and "flip" not in typed:
+    if mirrors and facts.flip and "flip" not in typed:
         facts = facts._replace(sides=_contrast(project, held, data, facts))
     if facts.cropped:
         crowd = crowd_of(project)
@@ -156,9 +164,8 @@ def _contrast(project: Project, held: Held, data: Any, facts: Facts) -> float:
     ]
     if not shown:
         return math.nan
-    chosen = np.unique(np.linspace(0, len(shown) - 1, COMPARED).astype(int))
     square = replace(data, transform="around_box" if facts.cropped else "letterbox").square()
-    seen = open_animals(data.own, square, project, [shown[n] for n in chosen], "colours")
+    seen = open_animals(data.own, square, project, spread(shown, COMPARED), "colours")
     return side_contrast(
         *(
             np.stack([np.asarray(getattr(seen[n], field)) for n in range(len(seen))])

@@ -123,7 +123,7 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"source {projects.describe(project, held)}; target: {len(frames)} frames")
     for line in projects.absence_untaught(config.data.own):
         print(line)
-    facts = choices.facts_of_training(project, held, config.data, typed)
+    facts = choices.facts_of_training(project, held, config.data, typed, mirrors=False)
     batch, labelled = config.batch_size, len(held.train)
     config = choices.apply_choices(
         config,

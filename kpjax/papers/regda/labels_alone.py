@@ -13,7 +13,7 @@ from kpjax.methods import Setup
 from kpjax.papers.configs import optimizer_of
 from kpjax.papers.engine import Job, Outcome, Variant
 from kpjax.papers.regda.config import Config, drops_of
-from kpjax.papers.regda.stages import Data, same_config, train_stage, variant
+from kpjax.papers.regda.stages import Data, build_kl, same_config, train_stage, variant
 
 
 def build_supervised(
@@ -30,17 +30,15 @@ def build_supervised(
     length: the config's number of steps of the whole training. rates_of: of Adam, where `mse`: the
     plain recipe's 1e-3, or those of `teacher_adaptation`.
     """
+    if not mse:
+        return build_kl(config, setup, length=length, stream=stream)
     steps = getattr(config, length)
-    if mse:
-        plain = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
-        rates = config.teacher.adaptation_rate(steps) if rates_of == "teacher" else plain
-        adam = setup._replace(
-            optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates
-        )
-        return methods.supervised(adam, loss=losses.heatmap_mse, stream=stream)
-    return methods.supervised(
-        setup._replace(learning_rate=config.optimizer.supervised_rates(steps)), stream=stream
+    plain = optax.piecewise_constant_schedule(1e-3, drops_of(steps))
+    rates = config.teacher.adaptation_rate(steps) if rates_of == "teacher" else plain
+    adam = setup._replace(
+        optimizer=optimizer_of(config, optax.scale_by_adam()), learning_rate=rates
     )
+    return methods.supervised(adam, loss=losses.heatmap_mse, stream=stream)
 
 
 def both_stages(job: Job, data: Data, method: Method) -> Outcome:

@@ -89,10 +89,14 @@ def build_once(build: Build, config: Config, skeleton: Skeleton, *, logits: bool
     return build(config, setup_of(config, skeleton, logits=logits))
 
 
-def build_pretraining(config: Config, setup: Setup) -> Method:
-    """Builds the first stage of RegDA: heatmap KL on the source domain."""
-    rates = config.optimizer.supervised_rates(config.pretraining_steps)
-    return methods.supervised(setup._replace(learning_rate=rates), stream="source")
+def build_kl(config: Config, setup: Setup, *, length: str, stream: str) -> Method:
+    """Builds heatmap KL on labels. length: the config's number of steps of the whole training."""
+    rates = config.optimizer.supervised_rates(getattr(config, length))
+    return methods.supervised(setup._replace(learning_rate=rates), stream=stream)
+
+
+# The first stage of RegDA: heatmap KL on the source domain.
+build_pretraining = functools.partial(build_kl, length="pretraining_steps", stream="source")
 
 
 # Stages

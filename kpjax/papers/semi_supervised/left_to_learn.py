@@ -11,8 +11,8 @@ import numpy as np
 
 from kpjax import Example, Method
 from kpjax.heatmaps import Codec
-from kpjax.images.reading import spread
-from kpjax.input.source import Source, subset
+from kpjax.input.source import Source
+from kpjax.papers.source_free import spread_out
 from kpjax.training.evaluation import reduce
 
 # Up to which labelled images are called learnt. After 500 steps on a mouse seen from the side the mean was
@@ -47,7 +47,7 @@ def left_to_learn(
     spread evenly over all says it.
     """
     if len(labelled) > SAMPLE:
-        labelled = subset(labelled, spread(range(len(labelled)), SAMPLE), labelled.name)
+        labelled = spread_out(labelled, SAMPLE)
     sums = reduce(_left_sums(method.predict, codec.encode), state, labelled, batch_size=batch_size)
     error, empty = (np.asarray(sums[name], np.float64) for name in ("error", "empty"))
     whole = float(error.sum() / empty.sum()) if empty.any() else math.nan

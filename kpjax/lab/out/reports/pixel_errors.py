@@ -562,7 +562,12 @@ def sample_of(part: str, source: Source) -> Source:
     """
     if part != TRAINED or len(source) <= SAMPLE:
         return source
-    return subset(source, spread(range(len(source)), SAMPLE), source.name)
+    return subset(source, _sampled(len(source)), source.name)
+
+
+def _sampled(count: int) -> list[int]:
+    """Returns which animals of so many are in the sample."""
+    return spread(range(count), SAMPLE)
 
 
 def beyond_sample(
@@ -575,7 +580,7 @@ def beyond_sample(
     for name, part in parts.items():
         some, count = predictions[OF_PART + name], len(part.source)
         if len(some.index) < count:
-            rows, whole = spread(range(count), SAMPLE), labels_of(part.source)
+            rows, whole = _sampled(count), labels_of(part.source)
             keypoints, scores = (
                 np.full_like(one, np.nan) for one in (whole.keypoints, whole.scores)
             )
