@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import textwrap
+import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -31,6 +32,7 @@ WIDTH = 110  # letters in a line on the screen
 LONGEST = 1000
 # exit code after SIGTERM, as shells count: all processes of a run end with it together
 INTERRUPTED = 143
+LAST_WORDS = 3.0  # seconds in which other processes can say their own line
 
 
 def typed_flags(arguments: Sequence[str]) -> list[str]:
@@ -277,6 +279,10 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
         )
     if code and code != INTERRUPTED and _process():
         sys.stdout.flush()
+        if _process() == "process 0: ":
+            # It serves JAX's coordination, and whoever asks that in vain is aborted with a stack
+            # trace. What differs between hosts ends all of them, a moment apart.
+            time.sleep(LAST_WORDS)
         os._exit(code)
     return code
 
