@@ -19,14 +19,17 @@ SETTINGS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_P
 # 0.4 to 0.7 times as long on two. A jaxlib that does not know the flag ends the process, so each
 # version is asked once, in a child.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
+# Barriers stay in the program until its sums are fused: see `kpjax.models.layers.compute_once`.
+BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
 SECONDS = 120  # that a child has; it needs two
 CHILD = """
 import jax
 image, kernel = jax.numpy.ones((1, 8, 8, 4)), jax.numpy.ones((3, 3, 4, 4))
 names = ("NHWC", "HWIO", "NHWC")
-jax.jit(lambda x, y: jax.lax.conv_general_dilated(x, y, (1, 1), "SAME", dimension_numbers=names))(
-    image, kernel
-).block_until_ready()
+def step(x, y):
+    x = jax.lax.optimization_barrier(x + 1)
+    return jax.lax.conv_general_dilated(x, y, (1, 1), "SAME", dimension_numbers=names) + x
+jax.jit(step)(image, kernel).block_until_ready()
 """
 # At this level programs compile in three quarters of the time of the usual one, and their steps
 # take as long.
@@ -60,21 +63,23 @@ def set_compiler_flags(ask: bool = True) -> list[str]:
     said, and processes whose programs are not to be optimised. Call it before JAX starts its
     backend.
 
-    ask: whether a jaxlib that was never asked for its convolutions is asked now, which takes
+    ask: whether a jaxlib that was never asked for its flags is asked now, which takes
     seconds; a help text needs none.
     """
     given = os.environ.get("XLA_FLAGS", "")
     if "JAX_DISABLE_MOST_OPTIMIZATIONS" in os.environ:
         return []
     new = [OPTIMISATION] if OPTIMISATION.partition("=")[0] not in given else []
-    if "ynn" not in given and takes_convolutions(ask):
+    if "ynn" not in given and takes_flags(ask):
         new.append(CONVOLUTIONS)
+        if BARRIERS.partition("=")[0] not in given:
+            new.append(BARRIERS)
     os.environ["XLA_FLAGS"] = " ".join([*given.split(), *new])
     return new
 
 
-def takes_convolutions(ask: bool = True) -> bool:
-    """Returns whether this jaxlib takes the flag of XLA's own convolutions.
+def takes_flags(ask: bool = True) -> bool:
+    """Returns whether this jaxlib takes the flags of XLA's own convolutions and of barriers.
 
     Its answer, "taken" or "refused", is kept in the cache folder by its version and the kind of
     machine. A child that ends in any other way, as for want of memory, is no answer: False now, and
@@ -83,7 +88,7 @@ def takes_convolutions(ask: bool = True) -> bool:
     from kpjax.files import cache_folder  # help texts need it late
 
     version, machine = metadata.version("jaxlib"), platform.machine()
-    kept = cache_folder() / "convolutions" / f"jaxlib-{version}-{machine}.txt"
+    kept = cache_folder() / "flags" / f"jaxlib-{version}-{machine}.txt"
     answer = ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         answer = kept.read_text(encoding="utf-8")
@@ -95,13 +100,13 @@ def takes_convolutions(ask: bool = True) -> bool:
 
 
 def _ask_child() -> str:
-    """Computes a convolution with the flag in a child process: "taken", "refused", or "" where it
-    failed otherwise.
+    """Computes a convolution of a barrier's result with the flags in a child process: "taken",
+    "refused", or "" where it failed otherwise.
     """
     import subprocess
 
     environment = os.environ | {
-        "XLA_FLAGS": CONVOLUTIONS,
+        "XLA_FLAGS": f"{CONVOLUTIONS} {BARRIERS}",
         "JAX_PLATFORMS": "cpu",
         "TF_CPP_MIN_LOG_LEVEL": "0",  # so that a refusal is said
     }

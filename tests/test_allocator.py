@@ -9,13 +9,14 @@ import pytest
 
 from kpjax import allocator
 from kpjax.allocator import (
+    BARRIERS,
     CHILD,
     CONVOLUTIONS,
     OPTIMISATION,
     convolutions_text,
     only_cpu,
     set_compiler_flags,
-    takes_convolutions,
+    takes_flags,
 )
 from kpjax.papers.parsing import asks_for_words
 
@@ -81,23 +82,24 @@ def test_a_device_and_its_package_are_seen_without_starting_jax(
 @pytest.mark.parametrize(
     ("flags", "taken", "new"),
     [
-        ("", True, [OPTIMISATION, CONVOLUTIONS]),
+        ("", True, [OPTIMISATION, CONVOLUTIONS, BARRIERS]),
         ("", False, [OPTIMISATION]),
         ("--xla_cpu_experimental_ynn_fusion_type=", True, [OPTIMISATION]),
-        ("--xla_backend_optimization_level=3", True, [CONVOLUTIONS]),
+        ("--xla_backend_optimization_level=3", True, [CONVOLUTIONS, BARRIERS]),
+        ("--xla_disable_hlo_passes=dce", True, [OPTIMISATION, CONVOLUTIONS]),
     ],
 )
 def test_compiler_flags_are_set_unless_the_user_says_otherwise(monkeypatch, flags, taken, new):
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
     monkeypatch.setenv("XLA_FLAGS", flags)
-    monkeypatch.setattr(allocator, "takes_convolutions", lambda ask: taken)
+    monkeypatch.setattr(allocator, "takes_flags", lambda ask: taken)
     assert set_compiler_flags() == new
     assert os.environ["XLA_FLAGS"] == " ".join([flags, *new]).strip()
     said = (
         "all cores" if CONVOLUTIONS in new else "as XLA_FLAGS says" if "ynn" in flags else "default"
     )
     assert said in convolutions_text()
-    monkeypatch.setattr(allocator, "takes_convolutions", lambda ask: CONVOLUTIONS in new)
+    monkeypatch.setattr(allocator, "takes_flags", lambda ask: CONVOLUTIONS in new)
     assert not set_compiler_flags()  # once is enough
 
 
@@ -109,7 +111,7 @@ class Children:
 
     def run(self, command, *, env, **options):
         assert command == [sys.executable, "-c", CHILD]
-        assert (env["XLA_FLAGS"], env["JAX_PLATFORMS"]) == (CONVOLUTIONS, "cpu")
+        assert (env["XLA_FLAGS"], env["JAX_PLATFORMS"]) == (f"{CONVOLUTIONS} {BARRIERS}", "cpu")
         self.started += 1
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
@@ -122,18 +124,18 @@ UNKNOWN = (-6, b"F1 Unknown flag in XLA_FLAGS: " + CONVOLUTIONS.encode())
 
 
 @pytest.mark.parametrize(("answer", "taken"), [((0, b""), True), (UNKNOWN, False)])
-def test_each_jaxlib_is_asked_once_for_its_convolutions(monkeypatch, tmp_path, answer, taken):
+def test_each_jaxlib_is_asked_once_for_its_flags(monkeypatch, tmp_path, answer, taken):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     children = Children(answer, UNKNOWN)
     monkeypatch.setattr(subprocess, "run", children.run)
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.99.1")
-    assert not takes_convolutions(ask=False)
+    assert not takes_flags(ask=False)
     assert children.started == 0
-    assert takes_convolutions() == taken
-    assert takes_convolutions() == takes_convolutions(ask=False) == taken
+    assert takes_flags() == taken
+    assert takes_flags() == takes_flags(ask=False) == taken
     assert children.started == 1
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.99.2")
-    assert not takes_convolutions()
+    assert not takes_flags()
     assert children.started == 2
 
 
@@ -150,9 +152,9 @@ def test_a_child_that_failed_otherwise_is_no_answer(monkeypatch, tmp_path, faile
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     children = Children(failed, (0, b""))
     monkeypatch.setattr(subprocess, "run", children.run)
-    assert not takes_convolutions()
-    assert takes_convolutions()
-    assert takes_convolutions()
+    assert not takes_flags()
+    assert takes_flags()
+    assert takes_flags()
     assert children.started == 2
 
 
@@ -160,22 +162,22 @@ def test_what_is_kept_may_be_damaged_or_not_be_writable(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     children = Children(*[(0, b"")] * 3)
     monkeypatch.setattr(subprocess, "run", children.run)
-    assert takes_convolutions()
+    assert takes_flags()
     (kept,) = (tmp_path / "cache").rglob("jaxlib-*.txt")
     for damaged in (b"", b"\xff\xfe"):
         kept.write_bytes(damaged)
-        assert takes_convolutions()
+        assert takes_flags()
         assert kept.read_text() == "taken"
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     children.answers = [(0, b"")] * 2
-    assert takes_convolutions()
-    assert takes_convolutions()
+    assert takes_flags()
+    assert takes_flags()
     assert children.started == 5
 
 
 @pytest.mark.slow
-def test_this_jaxlib_takes_the_convolutions_and_a_child_refuses_an_unknown_flag(monkeypatch):
+def test_this_jaxlib_takes_the_flags_and_a_child_refuses_an_unknown_flag(monkeypatch):
     """What README's minutes rest on. A newer jaxlib that fails here runs the slower ones."""
     assert allocator._ask_child() == "taken"
     monkeypatch.setattr(allocator, "CONVOLUTIONS", "--xla_cpu_no_such_flag=1")

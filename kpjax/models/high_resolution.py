@@ -20,6 +20,7 @@ from kpjax.errors import InputError
 from kpjax.models.layers import (
     BatchNorm,
     Convolution,
+    compute_once,
     he_normal_fan_out,
     rematerialised,
     upsample_nearest,
@@ -72,9 +73,12 @@ class HighResolutionModule(nn.Module):
             return x
 
         return tuple(
-            nn.relu(
-                functools.reduce(
-                    operator.add, (brought(x, source, target) for source, x in enumerate(refined))
+            compute_once(
+                nn.relu(
+                    functools.reduce(
+                        operator.add,
+                        (brought(x, source, target) for source, x in enumerate(refined)),
+                    )
                 )
             )
             for target in range(self.outputs)
@@ -98,7 +102,7 @@ class HighResolutionNetwork(nn.Module):
         channels). An unused map costs nothing under `jax.jit`.
     rematerialise: each block of `layer1` and each module keeps its inputs only and is computed
         again in the backward pass. An accelerator's stored activations fall to about an eighth for
-        a quarter more work, and no number changes. On CPUs XLA recomputes too early to save memory.
+        a quarter more work, and no number changes.
 
     Convolutions start as torchvision's, He's normal by fan-out. The published pose networks without
     pretrained weights start at N(0, 0.001²), from which they learn slowly.

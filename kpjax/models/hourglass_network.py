@@ -18,6 +18,7 @@ from kpjax.errors import InputError
 from kpjax.models.layers import (
     BatchNorm,
     Convolution,
+    compute_once,
     rematerialised,
     uniform_fan_in,
     upsample_nearest,
@@ -65,7 +66,7 @@ class HierarchicalBlock(nn.Module):
                 dtype=self.dtype,
                 name="downsample_2",
             )(x)
-        return jnp.concatenate(parts, axis=-1) + x.astype(y.dtype)
+        return compute_once(jnp.concatenate(parts, axis=-1) + x.astype(y.dtype))
 
 
 class Hourglass(nn.Module):
@@ -94,7 +95,7 @@ class Hourglass(nn.Module):
             x = block(average_pool_pairs(x), f"b2_{level}")
         x = block(x, "b2_plus_1")
         for level in range(1, self.depth + 1):
-            x = kept.pop() + upsample_nearest(block(x, f"b3_{level}"))
+            x = compute_once(kept.pop() + upsample_nearest(block(x, f"b3_{level}")))
         return x
 
 

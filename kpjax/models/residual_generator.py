@@ -12,6 +12,7 @@ from kpjax.models.layers import (
     BatchNorm,
     Convolution,
     TransposedConvolution,
+    compute_once,
     uniform_fan_in,
     uniform_fan_out,
 )
@@ -66,9 +67,8 @@ class ResidualGenerator(nn.Module):
             y = nn.relu(
                 normalised(convolved(x, width, 3, 1, f"block{number}_conv1"), f"block{number}_bn1")
             )
-            x = x + normalised(
-                convolved(y, width, 3, 1, f"block{number}_conv2"), f"block{number}_bn2"
-            )
+            y = normalised(convolved(y, width, 3, 1, f"block{number}_conv2"), f"block{number}_bn2")
+            x = compute_once(x + y)
         for number in (1, 2):
             width //= 2
             x = TransposedConvolution(

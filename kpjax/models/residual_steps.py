@@ -19,6 +19,7 @@ from kpjax.models.high_resolution import FirstMap
 from kpjax.models.layers import (
     BatchNorm,
     Convolution,
+    compute_once,
     he_normal_fan_out,
     rematerialised,
     resize_bilinear,
@@ -106,7 +107,7 @@ class ResidualStepsBlock(nn.Module):
         )
         if y.shape != x.shape:
             x = layer(self.width, 1, self.stride, relu=False, name="downsample")(x, train)
-        return nn.relu(y + x)
+        return compute_once(nn.relu(y + x))
 
 
 # The trunk: hourglasses in a row

@@ -20,6 +20,7 @@ from kpjax.models.layers import (
     BatchNorm,
     Convolution,
     TransposedConvolution,
+    compute_once,
     he_normal_fan_out,
     rematerialised,
 )
@@ -59,7 +60,7 @@ class BasicBlock(nn.Module):
         if y.shape != x.shape:
             x = convolution(y.shape[-1], 1, self.stride, name="downsample_0")(x)
             x = BatchNorm(name="downsample_1")(x, train)
-        return nn.relu(y + x)
+        return compute_once(nn.relu(y + x))
 
 
 class Bottleneck(nn.Module):
@@ -83,7 +84,7 @@ class Bottleneck(nn.Module):
         if y.shape != x.shape:
             x = convolution(y.shape[-1], 1, self.stride, name="downsample_0")(x)
             x = BatchNorm(name="downsample_1")(x, train)
-        return nn.relu(y + x)
+        return compute_once(nn.relu(y + x))
 
 
 class ResNet(nn.Module):

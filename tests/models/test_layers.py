@@ -142,6 +142,20 @@ def images():
     return np.random.default_rng(0).normal(3, 2, (8, 3, 2, 4)).astype(np.float32)
 
 
+@pytest.mark.parametrize(("platform", "barriers"), [("cpu", 2), ("tpu", 0), ("cuda", 0)])
+def test_sums_of_branches_are_kept_apart_on_cpus_alone(platform, barriers):
+    """In both directions: the gradient of a sum is read by both branches."""
+
+    def loss(x):
+        return jnp.square(layers.compute_once(x + jnp.sin(x))).sum()
+
+    x = jnp.arange(3.0)
+    chex.assert_trees_all_close(jax.grad(loss)(x), 2 * (x + jnp.sin(x)) * (1 + jnp.cos(x)))
+    with known_platform(platform):
+        traced = str(jax.make_jaxpr(jax.value_and_grad(loss))(x))
+    assert traced.count("optimization_barrier") == barriers
+
+
 def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
     layer = layers.BatchNorm()
     variables = layer.init(jax.random.key(1), images, False)
