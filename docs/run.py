@@ -48,7 +48,6 @@ PAGES = {
     "own/lightning_pose": "lightning_pose",
     "own/coco": "coco",
     "own/csv": "csv",
-    "own/faces": "csv",
     "own/two_flies": PAIRS,
     **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), ""),
 }

@@ -10,7 +10,6 @@ from 0.
 """
 
 import functools
-import itertools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -22,7 +21,7 @@ from kpjax.errors import InputError
 from kpjax.files import foreign
 from kpjax.formats.names import forward, json_of
 from kpjax.formats.project import Report, is_box, refuse
-from kpjax.formats.tables import Key, read_rows, whole_number
+from kpjax.formats.tables import Key, read_rows
 
 BOXES = "give a file with a box for each animal and frame: COCO json, or csv with video, frame, instance, x, y, w, h"
 _SIDES = (("x", "box_x"), ("y", "box_y"), ("w", "width", "box_w"), ("h", "height", "box_h"))
@@ -48,9 +47,8 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
     """Reads the names of the I animals and (N, I, 4) float64 boxes of N frames, nan where there is
     none, from a file.
 
-    An image is found by the last parts of its path: the file may have more or fewer folders. A
-    video is found by its file's name, with or without the ending. Of several of one name, that
-    which shares most folders is meant.
+    An image or a video is found by the last parts of its path: the file may have more or fewer
+    folders.
     """
     boxes, by_name = read_boxes(file), defaultdict(dict)
     for path, number in boxes:
@@ -58,25 +56,13 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
 
     @functools.cache
     def stored(path: str, is_image: bool) -> str | None:
-        name, depth = PurePosixPath(path), len(PurePosixPath(path).parts)
-        fitting = [*by_name.get((name.name, is_image), ())]
-        if is_image:
-            fitting = [
-                one
-                for one in fitting
-                if _shared_parts(one, path) == min(depth, len(PurePosixPath(one).parts))
-            ]
-        elif name.suffix:
-            fitting += by_name.get((name.stem, False), ())
-        folders = [
-            _shared_parts(str(PurePosixPath(one).parent), str(name.parent)) for one in fitting
-        ]
-        best = [one for one, shared in zip(fitting, folders, strict=True) if shared == max(folders)]
-        if len(best) > 1:
+        known = by_name.get((PurePosixPath(path).name, is_image), ())
+        fitting = [one for one in known if _end_alike(one, path)]
+        if len(fitting) > 1:
             raise InputError(
-                f"{file}: {name.name} may be {best[0]} or {best[1]}; name a parent folder"
+                f"{file}: {path} may be {fitting[0]} or {fitting[1]}; name a parent folder"
             )
-        return best[0] if best else None
+        return fitting[0] if fitting else None
 
     found = [boxes.get((stored(path, number is None), number), {}) for path, number in frames]
     if not any(found):
@@ -86,45 +72,37 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
             f"has boxes of {known}"
         )
     instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
-    if all(whole_number(name) is not None for name in instances):
-        instances = tuple(sorted(instances, key=whole_number))
     none = np.full(4, np.nan)
     stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
     return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
 
 
-def _shared_parts(path: str, other: str) -> int:
-    """Returns how many parts at the ends of two paths are alike."""
+def _end_alike(path: str, other: str) -> bool:
+    """Returns whether one of two paths is the end of the other."""
     ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
-    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], ends)))
+    return all(one == two for one, two in ends)
 
 
 def _of_coco(path: Path, report: Report) -> Boxes:
-    content = json_of(path)
-    try:
-        images, annotations = content["images"], content["annotations"]
-        names = {image["id"]: forward(image["file_name"]) for image in images}
-        boxed = {
-            at: one
-            for at, one in enumerate(annotations)
-            if "bbox" in one and not one.get("iscrowd")
-        }
-    except (KeyError, TypeError, AttributeError):
-        raise InputError(
-            f"{path}: images and annotations are missing; give a whole COCO file"
-        ) from None
-    if len(names) < len(images):
-        raise InputError(f"{path}: two images have the same id; give every image its own")
-    if len({one.get("category_id") for one in boxed.values()}) > 1:
-        raise InputError(f"{path}: it has boxes of several categories; keep those of the animals")
     found: Boxes = {}
-    for at, annotation in enumerate(annotations):
-        place = report.at(f"annotations[{at}]")
-        if not (name := names.get(annotation.get("image_id"))):
-            place.fault("its image_id is in no entry of images; correct or delete it")
-        elif at in boxed and (box := _checked(annotation["bbox"], place)) is not None:
-            of_image = found.setdefault((name, None), {})
-            of_image[str(len(of_image))] = box
+    with foreign(path, "give a whole COCO file, with images and annotations"):
+        content = json_of(path)
+        images = content["images"]
+        boxed = [
+            one for one in content["annotations"] if one.get("bbox") and not one.get("iscrowd")
+        ]
+        names = {image["id"]: forward(image["file_name"]) for image in images}
+        if len(names) < len(images):
+            raise InputError(f"{path}: two images have the same id; give every image its own")
+        if len({one.get("category_id") for one in boxed}) > 1:
+            raise InputError(
+                f"{path}: it has boxes of several categories; keep those of the animals"
+            )
+        for one in boxed:
+            name = names[one["image_id"]]
+            if (box := _checked(one["bbox"], report.at(f"a box of {name}"))) is not None:
+                of_image = found.setdefault((name, None), {})
+                of_image[str(len(of_image))] = box
     return found
 
 
@@ -136,22 +114,13 @@ def boxes_of_table(path: Path, report: Report) -> Boxes:
     table = read_rows(path, report, {*_KEYS, *(name for names in _SIDES for name in names)})
     columns = list(table.columns)
     sides = [next((name for name in names if name in columns), "") for names in _SIDES]
-    keys = {name for name in _KEYS if name in columns}
-    missing = [names[0] for names, side in zip(_SIDES, sides, strict=True) if not side]
-    wrong = ""
-    if missing:
-        wrong = (
-            f"its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns image (or video "
-            "and frame), instance, x, y, w, h"
+    if missing := [names[0] for names, side in zip(_SIDES, sides, strict=True) if not side]:
+        raise InputError(
+            f"{path.name} line 1: its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns "
+            "image (or video and frame), instance, x, y, w, h"
         )
-    elif "video" in keys and "frame" not in keys:
-        wrong = "column video lacks a column frame; add the number of each frame from 0"
-    elif not keys and columns[0] in sides:
-        wrong = "no column says which image a box belongs to; add image, or video and frame"
-    if wrong:
-        raise InputError(f"{path.name} line 1: {wrong}")
     found: Boxes = {}
-    column = "image" if {"image", "video"} & keys else columns[0]
+    column = "image" if {"image", "video"} & {*columns} else columns[0]
     for row in table.rows:
         before, sizes = len(report.faults), [row.number(side) for side in sides]
         if len(report.faults) > before or all(map(math.isnan, sizes)):
@@ -159,7 +128,7 @@ def boxes_of_table(path: Path, report: Report) -> Boxes:
         box, key = _checked(sizes, row.report), row.place(column)
         if box is not None and key is not None:
             of_frame = found.setdefault(key, {})
-            instance = row.get("instance") if "instance" in keys else str(len(of_frame))
+            instance = row.get("instance") if "instance" in columns else str(len(of_frame))
             if instance in of_frame:
                 row.fault(f"a second box of instance {instance!r} on the same frame; rename one")
             of_frame[instance] = box

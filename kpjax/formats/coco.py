@@ -11,7 +11,7 @@ a labelled keypoint are not instances.
 import json
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
-from kpjax.files import strict, write_text
+from kpjax.files import foreign, strict, write_text
 from kpjax.formats import names as naming
-from kpjax.formats.names import forward
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, Report, instance_of
 
@@ -39,25 +38,20 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     """
     files = _files(path)
     category, skeleton = _read_category(files, options.category, report)
-    before = len(report.faults)
-    images = [(file, image) for file in files for image in _images_of(file, report)]
+    images = [(file, image) for file in files for image in _images_of(file)]
     root, paths = _image_paths(path, files, images)
     frames, numbers = [], {}
     for (file, image), place in zip(images, paths, strict=True):
         numbers[file.path, image["id"]] = len(frames)
-        width, height = (int(image.get(side) or 0) for side in ("width", "height"))
+        name, where = naming.below(place, root), report.at(f"{file.path.name}, image {image['id']}")
+        with foreign(where.place, "correct its width and height"):
+            width, height = (int(image.get(side) or 0) for side in ("width", "height"))
         size = (width, height) if width and height else (0, 0)
-        name, said = naming.below(place, root), str(image.get("split") or "").lower()
-        if said not in ("", *naming.SPLITS):
-            report.at(f"{file.path.name}, image {name}, split").fault(
-                f"{said!r} where train, validation or test belongs"
-            )
         sessions = (image.get(field) for field in ("session", "video_id"))
         session = next((str(one) for one in sessions if one is not None), "")
-        split = naming.SPLITS.get(said, file.split)
+        split = naming.split_of(str(image.get("split") or ""), where) or file.split
         frames.append(Frame(name, place, None, size, session, split))
-    whole = len(report.faults) == before
-    instances = _read_instances(files, category, skeleton.names, numbers, whole, report)
+    instances = _read_instances(files, category, skeleton.names, numbers, report)
     tool = _tool_of(files, [image["file_name"] for _, image in images])
     return Project(root, "coco", skeleton, frames, instances, tool=tool)
 
@@ -85,10 +79,8 @@ def files_of(path: Path) -> list[Path]:
     """
     counts = {}
     for file in naming.shown_files(path, "*.json", "*/*.json", "*/*/*.json"):
-        content = read_start(file)
-        counts[file] = sum(word in content for word in _WORDS)
-        if content.lstrip()[:1] != b"{":  # what is wrong with a file that is named, the reader says
-            counts[file] = int(path == file and file.suffix.lower() == ".json")
+        if (content := read_start(file)).lstrip()[:1] == b"{":
+            counts[file] = sum(word in content for word in _WORDS)
     most = [file for file, count in counts.items() if count == len(_WORDS)]
     return most or [file for file, count in counts.items() if count]
 
@@ -125,15 +117,12 @@ def _files(path: Path) -> list[_File]:
     files = []
     for file, split in zip(found, splits, strict=True):
         content = naming.json_of(file)
-        if not isinstance(content, dict):
-            what = "a list" if isinstance(content, list) else _excerpt(content)
-            raise InputError(
-                f"{file.name}: {what} where an object belongs; name the file with the labels"
-            )
         for field in ("images", "annotations", "categories"):
-            if not isinstance(stored := content.get(field), list):
+            stored = content.get(field)
+            listed = stored if isinstance(stored, list) else [stored]
+            if wrong := [one for one in listed if not isinstance(one, dict)]:
                 raise InputError(
-                    f"{file.name}, {field}: {_excerpt(stored)} where a list belongs; save it again"
+                    f"{file.name}, {field}: {wrong[0]!r:.60} where a list of objects belongs; correct it"
                 )
         files.append(_File(file, content, split))
     return files
@@ -148,34 +137,22 @@ def _split_of(name: str) -> tuple[str, str]:
     return naming.SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
 
 
-def _images_of(file: _File, report: Report) -> list[Json]:
-    """Returns the images of a file that have a unique id and a unique name."""
+def _images_of(file: _File) -> list[Json]:
+    """Returns the images of a file. Raises InputError for one without a name or an id of its own."""
     known: dict[Any, str] = {}
-    names, images = set(), []
     for at, image in enumerate(file.content["images"]):
-        place = report.at(f"{file.path.name}, image {_name_of(image, at)}")
-        identity = image.get("id")
-        # some sets use the latter
-        image["file_name"] = name = image.get("file_name", image.get("filename"))
-        if not isinstance(identity, int | str) or isinstance(identity, bool):
-            place.within("id").fault(
-                f"{_excerpt(identity)} where a number belongs; give every image its own"
+        place, name = f"{file.path.name}, images[{at}]", image.get("file_name")
+        if not isinstance(name, str) or not name.strip():
+            raise InputError(
+                f"{place}, file_name: {name!r:.60} where the name of an image belongs; fill it in"
             )
-        elif not isinstance(name, str) or not name.strip():
-            place.within("file_name").fault(
-                f"{_excerpt(name)} where the name of an image belongs; fill it in"
-            )
-        elif identity in known:
-            place.fault(f"{known[identity]!r} has the same id; give every image its own")
-        elif forward(name) in names:
-            place.within("file_name").fault(
-                f"{name!r} is listed twice; join the two images under one id"
-            )
-        else:
+        with foreign(f"{place}, id", "give every image a number of its own"):
+            if (identity := image["id"]) in known:
+                raise InputError(
+                    f"{place}: {known[identity]!r} has the same id; give every image its own"
+                )
             known[identity] = name
-            names.add(forward(name))
-            images.append(image)
-    return images
+    return file.content["images"]
 
 
 def _image_paths(
@@ -204,12 +181,9 @@ def _image_paths(
     for file in files:
         folders = [*homes, *below]
         if file.split:
-            own = file.path.parent
             mine = [folder for folder in below if split_of_folder[folder] == file.split]
             others = [folder for folder in below if not split_of_folder[folder]]
             folders = [*mine, *homes, *others]
-            if _split_of(own.name)[0] == file.split:
-                folders.insert(0, own)
         names = [image["file_name"] for owner, image in images if owner is file]
         found = naming.image_paths(names, list(dict.fromkeys(folders)))[1] if names else []
         paths += [Path(os.path.normpath(one)) for one in found]
@@ -220,26 +194,25 @@ def _image_paths(
 def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple[Any, Skeleton]:
     """Reads the category called `wanted`, or the only one with keypoints: its id in the files and
     its keypoints. Raises InputError if it is unclear."""
-    where, labelled = files[0].path.name, defaultdict(list)
-    for annotation in (one for file in files for one in file.content["annotations"]):
-        if annotation.get("keypoints"):
-            labelled[annotation.get("category_id")].append(annotation)
-    stored = [(file, one) for file in files for one in file.content["categories"]]
-    known = {one.get("id"): one for _, one in reversed(stored)}
-    if unknown := [identity for identity in labelled if identity not in known]:
-        raise InputError(
-            f"{where}, categories: none has the id {json.dumps(unknown[0])}, which "
-            f"{len(labelled[unknown[0]])} annotations with keypoints name; add it"
-        )
-    for file, one in stored:
-        if one.get("keypoints") != known[one.get("id")].get("keypoints"):
-            raise InputError(
-                f"{file.path.name}, categories: other keypoints than in {where}; give all files the same"
-            )
+    where, known = files[0].path.name, {}
+    counts = Counter(
+        one.get("category_id")
+        for file in files
+        for one in file.content["annotations"]
+        if one.get("keypoints")
+    )
+    for file in files:
+        for one in file.content["categories"]:
+            first = known.setdefault(one.get("id"), one)
+            if one.get("keypoints") != first.get("keypoints"):
+                raise InputError(
+                    f"{file.path.name}, categories: other keypoints than in {where}; give all files the same"
+                )
     # Categories without annotations count only if no other has any: so a project without labels
     # still has a skeleton.
-    usable = [*labelled] or [identity for identity, one in known.items() if one.get("keypoints")]
-    names = {identity: str(known[identity].get("name", identity)) for identity in usable}
+    usable = [*counts] or [identity for identity, one in known.items() if one.get("keypoints")]
+    with foreign(f"{where}, categories", "add the one with this id, which annotations have"):
+        names = {identity: str(known[identity].get("name", identity)) for identity in usable}
     if not names:
         raise InputError(
             f"{where}, annotations: none has keypoints, they are boxes or outlines; export keypoints: "
@@ -250,46 +223,27 @@ def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple
         found = f"{len(names)} in {where} have keypoints"
         if wanted:
             found = f"{wanted!r} has no keypoints in {where}"
-        listed = ", ".join(f"{name!r} ({len(labelled[one])})" for one, name in names.items())
+        listed = ", ".join(f"{name!r} ({counts[one]})" for one, name in names.items())
         raise InputError(f"`category`: {found}; choose one of {listed}")
-    identity, name = fitting[0], names[fitting[0]]
-    place = report.at(f"{where}, category {name!r}")
-    return identity, _skeleton(known[identity], name, labelled[identity], place)
+    place = report.at(f"{where}, category {names[fitting[0]]!r}")
+    return fitting[0], _skeleton(known[fitting[0]], place)
 
 
-def _skeleton(stored: Json, title: str, annotations: Sequence[Json], report: Report) -> Skeleton:
-    names, lines = stored.get("keypoints") or [], stored.get("skeleton") or []
-    if not isinstance(names, list):
+def _skeleton(stored: Json, report: Report) -> Skeleton:
+    names, lines = stored.get("keypoints"), stored.get("skeleton") or []
+    if not names or not isinstance(names, list):
         raise InputError(
-            f"{report.place}, keypoints: {_excerpt(names)} where a list of names belongs; correct the list"
+            f"{report.place}, keypoints: {names!r:.60} where a list of names belongs; fill it in"
         )
-    if not names:  # as many as most annotations have
-        counts = Counter(len(found) for one in annotations if (found := _triples(one)) is not None)
-        names = [f"point_{number}" for number in range(max(counts, key=counts.get, default=0))]
-        report.notes.append(
-            f"category {title!r} names no keypoints: they are called point_0 to point_{len(names) - 1}"
-        )
-    if wrong := [one for one in names if not isinstance(one, str) or not one.strip()]:
-        raise InputError(
-            f"{report.place}, keypoints: {_excerpt(wrong[0])} where a name belongs; correct the list"
-        )
-    if not isinstance(lines, list) or any(
-        not isinstance(edge, list) or [*map(type, edge)] != [int, int] for edge in lines
-    ):
-        report.within("skeleton").fault(
-            f"{_excerpt(lines)} where pairs of numbers belong; correct or delete it"
-        )
-        lines = []
-    # the stored list counts from 1, or from 0 if it has a 0
-    first = 0 if any(0 in edge for edge in lines) else 1
-    places = {*range(first, len(names) + first)}
-    edges = [
-        (one - first, other - first)
-        for one, other in lines
-        if one != other and {one, other} <= places
-    ]
-    if not first:
-        report.notes.append("the skeleton counts keypoints from 0, unlike COCO's own")
+    with foreign(f"{report.place}, skeleton", "give pairs of numbers, or delete it"):
+        # the stored list counts from 1, or from 0 if it has a 0
+        first = 0 if any(0 in edge for edge in lines) else 1
+        places = {*range(first, len(names) + first)}
+        edges = [
+            (one - first, other - first)
+            for one, other in lines
+            if one != other and {one, other} <= places
+        ]
     if len(edges) < len(lines):
         report.notes.append(
             f"{len(lines) - len(edges)} of {len(lines)} edges join no two keypoints, dropped"
@@ -305,129 +259,68 @@ def _read_instances(
     category: Any,
     names: Sequence[str],
     frames: Mapping[tuple[Path, Any], int],
-    whole: bool,
     report: Report,
 ) -> list[Instance]:
     """Returns the instances of a category by its id.
 
-    frames: numbers by file and image id. whole: whether none of them is missing by another fault.
+    frames: numbers by file and image id.
     """
     instances, skipped = [], Counter()
     for file in files:
         for at, annotation in enumerate(file.content["annotations"]):
-            place = report.at(f"{file.path.name}, annotation {_name_of(annotation, at)}")
-            frame, triples = frames.get((file.path, annotation.get("image_id"))), None
+            place = report.at(f"{file.path.name}, annotations[{at}]")
             if annotation.get("category_id") != category:
                 skipped["of other categories, left out"] += 1
             elif not annotation.get("keypoints"):
                 skipped["without keypoints, left out"] += 1
-            else:
-                triples = _checked_triples(annotation, names, place)
-            if triples is None:
-                continue
-            if frame is None:
-                if whole:
-                    place.within("image_id").fault(
-                        f"no image has the id {_excerpt(annotation.get('image_id'))}; add the image or delete the "
-                        "annotation"
-                    )
             elif annotation.get("iscrowd"):
                 skipped["of crowds, left out"] += 1
-            elif not triples[:, 2].any():
-                skipped["without a labelled keypoint, left out"] += 1
             else:
-                track = annotation.get("track", annotation.get("track_id"))
-                points = np.where(triples[:, 2:] > 0, triples[:, :2], np.nan)
-                one = instance_of(
-                    frame,
-                    points,
-                    occluded=triples[:, 2] == 1,
-                    box=_box(annotation, place, skipped),
-                    track="" if track is None else str(track),
-                )
-                instances.append(one)
-        counts = Counter(annotation.get("id") for annotation in file.content["annotations"])
-        for identity, count in counts.items():
-            if count > 1 and identity is not None:
-                report.at(f"{file.path.name}, annotation id {identity}").fault(
-                    f"the id occurs {count} times; give every annotation its own"
-                )
-    report.notes.extend(f"annotations {why}: {count}" for why, count in sorted(skipped.items()))
-    if instances and all(one.occluded[one.seen].all() for one in instances):
+                with foreign(place.place, "correct or delete it"):
+                    image = annotation.get("image_id")
+                    if (frame := frames.get((file.path, image))) is None:
+                        place.within("image_id").fault(
+                            f"no image has the id {image!r:.60}; add the image or delete the annotation"
+                        )
+                    else:
+                        instances.append(_instance(annotation, frame, names, place))
+    labelled = [one for one in instances if one.seen.any()]
+    skipped["without a labelled keypoint, left out"] += len(instances) - len(labelled)
+    report.notes.extend(
+        f"annotations {why}: {count}" for why, count in sorted(skipped.items()) if count
+    )
+    if labelled and all(one.occluded[one.seen].all() for one in labelled):
         report.notes.append("v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded")
-        return [one._replace(occluded=np.zeros_like(one.occluded)) for one in instances]
-    return instances
+        return [one._replace(occluded=np.zeros_like(one.occluded)) for one in labelled]
+    return labelled
 
 
-def _box(annotation: Json, report: Report, skipped: Counter) -> np.ndarray | None:
-    """Returns the box that an annotation states, if it has an area."""
-    if not annotation.get("bbox") or annotation.get("bbox_from_points"):
-        return None
-    box = _numbers(annotation["bbox"])
-    if box is None or box.shape != (4,) or not np.isfinite(box).all():
-        report.within("bbox").fault(
-            f"{_excerpt(annotation['bbox'])} where x, y, width and height belong; correct or delete it"
+def _instance(annotation: Json, frame: int, names: Sequence[str], report: Report) -> Instance:
+    """Returns the animal of an annotation; without points, and with a fault, if they are wrong."""
+    triples = np.array(annotation["keypoints"], np.float64).reshape(-1, 3)
+    if len(triples) != len(names):
+        raise InputError(
+            f"{report.place}, keypoints: {triples.size} where 3 x {len(names)} numbers belong (x, y, v of each "
+            "keypoint of the category); correct the list"
         )
-    elif (box[2:] > 0).all():
-        return box
-    else:
-        skipped["with a box of no area, which is ignored"] += 1
-    return None
-
-
-def _numbers(stored: Any) -> np.ndarray | None:
-    """Returns lists of numbers as float64; None for anything else."""
-    try:
-        return np.asarray(stored, np.float64)
-    except (TypeError, ValueError):
-        return None
-
-
-def _triples(annotation: Json) -> np.ndarray | None:
-    """Returns (n, 3) float64 of x, y, v, from a flat list or a list of triples; None if it is
-    neither.
-    """
-    found = _numbers(annotation.get("keypoints"))
-    if found is None or found.size % 3 or not (found.ndim == 1 or found.shape[1:] == (3,)):
-        return None
-    return found.reshape(-1, 3)
-
-
-def _checked_triples(annotation: Json, names: Sequence[str], report: Report) -> np.ndarray | None:
-    """Returns (K, 3) float64 of x, y, v; None, with a fault, for a wrong number of values or a
-    wrong value.
-    """
-    triples = _triples(annotation)
-    if triples is None or len(triples) != len(names):
-        found = _excerpt(annotation["keypoints"]) if triples is None else f"{triples.size}"
-        report.within("keypoints").fault(
-            f"{found} where 3 x {len(names)} numbers belong (x, y, v of each keypoint of the category); correct "
-            "the list"
-        )
-        return None
     flags = triples[:, 2]
-    odd = ~np.isin(flags, (0, 1, 2))
-    empty = (flags > 0) & ~np.isfinite(triples[:, :2]).all(1)
-    if odd.any():
-        report.within(f"keypoints, v of {names[int(odd.argmax())]}").fault(
-            f"{flags[odd][0]:g} where 0 (not labelled), 1 (occluded) or 2 (visible) belongs; scores are not labels"
+    wrong = ~np.isin(flags, (0, 1, 2)) | ((flags > 0) & ~np.isfinite(triples).all(1))
+    for k in np.flatnonzero(wrong).tolist():
+        report.within(f"keypoints, {names[k]}").fault(
+            f"{triples[k].tolist()} where x, y and v belong, v 0 (not labelled), 1 (occluded) or 2 (visible); scores "
+            "are not labels"
         )
-    elif empty.any():
-        report.within(f"keypoints, {names[int(empty.argmax())]}").fault(
-            "x or y is not finite; give both, or v = 0"
-        )
-    else:
-        return triples
-    return None
-
-
-def _name_of(one: Mapping[str, Any], at: int) -> str:
-    return f"number {at}" if one.get("id") is None else f"id {_excerpt(one['id']).strip(chr(34))}"
-
-
-def _excerpt(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value)
-    return text if len(text) <= 40 else text[:37] + "..."
+    # a box that was drawn around points of one line has no area
+    box = np.array(annotation.get("bbox") or [0.0] * 4, np.float64)
+    stated = (box[2:] != 0).all() and not annotation.get("bbox_from_points")
+    track = annotation.get("track", annotation.get("track_id"))
+    return instance_of(
+        frame,
+        np.where((flags > 0)[:, None], triples[:, :2], np.nan),
+        occluded=flags == 1,
+        box=box if stated else None,
+        track="" if track is None else str(track),
+    )
 
 
 def write(project: Project, folder: Path) -> list[Path]:

@@ -28,6 +28,7 @@ from kpjax.formats.names import (
     forward,
     found_by_trailing_parts,
     image_frames,
+    only_file,
     shown_files,
     skeleton_of,
 )
@@ -46,7 +47,6 @@ from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 from kpjax.images.video import open_container
 
 _CONFIG = "config.yaml"
-_CONFIGS = (_CONFIG, "config.yml")
 _MULTI = "MULTI!"  # in place of the body parts in a project of several animals
 SINGLE = "single"  # the individual with the body parts that an image has once
 # Settings beyond labels that DeepLabCut expects: extraction of frames, drawing and training.
@@ -99,19 +99,16 @@ def projects_at(path: Path) -> list[Path]:
     """Returns the folders of projects at a path: itself, the one of its config.yaml, the one that it
     lies in with its table or images, or those in a folder.
     """
-    folder = path.parent if path.name in _CONFIGS else path
+    folder = path.parent if path.name == _CONFIG else path
     for one in (path, *path.parents[:2]):
         if one.name == FOLDER:
             folder = one.parent
             break
     labels = [folder / FOLDER, *sorted(folder.glob(f"[!.]*/{FOLDER}"))]
     homes = [one.parent for one in labels if one.is_dir()]
-    found = [home for home in homes if (file := _config_at(home)) and not of_lightning_pose(file)]
+    configs = [home / _CONFIG for home in homes]
+    found = [one.parent for one in configs if one.is_file() and not of_lightning_pose(one)]
     return [folder] if folder in found else found
-
-
-def _config_at(root: Path) -> Path | None:
-    return next((root / name for name in _CONFIGS if (root / name).is_file()), None)
 
 
 def of_lightning_pose(config: Path) -> bool:
@@ -131,19 +128,14 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     kpjax[dlc].
     """
     roots = projects_at(path)
-    if len(roots) != 1:
-        raise InputError(
-            f"{path} holds {len(roots)} folders with {FOLDER}; name one DeepLabCut project"
-        )
-    root, notes = roots[0], report.notes
-    config = _read_config(_config_at(root), report)
-    frames, instances, homes, once = [], [], {}, 0
+    root, notes = only_file(path, roots, "DeepLabCut projects"), report.notes
+    config = _read_config(root / _CONFIG, report)
+    frames, instances = [], []
     for file in _tables_of(root, config.scorer, notes):
         label = report.at(_label(file))
         if (table := _read_table(file, config, label)) is None:
             continue
         of_frame = np.isin([part for _, part in table.points], config.unique)
-        once += int(np.isfinite(table.values[:, of_frame]).all(-1).sum())
         points = tuple(itertools.compress(table.points, ~of_frame))
         # Rows may have whole paths of another machine. Where the folder was renamed, images lie
         # beside the table.
@@ -155,19 +147,10 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             for frame in image_frames(keys, root, [root, file.parent])
         ]
         table = table._replace(points=points, values=table.values[:, ~of_frame])
-        add_rows(table, found, config.parts, frames, instances, homes, label)
-        parts = tuple(dict.fromkeys(part for _, part in points))
-        if missing := [name for name in config.parts if name not in parts]:
-            notes.append(
-                f"{label.place} has no column for {', '.join(missing)}: not labelled there"
-            )
-        elif parts != config.parts:
-            notes.append(
-                f"{label.place} has its body parts as {', '.join(parts)}; matched by name to {_CONFIG}"
-            )
+        add_rows(table, found, config.parts, frames, instances, label)
     if config.unique:
         notes.append(
-            f"{len(config.unique)} unique body parts ({', '.join(config.unique)}), labelled {once} times, are "
+            f"{len(config.unique)} unique body parts ({', '.join(config.unique)}) are "
             "points of the image and of no animal: left out"
         )
     known, listed = {frame.path for frame in frames}, len(frames)
@@ -184,10 +167,6 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     if len(frames) > listed:
         notes.append(
             f"{len(frames) - listed} images are in no table: kept as images without labels"
-        )
-    if not frames and not report.faults:
-        report.at(str(root / FOLDER)).fault(
-            "no CollectedData_*.csv with frames; label some and save"
         )
     edges = [(config.parts.index(a), config.parts.index(b)) for a, b in config.pairs]
     skeleton = skeleton_of(config.parts, edges, None, report.at(_CONFIG))
@@ -321,42 +300,34 @@ def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]
 
 
 def _read_config(file: Path, report: Report) -> Config:
-    report, before = report.at(file.name), len(report.faults)
     with foreign(file.name, "correct it in an editor"):
         content = yaml.safe_load(read_content(file).decode("utf-8-sig"))
-    if not isinstance(content, dict):
-        raise InputError(f"{file.name} holds no settings; name the folder of a DeepLabCut project")
-    several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
-    parts = _names(content, "multianimalbodyparts" if several else "bodyparts", report)
-    unique = several and content.get("uniquebodyparts")
-    unique = _names(content, "uniquebodyparts", report) if unique else ()
-    individuals = _names(content, "individuals", report) if several else ()
+        several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
+        parts = _names(content, "multianimalbodyparts" if several else "bodyparts")
+        individuals = _names(content, "individuals") if several else ()
+        unique = several and content.get("uniquebodyparts")
+        unique = _names(content, "uniquebodyparts") if unique else ()
+        pairs = [tuple(map(str, line)) for line in content.get("skeleton") or []]
+        kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts))
+        videos = _videos_in(content)
     if both := sorted(set(parts) & set(unique)):
-        report.fault(f"{both[0]} is among multianimalbodyparts and uniquebodyparts; keep one")
-    scorer = content.get("scorer") or ""
-    if isinstance(scorer, list | dict):
-        report.fault(f"scorer: a {type(scorer).__name__} where a name belongs; correct it")
-    if len(report.faults) > before:
-        raise InputError(report.faults.pop())
-    lines = content.get("skeleton") if isinstance(content.get("skeleton"), list) else []
-    pairs = [tuple(map(str, line)) if isinstance(line, list) else () for line in lines]
-    kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts))
+        raise InputError(
+            f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one"
+        )
     if len(kept) < len(pairs):
         report.notes.append(
             f"{file.name}: {len(pairs) - len(kept)} of {len(pairs)} edges join no two body parts, dropped"
         )
-    return Config(parts, unique, individuals, kept, str(scorer), _videos_in(content))
+    return Config(parts, unique, individuals, kept, str(content.get("scorer") or ""), videos)
 
 
-def _names(content: Mapping[str, Any], field: str, report: Report) -> tuple[str, ...]:
+def _names(content: Mapping[str, Any], field: str) -> tuple[str, ...]:
     found = content.get(field)
-    names = tuple(map(str, found)) if isinstance(found, list) else ()
-    nested = names and any(isinstance(one, list | dict | None) for one in found)
-    if not names or nested or len({*names}) < len(names):
-        kind = "" if field == "bodyparts" else "this is a multi-animal project, but "
-        report.fault(f"{kind}{field} is {found!r:.200} where different names belong; correct it")
-        return ()
-    return names
+    if not found or not isinstance(found, list):
+        raise InputError(
+            f"{_CONFIG}, {field}: {found!r:.200} where a list of names belongs; correct it"
+        )
+    return tuple(map(str, found))
 
 
 def _config_for(project: Project) -> tuple[Config, list[str]]:
@@ -397,9 +368,7 @@ def _tables_of(root: Path, scorer: str, notes: list[str]) -> list[Path]:
         found += mine or tables
         if scorer and (others := [table for table in tables if table not in mine]):
             said = "not read" if mine else "read, since there is no table of theirs"
-            notes.append(
-                f"{', '.join(map(_label, others))}: by another scorer than {scorer} of {_CONFIG}, and {said}"
-            )
+            notes.append(f"{', '.join(map(_label, others))}: by another scorer, and {said}")
     return found
 
 
@@ -416,23 +385,17 @@ def _read_table(file: Path, config: Config, report: Report) -> Table | None:
     except InputError as error:
         report.faults.append(str(error))
         return None
-    names, individuals = config.individuals, [*dict.fromkeys(one for one, _ in table.points)]
+    names = config.individuals
     unknown = sorted({part for _, part in table.points} - {*config.parts, *config.unique})
-    strangers = sorted({*individuals} - {*names, SINGLE})
+    strangers = sorted({one for one, _ in table.points} - {*(names or [""]), SINGLE})
     misfit = ""
     if table.coordinates != ("x", "y"):
         misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"
     elif unknown:
-        misfit = f"body part {unknown[0]!r} is unknown; config.yaml has {', '.join(config.parts + config.unique)}"
-    elif not names and len(individuals) > 1:
-        misfit = (
-            f"{len(individuals)} individuals ({', '.join(individuals[:3])}) in a project of one animal; name "
-            "them in config.yaml as individuals of a multi-animal project"
-        )
-    elif names and individuals == [""]:
-        misfit = "header row individuals is missing in a multi-animal project; convert the labels with DeepLabCut"
-    elif names and strangers:
-        misfit = f"individual {strangers[0]!r} is unknown; config.yaml has {', '.join(names)}"
+        misfit = f"body part {unknown[0]!r} is unknown; {_CONFIG} has {', '.join(config.parts + config.unique)}"
+    elif strangers:
+        known = ", ".join(names) or "nothing"
+        misfit = f"header row individuals: {strangers[0]!r} where {known} belongs; correct it"
     if misfit:
         report.fault(misfit)
         return None
@@ -445,20 +408,14 @@ def add_rows(
     names: Sequence[str],
     frames: list[Frame],
     instances: list[Instance],
-    homes: dict[str, str],
     report: Report,
 ) -> None:
     """Adds the frame of every row and an instance for every labelled individual on it.
 
-    found: of the rows. names: keypoints in their order. homes: the rows of frames that were added
-    before, by name.
+    found: of the rows. names: keypoints in their order.
     """
-    for frame, line, values in zip(found, table.lines, table.values, strict=True):
-        row = report.at(f"{report.place} line {line}")
-        if (first := homes.setdefault(frame.name, row.place)) != row.place:
-            row.fault(f"{frame.name} is labelled in {first} already; keep one row")
-            continue
+    for frame, values in zip(found, table.values, strict=True):
         points = ((*point, value[:2]) for point, value in zip(table.points, values, strict=True))
-        animals = animals_of(len(frames), points, names, row)
+        animals = animals_of(len(frames), points, names, report)
         instances += [one._replace(track=own) for own, one in animals.items() if one.seen.any()]
         frames.append(frame)

@@ -19,7 +19,7 @@ from kpjax.files import foreign
 from kpjax.formats.coco import read_start
 from kpjax.formats.names import image_frames, json_of, only_file, read_skeleton, shown_files
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Project, Report, animals_of
+from kpjax.formats.project import NO_BOX, Project, Report, animals_of
 from kpjax.images.reading import IMAGE_SUFFIXES
 
 Region = Mapping[str, Any]
@@ -101,9 +101,8 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
 
 
 def _image_of(task: Mapping[str, Any], label: str) -> str:
-    """Returns the stored name of an image: that of its upload's original, else its address. Raises
-    InputError for a task of something else."""
-    for given in ((task.get("meta") or {}).get("original_file"), *task["data"].values()):
+    """Returns the address of an image. Raises InputError for a task of something else."""
+    for given in task["data"].values():
         for name in (given, given.partition("?")[0]) if isinstance(given, str) else ():
             if name.lower().endswith(IMAGE_SUFFIXES):  # the second of a signed address
                 return name
@@ -176,8 +175,7 @@ def _points(
 
 
 def _box(one: Region) -> np.ndarray:
-    turn = np.radians(one["value"].get("rotation") or 0)  # clockwise, about its top-left corner
-    corners = _place(one, "width", "height") * [(0, 0), (1, 0), (1, 1), (0, 1)]
-    cosine, sine = np.cos(turn), np.sin(turn)
-    corners = corners @ [[cosine, sine], [-sine, cosine]]
-    return np.concatenate([_place(one) + corners.min(0), np.ptp(corners, axis=0)])
+    """Returns x, y, width and height of a rectangle; none of one that is turned."""
+    if one["value"].get("rotation"):
+        return NO_BOX
+    return np.concatenate([_place(one), _place(one, "width", "height")])

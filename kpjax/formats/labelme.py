@@ -1,15 +1,12 @@
 """LabelMe's labels: a json for each image, with its points and perhaps rectangles around animals.
 
-Points of one `group_id` are of one animal. A point without one belongs to the smallest rectangle
-without one around it; without rectangles, all such points of an image are of one animal. Pixels
-count from the corner of the first. sleap-io reads no LabelMe.
+Points and the rectangle of one `group_id` are of one animal, as are all of an image without one.
+Pixels count from the corner of the first. sleap-io reads no LabelMe.
 """
 
-import math
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -50,19 +47,25 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             image = file.parent.relative_to(root) / forward(content["imagePath"])
             stored.append(Path(os.path.normpath(image)).as_posix())
             sizes.append(tuple(int(content.get(f"image{one}") or 0) for one in ("Width", "Height")))
-            points, boxes = [], _boxes(content["shapes"])
+            points, boxes, rectangles = [], {}, Counter()
             for one in content["shapes"]:
-                kind = one.get("shape_type", "polygon")
+                kind, owner = one.get("shape_type", "polygon"), str(one.get("group_id"))
                 if kind == "point":
-                    (x, y), name = one["points"][0], str(one["label"])
-                    point = np.array([x, y], np.float64)
-                    if not np.isfinite(point).all():
-                        report.at(file.name).fault(
-                            f"x or y of {name!r} is no number; place it again"
-                        )
-                    points.append((_owner(one.get("group_id"), point, boxes), name, point))
-                elif kind != "rectangle":
+                    ((x, y),) = one["points"]
+                    points.append((owner, str(one["label"]), np.array([x, y], np.float64)))
+                elif kind == "rectangle":
+                    corners = np.array(one["points"], np.float64)
+                    boxes[owner] = np.concatenate([corners.min(0), np.ptp(corners, axis=0)])
+                    rectangles[owner] += 1
+                else:
                     skipped[kind] += 1
+            alone = "None" in rectangles or len(rectangles) < 2  # whose are points without a group
+            if any(
+                rectangles[owner] > 1 or (owner == "None" and not alone) for owner, *_ in points
+            ):
+                report.at(file.name).fault(
+                    "several rectangles for the same points; give each animal's points and rectangle a group id"
+                )
             labelled.append((report.at(file.name), points, boxes))
     names = dict.fromkeys(name for _, points, _ in labelled for _, name, _ in points)
     skeleton = read_skeleton(root, names, report)
@@ -76,24 +79,3 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     found = zip(image_frames(stored, root, [root]), sizes, strict=True)
     frames = [frame._replace(size=size) for frame, size in found]
     return Project(root, "labelme", skeleton, frames, instances, tool="LabelMe")
-
-
-def _boxes(shapes: list[dict[str, Any]]) -> dict[Any, np.ndarray]:
-    """Returns (4,) x, y, width, height of each rectangle by its group id, or by its place among those
-    without one."""
-    boxes = {}
-    for place, one in enumerate(one for one in shapes if one.get("shape_type") == "rectangle"):
-        corners, group = np.array(one["points"], np.float64), one.get("group_id")
-        edges = np.concatenate([corners.min(0), np.ptp(corners, axis=0)])
-        boxes[("rectangle", place) if group is None else group] = edges
-    return boxes
-
-
-def _owner(group: int | None, point: np.ndarray, boxes: dict[Any, np.ndarray]) -> Any:
-    """Returns the key of the animal that a point belongs to; None of the only one."""
-    around = {
-        key: math.prod(box[2:])
-        for key, box in boxes.items()
-        if isinstance(key, tuple) and ((box[:2] <= point) & (point <= box[:2] + box[2:])).all()
-    }
-    return min(around, key=around.get, default=None) if group is None else group

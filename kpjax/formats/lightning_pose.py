@@ -79,15 +79,13 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         for frame, key in zip(image_frames(keys, root, [root, root.parent]), keys, strict=True)
     ]
     frames, instances = [], []
-    deeplabcut.add_rows(table, found, skeleton.names, frames, instances, {}, report)
+    deeplabcut.add_rows(table, found, skeleton.names, frames, instances, report)
     if (beside := root / _BOXES).is_file():
         boxes = {
             key: next(iter(found.values()))
             for (key, _), found in boxes_of_table(beside, report).items()
         }
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
-        if boxes and (without := sum(not one.boxed for one in instances)):
-            report.notes.append(f"{_BOXES} has no box for {without} of {len(instances)} instances")
     return Project(root, "lightning_pose", skeleton, frames, instances)
 
 
@@ -96,12 +94,9 @@ def _visible(table: Table, report: Report) -> np.ndarray:
     label."""
     values, flags = table.values[..., :2], table.values[..., 2]
     wrong = ~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))
-    for row, column in np.argwhere(wrong | ((flags == _SEEN) & np.isnan(values[..., 0]))):
-        said = "where 0, 1 or 2 belongs; correct the cell"
-        if not wrong[row, column]:
-            said = "and x and y are empty; give both, or visible 0"
-        place = report.at(f"{report.place} line {table.lines[row]}, {table.points[column][1]}")
-        place.fault(f"visible is {flags[row, column]:g} {said}")
+    for row, column in np.argwhere(wrong):
+        place = report.within(f"{table.keys[row]}, {table.points[column][1]}, visible")
+        place.fault(f"{flags[row, column]:g} where 0, 1 or 2 belongs; correct the cell")
     omitted, hidden = flags == 0, flags == 1
     report.notes.append(
         f"visible: {omitted.sum()} omitted and {hidden.sum()} hidden points have no label"

@@ -87,6 +87,15 @@ def forward(stored: str) -> str:
     return ("/" if path.root else "") + "/".join(parts)
 
 
+def split_of(said: str, report: Report) -> str:
+    """Returns the split that a file calls so, "" for none; a fault for another word."""
+    if said.lower() not in ("", *SPLITS):
+        report.within("split").fault(
+            f"{said!r} where train, validation or test belongs; correct it"
+        )
+    return SPLITS.get(said.lower(), "")
+
+
 def recording(session: str) -> str:
     """Returns the name of a recording as every format has it: of a video without its folder and
     ending.
@@ -344,7 +353,12 @@ def skeleton_of(
         flip = derived_flip(names)
         report.notes.append(flip_note(names, flip))
     else:
+        pairs = list(pairs)
         other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
+        if any((other[a], other[b]) != (b, a) for a, b in pairs):
+            raise InputError(
+                f"{report.place}: a keypoint mirrors two others; correct the flip pairs"
+            )
         flip = tuple(other.get(place, place) for place in range(len(names))) if other else None
     try:
         return Skeleton(tuple(names), tuple(edges), flip or (), groups)
@@ -364,38 +378,28 @@ def read_skeleton(folder: Path, appeared: Iterable[str], report: Report) -> Skel
     {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head":
     ["a", "b"]}}, each optional. Without `flip`, pairs are derived from the names, with a note.
     """
-    path, appeared = folder / SKELETON, list(appeared)
-    report, before = report.at(SKELETON), len(report.faults)
+    path, appeared, report = folder / SKELETON, list(appeared), report.at(SKELETON)
     with foreign(
         SKELETON,
         "give names, edges as pairs of names, flip as an object, and groups as lists, or remove it",
     ):
         stored = json_of(path) if path.is_file() else {}
-        names = stored.get("names", appeared)
-        if not all(isinstance(name, str) and name for name in names):
-            raise ValueError("names: a value where a name belongs")
-        places = {name: place for place, name in enumerate(names)}
-        if unknown := [name for name in appeared if name not in places]:
-            report.within("names").fault(
-                f"keypoint {unknown[0]!r} is not among {', '.join(names)}; add it"
-            )
+        names = list(stored.get("names", appeared))
 
-        def known(field: str, members: Sequence[Any]) -> tuple[int, ...]:
-            for name in members:
-                if name not in places:
-                    report.within(field).fault(
-                        f"keypoint {name!r} is unknown; the table has {', '.join(names)}"
-                    )
-            return tuple(places.get(name, 0) for name in members)
+        def known(field: str, members: Sequence[str]) -> tuple[int, ...]:
+            if unknown := [name for name in members if name not in names]:
+                raise InputError(
+                    f"{SKELETON}, {field}: keypoint {unknown[0]!r} is not among {', '.join(names)}; correct it"
+                )
+            return tuple(map(names.index, members))
 
-        edges = tuple((a, b) for a, b in (known("edges", edge) for edge in stored.get("edges", [])))
+        known("names", appeared)
+        edges = [(a, b) for a, b in (known("edges", edge) for edge in stored.get("edges", []))]
         groups = {
             name: known("groups", members) for name, members in stored.get("groups", {}).items()
         }
         flip = stored.get("flip")
         pairs = None if flip is None else [known("flip", pair) for pair in flip.items()]
-    if len(report.faults) > before:
-        raise InputError(report.faults.pop())
     return skeleton_of(names, edges, pairs, report, groups)
 
 

@@ -21,7 +21,6 @@ from kpjax.files import write_text
 from kpjax.formats import names as naming
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import (
-    NO_BOX,
     UNLABELLED,
     Frame,
     Project,
@@ -45,7 +44,7 @@ _BOX = ("box_x", "box_y", "box_w", "box_h")
 _POINT = ("keypoint", "x", "y", "visible", "occluded")
 _KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
 _PREDICTED = ("score", "status")  # columns that only predictions have
-Point = tuple[float, float, str, str]  # x, y, visible ("", 0, 1 or 2) and occluded
+Point = tuple[float, float, str, str]  # x, y, visible and occluded, each "", 0 or 1
 _NO_POINT: Point = (math.nan, math.nan, "0", "")
 
 
@@ -62,18 +61,12 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             f"{file.name}: columns score and status are not labels; correct the points and remove both"
         )
     animals, frames, names = _read_rows(rows, report.at(file.name))
-    if rows.separator != ",":
-        kind = "tabs" if rows.separator == "\t" else "semicolons"
-        report.notes.append(f"cells are separated by {kind}")
     skeleton = naming.read_skeleton(file.parent, names, report)
-    graded = any(flag == "2" for one in animals for *_, flag, _ in one.points.values())
-    if graded:
-        report.notes.append("visible is 0, 1 or 2: 1 is taken to mean occluded, as in COCO")
     numbers, instances = {key: at for at, key in enumerate(frames)}, []
     for one in animals:
         found = [one.points.get(name, _NO_POINT) for name in skeleton.names]
         points = [UNLABELLED if visible == "0" else (x, y) for x, y, visible, _ in found]
-        hidden = [flag == "1" or (graded and visible == "1") for *_, visible, flag in found]
+        hidden = [flag == "1" for *_, flag in found]
         instances.append(
             instance_of(
                 numbers[one.frame],
@@ -191,13 +184,13 @@ def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row
             names.setdefault(name)
             what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
             if (first := firsts.setdefault((key, instance, what), row)) is not row:
-                place = " ".join(str(part) for part in key if part is not None)
                 line = first.report.place.removeprefix(report.place)
-                row.fault(f"{what} of {place} is in{line} too; delete one")
+                row.fault(f"{what} is in{line} too; delete one")
                 break
             if (key, instance) not in animals:
                 track = row.get("track") or ("" if instance.isdecimal() else instance)
-                animals[key, instance] = _Animal(key, track, _box(row), {})
+                box = np.array([row.number(name) for name in _BOX])
+                animals[key, instance] = _Animal(key, track, box, {})
             animals[key, instance].points[name] = point
     return list(animals.values()), frames, list(names)
 
@@ -206,10 +199,10 @@ def _point(row: Row, name: str, prefix: str) -> Point:
     """Returns a point; nan, with a fault, if its cells contradict."""
     x, y = (row.number(prefix + axis) for axis in "xy")
     flags = []
-    for field, known in (("visible", ("", "0", "1", "2")), ("occluded", ("", "0", "1"))):
+    for field in ("visible", "occluded"):
         cell = row.get(prefix + field)
         flags.append({"true": "1", "false": "0"}.get(cell.lower(), cell.removesuffix(".0")))
-        if name and flags[-1] not in known:
+        if name and flags[-1] not in ("", "0", "1"):
             row.fault(f"{cell!r} where 0 or 1 belongs; correct the cell", f"{name}, {field}")
             return _NO_POINT
     if math.isinf(x) or math.isinf(y):
@@ -218,23 +211,7 @@ def _point(row: Row, name: str, prefix: str) -> Point:
         row.fault(f"empty; name the point at ({x:g}, {y:g})", "keypoint")
     elif math.isnan(x) != math.isnan(y):
         row.fault(ONE_OF_TWO, name)
-    elif math.isnan(x) and flags[0] in ("1", "2"):
-        row.fault(f"visible is {flags[0]} and x and y are empty; give both, or visible 0", name)
     return x, y, *flags
-
-
-def _box(row: Row) -> np.ndarray:
-    if not set(_BOX) <= set(row.cells):
-        return NO_BOX
-    box = np.array([row.number(name) for name in _BOX])
-    if np.isnan(box).any():
-        if not np.isnan(box).all():
-            field = _BOX[int(np.isnan(box).argmax())]
-            row.fault("empty; give all four numbers of the box or none", field)
-        return NO_BOX
-    if not (box[2:] > 0).all():
-        row.fault(f"{box[2]:g} and {box[3]:g}; both must be positive", "box_w, box_h")
-    return box
 
 
 def _frames(root: Path, rows: Mapping[Key, Row], video_root: Path | None) -> list[Frame]:
@@ -248,10 +225,7 @@ def _frames(root: Path, rows: Mapping[Key, Row], video_root: Path | None) -> lis
             frame = next(images)._replace(session=short.get(row.get("video"), ""))
         else:
             frame = Frame(f"{name}/{at}", paths[name], at, session=name)
-        if (split := row.get("split").lower()) not in ("", *naming.SPLITS):
-            row.fault(
-                f"{split!r} where train, validation or test belongs; correct the cell", "split"
-            )
+        split = naming.split_of(row.get("split"), row.report)
         session = row.get("session") or frame.session
-        found.append(frame._replace(split=naming.SPLITS.get(split, ""), session=session))
+        found.append(frame._replace(split=split, session=session))
     return found

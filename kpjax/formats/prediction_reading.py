@@ -47,8 +47,6 @@ _OF_MOVEMENT = {
     "confidence": "score",
 }
 _KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS, SLEAP or movement"
-# points from the first frame to the last; one wrong number of a frame gives more
-_MOST = 100_000_000
 _EMPTY = np.full(5, np.nan)
 
 
@@ -58,7 +56,7 @@ class _Found(NamedTuple):
     name: str
     source: Path
     skeleton: Skeleton
-    #: by frame, in the file's order, and animal: (K, 3) x, y, score; kpjax's own (K, 5), 1 where a
+    #: by frame and animal: (K, 3) x, y, score; kpjax's own (K, 5), 1 where a
     #: point is outside, and where it is unsure
     points: Mapping[int, Mapping[str, np.ndarray]]
     times: Mapping[int, float] = {}
@@ -84,25 +82,14 @@ def read_predictions(path: Path) -> PredictionTable:
     else:
         found = _of_csv(path, report)
     refuse(path, report.faults)
-    frames = list(found.points)
+    frames = sorted(found.points)
     if not frames:
         raise InputError(f"{path}: there is no frame in it; predict again")
-    steps = np.diff(frames)
-    if (steps <= 0).any():
-        at = int((steps <= 0).argmax())
-        raise InputError(
-            f"{path}: frame {frames[at + 1]} comes after frame {frames[at]}; sort the rows by frame"
-        )
-    step = int(np.gcd.reduce(steps)) or 1
-    animals = dict.fromkeys(name for of_frame in found.points.values() for name in of_frame)
+    step = int(np.gcd.reduce(np.diff(frames))) or 1
+    animals = dict.fromkeys(name for frame in frames for name in found.points[frame])
     animals = {name: place for place, name in enumerate(animals or ["0"])}
     rows = (frames[-1] - frames[0]) // step + 1
     shape = rows, len(animals), len(found.skeleton.names)
-    if math.prod(shape) > _MOST:
-        raise InputError(
-            f"{path}: frames {frames[0]} to {frames[-1]} would be {rows:,} rows; correct the numbers of frames, or "
-            "give it in parts"
-        )
     numbers = np.arange(frames[0], frames[-1] + 1, step)
     known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
     table = empty_table(
@@ -150,7 +137,7 @@ def _of_csv(path: Path, report: Report) -> _Found:
             f"{path}: no column {missing[0]}, as predictions of kpjax have; give a file of {_KNOWN}"
         )
     points: dict[int, dict[str, dict[str, np.ndarray]]] = {}
-    names, videos, times, last = {}, {}, {}, None
+    names, videos, times = {}, {}, {}
     step = _step_of_times(table) if of_movement else 1.0
     for row in table.rows:
         row = row._replace(cells={_OF_MOVEMENT.get(key, key): row.cells[key] for key in row.cells})
@@ -159,11 +146,7 @@ def _of_csv(path: Path, report: Report) -> _Found:
         frame = _frame_at(row, time / step) if of_movement else row.frame()
         if frame is None or space not in ("", "x", "y"):
             continue
-        if frame in points and frame != last and not of_movement:
-            raise InputError(
-                f"{row.report.place}: frame {frame} comes after frame {last}; sort the rows by frame"
-            )
-        videos[row.get("video")] = last = frame
+        videos.setdefault(row.get("video"))
         names.setdefault(keypoint)
         of_animal = points.setdefault(frame, {}).setdefault(row.cells.get("instance", "0"), {})
         place = [row.number("position" if space == axis else axis) for axis in "xy"]
@@ -181,7 +164,7 @@ def _of_csv(path: Path, report: Report) -> _Found:
             animal: np.array([of_animal.get(name, _EMPTY) for name in names])
             for animal, of_animal in of_frame.items()
         }
-        for frame, of_frame in (sorted(points.items()) if of_movement else points.items())
+        for frame, of_frame in points.items()
     }
     name = forward(next(iter(videos), "") or path.stem)
     source = f"{name}.mp4" if of_movement else PurePosixPath(name).name
@@ -229,9 +212,7 @@ def _of_table(path: Path, report: Report) -> _Found:
         if frame is None:
             raise _of_images(path, f"row {key!r:.60} is an image")
         if frame in found:
-            raise InputError(
-                f"{path}: frame {frame} occurs twice; sort the rows by frame, each once"
-            )
+            raise InputError(f"{path}: frame {frame} occurs twice; delete one of its rows")
         found[frame] = dict(zip((one or "0" for one in animals), of_frame, strict=True))
     name = path.stem.split("DLC_", 1)[0] or path.stem
     return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), found)
@@ -251,7 +232,7 @@ def _of_sleap(path: Path, report: Report) -> _Found:
     skeleton = sleap.skeleton_in(path, labels, Report(path.name, [], []))
     points: dict[int, dict[str, np.ndarray]] = {}
     with foreign(path, "save it again with its tool"):
-        for one in sorted(predicted, key=lambda one: one.frame_idx):
+        for one in predicted:
             frame = int(one.frame_idx)
             of_frame = points.setdefault(frame, {})
             for place, instance in enumerate(one.predicted_instances):
@@ -261,10 +242,6 @@ def _of_sleap(path: Path, report: Report) -> _Found:
                         f"frame {frame} has two animals called {animal!r:.60}; give each its own track"
                     )
                 of_frame[animal] = sleap.points_of(instance, skeleton.names)
-                if np.isinf(of_frame[animal]).any():
-                    report.faults.append(
-                        f"frame {frame}: a number of {animal!r:.60} is infinite; correct or delete it"
-                    )
         shape = dict(video.backend_metadata).get("shape") or ()
         size = (int(shape[2]), int(shape[1])) if len(shape) == 4 else (0, 0)
         # a csv names none

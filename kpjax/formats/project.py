@@ -67,7 +67,7 @@ class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
-    #: coco, deeplabcut, sleap, lightning_pose, csv, label_studio, labelme, ultralytics or pts
+    #: coco, deeplabcut, sleap, lightning_pose, csv, label_studio, labelme or ultralytics
     format: str
     skeleton: Skeleton  # keypoints in the project's own order
     frames: Sequence[Frame]
@@ -94,8 +94,8 @@ def instance_of(
     box: np.ndarray | None = None,
     track: str = "",
 ) -> Instance:
-    """Returns an animal whose labelled keypoints are those of (K, 2) points that are finite."""
-    visible = np.isfinite(points).all(1)
+    """Returns an animal whose labelled keypoints are those of (K, 2) points that are not nan."""
+    visible = ~np.isnan(points).any(1)
     return Instance(
         frame,
         np.where(visible[:, None], points, np.nan),
@@ -181,9 +181,8 @@ PIXELS_FROM = {
     "Roboflow": 0.5,
     "CVAT": 0.5,
     "LabelMe": 0.5,
-    "menpo": 1.0,
 }
-_CENTRE = {0.0: "the centre of the first at 0", 0.5: "the corner of the first", 1.0: "1"}
+_CENTRE = {0.0: "the centre of the first at 0", 0.5: "the corner of the first"}
 
 
 def counted_from(project: Project, stated: str) -> Project:

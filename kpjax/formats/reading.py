@@ -24,7 +24,6 @@ from kpjax.files import check_local, foreign
 from kpjax.formats import (
     coco,
     deeplabcut,
-    faces,
     label_studio,
     labelme,
     lightning_pose,
@@ -40,7 +39,6 @@ from kpjax.formats.project import (
     Project,
     Report,
     instance_of,
-    outside,
     refuse,
 )
 from kpjax.formats.tables import FOLDER
@@ -128,9 +126,10 @@ FORMATS = (
         "coco",
         ("annotations.json",),
     ),
-    Format("pts", "files .pts, one for each image", faces.pts_files, faces.read_pts),
 )
-_KNOWN = "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, LabelMe, .pts, or a csv table"
+_KNOWN = (
+    "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, LabelMe, or a csv table"
+)
 _TABLE = (
     "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y, "
     "and read it with --pixels-from 0.5"
@@ -168,9 +167,13 @@ _OTHERS = (
         rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:",
         "without it they are boxes; export keypoints, or add kpt_shape",
     ),
+    (
+        "menpo",
+        rb"\A\s*version\s*:\s*\S+\s+n_points",
+        "write a csv table with the columns image, keypoint, x and y, and read it with --pixels-from 1",
+    ),
     ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
 )
-_NAMES_OF_FILES = ("image", "session", "split")
 _START = 100_000  # bytes of a file that show whose it is
 
 
@@ -187,7 +190,7 @@ def format_of(path: Path) -> Format:
             if one.name == "coco":  # which any json is taken for
                 _refuse_others(found)
             return one
-    kinds = ("*.xml", "*.csv", "*.json", "*.y*ml")
+    kinds = ("*.xml", "*.csv", "*.json", "*.y*ml", "*.pts")
     _refuse_others(shown_files(path, *kinds, *(f"*/{kind}" for kind in kinds)))
     if (path / FOLDER).is_dir():
         raise InputError(
@@ -240,9 +243,6 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     doubts = [*project.doubts, *projects.label_doubts(project)]
     project = projects.counted_from(project, options.pixels_from)
     project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
-    seen = sum(int(one.seen.sum()) for one in project.instances)
-    if not faults and seen and outside(project).sum() == seen:
-        report.fault(f"all {seen} labelled points lie outside their images; restore the images")
     doubts += projects.coordinate_doubts(project, options.pixels_from)
     return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
@@ -270,24 +270,22 @@ def _check_project(project: Project, report: Report) -> Project:
     These are names with control characters, images outside the project, two frames that are one,
     two animals of one name on a frame, and numbers beyond any image or video.
     """
-    whole, names = not report.faults, project.skeleton.names
+    names = project.skeleton.names
     frames = [_within(frame, project, report) for frame in with_sessions(project.frames)]
     texts = [("keypoint", name) for name in names]
     texts += [("track", one.track) for one in project.instances]
     for frame in frames:
-        kind = "image" if frame.number is None else "frame"
-        texts += [(kind, frame.name), ("session", frame.session), ("split", frame.split)]
+        texts += [("image or frame", frame.name), ("session", frame.session)]
     for kind, text in dict.fromkeys(texts):
-        place = report.within(f"{kind} {text!r:.200}")
         if printable(text) != text:
-            place.fault("the name has characters that cannot be shown; rename it")
-        if kind in _NAMES_OF_FILES and re.search(r"[^.]\.(/|$)", text):
-            place.fault("the name ends in a dot; rename it")
+            report.within(f"{kind} {text!r:.200}").fault(
+                "the name has characters that cannot be shown; rename it"
+            )
     listed: dict[tuple[str, int | None], int] = {}
     videos: dict[Path, dict[str, None]] = defaultdict(dict)  # their names
     for number, frame in enumerate(frames):
         first = listed.setdefault((str(frame.path), frame.number), number)
-        if first < number and whole:
+        if first < number:
             report.within(frame.name).fault(
                 f"it is listed twice, also as {frames[first].name}; join the labels of the two"
             )
@@ -366,8 +364,8 @@ def _with_files(
                 video = videos[path] = open_video(path)
                 if len(video) != (had := project.lengths.get(path, len(video))):
                     doubts.append(
-                        f"{path.name} has {len(video)} frames, and had {had} when it was labelled: labels may be on "
-                        "other frames; restore the video, or label this one anew"
+                        f"{below(path, project.root)} has {len(video)} frames, and had {had} when it was "
+                        "labelled: labels may be on other frames; restore the video, or label this one anew"
                     )
             else:
                 faults.append(
@@ -386,15 +384,13 @@ def _with_files(
             turned += is_turned(frame.path, frame.size)
         if size and frame.size not in ((0, 0), size):
             exchanged = size == frame.size[::-1]
-            mend = "restore the original, or set `rescale_labels` to scale the labels with it"
-            if exchanged:
-                mend = "save it upright without a tag that turns it, as it was labelled"
             if rescale_labels and not exchanged:
                 growth[number] = np.array(size) / frame.size
             else:
                 faults.append(
                     f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
-                    f"{frame.size[0]}x{frame.size[1]}; {mend}"
+                    f"{frame.size[0]}x{frame.size[1]}; restore the original (upright, if it was "
+                    "turned), or set `rescale_labels` to scale the labels with one that was resized"
                 )
         frames.append(frame._replace(depth=depths.get(frame.path, 0), size=size or frame.size))
     instances = list(project.instances)

@@ -79,10 +79,6 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             made = instance_of(len(frames), points, track=track)
             instances += [made] * bool(made.seen.any())
             empty += not made.seen.any()
-            if np.isinf(user.points["xy"]).any():
-                report.within(frame.name).fault(
-                    "a coordinate is infinite; correct or delete the point"
-                )
         frames.append(frame)
     predicted = sum(len(one.predicted_instances) for one in labelled)
     for count, words in (
@@ -371,25 +367,21 @@ def _find(file: Path, stored: str, video_root: Path | None) -> Path:
 def _embedded_images(
     file: Path, number: int, video: Any, frames: Sequence[int], report: Report
 ) -> dict[int, Path]:
-    """Copies frames of the video `number` to missing PNG files in the cache folder; a fault if one
-    does not decode.
-    """
+    """Copies frames of the video `number` to missing PNG files in the cache folder. Raises InputError
+    if one does not decode."""
     stat, found = file.stat(), {}
     key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
     folder = cache_folder() / "sleap" / hashlib.sha256(key.encode()).hexdigest()[:16]
     for frame in frames:
         path = folder / f"{frame:06d}.png"
         place = f"{file.name}: frame {frame} of video {number}"
-        try:
-            if not path.is_file():
-                with foreign(place, "save the package again with SLEAP"):
-                    video.open_backend = True  # opens it on the first access
-                    image = np.asarray(video[frame])[..., :3]
-                with atomic(path) as partial:
-                    Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3))).save(partial)
-            found[frame] = path
-        except InputError as error:
-            report.faults.append(str(error))
+        if not path.is_file():
+            with foreign(place, "save the package again with SLEAP"):
+                video.open_backend = True  # opens it on the first access
+                image = np.asarray(video[frame])[..., :3]
+            with atomic(path) as partial:
+                Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3))).save(partial)
+        found[frame] = path
     video.close()
     report.notes.append(f"{len(found)} images inside {file.name} were copied to {folder}")
     return found

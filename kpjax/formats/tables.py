@@ -5,6 +5,7 @@ Pose share.
 import codecs
 import csv
 import io
+import itertools
 import math
 import re
 from collections import Counter
@@ -70,8 +71,7 @@ class Row(NamedTuple):
         if video := self.get("video"):
             number = self.frame()
             return None if number is None else (forward(video), number)
-        field = "video" if "video" in self.cells else "image"
-        self.fault(f"empty; name the {field}, or delete the row", field)
+        self.fault("empty; name the image, or the video and the frame, or delete the row", "image")
         return None
 
 
@@ -80,7 +80,6 @@ class Rows(NamedTuple):
 
     columns: Mapping[str, int]  # their places by name, in order
     rows: tuple[Row, ...]
-    separator: str
 
     def lacks(self, *wanted: str) -> list[str]:
         """Returns the columns that are not there."""
@@ -117,7 +116,7 @@ def read_rows(path: Path, report: Report, known: Collection[str]) -> Rows:
             row.fault(
                 f"{len(cells)} cells where the header has {len(header)} columns; restore the row"
             )
-    return Rows(columns, tuple(rows), separator)
+    return Rows(columns, tuple(rows))
 
 
 def separator_of(header: str) -> str:
@@ -183,23 +182,13 @@ def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[s
     Raises InputError unless it is csv in UTF-8 or -16.
     """
     content, lines, before = read_content(path), [], 0
-    try:
+    with foreign(label, "save the table as csv in UTF-8"):
         text = content.decode(_encoding_of(content))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         for cells in reader:
             if cells:
                 lines.append((before + 1, [cell.strip() for cell in cells]))
             before = reader.line_num
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(
-            f"{label} line {line}: byte 0x{error.object[error.start]:02x} is no UTF-8; save the table as "
-            "UTF-8"
-        ) from None
-    except csv.Error as error:
-        raise InputError(
-            f"{label} line {before + 1}: invalid csv ({error}); look for an unclosed quote"
-        ) from None
     return lines
 
 
@@ -214,14 +203,13 @@ def _without_empty_tail(cells: Sequence[str], width: int) -> Sequence[str]:
 class Table(NamedTuple):
     """A table of labels or predictions in DeepLabCut's layout."""
 
-    scorer: str
+    scorer: str  # "" of a table that was read
     #: individual ("" without that header row) and body part of each point
     points: tuple[tuple[str, str], ...]
     coordinates: tuple[str, ...]  # x and y, then perhaps visible or likelihood
     #: keys of the rows: stored paths with forward slashes, or frame numbers
     keys: tuple[str | int, ...]
     values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
-    lines: tuple[int, ...] = ()  # lines of the rows in their csv file, from 1, where they were read
 
 
 def read_table(path: Path, report: Report) -> Table:
@@ -247,8 +235,6 @@ def read_table(path: Path, report: Report) -> Table:
             keys = store.keys()
         key = keys[0] if len(keys) == 1 else _H5_KEY  # napari-deeplabcut calls its table otherwise
         frame = pandas.read_hdf(path, key)
-        if not isinstance(frame, pandas.DataFrame) or not set(frame.columns.names) <= set(_HEADER):
-            raise ValueError(f"{key} is not a table with the header {', '.join(_HEADER)}")
         frame.index.names = [None] * frame.index.nlevels
         # As the lines that its csv would have.
         lines = list(enumerate(csv.reader(io.StringIO(frame.astype(np.float64).to_csv())), start=1))
@@ -314,27 +300,23 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
     """Returns a table of lines, each with its number in the file from 1 and its cells."""
     head = {cells[0]: (line, cells) for line, cells in lines[:4] if cells[0] in _HEADER}
     if missing := [row for row in ("bodyparts", "coords") if row not in head]:
-        mend = (
-            "save its cells with commas between them"
-            if lines and {*lines[0][1][0]} & {";", "\t"}
-            else "save the labels anew"
+        raise InputError(
+            f"{report.place}: header row {missing[0]} is missing; save the labels anew, with commas between cells"
         )
-        raise InputError(f"{report.place}: header row {missing[0]} is missing; {mend}")
     last, names = head["coords"]
     first = next((at for at, cell in enumerate(names) if at and cell), len(names))
-    names = names[first : max((at for at, cell in enumerate(names) if cell), default=first) + 1]
-    parts = head["bodyparts"][1][first:]
-    individuals = head["individuals"][1][first:] if "individuals" in head else [""] * len(parts)
+    _, parts = head["bodyparts"]
+    _, individuals = head.get("individuals", (0, [""] * len(names)))
     # The places of each point's coordinates; spreadsheets add columns that are empty.
     points: dict[tuple[str, str], dict[str, int]] = {}
-    for at, (name, individual, part) in enumerate(zip(names, individuals, parts, strict=False)):
-        if not name:
+    columns = itertools.zip_longest(names, individuals, parts, fillvalue="")
+    for at, (name, individual, part) in enumerate(columns):
+        if not name or at < first:
             continue
         own = points.setdefault((individual, part), {})
         if name in own:
-            whose = f" of {individual!r}" if individual else ""
             raise InputError(
-                f"{report.place}: body part {part!r}{whose} occurs twice in the header; give each a name of its own"
+                f"{report.place}: body part {part!r} occurs twice in the header; give each a name of its own"
             )
         own[name] = at
     kind = next(
@@ -347,39 +329,34 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
     )
     # Smoothers have further columns, which belong to predictions.
     whole = "likelihood" in kind or all(len(own) == len(kind) for own in points.values())
-    if not points or not kind or not whole or len(parts) < len(names):
+    if not points or not kind or not whole:
         raise InputError(
             f"{report.place}: bodyparts and coords must name x and y of each part; save the labels anew"
         )
     places = {point: [own[name] for name in kind] for point, own in points.items()}
-    rows = []
+    width = 1 + max(at for own in points.values() for at in own.values())
+    keys, values = [], []
     for line, cells in lines:
         if line > last and any(cells):
-            row = _row(cells, places, len(names), report.at(f"{report.place} line {line}"))
-            rows += [(line, *row)] if row else []
-    found, keys, values = zip(*rows, strict=True) if rows else ((), (), ())
-    return Table(
-        next((cell for cell in head.get("scorer", (0, []))[1][1:] if cell), ""),
-        tuple(points),
-        kind,
-        keys,
-        np.array(values, np.float64).reshape(len(rows), len(points), len(kind)),
-        found,
-    )
+            row = report.at(f"{report.place} line {line}")
+            if (numbers := _numbers(cells, places, width, row)) is not None:
+                keys.append(forward("/".join(cells[:first])))
+                values.append(numbers)
+    stacked = np.array(values, np.float64).reshape(len(keys), len(points), len(kind))
+    return Table("", tuple(points), kind, tuple(keys), stacked)
 
 
-def _row(
+def _numbers(
     cells: Sequence[str],
     places: Mapping[tuple[str, str], Sequence[int]],
-    columns: int,
+    width: int,
     report: Report,
-) -> tuple[str, list[float]] | None:
-    """Returns the key and the numbers of a row; None, with a fault, if it is damaged.
+) -> list[float] | None:
+    """Returns the numbers of a row; None, with a fault, if it is damaged.
 
-    places: of each point's cells among the columns behind the key.
+    places: of each point's cells. width: of the columns that have a name.
     """
-    key_cells, before = (3 if cells[0] == FOLDER else 1), len(report.faults)
-    width = key_cells + columns
+    before = len(report.faults)
     cells = _without_empty_tail(cells, width)
     if len(cells) != width:
         report.fault(f"{len(cells)} columns where {width} belong; restore the row")
@@ -387,8 +364,7 @@ def _row(
     values = []
     for point, own in places.items():
         named = report.within(" of ".join(filter(None, point[::-1])))
-        values += (numbers := [number(cells[key_cells + at], named) for at in own])
+        values += (numbers := [number(cells[at], named) for at in own])
         if math.isnan(numbers[0]) != math.isnan(numbers[1]):
             named.fault(ONE_OF_TWO)
-    whole = len(report.faults) == before
-    return (forward("/".join(cells[:key_cells])), values) if whole else None
+    return values if len(report.faults) == before else None

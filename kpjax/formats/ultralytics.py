@@ -65,7 +65,7 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             raise InputError(
                 f"`category`: {file.name} has the classes {', '.join(names.values())}; choose one"
             )
-        skeleton = _skeleton(config, wanted[0], shape[0], report.at(_FILE))
+        skeleton = _skeleton(config, wanted[0], shape[0], report)
         images, from_cvat = _images_of(stated, file, report)
     frames, instances, others = [], [], 0
     for image, split in images.items():
@@ -169,13 +169,11 @@ def _skeleton(config: Mapping[str, Any], category: int, count: int, report: Repo
     names = names.get(category, ()) if isinstance(names, dict) else names
     names = [str(name) for name in names] or [f"point_{k}" for k in range(count)]
     flip = config.get("flip_idx") or []
-    numbers = list(range(count))
-    if flip and (sorted(flip) != numbers or [flip.index(k) for k in numbers] != flip):
+    if len(names) != count or len(flip) not in (0, count):
         raise InputError(
-            f"{_FILE}, flip_idx: {flip} is not its own inverse; two mirrored points name each other"
+            f"{report.place}: {len(names)} kpt_names and {len(flip)} numbers in flip_idx, of {count} keypoints; "
+            "correct them"
         )
-    if len(names) != count:
-        raise InputError(f"{_FILE}, kpt_names: {len(names)} names of {count} keypoints; name each")
     return skeleton_of(names, (), enumerate(flip) if flip else None, report)
 
 

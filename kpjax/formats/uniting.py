@@ -75,25 +75,21 @@ def unite(projects: Sequence[Project]) -> Project:
 def _keypoint_lines(
     titles: Sequence[str], projects: Sequence[Project], names: Sequence[str], alike: bool
 ) -> list[str]:
-    """Returns lines about which keypoints are taken for the same, and which each project alone
-    names.
-    """
+    """Returns lines about which keypoints are taken for the same."""
     if alike:
         return [
             f"{' and '.join(titles)} have the same keypoints: they are one project, of which a part is held out"
         ]
     count = Counter(name for project in projects for name in project.skeleton.names)
     same = [name for name in names if count[name] > 1]
-    lines = [
-        f"taken for the same keypoints, since they are named alike: {', '.join(same)}; that they lie at the same "
-        "place cannot be known"
-        if same
-        else "no keypoint in common: on images of one project only the network of another shows what that one names"
+    if same:
+        return [
+            f"taken for the same keypoints, since they are named alike: {', '.join(same)}; that they lie at the same "
+            "place cannot be known"
+        ]
+    return [
+        "no keypoint in common: on images of one project only the network of another shows what that one names"
     ]
-    for title, project in zip(titles, projects, strict=True):
-        if alone := [name for name in names if name in project.skeleton.names and count[name] == 1]:
-            lines.append(f"only {title} names {len(alone)}: {summarise(alone, 12)}")
-    return lines
 
 
 def _owners(
@@ -109,7 +105,7 @@ def _owners(
             labels.setdefault((number, one.frame), []).append(points.tobytes())
     kept: dict[Any, tuple[int, int]] = {}
     copies = []  # of an image in one project
-    same, other = [], []
+    other = []
     for number, project in enumerate(projects):
         for at, (frame, image) in enumerate(zip(project.frames, identities[number], strict=True)):
             here, first = (number, at), kept.setdefault(image, (number, at))
@@ -118,8 +114,8 @@ def _owners(
             elif here in labels:
                 kept[image] = here
                 if first in labels:
-                    equal = sorted(labels[first]) == sorted(labels[here])
-                    (same if equal else other).append(frame.name)
+                    if sorted(labels[first]) != sorted(labels[here]):
+                        other.append(frame.name)
                     if not alike:
                         raise InputError(
                             "project",
@@ -133,10 +129,6 @@ def _owners(
         if here[0] == project_that_keeps_it:
             whole.add(here)
     notes = []
-    if same:
-        notes.append(
-            f"{len(same)} images have the same labels in several projects: each is kept once"
-        )
     if other:
         notes.append(
             f"{len(other)} images have other labels in another project: those of the project named last are taken: "
@@ -233,8 +225,7 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
         for group, members in one.groups.items():
             found = (places[one.names[k]] for k in members)
             groups[group] = tuple(dict.fromkeys((*groups.get(group, ()), *found)))
-    kept = [edge for edge in edges if edge[::-1] not in edges or edge < edge[::-1]]
-    return Skeleton(names, tuple(kept), flip if whole else (), groups)
+    return Skeleton(names, tuple(edges), flip if whole else (), groups)
 
 
 def in_names(one: Instance, names: Sequence[str], wanted: Sequence[str]) -> Instance:

@@ -47,25 +47,18 @@ def placed_in(
     InputError if unreadable.
 
     An image to write is the frame that it comes from, and its path below the folder. Parts of names
-    that some system forbids are replaced, with a line in the project's notes.
+    that some system forbids are replaced.
     """
     videos: dict[Path, Video] = {}
     for frame in project.frames:
         if frame.number is not None and frame.path not in videos:
             videos[frame.path] = open_video(frame.path)
-    # a folder of its own for each, if possible the video's name without its ending
+    # a folder of its own for each
     sessions: dict[str, str] = {}
     for session in dict.fromkeys(frame.session for frame in project.frames):
-        short, whole = recording(session), portable(session or "images")
-        short = portable(short) if short else whole
-        sessions[session] = unused_name(
-            short if short not in sessions.values() else whole, set(sessions.values())
-        )
-    digits = max(
-        [4, *(len(str(frame.number)) for frame in project.frames if frame.number is not None)]
-    )
+        short = portable(recording(session) or session or "images")
+        sessions[session] = unused_name(short, set(sessions.values()))
     frames, copies, used = [], [], set()
-    replaced: list[tuple[str, str]] = []
     for frame in project.frames:
         size = (
             frame.size
@@ -81,7 +74,7 @@ def placed_in(
             frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
             continue
         session = sessions[frame.session]
-        last = frame.path.name if frame.number is None else f"img{frame.number:0{digits}d}.png"
+        last = frame.path.name if frame.number is None else f"img{frame.number:04d}.png"
         parts, wanted = PurePosixPath(frame.name).parts, frame.name
         if WRITERS[format].by_video:
             wanted = f"{FOLDER}/{session}/{last}"
@@ -97,7 +90,6 @@ def placed_in(
         name = unused_name(
             "/".join([f"_{first}" if first.lower() in _TAKEN else first, *rest]), used
         )
-        replaced += [(wanted, name)] if name != wanted else []
         copies.append((frame, name))
         frames.append(
             Frame(
@@ -109,13 +101,7 @@ def placed_in(
                 frame.split,
             )
         )
-    notes = project.notes
-    if replaced:
-        notes += (
-            f"{len(replaced)} images have other names there, the first {replaced[0][1]!r} for "
-            f"{replaced[0][0]!r}",
-        )
-    return project._replace(root=folder, frames=tuple(frames), notes=notes), copies
+    return project._replace(root=folder, frames=tuple(frames)), copies
 
 
 def unused_name(name: str, used: set[str]) -> str:

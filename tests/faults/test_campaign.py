@@ -34,7 +34,6 @@ FILES = (
     ("video table", "a day.mp4"),
     ("coco", "images/0.png"),
     ("predictions", "v.csv"),
-    ("pts", "1.pts"),
 )
 # What is run in a folder with a project `p`, predictions `predicted/v.csv` and earlier results
 # `out`.

@@ -139,13 +139,6 @@ def make_sleap(root: Path) -> None:
     )
 
 
-def make_pts(root: Path) -> None:
-    """Two points on each of six images."""
-    _images(root)
-    for n in range(COUNT):
-        (root / f"{n}.pts").write_text("version: 1\nn_points: 2\n{\n4 5\n6 7\n}\n")
-
-
 def make_ultralytics(root: Path) -> None:
     """Two splits, one animal with a hidden point, and a mirror image of each point."""
     for split, lines in (("train", "0 0.5 0.5 0.5 0.4 0.25 0.5 2 0.75 0.5 1\n"), ("val", "")):
@@ -203,7 +196,6 @@ def make_label_studio(root: Path) -> None:
 
 
 ALL = PROJECTS | {
-    "pts": make_pts,
     "ultralytics": make_ultralytics,
     "labelme": make_labelme,
     "label studio": make_label_studio,
@@ -289,17 +281,17 @@ DAMAGES = (
     (
         "coco",
         _named("labels.json", _bytes("labels.json", b'[{"nose": [1, 2]}]')),
-        "a list where an object",
+        "not a known annotation project",
     ),
     (
         "coco",
         _text("labels.json", '"images":', '"pictures":'),
-        "images: nothing where a list belongs",
+        "images: None where a list of objects belongs",
     ),
     (
         "coco",
         _text("labels.json", '"categories": [{"id": 1', '"categories": [{"id": 5'),
-        "6 annotations",
+        "categories: cannot be read (KeyError: 1); add the one",
     ),
     ("coco", _text("labels.json", '"keypoints"', '"points"', most=-1), "'COCO Keypoints' of CVAT"),
     (
@@ -316,20 +308,29 @@ DAMAGES = (
     (
         "coco",
         _text("labels.json", '"image_id": 1,', '"image_id": 99,'),
-        "id 11, image_id: no image has the id 99",
+        "annotations[1], image_id: no image has the id 99",
     ),
     (
         "coco",
         _text("labels.json", '"id": 1, "file_name"', '"id": 0, "file_name"'),
         "'0.png' has the same id",
     ),
-    ("coco", _text("labels.json", '"1.png"', '"0.png"'), "'0.png' is listed twice"),
+    ("coco", _text("labels.json", '"1.png"', '"0.png"'), "images/0.png: it is listed twice"),
     (
         "coco",
         _text("labels.json", "[7, 6, 2,", "[7, 6, 0.83,"),
-        "id 12, keypoints, v of nose: 0.83",
+        "annotations[2], keypoints, nose: [7.0, 6.0, 0.83]",
     ),
-    ("coco", _text("labels.json", "[7, 6, 2,", "[NaN, 6, 2,"), "id 12, keypoints, nose: x or y"),
+    (
+        "coco",
+        _text("labels.json", "[7, 6, 2,", "[NaN, 6, 2,"),
+        "annotations[2], keypoints, nose: [nan",
+    ),
+    (
+        "coco",
+        _text("labels.json", '"annotations": [', '"annotations": [7, '),
+        "labels.json, annotations: 7 where a list of objects belongs",
+    ),
     (
         "coco",
         _text("labels.json", '"annotations": [', '"annotations": [], "more": ['),
@@ -361,9 +362,13 @@ DAMAGES = (
     (
         "table",
         _text("labels.csv", "images/1.png,0,nose", "images/0.png,0,nose"),
-        "line 4: nose of instance 0 of",
+        "line 4: nose of instance 0 is in line 2 too",
     ),
-    ("table", _text("labels.csv", "tail", "fl\xe9chie"), "line 3: byte 0xe9"),
+    (
+        "table",
+        _text("labels.csv", "tail", "fl\xe9chie"),
+        "labels.csv: cannot be read (UnicodeDecodeError",
+    ),
     ("table", _text("labels.csv", ",9,1,1", ",nine,1,1"), "line 2, y: 'nine'"),
     ("table", _text("labels.csv", ",9,1,1", ",1e308,1,1"), "beyond 1e+06 px"),
     ("table", _text("labels.csv", "nose,4,", "nose,,"), "line 2, nose: one of x and y is empty"),
@@ -373,7 +378,11 @@ DAMAGES = (
         "are not labels",
     ),
     ("table", _text("labels.csv", ",9,1,1", ",9,maybe,1"), "visible: 'maybe'"),
-    ("table", _text("labels.csv", "1,1,30,20", "1,1,0,20"), "line 2, box_w, box_h: 0"),
+    (
+        "table",
+        _text("labels.csv", "1,1,30,20", "1,1,0,20"),
+        "images/0.png, box: give x, y and a positive width",
+    ),
     ("table", _text("labels.csv", "nose", "eye"), "keypoint 'eye'"),
     # Videos
     ("video table", _text("labels.csv", ",7,", ",8,"), "frames 0 to 7"),
@@ -381,11 +390,19 @@ DAMAGES = (
     ("video table", _half("a day.mp4"), "a day.mp4"),
     # DeepLabCut
     ("deeplabcut", _text("config.yaml", "- nose", "- [n"), "config.yaml"),
-    ("deeplabcut", _bytes("config.yaml", MULTI.encode()), "header row individuals is missing"),
+    (
+        "deeplabcut",
+        _bytes("config.yaml", MULTI.encode()),
+        "header row individuals: '' where anna, carl belongs",
+    ),
     ("deeplabcut", _text(TABLE, "coords,x,y,x,y", "coords,x,y,x"), "x and y"),
     ("deeplabcut", _text(TABLE, ",", ";", most=-1), "bodyparts is missing"),
-    ("deeplabcut", _text(TABLE, "bodyparts,nose,nose,tail,tail", TWO_OF_EACH), "2 individuals"),
-    ("deeplabcut", _text(TABLE, "img1.png", "img0.png"), "line 5"),
+    (
+        "deeplabcut",
+        _text(TABLE, "bodyparts,nose,nose,tail,tail", TWO_OF_EACH),
+        "individuals: 'a' where",
+    ),
+    ("deeplabcut", _text(TABLE, "img1.png", "img0.png"), "img0.png: it is listed twice"),
     ("deeplabcut", _bytes(TABLE, PREDICTED), "predictions train nothing"),
     ("deeplabcut", _other_hdf5(TABLE.replace(".csv", ".h5")), "CollectedData_Ann.h5"),
     # Lightning Pose
@@ -398,8 +415,8 @@ DAMAGES = (
     ),
     # SLEAP and Ultralytics
     ("sleap", _half("labels.slp"), "labels.slp"),
-    ("ultralytics", _text("data.yaml", "[1, 0]", "[1, 1]"), "flip_idx: "),
-    ("ultralytics", _text("data.yaml", "[1, 0]", "[0]"), "flip_idx: "),
+    ("ultralytics", _text("data.yaml", "[1, 0]", "[1, 1]"), "mirrors two others"),
+    ("ultralytics", _text("data.yaml", "[1, 0]", "[0]"), "1 numbers in flip_idx"),
     (
         "ultralytics",
         _text("labels/train/a.txt", " 1\n", "\n"),
@@ -417,7 +434,7 @@ DAMAGES = (
         "1.json: cannot be read",
     ),
     ("labelme", _text("1.json", "[[5, 5]]", "[]"), "1.json: cannot be read"),
-    ("labelme", _text("1.json", "[[5, 5]]", "[[5, NaN]]"), "1.json: x or y of 'nose' is no number"),
+    ("labelme", _text("1.json", "[[5, 5]]", "[[5, Infinity]]"), "x or y is beyond 1e+06 px"),
     ("labelme", _text("1.json", "1.png", "7.png"), "7.png: the image is missing"),
     # Label Studio
     (
@@ -438,7 +455,4 @@ DAMAGES = (
     ("label studio", _text("tasks.json", '"x": 4', '"x": "4"'), "tasks.json: cannot be read"),
     ("label studio", _text("tasks.json", '["tail"]', '["nose"]'), "0.png: 'nose' occurs twice"),
     ("label studio", _text("tasks.json", "2.png", "7.png"), "7.png: the image is missing"),
-    # Tools for faces
-    ("pts", _text("1.pts", "n_points: 2", "n_points: 3"), "not of the form"),
-    ("pts", _text("1.pts", "n_points: 2", "n_points: 1", "\n6 7", ""), "0.pts has 2"),
 )

@@ -51,16 +51,17 @@ def project(tmp_path):
     return write
 
 
-def test_edges_count_from_one_or_from_zero_and_points_may_be_triples_without_names(project):
+def test_edges_count_from_one_or_from_zero_and_points_may_be_triples(project):
     for stored, edges in (
         ([[0, 1], [1, 2]], ((0, 1), (1, 2))),
         ([[1, 2], [2, 3]], ((0, 1), (1, 2))),
         ([[1, 2], [2, 4]], ((0, 1),)),
     ):
         assert read_project(project(skeleton=stored)).skeleton.edges == edges
-    read = read_project(project(names=(), keypoints=([10, 11, 2], [20, 21, 2])))
-    assert read.skeleton.names == ("point_0", "point_1")
-    np.testing.assert_array_equal(read.instances[0].keypoints, [[10, 11], [20, 21]])
+    read = read_project(project(keypoints=([10, 11, 2], [20, 21, 2], [0, 0, 0])))
+    np.testing.assert_array_equal(read.instances[0].keypoints[:2], [[10, 11], [20, 21]])
+    with pytest.raises(InputError, match=r"'mouse', keypoints: .* where a list of names belongs"):
+        read_project(project(names=()))
 
 
 def test_regions_are_no_instances_and_their_images_stay(project):
@@ -153,7 +154,7 @@ def test_a_split_of_another_name_is_refused_and_no_video_is_no_recording(project
     image = {"id": 7, "file_name": "one.png", "width": 40, "height": 30, "video_id": None}
     assert read_project(project(images=[image])).frames[0].session == ""
     with pytest.raises(
-        InputError, match=r"image one\.png, split: 'holdout' where train, validation or test"
+        InputError, match=r"image 7, split: 'holdout' where train, validation or test"
     ):
         read_project(project(images=[image | {"split": "holdout"}]))
 

@@ -158,7 +158,7 @@ def test_of_two_scorers_that_of_the_config_is_read(tmp_path):
     (tmp_path / "labeled-data" / "v" / "CollectedData_Ann.csv").unlink()
     found = read_project(tmp_path)
     assert found.instances[0].keypoints[0, 0] == 9
-    assert any("Bob.csv: by another scorer than Ann" in note for note in found.notes)
+    assert any("Bob.csv: by another scorer, and read" in note for note in found.notes)
 
 
 # The same layout as Lightning Pose keeps it, with a column that grades points

@@ -264,7 +264,6 @@ def test_of_several_projects_in_a_folder_none_is_taken(tmp_path):
         (lambda root: yolo(root, "train: images/train"), "data.yaml", "."),
         (lambda root: labelme(root, [("point", "nose", [[3, 4]], None)]), "a.json", "."),
         (lambda root: deeplabcut_project(root), "labeled-data/v/CollectedData_A.csv", "."),
-        (lambda root: deeplabcut_project(root), "config.yaml", "."),
         (lambda root: deeplabcut_project(root), "", "labeled-data/v"),
         (lambda root: deeplabcut_project(root), "", "labeled-data"),
     ],
@@ -272,9 +271,7 @@ def test_of_several_projects_in_a_folder_none_is_taken(tmp_path):
 def test_a_file_in_capitals_is_found_and_a_project_by_its_folders(tmp_path, make, name, there):
     make(tmp_path)
     known, path = format_of(tmp_path), tmp_path / name
-    if name == "config.yaml":  # which DeepLabCut is given by its path
-        path.rename(path.with_suffix(".yml"))
-    elif name:
+    if name:
         path.rename(path.with_suffix(path.suffix.upper()))
     found = read_project(tmp_path / there)
     assert (found.format, len(found.instances)) == (known.name, 1)
@@ -329,7 +326,7 @@ def test_of_two_annotators_the_true_one_is_read_or_a_doubt_says_how_far_they_are
 # LabelMe, and tools that are not read
 
 
-def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
+def test_labelme_tells_animals_apart_by_groups(tmp_path):
     labelme(
         tmp_path,
         [
@@ -337,17 +334,15 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
             ("point", "tail", [[5, 6]], 1),
             ("rectangle", "mouse", [[9, 9], [1, 2]], 0),
             ("rectangle", "mouse", [[20, 0], [30, 10]], None),
-            ("rectangle", "mouse", [[20, 0], [39, 19]], None),
             ("point", "nose", [[21, 2]], None),
-            ("point", "nose", [[35, 15]], None),
             ("polygon", "cage", [[1, 1], [2, 2], [3, 1]], None),
         ],
     )
     found = read_project(tmp_path)
     assert found.format == "labelme"
     np.testing.assert_array_equal(
-        [one.keypoints[k] for one, k in zip(found.instances, (0, 1, 0, 0), strict=True)],
-        [[2.5, 3.5], [4.5, 5.5], [20.5, 1.5], [34.5, 14.5]],
+        [one.keypoints[k] for one, k in zip(found.instances, (0, 1, 0), strict=True)],
+        [[2.5, 3.5], [4.5, 5.5], [20.5, 1.5]],
     )
     np.testing.assert_array_equal(found.instances[0].box, [1, 2, 8, 7])
     np.testing.assert_array_equal(found.instances[2].box, [20, 0, 10, 10])
@@ -355,6 +350,13 @@ def test_labelme_tells_animals_apart_by_groups_or_rectangles(tmp_path):
     labelme(tmp_path, [("point", "nose", [[3, 4]], None)] * 2)
     with pytest.raises(InputError, match=r"a.json: 'nose' occurs twice; tell animals apart"):
         read_project(tmp_path)
+    rectangles = [("rectangle", "mouse", [[at, 0], [at + 9, 10]], None) for at in (0, 20)]
+    points = [("point", "nose", [[3, 4]], None), ("point", "tail", [[25, 4]], None)]
+    for groups in ((None, None), (1, 2)):
+        boxes = [(*one[:3], group) for one, group in zip(rectangles, groups, strict=True)]
+        labelme(tmp_path, [*boxes, *points])
+        with pytest.raises(InputError, match=r"a.json: several rectangles for the same points"):
+            read_project(tmp_path)
 
 
 def test_two_files_of_labelme_about_one_image_are_refused(tmp_path):
@@ -373,6 +375,7 @@ def test_two_files_of_labelme_about_one_image_are_refused(tmp_path):
             "CVAT, .* export 'COCO Keypoints'",
         ),
         ("a.xml", "<annotation><object/></annotation>", "Pascal VOC, .* boxes"),
+        ("a.pts", "version: 1\nn_points:  2\n{\n4 5\n6 7\n}\n", "menpo, .* csv table"),
         ("via.csv", "filename,file_size,file_attributes,region_count\n", "VIA, .* csv table"),
         ("via.json", '{"_via_settings": {}, "_via_img_metadata": {}}', "VIA, .* csv table"),
         ("points.csv", "index,axis-0,axis-1,axis-2\n0,1,2,3\n", "napari, .* napari-deeplabcut"),
@@ -406,6 +409,26 @@ def test_a_video_that_was_cut_after_labelling_is_a_doubt(tmp_path):
     assert found.doubts[0].startswith("a.mp4 has 3 frames, and had 5 when it was labelled")
     write_video(tmp_path / "a.mp4", [np.zeros((20, 40, 3), np.uint8)] * 5, rate=10)
     assert read_project(tmp_path).doubts == ()
+
+
+def test_two_changed_videos_of_one_name_are_two_doubts(tmp_path):
+    sio = pytest.importorskip("sleap_io")
+    skeleton, videos = sio.Skeleton(list(NAMES)), []
+    for day in ("day1", "day2"):
+        (tmp_path / day).mkdir()
+        write_video(tmp_path / day / "a.mp4", [np.zeros((20, 40, 3), np.uint8)] * 3, rate=10)
+        metadata = {"shape": [5, 20, 40, 3], "filename": f"{day}/a.mp4"}
+        videos.append(
+            sio.Video(filename=f"{day}/a.mp4", backend_metadata=metadata, open_backend=False)
+        )
+    frames = [
+        sio.LabeledFrame(video, 0, [sio.Instance.from_numpy(POINTS, skeleton=skeleton)])
+        for video in videos
+    ]
+    labels = sio.Labels(frames, videos=videos, skeletons=[skeleton])
+    sio.save_slp(labels, str(tmp_path / "a.slp"), embed=False, verbose=False)
+    doubts = read_project(tmp_path).doubts
+    assert [doubt.split(" has ")[0] for doubt in doubts] == ["day1/a.mp4", "day2/a.mp4"]
 
 
 def test_nwb_states_the_shape_of_its_videos(tmp_path):

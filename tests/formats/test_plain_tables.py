@@ -104,7 +104,7 @@ def test_the_skeleton_beside_the_table(table, tmp_path):
     (tmp_path / "skeleton.json").write_text(
         json.dumps({**stored, "names": ["nose"], "edges": [["nose", "paw"]]})
     )
-    with pytest.raises(InputError, match=r"names: keypoint 'tail'.*edges: keypoint 'paw'"):
+    with pytest.raises(InputError, match=r"names: keypoint 'tail' is not among nose"):
         read_project(table(*LONG))
 
 

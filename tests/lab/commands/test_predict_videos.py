@@ -205,7 +205,10 @@ def test_boxes_tell_several_animals_apart(predict, tmp_path):
     else.
     """
     clip = write_video(tmp_path / "clip.mp4", [moving(0) // 2 + moving(100) // 2] * 3)
-    table = "video,frame,instance,x,y,w,h\nclip,0,left,0,0,8,8\nclip,0,right,{0},{1},8,8\nclip,2,right,{0},{1},8,8\n"
+    table = (
+        "video,frame,instance,x,y,w,h\nclip.mp4,0,left,0,0,8,8\n"
+        "clip.mp4,0,right,{0},{1},8,8\nclip.mp4,2,right,{0},{1},8,8\n"
+    )
     (tmp_path / "boxes.csv").write_text(table.format(*(edge - 2 for edge in spot(100))))
     rows, _, _ = predict(clip, boxes=tmp_path / "boxes.csv", overlay=True)
     at = {(row["frame"], row["instance"]): row for row in rows if row["keypoint"] == "spot"}
