@@ -7,7 +7,7 @@ import pytest
 
 from kpjax import geometry
 from kpjax.augment import random_maps
-from kpjax.tiled_sampling import WHOLE, sample_by_products
+from kpjax.tiled_sampling import WHOLE, _weights, sample_by_products
 
 BATCH = 2
 DRAWS = {
@@ -86,6 +86,38 @@ def test_gradients_are_the_same(source):
     ]
     for one, other, counts in zip(ours, theirs, (True, *inside), strict=True):
         np.testing.assert_allclose(np.where(counts, one, 0), np.where(counts, other, 0), atol=2e-5)
+
+
+def halves(array):
+    """An array as the sum of two of bfloat16, in float32."""
+    high = array.astype(jnp.bfloat16).astype(jnp.float32)
+    return high, (array - high).astype(jnp.bfloat16).astype(jnp.float32)
+
+
+def test_three_products_of_bfloat16_keep_a_blob_in_its_place():
+    """What a TPU computes under `Precision.HIGH`, beside one product, which does not."""
+    side = 64
+    pixels, places = (
+        jnp.arange(side, dtype=jnp.float32),
+        jnp.linspace(20.0, 44.0, 200, dtype=jnp.float32),
+    )
+    blob = jnp.exp(-jnp.square(pixels - 31.3) / 8)
+    weights = _weights(places[None, None], side)[0, 0]
+
+    def middle_and_errors(sampled):
+        middle = (sampled * places).sum() / sampled.sum()
+        return float(abs(middle - expected_middle)), float(abs(sampled - expected).max())
+
+    exact = jax.lax.Precision.HIGHEST
+    (high, low), (most, rest) = halves(blob), halves(weights)
+    expected = jnp.dot(blob, weights, precision=exact)
+    expected_middle = (expected * places).sum() / expected.sum()
+    one = jnp.dot(high, most, precision=exact)
+    three = one + jnp.dot(high, rest, precision=exact) + jnp.dot(low, most, precision=exact)
+    moved, wrong = middle_and_errors(three)
+    assert moved < 1e-5
+    assert wrong < 2e-5
+    assert middle_and_errors(one)[1] > 1e-3
 
 
 def test_a_place_that_is_no_number_leaves_the_others_alone():

@@ -21,6 +21,9 @@ from kpjax.platforms import by_platform
 
 MOMENTUM = 0.9  # new statistics = MOMENTUM * old + (1 - MOMENTUM) * those of the batch
 EPSILON = 1e-5
+# A context for tracing: groups of equal numbers of successive images into which BatchNorm cuts a
+# training batch. With one for each device no statistics cross between devices.
+batch_norm_groups = jax.make_user_context(1)
 
 
 class BatchNorm(nn.Module):
@@ -29,7 +32,8 @@ class BatchNorm(nn.Module):
     A batch is normalised by its own biased variance; the running variance moves towards the
     unbiased one, as in PyTorch. Parameters `scale`, `bias` and statistics `mean`, `var`, all (C,)
     float32. The result has the dtype of the input. Under `jax.jit` with a batch that is sharded
-    over devices the statistics are those of the global batch.
+    over devices the statistics are those of the global batch, or `with batch_norm_groups(n)` of
+    each group; the running ones then move towards their mean over groups.
     """
 
     scale_init: nn.initializers.Initializer = nn.initializers.ones
@@ -45,20 +49,37 @@ class BatchNorm(nn.Module):
         scale = self.param("scale", self.scale_init, (width,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
         values = x.astype(jnp.float32)
+        groups = batch_norm_groups.value if train else 1
+        if groups > 1:
+            values = values.reshape(groups, -1, *x.shape[1:])
         if train:
-            axes = tuple(range(x.ndim - 1))
-            count = x.size // width
+            axes = tuple(range(int(groups > 1), values.ndim - 1))
+            count = x.size // (groups * width)
             # One pass over the data; both moments are then reduced together across devices.
             batch_mean = values.mean(axes)
             batch_var = jnp.maximum(jnp.square(values).mean(axes) - jnp.square(batch_mean), 0)
             if not self.is_initializing():
                 unbiased = batch_var * (count / max(count - 1, 1))
-                mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * batch_mean
-                var.value = MOMENTUM * var.value + (1 - MOMENTUM) * unbiased
+                mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * _over_groups(batch_mean)
+                var.value = MOMENTUM * var.value + (1 - MOMENTUM) * _over_groups(unbiased)
         else:
             batch_mean, batch_var = mean.value, var.value
-        factor = scale * jax.lax.rsqrt(batch_var + EPSILON)
-        return _affine(values, factor, bias - batch_mean * factor).astype(x.dtype)
+        if groups > 1:
+            normalise = jax.vmap(functools.partial(_normalise, scale, bias))
+            return normalise(batch_mean, batch_var, values).reshape(x.shape).astype(x.dtype)
+        return _normalise(scale, bias, batch_mean, batch_var, values).astype(x.dtype)
+
+
+def _normalise(
+    scale: jax.Array, bias: jax.Array, mean: jax.Array, var: jax.Array, x: jax.Array
+) -> jax.Array:
+    factor = scale * jax.lax.rsqrt(var + EPSILON)
+    return _affine(x, factor, bias - mean * factor)
+
+
+def _over_groups(moment: jax.Array) -> jax.Array:
+    """Returns the mean over groups of a moment (groups, C); one (C,) as it is."""
+    return moment if moment.ndim == 1 else moment.mean(0)
 
 
 class GroupNorm(nn.Module):

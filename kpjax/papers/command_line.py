@@ -96,6 +96,8 @@ class Shared(configs.Checked):
     variants: tuple[str, ...] = ()
     seeds: configs.Count = 1  # how many seeds
     first_seed: configs.CountOrZero = 0  # the first of them
+    #: groups of a batch that BatchNorm normalises each by itself; with one a chip, chips do not wait
+    batch_norm_groups: configs.Count = 1
     #: processes that share the runs, each with one accelerator of this machine
     jobs: configs.Count = 1
     #: which of its runs this process begins with, from 0; such as the number of a pod, where several
@@ -135,6 +137,7 @@ def fit_options(shared: Shared) -> FitOptions:
     return FitOptions(
         profile=range(first, first + count),
         workers=shared.workers,
+        batch_norm_groups=shared.batch_norm_groups,
         loggers=(weights_and_biases(shared.wandb),) if shared.wandb else (),
     )
 

@@ -125,6 +125,7 @@ class Plan(NamedTuple):
 
     data: Any
     stages: list[Planned]
+    groups: int  # of BatchNorm
 
     def fit(
         self,
@@ -148,7 +149,7 @@ class Plan(NamedTuple):
             for name in method.streams
         }
         state = jax.eval_shape(method.init, planning.key_shape(), batch, dict(start or {}))
-        self.stages.append(Planned(stage, method, batch, steps, state, folder))
+        self.stages.append(Planned(stage, method, batch, steps, state, folder, self.groups))
         trained, metrics = Trained(state.variables, state.frozen), defaultdict(float)
         return Fitted(trained, trained, 0, metrics, 0.0, 0.0, 0, (Evaluation(0, metrics),))
 
@@ -161,7 +162,7 @@ def planned_stages(job: Job) -> list[Planned]:
         data = job.experiment.open(job)
         if getattr(data, "base", None) is not None:
             data = data._replace(base=jax.eval_shape(lambda: data.base))
-        plan = Plan(data, [])
+        plan = Plan(data, [], job.options.batch_norm_groups)
         variant_of(job).train(job._replace(plan=plan), data)
     return plan.stages
 
@@ -190,7 +191,9 @@ def plan(command: Command, slice_: Slice, named: Sequence[str] = ()) -> dict[str
     stages = _stages(command, named)
     for stage in stages:
         check_divisible(
-            {name: example.image.shape[0] for name, example in stage.streams.items()}, mesh
+            {name: example.image.shape[0] for name, example in stage.streams.items()},
+            mesh,
+            stage.groups,
         )
     result: dict[str, Any] = {
         "system": name,

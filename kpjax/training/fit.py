@@ -53,15 +53,17 @@ from kpjax.training.trees import describe, named_leaves, on_host
 
 
 @functools.lru_cache(maxsize=16)
-def compiled_update(update, mesh: Mesh):
+def compiled_update(update, mesh: Mesh, groups: int = 1):
     """Returns the step of a method on a mesh, compiled once, and the list of its metrics, which
     tracing fills.
+
+    groups: of BatchNorm, see `FitOptions`.
 
     The step is a function of (state, streams, stage's key) that returns the state and a vector of
     metrics.
     """
     names: list[str] = []
-    in_one_form = traced_for(mesh, update)
+    in_one_form = traced_for(mesh, update, groups)
 
     def step(state, streams, stage_key):
         state, metrics = in_one_form(state, streams, jax.random.fold_in(stage_key, state.step))
@@ -116,7 +118,8 @@ Between = tuple[int, Callable[[Any, int], Any]]  # (every, (state, step) -> stat
 
 @dataclass(frozen=True)
 class FitOptions:
-    """Options of `fit` that change no number of a run, but for rounding on another mesh.
+    """Options of `fit`. But for the last they change no number of a run, save rounding on another
+    mesh.
 
     save_every: steps between checkpoints, besides a new best, the last step and SIGTERM; 0 for a
         tenth of the run, and at least 100.
@@ -128,6 +131,8 @@ class FitOptions:
     workers: processes that read batches; 0 for two threads of this one, None for what the cores
     allow.
     mesh: of devices; `data_mesh()` if not given.
+    batch_norm_groups: groups of successive images of a batch that BatchNorm normalises each by
+        itself. With as many as devices none waits for the others' statistics.
     """
 
     save_every: int = 0
@@ -138,6 +143,7 @@ class FitOptions:
     profile: range | None = None
     workers: int | None = 0
     mesh: Mesh | None = None
+    batch_norm_groups: int = 1
 
 
 DEFAULT_OPTIONS = FitOptions()
@@ -295,6 +301,8 @@ def fit(
     keep_programs(folder)
     folder, mesh = absolute(folder), options.mesh or data_mesh()
     _check_arguments(method, streams, mesh, steps, evaluate, select, key)
+    sizes = {name: streams[name].batch_size for name in method.streams}
+    check_divisible(sizes, mesh, options.batch_norm_groups)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)
     start = replicate(dict(start or {}), mesh)
@@ -333,7 +341,8 @@ def fit(
             )
         if restored is None or restored.step < steps:
             with _shapes_in_errors(stage, first):  # seconds, and compiling takes minutes
-                compiled_update(method.update, mesh)[0].trace(template, drawn_from[1], stage_key)
+                step, _ = compiled_update(method.update, mesh, options.batch_norm_groups)
+                step.trace(template, drawn_from[1], stage_key)
         first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
         log = stack.enter_context(
             Log(folder, stage, first_step, steps, options.quiet, options.loggers)
@@ -437,7 +446,8 @@ class _Loop:
                 f"stopped by SIGTERM before step {self.step + 1} of {self.steps}; "
                 f"{self.checkpoints.last_good()}; the same command goes on from there"
             )
-        update, names = compiled_update(self.method.update, self.mesh)
+        groups = self.options.batch_norm_groups
+        update, names = compiled_update(self.method.update, self.mesh, groups)
         batches = self._batches(range(self.step, self.steps))
         self.pending = Pending(names)
         compiled = False
@@ -637,7 +647,6 @@ def _check_arguments(
             f"stream {missing[0]!r} is missing: the method reads {', '.join(method.streams)}, "
             f"given are {', '.join(streams) or 'none'}"
         )
-    check_divisible({name: streams[name].batch_size for name in method.streams}, mesh)
     for name in method.streams:
         source, batch_size = streams[name].source, streams[name].batch_size
         if (

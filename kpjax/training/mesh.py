@@ -11,6 +11,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from kpjax.errors import InputError
+from kpjax.models.layers import batch_norm_groups
 from kpjax.platforms import known_platform
 
 DATA = "data"  # the axis of a mesh along which examples are split
@@ -30,12 +31,15 @@ def mesh_of(devices: np.ndarray, *names: str) -> Mesh:
     return Mesh(devices, names, axis_types=(AxisType.Auto,) * len(names))
 
 
-def traced_for(mesh: Mesh, function: Callable[..., Any]) -> Callable[..., Any]:
-    """Returns the function as programs of a mesh are traced: in the forms of its platform alone."""
+def traced_for(mesh: Mesh, function: Callable[..., Any], groups: int = 1) -> Callable[..., Any]:
+    """Returns the function as programs of a mesh are traced: in the forms of its platform alone.
+
+    groups: see `kpjax.models.layers.batch_norm_groups`.
+    """
 
     @functools.wraps(function)
     def traced(*arguments: Any) -> Any:
-        with known_platform(mesh.devices.flat[0].platform):
+        with known_platform(mesh.devices.flat[0].platform), batch_norm_groups(groups):
             return function(*arguments)
 
     return traced
@@ -100,11 +104,17 @@ def shard(batch, mesh: Mesh):
     )
 
 
-def check_divisible(batch_sizes: Mapping[str, int], mesh: Mesh) -> None:
+def check_divisible(batch_sizes: Mapping[str, int], mesh: Mesh, groups: int = 1) -> None:
     """Raises InputError, naming the stream, unless every global batch size is a multiple of the
-    number of devices.
+    number of devices, and of the groups of BatchNorm.
     """
     for name, batch_size in batch_sizes.items():
+        if batch_size % groups:
+            raise InputError(
+                "batch_norm_groups",
+                f"{groups}; the batch of {batch_size} of stream {name!r} does not divide into them, "
+                "give a number that divides it",
+            )
         if batch_size % mesh.size:
             below = batch_size - batch_size % mesh.size
             near = f"{below} or {below + mesh.size}" if below else f"{mesh.size}"

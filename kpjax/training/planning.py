@@ -120,6 +120,7 @@ class Planned(NamedTuple):
     steps: int
     state: Any  # the first one
     folder: Any  # whose checkpoints it would have: two that share it are one training
+    groups: int = 1  # of BatchNorm
 
     @property
     def images(self) -> int:
@@ -153,7 +154,7 @@ def compile_for_plan(planned: Planned, slice_: Slice, mesh: Mesh) -> dict[str, A
     A program that was compiled before by this compiler is not compiled again: its numbers lie in
     the cache folder. `seconds` is how long it took then.
     """
-    update, _ = compiled_update(planned.method.update, mesh)
+    update, _ = compiled_update(planned.method.update, mesh, planned.groups)
     lowered = update.lower(planned.state, dict(planned.streams), key_shape())
     platform = slice_.chip.platform
     program = {

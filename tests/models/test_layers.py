@@ -2,6 +2,8 @@
 PyTorch's rule.
 """
 
+import re
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from flax import linen as nn
 from kpjax.models import layers
 from kpjax.models.resnet import max_pool
 from kpjax.platforms import known_platform
+from kpjax.training.mesh import compiled_for, data_mesh, traced_for
 
 TRANSPOSED = [(4, 1, 0), (3, 1, 1), (2, 0, 0)]  # kernel size, PyTorch's padding and output padding
 
@@ -175,6 +178,53 @@ def test_batch_norm_normalises_by_the_batch_and_moves_the_statistics(images):
     np.testing.assert_allclose(
         still, images / np.sqrt(1 + 1e-5) * np.arange(1, 5) + np.arange(4), atol=1e-5
     )
+
+
+def test_groups_of_a_batch_are_normalised_each_by_itself(images):
+    """As each alone would be; running statistics move towards the groups' mean."""
+    layer = layers.BatchNorm()
+    variables = layer.init(jax.random.key(1), images, False)
+
+    def normalised(x, groups=1):
+        with layers.batch_norm_groups(groups):
+            return jax.jit(lambda x: layer.apply(variables, x, True, mutable=["batch_stats"]))(x)
+
+    y, moved = normalised(images, 2)
+    parts = [normalised(part) for part in np.split(np.asarray(images), 2)]
+    np.testing.assert_allclose(y, np.concatenate([part for part, _ in parts]), atol=1e-6)
+    mean = jax.tree.map(lambda *both: sum(both) / 2, *(statistics for _, statistics in parts))
+    chex.assert_trees_all_close(moved, mean, rtol=1e-6)
+    assert np.abs(y - normalised(images)[0]).max() > 0.01
+
+
+def test_groups_on_devices_of_their_own_share_no_statistics():
+    """Each group on its device: what is left to add up is the gradient and the running statistics,
+    which nothing of the step waits for."""
+    mesh = data_mesh()
+
+    class Three(nn.Module):
+        @nn.compact
+        def __call__(self, x, train):
+            for _ in range(3):
+                x = layers.BatchNorm()(layers.Convolution(4)(x), train)
+            return x
+
+    network, images = Three(), jnp.ones((2 * mesh.size, 8, 8, 3))
+    variables = network.init(jax.random.key(0), images, False)
+
+    def loss(parameters, images):
+        y, _ = network.apply(
+            variables | {"params": parameters}, images, True, mutable=["batch_stats"]
+        )
+        return jnp.square(y - 1).mean()
+
+    def sums_between_devices(groups):
+        step = traced_for(mesh, jax.grad(loss), groups)
+        compiled = compiled_for(step, mesh, split=(False, True))
+        text = compiled.lower(variables["params"], images).compile().as_text()
+        return len(re.findall(r" all-reduce(?:-start)?\(", text))
+
+    assert sums_between_devices(mesh.size) < sums_between_devices(1)
 
 
 def test_group_norm_normalises_each_image_by_groups(images):
