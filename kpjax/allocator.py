@@ -10,27 +10,46 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from kpjax.cores import usable_cores
+
 # Numbers from glibc's malloc.h, and values: no block below 64 MB is mapped by itself, freed memory
 # is never returned, and a heap grows by 64 MB at a time. Each thread has a heap of its own: with
 # one for all, which could keep larger blocks, too, threads wait for each other; compiling takes a
 # fifth longer, and most steps a tenth to a third.
 SETTINGS = {"M_MMAP_MAX": (-4, 0), "M_TRIM_THRESHOLD": (-1, 2**31 - 1), "M_TOP_PAD": (-2, 2**26)}
 # XLA's own convolutions, which use all cores, in place of YNNPACK's, which use one: a step takes
-# 0.4 to 0.7 times as long on two. A jaxlib that does not know the flag ends the process, so each
-# version is asked once, in a child.
+# 0.4 to 0.7 times as long on two. On one core with AVX-512 YNNPACK's were faster by 6 %: where
+# there is one core alone a child times both, once. On several, other work would decide. It is a
+# child since a jaxlib that does not know a flag ends the process.
 CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 # Barriers stay in the program until its sums are fused: see `kpjax.models.layers.compute_once`.
 BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
-SECONDS = 120  # that a child has; it needs two
+SECONDS = 120  # that a child has; it needs four
 CHILD = """
+import sys, time
 import jax
-image, kernel = jax.numpy.ones((1, 8, 8, 4)), jax.numpy.ones((3, 3, 4, 4))
 names = ("NHWC", "HWIO", "NHWC")
-def step(x, y):
-    x = jax.lax.optimization_barrier(x + 1)
-    return jax.lax.conv_general_dilated(x, y, (1, 1), "SAME", dimension_numbers=names) + x
-jax.jit(step)(image, kernel).block_until_ready()
+images, kernel = jax.numpy.ones((8, 32, 32, 32)), jax.numpy.ones((3, 3, 32, 32))
+def step(kernel):
+    x = jax.lax.optimization_barrier(images + 1)
+    for _ in range(2):
+        x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=names)
+    return x.mean()
+def compiled(options):
+    return jax.jit(jax.grad(step), compiler_options=options).lower(kernel).compile()
+def seconds(program):
+    began = time.process_time()
+    program(kernel).block_until_ready()
+    return time.process_time() - began
+ours = theirs = compiled(None)
+seconds(ours)
+if sys.argv[1] == "1":
+    fusion = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
+    theirs = compiled({"xla_cpu_experimental_ynn_fusion_type": fusion})
+rounds = [(seconds(ours), seconds(theirs)) for _ in range(20)]
+print("slower" if min(one for one, _ in rounds) > 1.05 * min(two for _, two in rounds) else "taken")
 """
+ANSWERS = {"taken": [CONVOLUTIONS, BARRIERS], "slower": [BARRIERS], "refused": []}
 # At this level programs compile in three quarters of the time of the usual one, and their steps
 # take as long.
 OPTIMISATION = "--xla_backend_optimization_level=2"
@@ -69,39 +88,38 @@ def set_compiler_flags(ask: bool = True) -> list[str]:
     given = os.environ.get("XLA_FLAGS", "")
     if "JAX_DISABLE_MOST_OPTIMIZATIONS" in os.environ:
         return []
-    new = [OPTIMISATION] if OPTIMISATION.partition("=")[0] not in given else []
-    if "ynn" not in given and takes_flags(ask):
-        new.append(CONVOLUTIONS)
-        if BARRIERS.partition("=")[0] not in given:
-            new.append(BARRIERS)
+    wanted = [OPTIMISATION]
+    if "ynn" not in given:
+        wanted += flags_of_machine(ask)
+    new = [flag for flag in wanted if flag.partition("=")[0] not in given]
     os.environ["XLA_FLAGS"] = " ".join([*given.split(), *new])
     return new
 
 
-def takes_flags(ask: bool = True) -> bool:
-    """Returns whether this jaxlib takes the flags of XLA's own convolutions and of barriers.
+def flags_of_machine(ask: bool = True) -> list[str]:
+    """Returns the flags of convolutions and barriers that serve this jaxlib on this machine.
 
-    Its answer, "taken" or "refused", is kept in the cache folder by its version and the kind of
-    machine. A child that ends in any other way, as for want of memory, is no answer: False now, and
-    the next process asks again.
+    The answer, one of `ANSWERS`, is kept in the cache folder by version, kind of machine and number
+    of cores. A child that ends in any other way, as for want of memory, is no answer: no flags now,
+    and the next process asks again.
     """
     from kpjax.files import cache_folder  # help texts need it late
 
-    version, machine = metadata.version("jaxlib"), platform.machine()
+    version, machine = metadata.version("jaxlib"), f"{platform.machine()}-{usable_cores()}"
     kept = cache_folder() / "flags" / f"jaxlib-{version}-{machine}.txt"
     answer = ""
     with contextlib.suppress(OSError, UnicodeDecodeError):
         answer = kept.read_text(encoding="utf-8")
-    if answer not in ("taken", "refused"):
+    if answer not in ANSWERS:
         answer = _ask_child() if ask else ""
         if answer:
             _keep(kept, answer)
-    return answer == "taken"
+    return ANSWERS.get(answer, [])
 
 
 def _ask_child() -> str:
-    """Computes a convolution of a barrier's result with the flags in a child process: "taken",
-    "refused", or "" where it failed otherwise.
+    """Computes convolutions with the flags in a child process, and times them where there is one
+    core: an answer, or "" where it failed otherwise.
     """
     import subprocess
 
@@ -112,18 +130,17 @@ def _ask_child() -> str:
     }
     try:
         child = subprocess.run(
-            [sys.executable, "-c", CHILD],
+            [sys.executable, "-c", CHILD, str(usable_cores())],
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             timeout=SECONDS,
             check=False,
         )
     except (OSError, subprocess.SubprocessError):
         return ""
     if child.returncode == 0:
-        return "taken"
+        return child.stdout.decode(errors="replace").strip()
     flag = CONVOLUTIONS.lstrip("-").partition("=")[0].encode()
     return "refused" if flag in child.stderr else ""
 

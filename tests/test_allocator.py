@@ -9,15 +9,17 @@ import pytest
 
 from kpjax import allocator
 from kpjax.allocator import (
+    ANSWERS,
     BARRIERS,
     CHILD,
     CONVOLUTIONS,
     OPTIMISATION,
     convolutions_text,
+    flags_of_machine,
     only_cpu,
     set_compiler_flags,
-    takes_flags,
 )
+from kpjax.cores import usable_cores
 from kpjax.papers.parsing import asks_for_words
 
 COMMAND = """
@@ -80,26 +82,26 @@ def test_a_device_and_its_package_are_seen_without_starting_jax(
 
 
 @pytest.mark.parametrize(
-    ("flags", "taken", "new"),
+    ("flags", "answer", "new"),
     [
-        ("", True, [OPTIMISATION, CONVOLUTIONS, BARRIERS]),
-        ("", False, [OPTIMISATION]),
-        ("--xla_cpu_experimental_ynn_fusion_type=", True, [OPTIMISATION]),
-        ("--xla_backend_optimization_level=3", True, [CONVOLUTIONS, BARRIERS]),
-        ("--xla_disable_hlo_passes=dce", True, [OPTIMISATION, CONVOLUTIONS]),
+        ("", "taken", [OPTIMISATION, CONVOLUTIONS, BARRIERS]),
+        ("", "slower", [OPTIMISATION, BARRIERS]),
+        ("", "refused", [OPTIMISATION]),
+        ("--xla_cpu_experimental_ynn_fusion_type=", "taken", [OPTIMISATION]),
+        ("--xla_backend_optimization_level=3", "taken", [CONVOLUTIONS, BARRIERS]),
+        ("--xla_disable_hlo_passes=dce", "taken", [OPTIMISATION, CONVOLUTIONS]),
     ],
 )
-def test_compiler_flags_are_set_unless_the_user_says_otherwise(monkeypatch, flags, taken, new):
+def test_compiler_flags_are_set_unless_the_user_says_otherwise(monkeypatch, flags, answer, new):
     monkeypatch.delenv("JAX_DISABLE_MOST_OPTIMIZATIONS", raising=False)
     monkeypatch.setenv("XLA_FLAGS", flags)
-    monkeypatch.setattr(allocator, "takes_flags", lambda ask: taken)
+    monkeypatch.setattr(allocator, "flags_of_machine", lambda ask: ANSWERS[answer])
     assert set_compiler_flags() == new
     assert os.environ["XLA_FLAGS"] == " ".join([flags, *new]).strip()
     said = (
         "all cores" if CONVOLUTIONS in new else "as XLA_FLAGS says" if "ynn" in flags else "default"
     )
     assert said in convolutions_text()
-    monkeypatch.setattr(allocator, "takes_flags", lambda ask: CONVOLUTIONS in new)
     assert not set_compiler_flags()  # once is enough
 
 
@@ -110,76 +112,79 @@ class Children:
         self.answers, self.started = list(answers), 0
 
     def run(self, command, *, env, **options):
-        assert command == [sys.executable, "-c", CHILD]
+        assert command == [sys.executable, "-c", CHILD, str(usable_cores())]
         assert (env["XLA_FLAGS"], env["JAX_PLATFORMS"]) == (f"{CONVOLUTIONS} {BARRIERS}", "cpu")
         self.started += 1
         answer = self.answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
-        code, said = answer
-        return subprocess.CompletedProcess(command, code, stderr=said)
+        return subprocess.CompletedProcess(command, *answer)
 
 
-UNKNOWN = (-6, b"F1 Unknown flag in XLA_FLAGS: " + CONVOLUTIONS.encode())
+TAKEN, SLOWER = (0, b"taken\n", b""), (0, b"slower\n", b"")
+UNKNOWN = (-6, b"", b"F1 Unknown flag in XLA_FLAGS: " + CONVOLUTIONS.encode())
 
 
-@pytest.mark.parametrize(("answer", "taken"), [((0, b""), True), (UNKNOWN, False)])
-def test_each_jaxlib_is_asked_once_for_its_flags(monkeypatch, tmp_path, answer, taken):
+@pytest.mark.parametrize(
+    ("answer", "flags"),
+    [(TAKEN, [CONVOLUTIONS, BARRIERS]), (SLOWER, [BARRIERS]), (UNKNOWN, [])],
+)
+def test_each_jaxlib_is_asked_once_for_its_flags(monkeypatch, tmp_path, answer, flags):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     children = Children(answer, UNKNOWN)
     monkeypatch.setattr(subprocess, "run", children.run)
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.99.1")
-    assert not takes_flags(ask=False)
+    assert not flags_of_machine(ask=False)
     assert children.started == 0
-    assert takes_flags() == taken
-    assert takes_flags() == takes_flags(ask=False) == taken
+    assert flags_of_machine() == flags
+    assert flags_of_machine() == flags_of_machine(ask=False) == flags
     assert children.started == 1
     monkeypatch.setattr("importlib.metadata.version", lambda name: "0.99.2")
-    assert not takes_flags()
+    assert not flags_of_machine()
     assert children.started == 2
 
 
 @pytest.mark.parametrize(
     "failed",
     [
-        (-9, b"Killed"),
-        (1, b"ModuleNotFoundError: No module named 'jax'"),
+        (-9, b"", b"Killed"),
+        (1, b"", b"ModuleNotFoundError: No module named 'jax'"),
         subprocess.TimeoutExpired("python", 120),
         OSError(12, "Cannot allocate memory"),
     ],
 )
 def test_a_child_that_failed_otherwise_is_no_answer(monkeypatch, tmp_path, failed):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    children = Children(failed, (0, b""))
+    children = Children(failed, TAKEN)
     monkeypatch.setattr(subprocess, "run", children.run)
-    assert not takes_flags()
-    assert takes_flags()
-    assert takes_flags()
+    assert not flags_of_machine()
+    assert flags_of_machine()
+    assert flags_of_machine()
     assert children.started == 2
 
 
 def test_what_is_kept_may_be_damaged_or_not_be_writable(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    children = Children(*[(0, b"")] * 3)
+    children = Children(*[TAKEN] * 3)
     monkeypatch.setattr(subprocess, "run", children.run)
-    assert takes_flags()
+    assert flags_of_machine()
     (kept,) = (tmp_path / "cache").rglob("jaxlib-*.txt")
     for damaged in (b"", b"\xff\xfe"):
         kept.write_bytes(damaged)
-        assert takes_flags()
+        assert flags_of_machine()
         assert kept.read_text() == "taken"
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    children.answers = [(0, b"")] * 2
-    assert takes_flags()
-    assert takes_flags()
+    children.answers = [TAKEN] * 2
+    assert flags_of_machine()
+    assert flags_of_machine()
     assert children.started == 5
 
 
 @pytest.mark.slow
 def test_this_jaxlib_takes_the_flags_and_a_child_refuses_an_unknown_flag(monkeypatch):
     """What README's minutes rest on. A newer jaxlib that fails here runs the slower ones."""
-    assert allocator._ask_child() == "taken"
+    assert allocator._ask_child() in ("taken", "slower")
     monkeypatch.setattr(allocator, "CONVOLUTIONS", "--xla_cpu_no_such_flag=1")
     assert allocator._ask_child() == "refused"
 
