@@ -271,7 +271,38 @@ def onnx_model(method: Method, trained: Trained, side: int) -> bytes:
             f"jax2onnx {version('jax2onnx')} cannot convert this method ({type(error).__name__}: "
             f"{(str(error).splitlines() or [''])[0]}); export without --to onnx",
         ) from error
+    _write_clamps(model.graph)
     return model.SerializeToString()
+
+
+def _write_clamps(graph: Any) -> None:
+    """Writes max(x, 0) as Relu and min(Relu(x), c) as Clip, in place.
+
+    ONNX Runtime computes those within the convolution before them. A maximum and a minimum would
+    be two more passes, and bring each map into the usual layout and back.
+    """
+    from onnx.numpy_helper import to_array
+
+    scalars = {one.name: to_array(one) for one in graph.initializer if not one.dims}
+    clamped = {}  # by the name of Relu's result: x, and the name of its 0
+    for node in graph.node:
+        if node.op_type not in ("Max", "Min") or len(node.input) != 2:
+            continue
+        x, bound = node.input
+        if node.op_type == "Max" and scalars.get(bound) == 0:
+            clamped[node.output[0]] = (x, bound)
+            node.op_type = "Relu"
+            del node.input[1]
+        elif node.op_type == "Min" and x in clamped and bound in scalars:
+            node.op_type = "Clip"
+            node.input[:] = [*clamped[x], bound]
+    used = {name for node in graph.node for name in node.input}
+    used |= {result.name for result in graph.output}
+    for node in [*graph.node]:
+        if (
+            node.op_type == "Relu" and node.output[0] not in used
+        ):  # it would be computed all the same
+            graph.node.remove(node)
 
 
 def _pad(x: jax.Array, value: Any, *, padding_config: Sequence[tuple[int, int, int]]) -> jax.Array:

@@ -30,7 +30,7 @@ from kpjax.images.transforms import (
 )
 from kpjax.lab.commands import Export
 from kpjax.lab.commands.export import export
-from kpjax.lab.out.export import input_of
+from kpjax.lab.out.export import _write_clamps, input_of
 from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton, skeleton_from_json
 from kpjax.training.trees import load_trained, save_trained
@@ -236,6 +236,39 @@ REFUSE_JAX = (
     "import runpy, sys; sys.modules['jax'] = None; sys.argv = sys.argv[1:]; "
     "runpy.run_path(sys.argv[0], run_name='__main__')"
 )
+
+
+def test_clamps_of_an_onnx_model_are_one_operation_and_compute_the_same():
+    pytest.importorskip("onnx")
+    from onnx import TensorProto, helper
+    from onnx.reference import ReferenceEvaluator
+
+    def one(kind, *names):
+        return helper.make_node(kind, names[:-1], names[-1:])
+
+    floats = {"zero": 0.0, "six": 6.0, "least": 0.5}
+    graph = helper.make_graph(
+        [
+            *(one("Max", "x", "zero", "a"), one("Min", "a", "six", "clipped")),
+            *(one("Max", "x", "zero", "b"), one("Min", "b", "x", "with_x")),  # no clamp
+            *(one("Max", "x", "zero", "relu"), one("Min", "relu", "six", "both")),
+            one("Max", "x", "least", "other"),
+        ],
+        "graph",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [None])],
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, [None])
+            for name in ("clipped", "with_x", "relu", "both", "other")
+        ],
+        [helper.make_tensor(name, TensorProto.FLOAT, [], [at]) for name, at in floats.items()],
+    )
+    model = helper.make_model(graph)
+    x = {"x": np.array([-2.0, 0.25, 3.0, 9.0], np.float32)}
+    before = ReferenceEvaluator(model).run(None, x)
+    _write_clamps(model.graph)
+    kinds = [node.op_type for node in model.graph.node]
+    assert kinds == ["Clip", "Relu", "Min", "Relu", "Clip", "Max"]
+    chex.assert_trees_all_equal(ReferenceEvaluator(model).run(None, x), before)
 
 
 def test_an_onnx_model_predicts_without_jax_and_is_no_run(run, tmp_path):
