@@ -74,6 +74,8 @@ FROM_STEP = configs.Rule(
 )
 
 
+#: flags of every preset that change numbers, see `Job.unusual_options`
+CHANGE_NUMBERS = frozenset({"batch_norm_groups"})
 #: flags that change no number of a run: all others enter its identity, see `Job.identity`. The
 #: variant and the seed of a run do, too.
 CHANGE_NO_NUMBER = frozenset(
@@ -191,11 +193,13 @@ class Command(NamedTuple):
     def settings(self) -> dict[str, Any]:
         """The fields that were typed and differ from the preset's."""
         own, given = flat(self.experiment.presets[self.preset.partition("-")[0]]), flat(self.config)
-        return {
+        typed = {
             name: given[name]
             for name in sorted(typed_fields(self.config, self.arguments))
             if value_text(given[name]) != value_text(own.get(name))
         }
+        groups = self.shared.batch_norm_groups
+        return typed | ({"batch_norm_groups": groups} if groups > 1 else {})
 
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""

@@ -128,8 +128,15 @@ class Job(NamedTuple):
             "seed": self.seed,
             "config": config_as_json(self.config),
             "inputs": {name: json_digest(found) for name, found in self.inputs.items()},
+            **self.unusual_options,
             **strict(more),
         }
+
+    @property
+    def unusual_options(self) -> dict[str, Any]:
+        """The options of `fit` that change numbers, where they are not as usual."""
+        groups = self.options.batch_norm_groups
+        return {"batch_norm_groups": groups} if groups > 1 else {}
 
     @property
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
@@ -164,7 +171,7 @@ class Job(NamedTuple):
             name,
             self.seed,
             train,
-            config=strict(config),
+            config=strict({**config, **self.unusual_options}),
             parents=parents,
         )
         self.note(found.under)

@@ -64,7 +64,7 @@ CASES = {  # what is typed behind the name of a system, and words of the line
     "regda people --variants source_only --batch-size 24": ["24", "16"],
     "regda people --variants source_only --batch-size 12": ["12", "8 devices", "8 or 16"],
     "regda people --variants source_only --batch-norm-groups 3": [
-        "batch_norm_groups: 3",
+        "--batch-norm-groups: 3",
         "batch of 8",
     ],
     "regda people --source figures:moon": ["figures:moon", "source, target and photo"],

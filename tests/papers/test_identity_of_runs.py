@@ -13,7 +13,14 @@ from kpjax.errors import InputError
 from kpjax.lab.own.project import inputs_of
 from kpjax.lab.own.systems import NEEDS, own_experiment
 from kpjax.papers import command_line, engine
-from kpjax.papers.command_line import CHANGE_NO_NUMBER, OF_ONE_HOST, Shared, read_command, run
+from kpjax.papers.command_line import (
+    CHANGE_NO_NUMBER,
+    CHANGE_NUMBERS,
+    OF_ONE_HOST,
+    Shared,
+    read_command,
+    run,
+)
 from kpjax.papers.configs import Heatmaps, ImageSet, config_as_json, flat
 from kpjax.training import identity
 from kpjax.training.identity import flat_identity
@@ -23,7 +30,7 @@ SYSTEMS = {name: (experiment_of(name), own_experiment(name)) for name in NEEDS}
 
 @pytest.mark.parametrize("name", NEEDS)
 def test_each_flag_is_in_the_identity_or_changes_no_number(name):
-    assert {field.name for field in dataclasses.fields(Shared)} == CHANGE_NO_NUMBER
+    assert {field.name for field in dataclasses.fields(Shared)} == CHANGE_NO_NUMBER | CHANGE_NUMBERS
     assert OF_ONE_HOST < CHANGE_NO_NUMBER
     published, own = SYSTEMS[name]
     assert (published.inputs, own.inputs) == (engine.named_inputs, inputs_of)
@@ -32,9 +39,21 @@ def test_each_flag_is_in_the_identity_or_changes_no_number(name):
             known = {
                 part for path in flat_identity(config_as_json(config)) for part in path.split(".")
             }
-            flags = command_line._flags(config).keys() - CHANGE_NO_NUMBER
+            flags = command_line._flags(config).keys() - CHANGE_NO_NUMBER - CHANGE_NUMBERS
             assert flags == flat(config).keys()
             assert flags <= known
+
+
+def test_groups_of_batch_norm_are_in_the_identity_and_name_the_row():
+    def command(*more):
+        return read_command(tiny_regda.TINY, ["people", *more])
+
+    (usual, *_), (grouped, *_) = (
+        one.jobs() for one in (command(), command("--batch-norm-groups", "4"))
+    )
+    assert grouped.identity() == usual.identity() | {"batch_norm_groups": 4}
+    assert grouped.settings == "batch_norm_groups=4"
+    assert not usual.settings
 
 
 def test_a_prepared_set_and_a_file_of_weights_are_inputs(tmp_path):

@@ -1,6 +1,6 @@
 """What pages show of the benchmark: `experiments.measure.render` says how to read it."""
 
-METRICS = {"time": ("time", 1, 2)}
+METRICS = {"time": ("time", 1, 2), "processor": ("processor time", 1, 2)}
 NETWORKS = (
     "demo network, batch 32",
     "PoseResNet-18, 64 px, batch 8",
@@ -20,6 +20,6 @@ TABLES = {
             "beside PyTorch: a video, MobileNetV2, 128 px, resized by OpenCV",
             "beside ONNX Runtime: prediction, MobileNetV2, 128 px, batch 8",
         ),
-        ("time",),
+        ("time", "processor"),
     )
 }
