@@ -25,30 +25,7 @@ CONVOLUTIONS = "--xla_cpu_experimental_ynn_fusion_type=-individual_convolution"
 # Barriers stay in the program until its sums are fused: see `kpjax.models.layers.compute_once`.
 BARRIERS = "--xla_disable_hlo_passes=cse_barrier_expander"
 SECONDS = 120  # that a child has; it needs four
-CHILD = """
-import sys, time
-import jax
-names = ("NHWC", "HWIO", "NHWC")
-images, kernel = jax.numpy.ones((8, 32, 32, 32)), jax.numpy.ones((3, 3, 32, 32))
-def step(kernel):
-    x = jax.lax.optimization_barrier(images + 1)
-    for _ in range(2):
-        x = jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=names)
-    return x.mean()
-def compiled(options):
-    return jax.jit(jax.grad(step), compiler_options=options).lower(kernel).compile()
-def seconds(program):
-    began = time.process_time()
-    program(kernel).block_until_ready()
-    return time.process_time() - began
-ours = theirs = compiled(None)
-seconds(ours)
-if sys.argv[1] == "1":
-    fusion = "LIBRARY_FUSION_TYPE_INDIVIDUAL_CONVOLUTION"
-    theirs = compiled({"xla_cpu_experimental_ynn_fusion_type": fusion})
-rounds = [(seconds(ours), seconds(theirs)) for _ in range(20)]
-print("slower" if min(one for one, _ in rounds) > 1.05 * min(two for _, two in rounds) else "taken")
-"""
+CHILD = Path(__file__).with_name("convolution_timing.py")
 ANSWERS = {"taken": [CONVOLUTIONS, BARRIERS], "slower": [BARRIERS], "refused": []}
 # At this level programs compile in three quarters of the time of the usual one, and their steps
 # take as long.
@@ -130,7 +107,7 @@ def _ask_child() -> str:
     }
     try:
         child = subprocess.run(
-            [sys.executable, "-c", CHILD, str(usable_cores())],
+            [sys.executable, "-P", CHILD, str(usable_cores())],
             env=environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,

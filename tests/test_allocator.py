@@ -112,7 +112,7 @@ class Children:
         self.answers, self.started = list(answers), 0
 
     def run(self, command, *, env, **options):
-        assert command == [sys.executable, "-c", CHILD, str(usable_cores())]
+        assert command == [sys.executable, "-P", CHILD, str(usable_cores())]
         assert (env["XLA_FLAGS"], env["JAX_PLATFORMS"]) == (f"{CONVOLUTIONS} {BARRIERS}", "cpu")
         self.started += 1
         answer = self.answers.pop(0)
@@ -184,7 +184,8 @@ def test_what_is_kept_may_be_damaged_or_not_be_writable(monkeypatch, tmp_path):
 @pytest.mark.slow
 def test_this_jaxlib_takes_the_flags_and_a_child_refuses_an_unknown_flag(monkeypatch):
     """What README's minutes rest on. A newer jaxlib that fails here runs the slower ones."""
-    assert allocator._ask_child() in ("taken", "slower")
+    # on one core either may be faster
+    assert allocator._ask_child() in ("taken", "slower")[: 1 + (usable_cores() == 1)]
     monkeypatch.setattr(allocator, "CONVOLUTIONS", "--xla_cpu_no_such_flag=1")
     assert allocator._ask_child() == "refused"
 

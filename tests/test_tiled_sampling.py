@@ -97,10 +97,8 @@ def halves(array):
 def test_three_products_of_bfloat16_keep_a_blob_in_its_place():
     """What a TPU computes under `Precision.HIGH`, beside one product, which does not."""
     side = 64
-    pixels, places = (
-        jnp.arange(side, dtype=jnp.float32),
-        jnp.linspace(20.0, 44.0, 200, dtype=jnp.float32),
-    )
+    pixels = jnp.arange(side, dtype=jnp.float32)
+    places = jnp.linspace(20.0, 44.0, 200, dtype=jnp.float32)
     blob = jnp.exp(-jnp.square(pixels - 31.3) / 8)
     weights = _weights(places[None, None], side)[0, 0]
 
@@ -114,6 +112,10 @@ def test_three_products_of_bfloat16_keep_a_blob_in_its_place():
     expected_middle = (expected * places).sum() / expected.sum()
     one = jnp.dot(high, most, precision=exact)
     three = one + jnp.dot(high, rest, precision=exact) + jnp.dot(low, most, precision=exact)
+    at = jnp.zeros((1, 4, 4))
+    traced = str(jax.make_jaxpr(sample_by_products)(jnp.zeros((1, side, side, 1)), at, at))
+    assert "Precision.HIGH" in traced
+    assert "Precision.HIGHEST" not in traced
     moved, wrong = middle_and_errors(three)
     assert moved < 1e-5
     assert wrong < 2e-5

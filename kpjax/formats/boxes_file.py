@@ -57,7 +57,7 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
     @functools.cache
     def stored(path: str, is_image: bool) -> str | None:
         known = by_name.get((PurePosixPath(path).name, is_image), ())
-        fitting = [one for one in known if _end_alike(one, path)]
+        fitting = [path] if path in known else [one for one in known if _end_alike(one, path)]
         if len(fitting) > 1:
             raise InputError(
                 f"{file}: {path} may be {fitting[0]} or {fitting[1]}; name a parent folder"
@@ -79,8 +79,8 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
 
 def _end_alike(path: str, other: str) -> bool:
     """Returns whether one of two paths is the end of the other."""
-    ends = zip(PurePosixPath(path).parts[::-1], PurePosixPath(other).parts[::-1], strict=False)
-    return all(one == two for one, two in ends)
+    path, other = f"/{path}", f"/{other}"
+    return path.endswith(other) or other.endswith(path)
 
 
 def _of_coco(path: Path, report: Report) -> Boxes:

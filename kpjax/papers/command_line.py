@@ -34,7 +34,15 @@ from kpjax.papers.configs import (
     value_text,
     with_network,
 )
-from kpjax.papers.engine import OWN, Experiment, Job, in_turn, preset_folder, run as run_job
+from kpjax.papers.engine import (
+    OWN,
+    Experiment,
+    Job,
+    in_turn,
+    preset_folder,
+    run as run_job,
+    unusual_options,
+)
 from kpjax.papers.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.papers.reports import report as reports
 from kpjax.training.finished_runs import FinishedRun
@@ -74,7 +82,7 @@ FROM_STEP = configs.Rule(
 )
 
 
-#: flags of every preset that change numbers, see `Job.unusual_options`
+#: flags of every preset that change numbers, see `kpjax.papers.engine.unusual_options`
 CHANGE_NUMBERS = frozenset({"batch_norm_groups"})
 #: flags that change no number of a run: all others enter its identity, see `Job.identity`. The
 #: variant and the seed of a run do, too.
@@ -198,8 +206,7 @@ class Command(NamedTuple):
             for name in sorted(typed_fields(self.config, self.arguments))
             if value_text(given[name]) != value_text(own.get(name))
         }
-        groups = self.shared.batch_norm_groups
-        return typed | ({"batch_norm_groups": groups} if groups > 1 else {})
+        return typed | unusual_options(fit_options(self.shared))
 
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""

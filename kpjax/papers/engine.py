@@ -128,15 +128,9 @@ class Job(NamedTuple):
             "seed": self.seed,
             "config": config_as_json(self.config),
             "inputs": {name: json_digest(found) for name, found in self.inputs.items()},
-            **self.unusual_options,
+            **unusual_options(self.options),
             **strict(more),
         }
-
-    @property
-    def unusual_options(self) -> dict[str, Any]:
-        """The options of `fit` that change numbers, where they are not as usual."""
-        groups = self.options.batch_norm_groups
-        return {"batch_norm_groups": groups} if groups > 1 else {}
 
     @property
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
@@ -171,7 +165,7 @@ class Job(NamedTuple):
             name,
             self.seed,
             train,
-            config=strict({**config, **self.unusual_options}),
+            config=strict({**config, **unusual_options(self.options)}),
             parents=parents,
         )
         self.note(found.under)
@@ -181,6 +175,12 @@ class Job(NamedTuple):
         """Notes in the run's folder the programs that computed a part of it."""
         if self.variant:  # stages that several variants share are noted by each of them
             agreed("noting the programs", lambda: note_programs(self.folder, under))
+
+
+def unusual_options(options: FitOptions) -> dict[str, Any]:
+    """Returns the options of `fit` that change numbers, where they are not as usual."""
+    groups = options.batch_norm_groups
+    return {"batch_norm_groups": groups} if groups > 1 else {}
 
 
 @functools.lru_cache(maxsize=4)

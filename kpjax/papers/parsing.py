@@ -279,7 +279,7 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
         )
     if code and code != INTERRUPTED and _process():
         sys.stdout.flush()
-        if _process() == "process 0: ":
+        if sys.modules["jax"].process_index() == 0:
             # It serves JAX's coordination, and whoever asks that in vain is aborted with a stack
             # trace. What differs between hosts ends all of them, a moment apart.
             time.sleep(LAST_WORDS)

@@ -300,9 +300,7 @@ def fit(
     began = time.perf_counter()
     keep_programs(folder)
     folder, mesh = absolute(folder), options.mesh or data_mesh()
-    _check_arguments(method, streams, mesh, steps, evaluate, select, key)
-    sizes = {name: streams[name].batch_size for name in method.streams}
-    check_divisible(sizes, mesh, options.batch_norm_groups)
+    _check_arguments(method, streams, mesh, options.batch_norm_groups, steps, evaluate, select, key)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)
     start = replicate(dict(start or {}), mesh)
@@ -640,13 +638,14 @@ class _Loop:
 
 
 def _check_arguments(
-    method: Method, streams, mesh: Mesh, steps: int, evaluate, select, key
+    method: Method, streams, mesh: Mesh, groups: int, steps: int, evaluate, select, key
 ) -> None:
     if missing := [name for name in method.streams if name not in streams]:
         raise InputError(
             f"stream {missing[0]!r} is missing: the method reads {', '.join(method.streams)}, "
             f"given are {', '.join(streams) or 'none'}"
         )
+    check_divisible({name: streams[name].batch_size for name in method.streams}, mesh, groups)
     for name in method.streams:
         source, batch_size = streams[name].source, streams[name].batch_size
         if (

@@ -31,6 +31,15 @@ def test_a_table_of_images_and_frames(tmp_path):
         boxes_of(path, [("bees.mp4", number) for number in range(9)])
 
 
+def test_a_whole_path_goes_before_an_end_of_one(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("image,x,y,w,h\na.png,1,2,3,4\none/a.png,5,6,7,8\n")
+    _, found = boxes_of(path, [("a.png", None), ("one/a.png", None)])
+    np.testing.assert_array_equal(found[:, 0], [[1, 2, 3, 4], [5, 6, 7, 8]])
+    with pytest.raises(InputError, match=r"deep/one/a\.png may be a\.png or one/a\.png"):
+        boxes_of(path, [("deep/one/a.png", None)])
+
+
 def test_the_height_comes_first_in_lightning_pose_and_crowds_of_coco_are_none(tmp_path):
     (tmp_path / "bbox.csv").write_text(",x,y,h,w\nlabeled-data/v/img1.png,10,20,30,40\n")
     np.testing.assert_array_equal(
