@@ -14,6 +14,7 @@ dlc and sleap.
 
 import argparse
 import contextlib
+import itertools
 import os
 import re
 import shlex
@@ -259,7 +260,9 @@ def shortened(said: str, folder: Path, first: int, last: int) -> str:
         or [""]
     ]
     if len(lines) > first + last + 1:
-        lines = [*lines[:first], "...", *lines[-last:]]
+        goes_on = itertools.takewhile(lambda line: line.startswith("    "), lines[-last:])
+        whole_from = len(list(goes_on))  # behind the end of a line that is left out
+        lines = [*lines[:first], "...", *lines[-last:][whole_from:]]
     return "\n".join(lines) + "\n"
 
 
