@@ -49,7 +49,7 @@ case $call in
     # To compile these steps took 16 cores more than two minutes.
     within 600 python -m experiments.measure.benchmark pytorch papers --rounds 3 --json "$out/benchmark.json" \
         >> "$out/call_1.txt" ;;
-2)  run semi_supervised athletes "supervised sc_only ours supervised_warped no_sc" \
+2)  run semi_supervised athletes "supervised sc_only sskl supervised_warped no_sc" \
         $(steps) $small ;;
 3)  run incremental lspet "ksd_only kamp lwf joint finetune" --network pose_resnet --dtype bfloat16 \
         $(steps --base-steps 2000 --ka-steps 1000 --steps 2000) $small

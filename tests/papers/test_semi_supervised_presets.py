@@ -72,11 +72,11 @@ def setup(preset, keypoints=2):
 
 
 def objective(preset, keypoints=2):
-    """What `ours` of a preset minimises."""
+    """What `sskl` of a preset minimises."""
     return build_objective(PRESETS[preset], setup(preset, keypoints))
 
 
-def passed(monkeypatch, preset, variant="ours"):
+def passed(monkeypatch, preset, variant="sskl"):
     """What a variant gives to the method that it is built of."""
     given = {}
 
@@ -319,10 +319,10 @@ def test_batches_are_halves(preset, monkeypatch):
     monkeypatch.setattr(stages.engine, "first_variables", lambda *given: {})
     monkeypatch.setattr(stages.engine, "_inputs", lambda *given: {})
     data = stages.Data(*[arrays_of(4)] * 5, identity={})
-    job = Job(None, PRESETS[preset], preset, "ours", 0, "", "")
-    method = VARIANTS["ours"].method(PRESETS[preset], POINTS)
+    job = Job(None, PRESETS[preset], preset, "sskl", 0, "", "")
+    method = VARIANTS["sskl"].method(PRESETS[preset], POINTS)
     config = job.config
-    stages.fit_images(job, method, {}, data, config.steps, "", "ours", {}, patience=config.patience)
+    stages.fit_images(job, method, {}, data, config.steps, "", "sskl", {}, patience=config.patience)
     assert seen["streams"] == STREAMS
     assert seen["batch_size"] == config.batch_size // 2
     # Stopped by the accuracy on validation images, of which the best is the result.
@@ -364,16 +364,16 @@ def test_affine_maps_keep_parallels():
 
 
 def test_variants_of_the_text_have_the_papers_change_alone(monkeypatch):
-    ours, inverse, affine = (
-        passed(monkeypatch, "cub", variant) for variant in ("ours", "te_inverse", "affine")
+    sskl, inverse, affine = (
+        passed(monkeypatch, "cub", variant) for variant in ("sskl", "te_inverse", "affine")
     )
     weights = [
         {name: term.weight for name, term in given["objective"].items()}
-        for given in (ours, inverse, affine)
+        for given in (sskl, inverse, affine)
     ]
     assert weights[0] == weights[1] == weights[2]
-    assert ours["draw_map"] is inverse["draw_map"] is not affine["draw_map"]
-    reads = [given["objective"]["equivariance"].reads for given in (ours, inverse)]
+    assert sskl["draw_map"] is inverse["draw_map"] is not affine["draw_map"]
+    reads = [given["objective"]["equivariance"].reads for given in (sskl, inverse)]
     assert reads[0] == reads[1]
 
 
@@ -405,7 +405,7 @@ def test_labelled_images_are_drawn_three_times_and_lie_in_one_another(preset):
         ("pl", "PL"),
         ("elt", "ELT"),
         ("gen", "Gen"),
-        ("ours", "ours"),
+        ("sskl", "ours"),
         ("no_sc", "TE + TI"),
         ("sc_only", "SC"),
         ("no_te", "TI + SC"),

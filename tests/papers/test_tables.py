@@ -276,12 +276,12 @@ def test_the_first_table_counts_and_no_line_has_keys_that_were_not_given(tmp_pat
     monkeypatch.setattr(module, "PAPERS", tmp_path)
     (tmp_path / "made_up").mkdir()
     (tmp_path / "made_up" / "paper.txt").write_text(
-        "A paper\n\n[one]\nA remark.\n\nvariant share | a b\nours 0.5 | 1 -\nall * | 2 3\n\n"
-        "[two]\nvariant | a b\nours | 4 5\n"
+        "A paper\n\n[one]\nA remark.\n\nvariant share | a b\nsskl 0.5 | 1 -\nall * | 2 3\n\n"
+        "[two]\nvariant | a b\nsskl | 4 5\n"
     )
-    assert paper_numbers("made_up", variant="ours", share=0.5) == {"a": 1.0, "b": 5.0}
-    assert paper_numbers("made_up", variant="ours") == {"a": 4.0, "b": 5.0}
+    assert paper_numbers("made_up", variant="sskl", share=0.5) == {"a": 1.0, "b": 5.0}
+    assert paper_numbers("made_up", variant="sskl") == {"a": 4.0, "b": 5.0}
     assert paper_numbers("made_up", variant="all", share=10) == {"a": 2.0, "b": 3.0}
     assert (
-        paper_numbers("made_up", variant="all") == paper_numbers("no_paper", variant="ours") == {}
+        paper_numbers("made_up", variant="all") == paper_numbers("no_paper", variant="sskl") == {}
     )

@@ -118,7 +118,7 @@ SYSTEMS = {"regda": REGDA} | {
 }
 VARIANTS = {
     "regda": ("regda",),
-    "semi_supervised": ("ours",),
+    "semi_supervised": ("sskl",),
     "incremental": ("kamp",),
     "pyramids": ("pyramids",),
     "adaptation": ("adapted",),
@@ -126,7 +126,7 @@ VARIANTS = {
 # A variant with the stage in which it is stopped.
 STOPPED = {
     "regda": ("regda", "regda"),
-    "semi_supervised": ("ours", "ours"),
+    "semi_supervised": ("sskl", "sskl"),
     "incremental": ("rw", "step 2"),
     "pyramids": ("pyramids", "pyramids"),
     "adaptation": ("adapted", "adaptation"),

@@ -24,7 +24,7 @@ from kpjax.training.planning import Planned, costs_of
 
 PRESETS = {
     "regda": ("rhd_h3d", "regda"),
-    "semi_supervised": ("lsp", "ours"),
+    "semi_supervised": ("lsp", "sskl"),
     "incremental": ("mpii", "kamp"),
     # with a variant of each
     "pyramids": ("h36m", "pyramids"),

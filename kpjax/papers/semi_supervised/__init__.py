@@ -51,7 +51,7 @@ PAPER = Paper(
         "supervised",
         "supervised_warped",
         "pl_warped",
-        "ours",
+        "sskl",
         "all_labels",
     ),
     applicable=applicable,

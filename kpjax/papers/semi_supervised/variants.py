@@ -32,7 +32,7 @@ def ablation(line: str, label: str, *left_out: str, **changes: bool) -> Variant:
 
 
 VARIANTS: dict[str, Variant] = {
-    "ours": variant(
+    "sskl": variant(
         "method",
         "semantic consistency, equivariance and invariance beside the labels",
         build_method,

@@ -122,7 +122,7 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
         "--workdir",
         str(tmp_path / "runs"),
         "--variants",
-        "ours",
+        "sskl",
         *TINY,
     ]
     (job,) = read_command(EXPERIMENT, flags).jobs()

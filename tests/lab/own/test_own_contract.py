@@ -40,7 +40,7 @@ SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
     (
         "semi_supervised",
         f"--project P --feature-width 8 --warm-start-steps 1 {U_NET} {STEPS}",
-        "ours",
+        "sskl",
         {"test/pck", "held_out/px", "best_validation/step"},
         4,
     ),

@@ -21,7 +21,7 @@ from kpjax.training.fit import Evaluation, no_training
 
 TINY = {
     "semi_supervised": (
-        "ours",
+        "sskl",
         "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2",
     ),
     "regda": (

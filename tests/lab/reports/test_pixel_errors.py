@@ -304,7 +304,7 @@ COMMAND = shlex.join(["kpjax", "train", "--project", "/home/me/my data/mice"])
 def folder(tmp_path_factory):
     """Two variants' runs, whose images are not there any more, and a video of predictions."""
     folder = tmp_path_factory.mktemp("my runs") / "semi_supervised" / "own"
-    for variant, error in (("supervised_warped", 4.0), ("ours", 5.0)):
+    for variant, error in (("supervised_warped", 4.0), ("sskl", 5.0)):
         run = folder / variant / "seed-0"
         run.mkdir(parents=True)
         (run / "results.json").write_text(
@@ -353,7 +353,7 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
     folder, capsys
 ):
     lines = tabulate(
-        folder, [Entry("ours", "method"), Entry("supervised_warped", "control")], COLUMNS
+        folder, [Entry("sskl", "method"), Entry("supervised_warped", "control")], COLUMNS
     )
     page, shown = own_report(
         folder, lines, COLUMNS, summary="<b>/mice", notes=["MobileNetV2"], command=COMMAND
@@ -383,5 +383,5 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
     ],
 )
 def test_without_labels_of_the_target_errors_are_of_the_source(folder, data, known):
-    (folder / "ours" / "seed-0" / "config.json").write_text(json.dumps({"config": {"data": data}}))
-    assert (not unknown_of(folder / "ours" / "seed-0")) == known
+    (folder / "sskl" / "seed-0" / "config.json").write_text(json.dumps({"config": {"data": data}}))
+    assert (not unknown_of(folder / "sskl" / "seed-0")) == known

@@ -100,13 +100,13 @@ def reached(gradient):
 
 
 @pytest.fixture(scope="module")
-def ours():
+def sskl():
     return build(objectives.semi_supervised_objective(CODEC, **objectives.EQUATION_5))
 
 
 @pytest.fixture(scope="module")
-def step_of_ours(ours):
-    return stepped(ours)
+def step_of_sskl(sskl):
+    return stepped(sskl)
 
 
 def highest(maps):
@@ -205,9 +205,9 @@ def by_hand(given, streams, key):
     return found, gradient, statistics
 
 
-def test_a_step_is_equation_5(ours, step_of_ours):
-    metrics, gradient, after = step_of_ours
-    found, expected, statistics = jax.jit(by_hand)(variables(), streams_of(ours), jax.random.key(0))
+def test_a_step_is_equation_5(sskl, step_of_sskl):
+    metrics, gradient, after = step_of_sskl
+    found, expected, statistics = jax.jit(by_hand)(variables(), streams_of(sskl), jax.random.key(0))
     for name, value in found.items():
         close(metrics[f"loss/{name}"], value, err_msg=name)
     jax.tree.map(functools.partial(close, atol=1e-3), gradient, expected)
@@ -244,8 +244,8 @@ def test_balanced_weights_keep_their_shares_of_the_loss_of_empty_maps(size, sigm
     assert weights["invariance"] / empty == pytest.approx(paper["invariance"] / 3.068, rel=0.02)
 
 
-def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ours):
-    streams = streams_of(ours)
+def test_a_keypoint_without_a_label_does_not_matter_where_it_is(sskl, step_of_sskl):
+    streams = streams_of(sskl)
     visible = streams["labelled"].visible.copy()
     visible[:, 1] = 0
     keypoints = streams["labelled"].keypoints.copy()
@@ -253,9 +253,9 @@ def test_a_keypoint_without_a_label_does_not_matter_where_it_is(ours, step_of_ou
         streams | {"labelled": streams["labelled"]._replace(visible=visible, keypoints=here)}
         for here in (keypoints, keypoints + visible[..., None] * 0 + (1 - visible[..., None]) * 5)
     ]
-    first, second = (stepped(ours, given) for given in absent)
+    first, second = (stepped(sskl, given) for given in absent)
     chex.assert_trees_all_equal(first, second, strict=True)
-    assert first[0]["loss/supervised"] < step_of_ours[0]["loss/supervised"]
+    assert first[0]["loss/supervised"] < step_of_sskl[0]["loss/supervised"]
 
 
 @pytest.mark.parametrize(
@@ -283,9 +283,9 @@ def flops(method):
 
 
 @pytest.mark.slow
-def test_a_dropped_term_costs_nothing(ours):
+def test_a_dropped_term_costs_nothing(sskl):
     """One after another: what remains in the end is supervised training."""
-    objective, cost = objectives.semi_supervised_objective(CODEC), flops(ours)
+    objective, cost = objectives.semi_supervised_objective(CODEC), flops(sskl)
     for name in ("semantic", "invariance", "equivariance"):
         objective, dearer = without(objective, name), cost
         cost = flops(build(objective))
@@ -349,7 +349,7 @@ def test_equivariance_by_a_shift_of_one_cell(inverse, names):
     close(jax.jit(term.function)(outputs, examples), expected)
 
 
-def test_a_separate_pass_leaves_running_statistics_to_the_first(step_of_ours):
+def test_a_separate_pass_leaves_running_statistics_to_the_first(step_of_sskl):
     """Statistics are those of unmoved images alone; in a joint pass they are of all images."""
     method = build(
         without(objectives.semi_supervised_objective(CODEC), "semantic", "invariance"),
@@ -361,7 +361,7 @@ def test_a_separate_pass_leaves_running_statistics_to_the_first(step_of_ours):
     _, (_, first) = passed(method)
     jax.tree.map(close, separate, first["batch_stats"])
     with pytest.raises(AssertionError):
-        jax.tree.map(close, step_of_ours[2]["batch_stats"], first["batch_stats"])
+        jax.tree.map(close, step_of_sskl[2]["batch_stats"], first["batch_stats"])
 
 
 def passed(method):
@@ -401,8 +401,8 @@ def test_representations_of_a_trained_network():
     )
 
 
-def test_the_semantic_part_of_a_start_is_carried_over(ours):
-    taken = jax.jit(lambda start: ours.init(jax.random.key(3), streams_of(ours), start).variables)
+def test_the_semantic_part_of_a_start_is_carried_over(sskl):
+    taken = jax.jit(lambda start: sskl.init(jax.random.key(3), streams_of(sskl), start).variables)
     chex.assert_trees_all_equal(taken({"variables": variables()}), variables(), strict=True)
 
 

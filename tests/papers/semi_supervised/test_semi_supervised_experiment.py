@@ -33,7 +33,7 @@ SLOW = ("pl", "all_labels")  # pl brings supervised with it
 
 
 def tiny_data(**changes):
-    return EXPERIMENT.open(job_of("semi_supervised", "ours", **changes))
+    return EXPERIMENT.open(job_of("semi_supervised", "sskl", **changes))
 
 
 # Runs
@@ -47,7 +47,7 @@ def digest_of(finished, variant):
 
 @pytest.mark.parametrize(
     "variants",
-    [("ours",), pytest.param((*SLOW, "supervised"), marks=pytest.mark.slow)],
+    [("sskl",), pytest.param((*SLOW, "supervised"), marks=pytest.mark.slow)],
     ids=["one", "others"],
 )
 def test_results_are_complete(ran, variants):
@@ -66,15 +66,15 @@ def test_results_are_complete(ran, variants):
         assert found["best_validation/step"] <= (5 if variant == "all_labels" else 3)
         assert len([name for name in found if name.startswith("test/pck/")]) == len(points.names)
         assert found.get("test/sc_over_ln_k") == (
-            pytest.approx(1, abs=0.3) if variant == "ours" else None
+            pytest.approx(1, abs=0.3) if variant == "sskl" else None
         )
-    assert {digest_of(finished, variant) for variant in variants} == {digest_of(finished, "ours")}
+    assert {digest_of(finished, variant) for variant in variants} == {digest_of(finished, "sskl")}
 
 
 def test_the_warm_start_is_shared_and_the_subset_is_part_of_what_a_run_is(finished):
     assert [path.name for path in (finished / "stages").iterdir()] == ["warm_start"]
-    assert digest_of(finished, "ours") == tiny_data().identity["labelled_digest"]
-    job = job_of("semi_supervised", "ours", finished.parents[1])
+    assert digest_of(finished, "sskl") == tiny_data().identity["labelled_digest"]
+    job = job_of("semi_supervised", "sskl", finished.parents[1])
     kept = {
         path: path.read_bytes()
         for path in (job.folder / "results.json", job.folder / "config.json")
@@ -102,7 +102,7 @@ def test_pseudo_labels_are_as_many_as_labels(ran):
         assert labels["visible"].all()
     trained = load_trained(finished / "pl" / "seed-0" / "model")
     assert "semantic" not in trained.variables
-    assert "semantic" in load_trained(finished / "ours" / "seed-0" / "model").variables
+    assert "semantic" in load_trained(finished / "sskl" / "seed-0" / "model").variables
 
 
 AS_PRINTED = {"balanced": False, "unit": False, "reduction": "sum", "one_scale": False}
@@ -111,15 +111,15 @@ AS_PRINTED = {"balanced": False, "unit": False, "reduction": "sum", "one_scale":
 @pytest.mark.parametrize(
     ("variant", "changes"),
     [
-        ("ours", AS_PRINTED | {"selection": "validation", "patience": 3, "evaluations": 3}),
+        ("sskl", AS_PRINTED | {"selection": "validation", "patience": 3, "evaluations": 3}),
         ("te_inverse", {}),
         ("affine", {}),
         ("supervised_warped", {"warp": "affine"}),
-        ("ours", {"head_map": False, "widths": (4, 4, 4, 4)}),
+        ("sskl", {"head_map": False, "widths": (4, 4, 4, 4)}),
         ("pl_agreed", {}),
     ],
     ids=[
-        "ours as printed",
+        "sskl as printed",
         "te_inverse",
         "affine",
         "control under affine maps",
@@ -194,7 +194,7 @@ def test_a_patience_that_stops_nothing(changes, words):
 def test_representations_of_test_images_are_drawn(finished):
     """The paper's figure 4: a dot for each labelled keypoint that a test image shows."""
     pytest.importorskip("sklearn")
-    folder = finished / "ours" / "seed-0"
+    folder = finished / "sskl" / "seed-0"
     with Image.open(folder / "images" / "test_representations.png") as picture:
         assert picture.width > 32
     data = tiny_data()
@@ -232,7 +232,7 @@ def test_no_more_representations_are_read_than_a_picture_shows(monkeypatch):
 def test_a_run_without_scikit_learn_says_what_it_leaves_out(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(measures, "can_embed", lambda: False)
     monkeypatch.setattr(measures.engine, "draw_predictions", lambda *given: None)
-    job = job_of("semi_supervised", "ours", tmp_path)
+    job = job_of("semi_supervised", "sskl", tmp_path)
     outcome = Outcome(None, Trained({"semantic": {}}, {}), 0)
     measures.draw(job, tiny_data(), outcome, {"test": None})
     assert "no picture of the representations" in capsys.readouterr().out
@@ -401,10 +401,10 @@ def test_the_papers_gaps_at_five_percent():
         ).get("test/pck")
 
     gaps = {
-        preset: printed(preset, 0.05, "ours") - printed(preset, 0.05, "supervised")
+        preset: printed(preset, 0.05, "sskl") - printed(preset, 0.05, "supervised")
         for preset in ("mpii", "lsp", "cub", "atrw")
     }
     assert gaps == pytest.approx({"mpii": 7.9, "lsp": 26.8, "cub": 5.3, "atrw": 23.4}, abs=0.06)
     assert printed("lsp", 0.05, "all_labels") == 72.12
     assert printed("lsp", 0.1, "no_sc") == 55.18
-    assert printed("lsp", 10.0, "ours") is printed("demo", 0.05, "ours") is None
+    assert printed("lsp", 10.0, "sskl") is printed("demo", 0.05, "sskl") is None
