@@ -5,7 +5,6 @@ from .adversarial import (
     ground_false_uniform as ground_false_uniform,
     maximum_disparity as maximum_disparity,
     minimum_disparity as minimum_disparity,
-    warm_start as warm_start,
 )
 from .consistency import (
     semantic_consistency as semantic_consistency,
@@ -25,7 +24,6 @@ from .continual import (
     walk_on as walk_on,
 )
 from .distillation import (
-    channel_distillation as channel_distillation,
     line_entropy as line_entropy,
     mse_distillation as mse_distillation,
     spatial_distillation as spatial_distillation,
@@ -35,7 +33,10 @@ from .domain_distances import (
     multi_kernel_mmd as multi_kernel_mmd,
     softmax_discrepancy as softmax_discrepancy,
 )
-from .gradient_scaling import scale_gradient as scale_gradient
+from .gradient_scaling import (
+    scale_gradient as scale_gradient,
+    warm_start as warm_start,
+)
 from .heatmap import (
     coarse_to_fine as coarse_to_fine,
     coarse_to_fine_targets as coarse_to_fine_targets,
@@ -44,6 +45,7 @@ from .heatmap import (
     heatmap_kl_per_keypoint as heatmap_kl_per_keypoint,
     heatmap_mse as heatmap_mse,
 )
+from .learning_without_forgetting import channel_distillation as channel_distillation
 from .objective import (
     Objective as Objective,
     Term as Term,

@@ -124,14 +124,3 @@ def maximum_disparity(adversary_logits: Maps, maps: PseudoMaps, weights: Weights
     """
     chex.assert_equal_shape([adversary_logits, *maps])
     return heatmap_kl(adversary_logits, maps.false, weights, epsilon=EPSILON)
-
-
-def warm_start(step: Scalar, *, high: float = 0.1, steps: int = 1000) -> Scalar:
-    """Computes the coefficient of a gradient layer, which grows from 0 at step 0 to `high` along a
-    sigmoid.
-
-    2 high / (1 + exp(-step / steps)) - high, with the step as a float. It is written as a
-    hyperbolic tangent, which loses no digits at the first steps.
-    """
-    chex.assert_rank(step, 0)
-    return high * jnp.tanh(step.astype(jnp.float32) * (1 / (2 * steps)))

@@ -23,11 +23,8 @@ Scalar = Float[Array, ""]  # float32
 ChannelWeights = Float[Array, "keypoints"] | None
 SampleWeights = Float[Array, "batch"] | Float[Array, "batch keypoints"] | None
 
-# a logit whose softmax is exactly 0 and whose difference from another is still finite
-EXCLUDED = -1e30
 
-
-def _map_weights(maps, channel_weights, sample_weights):
+def map_weights(maps, channel_weights, sample_weights):
     """Computes the weight of every map, (B, K) float32, of weights (K,), and (B,) or (B, K)."""
     batch, _, _, keypoints = maps.shape
     if channel_weights is not None:
@@ -44,13 +41,13 @@ def _map_weights(maps, channel_weights, sample_weights):
     return weights
 
 
-def _check_maps(*maps) -> None:
+def check_maps(*maps) -> None:
     """Raises AssertionError unless maps are (B, h, w, K), all of one shape."""
     chex.assert_rank(maps, 4)
     chex.assert_equal_shape(maps)
 
 
-def _weighted_mean(values, weights):
+def weighted_mean(values, weights):
     """Computes sum(values * weights) / sum(weights) of two arrays of one shape; 0 if the weights
     are 0.
     """
@@ -120,8 +117,8 @@ def spatial_distillation(
             of the sums of columns and of rows.
         temperature: divides the maps; nothing is multiplied by its square.
     """
-    _check_maps(student, teacher)
-    weights = _map_weights(student, channel_weights, sample_weights)
+    check_maps(student, teacher)
+    weights = map_weights(student, channel_weights, sample_weights)
     teacher = jax.lax.stop_gradient(_readable(teacher, weights)) / temperature
     student = _readable(student, weights) / temperature
     families = []
@@ -132,56 +129,7 @@ def spatial_distillation(
             jax.nn.log_softmax(logits, axis=axes) for logits in (of_teacher, of_student)
         )
         families.append(_per_map(jnp.exp(log_truth) * -log_answer, axes, reduction))
-    return _weighted_mean(sum(families) / len(families), weights)
-
-
-def _across_channels(maps, readable):
-    """Computes the log softmax over the last axis among readable channels (B, K) bool; other values
-    are finite.
-    """
-    return jax.nn.log_softmax(
-        jnp.where(readable[:, None, None], maps.astype(jnp.float32), EXCLUDED), axis=-1
-    )
-
-
-def _per_sample(costs, readable):
-    """Computes the mean over cells of the sum over readable channels, (B,)."""
-    return jnp.where(readable[:, None, None], costs, 0.0).sum(-1).mean((1, 2))
-
-
-def _samples(maps, sample_weights):
-    """Returns the weights of samples, (B,) float32, 1 by default."""
-    return (
-        jnp.ones(maps.shape[0], jnp.float32)
-        if sample_weights is None
-        else sample_weights.astype(jnp.float32)
-    )
-
-
-def channel_distillation(
-    teacher: Maps,
-    student: Maps,
-    channels: Float[Array, "keypoints"],
-    sample_weights: Float[Array, "batch"] | None = None,
-    *,
-    temperature: float = 2.0,
-) -> Scalar:
-    """Computes the cross-entropy between teacher and student across channels at every cell, in
-    nats.
-
-    The result is the mean over cells and samples of the sum over channels of softmax(map /
-    temperature), without the factor temperature². `channels` (K,) are above 0 where a channel takes
-    part in the softmax. With one channel the loss is the constant 0, which teaches nothing; with
-    none it is 0. Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as in KAMP's
-    comparison.
-    """
-    _check_maps(student, teacher)
-    weights = _samples(student, sample_weights)
-    chex.assert_shape(weights, student.shape[:1])
-    readable = _map_weights(student, channels, weights) > 0
-    log_truth = _across_channels(jax.lax.stop_gradient(teacher) / temperature, readable)
-    log_answer = _across_channels(student / temperature, readable)
-    return -_weighted_mean(_per_sample(jnp.exp(log_truth) * log_answer, readable), weights)
+    return weighted_mean(sum(families) / len(families), weights)
 
 
 def mse_distillation(
@@ -198,10 +146,10 @@ def mse_distillation(
     half: whether to include the factor 1/2. "line_sum" of `spatial_distillation` has nearly this
     gradient on maps with values in [0, 1].
     """
-    _check_maps(student, teacher)
-    weights = _map_weights(student, channel_weights, sample_weights)
+    check_maps(student, teacher)
+    weights = map_weights(student, channel_weights, sample_weights)
     difference = _readable(student, weights) - jax.lax.stop_gradient(_readable(teacher, weights))
-    return (0.5 if half else 1.0) * _weighted_mean(jnp.square(difference).mean((1, 2)), weights)
+    return (0.5 if half else 1.0) * weighted_mean(jnp.square(difference).mean((1, 2)), weights)
 
 
 def line_entropy(
@@ -224,12 +172,12 @@ def line_entropy(
         mode: "lines", the mean over columns and rows; "joint", over all cells.
         normalised: whether to divide by the logarithm of the number of positions, to lie in [0, 1].
     """
-    _check_maps(student)
-    weights = _map_weights(student, channels, sample_weights)
+    check_maps(student)
+    weights = map_weights(student, channels, sample_weights)
     families = []
     for logits, axes in _families(_readable(student, weights), mode):
         log_share = jax.nn.log_softmax(logits, axis=axes)
         entropy = _per_map(-jnp.exp(log_share) * log_share, axes, "line_sum")
         largest = jnp.log(jnp.float32(max(_positions(logits, axes), 2)))
         families.append(entropy / largest if normalised else entropy)
-    return _weighted_mean(sum(families) / len(families), weights)
+    return weighted_mean(sum(families) / len(families), weights)

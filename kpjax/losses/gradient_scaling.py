@@ -1,8 +1,12 @@
-"""The layer between features and an adversary: it scales gradients, and leaves values as they are."""
+"""The layer between features and an adversary, which scales gradients and leaves values as they are,
+and its coefficient."""
 
 import chex
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+Scalar = Float[Array, ""]  # float32
 
 
 @jax.custom_vjp
@@ -29,3 +33,14 @@ def scale_gradient(tree, factor):
     """
     chex.assert_rank(factor, 0)
     return _scale_gradient(tree, jnp.asarray(factor, jnp.float32))
+
+
+def warm_start(step: Scalar, *, high: float = 0.1, steps: int = 1000) -> Scalar:
+    """Computes the coefficient of a gradient layer, which grows from 0 at step 0 to `high` along a
+    sigmoid.
+
+    2 high / (1 + exp(-step / steps)) - high, with the step as a float. It is written as a
+    hyperbolic tangent, which loses no digits at the first steps.
+    """
+    chex.assert_rank(step, 0)
+    return high * jnp.tanh(step.astype(jnp.float32) * (1 / (2 * steps)))

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from kpjax import losses
 from kpjax.losses import distillation
 
 close = np.testing.assert_allclose
 channel_distillation, mse_distillation, spatial_distillation = map(
     jax.jit,
     (
-        distillation.channel_distillation,
+        losses.channel_distillation,
         distillation.mse_distillation,
         distillation.spatial_distillation,
     ),
@@ -123,7 +124,7 @@ def test_a_map_of_weight_zero_is_not_read_and_the_teacher_gets_no_gradient(loss)
 def test_channel_distillation_is_that_of_the_chosen_channels():
     teacher, student = maps()
     chosen = [0, 1, 3, 5]
-    loss = jax.jit(jax.value_and_grad(distillation.channel_distillation, (0, 1)))
+    loss = jax.jit(jax.value_and_grad(losses.channel_distillation, (0, 1)))
     expected = channel_distillation(
         teacher[..., chosen], student[..., chosen], np.ones(4, np.float32)
     )
@@ -131,7 +132,7 @@ def test_channel_distillation_is_that_of_the_chosen_channels():
     close(value, expected, rtol=1e-6)
     np.testing.assert_array_equal(by_teacher, 0)
     np.testing.assert_array_equal(np.asarray(by_student).any((0, 1, 2)), CHANNELS > 0)
-    some, (_, by_student) = jax.jit(jax.value_and_grad(distillation.channel_distillation, (0, 1)))(
+    some, (_, by_student) = jax.jit(jax.value_and_grad(losses.channel_distillation, (0, 1)))(
         teacher, poisoned(student), CHANNELS, FIRST_TWO
     )
     close(some, channel_distillation(teacher[:2], student[:2], CHANNELS), rtol=1e-6)

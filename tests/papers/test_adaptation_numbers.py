@@ -14,7 +14,7 @@ from untrained import count
 from kpjax.heatmaps import decode_soft_argmax, gaussian_bumps
 from kpjax.images import boxes
 from kpjax.images.boxes import landmark_box, turned_canvas
-from kpjax.methods.adaptation_family import adaptation
+from kpjax.methods.adaptation_family import adaptation, released_training
 from kpjax.methods.adaptation_family.parametrisation import (
     adapted,
     finetuned,
@@ -166,7 +166,7 @@ def test_the_optimizer(close):
         optax.add_decayed_weights(5e-4),
         optax.scale_by_adam(b1=0.0, b2=0.9, eps=1e-8),
     )
-    for optimizer in (adaptation.released_optimizer(), with_both_moments):
+    for optimizer in (released_training.released_optimizer(), with_both_moments):
         one, several = ([0.2], [-0.0004]), [0.2, 0.1, -0.3]
         close(
             [descended(gradients, optimizer)[0] for gradients in one],
@@ -181,7 +181,7 @@ def test_the_optimizer(close):
 
 def test_a_clipped_gradient_is_that_of_one_network(close):
     optimizer, params = (
-        adaptation.released_optimizer(decay=0.0),
+        released_training.released_optimizer(decay=0.0),
         {"a": jnp.zeros(2), "b": jnp.zeros(1)},
     )
     gradient = {"a": jnp.array([3.0, 4.0]), "b": jnp.array([12.0])}
@@ -213,7 +213,7 @@ def test_a_clipped_gradient_is_that_of_one_network(close):
             },
         ),
     ):
-        optimizer = adaptation.released_optimizer(decay=0.1, decay_to=decay_to)
+        optimizer = released_training.released_optimizer(decay=0.1, decay_to=decay_to)
         _, state = descend(
             optimizer, still, optimizer.init(params), params, lambda step: 0.0, jnp.int32(0)
         )
@@ -222,7 +222,7 @@ def test_a_clipped_gradient_is_that_of_one_network(close):
             functools.partial(close, rtol=1e-5, atol=0), optax.tree.get(state, "nu"), squares
         )
     # The learning rate of epochs
-    rate = adaptation.released_learning_rate()
+    rate = released_training.released_learning_rate()
     rates = [rate(jnp.float32(2500 * epoch)) for epoch in (0, 29, 30, 59, 60, 79)]
     close(rates, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-5, atol=0)
 

@@ -20,7 +20,7 @@ from experiments.adaptation.results import TABLES
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, losses, methods
 from kpjax.methods.adaptation_family import adaptation as method
-from kpjax.methods.adaptation_family.adaptation import released_learning_rate
+from kpjax.methods.adaptation_family.released_training import released_learning_rate
 from kpjax.methods.adaptation_family.view_pairs import DEVIATIONS, WIDEST, draw_view
 from kpjax.models import HourglassNetwork, RandomFeatures
 from kpjax.models.residual_generator import ResidualGenerator

@@ -20,11 +20,11 @@ from kpjax.losses.continual import (
     walk_on,
 )
 from kpjax.losses.distillation import (
-    channel_distillation,
     line_entropy,
     mse_distillation,
     spatial_distillation,
 )
+from kpjax.losses.learning_without_forgetting import channel_distillation
 from kpjax.losses.objective import replaced, total
 from kpjax.methods.incremental_family.objectives import (
     incremental_objective,

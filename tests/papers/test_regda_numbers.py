@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from kpjax import geometry
+from kpjax import geometry, losses
 from kpjax.evaluation.metrics import cell_accuracy, mae, pck_batchwise, pck_global
 from kpjax.heatmaps import (
     codec,
@@ -296,7 +296,7 @@ def test_mae(close):
 
 def test_warm_start(close):
     steps = jnp.array([0, 1, 100, 500, 1000, 5000, 15000], jnp.float32)
-    values = jax.vmap(adversarial.warm_start)(steps)
+    values = jax.vmap(losses.warm_start)(steps)
     close(
         values,
         [0, 0.000050, 0.004996, 0.024492, 0.046212, 0.098661, 0.100000],
@@ -304,7 +304,7 @@ def test_warm_start(close):
         atol=6e-7,
     )
     close(values[0], 0, atol=0)
-    reversal = jax.vmap(lambda step: adversarial.warm_start(step, high=1.0))(steps[3:6])
+    reversal = jax.vmap(lambda step: losses.warm_start(step, high=1.0))(steps[3:6])
     close(reversal, [0.244919, 0.462117, 0.986614], rtol=1e-7, atol=1e-6)
 
 

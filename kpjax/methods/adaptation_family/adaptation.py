@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import linen as nn
-from flax.traverse_util import flatten_dict
 
 from kpjax import geometry
 from kpjax.errors import InputError
@@ -30,14 +29,14 @@ from kpjax.losses.reconstruction import (
     pixel_mse,
 )
 from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
-from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted
+from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted, mean_scales
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
 from kpjax.methods.forward import Normalise, checked_views, prepare_streams, train_pass, unit_range
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.perceptual import PERCEPTUAL, check_network
 from kpjax.methods.setup import Setup, of_same_shapes, require
 from kpjax.models.residual_generator import residual_generator_for
-from kpjax.optimization import Schedule, group_rates
+from kpjax.optimization import group_rates
 from kpjax.structures import (
     Example,
     Method,
@@ -116,52 +115,6 @@ def adaptation_objective(
     if perceptual:
         objective["features"] = Term(features, compare_features, reads=(RECONSTRUCTION, PERCEPTUAL))
     return objective
-
-
-def released_optimizer(
-    *, decay: float = 5e-4, clip: float = 1.0, decay_to: Literal["zero", "start"] = "zero"
-) -> optax.GradientTransformation:
-    """Builds the released code's optimizer of each of the two networks, without its learning rate.
-
-    The gradient is clipped to norm `clip`, weight decay is added, and Adam has beta1 = 0 and beta2
-    = 0.9. Adam without a first moment stores none.
-
-    Args:
-        decay: added to the gradient times the distance from where weights decay to. The gradient is
-            divided by its size only afterwards: where it is weaker than the decay, a weight falls
-            by the learning rate at every step.
-        clip: of the gradient's norm.
-        decay_to: "zero" for all weights, as in the released code; with "start" projections decay to
-            the identity, kernels to zero, and the scales and biases of normalisation not at all.
-    """
-    added = (
-        optax.add_decayed_weights(decay)
-        if decay_to == "zero"
-        else optax.stateless(
-            lambda gradient, params: jax.tree_util.tree_map_with_path(
-                lambda path, leaf, weight: leaf + decay * _distance(path, weight), gradient, params
-            )
-        )
-    )
-    return optax.chain(
-        optax.clip_by_global_norm(clip),
-        added,
-        optax.scale_by_rms(0.9, eps=1e-8, eps_in_sqrt=False, bias_correction=True),
-    )
-
-
-def _distance(path: tuple, weight: jax.Array) -> jax.Array | float:
-    """Returns a weight minus what it decays to; 0 where it does not."""
-    if path[0].key == "projections":
-        return weight - (jnp.eye(len(weight), dtype=weight.dtype) if weight.ndim == 2 else 1)
-    return weight if weight.ndim > 1 else 0.0
-
-
-def released_learning_rate(steps: int = 200_000, rate: float = 1e-3) -> Schedule:
-    """Builds a schedule: a tenth after 3/8 of the steps, again after 6/8 (epochs 30 and 60 of 80,
-    2,500 steps each).
-    """
-    return optax.piecewise_constant_schedule(rate, {steps * 3 // 8: 0.1, steps * 6 // 8: 0.1})
 
 
 def adaptation(
@@ -313,7 +266,7 @@ def adaptation(
                 "varying_points": varying_points(found, target.shape[1:3]),
                 "point_spread": point_spread(found),
             }
-            | _mean_scales(params["landmarks"])
+            | mean_scales(params["landmarks"])
         )
         return State(
             state.step + 1,
@@ -343,23 +296,6 @@ def adaptation(
         skeleton,
         group_rates(setup.optimizer, setup.learning_rate),
     )
-
-
-def _mean_scales(params: Mapping[str, Any]) -> Metrics:
-    """Returns the means of what starts at 1: diagonals of projections, and scales of normalisation
-    that are trained.
-    """
-    diagonals = [
-        jnp.diagonal(leaf) if leaf.ndim == 2 else leaf
-        for leaf in jax.tree.leaves(params.get("projections"))
-    ]
-    scales = [
-        leaf for path, leaf in flatten_dict(params.get("free", {})).items() if path[-1] == "scale"
-    ]
-    starting_at_1 = {"mean/projection_diagonal": diagonals, "mean/normalisation_scale": scales}
-    return {
-        name: jnp.concatenate(leaves).mean() for name, leaves in starting_at_1.items() if leaves
-    }
 
 
 def network_params(

@@ -8,7 +8,7 @@ always trained, and new unless `keeps_head`. Frozen weights are never differenti
 optimizer state.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from math import prod
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 
 from kpjax.errors import InputError
 from kpjax.methods.adaptation_family import parameter_paths as paths
+from kpjax.structures import Metrics
 
 LAST_LAYERS = "upsampling"  # the part of a `KeypointNetwork` between trunk and head
 
@@ -208,3 +209,20 @@ def finetuned_last() -> Parametrisation:
 def scratch() -> Parametrisation:
     """Builds training from a fresh start; a given core is not read."""
     return finetuned()._replace(starts_from_core=False)
+
+
+def mean_scales(params: Mapping[str, Any]) -> Metrics:
+    """Returns the means of what starts at 1: diagonals of projections, and scales of normalisation
+    that are trained.
+    """
+    diagonals = [
+        jnp.diagonal(leaf) if leaf.ndim == 2 else leaf
+        for leaf in jax.tree.leaves(params.get("projections"))
+    ]
+    scales = [
+        leaf for path, leaf in flatten_dict(params.get("free", {})).items() if path[-1] == "scale"
+    ]
+    starting_at_1 = {"mean/projection_diagonal": diagonals, "mean/normalisation_scale": scales}
+    return {
+        name: jnp.concatenate(leaves).mean() for name, leaves in starting_at_1.items() if leaves
+    }

@@ -18,11 +18,11 @@ from kpjax.heatmaps import Codec, Grid
 from kpjax.losses.continual import quadratic_penalty
 from kpjax.losses.distillation import (
     Reduction,
-    channel_distillation,
     line_entropy,
     spatial_distillation,
 )
 from kpjax.losses.heatmap import coarse_to_fine, coarse_to_fine_targets, heatmap_mse
+from kpjax.losses.learning_without_forgetting import channel_distillation
 from kpjax.losses.objective import Objective, Term
 from kpjax.methods.incremental_family.association_forward import channels, rerender
 

@@ -17,9 +17,8 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from kpjax.losses.adversarial import warm_start
 from kpjax.losses.domain_distances import domain_confusion, multi_kernel_mmd
-from kpjax.losses.gradient_scaling import scale_gradient
+from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import (
     deinterleave,

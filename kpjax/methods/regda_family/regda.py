@@ -24,7 +24,7 @@ import optax
 from flax import linen as nn
 
 from kpjax.losses import adversarial
-from kpjax.losses.gradient_scaling import scale_gradient
+from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total, views as views_read
 from kpjax.methods import forward
@@ -124,7 +124,7 @@ def regda(
     *,
     objective: Objective,
     adversary: nn.Module | None = None,
-    coefficient: Schedule = adversarial.warm_start,
+    coefficient: Schedule = warm_start,
     pseudo_maps: Callable[[jax.Array], adversarial.PseudoMaps] = adversarial.ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints,
     carried: tuple[str, ...] = FEATURES,

@@ -13,7 +13,7 @@ import optax
 
 from kpjax.losses import adversarial
 from kpjax.losses.domain_distances import softmax_discrepancy
-from kpjax.losses.gradient_scaling import scale_gradient
+from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.methods.forward import empty_images, prepare_streams, train_pass
 from kpjax.methods.gradient_step import gradient_steps
@@ -89,7 +89,7 @@ def dd(
     setup: Setup,
     *,
     margin: float = 4.0,
-    coefficient: Schedule = adversarial.warm_start,
+    coefficient: Schedule = warm_start,
     pseudo_maps: Callable[[jax.Array], adversarial.PseudoMaps] = adversarial.ground_false_by_others,
     target_weights: Callable[[Example], jax.Array] = all_keypoints,
     carried: tuple[str, ...] = FEATURES,

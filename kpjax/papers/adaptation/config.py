@@ -10,7 +10,8 @@ from kpjax import augment
 from kpjax.errors import InputError
 from kpjax.images import transforms
 from kpjax.images.transforms import Transform
-from kpjax.methods.adaptation_family.adaptation import RELEASED_SIGMA, released_learning_rate
+from kpjax.methods.adaptation_family.adaptation import RELEASED_SIGMA
+from kpjax.methods.adaptation_family.released_training import released_learning_rate
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.networks import Network

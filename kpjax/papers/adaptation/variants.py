@@ -12,7 +12,7 @@ from dataclasses import replace
 import jax.numpy as jnp
 
 from kpjax import Method, Skeleton, Trained, augment, codec, methods, models
-from kpjax.methods.adaptation_family.adaptation import released_optimizer
+from kpjax.methods.adaptation_family.released_training import released_optimizer
 from kpjax.methods.adaptation_family.view_pairs import similarity_views
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.papers import engine

@@ -5,23 +5,27 @@ points, and all labels at once.
 import functools
 from collections.abc import Mapping
 
+import numpy as np
+
 from kpjax import Method, losses, methods
 from kpjax.input.source import Source, labelled_only, subset
-from kpjax.methods.incremental_family.step_spec import Increment
+from kpjax.methods.incremental_family.step_spec import Increment, increment
 from kpjax.papers.engine import Variant
 from kpjax.papers.incremental.association import stated_triples
 from kpjax.papers.incremental.config import Config, Weights
-from kpjax.papers.incremental.runs import Run, Setting
+from kpjax.papers.incremental.runs import Known, Run, Setting, all_images
 from kpjax.papers.incremental.stages import (
+    build_base,
+    build_once,
     build_student,
     later_steps,
-    learn_everything,
-    learn_without_association,
+    learn_first,
     lengths,
     objective_of,
     student_step,
     variant,
 )
+from kpjax.papers.incremental.without_association import learn_without_association
 
 # of a variant whose student has the steps that KA-Net leaves it
 SHORT = functools.partial(lengths, of_step=student_step)
@@ -68,6 +72,22 @@ def images_with_old_labels(run: Run, step: int, planned: Increment) -> Source:
     old = [names[number] for number in used[:, 0]]
     name = f"{data.train.name}, {data.protocol.name} step {step} with old labels"
     return labelled_only(subset(data.train, chosen.images, name), (*chosen.keypoints, *old), name)
+
+
+def learn_everything(run: Run) -> Known:
+    """Learns the keypoints of all steps at once, from all images with all labels, for as many
+    optimizer steps as all of the protocol's together: the oracle.
+    """
+    config, introduced = run.config, run.data.introduced
+    steps = config.base_steps + run.last_step * config.steps
+    first = increment(
+        len(introduced),
+        old=(),
+        new=np.flatnonzero(introduced <= run.last_step),
+        slots=config.association.triples,
+    )
+    method = build_once(build_base, run.setting, steps)
+    return learn_first(run, "joint", first, method, all_images(run.data), steps)
 
 
 def of_everything(config: Config, name: str) -> dict[str, float]:

@@ -33,11 +33,11 @@ from kpjax.papers.incremental.stages import (
     labels_alone,
     learn_base,
     learn_student,
-    learn_without_association,
     lengths,
     objective_of,
     variant,
 )
+from kpjax.papers.incremental.without_association import learn_without_association
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import reduce
 from kpjax.training.fit import Fitted, compiled_update, no_training

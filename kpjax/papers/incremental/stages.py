@@ -20,7 +20,7 @@ from kpjax.methods.incremental_family.step_spec import Increment, increment
 from kpjax.models import RSN
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant, first_variables
 from kpjax.papers.incremental.config import Config, Weights
-from kpjax.papers.incremental.runs import NOTHING, Data, Known, Run, Setting, all_images, setting_of
+from kpjax.papers.incremental.runs import NOTHING, Data, Known, Run, Setting, setting_of
 from kpjax.training.fit import Fitted
 from kpjax.training.stages import Stage
 from kpjax.training.trees import tree_digest
@@ -151,26 +151,10 @@ def learn_base(
         return Known(Stage(trained, digest, 0, {}, 0.0, 0.0, 0), steps, 0.0, 0)
     method, source = build_once(build, run.setting, steps), run.training_images(0)
     shared = factors is no_factors
-    return _learn_first(run, name, first, method, source, steps, shared=shared, keep=keep)
+    return learn_first(run, name, first, method, source, steps, shared=shared, keep=keep)
 
 
-def learn_everything(run: Run) -> Known:
-    """Learns the keypoints of all steps at once, from all images with all labels, for as many
-    optimizer steps as all of the protocol's together: the oracle.
-    """
-    config, introduced = run.config, run.data.introduced
-    steps = config.base_steps + run.last_step * config.steps
-    first = increment(
-        len(introduced),
-        old=(),
-        new=np.flatnonzero(introduced <= run.last_step),
-        slots=config.association.triples,
-    )
-    method = build_once(build_base, run.setting, steps)
-    return _learn_first(run, "joint", first, method, all_images(run.data), steps)
-
-
-def _learn_first(
+def learn_first(
     run: Run,
     name: str,
     first: Increment,
@@ -181,6 +165,12 @@ def _learn_first(
     shared: bool = False,
     keep: Callable[[Any], Any] | None = None,
 ) -> Known:
+    """Trains a first network, which no other comes before.
+
+    first: the keypoints that it learns. shared: whether variants with a stage of this name share
+    it. keep: see `Run.fit`.
+    """
+
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
         model, names = run.setting.setup.model, run.data.skeleton.names
         start = {"increment": first} | first_variables(run.job, model, names)
@@ -253,18 +243,6 @@ def evaluate_step(run: Run, known: Known, step: int) -> Known:
 Choose = Callable[[Run, Known, int], Sequence[tuple[int, ...]]]
 
 
-def no_triples(run: Run, known: Known, step: int) -> Sequence[tuple[int, ...]]:
-    """Returns none."""
-    del run, known, step
-    return ()
-
-
-def own_images(run: Run, step: int, planned: Increment) -> Source:
-    """Returns the images of a step, labelled with its own keypoints only."""
-    del planned
-    return run.training_images(step)
-
-
 def whole_step(config: Config) -> int:
     """Returns the optimizer steps of a later step: with KA-Net's, where there is one."""
     return config.steps
@@ -273,32 +251,6 @@ def whole_step(config: Config) -> int:
 def student_step(config: Config) -> int:
     """Returns the optimizer steps that a later step leaves KA-Net's student."""
     return config.steps - config.association_steps
-
-
-def learn_without_association(
-    run: Run,
-    *,
-    build: Build,
-    factors: Factors = no_factors,
-    choose: Choose = no_triples,
-    length: Callable[[Config], int] = whole_step,
-    images: Callable[[Run, int, Increment], Source] = own_images,
-) -> Known:
-    """Learns step 0; then in each later step the student alone.
-
-    build: of the student. factors: the weights of its terms. choose: the triples, which some terms
-    read. length: config -> a step's optimizer steps. images: (run, step, increment) -> the labelled
-    images.
-    """
-    steps = length(run.config)
-    known = learn_base(run)
-    for step in run.later_steps:
-        known = evaluate_step(run, known, step - 1)
-        planned = increment_at(run, step, factors, choose(run, known, step))
-        method = build_once(build, run.setting, steps)
-        source = images(run, step, planned)
-        known = learn_student(run, known, step, planned, source, method, steps)
-    return known
 
 
 # Variants as lines of a table: the stages, and how long they are

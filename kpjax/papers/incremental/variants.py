@@ -34,11 +34,11 @@ from kpjax.papers.incremental.stages import (
     increment_at,
     learn_base,
     learn_student,
-    learn_without_association,
     objective_of,
     student_step,
     variant,
 )
+from kpjax.papers.incremental.without_association import learn_without_association
 
 # Methods of the student
 

@@ -19,7 +19,7 @@ from untrained import count
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.errors import InputError
 from kpjax.evaluation.degeneracy import median_spread, point_spread, varying_points
-from kpjax.methods.adaptation_family import adaptation
+from kpjax.methods.adaptation_family import adaptation, released_training
 from kpjax.methods.adaptation_family.parametrisation import (
     adapted,
     finetuned,
@@ -308,7 +308,7 @@ def test_points_are_drawn_as_wide_as_asked_for():
 def test_no_optimizer_state_belongs_to_a_frozen_kernel():
     """The state of the published optimizer is one number for each trained weight, and two
     counters."""
-    method = build(optimizer=adaptation.released_optimizer())
+    method = build(optimizer=released_training.released_optimizer())
     state = jax.eval_shape(method.init, jax.random.key(0), images(), {"core": core_of()})
     assert count(state.optimizer_state["landmarks"]) == count(state.variables["params"]) + 1
     assert count(state.optimizer_state["generator"]) == count(state.generator["params"]) + 1
