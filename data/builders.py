@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -82,6 +82,11 @@ class Kpjax(tfds.core.GeneratorBasedBuilder):
     def __init__(self, **options):
         super().__init__(**{"file_format": "array_record"} | options)  # tfds' needs TensorFlow
         self.skipped: list[str] = []
+
+    @classmethod
+    def of(cls, dataset: Dataset, **options: Any) -> Self:
+        """Makes the builder of a dataset, which need not be one of this package."""
+        return cls(config=SetConfig.of(dataset), **options)
 
     @property
     def dataset(self) -> Dataset:

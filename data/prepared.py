@@ -270,14 +270,11 @@ def rendered_dataset(
 
 
 def builder_of(dataset: Dataset, **options: Any) -> tfds.core.GeneratorBasedBuilder:
-    """Makes the tfds builder of a dataset, a `data.builders.Kpjax`.
+    """Makes the tfds builder of a dataset, by the class that `data.builders` registers with tfds.
 
     options: as for any builder of tfds, such as `data_dir`.
     """
-    tensorflow_datasets()
-    from data.builders import Kpjax, SetConfig  # it imports tfds
-
-    return Kpjax(config=SetConfig.of(dataset), **options)
+    return tensorflow_datasets().builder_cls(BUILDER).of(dataset, **options)
 
 
 def datasets() -> dict[str, Dataset]:
