@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import graphlib
 import re
 from collections import Counter
 from importlib import import_module
@@ -83,6 +84,30 @@ def test_no_floor_imports_one_above_it(folder):
             if floor_of(name) not in below
         ]
     assert not upward
+
+
+def file_of(name: str) -> Path | None:
+    """Returns the file of a module, or of the module that a name stands in; None of others."""
+    parts = name.split(".")
+    for count in range(len(parts), 0, -1):
+        path = ROOT.joinpath(*parts[:count])
+        for found in (path.with_suffix(".py"), path / "__init__.py"):
+            if found.is_file():
+                return found
+    return None
+
+
+def test_no_file_imports_one_that_imports_it():
+    """Imports within functions count: a circle is one wherever it is hidden. The packages in which
+    a file stands do not: they are imported before it.
+    """
+    arrows = {
+        path: {file_of(name) for name in imported(ast.parse(text))}
+        - {None, path, *(folder / "__init__.py" for folder in path.parents)}
+        for folder in ("kpjax", "data", "experiments")
+        for path, text in texts(folder).items()
+    }
+    graphlib.TopologicalSorter(arrows).prepare()  # raises CycleError with the files of a circle
 
 
 def test_options_have_callers_that_are_no_tests():
