@@ -3,7 +3,6 @@ worst animals.
 """
 
 import math
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -30,7 +29,14 @@ from kpjax.lab.animals.tracking import Doubt, merge_doubts
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, track_animals
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import FILE, LINE, TRAINED, Animals, count_text, pixels
+from kpjax.lab.out.reports.pixel_errors import (
+    FILE,
+    TRAINED,
+    Animals,
+    count_text,
+    pixels,
+    wrap_lines,
+)
 from kpjax.lab.out.reports.sheets import crop_to_animal, predictions_drawn, read_animal
 from kpjax.lab.own.earlier_run import rename_keypoints
 from kpjax.lab.own.project import renamed_to
@@ -76,7 +82,7 @@ def evaluate(asked: Evaluate) -> Path:
     cutoffs, labels = predictor.cutoffs, pixel_errors.distances_in_labels(animals)
     for part in animals.by_part().values():
         for line in pixel_errors.coincidences(part, labels, cutoffs):
-            print(textwrap.fill(line, LINE, subsequent_indent="    "))
+            print(wrap_lines(line))
     print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
     if predictor.finder:
         evaluate_animals(project, predictor, animals, asked)

@@ -2,7 +2,6 @@
 overrides it. The network is a real backbone where its weights can be had, else the small U-net."""
 
 import math
-import textwrap
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -15,7 +14,7 @@ from kpjax.evaluation.mirror_images import mirrored_distance, side_contrast
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.images.reading import spread
-from kpjax.lab.out.reports.pixel_errors import LINE
+from kpjax.lab.out.reports.pixel_errors import wrap_lines
 from kpjax.lab.own.project import Held, Own, open_animals
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
@@ -355,10 +354,7 @@ def apply_choices(
     """
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
     flags = [_flag(field, value) for field, value, _ in said]
-    print(
-        *textwrap.wrap(f"chosen (config.json and the report say why): {' '.join(flags)}", LINE),
-        sep="\n",
-    )
+    print(wrap_lines(f"chosen (config.json and the report say why): {' '.join(flags)}"))
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:
         print(

@@ -3,7 +3,6 @@ from one.
 """
 
 import functools
-import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from kpjax.errors import summarise
 from kpjax.formats.project import Project
 from kpjax.images.transforms import BoxOrWhole
 from kpjax.lab.animals.calibration import ScoreTable
-from kpjax.lab.out.reports.pixel_errors import LINE
+from kpjax.lab.out.reports.pixel_errors import wrap_lines
 from kpjax.lab.own.choices import RELATIVE_RATE, Choice, rate_choices
 from kpjax.lab.predictors import OpenedRun, open_run
 from kpjax.methods import published
@@ -160,7 +159,7 @@ def rename_keypoints(
         (f"worked out, since MoveNet does not find it: {worked_out}", worked_out),
     ):
         if found and not quiet:
-            print(textwrap.fill(text, LINE, break_on_hyphens=False))
+            print(wrap_lines(text))
     return project._replace(skeleton=replace(project.skeleton, names=changed))
 
 

@@ -8,7 +8,6 @@ What only a developer asks for is folded away.
 import itertools
 import math
 import shlex
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,13 +25,13 @@ from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     ALL,
     HELD_OUT,
-    LINE,
     NEAR,
     TARGET,
     Animals,
     count_text,
     errors_of,
     pixels,
+    wrap_lines,
 )
 from kpjax.lab.out.reports.sheets import (
     FADED,
@@ -171,15 +170,15 @@ def own_report(
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
-        *textwrap.wrap(" ".join([*first, *reached]), LINE),
+        wrap_lines(" ".join([*first, *reached])),
         *["what would help most:"] * bool(better),
         sep="\n",
     )
     for text in better:
-        print(*textwrap.wrap(f"- {text}", LINE, subsequent_indent="  "), sep="\n")
+        print(wrap_lines(f"- {text}", indent="  "))
     print("", *table, sep="\n")
     if radii := read_radius_table(shown.folder):
-        print(*textwrap.wrap(radius_text(radii), LINE), sep="\n")
+        print(wrap_lines(radius_text(radii)))
     learnt = kept_finder(shown.folder)  # not known of a run that took it from another
     if (
         animals := found_text(learnt.described["held_out"])

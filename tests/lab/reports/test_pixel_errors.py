@@ -13,7 +13,7 @@ from kpjax import Skeleton, arrays
 from kpjax.errors import InputError
 from kpjax.input.source import identities
 from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, write_errors
+from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, wrap_lines, write_errors
 from kpjax.lab.out.reports.sheets import MOST, Compared, crop_to_animal
 from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own.report import go_on, own_report, unknown_of
@@ -385,3 +385,10 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
 def test_without_labels_of_the_target_errors_are_of_the_source(folder, data, known):
     (folder / "sskl" / "seed-0" / "config.json").write_text(json.dumps({"config": {"data": data}}))
     assert (not unknown_of(folder / "sskl" / "seed-0")) == known
+
+
+def test_lines_of_a_screen_never_break_a_flag():
+    flags = [f"--warm-start-learning-rate-{number}" for number in range(20)]
+    lines = wrap_lines(" ".join(["chosen:", *flags])).splitlines()
+    assert max(map(len, lines)) <= 110 and all(line.startswith("    ") for line in lines[1:])
+    assert [word for line in lines for word in line.split()] == ["chosen:", *flags]

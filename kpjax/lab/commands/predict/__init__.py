@@ -6,7 +6,6 @@ import collections
 import dataclasses
 import itertools
 import os
-import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -43,7 +42,7 @@ from kpjax.lab.commands.predict.pipeline import (
     predict_frames,
     track_animals,
 )
-from kpjax.lab.out.reports.pixel_errors import LINE, count_text
+from kpjax.lab.out.reports.pixel_errors import count_text, wrap_lines
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
 
@@ -422,7 +421,7 @@ def _coinciding_lines(work: _Work, kept: Sequence[Seen], predictor: Predictor) -
     usual = float(np.nanmedian(sizes)) if np.isfinite(sizes).any() else np.nan
     lines = sentences(found, names, length=usual, of=each if alone else "animal")
     return [
-        *(textwrap.fill(line, LINE, subsequent_indent="    ") for line in lines),
+        *(wrap_lines(line) for line in lines),
         *["overlays ring them in red; kpjax suggest proposes such frames first"] * bool(lines),
     ]
 

@@ -10,6 +10,7 @@ import csv
 import io
 import itertools
 import math
+import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,15 @@ HEADER = (
 )
 SAMPLE = 500  # animals of what was learnt from, spread evenly, on which its errors are measured
 OF_PART = "px of "  # before the names of parts, among a run's predictions
+
+
+def wrap_lines(text: str, *, indent: str = "    ") -> str:
+    """Breaks a line into those of a screen, the others indented; never within a word, which may be a
+    flag or a path.
+    """
+    return textwrap.fill(
+        text, LINE, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
 
 
 class Animals(NamedTuple):
