@@ -390,5 +390,6 @@ def test_without_labels_of_the_target_errors_are_of_the_source(folder, data, kno
 def test_lines_of_a_screen_never_break_a_flag():
     flags = [f"--warm-start-learning-rate-{number}" for number in range(20)]
     lines = wrap_lines(" ".join(["chosen:", *flags])).splitlines()
-    assert max(map(len, lines)) <= 110 and all(line.startswith("    ") for line in lines[1:])
+    assert max(map(len, lines)) <= 110
+    assert all(line.startswith("    ") for line in lines[1:])
     assert [word for line in lines for word in line.split()] == ["chosen:", *flags]
