@@ -276,8 +276,8 @@ def _short(run: OwnRun, usual_steps: int) -> str:
     steps = run.line.runs.finished[0].config.get("steps", usual_steps)
     if not 0 < steps < usual_steps:
         return ""
-    were = "step was" if steps == 1 else "steps were"
-    return f"{steps:,} of the usual {usual_steps:,} {were} run."
+    were = "was" if steps == 1 else "were"
+    return f"{steps:,} of the usual {usual_steps:,} steps {were} run."
 
 
 def _table(

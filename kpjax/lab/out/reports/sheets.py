@@ -20,6 +20,7 @@ from kpjax.structures import Skeleton
 SIDE, LARGE_SIDE = 420, 720
 MARGIN = 0.3  # share of the labelled points' extent, shown around them
 LEAST = 0.15  # share of an image's longer side, always shown
+AROUND_ONE = 0.25  # the same, around a single label
 # keypoints at most for names beside the points; more have numbers there, and names below the sheet
 NAMED = 24
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
@@ -94,11 +95,13 @@ def part_of(
     keypoints: np.ndarray,
     factor_of: Callable[[int], float],
     filter_: Image.Resampling,
+    least: float = LEAST,
 ) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
     """Returns the part of an image that shows its points, resized, and what moves points to pixels
     of that.
 
-    factor_of: the longer side of the part -> how many times larger it is shown.
+    factor_of: the longer side of the part -> how many times larger it is shown. least: sides of the
+    part as a share of the image's longer one.
     """
     sides = image.shape[1::-1]
     points = keypoints[np.isfinite(keypoints).all(-1)]
@@ -106,7 +109,7 @@ def part_of(
     left, upper, right, lower = 0, 0, *sides
     if len(points):
         middle, extent = (points.min(0) + points.max(0)) / 2, np.ptp(points, axis=0)
-        half = np.maximum(extent * (0.5 + MARGIN), LEAST * max(sides) / 2 + extent.max() * MARGIN)
+        half = np.maximum(extent * (0.5 + MARGIN), least * max(sides) / 2 + extent.max() * MARGIN)
         left, upper = np.maximum(np.floor(middle - half), 0).astype(int).tolist()
         right, lower = np.minimum(np.ceil(middle + half) + 1, sides).astype(int).tolist()
     factor = factor_of(max(right - left, lower - upper))
@@ -187,7 +190,7 @@ def crop_to_animal(
     leave, and moves both.
 
     What is smaller than `LEAST_SIDE` is enlarged by a whole factor, what is larger than `MOST`
-    reduced.
+    reduced. A single label does not say how large the animal is: a quarter of the image is shown.
     """
     labelled = np.asarray(one.visible) > 0
     points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoffs)]])
@@ -196,6 +199,7 @@ def crop_to_animal(
         points,
         lambda side: min(max(1, math.ceil(LEAST_SIDE / side)), MOST / side),
         Image.Resampling.BICUBIC,
+        LEAST if labelled.sum() > 1 else AROUND_ONE,
     )
     return image, one._replace(predicted=moved(one.predicted), true=moved(one.true))
 
