@@ -89,7 +89,8 @@ OUTPUTS = ROOT / "docs" / "outputs"
 ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
 # characters that a code box shows at 1280 px; first and last lines of an output that stay
 WIDTH, KEPT = 88, (12, 6)
-KEPT_OF = {"train": (16, 20), "evaluate": (13, 8), "check": (9, 15)}  # of a command
+KEPT_OF = {"train": (16, 36), "evaluate": (13, 8), "check": (9, 15)}  # of a command
+ROW = re.compile(r"\w+(?: +[\d.,–]+| of \d+){3,}$")  # of a table of keypoints
 # of a page that says so, where images are made
 SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}
 # bytes of an image; of a tutorial's images, where commands run small
@@ -254,14 +255,25 @@ def shortened(said: str, folder: Path, first: int, last: int) -> str:
             WIDTH,
             subsequent_indent="  " if line.startswith("- ") else "    ",
             replace_whitespace=False,
+            break_on_hyphens=False,
         )
         or [""]
     ]
+    lines = without_rows(lines)
     if len(lines) > first + last + 1:
         goes_on = itertools.takewhile(lambda line: line.startswith("    "), lines[-last:])
         whole_from = len(list(goes_on))  # behind the end of a line that is left out
         lines = [*lines[:first], "...", *lines[-last:][whole_from:]]
     return "\n".join(lines) + "\n"
+
+
+def without_rows(lines: list[str]) -> list[str]:
+    """Returns lines without the middle rows of long tables."""
+    kept = []
+    for of_table, group in itertools.groupby(lines, lambda line: bool(ROW.match(line))):
+        rows = list(group)
+        kept += [*rows[:3], "...", rows[-1]] if of_table and len(rows) > 5 else rows
+    return kept
 
 
 def keep_image(path: Path, kept: Path) -> None:

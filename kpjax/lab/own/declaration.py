@@ -198,11 +198,7 @@ def first_lines(command: Command) -> list[str]:
     jobs = command.jobs()
     trained = [job for job in jobs if not (job.folder / "results.json").exists()]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
-    done = (
-        f"; {len(jobs) - len(trained)} of them are there already"
-        if len(trained) < len(jobs)
-        else ""
-    )
+    done = f"; already finished: {len(jobs) - len(trained)}" if len(trained) < len(jobs) else ""
     given = flat(command.config)  # a run in the place of a source has had its first stage
     steps = sum(
         given.get(name, 0) * (given.get("rounds", 1) if name == "steps" else 1)
