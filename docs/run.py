@@ -241,7 +241,7 @@ def shortened(said: str, folder: Path, first: int, last: int) -> str:
     )
     whole, before = [], ""
     for line in said.rstrip().splitlines():
-        goes_on = re.match(r" {2,4}[^ -]", line) and not line.startswith("  kpjax")
+        goes_on = re.match(r" {2,4}([^ -]|--)", line) and not line.startswith("  kpjax")
         if len(before) > WIDTH + 10 and goes_on:  # a screen is wider than a box
             whole[-1] += " " + line.strip()
         elif not line.startswith(("python 3", "cpu: ")):

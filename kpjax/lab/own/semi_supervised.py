@@ -143,8 +143,8 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         )
     elif kept and config.backbone.weights and not data.unlabelled:
         print(
-            "from a pretrained backbone images without labels are read where they are named (--unlabelled V) or "
-            f"asked for (--variants {BOTH}), worth it where labels are very few"
+            "with a pretrained backbone, images without labels are used only if you name them (--unlabelled V) "
+            f"or ask for pseudo-labels (--variants {BOTH}); worth a try where labels are very few"
         )
     return config
 
