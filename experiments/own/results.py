@@ -15,13 +15,39 @@ TITLES = {
     "ensemble_smoothed": "the same, by a Kalman smoother",
     "start": "the start, which is kept here",
     "adapted": "adapted all the same",
+    "chosen": "as `kpjax train` chose, 1,200 steps",
+    "short": "300 steps",
+    "mirrored": "mirrored training turned round: on, or off where it was chosen",
+    "half_size": "images and maps of half the side",
+    "each_peak_alone": "each keypoint at its own peak, or jointly where that was not chosen",
+    "argmax": "the cell of the peak, not refined",
+    "cross_entropy": "cross-entropy over positions, not squared errors of maps",
+    "pairs_apart": "a term that keeps maps of left and right apart",
+    "prior": "a prior on poses, as Lightning Pose has",
 }
 METRICS = {
     "within/0.9": ("labels within the radius at 90 %, %", 100),
     "error": ("mean error, px of the frame", 1, 2, True),
     "jumps": ("jumps in 1,000 steps", 1, 1, True),
     "target/pck": ("target PCK, %", 100),
+    "clip/one_point": ("frames of a video on which two are one point, %", 100, 1, True),
+    "test/one_point": ("the same, held-out frames, %", 100, 1, True),
+    "test/distance": ("mean error, px of the frame", 1, 1, True),
+    "test/median": ("median error, px", 1, 1, True),
+    "test/pck": ("PCK, %", 100),
 }
+ARMS = (
+    "chosen",
+    "short",
+    "mirrored",
+    "half_size",
+    "each_peak_alone",
+    "argmax",
+    "cross_entropy",
+    "pairs_apart",
+    "prior",
+)
+OF_POINTS = ("test/one_point", "test/distance", "test/median", "test/pck")
 TABLES = {
     "coverage": (
         tuple(f"coverage_{name}" for name in ("tongue", "lips", "mouse")),
@@ -34,4 +60,7 @@ TABLES = {
         ("error", "jumps"),
     ),
     "others": ("adapt_own", ("start", "adapted"), ("target/pck",)),
+    "mouse": ("causes_mouse", ARMS, ("clip/one_point", *OF_POINTS)),
+    "openfield": ("causes_openfield", ARMS, OF_POINTS),
+    "lips": ("causes_lips", ARMS, OF_POINTS),
 }
