@@ -7,9 +7,10 @@ prepares it; `data.prepared.open_source` opens a prepared dataset, and tfds know
 
 To add a dataset, add one module: a `read(folder, faults)` function that returns
 `annotations.Annotation`s with the readers and checks of `data.checking`, and `DATASET =
-downloaded(...)`, by which the command finds it. Every fault is one line with file, field and
-remedy. Sets of another kind declare a `prepared.Dataset`, whose `splits` returns the records of
-each split. Add a few images in the dataset's true format to the contract in tests/data.
+downloaded_dataset(...)`, by which the command finds it. The set has the module's name, by which a
+plan finds its skeleton. Every fault is one line with file, field and remedy. Sets of another kind
+declare a `prepared.Dataset`, whose `splits` returns the records of each split. Add a few images in
+the dataset's true format to the contract in tests/data.
 """
 
 from importlib.util import find_spec

@@ -23,10 +23,10 @@ VIDEOS, FRAMES = 10, 1000  # size of blank data; no plan depends on it
 
 
 def without_data(experiment: Experiment) -> Experiment:
-    """Returns an experiment that opens blank data. Its runs raise InputError for a set whose
-    keypoints only its data know.
+    """Returns an experiment that opens blank data, or its own where it has no function in `OPEN`.
+    Its runs raise InputError for a set whose keypoints only its data know.
     """
-    return experiment._replace(open=OPEN[experiment.paper.name])
+    return experiment._replace(open=OPEN.get(experiment.paper.name, experiment.open))
 
 
 def blank(skeleton: Skeleton, side: int) -> Source:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from experiments import papers
 from kpjax.papers.configs import flat
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +26,6 @@ FLOORS = {
 DOOR = "kpjax/__main__.py"  # of `python -m kpjax`, which opens the laboratory
 # Options that cases of a specification or of published code set, and nothing else.
 OF_SPECIFICATIONS = {"percentile", "least_confidence", "batch_approximation"}
-SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
 
 
 @functools.cache
@@ -132,7 +132,7 @@ def test_options_have_callers_that_are_no_tests():
     assert not unused
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
+@pytest.mark.parametrize("name", papers())
 def test_fields_of_configs_are_set_by_somebody(name):
     """A field that is only defined and read is a constant."""
     presets = import_module(f"experiments.{name}").EXPERIMENT.presets.values()

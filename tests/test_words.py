@@ -9,12 +9,12 @@ import textwrap
 import tokenize
 from pathlib import Path
 
+from experiments import papers
 from experiments.__main__ import COMMANDS as OF_EXPERIMENTS
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.program import OTHERS
 
 ROOT = Path(__file__).parents[1]
-SYSTEMS = ("regda", "semi_supervised", "incremental", "pyramids", "adaptation")
 CODE = ("kpjax", "experiments", "data", "docs")
 # Paths of other repositories, and what a build makes.
 ELSEWHERE = {"tests/data/tracks", "docs/reference", "kpjax/tabletop"}  # the last is a name in tfds
@@ -78,7 +78,7 @@ def test_programs_and_their_commands_are_there():
 
 def test_presets_that_commands_name_are_there():
     presets = {
-        name: importlib.import_module(f"experiments.{name}").EXPERIMENT.presets for name in SYSTEMS
+        name: importlib.import_module(f"experiments.{name}").EXPERIMENT.presets for name in papers()
     }
     every = {preset for some in presets.values() for preset in some}
     named = found(r"python -m experiments\.(\w+|<\w+>|SYSTEM) ([a-z]\w*)")

@@ -345,6 +345,11 @@ def room_of(path: Path) -> Room:
     )
 
 
+def with_tables() -> list[str]:
+    """Returns the names of the papers that have tables, in `results.py`."""
+    return [name for name in papers() if (EXPERIMENTS / name / "results.py").is_file()]
+
+
 def _table_of(places: Sequence[tuple[str, str]]) -> Table:
     """Returns the table that holds lines and metrics, each once."""
     lines, metrics = (list(dict.fromkeys(column)) for column in zip(*places, strict=True))

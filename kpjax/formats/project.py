@@ -67,8 +67,7 @@ class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
-    #: coco, deeplabcut, sleap, lightning_pose, csv, label_studio, labelme or ultralytics
-    format: str
+    format: str  # a name of `FORMATS` in `kpjax/formats/reading.py`
     skeleton: Skeleton  # keypoints in the project's own order
     frames: Sequence[Frame]
     instances: Sequence[Instance]

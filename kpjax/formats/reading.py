@@ -1,9 +1,10 @@
 """Annotation projects of every format as a `Project`; the format is recognised by content.
 
-A format is a module and an entry of `FORMATS`. `recognises(path)` returns the files or folders of
-its own there, and does not raise. `read(path, report, options) -> Project` reports what is wrong
-(file, row, field: what was found; the mend) and reads on, or raises InputError where it cannot; it
-returns where images and videos should be. `write(project, folder) -> paths` writes labels only.
+A format is a module and an entry of `FORMATS`. `recognises(path)`, often called `files_of`, returns
+the files or folders of its own there, and does not raise. `read(path, report, options) -> Project`
+reports what is wrong (file, row, field: what was found; the mend) and reads on, or raises InputError
+where it cannot; it returns where images and videos should be. `write(project, folder) -> paths`
+writes labels only; a format with one has its short name in `kpjax.lab.commands.FormatName`, too.
 Missing files, sizes, sessions and frame numbers are looked at here for all formats, and animals
 without a labelled point are left out.
 """

@@ -7,6 +7,7 @@ A new format adds its sample to `SAMPLES`, and what can be wrong with it to `DAM
 import importlib.util
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from kpjax.formats.reading import read_project
 from kpjax.formats.writing import WRITERS, placed_in, write_project
 from kpjax.images.reading import read_image
 from kpjax.images.video import open_video, write_video
-from kpjax.lab.commands import Convert, run_command
+from kpjax.lab.commands import Convert, FormatName, run_command
 from kpjax.lab.commands.convert import animals_of, convert
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton
@@ -261,6 +262,10 @@ def test_what_moved_or_is_missing_is_never_called_equal(crowded):
 
 
 # The command `convert`
+
+
+def test_what_is_written_has_its_name_on_the_command_line():
+    assert {*get_args(FormatName)} == {one.short for one in WRITERS.values()}
 
 
 def test_a_folder_that_holds_anything_is_left_as_it_is(alone, tmp_path, capsys):

@@ -69,6 +69,14 @@ def test_stages_are_one_where_they_share_a_folder():
 # Numbers
 
 
+def test_a_paper_without_blank_data_is_planned_on_its_own():
+    """A new one, of which no other file knows."""
+    experiment = experiment_of("semi_supervised")
+    new = experiment._replace(paper=experiment.paper._replace(name="new"))
+    assert without_data(new).open is experiment.open
+    assert without_data(experiment).open is not experiment.open
+
+
 @pytest.mark.slow
 def test_a_stage_is_compiled_once_and_its_estimates_follow(monkeypatch, tmp_path):
     """For the devices of this process, in place of chips."""
