@@ -8,7 +8,8 @@ NEEDED = ("av", "jinja2", "matplotlib", "tensorboardX", "tyro")  # needed of the
 
 def main() -> None:
     """Runs the command of the process's command line; without the extra `lab`, it says so."""
-    if absent := [name for name in NEEDED if find_spec(name) is None]:
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
         print(
             f"error: the program kpjax needs {', '.join(absent)}; pip install 'kpjax[lab]'",
             file=sys.stderr,

@@ -82,7 +82,8 @@ def flags_of_machine(ask: bool = True) -> list[str]:
     """
     from kpjax.files import cache_folder  # help texts need it late
 
-    version, machine = metadata.version("jaxlib"), f"{platform.machine()}-{usable_cores()}"
+    version = metadata.version("jaxlib")
+    machine = f"{platform.machine()}-{usable_cores()}"
     kept = cache_folder() / "flags" / f"jaxlib-{version}-{machine}.txt"
     answer = ""
     with contextlib.suppress(OSError, UnicodeDecodeError):

@@ -59,24 +59,30 @@ def centre_codec(
         chex.assert_shape(example.keypoints, (*example.visible.shape, 2))
         batch = example.visible.shape[0]
         places = example.keypoints.reshape(batch, -1, points, 2)
-        seen = example.visible.reshape(batch, -1, points, 1) > 0
+        visible = example.visible.reshape(batch, -1, points, 1)
+        seen = visible > 0
         low = jnp.where(seen, places, jnp.inf).min(2)
         high = jnp.where(seen, places, -jnp.inf).max(2)
         there = seen.any((2, 3))
-        middle = jnp.where(there[..., None], (low + high) / 2, -1.0)
-        extent = jnp.where(there, (high - low).max(-1), 0.0)
+        outside = -1.0
+        middle = jnp.where(there[..., None], (low + high) / 2, outside)
+        longer_side = (high - low).max(-1)
+        extent = jnp.where(there, longer_side, 0.0)
         shown = there & geometry.in_frame(middle, (image_size, image_size))
-        bumps = gaussian_bumps(
-            geometry.move_points(to_heatmap, middle), (heatmap_size,) * 2, sigma, window=None
-        )
+        cells = geometry.move_points(to_heatmap, middle)
+        bumps = gaussian_bumps(cells, (heatmap_size,) * 2, sigma, window=None)
         bumps = jnp.where(shown[:, None, None], bumps, 0.0)
         # One labelled point shows no extent.
         sized = jnp.where((extent > 0)[:, None, None], bumps, 0.0)
-        sizes = jnp.log2(jnp.where(extent > 0, extent, image_size) / image_size)[:, None, None]
-        nearest = jnp.take_along_axis(
-            jnp.broadcast_to(sizes, sized.shape), sized.argmax(-1)[..., None], -1
-        )
-        return jnp.concatenate([bumps.max(-1, keepdims=True), nearest], -1), sized.max(-1)
+        known_extent = jnp.where(extent > 0, extent, image_size)
+        sizes = jnp.log2(known_extent / image_size)[:, None, None]
+        sizes = jnp.broadcast_to(sizes, sized.shape)
+        nearest_animal = sized.argmax(-1)
+        size_map = jnp.take_along_axis(sizes, nearest_animal[..., None], -1)
+        centre_map = bumps.max(-1, keepdims=True)
+        targets = jnp.concatenate([centre_map, size_map], -1)
+        weights = sized.max(-1)
+        return targets, weights
 
     def decode(maps: jax.Array) -> tuple[jax.Array, jax.Array]:
         found = find_centres(maps, image_size=image_size, most=most, grid=grid)
@@ -99,13 +105,14 @@ def centre_loss(
     chex.assert_shape(maps, (None, None, None, 2))
     chex.assert_equal_shape([maps, targets])
     chex.assert_shape(weights, maps.shape[:3])
-    logits, near = maps[..., 0].astype(jnp.float32), targets[..., 0]
+    logits = maps[..., 0].astype(jnp.float32)
+    near = targets[..., 0]
     entropy = -jax.scipy.special.xlogy(near, near) - jax.scipy.special.xlogy(1 - near, 1 - near)
     divergence = jax.nn.softplus(logits) - near * logits - entropy
     sizes = jnp.abs(maps[..., 1].astype(jnp.float32) - targets[..., 1])
-    return divergence.sum() / jnp.maximum(near.sum(), 1.0) + (weights * sizes).sum() / jnp.maximum(
-        weights.sum(), 1.0
-    )
+    of_centres = divergence.sum() / jnp.maximum(near.sum(), 1.0)
+    of_sizes = (weights * sizes).sum() / jnp.maximum(weights.sum(), 1.0)
+    return of_centres + of_sizes
 
 
 def find_centres(
@@ -125,25 +132,30 @@ def find_centres(
     batch, height, width, _ = maps.shape
     logits = maps[..., 0].astype(jnp.float32)
     side = 2 * APART + 1
-    highest = jax.lax.reduce_window(
-        logits, -jnp.inf, jax.lax.max, (1, side, side), (1, 1, 1), "SAME"
-    )
+
+    def highest_around(values):
+        return jax.lax.reduce_window(
+            values, -jnp.inf, jax.lax.max, (1, side, side), (1, 1, 1), "SAME"
+        )
+
+    highest = highest_around(logits)
     # Equal cells: the place in reading order decides.
-    order = jnp.broadcast_to(
-        jnp.arange(height * width, 0, -1, dtype=jnp.float32).reshape(1, height, width), logits.shape
-    )
+    order = jnp.arange(height * width, 0, -1, dtype=jnp.float32)
+    order = order.reshape(1, height, width)
+    order = jnp.broadcast_to(order, logits.shape)
     tied = jnp.where(logits == highest, order, 0.0)
-    first = jax.lax.reduce_window(tied, -jnp.inf, jax.lax.max, (1, side, side), (1, 1, 1), "SAME")
+    first = highest_around(tied)
     peak = (logits == highest) & (tied == first)
-    scores, cells = jax.lax.top_k(
-        jnp.where(peak, jax.nn.sigmoid(logits), 0.0).reshape(batch, -1), most
-    )
-    rows, columns = cells // width, cells % width
+    peak_scores = jnp.where(peak, jax.nn.sigmoid(logits), 0.0)
+    scores, cells = jax.lax.top_k(peak_scores.reshape(batch, -1), most)
+    rows = cells // width
+    columns = cells % width
 
     around = extend_maps(jax.nn.log_sigmoid(maps[..., :1].astype(jnp.float32)))
 
     def at(row, column):
-        place = (row + MARGIN) * (width + 2 * MARGIN) + column + MARGIN
+        row_start = (row + MARGIN) * (width + 2 * MARGIN)
+        place = row_start + column + MARGIN
         return jnp.take_along_axis(around.reshape(batch, -1), place, 1)
 
     # the top of a parabola, at most half a cell from the middle one
@@ -156,10 +168,13 @@ def find_centres(
         )
 
     here = at(rows, columns)
-    x = columns.astype(jnp.float32) + refined(at(rows, columns - 1), here, at(rows, columns + 1))
-    y = rows.astype(jnp.float32) + refined(at(rows - 1, columns), here, at(rows + 1, columns))
+    x = columns.astype(jnp.float32)
+    x = x + refined(at(rows, columns - 1), here, at(rows, columns + 1))
+    y = rows.astype(jnp.float32)
+    y = y + refined(at(rows - 1, columns), here, at(rows + 1, columns))
     to_image = geometry.invert(image_to_heatmap((image_size,) * 2, (height, width), grid))
-    sizes = jnp.take_along_axis(maps[..., 1].astype(jnp.float32).reshape(batch, -1), cells, 1)
-    return Animals(
-        geometry.move_points(to_image, jnp.stack([x, y], -1)), image_size * jnp.exp2(sizes), scores
-    )
+    size_map = maps[..., 1].astype(jnp.float32)
+    sizes = jnp.take_along_axis(size_map.reshape(batch, -1), cells, 1)
+    centres = geometry.move_points(to_image, jnp.stack([x, y], -1))
+    extents = image_size * jnp.exp2(sizes)
+    return Animals(centres, extents, scores)

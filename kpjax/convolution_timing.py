@@ -48,7 +48,9 @@ def answer(cores: int) -> str:
     ynn = compiled(YNN)
     rounds = [(seconds(xla, kernel), seconds(ynn, kernel)) for _ in range(ROUNDS)]
     of_xla, of_ynn = map(min, zip(*rounds, strict=True))
-    return "slower" if of_xla > SLOWER * of_ynn else "taken"
+    if of_xla > SLOWER * of_ynn:
+        return "slower"
+    return "taken"
 
 
 if __name__ == "__main__":

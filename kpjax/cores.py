@@ -31,10 +31,8 @@ def _quotas() -> Iterator[float]:
             if (folder / "cpu.max").exists():  # the second version
                 quota, period = (folder / "cpu.max").read_text(encoding="ascii").split()
             else:
-                quota, period = (
-                    (folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii").strip()
-                    for name in ("quota", "period")
-                )
+                quota = (folder / "cpu.cfs_quota_us").read_text(encoding="ascii").strip()
+                period = (folder / "cpu.cfs_period_us").read_text(encoding="ascii").strip()
             if quota not in ("max", "-1"):
                 yield float(quota) / float(period)
         except (OSError, ValueError):

@@ -50,7 +50,9 @@ def suggest_name(name: str, known: Iterable[str]) -> str:
     near.
     """
     near = difflib.get_close_matches(name, [*known], 1)
-    return f"; did you mean {near[0]}?" if near else ""
+    if not near:
+        return ""
+    return f"; did you mean {near[0]}?"
 
 
 def printable(text: str, keep: str = "") -> str:

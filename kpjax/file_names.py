@@ -67,10 +67,8 @@ def portable(part: str) -> str:
     found = _UNFIT.sub("_", part).rstrip(". ") or "_"
     found = f"_{found}" if _DEVICES.match(found) else found
     if len(found.encode()) > LONGEST:
-        digest, suffix = (
-            hashlib.sha256(part.encode(errors="replace")).hexdigest()[:12],
-            PurePosixPath(found).suffix,
-        )
+        digest = hashlib.sha256(part.encode(errors="replace")).hexdigest()[:12]
+        suffix = PurePosixPath(found).suffix
         suffix = suffix if len(suffix.encode()) <= 12 else ""
         cut = found.encode()[: LONGEST - len(suffix.encode()) - 13].decode(errors="ignore")
         found = f"{cut}-{digest}{suffix}"

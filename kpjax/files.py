@@ -111,7 +111,8 @@ def foreign(path: epath.PathLike, mend: str = "save or fetch it again") -> Itera
             or os.environ.get("KPJAX_DEBUG")
         ):
             raise
-        words = " ".join(str(getattr(error, "strerror", None) or error).split())[:200]
+        reason = getattr(error, "strerror", None) or error
+        words = " ".join(str(reason).split())[:200]
         raise InputError(
             f"{path}: cannot be read ({type(error).__name__}{f': {words}' * bool(words)}); {mend}"
         ) from error
@@ -291,9 +292,11 @@ def _exchange(new: Path, old: Path) -> None:
     between.
     """
     library = ctypes.CDLL(None) if os.name == "posix" else None
-    first, second = os.fsencode(new), os.fsencode(old)
+    first = os.fsencode(new)
+    second = os.fsencode(old)
     here = -100  # AT_FDCWD
-    linux, mac = (getattr(library, name, None) for name in ("renameat2", "renamex_np"))
+    linux = getattr(library, "renameat2", None)
+    mac = getattr(library, "renamex_np", None)
     # each returns 0 once it is done
     if linux and linux(here, first, here, second, _EXCHANGE) == 0:
         return
@@ -343,7 +346,9 @@ class GrowingFile:
     """
 
     def __init__(self, path: epath.Path):
-        self.path, self.file, self.kept = path, None, time.monotonic()
+        self.path = path
+        self.file = None
+        self.kept = time.monotonic()
         with writing(path):
             make_folder(path.parent)
             if in_bucket(path):
@@ -397,7 +402,9 @@ def strict(value):
     if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
         return strict(value.item())
     if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
+        if math.isfinite(value):
+            return value
+        return str(value)
     return str(value)
 
 
@@ -408,7 +415,9 @@ def read_content(path: epath.PathLike) -> bytes:
     """
     try:
         check_file(path)
-        return path.read_bytes() if isinstance(path, epath.Path) else Path(path).read_bytes()
+        if isinstance(path, epath.Path):
+            return path.read_bytes()
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise InputError(f"{path}: not found") from None
     except (OSError, ValueError) as error:  # the latter of a NUL in its name

@@ -34,9 +34,8 @@ def _rows(*entries) -> Array:
     """Builds a (..., 3, 3) matrix from nine scalars or equally batched arrays, row by row."""
     entries = [_float32(entry) for entry in entries]
     shape = jnp.broadcast_shapes(*(entry.shape for entry in entries))
-    return jnp.stack([jnp.broadcast_to(entry, shape) for entry in entries], axis=-1).reshape(
-        *shape, 3, 3
-    )
+    nine = jnp.stack([jnp.broadcast_to(entry, shape) for entry in entries], axis=-1)
+    return nine.reshape(*shape, 3, 3)
 
 
 def identity() -> Float[Array, "3 3"]:
@@ -53,7 +52,9 @@ def scaling(x: Scalars, y: Scalars | None = None) -> Maps:
     """Builds the map that multiplies coordinates by x and y (by x both, if y is None); (0, 0) stays
     fixed.
     """
-    return _rows(x, 0, 0, 0, x if y is None else y, 0, 0, 0, 1)
+    if y is None:
+        y = x
+    return _rows(x, 0, 0, 0, y, 0, 0, 0, 1)
 
 
 def rotation(angle: Scalars, centre=(0.0, 0.0)) -> Maps:
@@ -72,10 +73,8 @@ def similarity(
 
     Arguments may have batch axes.
     """
-    cosine, sine = (
-        _float32(scale) * jnp.cos(_float32(angle)),
-        _float32(scale) * jnp.sin(_float32(angle)),
-    )
+    cosine = _float32(scale) * jnp.cos(_float32(angle))
+    sine = _float32(scale) * jnp.sin(_float32(angle))
     return affine(cosine, -sine, sine, cosine, shift=shift, centre=centre)
 
 
@@ -86,13 +85,14 @@ def affine(
 
     All arguments may carry the same batch axes.
     """
-    centre_x, centre_y = _float32(centre[0]), _float32(centre[1])
+    centre_x = _float32(centre[0])
+    centre_y = _float32(centre[1])
     linear = _rows(xx, xy, 0, yx, yy, 0, 0, 0, 1)
-    return compose(
-        translation(centre_x + _float32(shift[0]), centre_y + _float32(shift[1])),
-        linear,
-        translation(-centre_x, -centre_y),
-    )
+    moved_x = centre_x + _float32(shift[0])
+    moved_y = centre_y + _float32(shift[1])
+    from_origin = translation(moved_x, moved_y)
+    to_origin = translation(-centre_x, -centre_y)
+    return compose(from_origin, linear, to_origin)
 
 
 def homography(
@@ -105,7 +105,8 @@ def homography(
     written in the projective frame of the first three points, in which three weights represent the
     fourth. The closed form keeps batched solvers out of the training step.
     """
-    source, destination = _float32(source), _float32(destination)
+    source = _float32(source)
+    destination = _float32(destination)
 
     def frame(points):
         middle = points.mean(-2, keepdims=True)
@@ -114,9 +115,13 @@ def homography(
             1 / size, 0, -middle[..., 0, 0] / size, 0, 1 / size, -middle[..., 0, 1] / size, 0, 0, 1
         )
         unit = (points - middle) / size[..., None, None]
-        columns = jnp.concatenate([unit, jnp.ones_like(unit[..., :1])], -1).swapaxes(-1, -2)
-        weights = jnp.matmul(invert(columns[..., :3]), columns[..., 3:], precision=HIGHEST)
-        return shrink, columns[..., :3] * weights.swapaxes(-1, -2)
+        ones = jnp.ones_like(unit[..., :1])
+        homogeneous = jnp.concatenate([unit, ones], -1)
+        columns = homogeneous.swapaxes(-1, -2)
+        from_first_three = invert(columns[..., :3])
+        weights = jnp.matmul(from_first_three, columns[..., 3:], precision=HIGHEST)
+        projective_frame = columns[..., :3] * weights.swapaxes(-1, -2)
+        return shrink, projective_frame
 
     source_shrink, source_frame = frame(source)
     destination_shrink, destination_frame = frame(destination)
@@ -125,8 +130,10 @@ def homography(
     )
     found = found / found[..., 2:, 2:]
     middle = source.mean(-2)
-    third = (found[..., 2, :2] * middle).sum(-1) + found[..., 2, 2]
-    return found * jnp.where(third < 0, -1.0, 1.0)[..., None, None].astype(jnp.float32)
+    weighted = (found[..., 2, :2] * middle).sum(-1)
+    third = weighted + found[..., 2, 2]
+    sign = jnp.where(third < 0, -1.0, 1.0)
+    return found * sign[..., None, None].astype(jnp.float32)
 
 
 def compose(first: AnyMaps, *others: AnyMaps) -> Maps:
@@ -145,9 +152,12 @@ def invert(maps: AnyMaps) -> Maps:
     The result is not finite where a map is singular.
     """
     maps = _float32(maps)
-    a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
+    a = maps[..., 0, :]
+    b = maps[..., 1, :]
+    c = maps[..., 2, :]
     cofactors = jnp.stack([jnp.cross(b, c), jnp.cross(c, a), jnp.cross(a, b)], axis=-1)
-    return cofactors / (a * cofactors[..., 0]).sum(-1)[..., None, None]
+    determinant = (a * cofactors[..., 0]).sum(-1)
+    return cofactors / determinant[..., None, None]
 
 
 def index_grid(stride: float | int) -> Float[Array, "3 3"]:
@@ -179,10 +189,15 @@ def local_scale(
     """Computes how much a map stretches lengths about a point: the root of the determinant of its
     derivative there.
     """
-    maps, points = _float32(maps), _float32(points)
+    maps = _float32(maps)
+    points = _float32(points)
     third = maps[..., 2, 0] * points[..., 0] + maps[..., 2, 1] * points[..., 1] + maps[..., 2, 2]
-    a, b, c = maps[..., 0, :], maps[..., 1, :], maps[..., 2, :]
-    return jnp.sqrt(jnp.abs((a * jnp.cross(b, c)).sum(-1)) / jnp.maximum(third, HORIZON) ** 3)
+    a = maps[..., 0, :]
+    b = maps[..., 1, :]
+    c = maps[..., 2, :]
+    determinant = (a * jnp.cross(b, c)).sum(-1)
+    of_derivative = jnp.abs(determinant) / jnp.maximum(third, HORIZON) ** 3
+    return jnp.sqrt(of_derivative)
 
 
 def _project(maps: Array, points: Array) -> Array:
@@ -192,11 +207,18 @@ def _project(maps: Array, points: Array) -> Array:
     lead = jnp.broadcast_shapes(maps.shape[:-2], points.shape[:-2])
     maps = jnp.broadcast_to(maps, (*lead, 3, 3))[..., None, :, :]
     points = jnp.broadcast_to(points, (*lead, *points.shape[-2:]))
-    x, y, z = (
-        maps[..., row, 0] * points[..., 0] + maps[..., row, 1] * points[..., 1] + maps[..., row, 2]
-        for row in range(3)
-    )
-    return jnp.stack([x, y], -1) / jnp.maximum(z, HORIZON)[..., None]
+
+    def coordinate(row):
+        return (
+            maps[..., row, 0] * points[..., 0]
+            + maps[..., row, 1] * points[..., 1]
+            + maps[..., row, 2]
+        )
+
+    x = coordinate(0)
+    y = coordinate(1)
+    third = coordinate(2)
+    return jnp.stack([x, y], -1) / jnp.maximum(third, HORIZON)[..., None]
 
 
 def move_points(
@@ -212,10 +234,11 @@ def move_points(
 def in_frame(points: Float[Numbers, "*lead 2"], size: tuple[int, int]) -> Bool[Array, "*lead"]:
     """Returns which points lie on an image of (height, width); pixel 0 spans -0.5 to 0.5."""
     points = _float32(points)
-    beyond = jnp.array([size[1] - 0.5, size[0] - 0.5], jnp.float32).reshape(
-        (1,) * (points.ndim - 1) + (2,)
-    )
-    return ((points >= -0.5) & (points < beyond)).all(-1)
+    height, width = size
+    beyond = jnp.array([width - 0.5, height - 0.5], jnp.float32)
+    beyond = beyond.reshape((1,) * (points.ndim - 1) + (2,))
+    inside = (points >= -0.5) & (points < beyond)
+    return inside.all(-1)
 
 
 def warp(
@@ -234,13 +257,16 @@ def warp(
     batch, height, width, _ = images.shape
     new_height, new_width = size or (height, width)
     pixels = pixel_grid(new_height, new_width)
-    origins = _project(jnp.broadcast_to(invert(maps), (batch, 3, 3)), pixels)
+    back = jnp.broadcast_to(invert(maps), (batch, 3, 3))
+    origins = _project(back, pixels)
     return sample(images, origins.reshape(batch, new_height, new_width, 2), fill=fill)
 
 
 def pixel_grid(height: int, width: int) -> Float[Array, "pixels 2"]:
     """Returns the centres (x, y) of all pixels of an image, row after row."""
-    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    columns = np.arange(width, dtype=np.float32)
+    rows = np.arange(height, dtype=np.float32)
+    x, y = np.meshgrid(columns, rows)
     return jnp.asarray(np.stack([x.ravel(), y.ravel()], -1))
 
 
@@ -263,31 +289,37 @@ def sample(
     # A frame of one pixel makes the outside an ordinary pixel: no masks, and the border blends into
     # it.
     outside = {"mode": "edge"} if fill is None else {"constant_values": fill}
-    framed = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)), **outside)
+    frame = ((0, 0), (1, 1), (1, 1), (0, 0))
+    framed = jnp.pad(images, frame, **outside)
     x = jnp.clip(points[..., 0] + 1, 0, width + 1)
     y = jnp.clip(points[..., 1] + 1, 0, height + 1)
+
+    def pixels_of(image, index):
+        return image.at[index].get(mode="promise_in_bounds")
 
     def taken(framed, column, row):
         # One flattened axis and all channels at once: a gather of contiguous pixels.
         flat = framed.reshape(batch, (height + 2) * (width + 2), channels)
-        at = row * (width + 2) + column
-        return jax.vmap(lambda image, index: image.at[index].get(mode="promise_in_bounds"))(
-            flat, at
-        )
+        index = row * (width + 2) + column
+        return jax.vmap(pixels_of)(flat, index)
 
     def by_gathers(framed, x, y):
         # The clip of the integers keeps a map that is not finite from reading outside the array.
-        column = jnp.clip(jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32), 0, width)
-        row = jnp.clip(jnp.floor(jax.lax.stop_gradient(y)).astype(jnp.int32), 0, height)
+        column = jnp.floor(jax.lax.stop_gradient(x)).astype(jnp.int32)
+        column = jnp.clip(column, 0, width)
+        row = jnp.floor(jax.lax.stop_gradient(y)).astype(jnp.int32)
+        row = jnp.clip(row, 0, height)
         right = (x - column.astype(jnp.float32))[..., None]
         lower = (y - row.astype(jnp.float32))[..., None]
 
         def tap(down, across):
-            return taken(framed, column + across, row + down).astype(jnp.float32)
+            pixels = taken(framed, column + across, row + down)
+            return pixels.astype(jnp.float32)
 
-        return (1 - lower) * ((1 - right) * tap(0, 0) + right * tap(0, 1)) + lower * (
-            (1 - right) * tap(1, 0) + right * tap(1, 1)
-        )
+        def between(down):
+            return (1 - right) * tap(down, 0) + right * tap(down, 1)
+
+        return (1 - lower) * between(0) + lower * between(1)
 
     def by_products(framed, x, y):
         return sample_by_products(framed.astype(jnp.float32), x, y)

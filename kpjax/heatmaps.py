@@ -47,10 +47,13 @@ def gaussian_profile(
     centres = centres.astype(jnp.float32)[..., None, :]
     shape = (*centres.shape[:-2], cells, centres.shape[-1])
     positions = jax.lax.broadcasted_iota(jnp.float32, shape, len(shape) - 2)
-    values = jnp.exp(-jnp.square(positions - centres) / (2.0 * sigma**2))
+    squares = jnp.square(positions - centres)
+    values = jnp.exp(-squares / (2.0 * sigma**2))
     if window is None:
         return values
-    return jnp.where(jnp.abs(positions - jnp.floor(centres + 0.5)) <= window * sigma, values, 0.0)
+    nearest = jnp.floor(centres + 0.5)
+    inside = jnp.abs(positions - nearest) <= window * sigma
+    return jnp.where(inside, values, 0.0)
 
 
 def gaussian_bumps(
@@ -77,7 +80,9 @@ def gaussian_bumps(
     columns = gaussian_profile(centres[..., 0], width, sigma, window=window)
     rows = gaussian_profile(centres[..., 1], height, sigma, window=window)
     bumps = rows[..., :, None, :] * columns[..., None, :, :]
-    return jnp.where(bumps > cutoff, bumps, 0.0) if cutoff > 0 else bumps
+    if cutoff > 0:
+        bumps = jnp.where(bumps > cutoff, bumps, 0.0)
+    return bumps
 
 
 def image_to_heatmap(
@@ -87,19 +92,20 @@ def image_to_heatmap(
 
     Raises InputError where there is none.
     """
-    strides = tuple(
-        image / heatmap for image, heatmap in zip(image_size, heatmap_size, strict=True)
-    )
-    if strides[0] != strides[1]:
+    height, width = image_size
+    rows, columns = heatmap_size
+    stride = height / rows
+    stride_along_x = width / columns
+    if stride != stride_along_x:
         raise InputError(
             "heatmap_size",
-            f"{heatmap_size} has strides {strides[0]:g} and {strides[1]:g} in an image of "
+            f"{heatmap_size} has strides {stride:g} and {stride_along_x:g} in an image of "
             f"{image_size}; divide height and width by the same number",
         )
     assert grid in get_args(Grid), grid
-    return (
-        geometry.index_grid(strides[0]) if grid == "index" else geometry.half_pixel_grid(strides[0])
-    )
+    if grid == "index":
+        return geometry.index_grid(stride)
+    return geometry.half_pixel_grid(stride)
 
 
 def keypoint_cells(
@@ -117,10 +123,11 @@ def keypoint_cells(
     -0.5) strides still falls into cell 0); on the half-pixel grid it is the nearest cell.
     """
     chex.assert_shape(keypoints, (..., None, 2))
-    moved = geometry.move_points(
-        image_to_heatmap(image_size, heatmap_size, grid), keypoints.astype(jnp.float32)
-    )
-    return jnp.trunc(moved + 0.5) if grid == "index" else jnp.floor(moved + 0.5)
+    to_heatmap = image_to_heatmap(image_size, heatmap_size, grid)
+    moved = geometry.move_points(to_heatmap, keypoints.astype(jnp.float32))
+    if grid == "index":
+        return jnp.trunc(moved + 0.5)
+    return jnp.floor(moved + 0.5)
 
 
 def gaussian_targets(
@@ -157,23 +164,29 @@ def gaussian_targets(
     assert keep in ("centre", "window"), keep
     chex.assert_shape(keypoints, (..., None, 2))
     chex.assert_shape(visible, keypoints.shape[:-1])
-    keypoints = jnp.where(visible[..., None] > 0.5, keypoints.astype(jnp.float32), 0.0)
+    labelled = visible[..., None] > 0.5
+    keypoints = jnp.where(labelled, keypoints.astype(jnp.float32), 0.0)
     cells = keypoint_cells(keypoints, image_size=image_size, heatmap_size=heatmap_size, grid=grid)
-    sides = jnp.broadcast_to(jnp.array(heatmap_size[::-1], jnp.float32), cells.shape)
+    width_height = jnp.array(heatmap_size[::-1], jnp.float32)
+    sides = jnp.broadcast_to(width_height, cells.shape)
     if keep == "centre":
         inside = (cells >= 0) & (cells < sides)
     else:
         reach = np.inf if window is None else window * sigma
-        inside = (cells + reach + 1 >= 0) & (cells - reach < sides)
+        begun = cells + reach + 1 >= 0
+        inside = begun & (cells - reach < sides)
     there = (visible > 0.5) & inside.all(-1)
-    weights = jnp.where(there | (visible < -0.5), jnp.abs(visible.astype(jnp.float32)), 0.0)
-    centres = (
-        cells
-        if rounded
-        else geometry.move_points(image_to_heatmap(image_size, heatmap_size, grid), keypoints)
-    )
+    counted = there | (visible < -0.5)
+    given = jnp.abs(visible.astype(jnp.float32))
+    weights = jnp.where(counted, given, 0.0)
+    if rounded:
+        centres = cells
+    else:
+        to_heatmap = image_to_heatmap(image_size, heatmap_size, grid)
+        centres = geometry.move_points(to_heatmap, keypoints)
     bumps = gaussian_bumps(centres, heatmap_size, sigma, window=window)
-    return jnp.where(there[..., None, None, :], bumps, 0.0), weights
+    targets = jnp.where(there[..., None, None, :], bumps, 0.0)
+    return targets, weights
 
 
 # Decoding
@@ -200,7 +213,8 @@ def _peaks(
     index = jnp.argmax(flat, axis=1)
     # not `%`, which the converter to ONNX does not know of batches of any size
     rows = jax.lax.div(index, jnp.full_like(index, width))
-    return index - rows * width, rows, flat.max(1)
+    columns = index - rows * width
+    return columns, rows, flat.max(1)
 
 
 MARGIN = 2  # cells beyond the border that finite differences reach
@@ -218,13 +232,15 @@ def extend_maps(
     chex.assert_rank(maps, 4)
 
     def rows(cells: int):
-        matrix = np.eye(cells + 2 * MARGIN, cells, -MARGIN, dtype=np.float32)
+        extended = cells + 2 * MARGIN
+        matrix = np.eye(extended, cells, -MARGIN, dtype=np.float32)
         if cells >= 3:
             matrix[:MARGIN, :3] = (6, -8, 3), (3, -3, 1)
             matrix[-MARGIN:, -3:] = (1, -3, 3), (3, -8, 6)
         return matrix
 
-    return _along_both(rows(maps.shape[1]), rows(maps.shape[2]), maps)
+    _, height, width, _ = maps.shape
+    return _along_both(rows(height), rows(width), maps)
 
 
 def _along_both(rows, columns, maps):
@@ -246,8 +262,10 @@ def _reader(
     flat = margined.reshape(batch, height * width, keypoints)
 
     def read(dx: int, dy: int):
-        index = (rows + dy + MARGIN) * width + columns + dx + MARGIN
-        return jnp.take_along_axis(flat, index[:, None], axis=1)[:, 0]
+        row_start = (rows + dy + MARGIN) * width
+        index = row_start + columns + dx + MARGIN
+        values = jnp.take_along_axis(flat, index[:, None], axis=1)
+        return values[:, 0]
 
     return read
 
@@ -256,7 +274,11 @@ def _middle_reader(
     windows: Float[Array, "batch 5 5 keypoints"],
 ) -> Callable[[int, int], jax.Array]:
     """Returns a function (dx, dy) -> values (batch, keypoints) at that offset from the middle."""
-    return lambda dx, dy: windows[:, MARGIN + dy, MARGIN + dx]
+
+    def read(dx: int, dy: int):
+        return windows[:, MARGIN + dy, MARGIN + dx]
+
+    return read
 
 
 def _points(columns, rows) -> Float[Array, "batch keypoints 2"]:
@@ -278,7 +300,9 @@ def decode_argmax(
     heatmaps = heatmaps.astype(jnp.float32)
     columns, rows, scores = _peaks(heatmaps)
     points = _points(columns, rows)
-    return (jnp.where(scores[..., None] > 0, points, 0.0) if strict_positive else points), scores
+    if strict_positive:
+        points = jnp.where(scores[..., None] > 0, points, 0.0)
+    return points, scores
 
 
 def decode_quarter_offset(
@@ -304,17 +328,21 @@ def decode_quarter_offset(
     maps = heatmaps
     # the shares of the maximum: a flat map is flat beyond its border, too, without rounding
     if not official:
-        maps = jnp.log(jnp.maximum(heatmaps, 1e-10) / jnp.maximum(scores, 1e-10)[:, None, None])
+        heights = jnp.maximum(heatmaps, 1e-10)
+        maximum = jnp.maximum(scores, 1e-10)[:, None, None]
+        maps = jnp.log(heights / maximum)
     read = _reader(extend_maps(maps), columns, rows)
-    shift = 0.25 * jnp.stack(
-        [jnp.sign(read(1, 0) - read(-1, 0)), jnp.sign(read(0, 1) - read(0, -1))], -1
-    )
+    toward_x = jnp.sign(read(1, 0) - read(-1, 0))
+    toward_y = jnp.sign(read(0, 1) - read(0, -1))
+    shift = 0.25 * jnp.stack([toward_x, toward_y], -1)
     if official:
         _, height, width, _ = heatmaps.shape
         inside = (columns > 1) & (columns < width - 1) & (rows > 1) & (rows < height - 1)
         shift = jnp.where(inside[..., None], shift, 0.0)
     points = _points(columns, rows) + shift
-    return (jnp.where(scores[..., None] > 0, points, 0.0) if strict_positive else points), scores
+    if strict_positive:
+        points = jnp.where(scores[..., None] > 0, points, 0.0)
+    return points, scores
 
 
 def _bend(
@@ -328,20 +356,25 @@ def _bend(
     The logarithm is fitted by a parabola within three cells of the peak, weighted by the squares of
     values. Source: Guo 2011.
     """
-    away = jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1) - peaks[:, None].astype(
-        jnp.float32
-    )
+    positions = jax.lax.broadcasted_iota(jnp.float32, profile.shape, 1)
+    away = positions - peaks[:, None].astype(jnp.float32)
     values = jnp.maximum(profile, 1e-10)
-    weights = jnp.where(jnp.abs(away) <= 3, jnp.square(values), 0.0)
+    near = jnp.abs(away) <= 3
+    weights = jnp.where(near, jnp.square(values), 0.0)
 
     def mean(of):
-        return (weights * of).sum(1, keepdims=True) / weights.sum(1, keepdims=True)
+        weighted_sum = (weights * of).sum(1, keepdims=True)
+        return weighted_sum / weights.sum(1, keepdims=True)
 
+    # polynomials of degree 1 and 2 that are orthogonal under the weights
     away -= mean(away)
     square = jnp.square(away) - mean(jnp.square(away))
-    square -= away * (mean(away * square) / mean(jnp.square(away)))
-    bend = -2 * mean(square * jnp.log(values)) / mean(jnp.square(square))
-    return jnp.clip(bend, 0.0, 4 / sigma**2)[:, 0]
+    slope = mean(away * square) / mean(jnp.square(away))
+    square -= away * slope
+    logs = jnp.log(values)
+    bend = -2 * mean(square * logs) / mean(jnp.square(square))
+    bend = jnp.clip(bend, 0.0, 4 / sigma**2)
+    return bend[:, 0]
 
 
 def _blurred_window(
@@ -359,13 +392,19 @@ def _blurred_window(
     """
     radius = max(1, round((sigma - 0.8) / 0.3 + 1))
     deviation = 0.3 * (radius - 1) + 0.8
-    weights = np.exp(-np.square(np.arange(-radius, radius + 1)) / (2 * deviation**2))
-    band = np.zeros((2 * MARGIN + 1, 2 * (MARGIN + radius) + 1), np.float32)
+    taps = np.arange(-radius, radius + 1)
+    squares = np.square(taps)
+    weights = np.exp(-squares / (2 * deviation**2))
+    kernel = weights / weights.sum()
+    reach = MARGIN + radius  # cells that are read on every side of a peak
+    side = 2 * MARGIN + 1
+    band = np.zeros((side, 2 * reach + 1), np.float32)
     for row in range(len(band)):
-        band[row, row : row + len(weights)] = weights / weights.sum()
+        band[row, row : row + len(kernel)] = kernel
     batch, height, width, keypoints = heatmaps.shape
     flat = heatmaps.reshape(batch, height * width, keypoints)
-    offsets = jax.lax.broadcasted_iota(jnp.int32, (1, band.shape[1], 1), 1) - (MARGIN + radius)
+    window_cells = jax.lax.broadcasted_iota(jnp.int32, (1, band.shape[1], 1), 1)
+    offsets = window_cells - reach
 
     def along(peaks, cells: int):
         """Returns the nearest cell on the map of each of the window, the next one towards the middle
@@ -373,38 +412,44 @@ def _blurred_window(
         place = peaks[:, None] + offsets
         nearest = jnp.clip(place, 0, cells - 1)
         inner = jnp.clip(place, min(1, cells - 1), max(cells - 2, 0))
-        return nearest, jnp.where(place == nearest, nearest, inner), jnp.abs(place - nearest)
+        neighbour = jnp.where(place == nearest, nearest, inner)
+        beyond = jnp.abs(place - nearest)
+        return nearest, neighbour, beyond
 
     def continued(outer, inner, away, bend):
+        """Returns logarithms `away` cells beyond the outermost: a parabola through both."""
         away = away.astype(jnp.float32)
         slope = jnp.minimum(outer - inner, 1.5 * bend[:, None, None])
-        return outer + away * slope - (away**2 + away) / 2 * bend[:, None, None]
+        straight = outer + away * slope
+        bent = (away**2 + away) / 2 * bend[:, None, None]
+        return straight - bent
 
     def logs(row, column):
-        index = (row[:, :, None] * width + column[:, None]).reshape(batch, -1, keypoints)
-        values = jnp.take_along_axis(flat, index, axis=1)
-        return jnp.log(jnp.maximum(values, 1e-10)).reshape(batch, len(band[0]), -1, keypoints)
+        index = row[:, :, None] * width + column[:, None]
+        values = jnp.take_along_axis(flat, index.reshape(batch, -1, keypoints), axis=1)
+        logarithms = jnp.log(jnp.maximum(values, 1e-10))
+        return logarithms.reshape(batch, len(band[0]), -1, keypoints)
 
-    (row, inner_row, below), (column, inner_column, beside) = (
-        along(rows, height),
-        along(columns, width),
-    )
-    down, across = (
-        jnp.take_along_axis(
-            flat, jnp.broadcast_to(place, (batch, place.shape[1], keypoints)), axis=1
-        )
-        for place in (
-            jax.lax.broadcasted_iota(jnp.int32, (1, height, 1), 1) * width + columns[:, None],
-            rows[:, None] * width + jax.lax.broadcasted_iota(jnp.int32, (1, width, 1), 1),
-        )
-    )
+    def profile(place):
+        place = jnp.broadcast_to(place, (batch, place.shape[1], keypoints))
+        return jnp.take_along_axis(flat, place, axis=1)
+
+    row, inner_row, below = along(rows, height)
+    column, inner_column, beside = along(columns, width)
+    # the whole column and the whole row of the map through the peak
+    every_row = jax.lax.broadcasted_iota(jnp.int32, (1, height, 1), 1)
+    cells_down = every_row * width + columns[:, None]
+    row_starts = rows[:, None] * width
+    cells_across = row_starts + jax.lax.broadcasted_iota(jnp.int32, (1, width, 1), 1)
+    down = profile(cells_down)
+    across = profile(cells_across)
     bend = _bend(down, rows, sigma)
-    at, next_to = (
-        continued(logs(row, x), logs(inner_row, x), below[:, :, None], bend)
-        for x in (column, inner_column)
+    at = continued(logs(row, column), logs(inner_row, column), below[:, :, None], bend)
+    next_to = continued(
+        logs(row, inner_column), logs(inner_row, inner_column), below[:, :, None], bend
     )
-    values = jnp.exp(continued(at, next_to, beside[:, None], _bend(across, columns, sigma)))
-    return _along_both(band, band, values)
+    window_logs = continued(at, next_to, beside[:, None], _bend(across, columns, sigma))
+    return _along_both(band, band, jnp.exp(window_logs))
 
 
 def decode_dark(
@@ -434,22 +479,28 @@ def decode_dark(
     if blur:
         smooth = _blurred_window(heatmaps, columns, rows, sigma)
         highest = smooth.max((1, 2), keepdims=True)
-        smooth = smooth * (scores[:, None, None] / jnp.where(highest > 0, highest, 1.0))
+        factor = scores[:, None, None] / jnp.where(highest > 0, highest, 1.0)
+        smooth = smooth * factor
         logs = jnp.log(jnp.maximum(smooth, 1e-10))
         read = _middle_reader(logs)
     else:
-        read = _reader(extend_maps(jnp.log(jnp.maximum(heatmaps, 1e-10))), columns, rows)
-    dx, dy = 0.5 * (read(1, 0) - read(-1, 0)), 0.5 * (read(0, 1) - read(0, -1))
+        logs = jnp.log(jnp.maximum(heatmaps, 1e-10))
+        read = _reader(extend_maps(logs), columns, rows)
+    dx = 0.5 * (read(1, 0) - read(-1, 0))
+    dy = 0.5 * (read(0, 1) - read(0, -1))
     dxx = 0.25 * (read(2, 0) - 2 * read(0, 0) + read(-2, 0))
     dyy = 0.25 * (read(0, 2) - 2 * read(0, 0) + read(0, -2))
     dxy = 0.25 * (read(1, 1) - read(1, -1) - read(-1, 1) + read(-1, -1))
     determinant = dxx * dyy - dxy * dxy
     steady = (dxx < 0) & (determinant > 0)
     divisor = jnp.where(steady, determinant, 1.0)
-    step = jnp.stack([dxy * dy - dyy * dx, dxy * dx - dxx * dy], -1) / divisor[..., None]
-    return _points(columns, rows) + jnp.where(
-        steady[..., None], jnp.clip(step, -1.0, 1.0), 0.0
-    ), scores
+    step_x = dxy * dy - dyy * dx
+    step_y = dxy * dx - dxx * dy
+    numerator = jnp.stack([step_x, step_y], -1)
+    step = numerator / divisor[..., None]
+    cells = _points(columns, rows)
+    shift = jnp.where(steady[..., None], jnp.clip(step, -1.0, 1.0), 0.0)
+    return cells + shift, scores
 
 
 def decode_soft_argmax(
@@ -461,12 +512,16 @@ def decode_soft_argmax(
     """
     chex.assert_rank(heatmaps, 4)
     probabilities = spatial_softmax(heatmaps.astype(jnp.float32) / temperature)
-    along_x, along_y = probabilities.sum(1), probabilities.sum(2)
+    along_x = probabilities.sum(1)
+    along_y = probabilities.sum(2)
 
     def mean_position(marginal):
-        return (marginal * jax.lax.broadcasted_iota(jnp.float32, marginal.shape, 1)).sum(1)
+        positions = jax.lax.broadcasted_iota(jnp.float32, marginal.shape, 1)
+        return (marginal * positions).sum(1)
 
-    points = jnp.stack([mean_position(along_x), mean_position(along_y)], -1)
+    x = mean_position(along_x)
+    y = mean_position(along_y)
+    points = jnp.stack([x, y], -1)
     return points, probabilities.max((1, 2))
 
 
@@ -497,9 +552,11 @@ def separated(
     chex.assert_rank(heatmaps, 4)
     if not pairs:
         return heatmaps
-    firsts, seconds = (np.array(side) for side in zip(*pairs, strict=True))
+    firsts = np.array([first for first, _ in pairs])
+    seconds = np.array([second for _, second in pairs])
     order = np.concatenate([firsts, seconds])
-    mine, partner = heatmaps[..., order], heatmaps[..., np.concatenate([seconds, firsts])]
+    mine = heatmaps[..., order]
+    partner = heatmaps[..., np.concatenate([seconds, firsts])]
     rows = jax.lax.broadcasted_iota(jnp.float32, mine.shape, 1)
     columns = jax.lax.broadcasted_iota(jnp.float32, mine.shape, 2)
 
@@ -509,26 +566,35 @@ def separated(
         cell = _points(column, row)
         away = jnp.square(columns - cell[:, None, None, :, 0])
         away += jnp.square(rows - cell[:, None, None, :, 1])
-        return away <= most**2, cell
+        near = away <= most**2
+        return near, cell
 
     taken, theirs = around(partner, 1.5 * sigma)
-    together = jnp.square(around(mine, 0.0)[1] - theirs).sum(-1) <= (1.5 * sigma) ** 2
-    others = jnp.where((mine == _highest_beside(mine)) & ~taken, mine, 0.0)
-    top, second = mine.max((1, 2)), others.max((1, 2))
+    _, own = around(mine, 0.0)
+    squares = jnp.square(own - theirs).sum(-1)
+    together = squares <= (1.5 * sigma) ** 2
+    is_peak = mine == _highest_beside(mine)
+    others = jnp.where(is_peak & ~taken, mine, 0.0)
+    top = mine.max((1, 2))
+    second = others.max((1, 2))
     possible = together & (second > jnp.maximum(SECOND * top, 0.0))
-    product = jnp.where(possible, second * partner.max((1, 2)), -1.0)
+    peaks = second * partner.max((1, 2))
+    product = jnp.where(possible, peaks, -1.0)
     count = len(pairs)
-    rival = jnp.concatenate([product[:, count:], product[:, :count]], 1)
+    of_seconds = product[:, count:]
+    rival = jnp.concatenate([of_seconds, product[:, :count]], 1)
     first_of_pair = (np.arange(2 * count) < count)[None]
-    moves = possible & ((product > rival) | (first_of_pair & (product == rival)))
-    kept = around(others, 3 * sigma)[0] & (mine <= second[:, None, None])
-    found = jnp.where(moves[:, None, None] & ~kept, 0.0, mine)
-    place = {int(k): n for n, k in enumerate(order)}
+    better = (product > rival) | (first_of_pair & (product == rival))
+    moves = possible & better
+    near_second, _ = around(others, 3 * sigma)
+    kept = near_second & (mine <= second[:, None, None])
+    emptied = moves[:, None, None] & ~kept
+    found = jnp.where(emptied, 0.0, mine)
     whole = jnp.concatenate([heatmaps, found], -1)
     keypoints = heatmaps.shape[-1]
-    return whole[
-        ..., np.array([keypoints + place[k] if k in place else k for k in range(keypoints)])
-    ]
+    places = np.arange(keypoints)  # of each keypoint's map in `whole`
+    places[order] = keypoints + np.arange(len(order))
+    return whole[..., places]
 
 
 def _highest_beside(
@@ -538,12 +604,13 @@ def _highest_beside(
     window that a converter makes of `jax.lax.reduce_window`.
     """
     for axis in (1, 2):
-        size, beyond = maps.shape[axis], [(0, 0)] * 4
+        size = maps.shape[axis]
+        beyond = [(0, 0)] * 4
         beyond[axis] = (1, 1)
         wide = jnp.pad(maps, beyond, constant_values=-np.inf)
-        before, here, after = (
-            jax.lax.slice_in_dim(wide, first, first + size, axis=axis) for first in range(3)
-        )
+        before = jax.lax.slice_in_dim(wide, 0, size, axis=axis)
+        here = jax.lax.slice_in_dim(wide, 1, size + 1, axis=axis)
+        after = jax.lax.slice_in_dim(wide, 2, size + 2, axis=axis)
         maps = jnp.maximum(jnp.maximum(before, here), after)
     return maps
 
@@ -590,7 +657,9 @@ def score_kind(name: DecoderName, *, logits: bool) -> str:
     """
     if not logits:
         return "mse_peak"
-    return "logit_peak" if name == "argmax" else "softmax_peak"
+    if name == "argmax":
+        return "logit_peak"
+    return "softmax_peak"
 
 
 # Both directions
@@ -622,11 +691,12 @@ def codec(
     Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more
     than one stride, one that is no whole number, and a sigma that is not positive.
     """
-    image_size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    heatmap_size = (heatmap_size, heatmap_size) if isinstance(heatmap_size, int) else heatmap_size
-    if any(
-        cells < 1 or pixels % cells for pixels, cells in zip(image_size, heatmap_size, strict=True)
-    ):
+    if isinstance(image_size, int):
+        image_size = (image_size, image_size)
+    if isinstance(heatmap_size, int):
+        heatmap_size = (heatmap_size, heatmap_size)
+    sides = zip(image_size, heatmap_size, strict=True)
+    if any(cells < 1 or pixels % cells for pixels, cells in sides):
         raise InputError(
             "heatmap_size",
             f"{heatmap_size} does not divide an image of {image_size}; give the image's "
@@ -652,7 +722,8 @@ def codec(
 
     def decode(heatmaps):
         chex.assert_rank(heatmaps, 4)
-        points, scores = decoder(heatmaps)
-        return geometry.move_points(to_image, points), scores
+        cells, scores = decoder(heatmaps)
+        keypoints = geometry.move_points(to_image, cells)
+        return keypoints, scores
 
     return Codec(encode, decode, to_heatmap)

@@ -44,7 +44,11 @@ def descend(
     step = step.astype(jnp.float32)
 
     def move(rate):
-        return lambda p, d: p - (jnp.float32(rate) * d.astype(jnp.float32)).astype(p.dtype)
+        def of_leaf(p, d):
+            change = jnp.float32(rate) * d.astype(jnp.float32)
+            return p - change.astype(p.dtype)
+
+        return of_leaf
 
     if isinstance(learning_rate, Mapping):
         moved = {
@@ -105,7 +109,9 @@ def scale_backbone(
         if "backbone" not in names:
             return update
         below = names[names.index("backbone") + 1 :]
-        return jnp.zeros_like(update) if below and below[0] in frozen else share * update
+        if below and below[0] in frozen:
+            return jnp.zeros_like(update)
+        return share * update
 
     last = optax.stateless(
         lambda updates, params: jax.tree_util.tree_map_with_path(scaled, updates)

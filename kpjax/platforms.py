@@ -90,10 +90,8 @@ def form_of(
             given = [
                 one.val if isinstance(one, Literal) else known.get(one) for one in equation.invars
             ]
-            inner, platforms = (
-                equation.params.get("jaxpr"),
-                equation.params.get("branches_platforms"),
-            )
+            inner = equation.params.get("jaxpr")
+            platforms = equation.params.get("branches_platforms")
             if equation.primitive.name == "platform_index":
                 continue
             if platforms:

@@ -25,7 +25,10 @@ from .images.transforms import AroundBox, BoxOrWhole, Transform
 INSTALL = "pip install jax numpy safetensors flatbuffers pillow"
 INSTALL_ONNX = "pip install onnxruntime numpy pillow"
 FORMAT = 4  # format of predictor.json
-DESCRIPTION, FUNCTION, RUNNER, SUMS = "predictor.json", "predict.bin", "run.py", "SHA256SUMS"
+DESCRIPTION = "predictor.json"
+FUNCTION = "predict.bin"
+RUNNER = "run.py"
+SUMS = "SHA256SUMS"
 RUN = "run"  # folder of the run that it was exported from, without what predictions do not need
 WEIGHTS = f"{RUN}/model/trained.safetensors"
 ONNX = "predict.onnx"  # in place of the function and the run
@@ -57,7 +60,8 @@ class Predictor(NamedTuple):
 def checked_description(folder: Path) -> dict[str, Any]:
     """Reads predictor.json and verifies the sha256 of every file. Raises InputError."""
     folder = Path(folder)
-    sums, path = folder / SUMS, folder / DESCRIPTION
+    sums = folder / SUMS
+    path = folder / DESCRIPTION
     lines = _bytes(sums).decode(errors="replace").removesuffix("\n").split("\n")
     digests = {name: digest for digest, _, name in (line.partition("  ") for line in lines)}
     always = {DESCRIPTION, RUNNER, *CODE}
@@ -117,7 +121,8 @@ def _with_jax(folder: Path, description: Mapping[str, Any], shape: tuple[int, ..
         from safetensors.numpy import load
     except ImportError as error:
         raise InputError(f"{error}; {INSTALL}") from None
-    content, made_by = _bytes(folder / WEIGHTS), description["versions"]["jax"]
+    content = _bytes(folder / WEIGHTS)
+    made_by = description["versions"]["jax"]
     try:
         weights = load(content)
     except Exception as error:  # safetensors raises many kinds
@@ -209,7 +214,8 @@ def points_on(
         raise InputError(
             "boxes: this predictor was trained on crops around boxes; give a box for every image"
         )
-    transform, nothing = transform_of(given), (np.zeros((0, 2)), np.zeros(0), 1.0)
+    transform = transform_of(given)
+    nothing = (np.zeros((0, 2)), np.zeros(0), 1.0)
     squares, *_, maps = zip(
         *(
             transform(image, *nothing, box)
@@ -220,7 +226,8 @@ def points_on(
         strict=True,
     )
     found, scores = predictor.predict(np.stack(squares))
-    return np.stack([in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]), scores
+    points = [in_original_pixels(*pair) for pair in zip(maps, found, strict=True)]
+    return np.stack(points), scores
 
 
 def check_images(side: int) -> np.ndarray:
@@ -231,7 +238,8 @@ def check_images(side: int) -> np.ndarray:
     waves = np.stack(
         [(x * (3 + channel) + y * (5 + 2 * channel)) % 256 for channel in range(3)], -1
     )
-    disc = ((x - side // 3) ** 2 + (y - side // 2) ** 2 < (side // 5) ** 2)[..., None]
+    squares = (x - side // 3) ** 2 + (y - side // 2) ** 2
+    disc = (squares < (side // 5) ** 2)[..., None]
     return (
         np.stack([waves // 4 + 160 * disc, np.where(disc, 255 - waves, 90)])
         .clip(0, 255)
@@ -241,7 +249,8 @@ def check_images(side: int) -> np.ndarray:
 
 def self_test(predictor: Predictor) -> float:
     """Returns how far points on `check_images` lie from those at export, px."""
-    found, _ = predictor.predict(check_images(predictor.description["input"]["shape"][1]))
+    side = predictor.description["input"]["shape"][1]
+    found, _ = predictor.predict(check_images(side))
     return float(
         np.abs(found - np.array(predictor.description["check"]["keypoints"], np.float32)).max()
     )
@@ -287,7 +296,8 @@ def main(folder: Path, arguments: Sequence[str]) -> None:
             )
         print(f"self-test: at most {difference:.2g} px from the points at export")
         return
-    rows, depth = [("image", "keypoint", "x", "y", "score", "status")], common_depth(flags.images)
+    rows = [("image", "keypoint", "x", "y", "score", "status")]
+    depth = common_depth(flags.images)
     for start in range(0, len(flags.images), flags.batch_size):
         paths = flags.images[start : start + flags.batch_size]
         images = [read_image(path, depth) for path in paths]

@@ -65,16 +65,19 @@ class Skeleton:
                 "skeleton",
                 f"names: {self.names!r} is one name; give a tuple, such as ({self.names!r},)",
             )
-        if wrong := [name for name in self.names if not isinstance(name, str) or not name]:
+        wrong = [name for name in self.names if not isinstance(name, str) or not name]
+        if wrong:
             raise InputError(
                 "skeleton", f"{wrong[0]!r} is not a name of a keypoint; give every keypoint a name"
             )
-        if repeated := sorted(name for name, times in Counter(self.names).items() if times > 1):
+        repeated = sorted(name for name, times in Counter(self.names).items() if times > 1)
+        if repeated:
             raise InputError(
                 "skeleton",
                 f"keypoint name {repeated[0]!r} occurs twice; give every keypoint its own name",
             )
-        if wrong := [edge for edge in self.edges if not all(end in range(count) for end in edge)]:
+        wrong = [edge for edge in self.edges if not all(end in range(count) for end in edge)]
+        if wrong:
             raise InputError(
                 "skeleton",
                 f"edge {wrong[0]} points outside the {count} keypoints; give indices, from 0",
@@ -85,7 +88,8 @@ class Skeleton:
                     "skeleton",
                     f"flip must name each of the {count} keypoints once, got {self.flip}",
                 )
-            if wrong := [k for k in range(count) if self.flip[self.flip[k]] != k]:
+            wrong = [k for k in range(count) if self.flip[self.flip[k]] != k]
+            if wrong:
                 k = wrong[0]
                 raise InputError(
                     "skeleton",

@@ -20,8 +20,10 @@ import jax.numpy as jnp
 TILE = 16, 32  # px of the result, down and across
 # px of the source. A tile that spans 64 px across and 49 px down at any place fits into a region:
 # maps that turn it may shrink the source 1.3-fold.
-WIDTH, ACROSS = 128, 64  # pixels of a region along x, and between regions
-BLOCKS, DOWN = 7, 8  # blocks of a region along y, and the height of one
+WIDTH = 128  # pixels of a region along x
+ACROSS = 64  # pixels between regions
+BLOCKS = 7  # blocks of a region along y
+DOWN = 8  # the height of one
 WHOLE = 80  # px: a source up to this side is one region for all tiles
 
 Places = tuple[jax.Array, jax.Array]  # x and y
@@ -36,19 +38,25 @@ def sample_by_products(images: jax.Array, x: jax.Array, y: jax.Array) -> jax.Arr
     """
     batch, height, width, channels = images.shape
     rows, columns = x.shape[1:]
-    source, places = (
-        images.transpose(0, 3, 1, 2),
-        [jnp.where(jnp.isnan(at), 0, at) for at in (x, y)],
-    )
+    source = images.transpose(0, 3, 1, 2)
+    known_x = jnp.where(jnp.isnan(x), 0, x)
+    known_y = jnp.where(jnp.isnan(y), 0, y)
     if max(height, width) <= WHOLE:
-        found = _interpolate(source[:, None, None], *(at.reshape(batch, 1, -1) for at in places))
+        found = _interpolate(
+            source[:, None, None], known_x.reshape(batch, 1, -1), known_y.reshape(batch, 1, -1)
+        )
         found = found.reshape(batch, channels, rows, columns).transpose(0, 2, 3, 1)
     else:
-        down, across = -(-rows // TILE[0]), -(-columns // TILE[1])
-        found = _sample(source, *map(_tiles, places))
-        found = found.reshape(batch, down, across, channels, *TILE).transpose(0, 1, 4, 2, 5, 3)
-        found = found.reshape(batch, down * TILE[0], across * TILE[1], channels)[:, :rows, :columns]
-    return jnp.where(jnp.isnan(x + y)[..., None], jnp.nan, found)
+        tile_height, tile_width = TILE
+        down = -(-rows // tile_height)
+        across = -(-columns // tile_width)
+        found = _sample(source, _tiles(known_x), _tiles(known_y))
+        found = found.reshape(batch, down, across, channels, tile_height, tile_width)
+        found = found.transpose(0, 1, 4, 2, 5, 3)
+        found = found.reshape(batch, down * tile_height, across * tile_width, channels)
+        found = found[:, :rows, :columns]
+    unknown = jnp.isnan(x + y)
+    return jnp.where(unknown[..., None], jnp.nan, found)
 
 
 def _tiles(places: jax.Array) -> jax.Array:
@@ -56,9 +64,15 @@ def _tiles(places: jax.Array) -> jax.Array:
     repeated.
     """
     batch, rows, columns = places.shape
-    places = jnp.pad(places, [(0, 0), (0, -rows % TILE[0]), (0, -columns % TILE[1])], mode="edge")
-    places = places.reshape(batch, -(-rows // TILE[0]), TILE[0], -(-columns // TILE[1]), TILE[1])
-    return places.transpose(0, 1, 3, 2, 4).reshape(batch, -1, TILE[0] * TILE[1])
+    height, width = TILE
+    below = -rows % height
+    beside = -columns % width
+    places = jnp.pad(places, [(0, 0), (0, below), (0, beside)], mode="edge")
+    down = -(-rows // height)
+    across = -(-columns // width)
+    places = places.reshape(batch, down, height, across, width)
+    tiles = places.transpose(0, 1, 3, 2, 4)
+    return tiles.reshape(batch, -1, height * width)
 
 
 def _interpolate(regions: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
@@ -70,12 +84,11 @@ def _interpolate(regions: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     batch, tiles, blocks, _, height, width = regions.shape
     # Three products of bfloat16 with float32 sums, half of what full precision takes: a share of
     # 2 ** -17 is lost. One product would move a pixel's brightness by half a per cent.
-    rows = jnp.einsum(
-        "btncyx,btxp->btncyp", regions, _weights(x, width), precision=jax.lax.Precision.HIGH
-    )
-    return (rows * _weights(y, blocks * height).reshape(batch, tiles, blocks, 1, height, -1)).sum(
-        (2, 4)
-    )
+    along_x = _weights(x, width)
+    rows = jnp.einsum("btncyx,btxp->btncyp", regions, along_x, precision=jax.lax.Precision.HIGH)
+    along_y = _weights(y, blocks * height)
+    along_y = along_y.reshape(batch, tiles, blocks, 1, height, -1)
+    return (rows * along_y).sum((2, 4))
 
 
 def _weights(places: jax.Array, size: int) -> jax.Array:
@@ -84,7 +97,8 @@ def _weights(places: jax.Array, size: int) -> jax.Array:
     """
     pixel = jnp.floor(jax.lax.stop_gradient(places))
     after = (places - pixel)[:, :, None]
-    beyond = jnp.arange(size, dtype=jnp.float32)[None, None, :, None] - pixel[:, :, None]
+    pixels = jnp.arange(size, dtype=jnp.float32)[None, None, :, None]
+    beyond = pixels - pixel[:, :, None]
     return jnp.where(beyond == 0, 1 - after, jnp.where(beyond == 1, after, jnp.float32(0)))
 
 
@@ -94,9 +108,16 @@ def _sample(source: jax.Array, x: jax.Array, y: jax.Array) -> jax.Array:
     windows = _windows(source)
 
     def part(corners: Places) -> jax.Array:
-        return _interpolate(_regions(windows, corners), *_inside(corners, x, y))
+        regions = _regions(windows, corners)
+        return _interpolate(regions, *_inside(corners, x, y))
 
     return _sum_over_regions(part, windows, x, y)
+
+
+def _sample_forward(
+    source: jax.Array, x: jax.Array, y: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+    return _sample(source, x, y), (source, x, y)
 
 
 def _gradients(inputs: tuple[jax.Array, ...], pull: jax.Array) -> tuple[jax.Array, ...]:
@@ -106,15 +127,18 @@ def _gradients(inputs: tuple[jax.Array, ...], pull: jax.Array) -> tuple[jax.Arra
 
     def part(corners: Places) -> tuple[jax.Array, ...]:
         def sampled(windows, x, y):
-            return _interpolate(_regions(windows, corners), *_inside(corners, x, y))
+            regions = _regions(windows, corners)
+            return _interpolate(regions, *_inside(corners, x, y))
 
-        return jax.vjp(sampled, windows, x, y)[1](pull)
+        _, gradients = jax.vjp(sampled, windows, x, y)
+        return gradients(pull)
 
-    of_windows, *of_places = _sum_over_regions(part, windows, x, y)
-    return *back(of_windows), *of_places
+    of_windows, of_x, of_y = _sum_over_regions(part, windows, x, y)
+    (of_source,) = back(of_windows)
+    return of_source, of_x, of_y
 
 
-_sample.defvjp(lambda source, x, y: (_sample(source, x, y), (source, x, y)), _gradients)
+_sample.defvjp(_sample_forward, _gradients)
 
 
 def _windows(source: jax.Array) -> jax.Array:
@@ -122,12 +146,14 @@ def _windows(source: jax.Array) -> jax.Array:
     DOWN, WIDTH).
     """
     batch, channels, height, width = source.shape
-    columns, blocks = -(-width // ACROSS) + 1, -(-height // DOWN) + BLOCKS
-    padded = jnp.pad(
-        source, [(0, 0), (0, 0), (0, blocks * DOWN - height), (0, (columns + 1) * ACROSS - width)]
-    )
+    columns = -(-width // ACROSS) + 1
+    blocks = -(-height // DOWN) + BLOCKS
+    below = blocks * DOWN - height
+    beside = (columns + 1) * ACROSS - width
+    padded = jnp.pad(source, [(0, 0), (0, 0), (0, below), (0, beside)])
     padded = padded.reshape(batch, channels, blocks, DOWN, -1).swapaxes(1, 2)
-    return jnp.stack([padded[..., ACROSS * n : ACROSS * n + WIDTH] for n in range(columns)], 1)
+    starts = range(0, columns * ACROSS, ACROSS)
+    return jnp.stack([padded[..., start : start + WIDTH] for start in starts], 1)
 
 
 def _sum_over_regions(
@@ -139,41 +165,52 @@ def _sum_over_regions(
     added to it.
     corners: (B, T) int32 each, the column and the first block of one region of each tile.
     """
-    sizes = ((ACROSS, WIDTH), (DOWN, BLOCKS * DOWN))
-    first = [
-        jnp.floor(places.min(2)).astype(jnp.int32) // stride
-        for places, (stride, _) in zip((x, y), sizes, strict=True)
-    ]
-    across, down = (
-        -(-(jnp.floor(places.max(2)).astype(jnp.int32) + 2 - stride * corner).max() // length)
-        for places, corner, (stride, length) in zip((x, y), first, sizes, strict=True)
-    )
+
+    def first_of(places: jax.Array, stride: int) -> jax.Array:
+        """Returns the last corner before all places of a tile."""
+        return jnp.floor(places.min(2)).astype(jnp.int32) // stride
+
+    def regions_needed(places: jax.Array, first: jax.Array, stride: int, length: int) -> jax.Array:
+        """Returns how many regions of a length, from the first on, hold all places of any tile."""
+        end = jnp.floor(places.max(2)).astype(jnp.int32) + 2
+        return -(-(end - stride * first).max() // length)
+
+    first_column = first_of(x, ACROSS)
+    first_block = first_of(y, DOWN)
+    across = regions_needed(x, first_column, ACROSS, WIDTH)
+    down = regions_needed(y, first_block, DOWN, BLOCKS * DOWN)
+    last_column = windows.shape[1] - 1
+    last_block = windows.shape[2] - BLOCKS
 
     def step(number, total):  # a region beyond the source is the one of zeros
-        corners = (
-            jnp.minimum(first[0] + WIDTH // ACROSS * (number % across), windows.shape[1] - 1),
-            jnp.minimum(first[1] + BLOCKS * (number // across), windows.shape[2] - BLOCKS),
-        )
-        return jax.tree.map(jnp.add, total, part(corners))
+        column = first_column + WIDTH // ACROSS * (number % across)
+        column = jnp.minimum(column, last_column)
+        block = first_block + BLOCKS * (number // across)
+        block = jnp.minimum(block, last_block)
+        return jax.tree.map(jnp.add, total, part((column, block)))
 
-    return jax.lax.fori_loop(1, across * down, step, part(tuple(first)))
+    count = across * down
+    of_first = part((first_column, first_block))
+    return jax.lax.fori_loop(1, count, step, of_first)
 
 
 def _regions(windows: jax.Array, corners: Places) -> jax.Array:
     """Slices the regions of tiles: (B, T, BLOCKS, C, DOWN, WIDTH)."""
-    channels = windows.shape[3]
+    shape = (1, BLOCKS, windows.shape[3], DOWN, WIDTH)
 
     def one(windows, column, block):
-        return jax.lax.dynamic_slice(
-            windows, (column, block, 0, 0, 0), (1, BLOCKS, channels, DOWN, WIDTH)
-        )[0]
+        region = jax.lax.dynamic_slice(windows, (column, block, 0, 0, 0), shape)
+        return region[0]
 
-    return jax.vmap(jax.vmap(one, (None, 0, 0)))(windows, *corners)
+    of_image = jax.vmap(one, (None, 0, 0))
+    return jax.vmap(of_image)(windows, *corners)
 
 
-def _inside(corners: Places, x: jax.Array, y: jax.Array) -> list[jax.Array]:
+def _inside(corners: Places, x: jax.Array, y: jax.Array) -> Places:
     """Returns places in a tile's region."""
-    return [
-        places - (stride * corner[..., None]).astype(jnp.float32)
-        for places, corner, stride in zip((x, y), corners, (ACROSS, DOWN), strict=True)
-    ]
+    column, block = corners
+    left = ACROSS * column[..., None]
+    inside_x = x - left.astype(jnp.float32)
+    upper = DOWN * block[..., None]
+    inside_y = y - upper.astype(jnp.float32)
+    return inside_x, inside_y

@@ -78,9 +78,11 @@ def on_half(augment: Augment) -> Augment:
         odd = jnp.arange(example.image.shape[0]) % 2 == 1
 
         def choose(new, old):
-            return jnp.where(odd.reshape(-1, *[1] * (new.ndim - 1)), new, old)
+            other_axes = [1] * (new.ndim - 1)
+            return jnp.where(odd.reshape(-1, *other_axes), new, old)
 
-        return jax.tree.map(choose, changed, example), choose(maps, _identities(example))
+        chosen = jax.tree.map(choose, changed, example)
+        return chosen, choose(maps, _identities(example))
 
     return half
 
@@ -132,18 +134,22 @@ def random_warp(
                 f"images are {size[1]} x {size[0]}, where the augmentation takes images loaded at "
                 f"{loaded.side} px; load them with the enlarged transform"
             )
-        size = size if loaded is None else (loaded.plain_side, loaded.plain_side)
+        if loaded is not None:
+            size = (loaded.plain_side, loaded.plain_side)
 
         def drawn(key):
-            maps = (
+            composed = (
                 geometry.identity() if loaded is None else jnp.asarray(loaded.to_plain, jnp.float32)
             )
             for number, draw in enumerate(draws):
-                maps = geometry.compose(draw(jax.random.fold_in(key, number), size), maps)
-            return maps
+                map_ = draw(jax.random.fold_in(key, number), size)
+                composed = geometry.compose(map_, composed)
+            return composed
 
         maps = jax.vmap(drawn)(_keys(key, image))
-        return move_example(example, maps, geometry.warp(image, maps, size=size, fill=fill)), maps
+        warped = geometry.warp(image, maps, size=size, fill=fill)
+        moved = move_example(example, maps, warped)
+        return moved, maps
 
     return augment
 
@@ -158,9 +164,8 @@ def move_example(example: Example, maps: jax.Array, image: jax.Array) -> Example
     """
     height, width = example.image.shape[1:3]
     keypoints = geometry.move_points(maps, example.keypoints)
-    middle = jnp.broadcast_to(
-        jnp.array([(width - 1) / 2, (height - 1) / 2], jnp.float32), (maps.shape[0], 2)
-    )
+    middle = jnp.array([(width - 1) / 2, (height - 1) / 2], jnp.float32)
+    middle = jnp.broadcast_to(middle, (maps.shape[0], 2))
     return example._replace(
         image=image,
         keypoints=keypoints,
@@ -200,15 +205,19 @@ def random_window(side: int, near_keypoints: float = 0.75) -> Augment:
     def corner_of(key, keypoints, visible, room):
         pick, inside, anywhere, choose = jax.random.split(key, 4)
         seen = visible > 0
-        keypoint = keypoints[jax.random.categorical(pick, jnp.where(seen, 0.0, -jnp.inf))]
-        near = jnp.floor(keypoint - side * jax.random.uniform(inside, (2,)))
+        logits = jnp.where(seen, 0.0, -jnp.inf)
+        keypoint = keypoints[jax.random.categorical(pick, logits)]
+        into_window = side * jax.random.uniform(inside, (2,))
+        near = jnp.floor(keypoint - into_window)
         far = jnp.floor((room + 1) * jax.random.uniform(anywhere, (2,)))
         at_keypoint = seen.any() & jax.random.bernoulli(choose, near_keypoints)
-        return jnp.clip(jnp.where(at_keypoint, near, far), 0, room).astype(jnp.int32)
+        corner = jnp.where(at_keypoint, near, far)
+        return jnp.clip(corner, 0, room).astype(jnp.int32)
 
     def cut(image, corner):
         x, y = corner
-        return jax.lax.dynamic_slice(image, (y, x, 0), (side, side, image.shape[2]))
+        channels = image.shape[2]
+        return jax.lax.dynamic_slice(image, (y, x, 0), (side, side, channels))
 
     def augment(key, example):
         image = _check_float_image(example.image)
@@ -218,10 +227,13 @@ def random_window(side: int, near_keypoints: float = 0.75) -> Augment:
         corners = jax.vmap(corner_of, (0, 0, 0, None))(
             _keys(key, image), example.keypoints, example.visible, room
         )
-        ones, zeros = jnp.ones(len(image)), jnp.zeros(len(image))
+        ones = jnp.ones(len(image))
+        zeros = jnp.zeros(len(image))
         x, y = corners.T.astype(jnp.float32)
         maps = geometry.affine(ones, zeros, zeros, ones, shift=(-x, -y))
-        return move_example(example, maps, jax.vmap(cut)(image, corners)), maps
+        windows = jax.vmap(cut)(image, corners)
+        moved = move_example(example, maps, windows)
+        return moved, maps
 
     return augment
 
@@ -239,22 +251,24 @@ def random_flip(skeleton: Skeleton, probability: float = 0.5) -> Augment:
     assert 0 <= probability <= 1, probability
     mirror = np.array(skeleton.flip)
 
+    def draw(key):
+        return jax.random.bernoulli(key, probability)
+
     def augment(key, example):
         image = _check_float_image(example.image)
         width = image.shape[2]
-        flipped = jax.vmap(lambda key: jax.random.bernoulli(key, probability))(_keys(key, image))
+        flipped = jax.vmap(draw)(_keys(key, image))
         sign = jnp.where(flipped, -1, 1).astype(jnp.float32)
-        maps = geometry.affine(
-            sign, 0, 0, 1, shift=(jnp.where(flipped, jnp.float32(width - 1), jnp.float32(0)), 0)
-        )
+        shift = jnp.where(flipped, jnp.float32(width - 1), jnp.float32(0))
+        maps = geometry.affine(sign, 0, 0, 1, shift=(shift, 0))
         keypoints = jnp.where(
             flipped[:, None, None], example.keypoints[:, mirror], example.keypoints
         )
         visible = jnp.where(flipped[:, None], example.visible[:, mirror], example.visible)
         image = jnp.where(flipped[:, None, None, None], image[:, :, ::-1], image)
-        return move_example(
-            example._replace(keypoints=keypoints, visible=visible), maps, image
-        ), maps
+        exchanged = example._replace(keypoints=keypoints, visible=visible)
+        mirrored = move_example(exchanged, maps, image)
+        return mirrored, maps
 
     return augment
 
@@ -273,16 +287,20 @@ def colour_jitter(strength: float = 0.25) -> Augment:
 
     def draw(key):
         order_key, factor_key = jax.random.split(key)
-        return jax.random.permutation(order_key, 3), jax.random.uniform(
-            factor_key, (3,), jnp.float32, 1 - strength, 1 + strength
-        )
+        order = jax.random.permutation(order_key, 3)
+        factors = jax.random.uniform(factor_key, (3,), jnp.float32, 1 - strength, 1 + strength)
+        return order, factors
 
     def change(keys, images):
         orders, factors = jax.vmap(draw)(keys)
         for place in range(3):
-            order, grey = orders[:, place, None, None, None], _grey(images)
-            contrast = jnp.where(order == 1, grey.mean((2, 3), keepdims=True), jnp.float32(0))
-            images = _blend(images, jnp.where(order == 2, grey, contrast), factors[:, place])
+            order = orders[:, place, None, None, None]
+            grey = _grey(images)
+            is_contrast = order == 1
+            mean_grey = grey.mean((2, 3), keepdims=True)
+            black_or_mean = jnp.where(is_contrast, mean_grey, jnp.float32(0))
+            reference = jnp.where(order == 2, grey, black_or_mean)
+            images = _blend(images, reference, factors[:, place])
         return images
 
     return _appearance(change)
@@ -301,14 +319,17 @@ def random_colour_matrix(strength: float, *, about: tuple[float, float] = (0.0, 
     def change(keys, images):
         def mixing(key):
             matrix_key, grey_key = jax.random.split(key)
-            matrix = jnp.eye(3, dtype=jnp.float32) + strength * jax.random.normal(
-                matrix_key, (3, 3)
-            )
-            return matrix, jax.random.uniform(grey_key, (), jnp.float32, low, high)
+            identity = jnp.eye(3, dtype=jnp.float32)
+            matrix = identity + strength * jax.random.normal(matrix_key, (3, 3))
+            grey = jax.random.uniform(grey_key, (), jnp.float32, low, high)
+            return matrix, grey
 
         matrices, greys = jax.vmap(mixing)(keys)
         greys = greys[:, None, None, None]
-        mixed = sum((images[:, c, None] - greys) * matrices[:, c, :, None, None] for c in range(3))
+        mixed = 0
+        for c in range(3):
+            channel = images[:, c, None] - greys
+            mixed += channel * matrices[:, c, :, None, None]
         return jnp.clip(mixed + greys, 0, 1)
 
     return _appearance(change)
@@ -326,7 +347,8 @@ def random_noise(strength: float) -> Augment:
             deviation = jax.random.uniform(deviation_key, (), jnp.float32, 0, strength)
             return deviation * jax.random.normal(noise_key, images.shape[1:])
 
-        return jnp.clip(images + jax.vmap(noise)(keys), 0, 1)
+        noisy = images + jax.vmap(noise)(keys)
+        return jnp.clip(noisy, 0, 1)
 
     return _appearance(change)
 
@@ -339,13 +361,18 @@ def random_blur(deviation: tuple[float, float] = (0.0, 0.8)) -> Augment:
     """
     low, high = random_maps.interval(deviation)
 
+    def draw(key):
+        return jax.random.uniform(key, (), jnp.float32, low, high)
+
     def change(keys, images):
-        deviations = jax.vmap(lambda key: jax.random.uniform(key, (), jnp.float32, low, high))(keys)
-        spread = (2 * jnp.square(jnp.maximum(deviations, 1e-3)))[:, None, None]
+        deviations = jax.vmap(draw)(keys)
+        spread = 2 * jnp.square(jnp.maximum(deviations, 1e-3))
+        spread = spread[:, None, None]
 
         def kernels(length):
             place = np.arange(length, dtype=np.float32)
-            weights = jnp.exp(-jnp.asarray((place[:, None] - place) ** 2)[None] / spread)
+            squares = (place[:, None] - place) ** 2
+            weights = jnp.exp(-jnp.asarray(squares)[None] / spread)
             return weights / weights.sum(-1, keepdims=True)
 
         # One product along each axis: a convolution with a kernel for each image is fifty times
@@ -390,10 +417,11 @@ def _appearance(change: Callable[[jax.Array, jax.Array], jax.Array]) -> Augment:
 
     def augment(key, example):
         image = _check_float_image(example.image)
-        changed = change(_keys(key, image), image.astype(jnp.float32).transpose(0, 3, 1, 2))
-        return example._replace(
-            image=changed.transpose(0, 2, 3, 1).astype(image.dtype)
-        ), _identities(example)
+        keys = _keys(key, image)
+        channels_first = image.astype(jnp.float32).transpose(0, 3, 1, 2)
+        changed = change(keys, channels_first)
+        changed = changed.transpose(0, 2, 3, 1).astype(image.dtype)
+        return example._replace(image=changed), _identities(example)
 
     return augment
 
@@ -405,4 +433,5 @@ def _grey(images: jax.Array) -> jax.Array:
 
 def _blend(images: jax.Array, reference: jax.Array, factors: jax.Array) -> jax.Array:
     factors = factors[:, None, None, None]
-    return jnp.clip(factors * images + (1 - factors) * reference, 0, 1)
+    blended = factors * images + (1 - factors) * reference
+    return jnp.clip(blended, 0, 1)

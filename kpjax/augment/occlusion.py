@@ -39,42 +39,54 @@ def blank_boxes(
         origins: (B, N, 2), px of the source; moved by whole pixels.
     """
     height, width = images.shape[1:3]
-    first, beyond = (
-        jnp.floor(edge)[:, :, None] for edge in (centres - half_sides, centres + half_sides)
-    )
-    columns, rows = jnp.arange(width, dtype=jnp.float32), jnp.arange(height, dtype=jnp.float32)
-    across, down = (
-        (first[..., axis] <= at[None, None]) & (at[None, None] < beyond[..., axis])
-        for axis, at in enumerate((columns, rows))
-    )
+    low = centres - half_sides
+    high = centres + half_sides
+    first = jnp.floor(low)[:, :, None]
+    beyond = jnp.floor(high)[:, :, None]
+    columns = jnp.arange(width, dtype=jnp.float32)
+    rows = jnp.arange(height, dtype=jnp.float32)
+
+    def covered(at, axis):
+        begun = first[..., axis] <= at[None, None]
+        return begun & (at[None, None] < beyond[..., axis])
+
+    across = covered(columns, 0)
+    down = covered(rows, 1)
     boxes = down[..., None] & across[:, :, None]  # (B, N, H, W)
     if origins is None:
         return jnp.where(boxes.any(1)[..., None], source, images)
 
     shifts = jnp.round(origins - centres)
+
+    def moved(lines, number, axis):
+        places = lines[None] + shifts[:, number, axis, None]
+        return jnp.clip(places, 0, lines[-1]).astype(jnp.int32)
+
     for number in range(centres.shape[1]):
-        seen = (
-            jnp.clip(line[None] + shifts[:, number, axis, None], 0, line[-1]).astype(jnp.int32)
-            for axis, line in ((1, rows), (0, columns))
-        )
-        shown = by_platform(source, *seen, tpu=_lines_by_products, default=_lines)
+        seen_rows = moved(rows, number, 1)
+        seen_columns = moved(columns, number, 0)
+        shown = by_platform(source, seen_rows, seen_columns, tpu=_lines_by_products, default=_lines)
         images = jnp.where(boxes[:, number, ..., None], shown, images)
     return images
 
 
 def _lines(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
     """Takes rows (B, h) and columns (B, w) of images (B, H, W, C): (B, h, w, C)."""
-    return jax.vmap(lambda image, row, column: image[row][:, column])(images, rows, columns)
+
+    def of_image(image, row, column):
+        return image[row][:, column]
+
+    return jax.vmap(of_image)(images, rows, columns)
 
 
 def _lines_by_products(images: jax.Array, rows: jax.Array, columns: jax.Array) -> jax.Array:
     """Computes `_lines` as products with ones at these lines: TPUs fetch columns slowly."""
-    by_row, by_column = (
-        jax.nn.one_hot(lines, side, dtype=images.dtype)
-        for lines, side in zip((rows, columns), images.shape[1:3], strict=True)
-    )
+    height, width = images.shape[1:3]
+    by_row = jax.nn.one_hot(rows, height, dtype=images.dtype)
+    by_column = jax.nn.one_hot(columns, width, dtype=images.dtype)
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-    return product("nxw,nywc->nyxc", by_column, product("nyh,nhwc->nywc", by_row, images))
+    taken = product("nyh,nhwc->nywc", by_row, images)
+    return product("nxw,nywc->nyxc", by_column, taken)
 
 
 def hide_boxes(
@@ -105,36 +117,39 @@ def hide_boxes(
             papers.
     """
     low, high = interval(half_sides)
-    noise, unit = (
-        at_least_zero(noise) * unit,
-        at_least_zero(unit),
-    )
+    noise = at_least_zero(noise) * unit
+    unit = at_least_zero(unit)
     assert count >= 1, count
     assert 0 <= probability <= 1, probability
 
     def hide(key, images, points, weights):
-        size = jnp.array([images.shape[2], images.shape[1]], jnp.float32)[None]
+        height, width = images.shape[1:3]
+        size = jnp.array([width, height], jnp.float32)[None]
         points = points.astype(jnp.float32)
 
         def near(key, points, weights):
             choice_key, noise_key = jax.random.split(key)
-            chosen = jax.random.categorical(
-                choice_key, jnp.where(weights > 0, 0.0, -1e9), shape=(count,)
-            )
-            return points[chosen] + noise * jax.random.normal(noise_key, (count, 2), jnp.float32)
+            logits = jnp.where(weights > 0, 0.0, -1e9)
+            chosen = jax.random.categorical(choice_key, logits, shape=(count,))
+            chosen_points = points[chosen]
+            shifts = noise * jax.random.normal(noise_key, (count, 2), jnp.float32)
+            return chosen_points + shifts
 
         def anywhere(key):
             return jax.random.uniform(key, (count, 2), jnp.float32) * size
 
         def drawn(key, points, weights):
             centre_key, side_key, origin_key, whether_key = jax.random.split(key, 4)
-            sides = unit * jax.random.uniform(side_key, (count, 2), jnp.float32, low, high)
+            in_units = jax.random.uniform(side_key, (count, 2), jnp.float32, low, high)
+            sides = unit * in_units
             changed = jax.random.bernoulli(whether_key, probability)
             changed &= (weights > 0).any() | (at == "anywhere")
             centres = (
                 near(centre_key, points, weights) if at == "keypoints" else anywhere(centre_key)
             )
-            return centres, jnp.where(changed, sides, 0.0), anywhere(origin_key)
+            sides = jnp.where(changed, sides, 0.0)
+            origins = anywhere(origin_key)
+            return centres, sides, origins
 
         keys = jax.random.split(key, images.shape[0])
         centres, sides, origins = jax.vmap(drawn)(keys, points, weights)

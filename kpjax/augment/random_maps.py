@@ -26,8 +26,10 @@ def draw_rotation(degrees: float) -> DrawMap:
     degrees = at_least_zero(degrees)
 
     def draw(key, size):
-        angle = jax.random.uniform(key, (), jnp.float32, -degrees, degrees) * (math.pi / 180)
-        return geometry.rotation(-angle, (size[1] / 2, size[0] / 2))
+        height, width = size
+        drawn = jax.random.uniform(key, (), jnp.float32, -degrees, degrees)
+        angle = drawn * (math.pi / 180)
+        return geometry.rotation(-angle, (width / 2, height / 2))
 
     return draw
 
@@ -49,18 +51,19 @@ def draw_square_crop(area: tuple[float, float] = (0.6, 1.3)) -> DrawMap:
         # the side is rounded, so a little above 1 still fits
         most = min(high, (length + 0.5) ** 2 / length**2)
         fits = max((most - low) / (high - low), 0.0) if high > low else float(low <= most)
+        none_fits = (1 - fits) ** 10
         share_key, fallback_key, corner_key = jax.random.split(key, 3)
         share = jax.random.uniform(share_key, (), jnp.float32, low, max(most, low))
-        side = jnp.clip(jnp.round(jnp.sqrt(share) * length), 1, length)
-        side = jnp.where(
-            jax.random.uniform(fallback_key) < (1 - fits) ** 10, jnp.float32(length), side
-        )
+        rounded_side = jnp.round(jnp.sqrt(share) * length)
+        side = jnp.clip(rounded_side, 1, length)
+        whole = jax.random.uniform(fallback_key) < none_fits
+        side = jnp.where(whole, jnp.float32(length), side)
         places = length - side + 1
-        corner = jnp.minimum(jnp.floor(jax.random.uniform(corner_key, (2,)) * places), places - 1)
-        zoom = length / side
-        return geometry.compose(
-            geometry.scaling(zoom), geometry.translation(-corner[0], -corner[1])
-        )
+        corner = jnp.floor(jax.random.uniform(corner_key, (2,)) * places)
+        corner = jnp.minimum(corner, places - 1)
+        zoom = geometry.scaling(length / side)
+        to_corner = geometry.translation(-corner[0], -corner[1])
+        return geometry.compose(zoom, to_corner)
 
     return draw
 
@@ -89,16 +92,12 @@ def draw_affine(
         height, width = size
         turn, lean, across, down, zoom = jax.random.uniform(key, (5,), jnp.float32, -1, 1)
         zoom = low + (high - low) * (zoom + 1) / 2
-        centre = (width - 1) / 2, (height - 1) / 2
-        sheared = geometry.affine(
-            1, jnp.tan(lean * math.radians(shear_degrees)), 0, 1, centre=centre
-        )
-        turned = geometry.similarity(
-            angle=turn * math.radians(degrees),
-            scale=zoom,
-            centre=centre,
-            shift=(across * (shift * width), down * (shift * height)),
-        )
+        centre = ((width - 1) / 2, (height - 1) / 2)
+        shear = jnp.tan(lean * math.radians(shear_degrees))
+        sheared = geometry.affine(1, shear, 0, 1, centre=centre)
+        angle = turn * math.radians(degrees)
+        moved = (across * (shift * width), down * (shift * height))
+        turned = geometry.similarity(angle=angle, scale=zoom, centre=centre, shift=moved)
         return geometry.compose(turned, sheared)
 
     return draw
@@ -126,9 +125,11 @@ def draw_scale_rotation(
         grow, turn = jax.random.normal(normal_key, (2,), jnp.float32)
         box = jnp.clip(1 + scale * grow, 1 - scale, 1 + scale)
         angle = degrees * jnp.clip(turn, -2, 2) * (math.pi / 180)
-        angle = jnp.where(jax.random.bernoulli(rotated_key, rotated), angle, jnp.float32(0))
+        is_rotated = jax.random.bernoulli(rotated_key, rotated)
+        angle = jnp.where(is_rotated, angle, jnp.float32(0))
         height, width = (side - middle for side in size)
-        return geometry.similarity(angle=-angle, scale=1 / box, centre=(width / 2, height / 2))
+        centre = (width / 2, height / 2)
+        return geometry.similarity(angle=-angle, scale=1 / box, centre=centre)
 
     return draw
 
@@ -146,7 +147,8 @@ class Reach(NamedTuple):
 def scale_rotation_reach(scale: float = 0.25, degrees: float = 30.0) -> Reach:
     """Computes the reach of `draw_scale_rotation`: 1.77 and 1.33 by default."""
     turn = math.radians(min(2 * degrees, 45.0))  # a square reaches furthest at 45 degrees
-    return Reach((1 + scale) * (math.cos(turn) + math.sin(turn)), 1 / (1 - scale))
+    turned_side = math.cos(turn) + math.sin(turn)
+    return Reach((1 + scale) * turned_side, 1 / (1 - scale))
 
 
 def square_crop_reach(area: tuple[float, float] = (0.6, 1.3)) -> Reach:
@@ -171,9 +173,9 @@ def draw_homography(variation: float = 0.15) -> DrawMap:
         corners = jnp.array([[0, 0], [0, height], [width, height], [width, 0]], jnp.float32)
         inwards = jnp.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], jnp.float32)
         corner_key, _ = jax.random.split(key)
-        moved = corners + inwards * jax.random.uniform(
-            corner_key, (4, 2), jnp.float32, -reach / 2, reach
-        )
+        lowest = -reach / 2
+        drawn = jax.random.uniform(corner_key, (4, 2), jnp.float32, lowest, reach)
+        moved = corners + inwards * drawn
         return geometry.homography(corners, moved)
 
     return draw

@@ -16,13 +16,15 @@ def exchanged_moments(
     style: (B, H, W, C), images or features, whose sizes may differ. alpha: (), 0 keeps the content.
     Float32.
     """
-    content, style = content.astype(jnp.float32), style.astype(jnp.float32)
+    content = content.astype(jnp.float32)
+    style = style.astype(jnp.float32)
 
     def moments(x):
         return x.mean((1, 2), keepdims=True), jnp.sqrt(
             x.var((1, 2), keepdims=True, ddof=1) + epsilon
         )
 
-    (mean, deviation), (style_mean, style_deviation) = moments(content), moments(style)
+    mean, deviation = moments(content)
+    style_mean, style_deviation = moments(style)
     changed = style_deviation * (content - mean) / deviation + style_mean
     return alpha * changed + (1 - alpha) * content

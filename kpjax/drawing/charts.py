@@ -137,7 +137,8 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
     """
     labels = [wrap_text(row.label, 38) for row in rows]
     # points, from the top
-    places = np.cumsum([20 + 14 * (label.count("\n") + 1) for label in labels]).tolist()
+    heights = [20 + 14 * (label.count("\n") + 1) for label in labels]
+    places = np.cumsum(heights).tolist()
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
@@ -156,11 +157,10 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
         axes.set(xlabel=wrap_text(axis), yticks=[], ylim=(places[-1] + 12, 0))
         axes.spines["left"].set_visible(False)
 
-    return (
-        render_svg(draw, height=places[-1] + 60 + 14 * wrap_text(axis).count("\n"), title=title)
-        if rows
-        else ""
-    )
+    if not rows:
+        return ""
+    height = places[-1] + 60 + 14 * wrap_text(axis).count("\n")
+    return render_svg(draw, height=height, title=title)
 
 
 def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> str:
@@ -211,10 +211,8 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
         for number, row in enumerate(lines):
             if isinstance(row, str):
                 continue
-            values, colour = (
-                [value for value in row.values if np.isfinite(value)],
-                COLOURS[row.colour % len(COLOURS)],
-            )
+            values = [value for value in row.values if np.isfinite(value)]
+            colour = COLOURS[row.colour % len(COLOURS)]
             axes.plot(values, [number] * len(values), "o", markerfacecolor="none", color=colour)
             if values:
                 axes.plot(
@@ -231,7 +229,9 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x")
 
-    return render_svg(draw, height=20 * len(lines) + 40, title=title) if lines else ""
+    if not lines:
+        return ""
+    return render_svg(draw, height=20 * len(lines) + 40, title=title)
 
 
 # Lines
@@ -277,7 +277,8 @@ def band(seeds: Sequence[History], points: int = POINTS) -> Band:
             np.add.at(sums[row, number], place, weights)
     sums = sums[..., sums[0].any(0)]
     count, at, values = sums
-    means = np.where(count > 0, values / np.maximum(count, 1), np.nan)
+    divisor = np.maximum(count, 1)
+    means = np.where(count > 0, values / divisor, np.nan)
     if not means.size:
         return Band(*(np.zeros(0),) * 4)
     return Band(
@@ -317,7 +318,8 @@ def line_plot(
         if logarithmic:
             logarithmic_axis(axes)
         for curve, found in bands:
-            colour, dashed = COLOURS[curve.colour % len(COLOURS)], curve.colour >= len(COLOURS)
+            colour = COLOURS[curve.colour % len(COLOURS)]
+            dashed = curve.colour >= len(COLOURS)
             if len(curve.seeds) > 1:
                 axes.fill_between(
                     found.steps, found.low, found.high, color=colour, alpha=0.16, linewidth=0
@@ -336,7 +338,9 @@ def line_plot(
         if named:
             figure.legend(loc="outside lower left")
 
-    return render_svg(draw, height=240 + 17 * len(named), title=title) if bands else ""
+    if not bands:
+        return ""
+    return render_svg(draw, height=240 + 17 * len(named), title=title)
 
 
 def logarithmic_axis(axes: "Axes") -> None:

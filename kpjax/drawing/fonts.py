@@ -64,4 +64,6 @@ def font(name: str, size: int) -> ImageFont.FreeTypeFont:
 def has_letter(name: str, letter: str) -> bool:
     """Returns whether a font of `font` has a letter."""
     found = font(name, 20)
-    return letter.isspace() or bytes(found.getmask(letter)) != bytes(found.getmask(_ABSENT))
+    if letter.isspace():
+        return True
+    return bytes(found.getmask(letter)) != bytes(found.getmask(_ABSENT))

@@ -24,7 +24,9 @@ def moving_rows(times: Sequence[float] | None, count: int, rate: float) -> tuple
     if times is not None and count > 1 and times[-1] > times[0]:
         rate = (count - 1) / (times[-1] - times[0])
     step = max(1, round(rate / RATE))
-    return list(range(0, count, step))[:FRAMES], max(20, round(1000 * step / rate))
+    numbers = list(range(0, count, step))[:FRAMES]
+    milliseconds = max(20, round(1000 * step / rate))
+    return numbers, milliseconds
 
 
 def write_moving(path: Path, images: Sequence[np.ndarray], *, milliseconds: int) -> Path:

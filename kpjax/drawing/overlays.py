@@ -87,20 +87,22 @@ def dot_radius(keypoints: np.ndarray, shown: np.ndarray, side: float) -> float:
     """
     largest = max(2 * LEAST_DOT, side / 80)
     typical = []
-    for points, those in zip(
-        np.asarray(keypoints, np.float64), np.asarray(shown, bool), strict=True
-    ):
-        points = points[those & (np.abs(points) < FARTHEST).all(-1)]
+    keypoints = np.asarray(keypoints, np.float64)
+    shown = np.asarray(shown, bool)
+    for points, those in zip(keypoints, shown, strict=True):
+        near = (np.abs(points) < FARTHEST).all(-1)
+        points = points[those & near]
         if len(points) > 1:
-            apart = np.linalg.norm(points[:, None] - points, axis=-1)
-            nearest = np.median((apart + np.where(np.eye(len(points)), np.inf, 0)).min(-1))
-            typical.append(
-                max(
-                    DOT * nearest,
-                    np.linalg.norm(np.ptp(points, axis=0)) / (20 * len(points) ** 0.5),
-                )
-            )
-    return float(np.clip(np.median(typical), LEAST_DOT, largest)) if typical else largest
+            itself = np.where(np.eye(len(points)), np.inf, 0)
+            differences = points[:, None] - points
+            apart = np.linalg.norm(differences, axis=-1) + itself
+            nearest = np.median(apart.min(-1))
+            diagonal = np.linalg.norm(np.ptp(points, axis=0))
+            least = diagonal / (20 * len(points) ** 0.5)
+            typical.append(max(DOT * nearest, least))
+    if not typical:
+        return largest
+    return float(np.clip(np.median(typical), LEAST_DOT, largest))
 
 
 def _oklab_to_rgb(
@@ -109,30 +111,20 @@ def _oklab_to_rgb(
     """Converts Oklab (Ottosson 2020) to 8-bit sRGB: equal steps of the arguments look like equal
     steps of colour.
     """
-    cones = (
-        np.stack(
-            [
-                lightness + 0.3963377774 * green_red + 0.2158037573 * blue_yellow,
-                lightness - 0.1055613458 * green_red - 0.0638541728 * blue_yellow,
-                lightness - 0.0894841775 * green_red - 1.2914855480 * blue_yellow,
-            ],
-            -1,
-        )
-        ** 3
+    long = lightness + 0.3963377774 * green_red + 0.2158037573 * blue_yellow
+    medium = lightness - 0.1055613458 * green_red - 0.0638541728 * blue_yellow
+    short = lightness - 0.0894841775 * green_red - 1.2914855480 * blue_yellow
+    cones = np.stack([long, medium, short], -1) ** 3
+    cones_to_rgb = np.asarray(
+        [
+            [4.0767416621, -1.2684380046, -0.0041960863],
+            [-3.3077115913, 2.6097574011, -0.7034186147],
+            [0.2309699292, -0.3413193965, 1.7076147010],
+        ]
     )
-    linear = np.clip(
-        cones
-        @ np.asarray(
-            [
-                [4.0767416621, -1.2684380046, -0.0041960863],
-                [-3.3077115913, 2.6097574011, -0.7034186147],
-                [0.2309699292, -0.3413193965, 1.7076147010],
-            ]
-        ),
-        0,
-        1,
-    )
-    gamma = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    linear = np.clip(cones @ cones_to_rgb, 0, 1)
+    power = 1.055 * linear ** (1 / 2.4) - 0.055
+    gamma = np.where(linear <= 0.0031308, 12.92 * linear, power)
     return np.round(255 * gamma).astype(np.uint8)
 
 
@@ -150,15 +142,16 @@ def opacity_of_scores(scores: np.ndarray, usual: float | None = None) -> np.ndar
         usual = float(np.median(known)) if known.size else 0.0
     if usual <= 0:
         return np.where(np.isfinite(scores), 1.0, FAINTEST)
-    return np.clip(np.nan_to_num(scores, nan=0.0) / (0.5 * usual), FAINTEST, 1.0)
+    shares = np.nan_to_num(scores, nan=0.0) / (0.5 * usual)
+    return np.clip(shares, FAINTEST, 1.0)
 
 
 def enlargement(height: int, width: int, minimum_side: int) -> int:
     """Returns the smallest whole factor by which an image's shorter side has at least
     `minimum_side` pixels, as far as the longer one keeps below 8,192."""
-    return max(
-        1, min(math.ceil(minimum_side / max(1, min(height, width))), 8192 // max(1, height, width))
-    )
+    wanted = math.ceil(minimum_side / max(1, min(height, width)))
+    most = 8192 // max(1, height, width)
+    return max(1, min(wanted, most))
 
 
 def enlarge_small_image(image: np.ndarray, minimum_side: int = 192) -> np.ndarray:
@@ -167,9 +160,9 @@ def enlarge_small_image(image: np.ndarray, minimum_side: int = 192) -> np.ndarra
     factor = enlargement(height, width, minimum_side)
     if factor == 1:
         return np.array(image)
-    return np.asarray(
-        Image.fromarray(image).resize((width * factor, height * factor), Image.Resampling.BICUBIC)
-    )
+    size = (width * factor, height * factor)
+    enlarged = Image.fromarray(image).resize(size, Image.Resampling.BICUBIC)
+    return np.asarray(enlarged)
 
 
 def draw_keypoints(
@@ -206,7 +199,8 @@ def draw_keypoints(
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     pil_image = Image.fromarray(enlarge_small_image(image, minimum_side)).convert("RGBA")
-    finer = min(FINEST, max(1, int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))))
+    largest = int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))
+    finer = min(FINEST, max(1, largest))
     scale = factor * finer
     # In pixels of the layer: a pixel's centre is half a pixel from its edge.
     points, near = _in_layer(keypoints, scale)
@@ -219,35 +213,41 @@ def draw_keypoints(
     unit = finer * radius / 2.6  # the width of a thin line
     colours = keypoint_colours(len(points))
 
-    layer = Image.new("RGBA", (pil_image.width * finer, pil_image.height * finer), (0, 0, 0, 0))
+    layer_size = (pil_image.width * finer, pil_image.height * finer)
+    layer = Image.new("RGBA", layer_size, (0, 0, 0, 0))
     canvas = ImageDraw.Draw(layer)
     for width, darken in ((3.2 * unit, True), (1.8 * unit, False)):
         for first, second in skeleton.edges:
             if shown[first] and shown[second]:
                 faint = 0.85 * min(opacity[first], opacity[second])
+                if darken:
+                    faint *= 0.6
                 middle = (points[first] + points[second]) / 2
                 for end in (first, second):
                     colour = OUTLINE if darken else edges or tuple(colours[end])
-                    _line(
-                        canvas, points[end], middle, colour, faint * (0.6 if darken else 1), width
-                    )
+                    _line(canvas, points[end], middle, colour, faint, width)
     if true is not None:
         places, known = _in_layer(true, scale)
         if true_visible is not None:
             known &= np.asarray(true_visible) > 0
         for k in np.flatnonzero(known):
+            colour = tuple(colours[k])
             if shown[k]:
                 _line(canvas, points[k], places[k], INK, 0.9, 0.8 * unit)
             _ring(canvas, places[k], 4.6 * unit, OUTLINE, 0.7, 2.6 * unit)
-            _ring(canvas, places[k], 4.2 * unit, tuple(colours[k]), 1, 1.5 * unit)
+            _ring(canvas, places[k], 4.2 * unit, colour, 1, 1.5 * unit)
     for k in np.flatnonzero(shown & _drawable(rings, shown)):
-        _ring(canvas, points[k], scale * float(rings[k]), tuple(colours[k]), RING, 0.8 * unit)
+        reach = scale * float(rings[k])
+        _ring(canvas, points[k], reach, tuple(colours[k]), RING, 0.8 * unit)
     for k in np.flatnonzero(shown):
         _disc(canvas, points[k], 3.4 * unit, OUTLINE, 0.8 * opacity[k])
         _disc(canvas, points[k], 2.6 * unit, tuple(colours[k]), opacity[k])
-    for k in np.flatnonzero(shown & warned) if warned is not None else ():
-        _ring(canvas, points[k], 7.5 * unit, WARNING, 1, max(2.0 * unit, 1.5 * finer))
-    pil_image.alpha_composite(layer.resize(pil_image.size, Image.Resampling.BOX))
+    if warned is not None:
+        width = max(2.0 * unit, 1.5 * finer)
+        for k in np.flatnonzero(shown & warned):
+            _ring(canvas, points[k], 7.5 * unit, WARNING, 1, width)
+    averaged = layer.resize(pil_image.size, Image.Resampling.BOX)
+    pil_image.alpha_composite(averaged)
     return np.asarray(pil_image.convert("RGB"))
 
 
@@ -268,10 +268,8 @@ def draw_animals(
     `draw_keypoints`, in pixels of the image.
     """
     factor = enlargement(*image.shape[:2], 192)
-    image, points = (
-        enlarge_small_image(image),
-        (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5,
-    )
+    image = enlarge_small_image(image)
+    points = (np.asarray(keypoints, np.float64) + 0.5) * factor - 0.5
     radius = radius * factor if radius else dot_radius(points, opacity > 0, min(image.shape[:2]))
     colours = animal_colours(len(points)) if len(points) > 1 else [None]
     for animal in np.flatnonzero((opacity > 0).any(1)):
@@ -296,26 +294,26 @@ def _in_layer(points: np.ndarray, scale: float) -> tuple[np.ndarray, np.ndarray]
     """
     points = np.asarray(points, np.float64)
     near = (np.abs(points) < FARTHEST).all(-1)
-    return (np.where(near[:, None], points, 0) + 0.5) * scale - 0.5, near
+    drawn = np.where(near[:, None], points, 0)
+    return (drawn + 0.5) * scale - 0.5, near
 
 
 def _drawable(rings: np.ndarray | None, like: np.ndarray) -> np.ndarray:
     """Returns which radii can be drawn, with the shape of `like`: none if there are none."""
-    return (
-        np.zeros(like.shape, bool) if rings is None else np.nan_to_num(rings, nan=np.inf) < FARTHEST
-    )
+    if rings is None:
+        return np.zeros(like.shape, bool)
+    return np.nan_to_num(rings, nan=np.inf) < FARTHEST
 
 
 def _rgba(colour, opacity: float) -> tuple[int, int, int, int]:
-    return (*(int(c) for c in colour), round(255 * float(opacity)))
+    red, green, blue = (int(channel) for channel in colour)
+    alpha = round(255 * float(opacity))
+    return red, green, blue, alpha
 
 
 def _line(canvas, start, end, colour, opacity, width) -> None:
-    canvas.line(
-        [*map(round, map(float, (*start, *end)))],
-        fill=_rgba(colour, opacity),
-        width=max(1, round(width)),
-    )
+    ends = [round(float(coordinate)) for coordinate in (*start, *end)]
+    canvas.line(ends, fill=_rgba(colour, opacity), width=max(1, round(width)))
 
 
 def _disc(canvas, centre, radius, colour, opacity) -> None:
@@ -323,16 +321,17 @@ def _disc(canvas, centre, radius, colour, opacity) -> None:
 
 
 def _ring(canvas, centre, radius, colour, opacity, width) -> None:
-    canvas.ellipse(
-        _around(centre, radius), outline=_rgba(colour, opacity), width=max(1, round(width))
-    )
+    circle = _around(centre, radius)
+    canvas.ellipse(circle, outline=_rgba(colour, opacity), width=max(1, round(width)))
 
 
 def _around(centre, radius: float) -> list[int]:
     """Returns the box of a circle in whole pixels: Pillow cuts off fractions, which moves circles
     up and left.
     """
-    return [round(float(centre[axis]) + side) for side in (-radius, radius) for axis in (0, 1)]
+    x = float(centre[0])
+    y = float(centre[1])
+    return [round(x - radius), round(y - radius), round(x + radius), round(y + radius)]
 
 
 def contact_sheet(
@@ -348,44 +347,46 @@ def contact_sheet(
     columns: about as many as rows if not given. captions: below each image, in whole. gap: pixels
     between cells.
     """
-    columns = min(columns or math.ceil(math.sqrt(len(images))), len(images))
+    if not columns:
+        columns = math.ceil(math.sqrt(len(images)))
+    columns = min(columns, len(images))
     rows = [
         range(first, min(first + columns, len(images))) for first in range(0, len(images), columns)
     ]
     width = max(image.shape[1] for image in images)
     size = max(11, min(16, width // 15))
-    lines = [
-        [
-            part
-            for line in caption.splitlines()
-            for part in wrapped_text(*text_and_font(line, size), width)
-        ]
-        for caption in captions
-    ] or [[]] * len(images)
-    heights = [
-        (max(images[n].shape[0] for n in row), max(len(lines[n]) for n in row) * (size + 4))
-        for row in rows
-    ]
-    whole = columns * (width + gap) + gap, sum(map(sum, heights)) + gap * (len(rows) + 1)
-    sheet = Image.new("RGB", whole, BACKGROUND)
-    canvas, top = ImageDraw.Draw(sheet), gap
+    lines = []  # of each caption
+    for caption in captions:
+        wrapped = []
+        for line in caption.splitlines():
+            text, font = text_and_font(line, size)
+            wrapped += wrapped_text(text, font, width)
+        lines.append(wrapped)
+    if not lines:
+        lines = [[]] * len(images)
+    line_height = size + 4
+    heights = []  # of the images of a row, and of the captions below
+    for row in rows:
+        tallest = max(images[n].shape[0] for n in row)
+        most_lines = max(len(lines[n]) for n in row)
+        heights.append((tallest, most_lines * line_height))
+    whole_width = columns * (width + gap) + gap
+    whole_height = sum(map(sum, heights)) + gap * (len(rows) + 1)
+    sheet = Image.new("RGB", (whole_width, whole_height), BACKGROUND)
+    canvas = ImageDraw.Draw(sheet)
+    top = gap
     for row, (height, below) in zip(rows, heights, strict=True):
         for place, n in enumerate(row):
             left = gap + place * (width + gap)
-            sheet.paste(
-                Image.fromarray(images[n]),
-                (
-                    left + (width - images[n].shape[1]) // 2,
-                    top + (height - images[n].shape[0]) // 2,
-                ),
-            )
-            for line, text in enumerate(lines[n]):
-                canvas.text(
-                    (left + 1, top + height + 2 + line * (size + 4)),
-                    text,
-                    fill=INK,
-                    font=text_and_font(text, size)[1],
-                )
+            image_height, image_width = images[n].shape[:2]
+            beside = (width - image_width) // 2
+            above = (height - image_height) // 2
+            corner = (left + beside, top + above)
+            sheet.paste(Image.fromarray(images[n]), corner)
+            for number, line in enumerate(lines[n]):
+                _, font = text_and_font(line, size)
+                corner = (left + 1, top + height + 2 + number * line_height)
+                canvas.text(corner, line, fill=INK, font=font)
         top += height + below + gap
     return np.asarray(sheet)
 
@@ -455,7 +456,10 @@ def prediction_sheet(
         for n, image in enumerate(images)
     ]
     sheet = contact_sheet(drawn, columns, captions=captions)
-    return np.concatenate([sheet, legend_strip(sheet.shape[1], skeleton)]) if legend else sheet
+    if legend:
+        strip = legend_strip(sheet.shape[1], skeleton)
+        sheet = np.concatenate([sheet, strip])
+    return sheet
 
 
 def legend_strip(
@@ -473,30 +477,35 @@ def legend_strip(
     place.
     """
     size = max(11, min(16, width // 50))
-    line, gap = size + 6, 8
+    line = size + 6
+    gap = 8
+    names = skeleton.names
     dots = [
         ("dot", tuple(map(int, colour)), name)
-        for colour, name in zip(keypoint_colours(len(skeleton.names)), skeleton.names, strict=True)
+        for colour, name in zip(keypoint_colours(len(names)), names, strict=True)
     ]
-    marks = (
-        [
+    marks = []
+    if len(animals) > 1:
+        marks = [
             ("line", colour, name)
             for colour, name in zip(animal_colours(len(animals)), animals, strict=True)
         ]
-        if len(animals) > 1
-        else []
-    )
     notes = [("", INK, note)] if note else []
     count = [("", INK, f"{len(dots)} keypoints")]
-    for entries in ([*dots, *marks, *notes], [*count, *marks, *notes], [*count, *notes]):
-        placed, x, y = [], gap, 4
+    everything = [*dots, *marks, *notes]
+    without_names = [*count, *marks, *notes]
+    for entries in (everything, without_names, [*count, *notes]):
+        placed = []
+        x = gap
+        y = 4
         for kind, colour, name in entries:
             text, font = text_and_font(name, size)
             sign = line if kind else 0
             text = _fit_text(text, font, width - sign - 2 * gap)
             reach = sign + font.getlength(text) + 2 * gap
             if x + reach > width and x > gap:
-                x, y = gap, y + line
+                x = gap
+                y += line
             placed.append((kind, colour, text, font, x, y, sign))
             x += reach
         height = y + line + 4
@@ -505,12 +514,17 @@ def legend_strip(
     strip = Image.new("RGB", (width, height), BACKGROUND)
     canvas = ImageDraw.Draw(strip)
     for kind, colour, text, font, x, y, sign in placed:
-        middle, reach = y + line / 2 - 1, size * 0.32
+        middle = y + line / 2 - 1
+        reach = size * 0.32
         if kind == "dot":
-            canvas.ellipse((x, middle - reach, x + 2 * reach, middle + reach), fill=colour)
-        elif kind == "line":
-            canvas.line((x, middle, x + sign - gap / 2, middle), fill=colour, width=3)
-        left = x + (2 * reach + gap / 2 if kind == "dot" else sign)
+            right = x + 2 * reach
+            canvas.ellipse((x, middle - reach, right, middle + reach), fill=colour)
+            left = x + (2 * reach + gap / 2)
+        else:
+            left = x + sign
+        if kind == "line":
+            right = x + sign - gap / 2
+            canvas.line((x, middle, right, middle), fill=colour, width=3)
         canvas.text((left, y), text, fill=INK, font=font)
     return np.asarray(strip)
 
@@ -557,8 +571,10 @@ def draw_on_frame(
     """
     pil_image = Image.fromarray(image)
     canvas = ImageDraw.Draw(pil_image)
-    keypoints, opacity = np.asarray(keypoints, np.float64), np.asarray(opacity, np.float64)
-    shown = (np.abs(keypoints) < FARTHEST).all(-1) & (opacity > 0)
+    keypoints = np.asarray(keypoints, np.float64)
+    opacity = np.asarray(opacity, np.float64)
+    near = (np.abs(keypoints) < FARTHEST).all(-1)
+    shown = near & (opacity > 0)
     drawable = _drawable(rings, shown)
     if radius is None:
         radius = dot_radius(keypoints, shown, min(pil_image.size))
@@ -570,41 +586,39 @@ def draw_on_frame(
                 ends = [tuple(map(float, points[end])) for end in (first, second)]
                 if radius >= 3:  # a thin line would drown in its outline
                     canvas.line(ends, fill=OUTLINE, width=round(radius))
-                canvas.line(
-                    ends,
-                    fill=several[animal] if several else colours[first],
-                    width=max(1, int(radius / 2)),
-                )
+                colour = several[animal] if several else colours[first]
+                canvas.line(ends, fill=colour, width=max(1, int(radius / 2)))
         for k in np.flatnonzero(shown[animal] & drawable[animal]):
-            canvas.ellipse(_around(points[k], float(rings[animal][k])), outline=colours[k])
+            circle = _around(points[k], float(rings[animal][k]))
+            canvas.ellipse(circle, outline=colours[k])
         for k in np.flatnonzero(shown[animal]):
-            dot = _dot(colours[k], round(4 * radius) / 4, round(float(min(firmness[k], 1.0)) * 16))
-            corner = [round(float(value)) - dot.width // 2 for value in points[k]]
+            sixteenths = round(float(min(firmness[k], 1.0)) * 16)
+            dot = _dot(colours[k], round(4 * radius) / 4, sixteenths)
+            half = dot.width // 2
+            corner = [round(float(value)) - half for value in points[k]]
             pil_image.paste(dot, tuple(corner), dot)
-        for k in np.flatnonzero(shown[animal] & warned[animal]) if warned is not None else ():
-            reach = _around(points[k], 2.5 * radius)
-            canvas.ellipse(reach, outline=WARNING, width=max(1, round(radius / 2)))
+        if warned is not None:
+            for k in np.flatnonzero(shown[animal] & warned[animal]):
+                reach = _around(points[k], 2.5 * radius)
+                canvas.ellipse(reach, outline=WARNING, width=max(1, round(radius / 2)))
     size = max(11, min(pil_image.size) // 28)
     for animal, name in enumerate(animals if several else ()):
         box = np.full(4, np.nan) if boxes is None else boxes[animal]
         if not np.isfinite(box).all() and shown[animal].any():
-            low = keypoints[animal, shown[animal]].min(0) - 2 * radius
-            box = np.array([*low, *(keypoints[animal, shown[animal]].max(0) + 2 * radius - low)])
+            points = keypoints[animal, shown[animal]]
+            low = points.min(0) - 2 * radius
+            high = points.max(0) + 2 * radius
+            box = np.array([*low, *(high - low)])
         if (np.abs(box) < FARTHEST).all():
+            colour = several[animal]
             x, y, width, height = box.tolist()
-            canvas.rectangle(
-                (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5), outline=several[animal]
-            )
+            edges = (x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5)
+            canvas.rectangle(edges, outline=colour)
             small = max(10, size // 2)
             text, font = text_and_font(name, small)
-            canvas.text(
-                (max(x, 1), y - 1.4 * small if y > 1.4 * small else y + height),
-                text,
-                fill=several[animal],
-                font=font,
-                stroke_width=1,
-                stroke_fill=OUTLINE,
-            )
+            above = y - 1.4 * small
+            corner = (max(x, 1), above if y > 1.4 * small else y + height)
+            canvas.text(corner, text, fill=colour, font=font, stroke_width=1, stroke_fill=OUTLINE)
     if caption:
         text, font = text_and_font(caption, size)
         canvas.text(
@@ -622,13 +636,13 @@ def draw_on_frame(
 def _dot(colour: tuple[int, int, int], radius: float, firmness: int) -> Image.Image:
     """Renders a disc with a dark rim on a transparent square; firmness in sixteenths."""
     side = 2 * (math.ceil(radius) + 2) + 1
-    middle = side * FINER / 2
-    dot = Image.new("RGBA", (side * FINER, side * FINER), (*OUTLINE, 0))
+    finer_side = side * FINER
+    middle = finer_side / 2
+    dot = Image.new("RGBA", (finer_side, finer_side), (*OUTLINE, 0))
     canvas = ImageDraw.Draw(dot)
+    opacity = 255 * firmness // 16
     for reach, fill in ((radius + 1, OUTLINE), (radius, colour)):
-        edge = reach * FINER
-        canvas.ellipse(
-            (middle - edge, middle - edge, middle + edge, middle + edge),
-            fill=(*fill, 255 * firmness // 16),
-        )
+        low = middle - reach * FINER
+        high = middle + reach * FINER
+        canvas.ellipse((low, low, high, high), fill=(*fill, opacity))
     return dot.resize((side, side), Image.Resampling.BOX)

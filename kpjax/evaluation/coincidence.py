@@ -75,11 +75,15 @@ def label_distances(
     """
     chex.assert_shape(keypoints, (None, len(names), 2))
     chex.assert_shape([visible, sizes], [keypoints.shape[:2], keypoints.shape[:1]])
-    known = (np.asarray(visible) > 0) & (np.asarray(sizes) > 0)[:, None]
-    animals, together = np.zeros((2, len(names), len(names)), np.int64)
-    closest = np.full(animals.shape, np.inf)
+    keypoints = np.asarray(keypoints)
+    sizes = np.asarray(sizes)
+    known = (np.asarray(visible) > 0) & (sizes > 0)[:, None]
+    pairs = (len(names), len(names))
+    animals = np.zeros(pairs, np.int64)
+    together = np.zeros(pairs, np.int64)
+    closest = np.full(pairs, np.inf)
     for part in _parts(len(known)):
-        apart, both = _apart(np.asarray(keypoints)[part], known[part], np.asarray(sizes)[part])
+        apart, both = _apart(keypoints[part], known[part], sizes[part])
         animals += both.sum(0)
         together += (apart <= ONE_POINT).sum(0)
         closest = np.minimum(closest, apart.min(0))
@@ -94,11 +98,15 @@ def _parts(count: int) -> list[slice]:
 def _apart(points, known, sizes) -> tuple[np.ndarray, np.ndarray]:
     """Returns the distances (N, K, K) of two different known points of an animal over its size, inf of
     all others, and which are known."""
-    points = np.where(known[..., None], np.asarray(points, np.float64), 0.0)
-    both = known[:, :, None] & known[:, None] & ~np.eye(points.shape[1], dtype=bool)
-    distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    points = np.asarray(points, np.float64)
+    points = np.where(known[..., None], points, 0.0)
+    different = ~np.eye(points.shape[1], dtype=bool)
+    both = known[:, :, None] & known[:, None] & different
+    differences = points[:, :, None] - points[:, None]
+    distances = np.linalg.norm(differences, axis=-1)
     sizes = np.where(known.any(1), np.asarray(sizes, np.float64), 1.0)
-    return np.where(both, distances / sizes[:, None, None], np.inf), both
+    relative = distances / sizes[:, None, None]
+    return np.where(both, relative, np.inf), both
 
 
 def suspicious(known: LabelDistances, share: float | np.ndarray) -> np.ndarray:
@@ -109,11 +117,16 @@ def suspicious(known: LabelDistances, share: float | np.ndarray) -> np.ndarray:
     has labels of both, and 0.28 where ten have and never as one point. Source: Wilson 1927.
     """
     count = np.maximum(known.animals, 1)
-    found, square = known.one_point / count, SURE**2
+    found = known.one_point / count
+    square = SURE**2
     middle = found + square / (2 * count)
-    reach = SURE * np.sqrt(found * (1 - found) / count + square / (4 * count**2))
-    upper = np.where(known.animals > 0, (middle + reach) / (1 + square / count), 1.0)
-    return (np.asarray(share) >= SHARE) & (np.asarray(share) > upper)
+    variance = found * (1 - found) / count
+    correction = square / (4 * count**2)
+    reach = SURE * np.sqrt(variance + correction)
+    wilson = (middle + reach) / (1 + square / count)
+    upper = np.where(known.animals > 0, wilson, 1.0)
+    share = np.asarray(share)
+    return (share >= SHARE) & (share > upper)
 
 
 def one_point(
@@ -126,8 +139,11 @@ def one_point(
     points: (N, K, 2), (x, y) px; those that are not finite are not shown. sizes: (N,) of the animals
     in the same pixels; nan or 0 of one that is not known, of which no pair is one point. shown: (N, K).
     """
-    shown = np.asarray(shown) & np.isfinite(points).all(-1) & (np.asarray(sizes) > 0)[:, None]
-    return _apart(points, shown, sizes)[0] <= ONE_POINT
+    finite = np.isfinite(points).all(-1)
+    known_size = (np.asarray(sizes) > 0)[:, None]
+    shown = np.asarray(shown) & finite & known_size
+    apart, _ = _apart(points, shown, sizes)
+    return apart <= ONE_POINT
 
 
 def coinciding(
@@ -149,14 +165,17 @@ def coinciding(
     """
     chex.assert_shape(points, (None, len(known.names), 2))
     there = np.isfinite(points).all(-1).any(1)
-    points, sizes = np.asarray(points)[there], np.asarray(sizes)[there]
+    points = np.asarray(points)[there]
+    sizes = np.asarray(sizes)[there]
     shown = (
         np.ones(points.shape[:2], bool) if scores is None else np.asarray(scores)[there] >= cutoff
     )
     count = np.zeros(known.animals.shape, np.int64)
     for part in _parts(len(points)):
-        count += one_point(points[part], sizes[part], shown[part]).sum(0)
-    pairs = np.argwhere(np.triu(suspicious(known, count / max(len(points), 1)))).tolist()
+        together = one_point(points[part], sizes[part], shown[part])
+        count += together.sum(0)
+    share = count / max(len(points), 1)
+    pairs = np.argwhere(np.triu(suspicious(known, share))).tolist()
     return sorted(
         (
             Coinciding(
@@ -194,14 +213,18 @@ def sentences(
             if pair.of >= 20
             else f"{pair.animals} of {pair.of} {of}{'s' * (pair.of > 1)}"
         )
-        where = f"{pair.closest * length:.0f} px" if length > 0 else f"{100 * pair.closest:.1f} %"
-        of_animal = "" if length > 0 else " of the animal's length"
+        if length > 0:
+            where = f"{pair.closest * length:.0f} px"
+        else:
+            where = f"{100 * pair.closest:.1f} % of the animal's length"
         labels = (
             f"in labels on {pair.labelled_as_one} of {pair.labelled}"
             if pair.labelled_as_one
-            else f"in labels they are never closer than {where}{of_animal}"
+            else f"in labels they are never closer than {where}"
         )
-        return f"{names[pair.first]} and {names[pair.second]} are one point on {share}; {labels}."
+        first = names[pair.first]
+        second = names[pair.second]
+        return f"{first} and {second} are one point on {share}; {labels}."
 
     more = len(found) - most
     return [said(pair) for pair in found[:most]] + [

@@ -21,9 +21,12 @@ def along(points: Line, samples: int) -> np.ndarray:
     """
     points = np.asarray(points, np.float64)
     chex.assert_shape(points, (None, 2))
-    passed = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
+    lengths = np.linalg.norm(np.diff(points, axis=0), axis=1)
+    passed = np.concatenate([[0.0], np.cumsum(lengths)])
     at = np.linspace(0.0, passed[-1], samples)
-    return np.stack([np.interp(at, passed, points[:, axis]) for axis in (0, 1)], axis=1)
+    x = np.interp(at, passed, points[:, 0])
+    y = np.interp(at, passed, points[:, 1])
+    return np.stack([x, y], axis=1)
 
 
 def contour_distance(first: Line, second: Line, *, samples: int = 100) -> float:
@@ -35,9 +38,13 @@ def contour_distance(first: Line, second: Line, *, samples: int = 100) -> float:
     Source: what is usual for tongues in ultrasound, and what Wrench and Balch-Tomes (Sensors 2022)
     report; how they interpolate is not known.
     """
-    one, other = along(first, samples), along(second, samples)
-    distance = np.linalg.norm(one[:, None] - other[None], axis=-1)
-    return float((distance.min(1).sum() + distance.min(0).sum()) / (2 * samples))
+    one = along(first, samples)
+    other = along(second, samples)
+    differences = one[:, None] - other[None]
+    distance = np.linalg.norm(differences, axis=-1)
+    there = distance.min(1).sum()
+    back = distance.min(0).sum()
+    return float((there + back) / (2 * samples))
 
 
 def contour_errors(
@@ -58,7 +65,9 @@ def contour_errors(
         normaliser: (N,) reference length of each image, in the points' pixels.
         contours: Indices of keypoints, in the order in which lines join them.
     """
-    predicted, true, seen = np.asarray(predicted), np.asarray(true), np.asarray(visible) > 0.5
+    predicted = np.asarray(predicted)
+    true = np.asarray(true)
+    seen = np.asarray(visible) > 0.5
     normaliser = np.asarray(normaliser, np.float64)
     chex.assert_shape(true, (None, None, 2))
     chex.assert_equal_shape([predicted, true])
@@ -72,5 +81,6 @@ def contour_errors(
                     predicted[image, there], true[image, there], samples=samples
                 )
     count = np.isfinite(found).sum(1)
-    mean = np.where(count > 0, np.nansum(found, axis=1) / np.maximum(count, 1), np.nan)
-    return mean / normaliser
+    means = np.nansum(found, axis=1) / np.maximum(count, 1)
+    means = np.where(count > 0, means, np.nan)
+    return means / normaliser

@@ -45,12 +45,18 @@ def keypoint_cutoffs(
         pool: how many points of its own the shares of all keypoints weigh.
     """
     scores = np.asarray(scores, np.float64)
-    right, wrong = (np.asarray(one, bool) & np.isfinite(scores) for one in (right, wrong))
-    known, counted = np.unique(scores[right | wrong]), int(right.sum())
-    lowest = int(np.searchsorted(known, scores[right].min(initial=np.inf)))
-    if not counted or (lowest == 0 and (counted + 1) * hidden < 1 - 1e-9):
+    finite = np.isfinite(scores)
+    right = np.asarray(right, bool) & finite
+    wrong = np.asarray(wrong, bool) & finite
+    known = np.unique(scores[right | wrong])
+    counted = int(right.sum())
+    lowest_right = scores[right].min(initial=np.inf)
+    lowest = int(np.searchsorted(known, lowest_right))
+    too_few = (counted + 1) * hidden < 1 - 1e-9
+    if not counted or (lowest == 0 and too_few):
         return np.full(scores.shape[1], -np.inf)
-    tried = np.concatenate([known[:1], (known[1:] + known[:-1]) / 2])[lowest:]
+    halfway = (known[1:] + known[:-1]) / 2
+    tried = np.concatenate([known[:1], halfway])[lowest:]
 
     def hidden_by(of_kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns (K, T) the share of each keypoint's points of a kind that lies below each tried
@@ -63,9 +69,13 @@ def keypoint_cutoffs(
             ]
         )
         counts = of_kind.sum(0)[:, None]
-        whole = below.sum(0) / max(counts.sum(), 1)
-        return below / np.maximum(counts, 1), (below + pool * whole) / (counts + pool)
+        of_all = below.sum(0) / max(counts.sum(), 1)
+        own = below / np.maximum(counts, 1)
+        pooled = (below + pool * of_all) / (counts + pool)
+        return own, pooled
 
-    (own, right_hidden), (_, wrong_hidden) = hidden_by(right), hidden_by(wrong)
+    own, right_hidden = hidden_by(right)
+    _, wrong_hidden = hidden_by(wrong)
     few = np.maximum(own, right_hidden) <= hidden
-    return tried[np.where(few, right_hidden - wrong_hidden, np.inf).argmin(1)]
+    cost = np.where(few, right_hidden - wrong_hidden, np.inf)
+    return tried[cost.argmin(1)]

@@ -41,7 +41,9 @@ def live_keypoints(points: jax.Array) -> jax.Array:
     """
     chex.assert_shape(points, (None, None, 2))
     away = jnp.abs(points).max(-1).mean(0)
-    moved = jnp.sqrt(jnp.square(points - points.mean(0, keepdims=True)).sum(-1).mean(0))
+    about_mean = points - points.mean(0, keepdims=True)
+    squares = jnp.square(about_mean).sum(-1)
+    moved = jnp.sqrt(squares.mean(0))
     return (away <= BORDER) & (moved >= MOVEMENT)
 
 
@@ -53,8 +55,9 @@ def varying_points(points: jax.Array, size: tuple[int, int], *, still: float = S
     consistency of points reveals it. points: (N, K, 2) of N images, in pixels.
     """
     chex.assert_shape(points, (None, None, 2))
-    deviation = jnp.sqrt(jnp.var(points.astype(jnp.float32), axis=0).sum(-1))
-    return (deviation >= still * max(size)).sum().astype(jnp.float32)
+    variance = jnp.var(points.astype(jnp.float32), axis=0).sum(-1)
+    varying = jnp.sqrt(variance) >= still * max(size)
+    return varying.sum().astype(jnp.float32)
 
 
 def spread_of(points: jax.Array) -> dict[str, jax.Array]:
@@ -66,8 +69,10 @@ def spread_of(points: jax.Array) -> dict[str, jax.Array]:
     chex.assert_shape(points, (None, None, 2))
     apart = points[:, :, None, :] - points[:, None, :, :]
     count = points.shape[1]
-    distances = jnp.sqrt(jnp.square(apart).sum(-1)).sum((1, 2)) / max(count * (count - 1), 1)
-    return {"coordinates": points.std(0).mean(), "points": distances.mean()}
+    pairs = max(count * (count - 1), 1)
+    distances = jnp.sqrt(jnp.square(apart).sum(-1))
+    of_images = distances.sum((1, 2)) / pairs
+    return {"coordinates": points.std(0).mean(), "points": of_images.mean()}
 
 
 def point_spread(points: jax.Array) -> jax.Array:
@@ -79,10 +84,12 @@ def point_spread(points: jax.Array) -> jax.Array:
     """
     chex.assert_shape(points, (None, None, 2))
     count = points.shape[1]
-    differences = points[:, :, None].astype(jnp.float32) - points[:, None].astype(jnp.float32)
-    squared = jnp.square(differences).sum(-1)
+    pairs = max(count * (count - 1), 1)
+    one = points[:, :, None].astype(jnp.float32)
+    other = points[:, None].astype(jnp.float32)
+    squared = jnp.square(one - other).sum(-1)
     distances = jnp.where(squared > 0, jnp.sqrt(jnp.where(squared > 0, squared, 1.0)), 0.0)
-    return distances.sum((1, 2)).mean() / max(count * (count - 1), 1)
+    return distances.sum((1, 2)).mean() / pairs
 
 
 def median_spread(points: jax.Array) -> jax.Array:
@@ -96,9 +103,10 @@ def median_spread(points: jax.Array) -> jax.Array:
     first, second = np.triu_indices(points.shape[1], 1)
     if not len(first):
         return jnp.float32(0)
-    return jnp.median(
-        jnp.linalg.norm(points[:, first].astype(jnp.float32) - points[:, second], axis=-1)
-    )
+    firsts = points[:, first].astype(jnp.float32)
+    apart = firsts - points[:, second]
+    distances = jnp.linalg.norm(apart, axis=-1)
+    return jnp.median(distances)
 
 
 # Reconstructed images
@@ -154,11 +162,9 @@ def add_to_counts(
     live: number of live keypoints.
     """
     signs = {NO_LIVE_POINTS: live == 0}
-    signs |= {
-        f"{painting}/{baseline}": error > NO_BETTER * baselines[baseline]
-        for painting, error in errors.items()
-        for baseline in BASELINES
-    }
+    for painting, error in errors.items():
+        for baseline in BASELINES:
+            signs[f"{painting}/{baseline}"] = error > NO_BETTER * baselines[baseline]
     return {sign: jnp.where(signs[sign], count + 1, 0) for sign, count in counts.items()}
 
 

@@ -40,17 +40,24 @@ def incremental_summary(
             beyond the last row for one that never came.
         errors: smaller is better; gains change their sign, so that above 0 is still better.
     """
-    matrix, introduced = np.asarray(matrix, np.float64), np.asarray(introduced)
+    matrix = np.asarray(matrix, np.float64)
+    introduced = np.asarray(introduced)
     chex.assert_rank(matrix, 2)
     chex.assert_shape(introduced, (matrix.shape[1],))
     step = len(matrix) - 1
-    gain, old = np.full(len(introduced), np.nan), np.flatnonzero(introduced < step)
-    gain[old] = (-1.0 if errors else 1.0) * (matrix[step, old] - matrix[introduced[old], old])
-    values, gains = (found[~np.isnan(found)] for found in (matrix[step, introduced <= step], gain))
-    return IncrementalSummary(
-        _mean(values), _mean(gains), float(gains.max()) if gains.size else float("nan"), gain
-    )
+    gain = np.full(len(introduced), np.nan)
+    old = np.flatnonzero(introduced < step)
+    sign = -1.0 if errors else 1.0
+    at_first = matrix[introduced[old], old]
+    gain[old] = sign * (matrix[step, old] - at_first)
+    values = matrix[step, introduced <= step]
+    values = values[~np.isnan(values)]
+    gains = gain[~np.isnan(gain)]
+    largest = float(gains.max()) if gains.size else float("nan")
+    return IncrementalSummary(_mean(values), _mean(gains), largest, gain)
 
 
 def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else float("nan")
+    if not values.size:
+        return float("nan")
+    return float(values.mean())

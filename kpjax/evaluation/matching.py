@@ -32,9 +32,14 @@ def middles_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     chex.assert_shape(points, (..., None, 2))
     known = np.isfinite(points).all(-1, keepdims=True)
-    low, high = np.where(known, points, np.inf).min(-2), np.where(known, points, -np.inf).max(-2)
-    low, high = (np.where(known.any(-2), edge, np.nan) for edge in (low, high))
-    return (low + high) / 2, (high - low).max(-1)
+    some = known.any(-2)
+    low = np.where(known, points, np.inf).min(-2)
+    high = np.where(known, points, -np.inf).max(-2)
+    low = np.where(some, low, np.nan)
+    high = np.where(some, high, np.nan)
+    middles = (low + high) / 2
+    sides = (high - low).max(-1)
+    return middles, sides
 
 
 def match_by_centre(
@@ -56,27 +61,32 @@ def match_by_centre(
     # a third of a second, which help need not wait
     from scipy.optimize import linear_sum_assignment
 
-    away = (
-        np.linalg.norm(true[:, None] - predicted[None], axis=-1)
-        / np.maximum(extents, 1e-9)[:, None]
-    )
+    unit = np.maximum(extents, 1e-9)[:, None]
+    differences = true[:, None] - predicted[None]
+    distances = np.linalg.norm(differences, axis=-1)
+    away = distances / unit
     away = np.where(np.isfinite(away), away, np.inf)
     within = away <= NEAR
     if apart is not None:
-        away = np.where(np.isfinite(apart), apart / np.maximum(extents, 1e-9)[:, None], away)
+        away = np.where(np.isfinite(apart), apart / unit, away)
     # An impossible pair costs more than all possible ones together.
-    cost = np.where(
-        within,
-        away,
-        np.where(within, away, 0).max(initial=0) * (1 + min(away.shape, default=0)) + 1.0,
-    )
+    largest = np.where(within, away, 0).max(initial=0)
+    impossible = largest * (1 + min(away.shape, default=0)) + 1.0
+    cost = np.where(within, away, impossible)
     found = np.full(len(true), -1)
     for a, b in zip(*linear_sum_assignment(cost), strict=True):
         if within[a, b]:
             found[a] = b
-    rest = [b for b in range(len(predicted)) if b not in found and np.isfinite(predicted[b]).all()]
-    twice = sum(bool(within[found >= 0, b].any()) for b in rest)
-    return Matched(found, twice, len(rest) - twice)
+    twice = 0
+    others = 0
+    for b in range(len(predicted)):
+        if b in found or not np.isfinite(predicted[b]).all():
+            continue
+        if within[found >= 0, b].any():
+            twice += 1
+        else:
+            others += 1
+    return Matched(found, twice, others)
 
 
 def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTime:
@@ -93,16 +103,21 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
     frames, count, points, _ = true.shape
     chex.assert_shape(predicted, (frames, None, points, 2))
     matched = np.full(true.shape[:2], -1)
-    last, owner = np.full(count, -1), {}
-    (middles, extents), (guesses, _) = middles_of(true), middles_of(predicted)
-    swaps, fragments = 0, 0
+    last = np.full(count, -1)  # the last track of each animal
+    owner = {}  # the last animal of each track
+    middles, extents = middles_of(true)
+    guesses, _ = middles_of(predicted)
+    swaps = 0
+    fragments = 0
     for row in range(len(true)):
-        away = np.linalg.norm(true[row][:, None] - predicted[row][None], axis=-1)
+        differences = true[row][:, None] - predicted[row][None]
+        away = np.linalg.norm(differences, axis=-1)
         known = np.isfinite(away)
-        apart = np.where(known, away, 0).sum(-1) / np.where(known.any(-1), known.sum(-1), np.nan)
-        matched[row] = match_by_centre(
-            middles[row], extents[row], guesses[row], apart=apart
-        ).predicted
+        known_points = np.where(known.any(-1), known.sum(-1), np.nan)
+        sums = np.where(known, away, 0).sum(-1)
+        apart = sums / known_points
+        found = match_by_centre(middles[row], extents[row], guesses[row], apart=apart)
+        matched[row] = found.predicted
         swapped = False
         for animal in np.flatnonzero(matched[row] >= 0):
             track = matched[row, animal]
@@ -111,5 +126,7 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
                 fragments += track not in owner
             last[animal] = track
         swaps += swapped
-        owner |= {int(track): animal for animal, track in enumerate(matched[row]) if track >= 0}
+        for animal, track in enumerate(matched[row]):
+            if track >= 0:
+                owner[int(track)] = animal
     return AnimalsOverTime(len(true), swaps, fragments, matched)

@@ -39,16 +39,22 @@ class PerKeypoint(NamedTuple):
 
 
 def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if values.size else float("nan")
+    if not values.size:
+        return float("nan")
+    return float(values.mean())
 
 
 def _per_keypoint(values, counted) -> PerKeypoint:
     """Computes the means of values (N, K) where counted (N, K); values elsewhere may be
     anything."""
-    sums, count = np.where(counted, values, 0.0).sum(0), counted.sum(0)
-    means = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
-    pooled = float(sums.sum() / count.sum()) if count.sum() else float("nan")
-    return PerKeypoint(_mean(means[count > 0]), means, count.astype(np.int64), pooled)
+    sums = np.where(counted, values, 0.0).sum(0)
+    count = counted.sum(0)
+    divisor = np.maximum(count, 1)
+    means = np.where(count > 0, sums / divisor, np.nan)
+    total = count.sum()
+    pooled = float(sums.sum() / total) if total else float("nan")
+    overall = _mean(means[count > 0])
+    return PerKeypoint(overall, means, count.astype(np.int64), pooled)
 
 
 def _differences(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
@@ -58,22 +64,25 @@ def _differences(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
     Raises AssertionError for points that are not (N, K, 2), both of one shape, and visible not (N,
     K).
     """
-    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    predicted = np.asarray(predicted, np.float64)
+    true = np.asarray(true, np.float64)
     counted = np.asarray(visible) > 0.5
     chex.assert_shape(true, (None, None, 2))
     chex.assert_equal_shape([predicted, true])
     chex.assert_shape(counted, true.shape[:2])
-    difference = predicted - true
-    return np.where(counted[..., None], difference, 0.0), counted
+    difference = np.where(counted[..., None], predicted - true, 0.0)
+    return difference, counted
 
 
 def _checked_lengths(name: str, lengths, counted) -> np.ndarray:
     """Returns reference lengths (N,) as (N, 1) float64, 1 where an image has nothing to count;
     checks them.
     """
-    lengths, used = np.asarray(lengths, np.float64), counted.any(1)
+    lengths = np.asarray(lengths, np.float64)
+    used = counted.any(1)
     chex.assert_shape(lengths, used.shape)
-    wrong = np.flatnonzero(used & ~(np.isfinite(lengths) & (lengths > 0)))
+    positive = np.isfinite(lengths) & (lengths > 0)
+    wrong = np.flatnonzero(used & ~positive)
     if wrong.size:
         faults = [f"image {n} has {lengths[n]:g}" for n in wrong]
         raise InputError(
@@ -105,10 +114,10 @@ def pck(
         InputError: for a reference length that is not positive.
     """
     difference, counted = _differences(predicted, true, visible)
-    relative = np.linalg.norm(difference, axis=-1) / _checked_lengths(
-        "normaliser", normaliser, counted
-    )
-    return _per_keypoint(relative < threshold if strict else relative <= threshold, counted)
+    distance = np.linalg.norm(difference, axis=-1)
+    relative = distance / _checked_lengths("normaliser", normaliser, counted)
+    hits = relative < threshold if strict else relative <= threshold
+    return _per_keypoint(hits, counted)
 
 
 def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
@@ -117,7 +126,10 @@ def head_size(boxes: Float[Numbers, "images 4"]) -> np.ndarray:
     """
     boxes = np.asarray(boxes, np.float64)
     chex.assert_shape(boxes, (None, 4))
-    return 0.6 * np.linalg.norm(boxes[:, 2:] - boxes[:, :2], axis=-1)
+    upper_left = boxes[:, :2]
+    lower_right = boxes[:, 2:]
+    diagonals = np.linalg.norm(lower_right - upper_left, axis=-1)
+    return 0.6 * diagonals
 
 
 def pckh(
@@ -141,9 +153,12 @@ def _cell_hits(
     """Returns hits and counted points, (N, K) bool, by the rules of `pck_batchwise`."""
     true_cells = np.asarray(true_cells, np.float64)
     chex.assert_shape(true_cells, (None, None, 2))
-    inside = (true_cells > 1).all(-1) & (true_cells < map_size).all(-1)
+    beyond_first = (true_cells > 1).all(-1)
+    inside = beyond_first & (true_cells < map_size).all(-1)
     difference, counted = _differences(predicted_cells, true_cells, inside)
-    return np.linalg.norm(difference, axis=-1) / (map_size / 10) < threshold, counted
+    distance = np.linalg.norm(difference, axis=-1)
+    hits = distance / (map_size / 10) < threshold
+    return hits, counted
 
 
 def cell_accuracy(
@@ -154,7 +169,9 @@ def cell_accuracy(
     """
     hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
     count = counted.sum(0)
-    return np.where(count > 0, (hits & counted).sum(0) / np.maximum(count, 1), -1.0)
+    counted_hits = (hits & counted).sum(0)
+    accuracy = counted_hits / np.maximum(count, 1)
+    return np.where(count > 0, accuracy, -1.0)
 
 
 def pck_batchwise(
@@ -186,8 +203,10 @@ def pck_batchwise(
         accuracy = cell_accuracy(
             predicted_cells[batch], true_cells[batch], map_size=map_size, threshold=threshold
         )
+        images = min(batch_size, count - start)
         for name, members in groups.items():
-            sums[name] += float(accuracy[list(members)].mean()) * min(batch_size, count - start)
+            mean = float(accuracy[list(members)].mean())
+            sums[name] += mean * images
     return {name: value / count if count else float("nan") for name, value in sums.items()}
 
 
@@ -197,7 +216,8 @@ def pck_global(
     """Computes PCK with the hit and validity rules of `pck_batchwise`, hits and valid points summed
     over all images.
     """
-    return _per_keypoint(*_cell_hits(predicted_cells, true_cells, map_size, threshold))
+    hits, counted = _cell_hits(predicted_cells, true_cells, map_size, threshold)
+    return _per_keypoint(hits, counted)
 
 
 # Errors
@@ -212,7 +232,8 @@ def nme(predicted: Points, true: Points, visible: Visible, normaliser: Lengths) 
     """
     difference, counted = _differences(predicted, true, visible)
     lengths = _checked_lengths("normaliser", normaliser, counted)
-    return _per_keypoint(np.linalg.norm(difference, axis=-1) / lengths, counted)
+    relative = np.linalg.norm(difference, axis=-1) / lengths
+    return _per_keypoint(relative, counted)
 
 
 def distance_between(points: Points, first: int, second: int) -> np.ndarray:
@@ -221,7 +242,8 @@ def distance_between(points: Points, first: int, second: int) -> np.ndarray:
     """
     points = np.asarray(points, np.float64)
     chex.assert_shape(points, (None, None, 2))
-    return np.linalg.norm(points[:, first] - points[:, second], axis=-1)
+    difference = points[:, first] - points[:, second]
+    return np.linalg.norm(difference, axis=-1)
 
 
 class RadialErrors(NamedTuple):
@@ -250,17 +272,17 @@ def mre_sdr(
     spacing = np.asarray(mm_per_px, np.float64)
     chex.assert_rank(spacing, {0, 1, 2})
     chex.assert_shape(spacing, (len(difference), 2)[: spacing.ndim])
-    spacing = spacing.reshape(spacing.shape + (1,) * (2 - spacing.ndim))
-    distance = np.linalg.norm(difference * spacing[:, None, :], axis=-1)
+    missing_axes = (1,) * (2 - spacing.ndim)
+    spacing = spacing.reshape(spacing.shape + missing_axes)
+    millimetres = difference * spacing[:, None, :]
+    distance = np.linalg.norm(millimetres, axis=-1)
+    mre = _per_keypoint(distance, counted)
     deviation = float(distance[counted].std()) if counted.any() else float("nan")
-    return RadialErrors(
-        _per_keypoint(distance, counted),
-        deviation,
-        {
-            threshold: _per_keypoint(distance <= threshold * (1 + ROUNDING), counted)
-            for threshold in thresholds
-        },
-    )
+    sdr = {}
+    for threshold in thresholds:
+        detected = distance <= threshold * (1 + ROUNDING)
+        sdr[threshold] = _per_keypoint(detected, counted)
+    return RadialErrors(mre, deviation, sdr)
 
 
 class AbsoluteErrors(NamedTuple):
@@ -278,8 +300,14 @@ def mae(predicted: Points, true: Points, visible: Visible, unit: float) -> Absol
     unit: pixels that make an error of 1 (31 cells for dSprites' unit square).
     """
     difference, counted = _differences(predicted, true, visible)
-    x, y = np.moveaxis(np.abs(difference) / unit, -1, 0)
-    return AbsoluteErrors(*(_per_keypoint(error, counted) for error in (x, y, (x + y) / 2, x + y)))
+    errors = np.abs(difference) / unit
+    x, y = np.moveaxis(errors, -1, 0)
+    return AbsoluteErrors(
+        x=_per_keypoint(x, counted),
+        y=_per_keypoint(y, counted),
+        mean=_per_keypoint((x + y) / 2, counted),
+        sum=_per_keypoint(x + y, counted),
+    )
 
 
 # Reporting

@@ -38,20 +38,26 @@ def mirrored_distance(
     """
     chex.assert_shape(points, (None, len(flip), 2))
     chex.assert_shape(visible, points.shape[:2])
-    some = np.unique(np.linspace(0, max(len(points) - 1, 0), MOST).astype(int))[: len(points)]
+    last = max(len(points) - 1, 0)
+    spread = np.linspace(0, last, MOST).astype(int)
+    some = np.unique(spread)[: len(points)]
     known = np.asarray(visible)[some] > 0
-    points = np.where(known[..., None], np.asarray(points, np.float64)[some], 0.0)
-    poses, order = points[..., 0] + 1j * points[..., 1], np.array(flip, int)
-    mirrored = -np.conj(poses)[:, order], known[:, order]
-    usual, other = (
-        _near(_distances(one, (poses, known), np.deg2rad(degrees)))
-        for one in ((poses, known), mirrored)
-    )
+    points = np.asarray(points, np.float64)[some]
+    points = np.where(known[..., None], points, 0.0)
+    poses = points[..., 0] + 1j * points[..., 1]
+    animals = (poses, known)
+    order = np.array(flip, int)
+    mirrored_poses = -np.conj(poses)[:, order]
+    mirrored = (mirrored_poses, known[:, order])
+    most = np.deg2rad(degrees)
+    usual = _near(_distances(animals, animals, most))
+    other = _near(_distances(mirrored, animals, most))
     there = np.isfinite(usual) & np.isfinite(other)
     if there.sum() < LEAST:
         return float("nan")
     # poses that are alike to a thousandth of their size are the same
-    return float(np.median(other[there]) / max(np.median(usual[there]), 1e-3))
+    between_animals = max(np.median(usual[there]), 1e-3)
+    return float(np.median(other[there]) / between_animals)
 
 
 def side_contrast(
@@ -75,48 +81,59 @@ def side_contrast(
     chex.assert_shape(points, (len(images), len(flip), 2))
     chex.assert_shape(visible, points.shape[:2])
     height, width = images.shape[1:3]
-    cells = np.round(np.where(visible[..., None] > 0, points, 0.0)).astype(int)
-    inside = (np.asarray(visible) > 0) & ((cells >= 1) & (cells < (width - 1, height - 1))).all(-1)
+    points = np.where(visible[..., None] > 0, points, 0.0)
+    cells = np.round(points).astype(int)
+    beyond = (width - 1, height - 1)
+    on_image = ((cells >= 1) & (cells < beyond)).all(-1)
+    inside = (np.asarray(visible) > 0) & on_image
     contrasts = []
     for one, other in enumerate(flip):
         both = np.flatnonzero(inside[:, one] & inside[:, other])
         if one >= other or len(both) < LEAST_COLOURS:
             continue
-        left, right = (
-            np.array([_colour(images[n], cells[n, keypoint]) for n in both])
-            for keypoint in (one, other)
-        )
-        mean = (left - right).mean(0)
-        along = (left - right) @ (mean / max(np.linalg.norm(mean), 1e-9))
-        contrasts.append(along.mean() / max(along.std(ddof=1), NOISE))
+        left = np.array([_colour(images[n], cells[n, one]) for n in both])
+        right = np.array([_colour(images[n], cells[n, other]) for n in both])
+        difference = left - right
+        mean = difference.mean(0)
+        direction = mean / max(np.linalg.norm(mean), 1e-9)
+        along = difference @ direction
+        deviation = max(along.std(ddof=1), NOISE)
+        contrasts.append(along.mean() / deviation)
     return float(max(contrasts, default=np.nan))
 
 
 def _colour(image: np.ndarray, cell: np.ndarray) -> np.ndarray:
     """Returns the mean (3,) float64 of the 3 x 3 pixels about a cell (x, y)."""
     x, y = cell
-    return image[y - 1 : y + 2, x - 1 : x + 2].reshape(-1, 3).mean(0)
+    pixels = image[y - 1 : y + 2, x - 1 : x + 2]
+    return pixels.reshape(-1, 3).mean(0)
 
 
 def _distances(some, others, most: float) -> np.ndarray:
     """Returns the distances (I, J) of poses, nan where two have fewer than two keypoints in common."""
-    both = some[1][:, None] & others[1][None]
+    poses, known = some
+    other_poses, other_known = others
+    both = known[:, None] & other_known[None]
     count = np.maximum(both.sum(-1, keepdims=True), 1)
 
     def of_size_one(poses):
         poses = np.where(both, poses, 0)
-        poses = np.where(both, poses - poses.sum(-1, keepdims=True) / count, 0)
-        size = np.linalg.norm(poses, axis=-1, keepdims=True)
-        return np.divide(poses, size, out=np.full_like(poses, np.nan), where=size > 0)
+        mean = poses.sum(-1, keepdims=True) / count
+        centred = np.where(both, poses - mean, 0)
+        size = np.linalg.norm(centred, axis=-1, keepdims=True)
+        return np.divide(centred, size, out=np.full_like(centred, np.nan), where=size > 0)
 
-    product = (np.conj(of_size_one(some[0][:, None])) * of_size_one(others[0][None])).sum(-1)
+    products = np.conj(of_size_one(poses[:, None])) * of_size_one(other_poses[None])
+    product = products.sum(-1)
     turned = np.clip(np.angle(product), -most, most)
-    return np.sqrt(np.maximum(2 - 2 * (product * np.exp(-1j * turned)).real, 0))
+    likeness = (product * np.exp(-1j * turned)).real
+    return np.sqrt(np.maximum(2 - 2 * likeness, 0))
 
 
 def _near(distances: np.ndarray) -> np.ndarray:
     """Returns the tenth percentile of each animal's distances to the others, nan where there is none."""
-    distances = np.where(np.eye(len(distances), dtype=bool), np.nan, distances)
+    itself = np.eye(len(distances), dtype=bool)
+    distances = np.where(itself, np.nan, distances)
     known = np.isfinite(distances).any(1)
     found = np.full(len(distances), np.nan)
     if known.any():

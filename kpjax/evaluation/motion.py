@@ -18,17 +18,15 @@ STIRRED = 1e-3  # share of moving pixels below which nothing moves in a frame
 def median_background(images: np.ndarray) -> np.ndarray:
     """Returns the median over time of each pixel's channels, (H, W, 3) float32 in [0, 1]."""
     chex.assert_rank(images, 4)
-    return (np.median(images, axis=0) / 255).astype(np.float32)
+    median = np.median(images, axis=0)
+    return (median / 255).astype(np.float32)
 
 
 def temporal_variance(images: np.ndarray) -> np.ndarray:
     """Returns the variance over time of each pixel, the mean of its channels: (H, W) float32."""
     chex.assert_rank(images, 4)
-    return (
-        np.stack([(channel / 255).var(0) for channel in np.moveaxis(images, -1, 0)])
-        .mean(0)
-        .astype(np.float32)
-    )
+    variances = [(channel / 255).var(0) for channel in np.moveaxis(images, -1, 0)]
+    return np.stack(variances).mean(0).astype(np.float32)
 
 
 def motion_weight(variance: np.ndarray, share: float = 1.0) -> np.ndarray:
@@ -40,8 +38,10 @@ def motion_weight(variance: np.ndarray, share: float = 1.0) -> np.ndarray:
     moves has the weight 1 everywhere.
     """
     mean = variance.mean((-2, -1), keepdims=True)
-    moving = np.where(mean > 0, variance / np.where(mean > 0, mean, 1), 1)
-    return (1 - share + share * moving).astype(np.float32)
+    divisor = np.where(mean > 0, mean, 1)
+    proportional = np.where(mean > 0, variance / divisor, 1)
+    weights = 1 - share + share * proportional
+    return weights.astype(np.float32)
 
 
 def motion_box(variance: np.ndarray, *, share: float = 0.98) -> np.ndarray:
@@ -53,11 +53,14 @@ def motion_box(variance: np.ndarray, *, share: float = 0.98) -> np.ndarray:
     chex.assert_rank(variance, 2)
     edges = []
     for profile in (variance.sum(0), variance.sum(1)):
-        total = np.concatenate([[0.0], np.cumsum(profile, dtype=np.float64)])
-        cut = np.array([1 - share, 1 + share]) / 2 * total[-1]
-        edges.append(
-            np.interp(cut, total, np.arange(len(total))) if total[-1] > 0 else [0, len(profile)]
-        )
+        cumulative = np.cumsum(profile, dtype=np.float64)
+        before = np.concatenate([[0.0], cumulative])
+        total = before[-1]
+        if total > 0:
+            shares = np.array([1 - share, 1 + share]) / 2
+            edges.append(np.interp(shares * total, before, np.arange(len(before))))
+        else:
+            edges.append([0, len(profile)])
     (left, right), (upper, lower) = edges
     return np.array([left, upper, right - left, lower - upper])
 
@@ -68,7 +71,8 @@ def moving_pixels(images: np.ndarray, background: np.ndarray) -> np.ndarray:
     """
     chex.assert_rank(images, 4)
     chex.assert_shape(background, images.shape[1:])
-    return np.abs(images / np.float32(255) - background).max(-1) > DIFFERENT
+    difference = np.abs(images / np.float32(255) - background)
+    return difference.max(-1) > DIFFERENT
 
 
 def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -> np.ndarray:
@@ -80,11 +84,15 @@ def points_on_motion(points: np.ndarray, moving: np.ndarray, *, radius: float) -
     """
     chex.assert_shape(points, (None, None, 2))
     chex.assert_shape(moving, (len(points), None, None))
-    on = [
-        (_near(points[row], moving.shape[1:], radius) & moving[row]).any((1, 2))
-        for row in np.flatnonzero(moving.mean((1, 2)) >= STIRRED)
-    ]
-    return np.mean(on, axis=0) if on else np.full(points.shape[1], np.nan)
+    size = moving.shape[1:]
+    stirred = moving.mean((1, 2)) >= STIRRED
+    if not stirred.any():
+        return np.full(points.shape[1], np.nan)
+    on = []
+    for row in np.flatnonzero(stirred):
+        moves_nearby = _near(points[row], size, radius) & moving[row]
+        on.append(moves_nearby.any((1, 2)))
+    return np.mean(on, axis=0)
 
 
 def motion_coverage(points: np.ndarray, energy: np.ndarray, *, radius: float) -> float:
@@ -95,11 +103,14 @@ def motion_coverage(points: np.ndarray, energy: np.ndarray, *, radius: float) ->
     """
     chex.assert_shape(points, (None, None, 2))
     chex.assert_shape(energy, (len(points), None, None))
-    covered = sum(
-        float(energy[row][_near(points[row], energy.shape[1:], radius).any(0)].sum())
-        for row in range(len(points))
-    )
-    return covered / float(energy.sum()) if energy.any() else float("nan")
+    if not energy.any():
+        return float("nan")
+    size = energy.shape[1:]
+    covered = 0.0
+    for row in range(len(points)):
+        near_some = _near(points[row], size, radius).any(0)
+        covered += float(energy[row][near_some].sum())
+    return covered / float(energy.sum())
 
 
 def coincident_points(points: np.ndarray, *, near: float) -> float:
@@ -108,9 +119,10 @@ def coincident_points(points: np.ndarray, *, near: float) -> float:
     """
     chex.assert_shape(points, (None, None, 2))
     first, second = np.triu_indices(points.shape[1], 1)
-    return float(
-        (np.linalg.norm(points[:, first] - points[:, second], axis=-1) < near).sum(1).mean()
-    )
+    differences = points[:, first] - points[:, second]
+    distances = np.linalg.norm(differences, axis=-1)
+    pairs = (distances < near).sum(1)
+    return float(pairs.mean())
 
 
 def heaps_of(points: np.ndarray, *, near: float) -> np.ndarray:
@@ -122,15 +134,20 @@ def heaps_of(points: np.ndarray, *, near: float) -> np.ndarray:
     from scipy.sparse.csgraph import connected_components  # which help need not wait for
 
     chex.assert_shape(points, (None, None, 2))
-    apart = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
-    return connected_components(np.median(apart, axis=0) < near, directed=False)[1]
+    differences = points[:, :, None] - points[:, None]
+    apart = np.linalg.norm(differences, axis=-1)
+    together = np.median(apart, axis=0) < near
+    _, heaps = connected_components(together, directed=False)
+    return heaps
 
 
 def _near(points: np.ndarray, size: tuple[int, int], radius: float) -> np.ndarray:
     """Returns which pixels' centres lie within a radius of each point (K, 2): (K, H, W) bool."""
-    rows = np.square(np.arange(size[0]) - points[:, 1, None])
-    columns = np.square(np.arange(size[1]) - points[:, 0, None])
-    return rows[:, :, None] + columns[:, None] <= radius**2
+    height, width = size
+    down = np.arange(height) - points[:, 1, None]
+    across = np.arange(width) - points[:, 0, None]
+    squares = np.square(down)[:, :, None] + np.square(across)[:, None]
+    return squares <= radius**2
 
 
 def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, float]:
@@ -149,18 +166,24 @@ def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, fl
     first, end = source.bounds[0]
     if end - first > 1 and (source[first].crop != source[first + 1].crop).any():
         return {}
-    moving, energy, rows, side = [], [], [], source[0].image.shape[1]
+    side = source[0].image.shape[1]
     count = max(FRAMES_SEEN // len(source.titles), 8)
+    moving = []
+    energy = []
+    rows = []
     for first, end in source.bounds:
-        chosen = np.unique(np.linspace(first, end - 1, count).round().astype(int))
+        spread = np.linspace(first, end - 1, count).round().astype(int)
+        chosen = np.unique(spread)
         images = np.stack([source[row].image for row in chosen])
         background = median_background(images)
         moving.append(moving_pixels(images, background))
-        energy.append(np.square(images / np.float32(255) - background).mean(-1))
+        difference = images / np.float32(255) - background
+        energy.append(np.square(difference).mean(-1))
         rows.append(chosen)
     points = keypoints[np.concatenate(rows)]
     each = points_on_motion(points, np.concatenate(moving), radius=side / 32)
-    follow = (each > 0.5) & (np.sqrt(points.var(0).sum(-1)) >= side / 64)
+    travel = np.sqrt(points.var(0).sum(-1))  # px, root mean square
+    follow = (each > 0.5) & (travel >= side / 64)
     sizes = np.bincount(heaps_of(points, near=side / 64))
     found = {
         "points_on_motion": float(each.mean()),

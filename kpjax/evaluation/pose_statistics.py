@@ -40,9 +40,10 @@ class PoseStatistics(NamedTuple):
         and both shifts.
         """
         shifts = np.tile(np.eye(2), (len(self.names), 1))
-        columns = np.concatenate([shifts, self.mean[:, None], self.basis], 1).astype(np.float64)
-        left, values, _ = np.linalg.svd(columns, full_matrices=False)
-        return left[:, values > 1e-6 * values[0]].astype(np.float32)
+        columns = np.concatenate([shifts, self.mean[:, None], self.basis], 1)
+        left, values, _ = np.linalg.svd(columns.astype(np.float64), full_matrices=False)
+        independent = values > 1e-6 * values[0]
+        return left[:, independent].astype(np.float32)
 
 
 def pose_statistics(
@@ -60,10 +61,14 @@ def pose_statistics(
     """
     chex.assert_shape(keypoints, (None, len(names), 2))
     chex.assert_shape(visible, keypoints.shape[:2])
-    whole = np.asarray(keypoints, np.float64)[(np.asarray(visible) > 0).all(1)]
+    labelled = (np.asarray(visible) > 0).all(1)
+    whole = np.asarray(keypoints, np.float64)[labelled]
     centred = whole - whole.mean(1, keepdims=True)
-    sizes = np.sqrt(np.square(centred).sum(-1).mean(1))
-    rows = (centred[sizes > 0] / sizes[sizes > 0, None, None]).reshape(-1, 2 * len(names))
+    squares = np.square(centred).sum(-1)
+    sizes = np.sqrt(squares.mean(1))
+    extended = sizes > 0
+    of_size_one = centred[extended] / sizes[extended, None, None]
+    rows = of_size_one.reshape(-1, 2 * len(names))
     found = fit_pose_subspace(rows, share=share)
     return PoseStatistics(tuple(names), len(rows), found.mean, found.basis, float(found.epsilon))
 
@@ -91,25 +96,29 @@ def plausible_poses(
     # About the middle of the image's points, so that large coordinates cost no digits; shifts are
     # in the span.
     middle = points.astype(jnp.float32).mean(1, keepdims=True)
-    rows = (points.astype(jnp.float32) - middle).reshape(batch, 2 * keypoints)
+    centred = points.astype(jnp.float32) - middle
+    rows = centred.reshape(batch, 2 * keypoints)
     weighted = jnp.repeat(weights.astype(jnp.float32), 2, axis=1)
     each = jnp.einsum("rc,br,rd->bcd", span, weighted, span, precision="highest")
-    each = each + RIDGE * jnp.eye(span.shape[1])[None]
+    ridge = RIDGE * jnp.eye(span.shape[1])[None]
+    each = each + ridge
     right = jnp.matmul(weighted * rows, span, precision="highest")
-    coefficients = jnp.linalg.solve(each, right[..., None])[..., 0]
-    poses = (
-        jnp.matmul(coefficients, span.T, precision="highest").reshape(batch, keypoints, 2) + middle
-    )
+    columns = jnp.linalg.solve(each, right[..., None])
+    coefficients = columns[..., 0]
+    about_middle = jnp.matmul(coefficients, span.T, precision="highest")
+    poses = about_middle.reshape(batch, keypoints, 2) + middle
     # A pose that no plausible one resembles has a nearest one of no size, so that of the points
     # counts, too.
     shares = weights.astype(jnp.float32) / jnp.maximum(weights.sum(1, keepdims=True), RIDGE)
-    sizes = jnp.maximum(
-        _sizes(poses, jnp.ones_like(shares) / keypoints), _sizes(points.astype(jnp.float32), shares)
-    )
-    distances = jnp.linalg.norm(points.astype(jnp.float32) - poses, axis=-1)
-    return poses, jnp.where(
+    of_poses = _sizes(poses, jnp.ones_like(shares) / keypoints)
+    of_points = _sizes(points.astype(jnp.float32), shares)
+    sizes = jnp.maximum(of_poses, of_points)
+    differences = points.astype(jnp.float32) - poses
+    distances = jnp.linalg.norm(differences, axis=-1)
+    relative = jnp.where(
         sizes[:, None] > NO_SIZE, distances / jnp.maximum(sizes, NO_SIZE)[:, None], 0.0
     )
+    return poses, relative
 
 
 def _sizes(points: jax.Array, shares: jax.Array) -> jax.Array:
@@ -117,18 +126,16 @@ def _sizes(points: jax.Array, shares: jax.Array) -> jax.Array:
     shares of 1.
     """
     mean = (shares[..., None] * points).sum(1, keepdims=True)
-    return jnp.sqrt((shares * jnp.square(points - mean).sum(-1)).sum(1))
+    squares = jnp.square(points - mean).sum(-1)
+    return jnp.sqrt((shares * squares).sum(1))
 
 
 def write_pose_statistics(folder: Path, found: PoseStatistics) -> Path:
     """Writes pose_statistics.json into a run's folder and returns its path."""
-    return write_json(
-        Path(folder) / FILE,
-        {
-            name: value.tolist() if isinstance(value, np.ndarray) else value
-            for name, value in found._asdict().items()
-        },
-    )
+    stored = {}
+    for name, value in found._asdict().items():
+        stored[name] = value.tolist() if isinstance(value, np.ndarray) else value
+    return write_json(Path(folder) / FILE, stored)
 
 
 def pose_statistics_from(found: Mapping[str, Any], path: str) -> PoseStatistics:
@@ -143,16 +150,15 @@ def pose_statistics_from(found: Mapping[str, Any], path: str) -> PoseStatistics:
             float(found["epsilon"]),
         )
     rows = 2 * len(stored.names)
-    if (
-        stored.mean.shape != (rows,)
-        or stored.basis.ndim != 2
-        or len(stored.basis) != rows
-        or not (
-            np.isfinite(stored.mean).all()
-            and np.isfinite(stored.basis).all()
-            and 0 <= stored.epsilon < np.inf
-        )
-    ):
+    shapes_match = (
+        stored.mean.shape == (rows,) and stored.basis.ndim == 2 and len(stored.basis) == rows
+    )
+    finite = (
+        np.isfinite(stored.mean).all()
+        and np.isfinite(stored.basis).all()
+        and 0 <= stored.epsilon < np.inf
+    )
+    if not (shapes_match and finite):
         raise InputError(
             f"{path}: its numbers do not belong to {len(stored.names)} keypoints; copy the file again"
         )

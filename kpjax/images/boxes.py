@@ -35,13 +35,18 @@ def square_box(box: np.ndarray, width: int, height: int, factor: float = 1.5) ->
     Halves are rounded to even, as in the code of RegDA (Jiang et al. 2021).
     """
     left, upper, right, lower = (float(edge) for edge in box)
-    side = min(round(factor * max(right - left, lower - upper)), min(width, height))
+    longer = max(right - left, lower - upper)
+    side = min(round(factor * longer), width, height)
 
     def start(centre: float, length: int) -> int:
-        return min(max(round(centre - side / 2), 0), length - side)
+        centred = round(centre - side / 2)
+        return min(max(centred, 0), length - side)
 
-    left, upper = start((left + right) / 2, width), start((upper + lower) / 2, height)
-    return np.array([left, upper, left + side - 1, upper + side - 1], np.int64)
+    new_left = start((left + right) / 2, width)
+    new_upper = start((upper + lower) / 2, height)
+    new_right = new_left + side - 1
+    new_lower = new_upper + side - 1
+    return np.array([new_left, new_upper, new_right, new_lower], np.int64)
 
 
 def box_area(box: np.ndarray) -> float:
@@ -49,13 +54,18 @@ def box_area(box: np.ndarray) -> float:
     inside out.
     """
     left, upper, right, lower = box
-    return float(max(right - left + 1, 0) * max(lower - upper + 1, 0))
+    width = max(right - left + 1, 0)
+    height = max(lower - upper + 1, 0)
+    return float(width * height)
 
 
 def box_intersection(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Returns the box (4,) that two boxes share; inside out, of area 0, if they share none."""
-    first, second = np.asarray(first), np.asarray(second)
-    return np.concatenate([np.maximum(first[:2], second[:2]), np.minimum(first[2:], second[2:])])
+    first = np.asarray(first)
+    second = np.asarray(second)
+    left_upper = np.maximum(first[:2], second[:2])
+    right_lower = np.minimum(first[2:], second[2:])
+    return np.concatenate([left_upper, right_lower])
 
 
 class Fit(NamedTuple):
@@ -73,14 +83,17 @@ def letterbox_fit(width: int, height: int, side: int) -> Fit:
     off if odd).
     """
     scale = min(side / width, side / height)
-    new_width, new_height = max(round(scale * width), 1), max(round(scale * height), 1)
+    new_width = max(round(scale * width), 1)
+    new_height = max(round(scale * height), 1)
     return Fit(new_width, new_height, (side - new_width) // 2, (side - new_height) // 2)
 
 
 def letterbox_map(width: int, height: int, side: int) -> np.ndarray:
     """Returns the map of `letterbox_fit`, edge to edge, as Pillow and jax.image.resize sample."""
     fit = letterbox_fit(width, height, side)
-    return _stretch(fit.width / width, fit.height / height, fit.left, fit.upper)
+    across = fit.width / width
+    down = fit.height / height
+    return _stretch(across, down, fit.left, fit.upper)
 
 
 def stretch_map(width: int, height: int, side: int) -> np.ndarray:
@@ -98,10 +111,13 @@ def crop_map(box: np.ndarray, side: int, *, grid: str = "half_pixel") -> np.ndar
             width, as the official RegDA code moves keypoints.
     """
     left, upper, right, lower = (float(edge) for edge in box)
-    across, down = side / (right - left), side / (lower - upper)
+    across = side / (right - left)
+    down = side / (lower - upper)
+    new_left = -left * across
+    new_upper = -upper * down
     if grid == "index":
-        return _matrix(across, down, -left * across, -upper * down)
-    return _stretch(across, down, -left * across, -upper * down)
+        return _matrix(across, down, new_left, new_upper)
+    return _stretch(across, down, new_left, new_upper)
 
 
 def pad_to_square_fit(width: int, height: int, side: int) -> Fit:
@@ -109,7 +125,8 @@ def pad_to_square_fit(width: int, height: int, side: int) -> Fit:
     truncated.
     """
     longer = max(width, height)
-    new_width, new_height = max(side * width // longer, 1), max(side * height // longer, 1)
+    new_width = max(side * width // longer, 1)
+    new_height = max(side * height // longer, 1)
     return Fit(new_width, new_height, (side - new_width) // 2, (side - new_height) // 2)
 
 
@@ -120,8 +137,11 @@ def pad_to_square_map(width: int, height: int, side: int) -> np.ndarray:
     Half an odd padding is a real number here, while the image itself is pasted at its floor
     (`pad_to_square_fit`).
     """
-    fit, scale = pad_to_square_fit(width, height, side), side / max(width, height)
-    return _matrix(scale, scale, (side - fit.width) / 2, (side - fit.height) / 2)
+    fit = pad_to_square_fit(width, height, side)
+    scale = side / max(width, height)
+    beside = (side - fit.width) / 2
+    above = (side - fit.height) / 2
+    return _matrix(scale, scale, beside, above)
 
 
 def person_map(
@@ -134,22 +154,24 @@ def person_map(
     pixel becomes side / length, without the half pixel of a resampling. That code calls length /
     200 the scale. degrees: the rotation of the square in the image, x towards y.
     """
-    along, across = (
-        side / length * np.cos(np.deg2rad(degrees)),
-        side / length * np.sin(np.deg2rad(degrees)),
-    )
+    scale = side / length
+    angle = np.deg2rad(degrees)
+    along = scale * np.cos(angle)
+    across = scale * np.sin(angle)
     turned = np.array([[along, across], [-across, along]])
-    return np.block(
-        [[turned, side / 2 - turned @ np.reshape(centre, (2, 1))], [np.eye(3)[2:]]]
-    ).astype(np.float32)
+    shift = side / 2 - turned @ np.reshape(centre, (2, 1))
+    last_row = np.eye(3)[2:]
+    map_ = np.block([[turned, shift], [last_row]])
+    return map_.astype(np.float32)
 
 
 def move_points(map_: np.ndarray, points: np.ndarray) -> np.ndarray:
     """Moves points (N, 2) by a map (3, 3), computed in float64 and returned as float32."""
-    homogeneous = (
-        np.asarray(points, np.float64) @ np.asarray(map_, np.float64)[:, :2].T + map_[:, 2]
-    )
-    return (homogeneous[:, :2] / homogeneous[:, 2:]).astype(np.float32)
+    points = np.asarray(points, np.float64)
+    linear = np.asarray(map_, np.float64)[:, :2]
+    homogeneous = points @ linear.T + map_[:, 2]
+    moved = homogeneous[:, :2] / homogeneous[:, 2:]
+    return moved.astype(np.float32)
 
 
 def invert(map_: np.ndarray) -> np.ndarray:
@@ -163,7 +185,9 @@ def _matrix(across: float, down: float, left: float, upper: float) -> np.ndarray
 
 def _stretch(across: float, down: float, left: float, upper: float) -> np.ndarray:
     """Returns the scaling edge to edge: pixel 0 spans 0 to 1 in both images, its centre at 0.5."""
-    return _matrix(across, down, 0.5 * across - 0.5 + left, 0.5 * down - 0.5 + upper)
+    x = 0.5 * across - 0.5 + left
+    y = 0.5 * down - 0.5 + upper
+    return _matrix(across, down, x, y)
 
 
 # Crops around annotated landmarks, as in the code of "Object landmark discovery through
@@ -189,12 +213,18 @@ def turned_canvas(width: int, height: int, degrees: float) -> Turned:
 
     A positive angle turns the x axis towards the y axis. The sides of the canvas are truncated.
     """
-    cosine, sine = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    angle = np.deg2rad(degrees)
+    cosine = np.cos(angle)
+    sine = np.sin(angle)
     new_width = int(height * abs(sine) + width * abs(cosine))
     new_height = int(height * abs(cosine) + width * abs(sine))
     turn = np.array([[cosine, -sine], [sine, cosine]])
-    shift = np.array([new_width / 2, new_height / 2]) - turn @ np.array([width // 2, height // 2])
-    return Turned(np.block([[turn, shift[:, None]], [np.eye(3)[2:]]]), new_width, new_height)
+    old_middle = np.array([width // 2, height // 2])
+    new_middle = np.array([new_width / 2, new_height / 2])
+    shift = new_middle - turn @ old_middle
+    last_row = np.eye(3)[2:]
+    map_ = np.block([[turn, shift[:, None]], [last_row]])
+    return Turned(map_, new_width, new_height)
 
 
 def landmark_box(

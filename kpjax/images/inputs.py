@@ -40,17 +40,16 @@ class ImageSequence:
     @property
     def times(self) -> np.ndarray | None:
         """(N,) float64: the time of each frame in seconds; None for images."""
-        return (
-            None
-            if self.video is None or self.video.times is None
-            else self.video.times[self.numbers]
-        )
+        if self.video is None or self.video.times is None:
+            return None
+        return self.video.times[self.numbers]
 
     def __iter__(self) -> Iterator[Callable[[], np.ndarray]]:
         if self.video is None:
             yield from (partial(read_image, file, self.depth) for file in self.files)
             return
-        wanted, last = set(self.numbers.tolist()), int(self.numbers[-1])
+        wanted = set(self.numbers.tolist())
+        last = int(self.numbers[-1])
         for number, image in frames_of_one_size(self.video):
             if number in wanted:
                 yield partial(_decode, self.video, number, image)
@@ -170,7 +169,8 @@ def stems(names: Sequence[str]) -> list[str]:
     """Returns names without their endings, except where two would become the same."""
     short = [str(Path(name).with_suffix("")) for name in names]
     times = Counter(short)
-    return [stem if times[stem] == 1 else name for name, stem in zip(names, short, strict=True)]
+    pairs = zip(names, short, strict=True)
+    return [stem if times[stem] == 1 else name for name, stem in pairs]
 
 
 def _files(root: Path, out: Path | None) -> list[Path]:

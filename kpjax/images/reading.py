@@ -51,7 +51,8 @@ _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another 
 # names of the parts of a PNG file in which Pillow finds EXIF tags
 _EXIF_IN_PNG = b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"
 # the tag, and its values that exchange width and height
-_EXIF_ORIENTATION, _TURNED = 0x0112, (5, 6, 7, 8)
+_EXIF_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -63,11 +64,9 @@ def image_size(path: Path) -> tuple[int, int]:
         with Image.open(path, formats=PILLOW_FORMATS) as opened:
             _refuse_pages(opened, path)
             width, height = opened.size
-            return (
-                (height, width)
-                if _exif_of(opened, path).get(_EXIF_ORIENTATION) in _TURNED
-                else (width, height)
-            )
+            if _exif_of(opened, path).get(_EXIF_ORIENTATION) in _TURNED:
+                return (height, width)
+            return (width, height)
     except BROKEN as error:
         raise InputError(f"{path}: {_reason(error)}") from None
 
@@ -164,8 +163,11 @@ def eight_bits(values: np.ndarray, depth: int) -> np.ndarray:
     """Returns values (H, W) or (H, W, 3) of a depth as (H, W, 3) uint8: the upper 8 bits, higher
     values at 255.
     """
-    image = (np.clip(values, 0, (1 << depth) - 1) >> depth - 8).astype(np.uint8)
-    return image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=-1)
+    largest = (1 << depth) - 1
+    image = (np.clip(values, 0, largest) >> depth - 8).astype(np.uint8)
+    if image.ndim == 3:
+        return image
+    return np.repeat(image[..., None], 3, axis=-1)
 
 
 def is_deep(image: Image.Image) -> bool:
@@ -205,7 +207,9 @@ def _raw_mode(image: Image.Image) -> str:
     """Returns Pillow's name of the stored bytes where they are 16-bit colours; "" for all else."""
     arguments = image.tile[0].args if image.tile else ""
     raw = arguments[0] if isinstance(arguments, tuple) and arguments else arguments
-    return raw if isinstance(raw, str) and re.fullmatch(r"(RGB|RGBA|RGBX|LA);16[BLN]", raw) else ""
+    if isinstance(raw, str) and re.fullmatch(r"(RGB|RGBA|RGBX|LA);16[BLN]", raw):
+        return raw
+    return ""
 
 
 def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
@@ -228,7 +232,8 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
     values <<= 8
     # Pillow keeps one byte of each 16-bit colour; read in the other byte order, it is the lower
     # one.
-    values |= _halves(path, raw[:-1] + _OTHER_ORDER[raw[-1]])
+    other = raw[:-1] + _OTHER_ORDER[raw[-1]]
+    values |= _halves(path, other)
     return values
 
 

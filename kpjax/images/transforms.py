@@ -32,7 +32,8 @@ def growth_of(maps: np.ndarray) -> np.ndarray:
 
     A mean over directions, exact for maps that keep angles.
     """
-    return np.sqrt(np.abs(np.linalg.det(np.asarray(maps, np.float64)[..., :2, :2])))
+    linear = np.asarray(maps, np.float64)[..., :2, :2]
+    return np.sqrt(np.abs(np.linalg.det(linear)))
 
 
 class _Resampling:
@@ -66,8 +67,11 @@ class Letterbox(_Resampling):
     side: int
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        size = *image.size, self.side
-        return _paste(image, boxes.letterbox_fit(*size), self.side), boxes.letterbox_map(*size)
+        width, height = image.size
+        fit = boxes.letterbox_fit(width, height, self.side)
+        map_ = boxes.letterbox_map(width, height, self.side)
+        square = _paste(image, fit, self.side)
+        return square, map_
 
 
 @dataclass(frozen=True)
@@ -81,10 +85,11 @@ class PadToSquare(_Resampling):
     side: int
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        size = *image.size, self.side
-        return _paste(image, boxes.pad_to_square_fit(*size), self.side), boxes.pad_to_square_map(
-            *size
-        )
+        width, height = image.size
+        fit = boxes.pad_to_square_fit(width, height, self.side)
+        map_ = boxes.pad_to_square_map(width, height, self.side)
+        square = _paste(image, fit, self.side)
+        return square, map_
 
 
 @dataclass(frozen=True)
@@ -94,8 +99,10 @@ class Stretch(_Resampling):
     side: int
 
     def _resample(self, image, keypoints, visible, box) -> Resampled:
-        map_ = boxes.stretch_map(*image.size, self.side)
-        return _resize(image, (0, 0, *image.size), (self.side, self.side)), map_
+        width, height = image.size
+        map_ = boxes.stretch_map(width, height, self.side)
+        square = _resize(image, (0, 0, width, height), (self.side, self.side))
+        return square, map_
 
 
 @dataclass(frozen=True)
@@ -116,18 +123,23 @@ class PersonCrop(_Resampling):
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         x, y, width, height = _check_box(box)
         length = max(self.margin * max(width, height), self.smallest)
-        map_ = boxes.person_map((x + width / 2, y + height / 2), length, self.side)
+        middle = (x + width / 2, y + height / 2)
+        map_ = boxes.person_map(middle, length, self.side)
+        back = np.linalg.inv(np.asarray(map_, np.float64))
+        (step, _, left), (_, _, upper) = back[:2]
         # Pillow counts from the corner of the first pixel, maps of centres from its middle.
-        (step, _, left), (_, _, upper) = np.linalg.inv(np.asarray(map_, np.float64))[:2]
         corner = 0.5 - 0.5 * step
-        size, left, upper = (self.side, self.side), left + corner, upper + corner
-        if (factor := _draft(image, step)) > 1:
-            return _stretch(
-                image, factor, (left, upper, self.side * step, self.side * step), size
-            ), map_
-        return image.transform(
-            size, Image.Transform.AFFINE, (step, 0, left, 0, step, upper), Image.Resampling.BILINEAR
-        ), map_
+        left += corner
+        upper += corner
+        size = (self.side, self.side)
+        factor = _draft(image, step)
+        if factor > 1:
+            region = (left, upper, self.side * step, self.side * step)
+            square = _stretch(image, factor, region, size)
+            return square, map_
+        rows = (step, 0, left, 0, step, upper)
+        square = image.transform(size, Image.Transform.AFFINE, rows, Image.Resampling.BILINEAR)
+        return square, map_
 
 
 @dataclass(frozen=True)
@@ -146,7 +158,8 @@ class AroundBox(_Resampling):
     def _resample(self, image, keypoints, visible, box) -> Resampled:
         x, y, width, height = _check_box(box)
         length = self.margin * max(width, height)
-        left, upper = x + width / 2 - length / 2, y + height / 2 - length / 2
+        left = x + width / 2 - length / 2
+        upper = y + height / 2 - length / 2
         step = self.side / length
         map_ = np.array(
             [
@@ -156,7 +169,9 @@ class AroundBox(_Resampling):
             ],
             np.float32,
         )
-        return _resize(image, (left, upper, length, length), (self.side, self.side)), map_
+        region = (left, upper, length, length)
+        square = _resize(image, region, (self.side, self.side))
+        return square, map_
 
 
 @dataclass(frozen=True)
@@ -207,8 +222,11 @@ class _AroundLandmarks(_Resampling):
                     "neither; use a transform of the whole image, for example Letterbox",
                 )
             left, upper, width, height = np.asarray(box, np.float64)
-            points = np.array([[left, upper], [left + width, upper + height]])
-        return _cut(image, self._window(points, *image.size), self.side)
+            right = left + width
+            lower = upper + height
+            points = np.array([[left, upper], [right, lower]])
+        window = self._window(points, *image.size)
+        return _cut(image, window, self.side)
 
 
 @dataclass(frozen=True)
@@ -235,9 +253,8 @@ class MarginCrop(_AroundLandmarks):
     pixels: float = 60.0
 
     def _window(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
-        return _inside(
-            boxes.tight_box(points) + self.pixels * np.array([-1, -1, 1, 1]), width, height
-        )
+        margins = self.pixels * np.array([-1, -1, 1, 1])
+        return _inside(boxes.tight_box(points) + margins, width, height)
 
 
 @dataclass(frozen=True)
@@ -252,9 +269,9 @@ class WindowCrop(_AroundLandmarks):
     def _window(self, points: np.ndarray, width: int, height: int) -> np.ndarray:
         tight = boxes.tight_box(points)
         middle = (tight[:2] + tight[2:]) / 2
-        return _inside(
-            np.concatenate([middle - self.extent / 2, middle + self.extent / 2]), width, height
-        )
+        half = self.extent / 2
+        window = np.concatenate([middle - half, middle + half])
+        return _inside(window, width, height)
 
 
 # Transforms of transforms
@@ -272,7 +289,8 @@ class ScaledByBox:
 
     def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
         _, _, width, height = _check_box(box)
-        return self.transform(image, keypoints, visible, np.float32(max(width, height)), box)
+        longer = np.float32(max(width, height))
+        return self.transform(image, keypoints, visible, longer, box)
 
 
 @dataclass(frozen=True)
@@ -288,22 +306,25 @@ class Turned:
 
     def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
         image = np.asarray(image)  # at full size: it is resampled twice
-        map_, width, height = boxes.turned_canvas(image.shape[1], image.shape[0], self.degrees)
+        old_height, old_width = image.shape[:2]
+        map_, width, height = boxes.turned_canvas(old_width, old_height, self.degrees)
         if box is not None:
             left, upper, wide, high = np.asarray(box, np.float64)
-            corners = boxes.move_points(
-                map_,
-                np.array([(left + x * wide, upper + y * high) for x in (0, 1) for y in (0, 1)]),
+            corners = np.array(
+                [
+                    (left, upper),
+                    (left, upper + high),
+                    (left + wide, upper),
+                    (left + wide, upper + high),
+                ]
             )
+            corners = boxes.move_points(map_, corners)
             box = np.concatenate([corners.min(0), np.ptp(corners, axis=0)])
-        *moved, crop = self.transform(
-            warp(image, map_, (height, width)),
-            boxes.move_points(map_, keypoints),
-            visible,
-            scale,
-            box,
-        )
-        return *moved, (np.linalg.inv(map_) @ np.asarray(crop, np.float64)).astype(np.float32)
+        turned = warp(image, map_, (height, width))
+        keypoints = boxes.move_points(map_, keypoints)
+        *moved, crop = self.transform(turned, keypoints, visible, scale, box)
+        crop = np.linalg.inv(map_) @ np.asarray(crop, np.float64)
+        return *moved, crop.astype(np.float32)
 
 
 Transform = (
@@ -330,17 +351,16 @@ def warp(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarr
     border = max(image.shape[:2])
     back = np.linalg.inv(map_)
     # Pillow counts from the corner of the first pixel, maps of centres from its middle.
-    shift = back[:2, 2] + border + 0.5 - back[:2, :2] @ [0.5, 0.5]
-    rows = np.column_stack([back[:2, :2], shift])
-    padded = Image.fromarray(np.pad(image, ((border, border), (border, border), (0, 0)), "edge"))
-    return np.asarray(
-        padded.transform(
-            size[::-1],
-            Image.Transform.AFFINE,
-            tuple(rows.ravel().tolist()),
-            Image.Resampling.BILINEAR,
-        )
+    linear = back[:2, :2]
+    shift = back[:2, 2] + border + 0.5 - linear @ [0.5, 0.5]
+    rows = np.column_stack([linear, shift])
+    coefficients = tuple(rows.ravel().tolist())
+    around = ((border, border), (border, border), (0, 0))
+    padded = Image.fromarray(np.pad(image, around, "edge"))
+    warped = padded.transform(
+        size[::-1], Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR
     )
+    return np.asarray(warped)
 
 
 def enlarge(
@@ -367,15 +387,14 @@ def enlarge(
         case PersonCrop(side, margin, smallest):
             longer = _even(side * field * detail)
             grown = longer / (side * detail)
+            larger = PersonCrop(longer, margin * grown, smallest * grown)
             # The official map takes the middle of the box to half of the side.
-            return (
-                PersonCrop(longer, margin * grown, smallest * grown),
-                longer,
-                boxes.person_map((longer / 2, longer / 2), side * detail, side),
-            )
+            map_ = boxes.person_map((longer / 2, longer / 2), side * detail, side)
+            return larger, longer, map_
         case Stretch(side) if field == 1:
             longer = _even(side * detail)
-            return Stretch(longer), longer, boxes.stretch_map(longer, longer, side)
+            map_ = boxes.stretch_map(longer, longer, side)
+            return Stretch(longer), longer, map_
     raise InputError(
         f"{transform} cannot be enlarged by {field:g}; use a crop around a box, or Stretch by 1"
     )
@@ -389,7 +408,9 @@ def accepting_boxes(transform: Transform) -> Transform:
     """Returns the transform for predictions: a letterbox that crops around a box where one is
     given.
     """
-    return BoxOrWhole(transform.side) if isinstance(transform, Letterbox) else transform
+    if isinstance(transform, Letterbox):
+        return BoxOrWhole(transform.side)
+    return transform
 
 
 def needs_box(transform: Transform) -> bool:
@@ -411,18 +432,25 @@ def _draft(image: Image.Image, shrink: float) -> int:
     the image at full size for each of the square.
     """
     factor = next((factor for factor in REDUCTIONS if shrink >= SPARE * factor), 1)
-    wanted = max(image.width // factor, 1), max(image.height // factor, 1)
-    width, drafted = image.width, factor > 1 and image.draft("RGB", wanted)
-    return round(width / drafted[1][2]) if drafted else 1
+    if factor == 1:
+        return 1
+    width = image.width
+    wanted = (max(width // factor, 1), max(image.height // factor, 1))
+    drafted = image.draft("RGB", wanted)
+    if not drafted:
+        return 1
+    _, (_, _, drafted_width, _) = drafted
+    return round(width / drafted_width)
 
 
 def _resize(image: Image.Image, region: tuple[float, ...], size: tuple[int, int]) -> Image.Image:
     """Stretches a region x, y, width, height over a size, edge to edge; a JPEG file is decoded as
     far as that shows.
     """
-    return _stretch(
-        image, _draft(image, min(region[2] / size[0], region[3] / size[1])), region, size
-    )
+    _, _, width, height = region
+    shrink = min(width / size[0], height / size[1])
+    factor = _draft(image, shrink)
+    return _stretch(image, factor, region, size)
 
 
 def _stretch(
@@ -437,24 +465,27 @@ def _stretch(
     left, upper, width, height = (length / factor for length in region)
     # Whole pixels that hold the region.
     corner = math.floor(left), math.floor(upper)
-    edges = (*corner, math.ceil(left + width), math.ceil(upper + height))
+    opposite = math.ceil(left + width), math.ceil(upper + height)
+    edges = (*corner, *opposite)
     try:
         held = image if edges == (0, 0, *image.size) else image.crop(edges)
     except Image.DecompressionBombError:
         raise InputError(
             "box", f"{width * factor:.0f}x{height * factor:.0f} px is too large; correct it"
         ) from None
-    inside = left - corner[0], upper - corner[1]
-    window = (*inside, min(inside[0] + width, held.width), min(inside[1] + height, held.height))
+    left -= corner[0]
+    upper -= corner[1]
+    right = min(left + width, held.width)
+    lower = min(upper + height, held.height)
+    window = (left, upper, right, lower)
     return held.resize(size, Image.Resampling.BILINEAR, box=window)
 
 
 def _paste(image: Image.Image, fit: boxes.Fit, side: int) -> Image.Image:
     """Pastes the resized image on black."""
     canvas = Image.new("RGB", (side, side))
-    canvas.paste(
-        _resize(image, (0, 0, *image.size), (fit.width, fit.height)), (fit.left, fit.upper)
-    )
+    resized = _resize(image, (0, 0, *image.size), (fit.width, fit.height))
+    canvas.paste(resized, (fit.left, fit.upper))
     return canvas
 
 
@@ -464,14 +495,20 @@ def _cut(image: Image.Image, box: np.ndarray, side: int) -> Resampled:
     """
     left, upper, right, lower = (int(edge) for edge in box)
     map_ = boxes.crop_map(box, side, grid="index")
-    return _resize(image, (left, upper, right - left, lower - upper), (side, side)), map_
+    region = (left, upper, right - left, lower - upper)
+    square = _resize(image, region, (side, side))
+    return square, map_
 
 
 def _inside(window: np.ndarray, width: int, height: int) -> np.ndarray:
     """Rounds a window to whole pixels and cuts it to the image."""
     left, upper, right, lower = np.rint(window).astype(int)
-    box = np.array([max(left, 0), max(upper, 0), min(right, width), min(lower, height)])
-    if box[0] >= box[2] or box[1] >= box[3]:
+    left = max(left, 0)
+    upper = max(upper, 0)
+    right = min(right, width)
+    lower = min(lower, height)
+    box = np.array([left, upper, right, lower])
+    if left >= right or upper >= lower:
         raise InputError(
             "keypoints",
             f"the window {box.tolist()} around them has no area inside an image of "

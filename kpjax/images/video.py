@@ -82,7 +82,8 @@ class VideoFile:
         Frames that share one are spread until the next, evenly.
         """
         stamps, first = np.unique(self.pts, return_index=True)
-        last = stamps[-1] + (np.median(np.diff(stamps)) if len(stamps) > 1 else 1)
+        duration = np.median(np.diff(stamps)) if len(stamps) > 1 else 1
+        last = stamps[-1] + duration
         return np.interp(np.arange(len(self)), [*first, len(self)], [*stamps, last]) * float(
             self.time_base
         )
@@ -90,17 +91,16 @@ class VideoFile:
     @property
     def note(self) -> str:
         """A line about how frames are numbered, where it is unusual; otherwise empty."""
-        return (
-            ""
-            if self.stamps == "apart"
-            else "time stamps do not tell frames apart: numbered by order of decoding"
-        )
+        if self.stamps == "apart":
+            return ""
+        return "time stamps do not tell frames apart: numbered by order of decoding"
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
         """Yields (number, image (H, W, 3) uint8) of every frame in order, None for one that does
         not decode.
         """
-        due, waiting = 0, {}
+        due = 0
+        waiting = {}
         with open_container(self.path) as container:
             for place, frame in enumerate(_decode(container, self.stream)):
                 number = self._number(frame) if self.stamps == "apart" else place
@@ -115,7 +115,9 @@ class VideoFile:
         )
 
     def _image(self, frame: av.VideoFrame | None) -> np.ndarray | None:
-        return None if frame is None else _upright_pixels(frame, self.depth)
+        if frame is None:
+            return None
+        return _upright_pixels(frame, self.depth)
 
     def __getitem__(self, number: int) -> np.ndarray:
         """Reads frame `number` as (H, W, 3) uint8 RGB. Raises InputError if it does not decode."""
@@ -133,7 +135,8 @@ class VideoFile:
         for start in starts:
             with open_container(self.path) as container:
                 container.seek(start, stream=container.streams[self.stream], backward=True)
-                before, skip = self.stamps == "apart", number - earlier
+                before = self.stamps == "apart"
+                skip = number - earlier
                 for frame in _decode(container, self.stream):
                     if frame.pts is None or frame.pts < wanted:
                         before = True
@@ -153,7 +156,9 @@ class VideoFile:
         if frame.pts is None:
             return None
         number = int(np.searchsorted(self.pts, frame.pts))
-        return number if number < len(self) and self.pts[number] == frame.pts else None
+        if number < len(self) and self.pts[number] == frame.pts:
+            return number
+        return None
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,15 +233,14 @@ def open_video(path: Path, name: str | None = None) -> Video:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")
             stream, pts, stored = _times(container)
-            index, time_base, announced, rate = (
-                stream.index,
-                stream.time_base,
-                stream.frames,
-                stream.average_rate,
-            )
+            index = stream.index
+            time_base = stream.time_base
+            announced = stream.frames
+            rate = stream.average_rate
         with open_container(path) as container:
             tried = FRAMES_TRIED if container.format.name == "avi" else 1
-            first, order = None, []
+            first = None
+            order = []
             for frame in islice(_decode(container, index), tried):
                 first = first or frame
                 order.append(frame.pts)
@@ -246,7 +250,8 @@ def open_video(path: Path, name: str | None = None) -> Video:
                 shown = [frame.pts for frame in _decode(container, index)]
             stamps = "none" if None in shown or shown != sorted(shown) else "shared"
             if stamps == "none":
-                shown, time_base = list(range(len(shown))), 1 / (rate or Fraction(25))
+                shown = list(range(len(shown)))
+                time_base = 1 / (rate or Fraction(25))
             pts = np.array(shown, np.int64)
     except (av.FFmpegError, ValueError, OverflowError, MemoryError) as error:
         raise InputError(
@@ -269,7 +274,9 @@ def open_video(path: Path, name: str | None = None) -> Video:
         round(first.rotation) % 360,
         stamps,
     )
-    return video if _deep_values(first) is None else replace(video, depth=_depth(video))
+    if _deep_values(first) is None:
+        return video
+    return replace(video, depth=_depth(video))
 
 
 def find_videos(*paths: Path) -> tuple[Video, ...]:
@@ -316,7 +323,9 @@ def unreadable(
     """Returns the error that lists the frames of a video that do not decode, and the option that
     leaves them out.
     """
-    shown = ", ".join(str(number) for number in numbers[:5]) + (", ..." if len(numbers) > 5 else "")
+    shown = ", ".join(str(number) for number in numbers[:5])
+    if len(numbers) > 5:
+        shown += ", ..."
     which = f"frame {shown} does" if len(numbers) == 1 else f"frames {shown} do"
     return InputError(
         f"{video.path}: {which} not decode ({len(numbers)} of {len(video)}); fetch the video again, or "
@@ -330,7 +339,9 @@ def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.n
 
     The times are None where one is missing or two frames share one.
     """
-    times, untimed, stored = defaultdict(partial(array, "q")), set(), Counter()
+    times = defaultdict(partial(array, "q"))
+    untimed = set()
+    stored = Counter()
     for packet in container.demux(video=list(range(len(container.streams.video)))):
         if packet.size:  # the last packet is empty: it flushes the decoder
             stored[packet.stream_index] += 1
@@ -388,7 +399,9 @@ def _deep_values(frame: av.VideoFrame) -> np.ndarray | None:
     they use.
     """
     form = _DEEP.get(frame.format.name.removesuffix("le").removesuffix("be"))
-    return None if form is None else frame.to_ndarray(format=form)
+    if form is None:
+        return None
+    return frame.to_ndarray(format=form)
 
 
 def _depth(video: VideoFile) -> int:
@@ -430,7 +443,8 @@ def _below(root: Path) -> list[Path]:
         for path in root.rglob("*")
         if not any(part[0] == "." for part in path.relative_to(root).parts)
     ]
-    files = [file for file in shown if file.suffix.lower() in VIDEO_SUFFIXES and file.is_file()]
+    of_videos = [file for file in shown if file.suffix.lower() in VIDEO_SUFFIXES]
+    files = [file for file in of_videos if file.is_file()]
     with_videos = {file.parent for file in files}
     folders = [
         folder
@@ -442,7 +456,8 @@ def _below(root: Path) -> list[Path]:
 
 def _natural(name: str) -> list[tuple[int, int | str]]:
     """Returns a sort key that puts frame2 before frame10."""
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in re.split(r"(\d+)", name)]
+    parts = re.split(r"(\d+)", name)
+    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
 # Writing, as a video that browsers play
@@ -483,8 +498,10 @@ def write_video(
                 stream = container.add_stream(
                     "libx264", rate=Fraction(rate).limit_denominator(1001)
                 )
-                stream.width, stream.height = (length + length % 2 for length in (size[1], size[0]))
-                stream.pix_fmt, stream.codec_context.time_base = "yuv420p", clock
+                stream.width = size[1] + size[1] % 2
+                stream.height = size[0] + size[0] % 2
+                stream.pix_fmt = "yuv420p"
+                stream.codec_context.time_base = clock
                 stream.options = {"crf": "18", "preset": "veryfast"}
             if image.shape != size:
                 raise InputError(
@@ -496,7 +513,8 @@ def write_video(
                 image, [(0, stream.height - size[0]), (0, stream.width - size[1]), (0, 0)]
             )
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(padded), format="rgb24")
-            frame.pts, frame.time_base = last, clock
+            frame.pts = last
+            frame.time_base = clock
             container.mux(stream.encode(frame))
         if stream is None:
             raise InputError(f"{path}: there is no frame to write; give at least one")
@@ -513,7 +531,8 @@ def _stamp(path: Path, number: int, rate: float, times, last: int | None) -> int
         raise InputError(
             f"{path}: more frames than the {len(times)} times; give each frame its time"
         )
-    stamp = round((number / rate if times is None else float(times[number])) * CLOCK)
+    seconds = number / rate if times is None else float(times[number])
+    stamp = round(seconds * CLOCK)
     if last is not None and stamp <= last:
         raise InputError(
             f"{path}: frame {number} is shown at {stamp / CLOCK:g} s, the one before at {last / CLOCK:g} "

@@ -48,7 +48,8 @@ class PairStream:
         for pair in self.pairs(step):
             box = None if self.crop == "own" else _common_box(self.source, pair, self.crop)
             number = pair[self.half]
-            rows.append(self.source[number] if box is None else self.source.within(number, box))
+            row = self.source[number] if box is None else self.source.within(number, box)
+            rows.append(row)
         return strip_labels(stack_examples(rows))
 
 
@@ -102,7 +103,8 @@ def frame_pairs(
 def reference_frames(source: VideoSource, number: int, window: int) -> np.ndarray:
     """Returns the examples that may be the reference of example `number`, in order: (n,) int64."""
     first, end = source.bounds[source.video[number]]
-    frames, own = source.frame[first:end], int(source.frame[number])
+    frames = source.frame[first:end]
+    own = int(source.frame[number])
     low = first + np.searchsorted(frames, own - window, "left")
     high = first + np.searchsorted(frames, own + window, "right")
     near = np.arange(low, high)
@@ -120,12 +122,11 @@ def _draw_pairs(
         position = step * frames.batch_size + row
         number = frames.number(position)
         choices = reference_frames(frames.source, number, window)
-        key, counter = (
-            np.array([seed, _REFERENCE], np.uint64),
-            np.array([0, 0, 0, position], np.uint64),
-        )
+        key = np.array([seed, _REFERENCE], np.uint64)
+        counter = np.array([0, 0, 0, position], np.uint64)
         generator = np.random.Generator(np.random.Philox(key=key, counter=counter))
-        pairs.append((number, int(choices[generator.integers(len(choices))])))
+        choice = generator.integers(len(choices))
+        pairs.append((number, int(choices[choice])))
     return tuple(pairs)
 
 
@@ -134,7 +135,9 @@ def _common_box(source: VideoSource, pair: tuple[int, int], crop: Crop) -> np.nd
     boxes = np.stack(
         [source.box(number) for number in (pair if crop == "union" else pair[:1])]
     ).astype(np.float64)
-    low, high = boxes[:, :2].min(0), (boxes[:, :2] + boxes[:, 2:]).max(0)
+    low = boxes[:, :2].min(0)
+    ends = boxes[:, :2] + boxes[:, 2:]
+    high = ends.max(0)
     return np.concatenate([low, high - low])
 
 
@@ -142,12 +145,15 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
     if window < 1:
         raise InputError("window", f"{window} frames; give at least 1")
     lengths = np.diff(source.bounds, axis=1)[:, 0]
-    if short := [source.titles[number] for number in np.flatnonzero(lengths < 2)]:
+    short = [source.titles[number] for number in np.flatnonzero(lengths < 2)]
+    if short:
         raise InputError(
             f"{source.name}: {len(short)} of {len(lengths)} videos have a single frame: "
             f"{summarise(short)}; leave them out"
         )
-    spans = source.frame[source.bounds[:, 1] - 1] - source.frame[source.bounds[:, 0]]
+    first = source.bounds[:, 0]
+    last = source.bounds[:, 1] - 1
+    spans = source.frame[last] - source.frame[first]
     if window > spans.max() + 1:
         raise InputError(
             "window",

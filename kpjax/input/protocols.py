@@ -45,16 +45,18 @@ def mean_distances(
         visible: (N, K), 1 where a new keypoint is labelled.
         size: (N,) px, of the object, by which distances are divided.
     """
-    is_new = np.isin(np.arange(len(skeleton.names)), [skeleton.index(name) for name in new])
-    points = np.where(is_new[:, None], labelled, predicted).astype(np.float64)
+    is_new = np.zeros(len(skeleton.names), bool)
+    is_new[[skeleton.index(name) for name in new]] = True
+    points = np.where(is_new[:, None], labelled, predicted)
+    points = points.astype(np.float64)
     known = (np.asarray(visible) > 0) | ~is_new
-    apart = (
-        np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
-        / np.asarray(size, np.float64)[:, None, None]
-    )
+    distances = np.linalg.norm(points[:, :, None] - points[:, None], axis=-1)
+    apart = distances / np.asarray(size, np.float64)[:, None, None]
     both = known[:, :, None] & known[:, None]
     counts = both.sum(0)
-    return np.where(counts > 0, np.where(both, apart, 0).sum(0) / np.maximum(counts, 1), np.inf)
+    sums = np.where(both, apart, 0).sum(0)
+    means = sums / np.maximum(counts, 1)
+    return np.where(counts > 0, means, np.inf)
 
 
 def automatic_triples(
@@ -105,13 +107,14 @@ def random_triples(
     _check_both(old, new)
     generator = np.random.default_rng(seed)
     choices = _choices(sorted(skeleton.index(name) for name in new))
-    order = generator.permutation(sorted(skeleton.index(name) for name in old))[:count]
-    return tuple(
-        Triple(skeleton.names[known], tuple(skeleton.names[k] for k in choices[pick]))
-        for known, pick in zip(
-            order, generator.integers(len(choices), size=len(order)), strict=True
-        )
-    )
+    old_numbers = sorted(skeleton.index(name) for name in old)
+    order = generator.permutation(old_numbers)[:count]
+    picks = generator.integers(len(choices), size=len(order))
+    triples = []
+    for known, pick in zip(order, picks, strict=True):
+        names = tuple(skeleton.names[k] for k in choices[pick])
+        triples.append(Triple(skeleton.names[known], names))
+    return tuple(triples)
 
 
 def _check_both(old: Sequence[str], new: Sequence[str]) -> None:
@@ -123,7 +126,9 @@ def _check_both(old: Sequence[str], new: Sequence[str]) -> None:
 
 def _choices(numbers: Sequence[int]) -> list[tuple[int, ...]]:
     """Returns all pairs of new keypoints, or the only one."""
-    return list(combinations(numbers, 2)) if len(numbers) > 1 else [tuple(numbers)]
+    if len(numbers) > 1:
+        return list(combinations(numbers, 2))
+    return [tuple(numbers)]
 
 
 # Protocols
@@ -215,7 +220,8 @@ def _check_triple(
         raise InputError(
             f"{where}: new is {list(triple.new)}; name one or two keypoints of the step"
         )
-    if outside := [name for name in triple.new if name not in keypoints]:
+    outside = [name for name in triple.new if name not in keypoints]
+    if outside:
         raise InputError(
             f"{where}: {outside[0]!r} is not a new keypoint of step {number}; choose "
             f"{', '.join(keypoints)}"
@@ -274,11 +280,9 @@ def step_triples(
     """
     if step == 0:
         return ()
-    stated, old, new = (
-        protocol.steps[step].triples,
-        old_keypoints(protocol, step),
-        protocol.steps[step].keypoints,
-    )
+    stated = protocol.steps[step].triples
+    old = old_keypoints(protocol, step)
+    new = protocol.steps[step].keypoints
     if stated or protocol.triple == "given":
         return stated[:count]
     if protocol.triple == "random":
@@ -302,8 +306,10 @@ def low_shot(protocol: Protocol, count: int) -> Protocol:
                 f"protocol {protocol.name} step {number}: {count} images a step are asked for, but there "
                 f"are {len(step.images)}; give fewer"
             )
-        order = np.random.default_rng([protocol.seed, number]).permutation(len(step.images))[:count]
-        steps.append(step._replace(images=tuple(step.images[position] for position in order)))
+        generator = np.random.default_rng([protocol.seed, number])
+        order = generator.permutation(len(step.images))[:count]
+        images = tuple(step.images[position] for position in order)
+        steps.append(step._replace(images=images))
     return protocol._replace(name=f"{protocol.name}_{count}_images", steps=tuple(steps))
 
 
@@ -372,9 +378,11 @@ def _check_fields(content: Any, needed: Sequence[str], known: Sequence[str], whe
         raise InputError(
             f"{where}: {_excerpt(content)} where an object with {', '.join(known)} belongs"
         )
-    if absent := [field for field in needed if field not in content]:
+    absent = [field for field in needed if field not in content]
+    if absent:
         raise InputError(f"{where}: field {absent[0]} is missing; add it")
-    if unknown := [field for field in content if field not in known]:
+    unknown = [field for field in content if field not in known]
+    if unknown:
         raise InputError(f"{where}: field {unknown[0]} is unknown; choose {', '.join(known)}")
 
 
@@ -385,7 +393,8 @@ def _list_of(value: Any, where: str) -> list:
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
-    if wrong := [name for name in _list_of(value, where) if not isinstance(name, str)]:
+    wrong = [name for name in _list_of(value, where) if not isinstance(name, str)]
+    if wrong:
         raise InputError(f"{where}: {wrong[0]!r} is not a name; write keypoints by their names")
     return tuple(value)
 
@@ -429,9 +438,11 @@ def _images(
         if names is None
         else np.array(sorted(range(total), key=names.__getitem__), int)
     )
-    order = in_order[np.random.default_rng(drawn["seed"]).permutation(total)].tolist()
-    ends = [0, *_ends(drawn["parts"], len(steps), total, source.name, f"{where}: images: parts")]
-    return [tuple(order[first:end]) for first, end in pairwise(ends)], drawn["seed"]
+    generator = np.random.default_rng(drawn["seed"])
+    order = in_order[generator.permutation(total)].tolist()
+    ends = _ends(drawn["parts"], len(steps), total, source.name, f"{where}: images: parts")
+    parts = [tuple(order[first:end]) for first, end in pairwise([0, *ends])]
+    return parts, drawn["seed"]
 
 
 def _ends(parts: Any, steps: int, total: int, name: str, where: str) -> list[int]:
@@ -477,9 +488,13 @@ def _listed_images(
             f"{where}: {len(unknown)} of {len(images)} are not in {source.name}: {summarise(unknown)}; "
             "take them out, or prepare the set again"
         )
-    return tuple(numbers[image] for image in images) if of_name else tuple(images)
+    if not of_name:
+        return tuple(images)
+    return tuple(numbers[image] for image in images)
 
 
 def _excerpt(value: Any) -> str:
     text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    if len(text) <= 60:
+        return text
+    return f"{text[:57]}..."

@@ -71,7 +71,8 @@ class ArraySource:
     names: tuple[str, ...] = ()
 
     def __post_init__(self):
-        (count, side), keypoints = self.examples.image.shape[:2], len(self.skeleton.names)
+        count, side = self.examples.image.shape[:2]
+        keypoints = len(self.skeleton.names)
         wanted = {
             "image": (count, side, side, 3),
             "keypoints": (count, keypoints, 2),
@@ -99,7 +100,8 @@ class ArraySource:
 
     def __getitem__(self, index: int) -> Example:
         _check_range(index, len(self), self.name)
-        return Example(*(field[index] for field in self.examples[:-1]), np.int32(index))
+        fields = (field[index] for field in self.examples[:-1])
+        return Example(*fields, np.int32(index))
 
 
 def arrays(
@@ -126,7 +128,9 @@ def arrays(
         )
     count, side = images.shape[:2]
     scale = np.full(count, side, np.float32) if scale is None else scale
-    crop = np.tile(np.eye(3, dtype=np.float32), (count, 1, 1)) if crop is None else crop
+    if crop is None:
+        identity = np.eye(3, dtype=np.float32)
+        crop = np.tile(identity, (count, 1, 1))
     as_float = (
         np.asarray(field, np.float32) for field in (keypoints, np.asarray(visible) > 0, scale, crop)
     )
@@ -245,8 +249,11 @@ class _View:
 
     def __getitem__(self, index: int) -> Example:
         _check_range(index, len(self), self.name)
-        example = self.source[int(self.numbers[index])]._replace(index=np.int32(index))
-        return example if self.change is None else self.change(example, index)
+        example = self.source[int(self.numbers[index])]
+        example = example._replace(index=np.int32(index))
+        if self.change is None:
+            return example
+        return self.change(example, index)
 
     def identity(self, index: int) -> str | None:
         return _identity(self.source, int(self.numbers[index]))
@@ -314,10 +321,8 @@ def with_labels(
     above 0.
     """
     name = name or f"{source.name} under other labels"
-    keypoints, visible = (
-        np.asarray(keypoints, np.float32),
-        (np.asarray(visible) > 0).astype(np.float32),
-    )
+    keypoints = np.asarray(keypoints, np.float32)
+    visible = (np.asarray(visible) > 0).astype(np.float32)
     keypoints = np.where(visible[..., None] > 0, keypoints, np.float32(0))
 
     def labelled(example: Example, index: int) -> Example:
@@ -327,18 +332,23 @@ def with_labels(
 
 
 def _identity(source: Source, index: int) -> str | None:
-    return source.identity(index) if hasattr(source, "identity") else None
+    if not hasattr(source, "identity"):
+        return None
+    return source.identity(index)
 
 
 def identities(source: Source) -> tuple[str, ...] | None:
     """Returns the dataset's names of all examples in order, None without names."""
     names = tuple(_identity(source, index) for index in range(len(source)))
-    return None if any(name is None for name in names) else names
+    if any(name is None for name in names):
+        return None
+    return names
 
 
 def stack_examples(examples: Sequence[Example]) -> Example:
     """Stacks examples to a batch."""
-    return Example(*(np.stack(field) for field in zip(*examples, strict=True)))
+    fields = zip(*examples, strict=True)
+    return Example(*(np.stack(field) for field in fields))
 
 
 def in_memory(source: Source) -> ArraySource:
@@ -350,9 +360,8 @@ def in_memory(source: Source) -> ArraySource:
 def join_sources(sources: Sequence[ArraySource], name: str) -> ArraySource:
     """Concatenates sources in memory. Raises InputError if their keypoints differ."""
     first = sources[0]
-    if other := [
-        source.name for source in sources if source.skeleton.names != first.skeleton.names
-    ]:
+    other = [source.name for source in sources if source.skeleton.names != first.skeleton.names]
+    if other:
         raise InputError(
             f"{name}: {other[0]} has other keypoints than {first.name}; join sets of one skeleton"
         )
@@ -413,7 +422,9 @@ def labelled_subset(
         count = rounded_share(share, total)
     most = total - 1 if need_unlabelled else total
     if not 1 <= count <= most:
-        asked = f"{count} labelled images" + ("" if share is None else f" ({share:g} of {total})")
+        asked = f"{count} labelled images"
+        if share is not None:
+            asked += f" ({share:g} of {total})"
         why = (
             f"leave no unlabelled image of {total}"
             if count == total
@@ -421,7 +432,8 @@ def labelled_subset(
         )
         raise InputError(f"{source.name}: {asked} {why}; give 1 to {most}")
     names = identities(source)
-    in_order = np.array(sorted(range(total), key=names.__getitem__ if names else None))
+    by_name = names.__getitem__ if names else None
+    in_order = np.array(sorted(range(total), key=by_name))
     drawn = in_order[np.random.default_rng(seed).permutation(total)]
     labelled = drawn[:count]
     parts = [np.sort(labelled)] if names is None else sorted(names[number] for number in labelled)
@@ -441,11 +453,13 @@ def check_disjoint(
     by_name: Compares names, which detects different crops of one photograph. False if names are
     unique within a split only. by_pixels: Compares pixels, which reads every image of both sources.
     """
-    train_names, test_names = identities(train), identities(test)
-    if shared := [
+    train_names = identities(train)
+    test_names = identities(test)
+    shared = [
         f"{_name_of(train_names, number)} is {_name_of(test_names, twin)} of {test.name}"
         for number, twin in shared_images(train, test, by_name=by_name, by_pixels=by_pixels).items()
-    ]:
+    ]
+    if shared:
         raise InputError(
             f"{train.name}: {len(shared)} of {len(train)} images are in the test split: "
             f"{summarise(shared)}; leave them out of one of the two"
@@ -460,7 +474,8 @@ def shared_images(
 
     by_name, by_pixels: as for `check_disjoint`.
     """
-    train_names, test_names = identities(train), identities(test)
+    train_names = identities(train)
+    test_names = identities(test)
     compare_names = by_name and train_names is not None and test_names is not None
     by_test_name = {name: number for number, name in enumerate(test_names)} if compare_names else {}
     by_test_pixels = (
@@ -477,7 +492,9 @@ def shared_images(
 
 
 def _name_of(names: tuple[str, ...] | None, number: int) -> str:
-    return f"number {number}" if names is None else names[number]
+    if names is None:
+        return f"number {number}"
+    return names[number]
 
 
 # Keypoints
@@ -532,9 +549,8 @@ def chosen_keypoints(skeleton: Skeleton, kept: Sequence[int]) -> Skeleton:
     Raises InputError if one would lose its mirror image.
     """
     new_index = {old: new for new, old in enumerate(kept)}
-    if alone := [
-        skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in new_index
-    ]:
+    alone = [skeleton.names[k] for k in kept if skeleton.flip and skeleton.flip[k] not in new_index]
+    if alone:
         raise InputError(
             f"keypoint {alone[0]} would lose its mirror image; leave both out or neither"
         )

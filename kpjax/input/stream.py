@@ -57,15 +57,17 @@ class SourceStream:
     def number(self, position: int) -> int:
         """Returns which example of the source stands at a position of the endless sequence."""
         epoch, place = divmod(position, len(self.source))
-        return (
-            place if self.seed is None else int(_shuffle(len(self.source), self.seed, epoch)[place])
-        )
+        if self.seed is None:
+            return place
+        return int(_shuffle(len(self.source), self.seed, epoch)[place])
 
     def __getitem__(self, step: int) -> Example:
         batch = stack_examples(
             [self.source[self.number(step * self.batch_size + row)] for row in self.rows]
         )
-        return batch if self.labelled else strip_labels(batch)
+        if self.labelled:
+            return batch
+        return strip_labels(batch)
 
 
 @functools.lru_cache(maxsize=16)
@@ -177,7 +179,9 @@ def workers_for(sources: Iterable[Source]) -> int:
     needed to train.
     """
     cores = usable_cores()
-    return min(cores - 2, 32) if cores > 4 and any(map(_decodes_files, sources)) else 0
+    if cores > 4 and any(map(_decodes_files, sources)):
+        return min(cores - 2, 32)
+    return 0
 
 
 def workers_with_room(workers: int, streams: Mapping[str, BatchStream], step: int) -> int:
@@ -192,7 +196,8 @@ def workers_with_room(workers: int, streams: Mapping[str, BatchStream], step: in
     size = sum(np.asarray(part).nbytes for batch in batches for part in batch)
     # each process has one that is taken, one that waits and one that is made, and those on their way
     # to the devices
-    needed, free = (3 * workers + 3) * size, shutil.disk_usage(SHARED_MEMORY).free
+    needed = (3 * workers + 3) * size
+    free = shutil.disk_usage(SHARED_MEMORY).free
     if needed <= free:
         return workers
     print(
@@ -243,7 +248,8 @@ def in_background(items: Iterable[Item], depth: int) -> Iterator[Item]:
     An exception is raised where its item is due. Close the iterator to end the thread and `items`,
     if it is a generator.
     """
-    iterator, end = iter(items), object()
+    iterator = iter(items)
+    end = object()
     ahead = read_ahead(
         lambda _: next(iterator, end), itertools.repeat(None), threads=1, depth=depth
     )

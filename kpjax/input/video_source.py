@@ -45,22 +45,22 @@ class VideoSource:
         return len(self.order)
 
     def __getitem__(self, index: int) -> Example:
-        return self.source[int(self.order[index])]._replace(index=np.int32(index))
+        example = self.source[int(self.order[index])]
+        return example._replace(index=np.int32(index))
 
     def identity(self, index: int) -> str:
         """Returns the name of a frame, made of its video and its number."""
-        return frame_name(self.titles[self.video[index]], int(self.frame[index]))
+        title = self.titles[self.video[index]]
+        return frame_name(title, int(self.frame[index]))
 
     def box(self, index: int) -> np.ndarray | None:
         """Returns the annotated box (4,) x, y, width, height in pixels of the stored image, None
         without one.
         """
         stored = self.source
-        return (
-            stored.records[int(self.order[index])].get("box")
-            if isinstance(stored, TfdsSource)
-            else None
-        )
+        if not isinstance(stored, TfdsSource):
+            return None
+        return stored.records[int(self.order[index])].get("box")
 
     def within(self, index: int, box: np.ndarray) -> Example:
         """Returns an example cropped by the source's transform with another box than its own."""
@@ -100,8 +100,10 @@ def in_videos(
         )
     titles = sorted({title for title, _, _ in parsed})
     number = {title: at for at, title in enumerate(titles)}
-    video = np.array([number[title] for title, _, _ in parsed], np.int32)
-    frame = np.array([int(frame) for _, _, frame in parsed], np.int32)
+    videos = [number[title] for title, _, _ in parsed]
+    video = np.array(videos, np.int32)
+    frames = [int(frame) for _, _, frame in parsed]
+    frame = np.array(frames, np.int32)
     order = np.lexsort((frame, video))
     known = [facts(title) if facts else {} for title in titles]
     return VideoSource(
@@ -125,7 +127,8 @@ def group_into_videos(
 
     facts: see `VideoSource`.
     """
-    video = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    videos = np.arange(len(lengths), dtype=np.int32)
+    video = np.repeat(videos, lengths)
     frame = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
     return VideoSource(
         source, np.arange(len(source)), video, frame, tuple(titles), source.name, facts or {}
@@ -137,7 +140,8 @@ def of_videos(
 ) -> VideoSource:
     """Returns some videos of a source, in the given order."""
     numbers = [int(number) for number in numbers]
-    rows = np.concatenate([np.arange(*source.bounds[number]) for number in numbers])
+    spans = [np.arange(*source.bounds[number]) for number in numbers]
+    rows = np.concatenate(spans)
     video = np.repeat(
         np.arange(len(numbers), dtype=np.int32),
         [np.ptp(source.bounds[number]) for number in numbers],
@@ -185,7 +189,9 @@ def read_videos(
             f"{name}: videos of {len(sizes)} sizes ({listed}); choose their `image_size`, or leave some "
             "out"
         )
-    squares, frames, left_out = [], [], []
+    squares = []
+    frames = []
+    left_out = []
     for video in videos:
         images, numbers, bad = _read(video, transform, every)
         if video.cut_off and on_bad_frame == "stop":
@@ -223,7 +229,9 @@ def _read(video: Video, transform: Transform, every: int) -> tuple[list, list[in
     """Returns the transformed frames that are kept, their numbers, and those of frames that do not
     decode.
     """
-    squares, numbers, bad = [], [], []
+    squares = []
+    numbers = []
+    bad = []
     for number, image in frames_of_one_size(video):
         if number % every:
             continue
@@ -247,7 +255,9 @@ def actions_of(source: VideoSource) -> np.ndarray | None:
     one.
     """
     actions = source.facts.get("action", ())
-    return None if len(set(actions)) < 2 or "" in actions else np.asarray(actions)[source.video]
+    if len(set(actions)) < 2 or "" in actions:
+        return None
+    return np.asarray(actions)[source.video]
 
 
 def frames_of(source: VideoSource) -> Iterator[np.ndarray]:

@@ -44,7 +44,8 @@ def _row_maxima(features, masks):
     Without the barrier, XLA would merge this maximum with the following one over rows, compute the
     product for both, and keep it in memory.
     """
-    return jax.lax.optimization_barrier((features[:, :, :, None, :] * masks[..., None]).max(2))
+    products = features[:, :, :, None, :] * masks[..., None]
+    return jax.lax.optimization_barrier(products.max(2))
 
 
 @jax.custom_vjp
@@ -83,12 +84,11 @@ def _pulled_by_places(features, masks, rows, slope):
         def taken(array, *index):
             return array.at[index].get(mode="promise_in_bounds")
 
-        along_row = (
-            taken(features.swapaxes(1, 2), row, of_channel),
-            taken(masks.swapaxes(1, 2), row, of_keypoint),
-        )
-        column = (along_row[0] * along_row[1]).argmax(-1)
-        of_feature, of_mask = (row, column, of_channel), (row, column, of_keypoint)
+        feature_rows = taken(features.swapaxes(1, 2), row, of_channel)
+        mask_rows = taken(masks.swapaxes(1, 2), row, of_keypoint)
+        column = (feature_rows * mask_rows).argmax(-1)
+        of_feature = (row, column, of_channel)
+        of_mask = (row, column, of_keypoint)
         to_features = (
             jnp.zeros_like(features)
             .at[of_feature]
@@ -123,19 +123,22 @@ def _pulled_by_products(features, masks, pixels, slope):
     slowly.
     """
     product = functools.partial(jnp.einsum, precision=jax.lax.Precision.HIGHEST)
-    width = features.shape[2]
-    row, column = (
-        (places[..., None] == jnp.arange(side)[None, None, None]).astype(jnp.float32)
-        for places, side in zip((pixels // width, pixels % width), features.shape[1:3], strict=True)
-    )
-    of_features, of_masks = (
-        (product(f"bkcy,byx{last}->bkcx", row, array) * column).sum(3)
-        for array, last in ((features, "c"), (masks, "k"))
-    )
-    return tuple(
-        product(f"bkcy,bkcx->byx{last}", row * (slope * others)[..., None], column)
-        for others, last in ((of_masks, "c"), (of_features, "k"))
-    )
+    height, width = features.shape[1:3]
+
+    def ones_at(places, side):
+        return (places[..., None] == jnp.arange(side)[None, None, None]).astype(jnp.float32)
+
+    row_numbers = pixels // width
+    column_numbers = pixels % width
+    row = ones_at(row_numbers, height)
+    column = ones_at(column_numbers, width)
+    of_features = (product("bkcy,byxc->bkcx", row, features) * column).sum(3)
+    of_masks = (product("bkcy,byxk->bkcx", row, masks) * column).sum(3)
+    feature_slope = slope * of_masks
+    to_features = product("bkcy,bkcx->byxc", row * feature_slope[..., None], column)
+    mask_slope = slope * of_features
+    to_masks = product("bkcy,bkcx->byxk", row * mask_slope[..., None], column)
+    return to_features, to_masks
 
 
 _masked_maximum.defvjp(_masked_maximum_forward, _masked_maximum_backward)
@@ -194,7 +197,8 @@ def surest(scores: Weights, left_out: float) -> Weights:
     number = math.floor(left_out * scores.size)
     if number == 0:
         return jnp.ones_like(scores)
-    return (scores > jnp.sort(scores.ravel())[number - 1]).astype(jnp.float32)
+    ascending = jnp.sort(scores.ravel())
+    return (scores > ascending[number - 1]).astype(jnp.float32)
 
 
 def unit_representation(
@@ -207,7 +211,8 @@ def unit_representation(
     """
     chex.assert_rank(representations, 3)
     z = representations.astype(jnp.float32)
-    return z * jax.lax.rsqrt(jnp.square(z).sum(-1, keepdims=True) + 1e-4)
+    squared_length = jnp.square(z).sum(-1, keepdims=True)
+    return z * jax.lax.rsqrt(squared_length + 1e-4)
 
 
 def transformation_invariance(
@@ -233,4 +238,6 @@ def transformation_invariance(
         representations.astype(jnp.float32) - warped_representations.astype(jnp.float32)
     )
     squares = weights.astype(jnp.float32)[..., None] * squares
-    return squares.mean() if reduction == "mean" else squares.sum((1, 2)).mean()
+    if reduction == "mean":
+        return squares.mean()
+    return squares.sum((1, 2)).mean()

@@ -28,10 +28,12 @@ def quadratic_penalty(
     chex.assert_trees_all_equal_shapes(params, anchor, importance)
 
     def of_leaf(value, held, weight):
-        return (weight * jnp.square(value.astype(jnp.float32) - held.astype(jnp.float32))).sum()
+        change = value.astype(jnp.float32) - held.astype(jnp.float32)
+        return (weight * jnp.square(change)).sum()
 
     parts = jax.tree.leaves(jax.tree.map(of_leaf, params, anchor, importance))
-    return (0.5 if half else 1.0) * sum(parts, jnp.float32(0))
+    factor = 0.5 if half else 1.0
+    return factor * sum(parts, jnp.float32(0))
 
 
 # Importances
@@ -57,7 +59,11 @@ def fused_importance(
     if rule == "sum":
         return jax.tree.map(jnp.add, old, new)
     count = jnp.asarray(step, jnp.float32)
-    return jax.tree.map(lambda before, now: (now + count * before) / (count + 1), old, new)
+
+    def running_mean(before, now):
+        return (now + count * before) / (count + 1)
+
+    return jax.tree.map(running_mean, old, new)
 
 
 def normalised_importance(importance: Tree) -> Tree:
@@ -67,10 +73,14 @@ def normalised_importance(importance: Tree) -> Tree:
     An importance of zeros stays as it is.
     """
     leaves = jax.tree.leaves(importance)
-    mean = sum((leaf.sum() for leaf in leaves), jnp.float32(0)) / sum(
-        math.prod(leaf.shape) for leaf in leaves
-    )
-    return jax.tree.map(lambda leaf: leaf / jnp.where(mean > 0, mean, 1.0), importance)
+    total = sum((leaf.sum() for leaf in leaves), jnp.float32(0))
+    count = sum(math.prod(leaf.shape) for leaf in leaves)
+    mean = total / count
+
+    def relative(leaf):
+        return leaf / jnp.where(mean > 0, mean, 1.0)
+
+    return jax.tree.map(relative, importance)
 
 
 # The Riemannian walk: importances from the path of the parameters
@@ -105,17 +115,19 @@ def walk_on(walk: Walk, gradient: Tree, before: Tree, after: Tree) -> Walk:
         before, after: parameters before and after the update.
     """
     chex.assert_trees_all_equal_shapes(walk.fisher, walk.score, gradient, before, after)
-    fisher = jax.tree.map(
-        lambda held, slope: WALK_DECAY * jnp.square(slope) + (1 - WALK_DECAY) * held,
-        walk.fisher,
-        gradient,
-    )
+
+    def averaged(held, slope):
+        return WALK_DECAY * jnp.square(slope) + (1 - WALK_DECAY) * held
 
     def longer(score, slope, metric, start, end):
         moved = end - start
-        return score - slope * moved / (0.5 * metric * jnp.square(moved) + WALK_EPSILON)
+        decrease = slope * moved
+        predicted = 0.5 * metric * jnp.square(moved)
+        return score - decrease / (predicted + WALK_EPSILON)
 
-    return Walk(fisher, jax.tree.map(longer, walk.score, gradient, fisher, before, after))
+    fisher = jax.tree.map(averaged, walk.fisher, gradient)
+    score = jax.tree.map(longer, walk.score, gradient, fisher, before, after)
+    return Walk(fisher, score)
 
 
 def walk_importance(walk: Walk) -> tuple[Walk, Tree]:
@@ -126,8 +138,11 @@ def walk_importance(walk: Walk) -> tuple[Walk, Tree]:
     with, and the importance.
     """
     chex.assert_trees_all_equal_shapes(walk.fisher, walk.score)
-    walk = walk._replace(score=jax.tree.map(lambda score: 0.5 * score, walk.score))
-    importance = jax.tree.map(
-        lambda fisher, score: fisher + jnp.maximum(score, 0.0), walk.fisher, walk.score
-    )
+    halved = jax.tree.map(lambda score: 0.5 * score, walk.score)
+    walk = walk._replace(score=halved)
+
+    def summed(fisher, score):
+        return fisher + jnp.maximum(score, 0.0)
+
+    importance = jax.tree.map(summed, walk.fisher, walk.score)
     return walk, importance

@@ -55,16 +55,22 @@ def multi_kernel_mmd(
     """
     chex.assert_rank(source_features, 2)
     chex.assert_equal_shape([source_features, target_features])
-    source, target = source_features.astype(jnp.float32), target_features.astype(jnp.float32)
+    source = source_features.astype(jnp.float32)
+    target = target_features.astype(jnp.float32)
     joint = jax.lax.stop_gradient(jnp.concatenate([source, target]))
     # Twice the variance is the mean squared distance of all pairs; no matrix of pairs is needed.
-    spread = 2 * jnp.square(joint - joint.mean(0, keepdims=True)).sum(1).mean()
-    bandwidths = jnp.asarray([1 / 8, 1 / 4, 1 / 2, 1, 2], jnp.float32) * jnp.maximum(spread, 1e-12)
+    centred = joint - joint.mean(0, keepdims=True)
+    m = 2 * jnp.square(centred).sum(1).mean()
+    alphas = jnp.asarray([1 / 8, 1 / 4, 1 / 2, 1, 2], jnp.float32)
+    bandwidths = alphas * jnp.maximum(m, 1e-12)
 
     def kernels(a, b):
-        return jnp.exp(-jnp.square(a - b).sum(1)[:, None] / (2 * bandwidths[None])).sum(1)
+        squares = jnp.square(a - b).sum(1)
+        exponents = -squares[:, None] / (2 * bandwidths[None])
+        return jnp.exp(exponents).sum(1)
 
-    next_source, next_target = jnp.roll(source, -1, axis=0), jnp.roll(target, -1, axis=0)
+    next_source = jnp.roll(source, -1, axis=0)
+    next_target = jnp.roll(target, -1, axis=0)
     return (
         kernels(source, next_source)
         + kernels(target, next_target)

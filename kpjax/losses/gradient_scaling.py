@@ -19,7 +19,8 @@ def _scale_gradient_forward(tree, factor):
 
 
 def _scale_gradient_backward(factor, cotangents):
-    return jax.tree.map(lambda c: c * factor.astype(c.dtype), cotangents), jnp.zeros_like(factor)
+    scaled = jax.tree.map(lambda c: c * factor.astype(c.dtype), cotangents)
+    return scaled, jnp.zeros_like(factor)
 
 
 _scale_gradient.defvjp(_scale_gradient_forward, _scale_gradient_backward)

@@ -41,8 +41,10 @@ def heatmap_mse(heatmaps: Maps, targets: Maps, weights: Weights, *, half: bool =
     official code.
     """
     _check_maps(heatmaps, targets, weights)
-    squares = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
-    return (0.5 if half else 1.0) * (weights.astype(jnp.float32) * squares).mean()
+    errors = heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)
+    squares = jnp.square(errors).mean((1, 2))
+    factor = 0.5 if half else 1.0
+    return factor * (weights.astype(jnp.float32) * squares).mean()
 
 
 def heatmap_kl_per_keypoint(
@@ -62,7 +64,8 @@ def heatmap_kl_per_keypoint(
     """
     _check_maps(logits, targets, weights)
     cells = logits.shape[1] * logits.shape[2]
-    logits, targets = logits.astype(jnp.float32), targets.astype(jnp.float32)
+    logits = logits.astype(jnp.float32)
+    targets = targets.astype(jnp.float32)
     logits = logits - jax.lax.stop_gradient(logits.max((1, 2), keepdims=True))
     log_partition = jnp.log(jnp.exp(logits).sum((1, 2)))
 
@@ -70,18 +73,19 @@ def heatmap_kl_per_keypoint(
     # them one by one to the sum of a map, and the loss is then wrong in its fifth digit.
     total = targets.sum((1, 2)) + cells * epsilon
     safe_total = jnp.where(total > 0, total, 1.0)
-    expected_logit = ((targets * logits).sum((1, 2)) + epsilon * logits.sum((1, 2))) / safe_total
+    weighted_logits = (targets * logits).sum((1, 2)) + epsilon * logits.sum((1, 2))
+    expected_logit = weighted_logits / safe_total
     # log(1) stands in for log(0), so that neither the value nor a gradient with respect to the
     # target is 0 * infinity.
     mass = targets + epsilon
     empty = epsilon * math.log(epsilon) if epsilon > 0 else 0.0
-    mass_log_mass = (mass * jnp.log(jnp.where(mass > 0, mass, 1.0)) - empty).sum(
-        (1, 2)
-    ) + cells * empty
+    above_empty = mass * jnp.log(jnp.where(mass > 0, mass, 1.0)) - empty
+    mass_log_mass = above_empty.sum((1, 2)) + cells * empty
     negative_entropy = mass_log_mass / safe_total - jnp.log(safe_total)
 
     divergence = negative_entropy - (expected_logit - log_partition)
-    return jnp.where((weights > 0) & (total > 0), weights.astype(jnp.float32) * divergence, 0.0)
+    counted = (weights > 0) & (total > 0)
+    return jnp.where(counted, weights.astype(jnp.float32) * divergence, 0.0)
 
 
 def heatmap_kl(logits: Maps, targets: Maps, weights: Weights, *, epsilon: float = 0.0) -> Scalar:
@@ -141,7 +145,8 @@ def coarse_to_fine_targets(
         )
         for kernel in kernels
     ]
-    return tuple(targets for targets, _ in made), made[0][1]
+    _, weights = made[0]
+    return tuple(targets for targets, _ in made), weights
 
 
 def hardest_keypoints_mse(
@@ -154,8 +159,11 @@ def hardest_keypoints_mse(
     there are fewer, also for images with fewer labels.
     """
     _check_maps(heatmaps, targets, weights)
-    errors = jnp.square(heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)).mean((1, 2))
-    largest, _ = jax.lax.top_k(weights.astype(jnp.float32) * errors, min(hardest, errors.shape[1]))
+    errors = heatmaps.astype(jnp.float32) - targets.astype(jnp.float32)
+    squares = jnp.square(errors).mean((1, 2))
+    count = min(hardest, squares.shape[1])
+    weighted = weights.astype(jnp.float32) * squares
+    largest, _ = jax.lax.top_k(weighted, count)
     return largest.mean()
 
 
@@ -196,8 +204,10 @@ def coarse_to_fine(
         )
     loss = jnp.float32(0)
     for number, predicted in enumerate(heatmaps):
-        level, is_last_stage = number % levels, number >= len(heatmaps) - levels
-        target = (targets[-levels:] if is_last_stage else targets[:levels])[level]
+        level = number % levels
+        is_last_stage = number >= len(heatmaps) - levels
+        of_stage = targets[-levels:] if is_last_stage else targets[:levels]
+        target = of_stage[level]
         if level < levels - 1:
             loss += 0.25 * heatmap_mse(predicted, target, weights, half=False)
         elif hardest is None:

@@ -27,7 +27,8 @@ Objective = Mapping[str, Term]
 
 def _check_known(objective: Objective, names) -> None:
     """Raises KeyError for names that are not terms of the objective."""
-    if unknown := sorted(set(names) - set(objective)):
+    unknown = sorted(set(names) - set(objective))
+    if unknown:
         raise KeyError(f"no term {', '.join(unknown)} in an objective of {', '.join(objective)}")
 
 
@@ -69,7 +70,8 @@ def total(
         for name, term in objective.items()
     }
     summed = sum((weights[name] * part for name, part in parts.items()), jnp.float32(0))
-    return summed, {f"loss/{name}": part for name, part in parts.items()}
+    metrics = {f"loss/{name}": part for name, part in parts.items()}
+    return summed, metrics
 
 
 def views(objective: Objective) -> frozenset[str]:
@@ -92,7 +94,8 @@ def reweighted(objective: Objective, **weights: float) -> Objective:
     Raises KeyError for an unknown name, ValueError for a weight of 0.
     """
     _check_known(objective, weights)
-    if zero := [name for name, weight in weights.items() if weight == 0]:
+    zero = [name for name, weight in weights.items() if weight == 0]
+    if zero:
         raise ValueError(
             f"weight 0 for {zero[0]!r} still runs the term, and 0 x NaN is NaN: use without()"
         )

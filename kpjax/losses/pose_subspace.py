@@ -60,15 +60,18 @@ def fit_pose_subspace(
         )
     mean = np.nanmean(rows, 0)
     centred = np.where(known, rows - mean, 0.0)
-    variances, directions = np.linalg.eigh(centred.T @ centred / (together - 1))
-    variances, directions = np.maximum(variances[::-1], 0.0), directions[:, ::-1]
+    covariance = centred.T @ centred / (together - 1)
+    variances, directions = np.linalg.eigh(covariance)
+    variances = np.maximum(variances[::-1], 0.0)
+    directions = directions[:, ::-1]
     if components is None:
-        reached = np.cumsum(variances) / max(variances.sum(), np.finfo(np.float64).tiny)
+        total = max(variances.sum(), np.finfo(np.float64).tiny)
+        reached = np.cumsum(variances) / total
         components = min(int(np.searchsorted(reached, share)) + 1, rows.shape[1])
-    found = PoseSubspace(
-        *(np.asarray(part, np.float32) for part in (mean, directions[:, :components], 0.0))
-    )
+    basis = directions[:, :components]
+    found = PoseSubspace(*(np.asarray(part, np.float32) for part in (mean, basis, 0.0)))
     difference = whole - mean
-    difference -= difference @ directions[:, :components] @ directions[:, :components].T
-    distances = np.linalg.norm(difference.reshape(len(whole), -1, 2), axis=-1)
+    difference -= difference @ basis @ basis.T
+    by_point = difference.reshape(len(whole), -1, 2)
+    distances = np.linalg.norm(by_point, axis=-1)
     return found._replace(epsilon=np.float32(np.percentile(distances, percentile)))

@@ -67,12 +67,16 @@ def spring(
         - parents.astype(jnp.float32)[:, :, None]
     )
     if unit == "pixels":
-        away = away * jnp.array([size[1] / 2, size[0] / 2], jnp.float32).reshape(1, 1, 1, 2)
+        height, width = size
+        half = jnp.array([width / 2, height / 2], jnp.float32)
+        away = away * half.reshape(1, 1, 1, 2)
     squared = jnp.square(away)
     if reduction == "coordinate_mean":
         return squared.mean()
     distances = squared.sum(-1)
-    return distances.mean() if reduction == "mean" else distances.sum((1, 2)).mean()
+    if reduction == "mean":
+        return distances.mean()
+    return distances.sum((1, 2)).mean()
 
 
 # Motion
@@ -105,7 +109,8 @@ def still_mass(
         batch, height, moving.shape[1] // height, width, moving.shape[2] // width
     ).mean((2, 4))
     cells = cells / jnp.maximum(cells.max((1, 2), keepdims=True), 1e-6)
-    return ((1 - cells)[..., None] * probabilities).sum((1, 2)).mean()
+    elsewhere = (1 - cells)[..., None] * probabilities
+    return elsewhere.sum((1, 2)).mean()
 
 
 # Feature transport
@@ -145,10 +150,11 @@ def transport_features(
         features_reference, maps_reference = jax.lax.stop_gradient(
             (features_reference, maps_reference)
         )
-    keep = jnp.prod(1 - maps_reference.astype(jnp.float32), -1, keepdims=True) * jnp.prod(
-        1 - maps.astype(jnp.float32), -1, keepdims=True
-    )
-    return keep * features_reference.astype(jnp.float32) + (1 - keep) * features.astype(jnp.float32)
+    not_left = jnp.prod(1 - maps_reference.astype(jnp.float32), -1, keepdims=True)
+    not_entered = jnp.prod(1 - maps.astype(jnp.float32), -1, keepdims=True)
+    keep = not_left * not_entered
+    kept = keep * features_reference.astype(jnp.float32)
+    return kept + (1 - keep) * features.astype(jnp.float32)
 
 
 def transporter_transported(
@@ -172,9 +178,11 @@ def transporter_transported(
         features_reference, maps_reference = jax.lax.stop_gradient(
             (features_reference, maps_reference)
         )
-    reference, frame = maps_reference.astype(jnp.float32), maps.astype(jnp.float32)
+    reference = maps_reference.astype(jnp.float32)
+    frame = maps.astype(jnp.float32)
     keep, take = _all_steps((1 - reference) * (1 - frame), frame)
-    return keep * features_reference.astype(jnp.float32) + take * features.astype(jnp.float32)
+    kept = keep * features_reference.astype(jnp.float32)
+    return kept + take * features.astype(jnp.float32)
 
 
 def _all_steps(factors: jax.Array, gains: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -185,8 +193,10 @@ def _all_steps(factors: jax.Array, gains: jax.Array) -> tuple[jax.Array, jax.Arr
     """
     while (count := factors.shape[-1]) > 1:
         odd = count % 2
-        first, then = factors[..., 0 : count - odd : 2], factors[..., 1::2]
+        first = factors[..., 0 : count - odd : 2]
+        then = factors[..., 1::2]
         merged_gains = then * gains[..., 0 : count - odd : 2] + gains[..., 1::2]
-        factors = jnp.concatenate([first * then, factors[..., count - odd :]], axis=-1)
+        merged_factors = first * then
+        factors = jnp.concatenate([merged_factors, factors[..., count - odd :]], axis=-1)
         gains = jnp.concatenate([merged_gains, gains[..., count - odd :]], axis=-1)
     return factors, gains

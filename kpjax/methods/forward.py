@@ -25,7 +25,8 @@ def imagenet_normalise(images: jax.Array) -> jax.Array:
     _check_floating(images)
     mean = jnp.array([0.485, 0.456, 0.406], images.dtype)
     deviation = jnp.array([0.229, 0.224, 0.225], images.dtype)
-    return (images - mean.reshape(1, 1, 1, 3)) / deviation.reshape(1, 1, 1, 3)
+    centred = images - mean.reshape(1, 1, 1, 3)
+    return centred / deviation.reshape(1, 1, 1, 3)
 
 
 def symmetric_normalise(images: jax.Array) -> jax.Array:
@@ -69,7 +70,8 @@ def prepare_streams(
             raise InputError(
                 "augment", f"it has no function for {name!r}; give one, such as `no_augmentation`"
             )
-        views[name], _ = change(named_key(key, name), unit_range(example))
+        stream_key = named_key(key, name)
+        views[name], _ = change(stream_key, unit_range(example))
     return views
 
 
@@ -79,11 +81,14 @@ def empty_images(
     """Returns zeros (1, H, W, 3), as large as a stream's images are once augmented; only shapes are
     computed.
     """
-    view = jax.eval_shape(
-        lambda stream: prepare_streams(augment, {name: stream}, jax.random.key(0))[name],
-        streams[name],
-    )
-    return jnp.zeros((1, *view.image.shape[1:]), jnp.float32)
+
+    def prepared(stream):
+        prepared_streams = prepare_streams(augment, {name: stream}, jax.random.key(0))
+        return prepared_streams[name]
+
+    view = jax.eval_shape(prepared, streams[name])
+    image_shape = view.image.shape[1:]
+    return jnp.zeros((1, *image_shape), jnp.float32)
 
 
 def checked_views(objective: Objective, known: Collection[str], method: str) -> frozenset[str]:
@@ -113,12 +118,14 @@ def interleave(*arrays: jax.Array) -> jax.Array:
     """Joins n arrays (B, ...) into (n B, ...), taking examples in turn: sharded batches join
     without communication.
     """
-    return jnp.stack(arrays, axis=1).reshape(-1, *arrays[0].shape[1:])
+    in_turn = jnp.stack(arrays, axis=1)
+    return in_turn.reshape(-1, *arrays[0].shape[1:])
 
 
 def deinterleave(array: jax.Array, count: int) -> tuple[jax.Array, ...]:
     """Undoes `interleave` of `count` arrays."""
-    return tuple(jnp.moveaxis(array.reshape(-1, count, *array.shape[1:]), 1, 0))
+    in_turn = array.reshape(-1, count, *array.shape[1:])
+    return tuple(jnp.moveaxis(in_turn, 1, 0))
 
 
 def train_pass(
@@ -145,8 +152,10 @@ def joint_pass(
 
     Returns the heatmaps of each by name, and the BatchNorm statistics afterwards.
     """
-    heatmaps, after = train_pass(model, params, statistics, interleave(*images.values()))
-    return dict(zip(images, deinterleave(heatmaps, len(images)), strict=True)), after
+    joined = interleave(*images.values())
+    heatmaps, after = train_pass(model, params, statistics, joined)
+    parts = deinterleave(heatmaps, len(images))
+    return dict(zip(images, parts, strict=True)), after
 
 
 def statistics_after_second_pass(before, after):
@@ -157,4 +166,8 @@ def statistics_after_second_pass(before, after):
     second adds m * (after - before). This saves the second pass wherever two sub-steps see the same
     batch with equal weights.
     """
-    return jax.tree.map(lambda old, new: new + jnp.float32(MOMENTUM) * (new - old), before, after)
+
+    def moved_again(old, new):
+        return new + jnp.float32(MOMENTUM) * (new - old)
+
+    return jax.tree.map(moved_again, before, after)

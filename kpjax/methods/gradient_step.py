@@ -69,7 +69,8 @@ def gradient_steps(
     `gradient_step`.
     """
     gradient, auxiliary, metrics = _differentiate(loss, params, dict)
-    moved, states = {}, dict(state.optimizer_state)
+    moved = {}
+    states = dict(state.optimizer_state)
     for group in params:
         moved[group], states[group] = descend(
             optimizer,

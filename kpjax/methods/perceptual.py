@@ -92,7 +92,8 @@ def perceptual_start(weights: str, vgg: nn.Module, *, image_size: int) -> dict[s
     from kpjax.models.weights.torch_names import describe
 
     network = perceptual_options(weights, vgg)["perceptual"]
-    fresh = run_once(network.init)(jax.random.key(0), jnp.zeros((1, image_size, image_size, 3)))
+    images = jnp.zeros((1, image_size, image_size, 3))
+    fresh = run_once(network.init)(jax.random.key(0), images)
     imported = (load_vgg if network == vgg else load_backbone)(fresh, weights)
     print(f"images are compared by features of {weights}: {describe(imported.report)}")
     return {"perceptual": imported.variables}

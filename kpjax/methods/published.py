@@ -95,14 +95,14 @@ def with_neck_and_head(keypoints: jax.Array, scores: jax.Array) -> tuple[jax.Arr
     """Appends neck and top of the head to MoveNet's keypoints (B, 17, 2) and scores (B, 17): (B,
     19, 2), (B, 19).
     """
-    shoulders, ears = (
-        [KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right")]
-        for part in ("shoulder", "ear")
-    )
+    shoulders = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")]
+    ears = [KEYPOINTS.index("left_ear"), KEYPOINTS.index("right_ear")]
     neck = keypoints[:, shoulders].mean(1, keepdims=True)
-    head = neck + HEAD * (keypoints[:, ears].mean(1, keepdims=True) - neck)
-    of_neck = scores[:, shoulders].min(1, keepdims=True)
-    of_head = jnp.minimum(of_neck, scores[:, ears].min(1, keepdims=True))
-    return jnp.concatenate([keypoints, neck, head], 1), jnp.concatenate(
-        [scores, of_neck, of_head], 1
-    )
+    between_ears = keypoints[:, ears].mean(1, keepdims=True)
+    head = neck + HEAD * (between_ears - neck)
+    neck_score = scores[:, shoulders].min(1, keepdims=True)
+    ear_score = scores[:, ears].min(1, keepdims=True)
+    head_score = jnp.minimum(neck_score, ear_score)
+    all_keypoints = jnp.concatenate([keypoints, neck, head], 1)
+    all_scores = jnp.concatenate([scores, neck_score, head_score], 1)
+    return all_keypoints, all_scores

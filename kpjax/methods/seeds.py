@@ -30,52 +30,57 @@ def over_seeds(method: Method, count: int) -> Method:
     numbers = jnp.arange(count)
 
     def init(key: jax.Array, streams: Streams, start: Start):
-        states = jax.vmap(lambda number: with_seed(method, number).init(key, streams, start))(
-            numbers
-        )
+        def of_seed(number):
+            return with_seed(method, number).init(key, streams, start)
+
+        states = jax.vmap(of_seed)(numbers)
         return states._replace(step=states.step[0])
 
     def update(states, streams: Streams, key: jax.Array) -> tuple[tuple, Metrics]:
         axes = type(states)(*(None if name == "step" else 0 for name in states._fields))
-        states, metrics = jax.vmap(
-            lambda state, number: with_seed(method, number).update(state, streams, key),
-            in_axes=(axes, 0),
-            out_axes=(axes, 0),
-        )(states, numbers)
-        means = {name: values.mean() for name, values in metrics.items()}
-        return states, means | {
-            f"{name}/seed_{number}": values[number]
-            for name, values in metrics.items()
-            for number in range(count)
-        }
+
+        def of_seed(state, number):
+            return with_seed(method, number).update(state, streams, key)
+
+        of_all = jax.vmap(of_seed, in_axes=(axes, 0), out_axes=(axes, 0))
+        states, metrics = of_all(states, numbers)
+        found = {name: values.mean() for name, values in metrics.items()}
+        for name, values in metrics.items():
+            for number in range(count):
+                found[f"{name}/seed_{number}"] = values[number]
+        return states, found
 
     def predict(states, example: Example) -> Prediction:
-        return jax.vmap(lambda trained: method.predict(trained, example), out_axes=1)(
-            Trained(states.variables, states.frozen)
-        )
+        def of_seed(trained):
+            return method.predict(trained, example)
+
+        trained = Trained(states.variables, states.frozen)
+        return jax.vmap(of_seed, out_axes=1)(trained)
 
     return Method(init, update, predict, method.streams, method.skeleton, method.rates)
 
 
 def with_seed(method: Method, number: int | jax.Array) -> Method:
     """Returns a method whose keys are `fold_in(key, number)` of those that it is given."""
-    return method._replace(
-        init=lambda key, streams, start: method.init(
-            jax.random.fold_in(key, number), streams, start
-        ),
-        update=lambda state, streams, key: method.update(
-            state, streams, jax.random.fold_in(key, number)
-        ),
-    )
+
+    def init(key: jax.Array, streams: Streams, start: Start):
+        return method.init(jax.random.fold_in(key, number), streams, start)
+
+    def update(state, streams: Streams, key: jax.Array):
+        return method.update(state, streams, jax.random.fold_in(key, number))
+
+    return method._replace(init=init, update=update)
 
 
 def trained_of(states, number: int) -> Trained:
     """Returns one seed of what `over_seeds` has trained, a State or a Trained, for the method's own
     `predict`.
     """
-    return jax.tree.map(
-        lambda leaf: leaf[range(len(leaf))[number]], Trained(states.variables, states.frozen)
-    )
+
+    def of_seed(leaf):
+        return leaf[range(len(leaf))[number]]
+
+    return jax.tree.map(of_seed, Trained(states.variables, states.frozen))
 
 
 def ensemble(method: Method, count: int) -> Method:
@@ -116,11 +121,10 @@ def joint_prediction(found: Sequence[Prediction]) -> Prediction:
 
 def members_of_ensemble(members: Sequence[Trained]) -> Trained:
     """Joins what several runs of one method have learnt, for the `predict` of `ensemble`."""
-    names, parts = (
-        _member_names(len(members)),
-        ((member.variables, member.frozen) for member in members),
-    )
-    return Trained(*(dict(zip(names, trees, strict=True)) for trees in zip(*parts, strict=True)))
+    names = _member_names(len(members))
+    parts = ((member.variables, member.frozen) for member in members)
+    collections = zip(*parts, strict=True)
+    return Trained(*(dict(zip(names, trees, strict=True)) for trees in collections))
 
 
 def _member_names(count: int) -> list[str]:

@@ -116,7 +116,8 @@ def initial_variables(
             f"it has {len(setup.skeleton.names)} keypoints, and the network "
             f"{heatmaps.shape[-1]} heatmaps; give both the same number",
         )
-    stride = round(1 / np.asarray(setup.codec.to_heatmap)[0, 0])
+    scale = np.asarray(setup.codec.to_heatmap)[0, 0]
+    stride = round(1 / scale)
     if images.shape[1:3] != tuple(stride * cells for cells in heatmaps.shape[1:3]):
         raise InputError(
             "codec",
@@ -127,7 +128,8 @@ def initial_variables(
     given = start.get("variables", fresh)
     for collection, parts in fresh.items():
         wanted = {name: part for name, part in parts.items() if carried is None or name in carried}
-        found = {name: part for name, part in given.get(collection, {}).items() if name in wanted}
+        given_parts = given.get(collection, {})
+        found = {name: part for name, part in given_parts.items() if name in wanted}
         fresh[collection] = parts | of_same_shapes(
             wanted, found, "start", f"'variables' of {collection}"
         )
@@ -148,10 +150,13 @@ def of_same_shapes(wanted: Variables, given: Variables, argument: str, name: str
 
     Raises InputError with their first leaf of another place or shape than is wanted.
     """
-    here, there = (
-        {path: f"{jnp.shape(leaf)}" for path, leaf in flatten_dict(tree, sep="/").items()}
-        for tree in (wanted, given)
-    )
+
+    def shapes(tree):
+        leaves = flatten_dict(tree, sep="/")
+        return {path: f"{jnp.shape(leaf)}" for path, leaf in leaves.items()}
+
+    here = shapes(wanted)
+    there = shapes(given)
     for path in sorted(here | there):
         if here.get(path) != there.get(path):
             raise InputError(

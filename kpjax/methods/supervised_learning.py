@@ -45,7 +45,8 @@ def supervised(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, stream: str = "l
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, stream)
         variables = initial_variables(setup, named_key(key, "model"), images, start)
-        return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), {})
+        optimizer_state = setup.optimizer.init(variables["params"])
+        return State(jnp.int32(0), variables, optimizer_state, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = prepare_streams(setup.augment, {stream: streams[stream]}, key)

@@ -31,7 +31,8 @@ def products(features: jax.Array, maps: jax.Array) -> jax.Array:
     Gaussians.
     """
     maps = maps.astype(features.dtype)
-    return (maps[..., :, None] * features[..., None, :]).reshape(*features.shape[:-1], -1)
+    masked = maps[..., :, None] * features[..., None, :]
+    return masked.reshape(*features.shape[:-1], -1)
 
 
 def input_windows(inputs: AssociationInputs, sigma: float | None) -> jax.Array:
@@ -45,7 +46,8 @@ def input_windows(inputs: AssociationInputs, sigma: float | None) -> jax.Array:
     if sigma is None:
         return inputs.maps
     present = inputs.maps.max((1, 2), keepdims=True) > 0
-    return jnp.where(present, gaussian_bumps(inputs.points, inputs.features.shape[1:3], sigma), 0.0)
+    bumps = gaussian_bumps(inputs.points, inputs.features.shape[1:3], sigma)
+    return jnp.where(present, bumps, 0.0)
 
 
 class AssociationNetwork(nn.Module):
@@ -70,8 +72,10 @@ class AssociationNetwork(nn.Module):
     @nn.compact
     def __call__(self, inputs: AssociationInputs, train: bool) -> jax.Array:
         features = inputs.features.astype(self.dtype)
-        width, side = features.shape[-1], min(features.shape[1:3])
-        x = products(features, input_windows(inputs, self.input_sigma)[..., : self.inputs])
+        width = features.shape[-1]
+        side = min(features.shape[1:3])
+        windows = input_windows(inputs, self.input_sigma)
+        x = products(features, windows[..., : self.inputs])
         if self.variant == "with_features":
             x = jnp.concatenate([x, features], axis=-1)
         for number, dilation in enumerate(_dilations(self.variant, side), start=1):
@@ -95,7 +99,8 @@ class DilatedConvolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        kernel = self.param("kernel", he_normal, (3, 3, x.shape[-1], self.width), jnp.float32)
+        channels = x.shape[-1]
+        kernel = self.param("kernel", he_normal, (3, 3, channels, self.width), jnp.float32)
         return jax.lax.conv_general_dilated(
             x.astype(self.dtype),
             kernel.astype(self.dtype),

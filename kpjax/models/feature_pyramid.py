@@ -78,10 +78,12 @@ class SmallTrunk(nn.Module):
                 widths, None, strides, self.normalization, self.dtype, name=name
             )
 
-        x = stack(tuple(self.stem_widths), (2,) * len(self.stem_widths), "stem")(images, train)
+        strides = (2,) * len(self.stem_widths)
+        x = stack(tuple(self.stem_widths), strides, "stem")(images, train)
         maps = []
         for number, width in enumerate(self.widths, start=1):
-            strides = (1 if number == 1 else 2, *(1,) * (self.depth - 1))
+            first_stride = 1 if number == 1 else 2
+            strides = (first_stride, *(1,) * (self.depth - 1))
             x = stack((width,) * self.depth, strides, f"map{number}")(x, train)
             maps.append(x)
         return tuple(maps)
@@ -102,7 +104,8 @@ class Centred(nn.Module):
     def __call__(self, images: jax.Array, train: bool) -> jax.Array | tuple[jax.Array, ...]:
         def moved(x: jax.Array) -> jax.Array:
             for axis in (1, 2):
-                share = (1 - x.shape[axis] / images.shape[axis]) / 2
+                seen = x.shape[axis] / images.shape[axis]
+                share = (1 - seen) / 2
                 after = jnp.concatenate(
                     [
                         jax.lax.slice_in_dim(x, 1, None, axis=axis),
@@ -194,9 +197,12 @@ def _top_down(
         y = Convolution(
             width, kernel_size, use_bias=normalization is None, dtype=dtype, name=f"{kind}{number}"
         )(x)
-        return y if normalization is None else normalization(name=f"{kind}_norm{number}")(y, train)
+        if normalization is None:
+            return y
+        return normalization(name=f"{kind}_norm{number}")(y, train)
 
-    above, pyramid = None, []
+    above = None
+    pyramid = []
     for number, x in reversed(list(enumerate(maps, start=1))):
         x = layer("lateral", number, 1, x)
         above = x if above is None else x + upsample_nearest(above)

@@ -118,10 +118,8 @@ class HighResolutionNetwork(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        bottleneck, module = (
-            rematerialised(layer, self.rematerialise)
-            for layer in (Bottleneck, HighResolutionModule)
-        )
+        bottleneck = rematerialised(Bottleneck, self.rematerialise)
+        module = rematerialised(HighResolutionModule, self.rematerialise)
         x = images
         for number in (1, 2):
             x = Convolution(
@@ -135,7 +133,9 @@ class HighResolutionNetwork(nn.Module):
             x = nn.relu(BatchNorm(name=f"bn{number}")(x, train))
         for number in range(LAYER1_BLOCKS):
             x = bottleneck(self.stem_width, 1, self.dtype, name=f"layer1_{number}")(x, train)
-        layer1, branches, outputs = x, (), {}
+        layer1 = x
+        branches = ()
+        outputs = {}
         for stage, count in enumerate(self.modules, start=2):
             branches = self._with_one_more(branches or (layer1,), stage, train)
             for number in range(count):

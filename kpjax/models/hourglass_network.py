@@ -47,7 +47,8 @@ class HierarchicalBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        y, parts = x, []
+        y = x
+        parts = []
         for number, share in enumerate((2, 4, 4), start=1):
             y = nn.relu(BatchNorm(name=f"bn{number}")(y, train))
             y = Convolution(
@@ -66,7 +67,8 @@ class HierarchicalBlock(nn.Module):
                 dtype=self.dtype,
                 name="downsample_2",
             )(x)
-        return compute_once(jnp.concatenate(parts, axis=-1) + x.astype(y.dtype))
+        joined = jnp.concatenate(parts, axis=-1)
+        return compute_once(joined + x.astype(y.dtype))
 
 
 class Hourglass(nn.Module):
@@ -95,7 +97,8 @@ class Hourglass(nn.Module):
             x = block(average_pool_pairs(x), f"b2_{level}")
         x = block(x, "b2_plus_1")
         for level in range(1, self.depth + 1):
-            x = compute_once(kept.pop() + upsample_nearest(block(x, f"b3_{level}")))
+            kept_map = kept.pop()
+            x = compute_once(kept_map + upsample_nearest(block(x, f"b3_{level}")))
         return x
 
 

@@ -38,7 +38,9 @@ def normalised_points(
     align_corners: whether the centres of the outer cells or their outer edges are at -1 and 1.
     """
     points, _ = decode_soft_argmax(heatmaps, temperature=1 / sharpness)
-    return _normalise_points(points[..., 0], points[..., 1], heatmaps.shape[1:3], align_corners)
+    x = points[..., 0]
+    y = points[..., 1]
+    return _normalise_points(x, y, heatmaps.shape[1:3], align_corners)
 
 
 def draw_normalised_points(
@@ -54,8 +56,10 @@ def draw_normalised_points(
     profiles = []
     for axis, cells in enumerate((size[1], size[0])):
         half = (cells - align_corners) / 2  # cells from the middle to 1
-        centres = points[..., axis].astype(jnp.float32) * half + (cells - 1) / 2
-        profiles.append(gaussian_profile(centres, cells, width * half / math.sqrt(2), window=None))
+        coordinates = points[..., axis].astype(jnp.float32)
+        centres = coordinates * half + (cells - 1) / 2
+        sigma = width * half / math.sqrt(2)
+        profiles.append(gaussian_profile(centres, cells, sigma, window=None))
     columns, rows = profiles
     return rows[..., :, None, :] * columns[..., None, :, :]
 
@@ -93,7 +97,8 @@ class ImageEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> jax.Array:
-        x, number = images, 0
+        x = images
+        number = 0
         for width in self.widths:
             for first in (True, False):
                 number += 1
@@ -123,7 +128,8 @@ class Renderer(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array, train: bool) -> jax.Array:
-        x, number = features, 0
+        x = features
+        number = 0
         for scale, width in enumerate(self.widths, start=1):
             if scale > 1:
                 x = upsample_bilinear(x)
@@ -198,10 +204,18 @@ def upsample_bilinear(x: jax.Array) -> jax.Array:
     neighbour on that side.
     """
     for axis in (1, 2):
-        before = jnp.concatenate([_slice(x, 0, 1, axis), _slice(x, 0, -1, axis)], axis)
-        after = jnp.concatenate([_slice(x, 1, None, axis), _slice(x, -1, None, axis)], axis)
-        doubled = jnp.stack([0.75 * x + 0.25 * before, 0.75 * x + 0.25 * after], axis + 1)
-        x = doubled.reshape(*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :])
+        first = _slice(x, 0, 1, axis)
+        but_last = _slice(x, 0, -1, axis)
+        before = jnp.concatenate([first, but_last], axis)
+        but_first = _slice(x, 1, None, axis)
+        last = _slice(x, -1, None, axis)
+        after = jnp.concatenate([but_first, last], axis)
+        even = 0.75 * x + 0.25 * before
+        odd = 0.75 * x + 0.25 * after
+        doubled = jnp.stack([even, odd], axis + 1)
+        shape = list(x.shape)
+        shape[axis] *= 2
+        x = doubled.reshape(shape)
     return x
 
 

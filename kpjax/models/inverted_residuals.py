@@ -61,7 +61,8 @@ class InvertedResidual(nn.Module):
             kernel_init=layers.he_normal_fan_out,
             dtype=self.dtype,
         )
-        y, layer = x, 0
+        y = x
+        layer = 0
         if self.expansion > 1:
             y = convolution(self.expansion * x.shape[-1], name="conv_0_0")(y)
             y = nn.relu6(layers.BatchNorm(name="conv_0_1")(y, train))
@@ -100,7 +101,8 @@ class MobileNetV2Trunk(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        x = jnp.pad(images, layers.spatial_padding(images.shape, 3, 2, self.padding))
+        pads = layers.spatial_padding(images.shape, 3, 2, self.padding)
+        x = jnp.pad(images, pads)
         x = layers.Convolution(
             rounded_width(STEM_WIDTH * self.width_multiplier),
             3,
@@ -111,12 +113,10 @@ class MobileNetV2Trunk(nn.Module):
             name="features_0_0",
         )(x)
         x = nn.relu6(layers.BatchNorm(name="features_0_1")(x, train))
-        block, number, maps, map_stride = (
-            layers.rematerialised(InvertedResidual, self.rematerialise),
-            1,
-            [],
-            2,
-        )
+        block = layers.rematerialised(InvertedResidual, self.rematerialise)
+        number = 1
+        maps = []
+        map_stride = 2
         for stage, (expansion, channels, blocks, stride) in enumerate(STAGES):
             map_stride *= stride
             for place in range(blocks):
@@ -141,7 +141,9 @@ def rounded_width(channels: float) -> int:
     torchvision does.
     """
     rounded = max(8, int(channels + 4) // 8 * 8)
-    return rounded + 8 if rounded < 0.9 * channels else rounded
+    if rounded < 0.9 * channels:
+        return rounded + 8
+    return rounded
 
 
 def mobilenet_v2(

@@ -43,28 +43,31 @@ class KeypointFeatures(nn.Module):
             if each.shape[1] > size[0]:
                 each = resize_bilinear(each, size)
             if self.one_scale:
-                square = jnp.square(jax.lax.stop_gradient(each).astype(jnp.float32)).mean()
-                rows = rows * jax.lax.rsqrt(square + 1e-12)
+                constant = jax.lax.stop_gradient(each).astype(jnp.float32)
+                mean_square = jnp.square(constant).mean()
+                rows = rows * jax.lax.rsqrt(mean_square + 1e-12)
             here = each.shape[1:3]
-            convolved[here] = convolved.get(here, jnp.float32(0)) + pixelwise_dot(each, rows)
-        return sum(resize_bilinear(each, size) for each in convolved.values()) + bias.reshape(
-            1, 1, 1, -1
-        )
+            before = convolved.get(here, jnp.float32(0))
+            convolved[here] = before + pixelwise_dot(each, rows)
+        features = sum(resize_bilinear(each, size) for each in convolved.values())
+        return features + bias.reshape(1, 1, 1, -1)
 
 
 def pixelwise_dot(x: jax.Array, kernel: jax.Array) -> jax.Array:
     """Computes a 1x1 convolution (B, h, w, in) by (in, out), multiplied in the dtype of `x` and
     summed in float32.
     """
-    flat = jnp.dot(
-        x.reshape(-1, x.shape[-1]), kernel.astype(x.dtype), preferred_element_type=jnp.float32
-    )
-    return flat.reshape(*x.shape[:3], kernel.shape[-1])
+    channels_in, channels_out = kernel.shape
+    pixels = x.reshape(-1, channels_in)
+    kernel = kernel.astype(x.dtype)
+    flat = jnp.dot(pixels, kernel, preferred_element_type=jnp.float32)
+    return flat.reshape(*x.shape[:3], channels_out)
 
 
 def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """Resizes (B, h, w, C): bilinear, half-pixel centres, no smoothing before shrinking."""
-    return jax.image.resize(x, (x.shape[0], *size, x.shape[-1]), "bilinear", antialias=False)
+    shape = (x.shape[0], *size, x.shape[-1])
+    return jax.image.resize(x, shape, "bilinear", antialias=False)
 
 
 class KeypointClassifier(nn.Module):

@@ -9,7 +9,7 @@ Flax's layout (kh, kw, in, out).
 import functools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import jax
@@ -57,29 +57,37 @@ class BatchNorm(nn.Module):
             count = x.size // (groups * width)
             # One pass over the data; both moments are then reduced together across devices.
             batch_mean = values.mean(axes)
-            batch_var = jnp.maximum(jnp.square(values).mean(axes) - jnp.square(batch_mean), 0)
+            mean_square = jnp.square(values).mean(axes)
+            batch_var = jnp.maximum(mean_square - jnp.square(batch_mean), 0)
             if not self.is_initializing():
                 unbiased = batch_var * (count / max(count - 1, 1))
                 mean.value = MOMENTUM * mean.value + (1 - MOMENTUM) * _over_groups(batch_mean)
                 var.value = MOMENTUM * var.value + (1 - MOMENTUM) * _over_groups(unbiased)
         else:
-            batch_mean, batch_var = mean.value, var.value
+            batch_mean = mean.value
+            batch_var = var.value
+        normalise = functools.partial(_normalise, scale, bias)
         if groups > 1:
-            normalise = jax.vmap(functools.partial(_normalise, scale, bias))
-            return normalise(batch_mean, batch_var, values).reshape(x.shape).astype(x.dtype)
-        return _normalise(scale, bias, batch_mean, batch_var, values).astype(x.dtype)
+            by_group = jax.vmap(normalise)(batch_mean, batch_var, values)
+            normalised = by_group.reshape(x.shape)
+        else:
+            normalised = normalise(batch_mean, batch_var, values)
+        return normalised.astype(x.dtype)
 
 
 def _normalise(
     scale: jax.Array, bias: jax.Array, mean: jax.Array, var: jax.Array, x: jax.Array
 ) -> jax.Array:
     factor = scale * jax.lax.rsqrt(var + EPSILON)
-    return _affine(x, factor, bias - mean * factor)
+    shift = bias - mean * factor
+    return _affine(x, factor, shift)
 
 
 def _over_groups(moment: jax.Array) -> jax.Array:
     """Returns the mean over groups of a moment (groups, C); one (C,) as it is."""
-    return moment if moment.ndim == 1 else moment.mean(0)
+    if moment.ndim == 1:
+        return moment
+    return moment.mean(0)
 
 
 class GroupNorm(nn.Module):
@@ -97,12 +105,15 @@ class GroupNorm(nn.Module):
         width = x.shape[-1]
         scale = self.param("scale", nn.initializers.ones, (width,), jnp.float32)
         bias = self.param("bias", nn.initializers.zeros, (width,), jnp.float32)
-        values = x.astype(jnp.float32).reshape(x.shape[0], -1, self.groups, width // self.groups)
+        values = x.astype(jnp.float32)
+        group_width = width // self.groups
+        values = values.reshape(x.shape[0], -1, self.groups, group_width)
         mean = values.mean((1, 3), keepdims=True)
         centred = values - mean
         var = jnp.square(centred).mean((1, 3), keepdims=True)
-        normalised = (centred * jax.lax.rsqrt(var + EPSILON)).reshape(x.shape)
-        return _affine(normalised, scale, bias).astype(x.dtype)
+        normalised = centred * jax.lax.rsqrt(var + EPSILON)
+        scaled = _affine(normalised.reshape(x.shape), scale, bias)
+        return scaled.astype(x.dtype)
 
 
 def _affine(x: jax.Array, scale: jax.Array, bias: jax.Array) -> jax.Array:
@@ -121,7 +132,8 @@ he_normal = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 uniform_fan_in = nn.initializers.variance_scaling(1 / 3, "fan_in", "uniform")
 uniform_fan_out = nn.initializers.variance_scaling(1 / 3, "fan_out", "uniform")
 # a kernel of this size works on blocks of pixels up to this number of channels
-LARGE, NARROW = 7, 16
+LARGE = 7
+NARROW = 16
 
 
 class Convolution(nn.Module):
@@ -144,20 +156,24 @@ class Convolution(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        k, stride = self.kernel_size, self.stride
+        k = self.kernel_size
+        stride = self.stride
         padding = k // 2 if self.padding is None else self.padding
         kernel = self.param(
             "kernel", self.kernel_init, (k, k, x.shape[-1], self.width), jnp.float32
         )
-        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        on_cpu = _fastest_on_cpu(kernel, x.shape[1:3], stride, padding)
-        form, plain = (
-            functools.partial(one, stride=stride, padding=padding) for one in (on_cpu, convolve)
-        )
-        y = by_platform(x, kernel, cpu=None if on_cpu is convolve else form, default=plain)
+        x = x.astype(self.dtype)
+        kernel = kernel.astype(self.dtype)
+        plain = functools.partial(convolve, stride=stride, padding=padding)
+        fastest = _fastest_on_cpu(kernel, x.shape[1:3], stride, padding)
+        on_cpu = None
+        if fastest is not convolve:
+            on_cpu = functools.partial(fastest, stride=stride, padding=padding)
+        y = by_platform(x, kernel, cpu=on_cpu, default=plain)
         if self.use_bias:
             bias = self.param("bias", self.bias_init, (self.width,), jnp.float32)
-            y = y + bias.astype(self.dtype).reshape(1, 1, 1, -1)
+            bias = bias.astype(self.dtype)
+            y = y + bias.reshape(1, 1, 1, -1)
         return y
 
 
@@ -188,7 +204,9 @@ def rematerialised(layer: type[nn.Module], again: bool) -> Any:
     """Returns a layer `(x, train)` that keeps its input only and is computed again in the backward
     pass, if `again`.
     """
-    return nn.remat(layer, static_argnums=(2,)) if again else layer
+    if not again:
+        return layer
+    return nn.remat(layer, static_argnums=(2,))
 
 
 def convolve(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
@@ -217,34 +235,44 @@ def _fastest_on_cpu(
         return convolve_by_dot
     # The gradient of many pixels of few channels under a large kernel takes 2.5 to 5 times as long
     # as that of blocks.
-    if k >= LARGE and max(kernel.shape[2:]) <= NARROW and _fits_blocks(k, size, stride, padding):
+    few_channels = max(kernel.shape[2:]) <= NARROW
+    if k >= LARGE and few_channels and _fits_blocks(k, size, stride, padding):
         return convolve_in_blocks
     return convolve
 
 
 def _fits_blocks(k: int, size: tuple[int, int], stride: int, padding: int) -> bool:
     """Returns whether a convolution keeps an even size, about a kernel's middle."""
-    return stride == 1 and k % 2 == 1 and padding == k // 2 and not any(side % 2 for side in size)
+    about_middle = stride == 1 and k % 2 == 1 and padding == k // 2
+    even_sides = not any(side % 2 for side in size)
+    return about_middle and even_sides
+
+
+def _pixels_of_taps(
+    x: jax.Array, kernel_size: int, stride: int
+) -> Iterator[tuple[int, int, jax.Array]]:
+    """Yields row and column of each tap of a square kernel, row by row, and the pixels (B, H', W', C)
+    that it reads of padded images (B, H, W, C).
+    """
+    height, width = ((side - kernel_size) // stride + 1 for side in x.shape[1:3])
+    for row in range(kernel_size):
+        rows = slice(row, row + (height - 1) * stride + 1, stride)
+        for column in range(kernel_size):
+            columns = slice(column, column + (width - 1) * stride + 1, stride)
+            yield row, column, x[:, rows, columns]
 
 
 def convolve_by_dot(x: jax.Array, kernel: jax.Array, stride: int, padding: int) -> jax.Array:
     """Computes `convolve` as one dot of all patches (B, H', W', k * k * in) with the kernel."""
     k, _, channels_in, channels_out = kernel.shape
-    x = jnp.pad(x, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
-    height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
-    patches = [
-        x[
-            :,
-            row : row + (height - 1) * stride + 1 : stride,
-            column : column + (width - 1) * stride + 1 : stride,
-        ]
-        for row in range(k)
-        for column in range(k)
-    ]
+    around = (padding, padding)
+    x = jnp.pad(x, ((0, 0), around, around, (0, 0)))
+    patches = [pixels for _, _, pixels in _pixels_of_taps(x, k, stride)]
     joined = jnp.concatenate(patches, axis=-1) if k > 1 else patches[0]
     # As matrices: of arrays with more axes XLA computes the kernel's gradient up to six times as
     # slowly on CPUs.
-    y = joined.reshape(-1, k * k * channels_in) @ kernel.reshape(k * k * channels_in, channels_out)
+    length = k * k * channels_in  # of a patch
+    y = joined.reshape(-1, length) @ kernel.reshape(length, channels_out)
     return y.reshape(*joined.shape[:-1], channels_out)
 
 
@@ -261,15 +289,20 @@ def convolve_in_blocks(x: jax.Array, kernel: jax.Array, stride: int, padding: in
     # A block's pixel `out` reads pixel `into` of the block that is `blocks` further through one
     # tap.
     blocks, into, out = np.ogrid[-near : near + 1, :2, :2]
-    chosen = jnp.asarray(
-        2 * blocks + into - out + reach == np.arange(k).reshape(k, 1, 1, 1), kernel.dtype
-    )
+    tap = 2 * blocks + into - out + reach
+    chosen = jnp.asarray(tap == np.arange(k).reshape(k, 1, 1, 1), kernel.dtype)
     small = jnp.einsum("uyip,vxjq,uvcd->yxijcpqd", chosen, chosen, kernel, precision="highest")
-    small = small.reshape(2 * near + 1, 2 * near + 1, 4 * channels_in, 4 * channels_out)
+    small_k = 2 * near + 1
+    small = small.reshape(small_k, small_k, 4 * channels_in, 4 * channels_out)
     batch, height, width, _ = x.shape
-    x = x.reshape(batch, height // 2, 2, width // 2, 2, channels_in).transpose(0, 1, 3, 2, 4, 5)
-    y = convolve(x.reshape(batch, height // 2, width // 2, 4 * channels_in), small, 1, near)
-    y = y.reshape(batch, height // 2, width // 2, 2, 2, channels_out).transpose(0, 1, 3, 2, 4, 5)
+    down = height // 2  # blocks
+    across = width // 2
+    x = x.reshape(batch, down, 2, across, 2, channels_in)
+    x = x.transpose(0, 1, 3, 2, 4, 5)
+    x = x.reshape(batch, down, across, 4 * channels_in)
+    y = convolve(x, small, 1, near)
+    y = y.reshape(batch, down, across, 2, 2, channels_out)
+    y = y.transpose(0, 1, 3, 2, 4, 5)
     return y.reshape(batch, height, width, channels_out)
 
 
@@ -305,13 +338,23 @@ def _dilated_convolution(x: jax.Array, kernel: jax.Array) -> jax.Array:
     )
 
 
+def _dilated_forward(
+    x: jax.Array, kernel: jax.Array
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _dilated_convolution(x, kernel), (x, kernel)
+
+
 def _dilated_gradients(
     inputs: tuple[jax.Array, jax.Array], pull: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     """Returns the gradients of `transposed_by_dilation` with respect to images and kernel."""
     x, kernel = inputs
     k, _, channels_in, channels_out = kernel.shape
-    (of_images,) = jax.linear_transpose(lambda x: _dilated_convolution(x, kernel), x)(pull)
+
+    def dilated(x: jax.Array) -> jax.Array:
+        return _dilated_convolution(x, kernel)
+
+    (of_images,) = jax.linear_transpose(dilated, x)(pull)
 
     def strided(mirrored: jax.Array) -> jax.Array:
         return jax.lax.conv_general_dilated(
@@ -324,12 +367,11 @@ def _dilated_gradients(
 
     mirrored = jax.ShapeDtypeStruct((k, k, channels_out, channels_in), kernel.dtype)
     (of_mirrored,) = jax.linear_transpose(strided, mirrored)(x)
-    return of_images, of_mirrored[::-1, ::-1].swapaxes(2, 3)
+    of_kernel = of_mirrored[::-1, ::-1].swapaxes(2, 3)
+    return of_images, of_kernel
 
 
-transposed_by_dilation.defvjp(
-    lambda x, kernel: (_dilated_convolution(x, kernel), (x, kernel)), _dilated_gradients
-)
+transposed_by_dilation.defvjp(_dilated_forward, _dilated_gradients)
 
 
 def transposed_in_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -347,7 +389,8 @@ def transposed_in_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
         kernel = kernel[::-1, ::-1]
     taps = kernel.shape[0] // 2
     channels_in, channels_out = kernel.shape[2:]
-    phases = kernel.reshape(taps, 2, taps, 2, channels_in, channels_out).transpose(0, 2, 4, 1, 3, 5)
+    phases = kernel.reshape(taps, 2, taps, 2, channels_in, channels_out)
+    phases = phases.transpose(0, 2, 4, 1, 3, 5)
     phases = phases.reshape(taps, taps, channels_in, 4 * channels_out)
     batch, height, width, _ = x.shape
     y = convolve_by_dot(x, phases, stride=1, padding=taps - 1)
@@ -355,8 +398,12 @@ def transposed_in_phases(x: jax.Array, kernel: jax.Array) -> jax.Array:
     # With two taps, output pixel 2i reads inputs i - 1 and i, and 2i + 1 reads i and i + 1: a
     # window further.
     shift = taps - 1
-    y = jnp.stack([y[:, :height, :, 0], y[:, shift : height + shift, :, 1]], axis=2)
-    y = jnp.stack([y[:, :, :, :width, 0], y[:, :, :, shift : width + shift, 1]], axis=4)
+    even_rows = y[:, :height, :, 0]
+    odd_rows = y[:, shift : height + shift, :, 1]
+    y = jnp.stack([even_rows, odd_rows], axis=2)
+    even_columns = y[:, :, :, :width, 0]
+    odd_columns = y[:, :, :, shift : width + shift, 1]
+    y = jnp.stack([even_columns, odd_columns], axis=4)
     return y.reshape(batch, 2 * height, 2 * width, channels_out)
 
 
@@ -379,17 +426,20 @@ class DepthwiseConvolution(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         k = self.kernel_size
-        kernel = self.param("kernel", self.kernel_init, (k, k, 1, x.shape[-1]), jnp.float32)
+        channels = x.shape[-1]
+        kernel = self.param("kernel", self.kernel_init, (k, k, 1, channels), jnp.float32)
         pads = spatial_padding(x.shape, k, self.stride, self.padding)
-        return by_platform(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
+        x = x.astype(self.dtype)
+        kernel = kernel.astype(self.dtype)
+
+        def by_shifts(x, kernel):
             # takes no names
-            cpu=lambda x, kernel: depthwise_by_shifts(jnp.pad(x, pads), kernel, self.stride),
-            default=functools.partial(
-                depthwise_by_groups, stride=self.stride, padding=tuple(pads[1:3])
-            ),
+            return depthwise_by_shifts(jnp.pad(x, pads), kernel, self.stride)
+
+        by_groups = functools.partial(
+            depthwise_by_groups, stride=self.stride, padding=tuple(pads[1:3])
         )
+        return by_platform(x, kernel, cpu=by_shifts, default=by_groups)
 
 
 def spatial_padding(
@@ -403,11 +453,15 @@ def spatial_padding(
     and differ by a shift of half a stride.
     """
     if padding == "torch":
-        return [(0, 0), *[(kernel_size // 2,) * 2] * 2, (0, 0)]
-    totals = [
-        max((math.ceil(side / stride) - 1) * stride + kernel_size - side, 0) for side in shape[1:3]
-    ]
-    return [(0, 0), *((total // 2, total - total // 2) for total in totals), (0, 0)]
+        half = kernel_size // 2
+        return [(0, 0), (half, half), (half, half), (0, 0)]
+    along_axes = []
+    for side in shape[1:3]:
+        steps = math.ceil(side / stride) - 1
+        total = max(steps * stride + kernel_size - side, 0)
+        before = total // 2
+        along_axes.append((before, total - before))
+    return [(0, 0), *along_axes, (0, 0)]
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -423,48 +477,50 @@ def depthwise_by_shifts(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Arr
 
 
 def _shifted_sum(x: jax.Array, kernel: jax.Array, stride: int) -> jax.Array:
-    k = kernel.shape[0]
-    height, width = ((side - k) // stride + 1 for side in x.shape[1:3])
-    return functools.reduce(
-        operator.add,
-        (
-            x[
-                :,
-                row : row + (height - 1) * stride + 1 : stride,
-                column : column + (width - 1) * stride + 1 : stride,
-            ]
-            * kernel[row, column].reshape(1, 1, 1, -1)
-            for row in range(k)
-            for column in range(k)
-        ),
+    products = (
+        pixels * kernel[row, column].reshape(1, 1, 1, -1)
+        for row, column, pixels in _pixels_of_taps(x, kernel.shape[0], stride)
     )
+    return functools.reduce(operator.add, products)
+
+
+def _depthwise_forward(
+    x: jax.Array, kernel: jax.Array, stride: int
+) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
+    return _shifted_sum(x, kernel, stride), (x, kernel)
 
 
 def _depthwise_gradients(stride: int, inputs: tuple[jax.Array, jax.Array], pull: jax.Array):
     """Returns the gradients of `depthwise_by_shifts` with respect to images and kernel."""
     x, kernel = inputs
-    k, width = kernel.shape[0], pull.shape[2]
-    (of_images,) = jax.linear_transpose(lambda x: _shifted_sum(x, kernel, stride), x)(pull)
+    k = kernel.shape[0]
+    width = pull.shape[2]
+
+    def shifted_sum(x: jax.Array) -> jax.Array:
+        return _shifted_sum(x, kernel, stride)
+
+    (of_images,) = jax.linear_transpose(shifted_sum, x)(pull)
 
     def add_row(total: jax.Array, row: jax.Array) -> tuple[jax.Array, None]:
         pulled = jax.lax.dynamic_index_in_dim(pull, row, 1, keepdims=False).astype(jnp.float32)
-        seen = jax.lax.dynamic_slice_in_dim(x, row * stride, k, 1).astype(jnp.float32)
-        taps = [
-            (seen[:, tap, column : column + (width - 1) * stride + 1 : stride] * pulled).sum(1)
-            for tap in range(k)
-            for column in range(k)
-        ]
+        seen = jax.lax.dynamic_slice_in_dim(x, row * stride, k, 1)
+        seen = seen.astype(jnp.float32)
+        taps = []
+        for tap in range(k):
+            for column in range(k):
+                pixels = seen[:, tap, column : column + (width - 1) * stride + 1 : stride]
+                taps.append((pixels * pulled).sum(1))
         return total + jnp.stack(taps, axis=1), None
 
     # Sums stay apart by image until the end, so that devices with parts of a batch add up once.
-    nothing = jnp.zeros((x.shape[0], k * k, x.shape[3]), jnp.float32)
+    batch, _, _, channels = x.shape
+    nothing = jnp.zeros((batch, k * k, channels), jnp.float32)
     total, _ = jax.lax.scan(add_row, nothing, jnp.arange(pull.shape[1]))
-    return of_images, total.sum(0).reshape(kernel.shape).astype(kernel.dtype)
+    of_kernel = total.sum(0).reshape(kernel.shape)
+    return of_images, of_kernel.astype(kernel.dtype)
 
 
-depthwise_by_shifts.defvjp(
-    lambda x, kernel, stride: (_shifted_sum(x, kernel, stride), (x, kernel)), _depthwise_gradients
-)
+depthwise_by_shifts.defvjp(_depthwise_forward, _depthwise_gradients)
 
 
 def depthwise_by_groups(
@@ -518,7 +574,8 @@ def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
     """
     for axis, length in enumerate(size, start=1):
         if x.shape[axis] != length:
-            weights = jnp.asarray(_interpolation(x.shape[axis], length), x.dtype)
+            shares = _interpolation(x.shape[axis], length)
+            weights = jnp.asarray(shares, x.dtype)
             spec = "nh,bhwc->bnwc" if axis == 1 else "nw,bhwc->bhnc"
             x = jnp.einsum(spec, weights, x, precision=jax.lax.Precision.HIGHEST)
     return x
@@ -527,4 +584,5 @@ def resize_bilinear(x: jax.Array, size: tuple[int, int]) -> jax.Array:
 def _interpolation(before: int, after: int) -> np.ndarray:
     """Returns the share of each old pixel in a new one, (after, before)."""
     places = np.linspace(0, before - 1, after)
-    return np.maximum(1 - np.abs(places[:, None] - np.arange(before)), 0)
+    distances = np.abs(places[:, None] - np.arange(before))
+    return np.maximum(1 - distances, 0)

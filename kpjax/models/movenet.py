@@ -60,7 +60,9 @@ KEYPOINTS = (
 SIDE = 192  # px of the images that it was trained on
 STRIDE = 4
 TAPS = (1, 2, 3, 6)  # stages of the trunk; of the two of stride 16, the first, with 64 channels
-DEEPEST_WIDTH, PYRAMID_WIDTH, HEAD_WIDTH = 1280, 24, 96
+DEEPEST_WIDTH = 1280
+PYRAMID_WIDTH = 24
+HEAD_WIDTH = 96
 # parts of the image end at the edges of pixels, coordinates count from the centre of one
 HALF_PIXEL = 0.5
 FAINT = -4.0  # logit of a heatmap that shows nothing
@@ -140,7 +142,8 @@ class MoveNetPyramid(nn.Module):
                 f"{COARSEST_STRIDE}",
             )
         for level in reversed(range(len(finer))):
-            stride, width = STRIDE * 2**level, widths[level]
+            stride = STRIDE * 2**level
+            width = widths[level]
             x = upsample_bilinear(x) + convolution(finer[level], width, f"lateral{stride}")
             x = SeparableConvolution(
                 widths[max(level - 1, 0)], dtype=self.dtype, name=f"smooth{stride}"
@@ -265,22 +268,32 @@ def decode_movenet(maps: MoveNetMaps) -> tuple[jax.Array, jax.Array]:
     """
     batch, height, width, keypoints = maps.heatmaps.shape
     rows, columns = jnp.meshgrid(jnp.arange(height), jnp.arange(width), indexing="ij")
-    cells = jnp.stack([rows, columns], -1).reshape(-1, 2).astype(jnp.float32)
+    cells = jnp.stack([rows, columns], -1)
+    cells = cells.reshape(-1, 2).astype(jnp.float32)
 
     def nearest_peak(logits: jax.Array, expected: jax.Array) -> jax.Array:
         """Chooses cells: logits (B, K, cells), places (B, K, 2) -> (B, K)."""
-        distances = jnp.linalg.norm(cells[None, None] - expected[:, :, None], axis=-1)
-        return jnp.argmax(nn.sigmoid(logits) / (distances + NEARNESS), axis=-1)
+        differences = cells[None, None] - expected[:, :, None]
+        distances = jnp.linalg.norm(differences, axis=-1)
+        nearness = nn.sigmoid(logits) / (distances + NEARNESS)
+        return jnp.argmax(nearness, axis=-1)
 
-    halves = jnp.broadcast_to(jnp.array([height / 2, width / 2], jnp.float32), (batch, 1, 2))
+    halves = jnp.array([height / 2, width / 2], jnp.float32)
+    halves = jnp.broadcast_to(halves, (batch, 1, 2))
     middle = nearest_peak(maps.centre.reshape(batch, 1, -1), halves)
     regression = maps.regression.reshape(batch, -1, keypoints, 2)
-    expected = cells[middle] + jnp.take_along_axis(regression, middle[..., None, None], 1)[:, 0]
+    from_cell = cells[middle]
+    at_middle = jnp.take_along_axis(regression, middle[..., None, None], 1)
+    displacements = at_middle[:, 0]
+    expected = from_cell + displacements
     logits = maps.heatmaps.reshape(batch, -1, keypoints).swapaxes(1, 2)
     found = nearest_peak(logits, expected)
     offsets = maps.offsets.reshape(batch, -1, keypoints, 2).swapaxes(1, 2)
-    places = cells[found] + jnp.take_along_axis(offsets, found[..., None, None], 2)[:, :, 0]
-    scores = nn.sigmoid(jnp.take_along_axis(logits, found[..., None], 2)[..., 0])
+    peaks = cells[found]
+    peak_offsets = jnp.take_along_axis(offsets, found[..., None, None], 2)[:, :, 0]
+    places = peaks + peak_offsets
+    peak_logits = jnp.take_along_axis(logits, found[..., None], 2)[..., 0]
+    scores = nn.sigmoid(peak_logits)
     return STRIDE * places[..., ::-1] - HALF_PIXEL, scores
 
 
@@ -288,7 +301,8 @@ def decode_movenet(maps: MoveNetMaps) -> tuple[jax.Array, jax.Array]:
 
 SEEN = 0.2  # score from which a keypoint counts for the next crop
 # multiples of the reach of the torso, and of all keypoints, from the middle of the hips
-TORSO_MARGIN, BODY_MARGIN = 1.9, 1.2
+TORSO_MARGIN = 1.9
+BODY_MARGIN = 1.2
 
 
 def person_box(
@@ -307,19 +321,19 @@ def person_box(
     keypoints: (17, 2) on the frame before, (x, y) in pixels of the image. scores: (17,). size:
     width and height.
     """
-    hips, shoulders = (
-        [KEYPOINTS.index(f"{side}_{part}") for side in ("left", "right")]
-        for part in ("hip", "shoulder")
-    )
+    hips = [KEYPOINTS.index("left_hip"), KEYPOINTS.index("right_hip")]
+    shoulders = [KEYPOINTS.index("left_shoulder"), KEYPOINTS.index("right_shoulder")]
     if scores[hips].max() <= SEEN or scores[shoulders].max() <= SEEN:
         return None
     points = np.asarray(keypoints, np.float64) + HALF_PIXEL
     middle = points[hips].mean(0)
     reach = np.abs(points - middle)
-    half = max(
-        TORSO_MARGIN * reach[[*hips, *shoulders]].max(), BODY_MARGIN * reach[scores >= SEEN].max()
-    )
-    half = min(half, max(*middle, *(np.array(size) - middle)))
+    of_torso = TORSO_MARGIN * reach[[*hips, *shoulders]].max()
+    of_body = BODY_MARGIN * reach[scores >= SEEN].max()
+    half = max(of_torso, of_body)
+    to_farther_edges = np.array(size) - middle
+    half = min(half, max(*middle, *to_farther_edges))
     if half > max(size) / 2:
         return None
-    return np.array([*(middle - half), 2 * half, 2 * half])
+    corner = middle - half
+    return np.array([*corner, 2 * half, 2 * half])

@@ -41,16 +41,17 @@ def cells_and_surroundings(features: jax.Array) -> tuple[jax.Array, jax.Array]:
             f"feature maps of {height} x {width} (height x width) do not fall into cells of {CELL} x "
             f"{CELL}; choose sides of images that 4 divides",
         )
-    rows, columns = height // CELL, width // CELL
+    rows = height // CELL
+    columns = width // CELL
     cells = features.reshape(batch, rows, CELL, columns, CELL, channels)
-    cells = cells.transpose(0, 1, 3, 2, 4, 5).reshape(batch, rows, columns, -1)
+    cells = cells.transpose(0, 1, 3, 2, 4, 5)
+    cells = cells.reshape(batch, rows, columns, -1)
     padded = jnp.pad(cells, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    around = [
-        padded[:, down : down + rows, right : right + columns]
-        for down in range(3)
-        for right in range(3)
-        if (down, right) != (1, 1)
-    ]
+    around = []
+    for down in range(3):
+        for right in range(3):
+            if (down, right) != (1, 1):
+                around.append(padded[:, down : down + rows, right : right + columns])
     return cells, jnp.concatenate(around, axis=-1)
 
 
@@ -59,14 +60,16 @@ def error_map(cells: jax.Array, squares: jax.Array) -> jax.Array:
     over the mean of its features, both (B, h, w, F).
     """
     root = jnp.sqrt(squares.mean(-1, keepdims=True))
-    return root / (cells.mean(-1, keepdims=True) + LEAST_MEAN)
+    mean = cells.mean(-1, keepdims=True) + LEAST_MEAN
+    return root / mean
 
 
 def from_0_to_1(maps: jax.Array) -> jax.Array:
     """Scales each channel of each image of maps (B, h, w, C) to run from 0 to 1; a constant one is
     0.
     """
-    low, high = maps.min((1, 2), keepdims=True), maps.max((1, 2), keepdims=True)
+    low = maps.min((1, 2), keepdims=True)
+    high = maps.max((1, 2), keepdims=True)
     return (maps - low) / jnp.maximum(high - low, 1e-6)
 
 
@@ -80,11 +83,13 @@ class Encoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        x, layers = images, []
+        x = images
+        layers = []
         for number, (width, stride) in enumerate(zip(self.widths, STRIDES, strict=True), start=1):
-            x = ConvolutionStack(
+            layer = ConvolutionStack(
                 (width,), strides=(stride,), normalization=self.normalization, name=f"layer{number}"
-            )(x, train)
+            )
+            x = layer(x, train)
             layers.append(x)
         return tuple(layers)
 
@@ -101,9 +106,10 @@ class Predictor(nn.Module):
     def __call__(self, around: jax.Array, train: bool) -> jax.Array:
         width = around.shape[-1]
         widths = (width, *self.hidden)
-        x = ConvolutionStack(
+        hidden = ConvolutionStack(
             widths, (1,) * len(widths), normalization=self.normalization, name="hidden"
-        )(around, train)
+        )
+        x = hidden(around, train)
         return Convolution(width // 8, kernel_size=1, use_bias=True, name="output")(x)
 
 
@@ -121,15 +127,20 @@ class ErrorMaps(nn.Module):
     predictors: Sequence[nn.Module]
 
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        layers, squares, maps = self.encoder(images, train), [], []
+        layers = self.encoder(images, train)
+        squares = []
+        maps = []
         for predictor, features in zip(self.predictors, layers, strict=False):
             cells, around = cells_and_surroundings(jax.lax.stop_gradient(features))
-            squares.append(jnp.square(predictor(around, train) - cells))
-            found = jax.lax.stop_gradient(error_map(cells, squares[-1]))
+            predicted = predictor(around, train)
+            square = jnp.square(predicted - cells)
+            squares.append(square)
+            found = jax.lax.stop_gradient(error_map(cells, square))
             while maps and found.shape[1] < maps[0].shape[1]:
                 found = upsample_nearest(found)
             maps.append(found)
-        return layers[-1], *squares, from_0_to_1(jnp.concatenate(maps, axis=-1))
+        error_maps = from_0_to_1(jnp.concatenate(maps, axis=-1))
+        return layers[-1], *squares, error_maps
 
 
 class Latent(nn.Module):
@@ -142,8 +153,10 @@ class Latent(nn.Module):
     @nn.compact
     def __call__(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
         flat = features.reshape(features.shape[0], -1)
-        mean, deviation = jnp.split(nn.Dense(2 * self.size, name="normal")(flat), 2, axis=-1)
-        return mean, nn.softplus(deviation) + LEAST_DEVIATION
+        both = nn.Dense(2 * self.size, name="normal")(flat)
+        mean, deviation = jnp.split(both, 2, axis=-1)
+        deviation = nn.softplus(deviation) + LEAST_DEVIATION
+        return mean, deviation
 
 
 class ImageDecoder(nn.Module):
@@ -154,12 +167,16 @@ class ImageDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, latent: jax.Array, size: tuple[int, int], train: bool) -> jax.Array:
-        x = nn.relu(nn.Dense(size[0] * size[1], name="map")(latent)).reshape(-1, *size, 1)
+        height, width = size
+        x = nn.relu(nn.Dense(height * width, name="map")(latent))
+        x = x.reshape(-1, height, width, 1)
         for number, widths in enumerate(self.widths, start=1):
-            x = upsample_nearest(x) if number > 1 else x
-            x = ConvolutionStack(
+            if number > 1:
+                x = upsample_nearest(x)
+            scale = ConvolutionStack(
                 tuple(widths), normalization=self.normalization, name=f"scale{number}"
-            )(x, train)
+            )
+            x = scale(x, train)
         x = Convolution(3, use_bias=True, kernel_init=small_normal, name="output")(x)
         return nn.sigmoid(x)
 

@@ -28,7 +28,8 @@ EDGES = (
     ),
 )
 # What sets of people label beside these, and how it is worked out.
-NECK, HEAD_TOP = "neck", "head_top"
+NECK = "neck"
+HEAD_TOP = "head_top"
 HEAD = 1.9  # from the neck to the top of the head, in distances from the neck to between the ears
 WORKED_OUT = {
     NECK: "between the shoulders",
@@ -63,12 +64,11 @@ def of_person(name: str) -> str | None:
     if plain in ("headtop", "topofhead", "tophead"):
         return HEAD_TOP
     found = SIDED.fullmatch(plain)
-    sides = [side for side in (found.group(1), found.group(3)) if side] if found else []
-    return (
-        f"{'left' if sides[0].startswith('l') else 'right'}_{found.group(2)}"
-        if len(sides) == 1
-        else None
-    )
+    before_and_after = (found.group(1), found.group(3)) if found else ()
+    sides = [side for side in before_and_after if side]
+    if len(sides) == 1:
+        return f"{'left' if sides[0].startswith('l') else 'right'}_{found.group(2)}"
+    return None
 
 
 def names_of_person(names: Sequence[str]) -> tuple[str, ...]:

@@ -106,11 +106,13 @@ class KeypointLevels(nn.Module):
     def __call__(self, images: jax.Array, train: bool) -> Levels:
         maps = self.features(images, train)
         maps = maps if isinstance(maps, tuple) else (maps,)
-        heatmaps, points = [], []
+        heatmaps = []
+        points = []
         for encoder, features in zip(self.encoders, maps[-len(self.encoders) :], strict=True):
             if points and self.conditioned:
                 above = blobs_of_points(points[-1], features.shape[1:3], self.blob_width)
-                features = jnp.concatenate([above.astype(features.dtype), features], axis=-1)
+                above = above.astype(features.dtype)
+                features = jnp.concatenate([above, features], axis=-1)
             heatmaps.append(self.sharpness * encoder(features, train))
             points.append(points_of_maps(heatmaps[-1]))
         return Levels(tuple(heatmaps), tuple(points), maps)

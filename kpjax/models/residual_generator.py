@@ -61,13 +61,15 @@ class ResidualGenerator(nn.Module):
         for number, (factor, size, stride) in enumerate(((1, 7, 1), (2, 4, 2), (4, 4, 2)), start=1):
             x = convolved(x, factor * self.width, size, stride, f"conv{number}")
             x = nn.relu(normalised(x, f"bn{number}"))
-        x = normalised(jnp.concatenate([x, maps.astype(x.dtype)], axis=-1), "joined_bn")
+        joined = jnp.concatenate([x, maps.astype(x.dtype)], axis=-1)
+        x = normalised(joined, "joined_bn")
         width = x.shape[-1]
         for number in range(1, self.blocks + 1):
             y = nn.relu(
                 normalised(convolved(x, width, 3, 1, f"block{number}_conv1"), f"block{number}_bn1")
             )
-            y = normalised(convolved(y, width, 3, 1, f"block{number}_conv2"), f"block{number}_bn2")
+            y = convolved(y, width, 3, 1, f"block{number}_conv2")
+            y = normalised(y, f"block{number}_bn2")
             x = compute_once(x + y)
         for number in (1, 2):
             width //= 2

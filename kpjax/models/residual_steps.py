@@ -90,8 +90,10 @@ class ResidualStepsBlock(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool) -> jax.Array:
         layer = partial(NormalisedConvolution, dtype=self.dtype)
-        y = layer(GROUPS * self.group_width, 1, self.stride, name="conv_bn_relu1")(x, train)
-        last, above = [], []
+        first = layer(GROUPS * self.group_width, 1, self.stride, name="conv_bn_relu1")
+        y = first(x, train)
+        last = []
+        above = []
         for number, group in enumerate(jnp.split(y, GROUPS, axis=-1), start=1):
             taken = []
             for step in range(1, number + 1):
@@ -172,12 +174,15 @@ class UpUnit(nn.Module):
         if coarser is not None:
             # The official code resizes first. A 1x1 convolution and resizing commute; this is a
             # quarter of the work.
-            y = y + layer(self.width, relu=False, name="up_conv")(coarser, train, size=x.shape[1:3])
+            up_conv = layer(self.width, relu=False, name="up_conv")
+            y = y + up_conv(coarser, train, size=x.shape[1:3])
         y = nn.relu(y)
         skip = cross = None
         if self.goes_on:
             channels = x.shape[-1]
-            skip = layer(channels, name="skip1")(x, train) + layer(channels, name="skip2")(y, train)
+            of_x = layer(channels, name="skip1")(x, train)
+            of_y = layer(channels, name="skip2")(y, train)
+            skip = of_x + of_y
         if self.cross_width:
             cross = layer(self.cross_width, name="cross_conv")(y, train)
         return y, skip, cross
@@ -199,7 +204,10 @@ class UpPath(nn.Module):
     def __call__(
         self, maps: Sequence[jax.Array], train: bool
     ) -> tuple[list[jax.Array], list[jax.Array], jax.Array | None]:
-        features, skips, y, goes_on = [], [], None, self.next_width > 0
+        features = []
+        skips = []
+        y = None
+        goes_on = self.next_width > 0
         for unit, x in enumerate(reversed(maps), start=1):
             cross_width = self.next_width if unit == len(maps) else 0
             y, skip, cross = UpUnit(
@@ -264,7 +272,8 @@ class ResidualStepsNetwork(nn.Module):
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
         x = Top(self.width, self.dtype, name="top")(images, train)
-        skips, by_stage = [], []
+        skips = []
+        by_stage = []
         for number in range(self.stages):
             down = DownPath(
                 self.blocks,
@@ -327,7 +336,8 @@ class UnitHeads(nn.Module):
             (stage, unit) for stage in range(self.stages) for unit in range(1, LEVELS + 1)
         ]
         for stage, unit in self.order:
-            setattr(self, f"stage{stage}_up{unit}", UnitHead(self.keypoints, self.dtype))
+            head = UnitHead(self.keypoints, self.dtype)
+            setattr(self, f"stage{stage}_up{unit}", head)
 
     def __call__(self, features: jax.Array, train: bool) -> jax.Array:
         """Maps features (B, h, w, C) of the finest unit to heatmaps (B, h, w, keypoints)

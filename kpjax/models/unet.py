@@ -56,7 +56,9 @@ class ResidualEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
-        x, features, block = images, [], rematerialised(ResidualBlock, self.rematerialise)
+        x = images
+        features = []
+        block = rematerialised(ResidualBlock, self.rematerialise)
         for number, width in enumerate(self.widths[:2], start=1):
             x = Convolution(width, stride=2, dtype=self.dtype, name=f"stem_conv{number}")(x)
             x = nn.relu(BatchNorm(name=f"stem_bn{number}")(x, train))

@@ -43,10 +43,13 @@ class VGG(nn.Module):
     def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
         layers = _layers(self.depth)
         known = [name for name, _, _ in layers]
-        x, place, taken = images, 0, []
+        x = images
+        place = 0
+        taken = []
         for name, width, pooled in layers[: known.index(self.taps[-1]) + 1]:
             if pooled:
-                x, place = max_pool_pairs(x), place + 1
+                x = max_pool_pairs(x)
+                place += 1
             # In torchvision's list every convolution is followed by a ReLU, and a pool stands
             # between two stages.
             x = nn.relu(
@@ -80,7 +83,8 @@ def max_pool_pairs(x: jax.Array) -> jax.Array:
     """
     batch, height, width, channels = x.shape
     even = x[:, : height // 2 * 2, : width // 2 * 2]
-    return even.reshape(batch, height // 2, 2, width // 2, 2, channels).max((2, 4))
+    pairs = even.reshape(batch, height // 2, 2, width // 2, 2, channels)
+    return pairs.max((2, 4))
 
 
 # A stand-in without weights
@@ -108,7 +112,8 @@ class RandomFeatures(nn.Module):
 
     @nn.compact
     def __call__(self, images: jax.Array) -> tuple[jax.Array, ...]:
-        x, taken = images, []
+        x = images
+        taken = []
         for scale, width in enumerate(self.widths, start=1):
             if scale > 1:
                 x = max_pool_pairs(x)

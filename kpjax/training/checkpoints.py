@@ -87,7 +87,8 @@ class Checkpoints:
         """
         live = jax.tree.map(_copied, state._replace(frozen={}))
         digests = leaf_digests(live)
-        if found := difference(f"the state of step {step}", digests):
+        found = difference(f"the state of step {step}", digests)
+        if found:
             raise RunError(
                 f"step {step}: {found}, though all have trained alike; nothing is saved; "
                 f"{self.last_good()}"
@@ -131,13 +132,15 @@ class Checkpoints:
         steps = agreed("the checkpoints", lambda: sorted(self.manager.all_steps(), reverse=True))
         faults: list[str] = []
         for step in steps:
-            restored, fault = None, ""
+            restored = None
+            fault = ""
             try:
                 restored = self._read(step, template)
             except RunError as error:
                 fault = str(error)
             # One that a single process cannot read is none for all.
-            if fault := _of_any(f"reading step {step}", fault):
+            fault = _of_any(f"reading step {step}", fault)
+            if fault:
                 faults.append(fault)
                 continue
             if changed_programs(restored.under[-1], self.under[-1]):
@@ -214,9 +217,9 @@ class Checkpoints:
         found = leaf_digests(state)
         # Orbax restores a flipped byte, and casts to the dtype of the template, without a word.
         written = record["digests"]
-        if wrong := sorted(
-            path for path in found | written if found.get(path) != written.get(path)
-        ):
+        paths = found | written
+        wrong = sorted(path for path in paths if found.get(path) != written.get(path))
+        if wrong:
             raise RunError(
                 f"checkpoint {self._path(step)} is damaged ({wrong[0]} is not what was written)"
             )
@@ -234,7 +237,8 @@ class Checkpoints:
             found = self.manager.restore(
                 step, args=self.args.Composite(record=self.args.JsonRestore())
             )["record"]
-            record, whole = found["record"], found["digest"] == json_digest(found["record"])
+            record = found["record"]
+            whole = found["digest"] == json_digest(found["record"])
         except Exception as error:
             raise RunError(
                 f"checkpoint {self._path(step)} is damaged ({_first_line(error)})"
@@ -374,7 +378,8 @@ def _few_words():
             before(unraisable)
 
     logging.getLogger("absl").addFilter(from_elsewhere)
-    before, sys.unraisablehook = sys.unraisablehook, hook
+    before = sys.unraisablehook
+    sys.unraisablehook = hook
     try:
         yield
     finally:
@@ -418,7 +423,8 @@ def _refusal(error: BaseException) -> str | None:
         if isinstance(error, OSError):
             return error.strerror or str(error)
         # Arrays are written by tensorstore, whose errors are text.
-        if code := re.search(r"os_error_code='(\d+)'", str(error)):
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code:
             return os.strerror(int(code[1]))
         error = error.__cause__ or error.__context__
     return None

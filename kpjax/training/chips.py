@@ -13,7 +13,9 @@ from typing import Literal, NamedTuple
 from kpjax import InputError
 from kpjax.training.peaks import PEAK_TERAFLOPS
 
-GIB, GB, TERA = 2**30, 1e9, 1e12
+GIB = 2**30
+GB = 1e9
+TERA = 1e12
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,9 @@ class Slice(NamedTuple):
     @property
     def name(self) -> str:
         each = f"{self.chip.name}-{math.prod(self.shape) * self.chip.counted}"
-        return each if self.slices == 1 else f"{self.slices}x{each}"
+        if self.slices == 1:
+            return each
+        return f"{self.slices}x{each}"
 
     @property
     def topology(self) -> str:
@@ -260,7 +264,9 @@ def slice_of(name: str) -> Slice:
             "chips",
             f"{name!r} is unknown; give {', '.join(f'{chip}-N' for chip in CHIPS)}, such as v5e-16",
         )
-    chip, shapes, slices = CHIPS[found[2]], SHAPES[found[2]], int(found[1] or 1)
+    chip = CHIPS[found[2]]
+    shapes = SHAPES[found[2]]
+    slices = int(found[1] or 1)
     count, rest = divmod(int(found[3]), chip.counted)
     if rest or count not in shapes:
         raise InputError(
@@ -282,7 +288,9 @@ def all_reduce_seconds(slice_: Slice, size: float, count: int = 1) -> float:
     chip sends its share over the network, too. Between graphics processors a switch leaves each its
     own link. What the two halves of a TPU7x tell each other is not counted.
     """
-    chip, chips, slices = slice_.chip, math.prod(slice_.shape), slice_.slices
+    chip = slice_.chip
+    chips = math.prod(slice_.shape)
+    slices = slice_.slices
     if not count:
         return 0.0
     if slices > 1:
@@ -298,7 +306,8 @@ def all_reduce_seconds(slice_: Slice, size: float, count: int = 1) -> float:
     if not chip.wrap:
         hosts = slice_.shape[1]
         link = chip.link if hosts == 1 else min(chip.link, chip.network * chip.host_chips)
-        return sent / link + count * (chip.latency + (2 * chip.latency if hosts > 1 else 0))
+        latency = chip.latency + (2 * chip.latency if hosts > 1 else 0)
+        return sent / link + count * latency
     axes = [length for length in slice_.shape if length > 1]
     rings = [length >= chip.wrap for length in axes]
     speed = sum(chip.link * (2 if ring else 1) for ring in rings)

@@ -136,7 +136,8 @@ def _claims(folder: epath.Path) -> dict[int, Claim]:
     """Returns the claims of a folder by their numbers; those that end meanwhile are left out."""
     found = {}
     for path in folder.glob(".claim-*"):
-        if number := re.fullmatch(r"\.claim-(\d+)", path.name):
+        number = re.fullmatch(r"\.claim-(\d+)", path.name)
+        if number:
             with contextlib.suppress(FileNotFoundError, ValueError):
                 found[int(number[1])] = Claim(*json.loads(path.read_text()))
     return found

@@ -52,10 +52,10 @@ def labels_of(source: Source) -> Gathered:
     Reads every example.
     """
     examples = [source[number] for number in range(len(source))]
-    keypoints, visible, scale, crop = (
-        np.stack([np.asarray(getattr(one, field)) for one in examples])
-        for field in ("keypoints", "visible", "scale", "crop")
-    )
+    keypoints = np.stack([np.asarray(one.keypoints) for one in examples])
+    visible = np.stack([np.asarray(one.visible) for one in examples])
+    scale = np.stack([np.asarray(one.scale) for one in examples])
+    crop = np.stack([np.asarray(one.crop) for one in examples])
     return Gathered(
         keypoints,
         np.ones_like(visible),
@@ -99,12 +99,13 @@ def in_batches(
 ) -> tuple[np.ndarray, ...]:
     """Calls a function on N images, `size` at a time; the first is repeated to fill the last batch,
     so that one program is compiled. Returns each of its results with N rows."""
-    found = [
-        predict(np.concatenate([part, np.repeat(images[:1], size - len(part), 0)]))
-        for first in range(0, len(images), size)
-        if len(part := images[first : first + size])
-    ]
-    return tuple(np.concatenate(arrays)[: len(images)] for arrays in zip(*found, strict=True))
+    found = []
+    for first in range(0, len(images), size):
+        part = images[first : first + size]
+        filling = np.repeat(images[:1], size - len(part), 0)
+        found.append(predict(np.concatenate([part, filling])))
+    count = len(images)
+    return tuple(np.concatenate(arrays)[:count] for arrays in zip(*found, strict=True))
 
 
 def predict_source(
@@ -128,7 +129,8 @@ def predict_source(
     """
     if _of_shapes((state.variables, state.frozen)):
         batch = stack_examples([source[0]])
-        found = jax.eval_shape(method.predict, Trained(state.variables, state.frozen), batch)
+        trained = Trained(state.variables, state.frozen)
+        found = jax.eval_shape(method.predict, trained, batch)
         return Gathered(
             *(
                 np.ones((len(source), *leaf.shape[1:]), leaf.dtype)
@@ -146,13 +148,15 @@ def predict_source(
     mesh = mesh or data_mesh()
     predict = _compiled_predict(method.predict, mesh, labelled)
     trained = replicate(Trained(state.variables, state.frozen), mesh)
-    gathered, waiting = [], []
+    gathered = []
+    waiting = []
     for batch in padded_batches(source, batch_size, mesh):
         waiting.append(predict(trained, batch))
         if len(waiting) > 2:
             gathered.append(jax.tree.map(np.array, waiting.pop(0)))
     gathered += [jax.tree.map(np.array, result) for result in waiting]
-    whole = Gathered(*(np.concatenate(field) for field in zip(*gathered, strict=True)))
+    fields = zip(*gathered, strict=True)
+    whole = Gathered(*(np.concatenate(field) for field in fields))
     order = np.argsort(whole.index, kind="stable")
     order = order[whole.index[order] >= 0]
     return Gathered(*(field[order] for field in whole))
@@ -207,11 +211,13 @@ def reduce(
     A state of shapes, as plans of runs have it, gives ones.
     """
     if _of_shapes(state):
-        sums = jax.eval_shape(measure, state, stack_examples([source[0]]), np.ones(1, np.float32))
+        batch = stack_examples([source[0]])
+        sums = jax.eval_shape(measure, state, batch, np.ones(1, np.float32))
         return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), sums)
     mesh = mesh or data_mesh()
     first, add = _compile(measure, mesh)
-    state, sums = replicate(state, mesh), None
+    state = replicate(state, mesh)
+    sums = None
     for batch in padded_batches(source, batch_size, mesh):
         with jax.set_mesh(mesh):  # for a measure with a part for each device
             sums = first(state, batch) if sums is None else add(sums, state, batch)
@@ -228,7 +234,8 @@ def _compile(measure: Measure, mesh: Mesh):
     def add(sums, state, batch):
         return jax.tree.map(jnp.add, sums, first(state, batch))
 
-    whole, split = replicated_sharding(mesh), by_examples(mesh)
+    whole = replicated_sharding(mesh)
+    split = by_examples(mesh)
     return (
         jax.jit(first, in_shardings=(whole, split), out_shardings=whole),
         jax.jit(add, in_shardings=(whole, whole, split), out_shardings=whole, donate_argnums=0),

@@ -54,9 +54,11 @@ def read_run(folder: Path) -> FinishedRun:
             f"{folder}: not a finished run (no results.json); its own command resumes it"
         )
     found = read_json(path)
-    if missing := [name for name in NEEDED if name not in found]:
+    missing = [name for name in NEEDED if name not in found]
+    if missing:
         raise InputError(f"{path}: lacks {', '.join(missing)}; run it again with `fresh`")
-    metrics, config = found["metrics"], found.get("config") or {}
+    metrics = found["metrics"]
+    config = found.get("config") or {}
     timing = {name: found.get(name) for name in ("images_per_second", "wall_seconds", "images")}
     right = {
         name: isinstance(found[name], str) and found[name] and printable(found[name]) == found[name]
@@ -67,13 +69,15 @@ def read_run(folder: Path) -> FinishedRun:
         for name in ("seed", "steps")
     }
     right |= {"metrics": isinstance(metrics, dict), "config": isinstance(config, dict)}
-    right |= {name: value is None or _number(value) is not None for name, value in timing.items()}
+    for name, value in timing.items():
+        right[name] = value is None or _number(value) is not None
     right |= (
         {name: _number(value) is not None for name, value in metrics.items()}
         if right["metrics"]
         else {}
     )
-    if wrong := [name for name, holds in right.items() if not holds]:
+    wrong = [name for name, holds in right.items() if not holds]
+    if wrong:
         raise InputError(
             f"{path}: {printable(wrong[0])} is not what a run writes; run it again with `fresh`"
         )

@@ -66,10 +66,12 @@ def compiled_update(update, mesh: Mesh, groups: int = 1):
     in_one_form = traced_for(mesh, update, groups)
 
     def step(state, streams, stage_key):
-        state, metrics = in_one_form(state, streams, jax.random.fold_in(stage_key, state.step))
+        step_key = jax.random.fold_in(stage_key, state.step)
+        state, metrics = in_one_form(state, streams, step_key)
         names[:] = metrics
         # One vector: one transfer per step, however many metrics there are.
-        return state, jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
+        values = jnp.stack([value.astype(jnp.float32) for value in metrics.values()])
+        return state, values
 
     compiled = compiled_for(step, mesh, split=(False, True, False), donate_argnums=0)
     return compiled, names
@@ -102,7 +104,9 @@ def copy_replacement(state, new, mesh: Mesh):
     donated twice.
     """
     if describe(state) != describe(new):
-        different = sorted(set(describe(state).items()) ^ set(describe(new).items()))[0]
+        before = set(describe(state).items())
+        after = set(describe(new).items())
+        different = sorted(before ^ after)[0]
         raise ValueError(
             f"between: the state that it returns has other arrays: {different[0]} {different[1]}"
         )
@@ -185,11 +189,13 @@ class Select(NamedTuple):
         if not self.patience:
             return False
         sign = 1 if self.mode == "max" else -1
-        best, waited = -math.inf, 0
+        best = -math.inf
+        waited = 0
         for seen in evaluations:
             value = sign * seen.metrics[self.metric]
             if value > best:
-                best, waited = value, 0
+                best = value
+                waited = 0
             else:
                 waited += 1
         return waited >= self.patience
@@ -299,16 +305,16 @@ def fit(
     """
     began = time.perf_counter()
     keep_programs(folder)
-    folder, mesh = absolute(folder), options.mesh or data_mesh()
+    folder = absolute(folder)
+    mesh = options.mesh or data_mesh()
     _check_arguments(method, streams, mesh, options.batch_norm_groups, steps, evaluate, select, key)
     streams = {name: streams[name] for name in method.streams}
     stage_key = replicate(named_key(key, stage), mesh)
     start = replicate(dict(start or {}), mesh)
     first = {name: stream[0] for name, stream in streams.items()}
-    compiled, drawn_from = (
-        compiled_init(method.init, mesh),
-        (named_key(named_key(key, stage), "init"), shard(first, mesh), start),
-    )
+    compiled = compiled_init(method.init, mesh)
+    init_key = named_key(named_key(key, stage), "init")
+    drawn_from = (init_key, shard(first, mesh), start)
     init = functools.partial(compiled, *drawn_from)
     with _shapes_in_errors(stage, first):
         traced = compiled.trace(*drawn_from)
@@ -341,7 +347,12 @@ def fit(
             with _shapes_in_errors(stage, first):  # seconds, and compiling takes minutes
                 step, _ = compiled_update(method.update, mesh, options.batch_norm_groups)
                 step.trace(template, drawn_from[1], stage_key)
-        first_step, state = (0, init()) if restored is None else (restored.step, restored.state)
+        if restored is None:
+            first_step = 0
+            state = init()
+        else:
+            first_step = restored.step
+            state = restored.state
         log = stack.enter_context(
             Log(folder, stage, first_step, steps, options.quiet, options.loggers)
         )
@@ -375,16 +386,15 @@ def fit(
         checkpoints.wait()
         last = Trained(state.variables, state.frozen)
         taken = loop.step
-        trained, step, metrics = (
-            last,
-            taken,
-            loop.evaluations[-1].metrics if loop.evaluations else {},
-        )
+        trained = last
+        step = taken
+        metrics = loop.evaluations[-1].metrics if loop.evaluations else {}
         if best := loop.best:
             chosen = (
                 state if best.step == taken else checkpoints.restore_step(best.step, template).state
             )
-            trained, (step, metrics) = Trained(chosen.variables, chosen.frozen), best
+            trained = Trained(chosen.variables, chosen.frozen)
+            step, metrics = best
     return Fitted(
         trained,
         last,
@@ -432,7 +442,8 @@ class _Loop:
         )
         self.watch = Stopwatch(self.progress.train_seconds, self.progress.train_steps)
         self.images_per_step = sum(stream.batch_size for stream in self.streams.values())
-        self.first_step, self.next_look = self.step, self.step + 2
+        self.first_step = self.step
+        self.next_look = self.step + 2
         self.entered = self.saved_at = time.monotonic()
 
     def run(self, state, stop: Callable[[], bool]):
@@ -459,7 +470,8 @@ class _Loop:
                 still_going()
                 if self.between is not None and self.step % self.between[0] == 0:
                     self._wait()
-                    state = copy_replacement(state, self.between[1](state, self.step), self.mesh)
+                    replacement = self.between[1](state, self.step)
+                    state = copy_replacement(state, replacement, self.mesh)
                 trace(self.step, self._wait)
                 if not compiled:
                     self.teraflops = step_teraflops(update, state, batch, self.stage_key)
@@ -474,7 +486,8 @@ class _Loop:
                     self._arrived(keep=0, timed=False)
                     compiled = True
                 self._arrived(keep=LAG)
-                last, stopped = self.step == self.steps, stop()
+                last = self.step == self.steps
+                stopped = stop()
                 improved = False
                 if self.evaluate is not None and (last or _divides(self.evaluate[0], self.step)):
                     self._wait()
@@ -513,7 +526,8 @@ class _Loop:
         """Yields the batches of steps, on the devices, read ahead."""
 
         def at(step: int):
-            return shard({name: stream[step] for name, stream in self.streams.items()}, self.mesh)
+            batches = {name: stream[step] for name, stream in self.streams.items()}
+            return shard(batches, self.mesh)
 
         workers = self.options.workers
         if workers is None:
@@ -591,12 +605,15 @@ class _Loop:
     @property
     def best(self) -> Evaluation | None:
         """The best evaluation so far; None where nothing is selected."""
-        return None if self.select is None else self.select.best(self.evaluations)
+        if self.select is None:
+            return None
+        return self.select.best(self.evaluations)
 
     def _save(self, state) -> None:
         if self.saved == self.step:
             return
-        if name := not_finite(state._replace(frozen={})):
+        name = not_finite(state._replace(frozen={}))
+        if name:
             raise RunError(
                 f"step {self.step}: {name} is not finite, though every loss was; nothing is saved; "
                 f"{self.checkpoints.last_good()}"
@@ -614,7 +631,8 @@ class _Loop:
 
         agreed(f"keeping the numbers of step {self.step}", keep)
         self.checkpoints.save(self.step, state, progress._asdict(), self.best and self.best.step)
-        self.saved, self.saved_at = self.step, time.monotonic()
+        self.saved = self.step
+        self.saved_at = time.monotonic()
 
     def _minutes_passed(self) -> bool:
         """Returns whether the last checkpoint is `save_minutes` old, alike on all processes."""
@@ -630,24 +648,26 @@ class _Loop:
         """
         now = time.monotonic()
         left = self.saved_at + 60 * self.options.save_minutes - now
-        return (
-            math.ceil(left * (self.step - self.first_step) / (now - self.entered))
-            if left > 0
-            else 0
-        )
+        if left > 0:
+            taken = self.step - self.first_step
+        return math.ceil(left * taken / (now - self.entered))
+        return 0
 
 
 def _check_arguments(
     method: Method, streams, mesh: Mesh, groups: int, steps: int, evaluate, select, key
 ) -> None:
-    if missing := [name for name in method.streams if name not in streams]:
+    missing = [name for name in method.streams if name not in streams]
+    if missing:
         raise InputError(
             f"stream {missing[0]!r} is missing: the method reads {', '.join(method.streams)}, "
             f"given are {', '.join(streams) or 'none'}"
         )
-    check_divisible({name: streams[name].batch_size for name in method.streams}, mesh, groups)
+    sizes = {name: streams[name].batch_size for name in method.streams}
+    check_divisible(sizes, mesh, groups)
     for name in method.streams:
-        source, batch_size = streams[name].source, streams[name].batch_size
+        source = streams[name].source
+        batch_size = streams[name].batch_size
         if (
             hasattr(source, "__len__")
             and len(source) < batch_size

@@ -113,10 +113,8 @@ def _check_slurm(environment: Mapping[str, str]) -> None:
     """Raises InputError in a shell within SLURM's job of several tasks, where the others would be
     waited for.
     """
-    tasks, started = (
-        environment.get("SLURM_NTASKS", ""),
-        environment.get("SLURM_STEP_NUM_TASKS", "1"),
-    )
+    tasks = environment.get("SLURM_NTASKS", "")
+    started = environment.get("SLURM_STEP_NUM_TASKS", "1")
     if "SLURM_JOB_ID" in environment and tasks.isdecimal() and int(tasks) > 1 and started != tasks:
         raise InputError(
             "num_processes",
@@ -130,10 +128,8 @@ def _find(coordinator: str, num_processes: int | None, process_id: int | None) -
 
     JAX itself would abort without a word that a user understands.
     """
-    of, others = (
-        f" of {num_processes}" if num_processes else "",
-        "process 0" if process_id else "the others",
-    )
+    of = f" of {num_processes}" if num_processes else ""
+    others = "process 0" if process_id else "the others"
     print(
         f"process {process_id or 0}{of}: waiting for {others} at {coordinator}, for {PATIENCE} s at most",
         file=sys.stderr,
@@ -142,7 +138,8 @@ def _find(coordinator: str, num_processes: int | None, process_id: int | None) -
     if not process_id:  # process 0, or one that a cluster numbers
         return
     host, _, port = coordinator.rpartition(":")
-    end, reason = time.monotonic() + PATIENCE, None
+    end = time.monotonic() + PATIENCE
+    reason = None
     while time.monotonic() < end:
         try:
             socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
@@ -171,7 +168,8 @@ def agreed(at: str, decide: Callable[[], Any]) -> Any:
     """
     if jax.process_count() == 1:
         return decide()
-    failure, value = None, None
+    failure = None
+    value = None
     if jax.process_index() == 0:
         try:
             value = decide()
@@ -197,7 +195,8 @@ def of_all(at: str, content: Any) -> list[Any]:
 
     at: where a run is. Raises RunError where another process is elsewhere.
     """
-    found = [json.loads(row) for row in _gathered(json.dumps([at, content]).encode())]
+    own = json.dumps([at, content]).encode()
+    found = [json.loads(row) for row in _gathered(own)]
     for process, (there, _) in enumerate(found):
         if there != found[0][0]:
             raise RunError(
@@ -210,7 +209,8 @@ def of_all(at: str, content: Any) -> list[Any]:
 def _gathered(own: bytes) -> list[bytes]:
     """Returns the bytes of each process, in their order."""
     array = np.frombuffer(own, np.uint8)
-    sizes = multihost_utils.process_allgather(np.array([array.size], np.int32)).ravel()
+    own_size = np.array([array.size], np.int32)
+    sizes = multihost_utils.process_allgather(own_size).ravel()
     # Few sizes are few programs to compile.
     room = max(256, 1 << int(sizes.max() - 1).bit_length())
     rows = multihost_utils.process_allgather(np.pad(array, (0, room - array.size))).reshape(
@@ -227,7 +227,8 @@ def difference(at: str, facts: Mapping[str, Any]) -> str:
     first, *others = of_all(at, strict(facts))
     for process, found in enumerate(others, 1):
         for name in {**first, **found}:
-            there, here = (side.get(name, "absent") for side in (found, first))
+            there = found.get(name, "absent")
+            here = first.get(name, "absent")
             if there != here:
                 return (
                     f"process {process} differs from process 0: {name} is {there} there and {here} "

@@ -62,16 +62,19 @@ def changed_programs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
     A commit says nothing beside the digest of the sources.
     """
-    older, newer = (
-        dict(of.get("versions") or {})
-        | {"the digest of kpjax's sources": of.get("sources", "unknown")[:SHORT]}
-        for of in (before, now)
-    )
-    return ", ".join(
-        f"{name} {older.get(name, 'absent')}, now {newer.get(name, 'absent')}"
-        for name in {**newer, **older}
-        if older.get(name) != newer.get(name)
-    )
+
+    def versions_of(of: Mapping[str, Any]) -> dict[str, Any]:
+        sources = of.get("sources", "unknown")[:SHORT]
+        return dict(of.get("versions") or {}) | {"the digest of kpjax's sources": sources}
+
+    older = versions_of(before)
+    newer = versions_of(now)
+    changes = []
+    for name in {**newer, **older}:
+        if older.get(name) != newer.get(name):
+            was = older.get(name, "absent")
+            changes.append(f"{name} {was}, now {newer.get(name, 'absent')}")
+    return ", ".join(changes)
 
 
 def with_programs(
@@ -120,7 +123,8 @@ def commit_of_version(version: str) -> str:
     A release, "0.1.0", is the commit of its tag, "v0.1.0". "" where a version says neither.
     """
     public, _, local = version.partition("+")
-    if found := re.fullmatch(r"g([0-9a-f]+)(\.d\d+)?", local):
+    found = re.fullmatch(r"g([0-9a-f]+)(\.d\d+)?", local)
+    if found:
         return found[1] + ("+" if found[2] else "")
     is_release = public and "dev" not in public and not local
     return f"v{public}" if is_release else ""
@@ -133,17 +137,20 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
     """Raises InputError that names the first field of two identities that differs, with both
     values.
     """
-    before, now = flat_identity(found), flat_identity(wanted)
-    names = [name for name in dict.fromkeys([*now, *before]) if name.split(".")[0] in wanted]
+    before = flat_identity(found)
+    now = flat_identity(wanted)
+    both = dict.fromkeys([*now, *before])
+    names = [name for name in both if name.split(".")[0] in wanted]
     names.sort(key=lambda name: name.endswith(".summary"))  # words about the others
     for name in names:
-        if before.get(name, "absent") != now.get(name, "absent"):
+        there = before.get(name, "absent")
+        here = now.get(name, "absent")
+        if there != here:
             kind = {
                 "model": "another model",
                 "streams": "other data",
                 "inputs": "other data",
             }.get(name.split(".")[0], "another configuration")
-            there, here = before.get(name, "absent"), now.get(name, "absent")
             raise InputError(
                 f"{path} is of {kind}: {name} is {there} there and {here} here; set it back, choose another `workdir`, "
                 "or start over with `fresh`"
@@ -153,11 +160,10 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
 def flat_identity(value, name: str = "") -> dict[str, Any]:
     """Returns the leaves of nested mappings by path, such as `config.optimizer.momentum`."""
     if isinstance(value, Mapping) and value:
-        return {
-            path: leaf
-            for key, item in value.items()
-            for path, leaf in flat_identity(item, f"{name}.{key}" if name else key).items()
-        }
+        leaves = {}
+        for key, item in value.items():
+            leaves |= flat_identity(item, f"{name}.{key}" if name else key)
+        return leaves
     return {name: value}
 
 
@@ -180,7 +186,8 @@ def contents(files: Mapping[str, epath.PathLike]) -> dict[str, str]:
             local = Path(path).absolute()
             by_folder.setdefault(local.parent, {})[name] = local
     for folder, inside in by_folder.items():
-        kept = cache_folder() / "contents" / f"{json_digest({'folder': str(folder)})[:32]}.json"
+        file_name = json_digest({"folder": str(folder)})[:32]
+        kept = cache_folder() / "contents" / f"{file_name}.json"
         known: dict[str, Any] = {}
         with contextlib.suppress(InputError):
             known = read_json(kept)
@@ -212,15 +219,17 @@ def _state(path: Path) -> list[int]:
 def differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     """Returns how the contents of two states of an input differ, in words."""
     changed = [name for name in now if name in before and before[name] != now[name]]
-    parts = [
-        f"{len(names)} {what} ({summarise(names)})"
-        for names, what in (
-            (changed, f"of {len(now)} files with another content"),
-            ([name for name in now if name not in before], "new"),
-            ([name for name in before if name not in now], "gone"),
+    new = [name for name in now if name not in before]
+    gone = [name for name in before if name not in now]
+    parts = []
+    if changed:
+        parts.append(
+            f"{len(changed)} of {len(now)} files with another content ({summarise(changed)})"
         )
-        if names
-    ]
+    if new:
+        parts.append(f"{len(new)} new ({summarise(new)})")
+    if gone:
+        parts.append(f"{len(gone)} gone ({summarise(gone)})")
     return ", ".join(parts)
 
 

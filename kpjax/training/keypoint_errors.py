@@ -38,10 +38,8 @@ def keypoint_errors(
             f"{name}: all {len(skeleton.names)} keypoints are left out of the mean; count at least one"
         )
     visible = found.visible * counted
-    there, truth = (
-        np.asarray(geometry.move_points(found.crop, keypoints))
-        for keypoints in (found.keypoints, found.true_keypoints)
-    )
+    there = np.asarray(geometry.move_points(found.crop, found.keypoints))
+    truth = np.asarray(geometry.move_points(found.crop, found.true_keypoints))
     pck = metrics.pck(
         found.keypoints,
         found.true_keypoints,
@@ -51,14 +49,16 @@ def keypoint_errors(
         strict=False,
     )
     nme = metrics.nme(found.keypoints, found.true_keypoints, visible, found.scale)
-    pixels = metrics.nme(there, truth, visible, np.ones(len(truth), np.float32))
+    unit = np.ones(len(truth), np.float32)
+    pixels = metrics.nme(there, truth, visible, unit)
     mae = metrics.mae(there, truth, visible, 1.0).mean
     values = {
         f"{name}/{measure}": result.pooled if pooled else result.overall
         for measure, result in (("pck", pck), ("nme", nme), ("distance", pixels), ("mae", mae))
     }
     if contours:
-        if unknown := [group for group in contours if group not in skeleton.groups]:
+        unknown = [group for group in contours if group not in skeleton.groups]
+        if unknown:
             raise InputError(
                 "contours",
                 f"{unknown[0]!r} is no group of keypoints; the skeleton has "

@@ -45,12 +45,14 @@ class JsonLines:
     """
 
     def __init__(self, folder: epath.Path, stage: str, start: int):
-        self.stage, path = stage, folder / "metrics.jsonl"
+        self.stage = stage
+        path = folder / "metrics.jsonl"
         keep_rows(path, stage, start)
         self.file = GrowingFile(path)
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        row = json.dumps({"step": step, "stage": self.stage} | strict(metrics), allow_nan=False)
+        values = {"step": step, "stage": self.stage} | strict(metrics)
+        row = json.dumps(values, allow_nan=False)
         with writing(self.file.path):
             self.file.write(f"{row}\n".encode())
 
@@ -69,7 +71,8 @@ class TensorBoard:
     def __init__(self, folder: epath.Path, stage: str, start: int):
         from tensorboardX.proto.event_pb2 import Event, SessionLog  # takes a second
 
-        self.event, now = Event, time.time()
+        self.event = Event
+        now = time.time()
         name = f"events.out.tfevents.{now:017.6f}.{os.getpid()}.kpjax"
         self.file = GrowingFile(folder / "tensorboard" / stage / name)
         self._add(Event(wall_time=now, file_version="brain.Event:2"))

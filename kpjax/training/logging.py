@@ -68,7 +68,8 @@ def stage_lines(
         labels = f"{visible.mean():.0%} of keypoints labelled" if visible.any() else "no labels"
         parts.append(f"{name} = {getattr(source, 'name', '?')}, {size}, {labels}")
     # An optimizer may leave some of `params` as they are; that only it knows.
-    params, fixed = _count(state.variables.get("params", {})), _count(state.frozen)
+    params = _count(state.variables.get("params", {}))
+    fixed = _count(state.frozen)
     of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
     parts.append(f"{params + fixed:,} parameters{of_fixed}")
     return _wrap(f"{SHOWN.get(stage, stage)}: {'; '.join(parts)}")
@@ -84,7 +85,8 @@ def rate_lines(
     """
     if rates is None:
         return []
-    first, last = rates(0), rates(steps - 1)
+    first = rates(0)
+    last = rates(steps - 1)
     groups: dict[str, list[str]] = {}
     for name in first:
         shown = f"{first[name]:.3g}"
@@ -117,7 +119,10 @@ class Log:
         quiet: bool,
         more: Sequence[OpenLogger] = (),
     ):
-        self.folder, self.stage, self.start, self.steps = folder, stage, start, steps
+        self.folder = folder
+        self.stage = stage
+        self.start = start
+        self.steps = steps
         self.shown = SHOWN.get(stage, stage)
         # has events of the extra `lab`
         has_events = importlib.util.find_spec("tensorboardX") is not None

@@ -83,7 +83,8 @@ def slice_mesh(slice_: Slice) -> Mesh:
     """Returns a mesh like `data_mesh` of the devices of a slice, none of which is there."""
     from jax.experimental import topologies
 
-    chip, options = slice_.chip, {}
+    chip = slice_.chip
+    options = {}
     if chip.platform == "tpu":
         if slice_.slices > 1:
             options["num_slices"] = slice_.slices
@@ -270,7 +271,8 @@ def collectives_of(planned: Planned, text: str) -> dict[str, float]:
     its gradients, and means and variances of each BatchNorm.
     """
     state = planned.state.variables
-    sums = jax.tree.leaves([state.get(name, {}) for name in ("params", "batch_stats")])
+    parts = [state.get(name, {}) for name in ("params", "batch_stats")]
+    sums = jax.tree.leaves(parts)
     return {
         "collectives": len(re.findall(r" all-reduce(?:-start)?\(", text)),
         "collective_bytes": sum(leaf.size * leaf.dtype.itemsize for leaf in sums),
@@ -284,7 +286,8 @@ def times_of(record: Mapping[str, Any], slice_: Slice, steps: int) -> dict[str, 
     `cycles`: the seconds of its compiler's cycles, where both they and the clock are known.
     """
     chip = slice_.chip
-    arithmetic, bandwidth = record["flops"] / chip.peak, record["bytes"] / chip.bandwidth
+    arithmetic = record["flops"] / chip.peak
+    bandwidth = record["bytes"] / chip.bandwidth
     waiting = all_reduce_seconds(slice_, record["collective_bytes"], record["collectives"])
     step = max(arithmetic, bandwidth) + waiting
     by_cycles = (

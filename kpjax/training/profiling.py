@@ -19,7 +19,9 @@ def peak_teraflops(device_kind: str) -> float | None:
     unknown one.
     """
     known = [name for name in PEAK_TERAFLOPS if device_kind.lower().startswith(name.lower())]
-    return PEAK_TERAFLOPS[max(known, key=len)] if known else None
+    if not known:
+        return None
+    return PEAK_TERAFLOPS[max(known, key=len)]
 
 
 def step_teraflops(update: Any, *arguments: Any) -> float | None:
@@ -32,7 +34,9 @@ def step_teraflops(update: Any, *arguments: Any) -> float | None:
     if peak_teraflops(jax.devices()[0].device_kind) is None:
         return None
     cost = update.lower(*arguments).cost_analysis() or {}
-    return cost["flops"] / 1e12 if cost.get("flops", 0) > 0 else None
+    if cost.get("flops", 0) > 0:
+        return cost["flops"] / 1e12
+    return None
 
 
 def device_metrics(
@@ -44,7 +48,8 @@ def device_metrics(
     teraflops: of a step, of `step_teraflops`.
     """
     device = mesh.local_devices[0]
-    peak, memory = peak_teraflops(device.device_kind), device.memory_stats()
+    peak = peak_teraflops(device.device_kind)
+    memory = device.memory_stats()
     found = {}
     if teraflops and peak:
         found["flops_utilisation"] = teraflops * steps_per_second / (peak * mesh.size)

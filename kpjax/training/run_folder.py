@@ -120,7 +120,9 @@ def went_on_under(folder: epath.Path) -> list[Mapping[str, Any]]:
 
 def _noted(folder: epath.Path) -> list[Mapping[str, Any]]:
     path = folder / PROGRAMS
-    return read_json(path)["programs"] if path.exists() else []
+    if not path.exists():
+        return []
+    return read_json(path)["programs"]
 
 
 def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:

@@ -70,9 +70,11 @@ def stage(
         record = read_json(home / "stage.json")
         check_identity(record, identity, home / "stage.json")
         try:
-            trained, fault = load_trained(home / "result", record["result"]["digest"]), None
+            trained = load_trained(home / "result", record["result"]["digest"])
+            fault = None
         except (RunError, InputError) as error:
-            trained, fault = None, error
+            trained = None
+            fault = error
         # All read the result, and process 0 decides whether it is damaged.
         if agreed(f"the result of stage {name}", lambda: fault is None):
             if fault is not None:

@@ -17,7 +17,8 @@ class NotFinite(Exception):
 
     def __init__(self, step: int, terms: Mapping[str, float]):
         super().__init__(step, terms)
-        self.step, self.terms = step, terms
+        self.step = step
+        self.terms = terms
 
     def __str__(self) -> str:
         # The total is rarely the one to blame.
@@ -66,7 +67,8 @@ class Pending:
         arrived = []
         while len(self.queue) > keep:
             step, values = self.queue.popleft()
-            metrics = dict(zip(self.names, map(float, np.asarray(values)), strict=True))
+            numbers = map(float, np.asarray(values))
+            metrics = dict(zip(self.names, numbers, strict=True))
             wrong = {
                 name: value
                 for name, value in metrics.items()
@@ -98,4 +100,6 @@ class Stopwatch:
         seconds = self.seconds + (
             time.perf_counter() - self.since if self.since is not None else 0.0
         )
-        return self.steps / seconds if seconds > 0 else 0.0
+        if seconds > 0:
+            return self.steps / seconds
+        return 0.0

@@ -26,7 +26,8 @@ def named_leaves(tree, is_leaf: Callable[[Any], bool] | None = None) -> dict[str
 
     In a key, / becomes ~1 and ~ becomes ~0.
     """
-    return {_path(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree, is_leaf)}
+    leaves = jax.tree_util.tree_leaves_with_path(tree, is_leaf)
+    return {_path(path): leaf for path, leaf in leaves}
 
 
 def _path(entries) -> str:
@@ -45,7 +46,8 @@ def arrays_by_path(arrays: Mapping[str, np.ndarray]) -> dict:
 
 
 def _put(tree: dict, path: str, value) -> None:
-    *parents, name = (part.replace("~1", "/").replace("~0", "~") for part in path.split("/"))
+    parts = path.split("/")
+    *parents, name = (part.replace("~1", "/").replace("~0", "~") for part in parts)
     for parent in parents:
         tree = tree.setdefault(parent, {})
         if not isinstance(tree, dict):
@@ -67,20 +69,23 @@ def describe(tree) -> dict[str, str]:
 
     Leaves may be abstract.
     """
-    return {
-        path: f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]"
-        for path, leaf in named_leaves(tree).items()
-    }
+    found = {}
+    for path, leaf in named_leaves(tree).items():
+        shape = ",".join(map(str, leaf.shape))
+        found[path] = f"{leaf.dtype}[{shape}]"
+    return found
 
 
 def leaf_digests(tree) -> dict[str, str]:
     """Returns the sha256 of every leaf (dtype, shape and bytes) by path."""
-    return {path: _array_digest(on_host(leaf)) for path, leaf in named_leaves(tree).items()}
+    leaves = named_leaves(tree)
+    return {path: _array_digest(on_host(leaf)) for path, leaf in leaves.items()}
 
 
 def _array_digest(array: np.ndarray) -> str:
     found = hashlib.sha256(f"{array.dtype}{array.shape}".encode())
-    found.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    numbers = np.ascontiguousarray(array).reshape(-1)
+    found.update(numbers.view(np.uint8).data)
     return found.hexdigest()
 
 
@@ -93,7 +98,8 @@ def tree_digest(tree) -> str:
 
 def json_digest(value: Mapping) -> str:
     """Returns the sha256 of a JSON value, whatever the order of its keys."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # A tree in one safetensors file, verified against its digest when it is read
@@ -104,7 +110,9 @@ def write_tree(path: Path, tree) -> str:
     digest."""
     # safetensors writes the buffer as it lies: an array that is not contiguous would come out
     # permuted.
-    arrays = {name: np.array(on_host(leaf), order="C") for name, leaf in named_leaves(tree).items()}
+    arrays = {}
+    for name, leaf in named_leaves(tree).items():
+        arrays[name] = np.array(on_host(leaf), order="C")
     with atomic(path) as partial:
         partial.write_bytes(save(arrays))
     return tree_digest(tree)
@@ -142,12 +150,14 @@ def read_tree_like(path: Path, template, digest: str):
     """
     arrays = read_leaves(path, digest)
     wanted = named_leaves(template)
-    if different := sorted(set(wanted) ^ set(arrays)):
+    different = sorted(set(wanted) ^ set(arrays))
+    if different:
         raise RunError(f"{path}: holds other arrays than this model has: {different[0]}")
     leaves = []
     for name, leaf in wanted.items():
         typed = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        leaves.append(jax.random.wrap_key_data(arrays[name]) if typed else arrays[name])
+        array = arrays[name]
+        leaves.append(jax.random.wrap_key_data(array) if typed else array)
     return jax.tree.unflatten(jax.tree.structure(template), leaves)
 
 

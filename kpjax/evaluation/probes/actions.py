@@ -128,14 +128,16 @@ def action_probe(
     features = np.asarray(features, np.float64)
     features = features.reshape(len(features), -1)
     if not np.isfinite(features[rows]).all():
-        wrong = [f"example {n}" for n in np.unique(rows) if not np.isfinite(features[n]).all()]
+        read = np.unique(rows)
+        wrong = [f"example {n}" for n in read if not np.isfinite(features[n]).all()]
         raise InputError(
             f"action probe: the features of {len(wrong)} examples are not finite ({summarise(wrong)}); "
             "leave their windows out"
         )
     names, labels = np.unique(np.asarray(actions), return_inverse=True)
     fitted = np.bincount(labels[split.fit], minlength=len(names))
-    if unseen := [str(name) for name in names[fitted == 0]]:
+    unseen = [str(name) for name in names[fitted == 0]]
+    if unseen:
         raise InputError(
             f"action probe: no fitted window shows {summarise(unseen)}; choose a split with every action "
             "on either side"
@@ -152,7 +154,8 @@ def action_probe(
         jnp.asarray(rows[split.fit][order]),
         jnp.asarray(labels[split.fit][order], jnp.int32),
     )
-    predicted = np.asarray(_recognise(network, variables, scaled, jnp.asarray(rows[split.test])))
+    tested = jnp.asarray(rows[split.test])
+    predicted = np.asarray(_recognise(network, variables, scaled, tested))
     return recognition(
         predicted, labels[split.test], tuple(str(name) for name in names), int(fitted.argmax())
     )
@@ -169,9 +172,11 @@ def recognition(
     chex.assert_equal_shape([predicted, true])
     confusion = np.zeros((len(actions), len(actions)), np.int64)
     np.add.at(confusion, (true, predicted), 1)
-    count, right = confusion.sum(1), confusion.diagonal()
+    count = confusion.sum(1)
+    right = confusion.diagonal()
     total = int(count.sum())
-    per_action = np.where(count > 0, right / np.maximum(count, 1), np.nan)
+    divisor = np.maximum(count, 1)
+    per_action = np.where(count > 0, right / divisor, np.nan)
     return Recognition(
         float(right.sum() / total) if total else float("nan"),
         float(count[majority] / total) if total else float("nan"),

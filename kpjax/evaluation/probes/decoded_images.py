@@ -46,9 +46,11 @@ class CoordinateDecoder(nn.Module):
 
     @nn.compact
     def __call__(self, points: jax.Array) -> jax.Array:
-        cells, doublings = self.side, 0
+        cells = self.side
+        doublings = 0
         while cells % 2 == 0 and cells >= 2 * SMALLEST:
-            cells, doublings = cells // 2, doublings + 1
+            cells //= 2
+            doublings += 1
         flat = points.reshape(points.shape[0], -1)
         x = nn.relu(nn.Dense(cells * cells * self.width, name="map")(flat))
         x = x.reshape(-1, cells, cells, self.width)
@@ -132,7 +134,8 @@ def fit_decoders(
                 f"decoded images: {level} has points of {len(of_level)} frames, and there are "
                 f"{len(source)}; give those of every frame"
             )
-        finite = np.isfinite(of_level).reshape(len(of_level), -1).all(1)
+        finite = np.isfinite(of_level)
+        finite = finite.reshape(len(of_level), -1).all(1)
         if not finite.all():
             wrong = [f"frame {number}" for number in np.flatnonzero(~finite)]
             raise InputError(
@@ -142,7 +145,9 @@ def fit_decoders(
     network = image_decoder(kind, source[0].image.shape[0])
     optimizer = optax.scale_by_adam()
     order = minibatches(len(source), batch_size, steps, seed)
-    key, params, moments = jax.random.key(seed), {}, {}
+    key = jax.random.key(seed)
+    params = {}
+    moments = {}
     for level, of_level in points.items():
         first = jnp.asarray(of_level[order[0]], jnp.float32)
         params[level] = jax.jit(network.init)(named_key(key, level), first)["params"]
@@ -177,12 +182,15 @@ def decoding_errors(
     count = 0
     for start in range(0, len(source), DECODED_AT_ONCE):
         rows = range(start, min(start + DECODED_AT_ONCE, len(source)))
-        frames = stack_examples([source[row] for row in rows]).image.astype(np.float64) / 255
+        examples = stack_examples([source[row] for row in rows])
+        frames = examples.image.astype(np.float64) / 255
         count += frames.size
-        squares["mean_image"] += float(np.square(frames - decoders.mean_image).sum())
+        difference = frames - decoders.mean_image
+        squares["mean_image"] += float(np.square(difference).sum())
         for level, of_level in points.items():
             decoded = decoders(level, of_level[rows.start : rows.stop])
-            squares[level] += float(np.square(frames - decoded).sum())
+            difference = frames - decoded
+            squares[level] += float(np.square(difference).sum())
     return {level: (total / count) ** 0.5 for level, total in squares.items()}
 
 
@@ -200,7 +208,8 @@ def _step(
     targets = images.astype(jnp.float32) / 255
 
     def loss(params: Variables) -> jax.Array:
-        return jnp.square(network.apply({"params": params}, points) - targets).mean()
+        decoded = network.apply({"params": params}, points)
+        return jnp.square(decoded - targets).mean()
 
     return descend(
         optax.scale_by_adam(),

@@ -54,13 +54,11 @@ def moving_masks(frames: np.ndarray) -> np.ndarray:
         )
     frames = np.asarray(frames)
     chex.assert_rank(frames, 4)
-    drawn = frames[
-        np.unique(np.linspace(0, len(frames) - 1, BACKGROUND_FRAMES).round().astype(int))
-    ]
+    spread = np.linspace(0, len(frames) - 1, BACKGROUND_FRAMES).round().astype(int)
+    drawn = frames[np.unique(spread)]
     still = np.median(drawn, axis=0).astype(np.float32)
-    difference = (
-        np.stack([np.abs(frame.astype(np.float32) - still).mean(-1) for frame in frames]) / 255
-    )
+    differences = [np.abs(frame.astype(np.float32) - still).mean(-1) for frame in frames]
+    difference = np.stack(differences) / 255
     return np.where(difference >= NOISE, difference, np.float32(0))
 
 
@@ -71,16 +69,19 @@ def mask_moments(masks: np.ndarray) -> np.ndarray:
     masks = np.asarray(masks, np.float64)
     chex.assert_rank(masks, 3)
     height, width = masks.shape[1:]
-    down, across = np.linspace(-1, 1, height), np.linspace(-1, 1, width)
+    down = np.linspace(-1, 1, height)
+    across = np.linspace(-1, 1, width)
     mass = masks.sum((1, 2))
-    weight = np.where(mass > 0, 1 / np.where(mass > 0, mass, 1), 0.0)
+    divisor = np.where(mass > 0, mass, 1)
+    weight = np.where(mass > 0, 1 / divisor, 0.0)
     # Profiles are enough for the centre, and the centre for centred powers: one product per moment,
     # no (T, H, W) copy.
     x = (masks.sum(1) @ across) * weight
     y = (masks.sum(2) @ down) * weight
-    from_x, from_y = across - x[:, None], down - y[:, None]
-    central = [
-        np.einsum("th,thw,tw->t", from_y**j, masks, from_x**i, optimize=True) * weight
-        for i, j in POWERS
-    ]
+    from_x = across - x[:, None]
+    from_y = down - y[:, None]
+    central = []
+    for i, j in POWERS:
+        moment = np.einsum("th,thw,tw->t", from_y**j, masks, from_x**i, optimize=True)
+        central.append(moment * weight)
     return np.stack([x, y, *central], axis=1)

@@ -59,7 +59,8 @@ def between(skeleton: Skeleton, first: str, second: str, *, median: bool = False
                 f"{second}, whose distance errors are measured in ({summarise(without)}); annotate them, "
                 "leave these images out or choose another length",
             )
-        return _by_set(np.where(shown, distance_between(annotated, *ends), np.nan), median)
+        distances = np.where(shown, distance_between(annotated, *ends), np.nan)
+        return _by_set(distances, median)
 
     return lengths
 
@@ -87,26 +88,36 @@ def object_size(*, median: bool = False) -> Normaliser:
 
     def lengths(annotated: ArrayLike, visible: ArrayLike) -> np.ndarray:
         shown = np.asarray(visible) > 0.5
-        if few := [f"number {number}" for number in np.flatnonzero(shown.sum(1) < 2)]:
+        few = [f"number {number}" for number in np.flatnonzero(shown.sum(1) < 2)]
+        if few:
             raise InputError(
                 "lengths",
                 f"{len(few)} of {len(shown)} images show fewer than two landmarks, whose box "
                 f"errors are measured in ({summarise(few)}); leave them out",
             )
-        points, hidden = np.asarray(annotated, np.float64), ~shown[..., None]
-        extent = np.where(hidden, -np.inf, points).max(1) - np.where(hidden, np.inf, points).min(1)
-        return _by_set(np.sqrt(extent.prod(1)), median)
+        points = np.asarray(annotated, np.float64)
+        hidden = ~shown[..., None]
+        high = np.where(hidden, -np.inf, points).max(1)
+        low = np.where(hidden, np.inf, points).min(1)
+        area = (high - low).prod(1)
+        return _by_set(np.sqrt(area), median)
 
     return lengths
 
 
 def constant(length: float) -> Normaliser:
     """Builds the normaliser by the same length in pixels for all images, for example their side."""
-    return lambda annotated, visible: np.full(len(np.asarray(annotated)), float(length))
+
+    def lengths(annotated: ArrayLike, visible: ArrayLike) -> np.ndarray:
+        return np.full(len(np.asarray(annotated)), float(length))
+
+    return lengths
 
 
 def _by_set(lengths: np.ndarray, median: bool) -> np.ndarray:
-    return np.full(len(lengths), np.nanmedian(lengths)) if median else lengths
+    if not median:
+        return lengths
+    return np.full(len(lengths), np.nanmedian(lengths))
 
 
 # Errors of regressors fitted on few images
@@ -147,13 +158,16 @@ def scaled_ridge(side: float, penalty: float = 1e-4) -> Regressor:
 
 
 def _fit_scaled_ridge(features, targets, *, side: float, penalty: float) -> LinearMap:
-    x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
+    x = np.asarray(features, np.float64)
+    y = np.asarray(targets, np.float64)
     if len(x) == 0:
         return fit_linear(x, y)  # raises
     # The largest entry of a scatter matrix is on its diagonal.
-    largest = np.square((x - x.mean(0)) / side).sum(0).max()
+    centred = (x - x.mean(0)) / side
+    largest = np.square(centred).sum(0).max()
     if largest < RESTING:
-        return LinearMap(np.zeros((x.shape[1], y.shape[1])), y.mean(0))
+        no_slope = np.zeros((x.shape[1], y.shape[1]))
+        return LinearMap(no_slope, y.mean(0))
     return fit_linear(x, y, ridge=penalty * (largest + RESTING) * side**2)
 
 
@@ -182,12 +196,11 @@ def labelled_subsets(
             f"{wanted} labelled images are asked for, there are {total} with every landmark "
             f"annotated; ask for at most {total - extra}, or for all",
         )
-    return np.stack(
-        [
-            np.random.default_rng([seed, repeat]).permutation(total)[:wanted]
-            for repeat in range(repeats)
-        ]
-    )
+    subsets = []
+    for repeat in range(repeats):
+        order = np.random.default_rng([seed, repeat]).permutation(total)
+        subsets.append(order[:wanted])
+    return np.stack(subsets)
 
 
 def forward_errors(
@@ -238,17 +251,16 @@ def both_errors(
     `forward_errors` does.
     """
     total = len(complete(fit, "fitted"))
-    drawn = {
-        "all" if count is ALL else str(count): labelled_subsets(
-            total, count, repeats=repeats, seed=seed, extra=extra
-        )
-        for count in images
-    }
-    return {
-        f"{name}/{count}": errors(fit, test, normaliser, subsets, regressor)
-        for name, errors in (("forward", forward_errors), ("backward", backward_errors))
-        for count, subsets in drawn.items()
-    }
+    drawn = {}
+    for count in images:
+        name = "all" if count is ALL else str(count)
+        drawn[name] = labelled_subsets(total, count, repeats=repeats, seed=seed, extra=extra)
+    found = {}
+    for count, subsets in drawn.items():
+        found[f"forward/{count}"] = forward_errors(fit, test, normaliser, subsets, regressor)
+    for count, subsets in drawn.items():
+        found[f"backward/{count}"] = backward_errors(fit, test, normaliser, subsets, regressor)
+    return found
 
 
 def complete(landmarks: Landmarks, which: str) -> np.ndarray:
@@ -275,20 +287,30 @@ def _errors(
         images, count = np.shape(part.visible)
         chex.assert_shape(part.discovered, (images, None, 2))
         chex.assert_shape(part.annotated, (images, count, 2))
-    fitted, tested = _rows(fit, complete(fit, "fitted")), _rows(test, complete(test, "test"))
+    fitted = _rows(fit, complete(fit, "fitted"))
+    tested = _rows(test, complete(test, "test"))
     lengths = normaliser(tested.annotated, tested.visible)
     labelled = fitted.visible.any(0) & tested.visible.any(0)
-    pairs = [(part.discovered, part.annotated[:, labelled]) for part in (fitted, tested)]
-    (x, y), (x_test, y_test) = pairs if forward else [pair[::-1] for pair in pairs]
-    regressed = [
-        regressor(_flat(x[rows]), _flat(y[rows]))(_flat(x_test)).reshape(y_test.shape)
-        for rows in subsets
-    ]
-    found = [nme(one, y_test, np.ones(y_test.shape[:2]), lengths) for one in regressed]
+    x = fitted.discovered
+    y = fitted.annotated[:, labelled]
+    x_test = tested.discovered
+    y_test = tested.annotated[:, labelled]
+    if not forward:
+        x, y = y, x
+        x_test, y_test = y_test, x_test
+    everything = np.ones(y_test.shape[:2])
+    regressed = []
+    for rows in subsets:
+        map_of_rows = regressor(_flat(x[rows]), _flat(y[rows]))
+        regressed.append(map_of_rows(_flat(x_test)).reshape(y_test.shape))
+    found = []
+    distances = []
+    for one in regressed:
+        found.append(nme(one, y_test, everything, lengths))
+        apart = np.linalg.norm(one - y_test, axis=-1)
+        distances.append(apart.mean(1))
     means = 100 * np.array([error.overall for error in found])
-    distances = np.mean(
-        [np.linalg.norm(one - y_test, axis=-1).mean(1) for one in regressed], axis=0
-    )
+    distances = np.mean(distances, axis=0)
     return LandmarkErrors(
         float(means.mean()),
         float(means.std()),
@@ -354,7 +376,8 @@ def turn_map(degrees: float, side: int) -> np.ndarray:
     The turned canvas holds the whole image and is scaled back to `side`.
     """
     turned = turned_canvas(side, side, degrees)
-    return np.diag([side / turned.width, side / turned.height, 1.0]) @ turned.map_
+    stretch = np.diag([side / turned.width, side / turned.height, 1.0])
+    return stretch @ turned.map_
 
 
 def turn_in_place(degrees: float, side: int) -> np.ndarray:
@@ -363,7 +386,8 @@ def turn_in_place(degrees: float, side: int) -> np.ndarray:
     """
     map_, width, height = turned_canvas(side, side, degrees)
     shift = np.eye(3)
-    shift[:2, 2] = (side - width) / 2, (side - height) / 2
+    shift[0, 2] = (side - width) / 2
+    shift[1, 2] = (side - height) / 2
     return shift @ map_
 
 
@@ -383,12 +407,14 @@ def consistency(landmarks: ArrayLike, in_turned: ArrayLike, maps: ArrayLike) -> 
         in_turned: (N, K, 2) px, found in the turned one.
         maps: (N, 3, 3), pixels of an image to those of the turned one.
     """
-    points, maps = np.asarray(landmarks, np.float64), np.asarray(maps, np.float64)
+    points = np.asarray(landmarks, np.float64)
+    maps = np.asarray(maps, np.float64)
     found = np.asarray(in_turned, np.float64)
     chex.assert_shape(points, (None, None, 2))
     chex.assert_equal_shape([points, found])
     chex.assert_shape(maps, (len(points), 3, 3))
-    moved = np.einsum("nij,nkj->nki", maps[:, :2, :2], points) + maps[:, None, :2, 2]
+    turned = np.einsum("nij,nkj->nki", maps[:, :2, :2], points)
+    moved = turned + maps[:, None, :2, 2]
     distances = np.linalg.norm(moved - found, axis=-1)
     of_landmarks = distances.mean(0)
     return Consistency(
@@ -417,8 +443,10 @@ def measures(
         if len(error.per_subset) > 1
     }
     discovered = jnp.asarray(np.asarray(test.discovered, np.float32))
-    shown = np.asarray(test.visible)[rows := complete(test, "test")].any(0)
-    annotated = jnp.asarray(np.asarray(test.annotated, np.float32)[rows][:, shown])
+    rows = complete(test, "test")
+    shown = np.asarray(test.visible)[rows].any(0)
+    annotated = np.asarray(test.annotated, np.float32)[rows]
+    annotated = jnp.asarray(annotated[:, shown])
     return row | {
         "consistency": consistency.mean,
         "varying_points": float(varying_points(discovered, (side, side))),

@@ -47,7 +47,8 @@ def fit_linear(
     Raises:
         InputError: for no example, and for a negative ridge.
     """
-    x, y = np.asarray(features, np.float64), np.asarray(targets, np.float64)
+    x = np.asarray(features, np.float64)
+    y = np.asarray(targets, np.float64)
     chex.assert_rank([x, y], 2)
     chex.assert_equal_shape([x, y], dims=0)
     if len(x) == 0:
@@ -59,11 +60,14 @@ def fit_linear(
     )
     if x.shape[1] == 0:
         return LinearMap(np.zeros((0, y.shape[1])), level)
-    rows, goals = x - centre, y - level
+    rows = x - centre
+    goals = y - level
     if ridge:  # as more examples, whose condition is the root of that of the normal equations
-        rows = np.concatenate([rows, np.sqrt(ridge) * np.eye(x.shape[1])])
-        goals = np.concatenate([goals, np.zeros((x.shape[1], y.shape[1]))])
-    slope = scipy.linalg.lstsq(rows, goals, cond=RESOLUTION)[0]
+        ridge_rows = np.sqrt(ridge) * np.eye(x.shape[1])
+        ridge_goals = np.zeros((x.shape[1], y.shape[1]))
+        rows = np.concatenate([rows, ridge_rows])
+        goals = np.concatenate([goals, ridge_goals])
+    slope, *_ = scipy.linalg.lstsq(rows, goals, cond=RESOLUTION)
     return LinearMap(slope, level - centre @ slope)
 
 
@@ -93,16 +97,21 @@ def linear_probe(
     """
     features = np.asarray(features, np.float64)
     chex.assert_rank(features, {2, 3})
-    true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
+    true = np.asarray(true, np.float64)
+    shown = np.asarray(visible) > 0.5
     chex.assert_shape(true, (len(features), None, 2))
     chex.assert_shape(shown, true.shape[:2])
     features = features.reshape(len(features), -1)
-    if wrong := [f"example {number}" for number in np.flatnonzero(~np.isfinite(features).all(1))]:
+    finite = np.isfinite(features).all(1)
+    wrong = [f"example {number}" for number in np.flatnonzero(~finite)]
+    if wrong:
         raise InputError(
             f"linear probe: the features of {len(wrong)} examples are not finite ({summarise(wrong)}); "
             "leave them out"
         )
-    if hidden := [f"joint {joint}" for joint in np.flatnonzero(~shown[split.fit].any(0))]:
+    fitted_joints = shown[split.fit].any(0)
+    hidden = [f"joint {joint}" for joint in np.flatnonzero(~fitted_joints)]
+    if hidden:
         raise InputError(
             f"linear probe: no fitted example shows {summarise(hidden)}; choose another split or leave "
             "these joints out"
@@ -112,14 +121,16 @@ def linear_probe(
     # is labelled.
     patterns, kind = np.unique(shown[split.fit], axis=1, return_inverse=True)
     for number, pattern in enumerate(patterns.T):
-        joints, rows = np.flatnonzero(kind == number), split.fit[pattern]
+        joints = np.flatnonzero(kind == number)
+        rows = split.fit[pattern]
         fitted = fit_linear(
             features[rows],
             true[rows][:, joints].reshape(len(rows), -1),
             intercept=intercept,
             ridge=ridge,
         )
-        predicted[:, joints] = fitted(features).reshape(len(true), len(joints), 2)
+        coordinates = fitted(features)
+        predicted[:, joints] = coordinates.reshape(len(true), len(joints), 2)
     return predicted
 
 
@@ -152,7 +163,8 @@ def best_ridge(
             f"linear probe: {len(ridges)} ridges and {len(names)} groups to choose by; give at least one "
             "and two"
         )
-    true, shown = np.asarray(true, np.float64), np.asarray(visible) > 0.5
+    true = np.asarray(true, np.float64)
+    shown = np.asarray(visible) > 0.5
     chex.assert_shape(groups, true.shape[:1])
 
     def missed(ridge: float) -> float:
@@ -162,7 +174,8 @@ def best_ridge(
             guess = linear_probe(
                 features, true, visible, Split(fit[groups[fit] != name], left_out), ridge=ridge
             )
-            squares += float(np.square(guess - true)[left_out][shown[left_out]].sum())
+            errors = np.square(guess - true)[left_out]
+            squares += float(errors[shown[left_out]].sum())
         return squares
 
     return ridges[int(np.argmin([missed(ridge) for ridge in ridges]))]
@@ -174,4 +187,5 @@ def mean_pose(true: ArrayLike, visible: ArrayLike, split: Split) -> np.ndarray:
 
     It is `linear_probe` without features, so its error shows the spread of the poses alone.
     """
-    return linear_probe(np.zeros((len(np.asarray(true)), 0)), true, visible, split)
+    no_features = np.zeros((len(np.asarray(true)), 0))
+    return linear_probe(no_features, true, visible, split)

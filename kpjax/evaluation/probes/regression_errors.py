@@ -33,11 +33,14 @@ def regression_errors(
     ones.
     """
     squares, shown = _squared_distances(predicted, true, visible)
-    count, sums = shown.sum(0), squares.sum(0)
+    count = shown.sum(0)
+    sums = squares.sum(0)
     points = int(count.sum())
     mean_square = float(sums.sum() / points) if points else float("nan")
-    per_joint = np.where(count > 0, np.sqrt(sums / (2 * np.maximum(count, 1))), np.nan)
-    distance = float(np.sqrt(squares).sum() / points) if points else float("nan")
+    coordinates = 2 * np.maximum(count, 1)
+    per_joint = np.where(count > 0, np.sqrt(sums / coordinates), np.nan)
+    total = np.sqrt(squares).sum()
+    distance = float(total / points) if points else float("nan")
     return RegressionErrors(
         float(np.sqrt(mean_square / 2)),
         float(np.sqrt(mean_square)),
@@ -83,18 +86,22 @@ def normalised_from_pixels(points: ArrayLike, size: tuple[int, int]) -> np.ndarr
     +-1.
     """
     height, width = size
-    return (np.asarray(points, np.float64) + 0.5) * (2 / np.array([width, height])) - 1
+    from_edge = np.asarray(points, np.float64) + 0.5
+    scale = 2 / np.array([width, height])
+    return from_edge * scale - 1
 
 
 def _squared_distances(predicted, true, visible) -> tuple[np.ndarray, np.ndarray]:
     """Returns squared distances (N, J), 0 where not visible, and the visible points (N, J) bool."""
-    predicted, true = np.asarray(predicted, np.float64), np.asarray(true, np.float64)
+    predicted = np.asarray(predicted, np.float64)
+    true = np.asarray(true, np.float64)
     shown = np.asarray(visible) > 0.5
     chex.assert_shape(true, (None, None, 2))
     chex.assert_equal_shape([predicted, true])
     chex.assert_shape(shown, true.shape[:2])
-    difference = predicted - true
-    return np.square(np.where(shown[..., None], difference, 0.0)).sum(-1), shown
+    difference = np.where(shown[..., None], predicted - true, 0.0)
+    squares = np.square(difference).sum(-1)
+    return squares, shown
 
 
 def _apply_maps(maps: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -33,7 +33,9 @@ def random_halves(count: int, seed: int) -> Split:
         raise InputError(f"random halves: {count} examples have no two halves; give at least 2")
     order = np.random.default_rng(seed).permutation(count)
     middle = (count + 1) // 2
-    return Split(np.sort(order[:middle]), np.sort(order[middle:]))
+    fitted = np.sort(order[:middle])
+    tested = np.sort(order[middle:])
+    return Split(fitted, tested)
 
 
 def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -> Split:
@@ -58,18 +60,20 @@ def halves_by(groups: ArrayLike, seed: int, *, kinds: ArrayLike | None = None) -
     order = np.random.default_rng(seed).permutation(len(names))
     if kinds is not None:
         kinds = np.asarray(kinds)
-        if mixed := [str(name) for name in np.unique(names[member[kinds != kinds[first][member]]])]:
+        differs = kinds != kinds[first][member]
+        mixed = [str(name) for name in np.unique(names[member[differs]])]
+        if mixed:
             raise InputError(
                 f"halves by group: {len(mixed)} groups are of several kinds ({summarise(mixed)}); "
                 "give all examples of a group the same"
             )
         # Shuffled, then sorted by kind: taking every other one deals out each kind evenly.
-        order = order[
-            np.argsort(np.unique(kinds[first], return_inverse=True)[1][order], kind="stable")
-        ]
+        _, kind_of_group = np.unique(kinds[first], return_inverse=True)
+        order = order[np.argsort(kind_of_group[order], kind="stable")]
     tested = np.zeros(len(names), bool)
     tested[order[1::2]] = True
-    return Split(np.flatnonzero(~tested[member]), np.flatnonzero(tested[member]))
+    is_tested = tested[member]
+    return Split(np.flatnonzero(~is_tested), np.flatnonzero(is_tested))
 
 
 # Scale and order of the fitted examples
@@ -80,8 +84,10 @@ def mean_and_deviation(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Deviations are >= 1/1000 of the largest.
     """
-    centre, spread = features.mean(0), features.std(0)
-    return centre, np.maximum(spread, max(LEAST_SPREAD * float(spread.max(initial=0.0)), 1e-12))
+    centre = features.mean(0)
+    spread = features.std(0)
+    least = LEAST_SPREAD * float(spread.max(initial=0.0))
+    return centre, np.maximum(spread, max(least, 1e-12))
 
 
 def minibatches(count: int, batch_size: int, steps: int, seed: int) -> np.ndarray:

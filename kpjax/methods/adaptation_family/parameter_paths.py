@@ -93,7 +93,8 @@ def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> d
     Raises InputError if there is none, or one of them is in `grouped`, the paths of kernels of
     grouped convolutions, and is not depthwise (k, k, 1, out).
     """
-    chosen = {path: leaf for path, leaf in sorted(flatten_dict(params).items()) if rule(path, leaf)}
+    leaves = sorted(flatten_dict(params).items())
+    chosen = {path: leaf for path, leaf in leaves if rule(path, leaf)}
     if not chosen:
         spatial = sorted(
             {
@@ -106,7 +107,9 @@ def chosen_leaves(params: Params, rule: Rule, grouped: Iterable[Path] = ()) -> d
             f"the rule for frozen kernels chooses none of the core's, whose convolutions are "
             f"{', '.join(spatial) or 'none'}; change its kernel sizes or names"
         )
-    if refused := sorted(path for path in set(grouped) & set(chosen) if chosen[path].shape[-2] > 1):
+    both = set(grouped) & set(chosen)
+    refused = sorted(path for path in both if chosen[path].shape[-2] > 1)
+    if refused:
         raise InputError(
             f"{'/'.join(refused[0])}: a grouped convolution cannot be projected, since a matrix over all "
             f"outputs would mix its groups; leave it out of the rule for frozen kernels"
@@ -135,5 +138,9 @@ def grouped_kernels(model: nn.Module, *inputs: Any, **options: Any) -> frozenset
         return result
 
     with nn.intercept_methods(watch):
-        jax.eval_shape(lambda *arrays: model.init(jax.random.key(0), *arrays, **options), *inputs)
+
+        def init(*arrays):
+            return model.init(jax.random.key(0), *arrays, **options)
+
+        jax.eval_shape(init, *inputs)
     return frozenset(found)

@@ -98,7 +98,8 @@ def project(core_params: paths.Params, projections: paths.Params) -> dict:
     identities the result equals the core exactly on a CPU. Raises InputError for a path that the
     core does not have, or a matrix of another width.
     """
-    core, matrices = flatten_dict(core_params), flatten_dict(projections)
+    core = flatten_dict(core_params)
+    matrices = flatten_dict(projections)
     _check_projections(core, matrices)
     return unflatten_dict(
         core | {path: _project(core[path], matrix) for path, matrix in matrices.items()}
@@ -107,7 +108,8 @@ def project(core_params: paths.Params, projections: paths.Params) -> dict:
 
 def _project(kernel: jax.Array, matrix: jax.Array) -> jax.Array:
     if matrix.ndim == 1:
-        return kernel * matrix.reshape((1,) * (kernel.ndim - 1) + (-1,))
+        other_axes = (1,) * (kernel.ndim - 1)
+        return kernel * matrix.reshape(*other_axes, -1)
     return jnp.einsum("...p,op->...o", kernel, matrix, precision=jax.lax.Precision.HIGHEST)
 
 

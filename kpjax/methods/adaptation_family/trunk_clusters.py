@@ -41,7 +41,9 @@ def trunk_features(
     """
     trunk = {name: variables[name] for name in ("params", "batch_stats") if name in variables}
     maps = model.apply(trunk, images, False, method="backbone_features")
-    fine = [one for one in maps if one.shape[1] * COARSEST >= size] or list(maps[-1:])
+    fine = [one for one in maps if one.shape[1] * COARSEST >= size]
+    if not fine:
+        fine = list(maps[-1:])
     parts = []
     for one in fine:
         shape = (one.shape[0], size, size, one.shape[-1])
@@ -60,19 +62,26 @@ def k_means(vectors: jax.Array, clusters: int, *, rounds: int = 50) -> jax.Array
     def squared_distances(centre: jax.Array) -> jax.Array:
         return jnp.square(vectors - centre[None]).sum(-1)
 
-    first = vectors[squared_distances(vectors.mean(0)).argmin()]
-    centres = jnp.zeros((clusters, vectors.shape[1]), jnp.float32).at[0].set(first)
+    to_mean = squared_distances(vectors.mean(0))
+    first = vectors[to_mean.argmin()]
+    centres = jnp.zeros((clusters, vectors.shape[1]), jnp.float32)
+    centres = centres.at[0].set(first)
 
     def add(number, chosen):
         centres, nearest = chosen
         centre = vectors[nearest.argmax()]
-        return centres.at[number].set(centre), jnp.minimum(nearest, squared_distances(centre))
+        centres = centres.at[number].set(centre)
+        nearest = jnp.minimum(nearest, squared_distances(centre))
+        return centres, nearest
 
-    centres, _ = jax.lax.fori_loop(1, clusters, add, (centres, squared_distances(first)))
+    to_first = squared_distances(first)
+    centres, _ = jax.lax.fori_loop(1, clusters, add, (centres, to_first))
 
     def move(_, centres):
-        distances = jnp.square(centres).sum(-1)[None] - 2 * vectors @ centres.T
-        belongs = jax.nn.one_hot(distances.argmin(-1), clusters, dtype=jnp.float32)
+        squares = jnp.square(centres).sum(-1)
+        distances = squares[None] - 2 * vectors @ centres.T  # less the squares of the vectors
+        nearest = distances.argmin(-1)
+        belongs = jax.nn.one_hot(nearest, clusters, dtype=jnp.float32)
         counts = belongs.sum(0)[:, None]
         means = belongs.T @ vectors / jnp.maximum(counts, 1.0)
         return jnp.where(counts > 0, means, centres)
@@ -99,7 +108,8 @@ def cluster_trunk(
         if "backbone" in core.get(name, {})
     }
     features = trunk_features(model, trunk, normalise(images), size=size)
-    centres = k_means(features.reshape(-1, features.shape[-1]), landmarks)
+    vectors = features.reshape(-1, features.shape[-1])
+    centres = k_means(vectors, landmarks)
     return trunk | {CLUSTERS: {"centres": _unit(centres)}}
 
 

@@ -61,7 +61,8 @@ def draw_view(
         height, width = image_size
         new_height, new_width = size or image_size
         angle_key, margin_key = jax.random.split(key)
-        degrees = jnp.clip(deviation * jax.random.normal(angle_key), -WIDEST, WIDEST)
+        drawn = deviation * jax.random.normal(angle_key)
+        degrees = jnp.clip(drawn, -WIDEST, WIDEST)
         angle = degrees * (math.pi / 180)
         margin = jnp.maximum(
             jnp.trunc(MARGIN + MARGIN_DEVIATION * jax.random.normal(margin_key)), 0
@@ -95,8 +96,13 @@ def similarity_views(*, size: tuple[int, int] | None = None, shown: float = 1.0)
     def views(key: jax.Array, images: jax.Array) -> Views:
         pair = []
         for number, draw in enumerate(draws):
-            keys = jax.random.split(jax.random.fold_in(key, number), images.shape[0])
-            maps = jax.vmap(lambda key, draw=draw: draw(key, images.shape[1:3]))(keys)
+            view_key = jax.random.fold_in(key, number)
+            keys = jax.random.split(view_key, images.shape[0])
+
+            def drawn(key, draw=draw):
+                return draw(key, images.shape[1:3])
+
+            maps = jax.vmap(drawn)(keys)
             pair.append(geometry.warp(images, maps, size=size, fill=None))
         return Views(*pair)
 

@@ -69,24 +69,31 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
     Raises InputError from `init` if there is no teacher.
     """
     ka_net = network or AssociationNetwork()
-    model, codec, normalise = setup.model, setup.codec, setup.normalise
+    model = setup.model
+    codec = setup.codec
+    normalise = setup.normalise
     keypoints = len(setup.skeleton.names)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
+        image_shape = streams[STREAM].image.shape[1:]
+        images = jnp.zeros((1, *image_shape), jnp.float32)
         teacher = require(start, "teacher")
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints, slots))
         variables = initial_association(
             ka_net, named_key(key, "association"), model, images, teacher, step.triples.shape[0]
         )
         frozen = {"teacher": teacher, "increment": step}
-        return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), frozen)
+        optimizer_state = setup.optimizer.init(variables["params"])
+        return State(jnp.int32(0), variables, optimizer_state, frozen)
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        view = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)[STREAM]
-        step, teacher = increment_of(state.frozen, keypoints), state.frozen["teacher"]
+        views = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)
+        view = views[STREAM]
+        step = increment_of(state.frozen, keypoints)
+        teacher = state.frozen["teacher"]
         features, heatmaps = frozen_forward(model, teacher, normalise(view.image))
-        believed, old = labelled_triples(codec, view, step.triples), step.triples[:, 0]
+        believed = labelled_triples(codec, view, step.triples)
+        old = step.triples[:, 0]
         truth = channels(heatmaps, old)
         used = (step.triple_weights > 0).astype(jnp.float32)
 
@@ -95,17 +102,14 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
             maps, statistics = association_pass(
                 ka_net, variables, codec, features, view, step.triples, train=True
             )
-            losses = [
-                used[t]
-                * mse_distillation(
-                    truth[..., t : t + 1], maps[..., t : t + 1], None, believed[:, t]
-                )
-                for t in range(len(used))
-            ]
-            return sum(losses), (
-                {f"loss/{slot(t)}": loss for t, loss in enumerate(losses)},
-                statistics,
-            )
+            losses = []
+            for t in range(len(used)):
+                triple = slice(t, t + 1)
+                weight = used[t]
+                loss = mse_distillation(truth[..., triple], maps[..., triple], None, believed[:, t])
+                losses.append(weight * loss)
+            metrics = {f"loss/{slot(t)}": loss for t, loss in enumerate(losses)}
+            return sum(losses), (metrics, statistics)
 
         params, optimizer_state, statistics, metrics = gradient_step(
             loss_of,
@@ -159,9 +163,10 @@ def association_predict(
         )
         heatmaps = jnp.where(step.old[None, None, None] > 0, heatmaps, 0.0)
         for number in range(step.triples.shape[0]):
+            triple = slice(number, number + 1)
             of_old = jax.nn.one_hot(step.triples[number, 0], heatmaps.shape[-1])
-            replaced = (known[:, number : number + 1] * of_old[None])[:, None, None] > 0
-            heatmaps = jnp.where(replaced, maps[..., number : number + 1], heatmaps)
+            replaced = (known[:, triple] * of_old[None])[:, None, None] > 0
+            heatmaps = jnp.where(replaced, maps[..., triple], heatmaps)
         found, scores = codec.decode(heatmaps)
         return Prediction(found, scores, (heatmaps,))
 
@@ -193,41 +198,50 @@ def ka_reach(
     """
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
-        view, step = unit_range(batch), increment_of(state.frozen, batch.keypoints.shape[1])
-        features, heatmaps = frozen_forward(model, state.frozen["teacher"], normalise(view.image))
+        view = unit_range(batch)
+        step = increment_of(state.frozen, batch.keypoints.shape[1])
+        inputs = normalise(view.image)
+        features, heatmaps = frozen_forward(model, state.frozen["teacher"], inputs)
         _, height, width, _ = heatmaps.shape
-        old, _ = decode_argmax(channels(heatmaps, step.triples[:, 0]))
+        old_maps = channels(heatmaps, step.triples[:, 0])
+        old, _ = decode_argmax(old_maps)
         new = geometry.move_points(codec.to_heatmap, batch.keypoints)
-        apart = [
-            jnp.abs(jnp.take(new, step.triples[:, which], axis=1) - old).max(-1) for which in (1, 2)
-        ]
-        columns, rows = (
-            jax.nn.one_hot(old[..., axis].astype(jnp.int32), cells)
-            for axis, cells in ((0, width), (1, height))
-        )
+
+        def apart(which):
+            """Returns the larger of both axes' distances of a new keypoint from the old one."""
+            chosen = jnp.take(new, step.triples[:, which], axis=1)
+            return jnp.abs(chosen - old).max(-1)
+
+        first_apart = apart(1)
+        second_apart = apart(2)
+        old_column = old[..., 0].astype(jnp.int32)
+        columns = jax.nn.one_hot(old_column, width)
+        old_row = old[..., 1].astype(jnp.int32)
+        rows = jax.nn.one_hot(old_row, height)
         windows = [
             input_windows(association_inputs(codec, features, view, triple), input_sigma)
             for triple in step.triples
         ]
-        seen = [
-            jnp.einsum(
+        seen = []
+        for number, maps in enumerate(windows):
+            at_old = jnp.einsum(
                 "bhwn,bh,bw->bn",
                 maps,
                 rows[:, number],
                 columns[:, number],
                 precision=jax.lax.Precision.HIGHEST,
-            ).max(-1)
-            for number, maps in enumerate(windows)
-        ]
-        sums = {"within": jnp.minimum(*apart) <= reach, "input": jnp.stack(seen, -1)}
-        return _sum_over_batch(
-            sums, labelled_triples(codec, batch, step.triples) * weights[:, None]
-        )
+            )
+            seen.append(at_old.max(-1))
+        within = jnp.minimum(first_apart, second_apart) <= reach
+        sums = {"within": within, "input": jnp.stack(seen, -1)}
+        known = labelled_triples(codec, batch, step.triples)
+        return _sum_over_batch(sums, known * weights[:, None])
 
     return measure
 
 
-FAR, SAME = 0.1, 0.02
+FAR = 0.1
+SAME = 0.02
 
 
 def copies_of_teacher(
@@ -250,12 +264,13 @@ def copies_of_teacher(
     def measure(state: Trained, batch: Example, weights: jax.Array) -> dict[str, jax.Array]:
         view = unit_range(batch)
         step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
-        old, side = step.triples[:, 0], min(view.image.shape[1:3])
+        old = step.triples[:, 0]
+        side = min(view.image.shape[1:3])
         # Of the next image: a batch is padded by its first, which would be given itself as what
         # stands before it.
-        other = view._replace(
-            keypoints=jnp.roll(view.keypoints, -1, 0), visible=jnp.roll(view.visible, -1, 0)
-        )
+        next_keypoints = jnp.roll(view.keypoints, -1, 0)
+        next_visible = jnp.roll(view.visible, -1, 0)
+        other = view._replace(keypoints=next_keypoints, visible=next_visible)
         _, _, elsewhere = _answers(model, ka_net, codec, normalise, state, other)
         known = labelled_triples(codec, view, step.triples)
         seen = (channels(view.visible, old) > 0).astype(jnp.float32)
@@ -266,19 +281,19 @@ def copies_of_teacher(
 
         own = channels(heatmaps, old)
         told, _ = codec.decode(own)
-        wrong = both * (apart(told, jnp.take(view.keypoints, old, axis=1)) > FAR).astype(
-            jnp.float32
-        )
-        same = [apart(told, codec.decode(found)[0]) <= SAME for found in (maps, elsewhere)]
-        whole_cells = [decode_argmax(found)[0] for found in (own, maps)]
-        counts = _sum_over_batch(
-            {"copied": (whole_cells[0] == whole_cells[1]).all(-1)}, known * weights[:, None]
-        )
-        of_wrong = _sum_over_batch(
-            dict(zip(("wrong_copied", "wrong_copied_by_chance"), same, strict=True)),
-            wrong * weights[:, None],
-            count="wrong",
-        )
+        truth = jnp.take(view.keypoints, old, axis=1)
+        far = apart(told, truth) > FAR
+        wrong = both * far.astype(jnp.float32)
+        answer, _ = codec.decode(maps)
+        same = apart(told, answer) <= SAME
+        answer_elsewhere, _ = codec.decode(elsewhere)
+        same_elsewhere = apart(told, answer_elsewhere) <= SAME
+        own_cells, _ = decode_argmax(own)
+        cells, _ = decode_argmax(maps)
+        copied = (own_cells == cells).all(-1)
+        counts = _sum_over_batch({"copied": copied}, known * weights[:, None])
+        copies = {"wrong_copied": same, "wrong_copied_by_chance": same_elsewhere}
+        of_wrong = _sum_over_batch(copies, wrong * weights[:, None], count="wrong")
         return counts | of_wrong
 
     return measure
@@ -289,7 +304,8 @@ def _answers(model, network, codec, normalise, state: Trained, view: Example):
     for evaluation.
     """
     step = increment_of(state.frozen, view.keypoints.shape[1])
-    features, heatmaps = frozen_forward(model, state.frozen["teacher"], normalise(view.image))
+    inputs = normalise(view.image)
+    features, heatmaps = frozen_forward(model, state.frozen["teacher"], inputs)
     maps, _ = association_pass(network, state.variables, codec, features, view, step.triples)
     return step, heatmaps, maps
 
@@ -298,5 +314,7 @@ def _sum_over_batch(
     values: Mapping[str, jax.Array], weights: jax.Array, count: str = "count"
 ) -> dict[str, jax.Array]:
     """Sums (B, T) values of triples over the batch, each with its weight (B, T)."""
-    sums = {name: (weights * value.astype(jnp.float32)).sum(0) for name, value in values.items()}
+    sums = {}
+    for name, value in values.items():
+        sums[name] = (weights * value.astype(jnp.float32)).sum(0)
     return sums | {count: weights.sum(0)}

@@ -103,18 +103,18 @@ def association_pass(
         example: augmented, with labels of the new keypoints.
         triples: (T, 3) int32.
     """
-    maps, statistics = [], {}
+    maps = []
+    statistics = {}
     for number in range(triples.shape[0]):
         name = slot(number)
-        params, before = variables["params"][name], variables["batch_stats"].get(name, {})
+        params = variables["params"][name]
+        before = variables["batch_stats"].get(name, {})
         inputs = association_inputs(codec, features, example, triples[number])
         if train:
             answer, statistics[name] = train_pass(network, params, before, inputs)
         else:
-            answer, statistics[name] = (
-                network.apply({"params": params, "batch_stats": before}, inputs, False),
-                before,
-            )
+            answer = network.apply({"params": params, "batch_stats": before}, inputs, False)
+            statistics[name] = before
         maps.append(answer)
     return jnp.concatenate(maps, axis=-1), statistics
 

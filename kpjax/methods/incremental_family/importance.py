@@ -55,15 +55,16 @@ def sum_over_samples(
     """
 
     mesh = _surrounding()
-    whole, by_example = PartitionSpec(), PartitionSpec(mesh.axis_names)
+    whole = PartitionSpec()
+    by_example = PartitionSpec(mesh.axis_names)
 
     def summed(params, examples, weights):
         def weighted(gradient):
-            return (weights.reshape(-1, *[1] * (gradient.ndim - 1)) * function(gradient)).sum(0)
+            other_axes = [1] * (gradient.ndim - 1)
+            return (weights.reshape(-1, *other_axes) * function(gradient)).sum(0)
 
-        return jax.lax.psum(
-            jax.tree.map(weighted, _gradients(loss, _own(params, mesh), examples)), mesh.axis_names
-        )
+        gradients = _gradients(loss, _own(params, mesh), examples)
+        return jax.lax.psum(jax.tree.map(weighted, gradients), mesh.axis_names)
 
     return jax.shard_map(
         summed, mesh=mesh, in_specs=(whole, by_example, by_example), out_specs=whole
@@ -82,7 +83,11 @@ def _own(params, mesh: Mesh | AbstractMesh):
 
     The gradient of a copy that all share would be summed over the devices.
     """
-    return jax.tree.map(lambda leaf: jax.lax.pcast(leaf, mesh.axis_names, to="varying"), params)
+
+    def own(leaf):
+        return jax.lax.pcast(leaf, mesh.axis_names, to="varying")
+
+    return jax.tree.map(own, params)
 
 
 def _surrounding() -> Mesh | AbstractMesh:
@@ -109,7 +114,11 @@ Measure = Callable[[Trained, Example, jax.Array], Sums]
 
 def mean_importance(sums: Sums) -> Any:
     """Returns importances, a tree like the parameters: the mean over the measured examples."""
-    return jax.tree.map(lambda leaf: leaf / sums.count.astype(leaf.dtype), sums.importance)
+
+    def mean(leaf):
+        return leaf / sums.count.astype(leaf.dtype)
+
+    return jax.tree.map(mean, sums.importance)
 
 
 def fisher(
@@ -137,30 +146,29 @@ def fisher(
     def losses(params, variables: Variables, new: jax.Array, examples: Example) -> jax.Array:
         heatmaps = _heatmaps(model, params, variables, normalise, examples)
         targets, weights = codec.encode(examples)
-        per_keypoint = 0.5 * jnp.square(weights[:, None, None] * (heatmaps - targets)).mean((1, 2))
-        return (per_keypoint * new[None]).sum(1) / jnp.maximum(new.sum(), 1)
+        errors = weights[:, None, None] * (heatmaps - targets)
+        per_keypoint = 0.5 * jnp.square(errors).mean((1, 2))
+        of_new = (per_keypoint * new[None]).sum(1)
+        return of_new / jnp.maximum(new.sum(), 1)
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> Sums:
-        variables, (_, new) = state.variables, _old_and_new(state, batch)
+        variables = state.variables
+        _, new = _old_and_new(state, batch)
         count = weights.sum()
         if batch_approximation:
 
             def mean_loss(params):
-                return (losses(params, variables, new, batch) * weights).sum() / jnp.maximum(
-                    count, 1
-                )
+                summed = (losses(params, variables, new, batch) * weights).sum()
+                return summed / jnp.maximum(count, 1)
 
-            sums = jax.tree.map(
-                lambda leaf: count * jnp.square(leaf), jax.grad(mean_loss)(variables["params"])
-            )
+            gradient = jax.grad(mean_loss)(variables["params"])
+            sums = jax.tree.map(lambda leaf: count * jnp.square(leaf), gradient)
         else:
-            sums = sum_over_samples(
-                jnp.square,
-                lambda params, example: losses(params, variables, new, example).sum(),
-                variables["params"],
-                batch,
-                weights,
-            )
+
+            def loss(params, example):
+                return losses(params, variables, new, example).sum()
+
+            sums = sum_over_samples(jnp.square, loss, variables["params"], batch, weights)
         return Sums(of_shared_parameters(sums, new.shape[0]), count)
 
     return measure
@@ -180,12 +188,14 @@ def memory_aware_synapses(
         raise ValueError(f"memory_aware_synapses: norm is {norm!r}; choose l2 or l2sq")
 
     def measure(state: Trained, batch: Example, weights: jax.Array) -> Sums:
-        variables, (old, new) = state.variables, _old_and_new(state, batch)
+        variables = state.variables
+        old, new = _old_and_new(state, batch)
         known = old + new
 
         def magnitude(params, example: Example):
             heatmaps = _heatmaps(model, params, variables, normalise, example)
-            square = (jnp.square(heatmaps).sum((0, 1, 2)) * known).sum()
+            of_keypoints = jnp.square(heatmaps).sum((0, 1, 2))
+            square = (of_keypoints * known).sum()
             if norm == "l2sq":
                 return square
             # The norm has no gradient at zero; a prediction that is zero everywhere is sensitive to
@@ -212,7 +222,9 @@ def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
     """
     keypoints = batch.keypoints.shape[1]
     if "increment" not in state.frozen:
-        return jnp.zeros(keypoints, jnp.float32), jnp.ones(keypoints, jnp.float32)
+        none = jnp.zeros(keypoints, jnp.float32)
+        every = jnp.ones(keypoints, jnp.float32)
+        return none, every
     step = increment_of(state.frozen, keypoints)
     return step.old, step.new
 
@@ -222,6 +234,8 @@ def of_shared_parameters(importance: Mapping[str, Any], keypoints: int) -> Mappi
     keypoints.
     """
     shared = head_channels(importance, jnp.zeros(keypoints))
-    return jax.tree.map(
-        lambda leaf, kept: jnp.where(kept, leaf, jnp.zeros_like(leaf)), importance, shared
-    )
+
+    def only_shared(leaf, is_shared):
+        return jnp.where(is_shared, leaf, jnp.zeros_like(leaf))
+
+    return jax.tree.map(only_shared, importance, shared)

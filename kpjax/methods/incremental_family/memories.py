@@ -42,7 +42,9 @@ class RiemannianWalk(NamedTuple):
 
 def _restore(kind: type, tracked: Any) -> Any:
     """Returns a tracked tree, which may have become a plain mapping in a file."""
-    return kind(**tracked) if isinstance(tracked, Mapping) else tracked
+    if not isinstance(tracked, Mapping):
+        return tracked
+    return kind(**tracked)
 
 
 def walk_by_updates() -> RiemannianWalk:

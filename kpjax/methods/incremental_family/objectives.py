@@ -52,7 +52,8 @@ def new_keypoints_term(codec: Codec, half: bool = True) -> Term:
         targets, weights = codec.encode(streams["labelled"])
         new = outputs["increment"].new
         of_all = heatmap_mse(outputs["heatmaps"], targets, weights * new[None], half=half)
-        return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
+        factor = new.shape[0] / jnp.maximum(new.sum(), 1.0)
+        return of_all * factor
 
     return Term(1.0, loss, reads=("heatmaps",))
 
@@ -69,7 +70,8 @@ def coarse_term(
     """
 
     def loss(outputs, streams):
-        seen, new = streams["labelled"], outputs["increment"].new
+        seen = streams["labelled"]
+        new = outputs["increment"].new
         targets, weights = coarse_to_fine_targets(
             seen.keypoints,
             seen.visible,
@@ -78,7 +80,8 @@ def coarse_term(
             grid=grid,
         )
         of_all = coarse_to_fine(outputs["coarse"], targets, weights * new[None], hardest=None)
-        return of_all * (new.shape[0] / jnp.maximum(new.sum(), 1.0))
+        factor = new.shape[0] / jnp.maximum(new.sum(), 1.0)
+        return of_all * factor
 
     return Term(1.0, loss, reads=("heatmaps", "coarse"))
 
@@ -172,7 +175,8 @@ def memory_replay_term(codec: Codec, *, above: float) -> Term:
         believed = (scores > above).astype(jnp.float32) * old[None]
         targets = rerender(codec, outputs["teacher"])
         of_all = heatmap_mse(outputs["heatmaps"], targets, believed)
-        return of_all * (old.shape[0] / jnp.maximum(old.sum(), 1.0))
+        factor = old.shape[0] / jnp.maximum(old.sum(), 1.0)
+        return of_all * factor
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
 

@@ -59,8 +59,10 @@ def increment(
         InputError: an index is out of range, a keypoint is both old and new, none is new, there are
             more triples than slots, or a triple is not one old keypoint and one or two new ones.
     """
-    old, new = [int(k) for k in old], [int(k) for k in new]
-    if wrong := [k for k in (*old, *new) if not 0 <= k < keypoints]:
+    old = [int(k) for k in old]
+    new = [int(k) for k in new]
+    wrong = [k for k in (*old, *new) if not 0 <= k < keypoints]
+    if wrong:
         raise InputError(
             "increment", f"keypoint {wrong[0]} is not among the {keypoints}; count from 0"
         )

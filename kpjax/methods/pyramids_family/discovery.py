@@ -67,9 +67,11 @@ STILL = "still"  # the part of start and state that a still camera needs
 # among the streams of a term: the images (B, H, W, 3) in [0, 1] that are to be rendered
 TARGET = "target"
 # for a still camera, also among them: weights of pixels; what moves
-MOTION, MOVING = "motion", "moving"
+MOTION = "motion"
+MOVING = "moving"
 # share of the full range, up to which a difference is noise; share of the deviation where nothing differs
-NOISE, REST = 0.06, 0.05
+NOISE = 0.06
+REST = 0.05
 
 # `points`, one (B, K, 2) for each level, `heatmaps`, and rendered images (B, H, W, 3) float32 by
 # name
@@ -141,8 +143,13 @@ def still_videos(
         share: of the weight that follows the temporal variance, see
             `kpjax.evaluation.motion.motion_weight`.
     """
-    found = [(median_background(images), temporal_variance(images)[..., None]) for images in videos]
-    background, variance = (np.stack(part) for part in zip(*found, strict=True))
+    backgrounds = []
+    variances = []
+    for images in videos:
+        backgrounds.append(median_background(images))
+        variances.append(temporal_variance(images)[..., None])
+    background = np.stack(backgrounds)
+    variance = np.stack(variances)
     return {
         "background": background,
         "deviation": np.sqrt(variance),
@@ -166,7 +173,9 @@ def rendered_still(still: Mapping[str, Any], video: Any, output: Any) -> Any:
     """Returns images (B, H, W, 3) from outputs of a network, of `still_videos` and the videos (B,)
     that they are of.
     """
-    return still["background"][video] + still["deviation"][video] * output
+    background = still["background"][video]
+    deviation = still["deviation"][video]
+    return background + deviation * output
 
 
 def level_skeleton(sizes: Sequence[int]) -> Skeleton:
@@ -263,7 +272,8 @@ def discovery_method(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({name: streams[name] for name in STREAMS})
-        images = jnp.zeros((1, *streams[FRAME].image.shape[1:]), jnp.float32)
+        image_shape = streams[FRAME].image.shape[1:]
+        images = jnp.zeros((1, *image_shape), jnp.float32)
         outputs, fresh = network_of(images).init_with_output(
             named_key(key, "network"), images, images, train=False, method=forward
         )
@@ -295,12 +305,14 @@ def discovery_method(
                 name: augment(named_key(key, "pair"), example)[0]
                 for name, example in examples.items()
             }
-        frame, reference = (examples[name].image for name in STREAMS)
+        frame = examples[FRAME].image
+        reference = examples[REFERENCE].image
         seen: dict[str, Any] = examples | {TARGET: frame}
         if still:
             of = state.frozen[STILL]
             video = of["video"][streams[FRAME].index]
-            seen[MOVING] = moving_places(frame, of["background"][video], of["deviation"][video])
+            background = of["background"][video]
+            seen[MOVING] = moving_places(frame, background, of["deviation"][video])
             if still.weighted:
                 seen[MOTION] = of["weight"][video]
 
@@ -355,9 +367,11 @@ def discovery_method(
         levels = keypoints.apply(of_keypoints, normalise(images), train=False)
         height, width = images.shape[1:3]
         sides = jnp.array([width, height], jnp.float32).reshape(1, 1, 2)
-        points = (jnp.concatenate(levels.points, axis=1) + 1) / 2 * sides - 0.5
+        normalised = jnp.concatenate(levels.points, axis=1)
+        points = (normalised + 1) / 2 * sides - 0.5
         probabilities = tuple(spatial_softmax(heatmaps) for heatmaps in levels.heatmaps)
-        scores = jnp.concatenate([heatmaps.max((1, 2)) for heatmaps in probabilities], axis=1)
+        peaks = [heatmaps.max((1, 2)) for heatmaps in probabilities]
+        scores = jnp.concatenate(peaks, axis=1)
         return Prediction(points, scores, probabilities)
 
     return Method(
@@ -376,7 +390,8 @@ def _graft(fresh, given, path: str):
                 f"{path} has shape {jnp.shape(given)}, but the network's is {jnp.shape(fresh)}"
             )
         return given
-    if unknown := sorted(set(given) - set(fresh)):
+    unknown = sorted(set(given) - set(fresh))
+    if unknown:
         raise ValueError(
             f"{path} has {unknown[0]!r}, but this network has {', '.join(sorted(fresh))}"
         )

@@ -14,7 +14,8 @@ from kpjax.losses.objective import Objective, Term, without
 from kpjax.losses.pyramids import spring as spring_loss, still_mass
 from kpjax.methods.pyramids_family.discovery import FRAME, HEATMAPS, MOVING, POINTS, painting_term
 
-RECONSTRUCTION, TRANSPORT_FLAT = "reconstruction", "transport_flat"
+RECONSTRUCTION = "reconstruction"
+TRANSPORT_FLAT = "transport_flat"
 Reduction = Literal["mean", "sum"]
 
 

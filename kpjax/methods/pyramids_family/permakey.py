@@ -31,7 +31,9 @@ from kpjax.models.pyramid import FLAT_SIZE, blobs_of_points
 from kpjax.optimization import LearningRate
 from kpjax.structures import Method
 
-LATENT, PREDICTION, ERROR_MAPS = "latent", "prediction", "error_maps"
+LATENT = "latent"
+PREDICTION = "prediction"
+ERROR_MAPS = "error_maps"
 VARIANCE = 0.1  # variance of pixels in [0, 1], about the autoencoder's image
 
 
@@ -39,7 +41,8 @@ def latent_divergence(mean: jax.Array, deviation: jax.Array) -> jax.Array:
     """Computes KL(N(mean, deviation²) || N(0, 1)) of (B, size), the sum over a latent and the mean
     over the batch.
     """
-    each = 0.5 * (jnp.square(mean) + jnp.square(deviation) - 1) - jnp.log(deviation)
+    squares = jnp.square(mean) + jnp.square(deviation)
+    each = 0.5 * (squares - 1) - jnp.log(deviation)
     return each.sum(-1).mean()
 
 
@@ -59,7 +62,8 @@ def permakey_objective() -> Objective:
 
     def error_maps(outputs, streams):
         blobs, maps = outputs[ERROR_MAPS]
-        return jnp.square(blobs.sum(-1, keepdims=True) - maps).mean()
+        difference = blobs.sum(-1, keepdims=True) - maps
+        return jnp.square(difference).mean()
 
     terms = {
         RECONSTRUCTION: reconstruction,
@@ -115,7 +119,9 @@ def permakey(
         }
 
     def network_for(side: int) -> PermaKey:
-        return permakey_network(FLAT_SIZE, small=True) if network is None else network
+        if network is not None:
+            return network
+        return permakey_network(FLAT_SIZE, small=True)
 
     return discovery.discovery_method(
         network_for,

@@ -125,7 +125,9 @@ def pyramids(
     )
 
     def network_for(side: int) -> KeypointPyramid:
-        return small_keypoint_pyramid(side=side) if network is None else network
+        if network is not None:
+            return network
+        return small_keypoint_pyramid(side=side)
 
     return discovery.discovery_method(
         network_for,
@@ -183,10 +185,10 @@ def painting_pass(
             features, reference_features = discovery.both_frames(
                 encoder, found.features[level], of_reference.features[level], train, reference_pass
             )
-            maps, reference_maps = (
-                blobs_of_points(each, features.shape[1:3], transport_widths[level])
-                for each in (points, reference_points)
-            )
+            size = features.shape[1:3]
+            width = transport_widths[level]
+            maps = blobs_of_points(points, size, width)
+            reference_maps = blobs_of_points(reference_points, size, width)
             mixed = transport_features(
                 reference_features,
                 features,

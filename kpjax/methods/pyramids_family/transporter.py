@@ -66,19 +66,16 @@ def transporter(
         features, reference_features = discovery.both_frames(
             network.features, frame, reference, train, reference_pass
         )
-        maps, reference_maps = (
-            blobs_of_points(levels.points[0], features.shape[1:3], blob_width)
-            for levels in (found, of_reference)
-        )
+        size = features.shape[1:3]
+        maps = blobs_of_points(found.points[0], size, blob_width)
+        reference_maps = blobs_of_points(of_reference.points[0], size, blob_width)
         mixed = transporter_transported(reference_features, features, reference_maps, maps)
         return {discovery.POINTS: found.points, TRANSPORT: network.decoder(mixed, train)}
 
     def network_for(side: int) -> Transporter:
-        return (
-            as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side))
-            if network is None
-            else network
-        )
+        if network is not None:
+            return network
+        return as_transporter(small_keypoint_pyramid((FLAT_SIZE,), side=side))
 
     return discovery.discovery_method(
         network_for,

@@ -95,7 +95,8 @@ def adabn(setup: Setup) -> Method:
 
         def pooled(norm, means, squares):
             mean = means / count
-            return {"mean": mean, "var": jnp.maximum(squares / count - jnp.square(mean), 0)}
+            variance = squares / count - jnp.square(mean)
+            return {"mean": mean, "var": jnp.maximum(variance, 0)}
 
         statistics = _each_norm(pooled, state.variables["batch_stats"], mean_sum, square_sum)
         moved = sum(
@@ -152,7 +153,9 @@ def _pool(backbone_features) -> jax.Array:
 def _feature_matching(
     setup: Setup, objective: Objective, discriminator: nn.Module | None, coefficient: Schedule
 ) -> Method:
-    model, optimizer, learning_rate = setup.model, setup.optimizer, setup.learning_rate
+    model = setup.model
+    optimizer = setup.optimizer
+    learning_rate = setup.learning_rate
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "source")
@@ -181,7 +184,8 @@ def _feature_matching(
         views = prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
-        source, target = (setup.normalise(views[name].image) for name in ("source", "target"))
+        source = setup.normalise(views["source"].image)
+        target = setup.normalise(views["target"].image)
         scale = coefficient(state.step.astype(jnp.float32))
 
         def objective_of(params):

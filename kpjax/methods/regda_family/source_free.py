@@ -49,7 +49,8 @@ from kpjax.methods.supervised_learning import HeatmapLoss
 from kpjax.optimization import ema, group_rates
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
 
-STUDENT, ANSWER = "student", "answer"
+STUDENT = "student"
+ANSWER = "answer"
 
 
 class Answer(NamedTuple):
@@ -70,7 +71,8 @@ def source_free_objective(codec: Codec, *, loss: HeatmapLoss = heatmap_mse) -> O
 
     def follow(outputs, streams):
         del streams
-        return loss(outputs[STUDENT], *codec.encode(outputs[ANSWER].labels))
+        targets, weights = codec.encode(outputs[ANSWER].labels)
+        return loss(outputs[STUDENT], targets, weights)
 
     return {"pseudo_labels": Term(1.0, follow, reads=(STUDENT, ANSWER))}
 
@@ -93,12 +95,19 @@ def sure_and_plausible(
             since no label of a source teaches those that are unsure on all images.
         slack: sizes of a pose by which a point may lie further from it than labels do.
     """
-    sure = jax.vmap(lambda of_keypoint: surest(of_keypoint[:, None], left_out)[:, 0], 1, 1)(scores)
+
+    def surest_of_keypoint(scores):
+        return surest(scores[:, None], left_out)[:, 0]
+
+    sure = jax.vmap(surest_of_keypoint, 1, 1)(scores)
     if not poses:
         return sure, jnp.float32(0)
     _, distances = plausible_poses(points, sure, poses["span"])
     near = (distances <= poses["epsilon"] + slack).astype(jnp.float32)
-    return sure * near, 1 - (sure * near).sum() / jnp.maximum(sure.sum(), 1)
+    plausible = sure * near
+    count = (sure * near).sum()
+    left_out_share = 1 - count / jnp.maximum(sure.sum(), 1)
+    return plausible, left_out_share
 
 
 def source_free(
@@ -126,7 +135,9 @@ def source_free(
 
     Raises ValueError for a term that reads an unknown output.
     """
-    model, codec, normalise = setup.model, setup.codec, setup.normalise
+    model = setup.model
+    codec = setup.codec
+    normalise = setup.normalise
     checked_views(objective, (STUDENT, ANSWER), "source_free")
     change = target_view() if view is None else view
 
@@ -160,7 +171,8 @@ def source_free(
             state, teacher, plain, shown, to_teacher, to_student
         )
         boxes = hide_one_box(plain.image.shape[1])
-        image = boxes(named_key(key, "hidden"), seen.image, answer.labels.keypoints, answer.weights)
+        hidden_key = named_key(key, "hidden")
+        image = boxes(hidden_key, seen.image, answer.labels.keypoints, answer.weights)
 
         def objective_of(params):
             heatmaps, statistics = passed(params, student["batch_stats"], image)

@@ -43,7 +43,9 @@ from kpjax.optimization import ema, group_rates
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
 # the student's heatmaps, its target's moved back; the teacher's
-SOURCE, TARGET, ANSWER = "source", "target", "answer"
+SOURCE = "source"
+TARGET = "target"
+ANSWER = "answer"
 
 HIDDEN_FROM = 0.9  # the teacher's score from which a keypoint may be hidden from the student
 
@@ -63,9 +65,9 @@ class State(NamedTuple):
 
 def networks(state: State, predicts: Network = "teacher") -> tuple[Variables, Variables]:
     """Returns (student, teacher) of a state whose method was built with that `predicts`."""
-    return (
-        (state.other, state.variables) if predicts == "teacher" else (state.variables, state.other)
-    )
+    if predicts == "teacher":
+        return (state.other, state.variables)
+    return (state.variables, state.other)
 
 
 class Answer(NamedTuple):
@@ -143,7 +145,9 @@ def teacher_adaptation(
     Raises:
         ValueError: a term reads an unknown output.
     """
-    model, codec, normalise = setup.model, setup.codec, setup.normalise
+    model = setup.model
+    codec = setup.codec
+    normalise = setup.normalise
     read = checked_views(objective, (SOURCE, TARGET, ANSWER), "teacher_adaptation")
     change = target_view() if view is None else view
     to_image = geometry.invert(codec.to_heatmap)
@@ -164,7 +168,8 @@ def teacher_adaptation(
         # Streams of equally many images have one order: without another an image would meet one
         # style alone.
         changed = exchanged_moments(content, jax.random.permutation(order_key, style), alpha)
-        return jnp.where(jax.random.bernoulli(coin_key, restyled), jnp.clip(changed, 0, 1), content)
+        is_restyled = jax.random.bernoulli(coin_key, restyled)
+        return jnp.where(is_restyled, jnp.clip(changed, 0, 1), content)
 
     def answered(teacher, image, to_teacher):
         """Returns the teacher's answer, and its statistics afterwards."""
@@ -188,7 +193,8 @@ def teacher_adaptation(
         images = {
             SOURCE: restyle(named_key(key, "source style"), source.image, plain["target"].image)
         }
-        outputs, teacher_statistics = {}, teacher["batch_stats"]
+        outputs = {}
+        teacher_statistics = teacher["batch_stats"]
         if read & {TARGET, ANSWER}:
             seen, to_student = change(named_key(key, "student view"), plain["target"])
             shown, to_teacher = change(named_key(key, "teacher view"), plain["target"])
@@ -200,7 +206,8 @@ def teacher_adaptation(
             images[TARGET] = boxes(named_key(key, "hidden"), seen.image, points, sure)
 
         def objective_of(params):
-            found, statistics = dict(outputs), student["batch_stats"]
+            found = dict(outputs)
+            statistics = student["batch_stats"]
             for name, image in images.items():
                 found[name], statistics = train_pass(model, params, statistics, normalise(image))
             if TARGET in found:

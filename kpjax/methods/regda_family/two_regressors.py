@@ -33,7 +33,8 @@ class _Groups(NamedTuple):
 
 
 def _init(setup: Setup, carried: tuple[str, ...]):
-    model, optimizer = setup.model, setup.optimizer
+    model = setup.model
+    optimizer = setup.optimizer
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         images = empty_images(setup.augment, streams, "source")
@@ -106,7 +107,8 @@ def dd(
         pseudo_maps: main logits (B, h, w, K) -> maps; only the ground truth is used.
         The others are as in `regda`.
     """
-    model, normalise = setup.model, setup.normalise
+    model = setup.model
+    normalise = setup.normalise
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = prepare_streams(
@@ -172,17 +174,20 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
     mean absolute difference of the two spatial softmaxes times the number of cells, so that it does
     not vanish on large maps. The prediction is the first head's.
     """
-    model, normalise = setup.model, setup.normalise
+    model = setup.model
+    normalise = setup.normalise
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
-        source, target = normalise(views["source"].image), normalise(views["target"].image)
+        source = normalise(views["source"].image)
+        target = normalise(views["target"].image)
         labels, label_weights = setup.codec.encode(views["source"])
         params = _split(state.variables["params"], state.adversary["params"])
         statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
-        states, metrics = dict(state.optimizer_state), {}
+        states = dict(state.optimizer_state)
+        metrics = {}
 
         def fit_source(params, statistics):
             first, second, after = _two_heads(
@@ -196,7 +201,8 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
             first, second, after = _two_heads(
                 model, params, statistics, target, lambda features: features
             )
-            return first.shape[1] * first.shape[2] * softmax_discrepancy(first, second), after
+            _, height, width, _ = first.shape
+            return height * width * softmax_discrepancy(first, second), after
 
         def drive_apart(params, statistics):
             supervised, after = fit_source(params, statistics)

@@ -27,7 +27,8 @@ from kpjax.structures import Example, Prediction, Skeleton, Trained
 
 SCALES = (0.75, 1.0, 1.25)  # zooms about the centre of the image, of `distilled_predict`
 # the views of `agreed_predict`; a zoom above 1 enlarges the image
-TURNS, ZOOMS = 6, (0.8, 1.0, 1.25)
+TURNS = 6
+ZOOMS = (0.8, 1.0, 1.25)
 NEAR = 0.08  # share of the image's side: the distance from which two answers count as different
 OTHER_VIEW = np.pi / 6, 0.8  # turn and zoom of `turned_predict`
 
@@ -56,16 +57,18 @@ def distilled_predict(
         images = unit_range(example).image
         _, height, width, _ = images.shape
         middle = ((width - 1) / 2, (height - 1) / 2)
-        summed, covered = 0.0, 0.0
+        summed = 0.0
+        covered = 0.0
         for scale, mirrored in itertools.product(SCALES, mirrors):
-            there = geometry.affine(-scale if mirrored else scale, 0, 0, scale, centre=middle)
+            scale_x = -scale if mirrored else scale
+            there = geometry.affine(scale_x, 0, 0, scale, centre=middle)
             back = geometry.invert(there)
-            heatmaps = model.apply(
-                state.variables, normalise(geometry.warp(images, there)), train=False
-            )
+            inputs = normalise(geometry.warp(images, there))
+            heatmaps = model.apply(state.variables, inputs, train=False)
             if mirrored:
                 heatmaps = heatmaps[..., partners]
-            frame = jnp.ones((1, *heatmaps.shape[1:3], 1), jnp.float32)
+            rows, columns = heatmaps.shape[1:3]
+            frame = jnp.ones((1, rows, columns, 1), jnp.float32)
             summed += geometry.warp_heatmaps(heatmaps, back, codec.to_heatmap)
             covered += geometry.warp_heatmaps(frame, back, codec.to_heatmap)
         # A cell that no transform shows has a sum of 0 too.
@@ -101,13 +104,14 @@ def agreed(keypoints: jax.Array, scores: jax.Array, reach: float) -> tuple[jax.A
     weights = weights / jnp.maximum(weights.sum(0, keepdims=True), 1e-12)
 
     def cost(one: jax.Array) -> jax.Array:
-        return (
-            weights * jnp.minimum(jnp.linalg.norm(keypoints - one[None], axis=-1) / reach, 1)
-        ).sum(0)
+        distances = jnp.linalg.norm(keypoints - one[None], axis=-1)
+        return (weights * jnp.minimum(distances / reach, 1)).sum(0)
 
     costs = jax.lax.map(cost, keypoints)
-    chosen = jnp.take_along_axis(keypoints, costs.argmin(0)[None, ..., None], 0)[0]
-    return chosen, (1 - costs.min(0)) * (weights * scores).sum(0)
+    least = costs.argmin(0)
+    chosen = jnp.take_along_axis(keypoints, least[None, ..., None], 0)[0]
+    agreement = 1 - costs.min(0)
+    return chosen, agreement * (weights * scores).sum(0)
 
 
 def agreed_predict(
@@ -124,20 +128,20 @@ def agreed_predict(
         predict: finds these keypoints in images of numbers in [0, 255].
         skeleton: its `flip` exchanges left and right keypoints of mirrored images.
     """
-    mirrors, partners = (
-        (1.0, -1.0) if skeleton.flip else (1.0,),
-        np.array(skeleton.flip or range(len(skeleton.names))),
-    )
-    views = itertools.product(2 * np.pi / TURNS * np.arange(TURNS), mirrors, ZOOMS)
+    mirrors = (1.0, -1.0) if skeleton.flip else (1.0,)
+    partners = np.array(skeleton.flip or range(len(skeleton.names)))
+    turns = 2 * np.pi / TURNS * np.arange(TURNS)
+    views = itertools.product(turns, mirrors, ZOOMS)
     turn_mirror_zoom = tuple(np.float32(values) for values in zip(*views, strict=True))
 
     def of_all(state: Trained, example: Example) -> Prediction:
-        answers = jax.lax.map(
-            lambda view: _seen(predict, state, example, view, partners),
-            jax.tree.map(jnp.asarray, turn_mirror_zoom),
-        )
+        def of_view(view):
+            return _seen(predict, state, example, view, partners)
+
+        points, scores = jax.lax.map(of_view, jax.tree.map(jnp.asarray, turn_mirror_zoom))
         side = max(example.image.shape[1:3])
-        return Prediction(*agreed(*answers, NEAR * side), predict(state, example).heatmaps)
+        chosen, agreement = agreed(points, scores, NEAR * side)
+        return Prediction(chosen, agreement, predict(state, example).heatmaps)
 
     return of_all
 
@@ -153,7 +157,7 @@ def turned_predict(
     mirror = -1.0 if skeleton.flip else 1.0
 
     def of_view(state: Trained, example: Example) -> Prediction:
-        view = jnp.float32(angle), jnp.float32(mirror), jnp.float32(zoom)
+        view = (jnp.float32(angle), jnp.float32(mirror), jnp.float32(zoom))
         points, scores = _seen(predict, state, example, view, partners)
         return Prediction(points, scores, predict(state, example).heatmaps)
 
@@ -168,16 +172,14 @@ def _seen(predict, state: Trained, example: Example, view, partners: np.ndarray)
     pixels = example.image.astype(jnp.float32)
     height, width = pixels.shape[1:3]
     middle = ((width - 1) / 2, (height - 1) / 2)
-    there = geometry.compose(
-        geometry.rotation(angle, centre=middle),
-        geometry.affine(mirror * zoom, 0, 0, zoom, centre=middle),
-    )
+    turned = geometry.rotation(angle, centre=middle)
+    zoomed = geometry.affine(mirror * zoom, 0, 0, zoom, centre=middle)
+    there = geometry.compose(turned, zoomed)
     found = predict(state, example._replace(image=geometry.warp(pixels, there)))
     keypoints = geometry.move_points(geometry.invert(there), found.keypoints)
-    return (
-        jnp.where(mirror < 0, keypoints[:, partners], keypoints),
-        jnp.where(mirror < 0, found.scores[:, partners], found.scores),
-    )
+    keypoints = jnp.where(mirror < 0, keypoints[:, partners], keypoints)
+    scores = jnp.where(mirror < 0, found.scores[:, partners], found.scores)
+    return keypoints, scores
 
 
 def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float:
@@ -189,14 +191,19 @@ def matching_threshold(peaks: np.ndarray, labelled_visible: np.ndarray) -> float
     keypoints per labelled image, rounded. A peak is kept if it is at least that. Infinite if n is
     0. Raises InputError if either is empty.
     """
-    peaks, labelled_visible = np.asarray(peaks), np.asarray(labelled_visible) > 0
+    peaks = np.asarray(peaks)
+    labelled_visible = np.asarray(labelled_visible) > 0
     if not peaks.size or not labelled_visible.size:
         raise InputError(
             f"pseudo-labels: there are {len(peaks)} unlabelled and {len(labelled_visible)} labelled "
             "images; both are needed"
         )
-    kept = math.floor(len(peaks) * labelled_visible.sum() / len(labelled_visible) + 0.5)
-    return float(np.sort(peaks, axis=None)[-kept]) if kept else math.inf
+    wanted = len(peaks) * labelled_visible.sum() / len(labelled_visible)
+    kept = math.floor(wanted + 0.5)
+    if not kept:
+        return math.inf
+    ascending = np.sort(peaks, axis=None)
+    return float(ascending[-kept])
 
 
 class PseudoLabels(NamedTuple):
@@ -217,9 +224,8 @@ def pseudo_labels(
     """
     threshold = matching_threshold(peaks, labelled_visible)
     visible = (np.asarray(peaks) >= threshold).astype(np.float32)
-    return PseudoLabels(
-        np.where(visible[..., None] > 0, keypoints, 0).astype(np.float32), visible, threshold
-    )
+    kept = np.where(visible[..., None] > 0, keypoints, 0)
+    return PseudoLabels(kept.astype(np.float32), visible, threshold)
 
 
 def where_views_agree(
@@ -228,6 +234,9 @@ def where_views_agree(
     """Keeps those labels on which two views agree: their points (U, K, 2) lie less than NEAR of the
     image's side apart.
     """
-    near = np.linalg.norm(np.asarray(one) - np.asarray(other), axis=-1) < NEAR * side
+    difference = np.asarray(one) - np.asarray(other)
+    apart = np.linalg.norm(difference, axis=-1)
+    near = apart < NEAR * side
     visible = labels.visible * near.astype(np.float32)
-    return labels._replace(keypoints=labels.keypoints * visible[..., None], visible=visible)
+    keypoints = labels.keypoints * visible[..., None]
+    return labels._replace(keypoints=keypoints, visible=visible)

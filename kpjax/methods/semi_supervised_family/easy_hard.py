@@ -72,25 +72,31 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
         ValueError: a term reads an unknown output.
         InputError: from `init`, if the streams' batches have different sizes.
     """
-    model, codec, normalise = setup.model, setup.codec, setup.normalise
+    model = setup.model
+    codec = setup.codec
+    normalise = setup.normalise
     read = forward.checked_views(objective, (LABELLED, HARD, ANSWER), "easy_hard")
     seen = [name for name in (LABELLED, HARD) if name in read]
-    to_image, boxes = geometry.invert(codec.to_heatmap), hide or hide_boxes()
+    to_image = geometry.invert(codec.to_heatmap)
+    boxes = hide or hide_boxes()
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         forward.check_equal_batches({name: streams[name] for name in STREAMS})
         images = forward.empty_images(setup.augment, streams, LABELLED)
         variables = initial_variables(setup, named_key(key, "model"), images, start)
-        return State(jnp.int32(0), variables, setup.optimizer.init(variables["params"]), {})
+        optimizer_state = setup.optimizer.init(variables["params"])
+        return State(jnp.int32(0), variables, optimizer_state, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        params, statistics = state.variables["params"], state.variables["batch_stats"]
+        params = state.variables["params"]
+        statistics = state.variables["batch_stats"]
         examples = forward.prepare_streams(
             setup.augment, {name: streams[name] for name in STREAMS}, key
         )
         easy = examples[UNLABELLED]
         _, maps = random_warp(HARDER)(named_key(key, "hard"), easy)
-        answer, _ = forward.train_pass(model, params, statistics, normalise(easy.image))
+        inputs = normalise(easy.image)
+        answer, _ = forward.train_pass(model, params, statistics, inputs)
         outputs = {ANSWER: geometry.warp_heatmaps(answer, maps, codec.to_heatmap)}
         images = {LABELLED: examples[LABELLED].image}
         if HARD in read:
@@ -101,9 +107,11 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
             images[HARD] = geometry.warp(holed, maps)
 
         def objective_of(params):
-            together = normalise(forward.interleave(*(images[name] for name in seen)))
+            interleaved = forward.interleave(*(images[name] for name in seen))
+            together = normalise(interleaved)
             heatmaps, after = forward.train_pass(model, params, statistics, together)
-            found = dict(zip(seen, forward.deinterleave(heatmaps, len(seen)), strict=True))
+            each = forward.deinterleave(heatmaps, len(seen))
+            found = dict(zip(seen, each, strict=True))
             value, parts = total(objective, outputs | found, examples)
             return value, (parts, after)
 

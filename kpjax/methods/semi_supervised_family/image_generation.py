@@ -157,13 +157,18 @@ def image_generation(
     needed = tuple(stream for stream in STREAMS if stream in {*passes, *rebuilt.values()})
 
     def generator_of(images: jax.Array) -> nn.Module:
-        return image_generator_for(max(images.shape[1:3])) if generator is None else generator
+        if generator is not None:
+            return generator
+        return image_generator_for(max(images.shape[1:3]))
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         check_equal_batches({stream: streams[stream] for stream in needed})
         images = empty_images(setup.augment, streams, needed[0])
         variables = initial_variables(setup, named_key(key, "model"), images, start)
-        params, generator_variables, averages, frozen = variables["params"], {}, (), {}
+        params = variables["params"]
+        generator_variables = {}
+        averages = ()
+        frozen = {}
         if rebuilt:
             generator_variables = initial_generator(named_key(key, "generator"), images)
             params = params | {"generator": generator_variables["params"]}

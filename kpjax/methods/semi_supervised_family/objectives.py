@@ -123,8 +123,12 @@ def equivariance_term(
     true = [stream for stream in streams if ground_truth and stream == LABELLED]
 
     def of(stream, outputs, examples):
-        plain = codec.encode(examples[stream])[0] if stream in true else outputs[stream]
-        of_warped, maps = outputs[warped_name(stream)], outputs[f"maps/{stream}"]
+        if stream in true:
+            plain, _ = codec.encode(examples[stream])
+        else:
+            plain = outputs[stream]
+        of_warped = outputs[warped_name(stream)]
+        maps = outputs[f"maps/{stream}"]
         still, moving = (plain, of_warped) if inverse else (of_warped, plain)
         maps = geometry.invert(maps) if inverse else maps
         moved = geometry.warp_heatmaps(moving, maps, codec.to_heatmap)
@@ -154,14 +158,19 @@ def invariance_term(
     """
 
     def of(stream, outputs, examples):
-        pair = stream, warped_name(stream)
-        z, z_of_warped = (outputs[semantic_of(view, ground_truth)].representations for view in pair)
+        warped = warped_name(stream)
+        z = outputs[semantic_of(stream, ground_truth)].representations
+        z_of_warped = outputs[semantic_of(warped, ground_truth)].representations
         if unit:
-            z, z_of_warped = unit_representation(z), unit_representation(z_of_warped)
-        weights, weights_of_warped = (
-            _weights(codec, examples, view, ground_truth) * _in_frame(examples, view, ground_truth)
-            for view in pair
-        )
+            z = unit_representation(z)
+            z_of_warped = unit_representation(z_of_warped)
+
+        def weights_of(view):
+            known = _weights(codec, examples, view, ground_truth)
+            return known * _in_frame(examples, view, ground_truth)
+
+        weights = weights_of(stream)
+        weights_of_warped = weights_of(warped)
         return transformation_invariance(
             z, z_of_warped, weights * weights_of_warped, reduction=reduction
         )
@@ -174,9 +183,11 @@ def invariance_term(
 
 def _mean_over(streams: Sequence[str], of: Callable) -> Callable:
     """Averages over streams: their batches have one size, so this is the mean over all images."""
-    return lambda outputs, examples: (
-        sum(of(stream, outputs, examples) for stream in streams) / len(streams)
-    )
+
+    def mean(outputs, examples):
+        return sum(of(stream, outputs, examples) for stream in streams) / len(streams)
+
+    return mean
 
 
 def _every_keypoint(example: Example) -> jax.Array:
@@ -188,7 +199,10 @@ def _weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> 
     elsewhere.
     """
     true = ground_truth and view.startswith(LABELLED)
-    return codec.encode(examples[view])[1] if true else _every_keypoint(examples[view])
+    if not true:
+        return _every_keypoint(examples[view])
+    _, weights = codec.encode(examples[view])
+    return weights
 
 
 def _in_frame(examples: Streams, view: str, ground_truth: bool) -> jax.Array:
@@ -198,7 +212,8 @@ def _in_frame(examples: Streams, view: str, ground_truth: bool) -> jax.Array:
     example = examples[view]
     if not (ground_truth and view.startswith(LABELLED)):
         return _every_keypoint(example)
-    return geometry.in_frame(example.keypoints, example.image.shape[1:3]).astype(jnp.float32)
+    inside = geometry.in_frame(example.keypoints, example.image.shape[1:3])
+    return inside.astype(jnp.float32)
 
 
 # Objectives

@@ -42,7 +42,9 @@ def feature_inputs(
         )
     if not head_map:
         return others
-    return maps if len(others) < len(maps) else (*maps, upsampled)
+    if len(others) < len(maps):
+        return maps
+    return (*maps, upsampled)
 
 
 def heatmaps_and_features(network: KeypointNetwork, images: jax.Array, train: bool):
@@ -65,7 +67,8 @@ def classify_features(
 
     one_scale: see `KeypointFeatures`.
     """
-    width, keypoints = parameters["features"]["bias"].shape[0], masks.shape[-1]
+    width = parameters["features"]["bias"].shape[0]
+    keypoints = masks.shape[-1]
     features = KeypointFeatures(width, one_scale).apply(
         {"params": parameters["features"]}, feature_maps, masks.shape[1:3]
     )

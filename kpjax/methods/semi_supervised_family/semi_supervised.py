@@ -91,7 +91,9 @@ def semi_supervised(
         ValueError: a term reads an unknown view.
         InputError: the streams' batches have different sizes.
     """
-    model, codec, normalise = setup.model, setup.codec, setup.normalise
+    model = setup.model
+    codec = setup.codec
+    normalise = setup.normalise
     read = forward.checked_views(objective, (*IMAGES, *SEMANTIC), "semi_supervised")
     described = {name: view for name, view in SEMANTIC.items() if name in read}
     run = [view for view in IMAGES if view in read or view in described.values()]
@@ -113,19 +115,18 @@ def semi_supervised(
                 model, named_key(key, "semantic"), variables, images, feature_width, head_map
             )
             variables = {**variables, "semantic": start.get("variables", {}).get("semantic", fresh)}
-        return State(jnp.int32(0), variables, setup.optimizer.init(_trained_tree(variables)), {})
+        optimizer_state = setup.optimizer.init(_trained_tree(variables))
+        return State(jnp.int32(0), variables, optimizer_state, {})
 
     def view_examples(
         streams: Streams, key: jax.Array
     ) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """Returns x and g(x) with their labels, and g."""
         forward.check_equal_batches({stream: streams[stream] for stream in streams_read})
-        examples, maps = (
-            forward.prepare_streams(
-                setup.augment, {stream: streams[stream] for stream in streams_read}, key
-            ),
-            {},
+        examples = forward.prepare_streams(
+            setup.augment, {stream: streams[stream] for stream in streams_read}, key
         )
+        maps = {}
         for stream in streams_read:
             if (view := warped_name(stream)) in run:
                 moved = random_warp(draw_map)(named_key(key, view), examples[stream])
@@ -140,38 +141,38 @@ def semi_supervised(
         if name == semantic_of(view, ground_truth=False):
             return outputs[view]
         targets, _ = codec.encode(examples[LABELLED])
-        return (
-            targets
-            if view == LABELLED
-            else geometry.warp_heatmaps(targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
-        )
+        if view == LABELLED:
+            return targets
+        return geometry.warp_heatmaps(targets, outputs[f"maps/{LABELLED}"], codec.to_heatmap)
 
     def outputs_of(params, statistics, examples, given):
         """Returns the outputs that the terms read, with those given, and the running statistics
         afterwards.
         """
-        outputs, afterwards = dict(given), []
+        outputs = dict(given)
+        afterwards = []
         for images in passes:
-            together = normalise(forward.interleave(*(examples[view].image for view in images)))
+            interleaved = forward.interleave(*(examples[view].image for view in images))
+            together = normalise(interleaved)
             (heatmaps, feature_maps), after = forward.train_pass(
                 model, _of_model(params), statistics, together, method=heatmaps_and_features
             )
             afterwards.append(after)
-            outputs |= dict(zip(images, forward.deinterleave(heatmaps, len(images)), strict=True))
-            if names := [name for name, view in described.items() if view in images]:
+            each = forward.deinterleave(heatmaps, len(images))
+            outputs |= dict(zip(images, each, strict=True))
+            names = [name for name, view in described.items() if view in images]
+            if names:
                 chosen = [images.index(described[name]) for name in names]
                 inputs = [
                     _some_of(each, len(images), chosen)
                     for each in feature_inputs(*feature_maps, head_map)
                 ]
                 masks = forward.interleave(*(masks_of(name, outputs, examples) for name in names))
-                z, logits = (
-                    forward.deinterleave(each, len(names))
-                    for each in classify_features(params["semantic"], inputs, masks, one_scale)
-                )
-                outputs |= {
-                    name: Semantic(*parts) for name, *parts in zip(names, z, logits, strict=True)
-                }
+                z, logits = classify_features(params["semantic"], inputs, masks, one_scale)
+                each_z = forward.deinterleave(z, len(names))
+                each_logits = forward.deinterleave(logits, len(names))
+                for name, of_z, of_logits in zip(names, each_z, each_logits, strict=True):
+                    outputs[name] = Semantic(of_z, of_logits)
         return outputs, afterwards[0]
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:

@@ -58,7 +58,8 @@ MOBILENET_LAYERS = {
 MOVENET = "movenet_lightning.google"
 SHORT_NAMES = MappingProxyType({"movenet": MOVENET})
 HUB_FILE = "model.safetensors"  # hub file of each model in timm's collection
-HUB, CORAL = "https://huggingface.co/timm", "https://github.com/google-coral/test_data/raw/master"
+HUB = "https://huggingface.co/timm"
+CORAL = "https://github.com/google-coral/test_data/raw/master"
 OPEN_LICENCES = ("Apache-2.0", "BSD-3-Clause", "MIT")
 
 
@@ -85,7 +86,9 @@ class KnownWeights(NamedTuple):
     @property
     def address(self) -> str:
         """The address of the published file."""
-        return f"{CORAL}/{self.folded}" if self.folded else hub_address(self.name)
+        if not self.folded:
+            return hub_address(self.name)
+        return f"{CORAL}/{self.folded}"
 
 
 KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType(
@@ -201,7 +204,8 @@ def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWe
 
     Raises InputError for a name without a file, see `find_weights`.
     """
-    if found := KNOWN_WEIGHTS.get(plain_name(weights)):
+    found = KNOWN_WEIGHTS.get(plain_name(weights))
+    if found:
         return found
     digest = sha256_of(find_weights(weights, folder))
     return next((known for known in KNOWN_WEIGHTS.values() if known.sha256 == digest), None)
@@ -276,7 +280,9 @@ def load_vgg(
 
     def is_read(name: str) -> bool:
         layer = re.fullmatch(r"features\.(\d+)\..+", name)
-        return int(layer[1]) <= last if layer else not VGG_CLASSIFIER.fullmatch(name)
+        if not layer:
+            return not VGG_CLASSIFIER.fullmatch(name)
+        return int(layer[1]) <= last
 
     given = {name: tensor for name, tensor in tensors.items() if is_read(name)}
     read, report = from_torch(given, variables, source=str(path))
@@ -309,7 +315,8 @@ def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
         names = MOBILENET_LAYERS if block and block[1] != "0" else MOBILENET_FIRST
         if not block or block[3] not in names:
             return name  # of another network that begins alike; it is refused as having no place
-        number = 1 + sum(MOBILENET_STAGES[: int(block[1])]) + int(block[2])
+        stages_before = MOBILENET_STAGES[: int(block[1])]
+        number = 1 + sum(stages_before) + int(block[2])
         return f"features.{number}.conv.{names[block[3]]}.{leaf}"
 
     return {renamed(name): tensor for name, tensor in tensors.items()}
@@ -352,7 +359,8 @@ def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
 def _check_finite(
     path: str | Path, tensors: Mapping[str, Any], isfinite: Callable[[Any], Any]
 ) -> None:
-    if wrong := [name for name, tensor in tensors.items() if not bool(isfinite(tensor).all())]:
+    wrong = [name for name, tensor in tensors.items() if not bool(isfinite(tensor).all())]
+    if wrong:
         raise InputError(f"{path}: {wrong[0]} has numbers that are not finite; fetch it again")
 
 
@@ -392,7 +400,8 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> No
     """Writes tensors under their names, each made contiguous first: the format's writer silently
     permutes others.
     """
-    save_file({name: np.array(tensor, order="C") for name, tensor in tensors.items()}, path)
+    arrays = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+    save_file(arrays, path)
 
 
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
@@ -411,7 +420,9 @@ def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     name = plain_name(weights)
     found = at_hand(name, folder) or _fetch(name, folder)
     digest = _expected_digest(name, folder)
-    return check_digest(found, name, digest) if digest else found
+    if not digest:
+        return found
+    return check_digest(found, name, digest)
 
 
 def at_hand(name: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
@@ -426,7 +437,9 @@ def at_hand(name: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
     except ImportError:
         return None
     cached = try_to_load_from_cache(f"timm/{name}", HUB_FILE)
-    return Path(cached) if isinstance(cached, str) else None
+    if not isinstance(cached, str):
+        return None
+    return Path(cached)
 
 
 def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | None:
@@ -435,7 +448,8 @@ def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | 
     None if there is none, the hub cannot be reached, or `huggingface_hub` is not installed. Raises
     InputError for a file in `folder` that is damaged.
     """
-    if placed := [name for name in names if at_hand(name, folder)]:
+    placed = [name for name in names if at_hand(name, folder)]
+    if placed:
         find_weights(placed[0], folder)
         return placed[0]
     for name in names:
@@ -466,7 +480,8 @@ def _expected_digest(name: str, folder: Path) -> str:
     """Returns the known sha256 of weights, else the one that was written down when they were
     fetched, else "".
     """
-    known, written = KNOWN_WEIGHTS.get(name), _digest_file(name, folder)
+    known = KNOWN_WEIGHTS.get(name)
+    written = _digest_file(name, folder)
     if known and known.sha256:
         return known.sha256
     if not written.is_file():
@@ -481,7 +496,8 @@ def _expected_digest(name: str, folder: Path) -> str:
 
 def _fetch(name: str, folder: Path) -> Path:
     """Returns the file that the hub gives, in the cache of its client."""
-    known, placed = KNOWN_WEIGHTS.get(name), _place(name, folder)
+    known = KNOWN_WEIGHTS.get(name)
+    placed = _place(name, folder)
     if known and known.folded:
         raise InputError(
             "weights",

@@ -20,12 +20,21 @@ from kpjax.models.layers import EPSILON
 
 IDENTIFIER = b"TFL3"
 # Places of fields in their tables, by the order of schema.fbs.
-MODEL_OPERATOR_CODES, MODEL_SUBGRAPHS, MODEL_BUFFERS = 1, 2, 4
+MODEL_OPERATOR_CODES = 1
+MODEL_SUBGRAPHS = 2
+MODEL_BUFFERS = 4
 CODE_OLD, CODE = 0, 3  # one byte, and since 2020 four: the larger is meant
-GRAPH_TENSORS, GRAPH_OPERATORS = 0, 3
-TENSOR_SHAPE, TENSOR_TYPE, TENSOR_BUFFER, TENSOR_QUANTISATION = 0, 1, 2, 4
-QUANTISATION_SCALE, QUANTISATION_ZERO_POINT, QUANTISATION_AXIS = 2, 3, 6
-OPERATOR_CODE, OPERATOR_INPUTS = 0, 1
+GRAPH_TENSORS = 0
+GRAPH_OPERATORS = 3
+TENSOR_SHAPE = 0
+TENSOR_TYPE = 1
+TENSOR_BUFFER = 2
+TENSOR_QUANTISATION = 4
+QUANTISATION_SCALE = 2
+QUANTISATION_ZERO_POINT = 3
+QUANTISATION_AXIS = 6
+OPERATOR_CODE = 0
+OPERATOR_INPUTS = 1
 BUFFER_DATA = 0
 CONVOLUTION, DEPTHWISE = 3, 4  # codes of operators
 DTYPES = MappingProxyType({0: "<f4", 2: "<i4", 3: "u1", 9: "i1"})  # by the code of a tensor's type
@@ -83,7 +92,8 @@ def read_movenet(path: str | Path) -> dict[str, np.ndarray]:
         InputError: as `read_convolutions`, and for a file with other layers than MoveNet's. Their
             widths are checked when a network is filled.
     """
-    convolutions, (names, depthwise) = read_convolutions(path), _movenet_layers()
+    convolutions = read_convolutions(path)
+    names, depthwise = _movenet_layers()
     if [convolution.depthwise for convolution in convolutions] != [
         name in depthwise for name in names
     ]:
@@ -109,7 +119,8 @@ def read_movenet(path: str | Path) -> dict[str, np.ndarray]:
 
 def _movenet_layers() -> tuple[list[str], set[str]]:
     """Returns the names of all convolutions in order, and of those that are depthwise."""
-    names, depthwise = ["features.0.0"], set()
+    names = ["features.0.0"]
+    depthwise = set()
     for number in range(1, BLOCKS + 1):
         # The first block does not widen its input.
         layers = ("0.0", "1") if number == 1 else ("0.0", "1.0", "2")
@@ -153,8 +164,10 @@ def _convolutions(content: bytes) -> Iterator[FoldedConvolution]:
         )
         for code in _tables(model, MODEL_OPERATOR_CODES)
     ]
-    graph, buffers = _tables(model, MODEL_SUBGRAPHS)[0], _tables(model, MODEL_BUFFERS)
-    tensors, room = _tables(graph, GRAPH_TENSORS), len(content)
+    graph = _tables(model, MODEL_SUBGRAPHS)[0]
+    buffers = _tables(model, MODEL_BUFFERS)
+    tensors = _tables(graph, GRAPH_TENSORS)
+    room = len(content)
     for operator in _tables(graph, GRAPH_OPERATORS):
         code = codes[_number(operator, OPERATOR_CODE, number_types.Uint32Flags)]
         if code not in (CONVOLUTION, DEPTHWISE):
@@ -168,7 +181,8 @@ def _convolutions(content: bytes) -> Iterator[FoldedConvolution]:
         if room < 0:
             raise ValueError("more numbers in its kernels than the file has bytes")
         # (out, kh, kw, in), or (1, kh, kw, out) of a depthwise convolution
-        values = values.transpose(*((3, 0, 1, 2) if code == DEPTHWISE else (0, 3, 1, 2)))
+        axes = (3, 0, 1, 2) if code == DEPTHWISE else (0, 3, 1, 2)
+        values = values.transpose(*axes)
         given = bias and bias[0] >= 0
         yield FoldedConvolution(
             np.ascontiguousarray(values),
@@ -222,12 +236,16 @@ def _entry(field: int) -> int:
 
 def _number(table: Table, field: int, kind: Any) -> int:
     place = table.Offset(_entry(field))
-    return table.Get(kind, table.Pos + place) if place else 0
+    if not place:
+        return 0
+    return table.Get(kind, table.Pos + place)
 
 
 def _numbers(table: Table, field: int, kind: Any) -> np.ndarray:
     place = table.Offset(_entry(field))
-    return table.GetVectorAsNumpy(kind, place) if place else np.zeros(0, np.int64)
+    if place:
+        return table.GetVectorAsNumpy(kind, place)
+    return np.zeros(0, np.int64)
 
 
 def _tables(table: Table, field: int) -> list[Table]:

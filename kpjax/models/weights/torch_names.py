@@ -121,7 +121,8 @@ def to_torch(variables: Variables) -> dict[str, np.ndarray]:
     `module.load_state_dict({name: torch.from_numpy(array) for name, array in
     to_torch(variables).items()})`.
     """
-    leaves, tensors = _leaves(variables), {}
+    leaves = _leaves(variables)
+    tensors = {}
     for path, name in torch_names(variables).items():
         tensors[name] = _torch_layout(path, np.asarray(leaves[path]))
         if name.endswith(".running_mean"):
@@ -145,12 +146,16 @@ def from_torch(
         InputError: names `source` and the first tensor that is absent from a part, unexpected or of
             another shape, and for an HRNet of another width both widths.
     """
-    leaves, names = _leaves(variables), torch_names(variables)
+    leaves = _leaves(variables)
+    names = torch_names(variables)
     paths = {name: path for path, name in names.items()}
-    given, skipped, params = {}, [], variables["params"]
+    given = {}
+    skipped = []
+    params = variables["params"]
     for name, tensor in tensors.items():
         plain = name.removeprefix("module.")
-        if bare := re.fullmatch(r"(head\w*)\.0\.(weight|bias)", plain):
+        bare = re.fullmatch(r"(head\w*)\.0\.(weight|bias)", plain)
+        if bare:
             plain = plain if plain in paths else f"{bare[1]}.{bare[2]}"
         if UNUSED.fullmatch(plain) and plain not in paths:
             skipped.append(name)
@@ -159,7 +164,9 @@ def from_torch(
     _refuse_another_width(given, paths, leaves, source)
     # A part of the network is read whole or not at all.
     has_parts = "backbone" in params
-    part_of = {name: path.split("/")[1] if has_parts else "trunk" for path, name in names.items()}
+    part_of = {}
+    for path, name in names.items():
+        part_of[name] = path.split("/")[1] if has_parts else "trunk"
     parts = {part_of[name] for name in given if name in part_of}
     wanted = {name for name in paths if part_of[name] in parts}
     read = dict(leaves)
@@ -175,25 +182,28 @@ def from_torch(
                 f"{tuple(given[name].shape)}; give the weights of the same architecture"
             )
         path = paths[name]
-        expected, found = _torch_shape(path, leaves[path]), tuple(given[name].shape)
+        expected = _torch_shape(path, leaves[path])
+        found = tuple(given[name].shape)
         if found != expected:
             raise InputError(
                 f"{source}: tensor {name} has shape {found}, the network expects {expected}; "
                 f"give the weights of the same architecture"
             )
-        read[path] = jnp.asarray(_flax_layout(path, np.asarray(given[name])), leaves[path].dtype)
-    filled = jax.tree.unflatten(jax.tree.structure(variables), [read[path] for path in leaves])
+        tensor = _flax_layout(path, np.asarray(given[name]))
+        read[path] = jnp.asarray(tensor, leaves[path].dtype)
+    structure = jax.tree.structure(variables)
+    filled = jax.tree.unflatten(structure, [read[path] for path in leaves])
     missing = tuple(path for path, name in names.items() if name not in wanted)
-    return Imported(
-        filled, Report(tuple(sorted(wanted, key=_natural_order)), tuple(skipped), missing)
-    )
+    in_order = tuple(sorted(wanted, key=_natural_order))
+    return Imported(filled, Report(in_order, tuple(skipped), missing))
 
 
 def _refuse_another_width(
     given: Mapping[str, Any], paths: dict[str, str], leaves: dict[str, Any], source: str
 ) -> None:
     if WIDTH_OF_HRNET in given and WIDTH_OF_HRNET in paths:
-        found, width = given[WIDTH_OF_HRNET].shape[0], leaves[paths[WIDTH_OF_HRNET]].shape[-1]
+        found = given[WIDTH_OF_HRNET].shape[0]
+        width = leaves[paths[WIDTH_OF_HRNET]].shape[-1]
         if found != width:
             raise InputError(
                 f"{source}: tensor {WIDTH_OF_HRNET} belongs to an HRNet of width {found}, the network has "

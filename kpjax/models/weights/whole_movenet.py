@@ -70,15 +70,18 @@ def load_movenet_heatmaps(
     fresh = jax.eval_shape(
         lambda: network.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), False)
     )
-    (whole, report), head = load_movenet(fresh, path), variables["params"]["head"]
+    whole, report = load_movenet(fresh, path)
+    head = variables["params"]["head"]
     if "heatmaps" not in head:
         missing = tuple(f"params/head/{name}" for name in head)
         return Imported(
             {**variables, **whole, "params": {**whole["params"], "head": head}},
             report._replace(missing=missing),
         )
-    own, theirs = head["heatmaps"]["output"], whole["params"]["head"]["heatmaps"]
-    known = np.array([*channels, *[-1] * (own["bias"].shape[0] - len(channels))])
+    own = head["heatmaps"]["output"]
+    theirs = whole["params"]["head"]["heatmaps"]
+    unknown = own["bias"].shape[0] - len(channels)
+    known = np.array([*channels, *[-1] * unknown])
     output = {
         name: np.where(known >= 0, np.asarray(theirs["output"][name])[..., known], leaf)
         for name, leaf in own.items()
@@ -101,7 +104,8 @@ def find_movenet(
     """
     if pretrained.plain_name(weights) != pretrained.MOVENET:
         return pretrained.find_weights(weights, folder)
-    known, folder = pretrained.KNOWN_WEIGHTS[pretrained.MOVENET], folder.expanduser()
+    known = pretrained.KNOWN_WEIGHTS[pretrained.MOVENET]
+    folder = folder.expanduser()
     for placed, digest in (
         (folder / f"{pretrained.MOVENET}.safetensors", known.sha256),
         (folder / known.folded, known.folded_sha256),
