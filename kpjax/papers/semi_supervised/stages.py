@@ -17,7 +17,7 @@ from kpjax.papers import engine
 from kpjax.papers.configs import config_as_json, network_of, optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.semi_supervised.config import Config
-from kpjax.papers.semi_supervised.left_to_learn import Left, left_to_learn
+from kpjax.papers.semi_supervised.left_to_learn import has_learnt
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, other_choices
 from kpjax.training.keypoint_errors import keypoint_errors
@@ -189,11 +189,12 @@ def train_stage(
     """
     warm = {"variables": before.trained.variables} if before else {}
     config, fitted = job.config, None
+    codec, labelled = setup_of(config, data.skeleton).codec, data.plain_labelled or data.labelled
     before = before or Outcome(None, None, 0)
     outcome = before
     for number in range(1, config.rounds + 1):
         more = number > 1
-        if more and (job.plan or _left(job, data, method, fitted).learnt):
+        if more and (job.plan or has_learnt(job, method, codec, fitted, labelled)):
             break
         fitted = fit_images(
             job,
@@ -218,23 +219,6 @@ def train_stage(
             images=fitted.images + outcome.images,
         )
     return outcome
-
-
-def _left(job: Job, data: Data, method: Method, fitted: Fitted) -> Left:
-    """Measures what a round has left to learn, and says it. It depends on what was learnt alone, so a
-    resumed run takes as many rounds."""
-    left = left_to_learn(
-        method,
-        setup_of(job.config, data.skeleton).codec,
-        fitted.trained,
-        data.plain_labelled or data.labelled,
-        batch_size=2 * job.config.batch_size,
-    )
-    print(
-        f"{job.title}: of the labelled images {left.whole:.0%} of the error of empty maps is left to learn, "
-        f"{left.worst:.0%} of the worst keypoint{'' if left.learnt else '; goes on'}"
-    )
-    return left
 
 
 def learnt(job: Job, data: Data, method: Method, *, times: int = 1) -> Outcome:

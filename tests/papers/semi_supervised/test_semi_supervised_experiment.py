@@ -342,7 +342,7 @@ def test_training_goes_on_in_rounds_until_labels_are_learnt_and_alike_after_a_br
         asked.append(found)
         return found._replace(by_keypoint=np.array([0.9 if len(asked) % 2 else 0.1]))
 
-    monkeypatch.setattr(stages, "left_to_learn", left)
+    monkeypatch.setattr("kpjax.papers.semi_supervised.left_to_learn.left_to_learn", left)
     run_job(job)
     assert json.loads((job.folder / "results.json").read_text())["steps"] == 2 + 2 * 3
     assert (job.folder / "round-2").is_dir()
