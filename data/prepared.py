@@ -28,7 +28,6 @@ import numpy as np
 from etils import epath
 from PIL import Image
 
-import data
 from kpjax.errors import InputError, summarise
 from kpjax.files import (
     absolute,
@@ -281,7 +280,7 @@ def datasets() -> dict[str, Dataset]:
     """Returns every dataset of this package, by name."""
     modules = (
         import_module(f"data.{module.name}")
-        for module in pkgutil.iter_modules(data.__path__)
+        for module in pkgutil.iter_modules([str(Path(__file__).parent)])
         if not module.name.startswith("_") and module.name != "builders"  # which imports tfds
     )
     found = [module.DATASET for module in modules if hasattr(module, "DATASET")]

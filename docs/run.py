@@ -89,8 +89,8 @@ OUTPUTS = ROOT / "docs" / "outputs"
 ALL_PAGES = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs").rglob("*.md"))
 # characters that a code box shows at 1280 px; first and last lines of an output that stay
 WIDTH, KEPT = 88, (12, 6)
-KEPT_OF = {"train": (16, 36), "evaluate": (13, 8), "check": (9, 15)}  # of a command
-ROW = re.compile(r"\w+(?: +[\d.,–]+| of \d+){3,}$")  # of a table of keypoints
+KEPT_OF = {"train": (16, 36), "evaluate": (16, 13), "check": (9, 15)}  # of a command
+ROW = re.compile(r"\S.*?(?: +(?:[\d.,]+|–|none|\d+ of \d+)){3,}$")  # of a table of keypoints
 # of a page that says so, where images are made
 SHOWN = {"start": "--image-size 64 --warm-start-steps 60 --steps 240"}
 # bytes of an image; of a tutorial's images, where commands run small

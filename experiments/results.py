@@ -15,7 +15,7 @@ from tyro.conf import Positional
 
 from experiments.measure.advice import advice_text
 from experiments.measure.claims import claims_text, systems_text
-from experiments.measure.render import ROOT, render_all, room_of, with_tables
+from experiments.measure.render import ROOT, papers_with_tables, render_all, room_of
 from experiments.measure.rows import EXPERIMENTS, gather_rows
 from kpjax import InputError
 from kpjax.files import remove_partials, write_text
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
             raise InputError(
                 "workdir", f"{asked.workdir} does not exist; name the folder of the runs"
             )
-        for name in with_tables():
+        for name in papers_with_tables():
             room = room_of(EXPERIMENTS / name)
             print(f"{name}: {gather_rows(room.experiment, asked.workdir, room.shown())} numbers")
     if asked.action in ("gather", "render"):

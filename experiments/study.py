@@ -19,7 +19,7 @@ from etils import epath
 from tyro.conf import Positional, arg
 
 from experiments.measure.queue import choose_lines, run_table
-from experiments.measure.render import Room, room_of, with_tables
+from experiments.measure.render import Room, papers_with_tables, room_of
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError
 from kpjax.papers.command_line import read_command
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str], *, room: Room | None = None) -> epath.Path:
         description=__doc__,
         return_unknown_args=True,
     )
-    if asked.system not in (known := with_tables()):
+    if asked.system not in (known := papers_with_tables()):
         raise InputError("system", f"{asked.system!r} has no tables; there are {', '.join(known)}")
     room = room or room_of(EXPERIMENTS / asked.system)
     if asked.table not in room.tables:

@@ -64,8 +64,8 @@ def centre_codec(
         low = jnp.where(seen, places, jnp.inf).min(2)
         high = jnp.where(seen, places, -jnp.inf).max(2)
         there = seen.any((2, 3))
-        outside = -1.0
-        middle = jnp.where(there[..., None], (low + high) / 2, outside)
+        nowhere = -1.0  # in no image
+        middle = jnp.where(there[..., None], (low + high) / 2, nowhere)
         longer_side = (high - low).max(-1)
         extent = jnp.where(there, longer_side, 0.0)
         shown = there & geometry.in_frame(middle, (image_size, image_size))

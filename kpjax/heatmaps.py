@@ -576,18 +576,19 @@ def separated(
     is_peak = mine == _highest_beside(mine)
     others = jnp.where(is_peak & ~taken, mine, 0.0)
     top = mine.max((1, 2))
-    second = others.max((1, 2))
-    possible = together & (second > jnp.maximum(SECOND * top, 0.0))
-    peaks = second * partner.max((1, 2))
-    product = jnp.where(possible, peaks, -1.0)
+    runner_up = others.max((1, 2))
+    possible = together & (runner_up > jnp.maximum(SECOND * top, 0.0))
+    heights = runner_up * partner.max((1, 2))
+    product = jnp.where(possible, heights, -1.0)
     count = len(pairs)
+    of_firsts = product[:, :count]
     of_seconds = product[:, count:]
-    rival = jnp.concatenate([of_seconds, product[:, :count]], 1)
+    rival = jnp.concatenate([of_seconds, of_firsts], 1)
     first_of_pair = (np.arange(2 * count) < count)[None]
     better = (product > rival) | (first_of_pair & (product == rival))
     moves = possible & better
-    near_second, _ = around(others, 3 * sigma)
-    kept = near_second & (mine <= second[:, None, None])
+    near_runner_up, _ = around(others, 3 * sigma)
+    kept = near_runner_up & (mine <= runner_up[:, None, None])
     emptied = moves[:, None, None] & ~kept
     found = jnp.where(emptied, 0.0, mine)
     whole = jnp.concatenate([heatmaps, found], -1)

@@ -23,7 +23,7 @@ TILE = 16, 32  # px of the result, down and across
 WIDTH = 128  # pixels of a region along x
 ACROSS = 64  # pixels between regions
 BLOCKS = 7  # blocks of a region along y
-DOWN = 8  # the height of one
+DOWN = 8  # height of a block
 WHOLE = 80  # px: a source up to this side is one region for all tiles
 
 Places = tuple[jax.Array, jax.Array]  # x and y

@@ -345,7 +345,7 @@ def room_of(path: Path) -> Room:
     )
 
 
-def with_tables() -> list[str]:
+def papers_with_tables() -> list[str]:
     """Returns the names of the papers that have tables, in `results.py`."""
     return [name for name in papers() if (EXPERIMENTS / name / "results.py").is_file()]
 

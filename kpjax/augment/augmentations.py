@@ -138,13 +138,13 @@ def random_warp(
             size = (loaded.plain_side, loaded.plain_side)
 
         def drawn(key):
-            composed = (
-                geometry.identity() if loaded is None else jnp.asarray(loaded.to_plain, jnp.float32)
-            )
+            map_ = geometry.identity()
+            if loaded is not None:
+                map_ = jnp.asarray(loaded.to_plain, jnp.float32)
             for number, draw in enumerate(draws):
-                map_ = draw(jax.random.fold_in(key, number), size)
-                composed = geometry.compose(map_, composed)
-            return composed
+                drawn_map = draw(jax.random.fold_in(key, number), size)
+                map_ = geometry.compose(drawn_map, map_)
+            return map_
 
         maps = jax.vmap(drawn)(_keys(key, image))
         warped = geometry.warp(image, maps, size=size, fill=fill)

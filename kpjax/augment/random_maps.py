@@ -96,8 +96,8 @@ def draw_affine(
         shear = jnp.tan(lean * math.radians(shear_degrees))
         sheared = geometry.affine(1, shear, 0, 1, centre=centre)
         angle = turn * math.radians(degrees)
-        moved = (across * (shift * width), down * (shift * height))
-        turned = geometry.similarity(angle=angle, scale=zoom, centre=centre, shift=moved)
+        by = (across * (shift * width), down * (shift * height))
+        turned = geometry.similarity(angle=angle, scale=zoom, centre=centre, shift=by)
         return geometry.compose(turned, sheared)
 
     return draw

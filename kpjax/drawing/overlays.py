@@ -199,8 +199,8 @@ def draw_keypoints(
     """
     factor = enlargement(*image.shape[:2], minimum_side)
     pil_image = Image.fromarray(enlarge_small_image(image, minimum_side)).convert("RGBA")
-    largest = int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))
-    finer = min(FINEST, max(1, largest))
+    affordable = int(math.sqrt(LAYER_PIXELS / (pil_image.width * pil_image.height)))
+    finer = min(FINEST, max(1, affordable))
     scale = factor * finer
     # In pixels of the layer: a pixel's centre is half a pixel from its edge.
     points, near = _in_layer(keypoints, scale)

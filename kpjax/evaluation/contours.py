@@ -81,6 +81,6 @@ def contour_errors(
                     predicted[image, there], true[image, there], samples=samples
                 )
     count = np.isfinite(found).sum(1)
-    means = np.nansum(found, axis=1) / np.maximum(count, 1)
-    means = np.where(count > 0, means, np.nan)
+    at_least_one = np.maximum(count, 1)
+    means = np.where(count > 0, np.nansum(found, axis=1) / at_least_one, np.nan)
     return means / normaliser

@@ -182,8 +182,8 @@ def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, fl
         rows.append(chosen)
     points = keypoints[np.concatenate(rows)]
     each = points_on_motion(points, np.concatenate(moving), radius=side / 32)
-    travel = np.sqrt(points.var(0).sum(-1))  # px, root mean square
-    follow = (each > 0.5) & (travel >= side / 64)
+    spread = np.sqrt(points.var(0).sum(-1))  # px, root mean square
+    follow = (each > 0.5) & (spread >= side / 64)
     sizes = np.bincount(heaps_of(points, near=side / 64))
     found = {
         "points_on_motion": float(each.mean()),

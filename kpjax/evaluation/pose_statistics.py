@@ -103,8 +103,8 @@ def plausible_poses(
     ridge = RIDGE * jnp.eye(span.shape[1])[None]
     each = each + ridge
     right = jnp.matmul(weighted * rows, span, precision="highest")
-    columns = jnp.linalg.solve(each, right[..., None])
-    coefficients = columns[..., 0]
+    solved = jnp.linalg.solve(each, right[..., None])
+    coefficients = solved[..., 0]
     about_middle = jnp.matmul(coefficients, span.T, precision="highest")
     poses = about_middle.reshape(batch, keypoints, 2) + middle
     # A pose that no plausible one resembles has a nearest one of no size, so that of the points

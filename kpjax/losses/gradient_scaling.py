@@ -1,5 +1,6 @@
 """The layer between features and an adversary, which scales gradients and leaves values as they are,
-and its coefficient."""
+and its coefficient.
+"""
 
 import chex
 import jax

@@ -242,7 +242,7 @@ def _fastest_on_cpu(
 
 
 def _fits_blocks(k: int, size: tuple[int, int], stride: int, padding: int) -> bool:
-    """Returns whether a convolution keeps an even size, about a kernel's middle."""
+    """Returns whether a kernel of odd side is about its middle at stride 1, and both sides are even."""
     about_middle = stride == 1 and k % 2 == 1 and padding == k // 2
     even_sides = not any(side % 2 for side in size)
     return about_middle and even_sides

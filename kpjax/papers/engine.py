@@ -508,10 +508,15 @@ def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
     """
     folder = epath.Path(folder)
     path, stored, run = folder / "config.json", _stored_config(folder), read_run(folder)
-    if stored.get("variant") != run.variant or run.variant not in paper.variants:
+    if stored.get("variant") != run.variant:
         raise InputError(
             f"{path}: variant {stored.get('variant')!r:.100} is not the one of results.json; copy both "
             "from one run"
+        )
+    if run.variant not in paper.variants:
+        raise InputError(
+            f"{path}: {paper.name} has no variant {run.variant!r:.100} in this version; use the version "
+            "that trained it, or train again"
         )
     if not isinstance(stored.get("config"), Mapping):
         raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")

@@ -298,7 +298,7 @@ def _errors(
     if not forward:
         x, y = y, x
         x_test, y_test = y_test, x_test
-    everything = np.ones(y_test.shape[:2])
+    all_visible = np.ones(y_test.shape[:2])
     regressed = []
     for rows in subsets:
         map_of_rows = regressor(_flat(x[rows]), _flat(y[rows]))
@@ -306,7 +306,7 @@ def _errors(
     found = []
     distances = []
     for one in regressed:
-        found.append(nme(one, y_test, everything, lengths))
+        found.append(nme(one, y_test, all_visible, lengths))
         apart = np.linalg.norm(one - y_test, axis=-1)
         distances.append(apart.mean(1))
     means = 100 * np.array([error.overall for error in found])

@@ -126,8 +126,10 @@ def print_coverage(
         else "that the run may have learnt from: it kept no list of its own"
     )
     print(
-        f"radii, of frames {whose}\n({count_text(int(known.sum()), 'label')}; coverage is guaranteed only on average, "
-        f"for {unit}s like those held out):"
+        wrap_lines(
+            f"radii, of frames {whose} ({count_text(int(known.sum()), 'label')}; coverage is guaranteed "
+            f"only on average, for {unit}s like those held out):"
+        )
     )
     print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
     print("    within, %       " + "".join(f"{100 * share:8.1f}" for share in within))
@@ -257,8 +259,11 @@ def worst_sheet(
     order, means = some.worst_first()[:count], np.nanmean(some.distances, axis=1)
     hidden = ((some.scores < cutoffs) & (some.visible > 0))[order].sum()
     print(
-        f"{WORST}: {count_text(len(order), 'animal')}, the largest mean error over the animal's length first; rings "
-        f"are labels,\ndots predictions, faded below the cutoff ({count_text(int(hidden), 'point')} of these animals)"
+        wrap_lines(
+            f"{WORST}: {count_text(len(order), 'animal')}, the largest mean error over the animal's length "
+            "first; rings are labels, dots predictions, faded below the cutoff "
+            f"({count_text(int(hidden), 'point')} of these animals)"
+        )
     )
     crops = [
         predictions_drawn(*crop_to_animal(*read_animal(some, n), cutoffs), skeleton, cutoffs)

@@ -68,7 +68,7 @@ def usage() -> str:
             "",
             *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()),
             "",
-            "Flags that are not typed are chosen from the data, and printed with the reason.",
+            "Flags that are not typed are chosen from the data, and printed; the report gives the reasons.",
             "kpjax train SYSTEM --help lists the flags to know of a system, --help-all lists all.",
         ]
     )

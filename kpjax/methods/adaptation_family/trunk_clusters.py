@@ -79,8 +79,9 @@ def k_means(vectors: jax.Array, clusters: int, *, rounds: int = 50) -> jax.Array
 
     def move(_, centres):
         squares = jnp.square(centres).sum(-1)
-        distances = squares[None] - 2 * vectors @ centres.T  # less the squares of the vectors
-        nearest = distances.argmin(-1)
+        # squared distances, less the squares of the vectors
+        comparable = squares[None] - 2 * vectors @ centres.T
+        nearest = comparable.argmin(-1)
         belongs = jax.nn.one_hot(nearest, clusters, dtype=jnp.float32)
         counts = belongs.sum(0)[:, None]
         means = belongs.T @ vectors / jnp.maximum(counts, 1.0)

@@ -207,13 +207,13 @@ def ka_reach(
         old, _ = decode_argmax(old_maps)
         new = geometry.move_points(codec.to_heatmap, batch.keypoints)
 
-        def apart(which):
+        def longer_axis(which):
             """Returns the larger of both axes' distances of a new keypoint from the old one."""
             chosen = jnp.take(new, step.triples[:, which], axis=1)
             return jnp.abs(chosen - old).max(-1)
 
-        first_apart = apart(1)
-        second_apart = apart(2)
+        first_apart = longer_axis(1)
+        second_apart = longer_axis(2)
         old_column = old[..., 0].astype(jnp.int32)
         columns = jax.nn.one_hot(old_column, width)
         old_row = old[..., 1].astype(jnp.int32)
@@ -276,18 +276,18 @@ def copies_of_teacher(
         seen = (channels(view.visible, old) > 0).astype(jnp.float32)
         both = known * labelled_triples(codec, other, step.triples) * seen
 
-        def apart(points, others):
+        def distance(points, others):
             return jnp.linalg.norm(points - others, axis=-1) / side
 
         own = channels(heatmaps, old)
         told, _ = codec.decode(own)
         truth = jnp.take(view.keypoints, old, axis=1)
-        far = apart(told, truth) > FAR
+        far = distance(told, truth) > FAR
         wrong = both * far.astype(jnp.float32)
         answer, _ = codec.decode(maps)
-        same = apart(told, answer) <= SAME
+        same = distance(told, answer) <= SAME
         answer_elsewhere, _ = codec.decode(elsewhere)
-        same_elsewhere = apart(told, answer_elsewhere) <= SAME
+        same_elsewhere = distance(told, answer_elsewhere) <= SAME
         own_cells, _ = decode_argmax(own)
         cells, _ = decode_argmax(maps)
         copied = (own_cells == cells).all(-1)

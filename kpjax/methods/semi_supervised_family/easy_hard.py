@@ -47,8 +47,8 @@ def easy_hard_objective(
     def follow(outputs, streams):
         del streams
         answer = outputs[ANSWER]
-        everything = jnp.ones((answer.shape[0], answer.shape[-1]), jnp.float32)
-        return heatmap_mse(outputs[HARD], jax.lax.stop_gradient(answer), everything)
+        all_visible = jnp.ones((answer.shape[0], answer.shape[-1]), jnp.float32)
+        return heatmap_mse(outputs[HARD], jax.lax.stop_gradient(answer), all_visible)
 
     return {
         **supervised_objective(codec, heatmap_mse, weight=supervised_weight),

@@ -294,7 +294,7 @@ def test_a_crop_keeps_the_pixels_of_the_image_and_moves_the_points_along():
     assert (moved.true < large.shape[1::-1]).all()
 
 
-def test_around_a_single_label_a_quarter_of_the_image_is_shown():
+def test_the_part_around_a_single_label_has_a_quarter_of_the_longer_side():
     alone = ONE._replace(visible=np.array([1.0, 0.0]))
     image, one = crop_to_animal(IMAGE, alone, np.full(2, 0.5))
     factor = np.diff(one.true, axis=0)[0] / np.diff(TRUE, axis=0)[0]

@@ -20,7 +20,7 @@ from kpjax.structures import Skeleton
 SIDE, LARGE_SIDE = 420, 720
 MARGIN = 0.3  # share of the labelled points' extent, shown around them
 LEAST = 0.15  # share of an image's longer side, always shown
-AROUND_ONE = 0.25  # the same, around a single label
+AROUND_ONE = 0.25  # the same around a single label
 # keypoints at most for names beside the points; more have numbers there, and names below the sheet
 NAMED = 24
 NUMBERED = 200  # points at most with a number: the place of each is chosen among all others
@@ -100,8 +100,8 @@ def part_of(
     """Returns the part of an image that shows its points, resized, and what moves points to pixels
     of that.
 
-    factor_of: the longer side of the part -> how many times larger it is shown. least: sides of the
-    part as a share of the image's longer one.
+    factor_of: the longer side of the part -> how many times larger it is shown. least: the least
+    sides of the part, as a share of the image's longer one.
     """
     sides = image.shape[1::-1]
     points = keypoints[np.isfinite(keypoints).all(-1)]
@@ -190,7 +190,8 @@ def crop_to_animal(
     leave, and moves both.
 
     What is smaller than `LEAST_SIDE` is enlarged by a whole factor, what is larger than `MOST`
-    reduced. A single label does not say how large the animal is: a quarter of the image is shown.
+    reduced. A single label does not say how large the animal is: the part has sides of at least a
+    quarter of the image's longer one.
     """
     labelled = np.asarray(one.visible) > 0
     points = np.concatenate([one.true[labelled], one.predicted[labelled & (one.scores >= cutoffs)]])
