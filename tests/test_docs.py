@@ -225,3 +225,23 @@ def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
         assert project.skeleton.flip == (0, 2, 1, 3)
         assert len(project.skeleton.edges) == 2
     assert len(project.instances) == 2  # the last table has two animals on a frame
+
+
+def test_excerpts_leave_out_the_middle_rows_of_long_tables():
+    rows = [f"left paw {number}    12   1.{number}   none  3 of 8" for number in range(9)]
+    lines = ["keypoint  labels  median, px", *rows, "all keypoints  120  0.9  1.5", "", *rows[:5]]
+    kept = DOCS["without_rows"](lines)
+    assert kept[:6] == [lines[0], *rows[:3], "...", "all keypoints  120  0.9  1.5"]
+    assert kept[6:] == ["", *rows[:5]]
+
+
+def test_excerpts_join_lines_that_go_on_and_no_others(tmp_path):
+    flags = "    --warm-start-learning-rate 0.001 " * 2
+    said = "\n".join(
+        [f"chosen: {'--image-size 64 ' * 6}", flags, "- advice " * 12, "  that goes on", "a line"]
+    )
+    lines = DOCS["shortened"](said, tmp_path, 12, 6).splitlines()
+    assert max(map(len, lines)) <= DOCS["WIDTH"]
+    assert " ".join(" ".join(lines).split()) == " ".join(said.split())
+    assert lines[-1] == "a line"
+    assert "  that goes on" not in lines

@@ -150,13 +150,16 @@ def run_results(experiment: Experiment, workdir: Path) -> Iterator[Result]:
 
 
 def gather_rows(experiment: Experiment, workdir: Path, shown: Collection[tuple[str, ...]]) -> int:
-    """Writes the numbers of finished runs that tables show into the system's file, and returns how
-    many were read.
+    """Writes the numbers of finished runs that tables show into the system's file, says which
+    variants are in none, and returns how many numbers were read.
 
     shown: preset, settings, variant and metric of what tables show.
     """
     room = EXPERIMENTS / experiment.paper.name
-    new = [one for one in run_results(experiment, workdir) if (*one[:3], one.metric) in shown]
+    found = list(run_results(experiment, workdir))
+    new = [one for one in found if (*one[:3], one.metric) in shown]
+    if left := sorted({one.variant for one in found} - {variant for _, _, variant, _ in shown}):
+        print(f"{experiment.paper.name}: no table shows {', '.join(left)}")
     write_results(room, merge_rows(read_results(room), new))
     return len(new)
 
