@@ -10,6 +10,7 @@ from 0.
 """
 
 import functools
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Sequence
@@ -32,11 +33,13 @@ Boxes = dict[Key, dict[str, np.ndarray]]
 def read_boxes(path: Path) -> Boxes:
     """Reads the boxes (4,) float64 of a file, by image or frame and name of the instance. Raises
     InputError that names all wrong rows, or if there is no box or known format."""
-    path, report = Path(path), Report("", [], [])
+    path = Path(path)
+    report = Report("", [], [])
     if not path.is_file():
         raise InputError(f"{path}: there is no such file; name a file with boxes")
+    read = _of_coco if path.suffix.lower() == ".json" else boxes_of_table
     with foreign(path):
-        found = (_of_coco if path.suffix.lower() == ".json" else boxes_of_table)(path, report)
+        found = read(path, report)
     refuse(path, report.faults)
     if not found:
         raise InputError(f"{path}: there is no box in it; give a file with a box for each animal")
@@ -50,36 +53,47 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
     An image or a video is found by the last parts of its path: the file may have more or fewer
     folders.
     """
-    boxes, by_name = read_boxes(file), defaultdict(dict)
+    boxes = read_boxes(file)
+    by_name = defaultdict(dict)
     for path, number in boxes:
         by_name[PurePosixPath(path).name, number is None][path] = None
 
     @functools.cache
     def stored(path: str, is_image: bool) -> str | None:
         known = by_name.get((PurePosixPath(path).name, is_image), ())
-        fitting = [path] if path in known else [one for one in known if _end_alike(one, path)]
+        if path in known:
+            return path
+        fitting = [one for one in known if _end_alike(one, path)]
         if len(fitting) > 1:
             raise InputError(
                 f"{file}: {path} may be {fitting[0]} or {fitting[1]}; name a parent folder"
             )
         return fitting[0] if fitting else None
 
-    found = [boxes.get((stored(path, number is None), number), {}) for path, number in frames]
+    found = []
+    for path, number in frames:
+        key = (stored(path, number is None), number)
+        found.append(boxes.get(key, {}))
     if not any(found):
-        known = ", ".join(list(dict.fromkeys(path for path, _ in boxes))[:3])
+        paths = list(dict.fromkeys(path for path, _ in boxes))
+        known = ", ".join(paths[:3])
         raise InputError(
             f"{file}: no box belongs to one of the {len(frames)} frames ({frames[0][0]}, ...); it "
             f"has boxes of {known}"
         )
     instances = tuple(dict.fromkeys(name for of_frame in found for name in of_frame))
-    none = np.full(4, np.nan)
-    stacked = [[of_frame.get(name, none) for name in instances] for of_frame in found]
-    return instances, np.array(stacked, np.float64).reshape(len(found), len(instances), 4)
+    stacked = np.full((len(found), len(instances), 4), np.nan)
+    for row, of_frame in enumerate(found):
+        for place, name in enumerate(instances):
+            if name in of_frame:
+                stacked[row, place] = of_frame[name]
+    return instances, stacked
 
 
 def _end_alike(path: str, other: str) -> bool:
     """Returns whether one of two paths is the end of the other."""
-    path, other = f"/{path}", f"/{other}"
+    path = f"/{path}"
+    other = f"/{other}"
     return path.endswith(other) or other.endswith(path)
 
 
@@ -88,21 +102,25 @@ def _of_coco(path: Path, report: Report) -> Boxes:
     with foreign(path, "give a whole COCO file, with images and annotations"):
         content = json_of(path)
         images = content["images"]
-        boxed = [
-            one for one in content["annotations"] if one.get("bbox") and not one.get("iscrowd")
-        ]
+        boxed = []
+        for one in content["annotations"]:
+            if one.get("bbox") and not one.get("iscrowd"):
+                boxed.append(one)
         names = {image["id"]: forward(image["file_name"]) for image in images}
         if len(names) < len(images):
             raise InputError(f"{path}: two images have the same id; give every image its own")
-        if len({one.get("category_id") for one in boxed}) > 1:
+        categories = {one.get("category_id") for one in boxed}
+        if len(categories) > 1:
             raise InputError(
                 f"{path}: it has boxes of several categories; keep those of the animals"
             )
         for one in boxed:
             name = names[one["image_id"]]
-            if (box := _checked(one["bbox"], report.at(f"a box of {name}"))) is not None:
-                of_image = found.setdefault((name, None), {})
-                of_image[str(len(of_image))] = box
+            box = _checked(one["bbox"], report.at(f"a box of {name}"))
+            if box is None:
+                continue
+            of_image = found.setdefault((name, None), {})
+            of_image[str(len(of_image))] = box
     return found
 
 
@@ -111,10 +129,18 @@ def boxes_of_table(path: Path, report: Report) -> Boxes:
 
     report: Receives all wrong rows. Raises InputError if its header says too little.
     """
-    table = read_rows(path, report, {*_KEYS, *(name for names in _SIDES for name in names)})
+    known = {*_KEYS, *itertools.chain(*_SIDES)}
+    table = read_rows(path, report, known)
     columns = list(table.columns)
-    sides = [next((name for name in names if name in columns), "") for names in _SIDES]
-    if missing := [names[0] for names, side in zip(_SIDES, sides, strict=True) if not side]:
+    sides = []
+    missing = []
+    for names in _SIDES:
+        there = [name for name in names if name in columns]
+        if there:
+            sides.append(there[0])
+        else:
+            missing.append(names[0])
+    if missing:
         raise InputError(
             f"{path.name} line 1: its header is {','.join(columns)} and lacks {', '.join(missing)}; name the columns "
             "image (or video and frame), instance, x, y, w, h"
@@ -122,16 +148,21 @@ def boxes_of_table(path: Path, report: Report) -> Boxes:
     found: Boxes = {}
     column = "image" if {"image", "video"} & {*columns} else columns[0]
     for row in table.rows:
-        before, sizes = len(report.faults), [row.number(side) for side in sides]
+        before = len(report.faults)
+        sizes = [row.number(side) for side in sides]
         if len(report.faults) > before or all(map(math.isnan, sizes)):
             continue
-        box, key = _checked(sizes, row.report), row.place(column)
-        if box is not None and key is not None:
-            of_frame = found.setdefault(key, {})
-            instance = row.get("instance") if "instance" in columns else str(len(of_frame))
-            if instance in of_frame:
-                row.fault(f"a second box of instance {instance!r} on the same frame; rename one")
-            of_frame[instance] = box
+        box = _checked(sizes, row.report)
+        key = row.place(column)
+        if box is None or key is None:
+            continue
+        of_frame = found.setdefault(key, {})
+        instance = str(len(of_frame))
+        if "instance" in columns:
+            instance = row.get("instance")
+        if instance in of_frame:
+            row.fault(f"a second box of instance {instance!r} on the same frame; rename one")
+        of_frame[instance] = box
     return found
 
 

@@ -40,27 +40,38 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     category, skeleton = _read_category(files, options.category, report)
     images = [(file, image) for file in files for image in _images_of(file)]
     root, paths = _image_paths(path, files, images)
-    frames, numbers = [], {}
+    frames = []
+    numbers = {}
     for (file, image), place in zip(images, paths, strict=True):
         numbers[file.path, image["id"]] = len(frames)
-        name, where = naming.below(place, root), report.at(f"{file.path.name}, image {image['id']}")
+        name = naming.below(place, root)
+        where = report.at(f"{file.path.name}, image {image['id']}")
         with foreign(where.place, "correct its width and height"):
-            width, height = (int(image.get(side) or 0) for side in ("width", "height"))
+            width = int(image.get("width") or 0)
+            height = int(image.get("height") or 0)
         size = (width, height) if width and height else (0, 0)
-        sessions = (image.get(field) for field in ("session", "video_id"))
-        session = next((str(one) for one in sessions if one is not None), "")
-        split = naming.split_of(str(image.get("split") or ""), where) or file.split
+        session = image.get("session")
+        if session is None:
+            session = image.get("video_id")
+        session = "" if session is None else str(session)
+        stated = str(image.get("split") or "")
+        split = naming.split_of(stated, where) or file.split
         frames.append(Frame(name, place, None, size, session, split))
     instances = _read_instances(files, category, skeleton.names, numbers, report)
-    tool = _tool_of(files, [image["file_name"] for _, image in images])
+    stored_names = [image["file_name"] for _, image in images]
+    tool = _tool_of(files, stored_names)
     return Project(root, "coco", skeleton, frames, instances, tool=tool)
 
 
 def _tool_of(files: Sequence["_File"], names: Sequence[str]) -> str:
     """Returns the tool that wrote files; CVAT fills in nothing of `info`, and calls them after its
     subsets as COCO calls its own after years."""
-    infos = [file.content.get("info") for file in files]
-    said = " ".join(str(one) for info in infos if isinstance(info, dict) for one in info.values())
+    facts = []
+    for file in files:
+        info = file.content.get("info")
+        if isinstance(info, dict):
+            facts += map(str, info.values())
+    said = " ".join(facts)
     of_cvat = re.compile(r"person_keypoints_(?!\w+20\d\d$).+")
     if not said.strip() and all(of_cvat.fullmatch(file.path.stem) for file in files):
         return "CVAT"
@@ -79,10 +90,13 @@ def files_of(path: Path) -> list[Path]:
     """
     counts = {}
     for file in naming.shown_files(path, "*.json", "*/*.json", "*/*/*.json"):
-        if (content := read_start(file)).lstrip()[:1] == b"{":
+        content = read_start(file)
+        if content.lstrip().startswith(b"{"):
             counts[file] = sum(word in content for word in _WORDS)
-    most = [file for file, count in counts.items() if count == len(_WORDS)]
-    return most or [file for file, count in counts.items() if count]
+    whole = [file for file, count in counts.items() if count == len(_WORDS)]
+    if whole:
+        return whole
+    return [file for file, count in counts.items() if count]
 
 
 def read_start(file: Path) -> bytes:
@@ -92,7 +106,9 @@ def read_start(file: Path) -> bytes:
     try:
         with file.open("rb") as stream:
             start = stream.read(100).removeprefix(b"\xef\xbb\xbf")
-            return start + stream.read() if start.lstrip()[:1] in (b"{", b"[") else start
+            if start.lstrip().startswith((b"{", b"[")):
+                return start + stream.read()
+            return start
     except OSError:
         return b""
 
@@ -102,12 +118,16 @@ def _files(path: Path) -> list[_File]:
 
     Raises InputError if they are ambiguous.
     """
-    found, splits = files_of(path), [""]
+    found = files_of(path)
+    splits = [""]
     if len(found) > 1:
         # The split is in the files' names, or in that of their folders.
-        for names in ([file.stem for file in found], [file.parent.name for file in found]):
+        file_names = [file.stem for file in found]
+        folder_names = [file.parent.name for file in found]
+        for names in (file_names, folder_names):
             splits, rests = zip(*map(_split_of, names), strict=True)
-            if all(splits) and len({*splits}) == len(found) and len({*rests}) == 1:
+            differ_by_split = len({*splits}) == len(found) and len({*rests}) == 1
+            if all(splits) and differ_by_split:
                 break
         else:
             listed = ", ".join(naming.below(file, path) for file in found[:8])
@@ -120,7 +140,8 @@ def _files(path: Path) -> list[_File]:
         for field in ("images", "annotations", "categories"):
             stored = content.get(field)
             listed = stored if isinstance(stored, list) else [stored]
-            if wrong := [one for one in listed if not isinstance(one, dict)]:
+            wrong = [one for one in listed if not isinstance(one, dict)]
+            if wrong:
                 raise InputError(
                     f"{file.name}, {field}: {wrong[0]!r:.60} where a list of objects belongs; correct it"
                 )
@@ -134,20 +155,24 @@ def _split_of(name: str) -> tuple[str, str]:
     found = [part for part in parts if part.lower() in naming.SPLITS]
     if len(found) != 1:
         return "", name
-    return naming.SPLITS[found[0].lower()], "".join(part for part in parts if part not in found)
+    split = naming.SPLITS[found[0].lower()]
+    rest = "".join(part for part in parts if part not in found)
+    return split, rest
 
 
 def _images_of(file: _File) -> list[Json]:
     """Returns the images of a file. Raises InputError for one without a name or an id of its own."""
     known: dict[Any, str] = {}
     for at, image in enumerate(file.content["images"]):
-        place, name = f"{file.path.name}, images[{at}]", image.get("file_name")
+        place = f"{file.path.name}, images[{at}]"
+        name = image.get("file_name")
         if not isinstance(name, str) or not name.strip():
             raise InputError(
                 f"{place}, file_name: {name!r:.60} where the name of an image belongs; fill it in"
             )
         with foreign(f"{place}, id", "give every image a number of its own"):
-            if (identity := image["id"]) in known:
+            identity = image["id"]
+            if identity in known:
                 raise InputError(
                     f"{place}: {known[identity]!r} has the same id; give every image its own"
                 )
@@ -166,16 +191,21 @@ def _image_paths(
     its split, and none that is of another.
     """
     homes = [path] if path.is_dir() else []
-    for folder in (file.path.parent for file in files):
+    for file in files:
+        folder = file.path.parent
         homes.append(folder)
         if folder.name.lower().startswith(("anno", "label")):
             homes.append(folder.parent)
     homes = [Path(os.path.normpath(home)) for home in dict.fromkeys(homes)]
+
+    def images_first(folder: Path) -> tuple[bool, Path]:
+        return folder.name.lower() != "images", folder
+
     below = []
     for pattern in ("[!.]*", "[!.]*/[!.]*"):
         for home in homes:
             found = filter(Path.is_dir, home.glob(pattern))
-            below += sorted(found, key=lambda one: (one.name.lower() != "images", one))
+            below += sorted(found, key=images_first)
     split_of_folder = {folder: _split_of(folder.name)[0] for folder in below}
     paths = []
     for file in files:
@@ -185,7 +215,10 @@ def _image_paths(
             others = [folder for folder in below if not split_of_folder[folder]]
             folders = [*mine, *homes, *others]
         names = [image["file_name"] for owner, image in images if owner is file]
-        found = naming.image_paths(names, list(dict.fromkeys(folders)))[1] if names else []
+        if not names:
+            continue
+        searched = list(dict.fromkeys(folders))
+        _, found = naming.image_paths(names, searched)
         paths += [Path(os.path.normpath(one)) for one in found]
     holding = (home for home in homes if all(one.is_relative_to(home) for one in paths))
     return next(holding, homes[0]), paths
@@ -194,13 +227,13 @@ def _image_paths(
 def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple[Any, Skeleton]:
     """Reads the category called `wanted`, or the only one with keypoints: its id in the files and
     its keypoints. Raises InputError if it is unclear."""
-    where, known = files[0].path.name, {}
-    counts = Counter(
-        one.get("category_id")
-        for file in files
-        for one in file.content["annotations"]
-        if one.get("keypoints")
-    )
+    where = files[0].path.name
+    counts = Counter()
+    for file in files:
+        for one in file.content["annotations"]:
+            if one.get("keypoints"):
+                counts[one.get("category_id")] += 1
+    known = {}
     for file in files:
         for one in file.content["categories"]:
             first = known.setdefault(one.get("id"), one)
@@ -210,7 +243,9 @@ def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple
                 )
     # Categories without annotations count only if no other has any: so a project without labels
     # still has a skeleton.
-    usable = [*counts] or [identity for identity, one in known.items() if one.get("keypoints")]
+    usable = list(counts)
+    if not usable:
+        usable = [identity for identity, one in known.items() if one.get("keypoints")]
     with foreign(f"{where}, categories", "add the one with this id, which annotations have"):
         names = {identity: str(known[identity].get("name", identity)) for identity in usable}
     if not names:
@@ -225,12 +260,14 @@ def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple
             found = f"{wanted!r} has no keypoints in {where}"
         listed = ", ".join(f"{name!r} ({counts[one]})" for one, name in names.items())
         raise InputError(f"`category`: {found}; choose one of {listed}")
-    place = report.at(f"{where}, category {names[fitting[0]]!r}")
-    return fitting[0], _skeleton(known[fitting[0]], place)
+    (chosen,) = fitting
+    place = report.at(f"{where}, category {names[chosen]!r}")
+    return chosen, _skeleton(known[chosen], place)
 
 
 def _skeleton(stored: Json, report: Report) -> Skeleton:
-    names, lines = stored.get("keypoints"), stored.get("skeleton") or []
+    names = stored.get("keypoints")
+    lines = stored.get("skeleton") or []
     if not names or not isinstance(names, list):
         raise InputError(
             f"{report.place}, keypoints: {names!r:.60} where a list of names belongs; fill it in"
@@ -239,16 +276,16 @@ def _skeleton(stored: Json, report: Report) -> Skeleton:
         # the stored list counts from 1, or from 0 if it has a 0
         first = 0 if any(0 in edge for edge in lines) else 1
         places = {*range(first, len(names) + first)}
-        edges = [
-            (one - first, other - first)
-            for one, other in lines
-            if one != other and {one, other} <= places
-        ]
+        edges = []
+        for one, other in lines:
+            if one != other and {one, other} <= places:
+                edges.append((one - first, other - first))
     if len(edges) < len(lines):
         report.notes.append(
             f"{len(lines) - len(edges)} of {len(lines)} edges join no two keypoints, dropped"
         )
-    pairs, flip = None, stored.get("flip")  # as `write` stores it
+    pairs = None
+    flip = stored.get("flip")  # as `write` stores it
     if flip is not None and {*flip, *flip.values()} <= {*names}:
         pairs = [(names.index(a), names.index(b)) for a, b in flip.items()]
     return naming.skeleton_of(names, edges, pairs, report)
@@ -265,30 +302,34 @@ def _read_instances(
 
     frames: numbers by file and image id.
     """
-    instances, skipped = [], Counter()
+    instances = []
+    skipped = Counter()
     for file in files:
         for at, annotation in enumerate(file.content["annotations"]):
-            place = report.at(f"{file.path.name}, annotations[{at}]")
             if annotation.get("category_id") != category:
                 skipped["of other categories, left out"] += 1
-            elif not annotation.get("keypoints"):
+                continue
+            if not annotation.get("keypoints"):
                 skipped["without keypoints, left out"] += 1
-            elif annotation.get("iscrowd"):
+                continue
+            if annotation.get("iscrowd"):
                 skipped["of crowds, left out"] += 1
-            else:
-                with foreign(place.place, "correct or delete it"):
-                    image = annotation.get("image_id")
-                    if (frame := frames.get((file.path, image))) is None:
-                        place.within("image_id").fault(
-                            f"no image has the id {image!r:.60}; add the image or delete the annotation"
-                        )
-                    else:
-                        instances.append(_instance(annotation, frame, names, place))
+                continue
+            place = report.at(f"{file.path.name}, annotations[{at}]")
+            with foreign(place.place, "correct or delete it"):
+                image = annotation.get("image_id")
+                frame = frames.get((file.path, image))
+                if frame is None:
+                    place.within("image_id").fault(
+                        f"no image has the id {image!r:.60}; add the image or delete the annotation"
+                    )
+                    continue
+                instances.append(_instance(annotation, frame, names, place))
     labelled = [one for one in instances if one.seen.any()]
     skipped["without a labelled keypoint, left out"] += len(instances) - len(labelled)
-    report.notes.extend(
-        f"annotations {why}: {count}" for why, count in sorted(skipped.items()) if count
-    )
+    for why, count in sorted(skipped.items()):
+        if count:
+            report.notes.append(f"annotations {why}: {count}")
     if labelled and all(one.occluded[one.seen].all() for one in labelled):
         report.notes.append("v is 0 or 1 everywhere: 1 is taken to mean visible, not occluded")
         return [one._replace(occluded=np.zeros_like(one.occluded)) for one in labelled]
@@ -304,7 +345,9 @@ def _instance(annotation: Json, frame: int, names: Sequence[str], report: Report
             "keypoint of the category); correct the list"
         )
     flags = triples[:, 2]
-    wrong = ~np.isin(flags, (0, 1, 2)) | ((flags > 0) & ~np.isfinite(triples).all(1))
+    labelled = flags > 0
+    known_flag = np.isin(flags, (0, 1, 2))
+    wrong = ~known_flag | (labelled & ~np.isfinite(triples).all(1))
     for k in np.flatnonzero(wrong).tolist():
         report.within(f"keypoints, {names[k]}").fault(
             f"{triples[k].tolist()} where x, y and v belong, v 0 (not labelled), 1 (occluded) or 2 (visible); scores "
@@ -314,9 +357,10 @@ def _instance(annotation: Json, frame: int, names: Sequence[str], report: Report
     box = np.array(annotation.get("bbox") or [0.0] * 4, np.float64)
     stated = (box[2:] != 0).all() and not annotation.get("bbox_from_points")
     track = annotation.get("track", annotation.get("track_id"))
+    points = np.where(labelled[:, None], triples[:, :2], np.nan)
     return instance_of(
         frame,
-        np.where((flags > 0)[:, None], triples[:, :2], np.nan),
+        points,
         occluded=flags == 1,
         box=box if stated else None,
         track="" if track is None else str(track),
@@ -331,7 +375,8 @@ def write(project: Project, folder: Path) -> list[Path]:
     `bbox_from_points`. Split, session, track and flip pairs, which COCO lacks, are stored in fields
     of these names, which other readers ignore. A frame of a video is called `<video>/<number>.png`.
     """
-    skeleton, names = project.skeleton, project.skeleton.names
+    skeleton = project.skeleton
+    names = skeleton.names
     category = {
         "id": 1,
         "name": "animal",
@@ -345,35 +390,48 @@ def write(project: Project, folder: Path) -> list[Path]:
     for identity, frame in enumerate(project.frames, 1):
         name = frame.name if frame.number is None else f"{frame.name}.png"
         width, height = frame.size
-        images.append({"id": identity, "file_name": name, "width": width, "height": height})
-        more = {"split": frame.split, "session": frame.session}
-        images[-1] |= {field: value for field, value in more.items() if value}
+        image = {"id": identity, "file_name": name, "width": width, "height": height}
+        if frame.split:
+            image["split"] = frame.split
+        if frame.session:
+            image["session"] = frame.session
+        images.append(image)
+    annotations = [_annotation_entry(one, k) for k, one in enumerate(project.instances, 1)]
     content = {
         "info": {"description": "written by kpjax"},
         "licenses": [],
         "images": images,
-        "annotations": [_annotation_entry(one, k) for k, one in enumerate(project.instances, 1)],
+        "annotations": annotations,
         "categories": [category],
     }
-    return [write_text(folder / _FILE, json.dumps(strict(content), allow_nan=False))]
+    text = json.dumps(strict(content), allow_nan=False)
+    return [write_text(folder / _FILE, text)]
 
 
 def _annotation_entry(one: Instance, identity: int) -> dict[str, Any]:
     """Returns the entry of an instance, which has the id."""
     flags = np.where(one.seen, np.where(one.occluded, 1, 2), 0).tolist()
-    triples = zip(np.nan_to_num(one.keypoints).tolist(), flags, strict=True)
+    places = np.nan_to_num(one.keypoints).tolist()
+    triples = []
+    for (x, y), flag in zip(places, flags, strict=True):
+        triples += [x, y, flag]
     points = one.keypoints[one.seen]
-    # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
-    box = one.box if one.boxed else np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
+    box = one.box
+    if not one.boxed:
+        # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
+        box = np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
     entry = {
         "id": identity,
         "image_id": one.frame + 1,
         "category_id": 1,
-        "keypoints": [value for (x, y), v in triples for value in (x, y, v)],
+        "keypoints": triples,
         "num_keypoints": len(points),
         "bbox": box.tolist(),
         "area": float(box[2] * box[3]),
         "iscrowd": 0,
     }
-    entry |= {} if one.boxed else {"bbox_from_points": True}
-    return entry | ({"track": one.track} if one.track else {})
+    if not one.boxed:
+        entry["bbox_from_points"] = True
+    if one.track:
+        entry["track"] = one.track
+    return entry

@@ -128,41 +128,44 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     kpjax[dlc].
     """
     roots = projects_at(path)
-    root, notes = only_file(path, roots, "DeepLabCut projects"), report.notes
+    root = only_file(path, roots, "DeepLabCut projects")
+    notes = report.notes
     config = _read_config(root / _CONFIG, report)
-    frames, instances = [], []
+    frames = []
+    instances = []
     for file in _tables_of(root, config.scorer, notes):
         label = report.at(_label(file))
-        if (table := _read_table(file, config, label)) is None:
+        table = _read_table(file, config, label)
+        if table is None:
             continue
-        of_frame = np.isin([part for _, part in table.points], config.unique)
-        points = tuple(itertools.compress(table.points, ~of_frame))
         # Rows may have whole paths of another machine. Where the folder was renamed, images lie
         # beside the table.
-        keys = [
-            "/".join((FOLDER, *(file.parent.name, *str(key).split("/"))[-2:])) for key in table.keys
-        ]
+        keys = []
+        for key in table.keys:
+            parts = [file.parent.name, *str(key).split("/")]
+            keys.append("/".join([FOLDER, *parts[-2:]]))
         found = [
             frame._replace(session=frame.path.parent.name)
             for frame in image_frames(keys, root, [root, file.parent])
         ]
-        table = table._replace(points=points, values=table.values[:, ~of_frame])
+        of_animals = ~np.isin([part for _, part in table.points], config.unique)
+        points = tuple(itertools.compress(table.points, of_animals))
+        table = table._replace(points=points, values=table.values[:, of_animals])
         add_rows(table, found, config.parts, frames, instances, label)
     if config.unique:
         notes.append(
             f"{len(config.unique)} unique body parts ({', '.join(config.unique)}) are "
             "points of the image and of no animal: left out"
         )
-    known, listed = {frame.path for frame in frames}, len(frames)
+    known = {frame.path for frame in frames}
+    listed = len(frames)
     doubts: list[str] = []
     for video in _videos_of(root):
         images = _images_in(video)
         if not video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
-            frames += [
-                Frame(below(image, root), image, session=video.name)
-                for image in images
-                if image not in known
-            ]
+            for image in images:
+                if image not in known:
+                    frames.append(Frame(below(image, root), image, session=video.name))
         doubts += _video_doubts(root, video.name, images, config)
     if len(frames) > listed:
         notes.append(
@@ -194,23 +197,33 @@ def _video_doubts(root: Path, name: str, images: Sequence[Path], config: Config)
                 whole, frames = (stream.width, stream.height), stream.frames
     except (InputError, av.FFmpegError, IndexError, OSError):  # whoever reads the file says so
         return
-    crop = next((one for one in crops if (one[1] - one[0], one[3] - one[2]) == size), ())
     shown = f"{size[0]}x{size[1]}"
-    if crop and (crop[0] or crop[2] or sorted(whole) != sorted(size)):
+    is_whole = sorted(whole) == sorted(size)
+    crop: tuple[int, ...] = ()
+    for x1, x2, y1, y2 in crops:
+        if (x2 - x1, y2 - y1) == size:
+            crop = (x1, x2, y1, y2)
+            break
+    if crop and (crop[0] or crop[2] or not is_whole):
         stated = ",".join(map(str, crop))
         yield (
             f"{name}: its {shown} images are a crop of the video, by {_CONFIG}; predict the video with --crop "
             f"{stated}"
         )
-    elif sorted(whole) != sorted(size):
+    elif not is_whole:
         yield (
             f"{name}: its images are {shown}, and the video is {whole[0]}x{whole[1]}: it was changed after "
             "labelling; restore it to predict it"
         )
-    numbers = [int(found[0]) for file in images if (found := re.findall(r"\d+$", file.stem))]
-    if frames and max(numbers, default=0) >= frames:
+    numbers = []
+    for file in images:
+        at_the_end = re.search(r"\d+$", file.stem)
+        if at_the_end:
+            numbers.append(int(at_the_end[0]))
+    last = max(numbers, default=0)
+    if frames and last >= frames:
         yield (
-            f"{name}: an image is called after frame {max(numbers)}, and the video has {frames} frames: it was "
+            f"{name}: an image is called after frame {last}, and the video has {frames} frames: it was "
             "changed after labelling"
         )
 
@@ -218,14 +231,24 @@ def _video_doubts(root: Path, name: str, images: Sequence[Path], config: Config)
 def _videos_in(content: Mapping[str, Any]) -> dict[str, Recording]:
     """Returns the videos of a config: each may have a crop of its own, and all have that of the
     config where it says `cropping`."""
-    stated, videos = content.get("video_sets"), {}
+    stated = content.get("video_sets")
+    if not isinstance(stated, dict):
+        return {}
     of_all = ",".join(str(content.get(side)) for side in ("x1", "x2", "y1", "y2"))
-    for path, facts in stated.items() if isinstance(stated, dict) else ():
-        texts = [str(facts.get("crop", "")) if isinstance(facts, dict) else ""]
-        texts += [of_all] if content.get("cropping") else []
-        crops = [[whole_number(one.strip()) for one in text.split(",")] for text in texts]
-        crops = [crop for crop in crops if len(crop) == 4 and None not in crop]
-        videos[PurePosixPath(forward(str(path))).stem] = str(path), crops
+    videos = {}
+    for path, facts in stated.items():
+        texts = []
+        if isinstance(facts, dict):
+            texts.append(str(facts.get("crop", "")))
+        if content.get("cropping"):
+            texts.append(of_all)
+        crops = []
+        for text in texts:
+            crop = [whole_number(one.strip()) for one in text.split(",")]
+            if len(crop) == 4 and None not in crop:
+                crops.append(crop)
+        stem = PurePosixPath(forward(str(path))).stem
+        videos[stem] = (str(path), crops)
     return videos
 
 
@@ -242,12 +265,15 @@ def write(project: Project, folder: Path) -> list[Path]:
     of_frame: dict[int, dict[str, np.ndarray]] = {}
     for instance, individual in zip(project.instances, owners, strict=True):
         of_frame.setdefault(instance.frame, {})[individual] = instance.keypoints
-    rows, sizes, empty = {}, {}, np.full((len(config.parts), 2), np.nan)
+    rows = {}
+    sizes = {}
+    empty = np.full((len(config.parts), 2), np.nan)
     for number, frame in enumerate(project.frames):
         image = PurePosixPath(frame.name)
         video = image.parent.name
         sizes.setdefault(f"{project.root.as_posix()}/videos/{video}.mp4", frame.size)
-        if found := of_frame.get(number):
+        found = of_frame.get(number)
+        if found:
             values = np.concatenate([found.get(name, empty) for name in individuals])
             rows.setdefault(video, {})[f"{FOLDER}/{video}/{image.name}"] = values
     written = [write_text(folder / _CONFIG, config_text(config, project.root, sizes))]
@@ -277,13 +303,12 @@ def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]
     videos: width and height of each by path.
     """
     several = bool(config.individuals)
+    crops = {path: {"crop": f"0, {width}, 0, {height}"} for path, (width, height) in videos.items()}
     content = {
         "Task": root.name,
         "date": datetime.date.today().strftime("%b%d"),
         **_SETTINGS,
-        "video_sets": {
-            path: {"crop": f"0, {width}, 0, {height}"} for path, (width, height) in videos.items()
-        },
+        "video_sets": crops,
         "scorer": config.scorer,
         "multianimalproject": several,
         "project_path": str(root),
@@ -303,14 +328,20 @@ def _read_config(file: Path, report: Report) -> Config:
     with foreign(file.name, "correct it in an editor"):
         content = yaml.safe_load(read_content(file).decode("utf-8-sig"))
         several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
-        parts = _names(content, "multianimalbodyparts" if several else "bodyparts")
-        individuals = _names(content, "individuals") if several else ()
-        unique = several and content.get("uniquebodyparts")
-        unique = _names(content, "uniquebodyparts") if unique else ()
+        individuals: tuple[str, ...] = ()
+        unique: tuple[str, ...] = ()
+        if several:
+            parts = _names(content, "multianimalbodyparts")
+            individuals = _names(content, "individuals")
+            if content.get("uniquebodyparts"):
+                unique = _names(content, "uniquebodyparts")
+        else:
+            parts = _names(content, "bodyparts")
         pairs = [tuple(map(str, line)) for line in content.get("skeleton") or []]
         kept = tuple(pair for pair in pairs if len(pair) == 2 and set(pair) <= set(parts))
         videos = _videos_in(content)
-    if both := sorted(set(parts) & set(unique)):
+    both = sorted(set(parts) & set(unique))
+    if both:
         raise InputError(
             f"{file.name}: {both[0]} is among multianimalbodyparts and uniquebodyparts; keep one"
         )
@@ -337,19 +368,24 @@ def _config_for(project: Project) -> tuple[Config, list[str]]:
     names = project.skeleton.names
     tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
     of_frames = by_frame(project)
+    pairs = tuple((names[a], names[b]) for a, b in project.skeleton.edges)
     several = len(tracks) > 1 or max(map(len, of_frames), default=0) > 1
+    if not several:
+        owners = [""] * len(project.instances)
+        return Config(names, (), (), pairs, SCORER), owners
     owners = []
     taken = [{one.track for one in found} for found in of_frames]
     for one in project.instances:
         used = taken[one.frame]
-        free = (name for n in itertools.count(1) if (name := f"individual{n}") not in used)
-        owners.append((one.track or next(free)) if several else "")
-        used.add(owners[-1])
-    named = sorted(
-        dict.fromkeys([*tracks, *owners]), key=lambda name: name.startswith("individual")
-    )
-    pairs = tuple((names[a], names[b]) for a, b in project.skeleton.edges)
-    return Config(names, (), tuple(named if several else ()), pairs, SCORER), owners
+        owner = one.track
+        if not owner:
+            numbered = (f"individual{number}" for number in itertools.count(1))
+            owner = next(name for name in numbered if name not in used)
+        owners.append(owner)
+        used.add(owner)
+    individuals = dict.fromkeys([*tracks, *owners])
+    named = sorted(individuals, key=lambda name: name.startswith("individual"))
+    return Config(names, (), tuple(named), pairs, SCORER), owners
 
 
 def _videos_of(root: Path) -> list[Path]:
@@ -362,11 +398,13 @@ def _tables_of(root: Path, scorer: str, notes: list[str]) -> list[Path]:
     """
     found = []
     for video in _videos_of(root):
-        kinds = (shown_files(video, f"CollectedData_*.{kind}") for kind in ("csv", "h5"))
-        tables = next(filter(None, kinds), [])
+        tables = shown_files(video, "CollectedData_*.csv")
+        if not tables:
+            tables = shown_files(video, "CollectedData_*.h5")
         mine = [table for table in tables if table.stem == f"CollectedData_{scorer}"]
+        others = [table for table in tables if table not in mine]
         found += mine or tables
-        if scorer and (others := [table for table in tables if table not in mine]):
+        if scorer and others:
             said = "not read" if mine else "read, since there is no table of theirs"
             notes.append(f"{', '.join(map(_label, others))}: by another scorer, and {said}")
     return found
@@ -386,8 +424,10 @@ def _read_table(file: Path, config: Config, report: Report) -> Table | None:
         report.faults.append(str(error))
         return None
     names = config.individuals
-    unknown = sorted({part for _, part in table.points} - {*config.parts, *config.unique})
-    strangers = sorted({one for one, _ in table.points} - {*(names or [""]), SINGLE})
+    parts = {part for _, part in table.points}
+    individuals = {individual for individual, _ in table.points}
+    unknown = sorted(parts - {*config.parts, *config.unique})
+    strangers = sorted(individuals - {*(names or [""]), SINGLE})
     misfit = ""
     if table.coordinates != ("x", "y"):
         misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"
@@ -415,7 +455,11 @@ def add_rows(
     found: of the rows. names: keypoints in their order.
     """
     for frame, values in zip(found, table.values, strict=True):
-        points = ((*point, value[:2]) for point, value in zip(table.points, values, strict=True))
+        points = []
+        for (individual, part), value in zip(table.points, values, strict=True):
+            points.append((individual, part, value[:2]))
         animals = animals_of(len(frames), points, names, report)
-        instances += [one._replace(track=own) for own, one in animals.items() if one.seen.any()]
+        for individual, one in animals.items():
+            if one.seen.any():
+                instances.append(one._replace(track=individual))
         frames.append(frame)

@@ -40,10 +40,9 @@ def check_hdf5(path: Path, *, code: bool = False) -> None:
     links = (h5py.HardLink,) if code else (h5py.HardLink, h5py.SoftLink)
 
     def visit(_: str, node: Any) -> None:
-        if isinstance(node, h5py.Group) and not all(
-            isinstance(node.get(name, getlink=True), links) for name in node
-        ):
-            raise InputError(f"{path.name}: it links to another file or place; save it again")
+        for name in node if isinstance(node, h5py.Group) else ():
+            if not isinstance(node.get(name, getlink=True), links):
+                raise InputError(f"{path.name}: it links to another file or place; save it again")
         if code:
             _refuse_code(path, node)
 
@@ -64,18 +63,15 @@ class _Plain(pickle.Unpickler):
 def _refuse_code(path: Path, node: Any) -> None:
     import h5py
 
-    rows = (
-        node[()].ravel()
-        if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None
-        else ()
-    )
-    texts = [("", np.asarray(row).tobytes()) for row in rows]
-    texts += [
-        (name, one if isinstance(one, bytes) else one.encode("utf-8", "surrogateescape"))
-        for name, value in node.attrs.items()
-        for one in np.ravel(np.asarray(value, object))
-        if isinstance(one, str | bytes)
-    ]
+    texts = []
+    if isinstance(node, h5py.Dataset) and h5py.check_vlen_dtype(node.dtype) is not None:
+        texts += [("", np.asarray(row).tobytes()) for row in node[()].ravel()]
+    for name, value in node.attrs.items():
+        for one in np.ravel(np.asarray(value, object)):
+            if isinstance(one, str):
+                one = one.encode("utf-8", "surrogateescape")
+            if isinstance(one, bytes):
+                texts.append((name, one))
     for name, content in texts:
         for encoding in ("ASCII", "latin1", "bytes"):  # in turn, as PyTables does
             try:

@@ -40,62 +40,72 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     with foreign(file.name, "export 'JSON' of Label Studio again"):
         tasks = json_of(file)
         # The annotations of each task that were not cancelled, the true one first.
-        given = [
-            sorted(
-                (one for one in task["annotations"] if not one.get("was_cancelled")),
-                key=lambda one: not one.get("ground_truth"),
-            )
-            for task in tasks
-        ]
+        given = []
+        for task in tasks:
+            kept = [one for one in task["annotations"] if not one.get("was_cancelled")]
+            given.append(sorted(kept, key=lambda one: not one.get("ground_truth")))
         results = [found[0]["result"] if found else [] for found in given]
         several = any(_of_type(_RECTANGLE, result) for result in results)
-        points = [[*_points(result, several)] for result in results]
-        alone = Counter(name for found in points for owner, name, _ in found if owner is None)
-        points = [[one for one in found if one[0] is not None] for found in points]
-        names = dict.fromkeys(name for found in points for _, name, _ in found)
+        points = []
+        names = {}
+        alone = Counter()
+        for result in results:
+            found = []
+            for owner, name, place in _points(result, several):
+                if owner is None:
+                    alone[name] += 1
+                    continue
+                names.setdefault(name)
+                found.append((owner, name, place))
+            points.append(found)
         skeleton = read_skeleton(file.parent, names, report)
         stored = [_image_of(task, file.name) for task in tasks]
-        frames, instances = [], []
+        frames = []
+        instances = []
         folders = [file.parent, file.parent / "images"]
-        for frame, result, found in zip(
-            image_frames(stored, file.parent, folders), results, points, strict=True
-        ):
+        placed = image_frames(stored, file.parent, folders)
+        for frame, result, found in zip(placed, results, points, strict=True):
             image = report.within(frame.name)
             if any(one.get("image_rotation") for one in result):
                 image.fault("it was turned in Label Studio; turn it back and export")
             boxes = {one["id"]: one for one in _of_type(_RECTANGLE, result)}
             mend = "rectangles and relations"
-            for owner, one in animals_of(len(frames), found, skeleton.names, image, mend).items():
-                if owner in boxes:
-                    one = one._replace(box=_box(boxes[owner]), track=_label(boxes[owner]))
+            animals = animals_of(len(frames), found, skeleton.names, image, mend)
+            for owner, one in animals.items():
+                box = boxes.get(owner)
+                if box is not None:
+                    one = one._replace(box=_box(box), track=_label(box))
                 instances.append(one)
             sizes = (_size(one) for one in result if "original_width" in one)
             frames.append(frame._replace(size=next(sizes, (0, 0))))
         twice = [found for found in given if len(found) > 1]
         unsettled = [found for found in twice if not found[0].get("ground_truth")]
         apart = _apart(unsettled)
-    # labels name a kind
-    if max(Counter((one.frame, one.track) for one in instances).values(), default=0) > 1:
+    called = Counter((one.frame, one.track) for one in instances)
+    if any(times > 1 for times in called.values()):  # labels name a kind
         instances = [one._replace(track="") for one in instances]
     if alone:
         report.notes.append(
             f"{alone.total()} points ({', '.join(alone)}) belong to no rectangle, and to no animal: left out"
         )
-    if settled := len(twice) - len(unsettled):
+    settled = len(twice) - len(unsettled)
+    if settled:
         report.notes.append(
             f"{count_text(settled, 'image')} with several annotations: the ground truth is read"
         )
-    doubt = (
-        f"{count_text(len(unsettled), 'image')} with several annotations, whose points are {apart:.1f} px apart on "
-        "average: the first of each is read; mark the right one as ground truth"
-    )
+    doubts = []
+    if unsettled:
+        doubts.append(
+            f"{count_text(len(unsettled), 'image')} with several annotations, whose points are {apart:.1f} px apart on "
+            "average: the first of each is read; mark the right one as ground truth"
+        )
     return Project(
         file.parent,
         "label_studio",
         skeleton,
         frames,
         instances,
-        doubts=[doubt] * bool(unsettled),
+        doubts=doubts,
         tool="Label Studio",
     )
 
@@ -103,8 +113,11 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
 def _image_of(task: Mapping[str, Any], label: str) -> str:
     """Returns the address of an image. Raises InputError for a task of something else."""
     for given in task["data"].values():
-        for name in (given, given.partition("?")[0]) if isinstance(given, str) else ():
-            if name.lower().endswith(IMAGE_SUFFIXES):  # the second of a signed address
+        if not isinstance(given, str):
+            continue
+        unsigned, _, _ = given.partition("?")
+        for name in (given, unsigned):
+            if name.lower().endswith(IMAGE_SUFFIXES):
                 return name
     raise InputError(
         f"{label}, task {task.get('id')}: there is no image in it, only {', '.join(task['data'])}; export tasks of "
@@ -120,22 +133,24 @@ def _apart(given: Sequence[Sequence[Region]]) -> float:
     for first, *others in given:
         for one in _of_type(_POINT, first["result"]):
             for other in others:
-                twins = [
-                    two for two in _of_type(_POINT, other["result"]) if _label(two) == _label(one)
-                ]
-                away = [np.linalg.norm(_place(one) - _place(two)) for two in twins]
-                far += [min(away)] if away else []
+                away = []
+                for twin in _of_type(_POINT, other["result"]):
+                    if _label(twin) == _label(one):
+                        away.append(np.linalg.norm(_place(one) - _place(twin)))
+                if away:
+                    far.append(min(away))
     return float(np.mean(far)) if far else np.nan
 
 
 def files_of(path: Path) -> list[Path]:
     """Returns the json files of this form at a path, or in the folder that it is."""
-    return [
-        file
-        for file in shown_files(path, "*.json")
-        if (content := read_start(file)).lstrip()[:1] == b"["
-        and all(word in content for word in _WORDS)
-    ]
+    found = []
+    for file in shown_files(path, "*.json"):
+        content = read_start(file)
+        is_list = content.lstrip().startswith(b"[")
+        if is_list and all(word in content for word in _WORDS):
+            found.append(file)
+    return found
 
 
 def _of_type(kind: str, result: Sequence[Region]) -> list[Region]:
@@ -147,7 +162,8 @@ def _size(one: Region) -> tuple[int, int]:
 
 
 def _place(one: Region, *sides: str) -> np.ndarray:
-    return np.array([one["value"][side] for side in sides or "xy"]) * _size(one) / 100
+    percent = np.array([one["value"][side] for side in sides or "xy"])
+    return percent * _size(one) / 100
 
 
 def _label(one: Region) -> str:
@@ -163,14 +179,17 @@ def _points(
     boxes = {one["id"] for one in _of_type(_RECTANGLE, result)}
     owners = {one["id"]: one.get("parentID") for one in _of_type(_POINT, result)}
     for one in _of_type("relation", result):
-        ends = one["from_id"], one["to_id"]
-        for point, box in (ends, ends[::-1]):  # people draw them either way
+        start = one["from_id"]
+        end = one["to_id"]
+        for point, box in ((start, end), (end, start)):  # people draw them either way
             if point in owners and box in boxes:
                 owners[point] = box
     for one in _of_type(_POINT, result):
         owner = "the animal"
         if several:
-            owner = owners[one["id"]] if owners[one["id"]] in boxes else None
+            owner = owners[one["id"]]
+            if owner not in boxes:
+                owner = None
         yield owner, _label(one), _place(one)
 
 

@@ -24,12 +24,14 @@ def files_of(path: Path) -> list[Path]:
     another is whole.
     """
     shapes, images = _WORDS
-    found = {
-        file: images in content
-        for file in shown_files(path, "*.json", "*/*.json", "*/*/*.json")
-        if (content := read_start(file)).lstrip()[:1] == b"{" and shapes in content
-    }
-    return [*found] if any(found.values()) else []
+    found = []
+    any_is_whole = False
+    for file in shown_files(path, "*.json", "*/*.json", "*/*/*.json"):
+        content = read_start(file)
+        if content.lstrip().startswith(b"{") and shapes in content:
+            found.append(file)
+            any_is_whole |= images in content
+    return found if any_is_whole else []
 
 
 def read(path: Path, report: Report, options: Options = STATED) -> Project:
@@ -39,17 +41,26 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     of a skeleton.json in the folder. Shapes that are neither points nor rectangles are left out,
     with a note.
     """
-    root, skipped = (path if path.is_dir() else path.parent), Counter()
-    stored, sizes, labelled = [], [], []
+    root = path if path.is_dir() else path.parent
+    skipped = Counter()
+    stored = []
+    sizes = []
+    labelled = []
     for file in files_of(path):
+        of_file = report.at(file.name)
         with foreign(file.name, "save it again with LabelMe"):
             content = json_of(file)
             image = file.parent.relative_to(root) / forward(content["imagePath"])
             stored.append(Path(os.path.normpath(image)).as_posix())
-            sizes.append(tuple(int(content.get(f"image{one}") or 0) for one in ("Width", "Height")))
-            points, boxes, rectangles = [], {}, Counter()
+            width = int(content.get("imageWidth") or 0)
+            height = int(content.get("imageHeight") or 0)
+            sizes.append((width, height))
+            points = []
+            boxes = {}
+            rectangles = Counter()
             for one in content["shapes"]:
-                kind, owner = one.get("shape_type", "polygon"), str(one.get("group_id"))
+                kind = one.get("shape_type", "polygon")
+                owner = str(one.get("group_id"))
                 if kind == "point":
                     ((x, y),) = one["points"]
                     points.append((owner, str(one["label"]), np.array([x, y], np.float64)))
@@ -60,22 +71,25 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
                 else:
                     skipped[kind] += 1
             alone = "None" in rectangles or len(rectangles) < 2  # whose are points without a group
-            if any(
-                rectangles[owner] > 1 or (owner == "None" and not alone) for owner, *_ in points
-            ):
-                report.at(file.name).fault(
+            owners = {owner for owner, *_ in points}
+            unclear = "None" in owners and not alone
+            if unclear or any(rectangles[owner] > 1 for owner in owners):
+                of_file.fault(
                     "several rectangles for the same points; give each animal's points and rectangle a group id"
                 )
-            labelled.append((report.at(file.name), points, boxes))
+            labelled.append((of_file, points, boxes))
     names = dict.fromkeys(name for _, points, _ in labelled for _, name, _ in points)
     skeleton = read_skeleton(root, names, report)
     instances = []
-    for number, (image, points, boxes) in enumerate(labelled):
-        animals = animals_of(number, points, skeleton.names, image, "their group id")
-        instances += [one._replace(box=boxes.get(own, NO_BOX)) for own, one in animals.items()]
+    for number, (of_file, points, boxes) in enumerate(labelled):
+        animals = animals_of(number, points, skeleton.names, of_file, "their group id")
+        for owner, one in animals.items():
+            box = boxes.get(owner, NO_BOX)
+            instances.append(one._replace(box=box))
     if skipped:
         kinds = ", ".join(f"{count} {kind}" for kind, count in skipped.items())
         report.notes.append(f"shapes that are neither points nor rectangles, left out: {kinds}")
-    found = zip(image_frames(stored, root, [root]), sizes, strict=True)
-    frames = [frame._replace(size=size) for frame, size in found]
+    frames = []
+    for frame, size in zip(image_frames(stored, root, [root]), sizes, strict=True):
+        frames.append(frame._replace(size=size))
     return Project(root, "labelme", skeleton, frames, instances, tool="LabelMe")

@@ -57,9 +57,11 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     tables = files_of(path)
     named = [file for file in tables if file.name == _LABELS] or tables
     file = only_file(path, named, "tables of labels")
-    root, report = file.parent, report.at(file.name)
+    root = file.parent
+    report = report.at(file.name)
     table = read_table(file, report)
-    if others := [other.name for other in tables if other != file]:
+    others = [other.name for other in tables if other != file]
+    if others:
         report.notes.append(f"{_LABELS} is read, {', '.join(others)} are not")
     if "likelihood" in table.coordinates:
         raise InputError(
@@ -71,20 +73,23 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         )
     if "visible" in table.coordinates:
         table = table._replace(values=_visible(table, report))
-    skeleton = read_skeleton(root, dict.fromkeys(part for _, part in table.points), report)
+    appeared = dict.fromkeys(part for _, part in table.points)
+    skeleton = read_skeleton(root, appeared, report)
     # Images are below the table's folder, or its parent if the table was moved.
     keys = [str(key) for key in table.keys]
-    found = [
-        frame._replace(session="".join(key.split("/")[-2:-1]))
-        for frame, key in zip(image_frames(keys, root, [root, root.parent]), keys, strict=True)
-    ]
-    frames, instances = [], []
+    placed = image_frames(keys, root, [root, root.parent])
+    found = []
+    for frame, key in zip(placed, keys, strict=True):
+        session = "".join(key.split("/")[-2:-1])
+        found.append(frame._replace(session=session))
+    frames = []
+    instances = []
     deeplabcut.add_rows(table, found, skeleton.names, frames, instances, report)
-    if (beside := root / _BOXES).is_file():
-        boxes = {
-            key: next(iter(found.values()))
-            for (key, _), found in boxes_of_table(beside, report).items()
-        }
+    beside = root / _BOXES
+    if beside.is_file():
+        boxes = {}
+        for (key, _), of_image in boxes_of_table(beside, report).items():
+            boxes[key] = next(iter(of_image.values()))
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
     return Project(root, "lightning_pose", skeleton, frames, instances)
 
@@ -92,16 +97,19 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
 def _visible(table: Table, report: Report) -> np.ndarray:
     """Returns the coordinates of a table, nan where its column `visible` says that a point has no
     label."""
-    values, flags = table.values[..., :2], table.values[..., 2]
+    values = table.values[..., :2]
+    flags = table.values[..., 2]
     wrong = ~np.isnan(flags) & ~np.isin(flags, (0, 1, _SEEN))
     for row, column in np.argwhere(wrong):
         place = report.within(f"{table.keys[row]}, {table.points[column][1]}, visible")
         place.fault(f"{flags[row, column]:g} where 0, 1 or 2 belongs; correct the cell")
-    omitted, hidden = flags == 0, flags == 1
+    omitted = flags == 0
+    hidden = flags == 1
     report.notes.append(
         f"visible: {omitted.sum()} omitted and {hidden.sum()} hidden points have no label"
     )
-    return np.where((omitted | hidden)[..., None], np.nan, values)
+    unlabelled = omitted | hidden
+    return np.where(unlabelled[..., None], np.nan, values)
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -111,8 +119,10 @@ def write(project: Project, folder: Path) -> list[Path]:
     Names of images are those of their frames. Unlabelled images come last: pandas takes an empty
     first row for a part of the header. Raises InputError for several instances on a frame.
     """
-    rows = [*zip((frame.name for frame in project.frames), by_frame(project), strict=True)]
-    if crowded := [name for name, found in rows if len(found) > 1]:
+    names = [frame.name for frame in project.frames]
+    rows = list(zip(names, by_frame(project), strict=True))
+    crowded = [name for name, found in rows if len(found) > 1]
+    if crowded:
         raise InputError(
             f"{crowded[0]}: several animals, Lightning Pose holds one; choose another format"
         )
@@ -120,14 +130,15 @@ def write(project: Project, folder: Path) -> list[Path]:
     points = tuple(("", name) for name in project.skeleton.names)
     empty = np.full((len(points), 2), np.nan)
     values = np.stack([found[0].keypoints if found else empty for _, found in rows])
-    table = Table(SCORER, points, ("x", "y"), tuple(name for name, _ in rows), values)
+    keys = tuple(name for name, _ in rows)
+    table = Table(SCORER, points, ("x", "y"), keys, values)
     texts = {_LABELS: table_text(table), SKELETON: skeleton_text(project.skeleton)}
-    boxes = [
-        (name, *one.box[[0, 1, 3, 2]].tolist())
-        for name, found in rows
-        for one in found
-        if one.boxed
-    ]
+    boxes = []
+    for name, found in rows:
+        for one in found:
+            if one.boxed:
+                x, y, width, height = one.box.tolist()
+                boxes.append((name, x, y, height, width))
     if boxes:
         texts[_BOXES] = rows_text([["", "x", "y", "h", "w"], *boxes])
     return [write_text(folder / name, text) for name, text in texts.items()]

@@ -66,16 +66,20 @@ def shown_files(path: Path, *patterns: str) -> list[Path]:
     """
     if not path.is_dir():
         return [path] if path.is_file() else []
-    either = (
-        re.sub("[a-zA-Z]", lambda one: f"[{one[0].lower()}{one[0].upper()}]", pattern)
-        for pattern in patterns
-    )
-    found = {file for pattern in either for file in path.glob(pattern)}
-    return sorted(
-        file
-        for file in found
-        if file.is_file() and not any(part.startswith(".") for part in file.relative_to(path).parts)
-    )
+
+    def either_case(letter: re.Match[str]) -> str:
+        return f"[{letter[0].lower()}{letter[0].upper()}]"
+
+    fitting: set[Path] = set()
+    for pattern in patterns:
+        fitting.update(path.glob(re.sub("[a-zA-Z]", either_case, pattern)))
+    found = []
+    for file in fitting:
+        parts = file.relative_to(path).parts
+        hidden = any(part.startswith(".") for part in parts)
+        if file.is_file() and not hidden:
+            found.append(file)
+    return sorted(found)
 
 
 def forward(stored: str) -> str:
@@ -110,19 +114,19 @@ def recordings(sessions: Iterable[str], titles: Sequence[str] = ()) -> dict[str,
 
     titles: of the projects with which sessions may begin.
     """
-    bare = {
-        one: next(
-            (one.removeprefix(f"{title}/") for title in titles if one.startswith(f"{title}/")), one
-        )
-        for one in sessions
-    }
+    bare = {}
+    for session in sessions:
+        titled = [title for title in titles if session.startswith(f"{title}/")]
+        bare[session] = session.removeprefix(f"{titled[0]}/") if titled else session
     homes = defaultdict(set)
-    for one in bare.values():
-        homes[recording(one)].add(PurePosixPath(forward(one)).parent)
-    return {
-        one: short if len(homes[recording(short)] - {PurePosixPath()}) > 1 else recording(short)
-        for one, short in bare.items()
-    }
+    for short in bare.values():
+        homes[recording(short)].add(PurePosixPath(forward(short)).parent)
+    found = {}
+    for session, short in bare.items():
+        name = recording(short)
+        several = len(homes[name] - {PurePosixPath()}) > 1
+        found[session] = short if several else name
+    return found
 
 
 def finder() -> Callable[[Path, Sequence[str]], Path | None]:
@@ -138,7 +142,9 @@ def finder() -> Callable[[Path, Sequence[str]], Path | None]:
 
     @functools.cache
     def listed(folder: str) -> dict[str, str]:
-        return {plain(name): name for name in os.listdir(folder)} if os.path.isdir(folder) else {}
+        if not os.path.isdir(folder):
+            return {}
+        return {plain(name): name for name in os.listdir(folder)}
 
     def find(folder: Path, parts: Sequence[str]) -> Path | None:
         found = folder.joinpath(*parts)
@@ -166,9 +172,10 @@ def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1
         return Path(stored)
     parts = [part for part in path.parts if part != "/"]
     for first in range(max(len(parts) - least, 0) + 1):
+        rest = parts[first:]
         for folder in folders:
-            found = folder.joinpath(*parts[first:])
-            if parts[first:] and found.exists():
+            found = folder.joinpath(*rest)
+            if rest and found.exists():
                 return found
     return None
 
@@ -181,20 +188,28 @@ def image_paths(stored: Sequence[str], folders: Sequence[Path]) -> tuple[Path, l
     exist, the first of equals. Parts that keep two images apart are never dropped. Without any
     image it is the first folder, and nothing is dropped.
     """
-    names, find = [tuple(forward(name).lstrip("/").split("/")) for name in stored], finder()
+    find = finder()
+    names = [tuple(forward(name).lstrip("/").split("/")) for name in stored]
     tried = names[:: max(len(names) // _TRIED, 1)]
-    best, folder, dropped = 0, folders[0], 0
+    best = 0
+    folder = folders[0]
+    dropped = 0
     for leading in range(max(map(len, tried), default=0)):
-        if len({parts[leading:] for parts in names}) < len(set(names)):
+        kept_apart = {parts[leading:] for parts in names}
+        if len(kept_apart) < len(set(names)):
             break
+        rests = [parts[leading:] for parts in tried if len(parts) > leading]
         for place in folders:
-            count = sum(
-                len(parts) > leading and find(place, parts[leading:]) is not None for parts in tried
-            )
+            count = sum(find(place, rest) is not None for rest in rests)
             if count > best:
-                best, folder, dropped = count, place, leading
-    rests = [parts[dropped:] or parts for parts in names]
-    return folder, [find(folder, rest) or folder.joinpath(*rest) for rest in rests]
+                best = count
+                folder = place
+                dropped = leading
+    paths = []
+    for parts in names:
+        rest = parts[dropped:] or parts
+        paths.append(find(folder, rest) or folder.joinpath(*rest))
+    return folder, paths
 
 
 def image_frames(stored: Sequence[str], root: Path, folders: Sequence[Path]) -> list[Frame]:
@@ -217,15 +232,21 @@ def tool_of(said: str, images: Sequence[str]) -> str:
     """Returns the tool that made labels, a key of `PIXELS_FROM`, by what their file says of itself,
     else by the names of all images; "" if neither shows it.
     """
-    told = [tool for tool in PIXELS_FROM if tool.casefold() in said.casefold()]
-    marked = (tool for tool, mark in _MARKS.items() if images and all(map(mark.search, images)))
-    return next(iter((*told, *marked)), "")
+    for tool in PIXELS_FROM:
+        if tool.casefold() in said.casefold():
+            return tool
+    for tool, mark in _MARKS.items():
+        if images and all(map(mark.search, images)):
+            return tool
+    return ""
 
 
 def below(path: Path, *roots: Path) -> str:
     """Returns a path below the first of the folders that holds it, else the whole path."""
-    root = next(filter(path.is_relative_to, roots), None)
-    return (path.relative_to(root) if root else path).as_posix()
+    for root in roots:
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return path.as_posix()
 
 
 def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
@@ -235,9 +256,8 @@ def only_file(path: Path, files: Sequence[Path], what: str) -> Path:
     """
     if len(files) == 1:
         return files[0]
-    raise InputError(
-        f"{path.name}: {len(files)} {what} ({', '.join(below(file, path) for file in files[:8])}); name one"
-    )
+    listed = ", ".join(below(file, path) for file in files[:8])
+    raise InputError(f"{path.name}: {len(files)} {what} ({listed}); name one")
 
 
 def with_sessions(frames: Sequence[Frame]) -> Sequence[Frame]:
@@ -246,15 +266,17 @@ def with_sessions(frames: Sequence[Frame]) -> Sequence[Frame]:
     """
     if any(frame.session for frame in frames):
         return frames
-    sources = [_MARKS["Roboflow"].sub("", frame.path.name) for frame in frames]
-    folders = [frame.name.rpartition("/")[0] for frame in frames]
-    if len({*sources}) < len(frames) and all(_MARKS["Roboflow"].search(one.name) for one in frames):
-        folders = sources
-    elif len({(frame.split, one) for frame, one in zip(frames, folders, strict=True)}) == len(
-        {frame.split for frame in frames}
-    ):
-        return frames
-    return [frame._replace(session=one) for frame, one in zip(frames, folders, strict=True)]
+    version = _MARKS["Roboflow"]
+    sources = [version.sub("", frame.path.name) for frame in frames]
+    sessions = [frame.name.rpartition("/")[0] for frame in frames]
+    if len({*sources}) < len(frames) and all(version.search(frame.name) for frame in frames):
+        sessions = sources
+    else:
+        splits = [frame.split for frame in frames]
+        folders_of_splits = {*zip(splits, sessions, strict=True)}
+        if len(folders_of_splits) == len({*splits}):
+            return frames
+    return [frame._replace(session=one) for frame, one in zip(frames, sessions, strict=True)]
 
 
 def mirrored_name(name: str) -> str:
@@ -265,7 +287,8 @@ def mirrored_name(name: str) -> str:
     (`eyeL`, `midlegR3`, `LHip`, `paw1LH_top`, `L1`).
     """
     for pattern in (_ANYWHERE, _SEPARATE, _CAPITAL):
-        if (mirrored := pattern.sub(lambda found: _SWAP[found[0]], name)) != name:
+        mirrored = pattern.sub(lambda found: _SWAP[found[0]], name)
+        if mirrored != name:
             return mirrored
     return name
 
@@ -279,12 +302,11 @@ def derived_flip(names: Sequence[str]) -> tuple[int, ...] | None:
     """
     flip = _mirror_images(names)
     mirrors_none = all(number == other for number, other in enumerate(flip))
-    lacks_its_other_side = any(
-        flip[number] == number and _says_side(names[number]) for number in _alone(names, flip)
-    )
+    lacks_its_other_side = any(_says_side(names[number]) for number in _alone(names, flip))
     if mirrors_none or lacks_its_other_side:
         return None
-    return flip if all(flip[flip[number]] == number for number in range(len(flip))) else None
+    mutual = all(flip[other] == number for number, other in enumerate(flip))
+    return flip if mutual else None
 
 
 def _says_side(name: str) -> bool:
@@ -295,14 +317,18 @@ def _says_side(name: str) -> bool:
 
 
 def _mirror_images(names: Sequence[str]) -> tuple[int, ...]:
+    def without_digits(name: str) -> str:
+        return re.sub(r"\d", "", name)
+
     numbers = {name: number for number, name in enumerate(names)}
-    without_digits = defaultdict(list)
+    alike = defaultdict(list)  # numbers of names that differ by digits alone
     for number, name in enumerate(names):
-        without_digits[re.sub(r"\d", "", name)].append(number)
+        alike[without_digits(name)].append(number)
     flip = list(range(len(names)))
     for number, name in enumerate(names):
         other = mirrored_name(name)
-        mine, theirs = (without_digits.get(re.sub(r"\d", "", one), []) for one in (name, other))
+        mine = alike.get(without_digits(name), [])
+        theirs = alike.get(without_digits(other), [])
         if other in numbers:
             flip[number] = numbers[other]
         elif other != name and len(mine) == len(theirs) == 1:
@@ -354,12 +380,17 @@ def skeleton_of(
         report.notes.append(flip_note(names, flip))
     else:
         pairs = list(pairs)
-        other = {a: b for pair in pairs for a, b in (pair, pair[::-1])}
-        if any((other[a], other[b]) != (b, a) for a, b in pairs):
+        mirror = {}
+        for a, b in pairs:
+            mirror[a] = b
+            mirror[b] = a
+        if any((mirror[a], mirror[b]) != (b, a) for a, b in pairs):
             raise InputError(
                 f"{report.place}: a keypoint mirrors two others; correct the flip pairs"
             )
-        flip = tuple(other.get(place, place) for place in range(len(names))) if other else None
+        flip = None
+        if mirror:
+            flip = tuple(mirror.get(place, place) for place in range(len(names)))
     try:
         return Skeleton(tuple(names), tuple(edges), flip or (), groups)
     except InputError as error:
@@ -378,7 +409,9 @@ def read_skeleton(folder: Path, appeared: Iterable[str], report: Report) -> Skel
     {"names": [...], "edges": [["a", "b"]], "flip": {"left_ear": "right_ear"}, "groups": {"head":
     ["a", "b"]}}, each optional. Without `flip`, pairs are derived from the names, with a note.
     """
-    path, appeared, report = folder / SKELETON, list(appeared), report.at(SKELETON)
+    path = folder / SKELETON
+    appeared = list(appeared)
+    report = report.at(SKELETON)
     with foreign(
         SKELETON,
         "give names, edges as pairs of names, flip as an object, and groups as lists, or remove it",
@@ -387,17 +420,21 @@ def read_skeleton(folder: Path, appeared: Iterable[str], report: Report) -> Skel
         names = list(stored.get("names", appeared))
 
         def known(field: str, members: Sequence[str]) -> tuple[int, ...]:
-            if unknown := [name for name in members if name not in names]:
+            unknown = [name for name in members if name not in names]
+            if unknown:
                 raise InputError(
                     f"{SKELETON}, {field}: keypoint {unknown[0]!r} is not among {', '.join(names)}; correct it"
                 )
             return tuple(map(names.index, members))
 
         known("names", appeared)
-        edges = [(a, b) for a, b in (known("edges", edge) for edge in stored.get("edges", []))]
-        groups = {
-            name: known("groups", members) for name, members in stored.get("groups", {}).items()
-        }
+        edges = []
+        for edge in stored.get("edges", []):
+            a, b = known("edges", edge)
+            edges.append((a, b))
+        groups = {}
+        for name, members in stored.get("groups", {}).items():
+            groups[name] = known("groups", members)
         flip = stored.get("flip")
         pairs = None if flip is None else [known("flip", pair) for pair in flip.items()]
     return skeleton_of(names, edges, pairs, report, groups)
@@ -406,18 +443,11 @@ def read_skeleton(folder: Path, appeared: Iterable[str], report: Report) -> Skel
 def skeleton_text(skeleton: Skeleton) -> str:
     """Formats a skeleton as such a file."""
     names = skeleton.names
-    return (
-        json.dumps(
-            {
-                "names": names,
-                "edges": [[names[a], names[b]] for a, b in skeleton.edges],
-                "flip": {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b},
-                "groups": {
-                    name: [names[k] for k in members] for name, members in skeleton.groups.items()
-                },
-            },
-            indent=1,
-            ensure_ascii=False,
-        )
-        + "\n"
-    )
+    groups = {name: [names[k] for k in members] for name, members in skeleton.groups.items()}
+    content = {
+        "names": names,
+        "edges": [[names[a], names[b]] for a, b in skeleton.edges],
+        "flip": {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b},
+        "groups": groups,
+    }
+    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -10,7 +10,7 @@ order of appearance, or in that of a skeleton.json beside the table.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -44,6 +44,7 @@ _BOX = ("box_x", "box_y", "box_w", "box_h")
 _POINT = ("keypoint", "x", "y", "visible", "occluded")
 _KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
 _PREDICTED = ("score", "status")  # columns that only predictions have
+_TRUTH = {"true": "1", "false": "0"}  # as spreadsheets write them
 Point = tuple[float, float, str, str]  # x, y, visible and occluded, each "", 0 or 1
 _NO_POINT: Point = (math.nan, math.nan, "0", "")
 
@@ -62,7 +63,8 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         )
     animals, frames, names = _read_rows(rows, report.at(file.name))
     skeleton = naming.read_skeleton(file.parent, names, report)
-    numbers, instances = {key: at for at, key in enumerate(frames)}, []
+    numbers = {key: at for at, key in enumerate(frames)}
+    instances = []
     for one in animals:
         found = [one.points.get(name, _NO_POINT) for name in skeleton.names]
         points = [UNLABELLED if visible == "0" else (x, y) for x, y, visible, _ in found]
@@ -92,7 +94,8 @@ def write(project: Project, folder: Path) -> list[Path]:
             place["image"] = frame.name
         else:
             place |= {"video": frame.name.rpartition("/")[0], "frame": frame.number}
-        rows += [] if instances else [place]
+        if not instances:
+            rows.append(place)
         for count, one in enumerate(instances):
             sides = dict(zip(_BOX, one.box.tolist(), strict=True)) if one.boxed else {}
             animal = {**place, **sides, "instance": count, "track": one.track, "visible": 1}
@@ -101,15 +104,17 @@ def write(project: Project, folder: Path) -> list[Path]:
                 point = {"keypoint": project.skeleton.names[k], "x": x, "y": y}
                 rows.append({**animal, **point, "occluded": int(one.occluded[k])})
     first = ("image", "video", "frame", "split", "session", "instance", "track")
-    columns = [
-        column
-        for column in (*first, *_POINT, *_BOX)
-        if column in ("instance", *_POINT) or any(row.get(column, "") != "" for row in rows)
-    ]
-    rows = [columns, *([row.get(column, "") for column in columns] for row in rows)]
+    columns = []
+    for column in (*first, *_POINT, *_BOX):
+        is_used = any(row.get(column, "") != "" for row in rows)
+        if is_used or column in ("instance", *_POINT):
+            columns.append(column)
+    cells = [[row.get(column, "") for column in columns] for row in rows]
+    table = rows_text([columns, *cells])
+    skeleton = naming.skeleton_text(project.skeleton)
     return [
-        write_text(folder / _FILE, rows_text(rows)),
-        write_text(folder / naming.SKELETON, naming.skeleton_text(project.skeleton)),
+        write_text(folder / _FILE, table),
+        write_text(folder / naming.SKELETON, skeleton),
     ]
 
 
@@ -118,17 +123,25 @@ def files_of(path: Path) -> list[Path]:
     found = []
     for file in naming.shown_files(path, "*.csv"):
         header = first_line(file)
-        columns = {cell.strip().strip('"').lower() for cell in header.split(separator_of(header))}
+        names = header.split(separator_of(header))
+        columns = {name.strip().strip('"').lower() for name in names}
+        if path.is_dir() and set(_PREDICTED) <= columns:
+            continue
         placed = "image" in columns or {"video", "frame"} <= columns
+        named = "keypoint" in columns
+        has_points = {"x", "y"} <= columns
         # A long table that lost a column is recognised, so that the missing column can be named.
-        long = {"keypoint", "x", "y"} <= columns or (
-            placed and ("keypoint" in columns or {"x", "y"} <= columns)
-        )
-        wide = placed and any(
-            name.endswith("_x") and name[:-2] + "_y" in columns for name in columns
-        )
-        found += [file] * ((long or wide) and (path.is_file() or not set(_PREDICTED) <= columns))
+        is_long = (placed and (named or has_points)) or (named and has_points)
+        is_wide = placed and bool(_pairs_in(columns))
+        if is_long or is_wide:
+            found.append(file)
     return found
+
+
+def _pairs_in(columns: Collection[str]) -> list[str]:
+    """Returns the names with a column of x and one of y."""
+    names = [column.removesuffix("_x") for column in columns if column.endswith("_x")]
+    return [name for name in names if f"{name}_y" in columns]
 
 
 class _Animal(NamedTuple):
@@ -142,12 +155,17 @@ class _Animal(NamedTuple):
 
 def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row], list[str]]:
     """Returns instances, the first row of each frame, and keypoints in order of appearance."""
-    is_long, columns = "keypoint" in rows.columns, rows.columns
-    paired = [one[:-2] for one in columns if one.endswith("_x") and f"{one[:-2]}_y" in columns]
-    wide = [] if is_long else [name for name in paired if name != "box"]
-    used = {*_KNOWN, *(_POINT if is_long else ())}
-    used |= {f"{name}_{field}" for name in wide for field in _POINT[1:]}
-    if ignored := [column for column in columns if column and column not in used]:
+    columns = rows.columns
+    is_long = "keypoint" in columns
+    used = {*_KNOWN}
+    wide = []
+    if is_long:
+        used |= {*_POINT}
+    else:
+        wide = [name for name in _pairs_in(columns) if name != "box"]
+        used |= {f"{name}_{field}" for name in wide for field in _POINT[1:]}
+    ignored = [column for column in columns if column and column not in used]
+    if ignored:
         report.notes.append(f"columns that are not read: {', '.join(ignored)}")
     missing = rows.lacks("x", "y") if is_long else []
     if not is_long and not wide:
@@ -159,31 +177,33 @@ def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row
             f"{report.place} line 1: no column {', '.join(missing)}; add it to the header and the rows"
         )
     animals: dict[tuple[Key, str], _Animal] = {}
-    frames, names, firsts = {}, dict.fromkeys(wide), {}
+    frames = {}
+    names = dict.fromkeys(wide)
+    firsts = {}
     for row in rows.rows:
-        if (key := row.place()) is None:
+        key = row.place()
+        if key is None:
             continue
         frames.setdefault(key, row)
         instance = row.get("instance") or row.get("track") or "0"
-        for owner, fields in (
-            (key, ("video", "split", "session")),
-            ((key, instance), ("track", *_BOX)),
-        ):
+        of_frame = ("video", "split", "session")
+        of_animal = ("track", *_BOX)
+        for owner, fields in ((key, of_frame), ((key, instance), of_animal)):
             first = firsts.setdefault(owner, row)
+            line = first.report.place.removeprefix(report.place)
             for field in fields:
-                if row.get(field) not in ("", first.get(field)):
-                    line = first.report.place.removeprefix(report.place)
-                    row.fault(
-                        f"{row.get(field)!r}, but {first.get(field)!r} in{line}; make them equal",
-                        field,
-                    )
+                cell = row.get(field)
+                expected = first.get(field)
+                if cell not in ("", expected):
+                    row.fault(f"{cell!r}, but {expected!r} in{line}; make them equal", field)
         for name in wide or [row.get("keypoint")]:
             point = _point(row, name, "" if is_long else f"{name}_")
             if not name:
                 continue
             names.setdefault(name)
             what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
-            if (first := firsts.setdefault((key, instance, what), row)) is not row:
+            first = firsts.setdefault((key, instance, what), row)
+            if first is not row:
                 line = first.report.place.removeprefix(report.place)
                 row.fault(f"{what} is in{line} too; delete one")
                 break
@@ -197,14 +217,16 @@ def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row
 
 def _point(row: Row, name: str, prefix: str) -> Point:
     """Returns a point; nan, with a fault, if its cells contradict."""
-    x, y = (row.number(prefix + axis) for axis in "xy")
+    x = row.number(f"{prefix}x")
+    y = row.number(f"{prefix}y")
     flags = []
     for field in ("visible", "occluded"):
         cell = row.get(prefix + field)
-        flags.append({"true": "1", "false": "0"}.get(cell.lower(), cell.removesuffix(".0")))
-        if name and flags[-1] not in ("", "0", "1"):
+        flag = _TRUTH.get(cell.lower(), cell.removesuffix(".0"))
+        if name and flag not in ("", "0", "1"):
             row.fault(f"{cell!r} where 0 or 1 belongs; correct the cell", f"{name}, {field}")
             return _NO_POINT
+        flags.append(flag)
     if math.isinf(x) or math.isinf(y):
         pass  # a fault already
     elif not name and not (math.isnan(x) and math.isnan(y)):
@@ -215,14 +237,17 @@ def _point(row: Row, name: str, prefix: str) -> Point:
 
 
 def _frames(root: Path, rows: Mapping[Key, Row], video_root: Path | None) -> list[Frame]:
-    images = iter(naming.image_frames([name for name, at in rows if at is None], root, [root]))
-    beside = [root, *filter(None, [video_root])]
+    stored = [name for name, at in rows if at is None]
+    images = iter(naming.image_frames(stored, root, [root]))
+    beside = [root] if video_root is None else [root, video_root]
     videos = dict.fromkeys(name for name, at in rows if at is not None)
     paths = {name: naming.found_by_trailing_parts(name, beside) or root / name for name in videos}
-    found, short = [], naming.recordings({row.get("video") for row in rows.values()})
+    short = naming.recordings({row.get("video") for row in rows.values()})
+    found = []
     for (name, at), row in rows.items():
         if at is None:
-            frame = next(images)._replace(session=short.get(row.get("video"), ""))
+            session = short.get(row.get("video"), "")
+            frame = next(images)._replace(session=session)
         else:
             frame = Frame(f"{name}/{at}", paths[name], at, session=name)
         split = naming.split_of(row.get("split"), row.report)

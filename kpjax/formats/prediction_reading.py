@@ -70,7 +70,8 @@ def read_predictions(path: Path) -> PredictionTable:
     the status `unreadable` and no points, as have points without coordinates; so has an animal that
     is not on a frame.
     """
-    path, report = Path(path), Report("", [], [])
+    path = Path(path)
+    report = Report("", [], [])
     if not path.is_file() or path.suffix.lower() in VIDEO_SUFFIXES:
         raise InputError(
             f"{path}: no file of predicted points; name a .csv, .h5 or .slp of {_KNOWN}"
@@ -86,39 +87,46 @@ def read_predictions(path: Path) -> PredictionTable:
     if not frames:
         raise InputError(f"{path}: there is no frame in it; predict again")
     step = int(np.gcd.reduce(np.diff(frames))) or 1
-    animals = dict.fromkeys(name for frame in frames for name in found.points[frame])
-    animals = {name: place for place, name in enumerate(animals or ["0"])}
-    rows = (frames[-1] - frames[0]) // step + 1
-    shape = rows, len(animals), len(found.skeleton.names)
-    numbers = np.arange(frames[0], frames[-1] + 1, step)
+    names = dict.fromkeys(name for frame in frames for name in found.points[frame])
+    animals = {name: place for place, name in enumerate(names or ["0"])}
+    first, last = frames[0], frames[-1]
+    rows = (last - first) // step + 1
+    numbers = np.arange(first, last + 1, step)
+    times = None
     known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
+    if np.isfinite(known).all():
+        times = np.interp(numbers, frames, known)
+    stem = path.name.split(".")[0]
+    title = re.sub("[^A-Za-z0-9]+", "_", stem.split("DLC_")[-1])
     table = empty_table(
         found.source,
         [found.name] * rows,
         numbers,
         found.skeleton,
-        re.sub("[^A-Za-z0-9]+", "_", path.name.split(".")[0].split("DLC_")[-1]),
-        times=np.interp(numbers, frames, known) if np.isfinite(known).all() else None,
+        title,
+        times=times,
         instances=tuple(animals),
     )
-    values = np.full((*shape, 5), np.nan)
+    values = np.full((rows, len(animals), len(found.skeleton.names), 5), np.nan)
     for frame, of_frame in found.points.items():
+        row = (frame - first) // step
         for animal, one in of_frame.items():
-            place = (frame - frames[0]) // step, animals[animal]
-            values[place][:, : one.shape[1]] = one
-    within = np.abs(values) <= LARGEST  # nan is not
-    there = within[..., 0] & within[..., 1]
+            columns = one.shape[1]
+            values[row, animals[animal], :, :columns] = one
+    x, y, scores, is_outside, is_unsure = np.moveaxis(values, -1, 0)
+    there = (np.abs(x) <= LARGEST) & (np.abs(y) <= LARGEST)  # nan is not
+    scored = there & (np.abs(scores) <= LARGEST)
     points = np.where(there[..., None], values[..., :2], np.nan)
-    outside = there & (values[..., 3] == 1)
+    outside = there & (is_outside == 1)
+    if found.size[0]:
+        outside = np.isfinite(points).all(-1) & ~on_frame(points, found.size)
     return table._replace(
         notes=tuple(report.notes),
         sizes=np.full_like(table.sizes, found.size),
         keypoints=points,
-        scores=np.where(there & within[..., 2], values[..., 2], 0),
-        outside=np.isfinite(points).all(-1) & ~on_frame(points, found.size)
-        if found.size[0]
-        else outside,
-        unsure=there & (values[..., 4] == 1),
+        scores=np.where(scored, scores, 0),
+        outside=outside,
+        unsure=there & (is_unsure == 1),
         status=np.where(there.any(-1), OK, table.status),
     )
 
@@ -132,25 +140,34 @@ def _of_csv(path: Path, report: Report) -> _Found:
     of_movement = "video" not in has and {"keypoint", "instance"} <= has >= {"time"}
     if "image" in has and "video" not in has:
         raise _of_images(path, "it has points")
-    if not of_movement and (missing := table.lacks(*_COLUMNS)):
+    missing = table.lacks(*_COLUMNS)
+    if missing and not of_movement:
         raise InputError(
             f"{path}: no column {missing[0]}, as predictions of kpjax have; give a file of {_KNOWN}"
         )
     points: dict[int, dict[str, dict[str, np.ndarray]]] = {}
-    names, videos, times = {}, {}, {}
+    names = {}
+    videos = {}
+    times = {}
     step = _step_of_times(table) if of_movement else 1.0
     for row in table.rows:
-        row = row._replace(cells={_OF_MOVEMENT.get(key, key): row.cells[key] for key in row.cells})
-        keypoint, space, status = (row.get(name) for name in ("keypoint", "space", "status"))
+        cells = {_OF_MOVEMENT.get(column, column): cell for column, cell in row.cells.items()}
+        row = row._replace(cells=cells)
+        keypoint = row.get("keypoint")
+        space = row.get("space")
+        status = row.get("status")
         time = row.number("time")
         frame = _frame_at(row, time / step) if of_movement else row.frame()
         if frame is None or space not in ("", "x", "y"):
             continue
         videos.setdefault(row.get("video"))
         names.setdefault(keypoint)
-        of_animal = points.setdefault(frame, {}).setdefault(row.cells.get("instance", "0"), {})
-        place = [row.number("position" if space == axis else axis) for axis in "xy"]
-        values = np.array([*place, row.number("score"), status == "outside", status == UNSURE])
+        of_frame = points.setdefault(frame, {})
+        of_animal = of_frame.setdefault(cells.get("instance", "0"), {})
+        x = row.number("position" if space == "x" else "x")
+        y = row.number("position" if space == "y" else "y")
+        score = row.number("score")
+        values = np.array([x, y, score, status == "outside", status == UNSURE])
         known = of_animal.get(keypoint, _EMPTY)
         if keypoint in of_animal and not (space and math.isnan(known["xy".index(space)])):
             row.fault(f"{keypoint} of frame {frame} is there already; delete one")
@@ -159,13 +176,12 @@ def _of_csv(path: Path, report: Report) -> _Found:
             times[frame] = time
     if len(videos) > 1:
         report.faults.append(f"it has points of {len(videos)} videos; give a file for each")
-    arrays = {
-        frame: {
-            animal: np.array([of_animal.get(name, _EMPTY) for name in names])
-            for animal, of_animal in of_frame.items()
-        }
-        for frame, of_frame in points.items()
-    }
+    arrays: dict[int, dict[str, np.ndarray]] = {}
+    for frame, of_frame in points.items():
+        arrays[frame] = {}
+        for animal, of_animal in of_frame.items():
+            of_names = [of_animal.get(name, _EMPTY) for name in names]
+            arrays[frame][animal] = np.array(of_names)
     name = forward(next(iter(videos), "") or path.stem)
     source = f"{name}.mp4" if of_movement else PurePosixPath(name).name
     stamps = {} if of_movement and step == 1 else times
@@ -174,9 +190,13 @@ def _of_csv(path: Path, report: Report) -> _Found:
 
 def _step_of_times(table: Rows) -> float:
     """Returns the step between the times of movement's table; 1 where they are numbers of frames."""
-    times = np.unique([number(row.get("time"), Report("", [], [])) for row in table.rows])
-    whole = len(times) < 2 or not np.isfinite(times).all() or (times == times.round()).all()
-    return 1.0 if whole else float(np.diff(times).min())
+    unheard = Report("", [], [])  # the rows are read again
+    times = np.unique([number(row.get("time"), unheard) for row in table.rows])
+    if len(times) < 2 or not np.isfinite(times).all():
+        return 1.0
+    if (times == times.round()).all():
+        return 1.0
+    return float(np.diff(times).min())
 
 
 def _frame_at(row: Row, steps: float) -> int | None:
@@ -202,10 +222,12 @@ def _of_table(path: Path, report: Report) -> _Found:
         )
         points = tuple(point for point in table.points if point[0] != SINGLE)
         table = table._replace(points=points, values=table.values[:, ~single])
-    animals, names = (list(dict.fromkeys(column)) for column in zip(*table.points, strict=True))
+    animals = list(dict.fromkeys(animal for animal, _ in table.points))
+    names = list(dict.fromkeys(part for _, part in table.points))
     values = np.full((len(table.keys), len(animals), len(names), 3), np.nan)
     for place, (animal, part) in enumerate(table.points):
         values[:, animals.index(animal), names.index(part)] = table.values[:, place]
+    titles = [animal or "0" for animal in animals]
     found: dict[int, dict[str, np.ndarray]] = {}
     for key, of_frame in zip(table.keys, values, strict=True):
         frame = whole_number(str(key))
@@ -213,13 +235,14 @@ def _of_table(path: Path, report: Report) -> _Found:
             raise _of_images(path, f"row {key!r:.60} is an image")
         if frame in found:
             raise InputError(f"{path}: frame {frame} occurs twice; delete one of its rows")
-        found[frame] = dict(zip((one or "0" for one in animals), of_frame, strict=True))
+        found[frame] = dict(zip(titles, of_frame, strict=True))
     name = path.stem.split("DLC_", 1)[0] or path.stem
     return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), found)
 
 
 def _of_sleap(path: Path, report: Report) -> _Found:
-    kind, labels = sleap.kind_of(path), sleap.load(path)
+    kind = sleap.kind_of(path)
+    labels = sleap.load(path)
     predicted = [one for one in labels.labeled_frames if one.predicted_instances]
     videos = {id(one.video): one.video for one in predicted}
     if len(videos) != 1:
@@ -242,10 +265,14 @@ def _of_sleap(path: Path, report: Report) -> _Found:
                         f"frame {frame} has two animals called {animal!r:.60}; give each its own track"
                     )
                 of_frame[animal] = sleap.points_of(instance, skeleton.names)
+        size = (0, 0)
         shape = dict(video.backend_metadata).get("shape") or ()
-        size = (int(shape[2]), int(shape[1])) if len(shape) == 4 else (0, 0)
+        if len(shape) == 4:
+            _, height, width, _ = shape
+            size = (int(width), int(height))
         # a csv names none
-        file = Path(forward(f"{path.stem}.mp4" if kind == "csv" else video.filename))
+        stored = f"{path.stem}.mp4" if kind == "csv" else video.filename
+        file = Path(forward(stored))
     source = file if file.is_file() else path.parent / file.name
     return _Found(file.name, source, Skeleton(skeleton.names, skeleton.edges), points, size=size)
 

@@ -129,9 +129,9 @@ def csv_text(table: PredictionTable) -> str:
     Where any radius is known, a last column has them, inf for points that are unsure, empty for the
     others.
     """
-    columns = ["instance", "keypoint", "x", "y", "score", "status"] + ["radius"] * bool(
-        not np.isnan(table.radii).all()
-    )
+    columns = ["instance", "keypoint", "x", "y", "score", "status"]
+    if not np.isnan(table.radii).all():
+        columns.append("radius")
     rows = [["video", "frame", "time", *columns] if table.is_video else ["image", *columns]]
     for row, name in enumerate(table.names):
         key = [name]
@@ -180,14 +180,13 @@ def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
     results = []
     for row, instance in ((n, one) for n in range(len(table.names)) for one in _animals(table, n)):
         scores = table.scores[row, instance].tolist()
-        points, box = table.keypoints[row, instance], table.boxes[row, instance]
+        points = table.keypoints[row, instance]
+        box = table.boxes[row, instance]
         if not np.isfinite(box).all():  # the pixels that the points span; zeros without points
+            box = np.zeros(4)
             there = points[np.isfinite(points).all(-1)]
-            box = (
-                np.concatenate([there.min(0), np.ptp(there, axis=0) + 1])
-                if len(there)
-                else np.zeros(4)
-            )
+            if len(there):
+                box = np.concatenate([there.min(0), np.ptp(there, axis=0) + 1])
         results.append(
             {
                 "image_id": row + 1,
@@ -203,7 +202,8 @@ def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
         )
         if len(table.instances) > 1:
             results[-1] |= {"track_id": instance + 1, "track": table.instances[instance]}
-        if np.isfinite(radii := table.radii[row, instance]).any():
+        radii = table.radii[row, instance]
+        if np.isfinite(radii).any():
             results[-1]["radii"] = [
                 round(radius, 3) if math.isfinite(radius) else None for radius in radii.tolist()
             ]
@@ -344,7 +344,8 @@ def check_formats(formats: Sequence[str]) -> tuple[str, ...]:
         if name not in FORMATS:
             raise InputError("formats", f"{name!r} is unknown; choose {', '.join(FORMATS)}")
         modules, extra = _NEEDED.get(name, ((), ""))
-        if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
+        missing = [module for module in modules if importlib.util.find_spec(module) is None]
+        if missing:
             raise InputError(f'formats: {name} needs {missing[0]}; pip install "{extra}"')
     return tuple(dict.fromkeys(("csv", *formats)))
 

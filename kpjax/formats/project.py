@@ -138,13 +138,15 @@ def animals_of(
     """
     found: dict[Any, dict[str, np.ndarray]] = {}
     for owner, name, point in points:
-        if name in (of_owner := found.setdefault(owner, {})):
+        of_owner = found.setdefault(owner, {})
+        if name in of_owner:
             report.fault(f"{name!r} occurs twice; tell animals apart by {mend}")
         of_owner[name] = point
-    return {
-        owner: instance_of(frame, np.array([of_owner.get(name, UNLABELLED) for name in names]))
-        for owner, of_owner in found.items()
-    }
+    animals = {}
+    for owner, of_owner in found.items():
+        places = np.array([of_owner.get(name, UNLABELLED) for name in names])
+        animals[owner] = instance_of(frame, places)
+    return animals
 
 
 def by_frame(project: Project) -> list[list[Instance]]:
@@ -196,10 +198,11 @@ def counted_from(project: Project, stated: str) -> Project:
     if stated == "tool" and told and project.tool != "kpjax":
         whose = f"as {project.tool} does" if project.tool else "as COCO's own files do"
         notes += (f"pixels count from {_CENTRE[first]}, {whose}; --pixels-from says otherwise",)
-    by = np.array([first, first, 0.0, 0.0]) * (first == 1)  # edges of boxes count from the corner
-    instances = (
-        one._replace(keypoints=one.keypoints - first, box=one.box - by) for one in project.instances
-    )
+    # edges of boxes count from the corner
+    by = np.array([first, first, 0.0, 0.0]) * (first == 1)
+    instances = []
+    for one in project.instances:
+        instances.append(one._replace(keypoints=one.keypoints - first, box=one.box - by))
     return project._replace(instances=tuple(instances), notes=notes)
 
 
@@ -207,15 +210,18 @@ def without_zeros(project: Project) -> Project:
     """Returns the project without labels at exactly (0, 0), and without animals that have no other
     label.
     """
-    count, instances = 0, []
+    count = 0
+    instances = []
     for one in project.instances:
         zero = (one.keypoints == 0).all(1)
         count += int(zero.sum())
         points = np.where(zero[:, None], np.nan, one.keypoints)
         instances.append(one._replace(keypoints=points, visible=one.visible * ~zero))
-    notes = [f"{count} points at exactly (0, 0) are left out, as asked"] * bool(count)
     kept = tuple(one for one in instances if one.visible.any())
-    return project._replace(instances=kept, notes=(*project.notes, *notes))
+    notes = list(project.notes)
+    if count:
+        notes.append(f"{count} points at exactly (0, 0) are left out, as asked")
+    return project._replace(instances=kept, notes=tuple(notes))
 
 
 def on_frame(keypoints: np.ndarray, size: ArrayLike) -> np.ndarray:
@@ -233,10 +239,9 @@ def outside(project: Project) -> np.ndarray:
     for number, one in enumerate(project.instances):
         size = np.array(project.frames[one.frame].size, np.float64)
         if size.all():
-            beyond = (
-                np.abs(one.keypoints - (size - 1) / 2) - size / 2
-            )  # from the middle to the edges
-            found[number] = one.seen & (np.nan_to_num(beyond).max(-1) > _SLACK)
+            from_middle = np.abs(one.keypoints - (size - 1) / 2)
+            beyond = np.nan_to_num(from_middle - size / 2)
+            found[number] = one.seen & (beyond.max(-1) > _SLACK)
     return found
 
 
@@ -244,7 +249,8 @@ def label_doubts(project: Project) -> list[str]:
     """Returns lines about labels that can hardly be right, as the file has them: at (0, 0), or
     several at one place.
     """
-    zeros, together = 0, []
+    zeros = 0
+    together = []
     for one in project.instances:
         points = one.keypoints[one.seen]
         others = points[points.any(1)]
@@ -271,12 +277,14 @@ def coordinate_doubts(project: Project, stated: str) -> list[str]:
 
     stated: as of `counted_from`.
     """
-    notes, beyond = [], outside(project)
+    notes = []
+    beyond = outside(project)
     if beyond.any():
         number = int(beyond.any(1).argmax())
         keypoint = int(beyond[number].argmax())
-        x, y = project.instances[number].keypoints[keypoint]
-        frame = project.frames[project.instances[number].frame]
+        one = project.instances[number]
+        x, y = one.keypoints[keypoint]
+        frame = project.frames[one.frame]
         notes.append(
             f"{beyond.sum()} labelled points are more than {_SLACK:g} px outside their images, the first is "
             f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "

@@ -53,8 +53,11 @@ def frame_identity(frame: Frame, root: Path) -> str:
     """Returns the image's path below `root` with forward slashes (absolute if elsewhere), or
     `<video>#<number>`.
     """
-    path, root = frame.path.resolve(), root.resolve()
-    name = (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+    path = frame.path.resolve()
+    root = root.resolve()
+    if path.is_relative_to(root):
+        path = path.relative_to(root)
+    name = path.as_posix()
     return name if frame.number is None else f"{name}#{frame.number:06d}"
 
 
@@ -140,10 +143,11 @@ def project_source(
 def empty_cells(project: Project) -> np.ndarray:
     """Returns (I, K) bool: keypoints without a label, of those that have one elsewhere, on labelled
     animals."""
-    seen = np.array([one.seen for one in project.instances], bool).reshape(
-        len(project.instances), len(project.skeleton.names)
-    )
-    return ~seen & seen.any(0) & seen.any(1)[:, None]
+    shape = (len(project.instances), len(project.skeleton.names))
+    seen = np.array([one.seen for one in project.instances], bool).reshape(shape)
+    elsewhere = seen.any(0)
+    labelled = seen.any(1)
+    return ~seen & elsewhere & labelled[:, None]
 
 
 def with_nobody(project: Project) -> Project:
@@ -151,8 +155,9 @@ def with_nobody(project: Project) -> Project:
     labelled = {one.frame for one in project.instances}
     nobody = [number for number in range(len(project.frames)) if number not in labelled]
     empty = np.full((len(project.skeleton.names), 2), np.nan)
+    nobodies = [instance_of(number, empty) for number in nobody]
     return project._replace(
-        instances=(*project.instances, *(instance_of(number, empty) for number in nobody)),
+        instances=(*project.instances, *nobodies),
         nobody=frozenset(nobody),
     )
 
@@ -173,7 +178,9 @@ def with_point_boxes(project: Project, side: float = 0.0) -> Project:
     sides = [max(project.frames[project.instances[number].frame].size) for number in without]
     if len(project.skeleton.names) != 1 or not any(sides):
         return project
-    side = side or round(min(POINT_BOX * float(np.median(sides)), crowd_of(project).apart), 1)
+    if not side:
+        of_frame = POINT_BOX * float(np.median(sides))
+        side = round(min(of_frame, crowd_of(project).apart), 1)
     instances = list(project.instances)
     for number in without:
         (point,) = instances[number].keypoints
@@ -193,12 +200,15 @@ def reference_lengths(project: Project) -> np.ndarray:
     """
     # A label beyond its frame is a slip: it trains nothing, and must not make every error look
     # small.
-    found = zip(project.instances, outside(project), strict=True)
-    boxes = [box_of(one._replace(visible=np.where(far, 0, one.visible))) for one, far in found]
-    lengths = np.array([np.nan if box is None else math.hypot(*box[2:]) for box in boxes])
-    known = lengths[np.isfinite(lengths)]
-    if len(known):
-        return np.where(np.isfinite(lengths), lengths, np.median(known))
+    lengths = np.full(len(project.instances), np.nan)
+    for number, far in enumerate(outside(project)):
+        one = project.instances[number]
+        box = box_of(one._replace(visible=np.where(far, 0, one.visible)))
+        if box is not None:
+            lengths[number] = math.hypot(*box[2:])
+    known = np.isfinite(lengths)
+    if known.any():
+        return np.where(known, lengths, np.median(lengths[known]))
     sides = [max(1, *project.frames[one.frame].size) for one in project.instances]
     return np.array(sides, np.float64)
 
@@ -233,19 +243,25 @@ class Crowd(NamedTuple):
 
 def crowd_of(project: Project) -> Crowd:
     """Counts the labelled animals of a project and measures them."""
-    counts, extents, apart = [], [], []
+    counts = []
+    extents = []
+    apart = []
     for found in by_frame(project):
-        labelled = [(one, box_of(one)) for one in found if one.seen.any()]
-        extents += [max(box[2:]) for _, box in labelled if box is not None]
-        counts += [len(labelled)] * bool(labelled)
-        if len(labelled) > 1:
-            middles = np.array(
-                [
-                    np.nanmean(one.keypoints, 0) if box is None else box[:2] + box[2:] / 2
-                    for one, box in labelled
-                ]
-            )
-            away = np.linalg.norm(middles[:, None] - middles, axis=-1)
+        middles = []
+        for one in found:
+            if not one.seen.any():
+                continue
+            box = box_of(one)
+            if box is None:
+                middles.append(np.nanmean(one.keypoints, 0))
+            else:
+                middles.append(box[:2] + box[2:] / 2)
+                extents.append(max(box[2:]))
+        if middles:
+            counts.append(len(middles))
+        if len(middles) > 1:
+            places = np.array(middles)
+            away = np.linalg.norm(places[:, None] - places, axis=-1)
             np.fill_diagonal(away, np.inf)
             apart += away.min(1).tolist()
     most = max(counts, default=0)
@@ -266,7 +282,9 @@ def whole_frames(project: Project) -> tuple[Project, int]:
     labelled keypoints; of an annotated box they are points of the ellipse in it, whose box turns
     almost as that of an animal does.
     """
-    of_frame = [[_outline(one) for one in found if one.seen.any()] for found in by_frame(project)]
+    of_frame = []
+    for found in by_frame(project):
+        of_frame.append([_outline(one) for one in found if one.seen.any()])
     per = max((len(points) for animals in of_frame for points in animals), default=1)
     most = max([1, *map(len, of_frame)])
     instances = []
@@ -287,7 +305,9 @@ def _outline(one: Instance) -> np.ndarray:
         return one.keypoints[one.seen]
     angles = 2 * np.pi * np.arange(OUTLINE) / OUTLINE
     circle = np.stack([np.cos(angles), np.sin(angles)], -1)
-    return one.box[:2] - 0.5 + one.box[2:] / 2 * (1 + circle)
+    corner = one.box[:2] - 0.5
+    radii = one.box[2:] / 2
+    return corner + radii * (1 + circle)
 
 
 def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
@@ -317,23 +337,25 @@ def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 frames.setdefault((file.resolve(), None), Frame(name, file))
                 continue
-            video, whole = _open(file), file.resolve()
+            video = _open(file)
+            whole = file.resolve()
             for number in range(len(video)):
                 frame = Frame(
                     f"{name}/{number}", file, number, video.size, file.stem, depth=video.depth
                 )
                 frames.setdefault((whole, number), frame)
-        if not any(
-            frame.path in files or frame.path.is_relative_to(path) for frame in frames.values()
-        ):
+        taken = (frame.path for frame in frames.values())
+        if not any(one in files or one.is_relative_to(path) for one in taken):
             raise InputError(
                 f"{path}: neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name another"
             )
     depth = common_depth([frame.path for frame in frames.values() if frame.number is None])
-    return tuple(
-        frame._replace(depth=depth) if depth and frame.number is None else frame
-        for frame in frames.values()
-    )
+    found = []
+    for frame in frames.values():
+        if depth and frame.number is None:
+            frame = frame._replace(depth=depth)
+        found.append(frame)
+    return tuple(found)
 
 
 def unlabelled_source(
@@ -353,15 +375,16 @@ def unlabelled_source(
     are compared. boxes: x, y, width, height of one animal for each of `frames`, the same one as
     often as it has animals. on_bad_frame: as of `project_source`, as are the errors.
     """
-    of_animals = (
-        [None] * len(frames) if boxes is None else [np.asarray(box, np.float64) for box in boxes]
-    )
+    of_animals: list[np.ndarray | None] = [None] * len(frames)
+    if boxes is not None:
+        of_animals = [np.asarray(box, np.float64) for box in boxes]
     count = len(skeleton.names)
-    keypoints, visible = np.zeros((count, 2), np.float32), np.zeros(count, np.float32)
-    entries = [
-        _Labelled(frame, keypoints, visible, float(max(*frame.size, 1)), box)
-        for frame, box in zip(frames, of_animals, strict=True)
-    ]
+    keypoints = np.zeros((count, 2), np.float32)
+    visible = np.zeros(count, np.float32)
+    entries = []
+    for frame, box in zip(frames, of_animals, strict=True):
+        longer_side = float(max(*frame.size, 1))
+        entries.append(_Labelled(frame, keypoints, visible, longer_side, box))
     return _read(entries, skeleton, transform, root or Path("/"), name, on_bad_frame)
 
 
@@ -408,7 +431,8 @@ def _read(
     for depth in sorted({one.frame.depth for one in entries} - {0}):
         print(f"{name}: {depth_note(depth)}")
     for video in {one.frame.path: None for one in entries if one.frame.number is not None}:
-        if note := _open(video).note:
+        note = _open(video).note
+        if note:
             print(f"{video.name}: {note}")
     order = sorted(examples)
     return ArraySource(
@@ -443,9 +467,8 @@ def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | Input
             if image is None and frame in wanted:
                 image = InputError(f"{path}: frame {frame} does not decode")
             yield from ((number, image) for number in wanted.get(frame, ()))
-        yield from (
-            (number, InputError(f"{path}: there is no frame {frame}, the video has {len(video)}"))
-            for frame, numbers in wanted.items()
-            if frame >= len(video)
-            for number in numbers
-        )
+        for frame, numbers in wanted.items():
+            if frame < len(video):
+                continue
+            missing = InputError(f"{path}: there is no frame {frame}, the video has {len(video)}")
+            yield from ((number, missing) for number in numbers)

@@ -187,10 +187,12 @@ def format_of(path: Path) -> Format:
     if not path.exists():
         raise InputError(f"{path}: there is no such file or folder; name an annotation project")
     for one in FORMATS:
-        if found := one.recognises(path):
-            if one.name == "coco":  # which any json is taken for
-                _refuse_others(found)
-            return one
+        found = one.recognises(path)
+        if not found:
+            continue
+        if one.name == "coco":  # which any json is taken for
+            _refuse_others(found)
+        return one
     kinds = ("*.xml", "*.csv", "*.json", "*.y*ml", "*.pts")
     _refuse_others(shown_files(path, *kinds, *(f"*/{kind}" for kind in kinds)))
     if (path / FOLDER).is_dir():
@@ -240,7 +242,8 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
         what = f"no keypoint is labelled in {count} frames" if count else "there is no frame in it"
         report.fault(f"{what}; label some and save")
     project = _check_project(project, report)
-    project = projects.without_zeros(project) if options.drop_zeros else project
+    if options.drop_zeros:
+        project = projects.without_zeros(project)
     doubts = [*project.doubts, *projects.label_doubts(project)]
     project = projects.counted_from(project, options.pixels_from)
     project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
@@ -298,9 +301,11 @@ def _check_project(project: Project, report: Report) -> Project:
                 f"the videos {', '.join(titles)} are all found as {path}; restore the folders that tell them apart, "
                 "or give one video one name"
             )
-    instances, tracks = [], Counter()
+    instances = []
+    tracks = Counter()
     for one in project.instances:
-        far = (np.nan_to_num(np.abs(one.keypoints)) > LARGEST).any(1)
+        coordinates = np.nan_to_num(np.abs(one.keypoints))
+        far = (coordinates > LARGEST).any(1)
         boxed = np.isnan(one.box).all() or one.boxed
         what = f"keypoint {names[int(far.argmax())]}: x or y" if far.any() else "box: a number"
         place = report.within(frames[one.frame].name)
@@ -329,7 +334,8 @@ def _within(frame: Frame, project: Project, report: Report) -> Frame:
     """Returns a frame whose path has no `..`; a fault for an image that its name leads out of the
     project. Videos may lie anywhere, and SLEAP's images: their tools store whole paths. Links are
     followed, as a person's own."""
-    path, root = (Path(os.path.normpath(one)) for one in (frame.path, project.root))
+    path = Path(os.path.normpath(frame.path))
+    root = Path(os.path.normpath(project.root))
     inside = path.is_relative_to(root)
     leads_out = ".." in frame.name.split("/") or (project.format == "coco" and not inside)
     if frame.number is not None or (".." not in frame.path.parts and not leads_out):
@@ -362,8 +368,10 @@ def _with_files(
 
         try:
             if os.path.exists(path):  # False for a name that the system refuses
-                video = videos[path] = open_video(path)
-                if len(video) != (had := project.lengths.get(path, len(video))):
+                video = open_video(path)
+                videos[path] = video
+                had = project.lengths.get(path, len(video))
+                if len(video) != had:
                     doubts.append(
                         f"{below(path, project.root)} has {len(video)} frames, and had {had} when it was "
                         "labelled: labels may be on other frames; restore the video, or label this one anew"
@@ -377,7 +385,9 @@ def _with_files(
     images = list(dict.fromkeys(frame.path for frame in project.frames if frame.number is None))
     depths = dict.fromkeys(images, common_depth(images))
     depths |= {path: video.depth for path, video in videos.items()}
-    frames, growth, turned = [], {}, 0
+    frames = []
+    growth = {}
+    turned = 0
     labelled = {one.frame for one in project.instances}
     for number, frame in enumerate(project.frames):
         size = _size(frame, videos, faults)
@@ -396,7 +406,8 @@ def _with_files(
         frames.append(frame._replace(depth=depths.get(frame.path, 0), size=size or frame.size))
     instances = list(project.instances)
     for number, one in enumerate(instances):
-        if (by := growth.get(one.frame)) is not None:
+        by = growth.get(one.frame)
+        if by is not None:
             points = (one.keypoints + 0.5) * by - 0.5
             instances[number] = one._replace(keypoints=points, box=one.box * np.tile(by, 2))
     if turned:
@@ -404,11 +415,11 @@ def _with_files(
             f"{count_text(turned, 'labelled image')} turned by an EXIF tag: labels are taken as on the image as it "
             "is shown; if your tool shows it unturned, save these images upright and label them anew"
         )
-    notes = [f"labels of {len(growth)} resized images were scaled with them"] * bool(growth)
+    notes = list(project.notes)
+    if growth:
+        notes.append(f"labels of {len(growth)} resized images were scaled with them")
     notes += [depth_note(depth) for depth in sorted({*depths.values()} - {0})]
-    return project._replace(
-        frames=tuple(frames), instances=tuple(instances), notes=(*project.notes, *notes)
-    )
+    return project._replace(frames=tuple(frames), instances=tuple(instances), notes=tuple(notes))
 
 
 def _size(

@@ -7,6 +7,7 @@ them by half a pixel.
 """
 
 import hashlib
+import itertools
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -61,24 +62,32 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     the cache folder (XDG_CACHE_HOME).
     """
     file = only_file(path, files_of(path), ".slp files")
-    labels, report = load(file), report.at(file.name)
+    labels = load(file)
+    report = report.at(file.name)
     skeleton = skeleton_in(file, labels, report)
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
-    videos = _videos(file, labels, [*labelled, *suggested], options.video_folder, report)
-    frames, instances, empty = [], [], 0
-    for one in [*labelled, *suggested]:
-        video, number = videos[id(one.video)], int(one.frame_idx)
-        if (frame := _frame(video, number, file.parent)) is None:
+    used = [*labelled, *suggested]
+    videos = _videos(file, labels, used, options.video_folder, report)
+    frames = []
+    instances = []
+    empty = 0
+    for one in used:
+        video = videos[id(one.video)]
+        number = int(one.frame_idx)
+        frame = _frame(video, number, file.parent)
+        if frame is None:
             report.fault(f"frame {number} of {video.name} has no image; delete it in SLEAP")
             continue
         for user in getattr(one, "user_instances", ()):  # which suggestions have not
             points = points_of(user, skeleton.names)[:, :2]
             track = (user.track and user.track.name) or ""
             made = instance_of(len(frames), points, track=track)
-            instances += [made] * bool(made.seen.any())
-            empty += not made.seen.any()
+            if made.seen.any():
+                instances.append(made)
+            else:
+                empty += 1
         frames.append(frame)
     predicted = sum(len(one.predicted_instances) for one in labelled)
     for count, words in (
@@ -86,7 +95,8 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         (empty, "instances without a labelled point are left out"),
         (len(suggested), "suggested frames are kept as frames without labels"),
     ):
-        report.notes.extend([f"{count} {words}"] * bool(count))
+        if count:
+            report.notes.append(f"{count} {words}")
     lengths = {one.path: one.length for one in videos.values() if one.path and one.length}
     return Project(file.parent, "sleap", skeleton, frames, instances, lengths=lengths)
 
@@ -95,11 +105,16 @@ def _frame(video: "_Video", number: int, root: Path) -> Frame | None:
     """Returns a frame of a video; None of one without an image."""
     if video.path is not None:
         return Frame(f"{video.name}/{number}", video.path, number, video.size, video.name)
-    if (path := video.images.get(number)) is None:
+    path = video.images.get(number)
+    if path is None:
         return None
-    inside, folder = path.is_relative_to(root), path.parent
-    session = video.name or (below(folder, root) if inside and folder != root else folder.name)
-    return Frame(below(path, root) if inside else f"{session}/{path.name}", path, session=session)
+    folder = path.parent
+    inside = path.is_relative_to(root)
+    session = video.name
+    if not session:
+        session = below(folder, root) if inside and folder != root else folder.name
+    name = below(path, root) if inside else f"{session}/{path.name}"
+    return Frame(name, path, session=session)
 
 
 def write(project: Project, folder: Path) -> list[Path]:
@@ -109,16 +124,16 @@ def write(project: Project, folder: Path) -> list[Path]:
     instance become suggested frames. Raises InputError without the extra kpjax[sleap].
     """
     animals = [[Animal(one.keypoints, one.track) for one in found] for found in by_frame(project)]
-    return [
-        save(
-            folder / _LABELS,
-            project.skeleton,
-            project.frames,
-            animals,
-            name=project.root.name,
-            suggested=[number for number, found in enumerate(animals) if not found],
-        )
-    ]
+    suggested = [number for number, found in enumerate(animals) if not found]
+    path = save(
+        folder / _LABELS,
+        project.skeleton,
+        project.frames,
+        animals,
+        name=project.root.name,
+        suggested=suggested,
+    )
+    return [path]
 
 
 def library() -> ModuleType:
@@ -138,11 +153,14 @@ def kind_of(path: Path) -> str:
     """Returns how sleap-io calls the format of a file, by its content: "" for one that it need not
     read.
     """
-    names, ending = names_in(path), path.suffix.lower()
+    names = names_in(path)
+    ending = path.suffix.lower()
     if not names and ending == ".csv" and "frame_idx" in first_line(path).split(","):
         return "csv"
-    known = (kind for wanted, kind in _KINDS if wanted <= names)
-    return next(known, "slp" if ending == ".slp" and path.is_file() else "")
+    for wanted, kind in _KINDS:
+        if wanted <= names:
+            return kind
+    return "slp" if ending == ".slp" and path.is_file() else ""
 
 
 def load(file: Path) -> Any:
@@ -150,7 +168,8 @@ def load(file: Path) -> Any:
 
     Raises InputError for anything else.
     """
-    sio, kind = library(), kind_of(file)
+    sio = library()
+    kind = kind_of(file)
     with foreign(file.name, "save it again with SLEAP"):
         if kind == "csv":
             return sio.load_csv(str(file), format="sleap")
@@ -175,12 +194,14 @@ def _shapes_in_nwb(file: Path) -> dict[str, tuple[int, ...]]:
     found = {}
 
     def visit(_: str, node: Any) -> None:
-        if isinstance(node, h5py.Group) and {"external_file", "dimension", "num_samples"} <= {
-            *node
-        }:
-            (width, height), count = node["dimension"][()].tolist(), int(node["num_samples"][()])
-            for name in node["external_file"].asstr()[()].tolist():
-                found[name] = count, height, width, 3
+        if not isinstance(node, h5py.Group):
+            return
+        if not {"external_file", "dimension", "num_samples"} <= {*node}:
+            return
+        width, height = node["dimension"][()].tolist()
+        count = int(node["num_samples"][()])
+        for name in node["external_file"].asstr()[()].tolist():
+            found[name] = count, height, width, 3
 
     with h5py.File(file) as opened:
         opened.visititems(visit)
@@ -194,9 +215,8 @@ def skeleton_in(file: Path, labels: Any, report: Report) -> Skeleton:
             f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one"
         )
     stored = labels.skeletons[0]
-    edges, pairs = (
-        [(int(a), int(b)) for a, b in found] for found in (stored.edge_inds, stored.symmetry_inds)
-    )
+    edges = [(int(a), int(b)) for a, b in stored.edge_inds]
+    pairs = [(int(a), int(b)) for a, b in stored.symmetry_inds]
     return skeleton_of(stored.node_names, edges, pairs or None, report)
 
 
@@ -204,11 +224,16 @@ def points_of(instance: Any, names: Sequence[str]) -> np.ndarray:
     """Returns x, y and score (K, 3) float64 of an instance by the names of its own skeleton; nan
     where not visible.
     """
-    own, points = list(instance.skeleton.node_names), instance.points
+    own = list(instance.skeleton.node_names)
+    points = instance.points
     scores = points["score"] if "score" in points.dtype.names else np.ones(len(points))
+    visible = np.array(points["visible"], bool)
     found = np.column_stack([points["xy"], scores]).astype(np.float64)
-    found[~np.array(points["visible"], bool), :2] = np.nan
-    return found if own == list(names) else found[[own.index(name) for name in names]]
+    found[~visible, :2] = np.nan
+    if own == list(names):
+        return found
+    order = [own.index(name) for name in names]
+    return found[order]
 
 
 def save(
@@ -231,15 +256,17 @@ def save(
     videos by path, where known. provenance: What predicted the points.
     """
     sio = library()
-    nodes, names = sio.Skeleton(nodes=list(skeleton.names), name=name), skeleton.names
+    names = skeleton.names
+    nodes = sio.Skeleton(nodes=list(names), name=name)
     for a, b in skeleton.edges:
         nodes.add_edge(names[a], names[b])
     for a, b in enumerate(skeleton.flip):
         if a < b:
             nodes.add_symmetry(names[a], names[b])
-    tracks = {
-        one.track: sio.Track(one.track) for of_frame in animals for one in of_frame if one.track
-    }
+    tracks = {}
+    for one in itertools.chain(*animals):
+        if one.track and one.track not in tracks:
+            tracks[one.track] = sio.Track(one.track)
     videos, at = _sio_videos(sio, frames, lengths or {})
     unlabelled = set(suggested)
 
@@ -252,12 +279,13 @@ def save(
             one.points, nodes, point_scores=one.scores, score=score, track=track
         )
 
+    labelled = []
+    for number, of_frame in enumerate(animals):
+        if of_frame or number not in unlabelled:
+            instances = [instance(one) for one in of_frame]
+            labelled.append(sio.LabeledFrame(*at[number], instances))
     labels = sio.Labels(
-        [
-            sio.LabeledFrame(*at[number], [instance(one) for one in of_frame])
-            for number, of_frame in enumerate(animals)
-            if of_frame or number not in unlabelled
-        ],
+        labelled,
         videos=videos,
         skeletons=[nodes],
         tracks=list(tracks.values()),
@@ -280,9 +308,11 @@ def _sio_videos(
     for number, frame in enumerate(frames):
         key = (frame.session, frame.size) if frame.number is None else (frame.path,)
         groups.setdefault(key, []).append(number)
-    videos, at = [], {}
+    videos = []
+    at = {}
     for members in groups.values():
-        first, (width, height) = frames[members[0]], frames[members[0]].size
+        first = frames[members[0]]
+        width, height = first.size
         of_image = {number: frames[number].path.absolute().as_posix() for number in members}
         paths = list(dict.fromkeys(of_image.values()))
         metadata: dict[str, Any] = {"filename": paths[0], "grayscale": False}
@@ -325,9 +355,12 @@ def _videos(
     file: Path, labels: Any, used: Sequence[Any], video_root: Path | None, report: Report
 ) -> dict[int, _Video]:
     """Locates each video, by its id; the path of one that is not found does not exist."""
-    videos, names = {}, {}
+    videos = {}
+    names = {}
     for number, video in enumerate(labels.videos):
-        stored, facts, source = video.filename, dict(video.backend_metadata), video.source_video
+        stored = video.filename
+        facts = dict(video.backend_metadata)
+        source = video.source_video
         if facts.get("crop"):
             report.fault(f"video {number} is a crop of another; label and save the whole video")
         if isinstance(stored, list):
@@ -339,10 +372,12 @@ def _videos(
             of = source.filename if source is not None else None
             name = PurePosixPath(forward(of)).name if isinstance(of, str) else f"video{number}"
             wanted = sorted({int(one.frame_idx) for one in used if one.video is video})
-            found = _Video(name, None, _embedded_images(file, number, video, wanted, report))
+            images = _embedded_images(file, number, video, wanted, report)
+            found = _Video(name, None, images)
             key = number
         else:
-            path, shape = _find(file, stored, video_root), tuple(facts.get("shape") or ())
+            path = _find(file, stored, video_root)
+            shape = tuple(facts.get("shape") or ())
             found = _Video(path.name, path, {})
             if len(shape) == 4 and all(shape):
                 frames, height, width, _ = shape
@@ -356,11 +391,12 @@ def _videos(
 
 def _find(file: Path, stored: str, video_root: Path | None) -> Path:
     """Returns a stored path as found on this machine, or where it is expected."""
-    beside = [file.parent] + ([video_root] if video_root else [])
+    beside = [file.parent, video_root] if video_root else [file.parent]
+    found = found_by_trailing_parts(stored, beside)
+    if found:
+        return found
     above = list(file.absolute().parents)[1 : _FOLDERS_ABOVE + 1]
-    found = found_by_trailing_parts(stored, beside) or found_by_trailing_parts(
-        stored, above, least=2
-    )
+    found = found_by_trailing_parts(stored, above, least=2)
     return found or file.parent / forward(stored).lstrip("/")
 
 
@@ -369,9 +405,11 @@ def _embedded_images(
 ) -> dict[int, Path]:
     """Copies frames of the video `number` to missing PNG files in the cache folder. Raises InputError
     if one does not decode."""
-    stat, found = file.stat(), {}
+    found = {}
+    stat = file.stat()
     key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
-    folder = cache_folder() / "sleap" / hashlib.sha256(key.encode()).hexdigest()[:16]
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    folder = cache_folder() / "sleap" / digest[:16]
     for frame in frames:
         path = folder / f"{frame:06d}.png"
         place = f"{file.name}: frame {frame} of video {number}"

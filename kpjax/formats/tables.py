@@ -46,7 +46,8 @@ class Row(NamedTuple):
 
     def fault(self, text: str, field: str = "") -> None:
         """Adds a fault of the row, or of one of its fields."""
-        (self.report.within(field) if field else self.report).fault(text)
+        place = self.report.within(field) if field else self.report
+        place.fault(text)
 
     def number(self, column: str) -> float:
         """Returns the number in a cell as `number` does."""
@@ -54,10 +55,11 @@ class Row(NamedTuple):
 
     def frame(self) -> int | None:
         """Returns the number in the column `frame`; None, with a fault, for anything else."""
-        if (found := whole_number(self.get("frame"))) is None:
+        cell = self.get("frame")
+        found = whole_number(cell)
+        if found is None:
             self.fault(
-                f"{self.get('frame')!r:.60} where the number of a frame belongs, from 0; correct it",
-                "frame",
+                f"{cell!r:.60} where the number of a frame belongs, from 0; correct it", "frame"
             )
         return found
 
@@ -66,9 +68,11 @@ class Row(NamedTuple):
 
         column: of the images.
         """
-        if image := self.get(column):
+        image = self.get(column)
+        if image:
             return forward(image), None
-        if video := self.get("video"):
+        video = self.get("video")
+        if video:
             number = self.frame()
             return None if number is None else (forward(video), number)
         self.fault("empty; name the image, or the video and the frame, or delete the row", "image")
@@ -93,29 +97,31 @@ def read_rows(path: Path, report: Report, known: Collection[str]) -> Rows:
     Columns that may be written in capitals.
     """
     separator = separator_of(first_line(path))
-    found = [
-        (Report(f"{path.name} line {line}", report.faults, report.notes), cells)
-        for line, cells in _csv_lines(path, path.name, separator)
-        if any(cells)
-    ]
+    found = []
+    for line, cells in _csv_lines(path, path.name, separator):
+        if any(cells):
+            found.append((report.at(f"{path.name} line {line}"), cells))
     if not found:
         raise InputError(f"{path.name}: the table is empty; save the labels again")
     (first, header), *lines = found
     header = [name.lower() if name.lower() in known else name for name in header]
     columns = {name: place for place, name in enumerate(header)}
-    if again := [name for name, times in Counter(filter(None, header)).items() if times > 1]:
+    times = Counter(header)
+    again = [name for name in columns if name and times[name] > 1]
+    if again:
         raise InputError(
             f"{first.place}: two columns are called {again[0]!r}; rename or delete one"
         )
     rows = []
     for row, cells in lines:
         cells = _without_empty_tail(cells, len(header))
-        if len(cells) == len(header):
-            rows.append(Row(row, dict(zip(header, cells, strict=True)), separator))
-        else:
+        if len(cells) != len(header):
             row.fault(
                 f"{len(cells)} cells where the header has {len(header)} columns; restore the row"
             )
+            continue
+        by_column = dict(zip(header, cells, strict=True))
+        rows.append(Row(row, by_column, separator))
     return Rows(columns, tuple(rows))
 
 
@@ -129,8 +135,9 @@ def number(cell: str, report: Report, separator: str = ",") -> float:
 
     A comma may be the decimal point where cells are separated by something else.
     """
+    with_point = cell if separator == "," else cell.replace(",", ".")
     try:
-        value = float((cell if separator == "," else cell.replace(",", ".")) or "nan")
+        value = float(with_point or "nan")
     except ValueError:
         value = math.inf
     if math.isinf(value):
@@ -143,17 +150,22 @@ def whole_number(cell: str) -> int | None:
     """Returns the number that a cell of at most 15 plain digits, perhaps with ".0", stands for;
     None for all else.
     """
-    cell = cell.removesuffix(".0")
-    return int(cell) if cell.isascii() and cell.isdecimal() and len(cell) <= 15 else None
+    digits = cell.removesuffix(".0")
+    if digits.isascii() and digits.isdecimal() and len(digits) <= 15:
+        return int(digits)
+    return None
 
 
 def rows_text(rows: Sequence[Sequence[object]]) -> str:
     """Formats rows as csv. Floats keep all their digits; nan becomes an empty cell."""
+
+    def shown(cell: object) -> object:
+        return "" if isinstance(cell, float) and math.isnan(cell) else cell
+
     file = io.StringIO()
-    csv.writer(file, lineterminator="\n").writerows(
-        ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row]
-        for row in rows
-    )
+    writer = csv.writer(file, lineterminator="\n")
+    for row in rows:
+        writer.writerow([shown(cell) for cell in row])
     return file.getvalue()
 
 
@@ -164,16 +176,17 @@ def first_line(path: Path) -> str:
             start = file.read(1_000_000)
     except OSError:
         return ""
-    return next(iter(start.decode(_encoding_of(start), errors="replace").splitlines()), "")
+    text = start.decode(_encoding_of(start), errors="replace")
+    return next(iter(text.splitlines()), "")
 
 
 def _encoding_of(content: bytes) -> str:
     """Returns the encoding of a table by its first bytes: UTF-8, or UTF-16 as spreadsheets save
     "Unicode text".
     """
-    return (
-        "utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    )
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    return "utf-8-sig"
 
 
 def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[str]]]:
@@ -181,7 +194,9 @@ def _csv_lines(path: Path, label: str, separator: str) -> list[tuple[int, list[s
 
     Raises InputError unless it is csv in UTF-8 or -16.
     """
-    content, lines, before = read_content(path), [], 0
+    content = read_content(path)
+    lines = []
+    before = 0
     with foreign(label, "save the table as csv in UTF-8"):
         text = content.decode(_encoding_of(content))
         reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
@@ -243,7 +258,10 @@ def read_table(path: Path, report: Report) -> Table:
 
 def has_table_header(path: Path) -> bool:
     """Returns whether a file begins like such a table."""
-    return path.is_file() and re.split("[,;\t]", first_line(path))[0].strip() == "scorer"
+    if not path.is_file():
+        return False
+    first_cell, *_ = re.split("[,;\t]", first_line(path))
+    return first_cell.strip() == "scorer"
 
 
 def _header_rows(table: Table) -> list[tuple[str, list[str]]]:
@@ -258,11 +276,12 @@ def table_text(table: Table, key_cells: int = 1) -> str:
 
     key_cells: 3 splits paths into folder, video and image, as DeepLabCut does for labels.
     """
-    rows = [[name, *[""] * (key_cells - 1), *row] for name, row in _header_rows(table)]
-    for key, values in zip(
-        table.keys, table.values.reshape(len(table.keys), -1).tolist(), strict=True
-    ):
-        rows.append([*(_parts(key) if key_cells == 3 else [key]), *values])
+    empty = [""] * (key_cells - 1)
+    rows = [[name, *empty, *row] for name, row in _header_rows(table)]
+    numbers = table.values.reshape(len(table.keys), -1).tolist()
+    for key, values in zip(table.keys, numbers, strict=True):
+        first = _parts(key) if key_cells == 3 else [key]
+        rows.append([*first, *values])
     return rows_text(rows)
 
 
@@ -281,12 +300,10 @@ def write_h5(table: Table, path: Path, key_cells: int = 1) -> Path:
         parts = zip(*map(_parts, table.keys), strict=True)
         index = pandas.MultiIndex.from_arrays([pandas.Index(part, dtype=object) for part in parts])
     else:
-        index = pandas.Index(
-            table.keys, dtype=None if all(isinstance(key, int) for key in table.keys) else object
-        )
-    frame = pandas.DataFrame(
-        table.values.reshape(len(table.keys), -1), index=index, columns=columns
-    )
+        are_numbers = all(isinstance(key, int) for key in table.keys)
+        index = pandas.Index(table.keys, dtype=None if are_numbers else object)
+    values = table.values.reshape(len(table.keys), -1)
+    frame = pandas.DataFrame(values, index=index, columns=columns)
     with atomic(path) as partial:
         frame.to_hdf(partial, key=_H5_KEY, mode="w", format="fixed")
     return path
@@ -299,7 +316,8 @@ def _parts(key: str | int) -> list[str]:
 def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
     """Returns a table of lines, each with its number in the file from 1 and its cells."""
     head = {cells[0]: (line, cells) for line, cells in lines[:4] if cells[0] in _HEADER}
-    if missing := [row for row in ("bodyparts", "coords") if row not in head]:
+    missing = [row for row in ("bodyparts", "coords") if row not in head]
+    if missing:
         raise InputError(
             f"{report.place}: header row {missing[0]} is missing; save the labels anew, with commas between cells"
         )
@@ -319,14 +337,11 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
                 f"{report.place}: body part {part!r} occurs twice in the header; give each a name of its own"
             )
         own[name] = at
-    kind = next(
-        (
-            kind
-            for kind in _COORDINATES
-            if all(tuple(own)[: len(kind)] == kind for own in points.values())
-        ),
-        (),
-    )
+    kind: tuple[str, ...] = ()
+    for coordinates in _COORDINATES:
+        if all(tuple(own)[: len(coordinates)] == coordinates for own in points.values()):
+            kind = coordinates
+            break
     # Smoothers have further columns, which belong to predictions.
     whole = "likelihood" in kind or all(len(own) == len(kind) for own in points.values())
     if not points or not kind or not whole:
@@ -335,13 +350,16 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
         )
     places = {point: [own[name] for name in kind] for point, own in points.items()}
     width = 1 + max(at for own in points.values() for at in own.values())
-    keys, values = [], []
+    keys = []
+    values = []
     for line, cells in lines:
-        if line > last and any(cells):
-            row = report.at(f"{report.place} line {line}")
-            if (numbers := _numbers(cells, places, width, row)) is not None:
-                keys.append(forward("/".join(cells[:first])))
-                values.append(numbers)
+        if line <= last or not any(cells):
+            continue
+        row = report.at(f"{report.place} line {line}")
+        numbers = _numbers(cells, places, width, row)
+        if numbers is not None:
+            keys.append(forward("/".join(cells[:first])))
+            values.append(numbers)
     stacked = np.array(values, np.float64).reshape(len(keys), len(points), len(kind))
     return Table("", tuple(points), kind, tuple(keys), stacked)
 
@@ -364,7 +382,9 @@ def _numbers(
     values = []
     for point, own in places.items():
         named = report.within(" of ".join(filter(None, point[::-1])))
-        values += (numbers := [number(cells[at], named) for at in own])
-        if math.isnan(numbers[0]) != math.isnan(numbers[1]):
+        numbers = [number(cells[at], named) for at in own]
+        x, y, *_ = numbers
+        if math.isnan(x) != math.isnan(y):
             named.fault(ONE_OF_TWO)
+        values += numbers
     return values if len(report.faults) == before else None

@@ -52,31 +52,37 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     is the name or number of a class, where there are several.
     """
     file = only_file(path, files_of(path), "yaml files with kpt_shape")
-    root, report = file.parent, report.at(file.name)
+    root = file.parent
+    report = report.at(file.name)
     with foreign(file.name, "correct it in an editor"):
         stated = {str(key): value for key, value in yaml.safe_load(read_content(file)).items()}
         config = {key.lower(): value for key, value in stated.items()}
         shape = tuple(map(int, config["kpt_shape"]))
         classes = config.get("names", ["animal"])
-        classes = dict(classes if isinstance(classes, dict) else enumerate(classes))
+        if not isinstance(classes, dict):
+            classes = dict(enumerate(classes))
         names = {int(key): str(name) for key, name in classes.items()}
         wanted = [key for key, name in names.items() if options.category in ("", name, str(key))]
         if len(wanted) != 1:
             raise InputError(
                 f"`category`: {file.name} has the classes {', '.join(names.values())}; choose one"
             )
-        skeleton = _skeleton(config, wanted[0], shape[0], report)
+        (category,) = wanted
+        skeleton = _skeleton(config, category, shape[0], report)
         images, from_cvat = _images_of(stated, file, report)
-    frames, instances, others = [], [], 0
+    frames = []
+    instances = []
+    others = 0
     for image, split in images.items():
         # that an image is missing is a fault of every format
         size = image_size(image) if image.is_file() else (0, 0)
-        for line, cells in enumerate(_lines(image) if any(size) else (), 1):
-            if whole_number(cells[0]) == wanted[0]:
-                place = report.at(f"{image.stem}.txt line {line}")
-                instances += _animal(cells, len(frames), size, shape, place)
-            else:
+        lines = _lines(image) if any(size) else []
+        for line_number, cells in enumerate(lines, 1):
+            if whole_number(cells[0]) != category:
                 others += 1
+                continue
+            place = report.at(f"{image.stem}.txt line {line_number}")
+            instances += _animal(cells, len(frames), size, shape, place)
         frames.append(Frame(below(image, root), image, size=size, split=split))
     if others:
         report.notes.append(f"{others} lines of other classes, left out")
@@ -85,8 +91,10 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         instances = [one._replace(occluded=np.zeros_like(one.occluded)) for one in instances]
     beside = root / "notes.json"
     said = read_content(beside).decode(errors="replace") if beside.is_file() else ""
-    tool = tool_of(" ".join([*config, said]), [frame.name for frame in frames])
-    tool = "CVAT" if from_cvat else tool
+    image_names = [frame.name for frame in frames]
+    tool = tool_of(" ".join([*config, said]), image_names)
+    if from_cvat:
+        tool = "CVAT"
     return Project(root, "ultralytics", skeleton, frames, instances, tool=tool)
 
 
@@ -94,14 +102,17 @@ def files_of(path: Path) -> list[Path]:
     """Returns the yaml files with `kpt_shape` at a path, in the folder that it is, or else in those
     in it: the data.yaml if there are several, and none that describes a network.
     """
-    found = [
-        file
-        for file in shown_files(path, "*.y*ml", "*/*.y*ml")
-        if file.suffix.lower() in (".yaml", ".yml")
-        and b"kpt_shape" in (content := read_content(file).lower())
-        and not re.search(rb"^backbone\s*:", content, re.MULTILINE)
-    ]
-    found = [file for file in found if file.parent == path] or found
+    found = []
+    for file in shown_files(path, "*.y*ml", "*/*.y*ml"):
+        if file.suffix.lower() not in (".yaml", ".yml"):
+            continue
+        content = read_content(file).lower()
+        describes_a_network = re.search(rb"^backbone\s*:", content, re.MULTILINE)
+        if b"kpt_shape" in content and not describes_a_network:
+            found.append(file)
+    at_the_top = [file for file in found if file.parent == path]
+    if at_the_top:
+        found = at_the_top
     named = [file for file in found if file.name.lower() == _FILE]
     return named if len(named) == 1 else found
 
@@ -115,47 +126,51 @@ def _images_of(
     those keys that name a place and were not read.
     """
     base = next((stored for key, stored in stated.items() if key.lower() == "path"), "")
-    roots = [Path(os.path.normpath(file.parent / forward(str(base or "")))), file.parent]
+    stated_root = file.parent / forward(str(base or ""))
+    roots = [Path(os.path.normpath(stated_root)), file.parent]
     images: dict[Path, str] = {}
-    again, lists, unread = Counter(), [], []
+    again = Counter()
+    lists = []
+    unread = []
     for key, stored in stated.items():
+        if key.lower() in _FACTS:
+            continue
         split = SPLITS.get(key.lower())
-        for one in (
-            [] if key.lower() in _FACTS else stored if isinstance(stored, list) else [stored]
-        ):
+        for one in stored if isinstance(stored, list) else [stored]:
             if not isinstance(one, str) or not one.strip():
                 continue
             place = found_by_trailing_parts(one, roots)
             if place and place.is_dir():
-                found = [
-                    image
-                    for image in shown_files(place, "**/*")
-                    if image.suffix.lower() in IMAGE_SUFFIXES
-                ]
+                files = shown_files(place, "**/*")
+                found = [image for image in files if image.suffix.lower() in IMAGE_SUFFIXES]
             elif place and place.suffix.lower() == ".txt":
-                lines = read_content(place).decode("utf-8-sig", errors="replace").splitlines()
-                lines = list(filter(None, map(str.strip, lines)))
+                text = read_content(place).decode("utf-8-sig", errors="replace")
+                lines = [line.strip() for line in text.splitlines() if line.strip()]
                 # CVAT calls a list after its subset, in which its images are.
                 inside = re.compile(rf"(\./|data/)?images/{re.escape(key)}/")
                 lists.append(one == f"{key}.txt" and all(map(inside.match, lines)))
-                found = image_paths(lines, [*roots, place.parent])[1] if lines else []
+                found = []
+                if lines:
+                    _, found = image_paths(lines, [*roots, place.parent])
             elif split is None:
                 unread.append(f"{key}: {one}")
                 continue
             else:
-                (report.notes if split == "test" else report.faults).append(
+                told = report.notes if split == "test" else report.faults
+                told.append(
                     f"{file.name}, {key}: {one!r} is no folder below {file.parent}, and no list of images; name "
                     "the folder of its images"
                 )
                 continue
-            for image in (Path(os.path.normpath(image)) for image in found):
+            for stored_path in found:
+                image = Path(os.path.normpath(stored_path))
                 again[key] += image in images
                 images.setdefault(image, split or "")
-    report.notes.extend(
-        f"{key}: {count_text(named, 'image')} of an earlier split, too: taken once, in that split"
-        for key, named in again.items()
-        if named
-    )
+    for key, named in again.items():
+        if named:
+            report.notes.append(
+                f"{key}: {count_text(named, 'image')} of an earlier split, too: taken once, in that split"
+            )
     if not images and not report.faults:
         report.fault(
             f"no image is found by its keys {', '.join(unread or stated)}; name folders of images or lists of them "
@@ -166,8 +181,11 @@ def _images_of(
 
 def _skeleton(config: Mapping[str, Any], category: int, count: int, report: Report) -> Skeleton:
     names = config.get("kpt_names") or {}
-    names = names.get(category, ()) if isinstance(names, dict) else names
-    names = [str(name) for name in names] or [f"point_{k}" for k in range(count)]
+    if isinstance(names, dict):  # those of each class
+        names = names.get(category, ())
+    names = [str(name) for name in names]
+    if not names:
+        names = [f"point_{k}" for k in range(count)]
     flip = config.get("flip_idx") or []
     if len(names) != count or len(flip) not in (0, count):
         raise InputError(
@@ -182,11 +200,13 @@ def _lines(image: Path) -> list[list[str]]:
     images/ of its path.
     """
     parts = list(image.parts)
-    at = max((place for place, part in enumerate(parts) if part == "images"), default=None)
-    if at is not None:
-        parts[at] = "labels"
+    places = [place for place, part in enumerate(parts) if part == "images"]
+    if places:
+        parts[places[-1]] = "labels"
     labels = Path(*parts).with_suffix(".txt")
-    text = read_content(labels).decode(errors="replace") if labels.is_file() else ""
+    if not labels.is_file():
+        return []
+    text = read_content(labels).decode(errors="replace")
     return [line.split() for line in text.splitlines() if line.strip()]
 
 
@@ -203,11 +223,14 @@ def _animal(
     box = values[1:5] * (*size, *size)
     points = values[5:].reshape(count, dims)
     # Without a third number Ultralytics marks an unlabelled point by a negative one, others by zeros.
-    unmarked = (points[:, :2] < 0).any(1) | (points[:, :2] == 0).all(1)
+    shares = points[:, :2]
+    unmarked = (shares < 0).any(1) | (shares == 0).all(1)
     flags = np.maximum(points[:, 2], 0) if dims == 3 else np.where(unmarked, 0, 2)
-    if len(report.faults) > before or np.isnan(values).any() or not np.isin(flags, (0, 1, 2)).all():
+    whole = len(report.faults) == before and not np.isnan(values).any()
+    if not whole or not np.isin(flags, (0, 1, 2)).all():
         report.fault("a cell is empty, or visible is not -1, 0, 1 or 2; correct the line")
         return []
     box[:2] -= box[2:] / 2
-    places = np.where(flags[:, None] > 0, points[:, :2] * size, np.nan)
-    return [instance_of(at, places, occluded=flags == 1, box=box if is_box(box) else None)]
+    places = np.where(flags[:, None] > 0, shares * size, np.nan)
+    stated_box = box if is_box(box) else None
+    return [instance_of(at, places, occluded=flags == 1, box=stated_box)]

@@ -31,33 +31,37 @@ def unite(projects: Sequence[Project]) -> Project:
     other keypoints begin with the project's name.
     """
     titles = tuple(project.root.resolve().name for project in projects)
-    if again := [n for n, title in enumerate(titles) if title in titles[:n]]:
+    again = [n for n, title in enumerate(titles) if title in titles[:n]]
+    if again:
         first = projects[titles.index(titles[again[0]])]
         raise InputError(
             "project",
             f"{first.root} and {projects[again[0]].root} have one name; rename one folder, or "
             "give each of two files in one folder a folder of its own",
         )
-    skeleton = united_skeleton(
-        dict(zip(titles, (project.skeleton for project in projects), strict=True))
-    )
+    skeletons = [project.skeleton for project in projects]
+    skeleton = united_skeleton(dict(zip(titles, skeletons, strict=True)))
     alike = all(set(project.skeleton.names) == set(skeleton.names) for project in projects)
     owners, notes = _owners(projects, skeleton.names, alike)
-    frames, instances = [], []
-    for number, (title, project) in enumerate(zip(titles, projects, strict=True)):
-        places, named = {}, recordings({frame.session for frame in project.frames})
+    frames = []
+    instances = []
+    for title, project, owned in zip(titles, projects, owners, strict=True):
+        places = {}
+        named = recordings({frame.session for frame in project.frames})
         for at, frame in enumerate(project.frames):
-            if owners[number][at]:
-                places[at] = len(frames)
-                session = (
-                    named[frame.session] if alike else frame.session and f"{title}/{frame.session}"
-                )
-                frames.append(frame._replace(name=f"{title}/{frame.name}", session=session))
-        instances += [
-            in_names(one, project.skeleton.names, skeleton.names)._replace(frame=places[one.frame])
-            for one in project.instances
-            if one.frame in places
-        ]
+            if not owned[at]:
+                continue
+            places[at] = len(frames)
+            session = frame.session
+            if alike:
+                session = named[session]
+            elif session:
+                session = f"{title}/{session}"
+            frames.append(frame._replace(name=f"{title}/{frame.name}", session=session))
+        for one in project.instances:
+            if one.frame in places:
+                moved = in_names(one, project.skeleton.names, skeleton.names)
+                instances.append(moved._replace(frame=places[one.frame]))
     root = Path(os.path.commonpath([project.root.resolve() for project in projects]))
     form = " and ".join(dict.fromkeys(project.format for project in projects))
     notes = (*_keypoint_lines(titles, projects, skeleton.names, alike), *notes)
@@ -108,7 +112,8 @@ def _owners(
     other = []
     for number, project in enumerate(projects):
         for at, (frame, image) in enumerate(zip(project.frames, identities[number], strict=True)):
-            here, first = (number, at), kept.setdefault(image, (number, at))
+            here = (number, at)
+            first = kept.setdefault(image, here)
             if first[0] == number:
                 copies.append((image, here))
             elif here in labels:
@@ -134,10 +139,10 @@ def _owners(
             f"{len(other)} images have other labels in another project: those of the project named last are taken: "
             f"{summarise(other, 3)}"
         )
-    return [
-        [(number, at) in whole for at in range(len(project.frames))]
-        for number, project in enumerate(projects)
-    ], notes
+    owned = []
+    for number, project in enumerate(projects):
+        owned.append([(number, at) in whole for at in range(len(project.frames))])
+    return owned, notes
 
 
 def _identities(projects: Sequence[Project]) -> list[list[Any]]:
@@ -181,10 +186,12 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
                 )
             whose.setdefault(name, title)
             folded.setdefault(name.casefold(), name)
-    names, mirror = tuple(whose), {}
+    names = tuple(whose)
+    mirror = {}
     for title, one in skeletons.items():
         for k, other in enumerate(one.flip):
-            name, there = one.names[k], one.names[other]
+            name = one.names[k]
+            there = one.names[other]
             if mirror.setdefault(name, there) == there:
                 continue
             if name not in (there, mirror[name]):
@@ -193,33 +200,29 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
                     f"{name!r} mirrors {there!r} in {title}, and {mirror[name]!r} in another "
                     "project; correct one of them",
                 )
-            mirror[name] = there if name == mirror[name] else mirror[name]
+            if name == mirror[name]:
+                mirror[name] = there
     # Names decide where the skeletons have not: of equal names each has said all pairs, or that
     # there are none.
-    by_names = (
-        derived_flip(names)
-        if any(set(one.names) != set(names) for one in skeletons.values())
-        else None
-    )
+    by_names = None
+    if any(set(one.names) != set(names) for one in skeletons.values()):
+        by_names = derived_flip(names)
     places = {name: k for k, name in enumerate(names)}
-    flip = tuple(
-        places[mirror[name]]
-        if mirror.get(name, name) != name
-        else by_names[k]
-        if by_names
-        else k
-        if name in mirror
-        else -1
-        for k, name in enumerate(names)
-    )
-    whole = all(other >= 0 and flip[other] == k for k, other in enumerate(flip)) and any(
-        k != other for k, other in enumerate(flip)
-    )
-    edges = dict.fromkeys(
-        tuple(places[one.names[end]] for end in edge)
-        for one in skeletons.values()
-        for edge in one.edges
-    )
+
+    def mirror_image(k: int, name: str) -> int:
+        if mirror.get(name, name) != name:
+            return places[mirror[name]]
+        if by_names:
+            return by_names[k]
+        return k if name in mirror else -1
+
+    flip = tuple(mirror_image(k, name) for k, name in enumerate(names))
+    mutual = all(other >= 0 and flip[other] == k for k, other in enumerate(flip))
+    whole = mutual and any(k != other for k, other in enumerate(flip))
+    edges = {}
+    for one in skeletons.values():
+        for a, b in one.edges:
+            edges[places[one.names[a]], places[one.names[b]]] = None
     groups: dict[str, tuple[int, ...]] = {}
     for one in skeletons.values():
         for group, members in one.groups.items():

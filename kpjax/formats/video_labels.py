@@ -33,11 +33,15 @@ class Labels(NamedTuple):
 
     def of(self, title: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the keypoints (K, 2) float64 and visible (K,) bool of a frame."""
-        found = [self.points.get((title, frame, k)) for k in range(len(self.skeleton.names))]
-        return (
-            np.array([point or (0.0, 0.0) for point in found]).reshape(-1, 2),
-            np.array([point is not None for point in found], bool),
-        )
+        count = len(self.skeleton.names)
+        keypoints = np.zeros((count, 2))
+        visible = np.zeros(count, bool)
+        for k in range(count):
+            point = self.points.get((title, frame, k))
+            if point is not None:
+                keypoints[k] = point
+                visible[k] = True
+        return keypoints, visible
 
 
 def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
@@ -76,15 +80,20 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     examples = source.source.examples
     titles = [source.titles[video] for video in source.video]
     places = list(zip(titles, map(int, source.frame), strict=True))
-    if lost := len({place[:2] for place in labels.points} - {*places}):
+    labelled_frames = {(title, frame) for title, frame, _ in labels.points}
+    lost = len(labelled_frames - {*places})
+    if lost:
         print(
             f"{table.name}: {lost} frames with labels measure nothing, since --every leaves them out"
         )
-    crops, keypoints, visible = examples.crop[source.order], [], []
+    crops = examples.crop[source.order]
+    size = examples.image.shape[2:0:-1]
+    keypoints = []
+    visible = []
     for place, crop in zip(places, crops, strict=True):
         points, seen = labels.of(*place)
         moved = boxes.move_points(boxes.invert(crop), points)
-        seen &= on_frame(moved, examples.image.shape[2:0:-1])
+        seen &= on_frame(moved, size)
         keypoints.append(np.where(seen[:, None], moved, 0))
         visible.append(seen)
     labelled = arrays(

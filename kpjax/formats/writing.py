@@ -34,10 +34,8 @@ def write_project(project: Project, format: str, folder: Path) -> list[Path]:
     with atomic(folder) as partial:
         partial.mkdir()
         make_images(copies, partial)
-        labels = [
-            path.relative_to(partial).as_posix() for path in WRITERS[format].write(moved, partial)
-        ]
-    return [folder / name for name in labels]
+        written = WRITERS[format].write(moved, partial)
+    return [folder / path.relative_to(partial) for path in written]
 
 
 def placed_in(
@@ -58,24 +56,22 @@ def placed_in(
     for session in dict.fromkeys(frame.session for frame in project.frames):
         short = portable(recording(session) or session or "images")
         sessions[session] = unused_name(short, set(sessions.values()))
-    frames, copies, used = [], [], set()
+    frames = []
+    copies = []
+    used: set[str] = set()
     for frame in project.frames:
-        size = (
-            frame.size
-            if all(frame.size)
-            else (image_size(frame.path) if frame.number is None else videos[frame.path].size)
-        )
+        size = frame.size
+        if not all(size):
+            size = image_size(frame.path) if frame.number is None else videos[frame.path].size
         if frame.number is not None and WRITERS[format].videos:
-            name = (
-                frame.name
-                if format == "sleap"
-                else f"{frame.path.absolute().as_posix()}/{frame.number}"
-            )
-            frames.append(frame._replace(name=name, size=size, path=frame.path.absolute()))
+            path = frame.path.absolute()
+            name = frame.name if format == "sleap" else f"{path.as_posix()}/{frame.number}"
+            frames.append(frame._replace(name=name, size=size, path=path))
             continue
         session = sessions[frame.session]
         last = frame.path.name if frame.number is None else f"img{frame.number:04d}.png"
-        parts, wanted = PurePosixPath(frame.name).parts, frame.name
+        parts = PurePosixPath(frame.name).parts
+        wanted = frame.name
         if WRITERS[format].by_video:
             wanted = f"{FOLDER}/{session}/{last}"
         elif (
@@ -87,26 +83,21 @@ def placed_in(
             wanted = f"{session}/{last}"
         # Parts that any system takes, and none of the writers' own files.
         first, *rest = (portable(part) for part in PurePosixPath(wanted).parts if part != "/")
-        name = unused_name(
-            "/".join([f"_{first}" if first.lower() in _TAKEN else first, *rest]), used
-        )
+        if first.lower() in _TAKEN:
+            first = f"_{first}"
+        name = unused_name("/".join([first, *rest]), used)
         copies.append((frame, name))
-        frames.append(
-            Frame(
-                name,
-                folder / name,
-                None,
-                size,
-                session if WRITERS[format].by_video else frame.session,
-                frame.split,
-            )
-        )
+        if not WRITERS[format].by_video:
+            session = frame.session
+        frames.append(Frame(name, folder / name, None, size, session, frame.split))
     return project._replace(root=folder, frames=tuple(frames)), copies
 
 
 def unused_name(name: str, used: set[str]) -> str:
     """Returns the name, with a number if it is used already, and marks it as used."""
-    path, found, count = PurePosixPath(name), name, 1
+    path = PurePosixPath(name)
+    found = name
+    count = 1
     while found.lower() in used:
         count += 1
         found = path.with_name(f"{path.stem}-{count}{path.suffix}").as_posix()
@@ -116,8 +107,14 @@ def unused_name(name: str, used: set[str]) -> str:
 
 def make_images(copies: list[tuple[Frame, str]], folder: Path) -> None:
     """Copies images, and extracts frames of videos in order."""
-    path, video = None, None
-    for frame, name in sorted(copies, key=lambda one: (str(one[0].path), one[0].number or 0)):
+
+    def place_in_files(copy: tuple[Frame, str]) -> tuple[str, int]:
+        frame, _ = copy
+        return str(frame.path), frame.number or 0
+
+    path = None
+    video = None
+    for frame, name in sorted(copies, key=place_in_files):
         target = inside(folder, name, "image")
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -125,5 +122,6 @@ def make_images(copies: list[tuple[Frame, str]], folder: Path) -> None:
                 target.write_bytes(read_content(frame.path))
                 continue
             if path != frame.path:
-                path, video = frame.path, open_video(frame.path)
+                path = frame.path
+                video = open_video(path)
             Image.fromarray(video[frame.number]).save(target)
