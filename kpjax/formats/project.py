@@ -67,7 +67,8 @@ class Project(NamedTuple):
     """An annotation project. Frames without an instance are kept as unlabelled images."""
 
     root: Path
-    format: str  # a name of `FORMATS` in `kpjax/formats/reading.py`
+    #: a name of `FORMATS` in `kpjax/formats/reading.py`: coco, deeplabcut, sleap, ...
+    format: str
     skeleton: Skeleton  # keypoints in the project's own order
     frames: Sequence[Frame]
     instances: Sequence[Instance]
