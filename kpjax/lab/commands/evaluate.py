@@ -127,8 +127,8 @@ def print_coverage(
     )
     print(
         wrap_lines(
-            f"radii, of frames {whose} ({count_text(int(known.sum()), 'label')}; coverage is guaranteed "
-            f"only on average, for {unit}s like those held out):"
+            f"radii, on {count_text(int(known.sum()), 'label')} of frames {whose}; coverage is guaranteed "
+            f"only on average, for {unit}s like those held out:"
         )
     )
     print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
