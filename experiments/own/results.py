@@ -47,7 +47,7 @@ ARMS = (
     "pairs_apart",
     "prior",
 )
-OF_POINTS = ("test/one_point", "test/distance", "test/pck")
+OF_POINTS = ("test/one_point", "test/median", "test/pck")
 TABLES = {
     "coverage": (
         tuple(f"coverage_{name}" for name in ("tongue", "lips", "mouse")),
@@ -60,6 +60,6 @@ TABLES = {
         ("error", "jumps"),
     ),
     "others": ("adapt_own", ("start", "adapted"), ("target/pck",)),
-    "mouse": ("causes_mouse", ARMS, ("clip/one_point", *OF_POINTS, "test/median"), True),
+    "mouse": ("causes_mouse", ARMS, ("clip/one_point", *OF_POINTS, "test/distance"), True),
     "elsewhere": (("causes_flies", "causes_lips"), ARMS, OF_POINTS, True),
 }
