@@ -216,8 +216,7 @@ def random_window(side: int, near_keypoints: float = 0.75) -> Augment:
 
     def cut(image, corner):
         x, y = corner
-        channels = image.shape[2]
-        return jax.lax.dynamic_slice(image, (y, x, 0), (side, side, channels))
+        return jax.lax.dynamic_slice(image, (y, x, 0), (side, side, image.shape[2]))
 
     def augment(key, example):
         image = _check_float_image(example.image)

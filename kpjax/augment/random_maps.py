@@ -173,8 +173,7 @@ def draw_homography(variation: float = 0.15) -> DrawMap:
         corners = jnp.array([[0, 0], [0, height], [width, height], [width, 0]], jnp.float32)
         inwards = jnp.array([[1, 1], [1, -1], [-1, -1], [-1, 1]], jnp.float32)
         corner_key, _ = jax.random.split(key)
-        lowest = -reach / 2
-        drawn = jax.random.uniform(corner_key, (4, 2), jnp.float32, lowest, reach)
+        drawn = jax.random.uniform(corner_key, (4, 2), jnp.float32, -reach / 2, reach)
         moved = corners + inwards * drawn
         return geometry.homography(corners, moved)
 

@@ -222,9 +222,7 @@ def sentences(
             if pair.labelled_as_one
             else f"in labels they are never closer than {where}"
         )
-        first = names[pair.first]
-        second = names[pair.second]
-        return f"{first} and {second} are one point on {share}; {labels}."
+        return f"{names[pair.first]} and {names[pair.second]} are one point on {share}; {labels}."
 
     more = len(found) - most
     return [said(pair) for pair in found[:most]] + [

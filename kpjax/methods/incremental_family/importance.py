@@ -222,9 +222,7 @@ def _old_and_new(state: Trained, batch: Example) -> tuple[jax.Array, jax.Array]:
     """
     keypoints = batch.keypoints.shape[1]
     if "increment" not in state.frozen:
-        none = jnp.zeros(keypoints, jnp.float32)
-        every = jnp.ones(keypoints, jnp.float32)
-        return none, every
+        return jnp.zeros(keypoints, jnp.float32), jnp.ones(keypoints, jnp.float32)
     step = increment_of(state.frozen, keypoints)
     return step.old, step.new
 

@@ -189,7 +189,8 @@ def train_stage(
     """
     warm = {"variables": before.trained.variables} if before else {}
     config, fitted = job.config, None
-    codec, labelled = setup_of(config, data.skeleton).codec, data.plain_labelled or data.labelled
+    codec = setup_of(config, data.skeleton).codec
+    labelled = data.plain_labelled or data.labelled
     before = before or Outcome(None, None, 0)
     outcome = before
     for number in range(1, config.rounds + 1):
