@@ -88,7 +88,7 @@ def centre_codec(
         found = find_centres(maps, image_size=image_size, most=most, grid=grid)
         return found.centres, found.scores
 
-    return Codec(encode, decode, to_heatmap)
+    return Codec(encode, decode, to_heatmap, decode)
 
 
 def centre_loss(

@@ -578,7 +578,9 @@ def separated(
     top = mine.max((1, 2))
     runner_up = others.max((1, 2))
     possible = together & (runner_up > jnp.maximum(SECOND * top, 0.0))
-    heights = runner_up * partner.max((1, 2))
+    partners_top = partner.max((1, 2))
+    possible &= partners_top > 0  # an empty map has its maximum in the corner
+    heights = runner_up * partners_top
     product = jnp.where(possible, heights, -1.0)
     count = len(pairs)
     of_firsts = product[:, :count]
@@ -673,6 +675,9 @@ class Codec(NamedTuple):
     encode: Callable[[Example], tuple[jax.Array, jax.Array]]
     decode: Decoder  # heatmaps -> keypoints (B, K, 2) in image pixels, scores (B, K)
     to_heatmap: jax.Array  # (3, 3) float32, image pixels -> heatmap pixels
+    #: the same of maps of any keypoints (B, h, w, n), each read by itself: `decode` may read the
+    #: two maps of a left-right pair together, by their places among all K
+    decode_each: Decoder
 
 
 def codec(
@@ -682,6 +687,7 @@ def codec(
     sigma: float,
     grid: Grid = "index",
     decoder: Decoder = decode_argmax,
+    decoder_of_each: Decoder | None = None,
     rounded: bool = True,
     window: float | None = 3.0,
     keep: Literal["centre", "window"] = "centre",
@@ -689,8 +695,10 @@ def codec(
     """Builds the codec of `gaussian_targets`, see there, and a decoder of this module or of the
     same signature.
 
-    Sizes are a side, or (height, width); sigma is in heatmap pixels. Raises InputError for more
-    than one stride, one that is no whole number, and a sigma that is not positive.
+    decoder_of_each: reads each map by itself; needed beside a decoder that reads pairs together
+    (`named_decoder` with `apart`), None is `decoder`. Sizes are a side, or (height, width); sigma
+    is in heatmap pixels. Raises InputError for more than one stride, one that is no whole number,
+    and a sigma that is not positive.
     """
     if isinstance(image_size, int):
         image_size = (image_size, image_size)
@@ -721,10 +729,15 @@ def codec(
             keep=keep,
         )
 
-    def decode(heatmaps):
-        chex.assert_rank(heatmaps, 4)
-        cells, scores = decoder(heatmaps)
-        keypoints = geometry.move_points(to_image, cells)
-        return keypoints, scores
+    def in_image_pixels(find: Decoder) -> Decoder:
+        def decode(heatmaps):
+            chex.assert_rank(heatmaps, 4)
+            cells, scores = find(heatmaps)
+            keypoints = geometry.move_points(to_image, cells)
+            return keypoints, scores
 
-    return Codec(encode, decode, to_heatmap)
+        return decode
+
+    decode = in_image_pixels(decoder)
+    decode_each = in_image_pixels(decoder_of_each or decoder)
+    return Codec(encode, decode, to_heatmap, decode_each)

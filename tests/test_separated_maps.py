@@ -1,11 +1,13 @@
 """Maps of a left and a right keypoint that are read at two peaks, on drawn maps."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from kpjax.heatmaps import decode_argmax, decode_dark, gaussian_bumps, named_decoder, separated
+from kpjax.papers.configs import Heatmaps
 
 SIDE = 24
 NEAR, FAR = (6.25, 10.0), (17.0, 8.5)
@@ -80,3 +82,26 @@ def test_a_shoulder_of_the_shared_peak_is_no_second_one():
 def test_empty_and_negative_maps_stay():
     for found in (jnp.zeros((1, SIDE, SIDE, 2)), -jnp.ones((1, SIDE, SIDE, 2))):
         np.testing.assert_array_equal(separated(found, [(0, 1)], sigma=1.0), found)
+
+
+def test_an_empty_map_does_not_drive_its_partner_from_the_corner():
+    """Whose maximum is where that of an empty map is: in an incremental run a keypoint that is not
+    yet known has an empty map.
+    """
+    found = maps([(0.6, (0.0, 0.0)), (0.5, FAR)], [(0.0, NEAR)])
+    np.testing.assert_array_equal(separated(found, [(0, 1)], sigma=1.0), found)
+
+
+def test_a_codec_that_reads_pairs_together_reads_some_maps_one_by_one():
+    """Each of them as the same decoder does without pairs."""
+    found = maps([(0.6, NEAR), (0.3, FAR)], [(0.9, FAR)], [(0.5, NEAR), (0.45, FAR)])
+    of_pairs, of_none = (
+        Heatmaps(heatmap_size=SIDE, sigma=1.0, decoder="dark", apart=True).codec(SIDE, flip=flip)
+        for flip in ((2, 1, 0), (0, 1, 2))
+    )
+    whole, _ = of_pairs.decode(found)
+    assert np.linalg.norm(whole[0, 0] - whole[0, 2]) > 10
+    some = found[..., np.array([2, 0])]
+    expected = of_none.decode(some)
+    chex.assert_trees_all_equal(of_pairs.decode_each(some), expected)
+    chex.assert_trees_all_equal(of_none.decode_each(some), expected)

@@ -372,19 +372,21 @@ class Heatmaps(Checked):
             if official
             else {"rounded": False, "window": None}
         )
-        find = heatmaps.named_decoder(
+        pairs = [(k, other) for k, other in enumerate(flip) if k < other]
+        decoder = functools.partial(
+            heatmaps.named_decoder,
             self.decoder,
             sigma=self.sigma,
             logits=logits,
             official=official,
-            apart=[(k, other) for k, other in enumerate(flip) if k < other] if self.apart else (),
         )
         return heatmaps.codec(
             image_size=image_size,
             heatmap_size=self.heatmap_size,
             sigma=self.sigma,
             grid=self.grid,
-            decoder=find,
+            decoder=decoder(apart=pairs if self.apart else ()),
+            decoder_of_each=decoder(),
             **cut,
         )
 

@@ -20,7 +20,7 @@ from flax import linen as nn
 
 import kpjax.methods
 from kpjax.augment.augmentations import random_flip
-from kpjax.heatmaps import codec
+from kpjax.heatmaps import codec, decode_argmax, named_decoder
 from kpjax.input.source import arrays
 from kpjax.input.stream import BatchStream, stream
 from kpjax.losses.objective import Objective
@@ -120,6 +120,14 @@ MODEL = KeypointNetwork(
     Backbone(), Upsampling(), HeatmapHead(KEYPOINTS, 2, 4, he_normal, nn.initializers.normal(0.01))
 )
 CODEC = codec(image_size=SIDE, heatmap_size=SIDE // 4, sigma=1.0)
+# The maps of left and right are read together.
+PAIRED_CODEC = codec(
+    image_size=SIDE,
+    heatmap_size=SIDE // 4,
+    sigma=1.0,
+    decoder=named_decoder("argmax", sigma=1.0, apart=[(0, 2)]),
+    decoder_of_each=decode_argmax,
+)
 # Momentum, not Adam: Adam makes full steps of the rounding noise in a gradient that is zero in
 # theory.
 SETUP = Setup(

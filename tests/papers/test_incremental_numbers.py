@@ -132,7 +132,7 @@ LABELS = jnp.array([[[[1, 0], [0, 1]]], [[[0, 0.5], [1, 0]]]])
 ANSWERS = jnp.array([[[[0.8, 0.1], [0.1, 0.6]]], [[[0.3, 0.5], [0.4, 0.2]]]])
 LABELLED = jnp.array([[1.0, 1], [1, 0]])
 # draws these whatever the example is
-CODEC = heatmaps.Codec(lambda example: (LABELS, LABELLED), None, None)
+CODEC = heatmaps.Codec(lambda example: (LABELS, LABELLED), None, None, None)
 STREAMS = {"labelled": Example(*[jnp.zeros(1)] * 6)}
 BOTH_NEW = {"heatmaps": ANSWERS, "increment": increment(2, old=(), new=(0, 1))}
 
@@ -305,7 +305,9 @@ def test_t19_another_association_network_changes_the_gradient_of_its_channel_onl
     step = jax.tree.map(jnp.asarray, increment(4, old=(0, 1), new=(2, 3), triples=[(1, 2, 3)]))
     shape = 2, 5, 7
     teacher, student = normal((*shape, 4)), normal((*shape, 4), 1)
-    codec = heatmaps.Codec(lambda example: (jnp.zeros((*shape, 4)), jnp.ones((2, 4))), None, None)
+    codec = heatmaps.Codec(
+        lambda example: (jnp.zeros((*shape, 4)), jnp.ones((2, 4))), None, None, None
+    )
 
     def gradient(association):
         def value(heatmaps):

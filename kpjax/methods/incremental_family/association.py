@@ -280,13 +280,13 @@ def copies_of_teacher(
             return jnp.linalg.norm(points - others, axis=-1) / side
 
         own = channels(heatmaps, old)
-        told, _ = codec.decode(own)
+        told, _ = codec.decode_each(own)
         truth = jnp.take(view.keypoints, old, axis=1)
         far = distance(told, truth) > FAR
         wrong = both * far.astype(jnp.float32)
-        answer, _ = codec.decode(maps)
+        answer, _ = codec.decode_each(maps)
         same = distance(told, answer) <= SAME
-        answer_elsewhere, _ = codec.decode(elsewhere)
+        answer_elsewhere, _ = codec.decode_each(elsewhere)
         same_elsewhere = distance(told, answer_elsewhere) <= SAME
         own_cells, _ = decode_argmax(own)
         cells, _ = decode_argmax(maps)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from kpjax import geometry
-from kpjax.heatmaps import Codec
+from kpjax.heatmaps import Codec, Decoder
 from kpjax.methods.forward import train_pass
 from kpjax.methods.setup import of_same_shapes
 from kpjax.models.association import AssociationInputs
@@ -159,11 +159,13 @@ def checked_association(fresh: Variables, given: Mapping[str, Any]) -> Variables
     return of_same_shapes(fresh, {name: given[name] for name in fresh}, "start", "'association'")
 
 
-def rerender(codec: Codec, heatmaps: jax.Array) -> jax.Array:
-    """Renders the codec's Gaussians where it decodes heatmaps (B, h, w, n): the same places at full
-    contrast.
+def rerender(codec: Codec, heatmaps: jax.Array, decode: Decoder | None = None) -> jax.Array:
+    """Renders the codec's Gaussians where heatmaps (B, h, w, n) are decoded: the same places at
+    full contrast.
+
+    decode: None is `codec.decode_each`; maps of all keypoints may have `codec.decode`.
     """
-    points, _ = codec.decode(heatmaps)
+    points, _ = (decode or codec.decode_each)(heatmaps)
     # A decoder that refines a peak at the border may leave the map, where a codec draws nothing.
     _, height, width, _ = heatmaps.shape
     last = jnp.array([width - 1, height - 1], jnp.float32)[None, None]

@@ -173,7 +173,7 @@ def memory_replay_term(codec: Codec, *, above: float) -> Term:
         old = outputs["increment"].old
         _, scores = codec.decode(outputs["teacher"])
         believed = (scores > above).astype(jnp.float32) * old[None]
-        targets = rerender(codec, outputs["teacher"])
+        targets = rerender(codec, outputs["teacher"], codec.decode)
         of_all = heatmap_mse(outputs["heatmaps"], targets, believed)
         factor = old.shape[0] / jnp.maximum(old.sum(), 1.0)
         return of_all * factor

@@ -145,7 +145,8 @@ def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
         squared = jnp.square(points_of_maps(heatmaps) - points).sum(-1)
         return (squared * visible).sum() / (2 * jnp.maximum(visible.sum(), 1))
 
-    codec = Codec(encode, decode, geometry.half_pixel_grid(side / maps.shape[1]))
+    to_heatmap = geometry.half_pixel_grid(side / maps.shape[1])
+    codec = Codec(encode, decode, to_heatmap, decode)
     return methods.supervised(
         methods.Setup(
             model, joints, codec, augment=no_augmentation(), **shared_options(config, oracle_steps)

@@ -41,7 +41,10 @@ def two_pixels():
     pixels[..., 0] = [[[1, 2]], [[0, 1]]]
     targets = jnp.array([[[1.0, 1.0]], [[1.0, 2.0]]])[..., None]
     encode = Codec(
-        lambda example: (targets[example.index], jnp.ones((example.index.size, 1))), None, None
+        lambda example: (targets[example.index], jnp.ones((example.index.size, 1))),
+        None,
+        None,
+        None,
     )
     example = Example(
         pixels,

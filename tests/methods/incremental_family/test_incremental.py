@@ -12,7 +12,7 @@ import optax
 import pytest
 from flax import linen as nn
 from flax.traverse_util import flatten_dict
-from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, SIDE, batch, build, start
+from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PAIRED_CODEC, SIDE, batch, build, start
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.objective import without
@@ -173,13 +173,15 @@ def test_images_without_both_new_keypoints_are_left_out():
 def test_self_training_follows_the_teachers_own_arg_max():
     given, draw = outputs(), jax.jit(functools.partial(rerender, CODEC))
     own = given | {"association": draw(given["teacher"][..., 1:2])}
-    found, expected = jax.jit(
+    found, of_pairs, expected = jax.jit(
         lambda given, own: (
             terms.self_training_term(CODEC).function(given, {}),
+            terms.self_training_term(PAIRED_CODEC).function(given, {}),
             terms.association_term().function(own, {}),
         )
     )(given, own)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert of_pairs == found  # one map has no partner beside it
     again = draw(own["association"])
     np.testing.assert_array_equal(own["association"], again)
     assert again.max() == 1
