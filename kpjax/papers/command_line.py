@@ -199,8 +199,15 @@ class Command(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields that were typed and differ from the preset's."""
+        """The fields that were typed and differ from the preset's; a file of known weights by their
+        name.
+        """
         own, given = flat(self.experiment.presets[self.preset.partition("-")[0]]), flat(self.config)
+        if given.get("weights"):
+            from kpjax.models.weights.pretrained import known_weights
+
+            known = known_weights(given["weights"])
+            given["weights"] = known.name if known else given["weights"]
         typed = {
             name: given[name]
             for name in sorted(typed_fields(self.config, self.arguments))

@@ -145,6 +145,20 @@ def test_a_run_starts_from_its_weights_and_says_so(weights, known, tmp_path, cap
         np.testing.assert_allclose(backbone[name], tensor, atol=1e-6, err_msg=name)
 
 
+def test_a_file_of_known_weights_names_its_row_as_they_do(weights, known):
+    """Else a run from the file of a preset's own weights would be of another setting."""
+    tiny = experiment_of("semi_supervised")
+    file, name = (
+        read_command(tiny, [*TINY, "--weights", given]).job("supervised", 0).settings
+        for given in (str(weights), known.name)
+    )
+    assert file == name
+    assert "weights=narrow.made" in file
+    preset = {"demo": replace_fields(tiny.presets["demo"], weights=known.name)}
+    own = read_command(tiny._replace(presets=preset), [*TINY, "--weights", str(weights)])
+    assert "weights" not in own.settings
+
+
 def test_weights_are_trained_at_a_fine_rate_unless_another_is_typed(weights):
     """Also where nothing is known of them.
 
