@@ -80,18 +80,20 @@ CLAIMS = tuple(
 FRONT = (
     (
         "rendered people to faces",
-        "forward/50",
+        "forward/all",
         "demo/scratch",
         "demo/random_core",
         "demo/adapted",
         "demo/scratch",
+        "mean_landmarks/all",
     ),
     (
         "two flies",
-        "forward/50",
+        "forward/all",
         "flies_learnt/scratch",
         "flies_imagenet/random_core",
         "flies_learnt/adapted",
         "flies_learnt/scratch",
+        "mean_landmarks/all",
     ),
 )

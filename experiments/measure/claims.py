@@ -53,7 +53,8 @@ def _learnt(room: Room, gate: Learnt) -> Found:
     of, metric = gate.of
     known = cell_of(room, of, "", metric).shown() if of else [1.0]
     variant = gate.row.rpartition("/")[2]
-    says = f"`{gate.row}` has learnt {gate.what}"
+    row = room.titles.get(gate.row, f"`{gate.row}`")
+    says = f"{row} has learnt {gate.what}"
     if not values or not known:
         return Found(says, "–", "–", f"whether `{variant}` has learnt {gate.what} was not measured")
     mean, bound = statistics.fmean(values), gate.share * statistics.fmean(known)
@@ -232,18 +233,22 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
         shown = [
             front
             for front in room.front
-            if any(cell_of(room, row, "", front.metric).values for row in front[2:])
+            if any(cell_of(room, row, "", front.metric).values for row in front.rows)
         ]
         for number, front in enumerate(shown or room.front[:1]):
             about = (
                 f"**{problem}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
                 f"`kpjax train {name} {NEEDS[name].takes}`"
             )
+            measured_on = f"{front.images}: {room.metrics[front.metric].heading}"
+            if front.trivial:
+                constant = cell_of(room, front.method, "", front.trivial)
+                measured_on += f"; that of the labels' mean is {constant.text()}"
             lines.append(
                 [
                     "" if number else about,
-                    f"{front.images}: {room.metrics[front.metric].heading}",
-                    *(_number(room, front, row) for row in front[2:]),
+                    measured_on,
+                    *(_number(room, front, row) for row in front.rows),
                     "" if number else _counts(answers),
                 ]
             )
@@ -265,11 +270,11 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
 
 
 def _number(room: Room, front: Front, row: str) -> str:
-    """Returns a row's variant with its mean, deviation and seeds; its preset, too, where the same
-    variant of another one is the paper's method.
+    """Returns a row's variant with its mean, deviation and seeds; its preset, too, where that is
+    another than the method's.
     """
     cell = Cell(room.metrics[front.metric], cell_of(room, row, "", front.metric).values, None)
     seeds = f" ({len(cell.values)})" if cell.values else ""
-    variant = row.rpartition("/")[2]
-    same = variant == front.method.rpartition("/")[2] and row != front.method
-    return f"`{row if same else variant}` {cell.text()}{seeds}"
+    preset, _, variant = row.rpartition("/")
+    name = variant if preset == front.method.rpartition("/")[0] else row
+    return f"`{name}` {cell.text()}{seeds}"

@@ -92,7 +92,7 @@ METRICS = {
     "aaa": Metric("AAA, %", 100),
     "at": Metric("AT, %", 100),
     "a_mre": Metric("A-MRE", decimals=2, lower=True),
-    "triples/pck": Metric("old points of triples, %", 100),
+    "triples/pck": Metric("PCK of old points in triples, %", 100),
     "rmse/flat": Metric("error, px", decimals=2, lower=True),
     "rmse/level1": Metric("first level, px", decimals=2, lower=True),
     "rmse/level2": Metric("second level, px", decimals=2, lower=True),
@@ -208,6 +208,12 @@ class Front(NamedTuple):
     control: str  # the simple one
     method: str  # the paper's
     ours: str  # a row that no other outperforms here
+    trivial: str = ""  # the metric of the method's row that holds a constant answer's error
+
+    @property
+    def rows(self) -> tuple[str, str, str, str]:
+        """Its four rows."""
+        return self.without, self.control, self.method, self.ours
 
 
 def runs_of(line: str, preset: str) -> list[Run]:
@@ -331,7 +337,10 @@ def room_of(path: Path) -> Room:
             + [(one.line, one.of) for one in gates if isinstance(one, Ahead) and one.of]
         )
     if front:
-        tables["front"] = _table_of([(row, one.metric) for one in front for row in one[2:] if row])
+        tables["front"] = _table_of(
+            [(row, one.metric) for one in front for row in one.rows]
+            + [(one.method, one.trivial) for one in front if one.trivial]
+        )
     found = read_results(path)
     return Room(
         path,

@@ -59,8 +59,10 @@ TABLES = {
             "source_only_augmented_mse_long",
             "source_only_views_long",
             "source_only_restyled_long",
+            "regda",
             "teacher_adaptation",
             "source_free_views",
+            "regda - source_only_views_long",
             "teacher_adaptation - source_only_views_long",
             "teacher_adaptation - source_only_restyled_long",
             "source_free_views - source_only_views_long",
@@ -135,14 +137,7 @@ def _of_demo(line: str) -> tuple[Learnt | Ahead, ...]:
 
 BODIES = "target/pck_batchwise/all"
 CLAIMS = (
-    (
-        "RegDA outperforms the source alone",
-        ("surreal_lsp/regda - source_only_mse", BODIES),
-        "rendered people, no colours in either arm",
-        "demo/regda - demo/source_only",
-        "target/pck",
-        _of_demo("demo/regda - demo/source_only"),
-    ),
+    # in the paper both arms have random colours
     (
         "RegDA outperforms the source alone",
         ("surreal_lsp/regda - source_only_mse", BODIES),
@@ -150,6 +145,14 @@ CLAIMS = (
         "demo/regda_augmented - demo/source_only_augmented",
         "target/pck",
         _of_demo("demo/regda_augmented - demo/source_only_augmented"),
+    ),
+    (
+        "RegDA outperforms the source alone",
+        ("surreal_lsp/regda - source_only_mse", BODIES),
+        "rendered people, no colours in either arm",
+        "demo/regda - demo/source_only",
+        "target/pck",
+        _of_demo("demo/regda - demo/source_only"),
     ),
     (
         "Disparity discrepancy outperforms the source alone",
