@@ -5,7 +5,10 @@ to read it.
 from experiments.measure.render import Ahead
 
 GAINS = ("kamp_rerendered - ksd_only", "kamp_rerendered - self_training")
-RIVALS = ("ksd_only", "ksd_only_short", "self_training", "memory_replay")
+RIVALS = (
+    *("ksd_only", "ksd_only_short", "self_training", "self_training_short"),
+    *("memory_replay", "memory_replay_short"),
+)
 OURS = ("kamp", "kamp_rerendered")
 ARMS = (*RIVALS, *OURS)
 POINTS = ("ksd_only", "self_training", "kamp_rerendered", *GAINS)

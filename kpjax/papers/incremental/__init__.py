@@ -10,8 +10,8 @@ optimizer steps on it, or `ka_steps`; the others train so much longer. After eve
 keypoints are evaluated on all test images. This is a row of the matrix from which AAA, AT, MT and
 A-MRE are computed.
 
-`self_training` is the control: the old model's own points in place of KA-Net's. `ksd_only_short` is
-distillation for the steps that KA-Net leaves its student. `kamp_true_points` is the ceiling: the
+`self_training` is the control: the old model's own points in place of KA-Net's. Controls named
+`_short` train for the steps that KA-Net leaves its student. `kamp_true_points` is the ceiling: the
 true old points in place of KA-Net's, which it reads from labels that the setting does not have.
 `--triples 2` gives a step two tasks, each with a KA-Net of its own; l_KA is their mean. Every variant has a
 weight of its own, chosen once on the protocol of the preset `demo_tuning`. AT above 0 is no mark of

@@ -95,25 +95,40 @@ def of_everything(config: Config, name: str) -> dict[str, float]:
     return {name: config.base_steps + config.steps * later_steps(config)}
 
 
+learn_from_own_points = functools.partial(
+    learn_without_association,
+    build=build_self_training,
+    factors=lambda weights, old: one_of_the_old(weights.self_training, old),
+    choose=stated_triples,
+)
+learn_from_replay = functools.partial(
+    learn_without_association,
+    build=build_replay,
+    factors=lambda weights, old: {"replay": weights.memory_replay},
+)
+
 CONTROLS: dict[str, Variant] = {
     "self_training": variant(
         "control",
         "kamp_rerendered with the old model's own point in KA-Net's place",
-        functools.partial(
-            learn_without_association,
-            build=build_self_training,
-            factors=lambda weights, old: one_of_the_old(weights.self_training, old),
-            choose=stated_triples,
-        ),
+        learn_from_own_points,
+    ),
+    "self_training_short": variant(
+        "control",
+        "self_training, for as many steps as the student of KA-Net has",
+        functools.partial(learn_from_own_points, length=student_step),
+        lengths=SHORT,
     ),
     "memory_replay": variant(
         "control",
         "the old model's sure points of all old keypoints as labels, without distillation",
-        functools.partial(
-            learn_without_association,
-            build=build_replay,
-            factors=lambda weights, old: {"replay": weights.memory_replay},
-        ),
+        learn_from_replay,
+    ),
+    "memory_replay_short": variant(
+        "control",
+        "memory_replay, for as many steps as the student of KA-Net has",
+        functools.partial(learn_from_replay, length=student_step),
+        lengths=SHORT,
     ),
     "kamp_true_points": variant(
         "oracle",
