@@ -102,7 +102,9 @@ def semantic_term(
         logits = interleave(*(outputs[name].logits for name in reads))
         return semantic_consistency(
             logits,
-            interleave(*(_present_weights(codec, examples, view, ground_truth) for view in streams)),
+            interleave(
+                *(_present_weights(codec, examples, view, ground_truth) for view in streams)
+            ),
         )
 
     return Term(weight, loss, reads)
@@ -206,9 +208,7 @@ def _weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> 
     return weights
 
 
-def _present_weights(
-    codec: Codec, examples: Streams, view: str, ground_truth: bool
-) -> jax.Array:
+def _present_weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> jax.Array:
     """Returns `_weights` of terms that read z: 0, too, of keypoints that are known to be absent.
     Their heatmaps are empty, and z is what a heatmap selects.
     """

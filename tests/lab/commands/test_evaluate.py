@@ -127,7 +127,8 @@ def test_the_share_of_points_within_their_radii_is_told(run, tmp_path, capsys):
 def test_keypoints_without_a_radius_do_not_count_as_within_it(run, tmp_path, capsys):
     """Of "spot" no label was held out: it has none, and all its points would lie within."""
     labels = project(
-        tmp_path / "labelled", ["a.png,0,spot,100,40", "a.png,0,beside,100,60", "b.png,0,spot,20,60"]
+        tmp_path / "labelled",
+        ["a.png,0,spot,100,40", "a.png,0,beside,100,60", "b.png,0,spot,20,60"],
     )
     with_radii(Path(run), np.full((40, 2), 1.0), labelled=[0, 1])
     main([run, labels, "--out", str(tmp_path / "out")])

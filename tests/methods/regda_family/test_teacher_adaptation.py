@@ -208,7 +208,9 @@ def test_points_below_the_cutoff_of_their_keypoint_teach_nothing():
     """A keypoint that half of the images do not show: its maps there are low, and among the surest 80 %
     of that keypoint they taught full Gaussians.
     """
-    scores = np.float32([[0.9, 0.9]] * 5 + [[0.9, 0.02]] * 5) + np.float32(1e-3) * np.arange(10)[:, None]
+    scores = (
+        np.float32([[0.9, 0.9]] * 5 + [[0.9, 0.02]] * 5) + np.float32(1e-3) * np.arange(10)[:, None]
+    )
     points = np.zeros((10, 2, 2), np.float32)
 
     def weights(**cutoffs):
