@@ -187,6 +187,14 @@ def familiar(opened: OpenedRun, scores: np.ndarray, share: float) -> str:
     return source_free.familiar(scores, edges, share)
 
 
+def cutoffs_of_absence(opened: OpenedRun) -> np.ndarray | None:
+    """Returns the scores (K,) from which a run shows each keypoint, if it was taught that keypoints
+    can be absent; else None: there low scores on another camera's images may be of right points.
+    """
+    cutoffs = opened.score.cutoffs
+    return cutoffs if opened.score.empty == "absent" and np.isfinite(cutoffs).any() else None
+
+
 def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
     config, target, (run, poses, _) = (
@@ -207,8 +215,8 @@ def train(job: Job, data: Data) -> Outcome:
             f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same"
         )
         return kept
-    cutoffs = run.opened.score.cutoffs
-    if np.isfinite(cutoffs).any() and not job.plan:
+    cutoffs = cutoffs_of_absence(run.opened)
+    if cutoffs is not None and not job.plan:
         shown = 100 * (scores >= cutoffs).mean()
         print(
             f"{job.title}: {shown:.0f} of 100 points of the start on target images reach its cutoffs; such points "

@@ -7,7 +7,7 @@ import pytest
 
 from kpjax.lab.animals.calibration import ScoreTable, table_as_json
 from kpjax.lab.animals.conformal import radius_table
-from kpjax.lab.own.without_source import familiar
+from kpjax.lab.own.without_source import cutoffs_of_absence, familiar
 
 OLD, NEW = 6, 2
 
@@ -41,3 +41,13 @@ def test_a_run_with_added_keypoints_knows_images_like_its_own(start):
 def test_without_a_number_of_labels_all_keypoints_are_compared(start):
     start.files.clear()
     assert familiar(start, scores_of(200, 1), 0.3) == ""
+
+
+@pytest.mark.parametrize("empty, used", [("absent", True), ("ask", False), ("unlabelled", False)])
+def test_cutoffs_silence_points_only_where_absence_was_taught(start, empty, used):
+    """A network that never learnt an empty map has low scores of right points on other images."""
+    start.score = start.score._replace(empty=empty)
+    found = cutoffs_of_absence(start)
+    assert (found is not None) == used
+    start.score = start.score._replace(cutoffs=np.full(OLD + NEW, -np.inf))
+    assert cutoffs_of_absence(start) is None
