@@ -527,7 +527,8 @@ def decode_soft_argmax(
 
 # Share of its maximum, from which the second peak of a map may be read in its place. On a clip of a mouse
 # from the side it left both hind paws in one place on 9 % of the frames, of 67 %, at the same held-out
-# error; 0.1 left 1 %, and moved points that were right. One run, its held-out part.
+# error; 0.1 left 1 %, and moved points that were right. One run, its held-out part. A partner needs the
+# same share of it.
 SECOND = 0.3
 
 
@@ -544,7 +545,8 @@ def separated(
     keypoint keeps it and the other takes its own highest peak elsewhere, if that has `SECOND` of its
     maximum: of both ways the one with the larger product of peaks. The other's map is then zero but
     for three sigma around that peak. Maps of keypoints that truly lie on one another have one peak, and
-    stay.
+    stay. So does one whose partner's maximum has less than `SECOND` of its own: the partner is not
+    there, and its map, which is low but not zero, says nothing of the peak.
 
     heatmaps: heights or probabilities; float32. pairs: of keypoints, each in one at most. sigma: of a
     keypoint's Gaussian in heatmap pixels.
@@ -577,9 +579,9 @@ def separated(
     others = jnp.where(is_peak & ~taken, mine, 0.0)
     top = mine.max((1, 2))
     runner_up = others.max((1, 2))
-    possible = together & (runner_up > jnp.maximum(SECOND * top, 0.0))
+    least = jnp.maximum(SECOND * top, 0.0)
     partners_top = partner.max((1, 2))
-    possible &= partners_top > 0  # an empty map has its maximum in the corner
+    possible = together & (runner_up > least) & (partners_top > least)
     heights = runner_up * partners_top
     product = jnp.where(possible, heights, -1.0)
     count = len(pairs)
@@ -640,20 +642,22 @@ def named_decoder(
         return decode_argmax
 
     def decode(maps):
-        maps = spatial_softmax(maps) if logits else maps.astype(jnp.float32)
-        maps = separated(maps, apart, sigma=sigma)
+        heights = spatial_softmax(maps) if logits else maps.astype(jnp.float32)
+        found = separated(heights, apart, sigma=sigma)
         if name == "argmax":
-            return decode_argmax(maps)
+            # of the maps themselves, so that scores are of one kind with pairs and without
+            emptied = (found == 0) & (heights > 0)
+            return decode_argmax(jnp.where(emptied, -jnp.inf, maps))
         if name == "dark":
-            return decode_dark(maps, sigma=sigma)
-        return decode_quarter_offset(maps, official=official)
+            return decode_dark(found, sigma=sigma)
+        return decode_quarter_offset(found, official=official)
 
     return decode
 
 
 def score_kind(name: DecoderName, *, logits: bool) -> str:
-    """Returns the kind of the scores of `named_decoder(name, logits=logits)`; scores of two kinds
-    do not compare.
+    """Returns the kind of the scores of `named_decoder(name, logits=logits)`, with pairs that are
+    read apart and without; scores of two kinds do not compare.
 
     `mse_peak`: heights of maps whose Gaussians have height 1; `softmax_peak`: probabilities;
     `logit_peak`: neither.

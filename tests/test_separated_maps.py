@@ -6,7 +6,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from kpjax.heatmaps import decode_argmax, decode_dark, gaussian_bumps, named_decoder, separated
+from kpjax.heatmaps import (
+    decode_argmax,
+    decode_dark,
+    gaussian_bumps,
+    named_decoder,
+    separated,
+    spatial_softmax,
+)
 from kpjax.papers.configs import Heatmaps
 
 SIDE = 24
@@ -90,6 +97,42 @@ def test_an_empty_map_does_not_drive_its_partner_from_the_corner():
     """
     found = maps([(0.6, (0.0, 0.0)), (0.5, FAR)], [(0.0, NEAR)])
     np.testing.assert_array_equal(separated(found, [(0, 1)], sigma=1.0), found)
+
+
+@pytest.mark.parametrize("decoder", ["dark", "quarter", "argmax"])
+@pytest.mark.parametrize("low", [0.03, 0.2])
+def test_a_partner_that_is_not_there_does_not_drive_a_point_from_its_peak(decoder, low):
+    """The map of an absent keypoint is low and not zero, and its maximum may lie anywhere."""
+    left, alone = [(0.87, NEAR), (0.35, FAR)], maps([(0.87, NEAR), (0.35, FAR)])
+    points, scores = read(maps(left, [(low, NEAR)]), decoder)
+    expected, height = read(alone, decoder, ())
+    np.testing.assert_array_equal(points[0], expected[0])
+    assert scores[0] == height[0]
+    there, _ = read(maps(left, [(0.5, NEAR)]), decoder)
+    np.testing.assert_allclose(there[0], FAR, atol=0.6)
+
+
+def test_a_low_map_moves_from_the_peak_of_its_partner():
+    """Which is there: it is the low one that may be elsewhere."""
+    points, _ = read(maps([(0.87, NEAR), (0.35, FAR)], [(0.1, NEAR), (0.08, FAR)]))
+    np.testing.assert_allclose(points, [NEAR, FAR], atol=0.05)
+
+
+@pytest.mark.parametrize("decoder", ["dark", "quarter", "argmax"])
+def test_scores_are_of_one_kind_with_pairs_and_without(decoder):
+    """`score_kind` does not know of pairs. Of pairs with two maxima points and scores are the same, and
+    the score of a point that moves is that of its own second peak.
+    """
+    peaks = [[(0.6, NEAR), (0.5, FAR)], [(0.4, NEAR), (0.5, FAR)]]
+    logits = 12 * maps(*peaks)
+    plain = jax.jit(named_decoder(decoder, sigma=1.0, logits=True))
+    pairs = jax.jit(named_decoder(decoder, sigma=1.0, logits=True, apart=[(0, 1)]))
+    chex.assert_trees_all_equal(pairs(logits), plain(logits))
+    shared = 12 * maps([(0.6, NEAR), (0.55, FAR)], [(0.6, NEAR)])
+    points, scores = pairs(shared)
+    np.testing.assert_allclose(points[0], [FAR, NEAR], atol=0.6)
+    heights = shared if decoder == "argmax" else spatial_softmax(shared)
+    np.testing.assert_allclose(scores[0, 0], heights[0, :, 14:, 0].max())
 
 
 def test_a_codec_that_reads_pairs_together_reads_some_maps_one_by_one():

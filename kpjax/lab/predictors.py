@@ -25,7 +25,7 @@ from kpjax.lab import hub
 from kpjax.lab.animals.calibration import FILE as SCORE_TABLE, Empty, ScoreTable, score_table_from
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.out.export import plain_predict, plain_weights
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, OF_PART, meaning_of_scores, read_errors
+from kpjax.lab.out.reports.pixel_errors import OF_PART, known_by, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import paper_of_run
 from kpjax.methods import published
@@ -33,7 +33,7 @@ from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
 from kpjax.papers.engine import stored_run
 from kpjax.structures import skeleton_from_json
-from kpjax.training.evaluation import PREDICTIONS, read_predictions
+from kpjax.training.evaluation import PREDICTIONS, Gathered, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 
@@ -273,7 +273,7 @@ def open_runs(folder: Path) -> OpenedRun:
     method = methods.ensemble(first.method, len(members))
     trained = methods.members_of_ensemble([one.trained for one in members])
     kind = first.score.kind
-    files = meaning_of_all(seeds, first.score)
+    files = meaning_of_all(seeds, [one.score for one in members])
     if LABEL_DISTANCES in first.files:
         files[LABEL_DISTANCES] = first.files[LABEL_DISTANCES]
     result = {
@@ -306,34 +306,52 @@ def seeds_below(folder: Path) -> list[Path]:
     )
 
 
-def meaning_of_all(folders: Sequence[Path], score: ScoreTable) -> dict[str, Any]:
+def meaning_of_all(folders: Sequence[Path], scores: Sequence[ScoreTable]) -> dict[str, Any]:
     """Returns score_table.json and radius_table.json of an ensemble, from what its members said of
-    held-out animals.
+    labelled animals, as those of one run come from what it said.
 
-    Nothing if a member kept none of that, or if other animals were held out from another one.
+    Nothing if a member kept none of that, or if other animals were held out from another one. A
+    keypoint without a label there has the median cutoff of the members, who may have theirs of an
+    older run. Animals that taught count where all members saw the same ones.
 
-    score: of a member.
+    scores: of the members.
     """
     if not all((folder / PREDICTIONS).is_file() for folder in folders):
         return {}
     found = [read_predictions(folder) for folder in folders]
-    held_out, first = OF_PART + HELD_OUT, found[0]
-    if any(
-        one.get(held_out) is None
-        or not np.array_equal(one[held_out].true_keypoints, first[held_out].true_keypoints)
-        for one in found
-    ):
+    joint = {
+        name: one._replace(
+            keypoints=np.median([each[name].keypoints for each in found], axis=0),
+            scores=np.mean([each[name].scores for each in found], axis=0),
+        )
+        for name, one in found[0].items()
+        if name.startswith(OF_PART) and all(_same_labels(one, each.get(name)) for each in found)
+    }
+    part = known_by(found[0])
+    if OF_PART + part not in joint:
         return {}
-    joint = first[held_out]._replace(
-        keypoints=np.median([one[held_out].keypoints for one in found], axis=0),
-        scores=np.mean([one[held_out].scores for one in found], axis=0),
-    )
+    unlabelled = np.flatnonzero(~(joint[OF_PART + part].visible > 0).any(0))
+    cutoffs = np.median([score.cutoffs for score in scores], axis=0)
     animals = read_errors(folders[0])
-    held = None if animals is None else animals.by_part().get(HELD_OUT)
+    held = None if animals is None else animals.by_part().get(part)
     # Animals without a label have no row in errors.csv.
-    known = held and len(held.parts) == len(joint.index)
+    known = held and len(held.parts) == len(joint[OF_PART + part].index)
     return meaning_of_scores(
-        {held_out: joint}, HELD_OUT, held if known else None, score.kind, empty=score.empty
+        joint,
+        part,
+        held if known else None,
+        scores[0].kind,
+        empty=scores[0].empty,
+        kept={int(number): float(cutoffs[number]) for number in unlabelled},
+    )
+
+
+def _same_labels(one: Gathered, other: Gathered | None) -> bool:
+    """Returns whether predictions are of animals with the same labels."""
+    return (
+        other is not None
+        and np.array_equal(one.true_keypoints, other.true_keypoints, equal_nan=True)
+        and np.array_equal(one.visible, other.visible)
     )
 
 

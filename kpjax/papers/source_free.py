@@ -29,6 +29,7 @@ from kpjax.training.fit import Fitted
 TEACHER_DECAY = 0.99  # decay of the teacher's average
 # share of a keypoint's points in a batch, the least sure ones, which teach nothing
 UNSURE_SHARE = 0.2
+NO_CUTOFF = -1e30  # of keypoints without one: what is learnt holds finite numbers alone
 SLACK = 0.05  # sizes of a pose by which points may lie further from plausible ones than labels do
 MOST_POSES = 1000
 # share and largest number of the target's images that are held for the check
@@ -64,13 +65,19 @@ class SourceFree(Checked):
         )
 
 
-def start_of(variables: Mapping[str, Any], poses: PoseStatistics | None) -> dict[str, Any]:
+def start_of(
+    variables: Mapping[str, Any], poses: PoseStatistics | None, cutoffs: np.ndarray | None = None
+) -> dict[str, Any]:
     """Returns the start of `source_free`: the trained variables, and what the run keeps of its
     labels, if anything.
+
+    cutoffs: (K,), the score from which each keypoint is shown, -inf where none is known.
     """
     start: dict[str, Any] = {"variables": variables}
     if poses is not None:
         start["poses"] = {"span": poses.span(), "epsilon": np.float32(poses.epsilon)}
+    if cutoffs is not None and np.isfinite(cutoffs).any():
+        start["cutoffs"] = np.maximum(cutoffs, NO_CUTOFF).astype(np.float32)
     return start
 
 

@@ -15,6 +15,7 @@ from kpjax.papers.source_free import (
     check_of,
     familiar,
     split_target,
+    start_of,
 )
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.evaluation import Gathered
@@ -102,3 +103,13 @@ def test_a_target_is_familiar_from_a_quantile_of_the_held_out_scores_on():
     assert "70 of 100 on its own held-out images have 0.3 or more" in familiar(scores, edges, 0.3)
     assert familiar(scores, np.full(11, np.nan), 0.3) == familiar(scores, np.array([]), 0.3) == ""
     assert familiar(scores, edges, 1.0) == ""
+
+
+def test_a_start_has_the_cutoffs_that_its_run_knows_as_finite_numbers():
+    """`load_trained` refuses others; without a cutoff the start is as it was."""
+    assert set(start_of({"params": {}}, None)) == {"variables"}
+    assert set(start_of({"params": {}}, None, np.full(3, -np.inf))) == {"variables"}
+    cutoffs = start_of({"params": {}}, None, np.array([0.25, -np.inf, 0.5]))["cutoffs"]
+    assert cutoffs.dtype == np.float32
+    assert np.isfinite(cutoffs).all()
+    np.testing.assert_array_equal(np.float32([0.25, -1e29, 0.4]) >= cutoffs, [True, True, False])

@@ -10,7 +10,8 @@ probability, on average over held-out sets, and without ties less than 1 / (n + 
 The scale is fitted to other images than the quantiles, since fitting both to the same ones would
 break that promise. A keypoint with enough labels has its own quantile (Vovk et al. 2005, Mondrian
 predictors), and the promise holds for that keypoint. The others share the quantile of their points,
-or of all where these are too few: it holds for a random one of them, not for each.
+or of all where these are too few: it holds for a random one of them, not for each. A keypoint without
+any label is none of them, and has no radius.
 
 Points of one image, and images of one recording, resemble each other and share the weight of one
 unit, as in hierarchical conformal prediction (Lee, Barber and Willett 2023). A unit is an image, or
@@ -45,7 +46,8 @@ class RadiusTable(NamedTuple):
     """What `radii` needs to know: quantiles of errors over their scale, and the scale by score."""
 
     levels: np.ndarray  # (L,) float64 rising, in (0, 1)
-    #: (L, K) float64, of error / scale, not falling with the level; inf with too few labels
+    #: (L, K) float64, of error / scale, not falling with the level; inf with too few labels, and of
+    #: keypoints without any
     quantiles: np.ndarray
     labels: np.ndarray  # (K,) float64, of each keypoint that the quantiles come from
     all_units: int  # with a label of any keypoint
@@ -80,6 +82,7 @@ def radius_table(
     """
     errors, scores = np.asarray(errors, np.float64), np.asarray(scores, np.float64)
     known = (np.asarray(visible) > 0) & np.isfinite(errors) & np.isfinite(scores)
+    never = ~known.any(0)
     errors, scores = np.where(known, errors, 0), np.where(known, scores, 0)
     wanted = np.unique(np.asarray(levels, np.float64))
     if recordings is None:
@@ -123,6 +126,7 @@ def radius_table(
         if there.sum() >= OWN:
             found, _ = _quantiles(ratio[there, keypoint], unit_of_row[there], wanted)
             quantiles[:, keypoint] = np.where(np.isfinite(found), found, shared)
+    quantiles[:, never] = np.inf
     # A keypoint may share the quantile of one level and own that of another: radii must still grow
     # with the level.
     return RadiusTable(
@@ -139,7 +143,8 @@ def radius_table(
 def radii(table: RadiusTable, scores: np.ndarray, *, level: float = 0.9) -> np.ndarray:
     """Returns the radius of each predicted point in pixels, float64 with the shape of the scores.
 
-    The radius is inf where the table had too few labels (`missing`) or the score is nan.
+    The radius is inf where the table had too few labels (`missing`), of keypoints without any, and
+    where the score is nan.
 
     table: of the same network and pixels of the same size. scores: (..., K). level: one of the
     table's.
@@ -163,6 +168,13 @@ def missing(table: RadiusTable) -> np.ndarray:
     They are units for the quantiles: those that fit the scale do not count.
     """
     return np.array([max(fewest_units(level) - table.all_units, 0) for level in table.levels])
+
+
+def without_label(table: RadiusTable) -> np.ndarray:
+    """Returns (K,) bool: keypoints without a radius since none of their labels was held out, where
+    others have one."""
+    known = np.isfinite(table.quantiles).any(0)
+    return ~known & known.any()
 
 
 def read_radius_table(folder: Path) -> RadiusTable | None:

@@ -24,7 +24,7 @@ from kpjax.formats.project_source import (
 from kpjax.formats.reading import read_project
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
-from kpjax.lab.animals.conformal import RadiusTable, radii
+from kpjax.lab.animals.conformal import RadiusTable, radii, without_label
 from kpjax.lab.animals.tracking import Doubt, merge_doubts
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, track_animals
@@ -103,7 +103,7 @@ def print_coverage(
     """Tells which share of points lies within the radii of a run.
 
     Frames that the run has learnt from, or whose labels the radii come from, say nothing about them
-    and are left out.
+    and are left out. So are keypoints that have none, since no label of theirs was held out.
 
     growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run
     kept a list of them.
@@ -115,6 +115,10 @@ def print_coverage(
         print(
             "radii: not measured, since their labels are those of held out frames; evaluate on another project"
         )
+        return
+    known &= ~without_label(table)
+    if not known.any():
+        print("radii: not measured, since keypoints that are labelled here have none")
         return
     distances = np.nan_to_num(some.distances) / growth[new][:, None]
     reach = [radii(table, some.scores, level=level) for level in table.levels]

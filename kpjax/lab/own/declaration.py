@@ -19,12 +19,11 @@ from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from, table_as_json
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
-    HELD_OUT,
     OF_PART,
-    TARGET,
     TRAINED,
     Part,
     count_text,
+    known_by,
     scores_of,
 )
 from kpjax.lab.out.reports.shown import SHOWN, write_frames
@@ -150,7 +149,7 @@ def beside(
     def measure(
         job: Job, data: Any, outcome: Outcome, predictions: Mapping[str, Gathered]
     ) -> dict[str, float]:
-        if not (part := _known_by(predictions)):
+        if not (part := known_by(predictions)):
             return {}
         empty, kept = meaning_of_empty(job.config.data.own), cutoffs(job.config)
         predictions = pixel_errors.beyond_sample(parts(job, data), predictions)
@@ -164,7 +163,7 @@ def beside(
         make_folder(job.folder)
         if SHOWN in predictions:
             write_frames(job.folder, shown(job, data), outcome.method.skeleton.names)
-        if not (part := _known_by(predictions)):
+        if not (part := known_by(predictions)):
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
         kind, empty = paper.predicting(stored).score_kind, meaning_of_empty(job.config.data.own)
@@ -186,11 +185,6 @@ def beside(
         pixel_errors.write_errors(job.folder, animals, known.cutoffs)
 
     return Beside(check, report, next_lines, prepare, evaluated, measure, draw)
-
-
-def _known_by(predictions: Mapping[str, Gathered]) -> str:
-    """Returns the part that says what scores mean, "" if there is none."""
-    return next((part for part in (HELD_OUT, TARGET) if OF_PART + part in predictions), "")
 
 
 def first_lines(command: Command) -> list[str]:

@@ -90,9 +90,9 @@ def questions(project: Project) -> list[str]:
     ] * (bare > 0)
 
 
-def absence_untaught(own: Own) -> list[str]:
-    """Returns a line for flags that call keypoints absent, for systems that do not teach absence;
-    nothing without them.
+def absence_untaught(own: Own, taught: Sequence[str], untaught: Sequence[str]) -> list[str]:
+    """Returns a line for flags that call keypoints absent, for systems with variants that do not
+    teach absence; nothing without them. taught, untaught: names of variants.
     """
     flags = [
         f"{flag} absent"
@@ -100,8 +100,8 @@ def absence_untaught(own: Own) -> list[str]:
         if meaning == "absent"
     ]
     return [
-        f"{' and '.join(flags)}: counted in errors and cutoffs, and not taught by this system; `kpjax train "
-        "supervised` and `semi_supervised` teach that a keypoint is not there"
+        f"{' and '.join(flags)}: counted in errors and cutoffs; {' and '.join(taught)} teach that a keypoint is not "
+        f"there, {' and '.join(untaught)} do not, since a softmax has no empty map"
     ] * bool(flags)
 
 

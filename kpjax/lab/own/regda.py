@@ -112,6 +112,16 @@ OWN = OwnConfig(
 )
 
 
+def absence_lines(config: OwnConfig) -> list[str]:
+    """Returns a line on which of the usual variants teach that a keypoint is not there, where flags
+    call any absent: those whose maps are heights.
+    """
+    kinds = {name: regda.VARIANTS[name].score_kind(config) for name in VARIANTS}
+    taught = [name for name, kind in kinds.items() if kind == "mse_peak"]
+    untaught = [name for name in VARIANTS if name not in taught]
+    return projects.absence_untaught(config.data.own, taught, untaught)
+
+
 def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed chosen from the source's project, or from the run in
     its place, each printed with its reason.
@@ -121,7 +131,7 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     project, held = projects.open_project(config)
     frames, *_ = target_of(config)
     print(f"source {projects.describe(project, held)}; target: {len(frames)} frames")
-    for line in projects.absence_untaught(config.data.own):
+    for line in absence_lines(config):
         print(line)
     facts = choices.facts_of_training(project, held, config.data, typed, mirrors=False)
     batch, labelled = config.batch_size, len(held.train)

@@ -20,7 +20,7 @@ from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import in_bucket, read_json, write_text
 from kpjax.images.reading import spread
 from kpjax.lab.animals.calibration import cutoffs_text, read_score_table
-from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table
+from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table, without_label
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     ALL,
@@ -409,6 +409,9 @@ def radius_text(table: RadiusTable) -> str:
             f"{'' if known else f'{whole} held out are too few for a radius of predicted points: '}"
             f"{', '.join(more)}"
         )
+    if bare := int(without_label(table).sum()):
+        have = "has" if bare == 1 else "have"
+        words.append(f"{count_text(bare, 'keypoint')} without a held-out label {have} none")
     return "; ".join(words) + "."
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
 from kpjax import InputError, Method, Skeleton, Trained, augment, heatmaps
@@ -21,6 +22,7 @@ from kpjax.lab.animals import calibration, conformal
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, with_start
+from kpjax.lab.predictors import OpenedRun
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.papers import configs, engine, source_free
@@ -168,6 +170,31 @@ def build(config: Any, skeleton: Skeleton) -> Method:
     )
 
 
+def familiar(opened: OpenedRun, scores: np.ndarray, share: float) -> str:
+    """Returns why nothing is to be gained from target images with these scores (N, K) of the start,
+    or "".
+
+    Both scores are of the same keypoints, those that have held-out labels: a run that adds keypoints
+    to an older one has none of the old ones, whose scores may be lower. Where it keeps no number of
+    labels, they are of all. The others are as of `source_free.familiar`.
+    """
+    # quantiles on held-out labelled images; none where nothing was held out
+    edges = opened.score.deciles
+    if conformal.FILE in opened.files:
+        table = conformal.radius_table_from(opened.files[conformal.FILE], conformal.FILE)
+        if (table.labels > 0).any():
+            scores = scores[:, table.labels > 0]
+    return source_free.familiar(scores, edges, share)
+
+
+def cutoffs_of_absence(opened: OpenedRun) -> np.ndarray | None:
+    """Returns the scores (K,) from which a run shows each keypoint, if it was taught that keypoints
+    can be absent; else None: there low scores on another camera's images may be of right points.
+    """
+    cutoffs = opened.score.cutoffs
+    return cutoffs if opened.score.empty == "absent" and np.isfinite(cutoffs).any() else None
+
+
 def train(job: Job, data: Data) -> Outcome:
     """Adapts the start, or keeps it where the check fails."""
     config, target, (run, poses, _) = (
@@ -183,12 +210,18 @@ def train(job: Job, data: Data) -> Outcome:
     scores = predict_source(
         method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch
     ).scores
-    # Quantiles of the start's scores on held-out labelled images; none where nothing was held out.
-    if why := source_free.familiar(scores, run.opened.score.deciles, config.familiar):
+    if why := familiar(run.opened, scores, config.familiar):
         print(
             f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same"
         )
         return kept
+    cutoffs = cutoffs_of_absence(run.opened)
+    if cutoffs is not None and not job.plan:
+        shown = 100 * (scores >= cutoffs).mean()
+        print(
+            f"{job.title}: {shown:.0f} of 100 points of the start on target images reach its cutoffs; such points "
+            "alone can teach"
+        )
     learnt, held = source_free.split_target(target)
     check = source_free.check_of(
         method, start, held, batch_size=batch, least=config.source_free.least_agreement
@@ -203,7 +236,7 @@ def train(job: Job, data: Data) -> Outcome:
             stage=job.variant,
             folder=job.folder,
             unlabelled=("target",),
-            start=source_free.start_of(start.variables, poses),
+            start=source_free.start_of(start.variables, poses, cutoffs),
             evaluate=(max(1, config.steps // config.evaluations), check),
             config=job.identity(**data.identity),
         ),

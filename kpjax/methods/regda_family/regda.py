@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
+from kpjax.heatmaps import Codec
 from kpjax.losses import adversarial
 from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.heatmap import heatmap_kl
@@ -112,6 +113,14 @@ def all_keypoints(example: Example) -> jax.Array:
     return jnp.ones(example.visible.shape, jnp.float32)
 
 
+def labels_of_source(codec: Codec, source: Example) -> tuple[jax.Array, jax.Array]:
+    """Returns the maps of the source's labels (B, h, w, K) and weights (B, K): 0, too, of keypoints
+    that are known to be absent. A softmax has no empty map to learn, and f' none to agree with.
+    """
+    labels, weights = codec.encode(source)
+    return labels, jnp.where(source.visible < -0.5, 0.0, weights)
+
+
 def nothing_positive(logits: jax.Array) -> jax.Array:
     """Computes the share of maps (B, h, w, K) without a positive logit, which the authors' decoder
     puts at (0, 0).
@@ -195,7 +204,7 @@ def regda(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
         source, target = normalise(views["source"].image), normalise(views["target"].image)
-        labels, label_weights = setup.codec.encode(views["source"])
+        labels, label_weights = labels_of_source(setup.codec, views["source"])
         weights = target_weights(views["target"])
         scale = coefficient(state.step.astype(jnp.float32))
         params = {

@@ -6,8 +6,12 @@ parameters, sees one random view of a target image, the student another. The tea
 plausible points are the student's labels:
 
     p, s = A_teacher⁻¹ points(teacher(x_teacher)) and their scores
-    m = 1 for the surer part of a keypoint's points in the batch, where they lie near the nearest of
-    the source's poses L = loss(student(x_student), targets of A_student p with weights m)
+    m = 1 for the surer part of a keypoint's points in the batch, where their scores reach the
+    keypoint's cutoff and they lie near the nearest of the source's poses
+    L = loss(student(x_student), targets of A_student p with weights m)
+
+A cutoff is the score from which the source's run shows a keypoint, where it knows one. Without it the
+surer part of a keypoint that most images do not show is of points where nothing is.
 
 p, s, m and the targets are constants. Views change colours, too, those of the student more, and a
 keypoint that teaches is hidden from the student now and then.
@@ -84,6 +88,7 @@ def sure_and_plausible(
     *,
     left_out: float,
     slack: float,
+    cutoffs: jax.Array | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Returns 1 for points that may teach, and the share of sure points that no plausible pose has.
 
@@ -94,12 +99,15 @@ def sure_and_plausible(
         left_out: share of each keypoint's points in the batch, the least sure ones. By keypoint,
             since no label of a source teaches those that are unsure on all images.
         slack: sizes of a pose by which a point may lie further from it than labels do.
+        cutoffs: (K,), the score that a point needs at least; None of none.
     """
 
     def surest_of_keypoint(scores):
         return surest(scores[:, None], left_out)[:, 0]
 
     sure = jax.vmap(surest_of_keypoint, 1, 1)(scores)
+    if cutoffs is not None:
+        sure = jnp.where(scores >= cutoffs[None], sure, 0.0)
     if not poses:
         return sure, jnp.float32(0)
     _, distances = plausible_poses(points, sure, poses["span"])
@@ -122,8 +130,8 @@ def source_free(
     """Builds the method; it reads the stream `target`, whose labels it does not read, and results
     in the teacher.
 
-    The start has `variables`, of the trained network that both begin as. It may have `poses`, as in
-    `sure_and_plausible`. `hide_one_box` hides keypoints that teach from the student.
+    The start has `variables`, of the trained network that both begin as. It may have `poses`
+    and `cutoffs`, as in `sure_and_plausible`. `hide_one_box` hides keypoints that teach from the student.
 
     Args:
         objective: of `source_free_objective`. Terms read STUDENT, the student's heatmaps of its
@@ -145,6 +153,8 @@ def source_free(
         images = empty_images(setup.augment, streams, "target")
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         kept: dict[str, Any] = {"poses": dict(start["poses"])} if start.get("poses") else {}
+        if "cutoffs" in start:
+            kept["cutoffs"] = start["cutoffs"]
         return State(
             jnp.int32(0), variables, variables, setup.optimizer.init(variables["params"]), kept
         )
@@ -157,7 +167,12 @@ def source_free(
         points, scores = codec.decode(heatmaps)
         points = geometry.move_points(geometry.invert(maps), points)
         weights, implausible = sure_and_plausible(
-            points, scores, state.frozen.get("poses", {}), left_out=left_out, slack=slack
+            points,
+            scores,
+            state.frozen.get("poses", {}),
+            left_out=left_out,
+            slack=slack,
+            cutoffs=state.frozen.get("cutoffs"),
         )
         labels = plain._replace(keypoints=geometry.move_points(to_student, points), visible=weights)
         return Answer(points, scores, weights, labels), implausible, statistics

@@ -17,7 +17,13 @@ from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.methods.forward import empty_images, prepare_streams, train_pass
 from kpjax.methods.gradient_step import gradient_steps
-from kpjax.methods.regda_family.regda import FEATURES, State, all_keypoints, nothing_positive
+from kpjax.methods.regda_family.regda import (
+    FEATURES,
+    State,
+    all_keypoints,
+    labels_of_source,
+    nothing_positive,
+)
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import Schedule, descend, group_rates, schedule_of
@@ -114,7 +120,7 @@ def dd(
         views = prepare_streams(
             setup.augment, {name: streams[name] for name in ("source", "target")}, key
         )
-        labels, label_weights = setup.codec.encode(views["source"])
+        labels, label_weights = labels_of_source(setup.codec, views["source"])
         statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
         weights = target_weights(views["target"])
         scale = coefficient(state.step.astype(jnp.float32))
@@ -183,7 +189,7 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
         )
         source = normalise(views["source"].image)
         target = normalise(views["target"].image)
-        labels, label_weights = setup.codec.encode(views["source"])
+        labels, label_weights = labels_of_source(setup.codec, views["source"])
         params = _split(state.variables["params"], state.adversary["params"])
         statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
         states = dict(state.optimizer_state)

@@ -101,7 +101,10 @@ def semantic_term(
     def loss(outputs, examples):
         logits = interleave(*(outputs[name].logits for name in reads))
         return semantic_consistency(
-            logits, interleave(*(_weights(codec, examples, view, ground_truth) for view in streams))
+            logits,
+            interleave(
+                *(_present_weights(codec, examples, view, ground_truth) for view in streams)
+            ),
         )
 
     return Term(weight, loss, reads)
@@ -166,7 +169,7 @@ def invariance_term(
             z_of_warped = unit_representation(z_of_warped)
 
         def weights_of(view):
-            known = _weights(codec, examples, view, ground_truth)
+            known = _present_weights(codec, examples, view, ground_truth)
             return known * _in_frame(examples, view, ground_truth)
 
         weights = weights_of(stream)
@@ -203,6 +206,16 @@ def _weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> 
         return _every_keypoint(examples[view])
     _, weights = codec.encode(examples[view])
     return weights
+
+
+def _present_weights(codec: Codec, examples: Streams, view: str, ground_truth: bool) -> jax.Array:
+    """Returns `_weights` of terms that read z: 0, too, of keypoints that are known to be absent.
+    Their heatmaps are empty, and z is what a heatmap selects.
+    """
+    weights = _weights(codec, examples, view, ground_truth)
+    if not (ground_truth and view.startswith(LABELLED)):
+        return weights
+    return jnp.where(examples[view].visible < -0.5, 0.0, weights)
 
 
 def _in_frame(examples: Streams, view: str, ground_truth: bool) -> jax.Array:

@@ -242,13 +242,14 @@ def _second_network(
     """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between`
     that trains it.
 
-    It has an epoch before each of the main one's, and goes on from that of the step before, at
-    first from `teacher`.
+    It trains on the mesh, and in the groups of BatchNorm, of the main one. It has an epoch before
+    each of the main one's, and goes on from that of the step before, at first from `teacher`.
     """
-    config, mesh = run.config, data_mesh()
+    config, options = run.config, run.job.options
+    mesh = options.mesh or data_mesh()
     plain = build_once(build_finetuning, run.setting, config.steps)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
-    update, _ = compiled_update(plain.update, mesh)
+    update, _ = compiled_update(plain.update, mesh, options.batch_norm_groups)
     some = subset(source, range(min(config.afec_images, len(source))))
     batches: SourceStream = stream(
         source,
@@ -264,7 +265,11 @@ def _second_network(
 
     def importance(trained: Trained) -> Any:
         sums = reduce(
-            importance_of(run.setting, "fisher"), trained, some, batch_size=IMPORTANCE_BATCH
+            importance_of(run.setting, "fisher"),
+            trained,
+            some,
+            batch_size=IMPORTANCE_BATCH,
+            mesh=mesh,
         )
         found = mean_importance(sums)
         return losses.normalised_importance(found) if config.normalise_importance else found

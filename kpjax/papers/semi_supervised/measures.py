@@ -111,8 +111,10 @@ def _semantic_sums(read: ReadSemantic):
 
 
 def _shown_keypoints(batch: Example) -> jax.Array:
-    """Returns (B, K) float32: 1 for labelled keypoints that the image shows, 0 for others."""
-    return jnp.where(geometry.in_frame(batch.keypoints, batch.image.shape[1:3]), batch.visible, 0.0)
+    """Returns (B, K) float32: 1 for labelled keypoints that the image shows, 0 for others, also for
+    those that are known to be absent."""
+    inside = geometry.in_frame(batch.keypoints, batch.image.shape[1:3])
+    return jnp.where(inside, jnp.maximum(batch.visible, 0.0), 0.0)
 
 
 def columns(config: Config) -> tuple[Column, ...]:

@@ -89,6 +89,24 @@ def test_keypoints_with_few_labels_share_the_quantile_of_their_own_points():
     ]
 
 
+def test_a_keypoint_without_any_label_has_no_radius():
+    """As an old keypoint of an incremental run, whose held-out frames have labels of new ones alone: it
+    had a radius of 3.
+    """
+    errors, visible = np.full((40, 3), 3.0), np.ones((40, 3))
+    visible[:, 0] = 0
+    visible[2:, 2] = 0  # one with few labels shares that of the others
+    for recordings in (None, np.arange(40)):
+        table = conformal.radius_table(
+            errors, np.ones(errors.shape), visible, recordings=recordings
+        )
+        found = conformal.radii(table, np.ones((5, 3)))
+        np.testing.assert_array_equal(found, np.tile([np.inf, 3, 3], (5, 1)))
+        assert conformal.without_label(table).tolist() == [True, False, False]
+    too_few = table_of(errors[:0])  # nothing is known of any of them
+    assert not conformal.without_label(too_few).any()
+
+
 def recorded(seed, recordings=14, images=12):
     """Errors (N, 2) of recordings that differ from each other by factors, and the recordings'
     names.

@@ -124,6 +124,23 @@ def test_the_share_of_points_within_their_radii_is_told(run, tmp_path, capsys):
     assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
 
 
+def test_keypoints_without_a_radius_do_not_count_as_within_it(run, tmp_path, capsys):
+    """Of "spot" no label was held out: it has none, and all its points would lie within."""
+    labels = project(
+        tmp_path / "labelled",
+        ["a.png,0,spot,100,40", "a.png,0,beside,100,60", "b.png,0,spot,20,60"],
+    )
+    with_radii(Path(run), np.full((40, 2), 1.0), labelled=[0, 1])
+    main([run, labels, "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert "radii, on 1 label of frames" in out
+    within = next(line for line in out.splitlines() if line.startswith("    within"))
+    assert within.split()[2:] == ["0.0"] * 4
+    spots = project(tmp_path / "spots", ["c.png,0,spot,64,64"])
+    main([run, spots, "--out", str(tmp_path / "other")])
+    assert "keypoints that are labelled here have none" in capsys.readouterr().out
+
+
 def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, tmp_path):
     labels = project(
         tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()]

@@ -15,10 +15,11 @@ from predict_folder import predict_folder, rows_of
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
 from kpjax.lab.animals.calibration import table_as_json
-from kpjax.lab.animals.conformal import radius_table
+from kpjax.lab.animals.conformal import radius_table, read_radius_table
 from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict import rate_text
 from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
+from kpjax.lab.own.report import radius_text
 from kpjax.lab.predictors import open_run
 
 
@@ -77,12 +78,13 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
     assert len(list((tmp_path / "out" / "overlays").rglob("*_overlay.png"))) == len(CASES)
 
 
-def with_radii(run, errors):
+def with_radii(run, errors, labelled=1):
     """Gives a run radii of `errors` (images, keypoints), in pixels of its squares, and a score that
-    says nothing.
+    says nothing. labelled: (keypoints,), 0 of those without a label.
     """
     errors = np.asarray(errors, float)
-    table = radius_table(errors, np.ones_like(errors), np.ones_like(errors))
+    visible = np.ones_like(errors) * labelled
+    table = radius_table(errors, np.ones_like(errors), visible)
     write_json(run / "radius_table.json", table_as_json(table))
 
 
@@ -99,6 +101,19 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(
     radii = json.loads((tmp_path / "out" / "points.coco.json").read_text())[0]["radii"]
     assert radii == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
     assert "\nradius within which 90 % of points lie" in capsys.readouterr().out
+
+
+def test_a_keypoint_without_a_held_out_label_has_no_radius_and_is_named(
+    run, images, tmp_path, capsys
+):
+    with_radii(run, np.tile([1.5, 4.0], (40, 1)), labelled=[1, 0])
+    rows = rows_of(predict_folder(run, images, tmp_path / "out"))
+    assert {row["radius"] == "" for row in rows if row["keypoint"] == "spot"} == {False}
+    assert {row["radius"] for row in rows if row["keypoint"] == "beside"} == {""}
+    said = capsys.readouterr().out
+    assert "beside: no held-out label, and so no radius" in said
+    assert "holds for all of them together" not in said
+    assert "1 keypoint without a held-out label has none" in radius_text(read_radius_table(run))
 
 
 def test_where_nothing_is_there_points_are_unsure_and_have_no_radius(run, tmp_path, capsys):

@@ -309,10 +309,14 @@ def test_one_small_animal_on_a_large_frame_is_cropped(project, monkeypatch, caps
     assert read_command(EXPERIMENT, typed).config.data.transform == "letterbox"
 
 
-def test_a_method_that_teaches_no_absence_says_so():
-    assert own_project.absence_untaught(own_project.Own()) == []
-    (line,) = own_project.absence_untaught(own_project.Own(empty="absent", empty_frames="absent"))
+def test_a_system_says_which_of_its_variants_teach_absence():
+    """Of RegDA's those whose maps are heights do; it said that none did."""
+    assert regda.absence_lines(regda.OWN) == []
+    told = replace_fields(regda.OWN, empty="absent", empty_frames="absent")
+    (line,) = regda.absence_lines(told)
     assert line.startswith("--empty absent and --empty-frames absent: counted in errors")
+    assert "source_only_augmented_mse and teacher_adaptation teach that a keypoint is not" in line
+    assert "source_only and regda do not" in line
 
 
 def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, monkeypatch, capsys):

@@ -6,12 +6,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kpjax.input.source import ArraySource, arrays
+from kpjax.files import read_json
+from kpjax.input.source import ArraySource, arrays, subset
 from kpjax.lab.animals.calibration import read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
 from kpjax.lab.out.reports.pixel_errors import (
     HELD_OUT,
     OF_PART,
+    TARGET,
     TRAINED,
     Part,
     meaning_of_scores,
@@ -153,7 +155,7 @@ def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(own, 
             SimpleNamespace(folder=folder, config=CONFIG, variant="made"), None, OUTCOME, found
         )
         write_predictions(folder, found)
-    tables = meaning_of_all(folders, read_score_table(folders[0]))
+    tables = meaning_of_all(folders, tables_of(folders))
     radii = radius_table_from(tables["radius_table.json"], "")
     np.testing.assert_allclose(radii.quantiles[0], 2.0)
     assert tables["score_table.json"]["kind"] == "made_peak"
@@ -164,4 +166,69 @@ def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(own, 
         if one
     }
     write_predictions(folders[1], other)
-    assert meaning_of_all(folders, read_score_table(folders[0])) == {}
+    assert meaning_of_all(folders, tables_of(folders)) == {}
+
+
+def tables_of(folders):
+    return [read_score_table(folder) for folder in folders]
+
+
+def written(folders, own, found):
+    """Writes what runs keep of the same predictions."""
+    for folder in folders:
+        own.draw(
+            SimpleNamespace(folder=folder, config=CONFIG, variant="made"), None, OUTCOME, found
+        )
+        write_predictions(folder, found)
+    return meaning_of_all(folders, tables_of(folders))
+
+
+@pytest.fixture
+def many():
+    """Each image nine times, as enough for cutoffs."""
+    found = {}
+    for name in (TRAINED, HELD_OUT):
+        source = source_of(name)
+        found[name] = Part(subset(source, [*range(len(source))] * 9, name), Path("/data/mice"))
+    return found
+
+
+def test_an_ensemble_keeps_the_cutoffs_that_its_members_have_of_an_older_run(many, tmp_path):
+    """Members of an incremental run: the new labels do not have the old keypoint."""
+    folders = [tmp_path / "seed-0", tmp_path / "seed-1"]
+    found = {
+        name: one._replace(
+            scores=np.tile([[0.1, 0.9]], (len(one.index), 1)),
+            visible=np.tile([[0.0, 1]], (len(one.index), 1)),
+        )
+        for name, one in predictions_of(many).items()
+    }
+    cutoffs = written(folders, declared(many, lambda config: {0: 0.05}), found)["score_table.json"]
+    assert cutoffs["cutoffs"] == [0.05, 0.9]
+
+
+def test_an_ensemble_that_target_images_judge_alone_has_their_tables(many, tmp_path):
+    folders = [tmp_path / "seed-0", tmp_path / "seed-1"]
+    judged = {TARGET: many[HELD_OUT]}
+    found = predictions_of(judged, errors=0.25, scores=0.7)
+    tables = written(folders, declared(judged, lambda config: {}), found)
+    assert tables["score_table.json"] == read_json(folders[0] / "score_table.json")
+    assert tables["score_table.json"]["cutoffs"] == pytest.approx([0.7, 0.7])
+    radii = radius_table_from(tables["radius_table.json"], "")
+    np.testing.assert_array_equal(radii.quantiles, read_radius_table(folders[0]).quantiles)
+
+
+def test_an_ensemble_of_equal_members_hides_what_each_of_them_does(many, tmp_path):
+    """Empty cells of frames that taught nothing there count for both, as long as nobody says what they
+    mean."""
+    folders = [tmp_path / "seed-0", tmp_path / "seed-1"]
+    found = {}
+    for name, one in predictions_of(many).items():
+        scores = np.tile([[0.85, 0.9]], (len(one.index), 1)).astype(np.float32)
+        visible = np.ones_like(scores)
+        if name == OF_PART + TRAINED:
+            visible[::2, 1], scores[::2, 1] = 0, 0.7  # empty, and drawn without a cutoff above
+        found[name] = one._replace(scores=scores, visible=visible)
+    tables = written(folders, declared(many, lambda config: {}), found)
+    assert tables["score_table.json"] == read_json(folders[0] / "score_table.json")
+    assert tables["score_table.json"]["cutoffs"][1] == pytest.approx(0.775)

@@ -17,6 +17,8 @@ from kpjax.losses.domain_distances import multi_kernel_mmd
 from kpjax.methods.forward import train_pass
 from kpjax.methods.regda_family import two_regressors
 from kpjax.methods.regda_family.feature_matching import DomainDiscriminator, adabn, dan, dann
+from kpjax.methods.regda_family.regda import regda
+from kpjax.methods.regda_family.teacher_adaptation import teacher_adaptation
 from kpjax.methods.regda_family.two_regressors import dd, mcd
 
 ALL = ("features", "head", "adversary")
@@ -227,3 +229,27 @@ def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
         np.testing.assert_allclose(
             found["var"], np.mean(squares, 0) - np.mean(means, 0) ** 2, rtol=2e-3, atol=1e-5
         )
+
+
+@pytest.mark.parametrize(
+    ("factory", "taught"), [(regda, False), (dd, False), (mcd, False), (teacher_adaptation, True)]
+)
+def test_a_source_keypoint_that_is_absent_teaches_heights_and_no_softmax(factory, taught):
+    """A softmax has no empty map to learn: nobody knows where the adversary should agree, and a step is
+    that of a keypoint without a label. Heights of 0 are learnt.
+    """
+    method = tiny_parts.build(factory, augment=no_augmentation())
+    state, update = tiny_parts.drawn_state(method), jax.jit(method.update)
+
+    def after(value):
+        source = batch("source")
+        visible = np.array(source.visible)
+        visible[::2, 1] = value
+        streams = {"source": source._replace(visible=visible), "target": batch("target")}
+        return update(state._replace(step=jnp.int32(1)), streams, jax.random.key(0))
+
+    absent, unlabelled = after(-1), after(0)
+    if taught:
+        assert absent[1]["loss/supervised"] != unlabelled[1]["loss/supervised"]
+    else:
+        chex.assert_trees_all_equal(absent, unlabelled)

@@ -204,6 +204,38 @@ def test_the_surer_part_of_every_keypoint_teaches_where_a_pose_is_plausible():
     assert share == pytest.approx(0.5)
 
 
+def test_points_below_the_cutoff_of_their_keypoint_teach_nothing():
+    """A keypoint that half of the images do not show: its maps there are low, and among the surest 80 %
+    of that keypoint they taught full Gaussians.
+    """
+    scores = (
+        np.float32([[0.9, 0.9]] * 5 + [[0.9, 0.02]] * 5) + np.float32(1e-3) * np.arange(10)[:, None]
+    )
+    points = np.zeros((10, 2, 2), np.float32)
+
+    def weights(**cutoffs):
+        return sure_and_plausible(points, scores, {}, left_out=0.2, slack=0.05, **cutoffs)[0]
+
+    surest = weights()
+    np.testing.assert_array_equal(surest[:, 1], [1] * 5 + [0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(weights(cutoffs=np.float32([-1e30, -1e30])), surest)
+    taught = weights(cutoffs=np.float32([-1e30, 0.4]))
+    np.testing.assert_array_equal(taught[:, 0], surest[:, 0])
+    np.testing.assert_array_equal(taught[:, 1], [1] * 5 + [0] * 5)
+    # a point with the very score of the cutoff is shown
+    assert weights(cutoffs=np.float32([-1e30, scores[0, 1]]))[0, 1] == 1
+
+
+def test_cutoffs_of_the_start_are_frozen_and_used():
+    method = built(source_free, source_free_objective, left_out=0.0)
+    cutoffs = np.float32([1e3, *[-1e30] * (KEYPOINTS - 1)])
+    state = tiny_parts.drawn_state(method, {"cutoffs": cutoffs}, 3)
+    assert set(state.frozen) == {"cutoffs"}
+    state = state._replace(frozen={"cutoffs": cutoffs})  # the state draws all its numbers
+    metrics = forward(method)(state, {"target": STREAMS["target"]}, KEY)[0]
+    assert metrics["teacher/taught"] == pytest.approx(1 - 1 / KEYPOINTS)
+
+
 def test_what_a_run_keeps_of_its_labels_is_frozen_and_used():
     method = built(source_free, source_free_objective, slack=0.0)
     state, update = first_state(method, ("poses",)), forward(method)

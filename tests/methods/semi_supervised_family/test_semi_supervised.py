@@ -418,3 +418,23 @@ def test_every_map_counts_a_map_that_is_handed_through_once_and_shrinks_none():
         2,
         4,
     ]
+
+
+def test_a_keypoint_that_is_known_to_be_absent_has_no_representation(sskl):
+    """Its true heatmap is empty, and so is what its representation is pooled by: `semantic` and
+    `invariance` do not count it, as one without a label. Its heatmaps are taught to be empty.
+    """
+    streams = streams_of(sskl)
+
+    def of(value):
+        visible = np.array(streams["labelled"].visible)
+        visible[:, 0] = value
+        labelled = streams["labelled"]._replace(visible=visible)
+        metrics, *_ = stepped(sskl, streams | {"labelled": labelled})
+        return metrics
+
+    absent, unlabelled = of(-1.0), of(0.0)
+    for term in ("semantic", "invariance"):
+        close(absent[f"loss/{term}"], unlabelled[f"loss/{term}"])
+        assert absent[f"loss/{term}"] > 0
+    assert absent["loss/supervised"] != unlabelled["loss/supervised"]

@@ -2,10 +2,12 @@
 of weights.
 """
 
+import functools
 import json
 
 import chex
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from predict_folder import rows_of
@@ -15,7 +17,9 @@ from tiny_systems import CONFIGS, job_of, results_of
 from experiments.incremental import EXPERIMENT, PRESETS
 from kpjax import InputError
 from kpjax.input.source import stack_examples, subset
+from kpjax.methods.incremental_family.incremental import State
 from kpjax.papers.configs import replace_fields
+from kpjax.papers.incremental import rivals
 from kpjax.papers.incremental.association import (
     build_association,
     ka_net_of,
@@ -41,6 +45,8 @@ from kpjax.papers.incremental.variants import (
 )
 from kpjax.training.evaluation import labels_of
 from kpjax.training.finished_runs import read_history
+from kpjax.training.fit import FitOptions
+from kpjax.training.mesh import DATA, mesh_of
 
 TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
@@ -195,6 +201,33 @@ def test_steps_and_the_oracle_see_the_right_labels():
     assert len(everything) == 32
     assert everything[0].visible.sum() > 2
     assert len(subset(training, [0])) == 1
+
+
+def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_run(monkeypatch):
+    """Its BatchNorm normalises by groups as that of the main network does, on the same devices."""
+    monkeypatch.setattr(rivals.memories, "FISHER_EVERY", 10**6)
+    plain = opened()
+    source, key = subset(plain.training_images(1), range(8)), jax.random.key(0)
+    model = plain.setting.setup.model
+    images = np.zeros((1, *source[0].image.shape), np.float32)
+    start = {
+        "teacher": jax.jit(functools.partial(model.init, train=False))(key, images),
+        "increment": increment_at(plain, 1, no_factors),
+    }
+    mesh = mesh_of(np.array(jax.devices()[:2]), DATA)
+
+    def trained(groups):
+        job = plain.job._replace(options=FitOptions(mesh=mesh, batch_norm_groups=groups))
+        first, (_, between) = rivals._second_network(plain._replace(job=job), source, start)
+        state = State(jnp.int32(0), {}, {}, first, {})
+        return between(state, 1).tracked["copy"].variables["batch_stats"]
+
+    whole, halves = trained(1), trained(2)
+    for leaf in jax.tree.leaves((whole, halves)):
+        assert leaf.devices() == set(mesh.devices.flat)
+    # of the first layer, whose inputs are equal: variances within halves of a batch
+    first, second = (found["backbone"]["block1"]["bn1"]["var"] for found in (whole, halves))
+    assert (second < first).all()
 
 
 def test_the_protocols_of_all_presets_exist():

@@ -30,7 +30,7 @@ from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import cutoffs_text
-from kpjax.lab.animals.conformal import LEVELS, OWN, missing
+from kpjax.lab.animals.conformal import LEVELS, OWN, missing, without_label
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline
 from kpjax.lab.commands.predict.pipeline import (
@@ -481,20 +481,25 @@ def _radius_lines(
         f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out, median in "
         f"px: {', '.join(usual)}"
     ] * bool(usual)
-    shared = [name for name, enough in zip(table.skeleton.names, own, strict=True) if not enough]
+    bare = without_label(predictor.radii)
+    shared, none = (
+        [name for name, there in zip(table.skeleton.names, some, strict=True) if there]
+        for some in (~own & ~bare, bare)
+    )
+    lines += [f"{summarise(none, 3)}: no held-out label, and so no radius"] * bool(none)
     lines += [
         f"{summarise(shared, 3)}: fewer than {OWN} held-out labels are too few for a radius by keypoint; the table "
         "has one that holds for all of them together"
     ] * bool(shared)
     if look.rings is not None:
-        bare = known.size - sum(
+        undrawn = known.size - sum(
             int(np.isfinite(drawing.rings_of(*row, look.rings)).sum())
             for row in zip(table.radii, table.keypoints, table.boxes, table.sizes, strict=True)
         )
         lines += [
-            f"{bare} of {known.size} radii are above a tenth of their animal's size and not drawn; the table has "
+            f"{undrawn} of {known.size} radii are above a tenth of their animal's size and not drawn; the table has "
             "all"
-        ] * (bare > 0)
+        ] * (undrawn > 0)
     return lines
 
 

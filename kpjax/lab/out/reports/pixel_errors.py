@@ -451,6 +451,11 @@ def places_of(part: Part) -> list[tuple[Path, int | None]]:
     ]
 
 
+def known_by(predictions: Mapping[str, Gathered]) -> str:
+    """Returns the part that says what scores mean, "" if there is none."""
+    return next((part for part in (HELD_OUT, TARGET) if OF_PART + part in predictions), "")
+
+
 def meaning_of_scores(
     predictions: Mapping[str, Gathered],
     part: str,
