@@ -30,7 +30,7 @@ from kpjax.lab.out.reports.pixel_errors import (
 from kpjax.lab.out.reports.shown import SHOWN, write_frames
 from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import inputs_of, meaning_of_empty
+from kpjax.lab.own.project import inputs_of
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import config_as_json, flat, replace_fields
@@ -152,7 +152,7 @@ def beside(
     ) -> dict[str, float]:
         if not (part := _known_by(predictions)):
             return {}
-        empty, kept = meaning_of_empty(job.config.data.own), cutoffs(job.config)
+        empty, kept = job.config.data.own.empty, cutoffs(job.config)
         predictions = pixel_errors.beyond_sample(parts(job, data), predictions)
         animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
         known = scores_of(predictions, part, empty=empty, kept=kept)
@@ -167,7 +167,7 @@ def beside(
         if not (part := _known_by(predictions)):
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
-        kind, empty = paper.predicting(stored).score_kind, meaning_of_empty(job.config.data.own)
+        kind, empty = paper.predicting(stored).score_kind, job.config.data.own.empty
         predictions = pixel_errors.beyond_sample(parts(job, data), predictions)
         animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
         tables = pixel_errors.meaning_of_scores(

@@ -18,7 +18,7 @@ from kpjax.formats.project import Project
 from kpjax.images.reading import spread
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
-from kpjax.lab.out.reports.pixel_errors import Part
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import on_own_data
@@ -304,7 +304,13 @@ def parts(job: Job, data: Data) -> dict[str, Part]:
     (_, held_out), images = open_project(job.config), data.train.examples
     teach = images.visible * (data.introduced > 0)
     train = source.with_labels(data.train, images.keypoints, teach, data.train.name)
-    return projects.parts_of(job.config, train, held_out)
+    own, project = job.config.data.own, project_of(job.config)
+    # labels of old keypoints teach nothing, and their cells are not empty
+    new = Skeleton(new_names(old_run(job.config.data.old).skeleton.names, project))
+    return {
+        TRAINED: projects.part_of(own, projects.renamed_to(project, new), train),
+        HELD_OUT: projects.part_of(own, project, held_out),
+    }
 
 
 def shown(job: Job, data: Data) -> Part:
