@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -13,11 +14,12 @@ import numpy as np
 import pytest
 
 from kpjax.errors import InputError
+from kpjax.evaluation.coincidence import label_distances
 from kpjax.files import write_json
 from kpjax.images.video import find_videos, write_video
 from kpjax.input.protocols import step_source
 from kpjax.lab.animals.calibration import ScoreTable, table_as_json
-from kpjax.lab.own import project as own_project, semi_supervised
+from kpjax.lab.own import project as own_project, semi_supervised, without_source
 from kpjax.lab.own.declaration import first_lines
 from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
 from kpjax.lab.own.pyramids import place_choice
@@ -557,6 +559,31 @@ def test_the_control_is_the_start_and_the_result_can_be_adapted_again(given, tmp
         4,
         4,
     )
+
+
+def test_what_a_start_knows_of_its_labels_goes_on_with_the_runs_from_it(
+    given, tmp_path, monkeypatch
+):
+    """An adapted network has no cutoffs, but keypoints that were far apart in labels still are."""
+    start = Path(shutil.copytree(given["SAME"], tmp_path / "start"))
+    points = np.random.default_rng(0).uniform(0, 32, (9, 4, 2))
+    names = open_predictor(start).skeleton.names
+    distances = label_distances(points, np.ones((9, 4)), np.full(9, 30.0), names, size=30.0)
+    table = ScoreTable("mse_peak", np.full(4, 0.1), np.zeros(0))
+    for name, one in (("label_distances.json", distances), ("score_table.json", table)):
+        write_json(start / name, table_as_json(one))
+    monkeypatch.setattr(without_source.engine, "draw_predictions", lambda *of, **options: None)
+    config = SimpleNamespace(backbone=SimpleNamespace(start=str(start)))
+    data = SimpleNamespace(target=SimpleNamespace(train=None))
+    always = {"label_distances.json", "pose_statistics.json"}
+    for kept_start, kept in ((0.0, always), (1.0, {*always, "score_table.json"})):
+        job = SimpleNamespace(folder=tmp_path / f"kept {kept_start:g}", config=config)
+        job.folder.mkdir()
+        outcome = SimpleNamespace(metrics={"kept_start": kept_start})
+        without_source.draw(job, data, outcome, {})
+        assert {path.name for path in job.folder.iterdir()} == kept
+        for name in kept:
+            assert (job.folder / name).read_text() == (start / name).read_text()
 
 
 @pytest.mark.slow

@@ -519,6 +519,46 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     )[0].shape == (32, 32, 3)
 
 
+# What a start decides about images
+
+
+def test_a_start_on_crops_reads_no_frames_on_which_nobody_named_an_animal(
+    project, tmp_path, capsys
+):
+    """The project has one large animal on a frame, and frames without labels, which a run on whole
+    frames reads."""
+    start = untrained_run(tmp_path / "crops", project.skeleton, transform="around_box")
+    typed = ["own", "--project", "P", "--start", str(start), "--batch-size", "8", "--steps", "2"]
+    command = read_command(EXPERIMENT, typed)
+    assert "without labels: 0" in capsys.readouterr().out
+    (job,) = command.jobs()
+    assert (job.config.data.transform, job.config.data.all_labelled) == ("around_box", True)
+    data = open_data(job)
+    assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (8, 0, 4)
+    job = read_command(EXPERIMENT, [*typed, "--transform", "letterbox"]).jobs()[0]
+    assert (job.config.data.transform, job.config.data.all_labelled) == ("letterbox", False)
+    assert len(open_data(job).unlabelled) == 4
+
+
+def test_a_start_on_whole_frames_goes_on_with_them(project, tmp_path, monkeypatch):
+    """Of several animals on a frame too, if that is typed again: else it is asked for."""
+    start = untrained_run(tmp_path / "whole", project.skeleton, transform="letterbox")
+    typed = ["own", "--project", "P", "--start", str(start), "--batch-size", "8", "--steps", "2"]
+    far = project._replace(
+        frames=tuple(frame._replace(size=(900, 700)) for frame in project.frames)
+    )
+    beside = [one._replace(keypoints=one.keypoints + 2) for one in project.instances]
+    crowd = project._replace(instances=(*project.instances, *beside))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: far)
+    assert read_command(EXPERIMENT, typed).config.data.transform == "letterbox"
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
+    with pytest.raises(InputError, match="transform: the run at --start sees whole frames"):
+        read_command(EXPERIMENT, typed)
+    for transform in ("letterbox", "around_box"):
+        config = read_command(EXPERIMENT, [*typed, "--transform", transform]).config
+        assert config.data.transform == transform
+
+
 # Several projects as one
 
 ALIKE = ("--project", "old", "--project", "new")
