@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict
 
 from kpjax import InputError, Skeleton, Variables
 from kpjax.formats.project import Project
+from kpjax.formats.uniting import united_skeleton
 from kpjax.images.reading import spread
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
@@ -33,7 +34,7 @@ from kpjax.methods import published
 from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
 from kpjax.papers import incremental
-from kpjax.papers.configs import FINE_RATE, flat, replace_fields
+from kpjax.papers.configs import FINE_RATE, flat, replace_fields, stored_fields
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.papers.incremental.measures import matrices_of, measure as paper_measure
@@ -160,7 +161,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
                 for name, value in old.taken_over.items()
             ),
             rotation,
-            *choices.flip_choices(facts, rotation.value),
+            *mirroring_choices(old, project, facts, rotation.value),
             choices.steps_choice(
                 "steps", labelled, config.batch_size, passes=60, least=300, most=600
             ),
@@ -194,22 +195,28 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
 
 
 def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
-    """Returns the old keypoints, then the project's new ones, with the edges of both, and a flip
-    where all have one.
+    """Returns the old keypoints, then the project's new ones, with edges, groups and mirror images as
+    projects have them that are united. Raises InputError as `united_skeleton` does.
     """
-    names = (*old.names, *new_names(old.names, project))
-    ends = [(one.names[a], one.names[b]) for one in (old, project.skeleton) for a, b in one.edges]
-    edges = dict.fromkeys(
-        (names.index(a), names.index(b)) for a, b in ends if a in names and b in names
+    known, labels = (*old.names, *new_names(old.names, project)), project.skeleton
+    kept = [k for k, name in enumerate(labels.names) if name in known]
+    if any(labels.flip[k] not in kept for k in kept if labels.flip):
+        labels = replace(labels, flip=())  # a mirror image without a label; names say the others
+    return united_skeleton(
+        {"the old run": old, project.root.name: source.chosen_keypoints(labels, kept)}
     )
-    mirror = {
-        one.names[k]: one.names[other]
-        for one in (project.skeleton, old)
-        for k, other in enumerate(one.flip)
-    }
-    flip = tuple(names.index(mirror[name]) for name in names if mirror.get(name) in names)
-    whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
-    return Skeleton(names, tuple(edges), flip if whole else ())
+
+
+def mirroring_choices(
+    old: EarlierRun, project: Project, facts: choices.Facts, rotation: float
+) -> list[choices.Choice]:
+    """Chooses whether mirrored images are learnt from: by the labels, or where these have no pair of
+    left and right, as the old run has it."""
+    found = choices.flip_choices(facts, rotation)
+    stored = stored_fields(old.opened.files.get("config.json", {}).get("config", {}))
+    if found or "flip" not in stored or not joint_skeleton(old.skeleton, project).flip:
+        return found
+    return [choices.Choice("flip", stored["flip"], "as the old run has it")]
 
 
 @functools.lru_cache(maxsize=2)

@@ -12,6 +12,8 @@ import chex
 import jax
 import numpy as np
 import pytest
+from own_projects import synthetic_project
+from own_runs import untrained_run
 
 from kpjax.errors import InputError
 from kpjax.evaluation.coincidence import label_distances
@@ -32,6 +34,7 @@ from kpjax.papers.incremental.association import stated_triples
 from kpjax.papers.incremental.stages import learn_base, run_of
 from kpjax.papers.parsing import exit_code_of
 from kpjax.papers.plan import planned_stages
+from kpjax.structures import Skeleton
 from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
 
@@ -435,6 +438,52 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     (triple,) = stated_triples(this, known, 1)
     assert triple[0] < 3 <= min(triple[1:])
     assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == len(skeleton.names)
+
+
+@pytest.mark.parametrize(
+    ("new", "flip", "labelled", "joint"),
+    [
+        (("tail_tip", "back"), (), 2, (1, 0, 2, 3)),
+        (("left_hip", "right_hip"), (1, 0), 2, (1, 0, 3, 2)),
+        (("back", "left_eye", "right_eye"), (0, 2, 1), 1, (1, 0, 2)),
+        (("back", "left_eye", "right_eye"), (0, 2, 1), 2, ()),  # a mirror image would lack a name
+        (("right_ear", "back"), (), 2, (1, 0, 2)),
+    ],
+)
+def test_old_keypoints_keep_their_mirror_images_beside_new_ones(
+    new, flip, labelled, joint, tmp_path
+):
+    """As projects do that are united."""
+    project = synthetic_project(tmp_path, recordings=("a",), keypoints=len(new))
+    some = [
+        one._replace(visible=one.visible * (np.arange(len(new)) < labelled))
+        for one in project.instances
+    ]
+    project = project._replace(skeleton=Skeleton(new, flip=flip), instances=tuple(some))
+    old = Skeleton(("left_ear", "right_ear"), edges=((0, 1),), flip=(1, 0))
+    found = joint_skeleton(old, project)
+    added = tuple(name for name in new[:labelled] if name not in old.names)
+    assert (found.names, found.edges, found.flip) == ((*old.names, *added), ((0, 1),), joint)
+
+
+def test_labels_without_left_and_right_do_not_decide_whether_images_are_mirrored(
+    tmp_path, monkeypatch
+):
+    """The old run does, whose keypoints have mirror images."""
+    project = synthetic_project(tmp_path / "P", labelled=6, unlabelled=0, keypoints=2)
+    project = project._replace(skeleton=Skeleton(("tail_tip", "back")))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: project)
+    for flip in (False, True):
+        old = untrained_run(
+            tmp_path / f"old {flip}", Skeleton(("left_ear", "right_ear"), flip=(1, 0)), flip=flip
+        )
+        typed = ["own", "--old", str(old), "--project", "P", *SHORT.split()]
+        (job,) = read_command(
+            own_experiment("incremental"), [*typed, "--variants", "ksd_only"]
+        ).jobs()
+        assert job.config.augment.flip == flip
+        data, _ = open_project(job.config)
+        assert (data.skeleton.flip, data.protocol.mirrored) == ((1, 0, 2, 3), True)
 
 
 def test_new_keypoints_that_are_absent_are_taught_and_old_ones_are_not(
