@@ -224,8 +224,9 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     """Opens a project in two steps, and its evaluation images with the person's labels alone.
 
     Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An
-    old keypoint without a label there lies where the old model finds it: its accuracy is then the
-    agreement of the new model with the old one. `scale` is the diagonal of all keypoints.
+    old keypoint without a label there lies where the old model finds it, if its score reaches the
+    old cutoff and nothing says that it is absent: its accuracy is then the agreement of the new
+    model with the old one. `scale` is the diagonal of all keypoints.
     """
     old, own = old_run(config.data.old), config.data.own
     project = project_of(config)
@@ -233,12 +234,11 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     skeleton = joint_skeleton(old.skeleton, project)
     project = projects.renamed_to(project, skeleton)
     train, held_out = (
-        projects.open_animals(own, config.data.square(), project, numbers, part, taught=taught)
-        for numbers, part, taught in (
-            (held.train, "training", True),
-            (held.held_out, "held out", False),
-        )
+        projects.open_animals(own, config.data.square(), project, numbers, part, taught=True)
+        for numbers, part in ((held.train, "training"), (held.held_out, "held out"))
     )
+    absent = held_out.examples.visible < 0
+    held_out = with_visible(held_out, np.where(absent, np.float32(0), held_out.examples.visible))
     steps = (
         ProtocolStep(skeleton.names[:known], ()),
         ProtocolStep(skeleton.names[known:], tuple(range(len(train)))),
@@ -251,15 +251,14 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
         old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size
     )
     keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
-    fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
+    sure = np.zeros(visible.shape, bool)
+    sure[:, :known] = found.scores >= old.opened.score.cutoffs
+    fill = (visible == 0) & sure & ~absent
     keypoints[fill], visible[fill] = found.keypoints[fill[:, :known]], 1
+    lengths = diagonals(keypoints, visible, otherwise=held_out.examples.scale)
     evaluation = source.map_examples(
         source.with_labels(held_out, keypoints, visible, held_out.name),
-        lambda example, index: example._replace(
-            scale=np.float32(
-                max(np.hypot(*np.ptp(example.keypoints[example.visible > 0], axis=0)), 1.0)
-            )
-        ),
+        lambda example, index: example._replace(scale=lengths[index]),
         "diagonal of all points",
         name=held_out.name,
     )
@@ -268,13 +267,32 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     return Data(train, evaluation, protocol, base=variables, poses=train), held_out
 
 
+def with_visible(animals: source.ArraySource, visible: np.ndarray) -> source.ArraySource:
+    """Returns animals with other values (N, K) of `visible`."""
+    return replace(animals, examples=animals.examples._replace(visible=visible))
+
+
+def diagonals(keypoints: np.ndarray, visible: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Computes (N,) float32 px: the diagonal of the visible points of each animal, at least a pixel;
+    with fewer than two of them the median of the others, or what is given (N,) if there is none."""
+    lengths = np.full(len(keypoints), np.nan, np.float32)
+    for number, there in enumerate(visible > 0):
+        if there.sum() > 1:
+            lengths[number] = max(np.hypot(*np.ptp(keypoints[number, there], axis=0)), 1.0)
+    known = np.isfinite(lengths)
+    return np.where(known, lengths, np.median(lengths[known]) if known.any() else otherwise)
+
+
 def measure(
     job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]
 ) -> dict[str, float]:
     """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after;
-    and `old/labelled`, the share of the old ones that has a label, and not the old model's answer.
+    and `old/labelled`, the share of the old ones by which they are judged that has a label, and not
+    the old model's answer.
     """
     labelled = open_project(job.config)[1].examples.visible[:, data.introduced == 0]
+    judged = np.stack([data.evaluation[number].visible for number in range(len(data.evaluation))])
+    judged = judged[:, data.introduced == 0]
     before, *_, after = matrices_of(job, data, predictions).accuracy
     values = {
         "new/pck": after[data.introduced == 1],
@@ -284,7 +302,9 @@ def measure(
     means = {name: np.nanmean(one) for name, one in values.items() if np.isfinite(one).any()}
     return paper_measure(job, data, outcome, predictions) | {
         name: float(value)
-        for name, value in (means | {"old/labelled": (labelled > 0).mean()}).items()
+        for name, value in (
+            means | {"old/labelled": (labelled > 0).sum() / max((judged > 0).sum(), 1)}
+        ).items()
     }
 
 

@@ -440,6 +440,57 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == len(skeleton.names)
 
 
+def test_answers_of_the_old_network_stand_in_only_where_it_is_sure_and_nothing_says_absent(
+    given, tmp_path, monkeypatch
+):
+    """The first keypoint of the project, which the old run knows, is empty on every second animal,
+    and frames without labels show nobody. The old run knows a tail, too."""
+    project = own_project._read("P")
+    gone = [
+        one._replace(
+            keypoints=np.where([[n % 2], [True], [True], [True]], one.keypoints, np.nan),
+            visible=one.visible * [n % 2, 1, 1, 1],
+        )
+        for n, one in enumerate(project.instances)
+    ]
+    asked = project._replace(instances=tuple(gone))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
+
+    def opened(old, *flags):
+        typed = ["own", "--old", str(old), "--project", "P", *SHORT.split(), *flags]
+        (job,) = read_command(
+            own_experiment("incremental"), [*typed, "--variants", "ksd_only"]
+        ).jobs()
+        data, held_out = open_project(job.config)
+        lengths = np.stack([data.evaluation[number].scale for number in range(len(held_out))])
+        assert (lengths > 3).all()
+        seen = np.stack([data.evaluation[number].visible for number in range(len(held_out))])
+        return seen > 0, np.asarray(held_out.examples.visible) > 0
+
+    # without cutoffs all answers stand in for labels
+    seen, labelled = opened(given["OLD"])
+    assert seen.all()
+    assert not labelled[:, 2].any()
+    seen, labelled = opened(given["OLD"], "--empty", "absent")
+    np.testing.assert_array_equal(seen[:, 0], labelled[:, 0])
+    assert set(labelled[:, 0]) == {False, True}
+    assert seen[:, 1:].all()
+    seen, labelled = opened(given["OLD"], "--empty-frames", "absent", "--validation", "a")
+    nobody = ~labelled.any(1)
+    assert 0 < nobody.sum() < len(nobody)
+    np.testing.assert_array_equal(seen.all(1), ~nobody)
+    np.testing.assert_array_equal(seen.any(1), ~nobody)
+    # it is never sure of the tail
+    sure = Path(shutil.copytree(given["OLD"], tmp_path / "sure"))
+    cutoffs = np.array([-np.inf, -np.inf, 10.0])
+    write_json(
+        sure / "score_table.json", table_as_json(ScoreTable("mse_peak", cutoffs, np.zeros(0)))
+    )
+    seen, _ = opened(sure)
+    assert seen[:, [0, 1, 3, 4]].all()
+    assert not seen[:, 2].any()
+
+
 @pytest.mark.parametrize(
     ("new", "flip", "labelled", "joint"),
     [
