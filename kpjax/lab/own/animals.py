@@ -107,6 +107,13 @@ class Learnt(NamedTuple):
         )
 
 
+def of_another_run(learnt: Learnt) -> Learnt:
+    """Returns what finds animals for a run that has not trained it: without what was counted on the
+    other one's held-out frames."""
+    described = {name: value for name, value in learnt.described.items() if name != "held_out"}
+    return learnt._replace(described=described)
+
+
 def frame_size(crowd: Crowd, longer_side: float) -> int:
     """Returns the side of frames on which animals are found, px: the least at which they are large
     and far enough.

@@ -190,6 +190,17 @@ class Start(Backbone):
         return {"variables": parts_of(earlier_run(self.start, "start").opened.trained.variables)}
 
 
+def check_seen(run: EarlierRun, argument: str, typed: Collection[str]) -> None:
+    """Raises InputError where several animals are on frames that a run sees as a whole, and nobody
+    typed how they are seen. argument: names the run."""
+    if run.sees_whole_frames and "transform" not in typed:
+        raise InputError(
+            "transform",
+            f"the run at --{argument} sees whole frames, and some have several animals: --transform "
+            "around_box crops each, --transform letterbox goes on with whole frames",
+        )
+
+
 def starts_on_whole_frames(config: Any, kind: str) -> bool:
     """Returns whether there is a run at `--start` that learnt from whole frames. kind: as for
     `earlier_run`."""
@@ -228,12 +239,8 @@ def with_start(
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
     if given := sorted(decided & set(typed)):
         raise InputError(given[0], "the run at --start decides it; leave it out")
-    if several and run.sees_whole_frames and "transform" not in typed:
-        raise InputError(
-            "transform",
-            "the run at --start sees whole frames, and some have several animals: --transform "
-            "around_box crops each, --transform letterbox goes on with whole frames",
-        )
+    if several:
+        check_seen(run, "start", typed)
     if held_out and run.held_out and run.held_out != held_out:
         print(
             f"the run at --start had held out {run.held_out}: what it learnt flatters errors; --validation names it"

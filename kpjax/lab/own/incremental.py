@@ -25,11 +25,13 @@ from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import (
     EarlierRun,
+    check_seen,
     earlier_run,
     parts_of,
     rates_from,
     rename_keypoints,
 )
+from kpjax.lab.own.whole_animals import check_boxes, finder_for, with_found_boxes
 from kpjax.methods import published
 from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
@@ -140,15 +142,20 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         sep="\n",
     )
     # A network that has seen whole frames knows animals of their size.
-    whole, labelled = "transform" not in old.taken_over, len(held.train)
-    facts = choices.facts_of_training(project, held, config.data, typed, crop_small=not whole)
+    whole, labelled = old.taken_over.get("transform") != "around_box", len(held.train)
+    found_by = finder_for(replace_fields(config, transform="around_box"))
+    facts = choices.facts_of_training(
+        project, held, config.data, typed, crop_small=not whole, finds=found_by is None
+    )
+    if facts.several:
+        check_seen(old, "old", typed)
     rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
         if published.is_published(config.data.old)
         else rates_from(old, config)
     )
-    return choices.apply_choices(
+    config = choices.apply_choices(
         config,
         [
             *(
@@ -174,6 +181,9 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             f"for a model of {', '.join(names)}; held out: {held.words}"
         ),
     )
+    if config.data.transform == "around_box":
+        check_boxes(project, names, config.data.own, found_by)
+    return config
 
 
 def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
@@ -231,6 +241,11 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     old, own = old_run(config.data.old), config.data.own
     project = project_of(config)
     held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
+    if learnt := finder_for(config):
+        labelled = (*held.train, *held.held_out)
+        margin = config.data.crop_margin
+        project, whole = with_found_boxes(project, labelled, learnt, own, margin)
+        held = only_whole(project, held, whole)
     skeleton = joint_skeleton(old.skeleton, project)
     project = projects.renamed_to(project, skeleton)
     train, held_out = (
@@ -265,6 +280,21 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     network = setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grow_channels(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, base=variables, poses=train), held_out
+
+
+def only_whole(project: Project, held: projects.Held, whole: Collection[int]) -> projects.Held:
+    """Returns what is held out, of those animals alone of which a whole one was found, and of frames
+    that show nobody. Raises InputError where none is left on one side."""
+    kept = {*whole, *(n for n, one in enumerate(project.instances) if one.frame in project.nobody)}
+    train, held_out = ([n for n in part if n in kept] for part in (held.train, held.held_out))
+    for part, numbers in (("that train", train), ("held out", held_out)):
+        if not {*numbers} & {*whole}:
+            raise InputError(
+                "old",
+                f"what it keeps to find animals finds none of those {part}; give a project with a box for each "
+                "animal, as COCO has them",
+            )
+    return held._replace(train=tuple(train), held_out=tuple(held_out))
 
 
 def with_visible(animals: source.ArraySource, visible: np.ndarray) -> source.ArraySource:
@@ -399,4 +429,5 @@ EXPERIMENT = on_own_data(
     told=told,
     # those of the old keypoints, which the new labels do not have
     cutoffs=lambda config: dict(enumerate(old_run(config.data.old).opened.score.cutoffs.tolist())),
+    finder=finder_for,
 )

@@ -19,7 +19,7 @@ from kpjax.formats.project_source import frames_at
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals import calibration, conformal
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
+from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder, of_another_run
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, with_start
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
@@ -237,9 +237,7 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
         for name in {pose_statistics.FILE, coincidence.FILE, *kept} & set(run.opened.files):
             write_json(job.folder / name, run.opened.files[name])
     if finder:
-        # the start's
-        described = {name: value for name, value in finder.described.items() if name != "held_out"}
-        keep_finder(job, finder._replace(described=described), data.target.train)
+        keep_finder(job, of_another_run(finder), data.target.train)
 
 
 def predicting(stored: StoredRun) -> Predicting:

@@ -559,6 +559,11 @@ def test_new_keypoints_that_are_absent_are_taught_and_old_ones_are_not(
     assert set(visible[:, 3]) == {-1, 1}
     assert (visible[:, 4] == 1).all()
     assert held_out.examples.visible.min() == 0
+    # cells of old ones, whose labels teach nothing, are not empty to errors and cutoffs
+    evaluated = own_experiment("incremental").beside.evaluated(job, data)["px of trained on"]
+    known = np.stack([evaluated[number].visible for number in range(len(evaluated))])
+    assert np.isnan(known[:, :3]).all()
+    np.testing.assert_array_equal(known[:, 3:] > 0, visible[:, 3:] > 0)
 
 
 # Keypoint Pyramids: the part that is looked at, and labels, which only measure

@@ -69,6 +69,7 @@ def declared(parts, cutoffs):
         lambda data: None,
         lambda config, variants: None,
         cutoffs,
+        lambda config: None,
     )
 
 
