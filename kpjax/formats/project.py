@@ -43,6 +43,8 @@ class Instance(NamedTuple):
     #: (4,) float64: x, y, width, height of its edges, pixel 0 spanning 0 to 1; nan without one
     box: np.ndarray
     track: str = ""  # the name of the individual, "" if there is but one
+    #: (K,) bool: keypoints that its own project names, where several are one; None where it names all
+    named: np.ndarray | None = None
 
     @property
     def seen(self) -> np.ndarray:

@@ -94,8 +94,8 @@ def project_source(
     """Reads the labelled animals of a project into memory as examples, named as `frame_identity`
     does.
 
-    `scale` is that of `reference_lengths`. Transforms that need a box get the annotated one, or
-    that of the labelled points.
+    `scale` is that of `reference_lengths`, and `examples.index` has the numbers of the project's
+    instances. Transforms that need a box get the annotated one, or that of the labelled points.
 
     instances: Indices of the project's instances, in this order; all if None. occluded: "drop"
     treats keypoints that are marked as occluded as unlabelled. name: By default that of the
@@ -130,24 +130,33 @@ def project_source(
             )
         )
     found = _read(entries, project.skeleton, transform, project.root, name, on_bad_frame)
-    if absent is None:
-        return found
-    gone = absent[[numbers[entry] for entry in found.examples.index]]
-    visible = np.where(gone, np.float32(-1), found.examples.visible)
-    return replace(found, examples=found.examples._replace(visible=visible))
+    index = np.array(numbers, np.int32)[found.examples.index]
+    visible = found.examples.visible
+    if absent is not None:
+        visible = np.where(absent[index], np.float32(-1), visible)
+    return replace(found, examples=found.examples._replace(visible=visible, index=index))
 
 
 # Cells and frames without labels, where that says that nothing is there
 
 
+def named_cells(project: Project) -> np.ndarray:
+    """Returns (I, K) bool: keypoints that the project names from which an animal comes."""
+    named = np.ones((len(project.instances), len(project.skeleton.names)), bool)
+    for number, one in enumerate(project.instances):
+        if one.named is not None:
+            named[number] = one.named
+    return named
+
+
 def empty_cells(project: Project) -> np.ndarray:
-    """Returns (I, K) bool: keypoints without a label, of those that have one elsewhere, on labelled
-    animals."""
-    shape = (len(project.instances), len(project.skeleton.names))
-    seen = np.array([one.seen for one in project.instances], bool).reshape(shape)
+    """Returns (I, K) bool: keypoints without a label, of those that the animal's own project names
+    and that have a label elsewhere, on labelled animals."""
+    named = named_cells(project)
+    seen = np.array([one.seen for one in project.instances], bool).reshape(named.shape)
     elsewhere = seen.any(0)
     labelled = seen.any(1)
-    return ~seen & elsewhere & labelled[:, None]
+    return ~seen & named & elsewhere & labelled[:, None]
 
 
 def with_nobody(project: Project) -> Project:

@@ -233,15 +233,18 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
 
 def in_names(one: Instance, names: Sequence[str], wanted: Sequence[str]) -> Instance:
     """Returns an animal with other keypoints in place of `names`; those that it does not have are
-    not labelled.
+    not labelled, and not named.
     """
     at = {name: k for k, name in enumerate(names)}
 
     def moved(values: np.ndarray, absent) -> np.ndarray:
         return np.stack([values[at[name]] if name in at else absent for name in wanted])
 
+    of_names = np.ones(len(names), bool) if one.named is None else one.named
+    named = moved(of_names, np.bool_(False))
     return one._replace(
         keypoints=moved(one.keypoints, np.full(2, np.nan)),
         visible=moved(one.visible, np.float32(0)),
         occluded=moved(one.occluded, np.bool_(False)),
+        named=None if named.all() else named,
     )

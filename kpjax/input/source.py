@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -59,8 +59,8 @@ def _check_range(index: int, count: int, name: str) -> None:
 
 @dataclass(frozen=True, eq=False)
 class ArraySource:
-    """Examples in memory: `examples` is one stacked Example of numpy arrays, whose `index` is not
-    read.
+    """Examples in memory: `examples` is one stacked Example of numpy arrays, whose `index` is that
+    of whoever made them, and is not read here.
 
     names: the dataset's name of each example; () without names.
     """
@@ -274,6 +274,16 @@ def subset(source: Source, indices: Sequence[int] | np.ndarray, name: str | None
     return _View(
         source, indices, None, (indices,), name or f"{source.name}[{len(indices)}]", source.skeleton
     )
+
+
+def where_read(source: Source) -> tuple[Any, np.ndarray]:
+    """Returns the source in which some or all examples lie, itself if it is no view of another one,
+    and the number (N,) that each has there."""
+    numbers = np.arange(len(source))
+    while isinstance(source, _View):
+        numbers = np.asarray(source.numbers)[numbers]
+        source = source.source
+    return source, numbers
 
 
 def map_examples(

@@ -10,6 +10,7 @@ import pytest
 from kpjax.errors import InputError
 from kpjax.formats.names import recordings
 from kpjax.formats.project import Frame, Project, instance_of
+from kpjax.formats.project_source import empty_cells
 from kpjax.formats.uniting import unite, united_skeleton
 from kpjax.structures import Skeleton
 
@@ -59,6 +60,25 @@ def test_keypoints_of_one_name_are_one_and_every_animal_keeps_its_places():
     np.testing.assert_array_equal(last.keypoints[[0, 3]], [[102, 103], [100, 101]])
     assert np.isnan(last.keypoints[1:3]).all()
     assert "named alike: nose;" in whole.notes[0]
+
+
+def test_a_keypoint_that_the_project_of_a_frame_does_not_name_is_not_empty_there():
+    front, back = project("/data/front", FRONT), project("/data/back", BACK)
+    assert not empty_cells(unite([front, back])).any()
+    without_nose = back.instances[0]._replace(
+        keypoints=back.instances[0].keypoints * [[1], [np.nan], [1], [1]],
+        visible=np.array([1, 0, 1, 1], np.float32),
+    )
+    found = empty_cells(unite([front, back._replace(instances=(without_nose, back.instances[1]))]))
+    assert np.argwhere(found).tolist() == [[2, 0]]
+    # of projects with the same keypoints each names all
+    alike = [
+        project(f"/data/{title}", FRONT, session=title)._replace(
+            instances=(instance_of(0, np.array([[1.0, 1], [2, 2], here])),)
+        )
+        for title, here in (("one", [3, 3]), ("two", [np.nan, np.nan]))
+    ]
+    assert np.argwhere(empty_cells(unite(alike))).tolist() == [[1, 2]]
 
 
 def test_edges_groups_and_mirror_images_are_merged():

@@ -225,7 +225,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
 
     source = project_source(project, transform, instances=numbers, on_bad_frame=asked.on_bad_frame)
     seen = source.examples
-    instances = [project.instances[numbers[number]] for number in seen.index]
+    instances = [project.instances[number] for number in seen.index]
     frames = [project.frames[one.frame] for one in instances]
     points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
     visible = np.stack([one.visible for one in instances])
@@ -241,7 +241,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
         pixel_errors.animal_names(
             [one.frame for one in instances], [one.track for one in instances]
         ),
-        reference_lengths(project)[numbers][seen.index],
+        reference_lengths(project)[seen.index],
         true,
         visible,
         np.asarray(move_points(seen.crop, points), np.float64),

@@ -4,7 +4,7 @@ labels of a run that sees crops of them, and kept in the run's folder for `kpjax
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -107,6 +107,13 @@ class Learnt(NamedTuple):
         )
 
 
+def of_another_run(learnt: Learnt) -> Learnt:
+    """Returns what finds animals for a run that has not trained it: without what was counted on the
+    other one's held-out frames."""
+    described = {name: value for name, value in learnt.described.items() if name != "held_out"}
+    return learnt._replace(described=described)
+
+
 def frame_size(crowd: Crowd, longer_side: float) -> int:
     """Returns the side of frames on which animals are found, px: the least at which they are large
     and far enough.
@@ -145,6 +152,8 @@ def learnt_finder(job: Job) -> Learnt:
     """Trains the network that finds animals, or reads it: a stage of a job that all variants of a
     seed share.
     """
+    # Its batch is small: groups of the run's batch would leave an image or none to each of its own.
+    job = job._replace(options=replace(job.options, batch_norm_groups=1))
     project, held = open_project(job.config)
     whole, points = whole_frames(project)
     crowd = crowd_of(project)

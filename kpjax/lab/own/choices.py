@@ -120,13 +120,14 @@ def facts_of_training(
     *,
     crop_small: bool = True,
     mirrors: bool = True,
+    finds: bool = True,
 ) -> Facts:
     """Computes the statistics of what trains, and says what a run on crops of animals does with
     them, and whether labels seem to lack some of them.
 
     data: the images of a config, of which a typed `transform` decides whether animals are cropped.
     crop_small: whether one animal is, if it is small. mirrors: whether the system may learn from
-    mirrored images.
+    mirrored images. finds: whether it learns to find animals.
     """
     facts = facts_of(project, held.train)
     facts = facts._replace(small=facts.small and crop_small)
@@ -142,9 +143,8 @@ def facts_of_training(
             if crowd.fewer or project.nobody
             else f"{count_text(crowd.most, 'animal')} on every"
         )
-        print(
-            f"{some} labelled frame: each is cropped, and a small network learns to find them on new frames"
-        )
+        finding = ", and a small network learns to find them on new frames" * finds
+        print(f"{some} labelled frame: each is cropped{finding}")
         if crowd.fewer:
             print(
                 f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "

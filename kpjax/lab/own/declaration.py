@@ -28,8 +28,15 @@ from kpjax.lab.out.reports.pixel_errors import (
 )
 from kpjax.lab.out.reports.shown import SHOWN, write_frames
 from kpjax.lab.out.reports.told import Told, nothing_told
-from kpjax.lab.own.animals import FOLDER, found_text, keep_finder, learnt_finder
-from kpjax.lab.own.project import inputs_of, meaning_of_empty
+from kpjax.lab.own.animals import (
+    FOLDER,
+    Learnt,
+    found_text,
+    keep_finder,
+    learnt_finder,
+    of_another_run,
+)
+from kpjax.lab.own.project import inputs_of
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import config_as_json, flat, replace_fields
@@ -65,6 +72,7 @@ def on_own_data(
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
     cutoffs: Callable[[Any], Mapping[int, float]] = lambda config: {},
+    finder: Callable[[Any], Learnt | None] = lambda config: None,
 ) -> Experiment:
     """Returns a paper on a person's own data, with the one preset `own`.
 
@@ -88,6 +96,7 @@ def on_own_data(
         check_variants: raises InputError.
         seeded: whether what is opened differs between seeds.
         cutoffs: of a config, those that another run knows, by the numbers of keypoints.
+        finder: of a config, what another run finds animals with; None where this one learns it.
     """
 
     def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
@@ -107,7 +116,7 @@ def on_own_data(
         opened_once,
         inputs=inputs_of,
         resolved=resolved_and_named,
-        beside=beside(paper, parts, shown, told, found, check_variants, cutoffs),
+        beside=beside(paper, parts, shown, told, found, check_variants, cutoffs, finder),
     )
 
 
@@ -119,6 +128,7 @@ def beside(
     found: Callable[[Any], Source | None],
     check_variants: Callable[[Any, Sequence[str]], None],
     cutoffs: Callable[[Any], Mapping[int, float]],
+    finder: Callable[[Any], Learnt | None],
 ) -> Beside:
     """Returns what runs on own data do beside what the paper says, as `on_own_data` describes."""
 
@@ -133,7 +143,9 @@ def beside(
 
     def prepare(job: Job, data: Any) -> None:
         crowded = getattr(job.config.data, "transform", "") == "around_box"
-        if crowded and TRAINED in parts(job, data):
+        if crowded and (given := finder(job.config)):
+            keep_finder(job, of_another_run(given), found(data))
+        elif crowded and TRAINED in parts(job, data):
             learnt = learnt_finder(job._replace(variant=""))
             job.note(learnt.under)
             print(found_text(learnt.described["held_out"]))
@@ -151,7 +163,7 @@ def beside(
     ) -> dict[str, float]:
         if not (part := known_by(predictions)):
             return {}
-        empty, kept = meaning_of_empty(job.config.data.own), cutoffs(job.config)
+        empty, kept = job.config.data.own.empty, cutoffs(job.config)
         predictions = pixel_errors.beyond_sample(parts(job, data), predictions)
         animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
         known = scores_of(predictions, part, empty=empty, kept=kept)
@@ -166,7 +178,7 @@ def beside(
         if not (part := known_by(predictions)):
             return
         stored = StoredRun(job.config, job.variant, outcome.method.skeleton)
-        kind, empty = paper.predicting(stored).score_kind, meaning_of_empty(job.config.data.own)
+        kind, empty = paper.predicting(stored).score_kind, job.config.data.own.empty
         predictions = pixel_errors.beyond_sample(parts(job, data), predictions)
         animals = pixel_errors.animals_of(parts(job, data), predictions, empty=empty)
         tables = pixel_errors.meaning_of_scores(

@@ -37,6 +37,8 @@ TAKEN_OVER = (
     "backbone_statistics",
     "relative_steps",
 )
+# What says how animals are seen, by the transform of frames to images; others are of published sets.
+SEEN = {"letterbox": ("transform",), "around_box": ("transform", "crop_margin")}
 PUBLISHED_SIGMA = 1.5  # sigma of the heatmaps of keypoints that a published network learns, cells
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
@@ -53,6 +55,11 @@ class EarlierRun(NamedTuple):
     skeleton: Skeleton
     taken_over: Mapping[str, Any]  # fields of the config
     held_out: str  # in words; "" for a run on no project of one's own
+
+    @property
+    def sees_whole_frames(self) -> bool:
+        """Whether it learnt from whole frames, and not from crops of animals."""
+        return self.taken_over.get("transform") == "letterbox"
 
 
 @functools.lru_cache(maxsize=4)
@@ -88,8 +95,8 @@ def earlier_run(
     # RegDA's first stage has a head of its own
     if hasattr(network, "head_layers") and "output" in head:
         network = replace(network, head_layers=1 + sum(name.startswith("conv") for name in head))
-    cropped = ("transform", "crop_margin") if found.get("transform") == "around_box" else ()
-    taken = {name: found[name] for name in (*TAKEN_OVER, *cropped) if name in found} | {
+    seen = SEEN.get(found.get("transform", ""), ())
+    taken = {name: found[name] for name in (*TAKEN_OVER, *seen) if name in found} | {
         "network": network
     }
     held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
@@ -183,6 +190,24 @@ class Start(Backbone):
         return {"variables": parts_of(earlier_run(self.start, "start").opened.trained.variables)}
 
 
+def check_seen(run: EarlierRun, argument: str, typed: Collection[str]) -> None:
+    """Raises InputError where several animals are on frames that a run sees as a whole, and nobody
+    typed how they are seen. argument: names the run."""
+    if run.sees_whole_frames and "transform" not in typed:
+        raise InputError(
+            "transform",
+            f"the run at --{argument} sees whole frames, and some have several animals: --transform "
+            "around_box crops each, --transform letterbox goes on with whole frames",
+        )
+
+
+def starts_on_whole_frames(config: Any, kind: str) -> bool:
+    """Returns whether there is a run at `--start` that learnt from whole frames. kind: as for
+    `earlier_run`."""
+    start = config.backbone.start
+    return bool(start) and earlier_run(start, "start", kind).sees_whole_frames
+
+
 def with_start(
     made: Sequence[Choice],
     config: Any,
@@ -190,12 +215,16 @@ def with_start(
     typed: Collection[str],
     kind: str,
     held_out: str = "",
+    *,
+    several: bool = False,
 ) -> list[Choice]:
     """Returns choices, in which the run at `--start` decides about the network and its images, if
     there is one.
 
-    kind: as for `earlier_run`. held_out: in words; that of the run is said if it differs. Raises
-    InputError for a run of other keypoints, and for what it decides if it is typed.
+    kind: as for `earlier_run`. held_out: in words; that of the run is said if it differs. several:
+    whether the project has several animals on a frame. Raises InputError for a run of other
+    keypoints, for what it decides if it is typed, and for several animals on frames that it sees as
+    a whole.
     """
     if not config.backbone.start:
         return list(made)
@@ -210,6 +239,8 @@ def with_start(
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
     if given := sorted(decided & set(typed)):
         raise InputError(given[0], "the run at --start decides it; leave it out")
+    if several:
+        check_seen(run, "start", typed)
     if held_out and run.held_out and run.held_out != held_out:
         print(
             f"the run at --start had held out {run.held_out}: what it learnt flatters errors; --validation names it"

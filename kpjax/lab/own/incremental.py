@@ -15,25 +15,28 @@ from flax.traverse_util import flatten_dict
 
 from kpjax import InputError, Skeleton, Variables
 from kpjax.formats.project import Project
+from kpjax.formats.uniting import united_skeleton
 from kpjax.images.reading import spread
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
-from kpjax.lab.out.reports.pixel_errors import Part
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import (
     EarlierRun,
+    check_seen,
     earlier_run,
     parts_of,
     rates_from,
     rename_keypoints,
 )
+from kpjax.lab.own.whole_animals import check_boxes, finder_for, with_found_boxes
 from kpjax.methods import published
 from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
 from kpjax.papers import incremental
-from kpjax.papers.configs import FINE_RATE, flat, replace_fields
+from kpjax.papers.configs import FINE_RATE, flat, replace_fields, stored_fields
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.papers.incremental.measures import matrices_of, measure as paper_measure
@@ -139,15 +142,20 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         sep="\n",
     )
     # A network that has seen whole frames knows animals of their size.
-    whole, labelled = "transform" not in old.taken_over, len(held.train)
-    facts = choices.facts_of_training(project, held, config.data, typed, crop_small=not whole)
+    whole, labelled = old.taken_over.get("transform") != "around_box", len(held.train)
+    found_by = finder_for(replace_fields(config, transform="around_box"))
+    facts = choices.facts_of_training(
+        project, held, config.data, typed, crop_small=not whole, finds=found_by is None
+    )
+    if facts.several:
+        check_seen(old, "old", typed)
     rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
         if published.is_published(config.data.old)
         else rates_from(old, config)
     )
-    return choices.apply_choices(
+    config = choices.apply_choices(
         config,
         [
             *(
@@ -160,7 +168,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
                 for name, value in old.taken_over.items()
             ),
             rotation,
-            *choices.flip_choices(facts, rotation.value),
+            *mirroring_choices(old, project, facts, rotation.value),
             choices.steps_choice(
                 "steps", labelled, config.batch_size, passes=60, least=300, most=600
             ),
@@ -173,6 +181,9 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             f"for a model of {', '.join(names)}; held out: {held.words}"
         ),
     )
+    if config.data.transform == "around_box":
+        check_boxes(project, names, config.data.own, found_by)
+    return config
 
 
 def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
@@ -194,22 +205,28 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
 
 
 def joint_skeleton(old: Skeleton, project: Project) -> Skeleton:
-    """Returns the old keypoints, then the project's new ones, with the edges of both, and a flip
-    where all have one.
+    """Returns the old keypoints, then the project's new ones, with edges, groups and mirror images as
+    projects have them that are united. Raises InputError as `united_skeleton` does.
     """
-    names = (*old.names, *new_names(old.names, project))
-    ends = [(one.names[a], one.names[b]) for one in (old, project.skeleton) for a, b in one.edges]
-    edges = dict.fromkeys(
-        (names.index(a), names.index(b)) for a, b in ends if a in names and b in names
+    known, labels = (*old.names, *new_names(old.names, project)), project.skeleton
+    kept = [k for k, name in enumerate(labels.names) if name in known]
+    if any(labels.flip[k] not in kept for k in kept if labels.flip):
+        labels = replace(labels, flip=())  # a mirror image without a label; names say the others
+    return united_skeleton(
+        {"the old run": old, project.root.name: source.chosen_keypoints(labels, kept)}
     )
-    mirror = {
-        one.names[k]: one.names[other]
-        for one in (project.skeleton, old)
-        for k, other in enumerate(one.flip)
-    }
-    flip = tuple(names.index(mirror[name]) for name in names if mirror.get(name) in names)
-    whole = len(flip) == len(names) and all(flip[flip[k]] == k for k in range(len(names)))
-    return Skeleton(names, tuple(edges), flip if whole else ())
+
+
+def mirroring_choices(
+    old: EarlierRun, project: Project, facts: choices.Facts, rotation: float
+) -> list[choices.Choice]:
+    """Chooses whether mirrored images are learnt from: by the labels, or where these have no pair of
+    left and right, as the old run has it."""
+    found = choices.flip_choices(facts, rotation)
+    stored = stored_fields(old.opened.files.get("config.json", {}).get("config", {}))
+    if found or "flip" not in stored or not joint_skeleton(old.skeleton, project).flip:
+        return found
+    return [choices.Choice("flip", stored["flip"], "as the old run has it")]
 
 
 @functools.lru_cache(maxsize=2)
@@ -217,21 +234,26 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     """Opens a project in two steps, and its evaluation images with the person's labels alone.
 
     Only the evaluation, on what is held out, reads labels of keypoints that the old model knows. An
-    old keypoint without a label there lies where the old model finds it: its accuracy is then the
-    agreement of the new model with the old one. `scale` is the diagonal of all keypoints.
+    old keypoint without a label there lies where the old model finds it, if its score reaches the
+    old cutoff and nothing says that it is absent: its accuracy is then the agreement of the new
+    model with the old one. `scale` is the diagonal of all keypoints.
     """
     old, own = old_run(config.data.old), config.data.own
     project = project_of(config)
     held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
+    if learnt := finder_for(config):
+        labelled = (*held.train, *held.held_out)
+        margin = config.data.crop_margin
+        project, whole = with_found_boxes(project, labelled, learnt, own, margin)
+        held = only_whole(project, held, whole)
     skeleton = joint_skeleton(old.skeleton, project)
     project = projects.renamed_to(project, skeleton)
     train, held_out = (
-        projects.open_animals(own, config.data.square(), project, numbers, part, taught=taught)
-        for numbers, part, taught in (
-            (held.train, "training", True),
-            (held.held_out, "held out", False),
-        )
+        projects.open_animals(own, config.data.square(), project, numbers, part, taught=True)
+        for numbers, part in ((held.train, "training"), (held.held_out, "held out"))
     )
+    absent = held_out.examples.visible < 0
+    held_out = with_visible(held_out, np.where(absent, np.float32(0), held_out.examples.visible))
     steps = (
         ProtocolStep(skeleton.names[:known], ()),
         ProtocolStep(skeleton.names[known:], tuple(range(len(train)))),
@@ -244,15 +266,14 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
         old.opened.method, old.opened.trained, held_out, batch_size=2 * config.batch_size
     )
     keypoints, visible = held_out.examples.keypoints.copy(), held_out.examples.visible.copy()
-    fill = (visible == 0) & (np.arange(len(skeleton.names)) < known)
+    sure = np.zeros(visible.shape, bool)
+    sure[:, :known] = found.scores >= old.opened.score.cutoffs
+    fill = (visible == 0) & sure & ~absent
     keypoints[fill], visible[fill] = found.keypoints[fill[:, :known]], 1
+    lengths = diagonals(keypoints, visible, otherwise=held_out.examples.scale)
     evaluation = source.map_examples(
         source.with_labels(held_out, keypoints, visible, held_out.name),
-        lambda example, index: example._replace(
-            scale=np.float32(
-                max(np.hypot(*np.ptp(example.keypoints[example.visible > 0], axis=0)), 1.0)
-            )
-        ),
+        lambda example, index: example._replace(scale=lengths[index]),
         "diagonal of all points",
         name=held_out.name,
     )
@@ -261,13 +282,47 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     return Data(train, evaluation, protocol, base=variables, poses=train), held_out
 
 
+def only_whole(project: Project, held: projects.Held, whole: Collection[int]) -> projects.Held:
+    """Returns what is held out, of those animals alone of which a whole one was found, and of frames
+    that show nobody. Raises InputError where none is left on one side."""
+    kept = {*whole, *(n for n, one in enumerate(project.instances) if one.frame in project.nobody)}
+    train, held_out = ([n for n in part if n in kept] for part in (held.train, held.held_out))
+    for part, numbers in (("that train", train), ("held out", held_out)):
+        if not {*numbers} & {*whole}:
+            raise InputError(
+                "old",
+                f"what it keeps to find animals finds none of those {part}; give a project with a box for each "
+                "animal, as COCO has them",
+            )
+    return held._replace(train=tuple(train), held_out=tuple(held_out))
+
+
+def with_visible(animals: source.ArraySource, visible: np.ndarray) -> source.ArraySource:
+    """Returns animals with other values (N, K) of `visible`."""
+    return replace(animals, examples=animals.examples._replace(visible=visible))
+
+
+def diagonals(keypoints: np.ndarray, visible: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
+    """Computes (N,) float32 px: the diagonal of the visible points of each animal, at least a pixel;
+    with fewer than two of them the median of the others, or what is given (N,) if there is none."""
+    lengths = np.full(len(keypoints), np.nan, np.float32)
+    for number, there in enumerate(visible > 0):
+        if there.sum() > 1:
+            lengths[number] = max(np.hypot(*np.ptp(keypoints[number, there], axis=0)), 1.0)
+    known = np.isfinite(lengths)
+    return np.where(known, lengths, np.median(lengths[known]) if known.any() else otherwise)
+
+
 def measure(
     job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]
 ) -> dict[str, float]:
     """Adds PCK at the first threshold: of the new keypoints, and of the old ones before and after;
-    and `old/labelled`, the share of the old ones that has a label, and not the old model's answer.
+    and `old/labelled`, the share of the old ones by which they are judged that has a label, and not
+    the old model's answer.
     """
     labelled = open_project(job.config)[1].examples.visible[:, data.introduced == 0]
+    judged = np.stack([data.evaluation[number].visible for number in range(len(data.evaluation))])
+    judged = judged[:, data.introduced == 0]
     before, *_, after = matrices_of(job, data, predictions).accuracy
     values = {
         "new/pck": after[data.introduced == 1],
@@ -277,7 +332,9 @@ def measure(
     means = {name: np.nanmean(one) for name, one in values.items() if np.isfinite(one).any()}
     return paper_measure(job, data, outcome, predictions) | {
         name: float(value)
-        for name, value in (means | {"old/labelled": (labelled > 0).mean()}).items()
+        for name, value in (
+            means | {"old/labelled": (labelled > 0).sum() / max((judged > 0).sum(), 1)}
+        ).items()
     }
 
 
@@ -304,7 +361,13 @@ def parts(job: Job, data: Data) -> dict[str, Part]:
     (_, held_out), images = open_project(job.config), data.train.examples
     teach = images.visible * (data.introduced > 0)
     train = source.with_labels(data.train, images.keypoints, teach, data.train.name)
-    return projects.parts_of(job.config, train, held_out)
+    own, project = job.config.data.own, project_of(job.config)
+    # labels of old keypoints teach nothing, and their cells are not empty
+    new = Skeleton(new_names(old_run(job.config.data.old).skeleton.names, project))
+    return {
+        TRAINED: projects.part_of(own, projects.renamed_to(project, new), train),
+        HELD_OUT: projects.part_of(own, project, held_out),
+    }
 
 
 def shown(job: Job, data: Data) -> Part:
@@ -366,4 +429,5 @@ EXPERIMENT = on_own_data(
     told=told,
     # those of the old keypoints, which the new labels do not have
     cutoffs=lambda config: dict(enumerate(old_run(config.data.old).opened.score.cutoffs.tolist())),
+    finder=finder_for,
 )

@@ -24,6 +24,7 @@ from kpjax.formats.project_source import (
     empty_cells,
     frame_identity,
     frames_at,
+    named_cells,
     project_source,
     with_nobody,
     with_point_boxes,
@@ -34,10 +35,11 @@ from kpjax.formats.video_labels import TABLE
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES
-from kpjax.input.source import ArraySource, Source
+from kpjax.input.source import ArraySource, Source, map_examples, where_read
 from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.papers.configs import flat
+from kpjax.structures import Example
 from kpjax.training.identity import contents
 
 PROJECTS = ("project", "source", "target_project")  # fields that name one
@@ -68,18 +70,14 @@ class Own(Options):
     empty_frames: Literal["unlabelled", "absent"] = "unlabelled"
 
 
-def meaning_of_empty(own: Own) -> Empty:
-    """Returns what an empty cell means; with occluded keypoints dropped it is not known."""
-    return own.empty if own.occluded == "train" else "unlabelled"
-
-
 def questions(project: Project) -> list[str]:
     """Returns a line each for empty cells and for frames without any label: the files do not say
     whether something is absent there, or not labelled."""
     empty = empty_cells(project).sum(0)
-    labelled = sum(bool(one.seen.any()) for one in project.instances)
-    most = [k for k in np.argsort(-empty, kind="stable") if empty[k] > LEAST_EMPTY * labelled]
-    shares = [f"{project.skeleton.names[k]} {100 * empty[k] / labelled:.0f} %" for k in most]
+    shown = np.array([bool(one.seen.any()) for one in project.instances], bool)
+    labelled = named_cells(project)[shown].sum(0)  # animals of which a keypoint can be labelled
+    most = [k for k in np.argsort(-empty, kind="stable") if empty[k] > LEAST_EMPTY * labelled[k]]
+    shares = [f"{project.skeleton.names[k]} {100 * empty[k] / labelled[k]:.0f} %" for k in most]
     bare = len(project.frames) - len({one.frame for one in project.instances})
     return [
         f"cells are empty on labelled frames ({summarise(shares, 4)}): absent, or not labelled? --empty absent "
@@ -196,6 +194,7 @@ def labels_digest(project: Project) -> str:
         [
             np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
             for part in one
+            if part is not None  # `named`, of a project that is one by itself
         ]
         for one in project.instances
     ]
@@ -537,13 +536,40 @@ def parts_of(
     """Returns the labelled animals for training, those held out, and those of the target, as far as
     there are any.
     """
-    found = {}
-    if trained is not None:
-        root = open_project(config)[0].root
-        found = {TRAINED: Part(trained, root), HELD_OUT: Part(held_out, root)}
+    own, found = config.data.own, {}
+    if trained is not None and held_out is not None:
+        project = open_project(config)[0]
+        for name, source in ((TRAINED, trained), (HELD_OUT, held_out)):
+            found[name] = part_of(own, project, source)
     if target is not None:
-        found[TARGET] = Part(target, needed_project(config.data, "target_project").root)
+        found[TARGET] = part_of(own, needed_project(config.data, "target_project"), target)
     return found
+
+
+def part_of(own: Own, project: Project, source: Source) -> Part:
+    """Returns animals of a project that `open_animals` read, or some of them, as a part on which
+    errors are measured: `visible` is nan where their labels say nothing of a keypoint.
+    """
+    project = renamed_to(project, source.skeleton)
+    read, rows = where_read(source)
+    unknown = unknown_cells(project, own)[read.examples.index[rows]]
+
+    def marked(example: Example, row: int) -> Example:
+        visible = np.where(unknown[row], np.float32(np.nan), example.visible)
+        return example._replace(visible=visible)
+
+    known = map_examples(source, marked, unknown, name=source.name)
+    return Part(known, project.root)
+
+
+def unknown_cells(project: Project, own: Own) -> np.ndarray:
+    """Returns (I, K) bool: keypoints of which the labels say nothing, since the animal's own project
+    does not name them, or since they are occluded and flags drop those."""
+    unknown = ~named_cells(project)
+    if own.occluded == "drop":
+        for number, one in enumerate(project.instances):
+            unknown[number] |= one.seen & one.occluded
+    return unknown
 
 
 def open_animals(

@@ -18,7 +18,7 @@ from kpjax.lab.out.reports.told import FRAMES
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
-from kpjax.lab.own.earlier_run import Start, with_start
+from kpjax.lab.own.earlier_run import Start, starts_on_whole_frames, with_start
 from kpjax.lab.own.without_source import read_start, target_of
 from kpjax.papers import regda
 from kpjax.papers.configs import ImageSet, Share, Splits, replace_fields
@@ -133,7 +133,10 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     print(f"source {projects.describe(project, held)}; target: {len(frames)} frames")
     for line in absence_lines(config):
         print(line)
-    facts = choices.facts_of_training(project, held, config.data, typed, mirrors=False)
+    whole = starts_on_whole_frames(config, "softmax_peak")
+    facts = choices.facts_of_training(
+        project, held, config.data, typed, crop_small=not whole, mirrors=False
+    )
     batch, labelled = config.batch_size, len(held.train)
     config = choices.apply_choices(
         config,
@@ -145,6 +148,7 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                 typed,
                 "softmax_peak",
                 held.words,
+                several=facts.several,
             ),
             choices.every_choice(frames, config.data.own, typed)[0],
             choices.steps_choice(

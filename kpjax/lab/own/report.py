@@ -8,9 +8,9 @@ What only a developer asks for is folded away.
 import itertools
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from etils import epath
@@ -52,6 +52,8 @@ from kpjax.lab.out.reports.shown import (
 from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
 from kpjax.lab.own.animals import found_text, kept_finder
+from kpjax.lab.own.project import Own
+from kpjax.papers.configs import config_as_json
 from kpjax.papers.parsing import screen_width
 from kpjax.papers.reports.report import (
     Column,
@@ -212,17 +214,11 @@ def go_on(run: OwnRun, folder: Path) -> list[str]:
     left = run.line.runs.finished[0].metrics.get("labelled/left_of_worst", 0.0)
     if not left > FITTED:
         return []
-    data = read_json(run.folder / "config.json")["config"]["data"]
-    own = data["own"]
+    stored = read_json(run.folder / "config.json")
     workdir = folder.parent.parent
     other = next(name for n in itertools.count(2) if not Path(name := f"{workdir}-{n}").exists())
-    flags = [("--project", path) for path in (data["project"], *own["more_projects"])]
-    flags += [("--unlabelled", *data["unlabelled"])] * bool(data["unlabelled"])
-    flags += [("--validation", own["validation"])] * bool(own["validation"])
-    flags += [("--labelled", f"{data['labelled']:g}")] * (data["labelled"] != 1)
-    flags += [("--empty", own["empty"])] * (own["empty"] != "ask")
-    flags += [("--empty-frames", own["empty_frames"])] * (own["empty_frames"] != "unlabelled")
-    flags += [
+    flags = [
+        *flags_of_project(stored["config"]["data"], stored.get("why", {})),
         ("--variants", run.line.entry.variant),
         ("--start", str(run.folder)),
         ("--workdir", other),
@@ -232,6 +228,26 @@ def go_on(run: OwnRun, folder: Path) -> list[str]:
         f"Training on: the labelled images themselves are not learnt, {left:.0%} of the error of empty heatmaps is "
         f"left of the worst keypoint. This goes on from here: {command}"
     ]
+
+
+def flags_of_project(data: Mapping[str, Any], chosen: Collection[str]) -> list[tuple[str, ...]]:
+    """Returns the flags that name a run's project and say how it is read, each with its values.
+
+    data: the part of a config.json. chosen: fields that were chosen from the project, and not typed.
+    """
+    own, usual = data["own"], config_as_json(Own())
+    flags = [("--project", path) for path in (data["project"], *own["more_projects"])]
+    flags += [("--unlabelled", *data["unlabelled"])] * bool(data["unlabelled"])
+    flags += [("--labelled", f"{data['labelled']:g}")] * (data["labelled"] != 1)
+    # what was typed here may be what stands there otherwise, as whole frames of several animals
+    flags += [("--transform", data["transform"])] * ("transform" not in chosen)
+    flags += [("--unlabelled-pool", data["unlabelled_pool"])] * (data["unlabelled_pool"] != "rest")
+    for name, value in own.items():
+        if name in ("more_projects", *chosen) or value == usual[name]:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        flags.append((flag,) if value is True else (flag, str(value)))
+    return flags
 
 
 def shown_of(found: Sequence[OwnRun], *, last: bool) -> OwnRun:

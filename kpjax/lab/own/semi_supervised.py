@@ -12,7 +12,7 @@ from kpjax.input import source
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
-from kpjax.lab.own.earlier_run import Start, with_start
+from kpjax.lab.own.earlier_run import Start, starts_on_whole_frames, with_start
 from kpjax.lab.own.project import Own, Unlabelled
 from kpjax.papers import semi_supervised
 from kpjax.papers.configs import replace_fields
@@ -69,14 +69,29 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     its reason.
     """
     data, batch, (project, held) = config.data, config.batch_size, projects.open_project(config)
-    facts = choices.facts_of_training(project, held, data, typed)
+    kind = semi_supervised.SCORE_KIND
+    facts = choices.facts_of_training(
+        project, held, data, typed, crop_small=not starts_on_whole_frames(config, kind)
+    )
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
         raise InputError(
             "labelled",
             f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer",
         )
-    alone = data.all_labelled or (facts.cropped and not data.unlabelled)
+    made = with_start(
+        choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
+        config,
+        project.skeleton,
+        typed,
+        kind,
+        held.words,
+        several=facts.several,
+    )
+    decided = {choice.field: choice.value for choice in made}
+    transform = data.transform if "transform" in typed else decided["transform"]
+    cropped = transform == "around_box"
+    alone = data.all_labelled or (cropped and not data.unlabelled)
     found = (
         Unlabelled((), frozenset())
         if alone
@@ -101,20 +116,12 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         print(question)
     choosing = config.selection == "validation"
     finding = f"; what finds animals learns from all {len(held.train)}" * (
-        facts.cropped and labelled < len(held.train)
+        cropped and labelled < len(held.train)
     )
     if choosing or labelled < len(held.train):
         step = "; those held out choose the step" * choosing
         print(f"labelled animals that train: {labelled}{finding}{step}")
-    made = with_start(
-        choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
-        config,
-        project.skeleton,
-        typed,
-        semi_supervised.SCORE_KIND,
-        held.words,
-    )
-    network = {choice.field: choice.value for choice in made}.get("network", config.network)
+    network = decided.get("network", config.network)
     config = choices.apply_choices(
         config,
         [
@@ -137,7 +144,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             f"{held.words}"
         ),
     )
-    if not (kept or data.all_labelled or facts.cropped):
+    if not (kept or data.all_labelled or cropped):
         print(
             "no image or video without labels: training is on the labels alone; --unlabelled V names some"
         )

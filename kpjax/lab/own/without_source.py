@@ -13,14 +13,14 @@ import optax
 
 from kpjax import InputError, Method, Skeleton, Trained, augment, heatmaps
 from kpjax.errors import summarise
-from kpjax.evaluation import pose_statistics
+from kpjax.evaluation import coincidence, pose_statistics
 from kpjax.files import write_json
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import frames_at
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals import calibration, conformal
 from kpjax.lab.own import choices, project as projects
-from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder
+from kpjax.lab.own.animals import Learnt, keep_finder, kept_finder, of_another_run
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, parts_of, with_start
 from kpjax.lab.predictors import OpenedRun
 from kpjax.methods import Setup
@@ -255,8 +255,8 @@ def train(job: Job, data: Data) -> Outcome:
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
-    """Draws predictions on target images, and keeps the start's statistics of poses, and the finder
-    of its animals.
+    """Draws predictions on target images, and keeps the start's statistics of poses and distances in
+    its labels, and the finder of its animals.
 
     Where the start is kept, so are its cutoffs and radii. Those of an adapted network are not known
     without labels.
@@ -267,12 +267,10 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
     run, _, finder = read_start(job.config.backbone.start)
     kept = (calibration.FILE, conformal.FILE) if outcome.metrics["kept_start"] else ()
     if jax.process_index() == 0:
-        for name in {pose_statistics.FILE, *kept} & set(run.opened.files):
+        for name in {pose_statistics.FILE, coincidence.FILE, *kept} & set(run.opened.files):
             write_json(job.folder / name, run.opened.files[name])
     if finder:
-        # the start's
-        described = {name: value for name, value in finder.described.items() if name != "held_out"}
-        keep_finder(job, finder._replace(described=described), data.target.train)
+        keep_finder(job, of_another_run(finder), data.target.train)
 
 
 def predicting(stored: StoredRun) -> Predicting:

@@ -4,6 +4,7 @@ kept and cropped.
 
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 import pytest
 from etils import epath
@@ -19,9 +20,12 @@ from kpjax.input.source import arrays
 from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.lab.predictors import open_predictor
+from kpjax.papers import engine
 from kpjax.papers.command_line import read_command
 from kpjax.papers.engine import run
 from kpjax.structures import Skeleton, Trained
+from kpjax.training.fit import no_training
+from kpjax.training.mesh import check_divisible, data_mesh
 
 TINY = [
     "--widths",
@@ -143,6 +147,35 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
 
 
 # The network that finds them
+
+
+def test_the_finder_normalises_its_whole_batch_whatever_groups_the_run_has(tmp_path, monkeypatch):
+    """Its batch of 8 does not divide into 16 groups, as that of the run does."""
+    project = synthetic_project(tmp_path / "crowd", unlabelled=0)
+    monkeypatch.setattr(
+        own_project,
+        "_read",
+        lambda *arguments: project._replace(instances=(*project.instances, *project.instances)),
+    )
+    monkeypatch.setattr(animals, "NETWORK", animals.SmallUNet((4, 4, 8), head_width=4))
+    monkeypatch.setattr(animals, "SIZES", (32,))
+
+    def checked(method, streams, *, key, options, **more):
+        batches = {name: stream[0] for name, stream in streams.items()}
+        sizes = {name: len(batch.image) for name, batch in batches.items()}
+        check_divisible(sizes, data_mesh(), options.batch_norm_groups)
+        state = jax.eval_shape(method.init, key, batches, {})
+        zeros = jax.tree.map(
+            lambda leaf: np.zeros(leaf.shape, leaf.dtype), (state.variables, state.frozen)
+        )
+        return no_training(Trained(*zeros))
+
+    monkeypatch.setattr(engine, "fit", checked)
+    typed = ["own", "--project", "crowd", "--workdir", str(tmp_path / "runs"), *TINY]
+    (job,) = read_command(EXPERIMENT, [*typed, "--batch-norm-groups", "16"]).jobs()
+    assert job.options.batch_norm_groups == 16
+    learnt = animals.learnt_finder(job._replace(variant=""))
+    assert learnt.described["animals"] == 2
 
 
 def test_a_frame_has_the_points_of_all_its_animals(tmp_path):

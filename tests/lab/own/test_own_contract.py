@@ -6,18 +6,22 @@ import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import chex
 import jax
 import numpy as np
 import pytest
+from own_projects import synthetic_project
+from own_runs import untrained_run
 
 from kpjax.errors import InputError
+from kpjax.evaluation.coincidence import label_distances
 from kpjax.files import write_json
 from kpjax.images.video import find_videos, write_video
 from kpjax.input.protocols import step_source
 from kpjax.lab.animals.calibration import ScoreTable, table_as_json
-from kpjax.lab.own import project as own_project, semi_supervised
+from kpjax.lab.own import project as own_project, semi_supervised, without_source
 from kpjax.lab.own.declaration import first_lines
 from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
 from kpjax.lab.own.pyramids import place_choice
@@ -30,6 +34,7 @@ from kpjax.papers.incremental.association import stated_triples
 from kpjax.papers.incremental.stages import learn_base, run_of
 from kpjax.papers.parsing import exit_code_of
 from kpjax.papers.plan import planned_stages
+from kpjax.structures import Skeleton
 from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
 
@@ -435,6 +440,103 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
     assert data.base["params"]["head"]["output"]["kernel"].shape[-1] == len(skeleton.names)
 
 
+def test_answers_of_the_old_network_stand_in_only_where_it_is_sure_and_nothing_says_absent(
+    given, tmp_path, monkeypatch
+):
+    """The first keypoint of the project, which the old run knows, is empty on every second animal,
+    and frames without labels show nobody. The old run knows a tail, too."""
+    project = own_project._read("P")
+    gone = [
+        one._replace(
+            keypoints=np.where([[n % 2], [True], [True], [True]], one.keypoints, np.nan),
+            visible=one.visible * [n % 2, 1, 1, 1],
+        )
+        for n, one in enumerate(project.instances)
+    ]
+    asked = project._replace(instances=tuple(gone))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
+
+    def opened(old, *flags):
+        typed = ["own", "--old", str(old), "--project", "P", *SHORT.split(), *flags]
+        (job,) = read_command(
+            own_experiment("incremental"), [*typed, "--variants", "ksd_only"]
+        ).jobs()
+        data, held_out = open_project(job.config)
+        lengths = np.stack([data.evaluation[number].scale for number in range(len(held_out))])
+        assert (lengths > 3).all()
+        seen = np.stack([data.evaluation[number].visible for number in range(len(held_out))])
+        return seen > 0, np.asarray(held_out.examples.visible) > 0
+
+    # without cutoffs all answers stand in for labels
+    seen, labelled = opened(given["OLD"])
+    assert seen.all()
+    assert not labelled[:, 2].any()
+    seen, labelled = opened(given["OLD"], "--empty", "absent")
+    np.testing.assert_array_equal(seen[:, 0], labelled[:, 0])
+    assert set(labelled[:, 0]) == {False, True}
+    assert seen[:, 1:].all()
+    seen, labelled = opened(given["OLD"], "--empty-frames", "absent", "--validation", "a")
+    nobody = ~labelled.any(1)
+    assert 0 < nobody.sum() < len(nobody)
+    np.testing.assert_array_equal(seen.all(1), ~nobody)
+    np.testing.assert_array_equal(seen.any(1), ~nobody)
+    # it is never sure of the tail
+    sure = Path(shutil.copytree(given["OLD"], tmp_path / "sure"))
+    cutoffs = np.array([-np.inf, -np.inf, 10.0])
+    write_json(
+        sure / "score_table.json", table_as_json(ScoreTable("mse_peak", cutoffs, np.zeros(0)))
+    )
+    seen, _ = opened(sure)
+    assert seen[:, [0, 1, 3, 4]].all()
+    assert not seen[:, 2].any()
+
+
+@pytest.mark.parametrize(
+    ("new", "flip", "labelled", "joint"),
+    [
+        (("tail_tip", "back"), (), 2, (1, 0, 2, 3)),
+        (("left_hip", "right_hip"), (1, 0), 2, (1, 0, 3, 2)),
+        (("back", "left_eye", "right_eye"), (0, 2, 1), 1, (1, 0, 2)),
+        (("back", "left_eye", "right_eye"), (0, 2, 1), 2, ()),  # a mirror image would lack a name
+        (("right_ear", "back"), (), 2, (1, 0, 2)),
+    ],
+)
+def test_old_keypoints_keep_their_mirror_images_beside_new_ones(
+    new, flip, labelled, joint, tmp_path
+):
+    """As projects do that are united."""
+    project = synthetic_project(tmp_path, recordings=("a",), keypoints=len(new))
+    some = [
+        one._replace(visible=one.visible * (np.arange(len(new)) < labelled))
+        for one in project.instances
+    ]
+    project = project._replace(skeleton=Skeleton(new, flip=flip), instances=tuple(some))
+    old = Skeleton(("left_ear", "right_ear"), edges=((0, 1),), flip=(1, 0))
+    found = joint_skeleton(old, project)
+    added = tuple(name for name in new[:labelled] if name not in old.names)
+    assert (found.names, found.edges, found.flip) == ((*old.names, *added), ((0, 1),), joint)
+
+
+def test_labels_without_left_and_right_do_not_decide_whether_images_are_mirrored(
+    tmp_path, monkeypatch
+):
+    """The old run does, whose keypoints have mirror images."""
+    project = synthetic_project(tmp_path / "P", labelled=6, unlabelled=0, keypoints=2)
+    project = project._replace(skeleton=Skeleton(("tail_tip", "back")))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: project)
+    for flip in (False, True):
+        old = untrained_run(
+            tmp_path / f"old {flip}", Skeleton(("left_ear", "right_ear"), flip=(1, 0)), flip=flip
+        )
+        typed = ["own", "--old", str(old), "--project", "P", *SHORT.split()]
+        (job,) = read_command(
+            own_experiment("incremental"), [*typed, "--variants", "ksd_only"]
+        ).jobs()
+        assert job.config.augment.flip == flip
+        data, _ = open_project(job.config)
+        assert (data.skeleton.flip, data.protocol.mirrored) == ((1, 0, 2, 3), True)
+
+
 def test_new_keypoints_that_are_absent_are_taught_and_old_ones_are_not(
     given, tmp_path, monkeypatch
 ):
@@ -457,6 +559,11 @@ def test_new_keypoints_that_are_absent_are_taught_and_old_ones_are_not(
     assert set(visible[:, 3]) == {-1, 1}
     assert (visible[:, 4] == 1).all()
     assert held_out.examples.visible.min() == 0
+    # cells of old ones, whose labels teach nothing, are not empty to errors and cutoffs
+    evaluated = own_experiment("incremental").beside.evaluated(job, data)["px of trained on"]
+    known = np.stack([evaluated[number].visible for number in range(len(evaluated))])
+    assert np.isnan(known[:, :3]).all()
+    np.testing.assert_array_equal(known[:, 3:] > 0, visible[:, 3:] > 0)
 
 
 # Keypoint Pyramids: the part that is looked at, and labels, which only measure
@@ -557,6 +664,31 @@ def test_the_control_is_the_start_and_the_result_can_be_adapted_again(given, tmp
         4,
         4,
     )
+
+
+def test_what_a_start_knows_of_its_labels_goes_on_with_the_runs_from_it(
+    given, tmp_path, monkeypatch
+):
+    """An adapted network has no cutoffs, but keypoints that were far apart in labels still are."""
+    start = Path(shutil.copytree(given["SAME"], tmp_path / "start"))
+    points = np.random.default_rng(0).uniform(0, 32, (9, 4, 2))
+    names = open_predictor(start).skeleton.names
+    distances = label_distances(points, np.ones((9, 4)), np.full(9, 30.0), names, size=30.0)
+    table = ScoreTable("mse_peak", np.full(4, 0.1), np.zeros(0))
+    for name, one in (("label_distances.json", distances), ("score_table.json", table)):
+        write_json(start / name, table_as_json(one))
+    monkeypatch.setattr(without_source.engine, "draw_predictions", lambda *of, **options: None)
+    config = SimpleNamespace(backbone=SimpleNamespace(start=str(start)))
+    data = SimpleNamespace(target=SimpleNamespace(train=None))
+    always = {"label_distances.json", "pose_statistics.json"}
+    for kept_start, kept in ((0.0, always), (1.0, {*always, "score_table.json"})):
+        job = SimpleNamespace(folder=tmp_path / f"kept {kept_start:g}", config=config)
+        job.folder.mkdir()
+        outcome = SimpleNamespace(metrics={"kept_start": kept_start})
+        without_source.draw(job, data, outcome, {})
+        assert {path.name for path in job.folder.iterdir()} == kept
+        for name in kept:
+            assert (job.folder / name).read_text() == (start / name).read_text()
 
 
 @pytest.mark.slow

@@ -12,9 +12,11 @@ from own_runs import made_movenet, untrained_run
 
 from kpjax import Skeleton
 from kpjax.errors import InputError
+from kpjax.formats.uniting import unite
 from kpjax.images.video import write_video
 from kpjax.input.source import identities
 from kpjax.lab.commands.train import main as train
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, scores_of
 from kpjax.lab.own import choices, project as own_project, regda, semi_supervised
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.project import hold_out
@@ -27,6 +29,7 @@ from kpjax.papers.command_line import read_command, run
 from kpjax.papers.configs import flat, replace_fields
 from kpjax.papers.engine import OWN as OWN_PRESET
 from kpjax.papers.parsing import exit_code_of
+from kpjax.training.evaluation import labels_of
 from kpjax.training.run_folder import write_config
 
 TINY = (
@@ -357,6 +360,37 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
     assert ((held_out == 0).all(1)).sum() == 2
 
 
+def test_an_empty_cell_means_the_same_to_training_and_to_errors_where_occluded_ones_are_dropped(
+    project, monkeypatch
+):
+    """A keypoint is empty on every second animal, another one is occluded on every third: that one
+    is neither taught as absent nor counted as empty."""
+    gone = [
+        one._replace(
+            keypoints=np.where([[True], [True], [True], [n % 2]], one.keypoints, np.nan),
+            visible=one.visible * [1, 1, 1, n % 2],
+            occluded=np.array([False, False, n % 3 == 0, False]),
+        )
+        for n, one in enumerate(project.instances)
+    ]
+    asked = project._replace(instances=tuple(gone))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
+    held = hold_out(asked)
+    for meaning, told in (("absent", -1), ("ask", 0)):
+        command = ["own", "--project", "asked", "--unlabelled-pool", "none", *TINY]
+        command += ["--occluded", "drop", "--empty", meaning]
+        (job,) = read_command(EXPERIMENT, command).jobs()
+        data = open_data(job)
+        visible = np.stack([data.labelled[number].visible for number in range(len(data.labelled))])
+        assert sorted(visible[:, 3]) == [told] * 4 + [1] * 4
+        assert (visible[:, 2] == 0).sum() == sum(number % 3 == 0 for number in held.train)
+        found = {
+            name: labels_of(part) for name, part in EXPERIMENT.beside.evaluated(job, data).items()
+        }
+        errors = EXPERIMENT.beside.measure(job, data, None, found)
+        assert (errors["trained_on/empty"], errors["held_out/empty"]) == (4, 2)
+
+
 def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, tmp_path, capsys):
     """Or left out where nobody named it, as in a video of an animal that keeps still."""
     held = hold_out(project)
@@ -489,6 +523,46 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     )[0].shape == (32, 32, 3)
 
 
+# What a start decides about images
+
+
+def test_a_start_on_crops_reads_no_frames_on_which_nobody_named_an_animal(
+    project, tmp_path, capsys
+):
+    """The project has one large animal on a frame, and frames without labels, which a run on whole
+    frames reads."""
+    start = untrained_run(tmp_path / "crops", project.skeleton, transform="around_box")
+    typed = ["own", "--project", "P", "--start", str(start), "--batch-size", "8", "--steps", "2"]
+    command = read_command(EXPERIMENT, typed)
+    assert "without labels: 0" in capsys.readouterr().out
+    (job,) = command.jobs()
+    assert (job.config.data.transform, job.config.data.all_labelled) == ("around_box", True)
+    data = open_data(job)
+    assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (8, 0, 4)
+    job = read_command(EXPERIMENT, [*typed, "--transform", "letterbox"]).jobs()[0]
+    assert (job.config.data.transform, job.config.data.all_labelled) == ("letterbox", False)
+    assert len(open_data(job).unlabelled) == 4
+
+
+def test_a_start_on_whole_frames_goes_on_with_them(project, tmp_path, monkeypatch):
+    """Of several animals on a frame too, if that is typed again: else it is asked for."""
+    start = untrained_run(tmp_path / "whole", project.skeleton, transform="letterbox")
+    typed = ["own", "--project", "P", "--start", str(start), "--batch-size", "8", "--steps", "2"]
+    far = project._replace(
+        frames=tuple(frame._replace(size=(900, 700)) for frame in project.frames)
+    )
+    beside = [one._replace(keypoints=one.keypoints + 2) for one in project.instances]
+    crowd = project._replace(instances=(*project.instances, *beside))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: far)
+    assert read_command(EXPERIMENT, typed).config.data.transform == "letterbox"
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
+    with pytest.raises(InputError, match="transform: the run at --start sees whole frames"):
+        read_command(EXPERIMENT, typed)
+    for transform in ("letterbox", "around_box"):
+        config = read_command(EXPERIMENT, [*typed, "--transform", transform]).config
+        assert config.data.transform == transform
+
+
 # Several projects as one
 
 ALIKE = ("--project", "old", "--project", "new")
@@ -520,6 +594,36 @@ def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
         "recordings two"
         in read_command(EXPERIMENT, ["own", *ALIKE, "--validation", "two"]).config.summary
     )
+
+
+def test_a_keypoint_is_absent_only_where_the_project_of_the_frame_names_it(tmp_path, monkeypatch):
+    """Two projects without a common keypoint, in which no label is missing: nothing is asked about,
+    nothing is absent, and cutoffs are those of labels alone."""
+    heads, legs = (
+        synthetic_project(
+            tmp_path / title, recordings=recordings, labelled=8, unlabelled=0, keypoints=2, first=n
+        )
+        for title, recordings, n in (("heads", ("a", "b", "c"), 0), ("legs", ("d", "e", "f"), 50))
+    )
+    made = {"heads": heads, "legs": legs._replace(skeleton=Skeleton(("paw", "tail")))}
+    monkeypatch.setattr(own_project, "_read", lambda path, *rest: made[path])
+    own_project._unite.cache_clear()
+    whole = unite([*made.values()])
+    assert own_project.questions(whole) == []
+    assert not own_project.absent_cells(whole, own_project.Own(empty="absent")).any()
+    command = ["own", "--project", "heads", "--project", "legs", "--unlabelled-pool", "none", *TINY]
+    (job,) = read_command(EXPERIMENT, command).jobs()
+    rng = np.random.default_rng(0)
+    found = {
+        name: labels_of(part)._replace(scores=rng.uniform(0.6, 0.9, (len(part), 4)))
+        for name, part in EXPERIMENT.beside.evaluated(job, open_data(job)).items()
+    }
+    of_labels = scores_of(found, HELD_OUT, empty="unlabelled").cutoffs
+    held_out = found["px of held out"]
+    assert np.isfinite(of_labels).all()
+    assert (held_out.scores >= of_labels)[held_out.visible > 0].all()
+    for meaning in ("ask", "absent"):
+        np.testing.assert_array_equal(scores_of(found, HELD_OUT, empty=meaning).cutoffs, of_labels)
 
 
 # Which network is chosen, and the weights that it starts from

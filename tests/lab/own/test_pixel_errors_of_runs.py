@@ -71,6 +71,7 @@ def declared(parts, cutoffs):
         lambda data: None,
         lambda config, variants: None,
         cutoffs,
+        lambda config: None,
     )
 
 

@@ -11,12 +11,15 @@ import pytest
 
 from kpjax import Skeleton, arrays
 from kpjax.errors import InputError
+from kpjax.files import write_json
 from kpjax.input.source import identities
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, wrap_lines, write_errors
 from kpjax.lab.out.reports.sheets import MOST, Compared, crop_to_animal
 from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own.report import go_on, own_report, unknown_of
+from kpjax.lab.own.semi_supervised import OWN
+from kpjax.papers.configs import config_as_json, replace_fields
 from kpjax.papers.reports.report import Column, Entry, tabulate
 from kpjax.training.evaluation import labels_of
 
@@ -139,7 +142,9 @@ def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp
         "empty_frames": "unlabelled",
     }
     data = {"project": "day 1", "unlabelled": [], "labelled": 1.0, "own": own}
-    (run / "config.json").write_text(json.dumps({"config": {"data": data}}))
+    data |= {"transform": "letterbox", "unlabelled_pool": "rest"}
+    stored = {"config": {"data": data}, "why": {"transform": "one animal on a frame"}}
+    (run / "config.json").write_text(json.dumps(stored))
     (tmp_path / "runs-2").mkdir()
 
     def left(worst):
@@ -155,6 +160,40 @@ def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp
         *("kpjax", "train", "--project", "day 1", "--project", "day 2", "--validation", "cam a"),
         *("--empty", "absent", "--variants", "supervised_warped", "--start", str(run)),
         *("--workdir", f"{tmp_path}/runs-3"),
+    ]
+
+
+def test_the_command_that_goes_on_says_how_the_project_is_read_as_the_first_one_did(tmp_path):
+    """All that was typed of a project and its frames, and nothing that was chosen from them."""
+    folder = tmp_path / "runs" / "semi_supervised" / "own"
+    run = folder / "supervised_warped" / "seed-0"
+
+    def typed_again(*why, **values):
+        config = replace_fields(OWN, project="P", **values)
+        reasons = dict.fromkeys(why, "chosen")
+        write_json(run / "config.json", {"config": config_as_json(config), "why": reasons})
+        finished = SimpleNamespace(metrics={"labelled/left_of_worst": 0.9})
+        entry = SimpleNamespace(variant="supervised_warped")
+        line = SimpleNamespace(runs=SimpleNamespace(finished=[finished]), entry=entry)
+        (said,) = go_on(SimpleNamespace(line=line, folder=run), folder)
+        words = shlex.split(said.partition("from here: ")[2])
+        assert words[:4] == ["kpjax", "train", "--project", "P"]
+        assert words[-6::2] == ["--variants", "--start", "--workdir"]
+        return words[4:-6]
+
+    assert typed_again("transform", "every", transform="around_box", every=3) == []
+    assert typed_again(
+        *("transform", "every"),
+        **{"video_root": "/my videos", "pixels_from": "1", "box_side": 60.0, "drop_zeros": True},
+        **{"occluded": "drop", "on_bad_frame": "skip", "unlabelled_pool": "none"},
+        category="mouse",
+    ) == [
+        *("--unlabelled-pool", "none", "--category", "mouse", "--video-root", "/my videos"),
+        *("--pixels-from", "1", "--box-side", "60.0", "--drop-zeros", "--occluded", "drop"),
+        *("--on-bad-frame", "skip"),
+    ]
+    assert typed_again(transform="letterbox", every=5) == [
+        *("--transform", "letterbox", "--every", "5")
     ]
 
 

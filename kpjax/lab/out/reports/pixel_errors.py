@@ -435,6 +435,7 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
 class Part(NamedTuple):
     """Labelled animals of a project, and the folder below which their names are paths."""
 
+    #: `visible` is nan where labels say nothing of a keypoint, neither where it is nor that it is empty
     source: Source
     root: Path
 
@@ -524,21 +525,24 @@ def scores_of(
 
 def empty_cells(predictions: Mapping[str, Gathered], empty: Empty = "ask") -> dict[str, np.ndarray]:
     """Returns which cells (N, K) of each part's animals have no label, of keypoints that have one
-    elsewhere in the part; of the frames that train and those held out, in either. Where empty cells
-    are unlabelled, only those of frames that are known to show no animal.
+    elsewhere in the part; of the frames that train and those held out, in either. Cells of which
+    labels say nothing are not empty. Where empty cells are unlabelled, only those of frames that are
+    known to show no animal.
     """
     visible = {
-        name.removeprefix(OF_PART): found.visible > 0
+        name.removeprefix(OF_PART): found.visible
         for name, found in predictions.items()
         if name.startswith(OF_PART)
     }
-    ours = [seen.any(0) for name, seen in visible.items() if name != TARGET]
-    return {
-        name: ~seen
-        & (seen.any(0) if name == TARGET else np.any(ours, axis=0))
-        & (True if empty != "unlabelled" else ~seen.any(1)[:, None])
-        for name, seen in visible.items()
-    }
+    ours = [(there > 0).any(0) for name, there in visible.items() if name != TARGET]
+    cells = {}
+    for name, there in visible.items():
+        seen = there > 0
+        elsewhere = seen.any(0) if name == TARGET else np.any(ours, axis=0)
+        cells[name] = ~seen & np.isfinite(there) & elsewhere
+        if empty == "unlabelled":
+            cells[name] &= ~seen.any(1)[:, None]
+    return cells
 
 
 def distances_in_labels(
@@ -646,7 +650,7 @@ def _animals_of(name: str, part: Part, found: Gathered, empty: np.ndarray) -> An
         instances,
         found.scale * growth,
         true,
-        found.visible,
+        np.nan_to_num(found.visible),
         predicted,
         found.scores,
         empty,
