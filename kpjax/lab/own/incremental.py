@@ -41,7 +41,7 @@ from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
 from kpjax.papers.incremental.measures import matrices_of, measure as paper_measure
 from kpjax.papers.incremental.runs import Data, setting_of
-from kpjax.papers.incremental.stages import SCORE_KIND
+from kpjax.papers.incremental.stages import SCORE_KIND, student_step
 from kpjax.papers.reports.report import Column
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
@@ -390,6 +390,8 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
+# whose student has the steps that KA-Net leaves it
+SHORT = ("ksd_only_short", "self_training_short", "memory_replay_short")
 # Without those that need images of the old model, or labels of its keypoints.
 VARIANTS = (
     "kamp",
@@ -398,7 +400,7 @@ VARIANTS = (
     "lwf",
     "self_training",
     "memory_replay",
-    "ksd_only_short",
+    *SHORT,
     "ksd_only",
     "ka_only",
     "random_triples",
@@ -407,7 +409,7 @@ VARIANTS = (
 
 def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of the only step that trains; the old run has made the base."""
-    return {variant: config.steps}
+    return {variant: student_step(config) if variant in SHORT else config.steps}
 
 
 PAPER = incremental.PAPER._replace(
