@@ -304,7 +304,7 @@ def locate_animals(
     finder = predictor.finder
     whole, _ = whole_frames(project)
     source = project_source(whole, Letterbox(finder.side), on_bad_frame=on_bad_frame)
-    known = finder.most if finder.always else None
+    known = finder.known
     of_frame: dict[int, list[int]] = {}
     for number, one in enumerate(project.instances):
         of_frame.setdefault(one.frame, []).append(number)
@@ -431,7 +431,7 @@ def evaluate_animals(
         if predictor.radii is None
         else (radii(predictor.radii, all_found.scores, level=LEVEL) * growth[:, None])
     )
-    known = predictor.finder.most if predictor.finder.always else None
+    known = predictor.finder.known
     followed = over_time(project, found, all_found.predicted, all_found.scores, reach, known)
     if followed is not None:
         counts, doubts = followed

@@ -41,9 +41,10 @@ from kpjax.training.run_folder import kept_arrays
 from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 FOLDER, FILE = "animals", "animals.json"  # in a run's folder, and in the folder in it
-FORMAT = 2
+FORMAT = 3
 # Of frames, px, and of their animals there: the extent, and the distance of two that lie close.
-SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512), 16, 16
+SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512, 768, 1024), 16, 16
+USUAL, MOST_BYTES = 512, 2e9  # larger frames only where all labelled ones have no more bytes
 NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
 STRIDE = 4  # px of a frame for a cell of the maps
 WINDOW = 192  # px, of the windows of larger frames that the network learns from
@@ -55,6 +56,9 @@ SHOWN, SHOWN_SIDE = 24, 160  # crops on a sheet, px
 # share of frames with an animal, below which they look like none that the finder knows
 NEARLY_NONE = 0.05
 KNOWN = 0.5  # share of animals found on held-out frames, below which crops are of little use
+# Share of labelled points that crops of found animals must show, on frames that train, and the most that
+# crops grow for it: the run learns from animals that differ as much in size.
+SHOWN_POINTS, WIDEST = 0.95, 1.3
 
 
 class Finder(NamedTuple):
@@ -70,6 +74,19 @@ class Finder(NamedTuple):
         """Finds the animals of frames (N, S, S, 3) uint8, a few at a time."""
         return Animals(*in_batches(self.find, squares, BATCH))
 
+    @property
+    def known(self) -> int | None:
+        """The number of animals on a frame, where that is known."""
+        return self.most if self.always else None
+
+    def counts(self, scores: np.ndarray, animals: int | None) -> tuple[int, int]:
+        """Returns how many animals of falling scores are there for sure, and how many are kept.
+
+        animals: as of `boxes`.
+        """
+        there = int((scores >= FOUND).sum())
+        return there, there if animals is None else min(int((scores >= FAINT).sum()), animals)
+
     def boxes(
         self, found: Animals, row: int, crop: np.ndarray, animals: int | None
     ) -> tuple[np.ndarray, int]:
@@ -79,9 +96,7 @@ class Finder(NamedTuple):
         crop: (3, 3), from the square to the frame. animals: their number, where it is known; then
         the most certain ones, and no more than that.
         """
-        scores = found.scores[row]
-        there = int((scores >= FOUND).sum())
-        kept = there if animals is None else min(int((scores >= FAINT).sum()), animals)
+        there, kept = self.counts(found.scores[row], animals)
         sides = found.extents[row, :kept, None].astype(np.float64) * growth_of(crop)
         middles = found.centres[row, :kept] @ np.asarray(crop, np.float64)[:2, :2].T + crop[:2, 2]
         return np.concatenate([middles + 0.5 - sides / 2, sides, sides], -1), there
@@ -116,16 +131,17 @@ def of_another_run(learnt: Learnt) -> Learnt:
 
 def frame_size(crowd: Crowd, longer_side: float) -> int:
     """Returns the side of frames on which animals are found, px: the least at which they are large
-    and far enough.
+    and far enough, if the labelled frames fit into memory.
     """
+    possible = [side for side in SIZES if 3 * crowd.frames * side**2 <= MOST_BYTES or side <= USUAL]
     return next(
         (
             side
-            for side in SIZES
+            for side in possible
             if not crowd.extent * (side / longer_side) < LEAST_EXTENT
             and not crowd.apart * (side / longer_side) < LEAST_APART
         ),
-        SIZES[-1],
+        possible[-1],
     )
 
 
@@ -202,8 +218,13 @@ def learnt_finder(job: Job) -> Learnt:
         ),
         config=config,
     )
-    described["enlarged"] = found_too_small(finder_of(described, stage.trained), parts[0], points)
-    described["held_out"] = count_found(finder_of(described, stage.trained), parts[1], points)
+    margin = job.config.data.crop_margin
+    described["enlarged"] = enlargement(
+        finder_of(described, stage.trained), parts[0], points, margin
+    )
+    described["held_out"] = count_found(
+        finder_of(described, stage.trained), parts[1], points, margin
+    )
     return Learnt(described, stage.trained, stage.under)
 
 
@@ -280,49 +301,93 @@ def finder_of(described: dict[str, Any], trained: Trained) -> Finder:
     )
 
 
-def matches(
-    finder: Finder, source: ArraySource, points: int
-) -> Iterator[tuple[np.ndarray, np.ndarray, Matched]]:
-    """Yields the extents of the labelled animals of each frame, of those that were found there, and
-    whose they are.
-    """
+class OnFrame(NamedTuple):
+    """The animals of a labelled frame, and those that were found there."""
+
+    points: np.ndarray  # (A, P, 2) px, nan where unknown
+    extents: np.ndarray  # (A,) px
+    centres: np.ndarray  # (D, 2) px, of those that were found
+    found_extents: np.ndarray  # (D,) px
+    matched: Matched
+
+    def pairs(self) -> Iterator[tuple[int, int]]:
+        """Yields the numbers of each animal that was found, and of what was found."""
+        for animal, place in enumerate(self.matched.predicted):
+            if place >= 0:
+                yield animal, int(place)
+
+    def reaches(self, margin: float) -> Iterator[np.ndarray]:
+        """Yields, for each animal that was found, how far its points (n,) lie from the middle of its
+        crop along the farther axis, over half the crop's side: above 1 outside.
+
+        margin: side of a crop over the extent that was found.
+        """
+        for animal, place in self.pairs():
+            places = self.points[animal]
+            away = np.abs(places[np.isfinite(places).all(-1)] - self.centres[place]).max(-1)
+            yield 2 * away / (margin * max(self.found_extents[place], 1e-9))
+
+
+def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[OnFrame]:
+    """Yields the labelled animals of each frame beside those that `Finder.boxes` would keep."""
     found = finder.on(source.examples.image)
     for row, (keypoints, visible) in enumerate(
         zip(source.examples.keypoints, source.examples.visible, strict=True)
     ):
         true = np.where(visible[:, None] > 0, keypoints, np.nan).reshape(-1, points, 2)
         true = true[np.isfinite(true).any((1, 2))]
-        there, (middles, extents) = found.scores[row] >= FOUND, middles_of(true)
-        yield (
+        _, kept = finder.counts(found.scores[row], finder.known)
+        middles, extents = middles_of(true)
+        centres = found.centres[row, :kept]
+        yield OnFrame(
+            true,
             extents,
-            found.extents[row][there],
-            match_by_centre(middles, extents, found.centres[row][there]),
+            centres,
+            found.extents[row, :kept],
+            match_by_centre(middles, extents, centres),
         )
 
 
-def count_found(finder: Finder, source: ArraySource, points: int) -> dict[str, int]:
+def count_found(finder: Finder, source: ArraySource, points: int, margin: float) -> dict[str, int]:
     """Counts the animals of labelled frames that are found, found twice, and found where none is
-    labelled.
+    labelled; and labelled points, and those that lie in the crops of found animals.
+
+    margin: as of `OnFrame.reaches`.
     """
-    counts = {"frames": len(source), "animals": 0, "found": 0, "twice": 0, "others": 0}
-    for extents, _, matched in matches(finder, source, points):
-        counts["animals"] += len(extents)
-        counts["found"] += int((matched.predicted >= 0).sum())
-        counts["twice"] += matched.twice
-        counts["others"] += matched.others
+    names = ("animals", "found", "twice", "others", "points", "shown")
+    counts = {"frames": len(source)} | dict.fromkeys(names, 0)
+    for frame in matches(finder, source, points):
+        counts["animals"] += len(frame.extents)
+        counts["found"] += int((frame.matched.predicted >= 0).sum())
+        counts["twice"] += frame.matched.twice
+        counts["others"] += frame.matched.others
+        counts["points"] += int(np.isfinite(frame.points).all(-1).sum())
+        counts["shown"] += sum(int((reach <= 1).sum()) for reach in frame.reaches(margin))
     return counts
 
 
-def found_too_small(finder: Finder, source: ArraySource, points: int) -> float:
-    """Returns the median of true over found extents on frames that train: what absolute errors of
-    the logarithm leave too small would cut points off. It is 1 where nothing is found."""
-    ratios = [
-        extents[animal] / found[place]
-        for extents, found, matched in matches(finder, source, points)
-        for animal, place in enumerate(matched.predicted)
-        if place >= 0 and extents[animal] > 0
-    ]
-    return float(np.median(ratios)) if ratios else 1.0
+def enlargement(finder: Finder, source: ArraySource, points: int, margin: float) -> float:
+    """Returns by what found extents are multiplied: at least the median of true over found ones on
+    frames that train, since what absolute errors of the logarithm leave too small would cut points
+    off; and so much, up to `WIDEST` times the median, that crops about centres that are not exact
+    show `SHOWN_POINTS` of the points. It is 1 where nothing is found.
+
+    margin: as of `OnFrame.reaches`.
+    """
+    ratios: list[float] = []
+    reaches: list[np.ndarray] = []
+    for frame in matches(finder, source, points):
+        ratios += [
+            frame.extents[animal] / frame.found_extents[place]
+            for animal, place in frame.pairs()
+            if frame.extents[animal] > 0
+        ]
+        reaches += frame.reaches(margin)
+    if not ratios:
+        return 1.0
+    median = float(np.median(ratios))
+    wanted = float(np.quantile(np.concatenate(reaches), SHOWN_POINTS, method="higher"))
+    return min(max(wanted, median), WIDEST * median)
 
 
 def found_text(counts: dict[str, int]) -> str:
@@ -330,7 +395,8 @@ def found_text(counts: dict[str, int]) -> str:
     frames = count_text(counts["frames"], "held-out frame")
     return (
         f"animals found on {frames}: {counts['found']} of {counts['animals']}, {counts['twice']} twice, "
-        f"{counts['others']} where none is labelled"
+        f"{counts['others']} where none is labelled; their crops show {counts['shown']} of {counts['points']} "
+        "labelled points"
     )
 
 
@@ -481,7 +547,7 @@ def _find_sure(
     for row, (crop, number) in enumerate(
         zip(source.examples.crop, source.examples.index, strict=True)
     ):
-        there = finder.boxes(found, row, crop, None)[0][: finder.most if finder.always else None]
+        there = finder.boxes(found, row, crop, None)[0][: finder.known]
         on += [int(number)] * len(there)
         boxes += there.tolist()
     return {

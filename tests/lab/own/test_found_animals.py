@@ -200,10 +200,15 @@ def test_a_frame_has_the_points_of_all_its_animals(tmp_path):
 
 @pytest.mark.parametrize(
     ("extent", "apart", "side"),
-    [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256), (np.nan, np.inf, 128), (1, 1, 512)],
+    [(200, np.inf, 128), (80, np.inf, 256), (200, 67, 256), (np.nan, np.inf, 128), (1, 1, 1024)],
 )
 def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
     assert animals.frame_size(animals.Crowd(9, 2, 0, extent, apart), 1024) == side
+
+
+def test_many_labelled_frames_are_not_larger_than_memory():
+    assert animals.frame_size(animals.Crowd(1000, 2, 0, 1, 1), 1024) == 768
+    assert animals.frame_size(animals.Crowd(100_000, 2, 0, 1, 1), 1024) == 512
 
 
 def test_a_finder_that_learns_from_windows_gives_extents_of_whole_frames(monkeypatch):
@@ -235,19 +240,53 @@ def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
     )
     centres = np.array([[6.0, 4.0], [18.0, 24.5]])
 
-    def finder_of(shares, scores):
+    def finder_of(shares, scores, always):
         def find(images):
             extents = np.array(shares) * [8, 20]
             return Animals(
                 *(np.stack([one] * len(images)) for one in (centres, extents, np.array(scores)))
             )
 
-        return animals.Finder(32, 2, True, find)
+        return animals.Finder(32, 2, always, find)
 
-    assert animals.found_too_small(finder_of([0.8, 0.8], [0.9, 0.9]), source, 3) == pytest.approx(
-        1.25
+    def enlarged(shares, scores, always=True):
+        return animals.enlargement(finder_of(shares, scores, always), source, 3, 1.25)
+
+    assert enlarged([0.8, 0.8], [0.9, 0.9]) == pytest.approx(1.25)
+    assert enlarged([0.5, 0.8], [0.9, 0.05]) == pytest.approx(2.0)
+    assert enlarged([0.5, 0.8], [0.05, 0.05]) == 1.0
+    # whose number is known, also where they are not sure
+    assert enlarged([0.8, 0.8], [0.2, 0.2]) == pytest.approx(1.25)
+    assert enlarged([0.8, 0.8], [0.2, 0.2], always=False) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("off", "wanted", "shown"),
+    [(0.0, 1.0, 3), (2.0, 7 / 6.25, 3), (4.0, animals.WIDEST, 2)],
+    ids=["exact", "beside", "far"],
+)
+def test_crops_grow_until_centres_that_are_not_exact_leave_no_point_outside(off, wanted, shown):
+    """An animal of 10 px about (15, 15), found beside it; points at -5, 0 and 5 px. Without a
+    margin of more than a quarter a point at 7 px lies outside the crop, one at 9 px outside the
+    widest.
+    """
+    points = np.array([[[10.0, 15.0], [15.0, 15.0], [20.0, 15.0]]])
+    source = arrays(
+        np.zeros((1, 32, 32, 3), np.uint8),
+        points,
+        np.ones((1, 3)),
+        Skeleton(tuple("abc")),
+        "frames",
     )
-    assert animals.found_too_small(finder_of([0.5, 0.8], [0.9, 0.1]), source, 3) == pytest.approx(
-        2.0
-    )
-    assert animals.found_too_small(finder_of([0.5, 0.8], [0.1, 0.1]), source, 3) == 1.0
+
+    def finder_at(enlarged):
+        found = Animals(
+            np.array([[[15.0 - off, 15.0]]]), enlarged * np.array([[10.0]]), np.array([[0.9]])
+        )
+        return animals.Finder(32, 1, True, lambda images: found)
+
+    enlarged = animals.enlargement(finder_at(1.0), source, 3, 1.25)
+    assert enlarged == pytest.approx(wanted, rel=0.01)
+    counted = animals.count_found(finder_at(1.01 * enlarged), source, 3, 1.25)
+    assert counted["points"] == 3
+    assert counted["shown"] == shown
