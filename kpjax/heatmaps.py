@@ -527,8 +527,8 @@ def decode_soft_argmax(
 
 # Share of its maximum, from which the second peak of a map may be read in its place. On a clip of a mouse
 # from the side it left both hind paws in one place on 9 % of the frames, of 67 %, at the same held-out
-# error; 0.1 left 1 %, and moved points that were right. One run, its held-out part. A partner needs the
-# same share of it.
+# error; 0.1 left 1 %, and moved points that were right. One run, its held-out part. A partner whose
+# maximum is below this share is taken to be absent.
 SECOND = 0.3
 
 

@@ -351,7 +351,7 @@ def _same_labels(one: Gathered, other: Gathered | None) -> bool:
     return (
         other is not None
         and np.array_equal(one.true_keypoints, other.true_keypoints, equal_nan=True)
-        and np.array_equal(one.visible, other.visible)
+        and np.array_equal(one.visible, other.visible, equal_nan=True)
     )
 
 

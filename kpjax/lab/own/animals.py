@@ -46,6 +46,7 @@ FORMAT = 3
 SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512, 768, 1024), 16, 16
 USUAL, MOST_BYTES = 512, 2e9  # larger frames only where all labelled ones have no more bytes
 NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
+AT_ONCE = 500  # frames without labels that are read together
 STRIDE = 4  # px of a frame for a cell of the maps
 WINDOW = 192  # px, of the windows of larger frames that the network learns from
 STEPS, BATCH, RATE = 600, 8, 3e-3
@@ -367,10 +368,12 @@ def count_found(finder: Finder, source: ArraySource, points: int, margin: float)
 
 
 def enlargement(finder: Finder, source: ArraySource, points: int, margin: float) -> float:
-    """Returns by what found extents are multiplied: at least the median of true over found ones on
-    frames that train, since what absolute errors of the logarithm leave too small would cut points
-    off; and so much, up to `WIDEST` times the median, that crops about centres that are not exact
-    show `SHOWN_POINTS` of the points. It is 1 where nothing is found.
+    """Returns by what found extents are multiplied, 1 where nothing is found.
+
+    It is at least the median of true over found ones on frames that train: absolute errors of the
+    logarithm leave them too small, which would cut points off. It is larger, up to `WIDEST` times
+    the median, where crops about centres that are not exact would show fewer than `SHOWN_POINTS` of
+    the points.
 
     margin: as of `OnFrame.reaches`.
     """
@@ -396,7 +399,7 @@ def found_text(counts: dict[str, int]) -> str:
     return (
         f"animals found on {frames}: {counts['found']} of {counts['animals']}, {counts['twice']} twice, "
         f"{counts['others']} where none is labelled; their crops show {counts['shown']} of {counts['points']} "
-        "labelled points"
+        "points of labels or their boxes"
     )
 
 
@@ -521,37 +524,37 @@ def _find_sure(
     """Finds animals on whole frames: those that are there for sure, and no more than are on every
     labelled frame, where these have equally many."""
     finder = finder_of(learnt.described, learnt.trained)
-    source = unlabelled_source(
-        frames,
-        Letterbox(finder.side),
-        Skeleton(()),
-        root=root,
-        name=argument,
-        on_bad_frame=own.on_bad_frame,
-    )
-    if held_out:  # whole frames: crops of one by two boxes would differ
+    never = None
+    if held_out:
         project, held = held_out
-        check_disjoint(
-            source,
-            frames_of(
-                project,
-                whole_frames(project)[0],
-                held.held_out,
-                own,
-                finder.side,
-                f"{project.root.name}, held out",
-            ),
+        whole, _ = whole_frames(project)
+        name = f"{project.root.name}, held out"
+        never = frames_of(project, whole, held.held_out, own, finder.side, name)
+    read = 0
+    on: list[int] = []
+    boxes: list[list[float]] = []
+    # Large frames of a long video would not fit into memory together.
+    for first in range(0, len(frames), AT_ONCE):
+        source = unlabelled_source(
+            frames[first : first + AT_ONCE],
+            Letterbox(finder.side),
+            Skeleton(()),
+            root=root,
+            name=argument,
+            on_bad_frame=own.on_bad_frame,
         )
-    on, boxes = [], []
-    found = finder.on(source.examples.image)
-    for row, (crop, number) in enumerate(
-        zip(source.examples.crop, source.examples.index, strict=True)
-    ):
-        there = finder.boxes(found, row, crop, None)[0][: finder.known]
-        on += [int(number)] * len(there)
-        boxes += there.tolist()
+        if never is not None:  # whole frames: crops of one by two boxes would differ
+            check_disjoint(source, never)
+        read += len(source)
+        found = finder.on(source.examples.image)
+        for row, (crop, number) in enumerate(
+            zip(source.examples.crop, source.examples.index, strict=True)
+        ):
+            there = finder.boxes(found, row, crop, None)[0][: finder.known]
+            on += [first + int(number)] * len(there)
+            boxes += there.tolist()
     return {
         "frame": np.array(on, np.int64),
         "box": np.array(boxes, np.float64).reshape(-1, 4),
-        "frames": np.array(len(source)),
+        "frames": np.array(read),
     }

@@ -283,8 +283,8 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
 
 
 def only_whole(project: Project, held: projects.Held, whole: Collection[int]) -> projects.Held:
-    """Returns what is held out, of those animals alone of which a whole one was found, and of frames
-    that show nobody. Raises InputError where none is left on one side."""
+    """Returns both parts, of those animals alone of which a whole one was found, and of frames that
+    show nobody. Raises InputError where none is left on one side."""
     kept = {*whole, *(n for n, one in enumerate(project.instances) if one.frame in project.nobody)}
     train, held_out = ([n for n in part if n in kept] for part in (held.train, held.held_out))
     for part, numbers in (("that train", train), ("held out", held_out)):

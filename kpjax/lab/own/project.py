@@ -88,7 +88,7 @@ def questions(project: Project) -> list[str]:
     ] * (bare > 0)
 
 
-def absence_untaught(own: Own, taught: Sequence[str], untaught: Sequence[str]) -> list[str]:
+def absence_lines(own: Own, taught: Sequence[str], untaught: Sequence[str]) -> list[str]:
     """Returns a line for flags that call keypoints absent, for systems with variants that do not
     teach absence; nothing without them. taught, untaught: names of variants.
     """

@@ -112,14 +112,14 @@ OWN = OwnConfig(
 )
 
 
-def absence_lines(config: OwnConfig) -> list[str]:
+def absence_of_variants(config: OwnConfig) -> list[str]:
     """Returns a line on which of the usual variants teach that a keypoint is not there, where flags
     call any absent: those whose maps are heights.
     """
     kinds = {name: regda.VARIANTS[name].score_kind(config) for name in VARIANTS}
     taught = [name for name, kind in kinds.items() if kind == "mse_peak"]
     untaught = [name for name in VARIANTS if name not in taught]
-    return projects.absence_untaught(config.data.own, taught, untaught)
+    return projects.absence_lines(config.data.own, taught, untaught)
 
 
 def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
@@ -131,7 +131,7 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     project, held = projects.open_project(config)
     frames, *_ = target_of(config)
     print(f"source {projects.describe(project, held)}; target: {len(frames)} frames")
-    for line in absence_lines(config):
+    for line in absence_of_variants(config):
         print(line)
     whole = starts_on_whole_frames(config, "softmax_peak")
     facts = choices.facts_of_training(

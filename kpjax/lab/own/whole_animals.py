@@ -15,7 +15,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.lab.own.animals import MORE, Learnt, finder_of, kept_finder
 from kpjax.lab.own.project import Own
 
-MOST_LABELS = 0.5  # share of an animal's labels that lie in the crop about its box, at least
+LEAST_SHOWN = 0.5  # share of an animal's labels that lie in the crop about its box, at least
 
 
 def finder_for(config: Any) -> Learnt | None:
@@ -123,7 +123,7 @@ def boxes_of(
         differences = np.abs(places[:, None] - middles).max(-1)  # (n, D)
         outside[animal] = (differences > margin * sides / 2).mean(0)
         away[animal] = np.linalg.norm(places.mean(0) - middles, axis=-1) / sides
-    impossible = outside > 1 - MOST_LABELS
+    impossible = outside > 1 - LEAST_SHOWN
     # a label that is not shown weighs more than any distance within a crop
     cost = np.where(impossible, 1e3, 2 * margin * outside + away)
     found: list[np.ndarray | None] = [None] * len(points)

@@ -188,11 +188,14 @@ def familiar(opened: OpenedRun, scores: np.ndarray, share: float) -> str:
 
 
 def cutoffs_of_absence(opened: OpenedRun) -> np.ndarray | None:
-    """Returns the scores (K,) from which a run shows each keypoint, if it was taught that keypoints
-    can be absent; else None: there low scores on another camera's images may be of right points.
+    """Returns the scores (K,) from which a run shows each keypoint, if it was taught empty maps of
+    empty cells; else None: there low scores on another camera's images may be of right points.
+
+    A softmax has no empty map to learn. What frames without animals taught is not known here.
     """
-    cutoffs = opened.score.cutoffs
-    return cutoffs if opened.score.empty == "absent" and np.isfinite(cutoffs).any() else None
+    score = opened.score
+    taught = score.empty == "absent" and score.kind == "mse_peak"
+    return score.cutoffs if taught and np.isfinite(score.cutoffs).any() else None
 
 
 def train(job: Job, data: Data) -> Outcome:

@@ -84,6 +84,9 @@ def test_animals_are_found_once_and_kept(monkeypatch, tmp_path, capsys):
     assert find(frames, digest="b") == found
     assert len(asked) == 2 * often
     assert len(list((tmp_path / "own" / "stages" / "animals").glob("found-*.npz"))) == 2
+    # large frames are read in pieces: frames 0 to 2, 3 to 5 and so on
+    monkeypatch.setattr(animals, "AT_ONCE", 3)
+    assert find(frames, digest="c") == found
     crops = unlabelled_source(on, AroundBox(16, 1.0), Skeleton(("a",)), root=tmp_path, boxes=boxes)
     assert crops.examples.image.shape == (8, 16, 16, 3)
     assert crops.examples.image.min() == 255

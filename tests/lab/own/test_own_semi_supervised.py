@@ -314,9 +314,9 @@ def test_one_small_animal_on_a_large_frame_is_cropped(project, monkeypatch, caps
 
 def test_a_system_says_which_of_its_variants_teach_absence():
     """Of RegDA's those whose maps are heights do; it said that none did."""
-    assert regda.absence_lines(regda.OWN) == []
+    assert regda.absence_of_variants(regda.OWN) == []
     told = replace_fields(regda.OWN, empty="absent", empty_frames="absent")
-    (line,) = regda.absence_lines(told)
+    (line,) = regda.absence_of_variants(told)
     assert line.startswith("--empty absent and --empty-frames absent: counted in errors")
     assert "source_only_augmented_mse and teacher_adaptation teach that a keypoint is not" in line
     assert "source_only and regda do not" in line

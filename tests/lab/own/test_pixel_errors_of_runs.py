@@ -200,7 +200,7 @@ def test_an_ensemble_keeps_the_cutoffs_that_its_members_have_of_an_older_run(man
     found = {
         name: one._replace(
             scores=np.tile([[0.1, 0.9]], (len(one.index), 1)),
-            visible=np.tile([[0.0, 1]], (len(one.index), 1)),
+            visible=np.tile([[np.nan, 1]], (len(one.index), 1)),
         )
         for name, one in predictions_of(many).items()
     }

@@ -51,5 +51,7 @@ def test_cutoffs_silence_points_only_where_absence_was_taught(start, empty, used
     start.score = start.score._replace(empty=empty)
     found = cutoffs_of_absence(start)
     assert (found is not None) == used
+    of_softmax = SimpleNamespace(score=start.score._replace(kind="softmax_peak"))
+    assert cutoffs_of_absence(of_softmax) is None
     start.score = start.score._replace(cutoffs=np.full(OLD + NEW, -np.inf))
     assert cutoffs_of_absence(start) is None
