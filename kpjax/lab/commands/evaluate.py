@@ -75,7 +75,10 @@ def evaluate(asked: Evaluate) -> Path:
         else open_predictor(asked.run, turned=asked.turned)
     )
     project = with_point_boxes(read_project(asked.project, asked), asked.box_side)
-    project = in_keypoints_of(predictor.skeleton, rename_keypoints(project) if people else project)
+    project = rename_keypoints(project) if people else project
+    for line in narrow_crops(project, predictor):
+        print(wrap_lines(line))
+    project = in_keypoints_of(predictor.skeleton, project)
     animals, growth = measure(project, predictor, asked)
     lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
@@ -168,6 +171,20 @@ def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ..
         if any(found)
         else ("labelled",) * len(found)
     )
+
+
+def narrow_crops(project: Project, predictor: Predictor) -> list[str]:
+    """Returns a line where a run sees crops, and labels of some of its keypoints alone say where
+    animals are; nothing otherwise."""
+    lacking = [name for name in predictor.skeleton.names if name not in project.skeleton.names]
+    bare = sum(one.seen.any() and not one.boxed for one in project.instances)
+    if not (needs_box(predictor.transform) and lacking and bare):
+        return []
+    return [
+        f"labels of {summarise(lacking)} are missing, and boxes of {count_text(bare, 'animal')}: crops about the "
+        "labelled points alone may not show whole animals, and then these errors say nothing of the run; give boxes, "
+        "as COCO has them"
+    ]
 
 
 def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:

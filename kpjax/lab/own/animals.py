@@ -3,6 +3,7 @@ labels of a run that sees crops of them, and kept in the run's folder for `kpjax
 
 import functools
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -44,9 +45,9 @@ FOLDER, FILE = "animals", "animals.json"  # in a run's folder, and in the folder
 FORMAT = 3
 # Of frames, px, and of their animals there: the extent, and the distance of two that lie close.
 SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512, 768, 1024), 16, 16
-USUAL, MOST_BYTES = 512, 2e9  # larger frames only where all labelled ones have no more bytes
+# Larger frames only where all labelled ones have no more bytes; frames without labels are read in pieces.
+USUAL, MOST_BYTES = 512, 2e9
 NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
-AT_ONCE = 500  # frames without labels that are read together
 STRIDE = 4  # px of a frame for a cell of the maps
 WINDOW = 192  # px, of the windows of larger frames that the network learns from
 STEPS, BATCH, RATE = 600, 8, 3e-3
@@ -533,16 +534,24 @@ def _find_sure(
     read = 0
     on: list[int] = []
     boxes: list[list[float]] = []
+    refused: list[InputError] = []
     # Large frames of a long video would not fit into memory together.
-    for first in range(0, len(frames), AT_ONCE):
-        source = unlabelled_source(
-            frames[first : first + AT_ONCE],
-            Letterbox(finder.side),
-            Skeleton(()),
-            root=root,
-            name=argument,
-            on_bad_frame=own.on_bad_frame,
-        )
+    at_once = max(int(MOST_BYTES / (3 * finder.side**2)), 1)
+    for first in range(0, len(frames), at_once):
+        try:
+            source = unlabelled_source(
+                frames[first : first + at_once],
+                Letterbox(finder.side),
+                Skeleton(()),
+                root=root,
+                name=argument,
+                on_bad_frame=own.on_bad_frame,
+            )
+        except InputError as error:
+            if own.on_bad_frame == "stop":
+                raise
+            refused.append(error)  # none of these can be read, which others may
+            continue
         if never is not None:  # whole frames: crops of one by two boxes would differ
             check_disjoint(source, never)
         read += len(source)
@@ -553,6 +562,10 @@ def _find_sure(
             there = finder.boxes(found, row, crop, None)[0][: finder.known]
             on += [first + int(number)] * len(there)
             boxes += there.tolist()
+    if refused and not read:
+        raise refused[0]
+    for error in refused:
+        print(error, file=sys.stderr)
     return {
         "frame": np.array(on, np.int64),
         "box": np.array(boxes, np.float64).reshape(-1, 4),

@@ -177,7 +177,8 @@ def own_report(
         sep="\n",
     )
     for text in better:
-        print(wrap_lines(f"- {text}", indent="  "))
+        words, _, command = text.partition("\n")
+        print(wrap_lines(f"- {words}", indent="  "), *[command] * bool(command), sep="\n")
     print("", *table, sep="\n")
     if radii := read_radius_table(shown.folder):
         print(wrap_lines(radius_text(radii)))
@@ -209,8 +210,8 @@ def own_report(
 
 
 def go_on(run: OwnRun, folder: Path) -> list[str]:
-    """Returns the command that trains on from a run whose labelled images are not learnt yet; nothing of
-    any other. folder: of the preset."""
+    """Returns words on a run whose labelled images are not learnt yet, and on a line of its own the
+    command that trains on from it; nothing of any other. folder: of the preset."""
     left = run.line.runs.finished[0].metrics.get("labelled/left_of_worst", 0.0)
     if not left > FITTED:
         return []
@@ -226,7 +227,7 @@ def go_on(run: OwnRun, folder: Path) -> list[str]:
     command = shlex.join(["kpjax", "train", *(word for flag in flags for word in flag)])
     return [
         f"Training on: the labelled images themselves are not learnt, {left:.0%} of the error of empty heatmaps is "
-        f"left of the worst keypoint. This goes on from here: {command}"
+        f"left of the worst keypoint. This goes on from here:\n{command}"
     ]
 
 

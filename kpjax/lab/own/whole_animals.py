@@ -56,8 +56,8 @@ def has_own_box(one: Instance, own: Own) -> bool:
 def with_found_boxes(
     project: Project, numbers: Sequence[int], learnt: Learnt, own: Own, margin: float
 ) -> tuple[Project, list[int]]:
-    """Returns a project with the boxes of the animals that a finder finds on frames of some labelled
-    ones, and the numbers of those that have a box: found, or else of their own.
+    """Returns a project in which labelled animals without a box of their own have that which a finder
+    finds on their frames, and the numbers of those that have one.
 
     numbers: of the instances. margin: side of a crop over that of its box. An animal has the box
     whose crop shows the most of its labels, and the nearest of equal ones; no box is that of two.
@@ -85,9 +85,11 @@ def with_found_boxes(
         boxes, _ = finder.boxes(found, row, crop, finder.most + MORE)
         points = [instances[number].keypoints[instances[number].seen] for number in animals]
         for number, box in zip(animals, boxes_of(points, boxes, margin), strict=True):
-            if box is not None:
+            # A box that somebody stated is the better one, and says how large the animal is.
+            stated = has_own_box(instances[number], own)
+            if box is not None and not stated:
                 instances[number] = instances[number]._replace(box=box)
-            if box is not None or has_own_box(instances[number], own):
+            if box is not None or stated:
                 kept.append(number)
     count = sum(map(len, on_frame.values()))
     if not kept:

@@ -295,10 +295,14 @@ def diagnoses(
             for name, value in values.items()
             if np.isfinite(value)
         }
+        judged = (
+            f"KA-Net {values['ka_net']:.3f}, the old model {values['teacher']:.3f}"
+            if np.isfinite(values["teacher"])
+            else "not measured on held-out images, which have no point of it"
+        )
         print(
-            f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: KA-Net {values['ka_net']:.3f}, "
-            f"the old model {values['teacher']:.3f}; {values['reach']:.0%} within the reach of {ka_net!r}, "
-            f"{values['copies']:.0%} copies"
+            f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: {judged}; "
+            f"{values['reach']:.0%} within the reach of {ka_net!r}, {values['copies']:.0%} copies"
             + f"; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are copied, "
             f"{values['copy_rate_by_chance']:.0%} by chance" * bool(values["wrong"])
         )

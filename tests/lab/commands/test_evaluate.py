@@ -14,9 +14,12 @@ from test_predict import with_radii
 from test_predict_videos import find, frame, passing, with_finder
 
 from kpjax.errors import InputError
+from kpjax.formats.project import Project, instance_of
+from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.lab.commands import Evaluate, evaluate as command, run_command
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
+from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "evaluate")
 SPOTS = {"a": (100, 40), "b": (20, 90), "c": (64, 64)}
@@ -175,6 +178,24 @@ def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, 
 # A run that finds several animals by itself: on a video of two bright spots that pass each other
 
 FRAMES = 28
+
+
+def test_labels_of_some_keypoints_without_boxes_do_not_bound_whole_animals():
+    """Of a run that sees crops; errors in such crops say nothing of it."""
+    points = np.array([[1.0, 2], [5, 9]])
+    crops = with_finder()
+    assert crops.skeleton.names == ("spot", "beside")
+
+    def said(names, predictor=crops, box=None):
+        one = instance_of(0, points[: len(names)], box=box)
+        some = Project(Path("p"), "csv", Skeleton(names), (), (one,))
+        return command.narrow_crops(some, predictor)
+
+    (line,) = said(("spot",))
+    assert "labels of beside are missing, and boxes of 1 animal" in line
+    assert said(("spot",), box=np.array([0.0, 0, 9, 9])) == []
+    assert said(("spot", "beside")) == []
+    assert said(("spot",), crops._replace(transform=Letterbox(32))) == []
 
 
 def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_missed_ones_count(

@@ -68,9 +68,10 @@ def test_animals_are_found_once_and_kept(monkeypatch, tmp_path, capsys):
 
     monkeypatch.setattr(animals, "finder_of", lambda *of: animals.Finder(32, 2, False, of_white))
 
-    def find(frames, digest="a", least=1):
+    def find(frames, digest="a", least=1, on_bad_frame="stop"):
         learnt = SimpleNamespace(described={}, trained=None, digest=digest)
-        config = SimpleNamespace(data=SimpleNamespace(own=own_project.Own()), batch_size=least)
+        own = own_project.Own(on_bad_frame=on_bad_frame)
+        config = SimpleNamespace(data=SimpleNamespace(own=own), batch_size=least)
         job = SimpleNamespace(preset_folder=epath.Path(tmp_path / "own"), config=config)
         return animals.found_animals(job, learnt, frames, root=tmp_path, argument="unlabelled")
 
@@ -85,8 +86,18 @@ def test_animals_are_found_once_and_kept(monkeypatch, tmp_path, capsys):
     assert len(asked) == 2 * often
     assert len(list((tmp_path / "own" / "stages" / "animals").glob("found-*.npz"))) == 2
     # large frames are read in pieces: frames 0 to 2, 3 to 5 and so on
-    monkeypatch.setattr(animals, "AT_ONCE", 3)
+    monkeypatch.setattr(animals, "MOST_BYTES", 3.5 * 3 * 32**2)
     assert find(frames, digest="c") == found
+    for number in (6, 7, 8):  # a whole piece that cannot be read
+        (folder / f"{number}.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match="3 of 3 frames cannot be read"):
+        find(frames, digest="d")
+    assert find(frames, digest="d", on_bad_frame="skip") == found
+    assert "3 of 3 frames cannot be read" in capsys.readouterr().err
+    with pytest.raises(InputError, match="3 of 3 frames cannot be read"):
+        find(frames[6:9], digest="e", on_bad_frame="skip")
+    for number in (6, 7, 8):
+        Image.new("RGB", (64, 32)).save(folder / f"{number}.png")
     crops = unlabelled_source(on, AroundBox(16, 1.0), Skeleton(("a",)), root=tmp_path, boxes=boxes)
     assert crops.examples.image.shape == (8, 16, 16, 3)
     assert crops.examples.image.min() == 255

@@ -125,27 +125,30 @@ def test_errors_are_in_pixels_of_the_original_images(own, parts, tmp_path):
     assert (found["held_out/hidden"], found["held_out/px_shown"]) == (0, pytest.approx(10.0))
 
 
-def test_old_keypoints_have_the_cutoffs_of_their_own_run(parts, tmp_path):
+def test_old_keypoints_without_labels_have_the_cutoffs_of_their_own_run(many, tmp_path):
     """New labels lack the old keypoint, whose scores are lower: one cutoff hid 44 of 45."""
     job = SimpleNamespace(folder=tmp_path, config=CONFIG, variant="made")
-    own = declared(parts, lambda config: {0: 0.05})
-    found = {
-        name: found._replace(
-            keypoints=np.tile(found.keypoints, (9, 1, 1)),
-            scores=np.tile([[0.1, 0.9]], (9 * len(found.index), 1)),
-            true_keypoints=np.tile(found.keypoints, (9, 1, 1)),
-            visible=np.tile([[0.0, 1]], (9 * len(found.index), 1)),
-            scale=np.tile(found.scale, 9),
-        )
-        for name, found in predictions_of(parts).items()
-        if found is not None
-    }
-    tables = meaning_of_scores(found, HELD_OUT, None, "made_peak")
-    assert tables["score_table.json"]["cutoffs"] == [0.9, 0.9]
-    tables = meaning_of_scores(found, HELD_OUT, None, "made_peak", kept={0: 0.05})
-    assert tables["score_table.json"]["cutoffs"] == [0.05, 0.9]
-    own.draw(job, None, OUTCOME, predictions_of(parts, errors=0.25, scores=0.7))
-    assert read_score_table(tmp_path).cutoffs[0] == 0.05
+    own = declared(many, lambda config: {0: 0.05})
+
+    def said(seen):
+        return {
+            name: one._replace(
+                scores=np.tile([[0.1, 0.9]], (len(one.index), 1)),
+                visible=np.tile([[seen, 1.0]], (len(one.index), 1)),
+            )
+            for name, one in predictions_of(many).items()
+        }
+
+    for seen in (0.0, np.nan):
+        tables = meaning_of_scores(said(seen), HELD_OUT, None, "made_peak")
+        assert tables["score_table.json"]["cutoffs"] == [0.9, 0.9]
+        tables = meaning_of_scores(said(seen), HELD_OUT, None, "made_peak", kept={0: 0.05})
+        assert tables["score_table.json"]["cutoffs"] == [0.05, 0.9]
+        own.draw(job, None, OUTCOME, said(seen))
+        assert read_score_table(tmp_path).cutoffs[0] == 0.05
+    # labels that are held out say more than the cutoff of another network
+    own.draw(job, None, OUTCOME, said(1.0))
+    assert read_score_table(tmp_path).cutoffs[0] == 0.1
 
 
 def test_scores_of_an_ensemble_are_of_the_medians_of_what_its_members_said(own, parts, tmp_path):

@@ -500,7 +500,8 @@ def scores_of(
     predictions: of all parts, by `OF_PART` and their names, on animals whose `scale` is the
     diagonal of the labelled body. part: what the run has not learnt from. Cells that its frames
     have empty are wrong to show, and so are those of frames that it has learnt from, as long as
-    nothing was taught there. kept: cutoffs that are known already, by the numbers of keypoints.
+    nothing was taught there. kept: cutoffs that are known already, by the numbers of keypoints, for
+    those without a label there.
     """
     cells = empty_cells(predictions, empty)
     found = predictions[OF_PART + part]
@@ -517,7 +518,8 @@ def scores_of(
             wrong.append(there[seen])
     cutoffs = keypoint_cutoffs(*map(np.concatenate, (scores, right, wrong)))
     for number, cutoff in (kept or {}).items():
-        cutoffs[number] = cutoff
+        if not labelled[:, number].any():
+            cutoffs[number] = cutoff
     known = found.scores[labelled]
     deciles = np.quantile(known, np.linspace(0, 1, 11)) if known.size else np.zeros(0)
     return ScoreTable(kind, cutoffs, deciles.astype(np.float64), empty)
@@ -570,7 +572,7 @@ def coincidences(part: Animals, known: LabelDistances, cutoff: Any = -math.inf) 
     most frequent first. cutoff: of scores, from which points are shown.
     """
     found = coinciding(part.predicted, part.lengths, known, scores=part.scores, cutoff=cutoff)
-    kind = {HELD_OUT: "held-out animal", TRAINED: "animal that it has learnt from"}
+    kind = {HELD_OUT: "held-out animal", TRAINED: "training animal"}
     usual = float(np.median(part.lengths))
     return sentences(found, part.names, length=usual, of=kind.get(part.parts[0], "labelled animal"))
 
