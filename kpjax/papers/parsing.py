@@ -159,11 +159,13 @@ def screen_width() -> int:
 
 def fold_lines(text: str, width: int = WIDTH) -> str:
     """Breaks lines that are longer at spaces; what goes on is set in, below the second column if
-    there are two.
+    there are two. Commands stay whole: in pieces they cannot be pasted.
     """
 
     def broken(line: str) -> str:
         if len(line) <= width or "│" in line or "──" in line:  # tyro's boxes have their own width
+            return line
+        if line.removeprefix("next: ").startswith(("kpjax ", "python -m ")):
             return line
         columns = re.match(r" {2,}\S+(?: \S+)? {2,}", line)
         indent = (

@@ -10,7 +10,7 @@ from experiments.__main__ import main as experiments_main
 from kpjax.lab.commands import COMMANDS
 from kpjax.lab.own.systems import NEEDS
 from kpjax.lab.program import main
-from kpjax.papers.parsing import WIDTH
+from kpjax.papers.parsing import WIDTH, fold_lines
 
 
 @pytest.fixture
@@ -66,3 +66,14 @@ def test_what_is_typed_and_what_is_said(program, typed, code, words, said):
     found, shown = said(*typed.split(), program=program)
     assert found == code
     assert words in " ".join(shown.split())
+
+
+@pytest.mark.parametrize("before", ["", "next: "])
+def test_a_command_that_is_printed_stays_on_one_line_and_other_lines_are_folded(before):
+    """In pieces its first line would run alone."""
+    command = f"{before}kpjax train --project 'my mice' {' '.join(['--workdir elsewhere'] * 9)}"
+    words = " ".join(["words"] * 40)
+    folded = fold_lines(f"{words}\n{command}", 80).splitlines()
+    assert folded[-1] == command
+    assert len(folded) > 2
+    assert all(len(line) <= 80 for line in folded[:-1])
