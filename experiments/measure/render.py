@@ -565,7 +565,7 @@ def forest_of(room: Room) -> str:
     found = [(line, cell.gain()) for line, cell in differences(room)]
     metric = room.metrics[room.tables["headline"].metrics[0]]
     return forest_plot(
-        [one._replace(label=line) for line, one in found if one],
+        [one._replace(label=room.titles.get(line, line)) for line, one in found if one],
         title=room.name,
         axis=f"{metric.heading}: gain over the control",
     )

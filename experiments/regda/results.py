@@ -17,6 +17,16 @@ TRIES = (
 TUNED = "demo learning_rate=0.016"
 # both stages twice as long: there the arm with random colours has learnt the source
 LONGER = "demo pretraining_steps=400 steps=400"
+TITLES = {
+    f"{LONGER}/source_only_augmented": "twice as long: source_only_augmented (control)",
+    f"{LONGER}/regda_augmented": "twice as long: **regda_augmented**",
+    f"{LONGER}/oracle": "twice as long: oracle (upper bound)",
+    f"{LONGER}/regda_augmented - source_only_augmented": "twice as long: regda_augmented - source_only_augmented",
+    f"{TUNED}/source_only_augmented": "at twice the rate: source_only_augmented (control)",
+    f"{TUNED}/dd": "at twice the rate: dd",
+    f"regda - {TUNED}/source_only_augmented": "regda - source_only_augmented at twice the rate",
+    f"regda - {TUNED}/dd": "regda - dd at twice the rate",
+}
 TABLES = {
     "headline": (
         "demo",
