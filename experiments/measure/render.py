@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from experiments import experiment_of, papers
 from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
-from kpjax.drawing.charts import Bar, Difference, bars, forest_plot
+from kpjax.drawing.charts import Difference, bars, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.papers.configs import flat, settings_text
 from kpjax.papers.engine import Experiment
@@ -572,17 +572,13 @@ def forest_of(room: Room) -> str:
 
 
 def chart_of(room: Room) -> str:
-    """Returns the means in a room's table `chart` as bars, from zero to 100 % of its metric; those
-    of the first line's variant are emphasised.
-    """
+    """Returns the means in a room's table `chart` as bars, from zero to 100 % of its metric."""
     table = room.tables["chart"]
     (column,), rows = table.columns, []
-    first = table.lines[0].rpartition("/")[2]
     for line in table.lines:
         cell = cell_of(room, line, *column)
         if shown := cell.shown():
-            mean = cell.metric.factor * statistics.fmean(shown)
-            rows.append(Bar(room.title(line), mean, line.rpartition("/")[2] == first))
+            rows.append((room.title(line), cell.metric.factor * statistics.fmean(shown)))
     return bars(rows, title=cell.metric.heading, highest=cell.metric.factor)
 
 

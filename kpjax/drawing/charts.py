@@ -163,16 +163,9 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
     return render_svg(draw, height=height, title=title)
 
 
-class Bar(NamedTuple):
-    """One bar of a chart."""
-
-    label: str
-    value: float
-    emphasised: bool = False
-
-
-def bars(rows: Sequence[Bar], *, title: str, highest: float) -> str:
-    """Draws a bar for every value, from zero to `highest`, with its number at the end.
+def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> str:
+    """Draws a bar for every value, from zero to `highest`, with its number at the end; the first
+    one is emphasised.
 
     title: below the bars.
     """
@@ -180,9 +173,9 @@ def bars(rows: Sequence[Bar], *, title: str, highest: float) -> str:
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
         found = axes.barh(
-            [row.label for row in rows],
-            [row.value for row in rows],
-            color=[ABOVE if row.emphasised else OPEN for row in rows],
+            [label for label, _ in rows],
+            [value for _, value in rows],
+            color=[OPEN if number else ABOVE for number in range(len(rows))],
             height=0.62,
         )
         axes.bar_label(found, fmt="%.1f", padding=4)

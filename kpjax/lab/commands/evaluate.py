@@ -40,6 +40,7 @@ from kpjax.lab.out.reports.pixel_errors import (
 from kpjax.lab.out.reports.sheets import crop_to_animal, predictions_drawn, read_animal
 from kpjax.lab.own.earlier_run import rename_keypoints
 from kpjax.lab.own.project import renamed_to
+from kpjax.lab.own.whole_animals import unbounded
 from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
 from kpjax.methods import published
 from kpjax.training.evaluation import in_batches
@@ -76,7 +77,7 @@ def evaluate(asked: Evaluate) -> Path:
     )
     project = with_point_boxes(read_project(asked.project, asked), asked.box_side)
     project = rename_keypoints(project) if people else project
-    for line in narrow_crops(project, predictor):
+    for line in narrow_crops(project, predictor, asked.box_side):
         print(wrap_lines(line))
     project = in_keypoints_of(predictor.skeleton, project)
     animals, growth = measure(project, predictor, asked)
@@ -173,17 +174,15 @@ def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ..
     )
 
 
-def narrow_crops(project: Project, predictor: Predictor) -> list[str]:
+def narrow_crops(project: Project, predictor: Predictor, box_side: float) -> list[str]:
     """Returns a line where a run sees crops, and labels of some of its keypoints alone say where
-    animals are; nothing otherwise."""
-    lacking = [name for name in predictor.skeleton.names if name not in project.skeleton.names]
-    bare = sum(one.seen.any() and not one.boxed for one in project.instances)
-    if not (needs_box(predictor.transform) and lacking and bare):
+    animals are; nothing otherwise. box_side: as of `unbounded`."""
+    bare = unbounded(project, predictor.skeleton.names, box_side)
+    if not (needs_box(predictor.transform) and bare):
         return []
     return [
-        f"labels of {summarise(lacking)} are missing, and boxes of {count_text(bare, 'animal')}: crops about the "
-        "labelled points alone may not show whole animals, and then these errors say nothing of the run; give boxes, "
-        "as COCO has them"
+        f"labels lack keypoints of the run, and {count_text(bare, 'animal')} a box: crops about the labelled points "
+        "alone may not show whole animals, and then these errors say nothing of the run; give boxes, as COCO has them"
     ]
 
 

@@ -534,24 +534,7 @@ def _find_sure(
     read = 0
     on: list[int] = []
     boxes: list[list[float]] = []
-    refused: list[InputError] = []
-    # Large frames of a long video would not fit into memory together.
-    at_once = max(int(MOST_BYTES / (3 * finder.side**2)), 1)
-    for first in range(0, len(frames), at_once):
-        try:
-            source = unlabelled_source(
-                frames[first : first + at_once],
-                Letterbox(finder.side),
-                Skeleton(()),
-                root=root,
-                name=argument,
-                on_bad_frame=own.on_bad_frame,
-            )
-        except InputError as error:
-            if own.on_bad_frame == "stop":
-                raise
-            refused.append(error)  # none of these can be read, which others may
-            continue
+    for first, source in _in_pieces(frames, finder.side, own, root, argument):
         if never is not None:  # whole frames: crops of one by two boxes would differ
             check_disjoint(source, never)
         read += len(source)
@@ -562,12 +545,39 @@ def _find_sure(
             there = finder.boxes(found, row, crop, None)[0][: finder.known]
             on += [first + int(number)] * len(there)
             boxes += there.tolist()
-    if refused and not read:
-        raise refused[0]
-    for error in refused:
-        print(error, file=sys.stderr)
     return {
         "frame": np.array(on, np.int64),
         "box": np.array(boxes, np.float64).reshape(-1, 4),
         "frames": np.array(read),
     }
+
+
+def _in_pieces(
+    frames: Sequence[Frame], side: int, own: Own, root: Path, argument: str
+) -> Iterator[tuple[int, ArraySource]]:
+    """Yields letterboxed frames without labels, as many at once as have `MOST_BYTES`, each piece with
+    the number of its first frame: those of a long video may not fit into memory together.
+
+    Where flags skip frames that cannot be read, a piece without any other is left out. Raises
+    InputError as `unlabelled_source` does, also where all pieces would be left out.
+    """
+    at_once = max(int(MOST_BYTES / (3 * side**2)), 1)
+    refused: list[InputError] = []
+    firsts = range(0, len(frames), at_once)
+    for first in firsts:
+        try:
+            piece = unlabelled_source(
+                frames[first : first + at_once],
+                Letterbox(side),
+                Skeleton(()),
+                root=root,
+                name=argument,
+                on_bad_frame=own.on_bad_frame,
+            )
+        except InputError as error:
+            refused.append(error)
+            if own.on_bad_frame == "stop" or len(refused) == len(firsts):
+                raise
+            print(error, file=sys.stderr)
+            continue
+        yield first, piece

@@ -39,6 +39,7 @@ from kpjax.papers import incremental
 from kpjax.papers.configs import FINE_RATE, flat, replace_fields, stored_fields
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
+from kpjax.papers.incremental.controls import SHORT
 from kpjax.papers.incremental.measures import matrices_of, measure as paper_measure
 from kpjax.papers.incremental.runs import Data, setting_of
 from kpjax.papers.incremental.stages import SCORE_KIND, student_step
@@ -358,14 +359,12 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
 
 def parts(job: Job, data: Data) -> dict[str, Part]:
     """Returns the animals held out, and those that train with the labels that teach."""
-    (_, held_out), images = open_project(job.config), data.train.examples
-    teach = images.visible * (data.introduced > 0)
-    train = source.with_labels(data.train, images.keypoints, teach, data.train.name)
+    _, held_out = open_project(job.config)
     own, project = job.config.data.own, project_of(job.config)
     # labels of old keypoints teach nothing, and their cells are not empty
     new = Skeleton(new_names(old_run(job.config.data.old).skeleton.names, project))
     return {
-        TRAINED: projects.part_of(own, projects.renamed_to(project, new), train),
+        TRAINED: projects.part_of(own, projects.renamed_to(project, new), data.train),
         HELD_OUT: projects.part_of(own, project, held_out),
     }
 
@@ -390,8 +389,6 @@ def columns(config: Config) -> tuple[Column, ...]:
     )
 
 
-# whose student has the steps that KA-Net leaves it
-SHORT = ("ksd_only_short", "self_training_short", "memory_replay_short")
 # Without those that need images of the old model, or labels of its keypoints.
 VARIANTS = (
     "kamp",
@@ -400,7 +397,9 @@ VARIANTS = (
     "lwf",
     "self_training",
     "memory_replay",
-    *SHORT,
+    "ksd_only_short",
+    "self_training_short",
+    "memory_replay_short",
     "ksd_only",
     "ka_only",
     "random_triples",
@@ -409,7 +408,8 @@ VARIANTS = (
 
 def lengths(config: Config, variant: str) -> dict[str, float]:
     """Returns the steps of the only step that trains; the old run has made the base."""
-    return {variant: student_step(config) if variant in SHORT else config.steps}
+    short = incremental.PAPER.variants[variant].lengths is SHORT
+    return {variant: student_step(config) if short else config.steps}
 
 
 PAPER = incremental.PAPER._replace(

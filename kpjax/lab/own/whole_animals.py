@@ -32,10 +32,7 @@ def check_boxes(project: Project, known: Sequence[str], own: Own, finder: Learnt
 
     known: these keypoints.
     """
-    labelled = [one for one in project.instances if one.seen.any()]
-    somewhere = np.any([one.seen for one in labelled], axis=0)
-    names = {name for name, seen in zip(project.skeleton.names, somewhere, strict=True) if seen}
-    if finder or names.issuperset(known) or all(has_own_box(one, own) for one in labelled):
+    if finder or not unbounded(project, known, own.box_side):
         return
     raise InputError(
         "old",
@@ -44,10 +41,23 @@ def check_boxes(project: Project, known: Sequence[str], own: Own, finder: Learnt
     )
 
 
-def has_own_box(one: Instance, own: Own) -> bool:
+def unbounded(project: Project, known: Sequence[str], box_side: float) -> int:
+    """Returns how many labelled animals have no box of their own, where labels lack some of the
+    keypoints that a run knows; 0 where they have all.
+
+    box_side: the side that somebody stated for boxes of single keypoints, 0 for none.
+    """
+    labelled = [one for one in project.instances if one.seen.any()]
+    names = {project.skeleton.names[k] for one in labelled for k in np.flatnonzero(one.seen)}
+    if names.issuperset(known):
+        return 0
+    return sum(not has_own_box(one, box_side) for one in labelled)
+
+
+def has_own_box(one: Instance, box_side: float) -> bool:
     """Returns whether an animal has a box that somebody stated: not the one that was made about its
-    only keypoint."""
-    if not one.boxed or own.box_side or len(one.seen) > 1:
+    only keypoint. box_side: as of `unbounded`."""
+    if not one.boxed or box_side or len(one.seen) > 1:
         return one.boxed
     middle = one.box[:2] + one.box[2:] / 2 - 0.5
     return not np.allclose(middle, one.keypoints[0], atol=1e-3)
@@ -86,7 +96,7 @@ def with_found_boxes(
         points = [instances[number].keypoints[instances[number].seen] for number in animals]
         for number, box in zip(animals, boxes_of(points, boxes, margin), strict=True):
             # A box that somebody stated is the better one, and says how large the animal is.
-            stated = has_own_box(instances[number], own)
+            stated = has_own_box(instances[number], own.box_side)
             if box is not None and not stated:
                 instances[number] = instances[number]._replace(box=box)
             if box is not None or stated:

@@ -3,7 +3,7 @@ points, and all labels at once.
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -95,6 +95,19 @@ def of_everything(config: Config, name: str) -> dict[str, float]:
     return {name: config.base_steps + config.steps * later_steps(config)}
 
 
+def short_control(line: str, learn: Callable[..., Known]) -> Variant:
+    """Returns the control that learns for as many steps as the student of KA-Net has.
+
+    line: what it is otherwise. learn: as `learn_without_association`.
+    """
+    return variant(
+        "control",
+        f"{line}, for as many steps as the student of KA-Net has",
+        functools.partial(learn, length=student_step),
+        lengths=SHORT,
+    )
+
+
 learn_from_own_points = functools.partial(
     learn_without_association,
     build=build_self_training,
@@ -113,23 +126,13 @@ CONTROLS: dict[str, Variant] = {
         "kamp_rerendered with the old model's own point in KA-Net's place",
         learn_from_own_points,
     ),
-    "self_training_short": variant(
-        "control",
-        "self_training, for as many steps as the student of KA-Net has",
-        functools.partial(learn_from_own_points, length=student_step),
-        lengths=SHORT,
-    ),
+    "self_training_short": short_control("self_training", learn_from_own_points),
     "memory_replay": variant(
         "control",
         "the old model's sure points of all old keypoints as labels, without distillation",
         learn_from_replay,
     ),
-    "memory_replay_short": variant(
-        "control",
-        "memory_replay, for as many steps as the student of KA-Net has",
-        functools.partial(learn_from_replay, length=student_step),
-        lengths=SHORT,
-    ),
+    "memory_replay_short": short_control("memory_replay", learn_from_replay),
     "kamp_true_points": variant(
         "oracle",
         "kamp_rerendered with the true old point in KA-Net's place: reads labels of old keypoints",

@@ -20,7 +20,7 @@ from kpjax.papers.incremental.association import (
     stated_triples,
 )
 from kpjax.papers.incremental.config import Weights
-from kpjax.papers.incremental.controls import CONTROLS, SHORT, of_rerendered
+from kpjax.papers.incremental.controls import CONTROLS, of_rerendered, short_control
 from kpjax.papers.incremental.rivals import RIVALS
 from kpjax.papers.incremental.runs import Known, Run, Setting
 from kpjax.papers.incremental.stages import (
@@ -118,6 +118,9 @@ def learn_kamp(
 
 # The table
 
+learn_by_distillation = functools.partial(
+    learn_without_association, build=build_distillation, factors=of_distillation
+)
 VARIANTS: dict[str, Variant] = {
     "kamp": variant(
         "method",
@@ -141,25 +144,8 @@ VARIANTS: dict[str, Variant] = {
         label="Finetune",
     ),
     **RIVALS,
-    "ksd_only_short": variant(
-        "control",
-        "distillation alone, for as many steps as the student of KA-Net has",
-        functools.partial(
-            learn_without_association,
-            build=build_distillation,
-            factors=of_distillation,
-            length=student_step,
-        ),
-        lengths=SHORT,
-    ),
-    "ksd_only": variant(
-        "ablation",
-        "without KA-Net",
-        functools.partial(
-            learn_without_association, build=build_distillation, factors=of_distillation
-        ),
-        label="KSD only",
-    ),
+    "ksd_only_short": short_control("distillation alone", learn_by_distillation),
+    "ksd_only": variant("ablation", "without KA-Net", learn_by_distillation, label="KSD only"),
     "ka_only": variant(
         "ablation",
         "without distillation",

@@ -189,10 +189,12 @@ def test_labels_of_some_keypoints_without_boxes_do_not_bound_whole_animals():
     def said(names, predictor=crops, box=None):
         one = instance_of(0, points[: len(names)], box=box)
         some = Project(Path("p"), "csv", Skeleton(names), (), (one,))
-        return command.narrow_crops(some, predictor)
+        return command.narrow_crops(some, predictor, 0.0)
 
     (line,) = said(("spot",))
-    assert "labels of beside are missing, and boxes of 1 animal" in line
+    assert "labels lack keypoints of the run, and 1 animal a box" in line
+    made = np.array([-3.5, -2.5, 10, 10])  # about the single keypoint, by nobody
+    assert said(("spot",), box=made) == [line]
     assert said(("spot",), box=np.array([0.0, 0, 9, 9])) == []
     assert said(("spot", "beside")) == []
     assert said(("spot",), crops._replace(transform=Letterbox(32))) == []
