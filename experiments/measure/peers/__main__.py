@@ -20,7 +20,7 @@ from kpjax.formats.project import Frame, Instance, Project
 from kpjax.formats.project_source import box_of, crowd_of, read_frame, reference_lengths
 from kpjax.formats.reading import read_project
 from kpjax.formats.writing import write_project
-from kpjax.lab.own.project import hold_out, labelled_frames
+from kpjax.lab.own.project import labelled_frames
 from kpjax.papers.configs import Checked, Count, CountOrZero, settings_text
 from kpjax.papers.parsing import exit_code_of, run_named
 from kpjax.training.identity import commit
@@ -30,16 +30,17 @@ FORMATS = ("csv", "deeplabcut", "lightning_pose", "sleap")  # that of kpjax, and
 SESSION = "images"
 MARGIN = 1.25  # sides of crops over the longest side of an animal
 GOOD = 0.1  # share of the animal's size, up to which a point is found
+TESTS = 0.2  # share of a recording's labelled frames that test
 
 
 @dataclass(frozen=True)
 class Prepare(Checked):
     """Writes a few labelled frames of a project as a project of each tool, and frames that test.
 
-    The last part of the recordings tests, as `kpjax train` holds it out, and no tool sees its
-    labels. What a tool keeps of the others to choose a snapshot by is its own affair. Where several
-    animals are on a frame all tools get the same crops about given boxes: Lightning Pose knows but
-    one animal.
+    The first part of each recording tests, and no tool sees its labels: `kpjax train` holds the last
+    part out, on which its choices were developed. What a tool keeps of the others to choose a
+    snapshot by is its own affair. Where several animals are on a frame all tools get the same crops
+    about given boxes: Lightning Pose knows but one animal.
     """
 
     #: a labelled project of any format
@@ -54,8 +55,8 @@ class Prepare(Checked):
         if self.out.exists():
             raise InputError("out", f"{self.out} is there already; name a new folder")
         project = thinned(read_project(self.project), self.every)
-        held = hold_out(project)
-        training = sorted({project.instances[number].frame for number in held.train})
+        testing = first_part(project)
+        training = [number for number in labelled_frames(project) if number not in testing]
         if self.labelled > len(training):
             raise InputError(
                 "labelled",
@@ -64,8 +65,8 @@ class Prepare(Checked):
         drawn = np.random.default_rng(self.subset).permutation(training)
         kept = {*drawn[: self.labelled or None].tolist()}
         numbers = {
-            "train": [number for number in held.train if project.instances[number].frame in kept],
-            "test": list(held.held_out),
+            part: [number for number, one in enumerate(project.instances) if one.frame in frames]
+            for part, frames in (("train", kept), ("test", testing))
         }
         lengths = reference_lengths(project)
         names: dict[str, list[str]] = {"train": [], "test": []}
@@ -121,6 +122,18 @@ def thinned(project: Project, every: int) -> Project:
         one for one in project.instances if one.frame in frames and (one.visible > 0).any()
     )
     return project._replace(instances=found)
+
+
+def first_part(project: Project) -> set[int]:
+    """Returns the labelled frames at the beginning of each recording, `TESTS` of them."""
+    of_session: dict[str, list[int]] = {}
+    for number in labelled_frames(project):  # in the order of time
+        of_session.setdefault(project.frames[number].session, []).append(number)
+    return {
+        number
+        for numbers in of_session.values()
+        for number in numbers[: max(round(TESTS * len(numbers)), 1)]
+    }
 
 
 def in_pictures(project: Project, numbers: Sequence[int]) -> Iterator[tuple[np.ndarray, Instance]]:
