@@ -49,6 +49,8 @@ class Prepare(Checked):
     name: str = ""  # of the project in tables; that of its folder by default
     labelled: CountOrZero = 10  # frames with labels, 0 for all
     subset: CountOrZero = 0  # the seed that draws them, and of the training
+    #: whether freely moving animals are seen from above, which Lightning Pose and sleap-nn ask
+    top_view: bool = False
     every: Count = 1  # takes every Nth labelled frame, where neighbours are nearly identical
 
     def __call__(self) -> None:
@@ -94,6 +96,7 @@ class Prepare(Checked):
                 "name": self.name or self.project.resolve().name,
                 "labelled": self.labelled or "all",
                 "subset": self.subset,
+                "top_view": self.top_view,
                 "keypoints": list(project.skeleton.names),
                 "train": names["train"],
                 "test": names["test"],

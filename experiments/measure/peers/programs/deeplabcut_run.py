@@ -18,15 +18,18 @@ from deeplabcut.pose_estimation_pytorch.models.model import PoseModel
 from deeplabcut.utils.auxiliaryfunctions import read_config
 from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
 from peer import epochs_within, flags_of, predict_timed, split_of, write_predictions
+from PIL import Image
 
 SHUFFLE, EPOCHS = 1, 200
 MILESTONES = (90, 120)  # epochs at which its ResNet-50 lowers the rate
-EVALUATED, SAVED = 10, 25  # every so many epochs
+EVALUATIONS = 20  # of a training, among which it chooses the best
+CROP = 448  # px, the sides of what it trains on, at most
 
 
 @BACKBONES.register_module
 class GivenMobileNetV2(BaseBackbone):
-    """MobileNetV2 with its last blocks dilated, as DeepLabCut's own of 2018 has them."""
+    """MobileNetV2 whose last blocks are dilated in place of a stride, so that maps have a sixteenth of
+    the side, as those of DeepLabCut's own ResNet-50."""
 
     def __init__(self, weights: str, pretrained: bool = False, **options):
         super().__init__(stride=16, **options)
@@ -41,6 +44,11 @@ def without_download(build):
     return lambda cfg, weight_init=None, pretrained_backbone=False: build(
         cfg, weight_init, pretrained_backbone=False
     )
+
+
+def every_epochs(epochs: int) -> int:
+    """Returns after how many epochs each it is evaluated, as often as in its usual training."""
+    return max(epochs // EVALUATIONS, 1)
 
 
 def main():
@@ -63,13 +71,19 @@ def main():
         engine=Engine.PYTORCH,
     )
     head, points = "model.heads.bodypart", len(split["keypoints"])
+    with Image.open(asked.folder / "images" / split["train"][0]) as image:
+        width, height = image.size
     updates = {
         "model.backbone": {
             "type": "GivenMobileNetV2",
             "weights": str(asked.weights.absolute()),
-            "freeze_bn_stats": False,
+            # as its own backbones with BatchNorm on whole images
+            "freeze_bn_stats": True,
             "freeze_bn_weights": False,
         },
+        # else smaller images are padded with black
+        "data.train.crop_sampling.width": min(CROP, width),
+        "data.train.crop_sampling.height": min(CROP, height),
         "model.backbone_output_channels": CHANNELS,
         f"{head}.heatmap_config.channels": [CHANNELS, points],
         f"{head}.locref_config.channels": [CHANNELS, 2 * points],
@@ -80,22 +94,24 @@ def main():
         for snapshot in project.rglob("snapshot*.pt"):
             snapshot.unlink()
         milestones = [round(at * epochs / EPOCHS) for at in MILESTONES]
+        every = every_epochs(epochs)
         began = time.monotonic()
         deeplabcut.train_network(
             str(config),
             shuffle=SHUFFLE,
             device="cpu",
             epochs=epochs,
-            save_epochs=min(SAVED, epochs),
+            save_epochs=every,
             pytorch_cfg_updates=updates
             | {
-                "runner.eval_interval": min(EVALUATED, epochs),
+                "runner.eval_interval": every,
                 "runner.scheduler.params.milestones": milestones,
             },
         )
         return time.monotonic() - began
 
     epochs = epochs_within(asked.seconds, EPOCHS, train)
+    epochs -= epochs % every_epochs(epochs)  # the last is evaluated, too
     seconds = train(epochs)
 
     def predict(images: list[Path]) -> dict[str, list]:

@@ -23,6 +23,7 @@ from peer import epochs_within, flags_of, predict_timed, split_of, write_predict
 GIVEN = "mobilenet_v2"  # the name under which the given weights are registered
 RATE = 1e-3  # of backbones that convolve, and
 OPTIMIZER = "Adam"  # their optimizer, by its recommendations
+SCHEDULED = 300  # epochs, for which its milestones were made
 
 
 def register(weights: str) -> None:
@@ -34,10 +35,13 @@ def register(weights: str) -> None:
     factory.BACKBONE_STRIDES[GIVEN] = 32
 
 
-def recommended(folder: Path, seed: int) -> DictConfig:
-    """Returns what it recommends for a project."""
+def recommended(folder: Path, seed: int, top_view: bool) -> DictConfig:
+    """Returns what it recommends for a project.
+
+    top_view: its answer to the question whether animals are seen from above and move freely.
+    """
     analysis = recommender.analyze_dataset(folder / "CollectedData.csv")
-    chosen = recommender.build_config(recommender.recommend(analysis, None), analysis)
+    chosen = recommender.build_config(recommender.recommend(analysis, None, top_view), analysis)
     chosen.model.backbone = GIVEN
     chosen.training.optimizer = OPTIMIZER
     chosen.training.optimizer_params.learning_rate = RATE
@@ -48,15 +52,15 @@ def recommended(folder: Path, seed: int) -> DictConfig:
 
 
 def shortened(chosen: DictConfig, epochs: int) -> DictConfig:
-    """Returns the settings with all counts of epochs in proportion."""
+    """Returns the settings for so many epochs; where they end before those that its schedule is for,
+    the schedule is shortened in proportion."""
     found = chosen.copy()
-    training, share = found.training, epochs / chosen.training.max_epochs
+    training, share = found.training, min(epochs / SCHEDULED, 1.0)
     training.min_epochs = training.max_epochs = epochs
-    if share < 1:
-        training.unfreezing_epoch = round(share * training.unfreezing_epoch)
-        training.check_val_every_n_epoch = max(round(share * training.check_val_every_n_epoch), 1)
-        steps = training.lr_scheduler_params.multisteplr
-        steps.milestones = [round(share * at) for at in steps.milestones]
+    training.check_val_every_n_epoch = min(training.check_val_every_n_epoch, epochs)
+    training.unfreezing_epoch = round(share * training.unfreezing_epoch)
+    steps = training.lr_scheduler_params.multisteplr
+    steps.milestones = [round(share * at) for at in steps.milestones]
     return found
 
 
@@ -65,7 +69,7 @@ def main():
     split = split_of(asked.folder)
     folder = (asked.folder / "lightning_pose").absolute()
     register(str(asked.weights.absolute()))
-    chosen = recommended(folder, split["subset"])
+    chosen = recommended(folder, split["subset"], split["top_view"])
     usual = chosen.training.max_epochs
     out = asked.folder.absolute() / "lightning_pose_run"
 
@@ -76,6 +80,8 @@ def main():
         return time.monotonic() - began, model
 
     epochs = epochs_within(asked.seconds, usual, lambda epochs: trained(epochs)[0])
+    every = min(chosen.training.check_val_every_n_epoch, epochs)
+    epochs -= epochs % every  # the last can be chosen, too
     seconds, model = trained(epochs)
 
     labels = pd.read_csv(folder / "CollectedData.csv", header=[0, 1, 2], index_col=0)

@@ -1,6 +1,6 @@
 """Trains sleap-nn by its own recommendations on a folder of `prepare`, and predicts the test images.
 
-It recommends a U-net that learns from random weights, and takes none of MobileNetV2. Runs in
+By its recommendations it learns a U-net from random weights, not a given MobileNetV2. Runs in
 sleap-nn's environment; see the package.
 """
 
@@ -19,6 +19,7 @@ from sleap_nn.train import run_training
 from sleap_nn.training.model_trainer import ModelTrainer
 
 CUTOFF = 0.2  # its default: points below are left out of what it writes
+LARGE = 256  # px: longer images are halved, else two cores take few steps in the time
 
 
 def stopped_by(timer: Timer) -> None:
@@ -37,8 +38,14 @@ def main():
     asked = flags_of(__doc__).parse_args()
     split = split_of(asked.folder)
     labels = str(asked.folder / "sleap" / "labels.slp")
-    config = ConfigGenerator.from_slp(labels).auto().build()
-    grey = sleap_io.load_slp(labels).videos[0].shape[-1] == 1
+    _, height, width, channels = sleap_io.load_slp(labels).videos[0].shape
+    config = (
+        ConfigGenerator.from_slp(labels)
+        .auto("top" if split["top_view"] else None)
+        .pipeline("single_instance")
+        .input_scale(0.5 if max(height, width) > LARGE else 1.0)
+        .build()
+    )
     runs = asked.folder.absolute() / "sleap_nn_runs"
     shutil.rmtree(runs, ignore_errors=True)
     trainer = config.trainer_config
@@ -51,7 +58,9 @@ def main():
 
     def predict(images: list[Path]) -> dict[str, list]:
         # As it learnt them: of grey pictures it would else read one channel where labels have three.
-        video = sleap_io.Video.from_filename([str(path) for path in images], grayscale=grey)
+        video = sleap_io.Video.from_filename(
+            [str(path) for path in images], grayscale=channels == 1
+        )
         # Without a threshold every point is there, with its score.
         predicted = predict_video(
             video, model_paths=[str(runs / "run")], device="cpu", peak_threshold=0.0
