@@ -129,6 +129,22 @@ def test_no_file_imports_one_that_imports_it():
     graphlib.TopologicalSorter(arrows).prepare()  # raises CycleError with the files of a circle
 
 
+def test_nothing_stands_behind_the_end_of_its_block():
+    """What follows a return, a raise, a break or a continue never runs."""
+    ends = (ast.Return, ast.Raise, ast.Break, ast.Continue)
+    unreachable = [
+        f"{path.relative_to(ROOT)}:{statement.lineno}"
+        for folder in ("kpjax", "data", "experiments", "tests")
+        for path, text in texts(folder).items()
+        for node in ast.walk(ast.parse(text))
+        for block in (getattr(node, "body", None), getattr(node, "orelse", None))
+        if isinstance(block, list)
+        for statement in block[:-1]
+        if isinstance(statement, ends)
+    ]
+    assert not unreachable
+
+
 def test_options_have_callers_that_are_no_tests():
     words, unused = occurrences(), []
     for folder in ("kpjax", "experiments", "data"):

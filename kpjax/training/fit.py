@@ -472,6 +472,7 @@ class _Loop:
                     self._wait()
                     replacement = self.between[1](state, self.step)
                     state = copy_replacement(state, replacement, self.mesh)
+                    del replacement  # else its memory stays taken beside that of its copy
                 trace(self.step, self._wait)
                 if not compiled:
                     self.teraflops = step_teraflops(update, state, batch, self.stage_key)
@@ -648,10 +649,10 @@ class _Loop:
         """
         now = time.monotonic()
         left = self.saved_at + 60 * self.options.save_minutes - now
-        if left > 0:
-            taken = self.step - self.first_step
+        if left <= 0:
+            return 0
+        taken = self.step - self.first_step
         return math.ceil(left * taken / (now - self.entered))
-        return 0
 
 
 def _check_arguments(

@@ -78,6 +78,13 @@ def _steps(folder):
     return sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
 
 
+@pytest.mark.parametrize(("minutes", "kept"), [(1e-9, [13, 14]), (1000.0, [14]), (0.0, [14])])
+def test_a_checkpoint_is_written_when_the_last_one_is_so_many_minutes_old(minutes, kept, tmp_path):
+    options = replace(OPTIONS, save_every=0, save_minutes=minutes)
+    run(tmp_path, select=None, evaluate=None, options=options)
+    assert _steps(tmp_path) == kept
+
+
 def test_rows_are_means_of_their_window(whole):
     train = [row for row in rows(whole[0]) if "loss/fit" in row]
     assert [row["step"] for row in train] == [4, 8, 12, 14]
