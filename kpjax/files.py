@@ -461,9 +461,9 @@ def read_json(path: Path) -> dict:
 
     Raises InputError that names it if it is missing, broken or another.
     """
-    content = read_content(path)
-    with foreign(path, "start over with `fresh`"):
+    content, mend = read_content(path), "copy it again, or train again with `fresh`"
+    with foreign(path, mend):
         found = json.loads(content.decode())
     if not isinstance(found, dict):
-        raise InputError(f"{path}: cannot be read (it holds no object); start over with `fresh`")
+        raise InputError(f"{path}: cannot be read (it holds no object); {mend}")
     return found

@@ -430,7 +430,7 @@ def _read_table(file: Path, config: Config, report: Report) -> Table | None:
     strangers = sorted(individuals - {*(names or [""]), SINGLE})
     misfit = ""
     if table.coordinates != ("x", "y"):
-        misfit = f"labels have no column {table.coordinates[2]}; predictions train nothing, remove the file"
+        misfit = f"labels have no column {table.coordinates[2]}; predictions are not labels, remove the file"
     elif unknown:
         misfit = f"body part {unknown[0]!r} is unknown; {_CONFIG} has {', '.join(config.parts + config.unique)}"
     elif strangers:

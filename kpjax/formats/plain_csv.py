@@ -233,6 +233,8 @@ def _point(row: Row, name: str, prefix: str) -> Point:
         row.fault(f"empty; name the point at ({x:g}, {y:g})", "keypoint")
     elif math.isnan(x) != math.isnan(y):
         row.fault(ONE_OF_TWO, name)
+    elif math.isnan(x) and flags[0] == "1":
+        row.fault("visible is 1 and x and y are empty; give both, or visible 0", name)
     return x, y, *flags
 
 

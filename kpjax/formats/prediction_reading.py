@@ -47,6 +47,7 @@ _OF_MOVEMENT = {
     "confidence": "score",
 }
 _KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS, SLEAP or movement"
+MOST_FRAMES = 100_000_000  # of a recording; one wrong number of a frame gives more
 _EMPTY = np.full(5, np.nan)
 
 
@@ -91,6 +92,11 @@ def read_predictions(path: Path) -> PredictionTable:
     animals = {name: place for place, name in enumerate(names or ["0"])}
     first, last = frames[0], frames[-1]
     rows = (last - first) // step + 1
+    if rows > MOST_FRAMES:
+        raise InputError(
+            f"{path}: frames {first} to {last} would be {rows:,} rows; correct the numbers of frames, or "
+            "give it in parts"
+        )
     numbers = np.arange(first, last + 1, step)
     times = None
     known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
@@ -139,11 +145,11 @@ def _of_csv(path: Path, report: Report) -> _Found:
     has = {_OF_MOVEMENT.get(column, column) for column in table.columns}
     of_movement = "video" not in has and {"keypoint", "instance"} <= has >= {"time"}
     if "image" in has and "video" not in has:
-        raise _of_images(path, "it has points")
+        raise _of_images(path, "it has points on images")
     missing = table.lacks(*_COLUMNS)
     if missing and not of_movement:
         raise InputError(
-            f"{path}: no column {missing[0]}, as predictions of kpjax have; give a file of {_KNOWN}"
+            f"{path}: no column {missing[0]}, which predictions of kpjax have; give a file of {_KNOWN}"
         )
     points: dict[int, dict[str, dict[str, np.ndarray]]] = {}
     names = {}
@@ -251,7 +257,7 @@ def _of_sleap(path: Path, report: Report) -> _Found:
         )
     video = next(iter(videos.values()))
     if isinstance(video.filename, list):
-        raise _of_images(path, "it has points")
+        raise _of_images(path, "it has points on images")
     skeleton = sleap.skeleton_in(path, labels, Report(path.name, [], []))
     points: dict[int, dict[str, np.ndarray]] = {}
     with foreign(path, "save it again with its tool"):
@@ -279,5 +285,5 @@ def _of_sleap(path: Path, report: Report) -> _Found:
 
 def _of_images(path: Path, what: str) -> InputError:
     return InputError(
-        f"{path}: {what}; points of images are given where frames of a video in their order are needed"
+        f"{path}: {what}, where frames of one video are needed; give predictions on a video"
     )

@@ -200,7 +200,7 @@ def counted_from(project: Project, stated: str) -> Project:
     told = project.tool or project.format in ("coco", "ultralytics")
     if stated == "tool" and told and project.tool != "kpjax":
         whose = f"as {project.tool} does" if project.tool else "as COCO's own files do"
-        notes += (f"pixels count from {_CENTRE[first]}, {whose}; --pixels-from says otherwise",)
+        notes += (f"pixels count from {_CENTRE[first]}, {whose}; --pixels-from overrides this",)
     # edges of boxes count from the corner
     by = np.array([first, first, 0.0, 0.0]) * (first == 1)
     instances = []

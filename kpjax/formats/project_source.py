@@ -195,7 +195,7 @@ def with_point_boxes(project: Project, side: float = 0.0) -> Project:
         (point,) = instances[number].keypoints
         box = np.array([*(point + 0.5 - side / 2), side, side])
         instances[number] = instances[number]._replace(box=box)
-    note = f"one keypoint: its animal is taken to be a square of {side:g} px about it; --box-side states another"
+    note = f"one keypoint: its animal is taken to be a square of {side:g} px about it; --box-side sets another"
     return project._replace(instances=tuple(instances), notes=(*project.notes, note))
 
 

@@ -378,7 +378,7 @@ def _with_files(
                     )
             else:
                 faults.append(
-                    f"{path}: video of {count} frames is missing; copy it there, or name `video_root`"
+                    f"{path}: the video of {count} listed frames is missing; copy it there, or name `video_root`"
                 )
         except InputError as error:
             faults.append(str(error))

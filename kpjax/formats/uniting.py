@@ -88,11 +88,11 @@ def _keypoint_lines(
     same = [name for name in names if count[name] > 1]
     if same:
         return [
-            f"taken for the same keypoints, since they are named alike: {', '.join(same)}; that they lie at the same "
+            f"taken for the same keypoints, since they are named alike: {', '.join(same)}; whether they lie at one "
             "place cannot be known"
         ]
     return [
-        "no keypoint in common: on images of one project only the network of another shows what that one names"
+        "no keypoint in common: on images of one project, only a network shows the keypoints that another names"
     ]
 
 
@@ -222,7 +222,9 @@ def united_skeleton(skeletons: Mapping[str, Skeleton]) -> Skeleton:
     edges = {}
     for one in skeletons.values():
         for a, b in one.edges:
-            edges[places[one.names[a]], places[one.names[b]]] = None
+            ends = (places[one.names[a]], places[one.names[b]])
+            if ends[::-1] not in edges:
+                edges[ends] = None
     groups: dict[str, tuple[int, ...]] = {}
     for one in skeletons.values():
         for group, members in one.groups.items():

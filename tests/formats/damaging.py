@@ -378,6 +378,7 @@ DAMAGES = (
         "are not labels",
     ),
     ("table", _text("labels.csv", ",9,1,1", ",9,maybe,1"), "visible: 'maybe'"),
+    ("table", _text("labels.csv", "nose,4,9,1", "nose,,,1"), "nose: visible is 1 and x and y are"),
     (
         "table",
         _text("labels.csv", "1,1,30,20", "1,1,0,20"),
@@ -403,7 +404,7 @@ DAMAGES = (
         "individuals: 'a' where",
     ),
     ("deeplabcut", _text(TABLE, "img1.png", "img0.png"), "img0.png: it is listed twice"),
-    ("deeplabcut", _bytes(TABLE, PREDICTED), "predictions train nothing"),
+    ("deeplabcut", _bytes(TABLE, PREDICTED), "predictions are not labels"),
     ("deeplabcut", _other_hdf5(TABLE.replace(".csv", ".h5")), "CollectedData_Ann.h5"),
     # Lightning Pose
     ("lightning pose", _text("bbox.csv", ",x,y,h,w", ",x,y,h,v"), "lacks w"),

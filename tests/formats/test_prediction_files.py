@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kpjax import InputError
 from kpjax.formats.prediction_reading import read_predictions
 from kpjax.formats.predictions import (
     check_formats,
@@ -180,3 +181,12 @@ def test_points_and_scores_that_no_network_gives_are_not_there(tmp_path):
     found = read_predictions(path)
     np.testing.assert_array_equal(found.keypoints[:, 0, 0], [[1, 2], [np.nan, np.nan]])
     np.testing.assert_array_equal(found.scores[:, 0, 0], [0, 0])
+
+
+def test_a_wrong_number_of_a_frame_is_not_that_many_rows(tmp_path):
+    rows = ["video,frame,keypoint,x,y,score"]
+    rows += [f"a.mp4,{frame},nose,1,2,0.5" for frame in (0, 1, 999999999999)]
+    path = tmp_path / "points.csv"
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(InputError, match=r"frames 0 to 999999999999 would be .* correct the"):
+        read_predictions(path)

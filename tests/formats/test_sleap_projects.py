@@ -60,7 +60,7 @@ def test_people_train_and_predictions_do_not(tmp_path):
     )
     found, faults = project_and_faults(file)
     assert [fault.split(": ")[1] for fault in faults] == [
-        "video of 4 frames is missing; copy it there, or name `video_root`"
+        "the video of 4 listed frames is missing; copy it there, or name `video_root`"
     ]
     assert [(frame.name, frame.number) for frame in found.frames] == [
         (f"a.mp4/{n}", n) for n in (4, 6, 8, 9)

@@ -86,6 +86,9 @@ def test_edges_groups_and_mirror_images_are_merged():
     assert found.edges == ((0, 1), (0, 2), (0, 3), (3, 4))
     assert found.flip == (0, 2, 1, 3, 5, 4)
     assert found.groups == {"head": (0, 1, 2), "rump": (3, 4, 5)}
+    # An edge that another project draws the other way round is the same one.
+    back = Skeleton(FRONT.names, tuple(edge[::-1] for edge in FRONT.edges))
+    assert united_skeleton({"one": FRONT, "two": back}).edges == FRONT.edges
     # Sides that two share out mirror each other; a keypoint without a known mirror image rules
     # mirrored images out.
     for one, two, flip in (

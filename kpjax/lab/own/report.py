@@ -177,8 +177,8 @@ def own_report(
         sep="\n",
     )
     for text in better:
-        words, _, command = text.partition("\n")
-        print(wrap_lines(f"- {words}", indent="  "), *[command] * bool(command), sep="\n")
+        words, _, typed = text.partition("\n")
+        print(wrap_lines(f"- {words}", indent="  "), *[typed] * bool(typed), sep="\n")
     print("", *table, sep="\n")
     if radii := read_radius_table(shown.folder):
         print(wrap_lines(radius_text(radii)))
@@ -227,7 +227,7 @@ def go_on(run: OwnRun, folder: Path) -> list[str]:
     command = shlex.join(["kpjax", "train", *(word for flag in flags for word in flag)])
     return [
         f"Training on: the labelled images themselves are not learnt, {left:.0%} of the error of empty heatmaps is "
-        f"left of the worst keypoint. This goes on from here:\n{command}"
+        f"left for the worst keypoint. This goes on from here:\n{command}"
     ]
 
 
@@ -290,8 +290,9 @@ def compared(shown: OwnRun, others: Sequence[OwnRun]) -> list[str]:
 
 
 def _short(run: OwnRun, usual_steps: int) -> str:
-    steps = run.line.runs.finished[0].config.get("steps", usual_steps)
-    if not 0 < steps < usual_steps:
+    result = run.line.runs.finished[0]
+    steps = result.config.get("steps", usual_steps)
+    if not 0 < steps < usual_steps or result.metrics.get("kept_start"):
         return ""
     were = "was" if steps == 1 else "were"
     return f"{steps:,} of the usual {usual_steps:,} steps {were} run."

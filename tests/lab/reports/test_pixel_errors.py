@@ -1,5 +1,6 @@
 """Errors in pixels with and without the cutoff, as numbers, as a table, as files, and in words."""
 
+import html
 import json
 import shlex
 from dataclasses import replace
@@ -415,6 +416,8 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
         assert "the mean error is 4.0 px" in shown
         assert "cannot be known" not in shown
     assert "no pictures in the report: " in said
+    assert "what would help most:" in said
+    assert COMMAND in html.unescape(text)  # which advice with commands of its own does not replace
     assert '<video controls loop preload="metadata" src="points/a%20video_overlay.mp4"' in text
     for word in ("<script", "http://", "https://", "@import", "<b>/"):
         assert word not in text
