@@ -319,7 +319,7 @@ def decode_quarter_offset(
     Args:
         heatmaps: non-negative up to noise; values below 1e-10 are raised to it, but for `official`.
         strict_positive: see `decode_argmax`.
-        official: no shift in x nor y if the cell is 0, 1 or the last of an axis, as in the official
+        official: no shift in x or y if the cell is 0, 1 or the last of an axis, as in the official
             code.
     """
     chex.assert_rank(heatmaps, 4)
@@ -458,7 +458,7 @@ def decode_dark(
     """Refines the arg-max by one Newton step on the logarithm of the blurred map, exact for a
     Gaussian.
 
-    At the border and beyond the outermost cells, too, where the official code takes no step: there
+    It also steps at and beyond the outermost cells, where the official code takes no step: there
     maps are continued (`extend_maps`). No step is taken where the logarithm is not strictly concave:
     it would lead away from the maximum. The step is at most a heatmap pixel along each axis; the
     official code allows any, which is far on a nearly flat map.

@@ -117,8 +117,8 @@ def hide_boxes(
             papers.
     """
     low, high = interval(half_sides)
-    noise = at_least_zero(noise) * unit
     unit = at_least_zero(unit)
+    noise = unit * at_least_zero(noise)
     assert count >= 1, count
     assert 0 <= probability <= 1, probability
 

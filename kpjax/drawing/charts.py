@@ -163,26 +163,33 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
     return render_svg(draw, height=height, title=title)
 
 
-def bars(rows: Sequence[tuple[str, float]], *, title: str, highest: float) -> str:
-    """Draws a bar for every value, from zero to `highest`, with its number at the end; the first
-    one is emphasised.
+class Bar(NamedTuple):
+    """One row of a bar chart."""
+
+    label: str
+    value: float
+
+
+def bars(groups: Sequence[tuple[str, Sequence[Bar]]], *, title: str, highest: float) -> str:
+    """Draws a bar for every value, from zero to `highest`, with its number at the end; rows stand
+    under headings, and the first of each group is emphasised.
 
     title: below the bars.
     """
+    lines = [line for name, rows in groups for line in (name, *rows)]
 
     def draw(figure: "Figure") -> None:
         axes = figure.add_subplot()
-        found = axes.barh(
-            [label for label, _ in rows],
-            [value for _, value in rows],
-            color=[OPEN if number else ABOVE for number in range(len(rows))],
-            height=0.62,
-        )
-        axes.bar_label(found, fmt="%.1f", padding=4)
+        for number, row in enumerate(lines):
+            if isinstance(row, str):
+                continue
+            colour = ABOVE if isinstance(lines[number - 1], str) else OPEN
+            found = axes.barh([number], [row.value], color=colour, height=0.7)
+            axes.bar_label(found, fmt="%.1f", padding=4)
         axes.set(xlim=(0, highest), xlabel=wrap_text(title))
-        axes.invert_yaxis()
+        _label_rows(axes, lines)
 
-    return render_svg(draw, height=34 * len(rows) + 56, title=title)
+    return render_svg(draw, height=20 * len(lines) + 56, title=title)
 
 
 class Dots(NamedTuple):
@@ -192,6 +199,17 @@ class Dots(NamedTuple):
     colour: int
     values: Sequence[float]
     paper: float | None = None
+
+
+def _label_rows(axes: "Axes", lines: Sequence[str | Bar | Dots]) -> None:
+    """Labels rows from the top down, headings in bold."""
+    axes.set_yticks(
+        range(len(lines)), [row if isinstance(row, str) else row.label for row in lines]
+    )
+    for text, row in zip(axes.get_yticklabels(), lines, strict=True):
+        text.set_fontweight("bold" if isinstance(row, str) else "normal")
+    axes.set_ylim(len(lines) - 0.3, -0.7)
+    axes.tick_params(axis="y", length=0)
 
 
 def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str:
@@ -220,13 +238,7 @@ def dot_plot(groups: Sequence[tuple[str, Sequence[Dots]]], *, title: str) -> str
                 )
             if row.paper is not None:
                 axes.plot([row.paper], [number], "D", markerfacecolor="none", color=EDGE)
-        axes.set_yticks(
-            range(len(lines)), [row if isinstance(row, str) else row.label for row in lines]
-        )
-        for text, row in zip(axes.get_yticklabels(), lines, strict=True):
-            text.set_fontweight("bold" if isinstance(row, str) else "normal")
-        axes.set_ylim(len(lines) - 0.3, -0.7)
-        axes.tick_params(axis="y", length=0)
+        _label_rows(axes, lines)
         axes.grid(axis="x")
 
     if not lines:

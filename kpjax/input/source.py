@@ -123,7 +123,7 @@ def arrays(
     """
     if images.dtype != np.uint8:
         raise InputError(
-            f"{name}: images are {images.dtype}; give uint8 from 0 to 255, of floating point in [0, 1] as "
+            f"{name}: images are {images.dtype}; give uint8 from 0 to 255, from floating point in [0, 1] by "
             "`np.round(255 * images).astype(np.uint8)`"
         )
     count, side = images.shape[:2]

@@ -112,7 +112,8 @@ def stream(
     """
     if not hasattr(source, "name"):
         raise InputError(
-            "source", f"{type(source).__name__} is none; build one of images and labels by `arrays`"
+            "source",
+            f"{type(source).__name__} is not a source; build one from images and labels with `arrays`",
         )
     count = len(source)
     if count == 0:

@@ -117,7 +117,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     if turned:
         raise InputError(
             "turned",
-            f"{folder} is no published network, which alone sees turned images; leave it out",
+            f"{folder} is not a published network; only those see turned images, so leave it out",
         )
     folder = absolute(hub.folder_of(folder))
     if (Path(folder) / standalone.DESCRIPTION).is_file():
@@ -379,7 +379,7 @@ def _check_finished(folder: Path) -> None:
         ]
         if below:
             raise InputError(
-                "run", f"{folder} is no run, but holds runs; give one, such as {below[0]}"
+                "run", f"{folder} is not a run, but holds runs; give one, such as {below[0]}"
             )
         if (folder / "config.json").is_file():
             raise InputError(
@@ -388,7 +388,7 @@ def _check_finished(folder: Path) -> None:
             )
         raise InputError(
             "run",
-            f"{folder} is not a run's folder (no results.json in it), and no exported predictor",
+            f"{folder} is not a run's folder (no results.json in it), nor an exported predictor",
         )
     if not (folder / "model").is_dir():
         raise InputError(

@@ -13,7 +13,7 @@ from kpjax.papers.parsing import exit_code_of, screen_width
 
 OTHERS = {
     "train": "Trains a network on your own labels, images or videos.",
-    "plan": "Says what a run will need on TPUs or GPUs: memory, and estimates of a step's time and of hours.",
+    "plan": "Says what a run will need on TPUs or GPUs: memory, and estimated times of a step and the run.",
 }
 HELP = ("", "-h", "--help")
 

@@ -106,7 +106,7 @@ class Shared(configs.Checked):
     variants: tuple[str, ...] = ()
     seeds: configs.Count = 1  # how many seeds
     first_seed: configs.CountOrZero = 0  # the first of them
-    #: groups of a batch that BatchNorm normalises each by itself; with one a chip, chips do not wait
+    #: groups of a batch that BatchNorm normalises separately; with one per chip, no chip waits
     batch_norm_groups: configs.Count = 1
     #: processes that share the runs, each with one accelerator of this machine
     jobs: configs.Count = 1
@@ -122,7 +122,7 @@ class Shared(configs.Checked):
     require_accelerator: bool = False  # fail rather than fall back to a CPU
     #: first step to trace, from 0, and how many
     profile: Annotated[tuple[int, int] | None, FROM_STEP] = None
-    wandb: str = ""  # project of Weights & Biases that is given the numbers of all stages, too
+    wandb: str = ""  # project of Weights & Biases that also gets the numbers of all stages
     # processes that decode images, 0 for threads (default: by cores)
     workers: Annotated[
         int | None, configs.Rule(lambda count: not count or count > 0, "must be at least 0")

@@ -488,10 +488,10 @@ class Backbone(Checked):
     #: normalisation of images, as the weights were trained
     normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"
     backbone_rate: Positive = 1.0  # share of the learning rate, for the backbone
-    #: that its BatchNorm normalises training images by
+    #: statistics by which its BatchNorm normalises training images
     backbone_statistics: Literal["batch", "frozen"] = "batch"
-    # whether a step of an array, of all layers, is a share of its root mean square: Adam's is as
-    # large for all of them, and a norm that was folded into a kernel may have left that small
+    # whether each array's step is a share of its root mean square: Adam's is as large for all
+    # arrays, and a norm that was folded into a kernel may have left that one small
     relative_steps: bool = False
 
     @property

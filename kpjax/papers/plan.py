@@ -1,5 +1,5 @@
-"""The command line of a plan, of a run on chips that are not there: memory by their compiler, times
-by a roofline, and by the compiler's cycles.
+"""Plans a run on chips that are not at hand: memory by their compiler, times by a roofline and by
+the compiler's cycles.
 
 Command   python -m experiments plan SYSTEM PRESET --chips v5e-16       (any preset; its data sets need not be there)
           kpjax plan semi_supervised --project P --chips h100-8      (one's own project)
@@ -11,7 +11,7 @@ and minutes for large ones; its numbers are printed as soon as they are there. A
 compiled before is not compiled again. All other flags are those of the preset.
 
 --chips NAME-N is the slice: v5e, v5p, v6e, tpu7x, h100, h200, b200 or a100, and its number; 2xv5e-16
-are two slices. --stage NAME plans that stage alone. The numbers also lie in
+are two slices. --stage NAME plans that stage alone. The numbers are also in
 RUNS/SYSTEM/PRESET/plan/NAME-N/plan.json.
 
 No number is measured. The estimate of a step is what its arithmetic at the peak or its bytes at the
@@ -110,7 +110,7 @@ def main(
     )
     if done.returncode < 0:
         raise RunError(
-            f"the compiler was ended by signal {-done.returncode}, as for want of this machine's memory; "
+            f"the compiler was ended by signal {-done.returncode}, perhaps for lack of memory here; "
             "name fewer --variants, or plan on a larger machine"
         )
     if done.returncode:

@@ -197,7 +197,7 @@ def contents(files: Mapping[str, epath.PathLike]) -> dict[str, str]:
             *before, digest = known.get(path.name) or [None]
             if before != state:
                 if state[0] > LARGE:
-                    print(f"{path}: is read once, to be known again: {state[0] / 2**30:.0f} GB")
+                    print(f"{path}: is read once, to recognise it later: {state[0] / 2**30:.0f} GB")
                 digest = sha256_of(path)
                 computed[path.name] = [*state, digest]
             found[name] = digest
@@ -224,7 +224,7 @@ def differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     parts = []
     if changed:
         parts.append(
-            f"{len(changed)} of {len(now)} files with another content ({summarise(changed)})"
+            f"{len(changed)} of {len(now)} files with different content ({summarise(changed)})"
         )
     if new:
         parts.append(f"{len(new)} new ({summarise(new)})")

@@ -96,7 +96,10 @@ THINNED = replace(
             lambda: labelled_subset(blank(20), seed=0, share=1.0, need_unlabelled=True),
             "leave no unlabelled image of 20",
         ),
-        (lambda: stream(np.zeros((8, 4, 4, 3)), batch_size=1, seed=0), "source: ndarray is none"),
+        (
+            lambda: stream(np.zeros((8, 4, 4, 3)), batch_size=1, seed=0),
+            "source: ndarray is not a source",
+        ),
         (lambda: stream(blank(0), batch_size=1, seed=0), "no example"),
         (
             lambda: stream(blank(10), batch_size=11, seed=0),

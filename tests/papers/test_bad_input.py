@@ -93,7 +93,7 @@ CASES = {  # what is typed behind the name of a system, and words of the line
     "pyramids tiny --image-size 30": ["--image-size: images of 30 x 30"],
     "pyramids tiny --collapse-baselines blue": ["--collapse-baselines: 'blue'"],
     "adaptation tiny --network hourglass": ["--image-size: 32; hourglass needs a multiple of 64"],
-    "adaptation tiny --core-epoch 7": ["--core-epoch: 7; kept are 1 and the last, 2"],
+    "adaptation tiny --core-epoch 7": ["--core-epoch: 7; those kept are 1 and the last, 2"],
     "adaptation tiny --labelled-images 0": ["--labelled-images: 0"],
     "adaptation tiny --point-sigma 0": ["--point-sigma: 0.0; give 0.1 to 100 heatmap px"],
     "adaptation tiny --test youtube_faces/test": ["leave fit and test empty"],

@@ -115,7 +115,7 @@ def test_a_finished_run_of_other_inputs_or_programs(tmp_path, monkeypatch, capsy
 
     weights["target"] = {"a": "2"}
     engine._inputs.cache_clear()
-    with pytest.raises(InputError, match=r"target: 1 of 1 files with another content \(a\)"):
+    with pytest.raises(InputError, match=r"target: 1 of 1 files with different content \(a\)"):
         run(tiny, typed)
     weights["target"] = {"a": "1"}
     engine._inputs.cache_clear()

@@ -28,7 +28,7 @@ def test_a_content_is_another_one_whatever_size_and_time_say(tmp_path, monkeypat
     files["a.bmp"].write_bytes(b"4321")
     os.utime(files["a.bmp"], ns=(times.st_atime_ns, times.st_mtime_ns))
     second = identity.contents(files)
-    assert identity.differing(first, second) == "1 of 2 files with another content (a.bmp)"
+    assert identity.differing(first, second) == "1 of 2 files with different content (a.bmp)"
     files["a.bmp"].write_bytes(b"1234")
     assert identity.contents(files) == first  # only its times are others
     assert len(computed) == 4
@@ -45,7 +45,7 @@ def test_inputs_of_another_state_are_told_by_their_names(tmp_path):
     stored = {"target": identity.json_digest(first["target"])}
     identity.keep_inputs(tmp_path, first)
     assert identity.changed_input(tmp_path, stored, first) is None
-    words = "1 of 2 files with another content (a.png)"
+    words = "1 of 2 files with different content (a.png)"
     assert identity.changed_input(tmp_path, stored, second) == ("target", words)
 
 

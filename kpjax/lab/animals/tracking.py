@@ -130,7 +130,7 @@ def follow(
                 (*kept, *born), key=lambda track: np.linalg.norm(track.mean[:2] - centres[place])
             )
             doubts.append(
-                Doubt(frame, nearest.number, UNTRACKED, "one animal more than there are, left out")
+                Doubt(frame, nearest.number, UNTRACKED, "one animal more than expected, left out")
             )
             continue
         numbers[place] = count

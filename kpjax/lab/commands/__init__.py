@@ -45,8 +45,7 @@ class _OfRun:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Check(_OfProject):
-    """Reports the contents and all faults of an annotation project, and draws its labels with their
-    names.
+    """Reports the contents and all faults of an annotation project, and draws its labels by name.
 
     Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The
     last lines say which systems can be trained on the project. The exit code is 2 if anything is
@@ -63,8 +62,7 @@ class Check(_OfProject):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Predict(_OfRun):
-    """Finds keypoints on images, folders of them and videos of any size, with a finished run or an
-    exported predictor.
+    """Finds keypoints on images, folders and videos of any size, by a finished or exported run.
 
     RUN may also be `movenet`, a published network that finds 17 keypoints of one person: anywhere
     in an image; in a video, near where the last frame showed the person. Writes points.csv for all
@@ -72,7 +70,7 @@ class Predict(_OfRun):
     and a sheet of a few frames; draws images in overlays/.
 
     Coordinates are pixels of each image as it is shown, the centre of the top-left pixel at (0, 0).
-    A point is ok, unsure (its score is below the cutoff of its keypoint, as if it were not there: not
+    A point is ok, unsure (its score is below its keypoint's cutoff, so it is treated as absent: not
     drawn, and the radius is inf), outside (beyond the edge), unreadable (the frame does not decode:
     x and y nan, score 0), no_box, or failed (the network gave no number: empty cells). A score ranks
     the points of one run; it is not a probability. The truth lies within the radius, in pixels, in 9
@@ -87,7 +85,7 @@ class Predict(_OfRun):
     # where results go (default RUN/predictions, or runs/predictions/NAME if RUN is not your own
     # run)
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    #: beside csv, with commas between: dlc, slp, coco
+    #: besides csv, separated by commas: dlc, slp, coco
     formats: Annotated[str, arg(metavar="LIST")] = "csv"
     #: draw videos too: <video>_overlay.mp4, .gif
     overlay: Annotated[bool, arg(aliases=("--overlays",))] = False
@@ -99,16 +97,16 @@ class Predict(_OfRun):
     animals: Annotated[int | None, arg(metavar="N")] = None
     #: frames A to B - 1 of each video; A:B:N for every Nth
     frames: Annotated[str, arg(metavar="A:B")] = ""
-    #: look at this part of each image, as DeepLabCut's config writes it; points are of the whole
+    #: look at this part of each image only, as in DeepLabCut's config; points refer to the whole
     crop: Annotated[str, arg(metavar="X1,X2,Y1,Y2")] = ""
     # points with a lower score are unsure, and not drawn (default: the run's own, by keypoint)
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None
     #: share of points whose truth lies within their radius: 0.5, 0.8, 0.9 or 0.95
     level: float = 0.9
     no_radii: bool = False  # draw no rings
-    #: movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
+    #: movenet: look at turned and mirrored images, too, for people not upright; 37 times as slow
     turned: bool = False
-    # whether images, or over 1 % of a video, that do not decode end in exit code 1; the rest is
+    # whether images that do not decode, or over 1 % of a video, end in exit code 1; the rest is
     # written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
     overwrite: bool = False  # replace earlier results in FOLDER
@@ -117,15 +115,14 @@ class Predict(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Options):
-    """Measures the errors of a finished run, an exported predictor or `movenet` on any labelled
-    project.
+    """Measures the errors of a finished run, an exported one or `movenet` on any labelled project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of
     scores, and the share of points within their radii; frames that the run was trained on, held-out
     ones and others are listed apart. Writes errors.csv, a row for every labelled keypoint,
     errors_by_keypoint.csv, and worst.png, the animals with the largest errors for their size; rings
-    are the labels. Keypoints are matched by name. Animals are cropped by their boxes (without one,
-    by that of their labels) if the run was trained on crops, or if a frame has several.
+    are the labels. Keypoints are matched by name. Animals are cropped to their boxes (without one,
+    to that of their labels) if the run was trained on crops, or if a frame has several.
     """
 
     # a finished run .../<variant>/seed-<n>, an exported one, hub:OWNER/NAME, or movenet
@@ -134,7 +131,7 @@ class Evaluate(Options):
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # where results go
     threshold: float = 0.1  # threshold of PCK, as a share of the animal's length
-    #: movenet: look at images turned and mirrored, too, for people not upright; 37 times the time
+    #: movenet: look at turned and mirrored images, too, for people not upright; 37 times as slow
     turned: bool = False
     worst: Annotated[int, arg(metavar="N")] = 12  # animals on the sheet
     batch_size: int = BATCH  # images at a time
@@ -147,14 +144,14 @@ class Evaluate(Options):
 class Suggest(_OfRun):
     """Chooses the images and frames of videos that are most worth labelling next.
 
-    It takes frames that look least like labelled ones and like each other. Writes suggestions.csv
+    It takes frames that differ most from labelled ones and each other. Writes suggestions.csv
     (the chosen frames), suggestions.png, and the frames as a project for a labelling tool.
     Predictions in it are proposals, which cannot be mistaken for labels.
     """
 
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder for the result
     count: Annotated[int, arg(name="n")] = 20  # how many frames
-    to: FormatName | None = None  # the labelling tool's (default that of --labelled, else csv)
+    to: FormatName | None = None  # the tool's format (default: that of --labelled, else csv)
     #: the project with the labels so far
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None
     #: looks at every Nth frame (default about 1,000 in all)
@@ -167,8 +164,9 @@ class Suggest(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Smooth:
-    """Removes jumps of predicted points and fills short gaps: files of `predict`, DeepLabCut,
-    SLEAP, Lightning Pose, EKS, movement.
+    """Removes jumps in predicted points and fills short gaps.
+
+    Reads files of `predict`, DeepLabCut, SLEAP, Lightning Pose, EKS and movement.
 
     Writes <name>_smoothed.csv (and other formats); the input file does not change. Points
     that `predict` found unsure count as gaps. Then come a median filter and linear interpolation of short gaps.
@@ -178,13 +176,13 @@ class Smooth:
     points: Annotated[Positional[Path], arg(metavar="POINTS")]  # .csv, .h5 or .slp
     #: where results go (default beside the file)
     out: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    #: beside csv, with commas between: dlc, slp, coco
+    #: besides csv, separated by commas: dlc, slp, coco
     formats: Annotated[str, arg(metavar="LIST")] = "csv"
     #: points with a lower score are gaps (default: those that are unsure)
     cutoff: Annotated[float | None, arg(metavar="SCORE")] = None
-    #: frames of the file in the longest gap that is filled
+    #: longest gap that is filled, in frames of the file
     gap: Annotated[int, arg(metavar="N")] = 10
-    #: frames of the file in the median filter, 1 for none
+    #: width of the median filter in frames of the file, 1 for none
     median: Annotated[int, arg(metavar="N")] = 5
     overwrite: bool = False  # replace earlier results
 
@@ -192,8 +190,7 @@ class Smooth:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Convert(_OfProject):
-    """Writes an annotation project in the format of another tool, with its images beside the
-    labels.
+    """Writes an annotation project, labels and images, in the format of another tool.
 
     Reads the result back and compares frames and animals. Lists what the format cannot hold.
     Refuses predictions, which must not become labels.
@@ -212,7 +209,7 @@ class Export:
     (the run's settings and the weights that points depend on), predictor.json (keypoints, sizes,
     coordinates, scores, versions), run.py with its modules, which needs jax, numpy, safetensors,
     flatbuffers and pillow, SHA256SUMS, and README.md, the predictor's card. New releases of jax
-    promise to load it for 180 days; before or after that, `export FOLDER --out NEW` makes it again
+    promise to load it for 180 days; at any time, `export FOLDER --out NEW` makes it again
     from itself. ONNX lasts longer: with --to onnx, predict.onnx, which ONNX Runtime runs without
     jax, replaces the first two. Converting needs the packages jax2onnx and onnxruntime. Either way,
     points are compared with those of the run.
@@ -222,29 +219,28 @@ class Export:
     run: Annotated[Positional[str], arg(metavar="RUN")]
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, where the predictor goes
     to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
-    # licence of the data and of what was learnt from them, such as "CC BY 4.0"; it stands on the card
+    # licence of the data and of what was learnt from them, such as "CC BY 4.0"; the card shows it
     licence: Annotated[str, arg(metavar="WORDS")] = ""
 
 
 @command
 @dataclass(frozen=True, kw_only=True)
 class Push:
-    """Gives an exported folder away on the Hugging Face hub: others name it as hub:OWNER/NAME.
+    """Shares an exported folder on the Hugging Face hub: others name it as hub:OWNER/NAME.
 
     Log in first (hf auth login). Commands that take a RUN fetch such a predictor, once, and
-    `hub:OWNER/NAME@REVISION` stays with one state of it.
+    `hub:OWNER/NAME@REVISION` pins one state of it.
     """
 
     folder: Annotated[Positional[Path], arg(metavar="FOLDER")]  # written by kpjax export
     to: Annotated[Positional[str], arg(metavar="hub:OWNER/NAME")]
-    private: bool = False  # a new repository shows to its owner alone
+    private: bool = False  # only its owner sees a new repository
 
 
 @command
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Lists pretrained backbones, or fetches one with an open licence to where training looks for
-    it.
+    """Lists pretrained backbones, or fetches one with an open licence to where training finds it.
 
     Checks the sha256 of the file, or records it the first time. `kpjax train` uses a fetched
     MobileNetV2 by default, and others with --weights NAME.

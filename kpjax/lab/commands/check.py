@@ -65,7 +65,7 @@ def check(asked: Check) -> Project:
             if len(images) > DECODED:
                 print(
                     f"images: the pixels of {DECODED:,} of {len(images):,} were decoded; of the others, "
-                    "header and end are there"
+                    "only header and end were checked"
                 )
             faults += [
                 fault
@@ -83,7 +83,7 @@ def check(asked: Check) -> Project:
         if len(faults) > LISTED:
             print(f"and {len(faults) - LISTED} more")
         raise InputError(
-            f"{asked.project}: {count_text(len(faults), 'fault')}, listed above; mend them first"
+            f"{asked.project}: {count_text(len(faults), 'fault')}, listed above; fix them first"
         )
     print(*systems_lines(project, [len(one) for one in videos]), sep="\n")
     return project

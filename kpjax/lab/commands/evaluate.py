@@ -117,7 +117,7 @@ def print_coverage(
     known = (some.visible > 0) & np.isfinite(some.scores)
     if not known.any():
         print(
-            "radii: not measured, since their labels are those of held out frames; evaluate on another project"
+            "radii: not measured, since the run knows every labelled frame here; evaluate on another project"
         )
         return
     known &= ~without_label(table)
@@ -198,7 +198,7 @@ def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
         raise InputError(
             "project",
             f"{project.root} labels {summarise(list(names))}, the run finds "
-            f"{summarise(list(skeleton.names))}; none is the same, so name them alike",
+            f"{summarise(list(skeleton.names))}; no name is shared, so name them alike",
         )
     for words, rest in (
         ("not labelled", [name for name in skeleton.names if name not in names]),
@@ -355,8 +355,8 @@ def locate_animals(
             )
     there = sum(number >= 0 for number in of)
     said = (
-        f"{there:,} of {count_text(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), twice on {twice} of "
-        f"them,\nand {count_text(others, 'place')} where none is labelled"
+        f"{there:,} of {count_text(animals, 'animal')} ({100 * there / max(animals, 1):.1f} %), some twice on {twice} "
+        f"frames,\nand {count_text(others, 'place')} where none is labelled"
         if of
         else "no animal"
     )
@@ -440,7 +440,7 @@ def evaluate_animals(
     ]
     here, there = (100 * count / max(int((theirs.visible > 0).sum()), 1) for count in within)
     print(
-        f"{said}; PCK {here:.1f} % in its own boxes (not found is missed), {there:.1f} % in those of the labels"
+        f"{said}; PCK {here:.1f} % in its own boxes (not found counts as missed), {there:.1f} % in those of the labels"
     )
     reach = (
         np.full(all_found.scores.shape, np.nan)

@@ -55,7 +55,7 @@ def export(asked: Export) -> Path:
     )
     if until := description.get("loads_until"):
         print(
-            f"new releases of jax are promised to load it until {until}; the form that lasts is ONNX (--to onnx)"
+            f"jax promises that new releases load it until {until}; ONNX lasts longer (--to onnx)"
         )
     if any((Path(run) / FOLDER).is_dir() for run in (source, *seeds_below(Path(source)))):
         print(

@@ -140,9 +140,9 @@ def suggest(asked: Suggest) -> Path:
         "labels show apart"
     ] * bool(len(first))
     lines += [
-        f"{asked.count} were asked for; no more are so far from each other and from labelled ones"
+        f"{asked.count} were asked for; no others are that far from each other and from labelled ones"
     ] * (len(chosen) < asked.count)
-    lines += [f"{len(known.frames)} labelled frames are kept away from"] * bool(known.frames)
+    lines += [f"suggestions avoid {len(known.frames)} labelled frames"] * bool(known.frames)
     lines += [
         f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}"
     ] * bool(known.notes)

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> Path | None:
             f"kpjax train --project P trains on all labels of P{suggest_name(name, known)}"
         )
     if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
-        raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave out either")
+        raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave one out")
     from kpjax.lab.own.systems import own_experiment
     from kpjax.papers.command_line import run
     from kpjax.papers.engine import OWN
@@ -69,6 +69,6 @@ def usage() -> str:
             *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()),
             "",
             "Flags that are not typed are chosen from the data, and printed; the report gives the reasons.",
-            "kpjax train SYSTEM --help lists the flags to know of a system, --help-all lists all.",
+            "kpjax train SYSTEM --help lists a system's main flags, --help-all lists them all.",
         ]
     )

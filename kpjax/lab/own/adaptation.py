@@ -207,7 +207,7 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             "images", f"{count} images; name images, videos and folders with {LEAST_IMAGES} or more"
         )
     choices = [
-        *(Choice(name, value, "as the core has it") for name, value in fields.items()),
+        *(Choice(name, value, "as it is in the core") for name, value in fields.items()),
         Choice(
             "target_side",
             fields["image_size"],
@@ -238,7 +238,7 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
             raise InputError(
                 "project",
                 f"{len(fit)} training and {len(test)} held-out images have labels of all "
-                "keypoints, two or more, which errors need; label the missing ones, or leave it out",
+                "keypoints; errors need some of both, and at least two keypoints: label more, or leave it out",
             )
         if flat := sum(not np.ptp(points, 0).all() for points in test):
             raise InputError(
@@ -293,7 +293,7 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
     side = run.config["data"]["image_size"]
     words = [
         f"{found['kept_points']:.0f} of {count_text(count, 'point')} keep their places when an image is turned, "
-        f"within {KEPT * side:.1f} px of {side}{besides(others, 'kept_points')}; on average a point is then "
+        f"within {KEPT * side:.1f} of {side} px{besides(others, 'kept_points')}; on average a point is then "
         f"{found['consistency']:.1f} px off{besides(others, 'consistency', decimals=1)}."
     ]
     if still := count - round(found["varying_points"]):
@@ -302,8 +302,8 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
         words.append("The points have collapsed: other numbers of them mean nothing.")
     if "forward/all" in found:
         words.append(
-            f"From the points, labels are found to {found['forward/all']:.1f} % of the labelled extent"
-            f"{besides(others, 'forward/all', decimals=1)}; to answer each image with their mean place gives "
+            f"From the points, labels are predicted to within {found['forward/all']:.1f} % of the labelled extent"
+            f"{besides(others, 'forward/all', decimals=1)}; answering each image with their mean place gives "
             f"{found['mean_landmarks/all']:.1f} %."
         )
     elif not found["kept_points"]:
@@ -312,7 +312,7 @@ def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
         )
     else:
         words.append(
-            "Whether a point lies on the same part from image to image only labels could tell: compare the "
+            "Only labels could tell whether a point lies on the same part from image to image: compare the "
             "pictures, in which a colour should stay on one part."
         )
     return words

@@ -505,7 +505,7 @@ def found_animals(
     known = learnt.described.get("held_out")
     if known and known["found"] < KNOWN * known["animals"]:
         print(
-            f"of {count_text(known['animals'], 'animal')} on held-out frames {known['found']} are found, so crops may "
+            f"{known['found']} of {count_text(known['animals'], 'animal')} on held-out frames are found: crops may "
             "show none: train longer (--steps), or\nlabel more frames, and look at images/found_animals.png"
         )
     print(f"{where}: {count_text(count, 'animal')} found on {there} of them, each is cropped")

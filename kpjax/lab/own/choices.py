@@ -206,8 +206,8 @@ def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Ch
         if facts.several
         else (
             "around_box",
-            f"on whole frames of {SIZES[-1]} px the animal would have "
-            f"{facts.diagonal * SIZES[-1] / facts.longer_side:.0f}: it is cropped",
+            f"on whole frames of {SIZES[-1]} px the animal would span "
+            f"{facts.diagonal * SIZES[-1] / facts.longer_side:.0f} px: it is cropped",
         )
         if facts.small
         else ("letterbox", "one animal on a frame: the whole frame is seen")
@@ -219,13 +219,13 @@ def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Ch
     )
     at = {side: facts.diagonal * side / whole for side in SIZES}
     found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
-    why = f"the animal's diagonal is {at[found]:.0f} px there"
+    why = f"the animal's diagonal is {at[found]:.0f} px at this size"
     if whole <= SIZES[0]:
         found, why = SIZES[0], f"the crop is {whole:.0f} px long"
     elif found > USUAL_SIZE:
         why += f", at {USUAL_SIZE} px it would be {at[USUAL_SIZE]:.0f}"
     else:
-        why += "; larger is finer, and slower with the square"
+        why += "; larger is finer, and slower with its square"
     used = size or found
     share = "half" if stride(used) == 2 else "a quarter"
     return [
@@ -270,7 +270,7 @@ def flip_choices(facts: Facts, rotation: float) -> list[Choice]:
     ratio = mirrored_distance(facts.points, known, facts.flip, rotation)
     if math.isnan(ratio):
         return [Choice("flip", False, "too few labelled animals show whether they face both ways")]
-    times = f"mirrored, they are {ratio:.1f} times as far from others as these from each other"
+    times = f"mirrored, they are {ratio:.1f} times as far from others as those are from each other"
     both = ratio <= ALIKE_MIRRORED
     faces = "face both ways" if both else "all face one way"
     return [Choice("flip", both, f"the labelled animals {faces}: {times}")]
@@ -309,8 +309,8 @@ def rounds_choice(network: Any, typed: Collection[str]) -> Choice:
     return Choice(
         "rounds",
         most,
-        f"at most, of so many steps: until of no keypoint more than {FITTED:.0%} of the error of empty "
-        "heatmaps is left on the labelled images",
+        f"at most, of that many steps each: until no keypoint has more than {FITTED:.0%} of the error of empty "
+        "heatmaps left on the labelled images",
     )
 
 
@@ -359,7 +359,7 @@ def apply_choices(
     if 0 < 2 * labelled < batch and "batch_size" in typed:
         print(
             f"--batch-size {batch} is more than the {labelled} labelled animals: a step sees each about "
-            f"{batch / labelled:.0f} times, and takes as much longer; {max(labelled // 2 * 2, 2)} would do"
+            f"{batch / labelled:.0f} times, and takes that much longer; {max(labelled // 2 * 2, 2)} would do"
         )
     return replace_fields(
         config,
@@ -430,7 +430,7 @@ def usual_choices(
     ]
     if weights:
         why = (
-            f"{_people(facts)}: a network that has learnt poses of people; --weights {WEIGHTS[0]} compares"
+            f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[0]}"
             if weights == MOVENET
             else "--network small_unet trains without pretrained weights"
         )

@@ -43,8 +43,8 @@ PUBLISHED_SIGMA = 1.5  # sigma of the heatmaps of keypoints that a published net
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
 OTHERWISE = {
-    "mse_peak": ("no Gaussians of height 1 but for a softmax", "semi_supervised or incremental"),
-    "softmax_peak": ("Gaussians of height 1 and not for a softmax", "regda"),
+    "mse_peak": ("made for a softmax, not Gaussians of height 1", "semi_supervised or incremental"),
+    "softmax_peak": ("Gaussians of height 1, not made for a softmax", "regda"),
 }
 
 
@@ -154,7 +154,7 @@ def rename_keypoints(
     if not same and needed:
         raise InputError(
             "project",
-            f"{project.root} labels {summarise(list(names))}; none is a person's by its name, "
+            f"{project.root} labels {summarise(list(names))}; none of these is a person's, "
             f"such as {', '.join(KEYPOINTS[:1] + KEYPOINTS[5:9])}",
         )
     pairs = ", ".join(
@@ -201,6 +201,16 @@ def check_seen(run: EarlierRun, argument: str, typed: Collection[str]) -> None:
         )
 
 
+def print_if_crops_are_left(run: EarlierRun, argument: str, transform: str) -> None:
+    """Says that animals look smaller than any that a run has seen, where it learnt from crops and
+    whole frames are asked for. argument: names the run."""
+    if run.taken_over.get("transform") == "around_box" and transform == "letterbox":
+        print(
+            f"the run at --{argument} learnt from crops of animals: on whole frames (--transform letterbox) they are "
+            "smaller, unless they fill their frames"
+        )
+
+
 def starts_on_whole_frames(config: Any, kind: str) -> bool:
     """Returns whether there is a run at `--start` that learnt from whole frames. kind: as for
     `earlier_run`."""
@@ -241,9 +251,12 @@ def with_start(
         raise InputError(given[0], "the run at --start decides it; leave it out")
     if several:
         check_seen(run, "start", typed)
+    if "transform" in typed:
+        print_if_crops_are_left(run, "start", config.data.transform)
     if held_out and run.held_out and run.held_out != held_out:
         print(
-            f"the run at --start had held out {run.held_out}: what it learnt flatters errors; --validation names it"
+            f"the run at --start held out {run.held_out}: errors on frames that it learnt look too small; "
+            "give the same --validation"
         )
     rates = rates_from(run, config) if made else []
     decided |= run.taken_over.keys() | {choice.field for choice in rates}
@@ -251,7 +264,7 @@ def with_start(
         *(choice for choice in made if choice.field not in decided),
         *rates,
         *(
-            Choice(name, value, "as the run at --start has it")
+            Choice(name, value, "as it is in the run at --start")
             for name, value in run.taken_over.items()
         ),
     ]

@@ -28,6 +28,7 @@ from kpjax.lab.own.earlier_run import (
     check_seen,
     earlier_run,
     parts_of,
+    print_if_crops_are_left,
     rates_from,
     rename_keypoints,
 )
@@ -150,6 +151,8 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     )
     if facts.several:
         check_seen(old, "old", typed)
+    if "transform" in typed:
+        print_if_crops_are_left(old, "old", config.data.transform)
     rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
@@ -165,7 +168,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
                 if choice.field not in old.taken_over
             ),
             *(
-                choices.Choice(name, value, "as the old run has it")
+                choices.Choice(name, value, "as it is in the old run")
                 for name, value in old.taken_over.items()
             ),
             rotation,
@@ -193,14 +196,13 @@ def new_names(old: tuple[str, ...], project: Project) -> tuple[str, ...]:
     Raises InputError if none has a label.
     """
     labelled = np.stack([one.seen for one in project.instances]).any(0) if project.instances else ()
-    new = tuple(
-        name
-        for name, seen in zip(project.skeleton.names, labelled, strict=False)
-        if seen and name not in old
-    )
+    names = [name for name, seen in zip(project.skeleton.names, labelled, strict=False) if seen]
+    new = tuple(name for name in names if name not in old)
     if not new:
         raise InputError(
-            "project", f"{project.root} labels nothing but {', '.join(old)}; label new keypoints"
+            "project",
+            f"{project.root} labels {', '.join(names) or 'nothing'}, and the old run knows all of "
+            "that; label new keypoints",
         )
     return new
 
@@ -227,7 +229,7 @@ def mirroring_choices(
     stored = stored_fields(old.opened.files.get("config.json", {}).get("config", {}))
     if found or "flip" not in stored or not joint_skeleton(old.skeleton, project).flip:
         return found
-    return [choices.Choice("flip", stored["flip"], "as the old run has it")]
+    return [choices.Choice("flip", stored["flip"], "as it is in the old run")]
 
 
 @functools.lru_cache(maxsize=2)
@@ -292,7 +294,7 @@ def only_whole(project: Project, held: projects.Held, whole: Collection[int]) ->
         if not {*numbers} & {*whole}:
             raise InputError(
                 "old",
-                f"what it keeps to find animals finds none of those {part}; give a project with a box for each "
+                f"the old run's finder finds none of the animals {part}; give a project with a box for each "
                 "animal, as COCO has them",
             )
     return held._replace(train=tuple(train), held_out=tuple(held_out))

@@ -81,7 +81,7 @@ def questions(project: Project) -> list[str]:
     bare = len(project.frames) - len({one.frame for one in project.instances})
     return [
         f"cells are empty on labelled frames ({summarise(shares, 4)}): absent, or not labelled? --empty absent "
-        "teaches that the keypoint is not there, --empty unlabelled counts such cells nowhere"
+        "teaches that the keypoint is not there, --empty unlabelled ignores such cells"
     ] * bool(most) + [
         f"{bare} of {len(project.frames)} frames have no label: nobody there, or not labelled? --empty-frames "
         "absent teaches that nothing is there"
@@ -341,7 +341,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     if not 0 < len(held) < len(frames):
         raise InputError(
             "validation",
-            f"{len(held)} of {len(frames)} labelled frames would be held out; keep some",
+            f"{len(held)} of {len(frames)} labelled frames would be held out; choose some, not all",
         )
     frames_out = set(held)
     train, held_out = (

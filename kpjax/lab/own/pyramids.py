@@ -100,7 +100,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     if window > longest // 2:
         raise InputError(
             "videos",
-            f"the longest video has {longest} frames{f' (every {every}th)' * (every > 1)}, and "
+            f"the longest video has {longest} frames{f' (one in {every})' * (every > 1)}, and "
             f"a window of {window} needs {2 * window}; give longer videos, or a smaller --window",
         )
     sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
@@ -108,7 +108,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         raise InputError(
             "videos",
             f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
-            f"to which they are brought with --size {data.image_size}, or leave some out",
+            f"to scale them to, such as --size {data.image_size}, or leave some out",
         )
     return apply_choices(
         config,

@@ -47,7 +47,7 @@ class OwnDomains(Domains):
     source: str = ""
     #: images, videos and folders of them, that look different and have no labels
     target: tuple[str, ...] = ()
-    #: labels of the target domain, with the same keypoints: they test and teach nothing
+    #: labels of the target domain, with the same keypoints: they only test, and teach nothing
     target_project: str = ""
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"

@@ -106,7 +106,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     if data.unlabelled and not kept:
         raise InputError(
             "unlabelled",
-            "`unlabelled_pool` none reads none; leave out either"
+            "`unlabelled_pool` none reads none; leave one out"
             if data.all_labelled
             else "all of them are held out; name others",
         )
@@ -200,7 +200,7 @@ def open_data(job: Job) -> semi_supervised.Data:
     if not (alone or len(pool)):
         raise InputError(
             "unlabelled",
-            "no frame without labels but copies of held-out ones; name images or videos, or "
+            "all frames without labels are copies of held-out ones; name images or videos, or "
             "give --unlabelled-pool none",
         )
     labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
@@ -232,7 +232,7 @@ def check_variants(config: Config, variants: Sequence[str]) -> None:
     if config.data.unlabelled and not any(map(reads, variants)):
         raise InputError(
             "unlabelled",
-            f"{' and '.join(variants)} would not read them: labels alone teach it; leave "
+            f"{' and '.join(variants)} would not read them, but learn from labels alone; leave "
             f"them out, or add --variants {BOTH}",
         )
 

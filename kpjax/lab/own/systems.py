@@ -46,7 +46,7 @@ NEEDS = {
         beside="images of the other domain",
         otherwise=Needs(
             "--target FOLDER_OR_VIDEO --start RUN",
-            "a finished run for images that look different, without its labels",
+            "a finished run adapted to images that look different, without its labels",
             beside="a finished run of the same keypoints",
         ),
     ),
@@ -134,7 +134,7 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
         able.append(f"  kpjax train {system} {needs.takes}" + (f"  ({beside})" if beside else ""))
     able = [*PLAIN * (labelled >= LEAST_LABELLED), *able]
     lines = ["can be trained:", *able] if able else ["nothing can be trained"]
-    note = f"{lost} of these animals have neither a box nor two keypoints apart, and train nothing"
+    note = f"{lost} of these animals have neither a box nor two keypoints apart, and are not used"
     return (
         [CROPS] * several
         + [note] * (lost > 0)

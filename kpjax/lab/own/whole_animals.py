@@ -36,8 +36,8 @@ def check_boxes(project: Project, known: Sequence[str], own: Own, finder: Learnt
         return
     raise InputError(
         "old",
-        "crops must show whole animals, which labels of new keypoints alone do not bound: give the own folder of a "
-        "run that keeps what finds them (animals/), or a project with a box for each animal, as COCO has them",
+        "crops must show whole animals, which labels of new keypoints alone do not bound: give the folder of a run "
+        "that keeps its animal finder (animals/), or a project with a box for each animal, as COCO has them",
     )
 
 

@@ -104,12 +104,18 @@ def resolve(config: Any, typed: Collection[str]) -> Any:
     """
     if "validation" in typed:
         raise InputError("validation", "without --source no label is held out; leave it out")
+    about_labels = [name for name in ("empty", "empty_frames") if name in typed]
+    if about_labels and not config.data.target_project:
+        raise InputError(
+            about_labels[0],
+            "without --source no label teaches; leave it out, or name --target-project",
+        )
     run, poses, finder = read_start(config.backbone.start)
     frames, *_ = target_of(config)
     every, used = choices.every_choice(frames, config.data.own, typed)
     if (count := len(projects.every_th(frames, used))) < LEAST_FRAMES:
         raise InputError("target", f"{count} frames; give at least {LEAST_FRAMES}")
-    kept = f"{poses.poses} poses" if poses else "no poses, so that none is found unlikely,"
+    kept = f"{poses.poses} poses" if poses else "no poses (so none is found unlikely)"
     print(
         f"start: {config.backbone.start}, which keeps {kept} of its labels; target: {count} frames"
     )

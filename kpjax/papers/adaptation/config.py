@@ -70,7 +70,7 @@ class CoreTraining(Checked):
         if self.core_epoch not in (0, *self.core_kept, self.core_epochs):
             raise InputError(
                 "core_epoch",
-                f"{self.core_epoch}; kept are {' '.join(map(str, self.core_kept))} and the "
+                f"{self.core_epoch}; those kept are {' '.join(map(str, self.core_kept))} and the "
                 f"last, {self.core_epochs}",
             )
 

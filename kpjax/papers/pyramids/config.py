@@ -110,7 +110,7 @@ class Rendering(Checked):
     transport_widths: Annotated[tuple[float, float], PER_LEVEL] = (0.1, 0.1)
     #: whether transport has a gradient of the reference; not stated, and Transporter stops it
     reference_gradient: bool = False
-    #: whether BatchNorm sees both frames at once; of GroupNorm only the time
+    #: whether BatchNorm sees both frames at once; with GroupNorm only the time differs
     reference_pass: ReferencePass = "joint"
 
 
@@ -133,7 +133,7 @@ class Baselines(Checked):
 
     #: also with as many keypoints as each level has, in runs of their own
     baselines_per_level: bool = True
-    keynet_steps: Positive = 1.0  # over the method's; not stated, as the next
+    keynet_steps: Positive = 1.0  # as a multiple of the method's; not stated, like the next
     transporter_steps: Positive = 1.0
     oracle_steps: Positive = 1.0  # steps of `supervised_bound`, likewise as a multiple
     #: weights of VGG-16 (as published) or a known backbone for KeyNet's loss; "": pixels
@@ -146,7 +146,7 @@ class Evaluation(Checked):
     the last two nothing is stated.
     """
 
-    #: ridges of the linear probe: each level's is chosen among these by fitted videos left out; none: 0
+    #: ridges of the linear probe: each level's is chosen by leaving out fitted videos; none: 0
     ridges: tuple[float, ...] = ()
     stretch: CountOrZero = 0  # frames into which videos are cut for its halves; 0 keeps them whole
     action_window: Count = 50  # frames

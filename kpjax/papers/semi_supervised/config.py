@@ -75,7 +75,7 @@ class Weights(configs.Checked):
     semantic: Positive = 0.5
     equivariance: Positive = 1e2
     invariance: Positive = 1e2
-    #: whether weights, then those for maps of 64 cells, sigma 2 and 15 keypoints, are brought to
+    #: whether weights, taken as for maps of 64 cells, sigma 2 and 15 keypoints, are rescaled to
     #: the heatmaps of a run, so that their shares of the loss stay
     balanced: bool = False
     #: whether the invariance compares representations scaled to length 1; as printed, z itself

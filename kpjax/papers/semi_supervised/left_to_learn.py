@@ -65,8 +65,8 @@ def has_learnt(job: Job, method: Method, codec: Codec, fitted: Fitted, labelled:
     left = left_to_learn(method, codec, fitted.trained, labelled, batch_size=batch_size)
     goes_on = "" if left.learnt else "; goes on"
     print(
-        f"{job.title}: of the labelled images {left.whole:.0%} of the error of empty maps is left to "
-        f"learn, {left.worst:.0%} of the worst keypoint{goes_on}"
+        f"{job.title}: on the labelled images {left.whole:.0%} of the error of empty maps is left to "
+        f"learn, {left.worst:.0%} for the worst keypoint{goes_on}"
     )
     return left.learnt
 

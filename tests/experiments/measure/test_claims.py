@@ -99,13 +99,13 @@ def test_the_best_row_must_be_ahead_of_a_trivial_answer_by_more_than_the_deviati
     # 10, 30 and -10: a mean of 10, a deviation of 20
     level = [*BETTER, *rows("colours", 0.8, 0.5, 0.95)]
     assert measured(room(level), gate).closed.startswith(
-        "`regda` is not ahead of random colours (+10.0 ["
+        "`regda` does not outperform random colours (+10.0 ["
     )
     assert answer(room(level), claim(gate))[0] == "not tested"
     assert answer(room(ahead), claim(gate))[0] == "yes"
     assert (
         measured(room(BETTER), gate).closed
-        == "whether `regda` is ahead of random colours was not measured"
+        == "whether `regda` outperforms random colours was not measured"
     )
 
 
@@ -117,7 +117,7 @@ def test_points_are_compared_with_the_mean_of_labels_in_the_same_row():
     )
     worse = room([*rows("adapted", 34, 36, 35, metric="forward"), *mean])
     assert measured(worse, gate).closed.startswith(
-        "`adapted` is not ahead of the labels' mean (-2.0 ["
+        "`adapted` does not outperform the labels' mean (-2.0 ["
     )
 
 

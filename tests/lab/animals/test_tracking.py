@@ -93,7 +93,7 @@ def test_a_known_number_bridges_any_gap_and_forbids_one_more():
         [0, 1],
     ]
     assert numbers[65].tolist() == [0, 1, UNTRACKED]
-    assert [doubt.frame for doubt in doubts if "more than there are" in doubt.why] == [65]
+    assert [doubt.frame for doubt in doubts if "more than expected" in doubt.why] == [65]
     assert tracked(seen[65:66], animals=2)[0][0].tolist() == [0, 1, UNTRACKED]  # on the first frame
 
 

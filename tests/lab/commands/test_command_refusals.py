@@ -38,10 +38,10 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict RUN images --out earlier", "--overwrite"),
     ("predict RUN images --batch-size 0", "--batch-size: 0; must be at least 1"),
     ("predict RUN images --frames 0:2", "selects frames of videos, and the inputs are images only"),
-    ("predict RUN images/a.png points.mp4", "points.csv would be of two inputs"),
+    ("predict RUN images/a.png points.mp4", "points.csv would hold two inputs"),
     ("predict RUN text.mp4", "not a video that can be read"),
     ("predict RUN clip.mp4 --formats xls", "'xls' is unknown"),
-    ("predict RUN clip.mp4 --cutoff nan", "--cutoff: nan; must be a score"),
+    ("predict RUN clip.mp4 --cutoff nan", "--cutoff: nan; must be a finite number"),
     ("predict RUN images --boxes boxes.csv", "no box belongs to one of the 1 frames"),
     *(
         (f"predict RUN clip.mp4 --frames={text}", "is not a range")

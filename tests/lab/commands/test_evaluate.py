@@ -230,7 +230,7 @@ def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_mis
 
     printed = evaluated(with_finder())
     assert (
-        "56 of 56 animals (100.0 %), twice on 0 of them, and 0 places where none is labelled"
+        "56 of 56 animals (100.0 %), some twice on 0 frames, and 0 places where none is labelled"
         in printed
     )
     assert "0 swaps, 0 fragments, " in printed
@@ -249,6 +249,6 @@ def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_mis
         )
     )  # without the second animal
     printed = evaluated(with_finder()._replace(finder=half))
-    assert "28 of 56 animals (50.0 %), twice on 0 of them," in printed
+    assert "28 of 56 animals (50.0 %), some twice on 0 frames," in printed
     words = printed.partition("PCK ")[2].replace(",", "").split()
     assert float(words[0]) <= 0.6 * float(words[words.index("missed)") + 1])

@@ -100,7 +100,7 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(
         assert found[name, "beside"] == pytest.approx(4 * growth, abs=1e-3)
     radii = json.loads((tmp_path / "out" / "points.coco.json").read_text())[0]["radii"]
     assert radii == [found["a.jpg", "spot"], found["a.jpg", "beside"]]
-    assert "\nradius within which 90 % of points lie" in capsys.readouterr().out
+    assert "\nradius that holds the truth of 90 % of points" in capsys.readouterr().out
 
 
 def test_a_keypoint_without_a_held_out_label_has_no_radius_and_is_named(

@@ -465,7 +465,7 @@ def test_one_animal_more_than_there_are_is_left_out_and_told(predict, tmp_path):
     )
     rows, _, out = predict(clip, predictor=with_finder())
     assert {row["instance"] for row in rows} == {"animal1", "animal2"}
-    assert '4,,,"1 more than there are, left out"' in (out / "clip_doubts.csv").read_text()
+    assert '4,,,"1 more than expected, left out"' in (out / "clip_doubts.csv").read_text()
 
 
 def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):

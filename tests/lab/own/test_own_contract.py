@@ -321,6 +321,11 @@ REFUSED = [
         "--start SAME --target IMAGES --validation 0.5",
         "--validation: without --source no label is held out",
     ),
+    (
+        "regda",
+        "--start SAME --target IMAGES --empty absent",
+        "--empty: without --source no label teaches",
+    ),
     ("regda", "--start nowhere --target IMAGES", "--start: nowhere is no folder"),
     (
         "regda",
@@ -347,11 +352,11 @@ REFUSED = [
         "--old OLD --project P --weights w.safetensors",
         "--weights: the old run decides",
     ),
-    ("incremental", "--old SAME --project P", "labels nothing but head"),
+    ("incremental", "--old SAME --project P", "labels head, .*, and the old run knows all of that"),
     (
         "incremental",
         "--old LOGITS --project P",
-        "--old: heatmaps of .* are no Gaussians of height 1",
+        "--old: heatmaps of .* are made for a softmax, not Gaussians",
     ),
     ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
     ("pyramids", "--videos CLIP --pair-crop union", "--pair-crop"),

@@ -299,7 +299,7 @@ def test_one_small_animal_on_a_large_frame_is_cropped(project, monkeypatch, caps
     small = facts._replace(small=True, diagonal=9.0, box_side=8.0)
     transform, size, _ = image_choices(small, None)
     assert (transform.value, size.value) == ("around_box", 64)
-    assert "on whole frames of 256 px the animal would have 4" in transform.reason
+    assert "on whole frames of 256 px the animal would span 4" in transform.reason
     far = project._replace(
         frames=tuple(frame._replace(size=(900, 700)) for frame in project.frames)
     )
@@ -491,7 +491,7 @@ def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it
         ["--project", "my mice", *command[2:]],
     ):
         assert exit_code_of(lambda typed=typed: train(typed)) == 2
-        assert "files with another content (labels)" in capsys.readouterr().err
+        assert "files with different content (labels)" in capsys.readouterr().err
 
 
 def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):

@@ -159,3 +159,13 @@ def test_several_animals_are_not_cropped_silently_for_a_run_on_whole_frames(
         opened(monkeypatch, project, old)
     _, data, held_out = opened(monkeypatch, project, old, "--transform", "around_box")
     assert len(data.train) + len(held_out) == 24
+
+
+def test_whole_frames_for_a_run_on_crops_are_said(whole, old, monkeypatch, capsys):
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: whole)
+    open_project.cache_clear()
+    typed = ["own", "--old", str(old), "--project", "P", *SHORT]
+    read_command(EXPERIMENT, typed).jobs()
+    assert "learnt from crops" not in capsys.readouterr().out
+    read_command(EXPERIMENT, [*typed, "--transform", "letterbox"]).jobs()
+    assert "the run at --old learnt from crops of animals" in capsys.readouterr().out

@@ -100,11 +100,11 @@ def test_points_that_keep_their_places_are_said_with_and_without_labels():
     control = run_of("random_core", {"kept_points": 2.0, "forward/all": 9.0, "consistency": 5.27})
     first, rest, caution = adaptation.told(run, [control])
     assert first == (
-        "7 of 10 points keep their places when an image is turned, within 3.2 px of 64 (random_core 2); on average "
+        "7 of 10 points keep their places when an image is turned, within 3.2 of 64 px (random_core 2); on average "
         "a point is then 2.1 px off (random_core 5.3)."
     )
     assert rest.startswith("1 rest in one place")
-    assert "only labels could tell" in caution
+    assert "Only labels could tell" in caution
     *_, useless = adaptation.told(run._replace(metrics=found | {"kept_points": 0.0}), [control])
     assert (
         useless == "No point follows what is on the images, so nothing can be measured with them."
@@ -276,6 +276,28 @@ def test_a_page_without_labels_answers_first_and_shows_the_method_beside_its_con
     assert "Why settings were chosen" in text.partition(">Details<")[2]
     assert "consistency, lower is better (px)" in said
     assert "spread (px)" in said
+
+
+def test_a_start_that_was_kept_was_not_trained_too_briefly(folder, capsys):
+    results = folder / "adapted" / "seed-0" / "results.json"
+    result = json.loads(results.read_text())
+    result["metrics"]["kept_start"] = 1.0
+    results.write_text(json.dumps(result))
+    lines = tabulate(folder, [Entry("adapted", "method")], COLUMNS)
+    own_report(
+        folder,
+        lines,
+        COLUMNS,
+        summary="three images",
+        notes=[],
+        command="kpjax train",
+        told=lambda run, others: ["the start is kept."],
+        usual_steps=1000,
+    )
+    said = capsys.readouterr().out
+    assert "the start is kept." in said
+    assert "of the usual" not in said
+    assert "Longer training" not in said
 
 
 def test_a_star_says_which_way_is_better_and_none_stands_where_neither_is(folder):

@@ -347,7 +347,7 @@ def test_training_goes_on_in_rounds_until_labels_are_learnt_and_alike_after_a_br
     assert json.loads((job.folder / "results.json").read_text())["steps"] == 2 + 2 * 3
     assert (job.folder / "round-2").is_dir()
     assert not (job.folder / "round-3").exists()
-    assert "90% of the worst keypoint; goes on" in capsys.readouterr().out
+    assert "90% for the worst keypoint; goes on" in capsys.readouterr().out
     assert asked[0].whole != asked[1].whole
     learnt = load_trained(job.folder / "model")
     for lost in (("round-2",), ("results.json", "model")):  # as if it had ended before

@@ -99,7 +99,7 @@ def predict(asked: Predict) -> list[Path]:
         print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
     if asked.crop and asked.boxes is not None:
-        raise InputError("crop", "--boxes says where the animals are; leave one of them out")
+        raise InputError("crop", "--boxes says where the animals are; give only one of the flags")
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
         raise InputError(
             "boxes", f"the run was trained on crops around boxes and cannot find animals; {BOXES}"
@@ -107,7 +107,7 @@ def predict(asked: Predict) -> list[Path]:
     if asked.animals is not None and (asked.boxes is not None or predictor.finder is None):
         raise InputError(
             "animals",
-            "--boxes says where they are; leave one of them out"
+            "--boxes says where they are; give only one of the flags"
             if asked.boxes is not None
             else "the run sees one animal in a frame, and does not look for more; leave it out",
         )
@@ -122,7 +122,7 @@ def predict(asked: Predict) -> list[Path]:
     for name, count in results.items():
         if count > 1:
             raise InputError(
-                "out", f"{asked.out / name} would be of two inputs; predict one into another folder"
+                "out", f"{asked.out / name} would hold two inputs; predict one into another folder"
             )
         if inside(asked.out, name, "out").exists() and not asked.overwrite:
             raise InputError(
@@ -164,7 +164,7 @@ def predict(asked: Predict) -> list[Path]:
         raise RunError(f"{summarise([*lost, *bad])}; all else is written")
     if bad and asked.on_bad_frame == "stop":
         raise RunError(
-            f"{summarise(bad)}; all else is written, and says so; --on-bad-frame skip takes that for done"
+            f"{summarise(bad)}; all else is written, and marks what is missing; --on-bad-frame skip accepts that"
         )
     return written
 
@@ -200,7 +200,7 @@ def _check_request(asked: Predict) -> tuple[slice, tuple[str, ...]]:
             asked.animals is None or 0 <= asked.animals < MOST_ANIMALS,
             "give how many there are, or 0 if they come and go",
         ),
-        ("cutoff", asked.cutoff is None or np.isfinite(asked.cutoff), "must be a score"),
+        ("cutoff", asked.cutoff is None or np.isfinite(asked.cutoff), "must be a finite number"),
         ("level", asked.level in LEVELS, f"choose {', '.join(f'{level:g}' for level in LEVELS)}"),
         (
             "overlay",
@@ -439,9 +439,9 @@ def _hidden_lines(table: PredictionTable, source: str, predictor: Predictor) -> 
     if below < NEARLY_ALL * scores.size:
         return lines
     cause = (
-        "boxes that are no animals' or of another scale than in training"
+        "boxes without an animal, or of another scale than in training"
         if np.isfinite(table.boxes).any()
-        else "nobody is there, or small"
+        else "nobody is in view, or too small"
         if predictor.follow
         else "another camera, animal or scale than in training"
     )
@@ -478,7 +478,7 @@ def _radius_lines(
         if enough and np.isfinite(values).any()
     ]
     lines = [
-        f"radius within which {100 * asked.level:g} % of points lie on {unit}s like those held out, median in "
+        f"radius that holds the truth of {100 * asked.level:g} % of points on {unit}s like those held out, median in "
         f"px: {', '.join(usual)}"
     ] * bool(usual)
     bare = without_label(predictor.radii)
@@ -488,8 +488,8 @@ def _radius_lines(
     )
     lines += [f"{summarise(none, 3)}: no held-out label, and so no radius"] * bool(none)
     lines += [
-        f"{summarise(shared, 3)}: fewer than {OWN} held-out labels are too few for a radius by keypoint; the table "
-        "has one that holds for all of them together"
+        f"{summarise(shared, 3)}: fewer than {OWN} held-out labels, too few for a radius of its own; the table "
+        "has one that holds for all such keypoints together"
     ] * bool(shared)
     if look.rings is not None:
         undrawn = known.size - sum(

@@ -95,7 +95,7 @@ def look_of(
             (ringed := _rings(one, look)) is not None and np.isfinite(ringed).any() for one in first
         )
     ):
-        note += f"; rings: the truth lies within in about {100 * asked.level:g} of 100 cases"
+        note += f"; rings: they hold the truth in about {100 * asked.level:g} of 100 cases"
     if any((warned := _warned(one, look)) is not None and warned.any() for one in first):
         note += "; red rings: two keypoints are one point, as labels hardly ever are"
     return look._replace(note=note)

@@ -240,7 +240,9 @@ def square_of(
         height, width = image.shape[:2]
         if within.right > width or within.bottom > height:
             raise InputError(
-                "crop", f"{within.right} columns, {within.bottom} rows of a {width}x{height} image"
+                "crop",
+                f"it ends at column {within.right} and row {within.bottom}, and an image is {width}x{height}; give a "
+                "part of it",
             )
         part = image[within.top : within.bottom, within.left : within.right]
         square, crop = square_of(part, transform)
@@ -351,9 +353,7 @@ def track_animals(
             doubts += more
             if one.more and animals is not None:
                 doubts.append(
-                    Doubt(
-                        one.row, UNTRACKED, UNTRACKED, f"{one.more} more than there are, left out"
-                    )
+                    Doubt(one.row, UNTRACKED, UNTRACKED, f"{one.more} more than expected, left out")
                 )
         yield in_places(one, numbers, tracks.count if animals is None else animals)
 

@@ -298,7 +298,7 @@ def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> li
     return [
         *lines,
         "median, mean, shown: distances to the labels in px of the original images",
-        f"shown: points from their keypoint's cutoff on ({said}); hidden: labelled points below it, not drawn"
+        f"shown: points at or above their keypoint's cutoff ({said}); hidden: labelled points below it, not drawn"
         if said
         else "no cutoff is known: drawings show all points",
         *[
