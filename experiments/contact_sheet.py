@@ -77,6 +77,8 @@ class ContactSheet(Checked):
     def row(self, job: Job) -> np.ndarray:
         """Draws the images under one variant."""
         sets = job.paper.evaluated(job, job.experiment.open(job))
+        if not sets:
+            raise InputError("run", f"{job.folder} keeps no points of images; name another")
         if self.of not in ("", *sets):
             raise InputError("of", f"{self.of}; {job.folder} has predictions of {', '.join(sets)}")
         name = self.of or next(iter(sets))

@@ -155,12 +155,16 @@ def _system() -> str:
 # this system, in names of files: others may write into one folder
 HOST = f"{zlib.crc32(_system().encode()):08x}"
 _PARTIAL = re.compile(r"\.(.+)\.(\d+)-([0-9a-f]{8})\.(partial|before)(\..+)?")
+LONGEST_WHOLE = 200  # bytes, of a name that stands whole in that of its partial file
 _EXCHANGE = 2  # RENAME_EXCHANGE of Linux, and RENAME_SWAP of macOS
 
 
 def partial_path(path: Path, kind: str = "partial") -> Path:
     """Returns a hidden path beside a file or folder, of this process only, with the same suffix."""
-    return path.with_name(f".{path.stem}.{os.getpid()}-{HOST}.{kind}{path.suffix}")
+    stem = path.stem
+    if kind == "partial" and len(os.fsencode(path.name)) > LONGEST_WHOLE:
+        stem = f"{zlib.crc32(os.fsencode(stem)):08x}"
+    return path.with_name(f".{stem}.{os.getpid()}-{HOST}.{kind}{path.suffix}")
 
 
 def remove_partials(folder: Path, *, alone: bool = False) -> None:

@@ -286,6 +286,8 @@ def main(folder: Path, arguments: Sequence[str]) -> None:
         parser.error("give images, or --self-test")
     if flags.batch_size < 1:
         parser.error(f"--batch-size: {flags.batch_size}; must be at least 1")
+    if flags.out and flags.out.exists():
+        raise InputError(f"{flags.out}: is there already; give another file")
     predictor = open_predictor(folder)
     if flags.self_test is not None:
         difference = self_test(predictor)
@@ -298,9 +300,18 @@ def main(folder: Path, arguments: Sequence[str]) -> None:
         return
     rows = [("image", "keypoint", "x", "y", "score", "status")]
     depth = common_depth(flags.images)
+    unreadable: list[str] = []
     for start in range(0, len(flags.images), flags.batch_size):
-        paths = flags.images[start : start + flags.batch_size]
-        images = [read_image(path, depth) for path in paths]
+        paths = []
+        images = []
+        for path in flags.images[start : start + flags.batch_size]:
+            try:
+                images.append(read_image(path, depth))
+                paths.append(path)
+            except InputError as error:
+                unreadable.append(str(error))
+        if not images:
+            continue
         boxes = [flags.box] * len(paths) if flags.box else None
         for path, image, points, scores in zip(
             paths, images, *points_on(predictor, images, boxes), strict=True
@@ -334,6 +345,8 @@ def main(folder: Path, arguments: Sequence[str]) -> None:
             ) from None
     else:
         csv.writer(sys.stdout, lineterminator="\n").writerows(rows)
+    if unreadable:
+        raise InputError(f"{len(unreadable)} images are left out: {'; '.join(unreadable[:3])}")
 
 
 def program(folder: Path) -> None:

@@ -119,6 +119,13 @@ def test_whatever_a_parser_raises_is_one_line_that_names_the_file(error, monkeyp
         raise error
 
 
+def test_a_name_as_long_as_a_file_system_takes_is_written_whole(tmp_path):
+    path = tmp_path / f"{'鼠' * 80}.points.csv"  # 251 bytes
+    files.write_text(path, "text")
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert path.read_text() == "text"
+
+
 def test_what_others_left_is_removed_from_a_folder_that_nobody_else_writes(tmp_path):
     left = [
         tmp_path / f".config.{process}-{system}.partial.json"

@@ -1,7 +1,7 @@
 """What the papers claim, whether it holds here, and the front page's table.
 
 A claim is tested by a difference of two rows, over pairs of equal seeds, and only where its gates
-hold: both rows have learnt what they train on, and the best of them is ahead of the trivial answer.
+hold: both rows have learnt what they train on, and the best of them outperforms the trivial answer.
 Else the difference says who learns faster, or which of two failures is the smaller one.
 """
 
@@ -78,10 +78,10 @@ def _ahead(room: Room, gate: Ahead) -> Found:
         cell = cell._replace(others=other.others)
     row = gate.line.partition(" - ")[0]
     best, gains = row.rpartition("/")[2], cell.gains()
-    says = f"`{row}` is ahead of {gate.trivial}"
+    says = f"`{row}` outperforms {gate.trivial}"
     if len(gains) < 2:
         return Found(
-            says, "–", "–", f"whether `{best}` is ahead of {gate.trivial} was not measured"
+            says, "–", "–", f"whether `{best}` outperforms {gate.trivial} was not measured"
         )
     deviation = statistics.stdev(gains)
     gained = cell.gain_text(ratios=False)
@@ -91,7 +91,7 @@ def _ahead(room: Room, gate: Ahead) -> Found:
         f"above {decimal_text(deviation, '.3g')}, the deviation over seeds",
         ""
         if statistics.fmean(gains) > deviation
-        else f"`{best}` is not ahead of {gate.trivial} ({gained})",
+        else f"`{best}` does not outperform {gate.trivial} ({gained})",
     )
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from experiments import experiment_of, papers
 from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
-from kpjax.drawing.charts import Difference, bars, forest_plot
+from kpjax.drawing.charts import Bar, Difference, bars, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.papers.configs import flat, settings_text
 from kpjax.papers.engine import Experiment
@@ -175,7 +175,7 @@ class Learnt(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """A gate: the best row is ahead of a trivial answer by more than the deviation over seeds."""
+    """A gate: the best row outperforms a trivial answer by more than the deviation over seeds."""
 
     trivial: str  # "random colours"
     line: str  # the best row - the trivial answer
@@ -572,14 +572,18 @@ def forest_of(room: Room) -> str:
 
 
 def chart_of(room: Room) -> str:
-    """Returns the means in a room's table `chart` as bars, from zero to 100 % of its metric."""
+    """Returns the means in a room's table `chart` as bars, from zero to 100 % of its metric, a group
+    for each preset and its settings.
+    """
     table = room.tables["chart"]
-    (column,), rows = table.columns, []
+    (column,), groups = table.columns, {}
     for line in table.lines:
-        cell = cell_of(room, line, *column)
+        (run,), cell = runs_of(line, column[0]), cell_of(room, line, *column)
         if shown := cell.shown():
-            rows.append((room.title(line), cell.metric.factor * statistics.fmean(shown)))
-    return bars(rows, title=cell.metric.heading, highest=cell.metric.factor)
+            bar = Bar(room.title(run.variant), cell.metric.factor * statistics.fmean(shown))
+            heading = room.title(f"{run.preset} {run.settings}".strip())
+            groups.setdefault(heading, []).append(bar)
+    return bars(list(groups.items()), title=cell.metric.heading, highest=cell.metric.factor)
 
 
 # Pages

@@ -325,8 +325,14 @@ def config_text(config: Config, root: Path, videos: Mapping[str, tuple[int, int]
 
 
 def _read_config(file: Path, report: Report) -> Config:
+    stored = read_content(file)
     with foreign(file.name, "correct it in an editor"):
-        content = yaml.safe_load(read_content(file).decode("utf-8-sig"))
+        try:
+            text = stored.decode("utf-8-sig")
+        except UnicodeDecodeError:  # DeepLabCut on Windows writes paths in the system's own letters
+            text = stored.decode("cp1252")
+            report.notes.append(f"{file.name}: not UTF-8, and read as Windows-1252")
+        content = yaml.safe_load(text)
         several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
         individuals: tuple[str, ...] = ()
         unique: tuple[str, ...] = ()

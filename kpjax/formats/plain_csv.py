@@ -43,7 +43,8 @@ _FILE = "labels.csv"
 _BOX = ("box_x", "box_y", "box_w", "box_h")
 _POINT = ("keypoint", "x", "y", "visible", "occluded")
 _KNOWN = ("image", "video", "frame", "instance", "track", "split", "session", *_BOX)
-_PREDICTED = ("score", "status")  # columns that only predictions have
+# columns that only predictions have, and errors of a run
+_FOUND_BY_A_NETWORK = (("score", "status"), ("score", "true_x"))
 _TRUTH = {"true": "1", "false": "0"}  # as spreadsheets write them
 Point = tuple[float, float, str, str]  # x, y, visible and occluded, each "", 0 or 1
 _NO_POINT: Point = (math.nan, math.nan, "0", "")
@@ -56,11 +57,11 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     many of the last parts of their stored path as exist.
     """
     file = naming.only_file(path, files_of(path), "tables of labels")
-    rows = read_rows(file, report, (*_KNOWN, *_POINT, *_PREDICTED))
-    if not rows.lacks(*_PREDICTED):
+    if said := found_by_a_network(columns_of(file)):
         raise InputError(
-            f"{file.name}: columns score and status are not labels; correct the points and remove both"
+            f"{file.name}: points with {said} are not labels; correct them and remove these columns"
         )
+    rows = read_rows(file, report, (*_KNOWN, *_POINT))
     animals, frames, names = _read_rows(rows, report.at(file.name))
     skeleton = naming.read_skeleton(file.parent, names, report)
     numbers = {key: at for at, key in enumerate(frames)}
@@ -122,13 +123,13 @@ def files_of(path: Path) -> list[Path]:
     """Returns the table itself, or the tables in a folder that are not predictions."""
     found = []
     for file in naming.shown_files(path, "*.csv"):
-        header = first_line(file)
-        names = header.split(separator_of(header))
-        columns = {name.strip().strip('"').lower() for name in names}
-        if path.is_dir() and set(_PREDICTED) <= columns:
+        columns = columns_of(file)
+        named = "keypoint" in columns
+        # predictions, errors of a run, and boxes of animals lie beside labels, and are none
+        is_other = found_by_a_network(columns) or (_has_boxes_alone(columns) and not named)
+        if path.is_dir() and is_other:
             continue
         placed = "image" in columns or {"video", "frame"} <= columns
-        named = "keypoint" in columns
         has_points = {"x", "y"} <= columns
         # A long table that lost a column is recognised, so that the missing column can be named.
         is_long = (placed and (named or has_points)) or (named and has_points)
@@ -136,6 +137,26 @@ def files_of(path: Path) -> list[Path]:
         if is_long or is_wide:
             found.append(file)
     return found
+
+
+def columns_of(file: Path) -> set[str]:
+    """Returns the names of a table's columns, in lower case."""
+    header = first_line(file)
+    names = header.split(separator_of(header))
+    return {name.strip().strip('"').lower() for name in names}
+
+
+def found_by_a_network(columns: Collection[str]) -> str:
+    """Returns the columns that say so, in words; "" for a table of labels."""
+    for others in _FOUND_BY_A_NETWORK:
+        if set(others) <= set(columns):
+            return " and ".join(others)
+    return ""
+
+
+def _has_boxes_alone(columns: Collection[str]) -> bool:
+    sides = {"w", "h"} <= set(columns) or {"width", "height"} <= set(columns)
+    return sides and not _pairs_in(columns)
 
 
 def _pairs_in(columns: Collection[str]) -> list[str]:

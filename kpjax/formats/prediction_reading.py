@@ -249,7 +249,7 @@ def _of_table(path: Path, report: Report) -> _Found:
 def _of_sleap(path: Path, report: Report) -> _Found:
     kind = sleap.kind_of(path)
     labels = sleap.load(path)
-    predicted = [one for one in labels.labeled_frames if one.predicted_instances]
+    predicted = [one for one in labels.labeled_frames if one.instances]
     videos = {id(one.video): one.video for one in predicted}
     if len(videos) != 1:
         raise InputError(
@@ -264,7 +264,13 @@ def _of_sleap(path: Path, report: Report) -> _Found:
         for one in predicted:
             frame = int(one.frame_idx)
             of_frame = points.setdefault(frame, {})
-            for place, instance in enumerate(one.predicted_instances):
+            # what a person corrected takes the place of what was predicted
+            animals = [*one.user_instances, *one.unused_predictions]
+            if sum(instance.track is None for instance in animals) > 1:
+                report.faults.append(
+                    f"frame {frame} has {len(animals)} animals, and no tracks say which is which; track them first"
+                )
+            for place, instance in enumerate(animals):
                 animal = instance.track.name if instance.track else str(place)
                 if animal in of_frame:
                     report.faults.append(

@@ -340,21 +340,23 @@ def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
             for file in shown_files(path, "**/*")
             if path == file or file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
         ]
+        is_read = False
         for file in files:
             check_name(file)
             name = file.as_posix()
             if file.suffix.lower() in IMAGE_SUFFIXES:
                 frames.setdefault((file.resolve(), None), Frame(name, file))
+                is_read = True
                 continue
             video = _open(file)
             whole = file.resolve()
+            is_read |= len(video) > 0
             for number in range(len(video)):
                 frame = Frame(
                     f"{name}/{number}", file, number, video.size, file.stem, depth=video.depth
                 )
                 frames.setdefault((whole, number), frame)
-        taken = (frame.path for frame in frames.values())
-        if not any(one in files or one.is_relative_to(path) for one in taken):
+        if not is_read:
             raise InputError(
                 f"{path}: neither images ({', '.join(IMAGE_SUFFIXES)}) nor videos in it; name another"
             )

@@ -193,6 +193,8 @@ def _files(root: Path, out: Path | None) -> list[Path]:
     if root.is_file():
         return [root]
     inside = None if out is None else out.resolve()
+    if inside == root.resolve():
+        raise InputError("out", f"{out} holds the inputs; name another folder")
     return sorted(
         path
         for path in root.rglob("*")

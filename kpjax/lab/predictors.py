@@ -270,6 +270,15 @@ def open_runs(folder: Path) -> OpenedRun:
             "run",
             f"{folder}: its seeds find other keypoints or take images of other sizes; name one",
         )
+    networks = [one.files["config.json"]["config"].get("network") for one in members]
+    if any(
+        network != networks[0] or one.transform != first.transform
+        for network, one in zip(networks, members, strict=True)
+    ):
+        raise InputError(
+            "run",
+            f"{folder}: its seeds have other networks, or see whole frames and crops; name one",
+        )
     method = methods.ensemble(first.method, len(members))
     trained = methods.members_of_ensemble([one.trained for one in members])
     kind = first.score.kind

@@ -618,9 +618,12 @@ class AllOfIt(Logger):
     def __init__(self, jobs: Sequence[Job]):
         self.jobs = jobs
         self.began, self.opened = time.monotonic(), 0.0
+        self.start = 0  # steps that an earlier command has trained of the first stage
 
     def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
-        self.opened = self.opened or time.monotonic()
+        if not self.opened:
+            self.opened = time.monotonic()
+            self.start = start
         return self
 
     def write(self, step: int, metrics: Mapping[str, float]) -> None:
@@ -636,8 +639,8 @@ class AllOfIt(Logger):
             .lengths(job.config, job.variant)
             .items()
         }
-        compiling = max(time.monotonic() - self.opened - step / rate, 0.0)
-        training = 2 * compiling * len(waiting) + sum(stages.values()) / rate
+        compiling = max(time.monotonic() - self.opened - (step - self.start) / rate, 0.0)
+        training = 2 * compiling * len(waiting) + (sum(stages.values()) - self.start) / rate
         minutes = (self.opened - self.began + training) / 60
         if minutes >= 1:
             from tqdm import tqdm

@@ -18,7 +18,13 @@ def peak_teraflops(device_kind: str) -> float | None:
     """Returns what a kind of device can compute at most, in 1e12 operations per second; None of an
     unknown one.
     """
-    known = [name for name in PEAK_TERAFLOPS if device_kind.lower().startswith(name.lower())]
+    kind = device_kind.lower()
+    known = [
+        name
+        for name in PEAK_TERAFLOPS
+        # an L40 is no L4
+        if kind.startswith(name.lower()) and not kind[len(name) : len(name) + 1].isalnum()
+    ]
     if not known:
         return None
     return PEAK_TERAFLOPS[max(known, key=len)]

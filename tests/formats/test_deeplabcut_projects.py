@@ -87,6 +87,15 @@ def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
 
+def test_a_config_in_the_letters_of_windows_is_read(tmp_path):
+    root = project(tmp_path, "bodyparts: [ear, snout]\n", {"v": ONE_CELL})
+    with (root / "config.yaml").open("ab") as file:
+        file.write("project_path: C:\\Users\\Jürgen\n".encode("cp1252"))
+    found = read(root)
+    assert found.skeleton.names == ("ear", "snout")
+    assert "config.yaml: not UTF-8, and read as Windows-1252" in found.notes
+
+
 def test_several_animals_and_images_without_labels(tmp_path):
     images = [
         "cage 1/img1.png",

@@ -147,3 +147,16 @@ def test_a_table_as_spreadsheets_save_unicode_text(tmp_path, encoding):
     project = read_project(tmp_path / "labels.txt")
     assert project.frames[0].name == "souris é.png"
     np.testing.assert_array_equal(project.instances[0].keypoints, [(1.5, 2)])
+
+
+def test_errors_of_a_run_and_boxes_beside_labels_are_no_labels(table):
+    """`evaluate` and `predict` may have written them there."""
+    path = table("image,instance,keypoint,x,y", "one.png,0,nose,1,2")
+    folder = path if path.is_dir() else path.parent
+    errors = folder / "errors.csv"
+    errors.write_text("image,keypoint,x,y,score,true_x,true_y\none.png,nose,7,8,0.5,1,2\n")
+    (folder / "boxes.csv").write_text("image,x,y,w,h\none.png,0,0,9,9\n")
+    (one,) = read_project(folder).instances
+    np.testing.assert_array_equal(one.keypoints, [[1, 2]])
+    with pytest.raises(InputError, match="score and true_x are not labels"):
+        read_project(errors)

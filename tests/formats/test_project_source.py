@@ -130,6 +130,8 @@ def test_what_cannot_be_read_is_named(project, tmp_path, capsys, monkeypatch):
     with pytest.raises(InputError, match="more than 1e-09 GB"):
         project_source(project, Letterbox(32), on_bad_frame="skip")
     (tmp_path / "empty").mkdir()
+    # files that another path has named are there all the same
+    assert frames_at([tmp_path, tmp_path]) == frames_at([tmp_path])
     for call, words in (
         (lambda: frames_at([tmp_path / "nowhere"]), "no such file"),
         (lambda: frames_at([tmp_path / "empty"]), "neither images"),

@@ -8,6 +8,7 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.formats.options import Options
+from kpjax.formats.prediction_reading import read_predictions
 from kpjax.formats.reading import project_and_faults, read_project
 from kpjax.images.video import write_video
 
@@ -83,7 +84,9 @@ def test_a_video_that_moved_is_looked_for(tmp_path):
         [(0, 0, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")],
         [closed_video("D:\\lab\\films\\day 1\\a.mp4")],
     )
-    with pytest.raises(InputError, match=r"a\.mp4: video of 1 frames is missing.*video_root"):
+    with pytest.raises(
+        InputError, match=r"a\.mp4: the video of 1 listed frames is missing.*video_root"
+    ):
         read_project(file)
     for place, options in (
         (tmp_path / "elsewhere" / "day 1", {"video_root": tmp_path / "elsewhere"}),
@@ -167,3 +170,18 @@ def test_two_animals_of_one_track_on_a_frame_are_refused(tmp_path):
         InputError, match=r"a\.mp4/5: 2 animals are called 'ann'; give each its own track"
     ):
         read_project(file)
+
+
+def test_what_a_person_corrected_takes_the_place_of_what_was_predicted(tmp_path):
+    first, corrected = [[1, 2], [3, 4], [5, 6]], [[9, 8], [3, 4], [5, 6]]
+    made = [
+        (0, 0, sio.PredictedInstance, first, "ann"),
+        (0, 0, sio.Instance, corrected, "ann"),
+        (0, 1, sio.PredictedInstance, first, "ann"),
+    ]
+    found = read_predictions(saved(tmp_path / "a.slp", made, [closed_video("a.mp4")]))
+    np.testing.assert_array_equal(found.keypoints[:, 0, 0], [[9, 8], [1, 2]])
+    untracked = [(0, 0, sio.PredictedInstance, points, "") for points in (first, corrected)]
+    path = saved(tmp_path / "b.slp", untracked, [closed_video("b.mp4")])
+    with pytest.raises(InputError, match="no tracks say which is which"):
+        read_predictions(path)

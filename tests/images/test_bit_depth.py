@@ -109,6 +109,8 @@ def test_all_images_of_a_set_have_one_brightness(tmp_path):
     project = read_project(tmp_path)
     assert "images of 16 bits, values up to 4095 in use: read as 12 bits" in project.notes
     (sequence,) = find_inputs([folder])
+    with pytest.raises(InputError, match="holds the inputs; name another folder"):
+        find_inputs([folder], out=folder)
     files = [folder / "0.png", folder / "1.png"]
     for image in (
         read_frame(project.frames[0]),

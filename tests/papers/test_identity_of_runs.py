@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Literal
 
 import pytest
 import tiny_regda
@@ -93,6 +94,20 @@ def test_the_network_of_a_run_is_an_input_by_itself(tmp_path):
     assert set(first["start"]) == {"trained.json", "trained.safetensors"}
     (tmp_path / "trained.safetensors").write_bytes(b"22")
     assert inputs_of(Named(str(tmp_path))) != first
+
+
+def test_words_that_are_names_of_folders_here_are_no_inputs(tmp_path, monkeypatch):
+    @dataclasses.dataclass(frozen=True)
+    class Own:
+        occluded: Literal["train", "drop"] = "train"
+        target: str = "target"
+        validation: str = "train"
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("train", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.png").write_bytes(b"1")
+    assert set(inputs_of(Own())) == {"target"}
 
 
 def test_a_finished_run_of_other_inputs_or_programs(tmp_path, monkeypatch, capsys):

@@ -251,6 +251,8 @@ def test_a_record_is_that_of_another_writer_of_the_format(tmp_path, monkeypatch)
 def test_the_use_of_a_known_device(tmp_path, monkeypatch):
     assert peak_teraflops("NVIDIA H100 80GB HBM3") == 989.0
     assert peak_teraflops("TPU v5 lite") == 197.0
+    assert peak_teraflops("NVIDIA A100-SXM4-40GB") == 312.0
+    assert peak_teraflops("NVIDIA L40") is None  # no L4
     assert peak_teraflops("cpu") is None
     assert device_metrics(None, 2.0, data_mesh()).keys() <= {"device_memory_gib"}
     assert step_teraflops(None) is None  # an unknown device is not asked

@@ -46,7 +46,7 @@ def read_score_table(folder: Path) -> ScoreTable | None:
 
     Raises InputError for a file that is broken.
     """
-    path = Path(folder) / FILE
+    path = folder / FILE
     return score_table_from(read_json(path), str(path)) if path.is_file() else None
 
 

@@ -182,7 +182,7 @@ def read_radius_table(folder: Path) -> RadiusTable | None:
 
     Raises InputError for a file that is broken.
     """
-    path = Path(folder) / FILE
+    path = folder / FILE
     return radius_table_from(read_json(path), str(path)) if path.is_file() else None
 
 

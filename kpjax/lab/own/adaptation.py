@@ -14,7 +14,7 @@ import tyro
 from kpjax.errors import InputError, summarise
 from kpjax.evaluation.degeneracy import STILL
 from kpjax.evaluation.probes.landmarks import consistency
-from kpjax.formats.project import Frame
+from kpjax.formats.project import Frame, Instance
 from kpjax.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox
@@ -193,6 +193,13 @@ def open_data(job: Job) -> Data:
     return check_data(config, data)
 
 
+def is_complete(one: Instance, own: projects.Own) -> bool:
+    """Returns whether all keypoints of an animal have labels that are read."""
+    if own.occluded == "drop" and one.occluded.any():
+        return False
+    return bool(one.seen.all())
+
+
 def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     """Returns the config with what is not typed taken over from the core's run or chosen from the
     images, with reasons. Raises InputError for a missing core, fewer than fifty images, and a
@@ -227,12 +234,10 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
                 "category without labels, so give images of one animal each, such as crops",
             )
         fit, test = (
-            [
-                project.instances[n].keypoints
-                for n in part
-                if (project.instances[n].visible > 0).all()
-            ]
-            for part in (held.train, held.held_out)
+            [one.keypoints for one in animals if is_complete(one, config.data.own)]
+            for animals in (
+                [project.instances[n] for n in part] for part in (held.train, held.held_out)
+            )
         )
         if not (fit and test) or len(project.skeleton.names) < 2:
             raise InputError(

@@ -409,7 +409,7 @@ def kept_finder(folder: Path) -> Learnt | None:
 
     Raises InputError for a damaged description.
     """
-    path = Path(folder) / FOLDER / FILE
+    path = folder / FOLDER / FILE
     if not path.is_file():
         return None
     described = read_json(path)

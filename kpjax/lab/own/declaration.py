@@ -231,7 +231,7 @@ def next_lines(command: Command, shown: Path | None = None) -> list[str]:
             key=lambda job: (Path(job.folder) != shown, -command.variants.index(job.variant)),
         )
     ]
-    finds = (Path(command.jobs()[0].folder) / FOLDER).is_dir()
+    finds = (command.jobs()[0].folder / FOLDER).is_dir()
     boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
     return [
         *(f"run: {folder}" for folder in folders),

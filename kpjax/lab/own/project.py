@@ -38,12 +38,13 @@ from kpjax.images.video import VIDEO_SUFFIXES
 from kpjax.input.source import ArraySource, Source, map_examples, where_read
 from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
-from kpjax.papers.configs import flat
+from kpjax.papers.configs import flat, words_of
 from kpjax.structures import Example
 from kpjax.training.identity import contents
 
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
+NO_PATHS = ("network", "summary", "validation")  # texts that name no file
 LEAST_EMPTY = 0.05  # share of animals, from which on a keypoint's empty cells are asked about
 SHARE = 0.2  # share of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -216,7 +217,10 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
     data_dir: of prepared sets, which none of these is. Raises InputError for what cannot be read.
     """
     found = {}
+    no_paths = {*NO_PATHS, *words_of(config)}
     for name, value in flat(config).items():
+        if name in no_paths:
+            continue
         if name in PROJECTS and value:
             project = needed_project(config.data, name)
             frames = dict.fromkeys([frame.path for frame in project.frames] + videos_of(project))

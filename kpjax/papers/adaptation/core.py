@@ -123,7 +123,8 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
     trained, accuracy = found.trained, found.metrics.get("core/pck")
     if job.plan:
         return Core(trained.variables, "")
-    if config.core.core_epoch not in (0, config.core.core_epochs):
+    # a rehearsal never comes to that epoch
+    if config.core.core_epoch not in (0, config.core.core_epochs) and not job.rehearses:
         seed = (
             engine.preset_folder(job.workdir, job.paper.name, preset)
             / "stages"
@@ -162,7 +163,7 @@ def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
         job,
         method,
         {"labelled": images},
-        batch_size=CORE_BATCH,
+        batch_size=-(-CORE_BATCH // jax.device_count()) * jax.device_count(),
         steps=core.steps,
         stage="core",
         folder=folder,

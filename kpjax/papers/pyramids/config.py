@@ -194,6 +194,12 @@ class Config(RunConfig):
             raise InputError(
                 "collapse_baselines", f"{unknown[0]!r} is unknown; there are {', '.join(BASELINES)}"
             )
+        if self.weights.motion and not (self.still.residual or self.still.motion_weight):
+            raise InputError(
+                "motion",
+                f"{self.weights.motion:g}; only before a still camera is it known what moves: --motion 0, or "
+                "--residual",
+            )
 
 
 # The paper's formulas are sums and name no unit. At its weight of 1 a spring in pixels pulls

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from kpjax import Method, Skeleton
+from kpjax import InputError, Method, Skeleton
 from kpjax.drawing.overlays import contact_sheet, draw_keypoints, prediction_sheet, write_png
 from kpjax.evaluation.degeneracy import live_keypoints, spread_of
 from kpjax.evaluation.motion import motion_in_videos
@@ -281,12 +281,15 @@ def measure(
         if config.evaluation.image_steps:
             values |= decoded_images(job, data, outcome, found)
     if data.test.skeleton.names:
-        values |= regression(features, truth, data.test, config, job.seed)
-        if oracle:
-            own = regression(
-                features, truth, data.test, config, job.seed, details=False, direct=True
-            )
-            values[f"direct/{FLAT}"] = own[f"rmse/{FLAT}"]
+        try:
+            values |= regression(features, truth, data.test, config, job.seed)
+            if oracle:
+                own = regression(
+                    features, truth, data.test, config, job.seed, details=False, direct=True
+                )
+                values[f"direct/{FLAT}"] = own[f"rmse/{FLAT}"]
+        except InputError as error:  # what was trained is kept
+            print(f"{job.title}: no errors on labels: {error}")
     if actions_of(data.test) is None or not all(found.size for found in features.values()):
         return values
     training, count = data.train, config.evaluation.action_training_videos
@@ -301,7 +304,11 @@ def measure(
             known = {FLAT: known[FLAT]}
         if oracle:
             known[TRUE_JOINTS], features[TRUE_JOINTS] = truth_of(found).joints, truth.joints
-    return values | actions(known, training, features, data.test, config.evaluation, job.seed)
+    try:
+        values |= actions(known, training, features, data.test, config.evaluation, job.seed)
+    except InputError as error:
+        print(f"{job.title}: no accuracy of actions: {error}")
+    return values
 
 
 def decoded_images(job: Job, data: Data, outcome: Outcome, found: Gathered) -> dict[str, float]:

@@ -181,7 +181,7 @@ RIVALS: dict[str, Variant] = {
         "baseline",
         "keypoints where features cannot be predicted from those around them",
         build_permakey,
-        discovered_by_level(build_permakey, usual_steps),
+        discovered_by_level(build_permakey, usual_steps, still=False),
         one_stage_a_level(usual_steps),
         label="PermaKey",
     ),

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kpjax import Method, Skeleton, Trained, methods, models, named_key
+from kpjax import InputError, Method, Skeleton, Trained, methods, models, named_key
 from kpjax.evaluation.degeneracy import stop_if_collapsed
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import stack_examples
@@ -94,6 +94,13 @@ def still_start(config: Config, source: VideoSource) -> dict[str, Any]:
     """
     if not still_of(config):
         return {}
+    first, end = source.bounds[0]
+    if end - first > 1 and (source[first].crop != source[first + 1].crop).any():
+        raise InputError(
+            "residual",
+            "each frame of these videos is cropped anew, so that no background stays in its place; "
+            "--no-residual --motion-weight 0",
+        )
     return {
         STILL: still_videos(
             (images[:: -(-len(images) // BACKGROUND_FRAMES)] for images in frames_of(source)),
@@ -115,10 +122,12 @@ def discover(
     *,
     steps: int,
     compares: str = "",
+    still: bool = True,
 ) -> Fitted:
     """Learns from pairs of frames, with the linear probe on the way and the check for collapse.
 
-    compares: weights of the network that compares images, if the method reads one.
+    compares: weights of the network that compares images, if the method reads one. still: whether
+    it makes use of a still camera, where the config has one.
     """
     config = job.config
     options = _options(job, method, data, folder, stage, steps)
@@ -127,7 +136,7 @@ def discover(
         options["between"] = (COLLAPSE_CHECK, check)
     start = {
         **perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
-        **still_start(config, data.train),
+        **(still_start(config, data.train) if still else {}),
     }
     pairs = frame_pairs(
         data.train,
@@ -172,10 +181,13 @@ def learnt(method: Method, fitted: Fitted, **more: Any) -> Outcome:
     )
 
 
-def discovery_stage(build: Build, steps: Steps, *, compares: bool = False) -> Train:
+def discovery_stage(
+    build: Build, steps: Steps, *, compares: bool = False, still: bool = True
+) -> Train:
     """Returns the stage of a variant that learns from pairs alone.
 
-    compares: whether the method compares images by a network.
+    compares: whether the method compares images by a network. still: whether it makes use of a
+    still camera.
     """
 
     def train(job: Job, data: Data) -> Outcome:
@@ -183,18 +195,29 @@ def discovery_stage(build: Build, steps: Steps, *, compares: bool = False) -> Tr
         method = build_once(build, config, data.test.skeleton, 0)
         weights = config.baselines.perceptual if compares else ""
         fitted = discover(
-            job, method, data, job.folder, job.variant, steps=steps(config), compares=weights
+            job,
+            method,
+            data,
+            job.folder,
+            job.variant,
+            steps=steps(config),
+            compares=weights,
+            still=still,
         )
         return learnt(method, fitted)
 
     return train
 
 
-def discovered_by_level(build: Build, steps: Steps, *, compares: bool = False) -> Train:
+def discovered_by_level(
+    build: Build, steps: Steps, *, compares: bool = False, still: bool = True
+) -> Train:
     """Returns the stages of a baseline: with all keypoints in one level and, if the config says so,
     with the keypoints of each level alone, whose predictions are kept.
+
+    compares, still: as for `discovery_stage`.
     """
-    with_all = discovery_stage(build, steps, compares=compares)
+    with_all = discovery_stage(build, steps, compares=compares, still=still)
 
     def train(job: Job, data: Data) -> Outcome:
         config, levels = job.config, {}
@@ -206,7 +229,14 @@ def discovered_by_level(build: Build, steps: Steps, *, compares: bool = False) -
 
             def fit(folder, alone=alone, name=name) -> Fitted:
                 return discover(
-                    job, alone, data, folder, name, steps=steps(config), compares=weights
+                    job,
+                    alone,
+                    data,
+                    folder,
+                    name,
+                    steps=steps(config),
+                    compares=weights,
+                    still=still,
                 )
 
             stage = job.stage(name, fit, config=config_as_json(config))

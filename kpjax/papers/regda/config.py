@@ -219,7 +219,8 @@ class Config(configs.RunConfig):
     #: the union of the other keypoints' maps, or their sum; the sum of maps in a known area, or
     #: their union; a uniform map
     ground_false: Literal["others", "sum", "area", "area_union", "uniform"] = "others"
-    keypoints_never_in_target: tuple[int, ...] = ()  # get weight 0 on target images; needs no label
+    # get weight 0 on target images, in `regda`, `dd` and their ablations; needs no label
+    keypoints_never_in_target: tuple[int, ...] = ()
     #: the step that a method starts from
     pretraining_selection: Literal["validation", "last"] = "validation"
     evaluations: Count = 10

@@ -7,7 +7,7 @@ and head learn with both domains against an adversary (`adapt`).
 import functools
 from typing import Any, Literal
 
-from kpjax import Method, losses, methods
+from kpjax import InputError, Method, losses, methods
 from kpjax.methods import Setup
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, Outcome, Variant
@@ -37,6 +37,11 @@ def build_regda(
     if maximise == "nothing":
         objective = losses.without(objective, "target_false")
     setup = two_heads(config, setup)
+    if shallow and not hasattr(setup.model.head, "layers"):
+        raise InputError(
+            "network",
+            f"the head of {config.network.name} has no layers to leave out; choose another",
+        )
     return methods.regda(
         setup,
         objective=objective,

@@ -52,7 +52,7 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict RUN clip.mp4 --animals 2", "sees one animal in a frame"),
     ("predict RUN clip.mp4 --animals 1000", "give how many there are, or 0"),
     ("predict RUN clip.mp4 --animals 2 --boxes pair.csv", "--boxes says where they are"),
-    ("evaluate RUN images", "labels tail, the run finds spot; beside; none is the same"),
+    ("evaluate RUN images", "labels tail, the run finds spot; beside; no name is shared"),
     ("evaluate RUN images --threshold 0", "--threshold: 0"),
     ("evaluate RUN images --out RUN", "is the run's own folder"),
     ("suggest RUN clip.mp4 --boxes pair.csv --to lp", "Lightning Pose holds one animal"),

@@ -14,13 +14,14 @@ from predict_folder import predict_folder, rows_of
 
 from kpjax.errors import InputError, RunError
 from kpjax.files import write_json
+from kpjax.lab import predictors
 from kpjax.lab.animals.calibration import table_as_json
 from kpjax.lab.animals.conformal import radius_table, read_radius_table
 from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict import rate_text
 from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
 from kpjax.lab.own.report import radius_text
-from kpjax.lab.predictors import open_run
+from kpjax.lab.predictors import open_run, open_runs
 
 
 @pytest.fixture
@@ -208,6 +209,17 @@ def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, t
     assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
     with pytest.raises(InputError, match="an ensemble of several runs"):
         open_run(tmp_path / "exported")
+
+
+def test_seeds_with_other_networks_are_no_ensemble(run, tmp_path, monkeypatch):
+    first, second = open_run(run), open_run(write_run(tmp_path / "runs", (20, 6), seed=1))
+    stored = {"config": {"network": {"name": "another"}}}
+    second = second._replace(files={**second.files, "config.json": stored})
+    monkeypatch.setattr(
+        predictors, "open_run", lambda folder: second if folder.name == "seed-1" else first
+    )
+    with pytest.raises(InputError, match="its seeds have other networks"):
+        open_runs(run.parent)
 
 
 def test_unreadable_images_are_named_and_counted_and_the_others_written(

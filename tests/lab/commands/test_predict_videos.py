@@ -129,7 +129,7 @@ def test_only_the_crop_is_looked_at_and_points_are_of_the_whole_frame(predict, t
     for crop, words in (
         ("8,40,0", "is no part of an image"),
         ("40,8,0,32", "is no part of an image"),
-        ("0,65,0,32", "of a 64x48 image"),
+        ("0,65,0,32", "and an image is 64x48"),
     ):
         with pytest.raises(InputError, match=words):
             predict(clip, crop=crop, overwrite=True)

@@ -226,8 +226,13 @@ def test_run_py_as_a_program(exported, tmp_path):
     ]
     wanted, _ = runner.points_on(runner.open_predictor(exported), [noise(50, 90, 3)])
     assert [float(row["x"]) for row in rows[:3]] == pytest.approx(wanted[0, :, 0], abs=1e-3)
-    with pytest.raises(runner.InputError, match=r"points.csv: cannot be written: File exists"):
+    with pytest.raises(runner.InputError, match=r"points.csv: is there already"):
         runner.main(exported, [str(paths[0]), "--out", str(tmp_path / "points.csv")])
+    paths.insert(1, tmp_path / "broken.png")
+    paths[1].write_bytes(b"no image")
+    with pytest.raises(runner.InputError, match=r"1 images are left out: .*broken.png"):
+        runner.main(exported, [*map(str, paths), "--out", str(tmp_path / "others.csv")])
+    assert rows_of(tmp_path / "others.csv") == rows
 
 
 # ONNX models, where the converter is installed

@@ -12,7 +12,7 @@ import pytest
 
 from kpjax import Skeleton, arrays
 from kpjax.errors import InputError
-from kpjax.files import write_json
+from kpjax.files import absolute, write_json
 from kpjax.input.source import identities
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, wrap_lines, write_errors
@@ -211,6 +211,17 @@ def test_keypoints_that_are_one_point_are_named_for_the_part_in_which_they_are()
         "than 10 px."
     ]
     assert pixel_errors.coincidences(learnt, labels) == []
+
+
+def test_errors_lie_in_the_bucket_of_their_run(bucket):
+    folder = absolute("gs://box/runs/seed-0")
+    animals = made([[1.0, 2, 3]])
+    pixel_errors.write_errors(folder, animals, np.full(3, 0.25))
+    assert {one.rpartition("/")[2] for one in bucket.puts} == {
+        "errors.csv",
+        "errors_by_keypoint.csv",
+    }
+    np.testing.assert_allclose(pixel_errors.read_errors(folder, NAMES).distances, animals.distances)
 
 
 def test_what_is_written_is_read_again(tmp_path):

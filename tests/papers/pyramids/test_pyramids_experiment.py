@@ -12,7 +12,7 @@ from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 from data.figure_videos import figure_videos
 from experiments.pyramids import EXPERIMENT, PRESETS
 from experiments.pyramids.videos import open_videos
-from kpjax.errors import RunError
+from kpjax.errors import InputError, RunError
 from kpjax.input.video_source import actions_of, frames_of
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
@@ -131,6 +131,8 @@ FIVE_STEPS = {
     "keynet_coarse": ("keynet_coarse", {"keynet_steps": 1.0, "image_steps": 5}),
     "transporter_coarse": ("transporter_coarse", {}),
     "permakey": ("permakey", {}),
+    "permakey_before_a_still_camera": ("permakey", {"residual": True}),
+    "videos_too_short_for_actions": ("pyramids", {"action_window": 1000}),
     "reference_gradient": (
         "pyramids",
         {
@@ -158,6 +160,8 @@ def test_variants_and_fields_run_five_steps(case, tmp_path):
     metrics = found["metrics"]
     for level in ("flat", "level1", "level2"):
         assert (f"rmse/{level}" in metrics) == (level in levels)
+    if "action_window" in changes:  # what was trained is kept all the same
+        assert not any(name.startswith("action/") for name in metrics)
     decoded = {name for name in metrics if name.startswith("image/")}
     if "image_steps" not in changes:
         assert not decoded
@@ -166,6 +170,12 @@ def test_variants_and_fields_run_five_steps(case, tmp_path):
     assert all(0 < metrics[name] < 1 for name in decoded)
     with Image.open(job.folder / "images" / "decoded.png") as sheet:
         assert sheet.width > sheet.height  # eight frames, each above one for each level
+
+
+def test_what_moves_is_known_before_a_still_camera_alone():
+    with pytest.raises(InputError, match=r"motion.*: --motion 0, or --residual"):
+        replace_fields(TINY, motion=0.1)
+    assert replace_fields(TINY, motion=0.1, residual=True).weights.motion == 0.1
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from experiments.regda import PRESETS
 from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import FILE
 from kpjax.methods.regda_family.regda import Disparity
+from kpjax.models.residual_steps import RSN
 from kpjax.papers import regda
 from kpjax.papers.command_line import AllOfIt, read_command, run
 from kpjax.papers.configs import replace_fields
@@ -155,6 +156,8 @@ def test_the_adversary_without_a_map_maximises_and_a_shallow_one_has_one_layer(m
     setup, shallow = given["shallow_adversary"]
     assert (setup.model.head.layers, shallow["adversary"].layers) == (2, 1)
     assert given["regda"][1]["adversary"] is None
+    with pytest.raises(InputError, match="the head of rsn has no layers to leave out"):
+        VARIANTS["shallow_adversary"].method(replace_fields(config, network=RSN()), points)
 
 
 @pytest.mark.slow
@@ -257,6 +260,12 @@ def test_a_command_says_once_how_long_all_of_its_runs_take(monkeypatch, capsys, 
     for step in (50, 100):
         log.write(step, {"steps_per_second": 10.0})
     assert capsys.readouterr().err == "all of it: about 1 minute for 2 runs\n"
+    minutes = []
+    for start in (0, 60):  # steps that an earlier command has trained take no more time
+        clock = iter((100.0, 110.0, 210.0))
+        AllOfIt(jobs)("folder", "pretraining", start).write(start + 10, {"steps_per_second": 0.1})
+        minutes.append(int(capsys.readouterr().err.split()[4]))
+    assert minutes[0] - minutes[1] == 10
 
 
 def test_a_variant_decodes_the_heatmaps_that_its_loss_learns():

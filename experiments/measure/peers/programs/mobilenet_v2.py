@@ -4,12 +4,13 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-STEM_AND_BLOCKS = 18  # parts of torchvision's `features`, without the last 1x1 convolution
-IN_LAST, CHANNELS = 320, 1280  # channels that the last convolution reads, and makes
+# Parts of torchvision's `features`, without the last 1x1 convolution: it has lost its BatchNorm in
+# the file, and with it both peers learnt the mouse in a mirror more slowly.
+STEM_AND_BLOCKS, CHANNELS = 18, 320
 
 
 class MobileNetV2Trunk(torch.nn.Module):
-    """Images (B, 3, H, W), normalised by ImageNet's mean and deviation, to maps (B, 1280, H /
+    """Images (B, 3, H, W), normalised by ImageNet's mean and deviation, to maps (B, 320, H /
     stride, W / stride).
 
     weights: a safetensors file under torchvision's names, of a network that was trained on images
@@ -20,10 +21,6 @@ class MobileNetV2Trunk(torch.nn.Module):
     def __init__(self, weights: str, output_stride: int):
         super().__init__()
         self.features = torchvision.models.mobilenet_v2(weights=None).features[:STEM_AND_BLOCKS]
-        # The file has no BatchNorm of its own here: it is part of the convolution.
-        self.features.append(
-            torch.nn.Sequential(torch.nn.Conv2d(IN_LAST, CHANNELS, 1), torch.nn.ReLU6())
-        )
         given = {
             name: tensor
             for name, tensor in load_file(weights).items()

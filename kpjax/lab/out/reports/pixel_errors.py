@@ -383,8 +383,8 @@ def write_errors(folder: Path, animals: Animals, cutoffs: np.ndarray) -> Path:
             for name, one in errors_of(some, cutoffs).items()
             if one.labels or one.empty
         ]
-    write_text(Path(folder) / BY_KEYPOINT_FILE, rows_text(table))
-    return write_text(Path(folder) / FILE, rows_text(rows))
+    write_text(folder / BY_KEYPOINT_FILE, rows_text(table))
+    return write_text(folder / FILE, rows_text(rows))
 
 
 def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
@@ -393,7 +393,7 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
 
     names: of the keypoints, in their order; those with a label if not given.
     """
-    path, keys = Path(folder) / FILE, ("part", "image", "video", "frame", "instance", "length")
+    path, keys = folder / FILE, ("part", "image", "video", "frame", "instance", "length")
     if not path.is_file():
         return None
     with foreign(path, "train the run again, or delete the file"):

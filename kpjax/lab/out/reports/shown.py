@@ -51,7 +51,7 @@ def write_frames(folder: Path, part: Part, names: Sequence[str]) -> None:
 
 def read_shown(folder: Path) -> Shown | None:
     """Reads the points that a run keeps for pictures; None of one that keeps none."""
-    path = Path(folder) / FILE
+    path = folder / FILE
     if not path.is_file():
         return None
     with foreign(path, "train the run again, or delete the file"):
