@@ -103,7 +103,7 @@ PAGES = {
     "incremental": (r"Old points: \d+ of 100 stay\. On held-out frames so many are ", 2 * 4 + 4),
     "pyramids": (r"\d of 6 points follow something that moves\.|Nothing moves", 9 + 1),
     "adaptation": (
-        r"\d of 3 points keep their places when an image is turned, within 1\.6 px",
+        r"\d of 3 points keep their places when an image is turned, within 1\.6 of 32 px",
         4 + 1,
     ),
 }
