@@ -202,7 +202,10 @@ def _step_of_times(table: Rows) -> float:
         return 1.0
     if (times == times.round()).all():
         return 1.0
-    return float(np.diff(times).min())
+    # of rounded times, some steps are shorter than others; some frames may be missing
+    between = np.diff(times)
+    frames = np.round(between / np.median(between)).sum()
+    return float(times[-1] - times[0]) / max(frames, 1.0)
 
 
 def _frame_at(row: Row, steps: float) -> int | None:

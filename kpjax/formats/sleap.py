@@ -68,7 +68,14 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
-    used = [*labelled, *suggested]
+    with foreign(file.name, "save the package again with SLEAP"):
+        images_of = {id(one): _stored_frames(one) for one in labels.videos}
+    used = []
+    for one in (*labelled, *suggested):
+        stored = images_of[id(one.video)]
+        if getattr(one, "user_instances", ()) or stored is None or one.frame_idx in stored:
+            used.append(one)
+    left_out = len(labelled) + len(suggested) - len(used)
     videos = _videos(file, labels, used, options.video_folder, report)
     frames = []
     instances = []
@@ -94,6 +101,7 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         (predicted, "predicted instances are left out: predictions train nothing"),
         (empty, "instances without a labelled point are left out"),
         (len(suggested), "suggested frames are kept as frames without labels"),
+        (left_out, "frames without labels, whose images this package has not, are left out"),
     ):
         if count:
             report.notes.append(f"{count} {words}")
@@ -208,13 +216,25 @@ def _shapes_in_nwb(file: Path) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def _stored_frames(video: Any) -> Collection[int] | None:
+    """Returns the frames whose images a package keeps; None of a video beside the file."""
+    if not dict(video.backend_metadata).get("dataset"):
+        return None
+    video.open_backend = True
+    if video.backend is None:
+        video.open()
+    return getattr(video.backend, "frame_map", None) or None
+
+
 def skeleton_in(file: Path, labels: Any, report: Report) -> Skeleton:
     """Converts the skeleton of all instances. Raises InputError for several."""
-    if len({frozenset(one.node_names) for one in labels.skeletons}) != 1:
+    in_use = {id(one.skeleton) for frame in labels.labeled_frames for one in frame.instances}
+    skeletons = [one for one in labels.skeletons if id(one) in in_use] or labels.skeletons
+    if len({frozenset(one.node_names) for one in skeletons}) != 1:
         raise InputError(
-            f"{file.name} has {len(labels.skeletons)} skeletons where one belongs; save the labels of one"
+            f"{file.name} has {len(skeletons)} skeletons where one belongs; save the labels of one"
         )
-    stored = labels.skeletons[0]
+    stored = skeletons[0]
     edges = [(int(a), int(b)) for a, b in stored.edge_inds]
     pairs = [(int(a), int(b)) for a, b in stored.symmetry_inds]
     return skeleton_of(stored.node_names, edges, pairs or None, report)

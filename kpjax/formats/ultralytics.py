@@ -37,7 +37,7 @@ from kpjax.formats.names import (
 )
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, Report, instance_of, is_box
-from kpjax.formats.tables import number, whole_number
+from kpjax.formats.tables import number
 from kpjax.images.reading import IMAGE_SUFFIXES, image_size
 
 _FILE = "data.yaml"
@@ -73,12 +73,13 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     frames = []
     instances = []
     others = 0
+    unheard = Report("", [], [])  # a line that names no class is of others
     for image, split in images.items():
         # that an image is missing is a fault of every format
         size = image_size(image) if image.is_file() else (0, 0)
         lines = _lines(image) if any(size) else []
         for line_number, cells in enumerate(lines, 1):
-            if whole_number(cells[0]) != category:
+            if number(cells[0], unheard) != category:
                 others += 1
                 continue
             place = report.at(f"{image.stem}.txt line {line_number}")

@@ -141,7 +141,10 @@ def make_sleap(root: Path) -> None:
 
 def make_ultralytics(root: Path) -> None:
     """Two splits, one animal with a hidden point, and a mirror image of each point."""
-    for split, lines in (("train", "0 0.5 0.5 0.5 0.4 0.25 0.5 2 0.75 0.5 1\n"), ("val", "")):
+    for split, lines in (
+        ("train", "0.000000 0.5 0.5 0.5 0.4 0.25 0.5 2 0.75 0.5 1\n"),
+        ("val", ""),
+    ):
         black(root / "images" / split / "a.png")
         (root / "labels" / split).mkdir(parents=True)
         (root / "labels" / split / "a.txt").write_text(lines)

@@ -596,3 +596,15 @@ def test_predictions_of_sleap_and_movement_as_csv(tmp_path):
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(InputError, match=r"no column video.*EKS, SLEAP or movement"):
         read_predictions(tmp_path / "other.csv")
+
+
+def test_rounded_times_and_missing_frames_do_not_shift_numbers_of_frames(tmp_path):
+    """To milliseconds, 30 frames a second are 33 or 34 ms apart."""
+    kept = [n for n in range(300) if n % 7]
+    (tmp_path / "long.csv").write_text(
+        "time,individual,keypoint,x,y,confidence\n"
+        + "".join(f"{n / 30:.3f},m1,nose,{n},{n},0.5\n" for n in kept)
+    )
+    found = read_predictions(tmp_path / "long.csv")
+    x = found.keypoints[:, 0, 0, 0]
+    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(x)), np.array(kept) - kept[0])

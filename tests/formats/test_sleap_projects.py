@@ -4,6 +4,7 @@ of images.
 
 import numpy as np
 import pytest
+from damaging import black
 from PIL import Image
 
 from kpjax.errors import InputError
@@ -185,3 +186,30 @@ def test_what_a_person_corrected_takes_the_place_of_what_was_predicted(tmp_path)
     path = saved(tmp_path / "b.slp", untracked, [closed_video("b.mp4")])
     with pytest.raises(InputError, match="no tracks say which is which"):
         read_predictions(path)
+
+
+def test_skeletons_that_no_instance_has_do_not_count(tmp_path):
+    made = [(0, 0, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")]
+    path = saved(tmp_path / "a.slp", made, [closed_video(str(tmp_path / "a.mp4"))])
+    write_video(tmp_path / "a.mp4", [np.zeros((32, 48, 3), np.uint8)] * 2)
+    labels = sio.load_slp(str(path), open_videos=False)
+    labels.skeletons.append(sio.Skeleton(["wheel"]))
+    sio.save_slp(labels, str(path), embed=False, verbose=False)
+    assert len(sio.load_slp(str(path), open_videos=False).skeletons) == 2
+    assert read_project(path).skeleton.names == ("head", "left", "right")
+
+
+def test_suggestions_whose_images_a_package_has_not_are_left_out(tmp_path):
+    images = [tmp_path / f"{n}.png" for n in range(4)]
+    for image in images:
+        black(image)
+    video = sio.Video.from_filename([str(image) for image in images])
+    made = [(0, 1, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")]
+    path = saved(tmp_path / "a.slp", made, [video], suggestions=[(0, 3)])
+    package = tmp_path / "b" / "a.pkg.slp"
+    package.parent.mkdir()
+    sio.load_slp(str(path)).save(str(package), embed="user", verbose=False)
+    found, faults = project_and_faults(package)
+    assert not faults
+    assert len(found.frames) == len(found.instances) == 1
+    assert any("whose images this package has not" in note for note in found.notes)
