@@ -429,6 +429,10 @@ def _read_table(file: Path, config: Config, report: Report) -> Table | None:
     except InputError as error:
         report.faults.append(str(error))
         return None
+    # A person's table keeps the likelihood of machine labels that were refined.
+    if "likelihood" in table.coordinates and file.stem == f"CollectedData_{table.scorer}":
+        report.notes.append(f"{_label(file)}: likelihood of refined machine labels, left out")
+        table = table._replace(coordinates=("x", "y"), values=table.values[..., :2])
     names = config.individuals
     parts = {part for _, part in table.points}
     individuals = {individual for individual, _ in table.points}

@@ -218,7 +218,7 @@ def _without_empty_tail(cells: Sequence[str], width: int) -> Sequence[str]:
 class Table(NamedTuple):
     """A table of labels or predictions in DeepLabCut's layout."""
 
-    scorer: str  # "" of a table that was read
+    scorer: str  # of all columns; "" if they have several or none
     #: individual ("" without that header row) and body part of each point
     points: tuple[tuple[str, str], ...]
     coordinates: tuple[str, ...]  # x and y, then perhaps visible or likelihood
@@ -361,7 +361,10 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
             keys.append(forward("/".join(cells[:first])))
             values.append(numbers)
     stacked = np.array(values, np.float64).reshape(len(keys), len(points), len(kind))
-    return Table("", tuple(points), kind, tuple(keys), stacked)
+    _, scored = head.get("scorer", (0, []))
+    scorers = {cell for cell in scored[1:] if cell}
+    scorer = scorers.pop() if len(scorers) == 1 else ""
+    return Table(scorer, tuple(points), kind, tuple(keys), stacked)
 
 
 def _numbers(

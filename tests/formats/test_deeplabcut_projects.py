@@ -87,6 +87,18 @@ def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
 
+def test_machine_labels_that_a_person_refined_are_labels(tmp_path):
+    lines = [
+        "scorer,A,A,A",
+        "bodyparts,snout,snout,snout",
+        "coords,x,y,likelihood",
+        "labeled-data/v/img1.png,1,2,0.5",
+    ]
+    found = read(project(tmp_path, "bodyparts: [snout]\n", {"v": lines}))
+    np.testing.assert_array_equal(found.instances[0].keypoints, [[1, 2]])
+    assert any("likelihood of refined machine labels" in note for note in found.notes)
+
+
 def test_a_config_in_the_letters_of_windows_is_read(tmp_path):
     root = project(tmp_path, "bodyparts: [ear, snout]\n", {"v": ONE_CELL})
     with (root / "config.yaml").open("ab") as file:
