@@ -141,7 +141,7 @@ class Evaluate(Options):
 
 @command
 @dataclass(frozen=True, kw_only=True)
-class Suggest(_OfRun):
+class Suggest(_OfRun, Options):
     """Chooses the images and frames of videos that are most worth labelling next.
 
     It takes frames that differ most from labelled ones and each other. Writes suggestions.csv

@@ -59,7 +59,7 @@ def suggest(asked: Suggest) -> Path:
         )
     known, to = looks.LabelledFrames(), asked.to or "csv"
     if asked.labelled is not None:
-        project = read_project(asked.labelled)
+        project = read_project(asked.labelled, asked)
         known = looks.labelled_frames(project, predictor.skeleton)
         to = asked.to or FORMAT_OF_PROJECT.get(project.format, "csv")
     frames = frames_at(asked.inputs)

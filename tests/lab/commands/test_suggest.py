@@ -89,6 +89,11 @@ def test_labels_are_kept_away_from(made, tmp_path):
     taken = [int(row["frame"]) for row in rows]
     assert taken
     assert all(abs(frame - labelled) >= 10 for frame in taken for labelled in (0, JUMP))
+    # a project whose videos have moved
+    moved = (project / "labels.csv").read_text().replace(str(made / "mouse.mp4"), "x/mouse.mp4")
+    (project / "labels.csv").write_text(moved)
+    flags = ("--n", 9, "--labelled", project, "--to", "csv", "--video-root", made)
+    assert suggested(made, tmp_path / "moved", *flags) == rows
 
 
 SKELETON = Skeleton(("spot", "beside"), ((0, 1),))
