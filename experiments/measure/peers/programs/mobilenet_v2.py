@@ -5,7 +5,7 @@ import torchvision
 from safetensors.torch import load_file
 
 # Parts of torchvision's `features`, without the last 1x1 convolution: it has lost its BatchNorm in
-# the file, and with it both peers learnt the mouse in a mirror more slowly.
+# the file, and with it DeepLabCut learnt the mouse in a mirror several times slower.
 STEM_AND_BLOCKS, CHANNELS = 18, 320
 
 
