@@ -465,7 +465,8 @@ def read_json(path: Path) -> dict:
 
     Raises InputError that names it if it is missing, broken or another.
     """
-    content, mend = read_content(path), "copy it again, or train again with `fresh`"
+    content = read_content(path)
+    mend = "copy it again, or train again with `fresh`"
     with foreign(path, mend):
         found = json.loads(content.decode())
     if not isinstance(found, dict):

@@ -10,9 +10,10 @@ TOOLS = {
     "kpjax": "kpjax",
     "deeplabcut": "DeepLabCut",
     "lightning_pose": "Lightning Pose",
+    "kpjax_small_unet": "kpjax, random weights",
     "sleap_nn": "sleap-nn, random weights",
 }
-COUNTS, CAP = (30,), 600
+COUNTS, CAP = (10, 30, "all"), 600
 METRICS = {
     "test/pck": ("points found, % (PCK at 10 % of the body)", 100),
     "test/median": ("median error, px", 1, 2, True),

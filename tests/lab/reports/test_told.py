@@ -248,19 +248,28 @@ COLUMNS = (
 )
 
 
-def test_a_page_without_labels_answers_first_and_shows_the_method_beside_its_control(
-    folder, capsys
-):
-    lines = tabulate(folder, [Entry("random_core", "control"), Entry("adapted", "method")], COLUMNS)
-    page, shown = own_report(
+def reported(folder, lines, told):
+    """Writes the page of runs of 100 of 1,000 steps."""
+    return own_report(
         folder,
         lines,
         COLUMNS,
         summary="three images",
         notes=[],
         command="kpjax train",
-        told=lambda run, others: [f"{run.variant} before {', '.join(o.variant for o in others)}."],
+        told=told,
         usual_steps=1000,
+    )
+
+
+def test_a_page_without_labels_answers_first_and_shows_the_method_beside_its_control(
+    folder, capsys
+):
+    lines = tabulate(folder, [Entry("random_core", "control"), Entry("adapted", "method")], COLUMNS)
+    page, shown = reported(
+        folder,
+        lines,
+        lambda run, others: [f"{run.variant} before {', '.join(o.variant for o in others)}."],
     )
     assert shown == folder / "adapted" / "seed-0"
     text, said = page.read_text(), capsys.readouterr().out
@@ -284,16 +293,7 @@ def test_a_start_that_was_kept_was_not_trained_too_briefly(folder, capsys):
     result["metrics"]["kept_start"] = 1.0
     results.write_text(json.dumps(result))
     lines = tabulate(folder, [Entry("adapted", "method")], COLUMNS)
-    own_report(
-        folder,
-        lines,
-        COLUMNS,
-        summary="three images",
-        notes=[],
-        command="kpjax train",
-        told=lambda run, others: ["the start is kept."],
-        usual_steps=1000,
-    )
+    reported(folder, lines, lambda run, others: ["the start is kept."])
     said = capsys.readouterr().out
     assert "the start is kept." in said
     assert "of the usual" not in said

@@ -2,6 +2,8 @@
 input.
 """
 
+from types import SimpleNamespace
+
 import chex
 import jax
 import numpy as np
@@ -18,6 +20,7 @@ from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
 from kpjax.papers.pyramids.measures import COARSE, ORACLE, regression, split_of, truth_of
 from kpjax.papers.pyramids.rivals import BASELINES, build_keynet, build_transporter
+from kpjax.papers.pyramids.stages import still_start
 from kpjax.papers.pyramids.variants import VARIANTS
 from kpjax.structures import Example, Skeleton, Trained, named_key
 from kpjax.training.trees import load_trained
@@ -176,6 +179,15 @@ def test_what_moves_is_known_before_a_still_camera_alone():
     with pytest.raises(InputError, match=r"motion.*: --motion 0, or --residual"):
         replace_fields(TINY, motion=0.1)
     assert replace_fields(TINY, motion=0.1, residual=True).weights.motion == 0.1
+
+
+def test_frames_that_are_cropped_anew_have_no_still_background():
+    class Moving(list):
+        bounds = ((0, 2),)
+
+    frames = Moving(SimpleNamespace(crop=size * np.eye(3)) for size in (1, 2))
+    with pytest.raises(InputError, match="no background stays in its place"):
+        still_start(replace_fields(TINY, residual=True), frames)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from lightning_pose.models import base
 from lightning_pose.models.backbones import factory
 from lightning_pose.train import train
 from lightning_pose.utils import recommender
-from mobilenet_v2 import CHANNELS, MobileNetV2Trunk
+from mobilenet_v2 import WHOLE_CHANNELS, MobileNetV2Trunk
 from omegaconf import DictConfig
 from peer import epochs_within, flags_of, predict_timed, split_of, write_predictions
 
@@ -29,8 +29,8 @@ SCHEDULED = 300  # epochs, for which its milestones were made
 def register(weights: str) -> None:
     """Makes the given MobileNetV2 a backbone."""
     base.build_backbone = lambda backbone_arch, **options: (
-        MobileNetV2Trunk(weights, output_stride=32),
-        CHANNELS,
+        MobileNetV2Trunk(weights, output_stride=32, whole=True),
+        WHOLE_CHANNELS,
     )
     factory.BACKBONE_STRIDES[GIVEN] = 32
 

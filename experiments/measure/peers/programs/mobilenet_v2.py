@@ -4,23 +4,25 @@ import torch
 import torchvision
 from safetensors.torch import load_file
 
-# Parts of torchvision's `features`, without the last 1x1 convolution: it has lost its BatchNorm in
-# the file, and with it DeepLabCut learnt the mouse in a mirror several times slower.
-STEM_AND_BLOCKS, CHANNELS = 18, 320
+STEM_AND_BLOCKS = 18  # parts of torchvision's `features`, without the last 1x1 convolution
+CHANNELS, WHOLE_CHANNELS = 320, 1280  # of maps without and with it
 
 
 class MobileNetV2Trunk(torch.nn.Module):
-    """Images (B, 3, H, W), normalised by ImageNet's mean and deviation, to maps (B, 320, H /
+    """Images (B, 3, H, W), normalised by ImageNet's mean and deviation, to maps (B, 320 or 1280, H /
     stride, W / stride).
 
     weights: a safetensors file under torchvision's names, of a network that was trained on images
     in [-1, 1] and pads as TensorFlow does. output_stride: 32, or 16 by a dilation of the last
-    blocks.
+    blocks. whole: with the last 1x1 convolution, whose BatchNorm the file has folded into it.
     """
 
-    def __init__(self, weights: str, output_stride: int):
+    def __init__(self, weights: str, output_stride: int, *, whole: bool):
         super().__init__()
         self.features = torchvision.models.mobilenet_v2(weights=None).features[:STEM_AND_BLOCKS]
+        if whole:
+            last = torch.nn.Conv2d(CHANNELS, WHOLE_CHANNELS, 1)
+            self.features.append(torch.nn.Sequential(last, torch.nn.ReLU6()))
         given = {
             name: tensor
             for name, tensor in load_file(weights).items()
