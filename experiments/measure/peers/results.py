@@ -1,19 +1,19 @@
 """What pages show of kpjax, DeepLabCut, Lightning Pose and sleap-nn: `experiments.measure.render`
 says how to read it.
 
-Presets are projects by their names in `prepare`; seeds are the labelled subsets. Rows of `chart`,
-`subsets` and `speech` are of presets of `semi_supervised`, and of equal seconds for all tools.
+Presets are projects by their names in `prepare`; seeds are the labelled subsets. Rows of `speech`
+are of presets of `semi_supervised`, and of equal seconds for all tools.
 """
 
-MOUSE = "openfield labelled=10 side=640"
 TOOLS = {
     "kpjax": "kpjax",
     "deeplabcut": "DeepLabCut",
     "lightning_pose": "Lightning Pose",
-    "kpjax_small_unet": "kpjax, random weights",
     "sleap_nn": "sleap-nn, random weights",
+    "kpjax_small_unet": "kpjax, random weights",
 }
-COUNTS, CAP = (10, 30, "all"), 600
+MEASURED, OTHERS = (30,), (10, "all")  # numbers of labelled frames
+CAP = 600
 METRICS = {
     "test/pck": ("points found, % (PCK at 10 % of the body)", 100),
     "test/median": ("median error, px", 1, 2, True),
@@ -27,28 +27,32 @@ PROJECTS = {
     "flies": "two flies",
     "openfield": "mouse from above",
 }
-PRESETS = {
-    f"{project} labelled={count} seconds={CAP}": f"{words}, {count} frames"
-    for project, words in PROJECTS.items()
-    for count in COUNTS
-}
-LINES = {
-    f"{preset}/{tool}": f"{words}: {title}"
-    for preset, words in PRESETS.items()
-    for tool, title in TOOLS.items()
-}
-TITLES = {"supervised_warped": "kpjax", MOUSE: "a mouse, ten frames"} | TOOLS | PRESETS | LINES
+
+
+def presets_of(counts):
+    """Returns each project with some numbers of labelled frames, and its words."""
+    return {
+        f"{project} labelled={count} seconds={CAP}": f"{words}, {count} frames"
+        for project, words in PROJECTS.items()
+        for count in counts
+    }
+
+
+def lines_of(counts):
+    """Returns a line for each tool there, and its words."""
+    return {
+        f"{preset}/{tool}": f"{words}: {title}"
+        for preset, words in presets_of(counts).items()
+        for tool, title in TOOLS.items()
+    }
+
+
+EVERY = (*MEASURED, *OTHERS)
+TITLES = {"supervised_warped": "kpjax"} | TOOLS | presets_of(EVERY) | lines_of(EVERY)
 TABLES = {
-    "chart": (MOUSE, ("supervised_warped", "deeplabcut", "lightning_pose"), ("test/pck",)),
-    "projects": ("", tuple(LINES), tuple(METRICS)),
-    "subsets": (
-        MOUSE,
-        (
-            *("supervised_warped", "deeplabcut", "lightning_pose"),
-            *("supervised_warped - deeplabcut", "supervised_warped - lightning_pose"),
-        ),
-        ("test/pck", "test/nme"),
-    ),
+    "chart": ("", tuple(lines_of(MEASURED)), ("test/pck",)),
+    "projects": ("", tuple(lines_of(MEASURED)), tuple(METRICS)),
+    "other_counts": ("", tuple(lines_of(OTHERS)), tuple(METRICS)),
     "speech": (
         ("tongue labelled=50 side=320", "lips labelled=50 side=320"),
         ("supervised_warped", "deeplabcut", "supervised_warped - deeplabcut"),

@@ -168,10 +168,12 @@ def test_predictions_of_other_pictures_are_refused(folder):
 
 
 def test_lines_are_the_tools_at_each_count_of_each_project():
-    _, lines, _ = TABLES["projects"]
-    assert len(lines) == 3 * 3 * len(TOOLS)
-    assert TITLES[lines[0]] == "mouse and mirror, 10 frames: kpjax"
-    assert lines[0] == "mirror_mouse labelled=10 seconds=600/kpjax"
+    lines = [*TABLES["projects"][1], *TABLES["other_counts"][1]]
+    assert len({*lines}) == 3 * 3 * len(TOOLS)
+    assert "mirror_mouse labelled=10 seconds=600/kpjax" in lines
+    assert TITLES["mirror_mouse labelled=10 seconds=600/kpjax"] == (
+        "mouse and mirror, 10 frames: kpjax"
+    )
 
 
 def test_the_table_shows_all_that_is_measured(folder, tmp_path):
