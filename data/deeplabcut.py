@@ -22,6 +22,7 @@ from data.prepared import Card, Dataset
 from kpjax.errors import InputError
 from kpjax.formats import deeplabcut
 from kpjax.formats.project import Project, Report
+from kpjax.images.video import natural_order
 from kpjax.structures import Skeleton
 
 
@@ -30,7 +31,8 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
     time.
     """
     project = _project_of_one(folder, faults)
-    frames = sorted(_annotations(project) if project else [], key=lambda frame: frame.name)
+    found = _annotations(project) if project else []
+    frames = sorted(found, key=lambda frame: (video_of(frame), natural_order(frame.name)))
     videos = {video: list(of_video) for video, of_video in groupby(frames, video_of)}
     if len(videos) >= 3:
         return by_unit(frames, video_of)

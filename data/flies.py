@@ -106,8 +106,8 @@ def read(folder: Path, faults: list[str]) -> Flies | None:
 
 def _records(found: Flies, frames: range) -> Iterator[Record]:
     tracks = sorted({track for track, _ in found.points})
-    for number, image in frames_of_one_size(open_video(found.video)):
-        if image is None or number not in frames:
+    for number, image in frames_of_one_size(open_video(found.video), frames):
+        if image is None:
             continue
         for animal, track in enumerate(tracks):
             points = found.points.get((track, number))

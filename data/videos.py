@@ -39,13 +39,12 @@ def _records(chosen: Sequence[tuple[Video, range]], labels: Labels) -> Iterator[
     for video, kept in chosen:
         if video.cut_off:
             yield f"{video.name}: {video.cut_off} frames missing at the end"
-        for number, image in frames_of_one_size(video):
-            if number in kept:
-                yield (
-                    f"{frame_name(video.name, number)}: the frame does not decode"
-                    if image is None
-                    else _record(video.name, number, image, labels)
-                )
+        for number, image in frames_of_one_size(video, kept):
+            yield (
+                f"{frame_name(video.name, number)}: the frame does not decode"
+                if image is None
+                else _record(video.name, number, image, labels)
+            )
 
 
 def _record(title: str, frame: int, image: np.ndarray, labels: Labels) -> Record:

@@ -76,11 +76,8 @@ def main(table: Path, video: Path, out: Path, labels: Path | None = None) -> Non
         everything.min(0).round().astype(int) - MARGIN,
         everything.max(0).round().astype(int) + MARGIN,
     )
-    frames = (
-        (number, frame)
-        for number, frame in frames_of_one_size(open_video(video))
-        if number in points and number % EVERY == 0
-    )
+    shown = {number for number in points if number % EVERY == 0}
+    frames = frames_of_one_size(open_video(video), shown)
     if labels is not None:
         write_still(read_project(labels), points, frames, out)
         return

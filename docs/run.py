@@ -69,7 +69,7 @@ IMAGES = {  # of a page: what a command wrote, and its name in docs/images
     "tutorials/adaptation": {"points/points_sheet.jpg": "adaptation.jpg"},
 }
 SIDE = 128
-NETWORK = "--size 32 --widths 4 4 8 --head-width 4"
+NETWORK = "--size 32 --heatmap-size 8 --widths 4 4 8 --head-width 4"
 SMALL = {  # flags in place of those of a page, by system
     "semi_supervised": "--batch-size 8 --feature-width 8 --evaluations 1 --steps 2 --warm-start-steps 1",
     "regda": "--batch-size 8 --augmentation none --evaluations 1 --steps 1 --pretraining-steps 1",

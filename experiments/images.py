@@ -91,7 +91,7 @@ def _open(data: ImageSet, seed: int, data_dir: Path, reach: Reach | None, tuning
         )
         if larger := data.larger(reach):
             splits = splits._replace(train=training(larger[0])[0], plain_train=train)
-    check_disjoint(splits.plain_train or splits.train, splits.test)
+    check_disjoint(splits.as_evaluated, splits.test)
     return Splits(
         *(source and without_keypoints(source, data.unused_keypoints) for source in splits)
     )
@@ -217,10 +217,13 @@ def open_domain(
             "first_seed", f"{seed}; {dataset} has no images for tuning, so its seeds are below 100"
         )
     first, second = ("train", tune) if tune else ("train[:95%]", "train[95%:]")
-    train, validation = opened(first, larger[0] if larger else square), opened(second)
+    train, validation = opened(first), opened(second)
     test = validation if seed in TUNING_SEEDS else opened("test")
     if family == dataset:
-        return Splits(train, validation, test)
+        splits = Splits(train, validation, test)
+        if larger:
+            splits = splits._replace(train=opened(first, larger[0]), plain_train=train)
+        return splits
     from data.bodies import NEVER_LABELLED
     from data.other_colours import in_other_colours
 

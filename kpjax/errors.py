@@ -1,6 +1,8 @@
 """Errors that a user can mend. Everything else is a defect of kpjax and keeps its traceback."""
 
 import difflib
+import functools
+import sys
 from collections.abc import Iterable, Sequence
 
 
@@ -26,6 +28,12 @@ class RunError(Exception):
 
     Exit code 1.
     """
+
+
+@functools.cache
+def say_once(line: str) -> None:
+    """Prints a line on stderr, once in a process."""
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def count_text(number: int, noun: str) -> str:

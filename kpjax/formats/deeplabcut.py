@@ -148,9 +148,7 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             frame._replace(session=frame.path.parent.name)
             for frame in image_frames(keys, root, [root, file.parent])
         ]
-        of_animals = ~np.isin([part for _, part in table.points], config.unique)
-        points = tuple(itertools.compress(table.points, of_animals))
-        table = table._replace(points=points, values=table.values[:, of_animals])
+        table = table.with_points([part not in config.unique for _, part in table.points])
         add_rows(table, found, config.parts, frames, instances, label)
     if config.unique:
         notes.append(
@@ -437,6 +435,11 @@ def _read_table(file: Path, config: Config, report: Report) -> Table | None:
     parts = {part for _, part in table.points}
     individuals = {individual for individual, _ in table.points}
     unknown = sorted(parts - {*config.parts, *config.unique})
+    if unknown and {*config.parts, *config.unique} <= parts:
+        # As in DeepLabCut, what was taken out of the config is not read.
+        report.notes.append(f"{_label(file)}: {', '.join(unknown)}: not in {_CONFIG}, and left out")
+        table = table.with_points([part not in unknown for _, part in table.points])
+        unknown = []
     strangers = sorted(individuals - {*(names or [""]), SINGLE})
     misfit = ""
     if table.coordinates != ("x", "y"):

@@ -164,18 +164,21 @@ def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1
     """Finds a stored path on this machine by the longest run of its last parts that exists below a
     folder.
 
-    All parts are tried in every folder first, in order, then one part less, down to `least`. An
-    absolute path that exists is returned as it is; None if nothing is found.
+    All parts are tried in every folder first, in order, then one part less, down to `least`; names
+    are compared as `finder` does. An absolute path that exists is returned as it is; None if nothing is found.
     """
     path = PurePosixPath(forward(stored))
     if Path(stored).is_absolute() and Path(stored).exists():
         return Path(stored)
     parts = [part for part in path.parts if part != "/"]
+    find = finder()
     for first in range(max(len(parts) - least, 0) + 1):
         rest = parts[first:]
         for folder in folders:
             found = folder.joinpath(*rest)
             if rest and found.exists():
+                return found
+            if rest and (found := find(folder, rest)):
                 return found
     return None
 

@@ -24,7 +24,15 @@ from kpjax.files import foreign
 from kpjax.formats import sleap
 from kpjax.formats.deeplabcut import SINGLE
 from kpjax.formats.names import forward
-from kpjax.formats.predictions import OK, UNSURE, PredictionTable, empty_table
+from kpjax.formats.predictions import (
+    EMPTY,
+    FAILED,
+    NO_BOX,
+    OK,
+    UNSURE,
+    PredictionTable,
+    empty_table,
+)
 from kpjax.formats.project import LARGEST, Report, on_frame, refuse
 from kpjax.formats.tables import (
     Row,
@@ -49,6 +57,8 @@ _OF_MOVEMENT = {
 _KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS, SLEAP or movement"
 MOST_FRAMES = 100_000_000  # of a recording; one wrong number of a frame gives more
 _EMPTY = np.full(5, np.nan)
+# the status of an animal without points, by that of its points in kpjax's csv
+_REASONS = {NO_BOX: NO_BOX, FAILED: FAILED, EMPTY: OK}
 
 
 class _Found(NamedTuple):
@@ -62,14 +72,15 @@ class _Found(NamedTuple):
     points: Mapping[int, Mapping[str, np.ndarray]]
     times: Mapping[int, float] = {}
     size: tuple[int, int] = (0, 0)
+    #: by frame and animal: why it has no points, as kpjax's own csv says
+    reasons: Mapping[int, Mapping[str, str]] = {}
 
 
 def read_predictions(path: Path) -> PredictionTable:
     """Reads the predictions of one video, with a row for each frame from the first to the last.
 
-    The step between frames is the largest that reaches all of the file. Frames that it lacks have
-    the status `unreadable` and no points, as have points without coordinates; so has an animal that
-    is not on a frame.
+    The step between frames is the largest that reaches all of the file. Frames that it lacks, and
+    animals without any point on a frame, have the status `unreadable`, unless the file says another.
     """
     path = Path(path)
     report = Report("", [], [])
@@ -113,6 +124,10 @@ def read_predictions(path: Path) -> PredictionTable:
         times=times,
         instances=tuple(animals),
     )
+    status = table.status
+    for frame, of_frame in found.reasons.items():
+        for animal, reason in of_frame.items():
+            status[(frame - first) // step, animals[animal]] = reason
     values = np.full((rows, len(animals), len(found.skeleton.names), 5), np.nan)
     for frame, of_frame in found.points.items():
         row = (frame - first) // step
@@ -133,7 +148,7 @@ def read_predictions(path: Path) -> PredictionTable:
         scores=np.where(scored, scores, 0),
         outside=outside,
         unsure=there & (is_unsure == 1),
-        status=np.where(there.any(-1), OK, table.status),
+        status=np.where(there.any(-1), OK, status),
     )
 
 
@@ -155,6 +170,7 @@ def _of_csv(path: Path, report: Report) -> _Found:
     names = {}
     videos = {}
     times = {}
+    reasons: dict[int, dict[str, str]] = {}
     step = _step_of_times(table) if of_movement else 1.0
     for row in table.rows:
         cells = {_OF_MOVEMENT.get(column, column): cell for column, cell in row.cells.items()}
@@ -169,7 +185,10 @@ def _of_csv(path: Path, report: Report) -> _Found:
         videos.setdefault(row.get("video"))
         names.setdefault(keypoint)
         of_frame = points.setdefault(frame, {})
-        of_animal = of_frame.setdefault(cells.get("instance", "0"), {})
+        animal = cells.get("instance", "0")
+        of_animal = of_frame.setdefault(animal, {})
+        if status in _REASONS:
+            reasons.setdefault(frame, {})[animal] = _REASONS[status]
         x = row.number("position" if space == "x" else "x")
         y = row.number("position" if space == "y" else "y")
         score = row.number("score")
@@ -191,7 +210,9 @@ def _of_csv(path: Path, report: Report) -> _Found:
     name = forward(next(iter(videos), "") or path.stem)
     source = f"{name}.mp4" if of_movement else PurePosixPath(name).name
     stamps = {} if of_movement and step == 1 else times
-    return _Found(name, path.parent / source, Skeleton(tuple(names)), arrays, stamps)
+    return _Found(
+        name, path.parent / source, Skeleton(tuple(names)), arrays, stamps, reasons=reasons
+    )
 
 
 def _step_of_times(table: Rows) -> float:
@@ -223,14 +244,12 @@ def _of_table(path: Path, report: Report) -> _Found:
             f"{path}: it has labels, no predictions (no likelihood); name a file of predicted points"
         )
     # Corners of a cage, which an image has once, are no animal.
-    single = np.array([one == SINGLE for one, _ in table.points])
-    if single.any() and not single.all():
-        once = [name for one, name in table.points if one == SINGLE]
+    once = [name for one, name in table.points if one == SINGLE]
+    if 0 < len(once) < len(table.points):
         report.notes.append(
             f"{count_text(len(once), 'unique body part')} ({', '.join(once)}) of no animal: left out"
         )
-        points = tuple(point for point in table.points if point[0] != SINGLE)
-        table = table._replace(points=points, values=table.values[:, ~single])
+        table = table.with_points([one != SINGLE for one, _ in table.points])
     animals = list(dict.fromkeys(animal for animal, _ in table.points))
     names = list(dict.fromkeys(part for _, part in table.points))
     values = np.full((len(table.keys), len(animals), len(names), 3), np.nan)

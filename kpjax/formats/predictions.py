@@ -5,7 +5,7 @@ read.
 import importlib.util
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,9 +15,10 @@ from kpjax import InputError, Skeleton
 from kpjax.files import write_text
 from kpjax.formats import sleap
 from kpjax.formats.project import Frame, on_frame
-from kpjax.formats.tables import Table, rows_text, table_text, write_h5
+from kpjax.formats.tables import Table, table_text, write_h5, write_rows
 
 OK, UNSURE, UNREADABLE, NO_BOX, FAILED = "ok", "unsure", "unreadable", "no_box", "failed"
+EMPTY = "empty"  # a point that smoothing has left out, of an animal that is there
 _COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # scorer of a title; DeepLabCut expects the first three letters
 
@@ -118,8 +119,8 @@ def fill(
     table.outside[row] = present[:, None] & ~on_frame(keypoints, size)
 
 
-def csv_text(table: PredictionTable) -> str:
-    """Formats a table as csv with a row for each point.
+def csv_rows(table: PredictionTable) -> Iterator[Sequence[object]]:
+    """Yields the header of a csv, and a row for each point.
 
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The
     status is `ok`, `unsure` for a point whose score is below its cutoff, `outside` for one beyond the
@@ -132,7 +133,7 @@ def csv_text(table: PredictionTable) -> str:
     columns = ["instance", "keypoint", "x", "y", "score", "status"]
     if not np.isnan(table.radii).all():
         columns.append("radius")
-    rows = [["video", "frame", "time", *columns] if table.is_video else ["image", *columns]]
+    yield ["video", "frame", "time", *columns] if table.is_video else ["image", *columns]
     for row, name in enumerate(table.names):
         key = [name]
         if table.is_video:
@@ -159,13 +160,12 @@ def csv_text(table: PredictionTable) -> str:
                     f"{x:.3f}",
                     f"{y:.3f}",
                     f"{score:.6g}",
-                    "empty" if math.isnan(x) and status == OK else status,
+                    EMPTY if math.isnan(x) and status == OK else status,
                     "" if math.isnan(radius) else f"{radius:.3f}",
                 ]
                 if status == FAILED:
                     cells = ["", "", "", FAILED, ""]
-                rows.append([*key, instance, keypoint, *cells[: len(columns) - 2]])
-    return rows_text(rows)
+                yield [*key, instance, keypoint, *cells[: len(columns) - 2]]
 
 
 def coco_results(table: PredictionTable) -> list[dict[str, Any]]:
@@ -320,7 +320,7 @@ def _json(content: object) -> str:
 
 # The end of each file's name, in which {} is the title of the run, and its writer.
 FORMATS: dict[str, dict[str, Callable[[PredictionTable, Path], Path]]] = {
-    "csv": {".csv": lambda table, path: write_text(path, csv_text(table))},
+    "csv": {".csv": lambda table, path: write_rows(path, csv_rows(table))},
     "dlc": {
         f"{_SCORER}.csv": lambda table, path: write_text(path, table_text(deeplabcut_table(table))),
         f"{_SCORER}.h5": lambda table, path: write_h5(deeplabcut_table(table), path),

@@ -5,7 +5,6 @@ compares them.
 """
 
 import functools
-import itertools
 import math
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,7 +29,13 @@ from kpjax.formats.project import (
 from kpjax.images.inputs import check_name
 from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
-from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, open_video
+from kpjax.images.video import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Video,
+    open_video,
+    without_drawn,
+)
 from kpjax.input.source import ArraySource, stack_examples
 from kpjax.structures import Example, Skeleton
 
@@ -76,7 +81,7 @@ def _open(path: Path) -> Video:
     return _open_once(path, path.absolute())
 
 
-@functools.lru_cache(maxsize=8)
+@functools.lru_cache(maxsize=256)
 def _open_once(path: Path, whole: Path) -> Video:
     return open_video(path)
 
@@ -323,7 +328,8 @@ def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
     """Returns all images and all frames of videos in files and folders, or one of them, including
     subfolders.
 
-    Frames are sorted within each path; duplicates appear once. Videos are opened for their sizes,
+    Frames are sorted within each path; duplicates appear once, and files of a folder on which points
+    are drawn (`kpjax.images.video.is_drawn`) are left out. Videos are opened for their sizes,
     images are not. A file that is named is taken whatever its ending. Raises InputError for a path
     that is missing, holds neither, or is an unreadable video.
     """
@@ -340,6 +346,7 @@ def frames_at(paths: Sequence[Path] | Path) -> tuple[Frame, ...]:
             for file in shown_files(path, "**/*")
             if path == file or file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES)
         ]
+        files = without_drawn(path, files)
         is_read = False
         for file in files:
             check_name(file)
@@ -425,8 +432,8 @@ def _read(
         examples[number] = Example(*square, np.int32(number))
         if len(entries) * examples[number].image.nbytes > LARGEST:
             raise InputError(
-                f"{name}: {len(entries)} frames take more than {LARGEST / 1e9:g} GB; keep fewer with "
-                "`every`, or make them smaller with `image_size`"
+                f"{name}: {len(entries)} frames take more than {LARGEST / 1e9:g} GB; make them "
+                "smaller with `image_size`, or keep fewer of those without labels with `every`"
             )
     if faults and (on_bad_frame == "stop" or not examples):
         raise InputError(
@@ -473,11 +480,10 @@ def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | Input
         except InputError as error:
             yield from ((number, error) for numbers in wanted.values() for number in numbers)
             continue
-        # no frame after the last one is decoded
-        for frame, image in itertools.islice(video, max(wanted) + 1):
-            if image is None and frame in wanted:
+        for frame, image in video.only(wanted):
+            if image is None:
                 image = InputError(f"{path}: frame {frame} does not decode")
-            yield from ((number, image) for number in wanted.get(frame, ()))
+            yield from ((number, image) for number in wanted[frame])
         for frame, numbers in wanted.items():
             if frame < len(video):
                 continue

@@ -223,7 +223,9 @@ def _stored_frames(video: Any) -> Collection[int] | None:
     video.open_backend = True
     if video.backend is None:
         video.open()
-    return getattr(video.backend, "frame_map", None) or None
+    # of a video without labels a package keeps no image, and none of the numbers
+    numbered = getattr(video.backend, "source_inds", None) is not None
+    return video.backend.frame_map if numbered else None
 
 
 def skeleton_in(file: Path, labels: Any, report: Report) -> Skeleton:

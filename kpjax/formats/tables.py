@@ -9,9 +9,9 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import numpy as np
 
@@ -156,17 +156,29 @@ def whole_number(cell: str) -> int | None:
     return None
 
 
-def rows_text(rows: Sequence[Sequence[object]]) -> str:
+def rows_text(rows: Iterable[Sequence[object]]) -> str:
     """Formats rows as csv. Floats keep all their digits; nan becomes an empty cell."""
+    file = io.StringIO()
+    _write_to(file, rows)
+    return file.getvalue()
 
+
+def write_rows(path: Path, rows: Iterable[Sequence[object]]) -> Path:
+    """Writes rows as `rows_text` formats them, whole or not at all, one after the other: those of a
+    long video are more than memory holds. Returns the path.
+    """
+    with atomic(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+        _write_to(file, rows)
+    return path
+
+
+def _write_to(file: TextIO, rows: Iterable[Sequence[object]]) -> None:
     def shown(cell: object) -> object:
         return "" if isinstance(cell, float) and math.isnan(cell) else cell
 
-    file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     for row in rows:
         writer.writerow([shown(cell) for cell in row])
-    return file.getvalue()
 
 
 def first_line(path: Path) -> str:
@@ -225,6 +237,11 @@ class Table(NamedTuple):
     #: keys of the rows: stored paths with forward slashes, or frame numbers
     keys: tuple[str | int, ...]
     values: np.ndarray  # (rows, points, coordinates) float64, nan where a cell is empty
+
+    def with_points(self, which: Sequence[bool]) -> "Table":
+        """Returns the table with some of its points only."""
+        points = tuple(itertools.compress(self.points, which))
+        return self._replace(points=points, values=self.values[:, np.array(which, bool)])
 
 
 def read_table(path: Path, report: Report) -> Table:
@@ -342,8 +359,10 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
         if all(tuple(own)[: len(coordinates)] == coordinates for own in points.values()):
             kind = coordinates
             break
-    # Smoothers have further columns, which belong to predictions.
-    whole = "likelihood" in kind or all(len(own) == len(kind) for own in points.values())
+    # Smoothers have further columns, which belong to predictions; parts that were added after machine
+    # labels had been refined have no likelihood.
+    further = {name for own in points.values() for name in own if name not in kind}
+    whole = "likelihood" in kind or further <= {"likelihood"}
     if not points or not kind or not whole:
         raise InputError(
             f"{report.place}: bodyparts and coords must name x and y of each part; save the labels anew"

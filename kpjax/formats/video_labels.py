@@ -52,17 +52,24 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
     except InputError as error:
         raise InputError(f"{table}: {summarise([*faults, str(error)])}") from None
     points = {}
+    crowded: dict[tuple[str, int], None] = {}
     for one in project.instances:
         frame = project.frames[one.frame]
         title = frame.name.rpartition("/")[0]
         if frame.number is None or title not in frames:
             faults.append(f"video {title!r} is unknown")
-        elif frame.number >= frames[title]:
+            continue
+        if frame.number >= frames[title]:
             faults.append(
                 f"expected a frame of {title} from 0 to {frames[title] - 1}, found {frame.number}"
             )
         for k in np.flatnonzero(one.visible).tolist():
+            if (title, frame.number, k) in points:
+                crowded[title, frame.number] = None
             points[title, frame.number, k] = tuple(one.keypoints[k].tolist())
+    faults += [
+        f"frame {frame} of {title} has several animals; keep one" for title, frame in crowded
+    ]
     if faults:
         raise InputError(f"{table}: {summarise(faults)}; the videos are {summarise(list(frames))}")
     if not points:

@@ -53,9 +53,10 @@ def placed_in(
             videos[frame.path] = open_video(frame.path)
     # a folder of its own for each
     sessions: dict[str, str] = {}
+    folders: set[str] = set()
     for session in dict.fromkeys(frame.session for frame in project.frames):
         short = portable(recording(session) or session or "images")
-        sessions[session] = unused_name(short, set(sessions.values()))
+        sessions[session] = unused_name(short, folders)
     frames = []
     copies = []
     used: set[str] = set()

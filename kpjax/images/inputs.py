@@ -48,13 +48,8 @@ class ImageSequence:
         if self.video is None:
             yield from (partial(read_image, file, self.depth) for file in self.files)
             return
-        wanted = set(self.numbers.tolist())
-        last = int(self.numbers[-1])
-        for number, image in frames_of_one_size(self.video):
-            if number in wanted:
-                yield partial(_decode, self.video, number, image)
-            if number == last:
-                return
+        for number, image in frames_of_one_size(self.video, {*self.numbers.tolist()}):
+            yield partial(_decode, self.video, number, image)
 
 
 def _decode(video: Video, number: int, image: np.ndarray | None) -> np.ndarray:
@@ -195,11 +190,13 @@ def _files(root: Path, out: Path | None) -> list[Path]:
     inside = None if out is None else out.resolve()
     if inside == root.resolve():
         raise InputError("out", f"{out} holds the inputs; name another folder")
+    # results of before are no inputs; below a folder above them, everything would be one
+    is_above = inside in root.resolve().parents
     return sorted(
         path
         for path in root.rglob("*")
         if path.suffix.lower() in (*ENDINGS, *VIDEO_SUFFIXES)
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
-        and inside not in path.resolve().parents
+        and (is_above or inside not in path.resolve().parents)
     )

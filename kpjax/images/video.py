@@ -14,7 +14,7 @@ import importlib.util
 import re
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
@@ -25,7 +25,7 @@ from typing import Literal
 import lazy_loader
 import numpy as np
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, count_text, say_once
 from kpjax.files import atomic
 from kpjax.images import reading
 from kpjax.images.reading import (
@@ -39,6 +39,8 @@ from kpjax.images.reading import (
 av = lazy_loader.load("av")  # av of the extra `lab`: nothing but videos needs it
 # frames of an AVI file that are tried: are they decoded in the order of their times?
 FRAMES_TRIED = 20
+# how the names of files end on which DeepLabCut, or kpjax, drew points
+_DRAWN = ("_labeled", "_overlay", "_sheet")
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
 _DEEP = {
@@ -99,7 +101,16 @@ class VideoFile:
         """Yields (number, image (H, W, 3) uint8) of every frame in order, None for one that does
         not decode.
         """
+        return self.only(range(len(self)))
+
+    def only(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Yields what iterating does, of some frames. Others are decoded but not turned into images,
+        and none after the last.
+        """
         due = 0
+        end = min(max(wanted, default=-1) + 1, len(self))
+        if not end:
+            return
         waiting = {}
         with open_container(self.path) as container:
             for place, frame in enumerate(_decode(container, self.stream)):
@@ -107,12 +118,16 @@ class VideoFile:
                 if number is not None and number >= due:
                     waiting[number] = frame
                 # After a fault some decoders return a few frames before an earlier one.
-                while due in waiting or len(waiting) > OUT_OF_ORDER:
-                    yield due, self._image(waiting.pop(due, None))
+                while due < end and (due in waiting or len(waiting) > OUT_OF_ORDER):
+                    found = waiting.pop(due, None)
+                    if due in wanted:
+                        yield due, self._image(found)
                     due += 1
-        yield from (
-            (number, self._image(waiting.pop(number, None))) for number in range(due, len(self))
-        )
+                if due == end:
+                    return
+        for number in range(due, end):
+            if number in wanted:
+                yield number, self._image(waiting.pop(number, None))
 
     def _image(self, frame: av.VideoFrame | None) -> np.ndarray | None:
         if frame is None:
@@ -181,7 +196,13 @@ class FrameFolder:
         return len(self.files)
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray | None]]:
-        for number in range(len(self)):
+        return self.only(range(len(self)))
+
+    def only(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Yields what iterating does, of some frames."""
+        for number in sorted(wanted):
+            if number >= len(self):
+                return
             try:
                 image = self[number]
             except InputError:
@@ -203,7 +224,8 @@ def open_container(path: Path) -> av.container.InputContainer:
     # PyAV 19 reads texts that are no UTF-8 by itself and has no such argument; earlier ones refuse
     # the whole file without it.
     before_19 = int(av.__version__.partition(".")[0]) < 19
-    return av.open(path, **({"metadata_errors": "replace"} if before_19 else {}))
+    # of 12:30.mp4, FFmpeg would take 12 for a protocol
+    return av.open(path.absolute(), **({"metadata_errors": "replace"} if before_19 else {}))
 
 
 def open_video(path: Path, name: str | None = None) -> Video:
@@ -216,7 +238,9 @@ def open_video(path: Path, name: str | None = None) -> Video:
     path = Path(path)
     name = name or path.name
     if path.is_dir():
-        files = tuple(sorted(_images(path), key=lambda file: _natural(file.name)))
+        images = _images(path)
+        images = [file for file in images if not is_drawn(file)] or images
+        files = tuple(sorted(images, key=lambda file: natural_order(file.name)))
         if not files:
             raise InputError(
                 f"{path}: there is no image in this folder; give a video file or a folder of frames"
@@ -282,9 +306,10 @@ def open_video(path: Path, name: str | None = None) -> Video:
 def find_videos(*paths: Path) -> tuple[Video, ...]:
     """Opens all videos in files and folders, sorted.
 
-    A folder stands for the video files and folders of images in and below it; a folder with images
-    and no video file is a video itself. Names are paths below the folder. Raises InputError for a
-    path without a video, and two videos of one name.
+    A folder stands for the video files and folders of images in and below it, without those on which
+    points are drawn (`is_drawn`); a folder with images and no video file is a video itself. Names
+    are paths below the folder. Raises InputError for a path without a video, and two videos of one
+    name.
     """
     found: dict[str, Video] = {}
     for root in (Path(path) for path in paths):
@@ -306,9 +331,11 @@ def find_videos(*paths: Path) -> tuple[Video, ...]:
     return tuple(found.values())
 
 
-def frames_of_one_size(video: Video) -> Iterator[tuple[int, np.ndarray | None]]:
-    """Yields the frames of a video. Raises InputError for one of another size than the first."""
-    for number, image in video:
+def frames_of_one_size(
+    video: Video, wanted: Collection[int]
+) -> Iterator[tuple[int, np.ndarray | None]]:
+    """Yields some frames of a video. Raises InputError for one of another size than the first."""
+    for number, image in video.only(wanted):
         if image is not None and image.shape[1::-1] != video.size:
             raise InputError(
                 f"{video.path}: frame {number} is {image.shape[1]}x{image.shape[0]}, the first is "
@@ -444,17 +471,32 @@ def _below(root: Path) -> list[Path]:
         if not any(part[0] == "." for part in path.relative_to(root).parts)
     ]
     of_videos = [file for file in shown if file.suffix.lower() in VIDEO_SUFFIXES]
-    files = [file for file in of_videos if file.is_file()]
+    files = without_drawn(root, [file for file in of_videos if file.is_file()])
     with_videos = {file.parent for file in files}
     folders = [
         folder
         for folder in (root, *(path for path in shown if path.is_dir()))
-        if folder not in with_videos and _images(folder)
+        if folder not in with_videos and any(not is_drawn(file) for file in _images(folder))
     ]
-    return sorted([*files, *folders], key=lambda path: _natural(path.as_posix()))
+    return sorted([*files, *folders], key=lambda path: natural_order(path.as_posix()))
 
 
-def _natural(name: str) -> list[tuple[int, int | str]]:
+def is_drawn(file: Path) -> bool:
+    """Returns whether DeepLabCut, or kpjax, drew points on a file of this name."""
+    return file.stem.endswith(_DRAWN)
+
+
+def without_drawn(root: Path, files: Sequence[Path]) -> list[Path]:
+    """Leaves out the files found in a folder on which a program drew points, and says so once; a
+    file that is named itself stays."""
+    kept = [file for file in files if file == root or not is_drawn(file)]
+    if len(kept) < len(files):
+        drawn = count_text(len(files) - len(kept), "file")
+        say_once(f"{root}: left out {drawn} with points drawn on them")
+    return kept
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
     """Returns a sort key that puts frame2 before frame10."""
     parts = re.split(r"(\d+)", name)
     return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]

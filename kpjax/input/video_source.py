@@ -192,8 +192,9 @@ def read_videos(
     squares = []
     frames = []
     left_out = []
+    held = 0
     for video in videos:
-        images, numbers, bad = _read(video, transform, every)
+        images, numbers, bad = _read(video, transform, every, LIMIT - held)
         if video.cut_off and on_bad_frame == "stop":
             raise InputError(
                 f"{video.path}: the file ends {video.cut_off} frames early; fetch it again, or use what "
@@ -207,7 +208,8 @@ def read_videos(
             raise InputError(f"{video.path}: no frame of this video decodes; leave it out")
         squares += images
         frames.append(np.array(numbers, np.int32))
-        if len(squares) * images[0][0].nbytes > LIMIT:
+        held += len(images) * images[0][0].nbytes
+        if held > LIMIT:
             raise InputError(
                 f"{name}: more than {LIMIT / 1e9:g} GB of frames; keep fewer with every={2 * every}, "
                 "make them smaller with `image_size`, or prepare the videos with python -m data videos"
@@ -225,16 +227,18 @@ def read_videos(
     return replace(kept, frame=np.concatenate(frames))
 
 
-def _read(video: Video, transform: Transform, every: int) -> tuple[list, list[int], list[int]]:
+def _read(
+    video: Video, transform: Transform, every: int, room: float
+) -> tuple[list, list[int], list[int]]:
     """Returns the transformed frames that are kept, their numbers, and those of frames that do not
     decode.
+
+    room: bytes; with the first frame that is beyond them reading ends.
     """
     squares = []
     numbers = []
     bad = []
-    for number, image in frames_of_one_size(video):
-        if number % every:
-            continue
+    for number, image in frames_of_one_size(video, range(0, len(video), every)):
         if image is None:
             bad.append(number)
             continue
@@ -247,6 +251,8 @@ def _read(video: Video, transform: Transform, every: int) -> tuple[list, list[in
             )
         )
         numbers.append(number)
+        if len(squares) * squares[0][0].nbytes > room:
+            break
     return squares, numbers, bad
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 
@@ -40,6 +40,7 @@ from kpjax.papers.engine import (
     Job,
     in_turn,
     preset_folder,
+    queue_folder,
     run as run_job,
     unusual_options,
 )
@@ -305,6 +306,13 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
                 f"{base.summary}\n\nVariants: {', '.join(experiment.paper.applicable(preset, base))}"
             ),
         )
+        first, last = parsed.shared.first_seed, parsed.shared.first_seed + parsed.shared.seeds - 1
+        if (first in TUNING_SEEDS) != (last in TUNING_SEEDS):
+            raise InputError(
+                "seeds",
+                f"{first} to {last}; those from {TUNING_SEEDS.start} on choose settings and have a "
+                "table of their own; run them apart",
+            )
         config, usual_steps = _resolve(experiment, preset, parsed.config, arguments)
         return Command(
             experiment,
@@ -771,11 +779,19 @@ def _start_over(command: Command) -> None:
         names |= variants[name].lengths(command.config, name).keys() & variants.keys()
     for job in command._replace(variants=sorted(names)).jobs():
         # another process may train there
-        with hold_folder(job.folder.parent / ".queue" / job.folder.name):
+        with hold_folder(queue_folder(job)):
             remove(job.folder)
     for seed in command.seeds:
         for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
-            remove(stage)
+            if _owner(stage.parent.name, variants) in {None, *names}:
+                with hold_folder(stage):
+                    remove(stage)
+
+
+def _owner(stage: str, variants: Collection[str]) -> str | None:
+    """Returns the variant after which a stage is named; None for one that several share."""
+    fitting = [name for name in variants if f"{stage}_".startswith(f"{name}_")]
+    return max(fitting, key=len, default=None)
 
 
 def main(experiment: Experiment) -> None:

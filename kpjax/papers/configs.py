@@ -237,6 +237,11 @@ class Splits(NamedTuple):
     plain_train: Source | None = None
     labelled: Source | None = None  # those of `train` with labels, if others have none
 
+    @property
+    def as_evaluated(self) -> Source:
+        """Training images as evaluation sees them."""
+        return self.plain_train or self.train
+
 
 @dataclass(frozen=True)
 class RunConfig(Checked):

@@ -12,8 +12,8 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -349,7 +349,11 @@ def result_of(job: Job) -> Outcome:
     """
     if job.plan:
         return variant_of(job).train(job, job.plan.data)
-    run(job)
+    if is_finished(job):
+        run(job)
+    else:
+        with _claimed(job):
+            run(job)
     stored = read_json(job.folder / "results.json")
     job.note(stored["went_on_under"] or [stored])
     return Outcome(
@@ -560,6 +564,22 @@ def in_turn(
         waiting = [job for job in waiting if job in put_off]
 
 
+@contextmanager
+def _claimed(job: Job) -> Iterator[None]:
+    """Claims a job; raises InUse where another process has it."""
+    with ExitStack() as claimed:
+        agreed(
+            f"claiming {job.title}",
+            lambda: bool(claimed.enter_context(hold_folder(queue_folder(job)))),
+        )
+        yield
+
+
+def queue_folder(job: Job) -> epath.Path:
+    """Returns the folder that a process locks while it works on a job."""
+    return job.folder.parent / ".queue" / job.folder.name
+
+
 def _try(
     job: Job,
     work: Callable[[Job], None],
@@ -570,15 +590,7 @@ def _try(
     it.
     """
     try:
-        with ExitStack() as claimed:
-            agreed(
-                f"claiming {job.title}",
-                lambda: bool(
-                    claimed.enter_context(
-                        hold_folder(job.folder.parent / ".queue" / job.folder.name)
-                    )
-                ),
-            )
+        with _claimed(job):
             work(job)
     except InUse as reason:
         if job not in put_off:

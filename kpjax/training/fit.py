@@ -110,7 +110,12 @@ def copy_replacement(state, new, mesh: Mesh):
         raise ValueError(
             f"between: the state that it returns has other arrays: {different[0]} {different[1]}"
         )
-    return jax.jit(lambda tree: tree, out_shardings=replicated_sharding(mesh))(new)
+    return new if new is state else _copy_on(mesh)(new)
+
+
+@functools.lru_cache(maxsize=4)
+def _copy_on(mesh: Mesh) -> Callable[[Any], Any]:
+    return jax.jit(lambda tree: tree, out_shardings=replicated_sharding(mesh))
 
 
 # (every, state -> metrics): after each step that `every` divides and after the last; every 0: after

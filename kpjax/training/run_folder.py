@@ -5,8 +5,6 @@ runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that v
 """
 
 import contextlib
-import functools
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -14,7 +12,7 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax.errors import InputError, printable
+from kpjax.errors import InputError, say_once
 from kpjax.files import (
     atomic,
     in_bucket,
@@ -146,13 +144,7 @@ def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:
         json_digest({name: value for name, value in results.items() if name != "digest"})
         != results["digest"]
     ):
-        _say(f"{folder / 'results.json'}: edited since the run wrote it")
-
-
-@functools.cache
-def _say(line: str) -> None:
-    """Prints a line on stderr, once in a process."""
-    print(printable(line), file=sys.stderr, flush=True)
+        say_once(f"{folder / 'results.json'}: edited since the run wrote it")
 
 
 @contextlib.contextmanager

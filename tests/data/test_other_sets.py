@@ -462,6 +462,25 @@ def test_a_set_is_prepared_as_its_files_say(sample, tmp_path, monkeypatch):
         assert all(record["image"][:8].min() > 245 for record in found["test"].values())
 
 
+def test_a_video_whose_frames_have_unpadded_numbers_is_cut_in_the_order_of_time(tmp_path):
+    """img10 came before img2, so that neighbours trained and tested."""
+    lines = [
+        *TABLES["a"][:3],
+        *(f"labeled-data/a/img{number}.png,1,2,3,4,5,6" for number in range(20)),
+    ]
+    placed("config.yaml", "scorer: Ann\nbodyparts: [snout, left ear, tail]\n")(tmp_path)
+    table("a", *lines)(tmp_path)
+    for number in range(20):
+        write_image(tmp_path / "labeled-data" / "a" / f"img{number}.png", 40 + number, 30)
+    faults = []
+    parts = deeplabcut.read(tmp_path, faults)
+    assert faults == []
+    assert [frame.name for frame in parts["train"]] == [
+        f"a/img{number}.png" for number in range(10)
+    ]
+    assert parts["test"][-1].name == "a/img19.png"
+
+
 def test_the_split_of_stacks_is_that_of_the_baseline():
     order = list(range(400))
     random.seed(2023)

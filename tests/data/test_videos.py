@@ -84,6 +84,16 @@ def test_labels_reach_records_and_sources(folder, tmp_path):
         np.testing.assert_allclose(bright.mean(0), [31.5, 7.5], atol=0.5)
 
 
+def test_labels_of_several_animals_are_refused(folder):
+    """The last one's were taken."""
+    columns = "video,frame,instance,keypoint,x,y"
+    rows = [f"a.mp4,0,{animal},nose,{10 + animal},20" for animal in range(2)]
+    (folder / TABLE).write_text("\n".join([columns, *rows]))
+    videos = find_videos(folder)
+    with pytest.raises(InputError, match=r"frame 0 of a\.mp4 has several animals"):
+        with_labels(read_videos(videos, Letterbox(64)), folder / TABLE, videos)
+
+
 def test_a_folder_without_video_and_broken_frames(folder, tmp_path):
     (tmp_path / "empty" / "b").mkdir(parents=True)
     with pytest.raises(InputError, match="there is no video in this folder"):

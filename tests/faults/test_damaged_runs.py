@@ -14,7 +14,7 @@ from own_runs import untrained_run
 
 from experiments import experiment_of
 from experiments.semi_supervised import PRESETS
-from kpjax.errors import InputError
+from kpjax.errors import InputError, say_once
 from kpjax.files import read_content, read_json
 from kpjax.formats.reading import read_project
 from kpjax.input.source import TfdsSource
@@ -23,7 +23,7 @@ from kpjax.papers.configs import config_as_json, config_from_json
 from kpjax.papers.engine import Job, is_finished
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton, skeleton_from_json
-from kpjax.training import hosts, run_folder
+from kpjax.training import hosts
 from kpjax.training.evaluation import read_predictions
 from kpjax.training.finished_runs import read_run
 
@@ -68,7 +68,7 @@ def test_small_files_of_a_run_are_what_was_written(run, capsys):
         path.write_bytes(whole.replace(old.encode(), new.encode(), 1))
         try:
             if name == "results.json":
-                run_folder._say.cache_clear()
+                say_once.cache_clear()
                 assert read_run(run).metrics == {"test/pck": 0.99}
                 assert "edited" in capsys.readouterr().err
             else:

@@ -99,6 +99,29 @@ def test_machine_labels_that_a_person_refined_are_labels(tmp_path):
     assert any("likelihood of refined machine labels" in note for note in found.notes)
 
 
+def test_a_part_that_was_added_after_refining_has_no_likelihood(tmp_path):
+    lines = [
+        "scorer,A,A,A,A,A",
+        "bodyparts,snout,snout,snout,ear,ear",
+        "coords,x,y,likelihood,x,y",
+        "labeled-data/v/img1.png,1,2,0.5,3,4",
+    ]
+    found = read(project(tmp_path, "bodyparts: [snout, ear]\n", {"v": lines}))
+    np.testing.assert_array_equal(found.instances[0].keypoints, [[1, 2], [3, 4]])
+
+
+def test_a_part_that_was_taken_out_of_the_config_is_left_out_and_a_renamed_one_is_a_fault(tmp_path):
+    root = project(tmp_path, "bodyparts: [ear]\n", {"v": ONE_CELL})
+    found = read(root)
+    assert found.skeleton.names == ("ear",)
+    np.testing.assert_array_equal(found.instances[-1].keypoints, [[7, 8]])
+    assert "v/CollectedData_A.csv: snout: not in config.yaml, and left out" in found.notes
+    (root / "config.yaml").write_text("bodyparts: [ear, nose]\n", encoding="utf-8")
+    report = Report("", [], [])
+    deeplabcut.read(root, report)
+    assert "body part 'snout' is unknown" in report.faults[0]
+
+
 def test_a_config_in_the_letters_of_windows_is_read(tmp_path):
     root = project(tmp_path, "bodyparts: [ear, snout]\n", {"v": ONE_CELL})
     with (root / "config.yaml").open("ab") as file:

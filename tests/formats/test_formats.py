@@ -214,6 +214,16 @@ def test_one_animal_comes_back_from_every_format(alone, tmp_path, video, format)
     assert len(comes_back(found, "coco", tmp_path / "again").instances) == 3  # and on from there
 
 
+def test_recordings_of_one_name_in_two_folders_stay_two(alone, tmp_path):
+    """Of names with a capital, frames of both came into one folder."""
+    frames = tuple(
+        frame._replace(session=session)
+        for frame, session in zip(alone.frames, ("x/Cam1", "x", "y/Cam1", "y"), strict=True)
+    )
+    placed, _ = placed_in(alone._replace(frames=frames), "deeplabcut", tmp_path / "one")
+    assert len({frame.session for frame in placed.frames}) == 4
+
+
 FACTS = {
     "splits": lambda project: sorted(frame.split for frame in project.frames),
     "which points are occluded": lambda project: sum(

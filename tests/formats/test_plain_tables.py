@@ -1,6 +1,7 @@
 """Plain tables: long, wide, with videos."""
 
 import json
+import unicodedata
 
 import numpy as np
 import pytest
@@ -136,6 +137,14 @@ def test_frames_of_videos(tmp_path):
         InputError, match=r"the videos monday/a.mp4, tuesday/a.mp4 are all found as"
     ):
         read_project(path, video_root=tmp_path / "videos" / "monday")
+
+
+def test_a_video_whose_name_has_another_form_of_unicode_is_found(tmp_path):
+    name = unicodedata.normalize("NFD", "Mäuse.mp4")
+    write_video(tmp_path / name, [np.zeros((32, 48, 3), np.uint8)] * 2)
+    text = unicodedata.normalize("NFC", "video,frame,keypoint,x,y\nMäuse.mp4,1,nose,1,2\n")
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    assert read_project(tmp_path / "labels.csv").frames[0].path == tmp_path / name
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])

@@ -120,6 +120,15 @@ def test_a_video_is_read_in_one_pass(tmp_path, monkeypatch):
     assert abs(int(kept[2].image[16, 16, 0]) - 120) < 8
 
 
+def test_what_a_program_drew_is_left_out_of_a_folder_and_not_if_it_is_named(tmp_path, capsys):
+    for name in ("a.png", "a_overlay.png", "clip_sheet.png"):
+        image(tmp_path / name, 1)
+    write_video(tmp_path / "clip_labeled.mp4", [np.zeros((16, 32, 3), np.uint8)] * 2)
+    assert [frame.path.name for frame in frames_at(tmp_path)] == ["a.png"]
+    assert "left out 3 files with points drawn on them" in capsys.readouterr().err
+    assert len(frames_at(tmp_path / "clip_labeled.mp4")) == 2
+
+
 def test_what_cannot_be_read_is_named(project, tmp_path, capsys, monkeypatch):
     (tmp_path / "day" / "img1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png"):

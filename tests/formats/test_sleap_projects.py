@@ -213,3 +213,21 @@ def test_suggestions_whose_images_a_package_has_not_are_left_out(tmp_path):
     assert not faults
     assert len(found.frames) == len(found.instances) == 1
     assert any("whose images this package has not" in note for note in found.notes)
+
+
+def test_a_video_of_which_a_package_keeps_no_image_is_left_out(tmp_path):
+    videos = []
+    for name in ("labelled", "suggested"):
+        images = [tmp_path / name / f"{n}.png" for n in range(2)]
+        for image in images:
+            image.parent.mkdir(exist_ok=True)
+            black(image)
+        videos.append(sio.Video.from_filename([str(image) for image in images]))
+    made = [(0, 1, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")]
+    path = saved(tmp_path / "a.slp", made, videos, suggestions=[(1, 0)])
+    package = tmp_path / "b" / "a.pkg.slp"
+    package.parent.mkdir()
+    sio.load_slp(str(path)).save(str(package), embed="user", verbose=False)
+    found, faults = project_and_faults(package)
+    assert not faults
+    assert len(found.frames) == len(found.instances) == 1

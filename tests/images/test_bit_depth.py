@@ -111,6 +111,8 @@ def test_all_images_of_a_set_have_one_brightness(tmp_path):
     (sequence,) = find_inputs([folder])
     with pytest.raises(InputError, match="holds the inputs; name another folder"):
         find_inputs([folder], out=folder)
+    # results into a folder above are no reason to call everything a result
+    assert len(find_inputs([folder], out=folder.parent)) == 1
     files = [folder / "0.png", folder / "1.png"]
     for image in (
         read_frame(project.frames[0]),

@@ -2,6 +2,8 @@
 nothing.
 """
 
+import shutil
+
 import av
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import find_videos, open_video, write_video
+from kpjax.input import video_source
 from kpjax.input.video_source import read_videos
 
 WIDTH, HEIGHT, BLOCK = 64, 48, 16
@@ -70,6 +73,35 @@ def test_a_title_that_is_no_utf8_does_not_hide_a_video(tmp_path):
     assert written.count(b"TITLE") == 1
     path.write_bytes(written.replace(b"TITLE", b"\xe9t\xe9\xff."))
     assert [number for number, _ in open_video(path)] == [0]
+
+
+def test_a_name_with_a_colon_is_no_protocol(clip, tmp_path, monkeypatch):
+    shutil.copy(clip[0], tmp_path / "12:30.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(open_video("12:30.mp4")) == 60
+
+
+def test_some_frames_are_those_of_all(clip):
+    video = open_video(clip[0])
+    every = dict(video)
+    some = dict(video.only({3, 40, 59}))
+    assert list(some) == [3, 40, 59]
+    for number, image in some.items():
+        np.testing.assert_array_equal(image, every[number])
+    assert not dict(video.only(()))
+
+
+def test_reading_ends_where_memory_would(clip, monkeypatch):
+    seen = []
+
+    def square(*parts):
+        seen.append(parts)
+        return Letterbox(16)(*parts)
+
+    monkeypatch.setattr(video_source, "LIMIT", 10 * 16 * 16 * 3)
+    with pytest.raises(InputError, match="GB of frames; keep fewer with every=2"):
+        read_videos([open_video(clip[0])], square)
+    assert len(seen) == 11
 
 
 def test_frames_have_their_numbers_and_times_at_a_variable_rate(clip):

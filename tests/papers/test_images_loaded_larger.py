@@ -15,7 +15,7 @@ from experiments.adaptation import images as adaptation_images
 from kpjax import geometry
 from kpjax.input.source import TfdsSource, stack_examples
 from kpjax.models import SmallUNet
-from kpjax.papers import regda
+from kpjax.papers import regda, source_free
 from kpjax.papers.adaptation.core import build_core
 from kpjax.papers.command_line import run
 from kpjax.papers.configs import replace_fields
@@ -111,7 +111,8 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
         opened.plain_unlabelled,
         batch_size=16,
     )
-    with np.load(job.folder / "pseudo_labels.npz") as labels:
+    (kept,) = job.folder.glob("pseudo_labels-*.npz")
+    with np.load(kept) as labels:
         crops = np.stack([opened.unlabelled[n].crop for n in range(len(opened.unlabelled))])
         seen = labels["visible"] > 0
         there, expected = (
@@ -135,6 +136,22 @@ def test_hands_are_turned_and_cropped_at_full_size(tmp_path):
     state = jax.eval_shape(method.init, jax.random.key(0), streams, {})
     after, _ = jax.eval_shape(method.update, state, streams, jax.random.key(1))
     assert jax.tree.structure(after) == jax.tree.structure(state)
+
+
+def test_adaptation_without_the_source_is_checked_on_plain_images(tmp_path, monkeypatch):
+    seen = []
+    check_of = source_free.check_of
+
+    def watched(method, start, held, **options):
+        seen.extend(sides(held))
+        return check_of(method, start, held, **options)
+
+    monkeypatch.setattr(source_free, "check_of", watched)
+    run(
+        experiment_of("regda")._replace(presets={"tiny": HANDS}),
+        ["tiny", "--variants", "source_free", "--workdir", str(tmp_path)],
+    )
+    assert seen == [32]
 
 
 def test_the_core_of_an_adaptation_reads_larger_training_images():

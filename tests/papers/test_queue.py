@@ -12,11 +12,12 @@ import yaml
 from tiny_systems import SYSTEMS, job_of
 
 from experiments import experiment_of
-from kpjax.errors import RunError
+from kpjax.errors import InputError, RunError
 from kpjax.papers.command_line import _start_over, in_processes, over_devices, read_command
-from kpjax.papers.engine import in_turn, raise_for_failures
+from kpjax.papers.engine import in_turn, queue_folder, raise_for_failures, result_of
 from kpjax.training.claims import InUse
 from kpjax.training.process import Interrupted
+from kpjax.training.run_folder import hold_folder
 
 LAUNCH = Path(__file__).parents[2] / "experiments" / "launch"
 
@@ -56,10 +57,9 @@ def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
 def test_a_job_in_work_elsewhere_is_left_to_the_end(tmp_path, monkeypatch):
     """Another process holds one job, until it is killed: that leaves nothing to be cleared away."""
     jobs, done = jobs_in(tmp_path, "theirs", "ours"), []
-    place = jobs[0].folder
     script = (
         f"import pathlib, sys\nfrom kpjax.training.run_folder import hold_folder\n"
-        f"with hold_folder(pathlib.Path({str(place.parent / '.queue' / place.name)!r})):\n"
+        f"with hold_folder(pathlib.Path({str(queue_folder(jobs[0]))!r})):\n"
         f"    print('held', flush=True)\n    sys.stdin.read()"
     )
     root = str(Path(__file__).parents[3])
@@ -94,6 +94,13 @@ def test_a_run_whose_stage_another_process_trains_waits_for_it(tmp_path, monkeyp
     in_turn(jobs_in(tmp_path, "needs_stage", "free"), work, pause=7.0)
     assert calls == ["needs_stage", "free", "needs_stage", "needs_stage"]
     assert pauses == [7.0]  # only once nothing else was left to do
+
+
+def test_a_run_that_another_starts_from_is_claimed_too(tmp_path):
+    """Else its half-written files were cleared away beside the process that trains it."""
+    (job,) = jobs_in(tmp_path, "source_only")
+    with hold_folder(queue_folder(job)), pytest.raises(InUse):
+        result_of(job)
 
 
 def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
@@ -201,3 +208,32 @@ def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_sta
     teacher.mkdir(parents=True)
     _start_over(command)
     assert not teacher.exists()
+
+
+def test_fresh_leaves_the_stages_of_other_variants_and_those_in_use(tmp_path):
+    command = read_command(
+        SYSTEMS["incremental"],
+        ["tiny", "--variants", "kamp", "--fresh", "--workdir", str(tmp_path)],
+    )
+    own, shared, other, longer = (
+        command.folder / "stages" / name / "seed-0"
+        for name in ("kamp_step_1", "base", "finetune_step_1", "kamp_rerendered_step_1")
+    )
+    for folder in (own, shared, other, longer):
+        folder.mkdir(parents=True)
+    with hold_folder(shared), pytest.raises(InUse):
+        _start_over(command)
+    assert shared.exists()
+    _start_over(command)
+    assert [folder.exists() for folder in (own, shared, other, longer)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+def test_seeds_that_choose_settings_and_others_are_run_apart(tmp_path):
+    typed = ["tiny", "--first-seed", "98", "--seeds", "4", "--workdir", str(tmp_path)]
+    with pytest.raises(InputError, match="--seeds: 98 to 101; those from 100 on choose settings"):
+        read_command(SYSTEMS["pyramids"], typed)

@@ -50,7 +50,10 @@ def check(asked: Check) -> Project:
         if asked.sheet > 0 and project.instances:  # before all is decoded, which may take minutes
             place = asked.project.resolve()
             title = place.name if place.is_dir() else place.stem
-            draw_sheet(project, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
+            try:
+                draw_sheet(project, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
+            except InputError as error:  # as in a folder that cannot be written; the others follow
+                faults.append(f"sheet: {error}")
         known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
         # those without labels are looked at, not decoded
         for path in dict.fromkeys([*known, *videos_of(project)]):

@@ -3,8 +3,9 @@ worst animals.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from kpjax.formats.project_source import (
 from kpjax.formats.reading import read_project
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
+from kpjax.input.source import ArraySource
 from kpjax.lab.animals.conformal import RadiusTable, radii, without_label
 from kpjax.lab.animals.tracking import Doubt, merge_doubts
 from kpjax.lab.commands import Evaluate
@@ -38,6 +40,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     wrap_lines,
 )
 from kpjax.lab.out.reports.sheets import crop_to_animal, predictions_drawn, read_animal
+from kpjax.lab.own.animals import Finder, in_pieces
 from kpjax.lab.own.earlier_run import rename_keypoints
 from kpjax.lab.own.project import renamed_to
 from kpjax.lab.own.whole_animals import unbounded
@@ -88,15 +91,15 @@ def evaluate(asked: Evaluate) -> Path:
         for line in pixel_errors.coincidences(part, labels, cutoffs):
             print(wrap_lines(line))
     print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
-    if predictor.finder:
-        evaluate_animals(project, predictor, animals, asked)
-    if predictor.radii:
-        print_coverage(predictor.radii, animals, growth, told_apart=None not in lists)
     with together(asked.out) as folder:
         pixel_errors.write_errors(folder, animals, predictor.cutoffs)
         write_png(
             folder / WORST, worst_sheet(animals, predictor.skeleton, predictor.cutoffs, asked.worst)
         )
+    if predictor.finder:
+        evaluate_animals(project, predictor, animals, asked)
+    if predictor.radii:
+        print_coverage(predictor.radii, animals, growth, told_apart=None not in lists)
     print(", ".join(map(str, written)))
     return written[0]
 
@@ -319,18 +322,16 @@ def locate_animals(
     """
     finder = predictor.finder
     whole, _ = whole_frames(project)
-    source = project_source(whole, Letterbox(finder.side), on_bad_frame=on_bad_frame)
     known = finder.known
     of_frame: dict[int, list[int]] = {}
     for number, one in enumerate(project.instances):
         of_frame.setdefault(one.frame, []).append(number)
     instances, of, twice, others, animals = [], [], 0, 0, 0
     empty = np.full((len(project.skeleton.names), 2), np.nan)
-    seen = finder.on(source.examples.image)
-    for row, (crop, whose) in enumerate(
-        zip(source.examples.crop, source.examples.index, strict=True)
-    ):
-        frame = whole.instances[int(whose)].frame
+    read = 0
+    for row, crop, whose, seen in _seen_by(finder, whole, on_bad_frame):
+        read += 1
+        frame = whole.instances[whose].frame
         numbers = [
             number for number in of_frame[frame] if box_of(project.instances[number]) is not None
         ]
@@ -360,8 +361,26 @@ def locate_animals(
         if of
         else "no animal"
     )
-    said = f"found by the run itself on {count_text(len(source), 'frame')}: {said}"
+    said = f"found by the run itself on {count_text(read, 'frame')}: {said}"
     return project._replace(instances=tuple(instances)), np.array(of, int), said
+
+
+def _seen_by(
+    finder: Finder, whole: Project, on_bad_frame: str
+) -> Iterator[tuple[int, np.ndarray, int, Any]]:
+    """Yields a frame's row in what a finder sees, its crop, its instance, and what is seen; as many
+    frames are read at once as fit into memory."""
+
+    def read_piece(numbers: range) -> ArraySource:
+        return project_source(
+            whole, Letterbox(finder.side), instances=numbers, on_bad_frame=on_bad_frame
+        )
+
+    count = len(whole.instances)
+    for _, source in in_pieces(count, finder.side, read_piece, on_bad_frame):
+        seen = finder.on(source.examples.image)
+        for row, crop in enumerate(source.examples.crop):
+            yield row, crop, int(source.examples.index[row]), seen
 
 
 def over_time(

@@ -27,7 +27,7 @@ from kpjax.formats.tables import rows_text
 from kpjax.formats.writing import unused_name
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
-from kpjax.lab.commands.predict.pipeline import in_original_pixels, square_of
+from kpjax.lab.commands.predict.pipeline import in_original_pixels, shrunk, square_of
 from kpjax.lab.out.suggest import frames as looks
 from kpjax.lab.out.suggest.proposals import (
     FORMAT_OF_PROJECT,
@@ -37,6 +37,7 @@ from kpjax.lab.out.suggest.proposals import (
 from kpjax.lab.predictors import Predictor, open_predictor
 from kpjax.training.evaluation import in_batches
 
+SHEET_SIDE = 640  # px, of the longer side of a frame on suggestions.png
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two
 # networks or unusual poses chose better in our measurements.
 LOOKED_AT = 1000  # frames of videos, unless `every` is given
@@ -112,10 +113,11 @@ def suggest(asked: Suggest) -> Path:
         usual = float(np.median(points.scores[there]))
         shown = there[..., None] & ~points.unsure
         opacity = np.where(shown, opacity_of_scores(points.scores, usual), 0)
-        drawn = [
-            draw_animals(image, points.keypoints[row], opacity[row], predictor.skeleton)
-            for row, image in enumerate(proposals.images)
-        ]
+        drawn = []
+        for row, image in enumerate(proposals.images):
+            small = shrunk(image, SHEET_SIDE)
+            placed = (points.keypoints[row] + 0.5) * small.shape[1] / image.shape[1] - 0.5
+            drawn.append(draw_animals(small, placed, opacity[row], predictor.skeleton))
         sheet = contact_sheet(
             drawn, captions=[f"{rank}: {name}" for rank, name in enumerate(points.names, 1)]
         )

@@ -13,7 +13,10 @@ from kpjax.lab.animals.calibration import cutoffs_text
 from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, plain_name
 
 NOT_STATED = "not stated; ask its maker before you build on it"
-ERRORS = {"test/mae": "mean error, px of the network's input", "test/pck": "PCK"}
+ERRORS = {
+    "test/mae": "mean absolute error of a coordinate, px of the original images",
+    "test/pck": "PCK",
+}
 
 
 def card_of(

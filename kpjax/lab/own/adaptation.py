@@ -18,6 +18,7 @@ from kpjax.formats.project import Frame, Instance
 from kpjax.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox
+from kpjax.images.video import natural_order
 from kpjax.input.source import ArraySource, check_disjoint, subset
 from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.out.reports.pixel_errors import Part, count_text
@@ -114,7 +115,8 @@ def own_core(folder: str) -> tuple[Core, Any, Mapping[str, Any]]:
         raise InputError(
             "core",
             f"the heatmaps of {folder} are {found.get('heatmap_size')} px for images of "
-            f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller",
+            f"{found['image_size']}; give a run whose heatmaps are {STRIDE} times smaller, trained with "
+            f"--heatmap-size {found['image_size'] // STRIDE}",
         )
     kept = parts_of(variables, parts)
     return (
@@ -127,6 +129,10 @@ def own_core(folder: str) -> tuple[Core, Any, Mapping[str, Any]]:
             "backbone_statistics": found["backbone_statistics"],
         },
     )
+
+
+def _in_time(frame: Frame) -> tuple[list[tuple[int, int | str]], int]:
+    return natural_order(frame.path.as_posix()), frame.number or 0
 
 
 def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
@@ -149,7 +155,7 @@ def own_split(config: OwnConfig) -> tuple[list[Frame], list[Frame], str]:
     whole = len(videos) >= projects.ENOUGH_RECORDINGS and all(
         frame.number is not None for frame in frames
     )
-    parts = videos if whole else frames
+    parts = videos if whole else sorted(frames, key=_in_time)
     drawn = dict.fromkeys(parts[-max(round(0.2 * len(parts)), 1) :])
     target, test = (
         [frame for frame in frames if ((frame.path if whole else frame) in drawn) == out]

@@ -22,6 +22,7 @@ from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import (
+    LARGEST,
     Crowd,
     crowd_of,
     frame_identity,
@@ -135,7 +136,11 @@ def frame_size(crowd: Crowd, longer_side: float) -> int:
     """Returns the side of frames on which animals are found, px: the least at which they are large
     and far enough, if the labelled frames fit into memory.
     """
-    possible = [side for side in SIZES if 3 * crowd.frames * side**2 <= MOST_BYTES or side <= USUAL]
+    bytes_of = {side: 3 * crowd.frames * side**2 for side in SIZES}
+    possible = [
+        side for side in SIZES if bytes_of[side] <= (LARGEST if side <= USUAL else MOST_BYTES)
+    ]
+    possible = possible or [min(SIZES)]
     return next(
         (
             side
@@ -534,7 +539,18 @@ def _find_sure(
     read = 0
     on: list[int] = []
     boxes: list[list[float]] = []
-    for first, source in _in_pieces(frames, finder.side, own, root, argument):
+
+    def read_piece(numbers: range) -> ArraySource:
+        return unlabelled_source(
+            frames[numbers.start : numbers.stop],
+            Letterbox(finder.side),
+            Skeleton(()),
+            root=root,
+            name=argument,
+            on_bad_frame=own.on_bad_frame,
+        )
+
+    for first, source in in_pieces(len(frames), finder.side, read_piece, own.on_bad_frame):
         if never is not None:  # whole frames: crops of one by two boxes would differ
             check_disjoint(source, never)
         read += len(source)
@@ -552,31 +568,24 @@ def _find_sure(
     }
 
 
-def _in_pieces(
-    frames: Sequence[Frame], side: int, own: Own, root: Path, argument: str
+def in_pieces(
+    count: int, side: int, read: Callable[[range], ArraySource], on_bad_frame: str
 ) -> Iterator[tuple[int, ArraySource]]:
-    """Yields letterboxed frames without labels, as many at once as have `MOST_BYTES`, each piece with
-    the number of its first frame: those of a long video may not fit into memory together.
+    """Yields frames of some side, as many at once as have `MOST_BYTES`, each piece with the number of
+    its first frame: those of a long video may not fit into memory together.
 
-    Where flags skip frames that cannot be read, a piece without any other is left out. Raises
-    InputError as `unlabelled_source` does, also where all pieces would be left out.
+    read: of some of `count` frames. Where flags skip frames that cannot be read, a piece without any
+    other is left out. Raises InputError as `read` does, also where all pieces would be left out.
     """
     at_once = max(int(MOST_BYTES / (3 * side**2)), 1)
     refused: list[InputError] = []
-    firsts = range(0, len(frames), at_once)
+    firsts = range(0, count, at_once)
     for first in firsts:
         try:
-            piece = unlabelled_source(
-                frames[first : first + at_once],
-                Letterbox(side),
-                Skeleton(()),
-                root=root,
-                name=argument,
-                on_bad_frame=own.on_bad_frame,
-            )
+            piece = read(range(first, min(first + at_once, count)))
         except InputError as error:
             refused.append(error)
-            if own.on_bad_frame == "stop" or len(refused) == len(firsts):
+            if on_bad_frame == "stop" or len(refused) == len(firsts):
                 raise
             print(error, file=sys.stderr)
             continue

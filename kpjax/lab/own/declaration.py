@@ -1,6 +1,7 @@
 """A paper on people's own data: the check of the project, the first lines of a training, errors in
 pixels, and the report."""
 
+import contextlib
 import functools
 import importlib
 import itertools
@@ -14,7 +15,7 @@ import jax
 
 from kpjax import InputError
 from kpjax.evaluation import coincidence
-from kpjax.files import absolute, make_folder, read_json, write_json
+from kpjax.files import absolute, in_bucket, make_folder, read_json, write_json
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from, table_as_json
 from kpjax.lab.out.reports import pixel_errors
@@ -41,6 +42,7 @@ from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import config_as_json, flat, replace_fields
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
+from kpjax.training.claims import InUse
 from kpjax.training.evaluation import Gathered
 from kpjax.training.identity import SHORT, changed_input, flat_identity
 from kpjax.training.trees import json_digest
@@ -71,6 +73,7 @@ def on_own_data(
     found: Callable[[Any], Source | None] = lambda data: None,
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
+    opens_as: Callable[[Job], str] = lambda job: "",
     cutoffs: Callable[[Any], Mapping[int, float]] = lambda config: {},
     finder: Callable[[Any], Learnt | None] = lambda config: None,
 ) -> Experiment:
@@ -86,7 +89,7 @@ def on_own_data(
         config: what a person gives, and settings.
         resolved: (config, what was typed) -> the config with the rest chosen, each choice printed
             with its reason. Raises InputError for what does not suit.
-        open_data: called once for all variants of a seed.
+        open_data: called once for all variants of a seed that open the same.
         parts: (job, data) -> the labelled animals by what they are for the run; one part is
             HELD_OUT or TARGET, whose `scale` is the diagonal of the labelled body. Runs keep their
             errors in pixels, what scores mean, and radii; none without.
@@ -95,6 +98,7 @@ def on_own_data(
         found: of a run's data, crops of animals that it found itself.
         check_variants: raises InputError.
         seeded: whether what is opened differs between seeds.
+        opens_as: of a job, the variant that `open_data` is told: one that opens as much.
         cutoffs: of a config, those that another run knows, by the numbers of keypoints.
         finder: of a config, what another run finds animals with; None where this one learns it.
     """
@@ -108,7 +112,17 @@ def on_own_data(
     open_once = functools.lru_cache(maxsize=2)(open_data)
 
     def opened_once(job: Job) -> Any:
-        return open_once(job._replace(variant="", seed=job.seed if seeded(job.config) else 0))
+        seed = job.seed if seeded(job.config) else 0
+        return open_once(job._replace(variant=opens_as(job), seed=seed))
+
+    def check(command: Command) -> None:
+        check_variants(command.config, command.variants)
+        # What is wrong with images that only later variants read is told before one trains.
+        jobs = command.jobs()
+        whole = [job for job in jobs if not opens_as(job)]
+        if 0 < len(whole) < len(jobs):
+            with contextlib.suppress(InUse):  # another process learns to find animals for it
+                opened_once(whole[0])
 
     return Experiment(
         paper._replace(template=config),
@@ -116,7 +130,7 @@ def on_own_data(
         opened_once,
         inputs=inputs_of,
         resolved=resolved_and_named,
-        beside=beside(paper, parts, shown, told, found, check_variants, cutoffs, finder),
+        beside=beside(paper, parts, shown, told, found, check, cutoffs, finder),
     )
 
 
@@ -126,16 +140,16 @@ def beside(
     shown: Callable[[Job, Any], Part | None],
     told: Told,
     found: Callable[[Any], Source | None],
-    check_variants: Callable[[Any, Sequence[str]], None],
+    check_data: Callable[[Command], None],
     cutoffs: Callable[[Any], Mapping[int, float]],
     finder: Callable[[Any], Learnt | None],
 ) -> Beside:
     """Returns what runs on own data do beside what the paper says, as `on_own_data` describes."""
 
     def check(command: Command) -> None:
-        check_variants(command.config, command.variants)
         if not command.shared.fresh:
             check_project(command)
+        check_data(command)
         print(*first_lines(command), sep="\n")
 
     def report(*given: Any, **more: Any) -> Any:  # its libraries are not waited for by help
@@ -233,9 +247,12 @@ def next_lines(command: Command, shown: Path | None = None) -> list[str]:
     ]
     finds = (command.jobs()[0].folder / FOLDER).is_dir()
     boxes = " --boxes BOXES" * (flat(command.config).get("transform") == "around_box" and not finds)
+    used, copied = shlex.quote(folders[0]), ""
+    if in_bucket(command.folder):
+        used, copied = "RUN", " (RUN: a copy of the first folder on a disc)"
     return [
         *(f"run: {folder}" for folder in folders),
-        f"next: kpjax predict {shlex.quote(folders[0])} VIDEO{boxes} --out points --overlay",
+        f"next: kpjax predict {used} VIDEO{boxes} --out points --overlay{copied}",
     ]
 
 

@@ -4,7 +4,7 @@ without labels.
 
 import functools
 import hashlib
-import math
+import itertools
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ from kpjax.formats.uniting import in_names, unite
 from kpjax.formats.video_labels import TABLE
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
-from kpjax.images.video import VIDEO_SUFFIXES
+from kpjax.images.video import VIDEO_SUFFIXES, is_drawn
 from kpjax.input.source import ArraySource, Source, map_examples, where_read
 from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
@@ -44,12 +44,10 @@ from kpjax.training.identity import contents
 
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
-NO_PATHS = ("network", "summary", "validation")  # texts that name no file
+NO_PATHS = ("network", "summary", "validation", "category")  # texts that name no file
 LEAST_EMPTY = 0.05  # share of animals, from which on a keypoint's empty cells are asked about
 SHARE = 0.2  # share of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
-# how the names of videos end on which DeepLabCut, or this program, drew points
-DRAWN = ("_labeled", "_overlay")
 
 
 @dataclass(frozen=True)
@@ -155,6 +153,10 @@ def renamed_to(project: Project, skeleton: Skeleton) -> Project:
     return project._replace(skeleton=skeleton, instances=instances)
 
 
+Place = tuple[str, int]  # see `_time`
+Stretch = tuple[Place, Place | None]
+
+
 class Held(NamedTuple):
     """Labelled animals of a project in two parts that share no frame and, if possible, no
     recording.
@@ -163,7 +165,8 @@ class Held(NamedTuple):
     train: tuple[int, ...]  # numbers of instances
     held_out: tuple[int, ...]
     recordings: tuple[str, ...]  # sessions held out as a whole
-    after: dict[str, int]  # session -> the first frame number of its held-out last part
+    #: session -> from where to where parts of it are held out, see `_time`; None for its end
+    stretches: dict[str, tuple[Stretch, ...]]
     words: str
 
 
@@ -202,6 +205,7 @@ def labels_digest(project: Project) -> str:
     read = project._replace(
         **{"root": "", "roots": (), "notes": (), "doubts": ()},
         **{
+            "lengths": {path.name: count for path, count in project.lengths.items()},
             "frames": frames,
             "instances": animals,
             "skeleton": tuple(vars(project.skeleton).items()),
@@ -225,7 +229,7 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
             project = needed_project(config.data, name)
             frames = dict.fromkeys([frame.path for frame in project.frames] + videos_of(project))
             found[name] = {"labels": labels_digest(project)} | contents(
-                _named_below(project.root, frames)
+                _named((project.root, frame) for frame in frames)
             )
         elif name not in (*PROJECTS, *WITH_PROJECT):
             paths = [
@@ -233,35 +237,40 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
                 for text in (value if isinstance(value, tuple) else (value,))
                 if isinstance(text, str) and text and os.path.exists(os.path.expanduser(text))
             ]
-            files = dict[str, Path]()
-            for path in paths:
-                read = [path] if path.is_file() else [*filter(_is_read, shown_files(path, "**/*"))]
-                files |= _named_below(path if len(paths) == 1 else path.parent, read)
+            files = [
+                (path if len(paths) == 1 else path.parent, file)
+                for path in paths
+                for file in ([path] if path.is_file() else shown_files(path, "**/*"))
+                if path == file or _is_read(file)
+            ]
             if files:
-                found[name] = contents(files)
+                found[name] = contents(_named(files))
     return found
 
 
-def _named_below(root: Path, paths: Iterable[Path]) -> dict[str, Path]:
-    """Returns the files at paths by their names below a root; those elsewhere, and those that share
-    one, by their whole path."""
+def _named(files: Iterable[tuple[Path, Path]]) -> dict[str, Path]:
+    """Returns files, or those in folders, by their names below the root that stands before each;
+    those elsewhere by their last name. Those that share one are numbered in their order, since a
+    whole path would change with the place.
+    """
     found: dict[str, Path] = {}
-    for path in paths:
+    for root, path in files:
         for file in shown_files(path, "**/*"):
-            name = str(file.relative_to(root) if file.is_relative_to(root) else file.name)
-            found[file.as_posix() if name == "." or name in found else name] = file
+            is_below = file != root and file.is_relative_to(root)
+            plain = str(file.relative_to(root)) if is_below else file.name
+            names = (
+                f"{plain} ({number})" if number > 1 else plain for number in itertools.count(1)
+            )
+            found[next(name for name in names if name not in found)] = file
     return found
 
 
 def _is_read(file: Path) -> bool:
     """Returns whether a file of a folder that a flag names is read: an image, a video, labels of
     videos, or the record and the network of a run."""
-    return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) or file.name in (
-        TABLE,
-        "results.json",
-        "trained.json",
-        "trained.safetensors",
-    )
+    if file.name in (TABLE, "results.json", "trained.json", "trained.safetensors"):
+        return True
+    return file.suffix.lower() in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES) and not is_drawn(file)
 
 
 def describe(project: Project, held: Held) -> str:
@@ -278,7 +287,8 @@ def hold_out(project: Project, asked: str = "") -> Held:
     asked: names of recordings, or a share of the labelled frames. "" takes what the project itself
     says, or else a
     fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the
-    last part of each, since neighbouring frames are nearly identical.
+    last part of each, since neighbouring frames are nearly identical, of frames with an animal and of
+    those that show none.
     """
     frames = labelled_frames(project)
     if len(frames) < 2:
@@ -289,7 +299,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     for number in frames:
         of_session.setdefault(project.frames[number].session, []).append(number)
     marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
-    recordings, after, held, how = [], {}, [], ""
+    recordings, stretches, held, how = [], {}, [], ""
     # Recordings of several projects begin with the project's name; some are called by a number.
     share = (
         None
@@ -330,11 +340,20 @@ def hold_out(project: Project, asked: str = "") -> Held:
             share or SHARE,
         )
     else:
+        animals = {one.frame for one in project.instances if one.seen.any()}
         for session, numbers in of_session.items():
-            if count := min(max(round((share or SHARE) * len(numbers)), 1), len(numbers) - 1):
-                held += numbers[-count:]
-                after[session] = _time(project.frames[numbers[-count]])[-1]
-        how = f"the last part of {'each' if len(after) > 1 else 'the only'} recording"
+            # An animal may come late, or leave early.
+            kinds = [[n for n in numbers if (n in animals) == there] for there in (False, True)]
+            parts = [part for kind in kinds if (part := _last_part(kind, share or SHARE))]
+            parts = parts or [_last_part(numbers, share or SHARE)]
+            ends = [part[-1] for part in parts if part]
+            for part in filter(None, parts):
+                held += part
+                first, last = (_time(project.frames[number]) for number in (part[0], part[-1]))
+                is_last = part[-1] == max(ends, key=numbers.index)
+                stretch = first, None if is_last else last
+                stretches[session] = (*stretches.get(session, ()), stretch)
+        how = f"the last part of {'each' if len(stretches) > 1 else 'the only'} recording"
         if set(of_session) == {""}:
             how = "the last by name; recordings are not known"
     if recordings:
@@ -360,7 +379,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
         session for session, numbers in of_session.items() if frames_out.issuperset(numbers)
     )
     return Held(
-        train, held_out, whole, after, f"{len(held)} of {len(frames)} labelled frames, {how}"
+        train, held_out, whole, stretches, f"{len(held)} of {len(frames)} labelled frames, {how}"
     )
 
 
@@ -401,7 +420,13 @@ def _share(asked: str) -> float | None:
     return share
 
 
-def _time(frame: Frame) -> tuple[str, int]:
+def _last_part(numbers: list[int], share: float) -> list[int]:
+    """Returns a share of some numbers, the last, at least one; but not all of them."""
+    count = min(max(round(share * len(numbers)), 1), len(numbers) - 1)
+    return numbers[-count:] if count > 0 else []
+
+
+def _time(frame: Frame) -> Place:
     """Returns a frame's place in its recording: its number, or the one at the end of its image's
     name.
     """
@@ -409,6 +434,22 @@ def _time(frame: Frame) -> tuple[str, int]:
         return "", frame.number
     found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
     return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
+
+
+def _is_within(place: Place, stretches: Sequence[Stretch]) -> bool:
+    """Returns whether a frame lies in one of some stretches."""
+    return any(
+        _is_after(place, first) and (last is None or _is_after(last, place))
+        for first, last in stretches
+    )
+
+
+def _is_after(place: Place, first: Place) -> bool:
+    """Returns whether a frame is not before another one; a video's frames have the numbers of its
+    images, whatever stands before these."""
+    if "" in (place[0], first[0]):
+        return 0 <= first[1] <= place[1]
+    return place >= first
 
 
 class Unlabelled(NamedTuple):
@@ -467,10 +508,10 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
     named = recordings(
         {frame.session for frame in project.frames}, [root.resolve().name for root in project.roots]
     )
-    whole, after = {named[name] for name in held.recordings}, dict[str, int]()
+    whole, stretches = {named[name] for name in held.recordings}, dict[str, tuple[Stretch, ...]]()
     with_folders = {name for name in named.values() if "/" in name}
-    for name, first in held.after.items():  # of two projects one recording may have two
-        after[named[name]] = min(first, after.get(named[name], first))
+    for name, some in held.stretches.items():  # of two projects one recording may have two
+        stretches[named[name]] = (*stretches.get(named[name], ()), *some)
     # videos have the names of their files, and those that the project gives them
     called: dict[Path, set[str]] = {}
     for frame in project.frames:
@@ -485,7 +526,7 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
             *(one for one in with_folders if f"/{one}/" in f"{path.as_posix()}/"),
         }
         return any(
-            one in whole or 0 <= after.get(one, math.inf) <= _time(frame)[-1] for one in sessions
+            one in whole or _is_within(_time(frame), stretches.get(one, ())) for one in sessions
         )
 
     return Unlabelled(
@@ -514,7 +555,7 @@ def videos_of(project: Project) -> list[Path]:
         path
         for root in project.roots or (project.root,)
         for path in sorted((root / "videos").glob("[!.]*"))
-        if not path.stem.endswith(DRAWN)
+        if not is_drawn(path)
     ]
     paths = dict.fromkeys([*(frame.path for frame in project.frames), *beside])
     return [

@@ -95,13 +95,20 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     total = sum(map(len, files))
     fitting = max(math.ceil(total / ENOUGH_FRAMES), 1)
     every = data.every if "every" in typed else fitting
-    longest = max(-(-len(video) // every) for video in files)
-    window = data.window if "window" in typed else max(min(data.window, longest // 2), 1)
-    if window > longest // 2:
+    longest = max(map(len, files))
+    reach = -(-longest // every) // 2 * every  # frames of the video, as a window is
+    window = data.window if "window" in typed else max(min(data.window, reach), every)
+    if window > reach:
+        used = f" (one in {every} is used)" * (every > 1)
+        smaller = "--window" + " and --every" * (every > 1)
         raise InputError(
             "videos",
-            f"the longest video has {longest} frames{f' (one in {every})' * (every > 1)}, and "
-            f"a window of {window} needs {2 * window}; give longer videos, or a smaller --window",
+            f"the longest video has {longest} frames{used}, and a window of {window} needs {2 * window}; "
+            f"give longer videos, or a smaller {smaller}",
+        )
+    if window < every:
+        raise InputError(
+            "window", f"{window} frames, and one in {every} is used; give at least {every}"
         )
     sizes = {video.size: f"{video.name} {video.size[0]}x{video.size[1]}" for video in files}
     if len(sizes) > 1 and "image_size" not in typed:
@@ -124,7 +131,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
                 "window",
                 window,
                 f"the longest video has {longest} frames; pairs are at most half of it apart, and at "
-                f"most {data.window} frames",
+                f"most {max(data.window, every)} frames",
             ),
             Choice(
                 "image_size",
@@ -157,8 +164,8 @@ def place_choice(files: Sequence[Video], every: int) -> Choice:
         step = max(-(-len(video) // PLACE_FRAMES), every)
         shown = [
             np.asarray(Image.fromarray(image).resize(small, Image.Resampling.BOX))
-            for number, image in frames_of_one_size(video)
-            if image is not None and number % step == 0
+            for _, image in frames_of_one_size(video, range(0, len(video), step))
+            if image is not None
         ]
         motion = motion + (temporal_variance(np.stack(shown)) if shown else 0.0)
     if not np.any(motion):

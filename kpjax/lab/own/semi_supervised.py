@@ -160,17 +160,28 @@ def open_data(job: Job) -> semi_supervised.Data:
     """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses
     nothing.
 
-    Frames without labels that nobody named are left out if they are copies of held-out ones.
+    Frames without labels are read unless the job's variant learns from labels alone; those that
+    nobody named are left out if they are copies of held-out ones.
     """
     data, (project, held) = job.config.data, projects.open_project(job.config)
     train, held_out = projects.open_labelled(job.config)
-    drawn, alone = source.labelled_subset(train, **data.amount, seed=job.seed), data.all_labelled
-    pools = (
-        [source.in_memory(source.without_labels(source.subset(train, drawn.rest)))]
-        if len(drawn.rest)
-        else []
+    drawn = source.labelled_subset(train, **data.amount, seed=job.seed)
+    nothing = source.subset(train, (), "without labels")
+    opened = semi_supervised.Data(
+        source.subset(train, drawn.labelled, f"{train.name}, labelled"),
+        nothing,
+        train,
+        held_out,
+        held_out,
+        {"labelled_digest": source.digest_of(drawn.digest, held_out.digest)},
     )
-    if not alone and (data.transform == "letterbox" or data.unlabelled):
+    if data.all_labelled or job.variant == LABELS_ALONE:
+        return opened
+    pools = []
+    if len(drawn.rest):
+        rest = source.without_labels(source.subset(train, drawn.rest))
+        pools.append(source.in_memory(rest))
+    if data.transform == "letterbox" or data.unlabelled:
         found = projects.unlabelled_frames(project, held, data.unlabelled)
         if frames := found.taken(data.own.every, project.root):
             pools.append(
@@ -183,12 +194,7 @@ def open_data(job: Job) -> semi_supervised.Data:
                     held_out=(project, held),
                 )
             )
-    # Of the labels alone it is empty, and no variant reads it.
-    pool = (
-        source.subset(train, (), "without labels")
-        if alone or not pools
-        else source.join_sources(pools, "without labels")
-    )
+    pool = source.join_sources(pools, "without labels") if pools else nothing
     if data.unlabelled:
         source.check_disjoint(pool, held_out)
     # nobody named them, and a still video repeats its frames
@@ -197,17 +203,14 @@ def open_data(job: Job) -> semi_supervised.Data:
             f"left out: {count_text(len(copies), 'frame')} without labels, exactly like a held-out one"
         )
         pool = source.subset(pool, sorted(set(range(len(pool))) - set(copies)), pool.name)
-    if not (alone or len(pool)):
+    if not len(pool):
         raise InputError(
             "unlabelled",
             "all frames without labels are copies of held-out ones; name images or videos, or "
             "give --unlabelled-pool none",
         )
-    labelled = source.subset(train, drawn.labelled, f"{train.name}, labelled")
-    digest = source.digest_of(drawn.digest, pool.digest, held_out.digest)
-    return semi_supervised.Data(
-        labelled, pool, train, held_out, held_out, {"labelled_digest": digest}
-    )
+    identity = dict(opened.identity) | {"unlabelled_digest": pool.digest}
+    return opened._replace(unlabelled=pool, identity=identity)
 
 
 def short_list(config: Config) -> tuple[str, ...]:
@@ -219,17 +222,16 @@ def short_list(config: Config) -> tuple[str, ...]:
     return LABELS_ALONE, BOTH
 
 
+def reads_unlabelled(config: Config, variant: str) -> bool:
+    """Returns whether a variant, or one that it starts from, reads images without labels."""
+    skeleton, table = projects.open_project(config)[0].skeleton, semi_supervised.VARIANTS
+    parts = table[variant].lengths(config, variant).keys() & table.keys()
+    return any("unlabelled" in table[part].method(config, skeleton).streams for part in parts)
+
+
 def check_variants(config: Config, variants: Sequence[str]) -> None:
     """Raises InputError where images without labels are named and no variant would read them."""
-
-    skeleton, table = projects.open_project(config)[0].skeleton, semi_supervised.VARIANTS
-
-    def reads(variant: str) -> bool:
-        """Returns whether it, or one that it starts from, reads images without labels."""
-        parts = table[variant].lengths(config, variant).keys() & table.keys()
-        return any("unlabelled" in table[part].method(config, skeleton).streams for part in parts)
-
-    if config.data.unlabelled and not any(map(reads, variants)):
+    if config.data.unlabelled and not any(reads_unlabelled(config, name) for name in variants):
         raise InputError(
             "unlabelled",
             f"{' and '.join(variants)} would not read them, but learn from labels alone; leave "
@@ -252,4 +254,7 @@ EXPERIMENT = on_own_data(
     found=lambda data: data.unlabelled,
     check_variants=check_variants,
     seeded=lambda config: True,
+    opens_as=lambda job: (
+        "" if not job.variant or reads_unlabelled(job.config, job.variant) else LABELS_ALONE
+    ),
 )

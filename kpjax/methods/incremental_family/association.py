@@ -275,6 +275,7 @@ def copies_of_teacher(
         known = labelled_triples(codec, view, step.triples)
         seen = (channels(view.visible, old) > 0).astype(jnp.float32)
         both = known * labelled_triples(codec, other, step.triples) * seen
+        both *= (weights.sum() > 1).astype(both.dtype)  # an image alone in its batch has no other
 
         def distance(points, others):
             return jnp.linalg.norm(points - others, axis=-1) / side

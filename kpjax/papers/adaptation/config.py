@@ -67,11 +67,12 @@ class CoreTraining(Checked):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.core_epoch not in (0, *self.core_kept, self.core_epochs):
+        kept = [epoch for epoch in self.core_kept if epoch <= self.core_epochs]
+        if self.core_epoch not in (0, *kept, self.core_epochs):
             raise InputError(
                 "core_epoch",
-                f"{self.core_epoch}; those kept are {' '.join(map(str, self.core_kept))} and the "
-                f"last, {self.core_epochs}",
+                f"{self.core_epoch}; those kept are {' '.join(map(str, kept))} and the last, "
+                f"{self.core_epochs}",
             )
 
     steps = property(lambda self: self.core_epochs * self.core_epoch_steps)

@@ -160,7 +160,11 @@ def _options(
     def evaluate(state) -> dict[str, float]:
         found = predict(job, method, state, data.test)
         features = features_of(job.variant, found.keypoints, method.skeleton)
-        return regression(features, truth_of(found), data.test, config, job.seed, details=False)
+        try:
+            return regression(features, truth_of(found), data.test, config, job.seed, details=False)
+        except InputError as error:  # training goes on
+            print(f"{job.title}: no errors on labels: {error}")
+            return {}
 
     options = {"steps": steps, "stage": stage, "folder": folder, "config": job.identity()}
     if config.evaluations and data.test.skeleton.names:

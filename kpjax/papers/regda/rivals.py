@@ -233,7 +233,10 @@ def with_target_statistics(before: str) -> Callable[[Job, Data, Method], Outcome
             steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
             folder = job.folder / f"statistics-{passes}-passes"
             tried.append(fit_domains(job, method, data, steps, folder, "statistics", start))
-        best = max(tried, key=lambda fitted: fitted.metrics["validation/pck"])
+        # a validation part without labels has nan throughout, and the first is taken
+        best = max(
+            tried, key=lambda fitted: np.nan_to_num(fitted.metrics["validation/pck"], nan=-1)
+        )
         return result(job, method, best._replace(steps=0), earlier)
 
     return train
@@ -249,8 +252,10 @@ def without_the_source(before: str) -> Callable[[Job, Data, Method], Outcome]:
         config = job.config
         earlier = engine.result_of(job_of(job, before))
         start = Trained(earlier.trained.variables, {})
-        learnt, held = source_free.split_target(data.target.train)
-        kept = source_free.start_of(start.variables, source_free.poses_of(data.source.train))
+        learnt, _ = source_free.split_target(data.target.train)
+        _, held = source_free.split_target(data.target.as_evaluated)
+        poses = source_free.poses_of(data.poses)
+        kept = source_free.start_of(start.variables, poses)
         check = source_free.check_of(
             method,
             start,

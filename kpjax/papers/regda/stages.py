@@ -41,7 +41,7 @@ class Data(NamedTuple):
     @property
     def poses(self) -> Source | None:
         """The labelled images whose poses a run keeps."""
-        return self.source.train
+        return self.source.as_evaluated
 
     @property
     def summary(self) -> str:

@@ -12,6 +12,7 @@ from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.stages import Data, Train, setup_of, train_stage, warm_start
 from kpjax.training.evaluation import predict_source
 from kpjax.training.run_folder import kept_arrays
+from kpjax.training.trees import json_digest
 
 
 def averaging(method: Method, config: Config, skeleton: Skeleton) -> Method:
@@ -80,5 +81,6 @@ def pseudo_labelled(
     if job.plan:
         engine.result_of(job._replace(variant=teacher))
         return data.unlabelled
-    labels = kept_arrays(job.folder / "pseudo_labels.npz", make)
+    of_this_run = json_digest(job.identity(**data.identity))[:16]
+    labels = kept_arrays(job.folder / f"pseudo_labels-{of_this_run}.npz", make)
     return with_labels(data.unlabelled, **labels, name=name)

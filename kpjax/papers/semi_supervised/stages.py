@@ -36,7 +36,8 @@ class Data(NamedTuple):
     everything: Source  # all training images with labels
     validation: Source
     test: Source
-    identity: Mapping[str, str]  # the digest of the labelled subset
+    #: the digest of the labelled subset, `labelled_digest`, and those of what else is opened
+    identity: Mapping[str, str]
     plain_unlabelled: Source | None = None  # as evaluation sees them, if training loads them larger
     plain_labelled: Source | None = None
 
@@ -159,7 +160,9 @@ def warm_start(job: Job, data: Data) -> Outcome | None:
         steps = config.warm_start_steps
         return fit_images(supervised, method, sources, data, steps, folder, "warm start", {})
 
-    identity = config_as_json(config) | dict(data.identity)
+    # Variants share it, whatever else of the data they open.
+    digests = {name: one for name, one in data.identity.items() if name == "labelled_digest"}
+    identity = config_as_json(config) | digests
     shared = job.stage("warm_start", train, config=identity)
     return Outcome(
         method,

@@ -75,6 +75,17 @@ def test_everything_is_said_at_once(tmp_path, capsys):
     assert "11 of these animals have neither a box nor two keypoints apart" in out
 
 
+def test_faults_are_told_where_no_sheet_can_be_written(tmp_path, capsys):
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\na.png,nose,1,2\nb.png,nose,1,2\n")
+    (tmp_path / "out").write_text("a file where the folder belongs")
+    with pytest.raises(InputError):
+        main([str(tmp_path / "labels.csv"), "--out", str(tmp_path / "out")])
+    out = capsys.readouterr().out
+    assert "sheet: " in out
+    assert "b.png" in out
+
+
 def test_of_many_images_some_are_decoded_and_all_must_have_their_end(tmp_path, monkeypatch, capsys):
     """Damage within an image that is not decoded goes unseen; a cut file and a copy do not."""
     monkeypatch.setattr(check, "DECODED", 2)

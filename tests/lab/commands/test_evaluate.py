@@ -19,6 +19,7 @@ from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.lab.commands import Evaluate, evaluate as command, run_command
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
+from kpjax.lab.own import animals
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "evaluate")
@@ -234,6 +235,10 @@ def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_mis
         in printed
     )
     assert "0 swaps, 0 fragments, " in printed
+    # Frames are read in pieces where memory asks for it.
+    with monkeypatch.context() as patch:
+        patch.setattr(animals, "MOST_BYTES", 10 * 3 * with_finder().finder.side ** 2)
+        assert evaluated(with_finder()) == printed
     # Without names animals are numbered, so that errors.csv tells them apart.
     (tmp_path / "labels.csv").write_text(
         "\n".join(rows).replace(",ann,", ",,").replace(",1,bob,", ",1,,") + "\n"

@@ -365,16 +365,18 @@ def test_one_batch_shape_and_only_a_few_frames_at_a_time(tmp_path, monkeypatch):
         return brightest(images)
 
     sequence, read = from_video(open_video(clip), "clip"), []
-    decoded = type(sequence.video).__iter__
+    decoded = type(sequence.video).only
     monkeypatch.setattr(
         type(sequence.video),
-        "__iter__",
-        lambda video: (read.append(number) or (number, image) for number, image in decoded(video)),
+        "only",
+        lambda video, wanted: (
+            read.append(number) or (number, image) for number, image in decoded(video, wanted)
+        ),
     )
     seen = predict_frames(PREDICTOR._replace(predict=predict), sequence, batch_size=4)
     for number in range(3):
         assert next(seen).row == number
-    assert len(read) < 50
+    assert 3 <= len(read) < 50
     seen.close()
     assert threading.active_count() == threads
     rows = [

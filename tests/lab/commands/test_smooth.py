@@ -93,6 +93,25 @@ def test_points_that_predict_found_unsure_are_gaps_without_a_cutoff(table, tmp_p
         main([str(path)])
 
 
+def test_why_a_frame_has_no_points_stays(table, tmp_path):
+    """An animal that had walked off was a frame that does not decode."""
+    nothing = np.zeros((1, 2, 2)), np.zeros((1, 2))
+    for row in (50, 51):
+        fill(table, row, (100, 60), *nothing, np.zeros(1, bool))
+    table.status[52], table.keypoints[52] = "unreadable", np.nan
+    (path,) = write_predictions(table, ("csv",), tmp_path, "clip")
+
+    def statuses(name):
+        return [row["status"] for row in rows_of(tmp_path / name)][2 * 50 : 2 * 53]
+
+    expected = [*["no_box"] * 4, *["unreadable"] * 2]
+    assert statuses("clip.csv") == expected
+    main([str(path), "--gap", "1"])
+    assert statuses("clip_smoothed.csv") == expected
+    main([str(tmp_path / "clip_smoothed.csv"), "--gap", "1"])
+    assert statuses("clip_smoothed_smoothed.csv") == expected
+
+
 def track(*values):
     """Returns points that move along x, with y = 2 x."""
     return np.array([[value, 2 * value] for value in values], float)

@@ -222,7 +222,8 @@ def test_frames_are_as_large_as_their_animals_need(extent, apart, side):
 
 def test_many_labelled_frames_are_not_larger_than_memory():
     assert animals.frame_size(animals.Crowd(1000, 2, 0, 1, 1), 1024) == 768
-    assert animals.frame_size(animals.Crowd(100_000, 2, 0, 1, 1), 1024) == 512
+    assert animals.frame_size(animals.Crowd(5_000, 2, 0, 1, 1), 1024) == 512
+    assert animals.frame_size(animals.Crowd(20_000, 2, 0, 1, 1), 1024) == 256
 
 
 def test_a_finder_that_learns_from_windows_gives_extents_of_whole_frames(monkeypatch):

@@ -14,14 +14,18 @@ import numpy as np
 import pytest
 from own_projects import synthetic_project
 from own_runs import untrained_run
+from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.evaluation.coincidence import label_distances
 from kpjax.files import write_json
 from kpjax.images.video import find_videos, write_video
+from kpjax.input.pairs import frame_pairs
 from kpjax.input.protocols import step_source
+from kpjax.input.video_source import read_videos
 from kpjax.lab.animals.calibration import ScoreTable, table_as_json
 from kpjax.lab.own import project as own_project, semi_supervised, without_source
+from kpjax.lab.own.adaptation import own_split
 from kpjax.lab.own.declaration import first_lines
 from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
 from kpjax.lab.own.pyramids import place_choice
@@ -359,6 +363,11 @@ REFUSED = [
         "--old: heatmaps of .* are made for a softmax, not Gaussians",
     ),
     ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
+    (
+        "pyramids",
+        "--videos CLIP --every 2 --window 1",
+        "1 frames, and one in 2 is used; give at least 2",
+    ),
     ("pyramids", "--videos CLIP --pair-crop union", "--pair-crop"),
     ("pyramids", "--videos CLIP --variants supervised_bound", "does not suit preset 'own'"),
     ("adaptation", "", "--core: name a finished run's folder"),
@@ -592,6 +601,36 @@ def test_the_part_is_looked_at_in_which_something_moves(tmp_path, width, height,
     if place:
         assert place[2:] == pytest.approx((side, side), abs=4)
         assert (np.abs(places - np.add(place[:2], side / 2)) < side / 2).all()
+
+
+def test_a_window_counts_the_frames_of_the_video_and_not_those_that_are_used(given):
+    typed = ["own", "--videos", given["CLIP"], "--every", "4", "--size", "32"]
+    data = read_command(own_experiment("pyramids"), typed).config.data
+    assert data.window == 4
+    source = read_videos(data.files(), data.square(), every=data.every)
+    assert source.frame.tolist() == [0, 4, 8]
+    pairs = frame_pairs(source, window=data.window, batch_size=2, seed=0)
+    assert len(pairs["frame"][0].image) == 2
+
+
+def test_the_last_fifth_of_unpadded_images_is_the_last_in_time(tmp_path):
+    for number in range(60):
+        Image.new("RGB", (8, 8)).save(tmp_path / f"frame{number}.png")
+    images = replace_fields(own_experiment("adaptation").presets["own"], images=(str(tmp_path),))
+    _, test, _ = own_split(images)
+    assert [frame.path.stem for frame in test] == [f"frame{number}" for number in range(48, 60)]
+
+
+@pytest.mark.slow
+def test_labels_that_no_probe_can_use_do_not_end_the_training(given, tmp_path, capsys):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    shutil.copy(given["CLIP"], videos)
+    (videos / "keypoints.csv").write_text("video,frame,keypoint,x,y\nclip.mp4,0,nose,10,20\n")
+    flags = f"--size 32 --level-sizes 2 4 --window 4 --evaluations 1 --variants pyramids {SHORT}"
+    typed = ["own", "--videos", str(videos), "--workdir", str(tmp_path), *flags.split()]
+    run(own_experiment("pyramids"), typed)
+    assert "no errors on labels: " in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from own_runs import made_movenet, untrained_run
 
 from kpjax import Skeleton
 from kpjax.errors import InputError
+from kpjax.formats.project import instance_of
 from kpjax.formats.uniting import unite
 from kpjax.images.video import write_video
 from kpjax.input.source import identities
@@ -54,6 +55,11 @@ TINY = (
 )
 
 
+def opened_whole(job):
+    """The data of a job that also reads images without labels."""
+    return open_data(job._replace(variant=""))
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     made = synthetic_project(tmp_path_factory.mktemp("my project"))
@@ -83,7 +89,7 @@ def test_what_is_held_out(project):
     )
     blocks = hold_out(together, "0.25")
     assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
-    assert blocks.after == {"day": 13}
+    assert blocks.stretches == {"day": ((("img", 13), None),)}
     alone = project._replace(frames=tuple(frame._replace(session="") for frame in project.frames))
     assert hold_out(alone, "0.25").words.startswith("3 of 12 labelled frames, the last by name")
     said = tuple(
@@ -150,6 +156,79 @@ def test_a_corrected_label_is_another_project(project, tmp_path):
         (tmp_path / "results.json").write_text(f'{{"digest": "{run_digest}"}}')
         digests.add(json.dumps(own_project.inputs_of(config)))
     assert len(digests) == 3
+
+
+def test_a_project_that_moved_is_the_same(project):
+    placed = [
+        project._replace(lengths={project.root / folder / "a.mp4": 9}) for folder in ("one", "two")
+    ]
+    assert own_project.labels_digest(placed[0]) == own_project.labels_digest(placed[1])
+    files = [project.frames[0].path, project.frames[7].path]
+    named = own_project._named((project.root, file) for file in files)
+    assert list(named) == [str(file.relative_to(project.root)) for file in files]
+
+
+def test_training_on_labels_alone_reads_no_other_frame(project, monkeypatch):
+    """Whole recordings were decoded for images that nothing would have read."""
+    read = []
+    monkeypatch.setattr(semi_supervised, "open_frames", lambda *given, **more: read.append(given))
+    command = ["own", "--project", "P", *TINY, "--variants"]
+    alone, both = (
+        read_command(EXPERIMENT, [*command, variant]).jobs()[0]
+        for variant in ("supervised_warped", "pl_warped")
+    )
+    known = EXPERIMENT.open(alone)
+    assert (len(known.unlabelled), read) == (0, [])
+    monkeypatch.undo()
+    found = EXPERIMENT.open(both)
+    assert len(found.unlabelled) > 0
+    labelled = "labelled_digest"  # by which they share the first stage
+    assert found.identity[labelled] == known.identity[labelled]
+
+
+def test_files_of_one_name_elsewhere_are_numbered(tmp_path):
+    files = [tmp_path / name / "1.png" for name in "abc"]
+    for file in files:
+        file.parent.mkdir()
+        file.write_bytes(b"")
+    elsewhere = [*own_project._named((tmp_path / "d", file) for file in files)]
+    assert elsewhere == ["1.png", "1.png (2)", "1.png (3)"]
+
+
+def test_of_images_in_one_folder_the_part_that_is_held_out_begins_within_one_animal(project):
+    """All images with a higher number were left out, whatever they are called."""
+    names = [f"mouse{animal}_{number:02d}" for animal in "ABC" for number in range(6)]
+    flat_folder = project._replace(
+        frames=tuple(
+            frame._replace(session="", path=frame.path.with_name(f"{name}.png"), name=name)
+            for frame, name in zip(project.frames, names, strict=True)
+        )
+    )
+    held = hold_out(flat_folder, "0.25")
+    assert held.stretches == {"": ((("mouseC_", 1), None),)}
+    found = own_project.unlabelled_frames(flat_folder, held, ())
+    taken = [frame.path.stem for frame in found.taken(1, project.root)]
+    assert taken == ["mouseA_04", "mouseA_05", "mouseB_04", "mouseB_05"]
+
+
+def test_frames_with_animals_and_without_are_held_out_in_equal_shares(project):
+    """An animal that comes late was seen in the held-out part alone."""
+    day = tuple(frame._replace(session="day") for frame in project.frames)
+    late = project._replace(
+        frames=day, instances=project.instances[8:], nobody=frozenset(range(10))
+    )
+    nobody = np.full((len(project.skeleton.names), 2), np.nan)
+    none_there = tuple(instance_of(number, nobody) for number in range(10))
+    held = hold_out(late._replace(instances=(*none_there, *late.instances)))
+    numbers = [
+        [("nobody" if number < 10 else "animal") for number in part]
+        for part in (held.train, held.held_out)
+    ]
+    assert [part.count("animal") for part in numbers] == [3, 1]
+    assert [part.count("nobody") for part in numbers] == [8, 2]
+    assert held.stretches == {
+        "day": ((("img", 8), ("img", 9)), (("img", 15), None)),
+    }
 
 
 def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
@@ -422,7 +501,7 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, 
         )
     )
     monkeypatch.setattr(own_project, "_read", lambda *arguments: copied)
-    found = open_data(read_command(EXPERIMENT, ["own", "--project", "still", *TINY]).jobs()[0])
+    found = opened_whole(read_command(EXPERIMENT, ["own", "--project", "still", *TINY]).jobs()[0])
     assert len(found.unlabelled) == 3
     assert (
         "left out: 1 frame without labels, exactly like a held-out one" in capsys.readouterr().out
@@ -510,7 +589,7 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
         0
     ]
     assert job.config.data.transform == "around_box"
-    found = open_data(job)
+    found = opened_whole(job)
     assert len(found.labelled) == 6
     assert len(found.unlabelled) + len(found.validation) == 18
     assert "left out 1 of" in capsys.readouterr().out
@@ -537,11 +616,11 @@ def test_a_start_on_crops_reads_no_frames_on_which_nobody_named_an_animal(
     assert "without labels: 0" in capsys.readouterr().out
     (job,) = command.jobs()
     assert (job.config.data.transform, job.config.data.all_labelled) == ("around_box", True)
-    data = open_data(job)
+    data = opened_whole(job)
     assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (8, 0, 4)
     job = read_command(EXPERIMENT, [*typed, "--transform", "letterbox"]).jobs()[0]
     assert (job.config.data.transform, job.config.data.all_labelled) == ("letterbox", False)
-    assert len(open_data(job).unlabelled) == 4
+    assert len(opened_whole(job).unlabelled) == 4
 
 
 def test_a_start_on_whole_frames_goes_on_with_them(project, tmp_path, monkeypatch):
@@ -586,7 +665,7 @@ def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
     """Whole recordings of the whole are held out, and frames without labels of both are read."""
     asked = read_command(EXPERIMENT, ["own", *ALIKE, *TINY])
     assert "held out: 4 of 16 labelled frames, recordings" in capsys.readouterr().out
-    data = open_data(asked.jobs()[0])
+    data = opened_whole(asked.jobs()[0])
     assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (12, 6, 4)
     assert {name.partition("/")[0] for name in identities(data.labelled)} == {"old", "new"}
     # A recording of one name is one, whichever project labels it.

@@ -117,6 +117,11 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
         core_of(job(core_learning_rate=1.0))
 
 
+def test_an_epoch_that_the_core_never_reaches_is_refused():
+    with pytest.raises(InputError, match="core_epoch: 5; those kept are 1 and the last, 3"):
+        replace_fields(PRESETS["mpii_mafl"], core_epochs=3, core_epoch=5)
+
+
 def test_published_weights_are_a_core_without_training(monkeypatch):
     """A core of no epoch: the backbone's weights, and all else drawn by the seed."""
     monkeypatch.setattr("kpjax.papers.engine.fit", None)

@@ -55,10 +55,11 @@ def look_at(
     """
     kept: dict[int, np.ndarray] = {}
     unreadable, without_box = [], 0
-    for row, image in images_of(frames):
+    rows = [row for row, frame in enumerate(frames) if not (frame.number or 0) % every]
+    tick(len(frames) - len(rows))
+    for place, image in images_of([frames[row] for row in rows]):
         tick(1)
-        if frames[row].number is not None and frames[row].number % every:
-            continue
+        row = rows[place]
         if isinstance(image, InputError):
             unreadable.append(frames[row].name)
         elif boxes is not None and not np.isfinite(boxes[row]).all(-1).any():

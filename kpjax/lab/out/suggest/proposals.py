@@ -18,7 +18,7 @@ from kpjax.formats import deeplabcut, predictions, sleap
 from kpjax.formats.names import skeleton_text
 from kpjax.formats.project import Frame
 from kpjax.formats.reading import FORMATS as READ
-from kpjax.formats.tables import FOLDER, table_text
+from kpjax.formats.tables import FOLDER, table_text, write_rows
 
 FORMAT_OF_PROJECT = {one.name: one.short for one in READ if one.short}
 MACHINE = "machinelabels-iter0.csv"
@@ -84,7 +84,7 @@ def write_proposals(form: str, folder: Path, place: Path, found: Proposals) -> l
             write_json(folder / "proposals.json", predictions.coco_results(points)),
         ]
     return [
-        write_text(folder / "proposals.csv", predictions.csv_text(points)),
+        write_rows(folder / "proposals.csv", predictions.csv_rows(points)),
         write_text(folder / "skeleton.json", skeleton_text(points.skeleton)),
     ]
 
