@@ -1,8 +1,7 @@
 """What pages show of kpjax, DeepLabCut, Lightning Pose and sleap-nn: `experiments.measure.render`
 says how to read it.
 
-Presets are projects by their names in `prepare`; seeds are the labelled subsets. Rows of `speech`
-are of presets of `semi_supervised`, and of equal seconds for all tools.
+Presets are projects by their names in `prepare`; seeds are the labelled subsets.
 """
 
 TOOLS = {
@@ -48,14 +47,9 @@ def lines_of(counts):
 
 
 EVERY = (*MEASURED, *OTHERS)
-TITLES = {"supervised_warped": "kpjax"} | TOOLS | presets_of(EVERY) | lines_of(EVERY)
+TITLES = TOOLS | presets_of(EVERY) | lines_of(EVERY)
 TABLES = {
     "chart": ("", tuple(lines_of(MEASURED)), ("test/pck",)),
     "projects": ("", tuple(lines_of(MEASURED)), tuple(METRICS)),
     "other_counts": ("", tuple(lines_of(OTHERS)), tuple(METRICS)),
-    "speech": (
-        ("tongue labelled=50 side=320", "lips labelled=50 side=320"),
-        ("supervised_warped", "deeplabcut", "supervised_warped - deeplabcut"),
-        ("test/contour", "test/nme"),
-    ),
 }
