@@ -297,6 +297,7 @@ def main(folder: Path, arguments: Sequence[str]) -> None:
                 "compare with JAX_PLATFORMS=cpu"
             )
         print(f"self-test: at most {difference:.2g} px from the points at export")
+    if not flags.images:
         return
     rows = [("image", "keypoint", "x", "y", "score", "status")]
     depth = common_depth(flags.images)

@@ -2,7 +2,8 @@
 # Not built: no Docker was at hand. CUDA's libraries come with the Python packages; the host needs the driver alone.
 FROM python:3.12-slim
 WORKDIR /kpjax
-COPY pyproject.toml README.md LICENSE NOTICE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE ./
+COPY docs/repository.txt docs/
 COPY kpjax kpjax
 COPY experiments experiments
 COPY data data

@@ -21,7 +21,7 @@ until state=$(gcloud compute tpus queued-resources describe "$name" "${at[@]}" -
   case $state in FAILED | SUSPENDED) echo "$name: $state" >&2; exit 1 ;; esac
   sleep 30
 done
-gcloud compute tpus tpu-vm scp --recurse kpjax experiments data pyproject.toml README.md LICENSE NOTICE "$name:" \
+gcloud compute tpus tpu-vm scp --recurse kpjax experiments data docs pyproject.toml hatch_build.py README.md LICENSE NOTICE "$name:" \
   --worker all "${at[@]}"
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   "python3 -m pip install -q uv && python3 -m uv venv --python 3.12 env \

@@ -58,9 +58,12 @@ def choose_lines(table: Table, variants: Sequence[str] = (), preset: str = "") -
         if all(wanted(run) for column, _ in table.columns for run in runs_of(line, column))
     ]
     # Of a table of differences one side alone may be asked for.
-    return table._replace(
-        lines=lines or [f"{place(run)}/{run.variant}" for run in table.runs() if wanted(run)]
-    )
+    lines = lines or [f"{place(run)}/{run.variant}" for run in table.runs() if wanted(run)]
+    if not lines:
+        raise InputError(
+            "variants", f"{', '.join(variants)}: none stands in the table with {preset!r}"
+        )
+    return table._replace(lines=lines)
 
 
 def jobs_of(table: Table, commands: Mapping[str, Command]) -> dict[Run, list[Job]]:

@@ -217,7 +217,8 @@ def _shapes_in_nwb(file: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _stored_frames(video: Any) -> Collection[int] | None:
-    """Returns the frames whose images a package keeps; None of a video beside the file."""
+    """Returns the frames whose images a package keeps; None of a video beside the file, or where all
+    frames are kept."""
     if not dict(video.backend_metadata).get("dataset"):
         return None
     video.open_backend = True

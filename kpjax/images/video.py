@@ -39,7 +39,7 @@ from kpjax.images.reading import (
 av = lazy_loader.load("av")  # av of the extra `lab`: nothing but videos needs it
 # frames of an AVI file that are tried: are they decoded in the order of their times?
 FRAMES_TRIED = 20
-# how the names of files end on which DeepLabCut, or kpjax, drew points
+# how the names end of files, or DeepLabCut's folders, on which it or `predict` drew points
 _DRAWN = ("_labeled", "_overlay", "_sheet")
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
@@ -238,9 +238,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
     path = Path(path)
     name = name or path.name
     if path.is_dir():
-        images = _images(path)
-        images = [file for file in images if not is_drawn(file)] or images
-        files = tuple(sorted(images, key=lambda file: natural_order(file.name)))
+        files = tuple(sorted(_images(path), key=lambda file: natural_order(file.name)))
         if not files:
             raise InputError(
                 f"{path}: there is no image in this folder; give a video file or a folder of frames"
@@ -482,8 +480,9 @@ def _below(root: Path) -> list[Path]:
 
 
 def is_drawn(file: Path) -> bool:
-    """Returns whether DeepLabCut, or kpjax, drew points on a file of this name."""
-    return file.stem.endswith(_DRAWN)
+    """Returns whether a file is called as those on which DeepLabCut, or `kpjax predict`, drew points,
+    or lies in a folder of DeepLabCut's drawings."""
+    return file.stem.endswith(_DRAWN) or file.parent.name.endswith(_DRAWN[0])
 
 
 def without_drawn(root: Path, files: Sequence[Path]) -> list[Path]:

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 
@@ -732,17 +733,15 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
             agreed("starting over", lambda: _start_over(command))
-        if experiment.beside:
-            experiment.beside.check(command)
         jobs = command.jobs()
         all_of_it = AllOfIt(jobs)
         options = dataclasses.replace(
             jobs[0].options, loggers=(*jobs[0].options.loggers, all_of_it)
         )
-        in_turn(
-            [job._replace(options=options) for job in jobs],
-            run_job,
-        )
+        jobs = [job._replace(options=options) for job in jobs]
+        if experiment.beside:
+            experiment.beside.check(command, jobs)
+        in_turn(jobs, run_job)
     # process 0 writes it, of several
     return epath.Path(agreed("the report", lambda: os.fspath(show_table(command))))
 
@@ -777,15 +776,18 @@ def _start_over(command: Command) -> None:
     variants, names = command.experiment.paper.variants, set(command.variants)
     for name in command.variants:  # with those that they start from
         names |= variants[name].lengths(command.config, name).keys() & variants.keys()
-    for job in command._replace(variants=sorted(names)).jobs():
-        # another process may train there
-        with hold_folder(queue_folder(job)):
-            remove(job.folder)
-    for seed in command.seeds:
-        for stage in list(command.folder.glob(f"stages/*/seed-{seed}")):
-            if _owner(stage.parent.name, variants) in {None, *names}:
-                with hold_folder(stage):
-                    remove(stage)
+    jobs = command._replace(variants=sorted(names)).jobs()
+    stages = [
+        stage
+        for seed in command.seeds
+        for stage in command.folder.glob(f"stages/*/seed-{seed}")
+        if _owner(stage.parent.name, variants) in {None, *names}
+    ]
+    with ExitStack() as held:  # another process may train in one: then all stay
+        for folder in (*map(queue_folder, jobs), *stages):
+            held.enter_context(hold_folder(folder))
+        for folder in (*(job.folder for job in jobs), *stages):
+            remove(folder)
 
 
 def _owner(stage: str, variants: Collection[str]) -> str | None:

@@ -294,8 +294,9 @@ class Paper(NamedTuple):
 class Beside(NamedTuple):
     """What a run on people's own data does beside what its paper says."""
 
-    #: command -> None; raises InputError where its folder has runs on another project
-    check: Callable[[Any], None]
+    #: (command, its jobs) -> None, before any runs; raises InputError where its folder has runs on
+    #: another project, and for data that cannot be used
+    check: Callable[[Any, Sequence[Job]], None]
     #: returns its path and the run that it shows, None where nothing was held out
     report: Callable[..., Any]
     #: (command, run that is shown) -> the runs' folders, and how one is used

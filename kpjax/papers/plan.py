@@ -228,7 +228,11 @@ def plan(command: Command, slice_: Slice, named: Sequence[str] = ()) -> dict[str
         write_json(path, result)
     times = [record["times"] for record in records if "times" in record]
     hours, chip_hours = (sum(one[name] for one in times) for name in ("hours", "chip_hours"))
-    print(f"\nall of it: {hours:.2f} hours, {chip_hours:.1f} chip-hours\n\nnumbers: {path}")
+    lacking = len(records) - len(times)
+    without = f", without {lacking} that do not fit" if lacking else ""
+    print(
+        f"\nall of it, for one seed{without}: {hours:.2f} hours, {chip_hours:.1f} chip-hours\n\nnumbers: {path}"
+    )
     return result
 
 

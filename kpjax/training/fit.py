@@ -100,8 +100,8 @@ def not_finite(state) -> str | None:
 
 
 def copy_replacement(state, new, mesh: Mesh):
-    """Returns the state that `between` returned, in buffers of its own: shared ones would be
-    donated twice.
+    """Returns the state that `between` returned, in buffers of its own unless it is the same object:
+    shared ones would be donated twice.
     """
     if describe(state) != describe(new):
         before = set(describe(state).items())

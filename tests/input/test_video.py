@@ -3,6 +3,7 @@ nothing.
 """
 
 import shutil
+from dataclasses import replace
 
 import av
 import numpy as np
@@ -89,6 +90,15 @@ def test_some_frames_are_those_of_all(clip):
     for number, image in some.items():
         np.testing.assert_array_equal(image, every[number])
     assert not dict(video.only(()))
+    places = dict(replace(video, stamps="none").only({3, 59}))  # by the order of decoding
+    np.testing.assert_array_equal(places[59], every[59])
+
+
+def test_some_frames_of_a_folder(tmp_path):
+    for number in range(5):
+        Image.new("RGB", (8, 8), (40 * number,) * 3).save(tmp_path / f"{number}.png")
+    found = dict(open_video(tmp_path).only({4, 1, 9}))
+    assert [(number, image[0, 0, 0]) for number, image in found.items()] == [(1, 40), (4, 160)]
 
 
 def test_reading_ends_where_memory_would(clip, monkeypatch):

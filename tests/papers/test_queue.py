@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -168,6 +169,17 @@ def test_processes_of_several_hosts_begin_with_different_runs(tmp_path, monkeypa
         (variant, seed) for seed in (0, 1, 0) for variant in ("regda", "source_only")
     ]
     assert all(sorted(order) == sorted(runs[0]) for order in runs)
+
+
+@pytest.mark.parametrize("name", ["cuda.Dockerfile", "tpu.Dockerfile", "tpu_queued_resource.sh"])
+def test_recipes_copy_all_that_building_the_package_reads(name):
+    text = (LAUNCH / name).read_text()
+    root = LAUNCH.parents[1]
+    build = tomllib.loads((root / "pyproject.toml").read_text())
+    assert "custom" in build["tool"]["hatch"]["metadata"]["hooks"]
+    for needed in ("pyproject.toml", "hatch_build.py", "README.md", "docs"):
+        assert f" {needed}" in text
+    assert "docs/repository.txt" in (root / "hatch_build.py").read_text()
 
 
 @pytest.mark.parametrize("name", ["gke_jobset", "gke_table"])

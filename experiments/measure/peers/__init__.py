@@ -19,11 +19,18 @@ Commands   python -m experiments.measure.peers prepare PROJECT --labelled 10 --s
 Those of kpjax need it where Python finds it, and are run without --weights, too: sleap-nn learns
 from random weights. The others start from one file of MobileNetV2 (`mobilenet_v2.google_in1k` of
 `kpjax.models.weights.pretrained`, under torchvision's names), in place of weights of their own.
---seconds caps the training of all tools alike: epochs are those that fit, and schedules of the rate
-are shortened with them. --every thins a video that is labelled throughout; --top-view answers what
-Lightning Pose and sleap-nn ask about the camera. Against their defaults, for two cores: DeepLabCut's
-crops are no larger than the images, which it else pads with black, and sleap-nn sees images of more
-than 256 px at half their size.
+--seconds caps the training of all tools alike (600 in the tables): epochs are those that fit, and
+schedules of the rate are shortened with them. --every thins a video that is labelled throughout;
+--top-view answers what Lightning Pose and sleap-nn ask about the camera. What is not a tool's own
+choice:
+- DeepLabCut: MobileNetV2 without its last convolution and with dilated last blocks in place of
+  ResNet-50, at the latter's rates; statistics of BatchNorm are trained. Both learnt a mouse in a
+  mirror faster. Crops are no larger than the images, which it else pads with black. It is evaluated
+  twenty times a training, however short.
+- Lightning Pose: its supervised part, with MobileNetV2 in place of the recommended backbone, and the
+  rate and the optimizer that it recommends for networks that convolve.
+- sleap-nn: the pipeline of one animal, images of more than 256 px at half their size, and a timer
+  that ends the training.
 Lightning Pose requires DALI, which its supervised part on a CPU never imports: where it cannot be
 had, `uv pip install --override` with the line `nvidia-dali-cuda110; sys_platform == 'never'`.
 """

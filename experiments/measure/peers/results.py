@@ -6,13 +6,12 @@ Presets are projects by their names in `prepare`; seeds are the labelled subsets
 
 TOOLS = {
     "kpjax": "kpjax",
+    "kpjax_small_unet": "kpjax, random weights",
     "deeplabcut": "DeepLabCut",
     "lightning_pose": "Lightning Pose",
     "sleap_nn": "sleap-nn, random weights",
-    "kpjax_small_unet": "kpjax, random weights",
 }
-MEASURED, OTHERS = (30,), (10, "all")  # numbers of labelled frames
-CAP = 600
+COUNTS, CAP = (30,), 600  # labelled frames, of which 10 and "all" were not run; seconds
 METRICS = {
     "test/pck": ("points found, % (PCK at 10 % of the body)", 100),
     "test/median": ("median error, px", 1, 2, True),
@@ -26,30 +25,18 @@ PROJECTS = {
     "flies": "two flies",
     "openfield": "mouse from above",
 }
-
-
-def presets_of(counts):
-    """Returns each project with some numbers of labelled frames, and its words."""
-    return {
-        f"{project} labelled={count} seconds={CAP}": f"{words}, {count} frames"
-        for project, words in PROJECTS.items()
-        for count in counts
-    }
-
-
-def lines_of(counts):
-    """Returns a line for each tool there, and its words."""
-    return {
-        f"{preset}/{tool}": f"{words}: {title}"
-        for preset, words in presets_of(counts).items()
-        for tool, title in TOOLS.items()
-    }
-
-
-EVERY = (*MEASURED, *OTHERS)
-TITLES = TOOLS | presets_of(EVERY) | lines_of(EVERY)
+PRESETS = {
+    f"{project} labelled={count} seconds={CAP}": f"{words}, {count} frames"
+    for project, words in PROJECTS.items()
+    for count in COUNTS
+}
+LINES = {
+    f"{preset}/{tool}": f"{words}: {title}"
+    for preset, words in PRESETS.items()
+    for tool, title in TOOLS.items()
+}
+TITLES = TOOLS | PRESETS | LINES
 TABLES = {
-    "chart": ("", tuple(lines_of(MEASURED)), ("test/pck",)),
-    "projects": ("", tuple(lines_of(MEASURED)), tuple(METRICS)),
-    "other_counts": ("", tuple(lines_of(OTHERS)), tuple(METRICS)),
+    "chart": ("", tuple(LINES), ("test/pck",)),
+    "projects": ("", tuple(LINES), tuple(METRICS)),
 }

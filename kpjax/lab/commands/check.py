@@ -53,6 +53,7 @@ def check(asked: Check) -> Project:
             try:
                 draw_sheet(project, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
             except InputError as error:  # as in a folder that cannot be written; the others follow
+                print(f"sheet: not drawn: {error}")
                 faults.append(f"sheet: {error}")
         known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
         # those without labels are looked at, not decoded

@@ -143,7 +143,11 @@ def print_coverage(
         )
     )
     print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
-    print("    within, %       " + "".join(f"{100 * share:8.1f}" for share in within))
+    covered = [
+        f"{100 * share:.1f}" if math.isfinite(median) else "none"
+        for share, median in zip(within, medians, strict=True)
+    ]
+    print("    within, %       " + "".join(f"{text:>8}" for text in covered))
     print(
         "    median radius, px"
         + "".join(

@@ -62,7 +62,7 @@ def smooth(asked: Smooth) -> list[Path]:
     smoothed = table._replace(
         keypoints=keypoints,
         scores=np.where(known, table.scores, 0.0),
-        status=np.where(known.any(-1) | (table.status == OK), OK, absent),
+        status=np.where(known.any(-1), OK, absent),
         unsure=np.zeros(known.shape, bool),
         radii=np.full(known.shape, np.nan),  # those of the file are of the points before
         outside=known & np.where((sizes > 0).all(-1), ~on_frame(keypoints, sizes), table.outside),

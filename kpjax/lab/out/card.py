@@ -4,7 +4,9 @@ It is README.md of the folder, in the form that hubs of models show.
 """
 
 import json
+import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from kpjax import Method
@@ -42,7 +44,7 @@ def card_of(
         "training": f"{results['steps']:,} steps, {results['images']:,} images"
         if {"steps", "images"} <= set(results)
         else "see the runs that it joins",
-        "began with": _start(config),
+        "began with": origin_of(config),
         "licence": licence or NOT_STATED,
         "keypoints": ", ".join(points),
         "lines between": ", ".join(
@@ -51,9 +53,9 @@ def card_of(
         or "none",
         "input": f"images of any size, shown to the network in {description['input']['shape'][1]} px",
         **{
-            f"held out: {words}": f"{metrics[name]:.3g}"
+            f"held out: {words}": f"{float(metrics[name]):.3g}"
             for name, words in ERRORS.items()
-            if name in metrics
+            if math.isfinite(float(metrics.get(name, "nan")))
         },
         "scores": f"{description['score']['kind']}, drawn from {cutoffs_text(cutoffs) or 'any'} on",
         "made by": f"kpjax {description['versions']['kpjax']}, jax {description['versions']['jax']}",
@@ -93,14 +95,24 @@ def card_of(
     )
 
 
-def _start(config: Mapping[str, Any]) -> str:
+def origin_of(config: Mapping[str, Any]) -> str:
+    """Returns what a network began with, by the config of its run; that of an ensemble is empty."""
+    if not config:
+        return "see the runs that it joins"
     backbone = config.get("backbone", {})
-    if backbone.get("start"):
-        return "an earlier run"
+    old, core = config.get("data", {}).get("old"), config.get("core", {}).get("core")
+    if earlier := backbone.get("start") or old or core:
+        # a path says nothing to others, and perhaps too much
+        is_name = earlier.startswith("hub:") or not {"/", "\\"} & {*earlier}
+        return f"an earlier network, {earlier}" if is_name else "an earlier run"
     if not (weights := backbone.get("weights", "")):
         return "random numbers"
     known = KNOWN_WEIGHTS.get(plain_name(weights))
-    return f"{known.name}, {known.licence}" if known else "weights of one's own"
+    return (
+        f"{known.name}, {known.licence}"
+        if known
+        else f"weights {Path(weights).name}, licence not known here"
+    )
 
 
 def _plain(text: object) -> str:

@@ -98,7 +98,8 @@ def on_own_data(
         found: of a run's data, crops of animals that it found itself.
         check_variants: raises InputError.
         seeded: whether what is opened differs between seeds.
-        opens_as: of a job, the variant that `open_data` is told: one that opens as much.
+        opens_as: of a job, the variant that `open_data` is told: one that opens as much, and "" for
+            all that any variant reads.
         cutoffs: of a config, those that another run knows, by the numbers of keypoints.
         finder: of a config, what another run finds animals with; None where this one learns it.
     """
@@ -115,12 +116,12 @@ def on_own_data(
         seed = job.seed if seeded(job.config) else 0
         return open_once(job._replace(variant=opens_as(job), seed=seed))
 
-    def check(command: Command) -> None:
+    def check(command: Command, jobs: Sequence[Job]) -> None:
         check_variants(command.config, command.variants)
         # What is wrong with images that only later variants read is told before one trains.
-        jobs = command.jobs()
-        whole = [job for job in jobs if not opens_as(job)]
-        if 0 < len(whole) < len(jobs):
+        waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
+        whole = [job for job in waiting if not opens_as(job)]
+        if 0 < len(whole) < len(waiting):
             with contextlib.suppress(InUse):  # another process learns to find animals for it
                 opened_once(whole[0])
 
@@ -140,16 +141,16 @@ def beside(
     shown: Callable[[Job, Any], Part | None],
     told: Told,
     found: Callable[[Any], Source | None],
-    check_data: Callable[[Command], None],
+    check_data: Callable[[Command, Sequence[Job]], None],
     cutoffs: Callable[[Any], Mapping[int, float]],
     finder: Callable[[Any], Learnt | None],
 ) -> Beside:
     """Returns what runs on own data do beside what the paper says, as `on_own_data` describes."""
 
-    def check(command: Command) -> None:
+    def check(command: Command, jobs: Sequence[Job]) -> None:
         if not command.shared.fresh:
             check_project(command)
-        check_data(command)
+        check_data(command, jobs)
         print(*first_lines(command), sep="\n")
 
     def report(*given: Any, **more: Any) -> Any:  # its libraries are not waited for by help

@@ -7,7 +7,8 @@ import hashlib
 import itertools
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -165,7 +166,7 @@ class Held(NamedTuple):
     train: tuple[int, ...]  # numbers of instances
     held_out: tuple[int, ...]
     recordings: tuple[str, ...]  # sessions held out as a whole
-    #: session -> from where to where parts of it are held out, see `_time`; None for its end
+    #: session -> from where to before where parts of it are held out, see `_time`; None for its end
     stretches: dict[str, tuple[Stretch, ...]]
     words: str
 
@@ -205,7 +206,7 @@ def labels_digest(project: Project) -> str:
     read = project._replace(
         **{"root": "", "roots": (), "notes": (), "doubts": ()},
         **{
-            "lengths": {path.name: count for path, count in project.lengths.items()},
+            "lengths": sorted((path.name, count) for path, count in project.lengths.items()),
             "frames": frames,
             "instances": animals,
             "skeleton": tuple(vars(project.skeleton).items()),
@@ -254,14 +255,15 @@ def _named(files: Iterable[tuple[Path, Path]]) -> dict[str, Path]:
     whole path would change with the place.
     """
     found: dict[str, Path] = {}
+    times = Counter[str]()
     for root, path in files:
         for file in shown_files(path, "**/*"):
             is_below = file != root and file.is_relative_to(root)
-            plain = str(file.relative_to(root)) if is_below else file.name
-            names = (
-                f"{plain} ({number})" if number > 1 else plain for number in itertools.count(1)
-            )
-            found[next(name for name in names if name not in found)] = file
+            name = str(file.relative_to(root)) if is_below else file.name
+            times[name] += 1
+            if times[name] > 1:
+                name += f" ({times[name]})"
+            found[name] = file
     return found
 
 
@@ -285,8 +287,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     """Chooses the labelled frames that a run is evaluated on and does not train on.
 
     asked: names of recordings, or a share of the labelled frames. "" takes what the project itself
-    says, or else a
-    fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the
+    says, or else a fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the
     last part of each, since neighbouring frames are nearly identical, of frames with an animal and of
     those that show none.
     """
@@ -342,18 +343,13 @@ def hold_out(project: Project, asked: str = "") -> Held:
     else:
         animals = {one.frame for one in project.instances if one.seen.any()}
         for session, numbers in of_session.items():
-            # An animal may come late, or leave early.
-            kinds = [[n for n in numbers if (n in animals) == there] for there in (False, True)]
-            parts = [part for kind in kinds if (part := _last_part(kind, share or SHARE))]
-            parts = parts or [_last_part(numbers, share or SHARE)]
-            ends = [part[-1] for part in parts if part]
-            for part in filter(None, parts):
-                held += part
-                first, last = (_time(project.frames[number]) for number in (part[0], part[-1]))
-                is_last = part[-1] == max(ends, key=numbers.index)
-                stretch = first, None if is_last else last
-                stretches[session] = (*stretches.get(session, ()), stretch)
+            parts = _last_parts(numbers, animals, share or SHARE)
+            held += itertools.chain(*parts)
+            if parts:
+                stretches[session] = _stretches(project, numbers, parts)
         how = f"the last part of {'each' if len(stretches) > 1 else 'the only'} recording"
+        if any(len(some) > 1 for some in stretches.values()):
+            how += ", of frames with an animal and of those that show none"
         if set(of_session) == {""}:
             how = "the last by name; recordings are not known"
     if recordings:
@@ -390,6 +386,7 @@ def _draw_recordings(
     some labels train.
     shown: (K,) bool of each recording, the keypoints that have a label there."""
     names = [list(sizes)[place] for place in np.random.default_rng(0).permutation(len(sizes))]
+    testing = [name for name in names if shown[name].any()] or names
     wanted, drawn = share * sum(sizes.values()), []
 
     def teaches_all(held: Sequence[str]) -> bool:
@@ -398,14 +395,14 @@ def _draw_recordings(
             (np.any(rest, axis=0) == np.any(list(shown.values()), axis=0)).all()
         )
 
-    for name in names:
+    for name in testing:
         size = sum(sizes[one] for one in (*drawn, name))
         # rather one less than far more than asked for
         if size <= 1.5 * wanted and teaches_all([*drawn, name]):
             drawn.append(name)
         if sum(sizes[one] for one in drawn) >= wanted:
             break
-    return drawn or [min(names, key=lambda name: (not teaches_all([name]), sizes[name]))]
+    return drawn or [min(testing, key=lambda name: (not teaches_all([name]), sizes[name]))]
 
 
 def _share(asked: str) -> float | None:
@@ -420,10 +417,41 @@ def _share(asked: str) -> float | None:
     return share
 
 
-def _last_part(numbers: list[int], share: float) -> list[int]:
-    """Returns a share of some numbers, the last, at least one; but not all of them."""
-    count = min(max(round(share * len(numbers)), 1), len(numbers) - 1)
-    return numbers[-count:] if count > 0 else []
+def _last_parts(numbers: list[int], animals: Collection[int], share: float) -> list[list[int]]:
+    """Returns the last of a recording's labelled frames: of those with an animal and of those without,
+    since one may come late or leave early. Of each a share, at least one and not all.
+
+    animals: the frames with one.
+    """
+
+    def last_of(some: list[int]) -> list[int]:
+        count = min(max(round(share * len(some)), 1), len(some) - 1)
+        return some[-count:] if count > 0 else []
+
+    empty = [number for number in numbers if number not in animals]
+    shown = [number for number in numbers if number in animals]
+    found = [last_of(empty), last_of(shown)]
+    if not any(found):  # one of each
+        found = [last_of(numbers)]
+    return [part for part in found if part]
+
+
+def _stretches(
+    project: Project, numbers: Sequence[int], parts: Sequence[Sequence[int]]
+) -> tuple[Stretch, ...]:
+    """Returns from where to where the parts of a recording are held out: each ends before the next
+    labelled frame that trains.
+
+    numbers: all labelled frames, in the order of time.
+    """
+    held = set(itertools.chain(*parts))
+    found = []
+    for part in parts:
+        after = numbers[numbers.index(part[-1]) + 1 :]
+        training = [number for number in after if number not in held]
+        end = _time(project.frames[training[0]]) if training else None
+        found.append((_time(project.frames[part[0]]), end))
+    return tuple(found)
 
 
 def _time(frame: Frame) -> Place:
@@ -439,8 +467,8 @@ def _time(frame: Frame) -> Place:
 def _is_within(place: Place, stretches: Sequence[Stretch]) -> bool:
     """Returns whether a frame lies in one of some stretches."""
     return any(
-        _is_after(place, first) and (last is None or _is_after(last, place))
-        for first, last in stretches
+        _is_after(place, first) and (end is None or not _is_after(place, end))
+        for first, end in stretches
     )
 
 

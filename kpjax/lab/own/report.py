@@ -51,7 +51,7 @@ from kpjax.lab.out.reports.shown import (
 )
 from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.out.reports.verdict import advice, judging, verdict
-from kpjax.lab.own.animals import found_text, kept_finder
+from kpjax.lab.own.animals import FOLDER, found_text, kept_finder
 from kpjax.lab.own.project import Own
 from kpjax.papers.configs import config_as_json
 from kpjax.papers.parsing import screen_width
@@ -346,7 +346,8 @@ def _page(
     columns: Sequence[Column],
     said: dict,
 ) -> str:
-    names = run.skeleton.names
+    names, stored = run.skeleton.names, read_json(run.folder / "config.json")
+    crops = stored.get("config", {}).get("data", {}).get("transform") == "around_box"
     parts = run.animals.by_part() if run.animals else {}
     tables = [errors_of(some, run.cutoffs) for some in parts.values()]
     filled_of_parts = [*map(pixel_errors.columns_of, parts.values())]
@@ -394,8 +395,10 @@ def _page(
         films=[path.relative_to(folder).as_posix() for path in films],
         pictures=pictures,
         strips=patches,
-        why=read_json(run.folder / "config.json").get("why", {}),
+        why=stored.get("why", {}),
         run=shlex.quote(str(run.folder)),
+        boxes=" --boxes BOXES" * crops,
+        finds=(run.folder / FOLDER).is_dir(),
         points=shlex.quote(str(folder / "points")),
         images=[one for one in images if one not in moving],
         moving=moving,
@@ -465,20 +468,24 @@ def _pictures(runs: Sequence[OwnRun]) -> tuple[list[tuple], list[tuple[str, str]
     sections, patches = [], []
     try:
         if first.shown:
-            some = [run.shown for run in runs if run.shown]
+            # Another seed may have found its animals on other frames.
+            frames = first.shown.images, first.shown.frames
+            alike = [
+                (run.line.name, run.shown)
+                for run in runs
+                if run.shown and (run.shown.images, run.shown.frames) == frames
+            ]
+            whose, some = map(list, zip(*alike, strict=True))
             rings = np.isfinite(first.shown.true).any()
             note = "The same frames for each; crops of the original images." + (
                 " Rings: labels, or where old keypoints have none, where the old network finds them."
                 * bool(rings)
             )
             figures = [(title, "", found) for title, found in side_by_side(some, first.skeleton)]
-            sections.append(("All points on some frames", note, names[: len(some)], figures))
+            sections.append(("All points on some frames", note, whose, figures))
             if first.animals is None:
                 side = patch_side(some)
-                patches = [
-                    (name, strips(one, first.skeleton, side))
-                    for name, one in zip(names, some, strict=False)
-                ]
+                patches = [(name, strips(one, first.skeleton, side)) for name, one in alike]
         if first.judged:
             order = first.judged.worst_first()
             titles = [[*map(run.judged.title, order)] for run in runs if run.judged]

@@ -158,10 +158,11 @@ def warm_start(job: Job, data: Data) -> Outcome | None:
     def train(folder) -> Fitted:
         sources = {"labelled": data.labelled}
         steps = config.warm_start_steps
-        return fit_images(supervised, method, sources, data, steps, folder, "warm start", {})
+        return fit_images(supervised, method, sources, shared_data, steps, folder, "warm start", {})
 
     # Variants share it, whatever else of the data they open.
     digests = {name: one for name, one in data.identity.items() if name == "labelled_digest"}
+    shared_data = data._replace(identity=digests)
     identity = config_as_json(config) | digests
     shared = job.stage("warm_start", train, config=identity)
     return Outcome(

@@ -8,7 +8,7 @@ from PIL import Image
 from predict_folder import rows_of
 
 from experiments.measure.peers.__main__ import main
-from experiments.measure.peers.results import TABLES, TITLES, TOOLS
+from experiments.measure.peers.results import COUNTS, TABLES, TITLES, TOOLS
 from kpjax import InputError, Skeleton
 from kpjax.formats.plain_csv import write
 from kpjax.formats.project import Frame, Project, instance_of
@@ -168,12 +168,10 @@ def test_predictions_of_other_pictures_are_refused(folder):
 
 
 def test_lines_are_the_tools_at_each_count_of_each_project():
-    lines = [*TABLES["projects"][1], *TABLES["other_counts"][1]]
-    assert len({*lines}) == 3 * 3 * len(TOOLS)
-    assert "mirror_mouse labelled=10 seconds=600/kpjax" in lines
-    assert TITLES["mirror_mouse labelled=10 seconds=600/kpjax"] == (
-        "mouse and mirror, 10 frames: kpjax"
-    )
+    _, lines, _ = TABLES["projects"]
+    assert len(lines) == len(COUNTS) * 3 * len(TOOLS)
+    assert lines[0] == "mirror_mouse labelled=30 seconds=600/kpjax"
+    assert TITLES[lines[0]] == "mouse and mirror, 30 frames: kpjax"
 
 
 def test_the_table_shows_all_that_is_measured(folder, tmp_path):

@@ -72,6 +72,8 @@ def test_variants_and_a_preset_choose_lines():
     ]
     apart = choose_lines(TABLE._replace(lines=TABLE.lines[-1:]), ["regda"])
     assert apart.lines == ["people/regda"]  # it stands in differences only
+    with pytest.raises(InputError, match="dd: none stands in the table with 'people'"):
+        choose_lines(Table("", ["people/regda", "sprites/dd"], ("target/pck",)), ["dd"], "people")
     several = Table(("people", "sprites"), ("regda", "dd"), ("target/pck",))
     assert choose_lines(several, ["dd"], "sprites") == Table("sprites", ["dd"], ("target/pck",))
 

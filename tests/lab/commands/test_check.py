@@ -82,7 +82,7 @@ def test_faults_are_told_where_no_sheet_can_be_written(tmp_path, capsys):
     with pytest.raises(InputError):
         main([str(tmp_path / "labels.csv"), "--out", str(tmp_path / "out")])
     out = capsys.readouterr().out
-    assert "sheet: " in out
+    assert "sheet: not drawn: " in out
     assert "b.png" in out
 
 

@@ -99,17 +99,32 @@ def test_why_a_frame_has_no_points_stays(table, tmp_path):
     for row in (50, 51):
         fill(table, row, (100, 60), *nothing, np.zeros(1, bool))
     table.status[52], table.keypoints[52] = "unreadable", np.nan
+    table.status[53], table.keypoints[53] = "failed", np.nan
     (path,) = write_predictions(table, ("csv",), tmp_path, "clip")
 
     def statuses(name):
-        return [row["status"] for row in rows_of(tmp_path / name)][2 * 50 : 2 * 53]
+        return [row["status"] for row in rows_of(tmp_path / name)][2 * 50 : 2 * 54]
 
-    expected = [*["no_box"] * 4, *["unreadable"] * 2]
+    expected = [*["no_box"] * 4, *["unreadable"] * 2, *["failed"] * 2]
     assert statuses("clip.csv") == expected
     main([str(path), "--gap", "1"])
     assert statuses("clip_smoothed.csv") == expected
     main([str(tmp_path / "clip_smoothed.csv"), "--gap", "1"])
     assert statuses("clip_smoothed_smoothed.csv") == expected
+
+
+def test_an_animal_that_is_missing_beside_another_is_not_there(tmp_path):
+    """A file that lacks its rows says nothing of it, and the frame decodes."""
+    rows = ["video,frame,instance,keypoint,x,y,score,status"]
+    rows += [f"clip.mp4,{number},ann,nose,{number},2,0.9,ok" for number in range(9)]
+    rows += [f"clip.mp4,{number},bob,nose,{number},9,0.9,ok" for number in range(4)]
+    (tmp_path / "clip.csv").write_text("\n".join(rows) + "\n")
+    main([str(tmp_path / "clip.csv")])
+    found = rows_of(tmp_path / "clip_smoothed.csv")
+    assert [row["status"] for row in found if row["instance"] == "bob"] == [
+        *["ok"] * 4,
+        *["no_box"] * 5,
+    ]
 
 
 def track(*values):

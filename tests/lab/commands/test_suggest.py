@@ -20,7 +20,7 @@ from kpjax.formats.project import Frame
 from kpjax.formats.reading import read_project
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import run_command
-from kpjax.lab.out.suggest.frames import k_centre
+from kpjax.lab.out.suggest.frames import has_label, k_centre
 from kpjax.lab.out.suggest.proposals import Proposals, write_proposals
 from kpjax.structures import Skeleton
 
@@ -94,6 +94,17 @@ def test_labels_are_kept_away_from(made, tmp_path):
     (project / "labels.csv").write_text(moved)
     flags = ("--n", 9, "--labelled", project, "--to", "csv", "--video-root", made)
     assert suggested(made, tmp_path / "moved", *flags) == rows
+
+
+def test_labels_of_another_video_of_that_name_keep_nothing_away(tmp_path):
+    days = [tmp_path / day / "cam.mp4" for day in ("monday", "tuesday")]
+    for day in days:
+        day.parent.mkdir()
+        day.write_bytes(b"")
+    frames = [Frame("", day, 3, (8, 8), "") for day in days]
+    assert has_label(frames, frames[:1], 5).tolist() == [True, False]
+    moved = frames[0]._replace(path=tmp_path / "gone" / "cam.mp4")
+    assert has_label(frames, [moved], 5).tolist() == [True, True]
 
 
 SKELETON = Skeleton(("spot", "beside"), ((0, 1),))

@@ -18,6 +18,7 @@ from kpjax.lab.commands import Export, Predict, Push
 from kpjax.lab.commands.export import export
 from kpjax.lab.commands.predict import predict
 from kpjax.lab.commands.push import push
+from kpjax.lab.out import card
 from kpjax.lab.predictors import open_predictor, open_run
 from kpjax.structures import Skeleton
 
@@ -98,6 +99,24 @@ def test_the_card_says_what_it_is(exported):
         f"| loads | in releases of jax until {description['loads_until']}; then export it again |",
     ):
         assert row in text
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({}, "see the runs that it joins"),
+        ({"data": {}, "backbone": {}}, "random numbers"),
+        ({"data": {"old": "movenet"}, "backbone": {"weights": ""}}, "an earlier network, movenet"),
+        ({"data": {}, "core": {"core": "/home/me/runs/a"}}, "an earlier run"),
+        (
+            {"data": {}, "backbone": {"weights": "mine.pth"}},
+            "weights mine.pth, licence not known here",
+        ),
+    ],
+)
+def test_the_card_says_what_the_network_began_with(config, words):
+    """Of an ensemble, of incremental learning and of adaptation it said random numbers."""
+    assert card.origin_of(config) == words
 
 
 def test_a_folder_is_given_away_whole(exported, monkeypatch, capsys):

@@ -163,6 +163,8 @@ def test_a_project_that_moved_is_the_same(project):
         project._replace(lengths={project.root / folder / "a.mp4": 9}) for folder in ("one", "two")
     ]
     assert own_project.labels_digest(placed[0]) == own_project.labels_digest(placed[1])
+    cut = project._replace(lengths={project.root / "one" / "a.mp4": 8})
+    assert own_project.labels_digest(placed[0]) != own_project.labels_digest(cut)
     files = [project.frames[0].path, project.frames[7].path]
     named = own_project._named((project.root, file) for file in files)
     assert list(named) == [str(file.relative_to(project.root)) for file in files]
@@ -184,6 +186,35 @@ def test_training_on_labels_alone_reads_no_other_frame(project, monkeypatch):
     assert len(found.unlabelled) > 0
     labelled = "labelled_digest"  # by which they share the first stage
     assert found.identity[labelled] == known.identity[labelled]
+
+
+@pytest.mark.slow
+def test_images_that_a_later_variant_reads_are_opened_once_and_before_training(
+    project, tmp_path, monkeypatch
+):
+    opened = []
+    open_frames = semi_supervised.open_frames
+
+    def watched(*given, **more):
+        opened.append(list(tmp_path.rglob("checkpoints")))
+        return open_frames(*given, **more)
+
+    monkeypatch.setattr(semi_supervised, "open_frames", watched)
+    command = ["own", "--project", "P", *TINY, "--workdir", str(tmp_path)]
+    run(EXPERIMENT, [*command, "--variants", "supervised_warped", "pl_warped"])
+    assert opened == [[]]
+    run(EXPERIMENT, [*command, "--variants", "supervised_warped", "pl_warped"])
+    assert len(opened) == 1  # all is finished
+
+
+@pytest.mark.slow
+def test_a_first_stage_of_one_variant_is_gone_on_with_by_another(project, tmp_path):
+    """One of them reads images without labels, of which the first stage knows nothing."""
+    command = ["own", "--project", "P", *TINY, "--workdir", str(tmp_path), "--variants"]
+    run(EXPERIMENT, [*command, "supervised_warped"])
+    (stage,) = (tmp_path / "semi_supervised" / "own" / "stages" / "warm_start").glob("seed-0")
+    (stage / "stage.json").unlink()  # its checkpoint stays
+    run(EXPERIMENT, [*command, "pl_warped"])
 
 
 def test_files_of_one_name_elsewhere_are_numbered(tmp_path):
@@ -227,7 +258,7 @@ def test_frames_with_animals_and_without_are_held_out_in_equal_shares(project):
     assert [part.count("animal") for part in numbers] == [3, 1]
     assert [part.count("nobody") for part in numbers] == [8, 2]
     assert held.stretches == {
-        "day": ((("img", 8), ("img", 9)), (("img", 15), None)),
+        "day": ((("img", 8), ("img", 12)), (("img", 15), None)),
     }
 
 

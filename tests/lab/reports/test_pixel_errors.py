@@ -123,6 +123,8 @@ def test_of_many_animals_that_were_learnt_from_a_sample_is_measured_and_said(tmp
     errors = pixel_errors.errors_of(animals, CUTOFFS[:2])[pixel_errors.ALL]
     assert (errors.labels, errors.mean, errors.hidden, errors.empty) == (4, 5.0, 0, 0)
     assert pixel_errors.frames_text(animals) == "trained on: 5 frames; errors are of 2 of them"
+    without = animals._replace(scores=np.where(np.isnan(animals.scores), 0, animals.scores))
+    assert pixel_errors.frames_text(without).endswith("; errors are of 2 of them")
     said = " ".join(verdict(animals, CUTOFFS[:2]))
     assert "learnt 2 keypoints from 9 labels on 5 frames" in said
     write_errors(tmp_path, animals, CUTOFFS[:2])

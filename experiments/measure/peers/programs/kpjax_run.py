@@ -14,6 +14,8 @@ from pathlib import Path
 
 from peer import flags_of, predict_timed, split_of, write_predictions
 
+TIMED = 3000  # images, of programs that start in about as long as they take for some hundred
+
 
 def kpjax(*arguments: str | Path) -> float:
     """Runs a command of kpjax, and returns what it took."""
@@ -59,7 +61,7 @@ def main():
                 found.setdefault(Path(row["image"]).name, {})[row["keypoint"]] = values
         return {image: [of[name] for name in split["keypoints"]] for image, of in found.items()}
 
-    keypoints, rate = predict_timed(asked.folder, predict)
+    keypoints, rate = predict_timed(asked.folder, predict, timed=TIMED)
     write_predictions(
         asked,
         tool,

@@ -579,13 +579,16 @@ def _count_text(sequence: ImageSequence) -> str:
 
 
 def _cut_off(sequence: ImageSequence) -> int:
-    """Returns the number of frames that a video's header announces beyond its end.
+    """Returns the number of frames that a video's header announces beyond its end, 0 where those that
+    are asked for end before it.
 
     An AVI file also counts frames that are shown longer than others, once for each time.
     """
-    return (
-        sequence.video.cut_off if sequence.video and sequence.path.suffix.lower() != ".avi" else 0
-    )
+    if not sequence.video or sequence.path.suffix.lower() == ".avi":
+        return 0
+    step = int(np.diff(sequence.numbers[-2:]).sum()) or 1
+    reaches_end = sequence.numbers[-1] + step >= len(sequence.video)
+    return sequence.video.cut_off if reaches_end else 0
 
 
 def _unreadable(sequence: ImageSequence, table: PredictionTable) -> list[str]:

@@ -313,7 +313,7 @@ def table_lines(animals: Animals, cutoffs: np.ndarray, near: float = NEAR) -> li
 def frames_text(part: Animals) -> str:
     """Describes a part in words: "held out: 11 frames"."""
     frames, animals = part.frame_count, len(part.parts)
-    seen = int(np.isfinite(part.scores).any(1).sum())
+    seen = int(np.isfinite(part.predicted).all(-1).any(1).sum())
     return (
         f"{part.parts[0]}: {count_text(frames, 'frame')}"
         + f", {count_text(animals, 'animal')}" * (animals > frames)

@@ -4,6 +4,7 @@ unlike ones.
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -117,25 +118,27 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
     `<video>.mp4`.
     """
     files = {frame.path.resolve() for frame in labelled if frame.number is None}
-    taken: dict[str, list[int]] = {}
+    taken: dict[str | Path, list[int]] = {}
     for frame in labelled:
         trailing = re.search(r"(\d+)$", frame.path.stem)
         number = int(trailing[1]) if frame.number is None and trailing else frame.number
         if number is not None:
-            names = (
-                {frame.session, frame.path.parent.name}
-                if frame.number is None
-                else {frame.path.stem}
-            )
-            for name in names - {""}:
-                taken.setdefault(recording(name), []).append(number)
+            if frame.number is None:
+                names = {recording(one) for one in {frame.session, frame.path.parent.name} - {""}}
+            elif frame.path.exists():  # another video may have its name
+                names = {frame.path.resolve()}
+            else:
+                names = {recording(frame.path.stem)}
+            for name in names:
+                taken.setdefault(name, []).append(number)
     return np.array(
         [
             frame.path.resolve() in files
             if frame.number is None
             else any(
                 abs(frame.number - other) < max(apart, 1)
-                for other in taken.get(frame.path.stem, ())
+                for name in (frame.path.stem, frame.path.resolve())
+                for other in taken.get(name, ())
             )
             for frame in frames
         ],
