@@ -287,9 +287,9 @@ def hold_out(project: Project, asked: str = "") -> Held:
     """Chooses the labelled frames that a run is evaluated on and does not train on.
 
     asked: names of recordings, or a share of the labelled frames. "" takes what the project itself
-    says, or else a fifth: whole recordings where there are three or more, drawn by their names alone; otherwise the
-    last part of each, since neighbouring frames are nearly identical, of frames with an animal and of
-    those that show none.
+    says, or else a fifth: whole recordings where three or more show animals, drawn by their names
+    alone; otherwise the last part of each, since neighbouring frames are nearly identical, of frames
+    with an animal and of those that show none.
     """
     frames = labelled_frames(project)
     if len(frames) < 2:
@@ -300,6 +300,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
     for number in frames:
         of_session.setdefault(project.frames[number].session, []).append(number)
     marked = [number for number in frames if project.frames[number].split in ("validation", "test")]
+    animals = {one.frame for one in project.instances if one.seen.any()}
     recordings, stretches, held, how = [], {}, [], ""
     # Recordings of several projects begin with the project's name; some are called by a number.
     share = (
@@ -329,7 +330,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
             )
     elif not asked and 0 < len(marked) < len(frames):
         held, how = marked, "as the project says"
-    elif len(of_session) >= ENOUGH_RECORDINGS:
+    elif sum(not animals.isdisjoint(some) for some in of_session.values()) >= ENOUGH_RECORDINGS:
         shown = np.stack([one.seen for one in project.instances])
         frame_of = np.array([one.frame for one in project.instances])
         recordings = _draw_recordings(
@@ -341,7 +342,6 @@ def hold_out(project: Project, asked: str = "") -> Held:
             share or SHARE,
         )
     else:
-        animals = {one.frame for one in project.instances if one.seen.any()}
         for session, numbers in of_session.items():
             parts = _last_parts(numbers, animals, share or SHARE)
             held += itertools.chain(*parts)
@@ -386,7 +386,7 @@ def _draw_recordings(
     some labels train.
     shown: (K,) bool of each recording, the keypoints that have a label there."""
     names = [list(sizes)[place] for place in np.random.default_rng(0).permutation(len(sizes))]
-    testing = [name for name in names if shown[name].any()] or names
+    testing = [name for name in names if shown[name].any()]
     wanted, drawn = share * sum(sizes.values()), []
 
     def teaches_all(held: Sequence[str]) -> bool:

@@ -128,6 +128,17 @@ def test_the_share_of_points_within_their_radii_is_told(run, tmp_path, capsys):
     assert float(lines["median radius"][1]) == pytest.approx(2 * 7, abs=0.6)
 
 
+def test_a_level_without_a_radius_covers_nothing(run, tmp_path, capsys):
+    """Every point is nearer than infinity: 100 % stood there."""
+    labels = project(tmp_path / "labelled", ["a.png,0,spot,100,40", "b.png,0,spot,20,60"])
+    with_radii(Path(run), np.full((9, 2), 2.0))
+    main([run, labels, "--out", str(tmp_path / "out")])
+    lines = [line.split() for line in capsys.readouterr().out.splitlines() if "    " in line[:4]]
+    shares, medians = (line[-4:] for line in lines if line[0] in ("within,", "median"))
+    assert "none" in shares
+    assert [one == "none" for one in shares] == [one == "none" for one in medians]
+
+
 def test_keypoints_without_a_radius_do_not_count_as_within_it(run, tmp_path, capsys):
     """Of "spot" no label was held out: it has none, and all its points would lie within."""
     labels = project(

@@ -114,6 +114,26 @@ def test_a_predictor_that_follows_sees_each_frame_around_the_last_point(predict,
     assert max(errors.values()) <= 2
 
 
+def test_a_predictor_that_follows_looks_at_the_crop_alone(predict, tmp_path):
+    """From the second frame on its square reached beyond the crop, to a lamp."""
+
+    def with_lamp(number):
+        image = moving(number) // 2
+        image[33:] = image[:, 41:] = 255
+        return image
+
+    def around(points, scores, size):
+        sizes.add(size)
+        return np.array([*(points[0] - 15.5), 32, 32])
+
+    sizes = set()
+    clip = write_video(tmp_path / "clip.mp4", map(with_lamp, range(8)), rate=25)
+    follows = PREDICTOR._replace(follow=around)
+    errors = found(predict(clip, crop="0,40,0,32", predictor=follows)[0])
+    assert max(errors.values()) <= 2
+    assert sizes == {(40, 32)}
+
+
 def test_only_the_crop_is_looked_at_and_points_are_of_the_whole_frame(predict, tmp_path):
     def with_lamp(number):
         image = moving(number) // 2

@@ -133,6 +133,9 @@ def test_recordings_are_drawn_so_that_most_labels_and_all_keypoints_train():
         assert drawn(
             dict.fromkeys(order, 6), a=(True, False), b=(True, False), c=(False, True)
         ) != ["c"]
+        # of an arena without an animal nothing is measured
+        sizes = dict.fromkeys([*order, "d"], 6)
+        assert drawn(sizes, **{order[0]: (False, False)}) in ([name] for name in [*order[1:], "d"])
 
 
 def test_a_corrected_label_is_another_project(project, tmp_path):

@@ -215,14 +215,33 @@ def follow_animal(
                 yield _unseen(predictor, row, (0, 0), 1, fault=image)
                 continue
             size = (image.shape[1], image.shape[0])
-            square, crop = square_of(image, transform, box, within)
+            part, moved = (
+                (image, np.eye(3, dtype=np.float32)) if within is None else _cut(image, within)
+            )
+            square, crop = square_of(part, transform, box)
             found, scores = (np.float64(array[0]) for array in predictor.predict(square[None]))
             seen = _unseen(
                 predictor, row, size, 1, image=shrunk(image, side) if row in shown else None
             )
-            _enter(seen, 0, crop, found, scores)
-            box = predictor.follow(seen.keypoints[0], scores, size) if seen.present[0] else None
+            _enter(seen, 0, moved @ crop, found, scores)
+            box = None
+            if seen.present[0]:
+                points = seen.keypoints[0] - moved[:2, 2]
+                box = predictor.follow(points, scores, part.shape[1::-1])
             yield seen
+
+
+def _cut(image: np.ndarray, within: Crop) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a part of an image, and its map (3, 3) to the image. Raises InputError for one beyond it."""
+    height, width = image.shape[:2]
+    if within.right > width or within.bottom > height:
+        raise InputError(
+            "crop",
+            f"it ends at column {within.right} and row {within.bottom}, and an image is {width}x{height}; give a "
+            "part of it",
+        )
+    part = image[within.top : within.bottom, within.left : within.right]
+    return part, np.array([[1, 0, within.left], [0, 1, within.top], [0, 0, 1]], np.float32)
 
 
 def square_of(
@@ -237,16 +256,8 @@ def square_of(
     beyond the image.
     """
     if within is not None and box is None:
-        height, width = image.shape[:2]
-        if within.right > width or within.bottom > height:
-            raise InputError(
-                "crop",
-                f"it ends at column {within.right} and row {within.bottom}, and an image is {width}x{height}; give a "
-                "part of it",
-            )
-        part = image[within.top : within.bottom, within.left : within.right]
+        part, moved = _cut(image, within)
         square, crop = square_of(part, transform)
-        moved = np.array([[1, 0, within.left], [0, 1, within.top], [0, 0, 1]], np.float32)
         return square, moved @ crop
     square, *_, crop = transform(
         image,
