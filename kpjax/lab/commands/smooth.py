@@ -56,8 +56,8 @@ def smooth(asked: Smooth) -> list[Path]:
     medians = median_filtered(np.where(sure[..., None], table.keypoints, np.nan), asked.median)
     keypoints = fill_gaps(medians, asked.gap)
     known = np.isfinite(keypoints).all(-1)
-    alone = (table.status == UNREADABLE) & known.any((1, 2))[:, None]  # others are on the frame
-    absent = np.where(alone, NO_BOX, table.status)
+    is_decoded = known.any((1, 2))[:, None]  # others are on the frame
+    absent = np.where(is_decoded & (table.status == UNREADABLE), NO_BOX, table.status)
     sizes = table.sizes[:, None, None]
     smoothed = table._replace(
         keypoints=keypoints,

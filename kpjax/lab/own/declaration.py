@@ -44,6 +44,7 @@ from kpjax.papers.configs import config_as_json, flat, replace_fields
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
 from kpjax.training.claims import InUse
 from kpjax.training.evaluation import Gathered
+from kpjax.training.hosts import agreed
 from kpjax.training.identity import SHORT, changed_input, flat_identity
 from kpjax.training.trees import json_digest
 
@@ -119,7 +120,10 @@ def on_own_data(
     def check(command: Command, jobs: Sequence[Job]) -> None:
         check_variants(command.config, command.variants)
         # What is wrong with images that only later variants read is told before one trains.
-        waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
+        done = agreed(
+            "what is finished", lambda: [(job.folder / "results.json").exists() for job in jobs]
+        )
+        waiting = [job for job, is_done in zip(jobs, done, strict=True) if not is_done]
         whole = [job for job in waiting if not opens_as(job)]
         if 0 < len(whole) < len(waiting):
             with contextlib.suppress(InUse):  # another process learns to find animals for it
