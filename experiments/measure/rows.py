@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from kpjax import InputError
-from kpjax.files import read_json, remove_partials, write_text
-from kpjax.formats.tables import rows_text
+from kpjax.files import read_json, remove_partials
+from kpjax.formats.tables import write_rows
 from kpjax.papers.engine import Experiment
 from kpjax.training.finished_runs import read_run, variant_folders
 
@@ -77,24 +77,22 @@ def write_results(room: Path, results: Iterable[Result]) -> None:
     measured.
     """
     remove_partials(room)
-    write_text(
+    write_rows(
         room / FILE,
-        rows_text(
-            [
-                Result._fields,
-                *(
-                    [
-                        ""
-                        if value is None
-                        else format(value, ".6g")
-                        if isinstance(value, float)
-                        else value
-                        for value in result
-                    ]
-                    for result in sorted(results, key=lambda one: one.key)
-                ),
-            ]
-        ),
+        [
+            Result._fields,
+            *(
+                [
+                    ""
+                    if value is None
+                    else format(value, ".6g")
+                    if isinstance(value, float)
+                    else value
+                    for value in result
+                ]
+                for result in sorted(results, key=lambda one: one.key)
+            ),
+        ],
     )
 
 

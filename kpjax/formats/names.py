@@ -165,7 +165,8 @@ def found_by_trailing_parts(stored: str, folders: Sequence[Path], least: int = 1
     folder.
 
     All parts are tried in every folder first, in order, then one part less, down to `least`; names
-    are compared as `finder` does. An absolute path that exists is returned as it is; None if nothing is found.
+    are compared as `finder` does. An absolute path that exists is returned as it is; None if nothing
+    is found.
     """
     path = PurePosixPath(forward(stored))
     if Path(stored).is_absolute() and Path(stored).exists():

@@ -87,27 +87,20 @@ def test_empty_rows_backslashes_and_the_order_of_the_config(tmp_path, lines):
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
 
-def test_machine_labels_that_a_person_refined_are_labels(tmp_path):
+@pytest.mark.parametrize("added", [False, True])
+def test_machine_labels_that_a_person_refined_are_labels(tmp_path, added):
+    """A part that was added after that has no likelihood."""
     lines = [
-        "scorer,A,A,A",
-        "bodyparts,snout,snout,snout",
-        "coords,x,y,likelihood",
-        "labeled-data/v/img1.png,1,2,0.5",
+        "scorer,A,A,A" + ",A,A" * added,
+        "bodyparts,snout,snout,snout" + ",ear,ear" * added,
+        "coords,x,y,likelihood" + ",x,y" * added,
+        "labeled-data/v/img1.png,1,2,0.5" + ",3,4" * added,
     ]
-    found = read(project(tmp_path, "bodyparts: [snout]\n", {"v": lines}))
-    np.testing.assert_array_equal(found.instances[0].keypoints, [[1, 2]])
-    assert any("likelihood of refined machine labels" in note for note in found.notes)
-
-
-def test_a_part_that_was_added_after_refining_has_no_likelihood(tmp_path):
-    lines = [
-        "scorer,A,A,A,A,A",
-        "bodyparts,snout,snout,snout,ear,ear",
-        "coords,x,y,likelihood,x,y",
-        "labeled-data/v/img1.png,1,2,0.5,3,4",
-    ]
-    found = read(project(tmp_path, "bodyparts: [snout, ear]\n", {"v": lines}))
-    np.testing.assert_array_equal(found.instances[0].keypoints, [[1, 2], [3, 4]])
+    parts = ["snout", "ear"][: 1 + added]
+    found = read(project(tmp_path, f"bodyparts: [{', '.join(parts)}]\n", {"v": lines}))
+    np.testing.assert_array_equal(found.instances[0].keypoints, [[1, 2], [3, 4]][: 1 + added])
+    said = any("likelihood of refined machine labels" in note for note in found.notes)
+    assert said == (not added)
 
 
 def test_a_part_that_was_taken_out_of_the_config_is_left_out_and_a_renamed_one_is_a_fault(tmp_path):

@@ -199,35 +199,22 @@ def test_skeletons_that_no_instance_has_do_not_count(tmp_path):
     assert read_project(path).skeleton.names == ("head", "left", "right")
 
 
-def test_suggestions_whose_images_a_package_has_not_are_left_out(tmp_path):
-    images = [tmp_path / f"{n}.png" for n in range(4)]
-    for image in images:
-        black(image)
-    video = sio.Video.from_filename([str(image) for image in images])
-    made = [(0, 1, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")]
-    path = saved(tmp_path / "a.slp", made, [video], suggestions=[(0, 3)])
-    package = tmp_path / "b" / "a.pkg.slp"
+@pytest.mark.parametrize(("videos", "suggested"), [(1, (0, 3)), (2, (1, 0))])
+def test_suggestions_whose_images_a_package_has_not_are_left_out(tmp_path, videos, suggested):
+    """Of one video with labels, and of one without, of which the package keeps no image."""
+    made = []
+    for name in "ab"[:videos]:
+        images = [tmp_path / name / f"{number}.png" for number in range(4)]
+        images[0].parent.mkdir()
+        for image in images:
+            black(image)
+        made.append(sio.Video.from_filename([str(image) for image in images]))
+    animal = (0, 1, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")
+    path = saved(tmp_path / "a.slp", [animal], made, suggestions=[suggested])
+    package = tmp_path / "package" / "a.pkg.slp"
     package.parent.mkdir()
     sio.load_slp(str(path)).save(str(package), embed="user", verbose=False)
     found, faults = project_and_faults(package)
     assert not faults
     assert len(found.frames) == len(found.instances) == 1
     assert any("whose images this package has not" in note for note in found.notes)
-
-
-def test_a_video_of_which_a_package_keeps_no_image_is_left_out(tmp_path):
-    videos = []
-    for name in ("labelled", "suggested"):
-        images = [tmp_path / name / f"{n}.png" for n in range(2)]
-        for image in images:
-            image.parent.mkdir(exist_ok=True)
-            black(image)
-        videos.append(sio.Video.from_filename([str(image) for image in images]))
-    made = [(0, 1, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")]
-    path = saved(tmp_path / "a.slp", made, videos, suggestions=[(1, 0)])
-    package = tmp_path / "b" / "a.pkg.slp"
-    package.parent.mkdir()
-    sio.load_slp(str(path)).save(str(package), embed="user", verbose=False)
-    found, faults = project_and_faults(package)
-    assert not faults
-    assert len(found.frames) == len(found.instances) == 1

@@ -27,8 +27,9 @@ choice:
   ResNet-50, at the latter's rates; statistics of BatchNorm are trained. Both learnt a mouse in a
   mirror faster. Crops are no larger than the images, which it else pads with black. It is evaluated
   twenty times a training, however short.
-- Lightning Pose: its supervised part, with MobileNetV2 in place of the recommended backbone, and the
-  rate and the optimizer that it recommends for networks that convolve.
+- Lightning Pose: its supervised part, with all of MobileNetV2's convolutions, with which it found
+  more of that mouse's points, in place of the recommended backbone, and the rate and the optimizer
+  that it recommends for networks that convolve.
 - sleap-nn: the pipeline of one animal, images of more than 256 px at half their size, and a timer
   that ends the training.
 Lightning Pose requires DALI, which its supervised part on a CPU never imports: where it cannot be

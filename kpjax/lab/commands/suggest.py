@@ -17,13 +17,13 @@ from kpjax.drawing.overlays import (
 )
 from kpjax.errors import count_text, summarise
 from kpjax.evaluation.coincidence import RARE, one_point, suspicious
-from kpjax.files import atomic, check_new, write_text
+from kpjax.files import atomic, check_new
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import OK, empty_table, fill
 from kpjax.formats.project import Frame
 from kpjax.formats.project_source import frames_at, read_frame
 from kpjax.formats.reading import read_project
-from kpjax.formats.tables import rows_text
+from kpjax.formats.tables import write_rows
 from kpjax.formats.writing import unused_name
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
@@ -133,7 +133,7 @@ def suggest(asked: Suggest) -> Path:
             rows.append(
                 [*where, f"{points.scores[row][there[row]].mean():.6g}", row + 1, points.names[row]]
             )
-        write_text(folder / "suggestions.csv", rows_text(rows))
+        write_rows(folder / "suggestions.csv", rows)
     lines = [
         f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"
     ]

@@ -21,11 +21,11 @@ from kpjax.drawing.fonts import lacking
 from kpjax.errors import summarise
 from kpjax.evaluation.coincidence import coinciding, sentences
 from kpjax.file_names import inside
-from kpjax.files import check_local, partial_path, remove, together, write_text
+from kpjax.files import check_local, partial_path, remove, together
 from kpjax.formats import predictions
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import PredictionTable
-from kpjax.formats.tables import rows_text, whole_number
+from kpjax.formats.tables import whole_number, write_rows
 from kpjax.images.inputs import ImageSequence, find_inputs, stems
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
@@ -322,7 +322,7 @@ def carry_out(
             FOUND, (pipeline.box_rows(table), [pipeline.DOUBTS, *moments]), strict=True
         ):
             if work.named(ending) in work.files:
-                paths.append(write_text(folder / work.named(ending), rows_text(rows)))
+                paths.append(write_rows(folder / work.named(ending), rows))
         paths = [asked.out / path.relative_to(folder) for path in paths]
     # Drawings of other points than the table now has.
     outdated = [

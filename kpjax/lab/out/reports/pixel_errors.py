@@ -27,8 +27,8 @@ from kpjax.evaluation.coincidence import (
     sentences,
 )
 from kpjax.evaluation.cutoffs import keypoint_cutoffs
-from kpjax.files import foreign, read_content, write_text
-from kpjax.formats.tables import rows_text
+from kpjax.files import foreign, read_content
+from kpjax.formats.tables import write_rows
 from kpjax.images.reading import spread
 from kpjax.images.transforms import growth_of
 from kpjax.input.source import Source, identities, subset
@@ -383,8 +383,8 @@ def write_errors(folder: Path, animals: Animals, cutoffs: np.ndarray) -> Path:
             for name, one in errors_of(some, cutoffs).items()
             if one.labels or one.empty
         ]
-    write_text(folder / BY_KEYPOINT_FILE, rows_text(table))
-    return write_text(folder / FILE, rows_text(rows))
+    write_rows(folder / BY_KEYPOINT_FILE, table)
+    return write_rows(folder / FILE, rows)
 
 
 def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:

@@ -117,7 +117,8 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
     name and the number at the end of theirs: `labeled-data/<video>/img0123.png` is frame 123 of
     `<video>.mp4`.
     """
-    files = {frame.path.resolve() for frame in labelled if frame.number is None}
+    place = {path: path.resolve() for path in {frame.path for frame in (*frames, *labelled)}}
+    files = {place[frame.path] for frame in labelled if frame.number is None}
     taken: dict[str | Path, list[int]] = {}
     for frame in labelled:
         trailing = re.search(r"(\d+)$", frame.path.stem)
@@ -126,18 +127,18 @@ def has_label(frames: Sequence[Frame], labelled: Sequence[Frame], apart: int) ->
             if frame.number is None:
                 names = {recording(one) for one in {frame.session, frame.path.parent.name} - {""}}
             elif frame.path.exists():  # another video may have its name
-                names = {frame.path.resolve()}
+                names = {place[frame.path]}
             else:
                 names = {recording(frame.path.stem)}
             for name in names:
                 taken.setdefault(name, []).append(number)
     return np.array(
         [
-            frame.path.resolve() in files
+            place[frame.path] in files
             if frame.number is None
             else any(
                 abs(frame.number - other) < max(apart, 1)
-                for name in (frame.path.stem, frame.path.resolve())
+                for name in (frame.path.stem, place[frame.path])
                 for other in taken.get(name, ())
             )
             for frame in frames
