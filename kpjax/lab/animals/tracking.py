@@ -19,6 +19,7 @@ import numpy as np
 
 # frames that an animal may be unseen and still be the same, where their number is not known
 GAP = 25
+LEVEL = 0.9  # of the radii by which animals are told apart, whatever level is shown
 # Of an animal's extent: the deviation of its acceleration in a frame, and what a point without a
 # radius may be off.
 ACCELERATION, REACH = 0.1, 0.1
@@ -36,7 +37,8 @@ class Found(NamedTuple):
 
     points: np.ndarray  # (D, K, 2) float64, nan where unknown
     scores: np.ndarray  # (D, K) float64, higher is more certain
-    radii: np.ndarray  # (D, K) float64 px, within which the truth lies; nan where unknown
+    #: (D, K) float64 px, within which the truth lies with probability LEVEL; nan where unknown
+    radii: np.ndarray
     extents: np.ndarray  # (D,) float64 px, the longer side of the animal
     centres: np.ndarray  # (D, 2) float64, where they were found
 
@@ -79,10 +81,14 @@ def follow(
     certain one has no track.
 
     frame: the number of the frame; it rises from call to call, and frames in between have nothing
-    to say. animals: their known number. Then there are no more tracks than that, a track never
-    ends, and an animal that is found goes to a track that lacks one, however far it is. None lets
-    animals come and go: a track ends after `gap` frames without its animal, and one that fits no
-    track starts a track.
+    to say. animals: their known number. Then there are no more tracks than that, and a track never
+    ends. An animal that fits no track starts one while there are fewer, and after that it goes to a
+    track that lacks one, however far it is. None lets animals come and go: a track ends after `gap`
+    frames without its animal, and one that fits no track starts a track.
+
+    The price: an animal that jumps before all have been seen is taken for a new one, as is what was
+    found by mistake. It has the place of an animal that comes later, which goes to the track that
+    was left. Doubts name both moments.
     """
     # takes a second to load, which predictions of one animal need not wait
     from scipy.optimize import linear_sum_assignment
@@ -101,23 +107,27 @@ def follow(
     best = linear_sum_assignment(np.where(near, cost, CAP + 2 * GATE))
     pairs = [(int(a), int(b)) for a, b in zip(*best, strict=True) if near[a, b]]
     doubts += _close_calls(frame, kept, pairs, near, cost)
-    if animals is not None:  # whoever is left is one of those that are missing
-        far = sorted(set(range(len(kept))) - {row for row, _ in pairs})
+    missing = sorted(set(range(len(kept))) - {row for row, _ in pairs})
+    if animals is not None:
+        # Whoever is left is new while places are free, and else one of those that are missing. Free
+        # places are further rows, which cost nothing.
         rest = sorted(set(range(len(places))) - {column for _, column in pairs})
-        away = np.array(
-            [
-                [
-                    np.linalg.norm(expected[row].mean[:2] - centres[places[column]])
-                    for column in rest
-                ]
-                for row in far
-            ]
-        ).reshape(len(far), len(rest))
-        for a, b in zip(*linear_sum_assignment(away), strict=True):
-            pairs.append((far[a], rest[b]))
-            doubts.append(
-                Doubt(frame, kept[far[a]].number, UNTRACKED, "far from where it was expected")
-            )
+        free = min(max(animals - tracks.count, 0), len(rest))
+        away = np.zeros((len(missing) + free, len(rest)))
+        for a, row in enumerate(missing):
+            for b, column in enumerate(rest):
+                away[a, b] = np.linalg.norm(expected[row].mean[:2] - centres[places[column]])
+        returned = [
+            (missing[a], rest[b])
+            for a, b in zip(*linear_sum_assignment(away), strict=True)
+            if a < len(missing)
+        ]
+        doubts += [
+            Doubt(frame, kept[row].number, UNTRACKED, "far from where it was expected")
+            for row, _ in returned
+        ]
+        pairs += returned
+        missing = [row for row in missing if row not in dict(returned)]
     after = dict(enumerate(kept))
     for row, column in pairs:
         place = places[column]
@@ -134,6 +144,11 @@ def follow(
             )
             continue
         numbers[place] = count
+        if animals is not None:  # one that is missing may have jumped here
+            doubts += [
+                Doubt(frame, kept[row].number, count, "first seen while the other is missing")
+                for row in missing
+            ]
         # Nothing is known of where it was: its first position is that of the first observation.
         extent = float(found.extents[place])
         new = Track(

@@ -27,7 +27,7 @@ from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
 from kpjax.input.source import ArraySource
 from kpjax.lab.animals.conformal import RadiusTable, radii, without_label
-from kpjax.lab.animals.tracking import Doubt, merge_doubts
+from kpjax.lab.animals.tracking import LEVEL, Doubt, merge_doubts
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, track_animals
 from kpjax.lab.out.reports import pixel_errors
@@ -49,7 +49,6 @@ from kpjax.methods import published
 from kpjax.training.evaluation import in_batches
 
 WORST = "worst.png"
-LEVEL = 0.9  # level of the radii by which tracks are told apart
 LEAST_FRAMES = 10  # fewest frames of a video whose tracks are counted
 
 
@@ -431,15 +430,16 @@ def over_time(
             np.ones(len(here), bool),
             None,
             None,
-            np.where(np.isfinite(reach[here]), reach[here], np.nan),
-            boxes[here],
+            boxes=boxes[here],
+            reach=np.where(np.isfinite(reach[here]), reach[here], np.nan),
         )
         for frame, here in zip(order, on, strict=True)
     )
-    placed = [one.keypoints for one in track_animals(seen, doubts, animals=animals)]
-    slots = np.full((len(order), max(1, *map(len, placed)), *points.shape[1:]), np.nan)
-    for row, keypoints in enumerate(placed):
-        slots[row, : len(keypoints)] = keypoints
+    tracked = list(track_animals(seen, doubts, animals=animals))
+    places = max([1, *(one.places for one in tracked)])
+    slots = np.full((len(order), places, *points.shape[1:]), np.nan)
+    for row, one in enumerate(tracked):
+        slots[row, one.numbers] = one.keypoints
     return animals_over_time(true, slots), merge_doubts(doubts)
 
 

@@ -97,10 +97,13 @@ class Finder(NamedTuple):
         many there are.
 
         crop: (3, 3), from the square to the frame. animals: their number, where it is known; then
-        the most certain ones, and no more than that.
+        the most certain ones, and no more than that. No box is longer than its frame.
         """
         there, kept = self.counts(found.scores[row], animals)
-        sides = found.extents[row, :kept, None].astype(np.float64) * growth_of(crop)
+        # The network's extents have no bound, and a crop takes the memory of all that it shows: no
+        # animal is larger than its frame.
+        extents = np.minimum(found.extents[row, :kept, None].astype(np.float64), self.side)
+        sides = extents * growth_of(crop)
         middles = found.centres[row, :kept] @ np.asarray(crop, np.float64)[:2, :2].T + crop[:2, 2]
         return np.concatenate([middles + 0.5 - sides / 2, sides, sides], -1), there
 

@@ -97,6 +97,32 @@ def test_a_known_number_bridges_any_gap_and_forbids_one_more():
     assert tracked(seen[65:66], animals=2)[0][0].tolist() == [0, 1, UNTRACKED]  # on the first frame
 
 
+def test_an_animal_that_is_first_seen_while_the_other_is_hidden_takes_no_track_over():
+    first, second = BODY + 100, BODY + 300
+    seen = [[first]] * 5 + [[second]] + [[first, second]] * 4
+    numbers, doubts = tracked(seen, animals=2)
+    assert [of_frame.tolist() for of_frame in numbers] == [[0]] * 5 + [[1]] + [[0, 1]] * 4
+    assert doubts == [Doubt(5, 0, 1, "first seen while the other is missing")]
+
+
+def test_of_two_far_animals_the_nearer_one_has_returned_where_one_place_is_free():
+    before = [BODY + 100, BODY + 300]
+    numbers, _ = tracked([before, [BODY + 100, BODY + 600, BODY + 400]], animals=3)
+    assert numbers[1].tolist() == [0, 2, 1]
+
+
+def test_a_far_animal_is_the_missing_one_where_no_place_is_free():
+    """Of two animals, the jump of the first one had taken the place of the second."""
+    jump = [[BODY + 100]] * 5 + [[BODY + 300]] * 5
+    assert [of_frame.tolist() for of_frame in tracked(jump, animals=1)[0]] == [[0]] * 10
+    numbers, doubts = tracked([*jump, [BODY + 300, BODY + 500]], animals=2)
+    assert [of_frame.tolist() for of_frame in numbers] == [[0]] * 5 + [[1]] * 5 + [[1, 0]]
+    assert [(doubt.frame, doubt.why) for doubt in doubts] == [
+        (5, "first seen while the other is missing"),
+        (10, "far from where it was expected"),
+    ]
+
+
 def test_an_animal_that_was_found_twice_has_one_track():
     points = np.stack([BODY + 100, BODY + 101, BODY + 300])
     scores = np.array([[0.5] * 5, [0.9] * 5, [0.7] * 5])

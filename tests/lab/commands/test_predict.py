@@ -19,7 +19,7 @@ from kpjax.lab.animals.calibration import table_as_json
 from kpjax.lab.animals.conformal import radius_table, read_radius_table
 from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict import rate_text
-from kpjax.lab.commands.predict.drawing import rings_of, towards_the_mean
+from kpjax.lab.commands.predict.drawing import overlays_of, rings_of, towards_the_mean
 from kpjax.lab.own.report import radius_text
 from kpjax.lab.predictors import open_run, open_runs
 
@@ -77,6 +77,19 @@ def test_points_in_original_pixels_of_every_size_and_one_compile(run, images, tm
     # The first looks whether the weights fit.
     assert sys.modules["kpjax.papers.brightest"].TRACED == [(1, 64, 64, 3), (2, 64, 64, 3)]
     assert len(list((tmp_path / "out" / "overlays").rglob("*_overlay.png"))) == len(CASES)
+
+
+def test_each_image_has_an_overlay_of_its_own_however_alike_their_names_are(run, tmp_path):
+    names = ["a.jpg", "a.jpg.png", "a.jpg.png.bmp", "a.png"]
+    (tmp_path / "seen").mkdir()
+    for number, name in enumerate(names):
+        Image.new("RGB", (64, 48 + number), "white").save(tmp_path / "seen" / name)
+    predict_folder(run, tmp_path / "seen", tmp_path / "out")
+    drawn = [path.name for path in (tmp_path / "out" / "overlays").iterdir()]
+    assert sorted(drawn) == sorted(f"{name}_overlay.png" for name in names)
+    assert overlays_of(["a.jpg", "a.jpg.png", "b.jpg"]) == [
+        f"overlays/{stem}_overlay.png" for stem in ("a", "a.jpg.png", "b")
+    ]
 
 
 def with_radii(run, errors, labelled=1):

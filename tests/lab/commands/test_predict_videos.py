@@ -23,9 +23,11 @@ from kpjax.images.inputs import from_video
 from kpjax.images.transforms import AroundBox, BoxOrWhole
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
+from kpjax.lab.animals.conformal import LEVELS, RadiusTable
+from kpjax.lab.animals.tracking import GAP
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing
-from kpjax.lab.commands.predict.pipeline import predict_frames
+from kpjax.lab.commands.predict.pipeline import in_places, predict_frames, track_animals
 from kpjax.lab.own.animals import Finder
 from kpjax.lab.predictors import Predictor
 from kpjax.papers.parsing import exit_code_of
@@ -502,6 +504,63 @@ def test_animals_come_and_go_where_their_number_is_not_known(predict, tmp_path):
     assert "animals: 2 on 1 frame, 1 on 3 frames, 0 on 1 frame; 2 told apart" in printed
     with pytest.raises(InputError, match="animals: 7; the run looks for 6 at most"):
         predict(clip, predictor=with_finder(), animals=7, overwrite=True)
+
+
+def test_the_level_of_radii_changes_no_track(predict, tmp_path):
+    """An animal that jumps farther than nine of ten points are off, and less far than others."""
+    clip = clip_of(tmp_path, *[frame((10, 10))] * 8, *[frame((30, 10))] * 4)
+    table = RadiusTable(
+        np.array(LEVELS),
+        np.array([[1.0, 1.0]] * 3 + [[64.0, 64.0]]),
+        np.full(2, 99.0),
+        99,
+        "image",
+        np.zeros(0),
+        np.zeros(0),
+    )
+    predictor = with_finder()._replace(radii=table)
+    rows = [
+        predict(clip, predictor=predictor, animals=0, level=level, overwrite=True)[0]
+        for level in (0.5, 0.95)
+    ]
+    largest = [max(float(row["radius"] or 0) for row in some) for some in rows]
+    assert largest[0] < 1 < 5 < largest[1]
+    of_points = [[(row["instance"], row["x"], row["y"]) for row in some] for some in rows]
+    assert of_points[0] == of_points[1]
+    assert set(ways(rows[0])) == {"animal1", "animal2"}
+
+
+def test_frames_of_a_video_keep_the_animals_that_are_on_them_alone(tmp_path):
+    """Each frame kept a row for every animal so far, of which a long video has hundreds."""
+    visitors = [frame((4 * (number % 15), 10 + 20 * (number % 2))) for number in range(12)]
+    blank = [frame()] * (GAP + 2)  # nobody is followed across it
+    clip = clip_of(tmp_path, *(one for visitor in visitors for one in (visitor, *blank)))
+    sequence = from_video(open_video(clip), "clip")
+    seen = predict_frames(with_finder(), sequence, batch_size=8, find=True)
+    kept = list(track_animals(seen, []))
+    assert max(one.places for one in kept) == len(visitors)
+    assert [len(one.keypoints) for one in kept] == [1, *[0] * len(blank)] * len(visitors)
+    last = kept[-1 - len(blank)]
+    placed = in_places(last, 14)
+    assert placed.present.tolist() == [number == 11 for number in range(14)]
+    np.testing.assert_array_equal(placed.keypoints[11], last.keypoints[0])
+    assert np.isnan(np.delete(placed.keypoints, 11, 0)).all()
+
+
+@pytest.mark.parametrize("extent", [1e6, np.inf])
+def test_a_found_box_is_no_longer_than_its_frame(predict, tmp_path, extent):
+    """The extents of a network have no bound, and the crop of one would fill the memory."""
+
+    def find_large(images):
+        found = find(images)
+        return found._replace(extents=np.full_like(found.extents, extent))
+
+    clip = clip_of(tmp_path, frame((10, 10)), frame((10, 10)))
+    predictor = with_finder()._replace(finder=Finder(LOOKED_AT, 1, True, find_large))
+    rows, _, out = predict(clip, predictor=predictor)
+    np.testing.assert_allclose(ways(rows)["animal1"], 11.5, atol=3)
+    _, boxes = boxes_of(out / "clip_boxes.csv", [("clip.mp4", number) for number in range(2)])
+    np.testing.assert_array_equal(boxes[:, 0, 2:], WIDTH)
 
 
 def test_animals_of_images_stand_from_left_to_right(predict, tmp_path):

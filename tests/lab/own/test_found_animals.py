@@ -17,10 +17,11 @@ from kpjax.files import read_json, write_json
 from kpjax.formats.project_source import frames_at, unlabelled_source, whole_frames
 from kpjax.images.transforms import AroundBox
 from kpjax.input.source import arrays
+from kpjax.lab.commands.plan import planned_experiment
 from kpjax.lab.own import animals, project as own_project
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.lab.predictors import open_predictor
-from kpjax.papers import engine
+from kpjax.papers import engine, plan
 from kpjax.papers.command_line import read_command
 from kpjax.papers.engine import run
 from kpjax.structures import Skeleton, Trained
@@ -158,6 +159,30 @@ def test_a_run_learns_from_crops_that_it_found(tmp_path, monkeypatch, capsys):
     opened = open_data(job)
     assert (len(opened.unlabelled), opened.unlabelled[0].image.shape) == (18, (32, 32, 3))
     assert len(set(opened.unlabelled.names)) == 9
+
+
+def test_a_plan_trains_nothing_that_finds_animals(tmp_path, monkeypatch):
+    """A run crops the animals of frames without labels, and first learns to find them."""
+    project = synthetic_project(tmp_path / "crowd", unlabelled=0)
+    others = [one._replace(keypoints=one.keypoints * 0.5 + 2) for one in project.instances]
+    crowd = project._replace(instances=(*project.instances, *others))
+    elsewhere = synthetic_project(
+        tmp_path / "elsewhere", recordings=("day",), labelled=9, unlabelled=0, first=50
+    )
+
+    def trained(*given, **more):
+        raise AssertionError("a plan trains")
+
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
+    monkeypatch.setattr(engine, "fit", trained)
+    monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
+    typed = ["semi_supervised", "--chips", "h100-8", "--project", "crowd", "--unlabelled"]
+    typed += [str(elsewhere.root), "--workdir", str(tmp_path / "runs"), "--variants", "sskl", *TINY]
+    _, asked, _ = plan.read(typed, planned_experiment, "own")
+    assert asked.config.data.transform == "around_box"
+    last = plan.planned_stages(asked.job("sskl", 0))[-1]
+    assert last.streams["unlabelled"].image.shape == (8, 32, 32, 3)
+    assert not (tmp_path / "runs").exists()
 
 
 # The network that finds them

@@ -26,7 +26,7 @@ from kpjax.formats import predictions
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import PredictionTable
 from kpjax.formats.tables import whole_number, write_rows
-from kpjax.images.inputs import ImageSequence, find_inputs, stems
+from kpjax.images.inputs import ImageSequence, find_inputs
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import cutoffs_text
@@ -246,9 +246,7 @@ def plan_work(
     drawings = {stem + SHEET: not asked.no_overlay} | (
         {stem + ending: asked.overlay for ending in MOVING}
         if video
-        else dict.fromkeys(
-            map(drawing.OF_IMAGE.format, stems(sequence.names)), not asked.no_overlay
-        )
+        else dict.fromkeys(drawing.overlays_of(sequence.names), not asked.no_overlay)
     )
     files = [
         path.as_posix()
@@ -336,7 +334,8 @@ def carry_out(
 
     def draw() -> None:
         sheet: dict[str, np.ndarray] = {}
-        again = pipeline.with_images(kept, sequence, side) if all_drawn else (one for one in kept)
+        placed = _placed(work, kept)
+        again = pipeline.with_images(placed, sequence, side) if all_drawn else placed
         with together(asked.out) as folder:
             with closing(again), _progress(sequence, "drawing ", again) as bar:
                 passed = drawing.with_sheet(bar, sequence, look, skeleton, sheet)
@@ -511,17 +510,26 @@ def _record(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[Seen]
         yield one
 
 
+def _count_places(work: _Work, kept: Sequence[Seen]) -> int:
+    """Counts the places of animals that the run found itself: as many as were told apart."""
+    return work.animals or max([1, *(one.places for one in kept)])
+
+
+def _placed(work: _Work, kept: Sequence[Seen]) -> Iterator[Seen]:
+    """Yields frames as they are drawn: with the animals that the run found in their places, which
+    give them their colours on all frames of a video."""
+    count = _count_places(work, kept) if work.sequence.video else None
+    for one in kept:
+        yield pipeline.in_places(one, count or one.places) if work.find else one
+
+
 def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> PredictionTable:
-    """Returns all predictions. Where animals were found, there are as many as were told apart."""
+    """Returns all predictions. Where animals were found, there are as many as were told apart, on
+    each frame: all formats but SLEAP's and COCO's have a place for each."""
     sequence, instances, boxes = work.sequence, work.instances, work.boxes
     if work.find:
-        instances = names_of(work.animals or max([1, *(len(one.present) for one in kept)]))
+        instances = names_of(_count_places(work, kept))
         boxes = np.full((len(sequence), len(instances), 4), np.nan)
-        kept = [
-            pipeline.in_places(one, np.arange(len(one.present)), len(instances)) for one in kept
-        ]
-        for one in kept:
-            boxes[one.row] = one.boxes
     table = predictions.empty_table(
         sequence.path,
         sequence.names,
@@ -534,10 +542,14 @@ def _table(work: _Work, kept: Sequence[Seen], predictor: Predictor) -> Predictio
         boxes=boxes,
     )
     for one in kept:
-        if one.fault is None:
-            predictions.fill(
-                table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii
-            )
+        if one.fault is not None:
+            continue
+        if work.find:
+            one = pipeline.in_places(one, len(instances))
+            table.boxes[one.row] = one.boxes
+        predictions.fill(
+            table, one.row, one.size, one.keypoints, one.scores, one.present, one.radii
+        )
     unsure = (table.status == predictions.OK)[..., None] & (table.scores < predictor.cutoffs)
     # Where nothing is likely to be there, no circle holds it.
     without = unsure & bool(np.isfinite(table.radii).any())

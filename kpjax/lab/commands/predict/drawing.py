@@ -32,8 +32,7 @@ SHEET_IMAGES, SHEET_SIDE = 12, 400
 LEGEND = 0.3  # largest share of the height of a drawn video
 RATE = 25.0  # frames a second of a video without times
 FOLDER = "overlays"  # folder of drawn images
-# that of a.jpg is a_overlay.png, or a.jpg_overlay.png if there is an a.png too
-OF_IMAGE = FOLDER + "/{}_overlay.png"
+OF_IMAGE = FOLDER + "/{}_overlay.png"  # see `overlays_of`
 SHARED = 20  # labels whose weight the mean of all keypoints has in the rings of one
 LARGEST_RING = 0.1  # share of an animal's size
 Opacity = Callable[[np.ndarray], np.ndarray]  # scores of any shape -> opacity of those points
@@ -229,19 +228,29 @@ def _rings(seen: Seen, look: Look) -> np.ndarray | None:
     )
 
 
+def overlays_of(names: Sequence[str]) -> list[str]:
+    """Returns the files of drawn images: that of a.jpg is a_overlay.png, or a.jpg_overlay.png if
+    there is an a.png too.
+
+    No two are one: a name keeps its ending, too, where without it another image is called so, as
+    a.jpg.png beside a.jpg.
+    """
+    known = set(names)
+    pairs = zip(names, stems(names), strict=True)
+    return [OF_IMAGE.format(name if stem in known else stem) for name, stem in pairs]
+
+
 def write_images(
     seen: Iterable[Seen], names: Sequence[str], folder: Path, look: Look, skeleton: Skeleton
 ) -> Iterator[Seen]:
     """Writes overlays of images as they pass, by two threads, and passes them on without their
     images.
     """
-    names = stems(names)
+    files = overlays_of(names)
 
     def write(one: Seen) -> Seen:
         if one.image is not None:
-            overlays.write_png(
-                folder / OF_IMAGE.format(names[one.row]), draw_animals(one, look, skeleton)
-            )
+            overlays.write_png(folder / files[one.row], draw_animals(one, look, skeleton))
         return one._replace(image=None)
 
     return read_ahead(write, seen)

@@ -23,7 +23,7 @@ from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import radii
-from kpjax.lab.animals.tracking import UNTRACKED, Doubt, Found, Tracks, follow, merge_doubts
+from kpjax.lab.animals.tracking import LEVEL, UNTRACKED, Doubt, Found, Tracks, follow, merge_doubts
 from kpjax.lab.predictors import Predictor
 from kpjax.standalone import in_original_pixels
 from kpjax.training.evaluation import in_batches
@@ -53,6 +53,17 @@ class Seen(NamedTuple):
     more: int = 0  # animals that were found beyond their known number, and left out
     #: (I,) px, the usual size of a labelled animal as large as this one is seen; nan where unknown
     sizes: np.ndarray | None = None
+    #: (I, K) float64 px, as `radii`, but by the level by which animals are told apart; nan where unknown
+    reach: np.ndarray | None = None
+    #: (I,) int64, the place of each animal among all that were told apart; None where each has its own
+    numbers: np.ndarray | None = None
+
+    @property
+    def places(self) -> int:
+        """The least number of places in which its animals stand."""
+        if self.numbers is None:
+            return len(self.present)
+        return int(self.numbers.max(initial=-1)) + 1
 
 
 class Crop(NamedTuple):
@@ -88,9 +99,10 @@ def predict_frames(
 
     batch_size: squares at a time. boxes: (N, I, 4) x, y, width, height of the animals on each
     frame, nan where one is not there; None for one animal somewhere on the frame. shown: the rows
-    whose images come along. side: the greatest length of these images in pixels. level: of the
-    radii, one of those of the predictor's table; None gives none. find: whether `predictor.finder`
-    finds the boxes, of at most `animals`. within: the part that is looked at where no box says so.
+    whose images come along. side: the greatest length of these images in pixels. level: of
+    `Seen.radii`, one of those of the predictor's table; None gives none. find: whether
+    `predictor.finder` finds the boxes, of at most `animals`, none longer than its frame. within:
+    the part that is looked at where no box says so.
     Raises InputError for a frame that cannot be transformed, or of another size than its video.
     """
     threads, compiling, compiled = min(4, usable_cores()), Lock(), []
@@ -114,10 +126,11 @@ def predict_frames(
             len(places),
             image=shrunk(image, side) if row in shown else None,
         )
+        if finder:
+            reach = np.full(seen.scores.shape, np.nan)
+            seen = seen._replace(more=max(there - len(places), 0), reach=reach)
         known = finder is not None or boxes is not None
-        return _Frame(
-            seen._replace(boxes=places if known else None, more=max(there - len(places), 0)), crops
-        )
+        return _Frame(seen._replace(boxes=places if known else None), crops)
 
     def read(job: tuple[int, Callable[[], np.ndarray]]) -> Any:
         row, image = _read(job)
@@ -318,9 +331,11 @@ def _place(
         if predictor.labels:
             seen.sizes[animal] = predictor.labels.size * growth_of(crop)
         # radii are those of the square image, which shows a part of the frame otherwise
-        if predictor.radii and level is not None and seen.present[animal]:
-            reach = radii(predictor.radii, scores, level=level) * growth_of(crop)
-            seen.radii[animal] = np.where(np.isfinite(reach), reach, np.nan)
+        if predictor.radii and seen.present[animal]:
+            for of_points, wanted in ((seen.radii, level), (seen.reach, LEVEL)):
+                if of_points is not None and wanted is not None:
+                    within = radii(predictor.radii, scores, level=wanted) * growth_of(crop)
+                    of_points[animal] = np.where(np.isfinite(within), within, np.nan)
     return seen
 
 
@@ -336,17 +351,29 @@ def _enter(
         seen.scores[animal] = np.nan
 
 
-# The animals that were found on frames, told apart: each has its place on all frames of a video
+# The animals that were found on frames, told apart: each has its place on all frames of a video. A
+# frame that is kept has the animals that are on it and no others: a long video on which animals come
+# and go has hundreds of places, and a few animals on each frame.
+
+# what stands in the place of an animal that is not on a frame
+ABSENT = {
+    "keypoints": np.nan,
+    "scores": 0.0,
+    "present": False,
+    "radii": np.nan,
+    "boxes": np.nan,
+    "sizes": np.nan,
+}
 
 
 def track_animals(
     seen: Iterable[Seen], doubts: list[Doubt], *, animals: int | None = None
 ) -> Iterator[Seen]:
-    """Passes the frames of a video on with the animals in the places of their tracks; those without
-    one are left out.
+    """Passes the frames of a video on with the places of their animals, which are the numbers of
+    their tracks; those without one are left out.
 
-    There are as many places as `animals`, where it is known, else one for each track so far. Doubts
-    are appended, with rows of the sequence as frames.
+    Of a known number of `animals`, places are below it. `reach` is used up. Doubts are appended, with
+    rows of the sequence as frames.
     """
     tracks = Tracks()
     for one in seen:
@@ -356,7 +383,7 @@ def track_animals(
             found = Found(
                 one.keypoints[there],
                 one.scores[there],
-                None if one.radii is None else one.radii[there],
+                one.reach[there],
                 one.boxes[there, 2:].max(1),
                 one.boxes[there, :2] - 0.5 + one.boxes[there, 2:] / 2,
             )
@@ -366,42 +393,43 @@ def track_animals(
                 doubts.append(
                     Doubt(one.row, UNTRACKED, UNTRACKED, f"{one.more} more than expected, left out")
                 )
-        yield in_places(one, numbers, tracks.count if animals is None else animals)
+        yield _tracked(one, numbers)
+
+
+def _tracked(one: Seen, numbers: np.ndarray) -> Seen:
+    """Returns a frame with those of its animals that have a track. numbers: (I,) of the tracks."""
+    kept = numbers != UNTRACKED
+    return _rearranged(one, lambda values, _: values[kept])._replace(numbers=numbers[kept])
 
 
 def from_left(seen: Iterable[Seen]) -> Iterator[Seen]:
-    """Passes images on with their animals in order from left to right: nothing tells those of two
-    images apart.
+    """Passes images on with the places of their animals, from left to right: nothing tells those of
+    two images apart.
     """
     for one in seen:
-        if one.boxes is not None:
-            middle = one.boxes[:, 0] + one.boxes[:, 2] / 2
-            one = in_places(
-                one, np.argsort(np.argsort(middle, kind="stable"), kind="stable"), len(one.boxes)
-            )
-        yield one
+        middle = np.zeros(0) if one.boxes is None else one.boxes[:, 0] + one.boxes[:, 2] / 2
+        order = np.argsort(middle, kind="stable")
+        yield one._replace(numbers=np.argsort(order, kind="stable"), reach=None)
 
 
-def in_places(one: Seen, numbers: np.ndarray, count: int) -> Seen:
-    """Returns a frame whose animals stand in `count` places, each in that of its number; UNTRACKED
-    ones have none.
-    """
-    kept = np.flatnonzero(numbers != UNTRACKED)
+def in_places(one: Seen, count: int) -> Seen:
+    """Returns a frame whose animals stand in `count` places, each in that of its number."""
 
-    def placed(values: np.ndarray, empty: float | bool) -> np.ndarray:
-        made = np.full((count, *values.shape[1:]), empty, values.dtype)
-        made[numbers[kept]] = values[kept]
+    def placed(values: np.ndarray, absent: float | bool) -> np.ndarray:
+        made = np.full((count, *values.shape[1:]), absent, values.dtype)
+        made[one.numbers] = values
         return made
 
-    boxes = np.zeros((0, 4)) if one.boxes is None else one.boxes
-    return one._replace(
-        keypoints=placed(one.keypoints, np.nan),
-        scores=placed(one.scores, 0.0),
-        present=placed(one.present, False),
-        radii=placed(one.radii, np.nan),
-        boxes=placed(boxes, np.nan),
-        sizes=None if one.sizes is None else placed(one.sizes, np.nan),
-    )
+    return _rearranged(one, placed)
+
+
+def _rearranged(one: Seen, arranged: Callable[[np.ndarray, float | bool], np.ndarray]) -> Seen:
+    """Returns a frame with other animals, or in another order. arranged: (an array of the animals,
+    what stands for one that is not there) -> the same of the others."""
+    given = {name: getattr(one, name) for name in ABSENT}
+    known = {name: values for name, values in given.items() if values is not None}
+    changed = {name: arranged(values, ABSENT[name]) for name, values in known.items()}
+    return one._replace(**changed, reach=None, numbers=None)
 
 
 def names_of(count: int) -> tuple[str, ...]:
