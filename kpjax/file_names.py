@@ -1,5 +1,5 @@
 """Names of files that come from a file: none leads out of the folder that it belongs to, and any
-system takes it.
+system takes it. The order in which people expect names.
 """
 
 import hashlib
@@ -11,6 +11,8 @@ from kpjax.errors import InputError
 
 # bytes of one part of a name that is written; most systems take 255, and suffixes are added
 LONGEST = 120
+# digits of one number in a name: Python reads no more than 4,300, and no name of a file has as many
+MOST_DIGITS = 1000
 _UNFIT = re.compile('[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\\\\/:*?"<>|]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\.|$)", re.IGNORECASE)
 
@@ -73,3 +75,12 @@ def portable(part: str) -> str:
         cut = found.encode()[: LONGEST - len(suffix.encode()) - 13].decode(errors="ignore")
         found = f"{cut}-{digest}{suffix}"
     return found
+
+
+def natural_order(name: str) -> list[tuple[int, int | str]]:
+    """Returns a sort key that puts frame2 before frame10, and layer1.2 before layer1.10."""
+    parts = re.split(r"(\d+)", name)
+    return [
+        (0, int(part)) if part.isdecimal() and len(part) <= MOST_DIGITS else (1, part)
+        for part in parts
+    ]

@@ -11,7 +11,6 @@ never used: both are wrong for videos of variable rate and cut ones.
 from __future__ import annotations
 
 import importlib.util
-import re
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -26,6 +25,7 @@ import lazy_loader
 import numpy as np
 
 from kpjax.errors import InputError, count_text, say_once
+from kpjax.file_names import natural_order
 from kpjax.files import atomic
 from kpjax.images import reading
 from kpjax.images.reading import (
@@ -493,12 +493,6 @@ def without_drawn(root: Path, files: Sequence[Path]) -> list[Path]:
         drawn = count_text(len(files) - len(kept), "file")
         say_once(f"{root}: left out {drawn} with points drawn on them")
     return kept
-
-
-def natural_order(name: str) -> list[tuple[int, int | str]]:
-    """Returns a sort key that puts frame2 before frame10."""
-    parts = re.split(r"(\d+)", name)
-    return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts]
 
 
 # Writing, as a video that browsers play

@@ -80,6 +80,7 @@ class Encoder(nn.Module):
 
     widths: Sequence[int] = (32, 64, 64, 128)
     normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: jax.Array, train: bool) -> tuple[jax.Array, ...]:
@@ -87,7 +88,11 @@ class Encoder(nn.Module):
         layers = []
         for number, (width, stride) in enumerate(zip(self.widths, STRIDES, strict=True), start=1):
             layer = ConvolutionStack(
-                (width,), strides=(stride,), normalization=self.normalization, name=f"layer{number}"
+                (width,),
+                strides=(stride,),
+                normalization=self.normalization,
+                dtype=self.dtype,
+                name=f"layer{number}",
             )
             x = layer(x, train)
             layers.append(x)
@@ -95,19 +100,24 @@ class Encoder(nn.Module):
 
 
 class Predictor(nn.Module):
-    """Features around cells (B, h, w, F) to those of the cells (B, h, w, F / 8), each cell by
-    itself: a layer of F units, hidden ones, and a linear one.
+    """Features around cells (B, h, w, F) to those of the cells (B, h, w, F / 8) float32, each cell by
+    itself: a layer of F units, hidden ones, and a linear one, which computes in float32.
     """
 
     hidden: Sequence[int] = (512, 256)
     normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, around: jax.Array, train: bool) -> jax.Array:
         width = around.shape[-1]
         widths = (width, *self.hidden)
         hidden = ConvolutionStack(
-            widths, (1,) * len(widths), normalization=self.normalization, name="hidden"
+            widths,
+            (1,) * len(widths),
+            normalization=self.normalization,
+            dtype=self.dtype,
+            name="hidden",
         )
         x = hidden(around, train)
         return Convolution(width // 8, kernel_size=1, use_bias=True, name="output")(x)
@@ -117,9 +127,9 @@ class ErrorMaps(nn.Module):
     """Normalised images (B, H, W, 3) to what `KeypointLevels` hands on and, as the last, what its
     encoder reads.
 
-    First the encoder's last features, then the squared errors of the features of each cell (B, h,
-    w, F) for each predictor, of the encoder's first layers in turn. Last the error maps of all
-    these layers, from 0 to 1, one channel each, (B, H / 2, W / 2, layers).
+    First the encoder's last features, in its dtype, then the squared errors of the features of each
+    cell (B, h, w, F) float32 for each predictor, of the encoder's first layers in turn. Last the
+    error maps of all these layers, from 0 to 1, one channel each, (B, H / 2, W / 2, layers) float32.
     No gradient leads from a predictor to the encoder, or from keypoints to either.
     """
 
@@ -133,6 +143,7 @@ class ErrorMaps(nn.Module):
         for predictor, features in zip(self.predictors, layers, strict=False):
             cells, around = cells_and_surroundings(jax.lax.stop_gradient(features))
             predicted = predictor(around, train)
+            cells = cells.astype(jnp.float32)
             square = jnp.square(predicted - cells)
             squares.append(square)
             found = jax.lax.stop_gradient(error_map(cells, square))
@@ -144,7 +155,7 @@ class ErrorMaps(nn.Module):
 
 
 class Latent(nn.Module):
-    """Features (B, h, w, C) to the means and deviations of a normal distribution, (B, size)
+    """Features (B, h, w, C) to the means and deviations of a normal distribution, (B, size) float32
     each.
     """
 
@@ -152,7 +163,7 @@ class Latent(nn.Module):
 
     @nn.compact
     def __call__(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
-        flat = features.reshape(features.shape[0], -1)
+        flat = features.reshape(features.shape[0], -1).astype(jnp.float32)
         both = nn.Dense(2 * self.size, name="normal")(flat)
         mean, deviation = jnp.split(both, 2, axis=-1)
         deviation = nn.softplus(deviation) + LEAST_DEVIATION
@@ -160,10 +171,14 @@ class Latent(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Latent numbers (B, size) to images (B, 4 h, 4 w, 3) in [0, 1], of a map of `size` (h, w)."""
+    """Latent numbers (B, size) to images (B, 4 h, 4 w, 3) float32 in [0, 1], of a map of `size` (h, w).
+
+    The last convolution computes in float32.
+    """
 
     widths: Sequence[Sequence[int]] = ((128,), (64,), (64, 32, 16))
     normalization: Normalization = BatchNorm
+    dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(self, latent: jax.Array, size: tuple[int, int], train: bool) -> jax.Array:
@@ -174,7 +189,10 @@ class ImageDecoder(nn.Module):
             if number > 1:
                 x = upsample_nearest(x)
             scale = ConvolutionStack(
-                tuple(widths), normalization=self.normalization, name=f"scale{number}"
+                tuple(widths),
+                normalization=self.normalization,
+                dtype=self.dtype,
+                name=f"scale{number}",
             )
             x = scale(x, train)
         x = Convolution(3, use_bias=True, kernel_init=small_normal, name="output")(x)
@@ -196,14 +214,15 @@ def permakey_network(
     *,
     small: bool = False,
     sharpness: float = 1.0,
+    dtype: jnp.dtype = jnp.float32,
 ) -> PermaKey:
     """Builds PermaKey's network, whose errors are of the encoder's first two layers.
 
     small: a quarter of the widths and GroupNorm, for images of 64 on two cores. sharpness: of the
-    softmax (`KeypointLevels`).
+    softmax (`KeypointLevels`). dtype: of all convolutions but those that end a part.
     """
     share, normalization = (4, SMALL_NORM) if small else (1, BatchNorm)
-    shared: dict[str, Any] = {"normalization": normalization}
+    shared: dict[str, Any] = {"normalization": normalization, "dtype": dtype}
 
     def narrowed(*widths: int) -> tuple[int, ...]:
         return tuple(max(width // share, 8) for width in widths)

@@ -12,8 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Collection, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 from uuid import uuid4
 
@@ -35,26 +34,27 @@ from kpjax.papers.configs import (
     value_text,
     with_network,
 )
+from kpjax.papers.duration import AllOfIt
 from kpjax.papers.engine import (
     OWN,
     Experiment,
     Job,
     in_turn,
     preset_folder,
-    queue_folder,
+    raise_for_failures,
     run as run_job,
     unusual_options,
 )
+from kpjax.papers.fresh import start_over
 from kpjax.papers.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.papers.reports import report as reports
 from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.identity import flat_identity, programs
-from kpjax.training.loggers import Logger, weights_and_biases
+from kpjax.training.loggers import weights_and_biases
 from kpjax.training.logging import environment_lines, require_accelerator
 from kpjax.training.process import Interrupted
-from kpjax.training.run_folder import hold_folder
 
 # The flags to know, by field, with their values and what they are for: `--help` has those of a
 # preset, `--help-all` has every flag.
@@ -615,52 +615,6 @@ def _comparisons(
     return lines
 
 
-class AllOfIt(Logger):
-    """A logger that says once, when the speed of the first stage is known, how long all runs of a
-    command will take.
-
-    Stages are taken to train for `Variant.lengths` steps of that speed, each once for a seed, and
-    for all else, such as its other programs and its evaluations, every run to need twice what the
-    first step took to compile.
-    """
-
-    def __init__(self, jobs: Sequence[Job]):
-        self.jobs = jobs
-        self.began, self.opened = time.monotonic(), 0.0
-        self.start = 0  # steps that an earlier command has trained of the first stage
-
-    def __call__(self, folder: epath.Path, stage: str, start: int) -> "AllOfIt":
-        if not self.opened:
-            self.opened = time.monotonic()
-            self.start = start
-        return self
-
-    def write(self, step: int, metrics: Mapping[str, float]) -> None:
-        rate = metrics.get("steps_per_second", 0.0)
-        if not self.jobs or rate <= 0:
-            return
-        jobs, self.jobs = self.jobs, ()
-        waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
-        stages = {
-            (job.seed, name): steps
-            for job in waiting
-            for name, steps in job.paper.variants[job.variant]
-            .lengths(job.config, job.variant)
-            .items()
-        }
-        compiling = max(time.monotonic() - self.opened - (step - self.start) / rate, 0.0)
-        training = 2 * compiling * len(waiting) + (sum(stages.values()) - self.start) / rate
-        minutes = (self.opened - self.began + training) / 60
-        if minutes >= 1:
-            from tqdm import tqdm
-
-            tqdm.write(
-                f"all of it: about {minutes:.0f} minute{'s' if minutes >= 1.5 else ''} for {len(waiting)} "
-                f"run{'s' if len(waiting) > 1 else ''}",
-                file=sys.stderr,
-            )
-
-
 def in_processes(command: Command) -> None:
     """Runs a command in several processes, which share its runs; none starts over. SIGTERM and
     Ctrl-C end them, too.
@@ -712,27 +666,32 @@ def in_processes(command: Command) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if failed := [code for code in codes if code]:
+        left = [job.title for job in command.jobs() if not (job.folder / "results.json").exists()]
+        names = f"; not finished: {'; '.join(left)}" * bool(left)
         raise RunError(
-            f"{len(failed)} of {len(children)} processes failed; their lines say why, and the same command "
-            "goes on"
+            f"{len(failed)} of {len(children)} processes failed{names}; their lines say why, and the same "
+            "command goes on"
         )
 
 
 def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
-    """Runs what a command line asks for and returns the path of the report."""
+    """Runs what a command line asks for and returns the path of the report.
+
+    Raises RunError at the end, with their names, if some of several runs have failed.
+    """
     command = read_command(experiment, arguments)
     if command.shared.rehearse:
         return rehearse(command)
     if command.shared.jobs > 1:
         if command.shared.fresh:
-            _start_over(command)
+            start_over(command.jobs())
         in_processes(command)
         return show_table(command)
     prepare_process(command)
     command = over_devices(command)
     with flags_in_messages(_flags(command.config)):
         if command.shared.fresh:
-            agreed("starting over", lambda: _start_over(command))
+            agreed("starting over", lambda: start_over(command.jobs()))
         jobs = command.jobs()
         all_of_it = AllOfIt(jobs)
         options = dataclasses.replace(
@@ -741,9 +700,33 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
         jobs = [job._replace(options=options) for job in jobs]
         if experiment.beside:
             experiment.beside.check(command, jobs)
-        in_turn(jobs, run_job)
+        failed = run_jobs(jobs)
+    if len(failed) == len(jobs):  # there is no table to show
+        raise_for_failures(failed)
     # process 0 writes it, of several
-    return epath.Path(agreed("the report", lambda: os.fspath(show_table(command))))
+    report = epath.Path(agreed("the report", lambda: os.fspath(show_table(command))))
+    raise_for_failures(failed)
+    return report
+
+
+def run_jobs(jobs: Sequence[Job]) -> dict[Job, str]:
+    """Runs the jobs of one command in turn, and returns those that have failed with their errors in
+    a line each.
+
+    A single job raises its own error. So does the first job where it is an InputError: all read the
+    same input. On several hosts the first one that fails ends all, for no host knows what another
+    has met.
+    """
+    flags = _flags(jobs[0].config)
+    failed: dict[Job, str] = {}
+
+    def work(job: Job) -> None:
+        with flags_in_messages(flags):
+            run_job(job)
+
+    goes_on = len(jobs) > 1 and jax.process_count() == 1
+    in_turn(jobs, work, failed=failed if goes_on else None, alike=True)
+    return failed
 
 
 def rehearse(command: Command) -> epath.Path:
@@ -770,30 +753,6 @@ def rehearse(command: Command) -> epath.Path:
         "checkpoint; the same command without --rehearse trains"
     )
     return command.folder
-
-
-def _start_over(command: Command) -> None:
-    variants, names = command.experiment.paper.variants, set(command.variants)
-    for name in command.variants:  # with those that they start from
-        names |= variants[name].lengths(command.config, name).keys() & variants.keys()
-    jobs = command._replace(variants=sorted(names)).jobs()
-    stages = [
-        stage
-        for seed in command.seeds
-        for stage in command.folder.glob(f"stages/*/seed-{seed}")
-        if _owner(stage.parent.name, variants) in {None, *names}
-    ]
-    with ExitStack() as held:  # another process may train in one: then all stay
-        for folder in (*map(queue_folder, jobs), *stages):
-            held.enter_context(hold_folder(folder))
-        for folder in (*(job.folder for job in jobs), *stages):
-            remove(folder)
-
-
-def _owner(stage: str, variants: Collection[str]) -> str | None:
-    """Returns the variant after which a stage is named; None for one that several share."""
-    fitting = [name for name in variants if f"{stage}_".startswith(f"{name}_")]
-    return max(fitting, key=len, default=None)
 
 
 def main(experiment: Experiment) -> None:

@@ -116,6 +116,11 @@ class Job(NamedTuple):
         """The job in a few words."""
         return f"{self.variant}, seed {self.seed}"
 
+    @property
+    def lengths(self) -> Mapping[str, float]:
+        """The steps of its stages by name, with those of variants that it starts from."""
+        return self.paper.variants[self.variant].lengths(self.config, self.variant)
+
     def identity(self, **more: Any) -> dict[str, Any]:
         """Returns all that must stay the same for a run to be resumed, and for a finished one to
         be left as it is: the contents of its inputs, and every field of its config.
@@ -547,6 +552,7 @@ def in_turn(
     *,
     pause: float = 10.0,
     failed: dict[Job, str] | None = None,
+    alike: bool = False,
 ) -> None:
     """Works on every job once.
 
@@ -554,12 +560,17 @@ def in_turn(
     to the end, until that is done: when nothing else is left it looks again every `pause` seconds.
     The first job that fails stops it, unless there is a `failed`, which then holds the errors in
     one line each. Interruptions (SIGTERM, Ctrl-C) pass.
+
+    alike: whether all jobs read the same input. An InputError of the first is then one of all, and
+    stops it, too.
     """
     waiting = list(dict.fromkeys(jobs))
+    first = waiting[0] if alike else None
     put_off: set[Job] = set()
     while waiting:
         for job in waiting:
-            _try(job, work, failed, put_off)
+            of_all = job is first and not put_off
+            _try(job, work, failed, put_off, of_all)
         if len(put_off) == len(waiting):
             time.sleep(pause)
         waiting = [job for job in waiting if job in put_off]
@@ -586,9 +597,12 @@ def _try(
     work: Callable[[Job], None],
     failed: dict[Job, str] | None,
     put_off: set[Job],
+    of_all: bool,
 ) -> None:
     """Works on a job, and notes where it failed or must wait for another process, which has claimed
     it.
+
+    of_all: whether an InputError would be one of all jobs, and is raised.
     """
     try:
         with _claimed(job):
@@ -602,7 +616,7 @@ def _try(
         raise
     # a defect, or memory that ran out, must not stop the rest of a table
     except Exception as error:
-        if failed is None:
+        if failed is None or (of_all and isinstance(error, InputError)):
             raise
         expected = isinstance(error, InputError | RunError)
         failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]

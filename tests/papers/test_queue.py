@@ -14,7 +14,8 @@ from tiny_systems import SYSTEMS, job_of
 
 from experiments import experiment_of
 from kpjax.errors import InputError, RunError
-from kpjax.papers.command_line import _start_over, in_processes, over_devices, read_command
+from kpjax.papers import command_line
+from kpjax.papers.command_line import in_processes, over_devices, read_command, run
 from kpjax.papers.engine import in_turn, queue_folder, raise_for_failures, result_of
 from kpjax.training.claims import InUse
 from kpjax.training.process import Interrupted
@@ -52,6 +53,76 @@ def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
     raise_for_failures({})
     with pytest.raises(ZeroDivisionError):  # of a single command
         in_turn(jobs[2:], work)
+
+
+PEOPLE = ("people", "--variants", "source_only", "regda")
+
+
+@pytest.fixture
+def shown(monkeypatch, tmp_path):
+    """Notes the tables that commands would show, which have no runs here."""
+    commands = []
+
+    def show_table(command):
+        commands.append(command)
+        return tmp_path / "report.html"
+
+    monkeypatch.setattr(command_line, "show_table", show_table)
+    return commands
+
+
+def test_a_failed_seed_stops_no_other_run_of_a_command_and_is_named_at_its_end(
+    tmp_path, monkeypatch, capsys, shown
+):
+    def work(job):
+        done.append((job.seed, job.variant))
+        if done[-1] in failing:
+            raise RunError("step 3: loss/total is nan; give a smaller `learning_rate`")
+
+    done, failing = [], {(0, "regda"), (1, "source_only")}
+    monkeypatch.setattr(command_line, "run_job", work)
+    names = "people regda, seed 0, people source_only, seed 1"
+    with pytest.raises(RunError, match=rf"^2 runs failed: {names}; the same command tries"):
+        run(SYSTEMS["regda"], [*PEOPLE, "--seeds", "3", "--workdir", str(tmp_path)])
+    assert done == [(seed, name) for seed in range(3) for name in ("source_only", "regda")]
+    said = capsys.readouterr().out
+    assert said.count("loss/total is nan; give a smaller --learning-rate") == 2
+    assert len(shown) == 1  # of those that have not failed
+
+    failing.update(done)
+    with pytest.raises(RunError, match=r"^6 runs failed: "):
+        run(SYSTEMS["regda"], [*PEOPLE, "--seeds", "3", "--workdir", str(tmp_path)])
+    assert len(shown) == 1
+
+
+def test_input_that_the_first_run_of_a_command_cannot_use_ends_it(tmp_path, monkeypatch, shown):
+    """All of its runs read the same. What a later one alone cannot use stops no other."""
+
+    def work(job):
+        done.append(job.seed)
+        if job.seed == unusable:
+            raise InputError("source", "no labels in it; see `target`")
+
+    monkeypatch.setattr(command_line, "run_job", work)
+    typed = [*PEOPLE[:-1], "--seeds", "3", "--workdir", str(tmp_path)]
+    done, unusable = [], 0
+    with pytest.raises(InputError, match=r"^--source: no labels in it; see --target$"):
+        run(SYSTEMS["regda"], typed)
+    assert done == [0]
+    done, unusable = [], 1
+    with pytest.raises(RunError, match=r"^1 runs failed: people source_only, seed 1; "):
+        run(SYSTEMS["regda"], typed)
+    assert done == [0, 1, 2]
+
+
+def test_a_single_run_raises_its_own_error(tmp_path, monkeypatch, shown):
+    def work(job):
+        raise RunError("step 3: loss/total is nan")
+
+    monkeypatch.setattr(command_line, "run_job", work)
+    with pytest.raises(RunError, match=r"^step 3: loss/total is nan$"):
+        run(SYSTEMS["regda"], [*PEOPLE[:-1], "--workdir", str(tmp_path)])
+    assert not shown
 
 
 @pytest.mark.slow
@@ -140,7 +211,7 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     ]
     shared = read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared
     assert (shared.jobs, shared.begin_at) == (1, 0)
-    with pytest.raises(RunError, match="of 2 processes failed"):
+    with pytest.raises(RunError, match=r"2 of 2 processes failed; not finished: .*, seed 0; their"):
         in_processes(
             read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"])
         )
@@ -204,45 +275,11 @@ def test_recipes_of_clusters_name_flags_that_there_are(name):
     assert pod["volumes"][0]["emptyDir"]["medium"] == "Memory"
 
 
-def test_batches_that_devices_change_are_settings_and_fresh_takes_what_a_run_starts_from(tmp_path):
-    """Otherwise their numbers would stand for the preset's, and a run would start from one of other
-    settings.
-    """
-    command = over_devices(
-        read_command(
-            SYSTEMS["semi_supervised"],
-            ["tiny", "--variants", "pl_warped", "--fresh", "--workdir", str(tmp_path)],
-        ),
-        3,
-    )
+def test_batches_that_devices_change_are_settings(tmp_path):
+    """Otherwise their numbers would stand for the preset's."""
+    typed = ["tiny", "--variants", "pl_warped", "--workdir", str(tmp_path)]
+    command = over_devices(read_command(SYSTEMS["semi_supervised"], typed), 3)
     assert command.settings == {"batch_size": 18}
-    teacher = command.folder / "supervised_warped" / "seed-0"
-    teacher.mkdir(parents=True)
-    _start_over(command)
-    assert not teacher.exists()
-
-
-def test_fresh_leaves_the_stages_of_other_variants_and_those_in_use(tmp_path):
-    command = read_command(
-        SYSTEMS["incremental"],
-        ["tiny", "--variants", "kamp", "--fresh", "--workdir", str(tmp_path)],
-    )
-    own, shared, other, longer = (
-        command.folder / "stages" / name / "seed-0"
-        for name in ("kamp_step_1", "base", "finetune_step_1", "kamp_rerendered_step_1")
-    )
-    for folder in (own, shared, other, longer):
-        folder.mkdir(parents=True)
-    with hold_folder(shared), pytest.raises(InUse):
-        _start_over(command)
-    assert shared.exists()
-    _start_over(command)
-    assert [folder.exists() for folder in (own, shared, other, longer)] == [
-        False,
-        False,
-        True,
-        True,
-    ]
 
 
 def test_seeds_that_choose_settings_and_others_are_run_apart(tmp_path):

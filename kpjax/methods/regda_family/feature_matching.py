@@ -30,7 +30,7 @@ from kpjax.methods.forward import (
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
-from kpjax.models.layers import MOMENTUM, BatchNorm
+from kpjax.models.layers import MOMENTUM, BatchNorm, batch_norm_groups
 from kpjax.optimization import Schedule, group_rates, schedule_of
 from kpjax.structures import Method, Metrics, Start, Streams, Variables, named_key
 
@@ -61,7 +61,8 @@ def adabn(setup: Setup) -> Method:
 
     After n updates they are the mean, and the mean of the batches' unbiased variances, as BatchNorm
     keeps them, plus the variance of their means. Earlier layers see each batch's own statistics, as
-    they do in training. The start has the `variables` of the trained network.
+    they do in training. Where BatchNorm normalises groups of a batch, each group counts as a batch.
+    The start has the `variables` of the trained network.
 
     Args:
         setup: with the augmentation that the network was trained under; plain images have other
@@ -77,19 +78,37 @@ def adabn(setup: Setup) -> Method:
         zeros = _each_norm(lambda norm: jnp.zeros_like(norm["mean"]), variables["batch_stats"])
         return BatchStatisticsState(jnp.int32(0), variables, zeros, zeros, {})
 
+    def measured(variables: Variables, images: jax.Array) -> tuple[Any, Any]:
+        """Returns the means and variances of a batch, and the squares of its means, each as the mean
+        over groups.
+        """
+        # Running statistics that start at zero become (1 - momentum) times the batch's own.
+        zeros = jax.tree.map(jnp.zeros_like, variables["batch_stats"])
+
+        def of_group(images: jax.Array) -> Any:
+            _, scaled = train_pass(setup.model, variables["params"], zeros, images)
+            return jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), scaled)
+
+        def squared_means(batch: Any) -> Any:
+            return _each_norm(lambda norm: jnp.square(norm["mean"]), batch)
+
+        groups = batch_norm_groups.value
+        if groups == 1:
+            batch = of_group(images)
+            return batch, squared_means(batch)
+        # BatchNorm's own mean over groups has lost how far their means lie apart.
+        with batch_norm_groups(1):
+            each = jax.vmap(of_group)(images.reshape(groups, -1, *images.shape[1:]))
+        return jax.tree.map(lambda leaf: leaf.mean(0), (each, squared_means(each)))
+
     def update(
         state: BatchStatisticsState, streams: Streams, key: jax.Array
     ) -> tuple[BatchStatisticsState, Metrics]:
         view = prepare_streams(setup.augment, {"target": streams["target"]}, key)["target"]
-        # Running statistics that start at zero become (1 - momentum) times the batch's own.
-        zeros = jax.tree.map(jnp.zeros_like, state.variables["batch_stats"])
-        _, scaled = train_pass(
-            setup.model, state.variables["params"], zeros, setup.normalise(view.image)
-        )
-        batch = jax.tree.map(lambda leaf: leaf / (1 - MOMENTUM), scaled)
+        batch, squares = measured(state.variables, setup.normalise(view.image))
         mean_sum = _each_norm(lambda norm, s: s + norm["mean"], batch, state.mean_sum)
         square_sum = _each_norm(
-            lambda norm, s: s + norm["var"] + jnp.square(norm["mean"]), batch, state.square_sum
+            lambda norm, square, s: s + norm["var"] + square, batch, squares, state.square_sum
         )
         count = (state.step + 1).astype(jnp.float32)
 

@@ -48,6 +48,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from kpjax.errors import InputError
+from kpjax.file_names import natural_order
 from kpjax.structures import Variables
 
 LEAF_NAMES = {
@@ -170,7 +171,7 @@ def from_torch(
     parts = {part_of[name] for name in given if name in part_of}
     wanted = {name for name in paths if part_of[name] in parts}
     read = dict(leaves)
-    for name in sorted(wanted | set(given), key=_natural_order):
+    for name in sorted(wanted | set(given), key=natural_order):
         if name not in given:
             raise InputError(
                 f"{source}: tensor {name} of shape {_torch_shape(paths[name], leaves[paths[name]])} is absent; "
@@ -194,7 +195,7 @@ def from_torch(
     structure = jax.tree.structure(variables)
     filled = jax.tree.unflatten(structure, [read[path] for path in leaves])
     missing = tuple(path for path, name in names.items() if name not in wanted)
-    in_order = tuple(sorted(wanted, key=_natural_order))
+    in_order = tuple(sorted(wanted, key=natural_order))
     return Imported(filled, Report(in_order, tuple(skipped), missing))
 
 
@@ -263,13 +264,6 @@ def _place_in_sequence(layer: str) -> int:
             f"layer {layer!r} has no name in PyTorch; only the layers of PoseResNet have official ones"
         )
     return 3 * (int(match[2]) - 1) + (match[1] == "bn")
-
-
-def _natural_order(name: str) -> list[tuple[int, int | str]]:
-    return [
-        (0, int(word)) if word.isdecimal() and len(word) < 10 else (1, word)
-        for word in name.split(".")
-    ]
 
 
 def _torch_layout(path: str, array: np.ndarray) -> np.ndarray:

@@ -29,6 +29,7 @@ from kpjax.papers.configs import (
 )
 
 RENDERED = "rendered:"  # begins the name of a set that a seed renders
+CORE_STAGE = "core_"  # begins the name of a core's stage, and of no variant
 STAND_IN = "random"  # features of an untrained network in place of VGG's
 TransformName = Literal["landmark_crop", "margin_crop", "window_crop", "letterbox"]
 Counts = Annotated[
@@ -243,6 +244,12 @@ class Config(configs.RunConfig):
         super().__post_init__()
         side = self.data.image_size
         self.network.check(side, side // STRIDE)
+
+    def keeper_of(self, stage: str) -> str:
+        """Returns the preset in whose folder a core, or what a variant has learnt, is kept; "" for that
+        of the run.
+        """
+        return self.core_kept_by if stage.startswith(CORE_STAGE) else self.training_kept_by
 
 
 def resolve(config: Config, typed: Collection[str]) -> Config:

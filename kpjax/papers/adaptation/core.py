@@ -27,7 +27,7 @@ from kpjax.input.source import Source
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.papers import engine
-from kpjax.papers.adaptation.config import RENDERED, Config, of_core
+from kpjax.papers.adaptation.config import CORE_STAGE, RENDERED, Config, of_core
 from kpjax.papers.configs import optimizer_of
 from kpjax.papers.engine import Job
 from kpjax.platforms import run_once
@@ -93,7 +93,7 @@ def core_name(config: Config) -> str:
         if core.startswith(RENDERED)
         else (core.partition("/")[0])
     )
-    return f"core_{data}"
+    return f"{CORE_STAGE}{data}"
 
 
 def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
@@ -113,7 +113,7 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
             )
         variables = engine.first_variables(job, network(config, config.landmarks))["variables"]
         return Core(variables, tree_digest(variables))
-    preset = config.core_kept_by or job.base_preset
+    preset = config.keeper_of(name) or job.base_preset
     found = job.stage(
         name,
         lambda folder: _train_core(job, folder, open_images),

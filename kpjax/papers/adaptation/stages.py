@@ -82,7 +82,7 @@ def learnt(job: Job, data: Data, method: Method, core: Core | None) -> Fitted:
     state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
     print(f"{job.title}: {weights_in_words(state)}")
     study = job.preset.removeprefix(job.base_preset)
-    keeps = job._replace(preset=(config.training_kept_by or job.base_preset) + study)
+    keeps = job._replace(preset=(config.keeper_of(job.variant) or job.base_preset) + study)
     # One name for all variants, so that those of a seed draw the same views and start from the same
     # generator.
     return engine.fit_sources(

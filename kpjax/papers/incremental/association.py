@@ -79,7 +79,7 @@ def learn_association(
     setting, config, steps = run.setting, run.config, run.config.association_steps
     training = run.training_images(step)
     frozen = {"teacher": known.trained.variables, "increment": planned}
-    name, seen = choose_network(setting, Trained({}, frozen), training, len(triples))
+    name, seen = choose_network(run, Trained({}, frozen), training, len(triples))
     network = ka_net_of(setting, name, max(len(triple) - 1 for triple in triples))
     method = build_once(build_association, setting, steps, network=network)
 
@@ -158,7 +158,7 @@ def _numbers(run: Run, step: int, found: Sequence[protocols.Triple]) -> list[tup
 
 
 def choose_network(
-    setting: Setting, teacher: Trained, source: Source, count: int
+    run: Run, teacher: Trained, source: Source, count: int
 ) -> tuple[KaNet, Mapping[str, np.ndarray]]:
     """Chooses KA-Net: plain convolutions ("paper") where their reach is long enough for every
     triple, else dilated ones, which see further. The paper states no layers.
@@ -168,6 +168,7 @@ def choose_network(
     Returns its name, and (count,) of triples: `within`, the share of a step's images on which the old
     keypoint is within reach, and `input`, KA-Net's mean input there.
     """
+    setting = run.setting
     asked = setting.config.association.ka_variant
     sigma = setting.config.association.input_sigma or None
     for name in ("paper", "wide") if asked == "auto" else (asked,):
@@ -181,6 +182,7 @@ def choose_network(
             teacher,
             source,
             batch_size=2 * setting.config.batch_size,
+            mesh=run.job.options.mesh,
         )
         seen = {kind: _share(sums, kind)[:count] for kind in ("within", "input")}
         if (seen["within"][np.isfinite(seen["within"])] >= ENOUGH_REACH).all():
@@ -273,6 +275,7 @@ def diagnoses(
         trained,
         evaluation,
         batch_size=2 * setting.config.batch_size,
+        mesh=run.job.options.mesh,
     )
     rates = {
         "copies": _share(copied, "copied"),

@@ -172,6 +172,7 @@ def importance_after(
             known.trained,
             run.training_images(step),
             batch_size=IMPORTANCE_BATCH,
+            mesh=run.job.options.mesh,
         )
         return no_training(Trained({"importance": jax.device_get(mean_importance(sums))}, {}))
 

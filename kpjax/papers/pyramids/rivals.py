@@ -102,6 +102,7 @@ def build_permakey(config: Config, joints: Skeleton, size: int) -> Method:
             size or every_keypoint(config),
             small=chosen.network == "small",
             sharpness=chosen.sharpness,
+            dtype=jnp.dtype(chosen.dtype),
         ),
         blob_width=BLOB_WIDTH,
         **shared_options(config, usual_steps),

@@ -28,13 +28,13 @@ close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
 KEY, STREAMS = jax.random.key(0), {"frame": batch("frame"), "reference": batch("reference")}
 
 
-def built(objective=None):
+def built(objective=None, network=None):
     return permakey(
         objective=permakey_objective() if objective is None else objective,
         optimizer=optax.trace(0.9),
         learning_rate=lambda step: 1e-2,
         normalise=centred,
-        network=tiny_permakey(6),
+        network=tiny_permakey(6) if network is None else network,
     )
 
 
@@ -185,3 +185,20 @@ def test_the_published_sizes(small):
     hidden = variables["params"]["features"]["predictors_0"]["hidden"]
     widths = [hidden[f"conv{number}"]["kernel"].shape[-1] for number in (1, 2, 3)]
     assert widths == [8 * 4 * 32 // share, 512 // share, 256 // share]
+
+
+def test_features_have_the_dtype_that_is_asked_for_and_losses_read_float32():
+    network = permakey_network(6, small=True, dtype=jnp.bfloat16)
+    found, variables = jax.eval_shape(
+        lambda images: network.keypoints.init_with_output(KEY, images, False),
+        jax.ShapeDtypeStruct((2, 32, 32, 3), jnp.float32),
+    )
+    deepest, *read = found.features
+    assert deepest.dtype == jnp.bfloat16
+    read += [found.heatmaps, found.points, variables]
+    assert {leaf.dtype for leaf in jax.tree.leaves(read)} == {jnp.dtype(jnp.float32)}
+
+    method = built(network=network)
+    state = jax.eval_shape(method.init, KEY, STREAMS, {})
+    _, metrics = jax.eval_shape(method.update, state, STREAMS, KEY)
+    assert {value.dtype for value in metrics.values()} == {jnp.dtype(jnp.float32)}

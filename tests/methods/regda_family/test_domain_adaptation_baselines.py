@@ -20,6 +20,7 @@ from kpjax.methods.regda_family.feature_matching import DomainDiscriminator, ada
 from kpjax.methods.regda_family.regda import regda
 from kpjax.methods.regda_family.teacher_adaptation import teacher_adaptation
 from kpjax.methods.regda_family.two_regressors import dd, mcd
+from kpjax.models.layers import batch_norm_groups
 
 ALL = ("features", "head", "adversary")
 
@@ -229,6 +230,32 @@ def test_adabn_pools_the_statistics_of_all_batches_and_moves_no_parameter():
         np.testing.assert_allclose(
             found["var"], np.mean(squares, 0) - np.mean(means, 0) ** 2, rtol=2e-3, atol=1e-5
         )
+
+
+def test_each_group_of_batch_normalisation_is_a_batch_to_adabn():
+    """How far the means of groups lie apart was lost: the second half is darker."""
+    method = tiny_parts.build(adabn, augment=no_augmentation())
+    whole = batch("target")
+    image = np.array(whole.image)
+    image[BATCH // 2 :] //= 4
+    whole = whole._replace(image=image)
+    halves = [
+        jax.tree.map(lambda leaf, part=part: leaf[part], whole)
+        for part in (slice(None, BATCH // 2), slice(BATCH // 2, None))
+    ]
+
+    def after(groups, examples):
+        state = tiny_parts.drawn_state(method, streams={"target": whole})
+        with batch_norm_groups(groups):
+            update = jax.jit(method.update)
+            for example in examples:
+                state, _ = update(state, {"target": example}, jax.random.key(0))
+        return state.variables["batch_stats"]
+
+    in_groups = after(2, [whole])
+    chex.assert_trees_all_close(in_groups, after(1, halves), rtol=1e-3, atol=1e-5)
+    plain = after(1, [whole])["backbone"]["bn1"]["var"]
+    np.testing.assert_allclose(in_groups["backbone"]["bn1"]["var"], plain, rtol=0.05)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,8 @@ of weights.
 
 import functools
 import json
+from collections import defaultdict
+from types import SimpleNamespace
 
 import chex
 import jax
@@ -15,11 +17,12 @@ from safetensors.numpy import load_file
 from tiny_systems import CONFIGS, job_of, results_of
 
 from experiments.incremental import EXPERIMENT, PRESETS
-from kpjax import InputError
+from kpjax import InputError, Trained
 from kpjax.input.source import stack_examples, subset
+from kpjax.methods.incremental_family.importance import Sums
 from kpjax.methods.incremental_family.incremental import State
 from kpjax.papers.configs import replace_fields
-from kpjax.papers.incremental import rivals
+from kpjax.papers.incremental import association, rivals
 from kpjax.papers.incremental.association import (
     build_association,
     ka_net_of,
@@ -228,6 +231,30 @@ def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_
     # of the first layer, whose inputs are equal: variances within halves of a batch
     first, second = (found["backbone"]["block1"]["bn1"]["var"] for found in (whole, halves))
     assert (second < first).all()
+
+
+def test_sums_over_images_are_computed_on_the_mesh_of_the_run(monkeypatch):
+    """Importances, and the reach and the copies of KA-Net, were on all devices."""
+    plain, mesh = opened(), mesh_of(np.array(jax.devices()[:2]), DATA)
+    run = plain._replace(job=plain.job._replace(options=FitOptions(mesh=mesh), plan=True))
+    images, evaluation = run.training_images(1), run.data.evaluation
+    meshes = []
+
+    def summed(measure, state, source, *, batch_size, mesh=None):
+        meshes.append(mesh)
+        if source is evaluation or isinstance(state, Trained):
+            return defaultdict(lambda: np.ones(1))
+        return Sums({"kernel": np.ones(2, np.float32)}, np.float32(2))
+
+    for module in (association, rivals):
+        monkeypatch.setattr(module, "reduce", summed)
+    monkeypatch.setattr(association, "answers", lambda *of: labels_of(evaluation))
+    known = SimpleNamespace(trained=None, network=SimpleNamespace(digest=""), memory={})
+    rivals.importance_after(run, known, 1)
+    name, seen = association.choose_network(run, Trained({}, {}), images, 1)
+    network, before = ka_net_of(run.setting, name, 2), labels_of(evaluation)
+    association.diagnoses(run, name, network, None, 1, [(0, 1, 2)], seen, before, np.ones(1))
+    assert meshes == 3 * [mesh]
 
 
 def test_the_protocols_of_all_presets_exist():

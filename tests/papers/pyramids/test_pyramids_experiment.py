@@ -12,14 +12,16 @@ from PIL import Image
 from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
 from data.figure_videos import figure_videos
+from experiments.blank import without_data
 from experiments.pyramids import EXPERIMENT, PRESETS
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import InputError, RunError
 from kpjax.input.video_source import actions_of, frames_of
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
+from kpjax.papers.plan import planned_stages
 from kpjax.papers.pyramids.measures import COARSE, ORACLE, regression, split_of, truth_of
-from kpjax.papers.pyramids.rivals import BASELINES, build_keynet, build_transporter
+from kpjax.papers.pyramids.rivals import BASELINES, PERMAKEY, build_keynet, build_transporter
 from kpjax.papers.pyramids.stages import still_start
 from kpjax.papers.pyramids.variants import VARIANTS
 from kpjax.structures import Example, Skeleton, Trained, named_key
@@ -173,6 +175,19 @@ def test_variants_and_fields_run_five_steps(case, tmp_path):
     assert all(0 < metrics[name] < 1 for name in decoded)
     with Image.open(job.folder / "images" / "decoded.png") as sheet:
         assert sheet.width > sheet.height  # eight frames, each above one for each level
+
+
+@pytest.mark.parametrize("variant", ["pyramids", *BASELINES, PERMAKEY])
+def test_networks_compute_in_the_dtype_that_was_asked_for(variant):
+    """PermaKey's computed in float32 whatever was asked for. Parameters are always float32."""
+    job = job_of("pyramids", variant, dtype="bfloat16")
+    stage, *_ = planned_stages(job._replace(experiment=without_data(TINY_SYSTEM)))
+    params = jax.tree.leaves(stage.state.variables["params"])
+    assert {leaf.dtype for leaf in params} == {np.dtype("float32")}
+    traced = jax.make_jaxpr(stage.method.update)(
+        stage.state, dict(stage.streams), jax.random.key(1)
+    )
+    assert "bf16[" in str(traced)
 
 
 def test_what_moves_is_known_before_a_still_camera_alone():

@@ -1,0 +1,71 @@
+"""Starting over: what `--fresh` removes of earlier runs, and what it says that runs use again."""
+
+from collections.abc import Collection, Sequence
+from contextlib import ExitStack
+
+from etils import epath
+
+from kpjax.files import remove
+from kpjax.papers.engine import Job, preset_folder, queue_folder
+from kpjax.training.run_folder import hold_folder
+
+
+def start_over(jobs: Sequence[Job]) -> None:
+    """Removes the runs of all jobs, which are of one preset, those that they start from, and the
+    stages of either.
+
+    A stage that is named after another variant stays. So does what another preset keeps for these
+    jobs, since its own runs read it: a line says where that is, and what removes it. Raises InUse
+    where another process trains in one of the folders; then all stay.
+    """
+    variants = jobs[0].paper.variants
+    needed = [
+        job._replace(variant=name)
+        for job in jobs
+        for name in (job.variant, *job.lengths)
+        if name in variants
+    ]
+    runs = list(dict.fromkeys(needed))
+    names = {run.variant for run in runs}
+    stages = [
+        stage
+        for seed in dict.fromkeys(job.seed for job in jobs)
+        for stage in jobs[0].preset_folder.glob(f"stages/*/seed-{seed}")
+        if _owner(stage.parent.name, variants) in {None, *names}
+    ]
+    folders = [*(run.folder for run in runs if run.folder.is_dir()), *stages]
+    with ExitStack() as held:
+        for folder in (*map(queue_folder, runs), *folders):
+            held.enter_context(hold_folder(folder))
+        for folder in folders:
+            remove(folder)
+    for keeper, kept in kept_elsewhere(jobs).items():
+        print(
+            f"used again: {', '.join(map(str, kept))}; the preset {keeper} keeps it, and its own "
+            "--fresh removes it"
+        )
+
+
+def kept_elsewhere(jobs: Sequence[Job]) -> dict[str, list[epath.Path]]:
+    """Returns the folders of other presets, by preset, in which there is training that jobs go on
+    from.
+    """
+    found: dict[str, list[epath.Path]] = {}
+    for job in jobs:
+        for name, steps in job.lengths.items():
+            keeper = job.config.keeper_of(name)
+            if not steps or keeper in ("", job.preset):
+                continue
+            home = preset_folder(job.workdir, job.paper.name, keeper)
+            place = home if name in job.paper.variants else home / "stages"
+            folder = place / name / f"seed-{job.seed}"
+            known = found.setdefault(keeper, [])
+            if folder not in known and folder.is_dir():
+                known.append(folder)
+    return {keeper: folders for keeper, folders in found.items() if folders}
+
+
+def _owner(stage: str, variants: Collection[str]) -> str | None:
+    """Returns the variant after which a stage is named; None for one that several share."""
+    fitting = [name for name in variants if f"{stage}_".startswith(f"{name}_")]
+    return max(fitting, key=len, default=None)
