@@ -4,15 +4,17 @@ lacks.
 
 import numpy as np
 import pytest
+from PIL import ImageDraw
 
 from kpjax.drawing import fonts
 from kpjax.drawing.moving import FRAMES, moving_rows
-from kpjax.drawing.overlays import contact_sheet, draw_keypoints
+from kpjax.drawing.overlays import BACKGROUND, contact_sheet, draw_keypoints, legend_strip
 from kpjax.structures import Skeleton
 
 PAIR = Skeleton(("left", "right"), ((0, 1),))
 APART = Skeleton(("left", "right"))
 BLACK = np.zeros((64, 80, 3), np.uint8)
+MANY = Skeleton(tuple(f"left metatarsal {number}" for number in range(40)))
 
 
 def centre_of(image):
@@ -52,6 +54,57 @@ def test_europes_alphabets_are_drawn_and_other_letters_become_escapes():
     image = np.zeros((40, 200, 3), np.uint8)
     one, other = (contact_sheet([image], captions=[text]) for text in ("лапа", "клюв"))
     assert (one != other).any()
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """Notes what is written on images: each text, its left end, its top and its right end in px."""
+    notes, write = [], ImageDraw.ImageDraw.text
+
+    def noted(canvas, corner, text, **more):
+        notes.append((text, *corner, corner[0] + more["font"].getlength(text)))
+        write(canvas, corner, text, **more)
+
+    monkeypatch.setattr(ImageDraw.ImageDraw, "text", noted)
+    return notes
+
+
+def test_a_long_legend_names_every_point_in_lines_within_its_width(written):
+    strip = legend_strip(300, MANY)
+    assert [text for text, *_ in written] == list(MANY.names)
+    ends = {}  # of the lines so far, by their top
+    for _, left, top, right in written:
+        assert left > ends.get(top, 0)
+        ends[top] = right
+    assert len(ends) > 1
+    assert max(ends.values()) < 300
+    assert max(ends) + 11 < len(strip)
+    assert (strip[:, -8:] == BACKGROUND).all()
+
+
+def test_a_name_that_no_line_of_a_legend_holds_is_cut(written):
+    legend_strip(120, Skeleton(("a very long name of a single point",)))
+    ((text, _, _, right),) = written
+    assert text.startswith("a very")
+    assert text.endswith("…")
+    assert right < 120
+
+
+@pytest.mark.parametrize(
+    ("most", "animals", "words"),
+    [
+        (1000, ["ann", "bob"], [*MANY.names, "ann", "bob", "note"]),
+        (60, ["ann", "bob"], ["40 keypoints", "ann", "bob", "note"]),
+        (60, [f"animal {number}" for number in range(30)], ["40 keypoints", "note"]),
+    ],
+    ids=["all", "without names", "without animals"],
+)
+def test_a_legend_that_is_too_high_counts_its_points_and_then_leaves_out_animals(
+    written, most, animals, words
+):
+    strip = legend_strip(300, MANY, animals=animals, note="note", most=most)
+    assert [text for text, *_ in written] == words
+    assert len(strip) <= most
 
 
 @pytest.mark.parametrize(

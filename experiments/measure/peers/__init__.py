@@ -19,8 +19,9 @@ Commands   python -m experiments.measure.peers prepare PROJECT --labelled 10 --s
 Those of kpjax need it where Python finds it, and are run without --weights, too: sleap-nn learns
 from random weights. The others start from one file of MobileNetV2 (`mobilenet_v2.google_in1k` of
 `kpjax.models.weights.pretrained`, under torchvision's names), in place of weights of their own.
---seconds caps the training of all tools alike (600 in the tables): epochs are those that fit, and
-schedules of the rate are shortened with them. --every thins a video that is labelled throughout;
+--seconds caps the training of all tools alike (600 in the tables): epochs of DeepLabCut and
+Lightning Pose are those that fit by a trial of four, so that trainings end somewhat before or after
+it; schedules of the rate are shortened with them. --every thins a video that is labelled throughout;
 --top-view answers what Lightning Pose and sleap-nn ask about the camera. What is not a tool's own
 choice:
 - DeepLabCut: MobileNetV2 without its last convolution and with dilated last blocks in place of

@@ -66,7 +66,7 @@ def on_own_data(
     paper: Paper,
     config: configs.RunConfig,
     resolved: Callable[[Any, Collection[str]], Any],
-    open_data: Callable[[Job], Any],
+    open_data: Callable[..., Any],
     *,
     parts: Callable[[Job, Any], Mapping[str, Part]] = no_parts,
     shown: Callable[[Job, Any], Part | None] = nothing_shown,
@@ -74,7 +74,7 @@ def on_own_data(
     found: Callable[[Any], Source | None] = lambda data: None,
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
-    opens_as: Callable[[Job], str] = lambda job: "",
+    labels_alone: Callable[[Job], bool] = lambda job: False,
     cutoffs: Callable[[Any], Mapping[int, float]] = lambda config: {},
     finder: Callable[[Any], Learnt | None] = lambda config: None,
 ) -> Experiment:
@@ -90,17 +90,18 @@ def on_own_data(
         config: what a person gives, and settings.
         resolved: (config, what was typed) -> the config with the rest chosen, each choice printed
             with its reason. Raises InputError for what does not suit.
-        open_data: called once for all variants of a seed that open the same.
+        open_data: called once for all variants of a seed that open the same, with
+            `labels_alone=True` for those that read no more.
         parts: (job, data) -> the labelled animals by what they are for the run; one part is
             HELD_OUT or TARGET, whose `scale` is the diagonal of the labelled body. Runs keep their
             errors in pixels, what scores mean, and radii; none without.
         shown: (job, data) -> frames of which runs keep all points, for pictures.
         told: what the report says first, as of `nothing_told`.
         found: of a run's data, crops of animals that it found itself.
-        check_variants: raises InputError.
+        check_variants: of a config and the variants that train, tells what flags do not reach, or
+            raises InputError.
         seeded: whether what is opened differs between seeds.
-        opens_as: of a job, the variant that `open_data` is told: one that opens as much, and "" for
-            all that any variant reads.
+        labels_alone: of a job, whether its variant reads labelled images alone.
         cutoffs: of a config, those that another run knows, by the numbers of keypoints.
         finder: of a config, what another run finds animals with; None where this one learns it.
     """
@@ -114,8 +115,10 @@ def on_own_data(
     open_once = functools.lru_cache(maxsize=2)(open_data)
 
     def opened_once(job: Job) -> Any:
-        seed = job.seed if seeded(job.config) else 0
-        return open_once(job._replace(variant=opens_as(job), seed=seed))
+        shared = job._replace(variant="", seed=job.seed if seeded(job.config) else 0)
+        if labels_alone(job):
+            return open_once(shared, labels_alone=True)
+        return open_once(shared)
 
     def check(command: Command, jobs: Sequence[Job]) -> None:
         check_variants(command.config, command.variants)
@@ -124,7 +127,7 @@ def on_own_data(
             "what is finished", lambda: [(job.folder / "results.json").exists() for job in jobs]
         )
         waiting = [job for job, is_done in zip(jobs, done, strict=True) if not is_done]
-        whole = [job for job in waiting if not opens_as(job)]
+        whole = [job for job in waiting if not labels_alone(job)]
         if 0 < len(whole) < len(waiting):
             with contextlib.suppress(InUse):  # another process learns to find animals for it
                 opened_once(whole[0])

@@ -89,18 +89,24 @@ def questions(project: Project) -> list[str]:
 
 
 def absence_lines(own: Own, taught: Sequence[str], untaught: Sequence[str]) -> list[str]:
-    """Returns a line for flags that call keypoints absent, for systems with variants that do not
-    teach absence; nothing without them. taught, untaught: names of variants.
+    """Returns a line for flags that call keypoints absent, where some variants do not teach absence;
+    nothing without either. taught, untaught: names of variants.
     """
     flags = [
         f"{flag} absent"
         for flag, meaning in (("--empty", own.empty), ("--empty-frames", own.empty_frames))
         if meaning == "absent"
     ]
+    if not (flags and untaught):
+        return []
+    names, verb = " and ".join(untaught), "does not" if len(untaught) == 1 else "do not"
+    said = f"{names} {verb} teach that a keypoint is not there"
+    if taught:
+        teach = "teaches" if len(taught) == 1 else "teach"
+        said = f"{' and '.join(taught)} {teach} that a keypoint is not there, {names} {verb}"
     return [
-        f"{' and '.join(flags)}: counted in errors and cutoffs; {' and '.join(taught)} teach that a keypoint is not "
-        f"there, {' and '.join(untaught)} do not, since a softmax has no empty map"
-    ] * bool(flags)
+        f"{' and '.join(flags)}: counted in errors and cutoffs; {said}, since a softmax has no empty map"
+    ]
 
 
 def needed_project(data: Any, argument: str = "project") -> Project:

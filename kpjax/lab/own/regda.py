@@ -1,7 +1,7 @@
 """RegDA on people's own data: a project on one kind of images, or a finished run without its labels
 and images, and unlabelled images of another kind."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -112,14 +112,17 @@ OWN = OwnConfig(
 )
 
 
-def absence_of_variants(config: OwnConfig) -> list[str]:
-    """Returns a line on which of the usual variants teach that a keypoint is not there, where flags
-    call any absent: those whose maps are heights.
+def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
+    """Prints which variants teach that a keypoint is not there, where flags call any absent: those
+    whose maps are heights. Without a source no label teaches.
     """
-    kinds = {name: regda.VARIANTS[name].score_kind(config) for name in VARIANTS}
+    if without_source.is_asked(config):
+        return
+    kinds = {name: regda.VARIANTS[name].score_kind(config) for name in variants}
     taught = [name for name, kind in kinds.items() if kind == "mse_peak"]
-    untaught = [name for name in VARIANTS if name not in taught]
-    return projects.absence_lines(config.data.own, taught, untaught)
+    untaught = [name for name in variants if name not in taught]
+    for line in projects.absence_lines(config.data.own, taught, untaught):
+        print(line)
 
 
 def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
@@ -131,8 +134,6 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
     project, held = projects.open_project(config)
     frames, *_ = target_of(config)
     print(f"source {projects.describe(project, held)}; target: {len(frames)} frames")
-    for line in absence_of_variants(config):
-        print(line)
     whole = starts_on_whole_frames(config, "softmax_peak")
     facts = choices.facts_of_training(
         project, held, config.data, typed, crop_small=not whole, mirrors=False
@@ -276,6 +277,7 @@ EXPERIMENT = on_own_data(
     ),
     shown=shown,
     found=lambda data: data.target.train,
+    check_variants=check_variants,
     # a network of the seed finds animals
     seeded=lambda config: config.data.transform == "around_box",
 )

@@ -156,12 +156,13 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     return config
 
 
-def open_data(job: Job) -> semi_supervised.Data:
+def open_data(job: Job, *, labels_alone: bool = False) -> semi_supervised.Data:
     """Opens the images of a project. The held-out part is both `validation` and `test`: it chooses
     nothing.
 
-    Frames without labels are read unless the job's variant learns from labels alone; those that
-    nobody named are left out if they are copies of held-out ones.
+    Frames without labels that nobody named are left out if they are copies of held-out ones.
+
+    labels_alone: whether to read no frame without labels.
     """
     data, (project, held) = job.config.data, projects.open_project(job.config)
     train, held_out = projects.open_labelled(job.config)
@@ -175,7 +176,7 @@ def open_data(job: Job) -> semi_supervised.Data:
         held_out,
         {"labelled_digest": source.digest_of(drawn.digest, held_out.digest)},
     )
-    if data.all_labelled or job.variant == LABELS_ALONE:
+    if data.all_labelled or labels_alone:
         return opened
     pools = []
     if len(drawn.rest):
@@ -254,7 +255,5 @@ EXPERIMENT = on_own_data(
     found=lambda data: data.unlabelled,
     check_variants=check_variants,
     seeded=lambda config: True,
-    opens_as=lambda job: (
-        "" if not job.variant or reads_unlabelled(job.config, job.variant) else LABELS_ALONE
-    ),
+    labels_alone=lambda job: not reads_unlabelled(job.config, job.variant),
 )

@@ -16,6 +16,17 @@ from kpjax.lab.own import project as own_project
 from kpjax.structures import Skeleton
 
 
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """The project that every path names: three recordings, each of four frames with labels and two
+    without.
+    """
+    made = synthetic_project(tmp_path_factory.mktemp("my project"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(own_project, "_read", lambda *arguments: made)
+        yield made
+
+
 @pytest.fixture(scope="session")
 def made(tmp_path_factory):
     """Files that a person may name, made once: images, runs, a video; and the projects."""

@@ -407,6 +407,16 @@ def test_named_images_that_no_variant_reads_are_refused(given):
     semi_supervised.check_variants(config, ["supervised", "pl_warped"])
 
 
+def test_a_variant_that_cannot_teach_absence_is_said_not_to_before_it_trains(
+    given, tmp_path, capsys
+):
+    typed = ["--source", "P", "--target", given["IMAGES"], "--empty", "absent"]
+    typed += ["--variants", "regda_augmented", "--workdir", str(tmp_path)]
+    command = read_command(own_experiment("regda"), ["own", *typed])
+    command.experiment.beside.check(command, command.jobs())
+    assert "; regda_augmented does not teach that a keypoint" in capsys.readouterr().out
+
+
 # A run of another system learns the new keypoints of a project
 
 

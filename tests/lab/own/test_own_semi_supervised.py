@@ -1,6 +1,5 @@
 """The preset `own` of semi-supervised learning, from a project to a result, and what it refuses."""
 
-import itertools
 import json
 import os
 import shutil
@@ -12,9 +11,7 @@ from own_runs import made_movenet, untrained_run
 
 from kpjax import Skeleton
 from kpjax.errors import InputError
-from kpjax.formats.project import instance_of
 from kpjax.formats.uniting import unite
-from kpjax.images.video import write_video
 from kpjax.input.source import identities
 from kpjax.lab.commands.train import main as train
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, scores_of
@@ -53,89 +50,6 @@ TINY = (
     "--warm-start-steps",
     "1",
 )
-
-
-def opened_whole(job):
-    """The data of a job that also reads images without labels."""
-    return open_data(job._replace(variant=""))
-
-
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    made = synthetic_project(tmp_path_factory.mktemp("my project"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(own_project, "_read", lambda *arguments: made)
-        yield made
-
-
-def test_what_is_held_out(project):
-    held = hold_out(project)
-    assert len(held.recordings) == 1
-    assert {project.frames[project.instances[n].frame].session for n in held.train} == {
-        "one",
-        "two",
-        "three",
-    } - set(held.recordings)
-    assert hold_out(project, "two, one").recordings == ("one", "two")
-    numbered = project._replace(
-        frames=tuple(
-            frame._replace(session={"one": "01"}.get(frame.session, frame.session))
-            for frame in project.frames
-        )
-    )
-    assert hold_out(numbered, "01").recordings == ("01",)  # no share
-    together = project._replace(
-        frames=tuple(frame._replace(session="day") for frame in project.frames)
-    )
-    blocks = hold_out(together, "0.25")
-    assert blocks.held_out == (9, 10, 11)  # the last three in time, whatever the order in the file
-    assert blocks.stretches == {"day": ((("img", 13), None),)}
-    alone = project._replace(frames=tuple(frame._replace(session="") for frame in project.frames))
-    assert hold_out(alone, "0.25").words.startswith("3 of 12 labelled frames, the last by name")
-    said = tuple(
-        frame._replace(split="test" if n < 2 else "train") for n, frame in enumerate(project.frames)
-    )
-    assert hold_out(project._replace(frames=said)).held_out == (0, 1)
-    # Of a split that is held out images without labels are left out, and a recording that lies in
-    # it as a whole.
-    unseen = project.frames[0]._replace(
-        path=project.root / "unseen.png", name="unseen.png", split="test", session=""
-    )
-    said = project._replace(
-        frames=(
-            *(
-                frame._replace(split="test" if frame.session == "one" else "train")
-                for frame in project.frames
-            ),
-            unseen,
-        )
-    )
-    assert hold_out(said).recordings == ("one",)
-    taken = own_project.unlabelled_frames(said, hold_out(said), ()).taken(1, said.root)
-    assert taken
-    assert {frame.split for frame in taken} == {"train"}
-    for asked, line in [
-        ("four", "'four' is not a labelled recording"),
-        ("1.5", "lies between 0 and 1"),
-        ("one,two,three", "12 of 12 labelled frames"),
-    ]:
-        with pytest.raises(InputError, match=line):
-            hold_out(project, asked)
-
-
-def test_recordings_are_drawn_so_that_most_labels_and_all_keypoints_train():
-    def drawn(sizes, **shown):
-        shown = {name: np.array(shown.get(name, (True, True))) for name in sizes}
-        return own_project._draw_recordings(sizes, shown, 0.2)
-
-    for order in itertools.permutations("abc"):
-        assert drawn(dict(zip(order, (5, 5, 200), strict=True))) != [order[2]]
-        assert drawn(
-            dict.fromkeys(order, 6), a=(True, False), b=(True, False), c=(False, True)
-        ) != ["c"]
-        # of an arena without an animal nothing is measured
-        sizes = dict.fromkeys([*order, "d"], 6)
-        assert drawn(sizes, **{order[0]: (False, False)}) in ([name] for name in [*order[1:], "d"])
 
 
 def test_a_corrected_label_is_another_project(project, tmp_path):
@@ -229,124 +143,6 @@ def test_files_of_one_name_elsewhere_are_numbered(tmp_path):
     assert elsewhere == ["1.png", "1.png (2)", "1.png (3)"]
 
 
-def test_of_images_in_one_folder_the_part_that_is_held_out_begins_within_one_animal(project):
-    """All images with a higher number were left out, whatever they are called."""
-    names = [f"mouse{animal}_{number:02d}" for animal in "ABC" for number in range(6)]
-    flat_folder = project._replace(
-        frames=tuple(
-            frame._replace(session="", path=frame.path.with_name(f"{name}.png"), name=name)
-            for frame, name in zip(project.frames, names, strict=True)
-        )
-    )
-    held = hold_out(flat_folder, "0.25")
-    assert held.stretches == {"": ((("mouseC_", 1), None),)}
-    found = own_project.unlabelled_frames(flat_folder, held, ())
-    taken = [frame.path.stem for frame in found.taken(1, project.root)]
-    assert taken == ["mouseA_04", "mouseA_05", "mouseB_04", "mouseB_05"]
-
-
-def test_frames_with_animals_and_without_are_held_out_in_equal_shares(project):
-    """An animal that comes late was seen in the held-out part alone."""
-    day = tuple(frame._replace(session="day") for frame in project.frames)
-    late = project._replace(
-        frames=day, instances=project.instances[8:], nobody=frozenset(range(10))
-    )
-    nobody = np.full((len(project.skeleton.names), 2), np.nan)
-    none_there = tuple(instance_of(number, nobody) for number in range(10))
-    held = hold_out(late._replace(instances=(*none_there, *late.instances)))
-    numbers = [
-        [("nobody" if number < 10 else "animal") for number in part]
-        for part in (held.train, held.held_out)
-    ]
-    assert [part.count("animal") for part in numbers] == [3, 1]
-    assert [part.count("nobody") for part in numbers] == [8, 2]
-    assert held.stretches == {
-        "day": ((("img", 8), ("img", 12)), (("img", 15), None)),
-    }
-
-
-def test_frames_of_a_held_out_part_are_left_out(project, tmp_path):
-    (tmp_path / "videos").mkdir()
-    write_video(
-        tmp_path / "day.mp4",
-        iter([np.full((32, 32, 3), n, np.uint8) for n in range(20)]),
-        rate=10.0,
-    )
-    together = project._replace(
-        frames=tuple(frame._replace(session="day.mp4") for frame in project.frames)
-    )
-    held = hold_out(together, "0.25")  # from frame 13 on
-    found = own_project.unlabelled_frames(together, held, [str(tmp_path / "day.mp4")])
-    assert [frame.number for frame in found.taken(1, project.root)] == list(range(13))
-    assert [frame.number for frame in found.taken(5, project.root)] == [0, 5, 10]
-    # Of a split within a video the frames that are held out.
-    split = project._replace(
-        frames=tuple(
-            frame._replace(
-                session="day.mp4",
-                path=tmp_path / "day.mp4",
-                number=n,
-                split="validation" if n > 9 else "train",
-            )
-            for n, frame in enumerate(project.frames)
-        )
-    )
-    held = hold_out(split)
-    found = own_project.unlabelled_frames(split, held, [str(tmp_path / "day.mp4")])
-    tested = {split.frames[split.instances[n].frame].number for n in held.held_out}
-    assert {frame.number for frame in found.taken(1, project.root)} == {*range(20)} - tested
-    # A project may call its videos otherwise than their files are.
-    named = project._replace(
-        frames=tuple(
-            frame._replace(session=f"day {n % 3}")
-            if n % 3
-            else frame._replace(session="day 0", path=tmp_path / "day.mp4", number=n)
-            for n, frame in enumerate(project.frames)
-        )
-    )
-    found = own_project.unlabelled_frames(
-        named, hold_out(named, "day 0"), [str(tmp_path / "day.mp4")]
-    )
-    assert not found.taken(1, project.root)
-    # Images of a held-out recording, whoever names them; and of two cameras of one name the one
-    # that is held out.
-    found = own_project.unlabelled_frames(
-        project, hold_out(project, "two"), [str(project.root / "two")]
-    )
-    assert not found.taken(1, project.root)
-    cameras = project._replace(
-        frames=tuple(
-            frame._replace(session=f"mouse{n // 6}/cam.mp4")
-            for n, frame in enumerate(project.frames)
-        )
-    )
-    for mouse in ("mouse0", "mouse1"):
-        (tmp_path / mouse).mkdir()
-        shutil.copy(tmp_path / "day.mp4", tmp_path / mouse / "cam.mp4")
-    found = own_project.unlabelled_frames(
-        cameras,
-        hold_out(cameras, "mouse1/cam.mp4"),
-        [str(tmp_path / mouse / "cam.mp4") for mouse in ("mouse0", "mouse1")],
-    )
-    assert {frame.path.parent.name for frame in found.taken(1, project.root)} == {"mouse0"}
-    # By default frames without labels and the project's videos, and none of a recording that is
-    # held out.
-    held = hold_out(project)
-    shutil.move(tmp_path / "day.mp4", tmp_path / "videos" / "day.mp4")
-    for name in (held.recordings[0], "other_labeled"):
-        shutil.copy(tmp_path / "videos" / "day.mp4", tmp_path / "videos" / f"{name}.mp4")
-    (tmp_path / "videos" / "torn.mp4").write_bytes(b"no video")
-    taken = own_project.unlabelled_frames(project._replace(root=tmp_path), held, ()).taken(
-        1, tmp_path
-    )
-    assert [frame.number for frame in taken if frame.number is not None] == list(range(20))
-    assert {frame.session for frame in taken if frame.number is None} == {
-        "one",
-        "two",
-        "three",
-    } - set(held.recordings)
-
-
 def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, capsys):
     rng, pairs = np.random.default_rng(0), (0, 1, 3, 2)
     side = np.array([[60.0, 0], [-60, 0], [30, 40], [-30, 40]]) + rng.normal(0, 3, (30, 4, 2))
@@ -425,14 +221,24 @@ def test_one_small_animal_on_a_large_frame_is_cropped(project, monkeypatch, caps
     assert read_command(EXPERIMENT, typed).config.data.transform == "letterbox"
 
 
-def test_a_system_says_which_of_its_variants_teach_absence():
-    """Of RegDA's those whose maps are heights do; it said that none did."""
-    assert regda.absence_of_variants(regda.OWN) == []
+def test_a_system_says_which_of_its_variants_teach_absence(capsys):
+    """Of RegDA's those whose maps are heights do, of whichever are trained; it said that none did, and
+    then named the usual ones alone.
+    """
+
+    def said(config, variants):
+        regda.check_variants(config, variants)
+        return capsys.readouterr().out.splitlines()
+
+    assert said(regda.OWN, regda.VARIANTS) == []
     told = replace_fields(regda.OWN, empty="absent", empty_frames="absent")
-    (line,) = regda.absence_of_variants(told)
+    (line,) = said(told, regda.VARIANTS)
     assert line.startswith("--empty absent and --empty-frames absent: counted in errors")
     assert "source_only_augmented_mse and teacher_adaptation teach that a keypoint is not" in line
     assert "source_only and regda do not" in line
+    (line,) = said(told, ["regda_augmented"])
+    assert "; regda_augmented does not teach that a keypoint is not there, since" in line
+    assert said(told, ["teacher_adaptation"]) == []
 
 
 def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, monkeypatch, capsys):
@@ -535,7 +341,7 @@ def test_a_held_out_image_among_the_unlabelled_is_refused(project, monkeypatch, 
         )
     )
     monkeypatch.setattr(own_project, "_read", lambda *arguments: copied)
-    found = opened_whole(read_command(EXPERIMENT, ["own", "--project", "still", *TINY]).jobs()[0])
+    found = open_data(read_command(EXPERIMENT, ["own", "--project", "still", *TINY]).jobs()[0])
     assert len(found.unlabelled) == 3
     assert (
         "left out: 1 frame without labels, exactly like a held-out one" in capsys.readouterr().out
@@ -623,7 +429,7 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
         0
     ]
     assert job.config.data.transform == "around_box"
-    found = opened_whole(job)
+    found = open_data(job)
     assert len(found.labelled) == 6
     assert len(found.unlabelled) + len(found.validation) == 18
     assert "left out 1 of" in capsys.readouterr().out
@@ -650,11 +456,11 @@ def test_a_start_on_crops_reads_no_frames_on_which_nobody_named_an_animal(
     assert "without labels: 0" in capsys.readouterr().out
     (job,) = command.jobs()
     assert (job.config.data.transform, job.config.data.all_labelled) == ("around_box", True)
-    data = opened_whole(job)
+    data = open_data(job)
     assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (8, 0, 4)
     job = read_command(EXPERIMENT, [*typed, "--transform", "letterbox"]).jobs()[0]
     assert (job.config.data.transform, job.config.data.all_labelled) == ("letterbox", False)
-    assert len(opened_whole(job).unlabelled) == 4
+    assert len(open_data(job).unlabelled) == 4
 
 
 def test_a_start_on_whole_frames_goes_on_with_them(project, tmp_path, monkeypatch):
@@ -699,7 +505,7 @@ def test_projects_with_the_same_keypoints_are_one_project(projects, capsys):
     """Whole recordings of the whole are held out, and frames without labels of both are read."""
     asked = read_command(EXPERIMENT, ["own", *ALIKE, *TINY])
     assert "held out: 4 of 16 labelled frames, recordings" in capsys.readouterr().out
-    data = opened_whole(asked.jobs()[0])
+    data = open_data(asked.jobs()[0])
     assert (len(data.labelled), len(data.unlabelled), len(data.validation)) == (12, 6, 4)
     assert {name.partition("/")[0] for name in identities(data.labelled)} == {"old", "new"}
     # A recording of one name is one, whichever project labels it.

@@ -311,6 +311,19 @@ def test_advice_by_plain_rules(held, learnt, words):
         assert text.startswith(start)
 
 
+def test_advice_counts_all_labels_that_were_learnt_from_and_not_those_of_a_sample():
+    """Errors on half of the animals were not measured: the labels of the others passed for all."""
+    errors = np.full((20, 3), 4.0)
+    errors[6:, 2] = np.nan
+    learnt = made(errors, part=TRAINED, first=50)
+    beyond = np.arange(20) % 2 == 1
+    learnt.predicted[beyond], learnt.scores[beyond] = np.nan, np.nan
+    held = made([[4.0, 4.0, 12.0]] * 12)
+    (said,) = advice(join_animals([held, learnt]), CUTOFFS)
+    assert said.startswith("More labels of tail (12.0 px, 6 labels): ")
+    assert said.endswith(", and up to 20 labels.")
+
+
 def test_frames_that_show_nobody_have_no_error_and_no_picture():
     """Six frames of which two are empty; warnings of empty means would be errors."""
     held = made(

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -121,8 +122,13 @@ NAMES = ("point_0", "point_1")
 
 @pytest.fixture
 def folder(tmp_path):
-    """A method and its control, on three images of 40 x 30 px that are halved for the network; point
-    1 is labelled on the first.
+    """A method and its control, see `made_runs`."""
+    return made_runs(tmp_path)
+
+
+def made_runs(tmp_path, keypoints=NAMES):
+    """Writes runs of a method and its control, on three images of 40 x 30 px that are halved for the
+    network; point 1 is labelled on the first. Returns the folder of the preset.
     """
     crop = np.tile(np.diag([2.0, 2.0, 1.0]).astype(np.float32), (3, 1, 1))
     names = tuple(f"{n}.png" for n in range(3))
@@ -130,25 +136,25 @@ def folder(tmp_path):
         image = np.zeros((30, 40, 3), np.uint8)
         image[10 : 10 + 4 * (n + 1), 20:24] = 255
         Image.fromarray(image).save(tmp_path / name)
-    true = np.zeros((3, 2, 2), np.float32)
-    visible = np.zeros((3, 2), np.float32)
+    true = np.zeros((3, len(keypoints), 2), np.float32)
+    visible = np.zeros(true.shape[:2], np.float32)
     true[0, 1], visible[0, 1] = (6, 7), 1
     source = arrays(
-        np.zeros((3, 20, 20, 3), np.uint8), true, visible, Skeleton(NAMES), "images", crop=crop
+        np.zeros((3, 20, 20, 3), np.uint8), true, visible, Skeleton(keypoints), "images", crop=crop
     )
     source = ArraySource(source.examples, source.skeleton, source.name, names)
     for variant, at in (("adapted", 5.0), ("random_core", 3.0)):
         run = tmp_path / "adaptation" / "own" / variant / "seed-0"
         run.mkdir(parents=True)
-        points = np.full((3, 2, 2), at, np.float32)
+        points = np.full(true.shape, at, np.float32)
         points[:, 1] += 4
         found = Gathered(
-            points, np.ones((3, 2)), np.arange(3), true, visible, np.full(3, 20.0), crop
+            points, np.ones(visible.shape), np.arange(3), true, visible, np.full(3, 20.0), crop
         )
         write_predictions(run, {SHOWN: found})
-        write_frames(run, Part(source, tmp_path), NAMES)
+        write_frames(run, Part(source, tmp_path), keypoints)
         (run / "skeleton.json").write_text(
-            json.dumps({"names": NAMES, "edges": [], "flip": [], "groups": {}})
+            json.dumps({"names": keypoints, "edges": [], "flip": [], "groups": {}})
         )
         (run / "config.json").write_text(json.dumps({"config": {}, "why": {"every": "1: all"}}))
         (run / "results.json").write_text(
@@ -285,6 +291,22 @@ def test_a_page_without_labels_answers_first_and_shows_the_method_beside_its_con
     assert "Why settings were chosen" in text.partition(">Details<")[2]
     assert "consistency, lower is better (px)" in said
     assert "spread (px)" in said
+
+
+@pytest.mark.parametrize("count", [20, 21])
+def test_a_legend_names_every_point_and_is_folded_where_it_is_long(tmp_path, count):
+    names = tuple(f"left metatarsal {number}" for number in range(count))
+    folder = made_runs(tmp_path, names)
+    lines = tabulate(folder, [Entry("adapted", "method")], COLUMNS)
+    page, _ = reported(folder, lines, lambda run, others: [])
+    text = page.read_text()
+    (legend,) = re.findall(r'<p class="legend">(.*?)</p>', text, re.DOTALL)
+    assert re.findall(r"</i>([^<]*)</span>", legend) == list(names)
+    assert len(set(re.findall(r"background:(rgb\([^)]*\))", legend))) == count
+    assert ".legend { display: flex; flex-wrap: wrap;" in text  # as many lines as the page needs
+    fold = f"<details><summary>{count} points and their colours</summary>"
+    assert (fold in text.partition("All points on some frames")[2]) == (count > 20)
+    assert text.count("<details") == text.count("</details>")
 
 
 def test_a_start_that_was_kept_was_not_trained_too_briefly(folder, capsys):

@@ -115,7 +115,8 @@ def advice(animals: Animals, cutoffs: np.ndarray) -> list[str]:
         return []
     held, found = parts[judged], errors_of(parts[judged], cutoffs)
     learnt = errors_of(parts[TRAINED], cutoffs) if TRAINED in parts else None
-    texts = [*_keypoints(animals.names, found, learnt), *_recordings(held)]
+    taught = _label_counts(parts[TRAINED]) if learnt else {}
+    texts = [*_keypoints(animals.names, found, taught), *_recordings(held)]
     if learnt and learnt[ALL].mean > 0 and judged == HELD_OUT:
         times = found[ALL].mean / learnt[ALL].mean
         if times >= MANY_TIMES:
@@ -136,7 +137,14 @@ def advice(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     return texts
 
 
-def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName | None) -> list[str]:
+def _label_counts(animals: Animals) -> dict[str, int]:
+    """Returns how many animals have a label of each keypoint, those beyond a sample among them."""
+    counts = (animals.visible > 0).sum(0).tolist()
+    return dict(zip(animals.names, counts, strict=True))
+
+
+def _keypoints(names: Sequence[str], found: ErrorsByName, taught: Mapping[str, int]) -> list[str]:
+    """Advises on keypoints with large errors. taught: labels that were learnt from, {} if unknown."""
     known = {name: found[name].mean for name in names if found[name].labels >= LEAST_LABELS}
     if len(known) < 2:
         return []
@@ -144,13 +152,13 @@ def _keypoints(names: Sequence[str], found: ErrorsByName, learnt: ErrorsByName |
     worse = sorted(
         (name for name in known if known[name] >= WORSE * usual), key=lambda name: -known[name]
     )
-    most = max((learnt[name].labels for name in names), default=0) if learnt else 0
-    rare = [name for name in worse if learnt and learnt[name].labels < most / 2]
+    most = max(taught.values(), default=0)
+    rare = [name for name in worse if taught and taught[name] < most / 2]
     hard = [name for name in worse if name not in rare]
     rest = f"the typical error is {pixels(usual)} px"
     few = summarise(
         [
-            f"{name} ({pixels(known[name])} px, {count_text(learnt[name].labels, 'label')})"
+            f"{name} ({pixels(known[name])} px, {count_text(taught[name], 'label')})"
             for name in rare
         ],
         3,
