@@ -20,9 +20,9 @@ from data.checking import all_faults, copies_across, read_whole
 from data.parts import PARTS, by_time, by_unit
 from data.prepared import Card, Dataset
 from kpjax.errors import InputError
+from kpjax.file_names import natural_order
 from kpjax.formats import deeplabcut
 from kpjax.formats.project import Project, Report
-from kpjax.images.video import natural_order
 from kpjax.structures import Skeleton
 
 

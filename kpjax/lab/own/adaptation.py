@@ -14,11 +14,11 @@ import tyro
 from kpjax.errors import InputError, summarise
 from kpjax.evaluation.degeneracy import STILL
 from kpjax.evaluation.probes.landmarks import consistency
+from kpjax.file_names import natural_order
 from kpjax.formats.project import Frame, Instance
 from kpjax.formats.project_source import frame_identity, frames_at, unlabelled_source
 from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox
-from kpjax.images.video import natural_order
 from kpjax.input.source import ArraySource, check_disjoint, subset
 from kpjax.input.video_source import NO_KEYPOINTS
 from kpjax.lab.out.reports.pixel_errors import Part, count_text
