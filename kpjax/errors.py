@@ -23,6 +23,10 @@ class InputError(Exception):
         return ": ".join(map(str, self.args))
 
 
+class WriteError(InputError):
+    """A file that cannot be written: the disc is full, or a folder or bucket refuses it."""
+
+
 class RunError(Exception):
     """A run that cannot go on: a loss that is not finite, a checkpoint that does not restore.
 

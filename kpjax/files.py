@@ -20,7 +20,7 @@ from pathlib import Path
 
 from etils import epath
 
-from kpjax.errors import InputError, RunError
+from kpjax.errors import InputError, RunError, WriteError
 
 
 def in_bucket(path: epath.PathLike) -> bool:
@@ -69,7 +69,7 @@ def absolute(path: epath.PathLike) -> epath.Path:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turns an OSError (disc full, read-only, no permission) into one InputError that names the
+    """Turns an OSError (disc full, read-only, no permission) into one WriteError that names the
     path.
 
     Of a bucket any error: a refusal (403, 404), or one that many tries have not overcome (429,
@@ -82,13 +82,13 @@ def writing(path: Path) -> Iterator[None]:
     except Exception as error:
         if in_bucket(path):
             reason = " ".join(str(error).split()) or type(error).__name__
-            raise InputError(
+            raise WriteError(
                 f"{path}: cannot be written: {reason}; buckets need gcsfs (pip install 'kpjax[gcs]') and "
                 "an account that may write there; what was complete before is still good"
             ) from error
         if not isinstance(error, OSError):
             raise
-        raise InputError(
+        raise WriteError(
             f"{path}: cannot be written: {error.strerror or error}; free some space or choose another "
             "folder; what was complete before is still good"
         ) from error

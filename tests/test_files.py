@@ -8,7 +8,7 @@ import pytest
 from etils import epath
 
 from kpjax import files
-from kpjax.errors import InputError, RunError
+from kpjax.errors import InputError, RunError, WriteError
 from kpjax.files import atomic, foreign, make_folder, read_json, strict, write_json, write_text
 
 
@@ -63,7 +63,7 @@ def test_what_fails_leaves_the_old_content_and_nothing_else(folder, monkeypatch)
         "fsync",
         lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")),
     )
-    with pytest.raises(InputError, match=r"a\.json: cannot be written: No space left on device; "):
+    with pytest.raises(WriteError, match=r"a\.json: cannot be written: No space left on device; "):
         write_json(path, {"value": 2})
     assert read_json(path) == {"value": 1}
     assert names(folder) == ["a.json"]
@@ -73,11 +73,11 @@ def test_what_the_disc_refuses_is_one_line_that_names_the_path(folder):
     (folder / "file").write_text("")
     for act in (write_json, lambda path, _: make_folder(path)):
         with pytest.raises(
-            InputError, match=r"file/a/b: cannot be written: Not a directory; free some space"
+            WriteError, match=r"file/a/b: cannot be written: Not a directory; free some space"
         ):
             act(folder / "file" / "a" / "b", {})
     (folder / "taken" / "inside").mkdir(parents=True)
-    with pytest.raises(InputError, match="taken: cannot be written: Is a directory"):
+    with pytest.raises(WriteError, match="taken: cannot be written: Is a directory"):
         write_json(folder / "taken", {})
     assert names(folder) == ["file", "taken"]
 

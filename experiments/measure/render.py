@@ -495,7 +495,7 @@ def table_text(
         no_such_metric = not cell.shown() and all(room.ran(one) for one in (run, *others))
         text = "" if no_such_metric else cell.text()
         if isinstance(table.preset, str) and 0 < len(cell.shown()) < (
-            seeds := len(cells[line][0].shown())
+            seeds := len(leading[line].shown())
         ):
             text += f" ({len(cell.shown())} of {seeds})"
         paper_form = f".{max(cell.metric.decimals, 2)}f"
@@ -506,8 +506,12 @@ def table_text(
     columns = table.columns
     room = room._replace(numbers=room.tries) if table.tuning else room
     cells = {line: [cell_of(room, line, *column) for column in columns] for line in table.lines}
+    # a row without a number in the first column has its seeds and seconds from the next that has
+    leading = {
+        line: next((cell for cell in row if cell.shown()), row[0]) for line, row in cells.items()
+    }
     seconds = {
-        line: [one.seconds for one in row[0].values if one.seconds] for line, row in cells.items()
+        line: [one.seconds for one in cell.values if one.seconds] for line, cell in leading.items()
     }
     timed = any(seconds.values())
     first = table.preset if isinstance(table.preset, str) and table.preset else "variant"
@@ -521,9 +525,9 @@ def table_text(
             *(shown(line, *column, cell) for column, cell in zip(columns, row, strict=True)),
             *(
                 [
-                    str(len(row[0].shown()) or ""),
+                    str(len(leading[line].shown()) or ""),
                     decimal_text(statistics.fmean(seconds[line]), ",.0f")
-                    if seconds[line] and row[0].others is None
+                    if seconds[line] and leading[line].others is None
                     else "",
                 ]
                 if timed

@@ -667,10 +667,10 @@ def in_processes(command: Command) -> None:
         signal.signal(signal.SIGTERM, before)
     if failed := [code for code in codes if code]:
         left = [job.title for job in command.jobs() if not (job.folder / "results.json").exists()]
-        names = f"; not finished: {'; '.join(left)}" * bool(left)
+        names = f". Not finished: {'; '.join(left)}" * bool(left)
         raise RunError(
-            f"{len(failed)} of {len(children)} processes failed{names}; their lines say why, and the same "
-            "command goes on"
+            f"{len(failed)} of {len(children)} processes failed; their lines say why, and the same command "
+            f"goes on{names}"
         )
 
 
@@ -701,7 +701,7 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
         if experiment.beside:
             experiment.beside.check(command, jobs)
         failed = run_jobs(jobs)
-    if len(failed) == len(jobs):  # there is no table to show
+    if len(failed) == len(jobs):  # a table would show nothing new
         raise_for_failures(failed)
     # process 0 writes it, of several
     report = epath.Path(agreed("the report", lambda: os.fspath(show_table(command))))

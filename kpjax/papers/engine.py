@@ -7,6 +7,7 @@ A paper's folder says what the paper says: variants with their stages, measures.
 over seeds or a preempted run needs stands here, and no paper knows of it.
 """
 
+import errno
 import functools
 import math
 import os
@@ -24,6 +25,7 @@ from etils import epath
 
 from kpjax import InputError, Method, RunError, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
+from kpjax.errors import WriteError, count_text
 from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import (
     absolute,
@@ -72,6 +74,7 @@ from kpjax.training.trees import json_digest, load_trained, save_trained
 FORMAT = 6  # format of config.json
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
+DISC_FULL = (errno.ENOSPC, errno.EDQUOT)
 OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
 
 
@@ -559,13 +562,15 @@ def in_turn(
     A job that another process has in work, or one that needs a stage which another trains, is left
     to the end, until that is done: when nothing else is left it looks again every `pause` seconds.
     The first job that fails stops it, unless there is a `failed`, which then holds the errors in
-    one line each. Interruptions (SIGTERM, Ctrl-C) pass.
+    one line each. What cannot be written stops it all the same, since no other job could write, and
+    interruptions (SIGTERM, Ctrl-C) do.
 
-    alike: whether all jobs read the same input. An InputError of the first is then one of all, and
-    stops it, too.
+    alike: whether all jobs read the same input. An InputError of the first that is not finished is
+    then one of all, and stops it, too.
     """
     waiting = list(dict.fromkeys(jobs))
-    first = waiting[0] if alike else None
+    unfinished = [job for job in waiting if alike and not (job.folder / "results.json").exists()]
+    first = next(iter(unfinished), None)
     put_off: set[Job] = set()
     while waiting:
         for job in waiting:
@@ -616,7 +621,9 @@ def _try(
         raise
     # a defect, or memory that ran out, must not stop the rest of a table
     except Exception as error:
-        if failed is None or (of_all and isinstance(error, InputError)):
+        unusable = isinstance(error, InputError if of_all else WriteError)
+        full = isinstance(error, OSError) and error.errno in DISC_FULL
+        if failed is None or unusable or full:
             raise
         expected = isinstance(error, InputError | RunError)
         failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
@@ -629,8 +636,10 @@ def _try(
 def raise_for_failures(failed: dict[Job, str]) -> None:
     """Raises RunError if a job has failed, for the exit code of a command."""
     if failed:
-        names = ", ".join(f"{job.preset} {job.title}" for job in failed)
-        raise RunError(f"{len(failed)} runs failed: {names}; the same command tries them again")
+        names = "; ".join(f"{job.preset} {job.title}" for job in failed)
+        raise RunError(
+            f"{count_text(len(failed), 'run')} failed: {names}. The same command tries again"
+        )
 
 
 # Pieces that the systems' stages are made of

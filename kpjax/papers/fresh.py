@@ -1,11 +1,14 @@
 """Starting over: what `--fresh` removes of earlier runs, and what it says that runs use again."""
 
+import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 
 from etils import epath
 
+from kpjax.errors import InputError
 from kpjax.files import remove
+from kpjax.papers.configs import flat
 from kpjax.papers.engine import Job, preset_folder, queue_folder
 from kpjax.training.run_folder import hold_folder
 
@@ -16,7 +19,8 @@ def start_over(jobs: Sequence[Job]) -> None:
 
     A stage that is named after another variant stays. So does what another preset keeps for these
     jobs, since its own runs read it: a line says where that is, and what removes it. Raises InUse
-    where another process trains in one of the folders; then all stay.
+    where another process trains in one of the folders, and InputError where the jobs start from a run
+    in one; then all stay.
     """
     variants = jobs[0].paper.variants
     needed = [
@@ -34,6 +38,7 @@ def start_over(jobs: Sequence[Job]) -> None:
         if _owner(stage.parent.name, variants) in {None, *names}
     ]
     folders = [*(run.folder for run in runs if run.folder.is_dir()), *stages]
+    _check_inputs(jobs[0], folders)
     with ExitStack() as held:
         for folder in (*map(queue_folder, runs), *folders):
             held.enter_context(hold_folder(folder))
@@ -41,8 +46,8 @@ def start_over(jobs: Sequence[Job]) -> None:
             remove(folder)
     for keeper, kept in kept_elsewhere(jobs).items():
         print(
-            f"used again: {', '.join(map(str, kept))}; the preset {keeper} keeps it, and its own "
-            "--fresh removes it"
+            f"used again: {', '.join(map(str, kept))}; kept by the preset {keeper}, whose own "
+            "--fresh removes what it keeps"
         )
 
 
@@ -63,6 +68,20 @@ def kept_elsewhere(jobs: Sequence[Job]) -> dict[str, list[epath.Path]]:
             if folder not in known and folder.is_dir():
                 known.append(folder)
     return {keeper: folders for keeper, folders in found.items() if folders}
+
+
+def _check_inputs(job: Job, folders: Sequence[epath.Path]) -> None:
+    """Raises InputError if an argument of a job names one of the folders, or a file in one."""
+    for argument, value in flat(job.config).items():
+        for path in value if isinstance(value, tuple) else (value,):
+            if not isinstance(path, str) or not path:
+                continue
+            place = epath.Path(os.path.abspath(os.path.expanduser(path)))
+            for folder in folders:
+                if folder in (place, *place.parents):
+                    raise InputError(
+                        argument, f"{folder} is what `fresh` would remove; choose another `workdir`"
+                    )
 
 
 def _owner(stage: str, variants: Collection[str]) -> str | None:

@@ -18,7 +18,8 @@ No number is measured. The estimate of a step is what its arithmetic at the peak
 bandwidth take, whichever is longer, and its collectives; beside it stands the sum of the cycles that
 a TPU's compiler gives its operations. Where a chip gets few images, the longest stage is compiled
 for one chip, too: a seed on each is often the better use of them. Not counted: evaluation,
-checkpoints, compiling, reading images. The compiler runs in a process of its own.
+checkpoints, compiling, reading images, and the small network that finds several animals. The
+compiler runs in a process of its own.
 """
 
 import contextlib

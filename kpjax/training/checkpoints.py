@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from kpjax.errors import InputError, RunError
+from kpjax.errors import InputError, RunError, WriteError
 from kpjax.files import absolute, in_bucket, make_folder, remove, strict
 from kpjax.training.hosts import agreed, difference, of_all
 from kpjax.training.identity import changed_programs, check_identity, programs
@@ -284,7 +284,7 @@ class Checkpoints:
     @contextlib.contextmanager
     def _disc(self, step: int | None):
         """Turns the errors of orbax after a refusal of the disc, often late and from a thread, into
-        one InputError.
+        one WriteError.
         """
         try:
             yield
@@ -298,7 +298,7 @@ class Checkpoints:
                 if step is None
                 else f"the checkpoint of step {step}, or the one before it,"
             )
-            raise InputError(
+            raise WriteError(
                 f"{self.folder}: {what} cannot be written: {reason}; {self.last_good()}; free some space "
                 "or make the folder writable, and the same command goes on from there"
             ) from error

@@ -3,6 +3,7 @@
 import pytest
 from tiny_systems import CONFIGS, SYSTEMS
 
+from kpjax.errors import InputError
 from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import queue_folder
@@ -56,6 +57,18 @@ def test_a_run_in_work_and_a_folder_in_which_another_preset_trains_stay(tmp_path
     assert not job.folder.exists()
 
 
+def test_the_run_that_a_job_starts_from_stays(tmp_path):
+    """`--fresh` is what a line advises where an earlier run of that name learnt from other labels."""
+    workdir = tmp_path / "runs"
+    (start,) = jobs_of(SYSTEMS["adaptation"], workdir, "adapted")
+    start.folder.mkdir(parents=True)
+    for of_run in (start.folder, start.folder / "model"):
+        backbone = replace_fields(start.config, weights=str(of_run))
+        with pytest.raises(InputError, match=r"^weights: .*seed-0 is what `fresh` would remove"):
+            start_over([start._replace(config=backbone)])
+    assert start.folder.exists()
+
+
 def test_what_another_preset_keeps_is_said_to_be_used_again(tmp_path, capsys):
     """A fresh run took its core, and all that it should learn, from there without a word."""
     tiny = CONFIGS["adaptation"]
@@ -78,7 +91,7 @@ def test_what_another_preset_keeps_is_said_to_be_used_again(tmp_path, capsys):
     core = jobs["keeps"][0].preset_folder / "stages" / "core_people_clutter" / "seed-0"
     for folder in (core, learnt, clusters):
         folder.mkdir(parents=True)
-    mends = "; the preset keeps keeps it, and its own --fresh removes it"
+    mends = "; kept by the preset keeps, whose own --fresh removes what it keeps"
     assert said("core_alone") == [f"used again: {core}{mends}"]
     assert said("both") == [f"used again: {core}, {learnt}{mends}"]
     assert core.exists()

@@ -1,5 +1,6 @@
 """The queue behind every command of several runs."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -13,7 +14,7 @@ import yaml
 from tiny_systems import SYSTEMS, job_of
 
 from experiments import experiment_of
-from kpjax.errors import InputError, RunError
+from kpjax.errors import InputError, RunError, WriteError
 from kpjax.papers import command_line
 from kpjax.papers.command_line import in_processes, over_devices, read_command, run
 from kpjax.papers.engine import in_turn, queue_folder, raise_for_failures, result_of
@@ -44,7 +45,7 @@ def test_a_failed_run_stops_no_other_of_a_table_and_is_named(tmp_path, capsys):
         "defect": "ZeroDivisionError: division by zero",
     }
     with pytest.raises(
-        RunError, match=r"2 runs failed: people broken, seed 0, people defect, seed 0"
+        RunError, match=r"2 runs failed: people broken, seed 0; people defect, seed 0"
     ):
         raise_for_failures(failed)
     said = capsys.readouterr()
@@ -81,8 +82,8 @@ def test_a_failed_seed_stops_no_other_run_of_a_command_and_is_named_at_its_end(
 
     done, failing = [], {(0, "regda"), (1, "source_only")}
     monkeypatch.setattr(command_line, "run_job", work)
-    names = "people regda, seed 0, people source_only, seed 1"
-    with pytest.raises(RunError, match=rf"^2 runs failed: {names}; the same command tries"):
+    names = "people regda, seed 0; people source_only, seed 1"
+    with pytest.raises(RunError, match=rf"^2 runs failed: {names}. The same command tries"):
         run(SYSTEMS["regda"], [*PEOPLE, "--seeds", "3", "--workdir", str(tmp_path)])
     assert done == [(seed, name) for seed in range(3) for name in ("source_only", "regda")]
     said = capsys.readouterr().out
@@ -110,9 +111,41 @@ def test_input_that_the_first_run_of_a_command_cannot_use_ends_it(tmp_path, monk
         run(SYSTEMS["regda"], typed)
     assert done == [0]
     done, unusable = [], 1
-    with pytest.raises(RunError, match=r"^1 runs failed: people source_only, seed 1; "):
+    with pytest.raises(RunError, match=r"^1 run failed: people source_only, seed 1. "):
         run(SYSTEMS["regda"], typed)
     assert done == [0, 1, 2]
+
+
+def test_a_finished_run_is_not_the_first_whose_input_is_that_of_all(tmp_path):
+    def work(job):
+        done.append(job.variant)
+        raise InputError("source", "no labels in it")
+
+    done, jobs = [], jobs_in(tmp_path, "one", "two", "three")
+    jobs[0].folder.mkdir(parents=True)
+    (jobs[0].folder / "results.json").write_text("{}")
+    failed = {}
+    with pytest.raises(InputError):
+        in_turn(jobs, work, failed=failed, alike=True)
+    assert done == ["one", "two"]
+
+
+@pytest.mark.parametrize(
+    "refusal", [WriteError("runs: cannot be written"), OSError(errno.ENOSPC, "No space left")]
+)
+def test_what_cannot_be_written_ends_all_runs(tmp_path, refusal):
+    """Each of the others would train to its first checkpoint, and fail there."""
+
+    def work(job):
+        done.append(job.variant)
+        if job.variant == "two":
+            raise refusal
+
+    done, failed = [], {}
+    with pytest.raises(type(refusal)):
+        in_turn(jobs_in(tmp_path, "one", "two", "three"), work, failed=failed)
+    assert done == ["one", "two"]
+    assert not failed
 
 
 def test_a_single_run_raises_its_own_error(tmp_path, monkeypatch, shown):
@@ -211,7 +244,7 @@ def test_processes_of_a_machine_see_an_accelerator_each(monkeypatch, tmp_path):
     ]
     shared = read_command(SYSTEMS["pyramids"], started[0][0][3:]).shared
     assert (shared.jobs, shared.begin_at) == (1, 0)
-    with pytest.raises(RunError, match=r"2 of 2 processes failed; not finished: .*, seed 0; their"):
+    with pytest.raises(RunError, match=r"2 of 2 processes failed; .*Not finished: .*, seed 0"):
         in_processes(
             read_command(SYSTEMS["pyramids"], ["tiny", "--jobs", "2", "--workdir", "failing"])
         )

@@ -14,7 +14,7 @@ import pytest
 from safetensors.numpy import save_file
 from tiny import Batches, bits, tiny
 
-from kpjax.errors import InputError, RunError
+from kpjax.errors import InputError, RunError, WriteError
 from kpjax.structures import Trained
 from kpjax.training.checkpoints import open_checkpoints
 from kpjax.training.mesh import data_mesh, replicated_sharding
@@ -185,7 +185,7 @@ def test_refused_at_once(copied, monkeypatch):
         assert checkpoints.restore(template()).step == 5
         monkeypatch.setattr(checkpoints.manager, "save", refuse)
         with pytest.raises(
-            InputError, match=r"step 6.*: No space left on device; .* step 5 in"
+            WriteError, match=r"step 6.*: No space left on device; .* step 5 in"
         ) as said:
             checkpoints.save(6, state_of(6), {}, 5)
     assert "\n" not in str(said.value)

@@ -86,9 +86,9 @@ def follow(
     track that lacks one, however far it is. None lets animals come and go: a track ends after `gap`
     frames without its animal, and one that fits no track starts a track.
 
-    The price: an animal that jumps before all have been seen is taken for a new one, as is what was
-    found by mistake. It has the place of an animal that comes later, which goes to the track that
-    was left. Doubts name both moments.
+    The price: before all animals have been seen, one that jumps is taken for a new one, and so is
+    what was found by mistake. An animal that comes later then goes on with the track of the one that
+    jumped. Doubts name both moments.
     """
     # takes a second to load, which predictions of one animal need not wait
     from scipy.optimize import linear_sum_assignment

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str]) -> Any:
 def planned_experiment(name: str) -> Experiment:
     """Returns a system on people's own data that opens these without training: where a run would
     learn to find animals on frames without labels, the frames are whole, in squares as large as the
-    crops would be. A plan reads no more of them than their size.
+    crops would be. A plan uses no more of them than their size.
 
     Raises InputError as `own_experiment` does.
     """

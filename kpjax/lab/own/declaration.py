@@ -241,15 +241,16 @@ def first_lines(command: Command) -> list[str]:
 
 
 def next_lines(command: Command, shown: Path | None = None) -> list[str]:
-    """Returns the runs' folders, that of the report and then the last variants first, and the
-    command that uses one.
+    """Returns the folders of finished runs, that of the report and then the last variants first, and
+    the command that uses one.
     """
+    finished = [job for job in command.jobs() if (job.folder / "results.json").exists()]
     folders = [
         os.path.relpath(job.folder)
         if Path(job.folder).is_relative_to(Path.cwd())
         else str(job.folder)
         for job in sorted(
-            command.jobs(),
+            finished,
             key=lambda job: (Path(job.folder) != shown, -command.variants.index(job.variant)),
         )
     ]

@@ -96,6 +96,15 @@ def test_cells_are_means_and_differences_over_equal_seeds():
     assert cell_of(elsewhere, "ours - control", "demo", "pck").text() == "not run"
 
 
+def test_a_row_without_the_first_metric_has_its_seeds_and_seconds_all_the_same():
+    """Five seeds of a row, and of its difference, stood there without their number."""
+    found = [*FOUND, *measured("coarse", 0.4, 0.6, metric="error")]
+    table = TABLE._replace(lines=("coarse", "ours - coarse"))
+    lines = render.table_text(room(table, found), table).splitlines()
+    assert lines[2] == "| coarse |  | 0.5 ± 0.1 | 2 | 10 |"
+    assert lines[3].endswith("| 2 |  |")
+
+
 def test_bars_stand_under_their_preset_with_its_settings(monkeypatch):
     monkeypatch.setattr(render, "bars", lambda groups, **options: (groups, options))
     table = Table("", ("demo labelled=5/ours", "demo labelled=5/later", "demo/control"), ("pck",))

@@ -48,7 +48,7 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
         EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {}
     )
     for _ in range(2):
-        with pytest.raises(RunError, match="1 runs failed: people adabn_augmented, seed 1"):
+        with pytest.raises(RunError, match="1 run failed: people adabn_augmented, seed 1"):
             study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room)
     assert [job.config.batch_size for job in ran] == 12 * [16]  # rounded to the devices
     assert [job.seed for job in ran[:6]] == 3 * [0] + 3 * [1]

@@ -232,8 +232,8 @@ def overlays_of(names: Sequence[str]) -> list[str]:
     """Returns the files of drawn images: that of a.jpg is a_overlay.png, or a.jpg_overlay.png if
     there is an a.png too.
 
-    No two are one: a name keeps its ending, too, where without it another image is called so, as
-    a.jpg.png beside a.jpg.
+    All differ: a name also keeps its ending where the rest of it is the name of another image, as
+    a.jpg.png does beside a.jpg.
     """
     known = set(names)
     pairs = zip(names, stems(names), strict=True)

@@ -53,7 +53,7 @@ class Seen(NamedTuple):
     more: int = 0  # animals that were found beyond their known number, and left out
     #: (I,) px, the usual size of a labelled animal as large as this one is seen; nan where unknown
     sizes: np.ndarray | None = None
-    #: (I, K) float64 px, as `radii`, but by the level by which animals are told apart; nan where unknown
+    #: (I, K) float64 px, as `radii`, but at the level at which animals are told apart; nan where unknown
     reach: np.ndarray | None = None
     #: (I,) int64, the place of each animal among all that were told apart; None where each has its own
     numbers: np.ndarray | None = None
@@ -414,10 +414,11 @@ def from_left(seen: Iterable[Seen]) -> Iterator[Seen]:
 
 def in_places(one: Seen, count: int) -> Seen:
     """Returns a frame whose animals stand in `count` places, each in that of its number."""
+    numbers = np.arange(len(one.present)) if one.numbers is None else one.numbers
 
     def placed(values: np.ndarray, absent: float | bool) -> np.ndarray:
         made = np.full((count, *values.shape[1:]), absent, values.dtype)
-        made[one.numbers] = values
+        made[numbers] = values
         return made
 
     return _rearranged(one, placed)
