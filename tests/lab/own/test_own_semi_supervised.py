@@ -183,7 +183,7 @@ def test_choices_are_of_fields_that_every_system_has(project):
 
 def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
     assert choices.rounds_choice(SmallUNet(), set()).value == 8
-    assert choices.rounds_choice(MobileNetV2(), set()).value == 2
+    assert choices.rounds_choice(MobileNetV2(), set()).value == 4
     assert choices.rounds_choice(SmallUNet(), {"steps"}).value == 1
 
 
