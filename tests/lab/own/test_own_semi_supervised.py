@@ -562,7 +562,7 @@ CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and wh
             "network": MobileNetV2(frozen_stride=4),
             "weights": "mobilenetv2_100.ra_in1k",
             "image_size": 128,
-            "heatmap_size": 64,
+            "heatmap_size": 32,
             "learning_rate": 1e-3,
             "warm_start_learning_rate": 1e-3,
         },
