@@ -204,6 +204,30 @@ def process_runs(process: int) -> bool:
     return True
 
 
+def everything_below(folder: Path) -> Iterator[Path]:
+    """Yields the files and folders below a folder, but none that is hidden or in a hidden folder.
+
+    Links to folders are followed, each folder once. One that leads into the folder itself, or to
+    one that holds it, leads to nothing new.
+    """
+    root = folder.resolve()
+    entered = {root}
+    for place, folders, files in os.walk(folder, followlinks=True):
+        shown = []
+        for name in sorted(folders):
+            path = Path(place, name)
+            real = path.resolve()
+            leads_back = real.is_relative_to(root) or root.is_relative_to(real)
+            known = real in entered or (path.is_symlink() and leads_back)
+            if not name.startswith(".") and not known:
+                entered.add(real)
+                shown.append(name)
+        folders[:] = shown  # which are walked next
+        for name in (*shown, *files):
+            if not name.startswith("."):
+                yield Path(place, name)
+
+
 def check_new(folder: Path) -> None:
     """Raises InputError for a folder that holds anything, and for one in whose place no other can
     be put.

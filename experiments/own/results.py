@@ -24,6 +24,8 @@ TITLES = {
     "cross_entropy": "cross-entropy over positions, not squared errors of maps",
     "pairs_apart": "a term that keeps maps of left and right apart",
     "prior": "a prior on poses, as Lightning Pose has",
+    "mobilenet": "MobileNetV2 of ImageNet, heatmaps of 32 cells",
+    "mobilenet_fine": "MobileNetV2 of ImageNet, heatmaps of 64 cells",
 }
 METRICS = {
     "within/0.9": ("labels within the radius at 90 %, %", 100),
@@ -60,6 +62,11 @@ TABLES = {
         ("error", "jumps"),
     ),
     "others": ("adapt_own", ("start", "adapted"), ("target/pck",)),
-    "mouse": ("causes_mouse", ARMS, ("clip/one_point", *OF_POINTS, "test/distance"), True),
+    "mouse": (
+        "causes_mouse",
+        (*ARMS, "mobilenet", "mobilenet_fine"),
+        ("clip/one_point", *OF_POINTS, "test/distance"),
+        True,
+    ),
     "elsewhere": (("causes_flies", "causes_lips"), ARMS, OF_POINTS, True),
 }

@@ -45,7 +45,7 @@ class Coinciding(NamedTuple):
     first: int
     second: int
     animals: int  # on which both are shown and one point
-    of: int  # animals that were looked at
+    of: int  # animals on which both were looked at
     labelled: int  # animals on which both are labelled
     labelled_as_one: int  # those of them on which labels are one point, too
     closest: float  # the smallest distance of labels over the animal's size
@@ -158,23 +158,25 @@ def coinciding(
     (`suspicious`), the most frequent first.
 
     Args:
-        points: (N, K, 2) predictions, (x, y) px; an animal without a finite point was not looked at.
+        points: (N, K, 2) predictions, (x, y) px; an animal on which one of a pair is not finite was not
+            looked at for that pair.
         sizes: (N,) of the animals in the same pixels.
         known: of labels of the same keypoints.
         scores: (N, K); points below `cutoff`, one number or (K,), are not shown.
     """
     chex.assert_shape(points, (None, len(known.names), 2))
-    there = np.isfinite(points).all(-1).any(1)
-    points = np.asarray(points)[there]
-    sizes = np.asarray(sizes)[there]
-    shown = (
-        np.ones(points.shape[:2], bool) if scores is None else np.asarray(scores)[there] >= cutoff
-    )
+    points = np.asarray(points)
+    sizes = np.asarray(sizes)
+    there = np.isfinite(points).all(-1)
+    shown = there if scores is None else np.asarray(scores) >= cutoff
     count = np.zeros(known.animals.shape, np.int64)
+    of = np.zeros(known.animals.shape, np.int64)
     for part in _parts(len(points)):
         together = one_point(points[part], sizes[part], shown[part])
         count += together.sum(0)
-    share = count / max(len(points), 1)
+        both = there[part][:, :, None] & there[part][:, None]
+        of += both.sum(0)
+    share = count / np.maximum(of, 1)
     pairs = np.argwhere(np.triu(suspicious(known, share))).tolist()
     return sorted(
         (
@@ -182,7 +184,7 @@ def coinciding(
                 a,
                 b,
                 int(count[a, b]),
-                len(points),
+                int(of[a, b]),
                 int(known.animals[a, b]),
                 int(known.one_point[a, b]),
                 float(known.closest[a, b]),

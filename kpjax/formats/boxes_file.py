@@ -51,24 +51,31 @@ def boxes_of(file: Path, frames: Sequence[Key]) -> tuple[tuple[str, ...], np.nda
     none, from a file.
 
     An image or a video is found by the last parts of its path: the file may have more or fewer
-    folders.
+    folders. Raises InputError if that leaves two of them, or two of the file's, for one.
     """
     boxes = read_boxes(file)
     by_name = defaultdict(dict)
     for path, number in boxes:
         by_name[PurePosixPath(path).name, number is None][path] = None
+    given = {path for path, _ in frames}
+    owners: dict[str, str] = {}  # which of the given ones a path of the file was found for
 
     @functools.cache
     def stored(path: str, is_image: bool) -> str | None:
         known = by_name.get((PurePosixPath(path).name, is_image), ())
         if path in known:
             return path
-        fitting = [one for one in known if _end_alike(one, path)]
+        fitting = [one for one in known if one not in given and _end_alike(one, path)]
         if len(fitting) > 1:
             raise InputError(
                 f"{file}: {path} may be {fitting[0]} or {fitting[1]}; name a parent folder"
             )
-        return fitting[0] if fitting else None
+        if not fitting:
+            return None
+        owner = owners.setdefault(fitting[0], path)
+        if owner != path:
+            raise InputError(f"{file}: {fitting[0]} may be {owner} or {path}; name a parent folder")
+        return fitting[0]
 
     found = []
     for path, number in frames:

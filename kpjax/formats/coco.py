@@ -23,9 +23,12 @@ from kpjax.files import foreign, strict, write_text
 from kpjax.formats import names as naming
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, Report, instance_of
+from kpjax.images.reading import spread
 
 _FILE = "annotations.json"
 Json = Mapping[str, Any]
+_IMAGES = "images"  # the usual name of a folder of images
+_COMPARED = 20  # images that are looked for in another folder
 _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
 
 
@@ -39,13 +42,13 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     files = _files(path)
     category, skeleton = _read_category(files, options.category, report)
     images = [(file, image) for file in files for image in _images_of(file)]
-    root, paths = _image_paths(path, files, images)
+    root, paths, doubts = _image_paths(path, files, images)
     frames = []
     numbers = {}
     for (file, image), place in zip(images, paths, strict=True):
         numbers[file.path, image["id"]] = len(frames)
         name = naming.below(place, root)
-        where = report.at(f"{file.path.name}, image {image['id']}")
+        where = report.at(f"{file.label}, image {image['id']}")
         with foreign(where.place, "correct its width and height"):
             width = int(image.get("width") or 0)
             height = int(image.get("height") or 0)
@@ -60,7 +63,7 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     instances = _read_instances(files, category, skeleton.names, numbers, report)
     stored_names = [image["file_name"] for _, image in images]
     tool = _tool_of(files, stored_names)
-    return Project(root, "coco", skeleton, frames, instances, tool=tool)
+    return Project(root, "coco", skeleton, frames, instances, doubts=doubts, tool=tool)
 
 
 def _tool_of(files: Sequence["_File"], names: Sequence[str]) -> str:
@@ -82,6 +85,7 @@ class _File(NamedTuple):
     path: Path
     content: Json
     split: str  # train, validation, test or ""
+    label: str  # how messages call it
 
 
 def files_of(path: Path) -> list[Path]:
@@ -136,6 +140,7 @@ def _files(path: Path) -> list[_File]:
             )
     files = []
     for file, split in zip(found, splits, strict=True):
+        label = naming.below(file, path) if len(found) > 1 else file.name
         content = naming.json_of(file)
         for field in ("images", "annotations", "categories"):
             stored = content.get(field)
@@ -143,9 +148,9 @@ def _files(path: Path) -> list[_File]:
             wrong = [one for one in listed if not isinstance(one, dict)]
             if wrong:
                 raise InputError(
-                    f"{file.name}, {field}: {wrong[0]!r:.60} where a list of objects belongs; correct it"
+                    f"{label}, {field}: {wrong[0]!r:.60} where a list of objects belongs; correct it"
                 )
-        files.append(_File(file, content, split))
+        files.append(_File(file, content, split, label))
     return files
 
 
@@ -164,7 +169,7 @@ def _images_of(file: _File) -> list[Json]:
     """Returns the images of a file. Raises InputError for one without a name or an id of its own."""
     known: dict[Any, str] = {}
     for at, image in enumerate(file.content["images"]):
-        place = f"{file.path.name}, images[{at}]"
+        place = f"{file.label}, images[{at}]"
         name = image.get("file_name")
         if not isinstance(name, str) or not name.strip():
             raise InputError(
@@ -182,13 +187,13 @@ def _images_of(file: _File) -> list[Json]:
 
 def _image_paths(
     path: Path, files: Sequence[_File], images: Sequence[tuple[_File, Json]]
-) -> tuple[Path, list[Path]]:
+) -> tuple[Path, list[Path], list[str]]:
     """Returns the project's root and the path of each image, found by one rule for the images of
-    each file.
+    each file, and doubts about them.
 
     Searched are the folders of the project and its files, the parent of an annotations folder, and
-    two levels of their subfolders; with a file for each split, first the folders that are named as
-    its split, and none that is of another.
+    two levels of their subfolders, those called images first; with a file for each split, first the
+    folders that are named as its split, and none that is of another.
     """
     homes = [path] if path.is_dir() else []
     for file in files:
@@ -198,8 +203,8 @@ def _image_paths(
             homes.append(folder.parent)
     homes = [Path(os.path.normpath(home)) for home in dict.fromkeys(homes)]
 
-    def images_first(folder: Path) -> tuple[bool, Path]:
-        return folder.name.lower() != "images", folder
+    def images_first(folder: Path) -> tuple[bool, bool, Path]:
+        return folder.name.lower() != _IMAGES, folder.parent.name.lower() != _IMAGES, folder
 
     below = []
     for pattern in ("[!.]*", "[!.]*/[!.]*"):
@@ -208,6 +213,7 @@ def _image_paths(
             below += sorted(found, key=images_first)
     split_of_folder = {folder: _split_of(folder.name)[0] for folder in below}
     paths = []
+    doubts = []
     for file in files:
         folders = [*homes, *below]
         if file.split:
@@ -218,16 +224,42 @@ def _image_paths(
         if not names:
             continue
         searched = list(dict.fromkeys(folders))
-        _, found = naming.image_paths(names, searched)
+        folder, found = naming.image_paths(names, searched)
         paths += [Path(os.path.normpath(one)) for one in found]
+        copies = _copies(folder, found, searched, file.split)
+        if copies:
+            here, *there = (naming.below(one, homes[0].parent) for one in (folder, *copies))
+            doubts.append(
+                f"{file.label}: images of these names are in {here}, and in {', '.join(there)}; those in {here} are "
+                "read: move the others away, or call the right folder images"
+            )
     holding = (home for home in homes if all(one.is_relative_to(home) for one in paths))
-    return next(holding, homes[0]), paths
+    return next(holding, homes[0]), paths, doubts
+
+
+def _copies(
+    folder: Path, found: Sequence[Path], searched: Sequence[Path], split: str
+) -> list[Path]:
+    """Returns the other folders with images of the same names, such as copies with labels drawn in;
+    none if the folder is called images, and none of another split.
+    """
+    if _IMAGES in (folder.name.lower(), folder.parent.name.lower()):
+        return []
+    rests = [image.relative_to(folder) for image in spread(found, _COMPARED)]
+    copies = []
+    for place in searched:
+        of_another = _split_of(place.name)[0] not in ("", split)
+        if of_another or not all((place / rest).is_file() for rest in rests):
+            continue
+        if place.resolve() != folder.resolve():
+            copies.append(place)
+    return copies
 
 
 def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple[Any, Skeleton]:
     """Reads the category called `wanted`, or the only one with keypoints: its id in the files and
     its keypoints. Raises InputError if it is unclear."""
-    where = files[0].path.name
+    where = files[0].label
     counts = Counter()
     for file in files:
         for one in file.content["annotations"]:
@@ -239,7 +271,7 @@ def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple
             first = known.setdefault(one.get("id"), one)
             if one.get("keypoints") != first.get("keypoints"):
                 raise InputError(
-                    f"{file.path.name}, categories: other keypoints than in {where}; give all files the same"
+                    f"{file.label}, categories: other keypoints than in {where}; give all files the same"
                 )
     # Categories without annotations count only if no other has any: so a project without labels
     # still has a skeleton.
@@ -315,7 +347,7 @@ def _read_instances(
             if annotation.get("iscrowd"):
                 skipped["of crowds, left out"] += 1
                 continue
-            place = report.at(f"{file.path.name}, annotations[{at}]")
+            place = report.at(f"{file.label}, annotations[{at}]")
             with foreign(place.place, "correct or delete it"):
                 image = annotation.get("image_id")
                 frame = frames.get((file.path, image))

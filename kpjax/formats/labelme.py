@@ -12,7 +12,7 @@ import numpy as np
 
 from kpjax.files import foreign
 from kpjax.formats.coco import read_start
-from kpjax.formats.names import forward, image_frames, json_of, read_skeleton, shown_files
+from kpjax.formats.names import below, forward, image_frames, json_of, read_skeleton, shown_files
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import NO_BOX, Project, Report, animals_of
 
@@ -47,8 +47,9 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     sizes = []
     labelled = []
     for file in files_of(path):
-        of_file = report.at(file.name)
-        with foreign(file.name, "save it again with LabelMe"):
+        name = below(file, root)
+        of_file = report.at(name)
+        with foreign(name, "save it again with LabelMe"):
             content = json_of(file)
             image = file.parent.relative_to(root) / forward(content["imagePath"])
             stored.append(Path(os.path.normpath(image)).as_posix())

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from kpjax import InputError, Skeleton
-from kpjax.files import foreign, read_content
+from kpjax.files import everything_below, foreign, read_content
 from kpjax.formats.project import PIXELS_FROM, Frame, Report
 from kpjax.images.reading import VIDEO_SUFFIXES
 
@@ -54,7 +54,7 @@ _CAPITAL = re.compile(r"(?:(?<=[a-z0-9_])|^(?=.[A-Z0-9]))[LR](?=[A-Z0-9_]|$)")
 
 def json_of(path: Path) -> Any:
     """Reads a json file. Raises InputError if it is none, or no UTF-8."""
-    with foreign(path.name, "it is invalid json, save or fetch it again"):
+    with foreign(path, "it is invalid json, save or fetch it again"):
         return json.loads(read_content(path))
 
 
@@ -62,7 +62,8 @@ def shown_files(path: Path, *patterns: str) -> list[Path]:
     """Returns the files below a folder that fit one of the patterns in any case, sorted; none that
     is hidden or in a hidden folder.
 
-    Of a file it returns the file itself, whatever its name.
+    `**/*` also stands for those behind links to folders. Of a file it returns the file itself,
+    whatever its name.
     """
     if not path.is_dir():
         return [path] if path.is_file() else []
@@ -72,7 +73,10 @@ def shown_files(path: Path, *patterns: str) -> list[Path]:
 
     fitting: set[Path] = set()
     for pattern in patterns:
-        fitting.update(path.glob(re.sub("[a-zA-Z]", either_case, pattern)))
+        if pattern == "**/*":
+            fitting.update(everything_below(path))
+        else:
+            fitting.update(path.glob(re.sub("[a-zA-Z]", either_case, pattern)))
     found = []
     for file in fitting:
         parts = file.relative_to(path).parts

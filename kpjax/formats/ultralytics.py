@@ -77,12 +77,13 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     for image, split in images.items():
         # that an image is missing is a fault of every format
         size = image_size(image) if image.is_file() else (0, 0)
-        lines = _lines(image) if any(size) else []
+        labels = _labels_of(image)
+        lines = _lines(labels) if any(size) else []
         for line_number, cells in enumerate(lines, 1):
             if number(cells[0], unheard) != category:
                 others += 1
                 continue
-            place = report.at(f"{image.stem}.txt line {line_number}")
+            place = report.at(f"{below(labels, root)} line {line_number}")
             instances += _animal(cells, len(frames), size, shape, place)
         frames.append(Frame(below(image, root), image, size=size, split=split))
     if others:
@@ -196,15 +197,19 @@ def _skeleton(config: Mapping[str, Any], category: int, count: int, report: Repo
     return skeleton_of(names, (), enumerate(flip) if flip else None, report)
 
 
-def _lines(image: Path) -> list[list[str]]:
-    """Returns the cells of the lines about an image, in the folder labels/ in place of the last
-    images/ of its path.
+def _labels_of(image: Path) -> Path:
+    """Returns the file about an image, in the folder labels/ in place of the last images/ of its
+    path.
     """
     parts = list(image.parts)
     places = [place for place, part in enumerate(parts) if part == "images"]
     if places:
         parts[places[-1]] = "labels"
-    labels = Path(*parts).with_suffix(".txt")
+    return Path(*parts).with_suffix(".txt")
+
+
+def _lines(labels: Path) -> list[list[str]]:
+    """Returns the cells of the lines of a file; none if it is not there."""
     if not labels.is_file():
         return []
     text = read_content(labels).decode(errors="replace")

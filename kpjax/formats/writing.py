@@ -5,10 +5,12 @@ from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
+from kpjax.errors import InputError
 from kpjax.file_names import inside, portable
 from kpjax.files import atomic, check_new, read_content, writing
 from kpjax.formats.names import recording
 from kpjax.formats.project import Frame, Project
+from kpjax.formats.project_source import images_of
 from kpjax.formats.reading import FORMATS
 from kpjax.formats.tables import FOLDER
 from kpjax.images.reading import image_size
@@ -107,22 +109,20 @@ def unused_name(name: str, used: set[str]) -> str:
 
 
 def make_images(copies: list[tuple[Frame, str]], folder: Path) -> None:
-    """Copies images, and extracts frames of videos in order."""
-
-    def place_in_files(copy: tuple[Frame, str]) -> tuple[str, int]:
-        frame, _ = copy
-        return str(frame.path), frame.number or 0
-
-    path = None
-    video = None
-    for frame, name in sorted(copies, key=place_in_files):
+    """Copies images, and extracts frames of videos, each video as `images_of` reads it."""
+    taken = []
+    targets = []
+    for frame, name in copies:
         target = inside(folder, name, "image")
         with writing(target):
             target.parent.mkdir(parents=True, exist_ok=True)
             if frame.number is None:
                 target.write_bytes(read_content(frame.path))
-                continue
-            if path != frame.path:
-                path = frame.path
-                video = open_video(path)
-            Image.fromarray(video[frame.number]).save(target)
+            else:
+                taken.append(frame)
+                targets.append(target)
+    for place, image in images_of(taken):
+        if isinstance(image, InputError):
+            raise InputError(f"{image}; fetch the video again, or delete the labels of this frame")
+        with writing(targets[place]):
+            Image.fromarray(image).save(targets[place])

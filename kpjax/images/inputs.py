@@ -9,9 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from kpjax.errors import InputError
-from kpjax.files import check_local
+from kpjax.files import check_local, everything_below
 from kpjax.images.reading import common_depth, read_image
-from kpjax.images.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Video, frames_of_one_size, open_video
+from kpjax.images.video import (
+    IMAGE_SUFFIXES,
+    VIDEO_SUFFIXES,
+    Video,
+    frames_of_one_size,
+    open_video,
+    without_drawn,
+)
 
 ENDINGS = (*IMAGE_SUFFIXES, ".gif")
 IMAGES = "points"  # the stem of results on images; those on a video have the video's
@@ -72,7 +79,7 @@ def find_inputs(
 
     Args:
         inputs: images, videos, and folders, which are searched with all below them except names
-            that begin with a dot.
+            that begin with a dot, and files on which points are drawn (`kpjax.images.video.is_drawn`).
         out: a folder that is not searched.
         frames: which frames of each video.
         unreadable: takes what is wrong with videos that cannot be read, which are then left out.
@@ -86,7 +93,7 @@ def find_inputs(
     videos: dict[str, Path] = {}
     for root in inputs:
         check_local("inputs", root)
-        files = _files(root, out)
+        files = without_drawn(root, _files(root, out))
         if not files:
             raise InputError(
                 "inputs",
@@ -194,9 +201,8 @@ def _files(root: Path, out: Path | None) -> list[Path]:
     is_above = inside in root.resolve().parents
     return sorted(
         path
-        for path in root.rglob("*")
+        for path in everything_below(root)
         if path.suffix.lower() in (*ENDINGS, *VIDEO_SUFFIXES)
         and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
         and (is_above or inside not in path.resolve().parents)
     )

@@ -48,6 +48,7 @@ _LOOKED_AT = 48  # images of a set, to find its depth
 # order of the two bytes of a 16-bit value; N is this machine's
 _OTHER_ORDER = {"B": "L", "L": "B", "N": "B"}
 _SUBFILE_TYPE = 254  # TIFF tag; its lowest bit marks a smaller copy of another page
+_SIDES = (256, 257)  # TIFF tags: width and height as they are stored
 # names of the parts of a PNG file in which Pillow finds EXIF tags
 _EXIF_IN_PNG = b"eXIf", b"Raw profile type exif", b"XML:com.adobe.xmp"
 # the tag, and its values that exchange width and height
@@ -63,12 +64,22 @@ def image_size(path: Path) -> tuple[int, int]:
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as opened:
             _refuse_pages(opened, path)
-            width, height = opened.size
+            width, height = _stored_size(opened)
             if _exif_of(opened, path).get(_EXIF_ORIENTATION) in _TURNED:
                 return (height, width)
             return (width, height)
     except BROKEN as error:
         raise InputError(f"{path}: {_reason(error)}") from None
+
+
+def _stored_size(opened: Image.Image) -> tuple[int, int]:
+    """Returns width and height of an image before its EXIF tag turns it; Pillow may have exchanged
+    those of a TIFF file already.
+    """
+    if opened.format == "TIFF":
+        width, height = (int(opened.tag_v2[side]) for side in _SIDES)
+        return (width, height)
+    return opened.size
 
 
 def _exif_of(opened: Image.Image, path: Path) -> Mapping[int, object]:
@@ -89,7 +100,7 @@ def is_turned(path: Path, stated: tuple[int, int] = (0, 0)) -> bool:
     with Image.open(path, formats=PILLOW_FORMATS) as opened:
         return _exif_of(opened, path).get(_EXIF_ORIENTATION, 1) in range(2, 9) and stated in (
             (0, 0),
-            opened.size,
+            _stored_size(opened),
         )
 
 
@@ -102,6 +113,7 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
     """
     try:
         with Image.open(path, formats=PILLOW_FORMATS) as image:
+            _forbid_mapping(image)
             _refuse_pages(image, path)
             if image.mode == "F":
                 raise InputError(
@@ -126,6 +138,14 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except BROKEN as error:
         raise InputError(f"{path}: {_reason(error)}") from None
+
+
+def _forbid_mapping(image: Image.Image) -> None:
+    """Keeps Pillow from mapping a grey TIFF file into memory: turned ones have scrambled pixels then
+    (Pillow 13.0). It does so where it knows the name of the file.
+    """
+    if image.format == "TIFF":
+        image.filename = ""
 
 
 # More than 8 bits
@@ -240,6 +260,7 @@ def _deep_values(image: Image.Image, path: Path) -> np.ndarray:
 def _halves(path: Path, raw: str) -> np.ndarray:
     """Returns (H, W, 3) uint8 of an image whose stored bytes have a name of Pillow's."""
     with Image.open(path, formats=PILLOW_FORMATS) as image:
+        _forbid_mapping(image)
         image.tile = [
             tile._replace(args=(raw, *tile.args[1:]) if isinstance(tile.args, tuple) else raw)
             for tile in image.tile

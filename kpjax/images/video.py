@@ -26,7 +26,7 @@ import numpy as np
 
 from kpjax.errors import InputError, count_text, say_once
 from kpjax.file_names import natural_order
-from kpjax.files import atomic
+from kpjax.files import atomic, everything_below
 from kpjax.images import reading
 from kpjax.images.reading import (
     IMAGE_SUFFIXES,
@@ -43,6 +43,7 @@ FRAMES_TRIED = 20
 _DRAWN = ("_labeled", "_overlay", "_sheet")
 OUT_OF_ORDER = 8  # frames held back for a missing one
 LOOKED_AT = 16  # frames of a video of 16 bits, to find how many are in use
+SOUGHT = 100  # frames that are decoded in the time that it takes to open a file and seek in it
 _DEEP = {
     "gray16": "gray16le",
     "rgb48": "rgb48le",
@@ -73,6 +74,7 @@ class VideoFile:
     #: whether times tell frames apart; otherwise they are counted
     stamps: Literal["apart", "shared", "none"] = "apart"
     depth: int = 0  # bits in use where values have 16
+    key_frames: int = 1  # at which decoding can begin
 
     def __len__(self) -> int:
         return len(self.pts)
@@ -104,9 +106,27 @@ class VideoFile:
         return self.only(range(len(self)))
 
     def only(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None]]:
-        """Yields what iterating does, of some frames. Others are decoded but not turned into images,
-        and none after the last.
+        """Yields what iterating does, of some frames.
+
+        A few of a long video are sought. Otherwise all up to the last are decoded, and those that
+        are not wanted are not turned into images.
         """
+        rest = wanted
+        spacing = len(self) / self.key_frames  # so many frames are decoded for one that is sought
+        one_pass = min(max(wanted, default=0), len(self))
+        if self.stamps == "apart" and len(wanted) * (spacing + SOUGHT) < one_pass:
+            rest = {number for number in wanted if number < len(self)}
+            for number in sorted(rest):
+                try:
+                    image = self[number]
+                except (InputError, av.FFmpegError):
+                    break
+                yield number, image
+                rest.remove(number)
+        yield from self._in_one_pass(rest)
+
+    def _in_one_pass(self, wanted: Collection[int]) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Yields what `only` does, and decodes all frames up to the last one."""
         due = 0
         end = min(max(wanted, default=-1) + 1, len(self))
         if not end:
@@ -254,7 +274,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
         with open_container(path) as container:
             if not container.streams.video:
                 raise InputError(f"{path}: there is no video in this file; give another one")
-            stream, pts, stored = _times(container)
+            stream, pts, stored, key_frames = _times(container)
             index = stream.index
             time_base = stream.time_base
             announced = stream.frames
@@ -295,6 +315,7 @@ def open_video(path: Path, name: str | None = None) -> Video:
         index,
         round(first.rotation) % 360,
         stamps,
+        key_frames=max(key_frames, 1),
     )
     if _deep_values(first) is None:
         return video
@@ -358,18 +379,22 @@ def unreadable(
     )
 
 
-def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.ndarray | None, int]:
+def _times(
+    container: av.container.InputContainer,
+) -> tuple[av.VideoStream, np.ndarray | None, int, int]:
     """Returns the stream that is the video, the sorted presentation times of the frames shown, and
-    its packets' number.
+    how many packets and key frames it has.
 
     The times are None where one is missing or two frames share one.
     """
     times = defaultdict(partial(array, "q"))
     untimed = set()
     stored = Counter()
+    key_frames = Counter()
     for packet in container.demux(video=list(range(len(container.streams.video)))):
         if packet.size:  # the last packet is empty: it flushes the decoder
             stored[packet.stream_index] += 1
+            key_frames[packet.stream_index] += packet.is_keyframe
             if packet.is_discard:
                 continue
             if packet.pts is None:
@@ -388,7 +413,8 @@ def _times(container: av.container.InputContainer) -> tuple[av.VideoStream, np.n
     )
     found = np.sort(np.array(times[stream.index], np.int64))
     counted = stream.index in untimed or not np.diff(found).all()
-    return stream, None if counted else found, stored[stream.index]
+    times_of_frames = None if counted else found
+    return stream, times_of_frames, stored[stream.index], key_frames[stream.index]
 
 
 def _decode(container: av.container.InputContainer, stream: int) -> Iterator[av.VideoFrame]:
@@ -463,11 +489,7 @@ def _images(folder: Path) -> list[Path]:
 
 def _below(root: Path) -> list[Path]:
     """Returns video files, and folders that hold images and no video file."""
-    shown = [
-        path
-        for path in root.rglob("*")
-        if not any(part[0] == "." for part in path.relative_to(root).parts)
-    ]
+    shown = list(everything_below(root))
     of_videos = [file for file in shown if file.suffix.lower() in VIDEO_SUFFIXES]
     files = without_drawn(root, [file for file in of_videos if file.is_file()])
     with_videos = {file.parent for file in files}
@@ -487,11 +509,15 @@ def is_drawn(file: Path) -> bool:
 
 def without_drawn(root: Path, files: Sequence[Path]) -> list[Path]:
     """Leaves out the files found in a folder on which a program drew points, and says so once; a
-    file that is named itself stays."""
-    kept = [file for file in files if file == root or not is_drawn(file)]
+    file that is named itself stays, and so does a folder, whatever it is called."""
+    kept = []
+    for file in files:
+        drawn = file.stem.endswith(_DRAWN) if file.parent == root else is_drawn(file)
+        if file == root or not drawn:
+            kept.append(file)
     if len(kept) < len(files):
-        drawn = count_text(len(files) - len(kept), "file")
-        say_once(f"{root}: left out {drawn} with points drawn on them")
+        count = count_text(len(files) - len(kept), "file")
+        say_once(f"{root}: left out {count} with points drawn on them")
     return kept
 
 

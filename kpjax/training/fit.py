@@ -330,6 +330,8 @@ def fit(
         ),
         traced.out_info,
     )
+    if options.batch_norm_groups > 1:
+        config = {**config, "batch_norm_groups": options.batch_norm_groups}
     identity = {
         "stage": stage,
         "config": config,

@@ -1,7 +1,7 @@
 """Records in a run's folder, and the lock on it.
 
 runs/<experiment>/<preset>/<variant>/seed-<n>/   config.json, metrics.jsonl, tensorboard/, checkpoints/, results.json
-runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a stage that variants share, and stage.json
+runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a shared stage, with begun.json and stage.json
 """
 
 import contextlib

@@ -53,8 +53,8 @@ def stage(
         parents: digests of the stages that it starts from.
 
     Raises:
-        InputError: a finished stage has another config or other parents; names the first field that
-            differs.
+        InputError: the stage was finished, or begun, with another config or other parents; names
+            the first field that differs.
     """
     home = absolute(folder) / "stages" / name / f"seed-{seed}"
     identity = strict(
@@ -85,7 +85,7 @@ def stage(
                 f"{fault}; the result of stage {name} is taken from its checkpoints again",
                 file=sys.stderr,
             )
-    agreed(f"beginning stage {name}", lambda: write_config(home, config))
+    agreed(f"beginning stage {name}", lambda: _begin(home, identity))
     fitted = run(home)
     result = {
         "kind": "last" if fitted.step == fitted.steps else "best",
@@ -108,6 +108,18 @@ def stage(
 
     result["digest"] = agreed(f"saving stage {name}", save)
     return _finished_stage(record, fitted.trained)
+
+
+def _begin(home: epath.Path, identity: Mapping[str, Any]) -> None:
+    """Writes what a stage depends on.
+
+    Raises InputError where its checkpoints are of another config, or begun from other parents.
+    """
+    path = home / "begun.json"
+    if path.exists() and any(home.glob("checkpoints/*")):
+        check_identity(read_json(path), identity, path)
+    write_json(path, identity)
+    write_config(home, identity["config"])
 
 
 def _finished_stage(record: Mapping[str, Any], trained: Trained) -> Stage:

@@ -107,6 +107,16 @@ def test_hidden_points_and_frames_that_were_not_read_do_not_count():
     assert not one_point(points, np.full(10, np.nan), scores > 0).any()
 
 
+def test_a_pair_is_looked_at_where_both_of_its_points_are_known():
+    """A run's errors.csv has no point of a cell that nobody labelled, if those count nowhere."""
+    points, sizes = predictions([0.0] * 10)
+    points[4:, 1] = np.nan
+    (found,) = coinciding(points, sizes, labels([70] * 4))
+    assert (found.animals, found.of, found.share) == (4, 4, 1.0)
+    points[:, 1] = np.nan
+    assert coinciding(points, sizes, labels([70] * 4)) == []
+
+
 def test_distances_are_of_the_size_of_the_animal():
     known = labels([70] * 50)
     assert coinciding(*predictions([3.0] * 10), known) == []

@@ -40,6 +40,18 @@ def test_a_whole_path_goes_before_an_end_of_one(tmp_path):
         boxes_of(path, [("deep/one/a.png", None)])
 
 
+def test_a_box_is_of_one_image_and_not_of_all_that_are_called_so(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("image,x,y,w,h\na.png,1,2,3,4\n")
+    with pytest.raises(InputError, match=r"a\.png may be one/a\.png or two/a\.png; name a parent"):
+        boxes_of(path, [("one/a.png", None), ("two/a.png", None)])
+    _, found = boxes_of(path, [("one/a.png", None), ("a.png", None)])
+    np.testing.assert_array_equal(found[:, 0], [[np.nan] * 4, [1, 2, 3, 4]])
+    path.write_text("video,frame,x,y,w,h\na.mp4,0,1,2,3,4\na.mp4,1,5,6,7,8\n")
+    _, found = boxes_of(path, [("/one/a.mp4", 0), ("/one/a.mp4", 1)])
+    np.testing.assert_array_equal(found[:, 0], [[1, 2, 3, 4], [5, 6, 7, 8]])
+
+
 def test_the_height_comes_first_in_lightning_pose_and_crowds_of_coco_are_none(tmp_path):
     (tmp_path / "bbox.csv").write_text(",x,y,h,w\nlabeled-data/v/img1.png,10,20,30,40\n")
     np.testing.assert_array_equal(

@@ -109,6 +109,34 @@ def test_images_lie_below_one_folder_and_no_label_lands_on_another(project, tmp_
         read_project(path)
 
 
+def test_images_of_the_same_names_in_two_folders_are_a_doubt(project, tmp_path):
+    """A copy with drawn labels came first by its name, and nobody was told."""
+    path = project(image="annotated/one.png")
+    black(tmp_path / "frames" / "one.png")
+    (tmp_path / "links").symlink_to(tmp_path / "annotated")
+    read = read_project(path)
+    assert [frame.name for frame in read.frames] == ["annotated/one.png"]
+    (doubt,) = read.doubts
+    here, there = (f"{tmp_path.name}/{name}" for name in ("annotated", "frames"))
+    assert f"images of these names are in {here}, and in {there}; those in {here} are" in doubt
+    (tmp_path / "frames").rename(tmp_path / "images")
+    read = read_project(path)
+    assert [frame.name for frame in read.frames] == ["images/one.png"]
+    assert not read.doubts
+
+
+def test_a_fault_names_the_file_of_its_split(project, tmp_path):
+    """Roboflow gives the files of all splits one name."""
+    for split, flag in (("train", 2), ("valid", 9)):
+        project(
+            path=f"{split}/_annotations.coco.json",
+            image=f"{split}/{split}.png",
+            keypoints=(10, 11, flag) * 3,
+        )
+    with pytest.raises(InputError, match=r": valid/_annotations\.coco\.json, annotations\[0\]"):
+        read_project(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("files", "images"),
     [

@@ -359,6 +359,18 @@ def test_labelme_tells_animals_apart_by_groups(tmp_path):
             read_project(tmp_path)
 
 
+def test_a_fault_names_the_folder_of_its_file(tmp_path):
+    """Files of two folders often have one name."""
+    for day, count in (("day1", 1), ("day2", 2)):
+        labelme(tmp_path / "json" / day, [("point", "nose", [[3, 4]], None)] * count)
+    with pytest.raises(InputError, match=r"day2/a\.json: 'nose' occurs twice"):
+        read_project(tmp_path / "json")
+    make_ultralytics(tmp_path / "yolo")
+    (tmp_path / "yolo" / "labels" / "val" / "a.txt").write_text("0 0.5 0.5\n")
+    with pytest.raises(InputError, match=r"labels/val/a\.txt line 1: 3 numbers where 5 \+ 2 x 3"):
+        read_project(tmp_path / "yolo")
+
+
 def test_two_files_of_labelme_about_one_image_are_refused(tmp_path):
     labelme(tmp_path, [("point", "nose", [[3, 4]], None)])
     (tmp_path / "b.json").write_bytes((tmp_path / "a.json").read_bytes())

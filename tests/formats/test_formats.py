@@ -19,7 +19,7 @@ from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.formats.reading import read_project
 from kpjax.formats.writing import WRITERS, placed_in, write_project
 from kpjax.images.reading import read_image
-from kpjax.images.video import open_video, write_video
+from kpjax.images.video import VideoFile, open_video, write_video
 from kpjax.lab.commands import Convert, FormatName, run_command
 from kpjax.lab.commands.convert import animals_of, convert
 from kpjax.papers.parsing import exit_code_of
@@ -212,6 +212,18 @@ def test_one_animal_comes_back_from_every_format(alone, tmp_path, video, format)
         with Image.open(next((tmp_path / "one").rglob("img0003.png"))) as taken:
             np.testing.assert_array_equal(np.asarray(taken), open_video(video)[3])
     assert len(comes_back(found, "coco", tmp_path / "again").instances) == 3  # and on from there
+
+
+def test_frames_of_a_video_are_taken_in_one_pass(alone, tmp_path, video, monkeypatch):
+    """Each was sought, from the first frame on where times do not tell frames apart."""
+    frames = tuple(Frame(f"walk 1.mp4/{n}", video, n, (0, 0), "walk 1.mp4") for n in range(5))
+    animals = tuple(instance(n, [[1, 2], [3, 4], [5, 6]]) for n in range(5))
+    shown = dict(open_video(video))
+    monkeypatch.setattr(VideoFile, "_frame", None)
+    write_project(alone._replace(frames=frames, instances=animals), "coco", tmp_path / "one")
+    for number, image in shown.items():
+        with Image.open(tmp_path / "one" / "walk 1" / f"img000{number}.png") as taken:
+            np.testing.assert_array_equal(np.asarray(taken), image)
 
 
 def test_recordings_of_one_name_in_two_folders_stay_two(alone, tmp_path):

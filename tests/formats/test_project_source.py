@@ -129,6 +129,17 @@ def test_what_a_program_drew_is_left_out_of_a_folder_and_not_if_it_is_named(tmp_
     assert len(frames_at(tmp_path / "clip_labeled.mp4")) == 2
 
 
+def test_a_folder_is_read_whatever_it_is_called_and_so_are_those_behind_links(tmp_path):
+    image(tmp_path / "mice_labeled" / "a.png", 1)
+    image(tmp_path / "mice_labeled" / "a_overlay.png", 1)
+    assert [frame.path.name for frame in frames_at(tmp_path / "mice_labeled")] == ["a.png"]
+    image(tmp_path / "disc" / "day" / "b.png", 2)
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / "monday").symlink_to(tmp_path / "disc")
+    (frame,) = frames_at(tmp_path / "pool")
+    assert frame.path == tmp_path / "pool" / "monday" / "day" / "b.png"
+
+
 def test_what_cannot_be_read_is_named(project, tmp_path, capsys, monkeypatch):
     (tmp_path / "day" / "img1.png").write_bytes(b"no image")
     with pytest.raises(InputError, match=r"mine: 2 of 3 frames cannot be read: .*img1.png"):

@@ -13,7 +13,7 @@ from kpjax.errors import InputError
 from kpjax.formats.project_source import frames_at, read_frame
 from kpjax.formats.reading import read_project
 from kpjax.images.inputs import find_inputs
-from kpjax.images.reading import common_depth, image_size, read_image
+from kpjax.images.reading import common_depth, image_size, is_turned, read_image
 from kpjax.images.video import _upright_pixels, open_video
 
 EIGHT = np.random.default_rng(0).integers(0, 200, (20, 30), np.uint8)
@@ -124,6 +124,22 @@ def test_all_images_of_a_set_have_one_brightness(tmp_path):
         np.testing.assert_array_equal(image, dark)
     assert standalone.common_depth(files) == common_depth(files) == 12
     assert (read_image(folder / "0.png") > dark).any()
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png", "jpg"])
+def test_a_turned_image_has_the_size_of_its_pixels(tmp_path, suffix):
+    """Pillow turns a TIFF file by itself, and gives its size as shown before that."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    path = tmp_path / f"turned.{suffix}"
+    Image.fromarray(EIGHT).save(path, exif=turned)
+    height, width = EIGHT.shape
+    shown = read_image(path)
+    assert shown.shape == (width, height, 3)
+    if suffix != "jpg":
+        np.testing.assert_array_equal(shown[..., 0], np.rot90(EIGHT, -1))
+    assert image_size(path) == (height, width)
+    assert is_turned(path, (width, height))
 
 
 def test_an_image_that_is_too_large_is_refused_in_plain_words(tmp_path, monkeypatch):

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from kpjax.errors import InputError
+from kpjax.images import video as video_module
+from kpjax.images.inputs import find_inputs
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import find_videos, open_video, write_video
 from kpjax.input import video_source
@@ -170,6 +172,36 @@ def test_broken_frames_are_gaps_or_left_out_and_the_others_keep_their_numbers(
     assert said(source[len(source) - 1].image[8:56]) == 59
 
 
+def test_a_few_frames_of_a_long_video_are_sought(tmp_path, broken, monkeypatch):
+    """All frames up to the last one were decoded for them."""
+    decode, decoded = video_module._decode, []
+
+    def counted(container, stream):
+        for frame in decode(container, stream):
+            decoded.append(frame.pts)
+            yield frame
+
+    video = open_video(encoded(tmp_path / "clip.mp4", g="12"))
+    assert video.key_frames >= 5
+    every = dict(video)
+    monkeypatch.setattr(video_module, "SOUGHT", 0)
+    monkeypatch.setattr(video_module, "_decode", counted)
+    some = dict(video.only({58, 30}))
+    assert list(some) == [30, 58]
+    for number, image in some.items():
+        np.testing.assert_array_equal(image, every[number])
+    assert len(decoded) < 40
+    decoded.clear()
+    dict(replace(video, key_frames=1).only({30, 58}))  # to seek each would be to decode more
+    assert len(decoded) == 59
+    video = open_video(broken)
+    bad = [number for number, image in video if image is None]
+    some = dict(video.only({bad[0], 59}))
+    assert list(some) == [bad[0], 59]
+    assert some[bad[0]] is None
+    assert said(some[59]) == 59
+
+
 def copied(source, path, shift=0, cover=False):
     """The packets of a file in another one, `shift` frames earlier (an edit list hides those before
     0).
@@ -308,6 +340,22 @@ def test_videos_are_found_below_a_folder(tmp_path, clip):
     assert [video.name for video in find_videos(clip[0], tmp_path / "c2")] == ["clip.mp4", "c2"]
     with pytest.raises(InputError, match="has the same name"):
         find_videos(clip[0], clip[0])
+
+
+def test_folders_behind_links_are_searched_once(tmp_path, clip):
+    """Whoever keeps recordings on another disc has links to them; they were passed over."""
+    day = tmp_path / "disc" / "monday"
+    day.mkdir(parents=True)
+    shutil.copy(clip[0], day / "a.mp4")
+    films = tmp_path / "films"
+    films.mkdir()
+    (films / "monday").symlink_to(day)
+    (films / "monday again").symlink_to(day)
+    (films / "all").symlink_to(tmp_path)  # holds the folder itself
+    (films / "here").symlink_to(films)
+    (day / "back").symlink_to(films)
+    assert [video.name for video in find_videos(films)] == ["monday/a.mp4"]
+    assert [one.stem for one in find_inputs([films])] == ["monday/a"]
 
 
 def mixed(path, *sides, **options):

@@ -289,6 +289,17 @@ def test_refused_with_one_line(whole, tmp_path, name):
     assert _steps(whole[0])[-1] == 14
 
 
+def test_a_run_goes_on_in_the_groups_of_batch_norm_that_it_began_with(tmp_path):
+    grouped = replace(OPTIONS, batch_norm_groups=2)
+    run(tmp_path / "grouped", steps=1, options=grouped)
+    with pytest.raises(InputError, match=r"config.batch_norm_groups is 2 there and absent here"):
+        run(tmp_path / "grouped", steps=2)
+    assert run(tmp_path / "grouped", steps=2, options=grouped).steps == 2
+    run(tmp_path / "usual", steps=1)
+    with pytest.raises(InputError, match=r"config.batch_norm_groups is absent there and 2 here"):
+        run(tmp_path / "usual", steps=2, options=grouped)
+
+
 def test_a_defect_of_a_method_keeps_its_traceback_for_those_who_ask(tmp_path, monkeypatch):
     monkeypatch.setenv("KPJAX_DEBUG", "1")
     with pytest.raises(TypeError, match="dot_general"):

@@ -74,6 +74,32 @@ def test_a_stage_trains_once(tmp_path, capsys):
     assert "taken from its checkpoints again" in capsys.readouterr().err
 
 
+def test_a_stage_that_was_begun_goes_on_from_the_same_parents_alone(tmp_path):
+    """Its checkpoints come from those that it began with, and its record would name others."""
+    calls = []
+
+    def refused(folder):
+        raise InputError("batch_size", "12")
+
+    def killed(folder):
+        trained_in(calls)(folder)
+        raise KeyboardInterrupt
+
+    def train(run, core):
+        return stage(tmp_path, "source", 3, run, config={}, parents={"core": core})
+
+    with pytest.raises(InputError, match="batch_size"):
+        train(refused, "abb")
+    with pytest.raises(KeyboardInterrupt):  # nothing was saved before
+        train(killed, "abc")
+    with pytest.raises(
+        InputError, match=r"begun.json is of another .*: parents.core is abc there and abd here"
+    ):
+        train(trained_in(calls), "abd")
+    assert len(calls) == 1
+    assert train(trained_in(calls), "abc").step == 2
+
+
 def test_results_are_strict_json(tmp_path):
     folder = tmp_path / "seed-1"
     run_folder.write_results(

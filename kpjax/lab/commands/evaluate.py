@@ -33,9 +33,11 @@ from kpjax.lab.commands.predict.pipeline import Seen, track_animals
 from kpjax.lab.out.reports import pixel_errors
 from kpjax.lab.out.reports.pixel_errors import (
     FILE,
+    OF_PART,
     TRAINED,
     Animals,
     count_text,
+    known_by,
     pixels,
     wrap_lines,
 )
@@ -98,23 +100,23 @@ def evaluate(asked: Evaluate) -> Path:
     if predictor.finder:
         evaluate_animals(project, predictor, animals, asked)
     if predictor.radii:
-        print_coverage(predictor.radii, animals, growth, told_apart=None not in lists)
+        print_coverage(predictor.radii, animals, growth, lists)
     print(", ".join(map(str, written)))
     return written[0]
 
 
 def print_coverage(
-    table: RadiusTable, animals: Animals, growth: np.ndarray, *, told_apart: bool
+    table: RadiusTable, animals: Animals, growth: np.ndarray, lists: Sequence[Animals | None]
 ) -> None:
     """Tells which share of points lies within the radii of a run.
 
     Frames that the run has learnt from, or whose labels the radii come from, say nothing about them
     and are left out. So are keypoints that have none, since no label of theirs was held out.
 
-    growth: (N,) pixels of the original image in one of the network's. told_apart: whether the run
-    kept a list of them.
+    growth: (N,) pixels of the original image in one of the network's. lists: as of `parts_of`.
     """
-    new = ~np.isin(np.array(animals.parts), (TRAINED, pixel_errors.HELD_OUT, pixel_errors.TARGET))
+    listed = {OF_PART + part for kept in lists if kept is not None for part in kept.parts}
+    new = ~np.isin(np.array(animals.parts), (TRAINED, known_by(listed)))
     some, unit = animals.only(np.flatnonzero(new)), table.unit
     known = (some.visible > 0) & np.isfinite(some.scores)
     if not known.any():
@@ -130,9 +132,10 @@ def print_coverage(
     reach = [radii(table, some.scores, level=level) for level in table.levels]
     within = [float(np.mean((distances <= radius)[known])) for radius in reach]
     medians = [float(np.median((radius * growth[new][:, None])[known])) for radius in reach]
+    of_target = " or of its target" * (pixel_errors.TARGET in some.parts)
     whose = (
-        "not listed in the run (moved files may have been trained on)"
-        if told_apart
+        f"not listed in the run (moved files may have been trained on){of_target}"
+        if None not in lists
         else "that the run may have learnt from: it kept no list of its own"
     )
     print(
@@ -236,7 +239,11 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     """
     frames_of = [one.frame for one in project.instances]
     cropped = needs_box(predictor.transform) or len(set(frames_of)) < len(frames_of)
-    numbers = [number for number, one in enumerate(project.instances) if not cropped or one.boxed]
+    numbers = [
+        number
+        for number, one in enumerate(project.instances)
+        if not cropped or box_of(one) is not None
+    ]
     if len(numbers) < len(frames_of):
         print(
             f"left out {len(frames_of) - len(numbers)} animals with neither a box nor two labelled keypoints"
@@ -393,18 +400,18 @@ def over_time(
     scores: np.ndarray,
     reach: np.ndarray,
     animals: int | None,
-) -> tuple[AnimalsOverTime, list[Doubt]] | None:
-    """Follows the animals of the longest labelled video and counts swaps; None where labels have no
-    tracks there.
+) -> tuple[AnimalsOverTime, list[Doubt], int] | None:
+    """Follows the animals of the video with the most labelled frames and counts swaps; None where
+    labels have no tracks there. Also returns how far a labelled frame usually is from the next one.
 
     points, scores, reach: (N, K, 2), (N, K) and (N, K) px of the instances in `found`; radii that
     are not finite are unknown.
     """
     tracks = sorted({one.track for one in project.instances if one.track})
     videos: dict[str, list[int]] = {}
-    for number, frame in enumerate(project.frames):
-        if frame.number is not None:
-            videos.setdefault(str(frame.path), []).append(number)
+    for number in sorted({one.frame for one in project.instances}):
+        if project.frames[number].number is not None:
+            videos.setdefault(str(project.frames[number].path), []).append(number)
     longest = max(videos.values(), key=len, default=[])
     if len(tracks) < 2 or len(longest) < LEAST_FRAMES:
         return None
@@ -440,7 +447,8 @@ def over_time(
     slots = np.full((len(order), places, *points.shape[1:]), np.nan)
     for row, one in enumerate(tracked):
         slots[row, one.numbers] = one.keypoints
-    return animals_over_time(true, slots), merge_doubts(doubts)
+    apart = np.median(np.diff([project.frames[number].number for number in order]))
+    return animals_over_time(true, slots), merge_doubts(doubts), int(apart)
 
 
 def evaluate_animals(
@@ -473,8 +481,10 @@ def evaluate_animals(
     known = predictor.finder.known
     followed = over_time(project, found, all_found.predicted, all_found.scores, reach, known)
     if followed is not None:
-        counts, doubts = followed
+        counts, doubts, apart = followed
+        sparse = f", {apart} apart and none between them" * (apart > 1)
         print(
-            f"followed over {count_text(counts.frames, 'frame')} of a video: {count_text(counts.swaps, 'swap')}, "
-            f"{count_text(counts.fragments, 'fragment')}, {count_text(len(doubts), 'moment')} of doubt"
+            f"followed over {count_text(counts.frames, 'labelled frame')} of a video{sparse}: "
+            f"{count_text(counts.swaps, 'swap')}, {count_text(counts.fragments, 'fragment')}, "
+            f"{count_text(len(doubts), 'moment')} of doubt"
         )

@@ -7,6 +7,7 @@ import jax
 
 from kpjax import RunError, standalone
 from kpjax.files import absolute, check_new
+from kpjax.images.transforms import needs_box
 from kpjax.lab import hub
 from kpjax.lab.animals.calibration import table_as_json
 from kpjax.lab.commands import Export
@@ -67,7 +68,8 @@ def export(asked: Export) -> Path:
         raise RunError(
             f"{out}: points lie up to {difference:.3g} px from the run's; at most {TOLERANCE:g} is right"
         )
-    print(f"{out}: python {out / standalone.RUNNER} IMAGE...")
+    box = " --box X Y WIDTH HEIGHT" * needs_box(opened.transform)
+    print(f"{out}: python {out / standalone.RUNNER} IMAGE...{box}")
     print(
         f"{out / CARD}: read it before you give the folder away"
         + ("" if asked.licence else "; it states no licence (--licence)")

@@ -86,18 +86,18 @@ def suggest(asked: Suggest) -> Path:
             frames, every=every, boxes=boxes, tick=bar.update, each=together.look_at
         )
     doubtful = np.isin(seen.rows, together.rows())
-    free = np.flatnonzero(
-        ~looks.has_label([frames[row] for row in seen.rows], known.frames, asked.apart)
-    )
-    free = free[looks.apart_in_time([frames[row] for row in seen.rows[free]], asked.apart)]
-    first = free[doubtful[free]]
+    looked_at = [frames[row] for row in seen.rows]
+    # Such frames may be few in a row: they are put apart before all others are.
+    first = np.flatnonzero(doubtful & ~looks.has_label(looked_at, known.frames, asked.apart))
+    first = first[looks.apart_in_time([looked_at[one] for one in first], asked.apart)]
     first = first[
         looks.k_centre(seen.features[first], math.ceil(asked.count / 2), taken=known.features)
     ]
-    others, taken = np.setdiff1d(free, first), [known.features, seen.features[first]]
-    others = others[
-        looks.k_centre(seen.features[others], asked.count - len(first), taken=np.concatenate(taken))
-    ]
+    taken = (*known.frames, *(looked_at[one] for one in first))
+    others = np.flatnonzero(~looks.has_label(looked_at, taken, asked.apart))
+    others = others[looks.apart_in_time([looked_at[one] for one in others], asked.apart)]
+    avoided = np.concatenate([known.features, seen.features[first]])
+    others = others[looks.k_centre(seen.features[others], asked.count - len(first), taken=avoided)]
     chosen = seen.rows[np.concatenate([first, others])]
     if not len(chosen):
         raise InputError(

@@ -16,8 +16,9 @@ from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, plain_name
 
 NOT_STATED = "not stated; ask its maker before you build on it"
 ERRORS = {
-    "test/mae": "mean absolute error of a coordinate, px of the original images",
-    "test/pck": "PCK",
+    "held_out/px": "held out: mean error, px of the original images",
+    "target/px": "labels of the target: mean error, px of the original images",
+    "test/pck": "held out: PCK",
 }
 
 
@@ -39,6 +40,10 @@ def card_of(
     run, points = description["run"], method.skeleton.names
     title = " ".join(str(run[name]) for name in ("experiment", "preset", "variant"))
     metrics, cutoffs = results.get("metrics", {}), description["score"]["cutoffs"]
+    boxed = not description["input"]["whole_images"]
+    typed = f"kpjax predict FOLDER_OR_HUB IMAGES_OR_VIDEOS{' --boxes BOXES' * boxed} --out points"
+    alone = f"python run.py IMAGE...{' --box X Y WIDTH HEIGHT' * boxed}"
+    width = max(len(typed), len(alone))
     rows = {
         "learnt from": config.get("summary") or f"{run['experiment']}, preset {run['preset']}",
         "training": f"{results['steps']:,} steps, {results['images']:,} images"
@@ -51,9 +56,10 @@ def card_of(
             f"{points[first]} - {points[second]}" for first, second in method.skeleton.edges
         )
         or "none",
-        "input": f"images of any size, shown to the network in {description['input']['shape'][1]} px",
+        "input": f"images of any size, {'a crop about the box of an animal, ' * boxed}shown to the network in "
+        f"{description['input']['shape'][1]} px",
         **{
-            f"held out: {words}": f"{float(metrics[name]):.3g}"
+            words: f"{float(metrics[name]):.3g}"
             for name, words in ERRORS.items()
             if math.isfinite(float(metrics.get(name, "nan")))
         },
@@ -84,8 +90,8 @@ def card_of(
             "",
             "```",
             "pip install 'kpjax[lab]'",
-            "kpjax predict FOLDER_OR_HUB IMAGES_OR_VIDEOS --out points   # hub:OWNER/NAME",
-            "python run.py IMAGE...                                      # without kpjax",
+            f"{typed:{width}}   # hub:OWNER/NAME",
+            f"{alone:{width}}   # without kpjax",
             "```",
             "",
             "Points are (x, y) in pixels of an image as it is shown, the centre of its top-left pixel at "

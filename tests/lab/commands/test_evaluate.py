@@ -14,11 +14,11 @@ from test_predict import with_radii
 from test_predict_videos import find, frame, passing, with_finder
 
 from kpjax.errors import InputError
-from kpjax.formats.project import Project, instance_of
+from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.lab.commands import Evaluate, evaluate as command, run_command
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Animals, write_errors
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Animals, write_errors
 from kpjax.lab.own import animals
 from kpjax.structures import Skeleton
 
@@ -156,32 +156,64 @@ def test_keypoints_without_a_radius_do_not_count_as_within_it(run, tmp_path, cap
     assert "keypoints that are labelled here have none" in capsys.readouterr().out
 
 
+def write_list(run, folder, parts):
+    """Writes what a run keeps of the images a, b and so on of a folder, by what they are for it."""
+    count = len(parts)
+    one, points = np.ones((count, 1)), np.zeros((count, 1, 2))
+    images = tuple(folder / f"{name}.png" for name in "abc"[:count])
+    write_errors(
+        run,
+        Animals(
+            *(("spot",), parts, images, (None,) * count, ("",) * count, np.full(count, 50.0)),
+            *(points, one, points, one, one == 0),
+        ),
+        np.array([0.5]),
+    )
+
+
+def test_radii_of_held_out_labels_are_tried_on_those_of_the_target(run, tmp_path, capsys):
+    """The radii come from frame "c", and the labels of the target taught nothing."""
+    rows = ["a.png,0,spot,100,40", "b.png,0,spot,20,60"]
+    labels = project(tmp_path / "labelled", rows)
+    with_radii(Path(run), np.tile(np.linspace(2, 12, 41)[:, None], (1, 2)))
+
+    def said(name, parts):
+        write_list(Path(run), tmp_path / "labelled", parts)
+        main([run, labels, "--out", str(tmp_path / name)])
+        return " ".join(capsys.readouterr().out.split())
+
+    tried = said("out", (TARGET, TARGET, HELD_OUT))
+    assert "radii, on 2 labels of frames not listed in the run" in tried
+    assert "or of its target; coverage is guaranteed only on average" in tried
+    assert "within, % 50.0 50.0 50.0 50.0" in tried
+    # without a held-out frame the radii come from the target itself
+    assert "radii: not measured, since the run knows" in said("other", (TARGET, TARGET))
+
+
+def test_two_keypoints_on_one_row_of_pixels_bound_an_animal(run, tmp_path, capsys):
+    """Their box has no height. Training crops about it, and so do errors: nothing is left out."""
+    labels = project(
+        tmp_path / "labelled",
+        [
+            *("a.png,0,spot,100,40", "a.png,0,beside,120,40"),
+            *("a.png,1,spot,20,90", "a.png,1,beside,40,90"),
+        ],
+    )
+    main([run, labels, "--out", str(tmp_path / "out")])
+    assert "left out" not in capsys.readouterr().out
+    rows = rows_of(tmp_path / "out" / "errors.csv")
+    assert [(row["instance"], row["keypoint"]) for row in rows] == [
+        (f"animal {number}", name) for number in range(2) for name in ("spot", "beside")
+    ]
+
+
 def test_an_ensemble_has_learnt_from_what_any_of_its_seeds_has_learnt_from(run, tmp_path):
     labels = project(
         tmp_path / "labelled", [f"{name}.png,0,spot,{x},{y}" for name, (x, y) in SPOTS.items()]
     )
-    one = np.ones((2, 1))
-    for seed, parts in (
-        (Path(run), (TRAINED, HELD_OUT)),
-        (write_run(tmp_path / "runs", (10, 0), seed=1), (HELD_OUT, HELD_OUT)),
-    ):
-        write_errors(
-            seed,
-            Animals(
-                ("spot",),
-                parts,
-                (tmp_path / "labelled" / "a.png", tmp_path / "labelled" / "b.png"),
-                (None, None),
-                ("", ""),
-                np.full(2, 50.0),
-                np.zeros((2, 1, 2)),
-                one,
-                np.zeros((2, 1, 2)),
-                one,
-                one == 0,
-            ),
-            np.array([0.5]),
-        )
+    other = write_run(tmp_path / "runs", (10, 0), seed=1)
+    write_list(Path(run), tmp_path / "labelled", (TRAINED, HELD_OUT))
+    write_list(other, tmp_path / "labelled", (HELD_OUT, HELD_OUT))
     main([str(Path(run).parent), labels, "--out", str(tmp_path / "out")])
     parts = [row["part"] for row in rows_of(tmp_path / "out" / "errors.csv")]
     assert parts == ["trained on", "held out", "other labels"]
@@ -268,3 +300,24 @@ def test_animals_found_by_the_run_stand_beside_those_in_the_labels_boxes_and_mis
     assert "28 of 56 animals (50.0 %), some twice on 0 frames," in printed
     words = printed.partition("PCK ")[2].replace(",", "").split()
     assert float(words[0]) <= 0.6 * float(words[words.index("missed)") + 1])
+
+
+def test_animals_are_followed_over_labelled_frames_alone():
+    """A file of SLEAP lists frames that were only predicted, too: they passed for frames without a swap."""
+    frames = tuple(Frame(f"clip/{n}", Path("clip.mp4"), n, (64, 48)) for n in range(60))
+    points = np.array([[2.0, 2], [7, 5]])
+    instances = tuple(
+        instance_of(number, points + corner, box=np.array([*corner, 9, 7]), track=name)
+        for number in range(0, 60, 5)
+        for name, corner in (("ann", (5.0, 6.0)), ("bob", (40.0, 30.0)))
+    )
+    clip = Project(Path("p"), "sleap", Skeleton(("spot", "beside")), frames, instances)
+
+    def followed(some):
+        points = np.stack([one.keypoints for one in some.instances])
+        scores = np.ones(points.shape[:2])
+        return command.over_time(some, some, points, scores, np.full(scores.shape, np.nan), 2)
+
+    counts, _, apart = followed(clip)
+    assert (counts.frames, counts.swaps, counts.fragments, apart) == (12, 0, 0, 5)
+    assert followed(clip._replace(instances=instances[:18])) is None  # nine labelled frames

@@ -142,3 +142,20 @@ def test_suggest_proposes_such_frames_first(run, tmp_path, capsys):
     assert (
         "the first 2 of 12 frames on which keypoints are one point that labels show apart" in said
     )
+
+
+def test_suggest_proposes_a_short_moment_that_lies_between_frames_put_apart(run, tmp_path, capsys):
+    """Four such frames, of which none was a tenth one, were proposed never."""
+    with_labels(run, 6.0)
+    (run / "score_table.json").write_text('{"kind": "peak", "cutoffs": [0.3, 0.3]}')
+    dark = np.minimum(image_of(40), 100)
+    clip = [image_of(40) if 13 <= number < 17 else dark for number in range(40)]
+    write_video(tmp_path / "mouse.mp4", clip)
+    flags = ["--out", str(tmp_path / "out"), "--n", "3", "--apart", "10"]
+    run_command("suggest", [str(run), str(tmp_path / "mouse.mp4"), *flags])
+    frames = [int(row["frame"]) for row in rows_of(tmp_path / "out" / "suggestions.csv")]
+    assert 13 <= frames[0] < 17
+    assert len(frames) == 3
+    assert min(np.diff(sorted(frames))) >= 10
+    said = capsys.readouterr().out
+    assert "frames on which keypoints are one point that labels show apart" in said

@@ -267,6 +267,17 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 
 
+def test_copies_with_points_drawn_on_them_are_no_inputs_unless_they_are_named(predict, tmp_path):
+    """DeepLabCut writes them beside its videos."""
+    drawn = tmp_path / "in" / "clipDLC_resnet50_labeled.mp4"
+    for path in (tmp_path / "in" / "clip.mp4", drawn):
+        write_video(path, map(moving, range(2)))
+    _, _, out = predict(tmp_path / "in", no_overlay=True)
+    assert [path.name for path in out.iterdir()] == ["clip.csv"]
+    rows, _, _ = predict(drawn, no_overlay=True)
+    assert {row["video"] for row in rows} == {drawn.name}
+
+
 def test_missing_boxes_are_refused(predict, tmp_path):
     clip = write_video(tmp_path / "points.mp4", map(moving, range(2)))
     with pytest.raises(InputError, match=r"cannot find animals"):

@@ -167,6 +167,19 @@ def test_run_py_transforms_images_as_in_training_pixel_by_pixel(exported, side):
             input_of(transform)
 
 
+def test_a_predictor_of_crops_is_shown_with_the_box_that_it_needs(tmp_path, capsys):
+    """The command that was printed before, without a box, is refused."""
+    run = untrained_run(tmp_path / "runs", POINTS, transform="around_box")
+    folder = export(Export(run=str(run), out=tmp_path / "predictor"))
+    typed = f"python {folder / 'run.py'} IMAGE... --box X Y WIDTH HEIGHT"
+    assert typed in capsys.readouterr().out.splitlines()[-2]
+    Image.fromarray(noise(50, 90, 3)).save(tmp_path / "a.png")
+    with pytest.raises(InputError, match="give a box for every image"):
+        standalone.main(folder, [str(tmp_path / "a.png")])
+    standalone.main(folder, [str(tmp_path / "a.png"), "--box", "5", "5", "40", "30"])
+    assert len(capsys.readouterr().out.splitlines()) == 1 + len(POINTS.names)
+
+
 @pytest.mark.parametrize("name", [*FILES, standalone.CODE[-1], "SHA256SUMS"])
 def test_one_flipped_byte_anywhere_is_refused_by_name(exported, tmp_path, name):
     copied = shutil.copytree(exported, tmp_path / "copy")

@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -117,6 +118,32 @@ def test_the_card_says_what_it_is(exported):
 def test_the_card_says_what_the_network_began_with(config, words):
     """Of an ensemble, of incremental learning and of adaptation it said random numbers."""
     assert card.origin_of(config) == words
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_card_types_the_boxes_that_a_predictor_of_crops_needs(exported, whole):
+    text = card_with(exported, {"whole_images": whole})
+    commands = text.partition("```\n")[2].splitlines()[1:3]
+    assert [" --box" in typed for typed in commands] == [not whole] * 2
+    assert ("a crop about the box of an animal" in text) == (not whole)
+    assert len({typed.index("   # ") for typed in commands}) == 1
+
+
+def test_the_card_has_the_errors_that_runs_on_own_labels_keep(exported):
+    """It looked for one that no run measures."""
+    metrics = {"held_out/px": 4.04, "target/px": float("nan"), "test/pck": 0.9}
+    text = card_with(exported, {}, metrics)
+    assert "| held out: mean error, px of the original images | 4.04 |" in text
+    assert "| held out: PCK | 0.9 |" in text
+    assert "labels of the target" not in text
+
+
+def card_with(exported, given, metrics=()):
+    """The card of an exported folder with another input, and errors."""
+    description = json.loads((exported / "predictor.json").read_text())
+    description["input"] |= given
+    method = SimpleNamespace(skeleton=POINTS)
+    return card.card_of(method, description, {"metrics": dict(metrics)}, {}, "")
 
 
 def test_a_folder_is_given_away_whole(exported, monkeypatch, capsys):

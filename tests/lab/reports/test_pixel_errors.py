@@ -275,7 +275,16 @@ LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
         (
             made([[4.0, 4.0, 12.0]] * 12),
             LEARNT._replace(visible=LEARNT.visible * np.array([1, 1, 0.0])),
-            ["More labels of tail (12.0 px, 0 labels)"],
+            # of a run that adds keypoints, whose old ones no label teaches
+            ["No label of tail (12.0 px) was learnt from: the", "Longer training (--steps)"],
+        ),
+        (
+            made([[12.0, 12.0, 4.0]] * 12),
+            LEARNT._replace(visible=LEARNT.visible * np.array([1, 1, 0.0])),
+            [
+                "More labelled frames, of other moments and animals: the held-out error of the keypoints "
+                "that it has learnt is 3.0 times"
+            ],
         ),
         (
             pixel_errors.join_animals(
@@ -283,6 +292,19 @@ LEARNT = made(np.full((20, 3), 4.0), part=pixel_errors.TRAINED, first=50)
             ),
             LEARNT,
             ["More labels from recordings like night: its error is 10.0 %"],
+        ),
+        (
+            pixel_errors.join_animals(
+                [
+                    made([[4.0] * 3] * 6, part=pixel_errors.TARGET),
+                    made([[10.0] * 3] * 6, part=pixel_errors.TARGET, folder="night"),
+                ]
+            ),
+            LEARNT,
+            [
+                "The hardest recording of the target, whose labels teach nothing, is night: its error is "
+                "10.0 % of the animal’s length, that of other recordings 4.0 %."
+            ],
         ),
         (
             pixel_errors.join_animals(

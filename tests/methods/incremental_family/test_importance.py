@@ -17,9 +17,12 @@ from kpjax.methods.incremental_family.importance import (
     fisher,
     mean_importance,
     memory_aware_synapses,
+    sum_over_samples,
 )
 from kpjax.methods.incremental_family.objectives import new_keypoints_term
 from kpjax.methods.incremental_family.step_spec import increment
+from kpjax.models.layers import DepthwiseConvolution, TransposedConvolution
+from kpjax.platforms import known_platform
 from kpjax.structures import Example, Trained
 from kpjax.training.evaluation import reduce
 from kpjax.training.mesh import by_examples, data_mesh, replicated_sharding
@@ -206,3 +209,31 @@ def test_the_approximation_by_batches_on_eight_devices_leaves_padding_out():
     )
     assert np.linalg.norm(sums.importance["backbone"]["conv1"]["kernel"]) > 0
     assert float(sums.count) == 6
+
+
+class WithGradientsOfTheirOwn(nn.Module):
+    """Layers whose gradients are rules of their own, on CPUs and on accelerators."""
+
+    @nn.compact
+    def __call__(self, images, train: bool):
+        return TransposedConvolution(2)(DepthwiseConvolution()(images))
+
+
+@pytest.mark.parametrize("platform", ["cpu", "cuda"])
+def test_layers_with_gradients_of_their_own_on_eight_devices_equal_a_loop_over_images(platform):
+    """Those of MobileNetV2, MoveNet and PoseResNet."""
+    network = WithGradientsOfTheirOwn()
+    images = np.random.default_rng(0).normal(size=(8, 4, 4, 3)).astype(np.float32)
+    params = jax.jit(lambda key: network.init(key, images[:1], False))(jax.random.key(0))["params"]
+
+    def loss(params, image):
+        return jnp.square(network.apply({"params": params}, image, False)).sum()
+
+    def summed(params, images):
+        return sum_over_samples(jnp.square, loss, params, images, jnp.ones(8))
+
+    with known_platform(platform):
+        found = jax.jit(summed)(params, images)
+        gradient = jax.jit(jax.grad(loss))
+        squares = [jax.tree.map(np.square, gradient(params, one[None])) for one in images]
+    assert_equal_trees(found, jax.tree.map(lambda *leaves: sum(leaves), *squares))

@@ -12,7 +12,7 @@ import itertools
 import math
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -452,8 +452,8 @@ def places_of(part: Part) -> list[tuple[Path, int | None]]:
     ]
 
 
-def known_by(predictions: Mapping[str, Gathered]) -> str:
-    """Returns the part that says what scores mean, "" if there is none."""
+def known_by(predictions: Container[str]) -> str:
+    """Returns the part that says what scores mean, "" if there is none. predictions: by name."""
     return next((part for part in (HELD_OUT, TARGET) if OF_PART + part in predictions), "")
 
 

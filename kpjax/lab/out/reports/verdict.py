@@ -116,17 +116,21 @@ def advice(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     held, found = parts[judged], errors_of(parts[judged], cutoffs)
     learnt = errors_of(parts[TRAINED], cutoffs) if TRAINED in parts else None
     taught = _label_counts(parts[TRAINED]) if learnt else {}
-    texts = [*_keypoints(animals.names, found, taught), *_recordings(held)]
+    texts = [*_keypoints(animals.names, found, taught), *_recordings(held, judged)]
     if learnt and learnt[ALL].mean > 0 and judged == HELD_OUT:
-        times = found[ALL].mean / learnt[ALL].mean
+        # Labels may be held out of keypoints that nothing was learnt of, as of old ones.
+        known = np.array([taught[name] > 0 for name in animals.names])
+        alike = held._replace(visible=held.visible * known)
+        of = " of the keypoints that it has learnt" * bool((held.visible[:, ~known] > 0).any())
+        times = errors_of(alike, cutoffs)[ALL].mean / learnt[ALL].mean
         if times >= MANY_TIMES:
             texts.append(
-                f"More labelled frames, of other moments and animals: the held-out error is {times:.1f} times "
-                "that on frames it has learnt from, which it knows by heart."
+                f"More labelled frames, of other moments and animals: the held-out error{of} is "
+                f"{times:.1f} times that on frames it has learnt from, which it knows by heart."
             )
         elif times <= ALIKE:
             texts.append(
-                "Longer training (--steps) or larger images (--image-size): the errors on frames that it has "
+                f"Longer training (--steps) or larger images (--image-size): the errors{of} on frames that it has "
                 "learnt from and on new ones are alike, so more labels of the same kind would change little."
             )
     if held.frame_count < FEW:
@@ -153,26 +157,35 @@ def _keypoints(names: Sequence[str], found: ErrorsByName, taught: Mapping[str, i
         (name for name in known if known[name] >= WORSE * usual), key=lambda name: -known[name]
     )
     most = max(taught.values(), default=0)
-    rare = [name for name in worse if taught and taught[name] < most / 2]
-    hard = [name for name in worse if name not in rare]
+    unlearnt = [name for name in worse if taught and not taught[name]]
+    rare = [name for name in worse if taught and 0 < taught[name] < most / 2]
+    hard = [name for name in worse if name not in (*unlearnt, *rare)]
     rest = f"the typical error is {pixels(usual)} px"
-    few = summarise(
-        [
-            f"{name} ({pixels(known[name])} px, {count_text(taught[name], 'label')})"
-            for name in rare
-        ],
-        3,
-    )
-    said = summarise([f"{name} ({pixels(known[name])} px)" for name in hard], 3)
-    return [f"More labels of {few}: {rest}, and up to {count_text(most, 'label')}."] * bool(
-        rare
-    ) + [
-        f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
-        f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}."
-    ] * bool(hard)
+    texts = []
+    if rare:
+        few = summarise(
+            [
+                f"{name} ({pixels(known[name])} px, {count_text(taught[name], 'label')})"
+                for name in rare
+            ],
+            3,
+        )
+        texts.append(f"More labels of {few}: {rest}, and up to {count_text(most, 'label')}.")
+    if hard:
+        said = summarise([f"{name} ({pixels(known[name])} px)" for name in hard], 3)
+        texts.append(
+            f"More frames on which {said} look{'s' * (len(hard) == 1)} different or "
+            f"{'is' if len(hard) == 1 else 'are'} hard to see: {rest}."
+        )
+    if unlearnt:
+        said = summarise([f"{name} ({pixels(known[name])} px)" for name in unlearnt], 3)
+        texts.append(f"No label of {said} was learnt from: {rest}.")
+    return texts
 
 
-def _recordings(held: Animals) -> list[str]:
+def _recordings(held: Animals, judged: str) -> list[str]:
+    """Names the recording with the largest errors. Labels of the target only test: more of them would
+    teach nothing."""
     held = held.only(np.flatnonzero((held.visible > 0).any(1)))
     names = np.array(held.recordings)
     relative = np.nanmean(held.distances, axis=1) / held.lengths
@@ -189,7 +202,11 @@ def _recordings(held: Animals) -> list[str]:
         return []
     alike = len({Path(name).name for name in means}) < len(means)
     shown = "/".join(Path(worst).parts[-2:] if alike else Path(worst).parts[-1:])
+    what = {
+        HELD_OUT: f"More labels from recordings like {shown}",
+        TARGET: f"The hardest recording of the target, whose labels teach nothing, is {shown}",
+    }
     return [
-        f"More labels from recordings like {shown}: its error is {100 * means[worst]:.1f} % of the animal’s "
+        f"{what[judged]}: its error is {100 * means[worst]:.1f} % of the animal’s "
         f"length, that of other recordings {100 * usual:.1f} %."
     ]
