@@ -170,12 +170,10 @@ def coinciding(
     there = np.isfinite(points).all(-1)
     shown = there if scores is None else np.asarray(scores) >= cutoff
     count = np.zeros(known.animals.shape, np.int64)
-    of = np.zeros(known.animals.shape, np.int64)
+    of = there.astype(np.int64).T @ there
     for part in _parts(len(points)):
         together = one_point(points[part], sizes[part], shown[part])
         count += together.sum(0)
-        both = there[part][:, :, None] & there[part][:, None]
-        of += both.sum(0)
     share = count / np.maximum(of, 1)
     pairs = np.argwhere(np.triu(suspicious(known, share))).tolist()
     return sorted(

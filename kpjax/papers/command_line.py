@@ -666,7 +666,7 @@ def in_processes(command: Command) -> None:
     finally:
         signal.signal(signal.SIGTERM, before)
     if failed := [code for code in codes if code]:
-        left = [job.title for job in command.jobs() if not (job.folder / "results.json").exists()]
+        left = [job.title for job in command.jobs() if not job.has_results]
         names = f". Not finished: {'; '.join(left)}" * bool(left)
         raise RunError(
             f"{len(failed)} of {len(children)} processes failed; their lines say why, and the same command "

@@ -35,7 +35,7 @@ class AllOfIt(Logger):
         if not self.jobs or rate <= 0:
             return
         jobs, self.jobs = self.jobs, ()
-        waiting = [job for job in jobs if not (job.folder / "results.json").exists()]
+        waiting = [job for job in jobs if not job.has_results]
         stages = {(job.seed, name): steps for job in waiting for name, steps in job.lengths.items()}
         compiling = max(time.monotonic() - self.opened - (step - self.start) / rate, 0.0)
         training = 2 * compiling * len(waiting) + (sum(stages.values()) - self.start) / rate

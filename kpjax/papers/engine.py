@@ -120,6 +120,11 @@ class Job(NamedTuple):
         return f"{self.variant}, seed {self.seed}"
 
     @property
+    def has_results(self) -> bool:
+        """Whether its folder has results, of whatever configuration (`is_finished`)."""
+        return (self.folder / "results.json").exists()
+
+    @property
     def lengths(self) -> Mapping[str, float]:
         """The steps of its stages by name, with those of variants that it starts from."""
         return self.paper.variants[self.variant].lengths(self.config, self.variant)
@@ -569,7 +574,7 @@ def in_turn(
     then one of all, and stops it, too.
     """
     waiting = list(dict.fromkeys(jobs))
-    unfinished = [job for job in waiting if alike and not (job.folder / "results.json").exists()]
+    unfinished = [job for job in waiting if alike and not job.has_results]
     first = next(iter(unfinished), None)
     put_off: set[Job] = set()
     while waiting:

@@ -1,13 +1,12 @@
 """Starting over: what `--fresh` removes of earlier runs, and what it says that runs use again."""
 
-import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 
 from etils import epath
 
 from kpjax.errors import InputError
-from kpjax.files import remove
+from kpjax.files import absolute, remove
 from kpjax.papers.configs import flat
 from kpjax.papers.engine import Job, preset_folder, queue_folder
 from kpjax.training.run_folder import hold_folder
@@ -76,7 +75,9 @@ def _check_inputs(job: Job, folders: Sequence[epath.Path]) -> None:
         for path in value if isinstance(value, tuple) else (value,):
             if not isinstance(path, str) or not path:
                 continue
-            place = epath.Path(os.path.abspath(os.path.expanduser(path)))
+            if "://" in path and not path.startswith("gs://"):  # such as an address of weights
+                continue
+            place = absolute(path)
             for folder in folders:
                 if folder in (place, *place.parents):
                     raise InputError(

@@ -67,6 +67,9 @@ def test_the_run_that_a_job_starts_from_stays(tmp_path):
         with pytest.raises(InputError, match=r"^weights: .*seed-0 is what `fresh` would remove"):
             start_over([start._replace(config=backbone)])
     assert start.folder.exists()
+    address = replace_fields(start.config, weights="https://host/weights.pth")
+    start_over([start._replace(config=address)])
+    assert not start.folder.exists()
 
 
 def test_what_another_preset_keeps_is_said_to_be_used_again(tmp_path, capsys):

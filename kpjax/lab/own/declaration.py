@@ -123,9 +123,7 @@ def on_own_data(
     def check(command: Command, jobs: Sequence[Job]) -> None:
         check_variants(command.config, command.variants)
         # What is wrong with images that only later variants read is told before one trains.
-        done = agreed(
-            "what is finished", lambda: [(job.folder / "results.json").exists() for job in jobs]
-        )
+        done = agreed("what is finished", lambda: [job.has_results for job in jobs])
         waiting = [job for job, is_done in zip(jobs, done, strict=True) if not is_done]
         whole = [job for job in waiting if not labels_alone(job)]
         if 0 < len(whole) < len(waiting):
@@ -224,7 +222,7 @@ def beside(
 def first_lines(command: Command) -> list[str]:
     """Returns what will be trained, and how many networks."""
     jobs = command.jobs()
-    trained = [job for job in jobs if not (job.folder / "results.json").exists()]
+    trained = [job for job in jobs if not job.has_results]
     times = f", {len(command.seeds)} seeds each" if len(command.seeds) > 1 else ""
     done = f"; already finished: {len(jobs) - len(trained)}" if len(trained) < len(jobs) else ""
     given = flat(command.config)  # a run in the place of a source has had its first stage
@@ -244,7 +242,7 @@ def next_lines(command: Command, shown: Path | None = None) -> list[str]:
     """Returns the folders of finished runs, that of the report and then the last variants first, and
     the command that uses one.
     """
-    finished = [job for job in command.jobs() if (job.folder / "results.json").exists()]
+    finished = [job for job in command.jobs() if job.has_results]
     folders = [
         os.path.relpath(job.folder)
         if Path(job.folder).is_relative_to(Path.cwd())
