@@ -34,10 +34,6 @@ USUAL_SIZE = 128
 # whose ears lie four pixels apart at 128 px, MobileNetV2's PCK is 82.6 there with heatmaps of 64
 # cells and 94.6 at 192 px with 48.
 LEAST_DIAGONAL = 32
-# px of an image in one cell of its heatmaps. At 128 px MobileNetV2 had learnt 72 labelled frames of a mouse
-# far less after 800 steps with heatmaps of 64 cells than with 32, which are faster, too: 44 and 14 % of the
-# error of empty heatmaps were left. Of flies 29 % were left after 800 steps, and 9 % after 500.
-STRIDE = 4
 # px of a body's diagonal at the largest size, below which one animal is found and cropped, too
 SMALL = 16
 # mean resultant length of directions from which on images are turned by 30 degrees only
@@ -55,7 +51,7 @@ FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without label
 # Rounds of training, at most. At 128 px a round of the small U-net took 0.7 to 2.2 minutes of two cores. Of
 # five seeds on a mouse four had learnt after three rounds; after four the fifth had two paws as one point on
 # 12 % of a video, after six, when it had learnt, on 2 %.
-ROUNDS, ROUNDS_OF_LARGE = 8, 4
+ROUNDS, ROUNDS_OF_LARGE = 8, 3
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 
@@ -195,10 +191,27 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
     return float(abs(np.exp(1j * angles).mean())), float(abs(np.exp(2j * angles).mean()))
 
 
-def image_choices(facts: Facts, size: int | None) -> list[Choice]:
+FINE_SIGMA = 1.5  # cells, of the Gaussians of heatmaps with half of an image's side
+
+
+class OfMobileNet(NamedTuple):
+    """How a system trains MobileNetV2 from published weights."""
+
+    #: px of images, up to which heatmaps have half of their side, not a quarter; their Gaussians have
+    #: a sigma of `FINE_SIGMA`
+    fine_side: int = 0
+    head_layers: int = 0  # 0 for the network's own, as below
+    decoder_width: int = 0  # channels of its pyramid and head for a few keypoints
+    frozen_stride: int = 0  # up to which its layers keep their weights
+
+
+AS_IT_IS = OfMobileNet()
+
+
+def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Choice]:
     """Chooses the transform of frames to square images, and the sizes of images and heatmaps.
 
-    size: of images, as typed.
+    size: of images, as typed. fine_side: see `OfMobileNet`.
     """
     transform = (
         ("around_box", "several animals on a frame: each is cropped by its box")
@@ -226,10 +239,12 @@ def image_choices(facts: Facts, size: int | None) -> list[Choice]:
     else:
         why += "; larger is finer, and slower with its square"
     used = size or found
+    stride, share = (2, "half") if used <= fine_side else (4, "a quarter")
     return [
         Choice("transform", *transform),
         Choice("image_size", found, why),
-        Choice("heatmap_size", used // STRIDE, f"a quarter of {used} px, with sub-pixel targets"),
+        Choice("heatmap_size", used // stride, f"{share} of {used} px, with sub-pixel targets"),
+        *[Choice("sigma", FINE_SIGMA, "cells, since these are small")] * (stride == 2),
     ]
 
 
@@ -388,15 +403,19 @@ MANY_KEYPOINTS = 20  # above which the small U-net is wider
 
 
 def usual_choices(
-    facts: Facts, config: Any, typed: Collection[str], *, frozen_stride: int = 0
+    facts: Facts,
+    config: Any,
+    typed: Collection[str],
+    *,
+    mobilenet: OfMobileNet = AS_IT_IS,
 ) -> list[Choice]:
     """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its
     learning rates.
 
     The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or
-    weights are typed, no option of the small U-net, and no run to start from. frozen_stride: up to
-    which it keeps its weights. Of a project whose keypoints are a person's by their names, its
-    weights are those of a network of human pose.
+    weights are typed, no option of the small U-net, and no run to start from; typed, it is trained
+    in the same way. Of a project whose keypoints are a person's by their names, its weights are
+    those of a network of human pose.
     """
     network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
     if small and not config.backbone.start and not typed & {"network", *vars(network)}:
@@ -411,7 +430,7 @@ def usual_choices(
         network = NETWORKS[known.network](**known.options) if known else network
     size, given = config.data.image_size if "image_size" in typed else None, flat(config)
     images = [
-        *image_choices(facts, size),
+        *image_choices(facts, size, mobilenet.fine_side if isinstance(network, MobileNetV2) else 0),
         rotation := rotation_choice(facts),
         *(
             flip_choices(facts, given["rotation"] if "rotation" in typed else rotation.value)
@@ -419,24 +438,17 @@ def usual_choices(
             else []
         ),
     ]
-    if weights:
+    if (weights or config.backbone.weights) and not isinstance(network, MoveNet):
         why = (
             f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[0]}"
             if weights == MOVENET
             else "--network small_unet trains without pretrained weights"
         )
-        frozen = [
-            Choice(
-                "frozen_stride",
-                frozen_stride,
-                "the first layers keep their weights, which saves time",
-            )
-        ] * (frozen_stride > 0 and isinstance(network, MobileNetV2))
+        of_network = [Choice("network", network, WORTH), Choice("weights", weights, why)]
         return [
             *images,
-            Choice("network", network, WORTH),
-            Choice("weights", weights, why),
-            *frozen,
+            *(of_network if weights else []),
+            *(_mobilenet_choices(facts, mobilenet) if isinstance(network, MobileNetV2) else []),
             *rate_choices(
                 config,
                 "published weights are changed slowly, falling to zero along a cosine",
@@ -470,6 +482,24 @@ def usual_choices(
         Choice("head_width", 64 if many else 32, why),
         *rate_choices(config, "the small U-net's, falling to zero along a cosine"),
     ]
+
+
+def _mobilenet_choices(facts: Facts, mobilenet: OfMobileNet) -> list[Choice]:
+    few = facts.keypoints <= MANY_KEYPOINTS
+    made = [
+        Choice("head_layers", mobilenet.head_layers, "as in the small U-net"),
+        Choice(
+            "decoder_width",
+            mobilenet.decoder_width,
+            f"{facts.keypoints} keypoints, {MANY_KEYPOINTS} or fewer: a narrow pyramid saves time",
+        ),
+        Choice(
+            "frozen_stride",
+            mobilenet.frozen_stride,
+            "the first layers keep their weights, which saves time",
+        ),
+    ]
+    return [one for one in made if one.value and (few or one.field != "decoder_width")]
 
 
 def _at_hand(facts: Facts) -> str:

@@ -161,7 +161,12 @@ def own_report(
         said = verdict(shown.animals, shown.cutoffs)
         top = " ".join([*said[1:2], *compared(shown, others)])
         reached = [*said[:1], *filter(None, [top]), *said[2:]]
-        better = [*go_on(shown, folder), *advice(shown.animals, shown.cutoffs)]
+        backbone = shown.line.runs.finished[0].config.get("backbone") or {}
+        goes_on = bool(backbone.get("start"))
+        better = [
+            *go_on(shown, folder),
+            *advice(shown.animals, shown.cutoffs, takes_size=not goes_on),
+        ]
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
@@ -181,7 +186,7 @@ def own_report(
         print(wrap_lines(f"- {words}", indent="  "), *[typed] * bool(typed), sep="\n")
     print("", *table, sep="\n")
     if radii := read_radius_table(shown.folder):
-        print(wrap_lines(radius_text(radii)))
+        print(wrap_lines(radius_text(radii, of_target=_known_by_target(shown))))
     learnt = kept_finder(shown.folder)  # not known of a run that took it from another
     if (
         animals := found_text(learnt.described["held_out"])
@@ -289,6 +294,12 @@ def compared(shown: OwnRun, others: Sequence[OwnRun]) -> list[str]:
     ]
 
 
+def _known_by_target(run: OwnRun) -> bool:
+    """Returns whether labels of the target, in place of held-out ones, say what scores mean."""
+    parts = run.animals.by_part() if run.animals else {}
+    return TARGET in parts and HELD_OUT not in parts
+
+
 def _short(run: OwnRun, usual_steps: int) -> str:
     result = run.line.runs.finished[0]
     steps = result.config.get("steps", usual_steps)
@@ -368,6 +379,7 @@ def _page(
         Path(__file__).with_name("report.html.jinja"),
         path=[folder.parent.name, folder.name],
         cutoff=cutoffs_text(run.cutoffs),
+        cutoffs_of="labels of the target" if _known_by_target(run) else "frames held out",
         pixel_rows=[
             (
                 name,
@@ -410,14 +422,20 @@ def _page(
     )
 
 
-def radius_text(table: RadiusTable) -> str:
-    """Says whether predictions will have radii, or what is missing for them."""
-    whole = f"{table.all_units} {table.unit}{'' if table.all_units == 1 else 's'}"
+def radius_text(table: RadiusTable, *, of_target: bool = False) -> str:
+    """Says whether predictions will have radii, or what is missing for them.
+
+    of_target: whether the labels are of the target, where none are held out.
+    """
+    kind, label = (
+        ("of the target", "label of the target") if of_target else ("held out", "held-out label")
+    )
+    whole = f"{table.all_units} {table.unit}{'' if table.all_units == 1 else 's'} {kind}"
     lacking = dict(zip(table.levels.tolist(), missing(table).tolist(), strict=True))
     known = [f"{100 * level:g}" for level, number in lacking.items() if not number]
     words = (
         [
-            f"From the labels of {whole} held out, predictions have a radius within which the truth lies in "
+            f"From the labels of {whole}, predictions have a radius within which the truth lies in "
             f"{known[-1]} of 100 cases on new {table.unit}s like these"
         ]
         if known
@@ -427,12 +445,12 @@ def radius_text(table: RadiusTable) -> str:
         f"{number} more for {100 * level:g} of 100" for level, number in lacking.items() if number
     ]:
         words.append(
-            f"{'' if known else f'{whole} held out are too few for a radius of predicted points: '}"
+            f"{'' if known else f'{whole} are too few for a radius of predicted points: '}"
             f"{', '.join(more)}"
         )
     if bare := int(without_label(table).sum()):
         have = "has" if bare == 1 else "have"
-        words.append(f"{count_text(bare, 'keypoint')} without a held-out label {have} none")
+        words.append(f"{count_text(bare, 'keypoint')} without a {label} {have} none")
     return "; ".join(words) + "."
 
 

@@ -14,15 +14,18 @@ from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, starts_on_whole_frames, with_start
 from kpjax.lab.own.project import Own, Unlabelled
+from kpjax.models import MobileNetV2
 from kpjax.papers import semi_supervised
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
 
-# On tuning subsets the mean error of 19 labelled faces was 8.7 % in place of 8.8, the PCK of ten
-# labelled frames of a mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to 0.7 of the time. Other
-# systems adapt to images that differ in what the first layers see.
-FROZEN_STRIDE = 4
+# The first layers keep their weights: on tuning subsets the mean error of 19 labelled faces was 8.7 % in
+# place of 8.8, the PCK of ten labelled frames of a mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to
+# 0.7 of the time. Other systems adapt to images that differ in what the first layers see.
+MOBILENET = choices.OfMobileNet(fine_side=128, head_layers=2, decoder_width=32, frozen_stride=4)
+LEAST_STEPS = 200, 300  # with labels first, and of a round
+LEAST_OF_MOBILENET = 400, 400  # with finer heatmaps, which are learnt more slowly
 # by measurement the best of their kind at equal steps
 LABELS_ALONE, BOTH = "supervised_warped", "pl_warped"
 
@@ -80,7 +83,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer",
         )
     made = with_start(
-        choices.usual_choices(facts, config, typed, frozen_stride=FROZEN_STRIDE),
+        choices.usual_choices(facts, config, typed, mobilenet=MOBILENET),
         config,
         project.skeleton,
         typed,
@@ -122,6 +125,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         step = "; those held out choose the step" * choosing
         print(f"labelled animals that train: {labelled}{finding}{step}")
     network = decided.get("network", config.network)
+    least_first, least = LEAST_OF_MOBILENET if isinstance(network, MobileNetV2) else LEAST_STEPS
     config = choices.apply_choices(
         config,
         [
@@ -131,9 +135,9 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             ),
             every,
             choices.steps_choice(
-                "warm_start_steps", labelled, batch, passes=40, least=200, most=600
+                "warm_start_steps", labelled, batch, passes=40, least=least_first, most=600
             ),
-            choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900),
+            choices.steps_choice("steps", labelled, batch // 2, passes=30, least=least, most=900),
             choices.rounds_choice(network, typed),
         ],
         typed,

@@ -36,7 +36,6 @@ from kpjax.training.identity import flat_identity
 IMAGES_PER_VARIANT = 4
 UNITS = {
     "distance": "px of the original images",
-    "mae": "px of the original images",
     "pck": "0 to 1",
     "nme": "of the reference length",
 }  # of curves without a column

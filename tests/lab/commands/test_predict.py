@@ -127,7 +127,11 @@ def test_a_keypoint_without_a_held_out_label_has_no_radius_and_is_named(
     said = capsys.readouterr().out
     assert "beside: no held-out label, and so no radius" in said
     assert "holds for all of them together" not in said
-    assert "1 keypoint without a held-out label has none" in radius_text(read_radius_table(run))
+    table = read_radius_table(run)
+    assert "1 keypoint without a held-out label has none" in radius_text(table)
+    of_target = radius_text(table, of_target=True)
+    assert "of the target, predictions have a radius" in of_target
+    assert "1 keypoint without a label of the target has none" in of_target
 
 
 def test_where_nothing_is_there_points_are_unsure_and_have_no_radius(run, tmp_path, capsys):

@@ -183,7 +183,7 @@ def test_choices_are_of_fields_that_every_system_has(project):
 
 def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
     assert choices.rounds_choice(SmallUNet(), set()).value == 8
-    assert choices.rounds_choice(MobileNetV2(), set()).value == 4
+    assert choices.rounds_choice(MobileNetV2(), set()).value == 3
     assert choices.rounds_choice(SmallUNet(), {"steps"}).value == 1
 
 
@@ -550,7 +550,7 @@ def test_a_keypoint_is_absent_only_where_the_project_of_the_frame_names_it(tmp_p
 PEOPLE = ("LeftShoulder", "r_shoulder", "left_hip", "RightHip")
 SMALL = {"network": SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), "weights": ""}
 OF_POSES = {
-    "network": MobileNetV2(padding="tensorflow", frozen_stride=4),
+    "network": MobileNetV2(padding="tensorflow", head_layers=2, decoder_width=32, frozen_stride=4),
     "normalisation": "symmetric",
 }
 CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and what is chosen
@@ -559,10 +559,13 @@ CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and wh
         -1,
         "",
         {
-            "network": MobileNetV2(frozen_stride=4),
+            "network": MobileNetV2(head_layers=2, decoder_width=32, frozen_stride=4),
             "weights": "mobilenetv2_100.ra_in1k",
             "image_size": 128,
-            "heatmap_size": 32,
+            "heatmap_size": 64,
+            "sigma": 1.5,
+            "warm_start_steps": 400,
+            "steps": 400,
             "learning_rate": 1e-3,
             "warm_start_learning_rate": 1e-3,
         },
@@ -611,6 +614,16 @@ def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
     monkeypatch.setattr(choices, "first_at_hand", lambda known: known[place])
     config = read_command(EXPERIMENT, ["own", "--project", "P", *flags.split()]).config
     assert settings.items() <= (flat(config) | {"network": config.network}).items()
+
+
+def test_a_network_that_is_typed_is_trained_as_if_it_were_chosen(large, monkeypatch):
+    """Typed, the same network had other frozen layers, and its line named rates that it did not have."""
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: large)
+    flags = ["own", "--project", "P", "--weights", "mobilenetv2_100.ra_in1k"]
+    chosen = read_command(EXPERIMENT, flags).config
+    typed = read_command(EXPERIMENT, [*flags, "--network", "mobilenet_v2"]).config
+    assert flat(replace_fields(typed, why=chosen.why)) == flat(chosen)
+    assert dict(typed.why)["learning_rate"] == dict(chosen.why)["learning_rate"]
 
 
 def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):

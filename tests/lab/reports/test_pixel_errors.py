@@ -333,6 +333,14 @@ def test_advice_by_plain_rules(held, learnt, words):
         assert text.startswith(start)
 
 
+def test_larger_images_are_advised_only_where_the_command_takes_them():
+    both = pixel_errors.join_animals([made([[4.0] * 3] * 12), LEARNT])
+    (usual,) = advice(both, CUTOFFS)
+    (goes_on,) = advice(both, CUTOFFS, takes_size=False)
+    assert usual.startswith("Longer training (--steps) or larger images (--image-size): the errors")
+    assert goes_on.startswith("Longer training (--steps): the errors")
+
+
 def test_advice_counts_all_labels_that_were_learnt_from_and_not_those_of_a_sample():
     """Errors on half of the animals were not measured: the labels of the others passed for all."""
     errors = np.full((20, 3), 4.0)
@@ -359,6 +367,16 @@ def test_frames_that_show_nobody_have_no_error_and_no_picture():
         "Of 6 cells that the labeller left empty there, 2 are drawn" in verdict(both, CUTOFFS)[-1]
     )
     assert len(advice(both, CUTOFFS)) == 2
+
+
+def test_a_held_out_part_without_a_label_has_no_error():
+    """Its median and share were nan."""
+    held = made([[np.nan] * 3] * 2, scores=[[0.1] * 3] * 2)
+    both = pixel_errors.join_animals([held, LEARNT])
+    assert verdict(both, CUTOFFS)[1:] == [
+        "None of the 2 frames that it has never seen has a label, so nothing is known of errors on new ones."
+    ]
+    assert not any("nan" in text for text in advice(both, CUTOFFS))
 
 
 # Predictions beside labels on crops of the original images

@@ -54,6 +54,11 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     found = errors_of(parts[judged], cutoffs)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
     frames = count_text(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
+    if not whole.labels:
+        return [
+            *sentences,
+            f"None of the {frames} that it has never seen has a label, so nothing is known of errors on new ones.",
+        ]
     sentences.append(
         f"On {frames} whose labels it has never seen, half of the points lie within "
         f"{pixels(whole.median)} px of their labels; the mean error is {pixels(whole.mean)} px, "
@@ -107,8 +112,11 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     return sentences
 
 
-def advice(animals: Animals, cutoffs: np.ndarray) -> list[str]:
-    """Returns what would help, what helps most first, each with the numbers that say so."""
+def advice(animals: Animals, cutoffs: np.ndarray, *, takes_size: bool = True) -> list[str]:
+    """Returns what would help, what helps most first, each with the numbers that say so.
+
+    takes_size: whether the run's command takes `--image-size`, which one that goes on from a run does not.
+    """
     parts = animals.by_part()
     judged = judging(parts)
     if judged not in parts:
@@ -129,9 +137,10 @@ def advice(animals: Animals, cutoffs: np.ndarray) -> list[str]:
                 f"{times:.1f} times that on frames it has learnt from, which it knows by heart."
             )
         elif times <= ALIKE:
+            larger = " or larger images (--image-size)" * takes_size
             texts.append(
-                f"Longer training (--steps) or larger images (--image-size): the errors{of} on frames that it has "
-                "learnt from and on new ones are alike, so more labels of the same kind would change little."
+                f"Longer training (--steps){larger}: the errors{of} on frames that it has learnt from and on new "
+                "ones are alike, so more labels of the same kind would change little."
             )
     if held.frame_count < FEW:
         kind = "of the target" if judged == TARGET else "that are held out"
