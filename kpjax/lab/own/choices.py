@@ -51,7 +51,7 @@ FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without label
 # Rounds of training, at most. At 128 px a round of the small U-net took 0.7 to 2.2 minutes of two cores. Of
 # five seeds on a mouse four had learnt after three rounds; after four the fifth had two paws as one point on
 # 12 % of a video, after six, when it had learnt, on 2 %.
-ROUNDS, ROUNDS_OF_LARGE = 8, 3
+ROUNDS, ROUNDS_OF_LARGE = 8, 2
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 

@@ -25,7 +25,7 @@ from kpjax.papers.semi_supervised.config import SMALL_REAL, Config, LabelledSubs
 # 0.7 of the time. Other systems adapt to images that differ in what the first layers see.
 MOBILENET = choices.OfMobileNet(fine_side=128, head_layers=2, decoder_width=32, frozen_stride=4)
 LEAST_STEPS = 200, 300  # with labels first, and of a round
-LEAST_OF_MOBILENET = 400, 400  # with finer heatmaps, which are learnt more slowly
+LEAST_OF_MOBILENET = 300, 300  # with finer heatmaps, which are learnt more slowly
 # by measurement the best of their kind at equal steps
 LABELS_ALONE, BOTH = "supervised_warped", "pl_warped"
 

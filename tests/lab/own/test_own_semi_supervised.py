@@ -183,7 +183,7 @@ def test_choices_are_of_fields_that_every_system_has(project):
 
 def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
     assert choices.rounds_choice(SmallUNet(), set()).value == 8
-    assert choices.rounds_choice(MobileNetV2(), set()).value == 3
+    assert choices.rounds_choice(MobileNetV2(), set()).value == 2
     assert choices.rounds_choice(SmallUNet(), {"steps"}).value == 1
 
 
@@ -564,8 +564,8 @@ CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and wh
             "image_size": 128,
             "heatmap_size": 64,
             "sigma": 1.5,
-            "warm_start_steps": 400,
-            "steps": 400,
+            "warm_start_steps": 300,
+            "steps": 300,
             "learning_rate": 1e-3,
             "warm_start_learning_rate": 1e-3,
         },
