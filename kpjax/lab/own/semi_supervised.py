@@ -24,8 +24,8 @@ from kpjax.papers.semi_supervised.config import SMALL_REAL, Config, LabelledSubs
 # place of 8.8, the PCK of ten labelled frames of a mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to
 # 0.7 of the time. Other systems adapt to images that differ in what the first layers see.
 MOBILENET = choices.OfMobileNet(fine_side=128, head_layers=2, decoder_width=32, frozen_stride=4)
-LEAST_STEPS = 200, 300  # with labels first, and of a round
-LEAST_OF_MOBILENET = 300, 300  # with finer heatmaps, which are learnt more slowly
+LEAST_WITH_LABELS_FIRST = 200  # steps
+LEAST_OF_MOBILENET = 300  # its finer heatmaps are learnt more slowly
 # by measurement the best of their kind at equal steps
 LABELS_ALONE, BOTH = "supervised_warped", "pl_warped"
 
@@ -125,7 +125,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         step = "; those held out choose the step" * choosing
         print(f"labelled animals that train: {labelled}{finding}{step}")
     network = decided.get("network", config.network)
-    least_first, least = LEAST_OF_MOBILENET if isinstance(network, MobileNetV2) else LEAST_STEPS
+    least = LEAST_OF_MOBILENET if isinstance(network, MobileNetV2) else LEAST_WITH_LABELS_FIRST
     config = choices.apply_choices(
         config,
         [
@@ -135,9 +135,9 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             ),
             every,
             choices.steps_choice(
-                "warm_start_steps", labelled, batch, passes=40, least=least_first, most=600
+                "warm_start_steps", labelled, batch, passes=40, least=least, most=600
             ),
-            choices.steps_choice("steps", labelled, batch // 2, passes=30, least=least, most=900),
+            choices.steps_choice("steps", labelled, batch // 2, passes=30, least=300, most=900),
             choices.rounds_choice(network, typed),
         ],
         typed,
