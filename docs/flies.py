@@ -6,7 +6,7 @@ python docs/flies.py points/clip.csv clip.mp4 docs/images/flies.jpg clip.slp
 
 The video and its labels are `tests/data/tracks` of the repository talmolab/sleap (Clear BSD License). A
 project of 26 frames from the first half of the video, of which 21 train, and boxes of the animals
-were given to
+were given to these commands, by the choices of that time:
 
 kpjax train semi_supervised --project flies --weights FILE --network mobilenet_v2 --size 128
 --heatmap-size 64 \

@@ -24,8 +24,16 @@ TITLES = {
     "cross_entropy": "cross-entropy over positions, not squared errors of maps",
     "pairs_apart": "a term that keeps maps of left and right apart",
     "prior": "a prior on poses, as Lightning Pose has",
-    "mobilenet": "MobileNetV2 of ImageNet, heatmaps of 32 cells",
-    "mobilenet_fine": "MobileNetV2 of ImageNet, heatmaps of 64 cells",
+    "mobilenet": "MobileNetV2, heatmaps of 32 cells, 800 steps in three schedules",
+    "mobilenet_fine": "the same with 64 cells",
+    "mobilenet_whole": "MobileNetV2, 32 cells, no frozen layer, one schedule of 700 steps",
+    "mobilenet_wide_whole": "the same with 64 cells, 500 steps",
+    "mobilenet_narrow_whole": "the same with a pyramid of 32 channels, not 64, 667 steps",
+    "mobilenet_narrow": "the same with layers up to stride 4 frozen, 900 steps",
+    "mobilenet_wider": "the same with Gaussians of 1.5 cells, not 1, 800 steps",
+    "mobilenet_widest": "the same with Gaussians of 2 cells, 800 steps",
+    "mobilenet_chosen": "MobileNetV2 as `kpjax train` chooses: Gaussians of 1.5 cells, up to 900 steps",
+    "small_chosen": "the small U-net as `kpjax train` chooses, the labels alone",
 }
 METRICS = {
     "within/0.9": ("labels within the radius at 90 %, %", 100),
@@ -49,6 +57,16 @@ ARMS = (
     "pairs_apart",
     "prior",
 )
+OF_MOBILENET = (
+    "mobilenet",
+    "mobilenet_fine",
+    "mobilenet_whole",
+    "mobilenet_wide_whole",
+    "mobilenet_narrow_whole",
+    "mobilenet_narrow",
+    "mobilenet_wider",
+    "mobilenet_widest",
+)
 OF_POINTS = ("test/one_point", "test/median", "test/pck")
 TABLES = {
     "coverage": (
@@ -64,7 +82,7 @@ TABLES = {
     "others": ("adapt_own", ("start", "adapted"), ("target/pck",)),
     "mouse": (
         "causes_mouse",
-        (*ARMS, "mobilenet", "mobilenet_fine"),
+        (*ARMS, *OF_MOBILENET, "mobilenet_chosen", "small_chosen"),
         ("clip/one_point", *OF_POINTS, "test/distance"),
         True,
     ),

@@ -33,7 +33,7 @@ from kpjax.models import MobileNetV2
 from kpjax.structures import named_key
 
 KEYPOINTS = 10
-SIDE, STRIDE, SIGMA = 128, 2, 2.0  # as `kpjax train` has them on a CPU
+SIDE, STRIDE, SIGMA = 128, 2, 2.0  # px, px of a cell, and cells
 FRAMES, TRIED = 500, 64  # of the video, and of the one on which PyTorch's batch is chosen
 LEARNT = 40  # steps, after which maps have peaks
 BATCHES = (4, 8, 16)  # of which PyTorch has its best

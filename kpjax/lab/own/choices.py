@@ -50,8 +50,12 @@ COMPARED = 60  # animals whose colours are compared
 FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without labels
 # Rounds of training, at most. At 128 px a round of the small U-net took 0.7 to 2.2 minutes of two cores. Of
 # five seeds on a mouse four had learnt after three rounds; after four the fifth had two paws as one point on
-# 12 % of a video, after six, when it had learnt, on 2 %.
-ROUNDS, ROUNDS_OF_LARGE = 8, 2
+# 12 % of a video, after six, when it had learnt, on 2 %. One of MobileNetV2 took three minutes: with two of
+# them it told the paws apart on all five seeds, and the command took ten.
+ROUNDS, ROUNDS_OF_LARGE, ROUNDS_OF_FINE = 8, 4, 2
+# cells, of the Gaussians of heatmaps with half of an image's side. Of a mouse, with 1 their peaks stayed low,
+# and labelled frames counted as not learnt; with 2 its points were less exact.
+FINE_SIGMA = 1.5
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
 
 
@@ -191,27 +195,27 @@ def _directions(points: np.ndarray) -> tuple[float, float]:
     return float(abs(np.exp(1j * angles).mean())), float(abs(np.exp(2j * angles).mean()))
 
 
-FINE_SIGMA = 1.5  # cells, of the Gaussians of heatmaps with half of an image's side
-
-
 class OfMobileNet(NamedTuple):
     """How a system trains MobileNetV2 from published weights."""
 
-    #: px of images, up to which heatmaps have half of their side, not a quarter; their Gaussians have
-    #: a sigma of `FINE_SIGMA`
+    #: px of images, up to which heatmaps have half of their side, not a quarter
     fine_side: int = 0
-    head_layers: int = 0  # 0 for the network's own, as below
-    decoder_width: int = 0  # channels of its pyramid and head for a few keypoints
-    frozen_stride: int = 0  # up to which its layers keep their weights
+    head_layers: int = 0  # 0: as many as the network has; likewise the next one
+    decoder_width: int = 0  # channels of its pyramid and head, for at most `MANY_KEYPOINTS`
+    frozen_stride: int = 0  # of the map up to which layers keep their weights; 0: none do
 
 
 AS_IT_IS = OfMobileNet()
 
 
-def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Choice]:
-    """Chooses the transform of frames to square images, and the sizes of images and heatmaps.
+def image_choices(
+    facts: Facts, size: int | None, *, cells: int | None = None, fine_side: int = 0
+) -> list[Choice]:
+    """Chooses the transform of frames to square images, the sizes of images and heatmaps, and sigma
+    where heatmaps have half of the images' side.
 
-    size: of images, as typed. fine_side: see `OfMobileNet`.
+    size: of images, as typed, px. cells: of the side of heatmaps, as typed. fine_side: of images up to
+    which heatmaps have half of it, px.
     """
     transform = (
         ("around_box", "several animals on a frame: each is cropped by its box")
@@ -244,7 +248,11 @@ def image_choices(facts: Facts, size: int | None, fine_side: int = 0) -> list[Ch
         Choice("transform", *transform),
         Choice("image_size", found, why),
         Choice("heatmap_size", used // stride, f"{share} of {used} px, with sub-pixel targets"),
-        *[Choice("sigma", FINE_SIGMA, "cells, since these are small")] * (stride == 2),
+        *(
+            [Choice("sigma", FINE_SIGMA, "cells of 2 px, which are small")]
+            if stride == 2 and cells in (None, used // stride)
+            else []
+        ),
     ]
 
 
@@ -310,11 +318,14 @@ def steps_choice(
     )
 
 
-def rounds_choice(network: Any, typed: Collection[str]) -> Choice:
-    """Chooses in how many rounds the last stage is trained at most, while labelled images are not learnt."""
+def rounds_choice(network: Any, typed: Collection[str], *, fine: bool = False) -> Choice:
+    """Chooses in how many rounds the last stage is trained at most, while labelled images are not learnt.
+
+    fine: whether heatmaps have half of the images' side, and the warm start more steps.
+    """
     if "steps" in typed:
         return Choice("rounds", 1, "the steps are typed")
-    most = ROUNDS if isinstance(network, SmallUNet) else ROUNDS_OF_LARGE
+    most = ROUNDS if isinstance(network, SmallUNet) else ROUNDS_OF_FINE if fine else ROUNDS_OF_LARGE
     return Choice(
         "rounds",
         most,
@@ -413,9 +424,9 @@ def usual_choices(
     learning rates.
 
     The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or
-    weights are typed, no option of the small U-net, and no run to start from; typed, it is trained
-    in the same way. Of a project whose keypoints are a person's by their names, its weights are
-    those of a network of human pose.
+    weights are typed, no option of the small U-net, and no run to start from. mobilenet: what a
+    system chooses for it with weights, whether it is typed or not. Of a project whose keypoints are a
+    person's by their names, its weights are those of a network of human pose.
     """
     network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
     if small and not config.backbone.start and not typed & {"network", *vars(network)}:
@@ -429,8 +440,11 @@ def usual_choices(
             )
         network = NETWORKS[known.network](**known.options) if known else network
     size, given = config.data.image_size if "image_size" in typed else None, flat(config)
+    cells = given["heatmap_size"] if "heatmap_size" in typed else None
+    published = bool(weights or config.backbone.weights)
+    fine_side = mobilenet.fine_side if published and isinstance(network, MobileNetV2) else 0
     images = [
-        *image_choices(facts, size, mobilenet.fine_side if isinstance(network, MobileNetV2) else 0),
+        *image_choices(facts, size, cells=cells, fine_side=fine_side),
         rotation := rotation_choice(facts),
         *(
             flip_choices(facts, given["rotation"] if "rotation" in typed else rotation.value)
@@ -438,7 +452,7 @@ def usual_choices(
             else []
         ),
     ]
-    if (weights or config.backbone.weights) and not isinstance(network, MoveNet):
+    if published and not isinstance(network, MoveNet):
         why = (
             f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[0]}"
             if weights == MOVENET

@@ -296,8 +296,8 @@ def compared(shown: OwnRun, others: Sequence[OwnRun]) -> list[str]:
 
 def _known_by_target(run: OwnRun) -> bool:
     """Returns whether labels of the target, in place of held-out ones, say what scores mean."""
-    parts = run.animals.by_part() if run.animals else {}
-    return TARGET in parts and HELD_OUT not in parts
+    parts = run.animals.by_part() if run.animals else ()
+    return pixel_errors.known_by({pixel_errors.OF_PART + part for part in parts}) == TARGET
 
 
 def _short(run: OwnRun, usual_steps: int) -> str:

@@ -36,6 +36,7 @@ from kpjax.training.identity import flat_identity
 IMAGES_PER_VARIANT = 4
 UNITS = {
     "distance": "px of the original images",
+    "mae": "px",
     "pck": "0 to 1",
     "nme": "of the reference length",
 }  # of curves without a column

@@ -138,6 +138,10 @@ def test_from_what_a_person_has_to_points_and_errors(
     assert [(folder / file).is_file() for file in kept] == [
         bool(metrics & {"held_out/px", "target/px"})
     ] * 4
+    if metrics & {"held_out/px", "target/px"}:
+        counted = " ".join(said.split())
+        kind = "of the target" if "--start" in flags else "held out"
+        assert re.search(rf"\d+ (image|recording)s? {kind}(,| are too few for a radius)", counted)
     (begins, pictures), page = PAGES[name], report.read_text()
     without_curves = ("untrained", "adapted")  # no steps of its own, and few
     # keypoints that are one point are said before it

@@ -176,14 +176,29 @@ def test_choices_are_of_fields_that_every_system_has(project):
         flip=(1, 0), points=np.random.default_rng(0).uniform(0, 30, (9, 2, 2))
     )
     for system, there in ((regda, False), (semi_supervised, True)):
-        made = choices.usual_choices(facts, system.OWN, set())
+        made = choices.usual_choices(facts, system.OWN, set(), mobilenet=semi_supervised.MOBILENET)
         assert ("flip" in {choice.field for choice in made}) == there
         replace_fields(system.OWN, **{choice.field: choice.value for choice in made})
 
 
+@pytest.mark.parametrize(("count", "narrow"), [(20, True), (21, False)])
+def test_many_keypoints_have_a_wide_pyramid(count, narrow, project):
+    config = replace_fields(semi_supervised.OWN, network=MobileNetV2(), weights="W")
+    made = choices.usual_choices(
+        facts_of(project)._replace(keypoints=count),
+        config,
+        {"network", "weights"},
+        mobilenet=semi_supervised.MOBILENET,
+    )
+    chosen = {choice.field: choice.value for choice in made}
+    assert chosen.get("decoder_width") == (32 if narrow else None)
+    assert chosen["frozen_stride"] == 4
+
+
 def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
     assert choices.rounds_choice(SmallUNet(), set()).value == 8
-    assert choices.rounds_choice(MobileNetV2(), set()).value == 2
+    assert choices.rounds_choice(MobileNetV2(), set()).value == 4
+    assert choices.rounds_choice(MobileNetV2(), set(), fine=True).value == 2
     assert choices.rounds_choice(SmallUNet(), {"steps"}).value == 1
 
 
@@ -570,6 +585,14 @@ CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and wh
             "warm_start_learning_rate": 1e-3,
         },
     ),
+    (
+        None,
+        -1,
+        "--image-size 192",
+        {"heatmap_size": 48, "sigma": 1.0, "warm_start_steps": 200, "rounds": 4},
+    ),
+    (None, -1, "--heatmap-size 32", {"heatmap_size": 32, "sigma": 1.0, "rounds": 4}),
+    (None, -1, "--heatmap-size 64", {"heatmap_size": 64, "sigma": 1.5, "rounds": 2}),
     (PEOPLE, 0, "", OF_POSES | {"weights": "movenet_lightning.google"}),
     (PEOPLE, 0, "--weights movenet", OF_POSES | {"weights": "movenet"}),
     (
@@ -587,6 +610,9 @@ CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and wh
             "network": MobileNetV2(decoder_width=32, head_layers=2),
             "relative_steps": False,
             "weights": "",
+            "heatmap_size": 32,
+            "sigma": 1.0,
+            "warm_start_steps": 200,
         },
     ),
     (None, -1, "--network small_unet", SMALL),
@@ -622,7 +648,7 @@ def test_a_network_that_is_typed_is_trained_as_if_it_were_chosen(large, monkeypa
     flags = ["own", "--project", "P", "--weights", "mobilenetv2_100.ra_in1k"]
     chosen = read_command(EXPERIMENT, flags).config
     typed = read_command(EXPERIMENT, [*flags, "--network", "mobilenet_v2"]).config
-    assert flat(replace_fields(typed, why=chosen.why)) == flat(chosen)
+    assert typed == chosen
     assert dict(typed.why)["learning_rate"] == dict(chosen.why)["learning_rate"]
 
 

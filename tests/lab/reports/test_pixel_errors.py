@@ -373,10 +373,13 @@ def test_a_held_out_part_without_a_label_has_no_error():
     """Its median and share were nan."""
     held = made([[np.nan] * 3] * 2, scores=[[0.1] * 3] * 2)
     both = pixel_errors.join_animals([held, LEARNT])
-    assert verdict(both, CUTOFFS)[1:] == [
-        "None of the 2 frames that it has never seen has a label, so nothing is known of errors on new ones."
-    ]
-    assert not any("nan" in text for text in advice(both, CUTOFFS))
+    said = verdict(both, CUTOFFS)
+    assert (
+        said[1]
+        == "No keypoint is labelled on the 2 frames held out, so the error on new ones is unknown."
+    )
+    assert said[2].startswith("On the frames that it has learnt from, the mean error is ")
+    assert not any("nan" in text or "rough" in text for text in [*said, *advice(both, CUTOFFS)])
 
 
 # Predictions beside labels on crops of the original images

@@ -54,30 +54,29 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
     found = errors_of(parts[judged], cutoffs)
     whole, length = found[ALL], float(np.median(parts[judged].lengths))
     frames = count_text(parts[judged].frame_count, "frame") + " of the target" * (judged == TARGET)
-    if not whole.labels:
-        return [
-            *sentences,
-            f"None of the {frames} that it has never seen has a label, so nothing is known of errors on new ones.",
+    if whole.labels:
+        sentences += [
+            f"On {frames} whose labels it has never seen, half of the points lie within "
+            f"{pixels(whole.median)} px of their labels; the mean error is {pixels(whole.mean)} px, "
+            f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px).",
+            f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
+            f"animal’s length ({pixels(pixel_errors.NEAR * length)} px).",
         ]
-    sentences.append(
-        f"On {frames} whose labels it has never seen, half of the points lie within "
-        f"{pixels(whole.median)} px of their labels; the mean error is {pixels(whole.mean)} px, "
-        f"{100 * whole.relative:.1f} % of the animal’s length (about {pixels(length)} px)."
-    )
-    sentences.append(
-        f"Of 100 points, {100 * whole.found:.0f} are nearer than {100 * pixel_errors.NEAR:g} % of the "
-        f"animal’s length ({pixels(pixel_errors.NEAR * length)} px)."
-    )
-    if judged == TARGET:
+    else:
+        held = " held out" * (judged == HELD_OUT)
+        sentences.append(
+            f"No keypoint is labelled on the {frames}{held}, so the error on new ones is unknown."
+        )
+    if judged == TARGET and whole.labels:
         sentences.append(
             "These are labels of the target: selecting a variant or a setting by them is selecting on the "
             "test set, and makes its error look smaller than it is."
         )
-        if HELD_OUT in parts:
-            sentences.append(
-                f"On {count_text(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
-                f"error is {pixels(errors_of(parts[HELD_OUT], cutoffs)[ALL].mean)} px."
-            )
+    if judged == TARGET and HELD_OUT in parts:
+        sentences.append(
+            f"On {count_text(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
+            f"error is {pixels(errors_of(parts[HELD_OUT], cutoffs)[ALL].mean)} px."
+        )
     if TRAINED in parts:
         seen = int(np.isfinite(parts[TRAINED].scores).any(1).sum())
         some = f"a sample of {seen} animals of " * (seen < len(parts[TRAINED].parts))
@@ -85,8 +84,9 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
             f"On {some}the frames that it has learnt from, the mean error is {pixels(learnt[ALL].mean)} px."
         )
     if not np.isfinite(cutoffs).any():
+        known = "held-out points" if HELD_OUT in parts else "labelled points of the target"
         sentences.append(
-            "Too few held-out points lie near their labels to choose the score from which points are "
+            f"Too few {known} lie near their labels to choose the score from which points are "
             "drawn: there is no cutoff, and drawings show all points."
         )
     elif whole.hidden:
@@ -142,7 +142,7 @@ def advice(animals: Animals, cutoffs: np.ndarray, *, takes_size: bool = True) ->
                 f"Longer training (--steps){larger}: the errors{of} on frames that it has learnt from and on new "
                 "ones are alike, so more labels of the same kind would change little."
             )
-    if held.frame_count < FEW:
+    if found[ALL].labels and held.frame_count < FEW:
         kind = "of the target" if judged == TARGET else "that are held out"
         texts.append(
             f"More labels {kind}: with {count_text(held.frame_count, 'frame')} these numbers are rough."
