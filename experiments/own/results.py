@@ -32,8 +32,7 @@ TITLES = {
     "mobilenet_narrow": "the same with layers up to stride 4 frozen, 900 steps",
     "mobilenet_wider": "the same with Gaussians of 1.5 cells, not 1, 800 steps",
     "mobilenet_widest": "the same with Gaussians of 2 cells, 800 steps",
-    "mobilenet_chosen": "MobileNetV2 as `kpjax train` chooses: Gaussians of 1.5 cells, up to 900 steps",
-    "small_chosen": "the small U-net as `kpjax train` chooses, the labels alone",
+    "mobilenet_chosen": "`kpjax train --weights`, MobileNetV2 of ImageNet, up to 900 steps",
 }
 METRICS = {
     "within/0.9": ("labels within the radius at 90 %, %", 100),
@@ -69,6 +68,11 @@ OF_MOBILENET = (
 )
 OF_POINTS = ("test/one_point", "test/median", "test/pck")
 TABLES = {
+    "front": (
+        "causes_mouse",
+        ("mobilenet_chosen",),
+        ("clip/one_point", *OF_POINTS, "test/distance"),
+    ),
     "coverage": (
         tuple(f"coverage_{name}" for name in ("tongue", "lips", "mouse")),
         ("own_table", "images", "heatmap", "temperature"),
@@ -82,7 +86,7 @@ TABLES = {
     "others": ("adapt_own", ("start", "adapted"), ("target/pck",)),
     "mouse": (
         "causes_mouse",
-        (*ARMS, *OF_MOBILENET, "mobilenet_chosen", "small_chosen"),
+        (*ARMS, *OF_MOBILENET),
         ("clip/one_point", *OF_POINTS, "test/distance"),
         True,
     ),

@@ -51,7 +51,7 @@ FRAMES_WITHOUT_LABELS = 2000  # largest number of frames of videos without label
 # Rounds of training, at most. At 128 px a round of the small U-net took 0.7 to 2.2 minutes of two cores. Of
 # five seeds on a mouse four had learnt after three rounds; after four the fifth had two paws as one point on
 # 12 % of a video, after six, when it had learnt, on 2 %. One of MobileNetV2 took three minutes: with two of
-# them it told the paws apart on all five seeds, and the command took ten.
+# them it told the paws apart by all five seeds, and the command took ten.
 ROUNDS, ROUNDS_OF_LARGE, ROUNDS_OF_FINE = 8, 4, 2
 # cells, of the Gaussians of heatmaps with half of an image's side. Of a mouse, with 1 their peaks stayed low,
 # and labelled frames counted as not learnt; with 2 its points were less exact.
