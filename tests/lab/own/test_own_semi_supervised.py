@@ -176,7 +176,7 @@ def test_choices_are_of_fields_that_every_system_has(project):
         flip=(1, 0), points=np.random.default_rng(0).uniform(0, 30, (9, 2, 2))
     )
     for system, there in ((regda, False), (semi_supervised, True)):
-        made = choices.usual_choices(facts, system.OWN, set(), mobilenet=semi_supervised.MOBILENET)
+        made = choices.usual_choices(facts, system.OWN, set())
         assert ("flip" in {choice.field for choice in made}) == there
         replace_fields(system.OWN, **{choice.field: choice.value for choice in made})
 
@@ -192,7 +192,9 @@ def test_many_keypoints_have_a_wide_pyramid(count, narrow, project):
     )
     chosen = {choice.field: choice.value for choice in made}
     assert chosen.get("decoder_width") == (32 if narrow else None)
-    assert chosen["frozen_stride"] == 4
+    made_so = replace_fields(config, **chosen).network
+    assert (made_so.decoder_width, made_so.head_layers) == (32 if narrow else 64, 2)
+    assert made_so.frozen_stride == 4
 
 
 def test_training_goes_on_until_labels_are_learnt_and_typed_steps_are_what_they_say():
