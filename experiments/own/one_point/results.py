@@ -1,0 +1,69 @@
+"""What pages show of keypoints that look alike: `experiments.measure.render` says how to read it.
+
+One-off studies changed one choice of `kpjax train` at a time; their code is in the history of the
+commits that rows name.
+"""
+
+TITLES = {
+    "chosen": "as `kpjax train` chose, 1,200 steps",
+    "short": "300 steps",
+    "mirrored": "with mirrored training; without it, where it was chosen",
+    "half_size": "images and maps of half the side",
+    "each_peak_alone": "each keypoint at its own peak; jointly with its partner, where that was not chosen",
+    "argmax": "points at cells of maps, not refined",
+    "cross_entropy": "cross-entropy over positions, not squared errors of maps",
+    "pairs_apart": "a term that keeps maps of left and right apart",
+    "prior": "a prior on poses, as Lightning Pose has",
+    "mobilenet": "MobileNetV2, heatmaps of 32 cells, 800 steps in three schedules",
+    "mobilenet_fine": "the same with 64 cells",
+    "mobilenet_whole": "MobileNetV2, 32 cells, no frozen layer, one schedule of 700 steps",
+    "mobilenet_wide_whole": "the same with 64 cells, 500 steps",
+    "mobilenet_narrow_whole": "the same with a pyramid of 32 channels, not 64, 667 steps",
+    "mobilenet_narrow": "the same with layers up to stride 4 frozen, 900 steps",
+    "mobilenet_wider": "the same with Gaussians of 1.5 cells, not 1, 800 steps",
+    "mobilenet_widest": "the same with Gaussians of 2 cells, 800 steps",
+    "mobilenet_chosen": "`kpjax train --weights`, MobileNetV2 of ImageNet, up to 900 steps",
+}
+METRICS = {
+    "clip/one_point": ("frames of a video on which two are one point, %", 100, 1, True),
+    "test/one_point": ("held-out frames on which two are one point, %", 100, 1, True),
+    "test/distance": ("mean error, px of the frame", 1, 1, True),
+    "test/median": ("median error, px", 1, 1, True),
+    "test/pck": ("PCK, %", 100),
+}
+ARMS = (
+    "chosen",
+    "short",
+    "mirrored",
+    "half_size",
+    "each_peak_alone",
+    "argmax",
+    "cross_entropy",
+    "pairs_apart",
+    "prior",
+)
+OF_MOBILENET = (
+    "mobilenet",
+    "mobilenet_fine",
+    "mobilenet_whole",
+    "mobilenet_wide_whole",
+    "mobilenet_narrow_whole",
+    "mobilenet_narrow",
+    "mobilenet_wider",
+    "mobilenet_widest",
+)
+OF_POINTS = ("test/one_point", "test/median", "test/pck")
+TABLES = {
+    "chosen": (
+        "causes_mouse",
+        ("mobilenet_chosen",),
+        ("clip/one_point", *OF_POINTS, "test/distance"),
+    ),
+    "mouse": (
+        "causes_mouse",
+        (*ARMS, *OF_MOBILENET),
+        ("clip/one_point", *OF_POINTS, "test/distance"),
+        True,
+    ),
+    "elsewhere": (("causes_flies", "causes_lips"), ARMS, OF_POINTS, True),
+}
