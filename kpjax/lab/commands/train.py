@@ -10,9 +10,6 @@ from kpjax.errors import InputError, suggest_name
 from kpjax.lab.own.systems import NEEDS, ways
 
 PLAIN = "semi_supervised"  # trains where no system is named
-# its variant of the labels alone has the report, the held-out part and --start of the others
-LABELS = "supervised"
-LABELS_ALONE = ("--variants", "supervised_warped")
 
 
 def main(arguments: Sequence[str]) -> Path | None:
@@ -27,13 +24,10 @@ def main(arguments: Sequence[str]) -> Path | None:
         return None
     name, flags = system_and_flags(arguments)
     if name not in NEEDS:
-        known = [LABELS, *NEEDS]
         raise InputError(
-            f"kpjax train: {name!r} is not a system; there are {', '.join(known)}, and without one "
-            f"kpjax train --project P trains on all labels of P{suggest_name(name, known)}"
+            f"kpjax train: {name!r} is not a system; there are {', '.join(NEEDS)}, and without one "
+            f"kpjax train --project P trains on all labels of P{suggest_name(name, list(NEEDS))}"
         )
-    if arguments[0] == LABELS and any(flag.partition("=")[0] == "--unlabelled" for flag in flags):
-        raise InputError("--unlabelled", f"{LABELS} trains on the labels alone; leave one out")
     from kpjax.lab.own.systems import own_experiment
     from kpjax.papers.command_line import run
     from kpjax.papers.engine import OWN
@@ -44,21 +38,13 @@ def main(arguments: Sequence[str]) -> Path | None:
 def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:
     """Returns the system that trains, and its flags, of what stands behind `train`."""
     name, *flags = arguments
-    if name.startswith("-"):
-        return PLAIN, [name, *flags]
-    if name != LABELS:
-        return name, flags
-    named = {"--variants", "-h", "--help", "--help-all"} & {
-        flag.partition("=")[0] for flag in flags
-    }
-    return PLAIN, flags if named else [*flags, *LABELS_ALONE]
+    return (PLAIN, [name, *flags]) if name.startswith("-") else (name, flags)
 
 
 def usage() -> str:
     """Returns the plain way, and a line for each system with what it must be given."""
     lines = {
         "--project P": "all labels of a project; the rest is chosen from it",
-        f"{LABELS} --project P": "the same, and nothing but the labels",
         "--project A --project B": "several projects as one; they may name different keypoints",
         **{f"{name} {needs.takes}": needs.gives for name, needs in ways()},
     }

@@ -52,7 +52,7 @@ def test_helps_fit_the_screen(typed, said):
     [
         (main, "train", 0, "kpjax train --project P"),
         (main, "train people", 2, "'people' is not a system"),
-        (main, "train supervised --project nowhere", 2, "nowhere: there is no such file or folder"),
+        (main, "train --project nowhere", 2, "nowhere: there is no such file or folder"),
         (main, "train regda --help-all", 0, "--require-accelerator"),
         (main, "train regda --sources P", 2, "train regda: "),
         (main, "train regda", 2, "--source: name an annotation project"),

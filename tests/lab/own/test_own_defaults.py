@@ -35,19 +35,15 @@ def means(system: str, preset: str, metric: str, settings: str = "") -> dict[str
 
 
 def test_labels_and_images_without():
-    """With images without labels, what reads them best at equal steps and cost of the rows; it must
-    beat the labels.
+    """With images without labels that are named, what reads them best at equal steps and cost of the
+    rows; it must beat the labels.
 
     Easy and hard views have rows of rendered people alone: on real images nothing is known of them
     yet.
     """
     short = semi_supervised.short_list
     typed = replace_fields(semi_supervised.OWN, unlabelled=("V",))
-    assert (
-        short(semi_supervised.OWN)
-        == short(typed)
-        == short(replace_fields(typed, weights="mobilenet_v2.google_in1k"))
-    )
+    assert short(typed) == short(replace_fields(typed, weights="mobilenet_v2.google_in1k"))
     control, method = short(typed)
     # random weights twice, and a backbone with few labels
     for preset in ("demo", "people", "fifty_athletes"):
@@ -60,10 +56,14 @@ def test_labels_and_images_without():
         ]
         assert found[method] == max(others)
         assert found[method] > found[control]
-    # With enough labels on a backbone the labels alone were as good.
+    # With enough labels, or on speech, the labels alone were as good: nobody who names none pays for both.
     former = BRIEF.removeprefix("athletes ")
     enough = means("semi_supervised", "athletes", "test/pck", former)
     assert abs(enough[method] - enough[control]) < 0.01
+    for preset in ("tongue", "lips"):
+        speech = means("semi_supervised", preset, "test/pck")
+        assert speech[method] < speech[control]
+    assert short(semi_supervised.OWN) == (control,)
     assert short(replace_fields(semi_supervised.OWN, weights="mobilenet_v2.google_in1k")) == (
         control,
     )

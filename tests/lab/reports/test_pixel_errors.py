@@ -380,6 +380,10 @@ def test_a_held_out_part_without_a_label_has_no_error():
     )
     assert said[2].startswith("On the frames that it has learnt from, the mean error is ")
     assert not any("nan" in text or "rough" in text for text in [*said, *advice(both, CUTOFFS)])
+    judged_by_the_target = verdict(
+        join_animals([both, made([[4.0] * 3], part=pixel_errors.TARGET)]), CUTOFFS
+    )
+    assert "On 2 held-out frames of the source, no keypoint is labelled." in judged_by_the_target
 
 
 # Predictions beside labels on crops of the original images

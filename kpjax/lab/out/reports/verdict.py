@@ -73,9 +73,14 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
             "test set, and makes its error look smaller than it is."
         )
     if judged == TARGET and HELD_OUT in parts:
+        of_source = errors_of(parts[HELD_OUT], cutoffs)[ALL]
+        known = (
+            f"the mean error is {pixels(of_source.mean)} px"
+            if of_source.labels
+            else "no keypoint is labelled"
+        )
         sentences.append(
-            f"On {count_text(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, the mean "
-            f"error is {pixels(errors_of(parts[HELD_OUT], cutoffs)[ALL].mean)} px."
+            f"On {count_text(parts[HELD_OUT].frame_count, 'held-out frame')} of the source, {known}."
         )
     if TRAINED in parts:
         seen = int(np.isfinite(parts[TRAINED].scores).any(1).sum())
