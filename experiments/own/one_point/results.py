@@ -23,9 +23,18 @@ TITLES = {
     "mobilenet_wider": "the same with Gaussians of 1.5 cells, not 1, 800 steps",
     "mobilenet_widest": "the same with Gaussians of 2 cells, 800 steps",
     "mobilenet_chosen": "`kpjax train --weights`, MobileNetV2 of ImageNet, up to 900 steps",
+    "small_chosen": "`kpjax train`, small U-net, random weights, up to 1,400 steps",
+    "small_alone": "small U-net, labels alone, 1,100 steps",
+    "small_pseudo": "the same with pseudo-labels on frames of the project and the video, 1,400 steps",
 }
 METRICS = {
     "clip/one_point": ("frames of a video on which two are one point, %", 100, 1, True),
+    "clip/left_paws": (
+        "frames of a video on which both left paws, seen from the side, are one point, %",
+        100,
+        1,
+        True,
+    ),
     "test/one_point": ("held-out frames on which two are one point, %", 100, 1, True),
     "test/distance": ("mean error, px of the frame", 1, 1, True),
     "test/median": ("median error, px", 1, 1, True),
@@ -52,16 +61,17 @@ OF_MOBILENET = (
     "mobilenet_wider",
     "mobilenet_widest",
 )
+ALONE_OR_NOT = ("small_alone", "small_pseudo")
 OF_POINTS = ("test/one_point", "test/median", "test/pck")
 TABLES = {
     "chosen": (
         "causes_mouse",
-        ("mobilenet_chosen",),
-        ("clip/one_point", *OF_POINTS, "test/distance"),
+        ("mobilenet_chosen", "small_chosen"),
+        ("clip/one_point", "clip/left_paws", *OF_POINTS, "test/distance"),
     ),
     "mouse": (
         "causes_mouse",
-        (*ARMS, *OF_MOBILENET),
+        (*ARMS, *ALONE_OR_NOT, *OF_MOBILENET),
         ("clip/one_point", *OF_POINTS, "test/distance"),
         True,
     ),
