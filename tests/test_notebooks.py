@@ -28,7 +28,7 @@ TINY = [
     "1",
 ]
 SMALL = {  # what replaces a notebook's own values, where a cell sets them
-    "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": [*TINY[2:], "--variants", "supervised_warped"]},
+    "own_data": {"STEPS": 2, "SIZE": 32, "FURTHER": TINY[2:]},
     "ablation": {"STEPS": 2, "BATCH": 8},
 }
 

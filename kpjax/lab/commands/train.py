@@ -13,7 +13,7 @@ PLAIN = "semi_supervised"  # trains where no system is named
 
 
 def main(arguments: Sequence[str]) -> Path | None:
-    """Trains the system that is named first, or what suits the project if none is; returns the path
+    """Trains the system that is named first, or the labels of a project if none is; returns the path
     of its report.
 
     Prints help without arguments. Raises InputError for an unknown system, and whatever its preset

@@ -32,6 +32,8 @@ UNLABELLED = "images without labels"
 CROPS = "several animals on a frame: training reads a crop of each, and a small network learns to find them"
 LEAST_LABELLED = 2  # frames: one trains, and one is held out
 PLAIN = ("  kpjax train --project P  (all labels)",)
+# what reads a project's own images without labels, beside the labels alone
+WITH_ITS_OWN = "--project P --variants supervised_warped pl_warped"
 NEEDS = {
     "semi_supervised": Needs(
         "--project P --unlabelled FOLDER_OR_VIDEO",
@@ -129,9 +131,11 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
         if why := [words for lacking, words in reasons if lacking]:
             unable.append(f"{system} ({why[0]})")
             continue
-        own = needs.beside == UNLABELLED and unlabelled
-        beside = f"its {unlabelled} frames without labels" if own else needs.beside
-        able.append(f"  kpjax train {system} {needs.takes}" + (f"  ({beside})" if beside else ""))
+        # Of several animals only those on named images are looked for.
+        own = needs.beside == UNLABELLED and unlabelled and not several
+        takes = WITH_ITS_OWN if own else needs.takes
+        beside = f"and its {unlabelled} frames without labels" if own else needs.beside
+        able.append(f"  kpjax train {system} {takes}" + (f"  ({beside})" if beside else ""))
     able = [*PLAIN * (labelled >= LEAST_LABELLED), *able]
     lines = ["can be trained:", *able] if able else ["nothing can be trained"]
     note = f"{lost} of these animals have neither a box nor two keypoints apart, and are not used"

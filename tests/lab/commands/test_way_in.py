@@ -52,6 +52,7 @@ def test_helps_fit_the_screen(typed, said):
     [
         (main, "train", 0, "kpjax train --project P"),
         (main, "train people", 2, "'people' is not a system"),
+        (main, "train supervised", 2, "did you mean semi_supervised?"),
         (main, "train --project nowhere", 2, "nowhere: there is no such file or folder"),
         (main, "train regda --help-all", 0, "--require-accelerator"),
         (main, "train regda --sources P", 2, "train regda: "),

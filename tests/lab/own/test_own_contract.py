@@ -401,14 +401,21 @@ def test_refused_in_one_line(name, flags, line, given, tmp_path, capsys):
     assert re.search(line, error), error
 
 
-def test_named_images_that_no_variant_reads_are_refused(given):
+def test_images_that_no_variant_reads_are_refused_if_named_and_else_told(given, capsys):
     config = replace_fields(
         read_command(own_experiment("semi_supervised"), ["own", "--project", "P"]).config,
         unlabelled=("V",),
+        unlabelled_pool="rest",
     )
     with pytest.raises(InputError, match=r"unlabelled: .* would not read them"):
         semi_supervised.check_variants(config, ["supervised", "supervised_warped_averaged"])
+    capsys.readouterr()
     semi_supervised.check_variants(config, ["supervised", "pl_warped"])
+    of_project = replace_fields(config, unlabelled=())
+    semi_supervised.check_variants(of_project, ["pl_warped"])
+    assert not capsys.readouterr().out
+    semi_supervised.check_variants(of_project, ["supervised_warped"])
+    assert "--variants supervised_warped pl_warped" in capsys.readouterr().out
 
 
 def test_a_variant_that_cannot_teach_absence_is_said_not_to_before_it_trains(

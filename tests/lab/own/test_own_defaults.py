@@ -14,6 +14,7 @@ from experiments.regda import PRESETS as REGDA
 from experiments.semi_supervised.results import BRIEF
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.lab.own import incremental, regda, semi_supervised
+from kpjax.lab.own.systems import WITH_ITS_OWN
 from kpjax.methods.regda_family.regda import nothing_positive
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.regda.adversary import pseudo_maps
@@ -43,7 +44,6 @@ def test_labels_and_images_without():
     """
     short = semi_supervised.short_list
     typed = replace_fields(semi_supervised.OWN, unlabelled=("V",))
-    assert short(typed) == short(replace_fields(typed, weights="mobilenet_v2.google_in1k"))
     control, method = short(typed)
     # random weights twice, and a backbone with few labels
     for preset in ("demo", "people", "fifty_athletes"):
@@ -56,17 +56,15 @@ def test_labels_and_images_without():
         ]
         assert found[method] == max(others)
         assert found[method] > found[control]
-    # With enough labels, or on speech, the labels alone were as good: nobody who names none pays for both.
+    # No gain was shown on speech, nor on athletes with more labels: both train only where frames are named.
     former = BRIEF.removeprefix("athletes ")
     enough = means("semi_supervised", "athletes", "test/pck", former)
     assert abs(enough[method] - enough[control]) < 0.01
     for preset in ("tongue", "lips"):
         speech = means("semi_supervised", preset, "test/pck")
-        assert speech[method] < speech[control]
+        assert abs(speech[method] - speech[f"{control}_twice"]) < 0.02
     assert short(semi_supervised.OWN) == (control,)
-    assert short(replace_fields(semi_supervised.OWN, weights="mobilenet_v2.google_in1k")) == (
-        control,
-    )
+    assert WITH_ITS_OWN.endswith(f"--variants {control} {method}")
 
 
 def test_the_strongest_control_of_equal_steps_runs_beside_adaptation():

@@ -436,7 +436,7 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
     single = beside[0]._replace(visible=np.array([1, 0, 0, 0], np.float32), box=np.full(4, np.nan))
     crowd = project._replace(instances=(*project.instances, *beside, single))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: crowd)
-    assert read_command(EXPERIMENT, ["own", "--project", "crowd"]).variants == ["supervised_warped"]
+    assert read_command(EXPERIMENT, ["own", "--project", "crowd"]).config.data.all_labelled
     said = capsys.readouterr().out
     assert "up to 3 animals on a labelled frame: each is cropped" in said
     assert "11 of 12 labelled frames have fewer than 3" in said
@@ -463,8 +463,8 @@ def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys
 def test_a_start_on_crops_reads_no_frames_on_which_nobody_named_an_animal(
     project, tmp_path, capsys
 ):
-    """The project has one large animal on a frame, and frames without labels, which a run on whole
-    frames reads."""
+    """The project has one large animal on a frame, and frames without labels, which variants of a run
+    on whole frames may read."""
     start = untrained_run(tmp_path / "crops", project.skeleton, transform="around_box")
     typed = ["own", "--project", "P", "--start", str(start), "--batch-size", "8", "--steps", "2"]
     command = read_command(EXPERIMENT, typed)
