@@ -133,9 +133,9 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
             continue
         # Of several animals only those on named images are looked for.
         own = needs.beside == UNLABELLED and unlabelled and not several
-        takes = WITH_ITS_OWN if own else needs.takes
+        typed = WITH_ITS_OWN if own else f"{system} {needs.takes}"
         beside = f"and its {unlabelled} frames without labels" if own else needs.beside
-        able.append(f"  kpjax train {system} {takes}" + (f"  ({beside})" if beside else ""))
+        able.append(f"  kpjax train {typed}" + (f"  ({beside})" if beside else ""))
     able = [*PLAIN * (labelled >= LEAST_LABELLED), *able]
     lines = ["can be trained:", *able] if able else ["nothing can be trained"]
     note = f"{lost} of these animals have neither a box nor two keypoints apart, and are not used"
