@@ -133,6 +133,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         given[name] if name in typed else decided[name] for name in ("image_size", "heatmap_size")
     )
     fine = isinstance(network, MobileNetV2) and 2 * cells == side
+    beside = f", {kept} frames without" if data.unlabelled else ""
     least = LEAST_OF_FINE if fine else LEAST_WITH_LABELS_FIRST
     config = choices.apply_choices(
         config,
@@ -152,8 +153,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         labelled,
         unlabelled_pool=data.unlabelled_pool if kept else "none",
         summary=(
-            f"{projects.title(data)}, {labelled} animals with labels, {kept or 'no'} frames without; held out: "
-            f"{held.words}"
+            f"{projects.title(data)}, {labelled} animals with labels{beside}; held out: {held.words}"
         ),
     )
     if not (kept or data.all_labelled or cropped):
