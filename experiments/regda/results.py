@@ -96,7 +96,7 @@ TABLES = {
         ("target/pck",),
     ),
     "ablations": (
-        "dsprites_small_colour_noisy",
+        ("dsprites_small_colour_noisy", "dsprites_small_noisy_scream"),
         (
             "constant_centre",
             "source_only",
