@@ -1,9 +1,9 @@
 """Runs what a table of a page lacks, and shows it.
 
-Command   python -m experiments study regda --seeds 5                               the headline table
-          python -m experiments study semi_supervised paper --preset "lsp labelled=0.05" --weights
-          hrnet_w32.pth python -m experiments study regda paper --preset dsprites_colour_noisy
-          --variants source_only regda
+Command   python -m experiments study regda --seeds 5              the headline table
+          python -m experiments study pyramids claims            the rows that the claims ask for
+          python -m experiments study regda paper --preset dsprites_colour_noisy
+          python -m experiments study semi_supervised paper --preset "lsp labelled=0.05"
 
 Tables stand in `experiments/<system>/results.py`. All other flags are those of the presets, and
 hold for all runs. Several processes may work on one table; the same command resumes. The table is

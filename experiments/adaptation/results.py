@@ -77,14 +77,16 @@ CLAIMS = tuple(
     for way in ("backward", "forward")
     for preset, setting in (("flies_learnt", "flies"), ("demo", "rendered people to faces"))
 )
+MAIN_CLAIM = "An adapted core's forward error is smaller than that of training from scratch"
 FRONT = (
     (
-        "rendered people to faces",
+        "faces, from a core of rendered people",
         "forward/all",
         "demo/scratch",
         "demo/random_core",
         "demo/adapted",
         "demo/scratch",
+        "of the distance between the eyes",
         "mean_landmarks/all",
     ),
     (
@@ -94,6 +96,7 @@ FRONT = (
         "flies_imagenet/random_core",
         "flies_learnt/adapted",
         "flies_learnt/scratch",
+        "of the fly's size",
         "mean_landmarks/all",
     ),
 )

@@ -30,6 +30,7 @@ from kpjax.papers.reports.report import decimal_text, markdown
 
 LEAST_SEEDS = 3  # pairs of a claim
 ANSWERS = ("yes", "no", "open", "not tested", "not run")
+OTHERWISE = " †"  # of another preset than the method's row
 
 # Gates
 
@@ -223,13 +224,12 @@ def _gates(found: Mapping[str, Room]) -> list[list[str]]:
 
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns the front page's table: for every problem four rows in one unit, and how many claims
-    hold. Lines of which no row was run are left out.
+    """Returns the front page's table: for every problem four rows in one unit, whether the paper's
+    main claim holds, and how many of all do. Lines of which no row was run are left out.
     """
     docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
     for name, (problem, publication) in ABOUT.items():
         room = found[name]
-        answers = [answer(room, claims[0])[0] for claims in settings_of_claims(room)]
         shown = [
             front
             for front in room.front
@@ -240,16 +240,18 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
                 f"**{problem}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
                 f"`kpjax train {name} {NEEDS[name].takes}`"
             )
-            measured_on = f"{front.images}: {room.metrics[front.metric].heading}"
+            metric = room.metrics[front.metric]
+            unit, better = front.unit and f" {front.unit}", "↓" if metric.lower else "↑"
+            measured_on = f"{front.images}: {metric.heading}{unit} {better}"
             if front.trivial:
                 constant = cell_of(room, front.method, "", front.trivial)
-                measured_on += f"; that of the labels' mean is {constant.text()}"
+                measured_on += f" (the labels' mean: {constant.text()})"
             lines.append(
                 [
                     "" if number else about,
                     measured_on,
                     *(_number(room, front, row) for row in front.rows),
-                    "" if number else _counts(answers),
+                    "" if number else _claims_in_short(room),
                 ]
             )
     return (
@@ -260,8 +262,8 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
                 "plain baseline",
                 "simple control",
                 "the paper's method",
-                "best or level here",
-                "the paper's claims here",
+                "best here",
+                "do the paper's claims hold here?",
             ],
             lines,
         )
@@ -269,12 +271,24 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
     )
 
 
+def _claims_in_short(room: Room) -> str:
+    """Returns the answer to a paper's main claim, and how many of all its claims have which."""
+    best_tested = [claims[0] for claims in settings_of_claims(room)]
+    answers = [answer(room, claim)[0] for claim in best_tested]
+    main = [
+        f"{claim.says}: **{said}**; of all {len(answers)}: "
+        for claim, said in zip(best_tested, answers, strict=True)
+        if claim.says == room.main_claim
+    ]
+    return "".join(main) + _counts(answers)
+
+
 def _number(room: Room, front: Front, row: str) -> str:
-    """Returns a row's variant with its mean, deviation and seeds; its preset, too, where that is
+    """Returns a row's variant with its mean, deviation and seeds, and OTHERWISE where its preset is
     another than the method's.
     """
     cell = Cell(room.metrics[front.metric], cell_of(room, row, "", front.metric).values, None)
     seeds = f" ({len(cell.values)})" if cell.values else ""
     preset, _, variant = row.rpartition("/")
-    name = variant if preset == front.method.rpartition("/")[0] else row
-    return f"`{name}` {cell.text()}{seeds}"
+    mark = "" if preset == front.method.rpartition("/")[0] else OTHERWISE
+    return f"`{variant}`{mark} {cell.text()}{seeds}"

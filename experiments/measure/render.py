@@ -208,6 +208,7 @@ class Front(NamedTuple):
     control: str  # the simple one
     method: str  # the paper's
     ours: str  # a row that no other outperforms here
+    unit: str = ""  # what a keypoint must be within to be found, or what errors are shares of
     trivial: str = ""  # the metric of the method's row that holds a constant answer's error
 
     @property
@@ -252,6 +253,7 @@ class Room(NamedTuple):
     #: numbers of tuning seeds, likewise
     tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType({})
     front: Sequence[Front] = ()  # whose rows are the table `front`
+    main_claim: str = ""  # what the front page says of the paper first: the words of a claim
 
     @property
     def name(self) -> str:
@@ -351,6 +353,7 @@ def room_of(path: Path) -> Room:
         by_run(found),
         by_run(found, tuning=True),
         front,
+        getattr(module, "MAIN_CLAIM", ""),
     )
 
 

@@ -48,7 +48,18 @@ TABLES = {
     ),
     "cluttered": (
         "cluttered",
-        ("pyramids", "keynet", "transporter", "pyramids - keynet", "pyramids - transporter"),
+        (
+            "pyramids",
+            "keynet",
+            "transporter",
+            *CONTROLS,
+            *(
+                f"{one} - image_moments"
+                for one in ("pyramids", "keynet", "transporter", "untrained")
+            ),
+            "pyramids - keynet",
+            "pyramids - transporter",
+        ),
         ("rmse/flat", "rmse/level1", "rmse/level2"),
     ),
     "paper": (
@@ -80,6 +91,7 @@ OF = {
     "demo": "rendered videos",
     STEPS: "rendered videos, equal steps",
     "flies_part": "two flies, equal compute",
+    "cluttered": "rendered videos, strong backgrounds, equal steps",
 }
 
 
@@ -176,21 +188,24 @@ CLAIMS = tuple(
         ),
     )
 )
+MAIN_CLAIM = "All points outperform KeyNet's thirty"
 FRONT = (
     (
-        "rendered videos",
+        "rendered videos, equal steps",
         "rmse/flat",
         "demo/untrained",
         "demo/image_moments",
         f"{STEPS}/pyramids",
         f"{STEPS}/keynet",
+        "in images of 64 px",
     ),
     (
-        "two flies, halves of a clip",
+        "two flies, one half of a clip trains and the other tests",
         "rmse/flat",
-        "flies_part/mean_pose",
+        "flies_part/untrained",
         "flies_part/image_moments",
         "flies_part/pyramids",
         "flies_part/keynet",
+        "in images of 64 px",
     ),
 )

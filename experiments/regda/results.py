@@ -228,6 +228,7 @@ CLAIMS = (
         )
     ),
 )
+MAIN_CLAIM = "RegDA outperforms the source alone"
 FRONT = (
     (
         "rendered people in other colours",
@@ -236,6 +237,7 @@ FRONT = (
         "demo/source_only_augmented",
         "demo/regda",
         "demo/regda",
+        "within 5 % of the side",
     ),
     (
         "tongues in ultrasound, another machine",
@@ -244,5 +246,6 @@ FRONT = (
         "tongue_machines/source_only_views_long",
         "tongue_machines/regda",
         "tongue_machines/teacher_adaptation",
+        "within 5 mm",
     ),
 )

@@ -14,7 +14,17 @@ from experiments.measure.claims import (
     systems_text,
     tries,
 )
-from experiments.measure.render import ABOUT, Ahead, Claim, Front, Learnt, Metric, Room, rooms
+from experiments.measure.render import (
+    ABOUT,
+    Ahead,
+    Claim,
+    Front,
+    Learnt,
+    Metric,
+    Room,
+    cell_of,
+    rooms,
+)
 from experiments.measure.rows import EXPERIMENTS, Result, by_run
 
 METRICS = {
@@ -176,10 +186,76 @@ def test_pages_show_one_line_a_claim_and_four_numbers_a_problem():
     _, _, line, *others = systems_text(EXPERIMENTS.parent / "README.md", known).splitlines()
     assert "dogs" not in "".join(others) + line  # no row of it was run
     assert (
-        "| people: PCK, % | `source_only` 55.7 ± 5.1 (3) | `dd` not run | `regda` 85.0 ± 5.0 (3) |"
+        "| people: PCK, % ↑ | `source_only` 55.7 ± 5.1 (3) | `dd` not run | `regda` 85.0 ± 5.0 (3) |"
         in line
     )
     assert line.endswith("| `regda` 85.0 ± 5.0 (3) | 1 yes |")
+
+
+def test_the_front_page_says_units_and_what_is_of_another_preset_and_answers_the_main_claim():
+    front = Front(
+        *("people", "target/pck", "demo/source_only", "small/dd", "demo/regda", "demo/regda"),
+        unit="within 5 % of the side",
+    )
+    found = [*BETTER, *rows("dd", 0.3, preset="small")]
+    shown = room(found, claim(setting="people"), front=(front,))
+    known = {name: room((), front=()) for name in ABOUT} | {
+        "regda": shown._replace(main_claim="RegDA helps")
+    }
+    _, _, line, *_ = systems_text(EXPERIMENTS.parent / "README.md", known).splitlines()
+    assert "| people: PCK, % within 5 % of the side ↑ |" in line
+    assert "| `dd` † 30.0 (1) | `regda` 85.0" in line
+    assert line.endswith("| RegDA helps: **yes**; of all 1: 1 yes |")
+    lower = front._replace(metric="forward")
+    line = systems_text(
+        EXPERIMENTS.parent / "README.md",
+        known
+        | {"regda": room(rows("regda", 0.3, metric="forward"), claim(setting=""), front=(lower,))},
+    ).splitlines()[2]
+    assert "forward error, % within 5 % of the side ↓" in line
+
+
+TONGUES, ATHLETES = "tongue_machines/teacher_adaptation - ", "fifty_athletes/"
+
+
+@pytest.mark.parametrize(
+    ("name", "line", "metric", "answer"),
+    [
+        *(
+            ("regda", TONGUES + other, "target/pck", "yes")
+            for other in (
+                "regda",
+                "source_only",
+                "source_only_augmented_mse_long",
+                "source_only_views_long",
+                "source_only_restyled_long",
+            )
+        ),
+        ("semi_supervised", "people/sskl - supervised_warped_twice", "test/pck", "yes"),
+        ("semi_supervised", "people/pl_warped - supervised_warped_twice", "test/pck", "yes"),
+        ("semi_supervised", ATHLETES + "pl_warped - supervised_warped_twice", "test/pck", "yes"),
+        ("semi_supervised", ATHLETES + "sskl - supervised", "test/pck", "open"),
+        ("incremental", "weak_base/ksd_only - finetune", "triples/pck", "yes"),
+        ("incremental", "demo/ksd_only - finetune", "aaa", "yes"),
+        ("pyramids", "demo/pyramids - image_moments", "rmse/flat", "yes"),
+        ("pyramids", "flies_part/pyramids - image_moments", "rmse/flat", "yes"),
+        ("pyramids", "flies_part/keynet - image_moments", "rmse/flat", "yes"),
+        ("pyramids", "demo_equal_steps/keynet - demo/image_moments", "rmse/flat", "yes"),
+        *(
+            ("adaptation", f"{preset}/adapted - scratch", f"{error}/all", answer)
+            for preset in ("demo", "flies_learnt")
+            for error, answer in (("forward", "open"), ("backward", "yes"))
+        ),
+    ],
+)
+def test_what_readme_says_beside_its_table_is_in_the_rows(name, line, metric, answer):
+    assert cell_of(rooms()[name], line, "", metric).helps() == answer
+
+
+@pytest.mark.parametrize("name", tuple(ABOUT))
+def test_the_front_page_answers_a_claim_of_every_paper(name):
+    found = rooms()[name]
+    assert [claims[0].says for claims in settings_of_claims(found)].count(found.main_claim) == 1
 
 
 @pytest.mark.parametrize("name", tuple(ABOUT))
