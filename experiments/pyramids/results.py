@@ -150,6 +150,12 @@ CLAIMS = tuple(
             "All points outperform KeyNet's thirty",
         ),
         (
+            "cluttered",
+            "pyramids - keynet",
+            "flat",
+            "All points outperform KeyNet's thirty",
+        ),
+        (
             "flies_part",
             "pyramids - keynet",
             "flat",
@@ -162,6 +168,12 @@ CLAIMS = tuple(
             "All points outperform Transporter's thirty",
         ),
         (
+            "cluttered",
+            "pyramids - transporter",
+            "flat",
+            "All points outperform Transporter's thirty",
+        ),
+        (
             STEPS,
             "pyramids - keynet",
             "level1",
@@ -169,7 +181,19 @@ CLAIMS = tuple(
             "conditioning does not explain it (above)",
         ),
         (
+            "cluttered",
+            "pyramids - keynet",
+            "level1",
+            "The first level outperforms KeyNet's ten",
+        ),
+        (
             STEPS,
+            "transporter - pyramids",
+            "level1",
+            "Transporter's ten outperform the first level",
+        ),
+        (
+            "cluttered",
             "transporter - pyramids",
             "level1",
             "Transporter's ten outperform the first level",
@@ -181,7 +205,19 @@ CLAIMS = tuple(
             "The second level outperforms KeyNet's twenty",
         ),
         (
+            "cluttered",
+            "pyramids - keynet",
+            "level2",
+            "The second level outperforms KeyNet's twenty",
+        ),
+        (
             STEPS,
+            "pyramids - transporter",
+            "level2",
+            "The second level outperforms Transporter's twenty",
+        ),
+        (
+            "cluttered",
             "pyramids - transporter",
             "level2",
             "The second level outperforms Transporter's twenty",
