@@ -200,6 +200,10 @@ CLAIMS = (
         _true_points_help("weak_base", "aaa"),
     ),
 )
+VERDICT = (
+    "Distillation alone (`ksd_only`, which the command trains) kept old points where fine-tuning "
+    "lost them."
+)
 MAIN_CLAIM = "KAMP outperforms spatial distillation"
 FRONT = (
     (

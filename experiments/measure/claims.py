@@ -7,6 +7,7 @@ Else the difference says who learns faster, or which of two failures is the smal
 
 import os
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +32,7 @@ from kpjax.papers.reports.report import decimal_text, markdown
 LEAST_SEEDS = 3  # pairs of a claim
 ANSWERS = ("yes", "no", "open", "not tested", "not run")
 OTHERWISE = " †"  # of another preset than the method's row
+PAGE_WIDTH = 138  # characters
 
 # Gates
 
@@ -224,10 +226,11 @@ def _gates(found: Mapping[str, Room]) -> list[list[str]]:
 
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
-    """Returns the front page's table: for every problem four rows in one unit, whether the paper's
-    main claim holds, and how many of all do. Lines of which no row was run are left out.
+    """Returns the front page's part on each problem: the paper and its command, what was found in
+    words, whether the paper's ranking holds, and a table of four rows in one unit. Lines of which
+    no row was run are left out.
     """
-    docs, lines = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
+    docs, parts = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
     for name, (problem, publication) in ABOUT.items():
         room = found[name]
         shown = [
@@ -235,40 +238,33 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
             for front in room.front
             if any(cell_of(room, row, "", front.metric).values for row in front.rows)
         ]
-        for number, front in enumerate(shown or room.front[:1]):
-            about = (
-                f"**{problem}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
-                f"`kpjax train {name} {NEEDS[name].takes}`"
-            )
-            metric = room.metrics[front.metric]
-            unit, better = front.unit and f" {front.unit}", "↓" if metric.lower else "↑"
-            measured_on = f"{front.images}: {metric.heading}{unit} {better}"
-            if front.trivial:
-                constant = cell_of(room, front.method, "", front.trivial)
-                measured_on += f" (the labels' mean: {constant.text()})"
-            lines.append(
-                [
-                    "" if number else about,
-                    measured_on,
-                    *(_number(room, front, row) for row in front.rows),
-                    "" if number else _claims_in_short(room),
-                ]
-            )
-    return (
-        markdown(
+        lines = [
             [
-                "what you have",
-                "measured on",
-                "plain baseline",
-                "simple control",
-                "the paper's method",
-                "best here",
-                "do the paper's claims hold here?",
-            ],
-            lines,
-        )
-        + "\n"
-    )
+                _measured_on(room, front),
+                *(_number(room, front, row) for row in front.rows),
+            ]
+            for front in shown or room.front[:1]
+        ]
+        parts += [
+            f"**{problem[0].upper()}{problem[1:]}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
+            f"`kpjax train {name} {NEEDS[name].takes}`",
+            *(_wrapped(text) for text in (room.verdict, _claims_in_short(room)) if text),
+            markdown(
+                [
+                    "measured on",
+                    "plain baseline",
+                    "simple control",
+                    "the paper's method",
+                    "best here",
+                ],
+                lines,
+            ),
+        ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, PAGE_WIDTH, break_on_hyphens=False, break_long_words=False)
 
 
 def _claims_in_short(room: Room) -> str:
@@ -276,11 +272,22 @@ def _claims_in_short(room: Room) -> str:
     best_tested = [claims[0] for claims in settings_of_claims(room)]
     answers = [answer(room, claim)[0] for claim in best_tested]
     main = [
-        f"{claim.says}: **{said}**; of all {len(answers)}: "
+        f"{claim.says}: **{said}**; of all "
         for claim, said in zip(best_tested, answers, strict=True)
         if claim.says == room.main_claim
     ]
-    return "".join(main) + _counts(answers)
+    return f"*The paper's ranking here*: {''.join(main)}{len(answers)} claims: {_counts(answers)}."
+
+
+def _measured_on(room: Room, front: Front) -> str:
+    """Returns the images and the metric of a line, its unit, and which way is better."""
+    metric = room.metrics[front.metric]
+    unit, better = front.unit and f" {front.unit}", "↓" if metric.lower else "↑"
+    text = f"{front.images}: {metric.heading}{unit} {better}"
+    if front.trivial:
+        constant = cell_of(room, front.method, "", front.trivial)
+        text += f" (the labels' mean: {constant.text()})"
+    return text
 
 
 def _number(room: Room, front: Front, row: str) -> str:

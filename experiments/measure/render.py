@@ -1,7 +1,7 @@
 """Pages with tables: what stands between markers is rendered from `results.csv` alone.
 
     <!-- table: regda/headline -->      the table "headline" of experiments/regda/results.py
-    <!-- systems -->                    a row for every published system
+    <!-- systems -->                    what was found of every published system
     <!-- claims -->                     what the papers claim, and whether it holds here
     <!-- advice -->                     the lines of experiments/measure/advice.py
     ... rendered ...
@@ -254,6 +254,7 @@ class Room(NamedTuple):
     tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType({})
     front: Sequence[Front] = ()  # whose rows are the table `front`
     main_claim: str = ""  # what the front page says of the paper first: the words of a claim
+    verdict: str = ""  # what was found, in a sentence or two of the front page
 
     @property
     def name(self) -> str:
@@ -354,6 +355,7 @@ def room_of(path: Path) -> Room:
         by_run(found, tuning=True),
         front,
         getattr(module, "MAIN_CLAIM", ""),
+        getattr(module, "VERDICT", ""),
     )
 
 

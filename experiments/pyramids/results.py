@@ -224,6 +224,10 @@ CLAIMS = tuple(
         ),
     )
 )
+VERDICT = (
+    "Points of Keypoint Pyramids say more of the pose than the moments of what moves; so do "
+    "KeyNet's, at no more cost."
+)
 MAIN_CLAIM = "All points outperform KeyNet's thirty"
 FRONT = (
     (

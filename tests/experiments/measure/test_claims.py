@@ -183,13 +183,13 @@ def test_pages_show_one_line_a_claim_and_four_numbers_a_problem():
     assert "small people" not in first
     assert "| small people | not run | 0 | – / – | not run |" in below
     assert "Of 1 claims: 1 yes. Of 1 intervals" in first
-    _, _, line, *others = systems_text(EXPERIMENTS.parent / "README.md", known).splitlines()
-    assert "dogs" not in "".join(others) + line  # no row of it was run
+    shown = systems_text(EXPERIMENTS.parent / "README.md", known)
+    assert "dogs" not in shown  # no row of it was run
     assert (
-        "| people: PCK, % ↑ | `source_only` 55.7 ± 5.1 (3) | `dd` not run | `regda` 85.0 ± 5.0 (3) |"
-        in line
+        "\n| people: PCK, % ↑ | `source_only` 55.7 ± 5.1 (3) | `dd` not run | `regda` 85.0 ± 5.0 (3) "
+        "| `regda` 85.0 ± 5.0 (3) |\n" in shown
     )
-    assert line.endswith("| `regda` 85.0 ± 5.0 (3) | 1 yes |")
+    assert "\n*The paper's ranking here*: 1 claims: 1 yes.\n" in shown
 
 
 def test_the_front_page_says_units_and_what_is_of_another_preset_and_answers_the_main_claim():
@@ -198,21 +198,29 @@ def test_the_front_page_says_units_and_what_is_of_another_preset_and_answers_the
         unit="within 5 % of the side",
     )
     found = [*BETTER, *rows("dd", 0.3, preset="small")]
-    shown = room(found, claim(setting="people"), front=(front,))
-    known = {name: room((), front=()) for name in ABOUT} | {
-        "regda": shown._replace(main_claim="RegDA helps")
-    }
-    _, _, line, *_ = systems_text(EXPERIMENTS.parent / "README.md", known).splitlines()
-    assert "| people: PCK, % within 5 % of the side ↑ |" in line
-    assert "| `dd` † 30.0 (1) | `regda` 85.0" in line
-    assert line.endswith("| RegDA helps: **yes**; of all 1: 1 yes |")
-    lower = front._replace(metric="forward")
-    line = systems_text(
-        EXPERIMENTS.parent / "README.md",
-        known
-        | {"regda": room(rows("regda", 0.3, metric="forward"), claim(setting=""), front=(lower,))},
-    ).splitlines()[2]
-    assert "forward error, % within 5 % of the side ↓" in line
+    known = {name: room((), front=()) for name in ABOUT}
+    measured_rooms = room(found, claim(setting="people"), front=(front,))._replace(
+        main_claim="RegDA helps", verdict="It finds them."
+    )
+    page = EXPERIMENTS.parent / "README.md"
+    shown = systems_text(page, known | {"regda": measured_rooms})
+    assert "| people: PCK, % within 5 % of the side ↑ |" in shown
+    assert "| `dd` † 30.0 (1) | `regda` 85.0" in shown
+    assert (
+        "\n\nIt finds them.\n\n*The paper's ranking here*: RegDA helps: **yes**; of all 1 claims: 1 "
+        "yes.\n\n" in shown
+    )
+    of_error = front._replace(metric="forward", trivial="mean")
+    rows_of_error = [
+        *rows("regda", 3, metric="forward"),
+        *rows("regda", 4, 6, metric="mean"),
+    ]
+    errors = room(rows_of_error, claim(setting=""), front=(of_error,))
+    shown = systems_text(page, known | {"regda": errors})
+    assert (
+        "| people: forward error, % within 5 % of the side ↓ (the labels' mean: 5.0 ± 1.4) |"
+        in shown
+    )
 
 
 TONGUES, ATHLETES = "tongue_machines/teacher_adaptation - ", "fifty_athletes/"
