@@ -1,6 +1,6 @@
 """Runs what a table of a page lacks, and shows it.
 
-Command   python -m experiments study regda --seeds 5              the headline table
+Command   python -m experiments study regda --seeds 5            the headline table
           python -m experiments study pyramids claims            the rows that the claims ask for
           python -m experiments study regda paper --preset dsprites_colour_noisy
           python -m experiments study semi_supervised paper --preset "lsp labelled=0.05"

@@ -31,8 +31,9 @@ from kpjax.papers.reports.report import decimal_text, markdown
 
 LEAST_SEEDS = 3  # pairs of a claim
 ANSWERS = ("yes", "no", "open", "not tested", "not run")
-OTHERWISE = " †"  # of another preset than the method's row
+OTHER_PRESET = " †"  # of a row
 PAGE_WIDTH = 138  # characters
+LEGEND = Path(__file__).with_name("legend.md")  # what words of the front page mean
 
 # Gates
 
@@ -248,7 +249,7 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
         parts += [
             f"**{problem[0].upper()}{problem[1:]}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
             f"`kpjax train {name} {NEEDS[name].takes}`",
-            *(_wrapped(text) for text in (room.verdict, _claims_in_short(room)) if text),
+            *(_wrapped(text) for text in (room.verdict.text, _claims_in_short(room)) if text),
             markdown(
                 [
                     "measured on",
@@ -260,10 +261,11 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
                 lines,
             ),
         ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join((*parts, LEGEND.read_text("utf-8")))
 
 
 def _wrapped(text: str) -> str:
+    """Returns text in lines of a page."""
     return textwrap.fill(text, PAGE_WIDTH, break_on_hyphens=False, break_long_words=False)
 
 
@@ -272,30 +274,36 @@ def _claims_in_short(room: Room) -> str:
     best_tested = [claims[0] for claims in settings_of_claims(room)]
     answers = [answer(room, claim)[0] for claim in best_tested]
     main = [
-        f"{claim.says}: **{said}**; of all "
+        f"{claim.says} ({claim.setting}): **{said}**. "
         for claim, said in zip(best_tested, answers, strict=True)
         if claim.says == room.main_claim
     ]
-    return f"*The paper's ranking here*: {''.join(main)}{len(answers)} claims: {_counts(answers)}."
+    if not answers:
+        return ""
+    return (
+        f"*The paper's ranking here*: {''.join(main)}Of {len(answers)} claims: {_counts(answers)}."
+    )
 
 
 def _measured_on(room: Room, front: Front) -> str:
     """Returns the images and the metric of a line, its unit, and which way is better."""
     metric = room.metrics[front.metric]
-    unit, better = front.unit and f" {front.unit}", "↓" if metric.lower else "↑"
-    text = f"{front.images}: {metric.heading}{unit} {better}"
+    unit = f" {front.unit}" if front.unit else ""
+    better = "↓" if metric.lower else "↑"
+    preset = front.method.rpartition("/")[0]
+    text = f"{front.images} (`{preset}`): {metric.heading}{unit} {better}"
     if front.trivial:
         constant = cell_of(room, front.method, "", front.trivial)
-        text += f" (the labels' mean: {constant.text()})"
+        text += f" (always answering the labels' mean: {constant.text()})"
     return text
 
 
 def _number(room: Room, front: Front, row: str) -> str:
-    """Returns a row's variant with its mean, deviation and seeds, and OTHERWISE where its preset is
+    """Returns a row's variant with its mean, deviation and seeds, and OTHER_PRESET where its preset is
     another than the method's.
     """
     cell = Cell(room.metrics[front.metric], cell_of(room, row, "", front.metric).values, None)
     seeds = f" ({len(cell.values)})" if cell.values else ""
     preset, _, variant = row.rpartition("/")
-    mark = "" if preset == front.method.rpartition("/")[0] else OTHERWISE
+    mark = "" if preset == front.method.rpartition("/")[0] else OTHER_PRESET
     return f"`{variant}`{mark} {cell.text()}{seeds}"

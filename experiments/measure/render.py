@@ -1,7 +1,7 @@
 """Pages with tables: what stands between markers is rendered from `results.csv` alone.
 
     <!-- table: regda/headline -->      the table "headline" of experiments/regda/results.py
-    <!-- systems -->                    what was found of every published system
+    <!-- systems -->                    what was found for every published system
     <!-- claims -->                     what the papers claim, and whether it holds here
     <!-- advice -->                     the lines of experiments/measure/advice.py
     ... rendered ...
@@ -207,8 +207,8 @@ class Front(NamedTuple):
     without: str  # a plain baseline, "preset/variant", as are the next
     control: str  # the simple one
     method: str  # the paper's
-    ours: str  # a row that no other outperforms here
-    unit: str = ""  # what a keypoint must be within to be found, or what errors are shares of
+    ours: str  # a row that none outperforms, except those given more labels
+    unit: str = ""  # what follows the metric: "within 5 mm", "of the fly's size"
     trivial: str = ""  # the metric of the method's row that holds a constant answer's error
 
     @property
@@ -241,6 +241,14 @@ def settings_of(run: Run) -> dict[str, Any]:
     }
 
 
+class Verdict(NamedTuple):
+    """What the front page says was found, and what it rests on."""
+
+    text: str = ""
+    #: line, metric and what `Cell.helps` says of them
+    rests_on: Sequence[tuple[str, str, str]] = ()
+
+
 class Room(NamedTuple):
     """A folder of `experiments` with numbers and tables of them."""
 
@@ -253,8 +261,9 @@ class Room(NamedTuple):
     #: numbers of tuning seeds, likewise
     tries: Mapping[tuple[str, ...], Sequence[Result]] = MappingProxyType({})
     front: Sequence[Front] = ()  # whose rows are the table `front`
-    main_claim: str = ""  # what the front page says of the paper first: the words of a claim
-    verdict: str = ""  # what was found, in a sentence or two of the front page
+    #: the claim, in the words of its `says`, whose answer the front page prints
+    main_claim: str = ""
+    verdict: Verdict = Verdict()
 
     @property
     def name(self) -> str:
@@ -355,7 +364,7 @@ def room_of(path: Path) -> Room:
         by_run(found, tuning=True),
         front,
         getattr(module, "MAIN_CLAIM", ""),
-        getattr(module, "VERDICT", ""),
+        Verdict(*getattr(module, "VERDICT", ())),
     )
 
 
