@@ -1,4 +1,4 @@
-"""What the papers claim, whether it holds here, and the front page's table.
+"""What the papers claim, whether it holds here, and what the front page says of each problem.
 
 A claim is tested by a difference of two rows, over pairs of equal seeds, and only where its gates
 hold: both rows have learnt what they train on, and the best of them outperforms the trivial answer.
@@ -31,8 +31,15 @@ from kpjax.papers.reports.report import decimal_text, markdown
 
 LEAST_SEEDS = 3  # pairs of a claim
 ANSWERS = ("yes", "no", "open", "not tested", "not run")
-OTHER_PRESET = " †"  # of a row
+OTHER_PRESET = " †"  # marks a row of another preset than the method's
 PAGE_WIDTH = 138  # characters
+FRONT_COLUMNS = [
+    "measured on",
+    "plain baseline",
+    "simple control",
+    "the paper's method",
+    "best here",
+]
 LEGEND = Path(__file__).with_name("legend.md")  # what words of the front page mean
 
 # Gates
@@ -228,40 +235,30 @@ def _gates(found: Mapping[str, Room]) -> list[list[str]]:
 
 def systems_text(page: Path, found: Mapping[str, Room]) -> str:
     """Returns the front page's part on each problem: the paper and its command, what was found in
-    words, whether the paper's ranking holds, and a table of four rows in one unit. Lines of which
-    no row was run are left out.
+    words, whether the paper's ranking holds, and a table of four rows in one unit; then what its
+    words mean. Lines of which no row was run are left out, unless a problem has no other.
     """
     docs, parts = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
     for name, (problem, publication) in ABOUT.items():
-        room = found[name]
+        room, paper = found[name], publication.partition(":")[0]
         shown = [
             front
             for front in room.front
             if any(cell_of(room, row, "", front.metric).values for row in front.rows)
         ]
         lines = [
-            [
-                _measured_on(room, front),
-                *(_number(room, front, row) for row in front.rows),
-            ]
+            [_measured_on(room, front), *(_number(room, front, row) for row in front.rows)]
             for front in shown or room.front[:1]
         ]
         parts += [
-            f"**{problem[0].upper()}{problem[1:]}**: [{publication.partition(':')[0]}]({docs}/{name}.md), "
+            f"**{problem[0].upper()}{problem[1:]}**: [{paper}]({docs}/{name}.md), "
             f"`kpjax train {name} {NEEDS[name].takes}`",
-            *(_wrapped(text) for text in (room.verdict.text, _claims_in_short(room)) if text),
-            markdown(
-                [
-                    "measured on",
-                    "plain baseline",
-                    "simple control",
-                    "the paper's method",
-                    "best here",
-                ],
-                lines,
-            ),
+            _wrapped(room.verdict.text),
+            _wrapped(_ranking(room)),
+            markdown(FRONT_COLUMNS, lines),
         ]
-    return "\n\n".join((*parts, LEGEND.read_text("utf-8")))
+    legend = LEGEND.read_text("utf-8")
+    return "\n\n".join((*filter(None, parts), legend))
 
 
 def _wrapped(text: str) -> str:
@@ -269,17 +266,18 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, PAGE_WIDTH, break_on_hyphens=False, break_long_words=False)
 
 
-def _claims_in_short(room: Room) -> str:
-    """Returns the answer to a paper's main claim, and how many of all its claims have which."""
+def _ranking(room: Room) -> str:
+    """Returns the answer to a paper's main claim, and how many of all its claims have which; "" for
+    a room without claims."""
     best_tested = [claims[0] for claims in settings_of_claims(room)]
+    if not best_tested:
+        return ""
     answers = [answer(room, claim)[0] for claim in best_tested]
     main = [
         f"{claim.says} ({claim.setting}): **{said}**. "
         for claim, said in zip(best_tested, answers, strict=True)
         if claim.says == room.main_claim
     ]
-    if not answers:
-        return ""
     return (
         f"*The paper's ranking here*: {''.join(main)}Of {len(answers)} claims: {_counts(answers)}."
     )
@@ -299,9 +297,7 @@ def _measured_on(room: Room, front: Front) -> str:
 
 
 def _number(room: Room, front: Front, row: str) -> str:
-    """Returns a row's variant with its mean, deviation and seeds, and OTHER_PRESET where its preset is
-    another than the method's.
-    """
+    """Returns a row's variant with its mean, deviation and seeds."""
     cell = Cell(room.metrics[front.metric], cell_of(room, row, "", front.metric).values, None)
     seeds = f" ({len(cell.values)})" if cell.values else ""
     preset, _, variant = row.rpartition("/")

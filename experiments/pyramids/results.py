@@ -251,7 +251,7 @@ FRONT = (
         "demo/image_moments",
         f"{STEPS}/pyramids",
         f"{STEPS}/keynet",
-        "of 64",
+        "(images of 64 px)",
     ),
     (
         "two flies, trained on one half of a clip and tested on the other",
@@ -260,6 +260,6 @@ FRONT = (
         "flies_part/image_moments",
         "flies_part/pyramids",
         "flies_part/keynet",
-        "of 64",
+        "(images of 64 px)",
     ),
 )
