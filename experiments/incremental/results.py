@@ -55,7 +55,16 @@ TABLES = {
         (
             *POINTS,
             "limbs ksd_only=0.3/ksd_only - limbs/self_training",
-            *(f"faces/{line}" for line in ("finetune", "kamp", *POINTS, "kamp_rerendered - kamp")),
+            *(
+                f"faces/{line}"
+                for line in (
+                    "finetune",
+                    "kamp",
+                    *POINTS,
+                    "kamp_rerendered - kamp",
+                    "kamp - ksd_only",
+                )
+            ),
         ),
         ("aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher"),
     ),
