@@ -226,8 +226,8 @@ CLAIMS = tuple(
 )
 VERDICT = (
     "On rendered videos and on flies points of Keypoint Pyramids predicted the pose better than "
-    "moments of what moves, and so did those of KeyNet, whose training was shorter. Before strong backgrounds, "
-    "after 600 steps, no network was better than the moments.",
+    "moments of what moves, and so did those of KeyNet, whose training was shorter. In front of "
+    "strong backgrounds, after 600 steps, no network's points were shown to be better than the moments.",
     (
         *(
             (f"{line} - {moments}", "rmse/flat", "yes")
