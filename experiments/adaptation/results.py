@@ -78,9 +78,10 @@ CLAIMS = tuple(
     for preset, setting in (("flies_learnt", "flies"), ("demo", "rendered people to faces"))
 )
 VERDICT = (
-    "Points from an adapted core predicted labels better than those from random kernels. That their "
-    "forward errors are smaller than those of training without a core was not shown; backward errors "
-    "were smaller where the core was trained here, and not shown to be with a published one.",
+    "Points from an adapted core predicted labels better than those from random kernels. That "
+    "their forward errors are smaller than those of training without a core was not shown; "
+    "backward errors were smaller where the core was trained here, and not shown to be with a "
+    "published one.",
     (
         ("demo/adapted - random_core", "forward/all", "yes"),
         ("flies_learnt/adapted - flies_imagenet/random_core", "forward/all", "yes"),

@@ -229,10 +229,10 @@ CLAIMS = (
     ),
 )
 VERDICT = (
-    "On ultrasound from another machine `teacher_adaptation`, which the command trains too, found "
-    "far more points than any network of the source alone, and more than RegDA, whose rates were not "
-    "tuned there and which had fewer steps. Where RegDA and its control both have random colours, as "
-    "in the paper, its gain is open.",
+    "On ultrasound from another machine `teacher_adaptation`, which the command trains too, "
+    "found far more points than any network of the source alone, and more than RegDA, whose "
+    "rates were not tuned there and which had fewer steps. Where RegDA and its control both "
+    "have random colours, as in the paper, its gain is open.",
     (
         *(
             (f"tongue_machines/teacher_adaptation - {other}", "target/pck", "yes")

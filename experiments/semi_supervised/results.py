@@ -227,12 +227,13 @@ CLAIMS = tuple(
     for place, setting, why in places
 )
 VERDICT = (
-    "Pseudo-labels on images without labels (`pl_warped`), which the command trains beside the labels "
-    "alone, helped with 20 labelled images of rendered people and with 50 of athletes; with 50 of "
-    "tongues or of lips no gain was shown. On rendered people with maps of 64 cells the paper's "
-    "losses outperformed the warp alone, trained for twice the steps; with maps of 16 cells the warp "
-    "alone outperformed them. On athletes no gain of theirs was shown, but no row checked there had "
-    "learnt its labels; the mean of six views (`_averaged`) was worth five points by itself.",
+    "Pseudo-labels on images without labels (`pl_warped`), which the command trains beside "
+    "the labels alone, helped with 20 labelled images of rendered people and with 50 of "
+    "athletes; with 50 of tongues or of lips no gain was shown. On rendered people with maps "
+    "of 64 cells the paper's losses outperformed the warp alone, trained for twice the steps; "
+    "with maps of 16 cells the warp alone outperformed them. On athletes no gain of theirs "
+    "was shown, but no row checked there had learnt its labels; the mean of six views "
+    "(`_averaged`) was worth five points by itself.",
     (
         ("people/pl_warped - supervised_warped_twice", "test/pck", "yes"),
         ("fifty_athletes/pl_warped - supervised_warped_twice", "test/pck", "yes"),
