@@ -49,14 +49,15 @@ TABLES = {
 }
 
 
-def _landmarks(preset: str) -> tuple[Ahead, ...]:
-    """Returns the gates: adapted points say where labels are better than their mean does, however
-    many labels teach to read them.
+def _landmarks(preset: str, *arms: str) -> tuple[Ahead, ...]:
+    """Returns the gates: points say where labels are better than their mean does, however many
+    labels teach to read them.
     """
     return tuple(
         Ahead(
             f"the mean of {count} labels",
-            f"{preset}/adapted - adapted",
+            tuple(f"{preset}/{arm}" for arm in arms),
+            f"{preset}/adapted",
             f"forward/{count}",
             f"mean_landmarks/{count}",
         )
@@ -71,7 +72,7 @@ CLAIMS = tuple(
         setting,
         f"{preset}/adapted - {name}",
         f"{way}/all",
-        _landmarks(preset),
+        _landmarks(preset, "adapted", name),
     )
     for name, title in (("scratch", "training from scratch"), ("finetuned", "fine-tuning"))
     for way in ("backward", "forward")

@@ -137,9 +137,10 @@ TITLES = {
 }
 
 
-def _not_forgotten(arm: str) -> tuple[Ahead, ...]:
-    """Returns the gate of rivals: the better row has not forgotten as fine-tuning does."""
-    return (Ahead("fine-tuning, which forgets", f"demo/{arm} - finetune", "aaa"),)
+def _not_forgotten(line: str) -> tuple[Ahead, ...]:
+    """Returns the gate of rivals: the best row has not forgotten as fine-tuning does."""
+    rivals = tuple(f"demo/{arm}" for arm in line.split(" - ") if arm != "finetune")
+    return (Ahead("fine-tuning, which forgets", rivals, "demo/finetune", "aaa"),)
 
 
 def _true_points_help(preset: str, metric: str) -> tuple[Ahead, ...]:
@@ -147,19 +148,21 @@ def _true_points_help(preset: str, metric: str) -> tuple[Ahead, ...]:
     by distillation alone, for as many steps where those of KA-Net count.
     """
     rival = "ksd_only_short" if preset == "weak_base" else "ksd_only"
-    return (Ahead("distillation alone", f"{preset}/kamp_true_points - {rival}", metric),)
+    return (
+        Ahead("distillation alone", (f"{preset}/kamp_true_points",), f"{preset}/{rival}", metric),
+    )
 
 
 EQUAL = "rendered people, equal parts"
 WEAK = "rendered people, a weak base"
 CLAIMS = (
     *(
-        (says, (f"mpii/{line}", "aaa"), EQUAL, f"demo/{line}", "aaa", _not_forgotten(arm))
-        for line, arm, says in (
-            ("cpr - finetune", "cpr", "A penalty outperforms fine-tuning"),
-            ("lwf - finetune", "lwf", "Distillation across channels outperforms fine-tuning"),
-            ("ksd_only - cpr", "ksd_only", "Spatial distillation outperforms the penalty"),
-            ("ksd_only - lwf", "ksd_only", "Spatial distillation outperforms that across channels"),
+        (says, (f"mpii/{line}", "aaa"), EQUAL, f"demo/{line}", "aaa", _not_forgotten(line))
+        for line, says in (
+            ("cpr - finetune", "A penalty outperforms fine-tuning"),
+            ("lwf - finetune", "Distillation across channels outperforms fine-tuning"),
+            ("ksd_only - cpr", "Spatial distillation outperforms the penalty"),
+            ("ksd_only - lwf", "Spatial distillation outperforms that across channels"),
         )
     ),
     *(

@@ -83,19 +83,20 @@ def _learnt(room: Room, gate: Learnt) -> Found:
 
 
 def _ahead(room: Room, gate: Ahead) -> Found:
-    cell = cell_of(room, gate.line, "", gate.metric)
-    if gate.of:
-        other = cell_of(room, gate.line, "", gate.of)
-        cell = cell._replace(others=other.others)
-    row = gate.line.partition(" - ")[0]
-    best, gains = row.rpartition("/")[2], cell.gains()
+    cells = {}
+    for row, line in zip(gate.rows, gate.lines, strict=True):
+        answers = cell_of(room, line, "", gate.of or gate.metric).others
+        cell = cell_of(room, line, "", gate.metric)._replace(others=answers)
+        if len(cell.pairs()) > 1:
+            cells[row] = cell
+    if not cells:
+        says = f"{' or '.join(f'`{row}`' for row in gate.rows)} outperforms {gate.trivial}"
+        return Found(says, "–", "–", f"whether {says} was not measured")
+    row = max(cells, key=lambda row: statistics.fmean(cells[row].gains()))
+    best, gains = row.rpartition("/")[2], cells[row].gains()
     says = f"`{row}` outperforms {gate.trivial}"
-    if len(gains) < 2:
-        return Found(
-            says, "–", "–", f"whether `{best}` outperforms {gate.trivial} was not measured"
-        )
     deviation = statistics.stdev(gains)
-    gained = cell.gain_text(ratios=False)
+    gained = cells[row].gain_text(ratios=False)
     return Found(
         says,
         gained,
@@ -219,13 +220,12 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
 
 
 def _gates(found: Mapping[str, Room]) -> list[list[str]]:
-    """Returns a line for each gate of the claims, each once."""
+    """Returns a line for each gate of the claims as it was measured, each once."""
     lines = []
     for name, (_, publication) in ABOUT.items():
         room, paper = found[name], publication.partition(":")[0]
-        gates = dict.fromkeys(gate for claim in room.claims for gate in claim.gates)
-        for number, gate in enumerate(gates):
-            says, value, bound, closed = measured(room, gate)
+        gates = dict.fromkeys(measured(room, gate) for claim in room.claims for gate in claim.gates)
+        for number, (says, value, bound, closed) in enumerate(gates):
             holds = "no" if closed else "yes"
             lines.append(
                 ["" if number else paper, says, value, bound, holds if value != "–" else "–"]

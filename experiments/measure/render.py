@@ -175,12 +175,20 @@ class Learnt(NamedTuple):
 
 
 class Ahead(NamedTuple):
-    """A gate: the best row outperforms a trivial answer by more than the deviation over seeds."""
+    """A gate: the best of its rows outperforms a trivial answer by more than the deviation over
+    seeds.
+    """
 
     trivial: str  # "random colours"
-    line: str  # the best row - the trivial answer
+    rows: tuple[str, ...]  # those that could be the best
+    answer: str  # the row of the trivial answer
     metric: str
     of: str = ""  # the trivial answer's metric, where it is another
+
+    @property
+    def lines(self) -> list[str]:
+        """Its differences."""
+        return [f"{row} - {self.answer}" for row in self.rows]
 
 
 class Claim(NamedTuple):
@@ -341,12 +349,13 @@ def room_of(path: Path) -> Room:
     front = [Front(*line) for line in getattr(module, "FRONT", ())]
     if claims:
         gates = [gate for one in claims for gate in one.gates]
+        aheads = [gate for gate in gates if isinstance(gate, Ahead)]
         tables["claims"] = _table_of(
             [(one.line, one.metric) for one in claims]
             + [(one.row, one.metric) for one in gates if isinstance(one, Learnt)]
             + [one.of for one in gates if isinstance(one, Learnt) and one.of[0]]
-            + [(one.line, one.metric) for one in gates if isinstance(one, Ahead)]
-            + [(one.line, one.of) for one in gates if isinstance(one, Ahead) and one.of]
+            + [(line, one.metric) for one in aheads for line in one.lines]
+            + [(one.answer, one.of) for one in aheads if one.of]
         )
     if front:
         tables["front"] = _table_of(

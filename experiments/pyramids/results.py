@@ -95,11 +95,12 @@ OF = {
 }
 
 
-def _discovered(preset: str, arm: str, level: str) -> tuple[Ahead, ...]:
-    """Returns the gate: a row's points say more than the moments of the image."""
+def _discovered(preset: str, line: str, level: str) -> tuple[Ahead, ...]:
+    """Returns the gate: the best row's points say more than the moments of the image."""
+    rows = tuple(f"{preset}/{arm}" for arm in line.split(" - "))
     # moments of the same videos
-    moments = "demo/image_moments" if preset == STEPS else "image_moments"
-    return (Ahead(MOMENTS, f"{preset}/{arm} - {moments}", f"rmse/{level}", "rmse/flat"),)
+    moments = f"{'demo' if preset == STEPS else preset}/image_moments"
+    return (Ahead(MOMENTS, rows, moments, f"rmse/{level}", "rmse/flat"),)
 
 
 CLAIMS = tuple(
@@ -109,7 +110,7 @@ CLAIMS = tuple(
         OF[preset],
         f"{preset}/{line}",
         f"rmse/{level}",
-        _discovered(preset, line.partition(" - ")[0], level),
+        _discovered(preset, line, level),
         *why,
     )
     for presets, line, level, says, *why in (
