@@ -79,14 +79,17 @@ CLAIMS = tuple(
     for preset, setting in (("flies_learnt", "flies"), ("demo", "rendered people to faces"))
 )
 VERDICT = (
-    "Points from an adapted core predicted labels better than those from random kernels. That "
-    "their forward errors are smaller than those of training without a core was not shown; "
-    "backward errors were smaller where the core was trained here, and not shown to be with a "
-    "published one.",
+    "With all labels, points from adapted cores of people predicted labels better than those "
+    "from random kernels; with ImageNet's weights this was not shown. Nor was it shown that "
+    "their forward errors are smaller than those of training without a core; backward errors "
+    "were smaller where the core was trained here, and not shown to be with a published one. "
+    "With ten labels no row predicted better than the labels' mean, so that by our rules no "
+    "claim is tested; with all labels adapted cores did.",
     (
         ("demo/adapted - random_core", "forward/all", "yes"),
         ("flies_learnt/adapted - flies_imagenet/random_core", "forward/all", "yes"),
         ("flies_pose/adapted - flies_imagenet/random_core", "forward/all", "yes"),
+        ("flies_imagenet/adapted - random_core", "forward/all", "open"),
         ("demo/adapted - scratch", "forward/all", "open"),
         ("flies_learnt/adapted - scratch", "forward/all", "open"),
         ("demo/adapted - scratch", "backward/all", "yes"),

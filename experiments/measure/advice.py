@@ -26,6 +26,7 @@ class Advice(NamedTuple):
 
 
 FEW, OTHER = "a handful of labels", "labels of one kind of images"
+GONE = "the same, labels and old images gone"
 ADVICE = (
     Advice(
         FEW,
@@ -38,6 +39,24 @@ ADVICE = (
         "rendered people, 20 labels, random weights",
         "semi_supervised",
         "people/pl_warped - supervised_warped_twice",
+    ),
+    Advice(
+        FEW,
+        "athletes, 50 labels, views averaged",
+        "semi_supervised",
+        "fifty_athletes/pl_warped_averaged - supervised_warped_twice_averaged",
+    ),
+    Advice(
+        FEW,
+        "tongues in ultrasound, 50 labels, views averaged",
+        "semi_supervised",
+        "tongue/pl_warped_averaged - supervised_warped_twice_averaged",
+    ),
+    Advice(
+        FEW,
+        "lips, 50 labels, other speakers",
+        "semi_supervised",
+        "lips/pl_warped - supervised_warped_twice",
     ),
     Advice(
         OTHER,
@@ -54,24 +73,38 @@ ADVICE = (
         "target/pck",
     ),
     Advice(
-        "the same, labels and old images gone",
+        GONE,
         "tongues: another machine",
         "regda",
         "tongue_machines/source_free_views - source_only_views_long",
         "target/pck",
     ),
     Advice(
+        GONE,
+        "rendered people in other colours",
+        "regda",
+        "demo_full/source_free - source_only_augmented_mse_long",
+        "target/pck",
+    ),
+    Advice(
+        "an old model and new keypoints",
+        "rendered people, an old model from few images: old points in triples",
+        "incremental",
+        "weak_base/kamp - ksd_only_short",
+        "triples/pck",
+    ),
+    Advice(
         "videos without labels",
-        "two flies, halves of a clip",
+        "two flies, halves of a clip, equal compute",
         "pyramids",
-        "flies_part/pyramids - image_moments",
+        "flies_part/pyramids - keynet",
         "rmse/flat",
     ),
     Advice(
         "a network for another category",
         "two flies, points read by fifty labels",
         "adaptation",
-        "flies_pose/adapted - flies_imagenet/random_core",
+        "flies_learnt/adapted - scratch",
         "forward/50",
     ),
 )
