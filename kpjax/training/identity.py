@@ -24,6 +24,8 @@ from kpjax.files import cache_folder, in_bucket, read_content, read_json, sha256
 from kpjax.training.trees import json_digest
 
 INPUTS = "inputs"  # folder beside the variants of a preset
+#: fields that an identity has only where they differ from the usual
+ONLY_IF_UNUSUAL = frozenset({"batch_norm_groups"})
 LARGE = 4 * 2**30  # bytes, which take seconds
 SHORT = 12  # letters of a digest that people see
 PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
@@ -140,7 +142,8 @@ def check_identity(found: Mapping, wanted: Mapping, path: Path) -> None:
     before = flat_identity(found)
     now = flat_identity(wanted)
     both = dict.fromkeys([*now, *before])
-    names = [name for name in both if name.split(".")[0] in wanted]
+    compared = {*wanted, *ONLY_IF_UNUSUAL}
+    names = [name for name in both if name.split(".")[0] in compared]
     names.sort(key=lambda name: name.endswith(".summary"))  # words about the others
     for name in names:
         there = before.get(name, "absent")

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -55,6 +56,11 @@ def test_groups_of_batch_norm_are_in_the_identity_and_name_the_row():
     assert grouped.identity() == usual.identity() | {"batch_norm_groups": 4}
     assert grouped.settings == "batch_norm_groups=4"
     assert not usual.settings
+    for there, here in ((grouped, usual), (usual, grouped)):
+        with pytest.raises(InputError, match=r"batch_norm_groups is (4|absent) there"):
+            identity.check_identity(
+                {"why": {}, **there.identity()}, here.identity(), Path("config.json")
+            )
 
 
 def test_a_prepared_set_and_a_file_of_weights_are_inputs(tmp_path):
