@@ -192,8 +192,8 @@ CLAIMS = tuple(
 VERDICT = (
     "On rendered videos and on flies points of Keypoint Pyramids predicted the pose better "
     "than moments of what moves, and so did those of KeyNet, at equal compute on flies and in "
-    "a third of the time on rendered videos. In front of strong backgrounds, after 600 steps, no network's points were shown to be "
-    "better than the moments.",
+    "a third of the time on rendered videos. In front of strong backgrounds, after 600 steps, "
+    "no network's points were shown to be better than the moments.",
     (
         *(
             (f"{line} - {moments}", "rmse/flat", "yes")
