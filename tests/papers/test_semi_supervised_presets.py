@@ -200,7 +200,7 @@ ELEMENTS = (
             "mpii": ("mpii/train", "mpii/validation", "mpii/test"),
             "lsp": ("lspet/train+tune+test", "lsp/first_half", "lsp/second_half"),
             "cub": ("cub200_2011/train", "cub200_2011/validation", "cub200_2011/test"),
-            "atrw": ("atrw/train", "atrw/validation", "atrw/test"),
+            "atrw": ("atrw/train+unlabelled", "atrw/validation", "atrw/test"),
         }[p],
         "4.1",
     ),
