@@ -104,18 +104,23 @@ AS_PRINTED = (
     ("generator_width", 64, "text 4.1: up to 256"),
 )
 OF_SETS = (
-    ("mpii_mafl", "target", "celeba/train+validation+test+mafl_train", "4.1: all but 1,000"),
-    ("mpii_mafl", "fit", "celeba/mafl_train", "4.1"),
+    (
+        "mpii_mafl",
+        "target",
+        "celeba/train+validation+test+mafl_train+mafl_tune",
+        "4.1: all but 1,000",
+    ),
+    ("mpii_mafl", "fit", "celeba/mafl_train+mafl_tune", "4.1"),
     ("mpii_mafl", "test", "celeba/mafl_test", "4.1"),
-    ("mpii_aflw", "fit", "aflw/train", "4.1"),
+    ("mpii_aflw", "fit", "aflw/train+tune", "4.1"),
     ("mpii_aflw", "test", "aflw/test", "4.1"),
     ("mpii_aflw", "target", PRESETS["mpii_mafl"].data.target, "4.2: not trained again"),
-    ("mpii_ls3d", "fit", "w300_lp/train", "code"),
+    ("mpii_ls3d", "fit", "w300_lp/train+tune", "code"),
     ("mpii_ls3d", "test", "ls3d/test", "4.1"),
     ("mpii_ls3d", "target", PRESETS["mpii_mafl"].data.target, "4.2: not trained again"),
-    ("mpii_zappos", "target", "ut_zappos50k/train", "4.1"),
+    ("mpii_zappos", "target", "ut_zappos50k/train+tune", "4.1"),
     ("mpii_zappos", "lengths", "none", "4.2: consistency only"),
-    ("mpii_cats", "target", "cats/train", "4.1"),
+    ("mpii_cats", "target", "cats/train+tune", "4.1"),
     ("mpii_bbc", "target", "bbc_pose/train", "4.2: generalization"),
     *(
         (name, "labelled_images", (1, 5, 10, 100, 500, 1000, 5000), "Table 2, nim")
