@@ -230,8 +230,11 @@ def open_domain(
         splits = Splits(train, validation, test)
         if larger:
             splits = splits._replace(train=opened(first, larger[0]), plain_train=train)
-        if first != labelled:
-            splits = splits._replace(labelled=opened(labelled, larger[0] if larger else square))
+        if first != labelled:  # an oracle's alone, so that nothing is decoded for it before
+            seen = larger[0] if larger else square
+            splits = splits._replace(
+                labelled=open_source(dataset, labelled, data_dir=data_dir, transform=seen)
+            )
         return splits
     from data.bodies import NEVER_LABELLED
     from data.other_colours import in_other_colours
