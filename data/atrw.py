@@ -2,10 +2,10 @@
 
 The folder holds the published archives, or the layout of MMPose (`annotations/`, `images/train/`
 and so on). Image names are under `filename` in the first and `file_name` in the second. The labels
-of the test images come from the challenge's evaluation script. Images without a labelled point,
-1,416 of 3,609 in the training list, are left out. Images are stored unchanged. `box` is annotated,
-and is the whole image in every published entry. `scale` is its longer side in pixels, the reference
-length of PCK.
+of the test images come from the challenge's evaluation script. Training images without a labelled
+point, 1,416 of 3,609, are the split "unlabelled"; in the other lists such images are left out, since
+nothing can be measured on them. Images are stored unchanged. `box` is annotated, and is the whole
+image in every published entry. `scale` is its longer side in pixels, the reference length of PCK.
 """
 
 from collections.abc import Mapping
@@ -76,7 +76,7 @@ IMAGE_FOLDERS = ("", "images")
 
 
 def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
-    """Reads the tigers of the three splits, without the images that have no label."""
+    """Reads the tigers of the three lists, the training images without a label as "unlabelled"."""
     before = len(faults)
     tigers = {split: _tigers(folder, split, faults) for split in FILES}
     labelled = {
@@ -87,7 +87,8 @@ def read(folder: Path, faults: list[str]) -> dict[str, list[Annotation]]:
             f"{FILES['test']}: no image has a labelled point; this is the list without labels, download "
             "the one in ATRWEvalScript"
         )
-    return labelled
+    unlabelled = [tiger for tiger in tigers["train"] if not tiger.visible.any()]
+    return {**labelled, "unlabelled": unlabelled}
 
 
 def _tigers(folder: Path, split: str, faults: list[str]) -> list[Annotation]:

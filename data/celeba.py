@@ -3,9 +3,9 @@ landmarks.
 
 MAFL is two lists of image names. Every image is in one split: `mafl_train`, `mafl_test`, or
 CelebA's own `train`, `validation` and `test` without both; a twentieth of the first is `mafl_tune`.
-Frozen-core adaptation trains on "train+validation+test+mafl_train", in the paper on all but
-`mafl_test`; IMM on "train" and most of "mafl_train". Coordinates and images are stored unchanged.
-`scale` is the distance between the eyes in pixels.
+Frozen-core adaptation trains on all but `mafl_test`, as in the paper; IMM on "train" and most of
+"mafl_train". Coordinates and images are stored unchanged. `scale` is the distance between the eyes
+in pixels.
 """
 
 from pathlib import Path

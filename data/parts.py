@@ -3,7 +3,8 @@ that test.
 
 Whole units change sides, never single images of one: a person, a recording, a photograph of which
 there are versions. Sets with a published split keep their test images, and give a share of the
-training units to tune. Seeds fix all draws.
+training units to tune; where these choose nothing, presets train on "train+tune". Seeds fix all
+draws.
 """
 
 import random

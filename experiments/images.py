@@ -134,6 +134,7 @@ def open_domain(
     test: int = 500,
     difficulty: float = 0.5,
     reach: Reach | None = None,
+    unlabelled: bool = False,
 ) -> Splits:
     """Opens the images of a domain as square images of `side` px.
 
@@ -145,7 +146,9 @@ def open_domain(
     "tongue:<machine>" has the labelled frames of one machine, and "tongue:<machine>+videos" those
     of its videos beside them.
     seed, train, test: of rendered images, and how many.
-    difficulty: of the domain target. reach: see `larger_domain`.
+    difficulty: of the domain target. reach: see `larger_domain`. unlabelled: whether training reads
+    no label of the domain, so that its images for tuning choose nothing. They are then among the
+    training images of a prepared set, but for a tuning seed; `labelled` has the others.
     Raises InputError for a name that is unknown, or a dataset that was not prepared.
     """
     family, _, which = name.partition(":")
@@ -216,13 +219,22 @@ def open_domain(
         raise InputError(
             "first_seed", f"{seed}; {dataset} has no images for tuning, so its seeds are below 100"
         )
-    first, second = ("train", tune) if tune else ("train[:95%]", "train[95%:]")
+    labelled, second = ("train", tune) if tune else ("train[:95%]", "train[95%:]")
+    first = labelled
+    if unlabelled and family == dataset and seed not in TUNING_SEEDS:
+        # a published validation split stays apart
+        first = {"": "train", "tune": "train+tune"}.get(tune, labelled)
     train, validation = opened(first), opened(second)
     test = validation if seed in TUNING_SEEDS else opened("test")
     if family == dataset:
         splits = Splits(train, validation, test)
         if larger:
             splits = splits._replace(train=opened(first, larger[0]), plain_train=train)
+        if first != labelled:  # an oracle's alone, so that nothing is decoded for it before
+            seen = larger[0] if larger else square
+            splits = splits._replace(
+                labelled=open_source(dataset, labelled, data_dir=data_dir, transform=seen)
+            )
         return splits
     from data.bodies import NEVER_LABELLED
     from data.other_colours import in_other_colours

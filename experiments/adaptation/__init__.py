@@ -30,7 +30,7 @@ from kpjax.papers.engine import Experiment
 MAFL = replace_fields(
     Config("faces, CelebA and MAFL; one GPU"),
     core_uncounted_keypoints=("pelvis", "thorax"),
-    fit="celeba/mafl_train",
+    fit="celeba/mafl_train+mafl_tune",
     test="celeba/mafl_test",
     extra=1,
 )
@@ -120,21 +120,21 @@ PRESETS: dict[str, Config] = {
     "mpii_aflw": replace_fields(
         ALIKE,
         summary="faces in the wild, AFLW, by what was trained on CelebA; one GPU",
-        fit="aflw/train",
+        fit="aflw/train+tune",
         test="aflw/test",
         training_kept_by="mpii_mafl",
     ),
     "mpii_ls3d": replace_fields(
         ALIKE,
         summary="68 points of faces in all poses, LS3D-W, by what was trained on CelebA; one GPU",
-        fit="w300_lp/train",
+        fit="w300_lp/train+tune",
         test="ls3d/test",
         training_kept_by="mpii_mafl",
     ),
     "mpii_zappos": replace_fields(
         ALIKE,
         summary="shoes, UT Zappos50K, without annotation; one GPU",
-        target="ut_zappos50k/train",
+        target="ut_zappos50k/train+tune",
         fit="",
         test="ut_zappos50k/test",
         target_transform="letterbox",
@@ -146,14 +146,14 @@ PRESETS: dict[str, Config] = {
     "mpii_cats": replace_fields(
         ALIKE,
         summary="heads of cats, the CAT dataset; one GPU",
-        target="cats/train",
-        fit="cats/train",
+        target="cats/train+tune",
+        fit="cats/train+tune",
         test="cats/test",
         labelled_images=(1, 5, 10, 100, 500, 1000),
     ),
     "mpii_bbc": replace_fields(
         ALIKE,
-        summary="signers, BBC-Pose; the paper's core knows faces: --core w300_lp/train --core-test '' "
+        summary="signers, BBC-Pose; the paper's core knows faces: --core w300_lp/train+tune --core-test '' "
         "--core-transform landmark_crop; one GPU",
         target="bbc_pose/train",
         fit="bbc_pose/train",

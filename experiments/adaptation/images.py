@@ -31,7 +31,7 @@ def open_images(data: TargetImages, seed: int, data_dir: Path, core: Callable[[J
     `target_images` depend on it.
 
     A tuning seed is tested on the images for tuning of the set whose labels the regressors are
-    fitted on.
+    fitted on, and no tuning seed learns from such images of any set.
 
     Raises InputError for an unknown set, for more images than there are, and for an image both
     adapted to and tested.
@@ -52,14 +52,15 @@ def _open(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], C
     else:
         prepared = functools.partial(_prepared_source, data_dir=data_dir)
         target = prepared(
-            data.target, transform(data.target_transform, data.target_side, data.target_tightness)
+            _learnt_splits(data.target, seed),
+            transform(data.target_transform, data.target_side, data.target_tightness),
         )
         square = transform(data.test_transform, side, data.test_tightness)
         fit, tested = (
             data.fit or data.target,
             _tested_split(data.test, data.fit or data.target, seed),
         )
-        fit, test = (prepared(name, square) for name in (fit, tested))
+        fit, test = (prepared(name, square) for name in (_learnt_splits(fit, seed), tested))
         once = sources.turned_originals(test, draw_turns(len(test)).first)
         target, fit, test = (decoded_once(source) for source in (target, fit, test))
         # Pixels of one image differ where it is cropped in two ways, and names hold within one set.
@@ -107,6 +108,12 @@ def _tested_split(test: str, learnt: str, seed: int) -> str:
     labels.
     """
     return tuning_split(learnt) if seed in TUNING_SEEDS else test
+
+
+def _learnt_splits(name: str, seed: int) -> str:
+    """Returns the splits of a set that a seed learns from: for a tuning seed without that for
+    tuning."""
+    return without_split(name, tuning_split(name)) if seed in TUNING_SEEDS else name
 
 
 def _rendered_source(

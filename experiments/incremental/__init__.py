@@ -145,6 +145,7 @@ PRESETS: dict[str, Config] = {
         XRAY,
         "cephalometric",
         "X-rays of heads, 19 landmarks (ISBI 2015) in five steps; one GPU",
+        train="cephalometric/train+tune",
         validation="cephalometric/tune",
         scale_is="a millimetre",
         pck_threshold=2.0,

@@ -17,8 +17,8 @@ def open_videos(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSourc
     """Opens training and test videos, kept for the next run of the same settings; the seed renders
     its own.
 
-    Of Human3.6M a tuning seed is tested on recordings of the training subjects that do not train,
-    and of the flies on calmer frames. Odd seeds train on the flies' second part and test on the
+    Of Human3.6M a tuning seed is tested on recordings of the training subjects on which the others
+    train, and of the flies on calmer frames. Odd seeds train on the flies' second part and test on the
     first.
     """
     if videos.data == "human36m_videos":
@@ -31,9 +31,10 @@ def open_videos(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSourc
 @functools.lru_cache(maxsize=2)
 def _open(videos: VideoSet, seed: int, data_dir: Path) -> tuple[VideoSource, VideoSource]:
     if videos.data == "human36m_videos":
+        parts = ("train", "tune") if seed in TUNING_SEEDS else ("train+tune", "test")
         train, test = (
             of_eleven_actions(human36m_videos(split, videos.square(), data_dir=data_dir))
-            for split in ("train", "tune" if seed in TUNING_SEEDS else "test")
+            for split in parts
         )
         return train, test
     if videos.data == "flies":

@@ -204,8 +204,9 @@ def open_data(job: Job) -> Data:
             train=data.training_examples,
             test=data.test_examples,
             reach=job.config.augment.reach,
+            unlabelled=unlabelled,
         )
-        for name in (data.source, data.target)
+        for name, unlabelled in ((data.source, False), (data.target, True))
     )
     if source.train.skeleton.names != target.train.skeleton.names:
         raise InputError(

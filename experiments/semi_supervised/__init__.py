@@ -206,7 +206,7 @@ PRESETS: dict[str, Config] = {
     "atrw": replace_fields(
         PAPER,
         summary="tigers, ATRW, 5 % labelled; one GPU",
-        train="atrw/train",
+        train="atrw/train+unlabelled",
         validation="atrw/validation",
         test="atrw/test",
         crop_margin=1.0,

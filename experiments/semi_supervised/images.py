@@ -13,17 +13,27 @@ from kpjax.papers.semi_supervised import Data
 
 
 def open_data(job: Job) -> Data:
-    """Opens the images of one seed: the labelled ones are drawn by it, and smaller subsets lie in
-    larger ones.
+    """Opens the images of one seed: the labelled ones are drawn by it among those that have a label,
+    and smaller subsets lie in larger ones.
 
     Raises InputError if a set was not prepared, if more labels are asked for than there are, if no
     image is left unlabelled (unless all are labelled), or if a training image is also a test image.
     """
     data = job.config.data
     splits = open_images(data, job.seed, job.data_dir, job.config.augment.reach)
+    with_label = sources.has_label(splits.train)
     chosen = sources.labelled_subset(
-        splits.train, **data.amount, seed=job.seed, need_unlabelled=not data.all_labelled
+        splits.train,
+        **data.amount,
+        seed=job.seed,
+        need_unlabelled=not data.all_labelled,
+        with_label=with_label,
     )
+    everything = splits.train
+    if not with_label.all():
+        everything = sources.subset(
+            splits.train, np.flatnonzero(with_label), f"{splits.train.name}, with a label"
+        )
     labelled = sources.subset(splits.train, chosen.labelled, f"{splits.train.name}, labelled")
     if data.all_labelled:
         pool = np.arange(len(splits.train))
@@ -47,7 +57,7 @@ def open_data(job: Job) -> Data:
     return Data(
         labelled,
         unlabelled,
-        splits.train,
+        everything,
         splits.validation,
         splits.test,
         {"labelled_digest": chosen.digest},

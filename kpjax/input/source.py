@@ -407,6 +407,7 @@ def labelled_subset(
     count: int | None = None,
     seed: int,
     need_unlabelled: bool = False,
+    with_label: np.ndarray | None = None,
 ) -> LabelledSplit:
     """Draws the labelled images of a semi-supervised run.
 
@@ -417,11 +418,14 @@ def labelled_subset(
     Args:
         share: Labels floor(share * N + 0.5) examples. Give either this or `count`.
         need_unlabelled: Whether some examples must be left.
+        with_label: (M,) bool, the N of all M examples that have a label to be drawn, see
+            `has_label`; None for all.
 
     Raises:
         InputError: For fewer than one or more labels than possible.
     """
-    total = len(source)
+    can_be_labelled = np.ones(len(source), bool) if with_label is None else with_label
+    total = int(can_be_labelled.sum())
     if (share is None) == (count is None):
         raise InputError(f"{source.name}: give either a share or a count of labelled images")
     if share is not None:
@@ -430,7 +434,7 @@ def labelled_subset(
                 f"{source.name}: the labelled share is {share}; it must be more than 0 and at most 1"
             )
         count = rounded_share(share, total)
-    most = total - 1 if need_unlabelled else total
+    most = total - 1 if need_unlabelled and can_be_labelled.all() else total
     if not 1 <= count <= most:
         asked = f"{count} labelled images"
         if share is not None:
@@ -443,11 +447,27 @@ def labelled_subset(
         raise InputError(f"{source.name}: {asked} {why}; give 1 to {most}")
     names = identities(source)
     by_name = names.__getitem__ if names else None
-    in_order = np.array(sorted(range(total), key=by_name))
-    drawn = in_order[np.random.default_rng(seed).permutation(total)]
-    labelled = drawn[:count]
+    in_order = np.array(sorted(range(len(source)), key=by_name))
+    drawn = in_order[np.random.default_rng(seed).permutation(len(source))]
+    labelled = drawn[can_be_labelled[drawn]][:count]
     parts = [np.sort(labelled)] if names is None else sorted(names[number] for number in labelled)
-    return LabelledSplit(labelled, drawn[count:], digest_of(source.digest, *parts))
+    rest = drawn[~np.isin(drawn, labelled)]
+    return LabelledSplit(labelled, rest, digest_of(source.digest, *parts))
+
+
+def has_label(source: Source) -> np.ndarray:
+    """Returns which examples (N,) have a labelled keypoint, as they are stored: views change
+    nothing, and no image of a prepared set is decoded.
+    """
+    stored, numbers = where_read(source)
+    if isinstance(stored, ArraySource):
+        return (stored.examples.visible[numbers] > 0).any(1)
+    records = stored.records if isinstance(stored, TfdsSource) else None
+    visible = (
+        records[int(number)]["visible"] if records else stored[int(number)].visible
+        for number in numbers
+    )
+    return np.array([(np.asarray(one) > 0).any() for one in visible], bool)
 
 
 def rounded_share(share: float, total: int) -> int:

@@ -30,9 +30,14 @@ from data import (
     ut_zappos50k,
 )
 from data.cephalometric_2023 import STACK, TRUTH, random_split, without_padding
-from data.prepared import open_source
+from data.prepared import open_source, prepare
+from experiments.semi_supervised import EXPERIMENT, PRESETS
+from experiments.semi_supervised.images import open_data
 from kpjax.evaluation.metrics import mre_sdr
 from kpjax.images.transforms import Letterbox, Stretch
+from kpjax.input.source import has_label, identities
+from kpjax.papers.configs import replace_fields
+from kpjax.papers.engine import Job
 
 
 def tigers(numbers, name="filename", labelled=True, **category):
@@ -60,7 +65,7 @@ def tigers(numbers, name="filename", labelled=True, **category):
 
 
 def write_atrw(folder):
-    """Every fourth has no label and is left out."""
+    """Every fourth has no label: it can only train, without one."""
     found = {}
     for part, file, split, numbers in (
         ("train", "keypoint_train.json", "train", range(4)),
@@ -72,6 +77,8 @@ def write_atrw(folder):
         for number in numbers:
             write_image(folder / part / f"{number:06d}.jpg", 90, 70 + number)
         found[split] = {name: label for name, label in labels.items() if int(name) % 4}
+        if split == "train":
+            found["unlabelled"] = {"000000": labels["000000"]}
     return found
 
 
@@ -460,6 +467,37 @@ def test_a_set_is_prepared_as_its_files_say(sample, tmp_path, monkeypatch):
     elif name == "ut_zappos50k":
         # squared with white
         assert all(record["image"][:8].min() > 245 for record in found["test"].values())
+
+
+def test_tigers_without_a_label_train_without_one(tmp_path):
+    """As in the paper, whose terms of images without labels read all 3,610."""
+    downloaded = tmp_path / "downloaded"
+    downloaded.mkdir()
+    write_atrw(downloaded)
+    prepare(atrw.DATASET, downloaded, tmp_path)
+    stored = open_source(
+        "atrw",
+        PRESETS["atrw"].data.train.partition("/")[2],
+        data_dir=tmp_path,
+        transform=Letterbox(8),
+    )
+    assert sorted(zip(identities(stored), has_label(stored), strict=True)) == [
+        (f"{number:06d}", number > 0) for number in range(4)
+    ]
+    config = replace_fields(
+        PRESETS["atrw"], image_size=32, heatmap_size=8, labelled=2, augmentation="none"
+    )
+    job, drawn = Job(EXPERIMENT, config, "atrw", "sskl", 0, tmp_path, tmp_path), set()
+    for seed in range(6):
+        data = open_data(job._replace(seed=seed))
+        assert sorted(identities(data.everything)) == ["000001", "000002", "000003"]
+        labelled, unlabelled = identities(data.labelled), identities(data.unlabelled)
+        assert sorted(labelled + unlabelled) == [f"{number:06d}" for number in range(4)]
+        assert "000000" in unlabelled
+        drawn.add(labelled)
+    assert len(drawn) > 1
+    half = open_data(job._replace(config=replace_fields(config, unlabelled_share=0.5)))
+    assert len(half.unlabelled) == 1
 
 
 def test_a_video_whose_frames_have_unpadded_numbers_is_cut_in_the_order_of_time(tmp_path):

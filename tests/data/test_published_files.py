@@ -36,7 +36,7 @@ FIRST = {"sleap_small_robot": [316.490, 47.692], "sleap_minimal_instance": [92.6
         (lspet.read, "lsp_extended", [1800, 200, 500], None),
         (deeplabcut.read, "deeplabcut_openfield", [57, 16, 31], None),
         (flies.read, "sleap_tracks", None, None),
-        (atrw.read, "atrw_annotations", [2193, 343], 27831),
+        (atrw.read, "atrw_annotations", [2193, 343, 1416], 27831),
     ],
 )
 def test_parts_have_their_sizes(read, folder, sizes, points, published):

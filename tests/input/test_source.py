@@ -190,6 +190,32 @@ def test_subsets_are_nested_and_do_not_depend_on_the_order_of_storage():
     assert sources.labelled_subset(named(range(20)), count=3, seed=3).digest == small.digest
 
 
+def test_only_images_with_a_label_are_drawn_and_the_others_are_among_the_rest():
+    source = named(range(20))
+    visible = np.ones((20, 1), np.float32)
+    visible[[0, 7, 13]] = 0
+    examples = source.examples._replace(visible=visible)
+    some = sources.subset(replace(source, examples=examples), np.arange(19, -1, -1))
+    with_label = sources.has_label(some)
+    np.testing.assert_array_equal(np.flatnonzero(~with_label), [6, 12, 19])
+    for seed in range(5):
+        chosen = sources.labelled_subset(some, share=1.0, seed=seed, with_label=with_label)
+        assert sorted(chosen.rest) == [6, 12, 19]
+        chosen = sources.labelled_subset(
+            some, share=0.3, seed=seed, with_label=with_label, need_unlabelled=True
+        )
+        assert len(chosen.labelled) == 5  # of 17
+        assert with_label[chosen.labelled].all()
+        assert sorted([*chosen.labelled, *chosen.rest]) == list(range(20))
+    every = np.ones(20, bool)
+    for found, expected in zip(
+        sources.labelled_subset(source, count=5, seed=1, with_label=every),
+        sources.labelled_subset(source, count=5, seed=1),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_a_image_of_the_test_split_among_the_training_images_is_named():
     whole = named(range(20))
     train, test = (

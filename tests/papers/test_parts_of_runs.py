@@ -7,12 +7,13 @@ import pytest
 
 from data import prepared
 from data.other_colours import LIGHT, in_other_colours
-from experiments import adaptation, images, incremental, pyramids, semi_supervised
+from experiments import adaptation, images, incremental, pyramids, regda, semi_supervised
 from experiments.adaptation.images import open_core_images, open_images as open_landmarks
 from experiments.images import open_images
 from kpjax import InputError, Skeleton, arrays
 from kpjax.input.source import check_disjoint
 from kpjax.papers.configs import TUNING_SEEDS, ImageSet, replace_fields
+from kpjax.papers.engine import Job
 
 ASKED_FOR = ("data.prepared.open_source", "experiments.adaptation.images.open_source")
 
@@ -83,6 +84,39 @@ def test_a_tuning_seed_of_a_domain_opens_no_test_images(opened, tmp_path):
     assert len(images.open_domain("lsp", side=8, seed=0, data_dir=tmp_path).test) == 10
 
 
+@pytest.mark.parametrize(
+    ("preset", "source", "target", "labelled"),
+    [
+        ("rhd_h3d", "rhd/train", "h3d/train+tune", "h3d/train"),
+        ("rhd_freihand", "rhd/train", "freihand/train+tune", "freihand/train"),
+        ("freihand_rhd", "freihand/train", "rhd/train+tune", "rhd/train"),
+        ("surreal_h36m", "surreal/train", "human36m/train+tune", "human36m/train"),
+        ("surreal_lsp", "surreal/train", "lsp/train", "lsp/train[:95%]"),
+    ],
+)
+def test_regda_adapts_to_all_training_images_of_the_target(
+    preset, source, target, labelled, opened, tmp_path
+):
+    """Images for tuning choose the first stage's step on the source, and nothing on the target."""
+    config = regda.PRESETS[preset]
+    job = Job(regda.EXPERIMENT, config, preset, "regda", 0, tmp_path, tmp_path)
+    data = regda.open_data(job)
+    assert (data.source.train.name, data.target.train.name) == (source, target)
+    assert data.target.as_evaluated.name == target
+    assert data.target.labelled.name == labelled  # the oracle's, whose validation is apart
+    assert data.target.validation.name not in (target, labelled)
+    if "lsp" not in preset:
+        tuned = regda.open_data(job._replace(seed=100))
+        assert tuned.target.train.name == labelled
+        assert tuned.target.test.name == data.target.validation.name
+
+
+def test_domains_of_measured_presets_and_published_validation_images_stay_apart(opened, tmp_path):
+    for name in ("recoloured:deeplabcut", "plain:deeplabcut", "surreal"):
+        images.open_domain(name, side=8, seed=0, data_dir=tmp_path, unlabelled=True)
+    assert not [name for name in opened if "+" in name]
+
+
 def test_a_share_of_the_training_images_is_for_tuning_where_no_split_is(opened, tmp_path):
     data = ImageSet("mine/train", test="mine/test", validation_share=0.2)
     splits = open_images(data, 100, tmp_path)
@@ -134,9 +168,14 @@ def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeyp
         ("mpii_bbc", "bbc_pose/validation"),
     ):
         data = adaptation.EXPERIMENT.presets[preset].data
+        opened.clear()
         assert open_landmarks(data, 100, tmp_path, None).test.name == tune
         assert data.test not in opened
-        assert open_landmarks(data, 0, tmp_path, None).test.name == data.test
+        assert not [name for name in opened if "tune" in name and name != tune]
+        found = open_landmarks(data, 0, tmp_path, None)
+        assert found.test.name == data.test
+        assert found.target.name == f"{data.target} without labels"
+        assert found.fit.name == (data.fit or data.target)
     config = replace_fields(adaptation.EXPERIMENT.presets["mpii_mafl"], core_unused_keypoints=())
     assert [part.name for part in open_core_images(config, 100, tmp_path)] == [
         "mpii/train+rest",
@@ -146,6 +185,31 @@ def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeyp
         config.core.core,
         config.core.core_test,
     ]
+
+
+# Sets of which a share of the published training images is for tuning.
+SHARED_OUT = ("celeba", "aflw", "w300_lp", "cats", "ut_zappos50k")
+
+
+def test_presets_of_published_sets_leave_out_no_training_image():
+    read = {
+        name: {config.data.target, config.data.fit}
+        for name, config in adaptation.PRESETS.items()
+        if name.startswith("mpii")
+    }
+    shared = [one for of in read.values() for one in of if one.partition("/")[0] in SHARED_OUT]
+    assert {one.partition("/")[0] for one in shared} == set(SHARED_OUT)
+    assert all("tune" in one for one in shared)
+    assert incremental.PRESETS["cephalometric"].data.train == "cephalometric/train+tune"
+
+
+def test_seeds_that_do_not_tune_train_on_all_recordings_of_human36m(monkeypatch, tmp_path):
+    """Subjects 1, 5, 6, 7 and 8."""
+    monkeypatch.setattr(pyramids.videos, "human36m_videos", lambda split, *given, **more: split)
+    monkeypatch.setattr(pyramids.videos, "of_eleven_actions", lambda videos: videos)
+    videos = pyramids.PRESETS["h36m"].data
+    assert pyramids.videos.open_videos(videos, 3, tmp_path) == ("train+tune", "test")
+    assert pyramids.videos.open_videos(videos, 101, tmp_path) == ("train", "tune")
 
 
 @pytest.fixture(autouse=True)

@@ -20,10 +20,11 @@ from experiments.regda import PRESETS
 from kpjax import Skeleton, losses
 from kpjax.files import strict
 from kpjax.methods.regda_family import regda as method
+from kpjax.optimization import descend
 from kpjax.papers import regda
 from kpjax.papers.command_line import chosen_variants
 from kpjax.papers.configs import flat, replace_fields
-from kpjax.papers.regda import stages, variants
+from kpjax.papers.regda import labels_alone, stages, variants
 from kpjax.papers.regda.config import of_pretraining
 
 HANDS = ("rhd_h3d", "rhd_freihand", "freihand_rhd")
@@ -232,6 +233,69 @@ def test_the_first_stage_has_two_drops_and_a_tenth_for_the_backbone():
     for name, first in (("backbone", 0.01), ("upsampling", 0.1), ("head", 0.1)):
         for step, factor in ((0, 1), (21_999, 1), (22_001, 0.1), (29_499, 0.1), (29_501, 0.01)):
             assert float(rates[name](step)) == pytest.approx(first * factor, rel=1e-5), (name, step)
+
+
+@pytest.mark.parametrize("preset", [*HANDS, *BODIES])
+@pytest.mark.parametrize(
+    ("variant", "stream"), [("source_only_mse", "source"), ("oracle_mse", "labelled")]
+)
+def test_rows_beside_the_printed_source_only_and_oracle_have_the_recipe_of_the_code(
+    preset, variant, stream
+):
+    """Half the squared errors, Adam at 1e-3 for all layers, x0.1 at epochs 44 and 59 of 70."""
+    config, row = PRESETS[preset], variants.VARIANTS[variant]
+    given, lengths = {}, []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "build_once", stages.build_once.__wrapped__)
+        patch.setattr(
+            labels_alone.methods,
+            "supervised",
+            lambda setup, **more: given.update(more, setup=setup),
+        )
+        patch.setattr(
+            labels_alone, "train_stage", lambda job, data, method, steps: lengths.append(steps)
+        )
+        row.train(SimpleNamespace(config=config), SimpleNamespace(skeleton=POINTS))
+    assert lengths == [35_000]
+    assert row.lengths(config, variant) == {variant: 35_000}
+    assert given["loss"] is losses.heatmap_mse
+    assert given["stream"] == stream
+    rate = given["setup"].learning_rate
+    for step, expected in (
+        (0, 1e-3),
+        (21_999, 1e-3),
+        (22_001, 1e-4),
+        (29_499, 1e-4),
+        (29_501, 1e-5),
+    ):
+        assert float(rate(step)) == pytest.approx(expected, rel=1e-5), step
+    # a first step of Adam is the rate, whatever the gradient; there is no decay
+    optimizer, start = given["setup"].optimizer, {"w": jnp.float32(1.0)}
+    for gradient in (0.5, 50.0):
+        moved, _ = descend(
+            optimizer,
+            {"w": jnp.float32(gradient)},
+            optimizer.init(start),
+            start,
+            rate,
+            jnp.int32(0),
+        )
+        assert float(moved["w"]) == pytest.approx(1 - 1e-3, abs=1e-6)
+
+
+def test_measured_rows_of_squared_errors_keep_their_rates_and_lengths():
+    """Those of teacher_adaptation, for the steps of both stages, or of equal cost."""
+    for preset in ("demo_full", "tongue_machines"):
+        config = PRESETS[preset]
+        for variant, steps in (
+            ("source_only_augmented_mse", config.pretraining_steps + config.steps),
+            ("source_only_augmented_mse_long", config.steps_of_equal_cost),
+        ):
+            row = variants.VARIANTS[variant]
+            assert row.lengths(config, variant) == {variant: steps}
+            for step in (0, steps // 2, steps - 1):
+                (found,) = row.method(config, POINTS).rates(step).values()
+                assert found == pytest.approx(float(config.teacher.adaptation_rate(steps)(step)))
 
 
 def test_the_optimizer_is_sgd_with_nesterov_momentum_and_decay(given):

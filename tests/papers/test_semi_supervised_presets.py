@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.semi_supervised import PRESETS
+from experiments.semi_supervised import EXPERIMENT, PRESETS
 from experiments.semi_supervised.results import SHARES, TABLES
 from kpjax import geometry, methods
 from kpjax.input.source import arrays, labelled_subset
@@ -28,6 +28,7 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     initial_semantic,
 )
 from kpjax.papers import semi_supervised
+from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.semi_supervised import stages
@@ -200,7 +201,7 @@ ELEMENTS = (
             "mpii": ("mpii/train", "mpii/validation", "mpii/test"),
             "lsp": ("lspet/train+tune+test", "lsp/first_half", "lsp/second_half"),
             "cub": ("cub200_2011/train", "cub200_2011/validation", "cub200_2011/test"),
-            "atrw": ("atrw/train", "atrw/validation", "atrw/test"),
+            "atrw": ("atrw/train+unlabelled", "atrw/validation", "atrw/test"),
         }[p],
         "4.1",
     ),
@@ -240,31 +241,38 @@ def outputs_of(z, z_of_warped, logits):
     return found
 
 
-def invariance(preset):
+def invariance(config):
     """L_ti of two keypoints by hand: z_1 = (3, 4) and (0, 5), z_2 = (0, 2) and (0, 1)."""
     z = jnp.tile(jnp.array([[[3.0, 4.0], [0.0, 2.0]]]), (2, 1, 1))
     moved = jnp.tile(jnp.array([[[0.0, 5.0], [0.0, 1.0]]]), (2, 1, 1))
     outputs = outputs_of(z, moved, jnp.zeros((2, 2, 2)))
-    side = PRESETS[preset].data.image_size
+    side = config.data.image_size
     shown = example(2)._replace(
         image=np.zeros((2, side, side, 3), np.float32),
         keypoints=np.full((2, 2, 2), side / 2, np.float32),
     )
     examples = {view: shown for stream in STREAMS for view in (stream, warped_name(stream))}
-    function = objective(preset)["invariance"].function
+    function = build_objective(config, setup_of(config, POINTS))["invariance"].function
     return float(jax.jit(function)(outputs, examples))
 
 
 @pytest.mark.parametrize("preset", [*PAPER, "lspet"])
 def test_invariance_as_printed(preset):
     """9 + 1 of the first keypoint, 0 + 1 of the second: the squared norm of the difference."""
-    assert invariance(preset) == pytest.approx(11)
+    assert invariance(PRESETS[preset]) == pytest.approx(11)
+
+
+@EVERY
+def test_invariance_is_a_mean_by_a_flag(preset):
+    """The other reading, on the scale of L_te: the same 11 over two keypoints of two channels."""
+    config = read_command(EXPERIMENT, [preset, "--reduction", "mean"]).config
+    assert invariance(config) == pytest.approx(11 / 4)
 
 
 @pytest.mark.parametrize("preset", SMALL)
 def test_invariance_of_unit_representations(preset):
     """(0.6, 0.8) and (0, 1), then equal ones: 0.36 + 0.04, over four numbers."""
-    assert invariance(preset) == pytest.approx(0.1, rel=1e-3)
+    assert invariance(PRESETS[preset]) == pytest.approx(0.1, rel=1e-3)
 
 
 @EVERY

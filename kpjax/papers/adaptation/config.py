@@ -107,7 +107,8 @@ class CoreTraining(Checked):
 class TargetImages(Checked):
     """Images of the new category. No label of `target` is read."""
 
-    target: str = "celeba/train+validation+test+mafl_train"  # adapted to: named as `core` is
+    #: adapted to: named as `core` is
+    target: str = "celeba/train+validation+test+mafl_train+mafl_tune"
     #: set whose labels the regressors of the evaluation are fitted on; "" for those of the target's
     #: images
     fit: str = ""

@@ -11,9 +11,16 @@ import optax
 from kpjax import Method, losses, methods
 from kpjax.methods import Setup
 from kpjax.papers.configs import optimizer_of
-from kpjax.papers.engine import Job, Outcome, Variant
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant
 from kpjax.papers.regda.config import Config, drops_of
-from kpjax.papers.regda.stages import Data, build_kl, same_config, train_stage, variant
+from kpjax.papers.regda.stages import (
+    Data,
+    Train,
+    build_kl,
+    same_config,
+    train_stage,
+    variant,
+)
 
 
 def build_supervised(
@@ -41,6 +48,11 @@ def build_supervised(
     return methods.supervised(adam, loss=losses.heatmap_mse, stream=stream)
 
 
+def pretraining_alone(job: Job, data: Data, method: Method) -> Outcome:
+    """Learns from labels alone, for the steps of the first stage of an adaptation."""
+    return train_stage(job, data, method, job.config.pretraining_steps)
+
+
 def both_stages(job: Job, data: Data, method: Method) -> Outcome:
     """Learns from labels alone, for the steps of both stages of an adaptation."""
     return train_stage(job, data, method, job.config.steps_of_both_stages)
@@ -49,6 +61,11 @@ def both_stages(job: Job, data: Data, method: Method) -> Outcome:
 def for_equal_cost(job: Job, data: Data, method: Method) -> Outcome:
     """Learns from labels alone, for as long as `teacher_adaptation` takes."""
     return train_stage(job, data, method, job.config.steps_of_equal_cost)
+
+
+def pretraining_lengths(config: Config, name: str) -> dict[str, float]:
+    """Returns the length of `pretraining_alone`."""
+    return {name: config.pretraining_steps}
 
 
 def both_stages_lengths(config: Config, name: str) -> dict[str, float]:
@@ -61,6 +78,13 @@ def equal_cost_lengths(config: Config, name: str) -> dict[str, float]:
     return {name: config.steps_of_equal_cost}
 
 
+STAGES: dict[str, tuple[Train, Lengths]] = {
+    "pretraining_steps": (pretraining_alone, pretraining_lengths),
+    "steps_of_both_stages": (both_stages, both_stages_lengths),
+    "steps_of_equal_cost": (for_equal_cost, equal_cost_lengths),
+}
+
+
 def alone(
     kind: str,
     line: str,
@@ -69,15 +93,11 @@ def alone(
     stream: str = "labelled",
     mse: bool = False,
     rates_of: Literal["plain", "teacher"] = "plain",
-    equal_cost: bool = False,
+    length: str = "steps_of_both_stages",
     changes: Callable[[Config], Config] = same_config,
 ) -> Variant:
-    """Returns training on labels alone. stream, mse, rates_of: of `build_supervised`."""
-    length = "steps_of_equal_cost" if equal_cost else "steps_of_both_stages"
+    """Returns training on labels alone. stream, mse, rates_of, length: of `build_supervised`."""
     build = functools.partial(
         build_supervised, length=length, stream=stream, mse=mse, rates_of=rates_of
     )
-    train, lengths = (
-        (for_equal_cost, equal_cost_lengths) if equal_cost else (both_stages, both_stages_lengths)
-    )
-    return variant(kind, line, build, train, lengths, label=label, changes=changes, logits=not mse)
+    return variant(kind, line, build, *STAGES[length], label=label, changes=changes, logits=not mse)

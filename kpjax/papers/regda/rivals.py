@@ -365,10 +365,11 @@ RIVALS: dict[str, Variant] = {
     ),
     "source_only_mse": alone(
         "baseline",
-        "no adaptation: heatmap MSE and Adam",
+        "no adaptation: heatmap MSE and Adam, steps of the first stage, as the authors' code",
         label="source only, MSE",
         stream="source",
         mse=True,
+        length="pretraining_steps",
     ),
     "dan": variant(
         "baseline",
@@ -455,7 +456,7 @@ RIVALS: dict[str, Variant] = {
         changes=in_strong_colours,
         mse=True,
         rates_of="teacher",
-        equal_cost=True,
+        length="steps_of_equal_cost",
     ),
     "adabn": of_statistics(
         "control",

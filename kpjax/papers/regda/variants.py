@@ -145,9 +145,9 @@ VARIANTS: dict[str, Variant] = {
     ),
     "oracle_mse": alone(
         "oracle",
-        "the same with the squared errors and the rates of teacher_adaptation",
+        "source_only_mse with labels of the target domain",
         label="oracle, MSE",
         mse=True,
-        rates_of="teacher",
+        length="pretraining_steps",
     ),
 }

@@ -80,7 +80,8 @@ class Weights(configs.Checked):
     balanced: bool = False
     #: whether the invariance compares representations scaled to length 1; as printed, z itself
     unit: bool = False
-    #: reduction of the invariance's squares over keypoints and channels: as printed the sum
+    #: reduction of the invariance's squares over keypoints and channels: as printed the sum; that
+    #: the paper tries the same weights for it and the equivariance, here a mean, suggests "mean"
     reduction: Literal["sum", "mean"] = "sum"
     #: whether feature maps are divided by their root mean square before F
     one_scale: bool = False
