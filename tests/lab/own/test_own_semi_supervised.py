@@ -13,6 +13,7 @@ from kpjax import Skeleton
 from kpjax.errors import InputError
 from kpjax.formats.uniting import unite
 from kpjax.input.source import identities
+from kpjax.lab.commands.check import keypoint_lines
 from kpjax.lab.commands.train import main as train
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, scores_of
 from kpjax.lab.own import choices, project as own_project, regda, semi_supervised
@@ -426,6 +427,21 @@ def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it
     ):
         assert exit_code_of(lambda typed=typed: train(typed)) == 2
         assert "files with different content (labels)" in capsys.readouterr().err
+
+
+def test_a_keypoint_without_any_label_is_named_before_training(project, monkeypatch, capsys):
+    """In the words of `check`: it is trained and predicted like the others."""
+    shown = np.array([1, 1, 0, 1], np.float32)
+    bare = project._replace(
+        instances=tuple(one._replace(visible=shown) for one in project.instances)
+    )
+    read_command(EXPERIMENT, ["own", "--project", "P"])
+    assert "never labelled" not in capsys.readouterr().out
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: bare)
+    read_command(EXPERIMENT, ["own", "--project", "P"])
+    line = f"never labelled: {project.skeleton.names[2]}"
+    assert capsys.readouterr().out.splitlines().count(line) == 1
+    assert line in keypoint_lines(bare)
 
 
 def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):
