@@ -91,7 +91,8 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         project.skeleton,
         typed,
         kind,
-        held.words,
+        project,
+        held,
         several=facts.several,
     )
     decided = {choice.field: choice.value for choice in made}
