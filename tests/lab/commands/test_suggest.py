@@ -200,7 +200,9 @@ def test_proposals_for_deeplabcut_without_its_tables_say_so(
     suggested(made, tmp_path / "out", "--n", 2, "--to", form)
     said = capsys.readouterr().out
     wanted = form == "dlc" and not installed
-    assert ("none is written beside the csv" in said) == ("pip install 'kpjax[dlc]'" in said) == wanted
+    assert (
+        ("none is written beside the csv" in said) == ("pip install 'kpjax[dlc]'" in said) == wanted
+    )
     assert bool([*tmp_path.rglob("*.h5")]) == installed
 
 

@@ -461,10 +461,12 @@ def _radius_lines(
         return []
     known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
     if not known.size:
-        row = int(np.searchsorted(predictor.radii.levels, asked.level))
-        more = missing(predictor.radii)[row]
+        levels, lacking = predictor.radii.levels, missing(predictor.radii)
+        more = lacking[np.abs(levels - asked.level).argmin()]
+        enough = levels[lacking == 0]
+        lower = f"; --level {enough.max():g} gives one" if enough.size else ""
         return [
-            f"no radius: {more} more labelled {unit}s must be held out for it"
+            f"no radius: {more} more labelled {unit}s must be held out for it{lower}"
             if more
             else "no radius: all points are unsure"
         ]
