@@ -172,7 +172,10 @@ def own_report(
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
-        text = f"Longer training: {short} The command of this run without --steps, and with --fresh, runs all."
+        text = (
+            f"Longer training: {short} The command of this run without --steps, and with a --workdir of its own, "
+            "runs all."
+        )
         better = [other for other in better if not other.startswith("Longer training")]
         if not better or not better[0].startswith("Training on"):  # which names a command
             better.insert(0, text)
