@@ -8,6 +8,7 @@ import pathlib
 import re
 import runpy
 import shutil
+import subprocess
 
 import pytest
 
@@ -225,6 +226,23 @@ def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
         assert project.skeleton.flip == (0, 2, 1, 3)
         assert len(project.skeleton.edges) == 2
     assert len(project.instances) == 2  # the last table has two animals on a frame
+
+
+def test_the_page_of_the_command_line_has_the_help_of_every_command_and_system(monkeypatch):
+    conf = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    asked = []
+
+    def help_of(words, **given):
+        asked.append(words[3:-1])
+        return subprocess.CompletedProcess(words, 0, f"help of {' '.join(words[3:])}")
+
+    monkeypatch.setattr(subprocess, "run", help_of)
+    page = conf["_commands_page"]()
+    assert asked == [[], ["train"], *(["train", name] for name in NEEDS), *([n] for n in COMMANDS)]
+    assert (
+        page[page.index("   help of train semi_supervised --help") - 5]
+        == "kpjax train semi_supervised"
+    )
 
 
 def test_excerpts_leave_out_the_middle_rows_of_long_tables():
