@@ -7,6 +7,7 @@ import importlib.metadata
 import pathlib
 import re
 import runpy
+import shlex
 import shutil
 import subprocess
 
@@ -195,6 +196,66 @@ def test_versions_that_were_tried_are_written_by_the_run_that_tried_them():
     assert rows == sorted(rows, key=lambda row: (written["minor"](row), row[-1]))
     for row in rows:
         assert all(re.fullmatch(r"\d+(\.\w+)+", version) for version in row[:-1]), row
+
+
+def commands_named(page):
+    """Yields the words of every command `kpjax ...` of a page, in blocks and in the text."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^```(?:sh|bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    yield from (shlex.split(line) for line in lines if re.match(r"kpjax \w+ .", line))
+
+
+def test_a_second_training_of_a_page_goes_into_a_folder_of_its_own():
+    """A finished run is never replaced: other frames, labels or projects beside it are refused."""
+    other = {"--start", "--unlabelled"}
+    for name in ("start", "own/deeplabcut", "own/sleap", "own/several", "own/after"):
+        found = list(commands_named(ROOT / "docs" / f"{name}.md"))
+        train = [words for words in found if words[1] == "train"]
+        assert train
+        for words in train:
+            system, flags = system_and_flags(words[2:])
+            if system == "semi_supervised" and (other & {*flags} or flags.count("--project") > 1):
+                assert "--workdir" in flags, (name, words)
+
+
+def test_frames_to_label_keep_away_from_labels_in_every_command_of_the_pages():
+    pages = ["start", "troubleshooting", "own/after"]
+    pages += [f"own/{tool}" for tool in ("deeplabcut", "sleap", "lightning_pose", "coco")]
+    for name in pages:
+        found = list(commands_named(ROOT / "docs" / f"{name}.md"))
+        suggest = [words for words in found if words[1] == "suggest" and "--out" in words]
+        assert suggest
+        assert all("--labelled" in words for words in suggest), name
+
+
+def row_of(table, start):
+    """Returns the cells of the only row of a rendered table whose first cell begins so."""
+    (found,) = [line for line in table.splitlines() if line.startswith(f"| {start}")]
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_numbers_that_pages_say_of_the_mouse_are_those_of_the_tables():
+    pages = [
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("start.md", "own/after.md")
+    ]
+    start, after = (" ".join(page.split()) for page in pages)
+    home = ROOT / "experiments" / "own"
+    look_alike = (home / "one_point" / "results.md").read_text(encoding="utf-8")
+    look_alike = look_alike.partition("own/one_point/mouse")[2]
+    alone = row_of(look_alike, "the small U-net again, by a later commit, labels alone")
+    beside = row_of(look_alike, "a second small U-net, with pseudo-labels")
+    assert alone[4] == beside[4]
+    assert alone[6] == beside[6] == "1"
+    assert (
+        f"one seed ([table](../experiments/own/one_point/results.md)): PCK was {float(alone[4]):.0f} % with and "
+        f"without them. With them one pair of keypoints was one point on {float(beside[1]):.0f} % of a video's "
+        f"frames, without them on {float(alone[1]):.0f} %"
+    ) in start
+    radii = row_of((home / "results.md").read_text(encoding="utf-8"), "radii of the run")
+    assert f"for the third, a mouse, in {float(radii[3]):.0f} cases of 100" in after
 
 
 def test_a_row_of_versions_replaces_that_of_its_python_and_run(tmp_path, monkeypatch):
