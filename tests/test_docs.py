@@ -250,7 +250,7 @@ def test_numbers_that_pages_say_of_the_mouse_are_those_of_the_tables():
     assert alone[4] == beside[4]
     assert alone[6] == beside[6] == "1"
     assert (
-        f"one seed ([table](../experiments/own/one_point/results.md)): PCK was {float(alone[4]):.0f} % with and "
+        f"one seed ([table](own/measured.md)): PCK was {float(alone[4]):.0f} % with and "
         f"without them. With them one pair of keypoints was one point on {float(beside[1]):.0f} % of a video's "
         f"frames, without them on {float(alone[1]):.0f} %"
     ) in start
