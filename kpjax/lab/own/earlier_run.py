@@ -250,9 +250,8 @@ def with_start(
 
     kind: as for `earlier_run`. project, held: whose labels are learnt, and which of them are held
     out; a line says if the run has learnt from some of these. several: whether the project has
-    several animals on a frame. Raises InputError for a run of other
-    keypoints, for what it decides if it is typed, and for several animals on frames that it sees as
-    a whole.
+    several animals on a frame. Raises InputError for a run of other keypoints, for what it decides
+    if it is typed, and for several animals on frames that it sees as a whole.
     """
     if not config.backbone.start:
         return list(made)
