@@ -255,13 +255,15 @@ def _first_line(module) -> str:
 def _commands_page() -> list[str]:
     """Returns the page of the command line: what every command says of itself."""
     from kpjax.lab.commands import COMMANDS
+    from kpjax.lab.own.systems import NEEDS
 
     lines = [
         *_heading("Command line", "="),
         "What ``--help`` says, word for word; this page is made of it.",
         "",
     ]
-    for words in ([], ["train"], *([name] for name in COMMANDS)):
+    systems = (["train", name] for name in NEEDS)
+    for words in ([], ["train"], *systems, *([name] for name in COMMANDS)):
         said = subprocess.run(
             [sys.executable, "-m", "kpjax", *words, "--help"],
             capture_output=True,

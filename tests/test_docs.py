@@ -7,7 +7,9 @@ import importlib.metadata
 import pathlib
 import re
 import runpy
+import shlex
 import shutil
+import subprocess
 
 import pytest
 
@@ -196,6 +198,66 @@ def test_versions_that_were_tried_are_written_by_the_run_that_tried_them():
         assert all(re.fullmatch(r"\d+(\.\w+)+", version) for version in row[:-1]), row
 
 
+def commands_named(page):
+    """Yields the words of every command `kpjax ...` of a page, in blocks and in the text."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", " ")
+    blocks = re.findall(r"^```(?:sh|bash)\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [" ".join(code.split()) for code in re.findall(r"`([^`]+)`", prose)]
+    yield from (shlex.split(line) for line in lines if re.match(r"kpjax \w+ .", line))
+
+
+def test_a_second_training_of_a_page_goes_into_a_folder_of_its_own():
+    """A finished run is never replaced: other frames, labels or projects beside it are refused."""
+    other = {"--start", "--unlabelled"}
+    for name in ("start", "own/deeplabcut", "own/sleap", "own/several", "own/after"):
+        found = list(commands_named(ROOT / "docs" / f"{name}.md"))
+        train = [words for words in found if words[1] == "train"]
+        assert train
+        for words in train:
+            system, flags = system_and_flags(words[2:])
+            if system == "semi_supervised" and (other & {*flags} or flags.count("--project") > 1):
+                assert "--workdir" in flags, (name, words)
+
+
+def test_frames_to_label_keep_away_from_labels_in_every_command_of_the_pages():
+    pages = ["start", "troubleshooting", "own/after"]
+    pages += [f"own/{tool}" for tool in ("deeplabcut", "sleap", "lightning_pose", "coco")]
+    for name in pages:
+        found = list(commands_named(ROOT / "docs" / f"{name}.md"))
+        suggest = [words for words in found if words[1] == "suggest" and "--out" in words]
+        assert suggest
+        assert all("--labelled" in words for words in suggest), name
+
+
+def row_of(table, start):
+    """Returns the cells of the only row of a rendered table whose first cell begins so."""
+    (found,) = [line for line in table.splitlines() if line.startswith(f"| {start}")]
+    return [cell.strip() for cell in found.strip("|").split("|")]
+
+
+def test_numbers_that_pages_say_of_the_mouse_are_those_of_the_tables():
+    pages = [
+        (ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("start.md", "own/after.md")
+    ]
+    start, after = (" ".join(page.split()) for page in pages)
+    home = ROOT / "experiments" / "own"
+    look_alike = (home / "one_point" / "results.md").read_text(encoding="utf-8")
+    look_alike = look_alike.partition("own/one_point/mouse")[2]
+    alone = row_of(look_alike, "the small U-net again, by a later commit, labels alone")
+    beside = row_of(look_alike, "a second small U-net, with pseudo-labels")
+    assert alone[4] == beside[4]
+    assert alone[6] == beside[6] == "1"
+    assert (
+        f"one seed ([table](own/measured.md)): PCK was {float(alone[4]):.0f} % with and "
+        f"without them. With them one pair of keypoints was one point on {float(beside[1]):.0f} % of a video's "
+        f"frames, without them on {float(alone[1]):.0f} %"
+    ) in start
+    radii = row_of((home / "results.md").read_text(encoding="utf-8"), "radii of the run")
+    assert f"for the third, a mouse, in {float(radii[3]):.0f} cases of 100" in after
+
+
 def test_a_row_of_versions_replaces_that_of_its_python_and_run(tmp_path, monkeypatch):
     written = runpy.run_path(str(ROOT / ".ci" / "versions.py"))
     main, table = written["main"], tmp_path / "versions.csv"
@@ -225,6 +287,23 @@ def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
         assert project.skeleton.flip == (0, 2, 1, 3)
         assert len(project.skeleton.edges) == 2
     assert len(project.instances) == 2  # the last table has two animals on a frame
+
+
+def test_the_page_of_the_command_line_has_the_help_of_every_command_and_system(monkeypatch):
+    conf = runpy.run_path(str(ROOT / "docs" / "conf.py"))
+    asked = []
+
+    def help_of(words, **given):
+        asked.append(words[3:-1])
+        return subprocess.CompletedProcess(words, 0, f"help of {' '.join(words[3:])}")
+
+    monkeypatch.setattr(subprocess, "run", help_of)
+    page = conf["_commands_page"]()
+    assert asked == [[], ["train"], *(["train", name] for name in NEEDS), *([n] for n in COMMANDS)]
+    assert (
+        page[page.index("   help of train semi_supervised --help") - 5]
+        == "kpjax train semi_supervised"
+    )
 
 
 def test_excerpts_leave_out_the_middle_rows_of_long_tables():

@@ -284,13 +284,24 @@ def write(project: Project, folder: Path) -> list[Path]:
     return written
 
 
+def missing_for_h5() -> list[str]:
+    """Returns a line that says that tables are written as csv alone and what writes them as .h5, which
+    DeepLabCut opens; none where that is installed."""
+    if all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
+        return []
+    return [
+        "DeepLabCut opens .h5, and none is written beside the csv: pip install 'kpjax[dlc]', and repeat this "
+        "into a new folder"
+    ]
+
+
 def write_table(table: Table, path: Path) -> list[Path]:
     """Writes a table of images as csv and, if pandas and tables are installed, as .h5 beside it.
 
     Returns the paths.
     """
     written = [write_text(path, table_text(table, 3))]
-    if all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
+    if not missing_for_h5():
         written.append(write_h5(table, path.with_suffix(".h5"), 3))
     return written
 

@@ -21,7 +21,11 @@ from PIL import Image, ImageOps
 # Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
 from ..errors import InputError
 
-VIDEO_SUFFIXES = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv")
+# Not those of raw streams (.h264), which have no times: FFmpeg makes some up.
+VIDEO_SUFFIXES = (
+    *(".mp4", ".avi", ".mov", ".mkv", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv", ".ogv"),
+    *(".ts", ".mts", ".m2ts"),
+)
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
 # Not those of Pillow's formats that start a program (EPS) or that no camera and no tool for labels
 # writes.

@@ -163,13 +163,15 @@ class VideoFile:
         wanted = int(self.pts[number])
         earlier = int(np.searchsorted(self.pts, wanted))  # frames before those of this time
         if self.stamps == "apart":
-            # Tries again from the first frame: some files list key frames later than their times.
-            starts = (wanted, int(self.pts[0]))
+            # Tries again from the file's beginning: some list key frames later than their times, and
+            # in MPEG transport streams nothing can be sought before the second key frame.
+            starts = (wanted, None)
         else:  # counts from where the time before changes to this one, or else from the first frame
             starts = (int(self.pts[earlier - 1]),) if self.stamps == "shared" and earlier else ()
         for start in starts:
             with open_container(self.path) as container:
-                container.seek(start, stream=container.streams[self.stream], backward=True)
+                if start is not None:
+                    container.seek(start, stream=container.streams[self.stream], backward=True)
                 before = self.stamps == "apart"
                 skip = number - earlier
                 for frame in _decode(container, self.stream):

@@ -76,7 +76,7 @@ TO_KNOW = {
     "variants": ("NAME ...", "what is compared; all for everything"),
     "seeds": ("N", "runs of each variant"),
     "workdir": ("FOLDER", "where runs go; the same command there resumes"),
-    "fresh": ("", "starts over"),
+    "fresh": ("", "deletes these runs with all in their folders, and starts over"),
 }
 
 FROM_STEP = configs.Rule(
@@ -118,7 +118,9 @@ class Shared(configs.Checked):
     #: folder or bucket of the runs; the same command on the same folder resumes
     workdir: str = "runs"
     data_dir: str = "~/kpjax_data"  # folder of prepared datasets
-    fresh: bool = False  # start over instead of resuming
+    #: start over instead of resuming: deletes the earlier runs with all that lies in their folders,
+    #: predictions too; another workdir keeps them
+    fresh: bool = False
     #: take two steps of each stage, the second from a saved checkpoint, and keep nothing
     rehearse: bool = False
     require_accelerator: bool = False  # fail rather than fall back to a CPU

@@ -286,6 +286,20 @@ def test_what_moved_or_is_missing_is_never_called_equal(crowded):
 # The command `convert`
 
 
+def test_labels_for_deeplabcut_without_its_tables_say_so(tmp_path, monkeypatch, capsys):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *more: None if name == "pandas" else there(name, *more),
+    )
+    for to in ("lp", "dlc"):
+        convert(Convert(project=HERE / "csv", to=to, out=tmp_path / to))
+        said = capsys.readouterr().out
+        assert ("DeepLabCut opens .h5, and none is written" in said) == (to == "dlc")
+    assert not [*tmp_path.rglob("*.h5")]
+
+
 def test_what_is_written_has_its_name_on_the_command_line():
     assert {*get_args(FormatName)} == {one.short for one in WRITERS.values()}
 

@@ -243,6 +243,14 @@ def copied(source, path, shift=0, cover=False):
             "apart",
         ),
         ("programme.mpg", lambda path: encoded(path, codec="mpeg2video", bf="2"), 0, "apart"),
+        # nothing can be sought before the second key frame
+        ("stream.ts", lambda path: encoded(path, bf="3", g="12"), 0, "apart"),
+        (
+            "camcorder.mts",
+            lambda path: encoded(path, {"mpegts_m2ts_mode": "1"}, bf="2", g="40"),
+            0,
+            "apart",
+        ),
         ("no_times.264", lambda path: encoded(path, {}, bf="2"), 0, "none"),
         # its clock: ms
         (
@@ -325,6 +333,14 @@ def test_a_folder_of_images_is_a_video_in_the_order_of_numbers(folder, clip):
     both = read_videos([video, open_video(other)], Letterbox(16), mixed_sizes=True, every=2)
     np.testing.assert_array_equal(both.frame, [0, 2, 0, 2])
     np.testing.assert_array_equal(both.video, [0, 0, 1, 1])
+
+
+def test_transport_streams_are_found_below_a_folder_and_raw_streams_are_not(tmp_path):
+    for name in ("a.mts", "b.TS", "c.m2ts"):
+        encoded(tmp_path / name, g="12")
+    encoded(tmp_path / "d.h264")  # times of 25 frames a second would be made up
+    assert [video.name for video in find_videos(tmp_path)] == ["a.mts", "b.TS", "c.m2ts"]
+    assert [one.path.name for one in find_inputs([tmp_path])] == ["a.mts", "b.TS", "c.m2ts"]
 
 
 def test_videos_are_found_below_a_folder(tmp_path, clip):

@@ -26,6 +26,19 @@ def test_what_a_run_starts_from_is_removed_with_it(tmp_path):
     assert not teacher.exists()
 
 
+def test_what_lies_in_a_runs_folder_goes_with_it_and_the_help_says_so(tmp_path, capsys):
+    """`kpjax predict` without --out writes there."""
+    (job,) = jobs_of(SYSTEMS["adaptation"], tmp_path, "adapted")
+    predictions = job.folder / "predictions"
+    predictions.mkdir(parents=True)
+    start_over([job])
+    assert not predictions.exists()
+    with pytest.raises(SystemExit):
+        read_command(SYSTEMS["adaptation"], ["tiny", "--help"])
+    assert "--fresh" in (said := capsys.readouterr().out)
+    assert "deletes these runs with all in their folders" in said
+
+
 def test_stages_of_other_variants_stay_and_so_do_all_while_one_is_in_use(tmp_path):
     jobs = jobs_of(SYSTEMS["incremental"], tmp_path, "kamp")
     own, shared, other, longer = (

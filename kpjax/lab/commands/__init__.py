@@ -110,6 +110,8 @@ class Predict(_OfRun):
     # written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
     overwrite: bool = False  # replace earlier results in FOLDER
+    # leave out inputs whose results are all in FOLDER, of whichever run, as after an interrupt
+    resume: bool = False
 
 
 @command

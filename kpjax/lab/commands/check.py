@@ -25,7 +25,7 @@ from kpjax.images.reading import read_image, spread
 from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
 from kpjax.lab.out.reports.sheets import label_sheet
-from kpjax.lab.own.project import questions, videos_of
+from kpjax.lab.own.project import never_labelled, questions, videos_of
 from kpjax.lab.own.systems import systems_lines
 from kpjax.papers.parsing import as_flags, flags_of
 
@@ -143,9 +143,7 @@ def keypoint_lines(project: Project) -> list[str]:
         f"{name:{width}}  {labelled:8d}  {occluded:8d}  {beyond:8d}  {empty:8d}"
         for name, labelled, occluded, beyond, empty in zip(names, *counts, strict=True)
     ]
-    if never := [name for name, labelled in zip(names, counts[0], strict=True) if not labelled]:
-        lines.append(f"never labelled: {', '.join(never)}")
-    return [*lines, f"edges: {len(project.skeleton.edges)}"]
+    return [*lines, *never_labelled(project), f"edges: {len(project.skeleton.edges)}"]
 
 
 def video_line(video: Video, project: Project, *, decode: bool) -> str:

@@ -4,6 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 from kpjax import RunError
+from kpjax.formats import deeplabcut
 from kpjax.formats.project import Project
 from kpjax.formats.reading import read_project
 from kpjax.formats.writing import WRITERS, placed_in, write_project
@@ -35,6 +36,8 @@ def convert(asked: Convert) -> list[Path]:
         *expected.notes[len(project.notes) :],
         sep="\n  ",
     )
+    for line in deeplabcut.missing_for_h5() if asked.to == "dlc" else ():
+        print(line)
     before, after = animals_of(expected), animals_of(read_project(out))
     if wrong := [frame for frame in before | after if before.get(frame) != after.get(frame)]:
         path, number = wrong[0]

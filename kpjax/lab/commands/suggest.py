@@ -18,6 +18,7 @@ from kpjax.drawing.overlays import (
 from kpjax.errors import count_text, summarise
 from kpjax.evaluation.coincidence import RARE, one_point, suspicious
 from kpjax.files import atomic, check_new
+from kpjax.formats import deeplabcut
 from kpjax.formats.boxes_file import BOXES, boxes_of
 from kpjax.formats.predictions import OK, empty_table, fill
 from kpjax.formats.project import Frame
@@ -152,6 +153,7 @@ def suggest(asked: Suggest) -> Path:
     lines += [
         f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"
     ] * bool(seen.unreadable)
+    lines += deeplabcut.missing_for_h5() * (to == "dlc")
     print(*lines, sep="\n")
     print(
         f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "

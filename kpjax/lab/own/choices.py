@@ -15,7 +15,7 @@ from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.images.reading import spread
 from kpjax.lab.out.reports.pixel_errors import wrap_lines
-from kpjax.lab.own.project import Held, Own, open_animals
+from kpjax.lab.own.project import Held, Own, never_labelled, open_animals
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
 from kpjax.models.weights.pretrained import (
@@ -128,12 +128,14 @@ def facts_of_training(
     finds: bool = True,
 ) -> Facts:
     """Computes the statistics of what trains, and says what a run on crops of animals does with
-    them, and whether labels seem to lack some of them.
+    them, and whether labels seem to lack some of them or keypoints have none.
 
     data: the images of a config, of which a typed `transform` decides whether animals are cropped.
     crop_small: whether one animal is, if it is small. mirrors: whether the system may learn from
     mirrored images. finds: whether it learns to find animals.
     """
+    for line in never_labelled(project):
+        print(line)
     facts = facts_of(project, held.train)
     facts = facts._replace(small=facts.small and crop_small)
     if "transform" in typed:

@@ -298,5 +298,6 @@ def check_project(command: Command) -> None:
         name, words = found or ("project", "")
         raise InputError(
             name,
-            f"{words + '; ' * bool(words)}{path.parent} learnt {before}; now {after}: {goes_on}--fresh starts over",
+            f"{words + '; ' * bool(words)}{path.parent} learnt {before}; now {after}: {goes_on}"
+            f"{elsewhere} alone starts over beside it, --fresh in its place, deleting all in its folder",
         )

@@ -3,6 +3,7 @@ from one.
 """
 
 import functools
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +12,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
-from kpjax.errors import summarise
+from kpjax.errors import count_text, summarise
 from kpjax.formats.project import Project
 from kpjax.images.transforms import BoxOrWhole
 from kpjax.lab.animals.calibration import ScoreTable
-from kpjax.lab.out.reports.pixel_errors import wrap_lines
+from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, read_errors, wrap_lines
 from kpjax.lab.own.choices import RELATIVE_RATE, Choice, rate_choices
+from kpjax.lab.own.project import Held
 from kpjax.lab.predictors import OpenedRun, open_run
 from kpjax.methods import published
 from kpjax.models import KeypointNetwork, MoveNet, SmallUNet
@@ -55,6 +57,8 @@ class EarlierRun(NamedTuple):
     skeleton: Skeleton
     taken_over: Mapping[str, Any]  # fields of the config
     held_out: str  # in words; "" for a run on no project of one's own
+    #: the part of each labelled frame by its file and number there, {} where none is kept
+    parts: Mapping[tuple[Path, int | None], str] = {}
 
     @property
     def sees_whole_frames(self) -> bool:
@@ -100,7 +104,19 @@ def earlier_run(
         "network": network
     }
     held_out = str(stored.get("summary", "")).partition("; held out: ")[2]
-    return EarlierRun(opened, opened.method.skeleton, taken, held_out)
+    return EarlierRun(opened, opened.method.skeleton, taken, held_out, _parts_kept(folder))
+
+
+def _parts_kept(folder: str) -> dict[tuple[Path, int | None], str]:
+    """Returns which labelled frames a run has learnt from and which it held out, as its errors.csv
+    lists them; nothing of an exported one, which has no such list."""
+    kept = read_errors(Path(folder).expanduser())
+    if kept is None:
+        return {}
+    return {
+        (path.resolve(), number): part
+        for path, number, part in zip(kept.images, kept.frames, kept.parts, strict=True)
+    }
 
 
 def parts_of(variables: Mapping[str, Any], parts: Sequence[str] = PARTS) -> dict[str, Any]:
@@ -224,17 +240,18 @@ def with_start(
     skeleton: Skeleton,
     typed: Collection[str],
     kind: str,
-    held_out: str = "",
+    project: Project | None = None,
+    held: Held | None = None,
     *,
     several: bool = False,
 ) -> list[Choice]:
     """Returns choices, in which the run at `--start` decides about the network and its images, if
     there is one.
 
-    kind: as for `earlier_run`. held_out: in words; that of the run is said if it differs. several:
-    whether the project has several animals on a frame. Raises InputError for a run of other
-    keypoints, for what it decides if it is typed, and for several animals on frames that it sees as
-    a whole.
+    kind: as for `earlier_run`. project, held: whose labels are learnt, and which of them are held
+    out; a line says if the run has learnt from some of these. several: whether the project has
+    several animals on a frame. Raises InputError for a run of other keypoints, for what it decides
+    if it is typed, and for several animals on frames that it sees as a whole.
     """
     if not config.backbone.start:
         return list(made)
@@ -253,11 +270,8 @@ def with_start(
         check_seen(run, "start", typed)
     if "transform" in typed:
         print_if_crops_are_left(run, "start", config.data.transform)
-    if held_out and run.held_out and run.held_out != held_out:
-        print(
-            f"the run at --start held out {run.held_out}: errors on frames that it learnt look too small; "
-            "give the same --validation"
-        )
+    for line in learnt_though_held_out(run, project, held) if project and held else ():
+        print(line)
     rates = rates_from(run, config) if made else []
     decided |= run.taken_over.keys() | {choice.field for choice in rates}
     return [
@@ -267,6 +281,50 @@ def with_start(
             Choice(name, value, "as it is in the run at --start")
             for name, value in run.taken_over.items()
         ),
+    ]
+
+
+def learnt_though_held_out(run: EarlierRun, project: Project, held: Held) -> list[str]:
+    """Returns a line if a run has learnt from frames of a project that are held out now, with the
+    `validation` that holds out its own, where whole recordings do.
+
+    A run without a list of its frames, or whose files are not there any more, may have learnt from
+    any if it held out others in words.
+    """
+    if not any(path.exists() for path, _ in run.parts):
+        before, now = (
+            words if "the last" in words else words.partition(", ")[2]  # a part grows with labels
+            for words in (run.held_out, held.words)
+        )
+        return [
+            f"the run at --start held out {run.held_out}: errors and radii on frames that it learnt look too "
+            "small; give the same --validation"
+        ] * (bool(before) and before != now)
+
+    def part_of(number: int) -> str:
+        frame = project.frames[project.instances[number].frame]
+        return run.parts.get((frame.path.resolve(), frame.number), "")
+
+    frames = {
+        project.instances[number].frame for number in held.held_out if part_of(number) == TRAINED
+    }
+    if not frames:
+        return []
+    of_session: dict[str, set[str]] = {}
+    for number in (*held.train, *held.held_out):
+        session = project.frames[project.instances[number].frame].session
+        of_session.setdefault(session, set()).add(part_of(number))
+    own = [session for session, parts in of_session.items() if HELD_OUT in parts]
+    whole = all(session and TRAINED not in of_session[session] for session in own)
+    validation = ",".join(own)
+    named = (
+        f"--validation {shlex.quote(validation)} holds out what it held out"
+        if own and whole and not any("," in session for session in own)
+        else "hold out frames that it has not seen (--validation)"
+    )
+    return [
+        f"the run at --start learnt from {count_text(len(frames), 'frame')} that {'is' if len(frames) == 1 else 'are'} "
+        f"held out now, so errors and radii look too small: {named}"
     ]
 
 

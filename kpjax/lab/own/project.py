@@ -88,6 +88,17 @@ def questions(project: Project) -> list[str]:
     ] * (bare > 0)
 
 
+def never_labelled(project: Project) -> list[str]:
+    """Returns a line that names keypoints without any label, none where each has one."""
+    labelled = np.zeros(len(project.skeleton.names), bool)
+    for one in project.instances:
+        labelled |= one.seen
+    names = [
+        name for name, there in zip(project.skeleton.names, labelled, strict=True) if not there
+    ]
+    return [f"never labelled: {', '.join(names)}"] * bool(names)
+
+
 def absence_lines(own: Own, taught: Sequence[str], untaught: Sequence[str]) -> list[str]:
     """Returns a line for flags that call keypoints absent, where some variants do not teach absence;
     nothing without either. taught, untaught: names of variants.

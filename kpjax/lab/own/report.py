@@ -9,6 +9,7 @@ import itertools
 import math
 import shlex
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +19,7 @@ from etils import epath
 from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import keypoint_colours
 from kpjax.files import in_bucket, read_json, write_text
+from kpjax.formats.options import Options
 from kpjax.images.reading import spread
 from kpjax.lab.animals.calibration import cutoffs_text, read_score_table
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table, without_label
@@ -170,7 +172,10 @@ def own_report(
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
-        text = f"Longer training: {short} The command of this run without --steps, and with --fresh, runs all."
+        text = (
+            f"Longer training: {short} The command of this run without --steps, and with a --workdir of its own, "
+            "runs all."
+        )
         better = [other for other in better if not other.startswith("Longer training")]
         if not better or not better[0].startswith("Training on"):  # which names a command
             better.insert(0, text)
@@ -254,6 +259,25 @@ def flags_of_project(data: Mapping[str, Any], chosen: Collection[str]) -> list[t
         flag = f"--{name.replace('_', '-')}"
         flags.append((flag,) if value is True else (flag, str(value)))
     return flags
+
+
+def labelled_flags(data: Mapping[str, Any], chosen: Collection[str]) -> str:
+    """Returns the flags by which `suggest` reads the labels of a run's only project, with a space
+    before each; nothing of a run on several, or none.
+
+    data, chosen: as of `flags_of_project`.
+    """
+    own, usual = data.get("own") or {}, asdict(Options())
+    projects = [data[name] for name in ("project", "source") if data.get(name)]
+    if len(projects) != 1 or own.get("more_projects"):
+        return ""
+    words = ["--labelled", projects[0]]
+    for name in usual:
+        if name in chosen or own.get(name, usual[name]) == usual[name]:
+            continue
+        words.append(f"--{name.replace('_', '-')}")
+        words += [] if own[name] is True else [str(own[name])]
+    return f" {shlex.join(words)}"
 
 
 def shown_of(found: Sequence[OwnRun], *, last: bool) -> OwnRun:
@@ -410,6 +434,7 @@ def _page(
         why=stored.get("why", {}),
         run=shlex.quote(str(run.folder)),
         boxes=" --boxes BOXES" * crops,
+        labelled=labelled_flags(stored.get("config", {}).get("data") or {}, stored.get("why", {})),
         finds=(run.folder / FOLDER).is_dir(),
         points=shlex.quote(str(folder / "points")),
         images=[one for one in images if one not in moving],

@@ -91,7 +91,8 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         project.skeleton,
         typed,
         kind,
-        held.words,
+        project,
+        held,
         several=facts.several,
     )
     decided = {choice.field: choice.value for choice in made}
@@ -250,7 +251,7 @@ def check_variants(config: Config, variants: Sequence[str]) -> None:
             f"them out, or add --variants {BOTH}",
         )
     print(
-        "images without labels are not used: name some (--unlabelled V), or take those of the project "
+        "images without labels are not used: name some (--unlabelled V --workdir W), or take those of the project "
         f"(--variants {LABELS_ALONE} {BOTH}). Either takes as long again, and may help where labels are very few"
     )
 

@@ -154,6 +154,16 @@ def test_radii_grow_with_the_level_and_fall_with_the_score():
     assert (found[0] > 3 * found[-1]).all()  # the scale tells errors apart
 
 
+@pytest.mark.parametrize(
+    ("images", "keypoints", "used"), [(26, 9, False), (27, 9, True), (27, 8, False)]
+)
+def test_scores_count_from_27_images_on_with_60_labels_in_a_quarter(images, keypoints, used):
+    """Numbers that pages state: 7 of 27 images fit the scale."""
+    errors = np.random.default_rng(0).uniform(1, 5, (images, keypoints))
+    table = conformal.radius_table(errors, -errors, np.ones_like(errors))
+    assert bool(table.scores.size) == used
+
+
 def test_tied_errors_and_scores():
     table = table_of(np.full((40, 2), 3.0), [0.5, 0.9])
     assert (conformal.radii(table, np.ones((5, 2))) == 3).all()

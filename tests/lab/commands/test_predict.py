@@ -117,6 +117,27 @@ def test_points_have_the_radius_of_held_out_errors_in_pixels_of_each_image(
     assert "\nradius that holds the truth of 90 % of points" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("count", "line"),
+    [
+        (3, "no radius: 6 more labelled images must be held out for it; --level 0.5 gives one"),
+        (8, "no radius: 1 more labelled images must be held out for it; --level 0.8 gives one"),
+        (9, ""),
+    ],
+)
+def test_too_few_held_out_images_for_a_radius_name_the_level_that_has_one(
+    count, line, run, images, tmp_path, capsys
+):
+    with_radii(run, np.tile([1.5, 4.0], (count, 1)))
+    predict_folder(run, images, tmp_path / "out")
+    said = capsys.readouterr().out
+    assert (f"{line}\n" in said) if line else ("no radius" not in said)
+    if line:
+        level = float(line.split()[-3])
+        table = predict_folder(run, images, tmp_path / "lower", level=level)
+        assert all(np.isfinite(float(row["radius"])) for row in rows_of(table))
+
+
 def test_a_keypoint_without_a_held_out_label_has_no_radius_and_is_named(
     run, images, tmp_path, capsys
 ):

@@ -267,6 +267,42 @@ def test_some_frames_and_several_inputs_at_once(predict, tmp_path):
         predict(tmp_path / "in", frames="5:9", overwrite=True)
 
 
+def test_after_an_interrupt_inputs_without_results_are_predicted_and_others_stay(predict, tmp_path):
+    """One result stopped the whole command, whatever the other inputs lacked."""
+    clips = [tmp_path / "in" / folder / "clip.mp4" for folder in "abc"]
+    for clip in clips:
+        write_video(clip, map(moving, range(2)))
+    _, _, out = predict(tmp_path / "in", overlay=True)
+    for name in ("b/clip_sheet.jpg", "b/clip_overlay.mp4", "b/clip_overlay.gif"):
+        (out / name).unlink()  # stopped while it was drawn
+    for path in (out / "c").iterdir():
+        path.unlink()
+    kept = out / "a" / "clip.csv"
+    kept.write_text("kept")
+    with pytest.raises(
+        InputError,
+        match=rf"exists already; .*, or --resume .* \(2 of 3: {clips[1]}; {clips[2]}\)",
+    ):
+        predict(tmp_path / "in", overlay=True)
+    _, printed, _ = predict(tmp_path / "in", overlay=True, resume=True)
+    assert printed[0] == f"{clips[0]}: left out, its results are in {out}"
+    assert not any(f"{clip}: left out" in line for clip in clips[1:] for line in printed)
+    assert kept.read_text() == "kept"
+    for folder in "bc":
+        assert {path.name for path in (out / folder).iterdir()} == {
+            "clip.csv",
+            "clip_sheet.jpg",
+            "clip_overlay.mp4",
+            "clip_overlay.gif",
+        }
+    asked = Predict(run="RUN", inputs=(tmp_path / "in",), out=out, overlay=True, resume=True)
+    assert predict_command.predict(asked) == []
+    with pytest.raises(InputError, match="resume: True; --overwrite is given too"):
+        predict(tmp_path / "in", resume=True, overwrite=True)
+    with pytest.raises(InputError, match=r"exists already; give --overwrite or another folder$"):
+        predict(tmp_path / "in", overlay=True)
+
+
 def test_copies_with_points_drawn_on_them_are_no_inputs_unless_they_are_named(predict, tmp_path):
     """DeepLabCut writes them beside its videos."""
     drawn = tmp_path / "in" / "clipDLC_resnet50_labeled.mp4"

@@ -4,6 +4,7 @@ made here.
 
 import contextlib
 import functools
+import importlib.util
 import json
 import pathlib
 
@@ -180,6 +181,29 @@ def test_tools_find_proposals_and_no_label(form, points_of_second, proposals, tm
     assert len(list(tmp_path.rglob("*.png"))) == 3
     with contextlib.suppress(InputError):  # of a folder that is no project
         assert not read_project(tmp_path).instances
+
+
+@pytest.mark.parametrize(("form", "installed"), [("dlc", False), ("dlc", True), ("csv", False)])
+def test_proposals_for_deeplabcut_without_its_tables_say_so(
+    form, installed, made, tmp_path, monkeypatch, capsys
+):
+    """DeepLabCut opens .h5: proposals that are csv alone looked whole."""
+    there = importlib.util.find_spec
+    if installed:
+        pytest.importorskip("tables")
+    else:
+        monkeypatch.setattr(
+            importlib.util,
+            "find_spec",
+            lambda name, *more: None if name == "tables" else there(name, *more),
+        )
+    suggested(made, tmp_path / "out", "--n", 2, "--to", form)
+    said = capsys.readouterr().out
+    wanted = form == "dlc" and not installed
+    assert (
+        ("none is written beside the csv" in said) == ("pip install 'kpjax[dlc]'" in said) == wanted
+    )
+    assert bool([*tmp_path.rglob("*.h5")]) == installed
 
 
 def test_several_animals_are_suggested_by_their_boxes(made, tmp_path, capsys):

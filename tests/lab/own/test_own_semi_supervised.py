@@ -11,12 +11,15 @@ from own_runs import made_movenet, untrained_run
 
 from kpjax import Skeleton
 from kpjax.errors import InputError
+from kpjax.formats.tables import write_rows
 from kpjax.formats.uniting import unite
 from kpjax.input.source import identities
+from kpjax.lab.commands.check import keypoint_lines
 from kpjax.lab.commands.train import main as train
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, scores_of
+from kpjax.lab.out.reports.pixel_errors import HEADER, HELD_OUT, TRAINED, scores_of
 from kpjax.lab.own import choices, project as own_project, regda, semi_supervised
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
+from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, learnt_though_held_out
 from kpjax.lab.own.project import hold_out
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.models import MobileNetV2, SmallUNet
@@ -428,6 +431,21 @@ def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it
         assert "files with different content (labels)" in capsys.readouterr().err
 
 
+def test_a_keypoint_without_any_label_is_named_before_training(project, monkeypatch, capsys):
+    """In the words of `check`: it is trained and predicted like the others."""
+    shown = np.array([1, 1, 0, 1], np.float32)
+    bare = project._replace(
+        instances=tuple(one._replace(visible=shown) for one in project.instances)
+    )
+    read_command(EXPERIMENT, ["own", "--project", "P"])
+    assert "never labelled" not in capsys.readouterr().out
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: bare)
+    read_command(EXPERIMENT, ["own", "--project", "P"])
+    line = f"never labelled: {project.skeleton.names[2]}"
+    assert capsys.readouterr().out.splitlines().count(line) == 1
+    assert line in keypoint_lines(bare)
+
+
 def test_several_animals_are_cropped_by_their_boxes(project, monkeypatch, capsys):
     beside = [
         one._replace(keypoints=one.keypoints + 2, box=np.array([4, 4, 20, 16.0]))
@@ -495,6 +513,69 @@ def test_a_start_on_whole_frames_goes_on_with_them(project, tmp_path, monkeypatc
     for transform in ("letterbox", "around_box"):
         config = read_command(EXPERIMENT, [*typed, "--transform", transform]).config
         assert config.data.transform == transform
+
+
+def test_frames_that_a_start_has_learnt_from_and_that_are_held_out_now_are_counted(
+    project, tmp_path, monkeypatch, capsys
+):
+    """More labels of the same recordings say nothing; the count in the words made a line appear."""
+    fewer = project._replace(
+        instances=tuple(one for number, one in enumerate(project.instances) if number % 4 < 3)
+    )
+    held = hold_out(fewer)
+    summary = f"P; held out: {held.words}"
+    start = untrained_run(
+        tmp_path / "start", project.skeleton, transform="letterbox", summary=summary
+    )
+    (recording,) = held.recordings
+    assert hold_out(project).recordings == (recording,)
+    assert hold_out(project).words != held.words
+    listed = [(TRAINED, number) for number in held.train]
+    listed += [(HELD_OUT, number) for number in held.held_out]
+    rows = [
+        [part, fewer.frames[fewer.instances[number].frame].path, "", "", "", "a", *["1"] * 7]
+        for part, number in listed
+    ]
+    write_rows(start / "errors.csv", [HEADER, *rows])
+    earlier_run.cache_clear()
+    typed = ["own", "--project", "P", "--start", str(start), "--batch-size", "8", "--steps", "2"]
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: project)
+    read_command(EXPERIMENT, typed)
+    assert "look too small" not in capsys.readouterr().out
+    other = next(frame.session for frame in project.frames if frame.session != recording)
+    read_command(EXPERIMENT, [*typed, "--validation", other])
+    trained = {fewer.instances[number].frame for number in held.train}
+    count = sum(project.frames[number].session == other for number in trained)
+    assert (
+        f"the run at --start learnt from {count} frames that are held out now, so errors and radii look too "
+        f"small: --validation {recording} holds out what it held out\n"
+    ) in capsys.readouterr().out
+    # Of a part of a recording there is no name.
+    together = tuple(frame._replace(session="day") for frame in project.frames)
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: project._replace(frames=together))
+    read_command(EXPERIMENT, typed)
+    assert "hold out frames that it has not seen (--validation)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ("4 of 12 labelled frames, recordings {}", False),
+        ("3 of 11 labelled frames, recordings {}", False),
+        ("4 of 12 labelled frames, recordings elsewhere", True),
+        ("3 of 11 labelled frames, the last part of each recording", True),
+    ],
+)
+def test_of_a_start_that_lists_no_frames_words_without_counts_are_compared(project, before, line):
+    """An exported run has none, and the files of a project that has moved are not known."""
+    held = hold_out(project)
+    before = before.format(*held.recordings)
+    gone = {(project.root / "gone.png", None): TRAINED}
+    for parts in ({}, gone):
+        run = EarlierRun(None, project.skeleton, {}, before, parts)
+        said = learnt_though_held_out(run, project, held)
+        assert bool(said) == line
+        assert all("give the same --validation" in one for one in said)
 
 
 # Several projects as one

@@ -3,6 +3,7 @@
 import html
 import json
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -495,6 +496,34 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
     for word in ("<script", "http://", "https://", "@import", "<b>/"):
         assert word not in text
     assert own_report(folder, [], COLUMNS, summary="", notes=[], command=COMMAND) is None
+
+
+@pytest.mark.parametrize(
+    ("data", "flags"),
+    [
+        ({"project": "my mice", "own": {}}, " --labelled 'my mice'"),
+        ({"source": "renders", "target": ["V"], "own": {}}, " --labelled renders"),
+        (
+            {"project": "P", "own": {"video_root": "/v", "drop_zeros": True, "box_side": 9.0}},
+            " --labelled P --video-root /v --drop-zeros",
+        ),
+        ({"project": "P", "own": {"more_projects": ["Q"]}}, ""),
+        ({"project": "P", "source": "Q", "own": {}}, ""),
+        ({}, ""),
+    ],
+)
+def test_frames_to_label_next_keep_away_from_those_of_the_runs_project(
+    data, flags, folder, tmp_path
+):
+    """The command knew nothing of labels, and wrote for no tool. box_side was chosen."""
+    copy = tmp_path / "semi_supervised" / "own"
+    shutil.copytree(folder, copy)
+    run = copy / "supervised_warped" / "seed-0"
+    write_json(run / "config.json", {"config": {"data": data}, "why": {"box_side": "chosen"}})
+    lines = tabulate(copy, [Entry("supervised_warped", "control")], COLUMNS)
+    page, _ = own_report(copy, lines, COLUMNS, summary="", notes=[], command=COMMAND)
+    shown = html.unescape(page.read_text())
+    assert f"<pre>kpjax suggest {run} VIDEO{flags} --out to_label</pre>" in shown
 
 
 @pytest.mark.parametrize(

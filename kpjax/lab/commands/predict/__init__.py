@@ -60,6 +60,7 @@ class _Work(NamedTuple):
     instances: tuple[str, ...]
     boxes: np.ndarray | None
     files: tuple[str, ...]  # that will be written below the folder of results
+    drawings: tuple[str, ...]  # those of them that appear last
     older: tuple[str, ...]  # drawings and doubts that an earlier command may have left there
     find: bool  # whether the run finds the animals
     animals: int | None  # their number, if it is known
@@ -71,7 +72,7 @@ class _Work(NamedTuple):
 
 def predict(asked: Predict) -> list[Path]:
     """Predicts images, folders and videos, and returns the tables that were written, those of csv
-    first of each.
+    first of each; none of inputs that `resume` leaves as they are.
 
     The tables of an input appear together once all are written, and then its drawings. Raises
     InputError for arguments that cannot be used, and for output that is there already; RunError,
@@ -124,10 +125,25 @@ def predict(asked: Predict) -> list[Path]:
             raise InputError(
                 "out", f"{asked.out / name} would hold two inputs; predict one into another folder"
             )
-        if inside(asked.out, name, "out").exists() and not asked.overwrite:
-            raise InputError(
-                "out", f"{asked.out / name} exists already; give --overwrite or another folder"
+        if inside(asked.out, name, "out").exists() and not (asked.overwrite or asked.resume):
+            rest = [str(work.sequence.path) for work in works if not _is_done(work, asked.out)]
+            goes_on = (
+                f", or --resume for those without results ({len(rest)} of {len(works)}: {summarise(rest, 3)})"
+                if 0 < len(rest) < len(works)
+                else ""
             )
+            raise InputError(
+                "out",
+                f"{asked.out / name} exists already; give --overwrite or another folder{goes_on}",
+            )
+    if asked.resume:
+        for work in works:
+            if _is_done(work, asked.out):
+                print(f"{work.sequence.path}: left out, its results are in {asked.out}")
+        works = [work for work in works if not _is_done(work, asked.out)]
+        if not works:
+            return []
+        asked = dataclasses.replace(asked, overwrite=True)  # of what an interrupt left
     print(
         f"{predictor.words}: {' and '.join(_count_text(work.sequence) for work in works)} at {predictor.side} px on "
         f"{jax.devices()[0].device_kind}"
@@ -207,6 +223,11 @@ def _check_request(asked: Predict) -> tuple[slice, tuple[str, ...]]:
             not (asked.overlay and asked.no_overlay),
             "--no-overlay is given too; give one of them",
         ),
+        (
+            "resume",
+            not (asked.resume and asked.overwrite),
+            "--overwrite is given too; give one of them",
+        ),
     ):
         if not right:
             raise InputError(name, f"{getattr(asked, name)}; {mend}")
@@ -253,16 +274,26 @@ def plan_work(
         for path in predictions.prediction_files(formats, predictor.title, Path(), stem)
     ]
     files += [stem + ending for ending in FOUND[: 1 + video] if find]
-    files += [name for name, drawn in drawings.items() if drawn]
+    drawn = tuple(name for name, wanted in drawings.items() if wanted)
+    files += drawn
     return _Work(
         sequence,
         instances,
         boxes,
         tuple(files),
+        drawn,
         tuple(name for name in (*drawings, stem + FOUND[1]) if name not in files),
         find,
         animals,
     )
+
+
+def _is_done(work: _Work, out: Path) -> bool:
+    """Returns whether an input's tables are there, and one of its drawings if any are wanted: these
+    appear together, without those of images that cannot be read."""
+    there = {name for name in work.files if (out / name).exists()}
+    tables = {*work.files} - {*work.drawings}
+    return tables <= there and (not work.drawings or bool(there & {*work.drawings}))
 
 
 def carry_out(
@@ -461,10 +492,12 @@ def _radius_lines(
         return []
     known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
     if not known.size:
-        row = int(np.searchsorted(predictor.radii.levels, asked.level))
-        more = missing(predictor.radii)[row]
+        levels, lacking = predictor.radii.levels, missing(predictor.radii)
+        more = lacking[np.abs(levels - asked.level).argmin()]
+        enough = levels[lacking == 0]
+        lower = f"; --level {enough.max():g} gives one" if enough.size else ""
         return [
-            f"no radius: {more} more labelled {unit}s must be held out for it"
+            f"no radius: {more} more labelled {unit}s must be held out for it{lower}"
             if more
             else "no radius: all points are unsure"
         ]
