@@ -253,8 +253,8 @@ def measure(
 
     `live_points` counts keypoints that are neither on the border nor still. `point_spread` is the
     mean distance between two keypoints of an image whose side is 2, and `coordinate_spread` the
-    standard deviation of a coordinate. The recurrent probe leaves a baseline's levels aside: they
-    are other networks.
+    standard deviation of a coordinate. Levels that a baseline learns alone are probed by their own
+    networks, for actions, too (Table 2).
     """
     config, oracle, read = job.config, job.variant == ORACLE, PROBED.get(job.variant)
     if read:
@@ -300,7 +300,12 @@ def measure(
     else:
         found = predict(job, outcome.method, outcome.trained, training)
         known = features_of(job.variant, found.keypoints, skeleton)
-        if FLAT in known and not config.evaluation.action_per_level:
+        if config.evaluation.action_per_level:
+            known |= {
+                level: predict(job, *network, training).keypoints
+                for level, network in outcome.others.items()
+            }
+        elif FLAT in known:
             known = {FLAT: known[FLAT]}
         if oracle:
             known[TRUE_JOINTS], features[TRUE_JOINTS] = truth_of(found).joints, truth.joints
