@@ -407,7 +407,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns the probe's errors, actions, and signs of degenerate keypoints."""
     unit = f"px of {config.data.image_size}"
-    levels = {"flat": "all keypoints", "level1": "first level", "level2": "second level"}
+    alone = {"level1": "first level", "level2": "second level"}
+    levels = {"flat": "all keypoints", **alone}
     titles = {f"rmse/{level}": f"error from {title}" for level, title in levels.items()}
     if config.data.data == "human36m_videos":
         titles |= {
@@ -418,6 +419,11 @@ def columns(config: Config) -> tuple[Column, ...]:
         *(Column(metric, title, unit, 1.0, 2, "lower") for metric, title in titles.items()),
         Column("direct/flat", "error of its own points", unit, 1.0, 2, "lower"),
         Column("action/accuracy", "actions", "%", 100.0, 1),
+        *(
+            Column(f"action/{level}", f"actions from {title}", "%", 100.0, 1)
+            for level, title in (alone | {TRUE_JOINTS: "true joints"}).items()
+            if config.evaluation.action_per_level
+        ),
         *(
             Column(f"image/{level}", f"decoded image, {title}", "% of white", 100.0, 1, "lower")
             for level, title in (levels | {"mean_image": "mean image"}).items()

@@ -14,11 +14,13 @@ from tiny_systems import CONFIGS, SYSTEMS, job_of, printed_of, results_of
 from data.figure_videos import figure_videos
 from experiments.blank import without_data
 from experiments.pyramids import EXPERIMENT, PRESETS
+from experiments.pyramids.results import TABLES
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import InputError, RunError
 from kpjax.input.video_source import actions_of, frames_of
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
+from kpjax.papers.paper_numbers import lines_of
 from kpjax.papers.plan import planned_stages
 from kpjax.papers.pyramids import measures
 from kpjax.papers.pyramids.measures import COARSE, ORACLE, regression, split_of, truth_of
@@ -302,6 +304,15 @@ def test_the_papers_preset_has_the_papers_numbers():
     assert EXPERIMENT.paper.numbers("demo", demo, "pyramids") == {}
     for name in ("pyramids", *BASELINES, "supervised_bound"):  # the networks fit the images
         VARIANTS[name].method(paper, Skeleton(("a", "b")))
+
+
+def test_the_table_of_the_paper_shows_every_printed_number():
+    """What `python -m experiments study pyramids paper` runs and puts beside them."""
+    preset, variants, metrics = TABLES["paper"]
+    for line in lines_of("pyramids"):
+        assert line.keys["preset"] == preset
+        assert line.keys["variant"] in variants
+        assert line.numbers.keys() <= set(metrics)
 
 
 # Probes
