@@ -97,6 +97,9 @@ METRICS = {
     "rmse/level1": Metric("first level, px", decimals=2, lower=True),
     "rmse/level2": Metric("second level, px", decimals=2, lower=True),
     "action/accuracy": Metric("actions, %", 100),
+    "action/level1": Metric("actions from the first level, %", 100),
+    "action/level2": Metric("actions from the second level, %", 100),
+    "action/accuracy_of_true_joints": Metric("actions from the true joints, %", 100),
     **{
         f"units/pixels_per_image/{level}": Metric(heading, decimals=2, lower=True)
         for level, heading in (

@@ -83,6 +83,9 @@ TABLES = {
             "units/pixels_per_image/level1",
             "units/pixels_per_image/level2",
             "action/accuracy",
+            "action/level1",
+            "action/level2",
+            "action/accuracy_of_true_joints",
         ),
     ),
 }

@@ -240,6 +240,8 @@ class Outcome(NamedTuple):
     metrics: Mapping[str, float] = {}  # measured while it trained
     predictions: Mapping[str, Gathered] = {}  # made while it trained
     images: int = 0  # read in training
+    #: further networks that it trained, by name, for measures that predict with them
+    others: Mapping[str, tuple[Method, Trained]] = {}
 
 
 class Predicting(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from predict_folder import predict_folder
-from tiny_systems import STOPPED, SYSTEMS, VARIANTS, job_of, results_of
+from tiny_systems import STOPPED, SYSTEMS, VARIANTS, job_of, printed_of, results_of
 
 from experiments import experiment_of
 from experiments.blank import without_data
@@ -78,6 +78,8 @@ def test_a_run_leaves_results_a_model_images_and_a_report(ran, name):
         columns |= {
             column.metric: column for column in possible if column.metric in results["metrics"]
         }
+        printed = printed_of(name, variant) & {column.metric for column in possible}
+        assert printed <= set(results["metrics"])
         assert load_trained(home / "model").variables
         assert json.loads((home / "skeleton.json").read_text())["names"]
         with Image.open(next((home / "images").glob("*.png"))) as sheet:

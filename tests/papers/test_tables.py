@@ -272,6 +272,31 @@ def test_every_line_is_of_a_preset_and_a_variant(name):
         ), line
 
 
+# What is printed beside no column: deviations of printed means, a difference of two rows, and of
+# Frozen-core adaptation curves, of which the table shows three points.
+WITHOUT_COLUMN = {
+    "semi_supervised": ("deviation", "test/pck/less_sskl"),
+    "adaptation": ("forward/*", "backward/*", "consistency/rank_*"),
+}
+
+
+@pytest.mark.parametrize(
+    "name", sorted(path.parent.name for path in module.PAPERS.glob("*/paper.txt"))
+)
+def test_every_printed_number_stands_beside_a_column(name):
+    """Of each preset that a line is of."""
+    experiment = importlib.import_module(f"experiments.{name}").EXPERIMENT
+    alone = set()
+    for preset, config in experiment.presets.items():
+        columns = {column.metric for column in experiment.paper.columns(config)}
+        for line in lines_of(name):
+            if fnmatchcase(preset, line.keys.get("preset", "*")):
+                alone |= line.numbers.keys() - columns
+    known = WITHOUT_COLUMN.get(name, ())
+    assert not {metric for metric in alone if not any(fnmatchcase(metric, one) for one in known)}
+    assert all(any(fnmatchcase(metric, one) for metric in alone) for one in known)
+
+
 def test_the_first_table_counts_and_no_line_has_keys_that_were_not_given(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PAPERS", tmp_path)
     (tmp_path / "made_up").mkdir()

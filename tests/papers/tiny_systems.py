@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from etils import epath
@@ -17,6 +18,7 @@ from experiments.semi_supervised import (
 from kpjax.models.unet import SmallUNet
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job
+from kpjax.papers.paper_numbers import lines_of
 
 SMALL = {
     "image_size": 32,
@@ -131,6 +133,17 @@ STOPPED = {
     "pyramids": ("pyramids", "pyramids"),
     "adaptation": ("adapted", "adaptation"),
 }
+
+
+def printed_of(name, variant):
+    """Returns the metrics of which a paper prints a number for a variant, on whichever preset."""
+    first = next(iter(SYSTEMS[name].paper.variants))
+    return {
+        metric
+        for line in lines_of(name)
+        if fnmatchcase(variant, line.keys.get("variant", first))
+        for metric in line.numbers
+    }
 
 
 def job_of(name, variant, workdir="nowhere", preset="", **changes):

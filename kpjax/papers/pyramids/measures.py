@@ -253,8 +253,8 @@ def measure(
 
     `live_points` counts keypoints that are neither on the border nor still. `point_spread` is the
     mean distance between two keypoints of an image whose side is 2, and `coordinate_spread` the
-    standard deviation of a coordinate. The recurrent probe leaves a baseline's levels aside: they
-    are other networks.
+    standard deviation of a coordinate. Levels that a baseline learns alone are probed by their own
+    networks, for actions, too (Table 2).
     """
     config, oracle, read = job.config, job.variant == ORACLE, PROBED.get(job.variant)
     if read:
@@ -300,7 +300,12 @@ def measure(
     else:
         found = predict(job, outcome.method, outcome.trained, training)
         known = features_of(job.variant, found.keypoints, skeleton)
-        if FLAT in known and not config.evaluation.action_per_level:
+        if config.evaluation.action_per_level:
+            known |= {
+                level: predict(job, *network, training).keypoints
+                for level, network in outcome.others.items()
+            }
+        elif FLAT in known:
             known = {FLAT: known[FLAT]}
         if oracle:
             known[TRUE_JOINTS], features[TRUE_JOINTS] = truth_of(found).joints, truth.joints
@@ -402,7 +407,8 @@ def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathe
 def columns(config: Config) -> tuple[Column, ...]:
     """Returns the probe's errors, actions, and signs of degenerate keypoints."""
     unit = f"px of {config.data.image_size}"
-    levels = {"flat": "all keypoints", "level1": "first level", "level2": "second level"}
+    alone = {"level1": "first level", "level2": "second level"}
+    levels = {"flat": "all keypoints", **alone}
     titles = {f"rmse/{level}": f"error from {title}" for level, title in levels.items()}
     if config.data.data == "human36m_videos":
         titles |= {
@@ -413,6 +419,11 @@ def columns(config: Config) -> tuple[Column, ...]:
         *(Column(metric, title, unit, 1.0, 2, "lower") for metric, title in titles.items()),
         Column("direct/flat", "error of its own points", unit, 1.0, 2, "lower"),
         Column("action/accuracy", "actions", "%", 100.0, 1),
+        *(
+            Column(f"action/{level}", f"actions from {title}", "%", 100.0, 1)
+            for level, title in (alone | {TRUE_JOINTS: "true joints"}).items()
+            if config.evaluation.action_per_level
+        ),
         *(
             Column(f"image/{level}", f"decoded image, {title}", "% of white", 100.0, 1, "lower")
             for level, title in (levels | {"mean_image": "mean image"}).items()

@@ -217,14 +217,14 @@ def discovered_by_level(
     build: Build, steps: Steps, *, compares: bool = False, still: bool = True
 ) -> Train:
     """Returns the stages of a baseline: with all keypoints in one level and, if the config says so,
-    with the keypoints of each level alone, whose predictions are kept.
+    with the keypoints of each level alone. Predictions of these are kept, and so are their networks.
 
     compares, still: as for `discovery_stage`.
     """
     with_all = discovery_stage(build, steps, compares=compares, still=still)
 
     def train(job: Job, data: Data) -> Outcome:
-        config, levels = job.config, {}
+        config, levels, networks = job.config, {}, {}
         outcome = with_all(job, data)
         weights = config.baselines.perceptual if compares else ""
         for number, size in enumerate(sizes_alone(config), start=1):
@@ -244,8 +244,9 @@ def discovered_by_level(
                 )
 
             stage = job.stage(name, fit, config=config_as_json(config))
+            networks[f"level{number}"] = alone, stage.trained
             levels[f"level{number}"] = predict(job, alone, stage.trained, data.test)
-        return outcome._replace(predictions=levels)
+        return outcome._replace(predictions=levels, others=networks)
 
     return train
 

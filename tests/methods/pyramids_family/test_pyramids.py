@@ -25,7 +25,7 @@ from kpjax.augment.augmentations import colour_jitter
 from kpjax.errors import RunError
 from kpjax.evaluation import degeneracy
 from kpjax.losses.objective import Term
-from kpjax.losses.pyramids import transport_features
+from kpjax.losses.pyramids import transport_features, transporter_transported
 from kpjax.methods.pyramids_family import objectives
 from kpjax.methods.pyramids_family.discovery import (
     State,
@@ -36,7 +36,8 @@ from kpjax.methods.pyramids_family.discovery import (
 )
 from kpjax.methods.pyramids_family.keynet import keynet, keynet_objective
 from kpjax.methods.pyramids_family.pyramids import painting_pass, pyramids
-from kpjax.models.pyramid_baselines import as_keynet
+from kpjax.methods.pyramids_family.transporter import transporter, transporter_objective
+from kpjax.models.pyramid_baselines import as_keynet, as_transporter
 from kpjax.structures import Method, Trained
 from kpjax.training.fit import FitOptions, fit
 
@@ -97,9 +98,6 @@ def test_predict_reads_no_decoder():
     jax.eval_shape(method.predict, Trained(variables | params, {}), STREAMS["frame"])
 
 
-# Gradients
-
-
 @pytest.fixture(scope="module")
 def variables():
     """Random parameters of everything."""
@@ -141,6 +139,114 @@ def painted(variables, frame, reference, *, conditioned=True, paintings=EVERY_IM
 def images():
     random = np.random.default_rng(3)
     return [jnp.asarray(random.normal(size=(2, 8, 8, 3)), jnp.float32) for _ in range(2)]
+
+
+# The roles of frame and reference
+
+
+def gaussians(points, side, width):
+    """The Gaussians exp(-d² / width²) of points on a map whose edges are -1 and 1."""
+    centres = (2 * jnp.arange(side, dtype=jnp.float32) + 1) / side - 1
+    across = centres[None, None, :, None] - points[:, None, None, :, 0]
+    down = centres[None, :, None, None] - points[:, None, None, :, 1]
+    return jnp.exp(-(jnp.square(across) + jnp.square(down)) / width**2)
+
+
+def called(module, params, *read):
+    return module.apply({"params": params}, *read, train=True)
+
+
+def rendered_by_parts(params, frame, reference):
+    """Computes the images of equations 1 and 2 by a call of each part, with Gaussians of 0.5."""
+    network = tiny_pyramid()
+    of_frame = called(network.keypoints, params["keypoints"], frame)
+    of_reference = called(network.keypoints, params["keypoints"], reference)
+    appearance = called(network.appearance, params["appearance"], reference)
+    psi = gaussians(jnp.concatenate(of_frame.points, axis=1), appearance.shape[1], 0.5)
+    read = jnp.concatenate([psi, appearance], axis=-1)
+    images = {"reconstruction": called(network.decoder, params["decoder"], read)}
+    for level in range(2):
+        phi, phi_reference = (
+            called(network.transports[level], params[f"transports_{level}"], one.features[level])
+            for one in (of_frame, of_reference)
+        )
+        masks = [
+            1 - gaussians(one.points[level], phi.shape[1], 0.5) for one in (of_reference, of_frame)
+        ]
+        kept = jnp.concatenate(masks, axis=-1).prod(-1, keepdims=True)
+        images[f"transport_level{level + 1}"] = called(
+            network.transport_decoders[level],
+            params[f"transport_decoders_{level}"],
+            kept * phi_reference + (1 - kept) * phi,
+        )
+    return images
+
+
+@pytest.mark.parametrize("order", ["joint", "separate"])
+def test_keypoints_are_of_the_frame_and_what_they_leave_out_is_of_the_reference(variables, order):
+    """Equations 1 and 2, of two frames that differ."""
+    expected = jax.jit(rendered_by_parts)(variables["params"], *images())
+    found = jax.jit(
+        lambda *given: painted(variables, *given, paintings=tuple(expected), reference_pass=order)
+    )(*images())
+    for painting, image in expected.items():
+        close(found[painting], image, rtol=1e-4, atol=1e-5)
+
+
+def centred_streams():
+    return [centred(STREAMS[name].image / np.float32(255)) for name in ("frame", "reference")]
+
+
+def error_of(image):
+    return np.square(image - STREAMS["frame"].image / np.float32(255)).mean()
+
+
+def test_what_is_rendered_is_the_frame():
+    """Equations 1 and 3, from the streams of a step to the errors of its images."""
+    method = built(reconstruction_width=0.5, transport_widths=(0.5, 0.5))
+    state = drawn(shapes(method))
+    expected = jax.jit(rendered_by_parts)(state.variables["params"], *centred_streams())
+    metrics, _, _ = forward(method)(state, STREAMS, KEY)
+    for painting, image in expected.items():
+        close(metrics[f"error/{painting}"], error_of(image), rtol=1e-4)
+
+
+def keynet_by_parts(network, params, frame, reference):
+    (points,) = called(network.keypoints, params["keypoints"], frame).points
+    return called(network.generator, params["generator"], reference, points)
+
+
+def transporter_by_parts(network, params, frame, reference):
+    """Features of the reference, and at the frame's keypoints those of the frame."""
+    maps, features = [], []
+    for image in (reference, frame):
+        features.append(called(network.features, params["features"], image))
+        (points,) = called(network.keypoints, params["keypoints"], image).points
+        maps.append(gaussians(points, features[-1].shape[1], 0.1))
+    mixed = transporter_transported(*features, *maps)
+    return called(network.decoder, params["decoder"], mixed)
+
+
+RIVALS = {
+    "reconstruction": (keynet, keynet_objective, as_keynet, keynet_by_parts),
+    "transport": (transporter, transporter_objective, as_transporter, transporter_by_parts),
+}
+
+
+@pytest.mark.parametrize("painting", RIVALS)
+def test_rivals_render_the_frame_by_its_keypoints_and_the_reference(painting):
+    factory, objective, network_of, by_parts = RIVALS[painting]
+    network = network_of(tiny_pyramid((6,)))
+    method = built(objective(), factory, network)
+    state = drawn(shapes(method))
+    expected = jax.jit(functools.partial(by_parts, network))(
+        state.variables["params"], *centred_streams()
+    )
+    metrics, _, _ = forward(method)(state, STREAMS, KEY)
+    close(metrics[f"error/{painting}"], error_of(expected), rtol=1e-4)
+
+
+# Gradients
 
 
 def test_a_reference_is_a_constant_and_conditioning_carries_the_gradient_of_level_2(

@@ -9,20 +9,29 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
+from tiny_systems import CONFIGS, SYSTEMS, job_of, printed_of, results_of
 
 from data.figure_videos import figure_videos
 from experiments.blank import without_data
 from experiments.pyramids import EXPERIMENT, PRESETS
+from experiments.pyramids.results import TABLES
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import InputError, RunError
 from kpjax.input.video_source import actions_of, frames_of
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
+from kpjax.papers.paper_numbers import lines_of
 from kpjax.papers.plan import planned_stages
+from kpjax.papers.pyramids import measures
 from kpjax.papers.pyramids.measures import COARSE, ORACLE, regression, split_of, truth_of
-from kpjax.papers.pyramids.rivals import BASELINES, PERMAKEY, build_keynet, build_transporter
-from kpjax.papers.pyramids.stages import still_start
+from kpjax.papers.pyramids.rivals import (
+    BASELINES,
+    PERMAKEY,
+    build_keynet,
+    build_oracle,
+    build_transporter,
+)
+from kpjax.papers.pyramids.stages import as_it_begins, build_once, still_start
 from kpjax.papers.pyramids.variants import VARIANTS
 from kpjax.structures import Example, Skeleton, Trained, named_key
 from kpjax.training.trees import load_trained
@@ -57,6 +66,7 @@ def test_results_are_complete(finished):
         "action/accuracy",
         "action/level1",
     } <= set(metrics)
+    assert printed_of("pyramids", "pyramids") <= set(metrics)
     assert not {"direct/flat", "action/accuracy_of_true_joints"} & set(metrics)
     with Image.open(folder / "images" / "keypoints_moving.png") as moving:
         assert (moving.n_frames, moving.mode) == (6, "RGB")
@@ -177,6 +187,51 @@ def test_variants_and_fields_run_five_steps(case, tmp_path):
         assert sheet.width > sheet.height  # eight frames, each above one for each level
 
 
+def test_each_level_of_a_baseline_is_probed_by_a_network_of_its_own(tmp_path, monkeypatch):
+    """Tables 1 and 2 have KeyNet with as many keypoints as each level. The classifier of actions
+    trains on what that network finds, too.
+    """
+    sizes, seen = {"level1": 2, "level2": 4}, {}
+
+    def remembered(train, *others):
+        seen.update(train)
+        return actions(train, *others)
+
+    actions = measures.actions
+    monkeypatch.setattr(measures, "actions", remembered)
+    job = job_of(
+        "pyramids",
+        "keynet",
+        tmp_path,
+        steps=2,
+        keynet_steps=1.0,
+        evaluations=0,
+        level_sizes=tuple(sizes.values()),
+        baselines_per_level=True,
+    )
+    run_job(job)
+    metrics = results_of(job.preset_folder, "keynet")["metrics"]
+    assert {"action/level1", "action/level2"} < printed_of("pyramids", "keynet") <= set(metrics)
+    data = job.experiment.open(job)
+    for level, size in sizes.items():
+        method = build_once(build_keynet, job.config, data.test.skeleton, size)
+        trained = load_trained(
+            job.preset_folder / "stages" / f"keynet_{size}" / "seed-0" / "result"
+        )
+        found = measures.predict(job, method, trained, data.train).keypoints
+        np.testing.assert_array_equal(seen[level], found)
+
+
+def test_the_bound_has_every_number_that_is_printed_of_it():
+    """The accuracy of true joints is of no other variant; an untrained network will do."""
+    job = job_of("pyramids", ORACLE, action_steps=1)
+    data = job.experiment.open(job)
+    outcome = as_it_begins(build_oracle)(job, data)
+    found = measures.predict(job, outcome.method, outcome.trained, data.test)
+    values = measures.measure(job, data, outcome, {"test": found})
+    assert printed_of("pyramids", ORACLE) <= set(values)
+
+
 @pytest.mark.parametrize("variant", ["pyramids", *BASELINES, PERMAKEY])
 def test_networks_compute_in_the_dtype_that_was_asked_for(variant):
     """PermaKey's computed in float32 whatever was asked for. Parameters are always float32."""
@@ -247,13 +302,17 @@ def test_the_papers_preset_has_the_papers_numbers():
         == 37.97
     )
     assert EXPERIMENT.paper.numbers("demo", demo, "pyramids") == {}
-    metrics = {column.metric for column in EXPERIMENT.paper.columns(paper)}
-    assert set(EXPERIMENT.paper.numbers("h36m", paper, "pyramids")) - metrics <= {
-        "action/level1",
-        "action/level2",
-    }
     for name in ("pyramids", *BASELINES, "supervised_bound"):  # the networks fit the images
         VARIANTS[name].method(paper, Skeleton(("a", "b")))
+
+
+def test_the_table_of_the_paper_shows_every_printed_number():
+    """What `python -m experiments study pyramids paper` runs and puts beside them."""
+    preset, variants, metrics = TABLES["paper"]
+    for line in lines_of("pyramids"):
+        assert line.keys["preset"] == preset
+        assert line.keys["variant"] in variants
+        assert line.numbers.keys() <= set(metrics)
 
 
 # Probes
