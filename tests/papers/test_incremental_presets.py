@@ -69,6 +69,16 @@ def test_a_field_is_the_papers(presets, field, expected):
     assert found == dict.fromkeys(presets, expected)
 
 
+def test_crops_are_turned_and_zoomed_before_they_are_cut_as_hrnets_are():
+    """Those of X-rays and of small presets, which have rows, are as they were."""
+    larger = {
+        name
+        for name, config in PRESETS.items()
+        if config.data.loaded(config.augment.reach) is not None
+    }
+    assert larger == {"mpii", "low_shot", "upper_lower", "single", "atrw", "lspet"}
+
+
 STEPS = {"mpii": 5, "atrw": 4, HEADS: 5, "chest": 2, "upper_lower": 4, "single": 3, "low_shot": 5}
 
 

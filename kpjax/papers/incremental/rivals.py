@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 
 from kpjax import Method, Trained, losses, methods, named_key
-from kpjax.input.source import Source, subset
+from kpjax.input.source import subset
 from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.importance import Measure, mean_importance
@@ -170,7 +170,7 @@ def importance_after(
         sums = reduce(
             importance_of(run.setting, kind),
             known.trained,
-            run.training_images(step),
+            run.plain_images(step),
             batch_size=IMPORTANCE_BATCH,
             mesh=run.job.options.mesh,
         )
@@ -222,23 +222,23 @@ def learn_walk_base(run: Run) -> Known:
 
 
 def train_with_walk(
-    run: Run, source: Source, fit: Callable[..., Fitted], start: Mapping[str, Any]
+    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
 ) -> Fitted:
     """Trains a student, and keeps the walk of its parameters."""
-    del run, source
+    del run, step
     return fit(start, whole)
 
 
 def train_beside_second(
-    run: Run, source: Source, fit: Callable[..., Fitted], start: Mapping[str, Any]
+    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
 ) -> Fitted:
     """Trains a student beside AFEC's second network, which is kept."""
-    copy, between = _second_network(run, source, start)
+    copy, between = _second_network(run, step, start)
     return fit({**start, "expanded": copy}, memories.expanded_variables, between)
 
 
 def _second_network(
-    run: Run, source: Source, start: Mapping[str, Any]
+    run: Run, step: int, start: Mapping[str, Any]
 ) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
     """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between`
     that trains it.
@@ -251,7 +251,8 @@ def _second_network(
     plain = build_once(build_finetuning, run.setting, config.steps)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
     update, _ = compiled_update(plain.update, mesh, options.batch_norm_groups)
-    some = subset(source, range(min(config.afec_images, len(source))))
+    source, measured = run.training_images(step), run.plain_images(step)
+    some = subset(measured, range(min(config.afec_images, len(measured))))
     batches: SourceStream = stream(
         source,
         batch_size=config.batch_size,

@@ -209,10 +209,14 @@ def test_steps_and_the_oracle_see_the_right_labels():
 def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_run(monkeypatch):
     """Its BatchNorm normalises by groups as that of the main network does, on the same devices."""
     monkeypatch.setattr(rivals.memories, "FISHER_EVERY", 10**6)
-    plain = opened()
-    source, key = subset(plain.training_images(1), range(8)), jax.random.key(0)
+    plain, key = opened(), jax.random.key(0)
+    base, first, *later = plain.data.protocol.steps
+    steps = (base, first._replace(images=first.images[:8]), *later)  # every batch is all of them
+    plain = plain._replace(
+        data=plain.data._replace(protocol=plain.data.protocol._replace(steps=steps))
+    )
     model = plain.setting.setup.model
-    images = np.zeros((1, *source[0].image.shape), np.float32)
+    images = np.zeros((1, *plain.training_images(1)[0].image.shape), np.float32)
     start = {
         "teacher": jax.jit(functools.partial(model.init, train=False))(key, images),
         "increment": increment_at(plain, 1, no_factors),
@@ -221,7 +225,7 @@ def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_
 
     def trained(groups):
         job = plain.job._replace(options=FitOptions(mesh=mesh, batch_norm_groups=groups))
-        first, (_, between) = rivals._second_network(plain._replace(job=job), source, start)
+        first, (_, between) = rivals._second_network(plain._replace(job=job), 1, start)
         state = State(jnp.int32(0), {}, {}, first, {})
         return between(state, 1).tracked["copy"].variables["batch_stats"]
 
