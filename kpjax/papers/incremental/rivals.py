@@ -1,5 +1,5 @@
-"""Rivals of KAMP that hold on to the old network by its maps (LWF) or by its parameters (EWC, MAS,
-RW, AFEC, CPR).
+"""Rivals of KAMP that hold on to the old network by its maps (LWF) or by its parameters (EWC, online
+EWC, MAS, RW, AFEC, CPR).
 
 Those that hold on to parameters measure after each step how much each one matters. They keep this
 importance and the parameters for the penalty of the next steps.
@@ -158,7 +158,7 @@ def importance_after(
     step: int,
     *,
     kind: Literal["fisher", "mas"] = "fisher",
-    fuse: Literal["running_mean", "sum"] = "running_mean",
+    fuse: Literal["running_mean", "sum", "decayed_sum"] = "running_mean",
     own_base: bool = False,
 ) -> Mapping[str, Any]:
     """Measures the importances on a step's images, and fuses them with those of the steps before.
@@ -327,6 +327,16 @@ RIVALS: dict[str, Variant] = {
             build=build_penalised,
             factors=lambda weights, old: {"penalty": weights.ewc},
             remember=importance_after,
+        ),
+    ),
+    "online_ewc": variant(
+        "baseline",
+        "EWC whose importances decay and add up, at EWC's weight",
+        functools.partial(
+            learn_with_memory,
+            build=build_penalised,
+            factors=lambda weights, old: {"penalty": weights.ewc},
+            remember=functools.partial(importance_after, fuse="decayed_sum"),
         ),
     ),
     "mas": variant(

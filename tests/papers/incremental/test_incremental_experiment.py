@@ -261,6 +261,21 @@ def test_sums_over_images_are_computed_on_the_mesh_of_the_run(monkeypatch):
     assert meshes == 3 * [mesh]
 
 
+def test_importances_of_steps_are_fused_as_each_rival_does(monkeypatch):
+    """A running mean, and for online EWC a sum that decays: after step 2, of 2 before it and 1/2
+    of its own.
+    """
+    run = opened(normalise_importance=False)
+    run = run._replace(job=run.job._replace(plan=True))
+    sums = Sums({"kernel": np.ones(2, np.float32)}, np.float32(2))
+    monkeypatch.setattr(rivals, "reduce", lambda *of, **options: sums)
+    before = {"importance": {"kernel": np.full(2, 2, np.float32)}}
+    known = SimpleNamespace(trained=None, network=SimpleNamespace(digest=""), memory=before)
+    for fuse, expected in (("running_mean", 1.5), ("sum", 2.5), ("decayed_sum", 2.3)):
+        found = rivals.importance_after(run, known, 2, fuse=fuse)
+        np.testing.assert_allclose(found["importance"]["kernel"], expected, rtol=1e-6)
+
+
 def test_the_protocols_of_all_presets_exist():
     assert all(config.data.protocol_path().exists() for config in PRESETS.values())
 
