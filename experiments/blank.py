@@ -76,10 +76,9 @@ def _domains(job: Job) -> regda.Data:
 
 
 def _steps(job: Job) -> incremental.Data:
-    images = _of_set(job)
-    return incremental.Data(
-        images, images, protocols.resolve(job.config.data.protocol_path(), images)
-    )
+    plain, images = _of_set(job), _of_set(job, job.config.augment.reach)
+    protocol = protocols.resolve(job.config.data.protocol_path(), images)
+    return incremental.Data(images, plain, protocol, plain_train=plain)
 
 
 def _videos(job: Job) -> pyramids.Data:

@@ -15,7 +15,7 @@ def open_data(job: Job) -> Data:
     Raises InputError for sets or protocols that break a rule.
     """
     data = job.config.data
-    splits = open_images(data, job.seed, job.data_dir)
+    splits = open_images(data, job.seed, job.data_dir, job.config.augment.reach)
     # presets of all training images contain the validation split
     if data.evaluated_on == "validation":
         check_disjoint(splits.train, splits.validation, by_pixels=False)
@@ -27,4 +27,5 @@ def open_data(job: Job) -> Data:
         splits.test if data.evaluated_on == "test" else splits.validation,
         protocol,
         splits.validation,
+        plain_train=splits.plain_train,
     )

@@ -102,7 +102,13 @@ TABLES = {
             "demo protocol=figures_single/kamp",
             "demo protocol=figures_single/ksd_only",
         ),
-        ("aaa", "at", "triples/pck"),
+        (
+            "aaa",
+            "at",
+            "triples/pck",
+            "association/step_1/neck/ka_net",
+            "association/step_1/neck/teacher",
+        ),
     ),
     "paper": (
         ("mpii", "atrw", "cephalometric_2023", "chest"),
@@ -110,6 +116,7 @@ TABLES = {
             "finetune",
             "lwf",
             "ewc",
+            "online_ewc",
             "mas",
             "rw",
             "afec",

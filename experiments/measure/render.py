@@ -119,6 +119,8 @@ METRICS = {
     },
     "association/ka_net": Metric("KA-Net, %", 100),
     "association/teacher": Metric("its teacher, %", 100),
+    "association/step_1/neck/ka_net": Metric("KA-Net on the neck in step 1, %", 100),
+    "association/step_1/neck/teacher": Metric("its teacher there, %", 100),
     "association/left_out": Metric("triples left out, %", 100, 0, True),
     "consistency": Metric("consistency, px", decimals=2, lower=True),
     "void": Metric("collapsed, %", 100, 0, True),

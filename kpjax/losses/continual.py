@@ -38,12 +38,14 @@ def quadratic_penalty(
 
 # Importances
 
+ONLINE_DECAY = 0.9  # weight of the importance of the steps before, in online EWC
+
 
 def fused_importance(
     old: Tree,
     new: Tree,
     *,
-    rule: Literal["running_mean", "sum"] = "running_mean",
+    rule: Literal["running_mean", "sum", "decayed_sum"] = "running_mean",
     step: int | Array = 1,
 ) -> Tree:
     """Combines the importance of all steps before with that of the step just ended.
@@ -51,13 +53,17 @@ def fused_importance(
     Args:
         old, new: importances of the steps before, and of the step just ended.
         rule: "running_mean" is (new + step * old) / (step + 1), with `old` the mean of `step`
-            steps; "sum" old + new.
+            steps; "sum" old + new; "decayed_sum" 0.9 old + new, of online EWC.
         step: number of steps behind `old`.
+
+    Source: of the decayed sum Schwarz et al. 2018 (online EWC), whose decay is a setting.
     """
     chex.assert_trees_all_equal_shapes(old, new)
     chex.assert_rank(step, 0)
     if rule == "sum":
         return jax.tree.map(jnp.add, old, new)
+    if rule == "decayed_sum":
+        return jax.tree.map(lambda before, now: ONLINE_DECAY * before + now, old, new)
     count = jnp.asarray(step, jnp.float32)
 
     def running_mean(before, now):

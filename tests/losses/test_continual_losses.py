@@ -34,6 +34,10 @@ def test_fusing_and_normalising(close):
         continual.fused_importance(first, second, rule="sum")["head"],
         first["head"] + second["head"],
     )
+    online = continual.fused_importance(
+        continual.fused_importance(first, second, rule="decayed_sum"), third, rule="decayed_sum"
+    )
+    close(online["head"], 0.81 * first["head"] + 0.9 * second["head"] + third["head"], rtol=1e-6)
     normalised = continual.normalised_importance(first)
     close(
         jnp.concatenate([leaf.ravel() for leaf in jax.tree.leaves(normalised)]).mean(), 1, rtol=1e-6

@@ -2,6 +2,8 @@
 plain crops.
 """
 
+import json
+
 import jax
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from kpjax.papers.adaptation.core import build_core
 from kpjax.papers.command_line import run
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, result_of
+from kpjax.papers.incremental import association, rivals, runs, stages
 from kpjax.papers.semi_supervised.pseudo_labels import averaging
 from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.training.evaluation import predict_source
@@ -42,6 +45,14 @@ LEEDS = replace_fields(
     feature_width=8,
 )
 HANDS = replace_fields(experiment_of("regda").presets["rhd_h3d"], **SMALL, pretraining_steps=2)
+STEPS = replace_fields(
+    experiment_of("incremental").presets["lspet"],
+    **{name: value for name, value in SMALL.items() if name != "evaluations"} | {"steps": 5},
+    base_steps=2,
+    ka_steps=2,
+    afec_images=4,
+    crop_smallest=10.0,
+)
 
 
 def made(number, skeleton, split):
@@ -121,6 +132,74 @@ def test_semi_supervised_training_images_are_larger(tmp_path):
         )
     assert seen.any()
     np.testing.assert_allclose(there[seen], expected[seen], atol=1e-2)
+
+
+def three_steps(folder):
+    """Writes a protocol whose triples are chosen by the old model's predictions."""
+    content = json.loads(STEPS.data.protocol_path().read_text())
+    found = [{"keypoints": step["keypoints"]} for step in content["steps"][:3]]
+    path = folder / "three_steps.json"
+    path.write_text(json.dumps(content | {"steps": found, "triple": "automatic"}))
+    return str(path)
+
+
+def test_steps_of_a_protocol_train_on_larger_images_and_measure_on_plain_ones(
+    tmp_path, monkeypatch
+):
+    """Stages of all kinds of variants train; the triples, the choice of KA-Net, importances and
+    evaluations are passes over plain crops.
+    """
+    config = replace_fields(STEPS, protocol=three_steps(tmp_path))
+    experiment = experiment_of("incremental")
+    opened = experiment.open(Job(experiment, config, "tiny", "kamp", 0, tmp_path, tmp_path))
+    larger = opened.train[0].image.shape[0]
+    assert 2.3 * 32 < larger < 2.5 * 32
+    assert sides(opened.plain_train, opened.validation, opened.evaluation) == [32] * 3
+    trained, measured = [], []
+
+    def watched(module, name, source_of, seen):
+        function = getattr(module, name)
+
+        def watching(*arguments, **options):
+            seen.append((name, *sides(*source_of(*arguments))))
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(module, name, watching)
+
+    watched(runs, "fit_sources", lambda job, method, sources: sources.values(), trained)
+    watched(rivals, "stream", lambda source: [source], trained)
+    watched(runs, "predict_source", lambda method, state, source: [source], measured)
+    for module in (association, rivals):
+        watched(module, "reduce", lambda measure, state, source: [source], measured)
+    run(
+        experiment._replace(presets={"tiny": config}),
+        ["tiny", "--variants", "kamp", "afec", "joint", "--workdir", str(tmp_path)],
+    )
+    assert set(trained) == {("fit_sources", larger), ("stream", larger)}
+    # step 0, of all variants but the last; KA-Net and its student, AFEC's student, in two steps
+    assert [name for name, _ in trained].count("fit_sources") == 1 + 2 * 2 + 2 + 1
+    assert set(measured) == {("predict_source", 32), ("reduce", 32)}
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_plain_images_of_a_step_are_those_that_train(tmp_path, step):
+    """Labels lie at the same places of the original images."""
+    experiment = experiment_of("incremental")
+    job = Job(experiment, STEPS, "tiny", "kamp", 0, tmp_path, tmp_path)
+    of_run = stages.run_of(job, experiment.open(job))
+    training, plain = of_run.training_images(step), of_run.plain_images(step)
+    assert sides(training) > sides(plain) == [32]
+    assert len(training) == len(plain) > 1
+    for number in range(len(plain)):
+        one, other = training[number], plain[number]
+        np.testing.assert_array_equal(one.visible, other.visible)
+        assert other.visible.any()
+        places = [
+            np.asarray(geometry.move_points(each.crop[None], each.keypoints[None]))[0]
+            for each in (one, other)
+        ]
+        seen = other.visible > 0
+        np.testing.assert_allclose(places[0][seen], places[1][seen], atol=1e-2)
 
 
 def test_hands_are_turned_and_cropped_at_full_size(tmp_path):

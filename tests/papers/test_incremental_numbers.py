@@ -206,7 +206,9 @@ def test_penalties(close):
         + quadratic_penalty(scalar(1.5), scalar(1.2), scalar(0.5)),
         0.2725,
     )
-    close(quadratic_penalty(scalar(1.5), scalar(1.2), scalar(2.3)), 0.1035)
+    online = fused_importance(scalar(2), scalar(0.5), rule="decayed_sum")
+    close(online, 2.3)
+    close(quadratic_penalty(scalar(1.5), scalar(1.2), online), 0.1035)
     close(fused_importance(scalar(2), scalar(0.5), step=2), 1.5)
     # T12 riemannian walk
     path = jnp.array([1, 0.9, 0.95, 0.93])

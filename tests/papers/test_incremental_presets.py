@@ -25,6 +25,7 @@ from kpjax.models.association import AssociationInputs, association_network
 from kpjax.papers.configs import flat, replace_fields, with_network
 from kpjax.papers.engine import Job
 from kpjax.papers.incremental.config import ASSOCIATION_SHARE, Config
+from kpjax.papers.incremental.measures import columns
 from kpjax.papers.incremental.runs import setting_of
 from kpjax.papers.incremental.stages import objective_of, student_step
 from kpjax.papers.incremental.variants import VARIANTS, alpha
@@ -69,6 +70,17 @@ def test_a_field_is_the_papers(presets, field, expected):
     assert found == dict.fromkeys(presets, expected)
 
 
+def test_crops_are_turned_and_zoomed_before_they_are_cut_as_hrnets_are():
+    """Those of X-rays and of small presets, which have rows, are as they were."""
+    larger = {
+        name
+        for name, config in PRESETS.items()
+        if config.data.loaded(config.augment.reach) is not None
+    }
+    assert larger == {"mpii", "low_shot", "upper_lower", "single", "atrw", "lspet"}
+
+
+OF_NECK = "association/step_1/neck/{}"
 STEPS = {"mpii": 5, "atrw": 4, HEADS: 5, "chest": 2, "upper_lower": 4, "single": 3, "low_shot": 5}
 
 
@@ -101,7 +113,7 @@ def test_a_step_of_people_is_a_hundred_epochs(preset, share):
 
 def test_the_variants_of_the_papers_tables_are_there():
     """Its rivals, and the ablations of Tables 2 and 8."""
-    tables = ("joint", "finetune", "ewc", "mas", "rw", "afec", "lwf", "cpr")
+    tables = ("joint", "finetune", "ewc", "online_ewc", "mas", "rw", "afec", "lwf", "cpr")
     ablations = ("ksd_only", "ka_only", "random_triples", "kamp")
     assert set(VARIANTS) >= {*tables, *ablations}
     named = ("kamp", "finetune", "lwf", "cpr", "ksd_only", "ka_only", "random_triples", "joint")
@@ -114,6 +126,16 @@ def test_the_variants_of_the_papers_tables_are_there():
         ({"preset": "mpii", "variant": "kamp", "network": "hrnet"}, "aaa", 79.93),
         ({"preset": "mpii", "variant": "kamp", "network": "hrnet"}, "at", 1.80),
         ({"preset": "mpii", "variant": "kamp", "network": "hrnet"}, "mt", 4.23),
+        (
+            {"preset": "mpii", "variant": "kamp", "network": "hrnet"},
+            OF_NECK.format("ka_net"),
+            67.36,
+        ),
+        (
+            {"preset": "mpii", "variant": "kamp", "network": "hrnet"},
+            OF_NECK.format("teacher"),
+            64.39,
+        ),
         ({"preset": "mpii", "variant": "kamp", "network": "rsn"}, "aaa", 81.45),
         ({"preset": "mpii", "variant": "ka_only", "network": "hrnet"}, "aaa", 54.46),
         ({"preset": "mpii", "variant": "random_triples", "network": "hrnet"}, "aaa", 77.13),
@@ -125,6 +147,18 @@ def test_the_variants_of_the_papers_tables_are_there():
 )
 def test_numbers_of_the_paper_stand_beside_ours(where, metric, printed):
     assert paper_numbers("incremental", low_shot=0, triples=1, **where)[metric] == printed
+
+
+def test_ka_net_at_step_1_has_a_column_beside_the_papers():
+    """Table 5; a run measures it under the names of its columns, whose old keypoint is that of the
+    protocol's first triple.
+    """
+    shown = [column.metric for column in columns(PRESETS["mpii"])]
+    names = [OF_NECK.format(name) for name in ("ka_net", "teacher")]
+    assert [name for name in shown if name.startswith("association/step_1/")] == names
+    assert steps_of("mpii")[1]["triples"][0]["old"] == "neck"
+    for preset in set(PRESETS) - {"mpii", "low_shot"}:
+        assert not [c for c in columns(PRESETS[preset]) if "step_1" in c.metric]
 
 
 def test_numbers_that_the_paper_lacks_are_not_made_up():

@@ -15,6 +15,7 @@ from experiments.blank import without_data
 from experiments.keypoints import skeleton_of
 from kpjax import InputError, RunError
 from kpjax.files import strict
+from kpjax.models import SmallUNet
 from kpjax.papers import plan
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job
@@ -51,6 +52,13 @@ def test_regda_has_both_stages_at_the_size_that_its_augmentation_loads():
     )
     assert second.streams["source"].keypoints.shape == (config.batch_size, 21, 2)
     assert second.images == 2 * config.batch_size
+
+
+def test_steps_of_a_protocol_have_the_size_that_their_augmentation_loads():
+    config, found = stages("incremental", "lspet", "kamp", network=SmallUNet((4, 4, 4)))
+    side = config.data.loaded(config.augment.reach).side
+    assert side > config.data.image_size
+    assert [stage.streams["labelled"].image.shape[1] for stage in found] == (1 + 2 * 4) * [side]
 
 
 def test_stages_are_one_where_they_share_a_folder():

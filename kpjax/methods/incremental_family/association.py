@@ -20,7 +20,7 @@ from flax import linen as nn
 from kpjax import geometry
 from kpjax.heatmaps import Codec, decode_argmax
 from kpjax.losses.distillation import mse_distillation
-from kpjax.methods.forward import Normalise, prepare_streams, unit_range
+from kpjax.methods.forward import Normalise, empty_images, prepare_streams, unit_range
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.incremental_family.association_forward import (
     association_inputs,
@@ -75,8 +75,7 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
     keypoints = len(setup.skeleton.names)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        image_shape = streams[STREAM].image.shape[1:]
-        images = jnp.zeros((1, *image_shape), jnp.float32)
+        images = empty_images(setup.augment, streams, STREAM)
         teacher = require(start, "teacher")
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints, slots))
         variables = initial_association(

@@ -26,7 +26,13 @@ import optax
 from flax import linen as nn
 
 from kpjax.losses.objective import Objective, total
-from kpjax.methods.forward import checked_views, prepare_streams, train_pass, unit_range
+from kpjax.methods.forward import (
+    checked_views,
+    empty_images,
+    prepare_streams,
+    train_pass,
+    unit_range,
+)
 from kpjax.methods.incremental_family import association_forward
 from kpjax.methods.incremental_family.objectives import DISTILLATION
 from kpjax.methods.incremental_family.step_spec import (
@@ -118,7 +124,7 @@ def incremental(
             name: name in read for name in ("association", *KEPT)
         }
         given = {name: require(start, name) for name, wanted in required.items() if wanted}
-        images = jnp.zeros((1, *streams[STREAM].image.shape[1:]), jnp.float32)
+        images = empty_images(setup.augment, streams, STREAM)
         step = jax.tree.map(jnp.asarray, increment_of(start, keypoints))
         fresh = initial_variables(setup, named_key(key, "model"), images, {})
         if "teacher" in start:

@@ -64,9 +64,9 @@ def coarse_term(
     """Builds l_GT of every level of a network that predicts several (RSN), in the place of
     `new_keypoints_term`.
 
-    Squared errors of levels add up as in `coarse_to_fine`, over new keypoints only and without
-    `hardest`. Coarse levels of old keypoints have no teacher. The arguments are those of
-    `coarse_to_fine_targets`.
+    It is 1/2 of `coarse_to_fine`, over new keypoints only and without `hardest`: the finest level
+    weighs against the other terms as with HRNet, and RSN's coarse ones a quarter of it each. Coarse
+    levels of old keypoints have no teacher. The arguments are those of `coarse_to_fine_targets`.
     """
 
     def loss(outputs, streams):
@@ -80,7 +80,7 @@ def coarse_term(
             grid=grid,
         )
         of_all = coarse_to_fine(outputs["coarse"], targets, weights * new[None], hardest=None)
-        factor = new.shape[0] / jnp.maximum(new.sum(), 1.0)
+        factor = 0.5 * new.shape[0] / jnp.maximum(new.sum(), 1.0)
         return of_all * factor
 
     return Term(1.0, loss, reads=("heatmaps", "coarse"))

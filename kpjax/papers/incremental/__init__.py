@@ -14,8 +14,8 @@ A-MRE are computed.
 `_short` train for the steps that KA-Net leaves its student. `kamp_true_points` is the ceiling: the
 true old points in place of KA-Net's, which it reads from labels that the setting does not have.
 `--triples 2` gives a step two tasks, each with a KA-Net of its own; l_KA is their mean. Every variant has a
-weight of its own, chosen once on the protocol of the preset `demo_tuning`. AT above 0 is no mark of
-KA-Net: a well weighted distillation has it.
+weight of its own, chosen once on the protocol of the preset `demo_tuning`; `online_ewc` has that of
+`ewc`. AT above 0 is no mark of KA-Net: a well weighted distillation has it.
 """
 
 from kpjax.papers.engine import Paper, Predicting

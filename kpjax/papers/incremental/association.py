@@ -79,7 +79,7 @@ def learn_association(
     setting, config, steps = run.setting, run.config, run.config.association_steps
     training = run.training_images(step)
     frozen = {"teacher": known.trained.variables, "increment": planned}
-    name, seen = choose_network(run, Trained({}, frozen), training, len(triples))
+    name, seen = choose_network(run, Trained({}, frozen), run.plain_images(step), len(triples))
     network = ka_net_of(setting, name, max(len(triple) - 1 for triple in triples))
     method = build_once(build_association, setting, steps, network=network)
 
@@ -114,7 +114,7 @@ def stated_triples(run: Run, known: Known, step: int) -> list[tuple[int, ...]]:
     """
     skeleton, protocol, apart = run.data.skeleton, run.data.protocol, None
     if protocol.triple == "automatic":
-        seen = run.predicted(known, run.training_images(step))
+        seen = run.predicted(known, run.plain_images(step))
         apart = protocols.mean_distances(
             skeleton,
             protocol.steps[step].keypoints,
@@ -163,7 +163,8 @@ def choose_network(
     """Chooses KA-Net: plain convolutions ("paper") where their reach is long enough for every
     triple, else dilated ones, which see further. The paper states no layers.
 
-    count: of triples in use, the first slots; keypoints of the others say nothing.
+    source: images without augmentation. count: of triples in use, the first slots; keypoints of
+    the others say nothing.
 
     Returns its name, and (count,) of triples: `within`, the share of a step's images on which the old
     keypoint is within reach, and `input`, KA-Net's mean input there.

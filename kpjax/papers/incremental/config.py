@@ -123,7 +123,7 @@ class Weights(Checked):
     self_training: Positive = 100.0
     memory_replay: Positive = 1.0  # weight of pseudo-labels beside labels
     lwf: Positive = 10.0
-    ewc: Positive = 1e4
+    ewc: Positive = 1e4  # of ewc and of online_ewc
     mas: Positive = 10.0
     rw: Positive = 1e3
     afec: Positive = 1e4

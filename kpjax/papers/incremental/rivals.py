@@ -1,5 +1,5 @@
-"""Rivals of KAMP that hold on to the old network by its maps (LWF) or by its parameters (EWC, MAS,
-RW, AFEC, CPR).
+"""Rivals of KAMP that hold on to the old network by its maps (LWF) or by its parameters (EWC, online
+EWC, MAS, RW, AFEC, CPR).
 
 Those that hold on to parameters measure after each step how much each one matters. They keep this
 importance and the parameters for the penalty of the next steps.
@@ -12,7 +12,7 @@ from typing import Any, Literal
 import jax
 
 from kpjax import Method, Trained, losses, methods, named_key
-from kpjax.input.source import Source, subset
+from kpjax.input.source import subset
 from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.importance import Measure, mean_importance
@@ -158,7 +158,7 @@ def importance_after(
     step: int,
     *,
     kind: Literal["fisher", "mas"] = "fisher",
-    fuse: Literal["running_mean", "sum"] = "running_mean",
+    fuse: Literal["running_mean", "sum", "decayed_sum"] = "running_mean",
     own_base: bool = False,
 ) -> Mapping[str, Any]:
     """Measures the importances on a step's images, and fuses them with those of the steps before.
@@ -170,7 +170,7 @@ def importance_after(
         sums = reduce(
             importance_of(run.setting, kind),
             known.trained,
-            run.training_images(step),
+            run.plain_images(step),
             batch_size=IMPORTANCE_BATCH,
             mesh=run.job.options.mesh,
         )
@@ -222,23 +222,23 @@ def learn_walk_base(run: Run) -> Known:
 
 
 def train_with_walk(
-    run: Run, source: Source, fit: Callable[..., Fitted], start: Mapping[str, Any]
+    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
 ) -> Fitted:
     """Trains a student, and keeps the walk of its parameters."""
-    del run, source
+    del run, step
     return fit(start, whole)
 
 
 def train_beside_second(
-    run: Run, source: Source, fit: Callable[..., Fitted], start: Mapping[str, Any]
+    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
 ) -> Fitted:
     """Trains a student beside AFEC's second network, which is kept."""
-    copy, between = _second_network(run, source, start)
+    copy, between = _second_network(run, step, start)
     return fit({**start, "expanded": copy}, memories.expanded_variables, between)
 
 
 def _second_network(
-    run: Run, source: Source, start: Mapping[str, Any]
+    run: Run, step: int, start: Mapping[str, Any]
 ) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
     """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between`
     that trains it.
@@ -251,7 +251,8 @@ def _second_network(
     plain = build_once(build_finetuning, run.setting, config.steps)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
     update, _ = compiled_update(plain.update, mesh, options.batch_norm_groups)
-    some = subset(source, range(min(config.afec_images, len(source))))
+    source, measured = run.training_images(step), run.plain_images(step)
+    some = subset(measured, range(min(config.afec_images, len(measured))))
     batches: SourceStream = stream(
         source,
         batch_size=config.batch_size,
@@ -326,6 +327,16 @@ RIVALS: dict[str, Variant] = {
             build=build_penalised,
             factors=lambda weights, old: {"penalty": weights.ewc},
             remember=importance_after,
+        ),
+    ),
+    "online_ewc": variant(
+        "baseline",
+        "EWC whose importances decay and add up, at EWC's weight",
+        functools.partial(
+            learn_with_memory,
+            build=build_penalised,
+            factors=lambda weights, old: {"penalty": weights.ewc},
+            remember=functools.partial(importance_after, fuse="decayed_sum"),
         ),
     ),
     "mas": variant(

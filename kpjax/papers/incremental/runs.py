@@ -38,6 +38,8 @@ class Data(NamedTuple):
     #: variables of a network that knows the keypoints of step 0; it is not trained then
     base: Variables | None = None
     poses: Source | None = None  # the labelled images whose poses a run keeps
+    #: the training images as evaluation sees them, if `train` loads them larger
+    plain_train: Source | None = None
 
     @property
     def skeleton(self) -> Skeleton:
@@ -100,7 +102,9 @@ def _setting(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
             config.heatmaps.codec(config.data.image_size, flip=skeleton.flip),
             optimizer_of(config, optimizer.adam()),
             optimizer.rate_of_stage(optimizer.learning_rate, config.steps),
-            config.augment.build(skeleton, flip=mirrored),
+            config.augment.build(
+                skeleton, flip=mirrored, loaded=config.data.loaded(config.augment.reach)
+            ),
             config.backbone.normalise,
         ),
     )
@@ -138,6 +142,16 @@ class Run(NamedTuple):
     def training_images(self, step: int) -> Source:
         """Returns the images of a step, labelled with its own keypoints only."""
         return step_source(self.data.protocol, step, self.data.train)
+
+    def plain_images(self, step: int) -> Source:
+        """Returns the images of a step, labelled with its own keypoints only, as evaluation sees
+        them: for what reads them without augmentation.
+        """
+        plain = self.data.plain_train
+        if plain is None:
+            return self.training_images(step)
+        # of the same images in the same order
+        return step_source(self.data.protocol._replace(source=plain.digest), step, plain)
 
     def stage(
         self,

@@ -182,16 +182,16 @@ def learn_first(
 
 # Later steps
 
-# Trains a student by `fit(start)`, which has `keep` and `between` of `Run.fit`: (run, the step's
-# images, fit, start) -> what `fit` returns
-Training = Callable[[Run, Source, Callable[..., Fitted], Mapping[str, Any]], Fitted]
+# Trains a student by `fit(start)`, which has `keep` and `between` of `Run.fit`: (run, step, fit,
+# start) -> what `fit` returns
+Training = Callable[[Run, int, Callable[..., Fitted], Mapping[str, Any]], Fitted]
 
 
 def fit_student(
-    run: Run, source: Source, fit: Callable[..., Fitted], start: Mapping[str, Any]
+    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
 ) -> Fitted:
     """Trains a student that keeps nothing beside its parameters."""
-    del run, source
+    del run, step
     return fit(start)
 
 
@@ -226,7 +226,7 @@ def learn_student(
 
     def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
         fit = functools.partial(run.fit, method, source, steps, folder, identity, f"step {step}")
-        return training(run, source, fit, given)
+        return training(run, step, fit, given)
 
     name = f"{run.job.variant}_step_{step}"
     found = run.stage(name, train, {"before": known.network.digest, **parents})

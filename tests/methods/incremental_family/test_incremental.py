@@ -15,6 +15,7 @@ from flax.traverse_util import flatten_dict
 from tiny_parts import BATCH, CODEC, KEYPOINTS, MODEL, PAIRED_CODEC, SIDE, batch, build, start
 
 from kpjax.augment.augmentations import no_augmentation
+from kpjax.losses.heatmap import coarse_to_fine_targets
 from kpjax.losses.objective import without
 from kpjax.methods.incremental_family import objectives as terms
 from kpjax.methods.incremental_family.association_forward import rerender
@@ -274,7 +275,38 @@ def test_two_steps_of_a_protocol_share_one_program_and_weights_are_arrays():
         2 * metrics[0]["loss/distillation"],
         rtol=1e-5,
     )
-    assert 0 <= metrics[0]["loss/centred_distillation"] < metrics[0]["loss/distillation"]
+    assert 0 < metrics[0]["loss/centred_distillation"] < metrics[0]["loss/distillation"]
+
+
+def test_the_finest_of_several_levels_weighs_as_the_only_one_of_a_network():
+    """Coarse levels, a quarter of it each, add to it. So alpha means the same with RSN as with
+    HRNet.
+    """
+    size = {"image_size": (SIDE, SIDE), "heatmap_size": (SIDE // 4, SIDE // 4)}
+    shown = labelled_batch([[2, 2], [SIDE / 2, SIDE / 4], [5, 5]], [1, 0, 1])
+    targets, weights = coarse_to_fine_targets(
+        shown["labelled"].keypoints, shown["labelled"].visible, **size
+    )
+    levels = targets[1:]  # of the only stage, which is the last
+    rng = np.random.default_rng(0)
+    maps = [jnp.asarray(rng.normal(size=levels[0].shape), jnp.float32) for _ in levels]
+    step = increment(KEYPOINTS, old=[0], new=[1, 2])  # the first of the new ones has no label
+
+    def of_levels(answers):
+        given = outputs(increment=jax.tree.map(jnp.asarray, step), coarse=answers)
+        return terms.coarse_term(**size).function(given, shown)
+
+    errors = [
+        np.square(np.asarray(one, np.float64) - two)[..., 2].mean() / 2
+        for one, two in zip(maps, levels, strict=True)
+    ]
+    expected = (0.25 * sum(errors[:3]) + errors[3]) / 2
+    np.testing.assert_allclose(of_levels(maps), expected, rtol=1e-5)
+
+    codec = CODEC._replace(encode=lambda example: (levels[3], weights))
+    given = outputs(increment=jax.tree.map(jnp.asarray, step), heatmaps=maps[3])
+    alone = terms.new_keypoints_term(codec).function(given, shown)
+    np.testing.assert_allclose(of_levels([*levels[:3], maps[3]]), alone, rtol=1e-5)
 
 
 class FourLevels(nn.Module):

@@ -209,10 +209,14 @@ def test_steps_and_the_oracle_see_the_right_labels():
 def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_run(monkeypatch):
     """Its BatchNorm normalises by groups as that of the main network does, on the same devices."""
     monkeypatch.setattr(rivals.memories, "FISHER_EVERY", 10**6)
-    plain = opened()
-    source, key = subset(plain.training_images(1), range(8)), jax.random.key(0)
+    plain, key = opened(), jax.random.key(0)
+    base, first, *later = plain.data.protocol.steps
+    steps = (base, first._replace(images=first.images[:8]), *later)  # every batch is all of them
+    plain = plain._replace(
+        data=plain.data._replace(protocol=plain.data.protocol._replace(steps=steps))
+    )
     model = plain.setting.setup.model
-    images = np.zeros((1, *source[0].image.shape), np.float32)
+    images = np.zeros((1, *plain.training_images(1)[0].image.shape), np.float32)
     start = {
         "teacher": jax.jit(functools.partial(model.init, train=False))(key, images),
         "increment": increment_at(plain, 1, no_factors),
@@ -221,7 +225,7 @@ def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_
 
     def trained(groups):
         job = plain.job._replace(options=FitOptions(mesh=mesh, batch_norm_groups=groups))
-        first, (_, between) = rivals._second_network(plain._replace(job=job), source, start)
+        first, (_, between) = rivals._second_network(plain._replace(job=job), 1, start)
         state = State(jnp.int32(0), {}, {}, first, {})
         return between(state, 1).tracked["copy"].variables["batch_stats"]
 
@@ -255,6 +259,21 @@ def test_sums_over_images_are_computed_on_the_mesh_of_the_run(monkeypatch):
     network, before = ka_net_of(run.setting, name, 2), labels_of(evaluation)
     association.diagnoses(run, name, network, None, 1, [(0, 1, 2)], seen, before, np.ones(1))
     assert meshes == 3 * [mesh]
+
+
+def test_importances_of_steps_are_fused_as_each_rival_does(monkeypatch):
+    """A running mean, and for online EWC a sum that decays: after step 2, of 2 before it and 1/2
+    of its own.
+    """
+    run = opened(normalise_importance=False)
+    run = run._replace(job=run.job._replace(plan=True))
+    sums = Sums({"kernel": np.ones(2, np.float32)}, np.float32(2))
+    monkeypatch.setattr(rivals, "reduce", lambda *of, **options: sums)
+    before = {"importance": {"kernel": np.full(2, 2, np.float32)}}
+    known = SimpleNamespace(trained=None, network=SimpleNamespace(digest=""), memory=before)
+    for fuse, expected in (("running_mean", 1.5), ("sum", 2.5), ("decayed_sum", 2.3)):
+        found = rivals.importance_after(run, known, 2, fuse=fuse)
+        np.testing.assert_allclose(found["importance"]["kernel"], expected, rtol=1e-6)
 
 
 def test_the_protocols_of_all_presets_exist():

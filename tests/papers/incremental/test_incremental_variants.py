@@ -20,7 +20,7 @@ EXPERIMENT = SYSTEMS["incremental"]
 SLOW = pytest.mark.slow
 IN_THE_SETTING = ("kamp", "kamp_rerendered", "ksd_only", "ka_only")
 # The contract's runs, `ran`, have these.
-PUBLISHED_EARLIER = {"finetune", "lwf", "ewc", "mas", "cpr"}
+PUBLISHED_EARLIER = {"finetune", "lwf", "ewc", "online_ewc", "mas", "cpr"}
 SHORT = {  # as long as KA-Net's student
     "ksd_only_short",
     "self_training_short",
@@ -57,6 +57,7 @@ WEIGHTS_OF_TERMS = {
     "finetune": {},
     "lwf": {"distillation": 3.0},
     "ewc": {"penalty": 0.003},
+    "online_ewc": {"penalty": 0.003},
     "mas": {"penalty": 0.001},
     "cpr": {"penalty": 0.004, "entropy": 0.02},
 }
@@ -204,6 +205,12 @@ def test_a_variant_trains(trained, variant):
     later = 5 if variant in SHORT else 10
     assert outcome.steps == 2 + 2 * later
     assert outcome.images == 8 * outcome.steps
+
+
+@pytest.mark.slow
+def test_online_ewc_is_ewc_with_other_importances_from_the_second_step_on(trained):
+    leaves = [jax.tree.leaves(parameters(trained(name)[0])) for name in ("ewc", "online_ewc")]
+    assert not all(map(np.array_equal, *leaves))
 
 
 @pytest.mark.parametrize(
