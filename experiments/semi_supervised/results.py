@@ -99,6 +99,9 @@ TABLES = {
             *(f"fifty_athletes/{line}" for line in (*SPEECH, *AVERAGED)),
             *(f"fifty_athletes/{line}" for line in ("supervised", "sskl", "sskl - supervised")),
             *(f"athletes/{line}" for line in OF_ATHLETES),
+            "athletes/sskl - supervised_warped",
+            "athletes head_map=False/sskl",
+            "athletes head_map=False/sskl - athletes/sskl",
             *(f"{BRIEF}/{line}" for line in SPEECH),
             *(f"{LEARNT}/{line}" for line in OF_ATHLETES),
             *(
