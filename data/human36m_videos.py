@@ -221,8 +221,8 @@ def recording(frame: Annotation) -> str:
 def human36m_videos(
     split: str, transform: Transform, *, data_dir: Path = DEFAULT_DATA_DIR
 ) -> VideoSource:
-    """Opens the prepared videos of "train", "tune", "train+tune" or "test", with "subject", "action" and "camera"
-    of each in `facts`.
+    """Opens the prepared videos of "train", "tune", "train+tune" or "test", with "subject", "action"
+    and "camera" of each in `facts`.
 
     transform: for example `PersonCrop(128, 1.0)`, whose box can be shared by both frames of a pair
     (see `kpjax.input.pairs`). Raises InputError if the set is not prepared.

@@ -236,9 +236,9 @@ VERDICT = (
     "lost on tongues. On rendered people the paper's losses outperformed the warp alone at "
     "equal cost with maps of 64 cells, and at equal steps with 5 labels and maps of 16; with 20 "
     "labels and maps of 16 the warp alone outperformed them. On athletes no gain of theirs was "
-    "shown: in short trainings no row checked had learnt its labels, and after a long "
-    "one semantic consistency found fewer points than the labels alone. The mean of six views (`_averaged`) was worth "
-    "five points there by itself.",
+    "shown: in short trainings no row checked had learnt its labels, and after a long one "
+    "semantic consistency found fewer points than the labels alone. The mean of six views "
+    "(`_averaged`) was worth five points there by itself.",
     (
         ("people/pl_warped - supervised_warped_twice", "test/pck", "yes"),
         ("fifty_athletes/pl_warped - supervised_warped_twice", "test/pck", "yes"),

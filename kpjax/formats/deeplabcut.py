@@ -285,8 +285,8 @@ def write(project: Project, folder: Path) -> list[Path]:
 
 
 def missing_for_h5() -> list[str]:
-    """Returns a line that says that tables are written as csv alone and what writes them as .h5, which
-    DeepLabCut opens; none where that is installed."""
+    """Returns a line that says that tables are written as csv alone and what writes them as .h5,
+    which DeepLabCut opens; none where that is installed."""
     if all(importlib.util.find_spec(module) for module in ("pandas", "tables")):
         return []
     return [
