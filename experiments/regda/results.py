@@ -246,7 +246,7 @@ CLAIMS = (
 VERDICT = (
     "On ultrasound from another machine `teacher_adaptation`, which the command trains too, "
     "found far more points than any network of the source alone, though those had up to twice "
-    "its steps, and more than RegDA with as many (rates of neither were tuned there); whether "
+    "its steps, and more than RegDA with as many (no tuning of either there is kept); whether "
     "the source had been learnt was not measured. On sprites RegDA outperformed the source in "
     "random colours. On people, where it and its control both have these, as in the paper, its "
     "gain is open, at three lengths of training.",

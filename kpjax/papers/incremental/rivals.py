@@ -308,6 +308,24 @@ def learn_cpr_base(run: Run) -> Known:
 
 # The rivals' lines of the table
 
+
+def held_by_importance(
+    line: str, factors: Callable[[Weights, int], Mapping[str, float]], **measured: Any
+) -> Variant:
+    """Returns a rival that holds parameters by their importances. factors: of `learn_with_memory`.
+    measured: of `importance_after`."""
+    return variant(
+        "baseline",
+        line,
+        functools.partial(
+            learn_with_memory,
+            build=build_penalised,
+            factors=factors,
+            remember=functools.partial(importance_after, **measured),
+        ),
+    )
+
+
 RIVALS: dict[str, Variant] = {
     "lwf": variant(
         "baseline",
@@ -319,35 +337,20 @@ RIVALS: dict[str, Variant] = {
         ),
         label="LWF",
     ),
-    "ewc": variant(
-        "baseline",
+    "ewc": held_by_importance(
         "elastic weight consolidation",
-        functools.partial(
-            learn_with_memory,
-            build=build_penalised,
-            factors=lambda weights, old: {"penalty": weights.ewc},
-            remember=importance_after,
-        ),
+        lambda weights, old: {"penalty": weights.ewc},
     ),
-    "online_ewc": variant(
-        "baseline",
+    "online_ewc": held_by_importance(
         "EWC whose importances decay and add up, at EWC's weight",
-        functools.partial(
-            learn_with_memory,
-            build=build_penalised,
-            factors=lambda weights, old: {"penalty": weights.ewc},
-            remember=functools.partial(importance_after, fuse="decayed_sum"),
-        ),
+        lambda weights, old: {"penalty": weights.ewc},
+        fuse="decayed_sum",
     ),
-    "mas": variant(
-        "baseline",
+    "mas": held_by_importance(
         "memory aware synapses",
-        functools.partial(
-            learn_with_memory,
-            build=build_penalised,
-            factors=lambda weights, old: {"penalty": weights.mas},
-            remember=functools.partial(importance_after, kind="mas", fuse="sum"),
-        ),
+        lambda weights, old: {"penalty": weights.mas},
+        kind="mas",
+        fuse="sum",
     ),
     "rw": variant(
         "baseline",

@@ -137,10 +137,13 @@ def predict(asked: Predict) -> list[Path]:
                 f"{asked.out / name} exists already; give --overwrite or another folder{goes_on}",
             )
     if asked.resume:
+        left = []
         for work in works:
             if _is_done(work, asked.out):
                 print(f"{work.sequence.path}: left out, its results are in {asked.out}")
-        works = [work for work in works if not _is_done(work, asked.out)]
+            else:
+                left.append(work)
+        works = left
         if not works:
             return []
         asked = dataclasses.replace(asked, overwrite=True)  # of what an interrupt left
