@@ -85,6 +85,7 @@ TABLES = {
             *(f"demo labelled=5/{line}" for line in OF_FIVE),
             "demo labelled=5 head_map=False/sskl",
             "demo labelled=5 head_map=False/sskl - demo labelled=5/sskl",
+            "demo labelled=5 head_map=False/sskl - demo labelled=5/supervised_warped",
             "demo steps=4000/supervised",
             "demo steps=4000/sskl",
             "demo steps=4000/sskl - supervised",
