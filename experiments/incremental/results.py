@@ -18,6 +18,7 @@ GATED = {
     "faces old_label_gate=True": "faces",
     "limbs association_learning_rate=0.016 input_sigma=0.5 ka_steps=0 old_label_gate=True": "limbs",
 }
+LONG_ATHLETES = "lspet base_steps=2000 dtype=bfloat16 ka_steps=1000 network=pose_resnet steps=2000"
 TABLES = {
     "headline": (
         "weak_base",
@@ -65,6 +66,7 @@ TABLES = {
                     "kamp - ksd_only",
                 )
             ),
+            *(f"{LONG_ATHLETES}/{arm}" for arm in ("ksd_only", "kamp", "lwf", "joint", "finetune")),
         ),
         ("aaa", "at", "triples/pck", "a_mre", "association/ka_net", "association/teacher"),
     ),

@@ -23,9 +23,9 @@ from experiments.measure.render import (
     Room,
     cell_of,
     runs_of,
-    settings_of,
 )
 from kpjax.lab.own.systems import NEEDS
+from kpjax.papers.configs import read_settings
 from kpjax.papers.paper_numbers import lines_at
 from kpjax.papers.reports.report import decimal_text, markdown
 
@@ -161,7 +161,9 @@ def printed(room: Room, line: str, metric: str) -> str:
     one, other = (
         {
             found.table: found.numbers[metric]
-            for found in lines_at(room.name, **room.fields(run) | settings_of(run) | run._asdict())
+            for found in lines_at(
+                room.name, **room.fields(run) | read_settings(run.settings) | run._asdict()
+            )
             if metric in found.numbers
         }
         for run in runs

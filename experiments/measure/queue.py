@@ -9,19 +9,12 @@ from typing import Any
 
 from etils import epath
 
-from experiments.measure.render import Room, Run, Table, runs_of, settings_of, table_text
+from experiments.measure.render import Room, Run, Table, runs_of, table_text
 from experiments.measure.rows import Result, by_run
 from kpjax import InputError
 from kpjax.files import write_text
 from kpjax.papers.command_line import Command, over_devices, prepare_process
-from kpjax.papers.configs import (
-    flat,
-    replace_fields,
-    settings_text,
-    value_text,
-    with_network,
-    with_weights,
-)
+from kpjax.papers.configs import flat, read_settings, settings_text, value_text, with_settings
 from kpjax.papers.engine import Job, in_turn, raise_for_failures, run as run_job
 from kpjax.papers.reports.report import cost_text, markdown
 from kpjax.training.finished_runs import read_run, runs_in
@@ -74,27 +67,14 @@ def jobs_of(table: Table, commands: Mapping[str, Command]) -> dict[Run, list[Job
     """
     found = {}
     for run in table.runs():
-        command, settings = commands[run.preset], settings_of(run)
+        command, settings = commands[run.preset], read_settings(run.settings)
         if run.variant in command.experiment.paper.applicable(
-            run.preset, vary_config(command, settings)
+            run.preset, with_settings(command.config, settings)
         ):
             found[run] = [
                 varied_job(command, run.variant, seed, settings) for seed in command.seeds
             ]
     return found
-
-
-def vary_config(command: Command, settings: Mapping[str, Any]) -> Any:
-    """Returns the config with other settings, fields by their names, the network by its own."""
-    config = (
-        with_network(command.config, settings["network"])
-        if "network" in settings
-        else command.config
-    )
-    config = replace_fields(
-        config, **{name: value for name, value in settings.items() if name != "network"}
-    )
-    return with_weights(config, settings) if "weights" in settings else config
 
 
 def varied_job(command: Command, variant: str, seed: int, settings: Mapping[str, Any]) -> Job:
@@ -108,11 +88,11 @@ def varied_job(command: Command, variant: str, seed: int, settings: Mapping[str,
     of_base = command.config.of_base() if hasattr(command.config, "of_base") else ()
     for name in sorted(settings, key=lambda name: name not in of_base):
         if own[name] != (value := settings[name]):
-            text = value_text(value)
+            text = value_text(value).replace("/", "+")
             preset += f"_{name}_{text}" if name in of_base else f"-{name}-{text}"
     differ = {name: value for name, value in settings.items() if own[name] != value}
     return command.job(variant, seed)._replace(
-        config=vary_config(command, settings),
+        config=with_settings(command.config, settings),
         preset=preset,
         settings=settings_text(command.settings | differ),
     )

@@ -12,7 +12,6 @@ A cell is the mean over seeds with its deviation, or a difference over pairs of 
 measured, and is empty where a run has no such metric.
 """
 
-import ast
 import importlib
 import math
 import re
@@ -27,7 +26,7 @@ from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_res
 from kpjax import InputError
 from kpjax.drawing.charts import Bar, Difference, bars, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
-from kpjax.papers.configs import flat, settings_text
+from kpjax.papers.configs import flat, read_settings, settings_text
 from kpjax.papers.engine import Experiment
 from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.reports.report import (
@@ -240,20 +239,6 @@ def runs_of(line: str, preset: str) -> list[Run]:
     return found
 
 
-def settings_of(run: Run) -> dict[str, Any]:
-    """Returns the settings of a run by name, as values."""
-
-    def value(text: str) -> Any:
-        try:
-            return ast.literal_eval(text)
-        except (SyntaxError, ValueError):
-            return text
-
-    return {
-        name: value(text) for name, _, text in (one.partition("=") for one in run.settings.split())
-    }
-
-
 class Verdict(NamedTuple):
     """What the front page says was found, and what it rests on."""
 
@@ -308,7 +293,7 @@ class Room(NamedTuple):
             settings=settings_text(
                 {
                     name: value
-                    for name, value in settings_of(run).items()
+                    for name, value in read_settings(run.settings).items()
                     if name not in own or own[name] != value
                 }
             )
@@ -324,7 +309,9 @@ class Room(NamedTuple):
         without a paper.
         """
         presets = self.experiment.presets if self.experiment else {}
-        return flat(presets[run.preset]) | settings_of(run) if run.preset in presets else {}
+        return (
+            flat(presets[run.preset]) | read_settings(run.settings) if run.preset in presets else {}
+        )
 
     def title(self, line: str) -> str:
         """Returns a line as a table shows it: methods in bold, controls and upper bounds named as

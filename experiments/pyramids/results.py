@@ -59,6 +59,7 @@ TABLES = {
             ),
             "pyramids - keynet",
             "pyramids - transporter",
+            *(f"cluttered steps=4000/{one}" for one in ("pyramids", "keynet", "transporter")),
         ),
         ("rmse/flat", "rmse/level1", "rmse/level2"),
     ),

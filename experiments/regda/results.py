@@ -17,9 +17,12 @@ TRIES = (
 TUNED = "demo learning_rate=0.016"
 # both stages longer: there the arm with random colours has learnt the source
 LONGER = {
-    "twice as long": "demo pretraining_steps=400 steps=400",
-    "four times as long": "demo pretraining_steps=800 steps=800",
+    "twice as long": "demo coefficient_steps=100 pretraining_steps=400 steps=400",
+    "four times as long": "demo coefficient_steps=200 pretraining_steps=800 steps=800",
 }
+LONG_SPRITES = (
+    "dsprites_noisy_scream coefficient_steps=400 dtype=bfloat16 pretraining_steps=4000 steps=8000"
+)
 OF_LONGER = {
     "source_only_augmented": "source_only_augmented (control)",
     "regda_augmented": "**regda_augmented**",
@@ -129,6 +132,7 @@ TABLES = {
                 for preset in ("rhd_h3d", "surreal_h36m", "surreal_lsp")
                 for variant in PAPER
             ),
+            *(f"{LONG_SPRITES}/{variant}" for variant in ("regda", "source_only", "oracle", "dd")),
             *(
                 f"dsprites_{pair}/{variant}"
                 for pair in (

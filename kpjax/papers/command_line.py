@@ -31,7 +31,6 @@ from kpjax.papers.configs import (
     flat,
     replace_fields,
     settings_text,
-    value_text,
     with_network,
 )
 from kpjax.papers.duration import AllOfIt
@@ -203,8 +202,8 @@ class Command(NamedTuple):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The fields that were typed and differ from the preset's; a file of known weights by their
-        name.
+        """The fields that were typed and differ from the preset's, and those that a typed `--steps`
+        scaled; a file of known weights by their name.
         """
         own, given = flat(self.experiment.presets[self.preset.partition("-")[0]]), flat(self.config)
         if given.get("weights"):
@@ -212,12 +211,11 @@ class Command(NamedTuple):
 
             known = known_weights(given["weights"])
             given["weights"] = known.name if known else given["weights"]
-        typed = {
-            name: given[name]
-            for name in sorted(typed_fields(self.config, self.arguments))
-            if value_text(given[name]) != value_text(own.get(name))
-        }
-        return typed | unusual_options(fit_options(self.shared))
+        changed = typed_fields(self.config, self.arguments)
+        if "steps" in changed:
+            changed |= set(self.config.SCALED) & given.keys()
+        differ = {name: given[name] for name in sorted(changed) if given[name] != own.get(name)}
+        return differ | unusual_options(fit_options(self.shared))
 
     def job(self, variant: str, seed: int) -> Job:
         """Returns the job of one variant and seed."""

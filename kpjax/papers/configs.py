@@ -2,6 +2,7 @@
 wherever it stands.
 """
 
+import ast
 import functools
 import inspect
 import math
@@ -161,14 +162,27 @@ def settings_text(settings: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value_text(value)}" for name, value in sorted(settings.items()))
 
 
+def read_settings(text: str) -> dict[str, Any]:
+    """Returns settings by name from what `settings_text` wrote, as values."""
+
+    def read_value(text: str) -> Any:
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            return text
+
+    settings = (one.partition("=") for one in text.split())
+    return {name: read_value(value) for name, _, value in settings}
+
+
 def value_text(value: Any) -> str:
-    """Returns a setting in a word; a file by its name, without folders and suffix."""
+    """Returns a setting in a word; a file of weights by its name, without folders and suffix."""
     if isinstance(value, tuple | list):
         return ",".join(map(value_text, value))
     if isinstance(value, float):
         return format(value, "g")
     text = str(value).replace(" ", "_")
-    return Path(text).stem if "/" in text or text.endswith((".safetensors", ".pth")) else text
+    return Path(text).stem if text.endswith((".safetensors", ".pth")) else text
 
 
 # Fields
@@ -600,6 +614,20 @@ def with_weights(config: Any, typed: Collection[str] = ()) -> Any:
     )
 
 
+def with_settings(config: Any, settings: Mapping[str, Any]) -> Any:
+    """Returns the config with some fields replaced: the network by its name, and with other weights
+    what these bring.
+
+    Fields have the values that they are given: `steps` scales no others. Raises what `with_network`,
+    `replace_fields` and `with_weights` do.
+    """
+    if "network" in settings:
+        config = with_network(config, settings["network"])
+    fields_alone = {name: value for name, value in settings.items() if name != "network"}
+    config = replace_fields(config, **fields_alone)
+    return with_weights(config, settings) if "weights" in settings else config
+
+
 def backbone_lines(config: Any) -> list[str]:
     """Returns a line that says what the backbone of a config starts from; none for random
     weights."""
@@ -641,6 +669,14 @@ def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
     win."""
     inner = [stored_fields(value) for value in stored.values() if isinstance(value, Mapping)]
     return functools.reduce(operator.or_, inner, {}) | stored
+
+
+def stored_leaves(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the leaves of a config that a config.json stores, by name."""
+    found: dict[str, Any] = {}
+    for name, value in stored.items():
+        found |= stored_leaves(value) if isinstance(value, Mapping) else {name: value}
+    return found
 
 
 def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:

@@ -17,6 +17,7 @@ from experiments import experiment_of
 from kpjax.errors import InputError, RunError, WriteError
 from kpjax.papers import command_line
 from kpjax.papers.command_line import in_processes, over_devices, read_command, run
+from kpjax.papers.configs import flat, read_settings, with_settings
 from kpjax.papers.engine import in_turn, queue_folder, raise_for_failures, result_of
 from kpjax.training.claims import InUse
 from kpjax.training.process import Interrupted
@@ -306,6 +307,28 @@ def test_recipes_of_clusters_name_flags_that_there_are(name):
     assert all(rule["containerName"] == container["name"] for rule in codes)
     assert container["volumeMounts"][0]["mountPath"] == "/dev/shm"
     assert pod["volumes"][0]["emptyDir"]["medium"] == "Memory"
+
+
+@pytest.mark.parametrize(
+    ("system", "typed"),
+    [
+        ("regda", ["demo", "--pretraining-steps", "400", "--steps", "400"]),
+        ("regda", ["demo", "--steps", "400", "--coefficient-steps", "7"]),
+        ("semi_supervised", ["demo", "--steps", "400"]),
+        ("semi_supervised", ["tongue", "--train", "lips/train", "--test", "lips/test"]),
+        ("incremental", ["demo", "--steps", "60", "--protocol", "mine/figures.json"]),
+        ("adaptation", ["demo", "--steps", "40", "--network", "pose_resnet"]),
+        ("pyramids", ["demo", "--learning-rate", "0.0123456"]),
+    ],
+)
+def test_settings_say_all_in_which_a_run_differs_from_its_preset(system, typed):
+    """Among them lengths that `--steps` scales: a study of these settings then trains the same, and
+    no other data pass for the preset's.
+    """
+    experiment = experiment_of(system)
+    command = read_command(experiment, typed)
+    settings = read_settings(command.job(command.variants[0], 0).settings)
+    assert flat(with_settings(experiment.presets[typed[0]], settings)) == flat(command.config)
 
 
 def test_batches_that_devices_change_are_settings(tmp_path):

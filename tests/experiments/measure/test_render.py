@@ -4,10 +4,12 @@ files.
 
 import functools
 import json
+import shutil
 
 import pytest
 from tiny_regda import TINY
 
+from experiments import experiment_of
 from experiments.measure import render, rows
 from experiments.measure.advice import ADVICE
 from experiments.measure.render import Metric, Room, Run, Table, cell_of, render_all, rooms, runs_of
@@ -21,6 +23,7 @@ from experiments.measure.rows import (
 )
 from experiments.results import stale
 from kpjax import InputError
+from kpjax.papers.configs import config_as_json, read_settings, replace_fields
 
 
 def measured(variant, *values, preset="demo", metric="pck", commit="abc", settings=""):
@@ -71,7 +74,7 @@ def test_a_line_names_its_preset_and_settings_and_the_subtracted_inherits_them()
     ]
     (run,) = runs_of("lsp labelled=0.1 warp=affine/ours", "demo")
     assert run == Run("lsp", "labelled=0.1 warp=affine", "ours")
-    assert render.settings_of(run) == {"labelled": 0.1, "warp": "affine"}
+    assert read_settings(run.settings) == {"labelled": 0.1, "warp": "affine"}
     assert Table(("a", "b"), ("ours",), ("pck", "error")).columns == [
         ("a", "pck"),
         ("a", "error"),
@@ -195,7 +198,7 @@ def test_a_room_has_few_tables_of_what_can_be_run_and_no_other_rows(name):
         {run for table in found.tables.values() for run in table.runs()} if found.experiment else ()
     ):
         assert run.variant in found.experiment.paper.variants, run
-        assert render.settings_of(run).keys() <= found.fields(run).keys()
+        assert read_settings(run.settings).keys() <= found.fields(run).keys()
         assert run.preset in found.experiment.presets, run
     assert {(*one[:3], one.metric) for one in read_results(found.path)} <= found.shown()
 
@@ -223,7 +226,7 @@ def test_pages_show_what_the_files_hold(tmp_path, monkeypatch):
 # Numbers in files: read as written, replaced when measured again, gathered from finished runs
 
 
-def write_run(workdir, preset="people", settings="", **metrics):
+def write_run(workdir, preset="people", settings="", device="cpu", config=None, **metrics):
     folder = workdir / "regda" / preset / "regda" / "seed-3"
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(
@@ -238,7 +241,8 @@ def write_run(workdir, preset="people", settings="", **metrics):
                 "wall_seconds": 2.0,
                 "commit": "abc",
                 "settings": settings,
-                "devices": {"kind": "cpu", "count": 2},
+                "config": config_as_json(config or TINY.presets["people"]),
+                "devices": {"kind": device, "count": 2},
             }
         )
     )
@@ -257,21 +261,93 @@ def test_a_file_is_read_as_it_was_written_and_a_bad_line_is_named(tmp_path):
         read_results(tmp_path)
 
 
-def test_measured_numbers_replace_equal_keys():
-    found = merge_rows(
-        of_people("regda", 0.1, 0.2), [*of_people("regda", 0.5), *of_people("dd", 0.6)]
-    )
-    assert sorted((one.variant, one.seed, one.value) for one in found) == [
-        ("dd", "0", 0.6),
-        ("regda", "0", 0.5),
-        ("regda", "1", 0.2),
+def test_a_run_measured_again_keeps_no_number_of_before():
+    old = [
+        *of_people("regda", 0.1, 0.2),
+        *measured("regda", 0.3, 0.4, preset="people", metric="target/mae"),
+    ]
+    found = merge_rows(old, [*of_people("regda", 0.5), *of_people("dd", 0.6)])
+    assert sorted((one.variant, one.seed, one.metric, one.value) for one in found) == [
+        ("dd", "0", "target/pck", 0.6),
+        ("regda", "0", "target/pck", 0.5),
+        ("regda", "1", "target/mae", 0.4),
+        ("regda", "1", "target/pck", 0.2),
     ]
 
 
-def test_only_what_a_table_shows_is_gathered(tmp_path, monkeypatch):
+@pytest.fixture
+def empty_room(tmp_path, monkeypatch):
+    """The folder of an empty results.csv."""
     monkeypatch.setattr(rows, "EXPERIMENTS", tmp_path / "rooms")
     (tmp_path / "rooms" / "regda").mkdir(parents=True)
+    return tmp_path / "rooms" / "regda"
+
+
+PCK = {("people", "", "regda", "target/pck")}
+
+
+def test_only_what_a_table_shows_is_gathered(empty_room, tmp_path, capsys):
     write_run(tmp_path, **{"target/pck": 0.25, "other": 1.0})
-    write_run(tmp_path, "people-image_size-16", "image_size=16", **{"target/pck": 0.5})
-    assert rows.gather_rows(TINY, tmp_path, {("people", "", "regda", "target/pck")}) == 1
-    assert [one.value for one in read_results(tmp_path / "rooms" / "regda")] == [0.25]
+    other = replace_fields(TINY.presets["people"], margin=5.0)
+    write_run(tmp_path, "people-margin-5", "margin=5", config=other, **{"target/pck": 0.5})
+    assert rows.gather_rows(TINY, tmp_path, PCK) == 1
+    assert [one.value for one in read_results(empty_room)] == [0.25]
+    assert capsys.readouterr().out == "regda: no table shows people margin=5/regda\n"
+
+
+def test_a_copy_of_a_run_and_one_of_no_preset_are_not_the_run(empty_room, tmp_path, capsys):
+    write_run(tmp_path, **{"target/pck": 0.25})
+    shutil.copytree(tmp_path / "regda" / "people", tmp_path / "regda" / "people-before")
+    write_run(tmp_path, "people_of_old", **{"target/pck": 0.5})
+    assert rows.gather_rows(TINY, tmp_path, PCK) == 1
+    assert [one.value for one in read_results(empty_room)] == [0.25]
+    said = capsys.readouterr().out
+    assert "people-before/regda/seed-3 is a run of people, in a folder of another name" in said
+    assert "people_of_old/regda/seed-3 is of a preset that there is no more" in said
+
+
+def test_a_folder_is_of_the_longest_preset_that_it_names():
+    presets = {"demo": TINY.presets["people"], "demo_full": TINY.presets["people"]}
+    several = TINY._replace(presets=presets)
+    assert rows._preset_of(several, "demo_full-margin-5") == "demo_full"
+    assert rows._preset_of(several, "demo-margin-5") == "demo"
+    assert not rows._preset_of(several, "demo_image_size_64")
+    shared = experiment_of("incremental")
+    assert "image_size" in shared.presets["demo"].of_base()
+    assert rows._preset_of(shared, "demo_image_size_64") == "demo"
+
+
+@pytest.mark.parametrize(
+    ("settings", "field", "said"),
+    [
+        ("", "margin", "margin is 5, not 4"),
+        ("margin=5", "coefficient_steps", "coefficient_steps is 77, not"),
+    ],
+)
+def test_a_run_of_another_config_than_its_name_says_is_left_out(
+    settings, field, said, empty_room, tmp_path, capsys
+):
+    """As it is where a preset has changed since."""
+    asked = replace_fields(TINY.presets["people"], margin=5.0)
+    if field == "coefficient_steps":
+        asked = replace_fields(asked, coefficient_steps=77)
+    write_run(tmp_path, settings=settings, config=asked, **{"target/pck": 0.25})
+    assert rows.gather_rows(TINY, tmp_path, {("people", settings, "regda", "target/pck")}) == 0
+    assert said in capsys.readouterr().out
+    write_run(
+        tmp_path / "as_named",
+        settings="margin=5",
+        config=replace_fields(TINY.presets["people"], margin=5.0),
+        **{"target/pck": 0.25},
+    )
+    shown = {("people", "margin=5", "regda", "target/pck")}
+    assert rows.gather_rows(TINY, tmp_path / "as_named", shown) == 1
+
+
+def test_a_run_of_another_kind_of_computer_replaces_none(empty_room, tmp_path, capsys):
+    write_run(tmp_path, device="NVIDIA H200", **{"target/pck": 0.25})
+    assert rows.gather_rows(TINY, tmp_path, PCK) == 1
+    write_run(tmp_path / "later", **{"target/pck": 0.5})
+    assert rows.gather_rows(TINY, tmp_path / "later", PCK) == 0
+    assert [one.value for one in read_results(empty_room)] == [0.25]
+    assert "seed 3, was measured on 2 NVIDIA H200 before" in capsys.readouterr().out
