@@ -445,6 +445,11 @@ def usual_choices(
     size, given = config.data.image_size if "image_size" in typed else None, flat(config)
     cells = given["heatmap_size"] if "heatmap_size" in typed else None
     published = bool(weights or config.backbone.weights)
+    if "network" in typed and "weights" not in typed and _has_published_weights(network):
+        print(
+            f"--network {network.name} without --weights: it learns from random weights; kpjax weights lists "
+            "published ones"
+        )
     fine_side = mobilenet.fine_side if published and isinstance(network, MobileNetV2) else 0
     images = [
         *image_choices(facts, size, cells=cells, fine_side=fine_side),
@@ -499,6 +504,11 @@ def usual_choices(
         Choice("head_width", 64 if many else 32, why),
         *rate_choices(config, "the small U-net's, falling to zero along a cosine"),
     ]
+
+
+def _has_published_weights(network: Any) -> bool:
+    """Returns whether weights are known that a network can start from."""
+    return any(network.name in (known.network, known.whole) for known in KNOWN_WEIGHTS.values())
 
 
 def _mobilenet_choices(facts: Facts, mobilenet: OfMobileNet) -> list[Choice]:

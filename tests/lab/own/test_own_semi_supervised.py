@@ -723,6 +723,26 @@ def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
     assert settings.items() <= (flat(config) | {"network": config.network}).items()
 
 
+@pytest.mark.parametrize(
+    ("flags", "is_said"),
+    [
+        ("--network mobilenet_v2", True),
+        ("--network movenet", True),
+        ("--network mobilenet_v2 --weights mobilenetv2_100.ra_in1k", False),
+        ("--network mobilenet_v2 --weights=", False),
+        ("--network small_unet", False),
+    ],
+)
+def test_a_network_that_is_typed_without_its_weights_is_said_to_have_random_ones(
+    flags, is_said, large, monkeypatch, capsys
+):
+    """DeepLabCut's `net_type` brings ImageNet's weights; `--network` alone brings none."""
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: large)
+    read_command(EXPERIMENT, ["own", "--project", "P", *flags.split()])
+    line = "without --weights: it learns from random weights; kpjax weights lists"
+    assert (line in capsys.readouterr().out) == is_said
+
+
 def test_a_network_that_is_typed_is_trained_as_if_it_were_chosen(large, monkeypatch):
     """Typed, the same network had other frozen layers, and its line named rates that it did not have."""
     monkeypatch.setattr(own_project, "_read", lambda *arguments: large)
