@@ -376,7 +376,8 @@ def apply_choices(
     animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
     """
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
-    flags = [_flag(field, value) for field, value, _ in said]
+    # nothing stands behind a flag whose value is an empty tuple, which is its default
+    flags = [_flag(field, value) for field, value, _ in said if value != ()]
     print(wrap_lines(f"chosen (config.json and the report say why): {' '.join(flags)}"))
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:
