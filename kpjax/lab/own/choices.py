@@ -463,7 +463,7 @@ def usual_choices(
     ]
     if published and not isinstance(network, MoveNet):
         why = (
-            f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[0]}"
+            f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[-1]}"
             if weights == MOVENET
             else "--network small_unet trains without pretrained weights"
         )
