@@ -8,14 +8,14 @@ The video and its labels are `tests/data/tracks` of the repository talmolab/slea
 project of 26 frames from the first half of the video, of which 21 train, and boxes of the animals
 were given to these commands, by the choices of that time:
 
-kpjax train semi_supervised --project flies --weights FILE --network mobilenet_v2 --size 128
+kpjax train semi_supervised --project flies --weights FILE --network mobilenet_v2 --image-size 128
 --heatmap-size 64 \
     --labelled 0.95 --variants supervised_warped
 kpjax predict runs/semi_supervised/own/supervised_warped/seed-0 clip.mp4 --boxes boxes.csv --frames
 900:1020 \
     --out points
 
-The still was made with --size 96 --heatmap-size 48 --batch-size 8 --warm-start-steps 80 --steps
+The still was made with --image-size 96 --heatmap-size 48 --batch-size 8 --warm-start-steps 80 --steps
 140.
 """
 

@@ -69,12 +69,12 @@ IMAGES = {  # of a page: what a command wrote, and its name in docs/images
     "tutorials/adaptation": {"points/points_sheet.jpg": "adaptation.jpg"},
 }
 SIDE = 128
-NETWORK = "--size 32 --heatmap-size 8 --widths 4 4 8 --head-width 4"
+NETWORK = "--image-size 32 --heatmap-size 8 --widths 4 4 8 --head-width 4"
 SMALL = {  # flags in place of those of a page, by system
     "semi_supervised": "--batch-size 8 --feature-width 8 --evaluations 1 --steps 2 --warm-start-steps 1",
     "regda": "--batch-size 8 --augmentation none --evaluations 1 --steps 1 --pretraining-steps 1",
     "incremental": "--batch-size 8 --steps 2 --augmentation none",
-    "pyramids": "--size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
+    "pyramids": "--image-size 32 --level-sizes 2 4 --batch-size 8 --steps 3 --window 5",
     "adaptation": "--batch-size 8 --steps 1 --landmarks 3 --generator-width 4 --repeats 1",
 }
 ONE_VARIANT = {  # where a page names none

@@ -446,12 +446,16 @@ def read_content(path: epath.PathLike) -> bytes:
         if isinstance(path, epath.Path):
             return path.read_bytes()
         return Path(path).read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: not found") from None
     except (OSError, ValueError) as error:  # the latter of a NUL in its name
-        raise InputError(
-            f"{path}: cannot be read ({getattr(error, 'strerror', None) or error}); check its permissions"
-        ) from None
+        raise _unread(path, error) from None
+
+
+def _unread(path: epath.PathLike, error: Exception) -> InputError:
+    """Returns what to raise for a file that is missing or cannot be read."""
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{path}: not found")
+    reason = getattr(error, "strerror", None) or error
+    return InputError(f"{path}: cannot be read ({reason}); check its permissions")
 
 
 def check_file(path: epath.PathLike) -> None:
@@ -463,16 +467,14 @@ def check_file(path: epath.PathLike) -> None:
 
 
 def sha256_of(path: epath.PathLike) -> str:
-    """Returns the sha256 of a file. Raises InputError if it cannot be read."""
+    """Returns the sha256 of a file. Raises InputError if it is missing or cannot be read."""
     check_file(path)
     try:
         status = Path(path).stat()
         # The first time is kept by tools that copy, the other is not.
         return _sha256(Path(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}); check its permissions"
-        ) from error
+        raise _unread(path, error) from error
 
 
 @functools.lru_cache

@@ -10,7 +10,7 @@ from kpjax.lab.program import main
 
 NOTEBOOKS = pathlib.Path(__file__).parents[1] / "docs" / "notebooks"
 TINY = [
-    "--size",
+    "--image-size",
     "32",
     "--widths",
     "4",

@@ -154,6 +154,24 @@ def found_by_a_network(columns: Collection[str]) -> str:
     return ""
 
 
+def lacks_to_be_labels(path: Path) -> str:
+    """Returns what a table of points lacks to be one of labels, the first one of a folder; "" where
+    there is no table of points."""
+    for file in naming.shown_files(path, "*.csv"):
+        columns = columns_of(file)
+        if said := found_by_a_network(columns):
+            return (
+                f"{file.name} has points with {said}, which are not labels: correct them, and save them "
+                f"without these columns as {_FILE}"
+            )
+        if {"x", "y"} <= columns or _pairs_in(columns):
+            return (
+                f"{file.name} has the columns {', '.join(sorted(columns))}, and a table of labels has "
+                "image, keypoint, x, y"
+            )
+    return ""
+
+
 def _has_boxes_alone(columns: Collection[str]) -> bool:
     sides = {"w", "h"} <= set(columns) or {"width", "height"} <= set(columns)
     return sides and not _pairs_in(columns)

@@ -2,6 +2,8 @@
 them.
 """
 
+import difflib
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -246,6 +248,50 @@ def outside(project: Project) -> np.ndarray:
             beyond = np.nan_to_num(from_middle - size / 2)
             found[number] = one.seen & (beyond.max(-1) > _SLACK)
     return found
+
+
+_RARE = 0.05  # of the labels of a keypoint: with fewer, one of nearly its name may be misspelt
+_NEARLY_ALIKE = 0.75  # similarity of two names by difflib: that of nose and nsoe
+
+
+def spelling_doubts(project: Project) -> list[str]:
+    """Returns a line for each two keypoints that may be one, spelt in two ways: equal but for case
+    and what joins words, or nearly alike where one has hardly any label.
+    """
+    names = project.skeleton.names
+    labels = np.zeros(len(names), int)
+    for one in project.instances:
+        labels += one.seen
+    lines = []
+    for pair in itertools.combinations(range(len(names)), 2):
+        rare, usual = sorted(pair, key=lambda k: labels[k])
+        is_rare = 0 < labels[rare] < _RARE * labels[usual]
+        is_mirrored = bool(project.skeleton.flip) and project.skeleton.flip[rare] == usual
+        is_doubtful = is_rare and not is_mirrored and _is_near(names[rare], names[usual])
+        if is_doubtful or _plain_name(names[rare]) == _plain_name(names[usual]):
+            lines.append(
+                f"{names[rare]!r} ({count_text(labels[rare], 'label')}) and {names[usual]!r} "
+                f"({count_text(labels[usual], 'label')}) are spelt nearly alike; if they are one keypoint, give it "
+                "one name"
+            )
+    return lines
+
+
+def _plain_name(name: str) -> str:
+    """Returns a keypoint's name without case and what joins words."""
+    joined = "".join(letter for letter in name if letter not in " _-")
+    return joined.casefold()
+
+
+def _is_near(name: str, other: str) -> bool:
+    """Returns whether two names are nearly alike in their letters; numbers tell keypoints apart."""
+    letters, others = (
+        "".join(letter for letter in _plain_name(one) if not letter.isdigit())
+        for one in (name, other)
+    )
+    if letters == others:
+        return False
+    return difflib.SequenceMatcher(None, letters, others).ratio() >= _NEARLY_ALIKE
 
 
 def label_doubts(project: Project) -> list[str]:

@@ -200,9 +200,19 @@ def format_of(path: Path) -> Format:
             f"{path}: {FOLDER} is there and config.yaml, which DeepLabCut writes beside it, is not; restore it, or "
             "name a table of labels"
         )
-    raise InputError(
-        f"{path}: not a known annotation project ({_KNOWN}); kpjax train pyramids needs no labels"
-    )
+    found = plain_csv.lacks_to_be_labels(path) or _project_above(path)
+    mend = found or "kpjax train pyramids needs no labels"
+    raise InputError(f"{path}: not a known annotation project ({_KNOWN}); {mend}")
+
+
+def _project_above(path: Path) -> str:
+    """Returns that a folder shortly above is a project, "" if none is. Of COCO nothing is said: any
+    json is taken for it."""
+    for folder in path.absolute().parents[:2]:
+        for one in FORMATS:
+            if one.name != "coco" and one.recognises(folder):
+                return f"{folder} is one ({one.name}): name it"
+    return ""
 
 
 def _refuse_others(files: Sequence[Path]) -> None:
@@ -244,7 +254,11 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     project = _check_project(project, report)
     if options.drop_zeros:
         project = projects.without_zeros(project)
-    doubts = [*project.doubts, *projects.label_doubts(project)]
+    doubts = [
+        *project.doubts,
+        *projects.spelling_doubts(project),
+        *projects.label_doubts(project),
+    ]
     project = projects.counted_from(project, options.pixels_from)
     project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
     doubts += projects.coordinate_doubts(project, options.pixels_from)

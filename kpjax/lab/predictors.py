@@ -381,14 +381,9 @@ def _check_finished(folder: Path) -> None:
             "run", f"{folder} is no folder; give .../<variant>/seed-<n> or an exported folder"
         )
     if not (folder / "results.json").is_file():
-        below = [
-            path.parent
-            for depth in ("*", "*/*")
-            for path in sorted(folder.glob(f"{depth}/results.json"))
-        ]
-        if below:
+        if below := _first_run_below(folder):
             raise InputError(
-                "run", f"{folder} is not a run, but holds runs; give one, such as {below[0]}"
+                "run", f"{folder} is not a run, but holds runs; give one, such as {below}"
             )
         if (folder / "config.json").is_file():
             raise InputError(
@@ -403,6 +398,16 @@ def _check_finished(folder: Path) -> None:
         raise InputError(
             "run", f"{folder} has no model/; the variant trains nothing, or not all was copied"
         )
+
+
+def _first_run_below(folder: Path) -> Path | None:
+    """Returns the first finished run below a folder, down from that of all systems,
+    `<system>/<preset>/<variant>/seed-<n>`; None if there is none."""
+    for depth in ("*", "*/*", "*/*/*", "*/*/*/*"):
+        found = sorted(folder.glob(f"{depth}/results.json"))
+        if found:
+            return found[0].parent
+    return None
 
 
 def check_fits(opened: OpenedRun, folder: Path) -> None:

@@ -153,17 +153,17 @@ def check_sizes(
     """Raises InputError unless `multiple` divides images and heatmaps have one of the strides;
     sides in px.
     """
-    if image_size not in [stride * heatmap_size for stride in strides]:
-        raise InputError(
-            "heatmap_size",
-            f"{heatmap_size} for images of {image_size} px; the heatmaps of {name} are "
-            f"{' or '.join(map(str, strides))} times smaller than its images",
-        )
     if image_size % multiple:
         raise InputError(
             "image_size",
             f"{image_size}; {name} needs a multiple of {multiple}, such as "
             f"{max(round(image_size / multiple), 1) * multiple}",
+        )
+    if image_size not in [stride * heatmap_size for stride in strides]:
+        raise InputError(
+            "heatmap_size",
+            f"{heatmap_size} for images of {image_size} px; the heatmaps of {name} are "
+            f"{' or '.join(map(str, strides))} times smaller than its images",
         )
 
 

@@ -284,8 +284,9 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
     with flags_in_messages(_flags(base, *NETWORKS.values())):
         base, flags = _named_network(base, flags)
         flags = _several_projects(experiment, base, flags)
+        variants = ", ".join(experiment.paper.applicable(preset, base))
         if {"-h", "--help"} & set(flags):
-            print(_flags_to_know(base, typed))
+            print(_flags_to_know(base, typed, variants))
             raise SystemExit(0)
         made = dataclasses.make_dataclass(
             f"{experiment.paper.name}_{preset}",
@@ -303,9 +304,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
             made,
             ["--help" if flag == "--help-all" else flag for flag in flags],
             prog=typed,
-            description=(
-                f"{base.summary}\n\nVariants: {', '.join(experiment.paper.applicable(preset, base))}"
-            ),
+            description=f"{base.summary}\n\nVariants: {variants}",
         )
         first, last = parsed.shared.first_seed, parsed.shared.first_seed + parsed.shared.seeds - 1
         if (first in TUNING_SEEDS) != (last in TUNING_SEEDS):
@@ -344,8 +343,8 @@ def _flags(config: Any, *more: type) -> dict[str, str]:
     return {name: f"--{name.replace('_', '-')}" for name in names}
 
 
-def _flags_to_know(config: Any, typed: str) -> str:
-    """Returns the short help of a preset. typed: what runs it."""
+def _flags_to_know(config: Any, typed: str, variants: str) -> str:
+    """Returns the short help of a preset. typed: what runs it. variants: their names."""
     flags = _flags(config)
     # an earlier run has them
     known = flags.keys() - ({"weights"} if {"images", "old"} & flags.keys() else ())
@@ -360,7 +359,8 @@ def _flags_to_know(config: Any, typed: str) -> str:
             f"{config.summary}\n",
             f"usage: {typed} [flags]\n",
             *(f"  {flag:{width}}  {words}" for flag, words in lines),
-            f"\nall flags: {typed} --help-all",
+            f"\nvariants: {variants}",
+            f"\nall flags, with their defaults: {typed} --help-all",
         ]
     )
 

@@ -50,6 +50,30 @@ def test_rows_are_points(table):
     assert (second.track, np.isnan(second.box).all()) == ("Ann", True)
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("left_ear", "left ear"), True),
+        (("Nose", "nose"), True),
+        (("nose", "nsoe"), True),
+        (("left_ear", "right_ear"), False),
+        (("leg_1", "leg_2"), False),
+        (("nose", "tail"), False),
+    ],
+)
+def test_a_keypoint_that_is_spelt_in_two_ways_is_doubted(names, said, tmp_path):
+    """The second has one label, the first thirty: a keypoint of its own is then taught as one."""
+    usual, rare = names
+    rows = ["image,keypoint,x,y"]
+    for n in range(30):
+        black(tmp_path / f"{n}.png")
+        rows.append(f"{n}.png,{usual},{n % 7},5")
+    (tmp_path / "labels.csv").write_text("\n".join([*rows, f"0.png,{rare},9,9"]) + "\n")
+    doubts = read_project(tmp_path).doubts
+    line = f"{rare!r} (1 label) and {usual!r} (30 labels) are spelt nearly alike"
+    assert any(doubt.startswith(line) for doubt in doubts) == said
+
+
 def test_splits_and_the_recordings_of_images(table):
     read = read_project(
         table(

@@ -54,7 +54,7 @@ CASES = {  # what is typed behind the name of a system, and words of the line
     "regda people --first-seed -1": ["--first-seed", "-1"],
     "regda people --profile 2 0": ["--profile", "2 0", "a count"],
     "regda people --heatmap-size 4": ["--heatmap-size", "4", "32 px", "2 or 4 times"],
-    "regda people --image-size 30": ["--heatmap-size: 8 for images of 30 px"],
+    "regda people --image-size 30": ["--image-size: 30; small_unet needs a multiple of 4"],
     "regda people --widths 4 4": ["--widths", "2 given"],
     "regda people --network pose_resnet --depth 20": ["--depth", "'20'", "101"],
     "regda people --variants dd --keypoints-never-in-target 77": [

@@ -58,9 +58,12 @@ def check(asked: Check) -> Project:
         known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
         # those without labels are looked at, not decoded
         for path in dict.fromkeys([*known, *videos_of(project)]):
-            with contextlib.suppress(InputError):  # it is among the faults
+            try:
                 videos.append(open_video(path))
                 print(video_line(videos[-1], project, decode=path in known and not asked.quick))
+            except InputError as error:
+                if path not in known:  # that of a labelled frame is among the faults
+                    print(f"note: {error}")
         if not asked.quick:
             images = list(
                 dict.fromkeys(frame.path for frame in project.frames if frame.number is None)

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tyro
@@ -63,7 +63,7 @@ class OwnImages:
 
     images: tuple[str, ...] = ()  # images, videos and folders of them
     project: str = ""  # with labels by which the points are measured: they teach the points nothing
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 64  # px; as the core has it
+    image_size: int = 64  # px; as the core has it
     target_side: int = 64  # px of the images that views are drawn from
     own: projects.Own = projects.Own()
 

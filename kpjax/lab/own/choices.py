@@ -376,7 +376,8 @@ def apply_choices(
     animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
     """
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
-    flags = [_flag(field, value) for field, value, _ in said]
+    # nothing stands behind a flag whose value is an empty tuple, which is its default
+    flags = [_flag(field, value) for field, value, _ in said if value != ()]
     print(wrap_lines(f"chosen (config.json and the report say why): {' '.join(flags)}"))
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:
@@ -445,6 +446,11 @@ def usual_choices(
     size, given = config.data.image_size if "image_size" in typed else None, flat(config)
     cells = given["heatmap_size"] if "heatmap_size" in typed else None
     published = bool(weights or config.backbone.weights)
+    if "network" in typed and "weights" not in typed and _has_published_weights(network):
+        print(
+            f"--network {network.name} without --weights: it learns from random weights; kpjax weights lists "
+            "published ones"
+        )
     fine_side = mobilenet.fine_side if published and isinstance(network, MobileNetV2) else 0
     images = [
         *image_choices(facts, size, cells=cells, fine_side=fine_side),
@@ -457,7 +463,7 @@ def usual_choices(
     ]
     if published and not isinstance(network, MoveNet):
         why = (
-            f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[0]}"
+            f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[-1]}"
             if weights == MOVENET
             else "--network small_unet trains without pretrained weights"
         )
@@ -499,6 +505,11 @@ def usual_choices(
         Choice("head_width", 64 if many else 32, why),
         *rate_choices(config, "the small U-net's, falling to zero along a cosine"),
     ]
+
+
+def _has_published_weights(network: Any) -> bool:
+    """Returns whether weights are known that a network can start from."""
+    return any(network.name in (known.network, known.whole) for known in KNOWN_WEIGHTS.values())
 
 
 def _mobilenet_choices(facts: Facts, mobilenet: OfMobileNet) -> list[Choice]:

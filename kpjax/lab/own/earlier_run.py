@@ -260,8 +260,8 @@ def with_start(
         raise InputError(
             "start",
             f"{config.backbone.start} finds {', '.join(run.skeleton.names)}, the project labels "
-            f"{', '.join(skeleton.names)}; list the same ones in the same order, or learn new ones with "
-            "the system incremental",
+            f"{', '.join(skeleton.names)}; name the same ones, or learn new ones with the system "
+            "incremental",
         )
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
     if given := sorted(decided & set(typed)):

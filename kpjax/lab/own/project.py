@@ -15,9 +15,10 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from kpjax import InputError, Skeleton
+from kpjax import InputError, Skeleton, standalone
 from kpjax.errors import summarise
-from kpjax.formats.names import recording, recordings, shown_files
+from kpjax.files import read_json
+from kpjax.formats.names import SKELETON, recording, recordings, shown_files
 from kpjax.formats.options import Options
 from kpjax.formats.project import Frame, Instance, Project
 from kpjax.formats.project_source import (
@@ -31,16 +32,18 @@ from kpjax.formats.project_source import (
     with_point_boxes,
 )
 from kpjax.formats.reading import read_project
-from kpjax.formats.uniting import in_names, unite
+from kpjax.formats.uniting import in_names, unite, united_skeleton
 from kpjax.formats.video_labels import TABLE
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES, is_drawn
 from kpjax.input.source import ArraySource, Source, map_examples, where_read
+from kpjax.lab import hub
 from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.papers.configs import flat, words_of
-from kpjax.structures import Example
+from kpjax.papers.parsing import flags_in_messages
+from kpjax.structures import Example, skeleton_from_json
 from kpjax.training.identity import contents
 
 PROJECTS = ("project", "source", "target_project")  # fields that name one
@@ -126,8 +129,10 @@ def needed_project(data: Any, argument: str = "project") -> Project:
     """
     path, own = getattr(data, argument), data.own
     if not path:
+        instead = " or, in its place, a finished run: --start RUN" * (argument == "source")
         raise InputError(
-            argument, "name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv"
+            argument,
+            f"name an annotation project of DeepLabCut, SLEAP, COCO, Lightning Pose or csv{instead}",
         )
     options = Options(**{field.name: getattr(own, field.name) for field in fields(Options)})
     if own.more_projects and argument != "project":
@@ -192,7 +197,25 @@ def open_project(config: Any) -> tuple[Project, Held]:
     """Reads the project whose labels a run learns from, the `source` or `project` of its data, and
     says what of it is held out. Raises InputError as both parts do."""
     project = needed_project(config.data, "source" if hasattr(config.data, "source") else "project")
+    if start := getattr(config.backbone, "start", ""):
+        project = _in_order_of(start, project)
     return project, hold_out(project, config.data.own.validation)
+
+
+def _in_order_of(start: str, project: Project) -> Project:
+    """Returns the project with its keypoints in the order of those that the run at `--start` finds,
+    if they are the same ones: names decide."""
+    with flags_in_messages({"run": "start"}):
+        run = Path(hub.folder_of(start)).expanduser()
+    files = [run / SKELETON, run / standalone.RUN / SKELETON]  # an exported folder holds the run
+    file = next((file for file in files if file.is_file()), None)
+    if file is None:
+        return project
+    names = skeleton_from_json(read_json(file), str(file)).names
+    if names == project.skeleton.names or set(names) != set(project.skeleton.names):
+        return project
+    ordered = united_skeleton({"the run": Skeleton(names), "the project": project.skeleton})
+    return renamed_to(project, ordered)
 
 
 def labelled_frames(project: Project) -> list[int]:

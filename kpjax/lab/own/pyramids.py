@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import tyro
 from PIL import Image
 
 from kpjax import InputError
@@ -53,7 +52,7 @@ class OwnVideos(VideoSet):
     every: Count = 1  # keeps frames 0, every, 2 every ...
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that do not decode
     #: px; videos of several sizes need it typed
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128
+    image_size: int = 128
     pair_crop: Literal["own"] = "own"  # nobody annotated boxes of whole videos
     #: left, upper, width and height of the part to look at, px; (): all
     place: Annotated[tuple[float, ...], PLACE] = ()
@@ -115,7 +114,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         raise InputError(
             "videos",
             f"videos of {len(sizes)} sizes ({summarise(list(sizes.values()))}); give the size "
-            f"to scale them to, such as --size {data.image_size}, or leave some out",
+            f"to scale them to, such as --image-size {data.image_size}, or leave some out",
         )
     return apply_choices(
         config,

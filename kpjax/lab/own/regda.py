@@ -4,7 +4,7 @@ and images, and unlabelled images of another kind."""
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 import tyro
 
@@ -52,7 +52,7 @@ class OwnDomains(Domains):
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
     crop_margin: float = 1.25  # side of that square over the longer side of the box
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+    image_size: int = 128  # px; chosen if not given
     own: projects.Own = projects.Own()
     sprites = False  # whatever a project is called
 

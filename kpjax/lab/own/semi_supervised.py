@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
 
@@ -44,7 +44,7 @@ class OwnSubset(LabelledSubset):
     unlabelled_pool: Literal["rest", "none"] = "rest"
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
-    image_size: Annotated[int, tyro.conf.arg(aliases=["--size"])] = 128  # px; chosen if not given
+    image_size: int = 128  # px; chosen if not given
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: Own = Own()
 

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, suggest_name
 from kpjax.files import (
     atomic,
     cache_folder,
@@ -511,6 +511,8 @@ def _fetch(name: str, folder: Path) -> Path:
         else "of timm's collection, licence unknown"
     )
     mend = f"put {hub_address(name)} ({size}) at {placed}"
+    if not known:
+        mend += f"; kpjax weights lists known ones{_nearest(name)}"
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
@@ -528,6 +530,11 @@ def _fetch(name: str, folder: Path) -> Path:
             f"no file {name!r}, and the hub gave {type(error).__name__}; check name and "
             f"network, or {mend}",
         ) from error
+
+
+def _nearest(name: str) -> str:
+    """Returns the known name that was perhaps meant, as a question; "" where none is near."""
+    return suggest_name(name, [*KNOWN_WEIGHTS, *SHORT_NAMES])
 
 
 def _unreachable(address: str) -> str:
@@ -567,7 +574,8 @@ def fetch_weights(
         raise InputError(
             "name",
             f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
-            f"timm's collection can be put at {_place(name, folder)}, from {hub_address(name)}",
+            f"timm's collection can be put at {_place(name, folder)}, from {hub_address(name)}"
+            f"{_nearest(name)}",
         )
     # What is published without BatchNorm makes predictions.
     if known.folded_sha256 and not at_hand(name, folder):

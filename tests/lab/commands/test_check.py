@@ -86,6 +86,46 @@ def test_faults_are_told_where_no_sheet_can_be_written(tmp_path, capsys):
     assert "b.png" in out
 
 
+def test_a_video_that_cannot_be_opened_is_named(tmp_path, capsys):
+    """None of its frames has labels, so it is no fault of the project; but pyramids would need it."""
+    Image.new("RGB", (40, 30)).save(tmp_path / "a.png")
+    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\na.png,nose,1,2\n")
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "empty.mp4").touch()
+    main([str(tmp_path), "--sheet", "0"])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "empty.mp4" in line]
+    assert line.startswith("note: ")
+    assert "not a video that can be read" in line
+
+
+@pytest.mark.parametrize(
+    ("folder", "file", "header", "words"),
+    [
+        (
+            "",
+            "labels.csv",
+            "filename,bodypart,x,y",
+            "labels.csv has the columns bodypart, filename, x, y, and a table of labels has image, keypoint, x, y",
+        ),
+        ("", "labels.csv", "filename,nose_x,nose_y", "labels.csv has the columns filename, nose_x"),
+        (
+            "",
+            "proposals.csv",
+            "image,keypoint,x,y,score,status",
+            "proposals.csv has points with score and status, which are not labels",
+        ),
+        ("images", "labels.csv", "image,keypoint,x,y", " is one (csv): name it"),
+        ("images/day1", "labels.csv", "image,keypoint,x,y", " is one (csv): name it"),
+    ],
+)
+def test_a_folder_that_is_no_project_is_told_what_lacks(folder, file, header, words, tmp_path):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text(f"{header}\n")
+    with pytest.raises(InputError, match="not a known annotation project") as caught:
+        main([str(tmp_path / folder)])
+    assert words in str(caught.value)
+
+
 def test_of_many_images_some_are_decoded_and_all_must_have_their_end(tmp_path, monkeypatch, capsys):
     """Damage within an image that is not decoded goes unseen; a cut file and a copy do not."""
     monkeypatch.setattr(check, "DECODED", 2)

@@ -33,6 +33,8 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict nowhere images", "is no folder"),
     ("predict empty images", "not a run's folder"),
     ("predict runs/brightest/demo/spot images", "seed-0"),
+    ("predict runs/brightest images", "brightest/demo/spot/seed-0"),
+    ("predict all_systems images", "all_systems/brightest/demo/spot/seed-0"),
     ("predict runs/unfinished images", "not finished"),
     ("predict runs/unknown images", "'os.path' is unknown"),
     ("predict RUN images --out earlier", "--overwrite"),
@@ -75,6 +77,7 @@ def test_what_is_refused_is_one_line_and_writes_nothing(tmp_path, monkeypatch, t
     unfinished, unknown = (
         shutil.copytree(run, tmp_path / "runs" / name) for name in ("unfinished", "unknown")
     )
+    shutil.copytree(tmp_path / "runs" / "brightest", tmp_path / "all_systems" / "brightest")
     (unfinished / "results.json").unlink()
     (unknown / "results.json").write_text(
         (run / "results.json").read_text().replace('"brightest"', '"os.path"')

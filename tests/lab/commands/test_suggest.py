@@ -183,6 +183,44 @@ def test_tools_find_proposals_and_no_label(form, points_of_second, proposals, tm
         assert not read_project(tmp_path).instances
 
 
+def without_scores_csv(folder):
+    """Saves proposals as labels, as the page on what follows prediction says."""
+    rows = rows_of(folder / "proposals.csv")
+    kept = [name for name in rows[0] if name not in ("score", "status", "radius")]
+    lines = [kept, *([row[name] for name in kept] for row in rows)]
+    (folder / "labels.csv").write_text("\n".join(map(",".join, lines)) + "\n")
+
+
+def without_likelihoods(folder):
+    lines = [line.split(",") for line in (folder / "proposals.csv").read_text().splitlines()]
+    kept = [place for place, name in enumerate(lines[2]) if name != "likelihood"]
+    shown = "\n".join(",".join(line[place] for place in kept) for line in lines)
+    (folder / "CollectedData.csv").write_text(shown + "\n")
+
+
+def as_annotations(folder):
+    images = json.loads((folder / "images.json").read_text())
+    for number, one in enumerate(json.loads((folder / "proposals.json").read_text()), start=1):
+        points = np.reshape(one["keypoints"], (-1, 3))
+        points[:, 2] = 2
+        annotation = {key: one[key] for key in ("image_id", "category_id")}
+        annotation |= {"id": number, "keypoints": points.ravel().tolist()}
+        images["annotations"].append(annotation)
+    (folder / "images.json").write_text(json.dumps(images))
+
+
+@pytest.mark.parametrize(
+    ("form", "correct"),
+    [("csv", without_scores_csv), ("lp", without_likelihoods), ("coco", as_annotations)],
+)
+def test_corrected_proposals_are_read_as_labels_where_they_lie(form, correct, proposals, tmp_path):
+    write_proposals(form, tmp_path, tmp_path, proposals)
+    correct(tmp_path)
+    project = read_project(tmp_path)
+    assert len(project.instances) == 3
+    np.testing.assert_allclose(project.instances[1].keypoints, [[11.25, 21], [17, 21]])
+
+
 @pytest.mark.parametrize(("form", "installed"), [("dlc", False), ("dlc", True), ("csv", False)])
 def test_proposals_for_deeplabcut_without_its_tables_say_so(
     form, installed, made, tmp_path, monkeypatch, capsys

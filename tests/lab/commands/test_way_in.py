@@ -2,6 +2,7 @@
 `train` takes.
 """
 
+import re
 import sys
 
 import pytest
@@ -44,6 +45,7 @@ def test_helps_fit_the_screen(typed, said):
     if typed.startswith("train "):
         assert len([line for line in shown.splitlines() if line.startswith("  --")]) <= 12
         assert "--help-all" in shown
+        assert re.search(r"\nvariants: \w+, ", shown)
         assert ("--weights" in shown) == (typed in ("train semi_supervised", "train regda"))
 
 

@@ -35,7 +35,7 @@ TINY = [
     "8",
     "--head-width",
     "4",
-    "--size",
+    "--image-size",
     "32",
     "--heatmap-size",
     "8",

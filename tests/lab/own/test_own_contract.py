@@ -42,7 +42,7 @@ from kpjax.structures import Skeleton
 from kpjax.training.evaluation import predict_source
 from kpjax.training.trees import load_trained
 
-U_NET = "--size 32 --widths 4 4 4 --head-layers 1"
+U_NET = "--image-size 32 --widths 4 4 4 --head-layers 1"
 STEPS = "--batch-size 8 --evaluations 1 --steps 2"
 SHORT = "--batch-size 8 --steps 2"
 SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
@@ -77,7 +77,7 @@ SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
     ),
     (
         "pyramids",
-        f"--videos CLIP --size 32 --level-sizes 2 4 --window 4 {SHORT}",
+        f"--videos CLIP --image-size 32 --level-sizes 2 4 --window 4 {SHORT}",
         "untrained",
         {"live_points", "following_points", "heaped_points", "heaps"},
         6,
@@ -159,14 +159,14 @@ def test_from_what_a_person_has_to_points_and_errors(
 READ = [  # name, flags, variants, some chosen settings, and lengths of what is opened
     (
         "semi_supervised",
-        f"--project P --network small_unet --size 32 --unlabelled IMAGES {SHORT}",
+        f"--project P --network small_unet --image-size 32 --unlabelled IMAGES {SHORT}",
         ["supervised_warped", "pl_warped"],
         {"transform": "letterbox", "heatmap_size": 8, "every": 1},
         {"labelled": 16, "test": 4},
     ),
     (
         "regda",
-        f"--source P --target ONE --network small_unet --size 32 {SHORT}",
+        f"--source P --target ONE --network small_unet --image-size 32 {SHORT}",
         ["source_only", "source_only_augmented_mse", "regda", "teacher_adaptation"],
         {"coefficient_steps": 1, "pretraining_head_layers": 2},
         {"source": 16, "target": 30},
@@ -195,7 +195,7 @@ READ = [  # name, flags, variants, some chosen settings, and lengths of what is 
     ),
     (
         "pyramids",
-        f"--videos CLIP --size 32 --level-sizes 2 4 {SHORT}",
+        f"--videos CLIP --image-size 32 --level-sizes 2 4 {SHORT}",
         ["untrained", "pyramids"],
         {"window": 4, "every": 1},
         {"test": 9},
@@ -268,6 +268,17 @@ def test_labels_of_the_target_are_found_by_name_test_and_teach_nothing(given, tm
     assert not data.target.train[0].visible.any()
 
 
+def test_a_start_with_the_keypoints_in_another_order_is_gone_on_with(given, tmp_path):
+    """A table has its keypoints as they appear in it: another first row is another order."""
+    typed = ["own", "--project", "turned", "--start", given["SAME"], "--workdir", str(tmp_path)]
+    config = read_command(own_experiment("semi_supervised"), [*typed, *SHORT.split()]).config
+    labelled, _ = own_project.open_labelled(config)
+    as_the_run = own_project._read("P")
+    assert labelled.skeleton.names == as_the_run.skeleton.names
+    points = [as_the_run.instances[number].keypoints for number in labelled.examples.index]
+    np.testing.assert_allclose(labelled.examples.keypoints, points, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_a_project_of_ones_own_is_planned(given, monkeypatch):
     monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
@@ -292,10 +303,15 @@ REFUSED = [
     ),
     (
         "semi_supervised",
-        "--project P --heatmap-size 7 --size 32",
+        "--project P --heatmap-size 7 --image-size 32",
         "--heatmap-size: 7 for images of 32 px",
     ),
-    ("semi_supervised", "--project P --image-size 32 --size 64", "--image-size: is given twice"),
+    (
+        "semi_supervised",
+        "--project P --image-size 32 --image-size 64",
+        "--image-size: is given twice",
+    ),
+    ("semi_supervised", "--project P --image-size 30", "--image-size: 30; .* such as 32"),
     (
         "semi_supervised",
         "--project P --unlabelled ONE --unlabelled-pool none",
@@ -308,6 +324,7 @@ REFUSED = [
         "--widths: the run at --start decides it",
     ),
     ("regda", "--source P", "--target: name images or videos"),
+    ("regda", "--target IMAGES", "--source: .* or, in its place, a finished run: --start RUN"),
     (
         "regda",
         "--source P --target IMAGES --target ONE",
@@ -625,7 +642,7 @@ def test_the_part_is_looked_at_in_which_something_moves(tmp_path, width, height,
 
 
 def test_a_window_counts_the_frames_of_the_video_and_not_those_that_are_used(given):
-    typed = ["own", "--videos", given["CLIP"], "--every", "4", "--size", "32"]
+    typed = ["own", "--videos", given["CLIP"], "--every", "4", "--image-size", "32"]
     data = read_command(own_experiment("pyramids"), typed).config.data
     assert data.window == 4
     source = read_videos(data.files(), data.square(), every=data.every)
@@ -648,8 +665,9 @@ def test_labels_that_no_probe_can_use_do_not_end_the_training(given, tmp_path, c
     videos.mkdir()
     shutil.copy(given["CLIP"], videos)
     (videos / "keypoints.csv").write_text("video,frame,keypoint,x,y\nclip.mp4,0,nose,10,20\n")
-    flags = f"--size 32 --level-sizes 2 4 --window 4 --evaluations 1 --variants pyramids {SHORT}"
+    flags = f"--image-size 32 --level-sizes 2 4 --window 4 --evaluations 1 {SHORT}"
     typed = ["own", "--videos", str(videos), "--workdir", str(tmp_path), *flags.split()]
+    typed += ["--variants", "pyramids"]
     run(own_experiment("pyramids"), typed)
     assert "no errors on labels: " in capsys.readouterr().out
 
@@ -672,7 +690,7 @@ def test_own_labels_reach_the_probe_only(given, tmp_path):
                     "--variants",
                     "untrained",
                     "image_moments",
-                    "--size",
+                    "--image-size",
                     "32",
                     "--level-sizes",
                     "2",

@@ -22,16 +22,16 @@ from kpjax.training.fit import Evaluation, no_training
 TINY = {
     "semi_supervised": (
         "sskl",
-        "--project P --size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2",
+        "--project P --image-size 32 --widths 4 4 4 --feature-width 8 --batch-size 8 --steps 2",
     ),
     "regda": (
         "regda",
-        "--source P --target IMAGES --size 32 --widths 4 4 4 --batch-size 8 --steps 2",
+        "--source P --target IMAGES --image-size 32 --widths 4 4 4 --batch-size 8 --steps 2",
     ),
     "incremental": ("ksd_only", "--old OLD --project P --batch-size 8 --steps 2"),
     "pyramids": (
         "pyramids",
-        "--videos CLIP --size 32 --level-sizes 2 4 --batch-size 8 --steps 2 --window 4",
+        "--videos CLIP --image-size 32 --level-sizes 2 4 --batch-size 8 --steps 2 --window 4",
     ),
     "adaptation": ("adapted", "--core OLD --images IMAGES --batch-size 8 --steps 2 --landmarks 3"),
 }

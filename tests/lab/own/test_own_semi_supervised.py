@@ -17,7 +17,7 @@ from kpjax.input.source import identities
 from kpjax.lab.commands.check import keypoint_lines
 from kpjax.lab.commands.train import main as train
 from kpjax.lab.out.reports.pixel_errors import HEADER, HELD_OUT, TRAINED, scores_of
-from kpjax.lab.own import choices, project as own_project, regda, semi_supervised
+from kpjax.lab.own import choices, project as own_project, pyramids, regda, semi_supervised
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, learnt_though_held_out
 from kpjax.lab.own.project import hold_out
@@ -34,7 +34,7 @@ from kpjax.training.evaluation import labels_of
 from kpjax.training.run_folder import write_config
 
 TINY = (
-    "--size",
+    "--image-size",
     "32",
     "--widths",
     "4",
@@ -182,6 +182,14 @@ def test_choices_are_of_fields_that_every_system_has(project):
         made = choices.usual_choices(facts, system.OWN, set())
         assert ("flip" in {choice.field for choice in made}) == there
         replace_fields(system.OWN, **{choice.field: choice.value for choice in made})
+
+
+def test_a_choice_that_no_flag_can_say_is_not_printed_as_one(capsys):
+    """Whole frames are the default: `--place` without numbers is no flag that can be typed."""
+    whole = choices.Choice("place", (), "whole frames: nothing moves")
+    found = choices.apply_choices(pyramids.OWN, [whole], set())
+    assert "--place" not in capsys.readouterr().out
+    assert dict(found.why)["place"].endswith(whole.reason)
 
 
 @pytest.mark.parametrize(("count", "narrow"), [(20, True), (21, False)])
@@ -721,6 +729,26 @@ def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
     monkeypatch.setattr(choices, "first_at_hand", lambda known: known[place])
     config = read_command(EXPERIMENT, ["own", "--project", "P", *flags.split()]).config
     assert settings.items() <= (flat(config) | {"network": config.network}).items()
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_said"),
+    [
+        ("--network mobilenet_v2", True),
+        ("--network movenet", True),
+        ("--network mobilenet_v2 --weights mobilenetv2_100.ra_in1k", False),
+        ("--network mobilenet_v2 --weights=", False),
+        ("--network small_unet", False),
+    ],
+)
+def test_a_network_that_is_typed_without_its_weights_is_said_to_have_random_ones(
+    flags, is_said, large, monkeypatch, capsys
+):
+    """DeepLabCut's `net_type` brings ImageNet's weights; `--network` alone brings none."""
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: large)
+    read_command(EXPERIMENT, ["own", "--project", "P", *flags.split()])
+    line = "without --weights: it learns from random weights; kpjax weights lists"
+    assert (line in capsys.readouterr().out) == is_said
 
 
 def test_a_network_that_is_typed_is_trained_as_if_it_were_chosen(large, monkeypatch):

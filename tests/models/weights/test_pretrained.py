@@ -374,6 +374,19 @@ def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monke
             pretrained.read_weights(tmp_path / name)
 
 
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_file_that_is_missing_is_not_called_unreadable(suffix, tmp_path):
+    """Nobody can mend the permissions of a file that is not there."""
+    with pytest.raises(InputError, match=rf"w\{suffix}: not found"):
+        pretrained.known_weights(tmp_path / f"w{suffix}")
+
+
+def test_a_misspelt_name_is_told_the_known_one_that_is_nearest(hub, tmp_path):
+    for find in (pretrained.known_weights, pretrained.fetch_weights):
+        with pytest.raises(InputError, match=r"did you mean mobilenetv2_100\.ra_in1k\?$"):
+            find("mobilnetv2_100", tmp_path)
+
+
 def test_a_pipe_of_weights_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "w.safetensors")
     for read in (pretrained.read_weights, pretrained.known_weights):

@@ -3,7 +3,9 @@ tables.
 """
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -14,13 +16,14 @@ from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
 
 from experiments import images
 from experiments.semi_supervised import EXPERIMENT, PRESETS
+from kpjax import Term
 from kpjax.errors import InputError
 from kpjax.heatmaps import codec
 from kpjax.input.source import arrays
 from kpjax.methods.semi_supervised_family.semantic_features import Semantic
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Outcome, run as run_job
-from kpjax.papers.semi_supervised import measures, stages
+from kpjax.papers.semi_supervised import measures, stages, variants
 from kpjax.papers.semi_supervised.left_to_learn import left_to_learn
 from kpjax.papers.semi_supervised.measures import keypoint_features, read_semantic
 from kpjax.papers.semi_supervised.rivals import ON_PEOPLE
@@ -43,6 +46,28 @@ def digest_of(finished, variant):
     return json.loads((finished / variant / "seed-0" / "config.json").read_text())[
         "labelled_digest"
     ]
+
+
+def test_the_variant_of_contributing_is_the_method_with_one_more_term(monkeypatch):
+    objectives = []
+    usual = stages.methods.semi_supervised
+
+    def noting(setup, *, objective, **options):
+        objectives.append(objective)
+        return usual(setup, objective=objective, **options)
+
+    monkeypatch.setattr(stages.methods, "semi_supervised", noting)
+    page = (Path(__file__).parents[3] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    names = {**vars(variants), "build_objective": stages.build_objective}
+    names |= {"jax": jax, "jnp": jnp, "Term": Term}
+    for start in ("def sparsity_term", "def build_sparse"):
+        (written,) = re.findall(rf"^{start}.*?(?=^```)", page, re.MULTILINE | re.DOTALL)
+        exec(written, names)
+    skeleton, config = tiny_data().skeleton, job_of("semi_supervised", "sskl").config
+    built = names["VARIANTS"]["sparse"].method(config, skeleton)
+    assert built.streams == VARIANTS["sskl"].method(config, skeleton).streams
+    (objective,) = [one for one in objectives if "sparsity" in one]
+    assert {"semantic", "equivariance", "invariance"} < {*objective}
 
 
 @pytest.mark.parametrize(
