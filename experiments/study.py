@@ -4,10 +4,12 @@ Command   python -m experiments study regda --seeds 5            the headline ta
           python -m experiments study pyramids claims            the rows that the claims ask for
           python -m experiments study regda paper --preset dsprites_colour_noisy
           python -m experiments study semi_supervised paper --preset "lsp labelled=0.05"
+          python -m experiments study regda tries --first-seed 100  a table of tuning seeds
 
-Tables stand in `experiments/<system>/results.py`. All other flags are those of the presets, and
-hold for all runs. Several processes may work on one table; the same command resumes. The table is
-printed, and written beside the runs.
+Tables stand in `experiments/<system>/results.py`. All other flags are those of the presets, but for
+--fresh, --jobs and --rehearse, and hold for all runs. Several processes may work on one table, and
+--begin-at lets each begin with another run; the same command resumes. The table is printed, and
+written beside the runs.
 """
 
 import dataclasses

@@ -3,6 +3,9 @@
 A line is a measured gain of a method over a control in a table of a room. What we would run follows
 from it: the method where the interval lies above zero, else the control, which is the cheaper
 explanation.
+
+Where labels and old images are gone, no other network can be trained from them: the control is the
+one that the method starts from.
 """
 
 from collections.abc import Mapping
@@ -83,7 +86,7 @@ ADVICE = (
         GONE,
         "rendered people in other colours",
         "regda",
-        "demo_full/source_free - source_only_augmented_mse_long",
+        "demo_full/source_free - source_only_augmented_mse",
         "target/pck",
     ),
     Advice(

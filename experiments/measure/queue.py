@@ -13,8 +13,15 @@ from experiments.measure.render import Room, Run, Table, runs_of, table_text
 from experiments.measure.rows import Result, by_run
 from kpjax import InputError
 from kpjax.files import write_text
-from kpjax.papers.command_line import Command, over_devices, prepare_process
-from kpjax.papers.configs import flat, read_settings, settings_text, value_text, with_settings
+from kpjax.papers.command_line import Command, Shared, over_devices, prepare_process
+from kpjax.papers.configs import (
+    TUNING_SEEDS,
+    flat,
+    read_settings,
+    settings_text,
+    value_text,
+    with_settings,
+)
 from kpjax.papers.engine import Job, in_turn, raise_for_failures, run as run_job
 from kpjax.papers.reports.report import cost_text, markdown
 from kpjax.training.finished_runs import read_run, runs_in
@@ -125,8 +132,7 @@ def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]
         if not (job.folder / "results.json").exists()
     )
     config = {run: flat(of_seeds[0].config) for run, of_seeds in jobs.items()}
-    measured = list(numbers_of(room, jobs))
-    found = by_run(measured) | by_run(measured, tuning=True)
+    found = by_run(numbers_of(room, jobs), tuning=table.tuning)
     shown = table_text(
         room._replace(numbers=found, tries=found),
         table,
@@ -152,29 +158,42 @@ def page(title: str, room: Room, table: Table, jobs: Mapping[Run, Sequence[Job]]
     )
 
 
+def check_flags(title: str, table: Table, shared: Shared) -> None:
+    """Raises InputError for flags that a single command alone has, and for seeds that a table does
+    not show.
+    """
+    if shared.fresh or shared.jobs > 1 or shared.rehearse:
+        raise InputError(
+            "--fresh, --jobs, --rehearse: many runs resume, and others may work on them: choose "
+            "another --workdir, or start the same command twice; these flags are of a system's own "
+            "command"
+        )
+    if table.tuning != (shared.first_seed in TUNING_SEEDS):
+        shows = "tuning seeds alone" if table.tuning else "no tuning seeds"
+        given = TUNING_SEEDS.start if table.tuning else 0
+        raise InputError(
+            f"--first-seed {shared.first_seed}: {title} shows {shows}, those from "
+            f"{TUNING_SEEDS.start} on; give --first-seed {given}"
+        )
+
+
 def run_table(
     title: str, room: Room, table: Table, commands: Mapping[str, Command], path: epath.Path
 ) -> epath.Path:
     """Runs what a table lacks, all of it for one seed after another; prints it, writes it, and
     returns the page's path.
 
-    commands: by preset. Raises InputError for flags that a single command alone has, what
+    commands: by preset. Raises InputError for flags that do not suit the table, what
     `prepare_process` does, and RunError at the end if a run has failed.
     """
     first = next(iter(commands.values()))
-    if first.shared.fresh or first.shared.jobs > 1:
-        raise InputError(
-            "--fresh, --jobs: many runs resume, and others may work on them: choose another --workdir, or "
-            "start the same command twice; both flags are of a system's own command"
-        )
+    check_flags(title, table, first.shared)
     prepare_process(first)
     commands = {name: over_devices(command) for name, command in commands.items()}
     jobs, failed = jobs_of(table, commands), {}
-    in_turn(
-        [one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed],
-        run_job,
-        failed=failed,
-    )
+    in_order = [one for of_seed in zip(*jobs.values(), strict=True) for one in of_seed]
+    begins = first.shared.begin_at % max(len(in_order), 1)
+    in_turn(in_order[begins:] + in_order[:begins], run_job, failed=failed)
     write_text(path, text := page(title, room, table, jobs))
     print(f"\n{text}\n{path}")
     raise_for_failures(failed)

@@ -219,7 +219,7 @@ class Front(NamedTuple):
     without: str  # a plain baseline, "preset/variant", as are the next
     control: str  # the simple one
     method: str  # the paper's
-    ours: str  # a row that none outperforms, except those given more labels
+    ours: str  # a row that none of three seeds outperforms, except those given more labels
     unit: str = ""  # what follows the metric: "within 5 mm", "of the fly's size"
     trivial: str = ""  # the metric of the method's row that holds a constant answer's error
 
@@ -245,6 +245,8 @@ class Verdict(NamedTuple):
     text: str = ""
     #: line, metric and what `Cell.helps` says of them
     rests_on: Sequence[tuple[str, str, str]] = ()
+    #: gates of which its words say that they hold, or that they do not
+    gates: Sequence[tuple[Learnt | Ahead, bool]] = ()
 
 
 class Room(NamedTuple):

@@ -37,6 +37,14 @@ BY_VALUE = [
     )
     for name in sorted(FACTORIES)
 ]
+STATISTICS_ALONE = {"feature_matching.adabn"}  # learns no parameter
+# Biases that may stay where they are: what follows takes a constant away, so that their gradient is
+# zero but for rounding.
+TAKEN_AWAY = {
+    "params/head/conv1/bias",  # by BatchNorm
+    "params/head/output/bias",  # by a softmax over each map
+    "params/keypoints/features/smooth_norm1/bias",  # likewise, in KeyNet and Transporter
+}
 STEPS = 2
 CUT, WHOLE = 2, 4  # steps before and after a run is resumed
 
@@ -272,12 +280,18 @@ def test_steps_count_stay_finite_and_move_all_but_what_is_frozen(name):
     assert (first.step, last.step) == (0, STEPS)
     chex.assert_tree_all_finite(last)
     assert all(np.isfinite(list(metrics.values())).all() for metrics in history)
-    assert not all(
-        np.array_equal(a, b)
-        for a, b in zip(
-            jax.tree.leaves(first.variables), jax.tree.leaves(last.variables), strict=True
+    still = {
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for (path, before), after in zip(
+            jax.tree_util.tree_leaves_with_path(first.variables),
+            jax.tree.leaves(last.variables),
+            strict=True,
         )
-    )
+        if np.array_equal(before, after)
+    }
+    if name in STATISTICS_ALONE:
+        still = {leaf for leaf in still if not leaf.startswith("params/")}
+    assert still <= TAKEN_AWAY
     chex.assert_trees_all_equal(first.frozen, last.frozen, strict=True)
     chex.assert_trees_all_equal(last, run.__wrapped__(name)[1], strict=True)
     run(name, seed=1, steps=1)

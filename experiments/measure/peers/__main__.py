@@ -225,6 +225,7 @@ def measure(
     good = truth.labelled & (errors <= GOOD * truth.sizes[:, None])
     shown = np.nan_to_num(points[..., 2], nan=-np.inf) >= np.array(given["cutoffs"])
     # Of an animal whose both keypoints are there; a tool may put what is absent anywhere.
+    # The share is of all pictures, also of those on which a label of the pair is missing.
     together = one_point(points[..., :2], truth.sizes, truth.labelled) & truth.never_one
     return {
         "test/median": float(np.median(errors[truth.labelled])),

@@ -15,7 +15,12 @@ COUNTS, CAP = (30,), 600  # labelled frames, of which 10 and "all" were not run;
 METRICS = {
     "test/pck": ("points found, % (PCK at 10 % of the body)", 100),
     "test/median": ("median error, px", 1, 2, True),
-    "test/one_point": ("frames on which two keypoints are one point, %", 100, 1, True),
+    "test/one_point": (
+        "test pictures on which the worst pair of keypoints is one point, %",
+        100,
+        1,
+        True,
+    ),
     "test/hidden": ("good points that it hides, %", 100, 1, True),
     "predict/rate": ("frames a second", 1, 1),
     "train/cut": ("trainings that the cap cut, %", 100, 0, True),

@@ -8,7 +8,7 @@ from PIL import Image
 from predict_folder import rows_of
 
 from experiments.measure.peers.__main__ import main
-from experiments.measure.peers.results import COUNTS, TABLES, TITLES, TOOLS
+from experiments.measure.peers.results import COUNTS, METRICS, TABLES, TITLES, TOOLS
 from kpjax import InputError, Skeleton
 from kpjax.formats.plain_csv import write
 from kpjax.formats.project import Frame, Project, instance_of
@@ -159,6 +159,23 @@ def test_keypoints_that_no_label_has_as_one_point_are_told(folder, tmp_path):
     values = values_of(tmp_path)
     assert values["deeplabcut", "test/one_point"] == 0.5
     assert values["deeplabcut", "test/pck"] == pytest.approx(4 / 6)
+
+
+def test_the_share_of_one_point_is_that_of_the_worst_pair_and_not_of_pictures_with_any(
+    folder, tmp_path
+):
+    """Another pair on each of two pictures: each pair on a half of them, and any on both."""
+    split = json.loads((folder / "split.json").read_text())
+    predict(folder, "deeplabcut")
+    path = folder / "predictions_deeplabcut.json"
+    given = json.loads(path.read_text())
+    first, second = (given["keypoints"][name] for name in split["test"])
+    first[1] = first[2]
+    second[0] = second[2]
+    path.write_text(json.dumps(given))
+    main(["score", str(folder), "--room", str(tmp_path)])
+    assert values_of(tmp_path)["deeplabcut", "test/one_point"] == 0.5
+    assert "the worst pair" in METRICS["test/one_point"][0]
 
 
 def test_predictions_of_other_pictures_are_refused(folder):

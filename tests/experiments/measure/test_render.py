@@ -11,7 +11,7 @@ from tiny_regda import TINY
 
 from experiments import experiment_of
 from experiments.measure import render, rows
-from experiments.measure.advice import ADVICE
+from experiments.measure.advice import ADVICE, GONE
 from experiments.measure.render import Metric, Room, Run, Table, cell_of, render_all, rooms, runs_of
 from experiments.measure.rows import (
     EXPERIMENTS,
@@ -209,6 +209,20 @@ def test_advice_stands_on_rows_of_tables():
         cell = cell_of(found[one.room], one.line, "", one.metric)
         assert cell.gain(), one
         assert {(*run, one.metric) for run in runs_of(one.line, "")} <= found[one.room].shown()
+
+
+def test_where_labels_are_gone_the_control_is_the_network_that_the_method_starts_from():
+    """Who has neither labels nor old images cannot train another one, and has this one."""
+    found = rooms()
+    without_labels = [one for one in ADVICE if one.problem == GONE]
+    assert without_labels
+    for one in without_labels:
+        method, control = runs_of(one.line, "")
+        experiment = found[one.room].experiment
+        config = experiment.presets[method.preset]
+        stages = experiment.paper.variants[method.variant].lengths(config, method.variant)
+        assert list(stages) == [control.variant, method.variant], one
+        assert control.preset == method.preset
 
 
 # Pages

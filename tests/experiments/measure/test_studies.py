@@ -22,6 +22,28 @@ TABLE = Table(
 )
 
 
+def write_finished(job, pck):
+    """Writes what a finished run leaves, of which nothing was trained."""
+    write_json(
+        job.folder / "results.json",
+        {
+            "experiment": job.paper.name,
+            "preset": job.preset,
+            "variant": job.variant,
+            "seed": job.seed,
+            "steps": 800,
+            "metrics": {"target/pck": pck},
+        },
+    )
+
+
+def tiny_room(experiment=tiny_regda.TINY, **tables):
+    """A room of tables on small images."""
+    return type("TinyRoom", (Room,), {"experiment": experiment})(
+        EXPERIMENTS / "regda", tables, (), METRICS, {}, {}
+    )
+
+
 def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
     """None of its runs trains, and one fails."""
     ran = []
@@ -30,25 +52,13 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
         ran.append(job)
         if (job.variant, job.seed) == ("adabn_augmented", 1):
             raise InputError("made up")
-        write_json(
-            job.folder / "results.json",
-            {
-                "experiment": job.paper.name,
-                "preset": job.preset,
-                "variant": job.variant,
-                "seed": job.seed,
-                "steps": 800,
-                "metrics": {"target/pck": 0.5 + 0.1 * job.seed},
-            },
-        )
+        write_finished(job, 0.5 + 0.1 * job.seed)
 
     monkeypatch.setattr(queue, "run_job", run)
     odd = tiny_regda.TINY._replace(
         presets={"people": replace_fields(tiny_regda.TINY.presets["people"], batch_size=13)}
     )
-    room = type("TinyRoom", (Room,), {"experiment": odd})(
-        EXPERIMENTS / "regda", {"headline": TABLE}, (), METRICS, {}, {}
-    )
+    room = tiny_room(odd, headline=TABLE)
     for _ in range(2):
         with pytest.raises(RunError, match="1 run failed: people adabn_augmented, seed 1"):
             study.main(["regda", "--seeds", "2", "--workdir", str(tmp_path)], room=room)
@@ -60,6 +70,33 @@ def test_a_study_goes_on_and_names_what_is_missing(monkeypatch, tmp_path):
     assert "| regda - adabn_augmented | +0.0 |" in text
     assert "Not finished: people adabn_augmented, seed 1." in text
     assert "| people | mcd_trade_off=3 | regda | 800 steps, 0 images, 0 s |" in text
+
+
+def test_each_of_several_processes_begins_with_another_run(monkeypatch, tmp_path):
+    """All of them go through the whole table."""
+    ran = []
+    monkeypatch.setattr(queue, "run_job", ran.append)
+    table = TABLE._replace(lines=("regda", "dd"))
+    typed = ["regda", "--seeds", "2", "--workdir", str(tmp_path)]
+    for begins in ("0", "3", "5"):
+        study.main([*typed, "--begin-at", begins], room=tiny_room(headline=table))
+    runs = [(job.variant, job.seed) for job in ran]
+    in_order = [("regda", 0), ("dd", 0), ("regda", 1), ("dd", 1)]
+    assert runs[:4] == in_order
+    assert runs[4:8] == [in_order[3], *in_order[:3]]
+    assert runs[8:] == [*in_order[1:], in_order[0]]
+
+
+def test_a_table_of_tries_runs_and_shows_tuning_seeds_alone(monkeypatch, tmp_path):
+    """Seed 0 is a test seed: settings are not tried on it, nor does it stand there as a try."""
+    monkeypatch.setattr(queue, "run_job", lambda job: write_finished(job, job.seed / 200))
+    room = tiny_room(tries=TABLE._replace(lines=("regda",), tuning=True))
+    typed = ["regda", "tries", "--workdir", str(tmp_path)]
+    with pytest.raises(InputError, match="--first-seed 0: regda, tries .*--first-seed 100"):
+        study.main(typed, room=room)
+    assert not list(tmp_path.rglob("results.json"))
+    study.main([*typed, "--first-seed", "100"], room=room)
+    assert "| **regda** | 50.0 |" in (tmp_path / "regda" / "tries.md").read_text()
 
 
 def test_variants_and_a_preset_choose_lines():
@@ -108,7 +145,10 @@ def test_every_table_names_runs_that_exist_and_a_folder_holds_one_config(name):
         (["regda", "paper", "--preset", "nowhere"], "--preset: .*nowhere"),
         (["regda", "real", "--variants", "mcd"], "--variants: .*'mcd'"),
         (["regda", "--fresh"], "--fresh, "),
-        (["regda", "--jobs", "2"], "--jobs: "),
+        (["regda", "--jobs", "2"], "--fresh, --jobs"),
+        (["regda", "--rehearse"], "--rehearse: "),
+        (["regda", "tries"], "--first-seed 0: .* give --first-seed 100"),
+        (["regda", "--first-seed", "100"], "--first-seed 100: .* give --first-seed 0"),
     ],
 )
 def test_bad_arguments_are_refused_before_anything_runs(arguments, words, monkeypatch, tmp_path):

@@ -128,13 +128,15 @@ def test_images_that_a_later_variant_reads_are_opened_once_and_before_training(
 
 
 @pytest.mark.slow
-def test_a_first_stage_of_one_variant_is_gone_on_with_by_another(project, tmp_path):
+def test_a_first_stage_of_one_variant_is_gone_on_with_by_another(project, tmp_path, capsys):
     """One of them reads images without labels, of which the first stage knows nothing."""
     command = ["own", "--project", "P", *TINY, "--workdir", str(tmp_path), "--variants"]
     run(EXPERIMENT, [*command, "supervised_warped"])
     (stage,) = (tmp_path / "semi_supervised" / "own" / "stages" / "warm_start").glob("seed-0")
     (stage / "stage.json").unlink()  # its checkpoint stays
+    capsys.readouterr()
     run(EXPERIMENT, [*command, "pl_warped"])
+    assert "labels first: going on from step 1 of 1" in capsys.readouterr().err
 
 
 def test_files_of_one_name_elsewhere_are_numbered(tmp_path):

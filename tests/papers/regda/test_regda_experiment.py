@@ -27,6 +27,7 @@ from kpjax.papers.regda.rivals import job_of as start_of
 from kpjax.papers.regda.stages import setup_of
 from kpjax.papers.regda.variants import VARIANTS
 from kpjax.structures import Example, Skeleton
+from kpjax.training.loggers import read_rows
 from kpjax.training.trees import load_trained
 
 # the first brings its start with it, which is the second
@@ -120,7 +121,7 @@ def workdir(tmp_path_factory):
     ],
 )
 def test_an_ablation_trains(workdir, preset, variant):
-    """From the first stage that `regda` has; its numbers are finite and its adversary is there."""
+    """From the first stage that `regda` has; its numbers are finite and its adversary learns."""
     config = TINY_REGDA.presets[preset]
     folder = run(TINY_REGDA, command(preset, workdir, variant)).parent
     results = results_of(folder, variant)
@@ -128,6 +129,13 @@ def test_an_ablation_trains(workdir, preset, variant):
     assert all(np.isfinite(value) for value in results["metrics"].values())
     assert [path.name for path in (folder / "stages").iterdir()] == ["pretraining"]
     assert VARIANTS[variant].lengths(config, variant).keys() == {"pretraining", variant}
+    log = folder / variant / "seed-0" / "metrics.jsonl"
+    last = read_rows(log, ["gradient_norm/adversary"])[-1]
+    assert last["gradient_norm/adversary"] > 0
+    terms = {"source_disparity", "target_false", "target_truth"}
+    if variant == "no_target_false":
+        terms.remove("target_false")
+    assert {name for name in terms if f"loss/{name}" in last} == terms
 
 
 def test_the_adversary_without_a_map_maximises_and_a_shallow_one_has_one_layer(monkeypatch):
