@@ -92,7 +92,7 @@ def test_a_table_of_tries_runs_and_shows_tuning_seeds_alone(monkeypatch, tmp_pat
     monkeypatch.setattr(queue, "run_job", lambda job: write_finished(job, job.seed / 200))
     room = tiny_room(tries=TABLE._replace(lines=("regda",), tuning=True))
     typed = ["regda", "tries", "--workdir", str(tmp_path)]
-    with pytest.raises(InputError, match="--first-seed 0: regda, tries .*--first-seed 100"):
+    with pytest.raises(InputError, match=r"--first-seed 0: regda, tries .*--first-seed 100"):
         study.main(typed, room=room)
     assert not list(tmp_path.rglob("results.json"))
     study.main([*typed, "--first-seed", "100"], room=room)
