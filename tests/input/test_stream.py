@@ -57,6 +57,16 @@ def test_every_epoch_is_a_permutation_of_its_own(source):
     assert numbers([in_order[2], in_order[3]]) == [8, 9, 0, 1, 2, 3, 4, 5]
 
 
+def test_counts_in_a_batch_larger_than_the_source_differ_by_two_at_most(source):
+    differences = set()
+    for batch_size in range(1, 34):
+        batches = stream(source, batch_size=batch_size, seed=3, repeats=True)
+        for step in range(10):
+            counts = np.bincount(batches[step].index, minlength=len(source))
+            differences.add(int(np.ptp(counts)))
+    assert differences == {0, 1, 2}
+
+
 @pytest.mark.parametrize("processes", [2, 4])
 def test_the_global_batch_does_not_depend_on_the_number_of_processes(source, processes):
     whole = stream(source, batch_size=4, seed=3)
