@@ -298,7 +298,7 @@ def fit(
         between: `(every, function)`; `function(state, step) -> state` runs before each step that
             `every` divides, 0 included. A resumed run repeats it, so it must be a function of its
             arguments.
-        options: all that changes no number.
+        options: all that changes no number, but for groups of BatchNorm.
 
     Raises:
         InputError: before compiling, a missing stream, a batch that does not divide over the
