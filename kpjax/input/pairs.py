@@ -171,7 +171,7 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
             f"{int(alone.sum())} frames of {source.name} have no other within {window}, the "
             f"first is {source.identity(number)}; choose a wider window",
         )
-    if crop == "own" and (source[0].crop != source[1].crop).any():
+    if crop == "own" and source.cropped_anew:
         raise InputError(
             "crop",
             f"the transform of {source.name} crops each frame on its own, which leaks motion; "

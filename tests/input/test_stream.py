@@ -250,6 +250,28 @@ def test_one_crop_for_both_frames(crop):
         frame_pairs(source, window=30, batch_size=8, seed=0)
 
 
+def test_crops_that_move_later_in_some_video_are_seen():
+    """The first two frames of the first video are cropped alike."""
+    shifts = [0, 0, 2, 3, 9, 9, 4, 1]
+    for moved in ([shifts], [[0] * 8, shifts], [[0] * 8, [5] * 8]):
+        count = 8 * len(moved)
+        crop = np.tile(np.eye(3), (count, 1, 1))
+        crop[:, 0, 2] = np.ravel(moved)
+        frames = arrays(
+            np.zeros((count, 4, 4, 3), np.uint8),
+            np.ones((count, 1, 2)),
+            np.ones((count, 1)),
+            SKELETON,
+            "crops",
+            crop=crop,
+        )
+        source = group_into_videos(frames, [8] * len(moved), [str(n) for n in range(len(moved))])
+        assert source.cropped_anew == (shifts in moved)
+        if source.cropped_anew:
+            with pytest.raises(InputError, match="leaks motion"):
+                frame_pairs(source, window=3, batch_size=4, seed=0)
+
+
 def test_processes_read_where_shared_memory_has_room_for_their_batches(
     tmp_path, monkeypatch, capsys
 ):

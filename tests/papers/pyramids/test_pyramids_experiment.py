@@ -2,8 +2,6 @@
 input.
 """
 
-from types import SimpleNamespace
-
 import chex
 import jax
 import numpy as np
@@ -17,7 +15,8 @@ from experiments.pyramids import EXPERIMENT, PRESETS
 from experiments.pyramids.results import TABLES
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import InputError, RunError
-from kpjax.input.video_source import actions_of, frames_of
+from kpjax.input.source import arrays
+from kpjax.input.video_source import NO_KEYPOINTS, actions_of, frames_of, group_into_videos
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
 from kpjax.papers.paper_numbers import lines_of
@@ -252,12 +251,12 @@ def test_what_moves_is_known_before_a_still_camera_alone():
 
 
 def test_frames_that_are_cropped_anew_have_no_still_background():
-    class Moving(list):
-        bounds = ((0, 2),)
-
-    frames = Moving(SimpleNamespace(crop=size * np.eye(3)) for size in (1, 2))
+    crop = np.eye(3) * np.array([1, 1, 1, 2])[:, None, None]
+    images, points = np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 0, 2))
+    frames = arrays(images, points, points[..., 0], NO_KEYPOINTS, "moving", crop=crop)
+    moving = group_into_videos(frames, [4], ["moving"])
     with pytest.raises(InputError, match="no background stays in its place"):
-        still_start(replace_fields(TINY, residual=True), frames)
+        still_start(replace_fields(TINY, residual=True), moving)
 
 
 @pytest.mark.slow
