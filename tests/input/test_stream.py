@@ -174,6 +174,7 @@ def test_pairs_are_of_one_video_and_uniform_over_the_window():
     again = pickle.loads(pickle.dumps(pairs["reference"]))[7]  # as other processes read it
     np.testing.assert_array_equal(again.index, pairs["reference"][7].index)
     other = frame_pairs(source, window=3, batch_size=29, seed=6)["reference"][7]
+    assert (pairs["frame"].seed, pairs["frame"].window) == (5, 3)  # by which a run knows them
     assert (other.index != pairs["reference"][7].index).any()
     whole, *parts = (
         frame_pairs(source, window=3, batch_size=8, seed=1, **share)
