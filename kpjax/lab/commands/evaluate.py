@@ -402,7 +402,8 @@ def over_time(
     animals: int | None,
 ) -> tuple[AnimalsOverTime, list[Doubt], int] | None:
     """Follows the animals of the video with the most labelled frames and counts swaps; None where
-    labels have no tracks there, or no extents. Also returns how far a labelled frame usually is from the next one.
+    labels have no tracks there, or no extents. Also returns how far a labelled frame usually is from
+    the next one.
 
     points, scores, reach: (N, K, 2), (N, K) and (N, K) px of the instances in `found`; radii that
     are not finite are unknown.

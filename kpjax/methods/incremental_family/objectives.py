@@ -148,7 +148,8 @@ def true_points_term(codec: Codec, *, reduction: Reduction = "element_mean") -> 
     old keypoints in place of KA-Net's maps.
 
     The stream must have labels of these old keypoints, which the setting does not; images without
-    one, or where it is marked as absent, are left out, too. codec: renders the Gaussians. The others are as in `association_term`.
+    one, or where it is marked as absent, are left out, too. codec: renders the Gaussians. The
+    others are as in `association_term`.
     """
 
     def loss(outputs, streams):
