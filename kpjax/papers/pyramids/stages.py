@@ -242,7 +242,8 @@ def discovered_by_level(
                     still=still,
                 )
 
-            stage = job.stage(name, fit, config=config_as_json(config))
+            identity = config_as_json(config) | {"train_digest": data.train.digest}
+            stage = job.stage(name, fit, config=identity)
             networks[f"level{number}"] = alone, stage.trained
             levels[f"level{number}"] = predict(job, alone, stage.trained, data.test)
         return outcome._replace(predictions=levels, others=networks)

@@ -2,6 +2,8 @@
 input.
 """
 
+import shutil
+
 import chex
 import jax
 import numpy as np
@@ -16,7 +18,13 @@ from experiments.pyramids.results import TABLES
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import InputError, RunError
 from kpjax.input.source import arrays
-from kpjax.input.video_source import NO_KEYPOINTS, actions_of, frames_of, group_into_videos
+from kpjax.input.video_source import (
+    NO_KEYPOINTS,
+    actions_of,
+    frames_of,
+    group_into_videos,
+    of_videos,
+)
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
 from kpjax.papers.paper_numbers import lines_of
@@ -219,6 +227,11 @@ def test_each_level_of_a_baseline_is_probed_by_a_network_of_its_own(tmp_path, mo
         )
         found = measures.predict(job, method, trained, data.train).keypoints
         np.testing.assert_array_equal(seen[level], found)
+    # A level's stage is of its videos, also where the run's own folder is gone.
+    shutil.rmtree(job.folder)
+    fewer = data._replace(train=of_videos(data.train, [0]))
+    with pytest.raises(InputError, match=r"stage\.json is of .*train_digest"):
+        VARIANTS["keynet"].train(job, fewer)
 
 
 def test_the_bound_has_every_number_that_is_printed_of_it():
