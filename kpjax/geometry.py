@@ -101,9 +101,11 @@ def homography(
     """Builds the projective map that takes four points to four others, exactly; its last entry is 1
     or, if needed, -1.
 
-    No three points of either four may lie on a line; the result is not finite then. Both fours are
-    written in the projective frame of the first three points, in which three weights represent the
-    fourth. The closed form keeps batched solvers out of the training step.
+    No three points of either four may lie on a line, and the map's horizon not run through (0, 0):
+    the result may not be finite then. Against the latter, shift `source` and compose the result
+    with that shift. Both fours are written in the projective frame of the first three points, in which
+    three weights represent the fourth. The closed form keeps batched solvers out of the training
+    step.
     """
     source = _float32(source)
     destination = _float32(destination)

@@ -99,6 +99,16 @@ def test_the_two_grids_of_heatmaps():
     )
 
 
+def test_a_map_whose_horizon_runs_through_the_origin_is_found_by_a_shift():
+    """Its last entry, by which `homography` divides, is 0, but for rounding."""
+    truth = np.array([[-3, -3, -3], [-1, 1, -1], [1, 1, 0]], np.float32)
+    source = np.array([[1, 1], [2, 1], [2, 2], [1, 2]], np.float32)
+    destination = move_points(truth, source)
+    shifted = jax.jit(geometry.homography)(source - 1, destination)
+    found = compose(shifted, geometry.translation(-1, -1))
+    np.testing.assert_allclose(move_points(found, source), destination, atol=1e-5)
+
+
 def test_homography_of_corners_around_an_origin_behind_the_horizon():
     """The sign is that of the points, not of the origin."""
     side = 256

@@ -160,14 +160,15 @@ def coinciding(
     Args:
         points: (N, K, 2) predictions, (x, y) px; an animal on which one of a pair is not finite was not
             looked at for that pair.
-        sizes: (N,) of the animals in the same pixels.
+        sizes: (N,) of the animals in the same pixels; nan or 0 of one that is not known, which was not
+            looked at for any pair.
         known: of labels of the same keypoints.
         scores: (N, K); points below `cutoff`, one number or (K,), are not shown.
     """
     chex.assert_shape(points, (None, len(known.names), 2))
     points = np.asarray(points)
     sizes = np.asarray(sizes)
-    there = np.isfinite(points).all(-1)
+    there = np.isfinite(points).all(-1) & (sizes > 0)[:, None]
     shown = there if scores is None else np.asarray(scores) >= cutoff
     count = np.zeros(known.animals.shape, np.int64)
     of = there.astype(np.int64).T @ there

@@ -37,13 +37,14 @@ def incremental_summary(
         matrix: (T + 1, K), row t after step t, NaN where a keypoint was not known yet or never
             counts, and left out there.
         introduced: (K,), the step that introduced each keypoint, after which its gains start;
-            beyond the last row for one that never came.
+            beyond the last row, or negative, for one that never came.
         errors: smaller is better; gains change their sign, so that above 0 is still better.
     """
     matrix = np.asarray(matrix, np.float64)
     introduced = np.asarray(introduced)
     chex.assert_rank(matrix, 2)
     chex.assert_shape(introduced, (matrix.shape[1],))
+    introduced = np.where(introduced < 0, len(matrix), introduced)
     step = len(matrix) - 1
     gain = np.full(len(introduced), np.nan)
     old = np.flatnonzero(introduced < step)

@@ -42,14 +42,25 @@ def middles_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return middles, sides
 
 
+def known_extents(extents: np.ndarray) -> np.ndarray:
+    """Returns extents (...) in which that of an animal with one known point, 0, is the median of
+    those above 0; nan without any.
+    """
+    extents = np.asarray(extents)
+    positive = extents[extents > 0]
+    usual = np.median(positive) if positive.size else np.nan
+    return np.where(extents == 0, usual, extents)
+
+
 def match_by_centre(
     true: np.ndarray, extents: np.ndarray, predicted: np.ndarray, apart: np.ndarray | None = None
 ) -> Matched:
     """Matches predicted centres (D, 2) to true ones (A, 2) so that the sum of distances over
     extents is least.
 
-    A prediction is an animal's if it lies within `NEAR` of that animal's extent (A,) in px; nan is
-    no animal. A further one within an animal that was found has found it twice.
+    A prediction is an animal's if it lies within `NEAR` of that animal's extent (A,) in px, which
+    is that of `known_extents`; nan is no animal. A further one within an animal that was found has
+    found it twice.
 
     apart: (A, D) px, distances that decide between animals that lie so near; those of the centres
     if None.
@@ -61,7 +72,7 @@ def match_by_centre(
     # a third of a second, which help need not wait
     from scipy.optimize import linear_sum_assignment
 
-    unit = np.maximum(extents, 1e-9)[:, None]
+    unit = known_extents(extents)[:, None]
     differences = true[:, None] - predicted[None]
     distances = np.linalg.norm(differences, axis=-1)
     away = distances / unit
@@ -89,8 +100,11 @@ def match_by_centre(
     return Matched(found, twice, others)
 
 
-def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTime:
-    """Counts what became of the animals of a video.
+def animals_over_time(
+    true: np.ndarray, predicted: np.ndarray, extents: np.ndarray | None = None
+) -> AnimalsOverTime | None:
+    """Counts what became of the animals of a video; None if no extent of any animal is known, by
+    which predictions are near or far.
 
     An animal's track is that of its prediction; frames on which it was not found change nothing.
     Where centres lie close, the mean distance of the points decides whose prediction it is.
@@ -98,6 +112,8 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
     true: (T, A, K, 2), the labelled points of A animals, each in its own place on all frames; nan
     where unknown.
     predicted: (T, I, K, 2), the points of I tracks; nan where one is not on a frame.
+    extents: (T, A) px, of animals of which one point is labelled, such as those of their boxes; nan
+    where unknown. Such animals have the median extent of all others.
     """
     chex.assert_shape(true, (None, None, None, 2))
     frames, count, points, _ = true.shape
@@ -105,7 +121,13 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
     matched = np.full(true.shape[:2], -1)
     last = np.full(count, -1)  # the last track of each animal
     owner = {}  # the last animal of each track
-    middles, extents = middles_of(true)
+    middles, sides = middles_of(true)
+    if extents is not None:
+        chex.assert_shape(extents, sides.shape)
+        sides = np.where((sides == 0) & (extents > 0), extents, sides)
+    sides = known_extents(sides)
+    if not (sides > 0).any():
+        return None
     guesses, _ = middles_of(predicted)
     swaps = 0
     fragments = 0
@@ -116,7 +138,7 @@ def animals_over_time(true: np.ndarray, predicted: np.ndarray) -> AnimalsOverTim
         known_points = np.where(known.any(-1), known.sum(-1), np.nan)
         sums = np.where(known, away, 0).sum(-1)
         apart = sums / known_points
-        found = match_by_centre(middles[row], extents[row], guesses[row], apart=apart)
+        found = match_by_centre(middles[row], sides[row], guesses[row], apart=apart)
         matched[row] = found.predicted
         swapped = False
         for animal in np.flatnonzero(matched[row] >= 0):

@@ -150,15 +150,9 @@ def _near(points: np.ndarray, size: tuple[int, int], radius: float) -> np.ndarra
     return squares <= radius**2
 
 
-def cropped_anew(source: VideoSource) -> bool:
-    """Returns whether each frame has a crop of its own, so that no background stays in its place."""
-    first, end = source.bounds[0]
-    return end - first > 1 and bool((source[first].crop != source[first + 1].crop).any())
-
-
 def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, float]:
-    """Computes whether keypoints (N, K, 2) lie on what moves before a still camera; {} if each
-    frame is cropped anew.
+    """Computes whether keypoints (N, K, 2) lie on what moves before a still camera; {} if
+    frames are cropped anew.
 
     What moves differs from the median of its video. `points_on_motion` is the share of points with
     a moving pixel within 1/32 of the image's side, in frames in which something moves;
@@ -169,7 +163,7 @@ def motion_in_videos(source: VideoSource, keypoints: np.ndarray) -> dict[str, fl
     share a heap (`heaps_of`) within 1/64 of the side, and `heaps` how many such heaps there are.
     About 400 frames are looked at.
     """
-    if cropped_anew(source):
+    if source.cropped_anew:
         return {}
     side = source[0].image.shape[1]
     count = max(FRAMES_SEEN // len(source.titles), 8)

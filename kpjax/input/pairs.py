@@ -30,6 +30,7 @@ class PairStream:
     pairs: Callable[[int], tuple[tuple[int, int], ...]]
     crop: Crop
     half: Literal[0, 1]  # 0: frames, 1: their references
+    window: int  # the largest distance of a pair, in frames
 
     @property
     def source(self) -> VideoSource:
@@ -38,6 +39,10 @@ class PairStream:
     @property
     def batch_size(self) -> int:
         return self.frames.batch_size
+
+    @property
+    def seed(self) -> int | None:
+        return self.frames.seed
 
     @property
     def repeats(self) -> bool:
@@ -95,8 +100,8 @@ def frame_pairs(
     )
     pairs = partial(_draw_pairs, frames, window, seed)
     return {
-        "frame": PairStream(frames, pairs, crop, 0),
-        "reference": PairStream(frames, pairs, crop, 1),
+        "frame": PairStream(frames, pairs, crop, 0, window),
+        "reference": PairStream(frames, pairs, crop, 1, window),
     }
 
 
@@ -171,7 +176,7 @@ def _check(source: VideoSource, window: int, crop: Crop) -> None:
             f"{int(alone.sum())} frames of {source.name} have no other within {window}, the "
             f"first is {source.identity(number)}; choose a wider window",
         )
-    if crop == "own" and (source[0].crop != source[1].crop).any():
+    if crop == "own" and source.cropped_anew:
         raise InputError(
             "crop",
             f"the transform of {source.name} crops each frame on its own, which leaks motion; "

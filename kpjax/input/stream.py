@@ -44,7 +44,8 @@ class SourceStream:
 
     Consecutive global batches run through one permutation of the source after another: every epoch
     shows every example once. Concatenated over the processes, a batch is the same for any number of
-    them. In a batch larger than the source, the counts of examples differ by at most one.
+    them. In a batch larger than the source, the counts of examples differ by at most two: it may end
+    one epoch and begin another.
     """
 
     source: Source

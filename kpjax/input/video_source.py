@@ -18,6 +18,7 @@ from kpjax.structures import Example, Skeleton
 
 NO_KEYPOINTS = Skeleton(())
 LIMIT = 4e9  # bytes of all frames that are read into memory
+CROPS_COMPARED = 4  # frames of each video, spread over it
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,18 @@ class VideoSource:
         return np.stack(
             [np.searchsorted(self.video, numbers, side) for side in ("left", "right")], axis=1
         )
+
+    @cached_property
+    def cropped_anew(self) -> bool:
+        """Whether frames of some video are cropped differently, so that no background stays in its
+        place. `CROPS_COMPARED` frames of each video are read.
+        """
+        for first, end in self.bounds:
+            spread = np.linspace(first, end - 1, CROPS_COMPARED).round().astype(int)
+            crop, *others = (self[number].crop for number in np.unique(spread))
+            if any((other != crop).any() for other in others):
+                return True
+        return False
 
 
 def frame_name(title: str, frame: int) -> str:

@@ -103,14 +103,15 @@ def checked_views(objective: Objective, known: Collection[str], method: str) -> 
 
 
 def check_equal_batches(streams: Streams) -> None:
-    """Raises InputError, with all sizes, if streams to be interleaved have batches of different
-    sizes.
+    """Raises InputError, with all sizes, if streams that are interleaved, or whose images are
+    paired, have batches of different sizes.
     """
     sizes = {name: example.image.shape[0] for name, example in streams.items()}
     if len(set(sizes.values())) > 1:
         raise InputError(
-            "streams that share a pass of the network need equal batch sizes; got "
+            "streams that this method pairs image by image need equal batch sizes; got "
             + ", ".join(f"{size} of {name}" for name, size in sizes.items())
+            + "; give all the same"
         )
 
 

@@ -314,8 +314,8 @@ def open_checkpoints(
     Half-written checkpoints of killed processes are ignored and removed. Call `wait` to learn of
     failures to write.
 
-    identity: JSON that must be equal for a run to resume: the stage, its config, the data, the
-    State's arrays.
+    identity: JSON that must be equal for a run to resume: the stage, its key and config, the data,
+    the State's arrays.
     remake_frozen: makes the frozen trees again if their file is damaged. InputError if the folder
     cannot be created.
     """

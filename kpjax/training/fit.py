@@ -49,6 +49,8 @@ from kpjax.training.run_folder import hold_folder
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.trees import describe, named_leaves, on_host
 
+DRAWS = ("seed", "labelled", "crop", "window")  # fields by which streams choose their examples
+
 # Compiled pieces of a training step, each compiled once for a method and a mesh
 
 
@@ -289,7 +291,7 @@ def fit(
         steps: optimiser steps of the whole run; at most so many, where `select` has a patience.
         stage: name of the stage, in logs and in the keys of steps.
         folder: of checkpoints, metrics.jsonl and TensorBoard events.
-        config: all that must stay the same for the run to resume (JSON).
+        config: all else that must stay the same for the run to resume (JSON).
         start: trees of earlier stages, given to `method.init`.
         evaluate: `(every, function)`; `function(state) -> metrics` is called after each step that
             `every` divides, and after the last. The next step consumes the state.
@@ -298,12 +300,12 @@ def fit(
         between: `(every, function)`; `function(state, step) -> state` runs before each step that
             `every` divides, 0 included. A resumed run repeats it, so it must be a function of its
             arguments.
-        options: all that changes no number.
+        options: all that changes no number, but for groups of BatchNorm.
 
     Raises:
         InputError: before compiling, a missing stream, a batch that does not divide over the
             devices or is larger than its set, shapes that the method cannot take; a checkpoint of
-            another model, config or data; a disc that refuses.
+            another key, model, config, data or draws of them; a disc that refuses.
         RunError: a loss, a gradient norm or an array of the state that is not finite; it is never
             saved. Too little memory.
         Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
@@ -334,6 +336,7 @@ def fit(
         config = {**config, "batch_norm_groups": options.batch_norm_groups}
     identity = {
         "stage": stage,
+        "key": np.asarray(jax.random.key_data(key)).tolist(),
         "config": config,
         "streams": _streams_identity(streams),
         "model": describe(template),
@@ -748,14 +751,17 @@ def _memory_in_errors(stage: str, checkpoints: Checkpoints) -> Iterator[None]:
 
 
 def _streams_identity(streams: Mapping[str, BatchStream]) -> dict[str, Any]:
-    return {
-        name: {
+    """Returns what decides the batches of streams; of a stream of one's own, as far as it tells."""
+    found = {}
+    for name, stream in streams.items():
+        draws = {field: getattr(stream, field) for field in DRAWS if hasattr(stream, field)}
+        found[name] = {
             "source": stream.source.name,
             "digest": stream.source.digest,
             "batch_size": stream.batch_size,
+            **draws,
         }
-        for name, stream in streams.items()
-    }
+    return found
 
 
 def _divides(every: int, step: int) -> bool:

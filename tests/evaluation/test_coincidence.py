@@ -107,6 +107,16 @@ def test_hidden_points_and_frames_that_were_not_read_do_not_count():
     assert not one_point(points, np.full(10, np.nan), scores > 0).any()
 
 
+def test_animals_of_unknown_size_change_nothing():
+    """They cannot be one point, and made the share of the others look small."""
+    known, (points, sizes) = labels([70] * 50), predictions([0.0] * 60 + [70] * 340)
+    found = coinciding(points, sizes, known)
+    assert (found[0].animals, found[0].of) == (60, 400)
+    unknown = np.repeat([np.nan, 0.0], 300)
+    more = np.concatenate([points, np.zeros((600, 3, 2))])
+    assert coinciding(more, np.concatenate([sizes, unknown]), known) == found
+
+
 def test_a_pair_is_looked_at_where_both_of_its_points_are_known():
     """A run's errors.csv has no point of a cell that nobody labelled, if those count nowhere."""
     points, sizes = predictions([0.0] * 10)

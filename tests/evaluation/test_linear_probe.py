@@ -105,6 +105,20 @@ def test_the_ridge_is_chosen_by_groups_left_out():
     assert best_ridge(features, spoilt, np.ones((40, 1)), fit, groups, ridges) == chosen
 
 
+def test_the_ridge_is_chosen_where_one_group_alone_shows_a_joint():
+    """That joint tells nothing of a ridge: the choice is that by the other joints."""
+    generator = np.random.default_rng(0)
+    groups = np.repeat(np.arange(8), 5)
+    features = generator.normal(size=(40, 12))
+    true = features[:, :6].reshape(40, 3, 2) + 2 * generator.normal(size=(40, 3, 2))
+    visible = np.ones((40, 3))
+    visible[:, 2] = np.isin(groups, [1, 6])
+    fit, ridges = np.arange(20), (0.0, 3.0, 30.0)
+    chosen = best_ridge(features, true, visible, fit, groups, ridges)
+    assert chosen == best_ridge(features, true[:, :2], visible[:, :2], fit, groups, ridges) > 0
+    linear_probe(features, true, visible, Split(fit, np.arange(20, 40)), ridge=chosen)
+
+
 def test_each_joint_is_fitted_where_it_shows(poses):
     points, joints = poses
     visible = np.ones((40, 4))

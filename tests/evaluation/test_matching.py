@@ -33,6 +33,38 @@ def test_points_decide_between_animals_that_lie_on_one_another():
     assert measured.swaps == 0
 
 
+def exchanged(points, frames=8):
+    """Two animals of so many points, and their tracks, which are exchanged once: (T, 2, K, 2)."""
+    true = np.stack([at((0, 0), (100, 0))[:, :points]] * frames)
+    predicted = true + np.random.default_rng(0).normal(scale=0.5, size=true.shape)
+    half = frames // 2
+    predicted[half:] = predicted[half:, ::-1]
+    return true, predicted
+
+
+def test_an_animal_with_one_known_point_is_as_large_as_the_others():
+    true, predicted = exchanged(3)
+    # Extents are those of the first two frames.
+    true[2:, :, :2] = np.nan
+    measured = animals_over_time(true, predicted)
+    assert (measured.matched >= 0).all()
+    assert (measured.swaps, measured.fragments) == (1, 0)
+    extents = np.array([0.0, 20.0])
+    found = match_by_centre(np.array([[0.0, 0], [100, 0]]), extents, np.array([[6.0, 0], [88, 0]]))
+    assert found.predicted.tolist() == [0, -1]
+
+
+def test_animals_of_one_point_are_followed_by_the_extents_of_their_boxes_alone():
+    """Without any extent nothing is near or far: no swaps are not 0 swaps."""
+    true, predicted = exchanged(1)
+    assert animals_over_time(true, predicted) is None
+    measured = animals_over_time(true, predicted, np.full(true.shape[:2], 20.0))
+    assert (measured.matched >= 0).all()
+    assert measured.swaps == 1
+    found = match_by_centre(true[0, :, 0], np.zeros(2), predicted[0, :, 0])
+    assert found.predicted.tolist() == [-1, -1]
+
+
 @pytest.mark.parametrize(
     ("tracks", "swaps", "fragments"),
     [

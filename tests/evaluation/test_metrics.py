@@ -187,6 +187,10 @@ def test_what_is_not_known_or_never_visible_is_left_out():
     np.testing.assert_allclose(found.transfer, [3, NAN, -3, 4, NAN])
     assert incremental_summary(matrix[:1], INTRODUCED).average == 70
     assert incremental_summary(matrix, [0, 0, 0, 5, 5]).average == 70  # never introduced
+    filled = np.nan_to_num(MATRIX, nan=7.0)
+    by_last, by_sign = (incremental_summary(filled, [0, 0, 0, never, never]) for never in (5, -1))
+    assert by_sign.average == by_last.average
+    np.testing.assert_array_equal(by_sign.transfer, by_last.transfer)
 
 
 def test_pck_batchwise_is_pck_global_when_everything_is_valid_in_equal_batches():

@@ -57,6 +57,16 @@ def test_every_epoch_is_a_permutation_of_its_own(source):
     assert numbers([in_order[2], in_order[3]]) == [8, 9, 0, 1, 2, 3, 4, 5]
 
 
+def test_counts_in_a_batch_larger_than_the_source_differ_by_two_at_most(source):
+    differences = set()
+    for batch_size in range(1, 34):
+        batches = stream(source, batch_size=batch_size, seed=3, repeats=True)
+        for step in range(10):
+            counts = np.bincount(batches[step].index, minlength=len(source))
+            differences.add(int(np.ptp(counts)))
+    assert differences == {0, 1, 2}
+
+
 @pytest.mark.parametrize("processes", [2, 4])
 def test_the_global_batch_does_not_depend_on_the_number_of_processes(source, processes):
     whole = stream(source, batch_size=4, seed=3)
@@ -164,6 +174,7 @@ def test_pairs_are_of_one_video_and_uniform_over_the_window():
     again = pickle.loads(pickle.dumps(pairs["reference"]))[7]  # as other processes read it
     np.testing.assert_array_equal(again.index, pairs["reference"][7].index)
     other = frame_pairs(source, window=3, batch_size=29, seed=6)["reference"][7]
+    assert (pairs["frame"].seed, pairs["frame"].window) == (5, 3)  # by which a run knows them
     assert (other.index != pairs["reference"][7].index).any()
     whole, *parts = (
         frame_pairs(source, window=3, batch_size=8, seed=1, **share)
@@ -238,6 +249,28 @@ def test_one_crop_for_both_frames(crop):
             )
     with pytest.raises(InputError, match="leaks motion"):
         frame_pairs(source, window=30, batch_size=8, seed=0)
+
+
+def test_crops_that_move_later_in_some_video_are_seen():
+    """The first two frames of the first video are cropped alike."""
+    shifts = [0, 0, 2, 3, 9, 9, 4, 1]
+    for moved in ([shifts], [[0] * 8, shifts], [[0] * 8, [5] * 8]):
+        count = 8 * len(moved)
+        crop = np.tile(np.eye(3), (count, 1, 1))
+        crop[:, 0, 2] = np.ravel(moved)
+        frames = arrays(
+            np.zeros((count, 4, 4, 3), np.uint8),
+            np.ones((count, 1, 2)),
+            np.ones((count, 1)),
+            SKELETON,
+            "crops",
+            crop=crop,
+        )
+        source = group_into_videos(frames, [8] * len(moved), [str(n) for n in range(len(moved))])
+        assert source.cropped_anew == (shifts in moved)
+        if source.cropped_anew:
+            with pytest.raises(InputError, match="leaks motion"):
+                frame_pairs(source, window=3, batch_size=4, seed=0)
 
 
 def test_processes_read_where_shared_memory_has_room_for_their_batches(

@@ -36,6 +36,7 @@ from kpjax.methods.pyramids_family.keynet import keynet_objective
 from kpjax.methods.pyramids_family.objectives import pyramids_objective
 from kpjax.methods.pyramids_family.pyramids import pyramids
 from kpjax.methods.pyramids_family.transporter import transporter
+from kpjax.methods.regda_family.feature_matching import dan, dann
 from kpjax.methods.regda_family.source_free import source_free
 from kpjax.methods.regda_family.teacher_adaptation import teacher_adaptation
 from kpjax.methods.semi_supervised_family.data_distillation import matching_threshold
@@ -64,6 +65,10 @@ def begun(factory, given=None, streams=None, **changes):
     jax.eval_shape(method.update, state, streams, jax.random.key(0))
 
 
+def smaller(name, count):
+    return {name: jax.tree.map(lambda leaf: leaf[:count], batch(name))}
+
+
 def images(*sides):
     return {
         name: batch(name)._replace(image=np.zeros((8, *sides, 3), np.uint8))
@@ -88,7 +93,7 @@ def program_for_other_devices():
 
 KERNELS = {"plain": {"kernel": jnp.zeros((3, 3, 2, 8))}}
 FEATURES = {"objective": adaptation_objective(perceptual=True)}
-FEWER = {"unlabelled": jax.tree.map(lambda field: field[:4], batch("unlabelled"))}
+FEWER = smaller("unlabelled", 4)
 pyramid = functools.partial(begun, pyramids, network=tiny_pyramid())
 ROWS = [
     *[
@@ -171,6 +176,14 @@ ROWS = [
         ),
         "'importance' is missing",
     ),
+    (
+        lambda: begun(teacher_adaptation, streams=smaller("target", 4)),
+        "equal batch sizes; got 8 of source, 4 of target",
+    ),
+    # which would broadcast
+    (lambda: begun(teacher_adaptation, streams=smaller("source", 1)), "1 of source, 8 of target"),
+    (lambda: begun(dan, streams=smaller("target", 4)), "8 of source, 4 of target"),
+    (lambda: begun(dann, streams=smaller("target", 4)), "8 of source, 4 of target"),
     (smaller_association, r"triple_0/kernel is \(1, 3\) in 'association' and \(2, 3\)"),
     (program_for_other_devices, "incompatible devices"),
     # Pyramids
@@ -199,9 +212,7 @@ ROWS = [
         "of 16 x 16",
     ),
     (
-        lambda: pyramid(
-            streams={"reference": jax.tree.map(lambda leaf: leaf[:4], batch("reference"))}
-        ),
+        lambda: pyramid(streams=smaller("reference", 4)),
         "equal batch",
     ),
     (lambda: pyramid({"network": {"params": {"generator": {}}}}), "has 'generator'"),

@@ -15,6 +15,7 @@ import pytest
 from tiny import METHOD, Batches, Images, bits, error_of, tiny
 
 from kpjax.errors import InputError, RunError
+from kpjax.input.stream import stream
 from kpjax.training.fit import Evaluation, FitOptions, Select, fit
 from kpjax.training.loggers import read_rows
 from kpjax.training.process import Interrupted
@@ -273,6 +274,10 @@ REFUSED = {
         {"streams": {"labelled": Batches(batch_size=16)}},
         "streams.labelled.batch_size is 8 there and 16 here",
     ),
+    "another key": (
+        {"key": jax.random.key(1)},
+        r"another configuration: key is \[0, 0\] there and \[0, 1\] here; set it back",
+    ),
     "model": ({"method": tiny(width=4)}, r"another model: model.*,3\] there and .*,4\] here"),
     "fewer steps": ({"steps": 13}, "is at step 14 already and 13 steps are asked for"),
 }
@@ -287,6 +292,25 @@ def test_refused_with_one_line(whole, tmp_path, name):
         )
     assert "\n" not in str(refused.value)
     assert _steps(whole[0])[-1] == 14
+
+
+def test_a_run_goes_on_with_the_draws_that_it_began_with(tmp_path):
+    """Another seed on the same folder returned the numbers of the first."""
+
+    def trained(seed=0, **more):
+        streams = {"labelled": stream(Images(), batch_size=8, seed=seed, **more)}
+        return run(tmp_path, streams=streams, steps=1)
+
+    first = trained()
+    assert bits(trained().last) == bits(first.last)
+    for seed, more, words in (
+        (1, {}, "other data: streams.labelled.seed is 0 there and 1 here"),
+        (0, {"shuffle": False}, "streams.labelled.seed is 0 there and None here"),
+        (0, {"labelled": False}, "streams.labelled.labelled is True there and False here"),
+    ):
+        with pytest.raises(InputError, match=words):
+            trained(seed, **more)
+    assert bits(trained(repeats=True).last) == bits(first.last)  # the same batches
 
 
 def test_a_run_goes_on_in_the_groups_of_batch_norm_that_it_began_with(tmp_path):

@@ -146,6 +146,7 @@ def best_ridge(
     equals the first.
 
     Each group of the fitted side is left out once, so that no example of the tested side is read.
+    Joints count in a group where the others show them.
 
     Args:
         features, true, visible: as for `linear_probe`.
@@ -154,7 +155,7 @@ def best_ridge(
         ridges: to choose from.
 
     Raises:
-        InputError: for no ridge, for fewer than two groups, and as `linear_probe` does.
+        InputError: for no ridge, for fewer than two groups, and for features that are not finite.
     """
     groups = np.asarray(groups)
     names = np.unique(groups[fit])
@@ -171,11 +172,15 @@ def best_ridge(
         squares = 0.0
         for name in names:
             left_out = fit[groups[fit] == name]
-            guess = linear_probe(
-                features, true, visible, Split(fit[groups[fit] != name], left_out), ridge=ridge
-            )
-            errors = np.square(guess - true)[left_out]
-            squares += float(errors[shown[left_out]].sum())
+            others = fit[groups[fit] != name]
+            joints = shown[others].any(0)
+            if not joints.any():
+                continue
+            goals = true[:, joints]
+            labelled = shown[:, joints]
+            guess = linear_probe(features, goals, labelled, Split(others, left_out), ridge=ridge)
+            errors = np.square(guess - goals)[left_out]
+            squares += float(errors[labelled[left_out]].sum())
         return squares
 
     return ridges[int(np.argmin([missed(ridge) for ridge in ridges]))]

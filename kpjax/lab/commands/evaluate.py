@@ -402,7 +402,8 @@ def over_time(
     animals: int | None,
 ) -> tuple[AnimalsOverTime, list[Doubt], int] | None:
     """Follows the animals of the video with the most labelled frames and counts swaps; None where
-    labels have no tracks there. Also returns how far a labelled frame usually is from the next one.
+    labels have no tracks there, or no extents. Also returns how far a labelled frame usually is from
+    the next one.
 
     points, scores, reach: (N, K, 2), (N, K) and (N, K) px of the instances in `found`; radii that
     are not finite are unknown.
@@ -418,11 +419,13 @@ def over_time(
     order = sorted(longest, key=lambda number: project.frames[number].number)
     row_of = {number: row for row, number in enumerate(order)}
     true = np.full((len(order), len(tracks), len(project.skeleton.names), 2), np.nan)
+    extents = np.full(true.shape[:2], np.nan)
     for one in project.instances:
         if one.track and one.frame in row_of:
-            true[row_of[one.frame], tracks.index(one.track)] = np.where(
-                one.visible[:, None] > 0, one.keypoints, np.nan
-            )
+            place = row_of[one.frame], tracks.index(one.track)
+            true[place] = np.where(one.visible[:, None] > 0, one.keypoints, np.nan)
+            if one.boxed:
+                extents[place] = one.box[2:].max()
     on = [[] for _ in order]
     for number, one in enumerate(found.instances):
         if one.frame in row_of:
@@ -447,8 +450,11 @@ def over_time(
     slots = np.full((len(order), places, *points.shape[1:]), np.nan)
     for row, one in enumerate(tracked):
         slots[row, one.numbers] = one.keypoints
+    counts = animals_over_time(true, slots, extents)
+    if counts is None:
+        return None
     apart = np.median(np.diff([project.frames[number].number for number in order]))
-    return animals_over_time(true, slots), merge_doubts(doubts), int(apart)
+    return counts, merge_doubts(doubts), int(apart)
 
 
 def evaluate_animals(

@@ -18,7 +18,7 @@ from kpjax.augment import compose_augmentations, random_window
 from kpjax.centres import Animals, centre_codec, centre_loss, find_centres
 from kpjax.drawing.overlays import contact_sheet, enlarge_small_image, write_png
 from kpjax.errors import count_text
-from kpjax.evaluation.matching import Matched, match_by_centre, middles_of
+from kpjax.evaluation.matching import Matched, known_extents, match_by_centre, middles_of
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import (
@@ -315,7 +315,7 @@ class OnFrame(NamedTuple):
     """The animals of a labelled frame, and those that were found there."""
 
     points: np.ndarray  # (A, P, 2) px, nan where unknown
-    extents: np.ndarray  # (A,) px
+    extents: np.ndarray  # (A,) px, 0 of one with a single known point
     centres: np.ndarray  # (D, 2) px, of those that were found
     found_extents: np.ndarray  # (D,) px
     matched: Matched
@@ -341,20 +341,21 @@ class OnFrame(NamedTuple):
 def matches(finder: Finder, source: ArraySource, points: int) -> Iterator[OnFrame]:
     """Yields the labelled animals of each frame beside those that `Finder.boxes` would keep."""
     found = finder.on(source.examples.image)
-    for row, (keypoints, visible) in enumerate(
-        zip(source.examples.keypoints, source.examples.visible, strict=True)
-    ):
-        true = np.where(visible[:, None] > 0, keypoints, np.nan).reshape(-1, points, 2)
-        true = true[np.isfinite(true).any((1, 2))]
+    visible = source.examples.visible[..., None] > 0
+    labelled = np.where(visible, source.examples.keypoints, np.nan)
+    animals = labelled.reshape(len(source), -1, points, 2)
+    middles, extents = middles_of(animals)
+    known = known_extents(extents)
+    for row, true in enumerate(animals):
+        there = np.isfinite(true).any((1, 2))
         _, kept = finder.counts(found.scores[row], finder.known)
-        middles, extents = middles_of(true)
         centres = found.centres[row, :kept]
         yield OnFrame(
-            true,
-            extents,
+            true[there],
+            extents[row, there],
             centres,
             found.extents[row, :kept],
-            match_by_centre(middles, extents, centres),
+            match_by_centre(middles[row, there], known[row, there], centres),
         )
 
 

@@ -51,13 +51,13 @@ def labelled_triples(codec: Codec, example: Example, triples: jax.Array) -> jax.
     """Computes the mask (B, T) float32 of triples (T, 3) whose new keypoints both have a heatmap by
     the codec, and lie somewhere: one that is taught as absent has a weight, and no place.
     """
-    _, weights = _placed_maps(codec, example)
+    _, weights = placed_maps(codec, example)
     return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(
         jnp.float32
     )
 
 
-def _placed_maps(codec: Codec, example: Example) -> tuple[jax.Array, jax.Array]:
+def placed_maps(codec: Codec, example: Example) -> tuple[jax.Array, jax.Array]:
     """Returns the codec's maps, and their weights; 0 also for a keypoint that is taught as absent."""
     maps, weights = codec.encode(example)
     return maps, jnp.where(example.visible > 0, weights, 0.0)
@@ -71,7 +71,7 @@ def association_inputs(
     features: (B, h, w, C) of the frozen extractor. Where a keypoint has no label, or is absent, its
     map is empty.
     """
-    maps, weights = _placed_maps(codec, example)
+    maps, weights = placed_maps(codec, example)
     known = weights[..., None] > 0
     points = geometry.move_points(codec.to_heatmap, jnp.where(known, example.keypoints, 0.0))
     new = triple[1:]

@@ -24,7 +24,7 @@ from kpjax.losses.distillation import (
 from kpjax.losses.heatmap import coarse_to_fine, coarse_to_fine_targets, heatmap_mse
 from kpjax.losses.learning_without_forgetting import channel_distillation
 from kpjax.losses.objective import Objective, Term
-from kpjax.methods.incremental_family.association_forward import channels, rerender
+from kpjax.methods.incremental_family.association_forward import channels, placed_maps, rerender
 
 NEW_KEYPOINTS = "new_keypoints"  # the term of the labels, in every objective
 DISTILLATION = "distillation"  # the term that holds old keypoints where the teacher has them
@@ -148,11 +148,12 @@ def true_points_term(codec: Codec, *, reduction: Reduction = "element_mean") -> 
     old keypoints in place of KA-Net's maps.
 
     The stream must have labels of these old keypoints, which the setting does not; images without
-    one are left out, too. codec: renders the Gaussians. The others are as in `association_term`.
+    one, or where it is marked as absent, are left out, too. codec: renders the Gaussians. The
+    others are as in `association_term`.
     """
 
     def loss(outputs, streams):
-        targets, weights = codec.encode(streams["labelled"])
+        targets, weights = placed_maps(codec, streams["labelled"])
         old = outputs["increment"].triples[:, 0]
         labelled = (channels(weights, old) > 0).astype(jnp.float32)
         return _distance(outputs, channels(targets, old), reduction, labelled)

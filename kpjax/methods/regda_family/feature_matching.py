@@ -21,6 +21,7 @@ from kpjax.losses.domain_distances import domain_confusion, multi_kernel_mmd
 from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.objective import Objective, Term, total
 from kpjax.methods.forward import (
+    check_equal_batches,
     deinterleave,
     empty_images,
     interleave,
@@ -177,6 +178,7 @@ def _feature_matching(
     learning_rate = setup.learning_rate
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        check_equal_batches({name: streams[name] for name in ("source", "target")})
         images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         states = {"model": optimizer.init(variables["params"])}
@@ -288,11 +290,14 @@ def dan(setup: Setup) -> Method:
     """Trains with the supervised loss plus the multi-kernel maximum mean discrepancy of the pooled
     features (DAN).
 
-    It reads the streams `source` and `target`. The batch size is even (linear-time estimator). The
+    It reads the streams `source` and `target`, in batches of one size (linear-time estimator). The
     start may have `variables`.
 
     Args:
         setup: with learning rates for `features` and `head`.
+
+    Raises:
+        InputError: for batches of different sizes.
     """
 
     def discrepancy(outputs, streams):
@@ -312,11 +317,15 @@ def dann(setup: Setup, *, coefficient: Schedule = reversal) -> Method:
     """Trains with the supervised loss plus a discriminator of pooled features behind a reversed
     gradient (DANN).
 
-    It reads the streams `source` and `target`. The start may have `variables`.
+    It reads the streams `source` and `target`, in batches of one size. The start may have
+    `variables`.
 
     Args:
         setup: with learning rates for `features`, `head` and `adversary` (the discriminator).
         coefficient: of the reversed gradient, a function of the step.
+
+    Raises:
+        InputError: for batches of different sizes.
     """
 
     def confusion(outputs, streams):

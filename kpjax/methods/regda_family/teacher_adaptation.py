@@ -35,7 +35,13 @@ from kpjax.heatmaps import Codec, decode_argmax, gaussian_bumps
 from kpjax.losses.consistency import surest, transformation_equivariance
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import checked_views, empty_images, prepare_streams, train_pass
+from kpjax.methods.forward import (
+    check_equal_batches,
+    checked_views,
+    empty_images,
+    prepare_streams,
+    train_pass,
+)
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.methods.supervised_learning import supervised_objective
@@ -138,12 +144,13 @@ def teacher_adaptation(
             and once for the teacher; None is `target_view()`.
         decay: of the average of parameters.
         sigma: of the bumps, heatmap px; their window ends at three of it.
-        restyled: probability of a batch of source images, or of the teacher's, to be restyled; 0
-            restyles none.
+        restyled: probability of a batch of source images, or of the teacher's, to be restyled, each
+            image by one of the other stream; 0 restyles none.
         predicts: the network that is the result.
 
     Raises:
         ValueError: a term reads an unknown output.
+        InputError: restyled images, and batches of different sizes.
     """
     model = setup.model
     codec = setup.codec
@@ -153,6 +160,8 @@ def teacher_adaptation(
     to_image = geometry.invert(codec.to_heatmap)
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
+        if restyled > 0:
+            check_equal_batches({name: streams[name] for name in ("source", "target")})
         images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         return State(

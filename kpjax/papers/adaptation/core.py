@@ -28,13 +28,13 @@ from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
 from kpjax.papers import engine
 from kpjax.papers.adaptation.config import CORE_STAGE, RENDERED, Config, CoreTraining, of_core
-from kpjax.papers.configs import optimizer_of
+from kpjax.papers.configs import flat, optimizer_of
 from kpjax.papers.engine import Job
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
 from kpjax.training.keypoint_errors import keypoint_errors
-from kpjax.training.trees import load_trained, save_trained, tree_digest
+from kpjax.training.trees import json_digest, load_trained, save_trained, tree_digest
 
 CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
 
@@ -118,7 +118,7 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
         name,
         lambda folder: _train_core(job, folder, open_images),
         preset=preset,
-        config=of_core(config),
+        config=of_core(config) | input_digests(job),
     )
     trained, accuracy = found.trained, found.metrics.get("core/pck")
     if job.plan:
@@ -134,6 +134,17 @@ def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
         kept = seed / f"epoch-{config.core.core_epoch}"
         trained, accuracy = load_trained(kept), read_json(kept / "metrics.json").get("core/pck")
     return Core(trained.variables, tree_digest(trained.variables), accuracy)
+
+
+def input_digests(job: Job) -> dict[str, str]:
+    """Returns the digests of the files that decide a core, its images and weights, by field.
+
+    Those of the images themselves would need a look at all of them for every variant.
+    """
+    fields = {**flat(job.config.core), **flat(job.config.backbone)}
+    return {
+        f"{name}_digest": json_digest(files) for name, files in job.inputs.items() if name in fields
+    }
 
 
 def core_errors(found: Gathered, skeleton: Skeleton, core: CoreTraining) -> dict[str, float]:

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 
 from kpjax import InputError, Method, Skeleton, Trained, methods, models, named_key
 from kpjax.evaluation.degeneracy import stop_if_collapsed
-from kpjax.evaluation.motion import cropped_anew
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import stack_examples
 from kpjax.input.video_source import VideoSource, frames_of
@@ -95,7 +94,7 @@ def still_start(config: Config, source: VideoSource) -> dict[str, Any]:
     """
     if not still_of(config):
         return {}
-    if cropped_anew(source):
+    if source.cropped_anew:
         raise InputError(
             "residual",
             "each frame of these videos is cropped anew, so that no background stays in its place; "
@@ -243,7 +242,8 @@ def discovered_by_level(
                     still=still,
                 )
 
-            stage = job.stage(name, fit, config=config_as_json(config))
+            identity = config_as_json(config) | {"train_digest": data.train.digest}
+            stage = job.stage(name, fit, config=identity)
             networks[f"level{number}"] = alone, stage.trained
             levels[f"level{number}"] = predict(job, alone, stage.trained, data.test)
         return outcome._replace(predictions=levels, others=networks)

@@ -321,3 +321,20 @@ def test_animals_are_followed_over_labelled_frames_alone():
     counts, _, apart = followed(clip)
     assert (counts.frames, counts.swaps, counts.fragments, apart) == (12, 0, 0, 5)
     assert followed(clip._replace(instances=instances[:18])) is None  # nine labelled frames
+
+
+def test_animals_of_one_keypoint_are_followed_by_their_boxes():
+    """One point spans nothing: no animal was found, which counted as no swap."""
+    frames = tuple(Frame(f"clip/{n}", Path("clip.mp4"), n, (64, 48)) for n in range(12))
+    instances = tuple(
+        instance_of(number, np.array([corner]) + 4, box=np.array([*corner, 9, 7]), track=name)
+        for number in range(12)
+        for name, corner in (("ann", (5.0, 6.0)), ("bob", (40.0, 30.0)))
+    )
+    clip = Project(Path("p"), "sleap", Skeleton(("spot",)), frames, instances)
+    points = np.stack([one.keypoints for one in instances])
+    scores = np.ones(points.shape[:2])
+    unknown = np.full(scores.shape, np.nan)
+    counts, _, _ = command.over_time(clip, clip, points + 0.5, scores, unknown, 2)
+    assert (counts.matched >= 0).all()
+    assert counts.swaps == 0

@@ -300,6 +300,23 @@ def test_extents_are_enlarged_by_what_they_lack_on_frames_that_train():
     assert enlarged([0.8, 0.8], [0.2, 0.2], always=False) == 1.0
 
 
+def test_an_animal_of_which_one_point_is_labelled_is_found():
+    """Two frames; on the second one point of the animal shows, and the finder is 2 px beside it."""
+    points = np.array([[10.0, 15.0], [15.0, 15.0], [20.0, 15.0]])
+    visible = np.array([[1.0, 1, 1], [0, 1, 0]])
+    source = arrays(
+        np.zeros((2, 32, 32, 3), np.uint8),
+        np.stack([points] * 2),
+        visible,
+        Skeleton(tuple("abc")),
+        "frames",
+    )
+    seen = Animals(np.full((2, 1, 2), 15.0) + 2, np.full((2, 1), 10.0), np.full((2, 1), 0.9))
+    finder = animals.Finder(32, 1, True, lambda images: seen)
+    counted = animals.count_found(finder, source, 3, 1.25)
+    assert (counted["animals"], counted["found"], counted["others"]) == (2, 2, 0)
+
+
 @pytest.mark.parametrize(
     ("off", "wanted", "shown"),
     [(0.0, 1.0, 3), (2.0, 7 / 6.25, 3), (4.0, animals.WIDEST, 2)],

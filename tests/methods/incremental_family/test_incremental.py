@@ -210,6 +210,8 @@ def test_the_ceiling_follows_the_true_old_point_where_it_has_a_label():
     np.testing.assert_allclose(term.function(given, streams), expected, rtol=1e-6)
     unlabelled = labelled_batch([[2, 2], [0, 0], [5, 5]], [1, 0, 1])
     assert term.function(given, unlabelled) == 0
+    absent = labelled_batch([[2, 2], [0, 0], [5, 5]], [1, -1, 1])
+    assert term.function(given, absent) == 0
 
 
 def test_memory_replay_takes_the_old_models_sure_points_for_labels():

@@ -117,6 +117,21 @@ def test_the_core_is_one_stage_with_earlier_epochs(finished):
         core_of(job(core_learning_rate=1.0))
 
 
+def test_a_core_is_of_the_files_that_it_has_learnt_from(finished):
+    """A finished one was taken whatever had become of its images."""
+    job = job_of("adaptation", "adapted", finished.parents[1])
+
+    def core_with(**inputs):
+        experiment = job.experiment._replace(inputs=lambda *of: inputs)
+        return core_of(job._replace(experiment=experiment))
+
+    other_target = core_with(target={"mafl/1.0.0/skeleton.json": "a"})
+    assert other_target.digest == core_of(job).digest
+    for field, words in (("core", "core_digest"), ("core_test", "core_test_digest")):
+        with pytest.raises(InputError, match=rf"config\.{words} is absent there and "):
+            core_with(**{field: {"mpii/1.0.0/skeleton.json": "a"}})
+
+
 def test_an_epoch_that_the_core_never_reaches_is_refused():
     with pytest.raises(InputError, match="core_epoch: 5; those kept are 1 and the last, 3"):
         replace_fields(PRESETS["mpii_mafl"], core_epochs=3, core_epoch=5)

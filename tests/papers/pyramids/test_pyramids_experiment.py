@@ -2,7 +2,7 @@
 input.
 """
 
-from types import SimpleNamespace
+import shutil
 
 import chex
 import jax
@@ -17,7 +17,14 @@ from experiments.pyramids import EXPERIMENT, PRESETS
 from experiments.pyramids.results import TABLES
 from experiments.pyramids.videos import open_videos
 from kpjax.errors import InputError, RunError
-from kpjax.input.video_source import actions_of, frames_of
+from kpjax.input.source import arrays
+from kpjax.input.video_source import (
+    NO_KEYPOINTS,
+    actions_of,
+    frames_of,
+    group_into_videos,
+    of_videos,
+)
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import run as run_job
 from kpjax.papers.paper_numbers import lines_of
@@ -220,6 +227,11 @@ def test_each_level_of_a_baseline_is_probed_by_a_network_of_its_own(tmp_path, mo
         )
         found = measures.predict(job, method, trained, data.train).keypoints
         np.testing.assert_array_equal(seen[level], found)
+    # A level's stage is of its videos, also where the run's own folder is gone.
+    shutil.rmtree(job.folder)
+    fewer = data._replace(train=of_videos(data.train, [0]))
+    with pytest.raises(InputError, match=r"stage\.json is of .*train_digest"):
+        VARIANTS["keynet"].train(job, fewer)
 
 
 def test_the_bound_has_every_number_that_is_printed_of_it():
@@ -252,12 +264,12 @@ def test_what_moves_is_known_before_a_still_camera_alone():
 
 
 def test_frames_that_are_cropped_anew_have_no_still_background():
-    class Moving(list):
-        bounds = ((0, 2),)
-
-    frames = Moving(SimpleNamespace(crop=size * np.eye(3)) for size in (1, 2))
+    crop = np.eye(3) * np.array([1, 1, 1, 2])[:, None, None]
+    images, points = np.zeros((4, 8, 8, 3), np.uint8), np.zeros((4, 0, 2))
+    frames = arrays(images, points, points[..., 0], NO_KEYPOINTS, "moving", crop=crop)
+    moving = group_into_videos(frames, [4], ["moving"])
     with pytest.raises(InputError, match="no background stays in its place"):
-        still_start(replace_fields(TINY, residual=True), frames)
+        still_start(replace_fields(TINY, residual=True), moving)
 
 
 @pytest.mark.slow
