@@ -408,7 +408,8 @@ def _shown(value: Any) -> str:
     )
 
 
-# Of MobileNetV2. Numbers on the results page are of the first, which no hub has.
+# Of MobileNetV2. Numbers on the results page are of the first, which no hub has; the last can be
+# fetched.
 WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
 WORTH = "more accurate with few labels, several times slower"
 # Heatmaps survived 300 steps at 3e-4 and at 1e-3, and vanished within 200 at 4e-3; runs here have 500
