@@ -14,7 +14,12 @@ from .heatmaps import (
 from .images.transforms import Letterbox as Letterbox
 from .input.source import arrays as arrays
 from .input.stream import stream as stream
-from .losses import Term as Term, replaced as replaced, reweighted as reweighted, without as without
+from .losses.objective import (
+    Term as Term,
+    replaced as replaced,
+    reweighted as reweighted,
+    without as without,
+)
 from .methods import (
     Setup as Setup,
     adabn as adabn,

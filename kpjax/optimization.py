@@ -5,11 +5,13 @@ of its group (`LearningRate`), times the backbone's share of it (`scale_backbone
 below a `backbone`. `group_rates` says what comes of both.
 """
 
+import functools
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax.traverse_util import flatten_dict
 
@@ -124,15 +126,39 @@ def scale_backbone(
 WITH_BACKBONE = ("backbone", "features", ALL)
 
 
+@functools.lru_cache(maxsize=64)
+def check_direction(optimizer: optax.GradientTransformation) -> None:
+    """Takes one update of a unit gradient. Raises InputError for an optimizer that points against
+    it, since it holds its learning rate, as `optax.adam(1e-3)` does: `descend` would climb.
+
+    An optimizer that asks for parameters of certain names is not tried.
+    """
+    ones = {"weight": np.ones(2, np.float32)}
+    try:
+        with jax.numpy_dtype_promotion("standard"):
+            step, _ = jax.jit(optimizer.update)(ones, optimizer.init(ones), ones)
+    except (KeyError, ValueError, TypeError):
+        return
+    if np.sum(step["weight"]) < 0:
+        raise InputError(
+            "optimizer",
+            "it holds its learning rate, and would climb; give it without one, such as "
+            "optax.scale_by_adam() for optax.adam(1e-3), and the rate as `learning_rate`",
+        )
+
+
 def group_rates(
     optimizer: optax.GradientTransformation, learning_rate: LearningRate
 ) -> Callable[[float], dict[str, float]]:
     """Returns a function of the step's number: the learning rate of each group of parameters.
 
+    Raises InputError for an optimizer that holds a learning rate of its own.
+
     With an optimizer of `scale_backbone`, `backbone` is its share of the rate of its group; frozen
     layers have none. A rate without groups is that of "all parameters". Nested groups have names
     with slashes.
     """
+    check_direction(optimizer)
     schedules = learning_rate if isinstance(learning_rate, Mapping) else {ALL: learning_rate}
     schedules = flatten_dict(schedules, sep="/")
     share = getattr(optimizer, "share", 1.0)

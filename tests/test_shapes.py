@@ -28,6 +28,7 @@ from kpjax.evaluation.probes import (
     regression_errors,
     splits,
 )
+from kpjax.losses.objective import Term
 from kpjax.structures import Example, Skeleton
 
 IMAGES, SIDE, KEYPOINTS, CHANNELS = 4, 8, 3, 5
@@ -63,7 +64,7 @@ def centres_of(keypoints, visible):
 
 
 def summed(loss, scale):
-    objective = {"one": losses.Term(1.0, lambda outputs, streams: loss)}
+    objective = {"one": Term(1.0, lambda outputs, streams: loss)}
     return losses.total(objective, {}, {}, {"one": scale})
 
 

@@ -48,7 +48,6 @@ from .heatmap import (
 from .learning_without_forgetting import channel_distillation as channel_distillation
 from .objective import (
     Objective as Objective,
-    Term as Term,
     replaced as replaced,
     reweighted as reweighted,
     total as total,

@@ -25,8 +25,23 @@ class Term(NamedTuple):
 Objective = Mapping[str, Term]
 
 
+def check_objective(objective: Any) -> None:
+    """Raises TypeError for an objective that is no mapping from names to terms."""
+    if not isinstance(objective, Mapping):
+        raise TypeError(
+            f"objective: a {type(objective).__name__}; give a dict of terms by name, such as "
+            "{'supervised': Term(1.0, function)}"
+        )
+    for name, term in objective.items():
+        if not isinstance(term, Term):
+            raise TypeError(
+                f"objective: {name!r} is a {type(term).__name__}; give kpjax.Term(weight, function)"
+            )
+
+
 def _check_known(objective: Objective, names) -> None:
     """Raises KeyError for names that are not terms of the objective."""
+    check_objective(objective)
     unknown = sorted(set(names) - set(objective))
     if unknown:
         raise KeyError(f"no term {', '.join(unknown)} in an objective of {', '.join(objective)}")
@@ -75,7 +90,11 @@ def total(
 
 
 def views(objective: Objective) -> frozenset[str]:
-    """Returns the names of all forward passes that the terms of an objective read."""
+    """Returns the names of all forward passes that the terms of an objective read.
+
+    Raises TypeError for an objective that is no mapping from names to terms.
+    """
+    check_objective(objective)
     return frozenset(view for term in objective.values() for view in term.reads)
 
 
@@ -106,12 +125,19 @@ def reweighted(objective: Objective, **weights: float) -> Objective:
 
 
 def replaced(
-    objective: Objective, **functions: Callable[[Mapping[str, Any], Streams], jax.Array]
+    objective: Objective,
+    *misplaced: Any,
+    **functions: Callable[[Mapping[str, Any], Streams], jax.Array],
 ) -> Objective:
-    """Returns the objective with other functions under the same weights.
+    """Returns the objective with other functions under the same weights, each given by the name of
+    its term: `replaced(objective, supervised=function)`.
 
-    Raises KeyError for an unknown name.
+    Raises KeyError for an unknown name, TypeError for a function without one.
     """
+    if misplaced:
+        raise TypeError(
+            "give each function by the name of its term: replaced(objective, supervised=function)"
+        )
     _check_known(objective, functions)
     return {
         name: term._replace(function=functions.get(name, term.function))

@@ -56,6 +56,18 @@ def unit_range(example: Example) -> Example:
     return example._replace(image=example.image.astype(jnp.float32) / 255)
 
 
+def named_streams(streams: Streams, names: Collection[str]) -> dict[str, Example]:
+    """Returns the batches of some streams, by name. Raises InputError for one that is missing."""
+    missing = [name for name in names if name not in streams]
+    if missing:
+        raise InputError(
+            "streams",
+            f"{missing[0]!r} is missing; this method reads {', '.join(names)}, and got "
+            f"{', '.join(streams) or 'none'}",
+        )
+    return {name: streams[name] for name in names}
+
+
 def prepare_streams(
     augment: Augment | Mapping[str, Augment], streams: Streams, key: jax.Array
 ) -> dict[str, Example]:
@@ -86,7 +98,7 @@ def empty_images(
         prepared_streams = prepare_streams(augment, {name: stream}, jax.random.key(0))
         return prepared_streams[name]
 
-    view = jax.eval_shape(prepared, streams[name])
+    view = jax.eval_shape(prepared, named_streams(streams, (name,))[name])
     image_shape = view.image.shape[1:]
     return jnp.zeros((1, *image_shape), jnp.float32)
 

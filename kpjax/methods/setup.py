@@ -136,6 +136,20 @@ def initial_variables(
     return fresh
 
 
+def require_parts(model: nn.Module, method: str) -> None:
+    """Raises InputError for a network without the parts of a `KeypointNetwork`, which some methods
+    use one by one.
+
+    method: for the message.
+    """
+    if not hasattr(model, "head") or not hasattr(model, "features"):
+        raise InputError(
+            "model",
+            f"{type(model).__name__} has no `features` and `head`, which {method} reads; give a "
+            "kpjax.models.KeypointNetwork(backbone, upsampling, head)",
+        )
+
+
 def require(start: Start, name: str) -> Any:
     """Returns a tree of a start. Raises InputError that names a missing one."""
     if name not in start:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from kpjax.heatmaps import Codec
 from kpjax.losses.heatmap import heatmap_kl
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import empty_images, prepare_streams, train_pass
+from kpjax.methods.forward import empty_images, named_streams, prepare_streams, train_pass
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
 from kpjax.optimization import group_rates
@@ -49,7 +49,7 @@ def supervised(setup: Setup, *, loss: HeatmapLoss = heatmap_kl, stream: str = "l
         return State(jnp.int32(0), variables, optimizer_state, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = prepare_streams(setup.augment, {stream: streams[stream]}, key)
+        views = prepare_streams(setup.augment, named_streams(streams, (stream,)), key)
 
         def objective_of(params):
             heatmaps, statistics = train_pass(

@@ -22,7 +22,7 @@ import tiny_parts as tiny
 from jax.extend.core import jaxpr_as_fun
 
 from kpjax.heatmaps import codec
-from kpjax.losses import Term
+from kpjax.losses.objective import Term
 from kpjax.models import mobilenet_v2
 from kpjax.platforms import known_platform
 from kpjax.structures import Trained

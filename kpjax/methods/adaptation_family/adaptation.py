@@ -31,7 +31,14 @@ from kpjax.losses.reconstruction import (
 from kpjax.methods.adaptation_family.parameter_paths import grouped_kernels
 from kpjax.methods.adaptation_family.parametrisation import Parametrisation, adapted, mean_scales
 from kpjax.methods.adaptation_family.view_pairs import ViewPair, similarity_views
-from kpjax.methods.forward import Normalise, checked_views, prepare_streams, train_pass, unit_range
+from kpjax.methods.forward import (
+    Normalise,
+    checked_views,
+    named_streams,
+    prepare_streams,
+    train_pass,
+    unit_range,
+)
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.perceptual import PERCEPTUAL, check_network
 from kpjax.methods.setup import Setup, of_same_shapes, require
@@ -219,7 +226,7 @@ def adaptation(
         )
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        examples = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)
+        examples = prepare_streams(setup.augment, named_streams(streams, (STREAM,)), key)
         target, appearance = make_views(named_key(key, "views"), examples[STREAM].image)
 
         def features(batch: jax.Array) -> tuple[jax.Array, ...]:

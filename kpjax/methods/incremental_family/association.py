@@ -20,7 +20,13 @@ from flax import linen as nn
 from kpjax import geometry
 from kpjax.heatmaps import Codec, decode_argmax
 from kpjax.losses.distillation import mse_distillation
-from kpjax.methods.forward import Normalise, empty_images, prepare_streams, unit_range
+from kpjax.methods.forward import (
+    Normalise,
+    empty_images,
+    named_streams,
+    prepare_streams,
+    unit_range,
+)
 from kpjax.methods.gradient_step import State, gradient_step
 from kpjax.methods.incremental_family.association_forward import (
     association_inputs,
@@ -86,7 +92,7 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
         return State(jnp.int32(0), variables, optimizer_state, frozen)
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)
+        views = prepare_streams(setup.augment, named_streams(streams, (STREAM,)), key)
         view = views[STREAM]
         step = increment_of(state.frozen, keypoints)
         teacher = state.frozen["teacher"]

@@ -29,6 +29,7 @@ from kpjax.losses.objective import Objective, total
 from kpjax.methods.forward import (
     checked_views,
     empty_images,
+    named_streams,
     prepare_streams,
     train_pass,
     unit_range,
@@ -179,7 +180,7 @@ def incremental(
         ), statistics
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        seen = prepare_streams(setup.augment, {STREAM: streams[STREAM]}, key)
+        seen = prepare_streams(setup.augment, named_streams(streams, (STREAM,)), key)
         given = frozen_outputs(state, seen[STREAM])
         step: Increment = given["increment"]
         trainable = head_channels(state.variables["params"], step.new)

@@ -40,6 +40,7 @@ from kpjax.methods.forward import (
     check_equal_batches,
     deinterleave,
     interleave,
+    named_streams,
     unit_range,
 )
 from kpjax.methods.gradient_step import gradient_step
@@ -271,7 +272,7 @@ def discovery_method(
         return network_for(max(images.shape[1:3]))
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        check_equal_batches({name: streams[name] for name in STREAMS})
+        check_equal_batches(named_streams(streams, STREAMS))
         image_shape = streams[FRAME].image.shape[1:]
         images = jnp.zeros((1, *image_shape), jnp.float32)
         outputs, fresh = network_of(images).init_with_output(

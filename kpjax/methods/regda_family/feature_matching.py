@@ -25,6 +25,7 @@ from kpjax.methods.forward import (
     deinterleave,
     empty_images,
     interleave,
+    named_streams,
     prepare_streams,
     train_pass,
 )
@@ -105,7 +106,7 @@ def adabn(setup: Setup) -> Method:
     def update(
         state: BatchStatisticsState, streams: Streams, key: jax.Array
     ) -> tuple[BatchStatisticsState, Metrics]:
-        view = prepare_streams(setup.augment, {"target": streams["target"]}, key)["target"]
+        view = prepare_streams(setup.augment, named_streams(streams, ("target",)), key)["target"]
         batch, squares = measured(state.variables, setup.normalise(view.image))
         mean_sum = _each_norm(lambda norm, s: s + norm["mean"], batch, state.mean_sum)
         square_sum = _each_norm(
@@ -178,7 +179,7 @@ def _feature_matching(
     learning_rate = setup.learning_rate
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        check_equal_batches({name: streams[name] for name in ("source", "target")})
+        check_equal_batches(named_streams(streams, ("source", "target")))
         images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         states = {"model": optimizer.init(variables["params"])}
@@ -202,9 +203,7 @@ def _feature_matching(
         return State(jnp.int32(0), variables, discriminator_variables, states, {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = prepare_streams(
-            setup.augment, {name: streams[name] for name in ("source", "target")}, key
-        )
+        views = prepare_streams(setup.augment, named_streams(streams, ("source", "target")), key)
         source = setup.normalise(views["source"].image)
         target = setup.normalise(views["target"].image)
         scale = coefficient(state.step.astype(jnp.float32))

@@ -27,10 +27,10 @@ from kpjax.heatmaps import Codec
 from kpjax.losses import adversarial
 from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.heatmap import heatmap_kl
-from kpjax.losses.objective import Objective, Term, total, views as views_read
+from kpjax.losses.objective import Objective, Term, check_objective, total, views as views_read
 from kpjax.methods import forward
 from kpjax.methods.gradient_step import gradient_steps
-from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables, require_parts
 from kpjax.optimization import Schedule, descend, group_rates, schedule_of
 from kpjax.structures import Example, Method, Metrics, Start, Streams, Variables, named_key
 
@@ -158,7 +158,11 @@ def regda(
 
     Raises:
         ValueError: a term reads views of two steps, or a view that RegDA does not have.
+        TypeError: the objective is no mapping from names to terms.
+        InputError: the model has no features and head, or the optimizer holds its learning rate.
     """
+    check_objective(objective)
+    require_parts(setup.model, "regda")
     model, optimizer, normalise = setup.model, setup.optimizer, setup.normalise
     in_a, in_b, in_c = (
         _terms_of(objective, views)
@@ -201,7 +205,7 @@ def regda(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         views = forward.prepare_streams(
-            setup.augment, {name: streams[name] for name in ("source", "target")}, key
+            setup.augment, forward.named_streams(streams, ("source", "target")), key
         )
         source, target = normalise(views["source"].image), normalise(views["target"].image)
         labels, label_weights = labels_of_source(setup.codec, views["source"])

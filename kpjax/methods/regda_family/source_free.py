@@ -45,7 +45,13 @@ from kpjax.heatmaps import Codec
 from kpjax.losses.consistency import surest
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.losses.objective import Objective, Term, total
-from kpjax.methods.forward import checked_views, empty_images, prepare_streams, train_pass
+from kpjax.methods.forward import (
+    checked_views,
+    empty_images,
+    named_streams,
+    prepare_streams,
+    train_pass,
+)
 from kpjax.methods.gradient_step import gradient_step
 from kpjax.methods.regda_family.teacher_adaptation import State, hide_one_box, networks, target_view
 from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
@@ -179,7 +185,7 @@ def source_free(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         student, teacher = networks(state)
-        plain = prepare_streams(setup.augment, {"target": streams["target"]}, key)["target"]
+        plain = prepare_streams(setup.augment, named_streams(streams, ("target",)), key)["target"]
         seen, to_student = change(named_key(key, "student view"), plain)
         shown, to_teacher = change(named_key(key, "teacher view"), plain)
         answer, implausible, teacher_statistics = answered(

@@ -39,6 +39,7 @@ from kpjax.methods.forward import (
     check_equal_batches,
     checked_views,
     empty_images,
+    named_streams,
     prepare_streams,
     train_pass,
 )
@@ -161,7 +162,7 @@ def teacher_adaptation(
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
         if restyled > 0:
-            check_equal_batches({name: streams[name] for name in ("source", "target")})
+            check_equal_batches(named_streams(streams, ("source", "target")))
         images = empty_images(setup.augment, streams, "source")
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         return State(
@@ -195,9 +196,7 @@ def teacher_adaptation(
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
         student, teacher = networks(state, predicts)
-        plain = prepare_streams(
-            setup.augment, {name: streams[name] for name in ("source", "target")}, key
-        )
+        plain = prepare_streams(setup.augment, named_streams(streams, ("source", "target")), key)
         source, _ = change(named_key(key, "source view"), plain["source"])
         images = {
             SOURCE: restyle(named_key(key, "source style"), source.image, plain["target"].image)

@@ -15,7 +15,7 @@ from kpjax.losses import adversarial
 from kpjax.losses.domain_distances import softmax_discrepancy
 from kpjax.losses.gradient_scaling import scale_gradient, warm_start
 from kpjax.losses.heatmap import heatmap_kl
-from kpjax.methods.forward import empty_images, prepare_streams, train_pass
+from kpjax.methods.forward import empty_images, named_streams, prepare_streams, train_pass
 from kpjax.methods.gradient_step import gradient_steps
 from kpjax.methods.regda_family.regda import (
     FEATURES,
@@ -24,7 +24,7 @@ from kpjax.methods.regda_family.regda import (
     labels_of_source,
     nothing_positive,
 )
-from kpjax.methods.setup import Setup, heatmap_predict, initial_variables
+from kpjax.methods.setup import Setup, heatmap_predict, initial_variables, require_parts
 from kpjax.models.network import KeypointNetwork
 from kpjax.optimization import Schedule, descend, group_rates, schedule_of
 from kpjax.structures import Example, Method, Metrics, Start, Streams, named_key
@@ -39,6 +39,7 @@ class _Groups(NamedTuple):
 
 
 def _init(setup: Setup, carried: tuple[str, ...]):
+    require_parts(setup.model, "a method with two regressors")
     model = setup.model
     optimizer = setup.optimizer
 
@@ -117,9 +118,7 @@ def dd(
     normalise = setup.normalise
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = prepare_streams(
-            setup.augment, {name: streams[name] for name in ("source", "target")}, key
-        )
+        views = prepare_streams(setup.augment, named_streams(streams, ("source", "target")), key)
         labels, label_weights = labels_of_source(setup.codec, views["source"])
         statistics = _split(state.variables["batch_stats"], state.adversary["batch_stats"])
         weights = target_weights(views["target"])
@@ -184,9 +183,7 @@ def mcd(setup: Setup, *, trade_off: float = 1.0, carried: tuple[str, ...] = FEAT
     normalise = setup.normalise
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        views = prepare_streams(
-            setup.augment, {name: streams[name] for name in ("source", "target")}, key
-        )
+        views = prepare_streams(setup.augment, named_streams(streams, ("source", "target")), key)
         source = normalise(views["source"].image)
         target = normalise(views["target"].image)
         labels, label_weights = labels_of_source(setup.codec, views["source"])

@@ -81,7 +81,7 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
     boxes = hide or hide_boxes()
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        forward.check_equal_batches({name: streams[name] for name in STREAMS})
+        forward.check_equal_batches(forward.named_streams(streams, STREAMS))
         images = forward.empty_images(setup.augment, streams, LABELLED)
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         optimizer_state = setup.optimizer.init(variables["params"])
@@ -91,7 +91,7 @@ def easy_hard(setup: Setup, *, objective: Objective, hide: Hide | None = None) -
         params = state.variables["params"]
         statistics = state.variables["batch_stats"]
         examples = forward.prepare_streams(
-            setup.augment, {name: streams[name] for name in STREAMS}, key
+            setup.augment, forward.named_streams(streams, STREAMS), key
         )
         easy = examples[UNLABELLED]
         _, maps = random_warp(HARDER)(named_key(key, "hard"), easy)

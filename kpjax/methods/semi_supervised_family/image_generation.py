@@ -28,6 +28,7 @@ from kpjax.methods.forward import (
     imagenet_normalise,
     interleave,
     joint_pass,
+    named_streams,
     prepare_streams,
 )
 from kpjax.methods.gradient_step import gradient_step
@@ -162,7 +163,7 @@ def image_generation(
         return image_generator_for(max(images.shape[1:3]))
 
     def init(key: jax.Array, streams: Streams, start: Start) -> State:
-        check_equal_batches({stream: streams[stream] for stream in needed})
+        check_equal_batches(named_streams(streams, needed))
         images = empty_images(setup.augment, streams, needed[0])
         variables = initial_variables(setup, named_key(key, "model"), images, start)
         params = variables["params"]
@@ -216,9 +217,7 @@ def image_generation(
         return Reconstruction(images, targets, distances, averages), mutated.get("batch_stats", {})
 
     def update(state: State, streams: Streams, key: jax.Array) -> tuple[State, Metrics]:
-        examples = prepare_streams(
-            setup.augment, {stream: streams[stream] for stream in needed}, key
-        )
+        examples = prepare_streams(setup.augment, named_streams(streams, needed), key)
         for view, stream in rebuilt.items():
             examples[view], _ = random_warp(draw_map)(named_key(key, view), examples[stream])
         by_view = {view: example.image for view, example in examples.items()}

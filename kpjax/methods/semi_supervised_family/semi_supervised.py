@@ -122,9 +122,9 @@ def semi_supervised(
         streams: Streams, key: jax.Array
     ) -> tuple[dict[str, Example], dict[str, jax.Array]]:
         """Returns x and g(x) with their labels, and g."""
-        forward.check_equal_batches({stream: streams[stream] for stream in streams_read})
+        forward.check_equal_batches(forward.named_streams(streams, streams_read))
         examples = forward.prepare_streams(
-            setup.augment, {stream: streams[stream] for stream in streams_read}, key
+            setup.augment, forward.named_streams(streams, streams_read), key
         )
         maps = {}
         for stream in streams_read:
