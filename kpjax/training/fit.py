@@ -43,7 +43,12 @@ from kpjax.training.mesh import (
     shard,
     traced_for,
 )
-from kpjax.training.process import Interrupted, stop_requests, traces_when_stuck
+from kpjax.training.process import (
+    Interrupted,
+    signal_name,
+    stop_requests,
+    traces_when_stuck,
+)
 from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
 from kpjax.training.run_folder import hold_folder
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
@@ -308,7 +313,7 @@ def fit(
             another key, model, config, data or draws of them; a disc that refuses.
         RunError: a loss, a gradient norm or an array of the state that is not finite; it is never
             saved. Too little memory.
-        Interrupted: SIGTERM came, and a checkpoint was saved (exit code 143).
+        Interrupted: SIGTERM or Ctrl-C came, and a checkpoint was saved (exit code 143 or 130).
     """
     began = time.perf_counter()
     keep_programs(folder)
@@ -456,14 +461,15 @@ class _Loop:
         self.next_look = self.step + 2
         self.entered = self.saved_at = time.monotonic()
 
-    def run(self, state, stop: Callable[[], bool]):
+    def run(self, state, stop: Callable[[], int]):
         """Takes all remaining steps; returns the last state, which is saved."""
         if self.step == self.steps or self._stopped_by_validation():
             return state
-        if stop():  # before minutes of compiling
+        if number := stop():  # before minutes of compiling
             raise Interrupted(
-                f"stopped by SIGTERM before step {self.step + 1} of {self.steps}; "
-                f"{self.checkpoints.last_good()}; the same command goes on from there"
+                f"stopped by {signal_name(number)} before step {self.step + 1} of {self.steps}; "
+                f"{self.checkpoints.last_good()}; the same command goes on from there",
+                number,
             )
         groups = self.options.batch_norm_groups
         update, names = compiled_update(self.method.update, self.mesh, groups)
@@ -523,8 +529,9 @@ class _Loop:
                 if stopped:
                     self.checkpoints.wait()
                     raise Interrupted(
-                        f"stopped by SIGTERM: step {self.step} of {self.steps} is saved in "
-                        f"{self.checkpoints.folder}; the same command goes on from there"
+                        f"stopped by {signal_name(stopped)}: step {self.step} of {self.steps} is saved "
+                        f"in {self.checkpoints.folder}; the same command goes on from there",
+                        stopped,
                     )
                 if last and self.step < self.steps:
                     break

@@ -1,7 +1,7 @@
-"""A process that trains: its answer to SIGTERM, what it says when it is stuck, and how many programs
+"""A process that trains: its answer to SIGTERM and Ctrl-C, what it says when it is stuck, and how many programs
 it can hold.
 
-On SIGTERM a run finishes its step, saves, and raises Interrupted.
+On either a run finishes its step, saves, and raises Interrupted; a second Ctrl-C ends it at once.
 """
 
 import contextlib
@@ -9,6 +9,7 @@ import faulthandler
 import gc
 import itertools
 import math
+import os
 import signal
 import sys
 import threading
@@ -32,36 +33,59 @@ STUCK = 1200.0  # seconds without a step; the largest networks compile for less
 class Interrupted(RunError):
     """A run that was asked to stop and has saved its step, from which the same command resumes.
 
-    Command lines exit with `exit_code` (128 + SIGTERM, as shells count) and start nothing else.
+    Command lines exit with `exit_code` (128 + the signal, as shells count) and start nothing else.
     """
 
-    exit_code = 143
+    def __init__(self, message: str, number: int = signal.SIGTERM):
+        super().__init__(message)
+        self.exit_code = 128 + number
+
+
+def signal_name(number: int) -> str:
+    """Returns what a user calls a signal that asks a run to stop."""
+    return "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
 
 
 @contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yields a function that returns whether SIGTERM has come, to be asked before the first step
-    and after each.
+def stop_requests() -> Iterator[Callable[[], int]]:
+    """Yields a function that returns the signal that has asked to stop, SIGTERM or SIGINT, and 0
+    before; to be asked before the first step and after each.
 
-    Several processes ask JAX's preemption service, since they must agree on the step. A notice that
-    comes between two stages is answered by the next one.
+    After Ctrl-C, which is SIGINT, a second one raises KeyboardInterrupt as usual. Several processes
+    ask JAX's preemption service, since they must agree on the step; it knows of SIGTERM alone. A
+    notice that comes between two stages is answered by the next one.
     """
     if jax.process_count() > 1:
-        yield lambda: multihost_utils.reached_preemption_sync_point(next(STEPS))
+        yield lambda: (
+            signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(STEPS)) else 0
+        )
         return
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
+        yield lambda: 0
         return
     requests: list[int] = []
-    before = signal.signal(signal.SIGTERM, lambda number, frame: requests.append(number))
+    before: dict[int, Any] = {}
+
+    def request(number: int, frame: Any) -> None:
+        del frame
+        requests.append(number)
+        if number == signal.SIGINT:
+            signal.signal(signal.SIGINT, before[signal.SIGINT])
+            os.write(2, b"\nCtrl-C: saving this step; again to end at once without it\n")
+
     try:
-        yield lambda: bool(requests)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            before[number] = signal.signal(number, request)
+        yield lambda: requests[0] if requests else 0
         if requests:
             raise Interrupted(
-                "stopped by SIGTERM after the last step of this stage, which is saved"
+                f"stopped by {signal_name(requests[0])} after the last step of this stage, which is "
+                "saved",
+                requests[0],
             )
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager

@@ -93,22 +93,23 @@ def test_rows_are_means_of_their_window(whole):
     assert list((whole[0] / "tensorboard" / "main").iterdir())
 
 
-def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path):
-    """SIGTERM in the middle of a window of the log, with a best behind it and a `between` before
-    it.
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_saves_its_step_and_goes_on_bit_for_bit(whole, tmp_path, number):
+    """Either signal in the middle of a window of the log, with a best behind it and a `between`
+    before it.
     """
 
     class Terminated(Batches):
         def __getitem__(self, step):
             if step == 10:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), number)
             return super().__getitem__(step)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = signal.getsignal(number)
     with pytest.raises(Interrupted, match=r"step \d+ of 14 is saved") as stopped:
         run(tmp_path, streams={"labelled": Terminated()})
-    assert stopped.value.exit_code == 143
-    assert signal.getsignal(signal.SIGTERM) is before
+    assert stopped.value.exit_code == 128 + number
+    assert signal.getsignal(number) is before
     step = int(str(stopped.value).split("step ")[1].split()[0])
     assert 6 <= step < 14
     assert _steps(tmp_path)[-1] == step
@@ -193,6 +194,18 @@ def test_a_run_that_validation_stopped_is_finished(stopped):
         bits(stopped[1].trained),
     )
     assert (again.steps, again.evaluations) == (8, stopped[1].evaluations)
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    def pressed_twice(state, step):
+        if step:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return state
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, between=(6, pressed_twice))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 @pytest.mark.parametrize("saved", [True, False], ids=["asked to stop", "killed"])
