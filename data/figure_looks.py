@@ -39,6 +39,8 @@ class Domain:
     noise: float = 0.0  # standard deviation of each pixel
     outline: float = 0.6  # brightness of a limb's border relative to its inside
     hidden: float = 0.0  # fraction of joints that are covered and not labelled
+    #: share of a limb's own colour where limbs have colours, the rest being the torso's
+    own_colour: float = 1.0
 
     def __post_init__(self):
         if self.limb_colours not in ("one", "per_limb", "clothed"):
@@ -76,7 +78,18 @@ def target(difficulty: float = 0.5) -> Domain:
 PHOTO_LIKE = Domain(
     "photo", "clothed", "photo-like", background_amplitude=0.7, colour_low=0.25, noise=0.03
 )
-DOMAINS = {domain.name: domain for domain in (SOURCE, target(), PHOTO_LIKE)}
+# About half of what makes the target differ from the source: its limbs' colours, the amplitude of its
+# background, its noise.
+HALF = Domain(
+    "half",
+    "per_limb",
+    "smooth",
+    background_amplitude=0.33,
+    colour_low=0.41,
+    noise=0.035,
+    own_colour=0.5,
+)
+DOMAINS = {domain.name: domain for domain in (SOURCE, HALF, target(), PHOTO_LIKE)}
 
 
 def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
@@ -93,7 +106,9 @@ def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
             np.array([0.95, 0.75, 0.6]) * (0.45 + 0.55 * generator.random()),
         )
         return np.stack([trousers] * 4 + [shirt, skin, shirt, skin, shirt, skin])
-    return drawn
+    if domain.own_colour == 1:
+        return drawn
+    return domain.own_colour * drawn + (1 - domain.own_colour) * drawn[4]
 
 
 @cache

@@ -156,8 +156,8 @@ def open_domain(
     if family in ("figures", "bodies"):
         from data.figures import ALL_JOINTS, DOMAINS, TEN_POINTS, figures, target
 
-        if which not in ("source", "target", "photo"):
-            raise InputError(f"domain {name!r}: the figures have source, target and photo")
+        if which not in DOMAINS:
+            raise InputError(f"domain {name!r}: the figures have {', '.join(DOMAINS)}")
         domain = target(difficulty) if which == "target" else DOMAINS[which]
         skeleton = TEN_POINTS if family == "figures" else ALL_JOINTS
         render = functools.partial(figures, domain=domain, seed=seed, side=side, skeleton=skeleton)

@@ -56,8 +56,10 @@ def stop_requests() -> Iterator[Callable[[], int]]:
     notice that comes between two stages is answered by the next one.
     """
     if jax.process_count() > 1:
-        yield lambda: (
-            signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(STEPS)) else 0
+        yield (
+            lambda: (
+                signal.SIGTERM if multihost_utils.reached_preemption_sync_point(next(STEPS)) else 0
+            )
         )
         return
     if threading.current_thread() is not threading.main_thread():

@@ -286,7 +286,6 @@ SMALL_BODIES = Config(
     carry_head=True,
     pretraining_steps=400,
     steps=1000,
-    coefficient=0.5,
     coefficient_steps=50,
     mcd_trade_off=0.1,
     dd_coefficient=0.5,

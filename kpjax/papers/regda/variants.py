@@ -22,20 +22,20 @@ def build_regda(
     config: Config,
     setup: Setup,
     *,
-    maximise: Literal["ground false", "literally", "nothing"] = "ground false",
+    without: tuple[str, ...] = (),
+    maximise: Literal["ground false", "literally"] = "ground false",
     shallow: bool = False,
 ) -> Method:
     """Builds RegDA.
 
-    maximise: how step B drives f' from f on the target: towards the ground-false map, by the
-    negative of its disparity from f's own prediction, or not at all. shallow: whether f' is a
-    single 1x1 convolution.
+    without: terms that are left out. maximise: how step B drives f' from f on the target: towards
+    the ground-false map, or by the negative of its disparity from f's own prediction. shallow:
+    whether f' is a single 1x1 convolution.
     """
     objective = methods.regda_objective(margin=config.margin)
     if maximise == "literally":
         objective = methods.regda_objective(margin=config.margin, disagree=_literal_maximum)
-    if maximise == "nothing":
-        objective = losses.without(objective, "target_false")
+    objective = losses.without(objective, *without)
     setup = two_heads(config, setup)
     if shallow and not hasattr(setup.model.head, "layers"):
         raise InputError(
@@ -85,6 +85,11 @@ def ablation(line: str, *, of_config: dict[str, Any] | None = None, **options: A
     )
 
 
+# RegDA less all that reads the adversary: a control that differs from it in nothing else.
+build_without_adversary = functools.partial(
+    build_regda, without=("source_disparity", "target_false", "target_truth")
+)
+
 # The table
 
 VARIANTS: dict[str, Variant] = {
@@ -105,6 +110,23 @@ VARIANTS: dict[str, Variant] = {
         label="RegDA, augmented",
         changes=in_strong_colours,
     ),
+    "no_adversary": variant(
+        "control",
+        "RegDA without its adversary: the source's labels, in the same two stages",
+        build_without_adversary,
+        adapt,
+        after_pretraining,
+        label="RegDA without adversary",
+    ),
+    "no_adversary_augmented": variant(
+        "control",
+        "regda_augmented without its adversary: the source's labels, in the same two stages",
+        build_without_adversary,
+        adapted_in_colours,
+        functools.partial(after_pretraining, stage="pretraining_augmented"),
+        label="RegDA without adversary, augmented",
+        changes=in_strong_colours,
+    ),
     "source_only": alone(
         "baseline",
         "no adaptation: heatmap KL on the source domain, steps of both stages",
@@ -118,7 +140,8 @@ VARIANTS: dict[str, Variant] = {
         maximise="literally",
     ),
     "no_target_false": ablation(
-        "the adversary is not driven away on the target: no step B", maximise="nothing"
+        "the adversary is not driven away on the target: no step B",
+        without=("target_false",),
     ),
     "uniform_target": ablation(
         "ground-false map is uniform", of_config={"ground_false": "uniform"}
