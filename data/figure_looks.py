@@ -78,18 +78,19 @@ def target(difficulty: float = 0.5) -> Domain:
 PHOTO_LIKE = Domain(
     "photo", "clothed", "photo-like", background_amplitude=0.7, colour_low=0.25, noise=0.03
 )
-# About half of what makes the target differ from the source: its limbs' colours, the amplitude of its
-# background, its noise.
-HALF = Domain(
-    "half",
+# Six tenths of what makes the target differ from the source: its limbs' colours, the amplitude of its
+# background, its noise. On tuning seed 100 the source alone finds 61 % of its points, as in the
+# trials of the papers.
+NEARER = Domain(
+    "nearer",
     "per_limb",
     "smooth",
-    background_amplitude=0.33,
-    colour_low=0.41,
-    noise=0.035,
-    own_colour=0.5,
+    background_amplitude=0.38,
+    colour_low=0.4,
+    noise=0.042,
+    own_colour=0.6,
 )
-DOMAINS = {domain.name: domain for domain in (SOURCE, HALF, target(), PHOTO_LIKE)}
+DOMAINS = {domain.name: domain for domain in (SOURCE, NEARER, target(), PHOTO_LIKE)}
 
 
 def limb_colours(domain: Domain, generator: np.random.Generator) -> np.ndarray:
