@@ -60,12 +60,9 @@ def render_category(
     """
     if count < 1:
         raise InputError(f"{category.name}: expected a positive count of images, found {count}")
-    home = Domain(f"category-{category.name}")
     images, points = np.empty((count, side, side, 3), np.uint8), []
     for index, number in enumerate(range(first, first + count)):
-        pose, look, behind = (
-            generator_of(seed, home, number, purpose) for purpose in ("pose", "look", "behind")
-        )
+        pose, look, behind = _generators(category, seed, number)
         canvas, spots = category.render(pose, look, side)
         images[index] = finish(canvas, backdrop(background, behind, side, AMPLITUDE), NOISE, look)
         points.append(spots)
@@ -80,6 +77,26 @@ def render_category(
         f"{category.name}/{background}/{seed}",
         scale=scale,
     )
+
+
+def _generators(category: Category, seed: int, number: int) -> list[np.random.Generator]:
+    """Returns what draws an image's pose, its look and what lies behind."""
+    home = Domain(f"category-{category.name}")
+    return [generator_of(seed, home, number, purpose) for purpose in ("pose", "look", "behind")]
+
+
+def render_masks(
+    category: Category, count: int, seed: int, side: int, *, first: int = 0
+) -> np.ndarray:
+    """Returns which pixels of `render_category`'s images the object covers by half or more:
+    (count, side, side) bool.
+    """
+    masks = np.empty((count, side, side), bool)
+    for index, number in enumerate(range(first, first + count)):
+        pose, look, _ = _generators(category, seed, number)
+        canvas, _ = category.render(pose, look, side)
+        masks[index] = np.asarray(canvas.reduce(FINER))[..., 3] >= 128
+    return masks
 
 
 def _render_person(pose: np.random.Generator, look: np.random.Generator, side: int) -> Rendered:

@@ -73,7 +73,7 @@ FLIES = replace_fields(
     labelled_images=(10, 50),
 )
 PRESETS: dict[str, Config] = {
-    "demo": replace_fields(SYNTHETIC, network=MobileNetV2(), steps=500, core_epoch_steps=25),
+    "demo": replace_fields(SYNTHETIC, network=MobileNetV2(), steps=1000, core_epoch_steps=25),
     "figures_faces": replace_fields(
         FACES,
         summary="68 points of faces in videos, from a core for synthetic people; random features; 2 cores",

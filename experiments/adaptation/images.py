@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from pathlib import Path
 
-from data.figure_categories import PEOPLE, Category, render_category
+from data.figure_categories import PEOPLE, Category, render_category, render_masks
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
 from data.prepared import open_source, tuning_split
@@ -45,7 +45,7 @@ def open_images(data: TargetImages, seed: int, data_dir: Path, core: Callable[[J
 def _open(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], Core]) -> Data:
     side, once = data.image_size, None
     if data.rendered:
-        render = functools.partial(_rendered_source, data.target, seed, "clutter")
+        render = functools.partial(_rendered_source, data.target, seed, data.background)
         target = render(data.target_side, data.training_images)
         fit = target if data.target_side == side else render(side, data.training_images)
         test = render(side, data.test_images, first=data.training_images)
@@ -67,12 +67,17 @@ def _open(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], C
         same_set = data.target.partition("/")[0] == tested.partition("/")[0]
         sources.check_disjoint(target, test, by_name=same_set, by_pixels=False)
     chosen: tuple[str, ...] = ()
+    objects = None
+    if data.rendered:
+        objects = render_masks(
+            _category(data.target), data.test_images, seed, side, first=data.training_images
+        )
     if data.target_images:
         numbers = sources.labelled_subset(target, count=data.target_images, seed=seed).labelled
         target = sources.subset(target, numbers, f"{target.name}, {len(numbers)} images")
         chosen = sources.identities(target) or tuple(map(str, numbers))
     return with_turns(sources.without_labels(target), fit, test, side, core, once)._replace(
-        chosen=chosen
+        chosen=chosen, objects=objects
     )
 
 
@@ -119,12 +124,14 @@ def _learnt_splits(name: str, seed: int) -> str:
 def _rendered_source(
     name: str, seed: int, background: str, side: int, count: int, first: int = 0
 ) -> Source:
+    return render_category(_category(name), count, seed, side, background=background, first=first)
+
+
+def _category(name: str) -> Category:
     category = name.removeprefix(RENDERED)
     if category not in CATEGORIES:
         raise InputError(name, f"there are {RENDERED_SETS}")
-    return render_category(
-        CATEGORIES[category], count, seed, side, background=background, first=first
-    )
+    return CATEGORIES[category]
 
 
 def _prepared_source(name: str, square: Transform, *, data_dir: Path) -> TfdsSource:

@@ -65,6 +65,14 @@ DEMO = replace_fields(
     self_training=1.0,
     ewc=1e-2,
 )
+GIRDLES = {
+    "protocol": "girdles",
+    "train": "bodies:target",
+    "training_examples": 3150,
+    "unused_keypoints": ("thorax", "right_wrist", "left_wrist", "right_ankle", "left_ankle"),
+    "steps": 600,
+    "association_learning_rate": 4e-3,
+}
 PRESETS: dict[str, Config] = {
     "demo": DEMO,
     "demo_tuning": replace_fields(
@@ -93,6 +101,23 @@ PRESETS: dict[str, Config] = {
         triples=2,
         ka_variant="wide",
         unused_keypoints=("pelvis", "thorax"),
+    ),
+    # The paper's own example of a triple, the neck from both shoulders. KA-Net's input is narrow
+    # enough to hide from it what its teacher answered from.
+    "girdles_small": replace_fields(
+        DEMO,
+        **GIRDLES,
+        summary="synthetic people, a base of 150 images, then shoulders beside the neck, hips beside the pelvis; "
+        "2 cores",
+        input_sigma=0.5,
+    ),
+    "girdles": replace_fields(
+        DEMO,
+        **GIRDLES,
+        summary="the same at 128 px, on the paper's maps of 64 cells; 2 cores, half an hour",
+        image_size=128,
+        heatmap_size=64,
+        sigma=2.0,
     ),
     "faces": _prepared_preset(
         SMALL_REAL,

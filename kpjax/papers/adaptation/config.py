@@ -123,6 +123,7 @@ class TargetImages(Checked):
     test_tightness: int = 64  # the released code's default is 16
     training_images: Count = 1500  # rendered
     test_images: Count = 300
+    background: Background = "plain"  # behind rendered objects
 
     def __post_init__(self):
         super().__post_init__()
@@ -309,7 +310,7 @@ def of_method(config: Config) -> Config:
 
 SYNTHETIC = replace_fields(
     Config(
-        "synthetic faces over clutter, from a core for synthetic people; random features in place of VGG's; 2 cores, "
+        "synthetic faces, from a core for synthetic people; random features in place of VGG's; 2 cores, "
         "minutes"
     ),
     core="rendered:people",

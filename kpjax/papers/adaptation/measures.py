@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from kpjax import Skeleton
 from kpjax.evaluation.probes import landmarks as probes
@@ -149,10 +150,28 @@ def measures_of(
     return values | {"void": float(bool(reason))}, reason
 
 
+NEAR = 2.0  # px of the square images: so far from the object a point still lies on its outline
+
+
+def share_on_object(points: np.ndarray, objects: np.ndarray) -> float:
+    """Computes the share of points (N, K, 2), px, that lie on the object or within `NEAR` of it.
+
+    objects: (N, H, W) bool, the pixels that it covers. Points outside an image count as off.
+    """
+    height, width = objects.shape[1:]
+    columns, rows = np.moveaxis(np.rint(points).astype(int), -1, 0)
+    inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
+    away = np.stack([distance_transform_edt(~one) for one in objects])
+    images = np.arange(len(points))[:, None]
+    found = away[images, rows.clip(0, height - 1), columns.clip(0, width - 1)] <= NEAR
+    return float((inside & found).mean())
+
+
 def measure(
     job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]
 ) -> dict[str, float]:
-    """Measures errors of regressors and consistency; writes collapsed.txt, empty unless they mean
+    """Measures errors of regressors, consistency, and the share of points on the object where the
+    data tell what that covers; writes collapsed.txt, empty unless they mean
     nothing.
     """
     values, reason = measures_of(
@@ -161,6 +180,8 @@ def measure(
         data.test.skeleton,
         outcome.method.skeleton,
     )
+    if data.objects is not None:
+        values["on_object"] = share_on_object(predictions["test"].keypoints, data.objects)
     if reason:
         print(f"{job.title}: COLLAPSED, its errors mean nothing: {reason}")
     if jax.process_index() == 0:
@@ -198,6 +219,11 @@ def columns(config: Config) -> tuple[Column, ...]:
     return (
         *errors,
         Column("consistency", "consistency", f"px of {config.data.image_size}", 1.0, 2, "lower"),
+        *(
+            (Column("on_object", "points on the object", "%", 100.0, 0),)
+            if config.data.rendered
+            else ()
+        ),
         Column("varying_points", "varying points", f"of {config.landmarks}", 1.0, 1),
         Column("point_spread", "mean distance between points", "px", 1.0, 1, ""),
         Column("median_spread", "median distance", "px", 1.0, 1, ""),

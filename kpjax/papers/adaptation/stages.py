@@ -36,6 +36,8 @@ class Data(NamedTuple):
     turned_once: Source  # the test images, each turned in place
     turned_twice: Source  # and turned again
     core: Callable[[Job], Core]  # a job -> what its variants start from
+    #: (N, H, W) bool, the pixels of the test images that the object covers, where a renderer tells
+    objects: np.ndarray | None = None
     chosen: tuple[str, ...] = ()  # the names, or numbers, of `target_images`; () for all
     identity: Mapping[str, Any] = {}
 

@@ -25,6 +25,7 @@ from kpjax.training.fit import Fitted
 from kpjax.training.stages import Stage
 
 ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
+SEES = 0.1  # mean input at the old point, above which KA-Net can copy its teacher
 COPIES = 0.95  # share of images; above it KA-Net has learnt its teacher by heart
 
 
@@ -315,6 +316,11 @@ def diagnoses(
                 f"warning: {names[old]}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
                 "triple or --ka-variant wide"
             )
+        if values["input"] > SEES:
+            print(
+                f"warning: {names[old]}: KA-Net sees {values['input']:.2f} of its teacher's own evidence, more than "
+                f"{SEES}, and can copy the answer; choose a smaller --input-sigma, or larger maps"
+            )
         if values["copies"] > COPIES:
             print(
                 f"warning: {names[old]}: KA-Net answers as its teacher on {values['copies']:.0%} of the images; it "
@@ -327,7 +333,8 @@ def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
     """Returns means over the triples of all steps.
 
     association/ka_net and association/teacher are PCK, association/left_out is the share of triples
-    that teach nothing, 0 without a gate. association/copy_rate and that by chance are over all large errors of the
+    that teach nothing, 0 without a gate. association/input is the largest mean input at an old point,
+    association/closed the share of its teachers' errors that KA-Net does not make. association/copy_rate and that by chance are over all large errors of the
     old models.
     """
     found = {}
@@ -340,6 +347,13 @@ def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
         )
         if values:
             found[f"association/{name}"] = float(np.average(list(values.values()), weights=weights))
+    inputs = [value for key, value in metrics.items() if key.endswith("/input")]
+    if inputs:
+        found["association/input"] = max(inputs)
+    errors = 1 - found.get("association/teacher", 1.0)
+    if errors > 0:
+        gained = found["association/ka_net"] - found["association/teacher"]
+        found["association/closed"] = gained / errors
     if "association/used" in found:
         found["association/left_out"] = 1 - found.pop("association/used")
     return found

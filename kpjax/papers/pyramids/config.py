@@ -94,7 +94,7 @@ class Weights(Checked):
     #: weight of the probability of keypoints where nothing moves, before a still camera; not in the paper
     motion: NotNegative = 0.0
     #: reduction of squares over an image, and of distances between the levels
-    reduction: Literal["mean", "sum"] = "mean"
+    reduction: Literal["mean", "sum"] = "sum"
     unit: Literal["normalised", "pixels"] = "normalised"  # unit of these distances
 
 
@@ -204,9 +204,7 @@ class Config(RunConfig):
 
 # The paper's formulas are sums and name no unit. At its weight of 1 a spring in pixels pulls
 # children onto their parents, and so does one of means; one in normalised coordinates does not.
-PAPER = Config(
-    "people in a studio, Human3.6M, the paper's setting; one GPU", weights=Weights(reduction="sum")
-)
+PAPER = Config("people in a studio, Human3.6M, the paper's setting; one GPU")
 # Sizes, widths and weights that train on two cores. With one width for reconstruction and
 # transport, masks that are wide enough to render from cover all that moves; a spring of 1 pulls
 # children onto their parents.
