@@ -332,10 +332,10 @@ def diagnoses(
 def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:
     """Returns means over the triples of all steps.
 
-    association/ka_net and association/teacher are PCK, association/left_out is the share of triples
-    that teach nothing, 0 without a gate. association/input is the largest mean input at an old point,
-    association/closed the share of its teachers' errors that KA-Net does not make. association/copy_rate and that by chance are over all large errors of the
-    old models.
+    association/ka_net and association/teacher are PCK, association/closed the share of the
+    teachers' errors that KA-Net does not make, association/input the largest mean input at an old
+    point, association/left_out the share of triples that teach nothing, 0 without a gate.
+    association/copy_rate and that by chance are over all large errors of the old models.
     """
     found = {}
     for name in ("ka_net", "teacher", "used", "copy_rate", "copy_rate_by_chance"):
