@@ -94,15 +94,9 @@ MODULES = {
             "lab.animals.conformal",
         )
     },
-    "Drawing and export": {
+    "Drawing": {
         "kpjax.drawing.overlays": (),
-        "kpjax.lab.out.reports.sheets": (),
-        "kpjax.standalone": (
-            "open_predictor",
-            "points_on",
-            "read_image",
-            "common_depth",
-        ),
+        "kpjax.lab.reports.sheets": (),
     },
 }
 

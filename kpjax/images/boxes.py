@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
-from ..errors import InputError
+from kpjax.errors import InputError
 
 
 def tight_box(keypoints: np.ndarray, visible: np.ndarray | None = None) -> np.ndarray:
@@ -172,6 +172,13 @@ def move_points(map_: np.ndarray, points: np.ndarray) -> np.ndarray:
     homogeneous = points @ linear.T + map_[:, 2]
     moved = homogeneous[:, :2] / homogeneous[:, 2:]
     return moved.astype(np.float32)
+
+
+def in_original_pixels(crop: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Returns points (K, 2) of a square in pixels of the original image, float64. crop: (3, 3)."""
+    homogeneous = np.concatenate([points, np.ones((len(points), 1))], -1)
+    moved = homogeneous @ np.asarray(crop, np.float64).T
+    return moved[:, :2] / moved[:, 2:]
 
 
 def invert(map_: np.ndarray) -> np.ndarray:

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 # Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
-from ..errors import InputError
+from kpjax.errors import InputError
 
 # Not those of raw streams (.h264), which have no times: FFmpeg makes some up.
 VIDEO_SUFFIXES = (

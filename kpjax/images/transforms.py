@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-# Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
-from ..errors import InputError
-from . import boxes
+from kpjax.errors import InputError
+from kpjax.images import boxes
 
 Transformed = tuple[np.ndarray, np.ndarray, np.ndarray, np.float32, np.ndarray]
 # (image (S, S, 3) uint8, keypoints, visible, scale, crop (3, 3): its pixels -> those of the given

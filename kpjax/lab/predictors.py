@@ -1,6 +1,4 @@
-"""Finished runs, predictors exported from them and published networks, as functions from images to
-keypoints.
-"""
+"""Finished runs and published networks, as functions from images to keypoints."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,28 +9,25 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax import InputError, Method, Skeleton, Trained, methods, standalone
-from kpjax.errors import printable
+from kpjax import InputError, Method, Skeleton, Trained, methods
 from kpjax.evaluation.coincidence import (
     FILE as LABEL_DISTANCES,
     LabelDistances,
     from_json as label_distances_from,
 )
-from kpjax.files import absolute, foreign, read_json, sha256_of
+from kpjax.files import absolute, read_json, sha256_of
 from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
 from kpjax.input.source import digest_of
-from kpjax.lab import hub
 from kpjax.lab.animals.calibration import FILE as SCORE_TABLE, Empty, ScoreTable, score_table_from
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
-from kpjax.lab.out.export import plain_predict, plain_weights
-from kpjax.lab.out.reports.pixel_errors import OF_PART, known_by, meaning_of_scores, read_errors
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
 from kpjax.lab.own.systems import paper_of_run
+from kpjax.lab.plain_function import plain_predict, plain_weights
+from kpjax.lab.reports.pixel_errors import OF_PART, known_by, meaning_of_scores, read_errors
 from kpjax.methods import published
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.whole_movenet import find_movenet
 from kpjax.papers.engine import stored_run
-from kpjax.structures import skeleton_from_json
 from kpjax.training.evaluation import PREDICTIONS, Gathered, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
@@ -84,11 +79,11 @@ class Predictor(NamedTuple):
 
 
 class OpenedRun(NamedTuple):
-    """The content of a finished run, or of a folder exported from one, that predictions need."""
+    """The content of a finished run that predictions need."""
 
     run: FinishedRun | None  # None of a published network
     method: Method
-    trained: Trained  # for an exported folder, without what `method.predict` does not read
+    trained: Trained
     transform: Transform
     score: ScoreTable
     result: Mapping[str, Any]  # as in `Predictor`
@@ -102,15 +97,14 @@ class OpenedRun(NamedTuple):
 
 
 def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor:
-    """Opens a finished run, a variant's folder with several seeds, an exported folder, one on the
-    hub (`hub.folder_of`), or a published network (`published.is_published`), as a predictor.
+    """Opens a finished run, a variant's folder with several seeds, or a published network
+    (`published.is_published`), as a predictor.
 
     turned: whether a published network sees images turned and mirrored, too.
 
     Raises InputError for weights that are absent or damaged, for a folder that does not exist, is
-    neither, or whose run is not finished, for an exported one that is damaged or made by a jax too
-    far from this one, and for a run that is to see turned images; RunError for a run's file that is
-    damaged.
+    neither, or whose run is not finished, and for a run that is to see turned images; RunError for a
+    run's file that is damaged.
     """
     if published.is_published(folder):
         return open_people(folder, turned=turned)
@@ -119,41 +113,21 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
             "turned",
             f"{folder} is not a published network; only those see turned images, so leave it out",
         )
-    folder = absolute(hub.folder_of(folder))
-    if (Path(folder) / standalone.DESCRIPTION).is_file():
-        path, kept = Path(folder) / standalone.DESCRIPTION, Path(folder) / standalone.RUN
-        with foreign(path, "export the run again"):  # its digest shows damage, and not who wrote it
-            given, predict = standalone.open_predictor(Path(folder))
-            result, square = given["run"], given["input"]
-            score = score_table_from(given["score"], str(path))
-            if not (
-                1 <= square["shape"][1] <= LARGEST_SIDE and 0 < square["box_margin"] < 1000
-            ) or any(printable(str(result[name])) != str(result[name]) for name in result):
-                raise ValueError("a name or a size means nothing")
-            skeleton = skeleton_from_json(given["skeleton"], f"{path}: skeleton")
-            function = (skeleton, int(square["shape"][1]), standalone.transform_of(square), predict)
-        tables = (RADII, LABEL_DISTANCES)
-        files = {name: read_json(kept / name) for name in tables if (kept / name).is_file()}
-    else:
-        opened = open_runs(folder)
-        score, result, files = opened.score, opened.result, opened.files
-        function = (
-            opened.method.skeleton,
-            opened.side,
-            opened.transform,
-            as_function(opened.method, opened.trained),
-        )
+    folder = absolute(folder)
+    opened = open_runs(Path(folder))
+    score, result, files = opened.score, opened.result, opened.files
+    skeleton = opened.method.skeleton
     title = "_".join(str(result[name]) for name in ("variant", "seed"))
     radii = radius_table_from(files[RADII], str(Path(folder) / RADII)) if RADII in files else None
-    if radii and radii.quantiles.shape[1] != len(function[0].names):
+    if radii and radii.quantiles.shape[1] != len(skeleton.names):
         raise InputError(
             f"{Path(folder) / RADII}: is of {radii.quantiles.shape[1]} keypoints, the run finds "
-            f"{len(function[0].names)}; delete it"
+            f"{len(skeleton.names)}; delete it"
         )
-    if len(score.cutoffs) != len(function[0].names):
+    if len(score.cutoffs) != len(skeleton.names):
         raise InputError(
             f"{Path(folder) / SCORE_TABLE}: is of {len(score.cutoffs)} keypoints, the run finds "
-            f"{len(function[0].names)}; delete it"
+            f"{len(skeleton.names)}; delete it"
         )
     labels = None
     if LABEL_DISTANCES in files:
@@ -161,7 +135,10 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
     # an ensemble has that of its first run
     learnt = kept_finder(next(iter(seeds_below(folder)), folder))
     return Predictor(
-        *function,
+        skeleton,
+        opened.side,
+        opened.transform,
+        as_function(opened.method, opened.trained),
         score.kind,
         score.cutoffs,
         re.sub("[^A-Za-z0-9]", "_", title),
@@ -169,7 +146,7 @@ def open_predictor(folder: epath.PathLike, *, turned: bool = False) -> Predictor
         radii,
         finder=learnt and finder_of(learnt.described, learnt.trained),
         empty=score.empty,
-        labels=labels if labels and labels.names == function[0].names else None,
+        labels=labels if labels and labels.names == skeleton.names else None,
     )
 
 
@@ -205,12 +182,8 @@ def open_people(
 
 
 def open_run(folder: Path) -> OpenedRun:
-    """Opens a finished run, or the run that an exported folder comes from: its method and what it
-    learnt. Raises InputError for a folder that does not exist, is neither, or whose run is not
-    finished."""
-    folder = Path(hub.folder_of(folder))
-    if (folder / standalone.DESCRIPTION).is_file():
-        folder = exported_run(folder)
+    """Opens a finished run: its method and what it learnt. Raises InputError for a folder that does
+    not exist, is no run's, or whose run is not finished."""
     _check_finished(folder)
     run, trained = read_run(folder), load_trained(folder / "model")
     if (paper := paper_of_run(run.experiment, run.preset)) is None:
@@ -232,23 +205,6 @@ def open_run(folder: Path) -> OpenedRun:
     )
     check_fits(opened, folder)
     return opened
-
-
-def exported_run(folder: Path) -> Path:
-    """Returns the folder of the run that an exported folder holds.
-
-    Raises InputError for damage, and without a run.
-    """
-    standalone.checked_description(folder)
-    run = folder / standalone.RUN
-    if (run / "results.json").is_file():
-        return run
-    what = (
-        f"an ONNX model ({standalone.ONNX}), which predicts and nothing else; name the run"
-        if not run.exists()
-        else "an ensemble of several runs, which predicts and nothing else; name one of the runs"
-    )
-    raise InputError("run", f"the predictor is {what} that it was exported from")
 
 
 def open_runs(folder: Path) -> OpenedRun:
@@ -377,9 +333,7 @@ def meant(kind: str, skeleton: Skeleton, files: Mapping[str, Any], folder: Path)
 
 def _check_finished(folder: Path) -> None:
     if not folder.is_dir():
-        raise InputError(
-            "run", f"{folder} is no folder; give .../<variant>/seed-<n> or an exported folder"
-        )
+        raise InputError("run", f"{folder} is no folder; give .../<variant>/seed-<n>")
     if not (folder / "results.json").is_file():
         if below := _first_run_below(folder):
             raise InputError(
@@ -392,7 +346,7 @@ def _check_finished(folder: Path) -> None:
             )
         raise InputError(
             "run",
-            f"{folder} is not a run's folder (no results.json in it), nor an exported predictor",
+            f"{folder} is not a run's folder (no results.json in it)",
         )
     if not (folder / "model").is_dir():
         raise InputError(

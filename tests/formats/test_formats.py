@@ -6,6 +6,7 @@ A new format adds its sample to `SAMPLES`, and what can be wrong with it to `DAM
 
 import importlib.util
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import get_args
 
@@ -14,14 +15,12 @@ import pytest
 from damaging import ALL, DAMAGES
 from PIL import Image
 
-from kpjax.errors import InputError
 from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.formats.reading import read_project
 from kpjax.formats.writing import WRITERS, placed_in, write_project
 from kpjax.images.reading import read_image
 from kpjax.images.video import VideoFile, open_video, write_video
-from kpjax.lab.commands import Convert, FormatName, run_command
-from kpjax.lab.commands.convert import animals_of, convert
+from kpjax.lab.commands import FormatName, run_command
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton
 
@@ -199,6 +198,23 @@ def comes_back(project, format, folder):
     return once
 
 
+def animals_of(project):
+    """Counts the animals of every frame by their labelled points, (keypoint, x, y) to 1e-6 px."""
+    frames = [(frame.path.resolve(), frame.number) for frame in project.frames]
+    found = {frame: Counter() for frame in frames}
+    for one in project.instances:
+        points = zip(
+            project.skeleton.names,
+            (one.keypoints.round(6) + 0.0).tolist(),
+            one.visible,
+            strict=True,
+        )
+        found[frames[one.frame]][
+            frozenset((name, *place) for name, place, labelled in points if labelled)
+        ] += 1
+    return found
+
+
 @pytest.mark.parametrize("format", WRITERS)
 def test_one_animal_comes_back_from_every_format(alone, tmp_path, video, format):
     found = comes_back(alone, format, tmp_path)
@@ -283,38 +299,8 @@ def test_what_moved_or_is_missing_is_never_called_equal(crowded):
     ) != animals_of(crowded)
 
 
-# The command `convert`
-
-
-def test_labels_for_deeplabcut_without_its_tables_say_so(tmp_path, monkeypatch, capsys):
-    there = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util,
-        "find_spec",
-        lambda name, *more: None if name == "pandas" else there(name, *more),
-    )
-    for to in ("lp", "dlc"):
-        convert(Convert(project=HERE / "csv", to=to, out=tmp_path / to))
-        said = capsys.readouterr().out
-        assert ("DeepLabCut opens .h5, and none is written" in said) == (to == "dlc")
-    assert not [*tmp_path.rglob("*.h5")]
-
-
 def test_what_is_written_has_its_name_on_the_command_line():
     assert {*get_args(FormatName)} == {one.short for one in WRITERS.values()}
-
-
-def test_a_folder_that_holds_anything_is_left_as_it_is(alone, tmp_path, capsys):
-    source, out = tmp_path / "plain", tmp_path / "out"
-    write_project(alone, "csv", source)
-    out.mkdir()
-    convert(Convert(project=source, to="lp", out=out))
-    assert "read back: 4 frames and 3 instances are equal" in capsys.readouterr().out
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    for into in (out, source):
-        with pytest.raises(InputError, match="is not empty; give a new folder"):
-            convert(Convert(project=source, to="coco", out=into))
-    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
 
 
 # Damage

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kpjax import standalone
 from kpjax.errors import InputError
 from kpjax.formats.project_source import frames_at, read_frame
 from kpjax.formats.reading import read_project
@@ -76,10 +75,9 @@ def test_frame_image_and_video_are_the_eight_bits_that_they_hold(tmp_path, bits)
     write_coloured(tmp_path / "colours.png", deep(bits, colours))
     write_coloured(tmp_path / "colours.tif", deep(bits, colours), "tiff", "rgb48le")
     grey = np.repeat(EIGHT[..., None], 3, axis=-1)
-    for read in (read_image, standalone.read_image):
-        np.testing.assert_array_equal(read(tmp_path / "grey.png"), grey)
-        np.testing.assert_array_equal(read(tmp_path / "colours.png"), colours)
-        np.testing.assert_array_equal(read(tmp_path / "colours.tif"), colours)
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png"), grey)
+    np.testing.assert_array_equal(read_image(tmp_path / "colours.png"), colours)
+    np.testing.assert_array_equal(read_image(tmp_path / "colours.tif"), colours)
     write_video_of(tmp_path / "grey.mkv", [deep(bits)])
     video = open_video(tmp_path / "grey.mkv")
     assert video.depth == bits
@@ -122,7 +120,7 @@ def test_all_images_of_a_set_have_one_brightness(tmp_path):
         read_image(files[0], common_depth(files)),
     ):
         np.testing.assert_array_equal(image, dark)
-    assert standalone.common_depth(files) == common_depth(files) == 12
+    assert common_depth(files) == 12
     assert (read_image(folder / "0.png") > dark).any()
 
 

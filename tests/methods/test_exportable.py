@@ -6,7 +6,7 @@ import pytest
 from jax import export
 from tiny_parts import SIDE, build, factories, start, streams_of
 
-from kpjax.lab.out.export import plain_predict, plain_weights
+from kpjax.lab.onnx.model import plain_predict, plain_weights
 from kpjax.structures import Trained
 
 pytestmark = pytest.mark.usefixtures("symbolic_shapes_pass")

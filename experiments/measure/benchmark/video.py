@@ -26,7 +26,7 @@ from kpjax.images.transforms import BoxOrWhole
 from kpjax.images.video import write_video
 from kpjax.lab.commands import BATCH, Predict
 from kpjax.lab.commands.predict import carry_out, plan_work
-from kpjax.lab.out.export import onnx_model
+from kpjax.lab.onnx.model import onnx_model
 from kpjax.lab.predictors import Predictor, as_function
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.models import MobileNetV2

@@ -35,7 +35,7 @@ class _OfProject(Options):
 class _OfRun:
     """Arguments of commands that predict."""
 
-    # a finished run .../<variant>/seed-<n>, an exported one, hub:OWNER/NAME, or movenet
+    # a finished run .../<variant>/seed-<n>, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
     #: images, videos, folders of them
     inputs: Annotated[Positional[tuple[Path, ...]], arg(metavar="IN...")]
@@ -62,7 +62,7 @@ class Check(_OfProject):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Predict(_OfRun):
-    """Finds keypoints on images, folders and videos of any size, by a finished or exported run.
+    """Finds keypoints on images, folders and videos of any size, by a finished run.
 
     RUN may also be `movenet`, a published network that finds 17 keypoints of one person: anywhere
     in an image; in a video, near where the last frame showed the person. Writes points.csv for all
@@ -117,7 +117,7 @@ class Predict(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Options):
-    """Measures the errors of a finished run, an exported one or `movenet` on any labelled project.
+    """Measures the errors of a finished run or `movenet` on any labelled project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of
     scores, and the share of points within their radii; frames that the run was trained on, held-out
@@ -127,7 +127,7 @@ class Evaluate(Options):
     to that of their labels) if the run was trained on crops, or if a frame has several.
     """
 
-    # a finished run .../<variant>/seed-<n>, an exported one, hub:OWNER/NAME, or movenet
+    # a finished run .../<variant>/seed-<n>, or movenet
     run: Annotated[Positional[str], arg(metavar="RUN")]
     #: a project's folder or file, in any known format
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]
@@ -165,78 +165,19 @@ class Suggest(_OfRun, Options):
 
 @command
 @dataclass(frozen=True, kw_only=True)
-class Smooth:
-    """Removes jumps in predicted points and fills short gaps.
-
-    Reads files of `predict`, DeepLabCut, SLEAP, Lightning Pose, EKS and movement.
-
-    Writes <name>_smoothed.csv (and other formats); the input file does not change. Points
-    that `predict` found unsure count as gaps. Then come a median filter and linear interpolation of short gaps.
-    Longer gaps stay empty.
-    """
-
-    points: Annotated[Positional[Path], arg(metavar="POINTS")]  # .csv, .h5 or .slp
-    #: where results go (default beside the file)
-    out: Annotated[Path | None, arg(metavar="FOLDER")] = None
-    #: besides csv, separated by commas: dlc, slp, coco
-    formats: Annotated[str, arg(metavar="LIST")] = "csv"
-    #: points with a lower score are gaps (default: those that are unsure)
-    cutoff: Annotated[float | None, arg(metavar="SCORE")] = None
-    #: longest gap that is filled, in frames of the file
-    gap: Annotated[int, arg(metavar="N")] = 10
-    #: width of the median filter in frames of the file, 1 for none
-    median: Annotated[int, arg(metavar="N")] = 5
-    overwrite: bool = False  # replace earlier results
-
-
-@command
-@dataclass(frozen=True, kw_only=True)
-class Convert(_OfProject):
-    """Writes an annotation project, labels and images, in the format of another tool.
-
-    Reads the result back and compares frames and animals. Lists what the format cannot hold.
-    Refuses predictions, which must not become labels.
-    """
-
-    to: FormatName  # dlc is DeepLabCut's, lp Lightning Pose's, slp SLEAP's
-    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder for the result
-
-
-@command
-@dataclass(frozen=True, kw_only=True)
 class Export:
-    """Writes a finished run as a folder that finds keypoints without this library.
+    """Writes a finished run as an ONNX model, which runs without this library, and its card.
 
-    The folder holds predict.bin (the compiled function: CPU, CUDA and TPU, any batch size), run/
-    (the run's settings and the weights that points depend on), predictor.json (keypoints, sizes,
-    coordinates, scores, versions), run.py with its modules, which needs jax, numpy, safetensors,
-    flatbuffers and pillow, SHA256SUMS, and README.md, the predictor's card. New releases of jax
-    promise to load it for 180 days; at any time, `export FOLDER --out NEW` makes it again
-    from itself. ONNX lasts longer: with --to onnx, predict.onnx, which ONNX Runtime runs without
-    jax, replaces the first two. Converting needs the packages jax2onnx and onnxruntime. Either way,
-    points are compared with those of the run.
+    The folder holds predict.onnx, predictor.json (keypoints, sizes, coordinates, scores, versions)
+    and README.md. Points are compared with those of the run. The converter is no part of kpjax:
+    uv run --with jax2onnx --with onnxruntime kpjax export RUN --out FOLDER
     """
 
-    # a finished run's folder .../seed-<n>, or a folder that was exported before
+    # a finished run's folder .../seed-<n>, or that of a variant with several
     run: Annotated[Positional[str], arg(metavar="RUN")]
-    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, where the predictor goes
-    to: Literal["stablehlo", "onnx"] = "stablehlo"  # what the function is written as
+    out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder, where the model goes
     # licence of the data and of what was learnt from them, such as "CC BY 4.0"; the card shows it
     licence: Annotated[str, arg(metavar="WORDS")] = ""
-
-
-@command
-@dataclass(frozen=True, kw_only=True)
-class Push:
-    """Shares an exported folder on the Hugging Face hub: others name it as hub:OWNER/NAME.
-
-    Log in first (hf auth login). Commands that take a RUN fetch such a predictor, once, and
-    `hub:OWNER/NAME@REVISION` pins one state of it.
-    """
-
-    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]  # written by kpjax export
-    to: Annotated[Positional[str], arg(metavar="hub:OWNER/NAME")]
-    private: bool = False  # only its owner sees a new repository
 
 
 @command
@@ -257,10 +198,7 @@ COMMANDS: dict[str, type] = {
     "predict": Predict,
     "evaluate": Evaluate,
     "suggest": Suggest,
-    "smooth": Smooth,
-    "convert": Convert,
     "export": Export,
-    "push": Push,
     "weights": Weights,
 }
 

@@ -24,9 +24,9 @@ from kpjax.formats.reading import format_of, project_and_faults
 from kpjax.images.reading import read_image, spread
 from kpjax.images.video import Video, open_video
 from kpjax.lab.commands import Check
-from kpjax.lab.out.reports.sheets import label_sheet
 from kpjax.lab.own.project import never_labelled, questions, videos_of
 from kpjax.lab.own.systems import systems_lines
+from kpjax.lab.reports.sheets import label_sheet
 from kpjax.papers.parsing import as_flags, flags_of
 
 LISTED = 40  # faults, each in a line of its own

@@ -30,8 +30,13 @@ from kpjax.lab.animals.conformal import RadiusTable, radii, without_label
 from kpjax.lab.animals.tracking import LEVEL, Doubt, merge_doubts
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, track_animals
-from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import (
+from kpjax.lab.own.animals import Finder, in_pieces
+from kpjax.lab.own.earlier_run import rename_keypoints
+from kpjax.lab.own.project import renamed_to
+from kpjax.lab.own.whole_animals import unbounded
+from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
+from kpjax.lab.reports import pixel_errors
+from kpjax.lab.reports.pixel_errors import (
     FILE,
     OF_PART,
     TRAINED,
@@ -41,12 +46,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     pixels,
     wrap_lines,
 )
-from kpjax.lab.out.reports.sheets import crop_to_animal, predictions_drawn, read_animal
-from kpjax.lab.own.animals import Finder, in_pieces
-from kpjax.lab.own.earlier_run import rename_keypoints
-from kpjax.lab.own.project import renamed_to
-from kpjax.lab.own.whole_animals import unbounded
-from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
+from kpjax.lab.reports.sheets import crop_to_animal, predictions_drawn, read_animal
 from kpjax.methods import published
 from kpjax.training.evaluation import in_batches
 

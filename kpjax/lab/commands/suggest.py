@@ -29,13 +29,13 @@ from kpjax.formats.writing import unused_name
 from kpjax.images.transforms import needs_box
 from kpjax.lab.commands import Suggest
 from kpjax.lab.commands.predict.pipeline import in_original_pixels, shrunk, square_of
-from kpjax.lab.out.suggest import frames as looks
-from kpjax.lab.out.suggest.proposals import (
+from kpjax.lab.predictors import Predictor, open_predictor
+from kpjax.lab.suggestions import frames as looks
+from kpjax.lab.suggestions.proposals import (
     FORMAT_OF_PROJECT,
     Proposals,
     write_proposals,
 )
-from kpjax.lab.predictors import Predictor, open_predictor
 from kpjax.training.evaluation import in_batches
 
 SHEET_SIDE = 640  # px, of the longer side of a frame on suggestions.png

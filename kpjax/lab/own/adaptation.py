@@ -21,13 +21,13 @@ from kpjax.images.reading import spread
 from kpjax.images.transforms import Letterbox
 from kpjax.input.source import ArraySource, check_disjoint, subset
 from kpjax.input.video_source import NO_KEYPOINTS
-from kpjax.lab.out.reports.pixel_errors import Part, count_text
-from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, apply_choices, every_choice, facts_of, steps_choice
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
 from kpjax.lab.own.systems import NEEDS
+from kpjax.lab.reports.pixel_errors import Part, count_text
+from kpjax.lab.reports.told import FRAMES, besides
 from kpjax.models import HourglassNetwork
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.papers.adaptation import PAPER
@@ -54,7 +54,7 @@ class OwnCore:
     core_test: ClassVar[str] = ""  # its accuracy is not measured
     core_epochs: ClassVar[int] = 0  # it is trained already
 
-    core: str = ""  # a finished run's folder, an exported one, or movenet
+    core: str = ""  # a finished run's folder, or movenet
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ OWN = OwnConfig(
 
 @functools.lru_cache(maxsize=2)
 def own_core(folder: str) -> tuple[Core, Any, Mapping[str, Any]]:
-    """Reads the network of a finished run, of an exported one, or trunk and pyramid of a published
+    """Reads the network of a finished run, or trunk and pyramid of a published
     network of human pose. Raises InputError for another folder, and for a network of a kind that
     this system cannot build."""
     run = earlier_run(folder, "core", needed=("network", "image_size"))

@@ -14,8 +14,8 @@ from kpjax.evaluation.mirror_images import mirrored_distance, side_contrast
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.images.reading import spread
-from kpjax.lab.out.reports.pixel_errors import wrap_lines
 from kpjax.lab.own.project import Held, Own, never_labelled, open_animals
+from kpjax.lab.reports.pixel_errors import wrap_lines
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
 from kpjax.models.weights.pretrained import (

@@ -18,17 +18,6 @@ from kpjax.evaluation import coincidence
 from kpjax.files import absolute, in_bucket, make_folder, read_json, write_json
 from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from, table_as_json
-from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import (
-    OF_PART,
-    TRAINED,
-    Part,
-    count_text,
-    known_by,
-    scores_of,
-)
-from kpjax.lab.out.reports.shown import SHOWN, write_frames
-from kpjax.lab.out.reports.told import Told, nothing_told
 from kpjax.lab.own.animals import (
     FOLDER,
     Learnt,
@@ -38,6 +27,17 @@ from kpjax.lab.own.animals import (
     of_another_run,
 )
 from kpjax.lab.own.project import inputs_of
+from kpjax.lab.reports import pixel_errors
+from kpjax.lab.reports.pixel_errors import (
+    OF_PART,
+    TRAINED,
+    Part,
+    count_text,
+    known_by,
+    scores_of,
+)
+from kpjax.lab.reports.shown import SHOWN, write_frames
+from kpjax.lab.reports.told import Told, nothing_told
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import config_as_json, flat, replace_fields

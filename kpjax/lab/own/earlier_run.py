@@ -16,10 +16,10 @@ from kpjax.errors import count_text, summarise
 from kpjax.formats.project import Project
 from kpjax.images.transforms import BoxOrWhole
 from kpjax.lab.animals.calibration import ScoreTable
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, read_errors, wrap_lines
 from kpjax.lab.own.choices import RELATIVE_RATE, Choice, rate_choices
 from kpjax.lab.own.project import Held
 from kpjax.lab.predictors import OpenedRun, open_run
+from kpjax.lab.reports.pixel_errors import HELD_OUT, TRAINED, read_errors, wrap_lines
 from kpjax.methods import published
 from kpjax.models import KeypointNetwork, MoveNet, SmallUNet
 from kpjax.models.movenet import STRIDE
@@ -70,15 +70,13 @@ class EarlierRun(NamedTuple):
 def earlier_run(
     folder: str, argument: str, kind: str = "", needed: Sequence[str] = NEEDED
 ) -> EarlierRun:
-    """Opens a run's folder, one that was exported, or a published network but for the `start`;
+    """Opens a run's folder, or a published network but for the `start`;
     `argument` names it.
 
     kind: of the scores that it must have; any if empty. needed: fields that its config must have.
     """
     if not folder:
-        raise InputError(
-            argument, "name a finished run's folder, .../<variant>/seed-<n>, or an exported one"
-        )
+        raise InputError(argument, "name a finished run's folder, .../<variant>/seed-<n>")
     if argument != "start" and published.is_published(folder):
         return _published_run(folder)
     with flags_in_messages({"run": argument}):
@@ -109,7 +107,7 @@ def earlier_run(
 
 def _parts_kept(folder: str) -> dict[tuple[Path, int | None], str]:
     """Returns which labelled frames a run has learnt from and which it held out, as its errors.csv
-    lists them; nothing of an exported one, which has no such list."""
+    lists them; nothing of one that has no such list."""
     kept = read_errors(Path(folder).expanduser())
     if kept is None:
         return {}
@@ -192,7 +190,7 @@ class Start(Backbone):
     from.
     """
 
-    #: a finished run of the same keypoints, .../<variant>/seed-<n>, or an exported one
+    #: a finished run of the same keypoints, .../<variant>/seed-<n>
     start: str = ""
 
     def variables(

@@ -19,8 +19,6 @@ from kpjax.formats.uniting import united_skeleton
 from kpjax.images.reading import spread
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TRAINED, Part
-from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import (
@@ -33,6 +31,8 @@ from kpjax.lab.own.earlier_run import (
     rename_keypoints,
 )
 from kpjax.lab.own.whole_animals import check_boxes, finder_for, with_found_boxes
+from kpjax.lab.reports.pixel_errors import HELD_OUT, TRAINED, Part
+from kpjax.lab.reports.told import FRAMES, besides
 from kpjax.methods import published
 from kpjax.methods.incremental_family.step_spec import has_channels
 from kpjax.models import KeypointNetwork
@@ -54,7 +54,7 @@ from kpjax.training.finished_runs import FinishedRun
 class OwnImages(StepImages):
     """A finished run, and a project with labels of new keypoints."""
 
-    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, an exported one, or movenet
+    old: str = ""  # a finished run's folder, .../<variant>/seed-<n>, or movenet
     #: with labels of new keypoints: DeepLabCut, SLEAP, COCO, Lightning Pose, or csv
     project: str = ""
     #: whole frames, or a square around each animal's box
@@ -81,7 +81,7 @@ OWN = replace_fields(
 
 
 def old_run(folder: str) -> EarlierRun:
-    """Opens the old model: a run's folder, one that was exported, or a published network."""
+    """Opens the old model: a run's folder, or a published network."""
     return earlier_run(folder, "old", SCORE_KIND)
 
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from kpjax import InputError, Skeleton, standalone
+from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
 from kpjax.files import read_json
 from kpjax.formats.names import SKELETON, recording, recordings, shown_files
@@ -38,11 +38,9 @@ from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES, is_drawn
 from kpjax.input.source import ArraySource, Source, map_examples, where_read
-from kpjax.lab import hub
 from kpjax.lab.animals.calibration import Empty
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
+from kpjax.lab.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.papers.configs import flat, words_of
-from kpjax.papers.parsing import flags_in_messages
 from kpjax.structures import Example, skeleton_from_json
 from kpjax.training.identity import contents
 
@@ -205,11 +203,8 @@ def open_project(config: Any) -> tuple[Project, Held]:
 def _in_order_of(start: str, project: Project) -> Project:
     """Returns the project with its keypoints in the order of those that the run at `--start` finds,
     if they are the same ones: names decide."""
-    with flags_in_messages({"run": "start"}):
-        run = Path(hub.folder_of(start)).expanduser()
-    files = [run / SKELETON, run / standalone.RUN / SKELETON]  # an exported folder holds the run
-    file = next((file for file in files if file.is_file()), None)
-    if file is None:
+    file = Path(start).expanduser() / SKELETON
+    if not file.is_file():
         return project
     names = skeleton_from_json(read_json(file), str(file)).names
     if names == project.skeleton.names or set(names) != set(project.skeleton.names):

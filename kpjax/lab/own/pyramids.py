@@ -18,10 +18,10 @@ from kpjax.images.transforms import Letterbox, SamePlace, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.source import in_memory, subset
 from kpjax.input.video_source import frame_name, read_videos
-from kpjax.lab.out.reports.pixel_errors import Part, count_text
-from kpjax.lab.out.reports.told import FRAMES, besides
 from kpjax.lab.own.choices import Choice, apply_choices
 from kpjax.lab.own.declaration import on_own_data
+from kpjax.lab.reports.pixel_errors import Part, count_text
+from kpjax.lab.reports.told import FRAMES, besides
 from kpjax.papers import pyramids
 from kpjax.papers.configs import Count, Rule, replace_fields, stored_fields
 from kpjax.papers.engine import Job

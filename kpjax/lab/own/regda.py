@@ -13,13 +13,13 @@ from kpjax.errors import summarise
 from kpjax.images.reading import spread
 from kpjax.images.transforms import Transform
 from kpjax.input.source import subset
-from kpjax.lab.out.reports.pixel_errors import Part
-from kpjax.lab.out.reports.told import FRAMES
 from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, starts_on_whole_frames, with_start
 from kpjax.lab.own.without_source import read_start, target_of
+from kpjax.lab.reports.pixel_errors import Part
+from kpjax.lab.reports.told import FRAMES
 from kpjax.papers import regda
 from kpjax.papers.configs import ImageSet, Share, Splits, replace_fields
 from kpjax.papers.engine import Job, Outcome, Predicting, StoredRun

@@ -23,8 +23,10 @@ from kpjax.formats.options import Options
 from kpjax.images.reading import spread
 from kpjax.lab.animals.calibration import cutoffs_text, read_score_table
 from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table, without_label
-from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import (
+from kpjax.lab.own.animals import FOLDER, found_text, kept_finder
+from kpjax.lab.own.project import Own
+from kpjax.lab.reports import pixel_errors
+from kpjax.lab.reports.pixel_errors import (
     ALL,
     HELD_OUT,
     NEAR,
@@ -35,14 +37,14 @@ from kpjax.lab.out.reports.pixel_errors import (
     pixels,
     wrap_lines,
 )
-from kpjax.lab.out.reports.sheets import (
+from kpjax.lab.reports.sheets import (
     FADED,
     Compared,
     crop_to_animal,
     predictions_drawn,
     read_animal as frame_of,
 )
-from kpjax.lab.out.reports.shown import (
+from kpjax.lab.reports.shown import (
     Shown,
     agreeing,
     jpeg,
@@ -51,10 +53,8 @@ from kpjax.lab.out.reports.shown import (
     side_by_side,
     strips,
 )
-from kpjax.lab.out.reports.told import Told, nothing_told
-from kpjax.lab.out.reports.verdict import advice, judging, verdict
-from kpjax.lab.own.animals import FOLDER, found_text, kept_finder
-from kpjax.lab.own.project import Own
+from kpjax.lab.reports.told import Told, nothing_told
+from kpjax.lab.reports.verdict import advice, judging, verdict
 from kpjax.papers.configs import config_as_json
 from kpjax.papers.parsing import screen_width
 from kpjax.papers.reports.report import (

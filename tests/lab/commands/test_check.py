@@ -9,7 +9,7 @@ from PIL import Image
 from kpjax import InputError
 from kpjax.images.video import write_video
 from kpjax.lab.commands import check, run_command
-from kpjax.lab.out.reports.sheets import SIDE
+from kpjax.lab.reports.sheets import SIDE
 
 main = functools.partial(run_command, "check")
 

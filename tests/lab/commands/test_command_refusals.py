@@ -21,11 +21,6 @@ FILES = {
     "pair.csv": "video,frame,instance,x,y,w,h\n"
     + "".join(f"clip.mp4,{n},{a},1,1,9,9\n" for n in (0, 1) for a in "ab"),
     "images/labels.csv": "image,keypoint,x,y\na.png,tail,5,5\n",
-    "twice.csv": f"{POINTS}v.mp4,0,0,a,1,1,1,ok\nv.mp4,0,0,a,1,1,1,ok\n",
-    "unsure.csv": f"{POINTS}v.mp4,0,0,a,1,1,.2,ok\n",
-    "bare.csv": f"{POINTS}v.mp4,0,0,a,nan,nan,0,unreadable\n",
-    "two.csv": f"{POINTS}v.mp4,0,0,a,1,1,1,ok\nw.mp4,1,0,a,1,1,1,ok\n",
-    "scoreless.csv": "video,frame,keypoint,x,y\nv.mp4,0,a,1,1\n",
 }
 REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("predict RUN nowhere", "does not exist"),
@@ -60,12 +55,6 @@ REFUSED = (  # what is typed, in which RUN is a finished run; a part of the line
     ("suggest RUN clip.mp4 --boxes pair.csv --to lp", "Lightning Pose holds one animal"),
     ("suggest RUN clip.mp4 --labelled images", "labels tail, the run predicts spot, beside"),
     ("export RUN --out RUN", "is not empty"),
-    ("smooth twice.csv", "a of frame 0 is there already"),
-    ("smooth unsure.csv --cutoff 0.5", "--cutoff: 0.5: no point has such a score, at most 0.2"),
-    ("smooth bare.csv", "no frame has a point"),
-    ("smooth two.csv", "points of 2 videos"),
-    ("smooth scoreless.csv", "no column score"),
-    ("smooth unsure.csv --median 4", "--median: 4; must be an odd"),
 )
 
 

@@ -15,16 +15,14 @@ from PIL import Image
 
 from experiments import render
 from experiments.measure.rows import Result, read_results, write_results
-from kpjax import files, standalone
+from kpjax import files
 from kpjax.errors import InputError
 from kpjax.lab.commands import run_command
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """A folder with a run of the system `brightest`, images, a project of them, and predicted
-    points.
-    """
+    """A folder with a run of the system `brightest`, images and a project of them."""
     as_system(monkeypatch)
     write_run(tmp_path / "runs", (10, 0))
     rows = ["image,keypoint,x,y"]
@@ -35,9 +33,6 @@ def place(tmp_path, monkeypatch):
         Image.fromarray(pixels).save(tmp_path / "images" / f"{number}.png")
         rows += [f"{number}.png,spot,{x},{y}", f"{number}.png,beside,{x + 10},{y}"]
     (tmp_path / "images" / "labels.csv").write_text("\n".join(rows) + "\n")
-    rows = ["video,frame,instance,keypoint,x,y,score,status"]
-    rows += [f"v.mp4,{n},0,spot,{10 + n},{20 + n % 2},1,ok" for n in range(12)]
-    (tmp_path / "v.csv").write_text("\n".join(rows) + "\n")
     (tmp_path / "results").mkdir()
     return tmp_path
 
@@ -56,11 +51,8 @@ def typed(place, command, new):
             str,
             {
                 "check": (images, "--out", out, "--sheet", 3 if new else 1),
-                "convert": (images, "--to", "coco", "--out", out),
                 "evaluate": (run, images, "--out", out, "--worst", 3 if new else 1),
-                "export": (run, "--out", out),
                 "predict": (run, images, "--out", out, *([] if new else ["--cutoff", 9])),
-                "smooth": (place / "v.csv", "--out", out, "--median", 5 if new else 1),
                 "suggest": (run, images, "--out", out, "--n", 1),
             }[command],
         ),
@@ -76,7 +68,7 @@ def content(out):
 
 
 # whose new folder appears at one moment; others exchange file by file
-WHOLE = {"convert", "export", "suggest"}
+WHOLE = {"suggest"}
 
 
 def again(place, command):
@@ -102,27 +94,22 @@ def ends_well(place, command, kind, number, old, new, monkeypatch):
     ]
     assert kind == "kill" or not left
     found = {name: whole for name, whole in content(out).items() if not name.startswith(".")}
-    if command == "export":  # it says when it was made
-        assert not out.exists() or standalone.checked_description(out)
-    elif command in WHOLE:
+    if command in WHOLE:
         assert found in ({}, new)
     assert found.keys() <= old.keys() | new.keys()
-    assert command == "export" or all(
-        whole in (old.get(name), new.get(name)) for name, whole in found.items()
-    )
-    assert {path.name for path in place.iterdir()} == {"images", "old", "results", "runs", "v.csv"}
+    assert all(whole in (old.get(name), new.get(name)) for name, whole in found.items())
+    assert {path.name for path in place.iterdir()} == {"images", "old", "results", "runs"}
     if command in WHOLE and out.exists():  # ended after it appeared
         return
     run_command(words[0], words[1:])
     assert [path.name for path in (place / "results").iterdir()] == ["out"]
     assert content(out).keys() == new.keys()
-    assert command == "export" or content(out) == new
+    assert content(out) == new
 
 
-COMMANDS = ("check", "convert", "evaluate", "export", "predict", "smooth", "suggest")
+COMMANDS = ("check", "evaluate", "predict", "suggest")
 SOME = {
     ("check", "kill"): lambda count: count - 1,
-    ("convert", "kill"): lambda count: count - 1,
     ("predict", "full"): lambda count: count // 2 + 1,
     ("suggest", "full"): lambda count: count // 2 + 1,
 }
@@ -227,8 +214,7 @@ def test_what_a_tutorial_renders_is_whole(kind, tmp_path, monkeypatch):
 def test_a_result_is_not_put_in_place_of_the_folder_that_one_is_in(place, monkeypatch):
     (place / "here").mkdir()
     monkeypatch.chdir(place / "here")
-    for command in ("convert", "suggest"):
-        words = typed(place, command, True)
-        words[words.index("--out") + 1] = "."
-        with pytest.raises(InputError, match="is the folder that you are in"):
-            run_command(words[0], words[1:])
+    words = typed(place, "suggest", True)
+    words[words.index("--out") + 1] = "."
+    with pytest.raises(InputError, match="is the folder that you are in"):
+        run_command(words[0], words[1:])

@@ -18,8 +18,8 @@ from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
 from kpjax.lab.commands import Evaluate, evaluate as command, run_command
-from kpjax.lab.out.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Animals, write_errors
 from kpjax.lab.own import animals
+from kpjax.lab.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Animals, write_errors
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "evaluate")

@@ -17,7 +17,6 @@ from kpjax.files import write_json
 from kpjax.lab import predictors
 from kpjax.lab.animals.calibration import table_as_json
 from kpjax.lab.animals.conformal import radius_table, read_radius_table
-from kpjax.lab.commands import run_command
 from kpjax.lab.commands.predict import rate_text
 from kpjax.lab.commands.predict.drawing import overlays_of, rings_of, towards_the_mean
 from kpjax.lab.own.report import radius_text
@@ -235,18 +234,6 @@ def test_a_folder_with_several_seeds_predicts_the_medians_of_their_points(
         assert float(ours["x"]) - float(alone["x"]) == pytest.approx(-10 * growth, abs=2e-3)
         assert float(ours["y"]) - float(alone["y"]) == pytest.approx(4 * growth, abs=2e-3)
         assert float(ours["score"]) == pytest.approx(float(alone["score"]), rel=1e-4)
-
-
-def test_an_exported_ensemble_finds_the_same_points_and_is_no_run(run, images, tmp_path):
-    write_run(tmp_path / "runs", (20, 6), seed=1)
-    run_command("export", [str(run.parent), "--out", str(tmp_path / "exported")])
-    found, expected = (
-        rows_of(predict_folder(one, images, tmp_path / name, no_overlay=True))
-        for one, name in ((tmp_path / "exported", "a"), (run.parent, "b"))
-    )
-    assert [(row["x"], row["y"]) for row in found] == [(row["x"], row["y"]) for row in expected]
-    with pytest.raises(InputError, match="an ensemble of several runs"):
-        open_run(tmp_path / "exported")
 
 
 def test_seeds_with_other_networks_are_no_ensemble(run, tmp_path, monkeypatch):

@@ -21,8 +21,8 @@ from kpjax.formats.project import Frame
 from kpjax.formats.reading import read_project
 from kpjax.images.video import open_video, write_video
 from kpjax.lab.commands import run_command
-from kpjax.lab.out.suggest.frames import has_label, k_centre
-from kpjax.lab.out.suggest.proposals import Proposals, write_proposals
+from kpjax.lab.suggestions.frames import has_label, k_centre
+from kpjax.lab.suggestions.proposals import Proposals, write_proposals
 from kpjax.structures import Skeleton
 
 main = functools.partial(run_command, "suggest")

@@ -16,12 +16,12 @@ from kpjax.formats.uniting import unite
 from kpjax.input.source import identities
 from kpjax.lab.commands.check import keypoint_lines
 from kpjax.lab.commands.train import main as train
-from kpjax.lab.out.reports.pixel_errors import HEADER, HELD_OUT, TRAINED, scores_of
 from kpjax.lab.own import choices, project as own_project, pyramids, regda, semi_supervised
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, learnt_though_held_out
 from kpjax.lab.own.project import hold_out
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
+from kpjax.lab.reports.pixel_errors import HEADER, HELD_OUT, TRAINED, scores_of
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.models.weights import pretrained
 from kpjax.models.weights.pretrained import first_at_hand
@@ -577,7 +577,7 @@ def test_frames_that_a_start_has_learnt_from_and_that_are_held_out_now_are_count
     ],
 )
 def test_of_a_start_that_lists_no_frames_words_without_counts_are_compared(project, before, line):
-    """An exported run has none, and the files of a project that has moved are not known."""
+    """An older run has none, and the files of a project that has moved are not known."""
     held = hold_out(project)
     before = before.format(*held.recordings)
     gone = {(project.root / "gone.png", None): TRAINED}

@@ -10,7 +10,10 @@ from kpjax.files import read_json
 from kpjax.input.source import ArraySource, arrays, subset
 from kpjax.lab.animals.calibration import read_score_table
 from kpjax.lab.animals.conformal import missing, radius_table_from, read_radius_table
-from kpjax.lab.out.reports.pixel_errors import (
+from kpjax.lab.own.declaration import beside, nothing_shown
+from kpjax.lab.own.project import Own
+from kpjax.lab.predictors import meaning_of_all
+from kpjax.lab.reports.pixel_errors import (
     HELD_OUT,
     OF_PART,
     TARGET,
@@ -19,10 +22,7 @@ from kpjax.lab.out.reports.pixel_errors import (
     meaning_of_scores,
     read_errors,
 )
-from kpjax.lab.out.reports.told import nothing_told
-from kpjax.lab.own.declaration import beside, nothing_shown
-from kpjax.lab.own.project import Own
-from kpjax.lab.predictors import meaning_of_all
+from kpjax.lab.reports.told import nothing_told
 from kpjax.papers.engine import Predicting
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import labels_of, write_predictions

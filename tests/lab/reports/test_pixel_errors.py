@@ -15,12 +15,12 @@ from kpjax import Skeleton, arrays
 from kpjax.errors import InputError
 from kpjax.files import absolute, write_json
 from kpjax.input.source import identities
-from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import TRAINED, join_animals, wrap_lines, write_errors
-from kpjax.lab.out.reports.sheets import MOST, Compared, crop_to_animal
-from kpjax.lab.out.reports.verdict import advice, verdict
 from kpjax.lab.own.report import go_on, own_report, unknown_of
 from kpjax.lab.own.semi_supervised import OWN
+from kpjax.lab.reports import pixel_errors
+from kpjax.lab.reports.pixel_errors import TRAINED, join_animals, wrap_lines, write_errors
+from kpjax.lab.reports.sheets import MOST, Compared, crop_to_animal
+from kpjax.lab.reports.verdict import advice, verdict
 from kpjax.papers.configs import config_as_json, replace_fields
 from kpjax.papers.reports.report import Column, Entry, tabulate
 from kpjax.training.evaluation import labels_of

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 from kpjax.input.source import ArraySource, arrays
-from kpjax.lab.out.reports import shown as pictures_of_runs
-from kpjax.lab.out.reports.pixel_errors import Part
-from kpjax.lab.out.reports.shown import (
+from kpjax.lab.own import adaptation, incremental, pyramids
+from kpjax.lab.own.report import own_report
+from kpjax.lab.reports import shown as pictures_of_runs
+from kpjax.lab.reports.pixel_errors import Part
+from kpjax.lab.reports.shown import (
     SHOWN,
     agreeing,
     patch_side,
@@ -23,8 +25,6 @@ from kpjax.lab.out.reports.shown import (
     strips,
     write_frames,
 )
-from kpjax.lab.own import adaptation, incremental, pyramids
-from kpjax.lab.own.report import own_report
 from kpjax.papers.reports.report import Column, Entry, console_table, tabulate
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import Gathered, write_predictions

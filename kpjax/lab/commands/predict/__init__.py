@@ -42,9 +42,9 @@ from kpjax.lab.commands.predict.pipeline import (
     predict_frames,
     track_animals,
 )
-from kpjax.lab.out.reports.pixel_errors import count_text, wrap_lines
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
+from kpjax.lab.reports.pixel_errors import count_text, wrap_lines
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
 FOUND = ("_boxes.csv", "_doubts.csv")  # the latter of videos

@@ -24,8 +24,8 @@ from kpjax.lab.animals.calibration import cutoffs_text
 from kpjax.lab.animals.conformal import LEVELS, RadiusTable, missing
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict.pipeline import Seen, names_of, shrunk
-from kpjax.lab.out.reports.sheets import part_of
 from kpjax.lab.predictors import Predictor
+from kpjax.lab.reports.sheets import part_of
 
 VIDEO_SIDE = 1280  # px, of the longer side of a drawn video
 SHEET_IMAGES, SHEET_SIDE = 12, 400

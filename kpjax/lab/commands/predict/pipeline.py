@@ -19,13 +19,13 @@ from PIL import Image
 from kpjax import InputError
 from kpjax.cores import usable_cores
 from kpjax.formats.predictions import PredictionTable
+from kpjax.images.boxes import in_original_pixels
 from kpjax.images.inputs import ImageSequence
 from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import radii
 from kpjax.lab.animals.tracking import LEVEL, UNTRACKED, Doubt, Found, Tracks, follow, merge_doubts
 from kpjax.lab.predictors import Predictor
-from kpjax.standalone import in_original_pixels
 from kpjax.training.evaluation import in_batches
 
 AT_ONCE = 2  # batches in the network

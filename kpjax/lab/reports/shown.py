@@ -16,8 +16,8 @@ from kpjax.drawing import overlays
 from kpjax.files import foreign, read_json, write_json
 from kpjax.formats.project import Frame
 from kpjax.formats.project_source import read_frame
-from kpjax.lab.out.reports.pixel_errors import Part, places_of
-from kpjax.lab.out.reports.sheets import LEAST_SIDE, MOST, part_of
+from kpjax.lab.reports.pixel_errors import Part, places_of
+from kpjax.lab.reports.sheets import LEAST_SIDE, MOST, part_of
 from kpjax.structures import Skeleton
 from kpjax.training.evaluation import read_predictions
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from kpjax.errors import summarise
-from kpjax.lab.out.reports import pixel_errors
-from kpjax.lab.out.reports.pixel_errors import (
+from kpjax.lab.reports import pixel_errors
+from kpjax.lab.reports.pixel_errors import (
     ALL,
     HELD_OUT,
     TARGET,

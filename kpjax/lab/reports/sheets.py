@@ -13,7 +13,7 @@ from kpjax.drawing import overlays
 from kpjax.drawing.fonts import text_and_font
 from kpjax.formats.project import Frame, Instance
 from kpjax.formats.project_source import read_frame
-from kpjax.lab.out.reports.pixel_errors import Animals
+from kpjax.lab.reports.pixel_errors import Animals
 from kpjax.structures import Skeleton
 
 # px, of the longer side of an image on the sheet; the larger for many keypoints

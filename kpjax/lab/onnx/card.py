@@ -1,4 +1,4 @@
-"""The card of an exported predictor: what it finds, what it learnt from, and how it is used.
+"""The card of an exported model: what it finds, what it learnt from, and how it is used.
 
 It is README.md of the folder, in the form that hubs of models show.
 """
@@ -40,10 +40,6 @@ def card_of(
     run, points = description["run"], method.skeleton.names
     title = " ".join(str(run[name]) for name in ("experiment", "preset", "variant"))
     metrics, cutoffs = results.get("metrics", {}), description["score"]["cutoffs"]
-    boxed = not description["input"]["whole_images"]
-    typed = f"kpjax predict FOLDER_OR_HUB IMAGES_OR_VIDEOS{' --boxes BOXES' * boxed} --out points"
-    alone = f"python run.py IMAGE...{' --box X Y WIDTH HEIGHT' * boxed}"
-    width = max(len(typed), len(alone))
     rows = {
         "learnt from": config.get("summary") or f"{run['experiment']}, preset {run['preset']}",
         "training": f"{results['steps']:,} steps, {results['images']:,} images"
@@ -56,8 +52,8 @@ def card_of(
             f"{points[first]} - {points[second]}" for first, second in method.skeleton.edges
         )
         or "none",
-        "input": f"images of any size, {'a crop about the box of an animal, ' * boxed}shown to the network in "
-        f"{description['input']['shape'][1]} px",
+        "input": f"{description['input']['made_by']}, {description['input']['shape'][1]} px, "
+        f"{description['input']['layout']}",
         **{
             words: f"{float(metrics[name]):.3g}"
             for name, words in ERRORS.items()
@@ -65,9 +61,7 @@ def card_of(
         },
         "scores": f"{description['score']['kind']}, drawn from {cutoffs_text(cutoffs) or 'any'} on",
         "made by": f"kpjax {description['versions']['kpjax']}, jax {description['versions']['jax']}",
-        "loads": f"in releases of jax until {description['loads_until']}; then export it again"
-        if "loads_until" in description
-        else "in ONNX Runtime",
+        "differs from the run": f"by at most {description['largest_difference_px']:.2g} px",
     }
     head = {
         "library_name": "kpjax",
@@ -88,13 +82,13 @@ def card_of(
             "|---|---|",
             *(f"| {name} | {_plain(value)} |" for name, value in rows.items()),
             "",
-            "```",
-            "pip install 'kpjax[lab]'",
-            f"{typed:{width}}   # hub:OWNER/NAME",
-            f"{alone:{width}}   # without kpjax",
+            "```python",
+            "import onnxruntime",
+            'session = onnxruntime.InferenceSession("predict.onnx")',
+            'keypoints, scores = session.run(None, {"images": images})  # (B, S, S, 3) uint8',
             "```",
             "",
-            "Points are (x, y) in pixels of an image as it is shown, the centre of its top-left pixel at "
+            "Points are (x, y) in pixels of the input, the centre of its top-left pixel at "
             "(0, 0). A score ranks the points of this predictor; it is no probability.",
             "",
         ]
@@ -109,7 +103,7 @@ def origin_of(config: Mapping[str, Any]) -> str:
     old, core = config.get("data", {}).get("old"), config.get("core", {}).get("core")
     if earlier := backbone.get("start") or old or core:
         # a path says nothing to others, and perhaps too much
-        is_name = earlier.startswith("hub:") or not {"/", "\\"} & {*earlier}
+        is_name = not {"/", "\\"} & {*earlier}
         return f"an earlier network, {earlier}" if is_name else "an earlier run"
     if not (weights := backbone.get("weights", "")):
         return "random numbers"
