@@ -55,7 +55,7 @@ def with_difference(monkeypatch, difference):
     monkeypatch.setattr(command, "version", lambda name: "0")
 
 
-@pytest.mark.parametrize("difference", [0.002, float("inf"), float("nan")])
+@pytest.mark.parametrize("difference", [0.02, float("inf"), float("nan")])
 def test_a_model_that_finds_other_points_is_not_written(run, tmp_path, monkeypatch, difference):
     with_difference(monkeypatch, difference)
     with pytest.raises(RunError, match="px from the run's"):
@@ -124,4 +124,4 @@ def test_an_onnx_model_predicts_as_its_run(run, tmp_path):
     wanted = open_predictor(run).predict(images)
     for result, single, right in zip(found, alone, wanted, strict=True):
         np.testing.assert_allclose(result[1:], single, atol=1e-5)  # a batch of any size
-        np.testing.assert_allclose(result, right, atol=1e-3)
+        np.testing.assert_allclose(result, right, atol=1e-2)

@@ -144,7 +144,9 @@ def difference_from(model: bytes, method: Method, trained: Trained, side: int) -
     except ImportError as error:
         raise InputError("run", f"ONNX Runtime is not here ({error}); `{COMMAND}`") from None
     images = check_images(side)
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it warns of constants that the converter has left over
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     found, _ = session.run(["keypoints", "scores"], {"images": images})
     with jax.default_device(a_cpu()):
         right = jax.jit(plain_predict(method, trained))(plain_weights(trained), images)
