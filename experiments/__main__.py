@@ -14,7 +14,6 @@ COMMANDS = {
     "study": "runs what a table of the pages lacks",
     "results": "gathers numbers of runs, renders the pages",
     "plan": "says what a preset will need on chips",
-    "contact_sheet": "draws images under several variants",
     "render": "renders what the tutorials learn from",
 }
 

@@ -13,7 +13,6 @@ import subprocess
 
 import pytest
 
-from experiments.contact_sheet import ContactSheet
 from experiments.render import Render
 from kpjax.formats import plain_csv
 from kpjax.formats.project import Report
@@ -47,8 +46,6 @@ def test_commands_of_the_pages_parse(page):
                 *flat(own_experiment(system).presets[OWN]),
                 *Shared.__dataclass_fields__,
             }
-        elif command == "contact_sheet":
-            parse(ContactSheet, arguments, prog="python")
         elif command == "render":
             assert parse(Render, arguments, prog="python").tutorial == page.partition("/")[2]
         else:

@@ -48,7 +48,7 @@ case $call in
     within 120 env JAX_PLATFORMS= python -m pytest -p no:cacheprovider -q -n0 tests/augment tests/test_tiled_sampling.py \
         >> "$out/call_1.txt"
     # To compile these steps took 16 cores more than two minutes.
-    within 600 python -m experiments.measure.benchmark pytorch papers --rounds 3 --json "$out/benchmark.json" \
+    within 600 python -m experiments.measure.benchmark pytorch --rounds 3 --json "$out/benchmark.json" \
         >> "$out/call_1.txt" ;;
 2)  run semi_supervised athletes "supervised sc_only sskl supervised_warped no_sc" \
         $(steps) $small ;;

@@ -181,8 +181,7 @@ def stop_if_collapsed(
     """
 
     def check(state: Any, step: int) -> Any:
-        # over all seeds of `over_seeds`
-        for sign, count in sorted(jax.tree.map(np.min, dict(state.stuck)).items()):
+        for sign, count in sorted(jax.tree.map(int, dict(state.stuck)).items()):
             painting, _, baseline = sign.partition("/")
             if count < steps or (sign != NO_LIVE_POINTS and baseline not in baselines):
                 continue

@@ -11,6 +11,11 @@ from .adaptation_family.parametrisation import (
     scratch as scratch,
 )
 from .adaptation_family.view_pairs import similarity_views as similarity_views
+from .ensembles import (
+    ensemble as ensemble,
+    joint_prediction as joint_prediction,
+    members_of_ensemble as members_of_ensemble,
+)
 from .forward import (
     imagenet_normalise as imagenet_normalise,
     symmetric_normalise as symmetric_normalise,
@@ -71,14 +76,6 @@ from .regda_family.teacher_adaptation import (
     teacher_adaptation_objective as teacher_adaptation_objective,
 )
 from .regda_family.two_regressors import dd as dd, mcd as mcd
-from .seeds import (
-    ensemble as ensemble,
-    joint_prediction as joint_prediction,
-    members_of_ensemble as members_of_ensemble,
-    over_seeds as over_seeds,
-    trained_of as trained_of,
-    with_seed as with_seed,
-)
 from .semi_supervised_family.data_distillation import (
     agreed_predict as agreed_predict,
     distilled_predict as distilled_predict,

@@ -46,7 +46,6 @@ from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.reports.report import Column
 from kpjax.papers.source_free import poses_of
 from kpjax.structures import skeleton_from_json
-from kpjax.training.claims import InUse
 from kpjax.training.evaluation import Gathered, predict_source, write_predictions
 from kpjax.training.finished_runs import read_run
 from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
@@ -63,6 +62,7 @@ from kpjax.training.identity import (
 from kpjax.training.process import Interrupted, forget_programs
 from kpjax.training.run_folder import (
     PROGRAMS,
+    InUse,
     hold_folder,
     note_programs,
     write_config,

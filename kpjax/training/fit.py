@@ -348,8 +348,7 @@ def fit(
     }
 
     with contextlib.ExitStack() as stack:
-        locks = []  # locks of process 0
-        agreed("locking a stage", lambda: locks.append(stack.enter_context(hold_folder(folder))))
+        agreed("locking a stage", lambda: stack.enter_context(hold_folder(folder)))
         checkpoints = stack.enter_context(open_checkpoints(folder, identity, lambda: init().frozen))
         stack.enter_context(_memory_in_errors(stage, checkpoints))
         restored = checkpoints.restore(template)
@@ -395,7 +394,6 @@ def fit(
             restored,
             log,
             began,
-            lambda: [still_held() for still_held in locks],
         )
         state = loop.run(state, stack.enter_context(stop_requests()))
         checkpoints.wait()
@@ -441,7 +439,6 @@ class _Loop:
     restored: Restored | None
     log: Log
     began: float  # by time.perf_counter
-    check_lock: Callable[[], Any]
 
     def __post_init__(self):
         self.step = 0 if self.restored is None else self.restored.step
@@ -642,12 +639,7 @@ class _Loop:
             train_steps=self.watch.steps,
             wall_seconds=self.wall_seconds(),
         )
-
-        def keep() -> None:
-            self.check_lock()
-            self.log.keep()
-
-        agreed(f"keeping the numbers of step {self.step}", keep)
+        agreed(f"keeping the numbers of step {self.step}", self.log.keep)
         self.checkpoints.save(self.step, state, progress._asdict(), self.best and self.best.step)
         self.saved = self.step
         self.saved_at = time.monotonic()

@@ -23,7 +23,6 @@ from kpjax.files import (
     write_json,
     writing,
 )
-from kpjax.training.claims import InUse, claim
 from kpjax.training.hosts import agreed
 from kpjax.training.identity import programs, with_programs
 from kpjax.training.mesh import data_mesh
@@ -43,6 +42,10 @@ SMALL_FILES = (
     "radius_table.json",
     "label_distances.json",
 )
+
+
+class InUse(InputError):
+    """Another process holds a folder."""
 
 
 def write_config(folder: epath.Path, config: Mapping) -> None:
@@ -148,18 +151,16 @@ def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:
 
 
 @contextlib.contextmanager
-def hold_folder(folder: epath.Path) -> Iterator[Callable[[], None]]:
+def hold_folder(folder: epath.Path) -> Iterator[None]:
     """Locks a folder against other processes while a run writes to it; the lock ends with the
     process, even by kill -9.
 
-    A bucket has no locks: there it is claimed, see `kpjax.training.claims`. Yields a function to be
-    called before each checkpoint, which raises RunError where another process has taken the folder
-    over. Raises InUse if another process holds it. On file systems without locks nothing is locked.
+    Raises InUse if another process holds it. A bucket and some file systems have no locks, and
+    nothing is locked there: whoever starts several processes on a bucket gives each runs of its own.
     """
     make_folder(folder)
     if in_bucket(folder):
-        with claim(folder) as check:
-            yield check
+        yield
         return
     if fcntl is None:
         raise InputError(
@@ -178,7 +179,7 @@ def hold_folder(folder: epath.Path) -> Iterator[Callable[[], None]]:
         except OSError:
             pass
         remove_partials(folder, alone=True)
-        yield lambda: None
+        yield
 
 
 def kept_arrays(

@@ -17,7 +17,6 @@ from kpjax.losses.pyramids import parent_of_child
 from kpjax.methods import (
     adaptation,
     imagenet_normalise,
-    over_seeds,
     regda,
     supervised,
     symmetric_normalise,
@@ -134,7 +133,6 @@ ROWS = [
         lambda: begun(supervised, augment={"other": random_affine(degrees=4.0)}),
         "augment: it has no function for 'labe",
     ),
-    (lambda: over_seeds(build(supervised), 0), "count"),
     *[
         (
             functools.partial(normalise, jnp.zeros((1, 4, 4, 3), jnp.uint8)),

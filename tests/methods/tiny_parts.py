@@ -157,7 +157,7 @@ OF_FAMILIES = {
 def factories() -> dict[str, typing.Callable[..., Method]]:
     """Finds every public function in `kpjax.methods` that makes a `Method`, by module and name.
 
-    Functions of another method, such as `over_seeds`, have tests of their own. What makes a method
+    Functions of another method, such as `ensemble`, have tests of their own. What makes a method
     of a forward pass is tested by the methods that it makes.
     """
     found = {}

@@ -8,8 +8,7 @@ from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import queue_folder
 from kpjax.papers.fresh import start_over
-from kpjax.training.claims import InUse
-from kpjax.training.run_folder import hold_folder
+from kpjax.training.run_folder import InUse, hold_folder
 
 
 def jobs_of(system, workdir, *variants, preset="tiny"):

@@ -19,9 +19,8 @@ from kpjax.papers import command_line
 from kpjax.papers.command_line import in_processes, over_devices, read_command, run
 from kpjax.papers.configs import flat, read_settings, with_settings
 from kpjax.papers.engine import in_turn, queue_folder, raise_for_failures, result_of
-from kpjax.training.claims import InUse
 from kpjax.training.process import Interrupted
-from kpjax.training.run_folder import hold_folder
+from kpjax.training.run_folder import InUse, hold_folder
 
 LAUNCH = Path(__file__).parents[2] / "experiments" / "launch"
 

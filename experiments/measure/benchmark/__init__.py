@@ -1,5 +1,4 @@
-"""Costs, as ratios of things timed in turns on the same machine: a step beside PyTorch's, reading,
-predicting.
+"""Costs, as ratios of things timed in turns on the same machine: a step and a video beside PyTorch.
 
 Command   python -m experiments.measure.benchmark                    (all rows; 2 CPU cores, about 10 minutes)
           python -m experiments.measure.benchmark pytorch --json ratios.json
@@ -15,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
+import tyro
 from tyro.conf import Positional, arg
 
 from experiments.measure.benchmark.timing import Effort, Row
@@ -22,15 +22,12 @@ from experiments.measure.rows import Result, merge_rows, read_results, write_res
 from kpjax import InputError
 from kpjax.cores import usable_cores
 from kpjax.files import write_json
-from kpjax.lab.commands import command
 from kpjax.papers.parsing import flags_in_messages, flags_of, parse
 from kpjax.training.identity import commit
 
 ROWS = {  # a module of this folder, and what it measures
     "pytorch": "the same network, batch and loss in PyTorch on this machine, over ours",
-    "video": "a video in PyTorch, and batches in ONNX Runtime, over `kpjax predict`",
-    "input": "how fast batches are read over how fast steps take them; JPEG files read in several ways",
-    "papers": "a step of each paper's preset in milliseconds, beside what a plan says",
+    "video": "a video in PyTorch over `kpjax predict`",
 }
 DESCRIPTION = "\n".join(
     (
@@ -44,7 +41,7 @@ DESCRIPTION = "\n".join(
 )
 
 
-@command
+@tyro.conf.configure(tyro.conf.DisallowNone, tyro.conf.FlagCreatePairsOff)
 @dataclass(frozen=True)
 class Benchmark:
     """The command line."""

@@ -20,8 +20,7 @@ from experiments.measure.benchmark.steps import (
 )
 from experiments.measure.benchmark.timing import Effort, Row, compare, spread
 from kpjax.cores import usable_cores
-from kpjax.models import HRNet, MobileNetV2, PoseResNet
-from kpjax.models.weights.torch_names import to_torch
+from kpjax.models import MobileNetV2, PoseResNet
 from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.regda.config import Config
 from kpjax.papers.regda.stages import setup_of
@@ -37,7 +36,6 @@ CPU, GPU = (
             "PoseResNet-18, 64 px": LAPTOP,
             # what `kpjax train` chooses on a CPU
             "MobileNetV2, 128 px": replace_fields(LAPTOP, network=MobileNetV2(), **AT_128),
-            "HRNet-W32, 128 px": replace_fields(LAPTOP, network=HRNet(), **AT_128),
         },
         {"PoseResNet-101, 256 px, bfloat16": LARGE},
     )
@@ -133,10 +131,4 @@ def pytorch_network(config: Config) -> Any:
             return networks.PoseResNet(given.depth, KEYPOINTS, given.head_layers)
         case MobileNetV2():
             return networks.MobileNetV2(KEYPOINTS)
-        case HRNet():
-            image = jax.ShapeDtypeStruct((1, 128, 128, 3), np.float32)
-            initialise = functools.partial(network_of(config, KEYPOINTS).init, train=False)
-            shapes = jax.eval_shape(initialise, jax.random.key(0), image)
-            small = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, np.float32), shapes)
-            return networks.OfTensors(networks.hrnet_maps, to_torch(small))
     return networks.SmallUnet(KEYPOINTS, given.widths, given.head_layers, given.head_width)

@@ -1,18 +1,13 @@
 """Our networks in PyTorch, on blocks of torchvision, with a training step. Importing this needs
 both.
 
-PoseResNet and HRNet have the official names, so the tests of imported weights compare with them,
-too.
+PoseResNet has the official names, so the tests of imported weights compare with it, too.
 """
 
 import copy
-import operator
-from collections.abc import Callable, Iterator, Mapping
-from functools import reduce
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -142,123 +137,6 @@ class MobileNetV2(nn.Module):
             x = layers[f"lateral_norm{number}"](layers[f"lateral{number}"](maps[number - 1]))
             above = x if above is None else x + functional.interpolate(above, scale_factor=2.0)
         return self.head(RELU(layers["smooth_norm1"](layers["smooth1"](above))))
-
-
-# HRNet, by its official names. `t` has the tensors of a file, and says by `t.training` whether BatchNorm
-# measures its batch.
-
-
-def numbered(t: Any, name: str, within: str) -> Iterator[str]:
-    """Yields the names `name`.0, `name`.1, ... below which there is a tensor `within`."""
-    number = 0
-    while f"{name}.{number}.{within}" in t:
-        yield f"{name}.{number}"
-        number += 1
-
-
-def convolved(t: Any, name: str, x: torch.Tensor, stride: int = 1) -> torch.Tensor:
-    """Computes a convolution, padded where its kernel is odd."""
-    kernel, *bias = (t[f"{name}.{leaf}"] for leaf in ("weight", "bias") if f"{name}.{leaf}" in t)
-    padding = kernel.shape[-1] // 2 if kernel.shape[-1] % 2 else 0
-    return functional.conv2d(x, kernel, *bias, stride=stride, padding=padding)
-
-
-def layer(
-    t: Any, name: str, x: torch.Tensor, stride: int = 1, parts: tuple[str, str] = (".0", ".1")
-) -> torch.Tensor:
-    """Computes a convolution and its BatchNorm."""
-    statistics = (
-        t[f"{name}{parts[1]}.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias")
-    )
-    return functional.batch_norm(
-        convolved(t, name + parts[0], x, stride), *statistics, training=t.training
-    )
-
-
-def _blocks(t, name, x):
-    for each in numbered(t, name, "conv1.weight"):
-        y, count = x, 3 if f"{each}.conv3.weight" in t else 2
-        for number in range(1, count + 1):
-            y = layer(t, each, y, 1, (f".conv{number}", f".bn{number}"))
-            y = torch.relu_(y) if number < count else y
-        shortcut = layer(t, f"{each}.downsample", x) if f"{each}.downsample.0.weight" in t else x
-        x = torch.relu_(y + shortcut)
-    return x
-
-
-def _exchanged(t, name, x, up):
-    """Brings one branch to the size of another, `up` steps finer."""
-    if up > 0:
-        return functional.interpolate(layer(t, name, x), scale_factor=2.0**up)
-    for step in range(-up):
-        x = layer(t, f"{name}.{step}", x, 2)
-        x = torch.relu_(x) if step < -up - 1 else x
-    return x
-
-
-def hrnet_maps(t: Any, x: torch.Tensor) -> torch.Tensor:
-    """Computes the heatmaps of `kpjax.models.high_resolution.hrnet`."""
-    for number in (1, 2):
-        x = torch.relu_(layer(t, "", x, 2, (f"conv{number}", f"bn{number}")))
-    branches = [_blocks(t, "layer1", x)]
-    for stage in (2, 3, 4):
-        first = f"transition{stage - 1}.0"
-        last = torch.relu_(layer(t, f"transition{stage - 1}.{stage - 1}.0", branches[-1], 2))
-        branches = [
-            torch.relu_(layer(t, first, branches[0])) if stage == 2 else branches[0],
-            *branches[1:],
-            last,
-        ]
-        for module in numbered(t, f"stage{stage}", "branches.0.0.conv1.weight"):
-            branches = [
-                _blocks(t, f"{module}.branches.{number}", x) for number, x in enumerate(branches)
-            ]
-            targets = [
-                n for n in range(stage) if n == 0 or f"{module}.fuse_layers.{n}.0.0.0.weight" in t
-            ]
-            branches = [
-                torch.relu_(
-                    reduce(
-                        operator.add,
-                        [
-                            _exchanged(
-                                t, f"{module}.fuse_layers.{target}.{source}", x, source - target
-                            )
-                            for source, x in enumerate(branches)
-                        ],
-                    )
-                )
-                for target in targets
-            ]
-    return convolved(t, "final_layer", branches[0])
-
-
-class OfTensors(nn.Module):
-    """A function of the tensors of a file, such as `hrnet_maps`, and of images, as a module that can be
-    trained."""
-
-    def __init__(
-        self,
-        function: Callable[[Any, torch.Tensor], torch.Tensor],
-        tensors: Mapping[str, np.ndarray],
-    ):
-        super().__init__()
-        self.function, self.places = function, {name: name.replace(".", "/") for name in tensors}
-        for name, array in tensors.items():
-            tensor, place = torch.tensor(array), self.places[name]
-            if name.rpartition(".")[2] in ("weight", "bias"):
-                self.register_parameter(place, nn.Parameter(tensor))
-            else:
-                self.register_buffer(place, tensor)
-
-    def __contains__(self, name):
-        return name in self.places
-
-    def __getitem__(self, name):
-        return getattr(self, self.places[name])
-
-    def forward(self, x):
-        return self.function(self, x)
 
 
 def in_layout(

@@ -5,7 +5,6 @@ NETWORKS = (
     "demo network, batch 32",
     "PoseResNet-18, 64 px, batch 8",
     "MobileNetV2, 128 px, batch 8",
-    "HRNet-W32, 128 px, batch 8",
 )
 TABLES = {
     "ratios": (
@@ -18,7 +17,6 @@ TABLES = {
             ),
             "beside PyTorch: a video, MobileNetV2, 128 px, resized by Pillow",
             "beside PyTorch: a video, MobileNetV2, 128 px, resized by OpenCV",
-            "beside ONNX Runtime: prediction, MobileNetV2, 128 px, batch 8",
         ),
         ("time", "processor"),
     )

@@ -1,5 +1,7 @@
-"""Rows of prediction: a video from its file to a table of points beside PyTorch and PyAV, and batches
-beside ONNX Runtime; of one network, learnt here in a minute.
+"""Rows of prediction: a video from its file to a table of points beside PyTorch and PyAV, of one
+network, learnt here in a minute.
+
+It is the only module of `experiments` that reads the laboratory, whose command it times.
 """
 
 import contextlib
@@ -15,7 +17,6 @@ import jax
 import numpy as np
 
 from data.figures import DOMAINS, figures
-from experiments.measure.benchmark.input import HEIGHT, WIDTH
 from experiments.measure.benchmark.steps import skeleton
 from experiments.measure.benchmark.timing import Effort, Row, compare, spread
 from kpjax import Method, Trained, methods
@@ -26,13 +27,13 @@ from kpjax.images.transforms import BoxOrWhole
 from kpjax.images.video import write_video
 from kpjax.lab.commands import BATCH, Predict
 from kpjax.lab.commands.predict import carry_out, plan_work
-from kpjax.lab.onnx.model import onnx_model
 from kpjax.lab.predictors import Predictor, as_function
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.models import MobileNetV2
 from kpjax.structures import named_key
 
 KEYPOINTS = 10
+WIDTH, HEIGHT = 640, 480  # px, of frames
 SIDE, STRIDE, SIGMA = 128, 2, 2.0  # px, px of a cell, and cells
 FRAMES, TRIED = 500, 64  # of the video, and of the one on which PyTorch's batch is chosen
 LEARNT = 40  # steps, after which maps have peaks
@@ -41,7 +42,7 @@ NEAR = 1e-3  # px of a frame, within which points are the same
 
 
 def rows(effort: Effort) -> Iterator[Row]:
-    """Yields the time of a loop in PyTorch, and of ONNX Runtime, over ours."""
+    """Yields the time of a loop in PyTorch over ours."""
     method, trained = learnt_network()
     predictor = Predictor(
         method.skeleton,
@@ -55,7 +56,6 @@ def rows(effort: Effort) -> Iterator[Row]:
     )
     with tempfile.TemporaryDirectory() as folder:
         yield from video_rows(effort, predictor, trained, Path(folder))
-    yield onnx_row(effort, predictor, method, trained)
 
 
 def learnt_network() -> tuple[Method, Trained]:
@@ -174,35 +174,4 @@ def same_points(table: Path, keypoints: np.ndarray, inside: np.ndarray) -> str:
     return (
         f"{(away < NEAR).sum()} of {away.size} points off the border within {NEAR:g} px, "
         f"the farthest {away.max():.2g} px apart"
-    )
-
-
-# ONNX
-
-
-def onnx_row(effort: Effort, predictor: Predictor, method: Method, trained: Trained) -> Row:
-    """The time of the exported model in ONNX Runtime over ours, for one batch of the default size."""
-    title = f"beside ONNX Runtime: prediction, MobileNetV2, {SIDE} px, batch {BATCH}"
-    if missing := [
-        name for name in ("jax2onnx", "onnxruntime") if not importlib.util.find_spec(name)
-    ]:
-        return Row(title, note=f"it is not installed: pip install {' '.join(missing)}")
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = usable_cores()
-    session = onnxruntime.InferenceSession(
-        onnx_model(method, trained, SIDE), options, providers=["CPUExecutionProvider"]
-    )
-    images = np.asarray(figures(BATCH, DOMAINS["photo"], 2, SIDE).examples.image)
-    theirs = session.run(["keypoints"], {"images": images})[0]
-    away = np.abs(theirs - predictor.predict(images)[0]).max()
-    times = effort.times(
-        {
-            "ONNX Runtime": lambda: session.run(None, {"images": images}),
-            "kpjax": lambda: predictor.predict(images),
-        }
-    )
-    return compare(
-        title, times["ONNX Runtime"], times["kpjax"], f"points at most {away:.2g} px apart"
     )

@@ -17,7 +17,9 @@ from kpjax.lab.own.animals import FOLDER
 from kpjax.lab.predictors import open_runs, seeds_below
 from kpjax.training.identity import versions
 
-TOLERANCE = 0.01  # px between the points of the run and of the model: sums in other orders, of flat maps
+TOLERANCE = (
+    0.01  # px between the points of the run and of the model: sums in other orders, of flat maps
+)
 MODEL, DESCRIPTION, CARD = "predict.onnx", "predictor.json", "README.md"
 
 

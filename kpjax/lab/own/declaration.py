@@ -42,10 +42,10 @@ from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
 from kpjax.papers.configs import config_as_json, flat, replace_fields
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
-from kpjax.training.claims import InUse
 from kpjax.training.evaluation import Gathered
 from kpjax.training.hosts import agreed
 from kpjax.training.identity import SHORT, changed_input, flat_identity
+from kpjax.training.run_folder import InUse
 from kpjax.training.trees import json_digest
 
 # numbers of steps of stages, as far as a system has them

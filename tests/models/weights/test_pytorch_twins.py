@@ -4,6 +4,9 @@ the same maps.
 PyTorch computes in float64: with the statistics of few pixels its float32 is off by 1e-3 itself.
 """
 
+import operator
+from functools import reduce
+
 import chex
 import jax
 import numpy as np
@@ -19,15 +22,10 @@ from kpjax.models.weights.torch_names import from_torch, to_torch
 
 torch = pytest.importorskip("torch", reason="compares with PyTorch")
 torchvision = pytest.importorskip("torchvision", reason="compares with PyTorch")
-from experiments.measure.benchmark.pytorch_networks import (  # noqa: E402
-    PoseResNet,
-    convolved,
-    hrnet_maps,
-    layer,
-    numbered,
-)
+from experiments.measure.benchmark.pytorch_networks import PoseResNet  # noqa: E402
 
-F, relu = torch.nn.functional, torch.relu
+F = torch.nn.functional
+relu = torch.relu
 
 
 class Tensors(dict):
@@ -50,6 +48,91 @@ class Tensors(dict):
     def __getitem__(self, name):
         self.read.add(name)
         return super().__getitem__(name)
+
+
+# HRNet, by its official names. `t` has the tensors of a file, and says by `t.training` whether BatchNorm
+# measures its batch.
+
+
+def numbered(t, name, within):
+    """Yields the names `name`.0, `name`.1, ... below which there is a tensor `within`."""
+    number = 0
+    while f"{name}.{number}.{within}" in t:
+        yield f"{name}.{number}"
+        number += 1
+
+
+def convolved(t, name, x, stride=1):
+    """Computes a convolution, padded where its kernel is odd."""
+    kernel, *bias = (t[f"{name}.{leaf}"] for leaf in ("weight", "bias") if f"{name}.{leaf}" in t)
+    padding = kernel.shape[-1] // 2 if kernel.shape[-1] % 2 else 0
+    return F.conv2d(x, kernel, *bias, stride=stride, padding=padding)
+
+
+def layer(t, name, x, stride=1, parts=(".0", ".1")):
+    """Computes a convolution and its BatchNorm."""
+    statistics = (
+        t[f"{name}{parts[1]}.{leaf}"] for leaf in ("running_mean", "running_var", "weight", "bias")
+    )
+    return F.batch_norm(convolved(t, name + parts[0], x, stride), *statistics, training=t.training)
+
+
+def _blocks(t, name, x):
+    for each in numbered(t, name, "conv1.weight"):
+        y, count = x, 3 if f"{each}.conv3.weight" in t else 2
+        for number in range(1, count + 1):
+            y = layer(t, each, y, 1, (f".conv{number}", f".bn{number}"))
+            y = torch.relu_(y) if number < count else y
+        shortcut = layer(t, f"{each}.downsample", x) if f"{each}.downsample.0.weight" in t else x
+        x = torch.relu_(y + shortcut)
+    return x
+
+
+def _exchanged(t, name, x, up):
+    """Brings one branch to the size of another, `up` steps finer."""
+    if up > 0:
+        return F.interpolate(layer(t, name, x), scale_factor=2.0**up)
+    for step in range(-up):
+        x = layer(t, f"{name}.{step}", x, 2)
+        x = torch.relu_(x) if step < -up - 1 else x
+    return x
+
+
+def hrnet_maps(t, x):
+    """Computes the heatmaps of `kpjax.models.high_resolution.hrnet`."""
+    for number in (1, 2):
+        x = torch.relu_(layer(t, "", x, 2, (f"conv{number}", f"bn{number}")))
+    branches = [_blocks(t, "layer1", x)]
+    for stage in (2, 3, 4):
+        first = f"transition{stage - 1}.0"
+        last = torch.relu_(layer(t, f"transition{stage - 1}.{stage - 1}.0", branches[-1], 2))
+        branches = [
+            torch.relu_(layer(t, first, branches[0])) if stage == 2 else branches[0],
+            *branches[1:],
+            last,
+        ]
+        for module in numbered(t, f"stage{stage}", "branches.0.0.conv1.weight"):
+            branches = [
+                _blocks(t, f"{module}.branches.{number}", x) for number, x in enumerate(branches)
+            ]
+            targets = [
+                n for n in range(stage) if n == 0 or f"{module}.fuse_layers.{n}.0.0.0.weight" in t
+            ]
+            branches = [
+                torch.relu_(
+                    reduce(
+                        operator.add,
+                        [
+                            _exchanged(
+                                t, f"{module}.fuse_layers.{target}.{source}", x, source - target
+                            )
+                            for source, x in enumerate(branches)
+                        ],
+                    )
+                )
+                for target in targets
+            ]
+    return convolved(t, "final_layer", branches[0])
 
 
 def of_module(t, module):
