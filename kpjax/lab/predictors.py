@@ -26,7 +26,7 @@ from kpjax.lab.plain_function import plain_predict, plain_weights
 from kpjax.lab.reports.pixel_errors import OF_PART, known_by, meaning_of_scores, read_errors
 from kpjax.methods import published
 from kpjax.models.movenet import SIDE, person_box
-from kpjax.models.weights.whole_movenet import find_movenet
+from kpjax.models.weights.pretrained import find_weights
 from kpjax.papers.engine import stored_run
 from kpjax.training.evaluation import PREDICTIONS, Gathered, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run
@@ -159,7 +159,7 @@ def open_people(
     weights: its name, or a file. turned: whether images are seen turned and mirrored, too
     (`published.people`). Raises InputError for a file that is absent, damaged or another model.
     """
-    path = find_movenet(Path(weights) if Path(weights).suffix in published.FILES else str(weights))
+    path = find_weights(Path(weights) if Path(weights).suffix in published.FILES else str(weights))
     method = published.people(skeleton, turned=turned)
     return Predictor(
         method.skeleton,

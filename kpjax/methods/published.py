@@ -24,7 +24,7 @@ SCORE_KIND = "sigmoid_peak"
 CUTOFF = 0.3
 # where turned views agree on a point with this score, it is right about as often (LSP Extended)
 CUTOFF_TURNED = 0.15
-FILES = (".tflite", ".safetensors")
+FILES = (".safetensors",)
 
 
 def is_published(run: str | Path) -> bool:

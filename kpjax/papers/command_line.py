@@ -186,9 +186,9 @@ class Command(NamedTuple):
             or not any(paper.numbers(self.preset, config, name) for name in paper.variants)
         ):
             return False
-        from kpjax.models.weights.pretrained import KNOWN_WEIGHTS
+        from kpjax.models.weights.pretrained import WITH_WEIGHTS
 
-        return config.network.name in {known.network for known in KNOWN_WEIGHTS.values()}
+        return config.network.name in WITH_WEIGHTS
 
     @property
     def notes(self) -> list[str]:

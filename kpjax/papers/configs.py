@@ -522,8 +522,8 @@ FINE_RATE = 1e-3
 class Backbone(Checked):
     """The weights that the backbone starts from, and how it is trained."""
 
-    # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" for random
-    # weights.
+    # A file, or a name of `kpjax.models.weights.pretrained` or of timm's collection; "" or "none" for
+    # random weights.
     weights: Annotated[str, tyro.conf.arg(aliases=("--imagenet",))] = ""
     #: normalisation of images, as the weights were trained
     normalisation: Literal["imagenet", "symmetric", "none"] = "imagenet"
@@ -533,6 +533,11 @@ class Backbone(Checked):
     # whether each array's step is a share of its root mean square: Adam's is as large for all
     # arrays, and a norm that was folded into a kernel may have left that one small
     relative_steps: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.weights == "none":
+            object.__setattr__(self, "weights", "")
 
     @property
     def normalise(self) -> Normalise:
@@ -559,7 +564,7 @@ class Backbone(Checked):
         """
         if not self.weights:
             return {}
-        from kpjax.models.weights.pretrained import load_backbone
+        from kpjax.models.weights.pretrained import KNOWN_WEIGHTS, load_backbone, plain_name
         from kpjax.models.weights.torch_names import describe
         from kpjax.models.weights.whole_movenet import load_movenet_heatmaps
 
@@ -567,12 +572,12 @@ class Backbone(Checked):
         fresh = run_once(functools.partial(network.init, train=False))(jax.random.key(seed), images)
         if isinstance(network.upsampling, MoveNetPyramid):
             known = person.channels(names) if getattr(network.head, "sigmoid", False) else ()
-            imported = load_movenet_heatmaps(
-                fresh, self.weights, channels=known, frozen_statistics=network.frozen_statistics
-            )
+            imported = load_movenet_heatmaps(fresh, self.weights, channels=known)
         else:
             imported = load_backbone(fresh, self.weights)
-        print(f"{self.weights}: {describe(imported.report)}")
+        known = KNOWN_WEIGHTS.get(plain_name(self.weights))
+        digest = f", sha256 {known.sha256[:12]}" if known else ""
+        print(f"{self.weights}{digest}: {describe(imported.report)}")
         return {"variables": imported.variables}
 
 

@@ -95,9 +95,9 @@ def known(weights, monkeypatch):
         "mobilenet_v2",
         "CC0-1.0",
         0.1,
-        "symmetric",
-        {"padding": "tensorflow", "width_multiplier": 0.1},
         sha256_of(weights),
+        normalisation="symmetric",
+        options={"padding": "tensorflow", "width_multiplier": 0.1},
     )
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", pretrained.KNOWN_WEIGHTS | {made.name: made})
     return made

@@ -19,10 +19,8 @@ from kpjax.lab.reports.pixel_errors import wrap_lines
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
 from kpjax.models.networks import NETWORKS
 from kpjax.models.weights.pretrained import (
-    KNOWN_WEIGHTS,
     MOVENET,
-    WEIGHTS_FOLDER,
-    first_at_hand,
+    WITH_WEIGHTS,
     known_weights,
 )
 from kpjax.papers.configs import FINE_RATE, flat, replace_fields
@@ -408,10 +406,8 @@ def _shown(value: Any) -> str:
     )
 
 
-# Of MobileNetV2. Numbers on the results page are of the first, which no hub has; the last can be
-# fetched.
-WEIGHTS = ("mobilenet_v2.google_in1k", "mobilenetv2_100.ra_in1k")
-WORTH = "more accurate with few labels, several times slower"
+WEIGHTS = "mobilenet_v2.google_in1k"  # of MobileNetV2, inside kpjax
+INSIDE = "published weights that are part of kpjax, the same on every machine"
 # Heatmaps survived 300 steps at 3e-4 and at 1e-3, and vanished within 200 at 4e-3; runs here have 500
 # steps or more.
 RELATIVE_RATE = 3e-4
@@ -428,14 +424,14 @@ def usual_choices(
     """Chooses images, as `image_choices` does, their rotation, the network, its heatmaps and its
     learning rates.
 
-    The network is MobileNetV2 from ImageNet's weights, if they can be had and no other network or
-    weights are typed, no option of the small U-net, and no run to start from. mobilenet: what a
-    system chooses for it with weights, whether it is typed or not. Of a project whose keypoints are a
-    person's by their names, its weights are those of a network of human pose.
+    The network is MobileNetV2 from weights inside kpjax, if no other network or weights are typed, no
+    option of the small U-net, and no run to start from. mobilenet: what a system chooses for it
+    with weights, whether it is typed or not. Of a project whose keypoints are a person's by their
+    names, its weights are those of a network of human pose.
     """
     network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
     if small and not config.backbone.start and not typed & {"network", *vars(network)}:
-        weights = config.backbone.weights if "weights" in typed else _at_hand(facts)
+        weights = config.backbone.weights if "weights" in typed else _inside(facts)
         known = known_weights(weights) if weights else None
         if weights and not known:
             raise InputError(
@@ -447,7 +443,7 @@ def usual_choices(
     size, given = config.data.image_size if "image_size" in typed else None, flat(config)
     cells = given["heatmap_size"] if "heatmap_size" in typed else None
     published = bool(weights or config.backbone.weights)
-    if "network" in typed and "weights" not in typed and _has_published_weights(network):
+    if "network" in typed and "weights" not in typed and network.name in WITH_WEIGHTS:
         print(
             f"--network {network.name} without --weights: it learns from random weights; kpjax weights lists "
             "published ones"
@@ -464,11 +460,11 @@ def usual_choices(
     ]
     if published and not isinstance(network, MoveNet):
         why = (
-            f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS[-1]}"
+            f"{_people(facts)}: a network that has learnt poses of people; compare --weights {WEIGHTS}"
             if weights == MOVENET
             else "--network small_unet trains without pretrained weights"
         )
-        of_network = [Choice("network", network, WORTH), Choice("weights", weights, why)]
+        of_network = [Choice("network", network, INSIDE), Choice("weights", weights, why)]
         return [
             *images,
             *(of_network if weights else []),
@@ -508,11 +504,6 @@ def usual_choices(
     ]
 
 
-def _has_published_weights(network: Any) -> bool:
-    """Returns whether weights are known that a network can start from."""
-    return any(network.name in (known.network, known.whole) for known in KNOWN_WEIGHTS.values())
-
-
 def _mobilenet_choices(facts: Facts, mobilenet: OfMobileNet) -> list[Choice]:
     width = mobilenet.decoder_width if facts.keypoints <= MANY_KEYPOINTS else 0
     made = [
@@ -531,31 +522,15 @@ def _mobilenet_choices(facts: Facts, mobilenet: OfMobileNet) -> list[Choice]:
     return [one for one in made if one.value]
 
 
-def _at_hand(facts: Facts) -> str:
-    """Returns the first weights that are here, "" if none; people's are of human pose first.
-
-    Says what could be had.
-    """
-    people = person.is_person(facts.names)
-    weights = first_at_hand((MOVENET, *WEIGHTS) if people else WEIGHTS)
-    if weights == MOVENET:
-        print(
-            "kpjax evaluate movenet PROJECT measures the published network as it is: with 50 labelled athletes no "
-            "network\ntrained here was better"
-        )
-    elif people:
-        print(
-            f"{_people(facts)}: a network that has learnt poses of people, {MOVENET}, would be taken if its file "
-            f"were at {WEIGHTS_FOLDER / MOVENET}.safetensors"
-        )
-    if not weights:
-        known = KNOWN_WEIGHTS[WEIGHTS[-1]]
-        print(
-            f"no pretrained backbone at hand: a small U-net learns from random weights. Better ({WORTH}): "
-            f"kpjax weights {known.name} fetches one ({known.megabytes:g} MB, {known.licence}), or put "
-            f"{known.address} at {WEIGHTS_FOLDER / known.name}.safetensors"
-        )
-    return weights or ""
+def _inside(facts: Facts) -> str:
+    """Returns the weights inside kpjax that suit the keypoints: those of human pose for a person's."""
+    if not person.is_person(facts.names):
+        return WEIGHTS
+    print(
+        "kpjax evaluate movenet PROJECT measures the published network as it is: with 50 labelled athletes no "
+        "network\ntrained here found more points"
+    )
+    return MOVENET
 
 
 def _people(facts: Facts) -> str:

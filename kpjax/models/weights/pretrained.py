@@ -1,14 +1,9 @@
-"""Published weights of backbones and VGG: a table of them, and files in the layout of timm or
-PyTorch.
+"""Published weights of backbones and VGG: a table of them, those that are part of kpjax, and files in
+the layout of timm or PyTorch.
 """
 
-import contextlib
-import http.client
-import os
 import re
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
@@ -18,24 +13,12 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from kpjax.errors import InputError, suggest_name
-from kpjax.files import (
-    atomic,
-    cache_folder,
-    check_file,
-    foreign,
-    read_content,
-    remove_partials,
-    sha256_of,
-    write_text,
-)
+from kpjax.files import cache_folder, check_file, foreign, sha256_of
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
 WEIGHTS_FOLDER = cache_folder() / "weights"
 PYTORCH_FILES = (".pth", ".pt", ".bin", ".tar")  # pickled by torch.save
-TFLITE_FILE = ".tflite"
-PUBLISHED_MEGABYTES = 2.9  # size of MoveNet's .tflite file
-SECONDS = 10  # that a host has to answer
 # torchvision's name, then timm's two
 VGG_CLASSIFIER = re.compile(r"(classifier|pre_logits|head)\..+")
 # timm's stages of MobileNetV2, by number of blocks, and its layers under torchvision's names. The
@@ -59,8 +42,10 @@ MOVENET = "movenet_lightning.google"
 SHORT_NAMES = MappingProxyType({"movenet": MOVENET})
 HUB_FILE = "model.safetensors"  # hub file of each model in timm's collection
 HUB = "https://huggingface.co/timm"
-CORAL = "https://github.com/google-coral/test_data/raw/master"
+# networks, by the names of their options, that published weights fit
+WITH_WEIGHTS = ("mobilenet_v2", "movenet", "pose_resnet", "hrnet")
 OPEN_LICENCES = ("Apache-2.0", "BSD-3-Clause", "MIT")
+Place = Literal["kpjax", "hub", "yours"]
 
 
 def hub_address(name: str) -> str:
@@ -71,90 +56,70 @@ def hub_address(name: str) -> str:
 class KnownWeights(NamedTuple):
     """Published weights, and what they ask of a network."""
 
-    name: str  # on the Hugging Face hub timm/<name>, unless `folded` says otherwise
+    name: str
     network: str  # the name of its options, as of `kpjax.models.PoseResNet`; "vgg" for a VGG
     licence: str
     megabytes: float
+    sha256: str  # digest of the safetensors file
+    #: part of kpjax, on the Hugging Face hub as timm/<name>, or a file that the user puts there
+    place: Place = "hub"
     #: see `imagenet_normalise`, `symmetric_normalise`
     normalisation: Literal["imagenet", "symmetric"] = "imagenet"
     options: Mapping[str, Any] = MappingProxyType({})  # options of the network
-    sha256: str = ""  # digest of the safetensors file, where it is known
-    folded: str = ""  # the published file, where that is a .tflite without BatchNorm, and on no hub
-    folded_sha256: str = ""  # digest of the folded file, where predictions can be made with it
     whole: str = ""  # the network that all layers fit, where `network` takes the trunk alone
-
-    @property
-    def address(self) -> str:
-        """The address of the published file."""
-        if not self.folded:
-            return hub_address(self.name)
-        return f"{CORAL}/{self.folded}"
+    float32_sha256: str = ""  # digest of another file with the same numbers, all in float32
 
 
+GOOGLE = MappingProxyType(
+    {
+        "network": "mobilenet_v2",
+        "licence": "Apache-2.0",
+        "normalisation": "symmetric",
+        "options": MappingProxyType({"padding": "tensorflow"}),
+    }
+)
 KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType(
     {
         weights.name: weights
         for weights in (
             KnownWeights(
-                "mobilenetv2_100.ra_in1k",
-                "mobilenet_v2",
-                "Apache-2.0",
-                14.2,
-                sha256="55ea4fb3a96010b933710ebf44fc965b070d5cd054d3f35e44f2d1320b4a714e",
-            ),
-            KnownWeights(
-                "mobilenetv2_050.lamb_in1k",
-                "mobilenet_v2",
-                "Apache-2.0",
-                7.9,
-                options={"width_multiplier": 0.5},
-            ),
-            KnownWeights(
-                "mobilenetv2_140.ra_in1k",
-                "mobilenet_v2",
-                "Apache-2.0",
-                24.6,
-                options={"width_multiplier": 1.4},
-            ),
-            KnownWeights(
                 "mobilenet_v2.google_in1k",
-                "mobilenet_v2",
-                "Apache-2.0",
-                14.2,
-                "symmetric",
-                {"padding": "tensorflow"},
-                "0254d3ac6b0a8f64135207f31bd0a188918c604a2549904fbea529d3547f2cbb",
-                "tf2_mobilenet_v2_1.0_224_ptq.tflite",
+                **GOOGLE,
+                megabytes=2.1,
+                sha256="c7919e11023dd90084bee6f3fbd329e8061d3788172b7c3395b0ce82b4b98028",
+                place="kpjax",
+                float32_sha256="0254d3ac6b0a8f64135207f31bd0a188918c604a2549904fbea529d3547f2cbb",
+            ),
+            # The trunk, as the start of a network; `load_movenet` reads all layers.
+            KnownWeights(
+                MOVENET,
+                **GOOGLE,
+                megabytes=2.7,
+                sha256="5cf7c3252673f0b64295959d4d6003e3612b6ae7ae94290bdd1b9dfa9ff156f5",
+                place="kpjax",
+                whole="movenet",
+                float32_sha256="1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
             ),
             # Birds and insects of iNaturalist.
             *(
                 KnownWeights(
                     f"mobilenet_v2.google_inat_{kind}",
-                    "mobilenet_v2",
-                    "Apache-2.0",
-                    9.0,
-                    "symmetric",
-                    {"padding": "tensorflow"},
-                    sha256,
-                    f"mobilenet_v2_1.0_224_inat_{kind}_quant.tflite",
+                    **GOOGLE,
+                    megabytes=9.0,
+                    sha256=sha256,
+                    place="yours",
                 )
                 for kind, sha256 in (
                     ("bird", "8327a47075d7027e312250e024181e1dedf378ee6daf5f1db7ef4e95badf98d1"),
                     ("insect", "ace5588ec76ccb27095023102eb6b154d05d34ab3ed3a7b0af90639e1de8cec5"),
                 )
             ),
-            # The trunk, as the start of a network; `load_movenet` reads all layers.
             KnownWeights(
-                MOVENET,
+                "mobilenetv2_100.ra_in1k",
                 "mobilenet_v2",
                 "Apache-2.0",
-                9.5,
-                "symmetric",
-                {"padding": "tensorflow"},
-                "1937f2da9d260ff50528b85897b5c619ac1721812e078b5d45a62a6eab0e4f89",
-                "movenet_single_pose_lightning_ptq.tflite",
-                "cd7cc22fa946e5d146a7b98d496853e1923e22828d3972d579973f27f91bb105",
-                "movenet",
+                14.2,
+                "55ea4fb3a96010b933710ebf44fc965b070d5cd054d3f35e44f2d1320b4a714e",
             ),
             *(
                 KnownWeights(
@@ -162,36 +127,22 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType(
                     "pose_resnet",
                     "BSD-3-Clause",
                     megabytes,
+                    sha256,
                     options={"depth": depth},
-                    sha256=sha256,
                 )
                 for depth, megabytes, sha256 in (
                     (18, 46.8, "694f673df6520a3158624e8a89af086f59923ee4cd7436fe5bc3bc71d295ad81"),
                     (34, 87.3, "0bb82595a564991a9d424708b33f5d843f5aaed7f6c0886ff10849ff97022235"),
                     (50, 102.4, "5d061a3c593d795bfe682d9b152bafbcf550579873492def3515b46db1189888"),
-                    (101, 178.6, ""),
-                    (152, 241.4, ""),
                 )
             ),
-            *(
-                KnownWeights(
-                    f"hrnet_w{width}.ms_in1k", "hrnet", "MIT", megabytes, options={"width": width}
-                )
-                for width, megabytes in ((32, 165.2), (48, 310.3))
-            ),
-            *(
-                KnownWeights(
-                    f"vgg{depth}.tv_in1k",
-                    "vgg",
-                    "BSD-3-Clause",
-                    megabytes,
-                    options={"depth": depth},
-                    sha256=sha256,
-                )
-                for depth, megabytes, sha256 in (
-                    (16, 553.4, "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8"),
-                    (19, 574.7, ""),
-                )
+            KnownWeights(
+                "vgg16.tv_in1k",
+                "vgg",
+                "BSD-3-Clause",
+                553.4,
+                "57b026918159a6bf9faf8405c3a551903768e7138989d9c6224a14227203fad8",
+                options={"depth": 16},
             ),
         )
     }
@@ -200,15 +151,21 @@ KNOWN_WEIGHTS: Mapping[str, KnownWeights] = MappingProxyType(
 
 def known_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> KnownWeights | None:
     """Returns what is known of weights by their name, or of a file by its sha256; None of any
-    other.
+    other, and of a name whose file would have to be fetched.
 
-    Raises InputError for a name without a file, see `find_weights`.
+    Raises InputError for a path without a file.
     """
-    found = KNOWN_WEIGHTS.get(plain_name(weights))
-    if found:
-        return found
-    digest = sha256_of(find_weights(weights, folder))
-    return next((known for known in KNOWN_WEIGHTS.values() if known.sha256 == digest), None)
+    name = plain_name(weights)
+    if name in KNOWN_WEIGHTS:
+        return KNOWN_WEIGHTS[name]
+    file = find_weights(weights, folder) if _is_path(weights) else at_hand(name, folder)
+    if file is None:
+        return None
+    digest = sha256_of(file)
+    for known in KNOWN_WEIGHTS.values():
+        if digest in (known.sha256, known.float32_sha256):
+            return known
+    return None
 
 
 # Networks
@@ -227,8 +184,8 @@ def load_backbone(
             It is safetensors or, if PyTorch is installed, a `.pth` such as the official
             `hrnet_w32-36af842e.pth` or the result of pose training. A name belongs to a model in
             timm's collection, such as `resnet101.tv_in1k` or `hrnet_w32.ms_in1k`. It is looked up
-            as `<name>.safetensors` in `folder`, then on the Hugging Face hub if `huggingface_hub`
-            is installed.
+            in kpjax, as `<name>.safetensors` in `folder`, then on the Hugging Face hub if
+            `huggingface_hub` is installed.
         folder: of files by name.
 
     Raises:
@@ -290,12 +247,12 @@ def load_vgg(
     return Imported(read, report._replace(skipped=skipped))
 
 
-def check_digest(file: Path, name: str, digest: str) -> Path:
+def check_digest(file: Path, known: KnownWeights) -> Path:
     """Returns a file of known weights. Raises InputError if it has another sha256."""
-    if sha256_of(file) != digest:
+    if sha256_of(file) not in (known.sha256, known.float32_sha256):
         raise InputError(
-            f"{file}: its sha256 is not that of {name}, {digest[:12]}...; the file is damaged or another "
-            f"one, so delete it and fetch it again: kpjax weights {name}"
+            f"{file}: its sha256 is not that of {known.name}, {known.sha256[:12]}...; the file is damaged or "
+            "another one, so delete it and fetch it again"
         )
     return file
 
@@ -327,23 +284,26 @@ def _from_timm(tensors: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def read_weights(path: str | Path) -> dict[str, Any]:
     """Reads all tensors of a file of weights, by `read_pytorch` or `read_safetensors` according to
-    its suffix.
-
-    Raises InputError as they do, and for a .tflite file, which has no BatchNorm to train.
+    its suffix. Raises InputError as they do.
     """
-    if Path(path).suffix == TFLITE_FILE:
-        raise InputError(
-            f"{path}: BatchNorm is folded into its convolutions, so that it cannot be trained; give "
-            "safetensors with BatchNorm"
-        )
     check_file(path)
     return (read_pytorch if Path(path).suffix in PYTORCH_FILES else read_safetensors)(path)
 
 
 def read_safetensors(path: str | Path) -> dict[str, np.ndarray]:
-    """Reads all tensors of a safetensors file. Raises InputError if it is absent or damaged."""
+    """Reads all tensors of a safetensors file. A kernel (O, ...) int8 with float32 `<name>.scale` (O,)
+    beside it is multiplied out.
+
+    Raises InputError if it is absent or damaged.
+    """
     with foreign(path, "give a whole safetensors file of float32 weights"):
         tensors = load_file(path)
+        scales = {
+            name: tensors.pop(f"{name}.scale") for name in [*tensors] if f"{name}.scale" in tensors
+        }
+        for name, scale in scales.items():
+            per_channel = scale.reshape(-1, *[1] * (tensors[name].ndim - 1))
+            tensors[name] = tensors[name].astype(np.float32) * per_channel
     _check_finite(
         path,
         {
@@ -407,28 +367,33 @@ def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> No
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:
     """Returns the file of weights by a path or a name, see `load_backbone`.
 
-    Raises InputError if there is none, or a file found by name has another sha256 than is known, or
-    than it had when it was fetched.
+    Raises InputError if there is none, or a file found by name has another sha256 than is known.
     """
-    path = Path(weights).expanduser()
-    if (
-        isinstance(weights, Path)
-        or path.suffix in (".safetensors", TFLITE_FILE, *PYTORCH_FILES)
-        or (path.exists() and weights not in SHORT_NAMES)
-    ):  # a folder may have a short name
-        return path
+    if _is_path(weights):
+        return Path(weights).expanduser()
     name = plain_name(weights)
     found = at_hand(name, folder) or _fetch(name, folder)
-    digest = _expected_digest(name, folder)
-    if not digest:
-        return found
-    return check_digest(found, name, digest)
+    known = KNOWN_WEIGHTS.get(name)
+    return check_digest(found, known) if known else found
+
+
+def _is_path(weights: str | Path) -> bool:
+    """Returns whether weights are given by a path, and not by a name."""
+    if isinstance(weights, Path):
+        return True
+    path = Path(weights).expanduser()
+    # a folder may have a short name
+    is_file = path.suffix in (".safetensors", *PYTORCH_FILES)
+    return is_file or (path.exists() and weights not in SHORT_NAMES)
 
 
 def at_hand(name: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
-    """Returns the file of a whole name in `folder`, else in the cache of the hub's client; None if
-    there is none.
+    """Returns the file of a whole name that is part of kpjax, or in `folder`, or in the cache of the
+    hub's client; None if there is none.
     """
+    known = KNOWN_WEIGHTS.get(name)
+    if known and known.place == "kpjax":
+        return Path(__file__).with_name(f"{name}.safetensors")
     placed = _place(name, folder)
     if placed.is_file():
         return placed
@@ -437,26 +402,7 @@ def at_hand(name: str, folder: Path = WEIGHTS_FOLDER) -> Path | None:
     except ImportError:
         return None
     cached = try_to_load_from_cache(f"timm/{name}", HUB_FILE)
-    if not isinstance(cached, str):
-        return None
-    return Path(cached)
-
-
-def first_at_hand(names: Sequence[str], folder: Path = WEIGHTS_FOLDER) -> str | None:
-    """Returns the first of known weights that are `at_hand`, else the first that the hub gives.
-
-    None if there is none, the hub cannot be reached, or `huggingface_hub` is not installed. Raises
-    InputError for a file in `folder` that is damaged.
-    """
-    placed = [name for name in names if at_hand(name, folder)]
-    if placed:
-        find_weights(placed[0], folder)
-        return placed[0]
-    for name in names:
-        with contextlib.suppress(InputError):
-            find_weights(name, folder)
-            return name
-    return None
+    return Path(cached) if isinstance(cached, str) else None
 
 
 def plain_name(weights: str | Path) -> str:
@@ -471,103 +417,41 @@ def _place(name: str, folder: Path) -> Path:
     return folder.expanduser() / f"{name}.safetensors"
 
 
-def _digest_file(name: str, folder: Path) -> Path:
-    placed = _place(name, folder)
-    return placed.with_name(f"{placed.name}.sha256")
-
-
-def _expected_digest(name: str, folder: Path) -> str:
-    """Returns the known sha256 of weights, else the one that was written down when they were
-    fetched, else "".
-    """
-    known = KNOWN_WEIGHTS.get(name)
-    written = _digest_file(name, folder)
-    if known and known.sha256:
-        return known.sha256
-    if not written.is_file():
-        return ""
-    found = re.match(r"[0-9a-f]{64}\b", read_content(written).decode(errors="replace"))
-    if not found:
-        raise InputError(
-            f"{written}: holds no sha256; delete it and the weights, and fetch them again"
-        )
-    return found[0]
-
-
 def _fetch(name: str, folder: Path) -> Path:
     """Returns the file that the hub gives, in the cache of its client."""
-    known = KNOWN_WEIGHTS.get(name)
-    placed = _place(name, folder)
-    if known and known.folded:
+    known, placed = KNOWN_WEIGHTS.get(name), _place(name, folder)
+    instead = "give --weights FILE, or --network small_unet"
+    if known and known.place == "yours":
         raise InputError(
-            "weights",
-            f"no file {name!r} at {placed}, and what is published, {known.address}, lacks "
-            "BatchNorm, which training needs; put safetensors with it there, or take weights that can be "
-            "fetched: kpjax weights lists them",
+            "weights", f"no file {name!r} at {placed}, and none is published; {instead}"
         )
-    size = (
-        f"{known.megabytes:g} MB, {known.licence}"
-        if known
-        else "of timm's collection, licence unknown"
-    )
-    mend = f"put {hub_address(name)} ({size}) at {placed}"
-    if not known:
-        mend += f"; kpjax weights lists known ones{_nearest(name)}"
+    nearest = "" if known else suggest_name(name, [*KNOWN_WEIGHTS, *SHORT_NAMES])
     try:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise InputError(
-            "weights", f"no file {name!r}; pip install 'kpjax[hub]', which fetches it, or {mend}"
+            "weights",
+            f"no file {name!r}; pip install 'kpjax[hub]', which fetches it, or {instead}{nearest}",
         ) from error
-    if reason := _unreachable(hub_address(name)):  # asked once: the hub's client tries five times
-        raise InputError("weights", f"no file {name!r}, and no network ({reason}); {mend}")
     try:
         return Path(hf_hub_download(f"timm/{name}", HUB_FILE))
     # the hub's client raises its own, its HTTP library's and the system's errors
     except Exception as error:
         raise InputError(
             "weights",
-            f"no file {name!r}, and the hub gave {type(error).__name__}; check name and "
-            f"network, or {mend}",
+            f"no file {name!r}, and the hub gave {type(error).__name__}; check name and network, "
+            f"or {instead}{nearest}",
         ) from error
-
-
-def _nearest(name: str) -> str:
-    """Returns the known name that was perhaps meant, as a question; "" where none is near."""
-    return suggest_name(name, [*KNOWN_WEIGHTS, *SHORT_NAMES])
-
-
-def _unreachable(address: str) -> str:
-    """Returns why nobody answers at an address, "" if somebody does."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        return "HF_HUB_OFFLINE is set"
-    try:
-        with urllib.request.urlopen(
-            urllib.request.Request(address, method="HEAD"), timeout=SECONDS
-        ):
-            return ""
-    except urllib.error.HTTPError:  # an answer
-        return ""
-    except (OSError, http.client.HTTPException) as error:
-        return _reason(error)
-
-
-def _reason(error: Exception) -> str:
-    return " ".join(str(getattr(error, "reason", error)).split())[:100] or type(error).__name__
 
 
 def fetch_weights(
     name: str, folder: Path = WEIGHTS_FOLDER, *, say: Callable[[str], None] = print
 ) -> Path:
-    """Fetches known weights, once, and returns their file: in `folder` if it lies there, else in
-    the cache of the hub's client.
+    """Fetches known weights, once, and returns their file. say: is told what is fetched, and from
+    where.
 
-    The file's sha256 must be the known one; where none is known, the first is written down in
-    `folder`, and later files must have it. say: is told what is fetched, and from where.
-
-    Raises InputError for a name that is not known, weights of a licence that is not open, or that
-    are published in another form, a host that does not answer, and a file that is damaged or
-    another one.
+    Raises InputError for a name that is not known, a licence that is not open, a hub that does not
+    answer, and a file that is another one.
     """
     name = plain_name(name)
     if not (known := KNOWN_WEIGHTS.get(name)):
@@ -575,51 +459,16 @@ def fetch_weights(
             "name",
             f"{name!r} is not among the known weights; kpjax weights lists them, and others of "
             f"timm's collection can be put at {_place(name, folder)}, from {hub_address(name)}"
-            f"{_nearest(name)}",
+            f"{suggest_name(name, [*KNOWN_WEIGHTS, *SHORT_NAMES])}",
         )
-    # What is published without BatchNorm makes predictions.
-    if known.folded_sha256 and not at_hand(name, folder):
-        return _fetch_folded(known, folder.expanduser() / known.folded, say)
-    if at_hand(name, folder) or known.folded:
-        return find_weights(name, folder)
     if known.licence not in OPEN_LICENCES:
         raise InputError(
             "name",
             f"{name} has the licence {known.licence}, which restricts its use; if yours is within "
-            f"it, put {known.address} at {_place(name, folder)}",
+            f"it, put {hub_address(name)} at {_place(name, folder)}",
         )
-    say(f"{name}: {known.megabytes:g} MB, {known.licence}, from {known.address}")
+    if known.place == "hub" and not at_hand(name, folder):
+        say(f"{name}: {known.megabytes:g} MB, {known.licence}, from {hub_address(name)}")
     found = find_weights(name, folder)
-    read_safetensors(found)  # a page in place of a file is none
-    digest = sha256_of(found)
-    if not _expected_digest(name, folder):
-        write_text(_digest_file(name, folder), f"{digest}  {name}.safetensors\n")
-    say(f"{found}: sha256 {digest}")
+    say(f"{found}: sha256 {known.sha256}")
     return found
-
-
-def _fetch_folded(known: KnownWeights, placed: Path, say: Callable[[str], None]) -> Path:
-    """Returns a file that is on no hub, `placed`, where it is put if it is not there."""
-    if placed.is_file():
-        return check_digest(placed, known.name, known.folded_sha256)
-    say(f"{known.name}: {PUBLISHED_MEGABYTES:g} MB, {known.licence}, from {known.address}")
-    remove_partials(placed.parent)
-    with atomic(placed) as partial:
-        try:
-            with urllib.request.urlopen(known.address, timeout=SECONDS) as answer:
-                partial.write_bytes(answer.read())
-        except (OSError, http.client.HTTPException) as error:
-            raise InputError(
-                f"{known.address}: cannot be fetched ({_reason(error)}); fetch it where there is a network, "
-                f"and put it at {placed}"
-            ) from error
-        if (digest := sha256_of(partial)) != known.folded_sha256:
-            raise InputError(
-                f"{known.address}: its sha256 is {digest}, that of {known.name} is "
-                f"{known.folded_sha256}; it was damaged on its way, or is another file"
-            )
-    say(
-        f"{placed}: for predictions; to train from these layers, BatchNorm is needed: "
-        f"{known.name}.safetensors"
-    )
-    return placed

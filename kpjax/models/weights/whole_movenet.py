@@ -9,7 +9,7 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.models.movenet import SIDE, movenet_lightning
-from kpjax.models.weights import pretrained, tflite
+from kpjax.models.weights import pretrained
 from kpjax.models.weights.torch_names import Imported, from_torch
 from kpjax.structures import Variables
 
@@ -20,17 +20,11 @@ def load_movenet(
     """Fills all variables of a `kpjax.models.movenet_lightning` from a file, and reports the
     tensors read.
 
-    weights: the path of a safetensors file, or of Google's own
-    `movenet_single_pose_lightning_ptq.tflite`, which gives the same function in evaluation mode
-    (`kpjax.models.weights.tflite.read_movenet`); or a name, see `find_movenet`, whose errors it
-    raises beside those of `load_backbone`. A file without all layers is refused, too.
+    weights: the path of a safetensors file, or a name, as for `find_weights`; with the errors of
+    `load_backbone`. A file without all layers is refused, too.
     """
-    path = find_movenet(weights, folder)
-    tensors = (
-        tflite.read_movenet(path)
-        if path.suffix == pretrained.TFLITE_FILE
-        else pretrained.read_weights(path)
-    )
+    path = pretrained.find_weights(weights, folder)
+    tensors = pretrained.read_weights(path)
     read, report = from_torch(tensors, variables, source=str(path))
     if report.missing:
         raise InputError(
@@ -45,7 +39,6 @@ def load_movenet_heatmaps(
     weights: str | Path,
     *,
     channels: Sequence[int] = (),
-    frozen_statistics: bool = False,
     folder: Path = pretrained.WEIGHTS_FOLDER,
 ) -> Imported:
     """Fills a network of `kpjax.models.MoveNet` from a file of all layers; heatmaps of new
@@ -57,20 +50,12 @@ def load_movenet_heatmaps(
         weights: as for `load_movenet`, with the same errors.
         channels: of each keypoint the number of MoveNet's own, -1 for a new one. All are new
             without it.
-        frozen_statistics: whether BatchNorm keeps its statistics in training. Without that the
-            published .tflite file is refused, since it has none.
     """
-    path = find_movenet(weights, folder)
-    if path.suffix == pretrained.TFLITE_FILE and not frozen_statistics:
-        raise InputError(
-            f"{path}: its BatchNorm is folded into its convolutions; keep its statistics, with "
-            "--backbone-statistics frozen, or give safetensors with BatchNorm"
-        )
     network = movenet_lightning()
     fresh = jax.eval_shape(
         lambda: network.init(jax.random.key(0), jnp.zeros((1, SIDE, SIDE, 3)), False)
     )
-    whole, report = load_movenet(fresh, path)
+    whole, report = load_movenet(fresh, weights, folder=folder)
     head = variables["params"]["head"]
     if "heatmaps" not in head:
         missing = tuple(f"params/head/{name}" for name in head)
@@ -91,28 +76,3 @@ def load_movenet_heatmaps(
         tuple(f"params/head/heatmaps/output/{name}" for name in own) if (known < 0).any() else ()
     )
     return Imported({**whole, "params": params}, report._replace(missing=missing))
-
-
-def find_movenet(
-    weights: str | Path = pretrained.MOVENET, folder: Path = pretrained.WEIGHTS_FOLDER
-) -> Path:
-    """Returns a file of all layers of MoveNet Lightning, by a path, or by the name "movenet" or its
-    whole name.
-
-    By name it is `movenet_lightning.google.safetensors` in `folder`, else the published .tflite
-    file there. Raises InputError if there is neither, or the file is another one.
-    """
-    if pretrained.plain_name(weights) != pretrained.MOVENET:
-        return pretrained.find_weights(weights, folder)
-    known = pretrained.KNOWN_WEIGHTS[pretrained.MOVENET]
-    folder = folder.expanduser()
-    for placed, digest in (
-        (folder / f"{pretrained.MOVENET}.safetensors", known.sha256),
-        (folder / known.folded, known.folded_sha256),
-    ):
-        if placed.is_file():
-            return pretrained.check_digest(placed, pretrained.MOVENET, digest)
-    raise InputError(
-        f"movenet: its weights are not here; put {known.address} ({pretrained.PUBLISHED_MEGABYTES} MB, "
-        f"{known.licence}) at {folder / known.folded}, as kpjax weights movenet does"
-    )

@@ -62,7 +62,7 @@ def test_helps_fit_the_screen(typed, said):
         (main, "chek P", 2, "did you mean check?"),
         (main, "train regdaa", 2, "did you mean regda?"),
         (experiments_main, "regdaa", 2, "did you mean regda?"),
-        (main, "weights", 0, "published as .tflite only"),
+        (main, "weights", 0, "2.1 inside kpjax c7919e11023d"),
     ],
 )
 def test_what_is_typed_and_what_is_said(program, typed, code, words, said):

@@ -23,8 +23,6 @@ from kpjax.lab.own.project import hold_out
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
 from kpjax.lab.reports.pixel_errors import HEADER, HELD_OUT, TRAINED, scores_of
 from kpjax.models import MobileNetV2, SmallUNet
-from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import first_at_hand
 from kpjax.papers import engine
 from kpjax.papers.command_line import read_command, run
 from kpjax.papers.configs import flat, replace_fields
@@ -655,18 +653,17 @@ def test_a_keypoint_is_absent_only_where_the_project_of_the_frame_names_it(tmp_p
 
 PEOPLE = ("LeftShoulder", "r_shoulder", "left_hip", "RightHip")
 SMALL = {"network": SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32), "weights": ""}
-OF_POSES = {
+OF_GOOGLE = {
     "network": MobileNetV2(padding="tensorflow", head_layers=2, decoder_width=32, frozen_stride=4),
     "normalisation": "symmetric",
 }
-CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and what is chosen
+CHOSEN = [  # names of keypoints, flags, and what is chosen
     (
         None,
-        -1,
         "",
         {
-            "network": MobileNetV2(head_layers=2, decoder_width=32, frozen_stride=4),
-            "weights": "mobilenetv2_100.ra_in1k",
+            **OF_GOOGLE,
+            "weights": "mobilenet_v2.google_in1k",
             "image_size": 128,
             "heatmap_size": 64,
             "sigma": 1.5,
@@ -678,24 +675,21 @@ CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and wh
     ),
     (
         None,
-        -1,
         "--image-size 192",
         {"heatmap_size": 48, "sigma": 1.0, "warm_start_steps": 200, "rounds": 4},
     ),
-    (None, -1, "--heatmap-size 32", {"heatmap_size": 32, "sigma": 1.0, "rounds": 4}),
-    (None, -1, "--heatmap-size 64", {"heatmap_size": 64, "sigma": 1.5, "rounds": 2}),
-    (PEOPLE, 0, "", OF_POSES | {"weights": "movenet_lightning.google"}),
-    (PEOPLE, 0, "--weights movenet", OF_POSES | {"weights": "movenet"}),
+    (None, "--heatmap-size 32", {"heatmap_size": 32, "sigma": 1.0, "rounds": 4}),
+    (None, "--heatmap-size 64", {"heatmap_size": 64, "sigma": 1.5, "rounds": 2}),
+    (PEOPLE, "", OF_GOOGLE | {"weights": "movenet_lightning.google"}),
+    (PEOPLE, "--weights movenet", OF_GOOGLE | {"weights": "movenet"}),
     (
         None,
-        -1,
         "--network movenet --sigmoid",
         {"relative_steps": True, "learning_rate": 3e-4, "warm_start_learning_rate": 3e-4},
     ),
-    (None, -1, "--network movenet --no-relative-steps", {"relative_steps": False}),
+    (None, "--network movenet --no-relative-steps", {"relative_steps": False}),
     (
         None,
-        -1,
         "--network mobilenet_v2 --decoder-width 32",
         {
             "network": MobileNetV2(decoder_width=32, head_layers=2),
@@ -706,11 +700,11 @@ CHOSEN = [  # names of keypoints, place among the weights at hand, flags, and wh
             "warm_start_steps": 200,
         },
     ),
-    (None, -1, "--network small_unet", SMALL),
-    (None, -1, "--weights=", SMALL),
+    (None, "--network small_unet", SMALL),
+    (None, "--weights=", SMALL),
+    (None, "--weights none", SMALL),
     (
         None,
-        -1,
         "--widths 8 8 16",
         SMALL | {"network": SmallUNet((8, 8, 16), head_layers=2, head_width=32)},
     ),
@@ -722,13 +716,12 @@ def large(tmp_path_factory):
     return synthetic_project(tmp_path_factory.mktemp("my project"), side=160)
 
 
-@pytest.mark.parametrize(("names", "place", "flags", "settings"), CHOSEN)
-def test_a_network_is_chosen_by_what_is_at_hand_and_what_is_typed(
-    names, place, flags, settings, large, monkeypatch
+@pytest.mark.parametrize(("names", "flags", "settings"), CHOSEN)
+def test_a_network_is_chosen_by_the_keypoints_and_what_is_typed(
+    names, flags, settings, large, monkeypatch
 ):
     named = large._replace(skeleton=Skeleton(names)) if names else large
     monkeypatch.setattr(own_project, "_read", lambda *arguments: named)
-    monkeypatch.setattr(choices, "first_at_hand", lambda known: known[place])
     config = read_command(EXPERIMENT, ["own", "--project", "P", *flags.split()]).config
     assert settings.items() <= (flat(config) | {"network": config.network}).items()
 
@@ -761,14 +754,3 @@ def test_a_network_that_is_typed_is_trained_as_if_it_were_chosen(large, monkeypa
     typed = read_command(EXPERIMENT, [*flags, "--network", "mobilenet_v2"]).config
     assert typed == chosen
     assert dict(typed.why)["learning_rate"] == dict(chosen.why)["learning_rate"]
-
-
-def test_the_first_weights_at_hand_are_those_with_a_file(tmp_path, monkeypatch):
-    fetched = []
-    monkeypatch.setattr(
-        pretrained, "_fetch", lambda name, folder: fetched.append(name) or folder / name
-    )
-    assert first_at_hand(["a", "b"], tmp_path) == "a"  # from the hub
-    (tmp_path / "b.safetensors").touch()
-    assert first_at_hand(["a", "b"], tmp_path) == "b"
-    assert fetched == ["a"]

@@ -13,7 +13,6 @@ import chex
 import jax
 import numpy as np
 import pytest
-from ended import ended
 from untrained import drawn, shapes
 
 from kpjax.errors import InputError
@@ -183,9 +182,7 @@ def test_a_pickle_with_code_is_refused_and_not_run(variables, tmp_path, suffix):
 
 def test_a_file_is_known_by_its_digest_whatever_its_name(weights, monkeypatch):
     assert pretrained.known_weights(weights) is None
-    made = pretrained.KnownWeights(
-        "made", "pose_resnet", "CC0-1.0", 46.8, sha256=sha256_of(weights)
-    )
+    made = pretrained.KnownWeights("made", "pose_resnet", "CC0-1.0", 46.8, sha256_of(weights))
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
     assert pretrained.known_weights(weights) == made
 
@@ -217,55 +214,51 @@ def hub(weights, tmp_path, monkeypatch):
     """The hub's client, whose only file is `weights`; returns the folder of its cache."""
     cache = tmp_path / "cache"
 
-    def file_of(name, file):
-        assert file == "model.safetensors"
-        return cache / name / file
-
     def download(name, file):
         if name != "timm/resnet18.served":
             raise FileNotFoundError(name)
-        file_of(name, file).parent.mkdir(parents=True, exist_ok=True)
-        file_of(name, file).write_bytes(weights.read_bytes())
-        return str(file_of(name, file))
+        path = cache / name / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(weights.read_bytes())
+        return str(path)
 
     def cached(name, file):
-        path = file_of(name, file)
+        path = cache / name / file
         return str(path) if path.is_file() else None
 
     client = types.SimpleNamespace(hf_hub_download=download, try_to_load_from_cache=cached)
     monkeypatch.setitem(sys.modules, "huggingface_hub", client)
-    monkeypatch.setattr(pretrained, "_unreachable", lambda address: "")
     return cache
 
 
 @pytest.fixture
-def served(hub, monkeypatch):
+def served(hub, weights, monkeypatch):
     """The name of the hub's file in the table; returns its KnownWeights."""
-    made = pretrained.KnownWeights("resnet18.served", "pose_resnet", "BSD-3-Clause", 46.8)
+    made = pretrained.KnownWeights(
+        "resnet18.served", "pose_resnet", "BSD-3-Clause", 46.8, sha256_of(weights)
+    )
     monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
     return made
 
 
-def test_weights_are_fetched_once_with_their_digest_written_down(
-    served, hub, weights, variables, tmp_path
-):
+def test_weights_are_fetched_once_and_checked(served, hub, variables, tmp_path):
     said, folder = [], tmp_path / "weights"
     path = pretrained.fetch_weights(served.name, folder, say=said.append)
     assert path == hub / "timm/resnet18.served/model.safetensors"
-    digest = sha256_of(weights)
-    assert (folder / "resnet18.served.safetensors.sha256").read_text() == (
-        f"{digest}  resnet18.served.safetensors\n"
-    )
+    address = pretrained.hub_address(served.name)
     assert said == [
-        f"resnet18.served: 46.8 MB, BSD-3-Clause, from {served.address}",
-        f"{path}: sha256 {digest}",
+        f"resnet18.served: 46.8 MB, BSD-3-Clause, from {address}",
+        f"{path}: sha256 {served.sha256}",
     ]
     assert pretrained.fetch_weights(served.name, folder, say=said.append) == path
-    assert len(said) == 2
+    assert len(said) == 3
     assert pretrained.load_backbone(variables, served.name, folder=folder).report.matched
     pretrained.write_safetensors(path, {"other": np.zeros(2, np.float32)})
     with pytest.raises(InputError, match=r"its sha256 is not that of resnet18\.served"):
         pretrained.load_backbone(variables, served.name, folder=folder)
+
+
+INSTEAD = "give --weights FILE, or --network small_unet"
 
 
 @pytest.mark.parametrize(
@@ -273,8 +266,8 @@ def test_weights_are_fetched_once_with_their_digest_written_down(
     [
         ({"sha256": "0" * 64}, "its sha256 is not that of resnet18.served, 000"),
         ({"licence": "CC-BY-NC-4.0"}, "has the licence CC-BY-NC-4.0, which restricts its use"),
-        ({"folded": "some.tflite"}, "lacks BatchNorm, which training needs"),
-        ({"name": "gone"}, "the hub gave FileNotFoundError; check name and network, or put"),
+        ({"place": "yours"}, f"and none is published; {INSTEAD}"),
+        ({"name": "gone"}, f"the hub gave FileNotFoundError; check name and network, or {INSTEAD}"),
     ],
 )
 def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path, monkeypatch):
@@ -285,74 +278,28 @@ def test_weights_that_must_not_be_taken_are_not(served, change, words, tmp_path,
     assert not (tmp_path / "weights").exists()
 
 
-def test_without_the_client_or_a_network_a_line_says_what_to_do(served, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "_unreachable", lambda address: "no answer")
-    with pytest.raises(InputError, match=r"no network \(no answer\); put https://.* at "):
-        pretrained.find_weights(served.name, tmp_path)
+def test_without_the_client_a_line_says_what_to_do(served, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(InputError, match=r"pip install 'kpjax\[hub\]', which fetches it, or put"):
+    with pytest.raises(InputError, match=rf"pip install 'kpjax\[hub\]', .* or {INSTEAD}"):
         pretrained.find_weights(served.name, tmp_path)
 
 
-@pytest.fixture
-def folded(weights, monkeypatch):
-    """A name whose file is on no hub, and its address a file of this machine."""
+def test_every_known_file_has_a_digest():
+    for known in pretrained.KNOWN_WEIGHTS.values():
+        assert len(known.sha256) == 64
+    inside = [known.name for known in pretrained.KNOWN_WEIGHTS.values() if known.place == "kpjax"]
+    assert inside == ["mobilenet_v2.google_in1k", pretrained.MOVENET]
+    assert all(pretrained.find_weights(name).is_file() for name in inside)
 
-    class Local(pretrained.KnownWeights):
-        address = weights.as_uri()
 
-    made = Local(
-        "folded", "movenet", "Apache-2.0", 2.9, folded="f.tflite", folded_sha256=sha256_of(weights)
+def test_a_kernel_of_whole_numbers_is_multiplied_out(tmp_path):
+    kernel, scale = np.array([[[[3]]], [[[-5]]]], np.int8), np.array([0.5, 2.0], np.float32)
+    pretrained.write_safetensors(
+        tmp_path / "w.safetensors", {"a.weight": kernel, "a.weight.scale": scale}
     )
-    monkeypatch.setattr(pretrained, "KNOWN_WEIGHTS", {made.name: made})
-    return made
-
-
-@pytest.mark.parametrize(
-    ("content", "words"),
-    [
-        (
-            None,
-            r"cannot be fetched \(.*No such file.*\); fetch it where there is a network, and put",
-        ),
-        (
-            b"<html>sign in</html>",
-            "its sha256 is .*; it was damaged on its way, or is another file",
-        ),
-    ],
-)
-def test_an_address_without_the_file_leaves_nothing_behind(
-    content, words, folded, tmp_path, monkeypatch
-):
-    there, folder = tmp_path / "there", tmp_path / "weights"
-    if content:
-        there.write_bytes(content)
-    monkeypatch.setattr(type(folded), "address", there.as_uri())
-    with pytest.raises(InputError, match=words) as caught:
-        pretrained.fetch_weights(folded.name, folder, say=lambda line: None)
-    assert "\n" not in str(caught.value)
-    assert not folder.exists() or not list(folder.iterdir())
-
-
-@pytest.mark.parametrize("kind", ["kill", "full"])
-def test_a_fetch_that_is_ended_at_any_moment_is_repeated(
-    kind, folded, weights, tmp_path, monkeypatch
-):
-    whole, folder = weights.read_bytes(), tmp_path / "weights"
-    folder.mkdir()
-    placed, number = folder / folded.folded, 0
-    while ended(
-        lambda: pretrained.fetch_weights(folded.name, folder),
-        folder,
-        kind,
-        number := number + 1,
-        monkeypatch,
-    ):
-        assert not placed.exists() or placed.read_bytes() == whole
-        assert pretrained.fetch_weights(folded.name, folder).read_bytes() == whole
-        assert list(folder.iterdir()) == [placed]
-        placed.unlink()
-    assert number > 1
+    (found,) = pretrained.read_safetensors(tmp_path / "w.safetensors").items()
+    assert found[0] == "a.weight"
+    np.testing.assert_array_equal(found[1].ravel(), np.array([1.5, -10.0], np.float32))
 
 
 def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
@@ -382,7 +329,7 @@ def test_a_file_that_is_missing_is_not_called_unreadable(suffix, tmp_path):
 
 
 def test_a_misspelt_name_is_told_the_known_one_that_is_nearest(hub, tmp_path):
-    for find in (pretrained.known_weights, pretrained.fetch_weights):
+    for find in (pretrained.find_weights, pretrained.fetch_weights):
         with pytest.raises(InputError, match=r"did you mean mobilenetv2_100\.ra_in1k\?$"):
             find("mobilnetv2_100", tmp_path)
 
