@@ -13,10 +13,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from experiments.measure.advice import advice_text
 from experiments.measure.claims import claims_text, systems_text
 from experiments.measure.render import ROOT, papers_with_tables, render_all, room_of
 from experiments.measure.rows import EXPERIMENTS, gather_rows
+from experiments.measure.situations import papers_text, situations_text
 from kpjax import InputError
 from kpjax.files import remove_partials, write_text
 from kpjax.papers.parsing import exit_code_of, parse
@@ -30,7 +30,12 @@ class Results:
     workdir: Path = Path("runs")  # the folder of runs, to gather
 
 
-MADE_BY = {"advice": advice_text, "claims": claims_text, "systems": systems_text}
+MADE_BY = {
+    "claims": claims_text,
+    "systems": systems_text,
+    "situations": situations_text,
+    "papers": papers_text,
+}
 
 
 def stale() -> list[Path]:

@@ -3,7 +3,7 @@
     <!-- table: regda/headline -->      the table "headline" of experiments/regda/results.py
     <!-- systems -->                    what was found for every published system
     <!-- claims -->                     what the papers claim, and whether it holds here
-    <!-- advice -->                     the lines of experiments/measure/advice.py
+    <!-- situations -->, <!-- papers -->    the tables of experiments/measure/situations.py
     ... rendered ...
     <!-- end -->
 
@@ -39,7 +39,9 @@ from kpjax.papers.reports.report import (
 )
 
 ROOT = EXPERIMENTS.parent
-MARKED = re.compile(r"(<!-- (systems|claims|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
+MARKED = re.compile(
+    r"(<!-- (systems|claims|situations|papers|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S
+)
 # each system, in the order of pages: what a person has, its publication in Markdown, and how its command
 # on one's own data goes on
 ABOUT = {

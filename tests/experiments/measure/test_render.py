@@ -1,4 +1,4 @@
-"""Tables, plots and pages from files, the advice that follows from them, and the numbers in the
+"""Tables, plots and pages from files, and the numbers in the
 files.
 """
 
@@ -11,7 +11,6 @@ from tiny_regda import TINY
 
 from experiments import experiment_of
 from experiments.measure import render, rows
-from experiments.measure.advice import ADVICE, GONE
 from experiments.measure.render import Metric, Room, Run, Table, cell_of, render_all, rooms, runs_of
 from experiments.measure.rows import (
     EXPERIMENTS,
@@ -201,28 +200,6 @@ def test_a_room_has_few_tables_of_what_can_be_run_and_no_other_rows(name):
         assert read_settings(run.settings).keys() <= found.fields(run).keys()
         assert run.preset in found.experiment.presets, run
     assert {(*one[:3], one.metric) for one in read_results(found.path)} <= found.shown()
-
-
-def test_advice_stands_on_rows_of_tables():
-    found = rooms()
-    for one in ADVICE:
-        cell = cell_of(found[one.room], one.line, "", one.metric)
-        assert cell.gain(), one
-        assert {(*run, one.metric) for run in runs_of(one.line, "")} <= found[one.room].shown()
-
-
-def test_where_labels_are_gone_the_control_is_the_network_that_the_method_starts_from():
-    """Who has neither labels nor old images cannot train another one, and has this one."""
-    found = rooms()
-    without_labels = [one for one in ADVICE if one.problem == GONE]
-    assert without_labels
-    for one in without_labels:
-        method, control = runs_of(one.line, "")
-        experiment = found[one.room].experiment
-        config = experiment.presets[method.preset]
-        stages = experiment.paper.variants[method.variant].lengths(config, method.variant)
-        assert list(stages) == [control.variant, method.variant], one
-        assert control.preset == method.preset
 
 
 # Pages
