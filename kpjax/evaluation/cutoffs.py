@@ -24,8 +24,9 @@ def keypoint_cutoffs(
     right: np.ndarray,
     wrong: np.ndarray,
     *,
-    hidden: float = HIDDEN,
+    hidden: float | np.ndarray = HIDDEN,
     pool: float = POOL,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Chooses the score (K,) float64 from which each keypoint is shown; -inf of all with too few right
     points.
@@ -41,18 +42,21 @@ def keypoint_cutoffs(
         right: (N, K) bool, predictions near their labels.
         wrong: (N, K) bool, predictions far from their labels, and those of keypoints that are absent. What is
             neither counts nowhere.
-        hidden: the largest share of a keypoint's right points that may be hidden.
+        hidden: the largest share of a keypoint's right points that may be hidden; or (K,).
         pool: how many points of its own the shares of all keypoints weigh.
+        weights: (N,) of the animals in all shares, less for those that trained; 1 for each if None.
     """
     scores = np.asarray(scores, np.float64)
     finite = np.isfinite(scores)
     right = np.asarray(right, bool) & finite
     wrong = np.asarray(wrong, bool) & finite
     known = np.unique(scores[right | wrong])
-    counted = int(right.sum())
+    weight = np.ones(len(scores)) if weights is None else np.asarray(weights, np.float64)
+    of_each = np.broadcast_to(hidden, scores.shape[1:])
+    counted = float((right * weight[:, None]).sum())
     lowest_right = scores[right].min(initial=np.inf)
     lowest = int(np.searchsorted(known, lowest_right))
-    too_few = (counted + 1) * hidden < 1 - 1e-9
+    too_few = (counted + 1) * of_each.min() < 1 - 1e-9
     if not counted or (lowest == 0 and too_few):
         return np.full(scores.shape[1], -np.inf)
     halfway = (known[1:] + known[:-1]) / 2
@@ -62,13 +66,13 @@ def keypoint_cutoffs(
         """Returns (K, T) the share of each keypoint's points of a kind that lies below each tried
         cutoff, and the same with those of all keypoints as a prior.
         """
-        below = np.stack(
-            [
-                np.searchsorted(np.sort(column[there]), tried)
-                for column, there in zip(scores.T, of_kind.T, strict=True)
-            ]
-        )
-        counts = of_kind.sum(0)[:, None]
+        below = []
+        for column, there in zip(scores.T, of_kind.T, strict=True):
+            order = np.argsort(column[there], kind="stable")
+            summed = np.concatenate([[0.0], np.cumsum(weight[there][order])])
+            below.append(summed[np.searchsorted(column[there][order], tried)])
+        below = np.stack(below)
+        counts = (of_kind * weight[:, None]).sum(0)[:, None]
         of_all = below.sum(0) / max(counts.sum(), 1)
         own = below / np.maximum(counts, 1)
         pooled = (below + pool * of_all) / (counts + pool)
@@ -76,6 +80,6 @@ def keypoint_cutoffs(
 
     own, right_hidden = hidden_by(right)
     _, wrong_hidden = hidden_by(wrong)
-    few = np.maximum(own, right_hidden) <= hidden
+    few = np.maximum(own, right_hidden) <= of_each[:, None]
     cost = np.where(few, right_hidden - wrong_hidden, np.inf)
     return tried[cost.argmin(1)]

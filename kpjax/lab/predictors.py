@@ -68,7 +68,7 @@ class Predictor(NamedTuple):
     follow: Callable[[np.ndarray, np.ndarray, tuple[int, int]], np.ndarray | None] | None = None
     #: finder of the animals on whole frames, of a run on crops of several
     finder: Finder | None = None
-    empty: Empty = "ask"  # what an empty cell of the labels meant
+    empty: Empty = "often"  # what an empty cell of the labels meant
     labels: LabelDistances | None = None  # how near labelled keypoints came to each other
 
     @property
@@ -326,7 +326,7 @@ def meant(kind: str, skeleton: Skeleton, files: Mapping[str, Any], folder: Path)
         "kind": kind,
         "cutoffs": ["-inf"] * len(skeleton.names),
         "deciles": [],
-        "empty": "ask",
+        "empty": "often",
     }
     return score_table_from(unknown | files.get(SCORE_TABLE, {}), str(folder / SCORE_TABLE))
 

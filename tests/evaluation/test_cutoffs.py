@@ -82,3 +82,23 @@ def test_the_order_of_points_does_not_matter():
         keypoint_cutoffs(scores, right, wrong),
         keypoint_cutoffs(scores[order], right[order], wrong[order]),
     )
+
+
+def test_animals_that_trained_count_less_and_a_keypoint_may_hide_more():
+    """Two held-out points of a tongue, one of them far below all empty cells of other frames."""
+    held, learnt = [[0.9], [0.04]], [[0.8]] * 13 + [[0.1]] * 30
+    scores = np.array(held + learnt)
+    right = np.array([True, True] + [True] * 13 + [False] * 30)[:, None]
+    weights = np.array([1.0, 1.0] + [0.5] * 43)
+    shown = keypoint_cutoffs(scores, right, ~right, weights=weights)
+    assert shown < 0.05  # it hides no more than a tenth
+    told = keypoint_cutoffs(scores, right, ~right, hidden=np.array([0.15]), weights=weights)
+    assert 0.1 < told < 0.8
+
+
+def test_equal_weights_change_nothing():
+    scores, right, wrong = drawn(40, [0.9, 0.4], [0.6, 0.1], [0.5, 0.2])
+    np.testing.assert_array_equal(
+        keypoint_cutoffs(scores, right, wrong),
+        keypoint_cutoffs(scores, right, wrong, weights=np.ones(40)),
+    )

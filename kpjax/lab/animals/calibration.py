@@ -13,9 +13,10 @@ from kpjax.errors import printable
 from kpjax.files import foreign, read_json
 
 FILE = "score_table.json"
-#: meaning of a cell that a labeller left empty: the keypoint is not there, or nobody looked for it; "ask" is
-#: unknown, and taken for the first where cutoffs are chosen, but taught as neither
-Empty = Literal["ask", "absent", "unlabelled"]
+#: meaning of a cell that a labeller left empty: the keypoint is not there, or nobody looked for it. "often":
+#: the first for keypoints that are often empty; of others it is unknown, taken for the first where cutoffs
+#: are chosen, and taught as neither
+Empty = Literal["often", "absent", "unlabelled"]
 LARGEST = 1e30  # largest of a cutoff
 
 
@@ -28,7 +29,7 @@ class ScoreTable(NamedTuple):
     #: (11,) float64 rising, from the least to the largest score of labelled points; (0,) where it is
     #: not known
     deciles: np.ndarray
-    empty: Empty = "ask"  # what an empty cell meant
+    empty: Empty = "often"  # what an empty cell meant
 
 
 def table_as_json(table: Any) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def score_table_from(found: Any, path: str) -> ScoreTable:
             table.cutoffs.ndim == 1
             and (table.cutoffs < LARGEST).all()
             and deciles.shape in ((0,), (11,))
-            and table.empty in ("ask", "absent", "unlabelled")
+            and table.empty in ("often", "absent", "unlabelled")
             and printable(table.kind) == table.kind
         ):
             raise ValueError("not what a run writes")

@@ -53,6 +53,7 @@ from kpjax.training.identity import contents
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
 NO_PATHS = ("network", "summary", "validation", "category")  # texts that name no file
+OFTEN = 1 / 3  # the same share, above which empty cells are taught as absent
 LEAST_EMPTY = 0.05  # share of animals, from which on a keypoint's empty cells are asked about
 SHARE = 0.2  # share of the labelled frames that is held out
 ENOUGH_RECORDINGS = 3  # whole recordings are held out from this number on
@@ -71,28 +72,49 @@ class Own(Options):
     every: int = 0  # keeps frames 0, every, 2 every ... of videos without labels; 0 chooses
     on_bad_frame: Literal["stop", "skip"] = "stop"  # what to do about frames that cannot be read
     # what a cell without a label says where the frame has others: the keypoint is absent, which is
-    # taught then, or nobody labelled it; "ask" teaches neither
-    empty: Empty = "ask"
+    # taught then, or nobody labelled it; "often": absent, of keypoints that are often empty
+    empty: Empty = "often"
     # what a frame without any label says: nobody labelled it, or no animal is there, which is taught
     empty_frames: Literal["unlabelled", "absent"] = "unlabelled"
 
 
-def questions(project: Project) -> list[str]:
-    """Returns a line each for empty cells and for frames without any label: the files do not say
-    whether something is absent there, or not labelled."""
-    empty = empty_cells(project).sum(0)
+def empty_shares(project: Project) -> np.ndarray:
+    """Returns (K,) the share of the animals on which a keypoint could be labelled, and others are,
+    that lack its label."""
     shown = np.array([bool(one.seen.any()) for one in project.instances], bool)
-    labelled = named_cells(project)[shown].sum(0)  # animals of which a keypoint can be labelled
-    most = [k for k in np.argsort(-empty, kind="stable") if empty[k] > LEAST_EMPTY * labelled[k]]
-    shares = [f"{project.skeleton.names[k]} {100 * empty[k] / labelled[k]:.0f} %" for k in most]
+    labelled = named_cells(project)[shown].sum(0)
+    return empty_cells(project).sum(0) / np.maximum(labelled, 1)
+
+
+def questions(project: Project) -> list[str]:
+    """Returns a line each for keypoints that are often empty, for other empty cells, and for frames
+    without any label: the files do not say whether something is absent there, or not labelled."""
+    shares, lines = empty_shares(project), []
+
+    def listed(numbers: np.ndarray) -> str:
+        most_first = sorted(numbers.tolist(), key=lambda k: -shares[k])
+        names = [f"{project.skeleton.names[k]} {shares[k]:.0%}" for k in most_first]
+        return summarise([name.replace("%", " %") for name in names], 4)
+
+    often = np.flatnonzero(shares > OFTEN)
+    others = np.flatnonzero((shares > LEAST_EMPTY) & (shares <= OFTEN))
+    if often.size:
+        lines.append(
+            f"often empty on labelled frames, so taught as absent there: {listed(often)}; --empty unlabelled "
+            "undoes this"
+        )
+    if others.size:
+        lines.append(
+            f"cells are empty on labelled frames ({listed(others)}): absent, or not labelled? --empty absent "
+            "teaches that the keypoint is not there"
+        )
     bare = len(project.frames) - len({one.frame for one in project.instances})
-    return [
-        f"cells are empty on labelled frames ({summarise(shares, 4)}): absent, or not labelled? --empty absent "
-        "teaches that the keypoint is not there, --empty unlabelled ignores such cells"
-    ] * bool(most) + [
-        f"{bare} of {len(project.frames)} frames have no label: nobody there, or not labelled? --empty-frames "
-        "absent teaches that nothing is there"
-    ] * (bare > 0)
+    if bare:
+        lines.append(
+            f"{bare} of {len(project.frames)} frames have no label: nobody there, or not labelled? "
+            "--empty-frames absent teaches that nothing is there"
+        )
+    return lines
 
 
 def never_labelled(project: Project) -> list[str]:
@@ -699,6 +721,7 @@ def open_animals(
 
 def absent_cells(project: Project, own: Own) -> np.ndarray:
     """Returns (I, K) bool: keypoints that are not there, as far as flags say so."""
-    cells = empty_cells(project) & (own.empty == "absent")
+    taught = {"often": empty_shares(project) > OFTEN, "absent": True, "unlabelled": False}
+    cells = empty_cells(project) & taught[own.empty]
     nobody = [one.frame in project.nobody for one in project.instances]
     return cells | np.array(nobody, bool)[:, None]

@@ -119,7 +119,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         )
     left_out = f", {len(found.left_out)} in held-out parts are left out" if found.left_out else ""
     print(f"{projects.describe(project, held)}; without labels: {kept}{left_out}")
-    for question in projects.questions(project) if data.own.empty == "ask" else ():
+    for question in projects.questions(project) if data.own.empty == "often" else ():
         print(question)
     choosing = config.selection == "validation"
     finding = f"; what finds animals learns from all {len(held.train)}" * (

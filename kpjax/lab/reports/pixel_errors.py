@@ -26,7 +26,7 @@ from kpjax.evaluation.coincidence import (
     label_distances,
     sentences,
 )
-from kpjax.evaluation.cutoffs import keypoint_cutoffs
+from kpjax.evaluation.cutoffs import HIDDEN, keypoint_cutoffs
 from kpjax.files import foreign, read_content
 from kpjax.formats.tables import write_rows
 from kpjax.images.reading import spread
@@ -47,6 +47,10 @@ TRAINED, HELD_OUT, OTHER = "trained on", "held out", "other labels"
 TARGET = "target"  # images of the kind that a run is for, where other images taught it
 ALL = "all keypoints"
 NEAR = 0.1  # share of an animal's length, within which a keypoint counts as found (PCK)
+HIDDEN_WHERE_ABSENT = (
+    0.15  # share of right points that a cutoff may hide, of keypoints taught as absent
+)
+LEARNT = 0.5  # weight of a frame that trained, of one that did not, where cutoffs are chosen
 LINE = 110  # letters of a line on a screen
 HEADER = (
     "part",
@@ -463,7 +467,7 @@ def meaning_of_scores(
     held: Animals | None,
     kind: str,
     *,
-    empty: Empty = "ask",
+    empty: Empty = "often",
     kept: Mapping[int, float] | None = None,
 ) -> dict[str, Any]:
     """Returns what score_table.json and radius_table.json say of the animals of a part, by these
@@ -492,7 +496,7 @@ def scores_of(
     part: str,
     kind: str = "peak",
     *,
-    empty: Empty = "ask",
+    empty: Empty = "often",
     kept: Mapping[int, float] | None = None,
 ) -> ScoreTable:
     """Chooses from which score on each keypoint is shown, by the animals of one part.
@@ -500,23 +504,33 @@ def scores_of(
     predictions: of all parts, by `OF_PART` and their names, on animals whose `scale` is the
     diagonal of the labelled body. part: what the run has not learnt from. Cells that its frames
     have empty are wrong to show, and so are those of frames that it has learnt from, as long as
-    nothing was taught there. kept: cutoffs that are known already, by the numbers of keypoints, for
-    those without a label there.
+    nothing was taught there. Of keypoints that were taught as absent all frames tell: those that
+    trained weigh `LEARNT` of the others, since their scores are surer than on new ones. kept:
+    cutoffs that are known already, by the numbers of keypoints, for those without a label there.
     """
     cells = empty_cells(predictions, empty)
     found = predictions[OF_PART + part]
-    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
-    labelled, near = found.visible > 0, distances <= NEAR * found.scale[:, None]
+    labelled, near = found.visible > 0, _near(found)
     scores, right, wrong = [found.scores], [labelled & near], [labelled & ~near]
+    weights, hidden = [np.ones(len(labelled))], HIDDEN
     for name, there in cells.items():
         if name == part:
             wrong[0] = wrong[0] | there
-        elif name == TRAINED and empty == "ask":
-            seen = np.isfinite(predictions[OF_PART + name].scores).all(1)
-            scores.append(predictions[OF_PART + name].scores[seen])
-            right.append(np.zeros_like(there[seen]))
-            wrong.append(there[seen])
-    cutoffs = keypoint_cutoffs(*map(np.concatenate, (scores, right, wrong)))
+        elif name == TRAINED and empty != "unlabelled":
+            learnt = predictions[OF_PART + name]
+            taught = (learnt.visible < -0.5).any(0)
+            seen = np.isfinite(learnt.scores).all(1)
+            untaught = there if empty == "often" else np.zeros_like(there)
+            scores.append(learnt.scores[seen])
+            right.append(((learnt.visible > 0) & _near(learnt) & taught)[seen])
+            wrong.append(np.where(taught, there, untaught)[seen])
+            weights.append(np.full(int(seen.sum()), LEARNT))
+            hidden = np.where(taught, HIDDEN_WHERE_ABSENT, HIDDEN)
+    cutoffs = keypoint_cutoffs(
+        *map(np.concatenate, (scores, right, wrong)),
+        hidden=hidden,
+        weights=np.concatenate(weights),
+    )
     for number, cutoff in (kept or {}).items():
         if not labelled[:, number].any():
             cutoffs[number] = cutoff
@@ -525,7 +539,15 @@ def scores_of(
     return ScoreTable(kind, cutoffs, deciles.astype(np.float64), empty)
 
 
-def empty_cells(predictions: Mapping[str, Gathered], empty: Empty = "ask") -> dict[str, np.ndarray]:
+def _near(found: Gathered) -> np.ndarray:
+    """Returns (N, K) which points lie near their labels."""
+    distances = np.linalg.norm(found.keypoints - found.true_keypoints, axis=-1)
+    return distances <= NEAR * found.scale[:, None]
+
+
+def empty_cells(
+    predictions: Mapping[str, Gathered], empty: Empty = "often"
+) -> dict[str, np.ndarray]:
     """Returns which cells (N, K) of each part's animals have no label, of keypoints that have one
     elsewhere in the part; of the frames that train and those held out, in either. Cells of which
     labels say nothing are not empty. Where empty cells are unlabelled, only those of frames that are
@@ -611,7 +633,7 @@ def beyond_sample(
 
 
 def animals_of(
-    parts: Mapping[str, Part], predictions: Mapping[str, Gathered], *, empty: Empty = "ask"
+    parts: Mapping[str, Part], predictions: Mapping[str, Gathered], *, empty: Empty = "often"
 ) -> Animals:
     """Returns the predictions of all parts in pixels of the original images."""
     cells = empty_cells(predictions, empty)

@@ -520,14 +520,16 @@ def test_answers_of_the_old_network_stand_in_only_where_it_is_sure_and_nothing_s
         return seen > 0, np.asarray(held_out.examples.visible) > 0
 
     # without cutoffs all answers stand in for labels
-    seen, labelled = opened(given["OLD"])
+    seen, labelled = opened(given["OLD"], "--empty", "unlabelled")
     assert seen.all()
     assert not labelled[:, 2].any()
     seen, labelled = opened(given["OLD"], "--empty", "absent")
     np.testing.assert_array_equal(seen[:, 0], labelled[:, 0])
     assert set(labelled[:, 0]) == {False, True}
     assert seen[:, 1:].all()
-    seen, labelled = opened(given["OLD"], "--empty-frames", "absent", "--validation", "a")
+    seen, labelled = opened(
+        given["OLD"], *["--empty", "unlabelled", "--empty-frames", "absent", "--validation", "a"]
+    )
     nobody = ~labelled.any(1)
     assert 0 < nobody.sum() < len(nobody)
     np.testing.assert_array_equal(seen.all(1), ~nobody)
@@ -538,7 +540,7 @@ def test_answers_of_the_old_network_stand_in_only_where_it_is_sure_and_nothing_s
     write_json(
         sure / "score_table.json", table_as_json(ScoreTable("mse_peak", cutoffs, np.zeros(0)))
     )
-    seen, _ = opened(sure)
+    seen, _ = opened(sure, "--empty", "unlabelled")
     assert seen[:, [0, 1, 3, 4]].all()
     assert not seen[:, 2].any()
 

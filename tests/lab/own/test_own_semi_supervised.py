@@ -280,7 +280,14 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
     monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
     name = project.skeleton.names[3]
     assert own_project.questions(project) == own_project.questions(asked)[1:]
-    assert f"({name} 50 %): absent, or not labelled?" in own_project.questions(asked)[0]
+    assert (
+        f"taught as absent there: {name} 50 %; --empty unlabelled"
+        in own_project.questions(asked)[0]
+    )
+    seldom = project._replace(instances=(*gone[:2], *project.instances[2:]))
+    assert f"({name} 8 %): absent, or not labelled?" in own_project.questions(seldom)[0]
+    assert not own_project.absent_cells(seldom, own_project.Own()).any()
+    assert own_project.absent_cells(seldom, own_project.Own(empty="absent")).sum() == 1
     assert "6 of 18 frames have no label: nobody there" in own_project.questions(asked)[1]
 
     def opened(*flags):
@@ -291,15 +298,16 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
             for part in (found.labelled, found.validation)
         )
 
-    for flags in ((), ("--empty", "unlabelled")):
+    train, held_out = opened("--empty", "unlabelled")
+    assert train.min() == held_out.min() == 0
+    assert "taught as absent" not in capsys.readouterr().out
+    for flags in ((), ("--empty", "absent")):  # half of the cells are empty
         train, held_out = opened(*flags)
-        assert train.min() == held_out.min() == 0
-    assert capsys.readouterr().out.count("absent, or not labelled?") == 1
-    train, held_out = opened("--empty", "absent")
-    assert (train[:, 3] == -1).sum() == 4
-    assert (train[:, :3] == 1).all()
+        assert (train[:, 3] == -1).sum() == 4
+        assert (train[:, :3] == 1).all()
+    assert capsys.readouterr().out.count("taught as absent there") == 1
     assert held_out.min() == 0  # errors never count them
-    train, held_out = opened("--empty-frames", "absent")
+    train, held_out = opened("--empty", "unlabelled", "--empty-frames", "absent")
     assert len(train) + len(held_out) == 18
     nobody = (train == -1).all(1)
     assert nobody.sum() == 4
@@ -323,7 +331,7 @@ def test_an_empty_cell_means_the_same_to_training_and_to_errors_where_occluded_o
     asked = project._replace(instances=tuple(gone))
     monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
     held = hold_out(asked)
-    for meaning, told in (("absent", -1), ("ask", 0)):
+    for meaning, told in (("absent", -1), ("often", -1)):  # half of the cells are empty
         command = ["own", "--project", "asked", "--unlabelled-pool", "none", *TINY]
         command += ["--occluded", "drop", "--empty", meaning]
         (job,) = read_command(EXPERIMENT, command).jobs()
@@ -645,7 +653,7 @@ def test_a_keypoint_is_absent_only_where_the_project_of_the_frame_names_it(tmp_p
     held_out = found["px of held out"]
     assert np.isfinite(of_labels).all()
     assert (held_out.scores >= of_labels)[held_out.visible > 0].all()
-    for meaning in ("ask", "absent"):
+    for meaning in ("often", "absent"):
         np.testing.assert_array_equal(scores_of(found, HELD_OUT, empty=meaning).cutoffs, of_labels)
 
 

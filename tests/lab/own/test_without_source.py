@@ -44,7 +44,7 @@ def test_without_a_number_of_labels_all_keypoints_are_compared(start):
 
 
 @pytest.mark.parametrize(
-    ("empty", "used"), [("absent", True), ("ask", False), ("unlabelled", False)]
+    ("empty", "used"), [("absent", True), ("often", False), ("unlabelled", False)]
 )
 def test_cutoffs_silence_points_only_where_absence_was_taught(start, empty, used):
     """A network that never learnt an empty map has low scores of right points on other images."""
