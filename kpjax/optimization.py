@@ -135,11 +135,12 @@ def check_direction(optimizer: optax.GradientTransformation) -> None:
     """
     ones = {"weight": np.ones(2, np.float32)}
     try:
-        with jax.numpy_dtype_promotion("standard"):
-            step, _ = jax.jit(optimizer.update)(ones, optimizer.init(ones), ones)
+        # a method may be built while JAX traces another function
+        with jax.numpy_dtype_promotion("standard"), jax.ensure_compile_time_eval():
+            step, _ = optimizer.update(ones, optimizer.init(ones), ones)
     except (KeyError, ValueError, TypeError):
         return
-    if np.sum(step["weight"]) < 0:
+    if np.asarray(step["weight"]).sum() < 0:
         raise InputError(
             "optimizer",
             "it holds its learning rate, and would climb; give it without one, such as "

@@ -10,9 +10,8 @@ without a labelled point are left out.
 """
 
 import os
-import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -32,7 +31,7 @@ from kpjax.formats import (
     sleap,
     ultralytics,
 )
-from kpjax.formats.names import below, shown_files, with_sessions
+from kpjax.formats.names import below, with_sessions
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import (
     LARGEST,
@@ -131,51 +130,6 @@ FORMATS = (
 _KNOWN = (
     "DeepLabCut, SLEAP, Lightning Pose, COCO, Ultralytics, Label Studio, LabelMe, or a csv table"
 )
-_TABLE = (
-    "no export of it has keypoints: write a csv table with the columns image, keypoint, x and y, "
-    "and read it with --pixels-from 0.5"
-)
-# Labels of tools that are not read: how their files begin, and what to do instead.
-_OTHERS = (
-    (
-        "CVAT",
-        rb"<annotations>.*<(?:version|meta|image|track)\b",
-        "export 'COCO Keypoints' or 'Ultralytics YOLO Pose' from it",
-    ),
-    (
-        "Pascal VOC",
-        rb"<annotation\b",
-        "they are boxes; export keypoints, as 'COCO Keypoints' of CVAT",
-    ),
-    (
-        "VIA",
-        rb'\A#?"?filename"?,"?file_size|"_via_|"shape_attributes"|CSV_HEADER = metadata_id',
-        _TABLE,
-    ),
-    (
-        "napari",
-        rb'\A"?index"?,"?(?:shape-id|axis-0)',
-        "save them with napari-deeplabcut, or write a csv table with the columns image, keypoint, x (the "
-        "last axis) and y",
-    ),
-    (
-        "Label Studio",
-        rb'"?"keypointlabels"?"|"contributor"\s*:\s*"Label Studio"',
-        "export 'JSON' from it",
-    ),
-    (
-        "Ultralytics without kpt_shape",
-        rb"(?m)^[\"']?(?:names|nc)[\"']?\s*:",
-        "without it they are boxes; export keypoints, or add kpt_shape",
-    ),
-    (
-        "menpo",
-        rb"\A\s*version\s*:\s*\S+\s+n_points",
-        "write a csv table with the columns image, keypoint, x and y, and read it with --pixels-from 1",
-    ),
-    ("Datumaro", rb'"dm_format_version"|"items"\s*:', "export 'coco_person_keypoints' from it"),
-)
-_START = 100_000  # bytes of a file that show whose it is
 
 
 def format_of(path: Path) -> Format:
@@ -188,20 +142,15 @@ def format_of(path: Path) -> Format:
         raise InputError(f"{path}: there is no such file or folder; name an annotation project")
     for one in FORMATS:
         found = one.recognises(path)
-        if not found:
-            continue
-        if one.name == "coco":  # which any json is taken for
-            _refuse_others(found)
-        return one
-    kinds = ("*.xml", "*.csv", "*.json", "*.y*ml", "*.pts")
-    _refuse_others(shown_files(path, *kinds, *(f"*/{kind}" for kind in kinds)))
+        if found:
+            return one
     if (path / FOLDER).is_dir():
         raise InputError(
             f"{path}: {FOLDER} is there and config.yaml, which DeepLabCut writes beside it, is not; restore it, or "
             "name a table of labels"
         )
     found = plain_csv.lacks_to_be_labels(path) or _project_above(path)
-    mend = found or "kpjax train pyramids needs no labels"
+    mend = found or "export another tool's labels as COCO or YOLO; kpjax train pyramids needs none"
     raise InputError(f"{path}: not a known annotation project ({_KNOWN}); {mend}")
 
 
@@ -213,18 +162,6 @@ def _project_above(path: Path) -> str:
             if one.name != "coco" and one.recognises(folder):
                 return f"{folder} is one ({one.name}): name it"
     return ""
-
-
-def _refuse_others(files: Sequence[Path]) -> None:
-    """Raises InputError if a file is one of a tool whose labels are not read, with the way to take."""
-    for file in files:
-        with file.open("rb") as opened:
-            start = opened.read(_START).removeprefix(b"\xef\xbb\xbf")
-        if b'"images"' in start:
-            continue
-        for tool, sign, mend in _OTHERS:
-            if re.search(sign, start, re.DOTALL):
-                raise InputError(f"{file}: labels of {tool}, which are not read; {mend}")
 
 
 def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project | None, list[str]]:

@@ -80,6 +80,17 @@ def test_an_optimizer_without_its_rate_is_taken(optimizer):
     )
 
 
+def test_a_method_may_be_built_while_jax_traces():
+    """Each optimizer is tried once, and kept as tried: this one is a new one."""
+    optimizer = optax.chain(optax.scale_by_adam(b1=0.3), optax.trace(0.1))
+
+    def built(x):
+        supervised(SETUP._replace(optimizer=optimizer, learning_rate=RATE))
+        return x
+
+    assert jax.jit(built)(np.float32(1)) == 1
+
+
 def test_a_step_of_a_refused_optimizer_would_have_climbed():
     """Of x squared at 1: Adam without its rate goes down, with it up."""
     after = {}

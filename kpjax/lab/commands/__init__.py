@@ -146,7 +146,7 @@ class Evaluate(Options):
 class Suggest(_OfRun, Options):
     """Chooses the images and frames of videos that are most worth labelling next.
 
-    It takes frames that differ most from labelled ones and each other. Writes suggestions.csv
+    It takes frames that differ most from those that the run has read and each other. Writes suggestions.csv
     (the chosen frames), suggestions.png, and the frames as a project for a labelling tool.
     Predictions in it are proposals, which cannot be mistaken for labels.
     """
@@ -154,7 +154,7 @@ class Suggest(_OfRun, Options):
     out: Annotated[Path, arg(metavar="FOLDER")]  # a new folder for the result
     count: Annotated[int, arg(name="n")] = 20  # how many frames
     to: FormatName | None = None  # the tool's format (default: that of --labelled, else csv)
-    #: the project with the labels so far
+    #: a project whose labelled frames are left out, too, beside those that the run has read
     labelled: Annotated[Path | None, arg(metavar="PROJECT")] = None
     #: looks at every Nth frame (default about 1,000 in all)
     every: Annotated[int | None, arg(metavar="N")] = None

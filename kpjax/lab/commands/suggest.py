@@ -59,10 +59,10 @@ def suggest(asked: Suggest) -> Path:
             "boxes",
             f"the run was trained on crops around boxes; {BOXES}, as kpjax predict writes it",
         )
-    known, to = looks.LabelledFrames(), asked.to or "csv"
+    known, to = looks.frames_of_run(Path(asked.run)), asked.to or "csv"
     if asked.labelled is not None:
         project = read_project(asked.labelled, asked)
-        known = looks.labelled_frames(project, predictor.skeleton)
+        known = looks.joined(known, looks.labelled_frames(project, predictor.skeleton))
         to = asked.to or FORMAT_OF_PROJECT.get(project.format, "csv")
     frames = frames_at(asked.inputs)
     animals, boxes = ("0",), None

@@ -25,7 +25,7 @@ from kpjax.lab.own import project as projects
 from kpjax.lab.own.choices import Choice, apply_choices, every_choice, facts_of, steps_choice
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import PARTS, earlier_run, parts_of
-from kpjax.lab.own.systems import NEEDS
+from kpjax.lab.own.systems import Has, check_can_train
 from kpjax.lab.reports.pixel_errors import Part, count_text
 from kpjax.lab.reports.told import FRAMES, besides
 from kpjax.models import HourglassNetwork
@@ -42,7 +42,6 @@ from kpjax.training.evaluation import Gathered
 from kpjax.training.finished_runs import FinishedRun
 from kpjax.training.trees import tree_digest
 
-LEAST_IMAGES = NEEDS["adaptation"].images
 # share of the image's side: how far a point may be, on a turned image, from where it was before
 KEPT = 1 / 20
 
@@ -215,10 +214,7 @@ def resolve(config: OwnConfig, typed: Collection[str]) -> OwnConfig:
         raise InputError(min(decided), "the core decides it; leave it out")
     every, used = every_choice(frames_at(config.data.images), config.data.own, typed)
     target, test, words = own_split(replace_fields(config, every=used))
-    if (count := len(target) + len(test)) < LEAST_IMAGES:
-        raise InputError(
-            "images", f"{count} images; name images, videos and folders with {LEAST_IMAGES} or more"
-        )
+    check_can_train("adaptation", Has(images=len(target) + len(test)), "images")
     choices = [
         *(Choice(name, value, "as it is in the core") for name, value in fields.items()),
         Choice(

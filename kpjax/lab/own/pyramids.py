@@ -20,6 +20,7 @@ from kpjax.input.source import in_memory, subset
 from kpjax.input.video_source import frame_name, read_videos
 from kpjax.lab.own.choices import Choice, apply_choices
 from kpjax.lab.own.declaration import on_own_data
+from kpjax.lab.own.systems import Has, check_can_train
 from kpjax.lab.reports.pixel_errors import Part, count_text
 from kpjax.lab.reports.told import FRAMES, besides
 from kpjax.papers import pyramids
@@ -91,6 +92,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     its reason.
     """
     data, files = config.data, config.data.files()
+    check_can_train("pyramids", Has(longest=max(map(len, files))), "videos")
     total = sum(map(len, files))
     fitting = max(math.ceil(total / ENOUGH_FRAMES), 1)
     every = data.every if "every" in typed else fitting

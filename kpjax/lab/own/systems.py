@@ -4,6 +4,7 @@ finished run.
 
 import importlib
 import importlib.util
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -104,6 +105,36 @@ def ways() -> list[tuple[str, Needs]]:
     ]
 
 
+class Has(NamedTuple):
+    """What a person has of that; a number that a command cannot tell is as large as any."""
+
+    labelled: float = math.inf  # frames
+    images: float = math.inf
+    longest: float = math.inf  # frames of the longest video, 0 without one
+    several: bool = False  # animals on a frame
+
+
+def lacking(needs: Needs, has: Has) -> str:
+    """Returns what a person lacks for a system, in a few words; "" where nothing."""
+    if has.several and needs.one_animal:
+        return "several animals on a frame"
+    if has.labelled < needs.labelled_frames:
+        return f"{has.labelled} labelled frames, it needs {needs.labelled_frames}"
+    if has.images < needs.images:
+        return f"{has.images} images, it needs {needs.images}"
+    if has.longest < needs.video_frames:
+        found = f"the longest video has {has.longest} frames" if has.longest else "no video"
+        return f"{found}, it needs one of {needs.video_frames}"
+    return ""
+
+
+def check_can_train(system: str, has: Has, argument: str) -> None:
+    """Raises InputError, which names `argument`, where `kpjax check` would say that a system cannot
+    be trained."""
+    if why := lacking(NEEDS[system], has):
+        raise InputError(argument, f"{system} cannot be trained on it: {why}")
+
+
 def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]:
     """Returns which systems can be trained on a project, a line each with what they need beside it,
     and a line that says why the others cannot. video_lengths: of those of its videos that can be
@@ -116,20 +147,11 @@ def systems_lines(project: "Project", video_lengths: Sequence[int]) -> list[str]
     images = sum(frame.number is None for frame in project.frames)
     unlabelled = max(images + max(sum(video_lengths), len(project.frames) - images) - labelled, 0)
     longest = max(video_lengths, default=0)
-    found = f"the longest video has {longest} frames" if longest else "no video"
+    has = Has(labelled, images, longest, several)
     able, unable = [], []
     for system, needs in ways():
-        reasons = (
-            (several and needs.one_animal, "several animals on a frame"),
-            (
-                labelled < needs.labelled_frames,
-                f"{labelled} labelled frames, it needs {needs.labelled_frames}",
-            ),
-            (images < needs.images, f"{images} images, it needs {needs.images}"),
-            (longest < needs.video_frames, f"{found}, it needs one of {needs.video_frames}"),
-        )
-        if why := [words for lacking, words in reasons if lacking]:
-            unable.append(f"{system} ({why[0]})")
+        if why := lacking(needs, has):
+            unable.append(f"{system} ({why})")
             continue
         # Of several animals only those on named images are looked for.
         own = needs.beside == UNLABELLED and unlabelled and not several

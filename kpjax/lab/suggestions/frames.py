@@ -14,6 +14,7 @@ from kpjax import InputError, Skeleton
 from kpjax.formats.names import recording
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import images_of
+from kpjax.lab.reports.pixel_errors import read_errors
 
 THUMBNAIL = 16  # px
 
@@ -28,7 +29,7 @@ class SeenFrames(NamedTuple):
 
 
 class LabelledFrames(NamedTuple):
-    """The frames of a project that have labels."""
+    """Frames that have labels: those of a project, or those that a run has read."""
 
     #: (L, F), thumbnails of those that can be read
     features: np.ndarray = np.zeros((0, THUMBNAIL**2), np.float32)
@@ -95,9 +96,38 @@ def labelled_frames(project: Project, skeleton: Skeleton) -> LabelledFrames:
             f"{project.root} labels {', '.join(project.skeleton.names)}, the run predicts "
             f"{', '.join(skeleton.names)}; give the project that the run was trained on",
         )
-    frames = tuple(
-        project.frames[number] for number in sorted({one.frame for one in project.instances})
+    return with_features(
+        tuple(project.frames[number] for number in sorted({one.frame for one in project.instances}))
     )
+
+
+def frames_of_run(folder: Path) -> LabelledFrames:
+    """Reads the labelled frames that a run has learnt from or held out, as its errors.csv lists
+    them; none of a run without that list, and none that are gone."""
+    kept = read_errors(folder)
+    if kept is None:
+        return LabelledFrames()
+    places = dict.fromkeys(zip(kept.images, kept.frames, strict=True))
+    return with_features(
+        tuple(
+            Frame(path.as_posix(), path, number, session=path.parent.name)
+            for path, number in places
+            if path.exists()
+        )
+    )
+
+
+def joined(one: LabelledFrames, other: LabelledFrames) -> LabelledFrames:
+    """Returns the frames of both."""
+    return LabelledFrames(
+        np.concatenate([one.features, other.features]),
+        one.frames + other.frames,
+        one.notes + other.notes,
+    )
+
+
+def with_features(frames: tuple[Frame, ...]) -> LabelledFrames:
+    """Reads frames, and notes those that cannot be read."""
     notes, features = [], []
     for _, image in images_of(frames):
         if isinstance(image, InputError):

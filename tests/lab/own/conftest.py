@@ -59,8 +59,8 @@ def made(tmp_path_factory):
         files["OTHER"], pose_statistics(shapes, np.ones((40, 4)), ("a", "b", "c", "d"))
     )
     shutil.copy(files["SAME"] / FILE, files["BOXES"])
-    rendered = figure_videos(1, 9, 48)
-    write_video(files["CLIP"], [rendered[row].image for row in range(9)], times=np.arange(9) / 10)
+    rendered = figure_videos(1, 60, 48)
+    write_video(files["CLIP"], [rendered[row].image for row in range(60)], times=np.arange(60) / 10)
     turned = project._replace(
         skeleton=Skeleton(names[::-1]),
         instances=tuple(one._replace(keypoints=one.keypoints[::-1]) for one in project.instances),

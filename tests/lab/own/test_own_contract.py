@@ -197,8 +197,8 @@ READ = [  # name, flags, variants, some chosen settings, and lengths of what is 
         "pyramids",
         f"--videos CLIP --image-size 32 --level-sizes 2 4 {SHORT}",
         ["untrained", "pyramids"],
-        {"window": 4, "every": 1},
-        {"test": 9},
+        {"window": 30, "every": 1},
+        {"test": 60},
     ),
     (
         "adaptation",
@@ -383,7 +383,7 @@ REFUSED = [
         "--old LOGITS --project P",
         "--old: heatmaps of .* are made for a softmax, not Gaussians",
     ),
-    ("pyramids", "--videos CLIP --window 5", "has 9 frames, and a window of 5 needs 10"),
+    ("pyramids", "--videos CLIP --window 31", "has 60 frames, and a window of 31 needs 62"),
     (
         "pyramids",
         "--videos CLIP --every 2 --window 1",
@@ -400,7 +400,7 @@ REFUSED = [
     (
         "adaptation",
         "--core OLD --images ONE",
-        "--images: 30 images; name images, videos and folders with 50 or more",
+        "--images: adaptation cannot be trained on it: 30 images, it needs 50",
     ),
 ]
 
@@ -646,9 +646,9 @@ def test_the_part_is_looked_at_in_which_something_moves(tmp_path, width, height,
 def test_a_window_counts_the_frames_of_the_video_and_not_those_that_are_used(given):
     typed = ["own", "--videos", given["CLIP"], "--every", "4", "--image-size", "32"]
     data = read_command(own_experiment("pyramids"), typed).config.data
-    assert data.window == 4
+    assert data.window == 28
     source = read_videos(data.files(), data.square(), every=data.every)
-    assert source.frame.tolist() == [0, 4, 8]
+    assert source.frame.tolist() == [*range(0, 60, 4)]
     pairs = frame_pairs(source, window=data.window, batch_size=2, seed=0)
     assert len(pairs["frame"][0].image) == 2
 
