@@ -17,7 +17,6 @@ from experiments.blank import without_data
 from experiments.incremental import PRESETS
 from kpjax import Skeleton
 from kpjax.files import read_json
-from kpjax.losses.distillation import spatial_distillation
 from kpjax.losses.objective import total, without
 from kpjax.methods.incremental_family.step_spec import head_channels, increment
 from kpjax.models import RSN, residual_steps
@@ -35,39 +34,6 @@ from kpjax.papers.plan import planned_stages
 HEADS = "cephalometric_2023"
 PAPER = ("mpii", "atrw", HEADS, "chest")  # the sets of the paper's main table
 OF_THE_PAPER = (*PAPER, "cephalometric", "low_shot", "upper_lower", "single")
-ALPHA = ("kamp", "kamp_rerendered", "ksd_only", "self_training")
-FACTS = [
-    # element, presets, field, expected, where
-    ("the gate is off", tuple(PRESETS), "old_label_gate", False, "no gate in section 3.2"),
-    ("one auxiliary task a step", OF_THE_PAPER, "triples", 1, "section 3.2.1"),
-    ("the maps of the labels condition KA-Net", tuple(PRESETS), "input_sigma", 0.0, "3.2.1"),
-    ("KA-Net: 20 of 100 epochs", OF_THE_PAPER, "ka_steps", 0, "implementation: 20 and 80 epochs"),
-    ("HRNet", OF_THE_PAPER, "network", "hrnet", "all main experiments"),
-    ("its stride-4 branch", OF_THE_PAPER, "taps", "highres", "HRNet"),
-    ("rate of MPII", ("mpii", "low_shot", "upper_lower", "single"), "learning_rate", 1e-2, "1e-2"),
-    ("rate of X-rays", (HEADS, "cephalometric", "chest"), "learning_rate", 2e-3, "2e-3"),
-    ("rate of step 0, MPII", ("mpii",), "base_learning_rate", 1e-2, "1e-2"),
-    ("rate of step 0, X-rays", (HEADS, "chest"), "base_learning_rate", 2e-3, "2e-3"),
-    ("50 images a step", ("low_shot",), "low_shot", 50, "low-shot experiment"),
-    ("all images elsewhere", PAPER, "low_shot", 0, "main table"),
-    ("mean over cells", OF_THE_PAPER, "reduction", "element_mean", "equation 5 averages"),
-    ("PCKh at half of the head", ("mpii",), "pck_threshold", 0.5, "MPII's own measure"),
-    ("PCKh at half of the head", ("mpii",), "pck_over", "scale", "MPII's own measure"),
-    *(
-        (f"alpha of {weight}", (preset,), weight, alpha, "Table 11 and the settings of each set")
-        for preset, alpha in (("mpii", 1e2), (HEADS, 1e2), ("chest", 1e4), ("atrw", 1e4))
-        for weight in ALPHA
-    ),
-]
-
-
-@pytest.mark.parametrize(
-    ("presets", "field", "expected"),
-    [pytest.param(*fact[1:4], id=f"{fact[0]} ({fact[2]})") for fact in FACTS],
-)
-def test_a_field_is_the_papers(presets, field, expected):
-    found = {preset: flat(PRESETS[preset])[field] for preset in presets}
-    assert found == dict.fromkeys(presets, expected)
 
 
 def test_crops_are_turned_and_zoomed_before_they_are_cut_as_hrnets_are():
@@ -221,13 +187,6 @@ def lines(teacher, student) -> float:
         truth, answer = (one / one.sum(axis, keepdims=True) for one in (truth, answer))
         found.append(-(truth * np.log(answer)).mean())
     return sum(found) / 2
-
-
-def test_equation_5_by_hand():
-    teacher, student = maps(2, 5, 7, 3), maps(2, 5, 7, 3, seed=1)
-    np.testing.assert_allclose(
-        spatial_distillation(teacher, student), lines(teacher, student), rtol=1e-5
-    )
 
 
 def test_several_tasks_share_the_weight():
