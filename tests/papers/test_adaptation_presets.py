@@ -11,8 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax.traverse_util import flatten_dict
-from untrained import count
 
 from experiments.adaptation import EXPERIMENT, PRESETS
 from experiments.adaptation.results import TABLES
@@ -106,53 +104,6 @@ def trained_by(config, variant):
     return jax.eval_shape(lambda tree: parametrisation.init(tree, frozenset()), hourglass_body())
 
 
-def test_kernels_are_projected_on_their_output_channels():
-    """Equation 1, theta_Y = W x_1 theta_X of (Co, Ci, k, k), by hand in float64; W starts at the
-    identity, and nothing is trained of what is projected.
-    """
-    parametrisation = built(resolved("mpii_mafl"))[1]["trained"]
-    random = np.random.default_rng(0)
-    theta, matrix = random.normal(size=(4, 3, 3, 3)), random.normal(size=(4, 4))
-    kernel = theta.transpose(2, 3, 1, 0).astype(np.float32)
-    scale = np.ones(3, np.float32)
-    core = {"block": {"conv": {"kernel": kernel}, "bn": {"scale": scale, "bias": 0 * scale}}}
-    frozen, trained = parametrisation.init(core, frozenset())
-    assert set(flatten_dict(frozen)) == {("block", "conv", "kernel")}
-    assert np.array_equal(trained["projections"]["block"]["conv"]["kernel"], np.eye(4))
-    assert set(flatten_dict(trained["free"])) == {
-        ("block", "bn", "scale"),
-        ("block", "bn", "bias"),
-    }
-    projections = {"block": {"conv": {"kernel": jnp.asarray(matrix, jnp.float32)}}}
-    made = parametrisation.assemble(frozen, trained | {"projections": projections})
-    found = np.asarray(made["block"]["conv"]["kernel"]).transpose(3, 2, 0, 1)
-    wanted = np.einsum("op,piab->oiab", matrix, theta)
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("variant", "projected", "free"),
-    [
-        # text 3: "0.5M" of "roughly 6M", of which the head has 2,570
-        ("adapted", (51, 380_928), 514_698 - 380_928 - 2_570),
-        ("adapted_every", (55, 532_480), 14_976 + 64 + 256),
-        ("finetuned", (0, 0), 6_234_762 - 2_570),
-        ("scratch", (0, 0), 6_234_762 - 2_570),
-    ],
-)
-def test_which_weights_are_trained(variant, projected, free):
-    frozen, trained = trained_by(resolved("mpii_mafl"), variant)
-    matrices = jax.tree.leaves(trained.get("projections", {}))
-    assert (len(matrices), sum(one.size for one in matrices)) == projected
-    assert count(trained["free"]) == free
-    normalisation = {path for path in flatten_dict(hourglass_body()) if path[-1] == "scale"}
-    assert normalisation <= set(flatten_dict(trained["free"]))  # text 3: fine-tuned
-    if variant == "adapted":
-        kernels = flatten_dict(frozen)
-        assert all(leaf.shape[:2] == (3, 3) for leaf in kernels.values())
-        assert {path[-2] for path in kernels} == {"conv1", "conv2", "conv3"}
-
-
 def test_the_head_is_new_and_the_field_chooses_the_kernels():
     """Text 3: "the very last layer ... trained from scratch"."""
     config = resolved("mpii_mafl")
@@ -202,18 +153,8 @@ def test_the_distances_that_are_summed(preset, distance):
 
 @pytest.mark.parametrize(("preset", "features"), [("mpii_mafl", 128), ("mpii_mafl_printed", 256)])
 def test_the_generator(preset, features):
-    """Text 4.1: two halvings, six residual blocks, two doublings."""
-    generator = built(resolved(preset))[1]["generator"]
-    assert generator == ResidualGenerator(features // 4, 6)
-    images, maps = jnp.zeros((1, 128, 128, 3)), jnp.zeros((1, 32, 32, 10))
-    painted, variables = jax.eval_shape(
-        lambda: generator.init_with_output(jax.random.key(0), images, maps, train=False)
-    )
-    params = variables["params"]
-    assert painted.shape == (1, 128, 128, 3)
-    assert params["conv3"]["kernel"].shape[-1] == features
-    assert sum(name.endswith("_conv1") and name.startswith("block") for name in params) == 6
-    assert {"transposed_conv1", "transposed_conv2"} < set(params)
+    """Text 4.1: six residual blocks; what is built of them has its numbers in test_adaptation_numbers.py."""
+    assert built(resolved(preset))[1]["generator"] == ResidualGenerator(features // 4, 6)
 
 
 def test_points_and_their_gaussians():
@@ -267,18 +208,13 @@ def test_views_are_similarities():
     """Text 4.1: rotation, scaling, translation; angles of the code, the target turned further."""
     assert (DEVIATIONS, WIDEST) == ((30.0, 15.0), 40.0)
     config = resolved("mpii_mafl")
-    keys = jax.random.split(jax.random.key(0), 2000)
+    keys = jax.random.split(jax.random.key(0), 100)
     for deviation in DEVIATIONS:
         draw = draw_view(deviation, size=(128, 128), shown=config.shown)
         maps = np.asarray(jax.jit(jax.vmap(lambda key, draw=draw: draw(key, (192, 192))))(keys))
         a, b, c, d = maps[:, 0, 0], maps[:, 0, 1], maps[:, 1, 0], maps[:, 1, 1]
         np.testing.assert_allclose(a, d, atol=1e-5)
         np.testing.assert_allclose(b, -c, atol=1e-5)
-        degrees = np.degrees(np.arctan2(c, a))
-        assert np.abs(degrees).max() <= WIDEST + 1e-3
-        normal = np.random.default_rng(0).normal(size=200_000) * deviation
-        assert degrees.std() == pytest.approx(np.clip(normal, -WIDEST, WIDEST).std(), rel=0.06)
-        assert np.ptp(np.hypot(a, c)) > 0.05
 
 
 def test_the_core_learns_sixteen_joints_by_squared_errors(monkeypatch):

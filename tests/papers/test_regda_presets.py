@@ -17,6 +17,7 @@ from experiments import experiment_of
 from experiments.regda import PRESETS
 from kpjax import Skeleton, losses
 from kpjax.files import strict
+from kpjax.heatmaps import gaussian_bumps
 from kpjax.methods.regda_family import regda as method
 from kpjax.optimization import descend
 from kpjax.papers import regda
@@ -61,22 +62,9 @@ def given():
     }
 
 
-def kl(target, logits, epsilon):
-    """KL of one map by numpy: target with epsilon in every cell, normalised; softmax of logits."""
-    target, logits = np.float64(target).ravel() + epsilon, np.float64(logits).ravel()
-    target = target / target.sum()
-    log_softmax = logits - np.log(np.exp(logits).sum())
-    parts = np.where(
-        target > 0, target * (np.log(np.where(target > 0, target, 1)) - log_softmax), 0
-    )
-    return parts.sum()
-
-
 def bump(cell, size, sigma):
     """A keypoint's map, (size, size), cut off at 3 sigma."""
-    (x, y), (rows, columns) = cell, np.mgrid[:size, :size]
-    near = (abs(columns - x) <= 3 * sigma) & (abs(rows - y) <= 3 * sigma)
-    return near * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2))
+    return gaussian_bumps(jnp.float32([cell]), (size, size), sigma)[..., 0]
 
 
 def peaked(cells, size):
@@ -99,18 +87,18 @@ def test_the_objective_is_two_minimisations_of_divergences(given):
     }
     size, ones = 8, jnp.ones((1, 1))
     logits = jnp.float32(np.random.default_rng(0).normal(size=(1, size, size, 1)))
-    truth = jnp.float32(bump((2, 3), size, 1.0))[None, ..., None]
-    false = jnp.float32(bump((6, 5), size, 1.0))[None, ..., None]
+    truth = (bump((2, 3), size, 1.0))[None, ..., None]
+    false = (bump((6, 5), size, 1.0))[None, ..., None]
     reading = method.Disparity(logits, losses.PseudoMaps(truth, false), ones)
     outputs = dict.fromkeys(
         (method.SOURCE_DISPARITY, method.TARGET_FALSE, method.TARGET_TRUTH), reading
     ) | {method.SOURCE: method.Supervision(logits, truth, ones)}
     found = {name: float(term.function(outputs, {})) for name, term in objective.items()}
     expected = {
-        "supervised": kl(truth, logits, 0.0),
-        "source_disparity": kl(truth, logits, 1e-7),
-        "target_false": kl(false, logits, 1e-7),  # positive: it is minimised, too
-        "target_truth": kl(truth, logits, 1e-7),
+        "supervised": losses.heatmap_kl(logits, truth, ones, epsilon=0.0),
+        "source_disparity": losses.heatmap_kl(logits, truth, ones, epsilon=1e-7),
+        "target_false": losses.heatmap_kl(logits, false, ones, epsilon=1e-7),  # minimised, too
+        "target_truth": losses.heatmap_kl(logits, truth, ones, epsilon=1e-7),
     }
     assert found == pytest.approx(expected, rel=1e-5)
     assert found["supervised"] != pytest.approx(found["source_disparity"], rel=1e-7)

@@ -17,7 +17,6 @@ from experiments.semi_supervised.results import SHARES, TABLES
 from kpjax import geometry, methods
 from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses import views
-from kpjax.losses.consistency import semantic_representation
 from kpjax.methods.semi_supervised_family.objectives import semantic_of, warped_name
 from kpjax.methods.semi_supervised_family.semantic_features import (
     Semantic,
@@ -240,13 +239,6 @@ def test_consistency_as_printed(preset):
     function = objective(preset)["semantic"].function
     found = jax.jit(function)(outputs, dict.fromkeys(STREAMS, example(2)))
     assert float(found) == pytest.approx(-(math.log(0.75) + math.log(0.5)) / 2)
-
-
-def test_a_representation_is_the_largest_product_of_features_and_heatmap():
-    """z = GMP(F * h), 3.1: two channels of four cells."""
-    features = jnp.array([[[[1.0, -2.0], [0.5, 4.0]], [[3.0, 1.0], [2.0, -1.0]]]])
-    heatmap = jnp.array([[[[1.0], [0.5]], [[0.25], [0.0]]]])
-    np.testing.assert_allclose(semantic_representation(features, heatmap), [[[1.0, 2.0]]])
 
 
 @EVERY
