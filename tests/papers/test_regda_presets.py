@@ -95,10 +95,12 @@ def test_the_objective_is_two_minimisations_of_divergences(given):
     ) | {method.SOURCE: method.Supervision(logits, truth, ones)}
     found = {name: float(term.function(outputs, {})) for name, term in objective.items()}
     expected = {
-        "supervised": losses.heatmap_kl(logits, truth, ones, epsilon=0.0),
-        "source_disparity": losses.heatmap_kl(logits, truth, ones, epsilon=1e-7),
-        "target_false": losses.heatmap_kl(logits, false, ones, epsilon=1e-7),  # minimised, too
-        "target_truth": losses.heatmap_kl(logits, truth, ones, epsilon=1e-7),
+        "supervised": float(losses.heatmap_kl(logits, truth, ones, epsilon=0.0)),
+        "source_disparity": float(losses.heatmap_kl(logits, truth, ones, epsilon=1e-7)),
+        "target_false": float(
+            losses.heatmap_kl(logits, false, ones, epsilon=1e-7)
+        ),  # minimised, too
+        "target_truth": float(losses.heatmap_kl(logits, truth, ones, epsilon=1e-7)),
     }
     assert found == pytest.approx(expected, rel=1e-5)
     assert found["supervised"] != pytest.approx(found["source_disparity"], rel=1e-7)

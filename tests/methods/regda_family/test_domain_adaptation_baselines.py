@@ -14,7 +14,6 @@ from tiny_parts import BATCH, MODEL, batch, centred
 
 from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.domain_distances import multi_kernel_mmd
-from kpjax.losses.heatmap import heatmap_kl as kl
 from kpjax.methods.forward import train_pass
 from kpjax.methods.regda_family import two_regressors
 from kpjax.methods.regda_family.feature_matching import DomainDiscriminator, adabn, dan, dann
@@ -34,10 +33,10 @@ def disparity_discrepancy(params, statistics, streams, scale):
     images, labels, weights, _ = by_regda.example_of(streams)
     main, other, after = by_regda.both_heads(params, statistics, images["source"], -scale)
     target, target_other, after = by_regda.both_heads(params, after, images["target"], -scale)
-    value = kl(main, labels, weights, 0.0) + 2 * kl(
+    value = by_regda.kl(main, labels, weights, 0.0) + 2 * by_regda.kl(
         other, by_regda.rendered(main)[0], weights, by_regda.EPSILON
     )
-    return value - kl(
+    return value - by_regda.kl(
         target_other, by_regda.rendered(target)[0], jnp.ones_like(weights), by_regda.EPSILON
     ), after
 
@@ -56,7 +55,7 @@ def softmaxes_apart(params, statistics, streams):
 def both_fitted(params, statistics, streams, scale):
     images, labels, weights, _ = by_regda.example_of(streams)
     main, other, after = by_regda.both_heads(params, statistics, images["source"])
-    return kl(main, labels, weights, 0.0) + kl(other, labels, weights, 0.0), after
+    return by_regda.kl(main, labels, weights, 0.0) + by_regda.kl(other, labels, weights, 0.0), after
 
 
 @by_regda.differentiated
@@ -118,7 +117,7 @@ def matched(params, statistics, discriminator, apart):
             variables, images[name], train=True, mutable=["batch_stats"]
         )
         pooled[name], after = maps[-1].mean((1, 2)), mutated["batch_stats"]
-    supervised = kl(heatmaps["source"], labels, weights, 0.0)
+    supervised = by_regda.kl(heatmaps["source"], labels, weights, 0.0)
     distance, discriminator_after = apart(params, discriminator, pooled["source"], pooled["target"])
     return supervised + distance, (supervised, distance, after, discriminator_after)
 

@@ -14,8 +14,6 @@ import tiny_parts
 from tiny_parts import CODEC, MODEL, batch, body, centred
 
 from kpjax.augment.augmentations import no_augmentation
-from kpjax.losses.adversarial import ground_false_by_others
-from kpjax.losses.heatmap import heatmap_kl as kl
 from kpjax.losses.objective import without
 from kpjax.methods.regda_family.regda import all_keypoints, regda, regda_objective
 
@@ -43,13 +41,37 @@ def hidden(name, keypoints):
     return STREAMS | {name: STREAMS[name]._replace(visible=visible)}
 
 
-# The iteration by hand, of a divergence and of pseudo maps that tests/papers/test_regda_numbers.py
-# compares with the paper's numbers
+# The iteration by hand
+
+
+def kl(logits, target, weights, epsilon):
+    """The mean over batch and keypoints of KL(target / its sum || softmax), written as it is
+    defined.
+    """
+    mass = jnp.where(weights[:, None, None] > 0, target + epsilon, 1.0)
+    mass = mass / mass.sum((1, 2), keepdims=True)
+    log_softmax = jax.nn.log_softmax(
+        logits.reshape(logits.shape[0], -1, logits.shape[3]), axis=1
+    ).reshape(logits.shape)
+    return (
+        weights * (mass * (jnp.log(jnp.where(mass > 0, mass, 1.0)) - log_softmax)).sum((1, 2))
+    ).mean()
 
 
 def rendered(logits):
-    """(truth, false) at the arg-max of constant logits."""
-    return ground_false_by_others(jax.lax.stop_gradient(logits), sigma=SIGMA)
+    """(truth, false) at the arg-max of constant logits: each keypoint's Gaussian, and the clipped
+    sum of the others.
+    """
+    batch_size, height, width, count = logits.shape
+    flat = jax.lax.stop_gradient(logits).reshape(batch_size, -1, count)
+    cell = jnp.where(flat.max(1) > 0, flat.argmax(1), 0)[:, None, None, :]
+    rows, columns = jnp.arange(height).reshape(1, -1, 1, 1), jnp.arange(width).reshape(1, 1, -1, 1)
+    distance = (rows - cell // width) ** 2 + (columns - cell % width) ** 2
+    truth = jnp.exp(-distance.astype(jnp.float32) / (2 * SIGMA**2))
+    false = jnp.stack(
+        [sum(truth[..., j] for j in range(count) if j != k) for k in range(count)], -1
+    )
+    return truth, jnp.minimum(false, 1.0)
 
 
 def seen_by(scale, values):
