@@ -16,14 +16,31 @@ from kpjax.papers.configs import flat
 ROOT = Path(__file__).parents[1]
 PAPERS = {"regda", "semi_supervised", "incremental", "pyramids", "adaptation"}
 # What each floor may import beside itself; the longest name that a module begins with is its floor.
+GROUND = ("kpjax",)  # modules of `kpjax` itself, and folders that are no floor of their own
+NUMBERS = (*GROUND, "kpjax.augment", "kpjax.losses", "kpjax.models", "kpjax.evaluation")
+LIBRARY = (*NUMBERS, "kpjax.methods", "kpjax.input", "kpjax.training", "kpjax.evaluation.probes")
 FLOORS = {
     "kpjax": (),
-    "kpjax.formats": ("kpjax",),
-    "kpjax.papers": ("kpjax",),
-    "kpjax.lab": ("kpjax", "kpjax.formats", "kpjax.papers"),
-    "data": ("kpjax", "kpjax.formats"),
-    "experiments": ("kpjax", "kpjax.formats", "kpjax.papers", "kpjax.lab", "data"),
+    "kpjax.augment": GROUND,
+    "kpjax.losses": GROUND,
+    "kpjax.models": GROUND,
+    "kpjax.input": GROUND,
+    "kpjax.evaluation": (*GROUND, "kpjax.losses", "kpjax.input"),
+    # what judges a run: neither methods nor training may read it
+    "kpjax.evaluation.probes": (*NUMBERS, "kpjax.input"),
+    "kpjax.methods": NUMBERS,
+    "kpjax.training": (*GROUND, "kpjax.models", "kpjax.input"),
+    "kpjax.formats": (*GROUND, "kpjax.input"),
+    "kpjax.papers": LIBRARY,
+    "kpjax.lab": (*LIBRARY, "kpjax.formats", "kpjax.papers"),
+    "data": (*LIBRARY, "kpjax.formats"),
+    "experiments": (*LIBRARY, "kpjax.formats", "kpjax.papers", "data"),
 }
+# It times the laboratory's command.
+OF_LAB = ROOT / "experiments/measure/benchmark/video.py"
+# Nodes of syntax trees, in thousands: what a landing adds beyond them, the same landing takes away.
+# Library modules that the laboratory alone uses count to it.
+BUDGETS = {"papers": 283.5, "laboratory": 133.5, "tests": 356.0}
 DOOR = "kpjax/__main__.py"  # of `python -m kpjax`, which opens the laboratory
 # Options that cases of a specification or of published code set, and nothing else.
 OF_SPECIFICATIONS = {"percentile", "least_confidence", "batch_approximation"}
@@ -78,7 +95,7 @@ def imported(path: Path, text: str) -> list[str]:
 def test_no_floor_imports_one_above_it(folder):
     upward = []
     for path, text in texts(folder).items():
-        if path == ROOT / DOOR:
+        if path in (ROOT / DOOR, OF_LAB):
             continue
         floor = floor_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
         below = (None, floor, *FLOORS[floor])
@@ -117,16 +134,80 @@ def file_of(name: str) -> Path | None:
     return None
 
 
-def test_no_file_imports_one_that_imports_it():
-    """Imports within functions count, and those of names that a package loads from its modules: a
-    circle is one wherever it is hidden.
+@functools.cache
+def arrows() -> dict[Path, set[Path]]:
+    """Returns the files that each file imports.
+
+    Imports within functions count, and those of names that a package loads from its modules.
     """
-    arrows = {
+    return {
         path: {file_of(name) for name in imported(path, text)} - {None, path}
         for folder in ("kpjax", "data", "experiments")
         for path, text in texts(folder).items()
     }
-    graphlib.TopologicalSorter(arrows).prepare()  # raises CycleError with the files of a circle
+
+
+def test_no_file_imports_one_that_imports_it():
+    graphlib.TopologicalSorter(arrows()).prepare()  # raises CycleError with the files of a circle
+
+
+def test_nothing_below_imports_the_commands():
+    """They are the last floor of the laboratory, below its program alone."""
+    commands = ROOT / "kpjax/lab/commands"
+    upward = [
+        f"{path.relative_to(ROOT)} imports {found.relative_to(ROOT)}"
+        for path, all_found in arrows().items()
+        for found in all_found
+        if found.is_relative_to(commands)
+        and not path.is_relative_to(commands)
+        and path not in (ROOT / "kpjax/lab/program.py", OF_LAB)
+    ]
+    assert not upward
+
+
+def read_from(files: set[Path]) -> set[Path]:
+    """Returns files with all that they import, and what these do."""
+    found, new = set(files), set(files)
+    while new:
+        new = set().union(*(arrows().get(path, set()) for path in new)) - found
+        found |= new
+    return found
+
+
+def parts() -> dict[str, list[Path]]:
+    """Returns the files of each part of the house that has a budget.
+
+    A module of the library that the laboratory reads, and neither papers, experiments, data nor the
+    public face do, is the laboratory's.
+    """
+    lab = {*texts("kpjax/lab"), *texts("kpjax/formats")}
+    library = {*texts("kpjax", "kpjax/lab", "kpjax/formats", "kpjax/papers")}
+    faces = [path.parent for path in (ROOT / "kpjax").rglob("__init__.pyi")]
+    public = {
+        file_of(".".join([*folder.relative_to(ROOT).parts, name]))
+        for folder in faces
+        if not folder.is_relative_to(ROOT / "kpjax/formats")
+        for name in public_names(folder)
+    }
+    others = {*texts("kpjax/papers"), *texts("experiments"), *texts("data")} - {OF_LAB}
+    by_others = read_from(others | (public - {None}))
+    of_lab_alone = (library & read_from(lab)) - by_others
+    return {
+        "papers": sorted(
+            (library | {*texts("kpjax/papers"), *texts("experiments")}) - of_lab_alone
+        ),
+        "laboratory": sorted(lab | of_lab_alone),
+        "tests": sorted(texts("tests")),
+    }
+
+
+@pytest.mark.parametrize("part", BUDGETS)
+def test_each_part_of_the_house_keeps_to_its_budget(part):
+    nodes = sum(
+        sum(1 for _ in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+        for path in parts()[part]
+    )
+    assert nodes <= 1000 * BUDGETS[part], f"{part}: {nodes} nodes"
 
 
 def test_nothing_stands_behind_the_end_of_its_block():

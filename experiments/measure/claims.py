@@ -24,7 +24,6 @@ from experiments.measure.render import (
     cell_of,
     runs_of,
 )
-from kpjax.lab.own.systems import NEEDS
 from kpjax.papers.configs import read_settings
 from kpjax.papers.paper_numbers import lines_at
 from kpjax.papers.reports.report import decimal_text, markdown
@@ -184,7 +183,7 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
     agree; the other settings of the same claims in a folded table below.
     """
     first, others, answers, intervals = [], [], [], 0
-    for name, (_, publication) in ABOUT.items():
+    for name, (_, publication, _) in ABOUT.items():
         room, paper = found[name], publication.partition(":")[0]
         for number, claims in enumerate(settings_of_claims(room)):
             answers.append(answer(room, claims[0])[0])
@@ -224,7 +223,7 @@ def claims_text(page: Path, found: Mapping[str, Room]) -> str:
 def _gates(found: Mapping[str, Room]) -> list[list[str]]:
     """Returns a line for each gate of the claims as it was measured, each once."""
     lines = []
-    for name, (_, publication) in ABOUT.items():
+    for name, (_, publication, _) in ABOUT.items():
         room, paper = found[name], publication.partition(":")[0]
         gates = dict.fromkeys(measured(room, gate) for claim in room.claims for gate in claim.gates)
         for number, (says, value, bound, closed) in enumerate(gates):
@@ -241,7 +240,7 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
     words mean. Lines of which no row was run are left out, unless a problem has no other.
     """
     docs, parts = os.path.relpath(ROOT / "docs" / "papers", page.parent), []
-    for name, (problem, publication) in ABOUT.items():
+    for name, (problem, publication, takes) in ABOUT.items():
         room, paper = found[name], publication.partition(":")[0]
         shown = [
             front
@@ -254,7 +253,7 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
         ]
         parts += [
             f"**{problem[0].upper()}{problem[1:]}**: [{paper}]({docs}/{name}.md), "
-            f"`kpjax train {name} {NEEDS[name].takes}`",
+            f"`kpjax train {name} {takes}`",
             _wrapped(room.verdict.text),
             _wrapped(_ranking(room)),
             markdown(FRONT_COLUMNS, lines),

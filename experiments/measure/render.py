@@ -40,28 +40,34 @@ from kpjax.papers.reports.report import (
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(r"(<!-- (systems|claims|advice|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S)
-# each system, in the order of pages: what a person has, and its publication in Markdown
+# each system, in the order of pages: what a person has, its publication in Markdown, and how its command
+# on one's own data goes on
 ABOUT = {
     "regda": (
         "labels in one domain, images of another",
         "RegDA: *Regressive Domain Adaptation for Unsupervised Keypoint Detection* (CVPR 2021)",
+        "--source P --target FOLDER_OR_VIDEO",
     ),
     "semi_supervised": (
         "a handful of labels, many images",
         "*Semi-supervised Keypoint Localization* (ICLR 2021)",
+        "--project P --unlabelled FOLDER_OR_VIDEO",
     ),
     "incremental": (
         "an old model, and new keypoints without the old data",
         "KAMP: *Incremental Object Keypoint Learning* (arXiv 2503.20248)",
+        "--old RUN --project P",
     ),
     "pyramids": (
         "videos without labels",
         "Keypoint Pyramids: *Discovering Deformable Keypoint Pyramids* (ECCV 2022)",
+        "--videos FOLDER_OR_VIDEO",
     ),
     "adaptation": (
         "a network for another category",
         "Frozen-core adaptation: *Object Landmark Discovery through "
         "Unsupervised Adaptation* (NeurIPS 2019)",
+        "--core RUN --images FOLDER",
     ),
 }
 KINDS = {"control": " (control)", "oracle": " (upper bound)"}

@@ -4,6 +4,7 @@ them.
 
 import difflib
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -160,6 +161,36 @@ def by_frame(project: Project) -> list[list[Instance]]:
     for one in project.instances:
         found[one.frame].append(one)
     return found
+
+
+Place = tuple[str, int]  # of a frame in its recording, see `place_in_recording`
+
+
+def place_in_recording(frame: Frame) -> Place:
+    """Returns a frame's place in its recording: its number, or the one at the end of its image's
+    name.
+    """
+    if frame.number is not None:
+        return "", frame.number
+    found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
+    return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
+
+
+def says_something(project: Project, one: Instance) -> bool:
+    """Returns whether an animal has a label, or its frame is known to show none."""
+    return bool(one.seen.any()) or one.frame in project.nobody
+
+
+def labelled_frames(project: Project) -> list[int]:
+    """Returns the numbers of frames with a labelled animal, or known to have none, in the order of
+    recordings and of time."""
+    numbers = {one.frame for one in project.instances if says_something(project, one)}
+
+    def moment(number: int) -> tuple[str, Place]:
+        frame = project.frames[number]
+        return frame.session, place_in_recording(frame)
+
+    return sorted(numbers, key=moment)
 
 
 def refuse(path: Path, faults: Sequence[str]) -> None:

@@ -11,9 +11,9 @@ from kpjax.heatmaps import codec
 from kpjax.images import boxes
 from kpjax.images.transforms import PersonCrop, Stretch
 from kpjax.input.source import stack_examples
+from kpjax.papers.keypoint_errors import keypoint_errors
 from kpjax.structures import Example, Skeleton
 from kpjax.training.evaluation import Gathered
-from kpjax.training.keypoint_errors import keypoint_errors
 
 # (x, y) in an image of 256 px -> sum of RegDA's target of 64 px, 0 where the point does not train
 REGDA = {

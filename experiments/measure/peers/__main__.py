@@ -16,11 +16,10 @@ from experiments.measure.rows import Result, merge_rows, read_results, write_res
 from kpjax import InputError
 from kpjax.evaluation.coincidence import label_distances, one_point
 from kpjax.files import make_folder, read_json, write_json
-from kpjax.formats.project import Frame, Instance, Project
+from kpjax.formats.project import Frame, Instance, Project, labelled_frames
 from kpjax.formats.project_source import box_of, crowd_of, read_frame, reference_lengths
 from kpjax.formats.reading import read_project
 from kpjax.formats.writing import write_project
-from kpjax.lab.own.project import labelled_frames
 from kpjax.papers.configs import Checked, Count, CountOrZero, settings_text
 from kpjax.papers.parsing import exit_code_of, run_named
 from kpjax.training.identity import commit

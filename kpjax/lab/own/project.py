@@ -6,7 +6,6 @@ import functools
 import hashlib
 import itertools
 import os
-import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -20,7 +19,14 @@ from kpjax.errors import summarise
 from kpjax.files import read_json
 from kpjax.formats.names import SKELETON, recording, recordings, shown_files
 from kpjax.formats.options import Options
-from kpjax.formats.project import Frame, Instance, Project
+from kpjax.formats.project import (
+    Frame,
+    Place,
+    Project,
+    labelled_frames,
+    place_in_recording,
+    says_something,
+)
 from kpjax.formats.project_source import (
     box_of,
     empty_cells,
@@ -174,7 +180,6 @@ def renamed_to(project: Project, skeleton: Skeleton) -> Project:
     return project._replace(skeleton=skeleton, instances=instances)
 
 
-Place = tuple[str, int]  # see `_time`
 Stretch = tuple[Place, Place | None]
 
 
@@ -211,19 +216,6 @@ def _in_order_of(start: str, project: Project) -> Project:
         return project
     ordered = united_skeleton({"the run": Skeleton(names), "the project": project.skeleton})
     return renamed_to(project, ordered)
-
-
-def labelled_frames(project: Project) -> list[int]:
-    """Returns the numbers of frames with a labelled animal, or known to have none, in the order of
-    recordings and of time."""
-    numbers = {one.frame for one in project.instances if _says_something(project, one)}
-    return sorted(
-        numbers, key=lambda number: (project.frames[number].session, _time(project.frames[number]))
-    )
-
-
-def _says_something(project: Project, one: Instance) -> bool:
-    return bool(one.seen.any()) or one.frame in project.nobody
 
 
 def labels_digest(project: Project) -> str:
@@ -402,7 +394,7 @@ def hold_out(project: Project, asked: str = "") -> Held:
         tuple(
             number
             for number, one in enumerate(project.instances)
-            if _says_something(project, one) and (one.frame in frames_out) == out
+            if says_something(project, one) and (one.frame in frames_out) == out
         )
         for out in (False, True)
     )
@@ -484,19 +476,9 @@ def _stretches(
     for part in parts:
         after = numbers[numbers.index(part[-1]) + 1 :]
         training = [number for number in after if number not in held]
-        end = _time(project.frames[training[0]]) if training else None
-        found.append((_time(project.frames[part[0]]), end))
+        end = place_in_recording(project.frames[training[0]]) if training else None
+        found.append((place_in_recording(project.frames[part[0]]), end))
     return tuple(found)
-
-
-def _time(frame: Frame) -> Place:
-    """Returns a frame's place in its recording: its number, or the one at the end of its image's
-    name.
-    """
-    if frame.number is not None:
-        return "", frame.number
-    found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
-    return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
 
 
 def _is_within(place: Place, stretches: Sequence[Stretch]) -> bool:
@@ -589,7 +571,8 @@ def unlabelled_frames(project: Project, held: Held, paths: Sequence[str]) -> Unl
             *(one for one in with_folders if f"/{one}/" in f"{path.as_posix()}/"),
         }
         return any(
-            one in whole or _is_within(_time(frame), stretches.get(one, ())) for one in sessions
+            one in whole or _is_within(place_in_recording(frame), stretches.get(one, ()))
+            for one in sessions
         )
 
     return Unlabelled(

@@ -30,10 +30,10 @@ from kpjax.papers import engine
 from kpjax.papers.adaptation.config import CORE_STAGE, RENDERED, Config, CoreTraining, of_core
 from kpjax.papers.configs import flat, optimizer_of
 from kpjax.papers.engine import Job
+from kpjax.papers.keypoint_errors import keypoint_errors
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted
-from kpjax.training.keypoint_errors import keypoint_errors
 from kpjax.training.trees import json_digest, load_trained, save_trained, tree_digest
 
 CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px

@@ -16,11 +16,11 @@ from kpjax.methods import Setup
 from kpjax.papers import engine
 from kpjax.papers.configs import config_as_json, network_of, optimizer_of
 from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.keypoint_errors import keypoint_errors
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.left_to_learn import has_learnt
 from kpjax.training.evaluation import Gathered, predict_source
 from kpjax.training.fit import Fitted, Select, other_choices
-from kpjax.training.keypoint_errors import keypoint_errors
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
