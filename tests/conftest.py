@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pathlib
+import re
 import sys
 
 from xdist.scheduler import LoadFileScheduling
@@ -58,19 +59,20 @@ def pytest_configure(config):
         config.pluginmanager.import_plugin("strictness")
 
 
+# A paper's folder, and what tests of all papers do with one of them.
+OF_PAPER = re.compile(r"tests/papers/(?:(\w+)/|test_systems\.py::.*\[(\w+)\]$)")
+
+
 def pytest_xdist_make_scheduler(config, log):
-    """Keeps the default tests of runs of all papers in one process, which makes the runs that they
-    look at once.
+    """Hands out whole files, and the tests of one paper together: they look at runs that a worker
+    makes once.
     """
     if config.option.markexpr != "not slow":
         return None
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            numbers = ("_numbers.py", "_presets.py", "_probes.py")
-            file = nodeid.partition("::")[0]
-            if file.startswith("tests/papers/") and not file.endswith(numbers):
-                return "tests/papers"
-            return super()._split_scope(nodeid)
+            paper = OF_PAPER.match(nodeid)
+            return (paper[1] or paper[2]) if paper else super()._split_scope(nodeid)
 
     return Scheduling(config, log)

@@ -255,20 +255,6 @@ def test_numbers_that_pages_say_of_the_mouse_are_those_of_the_tables():
     assert f"for the third, a mouse, in {float(radii[3]):.0f} cases of 100" in after
 
 
-def test_a_row_of_versions_replaces_that_of_its_python_and_run(tmp_path, monkeypatch):
-    written = runpy.run_path(str(ROOT / ".ci" / "versions.py"))
-    main, table = written["main"], tmp_path / "versions.csv"
-    monkeypatch.setitem(main.__globals__, "TABLE", table)
-    versions = iter(["3.11.7", "3.9.1", "3.13.0", "3.11.9"])
-    monkeypatch.setattr("platform.python_version", lambda: next(versions))
-    for ran in ("tests", "tests", "tests", "tests"):
-        main(ran)
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file))[1:]
-    assert [row[0] for row in rows] == ["3.9.1", "3.11.9", "3.13.0"]
-    assert all(row[1] == importlib.metadata.version("jax") for row in rows)
-
-
 @pytest.mark.slow
 def test_the_tables_of_the_page_on_tables_are_read(tmp_path):
     text = (ROOT / "docs" / "own" / "csv.md").read_text(encoding="utf-8")
@@ -301,23 +287,3 @@ def test_the_page_of_the_command_line_has_the_help_of_every_command_and_system(m
         page[page.index("   help of train semi_supervised --help") - 5]
         == "kpjax train semi_supervised"
     )
-
-
-def test_excerpts_leave_out_the_middle_rows_of_long_tables():
-    rows = [f"left paw {number}    12   1.{number}   none  3 of 8" for number in range(9)]
-    lines = ["keypoint  labels  median, px", *rows, "all keypoints  120  0.9  1.5", "", *rows[:5]]
-    kept = DOCS["without_rows"](lines)
-    assert kept[:6] == [lines[0], *rows[:3], "...", "all keypoints  120  0.9  1.5"]
-    assert kept[6:] == ["", *rows[:5]]
-
-
-def test_excerpts_join_lines_that_go_on_and_no_others(tmp_path):
-    flags = "    --warm-start-learning-rate 0.001 " * 2
-    said = "\n".join(
-        [f"chosen: {'--image-size 64 ' * 6}", flags, "- advice " * 12, "  that goes on", "a line"]
-    )
-    lines = DOCS["shortened"](said, tmp_path, 12, 6).splitlines()
-    assert max(map(len, lines)) <= DOCS["WIDTH"]
-    assert " ".join(" ".join(lines).split()) == " ".join(said.split())
-    assert lines[-1] == "a line"
-    assert "  that goes on" not in lines

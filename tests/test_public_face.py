@@ -99,10 +99,6 @@ ROOT = pathlib.Path(__file__).parents[1]
 )
 
 
-def test_the_example_has_fifteen_lines_at_most():
-    assert 0 < len([line for line in EXAMPLE.splitlines() if line.strip()]) <= 15
-
-
 @pytest.mark.parametrize("side", [0, -16, 40])
 def test_a_default_setup_names_a_side_that_does_not_fit(side):
     with pytest.raises(kpjax.InputError, match=f"image_size: {side}; give a multiple of 16"):

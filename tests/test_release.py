@@ -29,29 +29,3 @@ def test_every_link_of_readme_leads_somewhere(address):
             assert (ROOT / path).exists()
     else:
         assert not any(target in shown.replace("(http", "") for target in relative if "/" in target)
-
-
-def test_pictures_and_words_are_told_apart():
-    text = (
-        "![A fly](docs/fly.gif) [here](docs/a.md#part), [there](https://x.example) and [up](#top)"
-    )
-    assert hatch_build.for_registry(text, "") == (
-        " here, [there](https://x.example) and [up](#top)"
-    )
-    assert hatch_build.for_registry(text, ADDRESS) == (
-        f"![A fly]({ADDRESS}/raw/HEAD/docs/fly.gif) [here]({ADDRESS}/blob/HEAD/docs/a.md#part), "
-        "[there](https://x.example) and [up](#top)"
-    )
-
-
-@pytest.mark.parametrize(("said", "pages"), [("this repository\n", {}), (f"{ADDRESS}/\n", None)])
-def test_pages_come_from_one_file(said, pages, tmp_path):
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs/repository.txt").write_text(said)
-    (tmp_path / "README.md").write_text("[changes](CHANGELOG.md)")
-    metadata = {}
-    hatch_build.Page(str(tmp_path), {}).update(metadata)
-    assert metadata["urls"] == (hatch_build.pages_of(ADDRESS) if pages is None else pages)
-    assert metadata["readme"]["text"] == (
-        "changes" if pages == {} else f"[changes]({ADDRESS}/blob/HEAD/CHANGELOG.md)"
-    )

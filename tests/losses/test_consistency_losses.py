@@ -2,8 +2,6 @@
 cost in memory.
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -93,23 +91,10 @@ def test_the_form_of_tpus_takes_the_same_pixels(ties):
 
 
 def test_semantic_consistency_is_a_mean_over_the_keypoints_that_count():
-    """At chance it is ln K, and right answers cost nothing."""
     logits, weights = normal(0, 2, 3, 3), jnp.array([[1.0, 0, 1], [0, 1, 0]])
     probability = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     expected = -np.mean(np.log([probability[0, 0, 0], probability[0, 2, 2], probability[1, 1, 1]]))
     close(consistency.semantic_consistency(logits, weights), expected, rtol=1e-5)
-    close(
-        consistency.semantic_consistency(jnp.zeros((2, 5, 5)), jnp.ones((2, 5))),
-        math.log(5),
-        rtol=1e-6,
-    )
-    close(
-        consistency.semantic_consistency(
-            50 * jnp.broadcast_to(jnp.eye(5), (2, 5, 5)), jnp.ones((2, 5))
-        ),
-        0,
-        atol=1e-6,
-    )
 
 
 def test_features_equal_resizing_concatenating_and_one_convolution():
@@ -169,17 +154,3 @@ def test_features_at_one_scale_read_maps_of_any_size_of_numbers():
     found = of_one_scale(params, maps, (8, 8))
     close(of_one_scale(params, scaled, (8, 8)), found, rtol=1e-3, atol=1e-4)
     assert np.abs(plain(params, scaled, (8, 8)) - found).max() > 10
-
-
-def test_equivariance_is_the_mean_over_all_elements_of_weighted_squares():
-    first, second = normal(0, 2, 3, 4, 5), normal(1, 2, 3, 4, 5)
-    weights = jnp.zeros((2, 5)).at[0, 1].set(1).at[1].set(1)
-    expected = (
-        np.asarray(weights)[:, None, None] * (np.asarray(first) - np.asarray(second)) ** 2
-    ).mean()
-    close(consistency.transformation_equivariance(first, second, weights), expected, rtol=1e-6)
-    by_first, by_second = jax.grad(consistency.transformation_equivariance, (0, 1))(
-        first, second, weights
-    )
-    close(by_first, -by_second)
-    assert not by_first[0, ..., 0].any()

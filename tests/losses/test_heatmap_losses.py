@@ -18,7 +18,7 @@ def batch():
     keys = jax.random.split(jax.random.key(0), 2)
     logits = 3 * jax.random.normal(keys[0], (2, 5, 4, 3))
     targets = jnp.maximum(jax.random.normal(keys[1], (2, 5, 4, 3)), 0.0)
-    weights = jnp.array([[1.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    weights = jnp.array([[1.0, 0.0, 0.5], [1.0, 1.0, 1.0]])
     return logits, targets.at[1, :, :, 2].set(0.0), weights
 
 

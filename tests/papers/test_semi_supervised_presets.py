@@ -2,11 +2,9 @@
 element by element of the paper.
 """
 
-import csv
 import functools
 import itertools
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -19,7 +17,6 @@ from experiments.semi_supervised.results import SHARES, TABLES
 from kpjax import geometry, methods
 from kpjax.input.source import arrays, labelled_subset
 from kpjax.losses import views
-from kpjax.losses.consistency import semantic_representation
 from kpjax.methods.semi_supervised_family.objectives import semantic_of, warped_name
 from kpjax.methods.semi_supervised_family.semantic_features import (
     Semantic,
@@ -27,7 +24,6 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     heatmaps_and_features,
     initial_semantic,
 )
-from kpjax.papers import semi_supervised
 from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.engine import Job
@@ -125,11 +121,6 @@ def weights_of(preset):
     return {name: term.weight for name, term in objective(preset, PAPER[preset]).items()}
 
 
-def rule(preset):
-    chosen = PRESETS[preset]
-    return chosen.selection, chosen.patience > 0
-
-
 def cells(preset):
     return built(preset)[0].shape[1:]
 
@@ -155,7 +146,6 @@ ELEMENTS = (
         "3.1: an input and an output layer, shared between keypoints",
     ),
     Element("layers of KCN", lambda p: len(built(p)[2]["classifier"]), 1, "3.1"),
-    Element("input size", config("data.image_size"), 256, "4.2"),
     Element("heatmaps", cells, (64, 64, MOST), "4.2"),
     Element(
         "weights",
@@ -163,8 +153,6 @@ ELEMENTS = (
         {"supervised": 1e3, "semantic": 0.5, "equivariance": 1e2, "invariance": 1e2},
         "equation 5 and 4.2, for any number of keypoints",
     ),
-    Element("one scale of feature maps", config("weights.one_scale"), False, "3.1: not said"),
-    Element("warp", config("weights.warp"), "perspective", "4.2"),
     Element("optimizer", first_update_of_adam, [1, -1], "4.2: Adam"),
     Element(
         "learning rate",
@@ -172,39 +160,7 @@ ELEMENTS = (
         pytest.approx([1e-4] * 3),
         "4.2: for all experiments",
     ),
-    Element("stages", config("warm_start_steps"), 0, "4.2: one training"),
-    Element("stopping", rule, ("validation", True), "4.2: until validation stops improving"),
-    Element("labelled half", config("batch_size"), 32, "4.2: 50 % of a batch; its size not stated"),
-    Element("labelled images", config("data.labelled"), 0.05, "table 1, first column"),
     Element("shares", kept_shares, [0.05, 0.1, 0.2, 0.5, 1.0], "4.1 and table 1"),
-    Element("decoder", config("heatmaps.decoder"), "argmax", "4.3: no post-processing"),
-    Element(
-        "threshold",
-        config("pck_threshold"),
-        lambda p: 0.5 if p == "mpii" else 0.1,
-        "4.1: PCK@0.1, and PCKh for MPII",
-    ),
-    Element(
-        "reference length",
-        config("data.pck_over"),
-        lambda p: "scale" if p == "mpii" else "box",
-        "4.1: the box's longer side; 60 % of the head box's diagonal for MPII",
-    ),
-    Element(
-        "images",
-        lambda p: (
-            PRESETS[p].data.train,
-            PRESETS[p].data.validation,
-            PRESETS[p].data.test,
-        ),
-        lambda p: {
-            "mpii": ("mpii/train", "mpii/validation", "mpii/test"),
-            "lsp": ("lspet/train+tune+test", "lsp/first_half", "lsp/second_half"),
-            "cub": ("cub200_2011/train", "cub200_2011/validation", "cub200_2011/test"),
-            "atrw": ("atrw/train+unlabelled", "atrw/validation", "atrw/test"),
-        }[p],
-        "4.1",
-    ),
 )
 
 
@@ -283,13 +239,6 @@ def test_consistency_as_printed(preset):
     function = objective(preset)["semantic"].function
     found = jax.jit(function)(outputs, dict.fromkeys(STREAMS, example(2)))
     assert float(found) == pytest.approx(-(math.log(0.75) + math.log(0.5)) / 2)
-
-
-def test_a_representation_is_the_largest_product_of_features_and_heatmap():
-    """z = GMP(F * h), 3.1: two channels of four cells."""
-    features = jnp.array([[[[1.0, -2.0], [0.5, 4.0]], [[3.0, 1.0], [2.0, -1.0]]]])
-    heatmap = jnp.array([[[[1.0], [0.5]], [[0.25], [0.0]]]])
-    np.testing.assert_allclose(semantic_representation(features, heatmap), [[[1.0, 2.0]]])
 
 
 @EVERY
@@ -437,12 +386,3 @@ def test_the_shares_of_tables_1_and_3_have_columns():
         assert {
             f"{preset} labelled=0.05 unlabelled_share={share}" for share in (0.1, 0.2, 0.5)
         } <= set(columns)
-
-
-def test_differences_are_a_table():
-    path = Path(semi_supervised.__file__).parent / "differences.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
-    assert header == ["element", "paper", "authors' code", "here", "why"]
-    assert all(len(row) == 5 and all(row) for row in rows)
-    assert len({row[0] for row in rows}) == len(rows)

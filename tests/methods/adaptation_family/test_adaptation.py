@@ -188,9 +188,8 @@ def test_parametrisations_have_their_parts(name):
     """From scratch no core is read."""
     trained, moves, frozen_parts = PARAMETRISATIONS[name]
     start = {"core": None if name == "scratch" else core_of()}
-    first = jax.eval_shape(
-        lambda key: build(trained=trained).init(key, images(), start), jax.random.key(0)
-    )
+    method = build(trained=trained)
+    first = jax.eval_shape(lambda key: method.init(key, images(), start), jax.random.key(0))
     assert set(first.variables["params"]) == moves
     assert set(first.frozen.get("core", {})) == frozen_parts
 

@@ -15,6 +15,7 @@ import pytest
 from tiny_parts import CODEC, KEYPOINTS, MODEL, SIDE, batch, build, centred, drawn, drawn_state
 
 from kpjax.augment.augmentations import no_augmentation
+from kpjax.losses.distillation import spatial_distillation
 from kpjax.methods.incremental_family.association import association
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.objectives import incremental_objective
@@ -94,16 +95,10 @@ def both_labelled(new):
     return jnp.stack([STREAMS["labelled"].visible[:, k] for k in new]).min(0)
 
 
+@jax.vmap
 def lines(teacher, student):
-    """Equation 5 of each map (B, h, w): the mean over cells of -s(teacher) log s(student), s along
-    the height and along the width, the mean of both.
-    """
-    costs = []
-    for axis in (1, 2):
-        share = jnp.exp(teacher) / jnp.exp(teacher).sum(axis, keepdims=True)
-        answer = jnp.exp(student) / jnp.exp(student).sum(axis, keepdims=True)
-        costs.append(-(share * jnp.log(answer)).mean((1, 2)))
-    return sum(costs) / 2
+    """Equation 5 of each map (B, h, w), as tests/papers/test_incremental_numbers.py has it."""
+    return spatial_distillation(*(one[None, :, :, None] for one in (teacher, student)))
 
 
 def test_another_mode_or_network_has_other_maps():
