@@ -4,13 +4,17 @@ Each line of a table names the element, what it must be, and where that stands: 
 (section), in the authors' code, or inferred (see differences.csv beside the system).
 """
 
+import csv
 import functools
+from pathlib import Path
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax.traverse_util import flatten_dict
+from untrained import count
 
 from experiments.adaptation import EXPERIMENT, PRESETS
 from experiments.adaptation.results import TABLES
@@ -25,7 +29,7 @@ from kpjax.models.vgg import VGG
 from kpjax.optimization import descend
 from kpjax.papers.adaptation import core, variants
 from kpjax.papers.adaptation.comparison import perceptual_start
-from kpjax.papers.adaptation.core import build_core, network
+from kpjax.papers.adaptation.core import CORE_BATCH, build_core, network
 from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import flat, replace_fields
@@ -34,6 +38,7 @@ from kpjax.training.evaluation import Gathered
 
 WEIGHTS = ("--perceptual", "vgg19.tv_in1k")
 PAPER = tuple(name for name in PRESETS if name.startswith("mpii"))
+TRAINED_ON_CELEBA = ("mpii_mafl", "mpii_aflw", "mpii_ls3d")
 SMALL = tuple(name for name in PRESETS if name not in PAPER)
 
 
@@ -56,11 +61,98 @@ def built(config, variant="adapted"):
     return caught[0]
 
 
+# Numbers of the resolved configs
+
+# element, expected, where from
+OF_ALL = (
+    ("network", "hourglass", "text 3, 4.1: an hourglass"),
+    ("width", 256, "code"),
+    ("depth", 4, "code"),
+    ("image_size", 128, "text 4.1"),
+    ("landmarks", 10, "text 4.1: K"),
+    ("batch_size", 48, "text 4.1"),
+    ("steps", 80 * 2500, "text 4.1: epochs of iterations"),
+    ("learning_rate", 1e-3, "code; the text has none"),
+    ("schedule", "steps", "text 4.1: a tenth every 30 epochs"),
+    ("decay_to", "zero", "code"),
+    ("generator_blocks", 6, "text 4.1"),
+    ("vgg_depth", 19, "text 3; 16 in the code"),
+    ("core", "mpii/train+validation+rest", "text 4.1: MPII's training set"),
+    ("core_test", "mpii/test", "text 4.1: MPII's validation set"),
+    ("core_epochs", 110, "text 4.1"),
+    ("core_epoch_steps", 22_246 // CORE_BATCH, "inferred: one pass"),
+    ("core_kept", (1, 5, 10), "text 4.1, Tables 4 and 5"),
+    ("core_pck_threshold", 0.5, "text 4.1: PCKh"),
+    ("core_pck_over", "scale", "text 4.1: of the head"),
+    ("normalisation", "none", "code: images in [0, 1]"),
+    ("perceptual", "vgg19.tv_in1k", "as typed"),
+    ("repeats", 10, "code"),
+    ("penalty", 1e-4, "code, an example"),
+    ("extra", 1, "code: one image more than it says"),
+    ("median_length", False, "text 4.2"),
+)
+AS_THE_CODE = (  # where the text differs: of all but mpii_mafl_printed
+    ("projected", "blocks", "code; every convolution in text 3"),
+    ("point_sigma", 0.5, "code: exp(-d^2 / 0.5)"),
+    ("perceptual_distance", "squared", "code; an l1-norm in text 3"),
+    ("generator_width", 32, "code: 128 features; 256 in text 4.1"),
+)
+AS_PRINTED = (
+    ("projected", "every", "text 3: for each convolutional layer"),
+    ("point_sigma", 0.5 / 2**0.5, "text 3: exp(-sigma^-2 d^2)"),
+    ("perceptual_distance", "absolute", "text 3: l1"),
+    ("generator_width", 64, "text 4.1: up to 256"),
+)
+OF_SETS = (
+    (
+        "mpii_mafl",
+        "target",
+        "celeba/train+validation+test+mafl_train+mafl_tune",
+        "4.1: all but 1,000",
+    ),
+    ("mpii_mafl", "fit", "celeba/mafl_train+mafl_tune", "4.1"),
+    ("mpii_mafl", "test", "celeba/mafl_test", "4.1"),
+    ("mpii_aflw", "fit", "aflw/train+tune", "4.1"),
+    ("mpii_aflw", "test", "aflw/test", "4.1"),
+    ("mpii_aflw", "target", PRESETS["mpii_mafl"].data.target, "4.2: not trained again"),
+    ("mpii_ls3d", "fit", "w300_lp/train+tune", "code"),
+    ("mpii_ls3d", "test", "ls3d/test", "4.1"),
+    ("mpii_ls3d", "target", PRESETS["mpii_mafl"].data.target, "4.2: not trained again"),
+    ("mpii_zappos", "target", "ut_zappos50k/train+tune", "4.1"),
+    ("mpii_zappos", "lengths", "none", "4.2: consistency only"),
+    ("mpii_cats", "target", "cats/train+tune", "4.1"),
+    ("mpii_bbc", "target", "bbc_pose/train", "4.2: generalization"),
+    *(
+        (name, "labelled_images", (1, 5, 10, 100, 500, 1000, 5000), "Table 2, nim")
+        for name in TRAINED_ON_CELEBA
+    ),
+    *((name, "lengths", "eyes", "4.2: inter-ocular") for name in TRAINED_ON_CELEBA),
+)
+
+
+@pytest.mark.parametrize(("field", "expected", "where"), OF_ALL, ids=[one[0] for one in OF_ALL])
+def test_what_all_paper_presets_share(field, expected, where):
+    for name in PAPER:
+        assert flat(resolved(name))[field] == expected, (name, where)
+
+
+@pytest.mark.parametrize(
+    ("preset", "field", "expected", "where"),
+    [
+        *((name, *line) for name in PAPER if name != "mpii_mafl_printed" for line in AS_THE_CODE),
+        *(("mpii_mafl_printed", *line) for line in AS_PRINTED),
+        *OF_SETS,
+    ],
+    ids=lambda value: str(value)[:24],
+)
+def test_what_a_preset_has_of_its_own(preset, field, expected, where):
+    assert flat(resolved(preset))[field] == expected, where
+
+
 def test_the_printed_preset_differs_in_nothing_else():
     code, printed = (flat(PRESETS[name]) for name in ("mpii_mafl", "mpii_mafl_printed"))
     different = {name for name in code if code[name] != printed[name]}
-    of_the_text = {"projected", "point_sigma", "perceptual_distance", "generator_width"}
-    assert different == of_the_text | {"summary", "core_kept_by"}
+    assert different == {line[0] for line in AS_PRINTED} | {"summary", "core_kept_by"}
 
 
 def test_presets_ask_for_the_weights_that_compare_images():
@@ -102,6 +194,53 @@ def trained_by(config, variant):
     """Shapes of (frozen, trained) weights of a variant, without the head."""
     parametrisation = parametrisation_of(config, variant)
     return jax.eval_shape(lambda tree: parametrisation.init(tree, frozenset()), hourglass_body())
+
+
+def test_kernels_are_projected_on_their_output_channels():
+    """Equation 1, theta_Y = W x_1 theta_X of (Co, Ci, k, k), by hand in float64; W starts at the
+    identity, and nothing is trained of what is projected.
+    """
+    parametrisation = built(resolved("mpii_mafl"))[1]["trained"]
+    random = np.random.default_rng(0)
+    theta, matrix = random.normal(size=(4, 3, 3, 3)), random.normal(size=(4, 4))
+    kernel = theta.transpose(2, 3, 1, 0).astype(np.float32)
+    scale = np.ones(3, np.float32)
+    core = {"block": {"conv": {"kernel": kernel}, "bn": {"scale": scale, "bias": 0 * scale}}}
+    frozen, trained = parametrisation.init(core, frozenset())
+    assert set(flatten_dict(frozen)) == {("block", "conv", "kernel")}
+    assert np.array_equal(trained["projections"]["block"]["conv"]["kernel"], np.eye(4))
+    assert set(flatten_dict(trained["free"])) == {
+        ("block", "bn", "scale"),
+        ("block", "bn", "bias"),
+    }
+    projections = {"block": {"conv": {"kernel": jnp.asarray(matrix, jnp.float32)}}}
+    made = parametrisation.assemble(frozen, trained | {"projections": projections})
+    found = np.asarray(made["block"]["conv"]["kernel"]).transpose(3, 2, 0, 1)
+    wanted = np.einsum("op,piab->oiab", matrix, theta)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("variant", "projected", "free"),
+    [
+        # text 3: "0.5M" of "roughly 6M", of which the head has 2,570
+        ("adapted", (51, 380_928), 514_698 - 380_928 - 2_570),
+        ("adapted_every", (55, 532_480), 14_976 + 64 + 256),
+        ("finetuned", (0, 0), 6_234_762 - 2_570),
+        ("scratch", (0, 0), 6_234_762 - 2_570),
+    ],
+)
+def test_which_weights_are_trained(variant, projected, free):
+    frozen, trained = trained_by(resolved("mpii_mafl"), variant)
+    matrices = jax.tree.leaves(trained.get("projections", {}))
+    assert (len(matrices), sum(one.size for one in matrices)) == projected
+    assert count(trained["free"]) == free
+    normalisation = {path for path in flatten_dict(hourglass_body()) if path[-1] == "scale"}
+    assert normalisation <= set(flatten_dict(trained["free"]))  # text 3: fine-tuned
+    if variant == "adapted":
+        kernels = flatten_dict(frozen)
+        assert all(leaf.shape[:2] == (3, 3) for leaf in kernels.values())
+        assert {path[-2] for path in kernels} == {"conv1", "conv2", "conv3"}
 
 
 def test_the_head_is_new_and_the_field_chooses_the_kernels():
@@ -153,8 +292,18 @@ def test_the_distances_that_are_summed(preset, distance):
 
 @pytest.mark.parametrize(("preset", "features"), [("mpii_mafl", 128), ("mpii_mafl_printed", 256)])
 def test_the_generator(preset, features):
-    """Text 4.1: six residual blocks; what is built of them has its numbers in test_adaptation_numbers.py."""
-    assert built(resolved(preset))[1]["generator"] == ResidualGenerator(features // 4, 6)
+    """Text 4.1: two halvings, six residual blocks, two doublings."""
+    generator = built(resolved(preset))[1]["generator"]
+    assert generator == ResidualGenerator(features // 4, 6)
+    images, maps = jnp.zeros((1, 128, 128, 3)), jnp.zeros((1, 32, 32, 10))
+    painted, variables = jax.eval_shape(
+        lambda: generator.init_with_output(jax.random.key(0), images, maps, train=False)
+    )
+    params = variables["params"]
+    assert painted.shape == (1, 128, 128, 3)
+    assert params["conv3"]["kernel"].shape[-1] == features
+    assert sum(name.endswith("_conv1") and name.startswith("block") for name in params) == 6
+    assert {"transposed_conv1", "transposed_conv2"} < set(params)
 
 
 def test_points_and_their_gaussians():
@@ -208,13 +357,18 @@ def test_views_are_similarities():
     """Text 4.1: rotation, scaling, translation; angles of the code, the target turned further."""
     assert (DEVIATIONS, WIDEST) == ((30.0, 15.0), 40.0)
     config = resolved("mpii_mafl")
-    keys = jax.random.split(jax.random.key(0), 100)
+    keys = jax.random.split(jax.random.key(0), 2000)
     for deviation in DEVIATIONS:
         draw = draw_view(deviation, size=(128, 128), shown=config.shown)
         maps = np.asarray(jax.jit(jax.vmap(lambda key, draw=draw: draw(key, (192, 192))))(keys))
         a, b, c, d = maps[:, 0, 0], maps[:, 0, 1], maps[:, 1, 0], maps[:, 1, 1]
         np.testing.assert_allclose(a, d, atol=1e-5)
         np.testing.assert_allclose(b, -c, atol=1e-5)
+        degrees = np.degrees(np.arctan2(c, a))
+        assert np.abs(degrees).max() <= WIDEST + 1e-3
+        normal = np.random.default_rng(0).normal(size=200_000) * deviation
+        assert degrees.std() == pytest.approx(np.clip(normal, -WIDEST, WIDEST).std(), rel=0.06)
+        assert np.ptp(np.hypot(a, c)) > 0.05
 
 
 def test_the_core_learns_sixteen_joints_by_squared_errors(monkeypatch):
@@ -330,3 +484,40 @@ def test_every_line_of_the_papers_tables_can_be_run():
 
 
 # The page
+
+
+@functools.cache
+def differences():
+    path = Path(variants.__file__).parent / "differences.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_each_difference_has_its_line_in_full():
+    header = ["element", "paper", "authors' code", "here", "why"]
+    assert list(differences()[0]) == header
+    for row in differences():
+        assert all(row[name].strip() for name in header), row["element"]
+    elements = [row["element"] for row in differences()]
+    assert len(set(elements)) == len(elements)
+    page = Path(__file__).parents[2] / "docs" / "papers" / "adaptation.md"
+    assert ":file: ../../kpjax/papers/adaptation/differences.csv" in page.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("element", "words"),
+    [
+        ("projected convolutions", ("51", "adapted_every", "--projected every", "514,698")),
+        ("Gaussian of a rendered point", ("0.25", "0.5", "--point-sigma 0.35355")),
+        ("generator's width", ("256", "128", "--generator-width 64")),
+        ("perceptual distance", ("l1", "squared", "--perceptual-distance absolute")),
+        ("depth of VGG", ("19", "16", "--vgg-depth 16")),
+        ("weights of VGG", ("--perceptual", "random")),
+        ("last layers of the fine-tuned core", ("finetuned_last",)),
+        ("fine-tuning after the projections", ("finetuned_from_adapted",)),
+    ],
+)
+def test_what_deviates_from_the_text_is_on_the_page(element, words):
+    (row,) = [row for row in differences() if row["element"] == element]
+    text = " ".join(row.values())
+    assert all(word in text for word in words)
