@@ -40,7 +40,7 @@ FACTS = [
     # element, presets, field, expected, where
     ("the gate is off", tuple(PRESETS), "old_label_gate", False, "no gate in section 3.2"),
     ("one auxiliary task a step", OF_THE_PAPER, "triples", 1, "section 3.2.1"),
-    ("the maps of the labels condition KA-Net", tuple(PRESETS), "input_sigma", 0.0, "3.2.1"),
+    ("the maps of the labels condition KA-Net", OF_THE_PAPER, "input_sigma", 0.0, "3.2.1"),
     ("KA-Net: 20 of 100 epochs", OF_THE_PAPER, "ka_steps", 0, "implementation: 20 and 80 epochs"),
     ("HRNet", OF_THE_PAPER, "network", "hrnet", "all main experiments"),
     ("its stride-4 branch", OF_THE_PAPER, "taps", "highres", "HRNet"),

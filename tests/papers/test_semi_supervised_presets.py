@@ -2,11 +2,9 @@
 element by element of the paper.
 """
 
-import csv
 import functools
 import itertools
 import math
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -27,7 +25,6 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
     heatmaps_and_features,
     initial_semantic,
 )
-from kpjax.papers import semi_supervised
 from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import network_of, replace_fields
 from kpjax.papers.engine import Job
@@ -437,12 +434,3 @@ def test_the_shares_of_tables_1_and_3_have_columns():
         assert {
             f"{preset} labelled=0.05 unlabelled_share={share}" for share in (0.1, 0.2, 0.5)
         } <= set(columns)
-
-
-def test_differences_are_a_table():
-    path = Path(semi_supervised.__file__).parent / "differences.csv"
-    with path.open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
-    assert header == ["element", "paper", "authors' code", "here", "why"]
-    assert all(len(row) == 5 and all(row) for row in rows)
-    assert len({row[0] for row in rows}) == len(rows)
