@@ -71,7 +71,7 @@ def claim(*gates, line="demo/regda - source_only", setting="", reason=""):
 
 
 BETTER = [*rows("regda", 0.9, 0.8, 0.85), *rows("source_only", 0.6, 0.5, 0.57)]
-SOURCE = Learnt("the source", "demo/regda", "source/pck", 0.9, ("demo/oracle", "target/pck"))
+SOURCE = Learnt("learnt the source", "demo/regda", "source/pck", 0.9, ("demo/oracle", "target/pck"))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_without_a_learnt_source_nothing_is_tested(learnt, why):
 
 
 def test_labelled_images_are_learnt_below_a_share_of_the_error():
-    gate = Learnt("its labelled images", "demo/regda", "left", 0.2)
+    gate = Learnt("learnt its labelled images", "demo/regda", "left", 0.2)
     assert measured(room(rows("regda", 0.1, 0.29, metric="left")), gate)[:3] == (
         "`demo/regda` has learnt its labelled images",
         "error left, %: 19.5",
@@ -168,7 +168,7 @@ def test_a_claim_is_shown_where_it_is_tested_best_whatever_came_out():
         *rows("regda", 0.5, 0.4, 0.6, 0.4, preset="four"),
         *rows("source_only", 0.9, 0.81, 0.99, 0.8, preset="four"),
     ]
-    never = Learnt("anything", "untested/regda", "source/pck", 1.0)
+    never = Learnt("learnt anything", "untested/regda", "source/pck", 1.0)
     untested = claim(never, line="untested/regda - source_only", setting="untested")
     three, four, none = (
         claim(line=f"{name}/regda - source_only", setting=name)
