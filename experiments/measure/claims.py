@@ -64,9 +64,9 @@ def _learnt(room: Room, gate: Learnt) -> Found:
     known = cell_of(room, of, "", metric).shown() if of else [1.0]
     variant = gate.row.rpartition("/")[2]
     row = room.titles.get(gate.row, f"`{gate.row}`")
-    says = f"{row} has learnt {gate.what}"
+    says = f"{row} has {gate.what}"
     if not values or not known:
-        return Found(says, "–", "–", f"whether `{variant}` has learnt {gate.what} was not measured")
+        return Found(says, "–", "–", f"whether `{variant}` has {gate.what} was not measured")
     mean, bound = statistics.fmean(values), gate.share * statistics.fmean(known)
     shown = room.metrics[gate.metric]
     number, limit = (
@@ -77,7 +77,7 @@ def _learnt(room: Room, gate: Learnt) -> Found:
         says,
         f"{shown.heading}: {number}",
         f"at {'most' if shown.lower else 'least'} {limit}",
-        "" if holds else f"`{variant}` has not learnt {gate.what} ({shown.heading}: {number})",
+        "" if holds else f"`{variant}` has not {gate.what} ({shown.heading}: {number})",
     )
 
 

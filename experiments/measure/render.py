@@ -129,6 +129,11 @@ METRICS = {
     "association/step_1/neck/ka_net": Metric("KA-Net on the neck in step 1, %", 100),
     "association/step_1/neck/teacher": Metric("its teacher there, %", 100),
     "association/left_out": Metric("triples left out, %", 100, 0, True),
+    "association/input": Metric("KA-Net's input at old points", decimals=2, lower=True),
+    "association/closed": Metric("errors of its teacher that KA-Net closes, %", 100, 0),
+    "association/copy_rate": Metric("large errors that KA-Net copies, %", 100, 0, True),
+    "on_object": Metric("points on the object, %", 100, 0),
+    "core/pck": Metric("PCK of the core, %", 100, 0),
     "consistency": Metric("consistency, px", decimals=2, lower=True),
     "void": Metric("collapsed, %", 100, 0, True),
 }
@@ -176,9 +181,11 @@ class Table(NamedTuple):
 
 
 class Learnt(NamedTuple):
-    """A gate: a row has learnt what its training is about, by the means of two rows."""
+    """A gate: a row has learnt what its training is about, by the means of two rows, or has done
+    what else a comparison needs.
+    """
 
-    what: str  # "the source"
+    what: str  # "learnt the source", what the row has done
     row: str
     metric: str
     #: share of the other row's mean that it must reach, or that its error must not exceed

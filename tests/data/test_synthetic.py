@@ -10,8 +10,9 @@ from data.figure_backgrounds import BACKGROUNDS
 from data.figure_categories import PEOPLE, render_category
 from data.figure_faces import FACES
 from data.figure_four_legged import FOUR_LEGGED
+from data.figure_looks import limb_colours
 from data.figure_videos import figure_videos
-from data.figures import ALL_JOINTS, SOURCE, Domain, figures, target
+from data.figures import ALL_JOINTS, DOMAINS, SOURCE, Domain, figures, target
 from data.tabletop import ARM_AND_TOYS, tabletop_videos
 from kpjax.errors import InputError
 
@@ -55,6 +56,16 @@ def test_domains_show_the_same_figures_and_labels_lie_on_the_body():
     plain = figures(24, SOURCE, 0, 64, skeleton=ALL_JOINTS)
     assert all(on_the_body(plain[number], plain[number].keypoints) for number in range(24))
     assert 0 < plain.examples.keypoints.min() < plain.examples.keypoints.max() < 63
+
+
+def test_a_nearer_domain_lies_between_its_neighbours():
+    """Its limbs' colours are further from each other than the source's, nearer than the target's."""
+    looks = [np.random.default_rng(7) for _ in range(3)]
+    spread = [
+        limb_colours(domain, look).std(0).mean()
+        for domain, look in zip((SOURCE, DOMAINS["nearer"], target()), looks, strict=True)
+    ]
+    assert spread[0] < spread[1] < spread[2]
 
 
 # Images of people

@@ -493,17 +493,6 @@ def differences():
         return list(csv.DictReader(file))
 
 
-def test_each_difference_has_its_line_in_full():
-    header = ["element", "paper", "authors' code", "here", "why"]
-    assert list(differences()[0]) == header
-    for row in differences():
-        assert all(row[name].strip() for name in header), row["element"]
-    elements = [row["element"] for row in differences()]
-    assert len(set(elements)) == len(elements)
-    page = Path(__file__).parents[2] / "docs" / "papers" / "adaptation.md"
-    assert ":file: ../../kpjax/papers/adaptation/differences.csv" in page.read_text("utf-8")
-
-
 @pytest.mark.parametrize(
     ("element", "words"),
     [

@@ -67,7 +67,7 @@ CASES = {  # what is typed behind the name of a system, and words of the line
         "--batch-norm-groups: 3",
         "batch of 8",
     ],
-    "regda people --source figures:moon": ["figures:moon", "source, target and photo"],
+    "regda people --source figures:moon": ["figures:moon", "source, nearer, target, photo"],
     "regda people --source nowhere": ["'nowhere'", "lspet"],
     "regda people --variants source_only --target sprites:colour": [
         "figures:source",

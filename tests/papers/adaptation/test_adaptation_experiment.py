@@ -16,7 +16,7 @@ from kpjax.errors import InputError
 from kpjax.evaluation.probes.landmarks import Landmarks, second_turns
 from kpjax.papers.adaptation import core as cores
 from kpjax.papers.adaptation.config import of_core, of_training
-from kpjax.papers.adaptation.measures import Found, found_in, measures_of
+from kpjax.papers.adaptation.measures import NEAR, Found, found_in, measures_of, share_on_object
 from kpjax.papers.adaptation.stages import as_finetuned, plain_of
 from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.configs import replace_fields
@@ -274,6 +274,24 @@ def test_cores_of_two_backgrounds():
     assert not opened.target[0].visible.any()
     few = open_images(replace_fields(TINY, target_images=5).data, 1, None, core_of)
     assert len(few.target) == len(set(few.chosen)) == 5
+
+
+def test_points_on_the_object_are_counted():
+    """On it, within NEAR px of its outline, beyond it, and outside the image."""
+    objects = np.zeros((2, 32, 32), bool)
+    objects[:, 10:20, 10:20] = True
+    points = np.array([[[12, 12], [19 + NEAR, 15]], [[20 + NEAR, 15], [-4, 40]]], np.float64)
+    assert share_on_object(points, objects) == 0.5
+    assert share_on_object(points[:, :1] % 10, objects) == 0
+
+
+def test_the_renderer_tells_where_the_face_is():
+    """Its annotated points lie on the mask, and the corners of an image do not."""
+    opened = images()
+    assert opened.objects.shape == (len(opened.test), 32, 32)
+    annotated = np.stack([opened.test[number].keypoints for number in range(len(opened.test))])
+    assert share_on_object(annotated, opened.objects) == 1
+    assert share_on_object(np.zeros_like(annotated), opened.objects) < 0.1
 
 
 def test_points_that_follow_the_face_are_consistent_and_a_collapse_is_reported():

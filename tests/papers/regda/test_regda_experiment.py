@@ -150,10 +150,17 @@ def test_the_adversary_without_a_map_maximises_and_a_shallow_one_has_one_layer(m
     monkeypatch.setattr(stages, "build_once", stages.build_once.__wrapped__)  # keeps none of these
     given = {
         name: VARIANTS[name].method(config, points)
-        for name in ("regda", "no_ground_false", "no_target_false", "shallow_adversary")
+        for name in (
+            "regda",
+            "no_ground_false",
+            "no_target_false",
+            "no_adversary",
+            "shallow_adversary",
+        )
     }
     terms = {name: more["objective"] for name, (_, more) in given.items()}
     assert set(terms["regda"]) - set(terms["no_target_false"]) == {"target_false"}
+    assert set(terms["no_adversary"]) == {"supervised"}
     logits = jax.random.normal(jax.random.key(0), (1, 8, 8, len(points.names)))
     maps = given["regda"][1]["pseudo_maps"](logits[:, ::-1])
     reading = {"target_false": Disparity(logits, maps, jnp.ones((1, len(points.names))))}
