@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 from experiments import experiment_of, papers
 from experiments.measure.rows import EXPERIMENTS, FILE, Result, by_run, read_results
 from kpjax import InputError
-from kpjax.drawing.charts import Bar, Difference, bars, forest_plot
+from kpjax.drawing.charts import Difference, forest_plot
 from kpjax.evaluation.intervals import interval_over_seeds
 from kpjax.papers.configs import flat, read_settings, settings_text
 from kpjax.papers.engine import Experiment
@@ -607,21 +607,6 @@ def forest_of(room: Room) -> str:
     )
 
 
-def chart_of(room: Room) -> str:
-    """Returns the means in a room's table `chart` as bars, from zero to 100 % of its metric, a group
-    for each preset and its settings.
-    """
-    table = room.tables["chart"]
-    (column,), groups = table.columns, {}
-    for line in table.lines:
-        (run,), cell = runs_of(line, column[0]), cell_of(room, line, *column)
-        if shown := cell.shown():
-            bar = Bar(room.title(run.variant), cell.metric.factor * statistics.fmean(shown))
-            heading = room.title(f"{run.preset} {run.settings}".strip())
-            groups.setdefault(heading, []).append(bar)
-    return bars(list(groups.items()), title=cell.metric.heading, highest=cell.metric.factor)
-
-
 # Pages
 
 
@@ -658,7 +643,5 @@ def render_all(
 
         yield path, MARKED.sub(replace, path.read_text(encoding="utf-8"))
     for room in found.values():
-        if "chart" in room.tables:
-            yield room.path / "chart.svg", chart_of(room)
         if room.name in ABOUT:
             yield room.path / "forest.svg", forest_of(room)

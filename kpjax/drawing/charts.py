@@ -163,35 +163,6 @@ def forest_plot(rows: Sequence[Difference], *, title: str, axis: str) -> str:
     return render_svg(draw, height=height, title=title)
 
 
-class Bar(NamedTuple):
-    """One row of a bar chart."""
-
-    label: str
-    value: float
-
-
-def bars(groups: Sequence[tuple[str, Sequence[Bar]]], *, title: str, highest: float) -> str:
-    """Draws a bar for every value, from zero to `highest`, with its number at the end; rows stand
-    under headings, and the first of each group is emphasised.
-
-    title: below the bars.
-    """
-    lines = [line for name, rows in groups for line in (name, *rows)]
-
-    def draw(figure: "Figure") -> None:
-        axes = figure.add_subplot()
-        for number, row in enumerate(lines):
-            if isinstance(row, str):
-                continue
-            colour = ABOVE if isinstance(lines[number - 1], str) else OPEN
-            found = axes.barh([number], [row.value], color=colour, height=0.7)
-            axes.bar_label(found, fmt="%.1f", padding=4)
-        axes.set(xlim=(0, highest), xlabel=wrap_text(title))
-        _label_rows(axes, lines)
-
-    return render_svg(draw, height=20 * len(lines) + 56, title=title)
-
-
 class Dots(NamedTuple):
     """One row of a dot plot: the values of its seeds, and the paper's number if there is one."""
 
@@ -201,7 +172,7 @@ class Dots(NamedTuple):
     paper: float | None = None
 
 
-def _label_rows(axes: "Axes", lines: Sequence[str | Bar | Dots]) -> None:
+def _label_rows(axes: "Axes", lines: Sequence[str | Dots]) -> None:
     """Labels rows from the top down, headings in bold."""
     axes.set_yticks(
         range(len(lines)), [row if isinstance(row, str) else row.label for row in lines]

@@ -281,6 +281,32 @@ class Variant(NamedTuple):
     score_kind: Callable[[Any], str] | None = None
 
 
+def same_config(config: Any) -> Any:
+    """Returns the config as it is."""
+    return config
+
+
+def method_variant(
+    method: Callable[[Any, Skeleton], Method],
+    train: Callable[[Job, Any, Method], Outcome],
+    kind: str,
+    line: str,
+    label: str,
+    lengths: Lengths,
+    score_kind: Callable[[Any], str],
+) -> Variant:
+    """Returns a variant whose stages receive the method that predicts with their result."""
+    return Variant(
+        kind,
+        line,
+        label,
+        lambda job, data: train(job, data, method(job.config, data.skeleton)),
+        method,
+        lengths,
+        score_kind,
+    )
+
+
 class Paper(NamedTuple):
     """What one paper says, as functions and tables."""
 

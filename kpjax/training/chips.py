@@ -1,8 +1,7 @@
 """Chips and slices of them that a run can be planned for, as data: nothing here imports JAX.
 
-Numbers are those that manufacturers publish, for bfloat16 without sparsity; peaks are those of
-`kpjax.training.peaks`. Latencies are assumed, as nobody publishes them. How many hosts a slice has
-is not here: its compiler knows.
+Numbers are those that manufacturers publish, for bfloat16 without sparsity. Latencies are assumed, as
+nobody publishes them. How many hosts a slice has is not here: its compiler knows.
 """
 
 import math
@@ -11,11 +10,33 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from kpjax import InputError
-from kpjax.training.peaks import PEAK_TERAFLOPS
 
 GIB = 2**30
 GB = 1e9
 TERA = 1e12
+# Dense bfloat16 operations per second of one device, in 1e12, by how the kind that JAX reports
+# begins.
+PEAK_TERAFLOPS = {
+    # https://www.nvidia.com/en-us/data-center/a100, h100, h200, hgx, l4 and l40s; the data sheet of
+    # the A10G
+    "NVIDIA A100": 312.0,
+    "NVIDIA H100": 989.0,
+    "NVIDIA H100 PCIe": 756.0,
+    "NVIDIA H200": 989.0,
+    "NVIDIA B200": 2250.0,
+    "NVIDIA L4": 121.0,
+    "NVIDIA L40S": 362.0,
+    "NVIDIA A10G": 70.0,
+    # white paper of the Ada architecture, which compares with the one before
+    "NVIDIA GeForce RTX 3090": 71.0,
+    "NVIDIA GeForce RTX 4090": 165.0,
+    # https://cloud.google.com/tpu/docs/v4, v5e, v5p, v6e and tpu7x, of which a device is half a chip
+    "TPU v4": 275.0,
+    "TPU v5 lite": 197.0,
+    "TPU v5": 459.0,
+    "TPU v6 lite": 918.0,
+    "TPU7x": 1153.5,
+}
 
 
 @dataclass(frozen=True)

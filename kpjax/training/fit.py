@@ -49,7 +49,7 @@ from kpjax.training.process import (
     stop_requests,
     traces_when_stuck,
 )
-from kpjax.training.profiling import device_metrics, step_teraflops, traced_steps
+from kpjax.training.profiling import device_memory, traced_steps
 from kpjax.training.run_folder import hold_folder
 from kpjax.training.step_metrics import LAG, NotFinite, Pending, Stopwatch, Window
 from kpjax.training.trees import describe, named_leaves, on_host
@@ -487,8 +487,6 @@ class _Loop:
                     state = copy_replacement(state, replacement, self.mesh)
                     del replacement  # else its memory stays taken beside that of its copy
                 trace(self.step, self._wait)
-                if not compiled:
-                    self.teraflops = step_teraflops(update, state, batch, self.stage_key)
                 if compiled and self.watch.since is None:
                     self.watch.go()
                 state, values = update(state, batch, self.stage_key)
@@ -575,10 +573,7 @@ class _Loop:
         """Writes the row of the steps since the last whole window."""
         rate = self.watch.steps_per_second()
         speed = {"steps_per_second": rate, "images_per_second": rate * self.images_per_step}
-        self.log.row(
-            step,
-            self.window.means() | speed | device_metrics(self.teraflops, rate, self.mesh),
-        )
+        self.log.row(step, self.window.means() | speed | device_memory(self.mesh))
         self.log.progress(step, rate, self.images_per_step, self.window.means())
 
     def _log_rest(self) -> None:

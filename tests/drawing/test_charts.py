@@ -40,33 +40,6 @@ def test_a_file_is_well_formed_the_same_each_time_and_fetches_nothing():
     assert not charts.image_tag("", "none")
 
 
-def test_bars_stand_under_headings_and_the_first_of_each_group_is_emphasised(figures):
-    groups = [
-        ("flies", [charts.Bar("ours", 90.0), charts.Bar("theirs", 80.5)]),
-        ("mouse", [charts.Bar("ours", 0.0)]),
-    ]
-    figure = charts.bars(groups, title="found, %", highest=100)
-    (axes,) = figure.axes
-    found = [
-        (bar.get_y() + bar.get_height() / 2, bar.get_width(), to_hex(bar.get_facecolor()))
-        for bar in axes.patches
-    ]
-    assert found == [
-        (pytest.approx(1), 90.0, charts.ABOVE),
-        (pytest.approx(2), 80.5, charts.OPEN),
-        (pytest.approx(4), 0.0, charts.ABOVE),
-    ]
-    assert [text.get_text() for text in axes.get_yticklabels()] == [
-        "flies",
-        "ours",
-        "theirs",
-        "mouse",
-        "ours",
-    ]
-    assert [text.get_text() for text in axes.texts] == ["90.0", "80.5", "0.0"]
-    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # the first is on top
-
-
 def test_forest_plot_has_an_interval_and_a_mean_for_each_row(figures):
     figure = charts.forest_plot(
         [

@@ -6,14 +6,13 @@ from typing import Any
 
 import jax
 import numpy as np
-from untrained import drawn, shapes_of
+from untrained import drawn, shapes_of, write_safetensors
 
 from experiments import experiment_of
 from experiments.semi_supervised import PRESETS
 from kpjax.files import write_json
 from kpjax.input.source import arrays
 from kpjax.models import movenet_lightning, to_torch
-from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.papers.configs import config_as_json, replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.semi_supervised.variants import VARIANTS

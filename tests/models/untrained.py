@@ -3,10 +3,13 @@ test.
 """
 
 import functools
+from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from safetensors.numpy import save_file
 
 from kpjax.models.high_resolution import FirstMap
 from kpjax.models.network import KeypointNetwork
@@ -57,3 +60,11 @@ def small_rsn(keypoints, stages=1, width=8, dtype=jnp.float32):
     """An RSN of one block at each level."""
     trunk = ResidualStepsNetwork((1, 1, 1, 1), 1, stages, width, 8, dtype=dtype)
     return KeypointNetwork(trunk, FirstMap(), UnitHeads(keypoints, stages, dtype))
+
+
+def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
+    """Writes tensors under their names, each made contiguous first: the format's writer silently
+    permutes others.
+    """
+    arrays = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
+    save_file(arrays, path)

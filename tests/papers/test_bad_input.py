@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from tiny_regda import TINY as TINY_REGDA
 from tiny_systems import SYSTEMS
+from untrained import write_safetensors
 
 from experiments.regda import EXPERIMENT
-from kpjax.models.weights.pretrained import write_safetensors
 from kpjax.papers.command_line import run
 from kpjax.papers.parsing import exit_code_of
 

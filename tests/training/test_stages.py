@@ -1,6 +1,7 @@
 """Stages that are shared, folders, and the small print."""
 
 import json
+import types
 
 import jax
 import jax.numpy as jnp
@@ -10,12 +11,12 @@ from tiny import METHOD, Batches, Images, tiny
 
 from kpjax.errors import InputError
 from kpjax.input.stream import read_ahead
-from kpjax.training import identity, loggers, profiling, run_folder
+from kpjax.training import identity, loggers, run_folder
 from kpjax.training.evaluation import predict_source, reduce
 from kpjax.training.fit import FitOptions, fit
 from kpjax.training.loggers import TensorBoard, keep_rows, read_rows
-from kpjax.training.mesh import DATA, data_mesh, mesh_of
-from kpjax.training.profiling import device_metrics, peak_teraflops, step_teraflops
+from kpjax.training.mesh import DATA, mesh_of
+from kpjax.training.profiling import device_memory
 from kpjax.training.stages import stage
 from kpjax.training.trees import leaf_digests
 
@@ -274,24 +275,13 @@ def test_a_record_is_that_of_another_writer_of_the_format(tmp_path, monkeypatch)
     )
 
 
-def test_the_use_of_a_known_device(tmp_path, monkeypatch):
-    assert peak_teraflops("NVIDIA H100 80GB HBM3") == 989.0
-    assert peak_teraflops("TPU v5 lite") == 197.0
-    assert peak_teraflops("NVIDIA A100-SXM4-40GB") == 312.0
-    assert peak_teraflops("NVIDIA L40") is None  # no L4
-    assert peak_teraflops("cpu") is None
-    assert device_metrics(None, 2.0, data_mesh()).keys() <= {"device_memory_gib"}
-    assert step_teraflops(None) is None  # an unknown device is not asked
-    monkeypatch.setattr(profiling, "PEAK_TERAFLOPS", {"cpu": 1e-3})
-    product = jax.jit(jnp.dot)
-    counted = step_teraflops(
-        product, np.zeros((100, 50), np.float32), np.zeros((50, 10), np.float32)
+def test_rows_have_the_memory_of_a_device_that_knows_it():
+    mesh = types.SimpleNamespace(
+        local_devices=[types.SimpleNamespace(memory_stats=lambda: {"peak_bytes_in_use": 2**31})]
     )
-    assert counted == pytest.approx(2 * 100 * 50 * 10 / 1e12)
-    used = device_metrics(counted, 1000.0, data_mesh())["flops_utilisation"]
-    assert used == pytest.approx(1e5 * 1000 / (1e9 * jax.device_count()))
-    train(tmp_path)
-    assert 0 < read_rows(tmp_path / "metrics.jsonl")[1]["flops_utilisation"] < 1
+    assert device_memory(mesh) == {"device_memory_gib": 2.0}
+    mesh.local_devices[0].memory_stats = lambda: None  # as a CPU
+    assert device_memory(mesh) == {}
 
 
 @pytest.mark.parametrize(

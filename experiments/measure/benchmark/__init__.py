@@ -51,7 +51,6 @@ class Benchmark:
     rounds: int = Effort.rounds  # turns of each candidate
     seconds: float = Effort.seconds  # seconds of one turn
     json: Path | None = None  # a file for the rows
-    network: str = Effort.network  # of rows of several networks, those whose name has this in it
     cores: int = 0  # cores that the process may use, of those that it has; 0 for all
     keep: bool = False  # write ratios into results.csv beside this program
 
@@ -95,7 +94,7 @@ def run(arguments: Sequence[str]) -> list[Row]:
     rows = []
     for name in asked.rows or ROWS:
         for row in importlib.import_module(f"{__name__}.{name}").rows(
-            Effort(asked.rounds, asked.seconds, asked.network)
+            Effort(asked.rounds, asked.seconds)
         ):
             print(line(row), flush=True)
             rows.append(row)

@@ -11,7 +11,6 @@ import jax
 import numpy as np
 
 from experiments.measure.benchmark.steps import (
-    DEMO,
     LAPTOP,
     LARGE,
     noise_batch,
@@ -32,7 +31,6 @@ CPU, GPU = (
     {name: replace_fields(config, **SGD) for name, config in networks.items()}
     for networks in (
         {
-            "demo network": DEMO,
             "PoseResNet-18, 64 px": LAPTOP,
             # what `kpjax train` chooses on a CPU
             "MobileNetV2, 128 px": replace_fields(LAPTOP, network=MobileNetV2(), **AT_128),
@@ -52,8 +50,6 @@ def rows(effort: Effort) -> Iterator[Row]:
         yield Row("beside PyTorch", note="it is not installed: pip install torch torchvision")
         return
     for name, config in (CPU if device == "cpu" else GPU).items():
-        if effort.network not in name:
-            continue
         ours, (training, prediction, parameters) = (
             supervised_step(config, KEYPOINTS),
             pytorch_calls(config, device),
@@ -126,9 +122,6 @@ def pytorch_network(config: Config) -> Any:
     from experiments.measure.benchmark import pytorch_networks as networks
 
     given = config.network
-    match given:
-        case PoseResNet():
-            return networks.PoseResNet(given.depth, KEYPOINTS, given.head_layers)
-        case MobileNetV2():
-            return networks.MobileNetV2(KEYPOINTS)
-    return networks.SmallUnet(KEYPOINTS, given.widths, given.head_layers, given.head_width)
+    if isinstance(given, PoseResNet):
+        return networks.PoseResNet(given.depth, KEYPOINTS, given.head_layers)
+    return networks.MobileNetV2(KEYPOINTS)

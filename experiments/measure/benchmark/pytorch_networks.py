@@ -1,4 +1,4 @@
-"""Our networks in PyTorch, on blocks of torchvision, with a training step. Importing this needs
+"""Networks of torchvision under our heads, with a training step. Importing this needs
 both.
 
 PoseResNet has the official names, so the tests of imported weights compare with it, too.
@@ -6,39 +6,13 @@ PoseResNet has the official names, so the tests of imported weights compare with
 
 import copy
 from collections.abc import Callable
-from itertools import pairwise
 
 import torch
 from torch import nn
 from torch.nn import functional
 from torchvision import models
-from torchvision.models.resnet import BasicBlock
 
 RELU = nn.ReLU(inplace=True)
-
-
-def convolution(
-    channels: int, width: int, kernel: int, stride: int = 1, *after: nn.Module
-) -> nn.Sequential:
-    """Builds a convolution and BatchNorm, then what else is given."""
-    return nn.Sequential(
-        nn.Conv2d(channels, width, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(width),
-        *after,
-    )
-
-
-def block(
-    channels: int, width: int, stride: int = 1, kind: type[nn.Module] = BasicBlock
-) -> nn.Module:
-    """Builds a block with a shortcut that fits."""
-    out = width * kind.expansion
-    return kind(
-        channels,
-        width,
-        stride,
-        None if (stride, channels) == (1, out) else convolution(channels, out, 1, stride),
-    )
 
 
 def head(channels: int, width: int, keypoints: int, layers: int) -> nn.Module:
@@ -71,35 +45,6 @@ class PoseResNet(nn.Module):
         trunk = self.backbone
         x = trunk.maxpool(trunk.relu(trunk.bn1(trunk.conv1(x))))
         return self.head(self.upsampling(trunk.layer4(trunk.layer3(trunk.layer2(trunk.layer1(x))))))
-
-
-class SmallUnet(nn.Module):
-    """`kpjax.models.unet.small_unet` with heatmaps of stride 4."""
-
-    def __init__(self, keypoints: int, widths: tuple[int, ...], head_layers: int, head_width: int):
-        super().__init__()
-        first, second, *rest = widths
-        self.stem = nn.Sequential(
-            convolution(3, first, 3, 2, RELU), convolution(first, second, 3, 2, RELU)
-        )
-        self.blocks = nn.ModuleList(
-            block(channels, width, 2 if number else 1)
-            for number, (channels, width) in enumerate(pairwise(widths[1:]))
-        )
-        self.project = nn.ModuleList(
-            nn.Conv2d(a, b, 1, bias=False) for a, b in pairwise(rest[::-1])
-        )
-        self.smooth = nn.ModuleList(convolution(width, width, 3, 1, RELU) for width in rest[-2::-1])
-        self.head = head(rest[0], head_width, keypoints, head_layers)
-
-    def forward(self, x):
-        maps = [self.stem(x)]
-        for block in self.blocks:
-            maps.append(block(maps[-1]))
-        x = maps[-1]
-        for project, smooth, skip in zip(self.project, self.smooth, maps[-2:0:-1], strict=True):
-            x = smooth(functional.interpolate(project(x), scale_factor=2, mode="nearest") + skip)
-        return self.head(x)
 
 
 class MobileNetV2(nn.Module):

@@ -1,11 +1,7 @@
 """What pages show of the benchmark: `experiments.measure.render` says how to read it."""
 
 METRICS = {"time": ("time", 1, 2), "processor": ("processor time", 1, 2)}
-NETWORKS = (
-    "demo network, batch 32",
-    "PoseResNet-18, 64 px, batch 8",
-    "MobileNetV2, 128 px, batch 8",
-)
+NETWORKS = ("PoseResNet-18, 64 px, batch 8", "MobileNetV2, 128 px, batch 8")
 TABLES = {
     "ratios": (
         ("ratios cores=1", "ratios cores=2"),

@@ -10,7 +10,6 @@ from kpjax.papers.regda.config import Config
 from kpjax.papers.regda.labels_alone import build_supervised
 from kpjax.papers.regda.stages import setup_of
 
-DEMO = PRESETS["demo_full"]
 LAPTOP = replace_fields(
     PRESETS["rhd_h3d"],
     depth=18,

@@ -42,7 +42,6 @@ class Effort:
 
     rounds: int = 9
     seconds: float = 0.5  # roughly, of one candidate's turn
-    network: str = ""  # of rows of several networks, those whose name has this in it
 
     def times(self, candidates: Mapping[str, Callable[[], object]]) -> dict[str, Samples]:
         """Times every candidate, a call that returns when its work is done, once per round, in

@@ -42,6 +42,5 @@ LINES = {
 }
 TITLES = TOOLS | PRESETS | LINES
 TABLES = {
-    "chart": ("", tuple(LINES), ("test/pck",)),
     "projects": ("", tuple(LINES), tuple(METRICS)),
 }

@@ -54,7 +54,7 @@ from kpjax.lab.reports.shown import (
     strips,
 )
 from kpjax.lab.reports.told import Told, nothing_told
-from kpjax.lab.reports.verdict import advice, judging, verdict
+from kpjax.lab.reports.verdict import judging, verdict
 from kpjax.papers.configs import config_as_json
 from kpjax.papers.parsing import screen_width
 from kpjax.papers.reports.report import (
@@ -161,14 +161,8 @@ def own_report(
     )
     if shown.animals:
         said = verdict(shown.animals, shown.cutoffs)
-        top = " ".join([*said[1:2], *compared(shown, others)])
-        reached = [*said[:1], *filter(None, [top]), *said[2:]]
-        backbone = shown.line.runs.finished[0].config.get("backbone") or {}
-        goes_on = bool(backbone.get("start"))
-        better = [
-            *go_on(shown, folder),
-            *advice(shown.animals, shown.cutoffs, takes_size=not goes_on),
-        ]
+        reached = [" ".join([said[0], *compared(shown, others)]), *said[1:]]
+        better = go_on(shown, folder)
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
     if short := _short(shown, usual_steps):
         first += [short] * (shown.animals is None)
@@ -176,9 +170,7 @@ def own_report(
             f"Longer training: {short} The command of this run without --steps, and with a --workdir of its own, "
             "runs all."
         )
-        better = [other for other in better if not other.startswith("Longer training")]
-        if not better or not better[0].startswith("Training on"):  # which names a command
-            better.insert(0, text)
+        better = better or [text]  # that of `go_on` names a command
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
@@ -211,7 +203,7 @@ def own_report(
                 "summary": summary,
                 "first": first,
                 "verdict": reached,
-                "advice": better,
+                "better": better,
                 "notes": [*notes, *filter(None, [animals])],
                 "command": command,
             },

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from kpjax.errors import InputError, suggest_name
 from kpjax.files import cache_folder, check_file, foreign, sha256_of
@@ -354,14 +354,6 @@ def read_pytorch(path: str | Path) -> dict[str, Any]:
         torch.isfinite,
     )
     return tensors
-
-
-def write_safetensors(path: str | Path, tensors: Mapping[str, np.ndarray]) -> None:
-    """Writes tensors under their names, each made contiguous first: the format's writer silently
-    permutes others.
-    """
-    arrays = {name: np.array(tensor, order="C") for name, tensor in tensors.items()}
-    save_file(arrays, path)
 
 
 def find_weights(weights: str | Path, folder: Path = WEIGHTS_FOLDER) -> Path:

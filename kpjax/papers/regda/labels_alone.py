@@ -11,13 +11,12 @@ import optax
 from kpjax import Method, losses, methods
 from kpjax.methods import Setup
 from kpjax.papers.configs import optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant, same_config
 from kpjax.papers.regda.config import Config, drops_of
 from kpjax.papers.regda.stages import (
     Data,
     Train,
     build_kl,
-    same_config,
     train_stage,
     variant,
 )

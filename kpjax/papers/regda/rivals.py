@@ -15,7 +15,7 @@ from kpjax import Method, Prediction, Trained, augment, losses, methods
 from kpjax.methods import Setup
 from kpjax.papers import engine, source_free
 from kpjax.papers.configs import optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant, same_config
 from kpjax.papers.regda.adversary import (
     area_of,
     carried_parts,
@@ -39,7 +39,6 @@ from kpjax.papers.regda.stages import (
     fit_domains,
     pretrain,
     result,
-    same_config,
     train_stage,
     variant,
 )

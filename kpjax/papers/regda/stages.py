@@ -12,7 +12,7 @@ from kpjax.input.source import Source
 from kpjax.methods import Setup
 from kpjax.papers import engine
 from kpjax.papers.configs import Splits, network_of, optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant, method_variant, same_config
 from kpjax.papers.regda.config import TEACHER_COST, Config, of_pretraining
 from kpjax.papers.regda.measures import CHOICES, errors
 from kpjax.training.evaluation import predict_source
@@ -240,11 +240,6 @@ def fit_domains(
 Train = Callable[[Job, Data, Method], Outcome]
 
 
-def same_config(config: Config) -> Config:
-    """Returns the config as it is."""
-    return config
-
-
 def variant(
     kind: str,
     line: str,
@@ -269,14 +264,14 @@ def variant(
     def method(config: Config, skeleton: Skeleton) -> Method:
         return build_once(build, changes(config), skeleton, logits=logits)
 
-    return Variant(
+    return method_variant(
+        method,
+        train,
         kind,
         line,
         label,
-        train=lambda job, data: train(job, data, method(job.config, data.skeleton)),
-        method=method,
-        lengths=lengths,
-        score_kind=lambda config: score_kind(config.heatmaps.decoder, logits=logits),
+        lengths,
+        lambda config: score_kind(config.heatmaps.decoder, logits=logits),
     )
 
 

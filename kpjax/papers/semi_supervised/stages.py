@@ -15,7 +15,7 @@ from kpjax.losses import Objective, without
 from kpjax.methods import Setup
 from kpjax.papers import engine
 from kpjax.papers.configs import config_as_json, network_of, optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.engine import Job, Lengths, Outcome, Variant, method_variant, same_config
 from kpjax.papers.keypoint_errors import keypoint_errors
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.left_to_learn import has_learnt
@@ -315,11 +315,6 @@ def errors(
 Train = Callable[[Job, Data, Method], Outcome]
 
 
-def same_config(config: Config) -> Config:
-    """Returns the config as it is."""
-    return config
-
-
 def usual_lengths(config: Config, name: str) -> dict[str, float]:
     """Returns the lengths of the warm start and of a variant's own stage."""
     return {"warm start": config.warm_start_steps, name: config.rounds * config.steps}
@@ -347,12 +342,4 @@ def variant(
     def method(config: Config, skeleton: Skeleton) -> Method:
         return build_once(build, changes(config), skeleton)
 
-    return Variant(
-        kind,
-        line,
-        label,
-        train=lambda job, data: train(job, data, method(job.config, data.skeleton)),
-        method=method,
-        lengths=lengths,
-        score_kind=lambda config: score_kind,
-    )
+    return method_variant(method, train, kind, line, label, lengths, lambda config: score_kind)

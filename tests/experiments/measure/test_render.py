@@ -107,18 +107,6 @@ def test_a_row_without_the_first_metric_has_its_seeds_and_seconds_all_the_same()
     assert lines[3].endswith("| 2 |  |")
 
 
-def test_bars_stand_under_their_preset_with_its_settings(monkeypatch):
-    monkeypatch.setattr(render, "bars", lambda groups, **options: (groups, options))
-    table = Table("", ("demo labelled=5/ours", "demo labelled=5/later", "demo/control"), ("pck",))
-    found = [*measured("ours", 0.5, 0.7, settings="labelled=5"), *measured("control", 0.4)]
-    groups, options = render.chart_of(room(table, found)._replace(tables={"chart": table}))
-    assert groups == [
-        ("demo labelled=5", [("ours", pytest.approx(60))]),
-        ("demo", [("control", pytest.approx(40))]),
-    ]
-    assert options == {"title": "PCK, %", "highest": 100}
-
-
 def test_a_cell_says_not_run_where_nothing_was_measured_beside_others_that_were():
     """A run has no such metric: empty. It never was: "not run", also for a preset among several."""
     found = [

@@ -13,7 +13,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from untrained import drawn, shapes
+from untrained import drawn, shapes, write_safetensors
 
 from kpjax.errors import InputError
 from kpjax.files import sha256_of
@@ -32,7 +32,7 @@ def weights(tmp_path_factory):
     """A file as timm publishes it: a trunk with a classifier."""
     path = tmp_path_factory.mktemp("weights") / "resnet18.made.safetensors"
     classifier = {"fc.weight": np.zeros((10, 512), np.float32), "fc.bias": np.zeros(10, np.float32)}
-    pretrained.write_safetensors(path, to_torch(drawn(shapes(ResNet(18)))) | classifier)
+    write_safetensors(path, to_torch(drawn(shapes(ResNet(18)))) | classifier)
     return path
 
 
@@ -101,7 +101,7 @@ def test_a_file_fills_the_trunk_and_nothing_else(name, suffix, tmp_path):
         }
         torch.save({"epoch": 3, "state_dict": parallel}, path)
     else:
-        pretrained.write_safetensors(path, tensors)
+        write_safetensors(path, tensors)
     before = drawn(shapes(network), seed=1)
     read, report = pretrained.load_backbone(before, path)
     assert jax.tree.structure(read) == jax.tree.structure(before)
@@ -139,9 +139,7 @@ def test_timms_names_of_mobilenet_are_read(tmp_path):
         theirs = (ends, kinds, others)[min(part, 2)][of_part.index(layer)]
         renamed[f"{blocks[part - 1]}.{theirs}.{leaf}" if part else f"{theirs}.{leaf}"] = tensor
     path = tmp_path / "w.safetensors"
-    pretrained.write_safetensors(
-        path, {name: tensor for name, tensor in renamed.items() if tensor.ndim}
-    )
+    write_safetensors(path, {name: tensor for name, tensor in renamed.items() if tensor.ndim})
     read, _ = pretrained.load_backbone(shapes(MobileNetV2Trunk()), path)
     chex.assert_trees_all_equal(read, stored, strict=True)
 
@@ -200,7 +198,7 @@ def test_transposed_arrays_are_written_as_they_read(tmp_path):
     """The writer of safetensors would store the memory of the array, which is the other way
     round."""
     array = np.arange(6, dtype=np.float32).reshape(2, 3)
-    pretrained.write_safetensors(tmp_path / "t.safetensors", {"transposed": array.T})
+    write_safetensors(tmp_path / "t.safetensors", {"transposed": array.T})
     np.testing.assert_array_equal(
         pretrained.read_safetensors(tmp_path / "t.safetensors")["transposed"], array.T
     )
@@ -253,7 +251,7 @@ def test_weights_are_fetched_once_and_checked(served, hub, variables, tmp_path):
     assert pretrained.fetch_weights(served.name, folder, say=said.append) == path
     assert len(said) == 3
     assert pretrained.load_backbone(variables, served.name, folder=folder).report.matched
-    pretrained.write_safetensors(path, {"other": np.zeros(2, np.float32)})
+    write_safetensors(path, {"other": np.zeros(2, np.float32)})
     with pytest.raises(InputError, match=r"its sha256 is not that of resnet18\.served"):
         pretrained.load_backbone(variables, served.name, folder=folder)
 
@@ -294,9 +292,7 @@ def test_every_known_file_has_a_digest():
 
 def test_a_kernel_of_whole_numbers_is_multiplied_out(tmp_path):
     kernel, scale = np.array([[[[3]]], [[[-5]]]], np.int8), np.array([0.5, 2.0], np.float32)
-    pretrained.write_safetensors(
-        tmp_path / "w.safetensors", {"a.weight": kernel, "a.weight.scale": scale}
-    )
+    write_safetensors(tmp_path / "w.safetensors", {"a.weight": kernel, "a.weight.scale": scale})
     (found,) = pretrained.read_safetensors(tmp_path / "w.safetensors").items()
     assert found[0] == "a.weight"
     np.testing.assert_array_equal(found[1].ravel(), np.array([1.5, -10.0], np.float32))
@@ -304,7 +300,7 @@ def test_a_kernel_of_whole_numbers_is_multiplied_out(tmp_path):
 
 def test_weights_that_are_not_finite_are_refused_in_every_format(tmp_path, monkeypatch):
     array = np.array([1, np.inf], np.float32)
-    pretrained.write_safetensors(tmp_path / "w.safetensors", {"a": array})
+    write_safetensors(tmp_path / "w.safetensors", {"a": array})
     tensor = type("Tensor", (), {"is_floating_point": lambda self: True})
     monkeypatch.setitem(
         sys.modules,
