@@ -36,6 +36,7 @@ from kpjax.lab.own.project import renamed_to
 from kpjax.lab.own.whole_animals import unbounded
 from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
 from kpjax.lab.reports import pixel_errors
+from kpjax.lab.reports.faults import faults_of
 from kpjax.lab.reports.pixel_errors import (
     FILE,
     OF_PART,
@@ -89,8 +90,8 @@ def evaluate(asked: Evaluate) -> Path:
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
     cutoffs, labels = predictor.cutoffs, pixel_errors.distances_in_labels(animals)
     for part in animals.by_part().values():
-        for line in pixel_errors.coincidences(part, labels, cutoffs):
-            print(wrap_lines(line))
+        for fault in faults_of(part, cutoffs, labels, predictor.skeleton)[:1]:
+            print(wrap_lines(f"wrong first: {fault.text}"))
     print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
     with together(asked.out) as folder:
         pixel_errors.write_errors(folder, animals, predictor.cutoffs)

@@ -7,6 +7,7 @@ What only a developer asks for is folded away.
 
 import itertools
 import math
+import re
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -26,6 +27,7 @@ from kpjax.lab.animals.conformal import RadiusTable, missing, read_radius_table,
 from kpjax.lab.own.animals import FOLDER, found_text, kept_finder
 from kpjax.lab.own.project import Own
 from kpjax.lab.reports import pixel_errors
+from kpjax.lab.reports.faults import Fault, drawn_where_empty, faults_of, write_faults
 from kpjax.lab.reports.pixel_errors import (
     ALL,
     HELD_OUT,
@@ -73,6 +75,7 @@ from kpjax.papers.semi_supervised.left_to_learn import FITTED
 from kpjax.structures import skeleton_from_json
 
 WORST, OTHERS = 6, 6  # animals that are shown
+SHOWN = 3  # animals that show what is worst
 SURE = 0.5  # share of scores that say only whether they reach a cutoff
 HELD_OUT_COLUMNS = (
     Column("held_out/px", "mean held-out error", "px", decimals=1, better="lower"),
@@ -137,50 +140,31 @@ def own_report(
     shown = shown_of(found, last=bool(unknown))
     others = [run for run in found if run is not shown]
     beside = control_of(shown, others)
-    # by all labels of the run, whatever is judged
-    alike = (
-        pixel_errors.coincidences(
-            shown.judged or shown.animals,
-            pixel_errors.distances_in_labels(shown.animals),
-            shown.cutoffs,
-        )
-        if shown.animals
-        else []
-    )
     first = [
-        *alike,
         *unknown[:1],
         *agreement(shown, beside) * bool(unknown),
         *unknown[1:],
         *told(shown.line.runs.finished[0], [run.line.runs.finished[0] for run in others]),
     ]
-    reached, better, table = (
-        [],
-        [],
-        [console_table(*_table(measured, columns), screen_width())],
-    )
+    reached, table = [], [console_table(*_table(measured, columns), screen_width())]
     if shown.animals:
         said = verdict(shown.animals, shown.cutoffs)
         reached = [" ".join([said[0], *compared(shown, others)]), *said[1:]]
-        better = go_on(shown, folder)
         table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
-    if short := _short(shown, usual_steps):
-        first += [short] * (shown.animals is None)
-        text = (
-            f"Longer training: {short} The command of this run without --steps, and with a --workdir of its own, "
-            "runs all."
-        )
-        better = better or [text]  # that of `go_on` names a command
+    wrong = faults_of_run(shown, folder, command, usual_steps)
+    write_faults(shown.folder, wrong)
     print(
         "",
         *[f"{shown.line.name}, {shown.folder.name}:"] * (len(found) > 1),
         wrap_lines(" ".join([*first, *reached])),
-        *["what would help most:"] * bool(better),
         sep="\n",
     )
-    for text in better:
-        words, _, typed = text.partition("\n")
-        print(wrap_lines(f"- {words}", indent="  "), *[typed] * bool(typed), sep="\n")
+    for number, fault in enumerate(wrong):
+        if not number:
+            print("what is wrong with these points, worst first:")
+        print(wrap_lines(f"- {fault.text}", indent="  "))
+        if fault.command:
+            print(fault.command)
     print("", *table, sep="\n")
     if radii := read_radius_table(shown.folder):
         print(wrap_lines(radius_text(radii, of_target=_known_by_target(shown))))
@@ -199,11 +183,11 @@ def own_report(
             beside,
             measured,
             columns,
+            wrong,
             {
                 "summary": summary,
                 "first": first,
                 "verdict": reached,
-                "better": better,
                 "notes": [*notes, *filter(None, [animals])],
                 "command": command,
             },
@@ -211,26 +195,58 @@ def own_report(
     ), shown.folder
 
 
-def go_on(run: OwnRun, folder: Path) -> list[str]:
-    """Returns words on a run whose labelled images are not learnt yet, and on a line of its own the
-    command that trains on from it; nothing of any other. folder: of the preset."""
+def faults_of_run(run: OwnRun, folder: Path, command: str, usual_steps: int) -> list[Fault]:
+    """Returns what is wrong with a run's points, worst first, each with a command.
+
+    folder: of the preset. command, usual_steps: as of `own_report`.
+    """
+    workdir = folder.parent.parent
+    other = next(name for n in itertools.count(2) if not Path(name := f"{workdir}-{n}").exists())
+    drawn, rest = [], []
+    if run.animals:
+        suggest = f"kpjax suggest {shlex.quote(str(run.folder))} VIDEO --out to_label"
+        absent = f"{command} --empty absent --workdir {shlex.quote(other)}"
+        part = run.judged or run.animals
+        for fault in drawn_where_empty(part, run.cutoffs):
+            drawn.append(fault._replace(command=suggest if "--empty" in command else absent))
+        known = pixel_errors.distances_in_labels(run.animals)
+        found = faults_of(part, run.cutoffs, known, run.skeleton)
+        rest = [fault._replace(command=suggest) for fault in found[len(drawn) :]]
+    wrong = [*drawn, *go_on(run, other), *rest]
+    result = run.line.runs.finished[0]
+    steps = result.config.get("steps", usual_steps)
+    if 0 < steps < usual_steps and not result.metrics.get("kept_start"):
+        text = f"{steps:,} of the usual {usual_steps:,} steps were run."
+        wrong.append(
+            Fault(text, command=f"{_without_steps(command)} --workdir {shlex.quote(other)}")
+        )
+    return wrong
+
+
+def _without_steps(command: str) -> str:
+    return re.sub(r" --(steps|workdir)[ =]\S+", "", command)
+
+
+def go_on(run: OwnRun, workdir: str) -> list[Fault]:
+    """Returns that a run's labelled images are not learnt yet, with the command that trains on from
+    it in another folder; nothing of any other run.
+    """
     left = run.line.runs.finished[0].metrics.get("labelled/left_of_worst", 0.0)
     if not left > FITTED:
         return []
     stored = read_json(run.folder / "config.json")
-    workdir = folder.parent.parent
-    other = next(name for n in itertools.count(2) if not Path(name := f"{workdir}-{n}").exists())
     flags = [
         *flags_of_project(stored["config"]["data"], stored.get("why", {})),
         ("--variants", run.line.entry.variant),
         ("--start", str(run.folder)),
-        ("--workdir", other),
+        ("--workdir", workdir),
     ]
     command = shlex.join(["kpjax", "train", *(word for flag in flags for word in flag)])
-    return [
-        f"Training on: the labelled images themselves are not learnt, {left:.0%} of the error of empty heatmaps is "
-        f"left for the worst keypoint. This goes on from here:\n{command}"
-    ]
+    text = (
+        f"The labelled images themselves are not learnt: of the worst keypoint {left:.0%} of the error "
+        "of empty heatmaps is left."
+    )
+    return [Fault(text, command=command)]
 
 
 def flags_of_project(data: Mapping[str, Any], chosen: Collection[str]) -> list[tuple[str, ...]]:
@@ -316,15 +332,6 @@ def _known_by_target(run: OwnRun) -> bool:
     return pixel_errors.known_by({pixel_errors.OF_PART + part for part in parts}) == TARGET
 
 
-def _short(run: OwnRun, usual_steps: int) -> str:
-    result = run.line.runs.finished[0]
-    steps = result.config.get("steps", usual_steps)
-    if not 0 < steps < usual_steps or result.metrics.get("kept_start"):
-        return ""
-    were = "was" if steps == 1 else "were"
-    return f"{steps:,} of the usual {usual_steps:,} steps {were} run."
-
-
 def _table(
     measured: Sequence[Line], columns: Sequence[Column]
 ) -> tuple[list[Line], Sequence[Column]]:
@@ -371,6 +378,7 @@ def _page(
     beside: Sequence[OwnRun],
     measured: Sequence[Line],
     columns: Sequence[Column],
+    wrong: Sequence[Fault],
     said: dict,
 ) -> str:
     names, stored = run.skeleton.names, read_json(run.folder / "config.json")
@@ -391,6 +399,8 @@ def _page(
     images = images_of([run.line])
     moving = [one for one in images if one[1].endswith("moving")]
     pictures, patches = _pictures([run, *beside])
+    if pictured := _wrong_first(run, wrong):
+        pictures.insert(0, pictured)
     return render_page(
         Path(__file__).with_name("report.html.jinja"),
         path=[folder.parent.name, folder.name],
@@ -422,6 +432,7 @@ def _page(
         chosen=run.line.name,
         films=[path.relative_to(folder).as_posix() for path in films],
         pictures=pictures,
+        wrong=wrong,
         strips=patches,
         why=stored.get("why", {}),
         run=shlex.quote(str(run.folder)),
@@ -539,6 +550,29 @@ def _pictures(runs: Sequence[OwnRun]) -> tuple[list[tuple], list[tuple[str, str]
     except InputError as error:
         print(f"no pictures in the report: {error}")
     return sections, patches
+
+
+def _wrong_first(run: OwnRun, wrong: Sequence[Fault]) -> tuple | None:
+    """Returns a section of pictures of what is worst; None where no animal shows it, or its frame
+    cannot be read.
+    """
+    part = run.judged or run.animals
+    if not wrong or not wrong[0].animals:
+        return None
+    figures = []
+    try:
+        for n in wrong[0].animals[:SHOWN]:
+            image, one = frame_of(part, n)
+            shown = one._replace(visible=np.isfinite(one.predicted).all(-1).astype(float))
+            shown = shown._replace(
+                true=np.where(shown.visible[:, None] > 0, one.predicted, one.true)
+            )
+            image, shown = crop_to_animal(image, shown, run.cutoffs)
+            drawn = predictions_drawn(image, shown, run.skeleton, run.cutoffs, 0.0)
+            figures.append((part.title(n), "", [jpeg(drawn)]))
+    except InputError:
+        return None
+    return "Wrong first", wrong[0].text, ["predictions that drawings show"], figures
 
 
 def _picture(run: OwnRun, beside: OwnRun | None, n: int) -> tuple[str, str, list[str]]:

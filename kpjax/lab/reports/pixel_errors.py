@@ -22,9 +22,7 @@ from kpjax import geometry
 from kpjax.errors import count_text
 from kpjax.evaluation.coincidence import (
     LabelDistances,
-    coinciding,
     label_distances,
-    sentences,
 )
 from kpjax.evaluation.cutoffs import HIDDEN, keypoint_cutoffs
 from kpjax.files import foreign, read_content
@@ -587,16 +585,6 @@ def distances_in_labels(
         animals.names,
         size=float(np.median(np.concatenate(scales))) if scales else math.nan,
     )
-
-
-def coincidences(part: Animals, known: LabelDistances, cutoff: Any = -math.inf) -> list[str]:
-    """Says which keypoints of some animals are one point and are not in labels, a sentence each, the
-    most frequent first. cutoff: of scores, from which points are shown.
-    """
-    found = coinciding(part.predicted, part.lengths, known, scores=part.scores, cutoff=cutoff)
-    kind = {HELD_OUT: "held-out animal", TRAINED: "training animal"}
-    usual = float(np.median(part.lengths))
-    return sentences(found, part.names, length=usual, of=kind.get(part.parts[0], "labelled animal"))
 
 
 def sample_of(part: str, source: Source) -> Source:

@@ -147,19 +147,17 @@ def test_a_run_that_has_not_learnt_its_labels_gives_the_command_that_goes_on(tmp
     data |= {"transform": "letterbox", "unlabelled_pool": "rest"}
     stored = {"config": {"data": data}, "why": {"transform": "one animal on a frame"}}
     (run / "config.json").write_text(json.dumps(stored))
-    (tmp_path / "runs-2").mkdir()
 
     def left(worst):
         finished = SimpleNamespace(metrics={"labelled/left_of_worst": worst})
         entry = SimpleNamespace(variant="supervised_warped")
         line = SimpleNamespace(runs=SimpleNamespace(finished=[finished]), entry=entry)
-        return go_on(SimpleNamespace(line=line, folder=run), folder)
+        return go_on(SimpleNamespace(line=line, folder=run), f"{tmp_path}/runs-3")
 
     assert left(0.2) == left(float("nan")) == []
     (said,) = left(0.5)
-    assert "50% of the error of empty heatmaps is left" in said
-    assert said.splitlines()[-1].startswith("kpjax train ")  # a line that can be pasted
-    assert shlex.split(said.splitlines()[-1]) == [
+    assert "50% of the error of empty heatmaps is left" in said.text
+    assert shlex.split(said.command) == [  # a line that can be pasted
         *("kpjax", "train", "--project", "day 1", "--project", "day 2", "--validation", "cam a"),
         *("--empty", "absent", "--variants", "supervised_warped", "--start", str(run)),
         *("--workdir", f"{tmp_path}/runs-3"),
@@ -178,8 +176,8 @@ def test_the_command_that_goes_on_says_how_the_project_is_read_as_the_first_one_
         finished = SimpleNamespace(metrics={"labelled/left_of_worst": 0.9})
         entry = SimpleNamespace(variant="supervised_warped")
         line = SimpleNamespace(runs=SimpleNamespace(finished=[finished]), entry=entry)
-        (said,) = go_on(SimpleNamespace(line=line, folder=run), folder)
-        words = shlex.split(said.splitlines()[-1])
+        (said,) = go_on(SimpleNamespace(line=line, folder=run), f"{folder}-2")
+        words = shlex.split(said.command)
         assert words[:4] == ["kpjax", "train", "--project", "P"]
         assert words[-6::2] == ["--variants", "--start", "--workdir"]
         return words[4:-6]
@@ -198,20 +196,6 @@ def test_the_command_that_goes_on_says_how_the_project_is_read_as_the_first_one_
     assert typed_again(transform="letterbox", every=5) == [
         *("--transform", "letterbox", "--every", "5")
     ]
-
-
-def test_keypoints_that_are_one_point_are_named_for_the_part_in_which_they_are():
-    """The labels of the ears are 10 px from the snout, on animals of 100 px."""
-    learnt = made([[0.0, 0, 0]] * 20, part=pixel_errors.TRAINED, first=5)
-    held = made([[10.0, 0, np.nan], [10, 0, 0], [0, 0, 0]])
-    labels = pixel_errors.distances_in_labels(pixel_errors.join_animals([held, learnt]))
-    np.testing.assert_array_equal(labels.animals[0], [0, 23, 22])
-    assert labels.closest[0, 1] == pytest.approx(0.1)
-    assert pixel_errors.coincidences(held, labels) == [
-        "snout and left ear are one point on 2 of 3 held-out animals; in labels they are never closer "
-        "than 10 px."
-    ]
-    assert pixel_errors.coincidences(learnt, labels) == []
 
 
 def test_errors_lie_in_the_bucket_of_their_run(bucket):
@@ -388,8 +372,8 @@ def test_the_best_run_is_shown_in_pixels_with_videos_beside_the_page_and_nothing
         assert "the mean error is 4.0 px" in " ".join(shown.split())
         assert "cannot be known" not in shown
     assert "no pictures in the report: " in said
-    assert "what would help most:" in said
-    assert COMMAND in html.unescape(text)  # which advice with commands of its own does not replace
+    assert "what is wrong with these points, worst first:" in said
+    assert COMMAND in html.unescape(text)
     assert '<video controls loop preload="metadata" src="points/a%20video_overlay.mp4"' in text
     for word in ("<script", "http://", "https://", "@import", "<b>/"):
         assert word not in text

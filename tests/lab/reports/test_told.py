@@ -280,7 +280,8 @@ def test_a_page_without_labels_answers_first_and_shows_the_method_beside_its_con
     assert shown == folder / "adapted" / "seed-0"
     text, said = page.read_text(), capsys.readouterr().out
     assert "<b>random_<wbr>core</b>" in text  # a long name breaks where it may
-    first = "adapted before random_core. 100 of the usual 1,000 steps were run."
+    first = "adapted before random_core."
+    assert "100 of the usual 1,000 steps were run.<pre>kpjax train --workdir " in text
     assert f'<p class="finding">{first}</p>' in text
     assert said.index(first) < said.index("consistency")
     assert text.count("data:image/jpeg") == 2 * 3 + 2

@@ -44,6 +44,7 @@ from kpjax.lab.commands.predict.pipeline import (
 )
 from kpjax.lab.own.animals import MORE
 from kpjax.lab.predictors import Predictor, open_predictor, seeds_below
+from kpjax.lab.reports.faults import read_worst
 from kpjax.lab.reports.pixel_errors import count_text, wrap_lines
 
 NEARLY_ALL = 0.8  # the share of hidden points from which a likely cause is told
@@ -99,6 +100,8 @@ def predict(asked: Predict) -> list[Path]:
     ):
         print(line)
     predictor = open_predictor(asked.run, turned=asked.turned)
+    if worst := read_worst(run):
+        print(f"wrong with these points, by the run's labels: {worst}")
     if asked.crop and asked.boxes is not None:
         raise InputError("crop", "--boxes says where the animals are; give only one of the flags")
     if asked.boxes is None and needs_box(predictor.transform) and predictor.finder is None:
