@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from untrained import write_safetensors
 
 from experiments import experiment_of
 from experiments.adaptation import PRESETS as ADAPTATION
@@ -23,7 +24,7 @@ from kpjax.models import FeatureMaps, MobileNetV2, MobileNetV2Trunk, PoseResNet
 from kpjax.models.inverted_residuals import frozen_layers
 from kpjax.models.vgg import VGG
 from kpjax.models.weights import pretrained
-from kpjax.models.weights.pretrained import KnownWeights, write_safetensors
+from kpjax.models.weights.pretrained import KnownWeights
 from kpjax.papers.adaptation.variants import build
 from kpjax.papers.command_line import read_command, run, show_table
 from kpjax.papers.configs import (
