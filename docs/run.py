@@ -36,12 +36,15 @@ from own_projects import synthetic_project
 
 from data.figures import DOMAINS, figures
 from experiments.render import TUTORIALS
+from kpjax.files import write_text
 from kpjax.formats.project import Project
+from kpjax.formats.tables import Table, table_text
 from kpjax.formats.writing import write_project
 from kpjax.images.video import write_video
 from kpjax.lab.commands.train import system_and_flags
 
 PAIRS = "pairs"  # a project of SLEAP with two people in every image
+PREDICTED = "predicted"  # a csv project, and what DeepLabCut would write of some of its keypoints
 PAGES = {
     "start": "csv",
     "own/deeplabcut": "deeplabcut",
@@ -50,6 +53,7 @@ PAGES = {
     "own/coco": "coco",
     "own/csv": "csv",
     "own/two_flies": PAIRS,
+    "own/old_model": PREDICTED,
     **dict.fromkeys((f"tutorials/{name}" for name in TUTORIALS), ""),
 }
 # with the format of its project; tutorials have their own
@@ -126,6 +130,7 @@ def made_smaller(words: list[str]) -> list[str]:
         return words
     system, _ = system_and_flags(words[2:])
     fresh = system in ("semi_supervised", "regda") and "--start" not in words
+    fresh |= "predictions.csv" in words
     small = shlex.split(f"{NETWORK if fresh else ''} {SMALL[system]}")
     if "--variants" not in words:
         small += ["--variants", ONE_VARIANT[system]]
@@ -154,7 +159,9 @@ def make_inputs(folder: Path, form: str) -> None:
         )
         if form == PAIRS:
             made = in_pairs(made)
-        write_project(made, "sleap" if form == PAIRS else form, folder / name)
+        write_project(made, {PAIRS: "sleap", PREDICTED: "csv"}.get(form, form), folder / name)
+        if form == PREDICTED and not number:
+            write_text(folder / "predictions.csv", predictions_of(made))
     people = figures(12, first=300, domain=DOMAINS["source"], seed=0, side=SIDE)
     frames = (np.asarray(people[n].image) for n in range(12))
     write_video(
@@ -165,6 +172,16 @@ def make_inputs(folder: Path, form: str) -> None:
         ),
         rate=10.0,
     )
+
+
+def predictions_of(project: Project) -> str:
+    """Returns a table of DeepLabCut: the first keypoints of a project, a pixel off their labels."""
+    names = project.skeleton.names[:4]
+    points = tuple(("", name) for name in names)
+    keys = tuple(project.frames[one.frame].name for one in project.instances)
+    found = np.stack([one.keypoints[: len(names)] + 1 for one in project.instances])
+    values = np.concatenate([found, np.full((*found.shape[:2], 1), 0.9)], -1)
+    return table_text(Table("DLC_made", points, ("x", "y", "likelihood"), keys, values))
 
 
 def in_pairs(project: Project) -> Project:

@@ -1,18 +1,18 @@
-"""Predicted points of one video, from the files that `predict` writes and from those of other
-tools.
+"""Predicted points of videos and images, from the files that `predict` writes and from those of
+other tools.
 
-- kpjax's csv, with the columns video, frame, instance, keypoint, x, y and score.
+- kpjax's csv, with the columns video and frame, or image, and instance, keypoint, x, y and score.
 - DeepLabCut's, Lightning Pose's and EKS's csv, and DeepLabCut's .h5: header rows bodyparts and
-coords with a likelihood.
-- movement's data set as a long table: time, individual, keypoint, and space and position, or x and
-y, perhaps with a confidence.
+coords with a likelihood; a row is a frame of the video after which the file is called, or an image.
 - What sleap-io reads with predicted instances, which a track or their order on a frame tells apart:
   SLEAP's .slp, its csv and its analysis .h5, JABS, NWB.
+- COCO results, beside the file that lists their images.
 """
 
 import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -21,220 +21,135 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.errors import count_text
 from kpjax.files import foreign
-from kpjax.formats import sleap
+from kpjax.formats import coco, sleap
 from kpjax.formats.deeplabcut import SINGLE
-from kpjax.formats.names import forward
-from kpjax.formats.predictions import (
-    EMPTY,
-    FAILED,
-    NO_BOX,
-    OK,
-    UNSURE,
-    PredictionTable,
-    empty_table,
-)
-from kpjax.formats.project import LARGEST, Report, on_frame, refuse
+from kpjax.formats.names import forward, json_of
+from kpjax.formats.predictions import OK, PredictionTable, empty_table
+from kpjax.formats.project import LARGEST, Report, refuse
 from kpjax.formats.tables import (
-    Row,
-    Rows,
     has_table_header,
-    number,
     read_rows,
     read_table,
     whole_number,
 )
 from kpjax.images.reading import VIDEO_SUFFIXES
 
-_COLUMNS = ("video", "frame", "keypoint", "x", "y", "score")
-_OTHER_COLUMNS = ("image", "instance", "time", "space", "position")
-# as movement, some versions of it in plural, calls them
-_OF_MOVEMENT = {
-    "individual": "instance",
-    "individuals": "instance",
-    "keypoints": "keypoint",
-    "confidence": "score",
-}
-_KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS, SLEAP or movement"
-MOST_FRAMES = 100_000_000  # of a recording; one wrong number of a frame gives more
-_EMPTY = np.full(5, np.nan)
-# the status of an animal without points, by that of its points in kpjax's csv
-_REASONS = {NO_BOX: NO_BOX, FAILED: FAILED, EMPTY: OK}
+_COLUMNS = ("keypoint", "x", "y", "score")
+_OTHER_COLUMNS = ("video", "frame", "image", "instance")
+_KNOWN = "kpjax, DeepLabCut, Lightning Pose, EKS or SLEAP, or COCO results"
+_EMPTY = [math.nan] * 3
+# by frame, animal and keypoint: x, y and score
+_Points = dict[int, dict[str, dict[str, list[float]]]]
 
 
 class _Found(NamedTuple):
-    """What a file says of a video."""
+    """What a file says of a video, or of images."""
 
     name: str
     source: Path
     skeleton: Skeleton
-    #: by frame and animal: (K, 3) x, y, score; kpjax's own (K, 5), 1 where a
-    #: point is outside, and where it is unsure
-    points: Mapping[int, Mapping[str, np.ndarray]]
-    times: Mapping[int, float] = {}
-    size: tuple[int, int] = (0, 0)
-    #: by frame and animal: why it has no points, as kpjax's own csv says
-    reasons: Mapping[int, Mapping[str, str]] = {}
+    points: Mapping[int, Mapping[str, np.ndarray]]  # (K, 3) x, y, score by frame and animal
+    images: Sequence[str] = ()  # their names, whose places stand for numbers of frames
 
 
-def read_predictions(path: Path) -> PredictionTable:
-    """Reads the predictions of one video, with a row for each frame from the first to the last.
+def read_predictions(path: Path, beside: Path | None = None) -> tuple[PredictionTable, ...]:
+    """Reads predictions: a table for each video, with a row for each frame that the file has, in
+    order, and one for all images.
 
-    The step between frames is the largest that reaches all of the file. Frames that it lacks, and
-    animals without any point on a frame, have the status `unreadable`, unless the file says another.
+    Animals without any point on a frame have the status `unreadable`. Animals that no track tells
+    apart are called after their order on a frame.
+
+    beside: of COCO results, a project that may list their images. Raises InputError for anything
+    else.
     """
     path = Path(path)
     report = Report("", [], [])
     if not path.is_file() or path.suffix.lower() in VIDEO_SUFFIXES:
         raise InputError(
-            f"{path}: no file of predicted points; name a .csv, .h5 or .slp of {_KNOWN}"
+            f"{path}: no file of predicted points; name a .csv, .h5, .slp or .json of {_KNOWN}"
         )
     if sleap.kind_of(path):
         found = _of_sleap(path, report)
+    elif path.suffix.lower() == ".json":
+        found = _of_coco(path, beside, report)
     elif path.suffix.lower() == ".h5" or has_table_header(path):
-        found = _of_table(path, report)
+        found = [_of_table(path, report)]
     else:
         found = _of_csv(path, report)
     refuse(path, report.faults)
-    frames = sorted(found.points)
-    if not frames:
+    found = [one for one in found if one.points]
+    if not found:
         raise InputError(f"{path}: there is no frame in it; predict again")
-    step = int(np.gcd.reduce(np.diff(frames))) or 1
+    return tuple(_table_of(path, one, report.notes) for one in found)
+
+
+def _table_of(path: Path, found: _Found, notes: Sequence[str]) -> PredictionTable:
+    """Returns what a file says of a video, or of images, as a table."""
+    frames = sorted(found.points)
     names = dict.fromkeys(name for frame in frames for name in found.points[frame])
     animals = {name: place for place, name in enumerate(names or ["0"])}
-    first, last = frames[0], frames[-1]
-    rows = (last - first) // step + 1
-    if rows > MOST_FRAMES:
-        raise InputError(
-            f"{path}: frames {first} to {last} would be {rows:,} rows; correct the numbers of frames, or "
-            "give it in parts"
-        )
-    numbers = np.arange(first, last + 1, step)
-    times = None
-    known = np.array([found.times.get(frame, np.nan) for frame in frames], np.float64)
-    if np.isfinite(known).all():
-        times = np.interp(numbers, frames, known)
     stem = path.name.split(".")[0]
     title = re.sub("[^A-Za-z0-9]+", "_", stem.split("DLC_")[-1])
     table = empty_table(
         found.source,
-        [found.name] * rows,
-        numbers,
+        found.images or [found.name] * len(frames),
+        np.array(frames),
         found.skeleton,
         title,
-        times=times,
+        files=[Path(name) for name in found.images],
         instances=tuple(animals),
     )
-    status = table.status
-    for frame, of_frame in found.reasons.items():
-        for animal, reason in of_frame.items():
-            status[(frame - first) // step, animals[animal]] = reason
-    values = np.full((rows, len(animals), len(found.skeleton.names), 5), np.nan)
-    for frame, of_frame in found.points.items():
-        row = (frame - first) // step
-        for animal, one in of_frame.items():
-            columns = one.shape[1]
-            values[row, animals[animal], :, :columns] = one
-    x, y, scores, is_outside, is_unsure = np.moveaxis(values, -1, 0)
-    there = (np.abs(x) <= LARGEST) & (np.abs(y) <= LARGEST)  # nan is not
-    scored = there & (np.abs(scores) <= LARGEST)
-    points = np.where(there[..., None], values[..., :2], np.nan)
-    outside = there & (is_outside == 1)
-    if found.size[0]:
-        outside = np.isfinite(points).all(-1) & ~on_frame(points, found.size)
+    values = np.full((len(frames), len(animals), len(found.skeleton.names), 3), np.nan)
+    for row, frame in enumerate(frames):
+        for animal, one in found.points[frame].items():
+            values[row, animals[animal]] = one
+    there = (np.abs(values[..., :2]) <= LARGEST).all(-1)  # nan is not
+    scored = there & (np.abs(values[..., 2]) <= LARGEST)
     return table._replace(
-        notes=tuple(report.notes),
-        sizes=np.full_like(table.sizes, found.size),
-        keypoints=points,
-        scores=np.where(scored, scores, 0),
-        outside=outside,
-        unsure=there & (is_unsure == 1),
-        status=np.where(there.any(-1), OK, status),
+        notes=tuple(notes),
+        keypoints=np.where(there[..., None], values[..., :2], np.nan),
+        scores=np.where(scored, values[..., 2], 0),
+        status=np.where(there.any(-1), OK, table.status),
     )
 
 
-def _of_csv(path: Path, report: Report) -> _Found:
-    """Returns the points of a long table: kpjax's, or movement's, whose rows may have one of x and y,
-    and whose times are numbers of frames, or seconds from one to the next.
-    """
-    table = read_rows(path, report, (*_COLUMNS, *_OTHER_COLUMNS, *_OF_MOVEMENT))
-    has = {_OF_MOVEMENT.get(column, column) for column in table.columns}
-    of_movement = "video" not in has and {"keypoint", "instance"} <= has >= {"time"}
-    if "image" in has and "video" not in has:
-        raise _of_images(path, "it has points on images")
-    missing = table.lacks(*_COLUMNS)
-    if missing and not of_movement:
+def _of_csv(path: Path, report: Report) -> list[_Found]:
+    """Returns the points of kpjax's table."""
+    table = read_rows(path, report, (*_COLUMNS, *_OTHER_COLUMNS))
+    missing = table.lacks(*_COLUMNS, "image" if "image" in table.columns else "video")
+    if missing:
         raise InputError(
             f"{path}: no column {missing[0]}, which predictions of kpjax have; give a file of {_KNOWN}"
         )
-    points: dict[int, dict[str, dict[str, np.ndarray]]] = {}
-    names = {}
-    videos = {}
-    times = {}
-    reasons: dict[int, dict[str, str]] = {}
-    step = _step_of_times(table) if of_movement else 1.0
+    of_file: dict[str | None, _Points] = {}  # by video; None of images
+    images: dict[str, int] = {}
+    names = dict.fromkeys(row.get("keypoint") for row in table.rows)
     for row in table.rows:
-        cells = {_OF_MOVEMENT.get(column, column): cell for column, cell in row.cells.items()}
-        row = row._replace(cells=cells)
-        keypoint = row.get("keypoint")
-        space = row.get("space")
-        status = row.get("status")
-        time = row.number("time")
-        frame = _frame_at(row, time / step) if of_movement else row.frame()
-        if frame is None or space not in ("", "x", "y"):
+        video, frame = row.place() or ("", None)
+        if not video:
             continue
-        videos.setdefault(row.get("video"))
-        names.setdefault(keypoint)
-        of_frame = points.setdefault(frame, {})
-        animal = cells.get("instance", "0")
-        of_animal = of_frame.setdefault(animal, {})
-        if status in _REASONS:
-            reasons.setdefault(frame, {})[animal] = _REASONS[status]
-        x = row.number("position" if space == "x" else "x")
-        y = row.number("position" if space == "y" else "y")
-        score = row.number("score")
-        values = np.array([x, y, score, status == "outside", status == UNSURE])
-        known = of_animal.get(keypoint, _EMPTY)
-        if keypoint in of_animal and not (space and math.isnan(known["xy".index(space)])):
+        if frame is None:
+            frame = images.setdefault(video, len(images))
+            video = None
+        animals = of_file.setdefault(video, {}).setdefault(frame, {})
+        of_animal = animals.setdefault(row.cells.get("instance", "0"), {})
+        keypoint = row.get("keypoint")
+        if keypoint in of_animal:
             row.fault(f"{keypoint} of frame {frame} is there already; delete one")
-        of_animal[keypoint] = np.where(np.isnan(known), values, known)
-        if not math.isnan(time):
-            times[frame] = time
-    if len(videos) > 1:
-        report.faults.append(f"it has points of {len(videos)} videos; give a file for each")
-    arrays: dict[int, dict[str, np.ndarray]] = {}
-    for frame, of_frame in points.items():
-        arrays[frame] = {}
-        for animal, of_animal in of_frame.items():
-            of_names = [of_animal.get(name, _EMPTY) for name in names]
-            arrays[frame][animal] = np.array(of_names)
-    name = forward(next(iter(videos), "") or path.stem)
-    source = f"{name}.mp4" if of_movement else PurePosixPath(name).name
-    stamps = {} if of_movement and step == 1 else times
-    return _Found(
-        name, path.parent / source, Skeleton(tuple(names)), arrays, stamps, reasons=reasons
-    )
-
-
-def _step_of_times(table: Rows) -> float:
-    """Returns the step between the times of movement's table; 1 where they are numbers of frames."""
-    unheard = Report("", [], [])  # the rows are read again
-    times = np.unique([number(row.get("time"), unheard) for row in table.rows])
-    if len(times) < 2 or not np.isfinite(times).all():
-        return 1.0
-    if (times == times.round()).all():
-        return 1.0
-    # of rounded times, some steps are shorter than others; some frames may be missing
-    between = np.diff(times)
-    frames = np.round(between / np.median(between)).sum()
-    return float(times[-1] - times[0]) / max(frames, 1.0)
-
-
-def _frame_at(row: Row, steps: float) -> int | None:
-    """Returns the number of a frame, after so many steps; None, with a fault, without a time."""
-    if math.isfinite(steps):
-        return round(steps)
-    row.fault("no time; give that of the frame", "time")
-    return None
+        of_animal[keypoint] = [row.number(column) for column in _COLUMNS[1:]]
+    found = []
+    for video, of_frames in of_file.items():
+        points = {}
+        for frame, animals in of_frames.items():
+            points[frame] = {
+                animal: np.array([of_animal.get(name, _EMPTY) for name in names])
+                for animal, of_animal in animals.items()
+            }
+        name = forward(video or path.stem)
+        source = path.parent / PurePosixPath(name).name
+        listed = () if video else tuple(images)
+        found.append(_Found(name, source, Skeleton(tuple(names)), points, images=listed))
+    return found
 
 
 def _of_table(path: Path, report: Report) -> _Found:
@@ -256,62 +171,104 @@ def _of_table(path: Path, report: Report) -> _Found:
     for place, (animal, part) in enumerate(table.points):
         values[:, animals.index(animal), names.index(part)] = table.values[:, place]
     titles = [animal or "0" for animal in animals]
+    keys = [str(key) for key in table.keys]
+    frames = [whole_number(key) for key in keys]
+    images = keys if None in frames else []
     found: dict[int, dict[str, np.ndarray]] = {}
-    for key, of_frame in zip(table.keys, values, strict=True):
-        frame = whole_number(str(key))
-        if frame is None:
-            raise _of_images(path, f"row {key!r:.60} is an image")
-        if frame in found:
-            raise InputError(f"{path}: frame {frame} occurs twice; delete one of its rows")
-        found[frame] = dict(zip(titles, of_frame, strict=True))
+    again = [key for key, times in Counter(keys).items() if times > 1]
+    if again:
+        raise InputError(f"{path}: frame {again[0]} occurs twice; delete one of its rows")
+    for place, (frame, of_frame) in enumerate(zip(frames, values, strict=True)):
+        found[place if images else frame] = dict(zip(titles, of_frame, strict=True))
     name = path.stem.split("DLC_", 1)[0] or path.stem
-    return _Found(name, path.parent / f"{name}.mp4", Skeleton(tuple(names)), found)
+    source = path.parent / f"{name}.mp4"
+    return _Found(name, source, Skeleton(tuple(names)), found, images=images)
 
 
-def _of_sleap(path: Path, report: Report) -> _Found:
+def _of_coco(path: Path, beside: Path | None, report: Report) -> list[_Found]:
+    """Returns the points of COCO results; images are listed in a file beside them, or in a project.
+
+    Raises InputError if no file lists all of them.
+    """
+    results = json_of(path)
+    with foreign(path, "give COCO results: a list of image_id, category_id, keypoints and score"):
+        wanted = {one["image_id"] for one in results}
+        categories = {one["category_id"] for one in results}
+    listing = path.with_name(path.name.removesuffix(".json").removesuffix(".coco") + ".images.json")
+    files = [listing, *coco.files_of(path.parent), *(coco.files_of(beside) if beside else ())]
+    for file in filter(Path.is_file, files):
+        content = json_of(file)
+        with foreign(file, "give the file that lists the images of the results"):
+            images = {one["id"]: one for one in content["images"]}
+            named = {one["id"]: one.get("keypoints") for one in content["categories"]}
+        if wanted <= set(images) and len(categories) == 1 and named.get(min(categories)):
+            break
+    else:
+        raise InputError(
+            f"{path}: no file beside it, nor of the project, lists the images and the one category of these "
+            "results; put it there"
+        )
+    names = tuple(map(str, named[min(categories)]))
+    of_file: dict[str | None, dict[int, dict[str, np.ndarray]]] = {}
+    numbers: dict[str, int] = {}
+    with foreign(path, "give COCO results: a list of image_id, category_id, keypoints and score"):
+        for one in results:
+            image = images[one["image_id"]]
+            name, frame = str(image["file_name"]), image.get("frame")
+            if frame is None:
+                frame, name = numbers.setdefault(name, len(numbers)), None
+            of_frame = of_file.setdefault(name, {}).setdefault(int(frame), {})
+            animal = str(one.get("track", len(of_frame)))
+            values = np.array(one["keypoints"], np.float64).reshape(len(names), 3)
+            values[values[:, 2] <= 0] = np.nan  # as filler is written
+            of_frame[animal] = values
+    return [
+        _Found(
+            name or path.stem,
+            path.parent / PurePosixPath(name or path.stem).name,
+            Skeleton(names),
+            points,
+            images=() if name else tuple(numbers),
+        )
+        for name, points in of_file.items()
+    ]
+
+
+def _of_sleap(path: Path, report: Report) -> list[_Found]:
     kind = sleap.kind_of(path)
     labels = sleap.load(path)
-    predicted = [one for one in labels.labeled_frames if one.instances]
-    videos = {id(one.video): one.video for one in predicted}
-    if len(videos) != 1:
-        raise InputError(
-            f"{path}: it has predictions on {len(videos)} videos; give a file for each"
-        )
-    video = next(iter(videos.values()))
-    if isinstance(video.filename, list):
-        raise _of_images(path, "it has points on images")
     skeleton = sleap.skeleton_in(path, labels, Report(path.name, [], []))
-    points: dict[int, dict[str, np.ndarray]] = {}
-    with foreign(path, "save it again with its tool"):
-        for one in predicted:
-            frame = int(one.frame_idx)
-            of_frame = points.setdefault(frame, {})
-            # what a person corrected takes the place of what was predicted
-            animals = [*one.user_instances, *one.unused_predictions]
-            if sum(instance.track is None for instance in animals) > 1:
-                report.faults.append(
-                    f"frame {frame} has {len(animals)} animals, and no tracks say which is which; track them first"
-                )
-            for place, instance in enumerate(animals):
-                animal = instance.track.name if instance.track else str(place)
-                if animal in of_frame:
-                    report.faults.append(
-                        f"frame {frame} has two animals called {animal!r:.60}; give each its own track"
-                    )
-                of_frame[animal] = sleap.points_of(instance, skeleton.names)
-        size = (0, 0)
-        shape = dict(video.backend_metadata).get("shape") or ()
-        if len(shape) == 4:
-            _, height, width, _ = shape
-            size = (int(width), int(height))
-        # a csv names none
-        stored = f"{path.stem}.mp4" if kind == "csv" else video.filename
+    skeleton = Skeleton(skeleton.names, skeleton.edges)
+    found = []
+    images: dict[str, int] = {}
+    of_images: dict[int, dict[str, np.ndarray]] = {}
+    for video in labels.videos:
+        listed = isinstance(video.filename, list)
+        points = of_images if listed else {}
+        with foreign(path, "save it again with its tool"):
+            for one in labels.labeled_frames:
+                if one.video is not video or not one.instances:
+                    continue
+                frame = int(one.frame_idx)
+                if listed:
+                    name = forward(video.filename[frame])
+                    frame = images.setdefault(name, len(images))
+                of_frame = points.setdefault(frame, {})
+                # what a person corrected takes the place of what was predicted
+                animals = [*one.user_instances, *one.unused_predictions]
+                for place, instance in enumerate(animals):
+                    animal = instance.track.name if instance.track else str(place)
+                    if animal in of_frame:
+                        report.faults.append(
+                            f"frame {frame} has two animals called {animal!r:.60}; give each its own track"
+                        )
+                    of_frame[animal] = sleap.points_of(instance, skeleton.names)
+            if listed:
+                continue
+            # a csv names none
+            stored = f"{path.stem}.mp4" if kind == "csv" else video.filename
         file = Path(forward(stored))
-    source = file if file.is_file() else path.parent / file.name
-    return _Found(file.name, source, Skeleton(skeleton.names, skeleton.edges), points, size=size)
-
-
-def _of_images(path: Path, what: str) -> InputError:
-    return InputError(
-        f"{path}: {what}, where frames of one video are needed; give predictions on a video"
-    )
+        source = file if file.is_file() else path.parent / file.name
+        found.append(_Found(file.name, source, skeleton, points))
+    of_all = _Found(path.stem, path, skeleton, of_images, images=tuple(images))
+    return [*found, of_all]

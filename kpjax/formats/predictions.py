@@ -18,7 +18,6 @@ from kpjax.formats.project import Frame, on_frame
 from kpjax.formats.tables import Table, table_text, write_h5, write_rows
 
 OK, UNSURE, UNREADABLE, NO_BOX, FAILED = "ok", "unsure", "unreadable", "no_box", "failed"
-EMPTY = "empty"  # a point that smoothing has left out, of an animal that is there
 _COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # scorer of a title; DeepLabCut expects the first three letters
 
@@ -160,7 +159,7 @@ def csv_rows(table: PredictionTable) -> Iterator[Sequence[object]]:
                     f"{x:.3f}",
                     f"{y:.3f}",
                     f"{score:.6g}",
-                    EMPTY if math.isnan(x) and status == OK else status,
+                    status,
                     "" if math.isnan(radius) else f"{radius:.3f}",
                 ]
                 if status == FAILED:

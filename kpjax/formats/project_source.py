@@ -204,6 +204,16 @@ def with_point_boxes(project: Project, side: float = 0.0) -> Project:
     return project._replace(instances=tuple(instances), notes=(*project.notes, note))
 
 
+def has_own_box(one: Instance, box_side: float) -> bool:
+    """Returns whether an animal has a box that somebody stated: not the one that was made about its
+    only keypoint. box_side: that
+    somebody stated for boxes of single keypoints, 0 for none."""
+    if not one.boxed or box_side or len(one.seen) > 1:
+        return one.boxed
+    middle = one.box[:2] + one.box[2:] / 2 - 0.5
+    return not np.allclose(middle, one.keypoints[0], atol=1e-3)
+
+
 def reference_lengths(project: Project) -> np.ndarray:
     """Returns (I,) float64 px: the diagonal of each instance's box, else of the extent of its
     labelled points.

@@ -249,8 +249,9 @@ def old_keypoints(protocol: Protocol, step: int) -> tuple[str, ...]:
     return tuple(name for earlier in protocol.steps[:step] for name in earlier.keypoints)
 
 
-def step_source(protocol: Protocol, step: int, source: Source) -> Source:
-    """Returns the images of a step with labels of its own keypoints.
+def step_source(protocol: Protocol, step: int, source: Source, *, earlier: bool = False) -> Source:
+    """Returns the images of a step with labels of its own keypoints, and of those of earlier steps if
+    so asked.
 
     Raises InputError for another source.
     """
@@ -261,7 +262,10 @@ def step_source(protocol: Protocol, step: int, source: Source) -> Source:
         )
     chosen = protocol.steps[step]
     name = f"{source.name}, {protocol.name} step {step}"
-    return labelled_only(subset(source, chosen.images, name), chosen.keypoints, name)
+    keypoints = chosen.keypoints
+    if earlier:
+        keypoints = (*old_keypoints(protocol, step), *keypoints)
+    return labelled_only(subset(source, chosen.images, name), keypoints, name)
 
 
 def step_triples(

@@ -2,12 +2,18 @@
 where KAMP's is across positions.
 """
 
-import chex
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from kpjax.losses.distillation import Maps, Scalar, check_maps, map_weights, weighted_mean
+from kpjax.losses.distillation import (
+    Maps,
+    SampleWeights,
+    Scalar,
+    check_maps,
+    map_weights,
+    weighted_mean,
+)
 
 # a logit whose softmax is exactly 0 and whose difference from another is still finite
 EXCLUDED = -1e30
@@ -27,20 +33,11 @@ def _per_sample(costs, readable):
     return jnp.where(readable[:, None, None], costs, 0.0).sum(-1).mean((1, 2))
 
 
-def _samples(maps, sample_weights):
-    """Returns the weights of samples, (B,) float32, 1 by default."""
-    return (
-        jnp.ones(maps.shape[0], jnp.float32)
-        if sample_weights is None
-        else sample_weights.astype(jnp.float32)
-    )
-
-
 def channel_distillation(
     teacher: Maps,
     student: Maps,
     channels: Float[Array, "keypoints"],
-    sample_weights: Float[Array, "batch"] | None = None,
+    sample_weights: SampleWeights = None,
     *,
     temperature: float = 2.0,
 ) -> Scalar:
@@ -49,14 +46,15 @@ def channel_distillation(
 
     The result is the mean over cells and samples of the sum over channels of softmax(map /
     temperature), without the factor temperature². `channels` (K,) are above 0 where a channel takes
-    part in the softmax. With one channel the loss is the constant 0, which teaches nothing; with
-    none it is 0. Source: Li and Hoiem 2016 (Learning without Forgetting), for heatmaps as in KAMP's
-    comparison.
+    part in the softmax. `sample_weights` are (B,), or (B, K) of maps: those of weight 0 take no part
+    in the softmax of their image, which weighs as its maps do on average. With one channel the loss
+    is the constant 0, which teaches nothing; with none it is 0. Source: Li and Hoiem 2016 (Learning
+    without Forgetting), for heatmaps as in KAMP's comparison.
     """
     check_maps(student, teacher)
-    weights = _samples(student, sample_weights)
-    chex.assert_shape(weights, student.shape[:1])
-    readable = map_weights(student, channels, weights) > 0
+    of_maps = map_weights(student, channels > 0, sample_weights)
+    readable = of_maps > 0
+    weights = of_maps.mean(1)
     log_truth = _across_channels(jax.lax.stop_gradient(teacher) / temperature, readable)
     log_answer = _across_channels(student / temperature, readable)
     return -weighted_mean(_per_sample(jnp.exp(log_truth) * log_answer, readable), weights)

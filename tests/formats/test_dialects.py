@@ -540,7 +540,7 @@ def table(path, animals, parts, coordinates, frames=3):
 def test_columns_behind_the_likelihood_are_left_out_as_of_eks(tmp_path):
     more = ("x_ens_median", "y_ens_median", "x_ens_var", "y_ens_var")
     table(tmp_path / "a.csv", ("", ""), NAMES, ("x", "y", "likelihood", *more))
-    found = read_predictions(tmp_path / "a.csv")
+    (found,) = read_predictions(tmp_path / "a.csv")
     np.testing.assert_array_equal(found.keypoints[1, 0], [[1, 2], [8, 9]])
     np.testing.assert_array_equal(found.scores[1, 0], [3, 10])
 
@@ -548,31 +548,13 @@ def test_columns_behind_the_likelihood_are_left_out_as_of_eks(tmp_path):
 def test_corners_of_a_cage_are_no_predicted_animal(tmp_path):
     path = tmp_path / "aDLC_x_el.csv"
     table(path, ("m1", "m2", "single"), ("nose", "nose", "corner"), ("x", "y", "likelihood"))
-    found = read_predictions(path)
+    (found,) = read_predictions(path)
     assert (found.instances, found.skeleton.names) == (("m1", "m2"), ("nose",))
     assert "corner" in found.notes[0]
 
 
-def test_predictions_of_sleap_and_movement_as_csv(tmp_path):
-    (tmp_path / "long.csv").write_text(
-        ",time,space,keypoints,individuals,position,confidence\n"
-        + "".join(
-            f"0,{n / 25},{axis},{name},m{a},{100 * a + 10 * k + n + (axis == 'y')},0.{5 + a}\n"
-            for n in range(3)
-            for axis in "xy"
-            for k, name in enumerate(NAMES)
-            for a in (1, 2)
-        )
-    )
-    (tmp_path / "wide.csv").write_text(
-        "time,individual,keypoint,x,y,confidence\n"
-        + "".join(
-            f"{n},m{a},{name},{100 * a + 10 * k + n},{100 * a + 10 * k + n + 1},0.{5 + a}\n"
-            for n in range(3)
-            for k, name in enumerate(NAMES)
-            for a in (1, 2)
-        )
-    )
+def test_predictions_of_sleap_as_csv(tmp_path):
+    pytest.importorskip("sleap_io")
     (tmp_path / "sleap.csv").write_text(
         "track,frame_idx,instance.score,nose.x,nose.y,nose.score,tail.x,tail.y,tail.score\n"
         + "".join(
@@ -582,30 +564,14 @@ def test_predictions_of_sleap_and_movement_as_csv(tmp_path):
             for a in (1, 2)
         )
     )
-    for name in ("long.csv", "wide.csv", "sleap.csv"):
-        if name == "sleap.csv":
-            pytest.importorskip("sleap_io")
-        found = read_predictions(tmp_path / name)
-        assert (found.instances, found.skeleton.names) == (("m1", "m2"), NAMES)
-        np.testing.assert_array_equal(found.numbers, range(3))
-        np.testing.assert_array_equal(
-            found.keypoints[2], [[[102, 103], [112, 113]], [[202, 203], [212, 213]]]
-        )
-        np.testing.assert_allclose(found.scores[0], [[0.6, 0.6], [0.7, 0.7]])
-        assert found.source == tmp_path / name.replace("csv", "mp4")
-        assert (found.times is not None) == (name == "long.csv")
-    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(InputError, match=r"no column video.*EKS, SLEAP or movement"):
-        read_predictions(tmp_path / "other.csv")
-
-
-def test_rounded_times_and_missing_frames_do_not_shift_numbers_of_frames(tmp_path):
-    """To milliseconds, 30 frames a second are 33 or 34 ms apart."""
-    kept = [n for n in range(300) if n % 7]
-    (tmp_path / "long.csv").write_text(
-        "time,individual,keypoint,x,y,confidence\n"
-        + "".join(f"{n / 30:.3f},m1,nose,{n},{n},0.5\n" for n in kept)
+    (found,) = read_predictions(tmp_path / "sleap.csv")
+    assert (found.instances, found.skeleton.names) == (("m1", "m2"), NAMES)
+    np.testing.assert_array_equal(found.numbers, range(3))
+    np.testing.assert_array_equal(
+        found.keypoints[2], [[[102, 103], [112, 113]], [[202, 203], [212, 213]]]
     )
-    found = read_predictions(tmp_path / "long.csv")
-    x = found.keypoints[:, 0, 0, 0]
-    np.testing.assert_array_equal(np.flatnonzero(np.isfinite(x)), np.array(kept) - kept[0])
+    np.testing.assert_allclose(found.scores[0], [[0.6, 0.6], [0.7, 0.7]])
+    assert found.source == tmp_path / "sleap.mp4"
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(InputError, match=r"no column keypoint.*EKS or SLEAP, or COCO"):
+        read_predictions(tmp_path / "other.csv")

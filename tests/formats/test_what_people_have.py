@@ -99,7 +99,7 @@ def test_analysis_files_of_sleap_and_poses_of_jabs_are_predictions(tmp_path, tra
             np.full((1, 10), 0.5),
         )
         file["tracking_scores"], file["video_path"] = np.zeros((1, 10)), "D:/films/a.mp4"
-    found = read_predictions(tmp_path / "a.analysis.h5")
+    (found,) = read_predictions(tmp_path / "a.analysis.h5")
     assert (found.source, found.instances) == (tmp_path / "a.mp4", tuple(tracks or ["0"]))
     assert found.skeleton.names == ("nose", "tail")
     np.testing.assert_array_equal(found.keypoints[:, 0, 0], points[0, :, 0].T)
@@ -112,7 +112,7 @@ def test_analysis_files_of_sleap_and_poses_of_jabs_are_predictions(tmp_path, tra
         )
         file["poseest"].attrs["version"] = [2, 0]
     np.testing.assert_array_equal(
-        read_predictions(tmp_path / "a_pose_est_v2.h5").keypoints[:, 0], points[..., ::-1]
+        read_predictions(tmp_path / "a_pose_est_v2.h5")[0].keypoints[:, 0], points[..., ::-1]
     )
 
 
@@ -147,7 +147,7 @@ def test_nwb_has_labels_or_predictions(tmp_path):
     np.testing.assert_array_equal([one.keypoints for one in found.instances], [points, points + 1])
     assert [frame.path for frame in found.frames] == [tmp_path / "a.mp4"] * 2
     np.testing.assert_array_equal(
-        read_predictions(tmp_path / "found.nwb").keypoints[:, 0], [points, points + 1]
+        read_predictions(tmp_path / "found.nwb")[0].keypoints[:, 0], [points, points + 1]
     )
     gc.collect()  # the library leaves its video open
 

@@ -161,6 +161,7 @@ def test_t8_total(close):
     old = {
         "heatmaps": STUDENT_2,
         "teacher": TEACHER_2,
+        "believed": jnp.ones((1, 2)),
         "association": triple,
         "labelled_triples": jnp.ones((1, 1)),
         "increment": step,
@@ -316,6 +317,7 @@ def test_t19_another_association_network_changes_the_gradient_of_its_channel_onl
             outputs = {
                 "heatmaps": heatmaps,
                 "teacher": teacher,
+                "believed": jnp.ones((2, 4)),
                 "association": association,
                 "increment": step,
                 "labelled_triples": jnp.ones((2, 1)),

@@ -168,6 +168,7 @@ def test_equation_4_is_built(preset):
     outputs = {
         "heatmaps": student,
         "teacher": teacher,
+        "believed": jnp.ones((2, 4)),
         "association": of_ka_net,
         "increment": step,
         "labelled_triples": jnp.ones((2, 1)),

@@ -117,7 +117,8 @@ class Predict(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Options):
-    """Measures the errors of a finished run or `movenet` on any labelled project.
+    """Measures the errors of a finished run, of `movenet` or of any tool's predictions on any labelled
+    project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of
     scores, and the share of points within their radii; frames that the run was trained on, held-out
@@ -125,9 +126,14 @@ class Evaluate(Options):
     errors_by_keypoint.csv, and worst.png, the animals with the largest errors for their size; rings
     are the labels. Keypoints are matched by name. Animals are cropped to their boxes (without one,
     to that of their labels) if the run was trained on crops, or if a frame has several.
+
+    RUN may also be a file of predictions by DeepLabCut, SLEAP, Lightning Pose, kpjax or another tool,
+    or COCO results, on the project's images or on videos that these were taken from. It is written
+    again with radii from the labels, <video>_radii.csv. sides.csv lists frames of videos at which left
+    and right change places, found without labels.
     """
 
-    # a finished run .../<variant>/seed-<n>, or movenet
+    # a finished run .../<variant>/seed-<n>, or movenet, or predictions
     run: Annotated[Positional[str], arg(metavar="RUN")]
     #: a project's folder or file, in any known format
     project: Annotated[Positional[Path], arg(metavar="PROJECT")]

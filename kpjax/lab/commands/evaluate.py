@@ -1,5 +1,5 @@
-"""The command `evaluate`: errors of a finished run on any labelled project, and a sheet of its
-worst animals.
+"""The command `evaluate`: errors of a finished run, or of any tool's predictions, on any labelled
+project, and a sheet of its worst animals.
 """
 
 import math
@@ -12,8 +12,14 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.drawing.overlays import contact_sheet, legend_strip, write_png
 from kpjax.errors import summarise
+from kpjax.evaluation.cutoffs import keypoint_cutoffs
 from kpjax.evaluation.matching import AnimalsOverTime, animals_over_time, match_by_centre
+from kpjax.evaluation.side_swaps import side_swaps
 from kpjax.files import together
+from kpjax.formats.answers import answers_of
+from kpjax.formats.names import derived_flip
+from kpjax.formats.prediction_reading import read_predictions
+from kpjax.formats.predictions import PredictionTable, csv_rows
 from kpjax.formats.project import Project, instance_of, on_frame
 from kpjax.formats.project_source import (
     box_of,
@@ -23,22 +29,30 @@ from kpjax.formats.project_source import (
     with_point_boxes,
 )
 from kpjax.formats.reading import read_project
+from kpjax.formats.tables import write_rows
 from kpjax.geometry import move_points
 from kpjax.images.transforms import Letterbox, growth_of, needs_box
 from kpjax.input.source import ArraySource
-from kpjax.lab.animals.conformal import RadiusTable, radii, without_label
+from kpjax.lab.animals.conformal import (
+    RadiusTable,
+    left_out_coverage,
+    radii,
+    radius_table,
+    without_label,
+)
 from kpjax.lab.animals.tracking import LEVEL, Doubt, merge_doubts
 from kpjax.lab.commands import Evaluate
 from kpjax.lab.commands.predict.pipeline import Seen, track_animals
 from kpjax.lab.own.animals import Finder, in_pieces
 from kpjax.lab.own.earlier_run import rename_keypoints
-from kpjax.lab.own.project import renamed_to
+from kpjax.lab.own.project import are_points, renamed_to
 from kpjax.lab.own.whole_animals import unbounded
 from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
 from kpjax.lab.reports import pixel_errors
 from kpjax.lab.reports.faults import faults_of
 from kpjax.lab.reports.pixel_errors import (
     FILE,
+    NEAR,
     OF_PART,
     TRAINED,
     Animals,
@@ -51,7 +65,7 @@ from kpjax.lab.reports.sheets import crop_to_animal, predictions_drawn, read_ani
 from kpjax.methods import published
 from kpjax.training.evaluation import in_batches
 
-WORST = "worst.png"
+WORST, SIDES = "worst.png", "sides.csv"
 LEAST_FRAMES = 10  # fewest frames of a video whose tracks are counted
 
 
@@ -66,8 +80,8 @@ def evaluate(asked: Evaluate) -> Path:
             raise InputError(name, f"{getattr(asked, name)}; must be at least 1")
     if not asked.threshold > 0:
         raise InputError("threshold", f"{asked.threshold:g}; give a share above 0, such as 0.1")
-    people = published.is_published(asked.run)
-    runs = [] if people else seeds_below(Path(asked.run)) or [Path(asked.run)]
+    people, points = published.is_published(asked.run), are_points(asked.run)
+    runs = [] if people or points else seeds_below(Path(asked.run)) or [Path(asked.run)]
     if asked.out.resolve() in [path.resolve() for path in (Path(asked.run), *runs)] and not people:
         raise InputError(
             "out", f"{asked.out} is the run's own folder, whose {FILE} stays; choose another"
@@ -75,6 +89,10 @@ def evaluate(asked: Evaluate) -> Path:
     written = [asked.out / name for name in (FILE, pixel_errors.BY_KEYPOINT_FILE, WORST)]
     if (there := [path for path in written if path.exists()]) and not asked.overwrite:
         raise InputError("out", f"{there[0]} exists already; give --overwrite or another folder")
+    if points:
+        written += evaluate_points(asked)
+        print(", ".join(map(str, written)))
+        return written[0]
     predictor = (
         open_people(asked.run, published.WITH_HEAD, turned=asked.turned)
         if people
@@ -88,22 +106,28 @@ def evaluate(asked: Evaluate) -> Path:
     animals, growth = measure(project, predictor, asked)
     lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
-    cutoffs, labels = predictor.cutoffs, pixel_errors.distances_in_labels(animals)
-    for part in animals.by_part().values():
-        for fault in faults_of(part, cutoffs, labels, predictor.skeleton)[:1]:
-            print(wrap_lines(f"wrong first: {fault.text}"))
-    print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
-    with together(asked.out) as folder:
-        pixel_errors.write_errors(folder, animals, predictor.cutoffs)
-        write_png(
-            folder / WORST, worst_sheet(animals, predictor.skeleton, predictor.cutoffs, asked.worst)
-        )
+    tell_and_write(animals, predictor.skeleton, predictor.cutoffs, asked)
     if predictor.finder:
         evaluate_animals(project, predictor, animals, asked)
     if predictor.radii:
         print_coverage(predictor.radii, animals, growth, lists)
     print(", ".join(map(str, written)))
     return written[0]
+
+
+def tell_and_write(
+    animals: Animals, skeleton: Skeleton, cutoffs: np.ndarray, asked: Evaluate
+) -> None:
+    """Prints the errors of animals and what is wrong first, and writes the files of errors and the
+    sheet."""
+    labels = pixel_errors.distances_in_labels(animals)
+    for part in animals.by_part().values():
+        for fault in faults_of(part, cutoffs, labels, skeleton)[:1]:
+            print(wrap_lines(f"wrong first: {fault.text}"))
+    print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
+    with together(asked.out) as folder:
+        pixel_errors.write_errors(folder, animals, cutoffs)
+        write_png(folder / WORST, worst_sheet(animals, skeleton, cutoffs, asked.worst))
 
 
 def print_coverage(
@@ -118,7 +142,7 @@ def print_coverage(
     """
     listed = {OF_PART + part for kept in lists if kept is not None for part in kept.parts}
     new = ~np.isin(np.array(animals.parts), (TRAINED, known_by(listed)))
-    some, unit = animals.only(np.flatnonzero(new)), table.unit
+    some = animals.only(np.flatnonzero(new))
     known = (some.visible > 0) & np.isfinite(some.scores)
     if not known.any():
         print(
@@ -141,11 +165,15 @@ def print_coverage(
     )
     print(
         wrap_lines(
-            f"radii, on {count_text(int(known.sum()), 'label')} of frames {whose}; coverage is guaranteed "
-            f"only on average, for {unit}s like those held out:"
+            f"radii, on {count_text(int(known.sum()), 'label')} of frames {whose}; meant for {table.holds_on}:"
         )
     )
-    print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in table.levels))
+    print_levels(table.levels, within, medians)
+
+
+def print_levels(levels: np.ndarray, within: Sequence[float], medians: Sequence[float]) -> None:
+    """Prints a table of levels, the shares of points within their radii, and median radii, px."""
+    print("    level, %        " + "".join(f"{100 * level:8.3g}" for level in levels))
     covered = [
         f"{100 * share:.1f}" if math.isfinite(median) else "none"
         for share, median in zip(within, medians, strict=True)
@@ -157,6 +185,104 @@ def print_coverage(
             f"{pixels(value) if math.isfinite(value) else 'none':>7} " for value in medians
         ).rstrip()
     )
+
+
+# The predictions of another tool
+
+
+def evaluate_points(asked: Evaluate) -> list[Path]:
+    """Measures another tool's predictions beside labels; writes them again with radii, and what
+    seems to be exchanged. Returns the paths of these files.
+
+    Raises InputError for predictions that are of no frame or keypoint of the project.
+    """
+    project = with_point_boxes(read_project(asked.project, asked), asked.box_side)
+    tables = read_predictions(Path(asked.run), asked.project)
+    for note in tables[0].notes:
+        print(wrap_lines(note))
+    names = tables[0].skeleton.names
+    skeleton = Skeleton(names, tables[0].skeleton.edges, derived_flip(names) or ())
+    project = in_keypoints_of(skeleton, project)
+    answers = answers_of(project, tables)
+    animals = animals_of_labels(project, skeleton, answers.points, answers.scores)
+    known = (animals.visible > 0) & np.isfinite(animals.scores)
+    lost, found = int((animals.visible > 0).sum() - known.sum()), known.any(1)
+    if lost:
+        print(
+            f"without a prediction, and counted nowhere: {count_text(lost, 'labelled point')}, among them all of "
+            f"{count_text(int((~found).sum()), 'animal')}"
+        )
+    animals, known = animals.only(np.flatnonzero(found)), known[found]
+    distances = np.where(known, animals.distances, np.inf)
+    near = distances <= NEAR * animals.lengths[:, None]
+    wrong = animals.empty | (known & ~near)
+    cutoffs = keypoint_cutoffs(animals.scores, known & near, wrong)
+    tell_and_write(animals, skeleton, cutoffs, asked)
+    return [
+        *radii_of_points(animals, tables, cutoffs, asked.out),
+        *sides_of_points(tables, asked.out),
+    ]
+
+
+def radii_of_points(
+    animals: Animals, tables: Sequence[PredictionTable], cutoffs: np.ndarray, out: Path
+) -> list[Path]:
+    """Writes predictions with radii from the labels of some animals, and prints how many points lie
+    within them on recordings that are left out."""
+    errors, scores, visible = animals.distances, animals.scores, animals.visible
+    images = [f"{path} {n}" for path, n in zip(animals.images, animals.frames, strict=True)]
+    named = {"recordings": animals.recordings, "images": images}
+    table = radius_table(errors, scores, visible, **named)
+    shares = left_out_coverage(errors, scores, visible, **named)
+    known = (visible > 0) & np.isfinite(scores)
+    medians = [float(np.median(radii(table, scores, level=level)[known])) for level in table.levels]
+    count = len({*animals.recordings})
+    parts = f"each of {count} recordings" if count > 1 else "each stretch of the only recording"
+    if len(shares):
+        print(
+            f"radii from {count_text(int(known.sum()), 'label')}, tested on {parts} by those of the others:"
+        )
+        print_levels(table.levels, shares.mean(0), medians)
+    else:
+        print(f"radii: {count_text(int(known.sum()), 'label')} are too few to test any")
+    written = []
+    for one in tables:
+        order = [animals.names.index(name) for name in one.skeleton.names]
+        unsure = np.isfinite(one.keypoints).all(-1) & (one.scores < cutoffs[order])
+        by_name = np.full(one.scores.shape, np.nan)
+        by_name[..., np.argsort(order)] = one.scores
+        reach = radii(table, by_name, level=LEVEL)[..., order]
+        with_radii = one._replace(unsure=unsure, radii=np.where(unsure, np.inf, reach))
+        stem = Path(one.names[0]).stem if one.is_video else "images"
+        written.append(write_rows(out / f"{stem}_radii.csv", csv_rows(with_radii)))
+    return written
+
+
+def sides_of_points(tables: Sequence[PredictionTable], out: Path) -> list[Path]:
+    """Writes at which frames of videos left and right seem to be exchanged, and prints how many;
+    nothing where no animal is the same one on all frames, or no keypoint has a mirror image."""
+    rows: list[Sequence[object]] = [("video", "frame", "until", "instance", "left", "right")]
+    followed = 0
+    for table in tables:
+        names = table.skeleton.names
+        several = len(table.instances) > 1 and all(map(str.isdecimal, table.instances))
+        if not table.is_video or several:
+            continue
+        followed += len(table.names)
+        last = int(table.numbers[-1]) + 1
+        for number, animal in enumerate(table.instances):
+            points = table.keypoints[:, number]
+            for swap in side_swaps(points, table.numbers, derived_flip(names) or ()):
+                until = table.numbers[swap.until] if swap.until < len(points) else last
+                pair = [names[k] for k in swap.pair]
+                rows.append((table.names[0], table.numbers[swap.row], until, animal, *pair))
+    if not followed:
+        return []
+    print(
+        f"left and right change places {count_text(len(rows) - 1, 'time')} on {followed:,} frames of videos, by "
+        "the ways of the points"
+    )
+    return [write_rows(out / SIDES, rows)]
 
 
 def parts_of(animals: Animals, lists: Sequence[Animals | None]) -> tuple[str, ...]:
@@ -256,28 +382,45 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     source = project_source(project, transform, instances=numbers, on_bad_frame=asked.on_bad_frame)
     seen = source.examples
     instances = [project.instances[number] for number in seen.index]
-    frames = [project.frames[one.frame] for one in instances]
     points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
+    moved = np.asarray(move_points(seen.crop, points), np.float64)
+    kept = project._replace(instances=tuple(instances))
+    animals = animals_of_labels(kept, predictor.skeleton, moved, scores)
+    animals = animals._replace(
+        lengths=reference_lengths(project)[seen.index],
+        empty=animals.empty & (predictor.empty != "unlabelled"),
+    )
+    return animals, growth_of(seen.crop)
+
+
+def animals_of_labels(
+    project: Project, skeleton: Skeleton, points: np.ndarray, scores: np.ndarray
+) -> Animals:
+    """Returns what is predicted of a project's animals beside their labels.
+
+    points, scores: (N, K, 2) px of the frames, and (N, K), of the skeleton's keypoints.
+    """
+    instances = project.instances
+    frames = [project.frames[one.frame] for one in instances]
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
     # A label beyond its image counts nowhere, and leaves no cell empty.
     empty = np.stack([np.isnan(one.keypoints).any(-1) for one in instances])
-    empty &= (visible > 0).any(0) & (predictor.empty != "unlabelled")
     return Animals(
-        predictor.skeleton.names,
+        skeleton.names,
         ("labelled",) * len(frames),
         tuple(frame.path for frame in frames),
         tuple(frame.number for frame in frames),
         pixel_errors.animal_names(
             [one.frame for one in instances], [one.track for one in instances]
         ),
-        reference_lengths(project)[seen.index],
+        reference_lengths(project),
         true,
         visible,
-        np.asarray(move_points(seen.crop, points), np.float64),
+        points,
         scores,
-        empty,
-    ), growth_of(seen.crop)
+        empty & (visible > 0).any(0),
+    )
 
 
 def worst_sheet(

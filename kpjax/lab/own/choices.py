@@ -207,6 +207,12 @@ class OfMobileNet(NamedTuple):
 
 
 AS_IT_IS = OfMobileNet()
+# The first layers keep their weights: on tuning subsets the mean error of 19 labelled faces was 8.7 % in
+# place of 8.8, the PCK of ten labelled frames of a mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to
+# 0.7 of the time. Other systems adapt to images that differ in what the first layers see. Of a mouse in
+# front of a mirror, finer heatmaps found points nearer to their labels, and a pyramid of 32 channels found
+# them as well as one of 64, with a third more steps in as much time: rows of `causes_mouse`, one tuning seed.
+FEW_LABELS = OfMobileNet(fine_side=128, head_layers=2, decoder_width=32, frozen_stride=4)
 
 
 def image_choices(
@@ -430,7 +436,8 @@ def usual_choices(
     names, its weights are those of a network of human pose.
     """
     network, weights, small = config.network, "", isinstance(config.network, SmallUNet)
-    if small and not config.backbone.start and not typed & {"network", *vars(network)}:
+    start = getattr(config.backbone, "start", "")
+    if small and not start and not typed & {"network", *vars(network)}:
         weights = config.backbone.weights if "weights" in typed else _inside(facts)
         known = known_weights(weights) if weights else None
         if weights and not known:

@@ -16,9 +16,12 @@ import numpy as np
 
 from kpjax import InputError, Skeleton
 from kpjax.errors import summarise
-from kpjax.files import read_json
+from kpjax.files import absolute, read_json
+from kpjax.formats.answers import answers_of, with_answered_boxes
 from kpjax.formats.names import SKELETON, recording, recordings, shown_files
 from kpjax.formats.options import Options
+from kpjax.formats.prediction_reading import read_predictions
+from kpjax.formats.predictions import PredictionTable
 from kpjax.formats.project import (
     Frame,
     Place,
@@ -46,6 +49,7 @@ from kpjax.images.video import VIDEO_SUFFIXES, is_drawn
 from kpjax.input.source import ArraySource, Source, map_examples, where_read
 from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
+from kpjax.methods import published
 from kpjax.papers.configs import flat, words_of
 from kpjax.structures import Example, skeleton_from_json
 from kpjax.training.identity import contents
@@ -224,7 +228,29 @@ def open_project(config: Any) -> tuple[Project, Held]:
     project = needed_project(config.data, "source" if hasattr(config.data, "source") else "project")
     if start := getattr(config.backbone, "start", ""):
         project = _in_order_of(start, project)
+    project = with_whole_animals(project, config.data)
     return project, hold_out(project, config.data.own.validation)
+
+
+def are_points(old: str) -> bool:
+    """Returns whether what stands in the place of an old run is a file of another tool's points."""
+    return bool(old) and not published.is_published(old) and absolute(old).is_file()
+
+
+@functools.lru_cache(maxsize=4)
+def read_points(old: str, project: str) -> tuple[PredictionTable, ...]:
+    """Reads a file of predictions. project: the path of one that may list the images."""
+    return read_predictions(Path(old).expanduser(), Path(project).expanduser())
+
+
+def with_whole_animals(project: Project, data: Any) -> Project:
+    """Returns a project whose animals have boxes about all their points, where there is a file of
+    predictions at `old` of a config's data; else the same."""
+    old = getattr(data, "old", "")
+    if not are_points(old):
+        return project
+    answers = answers_of(project, read_points(old, data.project))
+    return with_answered_boxes(project, answers, data.own.box_side)
 
 
 def _in_order_of(start: str, project: Project) -> Project:

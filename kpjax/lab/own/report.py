@@ -458,13 +458,13 @@ def radius_text(table: RadiusTable, *, of_target: bool = False) -> str:
     kind, label = (
         ("of the target", "label of the target") if of_target else ("held out", "held-out label")
     )
-    whole = f"{table.all_units} {table.unit}{'' if table.all_units == 1 else 's'} {kind}"
+    whole = f"{count_text(table.images, 'image')} {kind}"
     lacking = dict(zip(table.levels.tolist(), missing(table).tolist(), strict=True))
     known = [f"{100 * level:g}" for level, number in lacking.items() if not number]
     words = (
         [
             f"From the labels of {whole}, predictions have a radius within which the truth lies in "
-            f"{known[-1]} of 100 cases on new {table.unit}s like these"
+            f"{known[-1]} of 100 cases on {table.holds_on}"
         ]
         if known
         else []

@@ -20,12 +20,6 @@ from kpjax.papers.configs import flat, replace_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.semi_supervised.config import SMALL_REAL, Config, LabelledSubset
 
-# The first layers keep their weights: on tuning subsets the mean error of 19 labelled faces was 8.7 % in
-# place of 8.8, the PCK of ten labelled frames of a mouse 95.1 in place of 96.5 (two keypoints), in 0.6 to
-# 0.7 of the time. Other systems adapt to images that differ in what the first layers see. Of a mouse in
-# front of a mirror, finer heatmaps found points nearer to their labels, and a pyramid of 32 channels found
-# them as well as one of 64, with a third more steps in as much time: rows of `causes_mouse`, one tuning seed.
-MOBILENET = choices.OfMobileNet(fine_side=128, head_layers=2, decoder_width=32, frozen_stride=4)
 LEAST_WITH_LABELS_FIRST = 200  # steps
 LEAST_OF_FINE = 300  # of heatmaps of half the images' side, which are learnt more slowly
 # by measurement the best of their kind at equal steps
@@ -86,7 +80,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             f"{labelled} of {len(held.train)} animals that are not held out; ask for fewer",
         )
     made = with_start(
-        choices.usual_choices(facts, config, typed, mobilenet=MOBILENET),
+        choices.usual_choices(facts, config, typed, mobilenet=choices.FEW_LABELS),
         config,
         project.skeleton,
         typed,

@@ -58,6 +58,12 @@ NEEDS = {
         "new keypoints for a finished run, without its images",
         labelled_frames=LEAST_LABELLED,
         beside="a finished run with other keypoints",
+        otherwise=Needs(
+            "--old PREDICTIONS --project P",
+            "new keypoints for any tool's model: DeepLabCut, SLEAP, Lightning Pose, by its points",
+            labelled_frames=LEAST_LABELLED,
+            beside="predictions of any tool",
+        ),
     ),
     "pyramids": Needs(
         "--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50

@@ -9,19 +9,19 @@ import numpy as np
 
 from kpjax import InputError, Skeleton
 from kpjax.errors import count_text
-from kpjax.formats.project import Instance, Project
-from kpjax.formats.project_source import unlabelled_source
+from kpjax.formats.project import Project
+from kpjax.formats.project_source import has_own_box, unlabelled_source
 from kpjax.images.transforms import Letterbox
 from kpjax.lab.own.animals import MORE, Learnt, finder_of, kept_finder
-from kpjax.lab.own.project import Own
+from kpjax.lab.own.project import Own, are_points
 
 LEAST_SHOWN = 0.5  # share of an animal's labels that lie in the crop about its box, at least
 
 
 def finder_for(config: Any) -> Learnt | None:
     """Returns the network of the old run that finds animals, where a run sees crops of them; None
-    where the old run keeps none."""
-    if config.data.transform != "around_box":
+    where the old model is another tool's points, or keeps none."""
+    if config.data.transform != "around_box" or are_points(config.data.old):
         return None
     return kept_finder(Path(config.data.old).expanduser())
 
@@ -52,15 +52,6 @@ def unbounded(project: Project, known: Sequence[str], box_side: float) -> int:
     if names.issuperset(known):
         return 0
     return sum(not has_own_box(one, box_side) for one in labelled)
-
-
-def has_own_box(one: Instance, box_side: float) -> bool:
-    """Returns whether an animal has a box that somebody stated: not the one that was made about its
-    only keypoint. box_side: as of `unbounded`."""
-    if not one.boxed or box_side or len(one.seen) > 1:
-        return one.boxed
-    middle = one.box[:2] + one.box[2:] / 2 - 0.5
-    return not np.allclose(middle, one.keypoints[0], atol=1e-3)
 
 
 def with_found_boxes(

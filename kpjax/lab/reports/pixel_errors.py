@@ -37,7 +37,7 @@ from kpjax.lab.animals.calibration import (
     cutoffs_text,
     table_as_json,
 )
-from kpjax.lab.animals.conformal import FILE as RADII, LEVELS, fewest_units, radius_table
+from kpjax.lab.animals.conformal import FILE as RADII, radius_table
 from kpjax.training.evaluation import Gathered, labels_of
 
 FILE, BY_KEYPOINT_FILE = "errors.csv", "errors_by_keypoint.csv"
@@ -472,7 +472,7 @@ def meaning_of_scores(
     names.
 
     Radii are in pixels of the network's images. They hold for new recordings where enough
-    recordings are held out, and else for new images of these recordings.
+    recordings are held out, and else they are those of images, stretched as recordings differ.
 
     held: these animals, None if their frames are not known. The others are as of `scores_of`.
     """
@@ -481,9 +481,7 @@ def meaning_of_scores(
     images = held and [
         f"{path} {number}" for path, number in zip(held.images, held.frames, strict=True)
     ]
-    recordings = (
-        held.recordings if held and len(set(held.recordings)) >= fewest_units(max(LEVELS)) else None
-    )
+    recordings = held and held.recordings
     radii = radius_table(errors, found.scores, found.visible, recordings=recordings, images=images)
     scores = scores_of(predictions, part, kind, empty=empty, kept=kept)
     return {SCORES: table_as_json(scores), RADII: table_as_json(radii)}

@@ -35,7 +35,9 @@ from kpjax.methods.incremental_family.association_forward import (
     frozen_forward,
     initial_association,
     labelled_triples,
+    predicted,
     slot,
+    teacher_answer,
 )
 from kpjax.methods.incremental_family.step_spec import increment_of
 from kpjax.methods.setup import Setup, require
@@ -96,23 +98,21 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
         view = views[STREAM]
         step = increment_of(state.frozen, keypoints)
         teacher = state.frozen["teacher"]
-        features, heatmaps = frozen_forward(model, teacher, normalise(view.image))
-        believed = labelled_triples(codec, view, step.triples)
+        inputs = normalise(view.image)
+        features, heatmaps, told = teacher_answer(model, teacher, codec, inputs, view, step)
         old = step.triples[:, 0]
+        believed = labelled_triples(codec, view, step.triples) * channels(told, old)
         truth = channels(heatmaps, old)
-        used = (step.triple_weights > 0).astype(jnp.float32)
 
         def loss_of(params):
             variables = {"params": params, "batch_stats": state.variables["batch_stats"]}
             maps, statistics = association_pass(
                 ka_net, variables, codec, features, view, step.triples, train=True
             )
-            losses = []
-            for t in range(len(used)):
-                triple = slice(t, t + 1)
-                weight = used[t]
-                loss = mse_distillation(truth[..., triple], maps[..., triple], None, believed[:, t])
-                losses.append(weight * loss)
+            losses = [
+                weight * mse_distillation(truth[..., [t]], maps[..., [t]], None, believed[:, t])
+                for t, weight in enumerate(step.triple_weights)
+            ]
             metrics = {f"loss/{slot(t)}": loss for t, loss in enumerate(losses)}
             return sum(losses), (metrics, statistics)
 
@@ -132,9 +132,7 @@ def association(setup: Setup, *, network: nn.Module | None = None, slots: int = 
         _, heatmaps = frozen_forward(
             model, state.frozen["teacher"], normalise(unit_range(example).image)
         )
-        heatmaps = jnp.where(old[None, None, None] > 0, heatmaps, 0.0)
-        found, scores = codec.decode(heatmaps)
-        return Prediction(found, scores, (heatmaps,))
+        return predicted(codec, heatmaps, old)
 
     return Method(
         init,
@@ -162,18 +160,12 @@ def association_predict(
     def predict(state: Trained, example: Example) -> Prediction:
         view = unit_range(example)
         step, heatmaps, maps = _answers(model, ka_net, codec, normalise, state, view)
-        known = (
-            labelled_triples(codec, view, step.triples)
-            * (step.triple_weights > 0).astype(jnp.float32)[None]
-        )
-        heatmaps = jnp.where(step.old[None, None, None] > 0, heatmaps, 0.0)
+        known = labelled_triples(codec, view, step.triples) * step.triple_weights[None]
         for number in range(step.triples.shape[0]):
-            triple = slice(number, number + 1)
             of_old = jax.nn.one_hot(step.triples[number, 0], heatmaps.shape[-1])
-            replaced = (known[:, triple] * of_old[None])[:, None, None] > 0
-            heatmaps = jnp.where(replaced, maps[..., triple], heatmaps)
-        found, scores = codec.decode(heatmaps)
-        return Prediction(found, scores, (heatmaps,))
+            replaced = (known[:, [number]] * of_old[None])[:, None, None] > 0
+            heatmaps = jnp.where(replaced, maps[..., [number]], heatmaps)
+        return predicted(codec, heatmaps, step.old)
 
     return predict
 
@@ -206,7 +198,9 @@ def ka_reach(
         view = unit_range(batch)
         step = increment_of(state.frozen, batch.keypoints.shape[1])
         inputs = normalise(view.image)
-        features, heatmaps = frozen_forward(model, state.frozen["teacher"], inputs)
+        features, heatmaps, told = teacher_answer(
+            model, state.frozen["teacher"], codec, inputs, view, step
+        )
         _, height, width, _ = heatmaps.shape
         old_maps = channels(heatmaps, step.triples[:, 0])
         old, _ = decode_argmax(old_maps)
@@ -217,12 +211,9 @@ def ka_reach(
             chosen = jnp.take(new, step.triples[:, which], axis=1)
             return jnp.abs(chosen - old).max(-1)
 
-        first_apart = longer_axis(1)
-        second_apart = longer_axis(2)
-        old_column = old[..., 0].astype(jnp.int32)
-        columns = jax.nn.one_hot(old_column, width)
-        old_row = old[..., 1].astype(jnp.int32)
-        rows = jax.nn.one_hot(old_row, height)
+        cells = old.astype(jnp.int32)
+        columns = jax.nn.one_hot(cells[..., 0], width)
+        rows = jax.nn.one_hot(cells[..., 1], height)
         windows = [
             input_windows(association_inputs(codec, features, view, triple), input_sigma)
             for triple in step.triples
@@ -237,9 +228,9 @@ def ka_reach(
                 precision=jax.lax.Precision.HIGHEST,
             )
             seen.append(at_old.max(-1))
-        within = jnp.minimum(first_apart, second_apart) <= reach
+        within = jnp.minimum(longer_axis(1), longer_axis(2)) <= reach
         sums = {"within": within, "input": jnp.stack(seen, -1)}
-        known = labelled_triples(codec, batch, step.triples)
+        known = labelled_triples(codec, batch, step.triples) * channels(told, step.triples[:, 0])
         return _sum_over_batch(sums, known * weights[:, None])
 
     return measure

@@ -12,10 +12,11 @@ from flax import linen as nn
 from kpjax import geometry
 from kpjax.heatmaps import Codec, Decoder
 from kpjax.methods.forward import train_pass
+from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.methods.setup import of_same_shapes
 from kpjax.models.association import AssociationInputs
 from kpjax.models.network import KeypointNetwork
-from kpjax.structures import Example, Variables, named_key
+from kpjax.structures import Example, Prediction, Variables, named_key
 
 
 def features_and_heatmaps(
@@ -41,6 +42,34 @@ def frozen_forward(
     )
 
 
+def teacher_answer(
+    model: KeypointNetwork,
+    variables: Variables,
+    codec: Codec,
+    images: jax.Array,
+    view: Example,
+    step: Increment,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Computes what a teacher says, whoever it is: features (B, h, w, C) of the frozen network;
+    heatmaps (B, h, w, K) of it, and of keypoints `by_points` the codec's Gaussians at the view's
+    labels; and how much they count, (B, K) float32: 1 of the network's, else as the labels do, 0
+    where there is none.
+
+    images: those of the view, normalised.
+    """
+    features, heatmaps = frozen_forward(model, variables, images)
+    rendered, weights = placed_maps(codec, view)
+    by_points = step.by_points > 0
+    heatmaps = jnp.where(by_points, rendered, heatmaps)
+    return features, heatmaps, jnp.where(by_points, weights, 1.0)
+
+
+def predicted(codec: Codec, heatmaps: jax.Array, known: jax.Array) -> Prediction:
+    """Decodes heatmaps (B, h, w, K); those of keypoints that are not known (K,) are set to 0."""
+    heatmaps = jnp.where(known[None, None, None] > 0, heatmaps, 0.0)
+    return Prediction(*codec.decode(heatmaps), (heatmaps,))
+
+
 def channels(maps: jax.Array, numbers: jax.Array) -> jax.Array:
     """Selects the maps (..., K) or weights (B, K) of some keypoints, numbers (n,) int32: (...,
     n)."""
@@ -52,9 +81,8 @@ def labelled_triples(codec: Codec, example: Example, triples: jax.Array) -> jax.
     the codec, and lie somewhere: one that is taught as absent has a weight, and no place.
     """
     _, weights = placed_maps(codec, example)
-    return ((channels(weights, triples[:, 1]) > 0) & (channels(weights, triples[:, 2]) > 0)).astype(
-        jnp.float32
-    )
+    both = jnp.minimum(channels(weights, triples[:, 1]), channels(weights, triples[:, 2]))
+    return (both > 0).astype(jnp.float32)
 
 
 def placed_maps(codec: Codec, example: Example) -> tuple[jax.Array, jax.Array]:

@@ -93,8 +93,9 @@ def incremental(
     Terms get (outputs, {"labelled": the augmented batch}). Outputs always have "increment",
     "parameters" (those in training), "tracked" and "labelled_triples" (B, T). The others are
     computed only if a term reads them: "heatmaps" (B, h, w, K) of the student; "teacher" (B, h, w,
-    K); "association" (B, h, w, T); "anchor" and "importance" (trees like the parameters); "coarse"
-    (the student's maps at every depth of a network that has several, the last being "heatmaps").
+    K), and beside it "believed" (B, K), the weights of its maps; "association" (B, h, w, T);
+    "anchor" and "importance" (trees like the parameters); "coarse" (the student's maps at every
+    depth of a network that has several, the last being "heatmaps").
 
     `predict` sets maps of keypoints that are neither old nor new to 0, and so their scores. The
     start has `teacher`, the old model's variables, from which the student is copied, with new
@@ -159,8 +160,12 @@ def incremental(
         }
         images = normalise(view.image)
         if needs_teacher:
-            features, outputs["teacher"] = association_forward.frozen_forward(
-                model, state.frozen["teacher"], images
+            features, outputs["teacher"], believed = association_forward.teacher_answer(
+                model, state.frozen["teacher"], codec, images, view, step
+            )
+            outputs["believed"] = believed
+            outputs["labelled_triples"] *= association_forward.channels(
+                believed, step.triples[:, 0]
             )
         if "association" in read:
             maps, _ = association_forward.association_pass(
@@ -221,11 +226,9 @@ def incremental(
 
     def predict(state: Trained, example: Example) -> Prediction:
         step = increment_of(state.frozen, keypoints)
-        known = jnp.maximum(step.old, step.new)[None, None, None] > 0
         heatmaps = model.apply(state.variables, normalise(unit_range(example).image), train=False)
-        heatmaps = jnp.where(known, heatmaps, 0.0)
-        found, scores = codec.decode(heatmaps)
-        return Prediction(found, scores, (heatmaps,))
+        known = jnp.maximum(step.old, step.new)
+        return association_forward.predicted(codec, heatmaps, known)
 
     return Method(
         init,

@@ -92,7 +92,11 @@ def spatial_distillation_term(*, reduction: Reduction = "element_mean") -> Term:
     def loss(outputs, streams):
         del streams
         return spatial_distillation(
-            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old, reduction=reduction
+            outputs["teacher"],
+            outputs["heatmaps"],
+            outputs["increment"].old,
+            outputs["believed"],
+            reduction=reduction,
         )
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
@@ -107,7 +111,10 @@ def channel_distillation_term() -> Term:
     def loss(outputs, streams):
         del streams
         return channel_distillation(
-            outputs["teacher"], outputs["heatmaps"], outputs["increment"].old
+            outputs["teacher"],
+            outputs["heatmaps"],
+            outputs["increment"].old,
+            outputs["believed"],
         )
 
     return Term(1.0, loss, reads=("heatmaps", "teacher"))
@@ -173,7 +180,7 @@ def memory_replay_term(codec: Codec, *, above: float) -> Term:
         del streams
         old = outputs["increment"].old
         _, scores = codec.decode(outputs["teacher"])
-        believed = (scores > above).astype(jnp.float32) * old[None]
+        believed = jnp.where(scores > above, outputs["believed"], 0.0) * old[None]
         targets = rerender(codec, outputs["teacher"], codec.decode)
         of_all = heatmap_mse(outputs["heatmaps"], targets, believed)
         factor = old.shape[0] / jnp.maximum(old.sum(), 1.0)

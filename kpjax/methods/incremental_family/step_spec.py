@@ -32,6 +32,9 @@ class Increment(NamedTuple):
     triples: jax.Array  # (T, 3) int32, each (old, new, new); a single new keypoint stands twice
     triple_weights: jax.Array  # (T,) float32 in {0, 1}; 0 for a slot without a triple
     weights: Mapping[str, jax.Array]  # () float32, factors of the objective's terms by name
+    #: (K,) float32 in {0, 1}, old keypoints whose teacher is not the network: their labels in the
+    #: stream are points of another tool, with weights in (0.5, 1] as `visible`
+    by_points: jax.Array
 
 
 def increment(
@@ -42,6 +45,7 @@ def increment(
     triples: Sequence[Sequence[int]] = (),
     slots: int = 1,
     weights: Mapping[str, float] | None = None,
+    by_points: Sequence[int] = (),
 ) -> Increment:
     """Builds an Increment in numpy from indices of keypoints.
 
@@ -54,6 +58,7 @@ def increment(
             few and many triples share a program.
         weights: by name of term, 1 where absent. Steps that share a program must name the same
             ones.
+        by_points: old keypoints that another tool's points teach.
 
     Raises:
         InputError: an index is out of range, a keypoint is both old and new, none is new, there are
@@ -92,6 +97,7 @@ def increment(
         triples=stacked,
         triple_weights=(np.arange(slots) < len(triples)).astype(np.float32),
         weights={name: np.float32(weight) for name, weight in (weights or {}).items()},
+        by_points=np.isin(indices, by_points).astype(np.float32),
     )
 
 
@@ -115,7 +121,7 @@ def increment_of(tree: Mapping[str, Any], keypoints: int, slots: int = 1) -> Inc
             slots=slots,
         )
     if isinstance(found, Mapping):
-        found = Increment(**{"weights": {}, **found})
+        found = Increment(**{"weights": {}, "by_points": np.zeros(keypoints, np.float32), **found})
     if found.old.shape != (keypoints,):
         raise InputError(
             "increment", f"made for {found.old.shape[0]} keypoints, but the network has {keypoints}"

@@ -40,6 +40,8 @@ class Data(NamedTuple):
     poses: Source | None = None  # the labelled images whose poses a run keeps
     #: the training images as evaluation sees them, if `train` loads them larger
     plain_train: Source | None = None
+    #: whether labels of old keypoints in `train` are points of another tool, which are their teacher
+    by_points: bool = False
 
     @property
     def skeleton(self) -> Skeleton:
@@ -140,13 +142,13 @@ class Run(NamedTuple):
         )
 
     def training_images(self, step: int) -> Source:
-        """Returns the images of a step, labelled with its own keypoints only."""
-        return step_source(self.data.protocol, step, self.data.train)
+        """Returns the images of a step, labelled with its own keypoints only, and with another
+        tool's points where these are the teacher."""
+        data = self.data
+        return step_source(data.protocol, step, data.train, earlier=data.by_points)
 
     def plain_images(self, step: int) -> Source:
-        """Returns the images of a step, labelled with its own keypoints only, as evaluation sees
-        them: for what reads them without augmentation.
-        """
+        """Returns the same as evaluation sees them: for what reads them without augmentation."""
         plain = self.data.plain_train
         if plain is None:
             return self.training_images(step)

@@ -124,6 +124,7 @@ def increment_at(
         triples=triples,
         slots=run.config.association.triples,
         weights=factors(run.config.weights, len(old)),
+        by_points=old if run.data.by_points else (),
     )
 
 

@@ -96,50 +96,52 @@ def test_a_keypoint_without_any_label_has_no_radius():
     errors, visible = np.full((40, 3), 3.0), np.ones((40, 3))
     visible[:, 0] = 0
     visible[2:, 2] = 0  # one with few labels shares that of the others
-    for recordings in (None, np.arange(40)):
-        table = conformal.radius_table(
-            errors, np.ones(errors.shape), visible, recordings=recordings
-        )
-        found = conformal.radii(table, np.ones((5, 3)))
-        np.testing.assert_array_equal(found, np.tile([np.inf, 3, 3], (5, 1)))
-        assert conformal.without_label(table).tolist() == [True, False, False]
+    table = conformal.radius_table(errors, np.ones(errors.shape), visible)
+    found = conformal.radii(table, np.ones((5, 3)))
+    np.testing.assert_array_equal(found, np.tile([np.inf, 3, 3], (5, 1)))
+    assert conformal.without_label(table).tolist() == [True, False, False]
     too_few = table_of(errors[:0])  # nothing is known of any of them
     assert not conformal.without_label(too_few).any()
 
 
-def recorded(seed, recordings=14, images=12):
-    """Errors (N, 2) of recordings that differ from each other by factors, and the recordings'
-    names.
-    """
-    generator = np.random.default_rng(seed)
-    factors = np.repeat(np.exp(generator.normal(size=recordings)), images)
-    return generator.exponential(size=(len(factors), 2)) * factors[:, None], np.repeat(
-        np.arange(recordings), images
-    )
-
-
-def test_coverage_of_new_recordings():
-    by_recording, by_image = [], []
-    for seed in range(120):
-        errors, names = recorded(seed, 15)
-        held, new = errors[names < 14], errors[names == 14]
-        for shares, choices in ((by_recording, {"recordings": names[names < 14]}), (by_image, {})):
-            table = table_of(held, [0.8], **choices)
-            shares.append((new <= conformal.radii(table, np.ones(new.shape), level=0.8)).mean())
-    mean, error = mean_and_error(by_recording)
-    assert 0.8 - 4 * error < mean < 0.8 + 1 / 15 + 4 * error
-    assert np.mean(by_image) < mean
-
-
-def test_points_of_a_recording_share_one_weight():
-    """One recording of 30 images and three of one image: each of the four weighs a fifth."""
+def test_points_of_an_image_share_one_weight():
+    """Thirty animals on one image and three images of one: each of the four weighs a fifth."""
     errors = np.r_[np.arange(30), 100, 200, 300][:, None]
-    for unit in ("recording", "image"):  # likewise animals of one image
-        table = table_of(
-            errors, [0.1, 0.2, 0.5, 0.8, 0.9], **{f"{unit}s": ["a"] * 30 + ["b", "c", "d"]}
-        )
-        assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
-        assert (table.unit, table.all_units) == (unit, 4)
+    table = table_of(errors, [0.1, 0.2, 0.5, 0.8, 0.9], images=["a"] * 30 + ["b", "c", "d"])
+    assert table.quantiles[:, 0].tolist() == [14, 29, 200, 300, np.inf]
+    assert table.images == 4
+
+
+@pytest.mark.parametrize("recordings", [1, 2, 6])
+def test_radii_of_few_recordings_hold_on_another_one(recordings):
+    """Those of their images alone hold less often."""
+    stretched, alone = [], []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        names = np.repeat(np.arange(recordings + 1), 30)
+        factors = np.exp(generator.normal(size=recordings + 1) * 0.4)[names]
+        errors = generator.gamma(1.5, size=(len(names), 3)) * factors[:, None]
+        held, new = errors[names < recordings], errors[names == recordings]
+        for shares, given in ((stretched, names[names < recordings]), (alone, None)):
+            table = table_of(held, [0.9], recordings=given)
+            shares.append((new <= conformal.radii(table, np.ones(new.shape))).mean())
+    assert 0.87 < np.mean(stretched) < 0.94
+    assert np.mean(alone) < np.mean(stretched)
+
+
+def test_each_recording_is_left_out_in_turn():
+    """The largest of four errs more than all others together; of a single one stretches of time are
+    left out."""
+    errors = np.r_[np.ones(60), np.full(20, 9.0)][:, None]
+    names = np.repeat(["a", "b", "c", "d"], 20)
+    shares = conformal.left_out_coverage(
+        errors, errors, errors, recordings=names, images=np.arange(80), levels=[0.8]
+    )
+    assert shares[:, 0].tolist() == [1, 1, 1, 0]
+    shares = conformal.left_out_coverage(
+        errors, errors, errors, recordings=["a"] * 80, images=np.arange(80), levels=[0.5]
+    )
+    assert shares.shape == (conformal.BLOCKS, 1)
 
 
 def test_radii_grow_with_the_level_and_fall_with_the_score():
@@ -179,7 +181,7 @@ def test_tied_errors_and_scores():
 
 def test_too_few_labels_give_an_infinite_radius_and_their_number():
     levels = (0.5, 0.9, 0.99)
-    assert [conformal.fewest_units(level) for level in (*conformal.LEVELS, 0.99)] == [
+    assert [conformal.fewest_images(level) for level in (*conformal.LEVELS, 0.99)] == [
         1,
         4,
         9,
@@ -222,7 +224,7 @@ def test_a_table_is_read_as_it_was_written(tmp_path):
     ("before", "after"),
     [
         ('"levels"', '"steps"'),
-        ('"image"', '"frame"'),
+        ('"images"', '"frames"'),
         ("0.5", "0.85"),
         ("0.5,", ""),
         ("{", "["),

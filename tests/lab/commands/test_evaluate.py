@@ -14,6 +14,7 @@ from test_predict import with_radii
 from test_predict_videos import find, frame, passing, with_finder
 
 from kpjax.errors import InputError
+from kpjax.formats.predictions import empty_table, write_predictions
 from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.images.transforms import Letterbox
 from kpjax.images.video import write_video
@@ -184,7 +185,7 @@ def test_radii_of_held_out_labels_are_tried_on_those_of_the_target(run, tmp_path
 
     tried = said("out", (TARGET, TARGET, HELD_OUT))
     assert "radii, on 2 labels of frames not listed in the run" in tried
-    assert "or of its target; coverage is guaranteed only on average" in tried
+    assert "or of its target; meant for" in tried
     assert "within, % 50.0 50.0 50.0 50.0" in tried
     # without a held-out frame the radii come from the target itself
     assert "radii: not measured, since the run knows" in said("other", (TARGET, TARGET))
@@ -338,3 +339,42 @@ def test_animals_of_one_keypoint_are_followed_by_their_boxes():
     counts, _, _ = command.over_time(clip, clip, points + 0.5, scores, unknown, 2)
     assert (counts.matched >= 0).all()
     assert counts.swaps == 0
+
+
+@pytest.mark.parametrize("form", ["csv", "dlc", "slp", "coco"])
+def test_predictions_of_any_tool_are_measured_and_written_again_with_radii(form, tmp_path, capsys):
+    """Thirty frames of a video; the right ear is 5 px off, both ears are exchanged on two frames, and
+    the last frame is not predicted."""
+    if form in ("dlc", "slp"):
+        pytest.importorskip({"dlc": "tables", "slp": "sleap_io"}[form])
+    write_video(tmp_path / "v.mp4", [frame((60, 60))] * 30)
+    names = ("left_ear", "right_ear")
+    rows, points = ["video,frame,keypoint,x,y"], np.zeros((29, 1, 2, 2))
+    for n in range(30):
+        for k, name in enumerate(names):
+            at = np.array([10 + 0.5 * n, 10 + 20 * k])
+            rows.append(f"v.mp4,{n},{name},{at[0]},{at[1]}")
+            if n < 29:
+                points[n, 0, k] = at + k * np.array([3, 4])
+    points[[10, 11]] = points[[10, 11]][:, :, ::-1]
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    table = empty_table(tmp_path / "v.mp4", ["v.mp4"] * 29, range(29), Skeleton(names), "made")
+    table = table._replace(keypoints=points, scores=np.full((29, 1, 2), 0.5))
+    table.status[:] = "ok"
+    path = {p.suffix: p for p in write_predictions(table, [form], tmp_path / "given", "v")}
+    given = path.get(".h5") or next(iter(path.values()))
+    if form == "coco":
+        given = tmp_path / "given" / "v.coco.json"
+    main([str(given), str(tmp_path / "labels.csv"), "--out", str(tmp_path / "out")])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "counted nowhere: 2 labelled points, among them all of 1 animal" in said
+    assert "left and right change places 1 time on 29 frames" in said
+    errors = rows_of(tmp_path / "out" / "errors.csv")
+    usual = {row["keypoint"]: float(row["error"]) for row in errors if row["frame"] == "5"}
+    assert usual == {"left_ear": pytest.approx(0, abs=1e-6), "right_ear": pytest.approx(5)}
+    assert len(errors) == 58
+    (side,) = rows_of(tmp_path / "out" / "sides.csv")
+    assert (side["frame"], side["until"], side["left"]) == ("10", "12", "left_ear")
+    written = rows_of(tmp_path / "out" / "v_radii.csv")
+    assert len(written) == 58
+    assert min(float(row["radius"]) for row in written if row["keypoint"] == "right_ear") >= 5

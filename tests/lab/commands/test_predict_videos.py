@@ -345,7 +345,7 @@ def test_what_is_no_number_is_failed_and_written_as_nothing(
     assert {row["frame"] for row in failed} >= {"1"}
     assert all(row["x"] == row["y"] == row["score"] == "" for row in failed)
     assert {row["status"] for row in rows} <= {"ok", "failed"}
-    read = read_predictions(tmp_path / "out" / "points.csv")
+    (read,) = read_predictions(tmp_path / "out" / "points.csv")
     assert np.isnan(read.keypoints).sum() == 2 * len(failed)
 
 
@@ -561,7 +561,6 @@ def test_the_level_of_radii_changes_no_track(predict, tmp_path):
         np.array([[1.0, 1.0]] * 3 + [[64.0, 64.0]]),
         np.full(2, 99.0),
         99,
-        "image",
         np.zeros(0),
         np.zeros(0),
     )

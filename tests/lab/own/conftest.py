@@ -11,6 +11,7 @@ from own_runs import untrained_run
 from data.figure_videos import figure_videos
 from kpjax.evaluation.pose_statistics import FILE, pose_statistics, write_pose_statistics
 from kpjax.files import write_json
+from kpjax.formats.tables import Table, table_text
 from kpjax.images.video import write_video
 from kpjax.lab.own import project as own_project
 from kpjax.structures import Skeleton
@@ -25,6 +26,23 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_project, "_read", lambda *arguments: made)
         yield made
+
+
+def predicted_points(path, project):
+    """Writes what another tool says of a project: two of its keypoints, and a tail, on all frames but
+    the first. Labelled frames have scores of 0.8, a tail of 0.1, other frames 0.6."""
+    names = (*project.skeleton.names[:2], "tail")
+    labels = {one.frame: one.keypoints[:2] for one in project.instances}
+    rows = []
+    for number in range(len(project.frames)):
+        seen = labels.get(number, np.array([[9.0, 9], [20, 20]]))
+        scores = (0.8, 0.8, 0.1) if number in labels else (0.6, 0.6, 0.6)
+        rows.append(np.column_stack([[*(seen + 1), [5, 25]], scores]))
+    keys = tuple(f"elsewhere/{frame.name}" for frame in project.frames)
+    points = tuple(("", name) for name in names)
+    table = Table("DLC", points, ("x", "y", "likelihood"), keys[1:], np.array(rows)[1:])
+    path.write_text(table_text(table))
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +64,7 @@ def made(tmp_path_factory):
         ),
         "BOXES": untrained_run(folder / "boxes", project.skeleton, transform="around_box"),
         "CLIP": folder / "clip.mp4",
+        "POINTS": predicted_points(folder / "points.csv", project),
     }
     files |= {
         name: Path(shutil.copytree(files["SAME"], folder / name)) for name in ("OTHER", "LOGITS")

@@ -27,7 +27,7 @@ from kpjax.lab.animals.calibration import ScoreTable, table_as_json
 from kpjax.lab.own import project as own_project, semi_supervised, without_source
 from kpjax.lab.own.adaptation import own_split
 from kpjax.lab.own.declaration import first_lines
-from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project
+from kpjax.lab.own.incremental import joint_skeleton, old_run, open_project, points_of
 from kpjax.lab.own.pyramids import place_choice
 from kpjax.lab.own.systems import own_experiment
 from kpjax.lab.predictors import open_predictor
@@ -73,6 +73,13 @@ SYSTEMS = [  # name, flags, variant, some of the metrics, keypoints
         f"--old OLD --project P --augmentation none {SHORT}",
         "ksd_only",
         {"new/pck", "old/pck", "old/pck_before", "old/labelled", "at", "held_out/px"},
+        5,
+    ),
+    (
+        "incremental",
+        f"--old POINTS --project P --augmentation none {U_NET} {SHORT}",
+        "kamp",
+        {"new/pck", "old/pck", "old/pck_before", "old/px_moved", "held_out/px"},
         5,
     ),
     (
@@ -192,6 +199,13 @@ READ = [  # name, flags, variants, some chosen settings, and lengths of what is 
             "backbone_statistics": "frozen",
         },
         {"train": 16},
+    ),
+    (
+        "incremental",
+        f"--old POINTS --project P --network small_unet --image-size 32 --validation b {SHORT}",
+        ["finetune", "ksd_only"],
+        {"heatmap_size": 8, "steps": 2},
+        {"train": 30},
     ),
     (
         "pyramids",
@@ -472,7 +486,7 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
             str(tmp_path),
         ],
     ).jobs()
-    data, held_out = open_project(job.config)
+    data, held_out, *_ = open_project(job.config)
     this = run_of(job, data)
     known = learn_base(this)
     before = predict_source(model.method, model.trained, held_out, batch_size=8)
@@ -513,7 +527,7 @@ def test_answers_of_the_old_network_stand_in_only_where_it_is_sure_and_nothing_s
         (job,) = read_command(
             own_experiment("incremental"), [*typed, "--variants", "ksd_only"]
         ).jobs()
-        data, held_out = open_project(job.config)
+        data, held_out, *_ = open_project(job.config)
         lengths = np.stack([data.evaluation[number].scale for number in range(len(held_out))])
         assert (lengths > 3).all()
         seen = np.stack([data.evaluation[number].visible for number in range(len(held_out))])
@@ -587,7 +601,7 @@ def test_labels_without_left_and_right_do_not_decide_whether_images_are_mirrored
             own_experiment("incremental"), [*typed, "--variants", "ksd_only"]
         ).jobs()
         assert job.config.augment.flip == flip
-        data, _ = open_project(job.config)
+        data, *_ = open_project(job.config)
         assert (data.skeleton.flip, data.protocol.mirrored) == ((1, 0, 2, 3), True)
 
 
@@ -606,7 +620,7 @@ def test_new_keypoints_that_are_absent_are_taught_and_old_ones_are_not(
     typed = ["own", "--old", given["OLD"], "--project", "P", "--empty", "absent", *SHORT.split()]
     typed += ["--variants", "ksd_only", "--workdir", str(tmp_path)]
     (job,) = read_command(own_experiment("incremental"), typed).jobs()
-    data, held_out = open_project(job.config)
+    data, held_out, *_ = open_project(job.config)
     seen = step_source(data.protocol, 1, data.train)
     visible = np.stack([seen[number].visible for number in range(len(seen))])
     assert not visible[:, :3].any()  # old ones, and the old run's tail
@@ -618,6 +632,37 @@ def test_new_keypoints_that_are_absent_are_taught_and_old_ones_are_not(
     known = np.stack([evaluated[number].visible for number in range(len(evaluated))])
     assert np.isnan(known[:, :3]).all()
     np.testing.assert_array_equal(known[:, 3:] > 0, visible[:, 3:] > 0)
+
+
+def test_points_of_another_tool_teach_old_keypoints(given):
+    """Ten frames with labels train, of the first of which the tool says nothing, and twenty without;
+    the tail's scores are low where there are labels."""
+    typed = ["own", "--old", given["POINTS"], "--project", "P", *U_NET.split(), *SHORT.split()]
+    (job,) = read_command(
+        own_experiment("incremental"), [*typed, "--validation", "b", "--variants", "kamp"]
+    ).jobs()
+    data, held_out, answers, sure = open_project(job.config)
+    assert (data.base, data.by_points) == (None, True)
+    bare, labelled = [1, 1, 1, 0, 0], [1, 1, 0, 1, 1]
+    expected = [[0, 0, 0, 1, 1], *[labelled] * 9, *[bare] * 20]
+    np.testing.assert_array_equal(data.train.examples.visible, expected)
+    assert [len(step.images) for step in data.protocol.steps] == [29, 40]
+    assert data.protocol.steps[0].images[0] == 1
+    this = run_of(job, data)
+    first, second = (this.training_images(step)[0].visible for step in (0, 1))
+    np.testing.assert_array_equal([first, second], [[1, 1, 0, 0, 0], expected[0]])
+    own = held_out.examples.keypoints[:, :2]
+    np.testing.assert_allclose(answers[:, :2], own + 1, atol=1e-4)
+    np.testing.assert_array_equal(sure, [[True, True, False]] * 10)
+    assert not data.evaluation[0].visible[2]
+    # labels of the same keypoints choose the cutoffs where there are enough
+    (job,) = read_command(own_experiment("incremental"), [*typed, "--variants", "kamp"]).jobs()
+    old = points_of(job.config)
+    assert old.words == "chosen by 30 labels of head, neck; of the others half of the median score"
+    weights = old._replace(cutoffs=np.full(3, 0.4), usual=np.full(3, 0.8)).weights
+    np.testing.assert_allclose(
+        weights(np.array([[0.3, 0.6, 0.9], [np.nan, 0.8, 0.7]])), [[0, 0.75, 1], [0, 1, 0.875]]
+    )
 
 
 # Keypoint Pyramids: the part that is looked at, and labels, which only measure

@@ -199,7 +199,7 @@ def test_many_keypoints_have_a_wide_pyramid(count, narrow, project):
         facts_of(project)._replace(keypoints=count),
         config,
         {"network", "weights"},
-        mobilenet=semi_supervised.MOBILENET,
+        mobilenet=choices.FEW_LABELS,
     )
     chosen = {choice.field: choice.value for choice in made}
     assert chosen.get("decoder_width") == (32 if narrow else None)

@@ -112,9 +112,9 @@ def test_errors_are_in_pixels_of_the_original_images(own, parts, tmp_path):
     np.testing.assert_allclose(animals.predicted[0], [[13.5, 13], [33.5, 13]])
     np.testing.assert_allclose(animals.lengths, 20)
     assert read_score_table(tmp_path).kind == "made_peak"
-    # of two recordings, which are too few, so of an image and a frame
+    # an image and a frame, of two recordings
     radii = read_radius_table(tmp_path)
-    assert (radii.unit, radii.all_units) == ("image", 2)
+    assert (radii.images, radii.recordings) == (2, 2)
     np.testing.assert_allclose(radii.quantiles[0], 0.25)  # the levels above a half need more images
     assert missing(radii).tolist() == [0, 2, 7, 17]
     # half of the animal's length: no cutoff from labels

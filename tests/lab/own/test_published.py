@@ -245,7 +245,7 @@ def test_a_published_network_is_an_old_model(weights, all_small, tmp_path, monke
         "frozen",
     )
     assert job.config.optimizer.learning_rate == 1e-3
-    data, held_out = incremental.open_project(job.config)
+    data, held_out, *_ = incremental.open_project(job.config)
     assert data.skeleton.names == (*KEYPOINTS, *new)
     this = run_of(job, data)
     known = learn_base(this)

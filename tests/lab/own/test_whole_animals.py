@@ -54,7 +54,7 @@ def opened(monkeypatch, project, old, *flags):
     typed = ["own", "--old", str(old), "--project", "P", *SHORT, *flags]
     (job,) = read_command(EXPERIMENT, typed).jobs()
     assert job.config.data.transform == "around_box"
-    data, held_out = open_project(job.config)
+    data, held_out, *_ = open_project(job.config)
     return job, data, held_out
 
 

@@ -18,7 +18,11 @@ from kpjax.augment.augmentations import no_augmentation
 from kpjax.losses.heatmap import coarse_to_fine_targets
 from kpjax.losses.objective import without
 from kpjax.methods.incremental_family import objectives as terms
-from kpjax.methods.incremental_family.association_forward import rerender
+from kpjax.methods.incremental_family.association_forward import (
+    frozen_forward,
+    rerender,
+    teacher_answer,
+)
 from kpjax.methods.incremental_family.incremental import incremental
 from kpjax.methods.incremental_family.step_spec import (
     NEW_CHANNEL_DEVIATION,
@@ -152,6 +156,7 @@ def outputs(**more):
         maps
         | {
             "increment": jax.tree.map(jnp.asarray, SECOND),
+            "believed": jnp.ones((BATCH, KEYPOINTS)),
             "labelled_triples": jnp.ones((BATCH, 1)),
             "association": jnp.asarray(rng.normal(size=(BATCH, 4, 4, 1)).astype(np.float32)),
         }
@@ -352,3 +357,34 @@ def test_all_levels_of_a_network_learn_the_new_keypoints():
             False,
             True,
         ]
+
+
+def test_points_of_another_tool_are_maps_of_their_weight_and_teach_nothing_where_there_are_none():
+    """Of old keypoints 0 and 1 the first has a point, on the first image; the network tells the
+    second."""
+    step = jax.tree.map(jnp.asarray, SECOND._replace(by_points=np.array([1, 0, 0], np.float32)))
+    view = STREAMS["labelled"]
+    weights = jnp.zeros((BATCH, KEYPOINTS)).at[0, 0].set(0.75)
+    view = view._replace(image=view.image.astype(jnp.float32), visible=weights)
+    view = view._replace(keypoints=jnp.full_like(view.keypoints, SIDE / 2))
+    variables = start()["teacher"]
+    _, told, believed = teacher_answer(MODEL, variables, CODEC, view.image, view, step)
+    _, maps = frozen_forward(MODEL, variables, view.image)
+    rendered, _ = CODEC.encode(view)
+    np.testing.assert_array_equal(told[..., 0], rendered[..., 0])
+    np.testing.assert_array_equal(told[..., 1:], maps[..., 1:])
+    np.testing.assert_array_equal(believed[:, 0], weights[:, 0])
+    np.testing.assert_array_equal(believed[:, 1:], 1)
+    given = outputs(increment=step, believed=believed)
+    for term in (
+        terms.spatial_distillation_term(),
+        terms.channel_distillation_term(),
+        terms.memory_replay_term(CODEC, above=-10.0),
+    ):
+        gradient = jax.grad(lambda maps, term=term: term.function(given | {"heatmaps": maps}, {}))(
+            given["heatmaps"]
+        )
+        taught = np.asarray(gradient != 0).any((1, 2))
+        assert taught[0, :2].all()
+        assert not taught[1:, 0].any()
+        assert not taught[:, 2].any()

@@ -496,14 +496,14 @@ def _radius_lines(
     """
     if predictor.radii is None:
         return []
-    known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
+    known = table.radii[np.isfinite(table.radii)]
     if not known.size:
         levels, lacking = predictor.radii.levels, missing(predictor.radii)
         more = lacking[np.abs(levels - asked.level).argmin()]
         enough = levels[lacking == 0]
         lower = f"; --level {enough.max():g} gives one" if enough.size else ""
         return [
-            f"no radius: {more} more labelled {unit}s must be held out for it{lower}"
+            f"no radius: {more} more labelled images must be held out for it{lower}"
             if more
             else "no radius: all points are unsure"
         ]
@@ -516,7 +516,7 @@ def _radius_lines(
         if enough and np.isfinite(values).any()
     ]
     lines = [
-        f"radius that holds the truth of {100 * asked.level:g} % of points on {unit}s like those held out, median in "
+        f"radius that holds the truth of {100 * asked.level:g} % of points on {predictor.radii.holds_on}, median in "
         f"px: {', '.join(usual)}"
     ] * bool(usual)
     bare = without_label(predictor.radii)
