@@ -27,6 +27,7 @@ from kpjax.lab.reports.pixel_errors import OF_PART, known_by, meaning_of_scores,
 from kpjax.methods import published
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.pretrained import find_weights
+from kpjax.papers.configs import config_as_json
 from kpjax.papers.engine import stored_run
 from kpjax.training.evaluation import PREDICTIONS, Gathered, read_predictions
 from kpjax.training.finished_runs import FinishedRun, read_run
@@ -190,8 +191,11 @@ def open_run(folder: Path) -> OpenedRun:
         raise InputError(
             f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all"
         )
-    found = paper.predicting(stored_run(paper, folder))
+    stored = stored_run(paper, folder)
+    found = paper.predicting(stored)
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
+    # as this version reads it
+    files["config.json"]["config"] = config_as_json(stored.config)
     score = meant(found.score_kind, found.method.skeleton, files, folder)
     result = {
         "experiment": run.experiment,

@@ -684,24 +684,19 @@ def stored_leaves(stored: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
+def config_from_json(template: Any, stored: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """Returns a config of the class of `template` with the fields that a config.json stores, lists
-    as tuples.
+    as tuples, and the names of those that it does not have.
 
-    The network is of the class that the stored fields name. Raises InputError for a field that is
-    missing or unknown, and for a value that its type or rule does not accept.
+    A field that is not stored, which the version that wrote it did not have, is as in `template`.
+    The network is of the class that the stored fields name. Raises InputError for a value that its
+    type or rule does not accept.
     """
     values, hints = {}, get_type_hints(type(template), include_extras=True)
-    if unknown := sorted(set(stored) - {one.name for one in settings_of(template)} - {"name"}):
-        raise InputError(
-            f"config.json: {unknown[0]} is an option that this version does not have; use the version "
-            "that made the run"
-        )
+    unknown = sorted(set(stored) - {one.name for one in settings_of(template)} - {"name"})
     for one in settings_of(template):
         if one.name not in stored:
-            raise InputError(
-                f"config.json: {one.name} is missing; the run was made by another version"
-            )
+            continue
         part, value = getattr(template, one.name), stored[one.name]
         if is_dataclass(part):
             if not isinstance(value, Mapping):
@@ -713,7 +708,8 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
                         f"{', '.join(NETWORKS)}"
                     )
                 part = NETWORKS[name]()
-            values[one.name] = config_from_json(part, value)
+            values[one.name], more = config_from_json(part, value)
+            unknown += more
             continue
         value = tuple(value) if isinstance(value, list) else value
         if not _is_of(value, hints[one.name]):
@@ -723,7 +719,7 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
             )
         values[one.name] = value
     try:
-        return replace(template, **values)
+        return replace(template, **values), unknown
     except InputError as error:
         raise InputError(f"config.json: {error}") from None
 

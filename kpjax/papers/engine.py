@@ -25,13 +25,12 @@ from etils import epath
 
 from kpjax import InputError, Method, RunError, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.errors import WriteError, count_text
+from kpjax.errors import WriteError, count_text, say_once
 from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import (
     absolute,
     in_bucket,
     read_json,
-    remove,
     remove_partials,
     strict,
     write_json,
@@ -56,12 +55,13 @@ from kpjax.training.identity import (
     check_identity,
     contents,
     flat_identity,
-    keep_inputs,
+    named_in,
     programs,
+    versions,
+    without_addresses,
 )
 from kpjax.training.process import Interrupted, forget_programs
 from kpjax.training.run_folder import (
-    PROGRAMS,
     InUse,
     hold_folder,
     note_programs,
@@ -71,7 +71,12 @@ from kpjax.training.run_folder import (
 from kpjax.training.stages import Stage, stage
 from kpjax.training.trees import json_digest, load_trained, save_trained
 
-FORMAT = 6  # format of config.json
+FORMAT = 7  # format of config.json
+# What the configs of an older format say today: a function of the stored config a format, which
+# gives that of the next one. A field that is absent has its default, and needs no line here.
+CHANGES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+# fields of a config that say no more than others, or than the inputs
+WORDS = ("summary", "more_projects", "video_root")
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
 DISC_FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -131,7 +136,8 @@ class Job(NamedTuple):
 
     def identity(self, **more: Any) -> dict[str, Any]:
         """Returns all that must stay the same for a run to be resumed, and for a finished one to
-        be left as it is: the contents of its inputs, and every field of its config.
+        be left as it is: the contents of its inputs, and every field of its config that the variant
+        reads.
 
         more: such as digests of the data.
         """
@@ -139,17 +145,41 @@ class Job(NamedTuple):
             "format": FORMAT,
             "variant": self.variant,
             "seed": self.seed,
-            "config": config_as_json(self.config),
-            "inputs": {name: json_digest(found) for name, found in self.inputs.items()},
+            **self.read_of({"config": config_as_json(self.config)}),
             **unusual_options(self.options),
             **strict(more),
         }
 
+    def record(self, **more: Any) -> dict[str, Any]:
+        """Returns what a run's folder keeps of its `identity`: with every address, the digests of
+        all files, and the version that writes it.
+        """
+        return self.identity(**more) | {
+            "version": versions().get("kpjax", ""),
+            "config": config_as_json(self.config),
+            "inputs": self.inputs,
+            "why": dict(self.config.why),
+        }
+
+    def read_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a config as JSON, or a part of one, as results depend on it: without addresses,
+        and with the digests of the inputs that these name.
+        """
+        inputs = self.inputs
+        unread = self.experiment.unread(self)
+        digests = {
+            name: json_digest(inputs[name]) for name in sorted(named_in(config) & inputs.keys())
+        }
+        read = without_addresses(config, {*inputs, *unread, *WORDS})
+        return read | ({"inputs": digests} if digests else {})
+
     @property
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
-        """The digests of all files that the flags of the job name, by flag and file; those of the
-        process's first look, as the data are opened once."""
-        return _inputs(self.experiment, self.config, self.data_dir)
+        """The digests of all files that the variant reads, by flag and file; those of the process's
+        first look, as the data are opened once."""
+        found = _inputs(self.experiment, self.config, self.data_dir)
+        unread = self.experiment.unread(self)
+        return {name: files for name, files in found.items() if name not in unread}
 
     def stage(
         self,
@@ -178,11 +208,16 @@ class Job(NamedTuple):
             name,
             self.seed,
             train,
-            config=strict({**config, **unusual_options(self.options)}),
+            config=strict({**self.of_stage(config), **unusual_options(self.options)}),
             parents=parents,
         )
         self.note(found.under)
         return found
+
+    def of_stage(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the config of a stage as its result depends on it, whichever variant comes first;
+        streams have digests of their own."""
+        return self._replace(variant="").read_of(config)
 
     def note(self, under: Sequence[Mapping[str, Any]]) -> None:
         """Notes in the run's folder the programs that computed a part of it."""
@@ -372,6 +407,9 @@ class Experiment(NamedTuple):
     #: (config, folder of prepared sets) -> the digests of all files that it names, by field and
     #: file
     inputs: Callable[[Any, epath.Path], Mapping[str, Mapping[str, str]]] = named_inputs
+    #: the fields and inputs that the variant of a job does not read; of one without a variant, those
+    #: that any variant might not read
+    unread: Callable[[Job], Collection[str]] = lambda job: ()
 
     def __hash__(self) -> int:
         return hash(self.paper.name)
@@ -434,10 +472,8 @@ def run(job: Job) -> None:
             remove_partials(job.folder, alone=True)
         resumed = _found(job.folder, "checkpoints/*", "*/checkpoints/*")
         if resumed and (job.folder / "config.json").exists():
-            check_identity(_stored_config(job.folder), identity, job.folder / "config.json")
-        remove(job.folder / PROGRAMS)
-        keep_inputs(job.preset_folder, job.inputs)
-        write_config(job.folder, identity | {"why": dict(job.config.why)})
+            check_same(job, **data.identity)
+        write_config(job.folder, job.record(**data.identity))
 
     agreed(f"beginning {job.title}", begin)
     print(*_first_lines(job, data), sep="\n")
@@ -516,17 +552,9 @@ def is_finished(job: Job) -> bool:
     """
     if not agreed(f"whether {job.title} is finished", (job.folder / "results.json").exists):
         return False
-    stored = _stored_config(job.folder)
     # says where it was edited, and refuses other files than were written with it
     read_run(job.folder)
-    if found := changed_input(job.preset_folder, stored.get("inputs", {}), job.inputs):
-        name, words = found
-        raise InputError(
-            name,
-            f"{words}, other than {job.folder} has learnt from; put them back, choose another "
-            "`workdir`, or start over with `fresh`",
-        )
-    check_identity(stored, job.identity(), job.folder / "config.json")
+    check_same(job)
     if (job.folder / "skeleton.json").exists() and not (
         job.folder / "model" / "trained.json"
     ).exists():
@@ -537,14 +565,65 @@ def is_finished(job: Job) -> bool:
     return True
 
 
-def _stored_config(folder: epath.Path) -> dict[str, Any]:
-    stored = read_json(folder / "config.json")
-    if stored.get("format") != FORMAT:
+def check_same(job: Job, **more: Any) -> None:
+    """Raises InputError unless the record in a job's folder is of what the job depends on.
+
+    more: as of `Job.identity`.
+    """
+    path = job.folder / "config.json"
+    stored = _stored_config(job.folder)
+    before = stored.pop("inputs", {})
+    if found := changed_input(before, job.inputs):
+        name, words = found
         raise InputError(
-            f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
-            "use the version that wrote it, choose another `workdir`, or start over with `fresh`"
+            name,
+            f"{words}, other than {job.folder} has learnt from; put them back, choose another "
+            "`workdir`, or start over with `fresh`",
         )
-    return stored
+    then = job._replace(config=read_config(job.paper.template, stored["config"], path, train=True))
+    wanted = job.identity(**more)
+    check_identity(stored | then.read_of({"config": config_as_json(then.config)}), wanted, path)
+
+
+def read_config(template: Any, stored: Mapping[str, Any], path: epath.Path, *, train: bool) -> Any:
+    """Returns a stored config as this version reads it: a field that it lacks has its default.
+
+    train: whether to go on with it, which asks for every field to be known; a prediction goes on
+    without those of a newer version, and says so. Raises InputError for what cannot be read.
+    """
+    try:
+        config, unknown = config_from_json(template, stored)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
+    if unknown and train:
+        raise InputError(
+            f"{path}: {unknown[0]} is an option that this version does not have; use the version that "
+            "made the run, choose another `workdir`, or start over with `fresh`"
+        )
+    if unknown:
+        say_once(
+            f"{path}: {', '.join(unknown)}: options of a newer version, of which this one knows nothing; "
+            "predictions go on without them"
+        )
+    return config
+
+
+def _stored_config(folder: epath.Path) -> dict[str, Any]:
+    """Reads config.json, its config as today's format has it."""
+    path = folder / "config.json"
+    stored = read_json(path)
+    written = stored.get("format", 1)
+    if not isinstance(stored.get("config"), Mapping):
+        raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
+    known = isinstance(written, int) and (written >= FORMAT or written in CHANGES)
+    if not known:
+        raise InputError(
+            f"{path}: format {written}, this version writes {FORMAT}; use the version that wrote it, choose "
+            "another `workdir`, or start over with `fresh`"
+        )
+    for number in range(written, FORMAT):
+        stored["config"] = CHANGES[number](stored["config"])
+    return stored | {"format": FORMAT}
 
 
 def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
@@ -564,14 +643,8 @@ def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
             f"{path}: {paper.name} has no variant {run.variant!r:.100} in this version; use the version "
             "that trained it, or train again"
         )
-    if not isinstance(stored.get("config"), Mapping):
-        raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
-    try:
-        config = config_from_json(paper.template, stored["config"])
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
     return StoredRun(
-        config,
+        read_config(paper.template, stored["config"], path, train=False),
         run.variant,
         skeleton_from_json(read_json(folder / "skeleton.json"), str(folder / "skeleton.json")),
     )
@@ -729,6 +802,7 @@ def fit_streams(
     """
     if job.plan:
         return job.plan.fit(method, streams, **more)
+    more["config"] = job.of_stage(more["config"])
     train = functools.partial(
         fit, method, streams, key=jax.random.key(job.seed), options=job.options
     )

@@ -256,7 +256,8 @@ def frames_of(
 
 def network_of(described: dict[str, Any]) -> KeypointNetwork:
     """Builds the network of a description, whose two maps are those of `kpjax.centres`."""
-    return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
+    network, _ = config_from_json(SmallUNet(), described["network"])
+    return network.build(2, stride=STRIDE)
 
 
 def finder_method(

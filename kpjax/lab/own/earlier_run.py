@@ -92,7 +92,7 @@ def earlier_run(
     if kind and opened.score.kind != kind:
         is_instead, others = OTHERWISE[kind]
         raise InputError(argument, f"heatmaps of {folder} are {is_instead}; give a run of {others}")
-    network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
+    network, _ = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     head = opened.trained.variables.get("params", {}).get("head", {})
     # RegDA's first stage has a head of its own
     if hasattr(network, "head_layers") and "output" in head:

@@ -50,6 +50,7 @@ from kpjax.papers.configs import flat, words_of
 from kpjax.structures import Example, skeleton_from_json
 from kpjax.training.identity import contents
 
+VIDEOS = "videos of the project"  # an input: those that no frame with labels was taken from
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
 NO_PATHS = ("network", "summary", "validation", "category")  # texts that name no file
@@ -241,26 +242,22 @@ def _in_order_of(start: str, project: Project) -> Project:
 
 
 def labels_digest(project: Project) -> str:
-    """Returns the sha256 of all that was read of a project but its place and notes: it changes with
-    any label, name, box, recording or split."""
-    frames = [frame._replace(path="") for frame in project.frames]
-    animals = [
-        [
+    """Returns the sha256 of all that was read of a project but its place, its order and its notes:
+    it changes with any label, name, box, recording or split."""
+    animals: dict[int, list] = {}
+    for one in project.instances:
+        said = [
             np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
-            for part in one
+            for part in one._replace(frame=0)
             if part is not None  # `named`, of a project that is one by itself
         ]
-        for one in project.instances
-    ]
-    read = project._replace(
-        **{"root": "", "roots": (), "notes": (), "doubts": ()},
-        **{
-            "lengths": sorted((path.name, count) for path, count in project.lengths.items()),
-            "frames": frames,
-            "instances": animals,
-            "skeleton": tuple(vars(project.skeleton).items()),
-        },
+        animals.setdefault(one.frame, []).append(said)
+    frames = sorted(
+        repr((frame._replace(path=""), animals.get(number, ()), number in project.nobody))
+        for number, frame in enumerate(project.frames)
     )
+    lengths = sorted((path.name, count) for path, count in project.lengths.items())
+    read = (vars(project.skeleton), frames, lengths)
     return hashlib.sha256(repr(read).encode()).hexdigest()
 
 
@@ -277,24 +274,33 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
             continue
         if name in PROJECTS and value:
             project = needed_project(config.data, name)
-            frames = dict.fromkeys([frame.path for frame in project.frames] + videos_of(project))
+            images = {one.name: one.path for one in project.frames if one.number is None}
+            read = dict.fromkeys(one.path for one in project.frames if one.number is not None)
+            beside = [video for video in videos_of(project) if video not in read]
             found[name] = {"labels": labels_digest(project)} | contents(
-                _named((project.root, frame) for frame in frames)
+                images | _named((project.root, video) for video in read)
             )
+            if beside:
+                found[VIDEOS] = found.get(VIDEOS, {}) | contents(
+                    _named((project.root, video) for video in beside)
+                )
         elif name not in (*PROJECTS, *WITH_PROJECT):
             paths = [
                 Path(text).expanduser()
                 for text in (value if isinstance(value, tuple) else (value,))
                 if isinstance(text, str) and text and os.path.exists(os.path.expanduser(text))
             ]
-            files = [
-                (path if len(paths) == 1 else path.parent, file)
-                for path in paths
-                for file in ([path] if path.is_file() else shown_files(path, "**/*"))
-                if path == file or _is_read(file)
-            ]
+            files: dict[str, Path] = {}
+            for number, path in enumerate(paths, 1):
+                # several are told apart by their order, since a name is a part of an address
+                place = f"{number}/" if len(paths) > 1 else ""
+                if path.is_file():
+                    files[f"{place}file"] = path
+                    continue
+                below = [(path, file) for file in shown_files(path, "**/*") if _is_read(file)]
+                files |= {place + called: file for called, file in _named(below).items()}
             if files:
-                found[name] = contents(_named(files))
+                found[name] = contents(files)
     return found
 
 

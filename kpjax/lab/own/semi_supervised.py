@@ -272,4 +272,5 @@ EXPERIMENT = on_own_data(
     check_variants=check_variants,
     seeded=lambda config: True,
     labels_alone=lambda job: not reads_unlabelled(job.config, job.variant),
+    of_unlabelled=(projects.VIDEOS, "unlabelled", "unlabelled_pool", "every"),
 )
