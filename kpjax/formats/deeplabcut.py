@@ -341,6 +341,10 @@ def _read_config(file: Path, report: Report) -> Config:
         except UnicodeDecodeError:  # DeepLabCut on Windows writes paths in the system's own letters
             text = stored.decode("cp1252")
             report.notes.append(f"{file.name}: not UTF-8, and read as Windows-1252")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError(
+                "it has YAML aliases (*name), which a few lines can multiply without end"
+            )
         content = yaml.safe_load(text)
         several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
         individuals: tuple[str, ...] = ()

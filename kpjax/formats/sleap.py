@@ -430,7 +430,9 @@ def _embedded_images(
     if one does not decode."""
     found = {}
     stat = file.stat()
-    key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
+    # a copy keeps the time of the content, and not that of the change
+    times = f"{stat.st_mtime_ns} {stat.st_ctime_ns}"
+    key = f"{file.resolve()} {stat.st_size} {times} {number}"
     digest = hashlib.sha256(key.encode()).hexdigest()
     folder = cache_folder() / "sleap" / digest[:16]
     for frame in frames:

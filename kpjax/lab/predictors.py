@@ -29,7 +29,13 @@ from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.pretrained import find_weights
 from kpjax.papers.configs import config_as_json
 from kpjax.papers.engine import stored_run
-from kpjax.training.evaluation import PREDICTIONS, Gathered, read_predictions
+from kpjax.training.evaluation import (
+    PREDICTIONS,
+    Gathered,
+    check_numbers,
+    in_batches,
+    read_predictions,
+)
 from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 
@@ -71,6 +77,13 @@ class Predictor(NamedTuple):
     finder: Finder | None = None
     empty: Empty = "often"  # what an empty cell of the labels meant
     labels: LabelDistances | None = None  # how near labelled keypoints came to each other
+
+    def on_squares(self, images: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what `predict` does for N square images, some at a time. Raises RunError where any
+        of it is no number."""
+        points, scores = in_batches(self.predict, images, batch_size)
+        check_numbers(points, scores, f"{self.title}, images of {self.side} px")
+        return points, scores
 
     @property
     def words(self) -> str:

@@ -47,7 +47,7 @@ from kpjax.papers.engine import (
 from kpjax.papers.fresh import start_over
 from kpjax.papers.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.papers.reports import report as reports
-from kpjax.training.finished_runs import FinishedRun
+from kpjax.training.finished_runs import FinishedRun, mixed_programs
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.identity import flat_identity, programs
@@ -537,6 +537,9 @@ def show_table(command: Command) -> epath.Path:
         columns,
         command.shared.first_seed in TUNING_SEEDS,
     )
+    if mixed := mixed_programs([run for line in lines for run in line.runs.finished]):
+        notes = [*notes, mixed]
+        print(mixed)
     typed = f"{spell_command(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if experiment.beside and (
         found := experiment.beside.report(
@@ -685,7 +688,14 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
     if command.shared.jobs > 1:
         if command.shared.fresh:
             start_over(command.jobs())
-        in_processes(command)
+        try:
+            in_processes(command)
+        except Interrupted:
+            raise
+        except RunError:
+            if any(job.has_results for job in command.jobs()):
+                show_table(command)
+            raise
         return show_table(command)
     prepare_process(command)
     command = over_devices(command)

@@ -45,7 +45,12 @@ from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.reports.report import Column
 from kpjax.papers.source_free import poses_of
 from kpjax.structures import skeleton_from_json
-from kpjax.training.evaluation import Gathered, predict_source, write_predictions
+from kpjax.training.evaluation import (
+    Gathered,
+    check_numbers,
+    predict_source,
+    write_predictions,
+)
 from kpjax.training.finished_runs import read_run
 from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
 from kpjax.training.hosts import agreed, check_alike
@@ -79,7 +84,8 @@ CHANGES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
 WORDS = ("summary", "more_projects", "video_root")
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
-DISC_FULL = (errno.ENOSPC, errno.EDQUOT)
+# no job can write then, whatever its folder
+NO_DISC = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
 
 
@@ -514,11 +520,14 @@ def _first_lines(job: Job, data: Any) -> list[str]:
 
 
 def _predict(job: Job, outcome: Outcome, sources: Mapping[str, Source]) -> dict[str, Gathered]:
-    batch_size = job.config.prediction_batch
-    return {
-        name: predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
-        for name, source in sources.items()
-    }
+    found: dict[str, Gathered] = {}
+    for name, source in sources.items():
+        made = predict_source(
+            outcome.method, outcome.trained, source, batch_size=job.config.prediction_batch
+        )
+        check_numbers(made.keypoints, made.scores, f"{job.title}, images of {source.name}")
+        found[name] = made
+    return found
 
 
 def _save(job: Job, data: Any, outcome: Outcome, values: Mapping[str, float]) -> None:
@@ -727,9 +736,7 @@ def _try(
         raise
     # a defect, or memory that ran out, must not stop the rest of a table
     except Exception as error:
-        unusable = isinstance(error, InputError if of_all else WriteError)
-        full = isinstance(error, OSError) and error.errno in DISC_FULL
-        if failed is None or unusable or full:
+        if failed is None or _stops_all(error, of_all):
             raise
         expected = isinstance(error, InputError | RunError)
         failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
@@ -737,6 +744,15 @@ def _try(
         if not expected:
             traceback.print_exc()
     put_off.discard(job)
+
+
+def _stops_all(error: Exception, of_all: bool) -> bool:
+    """Returns whether an error of one job would be one of every other: no disc takes more, or all read
+    the same input. A folder of its own that is blocked is no such error."""
+    cause = error.__cause__ if isinstance(error, WriteError) else error
+    if isinstance(cause, OSError):
+        return cause.errno in NO_DISC
+    return isinstance(error, InputError if of_all else WriteError)
 
 
 def raise_for_failures(failed: dict[Job, str]) -> None:

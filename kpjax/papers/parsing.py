@@ -254,8 +254,11 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     except RunError as error:
         code = getattr(error, "exit_code", 1)  # that of `kpjax.training.process.Interrupted`
         message = f"error: {error}" if code == 1 else str(error)
-    except KeyboardInterrupt:
-        code, message = 130, "stopped; the same command goes on from the last checkpoint"
+    except KeyboardInterrupt as error:
+        code, message = (
+            130,
+            str(error) or "stopped; the same command goes on from its last checkpoint",
+        )
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             code = 141

@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 from kpjax.files import atomic, foreign
 from kpjax.input.source import Source, stack_examples
 from kpjax.input.stream import read_ahead
@@ -106,6 +106,20 @@ def in_batches(
         found.append(predict(np.concatenate([part, filling])))
     count = len(images)
     return tuple(np.concatenate(arrays)[:count] for arrays in zip(*found, strict=True))
+
+
+def check_numbers(keypoints: np.ndarray, scores: np.ndarray, of: str) -> None:
+    """Raises RunError where a network gave points or scores that are no numbers: neither an error nor
+    a rank means anything then.
+
+    keypoints: (N, K, 2). scores: (N, K). of: what was predicted, in words.
+    """
+    lost = ~(np.isfinite(keypoints).all((1, 2)) & np.isfinite(scores).all(1))
+    if lost.any():
+        raise RunError(
+            f"{of}: the network gave no numbers for {int(lost.sum())} of {len(lost)}; its weights are too large "
+            "or damaged: train again, at a lower learning rate"
+        )
 
 
 def predict_source(

@@ -110,7 +110,8 @@ class Predict(_OfRun):
     # written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
     overwrite: bool = False  # replace earlier results in FOLDER
-    # leave out inputs whose results are all in FOLDER, of whichever run, as after an interrupt
+    # leave out inputs whose results are all in FOLDER, of the same run, content and flags, as after
+    # an interrupt
     resume: bool = False
 
 
@@ -211,5 +212,16 @@ def run_command(name: str, arguments: Sequence[str]) -> Any:
     asked = parse(COMMANDS[name], arguments, prog=f"kpjax {name}")
     # Imported now: each command needs other libraries, and help none of them.
     run = getattr(importlib.import_module(f"kpjax.lab.commands.{name}"), name)
-    with flags_in_messages(flags_of(COMMANDS[name])):
-        return run(asked)
+    try:
+        with flags_in_messages(flags_of(COMMANDS[name])):
+            return run(asked)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_after_interrupt(asked)) from None
+
+
+def _after_interrupt(asked: Any) -> str:
+    """Returns what a command says after Ctrl-C: what goes on from there."""
+    if not isinstance(asked, Predict):
+        return "stopped; the same command begins again"
+    instead = " in place of --overwrite" if asked.overwrite else ""
+    return f"stopped; the same command with --resume{instead} predicts what has no results yet"

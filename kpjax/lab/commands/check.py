@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 from kpjax import InputError
 from kpjax.cores import usable_cores
 from kpjax.drawing.overlays import write_png
-from kpjax.errors import count_text, summarise
+from kpjax.errors import WriteError, count_text, summarise
 from kpjax.files import remove_partials
 from kpjax.formats.project import Project, outside
 from kpjax.formats.project_source import read_frame, reference_lengths, with_point_boxes
@@ -52,7 +52,9 @@ def check(asked: Check) -> Project:
             title = place.name if place.is_dir() else place.stem
             try:
                 draw_sheet(project, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
-            except InputError as error:  # as in a folder that cannot be written; the others follow
+            except WriteError as error:  # no fault of the project
+                print(f"sheet: not drawn: {error}")
+            except InputError as error:  # the others follow
                 print(f"sheet: not drawn: {error}")
                 faults.append(f"sheet: {error}")
         known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)

@@ -49,7 +49,6 @@ from kpjax.lab.reports.pixel_errors import (
 )
 from kpjax.lab.reports.sheets import crop_to_animal, predictions_drawn, read_animal
 from kpjax.methods import published
-from kpjax.training.evaluation import in_batches
 
 WORST = "worst.png"
 LEAST_FRAMES = 10  # fewest frames of a video whose tracks are counted
@@ -257,7 +256,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     seen = source.examples
     instances = [project.instances[number] for number in seen.index]
     frames = [project.frames[one.frame] for one in instances]
-    points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
+    points, scores = predictor.on_squares(seen.image, asked.batch_size)
     visible = np.stack([one.visible for one in instances])
     true = np.stack([np.where(one.visible[:, None] > 0, one.keypoints, 0.0) for one in instances])
     # A label beyond its image counts nowhere, and leaves no cell empty.

@@ -36,7 +36,6 @@ from kpjax.lab.suggestions.proposals import (
     Proposals,
     write_proposals,
 )
-from kpjax.training.evaluation import in_batches
 
 SHEET_SIDE = 640  # px, of the longer side of a frame on suggestions.png
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two
@@ -106,6 +105,10 @@ def suggest(asked: Suggest) -> Path:
             f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
             "frames of one that has; name other videos, or a smaller --apart",
         )
+    links = [frames[row].path for row in chosen.tolist() if frames[row].path.is_symlink()]
+    if links:
+        names = summarise([f"{path} -> {path.resolve()}" for path in links], 3)
+        print(f"links to files elsewhere, whose images are written here: {names}")
     proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
     with atomic(asked.out) as folder:
         folder.mkdir()
@@ -190,7 +193,7 @@ class _Together:
             return
         predictor, labels = self.predictor, self.predictor.labels
         rows, squares = zip(*self.waiting, strict=True)
-        points, scores = in_batches(predictor.predict, np.stack(squares), self.batch_size)
+        points, scores = predictor.on_squares(np.stack(squares), self.batch_size)
         same = one_point(
             points,
             np.full(len(points), labels.size),
@@ -224,7 +227,7 @@ def proposals_of(
         ),
         strict=True,
     )
-    points, scores = in_batches(predictor.predict, np.stack(squares), batch_size)
+    points, scores = predictor.on_squares(np.stack(squares), batch_size)
     placed = {row: np.full((len(animals), points.shape[1], 3), np.nan) for row in images}
     for (row, animal), crop, found, certain in zip(
         there, maps, points.astype(np.float64), scores, strict=True

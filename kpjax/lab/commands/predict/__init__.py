@@ -7,10 +7,10 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -32,7 +32,7 @@ from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import cutoffs_text
 from kpjax.lab.animals.conformal import LEVELS, OWN, missing, without_label
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict import drawing, pipeline
+from kpjax.lab.commands.predict import drawing, pipeline, record
 from kpjax.lab.commands.predict.pipeline import (
     Crop,
     Seen,
@@ -65,6 +65,7 @@ class _Work(NamedTuple):
     older: tuple[str, ...]  # drawings and doubts that an earlier command may have left there
     find: bool  # whether the run finds the animals
     animals: int | None  # their number, if it is known
+    depends_on: Mapping[str, Any]  # see `kpjax.lab.commands.predict.record`
 
     def named(self, ending: str) -> str:
         """Returns the name of a file about this input."""
@@ -140,13 +141,7 @@ def predict(asked: Predict) -> list[Path]:
                 f"{asked.out / name} exists already; give --overwrite or another folder{goes_on}",
             )
     if asked.resume:
-        left = []
-        for work in works:
-            if _is_done(work, asked.out):
-                print(f"{work.sequence.path}: left out, its results are in {asked.out}")
-            else:
-                left.append(work)
-        works = left
+        works = [work for work in works if not _left_out(work, asked.out)]
         if not works:
             return []
         asked = dataclasses.replace(asked, overwrite=True)  # of what an interrupt left
@@ -291,6 +286,7 @@ def plan_work(
         tuple(name for name in (*drawings, stem + FOUND[1]) if name not in files),
         find,
         animals,
+        record.depends_on(sequence, boxes, predictor, asked),
     )
 
 
@@ -300,6 +296,20 @@ def _is_done(work: _Work, out: Path) -> bool:
     there = {name for name in work.files if (out / name).exists()}
     tables = {*work.files} - {*work.drawings}
     return tables <= there and (not work.drawings or bool(there & {*work.drawings}))
+
+
+def _left_out(work: _Work, out: Path) -> bool:
+    """Returns whether an input's results are there, and says so: or why they are made anew."""
+    path, stem = work.sequence.path, work.sequence.stem
+    if not _is_done(work, out):
+        return False
+    if other := record.difference(out, stem, work.depends_on):
+        print(f"{path}: done anew; its results are in {out}, but {other}")
+        return False
+    changed = record.other_programs(out, stem)
+    under = f", made by other programs ({changed})" if changed else ""
+    print(f"{path}: left out, its results are in {out}{under}")
+    return True
 
 
 def carry_out(
@@ -358,6 +368,7 @@ def carry_out(
         ):
             if work.named(ending) in work.files:
                 paths.append(write_rows(folder / work.named(ending), rows))
+        record.write_record(folder, sequence.stem, work.depends_on)
         paths = [asked.out / path.relative_to(folder) for path in paths]
     # Drawings of other points than the table now has.
     outdated = [
