@@ -63,7 +63,7 @@ def sources_digest() -> str:
     """
     root = Path(__file__).parents[2]
     beside = [name for name in ("data", "experiments") if _is_here(name, root)]
-    return _digest_of_sources(root, ("kpjax", *beside))
+    return _digest_of(root, ("kpjax", *beside))
 
 
 def _is_here(package: str, root: Path) -> bool:
@@ -72,14 +72,19 @@ def _is_here(package: str, root: Path) -> bool:
     return str(root / package) in map(str, places)
 
 
-@functools.cache
-def _digest_of_sources(root: Path, packages: tuple[str, ...]) -> str:
-    files = {
+def source_files(root: Path, packages: Collection[str]) -> dict[str, Path]:
+    """Returns all files of packages on which a number may depend, by their names below `root`."""
+    return {
         file.relative_to(root).as_posix(): file
         for package in packages
         for file in (root / package).rglob("*")
         if file.suffix in SOURCES and file.name not in NO_SOURCES
     }
+
+
+@functools.cache
+def _digest_of(root: Path, packages: tuple[str, ...]) -> str:
+    files = source_files(root, packages)
     return json_digest({name: sha256_of(file) for name, file in files.items()})
 
 
@@ -116,7 +121,7 @@ def changed_programs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """
 
     def versions_of(of: Mapping[str, Any]) -> dict[str, Any]:
-        sources = of.get("sources", "unknown")[:SHORT]
+        sources = (of.get("sources") or "unknown")[:SHORT]
         return {
             **(of.get("versions") or {}),
             **(of.get("arithmetic") or {}),

@@ -244,6 +244,10 @@ def _in_order_of(start: str, project: Project) -> Project:
 def labels_digest(project: Project) -> str:
     """Returns the sha256 of all that was read of a project but its place, its order and its notes:
     it changes with any label, name, box, recording or split."""
+    names = tuple(sorted(project.skeleton.names))
+    ordered = united_skeleton({"names": Skeleton(names), "project": project.skeleton})
+    project = renamed_to(project, ordered)
+    relations = (sorted(ordered.edges), ordered.flip, sorted(ordered.groups.items()))
     animals: dict[int, list] = {}
     for one in project.instances:
         said = [
@@ -257,7 +261,7 @@ def labels_digest(project: Project) -> str:
         for number, frame in enumerate(project.frames)
     )
     lengths = sorted((path.name, count) for path, count in project.lengths.items())
-    read = (vars(project.skeleton), frames, lengths)
+    read = (names, relations, frames, lengths)
     return hashlib.sha256(repr(read).encode()).hexdigest()
 
 
