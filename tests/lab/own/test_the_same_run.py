@@ -1,7 +1,9 @@
 """What is the same run: whole commands on a project whose files, places and spellings change."""
 
+import contextlib
 import csv
 import functools
+import io
 import json
 import os
 import random
@@ -9,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from own_projects import synthetic_project
@@ -17,6 +20,7 @@ from PIL import Image
 
 import experiments
 from kpjax.images.video import write_video
+from kpjax.lab.commands import run_command
 from kpjax.lab.commands.train import main as train
 from kpjax.lab.own import project as own_project
 from kpjax.lab.predictors import open_run
@@ -24,13 +28,14 @@ from kpjax.papers import engine
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton
 from kpjax.training import identity
-from kpjax.training.trees import json_digest
+from kpjax.training.trees import json_digest, load_trained, save_trained
 
 TINY = (
     *("--network", "small_unet", "--image-size", "32", "--widths", "4", "4", "4"),
     *("--head-layers", "1", "--batch-size", "8", "--evaluations", "1"),
     *("--steps", "2", "--warm-start-steps", "1", "--variants", "supervised_warped"),
 )
+RELEASES = Path(__file__).parents[2] / "releases"
 HEADER = ("image", "keypoint", "x", "y")
 
 
@@ -72,9 +77,6 @@ def begin(project, workdir, *more):
 
 def heard(said, command):
     """Runs the command and keeps its lines on finished runs and its error."""
-    import contextlib
-    import io
-
     with contextlib.redirect_stdout(io.StringIO()) as out:
         try:
             train(command)
@@ -268,3 +270,46 @@ def test_training_does_not_go_on_with_an_option_that_it_does_not_know(trained, t
         2,
         True,
     )
+
+
+# Weights that give no numbers
+
+
+def test_weights_that_give_no_numbers_are_said_by_every_command(trained, tmp_path, capsys):
+    """They are finite, and pass every check of a file."""
+    [run] = (trained / "runs").rglob("supervised_warped/seed-0")
+    broken = shutil.copytree(run, tmp_path / "seed-0")
+    learnt = load_trained(broken / "model")
+    huge = jax.tree.map(lambda leaf: np.full_like(leaf, 1e38), learnt.variables)
+    shutil.rmtree(broken / "model")
+    save_trained(broken / "model", learnt._replace(variables=huge))
+    (tmp_path / "images").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "images" / "new.png")
+    image = str(tmp_path / "images")
+    for name, typed in (
+        ("predict", (image, "--out", str(tmp_path / "points"))),
+        ("evaluate", (str(trained / "P"), "--out", str(tmp_path / "errors"))),
+        ("suggest", (image, "--out", str(tmp_path / "next"), "--n", "1")),
+    ):
+        code = exit_code_of(functools.partial(run_command, name, [str(broken), *typed]))
+        assert (code, "the network gave no numbers" in capsys.readouterr().err) == (1, True), name
+    assert not [*tmp_path.glob("errors/*.csv"), *tmp_path.glob("next/*")]
+
+
+# Each release: a run that it wrote predicts for ever
+
+
+@pytest.mark.parametrize("release", sorted(RELEASES.iterdir()), ids=lambda path: path.name)
+def test_a_run_of_every_release_predicts(release, tmp_path):
+    image = tmp_path / "one.png"
+    Image.open(release / "image.png").save(image)
+    run_command(
+        "predict", [str(release / "run"), str(image), "--out", str(tmp_path), "--no-overlay"]
+    )
+    with (tmp_path / "points.csv").open() as found, (release / "points.csv").open() as known:
+        now, then = list(csv.DictReader(found)), list(csv.DictReader(known))
+    assert [row["keypoint"] for row in now] == [row["keypoint"] for row in then]
+    for name in ("x", "y", "score"):
+        values = [[float(row[name]) for row in rows] for rows in (now, then)]
+        np.testing.assert_allclose(*values, atol=1e-3)
