@@ -7,6 +7,7 @@ import pytest
 import yaml
 from damaging import black
 
+from kpjax.errors import InputError
 from kpjax.formats import deeplabcut
 from kpjax.formats.project import Report
 from kpjax.formats.reading import read_project
@@ -122,6 +123,14 @@ def test_a_config_in_the_letters_of_windows_is_read(tmp_path):
     found = read(root)
     assert found.skeleton.names == ("ear", "snout")
     assert "config.yaml: not UTF-8, and read as Windows-1252" in found.notes
+
+
+def test_a_config_of_nested_aliases_is_refused_at_once(tmp_path):
+    lines = ["a0: &a0 [x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)]
+    root = project(tmp_path, "\n".join([*lines, "bodyparts: *a11", ""]), {"v": ONE_CELL})
+    with pytest.raises(InputError, match=r"config.yaml.*YAML aliases"):
+        read(root)
 
 
 def test_several_animals_and_images_without_labels(tmp_path):

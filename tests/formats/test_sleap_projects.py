@@ -2,6 +2,8 @@
 of images.
 """
 
+import os
+
 import numpy as np
 import pytest
 from damaging import black
@@ -197,6 +199,23 @@ def test_skeletons_that_no_instance_has_do_not_count(tmp_path):
     sio.save_slp(labels, str(path), embed=False, verbose=False)
     assert len(sio.load_slp(str(path), open_videos=False).skeletons) == 2
     assert read_project(path).skeleton.names == ("head", "left", "right")
+
+
+def test_frames_of_a_package_that_were_replaced_are_not_taken_from_an_old_copy(tmp_path):
+    """Also where its size and time stay, as a copying tool keeps them."""
+    image = tmp_path / "a.png"
+    package = tmp_path / "package" / "a.pkg.slp"
+    package.parent.mkdir()
+    copies = []
+    for value in (10, 200):
+        Image.new("RGB", (32, 32), (value, value, value)).save(image, compress_level=0)
+        animal = (0, 0, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")
+        path = saved(tmp_path / "a.slp", [animal], [sio.Video.from_filename([str(image)])])
+        sio.load_slp(str(path)).save(str(package), embed="user", verbose=False)
+        os.utime(package, ns=(1, 1))
+        [frame] = read_project(package).frames
+        copies.append(np.asarray(Image.open(frame.path)).mean())
+    assert copies == pytest.approx([10, 200], abs=1)
 
 
 @pytest.mark.parametrize(("videos", "suggested"), [(1, (0, 3)), (2, (1, 0))])

@@ -85,6 +85,9 @@ def test_faults_are_told_where_no_sheet_can_be_written(tmp_path, capsys):
     out = capsys.readouterr().out
     assert "sheet: not drawn: " in out
     assert "b.png" in out
+    (tmp_path / "labels.csv").write_text("image,keypoint,x,y\na.png,nose,1,2\n")
+    main([str(tmp_path / "labels.csv"), "--out", str(tmp_path / "out")])
+    assert "sheet: not drawn: " in capsys.readouterr().out  # that is no fault of the project
 
 
 def test_a_video_that_cannot_be_opened_is_named(tmp_path, capsys):
