@@ -52,7 +52,7 @@ def rows(effort: Effort) -> Iterator[Row]:
         "mse_peak",
         np.full(KEYPOINTS, -np.inf),
         "benchmark",
-        {"experiment": "benchmark", "preset": "figures", "variant": "supervised"},
+        {"experiment": "benchmark", "preset": "figures", "variant": "supervised", "digest": ""},
     )
     with tempfile.TemporaryDirectory() as folder:
         yield from video_rows(effort, predictor, trained, Path(folder))
