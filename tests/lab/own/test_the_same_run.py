@@ -184,7 +184,7 @@ def test_every_file_of_the_project_that_was_read_counts(trained, tmp_path):
     assert {path.suffix for path in read} == {".csv", ".png"}
     images = [path for path in read if path.suffix == ".png"]
     assert len(images) >= 12
-    for path in (root / "labels.csv", images[0], images[-1]):
+    for path in read:
         whole = path.read_bytes()
         if path.suffix == ".csv":
             path.write_bytes(whole.replace(b"1", b"2", 1))
