@@ -113,9 +113,9 @@ def foreign(path: epath.PathLike, mend: str = "save or fetch it again") -> Itera
             raise
         reason = getattr(error, "strerror", None) or error
         words = " ".join(str(reason).split())[:200]
-        raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}{f': {words}' * bool(words)}); {mend}"
-        ) from error
+        kind = type(error).__name__
+        said = f"{kind}: {words}" if words else kind
+        raise InputError(f"{path}: cannot be read ({said}); {mend}") from error
 
 
 def make_folder(folder: Path) -> None:

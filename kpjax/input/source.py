@@ -171,11 +171,10 @@ class TfdsSource:
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(
-            *self.skeleton.names,
-            self.labels_digest or labels_digest(self.records),
-            *["decoded at reduced size"] * self.reduced,
-        )
+        facts = [*self.skeleton.names, self.labels_digest or labels_digest(self.records)]
+        if self.reduced:
+            facts.append("decoded at reduced size")
+        return digest_of(*facts)
 
     def __len__(self) -> int:
         return len(self.records)

@@ -141,22 +141,27 @@ def suggest(asked: Suggest) -> Path:
     lines = [
         f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"
     ]
-    lines += [
-        f"the first {len(first)} of {count_text(int(doubtful.sum()), 'frame')} on which keypoints are one point that "
-        "labels show apart"
-    ] * bool(len(first))
-    lines += [
-        f"{asked.count} were asked for; no others are that far from each other and from labelled ones"
-    ] * (len(chosen) < asked.count)
-    lines += [f"suggestions avoid {len(known.frames)} labelled frames"] * bool(known.frames)
-    lines += [
-        f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}"
-    ] * bool(known.notes)
-    lines += [f"{seen.without_box} frames have no box and are left out"] * bool(seen.without_box)
-    lines += [
-        f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"
-    ] * bool(seen.unreadable)
-    lines += deeplabcut.missing_for_h5() * (to == "dlc")
+    if len(first):
+        lines.append(
+            f"the first {len(first)} of {count_text(int(doubtful.sum()), 'frame')} on which keypoints are one point "
+            "that labels show apart"
+        )
+    if len(chosen) < asked.count:
+        lines.append(
+            f"{asked.count} were asked for; no others are that far from each other and from labelled ones"
+        )
+    if known.frames:
+        lines.append(f"suggestions avoid {len(known.frames)} labelled frames")
+    if known.notes:
+        lines.append(f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}")
+    if seen.without_box:
+        lines.append(f"{seen.without_box} frames have no box and are left out")
+    if seen.unreadable:
+        lines.append(
+            f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"
+        )
+    if to == "dlc":
+        lines += deeplabcut.missing_for_h5()
     print(*lines, sep="\n")
     print(
         f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
