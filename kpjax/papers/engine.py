@@ -35,6 +35,7 @@ from kpjax.files import (
     strict,
     write_json,
 )
+from kpjax.images.contents import contents
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream, stream
@@ -58,7 +59,6 @@ from kpjax.training.identity import (
     changed_input,
     changed_programs,
     check_identity,
-    contents,
     flat_identity,
     named_in,
     programs,

@@ -8,30 +8,31 @@ import numpy as np
 from PIL import Image
 from tiny import Batches, tiny
 
+from kpjax.images import contents
 from kpjax.training import checkpoints, fit as fitting, identity, run_folder
 
 
 def test_a_content_is_another_one_whatever_size_and_time_say(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     computed = []
-    digest = identity.content_digest
+    digest = contents.content_digest
     monkeypatch.setattr(
-        identity, "content_digest", lambda path: computed.append(path) or digest(path)
+        contents, "content_digest", lambda path: computed.append(path) or digest(path)
     )
     files = {name: tmp_path / "data" / name for name in ("a.bmp", "b.bmp")}
     (tmp_path / "data").mkdir()
     for path in files.values():
         path.write_bytes(b"1234")
-    first = identity.contents(files)
-    assert identity.contents(files) == first
+    first = contents.contents(files)
+    assert contents.contents(files) == first
     assert len(computed) == 2
     times = files["a.bmp"].stat()
     files["a.bmp"].write_bytes(b"4321")
     os.utime(files["a.bmp"], ns=(times.st_atime_ns, times.st_mtime_ns))
-    second = identity.contents(files)
+    second = contents.contents(files)
     assert identity.differing(first, second) == "1 of 2 files with different content (a.bmp)"
     files["a.bmp"].write_bytes(b"1234")
-    assert identity.contents(files) == first  # only its times are others
+    assert contents.contents(files) == first  # only its times are others
     assert len(computed) == 4
     assert (
         identity.differing(first, {"b.bmp": first["b.bmp"], "c": ""}) == "1 new (c), 1 gone (a.bmp)"
@@ -45,7 +46,7 @@ def test_a_content_is_what_a_file_says(tmp_path):
         Image.fromarray(pixels).save(tmp_path / f"{level}.png", compress_level=level)
     pixels[3, 4, 1] ^= 1
     Image.fromarray(pixels).save(tmp_path / "other.png")
-    digests = identity.contents({path.name: path for path in tmp_path.glob("*.png")})
+    digests = contents.contents({path.name: path for path in tmp_path.glob("*.png")})
     assert (tmp_path / "1.png").read_bytes() != (tmp_path / "9.png").read_bytes()
     assert digests["1.png"] == digests["9.png"] != digests["other.png"]
 

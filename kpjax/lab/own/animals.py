@@ -22,7 +22,6 @@ from kpjax.evaluation.matching import Matched, known_extents, match_by_centre, m
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import (
-    LARGEST,
     Crowd,
     crowd_of,
     frame_identity,
@@ -48,6 +47,7 @@ FORMAT = 3
 SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512, 768, 1024), 16, 16
 # Larger frames only where all labelled ones have no more bytes; frames without labels are read in pieces.
 USUAL, MOST_BYTES = 512, 2e9
+USUAL_BYTES = 4e9  # of all labelled frames, at sides of up to USUAL
 NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
 STRIDE = 4  # px of a frame for a cell of the maps
 WINDOW = 192  # px, of the windows of larger frames that the network learns from
@@ -141,7 +141,7 @@ def frame_size(crowd: Crowd, longer_side: float) -> int:
     """
     bytes_of = {side: 3 * crowd.frames * side**2 for side in SIZES}
     possible = [
-        side for side in SIZES if bytes_of[side] <= (LARGEST if side <= USUAL else MOST_BYTES)
+        side for side in SIZES if bytes_of[side] <= (USUAL_BYTES if side <= USUAL else MOST_BYTES)
     ]
     possible = possible or [min(SIZES)]
     return next(

@@ -40,6 +40,7 @@ from kpjax.formats.project_source import (
 from kpjax.formats.reading import read_project
 from kpjax.formats.uniting import in_names, unite, united_skeleton
 from kpjax.formats.video_labels import TABLE
+from kpjax.images.contents import contents
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES, is_drawn
@@ -48,7 +49,6 @@ from kpjax.lab.animals.calibration import Empty
 from kpjax.lab.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.papers.configs import flat, words_of
 from kpjax.structures import Example, skeleton_from_json
-from kpjax.training.identity import contents
 
 VIDEOS = "videos of the project"  # an input: those that no frame with labels was taken from
 PROJECTS = ("project", "source", "target_project")  # fields that name one

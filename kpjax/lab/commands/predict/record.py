@@ -9,10 +9,11 @@ import numpy as np
 
 from kpjax.errors import InputError
 from kpjax.files import read_json, strict, write_json
+from kpjax.images.contents import contents
 from kpjax.images.inputs import ImageSequence
 from kpjax.lab.commands import Predict
 from kpjax.lab.predictors import Predictor
-from kpjax.training.identity import changed_programs, contents, programs
+from kpjax.training.identity import changed_programs, programs
 from kpjax.training.trees import json_digest
 
 ENDING = "_depends_on.json"
