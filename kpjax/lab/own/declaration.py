@@ -20,11 +20,9 @@ from kpjax.input.source import Source
 from kpjax.lab.animals.calibration import FILE as SCORES, score_table_from, table_as_json
 from kpjax.lab.own.animals import (
     FOLDER,
-    Learnt,
     found_text,
     keep_finder,
     learnt_finder,
-    of_another_run,
 )
 from kpjax.lab.own.project import inputs_of
 from kpjax.lab.reports import pixel_errors
@@ -76,7 +74,6 @@ def on_own_data(
     seeded: Callable[[Any], bool] = lambda config: False,
     labels_alone: Callable[[Job], bool] = lambda job: False,
     cutoffs: Callable[[Any], Mapping[int, float]] = lambda config: {},
-    finder: Callable[[Any], Learnt | None] = lambda config: None,
 ) -> Experiment:
     """Returns a paper on a person's own data, with the one preset `own`.
 
@@ -103,7 +100,6 @@ def on_own_data(
         seeded: whether what is opened differs between seeds.
         labels_alone: of a job, whether its variant reads labelled images alone.
         cutoffs: of a config, those that another run knows, by the numbers of keypoints.
-        finder: of a config, what another run finds animals with; None where this one learns it.
     """
 
     def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
@@ -136,7 +132,7 @@ def on_own_data(
         opened_once,
         inputs=inputs_of,
         resolved=resolved_and_named,
-        beside=beside(paper, parts, shown, told, found, check, cutoffs, finder),
+        beside=beside(paper, parts, shown, told, found, check, cutoffs),
     )
 
 
@@ -148,7 +144,6 @@ def beside(
     found: Callable[[Any], Source | None],
     check_data: Callable[[Command, Sequence[Job]], None],
     cutoffs: Callable[[Any], Mapping[int, float]],
-    finder: Callable[[Any], Learnt | None],
 ) -> Beside:
     """Returns what runs on own data do beside what the paper says, as `on_own_data` describes."""
 
@@ -163,9 +158,7 @@ def beside(
 
     def prepare(job: Job, data: Any) -> None:
         crowded = getattr(job.config.data, "transform", "") == "around_box"
-        if crowded and (given := finder(job.config)):
-            keep_finder(job, of_another_run(given), found(data))
-        elif crowded and TRAINED in parts(job, data):
+        if crowded and TRAINED in parts(job, data):
             learnt = learnt_finder(job._replace(variant=""))
             job.note(learnt.under)
             print(found_text(learnt.described["held_out"]))

@@ -17,6 +17,7 @@ from kpjax import InputError, Skeleton, Variables
 from kpjax.formats.project import Project
 from kpjax.formats.uniting import united_skeleton
 from kpjax.images.reading import spread
+from kpjax.images.transforms import Transform
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.own import choices, project as projects
@@ -26,11 +27,11 @@ from kpjax.lab.own.earlier_run import (
     check_seen,
     earlier_run,
     parts_of,
-    print_if_crops_are_left,
     rates_from,
     rename_keypoints,
 )
-from kpjax.lab.own.whole_animals import check_boxes, finder_for, with_found_boxes
+from kpjax.lab.own.places import Place, at_place
+from kpjax.lab.own.whole_animals import check_boxes
 from kpjax.lab.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.reports.told import FRAMES, besides
 from kpjax.methods import published
@@ -59,8 +60,14 @@ class OwnImages(StepImages):
     project: str = ""
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
+    #: the part of each frame that is looked at, as the old run does; (): all of it
+    place: Place = ()
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: projects.Own = projects.Own()
+
+    def square_of_new(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return at_place(super().square_of_new(), self.place)
 
 
 OWN = replace_fields(
@@ -145,14 +152,8 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     )
     # A network that has seen whole frames knows animals of their size.
     whole, labelled = old.taken_over.get("transform") != "around_box", len(held.train)
-    found_by = finder_for(replace_fields(config, transform="around_box"))
-    facts = choices.facts_of_training(
-        project, held, config.data, typed, crop_small=not whole, finds=found_by is None
-    )
-    if facts.several:
-        check_seen(old, "old", typed)
-    if "transform" in typed:
-        print_if_crops_are_left(old, "old", config.data.transform)
+    facts = choices.facts_of_training(project, held, config.data, typed, crop_small=not whole)
+    check_seen(old, "old", typed, config.data.transform, several=facts.several)
     rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
@@ -186,7 +187,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
         ),
     )
     if config.data.transform == "around_box":
-        check_boxes(project, names, config.data.own, found_by)
+        check_boxes(project, names, config.data.own.box_side)
     return config
 
 
@@ -244,11 +245,6 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     old, own = old_run(config.data.old), config.data.own
     project = project_of(config)
     held, known = projects.hold_out(project, own.validation), len(old.skeleton.names)
-    if learnt := finder_for(config):
-        labelled = (*held.train, *held.held_out)
-        margin = config.data.crop_margin
-        project, whole = with_found_boxes(project, labelled, learnt, own, margin)
-        held = only_whole(project, held, whole)
     skeleton = joint_skeleton(old.skeleton, project)
     project = projects.renamed_to(project, skeleton)
     train, held_out = (
@@ -283,21 +279,6 @@ def open_project(config: Config) -> tuple[Data, source.Source]:
     network = setting_of(config, skeleton, mirrored=mirrored).setup.model
     variables = grow_channels(old, network, len(skeleton.names), config.data.image_size)
     return Data(train, evaluation, protocol, base=variables, poses=train), held_out
-
-
-def only_whole(project: Project, held: projects.Held, whole: Collection[int]) -> projects.Held:
-    """Returns both parts, of those animals alone of which a whole one was found, and of frames that
-    show nobody. Raises InputError where none is left on one side."""
-    kept = {*whole, *(n for n, one in enumerate(project.instances) if one.frame in project.nobody)}
-    train, held_out = ([n for n in part if n in kept] for part in (held.train, held.held_out))
-    for part, numbers in (("that train", train), ("held out", held_out)):
-        if not {*numbers} & {*whole}:
-            raise InputError(
-                "old",
-                f"the old run's finder finds none of the animals {part}; give a project with a box for each "
-                "animal, as COCO has them",
-            )
-    return held._replace(train=tuple(train), held_out=tuple(held_out))
 
 
 def with_visible(animals: source.ArraySource, visible: np.ndarray) -> source.ArraySource:
@@ -433,5 +414,4 @@ EXPERIMENT = on_own_data(
     told=told,
     # those of the old keypoints, which the new labels do not have
     cutoffs=lambda config: dict(enumerate(old_run(config.data.old).opened.score.cutoffs.tolist())),
-    finder=finder_for,
 )

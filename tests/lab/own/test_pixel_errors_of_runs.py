@@ -71,7 +71,6 @@ def declared(parts, cutoffs):
         lambda data: None,
         lambda config, variants: None,
         cutoffs,
-        lambda config: None,
     )
 
 
