@@ -16,11 +16,12 @@ from kpjax.evaluation.coincidence import (
     from_json as label_distances_from,
 )
 from kpjax.files import absolute, read_json, sha256_of
-from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
+from kpjax.images.transforms import Transform
 from kpjax.input.source import digest_of
 from kpjax.lab.animals.calibration import FILE as SCORE_TABLE, Empty, ScoreTable, score_table_from
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
+from kpjax.lab.own.places import BoxOrWhole, accepting_boxes
 from kpjax.lab.own.systems import paper_of_run
 from kpjax.lab.plain_function import plain_predict, plain_weights
 from kpjax.lab.reports.pixel_errors import OF_PART, known_by, meaning_of_scores, read_errors

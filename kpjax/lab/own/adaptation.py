@@ -44,6 +44,9 @@ from kpjax.training.trees import tree_digest
 
 # share of the image's side: how far a point may be, on a turned image, from where it was before
 KEPT = 1 / 20
+# median distance between two points anywhere in a square over its side; of points in a clump, at most
+# what share of this, or of the median distance between labels where there are some
+EVERYWHERE, CLUMP = 0.51, 0.5
 
 
 @dataclass(frozen=True)
@@ -295,14 +298,26 @@ def measure(
 
 
 def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
-    """Says how many points keep their places, and what no number says of them without labels."""
+    """Says whether the points lie in a clump, how many keep their places, and what no number says of
+    them without labels."""
     found, count = run.metrics, run.config["landmarks"]
     side = run.config["data"]["image_size"]
-    words = [
+    words = []
+    apart, usual = found["median_spread"], EVERYWHERE * side
+    of = "points all over the image"
+    if "annotated_median_spread" in found:
+        usual, of = found["annotated_median_spread"], "labels"
+    if apart <= CLUMP * usual:
+        words.append(
+            f"The points lie in a clump: two of them are {apart:.1f} px apart"
+            f"{besides(others, 'median_spread', decimals=1)}, two {of} {usual:.1f} px. They mark one part of what is "
+            "on the images, however well they keep their places."
+        )
+    words.append(
         f"{found['kept_points']:.0f} of {count_text(count, 'point')} keep their places when an image is turned, "
         f"within {KEPT * side:.1f} of {side} px{besides(others, 'kept_points')}; on average a point is then "
         f"{found['consistency']:.1f} px off{besides(others, 'consistency', decimals=1)}."
-    ]
+    )
     if still := count - round(found["varying_points"]):
         words.append(f"{still} rest in one place of all images, whatever is on them.")
     if found["void"]:

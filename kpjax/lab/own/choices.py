@@ -14,6 +14,7 @@ from kpjax.evaluation.mirror_images import mirrored_distance, side_contrast
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.images.reading import spread
+from kpjax.lab.own.places import place_of_labels
 from kpjax.lab.own.project import Held, Own, never_labelled, open_animals
 from kpjax.lab.reports.pixel_errors import wrap_lines
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
@@ -75,11 +76,21 @@ class Facts(NamedTuple):
     flip: tuple[int, ...] = ()  # flip of the skeleton
     points: np.ndarray | None = None  # (N, K, 2) px, nan where nothing is labelled
     sides: float = math.nan  # contrast of the colours of left and right; nan if unknown
+    place: tuple[float, ...] = ()  # the part of each frame that is looked at, as of `SamePlace`
 
     @property
     def cropped(self) -> bool:
         """Whether animals are found on frames and cropped."""
         return self.several or self.small
+
+    @property
+    def seen_side(self) -> float:
+        """Length of the longer side of what is seen of a frame, or of its animals' boxes, px."""
+        if self.cropped and math.isfinite(self.box_side):
+            return self.box_side * 1.25
+        if not self.place:
+            return self.longer_side
+        return max(*self.place[4::6], *self.place[5::6])
 
 
 class Choice(NamedTuple):
@@ -148,13 +159,33 @@ def facts_of_training(
             if crowd.fewer or project.nobody
             else f"{count_text(crowd.most, 'animal')} on every"
         )
-        finding = ", and a small network learns to find them on new frames" * finds
+        finding = ", and a small network learns to find them on new frames" if finds else ""
         print(f"{some} labelled frame: each is cropped{finding}")
         if crowd.fewer:
             print(
                 f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
                 "labels there is taught as\nbackground; label it, or take the frame out of the project"
             )
+    return facts
+
+
+def with_place(
+    facts: Facts, project: Project, held: Held, config: Any, typed: Collection[str]
+) -> Facts:
+    """Returns facts with the part of each frame that is looked at, and says so: as typed, or about
+    the labels that train, where these lie in a part of all frames as those of a still camera do."""
+    if "place" in typed:
+        return facts._replace(place=config.data.place)
+    if facts.cropped or "transform" in typed or config.backbone.start:
+        return facts
+    frames = [project.instances[number].frame for number in held.train]
+    sizes = [project.frames[one].size for one in frames if one not in project.nobody]
+    facts = facts._replace(place=place_of_labels(facts.points, np.array(sizes)))
+    if facts.place:
+        print(
+            f"all labels lie in one part of the frames, {facts.seen_side:.0f} of {facts.longer_side:.0f} px, as "
+            "before a still camera: each is\ncropped to it; --transform letterbox takes whole frames"
+        )
     return facts
 
 
@@ -227,13 +258,9 @@ def image_choices(
             f"{facts.diagonal * SIZES[-1] / facts.longer_side:.0f} px: it is cropped",
         )
         if facts.small
-        else ("letterbox", "one animal on a frame: the whole frame is seen")
+        else ("letterbox", "one animal on a frame, which is not looked for")
     )
-    whole = (
-        facts.box_side * 1.25
-        if facts.cropped and math.isfinite(facts.box_side)
-        else facts.longer_side
-    )
+    whole = facts.seen_side
     at = {side: facts.diagonal * side / whole for side in SIZES}
     found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
     why = f"the animal's diagonal is {at[found]:.0f} px at this size"
@@ -247,6 +274,11 @@ def image_choices(
     stride, share = (2, "half") if used <= fine_side else (4, "a quarter")
     return [
         Choice("transform", *transform),
+        *(
+            [Choice("place", facts.place, "all labels lie in it, on frames of each size")]
+            if facts.place
+            else []
+        ),
         Choice("image_size", found, why),
         Choice("heatmap_size", used // stride, f"{share} of {used} px, with sub-pixel targets"),
         *(
@@ -373,6 +405,8 @@ def apply_choices(
     `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled:
     animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
     """
+    if "transform" in typed:  # which says what is seen of a frame
+        typed = {*typed, "place"}
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
     # nothing stands behind a flag whose value is an empty tuple, which is its default
     flags = [_flag(field, value) for field, value, _ in said if value != ()]

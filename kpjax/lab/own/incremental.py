@@ -17,6 +17,7 @@ from kpjax import InputError, Skeleton, Variables
 from kpjax.formats.project import Project
 from kpjax.formats.uniting import united_skeleton
 from kpjax.images.reading import spread
+from kpjax.images.transforms import Transform
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.own import choices, project as projects
@@ -26,10 +27,10 @@ from kpjax.lab.own.earlier_run import (
     check_seen,
     earlier_run,
     parts_of,
-    print_if_crops_are_left,
     rates_from,
     rename_keypoints,
 )
+from kpjax.lab.own.places import Place, at_place
 from kpjax.lab.own.whole_animals import check_boxes, finder_for, with_found_boxes
 from kpjax.lab.reports.pixel_errors import HELD_OUT, TRAINED, Part
 from kpjax.lab.reports.told import FRAMES, besides
@@ -59,8 +60,14 @@ class OwnImages(StepImages):
     project: str = ""
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
+    #: the part of each frame that is looked at, as the old run does; (): all of it
+    place: Place = ()
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: projects.Own = projects.Own()
+
+    def square_of_new(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return at_place(super().square_of_new(), self.place)
 
 
 OWN = replace_fields(
@@ -149,10 +156,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     facts = choices.facts_of_training(
         project, held, config.data, typed, crop_small=not whole, finds=found_by is None
     )
-    if facts.several:
-        check_seen(old, "old", typed)
-    if "transform" in typed:
-        print_if_crops_are_left(old, "old", config.data.transform)
+    check_seen(old, "old", typed, config.data.transform, several=facts.several)
     rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)

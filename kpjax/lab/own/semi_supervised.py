@@ -8,11 +8,13 @@ import tyro
 
 from kpjax import InputError
 from kpjax.errors import count_text
+from kpjax.images.transforms import Transform
 from kpjax.input import source
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, starts_on_whole_frames, with_start
+from kpjax.lab.own.places import Place, at_place
 from kpjax.lab.own.project import Own, Unlabelled
 from kpjax.models import MobileNetV2
 from kpjax.papers import semi_supervised
@@ -44,9 +46,15 @@ class OwnSubset(LabelledSubset):
     unlabelled_pool: Literal["rest", "none"] = "rest"
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
+    #: the part of each frame that is looked at, as labels say; (): all of it
+    place: Place = ()
     image_size: int = 128  # px; chosen if not given
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: Own = Own()
+
+    def square_of_new(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return at_place(super().square_of_new(), self.place)
 
     @property
     def all_labelled(self) -> bool:
@@ -79,6 +87,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     facts = choices.facts_of_training(
         project, held, data, typed, crop_small=not starts_on_whole_frames(config, kind)
     )
+    facts = choices.with_place(facts, project, held, config, typed)
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
         raise InputError(

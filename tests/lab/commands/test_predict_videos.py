@@ -20,7 +20,7 @@ from kpjax.formats import predictions
 from kpjax.formats.boxes_file import boxes_of
 from kpjax.formats.prediction_reading import read_predictions
 from kpjax.images.inputs import from_video
-from kpjax.images.transforms import AroundBox, BoxOrWhole
+from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
 from kpjax.lab.animals.conformal import LEVELS, RadiusTable
@@ -29,6 +29,7 @@ from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing
 from kpjax.lab.commands.predict.pipeline import in_places, predict_frames, track_animals
 from kpjax.lab.own.animals import Finder
+from kpjax.lab.own.places import BoxOrWhole
 from kpjax.lab.predictors import Predictor
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton

@@ -639,8 +639,8 @@ def test_the_part_is_looked_at_in_which_something_moves(tmp_path, width, height,
     place = place_choice(find_videos(tmp_path), 1).value
     assert bool(place) == bool(side)
     if place:
-        assert place[2:] == pytest.approx((side, side), abs=4)
-        assert (np.abs(places - np.add(place[:2], side / 2)) < side / 2).all()
+        assert place[4:] == pytest.approx((side, side), abs=4)
+        assert (np.abs(places - np.add(place[2:4], side / 2)) < side / 2).all()
 
 
 def test_a_window_counts_the_frames_of_the_video_and_not_those_that_are_used(given):

@@ -30,7 +30,7 @@ from kpjax.images.inputs import ImageSequence, find_inputs
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import cutoffs_text
-from kpjax.lab.animals.conformal import LEVELS, OWN, missing, without_label
+from kpjax.lab.animals.conformal import LEVELS, missing, without_label
 from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing, pipeline, record
 from kpjax.lab.commands.predict.pipeline import (
@@ -409,7 +409,7 @@ def carry_out(
     for line in (
         *(_animal_lines(work, table, moments) if work.find else ()),
         *_hidden_lines(table, source, predictor),
-        *_radius_lines(table, look, predictor, asked),
+        *_radius_lines(table, predictor, asked),
     ):
         print(line)
     there = dict.fromkeys(
@@ -499,12 +499,8 @@ def _hidden_lines(table: PredictionTable, source: str, predictor: Predictor) -> 
     ]
 
 
-def _radius_lines(
-    table: PredictionTable, look: drawing.Look, predictor: Predictor, asked: Predict
-) -> list[str]:
-    """Returns how sure the points are and which are drawn so, or how many held-out labels are
-    missing to say so.
-    """
+def _radius_lines(table: PredictionTable, predictor: Predictor, asked: Predict) -> list[str]:
+    """Returns how sure the points are, or how many held-out labels are missing to say so."""
     if predictor.radii is None:
         return []
     known, unit = table.radii[np.isfinite(table.radii)], predictor.radii.unit
@@ -518,38 +514,13 @@ def _radius_lines(
             if more
             else "no radius: all points are unsure"
         ]
-    own = predictor.radii.labels >= OWN
-    usual = [
-        f"{name} {np.median(values[np.isfinite(values)]):.3g}"
-        for name, values, enough in zip(
-            table.skeleton.names, np.moveaxis(table.radii, -1, 0), own, strict=True
-        )
-        if enough and np.isfinite(values).any()
-    ]
+    bare = np.flatnonzero(without_label(predictor.radii))
+    names = summarise([table.skeleton.names[k] for k in bare], 3)
     lines = [
-        f"radius that holds the truth of {100 * asked.level:g} % of points on {unit}s like those held out, median in "
-        f"px: {', '.join(usual)}"
-    ] * bool(usual)
-    bare = without_label(predictor.radii)
-    shared, none = (
-        [name for name, there in zip(table.skeleton.names, some, strict=True) if there]
-        for some in (~own & ~bare, bare)
-    )
-    lines += [f"{summarise(none, 3)}: no held-out label, and so no radius"] * bool(none)
-    lines += [
-        f"{summarise(shared, 3)}: fewer than {OWN} held-out labels, too few for a radius of its own; the table "
-        "has one that holds for all such keypoints together"
-    ] * bool(shared)
-    if look.rings is not None:
-        undrawn = known.size - sum(
-            int(np.isfinite(drawing.rings_of(*row, look.rings)).sum())
-            for row in zip(table.radii, table.keypoints, table.boxes, table.sizes, strict=True)
-        )
-        lines += [
-            f"{undrawn} of {known.size} radii are above a tenth of their animal's size and not drawn; the table has "
-            "all"
-        ] * (undrawn > 0)
-    return lines
+        f"radius that holds the truth of {100 * asked.level:g} % of points on {unit}s like those held out, median: "
+        f"{np.median(known):.3g} px; the table has that of each point"
+    ]
+    return lines + [f"{names}: no held-out label, and so no radius"] * bool(names)
 
 
 def _record(seen: Iterator[Seen], kept: list[Seen], bar: tqdm) -> Iterator[Seen]:
