@@ -671,9 +671,10 @@ def config_as_json(config: Any) -> dict[str, Any]:
 
 def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Returns all parts and leaves of a config that a config.json stores, by name; outer ones
-    win."""
+    win. Tuples, which are lists there, are tuples again."""
     inner = [stored_fields(value) for value in stored.values() if isinstance(value, Mapping)]
-    return functools.reduce(operator.or_, inner, {}) | stored
+    outer = {name: tuple(one) if isinstance(one, list) else one for name, one in stored.items()}
+    return functools.reduce(operator.or_, inner, {}) | outer
 
 
 def stored_leaves(stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -268,10 +268,9 @@ def image_choices(
         found, why = SIZES[0], f"the crop is {whole:.0f} px long"
     elif found > USUAL_SIZE:
         why += f", at {USUAL_SIZE} px it would be {at[USUAL_SIZE]:.0f}"
-    else:
-        why += "; larger is finer, and slower with its square"
     used = size or found
-    stride, share = (2, "half") if used <= fine_side else (4, "a quarter")
+    stride = 2 if used <= fine_side else 4
+    cell = stride * whole / used
     return [
         Choice("transform", *transform),
         *(
@@ -280,7 +279,11 @@ def image_choices(
             else []
         ),
         Choice("image_size", found, why),
-        Choice("heatmap_size", used // stride, f"{share} of {used} px, with sub-pixel targets"),
+        Choice(
+            "heatmap_size",
+            used // stride,
+            f"a cell is {cell:.1f} px of a frame or a crop; targets are finer",
+        ),
         *(
             [Choice("sigma", FINE_SIGMA, "cells of 2 px, which are small")]
             if stride == 2 and cells in (None, used // stride)
