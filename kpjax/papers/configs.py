@@ -276,14 +276,6 @@ class RunConfig(Checked):
         """Images that are predicted together."""
         return 2 * self.batch_size
 
-    def keeper_of(self, stage: str) -> str:
-        """Returns the preset in whose folder a stage is kept; "" for that of the run.
-
-        stage: its name, which is the variant's for what no other variant reads.
-        """
-        del stage
-        return ""
-
     def shortened(self, steps: int) -> Self:
         """Returns the config with so many steps in the last stage, those of other stages scaled
         alike.

@@ -42,10 +42,6 @@ class Gathered(NamedTuple):
     crop: np.ndarray  # (N, 3, 3) float32, pixels of the source's images -> of the original images
 
 
-def _of_shapes(tree: Any) -> bool:
-    return any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree))
-
-
 def labels_of(source: Source) -> Gathered:
     """Returns the labels of a source as predictions of themselves, with scores of 1.
 
@@ -138,27 +134,7 @@ def predict_source(
         batch_size: rounded up to a multiple of the number of devices.
         labelled: whether `predict` sees the keypoints, as some methods need by their docstring;
             others get zeros.
-
-    A state of shapes, as plans of runs have it, predicts ones.
     """
-    if _of_shapes((state.variables, state.frozen)):
-        batch = stack_examples([source[0]])
-        trained = Trained(state.variables, state.frozen)
-        found = jax.eval_shape(method.predict, trained, batch)
-        return Gathered(
-            *(
-                np.ones((len(source), *leaf.shape[1:]), leaf.dtype)
-                for leaf in (
-                    found.keypoints,
-                    found.scores,
-                    batch.index,
-                    found.keypoints,
-                    found.scores,
-                    batch.scale,
-                    batch.crop,
-                )
-            )
-        )
     mesh = mesh or data_mesh()
     predict = _compiled_predict(method.predict, mesh, labelled)
     trained = replicate(Trained(state.variables, state.frozen), mesh)
@@ -221,13 +197,7 @@ def reduce(
             importances, a histogram.
         source: read once, in batches.
         batch_size: rounded up to a multiple of the number of devices.
-
-    A state of shapes, as plans of runs have it, gives ones.
     """
-    if _of_shapes(state):
-        batch = stack_examples([source[0]])
-        sums = jax.eval_shape(measure, state, batch, np.ones(1, np.float32))
-        return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), sums)
     mesh = mesh or data_mesh()
     first, add = _compile(measure, mesh)
     state = replicate(state, mesh)

@@ -263,11 +263,12 @@ def changed_input(
 
 
 def without_addresses(config: Mapping[str, Any], addresses: Collection[str]) -> dict[str, Any]:
-    """Returns a config as JSON without the fields that name inputs, wherever they stand in it."""
+    """Returns a config as JSON without the fields that name inputs, wherever they stand in it; a part
+    may have the name of a field, and stays."""
     return {
         name: without_addresses(value, addresses) if isinstance(value, Mapping) else value
         for name, value in config.items()
-        if name not in addresses
+        if isinstance(value, Mapping) or name not in addresses
     }
 
 

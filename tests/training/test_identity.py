@@ -62,9 +62,9 @@ def test_inputs_of_another_state_are_told_by_their_names():
 
 
 def test_addresses_are_no_part_of_a_config():
-    config = {"data": {"project": "P", "share": 1}, "weights": "w.safetensors"}
-    assert identity.named_in(config) == {"data", "project", "share", "weights"}
-    assert identity.without_addresses(config, {"project", "weights"}) == {"data": {"share": 1}}
+    config = {"project": {"project": "P", "share": 1}, "weights": "w.safetensors"}
+    assert identity.named_in(config) == {"project", "share", "weights"}
+    assert identity.without_addresses(config, {"project", "weights"}) == {"project": {"share": 1}}
 
 
 def test_what_computes_has_its_devices_and_the_flags_of_its_compiler(monkeypatch):

@@ -40,7 +40,6 @@ from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.reports.report import Column
 from kpjax.training.evaluation import Gathered
 from kpjax.training.finished_runs import FinishedRun
-from kpjax.training.trees import tree_digest
 
 # share of the image's side: how far a point may be, on a turned image, from where it was before
 KEPT = 1 / 20
@@ -122,7 +121,7 @@ def own_core(folder: str) -> tuple[Core, Any, Mapping[str, Any]]:
         )
     kept = parts_of(variables, parts)
     return (
-        Core(kept, tree_digest(kept)),
+        Core(kept),
         network,
         {
             "image_size": found["image_size"],
@@ -195,10 +194,8 @@ def open_data(job: Job) -> Data:
         check_disjoint(images, held_out)
     else:
         fit = held_out = without_labels(test, config.data.image_size, "own images, held out")
-    data = with_turns(
-        images, fit, held_out, config.data.image_size, lambda job: own_core(job.config.core.core)[0]
-    )
-    return check_data(config, data)
+    data = with_turns(images, fit, held_out, config.data.image_size)
+    return check_data(config, data._replace(core=lambda job: own_core(job.config.core.core)[0]))
 
 
 def is_complete(one: Instance, own: projects.Own) -> bool:

@@ -35,7 +35,7 @@ from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_projec
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.papers.configs import Augmentation, config_from_json, replace_fields
-from kpjax.papers.engine import IMAGES, Job, fit_sources
+from kpjax.papers.engine import IMAGES, Job, Shared, Stage, Training, batches, fit_stage
 from kpjax.training.evaluation import in_batches, padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.run_folder import kept_arrays
@@ -214,20 +214,10 @@ def learnt_finder(job: Job) -> Learnt:
         "augment": asdict(changes),
         "digest": parts[0].digest,
     }
-    stage = job.stage(
-        FOLDER,
-        lambda folder: fit_sources(
-            job,
-            method,
-            {"labelled": parts[0]},
-            batch_size=batch,
-            steps=steps,
-            stage=FOLDER,
-            folder=folder,
-            config=config,
-        ),
-        config=config,
-    )
+    streams = batches(job, method, {"labelled": parts[0]}, batch_size=batch)
+    shared = Shared(FOLDER, lambda: config)
+    asked = Stage(FOLDER, steps, lambda: Training(method, streams, shared.config), shared=shared)
+    stage = job.stage(functools.partial(fit_stage, job, asked), shared)
     margin = job.config.data.crop_margin
     described["enlarged"] = enlargement(
         finder_of(described, stage.trained), parts[0], points, margin

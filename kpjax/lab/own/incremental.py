@@ -5,7 +5,7 @@ keypoints.
 import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import jax
 import jax.numpy as jnp
@@ -41,10 +41,9 @@ from kpjax.papers import incremental
 from kpjax.papers.configs import FINE_RATE, flat, replace_fields, stored_fields
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
-from kpjax.papers.incremental.controls import SHORT
 from kpjax.papers.incremental.measures import matrices_of, measure as paper_measure
 from kpjax.papers.incremental.runs import Data, setting_of
-from kpjax.papers.incremental.stages import SCORE_KIND, student_step
+from kpjax.papers.incremental.stages import SCORE_KIND
 from kpjax.papers.reports.report import Column
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
@@ -64,6 +63,8 @@ class OwnImages(StepImages):
     place: Place = ()
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: projects.Own = projects.Own()
+    brings_base: ClassVar[bool] = True
+    later_steps: ClassVar[int] = 1
 
     def square_of_new(self) -> Transform:
         """Returns the transform of a frame to a square image."""
@@ -412,16 +413,7 @@ VARIANTS = (
 )
 
 
-def lengths(config: Config, variant: str) -> dict[str, float]:
-    """Returns the steps of the only step that trains; the old run has made the base."""
-    short = incremental.PAPER.variants[variant].lengths is SHORT
-    return {variant: student_step(config) if short else config.steps}
-
-
 PAPER = incremental.PAPER._replace(
-    variants={
-        name: variant._replace(lengths=lengths) for name, variant in incremental.VARIANTS.items()
-    },
     measure=measure,
     columns=columns,
     short_list=lambda preset, config: ("finetune", "ksd_only"),

@@ -122,7 +122,7 @@ def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
     """
     if without_source.is_asked(config):
         return
-    kinds = {name: regda.VARIANTS[name].score_kind(config) for name in variants}
+    kinds = {name: regda.kind_of_scores(name, config) for name in variants}
     taught = [name for name, kind in kinds.items() if kind == "mse_peak"]
     untaught = [name for name in variants if name not in taught]
     for line in projects.absence_lines(config.data.own, taught, untaught):

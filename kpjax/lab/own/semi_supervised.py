@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import tyro
+from etils import epath
 
 from kpjax import InputError
 from kpjax.errors import count_text
@@ -244,7 +245,9 @@ def short_list(config: Config) -> tuple[str, ...]:
 def reads_unlabelled(config: Config, variant: str) -> bool:
     """Returns whether a variant, or one that it starts from, reads images without labels."""
     skeleton, table = projects.open_project(config)[0].skeleton, semi_supervised.VARIANTS
-    parts = table[variant].lengths(config, variant).keys() & table.keys()
+    nowhere = epath.Path("nowhere")
+    stages = Job(EXPERIMENT, config, "own", variant, 0, nowhere, nowhere).lengths
+    parts = {folder.parent.name for folder in stages} & table.keys()
     return any("unlabelled" in table[part].method(config, skeleton).streams for part in parts)
 
 

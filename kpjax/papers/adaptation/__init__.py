@@ -32,7 +32,7 @@ PAPER = Paper(
     predicting=lambda stored: Predicting(
         VARIANTS[stored.variant].method(stored.config, stored.skeleton),
         Letterbox(stored.config.data.image_size),
-        VARIANTS[stored.variant].score_kind(stored.config),
+        VARIANTS[stored.variant].score_kind,
     ),
     short_list=lambda preset, config: (  # of a demo, what takes minutes on two cores
         ("adapted", "scratch")

@@ -36,7 +36,7 @@ PAPER = Paper(
     predicting=lambda stored: Predicting(
         VARIANTS[stored.variant].method(stored.config, stored.skeleton),
         stored.config.data.square_of_new(),
-        VARIANTS[stored.variant].score_kind(stored.config),
+        VARIANTS[stored.variant].score_kind,
     ),
     short_list=lambda preset, config: ("finetune", "ksd_only", "kamp", "joint"),
     applicable=lambda preset, config: tuple(VARIANTS),

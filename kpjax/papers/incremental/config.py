@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import optax
 
 from kpjax import HRNet, InputError, SmallUNet
+from kpjax.files import read_json
 from kpjax.images.transforms import Stretch, Transform
 from kpjax.models.networks import Network
 from kpjax.papers import configs
@@ -38,6 +39,14 @@ class StepImages(ImageSet):
     #: the longer side of the annotated box, or the dataset's own length
     pck_over: Literal["box", "scale"] = "scale"
     training_examples: int = 3200  # number of rendered people, all steps together
+
+    #: whether the data bring a network that knows the keypoints of step 0, which is not trained then
+    brings_base: ClassVar[bool] = False
+
+    @property
+    def later_steps(self) -> int:
+        """The number of steps after step 0."""
+        return len(read_json(self.protocol_path())["steps"]) - 1
 
     def square_of_new(self) -> Transform:
         """Returns the transform of a new image."""

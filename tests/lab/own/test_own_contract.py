@@ -34,8 +34,10 @@ from kpjax.lab.predictors import open_predictor
 from kpjax.papers import plan
 from kpjax.papers.command_line import read_command, run
 from kpjax.papers.configs import flat, replace_fields
+from kpjax.papers.engine import carry_out, method_of
 from kpjax.papers.incremental.association import stated_triples
-from kpjax.papers.incremental.stages import learn_base, run_of
+from kpjax.papers.incremental.runs import Run
+from kpjax.papers.incremental.stages import learn_base
 from kpjax.papers.parsing import exit_code_of
 from kpjax.papers.plan import planned_stages
 from kpjax.structures import Skeleton
@@ -286,7 +288,7 @@ def test_a_project_of_ones_own_is_planned(given, monkeypatch):
         "semi_supervised --chips h100-8 --project P --variants supervised_warped --steps 7 --warm-start-steps 0 "
         "--network small_unet --augmentation none"
     )
-    _, asked, _ = plan.read(typed.split(), own_experiment, "own")
+    _, asked = plan.read(typed.split(), own_experiment, "own")
     last = planned_stages(asked.job("supervised_warped", 0))[-1]
     assert (asked.preset, last.name, last.steps) == ("own", "supervised_warped", 7)
     assert last.streams["labelled"].image.shape[0] % 8 == 0
@@ -473,10 +475,10 @@ def test_the_old_model_answers_as_before_and_stands_in_for_missing_labels(given,
         ],
     ).jobs()
     data, held_out = open_project(job.config)
-    this = run_of(job, data)
-    known = learn_base(this)
+    this = Run(job, data)
+    known = carry_out(job, learn_base(this))
     before = predict_source(model.method, model.trained, held_out, batch_size=8)
-    after = this.predicted(known, data.evaluation)
+    after = this.predicted(method_of(job, data), known, data.evaluation)
     np.testing.assert_allclose(after.keypoints[:, :3], before.keypoints, atol=1e-4)
     # The tail has no label: it lies where the old model finds it. The others lie where the person
     # marked them.
