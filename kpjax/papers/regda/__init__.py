@@ -35,7 +35,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
 
 PAPER = Paper(
     "regda",
-    "RegDA: unsupervised domain adaptation of keypoints",
+    "labels of one kind of images, and none of another (RegDA, CVPR 2021)",
     SMALL_BODIES,
     VARIANTS,
     evaluated=lambda job, data: {
