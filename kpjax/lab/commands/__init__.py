@@ -45,7 +45,7 @@ class _OfRun:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Check(_OfProject):
-    """Reports the contents and all faults of an annotation project, and draws its labels by name.
+    """Says what is in a project and what is wrong with it, and draws its labels.
 
     Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The
     last lines say which systems can be trained on the project. The exit code is 2 if anything is
@@ -62,7 +62,7 @@ class Check(_OfProject):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Predict(_OfRun):
-    """Finds keypoints on images, folders and videos of any size, by a finished run.
+    """Finds keypoints on images, folders and videos of any size.
 
     RUN may also be `movenet`, a published network that finds 17 keypoints of one person: anywhere
     in an image; in a video, near where the last frame showed the person. Writes points.csv for all
@@ -118,7 +118,7 @@ class Predict(_OfRun):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Options):
-    """Measures the errors of a finished run or `movenet` on any labelled project.
+    """Measures the errors of a run on a labelled project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of
     scores, and the share of points within their radii; frames that the run was trained on, held-out
@@ -145,7 +145,7 @@ class Evaluate(Options):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Suggest(_OfRun, Options):
-    """Chooses the images and frames of videos that are most worth labelling next.
+    """Picks the frames that are most worth labelling next.
 
     It takes frames that differ most from those that the run has read and each other. Writes suggestions.csv
     (the chosen frames), suggestions.png, and the frames as a project for a labelling tool.
@@ -167,7 +167,7 @@ class Suggest(_OfRun, Options):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Writes a finished run as an ONNX model, which runs without this library, and its card.
+    """Writes a run as an ONNX model that needs no kpjax, and its card.
 
     The folder holds predict.onnx, predictor.json (keypoints, sizes, coordinates, scores, versions)
     and README.md. Points are compared with those of the run. The converter is no part of kpjax:
@@ -184,10 +184,10 @@ class Export:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Lists pretrained backbones, or fetches one with an open licence to where training finds it.
+    """Lists pretrained backbones, or fetches one.
 
-    Checks the sha256 of the file, or records it the first time. `kpjax train` uses a fetched
-    MobileNetV2 by default, and others with --weights NAME.
+    A file is stored where training finds it, for --weights NAME. Its sha256 is checked, or recorded
+    the first time. Those with an open licence alone are fetched.
     """
 
     #: what to fetch; without one all are listed

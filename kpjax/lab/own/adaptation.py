@@ -67,6 +67,7 @@ class OwnImages:
     image_size: int = 64  # px; as the core has it
     target_side: int = 64  # px of the images that views are drawn from
     own: projects.Own = projects.Own()
+    rendered = False  # what a paper's data say of themselves; no field
 
     def square(self) -> Letterbox:
         """Returns the transform of an image that tests to a square one."""
@@ -85,7 +86,7 @@ class OwnConfig(Config):
 OWN = OwnConfig(
     **vars(SYNTHETIC)
     | {
-        "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
+        "summary": "you have a network of another species, and no labels: --core RUN --images FOLDER [--project P]",
         "core": OwnCore(),
         "data": OwnImages(),
         "backbone": Backbone(),

@@ -57,6 +57,7 @@ ROUNDS, ROUNDS_OF_LARGE, ROUNDS_OF_FINE = 8, 4, 2
 # and labelled frames counted as not learnt; with 2 its points were less exact.
 FINE_SIGMA = 1.5
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
+NAMED = ("image_size", "network", "weights", "flip")  # what a training prints of its choices
 
 
 class Facts(NamedTuple):
@@ -403,7 +404,7 @@ def apply_choices(
     config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any
 ) -> Any:
     """Returns the config with all choices but those of typed fields, and the reason of each as
-    `why`; prints them in a few lines.
+    `why`; prints those of `NAMED` in a line.
 
     `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled:
     animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
@@ -411,9 +412,9 @@ def apply_choices(
     if "transform" in typed:  # which says what is seen of a frame
         typed = {*typed, "place"}
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
-    # nothing stands behind a flag whose value is an empty tuple, which is its default
-    flags = [_flag(field, value) for field, value, _ in said if value != ()]
-    print(wrap_lines(f"chosen (config.json and the report say why): {' '.join(flags)}"))
+    flags = [_flag(field, value) for field, value, _ in said if field in NAMED]
+    line = f"chosen from your data: {len(said)} settings, reasons in the report: {' '.join(flags)}"
+    print(wrap_lines(line.rstrip(": ")))
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:
         print(

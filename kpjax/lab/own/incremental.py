@@ -73,7 +73,7 @@ class OwnImages(StepImages):
 
 OWN = replace_fields(
     SMALL_REAL,
-    summary="new keypoints for a run of one's own: --old RUN --project P; 2 cores",
+    summary="you need new keypoints, and the old model's images are gone: --old RUN --project P",
     heatmap_size=0,
     data=OwnImages(
         "own",

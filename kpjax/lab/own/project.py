@@ -101,19 +101,17 @@ def questions(project: Project) -> list[str]:
     others = np.flatnonzero((shares > LEAST_EMPTY) & (shares <= OFTEN))
     if often.size:
         lines.append(
-            f"often empty on labelled frames, so taught as absent there: {listed(often)}; --empty unlabelled "
-            "undoes this"
+            f"often empty on labelled frames, so taught as absent: {listed(often)}; --empty unlabelled undoes it"
         )
     if others.size:
         lines.append(
-            f"cells are empty on labelled frames ({listed(others)}): absent, or not labelled? --empty absent "
-            "teaches that the keypoint is not there"
+            f"cells are empty on labelled frames ({listed(others)}): absent there? --empty absent teaches it"
         )
     bare = len(project.frames) - len({one.frame for one in project.instances})
     if bare:
         lines.append(
-            f"{bare} of {len(project.frames)} frames have no label: nobody there, or not labelled? "
-            "--empty-frames absent teaches that nothing is there"
+            f"{bare} of {len(project.frames)} frames have no label: nobody there? --empty-frames absent "
+            "teaches it"
         )
     return lines
 

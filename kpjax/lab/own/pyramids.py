@@ -63,7 +63,7 @@ class OwnVideos(VideoSet):
 
 OWN = replace_fields(
     SMALL,
-    summary="keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
+    summary="you have videos and no labels: --videos FILE_OR_FOLDER ...",
     data=OwnVideos(window=80),
     steps=2000,
     evaluations=0,

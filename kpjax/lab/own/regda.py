@@ -94,8 +94,8 @@ OWN = OwnConfig(
     **vars(
         replace_fields(
             SMALL_BODIES,
-            summary="adapt a labelled project P, or a finished run, to unlabelled images that look different: --source "
-            "P (or --start RUN) --target V ...; 2 cores",
+            summary="your labels are of another camera, or rendered: --source P (or, without them, "
+            "--start RUN) --target V ...",
             heatmap_size=0,
             grid="half_pixel",
             targets="sub_pixel",

@@ -65,8 +65,7 @@ class OwnSubset(LabelledSubset):
 
 OWN = replace_fields(
     SMALL_REAL,
-    summary="one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 "
-    "cores",
+    summary="you have labelled frames, and perhaps many without labels: --project P [--unlabelled V ...]",
     data=OwnSubset(
         "own", "the labelled body's diagonal", validation_share=0.15, pck_over="scale", labelled=1.0
     ),
@@ -167,10 +166,6 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             f"{projects.title(data)}, {labelled} animals with labels{beside}; held out: {held.words}"
         ),
     )
-    if not (kept or data.all_labelled or cropped):
-        print(
-            "no image or video without labels: training is on the labels alone; --unlabelled V names some"
-        )
     return config
 
 
@@ -263,8 +258,7 @@ def check_variants(config: Config, variants: Sequence[str]) -> None:
             f"them out, or add --variants {BOTH}",
         )
     print(
-        "images without labels are not used: name some (--unlabelled V --workdir W), or take those of the project "
-        f"(--variants {LABELS_ALONE} {BOTH}). Either takes as long again, and may help where labels are very few"
+        f"frames without labels are not used: --variants {LABELS_ALONE} {BOTH} reads them, --unlabelled V others"
     )
 
 

@@ -49,11 +49,10 @@ def verdict(animals: Animals, cutoffs: np.ndarray) -> list[str]:
             )
     if not np.isfinite(cutoffs).any():
         sentences.append(
-            "Too few points lie near their labels to choose the score from which points are drawn: "
-            "there is no cutoff, and drawings show all points."
+            "Too few points lie near their labels to choose a cutoff of scores: drawings show all points."
         )
     if whole.drawn:
         sentences.append(
-            f"Of {whole.empty} cells that the labeller left empty there, drawings show {whole.drawn}."
+            f"Of {whole.empty} cells that you left empty there, {whole.drawn} are drawn."
         )
     return sentences

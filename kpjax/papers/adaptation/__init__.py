@@ -23,7 +23,7 @@ from kpjax.papers.engine import Paper, Predicting
 
 PAPER = Paper(
     "adaptation",
-    "landmarks of another category of object, without labels",
+    "a network of another category, and images without labels (frozen core, NeurIPS 2019)",
     SYNTHETIC,
     VARIANTS,
     evaluated=lambda job, data: {},  # each variant has predicted what is measured

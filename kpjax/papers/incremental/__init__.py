@@ -26,7 +26,7 @@ from kpjax.papers.incremental.variants import VARIANTS
 
 PAPER = Paper(
     "incremental",
-    "new keypoints for a trained model whose data are gone",
+    "an old model, labels of new keypoints, and its old data are gone (KAMP, CVPR 2025)",
     SYNTHETIC,
     VARIANTS,
     # earlier steps: see `stages.evaluated`

@@ -41,7 +41,7 @@ def kind_of_scores(variant: str, config: Config) -> str:
 
 PAPER = Paper(
     "regda",
-    "RegDA: unsupervised domain adaptation of keypoints",
+    "labels of one kind of images, and none of another (RegDA, CVPR 2021)",
     SMALL_BODIES,
     VARIANTS,
     evaluated=lambda job, data: {

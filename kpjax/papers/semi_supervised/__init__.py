@@ -36,7 +36,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
 
 PAPER = Paper(
     "semi_supervised",
-    "keypoints from a few labelled images and many without labels",
+    "a few labelled images, and many without labels (SSKL, ICLR 2021)",
     SYNTHETIC,
     VARIANTS,
     lambda job, data: {"test": data.test},

@@ -45,8 +45,8 @@ def test_everything_is_said_at_once(tmp_path, capsys):
         "a.mp4: 60 frames, 48x32, 30 frames/s, 0 unreadable, 1 labelled",
         "1 labelled points are more than 1 px outside",
         "5.png is 4.png",
-        "question: often empty on labelled frames, so taught as absent there: left_ear 71 %; --empty unlabelled",
-        "question: cells are empty on labelled frames (right_ear 14 %): absent, or not labelled?",
+        "question: often empty on labelled frames, so taught as absent: left_ear 71 %; --empty unlabelled",
+        "question: cells are empty on labelled frames (right_ear 14 %): absent there?",
     ):
         assert words in out
     table = {

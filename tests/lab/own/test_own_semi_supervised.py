@@ -336,12 +336,9 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
     monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
     name = project.skeleton.names[3]
     assert own_project.questions(project) == own_project.questions(asked)[1:]
-    assert (
-        f"taught as absent there: {name} 50 %; --empty unlabelled"
-        in own_project.questions(asked)[0]
-    )
+    assert f"taught as absent: {name} 50 %; --empty unlabelled" in own_project.questions(asked)[0]
     seldom = project._replace(instances=(*gone[:2], *project.instances[2:]))
-    assert f"({name} 8 %): absent, or not labelled?" in own_project.questions(seldom)[0]
+    assert f"({name} 8 %): absent there?" in own_project.questions(seldom)[0]
     assert not own_project.absent_cells(seldom, own_project.Own()).any()
     assert own_project.absent_cells(seldom, own_project.Own(empty="absent")).sum() == 1
     assert "6 of 18 frames have no label: nobody there" in own_project.questions(asked)[1]
@@ -361,7 +358,7 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
         train, held_out = opened(*flags)
         assert (train[:, 3] == -1).sum() == 4
         assert (train[:, :3] == 1).all()
-    assert capsys.readouterr().out.count("taught as absent there") == 1
+    assert capsys.readouterr().out.count("taught as absent") == 1
     assert held_out.min() == 0  # errors never count them
     train, held_out = opened("--empty", "unlabelled", "--empty-frames", "absent")
     assert len(train) + len(held_out) == 18
