@@ -28,6 +28,7 @@ from kpjax.formats.project import (
     says_something,
 )
 from kpjax.formats.project_source import (
+    areas_of,
     box_of,
     empty_cells,
     frame_identity,
@@ -108,7 +109,8 @@ def questions(project: Project) -> list[str]:
             f"cells are empty on labelled frames ({listed(others)}): absent, or not labelled? --empty absent "
             "teaches that the keypoint is not there"
         )
-    bare = len(project.frames) - len({one.frame for one in project.instances})
+    known = {one.frame for one in project.instances} | project.unlisted
+    bare = len(project.frames) - len(known)
     if bare:
         lines.append(
             f"{bare} of {len(project.frames)} frames have no label: nobody there, or not labelled? "
@@ -247,13 +249,13 @@ def labels_digest(project: Project) -> str:
     animals = [
         [
             np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
-            for part in one
+            for part in one._replace(area=None)
             if part is not None  # `named`, of a project that is one by itself
         ]
         for one in project.instances
     ]
     read = project._replace(
-        **{"root": "", "roots": (), "notes": (), "doubts": ()},
+        **{"root": "", "roots": (), "notes": (), "doubts": (), "unlisted": frozenset()},
         **{
             "lengths": sorted((path.name, count) for path, count in project.lengths.items()),
             "frames": frames,
@@ -261,7 +263,9 @@ def labels_digest(project: Project) -> str:
             "skeleton": tuple(vars(project.skeleton).items()),
         },
     )
-    return hashlib.sha256(repr(read).encode()).hexdigest()
+    # frames that nobody has labelled say nothing; runs from before they were told apart stay the same
+    text = repr(read).replace(", unlisted=frozenset()", "")
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]:
@@ -665,14 +669,15 @@ def part_of(own: Own, project: Project, source: Source) -> Part:
     """
     project = renamed_to(project, source.skeleton)
     read, rows = where_read(source)
-    unknown = unknown_cells(project, own)[read.examples.index[rows]]
+    numbers = read.examples.index[rows]
+    unknown = unknown_cells(project, own)[numbers]
 
     def marked(example: Example, row: int) -> Example:
         visible = np.where(unknown[row], np.float32(np.nan), example.visible)
         return example._replace(visible=visible)
 
     known = map_examples(source, marked, unknown, name=source.name)
-    return Part(known, project.root)
+    return Part(known, project.root, areas_of(project)[numbers])
 
 
 def unknown_cells(project: Project, own: Own) -> np.ndarray:
