@@ -472,9 +472,10 @@ def test_lightning_pose_with_a_config_is_no_project_of_deeplabcut(tmp_path):
     (tmp_path / "CollectedData.csv").write_text(
         "scorer,lp,lp\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/a/img0.png,3,4\n"
     )
-    (tmp_path / "config.yaml").write_text("data:\n  keypoint_names: [nose]\ntraining:\n  seed: 0\n")
-    for path in (tmp_path, tmp_path / "config.yaml"):
-        assert format_of(path).name == "lightning_pose"
+    for more in ("training:\n  seed: 0\n", ""):
+        (tmp_path / "config.yaml").write_text(f"data:\n  keypoint_names: [nose]\n{more}")
+        for path in (tmp_path, tmp_path / "config.yaml"):
+            assert format_of(path).name == "lightning_pose"
     np.testing.assert_array_equal(read_project(tmp_path).instances[0].keypoints, [[3, 4]])
     (tmp_path / "config.yaml").write_text("scorer: A\nbodyparts: [nose]\n")
     assert deeplabcut.projects_at(tmp_path) == [tmp_path]
