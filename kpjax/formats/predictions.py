@@ -18,7 +18,6 @@ from kpjax.formats.project import Frame, on_frame
 from kpjax.formats.tables import Table, table_text, write_h5, write_rows
 
 OK, UNSURE, UNREADABLE, NO_BOX, FAILED = "ok", "unsure", "unreadable", "no_box", "failed"
-EMPTY = "empty"  # a point that smoothing has left out, of an animal that is there
 _COCO_CATEGORY = 1
 _SCORER = "DLC_kpjax_{}"  # scorer of a title; DeepLabCut expects the first three letters
 
@@ -53,7 +52,6 @@ class PredictionTable(NamedTuple):
     radii: np.ndarray
     skeleton: Skeleton
     title: str  # title of the run, in letters, digits and underscores
-    notes: tuple[str, ...] = ()  # lines about what was left out of the file it was read from
 
 
 def empty_table(
@@ -125,10 +123,9 @@ def csv_rows(table: PredictionTable) -> Iterator[Sequence[object]]:
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The
     status is `ok`, `unsure` for a point whose score is below its cutoff, `outside` for one beyond the
     frame's edge, `unreadable` for a frame that does not decode, `no_box` for an animal that is not on
-    the frame, or `empty` for a point that smoothing has left out. In the last three, x and y are nan
-    and the score is 0. It is `failed` where the network gave no numbers, and the cells are empty.
-    Where any radius is known, a last column has them, inf for points that are unsure, empty for the
-    others.
+    the frame. In the last two, x and y are nan and the score is 0. It is `failed` where the network
+    gave no numbers, and the cells are empty. Where any radius is known, a last column has them, inf for
+    points that are unsure, empty for the others.
     """
     columns = ["instance", "keypoint", "x", "y", "score", "status"]
     if not np.isnan(table.radii).all():
@@ -160,7 +157,7 @@ def csv_rows(table: PredictionTable) -> Iterator[Sequence[object]]:
                     f"{x:.3f}",
                     f"{y:.3f}",
                     f"{score:.6g}",
-                    EMPTY if math.isnan(x) and status == OK else status,
+                    status,
                     "" if math.isnan(radius) else f"{radius:.3f}",
                 ]
                 if status == FAILED:

@@ -29,6 +29,7 @@ from kpjax.formats.project import (
     instance_of,
     on_frame,
     outside,
+    show_nobody,
 )
 from kpjax.images.contents import contents
 from kpjax.images.inputs import check_name
@@ -170,15 +171,10 @@ def empty_cells(project: Project) -> np.ndarray:
 
 
 def with_nobody(project: Project) -> Project:
-    """Returns a project whose frames without an animal are known to show none."""
-    labelled = {one.frame for one in project.instances}
-    nobody = [number for number in range(len(project.frames)) if number not in labelled]
-    empty = np.full((len(project.skeleton.names), 2), np.nan)
-    nobodies = [instance_of(number, empty) for number in nobody]
-    return project._replace(
-        instances=(*project.instances, *nobodies),
-        nobody=frozenset(nobody),
-    )
+    """Returns a project whose frames without an animal are known to show none, but those that nobody
+    has labelled yet."""
+    known = {one.frame for one in project.instances} | project.unlisted
+    return show_nobody(project, {*range(len(project.frames))} - known)
 
 
 POINT_BOX = 0.25  # share of a frame's longer side, the box about a single keypoint
@@ -213,23 +209,41 @@ def reference_lengths(project: Project) -> np.ndarray:
     """Returns (I,) float64 px: the diagonal of each instance's box, else of the extent of its
     labelled points.
 
-    Points more than a pixel outside their frame do not count.
+    Points more than a pixel outside their frame, and what of a box lies outside, do not count.
     With fewer than two labelled points, it is the median of the others, or the frame's longer side
     if there is none.
     """
-    # A label beyond its frame is a slip: it trains nothing, and must not make every error look
-    # small.
+    # A label or a box beyond its frame is a slip: it must not make every error look small.
     lengths = np.full(len(project.instances), np.nan)
     for number, far in enumerate(outside(project)):
         one = project.instances[number]
         box = box_of(one._replace(visible=np.where(far, 0, one.visible)))
-        if box is not None:
-            lengths[number] = math.hypot(*box[2:])
+        if box is None:
+            continue
+        sides = box[2:]
+        size = np.array(project.frames[one.frame].size)
+        if one.boxed and size.all():
+            start, end = np.clip([box[:2], box[:2] + sides], 0, size)
+            sides = end - start
+        if sides.any():
+            lengths[number] = math.hypot(*sides)
     known = np.isfinite(lengths)
     if known.any():
         return np.where(known, lengths, np.median(lengths[known]))
     sides = [max(1, *project.frames[one.frame].size) for one in project.instances]
     return np.array(sides, np.float64)
+
+
+def areas_of(project: Project) -> np.ndarray:
+    """Returns (I,) float64 square pixels: the area that the file states of an animal, if its box can
+    hold it, else that of its box; nan without a box."""
+    areas = np.full(len(project.instances), np.nan)
+    for number, one in enumerate(project.instances):
+        if one.boxed:
+            areas[number] = of_box = float(np.prod(one.box[2:]))
+            if one.area and 0.05 <= one.area / of_box <= 1:
+                areas[number] = one.area
+    return areas
 
 
 def box_of(instance: Instance) -> np.ndarray | None:

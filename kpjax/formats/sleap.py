@@ -1,5 +1,4 @@
-"""SLEAP's `.slp` files, and what else sleap-io reads: SLEAP's analysis HDF5 and csv, NWB and JABS.
-Needs kpjax[sleap].
+"""SLEAP's `.slp` files, and NWB's, by sleap-io. Needs kpjax[sleap].
 
 Pereira et al., SLEAP: a deep learning system for multi-animal pose tracking, Nature Methods 2022.
 Packages may hold their images. Old files count pixels from the corner of the first; sleap-io shifts
@@ -17,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from kpjax import InputError, Skeleton
+from kpjax.errors import count_text, summarise
 from kpjax.files import atomic, cache_folder, foreign
 from kpjax.formats.hdf5 import check_hdf5, names_in
 from kpjax.formats.names import (
@@ -28,18 +28,10 @@ from kpjax.formats.names import (
     skeleton_of,
 )
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Frame, Project, Report, by_frame, instance_of
-from kpjax.formats.tables import first_line
+from kpjax.formats.project import Frame, Project, Report, by_frame, instance_of, show_nobody
 
 _LABELS = "labels.slp"
 _FOLDERS_ABOVE = 4  # searched for a video whose folder is part of its stored path
-# By what lies at the top of their HDF5: how sleap-io calls them.
-_KINDS = (
-    ({"videos_json", "frames"}, "slp"),
-    ({"track_occupancy", "node_names"}, "analysis_h5"),
-    ({"poseest"}, "jabs"),
-    ({"nwb_version"}, "nwb"),
-)
 
 
 class Animal(NamedTuple):
@@ -62,9 +54,9 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     the cache folder (XDG_CACHE_HOME).
     """
     file = only_file(path, files_of(path), ".slp files")
-    labels = load(file)
+    labels = _load(file)
     report = report.at(file.name)
-    skeleton = skeleton_in(file, labels, report)
+    skeleton = _skeleton_in(file, labels, report)
     labelled = list(labels.labeled_frames)
     known = {(id(one.video), one.frame_idx) for one in labelled}
     suggested = [one for one in labels.suggestions if (id(one.video), one.frame_idx) not in known]
@@ -79,7 +71,10 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     videos = _videos(file, labels, used, options.video_folder, report)
     frames = []
     instances = []
-    empty = 0
+    unlisted = []
+    marked = set()
+    invisible = set()
+    contradicting = []
     for one in used:
         video = videos[id(one.video)]
         number = int(one.frame_idx)
@@ -87,26 +82,58 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         if frame is None:
             report.fault(f"frame {number} of {video.name} has no image; delete it in SLEAP")
             continue
+        at = len(frames)
+        animals = []
         for user in getattr(one, "user_instances", ()):  # which suggestions have not
-            points = points_of(user, skeleton.names)[:, :2]
+            points = _points_of(user, skeleton.names)
             track = (user.track and user.track.name) or ""
-            made = instance_of(len(frames), points, track=track)
-            if made.seen.any():
-                instances.append(made)
-            else:
-                empty += 1
+            animals.append(instance_of(at, points, track=track))
+        seen = [animal for animal in animals if animal.seen.any()]
+        instances += seen
+        is_marked = getattr(one, "is_negative", False)
+        if seen and is_marked:
+            contradicting.append(frame.name)
+        elif is_marked:
+            marked.add(at)
+        elif animals and not seen:
+            invisible.add(at)
+        elif not seen and getattr(one, "predicted_instances", [None]):
+            unlisted.append(at)
         frames.append(frame)
     predicted = sum(len(one.predicted_instances) for one in labelled)
+    kept = sum(not hasattr(one, "instances") for one in used)
     for count, words in (
         (predicted, "predicted instances are left out: predictions train nothing"),
-        (empty, "instances without a labelled point are left out"),
-        (len(suggested), "suggested frames are kept as frames without labels"),
+        (len(marked), "frames are marked to show no animal, which is taught"),
+        (kept, "suggested frames are kept as frames without labels"),
         (left_out, "frames without labels, whose images this package has not, are left out"),
     ):
         if count:
             report.notes.append(f"{count} {words}")
+    doubts = []
+    if invisible:
+        doubts.append(
+            f"{count_text(len(invisible), 'frame')} whose animals have no visible point, such as "
+            f"{frames[min(invisible)].name}: taken to show no animal, which is taught; mark them as negative in "
+            "SLEAP, or delete these animals"
+        )
+    if contradicting:
+        doubts.append(
+            f"{count_text(len(contradicting), 'frame')} marked to show no animal, and labelled: "
+            f"{summarise(contradicting, 3)}; the labels are read, take the mark away or delete them"
+        )
     lengths = {one.path: one.length for one in videos.values() if one.path and one.length}
-    return Project(file.parent, "sleap", skeleton, frames, instances, lengths=lengths)
+    project = Project(
+        file.parent,
+        "sleap",
+        skeleton,
+        frames,
+        instances,
+        doubts=doubts,
+        lengths=lengths,
+        unlisted=frozenset(unlisted),
+    )
+    return show_nobody(project, marked | invisible)
 
 
 def _frame(video: "_Video", number: int, root: Path) -> Frame | None:
@@ -132,7 +159,8 @@ def write(project: Project, folder: Path) -> list[Path]:
     instance become suggested frames. Raises InputError without the extra kpjax[sleap].
     """
     animals = [[Animal(one.keypoints, one.track) for one in found] for found in by_frame(project)]
-    suggested = [number for number, found in enumerate(animals) if not found]
+    empty = {number for number, found in enumerate(animals) if not found}
+    suggested = sorted(empty - project.nobody)
     path = save(
         folder / _LABELS,
         project.skeleton,
@@ -140,6 +168,7 @@ def write(project: Project, folder: Path) -> list[Path]:
         animals,
         name=project.root.name,
         suggested=suggested,
+        negative=project.nobody,
     )
     return [path]
 
@@ -157,39 +186,25 @@ def library() -> ModuleType:
     return sleap_io
 
 
-def kind_of(path: Path) -> str:
-    """Returns how sleap-io calls the format of a file, by its content: "" for one that it need not
-    read.
-    """
-    names = names_in(path)
-    ending = path.suffix.lower()
-    if not names and ending == ".csv" and "frame_idx" in first_line(path).split(","):
-        return "csv"
-    for wanted, kind in _KINDS:
-        if wanted <= names:
-            return kind
-    return "slp" if ending == ".slp" and path.is_file() else ""
+def _is_nwb(file: Path) -> bool:
+    return "nwb_version" in names_in(file)
 
 
-def load(file: Path) -> Any:
+def _load(file: Path) -> Any:
     """Returns sleap-io's `Labels` of a file, with closed videos.
 
     Raises InputError for anything else.
     """
     sio = library()
-    kind = kind_of(file)
     with foreign(file.name, "save it again with SLEAP"):
-        if kind == "csv":
-            return sio.load_csv(str(file), format="sleap")
         check_hdf5(file)
-        if kind == "slp":
+        if not _is_nwb(file):
             return sio.load_slp(str(file), open_videos=False)
-        labels = sio.load_file(str(file), format=kind)
-        if kind == "nwb":
-            shapes = _shapes_in_nwb(file)
-            for video in labels.videos:
-                if not isinstance(video.filename, list) and video.filename in shapes:
-                    video.backend_metadata |= {"shape": shapes[video.filename]}
+        labels = sio.load_file(str(file), format="nwb")
+        shapes = _shapes_in_nwb(file)
+        for video in labels.videos:
+            if not isinstance(video.filename, list) and video.filename in shapes:
+                video.backend_metadata |= {"shape": shapes[video.filename]}
         return labels
 
 
@@ -229,7 +244,7 @@ def _stored_frames(video: Any) -> Collection[int] | None:
     return video.backend.frame_map if numbered else None
 
 
-def skeleton_in(file: Path, labels: Any, report: Report) -> Skeleton:
+def _skeleton_in(file: Path, labels: Any, report: Report) -> Skeleton:
     """Converts the skeleton of all instances. Raises InputError for several."""
     in_use = {id(one.skeleton) for frame in labels.labeled_frames for one in frame.instances}
     skeletons = [one for one in labels.skeletons if id(one) in in_use] or labels.skeletons
@@ -243,20 +258,14 @@ def skeleton_in(file: Path, labels: Any, report: Report) -> Skeleton:
     return skeleton_of(stored.node_names, edges, pairs or None, report)
 
 
-def points_of(instance: Any, names: Sequence[str]) -> np.ndarray:
-    """Returns x, y and score (K, 3) float64 of an instance by the names of its own skeleton; nan
-    where not visible.
+def _points_of(instance: Any, names: Sequence[str]) -> np.ndarray:
+    """Returns (x, y) (K, 2) float64 of an instance by the names of its own skeleton; nan where not
+    visible.
     """
     own = list(instance.skeleton.node_names)
-    points = instance.points
-    scores = points["score"] if "score" in points.dtype.names else np.ones(len(points))
-    visible = np.array(points["visible"], bool)
-    found = np.column_stack([points["xy"], scores]).astype(np.float64)
-    found[~visible, :2] = np.nan
-    if own == list(names):
-        return found
-    order = [own.index(name) for name in names]
-    return found[order]
+    found = np.array(instance.points["xy"], np.float64)
+    found[~np.array(instance.points["visible"], bool)] = np.nan
+    return found[[own.index(name) for name in names]]
 
 
 def save(
@@ -267,6 +276,7 @@ def save(
     *,
     name: str,
     suggested: Collection[int] = (),
+    negative: Collection[int] = (),
     lengths: Mapping[Path, int] | None = None,
     provenance: str = "",
 ) -> Path:
@@ -275,7 +285,8 @@ def save(
 
     animals: Of each frame. A frame without any is written empty, unless it is only suggested. name:
     Of the skeleton.
-    suggested: Numbers of the frames that are suggested to be labelled. lengths: Number of frames of
+    suggested: Numbers of the frames that are suggested to be labelled. negative: Of those that are
+    known to show no animal. lengths: Number of frames of
     videos by path, where known. provenance: What predicted the points.
     """
     sio = library()
@@ -306,7 +317,9 @@ def save(
     for number, of_frame in enumerate(animals):
         if of_frame or number not in unlabelled:
             instances = [instance(one) for one in of_frame]
-            labelled.append(sio.LabeledFrame(*at[number], instances))
+            is_negative = number in negative
+            frame = sio.LabeledFrame(*at[number], instances, is_negative=is_negative)
+            labelled.append(frame)
     labels = sio.Labels(
         labelled,
         videos=videos,
@@ -369,9 +382,15 @@ def files_of(path: Path) -> list[Path]:
     """Returns the files at a path, or in the folder that it is, that sleap-io reads and that may have
     labels.
     """
-    return [
-        file for file in shown_files(path, "*.slp", "*.nwb") if kind_of(file) not in ("", "csv")
-    ]
+    found = []
+    for file in shown_files(path, "*.slp", "*.nwb"):
+        if (
+            file.suffix.lower() == ".slp"
+            or {"videos_json", "frames"} <= names_in(file)
+            or _is_nwb(file)
+        ):
+            found.append(file)
+    return found
 
 
 def _videos(

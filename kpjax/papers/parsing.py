@@ -269,6 +269,8 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
             )
         elif why := _without_backend(error):
             code, message = 2, f"error: JAX_PLATFORMS: {why}; unset it, or name cpu"
+        elif "Disallowed" in str(error) and "transfer" in str(error):
+            code, message = 2, "error: JAX_TRANSFER_GUARD forbids what every run does; unset it"
         else:
             code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
             if not (message or _process()):

@@ -8,8 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kpjax import InputError
-from kpjax.formats.prediction_reading import read_predictions
 from kpjax.formats.predictions import (
     check_formats,
     empty_table,
@@ -126,13 +124,8 @@ def with_sleap(path):
 
 
 @pytest.mark.parametrize(("number", "read"), [(1, with_pandas), (2, with_pandas), (3, with_sleap)])
-def test_other_tools_read_what_was_found_and_so_does_the_library(video, number, read):
+def test_other_tools_read_what_was_found(video, number, read):
     np.testing.assert_array_equal(read(video[2][number]), FOUND)
-    for path in (video[2][0], video[2][number]):
-        found = read_predictions(path)
-        assert (found.skeleton.names, found.numbers.tolist()[-2:]) == (SKELETON.names, [1, 2])
-        np.testing.assert_allclose(found.keypoints[:, 0], FOUND[found.numbers, :, :2])
-        np.testing.assert_allclose(found.scores[:, 0], FOUND[found.numbers, :, 2])
 
 
 def test_coco_results_have_no_nan_and_belong_to_images(video, of_images):
@@ -171,22 +164,3 @@ def test_animals_are_tracks_in_sleap(of_images):
         ["right"],
         [],
     ]
-
-
-def test_points_and_scores_that_no_network_gives_are_not_there(tmp_path):
-    path = tmp_path / "v.csv"
-    path.write_text(
-        "video,frame,keypoint,x,y,score\nv.mp4,0,nose,1,2,1e308\nv.mp4,1,nose,1e308,2,0.5\n"
-    )
-    found = read_predictions(path)
-    np.testing.assert_array_equal(found.keypoints[:, 0, 0], [[1, 2], [np.nan, np.nan]])
-    np.testing.assert_array_equal(found.scores[:, 0, 0], [0, 0])
-
-
-def test_a_wrong_number_of_a_frame_is_not_that_many_rows(tmp_path):
-    rows = ["video,frame,keypoint,x,y,score"]
-    rows += [f"a.mp4,{frame},nose,1,2,0.5" for frame in (0, 1, 999999999999)]
-    path = tmp_path / "points.csv"
-    path.write_text("\n".join(rows) + "\n")
-    with pytest.raises(InputError, match=r"frames 0 to 999999999999 would be .* correct the"):
-        read_predictions(path)

@@ -11,7 +11,6 @@ from PIL import Image
 
 from kpjax.errors import InputError
 from kpjax.formats.options import Options
-from kpjax.formats.prediction_reading import read_predictions
 from kpjax.formats.reading import project_and_faults, read_project
 from kpjax.images.video import write_video
 
@@ -70,14 +69,14 @@ def test_people_train_and_predictions_do_not(tmp_path):
         (f"a.mp4/{n}", n) for n in (4, 6, 8, 9)
     ]
     assert (found.skeleton.edges, found.skeleton.flip) == (((0, 1),), (0, 2, 1))
-    assert len(found.instances) == 1
-    one = found.instances[0]
+    assert (found.nobody, found.unlisted) == ({2}, {1, 3})  # no point of frame 8 is visible
+    one, _ = found.instances
     assert (one.frame, one.track, one.visible.tolist()) == (0, "ann", [1, 1, 0])
     np.testing.assert_array_equal(one.keypoints, [[1, 2], [3, 4], [np.nan, np.nan]])
     assert [note[:20] for note in found.notes] == [
         "2 predicted instance",
-        "1 instances without ",
         "1 suggested frames a",
+        "1 frame whose animal",
     ]
 
 
@@ -173,21 +172,6 @@ def test_two_animals_of_one_track_on_a_frame_are_refused(tmp_path):
         InputError, match=r"a\.mp4/5: 2 animals are called 'ann'; give each its own track"
     ):
         read_project(file)
-
-
-def test_what_a_person_corrected_takes_the_place_of_what_was_predicted(tmp_path):
-    first, corrected = [[1, 2], [3, 4], [5, 6]], [[9, 8], [3, 4], [5, 6]]
-    made = [
-        (0, 0, sio.PredictedInstance, first, "ann"),
-        (0, 0, sio.Instance, corrected, "ann"),
-        (0, 1, sio.PredictedInstance, first, "ann"),
-    ]
-    found = read_predictions(saved(tmp_path / "a.slp", made, [closed_video("a.mp4")]))
-    np.testing.assert_array_equal(found.keypoints[:, 0, 0], [[9, 8], [1, 2]])
-    untracked = [(0, 0, sio.PredictedInstance, points, "") for points in (first, corrected)]
-    path = saved(tmp_path / "b.slp", untracked, [closed_video("b.mp4")])
-    with pytest.raises(InputError, match="no tracks say which is which"):
-        read_predictions(path)
 
 
 def test_skeletons_that_no_instance_has_do_not_count(tmp_path):

@@ -11,7 +11,6 @@ from PIL import Image
 from kpjax.errors import InputError
 from kpjax.formats import sleap
 from kpjax.formats.names import derived_flip, flip_note
-from kpjax.formats.prediction_reading import read_predictions
 from kpjax.formats.project import Report
 from kpjax.formats.reading import read_project
 from kpjax.images.reading import is_turned
@@ -34,7 +33,7 @@ def test_labels_that_cannot_be_right_are_counted(tmp_path):
     found = read_project(tmp_path)
     for doubt, words in zip(
         found.doubts,
-        ("1 point labelled at exactly (0", "1 animal with", "1 labelled image turned"),
+        ("1 labelled image turned", "1 point labelled at exactly (0", "1 animal with"),
         strict=True,
     ):
         assert doubt.startswith(words)
@@ -82,73 +81,25 @@ def test_skeletons_of_the_same_names_are_one(tmp_path):
     np.testing.assert_array_equal(found.instances[1].keypoints, [[7, 8], [5, 6]])
 
 
-@pytest.mark.parametrize("tracks", [["one"], []])
-def test_analysis_files_of_sleap_and_poses_of_jabs_are_predictions(tmp_path, tracks):
-    h5py = pytest.importorskip("h5py")
-    pytest.importorskip("sleap_io")
-    points = np.arange(40.0).reshape(1, 2, 2, 10)  # animals, x and y, keypoints, frames
-    points[..., 1, 3] = np.nan
-    with h5py.File(tmp_path / "a.analysis.h5", "w") as file:
-        file["tracks"], file["track_names"] = points, np.array(tracks, "S3")
-        file["node_names"], file["track_occupancy"] = (
-            np.array([b"nose", b"tail"]),
-            np.ones((10, 1), np.uint8),
-        )
-        file["point_scores"], file["instance_scores"] = (
-            np.full((1, 2, 10), 0.5),
-            np.full((1, 10), 0.5),
-        )
-        file["tracking_scores"], file["video_path"] = np.zeros((1, 10)), "D:/films/a.mp4"
-    found = read_predictions(tmp_path / "a.analysis.h5")
-    assert (found.source, found.instances) == (tmp_path / "a.mp4", tuple(tracks or ["0"]))
-    assert found.skeleton.names == ("nose", "tail")
-    np.testing.assert_array_equal(found.keypoints[:, 0, 0], points[0, :, 0].T)
-    assert np.isnan(found.keypoints[3, 0, 1]).all()
-    points = np.arange(48, dtype=np.uint16).reshape(2, 12, 2)  # frames, keypoints, y and x
-    with h5py.File(tmp_path / "a_pose_est_v2.h5", "w") as file:
-        file["poseest/points"], file["poseest/confidence"] = (
-            points,
-            np.full((2, 12), 0.5, np.float32),
-        )
-        file["poseest"].attrs["version"] = [2, 0]
-    np.testing.assert_array_equal(
-        read_predictions(tmp_path / "a_pose_est_v2.h5").keypoints[:, 0], points[..., ::-1]
-    )
-
-
 @pytest.mark.slow  # to import pynwb takes seconds
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_nwb_has_labels_or_predictions(tmp_path):
+def test_nwb_has_labels(tmp_path):
     sio = pytest.importorskip("sleap_io")
     pytest.importorskip("pynwb")
     write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2, rate=10)
     points, skeleton = np.array([[1.0, 2], [3, 4]]), sio.Skeleton(["nose", "tail"], name="mouse")
-    for name, kind, scores in (
-        ("labels.nwb", sio.Instance, {}),
-        ("found.nwb", sio.PredictedInstance, {"point_scores": np.ones(2), "score": 1.0}),
-    ):
-        video = sio.Video.from_filename(str(tmp_path / "a.mp4"))
-        sio.save_nwb(
-            sio.Labels(
-                [
-                    sio.LabeledFrame(
-                        video, n, [kind.from_numpy(points + n, skeleton=skeleton, **scores)]
-                    )
-                    for n in range(2)
-                ],
-                videos=[video],
-                skeletons=[skeleton],
-            ),
-            str(tmp_path / name),
-        )
+    video = sio.Video.from_filename(str(tmp_path / "a.mp4"))
+    frames = []
+    for n in range(2):
+        instance = sio.Instance.from_numpy(points + n, skeleton=skeleton)
+        frames.append(sio.LabeledFrame(video, n, [instance]))
+    labels = sio.Labels(frames, videos=[video], skeletons=[skeleton])
+    sio.save_nwb(labels, str(tmp_path / "labels.nwb"))
     found = read_project(tmp_path / "labels.nwb")
     np.testing.assert_array_equal([one.keypoints for one in found.instances], [points, points + 1])
     assert [frame.path for frame in found.frames] == [tmp_path / "a.mp4"] * 2
-    np.testing.assert_array_equal(
-        read_predictions(tmp_path / "found.nwb").keypoints[:, 0], [points, points + 1]
-    )
     gc.collect()  # the library leaves its video open
 
 
@@ -164,7 +115,7 @@ def test_pose_labels_of_ultralytics(tmp_path):
         ("images/val/a.png", "validation"),
     ]
     (one,) = found.instances
-    np.testing.assert_allclose(one.keypoints, [[10, 15], [30, 15]])
+    np.testing.assert_allclose(one.keypoints, [[9.5, 14.5], [29.5, 14.5]])
     np.testing.assert_allclose(one.box, [10, 9, 20, 12])
     assert (found.skeleton.flip, one.occluded.tolist()) == ((1, 0), [False, True])
     (tmp_path / "images" / "val").rename(tmp_path / "images" / "other")

@@ -121,11 +121,11 @@ class Evaluate(Options):
     """Measures the errors of a run on a labelled project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of
-    scores, and the share of points within their radii; frames that the run was trained on, held-out
-    ones and others are listed apart. Writes errors.csv, a row for every labelled keypoint,
-    errors_by_keypoint.csv, and worst.png, the animals with the largest errors for their size; rings
-    are the labels. Keypoints are matched by name. Animals are cropped to their boxes (without one,
-    to that of their labels) if the run was trained on crops, or if a frame has several.
+    scores, OKS and AP where animals have a box, and the share of points within their radii; frames
+    that the run was trained on, held-out ones and others are listed apart. Writes errors.csv, a row
+    for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the animals with the largest
+    errors for their size; rings are the labels. Keypoints are matched by name. Animals are cropped to
+    their boxes (without one, to that of their labels) if the run was trained on crops, or if a frame has several.
     """
 
     # a finished run .../<variant>/seed-<n>, or movenet

@@ -14,8 +14,9 @@ from kpjax.drawing.overlays import contact_sheet, legend_strip, write_png
 from kpjax.errors import summarise
 from kpjax.evaluation.matching import AnimalsOverTime, animals_over_time, match_by_centre
 from kpjax.files import together
-from kpjax.formats.project import Project, instance_of, on_frame
+from kpjax.formats.project import NO_BOX, Project, instance_of, on_frame
 from kpjax.formats.project_source import (
+    areas_of,
     box_of,
     project_source,
     reference_lengths,
@@ -37,6 +38,7 @@ from kpjax.lab.own.whole_animals import unbounded
 from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
 from kpjax.lab.reports import pixel_errors
 from kpjax.lab.reports.faults import faults_of
+from kpjax.lab.reports.oks import oks_text
 from kpjax.lab.reports.pixel_errors import (
     FILE,
     OF_PART,
@@ -88,9 +90,11 @@ def evaluate(asked: Evaluate) -> Path:
     lists = [pixel_errors.read_errors(path) for path in runs]
     animals = animals if people else animals._replace(parts=parts_of(animals, lists))
     cutoffs, labels = predictor.cutoffs, pixel_errors.distances_in_labels(animals)
-    for part in animals.by_part().values():
-        for fault in faults_of(part, cutoffs, labels, predictor.skeleton)[:1]:
+    for part, some in animals.by_part().items():
+        for fault in faults_of(some, cutoffs, labels, predictor.skeleton)[:1]:
             print(wrap_lines(f"wrong first: {fault.text}"))
+        if said := oks_text(some):
+            print(wrap_lines(f"{part}: {said}"))
     print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
     with together(asked.out) as folder:
         pixel_errors.write_errors(folder, animals, predictor.cutoffs)
@@ -216,17 +220,16 @@ def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
         if rest:
             print(f"{words}, and not measured: {summarise(rest)}")
     kept = []
-    for whole, one in zip(project.instances, renamed_to(project, skeleton).instances, strict=True):
+    renamed = renamed_to(project, skeleton).instances
+    for whole, one, area in zip(project.instances, renamed, areas_of(project), strict=True):
         of_whole, visible = (
             each.visible * on_frame(each.keypoints, project.frames[one.frame].size)
             for each in (whole, one)
         )
-        box = (
-            np.full(4, np.nan)
-            if (found := box_of(whole._replace(visible=of_whole))) is None
-            else found
-        )
-        kept += [one._replace(visible=visible, box=box)] if visible.any() else []
+        box = box_of(whole._replace(visible=of_whole))
+        if visible.any():
+            box = NO_BOX if box is None else box
+            kept.append(one._replace(visible=visible, box=box, area=float(area)))
     return project._replace(skeleton=skeleton, instances=tuple(kept))
 
 
@@ -276,6 +279,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
         np.asarray(move_points(seen.crop, points), np.float64),
         scores,
         empty,
+        np.array([one.area or np.nan for one in instances]),
     ), growth_of(seen.crop)
 
 
@@ -479,6 +483,8 @@ def evaluate_animals(
     print(
         f"{said}; PCK {here:.1f} % in its own boxes (not found counts as missed), {there:.1f} % in those of the labels"
     )
+    if said := oks_text(theirs, all_found):
+        print(wrap_lines(f"in its own boxes: {said}"))
     reach = (
         np.full(all_found.scores.shape, np.nan)
         if predictor.radii is None

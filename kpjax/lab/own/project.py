@@ -28,6 +28,7 @@ from kpjax.formats.project import (
     says_something,
 )
 from kpjax.formats.project_source import (
+    areas_of,
     box_of,
     empty_cells,
     frame_identity,
@@ -107,7 +108,8 @@ def questions(project: Project) -> list[str]:
         lines.append(
             f"cells are empty on labelled frames ({listed(others)}): absent there? --empty absent teaches it"
         )
-    bare = len(project.frames) - len({one.frame for one in project.instances})
+    known = {one.frame for one in project.instances} | project.unlisted
+    bare = len(project.frames) - len(known)
     if bare:
         lines.append(
             f"{bare} of {len(project.frames)} frames have no label: nobody there? --empty-frames absent "
@@ -250,7 +252,7 @@ def labels_digest(project: Project) -> str:
     for one in project.instances:
         said = [
             np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
-            for part in one._replace(frame=0)
+            for part in one._replace(frame=0, area=None)
             if part is not None  # `named`, of a project that is one by itself
         ]
         animals.setdefault(one.frame, []).append(said)
@@ -673,14 +675,15 @@ def part_of(own: Own, project: Project, source: Source) -> Part:
     """
     project = renamed_to(project, source.skeleton)
     read, rows = where_read(source)
-    unknown = unknown_cells(project, own)[read.examples.index[rows]]
+    numbers = read.examples.index[rows]
+    unknown = unknown_cells(project, own)[numbers]
 
     def marked(example: Example, row: int) -> Example:
         visible = np.where(unknown[row], np.float32(np.nan), example.visible)
         return example._replace(visible=visible)
 
     known = map_examples(source, marked, unknown, name=source.name)
-    return Part(known, project.root)
+    return Part(known, project.root, areas_of(project)[numbers])
 
 
 def unknown_cells(project: Project, own: Own) -> np.ndarray:

@@ -44,7 +44,7 @@ def test_everything_is_said_at_once(tmp_path, capsys):
         "right_ear = left_ear",
         "a.mp4: 60 frames, 48x32, 30 frames/s, 0 unreadable, 1 labelled",
         "1 labelled points are more than 1 px outside",
-        "5.png is 4.png",
+        "5.png is day/4.png",
         "question: often empty on labelled frames, so taught as absent: left_ear 71 %; --empty unlabelled",
         "question: cells are empty on labelled frames (right_ear 14 %): absent there?",
     ):
@@ -71,7 +71,7 @@ def test_everything_is_said_at_once(tmp_path, capsys):
     )
     main([str(project), "--sheet", "0"])
     out = capsys.readouterr().out
-    assert "the same labels twice on one frame: 1 frames" in out
+    assert "the same labels twice on one frame: 1 frame," in out
     assert "the same labels on two frames: 4 frames" in out
     assert "11 of these animals have neither a box nor two keypoints apart" in out
 

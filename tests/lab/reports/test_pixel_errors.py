@@ -51,6 +51,7 @@ def made(errors, *, part=pixel_errors.HELD_OUT, scores=None, length=100.0, folde
         predicted,
         np.ones(errors.shape) if scores is None else np.asarray(scores, np.float64),
         ~np.isfinite(errors),
+        np.full(count, np.nan),
     )
 
 
