@@ -50,7 +50,8 @@ exclude_patterns = ["_build"]
 myst_enable_extensions = ["deflist", "substitution"]
 PROJECT = tomllib.loads((HERE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 myst_substitutions = {
-    "repository": f"[the repository]({REPOSITORY})" if IS_ADDRESS else REPOSITORY,
+    # while there is no address, nothing is said of a place
+    "issues": f"[Report]({REPOSITORY}/issues)" if IS_ADDRESS else "Report",
     "python": PROJECT["requires-python"].removeprefix(">="),
 }
 myst_heading_anchors = 3

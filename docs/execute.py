@@ -68,11 +68,14 @@ def joined(outputs: list[Any]) -> list[Any]:
 
 
 def plain(text: str, folder: str) -> str:
-    """Returns printed text without the paths of this machine, versions and speeds."""
+    """Returns printed text without the paths of this machine, versions, speeds and XLA's alarms."""
     text = text.replace(f"{folder}/", "").replace(folder, ".").replace(str(Path.home()), "~")
     text = re.sub(r"python 3\.[^\n]*\n(?: {4}[^\n]*\n)*", "", text)
+    text = re.sub(r"all of it: about [^\n]*\n", "", text)
+    text = re.sub(r"E\d{4} [^\n]*slow_operation_alarm[^\n]*\n\n?", "", text)
+    text = re.sub(r"\*{20,}\n\[Compiling [^\n]*\n\*{20,}\n", "", text)
     return re.sub(
-        r" in [\d.]+ s \([\d.]+ a second\)|: [\d.]+ steps/s, [\d,.]+ images/s, [\d:]+ left",
+        r" in [\d.]+ s \([\d.]+ a second[^)]*\)|: [\d.]+ steps/s, [\d,.]+ images/s, [\d:]+ left",
         "",
         text,
     )

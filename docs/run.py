@@ -72,6 +72,21 @@ IMAGES = {  # of a page: what a command wrote, and its name in docs/images
     "tutorials/pyramids": {"points/athlete_0_overlay.gif": "pyramids.gif"},
     "tutorials/adaptation": {"points/points_sheet.jpg": "adaptation.jpg"},
 }
+# of a page: the picture of before and after, and which rows of what commands wrote stand above and below
+PAIRS_SHOWN = {
+    "tutorials/regda": ("camera_pair.jpg", ("domains.jpg", 0, 1 / 3), ("domains.jpg", 2 / 3, 1)),
+    "tutorials/semi_supervised": (
+        "labels_pair.jpg",
+        ("before/points_sheet.jpg", 0, 1 / 3),
+        ("points/points_sheet.jpg", 0, 1 / 3),
+    ),
+    "tutorials/incremental": (
+        "points_pair.jpg",
+        ("forgotten/points_sheet.jpg", 0, 1 / 2),
+        ("points/points_sheet.jpg", 0, 1 / 2),
+    ),
+}
+PAIR_SIDE = 640  # px of its longer side
 SIDE = 128
 NETWORK = "--image-size 32 --heatmap-size 8 --widths 4 4 8 --head-width 4"
 SMALL = {  # flags in place of those of a page, by system
@@ -242,6 +257,26 @@ def run_page(page: str, form: str, folder: Path, *, as_shown: bool, outputs: boo
             )
     for written, name in IMAGES.get(page, {}).items() if as_shown else ():
         keep_image(folder / written, ROOT / "docs" / "images" / name)
+    if as_shown and page in PAIRS_SHOWN:
+        name, *parts = PAIRS_SHOWN[page]
+        keep_pair([(folder / path, *rows) for path, *rows in parts], ROOT / "docs/images" / name)
+
+
+def keep_pair(parts: list[tuple[Path, float, float]], kept: Path) -> None:
+    """Writes one image of rows of two others, one above the other.
+
+    parts: of each its path, and where the rows begin and end as shares of its height.
+    """
+    rows = []
+    for path, first, last in parts:
+        with Image.open(path) as image:
+            ends = round(first * image.height), round(last * image.height)
+            rows.append(image.convert("RGB").crop((0, ends[0], image.width, ends[1])))
+    made = Image.new("RGB", (rows[0].width, sum(row.height for row in rows)))
+    made.paste(rows[0], (0, 0))
+    made.paste(rows[1], (0, rows[0].height))
+    made.thumbnail((PAIR_SIDE, PAIR_SIDE))
+    made.save(kept, quality=80, optimize=True)
 
 
 def shortened(said: str, folder: Path, first: int, last: int) -> str:

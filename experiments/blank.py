@@ -1,4 +1,4 @@
-"""Papers on blank images in place of their sets: what a plan runs, and a benchmark.
+"""Papers on blank images in place of their sets: what a plan reads.
 
 Blank images have the sides of the config and the skeletons of `Experiment.keypoints`; no set needs to
 be there.
@@ -6,16 +6,16 @@ be there.
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from kpjax import Example, Skeleton
 from kpjax.input import protocols
-from kpjax.input.source import ArraySource, Source, without_keypoints
+from kpjax.input.source import Source, without_keypoints
 from kpjax.input.video_source import group_into_videos
 from kpjax.papers import adaptation, incremental, pyramids, regda, semi_supervised
-from kpjax.papers.adaptation.core import trained_core
 from kpjax.papers.configs import Splits
 from kpjax.papers.engine import Experiment, Job
 
@@ -29,50 +29,46 @@ def without_data(experiment: Experiment) -> Experiment:
     return experiment._replace(open=OPEN.get(experiment.paper.name, experiment.open))
 
 
-def blank(skeleton: Skeleton, side: int) -> Source:
-    """Returns black images of `side` px, each of which shows all keypoints."""
+@dataclass(frozen=True)
+class Blank:
+    """A source of black images of `side` px, each of which shows all keypoints."""
 
-    def array(dtype: Any, *shape: int) -> np.ndarray:
-        return np.broadcast_to(np.ones((), dtype), (VIDEOS * FRAMES, *shape))
+    skeleton: Skeleton
+    side: int
+    name: str = "blank images"
+    digest: str = "blank"
 
-    count = len(skeleton.names)
-    return ArraySource(
-        Example(
-            array(np.uint8, side, side, 3),
-            array(np.float32, count, 2),
-            array(np.float32, count),
-            array(np.float32),
-            array(np.float32, 3, 3),
-            array(np.int32),
-        ),
-        skeleton,
-        "blank images",
-    )
+    def __len__(self) -> int:
+        return VIDEOS * FRAMES
+
+    def __getitem__(self, index: int) -> Example:
+        count = len(self.skeleton.names)
+        return Example(
+            np.zeros((self.side, self.side, 3), np.uint8),
+            np.zeros((count, 2), np.float32),
+            np.ones(count, np.float32),
+            np.float32(1),
+            np.eye(3, dtype=np.float32),
+            np.int32(index),
+        )
+
+
+def _blank(job: Job, name: str, loaded: Any) -> Blank:
+    """Returns a set's blank images. loaded: how training loads them larger, if it does."""
+    side = loaded.side if loaded else job.config.data.image_size
+    return Blank(job.experiment.keypoints(name), side)
 
 
 def _of_set(job: Job, reach: Any = None) -> Source:
     data = job.config.data
-    loaded = data.loaded(reach)
-    images = blank(job.experiment.keypoints(data.train), loaded.side if loaded else data.image_size)
-    return without_keypoints(images, data.unused_keypoints)
+    return without_keypoints(_blank(job, data.train, data.loaded(reach)), data.unused_keypoints)
 
 
 def _domains(job: Job) -> regda.Data:
-    data, domains = job.config.data, []
-    for name, loaded in zip(
-        (data.source, data.target), data.loaded(job.config.augment.reach), strict=True
-    ):
-        domains.append(
-            Splits(
-                *3
-                * [
-                    blank(
-                        job.experiment.keypoints(name), loaded.side if loaded else data.image_size
-                    )
-                ]
-            )
-        )
-    return regda.Data(*domains)
+    data = job.config.data
+    loaded = data.loaded(job.config.augment.reach)
+    domains = map(functools.partial(_blank, job), (data.source, data.target), loaded)
+    return regda.Data(*(Splits(*3 * [images]) for images in domains))
 
 
 def _steps(job: Job) -> incremental.Data:
@@ -85,27 +81,26 @@ def _videos(job: Job) -> pyramids.Data:
     data = job.config.data
     name = {"figures": "videos_of_figures"}.get(data.data, data.data)
     videos = group_into_videos(
-        blank(job.experiment.keypoints(name), data.image_size),
+        Blank(job.experiment.keypoints(name), data.image_size),
         VIDEOS * [FRAMES],
         [str(number) for number in range(VIDEOS)],
     )
     return pyramids.Data(videos, videos, pair_crop="own")
 
 
-def _core_images(experiment: Experiment, config: Any, *of: Any) -> tuple[Source, None]:
-    larger, side = config.core.larger(config.data.image_size), config.data.image_size
-    images = blank(experiment.keypoints(config.core.core), larger[1].side if larger else side)
-    return without_keypoints(images, config.core.core_unused_keypoints), None
+def _core_images(job: Job, *of: Any) -> tuple[Source, None]:
+    core = job.config.core
+    larger = core.larger(job.config.data.image_size)
+    images = _blank(job, core.core, larger and larger[1])
+    return without_keypoints(images, core.core_unused_keypoints), None
 
 
 def _category(job: Job) -> adaptation.Data:
     skeleton = job.experiment.keypoints(job.config.data.target)
     target, test = (
-        blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size)
+        Blank(skeleton, side) for side in (job.config.data.target_side, job.config.data.image_size)
     )
-    open_images = functools.partial(_core_images, job.experiment)
-    core = functools.partial(trained_core, open_images=open_images)
-    return adaptation.Data(target, *4 * [test], core)
+    return adaptation.Data(target, *4 * [test], functools.partial(_core_images, job))
 
 
 OPEN: dict[str, Callable[[Job], Any]] = {

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from experiments.measure.claims import claims_text, systems_text
+from experiments.measure.claims import claims_text, main_claims_text, systems_text
 from experiments.measure.render import ROOT, papers_with_tables, render_all, room_of
 from experiments.measure.rows import EXPERIMENTS, gather_rows
 from experiments.measure.situations import papers_text, situations_text
@@ -32,6 +32,7 @@ class Results:
 
 MADE_BY = {
     "claims": claims_text,
+    "main claims": main_claims_text,
     "systems": systems_text,
     "situations": situations_text,
     "papers": papers_text,

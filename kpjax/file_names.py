@@ -1,20 +1,15 @@
-"""Names of files that come from a file: none leads out of the folder that it belongs to, and any
-system takes it. The order in which people expect names.
+"""Names of files that come from a file: none leads out of the folder that it belongs to. The order
+in which people expect names.
 """
 
-import hashlib
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from kpjax.errors import InputError
 
-# bytes of one part of a name that is written; most systems take 255, and suffixes are added
-LONGEST = 120
 # digits of one number in a name: Python reads no more than 4,300, and no name of a file has as many
 MOST_DIGITS = 1000
-_UNFIT = re.compile('[\\x00-\\x1f\\x7f-\\x9f\ud800-\udfff\\\\/:*?"<>|]')
-_DEVICES = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³])(\.|$)", re.IGNORECASE)
 
 
 def inside(folder: Path, name: Any, what: str) -> Path:
@@ -58,23 +53,6 @@ def leads_inside(name: str) -> bool:
         if depth < 0:
             return False
     return depth > 0
-
-
-def portable(part: str) -> str:
-    """Returns one part of a name as any system takes it: the same for most, else with `_` for what
-    Windows forbids.
-
-    A long one is cut and ends in a digest of the whole, before its suffix.
-    """
-    found = _UNFIT.sub("_", part).rstrip(". ") or "_"
-    found = f"_{found}" if _DEVICES.match(found) else found
-    if len(found.encode()) > LONGEST:
-        digest = hashlib.sha256(part.encode(errors="replace")).hexdigest()[:12]
-        suffix = PurePosixPath(found).suffix
-        suffix = suffix if len(suffix.encode()) <= 12 else ""
-        cut = found.encode()[: LONGEST - len(suffix.encode()) - 13].decode(errors="ignore")
-        found = f"{cut}-{digest}{suffix}"
-    return found
 
 
 def natural_order(name: str) -> list[tuple[int, int | str]]:

@@ -113,9 +113,9 @@ def foreign(path: epath.PathLike, mend: str = "save or fetch it again") -> Itera
             raise
         reason = getattr(error, "strerror", None) or error
         words = " ".join(str(reason).split())[:200]
-        raise InputError(
-            f"{path}: cannot be read ({type(error).__name__}{f': {words}' * bool(words)}); {mend}"
-        ) from error
+        kind = type(error).__name__
+        said = f"{kind}: {words}" if words else kind
+        raise InputError(f"{path}: cannot be read ({said}); {mend}") from error
 
 
 def make_folder(folder: Path) -> None:
@@ -271,7 +271,8 @@ def atomic(path: Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove(partial)  # of an ended process of the same number
         try:
-            yield partial
+            with _named_as_meant(partial, path):
+                yield partial
             for file in (partial, *partial.rglob("*")):
                 if not file.is_symlink():
                     _flush(file)
@@ -288,6 +289,15 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def _named_as_meant(hidden: Path, meant: Path) -> Iterator[None]:
+    """Makes an error of a hidden place name the one that the user knows."""
+    try:
+        yield
+    except WriteError as error:
+        raise WriteError(str(error).replace(str(hidden), str(meant))) from error.__cause__
+
+
+@contextlib.contextmanager
 def together(folder: Path) -> Iterator[Path]:
     """Yields a hidden folder; files that the block writes there, whole, are moved into `folder`
     once it ends.
@@ -300,7 +310,8 @@ def together(folder: Path) -> Iterator[Path]:
     remove(stage)
     try:
         make_folder(stage)
-        yield stage
+        with _named_as_meant(stage, folder):
+            yield stage
         with writing(folder):
             moved = {folder}
             for file in sorted(path for path in stage.rglob("*") if path.is_file()):

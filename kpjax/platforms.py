@@ -12,8 +12,9 @@ of a program are known before it is traced, as those of a step on a mesh are, it
 known_platform(device.platform)`.
 """
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from typing import Any
 
 import jax
@@ -63,12 +64,24 @@ def run_once(
 
     platform: of its devices, by default that on which JAX computes. options: of `jax.jit`.
     """
-    quick = {"xla_backend_optimization_level": 0}
-    # other versions refuse what they do not know
-    if metadata.version("jaxlib").startswith("0.10."):
-        quick["xla_cpu_use_fusion_emitters"] = False
     on_cpu = (platform or jax.default_backend()) == "cpu"
-    return jax.jit(function, compiler_options=quick if on_cpu else None, **options)
+    return jax.jit(function, compiler_options=_quick_options() if on_cpu else None, **options)
+
+
+@functools.cache
+def _quick_options() -> dict[str, Any]:
+    """Returns the options of a compiler for CPUs that leave a program as it is written, as far as
+    this jaxlib knows them: it refuses others."""
+    known: dict[str, Any] = {}
+    for name, value in (
+        ("xla_backend_optimization_level", 0),
+        ("xla_cpu_use_fusion_emitters", False),
+    ):
+        tried = known | {name: value}
+        with contextlib.suppress(RuntimeError), jax.default_device(jax.devices("cpu")[0]):
+            jax.jit(lambda x: x, compiler_options=tried).lower(0.0).compile()
+            known = tried
+    return known
 
 
 def form_of(

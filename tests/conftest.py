@@ -3,8 +3,8 @@ shared out.
 """
 
 import gc
-import importlib.metadata
 import importlib.util
+import mmap
 import os
 import pathlib
 import re
@@ -16,10 +16,25 @@ from xdist.scheduler import LoadFileScheduling
 # the environment, so that processes which tests start do the same, and each flag once, so that they
 # read the same compile cache.
 FLAGS = ["--xla_force_host_platform_device_count=8"]
-if importlib.metadata.version("jaxlib").startswith("0.10."):  # an unknown flag ends a process
-    # Quick fusions, and programs in one piece: to split them for more threads than there are cores
-    # takes longer.
-    FLAGS += ["--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1"]
+# Quick fusions, and programs in one piece: to split them for more threads than there are cores takes
+# longer.
+QUICK = ("--xla_cpu_use_fusion_emitters=false", "--xla_cpu_parallel_codegen_split_count=1")
+
+
+def known_to_jaxlib(flags):
+    """Those of the flags that this jaxlib has the names of: an unknown one ends a process."""
+    folder = pathlib.Path(importlib.util.find_spec("jaxlib").origin).parent
+    library = max(folder.glob("*.so"), key=lambda path: path.stat().st_size)
+    with (
+        library.open("rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
+    ):
+        names = {flag: flag.lstrip("-").partition("=")[0].encode() for flag in flags}
+        return [flag for flag, name in names.items() if content.find(name) >= 0]
+
+
+if not all(flag in os.environ.get("XLA_FLAGS", "") for flag in QUICK):
+    FLAGS += known_to_jaxlib(QUICK)
 os.environ["XLA_FLAGS"] = " ".join(
     dict.fromkeys([*FLAGS, *os.environ.get("XLA_FLAGS", "").split()])
 )

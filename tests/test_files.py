@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,16 @@ from etils import epath
 
 from kpjax import files
 from kpjax.errors import InputError, RunError, WriteError
-from kpjax.files import atomic, foreign, make_folder, read_json, strict, write_json, write_text
+from kpjax.files import (
+    atomic,
+    foreign,
+    make_folder,
+    read_json,
+    strict,
+    together,
+    write_json,
+    write_text,
+)
 
 
 @pytest.fixture(params=[pathlib.Path, epath.Path])
@@ -67,6 +77,18 @@ def test_what_fails_leaves_the_old_content_and_nothing_else(folder, monkeypatch)
         write_json(path, {"value": 2})
     assert read_json(path) == {"value": 1}
     assert names(folder) == ["a.json"]
+
+
+@pytest.mark.parametrize("place", [atomic, together])
+def test_an_error_inside_a_hidden_place_names_the_one_that_was_meant(tmp_path, place):
+    def write_both():
+        with place(tmp_path / "o") as hidden:
+            make_folder(hidden)
+            (hidden / "a").mkdir()
+            write_text(hidden / "a", "a folder is there")
+
+    with pytest.raises(WriteError, match=re.escape(f"{tmp_path / 'o' / 'a'}: cannot be written")):
+        write_both()
 
 
 def test_what_the_disc_refuses_is_one_line_that_names_the_path(folder):

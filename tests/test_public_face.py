@@ -119,8 +119,8 @@ def test_the_example_runs():
 
 
 @pytest.mark.slow
-def test_regda_runs_on_two_folders(tmp_path, monkeypatch):
-    (example,) = re.findall(
+def test_the_page_on_composing_runs_on_two_folders_and_on_videos(tmp_path, monkeypatch):
+    example, videos = re.findall(
         r"^```python\n(.*?)^```$", (ROOT / "docs/composing.md").read_text("utf-8"), re.M | re.S
     )
     monkeypatch.chdir(tmp_path)
@@ -137,3 +137,5 @@ def test_regda_runs_on_two_folders(tmp_path, monkeypatch):
     names = {}
     exec(compile(example, "composing.md", "exec"), names)
     assert names["found"].keypoints.shape == (8, 2, 2)
+    exec(compile(videos, "composing.md", "exec"), names)
+    assert names["streams"]["reference"][1].image.shape == (4, 64, 64, 3)

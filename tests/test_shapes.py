@@ -285,8 +285,6 @@ HOST = [
         (4, 3, 3),
         (None, None, 2),
     ),
-    (metrics.mre_sdr, (POINTS, POINTS, WEIGHTS, (4, 2)), 3, (4, 1), (4, 2)),
-    (metrics.mre_sdr, (POINTS, POINTS, WEIGHTS, (4,)), 3, (1,), (4,)),
     (
         lambda found, true, visible: metrics.mae(found, true, visible, 1.0),
         (POINTS, POINTS, WEIGHTS),

@@ -13,16 +13,14 @@ Presets named mpii_... follow the paper, and the authors' code where the two dif
 the weights by which images are compared: `--perceptual random` takes random features instead.
 """
 
-import functools
 from dataclasses import replace
 
-from experiments.adaptation.images import open_core_images, open_images
+from experiments.adaptation.images import open_images
 from experiments.keypoints import skeleton_of
 from kpjax.methods.adaptation_family.adaptation import PRINTED_SIGMA
 from kpjax.models import MobileNetV2
 from kpjax.papers import adaptation
 from kpjax.papers.adaptation.config import SYNTHETIC, Config, resolve
-from kpjax.papers.adaptation.core import trained_core
 from kpjax.papers.adaptation.measures import check_data
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Experiment
@@ -167,13 +165,10 @@ PRESETS: dict[str, Config] = {
     ),
 }
 
-core_of = functools.partial(trained_core, open_images=open_core_images)
 EXPERIMENT = Experiment(
     adaptation.PAPER,
     PRESETS,
-    lambda job: check_data(
-        job.config, open_images(job.config.data, job.seed, job.data_dir, core_of)
-    ),
+    lambda job: check_data(job.config, open_images(job.config.data, job.seed, job.data_dir)),
     skeleton_of,
     resolve,
 )

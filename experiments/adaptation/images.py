@@ -3,7 +3,6 @@
 """
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
 
 from data.figure_categories import PEOPLE, Category, render_category, render_masks
@@ -17,16 +16,14 @@ from kpjax.images.transforms import Transform
 from kpjax.input import source as sources
 from kpjax.input.source import Source, TfdsSource
 from kpjax.papers.adaptation.config import RENDERED, Config, TargetImages, transform
-from kpjax.papers.adaptation.core import Core
 from kpjax.papers.adaptation.stages import Data, with_turns
 from kpjax.papers.configs import TUNING_SEEDS, decoded_once
-from kpjax.papers.engine import Job
 
 CATEGORIES: dict[str, Category] = {"people": PEOPLE, "faces": FACES, "four_legged": FOUR_LEGGED}
 RENDERED_SETS = ", ".join(RENDERED + name for name in CATEGORIES)
 
 
-def open_images(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], Core]) -> Data:
+def open_images(data: TargetImages, seed: int, data_dir: Path) -> Data:
     """Opens the images of one seed, kept for the next run on the same; rendered ones and
     `target_images` depend on it.
 
@@ -38,11 +35,11 @@ def open_images(data: TargetImages, seed: int, data_dir: Path, core: Callable[[J
     """
     if not (data.rendered or data.target_images):
         seed = TUNING_SEEDS[0] if seed in TUNING_SEEDS else 0
-    return _open(data, seed, data_dir, core)
+    return _open(data, seed, data_dir)
 
 
 @functools.lru_cache(maxsize=2)
-def _open(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], Core]) -> Data:
+def _open(data: TargetImages, seed: int, data_dir: Path) -> Data:
     side, once = data.image_size, None
     if data.rendered:
         render = functools.partial(_rendered_source, data.target, seed, data.background)
@@ -76,8 +73,8 @@ def _open(data: TargetImages, seed: int, data_dir: Path, core: Callable[[Job], C
         numbers = sources.labelled_subset(target, count=data.target_images, seed=seed).labelled
         target = sources.subset(target, numbers, f"{target.name}, {len(numbers)} images")
         chosen = sources.identities(target) or tuple(map(str, numbers))
-    return with_turns(sources.without_labels(target), fit, test, side, core, once)._replace(
-        chosen=chosen, objects=objects
+    return with_turns(sources.without_labels(target), fit, test, side, once)._replace(
+        core_images=open_core_images, chosen=chosen, objects=objects
     )
 
 

@@ -143,12 +143,11 @@ ARMS = {
     "flies_learnt": ("adapted", "finetuned", "scratch"),
 }
 VERDICT = (
-    "With all labels, points from adapted cores of people predicted labels better than those "
-    "from random kernels; with ImageNet's weights this was not shown. Nor was it shown that "
-    "their forward errors are smaller than those of training without a core; backward errors "
-    "were smaller where the core was trained here, and not shown to be with a published one. "
-    "With ten labels no row predicted better than the labels' mean, so that by our rules no "
-    "claim is tested; with all labels adapted cores did.",
+    "With all labels, points from adapted cores of people predict labels better than those "
+    "from random kernels; with ImageNet's weights this is undecided. So is whether forward "
+    "errors are smaller than without a core. Backward errors are smaller where the core was "
+    "trained here; with a published one this is undecided. With ten labels nothing beat the "
+    "mean pose, so we count no claim as tested; with all labels adapted cores did.",
     (
         (f"{CLUTTER}/adapted - random_core", "forward/all", "yes"),
         ("flies_learnt/adapted - flies_imagenet/random_core", "forward/all", "yes"),

@@ -277,9 +277,9 @@ CLAIMS = (
     ),
 )
 VERDICT = (
-    "Distillation alone (`ksd_only`, which the command trains) kept old points of rendered "
-    "people, which fine-tuning lost. With the steps of KAMP's student it found more points "
-    "than KAMP, of those in triples as of all; with all of KAMP's steps this is open.",
+    "Distillation alone (`ksd_only`, which the command trains) keeps old points of rendered "
+    "people that fine-tuning loses. It beats KAMP at equal steps, on points in triples and on "
+    "all; at KAMP's full budget this is undecided.",
     (
         ("weak_base/ksd_only - finetune", "triples/pck", "yes"),
         ("demo/ksd_only - finetune", "aaa", "yes"),

@@ -1,5 +1,5 @@
 # docker build --build-arg VERSION="$(uv run hatchling version)" -f experiments/launch/cuda.Dockerfile -t kpjax . && docker run --gpus all --shm-size 16g -v /shared:/shared kpjax experiments.regda demo --workdir /shared/runs
-# Not built: no Docker was at hand. CUDA's libraries come with the Python packages; the host needs the driver alone.
+# CUDA's libraries come with the Python packages; the host needs the driver alone.
 FROM python:3.12-slim
 WORKDIR /kpjax
 COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE ./

@@ -2,7 +2,7 @@
 
 A line of the file is a run's arguments, such as `regda demo --learning-rate 0.003 --workdir
 /shared/runs/slow`. Each needs a --workdir of its own, in a folder that all nodes share. A run that
-Ray loses goes on. Without GPUs each takes a CPU. Not run in this form.
+Ray loses goes on. Without GPUs each takes a CPU.
 """
 
 import subprocess

@@ -1,5 +1,5 @@
 # docker build --build-arg VERSION="$(uv run hatchling version)" -f experiments/launch/tpu.Dockerfile -t kpjax-tpu .
-# Not built: no Docker was at hand. For TPU slices, by gke_jobset.yaml.
+# For TPU slices, by gke_jobset.yaml.
 FROM python:3.12-slim
 WORKDIR /kpjax
 COPY pyproject.toml hatch_build.py README.md LICENSE NOTICE ./

@@ -1,6 +1,6 @@
 #!/bin/bash
 # One training on a Cloud TPU slice: tpu_queued_resource.sh NAME v5litepod-16 ZONE PROJECT regda demo --workdir gs://bucket/runs
-# Not run: no TPU was at hand. The flags are those of the manual.
+# KPJAX_FLAGS goes to the run (default --require-accelerator). The flags of gcloud are those of its manual.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 name=$1 type=$2 zone=$3 project=$4 system=$5; shift 5
@@ -28,4 +28,4 @@ gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
   && SETUPTOOLS_SCM_PRETEND_VERSION=$version python3 -m uv pip install --python env -q -e '.[lab,datasets,tpu,gcs]'"
 # The hosts find each other. All of them run the same command; the first speaks.
 gcloud compute tpus tpu-vm ssh "$name" --worker all "${at[@]}" --command \
-  "env/bin/python -m experiments.$system $(printf '%q ' "$@") --require-accelerator"
+  "env/bin/python -m experiments.$system $(printf '%q ' "$@") ${KPJAX_FLAGS---require-accelerator}"

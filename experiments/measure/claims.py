@@ -255,7 +255,7 @@ def systems_text(page: Path, found: Mapping[str, Room]) -> str:
             f"**{problem[0].upper()}{problem[1:]}**: [{paper}]({docs}/{name}.md), "
             f"`kpjax train {name} {takes}`",
             _wrapped(room.verdict.text),
-            _wrapped(_ranking(room)),
+            _wrapped(f"*The paper's ranking here*: {_ranking(room)}"),
             markdown(FRONT_COLUMNS, lines),
         ]
     legend = LEGEND.read_text("utf-8")
@@ -268,19 +268,23 @@ def _wrapped(text: str) -> str:
 
 
 def _ranking(room: Room) -> str:
-    """Returns the answer to a paper's main claim, and how many of all its claims have which; "" for
-    a room without claims."""
+    """Returns the answer to a paper's main claim, and how many of all its claims have which."""
     best_tested = [claims[0] for claims in settings_of_claims(room)]
-    if not best_tested:
-        return ""
     answers = [answer(room, claim)[0] for claim in best_tested]
     main = [
         f"{claim.says} ({claim.setting}): **{said}**. "
         for claim, said in zip(best_tested, answers, strict=True)
         if claim.says == room.main_claim
     ]
+    return f"{''.join(main)}Of {len(answers)} claims: {_counts(answers)}."
+
+
+def main_claims_text(page: Path, found: Mapping[str, Room]) -> str:
+    """Returns a line for each paper: its main claim, and the answers here."""
+    lines = [f"- {paper.partition(':')[0]}: " for _, paper, _ in ABOUT.values()]
     return (
-        f"*The paper's ranking here*: {''.join(main)}Of {len(answers)} claims: {_counts(answers)}."
+        "\n".join(line + _ranking(found[name]) for line, name in zip(lines, ABOUT, strict=True))
+        + "\n"
     )
 
 

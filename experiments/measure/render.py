@@ -40,7 +40,8 @@ from kpjax.papers.reports.report import (
 
 ROOT = EXPERIMENTS.parent
 MARKED = re.compile(
-    r"(<!-- (systems|claims|situations|papers|table: [\w/]+) -->\n).*?(<!-- end -->)", re.S
+    r"(<!-- (systems|claims|main claims|situations|papers|table: [\w/]+) -->\n).*?(<!-- end -->)",
+    re.S,
 )
 # each system, in the order of pages: what a person has, its publication in Markdown, and how its command
 # on one's own data goes on

@@ -22,7 +22,7 @@ from kpjax.papers.configs import (
     with_weights,
 )
 from kpjax.papers.engine import Experiment
-from kpjax.training.finished_runs import read_run, variant_folders
+from kpjax.training.finished_runs import mixed_programs, read_run, variant_folders
 
 EXPERIMENTS = Path(__file__).parents[1]
 FILE = "results.csv"
@@ -126,8 +126,15 @@ def run_results(experiment: Experiment, workdir: Path) -> Iterator[Result]:
     for folder in sorted(
         path for path in (workdir / experiment.paper.name).glob("*") if path.is_dir()
     ):
-        for seeds in variant_folders(folder).values():
-            for path in filter(Path.is_file, (seed / "results.json" for seed in seeds)):
+        for variant, seeds in variant_folders(folder).items():
+            paths = [seed / "results.json" for seed in seeds if (seed / "results.json").is_file()]
+            whole = [
+                run for run in (read_run(path.parent) for path in paths) if len(run.under) == 1
+            ]
+            if mixed := mixed_programs(whole):
+                print(f"left out: {folder / variant}: {mixed}")
+                continue
+            for path in paths:
                 run, kept = read_run(path.parent), read_json(path)
                 preset = _preset_of(experiment, folder.name)
                 if reason := reason_to_leave_out(experiment, preset, folder.name, kept):

@@ -175,7 +175,7 @@ def situations_text(page: Path, found: Mapping[str, Room]) -> str:
     for one in SITUATIONS:
         told = "; ".join(trial_text(page, found, trial) for trial in one.trials)
         lines.append([one.have, f"`{one.command}`", told])
-    return markdown(["you have", "you run", "in our trials"], lines) + "\n"
+    return markdown(["you have", "you run", "in our trials: without → with"], lines) + "\n"
 
 
 def trial_text(page: Path, found: Mapping[str, Room], trial: Trial) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import chex
 import numpy as np
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, count_text
 from kpjax.evaluation.metrics import Lengths, Points, Visible
 from kpjax.files import foreign
 
@@ -212,7 +212,7 @@ def sentences(
         share = (
             f"{100 * pair.share:.0f} % of {pair.of:,} {of}s"
             if pair.of >= 20
-            else f"{pair.animals} of {pair.of} {of}{'s' * (pair.of > 1)}"
+            else f"{pair.animals} of {count_text(pair.of, of)}"
         )
         if length > 0:
             where = f"{pair.closest * length:.0f} px"
@@ -225,10 +225,10 @@ def sentences(
         )
         return f"{names[pair.first]} and {names[pair.second]} are one point on {share}; {labels}."
 
-    more = len(found) - most
-    return [said(pair) for pair in found[:most]] + [
-        f"So are {more} more pair{'s' * (more > 1)} of keypoints."
-    ] * (more > 0)
+    lines = [said(pair) for pair in found[:most]]
+    if (more := len(found) - most) > 0:
+        lines.append(f"So are {count_text(more, 'more pair')} of keypoints.")
+    return lines
 
 
 # In a run's folder

@@ -25,7 +25,6 @@ Visible = (
     | Int[Numbers, "images keypoints"]
 )
 Lengths = Float[Numbers, "images"]
-ROUNDING = 4 * float(np.finfo(np.float32).eps)  # relative, of products of float32 numbers
 
 
 class PerKeypoint(NamedTuple):
@@ -244,45 +243,6 @@ def distance_between(points: Points, first: int, second: int) -> np.ndarray:
     chex.assert_shape(points, (None, None, 2))
     difference = points[:, first] - points[:, second]
     return np.linalg.norm(difference, axis=-1)
-
-
-class RadialErrors(NamedTuple):
-    """Mean radial error and the rates of successful detection."""
-
-    mre: PerKeypoint  # mean distance, in millimetres (or the points' pixels if mm_per_px is 1)
-    deviation: float  # population standard deviation of all distances
-    sdr: Mapping[float, PerKeypoint]  # threshold -> fraction of distances <= threshold
-
-
-def mre_sdr(
-    predicted: Points,
-    true: Points,
-    visible: Visible,
-    mm_per_px: float | int | Lengths | Float[Numbers, "images 2"],
-    thresholds: Sequence[float] = (2.0, 2.5, 3.0, 4.0),
-) -> RadialErrors:
-    """Computes mean radial error and successful detection rates of cephalometric and other medical
-    landmarks.
-
-    mm_per_px: one number, one per image, or one per image for x and for y. thresholds: in
-    millimetres, inclusive; a spacing that float32 has rounded up takes no hit away.
-    Source: Wang et al. 2016 (the ISBI cephalometric challenge).
-    """
-    difference, counted = _differences(predicted, true, visible)
-    spacing = np.asarray(mm_per_px, np.float64)
-    chex.assert_rank(spacing, {0, 1, 2})
-    chex.assert_shape(spacing, (len(difference), 2)[: spacing.ndim])
-    missing_axes = (1,) * (2 - spacing.ndim)
-    spacing = spacing.reshape(spacing.shape + missing_axes)
-    millimetres = difference * spacing[:, None, :]
-    distance = np.linalg.norm(millimetres, axis=-1)
-    mre = _per_keypoint(distance, counted)
-    deviation = float(distance[counted].std()) if counted.any() else float("nan")
-    sdr = {}
-    for threshold in thresholds:
-        detected = distance <= threshold * (1 + ROUNDING)
-        sdr[threshold] = _per_keypoint(detected, counted)
-    return RadialErrors(mre, deviation, sdr)
 
 
 class AbsoluteErrors(NamedTuple):

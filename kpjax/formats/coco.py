@@ -8,7 +8,6 @@ visible. `skeleton` counts from 1, in some files from 0. Crowds (`iscrowd`) and 
 a labelled keypoint are not instances.
 """
 
-import json
 import os
 import re
 from collections import Counter
@@ -19,13 +18,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
-from kpjax.files import foreign, strict, write_text
+from kpjax.files import foreign
 from kpjax.formats import names as naming
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, Report, instance_of
 from kpjax.images.reading import spread
 
-_FILE = "annotations.json"
 Json = Mapping[str, Any]
 _IMAGES = "images"  # the usual name of a folder of images
 _COMPARED = 20  # images that are looked for in another folder
@@ -40,9 +38,10 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     id, where several have keypoints.
     """
     files = _files(path)
-    category, skeleton = _read_category(files, options.category, report)
+    categories, skeleton, doubts = _read_category(files, options.category, report)
     images = [(file, image) for file in files for image in _images_of(file)]
-    root, paths, doubts = _image_paths(path, files, images)
+    root, paths, copied = _image_paths(path, files, images)
+    doubts += copied
     frames = []
     numbers = {}
     for (file, image), place in zip(images, paths, strict=True):
@@ -60,7 +59,7 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         stated = str(image.get("split") or "")
         split = naming.split_of(stated, where) or file.split
         frames.append(Frame(name, place, None, size, session, split))
-    instances = _read_instances(files, category, skeleton.names, numbers, report)
+    instances = _read_instances(files, categories, skeleton.names, numbers, report)
     stored_names = [image["file_name"] for _, image in images]
     tool = _tool_of(files, stored_names)
     return Project(root, "coco", skeleton, frames, instances, doubts=doubts, tool=tool)
@@ -256,45 +255,67 @@ def _copies(
     return copies
 
 
-def _read_category(files: Sequence[_File], wanted: str, report: Report) -> tuple[Any, Skeleton]:
-    """Reads the category called `wanted`, or the only one with keypoints: its id in the files and
-    its keypoints. Raises InputError if it is unclear."""
+def _read_category(
+    files: Sequence[_File], wanted: str, report: Report
+) -> tuple[dict[Path, Any], Skeleton, list[str]]:
+    """Reads the category called `wanted`, or the only one with keypoints of each file: its id in each
+    file, which numbers its own, its keypoints, and doubts. Raises InputError if it is unclear."""
     where = files[0].label
     counts = Counter()
+    chosen = {}
+    annotated = {}
     for file in files:
-        for one in file.content["annotations"]:
-            if one.get("keypoints"):
-                counts[one.get("category_id")] += 1
-    known = {}
+        with_points = [one for one in file.content["annotations"] if one.get("keypoints")]
+        annotated[file.path] = Counter(one.get("category_id") for one in with_points)
     for file in files:
-        for one in file.content["categories"]:
-            first = known.setdefault(one.get("id"), one)
-            if one.get("keypoints") != first.get("keypoints"):
-                raise InputError(
-                    f"{file.label}, categories: other keypoints than in {where}; give all files the same"
-                )
-    # Categories without annotations count only if no other has any: so a project without labels
-    # still has a skeleton.
-    usable = list(counts)
-    if not usable:
-        usable = [identity for identity, one in known.items() if one.get("keypoints")]
-    with foreign(f"{where}, categories", "add the one with this id, which annotations have"):
-        names = {identity: str(known[identity].get("name", identity)) for identity in usable}
-    if not names:
+        known = {one.get("id"): one for one in file.content["categories"]}
+        in_use = list(annotated[file.path])
+        if not any(annotated.values()):  # so a project without labels still has a skeleton
+            in_use = [identity for identity, one in known.items() if one.get("keypoints")]
+        fitting = []
+        for identity in in_use:
+            with foreign(
+                f"{file.label}, categories", "add the one with this id, which annotations have"
+            ):
+                name = _name_of(known[identity])
+            counts[name] += annotated[file.path][identity]
+            if wanted in ("", name, str(identity)):
+                fitting.append(known[identity])
+        by_name = [one for one in fitting if _name_of(one) == wanted]
+        if fitting:
+            chosen[file.path] = by_name or fitting
+    if not counts:
         raise InputError(
             f"{where}, annotations: none has keypoints, they are boxes or outlines; export keypoints: "
             "'COCO Keypoints' of CVAT, a keypoint project of Roboflow, 'JSON' of Label Studio"
         )
-    fitting = [one for one, name in names.items() if wanted in ("", name, str(one))]
-    if len(fitting) != 1:
-        found = f"{len(names)} in {where} have keypoints"
+    names = {_name_of(one) for found in chosen.values() for one in found}
+    numbers = {one.get("id") for found in chosen.values() for one in found}
+    several = any(len(found) > 1 for found in chosen.values())
+    if several or not chosen or len(names) > 1 < len(numbers) + bool(wanted):
+        found = f"{len(counts)} in {where} have keypoints"
         if wanted:
-            found = f"{wanted!r} has no keypoints in {where}"
-        listed = ", ".join(f"{name!r} ({counts[one]})" for one, name in names.items())
+            found = f"{wanted!r} is no name of one with keypoints in {where}"
+        listed = ", ".join(f"{name!r} ({count})" for name, count in counts.items())
         raise InputError(f"`category`: {found}; choose one of {listed}")
-    (chosen,) = fitting
-    place = report.at(f"{where}, category {names[chosen]!r}")
-    return chosen, _skeleton(known[chosen], place)
+    first, *others = (one for (one,) in chosen.values())
+    if any(one.get("keypoints") != first.get("keypoints") for one in others):
+        raise InputError(
+            f"{where}, category {_name_of(first)!r}: other keypoints in another file; give all files the same"
+        )
+    doubts = []
+    if len(names) > 1 or len(numbers) > 1:
+        doubts.append(
+            f"files of splits call the category {' and '.join(sorted(names))}, with the ids "
+            f"{' and '.join(sorted(map(str, numbers)))}: taken for one, each file numbers its own"
+        )
+    place = report.at(f"{where}, category {_name_of(first)!r}")
+    skeleton = _skeleton(first, place)
+    return {path: one.get("id") for path, (one,) in chosen.items()}, skeleton, doubts
+
+
+def _name_of(category: Json) -> str:
+    return str(category.get("name", category.get("id")))
 
 
 def _skeleton(stored: Json, report: Report) -> Skeleton:
@@ -317,7 +338,7 @@ def _skeleton(stored: Json, report: Report) -> Skeleton:
             f"{len(lines) - len(edges)} of {len(lines)} edges join no two keypoints, dropped"
         )
     pairs = None
-    flip = stored.get("flip")  # as `write` stores it
+    flip = stored.get("flip")  # as kpjax stored it
     if flip is not None and {*flip, *flip.values()} <= {*names}:
         pairs = [(names.index(a), names.index(b)) for a, b in flip.items()]
     return naming.skeleton_of(names, edges, pairs, report)
@@ -325,20 +346,21 @@ def _skeleton(stored: Json, report: Report) -> Skeleton:
 
 def _read_instances(
     files: Sequence[_File],
-    category: Any,
+    categories: Mapping[Path, Any],
     names: Sequence[str],
     frames: Mapping[tuple[Path, Any], int],
     report: Report,
 ) -> list[Instance]:
-    """Returns the instances of a category by its id.
+    """Returns the instances of a category.
 
-    frames: numbers by file and image id.
+    categories: its id in each file that has it. frames: numbers by file and image id.
     """
     instances = []
     skipped = Counter()
     for file in files:
+        mine = categories.get(file.path)
         for at, annotation in enumerate(file.content["annotations"]):
-            if annotation.get("category_id") != category:
+            if mine is None or annotation.get("category_id") != mine:
                 skipped["of other categories, left out"] += 1
                 continue
             if not annotation.get("keypoints"):
@@ -390,80 +412,11 @@ def _instance(annotation: Json, frame: int, names: Sequence[str], report: Report
     stated = (box[2:] != 0).all() and not annotation.get("bbox_from_points")
     track = annotation.get("track", annotation.get("track_id"))
     points = np.where(labelled[:, None], triples[:, :2], np.nan)
-    return instance_of(
+    found = instance_of(
         frame,
         points,
         occluded=flags == 1,
         box=box if stated else None,
         track="" if track is None else str(track),
     )
-
-
-def write(project: Project, folder: Path) -> list[Path]:
-    """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong
-    below `folder`.
-
-    Ids count from 1. An instance without a box gets that of its points, marked by
-    `bbox_from_points`. Split, session, track and flip pairs, which COCO lacks, are stored in fields
-    of these names, which other readers ignore. A frame of a video is called `<video>/<number>.png`.
-    """
-    skeleton = project.skeleton
-    names = skeleton.names
-    category = {
-        "id": 1,
-        "name": "animal",
-        "supercategory": "animal",
-        "keypoints": list(names),
-        "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],
-    }
-    if skeleton.flip != (naming.derived_flip(names) or ()):
-        category["flip"] = {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b}
-    images = []
-    for identity, frame in enumerate(project.frames, 1):
-        name = frame.name if frame.number is None else f"{frame.name}.png"
-        width, height = frame.size
-        image = {"id": identity, "file_name": name, "width": width, "height": height}
-        if frame.split:
-            image["split"] = frame.split
-        if frame.session:
-            image["session"] = frame.session
-        images.append(image)
-    annotations = [_annotation_entry(one, k) for k, one in enumerate(project.instances, 1)]
-    content = {
-        "info": {"description": "written by kpjax"},
-        "licenses": [],
-        "images": images,
-        "annotations": annotations,
-        "categories": [category],
-    }
-    text = json.dumps(strict(content), allow_nan=False)
-    return [write_text(folder / _FILE, text)]
-
-
-def _annotation_entry(one: Instance, identity: int) -> dict[str, Any]:
-    """Returns the entry of an instance, which has the id."""
-    flags = np.where(one.seen, np.where(one.occluded, 1, 2), 0).tolist()
-    places = np.nan_to_num(one.keypoints).tolist()
-    triples = []
-    for (x, y), flag in zip(places, flags, strict=True):
-        triples += [x, y, flag]
-    points = one.keypoints[one.seen]
-    box = one.box
-    if not one.boxed:
-        # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
-        box = np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
-    entry = {
-        "id": identity,
-        "image_id": one.frame + 1,
-        "category_id": 1,
-        "keypoints": triples,
-        "num_keypoints": len(points),
-        "bbox": box.tolist(),
-        "area": float(box[2] * box[3]),
-        "iscrowd": 0,
-    }
-    if not one.boxed:
-        entry["bbox_from_points"] = True
-    if one.track:
-        entry["track"] = one.track
-    return entry
+    return found._replace(area=float(annotation.get("area") or 0))

@@ -11,7 +11,6 @@ those of napari, which moves images by half a pixel (`_vispy/layers/base.py`).
 
 import datetime
 import importlib.util
-import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,7 +20,7 @@ import av
 import numpy as np
 import yaml
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, count_text, summarise
 from kpjax.files import foreign, read_content, write_text
 from kpjax.formats.names import (
     below,
@@ -112,9 +111,10 @@ def projects_at(path: Path) -> list[Path]:
 
 
 def of_lightning_pose(config: Path) -> bool:
-    """Returns whether a config.yaml is Lightning Pose's, which has the sections data and model."""
+    """Returns whether a config.yaml is Lightning Pose's, which has the section data and no names of
+    body parts of its own."""
     keys = re.findall(rb"^[\"']?(\w+)[\"']?\s*:", read_content(config), re.MULTILINE)
-    return {b"data", b"model"} <= {*keys} or {b"data", b"training"} <= {*keys}
+    return b"data" in keys and not {b"bodyparts", b"multianimalbodyparts"} & {*keys}
 
 
 def read(path: Path, report: Report, options: Options = STATED) -> Project:
@@ -124,8 +124,8 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     Empty cells are unlabelled points. Keypoints are in the order of the config. Body parts that an
     image has once are points of the frame and not of an animal: they are left out, with a note. The
     track of an instance is the name of its individual. Of the tables of a video, that of the
-    config's scorer is read. An .h5 table is read only where there is no csv, with the extra
-    kpjax[dlc].
+    config's scorer is read. Of a csv and an .h5 of one name it is the .h5, which DeepLabCut reads,
+    if the extra kpjax[dlc] is installed; a doubt says where they differ.
     """
     roots = projects_at(path)
     root = only_file(path, roots, "DeepLabCut projects")
@@ -133,9 +133,10 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     config = _read_config(root / _CONFIG, report)
     frames = []
     instances = []
-    for file in _tables_of(root, config.scorer, notes):
-        label = report.at(_label(file))
-        table = _read_table(file, config, label)
+    doubts: list[str] = []
+    for files in _tables_of(root, config.scorer, doubts):
+        label = report.at(_label(files[0]))
+        file, table = _read_tables(files, config, label, doubts)
         if table is None:
             continue
         # Rows may have whole paths of another machine. Where the folder was renamed, images lie
@@ -157,7 +158,6 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         )
     known = {frame.path for frame in frames}
     listed = len(frames)
-    doubts: list[str] = []
     for video in _videos_of(root):
         images = _images_in(video)
         if not video.name.endswith("_labeled"):  # DeepLabCut's copies with the points drawn on them
@@ -171,7 +171,10 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         )
     edges = [(config.parts.index(a), config.parts.index(b)) for a, b in config.pairs]
     skeleton = skeleton_of(config.parts, edges, None, report.at(_CONFIG))
-    return Project(root, "deeplabcut", skeleton, frames, instances, doubts=doubts)
+    unlisted = frozenset(range(listed, len(frames)))
+    return Project(
+        root, "deeplabcut", skeleton, frames, instances, doubts=doubts, unlisted=unlisted
+    )
 
 
 def _images_in(folder: Path) -> list[Path]:
@@ -253,33 +256,26 @@ def _videos_in(content: Mapping[str, Any]) -> dict[str, Recording]:
 def write(project: Project, folder: Path) -> list[Path]:
     """Writes config.yaml and a table for every folder of images, and returns their paths.
 
-    The images have to be in `labeled-data/<video>/` of the project already; unlabelled ones are in
-    no table. Tables are written as csv and, with the extra kpjax[dlc], as .h5. The config has each
-    video in the folder `videos`.
+    The images, of one animal each, have to be in `labeled-data/<video>/` of the project already;
+    unlabelled ones are in no table. Tables are written as csv and, with the extra kpjax[dlc], as .h5.
+    The config has each video in the folder `videos`.
     """
-    config, owners = _config_for(project)
-    individuals = config.individuals or ("",)
-    points = tuple((name, part) for name in individuals for part in config.parts)
-    of_frame: dict[int, dict[str, np.ndarray]] = {}
-    for instance, individual in zip(project.instances, owners, strict=True):
-        of_frame.setdefault(instance.frame, {})[individual] = instance.keypoints
+    names = project.skeleton.names
+    pairs = tuple((names[a], names[b]) for a, b in project.skeleton.edges)
+    config = Config(names, (), (), pairs, SCORER)
     rows = {}
     sizes = {}
-    empty = np.full((len(config.parts), 2), np.nan)
-    for number, frame in enumerate(project.frames):
-        image = PurePosixPath(frame.name)
-        video = image.parent.name
-        sizes.setdefault(f"{project.root.as_posix()}/videos/{video}.mp4", frame.size)
-        found = of_frame.get(number)
+    for frame, found in zip(project.frames, by_frame(project), strict=True):
+        video = PurePosixPath(frame.name).parent.name
+        sizes[f"{project.root.as_posix()}/videos/{video}.mp4"] = frame.size
         if found:
-            values = np.concatenate([found.get(name, empty) for name in individuals])
-            rows.setdefault(video, {})[f"{FOLDER}/{video}/{image.name}"] = values
+            rows.setdefault(video, {})[frame.name] = found[0].keypoints
     written = [write_text(folder / _CONFIG, config_text(config, project.root, sizes))]
     for video, labelled in rows.items():
         keys = tuple(sorted(labelled))
         values = np.array([labelled[key] for key in keys], np.float64)
-        table = Table(config.scorer, points, ("x", "y"), keys, values)
-        path = folder / FOLDER / video / f"CollectedData_{config.scorer}.csv"
+        table = Table(SCORER, tuple(("", name) for name in names), ("x", "y"), keys, values)
+        path = folder / FOLDER / video / f"CollectedData_{SCORER}.csv"
         written += write_table(table, path)
     return written
 
@@ -341,6 +337,10 @@ def _read_config(file: Path, report: Report) -> Config:
         except UnicodeDecodeError:  # DeepLabCut on Windows writes paths in the system's own letters
             text = stored.decode("cp1252")
             report.notes.append(f"{file.name}: not UTF-8, and read as Windows-1252")
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError(
+                "it has YAML aliases (*name), which a few lines can multiply without end"
+            )
         content = yaml.safe_load(text)
         several = content.get("bodyparts") == _MULTI or bool(content.get("multianimalproject"))
         individuals: tuple[str, ...] = ()
@@ -376,52 +376,96 @@ def _names(content: Mapping[str, Any], field: str) -> tuple[str, ...]:
     return tuple(map(str, found))
 
 
-def _config_for(project: Project) -> tuple[Config, list[str]]:
-    """Returns the config of a project of any format, and the name of the individual for each
-    instance.
-    """
-    names = project.skeleton.names
-    tracks = list(dict.fromkeys(one.track for one in project.instances if one.track))
-    of_frames = by_frame(project)
-    pairs = tuple((names[a], names[b]) for a, b in project.skeleton.edges)
-    several = len(tracks) > 1 or max(map(len, of_frames), default=0) > 1
-    if not several:
-        owners = [""] * len(project.instances)
-        return Config(names, (), (), pairs, SCORER), owners
-    owners = []
-    taken = [{one.track for one in found} for found in of_frames]
-    for one in project.instances:
-        used = taken[one.frame]
-        owner = one.track
-        if not owner:
-            numbered = (f"individual{number}" for number in itertools.count(1))
-            owner = next(name for name in numbered if name not in used)
-        owners.append(owner)
-        used.add(owner)
-    individuals = dict.fromkeys([*tracks, *owners])
-    named = sorted(individuals, key=lambda name: name.startswith("individual"))
-    return Config(names, (), tuple(named), pairs, SCORER), owners
-
-
 def _videos_of(root: Path) -> list[Path]:
     return sorted(path for path in (root / FOLDER).glob("[!.]*") if path.is_dir())
 
 
-def _tables_of(root: Path, scorer: str, notes: list[str]) -> list[Path]:
-    """Returns the label table of each video: csv, or .h5 in folders without one; of several that of
-    the scorer.
+def _tables_of(root: Path, scorer: str, doubts: list[str]) -> list[list[Path]]:
+    """Returns the files of the label tables of each video, csv and .h5 of one name together; of
+    several tables that of the scorer.
     """
     found = []
     for video in _videos_of(root):
-        tables = shown_files(video, "CollectedData_*.csv")
-        if not tables:
-            tables = shown_files(video, "CollectedData_*.h5")
-        mine = [table for table in tables if table.stem == f"CollectedData_{scorer}"]
-        others = [table for table in tables if table not in mine]
-        found += mine or tables
+        tables: dict[str, list[Path]] = {}
+        for file in shown_files(video, "CollectedData_*.csv", "CollectedData_*.h5"):
+            tables.setdefault(file.stem, []).append(file)
+        mine = tables.pop(f"CollectedData_{scorer}", None)
+        others = [files[0] for files in tables.values()]
+        found += [mine] if mine else tables.values()
         if scorer and others:
             said = "not read" if mine else "read, since there is no table of theirs"
-            notes.append(f"{', '.join(map(_label, others))}: by another scorer, and {said}")
+            doubts.append(
+                f"{', '.join(map(_label, others))}: by another scorer than {scorer} of {_CONFIG}, and {said}"
+            )
+    return found
+
+
+def _read_tables(
+    files: Sequence[Path], config: Config, report: Report, doubts: list[str]
+) -> tuple[Path, Table | None]:
+    """Returns a table of labels and its file, the .h5 of two of one name; None, with a fault, if it
+    cannot be read."""
+    *others, file = sorted(files, key=lambda one: one.suffix.lower() == ".h5")
+    if others and missing_for_h5():
+        file = others.pop()
+        report.notes.append(
+            f"{_label(file)}: the .h5 beside it is not read; pip install 'kpjax[dlc]'"
+        )
+    table = _read_table(file, config, report.at(_label(file)))
+    if table is None:
+        return file, None
+    if file.stem == f"CollectedData_{config.scorer}" and table.scorer not in ("", config.scorer):
+        doubts.append(
+            f"{_label(file)}: its header names the scorer {table.scorer}, and {_CONFIG} {config.scorer}; DeepLabCut "
+            "reads no label of another one"
+        )
+    named = {part for _, part in table.points}
+    unnamed = [part for part in config.parts if part not in named]
+    if unnamed:
+        doubts.append(
+            f"{_label(file)}: its header lacks {', '.join(unnamed)} of {_CONFIG}: not labelled there"
+        )
+    for one in others:
+        unheard = Report("", [], [])
+        other = _read_table(one, config, unheard)
+        said = _difference(table, other) if other else summarise(unheard.faults, 1)
+        if said:
+            doubts.append(
+                f"{_label(one)} and the .h5 beside it differ: {said}; the .h5 is read, as DeepLabCut reads it; delete "
+                "the one that is old"
+            )
+    return file, table
+
+
+def _difference(table: Table, other: Table) -> str:
+    """Returns how the labels of an .h5 differ from those of the csv beside it, "" if both say the same
+    to a thousandth of a pixel."""
+    mine, theirs = _labels_in(table), _labels_in(other)
+    both = mine.keys() & theirs.keys()
+    apart = [float(np.linalg.norm(mine[key] - theirs[key])) for key in both]
+    moved = [distance for distance in apart if distance > 1e-3]
+    said = []
+    if moved:
+        said.append(
+            f"{len(moved)} of {len(both)} labels lie elsewhere, {np.median(moved):.1f} px apart (median)"
+        )
+    for file, alone in ((".h5", mine.keys() - theirs), ("csv", theirs.keys() - mine)):
+        if alone:
+            images = len({image for image, *_ in alone})
+            said.append(
+                f"{len(alone)} labels on {count_text(images, 'image')} are in the {file} alone"
+            )
+    return ", ".join(said)
+
+
+def _labels_in(table: Table) -> dict[tuple[str, ...], np.ndarray]:
+    """Returns (x, y) of the labelled points, by image, individual and body part."""
+    found = {}
+    for key, values in zip(table.keys, table.values, strict=True):
+        image = PurePosixPath(str(key)).name
+        for point, value in zip(table.points, values, strict=True):
+            if not np.isnan(value[:2]).any():
+                found[image, *point] = value[:2]
     return found
 
 

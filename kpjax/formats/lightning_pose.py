@@ -29,7 +29,6 @@ from kpjax.formats.tables import (
     Table,
     has_table_header,
     read_table,
-    rows_text,
     table_text,
 )
 
@@ -85,13 +84,20 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     frames = []
     instances = []
     deeplabcut.add_rows(table, found, skeleton.names, frames, instances, report)
+    doubts = []
     beside = root / _BOXES
     if beside.is_file():
         boxes = {}
         for (key, _), of_image in boxes_of_table(beside, report).items():
             boxes[key] = next(iter(of_image.values()))
         instances = [one._replace(box=boxes.get(keys[one.frame], one.box)) for one in instances]
-    return Project(root, "lightning_pose", skeleton, frames, instances)
+        without = sum(not one.boxed for one in instances)
+        if without:
+            doubts.append(
+                f"{_BOXES} has no box of {without} of {len(instances)} labelled images of {file.name}: write their "
+                "names as there"
+            )
+    return Project(root, "lightning_pose", skeleton, frames, instances, doubts=doubts)
 
 
 def _visible(table: Table, report: Report) -> np.ndarray:
@@ -113,32 +119,19 @@ def _visible(table: Table, report: Report) -> np.ndarray:
 
 
 def write(project: Project, folder: Path) -> list[Path]:
-    """Writes CollectedData.csv, skeleton.json and, if there are boxes, bbox.csv, and returns their
+    """Writes CollectedData.csv and skeleton.json of a project of one animal an image, and returns their
     paths.
 
     Names of images are those of their frames. Unlabelled images come last: pandas takes an empty
-    first row for a part of the header. Raises InputError for several instances on a frame.
+    first row for a part of the header.
     """
-    names = [frame.name for frame in project.frames]
-    rows = list(zip(names, by_frame(project), strict=True))
-    crowded = [name for name, found in rows if len(found) > 1]
-    if crowded:
-        raise InputError(
-            f"{crowded[0]}: several animals, Lightning Pose holds one; choose another format"
-        )
+    empty = np.full((len(project.skeleton.names), 2), np.nan)
+    rows = list(zip(project.frames, by_frame(project), strict=True))
     rows.sort(key=lambda row: not row[1])
-    points = tuple(("", name) for name in project.skeleton.names)
-    empty = np.full((len(points), 2), np.nan)
     values = np.stack([found[0].keypoints if found else empty for _, found in rows])
-    keys = tuple(name for name, _ in rows)
-    table = Table(SCORER, points, ("x", "y"), keys, values)
-    texts = {_LABELS: table_text(table), SKELETON: skeleton_text(project.skeleton)}
-    boxes = []
-    for name, found in rows:
-        for one in found:
-            if one.boxed:
-                x, y, width, height = one.box.tolist()
-                boxes.append((name, x, y, height, width))
-    if boxes:
-        texts[_BOXES] = rows_text([["", "x", "y", "h", "w"], *boxes])
-    return [write_text(folder / name, text) for name, text in texts.items()]
+    points = tuple(("", name) for name in project.skeleton.names)
+    table = Table(SCORER, points, ("x", "y"), tuple(frame.name for frame, _ in rows), values)
+    return [
+        write_text(folder / _LABELS, table_text(table)),
+        write_text(folder / SKELETON, skeleton_text(project.skeleton)),
+    ]

@@ -7,14 +7,14 @@ import json
 import os
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote
 
 from kpjax import InputError, Skeleton
-from kpjax.files import everything_below, foreign, read_content
+from kpjax.files import everything_below, foreign, read_content, sha256_of
 from kpjax.formats.project import PIXELS_FROM, Frame, Report
 from kpjax.images.reading import VIDEO_SUFFIXES
 
@@ -93,6 +93,13 @@ def forward(stored: str) -> str:
     path = PureWindowsPath(stored.strip())
     parts = [part for part in path.parts if part != path.anchor]
     return ("/" if path.root else "") + "/".join(parts)
+
+
+def digests_of_alike(paths: Iterable[Path]) -> dict[Path, str]:
+    """Returns the sha256 of those files that are as large as another one, and may be its copy."""
+    sizes = {path: path.stat().st_size for path in paths if os.path.isfile(path)}
+    times = Counter(sizes.values())
+    return {path: sha256_of(path) for path, size in sizes.items() if times[size] > 1}
 
 
 def split_of(said: str, report: Report) -> str:

@@ -62,7 +62,8 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             f"{file.name}: points with {said} are not labels; correct them and remove these columns"
         )
     rows = read_rows(file, report, (*_KNOWN, *_POINT))
-    animals, frames, names = _read_rows(rows, report.at(file.name))
+    doubts: list[str] = []
+    animals, frames, names = _read_rows(rows, report.at(file.name), doubts)
     skeleton = naming.read_skeleton(file.parent, names, report)
     numbers = {key: at for at, key in enumerate(frames)}
     instances = []
@@ -80,42 +81,26 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
             )
         )
     placed = _frames(file.parent, frames, options.video_folder)
-    return Project(file.parent, "csv", skeleton, placed, instances)
+    return Project(file.parent, "csv", skeleton, placed, instances, doubts=doubts)
 
 
 def write(project: Project, folder: Path) -> list[Path]:
-    """Writes labels.csv and skeleton.json, and returns their paths.
+    """Writes labels.csv and skeleton.json of a project of images, and returns their paths.
 
     Names of images are those of their frames.
     """
-    rows = []
+    names = project.skeleton.names
+    rows = [["image", "session", "instance", "keypoint", "x", "y"]]
     for frame, instances in zip(project.frames, by_frame(project), strict=True):
-        place = {"split": frame.split, "session": frame.session}
-        if frame.number is None:
-            place["image"] = frame.name
-        else:
-            place |= {"video": frame.name.rpartition("/")[0], "frame": frame.number}
+        place = [frame.name, frame.session]
         if not instances:
-            rows.append(place)
+            rows.append([*place, "", "", "", ""])
         for count, one in enumerate(instances):
-            sides = dict(zip(_BOX, one.box.tolist(), strict=True)) if one.boxed else {}
-            animal = {**place, **sides, "instance": count, "track": one.track, "visible": 1}
             for k in np.flatnonzero(one.seen).tolist():
-                x, y = one.keypoints[k].tolist()
-                point = {"keypoint": project.skeleton.names[k], "x": x, "y": y}
-                rows.append({**animal, **point, "occluded": int(one.occluded[k])})
-    first = ("image", "video", "frame", "split", "session", "instance", "track")
-    columns = []
-    for column in (*first, *_POINT, *_BOX):
-        is_used = any(row.get(column, "") != "" for row in rows)
-        if is_used or column in ("instance", *_POINT):
-            columns.append(column)
-    cells = [[row.get(column, "") for column in columns] for row in rows]
-    table = rows_text([columns, *cells])
-    skeleton = naming.skeleton_text(project.skeleton)
+                rows.append([*place, count, names[k], *one.keypoints[k].tolist()])
     return [
-        write_text(folder / _FILE, table),
-        write_text(folder / naming.SKELETON, skeleton),
+        write_text(folder / _FILE, rows_text(rows)),
+        write_text(folder / naming.SKELETON, naming.skeleton_text(project.skeleton)),
     ]
 
 
@@ -192,7 +177,9 @@ class _Animal(NamedTuple):
     points: dict[str, Point]
 
 
-def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row], list[str]]:
+def _read_rows(
+    rows: Rows, report: Report, doubts: list[str]
+) -> tuple[list[_Animal], dict[Key, Row], list[str]]:
     """Returns instances, the first row of each frame, and keypoints in order of appearance."""
     columns = rows.columns
     is_long = "keypoint" in columns
@@ -206,6 +193,12 @@ def _read_rows(rows: Rows, report: Report) -> tuple[list[_Animal], dict[Key, Row
     ignored = [column for column in columns if column and column not in used]
     if ignored:
         report.notes.append(f"columns that are not read: {', '.join(ignored)}")
+    halves = [column for column in ignored if column.endswith(("_x", "_y"))]
+    if halves:
+        doubts.append(
+            f"{report.place}: no column of the other coordinate beside {', '.join(halves)}: not read; correct the "
+            "header"
+        )
     missing = rows.lacks("x", "y") if is_long else []
     if not is_long and not wide:
         missing.append("keypoint, and no pair <keypoint>_x and <keypoint>_y")

@@ -124,10 +124,9 @@ def csv_rows(table: PredictionTable) -> Iterator[Sequence[object]]:
     Coordinates are rounded to a thousandth of a pixel; `time` is in seconds, empty if unknown. The
     status is `ok`, `unsure` for a point whose score is below its cutoff, `outside` for one beyond the
     frame's edge, `unreadable` for a frame that does not decode, `no_box` for an animal that is not on
-    the frame, or `empty` for a point that smoothing has left out. In the last three, x and y are nan
-    and the score is 0. It is `failed` where the network gave no numbers, and the cells are empty.
-    Where any radius is known, a last column has them, inf for points that are unsure, empty for the
-    others.
+    the frame. In the last two, x and y are nan and the score is 0. It is `failed` where the network
+    gave no numbers, and the cells are empty. Where any radius is known, a last column has them, inf for
+    points that are unsure, empty for the others.
     """
     columns = ["instance", "keypoint", "x", "y", "score", "status"]
     if not np.isnan(table.radii).all():

@@ -2,17 +2,15 @@
 them.
 """
 
-import difflib
-import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from kpjax.errors import InputError, count_text, summarise
+from kpjax.errors import InputError, summarise
 from kpjax.structures import Skeleton
 
 
@@ -48,6 +46,7 @@ class Instance(NamedTuple):
     track: str = ""  # the name of the individual, "" if there is but one
     #: (K,) bool: keypoints that its own project names, where several are one; None where it names all
     named: np.ndarray | None = None
+    area: float | None = None  # square pixels, where the file states it
 
     @property
     def seen(self) -> np.ndarray:
@@ -82,6 +81,9 @@ class Project(NamedTuple):
     roots: tuple[Path, ...] = ()  # roots of the projects that it unites
     #: numbers of frames that are known to show no animal; each has one instance without a keypoint
     nobody: frozenset[int] = frozenset()
+    #: numbers of frames that nobody has labelled yet, by what the files say: suggested ones, images
+    #: in no table; an empty one of them says nothing
+    unlisted: frozenset[int] = frozenset()
     #: that made the labels, where the files show it: a key of `PIXELS_FROM`, or ""
     tool: str = ""
     lengths: Mapping[Path, int] = {}  # frames that videos had when they were labelled
@@ -166,19 +168,36 @@ def by_frame(project: Project) -> list[list[Instance]]:
 Place = tuple[str, int]  # of a frame in its recording, see `place_in_recording`
 
 
+# What stands about the number of an image's name: marks of uploads to Label Studio, and of
+# Roboflow's exports.
+_NUMBERED = re.compile(
+    r"(?:(?=\d*[a-f])[0-9a-f]{8}-)?(.*?)(\d+)(?:_(?:png|jpe?g))?(?:\.rf\.[0-9A-Za-z]{8,})?"
+)
+
+
 def place_in_recording(frame: Frame) -> Place:
     """Returns a frame's place in its recording: its number, or the one at the end of its image's
     name.
     """
     if frame.number is not None:
         return "", frame.number
-    found = re.fullmatch(r"(.*?)(\d+)", frame.path.stem)
+    found = _NUMBERED.fullmatch(frame.path.stem)
     return (found.group(1), int(found.group(2))) if found else (frame.path.stem, -1)
 
 
 def says_something(project: Project, one: Instance) -> bool:
     """Returns whether an animal has a label, or its frame is known to show none."""
     return bool(one.seen.any()) or one.frame in project.nobody
+
+
+def show_nobody(project: Project, frames: Collection[int]) -> Project:
+    """Returns the project with further frames that are known to show no animal, by their numbers."""
+    empty = np.full((len(project.skeleton.names), 2), np.nan)
+    nobodies = [instance_of(number, empty) for number in sorted(frames)]
+    return project._replace(
+        instances=(*project.instances, *nobodies),
+        nobody=project.nobody | {*frames},
+    )
 
 
 def labelled_frames(project: Project) -> list[int]:
@@ -222,17 +241,34 @@ PIXELS_FROM = {
 _CENTRE = {0.0: "the centre of the first at 0", 0.5: "the corner of the first"}
 
 
+def first_pixel(project: Project, stated: str) -> float:
+    """Returns what the files of a project call the centre of the top-left pixel.
+
+    stated: as `pixels_from` of the options.
+    """
+    if stated != "tool":
+        return float(stated)
+    # shares of a width know no centres
+    of_format = 0.5 if project.format == "ultralytics" else 0.0
+    return PIXELS_FROM.get(project.tool, of_format)
+
+
 def counted_from(project: Project, stated: str) -> Project:
     """Moves the labels of a project to where the centre of the top-left pixel is (0, 0), with a note
     of what was assumed of another tool's.
 
     stated: as `pixels_from` of the options.
     """
-    first = PIXELS_FROM.get(project.tool, 0.0) if stated == "tool" else float(stated)
+    first = first_pixel(project, stated)
     notes = project.notes
-    told = project.tool or project.format in ("coco", "ultralytics")
-    if stated == "tool" and told and project.tool != "kpjax":
-        whose = f"as {project.tool} does" if project.tool else "as COCO's own files do"
+    reasons = {
+        "coco": "as COCO's own files do",
+        "ultralytics": "as shares of a width and height do",
+    }
+    whose = reasons.get(project.format, "")
+    if project.tool:
+        whose = f"as {project.tool} does"
+    if stated == "tool" and whose and project.tool != "kpjax":
         notes += (f"pixels count from {_CENTRE[first]}, {whose}; --pixels-from overrides this",)
     # edges of boxes count from the corner
     by = np.array([first, first, 0.0, 0.0]) * (first == 1)
@@ -240,6 +276,18 @@ def counted_from(project: Project, stated: str) -> Project:
     for one in project.instances:
         instances.append(one._replace(keypoints=one.keypoints - first, box=one.box - by))
     return project._replace(instances=tuple(instances), notes=notes)
+
+
+def frames_counted_from(project: Project, first: int) -> Project:
+    """Returns the project with frames of videos that count from 0, where files call the first so."""
+    frames = []
+    for frame in project.frames:
+        if first and frame.number is not None:
+            video, _, _ = frame.name.rpartition("/")
+            number = frame.number - first
+            frame = frame._replace(name=f"{video}/{number}", number=number)
+        frames.append(frame)
+    return project._replace(frames=tuple(frames))
 
 
 def without_zeros(project: Project) -> Project:
@@ -253,7 +301,7 @@ def without_zeros(project: Project) -> Project:
         count += int(zero.sum())
         points = np.where(zero[:, None], np.nan, one.keypoints)
         instances.append(one._replace(keypoints=points, visible=one.visible * ~zero))
-    kept = tuple(one for one in instances if one.visible.any())
+    kept = tuple(one for one in instances if says_something(project, one))
     notes = list(project.notes)
     if count:
         notes.append(f"{count} points at exactly (0, 0) are left out, as asked")
@@ -279,110 +327,3 @@ def outside(project: Project) -> np.ndarray:
             beyond = np.nan_to_num(from_middle - size / 2)
             found[number] = one.seen & (beyond.max(-1) > _SLACK)
     return found
-
-
-_RARE = 0.05  # of the labels of a keypoint: with fewer, one of nearly its name may be misspelt
-_NEARLY_ALIKE = 0.75  # similarity of two names by difflib: that of nose and nsoe
-
-
-def spelling_doubts(project: Project) -> list[str]:
-    """Returns a line for each two keypoints that may be one, spelt in two ways: equal but for case
-    and what joins words, or nearly alike where one has hardly any label.
-    """
-    names = project.skeleton.names
-    labels = np.zeros(len(names), int)
-    for one in project.instances:
-        labels += one.seen
-    lines = []
-    for pair in itertools.combinations(range(len(names)), 2):
-        rare, usual = sorted(pair, key=lambda k: labels[k])
-        is_rare = 0 < labels[rare] < _RARE * labels[usual]
-        is_mirrored = bool(project.skeleton.flip) and project.skeleton.flip[rare] == usual
-        is_doubtful = is_rare and not is_mirrored and _is_near(names[rare], names[usual])
-        if is_doubtful or _plain_name(names[rare]) == _plain_name(names[usual]):
-            lines.append(
-                f"{names[rare]!r} ({count_text(labels[rare], 'label')}) and {names[usual]!r} "
-                f"({count_text(labels[usual], 'label')}) are spelt nearly alike; if they are one keypoint, give it "
-                "one name"
-            )
-    return lines
-
-
-def _plain_name(name: str) -> str:
-    """Returns a keypoint's name without case and what joins words."""
-    joined = "".join(letter for letter in name if letter not in " _-")
-    return joined.casefold()
-
-
-def _is_near(name: str, other: str) -> bool:
-    """Returns whether two names are nearly alike in their letters; numbers tell keypoints apart."""
-    letters, others = (
-        "".join(letter for letter in _plain_name(one) if not letter.isdigit())
-        for one in (name, other)
-    )
-    if letters == others:
-        return False
-    return difflib.SequenceMatcher(None, letters, others).ratio() >= _NEARLY_ALIKE
-
-
-def label_doubts(project: Project) -> list[str]:
-    """Returns lines about labels that can hardly be right, as the file has them: at (0, 0), or
-    several at one place.
-    """
-    zeros = 0
-    together = []
-    for one in project.instances:
-        points = one.keypoints[one.seen]
-        others = points[points.any(1)]
-        zeros += len(points) - len(others)
-        if len(np.unique(others, axis=0)) < len(others):
-            together.append(project.frames[one.frame].name)
-    lines = []
-    if zeros:
-        lines.append(
-            f"{count_text(zeros, 'point')} labelled at exactly (0, 0), as tools write points that nobody labelled; "
-            "--drop-zeros leaves them out"
-        )
-    if together:
-        lines.append(
-            f"{count_text(len(together), 'animal')} with several keypoints at one identical place, first on "
-            f"{together[0]}; look there"
-        )
-    return lines
-
-
-def coordinate_doubts(project: Project, stated: str) -> list[str]:
-    """Returns lines about points outside their frames, and about coordinates that seem to count
-    from 1: whole numbers, since a label that was clipped at an edge equals the image's side, too.
-
-    stated: as of `counted_from`.
-    """
-    notes = []
-    beyond = outside(project)
-    if beyond.any():
-        number = int(beyond.any(1).argmax())
-        keypoint = int(beyond[number].argmax())
-        one = project.instances[number]
-        x, y = one.keypoints[keypoint]
-        frame = project.frames[one.frame]
-        notes.append(
-            f"{beyond.sum()} labelled points are more than {_SLACK:g} px outside their images, the first is "
-            f"{project.skeleton.names[keypoint]} of {frame.name} at ({x:g}, {y:g}) of "
-            f"{frame.size[0]}x{frame.size[1]}; they train nothing"
-        )
-    sized = [one for one in project.instances if all(project.frames[one.frame].size)]
-    points = np.concatenate([np.zeros((0, 2)), *(one.keypoints[one.seen] for one in sized)])
-    if len(points) and (points >= 0).all() and (points <= 1).all():
-        notes.append(
-            "all labelled points lie within the first pixel; give pixels, not shares of the image"
-        )
-    if (
-        (stated, project.tool) == ("tool", "")
-        and any((one.keypoints == project.frames[one.frame].size).any() for one in sized)
-        and (points == points.round()).all()
-        and points.min() >= 1
-    ):
-        notes.append(
-            "`pixels_from`: some coordinates equal an image's side, none is below 1; do pixels count from 1?"
-        )
-    return notes

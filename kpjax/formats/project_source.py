@@ -4,18 +4,22 @@ Both name examples by the path of the image or video below a common root, by whi
 compares them.
 """
 
+import contextlib
 import functools
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from kpjax.cores import usable_cores
 from kpjax.errors import InputError, printable, summarise
 from kpjax.files import check_local, foreign
+from kpjax.formats.decoded import Sheet, decoded
 from kpjax.formats.names import shown_files
 from kpjax.formats.project import (
     Frame,
@@ -25,7 +29,9 @@ from kpjax.formats.project import (
     instance_of,
     on_frame,
     outside,
+    show_nobody,
 )
+from kpjax.images.contents import contents
 from kpjax.images.inputs import check_name
 from kpjax.images.reading import common_depth, depth_note, read_image
 from kpjax.images.transforms import Transform
@@ -36,10 +42,10 @@ from kpjax.images.video import (
     open_video,
     without_drawn,
 )
-from kpjax.input.source import ArraySource, stack_examples
+from kpjax.input.source import ArraySource, digest_of
+from kpjax.input.stream import read_ahead
 from kpjax.structures import Example, Skeleton
 
-LARGEST = 4e9  # bytes of all images of a source
 OUTLINE = 8  # points on the ellipse in an annotated box
 NEAREST = 0.05  # quantile of the distances between neighbours that counts
 
@@ -165,15 +171,10 @@ def empty_cells(project: Project) -> np.ndarray:
 
 
 def with_nobody(project: Project) -> Project:
-    """Returns a project whose frames without an animal are known to show none."""
-    labelled = {one.frame for one in project.instances}
-    nobody = [number for number in range(len(project.frames)) if number not in labelled]
-    empty = np.full((len(project.skeleton.names), 2), np.nan)
-    nobodies = [instance_of(number, empty) for number in nobody]
-    return project._replace(
-        instances=(*project.instances, *nobodies),
-        nobody=frozenset(nobody),
-    )
+    """Returns a project whose frames without an animal are known to show none, but those that nobody
+    has labelled yet."""
+    known = {one.frame for one in project.instances} | project.unlisted
+    return show_nobody(project, {*range(len(project.frames))} - known)
 
 
 POINT_BOX = 0.25  # share of a frame's longer side, the box about a single keypoint
@@ -218,23 +219,41 @@ def reference_lengths(project: Project) -> np.ndarray:
     """Returns (I,) float64 px: the diagonal of each instance's box, else of the extent of its
     labelled points.
 
-    Points more than a pixel outside their frame do not count.
+    Points more than a pixel outside their frame, and what of a box lies outside, do not count.
     With fewer than two labelled points, it is the median of the others, or the frame's longer side
     if there is none.
     """
-    # A label beyond its frame is a slip: it trains nothing, and must not make every error look
-    # small.
+    # A label or a box beyond its frame is a slip: it must not make every error look small.
     lengths = np.full(len(project.instances), np.nan)
     for number, far in enumerate(outside(project)):
         one = project.instances[number]
         box = box_of(one._replace(visible=np.where(far, 0, one.visible)))
-        if box is not None:
-            lengths[number] = math.hypot(*box[2:])
+        if box is None:
+            continue
+        sides = box[2:]
+        size = np.array(project.frames[one.frame].size)
+        if one.boxed and size.all():
+            start, end = np.clip([box[:2], box[:2] + sides], 0, size)
+            sides = end - start
+        if sides.any():
+            lengths[number] = math.hypot(*sides)
     known = np.isfinite(lengths)
     if known.any():
         return np.where(known, lengths, np.median(lengths[known]))
     sides = [max(1, *project.frames[one.frame].size) for one in project.instances]
     return np.array(sides, np.float64)
+
+
+def areas_of(project: Project) -> np.ndarray:
+    """Returns (I,) float64 square pixels: the area that the file states of an animal, if its box can
+    hold it, else that of its box; nan without a box."""
+    areas = np.full(len(project.instances), np.nan)
+    for number, one in enumerate(project.instances):
+        if one.boxed:
+            areas[number] = of_box = float(np.prod(one.box[2:]))
+            if one.area and 0.05 <= one.area / of_box <= 1:
+                areas[number] = one.area
+    return areas
 
 
 def box_of(instance: Instance) -> np.ndarray | None:
@@ -425,50 +444,81 @@ def _read(
     on_bad_frame: str,
 ) -> ArraySource:
     """Reads all examples, each video in one pass. Raises InputError as `project_source` does."""
-    examples: dict[int, Example] = {}
-    faults: list[str] = []
-    for number, image in images_of([one.frame for one in entries]):
-        one = entries[number]
-        if isinstance(image, InputError):
-            faults.append(str(image))
-            continue
+
+    def square(one: _Labelled, image: np.ndarray, number: int) -> Example:
         # A label beyond its own frame marks nothing; one that a crop leaves out does.
         visible = one.visible * on_frame(one.keypoints, image.shape[1::-1])
-        try:
-            square = transform(image, one.keypoints, visible, np.float32(one.scale), one.box)
-        except InputError as error:
-            faults.append(f"{name}, {frame_identity(one.frame, root)}: {error}")
-            continue
-        examples[number] = Example(*square, np.int32(number))
-        if len(entries) * examples[number].image.nbytes > LARGEST:
-            raise InputError(
-                f"{name}: {len(entries)} frames take more than {LARGEST / 1e9:g} GB; make them "
-                "smaller with `image_size`, or keep fewer of those without labels with `every`"
-            )
-    if faults and (on_bad_frame == "stop" or not examples):
-        raise InputError(
-            f"{name}: {len(faults)} of {len(entries)} frames cannot be read: {summarise(faults)}; "
-            "replace them, or leave them out with `on_bad_frame`='skip'"
-        )
-    if faults:
-        print(
-            f"{name}: left out {len(faults)} of {len(entries)} frames that cannot be read: "
-            f"{printable(summarise(faults))}",
-            file=sys.stderr,
-        )
+        made = transform(image, one.keypoints, visible, np.float32(one.scale), one.box)
+        return Example(*made, np.int32(number))
+
+    def fill(sheet: Sheet) -> None:
+        faults: list[str] = []
+        for number, image in images_of([one.frame for one in entries]):
+            one = entries[number]
+            if isinstance(image, InputError):
+                faults.append(str(image))
+                continue
+            try:
+                sheet.put(number, square(one, image, number))
+            except InputError as error:
+                faults.append(f"{name}, {frame_identity(one.frame, root)}: {error}")
+        _say_faults(faults, len(entries), name, on_bad_frame, readable=bool(sheet.fields))
+
+    side = _side_of(transform)
+    key = functools.partial(_key_of, entries, transform)
+    found = decoded(len(entries), side, key, name, fill)
     for depth in sorted({one.frame.depth for one in entries} - {0}):
         print(f"{name}: {depth_note(depth)}")
     for video in {one.frame.path: None for one in entries if one.frame.number is not None}:
         note = _open(video).note
         if note:
             print(f"{video.name}: {note}")
-    order = sorted(examples)
     return ArraySource(
-        stack_examples([examples[number] for number in order]),
+        found.examples,
         skeleton,
         name,
-        tuple(frame_identity(entries[number].frame, root) for number in order),
+        tuple(frame_identity(entries[number].frame, root) for number in found.kept.tolist()),
+        found.images_digest,
     )
+
+
+def _say_faults(
+    faults: Sequence[str], count: int, name: str, on_bad_frame: str, *, readable: bool
+) -> None:
+    """Says which frames cannot be read. Raises InputError unless they may be left out and others are
+    readable."""
+    if faults and (on_bad_frame == "stop" or not readable):
+        raise InputError(
+            f"{name}: {len(faults)} of {count} frames cannot be read: {summarise(faults)}; "
+            "replace them, or leave them out with `on_bad_frame`='skip'"
+        )
+    if faults:
+        print(
+            f"{name}: left out {len(faults)} of {count} frames that cannot be read: "
+            f"{printable(summarise(faults))}",
+            file=sys.stderr,
+        )
+
+
+def _side_of(transform: Transform) -> int:
+    """Returns the side of the square images, px, where a transform tells; else 0."""
+    return getattr(getattr(transform, "transform", transform), "side", 0)
+
+
+def _key_of(entries: Sequence[_Labelled], transform: Transform) -> str:
+    """Returns a digest of all that examples depend on; "" of a transform that does not say what it
+    does."""
+    if not is_dataclass(transform):
+        return ""
+    files = {str(path): path for path in {one.frame.path for one in entries} if path.is_file()}
+    digests = contents(files)
+    parts: list[str | np.ndarray] = [repr(transform), metadata.version("pillow")]
+    for one in entries:
+        frame = one.frame
+        parts += [digests.get(str(frame.path), str(frame.path)), str(frame._replace(path=""))]
+        parts += [one.keypoints, one.visible, np.float64(one.scale).reshape(1)]
+        parts.append(np.empty(0) if one.box is None else one.box)
+    return digest_of(*parts)
 
 
 def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | InputError]]:
@@ -479,11 +529,17 @@ def images_of(frames: Sequence[Frame]) -> Iterator[tuple[int, np.ndarray | Input
     for number, one in enumerate(frames):
         if one.number is not None:
             of_video.setdefault(one.path, {}).setdefault(one.number, []).append(number)
-            continue
+
+    def read(number: int) -> tuple[int, np.ndarray | InputError]:
         try:
-            yield number, read_frame(one)
+            return number, read_frame(frames[number])
         except InputError as error:
-            yield number, error
+            return number, error
+
+    files = [number for number, one in enumerate(frames) if one.number is None]
+    threads = min(4, usable_cores())
+    with contextlib.closing(read_ahead(read, files, threads=threads, depth=2 * threads)) as images:
+        yield from images
     for path, wanted in of_video.items():
         try:
             video = _open(path)

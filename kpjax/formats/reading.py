@@ -4,14 +4,15 @@ A format is a module and an entry of `FORMATS`. `recognises(path)`, often called
 the files or folders of its own there, and does not raise. `read(path, report, options) -> Project`
 reports what is wrong (file, row, field: what was found; the mend) and reads on, or raises InputError
 where it cannot; it returns where images and videos should be. `write(project, folder) -> paths`
-writes labels only; a format with one has its short name in `kpjax.lab.commands.FormatName`, too.
+writes labels only. A format of proposals has its short name in `kpjax.lab.commands.FormatName`, too.
 Missing files, sizes, sessions and frame numbers are looked at here for all formats, and animals
 without a labelled point are left out.
 """
 
 import os
+import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -31,6 +32,7 @@ from kpjax.formats import (
     sleap,
     ultralytics,
 )
+from kpjax.formats.agreements import agreements
 from kpjax.formats.names import below, with_sessions
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import (
@@ -56,14 +58,10 @@ class Format(NamedTuple):
     recognises: Callable[[Path], list[Path]]
     read: Callable[[Path, Report, Options], Project]
     write: Callable[[Project, Path], list[Path]] | None = None
-    short: str = ""  # its name on the command line, where it is written
-    files: tuple[str, ...] = ()  # what `write` calls its files beside images
-    videos: bool = False  # whether it refers to frames of videos; others get images of them
+    short: str = ""  # its name on the command line, where proposals are written
     by_video: bool = False  # whether images have to be in labeled-data/<video>/
-    lacks: tuple[str, ...] = ()  # what it has no place for
 
 
-_NO_PLACE = "splits", "which points are occluded"
 FORMATS = (
     Format(
         "sleap",
@@ -72,9 +70,6 @@ FORMATS = (
         sleap.read,
         sleap.write,
         "slp",
-        ("labels.slp",),
-        videos=True,
-        lacks=(*_NO_PLACE, "boxes"),
     ),
     Format(
         "deeplabcut",
@@ -83,9 +78,7 @@ FORMATS = (
         deeplabcut.read,
         deeplabcut.write,
         "dlc",
-        ("config.yaml",),
         by_video=True,
-        lacks=(*_NO_PLACE, "boxes"),
     ),
     Format(
         "lightning_pose",
@@ -94,9 +87,7 @@ FORMATS = (
         lightning_pose.read,
         lightning_pose.write,
         "lp",
-        ("CollectedData.csv", "bbox.csv", "skeleton.json"),
         by_video=True,
-        lacks=(*_NO_PLACE, "names of individuals"),
     ),
     Format(
         "csv",
@@ -106,8 +97,6 @@ FORMATS = (
         plain_csv.read,
         plain_csv.write,
         "csv",
-        ("labels.csv", "skeleton.json"),
-        videos=True,
     ),
     Format(
         "label_studio",
@@ -122,9 +111,7 @@ FORMATS = (
         "json with images, annotations and categories",
         coco.files_of,
         coco.read,
-        coco.write,
-        "coco",
-        ("annotations.json",),
+        short="coco",
     ),
 )
 _KNOWN = (
@@ -191,14 +178,13 @@ def project_and_faults(path: Path, options: Options = STATED) -> tuple[Project |
     project = _check_project(project, report)
     if options.drop_zeros:
         project = projects.without_zeros(project)
-    doubts = [
-        *project.doubts,
-        *projects.spelling_doubts(project),
-        *projects.label_doubts(project),
-    ]
     project = projects.counted_from(project, options.pixels_from)
-    project = _with_files(project, faults, doubts, rescale_labels=options.rescale_labels)
-    doubts += projects.coordinate_doubts(project, options.pixels_from)
+    project = projects.frames_counted_from(project, int(options.frames_from))
+    project, counts = _with_files(project, faults, options)
+    doubts = []
+    for one in agreements(project, options, counts):
+        told = faults if one.is_fault else doubts
+        told.append(one.text)
     return project._replace(notes=(*project.notes, *doubts), doubts=tuple(doubts)), faults
 
 
@@ -276,7 +262,7 @@ def _check_project(project: Project, report: Report) -> Project:
             )
     return project._replace(
         frames=tuple(frames),
-        instances=tuple(one for one in instances if one.seen.any()),
+        instances=tuple(one for one in instances if projects.says_something(project, one)),
         notes=tuple(report.notes),
     )
 
@@ -303,15 +289,17 @@ def _within(frame: Frame, project: Project, report: Report) -> Frame:
 
 
 def _with_files(
-    project: Project, faults: list[str], doubts: list[str], *, rescale_labels: bool
-) -> Project:
-    """Returns the project with the size of each frame as its file has it.
+    project: Project, faults: list[str], options: Options
+) -> tuple[Project, dict[Path, int]]:
+    """Returns the project with the size of each frame as its file has it, and how many frames each
+    video has.
 
-    Doubtful are labels of videos that had another number of frames, and of images that EXIF turns,
-    where no file says of which size they were when labelled. Faults are files that are missing,
-    unreadable, too short, or of another size than stated. rescale_labels: scales labels with
-    resized images instead, except where width and height are exchanged: such images were turned.
+    Doubtful are labels of images that EXIF turns, where no file says of which size they were when
+    labelled. Faults are files that are missing, unreadable, or of another size than stated. With
+    the option `rescale_labels` or `labelled_size`, labels are scaled with resized images instead,
+    except where width and height are exchanged: such images were turned.
     """
+    labelled_size = _labelled_size(options)
     videos: dict[Path, Video] = {}
     used = Counter(frame.path for frame in project.frames if frame.number is not None)
     for path, count in used.items():
@@ -319,14 +307,7 @@ def _with_files(
 
         try:
             if os.path.exists(path):  # False for a name that the system refuses
-                video = open_video(path)
-                videos[path] = video
-                had = project.lengths.get(path, len(video))
-                if len(video) != had:
-                    doubts.append(
-                        f"{below(path, project.root)} has {len(video)} frames, and had {had} when it was "
-                        "labelled: labels may be on other frames; restore the video, or label this one anew"
-                    )
+                videos[path] = open_video(path)
             else:
                 faults.append(
                     f"{path}: the video of {count} listed frames is missing; copy it there, or name `video_root`"
@@ -341,26 +322,34 @@ def _with_files(
     turned = 0
     labelled = {one.frame for one in project.instances}
     for number, frame in enumerate(project.frames):
-        size = _size(frame, videos, faults)
+        stated = labelled_size or frame.size
+        if frame.number is None:
+            size = _image_size(frame, faults)
+        else:
+            size = videos[frame.path].size if frame.path in videos else None
         if size and number in labelled and frame.number is None:
             turned += is_turned(frame.path, frame.size)
-        if size and frame.size not in ((0, 0), size):
-            exchanged = size == frame.size[::-1]
-            if rescale_labels and not exchanged:
-                growth[number] = np.array(size) / frame.size
+        if size and stated not in ((0, 0), size):
+            exchanged = size == stated[::-1]
+            if (options.rescale_labels or labelled_size) and not exchanged:
+                growth[number] = np.array(size) / stated
             else:
                 faults.append(
                     f"{frame.name}: the file is {size[0]}x{size[1]} as shown, its labels belong to an image of "
-                    f"{frame.size[0]}x{frame.size[1]}; restore the original (upright, if it was "
+                    f"{stated[0]}x{stated[1]}; restore the original (upright, if it was "
                     "turned), or set `rescale_labels` to scale the labels with one that was resized"
                 )
+                size = stated
         frames.append(frame._replace(depth=depths.get(frame.path, 0), size=size or frame.size))
     instances = list(project.instances)
     for number, one in enumerate(instances):
         by = growth.get(one.frame)
         if by is not None:
             points = (one.keypoints + 0.5) * by - 0.5
-            instances[number] = one._replace(keypoints=points, box=one.box * np.tile(by, 2))
+            box = one.box * np.tile(by, 2)
+            area = (one.area or 0.0) * float(np.prod(by))
+            instances[number] = one._replace(keypoints=points, box=box, area=area)
+    doubts = list(project.doubts)
     if turned:
         doubts.append(
             f"{count_text(turned, 'labelled image')} turned by an EXIF tag: labels are taken as on the image as it "
@@ -370,30 +359,35 @@ def _with_files(
     if growth:
         notes.append(f"labels of {len(growth)} resized images were scaled with them")
     notes += [depth_note(depth) for depth in sorted({*depths.values()} - {0})]
-    return project._replace(frames=tuple(frames), instances=tuple(instances), notes=tuple(notes))
+    read = project._replace(
+        frames=tuple(frames), instances=tuple(instances), notes=tuple(notes), doubts=doubts
+    )
+    return read, {path: len(video) for path, video in videos.items()}
 
 
-def _size(
-    frame: Frame, videos: "Mapping[Path, Video]", faults: list[str]
-) -> tuple[int, int] | None:
-    """Returns width and height of a frame as shown; None, with a fault, if its file lacks it."""
-    if frame.number is not None:
-        video = videos.get(frame.path)
-        if video is None or 0 <= frame.number < len(video):
-            return video and video.size
-        faults.append(
-            f"{frame.name}: {frame.path.name} has frames 0 to {len(video) - 1}; restore it, or delete the "
-            "row"
+def _labelled_size(options: Options) -> tuple[int, int] | None:
+    """Returns width and height of the option `labelled_size`; None if nothing is said."""
+    if not options.labelled_size:
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", options.labelled_size.strip())
+    if not found:
+        raise InputError(
+            "labelled_size", f"{options.labelled_size!r} is no size; give two numbers, as 640x480"
         )
-    elif not os.path.isfile(frame.path):
+    return int(found[1]), int(found[2])
+
+
+def _image_size(frame: Frame, faults: list[str]) -> tuple[int, int] | None:
+    """Returns width and height of an image as shown; None, with a fault, if it is not there."""
+    if not os.path.isfile(frame.path):
         faults.append(
             f"{frame.name}: the image is missing at {frame.path}; copy it there or delete its labels"
         )
-    else:
-        try:
-            return image_size(frame.path)
-        except InputError as error:
-            faults.append(
-                f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels"
-            )
-    return None
+        return None
+    try:
+        return image_size(frame.path)
+    except InputError as error:
+        faults.append(
+            f"{frame.name}: the image cannot be opened ({error}); replace it or delete its labels"
+        )
+        return None

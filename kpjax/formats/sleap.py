@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from kpjax import InputError, Skeleton
+from kpjax.errors import count_text, summarise
 from kpjax.files import atomic, cache_folder, foreign
 from kpjax.formats.hdf5 import check_hdf5, names_in
 from kpjax.formats.names import (
@@ -28,7 +29,7 @@ from kpjax.formats.names import (
     skeleton_of,
 )
 from kpjax.formats.options import STATED, Options
-from kpjax.formats.project import Frame, Project, Report, by_frame, instance_of
+from kpjax.formats.project import Frame, Project, Report, by_frame, instance_of, show_nobody
 from kpjax.formats.tables import first_line
 
 _LABELS = "labels.slp"
@@ -79,7 +80,10 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     videos = _videos(file, labels, used, options.video_folder, report)
     frames = []
     instances = []
-    empty = 0
+    unlisted = []
+    marked = set()
+    invisible = set()
+    contradicting = []
     for one in used:
         video = videos[id(one.video)]
         number = int(one.frame_idx)
@@ -87,26 +91,58 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
         if frame is None:
             report.fault(f"frame {number} of {video.name} has no image; delete it in SLEAP")
             continue
+        at = len(frames)
+        animals = []
         for user in getattr(one, "user_instances", ()):  # which suggestions have not
             points = points_of(user, skeleton.names)[:, :2]
             track = (user.track and user.track.name) or ""
-            made = instance_of(len(frames), points, track=track)
-            if made.seen.any():
-                instances.append(made)
-            else:
-                empty += 1
+            animals.append(instance_of(at, points, track=track))
+        seen = [animal for animal in animals if animal.seen.any()]
+        instances += seen
+        is_marked = getattr(one, "is_negative", False)
+        if seen and is_marked:
+            contradicting.append(frame.name)
+        elif is_marked:
+            marked.add(at)
+        elif animals and not seen:
+            invisible.add(at)
+        elif not seen and getattr(one, "predicted_instances", [None]):
+            unlisted.append(at)
         frames.append(frame)
     predicted = sum(len(one.predicted_instances) for one in labelled)
+    kept = sum(not hasattr(one, "instances") for one in used)
     for count, words in (
         (predicted, "predicted instances are left out: predictions train nothing"),
-        (empty, "instances without a labelled point are left out"),
-        (len(suggested), "suggested frames are kept as frames without labels"),
+        (len(marked), "frames are marked to show no animal, which is taught"),
+        (kept, "suggested frames are kept as frames without labels"),
         (left_out, "frames without labels, whose images this package has not, are left out"),
     ):
         if count:
             report.notes.append(f"{count} {words}")
+    doubts = []
+    if invisible:
+        doubts.append(
+            f"{count_text(len(invisible), 'frame')} whose animals have no visible point, such as "
+            f"{frames[min(invisible)].name}: taken to show no animal, which is taught; mark them as negative in "
+            "SLEAP, or delete these animals"
+        )
+    if contradicting:
+        doubts.append(
+            f"{count_text(len(contradicting), 'frame')} marked to show no animal, and labelled: "
+            f"{summarise(contradicting, 3)}; the labels are read, take the mark away or delete them"
+        )
     lengths = {one.path: one.length for one in videos.values() if one.path and one.length}
-    return Project(file.parent, "sleap", skeleton, frames, instances, lengths=lengths)
+    project = Project(
+        file.parent,
+        "sleap",
+        skeleton,
+        frames,
+        instances,
+        doubts=doubts,
+        lengths=lengths,
+        unlisted=frozenset(unlisted),
+    )
+    return show_nobody(project, marked | invisible)
 
 
 def _frame(video: "_Video", number: int, root: Path) -> Frame | None:
@@ -132,7 +168,8 @@ def write(project: Project, folder: Path) -> list[Path]:
     instance become suggested frames. Raises InputError without the extra kpjax[sleap].
     """
     animals = [[Animal(one.keypoints, one.track) for one in found] for found in by_frame(project)]
-    suggested = [number for number, found in enumerate(animals) if not found]
+    empty = {number for number, found in enumerate(animals) if not found}
+    suggested = sorted(empty - project.nobody)
     path = save(
         folder / _LABELS,
         project.skeleton,
@@ -140,6 +177,7 @@ def write(project: Project, folder: Path) -> list[Path]:
         animals,
         name=project.root.name,
         suggested=suggested,
+        negative=project.nobody,
     )
     return [path]
 
@@ -267,6 +305,7 @@ def save(
     *,
     name: str,
     suggested: Collection[int] = (),
+    negative: Collection[int] = (),
     lengths: Mapping[Path, int] | None = None,
     provenance: str = "",
 ) -> Path:
@@ -275,7 +314,8 @@ def save(
 
     animals: Of each frame. A frame without any is written empty, unless it is only suggested. name:
     Of the skeleton.
-    suggested: Numbers of the frames that are suggested to be labelled. lengths: Number of frames of
+    suggested: Numbers of the frames that are suggested to be labelled. negative: Of those that are
+    known to show no animal. lengths: Number of frames of
     videos by path, where known. provenance: What predicted the points.
     """
     sio = library()
@@ -306,7 +346,9 @@ def save(
     for number, of_frame in enumerate(animals):
         if of_frame or number not in unlabelled:
             instances = [instance(one) for one in of_frame]
-            labelled.append(sio.LabeledFrame(*at[number], instances))
+            is_negative = number in negative
+            frame = sio.LabeledFrame(*at[number], instances, is_negative=is_negative)
+            labelled.append(frame)
     labels = sio.Labels(
         labelled,
         videos=videos,
@@ -430,7 +472,9 @@ def _embedded_images(
     if one does not decode."""
     found = {}
     stat = file.stat()
-    key = f"{file.resolve()} {stat.st_size} {stat.st_mtime_ns} {number}"
+    # a copy keeps the time of the content, and not that of the change
+    times = f"{stat.st_mtime_ns} {stat.st_ctime_ns}"
+    key = f"{file.resolve()} {stat.st_size} {times} {number}"
     digest = hashlib.sha256(key.encode()).hexdigest()
     folder = cache_folder() / "sleap" / digest[:16]
     for frame in frames:

@@ -359,11 +359,7 @@ def _parse(lines: Sequence[tuple[int, list[str]]], report: Report) -> Table:
         if all(tuple(own)[: len(coordinates)] == coordinates for own in points.values()):
             kind = coordinates
             break
-    # Smoothers have further columns, which belong to predictions; parts that were added after machine
-    # labels had been refined have no likelihood.
-    further = {name for own in points.values() for name in own if name not in kind}
-    whole = "likelihood" in kind or further <= {"likelihood"}
-    if not points or not kind or not whole:
+    if not points or not kind:
         raise InputError(
             f"{report.place}: bodyparts and coords must name x and y of each part; save the labels anew"
         )

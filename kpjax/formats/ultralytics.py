@@ -14,7 +14,7 @@ turns as they are stored.
 import os
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,6 @@ from kpjax.formats.names import (
     only_file,
     shown_files,
     skeleton_of,
-    tool_of,
 )
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, Report, instance_of, is_box
@@ -57,47 +56,45 @@ def read(path: Path, report: Report, options: Options = STATED) -> Project:
     with foreign(file.name, "correct it in an editor"):
         stated = {str(key): value for key, value in yaml.safe_load(read_content(file)).items()}
         config = {key.lower(): value for key, value in stated.items()}
-        shape = tuple(map(int, config["kpt_shape"]))
+        count, dims = map(int, config["kpt_shape"])
         classes = config.get("names", ["animal"])
         if not isinstance(classes, dict):
             classes = dict(enumerate(classes))
-        names = {int(key): str(name) for key, name in classes.items()}
-        wanted = [key for key, name in names.items() if options.category in ("", name, str(key))]
+        wanted = [
+            int(key)
+            for key, name in classes.items()
+            if options.category in ("", str(name), str(key))
+        ]
         if len(wanted) != 1:
             raise InputError(
-                f"`category`: {file.name} has the classes {', '.join(names.values())}; choose one"
+                f"`category`: {file.name} has the classes {', '.join(map(str, classes.values()))}; choose one"
             )
-        (category,) = wanted
-        skeleton = _skeleton(config, category, shape[0], report)
-        images, from_cvat = _images_of(stated, file, report)
+        skeleton = _skeleton(config, wanted[0], count, report)
+        images = _images_of(stated, file, report)
     frames = []
     instances = []
     others = 0
-    unheard = Report("", [], [])  # a line that names no class is of others
     for image, split in images.items():
         # that an image is missing is a fault of every format
         size = image_size(image) if image.is_file() else (0, 0)
         labels = _labels_of(image)
-        lines = _lines(labels) if any(size) else []
-        for line_number, cells in enumerate(lines, 1):
-            if number(cells[0], unheard) != category:
+        text = ""
+        if any(size) and labels.is_file():
+            text = read_content(labels).decode(errors="replace")
+        for line_number, line in enumerate(text.splitlines(), 1):
+            of_class, *cells = line.split() or [""]
+            if of_class.partition(".")[0] == str(wanted[0]):  # tools write 0.0, too
+                place = report.at(f"{below(labels, root)} line {line_number}")
+                instances += _animal(cells, len(frames), size, (count, dims), place)
+            elif of_class:
                 others += 1
-                continue
-            place = report.at(f"{below(labels, root)} line {line_number}")
-            instances += _animal(cells, len(frames), size, shape, place)
         frames.append(Frame(below(image, root), image, size=size, split=split))
     if others:
         report.notes.append(f"{others} lines of other classes, left out")
     # where none is 2, 1 means visible
     if all(one.occluded[one.seen].all() for one in instances):
         instances = [one._replace(occluded=np.zeros_like(one.occluded)) for one in instances]
-    beside = root / "notes.json"
-    said = read_content(beside).decode(errors="replace") if beside.is_file() else ""
-    image_names = [frame.name for frame in frames]
-    tool = tool_of(" ".join([*config, said]), image_names)
-    if from_cvat:
-        tool = "CVAT"
-    return Project(root, "ultralytics", skeleton, frames, instances, tool=tool)
+    return Project(root, "ultralytics", skeleton, frames, instances)
 
 
 def files_of(path: Path) -> list[Path]:
@@ -106,23 +103,17 @@ def files_of(path: Path) -> list[Path]:
     """
     found = []
     for file in shown_files(path, "*.y*ml", "*/*.y*ml"):
-        if file.suffix.lower() not in (".yaml", ".yml"):
-            continue
         content = read_content(file).lower()
         describes_a_network = re.search(rb"^backbone\s*:", content, re.MULTILINE)
         if b"kpt_shape" in content and not describes_a_network:
             found.append(file)
-    at_the_top = [file for file in found if file.parent == path]
-    if at_the_top:
-        found = at_the_top
+    found = [file for file in found if file.parent == path] or found
     named = [file for file in found if file.name.lower() == _FILE]
     return named if len(named) == 1 else found
 
 
-def _images_of(
-    stated: Mapping[str, Any], file: Path, report: Report
-) -> tuple[dict[Path, str], bool]:
-    """Returns the split of every image, and whether the lists are as CVAT writes them.
+def _images_of(stated: Mapping[str, Any], file: Path, report: Report) -> dict[Path, str]:
+    """Returns the split of every image.
 
     Faults name the keys of a split whose images are not found; where there is none at all, also
     those keys that name a place and were not read.
@@ -132,42 +123,21 @@ def _images_of(
     roots = [Path(os.path.normpath(stated_root)), file.parent]
     images: dict[Path, str] = {}
     again = Counter()
-    lists = []
     unread = []
-    for key, stored in stated.items():
-        if key.lower() in _FACTS:
-            continue
+    for key, one in _places_in(stated):
         split = SPLITS.get(key.lower())
-        for one in stored if isinstance(stored, list) else [stored]:
-            if not isinstance(one, str) or not one.strip():
-                continue
-            place = found_by_trailing_parts(one, roots)
-            if place and place.is_dir():
-                files = shown_files(place, "**/*")
-                found = [image for image in files if image.suffix.lower() in IMAGE_SUFFIXES]
-            elif place and place.suffix.lower() == ".txt":
-                text = read_content(place).decode("utf-8-sig", errors="replace")
-                lines = [line.strip() for line in text.splitlines() if line.strip()]
-                # CVAT calls a list after its subset, in which its images are.
-                inside = re.compile(rf"(\./|data/)?images/{re.escape(key)}/")
-                lists.append(one == f"{key}.txt" and all(map(inside.match, lines)))
-                found = []
-                if lines:
-                    _, found = image_paths(lines, [*roots, place.parent])
-            elif split is None:
-                unread.append(f"{key}: {one}")
-                continue
-            else:
-                told = report.notes if split == "test" else report.faults
-                told.append(
-                    f"{file.name}, {key}: {one!r} is no folder below {file.parent}, and no list of images; name "
-                    "the folder of its images"
-                )
-                continue
-            for stored_path in found:
-                image = Path(os.path.normpath(stored_path))
-                again[key] += image in images
-                images.setdefault(image, split or "")
+        found = _images_at(one, roots)
+        if found is None and split is None:
+            unread.append(f"{key}: {one}")
+        elif found is None:
+            told = report.notes if split == "test" else report.faults
+            told.append(
+                f"{file.name}, {key}: {one!r} is no folder below {file.parent}, and no list of images; name "
+                "the folder of its images"
+            )
+        for image in found or ():
+            again[key] += image in images
+            images.setdefault(image, split or "")
     for key, named in again.items():
         if named:
             report.notes.append(
@@ -178,7 +148,31 @@ def _images_of(
             f"no image is found by its keys {', '.join(unread or stated)}; name folders of images or lists of them "
             "as train, val and test"
         )
-    return images, bool(lists) and all(lists)
+    return images
+
+
+def _places_in(stated: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields the keys that may name images, each with a place that it names."""
+    for key, stored in stated.items():
+        for one in stored if isinstance(stored, list) else [stored]:
+            if key.lower() not in _FACTS and isinstance(one, str) and one.strip():
+                yield key, one
+
+
+def _images_at(stored: str, roots: Sequence[Path]) -> list[Path] | None:
+    """Returns the images of a folder or a list; None of neither."""
+    place = found_by_trailing_parts(stored, roots)
+    if place and place.is_dir():
+        found = [
+            file for file in shown_files(place, "**/*") if file.suffix.lower() in IMAGE_SUFFIXES
+        ]
+    elif place and place.suffix.lower() == ".txt":
+        lines = read_content(place).decode("utf-8-sig", errors="replace").split("\n")
+        named = [line.strip() for line in lines if line.strip()]
+        found = image_paths(named, [*roots, place.parent])[1] if named else []
+    else:
+        return None
+    return [Path(os.path.normpath(image)) for image in found]
 
 
 def _skeleton(config: Mapping[str, Any], category: int, count: int, report: Report) -> Skeleton:
@@ -208,35 +202,28 @@ def _labels_of(image: Path) -> Path:
     return Path(*parts).with_suffix(".txt")
 
 
-def _lines(labels: Path) -> list[list[str]]:
-    """Returns the cells of the lines of a file; none if it is not there."""
-    if not labels.is_file():
-        return []
-    text = read_content(labels).decode(errors="replace")
-    return [line.split() for line in text.splitlines() if line.strip()]
-
-
 def _animal(
-    cells: list[str], at: int, size: tuple[int, int], shape: tuple[int, ...], report: Report
+    cells: list[str], at: int, size: tuple[int, int], shape: tuple[int, int], report: Report
 ) -> list[Instance]:
-    """Returns the animal of a line; none, with a fault, if it is damaged."""
+    """Returns the animal of a line behind its class; none, with a fault, if it is damaged."""
     count, dims = shape
-    if len(cells) != 5 + count * dims:
-        report.fault(f"{len(cells)} numbers where 5 + {count} x {dims} belong; correct the line")
-        return []
     before = len(report.faults)
     values = np.array([number(cell, report) for cell in cells])
-    box = values[1:5] * (*size, *size)
-    points = values[5:].reshape(count, dims)
+    if len(values) != 4 + count * dims:
+        report.fault(
+            f"{len(cells) + 1} numbers where 5 + {count} x {dims} belong; correct the line"
+        )
+    if len(report.faults) > before:
+        return []
+    box = values[:4] * (*size, *size)
+    box[:2] -= box[2:] / 2
+    points = values[4:].reshape(count, dims)
     # Without a third number Ultralytics marks an unlabelled point by a negative one, others by zeros.
     shares = points[:, :2]
     unmarked = (shares < 0).any(1) | (shares == 0).all(1)
     flags = np.maximum(points[:, 2], 0) if dims == 3 else np.where(unmarked, 0, 2)
-    whole = len(report.faults) == before and not np.isnan(values).any()
-    if not whole or not np.isin(flags, (0, 1, 2)).all():
+    if np.isnan(values).any() or not np.isin(flags, (0, 1, 2)).all():
         report.fault("a cell is empty, or visible is not -1, 0, 1 or 2; correct the line")
         return []
-    box[:2] -= box[2:] / 2
     places = np.where(flags[:, None] > 0, shares * size, np.nan)
-    stated_box = box if is_box(box) else None
-    return [instance_of(at, places, occluded=flags == 1, box=stated_box)]
+    return [instance_of(at, places, occluded=flags == 1, box=box if is_box(box) else None)]

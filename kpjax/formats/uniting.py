@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from kpjax.errors import InputError, summarise
-from kpjax.files import sha256_of
-from kpjax.formats.names import derived_flip, recordings
+from kpjax.formats.names import derived_flip, digests_of_alike, recordings
 from kpjax.formats.project import Instance, Project
 from kpjax.structures import Skeleton
 
@@ -45,6 +44,8 @@ def unite(projects: Sequence[Project]) -> Project:
     owners, notes = _owners(projects, skeleton.names, alike)
     frames = []
     instances = []
+    nobody: set[int] = set()
+    unlisted: set[int] = set()
     for title, project, owned in zip(titles, projects, owners, strict=True):
         places = {}
         named = recordings({frame.session for frame in project.frames})
@@ -58,6 +59,8 @@ def unite(projects: Sequence[Project]) -> Project:
             elif session:
                 session = f"{title}/{session}"
             frames.append(frame._replace(name=f"{title}/{frame.name}", session=session))
+        nobody.update(places[at] for at in project.nobody & places.keys())
+        unlisted.update(places[at] for at in project.unlisted & places.keys())
         for one in project.instances:
             if one.frame in places:
                 moved = in_names(one, project.skeleton.names, skeleton.names)
@@ -73,6 +76,8 @@ def unite(projects: Sequence[Project]) -> Project:
         tuple(instances),
         notes,
         roots=tuple(project.root for project in projects),
+        nobody=frozenset(nobody),
+        unlisted=frozenset(unlisted),
     )
 
 
@@ -149,14 +154,8 @@ def _identities(projects: Sequence[Project]) -> list[list[Any]]:
     """Returns what tells the images of each project from others: path and number, or the content of
     equal files.
     """
-    sizes: dict[Path, int] = {}
-    times = Counter()  # of a size, in different projects
-    for project in projects:
-        images = {frame.path for frame in project.frames if frame.number is None}
-        mine = {path: path.stat().st_size for path in images if os.path.isfile(path)}
-        times.update({*mine.values()})
-        sizes |= mine
-    digests = {path: sha256_of(path) for path, size in sizes.items() if times[size] > 1}
+    frames = [frame for project in projects for frame in project.frames]
+    digests = digests_of_alike(dict.fromkeys(one.path for one in frames if one.number is None))
     return [
         [
             digests.get(frame.path) or (frame.path.resolve(), frame.number)

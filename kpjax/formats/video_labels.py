@@ -13,7 +13,7 @@ import numpy as np
 
 from kpjax.errors import InputError, summarise
 from kpjax.formats import plain_csv
-from kpjax.formats.project import Report, on_frame
+from kpjax.formats.project import Instance, Report, on_frame
 from kpjax.images import boxes
 from kpjax.images.video import Video
 from kpjax.input.source import arrays
@@ -24,24 +24,18 @@ TABLE = "keypoints.csv"
 
 
 class Labels(NamedTuple):
-    """The labelled points of videos: (x, y) px of the frame by (video, frame, index of the
-    keypoint).
-    """
+    """The labelled animals of videos, by (video, frame)."""
 
     skeleton: Skeleton
-    points: Mapping[tuple[str, int, int], tuple[float, float]]
+    animals: Mapping[tuple[str, int], Instance]
 
     def of(self, title: str, frame: int) -> tuple[np.ndarray, np.ndarray]:
         """Returns the keypoints (K, 2) float64 and visible (K,) bool of a frame."""
         count = len(self.skeleton.names)
-        keypoints = np.zeros((count, 2))
-        visible = np.zeros(count, bool)
-        for k in range(count):
-            point = self.points.get((title, frame, k))
-            if point is not None:
-                keypoints[k] = point
-                visible[k] = True
-        return keypoints, visible
+        one = self.animals.get((title, frame))
+        if one is None:
+            return np.zeros((count, 2)), np.zeros(count, bool)
+        return np.nan_to_num(one.keypoints), one.seen
 
 
 def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
@@ -51,30 +45,24 @@ def read_labels(table: Path, frames: Mapping[str, int]) -> Labels:
         project = plain_csv.read(Path(table), Report("", faults, []))
     except InputError as error:
         raise InputError(f"{table}: {summarise([*faults, str(error)])}") from None
-    points = {}
-    crowded: dict[tuple[str, int], None] = {}
+    animals: dict[tuple[str, int], Instance] = {}
     for one in project.instances:
         frame = project.frames[one.frame]
         title = frame.name.rpartition("/")[0]
+        number = frame.number or 0
         if frame.number is None or title not in frames:
             faults.append(f"video {title!r} is unknown")
-            continue
-        if frame.number >= frames[title]:
+        elif number >= frames[title]:
             faults.append(
-                f"expected a frame of {title} from 0 to {frames[title] - 1}, found {frame.number}"
+                f"expected a frame of {title} from 0 to {frames[title] - 1}, found {number}"
             )
-        for k in np.flatnonzero(one.visible).tolist():
-            if (title, frame.number, k) in points:
-                crowded[title, frame.number] = None
-            points[title, frame.number, k] = tuple(one.keypoints[k].tolist())
-    faults += [
-        f"frame {frame} of {title} has several animals; keep one" for title, frame in crowded
-    ]
+        elif animals.setdefault((title, number), one) is not one:
+            faults.append(f"frame {number} of {title} has several animals; keep one")
     if faults:
         raise InputError(f"{table}: {summarise(faults)}; the videos are {summarise(list(frames))}")
-    if not points:
+    if not any(one.seen.any() for one in animals.values()):
         raise InputError(f"{table}: no point is labelled; label some, or delete the table")
-    return Labels(project.skeleton, points)
+    return Labels(project.skeleton, animals)
 
 
 def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> VideoSource:
@@ -87,8 +75,7 @@ def with_labels(source: VideoSource, table: Path, videos: Sequence[Video]) -> Vi
     examples = source.source.examples
     titles = [source.titles[video] for video in source.video]
     places = list(zip(titles, map(int, source.frame), strict=True))
-    labelled_frames = {(title, frame) for title, frame, _ in labels.points}
-    lost = len(labelled_frames - {*places})
+    lost = len(labels.animals.keys() - {*places})
     if lost:
         print(
             f"{table.name}: {lost} frames with labels measure nothing, since --every leaves them out"

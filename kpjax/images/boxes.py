@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
 from kpjax.errors import InputError
 
 

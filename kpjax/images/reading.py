@@ -9,6 +9,7 @@ nearly black. Here the highest value decides how many bits are in use, once for 
 belong together (`common_depth`), so that their brightness does not flicker.
 """
 
+import hashlib
 import re
 import struct
 import zlib
@@ -18,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-# Imports are relative: `kpjax export` copies this module whole, into a folder without kpjax.
 from kpjax.errors import InputError
+from kpjax.files import sha256_of
 
 # Not those of raw streams (.h264), which have no times: FFmpeg makes some up.
 VIDEO_SUFFIXES = (
@@ -27,6 +28,7 @@ VIDEO_SUFFIXES = (
     *(".ts", ".mts", ".m2ts"),
 )
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp")
+LOSSLESS = (".png", ".bmp", ".tif", ".tiff")
 # Not those of Pillow's formats that start a program (EPS) or that no camera and no tool for labels
 # writes.
 PILLOW_FORMATS = ("BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TGA", "TIFF", "WEBP")
@@ -142,6 +144,25 @@ def read_image(path: Path, depth: int = 0) -> np.ndarray:
             return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except BROKEN as error:
         raise InputError(f"{path}: {_reason(error)}") from None
+
+
+def content_digest(path: Path) -> str:
+    """Returns the sha256 of what a file says: of its pixels (H, W, 3) where it is an image that every
+    program decodes alike, so that it may be saved again; of its bytes for all else.
+
+    Images of more than 8 bits count by their bytes, and so do files that do not decode. Raises
+    InputError if it is missing.
+    """
+    if path.suffix.lower() not in LOSSLESS:
+        return sha256_of(path)
+    try:
+        with Image.open(path, formats=PILLOW_FORMATS) as image:
+            if is_deep(image):
+                return sha256_of(path)
+        pixels = read_image(path)
+    except (*BROKEN, InputError):
+        return sha256_of(path)
+    return hashlib.sha256(f"{pixels.shape}".encode() + pixels.tobytes()).hexdigest()
 
 
 def _forbid_mapping(image: Image.Image) -> None:

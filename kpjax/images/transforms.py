@@ -35,7 +35,7 @@ def growth_of(maps: np.ndarray) -> np.ndarray:
     return np.sqrt(np.abs(np.linalg.det(linear)))
 
 
-class _Resampling:
+class Resampling:
     """A transform by one map: `_resample` returns the square, and the map from the image's pixels
     to the square's.
 
@@ -60,7 +60,7 @@ class _Resampling:
 
 
 @dataclass(frozen=True)
-class Letterbox(_Resampling):
+class Letterbox(Resampling):
     """The whole image, its longer side at `side` pixels, black beside it."""
 
     side: int
@@ -74,7 +74,7 @@ class Letterbox(_Resampling):
 
 
 @dataclass(frozen=True)
-class PadToSquare(_Resampling):
+class PadToSquare(Resampling):
     """The whole image as the RegDA authors pad Leeds Sports images (see `boxes.pad_to_square_map`).
 
     It differs from `Letterbox` in rounding: sizes are truncated, and coordinates move by half the
@@ -92,7 +92,7 @@ class PadToSquare(_Resampling):
 
 
 @dataclass(frozen=True)
-class Stretch(_Resampling):
+class Stretch(Resampling):
     """The whole image, each axis stretched to `side` pixels on its own."""
 
     side: int
@@ -105,7 +105,7 @@ class Stretch(_Resampling):
 
 
 @dataclass(frozen=True)
-class PersonCrop(_Resampling):
+class PersonCrop(Resampling):
     """A square of `margin` times the longer side of the annotated box, about its middle, black
     beyond the image.
 
@@ -142,7 +142,7 @@ class PersonCrop(_Resampling):
 
 
 @dataclass(frozen=True)
-class AroundBox(_Resampling):
+class AroundBox(Resampling):
     """A square of `margin` times the longer side of the given box, about its middle, black beyond
     the image.
 
@@ -173,37 +173,10 @@ class AroundBox(_Resampling):
         return square, map_
 
 
-@dataclass(frozen=True)
-class SamePlace(_Resampling):
-    """A square about one box x, y, width, height of every image, as `AroundBox` without a margin:
-    of a still camera.
-    """
-
-    side: int
-    place: tuple[float, float, float, float]
-
-    def _resample(self, image, keypoints, visible, box) -> Resampled:
-        return AroundBox(self.side, 1.0)._resample(image, keypoints, visible, np.array(self.place))
-
-
-@dataclass(frozen=True)
-class BoxOrWhole:
-    """`AroundBox` where a box is given, else `Letterbox`: for predictions by networks trained on
-    whole images.
-    """
-
-    side: int
-    margin: float = 1.25
-
-    def __call__(self, image, keypoints, visible, scale, box=None) -> Transformed:
-        transform = Letterbox(self.side) if box is None else AroundBox(self.side, self.margin)
-        return transform(image, keypoints, visible, scale, box)
-
-
 # Crops around annotated landmarks, as papers on unsupervised landmarks evaluate
 
 
-class _AroundLandmarks(_Resampling):
+class _AroundLandmarks(Resampling):
     """A window about the visible landmarks, or the corners of the box if none is visible, stretched
     to a square.
 
@@ -326,20 +299,7 @@ class Turned:
         return *moved, crop.astype(np.float32)
 
 
-Transform = (
-    Letterbox
-    | PadToSquare
-    | Stretch
-    | PersonCrop
-    | AroundBox
-    | SamePlace
-    | BoxOrWhole
-    | LandmarkCrop
-    | MarginCrop
-    | WindowCrop
-    | ScaledByBox
-    | Turned
-)
+Transform = Resampling | ScaledByBox | Turned
 
 
 def warp(image: np.ndarray, map_: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -401,15 +361,6 @@ def enlarge(
 
 def _even(length: float) -> int:
     return 2 * math.ceil(length / 2)
-
-
-def accepting_boxes(transform: Transform) -> Transform:
-    """Returns the transform for predictions: a letterbox that crops around a box where one is
-    given.
-    """
-    if isinstance(transform, Letterbox):
-        return BoxOrWhole(transform.side)
-    return transform
 
 
 def needs_box(transform: Transform) -> bool:

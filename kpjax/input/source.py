@@ -62,13 +62,15 @@ class ArraySource:
     """Examples in memory: `examples` is one stacked Example of numpy arrays, whose `index` is that
     of whoever made them, and is not read here.
 
-    names: the dataset's name of each example; () without names.
+    names: the dataset's name of each example; () without names. images_digest: of images that lie on
+    the disc, so that they are not read for it.
     """
 
     examples: Example
     skeleton: Skeleton
     name: str
     names: tuple[str, ...] = ()
+    images_digest: str = ""
 
     def __post_init__(self):
         count, side = self.examples.image.shape[:2]
@@ -89,7 +91,8 @@ class ArraySource:
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(*self.skeleton.names, *self.examples[:-1])
+        images, *labels = self.examples[:-1]
+        return digest_of(*self.skeleton.names, self.images_digest or images, *labels)
 
     def __len__(self) -> int:
         return len(self.examples.image)
@@ -171,11 +174,10 @@ class TfdsSource:
 
     @cached_property
     def digest(self) -> str:
-        return digest_of(
-            *self.skeleton.names,
-            self.labels_digest or labels_digest(self.records),
-            *["decoded at reduced size"] * self.reduced,
-        )
+        facts = [*self.skeleton.names, self.labels_digest or labels_digest(self.records)]
+        if self.reduced:
+            facts.append("decoded at reduced size")
+        return digest_of(*facts)
 
     def __len__(self) -> int:
         return len(self.records)

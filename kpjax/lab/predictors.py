@@ -16,19 +16,27 @@ from kpjax.evaluation.coincidence import (
     from_json as label_distances_from,
 )
 from kpjax.files import absolute, read_json, sha256_of
-from kpjax.images.transforms import BoxOrWhole, Transform, accepting_boxes
+from kpjax.images.transforms import Transform
 from kpjax.input.source import digest_of
 from kpjax.lab.animals.calibration import FILE as SCORE_TABLE, Empty, ScoreTable, score_table_from
 from kpjax.lab.animals.conformal import FILE as RADII, RadiusTable, radius_table_from
 from kpjax.lab.own.animals import Finder, finder_of, kept_finder
+from kpjax.lab.own.places import BoxOrWhole, accepting_boxes
 from kpjax.lab.own.systems import paper_of_run
 from kpjax.lab.plain_function import plain_predict, plain_weights
 from kpjax.lab.reports.pixel_errors import OF_PART, known_by, meaning_of_scores, read_errors
 from kpjax.methods import published
 from kpjax.models.movenet import SIDE, person_box
 from kpjax.models.weights.pretrained import find_weights
+from kpjax.papers.configs import config_as_json
 from kpjax.papers.engine import stored_run
-from kpjax.training.evaluation import PREDICTIONS, Gathered, read_predictions
+from kpjax.training.evaluation import (
+    PREDICTIONS,
+    Gathered,
+    check_numbers,
+    in_batches,
+    read_predictions,
+)
 from kpjax.training.finished_runs import FinishedRun, read_run
 from kpjax.training.trees import load_trained
 
@@ -70,6 +78,13 @@ class Predictor(NamedTuple):
     finder: Finder | None = None
     empty: Empty = "often"  # what an empty cell of the labels meant
     labels: LabelDistances | None = None  # how near labelled keypoints came to each other
+
+    def on_squares(self, images: np.ndarray, batch_size: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what `predict` does for N square images, some at a time. Raises RunError where any
+        of it is no number."""
+        points, scores = in_batches(self.predict, images, batch_size)
+        check_numbers(points, scores, f"{self.title}, images of {self.side} px")
+        return points, scores
 
     @property
     def words(self) -> str:
@@ -190,8 +205,11 @@ def open_run(folder: Path) -> OpenedRun:
         raise InputError(
             f"{folder / 'results.json'}: {run.experiment!r} is unknown here; kpjax train lists all"
         )
-    found = paper.predicting(stored_run(paper, folder))
+    stored = stored_run(paper, folder)
+    found = paper.predicting(stored)
     files = {name: read_json(folder / name) for name in RUN_FILES if (folder / name).is_file()}
+    # as this version reads it
+    files["config.json"]["config"] = config_as_json(stored.config)
     score = meant(found.score_kind, found.method.skeleton, files, folder)
     result = {
         "experiment": run.experiment,

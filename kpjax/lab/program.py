@@ -12,8 +12,8 @@ from kpjax.lab.commands import COMMANDS, run_command
 from kpjax.papers.parsing import exit_code_of, screen_width
 
 OTHERS = {
-    "train": "Trains a network on your own labels, images or videos.",
-    "plan": "Says what a run will need on TPUs or GPUs: memory, and estimated times of a step and the run.",
+    "train": "Trains a network on your own labels, images or videos, and writes a report.",
+    "plan": "Estimates memory and time of a run on TPUs or GPUs, without one.",
 }
 HELP = ("", "-h", "--help")
 
@@ -25,7 +25,7 @@ def usage() -> str:
         [
             "usage: kpjax COMMAND ...",
             "",
-            "Keypoints in your own images and videos, from a few labels:",
+            "Keypoints in your own images and videos, when labels are missing:",
             "",
             *(
                 f"  {name:{max(map(len, lines))}}  {lines[name]}"
@@ -34,7 +34,7 @@ def usage() -> str:
             "",
             "begin:  kpjax check MY_PROJECT,  then  kpjax train --project MY_PROJECT",
             "help:   kpjax COMMAND --help",
-            "also:   kpjax --version;  in a clone, `python -m experiments` lists the published systems",
+            "also:   kpjax --version;  in a clone, `python -m experiments` lists the five papers",
         ]
     )
 

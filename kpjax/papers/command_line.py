@@ -47,7 +47,7 @@ from kpjax.papers.engine import (
 from kpjax.papers.fresh import start_over
 from kpjax.papers.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
 from kpjax.papers.reports import report as reports
-from kpjax.training.finished_runs import FinishedRun
+from kpjax.training.finished_runs import FinishedRun, mixed_programs
 from kpjax.training.fit import FitOptions
 from kpjax.training.hosts import agreed, check_alike, check_folder, join
 from kpjax.training.identity import flat_identity, programs
@@ -284,9 +284,10 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
     with flags_in_messages(_flags(base, *NETWORKS.values())):
         base, flags = _named_network(base, flags)
         flags = _several_projects(experiment, base, flags)
-        variants = ", ".join(experiment.paper.applicable(preset, base))
+        variants = experiment.paper.applicable(preset, base)
         if {"-h", "--help"} & set(flags):
-            print(_flags_to_know(base, typed, variants))
+            said = {name: experiment.paper.variants[name].line for name in variants}
+            print(_flags_to_know(base, typed, said))
             raise SystemExit(0)
         made = dataclasses.make_dataclass(
             f"{experiment.paper.name}_{preset}",
@@ -304,7 +305,7 @@ def read_command(experiment: Experiment, arguments: Sequence[str]) -> Command:
             made,
             ["--help" if flag == "--help-all" else flag for flag in flags],
             prog=typed,
-            description=f"{base.summary}\n\nVariants: {variants}",
+            description=f"{base.summary}\n\nVariants: {', '.join(variants)}",
         )
         first, last = parsed.shared.first_seed, parsed.shared.first_seed + parsed.shared.seeds - 1
         if (first in TUNING_SEEDS) != (last in TUNING_SEEDS):
@@ -343,8 +344,8 @@ def _flags(config: Any, *more: type) -> dict[str, str]:
     return {name: f"--{name.replace('_', '-')}" for name in names}
 
 
-def _flags_to_know(config: Any, typed: str, variants: str) -> str:
-    """Returns the short help of a preset. typed: what runs it. variants: their names."""
+def _flags_to_know(config: Any, typed: str, variants: Mapping[str, str]) -> str:
+    """Returns the short help of a preset. typed: what runs it. variants: their lines, by name."""
     flags = _flags(config)
     # an earlier run has them
     known = flags.keys() - ({"weights"} if {"images", "old"} & flags.keys() else ())
@@ -354,12 +355,14 @@ def _flags_to_know(config: Any, typed: str, variants: str) -> str:
         if name in known
     ]
     width = max(len(flag) for flag, _ in lines)
+    longest = max(map(len, variants))
     return "\n".join(
         [
             f"{config.summary}\n",
             f"usage: {typed} [flags]\n",
             *(f"  {flag:{width}}  {words}" for flag, words in lines),
-            f"\nvariants: {variants}",
+            "\nvariants, by --variants:",
+            *(f"  {name:{longest}}  {line}" for name, line in variants.items()),
             f"\nall flags, with their defaults: {typed} --help-all",
         ]
     )
@@ -475,8 +478,10 @@ def prepare_process(command: Command) -> None:
     )
     check_folder(command.folder.parent)
     # results.json has the versions, too
-    environment = environment_lines()[: 1 if command.experiment.beside else None]
-    print(*environment, *command.notes, sep="\n")
+    devices, packages = environment_lines()
+    print(devices)
+    if not command.experiment.beside:  # whose report says these
+        print(packages, *command.notes, sep="\n")
 
 
 def over_devices(command: Command, devices: int = 0) -> Command:
@@ -537,6 +542,9 @@ def show_table(command: Command) -> epath.Path:
         columns,
         command.shared.first_seed in TUNING_SEEDS,
     )
+    if mixed := mixed_programs([run for line in lines for run in line.runs.finished]):
+        notes = [*notes, mixed]
+        print(mixed)
     typed = f"{spell_command(experiment, preset)} {shlex.join(command.arguments[1:])}".rstrip()
     if experiment.beside and (
         found := experiment.beside.report(
@@ -685,7 +693,14 @@ def run(experiment: Experiment, arguments: Sequence[str]) -> epath.Path:
     if command.shared.jobs > 1:
         if command.shared.fresh:
             start_over(command.jobs())
-        in_processes(command)
+        try:
+            in_processes(command)
+        except Interrupted:
+            raise
+        except RunError:
+            if any(job.has_results for job in command.jobs()):
+                show_table(command)
+            raise
         return show_table(command)
     prepare_process(command)
     command = over_devices(command)

@@ -276,14 +276,6 @@ class RunConfig(Checked):
         """Images that are predicted together."""
         return 2 * self.batch_size
 
-    def keeper_of(self, stage: str) -> str:
-        """Returns the preset in whose folder a stage is kept; "" for that of the run.
-
-        stage: its name, which is the variant's for what no other variant reads.
-        """
-        del stage
-        return ""
-
     def shortened(self, steps: int) -> Self:
         """Returns the config with so many steps in the last stage, those of other stages scaled
         alike.
@@ -671,9 +663,10 @@ def config_as_json(config: Any) -> dict[str, Any]:
 
 def stored_fields(stored: Mapping[str, Any]) -> dict[str, Any]:
     """Returns all parts and leaves of a config that a config.json stores, by name; outer ones
-    win."""
+    win. Tuples, which are lists there, are tuples again."""
     inner = [stored_fields(value) for value in stored.values() if isinstance(value, Mapping)]
-    return functools.reduce(operator.or_, inner, {}) | stored
+    outer = {name: tuple(one) if isinstance(one, list) else one for name, one in stored.items()}
+    return functools.reduce(operator.or_, inner, {}) | outer
 
 
 def stored_leaves(stored: Mapping[str, Any]) -> dict[str, Any]:
@@ -684,24 +677,19 @@ def stored_leaves(stored: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
+def config_from_json(template: Any, stored: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """Returns a config of the class of `template` with the fields that a config.json stores, lists
-    as tuples.
+    as tuples, and the names of those that it does not have.
 
-    The network is of the class that the stored fields name. Raises InputError for a field that is
-    missing or unknown, and for a value that its type or rule does not accept.
+    A field that is not stored, which the version that wrote it did not have, is as in `template`.
+    The network is of the class that the stored fields name. Raises InputError for a value that its
+    type or rule does not accept.
     """
     values, hints = {}, get_type_hints(type(template), include_extras=True)
-    if unknown := sorted(set(stored) - {one.name for one in settings_of(template)} - {"name"}):
-        raise InputError(
-            f"config.json: {unknown[0]} is an option that this version does not have; use the version "
-            "that made the run"
-        )
+    unknown = sorted(set(stored) - {one.name for one in settings_of(template)} - {"name"})
     for one in settings_of(template):
         if one.name not in stored:
-            raise InputError(
-                f"config.json: {one.name} is missing; the run was made by another version"
-            )
+            continue
         part, value = getattr(template, one.name), stored[one.name]
         if is_dataclass(part):
             if not isinstance(value, Mapping):
@@ -713,7 +701,8 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
                         f"{', '.join(NETWORKS)}"
                     )
                 part = NETWORKS[name]()
-            values[one.name] = config_from_json(part, value)
+            values[one.name], more = config_from_json(part, value)
+            unknown += more
             continue
         value = tuple(value) if isinstance(value, list) else value
         if not _is_of(value, hints[one.name]):
@@ -723,7 +712,7 @@ def config_from_json(template: Any, stored: Mapping[str, Any]) -> Any:
             )
         values[one.name] = value
     try:
-        return replace(template, **values)
+        return replace(template, **values), unknown
     except InputError as error:
         raise InputError(f"config.json: {error}") from None
 

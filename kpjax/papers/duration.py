@@ -14,7 +14,7 @@ class AllOfIt(Logger):
     """A logger that says once, when the speed of the first stage is known, how long all runs of a
     command will take.
 
-    Stages are taken to train for `Variant.lengths` steps of that speed, each once for a seed, and
+    Stages are taken to train for `Job.lengths` steps of that speed, each once for a seed, and
     for all else, such as its other programs and its evaluations, every run to need twice what the
     first step took to compile.
     """
@@ -36,7 +36,7 @@ class AllOfIt(Logger):
             return
         jobs, self.jobs = self.jobs, ()
         waiting = [job for job in jobs if not job.has_results]
-        stages = {(job.seed, name): steps for job in waiting for name, steps in job.lengths.items()}
+        stages = {folder: steps for job in waiting for folder, steps in job.lengths.items()}
         compiling = max(time.monotonic() - self.opened - (step - self.start) / rate, 0.0)
         training = 2 * compiling * len(waiting) + (sum(stages.values()) - self.start) / rate
         minutes = (self.opened - self.began + training) / 60

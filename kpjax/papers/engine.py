@@ -13,7 +13,8 @@ import math
 import os
 import time
 import traceback
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -25,17 +26,17 @@ from etils import epath
 
 from kpjax import InputError, Method, RunError, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.errors import WriteError, count_text
+from kpjax.errors import WriteError, count_text, say_once
 from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import (
     absolute,
     in_bucket,
     read_json,
-    remove,
     remove_partials,
     strict,
     write_json,
 )
+from kpjax.images.contents import contents
 from kpjax.images.transforms import Transform
 from kpjax.input.source import Source, subset
 from kpjax.input.stream import BatchStream, stream
@@ -45,36 +46,56 @@ from kpjax.papers.configs import TUNING_SEEDS, config_as_json, config_from_json,
 from kpjax.papers.paper_numbers import paper_numbers
 from kpjax.papers.reports.report import Column
 from kpjax.papers.source_free import poses_of
+from kpjax.platforms import run_once
 from kpjax.structures import skeleton_from_json
-from kpjax.training.evaluation import Gathered, predict_source, write_predictions
+from kpjax.training.evaluation import (
+    Gathered,
+    check_numbers,
+    predict_source,
+    write_predictions,
+)
 from kpjax.training.finished_runs import read_run
-from kpjax.training.fit import DEFAULT_OPTIONS, FitOptions, Fitted, fit
+from kpjax.training.fit import (
+    DEFAULT_OPTIONS,
+    Evaluation,
+    FitOptions,
+    Fitted,
+    Select,
+    fit,
+    other_choices,
+)
 from kpjax.training.hosts import agreed, check_alike
 from kpjax.training.identity import (
     changed_input,
     changed_programs,
     check_identity,
-    contents,
     flat_identity,
-    keep_inputs,
+    named_in,
     programs,
+    versions,
+    without_addresses,
 )
 from kpjax.training.process import Interrupted, forget_programs
 from kpjax.training.run_folder import (
-    PROGRAMS,
     InUse,
     hold_folder,
     note_programs,
     write_config,
     write_results,
 )
-from kpjax.training.stages import Stage, stage
+from kpjax.training.stages import Stage as KeptStage, stage
 from kpjax.training.trees import json_digest, load_trained, save_trained
 
-FORMAT = 6  # format of config.json
+FORMAT = 7  # format of config.json
+# What the configs of an older format say today: a function of the stored config a format, which
+# gives that of the next one. A field that is absent has its default, and needs no line here.
+CHANGES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
+# fields of a config that say no more than others, or than the inputs
+WORDS = ("summary", "more_projects", "video_root")
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
-DISC_FULL = (errno.ENOSPC, errno.EDQUOT)
+# no job can write then, whatever its folder
+NO_DISC = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
 
 
@@ -90,9 +111,7 @@ class Job(NamedTuple):
     data_dir: epath.Path
     options: FitOptions = DEFAULT_OPTIONS  # options of every `fit`
     settings: str = ""  # what was asked for and differs from the preset, as `results.csv` writes it
-    #: a `kpjax.papers.plan.Plan`, which notes what would be fitted; nothing is kept then
-    plan: Any = None
-    rehearses: bool = False  # takes two steps of each stage and measures nothing, see `fit_streams`
+    rehearses: bool = False  # takes two steps of each stage and measures nothing, see `fit_stage`
 
     @property
     def paper(self) -> "Paper":
@@ -124,14 +143,30 @@ class Job(NamedTuple):
         """Whether its folder has results, of whatever configuration (`is_finished`)."""
         return (self.folder / "results.json").exists()
 
+    def place(self, stage: "Stage") -> epath.Path:
+        """Returns the folder of one of its stages."""
+        if stage.shared is None:
+            return stage.folder or self.folder
+        home = preset_folder(self.workdir, self.paper.name, stage.shared.preset or self.preset)
+        return home / "stages" / stage.shared.name / f"seed-{self.seed}"
+
     @property
-    def lengths(self) -> Mapping[str, float]:
-        """The steps of its stages by name, with those of variants that it starts from."""
-        return self.paper.variants[self.variant].lengths(self.config, self.variant)
+    def lengths(self) -> Mapping[epath.Path, float]:
+        """The steps of its stages by folder, with those of runs that it starts from; 0 where a run
+        itself trains nothing."""
+        found = {self.folder: 0.0}
+
+        def count(job: "Job", asked: "Stage") -> "Outcome":
+            found[job.place(asked)] = asked.cost * asked.steps
+            return NOTHING_TRAINED
+
+        imagine(self, None, count)
+        return found
 
     def identity(self, **more: Any) -> dict[str, Any]:
         """Returns all that must stay the same for a run to be resumed, and for a finished one to
-        be left as it is: the contents of its inputs, and every field of its config.
+        be left as it is: the contents of its inputs, and every field of its config that the variant
+        reads.
 
         more: such as digests of the data.
         """
@@ -139,50 +174,61 @@ class Job(NamedTuple):
             "format": FORMAT,
             "variant": self.variant,
             "seed": self.seed,
-            "config": config_as_json(self.config),
-            "inputs": {name: json_digest(found) for name, found in self.inputs.items()},
+            **self.read_of({"config": config_as_json(self.config)}),
             **unusual_options(self.options),
             **strict(more),
         }
 
+    def record(self, **more: Any) -> dict[str, Any]:
+        """Returns what a run's folder keeps of its `identity`: with every address, the digests of
+        all files, and the version that writes it.
+        """
+        return self.identity(**more) | {
+            "version": versions().get("kpjax", ""),
+            "config": config_as_json(self.config),
+            "inputs": self.inputs,
+            "why": dict(self.config.why),
+        }
+
+    def read_of(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a config as JSON, or a part of one, as results depend on it: without addresses,
+        and with the digests of the inputs that these name.
+        """
+        inputs = self.inputs
+        unread = self.experiment.unread(self)
+        digests = {
+            name: json_digest(inputs[name]) for name in sorted(named_in(config) & inputs.keys())
+        }
+        read = without_addresses(config, {*inputs, *unread, *WORDS})
+        return read | ({"inputs": digests} if digests else {})
+
     @property
     def inputs(self) -> Mapping[str, Mapping[str, str]]:
-        """The digests of all files that the flags of the job name, by flag and file; those of the
-        process's first look, as the data are opened once."""
-        return _inputs(self.experiment, self.config, self.data_dir)
+        """The digests of all files that the variant reads, by flag and file; those of the process's
+        first look, as the data are opened once."""
+        found = _inputs(self.experiment, self.config, self.data_dir)
+        unread = self.experiment.unread(self)
+        return {name: files for name, files in found.items() if name not in unread}
 
-    def stage(
-        self,
-        name: str,
-        train: Callable[[epath.Path], Fitted],
-        *,
-        config: Mapping[str, Any],
-        parents: Mapping[str, str] | None = None,
-        preset: str = "",
-    ) -> Stage:
+    def stage(self, train: Callable[[epath.Path], Fitted], shared: "Shared") -> KeptStage:
         """Returns a stage that variants of a seed share, trained or resumed by `train(folder)` if
         it is not finished.
-
-        config: all that its result depends on. parents: digests of the stages that it starts from.
-        preset: whose folder keeps it; this job's if empty.
         """
-        if self.plan:
-            home = (
-                preset_folder(self.workdir, self.paper.name, preset or self.preset)
-                / "stages"
-                / name
-            )
-            return Stage(train(home).trained, "", 0, {}, 0.0, 0.0, 0)
         found = stage(
-            preset_folder(self.workdir, self.paper.name, preset or self.preset),
-            name,
+            preset_folder(self.workdir, self.paper.name, shared.preset or self.preset),
+            shared.name,
             self.seed,
             train,
-            config=strict({**config, **unusual_options(self.options)}),
-            parents=parents,
+            config=strict({**self.of_stage(shared.config()), **unusual_options(self.options)}),
+            parents=dict(shared.parents) or None,
         )
         self.note(found.under)
         return found
+
+    def of_stage(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the config of a stage as its result depends on it, whichever variant comes first;
+        streams have digests of their own."""
+        return self._replace(variant="").read_of(config)
 
     def note(self, under: Sequence[Mapping[str, Any]]) -> None:
         """Notes in the run's folder the programs that computed a part of it."""
@@ -228,7 +274,7 @@ def _found(folder: epath.Path, *patterns: str) -> list[epath.Path]:
 
 
 class Outcome(NamedTuple):
-    """A trained variant."""
+    """What was trained: by a stage, by a whole variant."""
 
     #: predicts; None of a variant without a network, which keeps neither model nor skeleton
     method: Method | None
@@ -242,6 +288,109 @@ class Outcome(NamedTuple):
     images: int = 0  # read in training
     #: further networks that it trained, by name, for measures that predict with them
     others: Mapping[str, tuple[Method, Trained]] = {}
+    digest: str = ""  # of a stage that several variants share
+    evaluation: Mapping[str, float] = {}  # of what was trained, on the way
+    evaluations: Sequence[Evaluation] = ()  # all on the way
+
+
+NOTHING_TRAINED = Outcome(None, Trained({}, {}), 0, evaluation=defaultdict(float))
+
+
+# The stages of a variant. They are written out in a generator, `(job, data) -> Stages`, which yields
+# each and receives its outcome, and returns that of all. `engine.train` trains what it asks for,
+# `Job.lengths` counts it, `kpjax.papers.plan` compiles it. Who counts has no data, and who plans has
+# shapes in the place of arrays; so both are read in functions, which only those call that need them.
+
+
+class Training(NamedTuple):
+    """What a stage fits."""
+
+    method: Method
+    streams: Mapping[str, BatchStream]
+    config: Callable[[], Mapping[str, Any]]  # all that must stay the same for it to be resumed
+    start: Mapping[str, Any] = {}  # trees of earlier stages, or the `Work` that makes one
+    #: trained -> what is kept of it
+    result: Callable[[Trained], Trained] | None = None
+    #: that begins with the backbone's weights, where no earlier stage has trained it, and the names
+    #: of its keypoints
+    fresh: tuple[KeypointNetwork, Sequence[str]] | None = None
+    more: Mapping[str, Any] = {}  # further arguments of `fit`
+
+
+class Shared(NamedTuple):
+    """Where a stage is kept that variants of a seed share, and what its result depends on."""
+
+    name: str
+    config: Callable[[], Mapping[str, Any]]
+    parents: Mapping[str, str] = {}  # digests of the stages that it starts from
+    preset: str = ""  # whose folder keeps it; the job's if empty
+
+
+class Stage(NamedTuple):
+    """One training, answered with its outcome."""
+
+    name: str  # enters the random keys
+    steps: int
+    training: Callable[[], Training]
+    #: outcome of the stages before, whose steps, seconds and images count with its own
+    before: Outcome | None = None
+    shared: Shared | None = None
+    folder: epath.Path | None = None  # of one that is not shared; the run's if None
+    cost: float = 1.0  # of a step, those of other stages being 1
+
+
+class Work(NamedTuple):
+    """What is found out between stages, answered with what `do` returns."""
+
+    do: Callable[[], Any]
+    #: in its place where nothing is trained; a function where it depends on shapes of earlier stages
+    planned: Any = None
+
+
+def computed(function: Callable, *arguments: Any) -> Work:
+    """Returns the work of computing a function of arrays."""
+    return Work(
+        lambda: run_once(function)(*arguments), lambda: jax.eval_shape(function, *arguments)
+    )
+
+
+# A job stands for the outcome of another run.
+Stages = Generator["Stage | Work | Job", Any, Outcome]
+StagesOf = Callable[[Job, Any], Stages]
+
+
+def drive(stages: Generator, answer: Callable[[Any], Any]) -> Any:
+    """Returns what stages return, each of which is answered; what `answer` raises is raised where
+    they have asked.
+    """
+    give, given = stages.send, None
+    while True:
+        try:
+            asked = give(given)
+        except StopIteration as end:
+            return end.value
+        try:
+            give, given = stages.send, answer(asked)
+        except Exception as error:
+            give, given = stages.throw, error
+
+
+def imagine(job: Job, data: Any, note: Callable[[Job, Stage], Outcome]) -> Outcome:
+    """Goes through the stages of a variant, and of those that it starts from, and trains nothing.
+
+    data: None where only names and steps are asked for. note: says what a stage leaves.
+    """
+
+    def answer(asked: Any) -> Any:
+        if isinstance(asked, Job):
+            return imagine(asked, data, note)
+        if isinstance(asked, Stage):
+            return note(job, asked)
+        if callable(asked.planned):
+            return None if data is None else asked.planned()
+        return asked.planned
+
+    return drive(variant_of(job).stages(job, data), answer)
 
 
 class Predicting(NamedTuple):
@@ -261,24 +410,16 @@ class StoredRun(NamedTuple):
     skeleton: Skeleton
 
 
-# (config, the variant's name) -> the steps of its stages by name, with those of variants that it
-# starts from
-Lengths = Callable[[Any, str], Mapping[str, float]]
+@functools.lru_cache(maxsize=64)
+def built(build: Callable[..., Method], *arguments: Any, **options: Any) -> Method:
+    """Builds a method once, so that all seeds, steps and variants share what is compiled."""
+    return build(*arguments, **options)
 
 
-class Variant(NamedTuple):
-    """One line of a table: what is compared, and how it is trained."""
-
-    kind: str  # method, baseline, control, ablation or oracle
-    line: str  # what it is, in one line
-    label: str = ""  # the paper's name for it
-    #: (job, data) -> its stages, one after the other
-    train: Callable[[Job, Any], Outcome] | None = None
-    #: (config, keypoints) -> the method that predicts with its result
-    method: Callable[[Any, Skeleton], Method] | None = None
-    lengths: Lengths = lambda config, name: {}
-    #: config -> the kind of its scores; scores of two kinds do not compare
-    score_kind: Callable[[Any], str] | None = None
+@functools.lru_cache(maxsize=64)
+def built_on(setup: Callable, build: Callable, config: Any, skeleton: Skeleton) -> Method:
+    """Builds a method once on what `setup` makes of a config and its keypoints."""
+    return build(config, setup(config, skeleton))
 
 
 def same_config(config: Any) -> Any:
@@ -286,25 +427,28 @@ def same_config(config: Any) -> Any:
     return config
 
 
-def method_variant(
-    method: Callable[[Any, Skeleton], Method],
-    train: Callable[[Job, Any, Method], Outcome],
-    kind: str,
-    line: str,
-    label: str,
-    lengths: Lengths,
-    score_kind: Callable[[Any], str],
-) -> Variant:
-    """Returns a variant whose stages receive the method that predicts with their result."""
-    return Variant(
-        kind,
-        line,
-        label,
-        lambda job, data: train(job, data, method(job.config, data.skeleton)),
-        method,
-        lengths,
-        score_kind,
-    )
+def same_skeleton(config: Any, skeleton: Skeleton) -> Skeleton:
+    """Returns the keypoints as they are."""
+    return skeleton
+
+
+class Variant(NamedTuple):
+    """One line of a table: what is compared, and how it is trained."""
+
+    kind: str  # method, baseline, control, ablation or oracle
+    line: str  # what it is, in one line
+    #: (config, its setup) -> the method that learns last, and predicts; None without a network
+    build: Callable[[Any, Any], Method] | None
+    stages: StagesOf  # (job, data) -> one after the other
+    label: str = ""  # the paper's name for it
+    changes: Callable[[Any], Any] = same_config  # what is different in the config of `build`
+    #: (config, keypoints) -> what `build` reads beside the config
+    setup: Callable[[Any, Skeleton], Any] = same_skeleton
+    score_kind: str = ""  # of its scores; where it is "", the config tells it
+
+    def method(self, config: Any, skeleton: Skeleton) -> Method:
+        """Returns the method that predicts with its result."""
+        return built_on(self.setup, self.build, self.changes(config), skeleton)
 
 
 class Paper(NamedTuple):
@@ -325,6 +469,8 @@ class Paper(NamedTuple):
     short_list: Callable[[str, Any], Sequence[str]]
     #: writes images, and files of its own
     draw: Callable[[Job, Any, Outcome, Mapping[str, Gathered]], None] = lambda *of: None
+    #: config -> rules that would choose another step as the result, by name
+    choices: Callable[[Any], Mapping[str, Select]] = lambda config: {}
 
     def numbers(self, preset: str, config: Any, variant: str) -> Mapping[str, float]:
         """Returns what the paper prints of a variant, by metric."""
@@ -372,6 +518,9 @@ class Experiment(NamedTuple):
     #: (config, folder of prepared sets) -> the digests of all files that it names, by field and
     #: file
     inputs: Callable[[Any, epath.Path], Mapping[str, Mapping[str, str]]] = named_inputs
+    #: the fields and inputs that the variant of a job does not read; of one without a variant, those
+    #: that any variant might not read
+    unread: Callable[[Job], Collection[str]] = lambda job: ()
 
     def __hash__(self) -> int:
         return hash(self.paper.name)
@@ -389,8 +538,6 @@ def result_of(job: Job) -> Outcome:
     """Returns the outcome of a job that another one starts from, trained now if it is not there
     yet.
     """
-    if job.plan:
-        return variant_of(job).train(job, job.plan.data)
     if is_finished(job):
         run(job)
     else:
@@ -410,6 +557,85 @@ def result_of(job: Job) -> Outcome:
 def variant_of(job: Job) -> Variant:
     """Returns the variant of a job."""
     return job.paper.variants[job.variant]
+
+
+def method_of(job: Job, data: Any) -> Method:
+    """Returns the method of a job's variant on its data."""
+    return variant_of(job).method(job.config, data.skeleton)
+
+
+def train(job: Job, data: Any) -> Outcome:
+    """Trains the stages of a variant, one after the other."""
+    variant = variant_of(job)
+    outcome = carry_out(job, variant.stages(job, data))
+    chosen = other_choices(outcome.evaluations, job.paper.choices(job.config))
+    method = outcome.method or (variant.build and method_of(job, data))
+    return outcome._replace(method=method, metrics={**outcome.metrics, **chosen})
+
+
+def carry_out(job: Job, stages: Generator) -> Any:
+    """Trains stages as those of a job, one after the other, and returns what they return."""
+    return drive(stages, functools.partial(answer, job))
+
+
+def answer(job: Job, asked: Stage | Work | Job) -> Any:
+    """Trains what a variant asks for, or goes on with it."""
+    if isinstance(asked, Job):
+        return result_of(asked)
+    if isinstance(asked, Work):
+        return asked.do()
+    before, shared = asked.before or NOTHING_TRAINED, asked.shared
+    if shared:
+        found = job.stage(functools.partial(fit_stage, job, asked), shared)
+        steps, digest, evaluations = asked.steps, found.digest, ()
+    else:
+        found = fit_stage(job, asked, job.place(asked))
+        steps, digest, evaluations = found.steps, "", found.evaluations
+    return Outcome(
+        None,
+        found.trained,
+        before.steps + steps,
+        found.images_per_second,
+        before.wall_seconds + found.wall_seconds,
+        before.metrics,
+        before.predictions,
+        before.images + found.images,
+        digest=digest,
+        evaluation=found.metrics,
+        evaluations=evaluations,
+    )
+
+
+def fit_stage(job: Job, asked: Stage, folder: epath.Path) -> Fitted:
+    """Fits a stage with the seed and the options of a job, or goes on with it.
+
+    A job that rehearses takes a step, saves it, goes on from what was saved, and takes another.
+    """
+    training, steps = asked.training(), asked.steps
+    first = first_variables(job, *training.fresh) if training.fresh else {}
+    start = first | {
+        name: tree.do() if isinstance(tree, Work) else tree for name, tree in training.start.items()
+    }
+    train = functools.partial(
+        fit,
+        training.method,
+        training.streams,
+        key=jax.random.key(job.seed),
+        stage=asked.name,
+        folder=folder,
+        config=job.of_stage(training.config()),
+        start=start,
+        options=job.options,
+    )
+    if job.rehearses:
+        steps = 2
+        train(**{**training.more, "steps": 1, "evaluate": None, "select": None})
+    fitted = train(steps=steps, **training.more)
+    if not job.rehearses and not asked.shared:  # a shared stage's own record says it
+        job.note(fitted.under)
+    if training.result is None:
+        return fitted
+    return fitted._replace(trained=training.result(fitted.trained))
 
 
 def run(job: Job) -> None:
@@ -434,17 +660,15 @@ def run(job: Job) -> None:
             remove_partials(job.folder, alone=True)
         resumed = _found(job.folder, "checkpoints/*", "*/checkpoints/*")
         if resumed and (job.folder / "config.json").exists():
-            check_identity(_stored_config(job.folder), identity, job.folder / "config.json")
-        remove(job.folder / PROGRAMS)
-        keep_inputs(job.preset_folder, job.inputs)
-        write_config(job.folder, identity | {"why": dict(job.config.why)})
+            check_same(job, **data.identity)
+        write_config(job.folder, job.record(**data.identity))
 
     agreed(f"beginning {job.title}", begin)
     print(*_first_lines(job, data), sep="\n")
 
     if beside:
         beside.prepare(job, data)
-    outcome = variant_of(job).train(job, data)
+    outcome = train(job, data)
     if job.rehearses:
         agreed("writing what was rehearsed", lambda: _save(job, data, outcome, {}))
         return
@@ -478,11 +702,14 @@ def _first_lines(job: Job, data: Any) -> list[str]:
 
 
 def _predict(job: Job, outcome: Outcome, sources: Mapping[str, Source]) -> dict[str, Gathered]:
-    batch_size = job.config.prediction_batch
-    return {
-        name: predict_source(outcome.method, outcome.trained, source, batch_size=batch_size)
-        for name, source in sources.items()
-    }
+    found: dict[str, Gathered] = {}
+    for name, source in sources.items():
+        made = predict_source(
+            outcome.method, outcome.trained, source, batch_size=job.config.prediction_batch
+        )
+        check_numbers(made.keypoints, made.scores, f"{job.title}, images of {source.name}")
+        found[name] = made
+    return found
 
 
 def _save(job: Job, data: Any, outcome: Outcome, values: Mapping[str, float]) -> None:
@@ -516,17 +743,9 @@ def is_finished(job: Job) -> bool:
     """
     if not agreed(f"whether {job.title} is finished", (job.folder / "results.json").exists):
         return False
-    stored = _stored_config(job.folder)
     # says where it was edited, and refuses other files than were written with it
     read_run(job.folder)
-    if found := changed_input(job.preset_folder, stored.get("inputs", {}), job.inputs):
-        name, words = found
-        raise InputError(
-            name,
-            f"{words}, other than {job.folder} has learnt from; put them back, choose another "
-            "`workdir`, or start over with `fresh`",
-        )
-    check_identity(stored, job.identity(), job.folder / "config.json")
+    check_same(job)
     if (job.folder / "skeleton.json").exists() and not (
         job.folder / "model" / "trained.json"
     ).exists():
@@ -537,14 +756,65 @@ def is_finished(job: Job) -> bool:
     return True
 
 
-def _stored_config(folder: epath.Path) -> dict[str, Any]:
-    stored = read_json(folder / "config.json")
-    if stored.get("format") != FORMAT:
+def check_same(job: Job, **more: Any) -> None:
+    """Raises InputError unless the record in a job's folder is of what the job depends on.
+
+    more: as of `Job.identity`.
+    """
+    path = job.folder / "config.json"
+    stored = _stored_config(job.folder)
+    before = stored.pop("inputs", {})
+    if found := changed_input(before, job.inputs):
+        name, words = found
         raise InputError(
-            f"{folder / 'config.json'}: format {stored.get('format', 1)}, this version writes {FORMAT}; "
-            "use the version that wrote it, choose another `workdir`, or start over with `fresh`"
+            name,
+            f"{words}, other than {job.folder} has learnt from; put them back, choose another "
+            "`workdir`, or start over with `fresh`",
         )
-    return stored
+    then = job._replace(config=read_config(job.paper.template, stored["config"], path, train=True))
+    wanted = job.identity(**more)
+    check_identity(stored | then.read_of({"config": config_as_json(then.config)}), wanted, path)
+
+
+def read_config(template: Any, stored: Mapping[str, Any], path: epath.Path, *, train: bool) -> Any:
+    """Returns a stored config as this version reads it: a field that it lacks has its default.
+
+    train: whether to go on with it, which asks for every field to be known; a prediction goes on
+    without those of a newer version, and says so. Raises InputError for what cannot be read.
+    """
+    try:
+        config, unknown = config_from_json(template, stored)
+    except InputError as error:
+        raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
+    if unknown and train:
+        raise InputError(
+            f"{path}: {unknown[0]} is an option that this version does not have; use the version that "
+            "made the run, choose another `workdir`, or start over with `fresh`"
+        )
+    if unknown:
+        say_once(
+            f"{path}: {', '.join(unknown)}: options of a newer version, of which this one knows nothing; "
+            "predictions go on without them"
+        )
+    return config
+
+
+def _stored_config(folder: epath.Path) -> dict[str, Any]:
+    """Reads config.json, its config as today's format has it."""
+    path = folder / "config.json"
+    stored = read_json(path)
+    written = stored.get("format", 1)
+    if not isinstance(stored.get("config"), Mapping):
+        raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
+    known = isinstance(written, int) and (written >= FORMAT or written in CHANGES)
+    if not known:
+        raise InputError(
+            f"{path}: format {written}, this version writes {FORMAT}; use the version that wrote it, choose "
+            "another `workdir`, or start over with `fresh`"
+        )
+    for number in range(written, FORMAT):
+        stored["config"] = CHANGES[number](stored["config"])
+    return stored | {"format": FORMAT}
 
 
 def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
@@ -564,14 +834,8 @@ def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
             f"{path}: {paper.name} has no variant {run.variant!r:.100} in this version; use the version "
             "that trained it, or train again"
         )
-    if not isinstance(stored.get("config"), Mapping):
-        raise InputError(f"{path}: config must be an object, found {stored.get('config')!r:.60}")
-    try:
-        config = config_from_json(paper.template, stored["config"])
-    except InputError as error:
-        raise InputError(f"{path}: {str(error).removeprefix('config.json: ')}") from None
     return StoredRun(
-        config,
+        read_config(paper.template, stored["config"], path, train=False),
         run.variant,
         skeleton_from_json(read_json(folder / "skeleton.json"), str(folder / "skeleton.json")),
     )
@@ -654,9 +918,7 @@ def _try(
         raise
     # a defect, or memory that ran out, must not stop the rest of a table
     except Exception as error:
-        unusable = isinstance(error, InputError if of_all else WriteError)
-        full = isinstance(error, OSError) and error.errno in DISC_FULL
-        if failed is None or unusable or full:
+        if failed is None or _stops_all(error, of_all):
             raise
         expected = isinstance(error, InputError | RunError)
         failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
@@ -664,6 +926,15 @@ def _try(
         if not expected:
             traceback.print_exc()
     put_off.discard(job)
+
+
+def _stops_all(error: Exception, of_all: bool) -> bool:
+    """Returns whether an error of one job would be one of every other: no disc takes more, or all read
+    the same input. A folder of its own that is blocked is no such error."""
+    cause = error.__cause__ if isinstance(error, WriteError) else error
+    if isinstance(cause, OSError):
+        return cause.errno in NO_DISC
+    return isinstance(error, InputError if of_all else WriteError)
 
 
 def raise_for_failures(failed: dict[Job, str]) -> None:
@@ -678,67 +949,33 @@ def raise_for_failures(failed: dict[Job, str]) -> None:
 # Pieces that the systems' stages are made of
 
 
-def fit_sources(
+def batches(
     job: Job,
     method: Method,
     sources: Mapping[str, Source],
     *,
     batch_size: int,
-    steps: int,
-    stage: str,
-    folder: epath.Path,
     unlabelled: Collection[str] = (),
     repeats: bool = True,
-    config: Mapping[str, Any],
-    **more: Any,
-) -> Fitted:
-    """Fits a method on batches of those sources that it names as its streams, this process's share
-    of each.
+) -> dict[str, BatchStream]:
+    """Returns batches of those sources that a method names as its streams, this process's share of
+    each.
 
-    batch_size: of each stream. stage: enters the random keys. folder: of checkpoints and logs.
-    unlabelled: streams whose labels are stripped. repeats: whether a batch may be larger than its
-    source. config: all that must stay the same for the stage to be resumed. more: arguments of
-    `fit`.
+    batch_size: of each stream. unlabelled: streams whose labels are stripped. repeats: whether a
+    batch may be larger than its source.
     """
-    share = {
-        "seed": job.seed,
-        "process_index": jax.process_index(),
-        "process_count": jax.process_count(),
-    }
-    streams = {
+    return {
         name: stream(
             sources[name],
             batch_size=batch_size,
             labelled=name not in unlabelled,
             repeats=repeats,
-            **share,
+            seed=job.seed,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
         )
         for name in method.streams
     }
-    return fit_streams(
-        job, method, streams, steps=steps, stage=stage, folder=folder, config=config, **more
-    )
-
-
-def fit_streams(
-    job: Job, method: Method, streams: Mapping[str, BatchStream], **more: Any
-) -> Fitted:
-    """Fits a method on batches with the seed and the options of a job. more: arguments of `fit`.
-
-    A job that rehearses takes a step, saves it, goes on from what was saved, and takes another.
-    """
-    if job.plan:
-        return job.plan.fit(method, streams, **more)
-    train = functools.partial(
-        fit, method, streams, key=jax.random.key(job.seed), options=job.options
-    )
-    if not job.rehearses:
-        fitted = train(**more)
-        if absolute(more["folder"]).is_relative_to(job.folder):  # a stage's own record says it
-            job.note(fitted.under)
-        return fitted
-    train(**more | {"steps": 1, "evaluate": None, "select": None})
-    return train(**more | {"steps": 2})
 
 
 def draw_predictions(
@@ -781,13 +1018,7 @@ def draw_predictions(
 def first_variables(
     job: Job, network: KeypointNetwork, names: Sequence[str] = ()
 ) -> dict[str, Any]:
-    """Returns what a network starts from by the backbone's weights, as `Backbone.variables` does; a
-    plan needs none.
-    """
-    return (
-        {}
-        if job.plan
-        else job.config.backbone.variables(
-            network, image_size=job.config.data.image_size, seed=job.seed, names=names
-        )
+    """Returns what a network starts from by the backbone's weights, as `Backbone.variables` does."""
+    return job.config.backbone.variables(
+        network, image_size=job.config.data.image_size, seed=job.seed, names=names
     )

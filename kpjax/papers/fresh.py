@@ -8,7 +8,7 @@ from etils import epath
 from kpjax.errors import InputError
 from kpjax.files import absolute, remove
 from kpjax.papers.configs import flat
-from kpjax.papers.engine import Job, preset_folder, queue_folder
+from kpjax.papers.engine import Job, queue_folder
 from kpjax.training.run_folder import hold_folder
 
 
@@ -23,10 +23,10 @@ def start_over(jobs: Sequence[Job]) -> None:
     """
     variants = jobs[0].paper.variants
     needed = [
-        job._replace(variant=name)
+        job._replace(variant=folder.parent.name)
         for job in jobs
-        for name in (job.variant, *job.lengths)
-        if name in variants
+        for folder in (job.folder, *job.lengths)
+        if folder.parent.name in variants
     ]
     runs = list(dict.fromkeys(needed))
     names = {run.variant for run in runs}
@@ -54,19 +54,14 @@ def kept_elsewhere(jobs: Sequence[Job]) -> dict[str, list[epath.Path]]:
     """Returns the folders of other presets, by preset, in which there is training that jobs go on
     from.
     """
-    found: dict[str, list[epath.Path]] = {}
+    found: dict[str, dict[epath.Path, None]] = {}
     for job in jobs:
-        for name, steps in job.lengths.items():
-            keeper = job.config.keeper_of(name)
-            if not steps or keeper in ("", job.preset):
-                continue
-            home = preset_folder(job.workdir, job.paper.name, keeper)
-            place = home if name in job.paper.variants else home / "stages"
-            folder = place / name / f"seed-{job.seed}"
-            known = found.setdefault(keeper, [])
-            if folder not in known and folder.is_dir():
-                known.append(folder)
-    return {keeper: folders for keeper, folders in found.items() if folders}
+        of_paper = job.preset_folder.parent
+        for folder, steps in job.lengths.items():
+            keeper = folder.relative_to(of_paper).parts[0]
+            if steps and keeper != job.preset and folder.is_dir():
+                found.setdefault(keeper, {})[folder] = None
+    return {keeper: [*folders] for keeper, folders in found.items()}
 
 
 def _check_inputs(job: Job, folders: Sequence[epath.Path]) -> None:

@@ -254,8 +254,11 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
     except RunError as error:
         code = getattr(error, "exit_code", 1)  # that of `kpjax.training.process.Interrupted`
         message = f"error: {error}" if code == 1 else str(error)
-    except KeyboardInterrupt:
-        code, message = 130, "stopped; the same command goes on from the last checkpoint"
+    except KeyboardInterrupt as error:
+        code, message = (
+            130,
+            str(error) or "stopped; the same command goes on from its last checkpoint",
+        )
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             code = 141
@@ -266,6 +269,8 @@ def exit_code_of(main: Callable[[], Any], width: int | None = None) -> int:
             )
         elif why := _without_backend(error):
             code, message = 2, f"error: JAX_PLATFORMS: {why}; unset it, or name cpu"
+        elif "Disallowed" in str(error) and "transfer" in str(error):
+            code, message = 2, "error: JAX_TRANSFER_GUARD forbids what every run does; unset it"
         else:
             code, message = 1, _of_bucket(error) or (_process() and _end_of_others(error))
             if not (message or _process()):

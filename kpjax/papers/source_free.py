@@ -10,7 +10,7 @@ Beforehand `familiar` compares scores: a start that is as sure of the target as 
 images has nothing to gain.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +24,6 @@ from kpjax.input.source import Source, subset
 from kpjax.methods import Setup
 from kpjax.papers.configs import Checked, Positive, Share
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted
 
 TEACHER_DECAY = 0.99  # decay of the teacher's average
 # share of a keypoint's points in a batch, the least sure ones, which teach nothing
@@ -194,24 +193,21 @@ def check_of(
     return check
 
 
-def adapted_or_start(
-    fit: Callable[[], Fitted], start: Trained, title: str
-) -> tuple[Fitted, dict[str, float]]:
-    """Returns what `fit` does and `kept_start` 0; where its check fails, the start and 1, and says
-    so and why.
+def adapted_or_start(adaptation: Any, title: str) -> Generator[Any, Any, Any]:
+    """Yields a stage with a check, an `engine.Stage`. Returns its outcome, and `kept_start` 0; where
+    the check fails, what it starts from and 1, and says so and why.
     """
     try:
-        fitted = fit()
+        found = yield adaptation
     except Disagreement as reason:
         print(f"{title}: the adaptation stopped, and the start is kept: {reason}")
-        return Fitted(start, start, 0, {}, 0.0, 0.0, 0), {"kept_start": 1.0}
-    found = {
-        name: fitted.evaluations[-1].metrics[name] for name in AGREEMENTS if fitted.evaluations
-    }
-    if found:
-        stay, same = (f"{100 * value:.1f}" for value in found.values())
-        print(
-            f"{title}: on held-out target images {stay} of 100 sure points of the start stay, and {same} of 100 "
-            "points of teacher and student are the same"
-        )
-    return fitted, {"kept_start": 0.0, **found}
+        return adaptation.before._replace(metrics={"kept_start": 1.0})
+    if not found.evaluations:
+        return found._replace(metrics={"kept_start": 0.0})
+    agreements = {name: found.evaluations[-1].metrics[name] for name in AGREEMENTS}
+    stay, same = (f"{100 * value:.1f}" for value in agreements.values())
+    print(
+        f"{title}: on held-out target images {stay} of 100 sure points of the start stay, and {same} of 100 "
+        "points of teacher and student are the same"
+    )
+    return found._replace(metrics={"kept_start": 0.0, **agreements})

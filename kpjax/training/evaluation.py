@@ -12,7 +12,7 @@ import numpy as np
 from etils import epath
 from jax.sharding import Mesh
 
-from kpjax.errors import InputError
+from kpjax.errors import InputError, RunError
 from kpjax.files import atomic, foreign
 from kpjax.input.source import Source, stack_examples
 from kpjax.input.stream import read_ahead
@@ -40,10 +40,6 @@ class Gathered(NamedTuple):
     visible: np.ndarray  # (N, K) float32
     scale: np.ndarray  # (N,) float32 px
     crop: np.ndarray  # (N, 3, 3) float32, pixels of the source's images -> of the original images
-
-
-def _of_shapes(tree: Any) -> bool:
-    return any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(tree))
 
 
 def labels_of(source: Source) -> Gathered:
@@ -108,6 +104,20 @@ def in_batches(
     return tuple(np.concatenate(arrays)[:count] for arrays in zip(*found, strict=True))
 
 
+def check_numbers(keypoints: np.ndarray, scores: np.ndarray, of: str) -> None:
+    """Raises RunError where a network gave points or scores that are no numbers: neither an error nor
+    a rank means anything then.
+
+    keypoints: (N, K, 2). scores: (N, K). of: what was predicted, in words.
+    """
+    lost = ~(np.isfinite(keypoints).all((1, 2)) & np.isfinite(scores).all(1))
+    if lost.any():
+        raise RunError(
+            f"{of}: the network gave no numbers for {int(lost.sum())} of {len(lost)}; its weights are too large "
+            "or damaged: train again, at a lower learning rate"
+        )
+
+
 def predict_source(
     method: Method,
     state: Any,
@@ -124,27 +134,7 @@ def predict_source(
         batch_size: rounded up to a multiple of the number of devices.
         labelled: whether `predict` sees the keypoints, as some methods need by their docstring;
             others get zeros.
-
-    A state of shapes, as plans of runs have it, predicts ones.
     """
-    if _of_shapes((state.variables, state.frozen)):
-        batch = stack_examples([source[0]])
-        trained = Trained(state.variables, state.frozen)
-        found = jax.eval_shape(method.predict, trained, batch)
-        return Gathered(
-            *(
-                np.ones((len(source), *leaf.shape[1:]), leaf.dtype)
-                for leaf in (
-                    found.keypoints,
-                    found.scores,
-                    batch.index,
-                    found.keypoints,
-                    found.scores,
-                    batch.scale,
-                    batch.crop,
-                )
-            )
-        )
     mesh = mesh or data_mesh()
     predict = _compiled_predict(method.predict, mesh, labelled)
     trained = replicate(Trained(state.variables, state.frozen), mesh)
@@ -207,13 +197,7 @@ def reduce(
             importances, a histogram.
         source: read once, in batches.
         batch_size: rounded up to a multiple of the number of devices.
-
-    A state of shapes, as plans of runs have it, gives ones.
     """
-    if _of_shapes(state):
-        batch = stack_examples([source[0]])
-        sums = jax.eval_shape(measure, state, batch, np.ones(1, np.float32))
-        return jax.tree.map(lambda leaf: np.ones(leaf.shape, leaf.dtype), sums)
     mesh = mesh or data_mesh()
     first, add = _compile(measure, mesh)
     state = replicate(state, mesh)

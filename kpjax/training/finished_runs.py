@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from kpjax.errors import InputError, printable
+from kpjax.errors import InputError, printable, summarise
 from kpjax.files import read_json
+from kpjax.training.identity import changed_programs
 from kpjax.training.run_folder import check_small_files
 
 LARGEST_COUNT = 2**53  # largest count of steps and seeds
+OF_PROGRAMS = ("sources", "versions", "arithmetic")
 NEEDED = ("experiment", "preset", "variant", "seed", "steps", "metrics")
 
 
@@ -32,6 +34,12 @@ class FinishedRun(NamedTuple):
     devices: Any
     versions: Any
     config: Mapping[str, Any]
+    under: Sequence[Mapping[str, Any]] = ()  # the programs that computed it, one after the other
+
+    @property
+    def title(self) -> str:
+        """The run in a few words."""
+        return f"{self.variant}, seed {self.seed}"
 
 
 class VariantRuns(NamedTuple):
@@ -90,7 +98,25 @@ def read_run(folder: Path) -> FinishedRun:
         devices=found.get("devices"),
         versions=found.get("versions"),
         config=config,
+        under=found.get("went_on_under") or [{name: found.get(name) for name in OF_PROGRAMS}],
     )
+
+
+def mixed_programs(runs: Sequence[FinishedRun]) -> str:
+    """Returns which runs of a table were computed by other programs than its first one, in a line;
+    "" where all are by the same."""
+    if not runs:
+        return ""
+    first = runs[0].under[0]
+    others: dict[str, list[str]] = {}
+    for run in runs:
+        for programs in run.under:
+            if changed := changed_programs(first, programs):
+                others.setdefault(changed, []).append(run.title)
+    if not others:
+        return ""
+    found = "; ".join(f"{summarise(titles, 3)}: {changed}" for changed, titles in others.items())
+    return f"not all runs of this table were computed by the same programs ({found}); --fresh trains again"
 
 
 def runs_in(folders: Sequence[Path]) -> list[FinishedRun | None]:

@@ -33,7 +33,7 @@ from kpjax.training.checkpoints import Checkpoints, Restored, open_checkpoints
 from kpjax.training.hosts import agreed
 from kpjax.training.identity import changed_programs, programs
 from kpjax.training.loggers import OpenLogger
-from kpjax.training.logging import Log, rate_lines, stage_lines
+from kpjax.training.logging import Log, rates_text, stage_lines
 from kpjax.training.mesh import (
     check_divisible,
     compiled_for,
@@ -372,9 +372,12 @@ def fit(
         )
         log.say(
             *stage_lines(
-                stage, {name: stream.source for name, stream in streams.items()}, first, state
-            ),
-            *rate_lines(stage, method.rates, steps),
+                stage,
+                {name: stream.source for name, stream in streams.items()},
+                first,
+                state,
+                rates_text(method.rates, steps),
+            )
         )
         if restored is not None:
             now = changed_programs(restored.under[-1], programs())

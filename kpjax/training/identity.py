@@ -1,62 +1,113 @@
-"""What a run depends on, by exclusion: the contents of its inputs, all flags but those that change
-no number, and the programs that compute it.
+"""What a result depends on, by exclusion: the contents of its inputs, all flags but those that
+change no number, and the programs that compute it.
 
 A finished run is left as it is, and a half-finished one goes on, only where inputs and flags are
-the same. Other programs are said in a line and recorded (`went_on_under` of results.json), for a
-developer's own edits must not stop a run.
+the same. A path is an address: it is kept in the record, and never compared. Other programs are
+said in a line and recorded (`went_on_under` of results.json), for a developer's own edits must not
+stop a run.
 """
 
 import contextlib
 import functools
-import hashlib
+import os
 import platform
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping
 from importlib import import_module, metadata
 from pathlib import Path
 from typing import Any
 
-from etils import epath
+import jax
 
 from kpjax.errors import InputError, summarise
-from kpjax.files import cache_folder, in_bucket, read_content, read_json, sha256_of, write_json
+from kpjax.files import sha256_of
+from kpjax.training.mesh import data_mesh
 from kpjax.training.trees import json_digest
 
-INPUTS = "inputs"  # folder beside the variants of a preset
 #: fields that an identity has only where they differ from the usual
 ONLY_IF_UNUSUAL = frozenset({"batch_norm_groups"})
-LARGE = 4 * 2**30  # bytes, which take seconds
 SHORT = 12  # letters of a digest that people see
-PACKAGES = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+COMPUTING = ("kpjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
+DECODING = ("pillow", "av")
+SOURCES = (".py", ".json", ".csv", ".safetensors")
+# written by a build, and tables that pages show
+NO_SOURCES = ("_version.py", "results.csv", "paper.csv", "differences.csv")
+# flags of XLA that say how many devices there are, which the record says by itself
+OF_DEVICES = ("--xla_force_host_platform_device_count", "--xla_dump_to")
 
 # Programs
 
 
 def versions() -> dict[str, str]:
-    """Returns the versions of Python and of the packages that decide what a run computes."""
+    """Returns the versions of Python and of the packages that decide what a run computes, and of
+    those that decode its images and videos.
+    """
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*COMPUTING, *DECODING):
         with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
     return found
 
 
-@functools.cache
 def sources_digest() -> str:
-    """Returns the sha256 of kpjax's own sources: an edited clone has the version of its commit.
+    """Returns the sha256 of kpjax's own sources, and of those of `data` and `experiments` where this
+    process has imported them: an edited clone has the version of its commit.
 
     The version that a build writes is left out: an installed package and its clone are the same.
     """
-    package = Path(__file__).parents[1]
-    files = {file.relative_to(package).as_posix(): file for file in package.rglob("*.py")}
-    files.pop("_version.py", None)
+    root = Path(__file__).parents[2]
+    beside = [name for name in ("data", "experiments") if _is_here(name, root)]
+    return _digest_of(root, ("kpjax", *beside))
+
+
+def _is_here(package: str, root: Path) -> bool:
+    """Returns whether a package was imported from this folder, and not one of the same name."""
+    places = getattr(sys.modules.get(package), "__path__", ())
+    return str(root / package) in map(str, places)
+
+
+def source_files(root: Path, packages: Collection[str]) -> dict[str, Path]:
+    """Returns all files of packages on which a number may depend, by their names below `root`."""
+    return {
+        file.relative_to(root).as_posix(): file
+        for package in packages
+        for file in (root / package).rglob("*")
+        if file.suffix in SOURCES and file.name not in NO_SOURCES
+    }
+
+
+@functools.cache
+def _digest_of(root: Path, packages: tuple[str, ...]) -> str:
+    files = source_files(root, packages)
     return json_digest({name: sha256_of(file) for name, file in files.items()})
 
 
+def arithmetic() -> dict[str, str]:
+    """Returns what decides the order and the precision of sums: devices, the precision of products
+    of matrices, and the flags that XLA was given.
+    """
+    flags = [
+        flag for flag in os.environ.get("XLA_FLAGS", "").split() if not flag.startswith(OF_DEVICES)
+    ]
+    return {
+        "devices": f"{data_mesh().size} x {jax.devices()[0].device_kind}",
+        "precision": str(jax.config.jax_default_matmul_precision or "default"),
+        "XLA flags": " ".join(sorted(flags)) or "none",
+    }
+
+
 def programs() -> dict[str, Any]:
-    """Returns what computes a run: the digest of kpjax's sources, versions, and the commit."""
-    return {"sources": sources_digest(), "versions": versions(), "commit": commit()}
+    """Returns what computes a run: the digest of kpjax's sources, versions, arithmetic, and the
+    commit.
+    """
+    return {
+        "sources": sources_digest(),
+        "versions": versions(),
+        "arithmetic": arithmetic(),
+        "commit": commit(),
+    }
 
 
 def changed_programs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -66,8 +117,12 @@ def changed_programs(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
     """
 
     def versions_of(of: Mapping[str, Any]) -> dict[str, Any]:
-        sources = of.get("sources", "unknown")[:SHORT]
-        return dict(of.get("versions") or {}) | {"the digest of kpjax's sources": sources}
+        sources = (of.get("sources") or "unknown")[:SHORT]
+        return {
+            **(of.get("versions") or {}),
+            **(of.get("arithmetic") or {}),
+            "the digest of kpjax's sources": sources,
+        }
 
     older = versions_of(before)
     newer = versions_of(now)
@@ -170,53 +225,7 @@ def flat_identity(value, name: str = "") -> dict[str, Any]:
     return {name: value}
 
 
-# Contents of inputs
-
-
-def contents(files: Mapping[str, epath.PathLike]) -> dict[str, str]:
-    """Returns the sha256 of files by their names.
-
-    files: by names that stay the same where a folder is moved. A digest that was computed before is
-    taken again while size and times of the file are the same: those of videos take minutes, which
-    a line says. Raises InputError for a file that cannot be read.
-    """
-    by_folder: dict[Path, dict[str, Path]] = {}
-    found: dict[str, str] = {}
-    for name, path in files.items():
-        if in_bucket(path):  # small, and its times are not known
-            found[name] = hashlib.sha256(read_content(path)).hexdigest()
-        else:
-            local = Path(path).absolute()
-            by_folder.setdefault(local.parent, {})[name] = local
-    for folder, inside in by_folder.items():
-        file_name = json_digest({"folder": str(folder)})[:32]
-        kept = cache_folder() / "contents" / f"{file_name}.json"
-        known: dict[str, Any] = {}
-        with contextlib.suppress(InputError):
-            known = read_json(kept)
-        computed = {}
-        for name, path in inside.items():
-            state = _state(path)
-            *before, digest = known.get(path.name) or [None]
-            if before != state:
-                if state[0] > LARGE:
-                    print(f"{path}: is read once, to recognise it later: {state[0] / 2**30:.0f} GB")
-                digest = sha256_of(path)
-                computed[path.name] = [*state, digest]
-            found[name] = digest
-        if computed:
-            with contextlib.suppress(InputError):  # a cache that cannot be written is none
-                write_json(kept, known | computed)
-    return dict(sorted(found.items()))
-
-
-def _state(path: Path) -> list[int]:
-    try:
-        status = path.stat()
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    # Copying tools keep the time of a file's content, and cannot keep the other.
-    return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
+# Inputs
 
 
 def differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -236,24 +245,34 @@ def differing(before: Mapping[str, str], now: Mapping[str, str]) -> str:
     return ", ".join(parts)
 
 
-def keep_inputs(folder: epath.Path, inputs: Mapping[str, Mapping[str, str]]) -> None:
-    """Keeps which files a run has read, by name and digest, in the folder of a preset."""
-    for files in inputs.values():
-        path = folder / INPUTS / f"{json_digest(files)}.json"
-        if not path.exists():
-            write_json(path, files)
-
-
 def changed_input(
-    folder: epath.Path, before: Mapping[str, str], inputs: Mapping[str, Mapping[str, str]]
+    before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]
 ) -> tuple[str, str] | None:
     """Returns the name of an input that is in another state than a run has learnt from, and its
     files that differ, in words; None where all are as they were.
 
-    folder: of `keep_inputs`. before: the digests of the run's inputs.
+    before, now: the digests of files by input and file.
     """
-    for name, files in inputs.items():
-        if name in before and before[name] != json_digest(files):
-            path = folder / INPUTS / f"{before[name]}.json"
-            return name, differing(read_json(path), files) if path.exists() else "other files"
+    for name in now:
+        if name in before and before[name] != now[name]:
+            return name, differing(before[name], now[name])
     return None
+
+
+# Configs: addresses are no contents
+
+
+def without_addresses(config: Mapping[str, Any], addresses: Collection[str]) -> dict[str, Any]:
+    """Returns a config as JSON without the fields that name inputs, wherever they stand in it; a part
+    may have the name of a field, and stays."""
+    return {
+        name: without_addresses(value, addresses) if isinstance(value, Mapping) else value
+        for name, value in config.items()
+        if isinstance(value, Mapping) or name not in addresses
+    }
+
+
+def named_in(config: Mapping[str, Any]) -> set[str]:
+    """Returns the names of all fields of a config as JSON."""
+    inside = (named_in(value) for value in config.values() if isinstance(value, Mapping))
+    return set(config).union(*inside)

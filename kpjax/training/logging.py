@@ -51,10 +51,10 @@ def environment_lines() -> list[str]:
 
 
 def stage_lines(
-    stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state
+    stage: str, sources: Mapping[str, object], batch: Mapping[str, Example], state, rates: str
 ) -> list[str]:
-    """Returns the size of each stream's data, the visible share of its first batch, and the number
-    of parameters, in a line, or as many as fit the screen.
+    """Returns the size of each stream's data, the visible share of its first batch, the number of
+    parameters and their `rates`, in a line, or as many as fit the screen.
     """
     parts = []
     for name, example in batch.items():
@@ -71,20 +71,23 @@ def stage_lines(
     params = _count(state.variables.get("params", {}))
     fixed = _count(state.frozen)
     of_fixed = f", {fixed:,} of them in fixed networks" if fixed else ""
-    parts.append(f"{params + fixed:,} parameters{of_fixed}")
-    return _wrap(f"{SHOWN.get(stage, stage)}: {'; '.join(parts)}")
+    parts += [f"{params + fixed:,} parameters{of_fixed}", *filter(None, [rates])]
+    return textwrap.wrap(
+        f"{SHOWN.get(stage, stage)}: {'; '.join(parts)}",
+        LINE,
+        subsequent_indent="    ",
+        break_on_hyphens=False,
+    )
 
 
-def rate_lines(
-    stage: str, rates: Callable[[float], Mapping[str, float]] | None, steps: int
-) -> list[str]:
+def rates_text(rates: Callable[[float], Mapping[str, float]] | None, steps: int) -> str:
     """Returns the learning rate of each group of parameters at the first and at the last step.
 
-    rates: of a method, see `kpjax.optimization.group_rates`; None for no line. Groups with the same
+    rates: of a method, see `kpjax.optimization.group_rates`; "" for None. Groups with the same
     rates stand together.
     """
     if rates is None:
-        return []
+        return ""
     first = rates(0)
     last = rates(steps - 1)
     groups: dict[str, list[str]] = {}
@@ -94,12 +97,7 @@ def rate_lines(
             shown += f" to {last[name]:.3g}"
         groups.setdefault(shown, []).append(name)
     parts = [f"{shown} of {', '.join(names)}" for shown, names in groups.items()]
-    return _wrap(f"{SHOWN.get(stage, stage)}: learning rate {'; '.join(parts)}")
-
-
-def _wrap(line: str) -> list[str]:
-    """Returns lines that fit the screen."""
-    return textwrap.wrap(line, LINE, subsequent_indent="    ", break_on_hyphens=False)
+    return f"learning rate {'; '.join(parts)}"
 
 
 def _count(tree) -> int:

@@ -1,7 +1,7 @@
 """Records in a run's folder, and the lock on it.
 
 runs/<experiment>/<preset>/<variant>/seed-<n>/   config.json, metrics.jsonl, tensorboard/, checkpoints/, results.json
-runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a shared stage, with begun.json and stage.json
+runs/<experiment>/<preset>/stages/<name>/seed-<n>/   the same for a shared stage, with stage.json
 """
 
 import contextlib
@@ -33,7 +33,6 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-PROGRAMS = "programs.json"  # what computed the parts of an unfinished run
 # beside results.json and the model
 SMALL_FILES = (
     "config.json",
@@ -49,7 +48,7 @@ class InUse(InputError):
 
 
 def write_config(folder: epath.Path, config: Mapping) -> None:
-    """Writes `config.json`."""
+    """Writes `config.json`, the record of what a run or a stage depends on."""
     write_json(folder / "config.json", config)
 
 
@@ -106,10 +105,10 @@ def write_results(
 
 
 def note_programs(folder: epath.Path, under: Iterable[Mapping[str, Any]]) -> None:
-    """Notes in a run's folder the programs that computed a part of it."""
+    """Notes in a run's record the programs that computed a part of it."""
     with_more = with_programs(_noted(folder), under)
     if with_more != _noted(folder):
-        write_json(folder / PROGRAMS, {"programs": with_more})
+        write_config(folder, read_json(folder / "config.json") | {"programs": with_more})
 
 
 def went_on_under(folder: epath.Path) -> list[Mapping[str, Any]]:
@@ -120,10 +119,8 @@ def went_on_under(folder: epath.Path) -> list[Mapping[str, Any]]:
 
 
 def _noted(folder: epath.Path) -> list[Mapping[str, Any]]:
-    path = folder / PROGRAMS
-    if not path.exists():
-        return []
-    return read_json(path)["programs"]
+    path = folder / "config.json"
+    return read_json(path).get("programs", []) if path.exists() else []
 
 
 def check_small_files(folder: epath.Path, results: Mapping[str, Any]) -> None:

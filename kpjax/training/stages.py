@@ -115,11 +115,10 @@ def _begin(home: epath.Path, identity: Mapping[str, Any]) -> None:
 
     Raises InputError where its checkpoints are of another config, or begun from other parents.
     """
-    path = home / "begun.json"
+    path = home / "config.json"
     if path.exists() and any(home.glob("checkpoints/*")):
         check_identity(read_json(path), identity, path)
-    write_json(path, identity)
-    write_config(home, identity["config"])
+    write_config(home, identity)
 
 
 def _finished_stage(record: Mapping[str, Any], trained: Trained) -> Stage:

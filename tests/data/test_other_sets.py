@@ -33,7 +33,6 @@ from data.cephalometric_2023 import STACK, TRUTH, random_split, without_padding
 from data.prepared import open_source, prepare
 from experiments.semi_supervised import EXPERIMENT, PRESETS
 from experiments.semi_supervised.images import open_data
-from kpjax.evaluation.metrics import mre_sdr
 from kpjax.images.transforms import Letterbox, Stretch
 from kpjax.input.source import has_label, identities
 from kpjax.papers.configs import replace_fields
@@ -433,15 +432,6 @@ def test_a_set_is_prepared_as_its_files_say(sample, tmp_path, monkeypatch):
     if name == "cephalometric":
         example = open_source(sample.dataset, "test", data_dir=prepared, transform=Letterbox(60))[0]
         assert example.scale == 5  # at half the size a millimetre is 5 px
-        off = example.keypoints + np.float32([3, 4])  # 5 px are 1 mm
-        errors = mre_sdr(
-            off[None],
-            example.keypoints[None],
-            example.visible[None],
-            1 / example.scale[None],
-            (0.9, 1.1),
-        )
-        np.testing.assert_allclose(errors.mre.overall, 1, rtol=1e-5)
         # From BMP to PNG without loss.
         assert found["test"]["151"]["image"][0, 0].tolist() == [
             len("151.bmp"),

@@ -60,12 +60,10 @@ def test_where_nothing_counts_every_value_is_nan():
         metrics.pck(*points, nothing, lengths),
         metrics.nme(*points, nothing, lengths),
         *metrics.mae(*points, nothing, 1.0),
-        metrics.mre_sdr(*points, nothing, 0.1).mre,
         metrics.pck_global(np.zeros((2, 3, 2)), np.zeros((2, 3, 2)), map_size=64),
     ):
         assert np.isnan([found.overall, found.pooled, *found.per_keypoint]).all()
         close(found.count, 0)
-    assert np.isnan(metrics.mre_sdr(*points, nothing, 0.1).deviation)
 
 
 def test_nme_over_images_and_over_keypoints():
@@ -77,40 +75,6 @@ def test_nme_over_images_and_over_keypoints():
 
 def test_distance_between_keypoints():
     close(metrics.distance_between(np.array([[(0, 0), (1, 1), (3, 4.0)]]), 0, 2), [5])
-
-
-def test_radial_errors_and_detection_rates():
-    predicted, true = on_a_line([[20, 25, 10], [30, 40, 0]])
-    found = metrics.mre_sdr(predicted, true, VISIBLE, mm_per_px=0.1)
-    millimetres = np.array([2.0, 2.5, 1.0, 3.0, 4.0])
-    close([found.mre.pooled, found.deviation], [millimetres.mean(), millimetres.std()])
-    close(found.mre.per_keypoint, [2.5, 3.25, 1.0])
-    # inclusive
-    close([found.sdr[limit].pooled for limit in (2.0, 2.5, 3.0, 4.0)], [0.4, 0.6, 0.8, 1.0])
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_a_distance_equal_to_its_limit_is_a_hit_whatever_the_spacings_dtype(dtype):
-    """25 px of 0.1 mm are 2.5 mm; 0.1 in float32 is a little more than 0.1."""
-    predicted, true = np.array([[(25.0, 0.0), (25.001, 0.0)]]), np.zeros((1, 2, 2))
-    for spacing in (np.array([0.1], dtype), 1 / np.array([10.0], dtype)):
-        found = metrics.mre_sdr(predicted, true, np.ones((1, 2)), spacing)
-        close(found.sdr[2.5].per_keypoint, [1, 0])
-
-
-@pytest.mark.parametrize(
-    ("spacing", "distances"),
-    [
-        (0.5, (2.5, 5)),
-        (np.array([0.5, 1.0]), (2.5, 10)),
-        (np.array([[1.0, 0.0], [0.0, 1.0]]), (3, 8)),
-    ],
-)
-def test_radial_errors_under_any_spacing(spacing, distances):
-    predicted, true = np.array([[(3.0, 4.0)], [(6.0, 8.0)]]), np.zeros((2, 1, 2))
-    close(
-        metrics.mre_sdr(predicted, true, np.ones((2, 1)), spacing).mre.overall, np.mean(distances)
-    )
 
 
 # Contours

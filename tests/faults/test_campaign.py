@@ -12,13 +12,11 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from damage import damaged
 from damaging import ALL
 from hypothesis import HealthCheck, given, settings, strategies as some
 
-from kpjax.formats.prediction_reading import read_predictions
 from kpjax.lab.commands import run_command
 from kpjax.papers.parsing import exit_code_of
 
@@ -35,7 +33,6 @@ FILES = (
     ("lightning pose", "bbox.csv"),
     ("video table", "a day.mp4"),
     ("coco", "images/0.png"),
-    ("predictions", "v.csv"),
 )
 MANY = settings(
     deadline=None,
@@ -46,31 +43,18 @@ MANY = settings(
 )
 
 
-def make_predictions(folder: Path) -> None:
-    """A track of twelve frames, with a gap."""
-    folder.mkdir(parents=True)
-    rows = ["video,frame,time,instance,keypoint,x,y,score,status"]
-    rows += [
-        f"v.mp4,{n},{n / 10},0,nose,{10 + np.sin(n):.3f},{9 + n:.3f},0.9,ok"
-        for n in range(12)
-        if n != 5
-    ]
-    (folder / "v.csv").write_text("\n".join(rows) + "\n")
-
-
 @pytest.fixture(scope="module")
 def laboratory(tmp_path_factory):
-    """A function that makes a new folder with a project of a kind, predictions, earlier results and
-    files of others.
+    """A function that makes a new folder with a project of a kind, earlier results and files of
+    others.
     """
     root, count = tmp_path_factory.mktemp("laboratory"), iter(range(10**6))
     for kind in {kind for kind, _ in FILES}:
-        (make_predictions if kind == "predictions" else ALL[kind])(root / kind)
+        ALL[kind](root / kind)
 
     def new(kind: str) -> Path:
         place = root / f"try {next(count)}"
-        shutil.copytree(root / ("table" if kind == "predictions" else kind), place / "p")
-        make_predictions(place / "predicted")
+        shutil.copytree(root / kind, place / "p")
         (place / "victim.png").write_text("mine")
         (place / "thesis").mkdir()
         (place / "thesis" / "labels.csv").write_text("mine, too")
@@ -89,12 +73,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     }
 
 
-def asked_of(kind: str, file: Path) -> None:
-    """Reads predictions, or checks the project `p`."""
-    if kind == "predictions":
-        read_predictions(file)
-    else:
-        run_command("check", ["p", "--sheet", "2", "--out", "out"])
+def check() -> None:
+    run_command("check", ["p", "--sheet", "2", "--out", "out"])
 
 
 def run(asked: Callable[[], None], place: Path, capsys) -> tuple[int, str]:
@@ -113,10 +93,10 @@ def run(asked: Callable[[], None], place: Path, capsys) -> tuple[int, str]:
 def test_a_refusal_is_one_line_and_changes_nothing(laboratory, capsys, data):
     kind, name = data.draw(some.sampled_from(FILES))
     place = laboratory(kind)
-    file = place / ("predicted" if kind == "predictions" else "p") / name
+    file = place / "p" / name
     file.write_bytes(data.draw(damaged(file)))
     before = contents(place)
-    code, said = run(lambda: asked_of(kind, file), place, capsys)
+    code, said = run(check, place, capsys)
     after = contents(place)
     assert {path: after.get(path) for path in before} == before, "what was there is changed"
     assert code in (0, 2), said

@@ -14,11 +14,8 @@ from damaging import PROJECTS
 from PIL import Image
 
 from kpjax.errors import InputError
-from kpjax.file_names import LONGEST, inside, portable
-from kpjax.formats.project import Frame, Project, instance_of
+from kpjax.file_names import inside
 from kpjax.formats.reading import read_project
-from kpjax.formats.writing import WRITERS, write_project
-from kpjax.structures import Skeleton
 
 OUT_OF_IT = (*NAMES[:9], "..\\victim.png", "", "a\x00b.png", "link/out.png", "\ud800.png")
 FINE = (
@@ -61,47 +58,6 @@ def test_a_name_that_leads_out_is_refused_and_one_below_taken(victims, name):
     with pytest.raises(InputError, match="files"):
         inside(victims / "out", name, "files")
     assert everything(victims) == before
-
-
-@pytest.mark.parametrize("part", [name for name in NAMES if "/" not in name])
-def test_what_is_written_any_system_takes(part):
-    found = portable(part)
-    assert found == portable(found)
-    assert 0 < len(found.encode()) <= LONGEST
-    assert not set(found) & set('\\/:*?"<>|\0\n\r\x1b')
-    assert found.strip(".") not in ("", "con", "CON", "nul")
-    assert found[-1] not in ". "
-
-
-@pytest.mark.parametrize("format", WRITERS)
-def test_every_writer_keeps_every_name_in_its_folder(victims, format):
-    if format == "sleap":
-        pytest.importorskip(
-            "sleap_io", reason="sleap-io writes .slp files; install the extra kpjax[sleap]"
-        )
-    image = victims / "p" / "real.png"
-    Image.new("RGB", (20, 16)).save(image)
-    frames = tuple(
-        Frame(name, image, None, (20, 16), portable(NAMES[-1 - number]))
-        for number, name in enumerate(NAMES)
-    )
-    project = Project(
-        victims / "p",
-        "csv",
-        Skeleton(("nose",)),
-        frames,
-        tuple(instance_of(number, np.array([[1.0, 2.0]])) for number in range(len(frames))),
-    )
-    before = everything(victims)
-    (victims / "out" / "link").unlink()
-    write_project(project, format, victims / "out")
-    after = everything(victims)
-    assert {
-        path: content for path, content in after.items() if not path.is_relative_to(victims / "out")
-    } == before
-    assert (
-        len([path for path in after if path.read_bytes() == image.read_bytes()]) == len(NAMES) + 1
-    )
 
 
 @pytest.mark.parametrize(

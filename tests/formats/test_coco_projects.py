@@ -214,7 +214,9 @@ def test_a_category_is_chosen_by_name(project):
         {"id": n, "image_id": 7, "category_id": n, "keypoints": [n, n, 2]} for n in (0, 1)
     ]
     path = project(categories=categories, annotations=annotations)
-    with pytest.raises(InputError, match=r"'cow' has no keypoints.*'cat' \(1\), 'dog' \(1\)"):
+    with pytest.raises(
+        InputError, match=r"'cow' is no name of one with keypoints.*'cat' \(1\), 'dog' \(1\)"
+    ):
         read_project(path, category="cow")
     read = read_project(path, category="dog")
     np.testing.assert_array_equal(read.instances[0].keypoints, [[1, 1]])

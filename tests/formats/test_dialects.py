@@ -14,7 +14,6 @@ from kpjax.formats.prediction_reading import read_predictions
 from kpjax.formats.project import Report
 from kpjax.formats.reading import format_of, project_and_faults, read_project
 from kpjax.formats.tables import read_table
-from kpjax.formats.writing import write_project
 from kpjax.images.video import write_video
 
 SIZE = (40, 20)
@@ -110,19 +109,13 @@ FROM_CORNER = {
         lambda root: label_studio(root, clicked(POINTS)),
         lambda root: coco(root, info={"contributor": "Label Studio"}),
         lambda root: coco(root, image="cb0618f0-a.png"),
-        lambda root: yolo(root, "train: images", image="images/cb0618f0-a.png"),
     ],
     "CVAT": [
         lambda root: coco(root, file="annotations/person_keypoints_default.json"),
-        lambda root: (
-            yolo(root, "train: train.txt"),
-            (root / "train.txt").write_text("./images/train/a.png\n"),
-        ),
     ],
     "Roboflow": [
         lambda root: coco(root, info={"description": "Exported from roboflow.com"}),
         lambda root: coco(root, image="a_png.rf.0123456789abcdef0123456789abcdef.jpg"),
-        lambda root: yolo(root, "train: images/train\nroboflow: {version: 1}"),
     ],
     "LabelMe": [
         lambda root: labelme(
@@ -138,34 +131,25 @@ FROM_CENTRE = [
         info={"contributor": "COCO Consortium"},
     ),
     lambda root: coco(root, file="person_keypoints_val2017.json"),
-    lambda root: yolo(root, "train: images/train"),
 ]
 
 
 @pytest.mark.parametrize(
     ("tool", "make"),
     [(tool, make) for tool, makes in FROM_CORNER.items() for make in makes]
-    + [("", make) for make in FROM_CENTRE],
+    + [("", make) for make in FROM_CENTRE]
+    + [("shares of a width and height", lambda root: yolo(root, "train: images/train"))],
 )
 def test_the_same_clicks_are_the_same_points_in_all_exports_of_a_tool(tmp_path, tool, make):
     make(tmp_path)
     found = read_project(tmp_path)
-    assert found.tool == tool
     np.testing.assert_allclose(found.instances[0].keypoints, POINTS - (0.5 if tool else 0))
-    where = f"the corner of the first, as {tool} does" if tool else "the centre of the first"
+    where = f"the corner of the first, as {tool} do" if tool else "the centre of the first"
     assert any(f"pixels count from {where}" in note for note in found.notes)
     for stated in ("0", "0.5", "1"):  # once, whatever the tool does
         found = read_project(tmp_path, pixels_from=stated)
         np.testing.assert_allclose(found.instances[0].keypoints, POINTS - float(stated))
         assert not any("pixels count" in note for note in found.notes)
-
-
-def test_a_converted_project_is_not_moved_again(tmp_path):
-    (tmp_path / "a").mkdir()
-    coco(tmp_path / "a", image="a_png.rf.0123456789abcdef0123456789abcdef.jpg")
-    write_project(read_project(tmp_path / "a"), "coco", tmp_path / "b")
-    found = read_project(tmp_path / "b")
-    np.testing.assert_allclose(found.instances[0].keypoints, POINTS - 0.5)
 
 
 def test_labels_clipped_at_an_edge_do_not_count_from_one(tmp_path):
@@ -429,7 +413,8 @@ def test_two_changed_videos_of_one_name_are_two_doubts(tmp_path):
     labels = sio.Labels(frames, videos=videos, skeletons=[skeleton])
     sio.save_slp(labels, str(tmp_path / "a.slp"), embed=False, verbose=False)
     doubts = read_project(tmp_path).doubts
-    assert [doubt.split(" has ")[0] for doubt in doubts] == ["day1/a.mp4", "day2/a.mp4"]
+    named = [doubt.split(" has ")[0] for doubt in doubts if "and had" in doubt]
+    assert named == ["day1/a.mp4", "day2/a.mp4"]
 
 
 def test_nwb_states_the_shape_of_its_videos(tmp_path):
@@ -488,9 +473,10 @@ def test_lightning_pose_with_a_config_is_no_project_of_deeplabcut(tmp_path):
     (tmp_path / "CollectedData.csv").write_text(
         "scorer,lp,lp\nbodyparts,nose,nose\ncoords,x,y\nlabeled-data/a/img0.png,3,4\n"
     )
-    (tmp_path / "config.yaml").write_text("data:\n  keypoint_names: [nose]\ntraining:\n  seed: 0\n")
-    for path in (tmp_path, tmp_path / "config.yaml"):
-        assert format_of(path).name == "lightning_pose"
+    for more in ("training:\n  seed: 0\n", ""):
+        (tmp_path / "config.yaml").write_text(f"data:\n  keypoint_names: [nose]\n{more}")
+        for path in (tmp_path, tmp_path / "config.yaml"):
+            assert format_of(path).name == "lightning_pose"
     np.testing.assert_array_equal(read_project(tmp_path).instances[0].keypoints, [[3, 4]])
     (tmp_path / "config.yaml").write_text("scorer: A\nbodyparts: [nose]\n")
     assert deeplabcut.projects_at(tmp_path) == [tmp_path]

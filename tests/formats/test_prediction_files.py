@@ -125,7 +125,7 @@ def with_sleap(path):
 
 
 @pytest.mark.parametrize(("number", "read"), [(1, with_pandas), (2, with_pandas), (3, with_sleap)])
-def test_other_tools_read_what_was_found_and_so_does_the_library(video, number, read):
+def test_other_tools_read_what_was_found(video, number, read):
     np.testing.assert_array_equal(read(video[2][number]), FOUND)
     for path in (video[2][0], video[2][number]):
         (found,) = read_predictions(path)

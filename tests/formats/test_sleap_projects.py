@@ -2,6 +2,8 @@
 of images.
 """
 
+import os
+
 import numpy as np
 import pytest
 from damaging import black
@@ -68,14 +70,14 @@ def test_people_train_and_predictions_do_not(tmp_path):
         (f"a.mp4/{n}", n) for n in (4, 6, 8, 9)
     ]
     assert (found.skeleton.edges, found.skeleton.flip) == (((0, 1),), (0, 2, 1))
-    assert len(found.instances) == 1
-    one = found.instances[0]
+    assert (found.nobody, found.unlisted) == ({2}, {1, 3})  # no point of frame 8 is visible
+    one, _ = found.instances
     assert (one.frame, one.track, one.visible.tolist()) == (0, "ann", [1, 1, 0])
     np.testing.assert_array_equal(one.keypoints, [[1, 2], [3, 4], [np.nan, np.nan]])
     assert [note[:20] for note in found.notes] == [
         "2 predicted instance",
-        "1 instances without ",
         "1 suggested frames a",
+        "1 frame whose animal",
     ]
 
 
@@ -197,6 +199,23 @@ def test_skeletons_that_no_instance_has_do_not_count(tmp_path):
     sio.save_slp(labels, str(path), embed=False, verbose=False)
     assert len(sio.load_slp(str(path), open_videos=False).skeletons) == 2
     assert read_project(path).skeleton.names == ("head", "left", "right")
+
+
+def test_frames_of_a_package_that_were_replaced_are_not_taken_from_an_old_copy(tmp_path):
+    """Also where its size and time stay, as a copying tool keeps them."""
+    image = tmp_path / "a.png"
+    package = tmp_path / "package" / "a.pkg.slp"
+    package.parent.mkdir()
+    copies = []
+    for value in (10, 200):
+        Image.new("RGB", (32, 32), (value, value, value)).save(image, compress_level=0)
+        animal = (0, 0, sio.Instance, [[1, 2], [3, 4], [5, 6]], "")
+        path = saved(tmp_path / "a.slp", [animal], [sio.Video.from_filename([str(image)])])
+        sio.load_slp(str(path)).save(str(package), embed="user", verbose=False)
+        os.utime(package, ns=(1, 1))
+        [frame] = read_project(package).frames
+        copies.append(np.asarray(Image.open(frame.path)).mean())
+    assert copies == pytest.approx([10, 200], abs=1)
 
 
 @pytest.mark.parametrize(("videos", "suggested"), [(1, (0, 3)), (2, (1, 0))])

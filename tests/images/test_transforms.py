@@ -4,6 +4,7 @@ smaller.
 
 import io
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +20,7 @@ from kpjax.images.transforms import (
     Stretch,
     Turned,
 )
+from kpjax.lab.own.places import SamePlace
 
 
 def image_with_blob(width, height, x, y, radius):
@@ -183,6 +185,16 @@ def test_a_box_counts_edges():
     assert not square[0].any()
     with pytest.raises(InputError, match="box: the transform crops around the annotated box"):
         AroundBox(64)(corner, np.array([(5, 4)]), np.ones(1), np.float32(1))
+
+
+def test_one_place_is_that_of_each_size_of_images():
+    place = SamePlace(32, (90, 60, 20, 10, 40, 40, 60, 60, 4, 6, 40, 40))
+    for size, corner in (((90, 60), (20, 10)), ((60, 60), (4, 6))):
+        given = image_with_blob(*size, 30, 25, radius=3), np.array([corner]), np.ones(1), 10.0
+        boxed = AroundBox(32, 1.0)(*given, np.array([*corner, 40, 40]))
+        jax.tree.map(np.testing.assert_array_equal, place(*given), boxed)
+    with pytest.raises(InputError, match=r"images of 90x60 and 60x60 px .* one is 64x48"):
+        place(np.zeros((48, 64, 3), np.uint8), *given[1:])
 
 
 def test_letterbox_rounds_and_keeps_thin_images():

@@ -53,7 +53,7 @@ def untrained_run(workdir: Path, skeleton: Skeleton, side: int = 32, **values: A
     state = jax.eval_shape(
         method.init, jax.random.key(0), {"labelled": batch, "unlabelled": batch}, {}
     )
-    write_config(job.folder, job.identity())
+    write_config(job.folder, job.record())
     write_json(job.folder / "skeleton.json", asdict(skeleton))
     save_trained(job.folder / "model", Trained(drawn(state.variables), drawn(state.frozen)))
     write_results(

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from tiny_systems import lengths_of
 from untrained import count
 
 from experiments.adaptation import EXPERIMENT, PRESETS
@@ -33,6 +34,7 @@ from kpjax.papers.adaptation.core import CORE_BATCH, build_core, network
 from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import flat, replace_fields
+from kpjax.papers.engine import built_on
 from kpjax.papers.paper_numbers import lines_of
 from kpjax.training.evaluation import Gathered
 
@@ -55,9 +57,9 @@ def built(config, variant="adapted"):
         patch.setattr(
             variants.methods, "adaptation", lambda setup, **more: caught.append((setup, more))
         )
-        variants.build.cache_clear()
+        built_on.cache_clear()
         VARIANTS[variant].method(config, None)
-        variants.build.cache_clear()  # of nothing
+        built_on.cache_clear()  # of nothing
     return caught[0]
 
 
@@ -409,15 +411,12 @@ def test_the_accuracy_of_the_core_is_the_official_mean_of_the_benchmark(monkeypa
     )
     monkeypatch.setattr(core, "build_core", lambda *given: SimpleNamespace(skeleton=points))
     monkeypatch.setattr(core, "predict_source", lambda *given, **more: found)
-    monkeypatch.setattr(core.engine, "first_variables", lambda *given: {})
-    monkeypatch.setattr(
-        core.engine,
-        "fit_sources",
-        lambda *given, evaluate, **more: evaluate[1](SimpleNamespace(step=0)),
-    )
+    monkeypatch.setattr(core, "batches", lambda *given, **more: {})
     images = SimpleNamespace(skeleton=points)
     job = SimpleNamespace(config=resolved("mpii_mafl"), seed=0, data_dir=None)
-    metrics = core._train_core(job, None, lambda *given: (images, images))
+    data = SimpleNamespace(core_images=lambda *given: (images, images))
+    _, evaluate = core._training(job, data, None).more["evaluate"]
+    metrics = evaluate(SimpleNamespace(step=0))
     assert metrics["core/pck"] == pytest.approx(3 / 4)
 
 
@@ -439,10 +438,8 @@ def test_measures_and_models_of_the_tables():
     )
     for name in ("finetuned_last", "finetuned_from_adapted", "adapted_every"):
         assert EXPERIMENT.paper.variants[name].kind == "ablation"
-    from_adapted = VARIANTS["finetuned_from_adapted"].lengths(
-        resolved("mpii_aflw"), "finetuned_from_adapted"
-    )
-    assert tuple(from_adapted) == ("core_mpii", "adapted", "finetuned_from_adapted")
+    from_adapted = lengths_of(EXPERIMENT, resolved("mpii_aflw"), "finetuned_from_adapted")
+    assert from_adapted.keys() == {"core_mpii", "adapted", "finetuned_from_adapted"}
 
 
 @pytest.mark.parametrize(

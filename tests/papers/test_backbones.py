@@ -348,7 +348,7 @@ def test_the_decay_of_adaptation_moves_no_frozen_layer(monkeypatch):
     caught = []
     monkeypatch.setattr(methods, "adaptation", lambda setup, **_: caught.append(setup))
     config = replace_fields(ADAPTATION["demo"], frozen_stride=4)
-    build.__wrapped__(config, trained=methods.finetuned())
+    build(config, None, trained=methods.finetuned())
     (kept,) = caught
     params = {
         "free": {

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,7 @@ from kpjax.papers.command_line import (
     run,
 )
 from kpjax.papers.configs import Heatmaps, ImageSet, config_as_json, flat
-from kpjax.training import identity
+from kpjax.training import identity, run_folder
 from kpjax.training.identity import flat_identity
 
 SYSTEMS = {name: (experiment_of(name), own_experiment(name)) for name in NEEDS}
@@ -140,6 +141,20 @@ def test_a_finished_run_of_other_inputs_or_programs(tmp_path, monkeypatch, capsy
         run(tiny, typed)
     weights["target"] = {"a": "1"}
     engine._inputs.cache_clear()
+
+    # A table of seeds says which of them other programs have computed, and no page takes them.
+    monkeypatch.setattr(run_folder, "programs", lambda: here | {"sources": "f" * 64})
+    run(tiny, [*typed, "--seeds", "2"])
+    said = capsys.readouterr().out
+    words = "not all runs of this table were computed by the same programs (source_only, seed 1: the digest"
+    assert words in said
+    monkeypatch.undo()
+    second = job.folder.parent / "seed-1" / "results.json"
+    other = json.loads(second.read_text())
+    second.write_text(json.dumps(other | {"went_on_under": []}))
+    assert not list(run_results(tiny, tmp_path))
+    assert words in capsys.readouterr().out
+    shutil.rmtree(job.folder.parent / "seed-1")
 
     # No table takes a number that two programs have computed.
     results["went_on_under"] = [here, here]

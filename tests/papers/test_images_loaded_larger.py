@@ -22,7 +22,7 @@ from kpjax.papers.adaptation.core import build_core
 from kpjax.papers.command_line import run
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, result_of
-from kpjax.papers.incremental import association, rivals, runs, stages
+from kpjax.papers.incremental import association, rivals, runs
 from kpjax.papers.semi_supervised.pseudo_labels import averaging
 from kpjax.papers.semi_supervised.variants import VARIANTS
 from kpjax.training.evaluation import predict_source
@@ -166,8 +166,8 @@ def test_steps_of_a_protocol_train_on_larger_images_and_measure_on_plain_ones(
 
         monkeypatch.setattr(module, name, watching)
 
-    watched(runs, "fit_sources", lambda job, method, sources: sources.values(), trained)
-    watched(rivals, "stream", lambda source: [source], trained)
+    for module in (runs, rivals):
+        watched(module, "batches", lambda job, method, sources: sources.values(), trained)
     watched(runs, "predict_source", lambda method, state, source: [source], measured)
     for module in (association, rivals):
         watched(module, "reduce", lambda measure, state, source: [source], measured)
@@ -175,9 +175,10 @@ def test_steps_of_a_protocol_train_on_larger_images_and_measure_on_plain_ones(
         experiment._replace(presets={"tiny": config}),
         ["tiny", "--variants", "kamp", "afec", "joint", "--workdir", str(tmp_path)],
     )
-    assert set(trained) == {("fit_sources", larger), ("stream", larger)}
-    # step 0, of all variants but the last; KA-Net and its student, AFEC's student, in two steps
-    assert [name for name, _ in trained].count("fit_sources") == 1 + 2 * 2 + 2 + 1
+    assert set(trained) == {("batches", larger)}
+    # step 0, of all variants but the last; KA-Net and its student, AFEC's student and its second
+    # network, in two steps
+    assert len(trained) == 1 + 2 * 2 + 2 * 2 + 1
     assert set(measured) == {("predict_source", 32), ("reduce", 32)}
 
 
@@ -186,7 +187,7 @@ def test_plain_images_of_a_step_are_those_that_train(tmp_path, step):
     """Labels lie at the same places of the original images."""
     experiment = experiment_of("incremental")
     job = Job(experiment, STEPS, "tiny", "kamp", 0, tmp_path, tmp_path)
-    of_run = stages.run_of(job, experiment.open(job))
+    of_run = runs.Run(job, experiment.open(job))
     training, plain = of_run.training_images(step), of_run.plain_images(step)
     assert sides(training) > sides(plain) == [32]
     assert len(training) == len(plain) > 1

@@ -17,7 +17,7 @@ from kpjax import Skeleton
 from kpjax.optimization import descend, group_rates, scale_backbone
 from kpjax.papers import adaptation, incremental, pyramids, regda, semi_supervised
 from kpjax.papers.configs import replace_fields
-from kpjax.training.logging import rate_lines
+from kpjax.training.logging import rates_text
 
 HAND = Skeleton(("wrist", "thumb", "finger"))
 
@@ -28,7 +28,7 @@ def of_regda(variant, **changes):
 
 
 def lines(method, steps):
-    return " ".join(rate_lines("stage", method.rates, steps)).replace("    ", "")
+    return rates_text(method.rates, steps)
 
 
 def test_a_pretrained_backbone_of_rhd_h3d_gets_a_tenth():
@@ -36,7 +36,7 @@ def test_a_pretrained_backbone_of_rhd_h3d_gets_a_tenth():
     config, method = of_regda("source_only")
     steps = config.pretraining_steps + config.steps
     assert lines(method, steps) == (
-        "stage: learning rate 0.01 to 0.0001 of backbone; 0.1 to 0.001 of upsampling, head"
+        "learning rate 0.01 to 0.0001 of backbone; 0.1 to 0.001 of upsampling, head"
     )
     _, tenth = of_regda("source_only", backbone_rate=0.1)
     assert "0.001 to 1e-05 of backbone; 0.1 to 0.001 of upsampling, head" in lines(tenth, steps)

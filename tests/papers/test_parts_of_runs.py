@@ -169,10 +169,10 @@ def test_landmarks_are_tested_on_the_set_whose_labels_are_fitted(opened, monkeyp
     ):
         data = adaptation.EXPERIMENT.presets[preset].data
         opened.clear()
-        assert open_landmarks(data, 100, tmp_path, None).test.name == tune
+        assert open_landmarks(data, 100, tmp_path).test.name == tune
         assert data.test not in opened
         assert not [name for name in opened if "tune" in name and name != tune]
-        found = open_landmarks(data, 0, tmp_path, None)
+        found = open_landmarks(data, 0, tmp_path)
         assert found.test.name == data.test
         assert found.target.name == f"{data.target} without labels"
         assert found.fit.name == (data.fit or data.target)

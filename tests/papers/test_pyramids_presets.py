@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import linen as nn
+from tiny_systems import lengths_of
 
 from data.human36m_videos import ELEVEN_ACTIONS, SEVENTEEN, TEST, TRAIN
 from experiments.pyramids import EXPERIMENT
@@ -24,7 +25,8 @@ from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import arrays
 from kpjax.input.video_source import group_into_videos
 from kpjax.papers.command_line import read_command
-from kpjax.papers.pyramids import rivals, stages
+from kpjax.papers.engine import built_on
+from kpjax.papers.pyramids import rivals
 from kpjax.papers.pyramids.measures import split_of
 from kpjax.papers.pyramids.stages import sizes_alone
 from kpjax.papers.pyramids.variants import VARIANTS
@@ -47,7 +49,7 @@ def built(variant: str, size: int = 0) -> tuple[Any, dict[str, Any]]:
         given.update(bound.arguments)
         return factory(*setup, **arguments)
 
-    stages.build_once.cache_clear()
+    built_on.cache_clear()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(methods, name, spy)
         if not size:
@@ -304,7 +306,7 @@ ELEMENTS = [
     *(
         Element(
             f"{name} has the method's steps",
-            lambda name=name: VARIANTS[name].lengths(CONFIG, name)[name],
+            lambda name=name: lengths_of(EXPERIMENT, CONFIG, name)[name],
             CONFIG.steps,
             "not stated",
         )

@@ -15,6 +15,7 @@ from tiny_systems import SYSTEMS, job_of
 
 from experiments import experiment_of
 from kpjax.errors import InputError, RunError, WriteError
+from kpjax.files import write_json
 from kpjax.papers import command_line
 from kpjax.papers.command_line import in_processes, over_devices, read_command, run
 from kpjax.papers.configs import flat, read_settings, with_settings
@@ -146,6 +147,30 @@ def test_what_cannot_be_written_ends_all_runs(tmp_path, refusal):
         in_turn(jobs_in(tmp_path, "one", "two", "three"), work, failed=failed)
     assert done == ["one", "two"]
     assert not failed
+
+
+def test_a_folder_that_is_blocked_stops_no_other_run(tmp_path, capsys):
+    jobs, done, failed = jobs_in(tmp_path, "one", "two", "three"), [], {}
+    queue = queue_folder(jobs[1]).parent
+    queue.parent.mkdir(parents=True)
+    queue.write_text("a file where the folder belongs")
+    in_turn(jobs, lambda job: done.append(job.variant), failed=failed, alike=True)
+    assert done == ["one", "three"]
+    assert list(failed) == [jobs[1]]
+    assert "cannot be written" in failed[jobs[1]]
+
+
+def test_of_several_processes_that_fail_what_is_done_is_reported(tmp_path, monkeypatch, shown):
+    def fail(command):
+        job = command.jobs()[0]
+        write_json(job.folder / "results.json", {})
+        raise RunError("1 of 2 processes failed")
+
+    monkeypatch.setattr(command_line, "in_processes", fail)
+    typed = [*PEOPLE, "--seeds", "2", "--jobs", "2", "--workdir", str(tmp_path)]
+    with pytest.raises(RunError, match="1 of 2"):
+        run(SYSTEMS["regda"], typed)
+    assert len(shown) == 1
 
 
 def test_a_single_run_raises_its_own_error(tmp_path, monkeypatch, shown):

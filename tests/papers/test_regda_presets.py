@@ -12,17 +12,20 @@ from types import SimpleNamespace
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from etils import epath
+from tiny_systems import lengths_of
 
 from experiments import experiment_of
-from experiments.regda import PRESETS
+from experiments.regda import EXPERIMENT, PRESETS
 from kpjax import Skeleton, losses
 from kpjax.files import strict
 from kpjax.heatmaps import gaussian_bumps
 from kpjax.methods.regda_family import regda as method
 from kpjax.optimization import descend
-from kpjax.papers import regda
+from kpjax.papers import engine, regda
 from kpjax.papers.command_line import chosen_variants
-from kpjax.papers.configs import replace_fields
+from kpjax.papers.configs import Splits, replace_fields
+from kpjax.papers.engine import Job
 from kpjax.papers.regda import labels_alone, stages, variants
 from kpjax.papers.regda.config import of_pretraining
 
@@ -152,20 +155,16 @@ def test_rows_beside_the_printed_source_only_and_oracle_have_the_recipe_of_the_c
 ):
     """Half the squared errors, Adam at 1e-3 for all layers, x0.1 at epochs 44 and 59 of 70."""
     config, row = PRESETS[preset], variants.VARIANTS[variant]
-    given, lengths = {}, []
+    given = {}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "build_once", stages.build_once.__wrapped__)
+        patch.setattr(engine, "built_on", engine.built_on.__wrapped__)
         patch.setattr(
             labels_alone.methods,
             "supervised",
             lambda setup, **more: given.update(more, setup=setup),
         )
-        patch.setattr(
-            labels_alone, "train_stage", lambda job, data, method, steps: lengths.append(steps)
-        )
-        row.train(SimpleNamespace(config=config), SimpleNamespace(skeleton=POINTS))
-    assert lengths == [35_000]
-    assert row.lengths(config, variant) == {variant: 35_000}
+        row.method(config, POINTS)
+    assert lengths_of(EXPERIMENT, config, variant) == {variant: 35_000}
     assert given["loss"] is losses.heatmap_mse
     assert given["stream"] == stream
     rate = given["setup"].learning_rate
@@ -200,7 +199,7 @@ def test_measured_rows_of_squared_errors_keep_their_rates_and_lengths():
             ("source_only_augmented_mse_long", config.steps_of_equal_cost),
         ):
             row = variants.VARIANTS[variant]
-            assert row.lengths(config, variant) == {variant: steps}
+            assert lengths_of(EXPERIMENT, config, variant) == {variant: steps}
             for step in (0, steps // 2, steps - 1):
                 (found,) = row.method(config, POINTS).rates(step).values()
                 assert found == pytest.approx(float(config.teacher.adaptation_rate(steps)(step)))
@@ -242,7 +241,7 @@ def test_networks_have_a_fresh_head_of_two_layers_beside_one_of_the_first_stage(
 def config_of(name, config):
     """Returns the config by which a variant builds its method."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "build_once", lambda build, config, skeleton, **more: config)
+        patch.setattr(engine, "built_on", lambda setup, build, config, skeleton: config)
         return variants.VARIANTS[name].method(config, POINTS)
 
 
@@ -266,16 +265,11 @@ def test_the_control_in_random_colours_has_a_regda_in_the_same_in_both_stages(pr
     # the first stage is another one, under a name of its own
     assert of_pretraining(ours) != of_pretraining(config_of("regda", config))
     assert of_pretraining(ours)["augment"] == strict(dataclasses.asdict(control.augment))
-    first_stage = {}
-
-    def noted(job, data, **more):
-        first_stage.update(more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(variants, "pretrain", noted)
-        patch.setattr(variants, "train_stage", lambda *given: None)
-        variants.adapted_in_colours(SimpleNamespace(config=config), None, None)
-    assert first_stage == {"config": ours, "stage": "pretraining_augmented"}
+    job = Job(EXPERIMENT, config, preset, "regda_augmented", 0, epath.Path(), epath.Path())
+    data = stages.Data(*[Splits(*3 * [SimpleNamespace(digest="d")])] * 2)
+    shared = next(variants.adapted_in_colours(job, data)).shared
+    assert shared.name == "pretraining_augmented"
+    assert shared.config() == of_pretraining(ours) | {"source": "d"}
 
 
 # Ablations
@@ -323,5 +317,4 @@ def test_an_ablation_changes_one_thing_and_shares_the_first_stage(variant, chang
     config = PRESETS["demo"]
     assert config_of(variant, config) == replace_fields(config, **changed_fields)
     assert of_pretraining(config_of(variant, config)) == of_pretraining(config)
-    lengths = variants.VARIANTS[variant].lengths(config, variant)
-    assert lengths.keys() == {"pretraining", variant}
+    assert lengths_of(EXPERIMENT, config, variant).keys() == {"pretraining", variant}

@@ -26,7 +26,7 @@ from kpjax.methods.semi_supervised_family.semantic_features import (
 )
 from kpjax.papers.command_line import read_command
 from kpjax.papers.configs import network_of, replace_fields
-from kpjax.papers.engine import Job
+from kpjax.papers.engine import Job, built_on
 from kpjax.papers.semi_supervised import stages
 from kpjax.papers.semi_supervised.stages import build_objective, setup_of
 from kpjax.papers.semi_supervised.variants import VARIANTS
@@ -82,9 +82,9 @@ def passed(monkeypatch, preset, variant="sskl"):
 
     with monkeypatch.context() as patch:
         patch.setattr(methods, "semi_supervised", noted)
-        stages.build_once.cache_clear()
+        built_on.cache_clear()
         VARIANTS[variant].method(PRESETS[preset], setup(preset).skeleton)
-    stages.build_once.cache_clear()
+    built_on.cache_clear()
     return given
 
 
@@ -272,20 +272,18 @@ def test_batches_are_halves(preset, monkeypatch):
     def noted(job, method, sources, *, batch_size, **options):
         seen.update(batch_size=batch_size, streams=method.streams, **options)
 
-    monkeypatch.setattr(stages.engine, "fit_sources", noted)
-    monkeypatch.setattr(stages.engine, "first_variables", lambda *given: {})
-    monkeypatch.setattr(stages.engine, "_inputs", lambda *given: {})
+    monkeypatch.setattr(stages, "batches", noted)
     data = stages.Data(*[arrays_of(4)] * 5, identity={})
     job = Job(None, PRESETS[preset], preset, "sskl", 0, "", "")
     method = VARIANTS["sskl"].method(PRESETS[preset], POINTS)
     config = job.config
-    stages.fit_images(job, method, {}, data, config.steps, "", "sskl", {}, patience=config.patience)
+    more = stages.on_images(job, data, method, {}, config.steps, patience=config.patience).more
     assert seen["streams"] == STREAMS
     assert seen["batch_size"] == config.batch_size // 2
     # Stopped by the accuracy on validation images, of which the best is the result.
-    assert seen["select"].metric == "validation/pck"
-    assert seen["select"].patience == config.patience == 10
-    assert config.steps // seen["evaluate"][0] == 50
+    assert more["select"].metric == "validation/pck"
+    assert more["select"].patience == config.patience == 10
+    assert config.steps // more["evaluate"][0] == 50
 
 
 def arrays_of(count):

@@ -9,6 +9,7 @@ import pytest
 
 from kpjax.input.source import arrays
 from kpjax.papers import source_free
+from kpjax.papers.engine import Outcome, Stage
 from kpjax.papers.source_free import (
     Disagreement,
     adapted_or_start,
@@ -19,7 +20,7 @@ from kpjax.papers.source_free import (
 )
 from kpjax.structures import Skeleton, Trained
 from kpjax.training.evaluation import Gathered
-from kpjax.training.fit import Evaluation, Fitted
+from kpjax.training.fit import Evaluation
 
 # diagonals of 56.6 px: 5.7 px are near
 POINTS = np.tile(np.float32([[10, 10], [10, 50], [50, 10]]), (4, 1, 1))
@@ -69,18 +70,23 @@ def test_teacher_and_student_must_agree_on_all_points(monkeypatch):
 
 
 def test_the_start_is_kept_where_the_check_fails(capsys):
-    start, after = Trained({"a": 1}, {}), Trained({"a": 2}, {})
-
-    def fails():
-        raise Disagreement("step 3: they differ")
-
-    fitted, metrics = adapted_or_start(fails, start, "adapted, seed 0")
-    assert (fitted.trained, fitted.steps, metrics) == (start, 0, {"kept_start": 1.0})
-    assert "the start is kept: step 3: they differ" in capsys.readouterr().out
+    start = Outcome(None, Trained({"a": 1}, {}), 3)
+    stage = Stage("adapted", 5, None, start)
     values = {"agreement/start": 0.9, "agreement/networks": 0.95}
-    done = Fitted(after, after, 5, values, 1.0, 1.0, 5, (Evaluation(5, values),))
-    fitted, metrics = adapted_or_start(lambda: done, start, "adapted, seed 0")
-    assert (fitted, metrics) == (done, {"kept_start": 0.0, **values})
+    done = start._replace(steps=8, evaluations=(Evaluation(5, values),))
+
+    def outcome(answer):
+        asked = adapted_or_start(stage, "adapted, seed 0")
+        assert next(asked) is stage
+        with pytest.raises(StopIteration) as end:
+            answer(asked)
+        return end.value.value
+
+    kept = outcome(lambda asked: asked.throw(Disagreement("step 3: they differ")))
+    assert kept == start._replace(metrics={"kept_start": 1.0})
+    assert "the start is kept: step 3: they differ" in capsys.readouterr().out
+    adapted = outcome(lambda asked: asked.send(done))
+    assert adapted == done._replace(metrics={"kept_start": 0.0, **values})
     assert "90.0 of 100 sure points of the start stay, and 95.0 of 100" in capsys.readouterr().out
 
 

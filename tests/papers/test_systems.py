@@ -9,7 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from predict_folder import predict_folder
-from tiny_systems import STOPPED, SYSTEMS, VARIANTS, job_of, printed_of, results_of
+from tiny_systems import (
+    STOPPED,
+    SYSTEMS,
+    VARIANTS,
+    job_of,
+    lengths_of,
+    printed_of,
+    results_of,
+)
 
 from experiments import experiment_of
 from experiments.blank import without_data
@@ -218,7 +226,7 @@ def test_every_stage_of_every_variant_can_be_traced(name):
     for variant in experiment.paper.applicable(preset, config):
         stages = planned_stages(job_of(name, variant)._replace(experiment=without_data(experiment)))
         if name != "regda":  # whose steps are not equally dear
-            assert sum(experiment.paper.variants[variant].lengths(config, variant).values()) == sum(
+            assert sum(lengths_of(experiment, config, variant).values()) == sum(
                 {(stage.folder, stage.name): stage.steps for stage in stages}.values()
             ), variant
         for stage in stages:

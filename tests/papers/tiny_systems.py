@@ -38,6 +38,13 @@ def protocol() -> str:
     return str(path)
 
 
+def lengths_of(experiment, config, variant: str) -> dict[str, float]:
+    """Returns the steps of a variant's stages that train, by what their folders are named after."""
+    nowhere = epath.Path("nowhere")
+    job = Job(experiment, config, "demo", variant, 0, nowhere, nowhere)
+    return {folder.parent.name: steps for folder, steps in job.lengths.items() if steps}
+
+
 def results_of(folder: Path, variant: str) -> dict:
     """Reads the results of a variant in the folder of a preset."""
     return json.loads((folder / variant / "seed-0" / "results.json").read_text())

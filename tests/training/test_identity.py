@@ -1,52 +1,82 @@
 """What a run depends on: the contents of files, whatever their sizes and times, and the programs
 that compute it."""
 
-import json
 import os
 
 import jax
+import numpy as np
+from PIL import Image
 from tiny import Batches, tiny
 
+from kpjax.images import contents
 from kpjax.training import checkpoints, fit as fitting, identity, run_folder
 
 
 def test_a_content_is_another_one_whatever_size_and_time_say(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     computed = []
-    sha256_of = identity.sha256_of
+    digest = contents.content_digest
     monkeypatch.setattr(
-        identity, "sha256_of", lambda path: computed.append(path) or sha256_of(path)
+        contents, "content_digest", lambda path: computed.append(path) or digest(path)
     )
     files = {name: tmp_path / "data" / name for name in ("a.bmp", "b.bmp")}
     (tmp_path / "data").mkdir()
     for path in files.values():
         path.write_bytes(b"1234")
-    first = identity.contents(files)
-    assert identity.contents(files) == first
+    first = contents.contents(files)
+    assert contents.contents(files) == first
     assert len(computed) == 2
     times = files["a.bmp"].stat()
     files["a.bmp"].write_bytes(b"4321")
     os.utime(files["a.bmp"], ns=(times.st_atime_ns, times.st_mtime_ns))
-    second = identity.contents(files)
+    second = contents.contents(files)
     assert identity.differing(first, second) == "1 of 2 files with different content (a.bmp)"
     files["a.bmp"].write_bytes(b"1234")
-    assert identity.contents(files) == first  # only its times are others
+    assert contents.contents(files) == first  # only its times are others
     assert len(computed) == 4
     assert (
         identity.differing(first, {"b.bmp": first["b.bmp"], "c": ""}) == "1 new (c), 1 gone (a.bmp)"
     )
 
 
-def test_inputs_of_another_state_are_told_by_their_names(tmp_path):
+def test_a_content_is_what_a_file_says(tmp_path):
+    """An image that is saved again says the same, in other bytes; one of other pixels does not."""
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
+    for level in (1, 9):
+        Image.fromarray(pixels).save(tmp_path / f"{level}.png", compress_level=level)
+    pixels[3, 4, 1] ^= 1
+    Image.fromarray(pixels).save(tmp_path / "other.png")
+    digests = contents.contents({path.name: path for path in tmp_path.glob("*.png")})
+    assert (tmp_path / "1.png").read_bytes() != (tmp_path / "9.png").read_bytes()
+    assert digests["1.png"] == digests["9.png"] != digests["other.png"]
+
+
+def test_inputs_of_another_state_are_told_by_their_names():
     first, second = (
         {"target": {"a.png": "1", "b.png": "2"}},
         {"target": {"a.png": "3", "b.png": "2"}},
     )
-    stored = {"target": identity.json_digest(first["target"])}
-    identity.keep_inputs(tmp_path, first)
-    assert identity.changed_input(tmp_path, stored, first) is None
+    assert identity.changed_input(first, first) is None
     words = "1 of 2 files with different content (a.png)"
-    assert identity.changed_input(tmp_path, stored, second) == ("target", words)
+    assert identity.changed_input(first, second) == ("target", words)
+
+
+def test_addresses_are_no_part_of_a_config():
+    config = {"project": {"project": "P", "share": 1}, "weights": "w.safetensors"}
+    assert identity.named_in(config) == {"project", "share", "weights"}
+    assert identity.without_addresses(config, {"project", "weights"}) == {"project": {"share": 1}}
+
+
+def test_what_computes_has_its_devices_and_the_flags_of_its_compiler(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "")
+    here = identity.programs()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/tmp/a --xla_cpu_enable_fast_math=true")
+    assert identity.arithmetic()["XLA flags"] == "--xla_cpu_enable_fast_math=true"
+    with jax.default_matmul_precision("bfloat16"):
+        changed = identity.changed_programs(here, identity.programs())
+    assert "precision default, now bfloat16" in changed
+    assert "XLA flags none, now --xla_cpu_enable_fast_math=true" in changed
+    assert {"pillow", "av", "jax"} <= here["versions"].keys()
 
 
 def test_other_programs_are_said_and_kept(tmp_path, monkeypatch, capsys):
@@ -78,9 +108,10 @@ def test_other_programs_are_said_and_kept(tmp_path, monkeypatch, capsys):
     for module in (checkpoints, fitting):
         monkeypatch.setattr(module, "programs", lambda: again)
     assert train(6).under == (here, other)
+    run_folder.write_config(tmp_path, {})
     run_folder.note_programs(tmp_path, [here, other])
     monkeypatch.setattr(run_folder, "programs", lambda: other)
     assert run_folder.went_on_under(tmp_path) == [here, other]
     monkeypatch.setattr(run_folder, "programs", lambda: here)
-    (tmp_path / run_folder.PROGRAMS).write_text(json.dumps({"programs": [here]}))
+    run_folder.write_config(tmp_path, {"programs": [here]})
     assert run_folder.went_on_under(tmp_path) == []

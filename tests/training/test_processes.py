@@ -18,6 +18,7 @@ from kpjax.training import hosts, process
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "faults"))
 import one_of_many
+import stopped_often
 
 PROGRAM = """
 from pathlib import Path
@@ -97,6 +98,19 @@ def test_two_processes_equal_one(tmp_path):
 def test_programs_are_dropped_above_a_share_of_the_maps():
     """In a process of its own, since those of other tests would be dropped, too."""
     subprocess.run([sys.executable, "-c", PROGRAM], check=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_sigterm_at_any_moment_of_a_step_loses_nothing(tmp_path):
+    """In a process of its own, whose heap a handler would damage."""
+    said = subprocess.run(
+        [sys.executable, stopped_often.__file__, str(tmp_path)],
+        check=True,
+        timeout=1800,
+        capture_output=True,
+        text=True,
+    )
+    assert said.stdout.startswith("50 stops in ")
 
 
 # How they find each other and what they compare, without a second one

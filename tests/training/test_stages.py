@@ -53,7 +53,7 @@ def test_a_stage_trains_once(tmp_path, capsys):
     first = train()
     place = tmp_path / "stages" / "source" / "seed-3"
     assert calls == [place]
-    assert json.loads((place / "config.json").read_text()) == {"rate": 0.1}
+    assert json.loads((place / "config.json").read_text())["config"] == {"rate": 0.1}
     record = json.loads((place / "stage.json").read_text())
     assert record["parents"] == {"core": "abc"}
     assert record["result"] == {"kind": "last", "step": 2, "steps": 2, "digest": first.digest}
@@ -94,7 +94,7 @@ def test_a_stage_that_was_begun_goes_on_from_the_same_parents_alone(tmp_path):
     with pytest.raises(KeyboardInterrupt):  # nothing was saved before
         train(killed, "abc")
     with pytest.raises(
-        InputError, match=r"begun.json is of another .*: parents.core is abc there and abd here"
+        InputError, match=r"config.json is of another .*: parents.core is abc there and abd here"
     ):
         train(trained_in(calls), "abd")
     assert len(calls) == 1
@@ -132,6 +132,7 @@ def test_results_are_strict_json(tmp_path):
         "images_per_second",
         "wall_seconds",
         "devices",
+        "arithmetic",
         "versions",
         "commit",
         "sources",

@@ -23,10 +23,10 @@ from kpjax import Method, Trained, methods
 from kpjax.cores import usable_cores
 from kpjax.heatmaps import codec, named_decoder
 from kpjax.images.inputs import find_inputs
-from kpjax.images.transforms import BoxOrWhole
 from kpjax.images.video import write_video
 from kpjax.lab.commands import BATCH, Predict
 from kpjax.lab.commands.predict import carry_out, plan_work
+from kpjax.lab.own.places import BoxOrWhole
 from kpjax.lab.predictors import Predictor, as_function
 from kpjax.losses.heatmap import heatmap_mse
 from kpjax.models import MobileNetV2
@@ -52,7 +52,7 @@ def rows(effort: Effort) -> Iterator[Row]:
         "mse_peak",
         np.full(KEYPOINTS, -np.inf),
         "benchmark",
-        {"experiment": "benchmark", "preset": "figures", "variant": "supervised"},
+        {"experiment": "benchmark", "preset": "figures", "variant": "supervised", "digest": ""},
     )
     with tempfile.TemporaryDirectory() as folder:
         yield from video_rows(effort, predictor, trained, Path(folder))

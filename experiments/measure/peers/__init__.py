@@ -4,10 +4,9 @@ same frames that test, each tool as it chooses for itself.
 The tools live in environments of their own and import nothing of kpjax; what they train and predict
 comes back as a file that `score` reads.
 
-Commands   python -m experiments.measure.peers prepare PROJECT --labelled 10 --subset 0 --out mouse10
+Commands   python -m experiments.own.default mirror_mouse=PROJECT --labelled 10 --seeds 1 --workdir .
+           mv mirror_mouse-10-0 mouse10
            PROGRAM=experiments/measure/peers/programs
-           python $PROGRAM/kpjax_run.py mouse10 --weights FILE
-           python $PROGRAM/kpjax_run.py mouse10
            python -m venv dlc && dlc/bin/pip install deeplabcut==3.0.2
            dlc/bin/python $PROGRAM/deeplabcut_run.py mouse10 --weights FILE
            python -m venv lp && lp/bin/pip install lightning-pose==2.4.3
@@ -16,10 +15,11 @@ Commands   python -m experiments.measure.peers prepare PROJECT --labelled 10 --s
            sleap/bin/python $PROGRAM/sleap_nn_run.py mouse10
            python -m experiments.measure.peers score mouse10 --room experiments/measure/peers
 
-Those of kpjax need it where Python finds it, and are run without --weights, too: sleap-nn learns
-from random weights. The others start from one file of MobileNetV2 (`mobilenet_v2.google_in1k` of
-`kpjax.models.weights.pretrained`, under torchvision's names), in place of weights of their own.
---seconds caps the training of all tools alike (600 in the tables): epochs of DeepLabCut and
+The first command prepares the frames and trains kpjax as a user would, from its own weights and from
+random ones, which sleap-nn learns from, too; `prepare` alone makes such a folder. The others start from
+one file of MobileNetV2 (`mobilenet_v2.google_in1k` of `kpjax.models.weights.pretrained`, under
+torchvision's names), in place of weights of their own.
+--seconds caps the training of the other tools (600 in the tables): epochs of DeepLabCut and
 Lightning Pose are those that fit by a trial of four, so that trainings end somewhat before or after
 it; schedules of the rate are shortened with them. --every thins a video that is labelled throughout;
 --top-view answers what Lightning Pose and sleap-nn ask about the camera. What is not a tool's own

@@ -196,7 +196,7 @@ class Score(Checked):
                 print(
                     f"{given['tool'] + ' ' + given['version']:40} {found['test/median']:9.2f} "
                     + " ".join(f"{100 * found[name]:10.1f}" for name in shares)
-                    + f" {given['seconds']:8.0f}{'*' * given['cut']} {given['rate']:9.1f}"
+                    + f" {given['seconds']:8.0f}{'*' * given['cut']} {found['predict/rate']:9.1f}"
                 )
         if self.room:
             write_results(self.room, merge_rows(read_results(self.room), rows))
@@ -226,13 +226,19 @@ def measure(
     # Of an animal whose both keypoints are there; a tool may put what is absent anywhere.
     # The share is of all pictures, also of those on which a label of the pair is missing.
     together = one_point(points[..., :2], truth.sizes, truth.labelled) & truth.never_one
+    absent = ~truth.labelled & truth.labelled.any(0)
     return {
         "test/median": float(np.median(errors[truth.labelled])),
+        "test/distance": float(errors[truth.labelled].mean()),
+        "test/absent_drawn": float(
+            (shown & absent).sum() / absent.sum() if absent.any() else np.nan
+        ),
         "test/pck": float(good.sum() / truth.labelled.sum()),
         "test/one_point": float(together.mean(0).max()),
         "test/hidden": float((good & ~shown).sum() / max(good.sum(), 1)),
-        "predict/rate": given["rate"],
+        "predict/rate": given.get("rate", np.nan),
         "train/cut": float(given["cut"]),
+        "train/cpu": given.get("cpu", np.nan),
     }
 
 
@@ -240,10 +246,11 @@ def results_of(
     given: Mapping[str, Any], split: Mapping[str, Any], found: Mapping[str, float]
 ) -> list[Result]:
     """Returns a tool's numbers, of the checkout that measures; the subset stands for the seed."""
+    cap = {"seconds": round(given["cap"])} if "cap" in given else {}
     return [
         Result(
             split["name"],
-            settings_text({"labelled": split["labelled"], "seconds": round(given["cap"])}),
+            settings_text({"labelled": split["labelled"]} | cap),
             given["tool"],
             str(split["subset"]),
             metric,

@@ -77,4 +77,5 @@ def cutoffs_text(cutoffs: Any) -> str:
     if not known.size:
         return ""
     ends = dict.fromkeys(f"{end:.3g}" for end in (known.min(), known.max()))
-    return " to ".join(ends) + " by keypoint" * (len(ends) > 1)
+    text = " to ".join(ends)
+    return f"{text} by keypoint" if len(ends) > 1 else text

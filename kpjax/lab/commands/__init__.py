@@ -45,7 +45,7 @@ class _OfRun:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Check(_OfProject):
-    """Reports the contents and all faults of an annotation project, and draws its labels by name.
+    """Says what is in a project and what is wrong with it, and draws its labels.
 
     Prints the format, frames, sizes, labels of each keypoint, videos, duplicates and faults. The
     last lines say which systems can be trained on the project. The exit code is 2 if anything is
@@ -62,7 +62,7 @@ class Check(_OfProject):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Predict(_OfRun):
-    """Finds keypoints on images, folders and videos of any size, by a finished run.
+    """Finds keypoints on images, folders and videos of any size.
 
     RUN may also be `movenet`, a published network that finds 17 keypoints of one person: anywhere
     in an image; in a video, near where the last frame showed the person. Writes points.csv for all
@@ -110,7 +110,8 @@ class Predict(_OfRun):
     # written either way
     on_bad_frame: Annotated[Literal["stop", "skip"], arg(aliases=("--on-bad-image",))] = "stop"
     overwrite: bool = False  # replace earlier results in FOLDER
-    # leave out inputs whose results are all in FOLDER, of whichever run, as after an interrupt
+    # leave out inputs whose results are all in FOLDER, of the same run, content and flags, as after
+    # an interrupt
     resume: bool = False
 
 
@@ -121,11 +122,12 @@ class Evaluate(Options):
     project.
 
     Prints errors in pixels of the original images, with and without the points below the cutoff of
-    scores, and the share of points within their radii; frames that the run was trained on, held-out
-    ones and others are listed apart. Writes errors.csv, a row for every labelled keypoint,
-    errors_by_keypoint.csv, and worst.png, the animals with the largest errors for their size; rings
-    are the labels. Keypoints are matched by name. Animals are cropped to their boxes (without one,
-    to that of their labels) if the run was trained on crops, or if a frame has several.
+    scores, OKS and AP where animals have a box, and the share of points within their radii; frames
+    that the run was trained on, held-out ones and others are listed apart. Writes errors.csv, a row
+    for every labelled keypoint, errors_by_keypoint.csv, and worst.png, the animals with the largest
+    errors for their size; rings are the labels. Keypoints are matched by name.
+    Animals are cropped to their boxes (without one, to that of their labels) if the run was trained
+    on crops, or if a frame has several.
 
     RUN may also be a file of predictions by DeepLabCut, SLEAP, Lightning Pose, kpjax or another tool,
     or COCO results, on the project's images or on videos that these were taken from. It is written
@@ -150,7 +152,7 @@ class Evaluate(Options):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Suggest(_OfRun, Options):
-    """Chooses the images and frames of videos that are most worth labelling next.
+    """Picks the frames that are most worth labelling next.
 
     It takes frames that differ most from those that the run has read and each other. Writes suggestions.csv
     (the chosen frames), suggestions.png, and the frames as a project for a labelling tool.
@@ -172,7 +174,7 @@ class Suggest(_OfRun, Options):
 @command
 @dataclass(frozen=True, kw_only=True)
 class Export:
-    """Writes a finished run as an ONNX model, which runs without this library, and its card.
+    """Writes a run as an ONNX model that needs no kpjax, and its card.
 
     The folder holds predict.onnx, predictor.json (keypoints, sizes, coordinates, scores, versions)
     and README.md. Points are compared with those of the run. The converter is no part of kpjax:
@@ -189,10 +191,10 @@ class Export:
 @command
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Lists pretrained backbones, or fetches one with an open licence to where training finds it.
+    """Lists pretrained backbones, or fetches one.
 
-    Checks the sha256 of the file, or records it the first time. `kpjax train` uses a fetched
-    MobileNetV2 by default, and others with --weights NAME.
+    A file is stored where training finds it, for --weights NAME. Its sha256 is checked, or recorded
+    the first time. Those with an open licence alone are fetched.
     """
 
     #: what to fetch; without one all are listed
@@ -217,5 +219,16 @@ def run_command(name: str, arguments: Sequence[str]) -> Any:
     asked = parse(COMMANDS[name], arguments, prog=f"kpjax {name}")
     # Imported now: each command needs other libraries, and help none of them.
     run = getattr(importlib.import_module(f"kpjax.lab.commands.{name}"), name)
-    with flags_in_messages(flags_of(COMMANDS[name])):
-        return run(asked)
+    try:
+        with flags_in_messages(flags_of(COMMANDS[name])):
+            return run(asked)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(_after_interrupt(asked)) from None
+
+
+def _after_interrupt(asked: Any) -> str:
+    """Returns what a command says after Ctrl-C: what goes on from there."""
+    if not isinstance(asked, Predict):
+        return "stopped; the same command begins again"
+    instead = " in place of --overwrite" if asked.overwrite else ""
+    return f"stopped; the same command with --resume{instead} predicts what has no results yet"

@@ -3,9 +3,8 @@ its labels.
 """
 
 import contextlib
-import hashlib
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +15,7 @@ from tqdm.auto import tqdm
 from kpjax import InputError
 from kpjax.cores import usable_cores
 from kpjax.drawing.overlays import write_png
-from kpjax.errors import count_text, summarise
+from kpjax.errors import WriteError, count_text, summarise
 from kpjax.files import remove_partials
 from kpjax.formats.project import Project, outside
 from kpjax.formats.project_source import read_frame, reference_lengths, with_point_boxes
@@ -44,15 +43,19 @@ def check(asked: Check) -> Project:
     project = project and with_point_boxes(project, asked.box_side)
     form = format_of(asked.project)
     print(f"{asked.project}: {form.name} ({form.because})")
-    videos, copies = [], []
+    videos = []
     if project is not None:
-        print(*frame_lines(project), *keypoint_lines(project), sep="\n")
-        if asked.sheet > 0 and project.instances:  # before all is decoded, which may take minutes
+        seen = tuple(one for one in project.instances if one.seen.any())
+        animals = project._replace(instances=seen)
+        print(*frame_lines(animals), *keypoint_lines(animals), sep="\n")
+        if asked.sheet > 0 and seen:  # before all is decoded, which may take minutes
             place = asked.project.resolve()
             title = place.name if place.is_dir() else place.stem
             try:
-                draw_sheet(project, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
-            except InputError as error:  # as in a folder that cannot be written; the others follow
+                draw_sheet(animals, asked.sheet, asked.out / f"{title}_labels.png", asked.overwrite)
+            except WriteError as error:  # no fault of the project
+                print(f"sheet: not drawn: {error}")
+            except InputError as error:  # the others follow
                 print(f"sheet: not drawn: {error}")
                 faults.append(f"sheet: {error}")
         known = dict.fromkeys(frame.path for frame in project.frames if frame.number is not None)
@@ -68,18 +71,14 @@ def check(asked: Check) -> Project:
             images = list(
                 dict.fromkeys(frame.path for frame in project.frames if frame.number is None)
             )
-            broken, copies = image_faults(images)
             if len(images) > DECODED:
                 print(
                     f"images: the pixels of {DECODED:,} of {len(images):,} were decoded; of the others, "
                     "only header and end were checked"
                 )
-            faults += [
-                fault
-                for fault in broken
-                if not any(fault.split(";")[0] in known for known in faults)
-            ]
-        for line in (*project.notes, *slips(project, copies)):
+            told = " ".join(faults)
+            faults += [one for one in image_faults(images) if one.split(";")[0] not in told]
+        for line in project.notes:
             print(f"note: {line}")
         for line in questions(project):
             print(f"question: {line}")
@@ -132,14 +131,9 @@ def keypoint_lines(project: Project) -> list[str]:
     """Returns a table: how often each keypoint is labelled, occluded, outside its image and
     empty."""
     names = project.skeleton.names
-    visible, occluded = (
-        np.array(found, bool).reshape(len(project.instances), len(names))
-        for found in (
-            [one.seen for one in project.instances],
-            [one.occluded for one in project.instances],
-        )
-    )
-    counts = visible.sum(0), (visible & occluded).sum(0), outside(project).sum(0), (~visible).sum(0)
+    cells = [(one.seen, one.seen & one.occluded, ~one.seen) for one in project.instances]
+    labelled, occluded, empty = np.array(cells, int).reshape(-1, 3, len(names)).sum(0)
+    counts = (labelled, occluded, outside(project).sum(0), empty)
     width = max([len("keypoint"), *map(len, names)])
     lines = [f"{'keypoint':{width}}  labelled  occluded   outside     empty"]
     lines += [
@@ -154,12 +148,10 @@ def video_line(video: Video, project: Project, *, decode: bool) -> str:
 
     decode: whether to look at all of it, for frames that do not decode.
     """
-    labelled, rate = (
-        len(
-            {one.frame for one in project.instances if project.frames[one.frame].path == video.path}
-        ),
-        "",
+    labelled = len(
+        {one.frame for one in project.instances if project.frames[one.frame].path == video.path}
     )
+    rate = ""
     if video.times is not None and len(steps := np.diff(video.times)):
         median = float(np.median(steps))
         rate = f", {1 / median:.4g} frames/s{' (variable)' if np.ptp(steps) > median / 20 else ''}"
@@ -173,8 +165,8 @@ def video_line(video: Video, project: Project, *, decode: bool) -> str:
     )
 
 
-def image_faults(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
-    """Returns a line for each image that does not decode, and each copy of another.
+def image_faults(paths: Sequence[Path]) -> list[str]:
+    """Returns a line for each image that does not decode.
 
     Of more than DECODED images, so many are decoded, and those that do not end as a file of their
     kind does.
@@ -183,73 +175,23 @@ def image_faults(paths: Sequence[Path]) -> tuple[list[str], list[str]]:
     there = [path for path in paths if os.path.isfile(path)]
     decoded = set(spread(there, DECODED))
 
-    def read(path: Path) -> tuple[bytes, str]:
+    def fault_of(path: Path) -> str:
         try:
-            content = path.read_bytes()
-            if path in decoded or not _has_end(content):
+            if path in decoded or not _has_end(path.read_bytes()):
                 read_image(path)
-            return hashlib.sha256(content).digest(), ""
+            return ""
         except (InputError, OSError) as error:
-            return b"", str(error)
+            return f"{error}; replace the image or delete its labels"
 
-    seen: dict[bytes, Path] = {}
-    faults, copies = [], []
     with ThreadPoolExecutor(max_workers=min(4, usable_cores())) as readers:
-        found = tqdm(
-            readers.map(read, there), desc="images", total=len(there), disable=None, leave=False
-        )
-        for path, (digest, fault) in zip(there, found, strict=True):
-            if fault:
-                faults.append(f"{fault}; replace the image or delete its labels")
-            elif (first := seen.setdefault(digest, path)) != path:
-                copies.append(
-                    f"{path.name} is {first.name}"
-                    if path.name != first.name
-                    else f"{path} is {first}"
-                )
-    return faults, copies
+        found = readers.map(fault_of, there)
+        shown = tqdm(found, desc="images", total=len(there), disable=None, leave=False)
+        return [fault for fault in shown if fault]
 
 
 def _has_end(content: bytes) -> bool:
     """Returns whether a file begins and ends as a whole one of its kind."""
     return any(content.startswith(first) and content.endswith(last) for first, last in ENDS.items())
-
-
-def slips(project: Project, copies: Sequence[str]) -> list[str]:
-    """Returns lines about animals with exactly the labels of another one, and recordings on both
-    sides of a split.
-
-    copies: images that are copies of another, as `image_faults` names them.
-    """
-    seen: dict[bytes, str] = {}
-    here, elsewhere = {}, {}
-    for one in project.instances:
-        name, labels = project.frames[one.frame].name, one.keypoints.tobytes()
-        if labels not in seen:
-            seen[labels] = name
-        elif seen[labels] == name:
-            here[name] = None
-        else:
-            elsewhere[f"{name} has those of {seen[labels]}"] = None
-    splits: dict[str, set[str]] = defaultdict(set)
-    for frame in project.frames:
-        if frame.session and frame.split:
-            splits[frame.session].add(frame.split)
-    both = [
-        f"{session} ({' and '.join(sorted(found))})"
-        for session, found in splits.items()
-        if len(found) > 1
-    ]
-    said = [
-        f"the same labels {what}: {len(found)} frames, such as {summarise([*found][:2])}"
-        for what, found in (("twice on one frame", here), ("on two frames", elsewhere))
-        if found
-    ]
-    said += [f"{len(copies)} images are copies of another: {summarise(copies, 3)}"] * bool(copies)
-    return said + [
-        "recordings on both sides of a split, where test frames have neighbours that train: "
-        f"{summarise(both)}"
-    ] * bool(both)
 
 
 def draw_sheet(project: Project, count: int, path: Path, overwrite: bool) -> None:

@@ -20,8 +20,9 @@ from kpjax.formats.answers import answers_of
 from kpjax.formats.names import derived_flip
 from kpjax.formats.prediction_reading import read_predictions
 from kpjax.formats.predictions import PredictionTable, csv_rows
-from kpjax.formats.project import Project, instance_of, on_frame
+from kpjax.formats.project import NO_BOX, Project, instance_of, on_frame
 from kpjax.formats.project_source import (
+    areas_of,
     box_of,
     project_source,
     reference_lengths,
@@ -50,6 +51,7 @@ from kpjax.lab.own.whole_animals import unbounded
 from kpjax.lab.predictors import Predictor, open_people, open_predictor, seeds_below
 from kpjax.lab.reports import pixel_errors
 from kpjax.lab.reports.faults import faults_of
+from kpjax.lab.reports.oks import oks_text
 from kpjax.lab.reports.pixel_errors import (
     FILE,
     NEAR,
@@ -63,7 +65,6 @@ from kpjax.lab.reports.pixel_errors import (
 )
 from kpjax.lab.reports.sheets import crop_to_animal, predictions_drawn, read_animal
 from kpjax.methods import published
-from kpjax.training.evaluation import in_batches
 
 WORST, SIDES = "worst.png", "sides.csv"
 LEAST_FRAMES = 10  # fewest frames of a video whose tracks are counted
@@ -121,9 +122,11 @@ def tell_and_write(
     """Prints the errors of animals and what is wrong first, and writes the files of errors and the
     sheet."""
     labels = pixel_errors.distances_in_labels(animals)
-    for part in animals.by_part().values():
-        for fault in faults_of(part, cutoffs, labels, skeleton)[:1]:
+    for part, some in animals.by_part().items():
+        for fault in faults_of(some, cutoffs, labels, skeleton)[:1]:
             print(wrap_lines(f"wrong first: {fault.text}"))
+        if said := oks_text(some):
+            print(wrap_lines(f"{part}: {said}"))
     print(*pixel_errors.table_lines(animals, cutoffs, asked.threshold), sep="\n")
     with together(asked.out) as folder:
         pixel_errors.write_errors(folder, animals, cutoffs)
@@ -343,17 +346,16 @@ def in_keypoints_of(skeleton: Skeleton, project: Project) -> Project:
         if rest:
             print(f"{words}, and not measured: {summarise(rest)}")
     kept = []
-    for whole, one in zip(project.instances, renamed_to(project, skeleton).instances, strict=True):
+    renamed = renamed_to(project, skeleton).instances
+    for whole, one, area in zip(project.instances, renamed, areas_of(project), strict=True):
         of_whole, visible = (
             each.visible * on_frame(each.keypoints, project.frames[one.frame].size)
             for each in (whole, one)
         )
-        box = (
-            np.full(4, np.nan)
-            if (found := box_of(whole._replace(visible=of_whole))) is None
-            else found
-        )
-        kept += [one._replace(visible=visible, box=box)] if visible.any() else []
+        box = box_of(whole._replace(visible=of_whole))
+        if visible.any():
+            box = NO_BOX if box is None else box
+            kept.append(one._replace(visible=visible, box=box, area=float(area)))
     return project._replace(skeleton=skeleton, instances=tuple(kept))
 
 
@@ -382,7 +384,7 @@ def measure(project: Project, predictor: Predictor, asked: Evaluate) -> tuple[An
     source = project_source(project, transform, instances=numbers, on_bad_frame=asked.on_bad_frame)
     seen = source.examples
     instances = [project.instances[number] for number in seen.index]
-    points, scores = in_batches(predictor.predict, seen.image, asked.batch_size)
+    points, scores = predictor.on_squares(seen.image, asked.batch_size)
     moved = np.asarray(move_points(seen.crop, points), np.float64)
     kept = project._replace(instances=tuple(instances))
     animals = animals_of_labels(kept, predictor.skeleton, moved, scores)
@@ -420,6 +422,7 @@ def animals_of_labels(
         points,
         scores,
         empty & (visible > 0).any(0),
+        np.array([one.area or np.nan for one in instances]),
     )
 
 
@@ -623,6 +626,8 @@ def evaluate_animals(
     print(
         f"{said}; PCK {here:.1f} % in its own boxes (not found counts as missed), {there:.1f} % in those of the labels"
     )
+    if said := oks_text(theirs, all_found):
+        print(wrap_lines(f"in its own boxes: {said}"))
     reach = (
         np.full(all_found.scores.shape, np.nan)
         if predictor.radii is None

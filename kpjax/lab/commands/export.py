@@ -8,12 +8,13 @@ from typing import Any
 
 from kpjax import InputError, RunError
 from kpjax.files import absolute, atomic, check_new, strict
-from kpjax.images.transforms import AroundBox, BoxOrWhole, Letterbox, Transform
+from kpjax.images.transforms import AroundBox, Letterbox, Transform
 from kpjax.lab.animals.calibration import table_as_json
 from kpjax.lab.commands import Export
 from kpjax.lab.onnx.card import card_of
 from kpjax.lab.onnx.model import OPSET, difference_from, onnx_model
 from kpjax.lab.own.animals import FOLDER
+from kpjax.lab.own.places import BoxOrWhole
 from kpjax.lab.predictors import open_runs, seeds_below
 from kpjax.training.identity import versions
 
@@ -94,7 +95,15 @@ def input_of(transform: Transform) -> dict[str, Any]:
         "shape": ["batch", transform.side, transform.side, 3],
         "dtype": "uint8",
         "layout": "NHWC, RGB, 0 to 255",
-        "made_by": "shown whole, letterboxed by black"
-        if not isinstance(transform, AroundBox)
-        else f"a square around the animal's box, {transform.margin:g} times its longer side",
+        "made_by": _made_by(transform),
     }
+
+
+def _made_by(transform: Letterbox | BoxOrWhole | AroundBox) -> str:
+    if isinstance(transform, AroundBox):
+        return f"a square around the animal's box, {transform.margin:g} times its longer side"
+    if place := getattr(transform, "place", ()):
+        return (
+            f"one square of every frame, by --place {' '.join(f'{number:g}' for number in place)}"
+        )
+    return "shown whole, letterboxed by black"

@@ -36,7 +36,6 @@ from kpjax.lab.suggestions.proposals import (
     Proposals,
     write_proposals,
 )
-from kpjax.training.evaluation import in_batches
 
 SHEET_SIDE = 640  # px, of the longer side of a frame on suggestions.png
 # Frames are chosen by their looks: neither scores nor errors under turning, disagreement of two
@@ -106,6 +105,10 @@ def suggest(asked: Suggest) -> Path:
             f"all {len(seen.rows)} frames have labels already, or lie within {asked.apart} "
             "frames of one that has; name other videos, or a smaller --apart",
         )
+    links = [frames[row].path for row in chosen.tolist() if frames[row].path.is_symlink()]
+    if links:
+        names = summarise([f"{path} -> {path.resolve()}" for path in links], 3)
+        print(f"links to files elsewhere, whose images are written here: {names}")
     proposals = proposals_of(chosen, frames, animals, boxes, predictor, asked.batch_size)
     with atomic(asked.out) as folder:
         folder.mkdir()
@@ -138,22 +141,27 @@ def suggest(asked: Suggest) -> Path:
     lines = [
         f"{len(chosen)} of {len(seen.rows)} frames that look least alike, {asked.apart} or more apart in a video"
     ]
-    lines += [
-        f"the first {len(first)} of {count_text(int(doubtful.sum()), 'frame')} on which keypoints are one point that "
-        "labels show apart"
-    ] * bool(len(first))
-    lines += [
-        f"{asked.count} were asked for; no others are that far from each other and from labelled ones"
-    ] * (len(chosen) < asked.count)
-    lines += [f"suggestions avoid {len(known.frames)} labelled frames"] * bool(known.frames)
-    lines += [
-        f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}"
-    ] * bool(known.notes)
-    lines += [f"{seen.without_box} frames have no box and are left out"] * bool(seen.without_box)
-    lines += [
-        f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"
-    ] * bool(seen.unreadable)
-    lines += deeplabcut.missing_for_h5() * (to == "dlc")
+    if len(first):
+        lines.append(
+            f"the first {len(first)} of {count_text(int(doubtful.sum()), 'frame')} on which keypoints are one point "
+            "that labels show apart"
+        )
+    if len(chosen) < asked.count:
+        lines.append(
+            f"{asked.count} were asked for; no others are that far from each other and from labelled ones"
+        )
+    if known.frames:
+        lines.append(f"suggestions avoid {len(known.frames)} labelled frames")
+    if known.notes:
+        lines.append(f"{len(known.notes)} labelled images cannot be read: {summarise(known.notes)}")
+    if seen.without_box:
+        lines.append(f"{seen.without_box} frames have no box and are left out")
+    if seen.unreadable:
+        lines.append(
+            f"{len(seen.unreadable)} frames do not decode and are left out: {summarise(seen.unreadable)}"
+        )
+    if to == "dlc":
+        lines += deeplabcut.missing_for_h5()
     print(*lines, sep="\n")
     print(
         f"{asked.out / 'suggestions.csv'}, {asked.out / 'suggestions.png'} and, as proposals, "
@@ -190,7 +198,7 @@ class _Together:
             return
         predictor, labels = self.predictor, self.predictor.labels
         rows, squares = zip(*self.waiting, strict=True)
-        points, scores = in_batches(predictor.predict, np.stack(squares), self.batch_size)
+        points, scores = predictor.on_squares(np.stack(squares), self.batch_size)
         same = one_point(
             points,
             np.full(len(points), labels.size),
@@ -224,7 +232,7 @@ def proposals_of(
         ),
         strict=True,
     )
-    points, scores = in_batches(predictor.predict, np.stack(squares), batch_size)
+    points, scores = predictor.on_squares(np.stack(squares), batch_size)
     placed = {row: np.full((len(animals), points.shape[1], 3), np.nan) for row in images}
     for (row, animal), crop, found, certain in zip(
         there, maps, points.astype(np.float64), scores, strict=True

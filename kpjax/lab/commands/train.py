@@ -42,19 +42,20 @@ def system_and_flags(arguments: Sequence[str]) -> tuple[str, list[str]]:
 
 
 def usage() -> str:
-    """Returns the plain way, and a line for each system with what it must be given."""
+    """Returns what one may have, and the command for it."""
     lines = {
-        "--project P": "all labels of a project; the rest is chosen from it",
-        "--project A --project B": "several projects as one; they may name different keypoints",
-        **{f"{name} {needs.takes}": needs.gives for name, needs in ways()},
+        "--project P": "labelled frames",
+        "--project A --project B": "several projects, of the same keypoints or of different ones",
+        **{f"{name} {needs.takes}": needs.have for name, needs in ways()},
     }
     return "\n".join(
         [
             "usage: kpjax train [SYSTEM] [flags]",
             "",
-            *(f"  kpjax train {typed}\n      {line}" for typed, line in lines.items()),
+            "You have",
+            *(f"  {line}:\n      kpjax train {typed}" for typed, line in lines.items()),
             "",
-            "Flags that are not typed are chosen from the data, and printed; the report gives the reasons.",
-            "kpjax train SYSTEM --help lists a system's main flags, --help-all lists them all.",
+            "What you do not type is chosen from your data; the report gives the reasons.",
+            "kpjax train SYSTEM --help lists the main flags and the variants, --help-all every flag.",
         ]
     )

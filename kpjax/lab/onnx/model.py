@@ -103,7 +103,7 @@ def _pad(x: jax.Array, value: Any, *, padding_config: Sequence[tuple[int, int, i
         if before < 0 or after < 0 or between:
             raise ValueError(f"no pad of {padding_config}")
         shapes = [(*x.shape[:axis], count, *x.shape[axis + 1 :]) for count in (before, after)]
-        first, last = ([jax.lax.broadcast(value, shape)] * bool(shape[axis]) for shape in shapes)
+        first, last = ([jax.lax.broadcast(value, shape)] if shape[axis] else [] for shape in shapes)
         x = jax.lax.concatenate([*first, x, *last], axis)
     return x
 

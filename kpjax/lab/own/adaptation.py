@@ -40,10 +40,12 @@ from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.reports.report import Column
 from kpjax.training.evaluation import Gathered
 from kpjax.training.finished_runs import FinishedRun
-from kpjax.training.trees import tree_digest
 
 # share of the image's side: how far a point may be, on a turned image, from where it was before
 KEPT = 1 / 20
+# median distance between two points anywhere in a square over its side; of points in a clump, at most
+# what share of this, or of the median distance between labels where there are some
+EVERYWHERE, CLUMP = 0.51, 0.5
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class OwnImages:
     image_size: int = 64  # px; as the core has it
     target_side: int = 64  # px of the images that views are drawn from
     own: projects.Own = projects.Own()
+    rendered = False  # what a paper's data say of themselves; no field
 
     def square(self) -> Letterbox:
         """Returns the transform of an image that tests to a square one."""
@@ -83,7 +86,7 @@ class OwnConfig(Config):
 OWN = OwnConfig(
     **vars(SYNTHETIC)
     | {
-        "summary": "one's own run and images of another category: --core RUN --images FOLDER [--project P]; 2 cores",
+        "summary": "you have a network of another species, and no labels: --core RUN --images FOLDER [--project P]",
         "core": OwnCore(),
         "data": OwnImages(),
         "backbone": Backbone(),
@@ -119,7 +122,7 @@ def own_core(folder: str) -> tuple[Core, Any, Mapping[str, Any]]:
         )
     kept = parts_of(variables, parts)
     return (
-        Core(kept, tree_digest(kept)),
+        Core(kept),
         network,
         {
             "image_size": found["image_size"],
@@ -192,10 +195,8 @@ def open_data(job: Job) -> Data:
         check_disjoint(images, held_out)
     else:
         fit = held_out = without_labels(test, config.data.image_size, "own images, held out")
-    data = with_turns(
-        images, fit, held_out, config.data.image_size, lambda job: own_core(job.config.core.core)[0]
-    )
-    return check_data(config, data)
+    data = with_turns(images, fit, held_out, config.data.image_size)
+    return check_data(config, data._replace(core=lambda job: own_core(job.config.core.core)[0]))
 
 
 def is_complete(one: Instance, own: projects.Own) -> bool:
@@ -295,14 +296,26 @@ def measure(
 
 
 def told(run: FinishedRun, others: Sequence[FinishedRun]) -> list[str]:
-    """Says how many points keep their places, and what no number says of them without labels."""
+    """Says whether the points lie in a clump, how many keep their places, and what no number says of
+    them without labels."""
     found, count = run.metrics, run.config["landmarks"]
     side = run.config["data"]["image_size"]
-    words = [
+    words = []
+    apart, usual = found["median_spread"], EVERYWHERE * side
+    of = "points all over the image"
+    if "annotated_median_spread" in found:
+        usual, of = found["annotated_median_spread"], "labels"
+    if apart <= CLUMP * usual:
+        words.append(
+            f"The points lie in a clump: two of them are {apart:.1f} px apart"
+            f"{besides(others, 'median_spread', decimals=1)}, two {of} {usual:.1f} px. They mark one part of what is "
+            "on the images, however well they keep their places."
+        )
+    words.append(
         f"{found['kept_points']:.0f} of {count_text(count, 'point')} keep their places when an image is turned, "
         f"within {KEPT * side:.1f} of {side} px{besides(others, 'kept_points')}; on average a point is then "
         f"{found['consistency']:.1f} px off{besides(others, 'consistency', decimals=1)}."
-    ]
+    )
     if still := count - round(found["varying_points"]):
         words.append(f"{still} rest in one place of all images, whatever is on them.")
     if found["void"]:

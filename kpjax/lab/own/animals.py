@@ -22,7 +22,6 @@ from kpjax.evaluation.matching import Matched, known_extents, match_by_centre, m
 from kpjax.files import foreign, make_folder, read_json, write_json
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import (
-    LARGEST,
     Crowd,
     crowd_of,
     frame_identity,
@@ -36,7 +35,7 @@ from kpjax.lab.own.project import Held, Own, every_th, open_animals, open_projec
 from kpjax.methods import Setup, supervised
 from kpjax.models import KeypointNetwork, SmallUNet
 from kpjax.papers.configs import Augmentation, config_from_json, replace_fields
-from kpjax.papers.engine import IMAGES, Job, fit_sources
+from kpjax.papers.engine import IMAGES, Job, Shared, Stage, Training, batches, fit_stage
 from kpjax.training.evaluation import in_batches, padded_size
 from kpjax.training.mesh import data_mesh
 from kpjax.training.run_folder import kept_arrays
@@ -48,6 +47,7 @@ FORMAT = 3
 SIZES, LEAST_EXTENT, LEAST_APART = (128, 192, 256, 384, 512, 768, 1024), 16, 16
 # Larger frames only where all labelled ones have no more bytes; frames without labels are read in pieces.
 USUAL, MOST_BYTES = 512, 2e9
+USUAL_BYTES = 4e9  # of all labelled frames, at sides of up to USUAL
 NETWORK = SmallUNet((16, 32, 32, 64, 64), head_layers=2, head_width=32)
 STRIDE = 4  # px of a frame for a cell of the maps
 WINDOW = 192  # px, of the windows of larger frames that the network learns from
@@ -141,7 +141,7 @@ def frame_size(crowd: Crowd, longer_side: float) -> int:
     """
     bytes_of = {side: 3 * crowd.frames * side**2 for side in SIZES}
     possible = [
-        side for side in SIZES if bytes_of[side] <= (LARGEST if side <= USUAL else MOST_BYTES)
+        side for side in SIZES if bytes_of[side] <= (USUAL_BYTES if side <= USUAL else MOST_BYTES)
     ]
     possible = possible or [min(SIZES)]
     return next(
@@ -214,20 +214,10 @@ def learnt_finder(job: Job) -> Learnt:
         "augment": asdict(changes),
         "digest": parts[0].digest,
     }
-    stage = job.stage(
-        FOLDER,
-        lambda folder: fit_sources(
-            job,
-            method,
-            {"labelled": parts[0]},
-            batch_size=batch,
-            steps=steps,
-            stage=FOLDER,
-            folder=folder,
-            config=config,
-        ),
-        config=config,
-    )
+    streams = batches(job, method, {"labelled": parts[0]}, batch_size=batch)
+    shared = Shared(FOLDER, lambda: config)
+    asked = Stage(FOLDER, steps, lambda: Training(method, streams, shared.config), shared=shared)
+    stage = job.stage(functools.partial(fit_stage, job, asked), shared)
     margin = job.config.data.crop_margin
     described["enlarged"] = enlargement(
         finder_of(described, stage.trained), parts[0], points, margin
@@ -256,7 +246,8 @@ def frames_of(
 
 def network_of(described: dict[str, Any]) -> KeypointNetwork:
     """Builds the network of a description, whose two maps are those of `kpjax.centres`."""
-    return config_from_json(SmallUNet(), described["network"]).build(2, stride=STRIDE)
+    network, _ = config_from_json(SmallUNet(), described["network"])
+    return network.build(2, stride=STRIDE)
 
 
 def finder_method(

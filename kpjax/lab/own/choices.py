@@ -14,6 +14,7 @@ from kpjax.evaluation.mirror_images import mirrored_distance, side_contrast
 from kpjax.formats.project import Frame, Project
 from kpjax.formats.project_source import box_of, crowd_of, reference_lengths
 from kpjax.images.reading import spread
+from kpjax.lab.own.places import place_of_labels
 from kpjax.lab.own.project import Held, Own, never_labelled, open_animals
 from kpjax.lab.reports.pixel_errors import wrap_lines
 from kpjax.models import MobileNetV2, MoveNet, SmallUNet, person
@@ -56,6 +57,7 @@ ROUNDS, ROUNDS_OF_LARGE, ROUNDS_OF_FINE = 8, 4, 2
 # and labelled frames counted as not learnt; with 2 its points were less exact.
 FINE_SIGMA = 1.5
 UNSAID = ("warm_start_steps",)  # what the first lines of a training have in their sum
+NAMED = ("image_size", "network", "weights", "flip")  # what a training prints of its choices
 
 
 class Facts(NamedTuple):
@@ -75,11 +77,21 @@ class Facts(NamedTuple):
     flip: tuple[int, ...] = ()  # flip of the skeleton
     points: np.ndarray | None = None  # (N, K, 2) px, nan where nothing is labelled
     sides: float = math.nan  # contrast of the colours of left and right; nan if unknown
+    place: tuple[float, ...] = ()  # the part of each frame that is looked at, as of `SamePlace`
 
     @property
     def cropped(self) -> bool:
         """Whether animals are found on frames and cropped."""
         return self.several or self.small
+
+    @property
+    def seen_side(self) -> float:
+        """Length of the longer side of what is seen of a frame, or of its animals' boxes, px."""
+        if self.cropped and math.isfinite(self.box_side):
+            return self.box_side * 1.25
+        if not self.place:
+            return self.longer_side
+        return max(*self.place[4::6], *self.place[5::6])
 
 
 class Choice(NamedTuple):
@@ -148,13 +160,33 @@ def facts_of_training(
             if crowd.fewer or project.nobody
             else f"{count_text(crowd.most, 'animal')} on every"
         )
-        finding = ", and a small network learns to find them on new frames" * finds
+        finding = ", and a small network learns to find them on new frames" if finds else ""
         print(f"{some} labelled frame: each is cropped{finding}")
         if crowd.fewer:
             print(
                 f"{crowd.fewer} of {crowd.frames} labelled frames have fewer than {crowd.most}: an animal without "
                 "labels there is taught as\nbackground; label it, or take the frame out of the project"
             )
+    return facts
+
+
+def with_place(
+    facts: Facts, project: Project, held: Held, config: Any, typed: Collection[str]
+) -> Facts:
+    """Returns facts with the part of each frame that is looked at, and says so: as typed, or about
+    the labels that train, where these lie in a part of all frames as those of a still camera do."""
+    if "place" in typed:
+        return facts._replace(place=config.data.place)
+    if facts.cropped or "transform" in typed or config.backbone.start:
+        return facts
+    frames = [project.instances[number].frame for number in held.train]
+    sizes = [project.frames[one].size for one in frames if one not in project.nobody]
+    facts = facts._replace(place=place_of_labels(facts.points, np.array(sizes)))
+    if facts.place:
+        print(
+            f"all labels lie in one part of the frames, {facts.seen_side:.0f} of {facts.longer_side:.0f} px, as "
+            "before a still camera: each is\ncropped to it; --transform letterbox takes whole frames"
+        )
     return facts
 
 
@@ -233,13 +265,9 @@ def image_choices(
             f"{facts.diagonal * SIZES[-1] / facts.longer_side:.0f} px: it is cropped",
         )
         if facts.small
-        else ("letterbox", "one animal on a frame: the whole frame is seen")
+        else ("letterbox", "one animal on a frame, which is not looked for")
     )
-    whole = (
-        facts.box_side * 1.25
-        if facts.cropped and math.isfinite(facts.box_side)
-        else facts.longer_side
-    )
+    whole = facts.seen_side
     at = {side: facts.diagonal * side / whole for side in SIZES}
     found = next((side for side in SIZES[1:] if at[side] >= LEAST_DIAGONAL), SIZES[-1])
     why = f"the animal's diagonal is {at[found]:.0f} px at this size"
@@ -247,14 +275,22 @@ def image_choices(
         found, why = SIZES[0], f"the crop is {whole:.0f} px long"
     elif found > USUAL_SIZE:
         why += f", at {USUAL_SIZE} px it would be {at[USUAL_SIZE]:.0f}"
-    else:
-        why += "; larger is finer, and slower with its square"
     used = size or found
-    stride, share = (2, "half") if used <= fine_side else (4, "a quarter")
+    stride = 2 if used <= fine_side else 4
+    cell = stride * whole / used
     return [
         Choice("transform", *transform),
+        *(
+            [Choice("place", facts.place, "all labels lie in it, on frames of each size")]
+            if facts.place
+            else []
+        ),
         Choice("image_size", found, why),
-        Choice("heatmap_size", used // stride, f"{share} of {used} px, with sub-pixel targets"),
+        Choice(
+            "heatmap_size",
+            used // stride,
+            f"a cell is {cell:.1f} px of a frame or a crop; targets are finer",
+        ),
         *(
             [Choice("sigma", FINE_SIGMA, "cells of 2 px, which are small")]
             if stride == 2 and cells in (None, used // stride)
@@ -374,15 +410,17 @@ def apply_choices(
     config: Any, choices: Sequence[Choice], typed: Collection[str], labelled: int = 0, **unsaid: Any
 ) -> Any:
     """Returns the config with all choices but those of typed fields, and the reason of each as
-    `why`; prints them in a few lines.
+    `why`; prints those of `NAMED` in a line.
 
     `steps` are chosen even if they are typed, since typed steps are scaled from them. labelled:
     animals that a batch is drawn from, where it is. unsaid: other fields, which are not printed.
     """
+    if "transform" in typed:  # which says what is seen of a frame
+        typed = {*typed, "place"}
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
-    # nothing stands behind a flag whose value is an empty tuple, which is its default
-    flags = [_flag(field, value) for field, value, _ in said if value != ()]
-    print(wrap_lines(f"chosen (config.json and the report say why): {' '.join(flags)}"))
+    flags = [_flag(field, value) for field, value, _ in said if field in NAMED]
+    line = f"chosen from your data: {len(said)} settings, reasons in the report: {' '.join(flags)}"
+    print(wrap_lines(line.rstrip(": ")))
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:
         print(

@@ -40,13 +40,12 @@ from kpjax.lab.reports.shown import SHOWN, write_frames
 from kpjax.lab.reports.told import Told, nothing_told
 from kpjax.papers import configs
 from kpjax.papers.command_line import Command, typed_fields
-from kpjax.papers.configs import config_as_json, flat, replace_fields
+from kpjax.papers.configs import config_as_json, flat
 from kpjax.papers.engine import OWN, Beside, Experiment, Job, Outcome, Paper, StoredRun
 from kpjax.training.evaluation import Gathered
 from kpjax.training.hosts import agreed
-from kpjax.training.identity import SHORT, changed_input, flat_identity
+from kpjax.training.identity import changed_input, flat_identity
 from kpjax.training.run_folder import InUse
-from kpjax.training.trees import json_digest
 
 # numbers of steps of stages, as far as a system has them
 COUNTS_OF_STEPS = ("warm_start_steps", "pretraining_steps", "steps")
@@ -75,6 +74,7 @@ def on_own_data(
     check_variants: Callable[[Any, Sequence[str]], None] = lambda config, variants: None,
     seeded: Callable[[Any], bool] = lambda config: False,
     labels_alone: Callable[[Job], bool] = lambda job: False,
+    of_unlabelled: Collection[str] = (),
     cutoffs: Callable[[Any], Mapping[int, float]] = lambda config: {},
     finder: Callable[[Any], Learnt | None] = lambda config: None,
 ) -> Experiment:
@@ -102,15 +102,10 @@ def on_own_data(
             raises InputError.
         seeded: whether what is opened differs between seeds.
         labels_alone: of a job, whether its variant reads labelled images alone.
+        of_unlabelled: the fields and inputs that those variants do not read.
         cutoffs: of a config, those that another run knows, by the numbers of keypoints.
         finder: of a config, what another run finds animals with; None where this one learns it.
     """
-
-    def resolved_and_named(config: Any, typed: Collection[str]) -> Any:
-        config = resolved(config, typed)
-        words, *held = config.summary.partition("; held out")
-        given = json_digest(inputs_of(config))[:SHORT]
-        return replace_fields(config, summary=f"{words} ({given}){''.join(held)}")
 
     open_once = functools.lru_cache(maxsize=2)(open_data)
 
@@ -119,6 +114,12 @@ def on_own_data(
         if labels_alone(job):
             return open_once(shared, labels_alone=True)
         return open_once(shared)
+
+    def unread(job: Job) -> Collection[str]:
+        # stages that variants share have the digests of their streams
+        if not of_unlabelled or (job.variant and not labels_alone(job)):
+            return ()
+        return of_unlabelled
 
     def check(command: Command, jobs: Sequence[Job]) -> None:
         check_variants(command.config, command.variants)
@@ -135,7 +136,8 @@ def on_own_data(
         {OWN: config},
         opened_once,
         inputs=inputs_of,
-        resolved=resolved_and_named,
+        resolved=resolved,
+        unread=unread,
         beside=beside(paper, parts, shown, told, found, check, cutoffs, finder),
     )
 
@@ -267,37 +269,39 @@ def check_project(command: Command) -> None:
     """Raises InputError if runs in the folder learnt from another state of the project and nothing
     else was asked for: settings that are chosen from the data differ then, and would be named in
     place of the cause."""
-    now, workdir = flat_identity(config_as_json(command.config)), command.shared.workdir
+    config, workdir = command.config, command.shared.workdir
+    now = flat_identity(config_as_json(config))
     other = next(
         name for n in itertools.count(2) if not absolute(name := f"{workdir}-{n}").exists()
     )
     elsewhere = shlex.join(["--workdir", other])
+    asked = {"labelled", "validation", "weights", "start", *typed_fields(config, command.arguments)}
     for path in sorted(command.folder.glob("*/seed-*/config.json")):
-        there = flat_identity(read_json(path).get("config", {}))
+        variant, stored = path.parent.parent.name, read_json(path)
+        if variant not in command.experiment.paper.variants:
+            continue
+        inputs = command.jobs()[0]._replace(variant=variant).inputs
+        there = flat_identity(stored.get("config", {}))
         differ = {
             name.rpartition(".")[2] for name in now if name in there and there[name] != now[name]
         }
-        if "summary" not in differ or differ & {
-            "project",
-            "more_projects",
-            "unlabelled",
-            "labelled",
-            "validation",
-            "weights",
-            "start",
-            *typed_fields(command.config, command.arguments),
-        }:
+        found = changed_input(stored.get("inputs", {}), inputs)
+        if not found or (differ - inputs.keys()) & asked:
             continue
-        before, after = (of["summary"].partition("; held out")[0] for of in (there, now))
-        goes_on = (
-            f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, "
-            * ("start" in flat(command.config) and (path.parent / "results.json").exists())
+        name, words = found
+        before, after = (
+            of.partition("; held out")[0] for of in (there.get("summary", ""), config.summary)
         )
-        stored = read_json(path).get("inputs", {})
-        found = changed_input(command.folder, stored, command.jobs()[0].inputs)
-        name, words = found or ("project", "")
+        learnt = f"learnt {before}"
+        if after != before:
+            learnt += f"; now {after}"
+        goes_on = ""
+        if "start" in flat(config) and (path.parent / "results.json").exists():
+            goes_on = (
+                f"--start {shlex.quote(str(path.parent))} {elsewhere} goes on from the last run, "
+            )
         raise InputError(
             name,
-            f"{words + '; ' * bool(words)}{path.parent} learnt {before}; now {after}: {goes_on}"
-            f"{elsewhere} alone starts over beside it, --fresh in its place, deleting all in its folder",
+            f"{words}; {path.parent} {learnt}: {goes_on}{elsewhere} alone starts over beside it, --fresh in its "
+            "place, deleting all in its folder",
         )

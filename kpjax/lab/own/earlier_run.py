@@ -14,9 +14,9 @@ import numpy as np
 from kpjax import InputError, Skeleton
 from kpjax.errors import count_text, summarise
 from kpjax.formats.project import Project
-from kpjax.images.transforms import BoxOrWhole
 from kpjax.lab.animals.calibration import ScoreTable
 from kpjax.lab.own.choices import RELATIVE_RATE, Choice, rate_choices
+from kpjax.lab.own.places import BoxOrWhole
 from kpjax.lab.own.project import Held
 from kpjax.lab.predictors import OpenedRun, open_run
 from kpjax.lab.reports.pixel_errors import HELD_OUT, TRAINED, read_errors, wrap_lines
@@ -40,7 +40,7 @@ TAKEN_OVER = (
     "relative_steps",
 )
 # What says how animals are seen, by the transform of frames to images; others are of published sets.
-SEEN = {"letterbox": ("transform",), "around_box": ("transform", "crop_margin")}
+SEEN = {"letterbox": ("transform", "place"), "around_box": ("transform", "crop_margin")}
 PUBLISHED_SIGMA = 1.5  # sigma of the heatmaps of keypoints that a published network learns, cells
 PARTS = ("backbone", "upsampling", "head")
 # Of heatmaps, by the kind of score that is needed: what others are, and whose are of this kind.
@@ -62,7 +62,7 @@ class EarlierRun(NamedTuple):
 
     @property
     def sees_whole_frames(self) -> bool:
-        """Whether it learnt from whole frames, and not from crops of animals."""
+        """Whether it learnt from whole frames or one part of them, and not from crops of animals."""
         return self.taken_over.get("transform") == "letterbox"
 
 
@@ -92,7 +92,7 @@ def earlier_run(
     if kind and opened.score.kind != kind:
         is_instead, others = OTHERWISE[kind]
         raise InputError(argument, f"heatmaps of {folder} are {is_instead}; give a run of {others}")
-    network = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
+    network, _ = config_from_json(NETWORKS[stored["network"]["name"]](), stored["network"])
     head = opened.trained.variables.get("params", {}).get("head", {})
     # RegDA's first stage has a head of its own
     if hasattr(network, "head_layers") and "output" in head:
@@ -204,24 +204,23 @@ class Start(Backbone):
         return {"variables": parts_of(earlier_run(self.start, "start").opened.trained.variables)}
 
 
-def check_seen(run: EarlierRun, argument: str, typed: Collection[str]) -> None:
-    """Raises InputError where several animals are on frames that a run sees as a whole, and nobody
-    typed how they are seen. argument: names the run."""
-    if run.sees_whole_frames and "transform" not in typed:
+def check_seen(
+    run: EarlierRun, argument: str, typed: Collection[str], transform: str, *, several: bool
+) -> None:
+    """Says that animals look smaller than any that a run has seen, where it learnt from crops and
+    whole frames are typed. Raises InputError where several animals are on frames that it sees as a
+    whole, and nobody typed how they are seen. argument: names the run."""
+    cropped = not run.sees_whole_frames or run.taken_over.get("place")
+    if "transform" in typed and cropped and transform == "letterbox":
+        print(
+            f"the run at --{argument} learnt from crops: on whole frames (--transform letterbox) animals are smaller, "
+            "unless they fill their frames"
+        )
+    if several and run.sees_whole_frames and "transform" not in typed:
         raise InputError(
             "transform",
             f"the run at --{argument} sees whole frames, and some have several animals: --transform "
             "around_box crops each, --transform letterbox goes on with whole frames",
-        )
-
-
-def print_if_crops_are_left(run: EarlierRun, argument: str, transform: str) -> None:
-    """Says that animals look smaller than any that a run has seen, where it learnt from crops and
-    whole frames are asked for. argument: names the run."""
-    if run.taken_over.get("transform") == "around_box" and transform == "letterbox":
-        print(
-            f"the run at --{argument} learnt from crops of animals: on whole frames (--transform letterbox) they are "
-            "smaller, unless they fill their frames"
         )
 
 
@@ -264,10 +263,7 @@ def with_start(
     decided = {"weights", "network", "image_size", "heatmap_size", *flat(config.network)}
     if given := sorted(decided & set(typed)):
         raise InputError(given[0], "the run at --start decides it; leave it out")
-    if several:
-        check_seen(run, "start", typed)
-    if "transform" in typed:
-        print_if_crops_are_left(run, "start", config.data.transform)
+    check_seen(run, "start", typed, config.data.transform, several=several)
     for line in learnt_though_held_out(run, project, held) if project and held else ():
         print(line)
     rates = rates_from(run, config) if made else []

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +18,7 @@ from kpjax import InputError, Skeleton, Variables, geometry
 from kpjax.formats.project import Project
 from kpjax.formats.uniting import united_skeleton
 from kpjax.images.reading import spread
+from kpjax.images.transforms import Transform
 from kpjax.input import source
 from kpjax.input.protocols import Protocol, ProtocolStep
 from kpjax.lab.own import choices, project as projects
@@ -27,11 +28,11 @@ from kpjax.lab.own.earlier_run import (
     check_seen,
     earlier_run,
     parts_of,
-    print_if_crops_are_left,
     rates_from,
     rename_keypoints,
 )
 from kpjax.lab.own.old_points import OldPoints, described, old_points, teaching_project
+from kpjax.lab.own.places import Place, at_place
 from kpjax.lab.own.project import are_points
 from kpjax.lab.own.whole_animals import check_boxes, finder_for, with_found_boxes
 from kpjax.lab.reports.pixel_errors import HELD_OUT, TRAINED, Part, pixels, wrap_lines
@@ -43,10 +44,9 @@ from kpjax.papers import incremental
 from kpjax.papers.configs import FINE_RATE, flat, replace_fields, stored_fields
 from kpjax.papers.engine import Job, Outcome
 from kpjax.papers.incremental.config import SMALL_REAL, Config, StepImages
-from kpjax.papers.incremental.controls import SHORT
 from kpjax.papers.incremental.measures import accuracies, matrices_of, measure as paper_measure
 from kpjax.papers.incremental.runs import Data, setting_of
-from kpjax.papers.incremental.stages import SCORE_KIND, student_step
+from kpjax.papers.incremental.stages import SCORE_KIND
 from kpjax.papers.reports.report import Column
 from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
@@ -64,13 +64,25 @@ class OwnImages(StepImages):
     project: str = ""
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
+    #: the part of each frame that is looked at, as the old run does; (): all of it
+    place: Place = ()
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: projects.Own = projects.Own()
+    later_steps: ClassVar[int] = 1
+
+    @property
+    def brings_base(self) -> bool:
+        """Whether an old run is the base; another tool's points teach one."""
+        return not are_points(self.old)
+
+    def square_of_new(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return at_place(super().square_of_new(), self.place)
 
 
 OWN = replace_fields(
     SMALL_REAL,
-    summary="new keypoints for a run of one's own: --old RUN --project P; 2 cores",
+    summary="you need new keypoints, and the old model's images are gone: --old RUN --project P",
     heatmap_size=0,
     data=OwnImages(
         "own",
@@ -161,10 +173,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     facts = choices.facts_of_training(
         project, held, config.data, typed, crop_small=not whole, finds=found_by is None
     )
-    if facts.several:
-        check_seen(old, "old", typed)
-    if "transform" in typed:
-        print_if_crops_are_left(old, "old", config.data.transform)
+    check_seen(old, "old", typed, config.data.transform, several=facts.several)
     rotation = choices.rotation_choice(facts)
     rates = (
         choices.rate_choices(config, "published weights are changed slowly", FINE_RATE)
@@ -550,18 +559,7 @@ VARIANTS = (
 )
 
 
-def lengths(config: Config, variant: str) -> dict[str, float]:
-    """Returns the steps of the step that learns new keypoints, and of the base before it, which an
-    old run has made already."""
-    short = incremental.PAPER.variants[variant].lengths is SHORT
-    steps = {variant: student_step(config) if short else config.steps}
-    return {"base": config.base_steps} | steps if are_points(config.data.old) else steps
-
-
 PAPER = incremental.PAPER._replace(
-    variants={
-        name: variant._replace(lengths=lengths) for name, variant in incremental.VARIANTS.items()
-    },
     measure=measure,
     columns=columns,
     short_list=lambda preset, config: ("finetune", "ksd_only"),

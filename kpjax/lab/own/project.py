@@ -31,6 +31,7 @@ from kpjax.formats.project import (
     says_something,
 )
 from kpjax.formats.project_source import (
+    areas_of,
     box_of,
     empty_cells,
     frame_identity,
@@ -43,6 +44,7 @@ from kpjax.formats.project_source import (
 from kpjax.formats.reading import read_project
 from kpjax.formats.uniting import in_names, unite, united_skeleton
 from kpjax.formats.video_labels import TABLE
+from kpjax.images.contents import contents
 from kpjax.images.reading import IMAGE_SUFFIXES
 from kpjax.images.transforms import AroundBox, Transform
 from kpjax.images.video import VIDEO_SUFFIXES, is_drawn
@@ -52,8 +54,8 @@ from kpjax.lab.reports.pixel_errors import HELD_OUT, TARGET, TRAINED, Part
 from kpjax.methods import published
 from kpjax.papers.configs import flat, words_of
 from kpjax.structures import Example, skeleton_from_json
-from kpjax.training.identity import contents
 
+VIDEOS = "videos of the project"  # an input: those that no frame with labels was taken from
 PROJECTS = ("project", "source", "target_project")  # fields that name one
 WITH_PROJECT = ("more_projects", "video_root")  # fields that say more of how one is read
 NO_PATHS = ("network", "summary", "validation", "category")  # texts that name no file
@@ -104,19 +106,18 @@ def questions(project: Project) -> list[str]:
     others = np.flatnonzero((shares > LEAST_EMPTY) & (shares <= OFTEN))
     if often.size:
         lines.append(
-            f"often empty on labelled frames, so taught as absent there: {listed(often)}; --empty unlabelled "
-            "undoes this"
+            f"often empty on labelled frames, so taught as absent: {listed(often)}; --empty unlabelled undoes it"
         )
     if others.size:
         lines.append(
-            f"cells are empty on labelled frames ({listed(others)}): absent, or not labelled? --empty absent "
-            "teaches that the keypoint is not there"
+            f"cells are empty on labelled frames ({listed(others)}): absent there? --empty absent teaches it"
         )
-    bare = len(project.frames) - len({one.frame for one in project.instances})
+    known = {one.frame for one in project.instances} | project.unlisted
+    bare = len(project.frames) - len(known)
     if bare:
         lines.append(
-            f"{bare} of {len(project.frames)} frames have no label: nobody there, or not labelled? "
-            "--empty-frames absent teaches that nothing is there"
+            f"{bare} of {len(project.frames)} frames have no label: nobody there? --empty-frames absent "
+            "teaches it"
         )
     return lines
 
@@ -267,26 +268,26 @@ def _in_order_of(start: str, project: Project) -> Project:
 
 
 def labels_digest(project: Project) -> str:
-    """Returns the sha256 of all that was read of a project but its place and notes: it changes with
-    any label, name, box, recording or split."""
-    frames = [frame._replace(path="") for frame in project.frames]
-    animals = [
-        [
+    """Returns the sha256 of all that was read of a project but its place, its order and its notes:
+    it changes with any label, name, box, recording or split."""
+    names = tuple(sorted(project.skeleton.names))
+    ordered = united_skeleton({"names": Skeleton(names), "project": project.skeleton})
+    project = renamed_to(project, ordered)
+    relations = (sorted(ordered.edges), ordered.flip, sorted(ordered.groups.items()))
+    animals: dict[int, list] = {}
+    for one in project.instances:
+        said = [
             np.float64(part).round(6).tobytes() if isinstance(part, np.ndarray) else part
-            for part in one
+            for part in one._replace(frame=0, area=None)
             if part is not None  # `named`, of a project that is one by itself
         ]
-        for one in project.instances
-    ]
-    read = project._replace(
-        **{"root": "", "roots": (), "notes": (), "doubts": ()},
-        **{
-            "lengths": sorted((path.name, count) for path, count in project.lengths.items()),
-            "frames": frames,
-            "instances": animals,
-            "skeleton": tuple(vars(project.skeleton).items()),
-        },
+        animals.setdefault(one.frame, []).append(said)
+    frames = sorted(
+        repr((frame._replace(path=""), animals.get(number, ()), number in project.nobody))
+        for number, frame in enumerate(project.frames)
     )
+    lengths = sorted((path.name, count) for path, count in project.lengths.items())
+    read = (names, relations, frames, lengths)
     return hashlib.sha256(repr(read).encode()).hexdigest()
 
 
@@ -303,24 +304,33 @@ def inputs_of(config: Any, data_dir: Path = Path()) -> dict[str, dict[str, str]]
             continue
         if name in PROJECTS and value:
             project = needed_project(config.data, name)
-            frames = dict.fromkeys([frame.path for frame in project.frames] + videos_of(project))
+            images = {one.name: one.path for one in project.frames if one.number is None}
+            read = dict.fromkeys(one.path for one in project.frames if one.number is not None)
+            beside = [video for video in videos_of(project) if video not in read]
             found[name] = {"labels": labels_digest(project)} | contents(
-                _named((project.root, frame) for frame in frames)
+                images | _named((project.root, video) for video in read)
             )
+            if beside:
+                found[VIDEOS] = found.get(VIDEOS, {}) | contents(
+                    _named((project.root, video) for video in beside)
+                )
         elif name not in (*PROJECTS, *WITH_PROJECT):
             paths = [
                 Path(text).expanduser()
                 for text in (value if isinstance(value, tuple) else (value,))
                 if isinstance(text, str) and text and os.path.exists(os.path.expanduser(text))
             ]
-            files = [
-                (path if len(paths) == 1 else path.parent, file)
-                for path in paths
-                for file in ([path] if path.is_file() else shown_files(path, "**/*"))
-                if path == file or _is_read(file)
-            ]
+            files: dict[str, Path] = {}
+            for number, path in enumerate(paths, 1):
+                # several are told apart by their order, since a name is a part of an address
+                place = f"{number}/" if len(paths) > 1 else ""
+                if path.is_file():
+                    files[f"{place}file"] = path
+                    continue
+                below = [(path, file) for file in shown_files(path, "**/*") if _is_read(file)]
+                files |= {place + called: file for called, file in _named(below).items()}
             if files:
-                found[name] = contents(_named(files))
+                found[name] = contents(files)
     return found
 
 
@@ -691,14 +701,15 @@ def part_of(own: Own, project: Project, source: Source) -> Part:
     """
     project = renamed_to(project, source.skeleton)
     read, rows = where_read(source)
-    unknown = unknown_cells(project, own)[read.examples.index[rows]]
+    numbers = read.examples.index[rows]
+    unknown = unknown_cells(project, own)[numbers]
 
     def marked(example: Example, row: int) -> Example:
         visible = np.where(unknown[row], np.float32(np.nan), example.visible)
         return example._replace(visible=visible)
 
     known = map_examples(source, marked, unknown, name=source.name)
-    return Part(known, project.root)
+    return Part(known, project.root, areas_of(project)[numbers])
 
 
 def unknown_cells(project: Project, own: Own) -> np.ndarray:

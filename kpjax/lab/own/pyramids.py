@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -14,32 +14,26 @@ from kpjax.errors import summarise
 from kpjax.evaluation.motion import motion_box, temporal_variance
 from kpjax.formats.video_labels import TABLE, with_labels
 from kpjax.images.reading import spread
-from kpjax.images.transforms import Letterbox, SamePlace, Transform
+from kpjax.images.transforms import Letterbox, Transform
 from kpjax.images.video import Video, find_videos, frames_of_one_size
 from kpjax.input.source import in_memory, subset
 from kpjax.input.video_source import frame_name, read_videos
 from kpjax.lab.own.choices import Choice, apply_choices
 from kpjax.lab.own.declaration import on_own_data
+from kpjax.lab.own.places import SMALLER, Place, at_place, square_about
 from kpjax.lab.own.systems import Has, check_can_train
 from kpjax.lab.reports.pixel_errors import Part, count_text
 from kpjax.lab.reports.told import FRAMES, besides
 from kpjax.papers import pyramids
-from kpjax.papers.configs import Count, Rule, replace_fields, stored_fields
+from kpjax.papers.configs import Count, replace_fields, stored_fields
 from kpjax.papers.engine import Job
 from kpjax.papers.pyramids.config import SMALL, Config, VideoSet
 from kpjax.papers.pyramids.measures import PROBED
 from kpjax.papers.reports.report import Column
 from kpjax.training.finished_runs import FinishedRun
 
-PLACE = Rule(
-    lambda place: not place or (len(place) == 4 and min(place[2:]) > 0),
-    "give left, upper, width and height",
-)
-# share of a frame's longer side: the part in which things move is cropped only if it is smaller
-SMALLER = 0.8
 # frames of each video in which motion is looked for, and their longer side in px
 PLACE_FRAMES, PLACE_SIDE = 100, 128
-MARGIN = 1.2  # side of the cropped part over that of what moves
 ENOUGH_FRAMES = 4000  # enough frames of all videos together that are learnt from, about
 
 
@@ -55,12 +49,12 @@ class OwnVideos(VideoSet):
     #: px; videos of several sizes need it typed
     image_size: int = 128
     pair_crop: Literal["own"] = "own"  # nobody annotated boxes of whole videos
-    #: left, upper, width and height of the part to look at, px; (): all
-    place: Annotated[tuple[float, ...], PLACE] = ()
+    #: width and height of the frames, and left, upper, width and height of the part to look at, px; (): all
+    place: Place = ()
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
-        return SamePlace(self.image_size, self.place) if self.place else Letterbox(self.image_size)
+        return at_place(Letterbox(self.image_size), self.place)
 
     def files(self) -> tuple[Video, ...]:
         """Finds the videos. Raises InputError if none is named or found."""
@@ -69,7 +63,7 @@ class OwnVideos(VideoSet):
 
 OWN = replace_fields(
     SMALL,
-    summary="keypoints of one's own videos: --videos FILE_OR_FOLDER ...; 2 cores",
+    summary="you have videos and no labels: --videos FILE_OR_FOLDER ...",
     data=OwnVideos(window=80),
     steps=2000,
     evaluations=0,
@@ -172,13 +166,12 @@ def place_choice(files: Sequence[Video], every: int) -> Choice:
     if not np.any(motion):
         return Choice("place", (), "whole frames: nothing moves")
     x, y, across, down = motion_box(motion) * np.tile([width / small[0], height / small[1]], 2)
-    side = MARGIN * max(across, down)
-    if side > SMALLER * longer:
+    place = square_about(x, y, across, down, (width, height))
+    if place[2] > SMALLER * longer:
         return Choice("place", (), "whole frames: things move nearly everywhere")
-    place = x + (across - side) / 2, y + (down - side) / 2, side, side
     return Choice(
         "place",
-        tuple(round(float(number), 1) for number in place),
+        (width, height, *place),
         f"98 % of the motion is within {across:.0f} x {down:.0f} px of {width} x {height}",
     )
 

@@ -17,6 +17,7 @@ from kpjax.lab.own import choices, project as projects, without_source
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, starts_on_whole_frames, with_start
+from kpjax.lab.own.places import Place, at_place
 from kpjax.lab.own.without_source import read_start, target_of
 from kpjax.lab.reports.pixel_errors import Part
 from kpjax.lab.reports.told import FRAMES
@@ -52,6 +53,8 @@ class OwnDomains(Domains):
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
     crop_margin: float = 1.25  # side of that square over the longer side of the box
+    #: the part of each frame that is looked at, as a run at --start does; (): all of it
+    place: Place = ()
     image_size: int = 128  # px; chosen if not given
     own: projects.Own = projects.Own()
     sprites = False  # whatever a project is called
@@ -62,9 +65,10 @@ class OwnDomains(Domains):
 
     def square(self) -> Transform:
         """Returns the transform of a frame to a square image."""
-        return ImageSet(
+        square = ImageSet(
             transform=self.transform, crop_margin=self.crop_margin, image_size=self.image_size
         ).square_of_new()
+        return at_place(square, self.place)
 
 
 @dataclass(frozen=True)
@@ -90,8 +94,8 @@ OWN = OwnConfig(
     **vars(
         replace_fields(
             SMALL_BODIES,
-            summary="adapt a labelled project P, or a finished run, to unlabelled images that look different: --source "
-            "P (or --start RUN) --target V ...; 2 cores",
+            summary="your labels are of another camera, or rendered: --source P (or, without them, "
+            "--start RUN) --target V ...",
             heatmap_size=0,
             grid="half_pixel",
             targets="sub_pixel",
@@ -118,7 +122,7 @@ def check_variants(config: OwnConfig, variants: Sequence[str]) -> None:
     """
     if without_source.is_asked(config):
         return
-    kinds = {name: regda.VARIANTS[name].score_kind(config) for name in variants}
+    kinds = {name: regda.kind_of_scores(name, config) for name in variants}
     taught = [name for name, kind in kinds.items() if kind == "mse_peak"]
     untaught = [name for name in variants if name not in taught]
     for line in projects.absence_lines(config.data.own, taught, untaught):

@@ -28,6 +28,7 @@ from kpjax.lab.own.animals import FOLDER, found_text, kept_finder
 from kpjax.lab.own.project import Own
 from kpjax.lab.reports import pixel_errors
 from kpjax.lab.reports.faults import Fault, drawn_where_empty, faults_of, write_faults
+from kpjax.lab.reports.oks import oks_text
 from kpjax.lab.reports.pixel_errors import (
     ALL,
     HELD_OUT,
@@ -56,7 +57,7 @@ from kpjax.lab.reports.shown import (
     strips,
 )
 from kpjax.lab.reports.told import Told, nothing_told
-from kpjax.lab.reports.verdict import judging, verdict
+from kpjax.lab.reports.verdict import WIDELY, judging, label_shift, shift_text, verdict
 from kpjax.papers.configs import config_as_json
 from kpjax.papers.parsing import screen_width
 from kpjax.papers.reports.report import (
@@ -73,6 +74,7 @@ from kpjax.papers.reports.report import (
 )
 from kpjax.papers.semi_supervised.left_to_learn import FITTED
 from kpjax.structures import skeleton_from_json
+from kpjax.training.identity import flat_identity
 
 WORST, OTHERS = 6, 6  # animals that are shown
 SHOWN = 3  # animals that show what is worst
@@ -149,8 +151,10 @@ def own_report(
     reached, table = [], [console_table(*_table(measured, columns), screen_width())]
     if shown.animals:
         said = verdict(shown.animals, shown.cutoffs)
-        reached = [" ".join([said[0], *compared(shown, others)]), *said[1:]]
-        table = pixel_errors.table_lines(shown.judged or shown.animals, shown.cutoffs)
+        reached = [" ".join([said[0], *compared(shown, others)]), *said[1:], *shift_lines(shown)]
+        part = shown.judged or shown.animals
+        reached += [f"{said}." for said in [oks_text(part)] if said]
+        table = pixel_errors.table_lines(part, shown.cutoffs)
     wrong = faults_of_run(shown, folder, command, usual_steps)
     write_faults(shown.folder, wrong)
     print(
@@ -193,6 +197,16 @@ def own_report(
             },
         ),
     ), shown.folder
+
+
+def shift_lines(run: OwnRun) -> list[str]:
+    """Returns a line that says where labels lie beside what a run sees, if its training turned images
+    so widely that this can be measured."""
+    config = flat_identity(read_json(run.folder / "config.json").get("config", {}))
+    turned = max((config[name] for name in config if name.endswith("rotation")), default=0.0)
+    shift = label_shift(run.animals) if turned >= WIDELY else None
+    stated = next((config[name] for name in config if name.endswith("pixels_from")), "tool")
+    return [shift_text(*shift, stated)] if shift else []
 
 
 def faults_of_run(run: OwnRun, folder: Path, command: str, usual_steps: int) -> list[Fault]:

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 import tyro
+from etils import epath
 
 from kpjax import InputError
 from kpjax.errors import count_text
+from kpjax.images.transforms import Transform
 from kpjax.input import source
 from kpjax.lab.own import choices, project as projects
 from kpjax.lab.own.animals import open_frames
 from kpjax.lab.own.declaration import on_own_data
 from kpjax.lab.own.earlier_run import Start, starts_on_whole_frames, with_start
+from kpjax.lab.own.places import Place, at_place
 from kpjax.lab.own.project import Own, Unlabelled
 from kpjax.models import MobileNetV2
 from kpjax.papers import semi_supervised
@@ -38,9 +41,15 @@ class OwnSubset(LabelledSubset):
     unlabelled_pool: Literal["rest", "none"] = "rest"
     #: whole frames, or a square around each animal's box
     transform: Literal["letterbox", "around_box"] = "letterbox"
+    #: the part of each frame that is looked at, as labels say; (): all of it
+    place: Place = ()
     image_size: int = 128  # px; chosen if not given
     validation: tyro.conf.Suppress[str] = ""  # `Own` has the flag of this name
     own: Own = Own()
+
+    def square_of_new(self) -> Transform:
+        """Returns the transform of a frame to a square image."""
+        return at_place(super().square_of_new(), self.place)
 
     @property
     def all_labelled(self) -> bool:
@@ -50,8 +59,7 @@ class OwnSubset(LabelledSubset):
 
 OWN = replace_fields(
     SMALL_REAL,
-    summary="one's own project, with frames or videos without labels: --project P [--unlabelled V ...]; 2 "
-    "cores",
+    summary="you have labelled frames, and perhaps many without labels: --project P [--unlabelled V ...]",
     data=OwnSubset(
         "own", "the labelled body's diagonal", validation_share=0.15, pck_over="scale", labelled=1.0
     ),
@@ -73,6 +81,7 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
     facts = choices.facts_of_training(
         project, held, data, typed, crop_small=not starts_on_whole_frames(config, kind)
     )
+    facts = choices.with_place(facts, project, held, config, typed)
     labelled = data.amount.get("count") or source.rounded_share(data.labelled, len(held.train))
     if labelled > len(held.train):
         raise InputError(
@@ -151,10 +160,6 @@ def resolve(config: Config, typed: Collection[str]) -> Config:
             f"{projects.title(data)}, {labelled} animals with labels{beside}; held out: {held.words}"
         ),
     )
-    if not (kept or data.all_labelled or cropped):
-        print(
-            "no image or video without labels: training is on the labels alone; --unlabelled V names some"
-        )
     return config
 
 
@@ -229,7 +234,9 @@ def short_list(config: Config) -> tuple[str, ...]:
 def reads_unlabelled(config: Config, variant: str) -> bool:
     """Returns whether a variant, or one that it starts from, reads images without labels."""
     skeleton, table = projects.open_project(config)[0].skeleton, semi_supervised.VARIANTS
-    parts = table[variant].lengths(config, variant).keys() & table.keys()
+    nowhere = epath.Path("nowhere")
+    stages = Job(EXPERIMENT, config, "own", variant, 0, nowhere, nowhere).lengths
+    parts = {folder.parent.name for folder in stages} & table.keys()
     return any("unlabelled" in table[part].method(config, skeleton).streams for part in parts)
 
 
@@ -245,8 +252,7 @@ def check_variants(config: Config, variants: Sequence[str]) -> None:
             f"them out, or add --variants {BOTH}",
         )
     print(
-        "images without labels are not used: name some (--unlabelled V --workdir W), or take those of the project "
-        f"(--variants {LABELS_ALONE} {BOTH}). Either takes as long again, and may help where labels are very few"
+        f"frames without labels are not used: --variants {LABELS_ALONE} {BOTH} reads them, --unlabelled V others"
     )
 
 
@@ -266,4 +272,5 @@ EXPERIMENT = on_own_data(
     check_variants=check_variants,
     seeded=lambda config: True,
     labels_alone=lambda job: not reads_unlabelled(job.config, job.variant),
+    of_unlabelled=(projects.VIDEOS, "unlabelled", "unlabelled_pool", "every"),
 )

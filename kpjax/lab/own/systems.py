@@ -20,7 +20,7 @@ class Needs(NamedTuple):
     """What `kpjax train <system>` must be given, and how much of it."""
 
     takes: str  # what it is for: the flags of its own, without the project's
-    gives: str  # what one has at the end, in a line
+    have: str  # who uses it: what one has, in a line
     labelled_frames: int = 0  # those that are held out included
     images: int = 0
     video_frames: int = 0  # fewest frames of a video that it needs
@@ -38,24 +38,24 @@ WITH_ITS_OWN = "--project P --variants supervised_warped pl_warped"
 NEEDS = {
     "semi_supervised": Needs(
         "--project P --unlabelled FOLDER_OR_VIDEO",
-        "labels, and images or videos without",
+        "a few labels, and many images or videos without",
         labelled_frames=LEAST_LABELLED,
         beside=UNLABELLED,
     ),
     "regda": Needs(
         "--source P --target FOLDER_OR_VIDEO",
-        "labels of one kind of images, for images of another",
+        "labels of another camera, or of renders",
         labelled_frames=LEAST_LABELLED,
         beside="images of the other domain",
         otherwise=Needs(
             "--target FOLDER_OR_VIDEO --start RUN",
-            "a finished run adapted to images that look different, without its labels",
+            "a finished run without its labels, and a new camera",
             beside="a finished run of the same keypoints",
         ),
     ),
     "incremental": Needs(
         "--old RUN --project P",
-        "new keypoints for a finished run, without its images",
+        "a finished run, labels of new keypoints, and no old images",
         labelled_frames=LEAST_LABELLED,
         beside="a finished run with other keypoints",
         otherwise=Needs(
@@ -65,12 +65,10 @@ NEEDS = {
             beside="predictions of any tool",
         ),
     ),
-    "pyramids": Needs(
-        "--videos FOLDER_OR_VIDEO", "keypoints that are found without any label", video_frames=50
-    ),
+    "pyramids": Needs("--videos FOLDER_OR_VIDEO", "videos, and no labels", video_frames=50),
     "adaptation": Needs(
         "--core RUN --images FOLDER",
-        "points of another category, from a finished run",
+        "a finished run of another species, and no labels",
         images=50,
         beside="a finished run of another category",
         one_animal=True,

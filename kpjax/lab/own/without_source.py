@@ -3,7 +3,7 @@ And RegDA without its source: a finished run in place of labels and images, whic
 adapts, and a check stops."""
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,18 @@ from kpjax.lab.predictors import OpenedRun
 from kpjax.methods import Setup
 from kpjax.models import SmallUNet
 from kpjax.papers import configs, engine, source_free
-from kpjax.papers.engine import Job, Outcome, Predicting, StoredRun, Variant
+from kpjax.papers.engine import (
+    NOTHING_TRAINED,
+    Job,
+    Outcome,
+    Predicting,
+    Stage,
+    Stages,
+    StoredRun,
+    Training,
+    Variant,
+    Work,
+)
 from kpjax.papers.regda import Data
 from kpjax.training.evaluation import Gathered, predict_source
 
@@ -204,63 +215,57 @@ def cutoffs_of_absence(opened: OpenedRun) -> np.ndarray | None:
     return score.cutoffs if taught and np.isfinite(score.cutoffs).any() else None
 
 
-def train(job: Job, data: Data) -> Outcome:
-    """Adapts the start, or keeps it where the check fails."""
-    config, target, (run, poses, _) = (
-        job.config,
-        data.target.train,
-        read_start(job.config.backbone.start),
-    )
-    method = build(config, target.skeleton)
+def adapted(job: Job, data: Data) -> Stages:
+    """Adapts the start, or keeps it where nothing is to be gained, or the check fails."""
+    config, (run, poses, _) = job.config, read_start(job.config.backbone.start)
     start, batch = Trained(parts_of(run.opened.trained.variables), {}), 2 * config.batch_size
-    kept = Outcome(method, start, 0, metrics={"kept_start": 1.0})
+    cutoffs = cutoffs_of_absence(run.opened)
+    kept = NOTHING_TRAINED._replace(trained=start, metrics={"kept_start": 1.0})
+
+    def check_where_it_gains() -> Callable | None:
+        method, target = build(config, data.skeleton), data.target.train
+        some = source_free.spread_out(target, LOOKED_AT)
+        scores = predict_source(method, start, some, batch_size=batch).scores
+        if why := familiar(run.opened, scores, config.familiar):
+            print(
+                f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same"
+            )
+            return None
+        if cutoffs is not None:
+            shown = 100 * (scores >= cutoffs).mean()
+            print(
+                f"{job.title}: {shown:.0f} of 100 points of the start on target images reach its cutoffs; such points "
+                "alone can teach"
+            )
+        _, held = source_free.split_target(target)
+        least = config.source_free.least_agreement
+        return source_free.check_of(method, start, held, batch_size=batch, least=least)
+
     if job.variant == "start":
         return kept
-    scores = predict_source(
-        method, start, source_free.spread_out(target, LOOKED_AT), batch_size=batch
-    ).scores
-    if why := familiar(run.opened, scores, config.familiar):
-        print(
-            f"{job.title}: nothing is to be gained, and the start is kept: {why}; --familiar 1 adapts all the same"
-        )
+    check = yield Work(check_where_it_gains, ())
+    if check is None:
         return kept
-    cutoffs = cutoffs_of_absence(run.opened)
-    if cutoffs is not None and not job.plan:
-        shown = 100 * (scores >= cutoffs).mean()
-        print(
-            f"{job.title}: {shown:.0f} of 100 points of the start on target images reach its cutoffs; such points "
-            "alone can teach"
-        )
-    learnt, held = source_free.split_target(target)
-    check = source_free.check_of(
-        method, start, held, batch_size=batch, least=config.source_free.least_agreement
-    )
-    fitted, checked = source_free.adapted_or_start(
-        lambda: engine.fit_sources(
-            job,
+
+    def training() -> Training:
+        method = build(config, data.skeleton)
+        learnt, _ = source_free.split_target(data.target.train)
+        return Training(
             method,
-            {"target": learnt},
-            batch_size=config.batch_size,
-            steps=config.steps,
-            stage=job.variant,
-            folder=job.folder,
-            unlabelled=("target",),
-            start=source_free.start_of(start.variables, poses, cutoffs),
-            evaluate=(max(1, config.steps // config.evaluations), check),
-            config=job.identity(**data.identity),
-        ),
-        start,
-        job.title,
-    )
-    return Outcome(
-        method,
-        fitted.trained,
-        fitted.steps,
-        fitted.images_per_second,
-        fitted.wall_seconds,
-        checked,
-        images=fitted.images,
-    )
+            engine.batches(
+                job,
+                method,
+                {"target": learnt},
+                batch_size=config.batch_size,
+                unlabelled=("target",),
+            ),
+            lambda: job.identity(**data.identity),
+            source_free.start_of(start.variables, poses, cutoffs),
+            more={"evaluate": (max(1, config.steps // config.evaluations), check)},
+        )
+
+    stage = Stage(job.variant, config.steps, training, kept)
+    return (yield from source_free.adapted_or_start(stage, job.title))
 
 
 def draw(job: Job, data: Data, outcome: Outcome, predictions: Mapping[str, Gathered]) -> None:
@@ -298,10 +303,8 @@ VARIANTS = {
     "adapted": Variant(
         "method",
         "a mean teacher on target images, from the start's network and poses",
-        train=train,
-        lengths=lambda config, name: {name: config.steps},
+        build,
+        adapted,
     ),
-    "start": Variant(
-        "control", "the start as it is", train=train, lengths=lambda config, name: {name: 0}
-    ),
+    "start": Variant("control", "the start as it is", build, adapted),
 }

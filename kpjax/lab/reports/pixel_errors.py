@@ -64,6 +64,7 @@ HEADER = (
     "error",
     "score",
     "length",
+    "area",
 )
 SAMPLE = 500  # animals of what was learnt from, spread evenly, on which its errors are measured
 OF_PART = "px of "  # before the names of parts, among a run's predictions
@@ -95,6 +96,12 @@ class Animals(NamedTuple):
     scores: np.ndarray  # (N, K), likewise
     #: (N, K) bool: empty in the labels, of a keypoint that other frames have a label of
     empty: np.ndarray
+    areas: np.ndarray  # (N,) square pixels, nan where neither a box nor a file says it
+
+    @property
+    def places(self) -> list[tuple[Path, int | None]]:
+        """The frame of each animal."""
+        return list(zip(self.images, self.frames, strict=True))
 
     @property
     def distances(self) -> np.ndarray:
@@ -106,15 +113,12 @@ class Animals(NamedTuple):
     @property
     def frame_count(self) -> int:
         """How many frames they are on."""
-        return len(set(zip(self.images, self.frames, strict=True)))
+        return len(set(self.places))
 
     @property
     def recordings(self) -> list[str]:
         """The folder of each animal's image, or its video."""
-        return [
-            str(path if frame is not None else path.parent)
-            for path, frame in zip(self.images, self.frames, strict=True)
-        ]
+        return [str(path if frame is not None else path.parent) for path, frame in self.places]
 
     def only(self, numbers: Sequence[int]) -> "Animals":
         """Returns some of the animals, by number."""
@@ -343,6 +347,7 @@ def write_errors(folder: Path, animals: Animals, cutoffs: np.ndarray) -> Path:
             distances[n, k] if animals.visible[n, k] > 0 else "",
             animals.scores[n, k],
             animals.lengths[n],
+            animals.areas[n],
         )
         rows.append(
             [
@@ -395,11 +400,13 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
 
     names: of the keypoints, in their order; those with a label if not given.
     """
-    path, keys = folder / FILE, ("part", "image", "video", "frame", "instance", "length")
+    path = folder / FILE
+    keys = ("part", "image", "video", "frame", "instance", "length", "area")
     if not path.is_file():
         return None
     with foreign(path, "train the run again, or delete the file"):
         rows = list(csv.DictReader(io.StringIO(read_content(path).decode(errors="replace"))))
+        rows = [{"area": "nan", **row} for row in rows]  # which older runs have not
         if not rows or set(HEADER) - set(rows[0]):
             raise ValueError("not what a run writes")
         names = tuple(names) or tuple(dict.fromkeys(row["keypoint"] for row in rows))
@@ -418,19 +425,20 @@ def read_errors(folder: Path, names: Sequence[str] = ()) -> Animals | None:
             empty[at] = row["true_x"] == "" == row["true_y"]
             if not empty[at]:
                 true[at] = float(row["true_x"]), float(row["true_y"])
-        parts, images, videos, frames, instances, lengths = zip(*animals, strict=True)
+        parts, images, videos, frames, instances, lengths, areas = zip(*animals, strict=True)
         return Animals(
             names,
             parts,
             tuple(Path(image or video) for image, video in zip(images, videos, strict=True)),
             tuple(int(frame) if frame else None for frame in frames),
             instances,
-            np.array([float(length) for length in lengths]),
+            np.array(lengths, np.float64),
             true,
             np.isfinite(true).all(-1).astype(np.float32),
             predicted,
             scores,
             empty,
+            np.array(areas, np.float64),
         )
 
 
@@ -440,6 +448,7 @@ class Part(NamedTuple):
     #: `visible` is nan where labels say nothing of a keypoint, neither where it is nor that it is empty
     source: Source
     root: Path
+    areas: np.ndarray | None = None  # (N,) of `Animals`
 
 
 def places_of(part: Part) -> list[tuple[Path, int | None]]:
@@ -664,4 +673,5 @@ def _animals_of(name: str, part: Part, found: Gathered, empty: np.ndarray) -> An
         predicted,
         found.scores,
         empty,
+        np.full(count, np.nan) if part.areas is None else part.areas,
     )

@@ -101,9 +101,8 @@ def side_by_side(runs: Sequence[Shown], skeleton: Skeleton) -> list[tuple[str, l
             )
             for run, points in zip(runs, places, strict=True)
         ]
-        pictures.append(
-            (path.name + f" frame {number}" * (number is not None), [*map(jpeg, drawn)])
-        )
+        named = path.name if number is None else f"{path.name} frame {number}"
+        pictures.append((named, [*map(jpeg, drawn)]))
     return pictures
 
 

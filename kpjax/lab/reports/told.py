@@ -23,4 +23,4 @@ def besides(
         for run in others
         if metric in run.metrics
     ]
-    return f" ({', '.join(known)})" * bool(known)
+    return f" ({', '.join(known)})" if known else ""

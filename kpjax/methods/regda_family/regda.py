@@ -173,7 +173,9 @@ def regda(
             f"objective: term {wrong[0]!r} reads {', '.join(objective[wrong[0]].reads) or 'nothing'}; a "
             f"term reads {SOURCE} and {SOURCE_DISPARITY}, or {TARGET_FALSE}, or {TARGET_TRUTH}"
         )
-    moved_in_a = ("features", "head") + ("adversary",) * (SOURCE_DISPARITY in views_read(in_a))
+    moved_in_a: tuple[str, ...] = ("features", "head")
+    if SOURCE_DISPARITY in views_read(in_a):
+        moved_in_a += ("adversary",)
     head = model.head
     adversary_head = head if adversary is None else adversary
 

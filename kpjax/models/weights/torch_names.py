@@ -85,7 +85,7 @@ def describe(report: Report) -> str:
     skipped = Counter(
         name.split(".")[-1 if name.endswith(COUNTER) else 0] for name in report.skipped
     )
-    missing = Counter("/".join(path.split("/")[:2]) for path in report.missing)
+    missing = Counter(path.split("/")[1] for path in report.missing)
     counted = [f"{len(report.matched)} tensors matched"]
     for kind, parts in (("skipped", skipped), ("missing", missing)):
         if parts:

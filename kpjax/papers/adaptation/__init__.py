@@ -23,7 +23,7 @@ from kpjax.papers.engine import Paper, Predicting
 
 PAPER = Paper(
     "adaptation",
-    "landmarks of another category of object, without labels",
+    "a network of another category, and images without labels (frozen core, NeurIPS 2019)",
     SYNTHETIC,
     VARIANTS,
     evaluated=lambda job, data: {},  # each variant has predicted what is measured
@@ -32,7 +32,7 @@ PAPER = Paper(
     predicting=lambda stored: Predicting(
         VARIANTS[stored.variant].method(stored.config, stored.skeleton),
         Letterbox(stored.config.data.image_size),
-        VARIANTS[stored.variant].score_kind(stored.config),
+        VARIANTS[stored.variant].score_kind,
     ),
     short_list=lambda preset, config: (  # of a demo, what takes minutes on two cores
         ("adapted", "scratch")

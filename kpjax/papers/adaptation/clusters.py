@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax import Example, Method, Prediction, Trained
+from kpjax import Example, Prediction, Trained
 from kpjax.input.source import stack_examples
 from kpjax.methods.adaptation_family.trunk_clusters import cluster_trunk, trunk_clusters_predict
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.papers.adaptation.config import Config
-from kpjax.papers.adaptation.core import network
+from kpjax.papers.adaptation.core import Core, core_of, network
 from kpjax.papers.adaptation.stages import Data, predict_all
-from kpjax.papers.engine import Job, Outcome
+from kpjax.papers.engine import NOTHING_TRAINED, Job, Outcome, Stages, Work, method_of
 from kpjax.platforms import run_once
 
 CLUSTERED = 100  # images whose features are clustered
@@ -30,13 +30,15 @@ def clusters_predict(config: Config) -> Callable[[Trained, Example], Prediction]
     )
 
 
-def clusters_of_core(job: Job, data: Data, method: Method) -> Outcome:
+def clusters_of_core(job: Job, data: Data) -> Stages:
     """Clusters features of the core's trunk on at most CLUSTERED target images at equal steps, and
     predicts.
     """
-    core = data.core(job)
-    if job.plan:
-        return Outcome(method, Trained({}, {}), 0)
+    core = yield from core_of(job, data)
+    return (yield Work(functools.partial(_clustered, job, data, core), NOTHING_TRAINED))
+
+
+def _clustered(job: Job, data: Data, core: Core) -> Outcome:
     config, side = job.config, job.config.data.image_size
     count = min(CLUSTERED, len(data.target))
     numbers = np.linspace(0, len(data.target) - 1, count).round().astype(int)
@@ -51,7 +53,7 @@ def clusters_of_core(job: Job, data: Data, method: Method) -> Outcome:
             size=side // STRIDE,
         )
     )(core.variables, images)
-    trained = Trained(variables, {})
+    method, trained = method_of(job, data), Trained(variables, {})
     predictions = predict_all(config, data, method, trained)
     return Outcome(method, trained, 0, metrics=core.metrics, predictions=predictions, images=count)
 

@@ -29,19 +29,22 @@ def comparing(config: Config) -> dict[str, Any]:
     return perceptual.perceptual_options(comparison.perceptual, _vgg(config))
 
 
-def perceptual_start(config: Config, *, of_shapes: bool = False) -> dict[str, Any]:
+def perceptual_start(config: Config) -> dict[str, Any]:
     """Returns the weights of that network, the same for all seeds, as a part of the start; reports
     what it is. Raises InputError where the config leaves it open.
-
-    of_shapes: for a plan, which reads no weights.
     """
     comparison = config.comparison
-    network, side = comparing(config)["perceptual"], config.data.image_size
-    if of_shapes:
-        images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
-        return {"perceptual": jax.eval_shape(network.init, jax.random.key(0), images)}
+    comparison.check()
     if comparison.perceptual == STAND_IN:
         print(f"images are compared by pixels and {DESCRIPTION}")
         key = named_key(jax.random.key(0), "random features")
         return {"perceptual": models.random_features(key, comparison.stand_in_widths)[1]}
+    side = config.data.image_size
     return perceptual.perceptual_start(comparison.perceptual, _vgg(config), image_size=side)
+
+
+def perceptual_shapes(config: Config) -> dict[str, Any]:
+    """Returns the shapes of those weights, and reads none."""
+    network, side = comparing(config)["perceptual"], config.data.image_size
+    images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+    return {"perceptual": jax.eval_shape(network.init, jax.random.key(0), images)}

@@ -247,12 +247,6 @@ class Config(configs.RunConfig):
         side = self.data.image_size
         self.network.check(side, side // STRIDE)
 
-    def keeper_of(self, stage: str) -> str:
-        """Returns the preset in whose folder a core, or what a variant has learnt, is kept; "" for that
-        of the run.
-        """
-        return self.core_kept_by if stage.startswith(CORE_STAGE) else self.training_kept_by
-
 
 def resolve(config: Config, typed: Collection[str]) -> Config:
     """Returns the config of a command line. Raises InputError as `Comparison.check` does."""

@@ -1,13 +1,14 @@
 """The core: a supervised network of another category, which variants start from."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from etils import epath
 
 from kpjax import (
     InputError,
@@ -26,15 +27,21 @@ from kpjax.files import read_json, write_json
 from kpjax.input.source import Source
 from kpjax.models.hourglass_network import STRIDE
 from kpjax.models.layers import uniform_fan_in
-from kpjax.papers import engine
 from kpjax.papers.adaptation.config import CORE_STAGE, RENDERED, Config, CoreTraining, of_core
-from kpjax.papers.configs import flat, optimizer_of
-from kpjax.papers.engine import Job
+from kpjax.papers.configs import optimizer_of
+from kpjax.papers.engine import (
+    Job,
+    Shared,
+    Stage,
+    Training,
+    Work,
+    batches,
+    computed,
+    first_variables,
+)
 from kpjax.papers.keypoint_errors import keypoint_errors
-from kpjax.platforms import run_once
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted
-from kpjax.training.trees import json_digest, load_trained, save_trained, tree_digest
+from kpjax.training.trees import load_trained, save_trained, tree_digest
 
 CORE_BATCH, CORE_SIGMA = 32, 1.0  # images; of a keypoint's Gaussian, heatmap px
 
@@ -46,9 +53,13 @@ class Core(NamedTuple):
     """The start of a variant."""
 
     variables: Variables
-    digest: str  # digest of the variables: a run is not resumed on another core
     #: PCK on the core's own test images, a fraction; None where it was not measured
     accuracy: float | None = None
+
+    @property
+    def digest(self) -> str:
+        """The digest of the variables: a run is not resumed on another core."""
+        return tree_digest(self.variables)
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -96,55 +107,67 @@ def core_name(config: Config) -> str:
     return f"{CORE_STAGE}{data}"
 
 
-def trained_core(job: Job, open_images: OpenCoreImages) -> Core:
+def core_of(job: Job, data: Any) -> Generator[Any, Any, Core]:
     """Returns the core of a seed at the epoch that the config names, trained if it has not been.
 
-    Without an epoch it is the network with the backbone's published weights. Raises InputError if
-    there are none.
+    Without an epoch it is that of the data, or the network with the backbone's published weights.
+    Raises InputError if there are none.
     """
-    config, name = job.config, core_name(job.config)
-    if job.plan and not config.core.core_epochs:
-        return untrained_core(config, job.seed, of_shapes=True)
-    if not config.core.core_epochs:
-        if not config.backbone.weights:
-            raise InputError(
-                "weights",
-                "name the published weights that are the core, or train one: --core-epochs 10",
+    config, core = job.config, job.config.core
+    if not core.core_epochs:
+        return (
+            yield Work(
+                lambda: data.core(job) if data.core else published_core(job),
+                lambda: Core(random_variables(job).planned()),
             )
-        variables = engine.first_variables(job, network(config, config.landmarks))["variables"]
-        return Core(variables, tree_digest(variables))
-    preset = config.keeper_of(name) or job.base_preset
-    found = job.stage(
-        name,
-        lambda folder: _train_core(job, folder, open_images),
-        preset=preset,
-        config=of_core(config) | input_digests(job),
-    )
-    trained, accuracy = found.trained, found.metrics.get("core/pck")
-    if job.plan:
-        return Core(trained.variables, "")
-    # a rehearsal never comes to that epoch
-    if config.core.core_epoch not in (0, config.core.core_epochs) and not job.rehearses:
-        seed = (
-            engine.preset_folder(job.workdir, job.paper.name, preset)
-            / "stages"
-            / name
-            / f"seed-{job.seed}"
         )
-        kept = seed / f"epoch-{config.core.core_epoch}"
-        trained, accuracy = load_trained(kept), read_json(kept / "metrics.json").get("core/pck")
-    return Core(trained.variables, tree_digest(trained.variables), accuracy)
+    name = core_name(config)
+    shared = Shared(
+        name,
+        lambda: of_core(config),
+        preset=config.core_kept_by or job.base_preset,
+    )
+    stage = Stage("core", core.steps, lambda: _training(job, data, place), shared=shared)
+    place = job.place(stage)
+    found = yield stage
+    # a rehearsal never comes to that epoch
+    if core.core_epoch in (0, core.core_epochs) or job.rehearses:
+        return Core(found.trained.variables, found.evaluation.get("core/pck"))
+    return (
+        yield Work(
+            lambda: core_at(place / f"epoch-{core.core_epoch}"),
+            lambda: Core(found.trained.variables),
+        )
+    )
 
 
-def input_digests(job: Job) -> dict[str, str]:
-    """Returns the digests of the files that decide a core, its images and weights, by field.
+def core_at(folder: epath.Path) -> Core:
+    """Reads what was kept of an epoch."""
+    accuracy = read_json(folder / "metrics.json").get("core/pck")
+    return Core(load_trained(folder).variables, accuracy)
 
-    Those of the images themselves would need a look at all of them for every variant.
+
+def published_core(job: Job) -> Core:
+    """Returns the network with the backbone's published weights.
+
+    Raises InputError if there are none.
     """
-    fields = {**flat(job.config.core), **flat(job.config.backbone)}
-    return {
-        f"{name}_digest": json_digest(files) for name, files in job.inputs.items() if name in fields
-    }
+    config = job.config
+    if not config.backbone.weights:
+        raise InputError(
+            "weights",
+            "name the published weights that are the core, or train one: --core-epochs 10",
+        )
+    return Core(first_variables(job, network(config, config.landmarks))["variables"])
+
+
+def random_variables(job: Job) -> Work:
+    """Returns the work of making a fresh network, in place of a trained core."""
+    config, side = job.config, job.config.data.image_size
+    init = functools.partial(network(config, config.landmarks).init, train=False)
+    return computed(
+        init, named_key(jax.random.key(job.seed), "random core"), jnp.zeros((1, side, side, 3))
+    )
 
 
 def core_errors(found: Gathered, skeleton: Skeleton, core: CoreTraining) -> dict[str, float]:
@@ -164,9 +187,9 @@ def core_errors(found: Gathered, skeleton: Skeleton, core: CoreTraining) -> dict
     return {name: errors[name] for name in ("core/pck", "core/nme")}
 
 
-def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
+def _training(job: Job, data: Any, folder: epath.Path) -> Training:
     config, core = job.config, job.config.core
-    images, test = open_images(config, job.seed, job.data_dir)
+    images, test = data.core_images(config, job.seed, job.data_dir)
     method = build_core(config, images.skeleton)
 
     def evaluate(state) -> dict[str, float]:
@@ -180,27 +203,11 @@ def _train_core(job: Job, folder, open_images: OpenCoreImages) -> Fitted:
             write_json(folder / f"epoch-{epoch}" / "metrics.json", metrics)
         return metrics
 
-    return engine.fit_sources(
-        job,
+    size = -(-CORE_BATCH // jax.device_count()) * jax.device_count()
+    return Training(
         method,
-        {"labelled": images},
-        batch_size=-(-CORE_BATCH // jax.device_count()) * jax.device_count(),
-        steps=core.steps,
-        stage="core",
-        folder=folder,
-        evaluate=(core.core_epoch_steps, evaluate),
-        config=of_core(config) | {"seed": job.seed},
-        start=engine.first_variables(job, network(config, len(images.skeleton.names))),
+        batches(job, method, {"labelled": images}, batch_size=size),
+        lambda: of_core(config) | {"seed": job.seed},
+        fresh=(network(config, len(images.skeleton.names)), ()),
+        more={"evaluate": (core.core_epoch_steps, evaluate)},
     )
-
-
-def untrained_core(config: Config, seed: int, *, of_shapes: bool = False) -> Core:
-    """Returns a fresh network in place of a trained core.
-
-    of_shapes: for a plan, which computes nothing.
-    """
-    images = jnp.zeros((1, config.data.image_size, config.data.image_size, 3))
-    init = functools.partial(network(config, config.landmarks).init, train=False)
-    init = functools.partial(jax.eval_shape, init) if of_shapes else run_once(init)
-    variables = init(named_key(jax.random.key(seed), "random core"), images)
-    return Core(variables, "" if of_shapes else tree_digest(variables))

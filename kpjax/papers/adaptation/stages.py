@@ -2,6 +2,7 @@
 that are evaluated.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -16,15 +17,14 @@ from kpjax.input.source import Source, stack_examples
 from kpjax.methods.adaptation_family.adaptation import HEAD
 from kpjax.methods.adaptation_family.trunk_clusters import CLUSTERS
 from kpjax.papers import engine
-from kpjax.papers.adaptation.comparison import perceptual_start
+from kpjax.papers.adaptation.comparison import perceptual_shapes, perceptual_start
 from kpjax.papers.adaptation.config import Config, of_training
-from kpjax.papers.adaptation.core import Core
+from kpjax.papers.adaptation.core import Core, OpenCoreImages
 from kpjax.papers.configs import decoded_once
-from kpjax.papers.engine import Job, Outcome
-from kpjax.platforms import run_once
+from kpjax.papers.engine import Job, Outcome, Stage, Stages, Training, Work
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted
-from kpjax.training.trees import tree_digest
+
+PLAIN = "finetuned"  # the variant whose network is plain
 
 
 class Data(NamedTuple):
@@ -35,11 +35,14 @@ class Data(NamedTuple):
     test: Source
     turned_once: Source  # the test images, each turned in place
     turned_twice: Source  # and turned again
-    core: Callable[[Job], Core]  # a job -> what its variants start from
+    #: (config, seed, data_dir) -> the labelled images that train a core, and those that test it
+    core_images: OpenCoreImages | None = None
+    core: Callable[[Job], Core] | None = None  # what variants start from where none is trained
     #: (N, H, W) bool, the pixels of the test images that the object covers, where a renderer tells
     objects: np.ndarray | None = None
     chosen: tuple[str, ...] = ()  # the names, or numbers, of `target_images`; () for all
     identity: Mapping[str, Any] = {}
+    skeleton: None = None  # a variant's points are its own, whatever the labels are of
 
     @property
     def summary(self) -> str:
@@ -51,7 +54,6 @@ def with_turns(
     fit: Source,
     test: Source,
     side: int,
-    core: Callable[[Job], Core],
     once: Source | None = None,
 ) -> Data:
     """Returns the images of a run with the test images, of `side` px, also turned once and twice.
@@ -63,43 +65,73 @@ def with_turns(
         once = sources.warp_source(test, np.array([turn_in_place(angle, side) for angle in angles]))
     once = decoded_once(once)
     twice = decoded_once(sources.warp_source(once, second_turns(len(test), side)))
-    return Data(target, fit, test, once, twice, core)
+    return Data(target, fit, test, once, twice)
 
 
 # Stages
 
 
-def learnt(job: Job, data: Data, method: Method, core: Core | None) -> Fitted:
-    """Learns landmarks of the target's images, which have no labels, from a core or a fresh start.
+def discovered(
+    job: Job, data: Data, core: Core | None = None, before: Outcome | None = None
+) -> Stages:
+    """Learns landmarks of the target's images, which have no labels, from a core or a fresh start;
+    then predicts all images that are evaluated.
 
     A run does not go on with another core than it began with. Presets that differ in what they
-    evaluate share their training.
+    evaluate share their training. Every variant predicts as a plain network, so that this is
+    compiled once. before: whose steps, images and seconds count as its own.
     """
-    config, planned = job.config, bool(job.plan)
-    start = {"core": core.variables} if core else {}
-    start |= perceptual_start(config, of_shapes=planned)
-    if data.chosen and not planned and jax.process_index() == 0:
-        write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
+    config = job.config
+
+    def compared() -> dict[str, Any]:
+        if data.chosen and jax.process_index() == 0:
+            write_text(job.folder / "target_images.txt", "\n".join([*data.chosen, ""]))
+        return perceptual_start(config)
+
+    weights = yield Work(compared, lambda: perceptual_shapes(config))
+
+    study = job.preset.removeprefix(job.base_preset)
+    keeps = job._replace(preset=(config.training_kept_by or job.base_preset) + study)
+    # One name for all variants, so that those of a seed draw the same views and start from the same
+    # generator.
+    training = functools.partial(_training, job, data, core, weights)
+    found = yield Stage("adaptation", config.steps, training, before, folder=keeps.folder)
+    # The network that compares images is no part of the result.
+    frozen = {name: tree for name, tree in found.trained.frozen.items() if name == "core"}
+    trained = Trained(found.trained.variables, frozen)
+    predictions = yield Work(
+        lambda: predict_all(config, data, plain_method(job, data), as_finetuned(trained)), {}
+    )
+    metrics = core.metrics if core else {}
+    return found._replace(trained=trained, metrics=metrics, predictions=predictions)
+
+
+def _training(job: Job, data: Data, core: Core | None, weights: Mapping[str, Any]) -> Training:
+    config, method = job.config, engine.method_of(job, data)
+    start = ({"core": core.variables} if core else {}) | weights
     streams = dict.fromkeys(method.streams, stack_examples([data.target[0]]))
     state = jax.eval_shape(method.init, jax.random.key(0), streams, start)
     print(f"{job.title}: {weights_in_words(state)}")
-    study = job.preset.removeprefix(job.base_preset)
-    keeps = job._replace(preset=(config.keeper_of(job.variant) or job.base_preset) + study)
-    # One name for all variants, so that those of a seed draw the same views and start from the same
-    # generator.
-    return engine.fit_sources(
-        job,
+    return Training(
         method,
-        {"target": data.target},
-        batch_size=config.batch_size,
-        steps=config.steps,
-        stage="adaptation",
-        folder=keeps.folder,
-        unlabelled=("target",),
-        start=start,
-        config=of_training(config)
-        | {"variant": job.variant, "seed": job.seed, "core digest": core and core.digest},
+        engine.batches(
+            job,
+            method,
+            {"target": data.target},
+            batch_size=config.batch_size,
+            unlabelled=("target",),
+        ),
+        lambda: (
+            of_training(config)
+            | {"variant": job.variant, "seed": job.seed, "core digest": core and core.digest}
+        ),
+        start,
     )
+
+
+def plain_method(job: Job, data: Data) -> Method:
+    """Returns the method of a plain network, of which nothing is frozen."""
+    return job.paper.variants[PLAIN].method(job.config, data.skeleton)
 
 
 def weights_in_words(state: Any) -> str:
@@ -167,14 +199,3 @@ def as_finetuned(trained: Trained) -> Trained:
         },
         {},
     )
-
-
-def folded_core(before: Outcome, *, of_shapes: bool = False) -> Core:
-    """Returns the result of another variant as a core: its plain network and its head.
-
-    of_shapes: for a plan, which computes nothing.
-    """
-    if of_shapes:
-        return Core(jax.eval_shape(plain_of, before.trained), "")
-    variables = run_once(plain_of)(before.trained)
-    return Core(variables, tree_digest(variables))

@@ -26,7 +26,7 @@ from kpjax.papers.incremental.variants import VARIANTS
 
 PAPER = Paper(
     "incremental",
-    "new keypoints for a trained model whose data are gone",
+    "an old model, labels of new keypoints, and its old data are gone (KAMP, CVPR 2025)",
     SYNTHETIC,
     VARIANTS,
     # earlier steps: see `stages.evaluated`
@@ -36,7 +36,7 @@ PAPER = Paper(
     predicting=lambda stored: Predicting(
         VARIANTS[stored.variant].method(stored.config, stored.skeleton),
         stored.config.data.square_of_new(),
-        VARIANTS[stored.variant].score_kind(stored.config),
+        VARIANTS[stored.variant].score_kind,
     ),
     short_list=lambda preset, config: ("finetune", "ksd_only", "kamp", "joint"),
     applicable=lambda preset, config: tuple(VARIANTS),

@@ -2,12 +2,11 @@
 teacher."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 from flax import linen as nn
 
 from kpjax import InputError, Method, Trained, methods
@@ -17,12 +16,10 @@ from kpjax.methods.incremental_family import association as library
 from kpjax.methods.incremental_family.step_spec import Increment
 from kpjax.models import association_network, reach
 from kpjax.models.association import Variant as KaNet
+from kpjax.papers.engine import Outcome, Work, built, method_of
 from kpjax.papers.incremental.measures import accuracies
-from kpjax.papers.incremental.runs import Known, Run, Setting
-from kpjax.papers.incremental.stages import build_once
+from kpjax.papers.incremental.runs import Run, Setting
 from kpjax.training.evaluation import Gathered, predict_source, reduce
-from kpjax.training.fit import Fitted
-from kpjax.training.stages import Stage
 
 ENOUGH_REACH = 0.8  # share of images; below it a KA-Net that sees further is called for
 SEES = 0.1  # mean input at the old point, above which KA-Net can copy its teacher
@@ -54,21 +51,20 @@ def build_association(setting: Setting, steps: int, *, network: nn.Module) -> Me
 class Associated(NamedTuple):
     """What KA-Net's stage leaves the student."""
 
-    known: Known  # with the stage in its account
-    stage: Stage
-    network: nn.Module
-    planned: Increment  # with the triples that teach
+    outcome: Outcome  # with all stages before in its account
+    network: Callable[[], nn.Module]
+    taught: Increment  # with the triples that teach
 
 
 def learn_association(
     run: Run,
-    known: Known,
+    known: Outcome,
     step: int,
     triples: Sequence[Sequence[int]],
-    planned: Increment,
+    taught: Increment,
     *,
     shared: bool,
-) -> Associated:
+) -> Generator[Any, Any, Associated]:
     """Trains the KA-Nets of a step, one for each triple.
 
     Prints how each KA-Net compares with its teacher on the evaluation images, for the report alone.
@@ -77,45 +73,67 @@ def learn_association(
 
     shared: whether variants share the stage.
     """
-    setting, config, steps = run.setting, run.config, run.config.association_steps
-    training = run.training_images(step)
-    frozen = {"teacher": known.trained.variables, "increment": planned}
-    name, seen = choose_network(run, Trained({}, frozen), run.plain_images(step), len(triples))
-    network = ka_net_of(setting, name, max(len(triple) - 1 for triple in triples))
-    method = build_once(build_association, setting, steps, network=network)
-
-    def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
-        return run.fit(method, training, steps, folder, identity, f"association {step}", frozen)
-
-    stage = run.stage(
-        f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}",
-        train,
-        {"before": known.network.digest},
-        reads=config.of_association(),
+    config, steps = run.config, run.config.association_steps
+    frozen = {"teacher": known.trained.variables, "increment": taught}
+    asked = config.association.ka_variant
+    name, seen = yield Work(
+        lambda: choose_network(run, Trained({}, frozen), run.plain_images(step), len(triples)),
+        ("paper" if asked == "auto" else asked, {}),
     )
-    trained = Trained(stage.trained.variables, frozen)
+
+    def network() -> nn.Module:
+        return ka_net_of(run.setting, name, max(len(triple) - 1 for triple in triples))
+
+    found = yield run.stage(
+        f"association {step}",
+        steps,
+        run.kept(
+            f"association_step_{step}" if shared else f"{run.job.variant}_association_{step}",
+            {"before": known.digest},
+            reads=config.of_association(),
+        ),
+        lambda: built(build_association, run.setting, steps, network=network()),
+        lambda: run.training_images(step),
+        frozen,
+        known,
+    )
+    trained = Trained(found.trained.variables, frozen)
     if config.association.old_label_gate:
-        planned = without_useless(run, known, triples, planned, network, trained)
-    before = known.predictions[f"step_{step - 1}"]
-    metrics = diagnoses(
-        run, name, network, trained, step, triples, seen, before, planned.triple_weights
+        gate = functools.partial(without_useless, run, known, triples, taught, trained=trained)
+        taught = yield Work(lambda: gate(network()), taught)
+    metrics = yield Work(
+        lambda: diagnoses(
+            run,
+            name,
+            network(),
+            trained,
+            step,
+            triples,
+            seen,
+            known.predictions[f"step_{step - 1}"],
+            taught.triple_weights,
+        ),
+        {},
     )
-    known = known._replace(metrics={**known.metrics, **metrics})
-    return Associated(known.and_trained(stage, steps), stage, network, planned)
+    return Associated(found._replace(metrics={**found.metrics, **metrics}), network, taught)
 
 
 # Triples
 
 
-def stated_triples(run: Run, known: Known, step: int) -> list[tuple[int, ...]]:
-    """Returns the triples that the protocol states, or chooses by their distances: (old, new, new)
-    numbers of keypoints, or (old, new).
+def stated_triples(run: Run, known: Outcome | None, step: int) -> list[tuple[int, ...]]:
+    """Returns the triples that the protocol states, or chooses by their distances, in which the
+    known keypoints are as it predicts them: (old, new, new) numbers of keypoints, or (old, new).
+
+    known: None where nothing is known yet, and the first triples are as good as others.
 
     Raises InputError where there is none.
     """
     skeleton, protocol, apart = run.data.skeleton, run.data.protocol, None
+    if known is None and protocol.triple == "automatic":
+        return random_triples(run, known, step)
     if protocol.triple == "automatic":
-        seen = run.predicted(known, run.plain_images(step))
+        seen = run.predicted(method_of(run.job, run.data), known, run.plain_images(step))
         apart = protocols.mean_distances(
             skeleton,
             protocol.steps[step].keypoints,
@@ -129,7 +147,7 @@ def stated_triples(run: Run, known: Known, step: int) -> list[tuple[int, ...]]:
     return _numbers(run, step, found)
 
 
-def random_triples(run: Run, known: Known, step: int) -> list[tuple[int, ...]]:
+def random_triples(run: Run, known: Outcome | None, step: int) -> list[tuple[int, ...]]:
     """Returns triples of an old keypoint and new ones at random, the same for every run of a seed.
 
     Raises InputError where there is none.
@@ -204,7 +222,7 @@ def _share(sums: Mapping[str, np.ndarray], name: str, of: str = "count") -> np.n
 def answers(run: Run, network: nn.Module, trained: Trained, source: Source) -> Gathered:
     """Predicts the old keypoints of triples by KA-Net, which reads the labels of new ones."""
     steps = run.config.association_steps
-    method = build_once(build_association, run.setting, steps, network=network)
+    method = built(build_association, run.setting, steps, network=network)
     reading_labels = method._replace(
         predict=_of_networks(library.association_predict, run.setting, network)
     )
@@ -215,7 +233,7 @@ def answers(run: Run, network: nn.Module, trained: Trained, source: Source) -> G
 
 def without_useless(
     run: Run,
-    known: Known,
+    known: Outcome,
     triples: Sequence[Sequence[int]],
     planned: Increment,
     network: nn.Module,
@@ -235,7 +253,7 @@ def without_useless(
         )
     both = (
         answers(run, network, trained, run.data.validation),
-        run.predicted(known, run.data.validation),
+        run.predicted(method_of(run.job, run.data), known, run.data.validation),
     )
     accuracy, of_teacher = (accuracies(one, run.config.pck_threshold) for one in both)
     weights = planned.triple_weights.copy()
@@ -300,33 +318,41 @@ def diagnoses(
             for name, value in values.items()
             if np.isfinite(value)
         }
-        judged = (
-            f"KA-Net {values['ka_net']:.3f}, the old model {values['teacher']:.3f}"
-            if np.isfinite(values["teacher"])
-            else "not measured on held-out images, which have no point of it"
-        )
-        print(
-            f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: {judged}; "
-            f"{values['reach']:.0%} within the reach of {ka_net!r}, {values['copies']:.0%} copies"
-            + f"; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are copied, "
-            f"{values['copy_rate_by_chance']:.0%} by chance" * bool(values["wrong"])
-        )
-        if values["reach"] < ENOUGH_REACH:
-            print(
-                f"warning: {names[old]}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
-                "triple or --ka-variant wide"
-            )
-        if values["input"] > SEES:
-            print(
-                f"warning: {names[old]}: KA-Net sees {values['input']:.2f} of its teacher's own evidence, more than "
-                f"{SEES}, and can copy the answer; choose a smaller --input-sigma, or larger maps"
-            )
-        if values["copies"] > COPIES:
-            print(
-                f"warning: {names[old]}: KA-Net answers as its teacher on {values['copies']:.0%} of the images; it "
-                "has associated nothing"
-            )
+        print(f"step {step}, {names[old]} from {' and '.join(names[k] for k in new)}: ", end="")
+        tell(names[old], ka_net, values)
     return metrics
+
+
+def tell(old: str, ka_net: KaNet, values: Mapping[str, float]) -> None:
+    """Prints what `diagnoses` has found of a triple, and warnings."""
+    judged = "not measured on held-out images, which have no point of it"
+    if np.isfinite(values["teacher"]):
+        judged = f"KA-Net {values['ka_net']:.3f}, the old model {values['teacher']:.3f}"
+    errors = ""
+    if values["wrong"]:
+        errors = (
+            f"; of its {values['wrong']:.0f} large errors {values['copy_rate']:.0%} are copied, "
+            f"{values['copy_rate_by_chance']:.0%} by chance"
+        )
+    print(
+        f"{judged}; {values['reach']:.0%} within the reach of {ka_net!r}, {values['copies']:.0%} "
+        f"copies{errors}"
+    )
+    if values["reach"] < ENOUGH_REACH:
+        print(
+            f"warning: {old}: KA-Net's reach covers {values['reach']:.0%} of the images; choose a nearer "
+            "triple or --ka-variant wide"
+        )
+    if values["input"] > SEES:
+        print(
+            f"warning: {old}: KA-Net sees {values['input']:.2f} of its teacher's own evidence, more than "
+            f"{SEES}, and can copy the answer; choose a smaller --input-sigma, or larger maps"
+        )
+    if values["copies"] > COPIES:
+        print(
+            f"warning: {old}: KA-Net answers as its teacher on {values['copies']:.0%} of the images; it "
+            "has associated nothing"
+        )
 
 
 def over_triples(metrics: Mapping[str, float]) -> dict[str, float]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import optax
 
 from kpjax import HRNet, InputError, SmallUNet
+from kpjax.files import read_json
 from kpjax.images.transforms import Stretch, Transform
 from kpjax.models.networks import Network
 from kpjax.papers import configs
@@ -38,6 +39,17 @@ class StepImages(ImageSet):
     #: the longer side of the annotated box, or the dataset's own length
     pck_over: Literal["box", "scale"] = "scale"
     training_examples: int = 3200  # number of rendered people, all steps together
+
+    @property
+    def brings_base(self) -> bool:
+        """Whether the data bring a network that knows the keypoints of step 0, which is not trained
+        then."""
+        return False
+
+    @property
+    def later_steps(self) -> int:
+        """The number of steps after step 0."""
+        return len(read_json(self.protocol_path())["steps"]) - 1
 
     def square_of_new(self) -> Transform:
         """Returns the transform of a new image."""

@@ -10,25 +10,18 @@ import numpy as np
 from kpjax import Method, losses, methods
 from kpjax.input.source import Source, labelled_only, subset
 from kpjax.methods.incremental_family.step_spec import Increment, increment
-from kpjax.papers.engine import Variant
+from kpjax.papers.engine import Stages, Variant, Work, built
 from kpjax.papers.incremental.association import stated_triples
-from kpjax.papers.incremental.config import Config, Weights
-from kpjax.papers.incremental.runs import Known, Run, Setting, all_images
+from kpjax.papers.incremental.config import Weights
+from kpjax.papers.incremental.runs import Run, Setting, all_images
 from kpjax.papers.incremental.stages import (
     build_base,
-    build_once,
     build_student,
-    later_steps,
-    learn_first,
-    lengths,
     objective_of,
     student_step,
     variant,
 )
 from kpjax.papers.incremental.without_association import learn_without_association
-
-# of a variant whose student has the steps that KA-Net leaves it
-SHORT = functools.partial(lengths, of_step=student_step)
 
 
 def build_self_training(setting: Setting, steps: int) -> Method:
@@ -74,28 +67,37 @@ def images_with_old_labels(run: Run, step: int, planned: Increment) -> Source:
     return labelled_only(subset(data.train, chosen.images, name), (*chosen.keypoints, *old), name)
 
 
-def learn_everything(run: Run) -> Known:
+def learn_everything(run: Run) -> Stages:
     """Learns the keypoints of all steps at once, from all images with all labels, for as many
     optimizer steps as all of the protocol's together: the oracle.
     """
-    config, introduced = run.config, run.data.introduced
+    config = run.config
     steps = config.base_steps + run.last_step * config.steps
-    first = increment(
-        len(introduced),
-        old=(),
-        new=np.flatnonzero(introduced <= run.last_step),
-        slots=config.association.triples,
+
+    def of_data() -> Increment:
+        introduced = run.data.introduced
+        return increment(
+            len(introduced),
+            old=(),
+            new=np.flatnonzero(introduced <= run.last_step),
+            slots=config.association.triples,
+        )
+
+    first = yield Work(of_data, of_data)
+    return (
+        yield run.stage(
+            "step 0",
+            steps,
+            run.kept("joint"),
+            lambda: built(build_base, run.setting, steps),
+            lambda: all_images(run.data),
+            {"increment": first},
+            fresh=True,
+        )
     )
-    method = build_once(build_base, run.setting, steps)
-    return learn_first(run, "joint", first, method, all_images(run.data), steps)
 
 
-def of_everything(config: Config, name: str) -> dict[str, float]:
-    """Returns the length of `learn_everything`."""
-    return {name: config.base_steps + config.steps * later_steps(config)}
-
-
-def short_control(line: str, learn: Callable[..., Known]) -> Variant:
+def short_control(line: str, learn: Callable[..., Stages]) -> Variant:
     """Returns the control that learns for as many steps as the student of KA-Net has.
 
     line: what it is otherwise. learn: as `learn_without_association`.
@@ -104,7 +106,6 @@ def short_control(line: str, learn: Callable[..., Known]) -> Variant:
         "control",
         f"{line}, for as many steps as the student of KA-Net has",
         functools.partial(learn, length=student_step),
-        lengths=SHORT,
     )
 
 
@@ -144,13 +145,11 @@ CONTROLS: dict[str, Variant] = {
             length=student_step,
             images=images_with_old_labels,
         ),
-        lengths=SHORT,
     ),
     "joint": variant(
         "oracle",
         "all images with the labels of all keypoints, at once",
         learn_everything,
         label="Joint",
-        lengths=of_everything,
     ),
 }

@@ -10,32 +10,28 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
+from etils import epath
 
 from kpjax import Method, Trained, losses, methods, named_key
 from kpjax.input.source import subset
-from kpjax.input.stream import SourceStream, stream
 from kpjax.methods.incremental_family import memories
 from kpjax.methods.incremental_family.importance import Measure, mean_importance
-from kpjax.papers.engine import Variant
+from kpjax.papers.engine import Outcome, Stages, Variant, Work, batches, built
 from kpjax.papers.incremental.config import Weights
-from kpjax.papers.incremental.runs import Known, Run, Setting
+from kpjax.papers.incremental.runs import Beside, Run, Setting
 from kpjax.papers.incremental.stages import (
     Build,
     Factors,
-    Training,
     build_base,
     build_finetuning,
-    build_once,
     build_student,
-    evaluate_step,
-    fit_student,
     increment_at,
     labels_alone,
     learn_base,
-    learn_student,
-    lengths,
     objective_of,
+    student,
     variant,
+    with_predictions,
 )
 from kpjax.papers.incremental.without_association import learn_without_association
 from kpjax.platforms import run_once
@@ -102,8 +98,9 @@ def build_walk_base(setting: Setting, steps: int) -> Method:
 # Stages
 
 
-# (run, known, step) -> entries of the next step's start, beside the anchor
-Remember = Callable[[Run, Known, int], Mapping[str, Any]]
+# What is kept of a step for the next one: (run, outcome, what was kept before, step) -> entries of
+# its start, beside the anchor
+Remember = Callable[[Run, Outcome, Mapping[str, Any], int], Mapping[str, Any]]
 
 
 def learn_with_memory(
@@ -112,30 +109,38 @@ def learn_with_memory(
     build: Build,
     factors: Factors,
     remember: Remember,
-    first: Callable[[Run], Known] = learn_base,
-    training: Training = fit_student,
-) -> Known:
+    first: Callable[[Run], Stages] = learn_base,
+    beside: Callable[[Run, int, Mapping[str, Any]], Beside] | None = None,
+) -> Stages:
     """Learns step 0, and each later step under a penalty; after each but the last, measures the
     importances of the parameters.
 
-    build: of the student. factors: the weights of its terms. first: learns step 0. training: of the
-    student, see `Training`.
+    build: of the student. factors: the weights of its terms. first: learns step 0. beside: what a
+    student is trained with.
     """
     steps = run.config.steps
-    known = first(run)
+    memory: Mapping[str, Any] = {}
+    known = yield from first(run)
     for step in run.later_steps:
-        known = evaluate_step(run, known, step - 1)
-        known = _with_memory(run, known, step - 1, remember)
-        planned = increment_at(run, step, factors)
-        source, method = run.training_images(step), build_once(build, run.setting, steps)
-        known = learn_student(run, known, step, planned, source, method, steps, training=training)
+        known = yield from with_predictions(run, known, step - 1)
+        params = known.trained.variables.get("params")
+        found = yield Work(
+            functools.partial(remember, run, known, memory, step - 1), {"importance": params}
+        )
+        memory = {**found, "anchor": params}
+        taught = yield increment_at(run, step, factors)
+        start = {"teacher": known.trained.variables, "increment": taught, **memory}
+        known = yield student(
+            run,
+            known,
+            step,
+            taught,
+            lambda: built(build, run.setting, steps),
+            steps,
+            start=memory,
+            beside=beside and functools.partial(beside, run, step, start),
+        )
     return known
-
-
-def _with_memory(run: Run, known: Known, step: int, remember: Remember) -> Known:
-    params = known.trained.variables["params"]
-    found = {"importance": params} if run.job.plan else remember(run, known, step)
-    return known._replace(memory={**found, "anchor": params})
 
 
 # Memories
@@ -154,7 +159,8 @@ def importance_of(setting: Setting, kind: Literal["fisher", "mas"]) -> Measure:
 
 def importance_after(
     run: Run,
-    known: Known,
+    known: Outcome,
+    memory: Mapping[str, Any],
     step: int,
     *,
     kind: Literal["fisher", "mas"] = "fisher",
@@ -166,7 +172,7 @@ def importance_after(
     own_base: whether step 0 belongs to the variant; else variants share the measure after it.
     """
 
-    def train(*_: Any) -> Fitted:  # a pass over the step's images resumes nothing
+    def measured(folder: epath.Path) -> Fitted:  # a pass over the step's images resumes nothing
         sums = reduce(
             importance_of(run.setting, kind),
             known.trained,
@@ -178,10 +184,10 @@ def importance_after(
 
     shared = step == 0 and not own_base
     name = f"{kind}_step_0" if shared else f"{run.job.variant}_importance_{step}"
-    stage = run.stage(name, train, {"after": known.network.digest}, of_base=shared)
+    stage = run.job.stage(measured, run.kept(name, {"after": known.digest}, of_base=shared))
     importance = _scale(run, stage.trained.variables["importance"])
-    if known.memory:
-        before = known.memory["importance"]
+    if memory:
+        before = memory["importance"]
         fused = losses.fused_importance(before, importance, rule=fuse, step=step)
         importance = jax.device_get(fused)
     return {"importance": importance}
@@ -193,16 +199,18 @@ def _scale(run: Run, importance: Any) -> Any:
     return jax.device_get(losses.normalised_importance(importance))
 
 
-def walk_after(run: Run, known: Known, step: int) -> Mapping[str, Any]:
+def walk_after(run: Run, known: Outcome, memory: Mapping[str, Any], step: int) -> Mapping[str, Any]:
     """Returns the walk that goes on, and the importances that it has measured in training."""
-    del step
+    del memory, step
     tracked, importance = jax.device_get(WALK.end_of_step(known.trained.frozen["tracked"]))
     return {"tracked": tracked, "importance": _scale(run, importance)}
 
 
-def expanded_after(run: Run, known: Known, step: int) -> Mapping[str, Any]:
+def expanded_after(
+    run: Run, known: Outcome, memory: Mapping[str, Any], step: int
+) -> Mapping[str, Any]:
     """Returns EWC's importances, and AFEC's second network, which each later step goes on from."""
-    found = importance_after(run, known, step)
+    found = importance_after(run, known, memory, step)
     if step == 0:
         return found
     return {**found, "expanded_variables": known.trained.frozen["tracked"]}
@@ -216,54 +224,36 @@ def whole(tracked: Any) -> Any:
     return tracked
 
 
-def learn_walk_base(run: Run) -> Known:
+def learn_walk_base(run: Run) -> Stages:
     """Learns step 0, and keeps the walk of its parameters."""
-    return learn_base(run, name="base_rw", build=build_walk_base, keep=whole)
+    return learn_base(run, name="base_rw", build=build_walk_base, beside=with_walk)
 
 
-def train_with_walk(
-    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
-) -> Fitted:
-    """Trains a student, and keeps the walk of its parameters."""
-    del run, step
-    return fit(start, whole)
+def with_walk(*of: Any) -> Beside:
+    """Keeps the walk of the parameters."""
+    return Beside(keep=whole)
 
 
-def train_beside_second(
-    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
-) -> Fitted:
-    """Trains a student beside AFEC's second network, which is kept."""
-    copy, between = _second_network(run, step, start)
-    return fit({**start, "expanded": copy}, memories.expanded_variables, between)
-
-
-def _second_network(
-    run: Run, step: int, start: Mapping[str, Any]
-) -> tuple[Any, tuple[int, Callable[[Any, int], Any]]]:
-    """Returns AFEC's second network, which learns the new keypoints alone, and `fit`'s `between`
-    that trains it.
-
-    It trains on the mesh, and in the groups of BatchNorm, of the main one. It has an epoch before
-    each of the main one's, and goes on from that of the step before, at first from `teacher`.
+def with_second(run: Run, step: int, start: Mapping[str, Any]) -> Beside:
+    """Trains a student beside AFEC's second network, which is kept. It learns the new keypoints
+    alone, on the mesh, and in the groups of BatchNorm, of the main one: an epoch before each of the
+    main one's. It goes on from that of the step before, at first from `teacher`.
     """
+    begin = {
+        "teacher": start.get("expanded_variables", start["teacher"]),
+        "increment": start["increment"],
+    }
     config, options = run.config, run.job.options
     mesh = options.mesh or data_mesh()
-    plain = build_once(build_finetuning, run.setting, config.steps)
+    plain = built(build_finetuning, run.setting, config.steps)
     key = replicate(named_key(jax.random.key(run.job.seed), "expanded copy"), mesh)
     update, _ = compiled_update(plain.update, mesh, options.batch_norm_groups)
     source, measured = run.training_images(step), run.plain_images(step)
     some = subset(measured, range(min(config.afec_images, len(measured))))
-    batches: SourceStream = stream(
-        source,
-        batch_size=config.batch_size,
-        seed=run.job.seed,
-        repeats=True,
-        process_index=jax.process_index(),
-        process_count=jax.process_count(),
-    )
+    stream = batches(run.job, plain, {"labelled": source}, batch_size=config.batch_size)["labelled"]
 
     def batch_at(step: int):
-        return shard({"labelled": batches[step]}, mesh)
+        return shard({"labelled": stream[step]}, mesh)
 
     def importance(trained: Trained) -> Any:
         sums = reduce(
@@ -276,23 +266,21 @@ def _second_network(
         found = mean_importance(sums)
         return losses.normalised_importance(found) if config.normalise_importance else found
 
-    begin = {
-        "teacher": start.get("expanded_variables", start["teacher"]),
-        "increment": start["increment"],
-    }
-    if run.job.plan:
-        state = jax.eval_shape(plain.init, key, {"labelled": batches[0]}, begin)
-        return jax.eval_shape(memories.expanded_copy, state), (1, lambda state, number: state)
-    copy = run_once(plain.init)(key, batch_at(0), replicate(begin, mesh))
-    epoch_steps = max(1, len(source) // config.batch_size)
-    return memories.expanded_copy(copy), (
-        epoch_steps,
-        memories.train_expanded(
-            lambda state, number: update(state, batch_at(number), key),
-            importance,
-            epoch_steps=epoch_steps,
+    first = Work(
+        lambda: memories.expanded_copy(
+            run_once(plain.init)(key, batch_at(0), replicate(begin, mesh))
+        ),
+        lambda: jax.eval_shape(
+            lambda *of: memories.expanded_copy(plain.init(*of)), key, {"labelled": stream[0]}, begin
         ),
     )
+    epoch_steps = max(1, len(source) // config.batch_size)
+    train = memories.train_expanded(
+        lambda state, number: update(state, batch_at(number), key),
+        importance,
+        epoch_steps=epoch_steps,
+    )
+    return Beside({"expanded": first}, memories.expanded_variables, (epoch_steps, train))
 
 
 def entropy_of_base(weights: Weights, old: int) -> Mapping[str, float]:
@@ -301,7 +289,7 @@ def entropy_of_base(weights: Weights, old: int) -> Mapping[str, float]:
     return {"entropy": weights.cpr_entropy}
 
 
-def learn_cpr_base(run: Run) -> Known:
+def learn_cpr_base(run: Run) -> Stages:
     """Learns step 0 with broad answers."""
     return learn_base(run, name="base_cpr", build=build_cpr_base, factors=entropy_of_base)
 
@@ -361,9 +349,8 @@ RIVALS: dict[str, Variant] = {
             factors=lambda weights, old: {"penalty": weights.rw},
             remember=walk_after,
             first=learn_walk_base,
-            training=train_with_walk,
+            beside=with_walk,
         ),
-        lengths=functools.partial(lengths, base="base_rw"),
     ),
     "afec": variant(
         "baseline",
@@ -376,7 +363,7 @@ RIVALS: dict[str, Variant] = {
                 "expanded": weights.afec_expanded,
             },
             remember=expanded_after,
-            training=train_beside_second,
+            beside=with_second,
         ),
     ),
     "cpr": variant(
@@ -393,6 +380,5 @@ RIVALS: dict[str, Variant] = {
             first=learn_cpr_base,
         ),
         label="CPR",
-        lengths=functools.partial(lengths, base="base_cpr"),
     ),
 }

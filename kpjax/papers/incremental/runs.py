@@ -10,18 +10,15 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from etils import epath
 
 from kpjax import Method, Skeleton, Trained, Variables
 from kpjax.input.protocols import Protocol, introduced_in, step_source
 from kpjax.input.source import Source, labelled_only, subset
 from kpjax.methods import Setup
 from kpjax.papers.configs import config_as_json, network_of, optimizer_of
-from kpjax.papers.engine import Job, fit_sources
+from kpjax.papers.engine import Job, Outcome, Shared, Stage, Training, batches
 from kpjax.papers.incremental.config import Config, Weights
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted
-from kpjax.training.stages import Stage
 from kpjax.training.trees import load_trained, save_trained
 
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -112,13 +109,20 @@ def _setting(config: Config, skeleton: Skeleton, mirrored: bool) -> Setting:
     )
 
 
+class Beside(NamedTuple):
+    """With what a method trains."""
+
+    start: Mapping[str, Any] = NOTHING  # further entries of its start
+    #: of what it has tracked in the end, the tree to keep as frozen["tracked"]
+    keep: Callable[[Any], Any] | None = None
+    between: Any = None  # of `fit`
+
+
 class Run(NamedTuple):
     """One variant of one seed."""
 
     job: Job
     data: Data
-    setting: Setting
-    evaluation_method: Method  # predicts after every step
 
     @property
     def config(self) -> Config:
@@ -126,20 +130,23 @@ class Run(NamedTuple):
         return self.job.config
 
     @property
+    def setting(self) -> Setting:
+        """What its methods are compiled for."""
+        return setting_of(self.config, self.data.skeleton, mirrored=self.data.protocol.mirrored)
+
+    @property
     def last_step(self) -> int:
         """The number of the protocol's last step."""
-        return len(self.data.protocol.steps) - 1
+        return self.config.data.later_steps
 
     @property
     def later_steps(self) -> range:
         """The numbers of the steps after step 0."""
         return range(1, self.last_step + 1)
 
-    def predicted(self, known: "Known", source: Source) -> Gathered:
+    def predicted(self, method: Method, known: Outcome, source: Source) -> Gathered:
         """Predicts a source."""
-        return predict_source(
-            self.evaluation_method, known.trained, source, batch_size=2 * self.config.batch_size
-        )
+        return predict_source(method, known.trained, source, batch_size=2 * self.config.batch_size)
 
     def training_images(self, step: int) -> Source:
         """Returns the images of a step, labelled with its own keypoints only, and with another
@@ -155,17 +162,15 @@ class Run(NamedTuple):
         # of the same images in the same order
         return step_source(self.data.protocol._replace(source=plain.digest), step, plain)
 
-    def stage(
+    def kept(
         self,
         name: str,
-        train: Callable[[epath.Path, Mapping[str, Any]], Fitted],
         parents: Mapping[str, str] = NOTHING,
         *,
         of_base: bool = False,
         reads: Mapping[str, Any] | None = None,
-    ) -> Stage:
-        """Returns a stage, which `train(folder, identity)` trains: the identity must be the same
-        for it to be used.
+    ) -> Shared:
+        """Returns where a stage is kept.
 
         reads: the fields that it depends on; None for all. of_base: it reads only `Config.of_base`,
         and lies in the folder of the preset varied.
@@ -174,83 +179,59 @@ class Run(NamedTuple):
             reads = self.config.of_base()
         elif reads is None:
             reads = config_as_json(self.config)
-        identity = {**reads, **self.data.identity}
-        return self.job.stage(
-            name,
-            lambda folder: train(folder, identity),
-            config=identity,
-            parents=dict(parents) or None,
-            preset=self.job.base_preset if of_base else "",
-        )
+        preset = self.job.base_preset if of_base else ""
+        return Shared(name, lambda: {**reads, **self.data.identity}, parents, preset)
 
-    def fit(
+    def stage(
         self,
-        method: Method,
-        source: Source,
-        steps: int,
-        folder: epath.Path,
-        identity: Mapping[str, Any],
         key_name: str,
+        steps: int,
+        shared: Shared,
+        build: Callable[[], Method],
+        images: Callable[[], Source],
         start: Mapping[str, Any],
-        keep: Callable[[Any], Any] | None = None,
-        between: Any = None,
-    ) -> Fitted:
-        """Fits a method on a step's images; the result is the last step, of which only the
-        increment is kept frozen.
+        before: Outcome | None = None,
+        *,
+        fresh: bool = False,
+        beside: Callable[[], Beside] | None = None,
+    ) -> Stage:
+        """Returns a stage that fits a method on a step's images; the result is the last step, of which
+        only the increment is kept frozen.
 
-        key_name: variants with the same one draw the same random numbers. keep: of what the method
-        has tracked in the end, the tree to keep as frozen["tracked"]. Others are those of `stage`
-        and of `fit`.
+        key_name: variants with the same one draw the same random numbers. before: whose account goes
+        on. fresh: whether no network comes before. beside: with what the method trains.
         """
 
-        def save(state) -> dict[str, float]:
-            # `fit` returns no tracked tree. It calls this before it saves its last step: a run
-            # stopped in between comes here again.
-            if jax.process_index() == 0:
-                save_trained(folder / "tracked", Trained({"tracked": keep(state.tracked)}, {}))
-            return {}
+        def training() -> Training:
+            more = beside() if beside else Beside()
+            keep = more.keep
 
-        fitted = fit_sources(
-            self.job,
-            method,
-            {"labelled": source},
-            batch_size=self.config.batch_size,
-            steps=steps,
-            stage=key_name,
-            folder=folder,
-            start=start,
-            evaluate=(0, save) if keep else None,
-            between=between,
-            config={**identity, "seed": self.job.seed},
-        )
-        frozen = {"increment": fitted.trained.frozen["increment"]}
-        if keep and not self.job.plan:
-            frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
-        return fitted._replace(trained=Trained(fitted.trained.variables, frozen))
+            def save(state: Any) -> dict[str, float]:
+                # `fit` returns no tracked tree. It calls this before it saves its last step: a run
+                # stopped in between comes here again.
+                if jax.process_index() == 0:
+                    save_trained(folder / "tracked", Trained({"tracked": keep(state.tracked)}, {}))
+                return {}
 
+            def result(trained: Trained) -> Trained:
+                frozen = {"increment": trained.frozen["increment"]}
+                if keep:
+                    frozen["tracked"] = load_trained(folder / "tracked").variables["tracked"]
+                return Trained(trained.variables, frozen)
 
-class Known(NamedTuple):
-    """What a variant has after a step: its network, what it keeps for the next step, and the
-    account of all stages so far.
-    """
+            method, names = build(), self.data.skeleton.names
+            return Training(
+                method,
+                batches(
+                    self.job, method, {"labelled": images()}, batch_size=self.config.batch_size
+                ),
+                lambda: {**shared.config(), "seed": self.job.seed},
+                {**start, **more.start},
+                result,
+                (self.setting.setup.model, names) if fresh else None,
+                {"evaluate": (0, save) if keep else None, "between": more.between},
+            )
 
-    network: Stage  # network after the last step
-    steps: int  # optimizer steps, KA-Net's and those of step 0 among them
-    wall_seconds: float
-    images: int  # read in training
-    memory: Mapping[str, Any] = NOTHING  # entries of the next step's start
-    metrics: Mapping[str, float] = NOTHING
-    predictions: Mapping[str, Gathered] = NOTHING  # predictions of the evaluation images, by step
-
-    @property
-    def trained(self) -> Trained:
-        """The network's variables, with the increment of its step."""
-        return self.network.trained
-
-    def and_trained(self, stage: Stage, steps: int) -> "Known":
-        """Returns the same with a further stage in the account."""
-        return self._replace(
-            steps=self.steps + steps,
-            wall_seconds=self.wall_seconds + stage.wall_seconds,
-            images=self.images + stage.images,
-        )
+        stage = Stage(key_name, steps, training, before, shared)
+        folder = self.job.place(stage)
+        return stage

@@ -10,34 +10,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from etils import epath
 
-from kpjax import Method, Skeleton, Trained, losses, methods
-from kpjax.files import read_json
+from kpjax import Method, Trained, losses, methods
 from kpjax.input.source import Source
 from kpjax.losses import Objective
 from kpjax.methods.incremental_family.step_spec import Increment, increment
 from kpjax.models import RSN
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant, first_variables
+from kpjax.papers.engine import Outcome, Stage, Stages, Variant, Work, built, method_of
 from kpjax.papers.incremental.config import Config, Weights
-from kpjax.papers.incremental.runs import NOTHING, Data, Known, Run, Setting, setting_of
-from kpjax.training.fit import Fitted
-from kpjax.training.stages import Stage
+from kpjax.papers.incremental.runs import NOTHING, Beside, Run, Setting, setting_of
 from kpjax.training.trees import tree_digest
 
 SCORE_KIND = "mse_peak"
 
 # Networks and what trains them
 
-
 # (setting, optimizer steps) -> method; of a student of KA-Net, with `association`
 Build = Callable[..., Method]
-
-
-@functools.lru_cache(maxsize=64)
-def build_once(build: Build, setting: Setting, *arguments: Any, **options: Any) -> Method:
-    """Builds a method once, so that all steps, seeds and weights share what is compiled."""
-    return build(setting, *arguments, **options)
 
 
 def objective_of(setting: Setting) -> Objective:
@@ -87,18 +76,12 @@ def build_base(
     return build_student(setting, steps, objective, rate=rate, **options)
 
 
-def build_prediction(config: Config, skeleton: Skeleton) -> Method:
+def build_prediction(config: Config, setting: Setting) -> Method:
     """Builds what predicts for every variant: all are the same network, read in the same way."""
-    return build_once(build_base, setting_of(config, skeleton), config.base_steps)
+    return built(build_base, setting, config.base_steps)
 
 
 # A run
-
-
-def run_of(job: Job, data: Data) -> Run:
-    """Returns a variant of one seed with what its stages share."""
-    setting = setting_of(job.config, data.skeleton, mirrored=data.protocol.mirrored)
-    return Run(job, data, setting, build_once(build_base, setting, job.config.base_steps))
 
 
 # Weights of terms by name in a step, from (the config's weights, the number of old keypoints)
@@ -113,19 +96,23 @@ def no_factors(weights: Weights, old: int) -> Mapping[str, float]:
 
 def increment_at(
     run: Run, step: int, factors: Factors, triples: Sequence[Sequence[int]] = ()
-) -> Increment:
+) -> Work:
     """Returns the increment of a step. triples: (old, new, new) numbers of keypoints."""
-    introduced = run.data.introduced
-    old = np.flatnonzero(introduced < step)
-    return increment(
-        len(introduced),
-        old=old,
-        new=np.flatnonzero(introduced == step),
-        triples=triples,
-        slots=run.config.association.triples,
-        weights=factors(run.config.weights, len(old)),
-        by_points=old if run.data.by_points else (),
-    )
+
+    def of_data() -> Increment:
+        introduced = run.data.introduced
+        old = np.flatnonzero(introduced < step)
+        return increment(
+            len(introduced),
+            old=old,
+            new=np.flatnonzero(introduced == step),
+            triples=triples,
+            slots=run.config.association.triples,
+            weights=factors(run.config.weights, len(old)),
+            by_points=old if run.data.by_points else (),
+        )
+
+    return Work(of_data, of_data)
 
 
 # Step 0
@@ -137,111 +124,101 @@ def learn_base(
     name: str = "base",
     build: Build = build_base,
     factors: Factors = no_factors,
-    keep: Callable[[Any], Any] | None = None,
-) -> Known:
+    beside: Callable[[], Beside] | None = None,
+) -> Stages:
     """Learns the keypoints of step 0, unless the data bring a network that knows them.
 
     name: of the stage; variants with the same one share it. factors: of terms beside the labels,
-    which then belong to the variant, as does the stage. keep: see `Run.fit`.
+    which then belong to the variant, as does the stage. beside: of `Run.stage`.
     """
-    data, steps = run.data, run.config.base_steps
-    first = increment_at(run, 0, factors)
-    if data.base is not None:
-        digest = "" if run.job.plan else tree_digest(data.base)
-        trained = Trained(data.base, {"increment": first})
-        return Known(Stage(trained, digest, 0, {}, 0.0, 0.0, 0), steps, 0.0, 0)
-    method, source = build_once(build, run.setting, steps), run.training_images(0)
-    shared = factors is no_factors
-    return learn_first(run, name, first, method, source, steps, shared=shared, keep=keep)
+    steps, shared = run.config.base_steps, factors is no_factors
+    first = yield increment_at(run, 0, factors)
 
+    def given(*, of_shapes: bool = False) -> Outcome:
+        base = run.data.base
+        digest = "" if of_shapes else tree_digest(base)
+        return Outcome(None, Trained(base, {"increment": first}), steps, digest=digest)
 
-def learn_first(
-    run: Run,
-    name: str,
-    first: Increment,
-    method: Method,
-    source: Source,
-    steps: int,
-    *,
-    shared: bool = False,
-    keep: Callable[[Any], Any] | None = None,
-) -> Known:
-    """Trains a first network, which no other comes before.
-
-    first: the keypoints that it learns. shared: whether variants with a stage of this name share
-    it. keep: see `Run.fit`.
-    """
-
-    def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
-        model, names = run.setting.setup.model, run.data.skeleton.names
-        start = {"increment": first} | first_variables(run.job, model, names)
-        return run.fit(method, source, steps, folder, identity, "step 0", start, keep)
-
-    found = run.stage(name, train, of_base=shared)
-    return Known(found, steps, found.wall_seconds, found.images)
+    if run.config.data.brings_base:
+        return (yield Work(given, functools.partial(given, of_shapes=True)))
+    return (
+        yield run.stage(
+            "step 0",
+            steps,
+            run.kept(name, of_base=shared),
+            lambda: built(build, run.setting, steps),
+            lambda: run.training_images(0),
+            {"increment": first},
+            fresh=True,
+            beside=beside,
+        )
+    )
 
 
 # Later steps
 
-# Trains a student by `fit(start)`, which has `keep` and `between` of `Run.fit`: (run, step, fit,
-# start) -> what `fit` returns
-Training = Callable[[Run, int, Callable[..., Fitted], Mapping[str, Any]], Fitted]
 
-
-def fit_student(
-    run: Run, step: int, fit: Callable[..., Fitted], start: Mapping[str, Any]
-) -> Fitted:
-    """Trains a student that keeps nothing beside its parameters."""
-    del run, step
-    return fit(start)
-
-
-def learn_student(
+def student(
     run: Run,
-    known: Known,
+    known: Outcome,
     step: int,
-    planned: Increment,
-    source: Source,
-    method: Method,
+    taught: Increment,
+    build: Callable[[], Method],
     steps: int,
     *,
+    images: Callable[[], Source] | None = None,
+    before: Outcome | None = None,
     start: Mapping[str, Any] = NOTHING,
     parents: Mapping[str, str] = NOTHING,
-    training: Training = fit_student,
-) -> Known:
+    **more: Any,
+) -> Stage:
     """Learns a later step's keypoints, from the network of the step before, which is the teacher.
 
     Args:
         run: the variant and its data.
-        known: what is there after the step before.
+        known: the outcome of the step before.
         step: its number, from 1.
-        planned: the keypoints, triples and weights of the step.
-        source: the labelled images.
-        method: trains the student.
+        taught: the keypoints, triples and weights of the step.
+        build: builds the method of the student.
         steps: the optimizer steps.
+        images: the labelled ones; the step's own if None.
+        before: the outcome whose account goes on, if not `known`.
         start: further entries, such as KA-Net's variables.
         parents: digests of further stages that it starts from.
-        training: see `Training`.
+        more: of `Run.stage`.
     """
-    given = {"teacher": known.trained.variables, "increment": planned, **known.memory, **start}
+    return run.stage(
+        f"step {step}",
+        steps,
+        run.kept(f"{run.job.variant}_step_{step}", {"before": known.digest, **parents}),
+        build,
+        images or (lambda: run.training_images(step)),
+        {"teacher": known.trained.variables, "increment": taught, **start},
+        before or known,
+        **more,
+    )
 
-    def train(folder: epath.Path, identity: Mapping[str, Any]) -> Fitted:
-        fit = functools.partial(run.fit, method, source, steps, folder, identity, f"step {step}")
-        return training(run, step, fit, given)
 
-    name = f"{run.job.variant}_step_{step}"
-    found = run.stage(name, train, {"before": known.network.digest, **parents})
-    return known.and_trained(found, steps)._replace(network=found)
-
-
-def evaluate_step(run: Run, known: Known, step: int) -> Known:
-    """Predicts the evaluation images after a step: a row of the paper's matrix."""
-    found = run.predicted(known, run.data.evaluation)
+def with_predictions(run: Run, known: Outcome, step: int) -> Stages:
+    """Returns the outcome of a step with predictions of the evaluation images: a row of the paper's
+    matrix.
+    """
+    found = yield Work(
+        lambda: run.predicted(method_of(run.job, run.data), known, run.data.evaluation)
+    )
     return known._replace(predictions={**known.predictions, f"step_{step}": found})
 
 
-# Triples of a step: (run, what is known, step) -> (old, new, new) numbers of keypoints
-Choose = Callable[[Run, Known, int], Sequence[tuple[int, ...]]]
+# Triples of a step: (run, what is known, None in a plan, step) -> (old, new, new) numbers of keypoints
+Choose = Callable[[Run, Outcome | None, int], Sequence[tuple[int, ...]]]
+
+
+def chosen(run: Run, known: Outcome, step: int, choose: Choose, factors: Factors) -> Stages:
+    """Returns the triples of a step, and its increment."""
+    triples = yield Work(
+        functools.partial(choose, run, known, step), functools.partial(choose, run, None, step)
+    )
+    return triples, (yield increment_at(run, step, factors, triples))
 
 
 def whole_step(config: Config) -> int:
@@ -254,55 +231,14 @@ def student_step(config: Config) -> int:
     return config.steps - config.association_steps
 
 
-# Variants as lines of a table: the stages, and how long they are
-
-
-def later_steps(config: Config) -> int:
-    """Returns the number of steps after step 0 in the config's protocol."""
-    return len(read_json(config.data.protocol_path())["steps"]) - 1
-
-
-def lengths(
-    config: Config,
-    name: str,
-    *,
-    base: str = "base",
-    of_step: Callable[[Config], int] = whole_step,
-) -> dict[str, float]:
-    """Returns the steps of step 0, which variants share, and of all later ones together."""
-    return {base: config.base_steps, name: of_step(config) * later_steps(config)}
-
-
-def variant(
-    kind: str,
-    line: str,
-    learn: Callable[[Run], Known],
-    *,
-    label: str = "",
-    lengths: Lengths = lengths,
-) -> Variant:
+def variant(kind: str, line: str, learn: Callable[[Run], Stages], *, label: str = "") -> Variant:
     """Returns a line of the table. learn: its stages, one after the other."""
-
-    def train(job: Job, data: Data) -> Outcome:
-        run = run_of(job, data)
-        known = learn(run)
-        return Outcome(
-            run.evaluation_method,
-            known.trained,
-            known.steps,
-            known.network.images_per_second,
-            known.wall_seconds,
-            known.metrics,
-            known.predictions,
-            known.images,
-        )
-
     return Variant(
         kind,
         line,
+        build_prediction,
+        lambda job, data: learn(Run(job, data)),
         label,
-        train=train,
-        method=build_prediction,
-        lengths=lengths,
-        score_kind=lambda config: SCORE_KIND,
+        setup=setting_of,
+        score_kind=SCORE_KIND,
     )

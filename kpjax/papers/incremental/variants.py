@@ -7,12 +7,12 @@ l_GT + alpha (l_KSD + l_KA).
 """
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from flax import linen as nn
 
 from kpjax import Method, losses
-from kpjax.papers.engine import Variant
+from kpjax.papers.engine import Stages, Variant, built
 from kpjax.papers.incremental.association import (
     learn_association,
     over_triples,
@@ -22,21 +22,20 @@ from kpjax.papers.incremental.association import (
 from kpjax.papers.incremental.config import Weights
 from kpjax.papers.incremental.controls import CONTROLS, of_rerendered, short_control
 from kpjax.papers.incremental.rivals import RIVALS
-from kpjax.papers.incremental.runs import Known, Run, Setting
+from kpjax.papers.incremental.runs import Run, Setting
 from kpjax.papers.incremental.stages import (
     Build,
     Choose,
     Factors,
     build_finetuning,
-    build_once,
     build_student,
-    evaluate_step,
-    increment_at,
+    chosen,
     learn_base,
-    learn_student,
     objective_of,
+    student,
     student_step,
     variant,
+    with_predictions,
 )
 from kpjax.papers.incremental.without_association import learn_without_association
 
@@ -88,32 +87,35 @@ def learn_kamp(
     build: Build = build_kamp,
     factors: Factors = alpha,
     choose: Choose = stated_triples,
-) -> Known:
+) -> Stages:
     """Learns step 0; then in each later step KA-Net, and its student.
 
     build: of the student. factors: the weights of its terms. choose: the triples.
     """
     steps = student_step(run.config)
-    known = learn_base(run)
+    known = yield from learn_base(run)
     for step in run.later_steps:
-        known = evaluate_step(run, known, step - 1)
-        triples = choose(run, known, step)
-        planned = increment_at(run, step, factors, triples)
+        known = yield from with_predictions(run, known, step - 1)
+        triples, taught = yield from chosen(run, known, step, choose, factors)
         # Of step 1 the teacher is the base, so variants that begin alike share KA-Net.
         shared = step == 1 and choose is stated_triples
-        ka_net = learn_association(run, known, step, triples, planned, shared=shared)
-        known = learn_student(
+        ka_net = yield from learn_association(run, known, step, triples, taught, shared=shared)
+        known = yield student(
             run,
-            ka_net.known,
+            known,
             step,
-            ka_net.planned,
-            run.training_images(step),
-            build_once(build, run.setting, steps, association=ka_net.network),
+            ka_net.taught,
+            functools.partial(_student_of, run, build, steps, ka_net.network),
             steps,
-            start={"association": ka_net.stage.trained.variables},
-            parents={"association": ka_net.stage.digest},
+            before=ka_net.outcome,
+            start={"association": ka_net.outcome.trained.variables},
+            parents={"association": ka_net.outcome.digest},
         )
     return known._replace(metrics={**known.metrics, **over_triples(known.metrics)})
+
+
+def _student_of(run: Run, build: Build, steps: int, network: Callable[[], nn.Module]) -> Method:
+    return built(build, run.setting, steps, association=network())
 
 
 # The table

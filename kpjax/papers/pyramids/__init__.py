@@ -34,7 +34,7 @@ def predicting(stored: StoredRun) -> Predicting:
 
 PAPER = Paper(
     "pyramids",
-    "a hierarchy of keypoints from video, without labels",
+    "videos, and no labels (Keypoint Pyramids, ECCV 2022)",
     SMALL,
     VARIANTS,
     evaluated=lambda job, data: {} if job.variant in PROBED else {"test": data.test},

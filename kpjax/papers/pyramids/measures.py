@@ -50,6 +50,11 @@ class Data(NamedTuple):
     pair_crop: Crop | None = None  # in place of the config's, where no frame has a box
 
     @property
+    def skeleton(self) -> Skeleton:
+        """The annotated joints."""
+        return self.test.skeleton
+
+    @property
     def summary(self) -> str:
         return ", ".join(
             f"{len(part.titles)} {name} videos of {len(part)} frames"

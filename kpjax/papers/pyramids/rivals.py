@@ -14,17 +14,12 @@ from kpjax.papers.engine import Variant
 from kpjax.papers.pyramids.config import Config
 from kpjax.papers.pyramids.stages import (
     PERCEPTUAL,
-    discovered_by_level,
-    discovery_stage,
+    discovered,
     learnt_from_joints,
     network_of,
-    nothing_trained,
-    one_stage,
-    one_stage_a_level,
     shared_options,
     still_of,
     usual_steps,
-    variant,
     without_network,
 )
 
@@ -60,7 +55,7 @@ def every_keypoint(config: Config, skipped: int = 0) -> int:
 # Methods; a size of 0 is `every_keypoint`
 
 
-def build_keynet(config: Config, joints: Skeleton, size: int, *, skipped: int = 0) -> Method:
+def build_keynet(config: Config, joints: Skeleton, size: int = 0, *, skipped: int = 0) -> Method:
     """KeyNet (Jakab et al. 2018) with `size` keypoints on the finest map, or on one coarser where
     one is skipped.
     """
@@ -77,7 +72,9 @@ def build_keynet(config: Config, joints: Skeleton, size: int, *, skipped: int = 
     )
 
 
-def build_transporter(config: Config, joints: Skeleton, size: int, *, skipped: int = 0) -> Method:
+def build_transporter(
+    config: Config, joints: Skeleton, size: int = 0, *, skipped: int = 0
+) -> Method:
     """Transporter (Kulkarni et al. 2019) with `size` keypoints on the finest map, or on one coarser
     where one is skipped. The transported features are the same.
     """
@@ -93,7 +90,7 @@ def build_transporter(config: Config, joints: Skeleton, size: int, *, skipped: i
     )
 
 
-def build_permakey(config: Config, joints: Skeleton, size: int) -> Method:
+def build_permakey(config: Config, joints: Skeleton, size: int = 0) -> Method:
     """PermaKey (Gopalakrishnan et al. 2021) with `size` keypoints, on features of its own."""
     chosen = config.pyramid
     return methods.permakey(
@@ -118,7 +115,7 @@ class FinestHeatmaps(nn.Module):
         return self.keypoints(images, train).heatmaps[-1]
 
 
-def build_oracle(config: Config, joints: Skeleton, size: int) -> Method:
+def build_oracle(config: Config, joints: Skeleton, size: int = 0) -> Method:
     """The pyramid's finest keypoint encoder, trained on the joints by the mean squared error of
     their coordinates.
 
@@ -162,60 +159,51 @@ build_transporter_coarse = functools.partial(build_transporter, skipped=1)
 # The table
 
 RIVALS: dict[str, Variant] = {
-    "keynet": variant(
+    "keynet": Variant(
         "baseline",
         "keypoints of one level, by reconstruction",
         build_keynet,
-        discovered_by_level(build_keynet, keynet_steps, compares=True),
-        one_stage_a_level(keynet_steps),
+        discovered(keynet_steps, compares=True, by_level=True),
         label="KeyNet",
     ),
-    "transporter": variant(
+    "transporter": Variant(
         "baseline",
         "keypoints of one level, by transport",
         build_transporter,
-        discovered_by_level(build_transporter, transporter_steps),
-        one_stage_a_level(transporter_steps),
+        discovered(transporter_steps, by_level=True),
         label="Transporter",
     ),
-    PERMAKEY: variant(
+    PERMAKEY: Variant(
         "baseline",
         "keypoints where features cannot be predicted from those around them",
         build_permakey,
-        discovered_by_level(build_permakey, usual_steps, still=False),
-        one_stage_a_level(usual_steps),
+        discovered(usual_steps, still=False, by_level=True),
         label="PermaKey",
     ),
-    "keynet_coarse": variant(
+    "keynet_coarse": Variant(
         "control",
         "KeyNet with the keypoints of the first level alone, on the map of the first level",
         build_keynet_coarse,
-        discovery_stage(build_keynet_coarse, keynet_steps, compares=True),
-        one_stage(keynet_steps),
+        discovered(keynet_steps, compares=True),
     ),
-    "transporter_coarse": variant(
+    "transporter_coarse": Variant(
         "control",
         "Transporter with the keypoints of the first level alone, on the map of the first level",
         build_transporter_coarse,
-        discovery_stage(build_transporter_coarse, transporter_steps),
-        one_stage(transporter_steps),
+        discovered(transporter_steps),
     ),
-    "mean_pose": variant(
-        "control", "the mean position of every joint", None, without_network, nothing_trained
-    ),
-    "image_moments": variant(
+    "mean_pose": Variant("control", "the mean position of every joint", None, without_network),
+    "image_moments": Variant(
         "control",
         "nine moments of what differs from the background",
         None,
         without_network,
-        nothing_trained,
     ),
 }
-BOUND = variant(
+BOUND = Variant(
     "oracle",
     "the keypoint encoder trained on the joints",
     build_oracle,
-    learnt_from_joints(build_oracle, oracle_steps),
-    one_stage(oracle_steps),
+    learnt_from_joints(oracle_steps),
     label="supervised",
 )

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from kpjax import InputError, Method, Skeleton, Trained, methods, models, named_key
+from kpjax import InputError, Method, Trained, methods, models, named_key
 from kpjax.evaluation.degeneracy import stop_if_collapsed
 from kpjax.input.pairs import frame_pairs
 from kpjax.input.source import stack_examples
@@ -18,22 +18,31 @@ from kpjax.methods.perceptual import perceptual_start
 from kpjax.methods.pyramids_family.discovery import STILL, StillCamera, still_videos
 from kpjax.models import KeypointPyramid
 from kpjax.models.vgg import IMM_TAPS, VGG
-from kpjax.papers import engine
 from kpjax.papers.configs import config_as_json
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.engine import (
+    NOTHING_TRAINED,
+    Job,
+    Shared,
+    Stage,
+    Stages,
+    StagesOf,
+    Training,
+    Work,
+    batches,
+    built,
+    method_of,
+    variant_of,
+)
 from kpjax.papers.pyramids.config import Config
 from kpjax.papers.pyramids.measures import Data, features_of, predict, regression, truth_of
 from kpjax.platforms import run_once
-from kpjax.training.fit import Fitted
+from kpjax.training.evaluation import Gathered
 
 PERCEPTUAL = VGG(16, IMM_TAPS)  # features of KeyNet's loss
 BACKGROUND_FRAMES = 200  # about so many frames of a video are enough for its background
 COLLAPSE_CHECK = 50  # steps between two looks for signs of collapse
 
-# (config, joints, number of keypoints of a method of one level) -> method
-Build = Callable[[Config, Skeleton, int], Method]
 Steps = Callable[[Config], int]
-Train = Callable[[Job, Data], Outcome]
 
 # Networks and what trains them
 
@@ -60,12 +69,6 @@ def network_of(
     if chosen.network == "small":
         return models.small_keypoint_pyramid(sizes, side=config.data.image_size, **shared)
     return models.keypoint_pyramid(sizes, **shared)
-
-
-@functools.lru_cache(maxsize=64)
-def build_once(build: Build, config: Config, joints: Skeleton, size: int) -> Method:
-    """Builds a method once, so that all seeds share what is compiled."""
-    return build(config, joints, size)
 
 
 def shared_options(config: Config, steps: Steps) -> dict[str, Any]:
@@ -112,27 +115,26 @@ def still_start(config: Config, source: VideoSource) -> dict[str, Any]:
 # Stages
 
 
-def discover(
+def on_pairs(
     job: Job,
-    method: Method,
     data: Data,
-    folder: Any,
-    stage: str,
-    *,
+    method: Method,
     steps: int,
+    *,
     compares: str = "",
     still: bool = True,
-) -> Fitted:
-    """Learns from pairs of frames, with the linear probe on the way and the check for collapse.
+) -> Training:
+    """Returns what fits a method on pairs of frames, with the linear probe on the way and the check
+    for collapse.
 
     compares: weights of the network that compares images, if the method reads one. still: whether
     it makes use of a still camera, where the config has one.
     """
     config = job.config
-    options = _options(job, method, data, folder, stage, steps)
+    more = probing(job, data, method, steps)
     if config.collapse_steps:
         check = stop_if_collapsed(config.collapse_steps, baselines=config.collapse_baselines)
-        options["between"] = (COLLAPSE_CHECK, check)
+        more["between"] = (COLLAPSE_CHECK, check)
     start = {
         **perceptual_start(compares, PERCEPTUAL, image_size=config.data.image_size),
         **(still_start(config, data.train) if still else {}),
@@ -147,13 +149,11 @@ def discover(
         process_index=jax.process_index(),
         process_count=jax.process_count(),
     )
-    return engine.fit_streams(job, method, pairs, start=start, **options)
+    return Training(method, pairs, job.identity, start, more=more)
 
 
-def _options(
-    job: Job, method: Method, data: Data, folder: Any, stage: str, steps: int
-) -> dict[str, Any]:
-    """Returns the arguments of `fit` that all stages share, with the linear probe on the way."""
+def probing(job: Job, data: Data, method: Method, steps: int) -> dict[str, Any]:
+    """Returns the arguments of `fit` by which it probes keypoints on the way, where any are labelled."""
     config = job.config
 
     def evaluate(state) -> dict[str, float]:
@@ -165,90 +165,54 @@ def _options(
             print(f"{job.title}: no errors on labels: {error}")
             return {}
 
-    options = {"steps": steps, "stage": stage, "folder": folder, "config": job.identity()}
-    if config.evaluations and data.test.skeleton.names:
-        options["evaluate"] = max(1, steps // config.evaluations), evaluate
-    return options
+    if not config.evaluations or not data.test.skeleton.names:
+        return {}
+    return {"evaluate": (max(1, steps // config.evaluations), evaluate)}
 
 
-def learnt(method: Method, fitted: Fitted, **more: Any) -> Outcome:
-    """Returns the outcome of a stage: its last step."""
-    return Outcome(
-        method,
-        fitted.trained,
-        fitted.steps,
-        fitted.images_per_second,
-        fitted.wall_seconds,
-        images=fitted.images,
-        **more,
-    )
-
-
-def discovery_stage(
-    build: Build, steps: Steps, *, compares: bool = False, still: bool = True
-) -> Train:
-    """Returns the stage of a variant that learns from pairs alone.
+def discovered(
+    steps: Steps, *, compares: bool = False, still: bool = True, by_level: bool = False
+) -> StagesOf:
+    """Returns the stages of a variant that learns from pairs alone.
 
     compares: whether the method compares images by a network. still: whether it makes use of a
-    still camera.
+    still camera. by_level: whether, if the config says so, it also learns the keypoints of each
+    level alone; predictions of these are kept, and so are their networks.
     """
 
-    def train(job: Job, data: Data) -> Outcome:
-        config = job.config
-        method = build_once(build, config, data.test.skeleton, 0)
-        weights = config.baselines.perceptual if compares else ""
-        fitted = discover(
-            job,
-            method,
-            data,
-            job.folder,
-            job.variant,
-            steps=steps(config),
-            compares=weights,
-            still=still,
-        )
-        return learnt(method, fitted)
-
-    return train
-
-
-def discovered_by_level(
-    build: Build, steps: Steps, *, compares: bool = False, still: bool = True
-) -> Train:
-    """Returns the stages of a baseline: with all keypoints in one level and, if the config says so,
-    with the keypoints of each level alone. Predictions of these are kept, and so are their networks.
-
-    compares, still: as for `discovery_stage`.
-    """
-    with_all = discovery_stage(build, steps, compares=compares, still=still)
-
-    def train(job: Job, data: Data) -> Outcome:
+    def stages(job: Job, data: Data) -> Stages:
         config, levels, networks = job.config, {}, {}
-        outcome = with_all(job, data)
         weights = config.baselines.perceptual if compares else ""
-        for number, size in enumerate(sizes_alone(config), start=1):
-            alone = build_once(build, config, data.test.skeleton, size)
-            name = f"{job.variant}_{size}"
 
-            def fit(folder, alone=alone, name=name) -> Fitted:
-                return discover(
-                    job,
-                    alone,
-                    data,
-                    folder,
-                    name,
-                    steps=steps(config),
-                    compares=weights,
-                    still=still,
-                )
+        def of_size(size: int) -> Method:
+            if not size:
+                return method_of(job, data)
+            return built(variant_of(job).build, config, data.skeleton, size)
 
-            identity = config_as_json(config) | {"train_digest": data.train.digest}
-            stage = job.stage(name, fit, config=identity)
-            networks[f"level{number}"] = alone, stage.trained
-            levels[f"level{number}"] = predict(job, alone, stage.trained, data.test)
+        def stage_of(size: int, name: str, shared: Shared | None = None) -> Stage:
+            def training() -> Training:
+                method = of_size(size)
+                return on_pairs(job, data, method, steps(config), compares=weights, still=still)
+
+            return Stage(name, steps(config), training, shared=shared)
+
+        def identity() -> dict[str, Any]:
+            return config_as_json(config) | {"train_digest": data.train.digest}
+
+        def with_predictions(size: int, trained: Trained) -> tuple[Any, Gathered]:
+            network = of_size(size), trained
+            return network, predict(job, *network, data.test)
+
+        outcome = yield stage_of(0, job.variant)
+        for number, size in enumerate(sizes_alone(config) if by_level else (), start=1):
+            name, level = f"{job.variant}_{size}", f"level{number}"
+            alone = yield stage_of(size, name, Shared(name, identity))
+            networks[level], levels[level] = yield Work(
+                functools.partial(with_predictions, size, alone.trained), (None, None)
+            )
         return outcome._replace(predictions=levels, others=networks)
 
-    return train
+    return stages
 
 
 def sizes_alone(config: Config) -> tuple[int, ...]:
@@ -256,74 +220,41 @@ def sizes_alone(config: Config) -> tuple[int, ...]:
     return config.pyramid.level_sizes if config.baselines.baselines_per_level else ()
 
 
-def learnt_from_joints(build: Build, steps: Steps) -> Train:
+def learnt_from_joints(steps: Steps) -> StagesOf:
     """Returns the stage of the oracle, which sees as many images in a step as those that read pairs."""
 
-    def train(job: Job, data: Data) -> Outcome:
+    def stages(job: Job, data: Data) -> Stages:
         config = job.config
-        method = build_once(build, config, data.test.skeleton, 0)
-        fitted = engine.fit_sources(
-            job,
-            method,
-            {"labelled": data.train},
-            batch_size=2 * config.batch_size,
-            **_options(job, method, data, job.folder, job.variant, steps(config)),
-        )
-        return learnt(method, fitted)
 
-    return train
+        def training() -> Training:
+            method = method_of(job, data)
+            images = {"labelled": data.train}
+            streams = batches(job, method, images, batch_size=2 * config.batch_size)
+            more = probing(job, data, method, steps(config))
+            return Training(method, streams, job.identity, more=more)
+
+        return (yield Stage(job.variant, steps(config), training))
+
+    return stages
 
 
-def as_it_begins(build: Build) -> Train:
-    """Returns the stage of a variant that learns nothing: what `pyramids` starts from."""
+def as_it_begins(job: Job, data: Data) -> Stages:
+    """Learns nothing, and keeps what `pyramids` starts from."""
 
-    def train(job: Job, data: Data) -> Outcome:
-        method = build_once(build, job.config, data.test.skeleton, 0)
-        init = functools.partial(jax.eval_shape, method.init) if job.plan else run_once(method.init)
-        state = init(
+    def begin() -> Trained:
+        method = method_of(job, data)
+        state = run_once(method.init)(
             named_key(named_key(jax.random.key(job.seed), "pyramids"), "init"),
             dict.fromkeys(method.streams, stack_examples([data.train[0]])),
             still_start(job.config, data.train),
         )
-        return Outcome(method, Trained(state.variables, state.frozen), 0)
+        return Trained(state.variables, state.frozen)
 
-    return train
+    trained = yield Work(begin)
+    return NOTHING_TRAINED._replace(trained=trained)
 
 
-def without_network(job: Job, data: Data) -> Outcome:
+def without_network(job: Job, data: Data) -> Stages:
     """Learns nothing: something else than keypoints is probed."""
-    return Outcome(None, None, 0)
-
-
-# Variants as lines of a table
-
-
-def nothing_trained(config: Config, name: str) -> dict[str, float]:
-    """Returns that a variant has no stage."""
-    return {}
-
-
-def one_stage(steps: Steps) -> Lengths:
-    """Returns the length of a variant of one stage."""
-    return lambda config, name: {name: steps(config)}
-
-
-def one_stage_a_level(steps: Steps) -> Lengths:
-    """Returns the lengths of a baseline, which may also learn each level alone."""
-
-    def lengths(config: Config, name: str) -> dict[str, float]:
-        names = [name, *(f"{name}_{size}" for size in sizes_alone(config))]
-        return dict.fromkeys(names, steps(config))
-
-    return lengths
-
-
-def variant(
-    kind: str, line: str, build: Build | None, train: Train, lengths: Lengths, *, label: str = ""
-) -> Variant:
-    """Returns a line of the table. build: of what predicts with the result, None without network."""
-
-    def method(config: Config, joints: Skeleton) -> Method:
-        return build_once(build, config, joints, 0)
-
-    return Variant(kind, line, label, train=train, method=build and method, lengths=lengths)
+    yield from ()
+    return NOTHING_TRAINED._replace(trained=None)

@@ -12,14 +12,11 @@ from kpjax.papers.pyramids.measures import ORACLE
 from kpjax.papers.pyramids.rivals import BOUND, RIVALS
 from kpjax.papers.pyramids.stages import (
     as_it_begins,
-    discovery_stage,
+    discovered,
     network_of,
-    nothing_trained,
-    one_stage,
     shared_options,
     still_of,
     usual_steps,
-    variant,
 )
 
 
@@ -60,26 +57,23 @@ def build_all_reconstruction(config: Config, joints: Skeleton, size: int = 0) ->
 
 def ablation(line: str, label: str, build: Callable[..., Method]) -> Variant:
     """Returns the method built otherwise, and trained as it is."""
-    train = discovery_stage(build, usual_steps)
-    return variant("ablation", line, build, train, one_stage(usual_steps), label=label)
+    return Variant("ablation", line, build, discovered(usual_steps), label=label)
 
 
 VARIANTS: dict[str, Variant] = {
-    "pyramids": variant(
+    "pyramids": Variant(
         "method",
         "two levels by reconstruction, transport and a spring",
         build_pyramids,
-        discovery_stage(build_pyramids, usual_steps),
-        one_stage(usual_steps),
+        discovered(usual_steps),
         label="Keypoint Pyramids",
     ),
     **RIVALS,
-    "untrained": variant(
+    "untrained": Variant(
         "control",
         "the network that Keypoint Pyramids starts from",
         build_pyramids,
-        as_it_begins(build_pyramids),
-        nothing_trained,
+        as_it_begins,
     ),
     "no_reconstruction": ablation(
         "without the reconstruction from all keypoints",

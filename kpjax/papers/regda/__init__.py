@@ -9,12 +9,13 @@ the step that is best on the target's test images, as the authors choose. Only t
 labels of the target domain.
 """
 
+from kpjax.heatmaps import score_kind
 from kpjax.images.transforms import Letterbox
 from kpjax.papers import engine
 from kpjax.papers.engine import Paper, Predicting
 from kpjax.papers.regda.config import SMALL_BODIES, Config
 from kpjax.papers.regda.measures import columns, errors
-from kpjax.papers.regda.stages import Data
+from kpjax.papers.regda.stages import Data, choices
 from kpjax.papers.regda.variants import VARIANTS
 
 # Variants of a keypoint in a known area, and of several keypoints. The area's map is a sum already,
@@ -33,9 +34,14 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
     return tuple(name for name in VARIANTS if name not in unsuited)
 
 
+def kind_of_scores(variant: str, config: Config) -> str:
+    """Returns what the scores of a variant are; scores of two kinds do not compare."""
+    return VARIANTS[variant].score_kind or score_kind(config.heatmaps.decoder, logits=True)
+
+
 PAPER = Paper(
     "regda",
-    "RegDA: unsupervised domain adaptation of keypoints",
+    "labels of one kind of images, and none of another (RegDA, CVPR 2021)",
     SMALL_BODIES,
     VARIANTS,
     evaluated=lambda job, data: {
@@ -50,7 +56,7 @@ PAPER = Paper(
     predicting=lambda stored: Predicting(
         VARIANTS[stored.variant].method(stored.config, stored.skeleton),
         Letterbox(stored.config.data.image_size),
-        VARIANTS[stored.variant].score_kind(stored.config),
+        kind_of_scores(stored.variant, stored.config),
     ),
     short_list=lambda preset, config: (
         "source_only",
@@ -65,5 +71,6 @@ PAPER = Paper(
         job.folder / engine.IMAGES / "target.png",
         predictions.get("target"),
     ),
+    choices=choices,
 )
 __all__ = ["PAPER", "VARIANTS", "Config", "Data", "columns"]

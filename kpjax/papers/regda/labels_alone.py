@@ -11,15 +11,9 @@ import optax
 from kpjax import Method, losses, methods
 from kpjax.methods import Setup
 from kpjax.papers.configs import optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant, same_config
+from kpjax.papers.engine import Job, Stages, Variant, same_config
 from kpjax.papers.regda.config import Config, drops_of
-from kpjax.papers.regda.stages import (
-    Data,
-    Train,
-    build_kl,
-    train_stage,
-    variant,
-)
+from kpjax.papers.regda.stages import Data, build_kl, own_stage, variant, variant_of_heights
 
 
 def build_supervised(
@@ -47,43 +41,6 @@ def build_supervised(
     return methods.supervised(adam, loss=losses.heatmap_mse, stream=stream)
 
 
-def pretraining_alone(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns from labels alone, for the steps of the first stage of an adaptation."""
-    return train_stage(job, data, method, job.config.pretraining_steps)
-
-
-def both_stages(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns from labels alone, for the steps of both stages of an adaptation."""
-    return train_stage(job, data, method, job.config.steps_of_both_stages)
-
-
-def for_equal_cost(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns from labels alone, for as long as `teacher_adaptation` takes."""
-    return train_stage(job, data, method, job.config.steps_of_equal_cost)
-
-
-def pretraining_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the length of `pretraining_alone`."""
-    return {name: config.pretraining_steps}
-
-
-def both_stages_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the length of `both_stages`."""
-    return {name: config.steps_of_both_stages}
-
-
-def equal_cost_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the length of `for_equal_cost`."""
-    return {name: config.steps_of_equal_cost}
-
-
-STAGES: dict[str, tuple[Train, Lengths]] = {
-    "pretraining_steps": (pretraining_alone, pretraining_lengths),
-    "steps_of_both_stages": (both_stages, both_stages_lengths),
-    "steps_of_equal_cost": (for_equal_cost, equal_cost_lengths),
-}
-
-
 def alone(
     kind: str,
     line: str,
@@ -99,4 +56,14 @@ def alone(
     build = functools.partial(
         build_supervised, length=length, stream=stream, mse=mse, rates_of=rates_of
     )
-    return variant(kind, line, build, *STAGES[length], label=label, changes=changes, logits=not mse)
+    line_of_table = variant_of_heights if mse else variant
+    return line_of_table(kind, line, build, learnt_for(length), label=label, changes=changes)
+
+
+def learnt_for(length: str) -> Callable[[Job, Data], Stages]:
+    """Returns the single stage of training for a number of steps of the config, by its name."""
+
+    def stages(job: Job, data: Data) -> Stages:
+        return (yield own_stage(job, data, getattr(job.config, length)))
+
+    return stages

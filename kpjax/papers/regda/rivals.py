@@ -3,7 +3,6 @@ teachers, and trivial answers.
 """
 
 import functools
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
@@ -15,7 +14,18 @@ from kpjax import Method, Prediction, Trained, augment, losses, methods
 from kpjax.methods import Setup
 from kpjax.papers import engine, source_free
 from kpjax.papers.configs import optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant, same_config
+from kpjax.papers.engine import (
+    NOTHING_TRAINED,
+    Job,
+    Outcome,
+    Stage,
+    Stages,
+    StagesOf,
+    Training,
+    Variant,
+    Work,
+    method_of,
+)
 from kpjax.papers.regda.adversary import (
     area_of,
     carried_parts,
@@ -23,26 +33,18 @@ from kpjax.papers.regda.adversary import (
     rising,
     two_heads,
 )
-from kpjax.papers.regda.config import TEACHER_COST, Config, in_strong_colours
-from kpjax.papers.regda.labels_alone import (
-    alone,
-    both_stages_lengths,
-    build_supervised,
-    equal_cost_lengths,
-    for_equal_cost,
-)
+from kpjax.papers.regda.config import Config, in_strong_colours
+from kpjax.papers.regda.labels_alone import alone, build_supervised, learnt_for
 from kpjax.papers.regda.stages import (
-    Build,
     Data,
-    after_pretraining,
     build_pretraining,
-    fit_domains,
-    pretrain,
-    result,
-    train_stage,
+    own_stage,
+    pretraining,
+    setup_of_heights,
     variant,
+    variant_of_heights,
+    with_both_domains,
 )
-from kpjax.training.fit import Fitted, no_training
 from kpjax.training.hosts import agreed
 
 ADABN_BATCHES = 60
@@ -169,53 +171,51 @@ def build_constant_centre(config: Config, setup: Setup) -> Method:
 # Stages
 
 
-def adapt(job: Job, data: Data, method: Method) -> Outcome:
+def adapted(job: Job, data: Data) -> Stages:
     """Learns the source domain, then adapts to the target."""
-    return train_stage(job, data, method, job.config.steps, pretrain(job, data))
+    first = yield pretraining(job, data)
+    return (yield own_stage(job, data, job.config.steps, first))
 
 
 # The first stage of `teacher_adaptation`: labels alone, on restyled images.
 build_labels_first = functools.partial(build_teacher_adaptation, phase="labels first")
 
 
-def adapted_by_a_teacher(job: Job, data: Data, method: Method) -> Outcome:
+def adapted_by_a_teacher(job: Job, data: Data) -> Stages:
     """Learns the source domain on restyled images, then from a mean teacher on the target."""
-    first = pretrain(
-        job,
-        data,
-        build=build_labels_first,
-        logits=False,
-        stage="pretraining_restyled",
+    first = yield pretraining(
+        job, data, build=build_labels_first, setup=setup_of_heights, name="pretraining_restyled"
     )
-    return train_stage(job, data, method, job.config.steps, first)
+    return (yield own_stage(job, data, job.config.steps, first))
 
 
-def first_stage_alone(job: Job, data: Data, method: Method) -> Outcome:
+def first_stage_alone(job: Job, data: Data) -> Stages:
     """Learns the source domain in the first stage, and ends there."""
-    return untrained_outcome(job, method, pretrain(job, data))
+    return kept((yield pretraining(job, data)))
 
 
-def nothing_learnt(job: Job, data: Data, method: Method) -> Outcome:
+def nothing_learnt(job: Job, data: Data) -> Stages:
     """Learns nothing."""
-    return untrained_outcome(job, method, None)
+    yield from ()
+    return NOTHING_TRAINED
 
 
-def untrained_outcome(job: Job, method: Method, before: Outcome | None) -> Outcome:
-    """Returns the network of an earlier stage as the result, none where there is none."""
-    variables = before.trained.variables if before else {}
-    return result(job, method, no_training(Trained(variables, {})), before)
+def kept(before: Outcome) -> Outcome:
+    """Returns the network of an earlier run or stage as a result of its own."""
+    trained = Trained(before.trained.variables, {})
+    return before._replace(trained=trained, images_per_second=0.0)
 
 
-def read_otherwise(before: str) -> Callable[[Job, Data, Method], Outcome]:
+def read_otherwise(before: str) -> StagesOf:
     """Returns the stages of a variant that reads another one's result in its own way."""
 
-    def train(job: Job, data: Data, method: Method) -> Outcome:
-        return untrained_outcome(job, method, engine.result_of(job_of(job, before)))
+    def stages(job: Job, data: Data) -> Stages:
+        return kept((yield from result_of(job, before)))
 
-    return train
+    return stages
 
 
-def with_target_statistics(before: str) -> Callable[[Job, Data, Method], Outcome]:
+def with_target_statistics(before: str) -> StagesOf:
     """Returns the stages of a variant that gives another one's result BatchNorm statistics of the
     target.
 
@@ -223,63 +223,65 @@ def with_target_statistics(before: str) -> Callable[[Job, Data, Method], Outcome
     chosen on validation images of the source.
     """
 
-    def train(job: Job, data: Data, method: Method) -> Outcome:
-        earlier = engine.result_of(job_of(job, before))
-        start = {"variables": earlier.trained.variables}
-        per_pass = max(1, len(data.target.train) // job.config.batch_size)
-        tried = []
+    def stages(job: Job, data: Data) -> Stages:
+        earlier = yield from result_of(job, before)
+        per_pass = yield Work(lambda: max(1, len(data.target.train) // job.config.batch_size), 0)
+        start, tried = {"variables": earlier.trained.variables}, []
         for passes in ADABN_PASSES:
             steps = min(passes * per_pass or ADABN_BATCHES, 10 * job.config.steps)
             folder = job.folder / f"statistics-{passes}-passes"
-            tried.append(fit_domains(job, method, data, steps, folder, "statistics", start))
+
+            def training(steps: int = steps) -> Training:
+                method = method_of(job, data)
+                return with_both_domains(job, data, method, steps, start, tested=False)
+
+            tried.append((yield Stage("statistics", steps, training, earlier, folder=folder)))
         # a validation part without labels has nan throughout, and the first is taken
-        best = max(
-            tried, key=lambda fitted: np.nan_to_num(fitted.metrics["validation/pck"], nan=-1)
-        )
-        return result(job, method, best._replace(steps=0), earlier)
+        best = max(tried, key=lambda one: np.nan_to_num(one.evaluation["validation/pck"], nan=-1))
+        return best._replace(steps=earlier.steps)
 
-    return train
+    return stages
 
 
-def without_the_source(before: str) -> Callable[[Job, Data, Method], Outcome]:
+def without_the_source(before: str) -> StagesOf:
     """Returns the stages of a variant that adapts another one's result to the target alone.
 
     All that it knows of the source is what a run keeps: statistics of poses.
     """
 
-    def train(job: Job, data: Data, method: Method) -> Outcome:
+    def stages(job: Job, data: Data) -> Stages:
         config = job.config
-        earlier = engine.result_of(job_of(job, before))
-        start = Trained(earlier.trained.variables, {})
-        learnt, _ = source_free.split_target(data.target.train)
-        _, held = source_free.split_target(data.target.as_evaluated)
-        poses = source_free.poses_of(data.poses)
-        kept = source_free.start_of(start.variables, poses)
-        check = source_free.check_of(
-            method,
-            start,
-            held,
-            batch_size=2 * config.batch_size,
-            least=config.source_free.least_agreement,
-        )
+        earlier = kept((yield from result_of(job, before)))
 
-        def fit() -> Fitted:
-            return fit_domains(
-                job,
-                method,
-                data,
-                config.steps_without_source,
-                job.folder,
-                job.variant,
-                kept,
-                {"target": learnt},
-                check=check,
+        def training() -> Training:
+            method = method_of(job, data)
+            learnt, _ = source_free.split_target(data.target.train)
+            start = source_free.start_of(
+                earlier.trained.variables, source_free.poses_of(data.poses)
+            )
+            return with_both_domains(
+                job, data, method, config.steps_without_source, start, target=learnt, check=check
             )
 
-        fitted, checked = source_free.adapted_or_start(fit, start, job.title)
-        return result(job, method, fitted, earlier, checked)
+        check = yield Work(
+            lambda: source_free.check_of(
+                method_of(job, data),
+                earlier.trained,
+                source_free.split_target(data.target.as_evaluated)[1],
+                batch_size=2 * config.batch_size,
+                least=config.source_free.least_agreement,
+            )
+        )
+        adaptation = Stage(job.variant, config.steps_without_source, training, earlier)
+        return (yield from source_free.adapted_or_start(adaptation, job.title))
 
-    return train
+    return stages
+
+
+def result_of(job: Job, variant: str) -> Stages:
+    """Returns the result of another run, trained now if it is not there yet."""
+    other = yield Work(functools.partial(job_of, job, variant), job._replace(variant=variant))
+    return (yield other)
 
 
 def job_of(job: Job, variant: str) -> Job:
@@ -298,11 +300,6 @@ def job_of(job: Job, variant: str) -> Job:
     )
 
 
-def then(first: Lengths, before: str, steps: Callable[[Config], float]) -> Lengths:
-    """Returns the lengths of a variant that starts from the result of another one."""
-    return lambda config, name: {**first(config, before), name: steps(config)}
-
-
 # The table
 
 
@@ -310,48 +307,8 @@ def in_views(line: str, *, restyled: float) -> Variant:
     """Returns training on labelled source images in the views of `teacher_adaptation`, for as long
     as that takes.
     """
-    return variant(
-        "control",
-        line,
-        functools.partial(build_teacher_adaptation, phase="both", restyled=restyled),
-        for_equal_cost,
-        equal_cost_lengths,
-        logits=False,
-    )
-
-
-def of_statistics(
-    kind: str,
-    line: str,
-    before: str,
-    first: Lengths,
-    *,
-    label: str,
-    build: Build = build_adabn,
-    changes: Callable[[Config], Config] = same_config,
-) -> Variant:
-    """Returns BatchNorm statistics of the target for the result of another variant."""
-    return variant(
-        kind,
-        line,
-        build,
-        with_target_statistics(before),
-        then(first, before, lambda config: ADABN_BATCHES),
-        label=label,
-        changes=changes,
-    )
-
-
-def source_free_after(line: str, before: str, first: Lengths) -> Variant:
-    """Returns the adaptation of another variant's result to the target alone."""
-    return variant(
-        "baseline",
-        line,
-        build_source_free,
-        without_the_source(before),
-        then(first, before, lambda config: config.steps_without_source),
-        logits=False,
-    )
+    build = functools.partial(build_teacher_adaptation, phase="both", restyled=restyled)
+    return variant_of_heights("control", line, build, learnt_for("steps_of_equal_cost"))
 
 
 RIVALS: dict[str, Variant] = {
@@ -360,7 +317,6 @@ RIVALS: dict[str, Variant] = {
         "no adaptation: the first stage alone, from which regda starts; fewer steps",
         build_pretraining,
         first_stage_alone,
-        lambda config, name: {"pretraining": config.pretraining_steps, name: 0},
     ),
     "source_only_mse": alone(
         "baseline",
@@ -374,45 +330,36 @@ RIVALS: dict[str, Variant] = {
         "baseline",
         "pooled features matched by maximum mean discrepancy",
         build_dan,
-        adapt,
-        after_pretraining,
+        adapted,
         label="DAN",
     ),
     "dann": variant(
         "baseline",
         "pooled features matched by a domain discriminator",
         build_dann,
-        adapt,
-        after_pretraining,
+        adapted,
         label="DANN",
     ),
     "mcd": variant(
         "baseline",
         "two heads that disagree on the target domain",
         build_mcd,
-        adapt,
-        after_pretraining,
+        adapted,
         label="MCD",
     ),
     "dd": variant(
         "baseline",
         "disparity discrepancy, a literal min-max game",
         build_dd,
-        adapt,
-        after_pretraining,
+        adapted,
         label="DD",
     ),
-    "teacher_adaptation": variant(
+    "teacher_adaptation": variant_of_heights(
         "baseline",
         "a mean teacher's surer answers on target images, both domains restyled",
         build_teacher_adaptation,
         adapted_by_a_teacher,
-        lambda config, name: {
-            "pretraining_restyled": config.pretraining_steps,
-            name: TEACHER_COST * config.steps,
-        },
         label="UDAPE",
-        logits=False,
     ),
     "source_only_restyled_long": in_views(
         "no adaptation: heatmap MSE on source images in the colours of target images, for as long "
@@ -424,14 +371,18 @@ RIVALS: dict[str, Variant] = {
         "long as it takes; no target image",
         restyled=0.0,
     ),
-    "source_free": source_free_after(
+    "source_free": variant_of_heights(
+        "baseline",
         "source_only_augmented_mse, then a mean teacher on target images, without the source's "
         "images or labels",
-        "source_only_augmented_mse",
-        both_stages_lengths,
+        build_source_free,
+        without_the_source("source_only_augmented_mse"),
     ),
-    "source_free_views": source_free_after(
-        "source_only_views_long, then the same", "source_only_views_long", equal_cost_lengths
+    "source_free_views": variant_of_heights(
+        "baseline",
+        "source_only_views_long, then the same",
+        build_source_free,
+        without_the_source("source_only_views_long"),
     ),
     "source_only_augmented": alone(
         "control",
@@ -457,18 +408,18 @@ RIVALS: dict[str, Variant] = {
         rates_of="teacher",
         length="steps_of_equal_cost",
     ),
-    "adabn": of_statistics(
+    "adabn": variant(
         "control",
         "source_only with BatchNorm statistics of the target domain",
-        "source_only",
-        both_stages_lengths,
+        build_adabn,
+        with_target_statistics("source_only"),
         label="AdaBN",
     ),
-    "adabn_augmented": of_statistics(
+    "adabn_augmented": variant(
         "control",
         "source_only_augmented with BatchNorm statistics of the target domain",
-        "source_only_augmented",
-        both_stages_lengths,
+        build_adabn,
+        with_target_statistics("source_only_augmented"),
         label="AdaBN, augmented",
         changes=in_strong_colours,
     ),
@@ -477,11 +428,6 @@ RIVALS: dict[str, Variant] = {
         "AdaBN, arg-max inside the area of possible keypoints",
         functools.partial(build_adabn, in_area=True),
         read_otherwise("adabn"),
-        then(
-            then(both_stages_lengths, "source_only", lambda config: ADABN_BATCHES),
-            "adabn",
-            lambda config: 0,
-        ),
         label="AdaBN in area",
     ),
     "constant_centre": variant(
@@ -489,15 +435,13 @@ RIVALS: dict[str, Variant] = {
         "every keypoint in the middle of the image",
         build_constant_centre,
         nothing_learnt,
-        lambda config, name: {name: 0},
         label="constant centre",
     ),
-    "regda_adabn": of_statistics(
+    "regda_adabn": variant(
         "ablation",
         "RegDA, then BatchNorm statistics of the target domain",
-        "regda",
-        after_pretraining,
+        functools.partial(build_adabn, of_regda=True),
+        with_target_statistics("regda"),
         label="RegDA + AdaBN",
-        build=functools.partial(build_adabn, of_regda=True),
     ),
 }

@@ -7,18 +7,28 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from kpjax import Method, Skeleton, methods
-from kpjax.heatmaps import codec, decode_argmax, score_kind
+from kpjax.heatmaps import codec, decode_argmax
 from kpjax.input.source import Source
 from kpjax.methods import Setup
 from kpjax.papers import engine
 from kpjax.papers.configs import Splits, network_of, optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant, method_variant, same_config
+from kpjax.papers.engine import (
+    Job,
+    Outcome,
+    Shared,
+    Stage,
+    Training,
+    Variant,
+    built_on,
+    method_of,
+)
 from kpjax.papers.regda.config import TEACHER_COST, Config, of_pretraining
 from kpjax.papers.regda.measures import CHOICES, errors
 from kpjax.training.evaluation import predict_source
-from kpjax.training.fit import Fitted, Select, other_choices
+from kpjax.training.fit import Select
 
 Build = Callable[[Config, Setup], Method]
+SetupOf = Callable[[Config, Skeleton], Setup]
 
 
 class Data(NamedTuple):
@@ -83,10 +93,8 @@ def setup_of(config: Config, skeleton: Skeleton, *, logits: bool = True) -> Setu
     )
 
 
-@functools.lru_cache(maxsize=32)
-def build_once(build: Build, config: Config, skeleton: Skeleton, *, logits: bool = True) -> Method:
-    """Builds a method once, so that all seeds share what is compiled. logits: see `setup_of`."""
-    return build(config, setup_of(config, skeleton, logits=logits))
+# of what learns heights by squared errors
+setup_of_heights = functools.partial(setup_of, logits=False)
 
 
 def build_kl(config: Config, setup: Setup, *, length: str, stream: str) -> Method:
@@ -102,105 +110,65 @@ build_pretraining = functools.partial(build_kl, length="pretraining_steps", stre
 # Stages
 
 
-def pretrain(
+def pretraining(
     job: Job,
     data: Data,
     *,
     config: Config | None = None,
     build: Build = build_pretraining,
-    logits: bool = True,
-    stage: str = "pretraining",
-) -> Outcome:
+    setup: SetupOf = setup_of,
+    name: str = "pretraining",
+) -> Stage:
     """Learns the source domain from its labels: all variants of a seed share the result.
 
-    config: of the stage; the job's if None. logits: see `setup_of`.
+    config: of the stage; the job's if None. build, setup: of its method.
     """
-    config = config or job.config
-    method = build_once(build, config, data.source.train.skeleton, logits=logits)
-    by_validation = config.pretraining_selection == "validation"
+    chosen = config or job.config
 
-    def train(folder) -> Fitted:
-        return fit_domains(
-            job,
-            method,
-            data,
-            config.pretraining_steps,
-            folder,
-            stage,
-            {},
-            select=Select("validation/pck") if by_validation else None,
-            config=of_pretraining(config),
+    def training() -> Training:
+        method = built_on(setup, build, chosen, data.source.train.skeleton)
+        select = Select("validation/pck") if chosen.pretraining_selection == "validation" else None
+        of_source = with_both_domains(job, data, method, chosen.pretraining_steps, tested=False)
+        return of_source._replace(
+            config=lambda: of_pretraining(chosen), more={**of_source.more, "select": select}
         )
 
-    identity = of_pretraining(config) | {"source": data.source.train.digest}
-    shared = job.stage(stage, train, config=identity)
-    return Outcome(
-        method,
-        shared.trained,
-        config.pretraining_steps,
-        wall_seconds=shared.wall_seconds,
-        images=shared.images,
-    )
+    shared = Shared(name, lambda: of_pretraining(chosen) | {"source": data.source.train.digest})
+    return Stage(name, chosen.pretraining_steps, training, shared=shared)
 
 
-def train_stage(
-    job: Job, data: Data, method: Method, steps: int, before: Outcome | None = None
-) -> Outcome:
-    """Trains a method for so many steps, from the result of an earlier stage where there is one."""
+def own_stage(job: Job, data: Data, steps: int, before: Outcome | None = None) -> Stage:
+    """Trains a variant's method for so many steps, from an earlier stage where there is one."""
     start = {"variables": before.trained.variables} if before else {}
-    fitted = fit_domains(job, method, data, steps, job.folder, job.variant, start)
-    return result(job, method, fitted, before)
+
+    def training() -> Training:
+        method = method_of(job, data)
+        return with_both_domains(job, data, method, steps, start)
+
+    # a step with both domains costs more than one
+    return Stage(job.variant, steps, training, before, cost=TEACHER_COST if before else 1)
 
 
-def result(
+def with_both_domains(
     job: Job,
-    method: Method,
-    fitted: Fitted,
-    before: Outcome | None = None,
-    more: Mapping[str, float] = MappingProxyType({}),
-) -> Outcome:
-    """Returns the outcome of a last stage: its last step, and what its best steps would be.
-
-    A table compares variants of equal training, so the steps of the stage before count. more:
-    further numbers.
-    """
-    before = before or Outcome(None, None, 0)
-    target = Select("target/mae", "min") if job.config.data.sprites else Select("target/pck")
-    rules = dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
-    return Outcome(
-        method,
-        fitted.trained,
-        before.steps + fitted.steps,
-        fitted.images_per_second,
-        fitted.wall_seconds + before.wall_seconds,
-        dict(more) | other_choices(fitted.evaluations, rules),
-        images=fitted.images + before.images,
-    )
-
-
-def fit_domains(
-    job: Job,
-    method: Method,
     data: Data,
+    method: Method,
     steps: int,
-    folder,
-    stage: str,
-    start: Mapping[str, Any],
-    sources: Mapping[str, Source] = MappingProxyType({}),
+    start: Mapping[str, Any] = MappingProxyType({}),
+    *,
+    target: Source | None = None,
+    tested: bool = True,
     check: Callable[[Any], dict[str, float]] | None = None,
-    **options: Any,
-) -> Fitted:
-    """`fit` with the evaluation of both domains.
+) -> Training:
+    """Returns what fits a method on both domains, and evaluates it on the way.
 
-    sources: in place of those of the domains. check: measures more.
+    target: images in place of the target's. tested: whether the target's test images are evaluated,
+    too. check: measures more.
     """
-    config, own_domain = (
-        job.config,
-        data.target if job.variant.startswith("oracle") else data.source,
-    )
+    config = job.config
+    own_domain = data.target if job.variant.startswith("oracle") else data.source
     evaluated = {"validation": own_domain.validation}
-    # the other stages know nothing of the target's labels
-    if stage == job.variant and data.target.test is not None:
+    if tested and data.target.test is not None:
         evaluated["target"] = data.target.test
 
     def evaluate(state) -> dict[str, float]:
@@ -212,69 +180,33 @@ def fit_domains(
 
     domains = {
         "source": data.source.train,
-        "target": data.target.train,
+        "target": target or data.target.train,
         "labelled": data.target.labelled or data.target.train,
     }
-    return engine.fit_sources(
-        job,
+    return Training(
         method,
-        domains | dict(sources),
-        batch_size=config.batch_size,
-        steps=steps,
-        stage=stage,
-        folder=folder,
-        repeats=data.repeats,
-        unlabelled=("target",),
-        evaluate=(max(1, steps // config.evaluations), evaluate),
-        start=start
-        or engine.first_variables(
-            job, setup_of(config, method.skeleton).model, method.skeleton.names
+        engine.batches(
+            job,
+            method,
+            domains,
+            batch_size=config.batch_size,
+            unlabelled=("target",),
+            repeats=data.repeats,
         ),
-        **{"config": job.identity()} | options,
+        job.identity,
+        start,
+        fresh=None if start else (setup_of(config, method.skeleton).model, method.skeleton.names),
+        more={"evaluate": (max(1, steps // config.evaluations), evaluate)},
     )
 
 
-# Variants as lines of a table: a method, its stages, and how long they are
-
-# (job, data, the variant's method) -> its stages, one after the other
-Train = Callable[[Job, Data, Method], Outcome]
-
-
-def variant(
-    kind: str,
-    line: str,
-    build: Build,
-    train: Train,
-    lengths: Lengths,
-    *,
-    label: str = "",
-    changes: Callable[[Config], Config] = same_config,
-    logits: bool = True,
-) -> Variant:
-    """Returns a line of the table.
-
-    Args:
-        build: builds the method that learns last, and predicts.
-        train: trains it, with the stages before.
-        changes: what is different in the config by which `build` builds.
-        logits: whether heatmaps are those of a KL divergence, and not heights, as squared errors
-            learn them.
-    """
-
-    def method(config: Config, skeleton: Skeleton) -> Method:
-        return build_once(build, changes(config), skeleton, logits=logits)
-
-    return method_variant(
-        method,
-        train,
-        kind,
-        line,
-        label,
-        lengths,
-        lambda config: score_kind(config.heatmaps.decoder, logits=logits),
-    )
+def choices(config: Config) -> dict[str, Select]:
+    """Returns the rules beside the last step that a table shows."""
+    target = Select("target/mae", "min") if config.data.sprites else Select("target/pck")
+    return dict(zip(CHOICES, (Select("validation/pck"), target), strict=True))
 
 
-def after_pretraining(config: Config, name: str, *, stage: str = "pretraining") -> dict[str, float]:
-    """Returns the lengths of the two stages; a step with both domains costs more than one."""
-    return {stage: config.pretraining_steps, name: TEACHER_COST * config.steps}
+# Lines of a table; the latter's learn heights by squared errors
+
+variant = functools.partial(Variant, setup=setup_of)
+variant_of_heights = functools.partial(Variant, setup=setup_of_heights, score_kind="mse_peak")

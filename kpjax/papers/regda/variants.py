@@ -1,7 +1,7 @@
 """Variants of RegDA's tables: the method, its ablations, training on labels alone, and the rivals.
 
-The paper's two stages: a network learns the source domain from labels (`pretrain`); then features
-and head learn with both domains against an adversary (`adapt`).
+The paper's two stages (`adapted`): a network learns the source domain from labels; then features
+and head learn with both domains against an adversary.
 """
 
 import functools
@@ -10,12 +10,12 @@ from typing import Any, Literal
 from kpjax import InputError, Method, losses, methods
 from kpjax.methods import Setup
 from kpjax.papers.configs import replace_fields
-from kpjax.papers.engine import Job, Outcome, Variant
+from kpjax.papers.engine import Job, Stages, Variant
 from kpjax.papers.regda.adversary import disparity_options, two_heads
 from kpjax.papers.regda.config import Config, in_strong_colours
 from kpjax.papers.regda.labels_alone import alone
-from kpjax.papers.regda.rivals import RIVALS
-from kpjax.papers.regda.stages import Data, after_pretraining, pretrain, train_stage, variant
+from kpjax.papers.regda.rivals import RIVALS, adapted
+from kpjax.papers.regda.stages import Data, own_stage, pretraining, variant
 
 
 def build_regda(
@@ -58,17 +58,11 @@ def _literal_maximum(adversary_logits, maps, weights):
 # Stages
 
 
-def adapt(job: Job, data: Data, method: Method) -> Outcome:
-    """Learns the source domain, then adapts to the target."""
-    first = pretrain(job, data)
-    return train_stage(job, data, method, job.config.steps, first)
-
-
-def adapted_in_colours(job: Job, data: Data, method: Method) -> Outcome:
+def adapted_in_colours(job: Job, data: Data) -> Stages:
     """Learns the source domain in strong random colours, then adapts in them."""
     config = in_strong_colours(job.config)
-    first = pretrain(job, data, config=config, stage="pretraining_augmented")
-    return train_stage(job, data, method, job.config.steps, first)
+    first = yield pretraining(job, data, config=config, name="pretraining_augmented")
+    return (yield own_stage(job, data, job.config.steps, first))
 
 
 def ablation(line: str, *, of_config: dict[str, Any] | None = None, **options: Any) -> Variant:
@@ -79,8 +73,7 @@ def ablation(line: str, *, of_config: dict[str, Any] | None = None, **options: A
         "ablation",
         line,
         functools.partial(build_regda, **options),
-        adapt,
-        after_pretraining,
+        adapted,
         changes=lambda config: replace_fields(config, **(of_config or {})),
     )
 
@@ -97,8 +90,7 @@ VARIANTS: dict[str, Variant] = {
         "method",
         "regressive domain adaptation",
         build_regda,
-        adapt,
-        after_pretraining,
+        adapted,
         label="RegDA",
     ),
     "regda_augmented": variant(
@@ -106,7 +98,6 @@ VARIANTS: dict[str, Variant] = {
         "RegDA with the random colours, blur and noise of source_only_augmented in both stages",
         build_regda,
         adapted_in_colours,
-        functools.partial(after_pretraining, stage="pretraining_augmented"),
         label="RegDA, augmented",
         changes=in_strong_colours,
     ),
@@ -114,8 +105,7 @@ VARIANTS: dict[str, Variant] = {
         "control",
         "RegDA without its adversary: the source's labels, in the same two stages",
         build_without_adversary,
-        adapt,
-        after_pretraining,
+        adapted,
         label="RegDA without adversary",
     ),
     "no_adversary_augmented": variant(
@@ -123,7 +113,6 @@ VARIANTS: dict[str, Variant] = {
         "regda_augmented without its adversary: the source's labels, in the same two stages",
         build_without_adversary,
         adapted_in_colours,
-        functools.partial(after_pretraining, stage="pretraining_augmented"),
         label="RegDA without adversary, augmented",
         changes=in_strong_colours,
     ),

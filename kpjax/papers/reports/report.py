@@ -244,13 +244,9 @@ def decimal_text(value: float, form: str) -> str:
 def seeds_text(runs: VariantRuns) -> str:
     """Returns "3", "1, 1 unfinished", "unfinished" or "not run"."""
     done, begun = len(runs.finished), len(runs.unfinished)
-    return (
-        ", ".join(
-            [str(done)] * (done > 0)
-            + [f"{begun} unfinished" if done else "unfinished"] * (begun > 0)
-        )
-        or "not run"
-    )
+    if not begun:
+        return str(done) if done else "not run"
+    return f"{done}, {begun} unfinished" if done else "unfinished"
 
 
 def has_paper_numbers(lines: Sequence[Line], column: Column) -> bool:

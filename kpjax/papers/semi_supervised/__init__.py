@@ -21,7 +21,7 @@ from kpjax.papers.engine import Paper, Predicting
 from kpjax.papers.semi_supervised.config import SYNTHETIC, Config
 from kpjax.papers.semi_supervised.measures import columns, draw, measure
 from kpjax.papers.semi_supervised.rivals import ON_PEOPLE, TAUGHT
-from kpjax.papers.semi_supervised.stages import SCORE_KIND, Data
+from kpjax.papers.semi_supervised.stages import CHOOSING, SCORE_KIND, Data
 from kpjax.papers.semi_supervised.variants import VARIANTS
 
 OF_PEOPLE = ("lspet/", "lsp/", "mpii/")  # sets on which a published network of people is measured
@@ -36,7 +36,7 @@ def applicable(preset: str, config: Config) -> tuple[str, ...]:
 
 PAPER = Paper(
     "semi_supervised",
-    "keypoints from a few labelled images and many without labels",
+    "a few labelled images, and many without labels (SSKL, ICLR 2021)",
     SYNTHETIC,
     VARIANTS,
     lambda job, data: {"test": data.test},
@@ -45,7 +45,7 @@ PAPER = Paper(
     predicting=lambda stored: Predicting(
         VARIANTS[stored.variant].method(stored.config, stored.skeleton),
         stored.config.data.square_of_new(),
-        VARIANTS[stored.variant].score_kind(stored.config),
+        VARIANTS[stored.variant].score_kind,
     ),
     short_list=lambda preset, config: (
         "supervised",
@@ -56,5 +56,6 @@ PAPER = Paper(
     ),
     applicable=applicable,
     draw=draw,
+    choices=lambda config: {"best_validation": CHOOSING},
 )
 __all__ = ["PAPER", "SCORE_KIND", "VARIANTS", "Config", "Data"]

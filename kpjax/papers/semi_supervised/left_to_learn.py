@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from kpjax import Example, Method
+from kpjax import Example, Method, Trained
 from kpjax.heatmaps import Codec
 from kpjax.input.source import Source
 from kpjax.papers.engine import Job
 from kpjax.papers.source_free import spread_out
 from kpjax.training.evaluation import reduce
-from kpjax.training.fit import Fitted
 
 # Up to which labelled images are called learnt. After 500 steps on a mouse seen from the side the mean was
 # 0.19 and all keypoints below 0.25 but the four paws from the side, 0.23 to 0.50, two of which were one
@@ -57,12 +56,12 @@ def left_to_learn(
     return Left(whole, each)
 
 
-def has_learnt(job: Job, method: Method, codec: Codec, fitted: Fitted, labelled: Source) -> bool:
+def has_learnt(job: Job, method: Method, codec: Codec, trained: Trained, labelled: Source) -> bool:
     """Says what a round has left to learn, and returns whether that is little enough. It depends on
     what was learnt alone, so a resumed run takes as many rounds.
     """
     batch_size = 2 * job.config.batch_size
-    left = left_to_learn(method, codec, fitted.trained, labelled, batch_size=batch_size)
+    left = left_to_learn(method, codec, trained, labelled, batch_size=batch_size)
     goes_on = "" if left.learnt else "; goes on"
     print(
         f"{job.title}: on the labelled images {left.whole:.0%} of the error of empty maps is left to "

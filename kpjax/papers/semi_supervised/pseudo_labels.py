@@ -4,12 +4,11 @@ import functools
 
 import numpy as np
 
-from kpjax import Method, Skeleton, geometry, methods
+from kpjax import Method, Skeleton, Trained, geometry, methods
 from kpjax.input.source import Source, with_labels
-from kpjax.papers import engine
-from kpjax.papers.engine import Job, Outcome
+from kpjax.papers.engine import Job, Stages, StagesOf, Work
 from kpjax.papers.semi_supervised.config import Config
-from kpjax.papers.semi_supervised.stages import Data, Train, setup_of, train_stage, warm_start
+from kpjax.papers.semi_supervised.stages import Data, own_stage, setup_of, warm_start
 from kpjax.training.evaluation import predict_source
 from kpjax.training.run_folder import kept_arrays
 from kpjax.training.trees import json_digest
@@ -26,23 +25,37 @@ def averaging(method: Method, config: Config, skeleton: Skeleton) -> Method:
     return method._replace(predict=predict)
 
 
-def learnt_from(teacher: str, *, averaged: bool = True, agreeing: bool = False) -> Train:
+def learnt_from(teacher: str, *, averaged: bool = True, agreeing: bool = False) -> StagesOf:
     """Returns the stages of a variant that learns from labels which another one's result gives.
 
     averaged, agreeing: see `pseudo_labelled`.
     """
 
-    def train(job: Job, data: Data, method: Method) -> Outcome:
-        before = warm_start(job, data)
-        taught = pseudo_labelled(job, data, teacher, averaged=averaged, agreeing=agreeing)
-        sources = {"labelled": data.labelled, "unlabelled": taught}
-        return train_stage(job, data, method, sources, job.config.steps, before, taught=True)
+    def stages(job: Job, data: Data) -> Stages:
+        before = yield from warm_start(job, data)
+        found = yield job._replace(variant=teacher)
+        labels = yield Work(
+            lambda: pseudo_labelled(
+                job, data, teacher, found.trained, averaged=averaged, agreeing=agreeing
+            )
+        )
 
-    return train
+        def sources() -> dict[str, Source]:
+            return data.sources | ({"unlabelled": labels} if labels else {})
+
+        return (yield from own_stage(job, data, sources, job.config.steps, before, taught=True))
+
+    return stages
 
 
 def pseudo_labelled(
-    job: Job, data: Data, teacher: str, *, averaged: bool = True, agreeing: bool = False
+    job: Job,
+    data: Data,
+    teacher: str,
+    trained: Trained,
+    *,
+    averaged: bool = True,
+    agreeing: bool = False,
 ) -> Source:
     """Returns the unlabelled images under the labels that the finished teacher gives them; made
     once and kept.
@@ -54,7 +67,6 @@ def pseudo_labelled(
     method = averaging(plain, job.config, data.skeleton) if averaged else plain
 
     def make() -> dict[str, np.ndarray]:
-        trained = engine.result_of(job._replace(variant=teacher)).trained
         predicted = functools.partial(
             predict_source,
             state=trained,
@@ -78,9 +90,6 @@ def pseudo_labelled(
         return {"keypoints": labels.keypoints, "visible": labels.visible}
 
     name = f"{data.unlabelled.name.removesuffix(' without labels')} under pseudo-labels"
-    if job.plan:
-        engine.result_of(job._replace(variant=teacher))
-        return data.unlabelled
     of_this_run = json_digest(job.identity(**data.identity))[:16]
     labels = kept_arrays(job.folder / f"pseudo_labels-{of_this_run}.npz", make)
     return with_labels(data.unlabelled, **labels, name=name)

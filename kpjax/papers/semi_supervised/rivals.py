@@ -4,7 +4,7 @@ images, easy and hard views, and a published network of people.
 
 import functools
 
-from kpjax import Method, Trained, methods
+from kpjax import Method, methods
 from kpjax.augment import hide_boxes
 from kpjax.methods import Setup, published
 from kpjax.methods.perceptual import perceptual_options, perceptual_start
@@ -12,19 +12,16 @@ from kpjax.methods.semi_supervised_family.objectives import EQUATION_5
 from kpjax.models import VGG, image_generator
 from kpjax.models.vgg import IMM_TAPS
 from kpjax.models.weights.pretrained import MOVENET
-from kpjax.papers import engine
 from kpjax.papers.configs import replace_fields
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant
+from kpjax.papers.engine import NOTHING_TRAINED, Job, Stages, StagesOf, Variant, Work
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.pseudo_labels import averaging, learnt_from
 from kpjax.papers.semi_supervised.stages import (
     Data,
-    Train,
     build_method,
     build_supervised,
     learnt,
-    train_stage,
-    usual_lengths,
+    own_stage,
     variant,
     warm_start,
     warped_setup,
@@ -129,49 +126,41 @@ build_pseudo_labels_warped = functools.partial(build_pseudo_labels, warped=True)
 # Stages
 
 
-def learnt_by_generating(job: Job, data: Data, method: Method) -> Outcome:
+def learnt_by_generating(job: Job, data: Data) -> Stages:
     """Learns from labels and by generating images, which a network of its own compares."""
     baselines = job.config.baselines
-    compares = perceptual_start(
-        baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size
+    compares = yield Work(
+        lambda: perceptual_start(
+            baselines.perceptual, PERCEPTUAL, image_size=baselines.generator_size
+        ),
+        {},
     )
-    sources = {"labelled": data.labelled, "unlabelled": data.unlabelled}
-    before = warm_start(job, data)
-    return train_stage(job, data, method, sources, job.config.steps, before, start=compares)
+    before = yield from warm_start(job, data)
+    return (
+        yield from own_stage(
+            job, data, lambda: data.sources, job.config.steps, before, start=compares
+        )
+    )
 
 
-def read_otherwise(variant: str) -> Train:
+def read_otherwise(variant: str) -> StagesOf:
     """Returns the stages of a variant that reads another one's result in its own way."""
 
-    def train(job: Job, data: Data, method: Method) -> Outcome:
-        return engine.result_of(job._replace(variant=variant))._replace(method=method)
+    def stages(job: Job, data: Data) -> Stages:
+        return (yield job._replace(variant=variant))
 
-    return train
+    return stages
 
 
-def as_published(job: Job, data: Data, method: Method) -> Outcome:
+def as_published(job: Job, data: Data) -> Stages:
     """Takes a published network as it is."""
-    return Outcome(method, Trained({}, {}) if job.plan else published.load(MOVENET), 0)
+    trained = yield Work(lambda: published.load(MOVENET), NOTHING_TRAINED.trained)
+    return NOTHING_TRAINED._replace(trained=trained)
 
 
 def twice_as_long(config: Config) -> Config:
     """Returns the config with twice the steps of the last stage."""
     return replace_fields(config, steps=2 * config.steps)
-
-
-def twice_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the lengths of a variant of twice the steps."""
-    return usual_lengths(twice_as_long(config), name)
-
-
-def untrained_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns that nothing is trained."""
-    return {name: 0}
-
-
-def after(before: str, first: Lengths, own: Lengths = untrained_lengths) -> Lengths:
-    """Returns the lengths of a variant that starts from the result of another one."""
-    return lambda config, name: {**first(config, before), **own(config, name)}
 
 
 learnt_twice_as_long = functools.partial(learnt, times=2)
@@ -185,7 +174,6 @@ RIVALS: dict[str, Variant] = {
         "hard labels of the supervised network under six transforms, trained again",
         build_pseudo_labels,
         learnt_from("supervised"),
-        after("supervised", usual_lengths, usual_lengths),
         label="PL",
     ),
     "elt": variant("baseline", "equivariance of heatmaps, moved back", build_elt, label="ELT"),
@@ -206,7 +194,6 @@ RIVALS: dict[str, Variant] = {
         "the same for twice the steps, the cost of pl_warped",
         build_supervised_warped,
         learnt_twice_as_long,
-        twice_lengths,
         changes=twice_as_long,
     ),
     "supervised_warped_averaged": variant(
@@ -214,35 +201,30 @@ RIVALS: dict[str, Variant] = {
         "supervised_warped, its heatmaps averaged over the six views that label for pl_warped",
         build_averaged,
         read_otherwise("supervised_warped"),
-        after("supervised_warped", usual_lengths),
     ),
     "pl_warped": variant(
         "control",
         "PL from and with the warp on half of a batch",
         build_pseudo_labels_warped,
         learnt_from("supervised_warped"),
-        after("supervised_warped", usual_lengths, usual_lengths),
     ),
     "pl_agreed": variant(
         "control",
         "pl_warped, only with labels on which the teacher's plain and turned views agree",
         build_pseudo_labels_warped,
         learnt_from("supervised_warped", agreeing=True),
-        after("supervised_warped", usual_lengths, usual_lengths),
     ),
     "supervised_warped_twice_averaged": variant(
         "control",
         "supervised_warped_twice, its heatmaps averaged likewise: the cost of pl_warped_averaged",
         build_averaged,
         read_otherwise("supervised_warped_twice"),
-        after("supervised_warped_twice", twice_lengths),
     ),
     "pl_warped_averaged": variant(
         "control",
         "pl_warped, its heatmaps averaged over the same six views",
         build_averaged,
         read_otherwise("pl_warped"),
-        after("pl_warped", after("supervised_warped", usual_lengths, usual_lengths)),
     ),
     "easy_hard": variant(
         "baseline",
@@ -255,7 +237,6 @@ RIVALS: dict[str, Variant] = {
         "easy_hard for twice the steps",
         build_easy_hard,
         learnt_twice_as_long,
-        twice_lengths,
         changes=twice_as_long,
     ),
     "pl_easy_hard": variant(
@@ -263,14 +244,12 @@ RIVALS: dict[str, Variant] = {
         "pl_warped whose labels come from easy_hard",
         build_pseudo_labels_warped,
         learnt_from("easy_hard"),
-        after("easy_hard", usual_lengths, usual_lengths),
     ),
     "zero_shot": variant(
         "baseline",
         "MoveNet Lightning as published: no label and no training",
         build_published,
         as_published,
-        untrained_lengths,
         score_kind=published.SCORE_KIND,
     ),
     "zero_shot_turned": variant(
@@ -278,7 +257,6 @@ RIVALS: dict[str, Variant] = {
         "the same, images also turned, mirrored and zoomed: where 36 views agree",
         build_published_in_views,
         as_published,
-        untrained_lengths,
         score_kind=published.SCORE_KIND,
     ),
     "pl_zero_shot": variant(
@@ -286,14 +264,12 @@ RIVALS: dict[str, Variant] = {
         "pl_warped whose labels come from zero_shot_turned",
         build_pseudo_labels_warped,
         learnt_from("zero_shot_turned", averaged=False),
-        after("zero_shot_turned", untrained_lengths, usual_lengths),
     ),
     "pl_zero_shot_turned": variant(
         "baseline",
         "pl_zero_shot, its answers those of 36 views, as its labels' are",
         build_turned,
         read_otherwise("pl_zero_shot"),
-        after("pl_zero_shot", after("zero_shot_turned", untrained_lengths, usual_lengths)),
     ),
 }
 # Variants that need images without labels, and those of a published network of people.

@@ -4,6 +4,7 @@ from labels and images without, and labels that a teacher gives.
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import optax
@@ -13,14 +14,26 @@ from kpjax.augment import compose_augmentations, on_half, random_warp
 from kpjax.input.source import Source
 from kpjax.losses import Objective, without
 from kpjax.methods import Setup
-from kpjax.papers import engine
 from kpjax.papers.configs import config_as_json, network_of, optimizer_of
-from kpjax.papers.engine import Job, Lengths, Outcome, Variant, method_variant, same_config
+from kpjax.papers.engine import (
+    Job,
+    Outcome,
+    Shared,
+    Stage,
+    Stages,
+    StagesOf,
+    Training,
+    Variant,
+    Work,
+    batches,
+    built_on,
+    method_of,
+)
 from kpjax.papers.keypoint_errors import keypoint_errors
 from kpjax.papers.semi_supervised.config import Config
 from kpjax.papers.semi_supervised.left_to_learn import has_learnt
 from kpjax.training.evaluation import Gathered, predict_source
-from kpjax.training.fit import Fitted, Select, other_choices
+from kpjax.training.fit import Select
 
 SCORE_KIND = "mse_peak"
 CHOOSING = Select("validation/pck")
@@ -44,6 +57,11 @@ class Data(NamedTuple):
     @property
     def skeleton(self) -> Skeleton:
         return self.labelled.skeleton
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """The images of a method's streams."""
+        return {"labelled": self.labelled, "unlabelled": self.unlabelled}
 
     @property
     def poses(self) -> Source:
@@ -78,12 +96,6 @@ def warped_setup(config: Config, setup: Setup) -> Setup:
     """
     warp = on_half(random_warp(config.weights.draw_map()))
     return setup._replace(augment=compose_augmentations(setup.augment, warp))
-
-
-@functools.lru_cache(maxsize=64)
-def build_once(build: Build, config: Config, skeleton: Skeleton) -> Method:
-    """Builds a method once, so that all seeds share what is compiled."""
-    return build(config, setup_of(config, skeleton))
 
 
 def build_objective(
@@ -147,147 +159,139 @@ build_warm_start = functools.partial(build_supervised, stage="warm start")
 # Stages
 
 
-def warm_start(job: Job, data: Data) -> Outcome | None:
+def warm_start(job: Job, data: Data) -> Stages:
     """Learns from the labels alone, once for all variants of a seed; None without such steps."""
     config = job.config
     if not config.warm_start_steps:
         return None
     supervised = job._replace(variant="supervised")
-    method = build_once(build_warm_start, config, data.skeleton)
 
-    def train(folder) -> Fitted:
-        sources = {"labelled": data.labelled}
-        steps = config.warm_start_steps
-        return fit_images(supervised, method, sources, shared_data, steps, folder, "warm start", {})
+    def digests() -> dict[str, Any]:  # variants share it, whatever else of the data they open
+        return {name: one for name, one in data.identity.items() if name == "labelled_digest"}
 
-    # Variants share it, whatever else of the data they open.
-    digests = {name: one for name, one in data.identity.items() if name == "labelled_digest"}
-    shared_data = data._replace(identity=digests)
-    identity = config_as_json(config) | digests
-    shared = job.stage("warm_start", train, config=identity)
-    return Outcome(
-        method,
-        shared.trained,
-        config.warm_start_steps,
-        wall_seconds=shared.wall_seconds,
-        images=shared.images,
-    )
+    def training() -> Training:
+        method = built_on(setup_of, build_warm_start, config, data.skeleton)
+        return on_images(
+            supervised,
+            data,
+            method,
+            {"labelled": data.labelled},
+            config.warm_start_steps,
+            config=lambda: supervised.identity(**digests()),
+        )
+
+    shared = Shared("warm_start", lambda: config_as_json(config) | digests())
+    return (yield Stage("warm start", config.warm_start_steps, training, shared=shared))
 
 
-def train_stage(
+def own_stage(
     job: Job,
     data: Data,
-    method: Method,
-    sources: Mapping[str, Source],
+    sources: Callable[[], Mapping[str, Source]],
     steps: int,
-    before: Outcome | None,
+    before: Outcome | None = None,
     *,
-    start: Mapping[str, Any] | None = None,
+    start: Mapping[str, Any] = MappingProxyType({}),
     taught: bool = False,
-) -> Outcome:
-    """Trains a variant's own stage from a warm start, where there is one, in as many rounds as labelled
+) -> Stages:
+    """Trains a variant's method from a warm start, where there is one, in as many rounds as labelled
     images need to be learnt, at most those of the config.
 
-    A table compares variants of equal training, so the steps of the warm start count. start: more
-    trees to start from. taught: see `fit_images`.
+    sources: the images of its streams. start: more trees to start from. taught: whether images
+    without labels have those of a teacher.
     """
-    warm = {"variables": before.trained.variables} if before else {}
-    config, fitted = job.config, None
-    codec = setup_of(config, data.skeleton).codec
-    labelled = data.plain_labelled or data.labelled
-    before = before or Outcome(None, None, 0)
-    outcome = before
+    config = job.config
+
+    def learnt(before: Outcome) -> bool:
+        method, labelled = method_of(job, data), data.plain_labelled or data.labelled
+        codec = setup_of(config, data.skeleton).codec
+        return has_learnt(job, method, codec, before.trained, labelled)
+
     for number in range(1, config.rounds + 1):
-        more = number > 1
-        if more and (job.plan or has_learnt(job, method, codec, fitted, labelled)):
-            break
-        fitted = fit_images(
-            job,
-            method,
-            sources,
-            data,
-            steps,
-            job.folder / f"round-{number}" if more else job.folder,
-            f"{job.variant}, round {number}" if more else job.variant,
-            {**warm, **(start or {})},
-            patience=config.patience,
-            taught=taught,
-        )
-        warm = {"variables": fitted.trained.variables}
-        outcome = Outcome(
-            method,
-            fitted.trained,
-            outcome.steps + fitted.steps,
-            fitted.images_per_second,
-            fitted.wall_seconds + outcome.wall_seconds,
-            other_choices(fitted.evaluations, {"best_validation": CHOOSING}),
-            images=fitted.images + outcome.images,
-        )
-    return outcome
+        name, folder = job.variant, job.folder
+        if number > 1:
+            if (yield Work(functools.partial(learnt, before))):
+                break
+            name, folder = f"{name}, round {number}", folder / f"round-{number}"
+
+        def training(before: Outcome | None = before) -> Training:
+            return on_images(
+                job,
+                data,
+                method_of(job, data),
+                sources(),
+                steps,
+                ({"variables": before.trained.variables} if before else {}) | dict(start),
+                patience=config.patience,
+                taught=taught,
+            )
+
+        before = yield Stage(name, steps, training, before, folder=folder)
+    return before
 
 
-def learnt(job: Job, data: Data, method: Method, *, times: int = 1) -> Outcome:
+def learnt(job: Job, data: Data, *, times: int = 1) -> Stages:
     """Learns from labels, and images without where the method reads them, after the warm start.
 
     times: the steps of the config, of which it takes so many times as many.
     """
-    sources = {"labelled": data.labelled, "unlabelled": data.unlabelled}
+    before = yield from warm_start(job, data)
     steps = times * job.config.steps
-    return train_stage(job, data, method, sources, steps, warm_start(job, data))
+    return (yield from own_stage(job, data, lambda: data.sources, steps, before))
 
 
-def learnt_from_all_labels(job: Job, data: Data, method: Method) -> Outcome:
+def learnt_from_all_labels(job: Job, data: Data) -> Stages:
     """Learns from all training images with their labels, for the steps of both stages."""
-    sources = {"labelled": data.everything, "unlabelled": data.unlabelled}
-    return train_stage(job, data, method, sources, job.config.steps_of_both_stages, None)
+    steps = job.config.steps_of_both_stages
+    return (
+        yield from own_stage(job, data, lambda: data.sources | {"labelled": data.everything}, steps)
+    )
 
 
-def fit_images(
+def on_images(
     job: Job,
+    data: Data,
     method: Method,
     sources: Mapping[str, Source],
-    data: Data,
     steps: int,
-    folder,
-    stage: str,
-    start: Mapping[str, Any],
+    start: Mapping[str, Any] = MappingProxyType({}),
     *,
     patience: int = 0,
     taught: bool = False,
-) -> Fitted:
-    """`fit` with half of a batch for each stream, and the choice of the result on validation
-    images, which with a patience also end the training.
+    config: Callable[[], Mapping[str, Any]] | None = None,
+) -> Training:
+    """Returns what fits a method with half of a batch for each stream, and chooses the result on
+    validation images, which with a patience also end the training.
 
-    taught: whether images without labels have those of a teacher. Where no warm start comes before,
-    the backbone starts from its weights.
+    taught: whether images without labels have those of a teacher. config: all that must stay the
+    same for it to be resumed. Where no warm start comes before, the backbone starts from its weights.
     """
-    config = job.config
-    if "variables" not in start:
-        start = {
-            **engine.first_variables(
-                job, setup_of(config, data.skeleton).model, data.skeleton.names
-            ),
-            **start,
-        }
+    settings = job.config
 
     def evaluate(state) -> dict[str, float]:
-        batch_size = 2 * config.batch_size
+        batch_size = 2 * settings.batch_size
         found = predict_source(method, state, data.validation, batch_size=batch_size)
-        return errors(found, method.skeleton, config, "validation")
+        return errors(found, method.skeleton, settings, "validation")
 
-    return engine.fit_sources(
-        job,
+    by_validation = settings.selection == "validation"
+    return Training(
         method,
-        sources,
-        batch_size=config.batch_size // len(method.streams),
-        steps=steps,
-        stage=stage,
-        folder=folder,
-        start=start,
-        unlabelled=() if taught else ("unlabelled",),
-        evaluate=(max(1, steps // config.evaluations), evaluate),
-        select=CHOOSING._replace(patience=patience) if config.selection == "validation" else None,
-        config=job.identity(**data.identity),
+        batches(
+            job,
+            method,
+            sources,
+            batch_size=settings.batch_size // len(method.streams),
+            unlabelled=() if taught else ("unlabelled",),
+        ),
+        config or (lambda: job.identity(**data.identity)),
+        start,
+        fresh=None
+        if "variables" in start
+        else (setup_of(settings, data.skeleton).model, data.skeleton.names),
+        more={
+            "evaluate": (max(1, steps // settings.evaluations), evaluate),
+            "select": CHOOSING._replace(patience=patience) if by_validation else None,
+        },
     )
 
 
@@ -309,37 +313,14 @@ def errors(
     )
 
 
-# Variants as lines of a table: a method, its stages, and how long they are
-
-# (job, data, the variant's method) -> its stages, one after the other
-Train = Callable[[Job, Data, Method], Outcome]
-
-
-def usual_lengths(config: Config, name: str) -> dict[str, float]:
-    """Returns the lengths of the warm start and of a variant's own stage."""
-    return {"warm start": config.warm_start_steps, name: config.rounds * config.steps}
-
-
 def variant(
     kind: str,
     line: str,
     build: Build,
-    train: Train = learnt,
-    lengths: Lengths = usual_lengths,
+    stages: StagesOf = learnt,
     *,
-    label: str = "",
-    changes: Callable[[Config], Config] = same_config,
     score_kind: str = SCORE_KIND,
+    **more: Any,
 ) -> Variant:
-    """Returns a line of the table.
-
-    Args:
-        build: builds the method that learns last, and predicts.
-        train: trains it, with the stages before.
-        changes: what is different in the config by which `build` builds.
-    """
-
-    def method(config: Config, skeleton: Skeleton) -> Method:
-        return build_once(build, changes(config), skeleton)
-
-    return method_variant(method, train, kind, line, label, lengths, lambda config: score_kind)
+    """Returns a line of the table, as `Variant` does."""
+    return Variant(kind, line, build, stages, setup=setup_of, score_kind=score_kind, **more)

@@ -61,7 +61,6 @@ VARIANTS: dict[str, Variant] = {
         "all training images labelled, steps of both stages",
         functools.partial(build_supervised, stage="both"),
         learnt_from_all_labels,
-        lambda config, name: {name: config.steps_of_both_stages},
         label="HRNet, 100 %",
     ),
 }

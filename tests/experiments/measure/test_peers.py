@@ -8,11 +8,13 @@ from PIL import Image
 from predict_folder import rows_of
 
 from experiments.measure.peers.__main__ import main
-from experiments.measure.peers.results import COUNTS, METRICS, TABLES, TITLES, TOOLS
+from experiments.measure.peers.results import METRICS, TABLES
+from experiments.own import default, results as default_results
 from kpjax import InputError, Skeleton
 from kpjax.formats.plain_csv import write
 from kpjax.formats.project import Frame, Project, instance_of
 from kpjax.formats.reading import read_project
+from kpjax.formats.tables import write_rows
 
 NAMES, SIDE, FORMATS = (
     ("nose", "left ear", "right ear"),
@@ -146,35 +148,23 @@ def test_tools_are_measured_alike(folder, tmp_path, capsys):
     assert "900*" in capsys.readouterr().out
 
 
-def test_keypoints_that_no_label_has_as_one_point_are_told(folder, tmp_path):
-    """On one of two frames both ears are at one place, with another that is not known."""
-    split = json.loads((folder / "split.json").read_text())
-    predict(folder, "deeplabcut")
-    path = folder / "predictions_deeplabcut.json"
-    given = json.loads(path.read_text())
-    points = given["keypoints"][split["test"][0]]
-    points[1], points[0] = points[2], [float("nan")] * 3
-    path.write_text(json.dumps(given))
-    main(["score", str(folder), "--room", str(tmp_path)])
-    values = values_of(tmp_path)
-    assert values["deeplabcut", "test/one_point"] == 0.5
-    assert values["deeplabcut", "test/pck"] == pytest.approx(4 / 6)
-
-
 def test_the_share_of_one_point_is_that_of_the_worst_pair_and_not_of_pictures_with_any(
     folder, tmp_path
 ):
-    """Another pair on each of two pictures: each pair on a half of them, and any on both."""
+    """Another pair on each of two pictures: each pair on a half of them, and any on both. A point that
+    is not known is one with none."""
     split = json.loads((folder / "split.json").read_text())
     predict(folder, "deeplabcut")
     path = folder / "predictions_deeplabcut.json"
     given = json.loads(path.read_text())
     first, second = (given["keypoints"][name] for name in split["test"])
-    first[1] = first[2]
+    first[1], first[0] = first[2], [float("nan")] * 3
     second[0] = second[2]
     path.write_text(json.dumps(given))
     main(["score", str(folder), "--room", str(tmp_path)])
-    assert values_of(tmp_path)["deeplabcut", "test/one_point"] == 0.5
+    values = values_of(tmp_path)
+    assert values["deeplabcut", "test/one_point"] == 0.5
+    assert values["deeplabcut", "test/pck"] == pytest.approx(3 / 6)
     assert "the worst pair" in METRICS["test/one_point"][0]
 
 
@@ -184,14 +174,45 @@ def test_predictions_of_other_pictures_are_refused(folder):
         main(["score", str(folder)])
 
 
-def test_lines_are_the_tools_at_each_count_of_each_project():
-    _, lines, _ = TABLES["projects"]
-    assert len(lines) == len(COUNTS) * 3 * len(TOOLS)
-    assert lines[0] == "mirror_mouse labelled=30 seconds=600/kpjax"
-    assert TITLES[lines[0]] == "mouse and mirror, 30 frames: kpjax"
-
-
 def test_the_table_shows_all_that_is_measured(folder, tmp_path):
     predict(folder, "deeplabcut")
     main(["score", str(folder), "--room", str(tmp_path)])
-    assert {metric for _, metric in values_of(tmp_path)} == {*TABLES["projects"][2]}
+    assert {metric for _, metric in values_of(tmp_path)} >= {*TABLES["projects"][2]}
+
+
+def test_the_table_of_defaults_is_run_cell_by_cell_and_goes_on(tmp_path, monkeypatch):
+    """Points lie 1 px off, on all frames; a nose has no label on one of two frames that test."""
+    project = labelled_project(tmp_path / "walk", animals=1)
+    bare = project.instances[0]._replace(visible=np.array([0, 1, 1], np.float32))
+    project = project._replace(instances=(bare, *project.instances[1:]))
+    write(project, project.root)
+    commands = []
+
+    def kpjax(command, *rest):
+        commands.append(rest)
+        out = rest[rest.index("--workdir" if command == "train" else "--out") + 1]
+        out.mkdir()
+        (out / "results.json").write_text("{}")
+        (out / "score_table.json").write_text('{"cutoffs": [0.5, 0.5, 0.5]}')
+        rows = [("image", "keypoint", "x", "y", "score")]
+        for number in range(2):
+            for keypoint, (x, y) in zip(NAMES, points_of(number), strict=True):
+                rows.append((f"test000{number}.png", keypoint, x + 1, y, 0.6 - 0.2 * (x == 8)))
+        write_rows(out / "points.csv", rows)
+
+    monkeypatch.setattr(default, "kpjax", kpjax)
+    monkeypatch.setattr(default, "ROOM", tmp_path)
+    typed = [f"reaching={project.root}", "--labelled", "4", "0", "--seeds", "1"]
+    for _ in range(2):
+        default.main([*typed, "--workdir", str(tmp_path / "runs")])
+        assert len(commands) == 8  # two networks of four and of all labelled frames
+    assert [given[-2:] == ("--weights", "none") for given in commands].count(True) == 2
+    values = values_of(tmp_path)
+    assert {metric for _, metric in values} >= {*default_results.DEFAULT_METRICS}
+    for network in default_results.NETWORKS:
+        assert f"reaching labelled=all/{network}" in default_results.DEFAULT_LINES
+        assert values[network, "test/distance"] == values[network, "test/pck"] == 1
+        hidden, drawn = values[network, "test/hidden"], values[network, "test/absent_drawn"]
+        assert (hidden, drawn) == (pytest.approx(1 / 5), 0)
+    with pytest.raises(InputError, match="'elsewhere' is none of reaching"):
+        default.main(["elsewhere=P"])

@@ -166,7 +166,7 @@ def write_list(run, folder, parts):
         run,
         Animals(
             *(("spot",), parts, images, (None,) * count, ("",) * count, np.full(count, 50.0)),
-            *(points, one, points, one, one == 0),
+            *(points, one, points, one, one == 0, np.full(count, np.nan)),
         ),
         np.array([0.5]),
     )

@@ -146,7 +146,6 @@ def test_a_keypoint_without_a_held_out_label_has_no_radius_and_is_named(
     assert {row["radius"] for row in rows if row["keypoint"] == "beside"} == {""}
     said = capsys.readouterr().out
     assert "beside: no held-out label, and so no radius" in said
-    assert "holds for all of them together" not in said
     table = read_radius_table(run)
     assert "1 keypoint without a held-out label has none" in radius_text(table)
     of_target = radius_text(table, of_target=True)
@@ -174,7 +173,7 @@ def test_where_nothing_is_there_points_are_unsure_and_have_no_radius(run, tmp_pa
     assert dim["radii"] == there["radii"] == [1.5, 4.0]
     said = capsys.readouterr().out
     assert "cutoff 0.3 to 0.6 by keypoint, from held-out labels: 2 of 6 points lie below it" in said
-    assert "median in px: spot 1.5, beside 4" in said
+    assert "like those held out, median: 2.75 px; the table has that of each point" in said
     typed = predict_folder(run, tmp_path / "seen", tmp_path / "typed", cutoff=0.99)
     assert {row["status"] for row in rows_of(typed)} == {"unsure"}
     assert "no radius: all points are unsure" in capsys.readouterr().out

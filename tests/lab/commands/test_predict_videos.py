@@ -20,7 +20,7 @@ from kpjax.formats import predictions
 from kpjax.formats.boxes_file import boxes_of
 from kpjax.formats.prediction_reading import read_predictions
 from kpjax.images.inputs import from_video
-from kpjax.images.transforms import AroundBox, BoxOrWhole
+from kpjax.images.transforms import AroundBox
 from kpjax.images.video import open_video, write_video
 from kpjax.input.stream import in_background
 from kpjax.lab.animals.conformal import LEVELS, RadiusTable
@@ -29,6 +29,7 @@ from kpjax.lab.commands import Predict
 from kpjax.lab.commands.predict import drawing
 from kpjax.lab.commands.predict.pipeline import in_places, predict_frames, track_animals
 from kpjax.lab.own.animals import Finder
+from kpjax.lab.own.places import BoxOrWhole
 from kpjax.lab.predictors import Predictor
 from kpjax.papers.parsing import exit_code_of
 from kpjax.structures import Skeleton
@@ -216,7 +217,7 @@ def test_broken_videos_are_listed_and_the_others_written(predict, tmp_path, caps
     error = capsys.readouterr().err
     assert "b.mp4: " in error
     assert "c.mp4: " in error
-    assert [path.name for path in sorted(out.iterdir())] == ["a.csv", "d.csv"]
+    assert [path.name for path in sorted(out.glob("*.csv"))] == ["a.csv", "d.csv"]
     assert len(rows_of(out / "d.csv")) == 8
     _, printed, _ = predict(tmp_path / "in", no_overlay=True, overwrite=True, on_bad_frame="skip")
     assert [line.partition(":")[0] for line in printed[:2]] == ["left out"] * 2
@@ -291,6 +292,7 @@ def test_after_an_interrupt_inputs_without_results_are_predicted_and_others_stay
     for folder in "bc":
         assert {path.name for path in (out / folder).iterdir()} == {
             "clip.csv",
+            "clip_depends_on.json",
             "clip_sheet.jpg",
             "clip_overlay.mp4",
             "clip_overlay.gif",
@@ -303,13 +305,38 @@ def test_after_an_interrupt_inputs_without_results_are_predicted_and_others_stay
         predict(tmp_path / "in", overlay=True)
 
 
+def test_results_of_something_else_are_made_anew(predict, tmp_path):
+    """They have the names that this command would give them, and say other points."""
+    clip = write_video(tmp_path / "clip.mp4", map(moving, range(4)))
+    rows, _, out = predict(clip, no_overlay=True)
+    again = {"no_overlay": True, "resume": True}
+    asked = Predict(run=tmp_path, inputs=(clip,), out=out, **again)
+    assert predict_command.predict(asked) == []
+
+    def anew(why, count, **flags):
+        rows, printed, _ = predict(clip, **again, **flags)
+        assert printed[0] == f"{clip}: done anew; its results are in {out}, but {why}"
+        assert len({row["frame"] for row in rows}) == count
+        return rows
+
+    anew("they are of other frames", 2, frames="0:2")
+    rows = anew("they are of other frames", 4)
+    write_video(clip, map(moving, range(3, -1, -1)))
+    assert anew("they are of another content of it", 4) != rows
+    other = PREDICTOR._replace(result={**PREDICTOR.result, "digest": "other"})
+    anew("they are of another run", 4, predictor=other)
+    anew("they are of another run and other flags", 4, cutoff=0.5)
+    (out / "clip_depends_on.json").unlink()
+    anew("what they depend on was not kept", 4, cutoff=0.5)
+
+
 def test_copies_with_points_drawn_on_them_are_no_inputs_unless_they_are_named(predict, tmp_path):
     """DeepLabCut writes them beside its videos."""
     drawn = tmp_path / "in" / "clipDLC_resnet50_labeled.mp4"
     for path in (tmp_path / "in" / "clip.mp4", drawn):
         write_video(path, map(moving, range(2)))
     _, _, out = predict(tmp_path / "in", no_overlay=True)
-    assert [path.name for path in out.iterdir()] == ["clip.csv"]
+    assert [path.name for path in out.glob("*.csv")] == ["clip.csv"]
     rows, _, _ = predict(drawn, no_overlay=True)
     assert {row["video"] for row in rows} == {drawn.name}
 
@@ -410,7 +437,8 @@ def test_the_table_stands_where_drawing_is_interrupted(predict, tmp_path, monkey
     with pytest.raises(KeyboardInterrupt):
         predict(clip, overlay=kind == "video", overwrite=True)
     assert len(rows_of(table)) == older.count(b"\n") - 1
-    assert [path.name for path in out.rglob("*") if path.is_file()] == [table.name]
+    there = {path.name for path in out.rglob("*") if path.is_file()}
+    assert there == {table.name, f"{table.stem}_depends_on.json"}
 
 
 def test_what_fails_while_frames_are_seen_is_no_fault_of_drawing(predict, tmp_path):

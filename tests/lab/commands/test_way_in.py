@@ -45,7 +45,7 @@ def test_helps_fit_the_screen(typed, said):
     if typed.startswith("train "):
         assert len([line for line in shown.splitlines() if line.startswith("  --")]) <= 12
         assert "--help-all" in shown
-        assert re.search(r"\nvariants: \w+, ", shown)
+        assert re.search(r"\nvariants, by --variants:\n  \w+ +\S", shown)
         assert ("--weights" in shown) == (typed in ("train semi_supervised", "train regda"))
 
 

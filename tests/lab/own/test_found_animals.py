@@ -178,7 +178,7 @@ def test_a_plan_trains_nothing_that_finds_animals(tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "compiler_of", lambda platform: platform)
     typed = ["semi_supervised", "--chips", "h100-8", "--project", "crowd", "--unlabelled"]
     typed += [str(elsewhere.root), "--workdir", str(tmp_path / "runs"), "--variants", "sskl", *TINY]
-    _, asked, _ = plan.read(typed, planned_experiment, "own")
+    _, asked = plan.read(typed, planned_experiment, "own")
     assert asked.config.data.transform == "around_box"
     last = plan.planned_stages(asked.job("sskl", 0))[-1]
     assert last.streams["unlabelled"].image.shape == (8, 32, 32, 3)

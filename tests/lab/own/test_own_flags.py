@@ -112,7 +112,7 @@ def test_every_flag_can_be_changed(name, given, tmp_path, monkeypatch, capsys):
             ).jobs()
             changed = {name for name, value in flat(job.config).items() if value != config[name]}
             assert {flag[2:].removeprefix("no-").replace("-", "_") for flag, *_ in flags} <= changed
-            engine.variant_of(job).train(job, experiment.open(job))
+            engine.train(job, experiment.open(job))
         except InputError:  # in one line
             half = len(flags) // 2
             return [*refused(flags[:half]), *refused(flags[half:])] if half else flags

@@ -8,20 +8,31 @@ import numpy as np
 import pytest
 from own_projects import synthetic_project
 from own_runs import made_movenet, untrained_run
+from PIL import Image
+from predict_folder import rows_of
 
 from kpjax import Skeleton
 from kpjax.errors import InputError
 from kpjax.formats.tables import write_rows
 from kpjax.formats.uniting import unite
 from kpjax.input.source import identities
+from kpjax.lab.commands import Predict
 from kpjax.lab.commands.check import keypoint_lines
+from kpjax.lab.commands.predict import predict
 from kpjax.lab.commands.train import main as train
-from kpjax.lab.own import choices, project as own_project, pyramids, regda, semi_supervised
+from kpjax.lab.own import (
+    choices,
+    places,
+    project as own_project,
+    pyramids,
+    regda,
+    semi_supervised,
+)
 from kpjax.lab.own.choices import facts_of, image_choices, rotation_choice
 from kpjax.lab.own.earlier_run import EarlierRun, earlier_run, learnt_though_held_out
 from kpjax.lab.own.project import hold_out
 from kpjax.lab.own.semi_supervised import EXPERIMENT, open_data
-from kpjax.lab.reports.pixel_errors import HEADER, HELD_OUT, TRAINED, scores_of
+from kpjax.lab.reports.pixel_errors import HEADER, HELD_OUT, TRAINED, read_errors, scores_of
 from kpjax.models import MobileNetV2, SmallUNet
 from kpjax.papers import engine
 from kpjax.papers.command_line import read_command, run
@@ -249,6 +260,51 @@ def test_one_small_animal_on_a_large_frame_is_cropped(project, monkeypatch, caps
     assert read_command(EXPERIMENT, typed).config.data.transform == "letterbox"
 
 
+def test_labels_before_a_still_camera_say_which_part_of_frames_is_looked_at():
+    """Not those of an animal that goes on, of few frames, or all over the frames."""
+    sizes = np.tile([[640, 470], [832, 747]], (10, 1))
+    still = np.random.default_rng(0).uniform((200, 100), (500, 400), (20, 3, 2))
+    still[3, 1] = np.nan
+    place = np.reshape(places.place_of_labels(still, sizes), (2, 6))
+    for row, size, labels in zip(place, sizes, (still[::2], still[1::2]), strict=False):
+        away = np.nanmax(np.abs(labels + 0.5 - row[2:4] - row[4] / 2))
+        assert (*row[:2], away) == (*size, pytest.approx(row[4] / 2 / places.PLACE_MARGIN, abs=0.1))
+    drifting = still + np.linspace(0, 300, 20)[:, None, None]
+    for labels in (still[:9], drifting, 3 * still - 400):
+        assert places.place_of_labels(labels, sizes[: len(labels)]) == ()
+
+
+def test_a_part_of_frames_is_learnt_and_predicted_in_pixels_of_frames(
+    tmp_path, monkeypatch, capsys
+):
+    far, to = synthetic_project(tmp_path / "P", labelled=8, unlabelled=0), (50, 30)
+    for frame in far.frames:
+        canvas = Image.new("RGB", (96, 80))
+        canvas.paste(Image.open(frame.path), to)
+        canvas.save(frame.path)
+    moved = [one._replace(keypoints=one.keypoints + to) for one in far.instances]
+    frames = [one._replace(size=(96, 80)) for one in far.frames]
+    far = far._replace(frames=tuple(frames), instances=tuple(moved))
+    monkeypatch.setattr(own_project, "_read", lambda *arguments: far)
+    typed = ["--project", "P", *TINY, "--workdir", str(tmp_path)]
+    train(typed)
+    assert "--transform letterbox takes whole frames" in capsys.readouterr().out
+    (results,), frame = tmp_path.rglob("results.json"), far.frames[0].path
+    whole, part, again = (
+        read_command(EXPERIMENT, ["own", "--project", "P", *more]).config.data.place
+        for more in (("--transform", "letterbox"), (), ("--start", str(results.parent)))
+    )
+    assert (whole, again) == ((), part)
+    (table,) = predict(Predict(run=results.parent, inputs=(frame,), out=tmp_path / "out"))
+    errors = read_errors(results.parent, far.skeleton.names)
+    row = [path.name for path in errors.images].index(frame.name)
+    found = [[float(row["x"]), float(row["y"])] for row in rows_of(table)]
+    np.testing.assert_allclose(found, errors.predicted[row], atol=0.02)
+    np.testing.assert_allclose(errors.true[row], moved[0].keypoints, atol=1e-3)
+    away = np.abs(errors.predicted - np.add(part[2:4], part[4] / 2))
+    assert np.nanmax(away) < 0.7 * part[4]
+
+
 def test_a_system_says_which_of_its_variants_teach_absence(capsys):
     """Of RegDA's those whose maps are heights do, of whichever are trained; it said that none did, and
     then named the usual ones alone.
@@ -280,12 +336,9 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
     monkeypatch.setattr(own_project, "_read", lambda *arguments: asked)
     name = project.skeleton.names[3]
     assert own_project.questions(project) == own_project.questions(asked)[1:]
-    assert (
-        f"taught as absent there: {name} 50 %; --empty unlabelled"
-        in own_project.questions(asked)[0]
-    )
+    assert f"taught as absent: {name} 50 %; --empty unlabelled" in own_project.questions(asked)[0]
     seldom = project._replace(instances=(*gone[:2], *project.instances[2:]))
-    assert f"({name} 8 %): absent, or not labelled?" in own_project.questions(seldom)[0]
+    assert f"({name} 8 %): absent there?" in own_project.questions(seldom)[0]
     assert not own_project.absent_cells(seldom, own_project.Own()).any()
     assert own_project.absent_cells(seldom, own_project.Own(empty="absent")).sum() == 1
     assert "6 of 18 frames have no label: nobody there" in own_project.questions(asked)[1]
@@ -305,7 +358,7 @@ def test_empty_cells_and_frames_are_asked_about_and_taught_when_told(project, mo
         train, held_out = opened(*flags)
         assert (train[:, 3] == -1).sum() == 4
         assert (train[:, :3] == 1).all()
-    assert capsys.readouterr().out.count("taught as absent there") == 1
+    assert capsys.readouterr().out.count("taught as absent") == 1
     assert held_out.min() == 0  # errors never count them
     train, held_out = opened("--empty", "unlabelled", "--empty-frames", "absent")
     assert len(train) + len(held_out) == 18
@@ -398,14 +451,14 @@ def test_the_same_command_refuses_another_network_of_equal_size_in_the_place_of_
     typed = ["own", "--project", "P", f"--{flag}", str(named), "--workdir", str(tmp_path / "runs")]
     typed += [*network, *TINY[-4:-2]]
     job = read_command(EXPERIMENT, typed).jobs()[0]
-    write_config(job.folder, job.identity())  # as a run that has begun
+    write_config(job.folder, job.record())  # as a run that has begun
     content, status = bytearray(file.read_bytes()), file.stat()
     content[-1] ^= 1
     file.write_bytes(content)
     os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
     engine._inputs.cache_clear()
     assert exit_code_of(lambda: train(["semi_supervised", *typed[1:]])) == 2
-    assert f"--{flag}: other files" in capsys.readouterr().err
+    assert f"--{flag}: 1 of " in capsys.readouterr().err
 
 
 @pytest.mark.slow
@@ -428,7 +481,6 @@ def test_a_fully_labelled_project_trains_on_its_labels_alone_and_goes_on_when_it
         assert {path.name for path in last.parents[1].iterdir() if path.is_dir()} <= {
             "supervised_warped",
             "stages",
-            "inputs",
         }
     monkeypatch.setattr(own_project, "_read", lambda *arguments: made)
     assert exit_code_of(lambda: train(command)) == 2

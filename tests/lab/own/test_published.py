@@ -22,7 +22,9 @@ from kpjax.models.movenet import KEYPOINTS, person_box
 from kpjax.papers.adaptation.comparison import perceptual_start
 from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.command_line import read_command
-from kpjax.papers.incremental.stages import learn_base, run_of
+from kpjax.papers.engine import carry_out, method_of
+from kpjax.papers.incremental.runs import Run
+from kpjax.papers.incremental.stages import learn_base
 
 SHORT = ("--batch-size", "8", "--steps", "2")
 
@@ -247,11 +249,11 @@ def test_a_published_network_is_an_old_model(weights, all_small, tmp_path, monke
     assert job.config.optimizer.learning_rate == 1e-3
     data, held_out, *_ = incremental.open_project(job.config)
     assert data.skeleton.names == (*KEYPOINTS, *new)
-    this = run_of(job, data)
-    known = learn_base(this)
+    this = Run(job, data)
+    known = carry_out(job, learn_base(this))
     # The network's own heatmaps of old keypoints are the published ones, at the peaks of which
     # points are read.
-    found = this.predicted(known, held_out)
+    found = this.predicted(method_of(job, data), known, held_out)
     old = incremental.old_run(str(weights)).opened
     maps = jax.jit(lambda v, x: movenet_lightning().apply(v, x, False))(
         old.trained.variables, symmetric_normalise(np.float32(held_out.examples.image) / 255)

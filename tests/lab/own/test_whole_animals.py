@@ -168,4 +168,4 @@ def test_whole_frames_for_a_run_on_crops_are_said(whole, old, monkeypatch, capsy
     read_command(EXPERIMENT, typed).jobs()
     assert "learnt from crops" not in capsys.readouterr().out
     read_command(EXPERIMENT, [*typed, "--transform", "letterbox"]).jobs()
-    assert "the run at --old learnt from crops of animals" in capsys.readouterr().out
+    assert "the run at --old learnt from crops" in capsys.readouterr().out

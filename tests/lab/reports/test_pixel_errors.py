@@ -51,6 +51,7 @@ def made(errors, *, part=pixel_errors.HELD_OUT, scores=None, length=100.0, folde
         predicted,
         np.ones(errors.shape) if scores is None else np.asarray(scores, np.float64),
         ~np.isfinite(errors),
+        np.full(count, np.nan),
     )
 
 
@@ -98,7 +99,7 @@ def test_each_keypoint_has_its_cutoff_and_empty_cells_that_are_drawn_stand_besid
     assert "empty, drawn" not in more
     assert [line.count("–") for line in lines if line.startswith("tail")][-1] == 0
     said = " ".join(verdict(animals, cutoffs))
-    assert "Of 3 cells that the labeller left empty there, drawings show 2" in said
+    assert "Of 3 cells that you left empty there, 2 are drawn" in said
 
 
 def test_of_many_animals_that_were_learnt_from_a_sample_is_measured_and_said(tmp_path, monkeypatch):
@@ -255,10 +256,7 @@ def test_frames_that_show_nobody_have_no_error_and_no_picture():
     assert held.worst_first() == [0, 1, 2, 3]
     found = pixel_errors.errors_of(held, CUTOFFS)
     assert (found["tail"].empty, found["tail"].drawn, found["tail"].mean) == (2, 2, 4.0)
-    assert (
-        "Of 6 cells that the labeller left empty there, drawings show 2"
-        in verdict(both, CUTOFFS)[-1]
-    )
+    assert "Of 6 cells that you left empty there, 2 are drawn" in verdict(both, CUTOFFS)[-1]
 
 
 def test_a_held_out_part_without_a_label_has_no_error():

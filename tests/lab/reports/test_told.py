@@ -97,6 +97,7 @@ def test_old_points_that_stay_are_said_with_what_judges_them(labelled, judged):
 
 def test_points_that_keep_their_places_are_said_with_and_without_labels():
     found = {"kept_points": 7.0, "varying_points": 9.0, "void": 0.0, "consistency": 2.12}
+    found |= {"median_spread": 17.0}
     run = run_of("adapted", found, landmarks=10, data={"image_size": 64})
     control = run_of("random_core", {"kept_points": 2.0, "forward/all": 9.0, "consistency": 5.27})
     first, rest, caution = adaptation.told(run, [control])
@@ -106,6 +107,16 @@ def test_points_that_keep_their_places_are_said_with_and_without_labels():
     )
     assert rest.startswith("1 rest in one place")
     assert "Only labels could tell" in caution
+    for spread, words in (
+        (
+            {"median_spread": 9.0},
+            "two of them are 9.0 px apart, two points all over the image 32.6 px",
+        ),
+        ({"annotated_median_spread": 40.0}, "two of them are 17.0 px apart, two labels 40.0 px"),
+    ):
+        clump, second, *_ = adaptation.told(run._replace(metrics=found | spread), [control])
+        assert clump.startswith(f"The points lie in a clump: {words}. They mark one part of")
+        assert second == first
     *_, useless = adaptation.told(run._replace(metrics=found | {"kept_points": 0.0}), [control])
     assert (
         useless == "No point follows what is on the images, so nothing can be measured with them."

@@ -11,25 +11,24 @@ import pytest
 import tiny_parts
 from flax.traverse_util import flatten_dict
 from safetensors.numpy import save_file
-from tiny_systems import CONFIGS, SYSTEMS, job_of, results_of
+from tiny_systems import CONFIGS, job_of, results_of
 
-from experiments.adaptation.images import open_core_images, open_images
+from experiments.adaptation.images import open_images
 from kpjax.errors import InputError
 from kpjax.input.source import stack_examples
 from kpjax.methods.adaptation_family.adaptation import PRINTED_SIGMA
 from kpjax.models import VGG
-from kpjax.papers.adaptation import comparison, variants
-from kpjax.papers.adaptation.comparison import perceptual_start
-from kpjax.papers.adaptation.core import network, trained_core
-from kpjax.papers.adaptation.stages import folded_core, plain_of
+from kpjax.papers.adaptation import comparison
+from kpjax.papers.adaptation.comparison import perceptual_shapes, perceptual_start
+from kpjax.papers.adaptation.core import network
+from kpjax.papers.adaptation.stages import plain_of
 from kpjax.papers.adaptation.variants import VARIANTS
 from kpjax.papers.configs import replace_fields
-from kpjax.papers.engine import Outcome, run
+from kpjax.papers.engine import built_on, computed, run, train
 from kpjax.papers.plan import planned_stages
 from kpjax.structures import Trained
 from kpjax.training.trees import load_trained
 
-core_of = functools.partial(trained_core, open_images=open_core_images)
 TINY, STEPS = CONFIGS["adaptation"], 5
 FLAGS = {
     "as it is": {},
@@ -41,7 +40,7 @@ FLAGS = {
 
 
 def images():
-    return open_images(TINY.data, 0, None, core_of)
+    return open_images(TINY.data, 0, None)
 
 
 @functools.cache
@@ -105,25 +104,21 @@ def test_images_are_compared_by_a_file_of_vgg(tmp_path, monkeypatch, capsys, dep
     assert f"images are compared by features of {file}" in capsys.readouterr().out
     assert comparison.comparing(config)["perceptual"] == VGG(depth, ("relu1_2",))
     steps_of(config, start)
-    variants.build.cache_clear()  # of these taps
+    built_on.cache_clear()  # of these taps
 
 
 def test_a_plan_reads_no_weights(monkeypatch):
     """Of VGG by its name only shapes are there, and the start of a variant is planned before it."""
-    shapes = perceptual_start(replace_fields(TINY, perceptual="vgg19.tv_in1k"), of_shapes=True)
+    shapes = perceptual_shapes(replace_fields(TINY, perceptual="vgg19.tv_in1k"))
     assert len(jax.tree.leaves(shapes["perceptual"])) == 2 * 11  # convolutions up to relu4_3
     job = job_of("adaptation", "finetuned_from_adapted")
-    experiment = SYSTEMS["adaptation"]._replace(
-        open=lambda job: open_images(job.config.data, job.seed, job.data_dir, core_of)
-    )
-    stages = planned_stages(job._replace(experiment=experiment))
+    stages = planned_stages(job)
     assert [stage.name for stage in stages] == ["core", "adaptation", "adaptation"]
     assert [stage.folder.parent.name for stage in stages[1:]] == [
         "adapted",
         "finetuned_from_adapted",
     ]
-    lengths = VARIANTS[job.variant].lengths(TINY, job.variant)
-    assert list(lengths.values()) == [stage.steps for stage in stages]
+    assert {stage.folder: stage.steps for stage in stages} == job.lengths
 
 
 def test_nothing_is_trained_until_it_is_chosen_what_compares_images():
@@ -132,7 +127,7 @@ def test_nothing_is_trained_until_it_is_chosen_what_compares_images():
     data = images()
     trained = []
     with pytest.raises(InputError, match="perceptual"):
-        VARIANTS["adapted"].train(job, data._replace(core=trained.append))
+        train(job, data._replace(core_images=lambda *of: trained.append(of)))
     assert not trained
 
 
@@ -205,24 +200,19 @@ def test_clusters_of_the_trunk_train_nothing(ran, tmp_path):
             trained.variables[name]["backbone"],
             learnt.variables[name]["backbone"],
         )
-    assert VARIANTS[job.variant].lengths(TINY, job.variant)[job.variant] == 0
+    assert job.lengths[job.folder] == 0
     with pytest.raises(InputError, match="no network of its own"):
         plain_of(trained)
 
 
 def test_the_result_of_another_variant_is_folded_into_a_plain_network():
     """What `plain_of` makes of it; the head is the learnt one, bit by bit."""
-    outcome = Outcome(None, _adapted_result(), 0)
-    found = folded_core(outcome)
-    wanted = jax.jit(lambda trained: plain_of(trained))(outcome.trained)
-    jax.tree.map(
-        functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7),
-        found.variables,
-        wanted,
-    )
-    head = outcome.trained.variables["params"]["head"]
-    jax.tree.map(np.testing.assert_array_equal, found.variables["params"]["head"], head)
-    assert found.digest == folded_core(outcome).digest != ""
+    trained = _adapted_result()
+    found = computed(plain_of, trained).do()
+    wanted = jax.jit(lambda trained: plain_of(trained))(trained)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-7), found, wanted)
+    head = trained.variables["params"]["head"]
+    jax.tree.map(np.testing.assert_array_equal, found["params"]["head"], head)
 
 
 def _adapted_result():

@@ -5,7 +5,6 @@ of weights.
 import functools
 import json
 from collections import defaultdict
-from types import SimpleNamespace
 
 import chex
 import jax
@@ -14,7 +13,7 @@ import numpy as np
 import pytest
 from predict_folder import rows_of
 from safetensors.numpy import load_file
-from tiny_systems import CONFIGS, job_of, results_of
+from tiny_systems import CONFIGS, job_of, lengths_of, results_of
 
 from experiments.incremental import EXPERIMENT, PRESETS
 from kpjax import InputError, Trained
@@ -22,6 +21,7 @@ from kpjax.input.source import stack_examples, subset
 from kpjax.methods.incremental_family.importance import Sums
 from kpjax.methods.incremental_family.incremental import State
 from kpjax.papers.configs import replace_fields
+from kpjax.papers.engine import NOTHING_TRAINED, built
 from kpjax.papers.incremental import association, rivals
 from kpjax.papers.incremental.association import (
     build_association,
@@ -31,16 +31,13 @@ from kpjax.papers.incremental.association import (
 )
 from kpjax.papers.incremental.controls import one_of_the_old
 from kpjax.papers.incremental.measures import Matrices, summary
-from kpjax.papers.incremental.runs import all_images
+from kpjax.papers.incremental.runs import Run, all_images
 from kpjax.papers.incremental.stages import (
-    build_once,
     increment_at,
     no_factors,
-    run_of,
     student_step,
 )
 from kpjax.papers.incremental.variants import (
-    VARIANTS,
     alpha,
     build_kamp,
     of_distillation,
@@ -55,9 +52,9 @@ TINY = CONFIGS["incremental"]
 SLOW = ("afec", "rw", "joint")
 
 
-def opened(**changes):
-    job = job_of("incremental", "kamp", **changes)
-    return run_of(job, EXPERIMENT.open(job))
+def opened(*folder, **changes):
+    job = job_of("incremental", "kamp", *folder, **changes)
+    return Run(job, EXPERIMENT.open(job))
 
 
 # Runs
@@ -168,10 +165,10 @@ def test_one_program_serves_all_steps():
     first, other = opened(), opened(kamp=77.0)
     setting, key = first.setting, jax.random.key(0)
     steps, network = student_step(first.config), ka_net_of(setting, "paper", 2)
-    method = build_once(build_kamp, setting, steps, association=network)
-    ka_net = build_once(build_association, setting, first.config.association_steps, network=network)
+    method = built(build_kamp, setting, steps, association=network)
+    ka_net = built(build_association, setting, first.config.association_steps, network=network)
     same_network = ka_net_of(other.setting, "paper", 2)
-    assert method is build_once(build_kamp, other.setting, steps, association=same_network)
+    assert method is built(build_kamp, other.setting, steps, association=same_network)
     chex.clear_trace_counter()
     update = jax.jit(chex.assert_max_traces(method.update, n=1))
     for run, step in ((first, 1), (first, 2), (other, 2)):
@@ -183,7 +180,7 @@ def test_one_program_serves_all_steps():
                 key,
                 batch.image.astype(np.float32),
             ),
-            "increment": increment_at(run, step, alpha, [triple]),
+            "increment": increment_at(run, step, alpha, [triple]).do(),
         }
         start["association"] = jax.eval_shape(ka_net.init, key, streams, start).variables
         state = jax.eval_shape(method.init, key, streams, start)
@@ -219,15 +216,15 @@ def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_
     images = np.zeros((1, *plain.training_images(1)[0].image.shape), np.float32)
     start = {
         "teacher": jax.jit(functools.partial(model.init, train=False))(key, images),
-        "increment": increment_at(plain, 1, no_factors),
+        "increment": increment_at(plain, 1, no_factors).do(),
     }
     mesh = mesh_of(np.array(jax.devices()[:2]), DATA)
 
     def trained(groups):
         job = plain.job._replace(options=FitOptions(mesh=mesh, batch_norm_groups=groups))
-        first, (_, between) = rivals._second_network(plain._replace(job=job), 1, start)
-        state = State(jnp.int32(0), {}, {}, first, {})
-        return between(state, 1).tracked["copy"].variables["batch_stats"]
+        found = rivals.with_second(plain._replace(job=job), 1, start)
+        state = State(jnp.int32(0), {}, {}, found.start["expanded"].do(), {})
+        return found.between[1](state, 1).tracked["copy"].variables["batch_stats"]
 
     whole, halves = trained(1), trained(2)
     for leaf in jax.tree.leaves((whole, halves)):
@@ -237,10 +234,10 @@ def test_the_second_network_of_afec_trains_on_the_mesh_and_in_the_groups_of_its_
     assert (second < first).all()
 
 
-def test_sums_over_images_are_computed_on_the_mesh_of_the_run(monkeypatch):
+def test_sums_over_images_are_computed_on_the_mesh_of_the_run(monkeypatch, tmp_path):
     """Importances, and the reach and the copies of KA-Net, were on all devices."""
-    plain, mesh = opened(), mesh_of(np.array(jax.devices()[:2]), DATA)
-    run = plain._replace(job=plain.job._replace(options=FitOptions(mesh=mesh), plan=True))
+    plain, mesh = opened(tmp_path), mesh_of(np.array(jax.devices()[:2]), DATA)
+    run = plain._replace(job=plain.job._replace(options=FitOptions(mesh=mesh)))
     images, evaluation = run.training_images(1), run.data.evaluation
     meshes = []
 
@@ -253,26 +250,23 @@ def test_sums_over_images_are_computed_on_the_mesh_of_the_run(monkeypatch):
     for module in (association, rivals):
         monkeypatch.setattr(module, "reduce", summed)
     monkeypatch.setattr(association, "answers", lambda *of: labels_of(evaluation))
-    known = SimpleNamespace(trained=None, network=SimpleNamespace(digest=""), memory={})
-    rivals.importance_after(run, known, 1)
+    rivals.importance_after(run, NOTHING_TRAINED._replace(trained=None), {}, 1)
     name, seen = association.choose_network(run, Trained({}, {}), images, 1)
     network, before = ka_net_of(run.setting, name, 2), labels_of(evaluation)
     association.diagnoses(run, name, network, None, 1, [(0, 1, 2)], seen, before, np.ones(1))
     assert meshes == 3 * [mesh]
 
 
-def test_importances_of_steps_are_fused_as_each_rival_does(monkeypatch):
+def test_importances_of_steps_are_fused_as_each_rival_does(monkeypatch, tmp_path):
     """A running mean, and for online EWC a sum that decays: after step 2, of 2 before it and 1/2
     of its own.
     """
-    run = opened(normalise_importance=False)
-    run = run._replace(job=run.job._replace(plan=True))
+    run = opened(tmp_path, normalise_importance=False)
     sums = Sums({"kernel": np.ones(2, np.float32)}, np.float32(2))
     monkeypatch.setattr(rivals, "reduce", lambda *of, **options: sums)
     before = {"importance": {"kernel": np.full(2, 2, np.float32)}}
-    known = SimpleNamespace(trained=None, network=SimpleNamespace(digest=""), memory=before)
     for fuse, expected in (("running_mean", 1.5), ("sum", 2.5), ("decayed_sum", 2.3)):
-        found = rivals.importance_after(run, known, 2, fuse=fuse)
+        found = rivals.importance_after(run, NOTHING_TRAINED, before, 2, fuse=fuse)
         np.testing.assert_allclose(found["importance"]["kernel"], expected, rtol=1e-6)
 
 
@@ -298,10 +292,11 @@ def test_variants_without_ka_net_train_as_long():
         replace_fields(config, ka_steps=400).association_steps  # noqa: B018
     assert student_step(config) == 320
     for name in ("kamp", "self_training", "lwf"):
-        assert VARIANTS[name].lengths(config, name)[name] == 2 * 400
+        assert sum(lengths_of(EXPERIMENT, config, name).values()) == 2 + 2 * 400
     for name, base in {"rw": "base_rw", "cpr": "base_cpr"}.items():
-        assert VARIANTS[name].lengths(config, name) == {base: 2, name: 800}
-    assert VARIANTS["joint"].lengths(config, "joint") == {"joint": 802}
+        lengths = lengths_of(EXPERIMENT, config, name)
+        assert lengths == {base: 2, f"{name}_step_1": 400, f"{name}_step_2": 400}
+    assert lengths_of(EXPERIMENT, config, "joint") == {"joint": 802}
 
 
 @pytest.mark.parametrize("schedule", ["steps", "cosine"])
@@ -360,7 +355,7 @@ def test_the_gate_leaves_out_a_triple_whose_ka_net_is_worse_than_its_teacher(mon
     run = opened()
     old = run.data.skeleton.index("right_elbow")
     triples = [(old, run.data.skeleton.index("right_hand"))]
-    planned = increment_at(run, 1, alpha, triples)
+    planned = increment_at(run, 1, alpha, triples).do()
     truth = labels_of(run.data.validation)
     wrong = truth._replace(keypoints=truth.keypoints + 20)
 

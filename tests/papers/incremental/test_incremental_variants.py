@@ -6,14 +6,15 @@ import json
 import jax
 import numpy as np
 import pytest
-from tiny_systems import CONFIGS, SYSTEMS, job_of
+from tiny_systems import CONFIGS, SYSTEMS, job_of, lengths_of
 
 from kpjax.input.source import map_examples as changed_source
 from kpjax.models import RSN, residual_steps
 from kpjax.papers.configs import replace_fields
+from kpjax.papers.engine import train
 from kpjax.papers.incremental.config import PROTOCOLS
 from kpjax.papers.incremental.runs import Data
-from kpjax.papers.incremental.stages import later_steps, student_step
+from kpjax.papers.incremental.stages import student_step
 from kpjax.papers.incremental.variants import VARIANTS
 
 EXPERIMENT = SYSTEMS["incremental"]
@@ -81,7 +82,7 @@ def trained(tmp_path_factory):
         data = opened(job)
         if labels != "true":
             data = without_old_labels(data, np.float32(labels))
-        return VARIANTS[variant].train(job, data), data
+        return train(job, data), data
 
     return outcome_of
 
@@ -278,7 +279,7 @@ def test_another_ka_net_trains(trained, ka_variant):
 def test_a_short_variant_is_as_long_as_the_student_of_ka_net():
     config = replace_fields(CONFIGS["incremental"], steps=100, ka_steps=0)
     assert student_step(config) == 80
-    assert later_steps(config) == 2
+    assert config.data.later_steps == 2
     for name in SHORT | {"kamp"}:
         later = 160 if name in SHORT else 200
-        assert VARIANTS[name].lengths(config, name) == {"base": 2, name: later}
+        assert sum(lengths_of(EXPERIMENT, config, name).values()) == 2 + later

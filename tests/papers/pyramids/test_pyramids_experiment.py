@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from PIL import Image
-from tiny_systems import CONFIGS, SYSTEMS, job_of, printed_of, results_of
+from tiny_systems import CONFIGS, SYSTEMS, job_of, lengths_of, printed_of, results_of
 
 from data.figure_videos import figure_videos
 from experiments.blank import without_data
@@ -26,7 +26,7 @@ from kpjax.input.video_source import (
     of_videos,
 )
 from kpjax.papers.configs import replace_fields
-from kpjax.papers.engine import run as run_job
+from kpjax.papers.engine import carry_out, method_of, run as run_job, train
 from kpjax.papers.paper_numbers import lines_of
 from kpjax.papers.plan import planned_stages
 from kpjax.papers.pyramids import measures
@@ -35,10 +35,9 @@ from kpjax.papers.pyramids.rivals import (
     BASELINES,
     PERMAKEY,
     build_keynet,
-    build_oracle,
     build_transporter,
 )
-from kpjax.papers.pyramids.stages import as_it_begins, build_once, still_start
+from kpjax.papers.pyramids.stages import as_it_begins, still_start
 from kpjax.papers.pyramids.variants import VARIANTS
 from kpjax.structures import Example, Skeleton, Trained, named_key
 from kpjax.training.trees import load_trained
@@ -85,7 +84,7 @@ def test_baselines_have_steps_of_their_own():
         TINY, steps=10, keynet_steps=2.1, transporter_steps=0.5, oracle_steps=3.0
     )
     names = ("pyramids", "no_spring", "keynet", "transporter", ORACLE, *COARSE)
-    steps = [VARIANTS[name].lengths(config, name)[name] for name in names]
+    steps = [lengths_of(TINY_SYSTEM, config, name)[name] for name in names]
     assert steps == [10, 10, 21, 5, 30, 21, 5]
 
 
@@ -221,7 +220,7 @@ def test_each_level_of_a_baseline_is_probed_by_a_network_of_its_own(tmp_path, mo
     assert {"action/level1", "action/level2"} < printed_of("pyramids", "keynet") <= set(metrics)
     data = job.experiment.open(job)
     for level, size in sizes.items():
-        method = build_once(build_keynet, job.config, data.test.skeleton, size)
+        method = build_keynet(job.config, data.test.skeleton, size)
         trained = load_trained(
             job.preset_folder / "stages" / f"keynet_{size}" / "seed-0" / "result"
         )
@@ -231,14 +230,14 @@ def test_each_level_of_a_baseline_is_probed_by_a_network_of_its_own(tmp_path, mo
     shutil.rmtree(job.folder)
     fewer = data._replace(train=of_videos(data.train, [0]))
     with pytest.raises(InputError, match=r"stage\.json is of .*train_digest"):
-        VARIANTS["keynet"].train(job, fewer)
+        train(job, fewer)
 
 
 def test_the_bound_has_every_number_that_is_printed_of_it():
     """The accuracy of true joints is of no other variant; an untrained network will do."""
     job = job_of("pyramids", ORACLE, action_steps=1)
     data = job.experiment.open(job)
-    outcome = as_it_begins(build_oracle)(job, data)
+    outcome = carry_out(job, as_it_begins(job, data))._replace(method=method_of(job, data))
     found = measures.predict(job, outcome.method, outcome.trained, data.test)
     values = measures.measure(job, data, outcome, {"test": found})
     assert printed_of("pyramids", ORACLE) <= set(values)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from tiny_regda import TINY as TINY_REGDA
-from tiny_systems import results_of
+from tiny_systems import lengths_of, results_of
 
 from experiments import experiment_of
 from experiments.images import open_domain
@@ -17,11 +17,10 @@ from kpjax.errors import InputError
 from kpjax.evaluation.pose_statistics import FILE
 from kpjax.methods.regda_family.regda import Disparity
 from kpjax.models.residual_steps import RSN
-from kpjax.papers import regda
+from kpjax.papers import engine, regda
 from kpjax.papers.command_line import run
 from kpjax.papers.configs import replace_fields
 from kpjax.papers.engine import Job, StoredRun, is_finished
-from kpjax.papers.regda import stages
 from kpjax.papers.regda.adversary import area_of
 from kpjax.papers.regda.rivals import job_of as start_of
 from kpjax.papers.regda.stages import setup_of
@@ -128,7 +127,7 @@ def test_an_ablation_trains(workdir, preset, variant):
     assert results["steps"] == config.pretraining_steps + config.steps == 5
     assert all(np.isfinite(value) for value in results["metrics"].values())
     assert [path.name for path in (folder / "stages").iterdir()] == ["pretraining"]
-    assert VARIANTS[variant].lengths(config, variant).keys() == {"pretraining", variant}
+    assert lengths_of(TINY_REGDA, config, variant).keys() == {"pretraining", variant}
     log = folder / variant / "seed-0" / "metrics.jsonl"
     last = read_rows(log, ["gradient_norm/adversary"])[-1]
     assert last["gradient_norm/adversary"] > 0
@@ -147,7 +146,7 @@ def test_the_adversary_without_a_map_maximises_and_a_shallow_one_has_one_layer(m
     monkeypatch.setattr(
         "kpjax.papers.regda.variants.methods.regda", lambda setup, **more: (setup, more)
     )
-    monkeypatch.setattr(stages, "build_once", stages.build_once.__wrapped__)  # keeps none of these
+    monkeypatch.setattr(engine, "built_on", engine.built_on.__wrapped__)  # keeps none of these
     given = {
         name: VARIANTS[name].method(config, points)
         for name in (
@@ -188,7 +187,7 @@ def test_regda_in_random_colours_has_a_first_stage_of_its_own(ran):
     )
     config = TINY_REGDA.presets["people"]
     assert results_of(people, "regda_augmented")["steps"] == config.steps_of_both_stages
-    assert VARIANTS["regda_augmented"].lengths(config, "regda_augmented").keys() == {
+    assert lengths_of(TINY_REGDA, config, "regda_augmented").keys() == {
         "pretraining_augmented",
         "regda_augmented",
     }
@@ -229,7 +228,7 @@ def test_controls_of_sprites(tmp_path):
             patch.setattr(
                 "kpjax.papers.regda.rivals.methods.adabn", lambda setup: setup.codec.decode
             )
-            patch.setattr(stages, "build_once", stages.build_once.__wrapped__)
+            patch.setattr(engine, "built_on", engine.built_on.__wrapped__)
             found.append(VARIANTS[name].method(config, point)(maps)[0][0, 0])
     cell = 4  # px
     assert found[0].tolist() == [1.5, 1.5]
@@ -244,10 +243,11 @@ def test_controls_of_sprites(tmp_path):
 def test_rows_of_equal_cost_train_as_long_as_teacher_adaptation():
     config = replace_fields(PRESETS["demo"], pretraining_steps=400, steps=1000)
     assert config.steps_of_equal_cost == 3050
-    assert VARIANTS["regda"].lengths(config, "regda") == {"pretraining": 400, "regda": 2650}
-    assert {
-        name for name, variant in VARIANTS.items() if variant.lengths(config, name) == {name: 3050}
-    } == {name for name in VARIANTS if name.endswith("_long")}
+    lengths = {name: lengths_of(TINY_REGDA, config, name) for name in VARIANTS}
+    assert lengths["regda"] == {"pretraining": 400, "regda": 2650}
+    assert {name for name, steps in lengths.items() if steps == {name: 3050}} == {
+        name for name in VARIANTS if name.endswith("_long")
+    }
 
 
 def test_a_variant_decodes_the_heatmaps_that_its_loss_learns():

@@ -7,10 +7,10 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -30,9 +30,9 @@ from kpjax.images.inputs import ImageSequence, find_inputs
 from kpjax.images.reading import depth_note
 from kpjax.images.transforms import needs_box
 from kpjax.lab.animals.calibration import cutoffs_text
-from kpjax.lab.animals.conformal import LEVELS, OWN, missing, without_label
+from kpjax.lab.animals.conformal import LEVELS, missing, without_label
 from kpjax.lab.commands import Predict
-from kpjax.lab.commands.predict import drawing, pipeline
+from kpjax.lab.commands.predict import drawing, pipeline, record
 from kpjax.lab.commands.predict.pipeline import (
     Crop,
     Seen,
@@ -65,6 +65,7 @@ class _Work(NamedTuple):
     older: tuple[str, ...]  # drawings and doubts that an earlier command may have left there
     find: bool  # whether the run finds the animals
     animals: int | None  # their number, if it is known
+    depends_on: Mapping[str, Any]  # see `kpjax.lab.commands.predict.record`
 
     def named(self, ending: str) -> str:
         """Returns the name of a file about this input."""
@@ -140,13 +141,7 @@ def predict(asked: Predict) -> list[Path]:
                 f"{asked.out / name} exists already; give --overwrite or another folder{goes_on}",
             )
     if asked.resume:
-        left = []
-        for work in works:
-            if _is_done(work, asked.out):
-                print(f"{work.sequence.path}: left out, its results are in {asked.out}")
-            else:
-                left.append(work)
-        works = left
+        works = [work for work in works if not _left_out(work, asked.out)]
         if not works:
             return []
         asked = dataclasses.replace(asked, overwrite=True)  # of what an interrupt left
@@ -291,6 +286,7 @@ def plan_work(
         tuple(name for name in (*drawings, stem + FOUND[1]) if name not in files),
         find,
         animals,
+        record.depends_on(sequence, boxes, predictor, asked),
     )
 
 
@@ -300,6 +296,20 @@ def _is_done(work: _Work, out: Path) -> bool:
     there = {name for name in work.files if (out / name).exists()}
     tables = {*work.files} - {*work.drawings}
     return tables <= there and (not work.drawings or bool(there & {*work.drawings}))
+
+
+def _left_out(work: _Work, out: Path) -> bool:
+    """Returns whether an input's results are there, and says so: or why they are made anew."""
+    path, stem = work.sequence.path, work.sequence.stem
+    if not _is_done(work, out):
+        return False
+    if other := record.difference(out, stem, work.depends_on):
+        print(f"{path}: done anew; its results are in {out}, but {other}")
+        return False
+    changed = record.other_programs(out, stem)
+    under = f", made by other programs ({changed})" if changed else ""
+    print(f"{path}: left out, its results are in {out}{under}")
+    return True
 
 
 def carry_out(
@@ -358,6 +368,7 @@ def carry_out(
         ):
             if work.named(ending) in work.files:
                 paths.append(write_rows(folder / work.named(ending), rows))
+        record.write_record(folder, sequence.stem, work.depends_on)
         paths = [asked.out / path.relative_to(folder) for path in paths]
     # Drawings of other points than the table now has.
     outdated = [
@@ -398,7 +409,7 @@ def carry_out(
     for line in (
         *(_animal_lines(work, table, moments) if work.find else ()),
         *_hidden_lines(table, source, predictor),
-        *_radius_lines(table, look, predictor, asked),
+        *_radius_lines(table, predictor, asked),
     ):
         print(line)
     there = dict.fromkeys(
@@ -488,12 +499,8 @@ def _hidden_lines(table: PredictionTable, source: str, predictor: Predictor) -> 
     ]
 
 
-def _radius_lines(
-    table: PredictionTable, look: drawing.Look, predictor: Predictor, asked: Predict
-) -> list[str]:
-    """Returns how sure the points are and which are drawn so, or how many held-out labels are
-    missing to say so.
-    """
+def _radius_lines(table: PredictionTable, predictor: Predictor, asked: Predict) -> list[str]:
+    """Returns how sure the points are, or how many held-out labels are missing to say so."""
     if predictor.radii is None:
         return []
     known = table.radii[np.isfinite(table.radii)]
@@ -507,37 +514,14 @@ def _radius_lines(
             if more
             else "no radius: all points are unsure"
         ]
-    own = predictor.radii.labels >= OWN
-    usual = [
-        f"{name} {np.median(values[np.isfinite(values)]):.3g}"
-        for name, values, enough in zip(
-            table.skeleton.names, np.moveaxis(table.radii, -1, 0), own, strict=True
-        )
-        if enough and np.isfinite(values).any()
-    ]
+    bare = np.flatnonzero(without_label(predictor.radii))
+    names = summarise([table.skeleton.names[k] for k in bare], 3)
     lines = [
-        f"radius that holds the truth of {100 * asked.level:g} % of points on {predictor.radii.holds_on}, median in "
-        f"px: {', '.join(usual)}"
-    ] * bool(usual)
-    bare = without_label(predictor.radii)
-    shared, none = (
-        [name for name, there in zip(table.skeleton.names, some, strict=True) if there]
-        for some in (~own & ~bare, bare)
-    )
-    lines += [f"{summarise(none, 3)}: no held-out label, and so no radius"] * bool(none)
-    lines += [
-        f"{summarise(shared, 3)}: fewer than {OWN} held-out labels, too few for a radius of its own; the table "
-        "has one that holds for all such keypoints together"
-    ] * bool(shared)
-    if look.rings is not None:
-        undrawn = known.size - sum(
-            int(np.isfinite(drawing.rings_of(*row, look.rings)).sum())
-            for row in zip(table.radii, table.keypoints, table.boxes, table.sizes, strict=True)
-        )
-        lines += [
-            f"{undrawn} of {known.size} radii are above a tenth of their animal's size and not drawn; the table has "
-            "all"
-        ] * (undrawn > 0)
+        f"radius that holds the truth of {100 * asked.level:g} % of points on {predictor.radii.holds_on}, median: "
+        f"{np.median(known):.3g} px; the table has that of each point"
+    ]
+    if bare.size:
+        lines.append(f"{names}: no held-out label, and so no radius")
     return lines
 
 

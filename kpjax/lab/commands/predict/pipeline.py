@@ -25,6 +25,7 @@ from kpjax.images.transforms import Letterbox, Transform, growth_of
 from kpjax.input.stream import in_background, read_ahead
 from kpjax.lab.animals.conformal import radii
 from kpjax.lab.animals.tracking import LEVEL, UNTRACKED, Doubt, Found, Tracks, follow, merge_doubts
+from kpjax.lab.own.places import BoxOrWhole, places_by_size
 from kpjax.lab.predictors import Predictor
 from kpjax.training.evaluation import in_batches
 
@@ -270,6 +271,10 @@ def square_of(
     """
     if within is not None and box is None:
         part, moved = _cut(image, within)
+        if isinstance(transform, BoxOrWhole) and part.shape[1::-1] not in places_by_size(
+            transform.place
+        ):
+            transform = replace(transform, place=())  # the part that was typed
         square, crop = square_of(part, transform)
         return square, moved @ crop
     square, *_, crop = transform(

@@ -1,0 +1,315 @@
+"""What is the same run: whole commands on a project whose files, places and spellings change."""
+
+import contextlib
+import csv
+import functools
+import io
+import json
+import os
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from own_projects import synthetic_project
+from own_runs import untrained_run
+from PIL import Image
+
+import experiments
+from kpjax.images.video import write_video
+from kpjax.lab.commands import run_command
+from kpjax.lab.commands.train import main as train
+from kpjax.lab.own import project as own_project
+from kpjax.lab.predictors import open_run
+from kpjax.papers import engine
+from kpjax.papers.parsing import exit_code_of
+from kpjax.structures import Skeleton
+from kpjax.training import identity
+from kpjax.training.trees import json_digest, load_trained, save_trained
+
+TINY = (
+    *("--network", "small_unet", "--image-size", "32", "--widths", "4", "4", "4"),
+    *("--head-layers", "1", "--batch-size", "8", "--evaluations", "1"),
+    *("--steps", "2", "--warm-start-steps", "1", "--variants", "supervised_warped"),
+)
+RELEASES = Path(__file__).parents[2] / "releases"
+HEADER = ("image", "keypoint", "x", "y")
+
+
+def write_table(root, rows, end="\n"):
+    with (root / "labels.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator=end).writerows([HEADER, *rows])
+
+
+def read_table(root):
+    with (root / "labels.csv").open(newline="") as file:
+        return list(csv.reader(file))[1:]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project of a table, and a finished run on it."""
+    folder = tmp_path_factory.mktemp("same")
+    made = synthetic_project(folder / "P")
+    rows = [
+        (made.frames[one.frame].name, name, f"{x:.0f}", f"{y:.0f}")
+        for one in made.instances
+        for name, (x, y), seen in zip(made.skeleton.names, one.keypoints, one.seen, strict=True)
+        if seen
+    ]
+    write_table(folder / "P", rows)
+    assert begin(folder / "P", folder / "runs") == (0, "")
+    return folder
+
+
+def begin(project, workdir, *more):
+    """Trains by the command; returns its exit code, and what it said of a finished run or an error."""
+    for cache in (engine._inputs, own_project._read, own_project.open_labelled):
+        cache.cache_clear()
+    command = ["--project", str(project), "--workdir", str(workdir), *TINY, *more]
+    said = []
+    code = exit_code_of(functools.partial(heard, said, command))
+    return code, "\n".join(said)
+
+
+def heard(said, command):
+    """Runs the command and keeps its lines on finished runs and its error."""
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        try:
+            train(command)
+        except Exception as error:
+            said.append(str(error))
+            raise
+        finally:
+            said += [line for line in out.getvalue().splitlines() if "finished before" in line]
+
+
+def trained_digest(workdir):
+    [record] = workdir.rglob("supervised_warped/seed-0/model/trained.json")
+    return json.loads(record.read_text())["digest"]
+
+
+def moved(root):
+    """Another folder of another name."""
+    return shutil.copytree(root, root.parent / "elsewhere" / "Q")
+
+
+def linked(root):
+    (root.parent / "link").symlink_to(root)
+    return root.parent / "link"
+
+
+def relative(root):
+    return Path(os.path.relpath(root))
+
+
+def reordered(root):
+    rows = read_table(root)
+    random.Random(0).shuffle(rows)
+    write_table(root, rows)
+    return root
+
+
+def with_other_ends(root):
+    write_table(root, [(*row[:2], f"{row[2]}.000", row[3]) for row in read_table(root)], "\r\n")
+    return root
+
+
+def saved_again(root):
+    for path in root.rglob("*.png"):
+        Image.open(path).save(path, compress_level=1)
+    return root
+
+
+def with_a_new_video(root):
+    (root / "videos").mkdir()
+    write_video(root / "videos" / "party.mp4", [np.zeros((32, 32, 3), np.uint8)] * 4)
+    return root
+
+
+def with_notes(root):
+    (root / "notes.txt").write_text("another mouse")
+    shutil.copy(next(root.rglob("*.png")), root / "cover.png")
+    return root
+
+
+SAME = (moved, linked, relative, reordered, with_other_ends, saved_again, with_a_new_video)
+
+
+@pytest.mark.parametrize("changed", [*SAME, with_notes], ids=lambda change: change.__name__)
+def test_what_says_the_same_is_finished_before(trained, tmp_path, changed):
+    shutil.copytree(trained / "P", tmp_path / "P")
+    code, said = begin(changed(tmp_path / "P"), trained / "runs")
+    assert (code, "finished before" in said, "other programs" in said) == (0, True, False), said
+
+
+def test_another_number_of_workers_changes_nothing(trained):
+    code, said = begin(trained / "P", trained / "runs", "--workers", "2")
+    assert (code, "finished before" in said) == (0, True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("changed", SAME, ids=lambda change: change.__name__)
+def test_and_it_trains_the_same_network(trained, tmp_path, changed):
+    shutil.copytree(trained / "P", tmp_path / "P")
+    assert begin(changed(tmp_path / "P"), tmp_path / "runs") == (0, "")
+    assert trained_digest(tmp_path / "runs") == trained_digest(trained / "runs")
+
+
+def opened_by(command):
+    """Returns all files that a command opened."""
+    opened = set()
+    watching = [True]
+
+    def note(event, arguments):
+        if watching[0] and event == "open" and isinstance(arguments[0], str):
+            opened.add(Path(arguments[0]).absolute())
+
+    sys.addaudithook(note)
+    try:
+        command()
+    finally:
+        watching[0] = False
+    return opened
+
+
+def test_every_file_of_the_project_that_was_read_counts(trained, tmp_path):
+    root = tmp_path / "P"
+    shutil.copytree(trained / "P", root)
+    opened = opened_by(lambda: begin(root, tmp_path / "runs"))
+    read = sorted(path for path in opened if path.is_relative_to(root) and path.is_file())
+    assert {path.suffix for path in read} == {".csv", ".png"}
+    images = [path for path in read if path.suffix == ".png"]
+    assert len(images) >= 12
+    for path in read:
+        whole = path.read_bytes()
+        if path.suffix == ".csv":
+            path.write_bytes(whole.replace(b"1", b"2", 1))
+        else:
+            pixels = np.array(Image.open(path))
+            pixels[5, 5, 0] ^= 1
+            Image.fromarray(pixels).save(path)
+        code, said = begin(root, tmp_path / "runs")
+        assert (code, "different content" in said) == (2, True), said
+        path.write_bytes(whole)
+        assert "finished before" in begin(root, tmp_path / "runs")[1]
+
+
+def test_every_source_that_is_loaded_counts():
+    """Of all modules of this process, and of the tables that they read."""
+    root = Path(identity.__file__).parents[2]
+    listed = set(identity.source_files(root, ("kpjax", "data", "experiments")).values())
+    loaded = {
+        Path(module.__file__)
+        for name, module in sys.modules.items()
+        if name.partition(".")[0] in ("kpjax", "data", "experiments") and module.__file__
+    }
+    assert loaded - listed <= {root / "kpjax" / "_version.py"}
+    assert set((root / "kpjax" / "models" / "weights").glob("*.safetensors")) <= listed
+    assert experiments.__file__
+
+
+def test_a_byte_of_a_source_is_another_program(tmp_path):
+    for name in ("kpjax", "data"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.py").write_text("1")
+    digest = functools.partial(identity._digest_of.__wrapped__, tmp_path)
+    before = digest(("kpjax",)), digest(("kpjax", "data"))
+    (tmp_path / "data" / "one.py").write_text("2")
+    assert digest(("kpjax",)) == before[0]
+    assert digest(("kpjax", "data")) != before[1]
+
+
+# A run of another release
+
+
+def rewritten(run, change):
+    """Changes the stored config of a run, as another release would have written it whole."""
+    path = run / "config.json"
+    stored = json.loads(path.read_text())
+    change(stored)
+    path.write_text(json.dumps(stored))
+    results = json.loads((run / "results.json").read_text())
+    results["files"]["config.json"] = json_digest(stored)
+    del results["digest"]
+    results["digest"] = json_digest(results)
+    (run / "results.json").write_text(json.dumps(results))
+
+
+def test_a_run_of_another_release_predicts(tmp_path, capsys):
+    run = untrained_run(tmp_path, Skeleton(("a", "b"), ((0, 1),)))
+    image = np.zeros((1, 32, 32, 3), np.uint8)
+    before = open_run(run)
+
+    def change(stored):
+        del stored["config"]["patience"]
+        del stored["config"]["optimizer"]["clip"]
+        stored["config"]["colour_of_paper"] = "blue"
+        stored["config"]["data"]["smell"] = 3.0
+
+    rewritten(run, change)
+    after = open_run(run)
+    assert after.side == before.side
+    assert "colour_of_paper, smell: options of a newer version" in capsys.readouterr().err
+    method = after.method
+    assert method.skeleton == before.method.skeleton
+    assert image.shape[1] == after.side
+
+
+def test_training_does_not_go_on_with_an_option_that_it_does_not_know(trained, tmp_path):
+    runs = shutil.copytree(trained / "runs", tmp_path / "runs")
+    [config] = runs.rglob("supervised_warped/seed-0/config.json")
+    rewritten(config.parent, lambda stored: stored["config"].pop("patience"))
+    assert "finished before" in begin(trained / "P", runs)[1]
+    rewritten(config.parent, lambda stored: stored["config"].update(colour_of_paper="blue"))
+    code, said = begin(trained / "P", runs)
+    assert (code, "colour_of_paper is an option that this version does not have" in said) == (
+        2,
+        True,
+    )
+
+
+# Weights that give no numbers
+
+
+def test_weights_that_give_no_numbers_are_said_by_every_command(trained, tmp_path, capsys):
+    """They are finite, and pass every check of a file."""
+    [run] = (trained / "runs").rglob("supervised_warped/seed-0")
+    broken = shutil.copytree(run, tmp_path / "seed-0")
+    learnt = load_trained(broken / "model")
+    huge = jax.tree.map(lambda leaf: np.full_like(leaf, 1e38), learnt.variables)
+    shutil.rmtree(broken / "model")
+    save_trained(broken / "model", learnt._replace(variables=huge))
+    (tmp_path / "images").mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "images" / "new.png")
+    image = str(tmp_path / "images")
+    for name, typed in (
+        ("predict", (image, "--out", str(tmp_path / "points"))),
+        ("evaluate", (str(trained / "P"), "--out", str(tmp_path / "errors"))),
+        ("suggest", (image, "--out", str(tmp_path / "next"), "--n", "1")),
+    ):
+        code = exit_code_of(functools.partial(run_command, name, [str(broken), *typed]))
+        assert (code, "the network gave no numbers" in capsys.readouterr().err) == (1, True), name
+    assert not [*tmp_path.glob("errors/*.csv"), *tmp_path.glob("next/*")]
+
+
+# Each release: a run that it wrote predicts for ever
+
+
+@pytest.mark.parametrize("release", sorted(RELEASES.iterdir()), ids=lambda path: path.name)
+def test_a_run_of_every_release_predicts(release, tmp_path):
+    image = tmp_path / "one.png"
+    Image.open(release / "image.png").save(image)
+    run_command(
+        "predict", [str(release / "run"), str(image), "--out", str(tmp_path), "--no-overlay"]
+    )
+    with (tmp_path / "points.csv").open() as found, (release / "points.csv").open() as known:
+        now, then = list(csv.DictReader(found)), list(csv.DictReader(known))
+    assert [row["keypoint"] for row in now] == [row["keypoint"] for row in then]
+    for name in ("x", "y", "score"):
+        values = [[float(row[name]) for row in rows] for rows in (now, then)]
+        np.testing.assert_allclose(*values, atol=1e-3)
