@@ -26,7 +26,7 @@ from tyro.conf import Positional, arg
 
 from experiments.measure.peers.__main__ import SPLIT, TRUTH, Prepare, Truth, measure, results_of
 from experiments.measure.rows import EXPERIMENTS, merge_rows, read_results, write_results
-from experiments.own.results import COUNTS, NETWORKS, PROJECTS
+from experiments.own.results import COUNTS, DEFAULT_METRICS, NETWORKS, PROJECTS
 from kpjax import InputError
 from kpjax.files import read_json, write_json
 from kpjax.papers.configs import Checked, Count
@@ -63,7 +63,8 @@ class Default(Checked):
             predicted = read_json(path)
             with np.load(folder / TRUTH) as stored:
                 found = measure(predicted, split, Truth(**stored), path)
-            rows = results_of(predicted, split, found)
+            every = results_of(predicted, split, found)
+            rows = [one for one in every if one.metric in DEFAULT_METRICS]
             write_results(ROOM, merge_rows(read_results(ROOM), rows))
             print(folder.name, network, *(f"{one.metric} {one.value:.4g}" for one in rows))
 
