@@ -419,7 +419,7 @@ def apply_choices(
         typed = {*typed, "place"}
     said = [choice for choice in choices if choice.field not in typed | {*UNSAID}]
     flags = [_flag(field, value) for field, value, _ in said if field in NAMED]
-    line = f"chosen from your data: {len(said)} settings, reasons in the report: {' '.join(flags)}"
+    line = f"chosen from your data: {count_text(len(said), 'setting')}, reasons in the report: {' '.join(flags)}"
     print(wrap_lines(line.rstrip(": ")))
     batch = config.batch_size
     if 0 < 2 * labelled < batch and "batch_size" in typed:

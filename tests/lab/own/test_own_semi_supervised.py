@@ -179,7 +179,7 @@ def test_mirrored_images_are_learnt_from_only_if_labels_face_both_ways(project, 
     found = choices.apply_choices(config, [choice], set())
     assert not found.augment.flip
     assert dict(found.why)["flip"].endswith(choice.reason)
-    assert "say why): --no-flip" in capsys.readouterr().out
+    assert "in the report: --no-flip" in capsys.readouterr().out
     assert choices.apply_choices(replace_fields(config, flip=True), [choice], {"flip"}).augment.flip
     assert "flip" not in capsys.readouterr().out
 
