@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 CODE = ("kpjax", "experiments", "data", "docs")
 # Paths of other repositories, and what a build makes.
 ELSEWHERE = {"tests/data/tracks", "docs/reference", "kpjax/tabletop"}  # the last is a name in tfds
-OF_OTHER_PROGRAMS = {"--override", "--cpus"}
+OF_OTHER_PROGRAMS = {"--override", "--cpus", "--no-deps", "--require-hashes"}
 PLACEHOLDER = re.compile(r"<[^<>]*>|\{[^{}]*\}|\*+|SYSTEM")
 
 

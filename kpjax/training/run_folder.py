@@ -108,7 +108,9 @@ def note_programs(folder: epath.Path, under: Iterable[Mapping[str, Any]]) -> Non
     """Notes in a run's record the programs that computed a part of it."""
     with_more = with_programs(_noted(folder), under)
     if with_more != _noted(folder):
-        write_config(folder, read_json(folder / "config.json") | {"programs": with_more})
+        path = folder / "config.json"
+        record = read_json(path) if path.exists() else {}
+        write_config(folder, record | {"programs": with_more})
 
 
 def went_on_under(folder: epath.Path) -> list[Mapping[str, Any]]:

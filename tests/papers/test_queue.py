@@ -323,7 +323,11 @@ def test_recipes_of_clusters_name_flags_that_there_are(name):
     (container,) = pod["containers"]
     assert container["command"][:2] == ["python", "-m"]
     module, preset, *flags = container["command"][2:]
-    flags = [flag.replace("$(JOB_COMPLETION_INDEX)", "3") for flag in flags]
+    given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
+    flags = [
+        flag.replace("$(JOB_COMPLETION_INDEX)", "3").replace("$(KPJAX_FLAGS)", given["KPJAX_FLAGS"])
+        for flag in flags
+    ]
     command = read_command(experiment_of(module.removeprefix("experiments.")), [preset, *flags])
     assert command.shared.workdir.startswith("gs://")
     codes = [rule["onExitCodes"] for rule in job["podFailurePolicy"]["rules"]]

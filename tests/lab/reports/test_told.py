@@ -76,13 +76,13 @@ def test_points_in_heaps_are_counted_once_and_a_collapse_is_called_one(heaped, h
     [
         (
             0.0,
-            "within a tenth of the animal’s length of where the old network finds them.",
+            "within a tenth of the animal’s length of where the old model finds them.",
         ),
-        (1.0, "near their labels; with the old network 98 are."),
+        (1.0, "near their labels; with the old model 98 are."),
         (
             0.25,
-            "near their labels, or without one within a tenth of the animal’s length of where the old network "
-            "finds them; with the old network 98 are.",
+            "near their labels, or without one within a tenth of the animal’s length of where the old model "
+            "finds them; with the old model 98 are.",
         ),
     ],
 )
