@@ -8,6 +8,7 @@ visible. `skeleton` counts from 1, in some files from 0. Crowds (`iscrowd`) and 
 a labelled keypoint are not instances.
 """
 
+import json
 import os
 import re
 from collections import Counter
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from kpjax import InputError, Skeleton
-from kpjax.files import foreign
+from kpjax.files import foreign, strict, write_text
 from kpjax.formats import names as naming
 from kpjax.formats.options import STATED, Options
 from kpjax.formats.project import Frame, Instance, Project, Report, instance_of
@@ -28,6 +29,8 @@ Json = Mapping[str, Any]
 _IMAGES = "images"  # the usual name of a folder of images
 _COMPARED = 20  # images that are looked for in another folder
 _WORDS = (b'"images"', b'"annotations"', b'"keypoints"')
+
+_FILE = "annotations.json"
 
 
 def read(path: Path, report: Report, options: Options = STATED) -> Project:
@@ -420,3 +423,73 @@ def _instance(annotation: Json, frame: int, names: Sequence[str], report: Report
         track="" if track is None else str(track),
     )
     return found._replace(area=float(annotation.get("area") or 0))
+
+
+def write(project: Project, folder: Path) -> list[Path]:
+    """Writes annotations.json and returns its path. `file_name` is a frame's name: images belong
+    below `folder`.
+
+    Ids count from 1. An instance without a box gets that of its points, marked by
+    `bbox_from_points`. Split, session, track and flip pairs, which COCO lacks, are stored in fields
+    of these names, which other readers ignore. A frame of a video is called `<video>/<number>.png`.
+    """
+    skeleton = project.skeleton
+    names = skeleton.names
+    category = {
+        "id": 1,
+        "name": "animal",
+        "supercategory": "animal",
+        "keypoints": list(names),
+        "skeleton": [[a + 1, b + 1] for a, b in skeleton.edges],
+    }
+    if skeleton.flip != (naming.derived_flip(names) or ()):
+        category["flip"] = {names[a]: names[b] for a, b in enumerate(skeleton.flip) if a < b}
+    images = []
+    for identity, frame in enumerate(project.frames, 1):
+        name = frame.name if frame.number is None else f"{frame.name}.png"
+        width, height = frame.size
+        image = {"id": identity, "file_name": name, "width": width, "height": height}
+        if frame.split:
+            image["split"] = frame.split
+        if frame.session:
+            image["session"] = frame.session
+        images.append(image)
+    annotations = [_annotation_entry(one, k) for k, one in enumerate(project.instances, 1)]
+    content = {
+        "info": {"description": "written by kpjax"},
+        "licenses": [],
+        "images": images,
+        "annotations": annotations,
+        "categories": [category],
+    }
+    text = json.dumps(strict(content), allow_nan=False)
+    return [write_text(folder / _FILE, text)]
+
+
+def _annotation_entry(one: Instance, identity: int) -> dict[str, Any]:
+    """Returns the entry of an instance, which has the id."""
+    flags = np.where(one.seen, np.where(one.occluded, 1, 2), 0).tolist()
+    places = np.nan_to_num(one.keypoints).tolist()
+    triples = []
+    for (x, y), flag in zip(places, flags, strict=True):
+        triples += [x, y, flag]
+    points = one.keypoints[one.seen]
+    box = one.box
+    if not one.boxed:
+        # The edges of a box are half a pixel beyond the centres of the pixels in its corners.
+        box = np.concatenate([points.min(0) + 0.5, np.ptp(points, axis=0)])
+    entry = {
+        "id": identity,
+        "image_id": one.frame + 1,
+        "category_id": 1,
+        "keypoints": triples,
+        "num_keypoints": len(points),
+        "bbox": box.tolist(),
+        "area": float(box[2] * box[3]),
+        "iscrowd": 0,
+    }
+    if not one.boxed:
+        entry["bbox_from_points"] = True
+    if one.track:
+        entry["track"] = one.track
+    return entry

@@ -111,7 +111,8 @@ FORMATS = (
         "json with images, annotations and categories",
         coco.files_of,
         coco.read,
-        short="coco",
+        coco.write,
+        "coco",
     ),
 )
 _KNOWN = (
