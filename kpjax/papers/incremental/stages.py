@@ -16,7 +16,16 @@ from kpjax.input.source import Source
 from kpjax.losses import Objective
 from kpjax.methods.incremental_family.step_spec import Increment, increment
 from kpjax.models import RSN
-from kpjax.papers.engine import Outcome, Stage, Stages, Variant, Work, built, method_of
+from kpjax.papers.engine import (
+    NOTHING_TRAINED,
+    Outcome,
+    Stage,
+    Stages,
+    Variant,
+    Work,
+    built,
+    method_of,
+)
 from kpjax.papers.incremental.config import Config, Weights
 from kpjax.papers.incremental.runs import NOTHING, Beside, Run, Setting, setting_of
 from kpjax.training.trees import tree_digest
@@ -140,7 +149,8 @@ def learn_base(
         return Outcome(None, Trained(base, {"increment": first}), steps, digest=digest)
 
     if run.config.data.brings_base:
-        return (yield Work(given, functools.partial(given, of_shapes=True)))
+        known = yield Work(given, functools.partial(given, of_shapes=True))
+        return known or NOTHING_TRAINED  # where stages are counted, no data are open
     return (
         yield run.stage(
             "step 0",
