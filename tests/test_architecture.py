@@ -40,7 +40,7 @@ FLOORS = {
 OF_LAB = ROOT / "experiments/measure/benchmark/video.py"
 # Nodes of syntax trees, in thousands: what a landing adds beyond them, the same landing takes away.
 # Library modules that the laboratory alone uses count to it.
-BUDGETS = {"papers": 280.8, "laboratory": 147.7, "tests": 360.2}
+BUDGETS = {"papers": 280.8, "laboratory": 148.3, "tests": 360.3}
 DOOR = "kpjax/__main__.py"  # of `python -m kpjax`, which opens the laboratory
 # Options that cases of a specification or of published code set, and nothing else.
 OF_SPECIFICATIONS = {"percentile", "least_confidence", "batch_approximation"}

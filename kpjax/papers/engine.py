@@ -663,9 +663,8 @@ def run(job: Job) -> None:
             check_same(job, **data.identity)
         write_config(job.folder, job.record(**data.identity))
 
-    method, skeleton = variant_of(job).method, getattr(data, "skeleton", None)
-    if method and skeleton:  # what its last stage cannot use is told before the first one trains
-        method(job.config, skeleton)
+    if variant_of(job).build and hasattr(data, "skeleton"):
+        method_of(job, data)  # what its last stage cannot use is told before the first one trains
     agreed(f"beginning {job.title}", begin)
     print(*_first_lines(job, data), sep="\n")
 

@@ -120,18 +120,29 @@ def test_analysis_files_of_sleap_and_poses_of_jabs_are_predictions(tmp_path, tra
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
-def test_nwb_has_labels(tmp_path):
+def test_nwb_has_labels_or_predictions(tmp_path):
     sio = pytest.importorskip("sleap_io")
     pytest.importorskip("pynwb")
     write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2, rate=10)
     points, skeleton = np.array([[1.0, 2], [3, 4]]), sio.Skeleton(["nose", "tail"], name="mouse")
-    video = sio.Video.from_filename(str(tmp_path / "a.mp4"))
-    frames = []
-    for n in range(2):
-        instance = sio.Instance.from_numpy(points + n, skeleton=skeleton)
-        frames.append(sio.LabeledFrame(video, n, [instance]))
-    labels = sio.Labels(frames, videos=[video], skeletons=[skeleton])
-    sio.save_nwb(labels, str(tmp_path / "labels.nwb"))
+    for name, kind, scores in (
+        ("labels.nwb", sio.Instance, {}),
+        ("found.nwb", sio.PredictedInstance, {"point_scores": np.ones(2), "score": 1.0}),
+    ):
+        video = sio.Video.from_filename(str(tmp_path / "a.mp4"))
+        sio.save_nwb(
+            sio.Labels(
+                [
+                    sio.LabeledFrame(
+                        video, n, [kind.from_numpy(points + n, skeleton=skeleton, **scores)]
+                    )
+                    for n in range(2)
+                ],
+                videos=[video],
+                skeletons=[skeleton],
+            ),
+            str(tmp_path / name),
+        )
     found = read_project(tmp_path / "labels.nwb")
     np.testing.assert_array_equal([one.keypoints for one in found.instances], [points, points + 1])
     assert [frame.path for frame in found.frames] == [tmp_path / "a.mp4"] * 2

@@ -22,9 +22,8 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, monkeypatch, capsy
 @pytest.mark.slow
 def test_rows_run_on_tiny_networks(monkeypatch):
     """A twin with another number of parameters is refused."""
-    tiny = replace_fields(
-        pytorch.DEMO, image_size=16, heatmap_size=4, widths=(4, 4, 4), head_width=4, batch_size=2
-    )
     pytest.importorskip("torchvision", reason="compares with PyTorch")
+    usual = next(iter(pytorch.CPU.values()))
+    tiny = replace_fields(usual, image_size=32, heatmap_size=8, batch_size=2)
     monkeypatch.setattr(pytorch, "CPU", {"tiny": tiny})
     assert [row.figure.low > 0 for row in pytorch.rows(ONCE)] == [True, True]

@@ -116,7 +116,7 @@ PAGES = {
         2 * 12,
     ),
     "incremental": (r"Old points: \d+ of 100 stay\. On held-out frames so many are ", 2 * 4 + 4),
-    "pyramids": (r"\d of 6 points follow something that moves\.|Nothing moves", 9 + 1),
+    "pyramids": (r"\d of 6 points follow something that moves\.|Nothing moves", 12 + 1),
     "adaptation": (
         r"\d of 3 points keep their places when an image is turned, within 1\.6 of 32 px",
         4 + 1,
@@ -160,7 +160,10 @@ def test_from_what_a_person_has_to_points_and_errors(
     assert re.search(begins, page.partition('<p class="finding">')[2].partition("<h2>")[0])
     # what is wrong first has pictures of its own
     wrong = page.partition("Wrong first")[2].partition("<h2>")[0]
-    assert page.count("data:image/jpeg") - wrong.count("data:image/jpeg") == pictures
+    by_title = {
+        part.partition("</h2>")[0]: part.count("data:image/jpeg") for part in page.split("<h2>")
+    }
+    assert page.count("data:image/jpeg") - wrong.count("data:image/jpeg") == pictures, by_title
     assert "gradient norms" in page.partition(">Details<")[2] or variant in without_curves
     predictor = open_predictor(folder)
     points, scores = predictor.predict(np.zeros((2, 32, 32, 3), np.uint8))
