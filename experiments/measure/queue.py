@@ -22,7 +22,8 @@ from kpjax.papers.configs import (
     value_text,
     with_settings,
 )
-from kpjax.papers.engine import Job, in_turn, raise_for_failures, run as run_job
+from kpjax.papers.engine import Job, run as run_job
+from kpjax.papers.queue import in_turn, raise_for_failures
 from kpjax.papers.reports.report import cost_text, markdown
 from kpjax.training.finished_runs import read_run, runs_in
 

@@ -38,14 +38,13 @@ from kpjax.papers.engine import (
     OWN,
     Experiment,
     Job,
-    in_turn,
     preset_folder,
-    raise_for_failures,
     run as run_job,
     unusual_options,
 )
 from kpjax.papers.fresh import start_over
 from kpjax.papers.parsing import exit_code_of, flags_in_messages, parse, screen_width, typed_flags
+from kpjax.papers.queue import in_turn, raise_for_failures
 from kpjax.papers.reports import report as reports
 from kpjax.training.finished_runs import FinishedRun, mixed_programs
 from kpjax.training.fit import FitOptions

@@ -7,12 +7,9 @@ A paper's folder says what the paper says: variants with their stages, measures.
 over seeds or a preempted run needs stands here, and no paper knows of it.
 """
 
-import errno
 import functools
 import math
 import os
-import time
-import traceback
 from collections import defaultdict
 from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,9 +21,9 @@ import jax
 import numpy as np
 from etils import epath
 
-from kpjax import InputError, Method, RunError, Skeleton, Trained
+from kpjax import InputError, Method, Skeleton, Trained
 from kpjax.drawing.overlays import prediction_sheet, write_png
-from kpjax.errors import WriteError, count_text, say_once
+from kpjax.errors import say_once
 from kpjax.evaluation.pose_statistics import write_pose_statistics
 from kpjax.files import (
     absolute,
@@ -75,9 +72,8 @@ from kpjax.training.identity import (
     versions,
     without_addresses,
 )
-from kpjax.training.process import Interrupted, forget_programs
+from kpjax.training.process import forget_programs
 from kpjax.training.run_folder import (
-    InUse,
     hold_folder,
     note_programs,
     write_config,
@@ -90,12 +86,9 @@ FORMAT = 7  # format of config.json
 # What the configs of an older format say today: a function of the stored config a format, which
 # gives that of the next one. A field that is absent has its default, and needs no line here.
 CHANGES: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {}
-# fields of a config that say no more than others, or than the inputs
-WORDS = ("summary", "more_projects", "video_root")
+SUMMARY = "summary"  # a field of each config, which says no more than the others
 IMAGES = "images"  # folder of the images of a run
 SHOWN = 16  # predictions on a sheet
-# no job can write then, whatever its folder
-NO_DISC = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG)
 OWN = "own"  # the preset for people's own data, see `kpjax.lab.own`
 
 
@@ -199,7 +192,7 @@ class Job(NamedTuple):
         digests = {
             name: json_digest(inputs[name]) for name in sorted(named_in(config) & inputs.keys())
         }
-        read = without_addresses(config, {*inputs, *unread, *WORDS})
+        read = without_addresses(config, {*inputs, *unread, SUMMARY})
         return read | ({"inputs": digests} if digests else {})
 
     @property
@@ -541,7 +534,7 @@ def result_of(job: Job) -> Outcome:
     if is_finished(job):
         run(job)
     else:
-        with _claimed(job):
+        with claimed(job):
             run(job)
     stored = read_json(job.folder / "results.json")
     job.note(stored["went_on_under"] or [stored])
@@ -552,6 +545,22 @@ def result_of(job: Job) -> Outcome:
         wall_seconds=stored["wall_seconds"],
         images=stored["images"],
     )
+
+
+@contextmanager
+def claimed(job: Job) -> Iterator[None]:
+    """Claims a job; raises InUse where another process has it."""
+    with ExitStack() as held:
+        agreed(
+            f"claiming {job.title}",
+            lambda: bool(held.enter_context(hold_folder(queue_folder(job)))),
+        )
+        yield
+
+
+def queue_folder(job: Job) -> epath.Path:
+    """Returns the folder that a process locks while it works on a job."""
+    return job.folder.parent / ".queue" / job.folder.name
 
 
 def variant_of(job: Job) -> Variant:
@@ -841,111 +850,6 @@ def stored_run(paper: Paper, folder: epath.PathLike) -> StoredRun:
         run.variant,
         skeleton_from_json(read_json(folder / "skeleton.json"), str(folder / "skeleton.json")),
     )
-
-
-# A queue of many runs that resumes. A job is done if it has a results.json, so there is no list of
-# jobs to keep in step with the folders. Several processes may work through the same list in the
-# same folder.
-
-
-def in_turn(
-    jobs: Sequence[Job],
-    work: Callable[[Job], None],
-    *,
-    pause: float = 10.0,
-    failed: dict[Job, str] | None = None,
-    alike: bool = False,
-) -> None:
-    """Works on every job once.
-
-    A job that another process has in work, or one that needs a stage which another trains, is left
-    to the end, until that is done: when nothing else is left it looks again every `pause` seconds.
-    The first job that fails stops it, unless there is a `failed`, which then holds the errors in
-    one line each. What cannot be written stops it all the same, since no other job could write, and
-    interruptions (SIGTERM, Ctrl-C) do.
-
-    alike: whether all jobs read the same input. An InputError of the first that is not finished is
-    then one of all, and stops it, too.
-    """
-    waiting = list(dict.fromkeys(jobs))
-    unfinished = [job for job in waiting if alike and not job.has_results]
-    first = next(iter(unfinished), None)
-    put_off: set[Job] = set()
-    while waiting:
-        for job in waiting:
-            of_all = job is first and not put_off
-            _try(job, work, failed, put_off, of_all)
-        if len(put_off) == len(waiting):
-            time.sleep(pause)
-        waiting = [job for job in waiting if job in put_off]
-
-
-@contextmanager
-def _claimed(job: Job) -> Iterator[None]:
-    """Claims a job; raises InUse where another process has it."""
-    with ExitStack() as claimed:
-        agreed(
-            f"claiming {job.title}",
-            lambda: bool(claimed.enter_context(hold_folder(queue_folder(job)))),
-        )
-        yield
-
-
-def queue_folder(job: Job) -> epath.Path:
-    """Returns the folder that a process locks while it works on a job."""
-    return job.folder.parent / ".queue" / job.folder.name
-
-
-def _try(
-    job: Job,
-    work: Callable[[Job], None],
-    failed: dict[Job, str] | None,
-    put_off: set[Job],
-    of_all: bool,
-) -> None:
-    """Works on a job, and notes where it failed or must wait for another process, which has claimed
-    it.
-
-    of_all: whether an InputError would be one of all jobs, and is raised.
-    """
-    try:
-        with _claimed(job):
-            work(job)
-    except InUse as reason:
-        if job not in put_off:
-            print(f"{job.title}: put off: {reason}", flush=True)
-        put_off.add(job)
-        return
-    except Interrupted:
-        raise
-    # a defect, or memory that ran out, must not stop the rest of a table
-    except Exception as error:
-        if failed is None or _stops_all(error, of_all):
-            raise
-        expected = isinstance(error, InputError | RunError)
-        failed[job] = str(error) if expected else f"{type(error).__name__}: {error}".splitlines()[0]
-        print(f"{job.preset} {job.title} failed: {failed[job]}", flush=True)
-        if not expected:
-            traceback.print_exc()
-    put_off.discard(job)
-
-
-def _stops_all(error: Exception, of_all: bool) -> bool:
-    """Returns whether an error of one job would be one of every other: no disc takes more, or all read
-    the same input. A folder of its own that is blocked is no such error."""
-    cause = error.__cause__ if isinstance(error, WriteError) else error
-    if isinstance(cause, OSError):
-        return cause.errno in NO_DISC
-    return isinstance(error, InputError if of_all else WriteError)
-
-
-def raise_for_failures(failed: dict[Job, str]) -> None:
-    """Raises RunError if a job has failed, for the exit code of a command."""
-    if failed:
-        names = "; ".join(f"{job.preset} {job.title}" for job in failed)
-        raise RunError(
-            f"{count_text(len(failed), 'run')} failed: {names}. The same command tries again"
-        )
 
 
 # Pieces that the systems' stages are made of

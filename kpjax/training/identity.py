@@ -253,9 +253,10 @@ def changed_input(
 
     before, now: the digests of files by input and file.
     """
-    for name in now:
-        if name in before and before[name] != now[name]:
-            return name, differing(before[name], now[name])
+    for name in {**now, **before}:
+        was, is_now = before.get(name, {}), now.get(name, {})
+        if was != is_now:
+            return name, differing(was, is_now)
     return None
 
 

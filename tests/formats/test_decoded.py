@@ -13,13 +13,14 @@ from kpjax.input.source import stack_examples, subset
 
 # the package has a function of that name
 sources = importlib.import_module("kpjax.formats.project_source")
+FEW = 8 * 3 * 16**2  # bytes of eight images
 
 
 @pytest.fixture
 def small_memory(tmp_path, monkeypatch):
     """Where eight images of 16 px are too many for memory, in a cache of its own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(decoded, "IN_MEMORY", 8 * 3 * 16**2)
+    monkeypatch.setattr(decoded, "IN_MEMORY", FEW)
     monkeypatch.setattr(decoded, "SPARE", 0)
     return tmp_path / "cache" / "kpjax" / "decoded"
 
@@ -31,10 +32,7 @@ def test_examples_on_the_disc_are_those_in_memory_and_are_decoded_once(
     monkeypatch.setattr(decoded, "IN_MEMORY", 2**30)
     known = sources.project_source(project, Letterbox(16))
     assert not small_memory.exists()
-    monkeypatch.undo()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(decoded, "IN_MEMORY", 8 * 3 * 16**2)
-    monkeypatch.setattr(decoded, "SPARE", 0)
+    monkeypatch.setattr(decoded, "IN_MEMORY", FEW)
     found = sources.project_source(project, Letterbox(16))
     assert isinstance(found.examples.image, np.memmap)
     assert "are decoded once" in capsys.readouterr().out

@@ -19,7 +19,8 @@ from kpjax.files import write_json
 from kpjax.papers import command_line
 from kpjax.papers.command_line import in_processes, over_devices, read_command, run
 from kpjax.papers.configs import flat, read_settings, with_settings
-from kpjax.papers.engine import in_turn, queue_folder, raise_for_failures, result_of
+from kpjax.papers.engine import queue_folder, result_of
+from kpjax.papers.queue import in_turn, raise_for_failures
 from kpjax.training.process import Interrupted
 from kpjax.training.run_folder import InUse, hold_folder
 
@@ -323,11 +324,9 @@ def test_recipes_of_clusters_name_flags_that_there_are(name):
     (container,) = pod["containers"]
     assert container["command"][:2] == ["python", "-m"]
     module, preset, *flags = container["command"][2:]
-    given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
-    flags = [
-        flag.replace("$(JOB_COMPLETION_INDEX)", "3").replace("$(KPJAX_FLAGS)", given["KPJAX_FLAGS"])
-        for flag in flags
-    ]
+    given = {one["name"]: one.get("value", "3") for one in container["env"]}
+    for name, value in ({"JOB_COMPLETION_INDEX": "3"} | given).items():
+        flags = [flag.replace(f"$({name})", value) for flag in flags]
     command = read_command(experiment_of(module.removeprefix("experiments.")), [preset, *flags])
     assert command.shared.workdir.startswith("gs://")
     codes = [rule["onExitCodes"] for rule in job["podFailurePolicy"]["rules"]]

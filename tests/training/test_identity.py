@@ -59,6 +59,9 @@ def test_inputs_of_another_state_are_told_by_their_names():
     assert identity.changed_input(first, first) is None
     words = "1 of 2 files with different content (a.png)"
     assert identity.changed_input(first, second) == ("target", words)
+    videos = {"videos": {"party.mp4": "4"}}
+    assert identity.changed_input(first, first | videos) == ("videos", "1 new (party.mp4)")
+    assert identity.changed_input(first | videos, first) == ("videos", "1 gone (party.mp4)")
 
 
 def test_addresses_are_no_part_of_a_config():
@@ -75,6 +78,10 @@ def test_what_computes_has_its_devices_and_the_flags_of_its_compiler(monkeypatch
     with jax.default_matmul_precision("bfloat16"):
         changed = identity.changed_programs(here, identity.programs())
     assert "precision default, now bfloat16" in changed
+    on_two = here["arithmetic"] | {"devices": "2 x cpu"}
+    assert "devices 8 x cpu, now 2 x cpu" in identity.changed_programs(
+        here, here | {"arithmetic": on_two}
+    )
     assert "XLA flags none, now --xla_cpu_enable_fast_math=true" in changed
     assert {"pillow", "av", "jax"} <= here["versions"].keys()
 

@@ -26,7 +26,7 @@ from kpjax.lab.own.animals import (
     learnt_finder,
     of_another_run,
 )
-from kpjax.lab.own.project import inputs_of
+from kpjax.lab.own.project import WITH_PROJECT, inputs_of
 from kpjax.lab.reports import pixel_errors
 from kpjax.lab.reports.pixel_errors import (
     OF_PART,
@@ -116,10 +116,11 @@ def on_own_data(
         return open_once(shared)
 
     def unread(job: Job) -> Collection[str]:
-        # stages that variants share have the digests of their streams
+        # what further fields say of a project is in its labels, as they were read; and stages that
+        # variants share have the digests of their streams
         if not of_unlabelled or (job.variant and not labels_alone(job)):
-            return ()
-        return of_unlabelled
+            return WITH_PROJECT
+        return (*WITH_PROJECT, *of_unlabelled)
 
     def check(command: Command, jobs: Sequence[Job]) -> None:
         check_variants(command.config, command.variants)

@@ -1,16 +1,18 @@
 """Tables that are run by one command: what they need, what they show, and how they go on."""
 
+import re
+
 import pytest
 import tiny_regda
 
-from experiments import study
+from experiments import experiment_of, study
 from experiments.measure import queue
 from experiments.measure.queue import choose_lines, jobs_of
 from experiments.measure.render import METRICS, Room, Table, rooms
 from experiments.measure.rows import EXPERIMENTS
 from kpjax import InputError, RunError
 from kpjax.files import write_json
-from kpjax.papers.command_line import Command, Shared
+from kpjax.papers.command_line import Command, Shared, read_command
 from kpjax.papers.configs import replace_fields
 
 TABLE = Table(
@@ -153,3 +155,18 @@ def test_bad_arguments_are_refused_before_anything_runs(arguments, words, monkey
     monkeypatch.setattr(queue, "run_job", None)
     with pytest.raises(InputError, match=words):
         study.main([*arguments, "--workdir", str(tmp_path)])
+
+
+def test_what_half_an_hour_on_a_gpu_runs_stands_in_tables():
+    """Else its numbers would be gathered into none."""
+    text = (EXPERIMENTS / "launch" / "half_hour.sh").read_text().replace("\\\n", " ")
+    found = re.findall(r"run (\w+) (\w+) \"([^\"]+)\"(.*)\$\(steps(.*?)\)", text)
+    assert len(found) == 5
+    for system, preset, variants, flags, lengths in found:
+        command = read_command(
+            experiment_of(system),
+            [preset, "--variants", *variants.split(), *flags.split(), *lengths.split()],
+        )
+        runs = {job[:3] for job in rooms()[system].shown()}
+        for job in command.jobs():
+            assert (preset, job.settings, job.variant) in runs

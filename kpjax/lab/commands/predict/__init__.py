@@ -7,10 +7,10 @@ import dataclasses
 import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -65,7 +65,6 @@ class _Work(NamedTuple):
     older: tuple[str, ...]  # drawings and doubts that an earlier command may have left there
     find: bool  # whether the run finds the animals
     animals: int | None  # their number, if it is known
-    depends_on: Mapping[str, Any]  # see `kpjax.lab.commands.predict.record`
 
     def named(self, ending: str) -> str:
         """Returns the name of a file about this input."""
@@ -141,7 +140,7 @@ def predict(asked: Predict) -> list[Path]:
                 f"{asked.out / name} exists already; give --overwrite or another folder{goes_on}",
             )
     if asked.resume:
-        works = [work for work in works if not _left_out(work, asked.out)]
+        works = [work for work in works if not _left_out(work, predictor, asked)]
         if not works:
             return []
         asked = dataclasses.replace(asked, overwrite=True)  # of what an interrupt left
@@ -286,7 +285,6 @@ def plan_work(
         tuple(name for name in (*drawings, stem + FOUND[1]) if name not in files),
         find,
         animals,
-        record.depends_on(sequence, boxes, predictor, asked),
     )
 
 
@@ -298,15 +296,16 @@ def _is_done(work: _Work, out: Path) -> bool:
     return tables <= there and (not work.drawings or bool(there & {*work.drawings}))
 
 
-def _left_out(work: _Work, out: Path) -> bool:
+def _left_out(work: _Work, predictor: Predictor, asked: Predict) -> bool:
     """Returns whether an input's results are there, and says so: or why they are made anew."""
-    path, stem = work.sequence.path, work.sequence.stem
+    path, out = work.sequence.path, asked.out
     if not _is_done(work, out):
         return False
-    if other := record.difference(out, stem, work.depends_on):
+    now = record.depends_on(work.sequence, work.boxes, predictor, asked)
+    other, changed = record.difference(out, work.sequence.stem, now)
+    if other:
         print(f"{path}: done anew; its results are in {out}, but {other}")
         return False
-    changed = record.other_programs(out, stem)
     under = f", made by other programs ({changed})" if changed else ""
     print(f"{path}: left out, its results are in {out}{under}")
     return True
@@ -319,6 +318,7 @@ def carry_out(
     drawn. The tables are whole on the disc before drawing begins: that frames are read a second time
     for it costs less than what an interrupt would lose."""
     sequence, skeleton = work.sequence, predictor.skeleton
+    depends_on = record.depends_on(sequence, work.boxes, predictor, asked)
     source = "usual for this network" if predictor.follow else "from held-out labels"
     if asked.cutoff is not None:
         cutoffs, source = np.full(len(skeleton.names), asked.cutoff), "as typed"
@@ -368,7 +368,7 @@ def carry_out(
         ):
             if work.named(ending) in work.files:
                 paths.append(write_rows(folder / work.named(ending), rows))
-        record.write_record(folder, sequence.stem, work.depends_on)
+        record.write_record(folder, sequence.stem, depends_on)
         paths = [asked.out / path.relative_to(folder) for path in paths]
     # Drawings of other points than the table now has.
     outdated = [

@@ -62,17 +62,13 @@ def write_record(folder: Path, stem: str, record: Mapping[str, Any]) -> Path:
     return write_json(folder / (stem + ENDING), record)
 
 
-def difference(folder: Path, stem: str, now: Mapping[str, Any]) -> str:
-    """Returns of what else the tables of an input are, in words; "" where they are of the same."""
+def difference(folder: Path, stem: str, now: Mapping[str, Any]) -> tuple[str, str]:
+    """Returns of what else the tables of an input are, in words, and which other programs made them;
+    "" where they are of the same, and made by the same."""
     try:
         before = read_json(folder / (stem + ENDING))
     except InputError:
-        return "what they depend on was not kept"
+        return "what they depend on was not kept", ""
     others = [words for name, words in WORDS.items() if before.get(name) != now[name]]
-    return f"they are of {' and '.join(others)}" if others else ""
-
-
-def other_programs(folder: Path, stem: str) -> str:
-    """Returns which programs made the tables of an input, where they are not those of today."""
-    before = read_json(folder / (stem + ENDING)).get("programs") or {}
-    return changed_programs(before, programs())
+    changed = changed_programs(before.get("programs") or {}, now["programs"])
+    return (f"they are of {' and '.join(others)}" if others else ""), changed
