@@ -29,7 +29,8 @@ def known_to_jaxlib(flags):
         library.open("rb") as file,
         mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content,
     ):
-        names = {flag: flag.lstrip("-").partition("=")[0].encode() for flag in flags}
+        # A flag is a C string and ends with a zero; a name that was given up stands there without one.
+        names = {flag: flag.lstrip("-").partition("=")[0].encode() + b"\0" for flag in flags}
         return [flag for flag, name in names.items() if content.find(name) >= 0]
 
 
