@@ -20,12 +20,12 @@ from kpjax.papers.reports.report import decimal_text, markdown
 class Trial(NamedTuple):
     """Two rows of one room, in the first's metric."""
 
-    images: str
+    images: str  # and what is compared, where it is not plain training with the command's
     room: str
     metric: str
     plain: str  # a plain row, "preset/variant"
     taken: str  # the row that we would take
-    unit: str = "% of points"
+    unit: str = "%"
     verdict: str = ""  # what follows the numbers, such as "no gain"
 
 
@@ -44,7 +44,7 @@ SITUATIONS = (
         "kpjax train --project P",
         (
             Trial(
-                "mouse and mirror: median, random weights → those inside",
+                "mouse and mirror, median error: random weights → bundled ones",
                 "own/one_point",
                 "test/median",
                 "causes_mouse/small_chosen",
@@ -54,7 +54,7 @@ SITUATIONS = (
         ),
     ),
     Situation(
-        "ten labels, many frames",
+        "a few labels, many frames",
         "kpjax train --project P --unlabelled V",
         (
             Trial(
@@ -72,7 +72,7 @@ SITUATIONS = (
                 "fifty_athletes/pl_warped_averaged",
             ),
             Trial(
-                "tongues, 50",
+                "ultrasound, 50",
                 "semi_supervised",
                 PCK,
                 "tongue/supervised_warped_twice",
@@ -99,7 +99,7 @@ SITUATIONS = (
         "kpjax train regda --start RUN --target V",
         (
             Trial(
-                "the same, without the old labels",
+                "the same, old labels not read",
                 "regda",
                 "target/pck",
                 "tongue_machines/source_only_views_long",
@@ -112,7 +112,7 @@ SITUATIONS = (
         "kpjax train incremental --old RUN --project P",
         (
             Trial(
-                "rendered people, old points: fine-tuning → distillation",
+                "rendered people, old points: fine-tuned → distilled",
                 "incremental",
                 "triples/pck",
                 "weak_base/finetune",
@@ -125,13 +125,13 @@ SITUATIONS = (
         "kpjax train pyramids --videos V",
         (
             Trial(
-                "rendered videos: error",
+                "rendered videos, error: untrained → trained",
                 "pyramids",
                 "rmse/flat",
                 "demo/untrained",
                 "demo_equal_steps/pyramids",
                 "px",
-                "real ones: exploratory",
+                "real ones exploratory",
             ),
         ),
     ),
@@ -140,12 +140,12 @@ SITUATIONS = (
         "kpjax train adaptation --core RUN --images V",
         (
             Trial(
-                "flies: error",
+                "flies, error: from scratch → adapted",
                 "adaptation",
                 "forward/all",
                 "flies_learnt/scratch",
                 "flies_learnt/adapted",
-                "% of a fly",
+                "% of a fly's box",
                 "no gain",
             ),
         ),
@@ -155,7 +155,7 @@ SITUATIONS = (
         "kpjax predict movenet V",
         (
             Trial(
-                "athletes: our best with 50 labels → nothing trained",
+                "athletes: our best, 50 labels → published MoveNet",
                 "semi_supervised",
                 PCK,
                 "fifty_athletes/pl_warped_averaged",
@@ -175,11 +175,11 @@ def situations_text(page: Path, found: Mapping[str, Room]) -> str:
     for one in SITUATIONS:
         told = "; ".join(trial_text(page, found, trial) for trial in one.trials)
         lines.append([one.have, f"`{one.command}`", told])
-    return markdown(["you have", "you run", "in our trials: without → with"], lines) + "\n"
+    return markdown(["you have", "you run", "in our trials: plain training → the command"], lines) + "\n"
 
 
 def trial_text(page: Path, found: Mapping[str, Room], trial: Trial) -> str:
-    """Returns "tongues, another machine: 48.5 → 78.5 % of points (5 seeds)", with a link."""
+    """Returns "tongues, another machine: 48.5 → 78.5 %, 5 seeds", with a link."""
     room = found[trial.room]
     numbers, seeds = [], []
     for row in (trial.plain, trial.taken):
@@ -223,4 +223,4 @@ def papers_text(page: Path, found: Mapping[str, Room]) -> str:
                 answer(room, main)[0],
             ]
         )
-    return markdown(["paper", "its variants", "its own setting", "its claim here"], lines) + "\n"
+    return markdown(["paper", "its variants", "on its own images, which you bring", "main claim, at our scale"], lines) + "\n"

@@ -41,10 +41,11 @@ def files_of(path: Path) -> list[Path]:
 def read(path: Path, report: Report, options: Options = STATED) -> Project:
     """Reads a json file, or the only one of a folder. Images are below the file's folder.
 
-    Keypoints are in order of appearance, or in that of a skeleton.json. Of several annotations of
-    an image that were not cancelled, the one marked as ground truth is read, else the first, with a
-    doubt that says how far they are apart. Where other keypoints belong to rectangles,
-    one that does not is a point of the image and of no animal: it is left out, with a note.
+    Keypoints are in the natural order of their names, or in that of a skeleton.json. Of several
+    annotations of an image that were not cancelled, the one marked as ground truth is read, else
+    the first, with a doubt that says how far they are apart. Where other keypoints belong to
+    rectangles, one that does not is a point of the image and of no animal: it is left out, with a
+    note.
     """
     file = only_file(path, files_of(path), "json files of Label Studio")
     report = report.at(file.name)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from kpjax.formats.names import image_frames, read_skeleton
+from kpjax.formats.names import image_frames, in_natural_order, read_skeleton
 from kpjax.formats.project import NO_BOX, Project, Report, animals_of
 
 
@@ -40,7 +40,7 @@ def project_of(
     Keypoints are in order of appearance, or in that of a skeleton.json in the root. mend: how the
     tool tells animals apart, for a keypoint that occurs twice.
     """
-    names = dict.fromkeys(name for one in images for _, name, _ in one.points)
+    names = in_natural_order(name for one in images for _, name, _ in one.points)
     skeleton = read_skeleton(root, names, report)
     placed = image_frames([one.stored for one in images], root, folders)
     frames = []

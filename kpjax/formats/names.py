@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from kpjax import InputError, Skeleton
+from kpjax.file_names import natural_order
 from kpjax.files import everything_below, foreign, read_content, sha256_of
 from kpjax.formats.project import PIXELS_FROM, Frame, Report
 from kpjax.images.reading import VIDEO_SUFFIXES
@@ -415,6 +416,13 @@ def skeleton_of(
 # skeleton.json: names, edges, flip pairs and groups of the keypoints of a plain table
 
 SKELETON = "skeleton.json"
+
+
+def in_natural_order(names: Iterable[str]) -> list[str]:
+    """Returns names of keypoints in the order that they have where a format states none: the order
+    of rows and of files says nothing, and a row that moves must not move a channel.
+    """
+    return sorted(sorted(set(names)), key=natural_order)
 
 
 def read_skeleton(folder: Path, appeared: Iterable[str], report: Report) -> Skeleton:

@@ -5,8 +5,9 @@ and optionally `instance` (0), `visible` (1), `occluded` (0), `track`, `box_x`, 
 `box_h`, `split` and `session`.
 Wide: a row for each image and instance, with `<keypoint>_x` and `<keypoint>_y` for each keypoint.
 Coordinates count from 0 at the centre of the top-left pixel, boxes from its outer corner. An empty
-cell is an unlabelled point. A row without a keypoint names an unlabelled frame. Keypoints are in
-order of appearance, or in that of a skeleton.json beside the table.
+cell is an unlabelled point. A row without a keypoint names an unlabelled frame. Keypoints of a
+long table are in the natural order of their names, those of a wide one in that of its columns, and
+with a skeleton.json beside the table in the order of that.
 """
 
 import math
@@ -180,7 +181,7 @@ class _Animal(NamedTuple):
 def _read_rows(
     rows: Rows, report: Report, doubts: list[str]
 ) -> tuple[list[_Animal], dict[Key, Row], list[str]]:
-    """Returns instances, the first row of each frame, and keypoints in order of appearance."""
+    """Returns instances, the first row of each frame, and the names of keypoints."""
     columns = rows.columns
     is_long = "keypoint" in columns
     used = {*_KNOWN}
@@ -210,7 +211,7 @@ def _read_rows(
         )
     animals: dict[tuple[Key, str], _Animal] = {}
     frames = {}
-    names = dict.fromkeys(wide)
+    names = set()
     firsts = {}
     for row in rows.rows:
         key = row.place()
@@ -232,7 +233,7 @@ def _read_rows(
             point = _point(row, name, "" if is_long else f"{name}_")
             if not name:
                 continue
-            names.setdefault(name)
+            names.add(name)
             what = f"{name} of instance {instance}" if is_long else f"instance {instance}"
             first = firsts.setdefault((key, instance, what), row)
             if first is not row:
@@ -244,7 +245,7 @@ def _read_rows(
                 box = np.array([row.number(name) for name in _BOX])
                 animals[key, instance] = _Animal(key, track, box, {})
             animals[key, instance].points[name] = point
-    return list(animals.values()), frames, list(names)
+    return list(animals.values()), frames, wide or naming.in_natural_order(names)
 
 
 def _point(row: Row, name: str, prefix: str) -> Point:

@@ -12,7 +12,7 @@ from kpjax.formats.project_source import reference_lengths, with_nobody
 from kpjax.formats.reading import project_and_faults, read_project
 from kpjax.images.video import write_video
 
-NAMES = ("left_ear", "right_ear", "nose")
+NAMES = ("left_ear", "right_ear", "snout")
 
 
 def picture(path, seed=0, place=10.0):
@@ -99,7 +99,7 @@ def deeplabcut(root, *, scorer="A", header="A", parts=NAMES, moved=0.0, rows=4):
 
 def video_table(root, frames):
     write_video(root / "v.mp4", [np.full((60, 80, 3), 9 * n, np.uint8) for n in range(5)])
-    rows = ["video,frame,keypoint,x,y", *(f"v.mp4,{n},nose,{n + 3},9" for n in frames)]
+    rows = ["video,frame,keypoint,x,y", *(f"v.mp4,{n},snout,{n + 3},9" for n in frames)]
     (root / "labels.csv").write_text("\n".join(rows) + "\n")
 
 

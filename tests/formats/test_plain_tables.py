@@ -39,14 +39,14 @@ LONG = (
 
 def test_rows_are_points(table):
     read = read_project(table(*LONG).parent)
-    assert read.skeleton.names == ("tail", "nose")  # as they appear
+    assert read.skeleton.names == ("nose", "tail")  # in natural order
     assert [frame.name for frame in read.frames] == ["one.png", "below/two.png"]
     first, second = read.instances
-    np.testing.assert_array_equal(first.keypoints, [[1.5, 2], [3, 4]])
-    np.testing.assert_array_equal(first.occluded, [False, True])
+    np.testing.assert_array_equal(first.keypoints, [[3, 4], [1.5, 2]])
+    np.testing.assert_array_equal(first.occluded, [True, False])
     np.testing.assert_array_equal(first.box, [0, 0, 10, 10])
-    np.testing.assert_array_equal(second.keypoints, [[np.nan, np.nan], [5, 6]])
-    np.testing.assert_array_equal(second.visible, np.float32([0, 1]))
+    np.testing.assert_array_equal(second.keypoints, [[5, 6], [np.nan, np.nan]])
+    np.testing.assert_array_equal(second.visible, np.float32([1, 0]))
     assert (second.track, np.isnan(second.box).all()) == ("Ann", True)
 
 

@@ -41,7 +41,7 @@ def test_everything_is_said_at_once(tmp_path, capsys):
     for words in (
         "frames: 7, of these 7 labelled; sizes: 40x30 (6), 48x32 (1)",
         "splits: train (6), test (1)",
-        "right_ear = left_ear",
+        "left_ear = right_ear",
         "a.mp4: 60 frames, 48x32, 30 frames/s, 0 unreadable, 1 labelled",
         "1 labelled points are more than 1 px outside",
         "5.png is day/4.png",
